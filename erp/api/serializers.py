@@ -1,0 +1,192 @@
+"""What comes in (``Input``: strict, every fault at once) and what goes out (``Output``, ``Answer``)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import models
+from django.http import QueryDict
+from rest_framework import serializers
+from rest_framework.exceptions import ErrorDetail, ValidationError
+from rest_framework.fields import empty
+from rest_framework.serializers import LIST_SERIALIZER_KWARGS
+from rest_framework.settings import api_settings
+
+from erp.api import fields
+from erp.api.faults import UNKNOWN_FIELD, faults_from, invalid
+
+__all__ = ["Answer", "Input", "Output", "faults_from", "invalid"]
+
+
+class InputList(serializers.ListSerializer[Any]):
+    """A list of inputs; faults are told by the item's place."""
+
+    default_error_messages = {
+        "not_a_list": "Send a list.",
+        "empty": "The list can't be empty.",
+        "max_length": "At most {max_length} items.",
+        "min_length": "At least {min_length} items.",
+    }
+
+    def to_internal_value(self, data: Any) -> list[Any]:
+        if not isinstance(data, list):
+            self.fail("not_a_list")
+        if not data and not self.allow_empty:
+            self.fail("empty")
+        if self.max_length is not None and len(data) > self.max_length:
+            self.fail("max_length", max_length=self.max_length)
+        if self.min_length is not None and len(data) < self.min_length:
+            self.fail("min_length", min_length=self.min_length)
+        items, faults = [], {}
+        for place, item in enumerate(data):
+            try:
+                items.append(self.run_child_validation(item))
+            except ValidationError as error:
+                faults[place] = error.detail
+        if faults:
+            raise ValidationError(faults)
+        return items
+
+
+class Input(serializers.Serializer[Any]):
+    """The shape of a request's body: a field that isn't declared is a fault, and all faults are found at once."""
+
+    default_error_messages = {"not_an_object": "Send an object."}
+
+    @classmethod
+    def many_init(cls, *args: Any, **kwargs: Any) -> "InputList":
+        """``many=True`` makes a list that reports by place."""
+        own = {name: kwargs.pop(name) for name in ("allow_empty", "max_length", "min_length") if name in kwargs}
+        child = cls(*args, **kwargs)
+        shared = {name: value for name, value in kwargs.items() if name in LIST_SERIALIZER_KWARGS}
+        return InputList(*args, child=child, **own, **shared)
+
+    def run_validation(self, data: Any = empty) -> Any:
+        """Validated values. Raises DRF's ``ValidationError`` with every fault."""
+        if self.parent is None:
+            _expect(self, data)
+        return super().run_validation(data)
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        unknown: dict[str, Any] = {}
+        if isinstance(data, QueryDict):
+            data, unknown = self._from_form(data)
+        if not isinstance(data, Mapping):
+            self.fail("not_an_object")
+        known = {field.field_name for field in self._writable_fields}
+        for name in data:
+            if name not in known:
+                unknown[str(name)] = [ErrorDetail("This field isn't known here.", code=UNKNOWN_FIELD)]
+        try:
+            values: dict[str, Any] = super().to_internal_value(data)
+        except ValidationError as error:
+            found = error.detail if isinstance(error.detail, dict) else {api_settings.NON_FIELD_ERRORS_KEY: error.detail}
+            raise ValidationError({**found, **unknown}) from None
+        if unknown:
+            raise ValidationError(unknown)
+        return values
+
+    def _from_form(self, form: QueryDict) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Multipart parts as the JSON values they stand for; a list field takes a part that comes repeatedly."""
+        values: dict[str, Any] = {}
+        doubled: dict[str, Any] = {}
+        for name, parts in form.lists():
+            field = self.fields.get(name)
+            if isinstance(field, serializers.ListField):
+                values[name] = [_primitive(field.child, part) for part in parts]
+            elif len(parts) == 1:
+                values[name] = parts[0] if field is None else _primitive(field, parts[0])
+            else:
+                doubled[name] = [ErrorDetail("This came twice.", code="doubled")]
+        return values, doubled
+
+
+def _primitive(field: Any, part: Any) -> Any:
+    return fields.primitive(field, part) if isinstance(part, str) else part
+
+
+def _expect(field: Any, data: Any) -> None:
+    """Tell every ``RowField`` under ``field`` all the ids that ``data`` will ask of it."""
+    if isinstance(field, fields.RowField):
+        field.expect(data)
+    elif isinstance(field, serializers.Serializer):
+        if isinstance(data, Mapping):
+            for child in field._writable_fields:
+                _expect(child, data.get(child.field_name))
+    elif isinstance(field, serializers.ListSerializer | serializers.ListField):
+        for item in data if isinstance(data, list) else ():
+            _expect(field.child, item)
+    elif isinstance(field, serializers.DictField):
+        for item in data.values() if isinstance(data, dict) else ():
+            _expect(field.child, item)
+
+
+class Answer(serializers.Serializer[Any]):
+    """The shape of an answer that isn't a row: of a lookup, or a part of a row."""
+
+
+class Output(serializers.ModelSerializer[Any]):
+    """The shape of a row in answers.
+
+    ``Meta.model`` and ``Meta.fields`` name what is the row's own; ``id``, ``version``, ``status`` (where the model
+    has one), the two times, ``allowed_actions`` and ``links`` are always there. The last two come from functions of
+    the row in the context (``allowed_actions``, ``links``); without one they are empty. Declared fields go out too.
+    """
+
+    id = fields.UUIDField(read_only=True)
+    version = fields.IntegerField(read_only=True)
+    created_at = fields.DateTimeField(read_only=True)
+    updated_at = fields.DateTimeField(read_only=True)
+    allowed_actions = serializers.SerializerMethodField()
+    links = serializers.SerializerMethodField()
+
+    serializer_field_mapping = {
+        **serializers.ModelSerializer.serializer_field_mapping,
+        models.CharField: fields.CharField,
+        models.TextField: fields.CharField,
+        models.SlugField: fields.CharField,
+        models.EmailField: fields.CharField,
+        models.URLField: fields.CharField,
+        models.BooleanField: fields.BooleanField,
+        models.SmallIntegerField: fields.IntegerField,
+        models.IntegerField: fields.IntegerField,
+        models.BigIntegerField: fields.IntegerField,
+        models.PositiveSmallIntegerField: fields.IntegerField,
+        models.PositiveIntegerField: fields.IntegerField,
+        models.PositiveBigIntegerField: fields.IntegerField,
+        models.DecimalField: fields.DecimalField,
+        models.DateField: fields.DateField,
+        models.DateTimeField: fields.DateTimeField,
+        models.UUIDField: fields.UUIDField,
+    }
+    serializer_choice_field = fields.ChoiceField
+
+    def get_fields(self) -> dict[str, Any]:
+        """All fields, every one read-only."""
+        built = super().get_fields() if hasattr(self, "Meta") else dict(self._declared_fields)
+        ends = ("created_at", "updated_at", "allowed_actions", "links")
+        order = ["id", "version", *(name for name in built if name not in ("id", "version", *ends)), *ends]
+        return {name: built[name] for name in order if name in built}
+
+    def get_field_names(self, declared_fields: Mapping[str, Any], info: Any) -> list[str]:
+        status = ["status"] if "status" in info.fields else []
+        return list(dict.fromkeys([*status, *getattr(self.Meta, "fields", ()), *declared_fields]))
+
+    def get_extra_kwargs(self) -> dict[str, Any]:
+        extra = super().get_extra_kwargs()
+        names = {*getattr(self.Meta, "fields", ()), "status"}
+        return {name: {**extra.get(name, {}), "read_only": True} for name in names}
+
+    def get_uniqueness_extra_kwargs(
+        self, field_names: Any, declared_fields: Any, extra_kwargs: dict[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        return extra_kwargs, {}
+
+    def get_allowed_actions(self, row: Any) -> list[str]:
+        """Verbs open to this caller now; advice, the write decides."""
+        told = self.context.get("allowed_actions")
+        return list(told(row)) if told else []
+
+    def get_links(self, row: Any) -> dict[str, str]:
+        """`self`, and neighbours by name."""
+        told = self.context.get("links")
+        return dict(told(row)) if told else {}
