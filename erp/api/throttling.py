@@ -1,0 +1,190 @@
+"""Rate limits: counted per principal and partner, or per address and account on doors open to anybody.
+
+Windows are fixed, each counter's at an offset of its own so that they don't all turn over together. Counters live
+in Django's cache (Redis). While it doesn't answer, each process counts for itself; doors that guard a sign-in
+answer 503 instead, since a limit that an outage lifts is none.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import AddressValueError, IPv6Address, ip_address
+from threading import Lock
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.core.cache import cache
+from django.http import HttpResponseBase
+from django.utils.crypto import salted_hmac
+from redis.exceptions import RedisError
+from rest_framework.request import Request
+
+from erp.errors import Throttled, Unavailable
+
+log = structlog.get_logger(__name__)
+
+PARTNER_FACTOR = 5
+# After a failure the cache is left alone for this long: else each request would wait for its time-out.
+PAUSE_SECONDS = 2.0
+LOCAL_COUNTERS = 10_000
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A quota per window (seconds) for one subject: the name is what headers call it."""
+
+    name: str
+    quota: int
+    window: int
+    subject: str
+    fail_closed: bool = False
+
+
+@dataclass(frozen=True)
+class State:
+    """Where one policy stands: how many requests remain, and seconds until its window ends."""
+
+    policy: Policy
+    remaining: int
+    reset: int
+    exceeded: bool = False
+
+
+def check(request: Request, view: Any, *, now: float | None = None) -> None:
+    """Count the request against every limit of its class.
+
+    The class is ``view.throttle_class_name``: one of ``THROTTLE_LIMITS``, or ``public`` for doors that bring a
+    ``limit`` of their own (requests per ``window`` seconds and address, and per value of the body's ``field``).
+    Raises ``Throttled`` with Retry-After, or ``Unavailable`` where a door must not be open uncounted.
+    """
+    moment = time.time() if now is None else now
+    states: list[State] = []
+    for policy in _policies(request, view):
+        states.append(_hit(policy, moment))
+        if states[-1].exceeded:
+            break
+    request._request.rate_limit = min(  # type: ignore[attr-defined]
+        states, key=lambda state: (not state.exceeded, state.remaining / state.policy.quota), default=None
+    )
+    if states and states[-1].exceeded:
+        wait = states[-1].reset
+        raise Throttled(f"Try again in {wait} s.", headers={"Retry-After": str(wait)})
+
+
+def apply_headers(request: Request, response: HttpResponseBase) -> None:
+    """Tell the policy nearest its end (``RateLimit-Policy``, ``RateLimit``), if the request was counted."""
+    state: State | None = getattr(request._request, "rate_limit", None)
+    if state is not None:
+        policy = state.policy
+        response["RateLimit-Policy"] = f'"{policy.name}";q={policy.quota};w={policy.window}'
+        response["RateLimit"] = f'"{policy.name}";r={state.remaining};t={state.reset}'
+
+
+def client_address(request: Any) -> str:
+    """Address of the caller: the socket's, or what the outermost of ``TRUSTED_PROXIES`` saw.
+
+    What lies before the trusted proxies in ``X-Forwarded-For`` can be forged and isn't looked at.
+    """
+    seen = [*request.META.get("HTTP_X_FORWARDED_FOR", "").split(","), request.META.get("REMOTE_ADDR", "")]
+    address = seen[-1 - min(settings.TRUSTED_PROXIES, len(seen) - 1)].strip()
+    try:
+        return str(ip_address(address))
+    except ValueError:
+        return str(request.META.get("REMOTE_ADDR", ""))
+
+
+# --- Which limits -----------------------------------------------------------------------------------
+
+
+def _policies(request: Request, view: Any) -> Iterator[Policy]:
+    name = view.throttle_class_name
+    if name == "public":
+        yield from _of_door(request, view)
+        return
+    quota, window = settings.THROTTLE_LIMITS[name]
+    user = request.user
+    principal = getattr(request.auth, "principal", None) or getattr(user, "pk", None)
+    yield Policy(name, quota, window, f"principal:{principal or _network(client_address(request))}")
+    partner = getattr(user, "partner_id", None)
+    if partner is not None:
+        yield Policy(f"{name}-partner", quota * PARTNER_FACTOR, window, f"partner:{partner}")
+
+
+def _of_door(request: Request, view: Any) -> Iterator[Policy]:
+    endpoint = view.endpoint
+    limit = endpoint.limit
+    closed = bool(getattr(limit, "fail_closed", True))
+    network = _network(client_address(request))
+    yield Policy("public", limit.limit, limit.window, f"{endpoint.name}:address:{network}", closed)
+    if limit.field:
+        value = request.data.get(limit.field) if isinstance(request.data, dict) else None
+        if isinstance(value, str):
+            subject = f"{endpoint.name}:{limit.field}:{value.strip().casefold()}"
+            yield Policy("public-account", limit.field_limit, limit.field_window, subject, closed)
+
+
+def _network(address: str) -> str:
+    """What one caller holds: an IPv4 address, or the /64 of an IPv6 one."""
+    try:
+        whole = IPv6Address(address)
+    except AddressValueError:
+        return address
+    return str(whole.ipv4_mapped or IPv6Address(int(whole) >> 64 << 64))
+
+
+# --- Counting ---------------------------------------------------------------------------------------
+
+
+def _hit(policy: Policy, now: float) -> State:
+    # The subject can be an e-mail address or a number: it leaves this process only as a hash.
+    digest = salted_hmac("erp.api.throttling", f"{policy.name}:{policy.subject}", algorithm="sha256").digest()
+    shifted = now + int.from_bytes(digest[:4], "big") % policy.window
+    turn = int(shifted // policy.window)
+    count = _count(f"throttle:{digest[:16].hex()}:{turn}", 2 * policy.window, policy.fail_closed)
+    reset = max(1, round((turn + 1) * policy.window - shifted))
+    return State(policy, max(0, policy.quota - count), reset, exceeded=count > policy.quota)
+
+
+class _Counters:
+    """Counters of this process alone, for while the cache doesn't answer."""
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self.counts: dict[str, tuple[int, float]] = {}
+        self.quiet_until = 0.0
+
+    def up(self, key: str, seconds: int) -> int:
+        now = time.monotonic()
+        with self.lock:
+            if len(self.counts) >= LOCAL_COUNTERS:
+                self.counts = {name: kept for name, kept in self.counts.items() if kept[1] > now}
+            count, until = self.counts.get(key, (0, now + seconds))
+            self.counts[key] = count + 1, until
+        return count + 1
+
+
+_local = _Counters()
+
+
+def _count(key: str, seconds: int, fail_closed: bool) -> int:
+    """Count one more under ``key``, which is forgotten after ``seconds``."""
+    if time.monotonic() >= _local.quiet_until:
+        try:
+            return _up(key, seconds)
+        except (RedisError, OSError) as error:
+            _local.quiet_until = time.monotonic() + PAUSE_SECONDS
+            log.warning("throttle_store_down", error=type(error).__name__)
+    if fail_closed:
+        raise Unavailable("Sign-in is closed for a moment; try again.", retry_after=int(PAUSE_SECONDS))
+    return _local.up(key, seconds)
+
+
+def _up(key: str, seconds: int) -> int:
+    # A key lives twice its window and is asked for during one, so it can't expire between the two calls.
+    try:
+        return int(cache.incr(key))
+    except ValueError:
+        if cache.add(key, 1, seconds):
+            return 1
+        return int(cache.incr(key))
