@@ -46,6 +46,4 @@ IBAN = Wrapped(
     lengths=range(15, 35),
     drop=" -",
 )
-LEI = Wrapped(
-    "lei", r"(?P<issuer>[A-Z0-9]{4})[A-Z0-9]{14}[0-9]{2}", lei.validate, lengths={20}, drop=" -"
-)
+LEI = Wrapped("lei", r"(?P<issuer>[A-Z0-9]{4})[A-Z0-9]{14}[0-9]{2}", lei.validate, lengths={20}, drop=" -")

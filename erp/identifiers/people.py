@@ -29,7 +29,9 @@ class Mobile(Identifier):
         return "+91" + self._checked(match[1])
 
     def _parts(self, value: str) -> dict[str, str]:
-        return {"country": "91", "national": value[3:]} if value.startswith("+91") else {"international": value}
+        if value.startswith("+91"):
+            return {"country": "91", "national": value[3:]}
+        return {"international": value}
 
 
 class Aadhaar(Identifier):

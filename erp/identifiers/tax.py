@@ -75,19 +75,17 @@ class Iec(Identifier):
 
 
 Form = Literal["TCS", "TDS", "OIDAR", "NRTP", "UIN", "GOVT", "REGULAR"]
+_STATE, _ENTITY, _CHECK = "(?P<state>[0-9]{2})", "(?P<entity>[1-9A-Z])", "(?P<check>[0-9A-Z])"
+_FOREIGN = r"(?P<year>[0-9]{2})(?P<country>[A-Z]{3})(?P<serial>[0-9]{5})"
 # Tried in this order; patterns of the GST developer portal.
 _FORMS: dict[Form, re.Pattern[str]] = {
-    form: re.compile(pattern, re.ASCII)  # type: ignore[misc]
-    for form, pattern in {
-        "TCS": rf"(?P<state>[0-9]{{2}})(?P<pan>{_PAN})(?P<entity>[1-9A-Z])C(?P<check>[0-9A-Z])",
-        "TDS": r"(?P<state>[0-9]{2})(?P<holder>[A-Z]{4}[A-Z0-9][0-9]{4}[A-Z])(?P<entity>[1-9A-Z])D(?P<check>[0-9A-Z])",
-        "OIDAR": r"(?P<state>99)(?P<year>[0-9]{2})(?P<country>[A-Z]{3})(?P<serial>[0-9]{5})OS(?P<check>[0-9A-Z])",
-        "NRTP": r"(?P<state>[0-9]{2})(?P<year>[0-9]{2})(?P<country>[A-Z]{3})(?P<serial>[0-9]{5})NR(?P<check>[0-9A-Z])",
-        "UIN": r"(?P<state>[0-9]{2})(?P<year>[0-9]{2})(?P<country>[A-Z]{3})(?P<serial>[0-9]{5})[UO]N"
-        r"(?P<check>[0-9A-Z])",
-        "GOVT": r"(?P<state>[0-9]{2})(?P<tan>[A-Z]{4}[0-9]{5}[A-Z])(?P<entity>[0-9])Z(?P<check>[0-9])",
-        "REGULAR": rf"(?P<state>[0-9]{{2}})(?P<pan>{_PAN})(?P<entity>[1-9A-Z])[Z1-9ABD-J](?P<check>[0-9A-Z])",
-    }.items()
+    "TCS": re.compile(rf"{_STATE}(?P<pan>{_PAN}){_ENTITY}C{_CHECK}"),
+    "TDS": re.compile(rf"{_STATE}(?P<holder>[A-Z]{{4}}[A-Z0-9][0-9]{{4}}[A-Z]){_ENTITY}D{_CHECK}"),
+    "OIDAR": re.compile(rf"(?P<state>99){_FOREIGN}OS{_CHECK}"),
+    "NRTP": re.compile(rf"{_STATE}{_FOREIGN}NR{_CHECK}"),
+    "UIN": re.compile(rf"{_STATE}{_FOREIGN}[UO]N{_CHECK}"),
+    "GOVT": re.compile(rf"{_STATE}(?P<tan>[A-Z]{{4}}[0-9]{{5}}[A-Z])(?P<entity>[0-9])Z(?P<check>[0-9])"),
+    "REGULAR": re.compile(rf"{_STATE}(?P<pan>{_PAN}){_ENTITY}[Z1-9ABD-J]{_CHECK}"),
 }
 #: Any form of GSTIN, for whoever looks for one in a longer text.
 GSTIN_SHAPE = (

@@ -1,20 +1,56 @@
-"""How the logging tree is wired: one handler on the root, one formatter, structlog in front."""
+"""How the logging tree is wired: one handler on the root, one formatter, structlog in front of both."""
 
+import logging
 import logging.config
-from typing import Any
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, TextIO
 
 import structlog
 
+from erp.logs.formats import COMMON, GoogleCloud
+from erp.logs.masking import FAILURES
 
-def configure(config: dict[str, Any]) -> None:
-    """Apply a ``dictConfig`` and route structlog through it."""
+logger = structlog.get_logger(__name__)
+
+
+class StderrHandler(logging.StreamHandler[TextIO]):
+    """Writes to what stderr is at that moment; of a line that can't be written no content shows."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]
+        return sys.stderr
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  the base class's name
+        """The base class would print the raw message and its arguments."""
+        FAILURES.inc()
+
+
+def configure(config: dict[str, Any], *, project: str = "") -> None:
+    """Apply a ``dictConfig`` and route everything through it: structlog, warnings, uncaught errors.
+
+    ``project`` is the Google Cloud project whose traces the lines link to.
+    """
+    GoogleCloud.project = project
     logging.config.dictConfig(config)
+    for other in list(logging.Logger.manager.loggerDict.values()):
+        # Servers that came first (gunicorn) have handlers of their own: the root's is the only one.
+        if isinstance(other, logging.Logger):
+            other.handlers.clear()
+            other.propagate = True
     logging.captureWarnings(True)
+    sys.excepthook = _uncaught(sys.__excepthook__)
+    threading.excepthook = _uncaught_in_thread
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
-            structlog.contextvars.merge_contextvars,
-            *SHARED,
+            *COMMON,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            structlog.processors.StackInfoRenderer(),
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -23,19 +59,20 @@ def configure(config: dict[str, Any]) -> None:
     )
 
 
-SHARED: list[Any] = [
-    structlog.stdlib.add_log_level,
-    structlog.stdlib.add_logger_name,
-    structlog.processors.TimeStamper(fmt="iso", utc=True),
-]
+def _uncaught(default: Callable[..., Any]) -> Callable[..., None]:
+    def hook(kind: type[BaseException], error: BaseException, traceback: Any) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            default(kind, error, traceback)
+        else:
+            logger.critical("uncaught_error", exc_info=(kind, error, traceback))
+
+    return hook
 
 
-def formatter(machine_readable: bool) -> logging.Formatter:
-    """The formatter of every handler."""
-    renderer: Any = (
-        structlog.processors.JSONRenderer() if machine_readable else structlog.dev.ConsoleRenderer(colors=False)
-    )
-    return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[structlog.contextvars.merge_contextvars, *SHARED],
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
-    )
+def _uncaught_in_thread(args: threading.ExceptHookArgs) -> None:
+    if args.exc_type is not SystemExit:
+        logger.critical(
+            "uncaught_error",
+            thread=args.thread.name if args.thread else "",
+            exc_info=(args.exc_type, args.exc_value, args.exc_traceback),
+        )
