@@ -1,0 +1,19 @@
+"""The Celery application: its settings are the CELERY_* ones of Django's settings."""
+
+import os
+
+from celery import Celery
+from celery.signals import setup_logging
+from django_structlog.celery.steps import DjangoStructLogInitStep
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+app = Celery("erp")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+app.steps["worker"].add(DjangoStructLogInitStep)
+
+
+@setup_logging.connect
+def _keep_our_logging(**kwargs: object) -> None:
+    """Django's settings have configured logging, the personal-data mask included; Celery must not replace it."""

@@ -1,0 +1,136 @@
+"""The environment, read once, typed, with a clear failure on nonsense."""
+
+import hashlib
+import hmac
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from erp.embedded import state
+
+DEVELOPMENT_SECRET = "development-only-secret-key-never-used-in-production"
+Names = Annotated[list[str], NoDecode]
+
+
+class Environment(BaseSettings):
+    """Every variable the product reads. ``.env.example`` explains them to operators."""
+
+    model_config = SettingsConfigDict(env_file=None, extra="ignore", frozen=True)
+
+    erp_env: Literal["development", "test", "production"] = "development"
+    debug: bool = False
+    secret_key: str = DEVELOPMENT_SECRET
+    allowed_hosts: Names = Field(default=["localhost", "127.0.0.1", "[::1]", "testserver"])
+    csrf_trusted_origins: Names = Field(default=[])
+    cors_allowed_origins: Names = Field(default=[])
+    trusted_proxies: int = Field(default=0, ge=0, le=10)
+
+    database_url: str = ""
+    database_direct_url: str = ""
+    redis_url: str = ""
+    celery_broker_url: str = ""
+    pubsub_project_id: str = Field(default="cotton-erp", pattern=r"^[a-z][a-z0-9-]{4,28}[a-z0-9]$")
+    pubsub_emulator_host: str = ""
+    pubsub_endpoint: str = "pubsub.googleapis.com"
+    pubsub_region: str = ""
+    pubsub_project_number: str = Field(default="", pattern=r"^[0-9]*$")
+
+    jwt_signing_key: str = ""
+    idempotency_fingerprint_key: str = ""
+    idempotency_secret_key: str = ""
+    sign_in_counter_key: str = ""
+
+    outbox_buckets: int = Field(default=64, ge=1, le=1024)
+    outbox_max_attempts: int = Field(default=5, ge=1, le=100)
+    outbox_poll_interval: float = Field(default=0.1, gt=0, le=5)
+    outbox_retention_days: int = Field(default=30, ge=1)
+    outbox_ordering: Literal["aggregate", "bucket"] = "aggregate"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    throttle_read: int = Field(default=600, ge=1)
+    throttle_write: int = Field(default=120, ge=1)
+    throttle_lookup: int = Field(default=60, ge=1)
+    throttle_heavy: int = Field(default=10, ge=1)
+
+    @field_validator("allowed_hosts", "csrf_trusted_origins", "cors_allowed_origins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("database_url", "database_direct_url")
+    @classmethod
+    def _postgres(cls, value: str) -> str:
+        return _checked(value, {"postgres", "postgresql"})
+
+    @field_validator("redis_url", "celery_broker_url")
+    @classmethod
+    def _redis(cls, value: str) -> str:
+        return _checked(value, {"redis", "rediss", "unix"})
+
+    @field_validator("pubsub_emulator_host")
+    @classmethod
+    def _host_and_port(cls, value: str) -> str:
+        if value and (not (parts := urlsplit(f"//{value}")).hostname or not parts.port):
+            raise ValueError("write it as host:port")
+        return value
+
+    @model_validator(mode="after")
+    def _fit_for_production(self) -> Self:
+        if self.erp_env != "production":
+            return self
+        wrong = []
+        if self.debug:
+            wrong.append("DEBUG must be off")
+        if self.secret_key == DEVELOPMENT_SECRET or len(self.secret_key) < 50:
+            wrong.append("SECRET_KEY must be set to a random text of at least 50 characters")
+        for name in (
+            "jwt_signing_key",
+            "idempotency_fingerprint_key",
+            "idempotency_secret_key",
+            "sign_in_counter_key",
+        ):
+            if len(getattr(self, name)) < 32:
+                wrong.append(f"{name.upper()} must be set to a random text of at least 32 characters")
+        wrong += [
+            f"{name.upper()} must be set: the embedded default is for one machine only"
+            for name in ("database_url", "redis_url", "celery_broker_url")
+            if not getattr(self, name)
+        ]
+        if self.pubsub_emulator_host:
+            wrong.append("PUBSUB_EMULATOR_HOST must not be set: production speaks to Google Pub/Sub")
+        if wrong:
+            raise ValueError("; ".join(wrong))
+        return self
+
+    def key(self, name: str) -> str:
+        """A key of its own setting; outside production one derived from SECRET_KEY stands in."""
+        return str(getattr(self, name)) or hmac.new(
+            self.secret_key.encode(), name.encode(), hashlib.sha256
+        ).hexdigest()
+
+
+def _checked(value: str, schemes: set[str]) -> str:
+    if value and urlsplit(value).scheme not in schemes:
+        raise ValueError(f"must be a URL that starts with one of {', '.join(sorted(s + '://' for s in schemes))}")
+    return value
+
+
+def read() -> Environment:
+    """Read the environment; leave with a message that names each bad variable, never a traceback.
+
+    Outside production, the embedded servers' URLs (where they run) fill what isn't set.
+    """
+    try:
+        environment = Environment()
+        if environment.erp_env != "production":
+            missing = {k.lower(): v for k, v in state.urls().items() if not getattr(environment, k.lower())}
+            environment = environment.model_copy(update=missing)
+    except ValidationError as error:
+        lines = [
+            f"  {'.'.join(str(part) for part in fault['loc']).upper() or 'environment'}: "
+            f"{fault['msg'].removeprefix('Value error, ')}"
+            for fault in error.errors(include_input=False)
+        ]
+        raise SystemExit("The environment is not valid:\n" + "\n".join(lines)) from None
+    return environment

@@ -1,0 +1,264 @@
+"""Django's settings: one file, everything that differs between machines read from the environment."""
+
+from pathlib import Path
+from typing import Any
+
+from celery.schedules import crontab
+from psycopg.conninfo import conninfo_to_dict
+
+from config import environment
+from config.logging import logging_config
+
+ENV = environment.read()
+BASE_DIR = Path(__file__).resolve().parent.parent
+ERP_ENV = ENV.erp_env
+PRODUCTION = ERP_ENV == "production"
+DEBUG = ENV.debug
+SECRET_KEY = ENV.secret_key
+ALLOWED_HOSTS = ENV.allowed_hosts
+CSRF_TRUSTED_ORIGINS = ENV.csrf_trusted_origins
+
+# --- Apps -------------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.postgres",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "guardian",
+    "corsheaders",
+    "django_structlog",
+    "erp",
+    "erp.outbox",
+    "erp.idempotency",
+    "apps.accounts",
+    "apps.commodities",
+    "apps.partners",
+    "apps.availability",
+]
+MIDDLEWARE = [
+    "erp.logs.RequestIdMiddleware",
+    "django_structlog.middlewares.RequestMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
+    "erp.api.problems.ProblemMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+APPEND_SLASH = False
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# --- Servers ----------------------------------------------------------------------------------------
+
+
+def _database(url: str) -> dict[str, Any]:
+    parts = conninfo_to_dict(url or "postgresql://erp@127.0.0.1:1/erp")
+    known = {key: parts.pop(key, "") for key in ("dbname", "user", "password", "host", "port")}
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": known["dbname"],
+        "USER": known["user"],
+        "PASSWORD": known["password"],
+        "HOST": known["host"],
+        "PORT": str(known["port"] or ""),
+        "CONN_MAX_AGE": 60,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {"connect_timeout": 5, **parts},
+    }
+
+
+DATABASES = {"default": _database(ENV.database_url)}
+# Session-level advisory locks need a direct connection, not one through a transaction pooler.
+DATABASE_DIRECT_URL = ENV.database_direct_url or ENV.database_url
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+REDIS_URL = ENV.redis_url
+PUBSUB_PROJECT_ID = ENV.pubsub_project_id
+PUBSUB_EMULATOR_HOST = ENV.pubsub_emulator_host
+PUBSUB_ENDPOINT = ENV.pubsub_endpoint
+PUBSUB_REGION = ENV.pubsub_region
+PUBSUB_PROJECT_NUMBER = ENV.pubsub_project_number
+if REDIS_URL:
+    CACHES: dict[str, Any] = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": REDIS_URL,
+            "OPTIONS": {"socket_timeout": 0.5, "socket_connect_timeout": 0.5},
+        }
+    }
+else:
+    CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+
+# --- Outbox and Pub/Sub (core §1–3) ----------------------------------------------------------------
+OUTBOX_BUCKETS = ENV.outbox_buckets
+OUTBOX_MAX_ATTEMPTS = ENV.outbox_max_attempts
+OUTBOX_POLL_INTERVAL = ENV.outbox_poll_interval
+OUTBOX_RETENTION_DAYS = ENV.outbox_retention_days
+OUTBOX_ORDERING = ENV.outbox_ordering
+OUTBOX_WAKE_CHANNEL = "erp:outbox:wake"
+PUBSUB_TOPIC = "cotton-erp-events"
+PUBSUB_SUBSCRIPTION = "cotton-erp-events-sub"
+PUBSUB_DLQ_TOPIC = "cotton-erp-events-dlq"
+PUBSUB_DLQ_SUBSCRIPTION = "cotton-erp-events-dlq-sub"
+EVENT_SOURCE = "/cotton-erp"
+EVENT_SCHEMA_BASE = "https://schemas.cotton-erp.example/events"
+
+# --- Idempotency (core §4) -------------------------------------------------------------------------
+IDEMPOTENCY_TTL_HOURS = 24
+IDEMPOTENCY_SECRET_MINUTES = 15
+IDEMPOTENCY_BODY_LIMIT = 256 * 1024
+IDEMPOTENCY_FINGERPRINT_KEY = ENV.key("idempotency_fingerprint_key")
+IDEMPOTENCY_SECRET_KEY = ENV.key("idempotency_secret_key")
+
+# --- Accounts --------------------------------------------------------------------------------------
+AUTH_USER_MODEL = "account.User"
+AUTHENTICATION_BACKENDS = ["erp.access.Backend"]
+ANONYMOUS_USER_NAME = None
+SILENCED_SYSTEM_CHECKS = ["guardian.W001"]  # erp.access.Backend asks guardian itself
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {
+        "NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator",
+        "OPTIONS": {"user_attributes": ("email", "full_name")},
+    },
+]
+JWT_SIGNING_KEY = ENV.key("jwt_signing_key")
+JWT_ACCESS_MINUTES = 15
+JWT_REFRESH_DAYS = 30
+JWT_FAMILY_DAYS = 90
+SIGN_IN_COUNTER_KEY = ENV.key("sign_in_counter_key")
+SIGN_IN_FAILURES = 5
+SIGN_IN_WINDOW_MINUTES = 15
+SIGN_IN_LOCK_MINUTES = 15
+TRUSTED_PROXIES = ENV.trusted_proxies
+
+# --- API -------------------------------------------------------------------------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["apps.accounts.authentication.BearerAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": [],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["erp.api.parsers.StrictJSONParser"],
+    "DEFAULT_PAGINATION_CLASS": "erp.api.pagination.KeysetPagination",
+    "DEFAULT_FILTER_BACKENDS": ["erp.api.filters.FilterBackend"],
+    "DEFAULT_SCHEMA_CLASS": "erp.api.schema.AutoSchema",
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "erp.api.negotiation.JsonOnly",
+    "EXCEPTION_HANDLER": "erp.api.problems.exception_handler",
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+    "URL_FORMAT_OVERRIDE": None,
+    "COERCE_DECIMAL_TO_STRING": True,
+    "NUM_PROXIES": ENV.trusted_proxies,
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+THROTTLE_LIMITS = {
+    "read": (ENV.throttle_read, 60),
+    "write": (ENV.throttle_write, 60),
+    "lookup": (ENV.throttle_lookup, 60),
+    "heavy": (ENV.throttle_heavy, 60),
+}
+DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
+API_JSON_LIMIT = 2 * 1024 * 1024
+API_JSON_DEPTH = 20
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Cotton ERP",
+    "DESCRIPTION": "The back office of a cotton and multi-commodity trading house.",
+    "VERSION": "1.0.0",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SERVE_AUTHENTICATION": [],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SCHEMA_PATH_PREFIX": r"/api/v1",
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+}
+CORS_ALLOWED_ORIGINS = ENV.cors_allowed_origins
+CORS_URLS_REGEX = r"^/api/.*$"
+CORS_ALLOW_METHODS = ["GET", "HEAD", "OPTIONS", "POST", "PUT"]
+CORS_ALLOW_HEADERS = [
+    "authorization", "content-type", "idempotency-key", "if-match", "if-none-match", "x-request-id",
+]  # fmt: skip
+CORS_EXPOSE_HEADERS = [
+    "ETag", "Location", "Idempotency-Replayed", "Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-ID",
+]  # fmt: skip
+
+# --- Celery (config/celery.py reads CELERY_*) ------------------------------------------------------
+CELERY_BROKER_URL = ENV.celery_broker_url or ENV.redis_url
+CELERY_RESULT_BACKEND = None
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_TASK_ROUTES = {"erp.outbox.tasks.relay_shift": {"queue": "relay"}}
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TIMEZONE = "Asia/Kolkata"
+CELERY_BEAT_SCHEDULE = {
+    "relay-shift": {"task": "erp.outbox.tasks.relay_shift", "schedule": 1.0, "options": {"expires": 2}},
+    "purge-outbox": {"task": "erp.outbox.tasks.purge", "schedule": crontab(minute="17")},
+    "purge-idempotency": {"task": "erp.idempotency.tasks.purge", "schedule": crontab(minute="*/5")},
+    "expire-holds": {
+        "task": "apps.availability.tasks.expire_holds",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
+}
+
+# --- Text, time, files -----------------------------------------------------------------------------
+LANGUAGE_CODE = "en-in"
+TIME_ZONE = "Asia/Kolkata"
+USE_TZ = True
+USE_I18N = True
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = not PRODUCTION
+
+# --- Safety ----------------------------------------------------------------------------------------
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_AGE = 12 * 3600
+CSRF_COOKIE_SAMESITE = "Lax"
+CSRF_FAILURE_VIEW = "erp.api.problems.csrf_failure"
+if PRODUCTION:
+    SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = True
+    SECURE_HSTS_SECONDS = 31_536_000
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$"]
+
+LOGGING_CONFIG = None
+LOGGING = logging_config(level=ENV.log_level, machine_readable=PRODUCTION)
+DJANGO_STRUCTLOG_CELERY_ENABLED = True
+DJANGO_STRUCTLOG_COMMAND_LOGGING_ENABLED = False

@@ -1,0 +1,32 @@
+"""All routes."""
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
+
+from erp import health
+from erp.api import problems
+
+
+def home(request: HttpRequest) -> HttpResponse:
+    """Staff work in the admin."""
+    return redirect("admin:index")
+
+
+urlpatterns = [
+    path("", home),
+    path("admin/", admin.site.urls),
+    path("livez", health.livez),
+    path("readyz", health.readyz),
+    path("api/schema", SpectacularAPIView.as_view(), name="schema"),
+    path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("api/redoc", SpectacularRedocView.as_view(url_name="schema"), name="redoc"),
+    path("api/problems", problems.problem_index),
+    path("api/problems/<str:code>", problems.problem_page),
+    path("api/v1/", include("apps.accounts.urls")),
+    path("api/v1/", include("apps.commodities.urls")),
+    path("api/v1/", include("apps.partners.urls")),
+    path("api/v1/", include("apps.availability.urls")),
+]
