@@ -256,7 +256,7 @@ def _as_problem(response: HttpResponseBase, request: HttpRequest) -> HttpRespons
     for name in ("Allow", "Retry-After", "WWW-Authenticate"):
         if name in response.headers:
             error.headers[name] = response.headers[name]
-    response.close()
+    # Not closed: that would fire request_finished, and with it close the database's connection, mid-request.
     return problem_response(error, request)
 
 

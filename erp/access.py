@@ -1,0 +1,338 @@
+"""Capabilities: who may do what, asked the same way on every door (core §5).
+
+A capability's name is a Django permission string. Roles are groups; a group holds ``label.codename`` for rows
+everywhere and ``label.codename@own`` for rows of the holder's own partner; django-guardian holds single grants
+on one row. ``sync`` brings permissions and groups in line with the code's matrix and the run-time deviations.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any, Final, Literal, NamedTuple, Protocol, runtime_checkable
+from uuid import UUID
+
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ImproperlyConfigured
+from django.db import models
+
+from erp.errors import CapabilityMissing
+
+OWN: Final = "@own"
+SYSTEM_ROLE: Final = "SYSTEM"
+
+
+@dataclass(frozen=True)
+class Capability:
+    """One thing that somebody may do.
+
+    ``everywhere`` lists the roles that hold it on every row they can see, ``own`` those that hold it on rows of
+    their own partner; anyone else needs a single grant. ``on`` names the model (of the same app) it is about.
+    """
+
+    name: str
+    on: str
+    label: str
+    everywhere: tuple[str, ...] = ()
+    own: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        registry.add(self)
+
+    @property
+    def app_label(self) -> str:
+        """The module's label: the part before the dot."""
+        return self.name.split(".")[0]
+
+    @property
+    def codename(self) -> str:
+        """Django's codename: the part after the dot."""
+        return self.name.split(".")[1]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Deviation(NamedTuple):
+    """What the business changed at run time: a role gains or loses a capability."""
+
+    role: str
+    capability: str
+    scope: Literal["everywhere", "own"]
+    operation: Literal["add", "remove"]
+
+
+@dataclass
+class Registry:
+    """Every capability and role that the code declares."""
+
+    capabilities: dict[str, Capability] = field(default_factory=dict)
+    roles: dict[str, str] = field(default_factory=dict)
+    deviations: Callable[[], Iterable[Deviation]] = field(default=lambda: ())
+    sealed: bool = False
+
+    def add(self, capability: Capability) -> None:
+        """Register a capability; a second one of the same name is an error at import."""
+        if capability.name.count(".") != 1 or not all(capability.name.split(".")):
+            raise ImproperlyConfigured(f"{capability.name}: a capability is called label.verb")
+        if capability.name in self.capabilities:
+            raise ImproperlyConfigured(f"{capability.name} is declared twice")
+        self.capabilities[capability.name] = capability
+
+    def get(self, name: str) -> Capability:
+        """The capability of that name; unknown names are an error."""
+        try:
+            return self.capabilities[name]
+        except KeyError:
+            raise ImproperlyConfigured(f"{name} is not a capability") from None
+
+    def declare_roles(self, roles: dict[str, str]) -> None:
+        """Name the roles (name → what it is), once, in the module that owns users."""
+        self.roles.update(roles)
+
+    def seal(self) -> None:
+        """Check what can only be checked when every module is loaded."""
+        from django.apps import apps
+
+        for capability in self.capabilities.values():
+            unknown = {*capability.everywhere, *capability.own} - {*self.roles, SYSTEM_ROLE}
+            if unknown:
+                raise ImproperlyConfigured(f"{capability.name} names unknown roles: {', '.join(sorted(unknown))}")
+            apps.get_model(capability.app_label, capability.on)
+        self.sealed = True
+
+
+registry = Registry()
+
+
+@runtime_checkable
+class Actor(Protocol):
+    """Who acts: a user, or SYSTEM."""
+
+    @property
+    def pk(self) -> Any: ...
+    @property
+    def is_superuser(self) -> bool: ...
+    @property
+    def is_active(self) -> bool: ...
+
+
+class System:
+    """The actor of tasks, handlers and commands: no user row, no group; passes every check."""
+
+    pk = id = None
+    is_superuser = False
+    is_active = True
+    is_authenticated = True
+    is_system = True
+    partner_id: UUID | None = None
+
+    def has_perm(self, perm: str, obj: object = None) -> bool:
+        """Always."""
+        return True
+
+    def __str__(self) -> str:
+        return SYSTEM_ROLE
+
+    __repr__ = __str__
+
+
+SYSTEM: Final = System()
+
+
+# --- Asking -----------------------------------------------------------------------------------------
+
+
+def _rights(user: Any) -> frozenset[str]:
+    """``label.codename`` and ``label.codename@own`` of the user's groups: one query a request."""
+    if not hasattr(user, "_erp_rights"):
+        from django.contrib.auth.models import Permission
+
+        user._erp_rights = frozenset(
+            f"{label}.{codename}"
+            for label, codename in Permission.objects.filter(group__user=user)
+            .values_list("content_type__app_label", "codename")
+            .distinct()
+        )
+    rights: frozenset[str] = user._erp_rights
+    return rights
+
+
+def _grants(user: Any) -> frozenset[tuple[str, str, str]]:
+    """Single grants as (label.codename, label.model of the row, primary key): one query a request."""
+    if not hasattr(user, "_erp_grants"):
+        from guardian.models import UserObjectPermission
+
+        user._erp_grants = frozenset(
+            (f"{label}.{codename}", f"{row_label}.{row_model}", key)
+            for label, codename, row_label, row_model, key in UserObjectPermission.objects.filter(
+                user=user
+            ).values_list(
+                "permission__content_type__app_label",
+                "permission__codename",
+                "content_type__app_label",
+                "content_type__model",
+                "object_pk",
+            )
+        )
+    grants: frozenset[tuple[str, str, str]] = user._erp_grants
+    return grants
+
+
+def may(actor: Any, capability: Capability | str, row: models.Model | None = None) -> bool:
+    """Whether ``actor`` holds the capability: on ``row``, or, without one, in any form at all (the door)."""
+    name = str(capability)
+    if getattr(actor, "is_system", False):
+        return True
+    if not getattr(actor, "is_authenticated", False) or not actor.is_active:
+        return False
+    if actor.is_superuser:
+        return True
+    rights = _rights(actor)
+    if name in rights:
+        return True
+    if row is None:
+        return name + OWN in rights or any(held == name for held, _, _ in _grants(actor))
+    if name + OWN in rights and row.belongs_to(actor):  # type: ignore[attr-defined]
+        return True
+    scopes = row.scopes() if hasattr(row, "scopes") else (row,)
+    grants = _grants(actor)
+    return any((name, scope._meta.label_lower, str(scope.pk)) in grants for scope in scopes)
+
+
+def authorize(actor: Any, capability: Capability | str, row: models.Model | None = None) -> None:
+    """Raise CapabilityMissing (403, naming it) unless ``may``."""
+    if not may(actor, capability, row):
+        raise CapabilityMissing(str(capability))
+
+
+def require_capability(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The audit's decorator, for plain functions that take ``actor`` by keyword; rows change in services."""
+    capability = registry.get(name)
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def guarded(*args: Any, actor: Any, **kwargs: Any) -> Any:
+            row = args[0] if args and isinstance(args[0], models.Model) else None
+            authorize(actor, capability, row)
+            return function(*args, actor=actor, **kwargs)
+
+        guarded.capability = capability  # type: ignore[attr-defined]
+        return guarded
+
+    return decorate
+
+
+class Backend:
+    """The one authentication backend: rights of groups, of ownership, and single grants.
+
+    Signing in is a service of the accounts module, so ``authenticate`` knows nobody.
+    """
+
+    def authenticate(self, request: Any, **credentials: Any) -> None:
+        """Nobody signs in past the service."""
+        return
+
+    def get_user(self, user_id: Any) -> Any:
+        """The active user of a session."""
+        user = get_user_model()._default_manager.filter(pk=user_id).first()
+        return user if user is not None and user.is_active else None
+
+    def has_perm(self, user_obj: Any, perm: str, obj: Any = None) -> bool:
+        """Django's question: everywhere, own or granted on ``obj``; without ``obj`` in any form."""
+        return may(user_obj, perm, obj)
+
+    def has_module_perms(self, user_obj: Any, app_label: str) -> bool:
+        """Whether the user holds anything of the app."""
+        return any(may(user_obj, c) for c in registry.capabilities.values() if c.app_label == app_label)
+
+
+# --- Bringing Django's tables in line --------------------------------------------------------------
+
+
+class Drift(NamedTuple):
+    """One difference between the code's matrix (with deviations) and the database."""
+
+    kind: Literal["permission", "role", "grant", "obsolete"]
+    name: str
+    operation: Literal["add", "remove"]
+
+
+def matrix() -> dict[str, set[str]]:
+    """The matrix in force: role → rights, the code's default with the run-time deviations."""
+    table: dict[str, set[str]] = {role: set() for role in registry.roles}
+    for capability in registry.capabilities.values():
+        for role in capability.everywhere:
+            if role != SYSTEM_ROLE:
+                table[role].add(capability.name)
+        for role in capability.own:
+            table[role].add(capability.name + OWN)
+    for role, name, scope, operation in registry.deviations():
+        right = name + (OWN if scope == "own" else "")
+        if role in table and name in registry.capabilities:
+            (table[role].add if operation == "add" else table[role].discard)(right)
+    return table
+
+
+def sync(*, check: bool = False, prune: bool = False) -> list[Drift]:
+    """Turn capabilities into permissions and roles into groups; returns what differed.
+
+    ``check`` changes nothing. Permissions that the code no longer knows are reported and only removed with
+    ``prune``. Deviations made at run time survive, since they are part of the matrix.
+    """
+    from django.db import transaction
+
+    with transaction.atomic():
+        return list(_sync(check=check, prune=prune))
+
+
+def _sync(*, check: bool, prune: bool) -> Iterator[Drift]:
+    from django.apps import apps
+    from django.contrib.auth.models import Group, Permission
+    from django.contrib.contenttypes.models import ContentType
+
+    permissions = {
+        f"{p.content_type.app_label}.{p.codename}": p
+        for p in Permission.objects.select_related("content_type").order_by("pk")
+    }
+    wanted: set[str] = set()
+    for capability in registry.capabilities.values():
+        rights = [(capability.name, capability.label)]
+        if capability.own or any(
+            d.capability == capability.name and d.scope == "own" for d in registry.deviations()
+        ):
+            rights.append((capability.name + OWN, f"{capability.label} (own)"))
+        for right, label in rights:
+            wanted.add(right)
+            kept = permissions.get(right)
+            if kept is not None and kept.name == label:
+                continue
+            yield Drift("permission", right, "add")
+            if not check:
+                content_type = ContentType.objects.get_for_model(
+                    apps.get_model(capability.app_label, capability.on)
+                )
+                permissions[right], _ = Permission.objects.update_or_create(
+                    codename=right.split(".")[1], content_type=content_type, defaults={"name": label}
+                )
+    for right in sorted(permissions.keys() - wanted):
+        yield Drift("obsolete", right, "remove")
+        if prune and not check:
+            permissions[right].delete()
+
+    groups = {g.name: g for g in Group.objects.prefetch_related("permissions__content_type")}
+    for role, rights_of_role in matrix().items():
+        group = groups.get(role)
+        if group is None:
+            yield Drift("role", role, "add")
+            if check:
+                continue
+            group = Group.objects.create(name=role)
+        held = {f"{p.content_type.app_label}.{p.codename}" for p in group.permissions.all()}
+        for right in sorted(rights_of_role - held):
+            yield Drift("grant", f"{role}: {right}", "add")
+            if not check:
+                group.permissions.add(permissions[right])
+        for right in sorted((held - rights_of_role) & wanted):
+            yield Drift("grant", f"{role}: {right}", "remove")
+            if not check:
+                group.permissions.remove(permissions[right])

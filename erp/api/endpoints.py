@@ -1,0 +1,283 @@
+"""What a viewset binds a POST or PUT to. There are four kinds of door and no fifth (core §5)."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connection, transaction
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from erp.access import Capability
+from erp.api import problems
+from erp.api.parsers import canonical_json
+from erp.api.serializers import Input
+from erp.errors import DomainError, PreconditionRequired
+from erp.idempotency.once import Answer, once
+from erp.idempotency.once import Request as Attempt
+from erp.services import Refusal, Service
+
+Kind = Literal["change", "public", "exempt", "lookup"]
+IfMatch = Literal["required", "optional", "none"]
+
+
+class Empty(Input):
+    """No body."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limit:
+    """A throttle of one door: ``limit`` requests per ``window`` seconds and address, and per value of ``field``."""
+
+    limit: int
+    window: int
+    field: str = ""
+    field_limit: int = 0
+    field_window: int = 0
+
+
+@dataclass(kw_only=True)
+class Endpoint:
+    """One write: service (or lookup function), input, and how it behaves on the wire."""
+
+    call: Callable[..., Any]
+    input: type[Input]
+    kind: Kind
+    capability: Capability | None
+    reason: str = ""
+    output: Any = None
+    status: int = 0
+    if_match: IfMatch = "none"
+    secret: bool = False
+    detail: bool = False
+    path: str = ""
+    throttle: str = "write"
+    limit: Limit | None = None
+    problems: tuple[type[DomainError], ...] = ()
+    remote: bool = False
+    method: Literal["post", "put"] = "post"
+    name: str = field(default="", init=False)
+    examples: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def service(self) -> Service | None:
+        """The service behind a change; None for a lookup."""
+        return self.call if isinstance(self.call, Service) else None
+
+    @property
+    def idempotent(self) -> bool:
+        """Whether an Idempotency-Key is required (all but exempt doors)."""
+        return self.kind != "exempt"
+
+    @property
+    def anonymous(self) -> bool:
+        """Whether nobody need be signed in."""
+        return self.kind in ("public", "exempt")
+
+    @property
+    def doc(self) -> str:
+        """First words of the service's docstring: the summary."""
+        return (self.call.__doc__ or "").strip()
+
+    def bind(self, name: str) -> None:
+        """Take the attribute's name: it decides method and path where nothing else does."""
+        self.name = name
+        if name == "update":
+            self.method = "put"
+        if not self.status:
+            self.status = 201 if self.kind != "lookup" and not self.detail and name == "create" else 200
+        fields = {
+            f.source if f.source != "*" else key
+            for key, f in self.input().fields.items()  # type: ignore[attr-defined]
+        }
+        fields |= set(re.findall(r"<(?:\w+:)?(\w+)>", self.path)) - {"pk"}
+        service = self.service
+        if service is not None and (
+            fields - service.keywords or (missing := service.required - fields - {"door"}) and missing
+        ):
+            raise ImproperlyConfigured(
+                f"{service.name}: its keywords {sorted(service.keywords)} and the input's {sorted(fields)} differ"
+            )
+
+
+def endpoint(
+    service: Service,
+    input: type[Input] = Empty,
+    *,
+    public: str = "",
+    exempt: str = "",
+    output: Any = None,
+    status: int = 0,
+    if_match: IfMatch = "none",
+    secret: bool = False,
+    path: str = "",
+    method: Literal["post", "put"] = "post",
+    throttle: str = "write",
+    limit: Limit | None = None,
+    problems: tuple[type[DomainError], ...] = (),
+) -> Any:
+    """A door to a service: a change, by someone signed in.
+
+    ``public`` (with the reason) opens it to anybody; ``exempt`` (with the reason) also waives the key.
+    ``output`` is the answer's serializer (default: the viewset's; None result: 204). ``secret``: the answer
+    carries tokens. Raises ImproperlyConfigured when input and service don't fit.
+    """
+    if not isinstance(service, Service):
+        raise ImproperlyConfigured(f"{service!r} is not a service: rows change in services only")
+    if bool(service.public) != bool(public or exempt):
+        raise ImproperlyConfigured(f"{service.name}: door and service disagree about being public")
+    if (public or exempt) and limit is None:
+        raise ImproperlyConfigured(f"{service.name}: a public door needs a throttle of its own")
+    return Endpoint(
+        call=service,
+        input=input,
+        kind="exempt" if exempt else "public" if public else "change",
+        capability=service.requires,
+        reason=exempt or public,
+        output=output,
+        status=status,
+        if_match=if_match,
+        secret=secret,
+        detail=service.target is not None,
+        path=path,
+        method=method,
+        throttle=throttle,
+        limit=limit,
+        problems=problems,
+    )
+
+
+def lookup(
+    function: Callable[..., Any],
+    input: type[Input] = Empty,
+    *,
+    requires: Capability,
+    detail: bool = False,
+    remote: bool = False,
+    output: Any = None,
+    path: str = "",
+    throttle: str = "lookup",
+    problems: tuple[type[DomainError], ...] = (),
+) -> Any:
+    """A door that asks, previews or suggests: capability and key as everywhere, nothing stored.
+
+    Local reads run in a read-only transaction; with ``remote`` no transaction is open at all, so that a client
+    may be called.
+    """
+    if isinstance(function, Service):
+        raise ImproperlyConfigured(f"{function.name} is a service: a lookup changes nothing")
+    return Endpoint(
+        call=function,
+        input=input,
+        kind="lookup",
+        capability=requires,
+        output=output,
+        detail=detail,
+        remote=remote,
+        path=path,
+        throttle=throttle,
+        problems=problems,
+    )
+
+
+# --- Running ----------------------------------------------------------------------------------------
+
+
+def handle(view: Any, request: Request, endpoint: Endpoint, parameters: Mapping[str, Any]) -> Response:
+    """Carry one request out: body read, target found, then one transaction (core's order of checks)."""
+    data = request.data
+    target = view.get_object() if endpoint.detail else None
+    extra = {name: value for name, value in parameters.items() if name != "pk"}
+    if endpoint.kind == "lookup":
+        return _look_up(view, request, endpoint, target, extra, data)
+
+    def run() -> Answer:
+        return _change(view, request, endpoint, target, extra, data)
+
+    if endpoint.kind == "exempt":
+        with transaction.atomic():
+            answer = run()
+    else:
+        answer = once(_attempt(view, request, endpoint, parameters, data), run)
+    response = Response(status=answer.status)
+    response.data = None
+    view.prepared = answer
+    return response
+
+
+def _attempt(
+    view: Any, request: Request, endpoint: Endpoint, parameters: Mapping[str, Any], data: Any
+) -> Attempt:
+    query = sorted((key, value) for key, values in request.query_params.lists() for value in values)
+    content_type = (request.content_type or "").split(";")[0].strip().lower()
+    return Attempt(
+        principal="" if endpoint.anonymous else f"user:{request.user.pk}",
+        method=request.method or "",
+        route=request.resolver_match.route if request.resolver_match else request.path,
+        key=view.idempotency_key,
+        parameters=tuple(sorted((name, str(value)) for name, value in parameters.items())),
+        content=canonical_json([query, content_type if data else "", data]),
+        secret=endpoint.secret,
+        anonymous=endpoint.anonymous,
+    )
+
+
+def _validated(view: Any, endpoint: Endpoint, data: Any, target: Any) -> dict[str, Any]:
+    serializer = endpoint.input(data=data, context={**view.get_serializer_context(), "target": target})
+    serializer.is_valid(raise_exception=True)
+    values: dict[str, Any] = serializer.validated_data
+    return dict(values)
+
+
+def _change(
+    view: Any, request: Request, endpoint: Endpoint, target: Any, extra: dict[str, Any], data: Any
+) -> Answer:
+    service = endpoint.service
+    assert service is not None
+    keywords = _validated(view, endpoint, data, target) | extra
+    if "door" in service.keywords:
+        keywords["door"] = view.door(request)
+    arguments = () if target is None else (target,)
+    result = service(*arguments, actor=view.actor(request), if_version=view.if_version, **keywords)
+    if isinstance(result, Refusal):
+        problem = problems.problem_response(result.problem, request._request)
+        headers = {name: value for name, value in problem.items()}
+        return Answer(problem.status_code, headers, problem.content)
+    if result is None:
+        return Answer(204, {}, b"")
+    body = view.render(result, endpoint.output)
+    headers = {"Content-Type": "application/json"}
+    if hasattr(result, "version"):
+        headers["ETag"] = problems.etag(result.version)
+    if endpoint.status in (201, 202):
+        headers["Location"] = body["links"]["self"]
+    return Answer(endpoint.status, headers, view.encode(body))
+
+
+def _look_up(
+    view: Any, request: Request, endpoint: Endpoint, target: Any, extra: dict[str, Any], data: Any
+) -> Response:
+    keywords = _validated(view, endpoint, data, target) | extra
+    arguments = () if target is None else (target,)
+    if endpoint.remote:
+        result = endpoint.call(*arguments, actor=request.user, **keywords)
+    else:
+        with transaction.atomic():
+            with connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION READ ONLY")
+            result = endpoint.call(*arguments, actor=request.user, **keywords)
+            if endpoint.output is not None:
+                result = view.render(result, endpoint.output)
+    return Response(result, status=200)
+
+
+def precondition(endpoint: Endpoint | None, request: Request) -> int | None:
+    """The version named by If-Match as the register says: 428 when required and missing, 400 when ill-formed."""
+    if endpoint is None or endpoint.if_match == "none":
+        return None
+    version = problems.parse_if_match(request.headers.get("If-Match"))
+    if version is None and endpoint.if_match == "required":
+        raise PreconditionRequired("Send If-Match with the ETag of the row that you read.")
+    return version

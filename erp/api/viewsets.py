@@ -1,0 +1,224 @@
+"""Viewsets: URL ↔ service, one line each. Reads are DRF's; a write can't be bound to anything but an endpoint."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ClassVar
+
+from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpResponseNotModified
+from rest_framework.decorators import action
+from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import GenericViewSet
+
+from erp import access
+from erp.access import Capability
+from erp.api import endpoints, problems, throttling
+from erp.api.endpoints import Endpoint
+from erp.errors import MethodNotAllowed, NotAuthenticated, UnsupportedMediaType
+from erp.idempotency.once import Answer, parse_key
+
+_WRITES = {"post", "put", "patch", "delete"}
+_WRITE_NAMES = {*_WRITES, "create", "update", "partial_update", "destroy"}
+
+
+def _handler(endpoint: Endpoint, qualname: str) -> Callable[..., Response]:
+    def run(self: "ViewSet", request: Request, *args: Any, **kwargs: Any) -> Response:
+        return endpoints.handle(self, request, endpoint, kwargs)
+
+    run.__name__, run.__qualname__, run.__doc__ = endpoint.name, f"{qualname}.{endpoint.name}", endpoint.doc
+    run.endpoint = endpoint  # type: ignore[attr-defined]
+    return run
+
+
+class ViewSet(GenericViewSet[Any]):
+    """Base of every viewset.
+
+    ``reads`` is the capability of its reads; rows come from ``queryset.visible_to(user)``, so what isn't
+    visible is 404. A function bound to a write method is an error when the class is made.
+    """
+
+    reads: ClassVar[Capability | None] = None
+    endpoints: ClassVar[dict[str, Endpoint]] = {}
+    http_method_names: ClassVar[list[str]] = ["get", "head", "options", "post", "put"]
+    idempotency_key = ""
+    if_version: int | None = None
+    lookup_value_converter = "uuid"
+    prepared: Answer | None = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.endpoints = dict(cls.endpoints)
+        for name, member in list(vars(cls).items()):
+            if isinstance(member, Endpoint):
+                member.bind(name)
+                handler = _handler(member, cls.__qualname__)
+                if name not in ("create", "update"):
+                    handler = action(
+                        detail=member.detail,
+                        methods=[member.method],
+                        url_path=member.path or name.replace("_", "-"),
+                        url_name=name.replace("_", "-"),
+                    )(handler)
+                setattr(cls, name, handler)
+                cls.endpoints[name] = member
+            elif callable(member) and (
+                name in _WRITE_NAMES or _WRITES & set(getattr(member, "mapping", None) or ())
+            ):
+                raise ImproperlyConfigured(f"{cls.__name__}.{name}: bind a write with endpoint() or lookup()")
+        if cls.queryset is not None and cls.reads is None and (hasattr(cls, "list") or hasattr(cls, "retrieve")):
+            raise ImproperlyConfigured(f"{cls.__name__} needs `reads`, the capability of its reads")
+
+    def endpoint_for(self, name: str | None) -> Endpoint | None:
+        """The endpoint behind an action's name, if it is a write."""
+        return self.endpoints.get(name or "")
+
+    @property
+    def endpoint(self) -> Endpoint | None:
+        """The endpoint of the request's action."""
+        return self.endpoint_for(self.action)
+
+    @property
+    def throttle_class_name(self) -> str:
+        """Class of the limit that counts this request."""
+        endpoint = self.endpoint
+        if endpoint is None:
+            return "read"
+        return "public" if endpoint.anonymous else endpoint.throttle
+
+    @property
+    def capability(self) -> Capability | None:
+        """What the door asks for: the endpoint's capability, or the one of reads."""
+        return self.endpoint.capability if self.endpoint else self.reads
+
+    # --- The order of checks (core, "One write, end to end") ---
+
+    def initialize_request(self, request: Any, *args: Any, **kwargs: Any) -> Request:
+        self.action = self.action_map.get((request.method or "").lower(), "")
+        return super().initialize_request(request, *args, **kwargs)
+
+    def get_authenticators(self) -> list[Any]:
+        endpoint = self.endpoint
+        return [] if endpoint is not None and endpoint.anonymous else super().get_authenticators()
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        endpoint = self.endpoint
+        self.format_kwarg = None
+        request.accepted_renderer, request.accepted_media_type = self.perform_content_negotiation(request)
+        if request.method != "OPTIONS" and not self.action:
+            raise MethodNotAllowed(headers={"Allow": ", ".join(self.allowed_methods)})
+        anonymous = endpoint is not None and endpoint.anonymous
+        if not anonymous and not request.user.is_authenticated:
+            raise NotAuthenticated
+        throttling.check(request, self)
+        if not anonymous and self.capability is not None:
+            access.authorize(request.user, self.capability)
+        if endpoint is None:
+            return
+        if endpoint.idempotent:
+            self.idempotency_key = parse_key(request.headers.get("Idempotency-Key"))
+        self.if_version = endpoints.precondition(endpoint, request)
+        media = (request.content_type or "").split(";")[0].strip().lower()
+        if media not in ("", "application/json") and int(request.headers.get("Content-Length") or 0):
+            raise UnsupportedMediaType(f"Send application/json, not {media}.")
+
+    def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
+        response = super().finalize_response(request, response, *args, **kwargs)
+        if self.prepared is not None:
+            answer = self.prepared
+            if response.status_code == answer.status:
+                response.content = answer.body
+                response._is_rendered = True  # type: ignore[attr-defined]
+                response.headers.pop("Content-Type", None)
+                for name, value in answer.headers.items():
+                    response[name] = value
+                if answer.replayed:
+                    response["Idempotency-Replayed"] = "true"
+        secret = self.endpoint is not None and (self.endpoint.secret or self.endpoint.anonymous)
+        response["Cache-Control"] = "no-store" if secret else "private, no-cache"
+        throttling.apply_headers(request, response)
+        return response
+
+    # --- Who asks, what is shown ---
+
+    def actor(self, request: Request) -> Any:
+        """Who acts: the user, or on public doors SYSTEM (the service checks what the caller proves)."""
+        endpoint = self.endpoint
+        return access.SYSTEM if endpoint is not None and endpoint.anonymous else request.user
+
+    def door(self, request: Request) -> Any:
+        """What a service may learn of the door it was called through; see the accounts module."""
+        raise ImproperlyConfigured(f"{type(self).__name__} doesn't describe its door")
+
+    def get_queryset(self) -> Any:
+        queryset: Any = super().get_queryset()
+        return queryset.visible_to(self.request.user)
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        return {
+            **super().get_serializer_context(),
+            "actor": getattr(self.request, "user", None),
+            "allowed_actions": self.allowed_actions,
+            "links": self.links,
+        }
+
+    def links(self, row: Any) -> dict[str, str]:
+        """Address of the row and of named neighbours."""
+        return {"self": f"{self.collection_path(row)}/{row.pk}"}
+
+    def collection_path(self, row: Any) -> str:
+        """Path of the row's collection: that of the request's own, unless the row is of another kind."""
+        prefix: str = self.request.path.split("/api/v1/", 1)[-1].split("/")[0]
+        return f"/api/v1/{prefix}"
+
+    def allowed_actions(self, row: Any) -> list[str]:
+        """Verbs open to the caller on this row now, by status and capability. Advice; the write decides."""
+        open_verbs = row.open_verbs()
+        return [
+            name.replace("_", "-")
+            for name, endpoint in self.endpoints.items()
+            if endpoint.detail
+            and name in open_verbs
+            and access.may(self.request.user, endpoint.capability or "", row)
+        ]
+
+    def render(self, row: Any, output: Any = None) -> Any:
+        """The row as the caller sees it."""
+        serializer = (output or self.serializer_class)(row, context=self.get_serializer_context())
+        return serializer.data
+
+    @staticmethod
+    def encode(body: Any) -> bytes:
+        """JSON bytes of an answer."""
+        rendered: bytes = JSONRenderer().render(body)
+        return rendered
+
+
+class RowViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
+    """A viewset with list and retrieve; one row's GET carries its strong ETag and answers 304."""
+
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Any:
+        row = self.get_object()
+        tag = problems.etag(row.version)
+        seen = [part.strip() for part in request.headers.get("If-None-Match", "").split(",")]
+        if not request.query_params and (tag in seen):
+            response: Any = HttpResponseNotModified()
+            response["ETag"] = tag
+            return response
+        response = Response(self.render(row))
+        response["ETag"] = tag
+        return response
+
+
+def read(path: str, *, detail: bool = True) -> Callable[..., Any]:
+    """A further GET of a viewset, such as the parts of a row."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        bound: Callable[..., Any] = action(detail=detail, methods=["get"], url_path=path)(wraps(function)(function))
+        return bound
+
+    return decorate
+
+

@@ -1,0 +1,240 @@
+"""Domain errors: what a service raises, and what one handler renders as RFC 9457 problem+json.
+
+A subclass's docstring is the problem's title and its class name the problem's code:
+``QuantityExceeded`` raised by the availability module is ``availability.quantity_exceeded``.
+"""
+
+import re
+from typing import Any, ClassVar
+
+
+def snake(name: str) -> str:
+    """``QuantityExceeded`` → ``quantity_exceeded``."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
+class Fault:
+    """One fault of an input: where it is (JSON pointer), a stable code, and words for people."""
+
+    __slots__ = ("code", "detail", "pointer")
+
+    def __init__(self, pointer: str, code: str, detail: str) -> None:
+        self.pointer, self.code, self.detail = pointer, code, detail
+
+    def as_dict(self) -> dict[str, str]:
+        """The member of a problem's ``errors``."""
+        return {"pointer": self.pointer, "code": self.code, "detail": self.detail}
+
+
+class DomainError(Exception):
+    """The request can't be carried out."""
+
+    status: ClassVar[int] = 422
+    code: ClassVar[str] = ""
+    title: ClassVar[str] = ""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        package = cls.__module__.split(".")
+        area = label_of(cls.__module__) if package[0] == "apps" else package[0]
+        if "code" not in cls.__dict__:
+            cls.code = f"{area}.{snake(cls.__name__)}"
+        if "title" not in cls.__dict__:
+            cls.title = (cls.__doc__ or cls.__name__).strip().splitlines()[0]
+
+    def __init__(
+        self,
+        detail: str = "",
+        *,
+        errors: "list[Fault] | None" = None,
+        headers: dict[str, str] | None = None,
+        **members: Any,
+    ) -> None:
+        """``detail`` is for people; ``members`` are extra members of the problem document."""
+        super().__init__(detail or self.title)
+        self.detail = detail or self.title
+        self.errors = errors or []
+        self.headers = headers or {}
+        self.members = members
+
+
+def label_of(module: str) -> str:
+    """App label of a module path: ``apps.availability.services`` → ``availability``.
+
+    Falls back to the package's name while Django's registry isn't ready yet.
+    """
+    from django.apps import apps
+
+    if apps.apps_ready:
+        config = apps.get_containing_app_config(module)
+        if config is not None:
+            return str(config.label)
+    return module.split(".")[1]
+
+
+# The families. A domain error subclasses the one whose status fits.
+
+
+class Invalid(DomainError):
+    """The request is not valid."""
+
+    status, code = 400, "request.invalid"
+
+
+class Forbidden(DomainError):
+    """This is not allowed."""
+
+    status = 403
+
+
+class NotFound(DomainError):
+    """There is nothing here, or nothing you may see."""
+
+    status, code = 404, "resource.not_found"
+
+
+class Conflict(DomainError):
+    """The state of the row doesn't allow it."""
+
+    status = 409
+
+
+class Gone(DomainError):
+    """It has moved; see the successor."""
+
+    status = 410
+
+
+class RuleBroken(DomainError):
+    """A rule across fields or rows is broken."""
+
+    status = 422
+
+
+class Unavailable(DomainError):
+    """Something this needs is down; try again."""
+
+    status, code = 503, "dependency.unavailable"
+
+    def __init__(self, detail: str = "", *, retry_after: int = 1, **kwargs: Any) -> None:
+        super().__init__(detail, headers={"Retry-After": str(retry_after)}, **kwargs)
+
+
+# Codes that every module shares (core §6).
+
+
+class Malformed(Invalid):
+    """The request can't be read."""
+
+    code = "request.malformed"
+
+
+class UnknownField(Invalid):
+    """The request has a field that isn't known here."""
+
+    code = "request.unknown_field"
+
+
+class NotAuthenticated(DomainError):
+    """Sign in first."""
+
+    status, code = 401, "account.not_authenticated"
+
+    def __init__(self, detail: str = "", **kwargs: Any) -> None:
+        super().__init__(detail, headers={"WWW-Authenticate": 'Bearer realm="api"'}, **kwargs)
+
+
+class CapabilityMissing(Forbidden):
+    """A capability is missing."""
+
+    code = "capability.missing"
+
+    def __init__(self, capability: str) -> None:
+        super().__init__(f"You need the capability {capability}.", capability=capability)
+
+
+class SelfApproval(Forbidden):
+    """Nobody decides on their own work."""
+
+    code = "approval.self"
+
+
+class PreconditionFailed(DomainError):
+    """The row has changed since you read it."""
+
+    status, code = 412, "precondition.failed"
+
+
+class PreconditionRequired(DomainError):
+    """Send If-Match with the version you read."""
+
+    status, code = 428, "precondition.required"
+
+
+class KeyMissing(Invalid):
+    """An Idempotency-Key is needed."""
+
+    code = "idempotency.key_missing"
+
+
+class KeyInvalid(Invalid):
+    """The Idempotency-Key is malformed."""
+
+    code = "idempotency.key_invalid"
+
+
+class KeyReused(RuleBroken):
+    """The Idempotency-Key was used for another request."""
+
+    code = "idempotency.key_reused"
+
+
+class InProgress(Conflict):
+    """The same request is being carried out."""
+
+    code = "idempotency.in_progress"
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail, headers={"Retry-After": "1"})
+
+
+class AnswerExpired(Conflict):
+    """The request was carried out; its answer is no longer kept."""
+
+    code = "idempotency.answer_expired"
+
+
+class Throttled(DomainError):
+    """Too many requests."""
+
+    status, code = 429, "throttle.limited"
+
+
+class MethodNotAllowed(DomainError):
+    """The method isn't offered here."""
+
+    status, code = 405, "request.method_not_allowed"
+
+
+class NotAcceptable(DomainError):
+    """Answers are JSON only."""
+
+    status, code = 406, "request.not_acceptable"
+
+
+class TooLarge(DomainError):
+    """The request is too large."""
+
+    status, code = 413, "request.too_large"
+
+
+class UnsupportedMediaType(DomainError):
+    """The media type isn't accepted here."""
+
+    status, code = 415, "request.unsupported_media_type"
+
+
+class ServerError(DomainError):
+    """Something went wrong on our side."""
+
+    status, code = 500, "server.error"

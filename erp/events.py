@@ -1,0 +1,231 @@
+"""Versioned events: what others may learn of a change (core §1).
+
+An event is a frozen Pydantic model that carries ids and business facts, never personal data. It is registered
+with a type, a version and the aggregate it belongs to. Older versions stay readable through upcasters.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any, ClassVar, get_args, get_origin
+from uuid import UUID
+
+from django.core.exceptions import ImproperlyConfigured
+from pydantic import BaseModel, ConfigDict, PlainSerializer, WithJsonSchema
+
+from erp.identifiers import Personal
+
+MAX_BYTES = 1_000_000
+# Names that are personal data whatever their type is.
+PERSONAL_NAMES = re.compile(
+    r"(^|_)(email|e_mail|phone|mobile|pan|gstin|aadhaar|full_name|account_number|ip|ip_address|password|secret)($|_)"
+)
+
+DecimalText = Annotated[
+    Decimal,
+    PlainSerializer(lambda value: format(value, "f"), return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "pattern": r"^-?\d+(\.\d+)?$"}),
+]
+
+
+class Quantity(BaseModel):
+    """A quantity: decimal string with its unit."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    value: DecimalText
+    unit: str
+
+
+class Money(BaseModel):
+    """An amount or rate: decimal string with its currency."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    amount: DecimalText
+    currency: str
+
+
+@dataclass(frozen=True)
+class EventMeta:
+    """What an event type is registered with."""
+
+    name: str
+    version: int
+    aggregate_type: str
+    aggregate_field: str
+
+    @property
+    def key(self) -> str:
+        """``availability.reserved.v1``: the name of its files and schema."""
+        return f"{self.name}.v{self.version}"
+
+    @property
+    def schema_url(self) -> str:
+        """``ce-dataschema``."""
+        from django.conf import settings
+
+        return f"{settings.EVENT_SCHEMA_BASE}/{self.key}.schema.json"
+
+
+class Event(BaseModel):
+    """Base of all events. Frozen; unknown members are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    __event__: ClassVar[EventMeta]
+
+    @property
+    def aggregate_id(self) -> UUID:
+        """Id of the aggregate whose stream the event belongs to."""
+        value: UUID = getattr(self, self.__event__.aggregate_field)
+        return value
+
+
+Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+@dataclass
+class Registry:
+    """Every event type × version, and the steps from one version to the next."""
+
+    types: dict[str, dict[int, type[Event]]] = field(default_factory=dict)
+    upcasters: dict[tuple[str, int], Upcaster] = field(default_factory=dict)
+
+    def add(self, model: type[Event]) -> None:
+        """Register an event model; the same type and version twice is an error."""
+        meta = model.__event__
+        versions = self.types.setdefault(meta.name, {})
+        if meta.version in versions:
+            raise ImproperlyConfigured(f"{meta.key} is declared twice")
+        versions[meta.version] = model
+
+    def __iter__(self) -> Iterator[type[Event]]:
+        for name in sorted(self.types):
+            for version in sorted(self.types[name]):
+                yield self.types[name][version]
+
+    def get(self, name: str, version: int) -> type[Event]:
+        """The model of a type and version. KeyError when it isn't known."""
+        return self.types[name][version]
+
+    def latest(self, name: str) -> type[Event]:
+        """The newest version of a type. KeyError when it isn't known."""
+        return self.types[name][max(self.types[name])]
+
+    def load(self, name: str, version: int, payload: dict[str, Any]) -> Event:
+        """Read a stored payload as the newest version, step by step through its upcasters."""
+        newest = self.latest(name)
+        for step in range(version, newest.__event__.version):
+            payload = self.upcasters[name, step](dict(payload))
+        return newest.model_validate(payload)
+
+    def seal(self) -> None:
+        """Refuse a gap in a type's versions: a missing upcaster is an error, not a silent pass-through."""
+        for name, versions in self.types.items():
+            for version in range(1, max(versions)):
+                if (name, version) not in self.upcasters:
+                    raise ImproperlyConfigured(f"{name}: no upcaster from version {version} to {version + 1}")
+            if len({model.__event__.aggregate_type for model in versions.values()}) != 1:
+                raise ImproperlyConfigured(f"{name}: all versions belong to one aggregate type")
+
+
+registry = Registry()
+
+
+def event(
+    name: str, *, version: int, aggregate: tuple[str, str]
+) -> Callable[[type[Event]], type[Event]]:
+    """Register an event model.
+
+    ``name`` is ``aggregate.past_participle``; ``aggregate`` is its type and the field that holds its id.
+    Raises ImproperlyConfigured at import for personal data, a missing aggregate field or a second declaration.
+    """
+    if not re.fullmatch(r"[a-z_]+(\.[a-z_]+)+", name) or version < 1:
+        raise ImproperlyConfigured(f"{name} v{version}: names are aggregate.past_participle, versions start at 1")
+
+    def register(model: type[Event]) -> type[Event]:
+        model.__event__ = EventMeta(name, version, *aggregate)
+        aggregate_field = model.model_fields.get(aggregate[1])
+        if aggregate_field is None or aggregate_field.annotation is not UUID:
+            raise ImproperlyConfigured(f"{name}: {aggregate[1]} must be a UUID field, the aggregate's id")
+        for field_name, info in model.model_fields.items():
+            if PERSONAL_NAMES.search(field_name) or any(map(_personal, (info.annotation, *info.metadata))):
+                raise ImproperlyConfigured(f"{name}: {field_name} is personal data, which no event carries")
+        registry.add(model)
+        return model
+
+    return register
+
+
+def _personal(annotation: Any) -> bool:
+    if isinstance(annotation, Personal):
+        return True
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return any(
+            PERSONAL_NAMES.search(name) or any(map(_personal, (info.annotation, *info.metadata)))
+            for name, info in annotation.model_fields.items()
+        )
+    return get_origin(annotation) is not None and any(map(_personal, get_args(annotation)))
+
+
+def upcaster(name: str, *, from_version: int) -> Callable[[Upcaster], Upcaster]:
+    """Register the step from one version of a payload to the next: pure and total."""
+
+    def register(function: Upcaster) -> Upcaster:
+        if (name, from_version) in registry.upcasters:
+            raise ImproperlyConfigured(f"{name}: two upcasters from version {from_version}")
+        registry.upcasters[name, from_version] = function
+        return function
+
+    return register
+
+
+# --- Schemas and samples ---------------------------------------------------------------------------
+
+_SAMPLE_ID = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
+
+
+def schema(model: type[Event]) -> dict[str, Any]:
+    """JSON Schema (2020-12) of an event's payload."""
+    meta = model.__event__
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": meta.schema_url,
+        "x-event-type": meta.name,
+        "x-event-version": meta.version,
+        "x-aggregate-type": meta.aggregate_type,
+        **model.model_json_schema(mode="serialization"),
+    }
+
+
+def sample(model: type[Event]) -> dict[str, Any]:
+    """A golden payload, the same on every run: one plausible value per field."""
+    return model.model_validate(_example(model)).model_dump(mode="json")
+
+
+def _example(annotation: Any, name: str = "") -> Any:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _example(arguments[0], name)
+    if origin in (list, tuple, set, frozenset):
+        return [_example(arguments[0], name)]
+    if origin is dict:
+        return {"key": _example(arguments[1], name)}
+    if arguments:  # a union, or a Literal
+        first = next(part for part in arguments if part is not type(None))
+        return first if not isinstance(first, type) and get_origin(first) is None else _example(first, name)
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return {key: _example(info.annotation, key) for key, info in annotation.model_fields.items()}
+    if annotation is UUID:
+        return _SAMPLE_ID
+    if annotation is Decimal:
+        return Decimal("100.000")
+    if annotation is bool:
+        return True
+    if annotation is int:
+        return 1
+    if annotation is datetime:
+        return "2026-01-12T10:00:00Z"
+    if annotation is str:
+        return {"unit": "BALE", "currency": "INR", "code": "COTTON"}.get(name, f"{name or 'text'}")
+    return "2026-01-12"

@@ -1,0 +1,158 @@
+"""Carry a request out once: lock the key, replay or run, and keep the answer in the same transaction (core §4)."""
+
+import base64
+import hashlib
+import hmac
+import random
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cache
+from typing import Final
+from uuid import UUID
+
+from cryptography.fernet import Fernet
+from django.conf import settings
+from django.db import OperationalError, connection, transaction
+from django.utils import timezone
+
+from erp import locks, services
+from erp.errors import AnswerExpired, InProgress, KeyInvalid, KeyMissing, KeyReused, Unavailable
+from erp.idempotency.models import Record
+from erp.ids import uuid7
+
+KEPT_HEADERS: Final = ("Content-Type", "Location", "ETag")
+RETRIES: Final = 3  # of a transaction that lost to a deadlock or a serialization failure
+_KEY: Final = re.compile(r"[\x21-\x7e]{16,255}")
+_RETRYABLE: Final = {"40001", "40P01"}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the caller gets, byte for byte."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    replayed: bool = False
+
+
+@dataclass(frozen=True)
+class Request:
+    """What identifies a request: who, what, where, under which key, with which content."""
+
+    principal: str
+    method: str
+    route: str
+    key: str
+    parameters: tuple[tuple[str, str], ...] = ()
+    content: bytes = b""
+    secret: bool = False
+    anonymous: bool = False
+    scope: bytes = field(init=False)
+    fingerprint: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Compute scope (SHA-256; anonymous: HMAC of the key) and fingerprint (HMAC-SHA-256)."""
+        secret = settings.IDEMPOTENCY_FINGERPRINT_KEY.encode()
+        key = hmac.new(secret, self.key.encode(), hashlib.sha256).hexdigest() if self.anonymous else self.key
+        parts = [self.principal, self.method, self.route, *(f"{k}={v}" for k, v in self.parameters), key]
+        object.__setattr__(self, "scope", hashlib.sha256("\0".join(parts).encode()).digest())
+        object.__setattr__(self, "fingerprint", hmac.new(secret, self.content, hashlib.sha256).digest())
+
+
+def parse_key(header: str | None) -> str:
+    """The key of an Idempotency-Key header: a bare token or a quoted string of 16–255 visible ASCII characters.
+
+    Raises KeyMissing or KeyInvalid (400).
+    """
+    if not header:
+        raise KeyMissing("Send an Idempotency-Key: one random key per intention, kept through its retries.")
+    key = header[1:-1] if len(header) > 1 and header[0] == header[-1] == '"' else header
+    if not _KEY.fullmatch(key) or '"' in key:
+        raise KeyInvalid("Use 16 to 255 visible ASCII characters without spaces, such as a random UUID.")
+    return key
+
+
+def once(request: Request, run: Callable[[], Answer]) -> Answer:
+    """Run ``run`` unless the request was carried out before; then answer as before.
+
+    Everything happens in one transaction: the key's advisory lock, the look-up, the run inside a savepoint and
+    the record. Whatever ``run`` raises rolls back and leaves no record. Raises InProgress (409) while a twin
+    runs, KeyReused (422) for other content, AnswerExpired (409) when a secret answer is no longer kept, and
+    Unavailable (503) when the transaction keeps losing to others.
+    """
+    for tried in range(RETRIES + 1):
+        try:
+            with transaction.atomic():
+                return _once(request, run)
+        except OperationalError as error:
+            state = getattr(error.__cause__, "sqlstate", None)
+            if state not in _RETRYABLE or connection.in_atomic_block:
+                raise
+            if tried == RETRIES:
+                break
+            time.sleep(random.uniform(0, 0.05 * 2**tried))  # noqa: S311 - jitter, not a secret
+    raise Unavailable("The rows are busy; try again.")
+
+
+def _once(request: Request, run: Callable[[], Answer]) -> Answer:
+    # Two statements: in one, the look-up's snapshot would predate the lock and miss the twin's record.
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [locks.scope_key(request.scope)])
+        if not cursor.fetchone()[0]:
+            raise InProgress("The same request is being carried out; ask again in a moment.")
+    record = Record.objects.filter(scope=request.scope).first()
+    now = timezone.now()
+    if record is not None and record.expires_at > now:
+        return _replay(record, request)
+    if record is not None:
+        record.delete()
+    record_id = uuid7()
+    with transaction.atomic(), services.caused_by(str(record_id)):
+        answer = run()
+    _keep(record_id, request, answer)
+    return answer
+
+
+def _replay(record: Record, request: Request) -> Answer:
+    if not hmac.compare_digest(bytes(record.fingerprint), request.fingerprint):
+        raise KeyReused("This Idempotency-Key was used for another request; take a new one.")
+    if record.body_wiped or (record.secret and record.body_expires_at <= timezone.now()):
+        raise AnswerExpired("The request was carried out, and its answer held secrets that are no longer kept.")
+    body = bytes(record.body)
+    return Answer(
+        record.status, dict(record.headers), _cipher().decrypt(body) if record.secret else body, replayed=True
+    )
+
+
+def _keep(record_id: UUID, request: Request, answer: Answer) -> None:
+    now = timezone.now()
+    expires = now + timedelta(hours=settings.IDEMPOTENCY_TTL_HOURS)
+    body = answer.body
+    if len(body) > settings.IDEMPOTENCY_BODY_LIMIT:
+        location = answer.headers.get("Location", request.route)
+        body = b'{"links":{"self":"%b"}}' % location.encode()
+    Record.objects.create(
+        id=record_id,
+        scope=request.scope,
+        fingerprint=request.fingerprint,
+        principal=request.principal,
+        method=request.method,
+        route=request.route,
+        status=answer.status,
+        headers={name: answer.headers[name] for name in KEPT_HEADERS if name in answer.headers},
+        body=_cipher().encrypt(body) if request.secret else body,
+        secret=request.secret,
+        created_at=now,
+        body_expires_at=now + timedelta(minutes=settings.IDEMPOTENCY_SECRET_MINUTES) if request.secret else expires,
+        expires_at=expires,
+    )
+
+
+@cache
+def _cipher() -> Fernet:
+    key = hashlib.sha256(b"idempotency-answers" + settings.IDEMPOTENCY_SECRET_KEY.encode()).digest()
+    return Fernet(base64.urlsafe_b64encode(key))

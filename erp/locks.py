@@ -1,0 +1,23 @@
+"""All advisory-lock spaces of the database, in one place.
+
+PostgreSQL has two key spaces: one of a 64-bit key, one of two 32-bit keys. Idempotency keys use the first
+with a hash (so it is theirs alone); everything else uses the second, told apart by its first number.
+"""
+
+import hashlib
+
+RELAY_BUCKET = 0x6F01  # (RELAY_BUCKET, bucket): the relay that owns the bucket, session-level
+RELAY_PRESENT = 0x6F02  # (RELAY_PRESENT, 0): shared, "I am a relay", session-level
+RELAY_LAYOUT = 0x6F03  # (RELAY_LAYOUT, 0): shared by relays; exclusive while mode or bucket count changes
+TASK = 0x6F04  # (TASK, hash of the name): periodic work that runs once at a time
+FEED = 0x6F05  # (FEED, 0): the one writer of the event feed's positions
+
+
+def scope_key(scope: bytes) -> int:
+    """Lock key of an idempotency scope: the first 64 bits of its SHA-256, signed."""
+    return int.from_bytes(scope[:8], "big", signed=True)
+
+
+def name_key(name: str) -> int:
+    """A signed 32-bit key for a name."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big", signed=True)

@@ -1,0 +1,182 @@
+"""The base of every business row: guarded, versioned, and aware of what really changed."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from django.db import models
+from django.utils import timezone
+
+from erp.ids import uuid7
+
+if TYPE_CHECKING:
+    from erp.access import Actor
+
+
+class UnguardedWrite(RuntimeError):
+    """A row was about to change outside a service of its own app."""
+
+
+class Writer:
+    """Who may write just now: the innermost running service, or nobody."""
+
+    def __init__(self, label: str | None, changed: Callable[[type[models.Model], int], None]) -> None:
+        """``label`` is the app whose rows may change (None: any); ``changed`` counts rows."""
+        self.label, self.changed = label, changed
+
+
+_writer: ContextVar[Writer | None] = ContextVar("erp_writer", default=None)
+
+
+@contextmanager
+def writing(writer: Writer) -> Iterator[None]:
+    """Let ``writer`` change rows while the block runs. For ``erp.services`` alone."""
+    token = _writer.set(writer)
+    try:
+        yield
+    finally:
+        _writer.reset(token)
+
+
+@contextmanager
+def unguarded_writes() -> Iterator[None]:
+    """Lift the guard: for migrations, fixtures and test factories. The compliance audit finds other uses."""
+    with writing(Writer(None, lambda model, rows: None)):
+        yield
+
+
+def _guard(model: type[models.Model]) -> Writer:
+    writer = _writer.get()
+    if writer is None or writer.label not in (None, model._meta.app_label):
+        raise UnguardedWrite(f"{model._meta.label} changes only inside a service of {model._meta.app_label}")
+    return writer
+
+
+class QuerySet(models.QuerySet[Any]):
+    """Reads as usual; writes only inside a service of the model's own app."""
+
+    def visible_to(self, user: "Actor") -> Self:
+        """Rows that ``user`` may see. Every model behind a viewset says its own."""
+        raise NotImplementedError(f"{self.model.__name__} doesn't say who may see its rows")
+
+    def locked(self) -> Self:
+        """Rows locked ``FOR NO KEY UPDATE`` until the transaction ends."""
+        return self.select_for_update(no_key=True, of=("self",))
+
+    def update(self, **kwargs: Any) -> int:
+        writer = _guard(self.model)
+        rows = super().update(**kwargs)
+        writer.changed(self.model, rows)
+        return rows
+
+    update.alters_data = True  # type: ignore[attr-defined]
+
+    def bulk_create(self, objs: Iterable[Any], *args: Any, **kwargs: Any) -> list[Any]:
+        writer = _guard(self.model)
+        made = super().bulk_create(objs, *args, **kwargs)
+        writer.changed(self.model, len(made))
+        return made
+
+    def bulk_update(self, objs: Iterable[Any], *args: Any, **kwargs: Any) -> int:
+        _guard(self.model)
+        return super().bulk_update(objs, *args, **kwargs)
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        writer = _guard(self.model)
+        rows, per_model = super().delete()
+        writer.changed(self.model, rows)
+        return rows, per_model
+
+    delete.alters_data = True  # type: ignore[attr-defined]
+    delete.queryset_only = True  # type: ignore[attr-defined]
+
+
+class Guarded(models.Model):
+    """A row that only services of its own app change. Unchanged rows aren't written at all."""
+
+    machinery: ClassVar[bool] = False  # True: its changes need no event (last use, cursors, jobs)
+
+    objects = QuerySet.as_manager()
+
+    class Meta:
+        abstract = True
+        default_permissions = ()
+
+    @classmethod
+    def from_db(cls, db: str | None, field_names: Any, values: Any) -> Self:
+        row = super().from_db(db, field_names, values)
+        row._remember()
+        return row
+
+    def _remember(self) -> None:
+        state = self.__dict__
+        self._loaded = {
+            f.attname: deepcopy(state[f.attname]) if isinstance(state[f.attname], dict | list) else state[f.attname]
+            for f in self._meta.concrete_fields
+            if f.attname in state
+        }
+
+    def changed_fields(self) -> dict[str, tuple[Any, Any]]:
+        """Fields that differ from the row as it was read: name → (old, new)."""
+        loaded = getattr(self, "_loaded", {})
+        return {
+            f.attname: (loaded[f.attname], value)
+            for f in self._meta.concrete_fields
+            if f.attname in loaded
+            and (value := self.__dict__.get(f.attname, loaded[f.attname])) is not loaded[f.attname]
+            and f.to_python(value) != loaded[f.attname]
+        }
+
+    def _stamp(self) -> list[str]:
+        """Move version and times along with a change; returns the fields touched."""
+        return []
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        writer = _guard(type(self))
+        if self._state.adding:
+            super().save(*args, **{**kwargs, "force_insert": True})
+        else:
+            changed = self.changed_fields()
+            if not changed:
+                return
+            kwargs["update_fields"] = [*changed, *self._stamp()]
+            super().save(*args, **kwargs)
+        self._remember()
+        writer.changed(type(self), 1)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        writer = _guard(type(self))
+        rows, per_model = super().delete(*args, **kwargs)
+        writer.changed(type(self), rows)
+        return rows, per_model
+
+    def belongs_to(self, user: "Actor") -> bool:
+        """Whether the row is the user's own (its partner's, or the user's itself)."""
+        return False
+
+    def scopes(self) -> "tuple[models.Model, ...]":
+        """Rows on which a single grant covers this one: itself, and the one that scopes it."""
+        return (self,)
+
+    def open_verbs(self) -> frozenset[str]:
+        """Verbs that the row's status allows now; capability is asked beside it."""
+        return frozenset()
+
+
+class Model(Guarded):
+    """A business row: UUIDv7, and a version that rises with every real change (its ETag)."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    version = models.PositiveIntegerField(default=1, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta(Guarded.Meta):
+        abstract = True
+
+    def _stamp(self) -> list[str]:
+        self.version += 1
+        self.updated_at = timezone.now()
+        return ["version", "updated_at"]

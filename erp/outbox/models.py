@@ -1,0 +1,167 @@
+"""Tables of the transactional outbox (core §2) and of the subscriber (core §3).
+
+Emitters write ``event_stream`` and ``event_outbox`` in one statement (``erp.outbox.flush``); the relay and
+the subscriber use SQL of their own. Nothing else writes here.
+"""
+
+from typing import ClassVar
+
+from django.db import models
+from django.utils import timezone
+
+from erp.ids import uuid7
+
+
+class EventStream(models.Model):
+    """One row per aggregate; its lock serialises emitters, so sequences are gapless and commit-ordered."""
+
+    pk = models.CompositePrimaryKey("aggregate_type", "aggregate_id")
+    aggregate_type = models.CharField(max_length=50)
+    aggregate_id = models.UUIDField()
+    last_sequence = models.BigIntegerField(default=0)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        db_table = "event_stream"
+        default_permissions = ()
+
+
+class EventOutbox(models.Model):
+    """One event, from commit to publication. Every column of the audit's table, and what order needs."""
+
+    class Status(models.TextChoices):
+        PENDING = "pending"
+        PROCESSING = "processing"
+        PUBLISHED = "published"
+        FAILED = "failed"
+
+    class Resolution(models.TextChoices):
+        RETRIED = "retried"
+        SKIPPED = "skipped"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    event_type = models.CharField(max_length=100)
+    event_version = models.IntegerField()
+    payload = models.JSONField()
+    aggregate_id = models.UUIDField()
+    aggregate_type = models.CharField(max_length=50)
+    created_at = models.DateTimeField(default=timezone.now)
+    processed_at = models.DateTimeField(null=True)
+    processing_attempts = models.IntegerField(default=0)
+    last_error = models.TextField(null=True)  # noqa: DJ001 - the audit's column
+    status = models.CharField(max_length=20, choices=Status, default=Status.PENDING)
+    # Identity column, see the migration: the order in which a bucket is read, never the order of a stream.
+    position = models.BigIntegerField(editable=False)
+    sequence = models.BigIntegerField()
+    bucket = models.SmallIntegerField()
+    correlation_id = models.CharField(max_length=64, default="")
+    causation_id = models.CharField(max_length=64, default="")
+    traceparent = models.CharField(max_length=64, default="")
+    actor_id = models.UUIDField(null=True)
+    not_before = models.DateTimeField(null=True)
+    published_message_id = models.CharField(max_length=64, default="")
+    resolution = models.CharField(max_length=10, choices=Resolution, null=True)  # noqa: DJ001
+    resolved_by = models.CharField(max_length=200, default="")
+    resolved_at = models.DateTimeField(null=True)
+    resolution_reason = models.TextField(default="")
+
+    class Meta:
+        db_table = "event_outbox"
+        default_permissions = ()
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["aggregate_type", "aggregate_id", "sequence"], name="event_outbox_stream_sequence"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(status__in=["pending", "processing", "published", "failed"]),
+                name="event_outbox_status_known",
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(
+                fields=["bucket", "position"],
+                name="idx_outbox_waiting",
+                condition=models.Q(status__in=["pending", "processing"]),
+            ),
+            models.Index(fields=["status", "created_at"], name="idx_outbox_status"),
+            models.Index(fields=["aggregate_type", "aggregate_id"], name="idx_outbox_aggregate"),
+            models.Index(fields=["causation_id"], name="idx_outbox_causation", condition=~models.Q(causation_id="")),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event_type} v{self.event_version} #{self.sequence}"
+
+
+class Inbox(models.Model):
+    """An event that a subscription has applied: the row that makes a repeat harmless."""
+
+    pk = models.CompositePrimaryKey("subscription", "event_id")
+    subscription = models.CharField(max_length=255)
+    event_id = models.UUIDField()
+    applied_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        db_table = "event_inbox"
+        default_permissions = ()
+        indexes: ClassVar = [models.Index(fields=["applied_at"], name="idx_inbox_applied")]
+
+
+class Subscriber(models.Model):
+    """A subscription's first start: streams older than it may begin beyond sequence 1."""
+
+    subscription = models.CharField(primary_key=True, max_length=255)
+    started_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        db_table = "event_subscriber"
+        default_permissions = ()
+
+
+class Cursor(models.Model):
+    """Highest sequence applied per subscription and stream. Locked first, never purged."""
+
+    pk = models.CompositePrimaryKey("subscription", "aggregate_type", "aggregate_id")
+    subscription = models.CharField(max_length=255)
+    aggregate_type = models.CharField(max_length=50)
+    aggregate_id = models.UUIDField()
+    applied = models.BigIntegerField(default=0)
+
+    class Meta:
+        db_table = "event_cursor"
+        default_permissions = ()
+
+
+class Parked(models.Model):
+    """An event that came before its predecessor: kept with its payload until its turn comes."""
+
+    pk = models.CompositePrimaryKey("subscription", "aggregate_type", "aggregate_id", "sequence")
+    subscription = models.CharField(max_length=255)
+    aggregate_type = models.CharField(max_length=50)
+    aggregate_id = models.UUIDField()
+    sequence = models.BigIntegerField()
+    event_id = models.UUIDField()
+    attributes = models.JSONField()
+    data = models.JSONField()
+    parked_at = models.DateTimeField(default=timezone.now)
+    attempts = models.IntegerField(default=0)
+    last_error = models.TextField(default="")
+    next_attempt_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        db_table = "event_parked"
+        default_permissions = ()
+        indexes: ClassVar = [models.Index(fields=["next_attempt_at"], name="idx_parked_due")]
+
+
+class RelayLayout(models.Model):
+    """How waiting rows are spread over ordering keys; one row, changed only while the outbox is drained."""
+
+    id = models.SmallIntegerField(primary_key=True, default=1)
+    ordering = models.CharField(max_length=10)
+    buckets = models.SmallIntegerField()
+    changed_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        db_table = "event_relay_layout"
+        default_permissions = ()
+        constraints: ClassVar = [models.CheckConstraint(condition=models.Q(id=1), name="event_relay_layout_one_row")]

@@ -1,0 +1,317 @@
+"""Services: the one way rows change (core §5).
+
+A service needs an actor, opens the transaction, locks its target, compares If-Match with the locked row, asks
+for its capability, runs, and its events go out in one statement when the unit of work ends. A service that
+changes business rows and emits nothing fails: no silent change.
+"""
+
+import inspect
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, get_type_hints
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connection, models, transaction
+
+from erp import access, logs
+from erp.access import Capability
+from erp.errors import DomainError, NotFound, PreconditionFailed, label_of
+from erp.events import MAX_BYTES, Event
+from erp.models import Writer, writing
+from erp.outbox.flush import Buffered, flush
+
+
+class EmitOutsideService(RuntimeError):
+    """An event was emitted where no service runs."""
+
+
+class SilentChange(RuntimeError):
+    """A service changed business rows and told nobody."""
+
+
+class TransactionReused(RuntimeError):
+    """A second unit of work began in a transaction whose events were already written."""
+
+
+class Refusal:
+    """A refusal that leaves a trace: returned, so that the trace and its event commit (core §5)."""
+
+    def __init__(self, problem: DomainError) -> None:
+        self.problem = problem
+
+
+def refuse(problem: DomainError) -> Refusal:
+    """Refuse and keep the trace. Only the outermost service may; an inner one's is raised."""
+    return Refusal(problem)
+
+
+# --- The unit of work -------------------------------------------------------------------------------
+
+
+class _Pending(NamedTuple):
+    event: Buffered
+    marker: Callable[[], None]
+
+
+@dataclass
+class Unit:
+    """What is buffered between the start of the outermost service and the flush."""
+
+    actor: Any
+    causation_id: str
+    pending: list[_Pending] = field(default_factory=list)
+    changed: Counter[type[models.Model]] = field(default_factory=Counter)
+    running: list["Service"] = field(default_factory=list)
+
+    def count(self, model: type[models.Model], rows: int) -> None:
+        """Note that ``rows`` rows of ``model`` really changed."""
+        if rows and not getattr(model, "machinery", False):
+            self.changed[model] += rows
+
+    def live(self) -> list[_Pending]:
+        """Buffered events but those whose savepoint was rolled back.
+
+        Django drops a savepoint's on_commit hooks when it rolls back; each event rides on a hook of its own.
+        """
+        hooks = {id(entry[1]) for entry in connection.run_on_commit}
+        return [pending for pending in self.pending if id(pending.marker) in hooks]
+
+
+_unit: ContextVar[Unit | None] = ContextVar("erp_unit", default=None)
+_cause: ContextVar[str] = ContextVar("erp_cause", default="")
+
+
+@contextmanager
+def caused_by(causation_id: str) -> Iterator[None]:
+    """Name what causes the events of the block: an idempotency record, or a consumed event."""
+    token = _cause.set(causation_id)
+    try:
+        yield
+    finally:
+        _cause.reset(token)
+
+
+def _enclosing() -> Any:
+    """The outermost atomic block that isn't a test case's own, if any."""
+    return next((block for block in connection.atomic_blocks if not getattr(block, "_from_testcase", False)), None)
+
+
+@contextmanager
+def unit_of_work(actor: Any, *, causation_id: str = "") -> Iterator[Unit]:
+    """One transaction around one or several services; buffered events are written once, at its end.
+
+    Services open it themselves; it is called by what runs several as one: a consumer's transaction, a job's
+    chunk. Raises TransactionReused where the enclosing transaction has already written its events.
+    """
+    if _unit.get() is not None:
+        raise TransactionReused("a unit of work is already open")
+    enclosing = _enclosing()
+    if getattr(enclosing, "erp_flushed", False):
+        raise TransactionReused("this transaction has already written its events")
+    unit = Unit(actor, causation_id or _cause.get())
+    with transaction.atomic(savepoint=enclosing is None):
+        token = _unit.set(unit)
+        try:
+            yield unit
+            if enclosing is not None:
+                enclosing.erp_flushed = True
+            flush(
+                [pending.event for pending in unit.live()],
+                correlation_id=logs.current_request_id(),
+                causation_id=unit.causation_id,
+                traceparent=logs.current_traceparent(),
+                actor_id=actor.pk,
+            )
+        finally:
+            _unit.reset(token)
+
+
+@contextmanager
+def attempt() -> Iterator[None]:
+    """The one explicit savepoint: what fails inside is undone, its events with it. For partial bulk work."""
+    unit = _unit.get()
+    if unit is None:
+        raise EmitOutsideService("attempt() belongs inside a service")
+    changed, running = unit.changed.copy(), list(unit.running)
+    try:
+        with transaction.atomic():
+            yield
+    except BaseException:
+        unit.changed, unit.running = changed, running
+        raise
+
+
+def emit(event: Event) -> None:
+    """Buffer an event of the running service; it is written when the unit of work ends.
+
+    Raises EmitOutsideService where no service runs, ValueError when it is over 1 MB or not declared.
+    """
+    unit = _unit.get()
+    if unit is None or not unit.running:
+        raise EmitOutsideService(f"{type(event).__name__} is emitted outside a service")
+    service = unit.running[-1]
+    if type(event) not in service.emits:
+        raise ValueError(f"{service.name} doesn't declare that it emits {event.__event__.name}")
+    payload = type(event).model_validate(event.model_dump()).model_dump(mode="json")
+    meta = event.__event__
+    if len(event.model_dump_json()) > MAX_BYTES:
+        raise ValueError(f"{meta.name} is larger than {MAX_BYTES} bytes")
+
+    def marker() -> None:
+        """Ride on the transaction: see Unit.live."""
+
+    transaction.on_commit(marker)
+    unit.pending.append(
+        _Pending(Buffered(meta.name, meta.version, payload, meta.aggregate_type, event.aggregate_id), marker)
+    )
+
+
+# --- Services --------------------------------------------------------------------------------------
+
+
+class Service:
+    """A callable that changes rows. Made by ``@service``."""
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        requires: Capability | None,
+        emits: Iterable[type[Event]],
+        public: str,
+        locks: str | None,
+        trace: Iterable[type[models.Model]],
+        machinery: str,
+    ) -> None:
+        self.function = function
+        self.requires, self.public, self.locks, self.machinery = requires, public, locks, machinery
+        self.emits = frozenset(emits)
+        self.trace = frozenset(trace)
+        self.label = label_of(function.__module__)
+        self.name = f"{self.label}.{function.__name__}"
+        self.__name__ = function.__name__
+        self.__doc__ = function.__doc__
+        self.__module__ = function.__module__
+        parameters = inspect.signature(function).parameters.values()
+        positional = [p for p in parameters if p.kind is not p.KEYWORD_ONLY]
+        if (requires is None) == (not public):
+            raise ImproperlyConfigured(f"{self.name} needs either a capability or a reason to be public")
+        if not self.emits and not machinery:
+            raise ImproperlyConfigured(f"{self.name} emits nothing: no silent change")
+        if len(positional) > 1 or any(p.kind is not p.POSITIONAL_OR_KEYWORD for p in positional):
+            raise ImproperlyConfigured(f"{self.name} takes at most one positional parameter, its target")
+        self.target = positional[0].name if positional else None
+        keywords = {p.name: p for p in parameters if p.kind is p.KEYWORD_ONLY}
+        if keywords.pop("actor", None) is None or "if_version" in keywords:
+            raise ImproperlyConfigured(f"{self.name} takes actor by keyword; if_version is reserved")
+        self.keywords = frozenset(keywords)
+        self.required = frozenset(n for n, p in keywords.items() if p.default is p.empty)
+        if self.name in registry:
+            raise ImproperlyConfigured(f"{self.name} is declared twice")
+        registry[self.name] = self
+
+    @property
+    def target_model(self) -> type[models.Model] | None:
+        """Model of the target, from the annotation."""
+        return get_type_hints(self.function).get(self.target) if self.target else None
+
+    def __repr__(self) -> str:
+        return f"<service {self.name}>"
+
+    def __call__(self, target: Any = None, /, *, actor: Any, if_version: int | None = None, **keywords: Any) -> Any:
+        """Run the service.
+
+        ``if_version`` is compared with the locked row (PreconditionFailed). Raises CapabilityMissing, NotFound
+        and whatever the service raises; returns its result, or a Refusal from the outermost service.
+        """
+        if actor is None:
+            raise TypeError(f"{self.name} needs an actor")
+        unit = _unit.get()
+        outermost = unit is None or not unit.running
+        with nullcontext(unit) if unit is not None else unit_of_work(actor) as current:
+            assert current is not None
+            changed, emitted = current.changed.copy(), len(current.live())
+            current.running.append(self)
+            try:
+                row = self._lock(target, if_version)
+                if outermost and self.requires is not None:
+                    access.authorize(actor, self.requires, row)
+                with writing(Writer(self.label, current.count)):
+                    arguments = () if self.target is None else (row,)
+                    result = self.function(*arguments, actor=actor, **keywords)
+            finally:
+                current.running.pop()
+            touched = {model for model, rows in current.changed.items() if rows > changed[model]}
+            if isinstance(result, Refusal):
+                if not outermost:
+                    raise result.problem
+                if not touched <= self.trace:
+                    raise SilentChange(f"{self.name} refused and changed more than its trace: {touched - self.trace}")
+            if outermost and touched and len(current.live()) == emitted:
+                raise SilentChange(f"{self.name} changed {', '.join(m.__name__ for m in touched)} and emitted nothing")
+            return result
+
+    def _lock(self, target: Any, if_version: int | None) -> Any:
+        if self.target is None:
+            return None
+        if not isinstance(target, models.Model):
+            raise TypeError(f"{self.name} needs its target")
+        if self.locks != "self" or target._state.adding:
+            if self.locks not in (None, "self"):
+                other = getattr(target, self.locks)
+                type(other)._default_manager.select_for_update(no_key=True, of=("self",)).get(pk=other.pk)
+            row: Any = target
+            if not target._state.adding:
+                row = type(target)._default_manager.get(pk=target.pk)
+        else:
+            row = (
+                type(target)
+                ._default_manager.select_for_update(no_key=True, of=("self",))
+                .filter(pk=target.pk)
+                .first()
+            )
+        if row is None:
+            raise NotFound
+        if if_version is not None and row.version != if_version:
+            raise PreconditionFailed(
+                f"You read version {if_version}; it is at {row.version} now.",
+                headers={"ETag": f'"{row.version}"'},
+            )
+        return row
+
+
+registry: dict[str, Service] = {}
+
+
+def service(
+    *,
+    requires: Capability | None = None,
+    emits: Iterable[type[Event]] = (),
+    public: str = "",
+    locks: str | None = "self",
+    trace: Iterable[type[models.Model]] = (),
+    machinery: str = "",
+) -> Callable[[Callable[..., Any]], Service]:
+    """Make a function a service.
+
+    ``requires``: the capability; or ``public``: the reason why nobody need be signed in. ``emits``: the events
+    it may emit; none only with ``machinery``, the reason why its rows are no business rows. ``locks``: name of
+    the target's relation that is locked in place of the target, or None. ``trace``: models that a committed
+    refusal may have changed.
+    """
+
+    def make(function: Callable[..., Any]) -> Service:
+        return Service(
+            function,
+            requires=requires,
+            emits=emits,
+            public=public,
+            locks=locks,
+            trace=trace,
+            machinery=machinery,
+        )
+
+    return make

@@ -1,0 +1,88 @@
+"""A pytest plugin: real servers for the whole session, and the fixtures that every module's tests share."""
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from erp.embedded.state import SERVERS
+
+_stack: Any = None
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_load_initial_conftests() -> Iterator[None]:
+    """Start the servers whose URL isn't set, before Django's settings are read. Workers inherit the URLs."""
+    global _stack  # noqa: PLW0603
+    os.environ.setdefault("ERP_ENV", "test")
+    if "PYTEST_XDIST_WORKER" not in os.environ and not all(os.environ.get(name) for name in SERVERS):
+        from erp.embedded.testing import start
+
+        _stack = start()
+    return (yield)
+
+
+def pytest_unconfigure() -> None:
+    """Stop what was started."""
+    global _stack  # noqa: PLW0603
+    if _stack is not None:
+        _stack.stop()
+        _stack = None
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None) -> None:
+    """The test database, also for what connects past Django (the relay)."""
+    from django.conf import settings
+    from django.db import connection
+
+    kept = connection.settings_dict
+    settings.DATABASE_DIRECT_URL = make_conninfo(
+        "",
+        host=kept["HOST"],
+        port=kept["PORT"],
+        user=kept["USER"],
+        password=kept["PASSWORD"] or None,
+        dbname=kept["NAME"],
+    )
+
+
+@pytest.fixture(autouse=True)
+def _fresh_cache() -> Iterator[None]:
+    """Limits and leases of one test don't reach the next."""
+    from django.core.cache import cache
+
+    yield
+    cache.clear()
+
+
+Emitted = Callable[..., Any]
+
+
+@pytest.fixture
+def emitted() -> Callable[..., list[Any]]:
+    """Outbox rows of a type (all without one), oldest first."""
+    from erp.outbox.models import EventOutbox
+
+    def read(event_type: str = "", **filters: Any) -> list[Any]:
+        rows = EventOutbox.objects.filter(**({"event_type": event_type} if event_type else {}), **filters)
+        return list(rows.order_by("position"))
+
+    return read
+
+
+@pytest.fixture
+def assert_emitted(emitted: Callable[..., list[Any]]) -> Emitted:
+    """Assert that the newest event of a type carries these members; returns its row."""
+
+    def check(event: Any, **members: Any) -> Any:
+        rows = emitted(event.__event__.name)
+        assert rows, f"{event.__event__.name} was not emitted"
+        payload = rows[-1].payload
+        for name, value in members.items():
+            assert payload[name] == value, f"{name}: {payload[name]!r} is not {value!r}"
+        return rows[-1]
+
+    return check
