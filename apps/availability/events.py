@@ -1,0 +1,70 @@
+"""What others may learn of offers and holds. Every event carries the head of the offer."""
+
+from datetime import date, datetime
+from uuid import UUID
+
+from erp.events import DecimalText, Event, Quantity, event
+
+
+class Head(Event):
+    """What each event says of the offer it belongs to."""
+
+    availability_id: UUID
+    seller_partner_id: UUID
+    commodity_id: UUID
+    status: str
+    terms_version: int
+
+
+OFFER = ("availability", "availability_id")
+
+
+@event("availability.created", version=1, aggregate=OFFER)
+class AvailabilityCreated(Head):
+    crop_year: str | None
+    state_code: str
+    quantity: Quantity
+    weight_kg: DecimalText
+    available_from_date: date
+    available_until_date: date
+    visibility: str
+
+
+@event("availability.submitted", version=1, aggregate=OFFER)
+class AvailabilitySubmitted(Head):
+    cause: str
+
+
+@event("availability.approved", version=1, aggregate=OFFER)
+class AvailabilityApproved(Head):
+    listed_at: datetime
+    expires_at: datetime
+    visibility: str
+
+
+@event("availability.reserved", version=1, aggregate=OFFER)
+class AvailabilityReserved(Head):
+    reservation_id: UUID
+    holder_partner_id: UUID
+    requirement_id: UUID | None
+    match_id: UUID | None
+    negotiation_id: UUID | None
+    quantity: Quantity
+    remaining: Quantity
+    weight_kg: DecimalText
+    expires_at: datetime
+
+
+@event("availability.released", version=1, aggregate=OFFER)
+class AvailabilityReleased(Head):
+    reservation_id: UUID
+    holder_partner_id: UUID
+    quantity: Quantity
+    remaining: Quantity
+    reason: str
+
+
+@event("availability.reservation_refused", version=1, aggregate=OFFER)
+class AvailabilityReservationRefused(Head):
+    holder_partner_id: UUID
+    reason: str

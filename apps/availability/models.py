@@ -1,0 +1,313 @@
+"""Stock that can't be oversold: offers, the ledger of each, and the holds on it."""
+
+import hashlib
+import hmac
+from datetime import UTC, datetime, time, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+from typing import ClassVar, Self
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.db import connection, models
+from django.db.models import F, Q
+from django.utils import timezone
+
+from apps.commodities.models import Commodity
+from apps.partners.models import Partner
+from erp.access import Actor, may
+from erp.models import Model, QuerySet
+
+KG = Decimal("0.001")
+
+
+def quantity_field(**kwargs: object) -> "models.DecimalField[Decimal, Decimal]":
+    """A quantity: numeric(18,3)."""
+    return models.DecimalField(max_digits=18, decimal_places=3, **kwargs)  # type: ignore[arg-type]
+
+
+class Stage(models.IntegerChoices):
+    """How much of an offer another partner may see; the highest that applies counts."""
+
+    BROWSE = 1
+    NEGOTIATING = 3
+    OWNER = 9
+
+
+class AvailabilityQuerySet(QuerySet):
+    def visible_to(self, user: Actor) -> Self:
+        """Staff see all; a partner its own, live public ones by role, and those it holds a part of."""
+        if getattr(user, "is_system", False) or user.is_superuser or getattr(user, "is_staff", False):
+            return self
+        partner_id = getattr(user, "partner_id", None)
+        if partner_id is None:
+            return self.none()
+        visible = Q(seller_partner_id=partner_id)
+        visible |= Q(
+            pk__in=Reservation.objects.filter(holder_partner_id=partner_id).values("availability_id")
+        )
+        browse = Q(status=Availability.Status.ACTIVE, visibility=Availability.Visibility.PUBLIC)
+        if may(user, "availability.view", Availability()):  # everywhere, not only on own offers
+            visible |= browse
+        return self.filter(visible)
+
+
+class Availability(Model):
+    """One parcel of goods on offer. At any time: total = available + reserved + sold + withdrawn."""
+
+    class Status(models.TextChoices):
+        DRAFT = "DRAFT"
+        PENDING_APPROVAL = "PENDING_APPROVAL"
+        ACTIVE = "ACTIVE"
+        REJECTED = "REJECTED"
+        SUSPENDED = "SUSPENDED"
+        SOLD_OUT = "SOLD_OUT"
+        EXPIRED = "EXPIRED"
+        CANCELLED = "CANCELLED"
+
+    class Visibility(models.TextChoices):
+        PUBLIC = "PUBLIC"
+        INTERNAL = "INTERNAL"
+
+    class WeightBasis(models.TextChoices):
+        ESTIMATED = "ESTIMATED"
+        DECLARED = "DECLARED"
+        WEIGHED = "WEIGHED"
+
+    # Verbs by status (the module's table of states).
+    VERBS: ClassVar = {
+        Status.DRAFT: {"submit"},
+        Status.PENDING_APPROVAL: {"approve"},
+        Status.ACTIVE: {"reserve", "release"},
+    }
+
+    number = models.CharField(max_length=20, unique=True, editable=False)
+    seller_partner = models.ForeignKey(Partner, models.PROTECT, related_name="availabilities")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", editable=False
+    )
+    updated_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", editable=False
+    )
+    commodity = models.ForeignKey(Commodity, models.PROTECT, related_name="availabilities")
+    crop_year = models.CharField(max_length=7, null=True, blank=True)  # noqa: DJ001 - not seasonal
+    address = models.CharField(max_length=300)
+    country = models.CharField(max_length=2)
+    state_code = models.CharField(max_length=3, default="", blank=True)
+    district = models.CharField(max_length=80, default="", blank=True)
+    time_zone = models.CharField(max_length=64)
+    unit = models.CharField(max_length=16)
+    total_quantity = quantity_field()
+    available_quantity = quantity_field()
+    reserved_quantity = quantity_field(default=0)
+    sold_quantity = quantity_field(default=0)
+    withdrawn_quantity = quantity_field(default=0)
+    total_weight_kg = quantity_field()
+    weight_basis = models.CharField(max_length=9, choices=WeightBasis, default=WeightBasis.ESTIMATED)
+    quantity_tolerance_percent = models.DecimalField(max_digits=5, decimal_places=2, default=5)
+    allow_partial = models.BooleanField(default=True)
+    min_order_quantity = quantity_field(null=True, blank=True)
+    max_hold_hours = models.PositiveSmallIntegerField(default=24)
+    available_from_date = models.DateField()
+    available_until_date = models.DateField()
+    expires_at = models.DateTimeField(null=True, editable=False)
+    visibility = models.CharField(max_length=8, choices=Visibility, default=Visibility.PUBLIC)
+    internal_reference = models.CharField(max_length=64, default="", blank=True)
+    notes = models.CharField(max_length=2000, default="", blank=True)
+    status = models.CharField(max_length=16, choices=Status, default=Status.DRAFT)
+    terms_version = models.PositiveIntegerField(default=1, editable=False)
+    approved_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", editable=False
+    )
+    approved_at = models.DateTimeField(null=True, editable=False)
+    listed_at = models.DateTimeField(null=True, editable=False)
+
+    objects = AvailabilityQuerySet.as_manager()
+
+    class Meta(Model.Meta):
+        verbose_name_plural = "availabilities"
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                name="availability_ledger_adds_up",
+                condition=Q(
+                    total_quantity=F("available_quantity")
+                    + F("reserved_quantity")
+                    + F("sold_quantity")
+                    + F("withdrawn_quantity")
+                ),
+            ),
+            models.CheckConstraint(
+                name="availability_ledger_not_negative",
+                condition=Q(
+                    available_quantity__gte=0,
+                    reserved_quantity__gte=0,
+                    sold_quantity__gte=0,
+                    withdrawn_quantity__gte=0,
+                ),
+            ),
+            models.CheckConstraint(name="availability_total_positive", condition=Q(total_quantity__gt=0)),
+            models.CheckConstraint(name="availability_weight_positive", condition=Q(total_weight_kg__gt=0)),
+            models.CheckConstraint(
+                name="availability_minimum_within_total",
+                condition=Q(min_order_quantity=None)
+                | Q(min_order_quantity__gt=0, min_order_quantity__lte=F("total_quantity")),
+            ),
+            models.CheckConstraint(
+                name="availability_window_in_order",
+                condition=Q(available_until_date__gte=F("available_from_date")),
+            ),
+            models.CheckConstraint(
+                name="availability_hold_hours_range", condition=Q(max_hold_hours__range=(1, 168))
+            ),
+            models.CheckConstraint(
+                name="availability_tolerance_range", condition=Q(quantity_tolerance_percent__range=(0, 10))
+            ),
+            models.CheckConstraint(
+                name="availability_ended_has_nothing_free",
+                condition=~Q(status__in=["EXPIRED", "CANCELLED"]) | Q(available_quantity=0),
+            ),
+            models.CheckConstraint(
+                name="availability_sold_out_is_sold",
+                condition=~Q(status="SOLD_OUT")
+                | Q(available_quantity=0, reserved_quantity=0, sold_quantity__gt=0),
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["status", "visibility", "-created_at"], name="idx_availability_market"),
+        ]
+
+    def __str__(self) -> str:
+        return self.number
+
+    def belongs_to(self, user: Actor) -> bool:
+        partner_id = getattr(user, "partner_id", None)
+        return partner_id is not None and self.seller_partner_id == partner_id
+
+    def scopes(self) -> tuple[models.Model, ...]:
+        return (self, Commodity(pk=self.commodity_id))
+
+    def open_verbs(self) -> frozenset[str]:
+        return frozenset(self.VERBS.get(self.Status(self.status), ()))
+
+    def window_end(self) -> datetime:
+        """The instant the window closes: local midnight after its last day, in the offer's time zone."""
+        after = datetime.combine(self.available_until_date + timedelta(days=1), time(), ZoneInfo(self.time_zone))
+        return after.astimezone(UTC)
+
+    def weight_of(self, quantity: Decimal) -> Decimal:
+        """Weight in kg of a part: by share of the total, 3 decimals half up."""
+        return (self.total_weight_kg * quantity / self.total_quantity).quantize(KG, ROUND_HALF_UP)
+
+    def stage_for(self, user: Actor, held: bool) -> Stage:
+        """How much ``user`` sees; ``held`` says whether its partner holds a part of the offer."""
+        if getattr(user, "is_staff", False) or getattr(user, "is_system", False) or self.belongs_to(user):
+            return Stage.OWNER
+        return Stage.NEGOTIATING if held else Stage.BROWSE
+
+    def seller_ref_for(self, user: Actor) -> str:
+        """A pseudonym of the seller: 128 bits that no two offers and no two viewers share."""
+        text = f"{getattr(user, 'partner_id', None)}:{self.seller_partner_id}:{self.pk}"
+        key = hashlib.sha256(b"seller-ref" + settings.SECRET_KEY.encode()).digest()
+        return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()[:32]
+
+    @staticmethod
+    def next_number(now: datetime) -> str:
+        """``AVL-2627-000123``: financial year (April to March, Kolkata) and a sequence; gaps are allowed."""
+        local = timezone.localtime(now, ZoneInfo("Asia/Kolkata"))
+        start = local.year if local.month >= 4 else local.year - 1
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT nextval('availability_number')")
+            return f"AVL-{start % 100:02d}{(start + 1) % 100:02d}-{cursor.fetchone()[0]:06d}"
+
+
+def band(quantity: Decimal) -> str:
+    """Quantity as a band of the 1–2–5 series: ``100–200`` for 100 ≤ x < 200; below one ``0–1``."""
+    if quantity < 1:
+        return "0–1"
+    power = Decimal(10) ** (len(str(int(quantity))) - 1)
+    low = max(step for step in (1, 2, 5) if step * power <= quantity)
+    high = {1: 2, 2: 5, 5: 10}[low]
+    return f"{int(low * power)}–{int(high * power)}"
+
+
+class ReservationQuerySet(QuerySet):
+    def visible_to(self, user: Actor) -> Self:
+        """Staff see every hold; a partner those that it holds."""
+        if getattr(user, "is_system", False) or user.is_superuser or getattr(user, "is_staff", False):
+            return self
+        partner_id = getattr(user, "partner_id", None)
+        return self.none() if partner_id is None else self.filter(holder_partner_id=partner_id)
+
+    def overdue(self, now: datetime) -> Self:
+        """Holds past their deadline."""
+        return self.filter(status=Reservation.Status.HELD, expires_at__lte=now)
+
+
+class Reservation(Model):
+    """A part of an offer held for one buyer until a deadline."""
+
+    class Status(models.TextChoices):
+        HELD = "HELD"
+        IN_TRADE = "IN_TRADE"
+        SOLD = "SOLD"
+        RELEASED = "RELEASED"
+        EXPIRED = "EXPIRED"
+        RETURNED = "RETURNED"
+
+    availability = models.ForeignKey(Availability, models.PROTECT, related_name="reservations")
+    holder_partner = models.ForeignKey(Partner, models.PROTECT, related_name="reservations")
+    requirement_id = models.UUIDField(null=True)
+    match_id = models.UUIDField(null=True)
+    negotiation_id = models.UUIDField(null=True)
+    trade_id = models.UUIDField(null=True)
+    quantity = quantity_field()
+    released_quantity = quantity_field(default=0)
+    open_quantity = models.GeneratedField(
+        expression=F("quantity") - F("released_quantity"),
+        output_field=models.DecimalField(max_digits=18, decimal_places=3),
+        db_persist=True,
+    )
+    weight_kg = quantity_field()
+    terms_version = models.PositiveIntegerField()
+    status = models.CharField(max_length=8, choices=Status, default=Status.HELD)
+    expires_at = models.DateTimeField(null=True)
+    reserved_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
+    release_reason = models.CharField(max_length=500, default="", blank=True)
+
+    objects = ReservationQuerySet.as_manager()
+
+    class Meta(Model.Meta):
+        constraints: ClassVar = [
+            models.CheckConstraint(name="reservation_quantity_positive", condition=Q(quantity__gt=0)),
+            models.CheckConstraint(
+                name="reservation_released_within_quantity",
+                condition=Q(released_quantity__gte=0, released_quantity__lte=F("quantity")),
+            ),
+            models.CheckConstraint(
+                name="reservation_held_has_deadline", condition=~Q(status="HELD") | Q(expires_at__isnull=False)
+            ),
+            models.CheckConstraint(
+                name="reservation_trade_named",
+                condition=~Q(status__in=["IN_TRADE", "SOLD"]) | Q(trade_id__isnull=False),
+            ),
+            models.UniqueConstraint(
+                name="reservation_one_per_trade",
+                fields=["trade_id"],
+                condition=Q(status__in=["HELD", "IN_TRADE", "SOLD"]),
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["expires_at"], name="idx_reservation_due", condition=Q(status="HELD")),
+            models.Index(fields=["holder_partner", "availability"], name="idx_reservation_holder"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.quantity} of {self.availability_id}"
+
+    def belongs_to(self, user: Actor) -> bool:
+        partner_id = getattr(user, "partner_id", None)
+        return partner_id is not None and self.holder_partner_id == partner_id
+
+    @property
+    def still_open(self) -> Decimal:
+        """Quantity not yet released, also before the row is read back."""
+        return self.quantity - self.released_quantity

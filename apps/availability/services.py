@@ -1,0 +1,482 @@
+"""Every way an offer and the holds on it can change."""
+
+from collections.abc import Iterable
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any, TypedDict
+from uuid import UUID
+
+from django.utils import timezone
+
+from apps.availability import capabilities, events
+from apps.availability.models import Availability, Reservation
+from apps.commodities.models import Commodity
+from apps.partners.models import Partner
+from erp import access
+from erp.errors import Conflict, Fault, RuleBroken, SelfApproval
+from erp.events import Quantity
+from erp.services import Refusal, emit, refuse, service
+
+HOURS_FOR_STAFF = 168
+CHUNK = 500  # rows of one sweep
+
+
+class InvalidState(Conflict):
+    """The offer's status doesn't allow it."""
+
+
+class SellerNotEligible(Conflict):
+    """The seller may not enter new business now."""
+
+
+class HolderNotEligible(Conflict):
+    """The buyer may not enter new business now."""
+
+
+class QuantityExceeded(Conflict):
+    """Less is available than was asked for."""
+
+
+class WindowOver(Conflict):
+    """The offer's window has closed."""
+
+
+class ReservationClosed(Conflict):
+    """The hold has ended."""
+
+
+class ReservationInTrade(Conflict):
+    """The hold backs a trade."""
+
+
+class ReservationNotFound(RuleBroken):
+    """The offer has no such hold of yours."""
+
+
+class RelatedParty(RuleBroken):
+    """Buyer and seller belong together."""
+
+
+class BelowMinimum(RuleBroken):
+    """It is less than the offer's minimum."""
+
+
+class WholeLotOnly(RuleBroken):
+    """The offer is sold as a whole."""
+
+
+class QuantityNotWhole(RuleBroken):
+    """Packages are whole."""
+
+
+class HoldTooLong(RuleBroken):
+    """The offer doesn't allow so long a hold."""
+
+
+class UnitNotAllowed(RuleBroken):
+    """The commodity isn't traded in this unit."""
+
+
+class WindowInvalid(RuleBroken):
+    """The window isn't possible."""
+
+
+class PlaceInvalid(RuleBroken):
+    """The place isn't complete."""
+
+
+class PartnerInvalid(RuleBroken):
+    """Say for which partner, or leave it out."""
+
+
+class CommodityNotActive(RuleBroken):
+    """The commodity isn't open for new offers."""
+
+
+class Incomplete(RuleBroken):
+    """Something is missing before the offer can be submitted."""
+
+
+class Place(TypedDict, total=False):
+    """Where goods lie that are at no registered location."""
+
+    address: str
+    country: str
+    state_code: str
+    district: str
+    time_zone: str
+
+
+# --- Offers -----------------------------------------------------------------------------------------
+
+
+@service(
+    requires=capabilities.CREATE,
+    emits=[events.AvailabilityCreated, events.AvailabilitySubmitted],
+)
+def post(
+    *,
+    actor: Any,
+    commodity: Commodity,
+    total_quantity: Decimal,
+    place: Place,
+    available_from_date: date,
+    available_until_date: date,
+    unit: str | None = None,
+    crop_year: str | None = None,
+    total_weight_kg: Decimal | None = None,
+    weight_basis: str = Availability.WeightBasis.ESTIMATED,
+    quantity_tolerance_percent: Decimal = Decimal(5),
+    allow_partial: bool = True,
+    min_order_quantity: Decimal | None = None,
+    max_hold_hours: int = 24,
+    visibility: str = Availability.Visibility.PUBLIC,
+    internal_reference: str = "",
+    notes: str = "",
+    seller_partner: Partner | None = None,
+    submit: bool = False,
+) -> Availability:
+    """Offer a parcel of goods, as a draft or, with ``submit``, straight for approval."""
+    now = timezone.now()
+    unit = unit or commodity.trade_unit
+    offer = Availability(
+        number=Availability.next_number(now),
+        seller_partner=_party(actor, seller_partner, "/seller_partner_id"),
+        created_by_id=actor.pk,
+        updated_by_id=actor.pk,
+        commodity=commodity,
+        crop_year=crop_year,
+        **_place(place),
+        unit=unit,
+        total_quantity=total_quantity,
+        available_quantity=total_quantity,
+        total_weight_kg=_weight(commodity, unit, total_quantity, total_weight_kg),
+        weight_basis=weight_basis,
+        quantity_tolerance_percent=quantity_tolerance_percent,
+        allow_partial=allow_partial,
+        min_order_quantity=min_order_quantity,
+        max_hold_hours=max_hold_hours,
+        available_from_date=available_from_date,
+        available_until_date=available_until_date,
+        visibility=visibility,
+        internal_reference=internal_reference,
+        notes=notes,
+    )
+    access.authorize(actor, capabilities.CREATE, offer)
+    _check_offer(offer, commodity)
+    if submit:
+        _ready(offer, commodity, now)
+        offer.status = Availability.Status.PENDING_APPROVAL
+        offer.expires_at = offer.window_end()
+    offer.save()
+    emit(
+        events.AvailabilityCreated(
+            **_head(offer),
+            crop_year=crop_year,
+            state_code=offer.state_code,
+            quantity=_quantity(offer, offer.total_quantity),
+            weight_kg=offer.total_weight_kg,
+            available_from_date=available_from_date,
+            available_until_date=available_until_date,
+            visibility=visibility,
+        )
+    )
+    if submit:
+        emit(events.AvailabilitySubmitted(**_head(offer), cause="initial"))
+    return offer
+
+
+@service(requires=capabilities.CREATE, emits=[events.AvailabilitySubmitted])
+def submit(offer: Availability, *, actor: Any) -> Availability:
+    """Send a draft for approval."""
+    _in_state(offer, Availability.Status.DRAFT)
+    _ready(offer, offer.commodity, timezone.now())
+    offer.status = Availability.Status.PENDING_APPROVAL
+    offer.expires_at = offer.window_end()
+    offer.updated_by_id = actor.pk
+    offer.save()
+    emit(events.AvailabilitySubmitted(**_head(offer), cause="initial"))
+    return offer
+
+
+@service(requires=capabilities.APPROVE, emits=[events.AvailabilityApproved])
+def approve(offer: Availability, *, actor: Any, note: str = "") -> Availability:
+    """Put an offer on the market. Whoever created or edited it can't; nobody is exempt."""
+    if actor.pk is not None and actor.pk in (offer.created_by_id, offer.updated_by_id):
+        raise SelfApproval("You created or edited this offer; someone else approves it.")
+    _in_state(offer, Availability.Status.PENDING_APPROVAL)
+    now = timezone.now()
+    _gate(offer.seller_partner, SellerNotEligible)
+    if offer.window_end() <= now:
+        raise WindowOver
+    offer.status = Availability.Status.ACTIVE
+    offer.approved_by_id, offer.approved_at, offer.listed_at = actor.pk, now, now
+    offer.expires_at = min(offer.window_end(), now + timedelta(days=180))
+    offer.save()
+    emit(
+        events.AvailabilityApproved(
+            **_head(offer), listed_at=now, expires_at=offer.expires_at, visibility=offer.visibility
+        )
+    )
+    return offer
+
+
+# --- Holds ------------------------------------------------------------------------------------------
+
+
+@service(
+    requires=capabilities.RESERVE,
+    emits=[
+        events.AvailabilityReserved,
+        events.AvailabilityReleased,
+        events.AvailabilityReservationRefused,
+    ],
+)
+def reserve(
+    offer: Availability,
+    *,
+    actor: Any,
+    quantity: Decimal,
+    hold_hours: int | None = None,
+    holder_partner: Partner | None = None,
+    requirement_id: UUID | None = None,
+    match_id: UUID | None = None,
+    negotiation_id: UUID | None = None,
+) -> Reservation | Refusal:
+    """Hold part of an offer for one buyer. What is free is checked on the locked row, so nothing is oversold."""
+    now = timezone.now()
+    holder = _party(actor, holder_partner, "/holder_partner_id")
+    _in_state(offer, Availability.Status.ACTIVE)
+    if offer.expires_at is not None and offer.expires_at <= now:
+        raise InvalidState("The offer has run out.", status=offer.status, allowed_actions=[])
+    overdue = list(offer.reservations.overdue(now).locked().order_by("pk"))
+    free = offer.available_quantity + sum(hold.still_open for hold in overdue)
+    _gate(offer.seller_partner, SellerNotEligible)
+    _gate(holder, HolderNotEligible)
+    if holder.pk == offer.seller_partner_id:
+        emit(
+            events.AvailabilityReservationRefused(
+                **_head(offer), holder_partner_id=holder.pk, reason="related_party"
+            )
+        )
+        return refuse(RelatedParty("A seller can't hold its own stock."))
+    _whole(offer, quantity, "/quantity")
+    if quantity > free:
+        sees = offer.belongs_to(actor) or getattr(actor, "is_staff", False) or getattr(actor, "is_system", False)
+        raise QuantityExceeded(
+            "Less is available than was asked for.", **({"available": format(free, "f")} if sees else {})
+        )
+    if not offer.allow_partial and quantity != offer.total_quantity - offer.withdrawn_quantity:
+        raise WholeLotOnly
+    if offer.min_order_quantity is not None and quantity < offer.min_order_quantity and quantity != free:
+        raise BelowMinimum
+    most = HOURS_FOR_STAFF if actor.pk is None or actor.is_staff else offer.max_hold_hours
+    hours = hold_hours or offer.max_hold_hours
+    if hours > most:
+        raise HoldTooLong(f"At most {most} hours.", errors=[Fault("/hold_hours", "too_long", f"At most {most}.")])
+
+    _end_holds(offer, overdue, Reservation.Status.EXPIRED, "expired")
+    reservation = Reservation(
+        availability=offer,
+        holder_partner=holder,
+        requirement_id=requirement_id,
+        match_id=match_id,
+        negotiation_id=negotiation_id,
+        quantity=quantity,
+        weight_kg=offer.weight_of(quantity),
+        terms_version=offer.terms_version,
+        expires_at=now + timedelta(hours=hours),
+        reserved_by_id=actor.pk,
+    )
+    offer.available_quantity -= quantity
+    offer.reserved_quantity += quantity
+    offer.save()
+    reservation.save()
+    emit(
+        events.AvailabilityReserved(
+            **_head(offer),
+            reservation_id=reservation.pk,
+            holder_partner_id=holder.pk,
+            requirement_id=requirement_id,
+            match_id=match_id,
+            negotiation_id=negotiation_id,
+            quantity=_quantity(offer, quantity),
+            remaining=_quantity(offer, offer.available_quantity),
+            weight_kg=reservation.weight_kg,
+            expires_at=reservation.expires_at,
+        )
+    )
+    return reservation
+
+
+@service(requires=capabilities.RELEASE, emits=[events.AvailabilityReleased])
+def release(
+    offer: Availability,
+    *,
+    actor: Any,
+    reservation_id: UUID,
+    quantity: Decimal | None = None,
+    reason: str = "",
+) -> Reservation:
+    """Give back a hold, or a part of it, to the offer. A seller can't break a hold."""
+    reservation: Reservation | None = (
+        offer.reservations.locked().visible_to(actor).filter(pk=reservation_id).first()
+    )
+    if reservation is None:
+        raise ReservationNotFound(
+            errors=[Fault("/reservation_id", "does_not_exist", "The offer has no such hold of yours.")]
+        )
+    if reservation.status in (Reservation.Status.IN_TRADE, Reservation.Status.SOLD):
+        raise ReservationInTrade
+    if reservation.status != Reservation.Status.HELD:
+        raise ReservationClosed(status=reservation.status)
+    by_staff = bool(getattr(actor, "is_staff", False))
+    if by_staff and len(reason) < 3:
+        raise Incomplete(errors=[Fault("/reason", "required", "Staff give a reason.")])
+    part = quantity if quantity is not None else reservation.still_open
+    _whole(offer, part, "/quantity")
+    if part > reservation.still_open:
+        raise QuantityExceeded(f"{reservation.still_open:f} is held.")
+    rest = reservation.still_open - part
+    if rest and not offer.allow_partial:
+        raise WholeLotOnly
+    if rest and offer.min_order_quantity is not None and rest < offer.min_order_quantity:
+        raise BelowMinimum("What stays held is less than the offer's minimum.")
+    reservation.release_reason = reason
+    _give_back(offer, reservation, part, Reservation.Status.RELEASED)
+    offer.save()
+    _tell_released(offer, reservation, part, "by_staff" if by_staff else "by_holder")
+    return reservation
+
+
+@service(requires=capabilities.RELEASE, emits=[events.AvailabilityReleased])
+def expire_holds(offer: Availability, *, actor: Any) -> Availability:
+    """End the holds of an offer that are past their deadline; a rerun changes nothing."""
+    overdue = list(offer.reservations.overdue(timezone.now()).locked().order_by("pk"))
+    _end_holds(offer, overdue, Reservation.Status.EXPIRED, "expired")
+    return offer
+
+
+def _end_holds(offer: Availability, holds: Iterable[Reservation], status: str, reason: str) -> None:
+    for hold in holds:
+        part = hold.still_open
+        _give_back(offer, hold, part, status)
+        offer.save()
+        _tell_released(offer, hold, part, reason)
+
+
+def _give_back(offer: Availability, reservation: Reservation, part: Decimal, ended: str) -> None:
+    reservation.released_quantity += part
+    reservation.weight_kg = offer.weight_of(reservation.still_open)
+    if not reservation.still_open:
+        reservation.status = ended
+    reservation.save()
+    offer.reserved_quantity -= part
+    if offer.status in (Availability.Status.EXPIRED, Availability.Status.CANCELLED):
+        offer.withdrawn_quantity += part
+    else:
+        offer.available_quantity += part
+
+
+def _tell_released(offer: Availability, reservation: Reservation, part: Decimal, reason: str) -> None:
+    emit(
+        events.AvailabilityReleased(
+            **_head(offer),
+            reservation_id=reservation.pk,
+            holder_partner_id=reservation.holder_partner_id,
+            quantity=_quantity(offer, part),
+            remaining=_quantity(offer, offer.available_quantity),
+            reason=reason,
+        )
+    )
+
+
+# --- Rules ------------------------------------------------------------------------------------------
+
+
+def _head(offer: Availability) -> dict[str, Any]:
+    return {
+        "availability_id": offer.pk,
+        "seller_partner_id": offer.seller_partner_id,
+        "commodity_id": offer.commodity_id,
+        "status": offer.status,
+        "terms_version": offer.terms_version,
+    }
+
+
+def _quantity(offer: Availability, value: Decimal) -> Quantity:
+    return Quantity(value=value.quantize(Decimal("0.001")), unit=offer.unit)
+
+
+def _in_state(offer: Availability, *states: str) -> None:
+    if offer.status not in states:
+        raise InvalidState(
+            f"The offer is {offer.status}.", status=offer.status, allowed_actions=sorted(offer.open_verbs())
+        )
+
+
+def _party(actor: Any, named: Partner | None, pointer: str) -> Partner:
+    """The partner that acts: a user's own, or the one that staff and SYSTEM name."""
+    own = getattr(actor, "partner_id", None)
+    if own is not None:
+        if named is not None and named.pk != own:
+            raise PartnerInvalid(errors=[Fault(pointer, "not_your_own", "Leave it out, or name your own.")])
+        partner: Partner = Partner.objects.get(pk=own)
+        return partner
+    if named is None:
+        raise PartnerInvalid(errors=[Fault(pointer, "required", "Say for which partner.")])
+    return named
+
+
+def _gate(partner: Partner, problem: type[Conflict]) -> None:
+    reasons = partner.reasons_against_business()
+    if reasons:
+        raise problem(reasons=reasons)
+
+
+def _whole(offer: Availability, quantity: Decimal, pointer: str) -> None:
+    if offer.commodity.is_counted_in(offer.unit) and quantity != quantity.to_integral_value():
+        raise QuantityNotWhole(errors=[Fault(pointer, "not_whole", f"Whole {offer.unit} only.")])
+
+
+def _place(place: Place) -> Place:
+    zone = place.get("time_zone") or ("Asia/Kolkata" if place["country"] == "IN" else None)
+    if zone is None:
+        raise PlaceInvalid(errors=[Fault("/place/time_zone", "required", "Needed outside India.")])
+    return {**place, "time_zone": zone}
+
+
+def _weight(commodity: Commodity, unit: str, quantity: Decimal, weight: Decimal | None) -> Decimal:
+    if unit not in (commodity.base_unit, commodity.trade_unit, commodity.package_unit):
+        raise UnitNotAllowed(errors=[Fault("/unit", "not_allowed", f"{commodity.code} isn't traded in {unit}.")])
+    if unit == "KG" and weight is None:
+        return quantity
+    if weight is None:
+        raise Incomplete(errors=[Fault("/total_weight_kg", "required", f"Give the weight of the {unit} in kg.")])
+    if unit == "KG" and weight != quantity:
+        raise UnitNotAllowed(errors=[Fault("/total_weight_kg", "contradicts", "Quantity and weight differ.")])
+    return weight
+
+
+def _check_offer(offer: Availability, commodity: Commodity) -> None:
+    if commodity.status != Commodity.Status.ACTIVE:
+        raise CommodityNotActive(errors=[Fault("/commodity_id", "not_active", f"{commodity.code} isn't active.")])
+    _whole(offer, offer.total_quantity, "/total_quantity")
+    if offer.min_order_quantity is not None:
+        _whole(offer, offer.min_order_quantity, "/min_order_quantity")
+        if offer.min_order_quantity > offer.total_quantity:
+            raise BelowMinimum(errors=[Fault("/min_order_quantity", "above_total", "It is more than the total.")])
+    if offer.available_until_date < offer.available_from_date:
+        raise WindowInvalid(errors=[Fault("/available_until_date", "before_from", "It is before the first day.")])
+
+
+def _ready(offer: Availability, commodity: Commodity, now: datetime) -> None:
+    """What an offer needs before people look at it."""
+    faults = []
+    if commodity.season_start_month is not None and not offer.crop_year:
+        faults.append(Fault("/crop_year", "required", f"{commodity.name} is seasonal: give the crop year."))
+    if faults:
+        raise Incomplete(errors=faults)
+    _gate(offer.seller_partner, SellerNotEligible)
+    if offer.window_end() <= now:
+        raise WindowInvalid(errors=[Fault("/available_until_date", "past", "The window is over.")])

@@ -1,0 +1,22 @@
+"""Periodic work on offers."""
+
+from celery import shared_task
+from django.utils import timezone
+
+from apps.availability import services
+from apps.availability.models import Availability, Reservation
+from erp.access import SYSTEM
+
+
+@shared_task
+def expire_holds() -> int:
+    """End holds past their deadline, one offer at a time; returns the number of offers touched."""
+    due = (
+        Reservation.objects.overdue(timezone.now())
+        .order_by("expires_at", "pk")
+        .values_list("availability_id", flat=True)[: services.CHUNK]
+    )
+    offers = list(dict.fromkeys(due))
+    for offer in Availability.objects.filter(pk__in=offers):
+        services.expire_holds(offer, actor=SYSTEM)
+    return len(offers)

@@ -1,0 +1,120 @@
+"""Offers and holds over HTTP."""
+
+from typing import Any, ClassVar
+
+from django.db.models import Exists, OuterRef
+
+from apps.availability import capabilities, services
+from apps.availability.models import Availability, Reservation
+from apps.availability.serializers import (
+    ApproveInput,
+    AvailabilityOutput,
+    PostInput,
+    ReleaseInput,
+    ReservationOutput,
+    ReserveInput,
+)
+from erp.api.endpoints import endpoint
+from erp.api.viewsets import RowViewSet
+
+
+class ReservationViewSet(RowViewSet):
+    """Holds that the caller may see."""
+
+    queryset = Reservation.objects.all()
+    serializer_class = ReservationOutput
+    reads = capabilities.VIEW
+    filters: ClassVar = {"status": ["exact", "in"], "availability_id": ["exact", "in"], "requirement_id": ["exact"]}
+
+    def collection_path(self, row: Any) -> str:
+        return "/api/v1/availabilities/reservations"
+
+
+class AvailabilityViewSet(RowViewSet):
+    """Offers: own ones whole, others' by stage."""
+
+    queryset = Availability.objects.all()
+    serializer_class = AvailabilityOutput
+    reads = capabilities.VIEW
+    # Only what a caller may read on every row: nobody learns a masked value by filtering or sorting.
+    filters: ClassVar = {
+        "commodity_id": ["exact", "in"],
+        "crop_year": ["exact"],
+        "status": ["exact", "in"],
+        "state_code": ["exact", "in"],
+        "visibility": ["exact"],
+    }
+    ordering_fields: ClassVar = ["created_at", "updated_at", "listed_at"]
+
+    create = endpoint(
+        services.post,
+        PostInput,
+        problems=(
+            services.SellerNotEligible,
+            services.UnitNotAllowed,
+            services.QuantityNotWhole,
+            services.WindowInvalid,
+            services.PlaceInvalid,
+            services.PartnerInvalid,
+            services.CommodityNotActive,
+            services.Incomplete,
+        ),
+    )
+    submit = endpoint(
+        services.submit,
+        if_match="optional",
+        problems=(
+            services.InvalidState,
+            services.SellerNotEligible,
+            services.Incomplete,
+            services.WindowInvalid,
+        ),
+    )
+    approve = endpoint(
+        services.approve,
+        ApproveInput,
+        if_match="required",
+        problems=(services.InvalidState, services.SellerNotEligible, services.WindowOver),
+    )
+    reserve = endpoint(
+        services.reserve,
+        ReserveInput,
+        output=ReservationOutput,
+        status=201,
+        problems=(
+            services.InvalidState,
+            services.QuantityExceeded,
+            services.SellerNotEligible,
+            services.HolderNotEligible,
+            services.RelatedParty,
+            services.BelowMinimum,
+            services.WholeLotOnly,
+            services.QuantityNotWhole,
+            services.HoldTooLong,
+            services.PartnerInvalid,
+        ),
+    )
+    release = endpoint(
+        services.release,
+        ReleaseInput,
+        output=ReservationOutput,
+        problems=(
+            services.ReservationNotFound,
+            services.ReservationInTrade,
+            services.ReservationClosed,
+            services.QuantityExceeded,
+            services.BelowMinimum,
+            services.WholeLotOnly,
+            services.QuantityNotWhole,
+        ),
+    )
+
+    def get_queryset(self) -> Any:
+        holds = Reservation.objects.filter(
+            availability=OuterRef("pk"), holder_partner_id=getattr(self.request.user, "partner_id", None)
+        )
+        return super().get_queryset().annotate(held_by_viewer=Exists(holds))
+
+    def collection_path(self, row: Any) -> str:
+        base = "/api/v1/availabilities"
+        return f"{base}/reservations" if isinstance(row, Reservation) else base

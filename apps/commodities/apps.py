@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class CommoditiesConfig(AppConfig):
+    name = "apps.commodities"
+    label = "commodity"

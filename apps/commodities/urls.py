@@ -1,0 +1,9 @@
+"""Routes of the commodities module."""
+
+from rest_framework.routers import SimpleRouter
+
+from apps.commodities.viewsets import CommodityViewSet
+
+router = SimpleRouter(trailing_slash=False, use_regex_path=False)
+router.register("commodities", CommodityViewSet, basename="commodity")
+urlpatterns = router.urls

@@ -1,0 +1,18 @@
+"""Who may do what with partners."""
+
+from erp.access import Capability
+
+VIEW = Capability(
+    "partner.view",
+    on="Partner",
+    label="See partners",
+    everywhere=("INTERNAL", "AUDITOR"),
+    own=("APPLICANT", "PARTNER_ADMIN", "SELLER", "BUYER", "TRADER", "BROKER", "SERVICE_PROVIDER"),
+)
+CREATE = Capability(
+    "partner.create",
+    on="Partner",
+    label="Take a partner on",
+    everywhere=("INTERNAL",),
+    own=("APPLICANT", "PARTNER_ADMIN"),
+)

@@ -1,0 +1,35 @@
+"""How partners come to be known to the house."""
+
+from typing import Any
+
+from apps.partners import capabilities, events
+from apps.partners.models import Partner
+from erp.errors import Forbidden
+from erp.services import emit, service
+
+
+class StaffOnly(Forbidden):
+    """Only staff may do this."""
+
+
+@service(requires=capabilities.CREATE, emits=[events.PartnerRegistered])
+def register(
+    *, actor: Any, legal_name: str, legal_form: str, trade_name: str = "", country: str = "IN"
+) -> Partner:
+    """Enter a firm that the house already deals with, as an active partner."""
+    if not (getattr(actor, "is_staff", False) or getattr(actor, "is_system", False)):
+        raise StaffOnly("A firm that isn't known to the house yet applies through onboarding.")
+    partner = Partner(
+        legal_name=legal_name,
+        trade_name=trade_name,
+        legal_form=legal_form,
+        country=country,
+        status=Partner.Status.ACTIVE,
+    )
+    partner.save()
+    emit(
+        events.PartnerRegistered(
+            partner_id=partner.pk, legal_form=legal_form, country=country, status=partner.status
+        )
+    )
+    return partner
