@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
+from decimal import Context, Decimal, InvalidOperation
 from typing import IO, Any, NoReturn
 
 from django.conf import settings
@@ -16,7 +16,11 @@ from erp.errors import Fault, Malformed, TooLarge, UnsupportedMediaType
 NUMBER_LENGTH = 100
 # More than this many faults help nobody and would let a small request ask for a large answer.
 FAULT_LIMIT = 100
-_EXACT = Context(prec=NUMBER_LENGTH, Emax=MAX_EMAX, Emin=MIN_EMIN)
+# A fingerprint is made of the body together with what came beside it.
+WRAPPING_DEPTH = 4
+# As far as a double reaches.
+EXPONENT = 400
+_EXACT = Context(prec=NUMBER_LENGTH)
 
 
 class _Refused:
@@ -75,10 +79,11 @@ def canonical_json(value: Any) -> bytes:
     """One byte string for all JSON texts that mean the same as ``value``.
 
     Members are sorted, numbers compared by value (``1``, ``1.0`` and ``1e0`` are one), text is kept as it is.
-    Raises ``Malformed`` for what has no such form: a lone surrogate, nesting beyond ``API_JSON_DEPTH``, NaN.
+    Raises ``Malformed`` for what has no such form: a lone surrogate, NaN, nesting beyond ``API_JSON_DEPTH``
+    and the few levels that a caller may put around a parsed body.
     """
     parts: list[str] = []
-    _write(value, parts, settings.API_JSON_DEPTH)
+    _write(value, parts, settings.API_JSON_DEPTH + WRAPPING_DEPTH)
     try:
         return "".join(parts).encode("utf-8")
     except UnicodeEncodeError:
@@ -132,8 +137,11 @@ def _integer(text: str) -> int | _Refused:
 def _decimal(text: str) -> Decimal | _Refused:
     if len(text) > NUMBER_LENGTH:
         return _Refused("out_of_range", f"A number has at most {NUMBER_LENGTH} characters.")
-    number = Decimal(text, _EXACT)
-    if number.is_nan():
+    try:
+        number = Decimal(text)
+    except InvalidOperation:  # an exponent beyond what Decimal can hold
+        number = Decimal("Infinity")
+    if not number.is_finite() or abs(number.adjusted()) > EXPONENT:
         return _Refused("out_of_range", "The exponent is too large.")
     return number
 
@@ -218,12 +226,9 @@ def _write(value: Any, parts: list[str], depth: int) -> None:
 
 def _number(value: int | Decimal) -> str:
     number = Decimal(value)
-    if not number.is_finite():
+    if not number.is_finite() or len(number.as_tuple().digits) > NUMBER_LENGTH:
         _no_form(value)
-    digits = number.as_tuple().digits
-    if len(digits) > NUMBER_LENGTH:
-        return f"{number:f}" if isinstance(value, int) else str(number)
-    return str(number.normalize(_EXACT)) if number else "0"
+    return f"{number.normalize(_EXACT):f}" if number else "0"
 
 
 def _no_form(value: object) -> NoReturn:

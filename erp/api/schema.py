@@ -1,7 +1,328 @@
 """OpenAPI 3.1 from the running code: body, headers, answers and problems follow from the endpoint's line."""
 
+import re
+from collections.abc import Iterable, Iterator
+from http import HTTPStatus
+from typing import Any
+
+from drf_spectacular.extensions import OpenApiSerializerFieldExtension
 from drf_spectacular.openapi import AutoSchema as SpectacularSchema
+from drf_spectacular.plumbing import ResolvedComponent, force_instance
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
+
+from erp import errors
+from erp.api.problems import MEDIA_TYPE
+from erp.errors import DomainError
+
+FAULT = {
+    "type": "object",
+    "required": ["pointer", "code", "detail"],
+    "properties": {
+        "pointer": {
+            "type": "string",
+            "description": "JSON pointer into the body; `/query/<name>` for a parameter, `/headers/<name>` for a header.",
+        },
+        "code": {"type": "string", "description": "What is wrong there. Stable."},
+        "detail": {"type": "string", "description": "For people."},
+    },
+}
+PROBLEM = {
+    "type": "object",
+    "description": "RFC 9457 problem details. Decide by `code`. A problem can carry members of its own.",
+    "required": ["type", "title", "status", "detail", "instance", "code", "request_id"],
+    "properties": {
+        "type": {"type": "string", "format": "uri-reference", "description": "Page of the code."},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "instance": {"type": "string", "format": "uri-reference", "description": "Path of the request."},
+        "code": {"type": "string", "description": "`area.reason`; stable."},
+        "request_id": {"type": "string"},
+        "errors": {"type": "array", "items": {"$ref": "#/components/schemas/Fault"}},
+    },
+    "additionalProperties": True,
+}
+_COMMON = (errors.NotAcceptable, errors.Throttled, errors.ServerError, errors.Unavailable)
+_SHARED = (
+    *_COMMON,
+    errors.NotAuthenticated,
+    errors.CapabilityMissing,
+    errors.NotFound,
+    errors.InProgress,
+    errors.PreconditionFailed,
+    errors.PreconditionRequired,
+    errors.TooLarge,
+    errors.UnsupportedMediaType,
+    errors.KeyReused,
+)
+_INPUT = (errors.Malformed, errors.Invalid, errors.UnknownField)
+
+
+def _header(name: str, description: str, *codes: int, **schema: Any) -> OpenApiParameter:
+    """A header of answers: of all, or of those with the given status codes."""
+    return OpenApiParameter(
+        name,
+        {"type": "string", **schema},
+        OpenApiParameter.HEADER,
+        description=description,
+        response=list(codes) or True,
+    )
+
+
+_EVERY_ANSWER = (
+    _header("X-Request-ID", "Identifies the request in logs, audit and events; quote it to support."),
+    _header("RateLimit-Policy", 'The limit nearest its end, such as `"write";q=120;w=60` (requests, seconds).'),
+    _header("RateLimit", 'What remains of it, such as `"write";r=42;t=18` (requests, seconds).'),
+)
+_RETRY_AFTER = _header("Retry-After", "Seconds to wait before the same request again.", 409, 429, 503)
+_ETAG = 'The row\'s version, such as `"7"`.'
+_KEY = OpenApiParameter(
+    "Idempotency-Key",
+    {"type": "string", "minLength": 16, "maxLength": 255, "pattern": "^[!-~]{16,255}$"},
+    OpenApiParameter.HEADER,
+    required=True,
+    description="One key per intention, kept through all its retries. A random UUID serves.",
+)
 
 
 class AutoSchema(SpectacularSchema):
-    """drf-spectacular's view of a view."""
+    """drf-spectacular's description of a view, completed by what its endpoint says."""
+
+    @property
+    def endpoint(self) -> Any:
+        """The endpoint behind a write; None for reads."""
+        find = getattr(self.view, "endpoint_for", None)
+        return find(getattr(self.view, "action", None)) if find else None
+
+    # --- What it is called ---
+
+    def get_operation_id(self) -> str:
+        """``availability_reserve``: the route's base name and the action."""
+        base, action = getattr(self.view, "basename", None), getattr(self.view, "action", None)
+        return f"{base}_{action}".replace("-", "_") if base and action else str(super().get_operation_id())
+
+    def get_summary(self) -> str | None:
+        """First sentence of the service's docstring; for reads what they read."""
+        if self.endpoint is not None:
+            return _told(self.endpoint.doc)[0]
+        model = getattr(getattr(self.view, "queryset", None), "model", None)
+        if model is None or self.view.action not in ("list", "retrieve"):
+            return _told(super().get_description())[0] or None
+        names = model._meta
+        return f"List {names.verbose_name_plural}" if self.view.action == "list" else f"Read one {names.verbose_name}"
+
+    def get_description(self) -> str:
+        """The rest of the docstring, and the capability that is asked for."""
+        told = [_told(self.endpoint.doc)[1] if self.endpoint else str(super().get_description() or "")]
+        if capability := getattr(self.view, "capability", None):
+            told.append(f"Needs the capability `{capability}`.")
+        if self.endpoint is not None and self.endpoint.anonymous:
+            told.append("Open to anybody; `Authorization` is ignored.")
+        return "\n\n".join(part for part in told if part)
+
+    def get_serializer_name(self, serializer: Any, direction: Any) -> str:
+        """``CommodityCreate``, ``Commodity``: with the module's name, since modules reuse class names."""
+        kind = type(serializer)
+        name = kind.__name__
+        for ending in ("Input", "Output", "Serializer"):
+            name = name.removesuffix(ending)
+        package = kind.__module__.split(".")
+        area = errors.label_of(kind.__module__) if package[0] == "apps" else ""
+        prefix = "".join(part.capitalize() for part in area.split("_"))
+        return name if name.startswith(prefix) else prefix + name
+
+    def get_extensions(self) -> dict[str, Any]:
+        """The limit class that counts the request."""
+        name = getattr(self.view, "throttle_class_name", None)
+        return {"x-rate-limit-class": name} if name else {}
+
+    def get_auth(self) -> list[dict[str, Any]]:
+        """Bearer, wherever the view authenticates at all."""
+        if not self.view.get_authenticators():
+            return []
+        scheme = {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "An access token of a person, or an API key of a machine.",
+        }
+        self._register("bearer", scheme, ResolvedComponent.SECURITY_SCHEMA)
+        return [{"bearer": []}]
+
+    # --- What goes in ---
+
+    def get_override_parameters(self) -> list[Any]:
+        """Headers of the request and of its answers."""
+        if not hasattr(self.view, "throttle_class_name"):
+            return []
+        endpoint = self.endpoint
+        headers = [*_EVERY_ANSWER, _RETRY_AFTER]
+        if endpoint is None:
+            if self._reads_a_row():
+                headers.append(_header("ETag", _ETAG, 200, 304))
+                headers.append(_if("If-None-Match", "The ETag that you hold: 304 while it is current."))
+            elif self._is_list_view():
+                headers.append(_header("Link", 'RFC 8288, `rel="next"` and `rel="prev"`.', 200))
+            return headers
+        status = self._status()
+        if endpoint.idempotent:
+            headers.append(_KEY)
+        if endpoint.idempotent and endpoint.kind != "lookup":
+            # Beside success, refusals that were committed are replayed too; only the endpoint's own can be.
+            kept = {status, *(problem.status for problem in endpoint.problems)}
+            words = "`true` when this is the stored answer of an earlier request."
+            headers.append(_header("Idempotency-Replayed", words, *sorted(kept), enum=["true"]))
+        tagged = [status] if endpoint.kind != "lookup" and self._answers_a_row() else []
+        if tagged or endpoint.if_match != "none":
+            headers.append(_header("ETag", _ETAG, *tagged, 412))
+        if status in (201, 202):
+            headers.append(_header("Location", "Where the new row is.", status, format="uri-reference"))
+        if endpoint.if_match != "none":
+            headers.append(_if("If-Match", "The ETag of the row that you read.", endpoint.if_match == "required"))
+        return headers
+
+    def get_request_serializer(self) -> Any:
+        """The endpoint's input."""
+        return self.endpoint.input if self.endpoint is not None else super().get_request_serializer()
+
+    def get_examples(self) -> list[OpenApiExample]:
+        """The endpoint's examples: dictionaries of ``name``, ``request`` and ``response``."""
+        return list(_examples(self.endpoint, self._status())) if self.endpoint is not None else []
+
+    # --- What comes out ---
+
+    def get_response_serializers(self) -> Any:
+        """The answer of success, under its status."""
+        if not hasattr(self.view, "endpoint_for"):
+            return super().get_response_serializers()
+        status = self._status()
+        answer = self._output()
+        if answer is None and self.endpoint is not None and self.endpoint.kind == "lookup":
+            answer = OpenApiTypes.OBJECT
+        return {status: OpenApiResponse(answer, description=HTTPStatus(status).phrase)}
+
+    def _get_response_bodies(self, direction: Any = "response") -> dict[str, Any]:
+        responses: dict[str, Any] = super()._get_response_bodies(direction)
+        if hasattr(self.view, "endpoint_for") and direction == "response":
+            if self._reads_a_row():
+                responses["304"] = {
+                    "description": "The row is the one you hold.",
+                    "headers": self._get_response_headers_for_code("304"),
+                }
+            responses |= self._problems()
+        return dict(sorted(responses.items()))
+
+    def _problems(self) -> dict[str, Any]:
+        self._register("Fault", FAULT)
+        self._register("Problem", PROBLEM)
+        kinds: dict[str, dict[str, str]] = {}
+        for kind in self._problem_kinds():
+            kinds.setdefault(str(kind.status), {}).setdefault(kind.code, kind.title)
+        return {status: self._problem(status, codes) for status, codes in kinds.items()}
+
+    def _problem(self, status: str, codes: dict[str, str]) -> dict[str, Any]:
+        response = {
+            "description": "\n".join(f"- `{code}`: {title}" for code, title in sorted(codes.items())),
+            "headers": self._get_response_headers_for_code(status),
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+            "x-problem-codes": sorted(codes),
+        }
+        if len(codes) > 1 or not any(kind.code in codes for kind in _SHARED):
+            return response
+        # One shared code means the same answer everywhere: it is written once.
+        return self._share("responses", "".join(part.capitalize() for part in re.split(r"\W|_", *codes)), response)
+
+    def _get_response_headers_for_code(self, status_code: str, direction: Any = "response") -> dict[str, Any]:
+        headers = super()._get_response_headers_for_code(status_code, direction)
+        return {name: self._share("headers", name, header) for name, header in headers.items()}
+
+    def _share(self, kind: str, name: str, value: dict[str, Any]) -> dict[str, Any]:
+        self._register(name, value, kind)
+        return {"$ref": f"#/components/{kind}/{name}"}
+
+    def _problem_kinds(self) -> Iterator[type[DomainError]]:
+        """Every problem that the operation can answer with."""
+        endpoint = self.endpoint
+        yield from (*_COMMON, *_INPUT)
+        if endpoint is None or not endpoint.anonymous:
+            yield errors.NotAuthenticated
+            if getattr(self.view, "capability", None):
+                yield errors.CapabilityMissing
+        if "{" in self.path:
+            yield errors.NotFound
+        if endpoint is None:
+            return
+        yield from (errors.TooLarge, errors.UnsupportedMediaType)
+        if endpoint.idempotent:
+            yield from (errors.KeyMissing, errors.KeyInvalid)
+            if endpoint.kind != "lookup":
+                yield from (errors.KeyReused, errors.InProgress)
+        if endpoint.secret:
+            yield errors.AnswerExpired
+        if endpoint.if_match != "none":
+            yield errors.PreconditionFailed
+            if endpoint.if_match == "required":
+                yield errors.PreconditionRequired
+        yield from endpoint.problems
+
+    # --- Helpers ---
+
+    def _status(self) -> int:
+        endpoint = self.endpoint
+        if endpoint is None:
+            return 200
+        return endpoint.status if endpoint.kind == "lookup" or self._output() is not None else 204
+
+    def _output(self) -> Any:
+        own = self.endpoint.output if self.endpoint is not None else None
+        if own is not None or (self.endpoint is not None and self.endpoint.kind == "lookup"):
+            return own
+        return getattr(self.view, "serializer_class", None)
+
+    def _answers_a_row(self) -> bool:
+        output = self._output()
+        return output is not None and "version" in getattr(force_instance(output), "fields", ())
+
+    def _reads_a_row(self) -> bool:
+        return self.endpoint is None and getattr(self.view, "action", None) == "retrieve"
+
+    def _register(self, name: str, schema: dict[str, Any], kind: str = ResolvedComponent.SCHEMA) -> None:
+        self.registry.register_on_missing(ResolvedComponent(name=name, type=kind, object=AutoSchema, schema=schema))
+
+
+def _if(name: str, description: str, required: bool = False) -> OpenApiParameter:
+    schema = {"type": "string", "examples": ['"7"']}
+    return OpenApiParameter(name, schema, OpenApiParameter.HEADER, required=required, description=description)
+
+
+def _told(text: str | None) -> tuple[str, str]:
+    """A docstring's first sentence without its full stop, and the rest with its paragraphs."""
+    paragraphs = [" ".join(part.split()) for part in (text or "").strip().split("\n\n")]
+    first, stop, rest = paragraphs[0].partition(". ")
+    return first.removesuffix("."), "\n\n".join([rest, *paragraphs[1:]] if stop else paragraphs[1:])
+
+
+def _examples(endpoint: Any, status: int) -> Iterable[OpenApiExample]:
+    for place, example in enumerate(endpoint.examples, start=1):
+        name = str(example.get("name") or f"Example {place}")
+        if "request" in example:
+            yield OpenApiExample(name, value=example["request"], request_only=True)
+        if "response" in example:
+            yield OpenApiExample(name, value=example["response"], response_only=True, status_codes=[str(status)])
+
+
+class DecimalFieldExtension(OpenApiSerializerFieldExtension):
+    """Decimals as text: the notation, the digits and the sign that the field takes."""
+
+    target_class = "erp.api.fields.DecimalField"
+    match_subclasses = True
+
+    def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
+        """The JSON Schema of the field's values."""
+        field = self.target
+        places = field.decimal_places
+        digits = None if field.max_digits is None else field.max_digits - (places or 0)
+        sign = "" if field.min_value is not None and field.min_value >= 0 else "-?"
+        whole = "0" if digits == 0 else f"(0|[1-9][0-9]{{0,{digits - 1}}})" if digits else "(0|[1-9][0-9]*)"
+        decimals = "" if places == 0 else f"(\\.[0-9]{{1,{places}}})?" if places else "(\\.[0-9]+)?"
+        return {"type": "string", "format": "decimal", "pattern": f"^{sign}{whole}{decimals}$"}

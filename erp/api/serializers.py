@@ -71,7 +71,8 @@ class Input(serializers.Serializer[Any]):
         if isinstance(data, QueryDict):
             data, unknown = self._from_form(data)
         if not isinstance(data, Mapping):
-            self.fail("not_an_object")
+            words = ErrorDetail(self.error_messages["not_an_object"], code="not_an_object")
+            raise ValidationError({api_settings.NON_FIELD_ERRORS_KEY: [words]})
         known = {field.field_name for field in self._writable_fields}
         for name in data:
             if name not in known:
@@ -79,8 +80,7 @@ class Input(serializers.Serializer[Any]):
         try:
             values: dict[str, Any] = super().to_internal_value(data)
         except ValidationError as error:
-            found = error.detail if isinstance(error.detail, dict) else {api_settings.NON_FIELD_ERRORS_KEY: error.detail}
-            raise ValidationError({**found, **unknown}) from None
+            raise ValidationError({**error.detail, **unknown}) from None  # type: ignore[dict-item]
         if unknown:
             raise ValidationError(unknown)
         return values
@@ -170,6 +170,13 @@ class Output(serializers.ModelSerializer[Any]):
     def get_field_names(self, declared_fields: Mapping[str, Any], info: Any) -> list[str]:
         status = ["status"] if "status" in info.fields else []
         return list(dict.fromkeys([*status, *getattr(self.Meta, "fields", ()), *declared_fields]))
+
+    def build_property_field(self, field_name: str, model_class: Any) -> tuple[Any, dict[str, Any]]:
+        """A foreign key named by its column (``partner_id``) goes out as the id that it holds."""
+        column = next((f for f in model_class._meta.concrete_fields if f.attname == field_name), None)
+        if column is None:
+            return super().build_property_field(field_name, model_class)  # type: ignore[no-any-return]
+        return fields.UUIDField, {"allow_null": column.null, "read_only": True}
 
     def get_extra_kwargs(self) -> dict[str, Any]:
         extra = super().get_extra_kwargs()
