@@ -12,11 +12,20 @@ def data_dir() -> Path:
     return Path(os.environ.get("ERP_DATA_DIR") or Path(__file__).resolve().parents[2] / ".erp")
 
 
+def owner(folder: Path) -> int | None:
+    """Process id of the supervisor whose servers run in that folder; None when there is none."""
+    return _read(folder)[0]
+
+
 def urls() -> dict[str, str]:
-    """URLs of the running embedded servers by variable name; empty when none runs."""
+    """URLs of the servers in use by the running supervisor, by variable name; empty when none runs."""
+    return _read(data_dir())[1]
+
+
+def _read(folder: Path) -> tuple[int | None, dict[str, str]]:
     try:
-        kept = json.loads((data_dir() / "state.json").read_text())
+        kept = json.loads((folder / "state.json").read_text())
         os.kill(kept["pid"], 0)
     except (OSError, ValueError, KeyError):
-        return {}
-    return {name: url for name, url in kept["urls"].items() if name in SERVERS}
+        return None, {}
+    return kept["pid"], {name: url for name, url in kept["urls"].items() if name in SERVERS}
