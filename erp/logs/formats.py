@@ -96,6 +96,9 @@ class GoogleCloud:
 def _tidy(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Take out what must not be written at all: SQL parameters, task arguments, whole requests."""
     record: logging.LogRecord = event["_record"]
+    if not event["_from_structlog"]:
+        for key in ("message", "asctime"):  # other formatters leave them on the record
+            event.pop(key, None)
     request = event.pop("request", None)
     if request is not None:
         # Django's own lines come after the middleware: the request still knows its ids.

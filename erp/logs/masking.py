@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from functools import lru_cache
@@ -203,14 +203,27 @@ class _Walk:
         self._path.add(id(value))
         try:
             if isinstance(value, Mapping):
-                return {_text(_name(k)): self.value(v, _name(k)) for k, v in value.items()}
+                return dict(self._pairs(value))
             items = list(value)
             # Headers travel as pairs: ("Authorization", "Bearer …").
             if len(items) == 2 and isinstance(items[0], str | bytes) and _kind_of(_name(items[0])):
                 return [_text(_name(items[0])), self.value(items[1], _name(items[0]))]
-            return [self.value(item, key) for item in items]
+            return list(self._items(items, key))
         finally:
             self._path.discard(id(value))
+
+    def _pairs(self, value: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
+        for key, item in value.items():
+            if self._nodes > _MAX_NODES:
+                yield "[more]", True
+                return
+            yield _text(_name(key)), self.value(item, _name(key))
+
+    def _items(self, items: list[Any], key: str) -> Iterator[Any]:
+        for item in items:
+            yield self.value(item, key)
+            if self._nodes > _MAX_NODES:
+                return
 
 
 def _name(key: Any) -> str:

@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 import structlog
 
-from erp.logs.formats import COMMON, GoogleCloud
+from erp.logs.formats import COMMON, GoogleCloud, MaskingFormatter
 from erp.logs.masking import FAILURES
 
 logger = structlog.get_logger(__name__)
@@ -30,6 +30,18 @@ class StderrHandler(logging.StreamHandler[TextIO]):
         FAILURES.inc()
 
 
+class _Logger(logging.Logger):
+    """The class of every logger but the root: lines leave through the root's handler only.
+
+    Libraries (redis, gunicorn, Celery) like to add a handler of their own, past the masker.
+    """
+
+    def addHandler(self, hdlr: logging.Handler) -> None:  # noqa: N802  the base class's name
+        """Take only what masks or writes nothing; anything else is left out."""
+        if isinstance(hdlr, logging.NullHandler) or isinstance(hdlr.formatter, MaskingFormatter):
+            super().addHandler(hdlr)
+
+
 def configure(config: dict[str, Any], *, project: str = "") -> None:
     """Apply a ``dictConfig`` and route everything through it: structlog, warnings, uncaught errors.
 
@@ -37,14 +49,6 @@ def configure(config: dict[str, Any], *, project: str = "") -> None:
     """
     GoogleCloud.project = project
     logging.config.dictConfig(config)
-    for other in list(logging.Logger.manager.loggerDict.values()):
-        # Servers that came first (gunicorn) have handlers of their own: the root's is the only one.
-        if isinstance(other, logging.Logger):
-            other.handlers.clear()
-            other.propagate = True
-    logging.captureWarnings(True)
-    sys.excepthook = _uncaught(sys.__excepthook__)
-    threading.excepthook = _uncaught_in_thread
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -57,6 +61,16 @@ def configure(config: dict[str, Any], *, project: str = "") -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+    logging.setLoggerClass(_Logger)  # after structlog's factory, which sets its own
+    for earlier in list(logging.Logger.manager.loggerDict.values()):
+        if isinstance(earlier, logging.Logger):
+            earlier.handlers.clear()
+            earlier.propagate = True
+            if type(earlier) is logging.Logger:
+                earlier.__class__ = _Logger
+    logging.captureWarnings(True)
+    sys.excepthook = _uncaught(sys.__excepthook__)
+    threading.excepthook = _uncaught_in_thread
 
 
 def _uncaught(default: Callable[..., Any]) -> Callable[..., None]:
