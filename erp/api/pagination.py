@@ -98,7 +98,7 @@ def paginate(
     """
     keys = _keys(queryset)
     bound = _digest(binding, keys)
-    place, backwards = _read(cursor, bound, keys, pointer) if cursor else (None, False)
+    place, backwards = (None, False) if cursor is None else _read(cursor, bound, keys, pointer)
     rows = queryset.order_by(*(key.ordering(backwards) for key in keys))
     if place is not None:
         rows = rows.filter(_seek(keys, place, backwards))
@@ -267,7 +267,9 @@ def _read(cursor: str, bound: str, keys: list[Key], pointer: str) -> tuple[list[
         values = told["k"]
         place = None if values is None else [key.read(value) for key, value in zip(keys, values, strict=True)]
     except (signing.BadSignature, DjangoValidationError, ValueError):
-        words = "This cursor isn't one of this list with these filters and this order; start from the first page."
+        words = (
+            "This cursor isn't one of this list with these filters and this order; start from the first page."
+        )
         raise invalid([Fault(pointer, "invalid", words)]) from None
     return place, bool(told["r"])
 

@@ -158,7 +158,8 @@ class _Counters:
         now = time.monotonic()
         with self.lock:
             if len(self.counts) >= LOCAL_COUNTERS:
-                self.counts = {name: kept for name, kept in self.counts.items() if kept[1] > now}
+                alive = {name: kept for name, kept in self.counts.items() if kept[1] > now}
+                self.counts = alive if len(alive) < LOCAL_COUNTERS else {}
             count, until = self.counts.get(key, (0, now + seconds))
             self.counts[key] = count + 1, until
         return count + 1
