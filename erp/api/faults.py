@@ -37,8 +37,8 @@ def escape(step: object) -> str:
 def faults_from(detail: Any, pointer: str = "") -> list[Fault]:
     """The faults in the ``detail`` of a DRF ``ValidationError``, in the order of the input's fields.
 
-    A dictionary's keys and a list's places become steps of the JSON pointer; what concerns an object as a whole
-    (``non_field_errors``) points to the object.
+    A dictionary's keys and a list's places become steps of the JSON pointer; what concerns an object as a
+    whole (``non_field_errors``) points to the object.
     """
     return list(_walk(detail, pointer))
 
@@ -48,7 +48,9 @@ def invalid(faults: Iterable[Fault]) -> Invalid:
     found = list(faults)
     kind = UnknownField if all(fault.code == UNKNOWN_FIELD for fault in found) else Invalid
     places = len({fault.pointer for fault in found})
-    return kind("1 field needs attention." if places == 1 else f"{places} fields need attention.", errors=found)
+    return kind(
+        "1 field needs attention." if places == 1 else f"{places} fields need attention.", errors=found
+    )
 
 
 def _walk(detail: Any, pointer: str) -> Iterator[Fault]:

@@ -5,7 +5,7 @@ Each field also reads itself from text (``from_text``), for query parameters and
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -14,8 +14,6 @@ from uuid import UUID
 from django.db import models
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
-
-from erp.api.faults import escape
 
 INT64 = (-(2**63), 2**63 - 1)
 YEARS = (1900, 2200)
@@ -33,7 +31,7 @@ _LINE = frozenset("\n\t")
 
 
 def from_text(field: serializers.Field[Any, Any, Any, Any], text: str) -> Any:
-    """Read ``text`` (a query parameter, a multipart part) as ``field`` would read the JSON value it stands for.
+    """Read ``text`` (a query parameter, a multipart part) as ``field`` reads the JSON value it stands for.
 
     Raises DRF's ``ValidationError``.
     """
@@ -112,7 +110,8 @@ class BooleanField(serializers.BooleanField):
 class DecimalField(serializers.DecimalField):
     """An exact decimal as text in plain notation (``"2479684.66"``); never rounded.
 
-    ``max_digits`` and ``decimal_places`` are those of the column; ``min_value`` and ``max_value`` are inclusive.
+    ``max_digits`` and ``decimal_places`` are those of the column; ``min_value`` and ``max_value`` are
+    inclusive.
     """
 
     default_error_messages = {
@@ -235,7 +234,7 @@ class ListField(serializers.ListField):
             again = [place for place, item in enumerate(items) if item in items[:place]]
             if again:
                 twice = ErrorDetail("This came before in the list.", code="doubled")
-                raise ValidationError({place: [twice] for place in again})
+                raise ValidationError({str(place): [twice] for place in again})
         return items
 
 
@@ -251,7 +250,11 @@ class DictField(serializers.DictField):
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         if not isinstance(data, dict):
             self.fail("not_a_dict")
-        long = {name: [ErrorDetail("The name is too long.", "too_long")] for name in data if len(name) > self.key_length}
+        long = {
+            str(name): [ErrorDetail("The name is too long.", "too_long")]
+            for name in data
+            if len(str(name)) > self.key_length
+        }
         if long:
             raise ValidationError(long)
         return dict(super().to_internal_value(data))
@@ -263,9 +266,9 @@ Rows = models.QuerySet[Any] | models.Manager[Any] | type[models.Model] | Callabl
 class RowField(UUIDField):
     """The id of a row that the caller can see; validated, it is the row.
 
-    ``rows`` is a model, manager or queryset with ``visible_to(actor)``, or a function of the actor. An id that
-    isn't there and one that isn't visible are refused with the same words. All ids of one input are read in one
-    query per field, however many items of a list carry them.
+    ``rows`` is a model, manager or queryset with ``visible_to(actor)``, or a function of the actor. An id
+    that isn't there and one that isn't visible are refused with the same words. All ids of one input are read
+    in one query per field, however many items of a list carry them.
     """
 
     default_error_messages = {"does_not_exist": "There is no such row, or none that you can see."}
@@ -298,5 +301,5 @@ class RowField(UUIDField):
         if isinstance(self.rows, type):
             return self.rows._default_manager.all().visible_to(actor)  # type: ignore[no-any-return, attr-defined]
         if isinstance(self.rows, models.QuerySet | models.Manager):
-            return self.rows.all().visible_to(actor)  # type: ignore[no-any-return, attr-defined, union-attr]
+            return self.rows.all().visible_to(actor)  # type: ignore[no-any-return, attr-defined]
         return self.rows(actor)

@@ -43,11 +43,11 @@ def check_query(query: QueryDict, known: Iterable[str]) -> None:
 class FilterBackend(BaseFilterBackend):
     """Reads a list's query by what its view declares; anything else, or anything twice, is refused.
 
-    - ``filters``: field (or path to one, ``partner__kind``) → lookups out of ``exact``, ``in``, ``gte``, ``lte``,
-      ``isnull``;
+    - ``filters``: field (or path to one, ``partner__kind``) → lookups out of ``exact``, ``in``, ``gte``,
+      ``lte``, ``isnull``;
     - ``filterset_class``: a django-filter ``FilterSet`` for what these can't say;
     - ``search_fields``: text fields that ``search=`` looks through;
-    - ``ordering_fields``: fields that ``ordering=`` takes; ``ordering``: another default than ``-created_at``;
+    - ``ordering_fields``: what ``ordering=`` takes; ``ordering``: another default than ``-created_at``;
     - ``count_exact``: whether ``count=exact`` is offered; ``query_parameters``: what the view itself reads.
 
     ``updated_after`` is offered wherever the model has ``updated_at``.
@@ -58,11 +58,12 @@ class FilterBackend(BaseFilterBackend):
     ) -> models.QuerySet[Any]:
         """The rows asked for, in the order asked for. Raises ``Invalid`` with every fault."""
         query = request.query_params
-        offered = _offered(type(view), queryset.model)
+        model: Any = queryset.model
+        offered = _offered(view.__class__, model)
         check_query(query, [*offered, *getattr(view, "query_parameters", ())])
-        condition, order = Q(), _default_order(view, queryset.model)
+        condition, order = Q(), _default_order(view, model)
         faults: list[Fault] = []
-        for name, text in query.items():
+        for name, text in query.dict().items():
             try:
                 match offered.get(name):
                     case Filter() as asked:
@@ -95,14 +96,18 @@ class FilterBackend(BaseFilterBackend):
             return filterset.qs  # type: ignore[no-any-return]
         for name, errors in filterset.errors.as_data().items():
             pointer = f"/query/{escape(name)}" if name in kind.base_filters else "/query"
-            detail = [ErrorDetail(message, error.code or "invalid") for error in errors for message in error.messages]
+            detail = [
+                ErrorDetail(message, error.code or "invalid")
+                for error in errors
+                for message in error.messages
+            ]
             faults += faults_from(detail, pointer)
         return queryset
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
         """OpenAPI query parameters."""
-        model = view.queryset.model
-        return [_told(name, offer, view) for name, offer in _offered(type(view), model).items() if offer != "page"]
+        offered = _offered(view.__class__, view.queryset.model)
+        return [_told(name, offer, view) for name, offer in offered.items() if offer != "page"]
 
 
 @dataclass(frozen=True)
@@ -127,7 +132,7 @@ class Filter:
 
 
 @cache
-def _offered(view: type[Any], model: type[models.Model]) -> dict[str, Any]:
+def _offered(view: Any, model: Any) -> dict[str, Any]:
     """What a view's list can be asked: parameter → ``Filter``, or the name of what handles it."""
     offered: dict[str, Any] = {}
     for path, lookups in (getattr(view, "filters", None) or {}).items():
@@ -225,7 +230,8 @@ def _told(name: str, offer: Any, view: Any) -> dict[str, Any]:
         case "ordering":
             known = [sign + field for field in view.ordering_fields for sign in ("", "-")]
             schema = {"type": "array", "items": {"type": "string", "enum": known}}
-            words = f"Fields, `-` for falling; the default is `{','.join(_default_order(view, view.queryset.model))}`."
+            default = ",".join(_default_order(view, view.queryset.model))
+            words = f"Fields, `-` for falling; the default is `{default}`."
         case "updated_after":
             schema["format"] = "date-time"
             words = "Rows changed after this moment, in the order of their change."

@@ -1,6 +1,6 @@
 """Content negotiation: answers are JSON, chosen by ``Accept`` alone; bodies match their exact media type."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from django.http.request import MediaType
 from rest_framework.negotiation import BaseContentNegotiation
@@ -17,7 +17,7 @@ ACCEPT_LENGTH = 4096
 class JsonOnly(BaseContentNegotiation):
     """No ``?format=``, no suffix: a view's renderers (JSON, unless it says otherwise) against ``Accept``."""
 
-    def select_parser(self, request: Request, parsers: Sequence[BaseParser]) -> BaseParser | None:
+    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
         """The parser of exactly the body's media type; None makes it a 415."""
         sent = str(request.content_type or "").split(";")[0].strip().lower()
         return next((parser for parser in parsers if parser.media_type == sent), None)

@@ -1,4 +1,4 @@
-"""Lists by keyset: a place in a total order instead of a row count, so coming and going rows disturb nothing."""
+"""Lists by keyset: a place in a total order, not a row count, so rows that come and go disturb nothing."""
 
 import hashlib
 from collections.abc import Iterable
@@ -12,7 +12,6 @@ from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.expressions import OrderBy
-from django.http import QueryDict
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -74,7 +73,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Page:
-    """Rows of one page, the cursors of its neighbours (None where there is none), and the total if asked for."""
+    """Rows of one page, the cursors of its neighbours (None where there is none), the total if asked for."""
 
     rows: list[Any]
     next: str | None
@@ -135,12 +134,10 @@ class KeysetPagination(BasePagination):
     page: Page
     request: Request
 
-    def paginate_queryset(
-        self, queryset: models.QuerySet[Any], request: Request, view: Any | None = None
-    ) -> list[Any]:
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any | None = None) -> list[Any]:
         """The page's rows. Raises ``Invalid`` for a bad limit, cursor or count."""
         self.request = request
-        query: QueryDict = request.query_params
+        query = request.query_params.dict()
         count = query.get("count")
         if count is not None and count != "exact":
             raise invalid([Fault("/query/count", "not_a_choice", "The only value is exact.")])
@@ -148,7 +145,7 @@ class KeysetPagination(BasePagination):
             queryset,
             limit=parse_limit(query["limit"]) if "limit" in query else DEFAULT_LIMIT,
             cursor=query.get("cursor"),
-            binding=binding_of(request.path, query.lists()),
+            binding=binding_of(request.path, query.items()),
             count=count is not None,
         )
         return self.page.rows
@@ -213,7 +210,7 @@ class KeysetPagination(BasePagination):
 
 
 def binding_of(route: str, parameters: Iterable[tuple[str, Any]]) -> str:
-    """What a cursor is bound to: the route, and every parameter that decides which rows come in which order."""
+    """What a cursor is bound to: the route, and all parameters that decide which rows come in which order."""
     return repr((route, sorted((name, value) for name, value in parameters if name not in UNBOUND)))
 
 

@@ -166,7 +166,8 @@ def _faults(root: Any, depth: int) -> list[Fault]:
                 continue
             if isinstance(value, _Doubled):
                 faults += [
-                    Fault(_pointer((place, name)), "doubled", "This came twice.") for name in sorted(value.names)
+                    Fault(_pointer((place, name)), "doubled", "This came twice.")
+                    for name in sorted(value.names)
                 ]
             if isinstance(value, dict):
                 for name in value:

@@ -84,8 +84,8 @@ def _from_drf(exc: drf.APIException) -> DomainError:
     if isinstance(exc, drf.AuthenticationFailed | drf.NotAuthenticated):
         return errors.NotAuthenticated()
     if isinstance(exc, drf.Throttled):
-        wait = {"Retry-After": str(max(1, math.ceil(exc.wait)))} if exc.wait is not None else {}
-        return errors.Throttled(headers=wait)
+        wait = getattr(exc, "wait", None)
+        return errors.Throttled(headers={} if wait is None else {"Retry-After": str(max(1, math.ceil(wait)))})
     if isinstance(exc, drf.UnsupportedMediaType | drf.ParseError | drf.MethodNotAllowed):
         return _of_status(exc.status_code, str(exc.detail))
     return _of_status(exc.status_code)
@@ -161,7 +161,7 @@ def _of_label(state: str, label: str) -> type[DomainError]:
 
 
 def problem_document(error: DomainError, *, instance: str = "", request_id: str = "") -> dict[str, Any]:
-    """The problem as a JSON object: RFC 9457's members, ``code``, ``request_id``, faults, members of its own."""
+    """The problem as a JSON object: RFC 9457's members, ``code``, ``request_id``, faults, its own members."""
     document: dict[str, Any] = {
         "type": f"/api/problems/{error.code}",
         "title": error.title,
@@ -283,8 +283,9 @@ def etag(version: int) -> str:
 def parse_if_match(header: str | None) -> int | None:
     """The version that ``If-Match`` asks for; None when it is missing or ``*``.
 
-    A weak tag, or one that isn't a version, comes back as ``NEVER``, which no row has: the comparison with the
-    locked row then answers 412 with the current ETag. A list, or what isn't a tag at all, raises ``Invalid``.
+    A weak tag, or one that isn't a version, comes back as ``NEVER``, which no row has: the comparison with
+    the locked row then answers 412 with the current ETag. A list, or what isn't a tag at all, raises
+    ``Invalid``.
     """
     value = (header or "").strip()
     if value in ("", "*"):
@@ -299,7 +300,7 @@ def parse_if_match(header: str | None) -> int | None:
 
 
 def is_fresh(header: str | None, tag: str) -> bool:
-    """Whether ``If-None-Match`` names the tag, so that the answer is 304 (weak comparison, RFC 9110 §13.1.2)."""
+    """Whether ``If-None-Match`` names the tag, so that the answer is 304 (weakly, RFC 9110 §13.1.2)."""
     tags = parse_etags(header or "")
     return "*" in tags or any(known.removeprefix("W/") == tag for known in tags)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from drf_spectacular.extensions import OpenApiSerializerFieldExtension
 from drf_spectacular.openapi import AutoSchema as SpectacularSchema
-from drf_spectacular.plumbing import ResolvedComponent, force_instance
+from drf_spectacular.plumbing import ResolvedComponent
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
 
@@ -21,7 +21,7 @@ FAULT = {
     "properties": {
         "pointer": {
             "type": "string",
-            "description": "JSON pointer into the body; `/query/<name>` for a parameter, `/headers/<name>` for a header.",
+            "description": "JSON pointer into the body, or `/query/<name>`, or `/headers/<name>`.",
         },
         "code": {"type": "string", "description": "What is wrong there. Stable."},
         "detail": {"type": "string", "description": "For people."},
@@ -72,7 +72,9 @@ def _header(name: str, description: str, *codes: int, **schema: Any) -> OpenApiP
 
 _EVERY_ANSWER = (
     _header("X-Request-ID", "Identifies the request in logs, audit and events; quote it to support."),
-    _header("RateLimit-Policy", 'The limit nearest its end, such as `"write";q=120;w=60` (requests, seconds).'),
+    _header(
+        "RateLimit-Policy", 'The limit nearest its end, such as `"write";q=120;w=60` (requests, seconds).'
+    ),
     _header("RateLimit", 'What remains of it, such as `"write";r=42;t=18` (requests, seconds).'),
 )
 _RETRY_AFTER = _header("Retry-After", "Seconds to wait before the same request again.", 409, 429, 503)
@@ -107,12 +109,13 @@ class AutoSchema(SpectacularSchema):
         if self.endpoint is not None:
             return _told(self.endpoint.doc)[0]
         model = getattr(getattr(self.view, "queryset", None), "model", None)
-        if model is None or self.view.action not in ("list", "retrieve"):
+        action = getattr(self.view, "action", None)
+        if model is None or action not in ("list", "retrieve"):
             return _told(super().get_description())[0] or None
         names = model._meta
-        return f"List {names.verbose_name_plural}" if self.view.action == "list" else f"Read one {names.verbose_name}"
+        return f"List {names.verbose_name_plural}" if action == "list" else f"Read one {names.verbose_name}"
 
-    def get_description(self) -> str:
+    def get_description(self) -> str:  # type: ignore[override]
         """The rest of the docstring, and the capability that is asked for."""
         told = [_told(self.endpoint.doc)[1] if self.endpoint else str(super().get_description() or "")]
         if capability := getattr(self.view, "capability", None):
@@ -178,7 +181,9 @@ class AutoSchema(SpectacularSchema):
         if status in (201, 202):
             headers.append(_header("Location", "Where the new row is.", status, format="uri-reference"))
         if endpoint.if_match != "none":
-            headers.append(_if("If-Match", "The ETag of the row that you read.", endpoint.if_match == "required"))
+            headers.append(
+                _if("If-Match", "The ETag of the row that you read.", endpoint.if_match == "required")
+            )
         return headers
 
     def get_request_serializer(self) -> Any:
@@ -230,7 +235,8 @@ class AutoSchema(SpectacularSchema):
         if len(codes) > 1 or not any(kind.code in codes for kind in _SHARED):
             return response
         # One shared code means the same answer everywhere: it is written once.
-        return self._share("responses", "".join(part.capitalize() for part in re.split(r"\W|_", *codes)), response)
+        name = "".join(part.capitalize() for part in re.split(r"\W|_", next(iter(codes))))
+        return self._share("responses", name, response)
 
     def _get_response_headers_for_code(self, status_code: str, direction: Any = "response") -> dict[str, Any]:
         headers = super()._get_response_headers_for_code(status_code, direction)
@@ -281,13 +287,14 @@ class AutoSchema(SpectacularSchema):
 
     def _answers_a_row(self) -> bool:
         output = self._output()
-        return output is not None and "version" in getattr(force_instance(output), "fields", ())
+        return output is not None and "version" in getattr(output, "_declared_fields", ())
 
     def _reads_a_row(self) -> bool:
         return self.endpoint is None and getattr(self.view, "action", None) == "retrieve"
 
     def _register(self, name: str, schema: dict[str, Any], kind: str = ResolvedComponent.SCHEMA) -> None:
-        self.registry.register_on_missing(ResolvedComponent(name=name, type=kind, object=AutoSchema, schema=schema))
+        component = ResolvedComponent(name, kind, schema, AutoSchema)  # type: ignore[no-untyped-call]
+        self.registry.register_on_missing(component)
 
 
 def _if(name: str, description: str, required: bool = False) -> OpenApiParameter:
@@ -308,10 +315,12 @@ def _examples(endpoint: Any, status: int) -> Iterable[OpenApiExample]:
         if "request" in example:
             yield OpenApiExample(name, value=example["request"], request_only=True)
         if "response" in example:
-            yield OpenApiExample(name, value=example["response"], response_only=True, status_codes=[str(status)])
+            yield OpenApiExample(
+                name, value=example["response"], response_only=True, status_codes=[str(status)]
+            )
 
 
-class DecimalFieldExtension(OpenApiSerializerFieldExtension):
+class DecimalFieldExtension(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
     """Decimals as text: the notation, the digits and the sign that the field takes."""
 
     target_class = "erp.api.fields.DecimalField"

@@ -27,6 +27,10 @@ class InputList(serializers.ListSerializer[Any]):
         "min_length": "At least {min_length} items.",
     }
 
+    allow_empty: bool
+    max_length: int | None
+    min_length: int | None
+
     def to_internal_value(self, data: Any) -> list[Any]:
         if not isinstance(data, list):
             self.fail("not_a_list")
@@ -36,7 +40,8 @@ class InputList(serializers.ListSerializer[Any]):
             self.fail("max_length", max_length=self.max_length)
         if self.min_length is not None and len(data) < self.min_length:
             self.fail("min_length", min_length=self.min_length)
-        items, faults = [], {}
+        items: list[Any] = []
+        faults: dict[Any, Any] = {}
         for place, item in enumerate(data):
             try:
                 items.append(self.run_child_validation(item))
@@ -48,17 +53,17 @@ class InputList(serializers.ListSerializer[Any]):
 
 
 class Input(serializers.Serializer[Any]):
-    """The shape of a request's body: a field that isn't declared is a fault, and all faults are found at once."""
+    """The shape of a request's body: an undeclared field is a fault, and all faults are found at once."""
 
     default_error_messages = {"not_an_object": "Send an object."}
 
     @classmethod
     def many_init(cls, *args: Any, **kwargs: Any) -> "InputList":
         """``many=True`` makes a list that reports by place."""
-        own = {name: kwargs.pop(name) for name in ("allow_empty", "max_length", "min_length") if name in kwargs}
-        child = cls(*args, **kwargs)
+        lists = ("allow_empty", "max_length", "min_length")
+        own = {name: kwargs.pop(name) for name in lists if name in kwargs}
         shared = {name: value for name, value in kwargs.items() if name in LIST_SERIALIZER_KWARGS}
-        return InputList(*args, child=child, **own, **shared)
+        return InputList(*args, **{"child": cls(*args, **kwargs), **shared, **own})
 
     def run_validation(self, data: Any = empty) -> Any:
         """Validated values. Raises DRF's ``ValidationError`` with every fault."""
@@ -71,7 +76,7 @@ class Input(serializers.Serializer[Any]):
         if isinstance(data, QueryDict):
             data, unknown = self._from_form(data)
         if not isinstance(data, Mapping):
-            words = ErrorDetail(self.error_messages["not_an_object"], code="not_an_object")
+            words = ErrorDetail(str(self.error_messages["not_an_object"]), code="not_an_object")
             raise ValidationError({api_settings.NON_FIELD_ERRORS_KEY: [words]})
         known = {field.field_name for field in self._writable_fields}
         for name in data:
@@ -86,7 +91,7 @@ class Input(serializers.Serializer[Any]):
         return values
 
     def _from_form(self, form: QueryDict) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Multipart parts as the JSON values they stand for; a list field takes a part that comes repeatedly."""
+        """Multipart parts as the JSON values they stand for; a list field takes one that comes repeatedly."""
         values: dict[str, Any] = {}
         doubled: dict[str, Any] = {}
         for name, parts in form.lists():
@@ -127,9 +132,10 @@ class Answer(serializers.Serializer[Any]):
 class Output(serializers.ModelSerializer[Any]):
     """The shape of a row in answers.
 
-    ``Meta.model`` and ``Meta.fields`` name what is the row's own; ``id``, ``version``, ``status`` (where the model
-    has one), the two times, ``allowed_actions`` and ``links`` are always there. The last two come from functions of
-    the row in the context (``allowed_actions``, ``links``); without one they are empty. Declared fields go out too.
+    ``Meta.model`` and ``Meta.fields`` name what is the row's own; ``id``, ``version``, ``status`` (where the
+    model has one), the two times, ``allowed_actions`` and ``links`` are always there. The last two come from
+    functions of the row in the context (``allowed_actions``, ``links``); without one they are empty. Declared
+    fields go out too.
     """
 
     id = fields.UUIDField(read_only=True)
@@ -175,7 +181,7 @@ class Output(serializers.ModelSerializer[Any]):
         """A foreign key named by its column (``partner_id``) goes out as the id that it holds."""
         column = next((f for f in model_class._meta.concrete_fields if f.attname == field_name), None)
         if column is None:
-            return super().build_property_field(field_name, model_class)  # type: ignore[no-any-return]
+            return super().build_property_field(field_name, model_class)
         return fields.UUIDField, {"allow_null": column.null, "read_only": True}
 
     def get_extra_kwargs(self) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Rate limits: counted per principal and partner, or per address and account on doors open to anybody.
 
-Windows are fixed, each counter's at an offset of its own so that they don't all turn over together. Counters live
-in Django's cache (Redis). While it doesn't answer, each process counts for itself; doors that guard a sign-in
-answer 503 instead, since a limit that an outage lifts is none.
+Windows are fixed, each counter's at an offset of its own so that they don't all turn over together. Counters
+live in Django's cache (Redis). While it doesn't answer, each process counts for itself; doors that guard a
+sign-in answer 503 instead, since a limit that an outage lifts is none.
 """
 
 import time
@@ -54,9 +54,10 @@ class State:
 def check(request: Request, view: Any, *, now: float | None = None) -> None:
     """Count the request against every limit of its class.
 
-    The class is ``view.throttle_class_name``: one of ``THROTTLE_LIMITS``, or ``public`` for doors that bring a
-    ``limit`` of their own (requests per ``window`` seconds and address, and per value of the body's ``field``).
-    Raises ``Throttled`` with Retry-After, or ``Unavailable`` where a door must not be open uncounted.
+    The class is ``view.throttle_class_name``: one of ``THROTTLE_LIMITS``, or ``public`` for doors that bring
+    a ``limit`` of their own (requests per ``window`` seconds and address, and per value of the body's
+    ``field``). Raises ``Throttled`` with Retry-After, or ``Unavailable`` where a door must not be open
+    uncounted.
     """
     moment = time.time() if now is None else now
     states: list[State] = []

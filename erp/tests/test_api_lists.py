@@ -1,7 +1,6 @@
 """Lists: pages that neither repeat nor skip, filters that mean what they say, and nothing undeclared."""
 
 import random
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, ClassVar
@@ -98,11 +97,10 @@ pytestmark = pytest.mark.urls(__name__)
 
 
 @pytest.fixture(autouse=True)
-def tables(db: None) -> Iterator[None]:
+def tables(db: None) -> None:
     with connection.schema_editor() as editor:
         editor.create_model(Mill)
         editor.create_model(Lot)
-    yield
 
 
 def make(*rows: dict[str, Any]) -> list[Lot]:
@@ -206,7 +204,12 @@ def test_rows_that_come_and_go_never_repeat_or_skip_others(seed):
         gone = chance.sample(sorted(stayed), 2) if len(stayed) > 20 else []
         Lot.objects.filter(pk__in=gone).delete()
         stayed -= set(gone)
-        make({"grade": chance.choice([None, 1, 2]), "created_at": START + timedelta(microseconds=chance.randrange(3))})
+        make(
+            {
+                "grade": chance.choice([None, 1, 2]),
+                "created_at": START + timedelta(microseconds=chance.randrange(3)),
+            }
+        )
         if not page.next or len(seen) > 300:
             break
         page = paginate(queryset, limit=5, cursor=page.next)
@@ -252,7 +255,9 @@ def test_the_envelope_and_its_links():
     assert (parts["limit"], parts["status"]) == (["2"], ["OPEN"])
     second = Client().get(body["next"])
     assert [row["number"] for row in second.json()["results"]] == ["L2", "L1"]
-    assert second["Link"] == f'<{second.json()["next"]}>; rel="next", <{second.json()["previous"]}>; rel="prev"'
+    assert (
+        second["Link"] == f'<{second.json()["next"]}>; rel="next", <{second.json()["previous"]}>; rel="prev"'
+    )
     first = Client().get(second.json()["previous"]).json()
     assert (first["results"], first["previous"]) == (body["results"], None)
 
@@ -274,7 +279,9 @@ def test_the_limit_is_50_unless_asked_for():
     assert len(numbers()) == 50
 
 
-@pytest.mark.parametrize("limit", ["0", "201", "-1", "", "x", "1e2", "５", "50.0", "0000000000000000050", " 5"])
+@pytest.mark.parametrize(
+    "limit", ["0", "201", "-1", "", "x", "1e2", "５", "50.0", "0000000000000000050", " 5"]
+)
 def test_a_limit_is_a_number_up_to_200(limit):
     assert refused(f"limit={limit}") == [("/query/limit", "out_of_range")]
 

@@ -51,13 +51,16 @@ def test_numbers_with_a_fraction_or_exponent_stay_exact():
 
 
 @pytest.mark.parametrize(
-    "raw", [b"{", b"nul", b"[1,]", b"{'a': 1}", b'{"a": 01}', b'"a\nb"', b"{} {}", b"[" * 3000, b'{"a":' * 3000]
+    "raw",
+    [b"{", b"nul", b"[1,]", b"{'a': 1}", b'{"a": 01}', b'"a\nb"', b"{} {}", b"[" * 3000, b'{"a":' * 3000],
 )
 def test_what_is_not_json_is_malformed(raw):
     assert refusal(raw).code == "request.malformed"
 
 
-@pytest.mark.parametrize("raw", [b'{"a": "\xff"}', b'{"a": "\xed\xa0\x80"}', b'\xef\xbb\xbf{"a": 1}', '{"a": 1}'.encode("utf-16")])
+@pytest.mark.parametrize(
+    "raw", [b'{"a": "\xff"}', b'{"a": "\xed\xa0\x80"}', b'\xef\xbb\xbf{"a": 1}', '{"a": 1}'.encode("utf-16")]
+)
 def test_what_is_not_plain_utf8_is_malformed(raw):
     assert refusal(raw).status == 400
 
@@ -96,13 +99,17 @@ def test_a_small_body_can_not_ask_for_a_large_answer():
     assert len(refusal(b"[" + b",".join([b'"\\u0000"'] * 10_000) + b"]").errors) == 100
 
 
-@pytest.mark.parametrize("media_type", ["application/json; charset=utf-16", 'application/json; charset="latin-1"'])
+@pytest.mark.parametrize(
+    "media_type", ["application/json; charset=utf-16", 'application/json; charset="latin-1"']
+)
 def test_another_charset_is_refused(media_type):
     with pytest.raises(UnsupportedMediaType):
         parse(b"{}", media_type)
 
 
-@pytest.mark.parametrize("media_type", ["application/json", "application/json; charset=UTF-8", 'application/json;charset="utf-8"'])
+@pytest.mark.parametrize(
+    "media_type", ["application/json", "application/json; charset=UTF-8", 'application/json;charset="utf-8"']
+)
 def test_utf8_may_be_named(media_type):
     assert parse(b'{"a": 1}', media_type) == {"a": 1}
 
@@ -154,8 +161,13 @@ def test_what_has_no_canonical_form_is_malformed(value):
 
 
 values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(10**40), 10**40) | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00")),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text("abc/~\u0915", max_size=3), inner, max_size=4),
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**40), 10**40)
+    | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00")),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text("abc/~\u0915", max_size=3), inner, max_size=4)
+    ),
     max_leaves=12,
 )
 

@@ -44,7 +44,9 @@ def request(user: Any = "u1", partner: Any = None, body: str = "{}", **meta: str
 
 
 def door(limit: int = 2, window: int = 3600, field: str = "", field_limit: int = 0, **more: Any) -> Any:
-    rule = SimpleNamespace(limit=limit, window=window, field=field, field_limit=field_limit, field_window=3600, **more)
+    rule = SimpleNamespace(
+        limit=limit, window=window, field=field, field_limit=field_limit, field_window=3600, **more
+    )
     return SimpleNamespace(throttle_class_name="public", endpoint=SimpleNamespace(name="login", limit=rule))
 
 
@@ -151,16 +153,24 @@ def test_an_open_door_counts_addresses():
 
 
 def test_an_ipv6_caller_is_its_network():
-    assert [passes(door(), REMOTE_ADDR=f"2001:db8:0:1::{place}") for place in range(1, 4)] == [True, True, False]
+    assert [passes(door(), REMOTE_ADDR=f"2001:db8:0:1::{place}") for place in range(1, 4)] == [
+        True,
+        True,
+        False,
+    ]
     assert passes(door(), REMOTE_ADDR="2001:db8:0:2::1")
-    assert [passes(door(), REMOTE_ADDR=a) for a in ("203.0.113.1", "203.0.113.1", "::ffff:203.0.113.1")][-1] is False
+    assert [passes(door(), REMOTE_ADDR=a) for a in ("203.0.113.1", "203.0.113.1", "::ffff:203.0.113.1")][
+        -1
+    ] is False
 
 
 def test_an_open_door_counts_the_account_named_from_wherever_it_comes():
     view = door(limit=100, field="email", field_limit=2)
     named = [
         passes(view, body=body, REMOTE_ADDR=f"198.51.100.{place}")
-        for place, body in enumerate(['{"email": "a@x.example"}', '{"email": " A@X.example"}', '{"email": "a@x.example"}'])
+        for place, body in enumerate(
+            ['{"email": "a@x.example"}', '{"email": " A@X.example"}', '{"email": "a@x.example"}']
+        )
     ]
     assert named == [True, True, False]
     assert passes(view, body='{"email": "b@x.example"}')

@@ -1,0 +1,410 @@
+"""OpenAPI: the document of the whole product, what each operation tells, and the pages that show it."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import pytest
+from django.db import models
+from django.test import Client
+from django.urls import path
+from drf_spectacular.drainage import GENERATOR_STATS
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.settings import patched_settings
+from drf_spectacular.validation import validate_schema
+from drf_spectacular.views import SpectacularAPIView
+from rest_framework.viewsets import GenericViewSet
+
+from erp import errors
+from erp.api import fields
+from erp.api.docs import RedocView, SwaggerView
+from erp.api.serializers import Answer, Input, Output
+from erp.models import Model
+
+
+class Spindle(Model):
+    """A row that no table holds."""
+
+    number = models.CharField(max_length=20)
+    status = models.CharField(max_length=10, choices=[("IDLE", "Idle"), ("BUSY", "Busy")])
+    speed = models.DecimalField(max_digits=6, decimal_places=2)
+    twin = models.ForeignKey("self", models.PROTECT, null=True)
+
+    class Meta(Model.Meta):
+        app_label = "erp_tests_schema"
+        managed = False
+
+
+class SpeedInput(Input):
+    speed = fields.DecimalField(6, 2, min_value=Decimal(0))
+    shift = fields.DecimalField(4, 4, required=False)
+    note = fields.CharField(max_length=20, required=False, allow_null=True)
+    twin = fields.RowField(Spindle, required=False)
+
+
+class NothingInput(Input):
+    """No body."""
+
+
+class SpindleOutput(Output):
+    class Meta:
+        model = Spindle
+        fields = ("number", "speed", "twin_id")
+
+
+class AdviceOutput(Answer):
+    speed = fields.DecimalField(6, 2)
+
+
+class TooFast(errors.RuleBroken):
+    """The spindle can't turn that fast."""
+
+    code = "spindle.too_fast"
+
+
+def door(**told: Any) -> Any:
+    usual: dict[str, Any] = {
+        "kind": "change",
+        "input": NothingInput,
+        "output": None,
+        "status": 200,
+        "if_match": "none",
+        "secret": False,
+        "idempotent": True,
+        "anonymous": False,
+        "problems": (),
+        "examples": [],
+        "doc": "Do it.",
+    }
+    return SimpleNamespace(**{**usual, **told})
+
+
+DOORS = {
+    "create": door(
+        input=SpeedInput,
+        status=201,
+        problems=(TooFast,),
+        doc="Put up a spindle. It starts idle.\n\n    And stays so for a while.\n    ",
+        examples=[{"name": "slow", "request": {"speed": "1.00"}, "response": {"number": "S1"}}],
+    ),
+    "update": door(input=SpeedInput, if_match="required"),
+    "stop": door(if_match="optional"),
+    "advise": door(kind="lookup", input=SpeedInput, output=AdviceOutput),
+    "enter": door(kind="exempt", idempotent=False, anonymous=True, secret=True, output=AdviceOutput),
+}
+
+
+class SpindleViewSet(GenericViewSet):
+    """Spindles and how fast they turn."""
+
+    queryset = Spindle.objects.all()
+    serializer_class = SpindleOutput
+    filters: ClassVar = {"status": ["exact", "in"], "speed": ["gte"]}
+    ordering_fields: ClassVar = ["created_at", "speed"]
+    search_fields: ClassVar = ["number"]
+    count_exact = True
+
+    def endpoint_for(self, name: str | None) -> Any:
+        return DOORS.get(name or "")
+
+    def get_authenticators(self) -> list[Any]:
+        own = self.endpoint_for(self.action)
+        return [] if own is not None and own.anonymous else [object()]
+
+    @property
+    def throttle_class_name(self) -> str:
+        return "read" if self.endpoint_for(self.action) is None else "write"
+
+    @property
+    def capability(self) -> str | None:
+        return None if self.action == "enter" else f"spindle.{self.action}"
+
+    def list(self, request: Any) -> Any: ...
+    def retrieve(self, request: Any, pk: Any) -> Any: ...
+    def create(self, request: Any) -> Any: ...
+    def update(self, request: Any, pk: Any) -> Any: ...
+    def stop(self, request: Any, pk: Any) -> Any: ...
+    def advise(self, request: Any) -> Any: ...
+    def enter(self, request: Any) -> Any: ...
+
+
+def bound(**actions: str) -> Any:
+    return SpindleViewSet.as_view(actions, basename="spindle")
+
+
+urlpatterns = [
+    path("api/v1/spindles", bound(get="list", post="create")),
+    path("api/v1/spindles/<uuid:pk>", bound(get="retrieve", put="update")),
+    path("api/v1/spindles/<uuid:pk>/stop", bound(post="stop")),
+    path("api/v1/spindles/advise", bound(post="advise")),
+    path("api/v1/spindles/enter", bound(post="enter")),
+    path("api/schema", SpectacularAPIView.as_view(urlconf=__name__), name="schema"),
+    path("api/docs", SwaggerView.as_view()),
+    path("api/redoc", RedocView.as_view()),
+]
+
+
+@contextmanager
+def no_warnings() -> Iterator[None]:
+    """Fail on whatever drf-spectacular grumbles about."""
+    GENERATOR_STATS.reset()
+    with patched_settings({"POSTPROCESSING_HOOKS": []}):
+        yield
+    grumbles = [*GENERATOR_STATS._warn_cache, *GENERATOR_STATS._error_cache]
+    assert grumbles == []
+
+
+def generate(urlconf: str | None) -> Any:
+    with no_warnings():
+        schema = SchemaGenerator(urlconf=urlconf).get_schema(request=None, public=True)
+    validate_schema(schema)
+    return schema
+
+
+@pytest.fixture(scope="module")
+def document() -> Any:
+    return generate(__name__)
+
+
+def operation(document: Any, identifier: str) -> Any:
+    found = [
+        told
+        for methods in document["paths"].values()
+        for told in methods.values()
+        if told["operationId"] == identifier
+    ]
+    assert len(found) == 1
+    return found[0]
+
+
+def follow(document: Any, told: Any) -> Any:
+    while "$ref" in told:
+        where = told["$ref"].removeprefix("#/").split("/")
+        told = document
+        for step in where:
+            told = told[step]
+    return told
+
+
+def parameters(told: Any) -> dict[str, Any]:
+    return {f"{each['in']} {each['name']}": each for each in told.get("parameters", [])}
+
+
+def codes(document: Any, told: Any) -> dict[str, list[str]]:
+    return {
+        status: follow(document, answer)["x-problem-codes"]
+        for status, answer in told["responses"].items()
+        if int(status) >= 400
+    }
+
+
+# --- The whole product ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def product() -> Any:
+    return generate(None)
+
+
+def test_the_product_s_document_is_valid_and_made_without_a_warning(product):
+    assert product["openapi"].startswith("3.1")
+    assert product["paths"]
+
+
+def test_every_operation_says_what_it_does_and_what_can_go_wrong(product):
+    identifiers = []
+    for route, methods in product["paths"].items():
+        for method, told in methods.items():
+            identifiers.append(told["operationId"])
+            assert told["summary"], route
+            assert told["x-rate-limit-class"], route
+            assert {"400", "406", "429", "500", "503"} <= set(told["responses"]), (route, method)
+            for status, answer in told["responses"].items():
+                content = set(follow(product, answer).get("content", {}))
+                assert content <= (
+                    {"application/problem+json"} if int(status) >= 400 else {"application/json"}
+                )
+    assert len(identifiers) == len(set(identifiers))
+
+
+def test_every_code_told_has_its_page(product):
+    from erp.api.problems import problem_kinds
+
+    told = {
+        code
+        for methods in product["paths"].values()
+        for each in methods.values()
+        for listed in codes(product, each).values()
+        for code in listed
+    }
+    assert told <= set(problem_kinds())
+
+
+# --- One module's worth -----------------------------------------------------------------------------
+
+
+def test_words_come_from_the_service_s_docstring(document):
+    told = operation(document, "spindle_create")
+    assert told["summary"] == "Put up a spindle"
+    assert told["description"] == (
+        "It starts idle.\n\nAnd stays so for a while.\n\nNeeds the capability `spindle.create`."
+    )
+    assert operation(document, "spindle_list")["summary"] == "List spindles"
+    assert operation(document, "spindle_retrieve")["summary"] == "Read one spindle"
+
+
+def test_a_write_asks_for_a_key_and_a_version_as_its_line_says(document):
+    key, version = "header Idempotency-Key", "header If-Match"
+    assert parameters(operation(document, "spindle_create"))[key]["required"] is True
+    assert version not in parameters(operation(document, "spindle_create"))
+    assert parameters(operation(document, "spindle_update"))[version]["required"] is True
+    assert parameters(operation(document, "spindle_stop"))[version].get("required", False) is False
+    assert key in parameters(operation(document, "spindle_advise"))
+    assert key not in parameters(operation(document, "spindle_enter"))
+    assert key not in parameters(operation(document, "spindle_list"))
+
+
+def test_a_write_tells_its_own_problems_beside_the_shared_ones(document):
+    told = codes(document, operation(document, "spindle_create"))
+    assert told["422"] == ["idempotency.key_reused", "spindle.too_fast"]
+    assert told["403"] == ["capability.missing"]
+    assert told["409"] == ["idempotency.in_progress"]
+    assert "404" not in told
+    assert "412" not in told
+    told = codes(document, operation(document, "spindle_update"))
+    assert (told["404"], told["412"], told["428"]) == (
+        ["resource.not_found"],
+        ["precondition.failed"],
+        ["precondition.required"],
+    )
+    assert "428" not in codes(document, operation(document, "spindle_stop"))
+
+
+def test_a_lookup_stores_nothing_so_it_can_not_be_replayed(document):
+    told = operation(document, "spindle_advise")
+    assert "409" not in codes(document, told)
+    assert "422" not in codes(document, told)
+    assert not {"ETag", "Idempotency-Replayed"} & set(told["responses"]["200"]["headers"])
+
+
+def test_an_open_door_needs_no_sign_in(document):
+    told = operation(document, "spindle_enter")
+    assert "security" not in told
+    assert "401" not in codes(document, told)
+    assert operation(document, "spindle_create")["security"] == [{"bearer": []}]
+    assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
+
+
+def test_answers_tell_their_headers(document):
+    every = {"X-Request-ID", "RateLimit", "RateLimit-Policy"}
+    created = operation(document, "spindle_create")["responses"]["201"]["headers"]
+    assert set(created) == every | {"ETag", "Location", "Idempotency-Replayed"}
+    assert set(operation(document, "spindle_list")["responses"]["200"]["headers"]) == every | {"Link"}
+    read = operation(document, "spindle_retrieve")
+    assert "ETag" in read["responses"]["200"]["headers"]
+    assert "ETag" in read["responses"]["304"]["headers"]
+    assert "header If-None-Match" in parameters(read)
+    for status in ("429", "503"):
+        refusal = follow(document, operation(document, "spindle_create")["responses"][status])
+        assert set(refusal["headers"]) == every | {"Retry-After"}
+    stale = follow(document, operation(document, "spindle_update")["responses"]["412"])
+    assert "ETag" in stale["headers"]
+
+
+def test_a_list_tells_what_it_can_be_asked(document):
+    told = parameters(operation(document, "spindle_list"))
+    assert {name.removeprefix("query ") for name in told} == {
+        "status", "status__in", "speed__gte", "search", "ordering", "updated_after",
+        "limit", "cursor", "count",
+    }  # fmt: skip
+    assert told["query status"]["schema"]["enum"] == ["IDLE", "BUSY"]
+    assert told["query status__in"]["explode"] is False
+    assert told["query ordering"]["schema"]["items"]["enum"] == [
+        "created_at",
+        "-created_at",
+        "speed",
+        "-speed",
+    ]
+    assert not [
+        name for name in parameters(operation(document, "spindle_retrieve")) if name.startswith("query")
+    ]
+
+
+def test_a_list_answers_the_envelope(document):
+    content = operation(document, "spindle_list")["responses"]["200"]["content"]["application/json"]
+    envelope = follow(document, content["schema"])
+    assert envelope["required"] == ["results", "next", "previous"]
+    assert follow(document, envelope["properties"]["results"]["items"])["properties"]["number"]
+
+
+def test_bodies_tell_what_the_fields_take(document):
+    body = operation(document, "spindle_create")["requestBody"]["content"]["application/json"]
+    told = follow(document, body["schema"])["properties"]
+    speed, shift = re.compile(told["speed"]["pattern"]), re.compile(told["shift"]["pattern"])
+    for text in ("0", "9999.99", "10", "-1", "007", "1e2", "1.234", "10000", "", "1.", ".5"):
+        field = fields.DecimalField(6, 2, min_value=Decimal(0))
+        try:
+            field.run_validation(text)
+            taken = True
+        except fields.ValidationError:
+            taken = False
+        assert bool(speed.search(text)) is taken, text
+    assert [bool(shift.search(text)) for text in ("0.1234", "-0.5", "1.0", "0.12345")] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert told["note"]["type"] == ["string", "null"]
+    assert told["twin"]["format"] == "uuid"
+    assert "requestBody" not in operation(document, "spindle_stop")
+
+
+def test_a_row_in_answers_has_what_every_row_has(document):
+    content = operation(document, "spindle_retrieve")["responses"]["200"]["content"]["application/json"]
+    row = follow(document, content["schema"])
+    assert list(row["properties"]) == [
+        "id", "version", "status", "number", "speed", "twin_id",
+        "created_at", "updated_at", "allowed_actions", "links",
+    ]  # fmt: skip
+    assert row["properties"]["twin_id"]["format"] == "uuid"
+    assert set(row["required"]) == set(row["properties"])
+
+
+def test_examples_of_the_tests_are_in_the_document(document):
+    told = operation(document, "spindle_create")
+    assert told["requestBody"]["content"]["application/json"]["examples"]["Slow"]["value"] == {
+        "speed": "1.00"
+    }
+    assert told["responses"]["201"]["content"]["application/json"]["examples"]["Slow"]["value"] == {
+        "number": "S1"
+    }
+
+
+# --- The pages --------------------------------------------------------------------------------------
+
+
+@pytest.mark.urls(__name__)
+@pytest.mark.parametrize("page", ["/api/docs", "/api/redoc"])
+def test_the_pages_load_from_this_server_alone(page):
+    response = Client().get(page, headers={"Accept": "text/html,*/*;q=0.8"})
+    assert (response.status_code, response["Content-Type"]) == (200, "text/html; charset=utf-8")
+    text = response.content.decode()
+    assert "/api/schema" in text
+    loaded = re.findall(r"""(?:src|href)=["']([^"']+)""", text)
+    assert loaded
+    assert all(address.startswith("/static/") for address in loaded), loaded
+    assert "default-src 'self'" in response["Content-Security-Policy"]
+
+
+@pytest.mark.urls(__name__)
+def test_the_document_is_served_as_yaml_or_json():
+    with no_warnings():
+        assert Client().get("/api/schema")["Content-Type"].startswith("application/vnd.oai.openapi")
+        response = Client().get("/api/schema", headers={"Accept": "application/json"})
+    assert response.json()["openapi"].startswith("3.1")
+    refused = Client().get("/api/schema", headers={"Accept": "text/html"})
+    assert (refused.status_code, refused["Content-Type"]) == (406, "application/problem+json")
