@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -125,3 +126,9 @@ def client_for(db: None) -> Callable[..., Any]:
         return client
 
     return make
+
+
+@pytest.fixture
+def world(user: Any, partner: Any, commodity: Any, offer: Any) -> SimpleNamespace:
+    """All factories in one hand, for examples."""
+    return SimpleNamespace(user=user, partner=partner, commodity=commodity, offer=offer)

@@ -4,10 +4,11 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import include, path
-from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView
 
 from erp import health
 from erp.api import problems
+from erp.api.docs import RedocView, SwaggerView
 
 
 def home(request: HttpRequest) -> HttpResponse:
@@ -21,8 +22,8 @@ urlpatterns = [
     path("livez", health.livez),
     path("readyz", health.readyz),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
-    path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
-    path("api/redoc", SpectacularRedocView.as_view(url_name="schema"), name="redoc"),
+    path("api/docs", SwaggerView.as_view(), name="docs"),
+    path("api/redoc", RedocView.as_view(), name="redoc"),
     path("api/problems", problems.problem_index),
     path("api/problems/<str:code>", problems.problem_page),
     path("api/v1/", include("apps.accounts.urls")),

@@ -1,4 +1,4 @@
-"""A pytest plugin: real servers for the whole session, and the fixtures that every module's tests share."""
+"""A pytest plugin: the fixtures that every module's tests share. ``erp.embedded.testing`` starts the servers."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -7,29 +7,7 @@ from typing import Any
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from erp.embedded.state import SERVERS
-
-_stack: Any = None
-
-
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_load_initial_conftests() -> Iterator[None]:
-    """Start the servers whose URL isn't set, before Django's settings are read. Workers inherit the URLs."""
-    global _stack  # noqa: PLW0603
-    os.environ.setdefault("ERP_ENV", "test")
-    if "PYTEST_XDIST_WORKER" not in os.environ and not all(os.environ.get(name) for name in SERVERS):
-        from erp.embedded.testing import start
-
-        _stack = start()
-    return (yield)
-
-
-def pytest_unconfigure() -> None:
-    """Stop what was started."""
-    global _stack  # noqa: PLW0603
-    if _stack is not None:
-        _stack.stop()
-        _stack = None
+os.environ.setdefault("ERP_ENV", "test")
 
 
 @pytest.fixture(scope="session")

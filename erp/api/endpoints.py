@@ -12,6 +12,7 @@ from rest_framework.response import Response
 
 from erp.access import Capability
 from erp.api import problems
+from erp.api.examples import example_of
 from erp.api.parsers import canonical_json
 from erp.api.serializers import Input
 from erp.errors import DomainError, PreconditionRequired
@@ -59,12 +60,17 @@ class Endpoint:
     remote: bool = False
     method: Literal["post", "put"] = "post"
     name: str = field(default="", init=False)
-    examples: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def service(self) -> Service | None:
         """The service behind a change; None for a lookup."""
         return self.call if isinstance(self.call, Service) else None
+
+    @property
+    def examples(self) -> list[dict[str, Any]]:
+        """Bodies for the documentation."""
+        found = example_of(self.call)
+        return [{"request": found.documented()}] if found and found.body else []
 
     @property
     def idempotent(self) -> bool:

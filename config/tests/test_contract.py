@@ -1,0 +1,344 @@
+"""What every write inherits, with no code of its own: one example per endpoint is all that a module supplies."""
+
+from collections.abc import Iterator
+from typing import Any
+from decimal import Decimal
+from uuid import uuid4
+
+import pytest
+from django.urls import get_resolver
+from django.urls.resolvers import URLPattern, URLResolver
+
+from erp.api.endpoints import Endpoint
+from erp.api.examples import Example, example_of
+from erp.api.viewsets import ViewSet
+from erp.idempotency.models import Record
+from erp.outbox.models import EventOutbox
+
+pytestmark = pytest.mark.django_db
+
+
+def routes(resolver: Any = None, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for entry in (resolver or get_resolver()).url_patterns:
+        path = prefix + str(entry.pattern)
+        if isinstance(entry, URLResolver):
+            yield from routes(entry, path)
+        elif isinstance(entry, URLPattern):
+            yield "/" + path, entry.callback
+
+
+def writes() -> list[Any]:
+    found = []
+    for path, view in routes():
+        cls = getattr(view, "cls", None)
+        if isinstance(cls, type) and issubclass(cls, ViewSet):
+            for method, action in view.actions.items():
+                endpoint = cls.endpoints.get(action)
+                if endpoint is not None:
+                    found.append(pytest.param(path, method.upper(), endpoint, id=f"{method.upper()} {path}"))
+    return found
+
+
+def reads() -> list[Any]:
+    found = []
+    for path, view in routes():
+        cls = getattr(view, "cls", None)
+        if isinstance(cls, type) and issubclass(cls, ViewSet) and view.actions.get("get") == "list":
+            found.append(pytest.param(path, id=path))
+    return found
+
+
+class Played:
+    """An endpoint's example with its rows made."""
+
+    def __init__(self, path: str, method: str, endpoint: Endpoint, world: Any, client_for: Any) -> None:
+        example = example_of(endpoint.call)
+        assert isinstance(example, Example), f"{path} has no example"
+        self.endpoint, self.method = endpoint, method
+        self.target = example.target(world) if example.target else None
+        self.body = example.for_rows(world, self.target)
+        self.path = path.replace("<uuid:pk>", str(self.target.pk if self.target else ""))
+        self.client = client_for(None if endpoint.anonymous else example.actor(world, self.target))
+        self.if_match = self.target.version if endpoint.if_match != "none" else None
+
+    def send(self, client: Any = None, **kwargs: Any) -> Any:
+        options = {"method": self.method, "if_match": self.if_match, **kwargs}
+        return (client or self.client).write(self.path, options.pop("body", self.body), **options)
+
+
+@pytest.fixture
+def play(world, client_for):
+    return lambda path, method, endpoint: Played(path, method, endpoint, world, client_for)
+
+
+every_write = pytest.mark.parametrize(("path", "method", "endpoint"), writes())
+
+
+def told(answer: Any) -> tuple[int, str]:
+    assert answer["Content-Type"] == "application/problem+json", answer.content
+    body = answer.json()
+    assert body["request_id"] == answer["X-Request-ID"]
+    assert body["type"] == f"/api/problems/{body['code']}"
+    assert (body["status"], body["instance"]) == (answer.status_code, answer.wsgi_request.path)
+    return answer.status_code, body["code"]
+
+
+def traces() -> tuple[int, int]:
+    return EventOutbox.objects.count(), Record.objects.count()
+
+
+@every_write
+def test_the_example_succeeds_once(play, path, method, endpoint):
+    played, key = play(path, method, endpoint), uuid4().hex
+    before = EventOutbox.objects.count()
+    first = played.send(key=key)
+    assert first.status_code == (endpoint.status if first.content else 204), first.content
+    events = EventOutbox.objects.count() - before
+    assert events >= 1
+    if endpoint.idempotent:
+        again = played.send(key=key)
+        assert (again.status_code, again.content) == (first.status_code, first.content)
+        assert again["Idempotency-Replayed"] == "true"
+        assert EventOutbox.objects.count() - before == events
+    row = first.json() if first.content else {}
+    if "version" in row:
+        assert first["ETag"] == f'"{row["version"]}"'
+        assert row["links"]["self"].startswith("/api/v1/")
+    if endpoint.status == 201:
+        assert first["Location"] == row["links"]["self"]
+        assert played.client.read(first["Location"]).json()["id"] == row["id"]
+
+
+@every_write
+def test_without_sign_in_nothing_happens(play, client_for, path, method, endpoint):
+    played = play(path, method, endpoint)
+    if endpoint.anonymous:
+        pytest.skip("open to anybody")
+    before = traces()
+    assert told(played.send(client_for())) == (401, "account.not_authenticated")
+    assert traces() == before
+
+
+@every_write
+def test_without_the_capability_nothing_happens_and_it_is_named(play, world, client_for, path, method, endpoint):
+    played = play(path, method, endpoint)
+    if endpoint.anonymous:
+        pytest.skip("open to anybody")
+    stranger = client_for(world.user("AUDITOR"))
+    before = traces()
+    answer = played.send(stranger)
+    assert told(answer) == (403, "capability.missing")
+    assert answer.json()["capability"] == str(endpoint.capability)
+    assert traces() == before
+
+
+@every_write
+def test_a_key_is_asked_for_and_must_be_well_formed(play, path, method, endpoint):
+    played = play(path, method, endpoint)
+    if not endpoint.idempotent:
+        assert played.send(key=None).status_code == 200
+        return
+    before = traces()
+    assert told(played.send(key=None)) == (400, "idempotency.key_missing")
+    for bad in ("short", "x" * 256, "with space in the key", "quotes\"inside-the-key"):
+        assert told(played.send(key=bad)) == (400, "idempotency.key_invalid")
+    assert traces() == before
+
+
+@every_write
+def test_a_used_key_takes_no_other_body(play, path, method, endpoint):
+    played, key = play(path, method, endpoint), uuid4().hex
+    if not endpoint.idempotent:
+        pytest.skip("takes no key")
+    assert played.send(key=key).status_code < 300
+    before = traces()
+    assert told(played.send(key=key, body={**played.body, "another": "field"})) == (422, "idempotency.key_reused")
+    assert traces() == before
+
+
+@every_write
+def test_an_unknown_field_is_refused_with_a_pointer(play, path, method, endpoint):
+    played = play(path, method, endpoint)
+    before = traces()
+    answer = played.send(body={**played.body, "surprise/~": 1})
+    assert told(answer) == (400, "request.unknown_field")
+    assert [fault["pointer"] for fault in answer.json()["errors"]] == ["/surprise~1~0"]
+    assert traces() == before
+
+
+@every_write
+def test_every_field_of_a_wrong_type_is_named(play, path, method, endpoint):
+    played = play(path, method, endpoint)
+    before = traces()
+    for name in played.body:
+        for wrong in ([], {"a": 1}, 1.5, "NUL\u0000", "x" * 5000):
+            answer = played.send(body={**played.body, name: wrong})
+            assert answer.status_code == 400, (name, wrong, answer.content)
+            assert told(answer)[1] in ("request.invalid", "request.malformed", "request.unknown_field")
+            pointers = {fault["pointer"].split("/")[1] for fault in answer.json()["errors"]}
+            assert pointers == {name}
+    assert traces() == before
+
+
+@every_write
+def test_what_is_not_json_is_refused(play, path, method, endpoint):
+    played = play(path, method, endpoint)
+    before = traces()
+    for raw in (b"{", b"\xff\xfe", b'{"a":1,"a":2}', b"[" * 50, b'{"a":NaN}', b'{"a":"\\ud800"}', b"\xef\xbb\xbf{}"):
+        assert told(played.send(raw=raw)) == (400, "request.malformed"), raw
+    assert told(played.send(raw=b"[]"))[0] == 400
+    assert told(played.send(raw=b"a=b", content_type="application/x-www-form-urlencoded")) == (
+        415,
+        "request.unsupported_media_type",
+    )
+    assert told(played.send(raw=b'{"a":"' + b"x" * 2_100_000 + b'"}')) == (413, "request.too_large")
+    assert traces() == before
+
+
+@every_write
+def test_if_match_is_as_the_endpoint_says(play, path, method, endpoint):
+    played = play(path, method, endpoint)
+    if endpoint.if_match == "none":
+        pytest.skip("takes no If-Match")
+    before, version = traces(), played.target.version
+    missing = {"required": (428, "precondition.required"), "optional": None}[endpoint.if_match]
+    if missing:
+        assert told(played.send(if_match=None)) == missing
+        assert told(played.send(if_match="*")) == missing
+    stale = played.send(if_match=version + 1)
+    assert told(stale) == (412, "precondition.failed")
+    assert stale["ETag"] == f'"{version}"'
+    assert told(played.send(if_match=f'W/"{version}"'))[0] == 412
+    assert told(played.send(if_match=f'"{version}", "9"'))[0] == 400
+    assert traces() == before
+
+
+@every_write
+def test_an_id_that_is_not_there_and_one_that_is_not_visible_are_one_answer(play, path, method, endpoint):
+    played = play(path, method, endpoint)
+    if not endpoint.detail:
+        pytest.skip("has no target")
+    played.path = path.replace("<uuid:pk>", str(uuid4()))
+    assert told(played.send()) == (404, "resource.not_found")
+
+
+@every_write
+def test_other_methods_are_not_offered(play, path, method, endpoint):
+    played = play(path, method, endpoint)
+    client = played.client if not endpoint.anonymous else None
+    for other in ("PATCH", "DELETE"):
+        answer = (client or played.client).write(played.path, {}, method=other)
+        assert told(answer)[0] in (401, 405)
+
+
+@every_write
+def test_answers_are_json_only(play, path, method, endpoint):
+    played = play(path, method, endpoint)
+    assert told(played.send(Accept="text/html")) == (406, "request.not_acceptable")
+
+
+# --- Lists ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", reads())
+def test_a_list_costs_the_same_queries_for_one_row_and_for_many(
+    path, world, client_for, django_assert_max_num_queries
+):
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+
+    from apps.availability import services
+
+    def fill() -> None:
+        live = world.offer()
+        services.reserve(live, actor=world.user("BUYER"), quantity=Decimal(10))
+
+    fill()
+    client = client_for(world.user("INTERNAL_MANAGER"))
+    client.read(path)
+    with CaptureQueriesContext(connection) as few:
+        assert len(client.read(path).json()["results"]) >= 1
+    for _ in range(4):
+        fill()
+    with CaptureQueriesContext(connection) as many:
+        assert len(client.read(path).json()["results"]) >= 5
+    assert len(many) == len(few)
+
+
+@pytest.mark.parametrize("path", reads())
+def test_a_list_refuses_what_it_does_not_know(path, world, client_for):
+    client = client_for(world.user("INTERNAL_MANAGER"))
+    for query, pointer in (
+        ("surprise=1", "/query/surprise"),
+        ("limit=0", "/query/limit"),
+        ("limit=201", "/query/limit"),
+        ("limit=1&limit=2", "/query/limit"),
+        ("cursor=abc", "/query/cursor"),
+        ("ordering=secret", "/query/ordering"),
+        ("updated_after=yesterday", "/query/updated_after"),
+    ):
+        answer = client.read(f"{path}?{query}")
+        assert told(answer)[0] == 400, query
+        assert [fault["pointer"] for fault in answer.json()["errors"]] == [pointer]
+
+
+@pytest.mark.parametrize("path", reads())
+def test_a_list_asks_for_sign_in_and_capability(path, world, client_for):
+    assert told(client_for().read(path)) == (401, "account.not_authenticated")
+
+
+@pytest.mark.parametrize("path", reads())
+def test_paging_sees_each_row_once_though_rows_come_meanwhile(path, world, client_for):
+    for _ in range(3):
+        live = world.offer()
+        from apps.availability import services
+
+        services.reserve(live, actor=world.user("BUYER"), quantity=Decimal(10))
+    client = client_for(world.user("INTERNAL_MANAGER"))
+    before = {row["id"] for row in client.read(path).json()["results"]}
+    seen: list[str] = []
+    url = f"{path}?limit=2"
+    while url:
+        page = client.read(url)
+        seen += [row["id"] for row in page.json()["results"]]
+        if len(seen) == 2:
+            world.offer()
+        url = page.json()["next"]
+        assert (url is not None) == ('rel="next"' in page.get("Link", ""))
+    assert len(seen) == len(set(seen))
+    assert before <= set(seen)
+
+
+# --- Routes that aren't there -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/api/v1/nothing", "/api/v1/commodities/", "/api/", "/api/v2/commodities"])
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
+def test_an_unknown_path_is_a_problem(client_for, path, method):
+    assert told(client_for().write(path, {}, method=method)) == (404, "resource.not_found")
+
+
+def test_the_schema_is_generated_and_documents_every_write(client):
+    schema = client.get("/api/schema", headers={"Accept": "application/vnd.oai.openapi+json"}).json()
+    assert schema["openapi"].startswith("3.1")
+    for param in writes():
+        path, method, endpoint = param.values
+        operation = schema["paths"][path.replace("<uuid:pk>", "{id}")][method.lower()]
+        names = {parameter["name"] for parameter in operation.get("parameters", [])}
+        assert ("Idempotency-Key" in names) == endpoint.idempotent, path
+        assert ("If-Match" in names) == (endpoint.if_match != "none"), path
+
+
+@pytest.mark.parametrize("path", ["/api/docs", "/api/redoc"])
+def test_the_documentation_needs_no_other_server(client, path):
+    page = client.get(path)
+    assert page.status_code == 200
+    text = page.content.decode()
+    assert "//cdn" not in text
+    assert "https://fonts" not in text
+    import re
+
+    for asset in re.findall(r'(?:src|href)="(/[^"]+\.(?:js|css|png))"', text):
+        answer = client.get(asset)
+        assert answer.status_code == 200, asset
+        answer.close()

@@ -1,0 +1,223 @@
+"""One intention, one effect: what an Idempotency-Key promises."""
+
+import http.client
+import json
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from apps.availability.models import Availability, Reservation
+from apps.commodities.models import Commodity
+from erp.idempotency.models import Record
+from erp.idempotency.tasks import purge
+
+pytestmark = pytest.mark.django_db
+JUTE = {"code": "JUTE", "name": "Jute", "category": "FIBRE"}
+
+
+@pytest.fixture
+def desk(user, client_for):
+    """The client of somebody who keeps master data."""
+    return client_for(user("INTERNAL_MASTERDATA"))
+
+
+def key() -> str:
+    return uuid4().hex
+
+
+def test_a_repeat_gets_the_first_answer_byte_for_byte_and_has_no_second_effect(desk, emitted):
+    k = key()
+    first = desk.write("/api/v1/commodities", JUTE, key=k)
+    again = desk.write("/api/v1/commodities", {"name": "Jute", "category": "FIBRE", "code": "JUTE"}, key=f'"{k}"')
+    assert first.status_code == again.status_code == 201
+    assert first.content == again.content
+    assert again["Idempotency-Replayed"] == "true"
+    assert "Idempotency-Replayed" not in first
+    assert [again[h] for h in ("ETag", "Location", "Content-Type")] == [
+        first[h] for h in ("ETag", "Location", "Content-Type")
+    ]
+    assert Commodity.objects.count() == len(emitted("commodity.created")) == 1
+
+
+def test_the_events_of_a_request_name_its_record_as_their_cause(desk, emitted):
+    desk.write("/api/v1/commodities", JUTE)
+    event = emitted("commodity.created")[0]
+    record = Record.objects.get(route="api/v1/commodities")
+    assert event.causation_id == str(record.pk)
+    assert event.correlation_id != ""
+
+
+def test_the_same_key_with_other_content_is_refused(desk):
+    k = key()
+    desk.write("/api/v1/commodities", JUTE, key=k)
+    for body in ({**JUTE, "name": "Other"}, {**JUTE, "description": ""}):
+        answer = desk.write("/api/v1/commodities", body, key=k)
+        assert (answer.status_code, answer.json()["code"]) == (422, "idempotency.key_reused")
+    answer = desk.write("/api/v1/commodities?x=1", JUTE, key=k)
+    assert answer.status_code == 422
+    assert Commodity.objects.count() == 1
+
+
+def test_a_raised_refusal_is_not_kept_so_the_mended_body_works_under_the_same_key(desk):
+    k = key()
+    wrong = desk.write("/api/v1/commodities", {**JUTE, "category": "NONE"}, key=k)
+    assert wrong.status_code == 400
+    assert desk.write("/api/v1/commodities", JUTE, key=k).status_code == 201
+    k = key()
+    taken = desk.write("/api/v1/commodities", JUTE, key=k)
+    assert taken.status_code == 409
+    assert desk.write("/api/v1/commodities", {**JUTE, "code": "JUTE2", "name": "J2"}, key=k).status_code == 201
+
+
+def test_a_committed_refusal_is_kept_with_its_event(offer, user, client_for, emitted):
+    seller = user("TRADER")
+    own = offer(seller=seller)
+    trader = client_for(seller)
+    k = key()
+    answers = [trader.write(f"/api/v1/availabilities/{own.pk}/reserve", {"quantity": "1"}, key=k) for _ in range(2)]
+    assert [a.status_code for a in answers] == [422, 422]
+    assert answers[0].content == answers[1].content
+    assert answers[0].json()["code"] == "availability.related_party"
+    assert answers[1]["Idempotency-Replayed"] == "true"
+    assert answers[1]["Content-Type"] == "application/problem+json"
+    assert len(emitted("availability.reservation_refused")) == 1
+    assert Reservation.objects.count() == 0
+
+
+def test_two_people_with_one_key_have_two_effects(user, client_for):
+    k = key()
+    for number in (1, 2):
+        client = client_for(user("INTERNAL_MASTERDATA"))
+        body = {"code": f"JUTE{number}", "name": f"Jute {number}", "category": "FIBRE"}
+        assert client.write("/api/v1/commodities", body, key=k).status_code == 201
+    assert Commodity.objects.count() == 2
+
+
+def test_who_lost_the_capability_gets_403_and_not_the_stored_answer(user, client_for):
+    from erp.models import unguarded_writes
+
+    person = user("INTERNAL_MASTERDATA")
+    client, k = client_for(person), key()
+    assert client.write("/api/v1/commodities", JUTE, key=k).status_code == 201
+    with unguarded_writes():
+        person.memberships.filter(role__name="INTERNAL_MASTERDATA").delete()
+    answer = client.write("/api/v1/commodities", JUTE, key=k)
+    assert (answer.status_code, answer.json()["capability"]) == (403, "commodity.create")
+
+
+def test_a_late_retry_of_a_put_replays_with_its_old_if_match(desk):
+    row = desk.write("/api/v1/commodities", JUTE)
+    path, k = row["Location"], key()
+    body = {"name": "Jute fibre", "category": "FIBRE"}
+    first = desk.write(path, body, method="PUT", if_match=1, key=k)
+    desk.write(path, {**body, "name": "Newest"}, method="PUT", if_match=2)
+    late = desk.write(path, body, method="PUT", if_match=1, key=k)
+    assert (late.status_code, late.content) == (200, first.content)
+    assert desk.read(path).json()["version"] == 3
+
+
+def test_a_record_past_its_time_gives_the_key_back(desk):
+    k = key()
+    desk.write("/api/v1/commodities", JUTE, key=k)
+    Record.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    answer = desk.write("/api/v1/commodities", {**JUTE, "code": "JUTE2", "name": "Jute 2"}, key=k)
+    assert answer.status_code == 201
+    assert Record.objects.filter(route="api/v1/commodities").count() == 1
+
+
+def test_tokens_are_kept_encrypted_replay_for_minutes_and_are_then_wiped(user, client_for):
+    person = user("BUYER")
+    client = client_for()
+    login = client.write(
+        "/api/v1/auth/login", {"email": person.email, "password": "a long enough passphrase"}
+    ).json()
+    k, body = key(), {"refresh_token": login["refresh_token"]}
+    first = client.write("/api/v1/auth/refresh", body, key=k)
+    again = client.write("/api/v1/auth/refresh", body, key=k)
+    assert first.status_code == 200
+    assert first.content == again.content
+    assert again["Cache-Control"] == "no-store"
+    record = Record.objects.get(route="api/v1/auth/refresh")
+    assert first.json()["refresh_token"].encode() not in bytes(record.body)
+    Record.objects.update(body_expires_at=timezone.now())
+    purge()
+    assert bytes(Record.objects.get(pk=record.pk).body) == b""
+    gone = client.write("/api/v1/auth/refresh", body, key=k)
+    assert (gone.status_code, gone.json()["code"]) == (409, "idempotency.answer_expired")
+    Record.objects.update(expires_at=timezone.now())
+    assert purge() == 1
+
+
+def test_a_create_costs_a_fixed_number_of_statements(desk):
+    with CaptureQueriesContext(connection, ) as made:
+        assert desk.write("/api/v1/commodities", JUTE).status_code == 201
+    statements = [q["sql"].split("\n")[0][:60] for q in made.captured_queries]
+    # session with its user · rights · key lock · key look-up · savepoint · code taken? · insert · events · release · record,
+    # and the savepoint pair that stands for BEGIN and COMMIT inside a test's own transaction (three levels here).
+    assert len(statements) <= 15, statements
+
+
+# --- At the same time -------------------------------------------------------------------------------
+
+
+def _requests(address: str, token: str, path: str, body: Any, keys: list[str]) -> list[tuple[int, bytes, bool]]:
+    """Send one request per key over one connection of our own."""
+    where = urlsplit(address)
+    link = http.client.HTTPConnection(where.hostname or "", where.port, timeout=60)
+    answers = []
+    for k in keys:
+        headers = {"Content-Type": "application/json", "Idempotency-Key": k, "Authorization": f"Bearer {token}"}
+        link.request("POST", path, json.dumps(body), headers)
+        answer = link.getresponse()
+        answers.append((answer.status, answer.read(), answer.headers["Idempotency-Replayed"] == "true"))
+    link.close()
+    return answers
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_thousand_requests_over_a_hundred_connections_with_one_key_have_one_effect(
+    offer, user, client_for, live_server, emitted
+):
+    live = offer(quantity=1000)
+    token, k = client_for(user("BUYER")).bearer, key()
+    path = f"/api/v1/availabilities/{live.pk}/reserve"
+    with ThreadPoolExecutor(100) as pool:
+        sent = [
+            pool.submit(_requests, live_server.url, token, path, {"quantity": "1"}, [k] * 10) for _ in range(100)
+        ]
+        answers = [answer for job in sent for answer in job.result()]
+    assert len(answers) == 1000
+    assert {status for status, _, _ in answers} <= {201, 409}
+    first = [body for status, body, replayed in answers if status == 201 and not replayed]
+    assert len(first) == 1
+    assert {body for status, body, _ in answers if status == 201} == {first[0]}
+    assert all(b"idempotency.in_progress" in body for status, body, _ in answers if status == 409)
+    assert Reservation.objects.count() == len(emitted("availability.reserved")) == 1
+    assert Availability.objects.get(pk=live.pk).available_quantity == 999
+
+
+@pytest.mark.django_db(transaction=True)
+def test_parallel_reserves_never_oversell(offer, user, client_for, live_server, emitted):
+    live = offer(quantity=100)
+    token = client_for(user("BUYER")).bearer
+    path = f"/api/v1/availabilities/{live.pk}/reserve"
+    with ThreadPoolExecutor(50) as pool:
+        sent = [
+            pool.submit(_requests, live_server.url, token, path, {"quantity": "1"}, [key() for _ in range(4)])
+            for _ in range(50)
+        ]
+        answers = [answer for job in sent for answer in job.result()]
+    assert sorted(status for status, _, _ in answers) == [201] * 100 + [409] * 100
+    assert all(b"availability.quantity_exceeded" in body for status, body, _ in answers if status == 409)
+    row = Availability.objects.get(pk=live.pk)
+    assert (row.available_quantity, row.reserved_quantity) == (0, 100)
+    assert Reservation.objects.filter(status="HELD").count() == 100
+    events = emitted(aggregate_id=live.pk)
+    assert [e.sequence for e in sorted(events, key=lambda e: e.sequence)] == list(range(1, 104))
