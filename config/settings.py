@@ -43,6 +43,7 @@ INSTALLED_APPS = [
     "apps.commodities",
     "apps.partners",
     "apps.availability",
+    "config",
 ]
 MIDDLEWARE = [
     "erp.logs.RequestIdMiddleware",

@@ -1,0 +1,25 @@
+# One image serves every process; the command chooses which.
+FROM python:3.12-slim AS build
+WORKDIR /app
+COPY requirements.txt .
+RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --no-deps -r requirements.txt
+
+FROM python:3.12-slim
+ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 DJANGO_SETTINGS_MODULE=config.settings
+WORKDIR /app
+RUN useradd --system --uid 10001 erp
+COPY --from=build /venv /venv
+COPY manage.py celery_worker.py ./
+COPY config config
+COPY erp erp
+COPY apps apps
+COPY docs/events docs/events
+COPY docs/register docs/register
+# Static files need no server and no secret, so a development environment serves to collect them.
+RUN ERP_ENV=development python manage.py collectstatic --no-input
+USER erp
+EXPOSE 8000
+# web:      this command             worker:   python celery_worker.py worker
+# relay:    python manage.py relay_outbox, or python celery_worker.py relay
+# beat:     python celery_worker.py beat (exactly one)      consumer: python manage.py consume_events
+CMD ["gunicorn", "config.wsgi", "--bind=0.0.0.0:8000", "--workers=4", "--threads=4", "--timeout=60"]

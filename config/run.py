@@ -1,0 +1,127 @@
+"""``make run``: the whole product on one machine. It stays up until Ctrl-C and keeps its data."""
+
+import os
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+from erp.embedded import state
+from erp.embedded.process import CannotStart, free_port
+from erp.embedded.supervisor import PROJECT, Process, Stack
+
+GUNICORN = [
+    "-m",
+    "gunicorn",
+    "config.wsgi",
+    "--workers=2",
+    "--threads=4",
+    "--timeout=60",
+    "--access-logfile=/dev/null",
+]
+
+
+def processes(port: int) -> list[Process]:
+    """The app's processes: web on ``port``, worker, relay, beat, consumer."""
+    python = sys.executable
+
+    def process(name: str, *argv: str, ready: Callable[[], bool] | None = None) -> Process:
+        return Process(name=name, argv=[python, *argv], ready=ready, cwd=PROJECT)
+
+    return [
+        process("web", *GUNICORN, f"--bind=127.0.0.1:{port}", ready=lambda: is_ready(port)),
+        process("worker", "celery_worker.py", "worker"),
+        process("relay", "celery_worker.py", "relay"),
+        process("beat", "celery_worker.py", "beat"),
+        process("consumer", "manage.py", "consume_events"),
+    ]
+
+
+def is_ready(port: int) -> bool:
+    """Whether the web process answers that it can carry out a write."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:  # noqa: S310 - own server
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def manage(stack: Stack, *arguments: str) -> None:
+    """Run one management command against the stack. Raises CannotStart with its output when it fails."""
+    env = os.environ | stack.urls | {"ERP_DATA_DIR": str(stack.data_dir)}
+    done = subprocess.run(  # noqa: S603 - our own command
+        [sys.executable, "manage.py", *arguments],
+        cwd=PROJECT,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise CannotStart(f"manage.py {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
+
+
+def prepare(stack: Stack) -> None:
+    """Bring database and topology up to date and load the demo's people."""
+    manage(stack, "migrate", "--no-input")
+    manage(stack, "setup_pubsub")
+    manage(stack, "seed_demo")
+
+
+def choose_port() -> int:
+    """``PORT``, else 8000 where it is free, else any free port."""
+    import socket
+
+    if wanted := os.environ.get("PORT"):
+        return int(wanted)
+    with socket.socket() as probe:
+        return 8000 if probe.connect_ex(("127.0.0.1", 8000)) else free_port()
+
+
+def say(line: str) -> None:
+    """One line to the person at the terminal."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def main(data_dir: Path | None = None) -> int:
+    """Start everything, say where it is, and wait."""
+    from config.management.commands.seed_demo import FIRMS, PASSWORD, STAFF
+
+    try:
+        with Stack(data_dir or state.data_dir(), echo=say) as stack:
+            prepare(stack)
+            port = choose_port()
+            stack.run_processes(processes(port))
+            base = f"http://127.0.0.1:{port}"
+            say("")
+            say(f"Staff work at    {base}/admin/")
+            say(f"API              {base}/api/v1   documented at {base}/api/docs and {base}/api/redoc")
+            say(f"Health           {base}/readyz")
+            say(f"Logs             {stack.data_dir / 'log'}")
+            say("")
+            say(f"Demo logins, all with the password: {PASSWORD}")
+            for email, (name, roles) in STAFF.items():
+                say(f"  staff    {email:26} {name}, {', '.join(roles)}")
+            for firm, (_, people) in FIRMS.items():
+                for email, (_, roles) in people.items():
+                    say(f"  partner  {email:26} {firm}, {', '.join(roles)}")
+            say("")
+            say("Ctrl-C stops everything; the data stays.")
+            stack.wait()
+    except CannotStart as error:
+        say(str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        say("Stopped.")
+    return 0
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    import django
+
+    django.setup()
+    sys.exit(main())
