@@ -96,7 +96,9 @@ class Registry:
         for capability in self.capabilities.values():
             unknown = {*capability.everywhere, *capability.own} - {*self.roles, SYSTEM_ROLE}
             if unknown:
-                raise ImproperlyConfigured(f"{capability.name} names unknown roles: {', '.join(sorted(unknown))}")
+                raise ImproperlyConfigured(
+                    f"{capability.name} names unknown roles: {', '.join(sorted(unknown))}"
+                )
             apps.get_model(capability.app_label, capability.on)
         self.sealed = True
 
@@ -314,7 +316,8 @@ def _sync(*, check: bool, prune: bool) -> Iterator[Drift]:
                 permissions[right], _ = Permission.objects.update_or_create(
                     codename=right.split(".")[1], content_type=content_type, defaults={"name": label}
                 )
-    for right in sorted(permissions.keys() - wanted):
+    ours = {capability.app_label for capability in registry.capabilities.values()}
+    for right in sorted(right for right in permissions.keys() - wanted if right.split(".")[0] in ours):
         yield Drift("obsolete", right, "remove")
         if prune and not check:
             permissions[right].delete()

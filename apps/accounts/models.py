@@ -69,7 +69,11 @@ class User(AbstractBaseUser, PermissionsMixin, Model):
     terms_accepted_at = models.DateTimeField(null=True)
     erased_at = models.DateTimeField(null=True)
     groups = models.ManyToManyField(
-        Group, through="RoleMembership", through_fields=("user", "role"), related_name="user_set", related_query_name="user"
+        Group,
+        through="RoleMembership",
+        through_fields=("user", "role"),
+        related_name="user_set",
+        related_query_name="user",
     )
     user_permissions = None  # rights come from roles and single grants only
     last_login = None
@@ -101,7 +105,9 @@ class User(AbstractBaseUser, PermissionsMixin, Model):
                 name="user_email_lower_case",
                 condition=Q(email=None) | (Q(email=models.functions.Lower("email")) & ~Q(email="")),
             ),
-            models.CheckConstraint(name="user_mobile_e164", condition=Q(mobile=None) | Q(mobile__regex=MOBILE)),
+            models.CheckConstraint(
+                name="user_mobile_e164", condition=Q(mobile=None) | Q(mobile__regex=MOBILE)
+            ),
         ]
 
     def __str__(self) -> str:
@@ -141,7 +147,9 @@ class RoleMembership(Guarded):
     updated_at = models.DateTimeField(default=timezone.now)
 
     class Meta(Guarded.Meta):
-        constraints: ClassVar = [models.UniqueConstraint(fields=["user", "role"], name="role_membership_once")]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["user", "role"], name="role_membership_once")
+        ]
 
     def __str__(self) -> str:
         return f"{self.user_id}: {self.role_id}"
@@ -206,7 +214,8 @@ class Session(Guarded):
         constraints: ClassVar = [
             models.CheckConstraint(
                 name="session_end_has_reason",
-                condition=Q(ended_at=None, end_reason=None) | Q(ended_at__isnull=False, end_reason__isnull=False),
+                condition=Q(ended_at=None, end_reason=None)
+                | Q(ended_at__isnull=False, end_reason__isnull=False),
             )
         ]
 
@@ -278,8 +287,6 @@ class PolicyDeviation(Guarded):
 
     def __str__(self) -> str:
         return f"{self.operation} {self.role} {self.capability} ({self.scope})"
-
-
 
 
 def _deviations() -> list[Deviation]:

@@ -84,7 +84,13 @@ class Tokens(NamedTuple):
 
 _INTERNAL = "INTERNAL"
 _STAFF_ROLES = frozenset(
-    {"INTERNAL_MANAGER", "INTERNAL_DIRECTOR", "INTERNAL_FINANCE", "INTERNAL_COMPLIANCE", "INTERNAL_MASTERDATA"}
+    {
+        "INTERNAL_MANAGER",
+        "INTERNAL_DIRECTOR",
+        "INTERNAL_FINANCE",
+        "INTERNAL_COMPLIANCE",
+        "INTERNAL_MASTERDATA",
+    }
 )
 _PARTNER_ROLES = frozenset({"PARTNER_ADMIN", "SELLER", "BUYER", "TRADER", "BROKER", "SERVICE_PROVIDER"})
 
@@ -126,7 +132,9 @@ def add_user(
         except ValidationError as error:
             raise PasswordWeak(
                 "Choose another password.",
-                errors=[Fault("/password", f"password_{item.code}", item.messages[0]) for item in error.error_list],
+                errors=[
+                    Fault("/password", f"password_{item.code}", item.messages[0]) for item in error.error_list
+                ],
             ) from None
     user.set_password(password)
     if User.objects.filter(email=email).exists():
@@ -152,12 +160,15 @@ def _check_roles(user_type: str, roles: frozenset[str]) -> None:
     """Roles by kind of user, as the accounts rules say; no user but a super administrator is without one."""
     fits = {
         User.Type.SUPER_ADMIN: not roles,
-        User.Type.INTERNAL: roles == {"AUDITOR"} or (_INTERNAL in roles and roles - {_INTERNAL} <= _STAFF_ROLES),
+        User.Type.INTERNAL: roles == {"AUDITOR"}
+        or (_INTERNAL in roles and roles - {_INTERNAL} <= _STAFF_ROLES),
         User.Type.EXTERNAL: bool(roles) and roles <= _PARTNER_ROLES,
         User.Type.APPLICANT: roles == {"APPLICANT"},
     }
     if not fits[User.Type(user_type)]:
-        raise RoleNotAllowed(f"{', '.join(sorted(roles)) or 'No role'} doesn't fit a user of type {user_type}.")
+        raise RoleNotAllowed(
+            f"{', '.join(sorted(roles)) or 'No role'} doesn't fit a user of type {user_type}."
+        )
 
 
 @service(
@@ -169,9 +180,8 @@ def log_in(*, actor: Any, email: str, password: str, door: Door, device_label: s
     """Sign in with e-mail and password. Unknown, inactive and wrong are one answer."""
     now = timezone.now()
     counter = _counter(email)
-    if counter is not None and counter.locked_until is not None and counter.locked_until > now:
-        seconds = int((counter.locked_until - now).total_seconds()) + 1
-        raise Locked("Wait before you try again.", headers={"Retry-After": str(seconds)})
+    if counter is not None:
+        _check_lock(counter)
     user = User.objects.filter(email=email.strip().lower()).first()
     # A password is always hashed, so that timing doesn't tell whether an account exists.
     encoded = user.password if user is not None and user.has_usable_password() else _dummy()
@@ -183,6 +193,13 @@ def log_in(*, actor: Any, email: str, password: str, door: Door, device_label: s
         counter.failures, counter.locked_until = 0, None
         counter.save()
     return _start_session(user, door, device_label, now)
+
+
+def _check_lock(counter: SignInCounter) -> None:
+    now = timezone.now()
+    if counter.locked_until is not None and counter.locked_until > now:
+        seconds = int((counter.locked_until - now).total_seconds()) + 1
+        raise Locked("Wait before you try again.", headers={"Retry-After": str(seconds)})
 
 
 @cache
@@ -208,6 +225,7 @@ def _failed(counter: SignInCounter | None, email: str, user: User | None, now: d
         )
         counter = _counter(email)
         assert counter is not None
+        _check_lock(counter)  # others may have failed while the row wasn't there to wait for
     if counter.window_started_at <= now - timedelta(minutes=settings.SIGN_IN_WINDOW_MINUTES):
         counter.failures, counter.window_started_at = 0, now
     counter.failures += 1

@@ -182,15 +182,14 @@ class Availability(Model):
         partner_id = getattr(user, "partner_id", None)
         return partner_id is not None and self.seller_partner_id == partner_id
 
-    def scopes(self) -> tuple[models.Model, ...]:
-        return (self, Commodity(pk=self.commodity_id))
-
     def open_verbs(self) -> frozenset[str]:
         return frozenset(self.VERBS.get(self.Status(self.status), ()))
 
     def window_end(self) -> datetime:
         """The instant the window closes: local midnight after its last day, in the offer's time zone."""
-        after = datetime.combine(self.available_until_date + timedelta(days=1), time(), ZoneInfo(self.time_zone))
+        after = datetime.combine(
+            self.available_until_date + timedelta(days=1), time(), ZoneInfo(self.time_zone)
+        )
         return after.astimezone(UTC)
 
     def weight_of(self, quantity: Decimal) -> Decimal:
@@ -283,7 +282,8 @@ class Reservation(Model):
                 condition=Q(released_quantity__gte=0, released_quantity__lte=F("quantity")),
             ),
             models.CheckConstraint(
-                name="reservation_held_has_deadline", condition=~Q(status="HELD") | Q(expires_at__isnull=False)
+                name="reservation_held_has_deadline",
+                condition=~Q(status="HELD") | Q(expires_at__isnull=False),
             ),
             models.CheckConstraint(
                 name="reservation_trade_named",
@@ -306,6 +306,9 @@ class Reservation(Model):
     def belongs_to(self, user: Actor) -> bool:
         partner_id = getattr(user, "partner_id", None)
         return partner_id is not None and self.holder_partner_id == partner_id
+
+    def scopes(self) -> tuple[models.Model, ...]:
+        return (self, Availability(pk=self.availability_id))
 
     @property
     def still_open(self) -> Decimal:

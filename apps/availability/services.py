@@ -262,7 +262,9 @@ def reserve(
         return refuse(RelatedParty("A seller can't hold its own stock."))
     _whole(offer, quantity, "/quantity")
     if quantity > free:
-        sees = offer.belongs_to(actor) or getattr(actor, "is_staff", False) or getattr(actor, "is_system", False)
+        sees = (
+            offer.belongs_to(actor) or getattr(actor, "is_staff", False) or getattr(actor, "is_system", False)
+        )
         raise QuantityExceeded(
             "Less is available than was asked for.", **({"available": format(free, "f")} if sees else {})
         )
@@ -273,7 +275,9 @@ def reserve(
     most = HOURS_FOR_STAFF if actor.pk is None or actor.is_staff else offer.max_hold_hours
     hours = hold_hours or offer.max_hold_hours
     if hours > most:
-        raise HoldTooLong(f"At most {most} hours.", errors=[Fault("/hold_hours", "too_long", f"At most {most}.")])
+        raise HoldTooLong(
+            f"At most {most} hours.", errors=[Fault("/hold_hours", "too_long", f"At most {most}.")]
+        )
 
     _end_holds(offer, overdue, Reservation.Status.EXPIRED, "expired")
     reservation = Reservation(
@@ -448,11 +452,15 @@ def _place(place: Place) -> Place:
 
 def _weight(commodity: Commodity, unit: str, quantity: Decimal, weight: Decimal | None) -> Decimal:
     if unit not in (commodity.base_unit, commodity.trade_unit, commodity.package_unit):
-        raise UnitNotAllowed(errors=[Fault("/unit", "not_allowed", f"{commodity.code} isn't traded in {unit}.")])
+        raise UnitNotAllowed(
+            errors=[Fault("/unit", "not_allowed", f"{commodity.code} isn't traded in {unit}.")]
+        )
     if unit == "KG" and weight is None:
         return quantity
     if weight is None:
-        raise Incomplete(errors=[Fault("/total_weight_kg", "required", f"Give the weight of the {unit} in kg.")])
+        raise Incomplete(
+            errors=[Fault("/total_weight_kg", "required", f"Give the weight of the {unit} in kg.")]
+        )
     if unit == "KG" and weight != quantity:
         raise UnitNotAllowed(errors=[Fault("/total_weight_kg", "contradicts", "Quantity and weight differ.")])
     return weight
@@ -460,14 +468,20 @@ def _weight(commodity: Commodity, unit: str, quantity: Decimal, weight: Decimal 
 
 def _check_offer(offer: Availability, commodity: Commodity) -> None:
     if commodity.status != Commodity.Status.ACTIVE:
-        raise CommodityNotActive(errors=[Fault("/commodity_id", "not_active", f"{commodity.code} isn't active.")])
+        raise CommodityNotActive(
+            errors=[Fault("/commodity_id", "not_active", f"{commodity.code} isn't active.")]
+        )
     _whole(offer, offer.total_quantity, "/total_quantity")
     if offer.min_order_quantity is not None:
         _whole(offer, offer.min_order_quantity, "/min_order_quantity")
         if offer.min_order_quantity > offer.total_quantity:
-            raise BelowMinimum(errors=[Fault("/min_order_quantity", "above_total", "It is more than the total.")])
+            raise BelowMinimum(
+                errors=[Fault("/min_order_quantity", "above_total", "It is more than the total.")]
+            )
     if offer.available_until_date < offer.available_from_date:
-        raise WindowInvalid(errors=[Fault("/available_until_date", "before_from", "It is before the first day.")])
+        raise WindowInvalid(
+            errors=[Fault("/available_until_date", "before_from", "It is before the first day.")]
+        )
 
 
 def _ready(offer: Availability, commodity: Commodity, now: datetime) -> None:

@@ -24,7 +24,11 @@ class ReservationViewSet(RowViewSet):
     queryset = Reservation.objects.all()
     serializer_class = ReservationOutput
     reads = capabilities.VIEW
-    filters: ClassVar = {"status": ["exact", "in"], "availability_id": ["exact", "in"], "requirement_id": ["exact"]}
+    filters: ClassVar = {
+        "status": ["exact", "in"],
+        "availability_id": ["exact", "in"],
+        "requirement_id": ["exact"],
+    }
 
     def collection_path(self, row: Any) -> str:
         return "/api/v1/availabilities/reservations"

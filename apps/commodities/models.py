@@ -93,10 +93,13 @@ class Commodity(Model):
             ),
             models.CheckConstraint(
                 name="commodity_trade_unit_known",
-                condition=Q(trade_unit=F("base_unit")) | Q(trade_unit=F("package_unit")) | Q(quantity_mode="WEIGHT"),
+                condition=Q(trade_unit=F("base_unit"))
+                | Q(trade_unit=F("package_unit"))
+                | Q(quantity_mode="WEIGHT"),
             ),
             models.CheckConstraint(
-                name="commodity_hsn_digits", condition=Q(hsn_code=None) | Q(hsn_code__regex=r"^(\d{4}|\d{6}|\d{8})$")
+                name="commodity_hsn_digits",
+                condition=Q(hsn_code=None) | Q(hsn_code__regex=r"^(\d{4}|\d{6}|\d{8})$"),
             ),
             models.CheckConstraint(
                 name="commodity_season_month",
@@ -105,7 +108,9 @@ class Commodity(Model):
             models.CheckConstraint(
                 name="commodity_tolerance_range", condition=Q(quantity_tolerance_percent__range=(0, 20))
             ),
-            models.CheckConstraint(name="commodity_origin_iso", condition=Q(origin_country__regex=r"^[A-Z]{2}$")),
+            models.CheckConstraint(
+                name="commodity_origin_iso", condition=Q(origin_country__regex=r"^[A-Z]{2}$")
+            ),
         ]
 
     def __str__(self) -> str:

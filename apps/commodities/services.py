@@ -65,7 +65,9 @@ def create(
     _check(commodity)
     taken = Commodity.objects.filter(code=code)
     if taken.exists():
-        raise Duplicate("The code is taken.", errors=[Fault("/code", "taken", "Another commodity has this code.")])
+        raise Duplicate(
+            "The code is taken.", errors=[Fault("/code", "taken", "Another commodity has this code.")]
+        )
     commodity.save()
     emit(
         events.CommodityCreated(
@@ -121,14 +123,18 @@ def update(
     if fixed and before != Commodity.Status.DRAFT:
         raise InForce(
             "Offers and contracts rely on it.",
-            errors=[Fault(f"/{field}", "fixed", "Fixed once the commodity has left DRAFT.") for field in fixed],
+            errors=[
+                Fault(f"/{field}", "fixed", "Fixed once the commodity has left DRAFT.") for field in fixed
+            ],
         )
     _check(commodity)
     if commodity.status != before:
         if commodity.status not in Commodity.TRANSITIONS[Commodity.Status(before)]:
             raise IllegalTransition(f"{before} doesn't become {commodity.status}.", status=before)
         if commodity.status == Commodity.Status.ACTIVE and not commodity.hsn_code:
-            raise NotReady("Give its HSN code first.", errors=[Fault("/hsn_code", "required", "Needed to trade it.")])
+            raise NotReady(
+                "Give its HSN code first.", errors=[Fault("/hsn_code", "required", "Needed to trade it.")]
+            )
     commodity.save()
     changes.pop("name_key", None)
     if changes:
@@ -137,7 +143,8 @@ def update(
                 commodity_id=commodity.pk,
                 version=commodity.version,
                 changes={
-                    field: events.Change(old=_plain(old), new=_plain(new)) for field, (old, new) in changes.items()
+                    field: events.Change(old=_plain(old), new=_plain(new))
+                    for field, (old, new) in changes.items()
                 },
             )
         )

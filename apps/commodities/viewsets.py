@@ -24,9 +24,7 @@ class CommodityViewSet(RowViewSet):
     search_fields: ClassVar = ["code", "name"]
     ordering_fields: ClassVar = ["created_at", "updated_at", "code", "name"]
 
-    create = endpoint(
-        services.create, CreateInput, problems=(services.Duplicate, services.FieldsContradict)
-    )
+    create = endpoint(services.create, CreateInput, problems=(services.Duplicate, services.FieldsContradict))
     update = endpoint(
         services.update,
         UpdateInput,

@@ -1,0 +1,332 @@
+"""Signing in and staying signed in."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from decimal import Decimal
+from uuid import uuid4
+
+import jwt
+import pytest
+from django.conf import settings
+from django.db import IntegrityError, connection, transaction
+from django.utils import timezone
+
+from apps.accounts import services, tokens
+from apps.accounts.models import PolicyDeviation, RefreshToken, Session, SignInCounter, User
+from config.testing import PASSWORD
+from erp import access
+from erp.access import SYSTEM
+from erp.models import unguarded_writes
+
+pytestmark = pytest.mark.django_db
+LOGIN, REFRESH, LIST = "/api/v1/auth/login", "/api/v1/auth/refresh", "/api/v1/commodities"
+
+
+@pytest.fixture
+def signed_in(user, client_for):
+    """Sign in as a buyer; the tokens."""
+    person = user("BUYER")
+    return client_for().write(LOGIN, {"email": person.email, "password": PASSWORD}).json()
+
+
+def test_the_right_password_starts_a_session(user, client_for, emitted):
+    person = user("BUYER")
+    answer = client_for().write(LOGIN, {"email": person.email.upper(), "password": PASSWORD, "device_label": "desk"})
+    assert answer.status_code == 200
+    assert answer["Cache-Control"] == "no-store"
+    body = answer.json()
+    assert set(body) == {
+        "token_type", "access_token", "access_expires_at", "refresh_token", "refresh_expires_at", "session_id",
+    }  # fmt: skip
+    session = Session.objects.get(pk=body["session_id"])
+    assert (session.user_id, session.door, session.method, session.device_label) == (
+        person.pk, "api", "password", "desk",
+    )  # fmt: skip
+    event = emitted("user.logged_in")[-1]
+    assert event.payload["session_id"] == body["session_id"]
+    assert event.payload["new_device"] is False
+
+
+def test_a_token_holds_no_role_and_no_personal_data(signed_in):
+    claims = jwt.decode(signed_in["access_token"], options={"verify_signature": False})
+    assert set(claims) == {"iss", "aud", "sub", "sid", "jti", "typ", "iat", "exp"}
+
+
+def test_unknown_wrong_and_inactive_are_one_answer(user, client_for):
+    person, sleeper = user("BUYER"), user("BUYER")
+    with unguarded_writes():
+        sleeper.status = User.Status.DEACTIVATED
+        sleeper.save()
+    client = client_for()
+    answers = [
+        client.write(LOGIN, {"email": email, "password": password})
+        for email, password in (
+            (person.email, "not the password"),
+            ("nobody@example.com", PASSWORD),
+            (sleeper.email, PASSWORD),
+        )
+    ]
+    bodies = [{k: v for k, v in a.json().items() if k != "request_id"} for a in answers]
+    assert [a.status_code for a in answers] == [401] * 3
+    assert bodies[0]["code"] == "account.credentials_invalid"
+    assert bodies[0] == bodies[1] == bodies[2]
+    varying = {"X-Request-ID", "RateLimit"}
+    headers = [{k: v for k, v in a.headers.items() if k not in varying} for a in answers]
+    assert headers[0] == headers[1] == headers[2]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_five_failures_lock_and_are_counted_although_each_answer_is_a_refusal(user, client_for, emitted, known):
+    email = user("BUYER").email if known else "nobody@example.com"
+    client = client_for()
+    for _ in range(5):
+        assert client.write(LOGIN, {"email": email, "password": "wrong password"}).status_code == 401
+    locked = client.write(LOGIN, {"email": email, "password": PASSWORD})
+    assert (locked.status_code, locked.json()["code"]) == (429, "account.locked")
+    assert 0 < int(locked["Retry-After"]) <= 15 * 60
+    assert len(emitted("user.login_failed")) == 5
+    assert len(emitted("user.locked")) == 1
+    with unguarded_writes():
+        SignInCounter.objects.update(locked_until=timezone.now())
+    assert client.write(LOGIN, {"email": email, "password": PASSWORD}).status_code == (200 if known else 401)
+
+
+def test_success_clears_the_count(user, client_for):
+    person, client = user("BUYER"), client_for()
+    for _ in range(4):
+        client.write(LOGIN, {"email": person.email, "password": "wrong password"})
+    assert client.write(LOGIN, {"email": person.email, "password": PASSWORD}).status_code == 200
+    assert SignInCounter.objects.get().failures == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_parallel_failure_is_lost(user):
+    email = user("BUYER").email
+
+    def fail(_: int) -> bool:
+        try:
+            return isinstance(
+                services.log_in(actor=SYSTEM, email=email, password="wrong", door=services.Door("api")),
+                services.Refusal,
+            )
+        except services.Locked:
+            return False
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(20) as pool:
+        refused = sum(pool.map(fail, range(20)))
+    assert refused == 5, "the sixth try and all after it met the lock"
+    assert SignInCounter.objects.get().locked_until is not None
+
+
+def test_a_refresh_rotates_the_pair(signed_in, client_for, emitted):
+    fresh = client_for().write(REFRESH, {"refresh_token": signed_in["refresh_token"]})
+    assert fresh.status_code == 200
+    assert fresh.json()["session_id"] == signed_in["session_id"]
+    assert fresh.json()["refresh_token"] != signed_in["refresh_token"]
+    assert RefreshToken.objects.filter(rotated_at=None).count() == 1
+    assert emitted("session.refreshed")[-1].aggregate_type == "session"
+
+
+def test_a_refresh_token_used_twice_ends_its_family_and_leaves_the_event(signed_in, client_for, emitted):
+    client = client_for()
+    fresh = client.write(REFRESH, {"refresh_token": signed_in["refresh_token"]}).json()
+    reused = client.write(REFRESH, {"refresh_token": signed_in["refresh_token"]})
+    assert (reused.status_code, reused.json()["code"]) == (401, "account.refresh_reused")
+    assert len(emitted("session.refresh_reuse_detected")) == 1
+    session = Session.objects.get(pk=signed_in["session_id"])
+    assert (session.end_reason, session.ended_at is not None) == ("reuse", True)
+    client.bearer = fresh["access_token"]
+    assert client.read(LIST).status_code == 401
+    assert client.write(REFRESH, {"refresh_token": fresh["refresh_token"]}).status_code == 401
+
+
+@pytest.mark.django_db(transaction=True)
+def test_parallel_refreshes_of_one_token_give_one_pair(signed_in):
+    def rotate(_: int) -> str:
+        try:
+            result = services.refresh(actor=SYSTEM, refresh_token=signed_in["refresh_token"])
+            return "reused" if isinstance(result, services.Refusal) else "pair"
+        except services.RefreshInvalid:
+            return "ended"
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(20) as pool:
+        results = list(pool.map(rotate, range(20)))
+    assert (results.count("pair"), results.count("reused"), results.count("ended")) == (1, 1, 18)
+
+
+def test_only_a_genuine_live_access_token_opens_the_door(signed_in, client_for):
+    client = client_for()
+    claims = tokens.decode("access", signed_in["access_token"])
+    assert claims is not None
+    now = timezone.now()
+    hour = timedelta(hours=1)
+    payload = jwt.decode(signed_in["access_token"], options={"verify_signature": False})
+    forged = [
+        signed_in["refresh_token"],
+        tokens.encode("access", claims, issued=now - hour, expires=now - timedelta(seconds=1)),
+        tokens.encode("access", claims._replace(session_id=uuid4()), issued=now, expires=now + hour),
+        tokens.encode("access", claims._replace(user_id=uuid4()), issued=now, expires=now + hour),
+        jwt.encode(payload, "another key that is long enough to sign", algorithm="HS256"),
+        jwt.encode(payload, None, algorithm="none"),
+        jwt.encode(payload, settings.JWT_SIGNING_KEY, algorithm="HS512"),
+        "x" * 10_000,
+        "",
+        "a.b.c",
+    ]
+    for token in forged:
+        client.bearer = token or " "
+        answer = client.read(LIST)
+        assert (answer.status_code, answer.json()["code"]) == (401, "account.not_authenticated"), token[:40]
+        assert answer["WWW-Authenticate"] == 'Bearer realm="api"'
+    client.bearer = signed_in["access_token"]
+    assert client.read(LIST).status_code == 200
+
+
+def test_a_session_that_ended_or_a_user_who_left_is_out_at_the_next_request(signed_in, client_for):
+    client = client_for()
+    client.bearer = signed_in["access_token"]
+    session = Session.objects.get(pk=signed_in["session_id"])
+    person = session.user
+    with unguarded_writes():
+        person.status = User.Status.DEACTIVATED
+        person.save()
+    assert client.read(LIST).status_code == 401
+    with unguarded_writes():
+        person.status = User.Status.ACTIVE
+        person.save()
+    assert client.read(LIST).status_code == 200
+    services.log_out(session, actor=SYSTEM)
+    assert client.read(LIST).status_code == 401
+
+
+def test_a_refresh_needs_a_live_session_and_an_active_user(signed_in, client_for):
+    client = client_for()
+    for token in ("nonsense", signed_in["access_token"]):
+        answer = client.write(REFRESH, {"refresh_token": token})
+        assert (answer.status_code, answer.json()["code"]) == (401, "account.refresh_invalid")
+
+
+def test_no_password_or_token_is_in_any_table(signed_in, emitted):
+    planted = [signed_in["access_token"], signed_in["refresh_token"], PASSWORD]
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'")
+        for (table,) in cursor.fetchall():
+            cursor.execute(f'SELECT t::text FROM "{table}" t')
+            text = "\n".join(row[0] for row in cursor.fetchall())
+            assert not [value for value in planted if value in text], table
+
+
+# --- Users and rights -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"user_type": "INTERNAL", "organization_id": None},
+        {"user_type": "INTERNAL", "partner_id": uuid4()},
+        {"user_type": "EXTERNAL", "organization_id": None, "partner_id": None},
+        {"user_type": "APPLICANT"},
+        {"user_type": "SUPER_ADMIN", "organization_id": None},
+        {"is_superuser": True},
+        {"email": "Upper@example.com"},
+        {"email": None},
+        {"mobile": "9876543210"},
+    ],
+)
+def test_the_database_refuses_users_that_can_not_be(user, wrong):
+    person = user("INTERNAL")
+    for name, value in wrong.items():
+        setattr(person, name, value)
+    with pytest.raises(IntegrityError), transaction.atomic(), unguarded_writes():
+        person.save()
+
+
+@pytest.mark.parametrize(
+    ("kind", "roles"),
+    [
+        ("INTERNAL", ["AUDITOR", "INTERNAL"]),
+        ("INTERNAL", ["INTERNAL_MANAGER"]),
+        ("INTERNAL", []),
+        ("EXTERNAL", ["INTERNAL"]),
+        ("EXTERNAL", []),
+        ("SUPER_ADMIN", ["INTERNAL"]),
+        ("APPLICANT", ["SELLER"]),
+    ],
+)
+def test_roles_fit_the_kind_of_user(kind, roles, partner):
+    owner = {"INTERNAL": {"organization_id": uuid4()}, "EXTERNAL": {"partner_id": partner().pk}}.get(kind, {})
+    with pytest.raises(services.RoleNotAllowed):
+        services.add_user(actor=SYSTEM, email="x@example.com", full_name="X", user_type=kind, roles=roles, **owner)
+
+
+def test_a_weak_password_and_a_taken_address_are_refused(user):
+    house = {"user_type": "INTERNAL", "organization_id": uuid4(), "roles": ["INTERNAL"]}
+    for weak in ("short", "password12345", "someone@example.com"):
+        with pytest.raises(services.PasswordWeak) as caught:
+            services.add_user(actor=SYSTEM, email="someone@example.com", full_name="X", password=weak, **house)
+        assert caught.value.errors[0].pointer == "/password"
+    with pytest.raises(services.IdentifierUnavailable):
+        services.add_user(actor=SYSTEM, email=user("BUYER").email, full_name="X", **house)
+
+
+def test_rights_come_from_roles_ownership_and_single_grants(user, partner, offer, commodity):
+    from guardian.shortcuts import assign_perm
+
+    seller = user("SELLER")
+    own, other = offer(seller=seller, live=False), offer(live=False)
+    assert seller.has_perm("availability.create", own)
+    assert not seller.has_perm("availability.create", other)
+    assert seller.has_perm("availability.create"), "at the door any form is enough"
+    assert not seller.has_perm("availability.approve")
+    helper = user("INTERNAL")
+    assert not helper.has_perm("availability.create", own)
+    assign_perm("availability.create", helper, own)
+    helper = User.objects.get(pk=helper.pk)
+    assert helper.has_perm("availability.create", own)
+    assert not helper.has_perm("availability.create", other)
+    assert not helper.has_perm("commodity.create", own), "a right of another module is simply not held"
+    assert user().has_perm("availability.approve", other), "a superuser holds every capability"
+
+
+def test_a_grant_on_an_offer_covers_the_holds_on_it(user, offer):
+    from guardian.shortcuts import assign_perm
+
+    from apps.availability import services as availability
+
+    live, other, helper = offer(), offer(), user("BROKER")
+    holds = [availability.reserve(o, actor=user("BUYER"), quantity=Decimal(1)) for o in (live, other)]
+    assign_perm("availability.release", helper, live)
+    assert [helper.has_perm("availability.release", hold) for hold in holds] == [True, False]
+
+
+def test_rights_taken_away_count_from_the_next_request(user, client_for):
+    person = user("INTERNAL_MASTERDATA")
+    client = client_for(person)
+    body = {"code": "JUTE", "name": "Jute", "category": "FIBRE"}
+    assert client.write(LIST, body).status_code == 201
+    with unguarded_writes():
+        person.memberships.filter(role__name="INTERNAL_MASTERDATA").delete()
+    assert client.write(LIST, {**body, "code": "J2", "name": "J2"}).status_code == 403
+
+
+def test_a_deviation_made_at_run_time_survives_a_sync(user):
+    assert access.sync(check=True) == []
+    with unguarded_writes():
+        PolicyDeviation.objects.create(
+            role="INTERNAL_MANAGER", capability="availability.approve", scope="everywhere", operation="remove"
+        )
+        PolicyDeviation.objects.create(
+            role="BROKER", capability="availability.create", scope="own", operation="add"
+        )
+    drift = access.sync()
+    assert {(d.operation, d.name) for d in drift} == {
+        ("remove", "INTERNAL_MANAGER: availability.approve"),
+        ("add", "BROKER: availability.create@own"),
+    }
+    assert access.sync() == []
+    assert not user("INTERNAL_MANAGER").has_perm("availability.approve")
+    assert user("BROKER").has_perm("availability.create")

@@ -1,0 +1,413 @@
+"""Offers and holds: never oversold, approved by someone else, shown by stage."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date, timedelta
+from decimal import Decimal
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+from django.utils import timezone
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from apps.availability import services, tasks
+from apps.availability.models import Availability, Reservation, band
+from apps.partners.models import Partner
+from erp.access import SYSTEM
+from erp.errors import CapabilityMissing, SelfApproval
+from erp.models import unguarded_writes
+
+pytestmark = pytest.mark.django_db
+OFFERS = "/api/v1/availabilities"
+
+
+def ledger(offer):
+    row = Availability.objects.get(pk=offer.pk)
+    return (row.available_quantity, row.reserved_quantity, row.sold_quantity, row.withdrawn_quantity)
+
+
+# --- Posting, submitting, approving -----------------------------------------------------------------
+
+
+def test_an_offer_is_posted_as_a_draft_with_a_number_of_its_year(offer, emitted):
+    draft = offer(live=False)
+    assert draft.status == "DRAFT"
+    start = timezone.localdate().year - (timezone.localdate().month < 4)
+    assert draft.number.startswith(f"AVL-{start % 100:02d}{(start + 1) % 100:02d}-")
+    event = emitted("availability.created")[-1]
+    assert event.payload["quantity"] == {"value": "100.000", "unit": "BALE"}
+    assert event.payload["seller_partner_id"] == str(draft.seller_partner_id)
+
+
+def test_posting_with_submit_is_one_save(offer, emitted):
+    pending = offer(live=False, submit=True)
+    assert (pending.status, pending.version) == ("PENDING_APPROVAL", 1)
+    assert [e.event_type for e in emitted(aggregate_id=pending.pk)] == [
+        "availability.created",
+        "availability.submitted",
+    ]
+
+
+def test_nobody_approves_their_own_work_superusers_included(offer, user):
+    seller, boss = user("SELLER"), user()
+    pending = offer(seller=seller, live=False, submit=True)
+    with pytest.raises(CapabilityMissing):
+        services.approve(pending, actor=seller)
+    with unguarded_writes():
+        pending.updated_by = boss
+        pending.save()
+    with pytest.raises(SelfApproval):
+        services.approve(pending, actor=boss)
+    assert services.approve(pending, actor=user("INTERNAL_DIRECTOR")).status == "ACTIVE"
+
+
+def test_approval_needs_a_pending_offer_whose_window_is_open(offer, user):
+    manager = user("INTERNAL_MANAGER")
+    with pytest.raises(services.InvalidState):
+        services.approve(offer(live=False), actor=manager)
+    live = offer()
+    with pytest.raises(services.InvalidState):
+        services.approve(live, actor=manager)
+    pending = offer(live=False, submit=True)
+    with unguarded_writes():
+        pending.available_from_date = date(2020, 1, 1)
+        pending.available_until_date = date(2020, 1, 2)
+        pending.save()
+    with pytest.raises(services.WindowOver):
+        services.approve(pending, actor=manager)
+
+
+def test_what_an_offer_needs_before_it_is_submitted(offer, commodity, user, partner):
+    seasonal = commodity(season_start_month=10)
+    with pytest.raises(services.Incomplete) as caught:
+        offer(live=False, submit=True, commodity=seasonal)
+    assert [f.pointer for f in caught.value.errors] == ["/crop_year"]
+    assert offer(live=False, submit=True, commodity=seasonal, crop_year="2025-26").status == "PENDING_APPROVAL"
+    with pytest.raises(services.CommodityNotActive):
+        offer(live=False, commodity=commodity(active=False))
+    asleep = partner()
+    draft = offer(live=False, seller=user("SELLER", of=asleep))
+    with unguarded_writes():
+        Partner.objects.filter(pk=asleep.pk).update(status="suspended")
+    with pytest.raises(services.SellerNotEligible) as shut:
+        services.submit(draft, actor=SYSTEM)
+    assert shut.value.members == {"reasons": ["partner_suspended"]}
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"total_quantity": Decimal("10.5")}, services.QuantityNotWhole),
+        ({"unit": "CANDY"}, services.UnitNotAllowed),
+        ({"total_weight_kg": None}, services.Incomplete),
+        ({"unit": "KG"}, services.UnitNotAllowed),
+        ({"min_order_quantity": Decimal(101)}, services.BelowMinimum),
+        ({"available_until_date": date(2020, 1, 1)}, services.WindowInvalid),
+        ({"place": {"address": "Port", "country": "US"}}, services.PlaceInvalid),
+    ],
+)
+def test_offers_that_can_not_be(offer, fields, problem):
+    with pytest.raises(problem):
+        offer(live=False, **fields)
+
+
+def test_a_seller_posts_for_its_own_partner_only(user, partner, commodity, client_for):
+    client, other = client_for(user("SELLER")), partner()
+    body = {
+        "commodity_id": str(commodity().pk),
+        "total_quantity": "10",
+        "total_weight_kg": "1700",
+        "place": {"address": "Gondal", "country": "IN"},
+        "available_from_date": "2026-01-01",
+        "available_until_date": "2100-01-01",
+    }
+    hidden = client.write(OFFERS, {**body, "seller_partner_id": str(other.pk)})
+    assert (hidden.status_code, hidden.json()["errors"][0]["code"]) == (400, "does_not_exist")
+    assert client.write(OFFERS, body).status_code == 201
+    for wrong, pointer in (
+        ({"total_quantity": "0"}, "/total_quantity"),
+        ({"total_quantity": "-1"}, "/total_quantity"),
+        ({"total_quantity": "1e2"}, "/total_quantity"),
+        ({"total_quantity": "1.0001"}, "/total_quantity"),
+        ({"total_quantity": "9999999999999999"}, "/total_quantity"),
+        ({"total_quantity": 100}, "/total_quantity"),
+        ({"available_from_date": "2026-02-30"}, "/available_from_date"),
+        ({"available_from_date": "20260101"}, "/available_from_date"),
+        ({"max_hold_hours": 0}, "/max_hold_hours"),
+        ({"max_hold_hours": 10**30}, "/max_hold_hours"),
+        ({"place": {"address": "x", "country": "india"}}, "/place/country"),
+        ({"place": {"address": "x", "country": "IN", "time_zone": "Mars/Base"}}, "/place/time_zone"),
+        ({"crop_year": "2025-27"}, "/crop_year"),
+        ({"commodity_id": "nonsense"}, "/commodity_id"),
+        ({"status": "ACTIVE"}, "/status"),
+        ({"reserved_quantity": "1"}, "/reserved_quantity"),
+    ):
+        answer = client.write(OFFERS, {**body, **wrong})
+        assert answer.status_code == 400, (wrong, answer.content)
+        assert [f["pointer"] for f in answer.json()["errors"]] == [pointer]
+    assert Availability.objects.count() == 1
+
+
+# --- Holding and releasing --------------------------------------------------------------------------
+
+
+def test_a_hold_moves_stock_and_a_release_moves_it_back(offer, user, assert_emitted):
+    live, buyer = offer(), user("BUYER")
+    hold = services.reserve(live, actor=buyer, quantity=Decimal(60))
+    assert (hold.status, hold.weight_kg) == ("HELD", Decimal("10200.000"))
+    assert ledger(live) == (40, 60, 0, 0)
+    assert_emitted(_event("availability.reserved"), remaining={"value": "40.000", "unit": "BALE"})
+    services.release(live, actor=buyer, reservation_id=hold.pk, quantity=Decimal(20))
+    assert ledger(live) == (60, 40, 0, 0)
+    assert_emitted(_event("availability.released"), reason="by_holder", quantity={"value": "20.000", "unit": "BALE"})
+    hold = services.release(live, actor=buyer, reservation_id=hold.pk)
+    assert (hold.status, hold.still_open) == ("RELEASED", 0)
+    assert ledger(live) == (100, 0, 0, 0)
+    with pytest.raises(services.ReservationClosed):
+        services.release(live, actor=buyer, reservation_id=hold.pk)
+
+
+def _event(name):
+    from erp.events import registry
+
+    return registry.latest(name)
+
+
+def test_more_than_is_free_is_refused_and_the_rest_is_told_only_to_who_may_see_it(offer, user, client_for):
+    live = offer()
+    services.reserve(live, actor=user("BUYER"), quantity=Decimal(60))
+    stranger = client_for(user("BUYER")).write(f"{OFFERS}/{live.pk}/reserve", {"quantity": "41"})
+    assert (stranger.status_code, stranger.json()["code"]) == (409, "availability.quantity_exceeded")
+    assert "available" not in stranger.json()
+    assert "40" not in stranger.json()["detail"]
+    staff = client_for(user("INTERNAL")).write(
+        f"{OFFERS}/{live.pk}/reserve",
+        {"quantity": "41", "holder_partner_id": str(user("BUYER").partner_id)},
+    )
+    assert staff.json()["available"] == "40.000"
+    assert ledger(live) == (40, 60, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("fields", "asked", "problem"),
+    [
+        ({"min_order_quantity": Decimal(10)}, {"quantity": Decimal(5)}, services.BelowMinimum),
+        ({"allow_partial": False}, {"quantity": Decimal(50)}, services.WholeLotOnly),
+        ({}, {"quantity": Decimal("1.5")}, services.QuantityNotWhole),
+        ({}, {"quantity": Decimal(1), "hold_hours": 25}, services.HoldTooLong),
+    ],
+)
+def test_holds_that_the_offer_does_not_allow(offer, user, fields, asked, problem):
+    live = offer(**fields)
+    with pytest.raises(problem):
+        services.reserve(live, actor=user("BUYER"), **asked)
+    assert ledger(live) == (100, 0, 0, 0)
+
+
+def test_the_last_part_may_be_below_the_minimum(offer, user):
+    live, buyer = offer(quantity=17, min_order_quantity=Decimal(10)), user("BUYER")
+    services.reserve(live, actor=buyer, quantity=Decimal(10))
+    with pytest.raises(services.BelowMinimum):
+        services.reserve(live, actor=buyer, quantity=Decimal(5))
+    services.reserve(live, actor=buyer, quantity=Decimal(7))
+    assert ledger(live) == (0, 17, 0, 0)
+
+
+def test_only_a_live_offer_of_an_eligible_seller_is_held_by_an_eligible_buyer(offer, user, partner):
+    with pytest.raises(services.InvalidState):
+        services.reserve(offer(live=False), actor=user("BUYER"), quantity=Decimal(1))
+    live, firm = offer(), partner()
+    with unguarded_writes():
+        Partner.objects.filter(pk=firm.pk).update(status="suspended")
+    with pytest.raises(services.HolderNotEligible):
+        services.reserve(live, actor=user("BUYER", of=firm), quantity=Decimal(1))
+    with pytest.raises(services.PartnerInvalid):
+        services.reserve(live, actor=user("INTERNAL"), quantity=Decimal(1))
+
+
+def test_nobody_else_can_release_a_hold_and_is_not_told_that_it_exists(offer, user, client_for):
+    live = offer()
+    hold = services.reserve(live, actor=user("BUYER"), quantity=Decimal(10))
+    other = client_for(user("BUYER"))
+    answers = [
+        other.write(f"{OFFERS}/{live.pk}/release", {"reservation_id": key})
+        for key in (str(hold.pk), "01890a5d-ac96-774b-bcce-b302099a8057")
+    ]
+    bodies = [{k: v for k, v in a.json().items() if k != "request_id"} for a in answers]
+    assert bodies[0] == bodies[1]
+    assert bodies[0]["code"] == "availability.reservation_not_found"
+    assert other.read(f"{OFFERS}/reservations/{hold.pk}").status_code == 404
+    seller = client_for(user("TRADER", of=live.seller_partner))
+    assert seller.write(f"{OFFERS}/{live.pk}/release", {"reservation_id": str(hold.pk)}).status_code == 422
+    staff = client_for(user("INTERNAL"))
+    assert staff.write(f"{OFFERS}/{live.pk}/release", {"reservation_id": str(hold.pk)}).status_code == 422
+    told = staff.write(f"{OFFERS}/{live.pk}/release", {"reservation_id": str(hold.pk), "reason": "asked by phone"})
+    assert told.status_code == 200
+    assert ledger(live) == (100, 0, 0, 0)
+
+
+def _run_out(hold):
+    with unguarded_writes():
+        Reservation.objects.filter(pk=hold.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
+
+
+def test_a_hold_that_ran_out_is_free_for_the_next_buyer_before_any_sweep(offer, user, emitted):
+    live = offer()
+    old = services.reserve(live, actor=user("BUYER"), quantity=Decimal(100))
+    _run_out(old)
+    services.reserve(live, actor=user("BUYER"), quantity=Decimal(100))
+    assert Reservation.objects.get(pk=old.pk).status == "EXPIRED"
+    assert ledger(live) == (0, 100, 0, 0)
+    assert emitted("availability.released")[-1].payload["reason"] == "expired"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_four_sweepers_end_a_hold_once(offer, user, emitted):
+    live = offer()
+    _run_out(services.reserve(live, actor=user("BUYER"), quantity=Decimal(30)))
+
+    def sweep(_: int) -> None:
+        try:
+            tasks.expire_holds()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(sweep, range(4)))
+    tasks.expire_holds()
+    assert ledger(live) == (100, 0, 0, 0)
+    assert len(emitted("availability.released")) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_hundred_threads_reserve_one_bale_each_and_a_hundred_get_it(offer, user, emitted):
+    live, buyer = offer(), user("BUYER")
+
+    def take(_: int) -> str:
+        try:
+            services.reserve(live, actor=buyer, quantity=Decimal(1))
+            return "held"
+        except services.QuantityExceeded:
+            return "exceeded"
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(60) as pool:
+        results = list(pool.map(take, range(200)))
+    assert (results.count("held"), results.count("exceeded")) == (100, 100)
+    assert ledger(live) == (0, 100, 0, 0)
+    assert len(emitted("availability.reserved")) == 100
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(st.tuples(st.sampled_from(["reserve", "release", "expire"]), st.integers(1, 40)), max_size=15))
+def test_the_ledger_adds_up_after_any_operations(offer, user, operations):
+    live, buyer = offer(), user("BUYER")
+    for verb, number in operations:
+        holds = list(Reservation.objects.filter(availability=live, status="HELD").order_by("pk"))
+        hold = holds[number % len(holds)] if holds else None
+        try:
+            if verb == "reserve":
+                services.reserve(live, actor=buyer, quantity=Decimal(number))
+            elif hold is not None and verb == "release":
+                services.release(live, actor=buyer, reservation_id=hold.pk, quantity=Decimal(number))
+            elif hold is not None:
+                _run_out(hold)
+                services.expire_holds(live, actor=SYSTEM)
+        except services.QuantityExceeded:
+            pass
+        available, reserved, sold, withdrawn = ledger(live)
+        open_holds = Reservation.objects.filter(availability=live, status__in=["HELD", "IN_TRADE"])
+        assert available + reserved + sold + withdrawn == 100
+        assert reserved == sum(h.still_open for h in open_holds)
+        assert min(available, reserved) >= 0
+
+
+def test_the_database_itself_refuses_a_ledger_that_does_not_add_up(offer):
+    live = offer()
+    for change in ({"available_quantity": 99}, {"available_quantity": -1, "reserved_quantity": 101}):
+        with pytest.raises(IntegrityError), transaction.atomic(), unguarded_writes():
+            Availability.objects.filter(pk=live.pk).update(**change)
+
+
+# --- Who sees what ----------------------------------------------------------------------------------
+
+
+def test_the_market_sees_live_public_offers_without_knowing_whose(offer, user, client_for):
+    live, draft, inner = offer(), offer(live=False), offer(visibility="INTERNAL")
+    buyer = client_for(user("BUYER"))
+    rows = buyer.read(OFFERS).json()["results"]
+    assert [row["id"] for row in rows] == [str(live.pk)]
+    row = rows[0]
+    for hidden in ("number", "seller_partner_id", "available_quantity", "total_weight_kg", "notes"):
+        assert row[hidden] is None
+    assert (row["quantity_band"], row["place"]["state_code"], row["place"]["address"]) == ("100–200", "GJ", None)
+    for other in (draft, inner):
+        assert buyer.read(f"{OFFERS}/{other.pk}").status_code == 404
+        assert buyer.write(f"{OFFERS}/{other.pk}/reserve", {"quantity": "1"}).status_code == 404
+    assert client_for(user("SELLER")).read(OFFERS).json()["results"] == []
+
+
+def test_no_two_viewers_and_no_two_offers_share_a_pseudonym(offer, user, client_for):
+    seller = user("SELLER")
+    offers = [offer(seller=seller), offer(seller=seller)]
+    seen = [
+        row["seller_ref"]
+        for viewer in (user("BUYER"), user("BUYER"))
+        for row in client_for(viewer).read(OFFERS).json()["results"]
+    ]
+    assert len(offers) == 2
+    assert len(set(seen)) == 4
+
+
+def test_who_holds_a_part_sees_the_exact_quantity(offer, user, client_for):
+    live, buyer = offer(), user("BUYER")
+    services.reserve(live, actor=buyer, quantity=Decimal(60))
+    row = client_for(buyer).read(f"{OFFERS}/{live.pk}").json()
+    assert (row["available_quantity"], row["number"]) == ("40.000", None)
+
+
+def test_the_owner_and_staff_see_everything_and_what_they_may_do_now(offer, user, client_for):
+    seller = user("SELLER")
+    draft = offer(seller=seller, live=False)
+    own = client_for(seller).read(f"{OFFERS}/{draft.pk}").json()
+    assert (own["number"], own["allowed_actions"]) == (draft.number, ["submit"])
+    staff = client_for(user("INTERNAL_MANAGER"))
+    assert staff.read(f"{OFFERS}/{draft.pk}").json()["allowed_actions"] == []
+    services.submit(draft, actor=seller)
+    assert staff.read(f"{OFFERS}/{draft.pk}").json()["allowed_actions"] == ["approve"]
+
+
+@pytest.mark.parametrize("query", ["ordering=available_quantity", "number=AVL-2627-000001", "search=gondal"])
+def test_no_filter_or_order_finds_a_masked_value(user, client_for, query):
+    assert client_for(user("BUYER")).read(f"{OFFERS}?{query}").status_code == 400
+
+
+def test_a_row_answers_304_to_who_has_it(offer, user, client_for):
+    live = offer()
+    client = client_for(user("INTERNAL"))
+    first = client.read(f"{OFFERS}/{live.pk}")
+    again = client.read(f"{OFFERS}/{live.pk}", **{"If-None-Match": first["ETag"]})
+    assert (again.status_code, again.content, again["ETag"]) == (304, b"", first["ETag"])
+    services.reserve(live, actor=user("BUYER"), quantity=Decimal(1))
+    assert client.read(f"{OFFERS}/{live.pk}", **{"If-None-Match": first["ETag"]}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("quantity", "told"),
+    [("0", "0–1"), ("1", "1–2"), ("7", "5–10"), ("100", "100–200"), ("199.999", "100–200"), ("500", "500–1000")],
+)
+def test_bands_are_of_the_one_two_five_series(quantity, told):
+    assert band(Decimal(quantity)) == told
+
+
+def test_the_window_ends_at_local_midnight_also_where_clocks_change(offer):
+    row = offer(live=False)
+    for zone, last, ends in (
+        ("Asia/Kolkata", date(2026, 3, 8), "2026-03-08T18:30:00+00:00"),
+        ("America/New_York", date(2026, 3, 8), "2026-03-09T04:00:00+00:00"),
+        ("America/New_York", date(2026, 3, 7), "2026-03-08T05:00:00+00:00"),
+        ("Europe/London", date(2026, 3, 29), "2026-03-29T23:00:00+00:00"),
+    ):
+        row.time_zone, row.available_until_date = zone, last
+        assert row.window_end().isoformat() == ends

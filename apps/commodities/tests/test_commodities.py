@@ -1,0 +1,159 @@
+"""What can be traded: codes for ever, names once, changes told with old and new."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+
+from apps.commodities import services
+from apps.commodities.models import Commodity
+from apps.commodities.tests.examples import GOODS
+from erp.access import SYSTEM
+from erp.models import unguarded_writes
+
+pytestmark = pytest.mark.django_db
+PATH = "/api/v1/commodities"
+
+
+@pytest.fixture
+def desk(user, client_for):
+    return client_for(user("INTERNAL_MASTERDATA"))
+
+
+def test_a_commodity_starts_as_a_draft_that_partners_do_not_see(desk, user, client_for):
+    made = desk.write(PATH, {"code": "COTTON", **GOODS})
+    row = made.json()
+    assert (made.status_code, row["status"], row["version"], made["ETag"]) == (201, "DRAFT", 1, '"1"')
+    assert row["quantity_tolerance_percent"] == "5.0000"
+    assert client_for(user("BUYER")).read(made["Location"]).status_code == 404
+    desk.write(made["Location"], {**GOODS, "status": "ACTIVE"}, method="PUT", if_match=1)
+    assert client_for(user("BUYER")).read(made["Location"]).status_code == 200
+
+
+def test_a_change_is_told_with_old_and_new(desk, assert_emitted):
+    from apps.commodities import events
+
+    made = desk.write(PATH, {"code": "COTTON", **GOODS})
+    changed = desk.write(
+        made["Location"],
+        {**GOODS, "name": "Cotton lint", "quantity_tolerance_percent": "2.5"},
+        method="PUT",
+        if_match=1,
+    )
+    assert (changed.status_code, changed["ETag"]) == (200, '"2"')
+    assert_emitted(
+        events.CommodityUpdated,
+        version=2,
+        changes={
+            "name": {"old": "Raw cotton", "new": "Cotton lint"},
+            "quantity_tolerance_percent": {"old": "5.0000", "new": "2.5"},
+        },
+    )
+
+
+def test_the_same_values_give_no_version_and_no_event(desk, emitted):
+    made = desk.write(PATH, {"code": "COTTON", **GOODS})
+    same = desk.write(made["Location"], GOODS, method="PUT", if_match=1)
+    assert (same.status_code, same["ETag"]) == (200, '"1"')
+    assert emitted("commodity.updated") == []
+
+
+def test_put_replaces_what_is_left_out_with_its_default(desk):
+    made = desk.write(PATH, {"code": "COTTON", **GOODS, "description": "Ginned."})
+    changed = desk.write(made["Location"], GOODS, method="PUT", if_match=1)
+    assert changed.json()["description"] == ""
+
+
+def test_two_puts_on_one_version_have_one_winner(desk, user, client_for):
+    made = desk.write(PATH, {"code": "COTTON", **GOODS})
+    answers = [
+        desk.write(made["Location"], {**GOODS, "name": f"Cotton {n}"}, method="PUT", if_match=1) for n in range(2)
+    ]
+    assert [a.status_code for a in answers] == [200, 412]
+    assert answers[1]["ETag"] == '"2"'
+
+
+@pytest.mark.django_db(transaction=True)
+def test_in_a_race_for_a_name_one_wins_and_the_others_are_told(user):
+    def make(number: int) -> str:
+        try:
+            services.create(actor=SYSTEM, code=f"C{number}", name=f"Cotton{' ' * number} lint", category="FIBRE")
+            return "made"
+        except (services.Duplicate, IntegrityError):
+            return "taken"
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(make, range(1, 9))) == ["made"] + ["taken"] * 7
+
+
+def test_a_taken_code_or_name_is_409_and_tells_which(desk):
+    desk.write(PATH, {"code": "COTTON", **GOODS})
+    code = desk.write(PATH, {"code": "COTTON", **GOODS, "name": "Other"})
+    assert (code.status_code, code.json()["code"]) == (409, "commodity.duplicate")
+    assert code.json()["errors"][0]["pointer"] == "/code"
+    name = desk.write(PATH, {"code": "OTHER", **GOODS, "name": "RAW  cotton"})
+    assert (name.status_code, name.json()["code"]) == (409, "commodity.duplicate")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status", "code", "pointer"),
+    [
+        ({"package_unit": None}, 422, "commodity.fields_contradict", "/package_unit"),
+        ({"trade_unit": "CANDY"}, 422, "commodity.fields_contradict", "/trade_unit"),
+        ({"hsn_code": "52"}, 400, "request.invalid", "/hsn_code"),
+        ({"season_start_month": 13}, 400, "request.invalid", "/season_start_month"),
+        ({"season_start_month": "10"}, 400, "request.invalid", "/season_start_month"),
+        ({"quantity_tolerance_percent": "20.0001"}, 400, "request.invalid", "/quantity_tolerance_percent"),
+        ({"quantity_tolerance_percent": 5}, 400, "request.invalid", "/quantity_tolerance_percent"),
+        ({"code": "lower"}, 400, "request.invalid", "/code"),
+        ({"code": "A\nB"}, 400, "request.invalid", "/code"),
+        ({"name": "x"}, 400, "request.invalid", "/name"),
+        ({"name": "a\u0000b"}, 400, "request.malformed", "/name"),
+        ({"origin_country": "IND"}, 400, "request.invalid", "/origin_country"),
+    ],
+)
+def test_commodities_that_can_not_be(desk, wrong, status, code, pointer):
+    answer = desk.write(PATH, {"code": "COTTON", **GOODS, **wrong})
+    assert (answer.status_code, answer.json()["code"]) == (status, code), answer.content
+    assert [fault["pointer"] for fault in answer.json()["errors"]] == [pointer]
+    assert Commodity.objects.count() == 0
+
+
+def test_status_moves_only_along_its_ways(desk, commodity):
+    row = commodity()
+    path = f"{PATH}/{row.pk}"
+    values = {**GOODS, "name": row.name}
+
+    def put(**fields):
+        version = Commodity.objects.get(pk=row.pk).version
+        return desk.write(path, {**values, **fields}, method="PUT", if_match=version)
+
+    assert put(status="DRAFT").json()["code"] == "commodity.illegal_transition"
+    fixed = put(base_unit="G", trade_unit="G")
+    assert (fixed.status_code, fixed.json()["code"]) == (409, "commodity.in_force")
+    assert put(status="SUSPENDED").status_code == 200
+    assert put(status="ACTIVE").status_code == 200
+    assert put(status="ARCHIVED").status_code == 200
+    assert put(status="ACTIVE").json()["code"] == "commodity.illegal_transition"
+
+
+def test_a_commodity_without_hsn_code_is_not_ready_to_trade(desk):
+    body = {**GOODS, "hsn_code": None}
+    made = desk.write(PATH, {"code": "COTTON", **body})
+    answer = desk.write(made["Location"], {**body, "status": "ACTIVE"}, method="PUT", if_match=1)
+    assert (answer.status_code, answer.json()["code"]) == (422, "commodity.not_ready")
+
+
+def test_the_database_itself_refuses_what_can_not_be(commodity):
+    row = commodity()
+    for change in (
+        {"code": "lower"},
+        {"package_unit": None},
+        {"hsn_code": "52"},
+        {"season_start_month": 13},
+        {"quantity_tolerance_percent": 21},
+    ):
+        with pytest.raises(IntegrityError), transaction.atomic(), unguarded_writes():
+            Commodity.objects.filter(pk=row.pk).update(**change)

@@ -1,0 +1,36 @@
+"""Partners: entered by staff, seen by their own people."""
+
+import pytest
+
+from apps.partners import services
+from erp.errors import CapabilityMissing
+
+pytestmark = pytest.mark.django_db
+PATH = "/api/v1/partners"
+
+
+def test_staff_enter_a_firm_and_its_event_carries_no_name(user, emitted):
+    firm = services.register(actor=user("INTERNAL"), legal_name="Kovai Spinners", legal_form="private_limited")
+    event = emitted("partner.registered", aggregate_id=firm.pk)[0]
+    assert event.payload == {
+        "partner_id": str(firm.pk),
+        "legal_form": "private_limited",
+        "country": "IN",
+        "status": "active",
+    }
+
+
+def test_a_partners_own_administrator_does_not_enter_firms(user):
+    with pytest.raises(services.StaffOnly):
+        services.register(actor=user("PARTNER_ADMIN"), legal_name="Another", legal_form="trust")
+    with pytest.raises(CapabilityMissing):
+        services.register(actor=user("AUDITOR"), legal_name="Another", legal_form="trust")
+
+
+def test_a_user_sees_its_own_partner_and_no_other(user, partner, client_for):
+    other = partner()
+    buyer = user("BUYER")
+    client = client_for(buyer)
+    assert [row["id"] for row in client.read(PATH).json()["results"]] == [str(buyer.partner_id)]
+    assert client.read(f"{PATH}/{other.pk}").status_code == 404
+    assert client_for(user("AUDITOR")).read(f"{PATH}/{other.pk}").status_code == 200
