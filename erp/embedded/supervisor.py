@@ -150,32 +150,32 @@ class Stack:
     # --- Servers ----------------------------------------------------------------------------------
 
     def _start_servers(self, given: dict[str, str]) -> None:
-        lines, starts = [], []
+        starts: list[Process] = []
+        used: dict[str, str] = {name: f"from {name}  {_address(url)}" for name, url in given.items()}
         if "DATABASE_URL" not in given:
             postgres = Postgres(self.data_dir / "postgres", fsync=self._fsync)
             self.urls["DATABASE_URL"] = postgres.url
             starts.append(postgres.process())
-            lines.append(("PostgreSQL", postgres.port, postgres.folder))
+            used["DATABASE_URL"] = f"embedded  127.0.0.1:{postgres.port}  data {postgres.folder}"
         if "REDIS_URL" not in given:
             redis = Redis(self.data_dir / "redis")
             self.urls["REDIS_URL"] = self.urls["CELERY_BROKER_URL"] = redis.url
             starts.append(redis.process())
-            lines.append(("Redis", redis.port, redis.folder))
+            used["REDIS_URL"] = f"embedded  127.0.0.1:{redis.port}  data {redis.folder}"
         if "PUBSUB_EMULATOR_HOST" not in given:
             port = free_port()
             self.urls["PUBSUB_EMULATOR_HOST"] = f"127.0.0.1:{port}"
             starts.append(self._pubsub(port))
-            lines.append(("Pub/Sub", port, self.data_dir / "pubsub"))
+            used["PUBSUB_EMULATOR_HOST"] = f"embedded  127.0.0.1:{port}  data {self.data_dir / 'pubsub'}"
         self._servers = [self._spawn(process, server=True) for process in starts]
         for server in self._servers:
             server.wait_ready(START_SECONDS)
-        for title, port, folder in lines:
-            self._echo(f"{title:<14} embedded  127.0.0.1:{port}  data {folder}")
-        for name, url in given.items():
-            if name == "CELERY_BROKER_URL" and url == given["REDIS_URL"]:
-                continue
-            self._echo(f"{TITLES[name]:<14} from {name}  {_address(url)}")
         self.urls |= given
+        if self.urls["REDIS_URL"] == self.urls["CELERY_BROKER_URL"]:
+            used.pop("CELERY_BROKER_URL", None)
+        for name in state.SERVERS:
+            if name in used:
+                self._echo(f"{TITLES[name]:<14} {used[name]}")
 
     def _pubsub(self, port: int) -> Process:
         argv = [sys.executable, "-m", "erp.embedded.pubsub", "--port", str(port)]

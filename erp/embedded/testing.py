@@ -6,16 +6,19 @@ read, in a temporary folder without fsync, and is gone after the session. Worker
 
 import os
 import shutil
+import signal
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
 from erp.embedded import state
-from erp.embedded.supervisor import CannotStart, Stack
+from erp.embedded.supervisor import PROJECT, CannotStart, Stack
 
 
 @contextmanager
@@ -37,6 +40,41 @@ def servers() -> Iterator[dict[str, str]]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+class PubSub:
+    """A Pub/Sub server of its own, for tests that need to end it, to break it or to look into its journal."""
+
+    def __init__(self, journal: Path | None = None, *options: str) -> None:
+        """Start it on a free port; ``options`` are further ones of ``python -m erp.embedded.pubsub``."""
+        argv = [sys.executable, "-m", "erp.embedded.pubsub", "--port", "0", *options]
+        if journal is not None:
+            argv += ["--journal", str(journal)]
+        self.process = subprocess.Popen(
+            argv, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        self.address = line.rpartition(" ")[2].strip()
+        if not line:
+            raise CannotStart(self.end()[1])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.returncode is None:
+            self.end()
+
+    def end(self, number: int = signal.SIGTERM) -> tuple[int, str]:
+        """Send it a signal and ``wait``."""
+        self.process.send_signal(number)
+        return self.wait()
+
+    def wait(self) -> tuple[int, str]:
+        """Wait for its end; its exit code and what it wrote to standard error."""
+        _, errors = self.process.communicate(timeout=10)
+        return self.process.returncode, errors
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

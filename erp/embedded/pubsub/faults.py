@@ -10,6 +10,7 @@ applied.
 """
 
 import asyncio
+import json
 import os
 import random
 import socket
@@ -105,6 +106,18 @@ class Faults:
         if rule.kind == "outage":
             self._outage_until[number] = now + rule.milliseconds / 1000
         return True
+
+
+def control(address: str, plan: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Put a plan in force at a server (``host:port``), or only ask; returns what ``Faults.state`` tells.
+
+    Raises ``grpc.RpcError``: INVALID_ARGUMENT for what is no plan.
+    """
+    method = "/erp.embedded.Faults/Get" if plan is None else "/erp.embedded.Faults/Set"
+    with grpc.insecure_channel(address) as channel:
+        answer = channel.unary_unary(method)(json.dumps(plan).encode(), timeout=10)
+    state: dict[str, Any] = json.loads(answer)
+    return state
 
 
 def refusal(rule: Rule) -> Refused:
