@@ -23,7 +23,7 @@ _MAX_DEPTH, _MAX_NODES = 12, 5_000
 
 
 def mask_text(text: str) -> str:
-    """The text with personal data and secrets replaced by marks such as ``[pan]``.
+    """The text with personal data and secrets replaced by marks such as ``[pan hidden]``.
 
     Takes any length, in time proportional to it; the answer has at most MAX_TEXT characters. For logs and for
     columns such as ``last_error``. Masking twice equals masking once.
@@ -66,7 +66,7 @@ def _text(text: str, *, kind: str = "") -> str:
     masked = patterns.database(folded)
     masked = patterns.secrets(masked, _found)
     masked = patterns.addresses(masked, _found)
-    if _DIGIT.search(masked):
+    if patterns.NUMERIC.search(masked):
         masked = patterns.tax(masked, _found)
         if kind != "kept" or not _TOKEN.fullmatch(masked):
             kept = patterns.Kept()
@@ -80,13 +80,12 @@ def _text(text: str, *, kind: str = "") -> str:
     return masked if len(masked) <= MAX_TEXT else masked[:MAX_TEXT] + "…"
 
 
-_DIGIT = re.compile(r"[0-9]")
 _TOKEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/#-]{0,127}")
 
 
 def _found(kind: str) -> str:
     REDACTIONS.labels(kind).inc()
-    return f"[{kind}]"
+    return HIDDEN if kind == "hidden" else f"[{kind} hidden]"
 
 
 # --- Keys --------------------------------------------------------------------------------------------

@@ -1,12 +1,12 @@
 """What personal data and secrets look like inside running text.
 
-Each rule takes text and returns it with what it found replaced by a mark such as ``[pan]``. Every expression
-has bounded repeats and a fixed place to start from, so that a hostile line costs time in proportion to its
-length.
+Each rule takes text and returns it with what it found replaced by a mark such as ``[pan hidden]``. Every
+expression has bounded repeats or a fixed place to start from, so that a hostile line costs time in proportion
+to its length.
 """
 
+import platform
 import re
-import socket
 import unicodedata
 from bisect import bisect_left
 from collections.abc import Callable
@@ -19,7 +19,8 @@ from erp.identifiers.tax import GSTIN_SHAPE, HOLDER_CLASSES
 Found = Callable[[str], str]
 # Neither letter nor digit before and after; no digits across a decimal point: 2479684.66 is an amount.
 _L, _R = r"(?<![A-Za-z0-9])(?<!\d\.)", r"(?![A-Za-z0-9])(?!\.\d)"
-_MARK = r"\[[a-z_]{2,12}\]"
+# What takes the place of something found; its words never give a neighbour away.
+_MARK = r"\[(?:[a-z]{2,12} )?hidden\]"
 
 
 def fold(text: str) -> str:
@@ -60,7 +61,7 @@ _VALUE = re.compile(
 def database(text: str) -> str:
     """Drop PostgreSQL's DETAIL, HINT, CONTEXT, QUERY and LINE parts and quoted values: rows' data."""
     if "value" in text or "literal: " in text or "syntax" in text:
-        text = _VALUE.sub(lambda m: f'{m[1] or m[2]}"[value]"', text)
+        text = _VALUE.sub(lambda m: f'{m[1] or m[2]}"[hidden]"', text)
     kept, position = [], 0
     while match := _TRAILER.search(text, position):
         kept.append(text[position : match.start()])
@@ -94,8 +95,8 @@ def statement(sql: str) -> str:
 _SECRETS = re.compile(
     r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*)?"  # JWT
     r"|(?:erp_(?:live|test)_|whsec_)[A-Za-z0-9+/=_-]{6,}"
-    r"|(?<![A-Za-z0-9])(?:AKIA[0-9A-Z]{16}|AIza[0-9A-Za-z_-]{35}|ya29\.[A-Za-z0-9_-]+|gh[pousr]_[A-Za-z0-9]{20,}"
-    r"|sk-[A-Za-z0-9_-]{20,})"
+    r"|(?<![A-Za-z0-9])(?:AKIA[0-9A-Z]{16}|AIza[0-9A-Za-z_-]{35}|ya29\.[A-Za-z0-9_-]+"
+    r"|gh[pousr]_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9_-]{20,})"
     r"|-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----[^-]*(?:-----END [A-Z ]{0,40}-----)?"
     r"|(?:argon2[a-z]{0,2}|pbkdf2_[a-z0-9]{3,10}|scrypt|bcrypt(?:_sha256)?)\$[^\s\"',]+"
 )
@@ -115,34 +116,30 @@ def secrets(text: str, found: Found) -> str:
 
 # --- Named values: password=…, "email": "…" ----------------------------------------------------------
 
-# A sign of assignment and opening brackets, taken whole (possessive), and not a mark of ours after them.
+# A sign of assignment and opening brackets, taken whole (possessive), and not a mark of ours after them. The
+# backslashes are of JSON inside JSON.
 _NAMED_VALUE = (
-    r"""(?:\\?["'])?+\s{0,3}+(?::=|=>|:|=)\s{0,3}+(?:(?!"""
-    + _MARK
-    + r""")[\[({ ]){0,3}+(?!"""
-    + _MARK
-    + r""")"""
+    rf"""(?:\\{{0,8}}["'])?+\s{{0,3}}+(?::|=>?)\s{{0,3}}+(?:(?!{_MARK})[\[({{ ]){{0,3}}+(?!{_MARK})"""
     r"""(?=[^\s,;&)\]}])"""
 )
-_QUOTED = r"""\\"[^"\n]*"|[bru]?"(?:[^"\\\n]|\\.)*"|[bru]?'(?:[^'\\\n]|\\.)*'"""
+_QUOTED = r"""\\{1,8}"[^"\n]*"|[bru]?"(?:[^"\\\n]|\\.)*"|[bru]?'(?:[^'\\\n]|\\.)*'"""
 _NAMED = re.compile(
-    r"(?<![A-Za-z0-9])("
-    r"[A-Za-z0-9_-]{0,40}?(?:passw(?:or)?d|passphrase|secret|token|credential|api[_-]?key|private[_-]?key"
+    r"((?:(?:passw(?:or)?d|passphrase|secret|token|credential|api[_-]?key|private[_-]?key"
     r"|session[_-]?(?:id|key)|signing[_-]?key|csrf|idempotency[_-]key)[A-Za-z0-9_-]{0,24}"
-    r"|(?:pwd|otp|mpin|cvv|cvc|pan|tan|gstin|aadhaa?r|e-?mail|mobile|phone|telephone|whatsapp|ifsc|iban"
-    r"|upi|vpa|card|ip|dob|date[_ ]of[_ ]birth|passport|full[_ ]?name|first[_ ]?name|last[_ ]?name"
+    r"|(?<![A-Za-z0-9])(?:pwd|otp|mpin|cvv|cvc|pan|tan|gstin|aadhaa?r|e-?mail|mobile|phone|telephone|whatsapp"
+    r"|ifsc|iban|upi|vpa|card|ip|dob|date[_ ]of[_ ]birth|passport|full[_ ]?name|first[_ ]?name|last[_ ]?name"
     r"|contact[_ ]?name|user[_-]agent|remote[_-]addr|x[_-]forwarded[_-]for|account[_ -]?holder)"
     r"(?:[_ -]?(?:no|num|number|id|address|code))?\.?"
-    r")(" + _NAMED_VALUE + r")(?:" + _QUOTED + r"""|["']?[^\s,;&)\]}"']+)""",
+    rf"""){_NAMED_VALUE})(?:{_QUOTED}|["']?[^\s,;&)\]}}"']+)""",
     re.IGNORECASE,
 )
-_HEADERS = re.compile(
-    r"(?<![A-Za-z0-9])((?:proxy-|http_)?authorization|(?:set-|http_)?cookie)("
-    + _NAMED_VALUE
-    + r")(?:"
-    + _QUOTED
-    + r"|[^\n]+)",
+_AUTHORIZATION = re.compile(
+    rf"""(?<![A-Za-z0-9])((?:proxy-|http_)?authorization{_NAMED_VALUE})"""
+    rf"""(?:{_QUOTED}|digest\s[^\n]+|(?:[a-z]{{2,20}}\s{{1,3}})?[^\s,;"']+)""",
     re.IGNORECASE,
+)
+_COOKIE = re.compile(
+    rf"(?<![A-Za-z0-9])((?:set-|http_)?cookie{_NAMED_VALUE})(?:{_QUOTED}|[^\n]+)", re.IGNORECASE
 )
 # In a sentence a value must hold a digit or a sign: "password is too short" says nothing.
 _SAID = re.compile(
@@ -155,8 +152,8 @@ _SAID = re.compile(
 def named(text: str, found: Found) -> str:
     """Values that stand behind a name which says that they are personal or secret."""
     if ":" in text or "=" in text:
-        text = _HEADERS.sub(lambda m: m[1] + m[2] + found("hidden"), text)
-        text = _NAMED.sub(lambda m: m[1] + m[2] + found("hidden"), text)
+        for pattern in (_AUTHORIZATION, _COOKIE, _NAMED):
+            text = pattern.sub(lambda m: m[1] + found("hidden"), text)
     return _SAID.sub(lambda m: m[1] + found("hidden"), text)
 
 
@@ -168,7 +165,7 @@ _ADDRESS = re.compile(
     r"(?:\"[^\"\s@]{1,64}\"|(?<![\w.+%-])[\w.+%-]+)(?:@|%40)"
     r"(\[[0-9A-Fa-f.:]{2,45}\]|[\w-]+(?:\.[\w-]+)*)"
 )
-_HOST = socket.gethostname()
+_HOST = platform.node()
 
 
 def addresses(text: str, found: Found) -> str:
@@ -193,6 +190,10 @@ _GSTIN = re.compile(
 )
 _PAN_PLAIN = re.compile(rf"{_L}[A-Z]{{3}}{_CLASS}[A-Z][0-9]{{4}}[A-Z]{_R}", re.IGNORECASE)
 _PAN_SPACED = re.compile(rf"{_L}[A-Z]{{3}}{_CLASS}[A-Z](?:[ -][0-9]{{4}}[ -]?|[0-9]{{4}}[ -])[A-Z]{_R}")
+_PAN_SAID = re.compile(r"(?<![a-z])pan(?![a-z]| hidden\])", re.IGNORECASE)
+_PAN_TYPED = re.compile(
+    rf"{_L}[A-Z]{{5}}[ -]?[0-9]{{4}}[ -]?[A-Z]{_R}", re.IGNORECASE
+)  # as the normaliser takes it; too wide without the word nearby
 _TAN = re.compile(rf"{_L}[A-Z]{{4}}[0-9]{{5}}[A-Z]{_R}")
 
 
@@ -201,6 +202,7 @@ def tax(text: str, found: Found) -> str:
     text = _GSTIN.sub(lambda _: found("gstin"), text)
     text = _PAN_PLAIN.sub(lambda _: found("pan"), text)
     text = _PAN_SPACED.sub(lambda _: found("pan"), text)
+    text = _near(text, _PAN_SAID, _PAN_TYPED, lambda _: found("pan"))
     return _TAN.sub(lambda _: found("tan"), text)
 
 
@@ -245,6 +247,9 @@ class Kept:
         return chr(_FIRST_KEPT + len(self._tokens) - 1)
 
 
+# Where this isn't found, none of the rules for numbers finds anything.
+NUMERIC = re.compile(r"[0-9](?:[ .()-]{0,2}[0-9]){3}|[A-Za-z]{4}0")
+
 # --- Numbers -----------------------------------------------------------------------------------------
 
 _CARD = re.compile(
@@ -252,7 +257,8 @@ _CARD = re.compile(
     rf"|3\d{{3}}[ -]\d{{6}}[ -]\d{{4,5}}){_R}"
 )
 _CARD_ISSUERS = re.compile(
-    r"4(?:\d{12}|\d{15}|\d{18})|5\d{15}|2[2-7]\d{14}|3[47]\d{13}|3[0689]\d{12}|35\d{14}|6\d{15,18}|8[12]\d{14}"
+    r"4(?:\d{12}|\d{15}|\d{18})|5\d{15}|2[2-7]\d{14}|3[47]\d{13}|3[0689]\d{12}|35\d{14}"
+    r"|6\d{15,18}|8[12]\d{14}"
 )
 _AADHAAR = re.compile(rf"{_L}[2-9]\d{{3}}[ -]?\d{{4}}[ -]?\d{{4}}{_R}")
 _ABROAD = re.compile(r"(?<![A-Za-z0-9+])\+[1-9](?:[ .()-]{0,2}\d){7,14}(?![A-Za-z0-9])")
@@ -261,39 +267,49 @@ _LANDLINE = re.compile(rf"{_L}(?:\(?0|\(?91\)?[ -])\d{{2,4}}\)?[ -]{{1,2}}\d{{3,
 _IFSC = re.compile(rf"{_L}(?:[A-Z]{{4}}0[A-Z0-9]{{6}}|[a-z]{{4}}0[0-9]{{6}}){_R}")
 _IBAN = re.compile(rf"{_L}[A-Z]{{2}}[0-9]{{2}}(?: ?[A-Z0-9]{{4}}){{2,7}}(?: ?[A-Z0-9]{{1,3}})?{_R}")
 _ACCOUNT_WORD = re.compile(
-    r"(?<![a-z])(?:accounts?|accts?|acc|a/cs?|a\.c\.|khaa?ta)(?![a-z])|खाता|ખાતા",
+    r"(?<![a-z])(?:accounts?|accts?|acc|a/cs?|a\.c\.|khaa?ta)(?![a-z]| hidden\])|खाता|ખાતા",
     re.IGNORECASE,
 )
 _ACCOUNT = re.compile(rf"{_L}\d(?:[ -]?\d){{8,17}}{_R}")
 _PHONE_WORD = re.compile(
     r"(?<![a-z])(?:tel(?:ephone)?|phone|ph|mob(?:ile)?|cell|whats ?app|landline"
-    r"|contact (?:no|number))(?![a-z])|फोन|मोबाइल",
+    r"|contact (?:no|number))(?![a-z]| hidden\])|फोन|मोबाइल",
     re.IGNORECASE,
 )
 _PHONE = re.compile(rf"{_L}\+?\d(?:[ .()-]{{0,2}}\d){{7,14}}{_R}")
-_AADHAAR_WORD = re.compile(r"aadh?aa?r|uidai|आधार", re.IGNORECASE)
+_AADHAAR_WORD = re.compile(r"aadh?aa?r(?! hidden\])|uidai|आधार", re.IGNORECASE)
 _TWELVE = re.compile(rf"{_L}\d(?:[ -]?\d){{11}}{_R}")
 _OTP_WORD = re.compile(
-    r"(?<![a-z])(?:otp|one[ -]time (?:password|pass ?code|code|pin)|verification (?:code|pin)|pass ?code"
-    r"|login code|security code|m-?pin|upi pin)s?(?![a-z])",
+    r"(?<![a-z0-9])(?:otp|one[ -]time (?:password|pass ?code|code|pin)|verification (?:code|pin)|pass ?code"
+    r"|login code|security code|m-?pin|upi pin)s?(?![a-z]| hidden\])",
     re.IGNORECASE,
 )
-_OTP = re.compile(rf"{_L}\d{{3,4}}[ -]?\d{{1,4}}{_R}")
+_OTP = re.compile(rf"{_L}(?<!\d[ -])\d{{3,4}}[ -]?\d{{1,4}}{_R}(?![ -]\d)")
 
 
 def numbers(text: str, found: Found) -> str:
-    """Cards, Aadhaar, telephone numbers, IFSC, IBAN, accounts and codes that a word nearby gives away."""
+    """Cards, Aadhaar, telephone numbers, IFSC, IBAN, accounts and codes that a word nearby gives away.
+
+    Longer numbers go first, so that no rule takes a piece of one and leaves the rest.
+    """
     text = _IBAN.sub(lambda m: found("account") if iban.is_valid(m[0]) else m[0], text)
     text = _IFSC.sub(lambda _: found("ifsc"), text)
     text = _near(text, _AADHAAR_WORD, _TWELVE, lambda _: found("aadhaar"))
-    text = _near(text, _OTP_WORD, _OTP, lambda _: found("otp"))
     text = _near(text, _ACCOUNT_WORD, _ACCOUNT, lambda _: found("account"))
     text = _CARD.sub(lambda m: found("card") if _is_card(_digits(m[0])) else m[0], text)
     text = _AADHAAR.sub(lambda m: found("aadhaar") if AADHAAR.is_valid(m[0]) else m[0], text)
     text = _ABROAD.sub(lambda _: found("phone"), text)
     text = _MOBILE.sub(lambda m: found("phone") if _is_grouped(m[0]) else m[0], text)
     text = _LANDLINE.sub(lambda m: found("phone") if len(_digits(m[0])) in (11, 12) else m[0], text)
-    return _near(text, _PHONE_WORD, _PHONE, lambda _: found("phone"), before=0)
+    text = _near(
+        text,
+        _PHONE_WORD,
+        _PHONE,
+        lambda m: found("phone") if _is_grouped(m[0]) else m[0],
+        before=0,
+        after=25,
+    )
+    return _near(text, _OTP_WORD, _OTP, lambda _: found("otp"))
 
 
 def accounts(text: str, found: Found) -> str:
@@ -318,8 +334,8 @@ def _near(
     def judge(match: re.Match[str]) -> str:
         place = bisect_left(starts, match.start())
         follows = place > 0 and match.start() - words[place - 1][1] <= after
-        precedes = place < len(words) and words[place][0] - match.end() <= before
-        return replace(match) if follows or precedes and before else match[0]
+        precedes = before > 0 and place < len(words) and words[place][0] - match.end() <= before
+        return replace(match) if follows or precedes else match[0]
 
     return number.sub(judge, text)
 

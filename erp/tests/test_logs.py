@@ -25,6 +25,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
+from benchmarks import pii_corpus
 from erp import logs
 from erp.logs.formats import MaskingFormatter
 from erp.logs.masking import MAX_TEXT, NOTICE, mask, mask_text
@@ -76,7 +77,9 @@ def entries():
 
 
 def counter(name, **labels):
-    return REGISTRY.get_sample_value(name, labels) or 0
+    metrics = REGISTRY.restricted_registry([name]).collect()
+    found = (s.value for metric in metrics for s in metric.samples if (s.name, s.labels) == (name, labels))
+    return next(found, 0)
 
 
 # --- Canaries ----------------------------------------------------------------------------------------
@@ -237,33 +240,41 @@ def test_a_canary_in_what_nobody_caught_never_reaches_stderr(how):
 @pytest.mark.parametrize(
     ("text", "masked"),
     [
-        ("PAN ZZZFS1001A, zzzfs1001a or ZZZFS 1001 A.", "PAN [pan], [pan] or [pan]."),
+        ("PAN ZZZFS1001A, zzzfs1001a or ZZZFS 1001 A.", "PAN [pan hidden], [pan hidden] or [pan hidden]."),
         (
             "GST 24ZZZFS1001A1ZK, 24 zzzfs1001a-1zk, mistyped 24ZZZFS1001A1ZX",
-            "GST [gstin], [gstin], mistyped [gstin]",
+            "GST [gstin hidden], [gstin hidden], mistyped [gstin hidden]",
         ),
-        ("GST of others 0717ZZZ00001UN3 27ZZZM01249A1Z9", "GST of others [gstin] [gstin]"),
-        ("call 9876543210 or +91 98765-43210 or 098765 43210", "call [phone] or [phone] or [phone]"),
-        ("call (022) 2345 6789, +44 20 7946 0958, +1 (415) 555-0123", "call [phone], [phone], [phone]"),
-        ("phone: 0044 20 7946 0958", "phone: [phone]"),
-        ("call ९८७६५४३२१० or ９８７６５４３２１０", "call [phone] or [phone]"),
-        ("98765\u200b43210", "[phone]"),
-        ("from a.b+c@example.co.in, a%40example.com", "from [email], [email]"),
-        ("pay to ramesh@okzzz", "pay to [upi]"),
-        ("A/c 0045 1234 5678, khata no. 004512345678", "A/c [account], khata no. [account]"),
-        ("004512345678 is the beneficiary's account", "[account] is the beneficiary's account"),
-        ("IBAN GB82 WEST 1234 5698 7654 32", "IBAN [account]"),
-        ("branch ZZZB0000001", "branch [ifsc]"),
-        ("card 4111 1111 1111 1111, 378282246310005", "card [card], [card]"),
-        ("aadhaar 9999 1111 2221, bare 999911112221", "aadhaar [aadhaar], bare [aadhaar]"),
-        ("mistyped aadhaar 999911112223", "mistyped aadhaar [aadhaar]"),
-        ("Your OTP is 482913", "Your OTP is [otp]"),
-        ("482913 is your one-time password", "[otp] is your one-time password"),
-        ("OTP for order 12345: 482913", "OTP for order 12345: [otp]"),
+        ("GST of others 0717ZZZ00001UN3 27ZZZM01249A1Z9", "GST of others [gstin hidden] [gstin hidden]"),
+        (
+            "call 9876543210 or +91 98765-43210 or 098765 43210",
+            "call [phone hidden] or [phone hidden] or [phone hidden]",
+        ),
+        (
+            "call (022) 2345 6789, +44 20 7946 0958, +1 (415) 555-0123",
+            "call [phone hidden], [phone hidden], [phone hidden]",
+        ),
+        ("phone: 0044 20 7946 0958", "phone: [phone hidden]"),
+        ("call ९८७६५४३२१० or ９８７６５４３２１０", "call [phone hidden] or [phone hidden]"),
+        ("98765\u200b43210", "[phone hidden]"),
+        ("from a.b+c@example.co.in, a%40example.com", "from [email hidden], [email hidden]"),
+        ("pay to ramesh@okzzz", "pay to [upi hidden]"),
+        ("A/c 0045 1234 5678, khata no. 004512345678", "A/c [account hidden], khata no. [account hidden]"),
+        ("004512345678 is the beneficiary's account", "[account hidden] is the beneficiary's account"),
+        ("IBAN GB82 WEST 1234 5698 7654 32", "IBAN [account hidden]"),
+        ("branch ZZZB0000001", "branch [ifsc hidden]"),
+        ("card 4111 1111 1111 1111, 378282246310005", "card [card hidden], [card hidden]"),
+        ("aadhaar 9999 1111 2221, bare 999911112221", "aadhaar [aadhaar hidden], bare [aadhaar hidden]"),
+        ("mistyped aadhaar 999911112223", "mistyped aadhaar [aadhaar hidden]"),
+        ("Your OTP is 482913", "Your OTP is [otp hidden]"),
+        ("482913 is your one-time password", "[otp hidden] is your one-time password"),
+        ("OTP for order 12345: 482913", "OTP for order 12345: [otp hidden]"),
         ("password=hunter2&x=1", "password=[hidden]&x=1"),
         ("{'password': 'it\\'s me', 'n': 1}", "{'password': [hidden], 'n': 1}"),
         ('{\\"new_password\\": \\"open sesame\\", 1}', '{\\"new_password\\": [hidden], 1}'),
-        ("Authorization: Bearer abc.def123456, more", "Authorization: [hidden]"),
+        ("Authorization: Bearer abc.def123456, more", "Authorization: [hidden], more"),
+        ("Cookie: sessionid=abc; theme=dark", "Cookie: [hidden]"),
+        ('{\\\\"client_secret\\\\": \\\\"s3cret\\\\"}', '{\\\\"client_secret\\\\": [hidden]}'),
         ("sent Bearer abcdef123456 along", "sent Bearer [hidden] along"),
         ("jwt eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln", "jwt [hidden]"),
         ("key erp_live_4fzzAbCdEf and erp_test_4fzzAbCdEf", "key [hidden] and [hidden]"),
@@ -272,7 +283,7 @@ def test_a_canary_in_what_nobody_caught_never_reaches_stderr(how):
         ("redis://:s3cret@cache:6379/0", "redis://[hidden]@cache:6379/0"),
         ("ip=203.0.113.9 email='x y'", "ip=[hidden] email=[hidden]"),
         ("argon2$argon2id$v=19$m=102400,t=2,p=8$c2FsdA$aGFzaA", "[hidden],t=2,p=8$c2FsdA$aGFzaA"),
-        ("mobile: 98765 43210, pan: ZZZFS 1001 A", "mobile: [phone], pan: [pan]"),
+        ("mobile: 98765 43210, pan: ZZZFS 1001 A", "mobile: [phone hidden], pan: [pan hidden]"),
     ],
 )
 def test_personal_data_is_replaced_by_its_kind(text, masked):
@@ -334,9 +345,9 @@ def test_fields_are_judged_by_their_names():
         "headers": [["Cookie", "[hidden]"], ["Accept", "*/*"]],
         "phone": "[hidden]",
         "otp": "[hidden]",
-        "code": "[otp]",
+        "code": "[otp hidden]",
         "client_ip": "[hidden]",
-        "account": "[account]",
+        "account": "[account hidden]",
         "token": "[hidden]",
         "args": "[hidden]",
         "kwargs": "[hidden]",
@@ -366,7 +377,7 @@ def test_a_value_of_any_shape_is_masked_and_bounded():
     deep: list = ["ZZZFS1001A"]
     for _ in range(1_000):
         deep = [deep]
-    assert mask(cyclic) == {"note": "[pan]", "self": "[cycle]"}
+    assert mask(cyclic) == {"note": "[pan hidden]", "self": "[cycle]"}
     assert "ZZZFS" not in json.dumps(mask([cyclic, deep, 10**5000, float("nan"), object(), range(3)]))
     assert len(mask(["x"] * 100_000)) < 10_000
     assert len(mask({str(n): n for n in range(100_000)})) < 10_000
@@ -391,11 +402,47 @@ def test_punctuation_around_personal_data_hides_nothing_from_the_masker(before, 
 
 
 HOSTILE = [
-    "a", "1", "9", "@", "a@", "a.", "a=", "a/", "+91", "98765 ", "account ", "1234 ", "eyJ", "eyJa.", "password=",
-    "token", "token-", "'", '"', "\\", "\\n", "-", "[", "(0", "+1(", "24", "ZZZFS", "order ", "order a", "otp 1234",
-    "Bearer a1", "\nDETAIL:", "\nLINE 1", "invalid input syntax for ", "://a", "AB12", "AB12 ", "é", "１",
-    "password is ", "-----BEGIN", "/*", "$a$", "e'\\",
-]  # fmt: skip
+    *"a1@9'-[\\\"é１",
+    *(
+        "a@",
+        "a.",
+        "a=",
+        "a/",
+        "+91",
+        "98765 ",
+        "account ",
+        "1234 ",
+        "eyJ",
+        "eyJa.",
+        "password=",
+        "token",
+        "token-",
+    ),
+    *(
+        "\\n",
+        "(0",
+        "+1(",
+        "24",
+        "ZZZFS",
+        "order ",
+        "order a",
+        "otp 1234",
+        "Bearer a1",
+        "\nDETAIL:",
+        "\nLINE 1",
+    ),
+    *(
+        "invalid input syntax for ",
+        "://a",
+        "AB12",
+        "AB12 ",
+        "password is ",
+        "-----BEGIN",
+        "/*",
+        "$a$",
+        "e'\\",
+    ),
+]
 
 
 @pytest.mark.parametrize("piece", HOSTILE)
@@ -411,7 +458,8 @@ def test_a_statement_is_logged_without_its_literals():
     sql = """SELECT "a'b", t1.c FROM t1 WHERE x = 'it''s' AND y = E'it\\'s' AND z > -12.5 -- it's
         /* don't */ AND d = $tag$ it's $tag$ AND e IN ('a', 'b') LIMIT 21"""
     assert " ".join(statement(sql).split()) == (
-        """SELECT "a'b", t1.c FROM t1 WHERE x = ? AND y = ? AND z > -? ? ? AND d = ? AND e IN (?, ?) LIMIT ?"""
+        """SELECT "a'b", t1.c FROM t1 WHERE x = ? AND y = ? AND z > -? ? ? AND d = ? """
+        "AND e IN (?, ?) LIMIT ?"
     )
     assert statement("SELECT 'never closed") == "SELECT ?"
 
@@ -635,3 +683,23 @@ def test_a_machine_readable_line_speaks_google_clouds_words(entries):
     assert line["time"].startswith("20")
     assert line["severity_"] == line["time_"] == "mine"
     assert line["logging.googleapis.com/labels"] == {"logger": "ours"}
+
+
+# --- The corpus --------------------------------------------------------------------------------------
+
+
+def test_on_the_seeded_corpus_nothing_planted_can_be_read():
+    result = pii_corpus.measure(lines=3_000, seed=7)
+    assert result.missed == []
+    assert {kind: score.recall for kind, score in result.scores.items()} == dict.fromkeys(
+        pii_corpus.PLANTED, 1
+    )
+    assert all(score.planted >= 100 for score in result.scores.values())
+    assert all(score.precision >= 0.95 for score in result.scores.values())
+
+
+def test_on_the_seeded_corpus_business_numbers_survive():
+    survival = pii_corpus.measure(lines=3_000, seed=8).survival
+    for kind in ("document", "invoice", "reference", "uuid", "amount", "hash", "words"):
+        kept, total = survival[kind]
+        assert kept == total > 100, kind
