@@ -56,8 +56,6 @@ def parse_json(raw: bytes, *, depth: int | None = None) -> Any:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         raise Malformed(f"The body isn't UTF-8 (byte {error.start}).") from None
-    if text.startswith("\ufeff"):
-        raise Malformed("The body starts with a byte order mark.")
     try:
         value = json.loads(
             text,

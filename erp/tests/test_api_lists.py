@@ -431,6 +431,12 @@ def test_lists_come_newest_first_or_as_asked():
     assert numbers("ordering=-grade,-number") == ["L1", "L0"]
 
 
+def test_rows_of_one_moment_come_in_the_direction_of_the_list():
+    ids = [row.pk for row in make({}, {}, {})]
+    assert [row.pk for row in paginate(Lot.objects.order_by("-created_at")).rows] == sorted(ids, reverse=True)
+    assert [row.pk for row in paginate(Lot.objects.order_by("created_at")).rows] == sorted(ids)
+
+
 def test_updated_after_excludes_its_moment_and_orders_by_change():
     make(*({"updated_at": START + timedelta(microseconds=step)} for step in (0, 2, 1, 2)))
     moment = START.isoformat().replace("+00:00", "Z")

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.core.exceptions import ValidationError as DjangoValidationError
+from django.core.handlers.wsgi import WSGIRequest
 from django.db import (
     DatabaseError,
     DataError,
@@ -17,7 +18,7 @@ from django.db import (
     transaction,
 )
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
-from django.test import Client, override_settings
+from django.test import Client, RequestFactory, override_settings
 from django.urls import include, path
 from django.views.decorators.csrf import csrf_protect
 from rest_framework import exceptions as drf
@@ -26,6 +27,7 @@ from rest_framework.views import APIView
 
 from erp import errors
 from erp.api import problems
+from erp.api.wsgi import readable
 from erp.errors import DomainError, Fault
 
 raised: list[Any] = []
@@ -293,6 +295,22 @@ def test_a_body_of_unknown_length_is_refused_rather_than_ignored(api):
 )
 def test_a_body_that_can_not_be_read_says_why(api, body, kind, status, code):
     problem(api.generic("POST", "/api/v1/raises", body, kind), status, code)
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        ("application/json; charset=utf-8", "application/json"),
+        ("application/json; charset*=bogus''x", "application/octet-stream"),
+        (None, ""),
+    ],
+)
+def test_a_media_type_that_django_can_not_read_does_not_crash_it(sent, read):
+    environ = {**RequestFactory()._base_environ(), "CONTENT_TYPE": sent}
+    if sent is None:
+        del environ["CONTENT_TYPE"]
+    answer = readable(lambda environ, start: [str(WSGIRequest(environ).content_type).encode()])
+    assert list(answer(environ, lambda status, headers: None)) == [read.encode()]
 
 
 def test_a_nul_points_to_its_member(api):
