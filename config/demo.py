@@ -34,6 +34,7 @@ PROJECT = os.environ.get("PUBSUB_PROJECT_ID") or "cotton-erp"
 TOPIC = "cotton-erp-events"
 STORM = 40  # reserve and release pairs while the relay is killed
 ARRIVAL_SECONDS = 30.0
+SHOWN = 24  # events in the table
 console = Console(highlight=False, width=max(Console().width, 110))
 
 
@@ -256,23 +257,20 @@ def check(events: dict[str, tuple[str, str, int]], received: list[Received]) -> 
     return faults
 
 
-def show_events(received: list[Received], repeats: int) -> None:
-    """The events as they arrived, long runs shortened."""
+def show_events(received: list[Received]) -> None:
+    """The events as they arrived, repeats left out and a long list cut."""
     table = Table(title="Events as received from Pub/Sub", title_justify="left")
     for column in ("stream", "sequence", "type"):
         table.add_column(column)
-    shown: set[str] = set()
-    firsts = [m for m in received if not (m.event_id in shown or shown.add(m.event_id))]
-    cut = firsts[:28]
-    for message in cut:
+    firsts = list({message.event_id: message for message in reversed(received)}.values())[::-1]
+    for message in firsts[:SHOWN]:
         kind, _, key = message.stream.partition(":")
         table.add_row(f"{kind} …{key[-6:]}", str(message.sequence), message.event_type)
-    if len(firsts) > len(cut):
-        table.add_row("…", "…", f"{len(firsts) - len(cut)} more")
+    if len(firsts) > SHOWN:
+        table.add_row("…", "…", f"{len(firsts) - SHOWN} more")
     console.print(table)
-    console.print(
-        f"{len(firsts)} events, {repeats} delivered again after a kill (same id, dropped by any inbox).\n"
-    )
+    repeats = len(received) - len(firsts)
+    console.print(f"{len(firsts)} events, {repeats} delivered again (same id; an inbox drops them).")
 
 
 def run(stack: Stack) -> None:
@@ -300,8 +298,7 @@ def run(stack: Stack) -> None:
         events = expected(database, after)
         tap.wait_for(set(events), ARRIVAL_SECONDS)
         received = tap.received()
-        repeats = len(received) - len({message.event_id for message in received})
-        show_events(received, repeats)
+        show_events([message for message in received if message.event_id in events])
         console.print(f"The relay was killed with -9 {kills} times during {writes} writes.")
         if faults := check(events, received):
             raise Wrong("; ".join(faults))

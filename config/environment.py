@@ -56,7 +56,9 @@ class Environment(BaseSettings):
     @field_validator("allowed_hosts", "csrf_trusted_origins", "cors_allowed_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+        return (
+            [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+        )
 
     @field_validator("database_url", "database_direct_url")
     @classmethod
@@ -105,14 +107,17 @@ class Environment(BaseSettings):
 
     def key(self, name: str) -> str:
         """A key of its own setting; outside production one derived from SECRET_KEY stands in."""
-        return str(getattr(self, name)) or hmac.new(
-            self.secret_key.encode(), name.encode(), hashlib.sha256
-        ).hexdigest()
+        return (
+            str(getattr(self, name))
+            or hmac.new(self.secret_key.encode(), name.encode(), hashlib.sha256).hexdigest()
+        )
 
 
 def _checked(value: str, schemes: set[str]) -> str:
     if value and urlsplit(value).scheme not in schemes:
-        raise ValueError(f"must be a URL that starts with one of {', '.join(sorted(s + '://' for s in schemes))}")
+        raise ValueError(
+            f"must be a URL that starts with one of {', '.join(sorted(s + '://' for s in schemes))}"
+        )
     return value
 
 

@@ -26,7 +26,8 @@ class Capability:
     """One thing that somebody may do.
 
     ``everywhere`` lists the roles that hold it on every row they can see, ``own`` those that hold it on rows of
-    their own partner; anyone else needs a single grant. ``on`` names the model (of the same app) it is about.
+    their own partner; anyone else needs a single grant. ``on`` names the model (of the same app) it is about;
+    empty for what is about no row, such as looking at the machinery.
     """
 
     name: str
@@ -99,7 +100,8 @@ class Registry:
                 raise ImproperlyConfigured(
                     f"{capability.name} names unknown roles: {', '.join(sorted(unknown))}"
                 )
-            apps.get_model(capability.app_label, capability.on)
+            if capability.on:
+                apps.get_model(capability.app_label, capability.on)
         self.sealed = True
 
 
@@ -292,6 +294,7 @@ def _sync(*, check: bool, prune: bool) -> Iterator[Drift]:
     from django.contrib.auth.models import Group, Permission
     from django.contrib.contenttypes.models import ContentType
 
+    ContentType.objects.clear_cache()  # it may remember rows from before a flush or a restore
     permissions = {
         f"{p.content_type.app_label}.{p.codename}": p
         for p in Permission.objects.select_related("content_type").order_by("pk")
@@ -310,9 +313,11 @@ def _sync(*, check: bool, prune: bool) -> Iterator[Drift]:
                 continue
             yield Drift("permission", right, "add")
             if not check:
-                content_type = ContentType.objects.get_for_model(
-                    apps.get_model(capability.app_label, capability.on)
-                )
+                if capability.on:
+                    model = apps.get_model(capability.app_label, capability.on)
+                    content_type = ContentType.objects.get_for_model(model)
+                else:
+                    content_type, _ = ContentType.objects.get_or_create(app_label=capability.app_label, model="")
                 permissions[right], _ = Permission.objects.update_or_create(
                     codename=right.split(".")[1], content_type=content_type, defaults={"name": label}
                 )

@@ -7,9 +7,10 @@ with a type, a version and the aggregate it belongs to. Older versions stay read
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime, time
 from decimal import Decimal
-from typing import Annotated, Any, ClassVar, get_args, get_origin
+from enum import Enum
+from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
 from uuid import UUID
 
 from django.core.exceptions import ImproperlyConfigured
@@ -132,16 +133,16 @@ class Registry:
 registry = Registry()
 
 
-def event(
-    name: str, *, version: int, aggregate: tuple[str, str]
-) -> Callable[[type[Event]], type[Event]]:
+def event(name: str, *, version: int, aggregate: tuple[str, str]) -> Callable[[type[Event]], type[Event]]:
     """Register an event model.
 
     ``name`` is ``aggregate.past_participle``; ``aggregate`` is its type and the field that holds its id.
     Raises ImproperlyConfigured at import for personal data, a missing aggregate field or a second declaration.
     """
     if not re.fullmatch(r"[a-z_]+(\.[a-z_]+)+", name) or version < 1:
-        raise ImproperlyConfigured(f"{name} v{version}: names are aggregate.past_participle, versions start at 1")
+        raise ImproperlyConfigured(
+            f"{name} v{version}: names are aggregate.past_participle, versions start at 1"
+        )
 
     def register(model: type[Event]) -> type[Event]:
         model.__event__ = EventMeta(name, version, *aggregate)
@@ -186,46 +187,72 @@ _SAMPLE_ID = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
 
 
 def schema(model: type[Event]) -> dict[str, Any]:
-    """JSON Schema (2020-12) of an event's payload."""
+    """JSON Schema (2020-12) of an event's payload, as it goes out.
+
+    Members with a default are optional. Readers must bear unknown members, since a version may gain one.
+    """
     meta = model.__event__
+    told = model.model_json_schema(mode="serialization")
+    # A writer always sends every member, so optionality is what the reading side asks for.
+    asked = model.model_json_schema(mode="validation")
+    parts = [(told, asked), *((part, asked["$defs"][name]) for name, part in told.get("$defs", {}).items())]
+    for sent, read in parts:
+        for member in ("required", "additionalProperties"):
+            sent.pop(member, None)
+        if "required" in read:
+            sent["required"] = read["required"]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": meta.schema_url,
         "x-event-type": meta.name,
         "x-event-version": meta.version,
         "x-aggregate-type": meta.aggregate_type,
-        **model.model_json_schema(mode="serialization"),
+        **told,
     }
 
 
 def sample(model: type[Event]) -> dict[str, Any]:
-    """A golden payload, the same on every run: one plausible value per field."""
+    """A golden payload, the same on every run: one plausible value per member.
+
+    A member whose type says too little (a pattern, a range) gives its own: ``Field(examples=[…])``. Raises
+    ValueError where a value can't be made up or doesn't fit.
+    """
     return model.model_validate(_example(model)).model_dump(mode="json")
+
+
+_PLAIN: dict[Any, Any] = {
+    UUID: _SAMPLE_ID,
+    Decimal: Decimal("100.000"),
+    bool: True,
+    int: 1,
+    datetime: "2026-01-12T10:00:00Z",
+    date: "2026-01-12",
+    time: "10:00:00",
+}
+_TEXTS = {"unit": "BALE", "currency": "INR", "code": "COTTON"}
 
 
 def _example(annotation: Any, name: str = "") -> Any:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _example(arguments[0], name)
+    if origin is Literal:
+        return arguments[0]
     if origin in (list, tuple, set, frozenset):
         return [_example(arguments[0], name)]
     if origin is dict:
         return {"key": _example(arguments[1], name)}
-    if arguments:  # a union, or a Literal
-        first = next(part for part in arguments if part is not type(None))
-        return first if not isinstance(first, type) and get_origin(first) is None else _example(first, name)
+    if arguments:
+        return _example(next(part for part in arguments if part is not type(None)), name)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return {key: _example(info.annotation, key) for key, info in annotation.model_fields.items()}
-    if annotation is UUID:
-        return _SAMPLE_ID
-    if annotation is Decimal:
-        return Decimal("100.000")
-    if annotation is bool:
-        return True
-    if annotation is int:
-        return 1
-    if annotation is datetime:
-        return "2026-01-12T10:00:00Z"
-    if annotation is str:
-        return {"unit": "BALE", "currency": "INR", "code": "COTTON"}.get(name, f"{name or 'text'}")
-    return "2026-01-12"
+        return {
+            member: info.examples[0] if info.examples else _example(info.annotation, member)
+            for member, info in annotation.model_fields.items()
+        }
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return next(iter(annotation))
+    if annotation in (str, Any):
+        return _TEXTS.get(name, name or "text")
+    if annotation in _PLAIN:
+        return _PLAIN[annotation]
+    raise ValueError(f"{name}: no sample can be made up for {annotation}; give the member examples")

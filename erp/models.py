@@ -98,22 +98,24 @@ class Guarded(models.Model):
 
     machinery: ClassVar[bool] = False  # True: its changes need no event (last use, cursors, jobs)
 
-    objects = QuerySet.as_manager()
+    objects: ClassVar[Any] = QuerySet.as_manager()
 
     class Meta:
         abstract = True
         default_permissions = ()
 
     @classmethod
-    def from_db(cls, db: str | None, field_names: Any, values: Any) -> Self:
-        row = super().from_db(db, field_names, values)
+    def from_db(cls, db: str | None, field_names: Any, values: Any, **kwargs: Any) -> Self:
+        row = super().from_db(db, field_names, values, **kwargs)
         row._remember()
         return row
 
     def _remember(self) -> None:
         state = self.__dict__
         self._loaded = {
-            f.attname: deepcopy(state[f.attname]) if isinstance(state[f.attname], dict | list) else state[f.attname]
+            f.attname: deepcopy(state[f.attname])
+            if isinstance(state[f.attname], dict | list)
+            else state[f.attname]
             for f in self._meta.concrete_fields
             if f.attname in state
         }

@@ -96,7 +96,9 @@ def caused_by(causation_id: str) -> Iterator[None]:
 
 def _enclosing() -> Any:
     """The outermost atomic block that isn't a test case's own, if any."""
-    return next((block for block in connection.atomic_blocks if not getattr(block, "_from_testcase", False)), None)
+    return next(
+        (block for block in connection.atomic_blocks if not getattr(block, "_from_testcase", False)), None
+    )
 
 
 @contextmanager
@@ -221,7 +223,9 @@ class Service:
     def __repr__(self) -> str:
         return f"<service {self.name}>"
 
-    def __call__(self, target: Any = None, /, *, actor: Any, if_version: int | None = None, **keywords: Any) -> Any:
+    def __call__(
+        self, target: Any = None, /, *, actor: Any, if_version: int | None = None, **keywords: Any
+    ) -> Any:
         """Run the service.
 
         ``if_version`` is compared with the locked row (PreconditionFailed). Raises CapabilityMissing, NotFound
@@ -249,9 +253,13 @@ class Service:
                 if not outermost:
                     raise result.problem
                 if not touched <= self.trace:
-                    raise SilentChange(f"{self.name} refused and changed more than its trace: {touched - self.trace}")
+                    raise SilentChange(
+                        f"{self.name} refused and changed more than its trace: {touched - self.trace}"
+                    )
             if outermost and touched and len(current.live()) == emitted:
-                raise SilentChange(f"{self.name} changed {', '.join(m.__name__ for m in touched)} and emitted nothing")
+                raise SilentChange(
+                    f"{self.name} changed {', '.join(m.__name__ for m in touched)} and emitted nothing"
+                )
             return result
 
     def _lock(self, target: Any, if_version: int | None) -> Any:

@@ -1,11 +1,12 @@
 """Who a person is, how they sign in, and which roles they hold."""
 
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import AbstractBaseUser, Group, PermissionsMixin
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Lower
 from django.utils import timezone
 
 from erp.access import Actor, Deviation, may, registry
@@ -16,7 +17,8 @@ MOBILE = r"^\+[1-9][0-9]{7,14}$"
 
 class UserQuerySet(QuerySet):
     def visible_to(self, user: Actor) -> Self:
-        if getattr(user, "is_system", False) or user.is_superuser or may(user, "account.manage_users"):
+        """One's own row; every row for those who administer users or read the trail."""
+        if may(user, "account.manage_users") or may(user, "trail.view"):
             return self
         return self.filter(pk=user.pk)
 
@@ -68,21 +70,21 @@ class User(AbstractBaseUser, PermissionsMixin, Model):
     terms_version = models.CharField(max_length=32, null=True)  # noqa: DJ001
     terms_accepted_at = models.DateTimeField(null=True)
     erased_at = models.DateTimeField(null=True)
-    groups = models.ManyToManyField(
+    groups: Any = models.ManyToManyField(
         Group,
         through="RoleMembership",
         through_fields=("user", "role"),
         related_name="user_set",
         related_query_name="user",
     )
-    user_permissions = None  # rights come from roles and single grants only
+    user_permissions: Any = None  # rights come from roles and single grants only
     last_login = None
 
     USERNAME_FIELD = "email"
     EMAIL_FIELD = "email"
     REQUIRED_FIELDS: ClassVar = ["full_name"]
 
-    objects = UserQuerySet.as_manager()
+    objects: ClassVar[Any] = UserQuerySet.as_manager()
 
     class Meta(Model.Meta):
         constraints: ClassVar = [
@@ -103,7 +105,7 @@ class User(AbstractBaseUser, PermissionsMixin, Model):
             ),
             models.CheckConstraint(
                 name="user_email_lower_case",
-                condition=Q(email=None) | (Q(email=models.functions.Lower("email")) & ~Q(email="")),
+                condition=Q(email=None) | (Q(email=Lower("email")) & ~Q(email="")),
             ),
             models.CheckConstraint(
                 name="user_mobile_e164", condition=Q(mobile=None) | Q(mobile__regex=MOBILE)
@@ -116,15 +118,19 @@ class User(AbstractBaseUser, PermissionsMixin, Model):
     @property
     def is_active(self) -> bool:  # type: ignore[override]
         """Only an active user signs in or acts."""
-        return self.status == self.Status.ACTIVE
+        return bool(self.status == self.Status.ACTIVE)
 
     @property
     def is_staff(self) -> bool:
         """Who works in the admin."""
-        return self.user_type in (self.Type.SUPER_ADMIN, self.Type.INTERNAL)
+        return bool(self.user_type in (self.Type.SUPER_ADMIN, self.Type.INTERNAL))
 
     def belongs_to(self, user: Actor) -> bool:
         return self.pk is not None and self.pk == user.pk
+
+    def get_full_name(self) -> str:
+        """The name, as Django's pages ask for it."""
+        return self.full_name
 
     def set_password(self, raw_password: str | None) -> None:
         """Hash with argon2id; saving is the calling service's."""
@@ -158,6 +164,12 @@ class RoleMembership(Guarded):
 class SessionQuerySet(QuerySet):
     def visible_to(self, user: Actor) -> Self:
         return self.filter(user_id=user.pk)
+
+    def seen_by_staff(self, user: Actor) -> Self:
+        """In the admin, who administers users or reads the trail sees every session."""
+        if may(user, "account.manage_users") or may(user, "trail.view"):
+            return self
+        return self.visible_to(user)
 
     def live(self) -> Self:
         """Sessions that may still be used."""
@@ -208,7 +220,7 @@ class Session(Guarded):
     created_at = models.DateTimeField(default=timezone.now)
     updated_at = models.DateTimeField(default=timezone.now)
 
-    objects = SessionQuerySet.as_manager()
+    objects: ClassVar[Any] = SessionQuerySet.as_manager()
 
     class Meta(Guarded.Meta):
         constraints: ClassVar = [
@@ -223,7 +235,7 @@ class Session(Guarded):
         return str(self.pk)
 
     def belongs_to(self, user: Actor) -> bool:
-        return self.user_id == user.pk
+        return bool(self.user_id == user.pk)
 
 
 class RefreshToken(Guarded):

@@ -253,7 +253,9 @@ def _start_session(user: User, door: Door, device_label: str, now: datetime) -> 
     device_hash = hashlib.sha256(re.sub(r"[\d._]+", "", door.device).encode()).hexdigest()
     earlier = Session.objects.filter(user=user).values_list("device_hash", flat=True)
     known = set(earlier.distinct()[:200])
-    refresh_expires = now + timedelta(days=settings.JWT_REFRESH_DAYS)
+    family = timedelta(days=settings.JWT_FAMILY_DAYS)
+    if door.kind == Session.Door.ADMIN:
+        family = timedelta(hours=settings.ADMIN_SESSION_HOURS)
     session = Session(
         id=uuid7(),
         user=user,
@@ -263,8 +265,8 @@ def _start_session(user: User, door: Door, device_label: str, now: datetime) -> 
         device_hash=device_hash,
         ip=door.ip,
         refreshed_at=now,
-        expires_at=refresh_expires,
-        absolute_expires_at=now + timedelta(days=settings.JWT_FAMILY_DAYS),
+        expires_at=now + min(family, timedelta(days=settings.JWT_REFRESH_DAYS)),
+        absolute_expires_at=now + family,
     )
     session.save()
     emit(

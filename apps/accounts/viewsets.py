@@ -1,7 +1,5 @@
 """Sign-in over HTTP."""
 
-from typing import Any, ClassVar
-
 from rest_framework.request import Request
 
 from apps.accounts import services
@@ -15,8 +13,6 @@ HOUR = 3600
 
 class AuthViewSet(ViewSet):
     """The doors of ``/auth``."""
-
-    queryset: ClassVar[Any] = None
 
     login = endpoint(
         services.log_in,

@@ -4,7 +4,7 @@ import hashlib
 import hmac
 from datetime import UTC, datetime, time, timedelta
 from decimal import ROUND_HALF_UP, Decimal
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
@@ -20,9 +20,9 @@ from erp.models import Model, QuerySet
 KG = Decimal("0.001")
 
 
-def quantity_field(**kwargs: object) -> "models.DecimalField[Decimal, Decimal]":
+def quantity_field(**kwargs: Any) -> Any:
     """A quantity: numeric(18,3)."""
-    return models.DecimalField(max_digits=18, decimal_places=3, **kwargs)  # type: ignore[arg-type]
+    return models.DecimalField(max_digits=18, decimal_places=3, **kwargs)
 
 
 class Stage(models.IntegerChoices):
@@ -121,7 +121,7 @@ class Availability(Model):
     approved_at = models.DateTimeField(null=True, editable=False)
     listed_at = models.DateTimeField(null=True, editable=False)
 
-    objects = AvailabilityQuerySet.as_manager()
+    objects: ClassVar[Any] = AvailabilityQuerySet.as_manager()
 
     class Meta(Model.Meta):
         verbose_name_plural = "availabilities"
@@ -272,7 +272,7 @@ class Reservation(Model):
     reserved_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
     release_reason = models.CharField(max_length=500, default="", blank=True)
 
-    objects = ReservationQuerySet.as_manager()
+    objects: ClassVar[Any] = ReservationQuerySet.as_manager()
 
     class Meta(Model.Meta):
         constraints: ClassVar = [

@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any, ClassVar
 
 from rest_framework.exceptions import ValidationError
+from rest_framework.serializers import SerializerMethodField
 
 from apps.availability.models import Availability, Reservation, Stage, band
 from apps.commodities.models import Commodity
@@ -94,8 +95,8 @@ class PlaceOutput(Answer):
 
 class AvailabilityOutput(Output):
     place = PlaceOutput(source="*")
-    quantity_band = fields.CharField()
-    seller_ref = fields.CharField()
+    quantity_band = SerializerMethodField()
+    seller_ref = SerializerMethodField()
 
     class Meta:
         model = Availability
@@ -149,10 +150,16 @@ class AvailabilityOutput(Output):
         ),
     }
 
+    def get_quantity_band(self, offer: Availability) -> str:
+        """What everybody may know of the free quantity."""
+        return band(offer.available_quantity)
+
+    def get_seller_ref(self, offer: Availability) -> str:
+        """The seller's pseudonym for this viewer."""
+        return offer.seller_ref_for(self.context["actor"])
+
     def to_representation(self, offer: Availability) -> dict[str, Any]:
         actor = self.context["actor"]
-        offer.quantity_band = band(offer.available_quantity)
-        offer.seller_ref = offer.seller_ref_for(actor)
         data: dict[str, Any] = super().to_representation(offer)
         held = getattr(offer, "held_by_viewer", False)
         stage = offer.stage_for(actor, held)

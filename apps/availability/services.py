@@ -265,15 +265,15 @@ def reserve(
         sees = (
             offer.belongs_to(actor) or getattr(actor, "is_staff", False) or getattr(actor, "is_system", False)
         )
-        raise QuantityExceeded(
-            "Less is available than was asked for.", **({"available": format(free, "f")} if sees else {})
-        )
+        members: dict[str, Any] = {"available": format(free, "f")} if sees else {}
+        raise QuantityExceeded("Less is available than was asked for.", **members)
     if not offer.allow_partial and quantity != offer.total_quantity - offer.withdrawn_quantity:
         raise WholeLotOnly
     if offer.min_order_quantity is not None and quantity < offer.min_order_quantity and quantity != free:
         raise BelowMinimum
     most = HOURS_FOR_STAFF if actor.pk is None or actor.is_staff else offer.max_hold_hours
     hours = hold_hours or offer.max_hold_hours
+    expires_at = now + timedelta(hours=hours)
     if hours > most:
         raise HoldTooLong(
             f"At most {most} hours.", errors=[Fault("/hold_hours", "too_long", f"At most {most}.")]
@@ -289,7 +289,7 @@ def reserve(
         quantity=quantity,
         weight_kg=offer.weight_of(quantity),
         terms_version=offer.terms_version,
-        expires_at=now + timedelta(hours=hours),
+        expires_at=expires_at,
         reserved_by_id=actor.pk,
     )
     offer.available_quantity -= quantity
@@ -307,7 +307,7 @@ def reserve(
             quantity=_quantity(offer, quantity),
             remaining=_quantity(offer, offer.available_quantity),
             weight_kg=reservation.weight_kg,
-            expires_at=reservation.expires_at,
+            expires_at=expires_at,
         )
     )
     return reservation

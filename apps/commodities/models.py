@@ -1,7 +1,7 @@
 """What can be traded."""
 
 import unicodedata
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from django.core.validators import RegexValidator
 from django.db import models
@@ -80,7 +80,7 @@ class Commodity(Model):
     quantity_tolerance_percent = models.DecimalField(max_digits=9, decimal_places=4, default=5)
     status = models.CharField(max_length=9, choices=Status, default=Status.DRAFT)
 
-    objects = CommodityQuerySet.as_manager()
+    objects: ClassVar[Any] = CommodityQuerySet.as_manager()
 
     class Meta(Model.Meta):
         verbose_name_plural = "commodities"

@@ -1,6 +1,6 @@
 """Firms that the house trades with."""
 
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from django.db import models
 from django.db.models import Q
@@ -46,7 +46,7 @@ class Partner(Model):
     country = models.CharField(max_length=2, default="IN")
     status = models.CharField(max_length=9, choices=Status, default=Status.DRAFT)
 
-    objects = PartnerQuerySet.as_manager()
+    objects: ClassVar[Any] = PartnerQuerySet.as_manager()
 
     class Meta(Model.Meta):
         constraints: ClassVar = [

@@ -1,10 +1,21 @@
-"""What a partner's row shows."""
+"""Shapes of partners."""
 
 from apps.partners.models import Partner
-from erp.api.serializers import Output
+from erp.api import fields
+from erp.api.serializers import Input, Output
+from erp.api.validators import COUNTRY
 
 
 class PartnerOutput(Output):
     class Meta:
         model = Partner
         fields = ("legal_name", "trade_name", "legal_form", "country")
+
+
+class RegisterInput(Input):
+    legal_name = fields.CharField(min_length=2, max_length=500)
+    trade_name = fields.CharField(max_length=500, required=False, allow_blank=True)
+    legal_form = fields.ChoiceField(choices=Partner.LegalForm.choices)
+    country = fields.CharField(
+        required=False, validators=[COUNTRY], help_text="Two letters, as in ISO 3166-1"
+    )

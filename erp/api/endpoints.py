@@ -94,15 +94,13 @@ class Endpoint:
             self.method = "put"
         if not self.status:
             self.status = 201 if self.kind != "lookup" and not self.detail and name == "create" else 200
-        fields = {
-            f.source if f.source != "*" else key
-            for key, f in self.input().fields.items()  # type: ignore[attr-defined]
+        fields: set[str] = {
+            f.source if f.source and f.source != "*" else key
+            for key, f in self.input().fields.items()
         }
         fields |= set(re.findall(r"<(?:\w+:)?(\w+)>", self.path)) - {"pk"}
         service = self.service
-        if service is not None and (
-            fields - service.keywords or (missing := service.required - fields - {"door"}) and missing
-        ):
+        if service is not None and (fields - service.keywords or service.required - fields - {"door"}):
             raise ImproperlyConfigured(
                 f"{service.name}: its keywords {sorted(service.keywords)} and the input's {sorted(fields)} differ"
             )
@@ -216,7 +214,7 @@ def handle(view: Any, request: Request, endpoint: Endpoint, parameters: Mapping[
 def _attempt(
     view: Any, request: Request, endpoint: Endpoint, parameters: Mapping[str, Any], data: Any
 ) -> Attempt:
-    query = sorted((key, value) for key, values in request.query_params.lists() for value in values)
+    query = sorted((str(key), str(value)) for key, values in request.query_params.lists() for value in values)
     content_type = (request.content_type or "").split(";")[0].strip().lower()
     return Attempt(
         principal="" if endpoint.anonymous else f"user:{request.user.pk}",

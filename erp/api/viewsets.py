@@ -42,7 +42,7 @@ class ViewSet(GenericViewSet[Any]):
 
     reads: ClassVar[Capability | None] = None
     endpoints: ClassVar[dict[str, Endpoint]] = {}
-    http_method_names: ClassVar[list[str]] = ["get", "head", "options", "post", "put"]
+    http_method_names = ["get", "head", "options", "post", "put"]
     idempotency_key = ""
     if_version: int | None = None
     lookup_value_converter = "uuid"
@@ -68,7 +68,11 @@ class ViewSet(GenericViewSet[Any]):
                 name in _WRITE_NAMES or _WRITES & set(getattr(member, "mapping", None) or ())
             ):
                 raise ImproperlyConfigured(f"{cls.__name__}.{name}: bind a write with endpoint() or lookup()")
-        if cls.queryset is not None and cls.reads is None and (hasattr(cls, "list") or hasattr(cls, "retrieve")):
+        if (
+            cls.queryset is not None
+            and cls.reads is None
+            and (hasattr(cls, "list") or hasattr(cls, "retrieve"))
+        ):
             raise ImproperlyConfigured(f"{cls.__name__} needs `reads`, the capability of its reads")
 
     def endpoint_for(self, name: str | None) -> Endpoint | None:
@@ -186,7 +190,7 @@ class ViewSet(GenericViewSet[Any]):
 
     def render(self, row: Any, output: Any = None) -> Any:
         """The row as the caller sees it."""
-        serializer = (output or self.serializer_class)(row, context=self.get_serializer_context())
+        serializer = (output or self.get_serializer_class())(row, context=self.get_serializer_context())
         return serializer.data
 
     @staticmethod
@@ -216,9 +220,9 @@ def read(path: str, *, detail: bool = True) -> Callable[..., Any]:
     """A further GET of a viewset, such as the parts of a row."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        bound: Callable[..., Any] = action(detail=detail, methods=["get"], url_path=path)(wraps(function)(function))
+        bound: Callable[..., Any] = action(detail=detail, methods=["get"], url_path=path)(
+            wraps(function)(function)
+        )
         return bound
 
     return decorate
-
-

@@ -20,7 +20,9 @@ class Record(models.Model):
     status = models.SmallIntegerField()
     headers = models.JSONField(default=dict)
     body = models.BinaryField(default=b"")
-    secret = models.BooleanField(default=False)  # the body is encrypted, and wiped long before the record goes
+    secret = models.BooleanField(
+        default=False
+    )  # the body is encrypted, and wiped long before the record goes
     body_wiped = models.BooleanField(default=False)
     created_at = models.DateTimeField(default=timezone.now)
     body_expires_at = models.DateTimeField()

@@ -121,7 +121,9 @@ def _replay(record: Record, request: Request) -> Answer:
     if not hmac.compare_digest(bytes(record.fingerprint), request.fingerprint):
         raise KeyReused("This Idempotency-Key was used for another request; take a new one.")
     if record.body_wiped or (record.secret and record.body_expires_at <= timezone.now()):
-        raise AnswerExpired("The request was carried out, and its answer held secrets that are no longer kept.")
+        raise AnswerExpired(
+            "The request was carried out, and its answer held secrets that are no longer kept."
+        )
     body = bytes(record.body)
     return Answer(
         record.status, dict(record.headers), _cipher().decrypt(body) if record.secret else body, replayed=True
@@ -147,7 +149,9 @@ def _keep(record_id: UUID, request: Request, answer: Answer) -> None:
         body=_cipher().encrypt(body) if request.secret else body,
         secret=request.secret,
         created_at=now,
-        body_expires_at=now + timedelta(minutes=settings.IDEMPOTENCY_SECRET_MINUTES) if request.secret else expires,
+        body_expires_at=now + timedelta(minutes=settings.IDEMPOTENCY_SECRET_MINUTES)
+        if request.secret
+        else expires,
         expires_at=expires,
     )
 

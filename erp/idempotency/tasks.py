@@ -12,7 +12,9 @@ BATCH = 1_000
 def purge() -> int:
     """Wipe secret bodies past their time and delete expired records, in batches; returns the records deleted."""
     now = timezone.now()
-    Record.objects.filter(secret=True, body_wiped=False, body_expires_at__lte=now).update(body=b"", body_wiped=True)
+    Record.objects.filter(secret=True, body_wiped=False, body_expires_at__lte=now).update(
+        body=b"", body_wiped=True
+    )
     deleted = 0
     while True:
         batch = list(Record.objects.filter(expires_at__lte=now).values_list("pk", flat=True)[:BATCH])

@@ -15,12 +15,18 @@ class Command(BaseCommand):
     help = "Turn capabilities into permissions and roles into groups (also runs after migrate)."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when something differs")
-        parser.add_argument("--prune", action="store_true", help="remove permissions that the code no longer knows")
+        parser.add_argument(
+            "--check", action="store_true", help="change nothing; exit 1 when something differs"
+        )
+        parser.add_argument(
+            "--prune", action="store_true", help="remove permissions that the code no longer knows"
+        )
         parser.add_argument("--json", action="store_true")
 
     def handle(self, *args: Any, **options: Any) -> None:
         drift = access.sync(check=options["check"], prune=options["prune"])
         told = [{"kind": d.kind, "name": d.name, "operation": d.operation} for d in drift]
         lines = [f"{d.operation:6}  {d.kind:10}  {d.name}" for d in drift] or ["in line"]
-        finish(self, {"drift": told}, lines, as_json=options["json"], code=1 if options["check"] and drift else 0)
+        finish(
+            self, {"drift": told}, lines, as_json=options["json"], code=1 if options["check"] and drift else 0
+        )
