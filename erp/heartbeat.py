@@ -1,0 +1,76 @@
+"""Signs of life: each process touches a file of its own, probes and ``doctor`` look at its age.
+
+Nothing asks a worker anything: one that is busy for long is alive, one that is stuck touches nothing.
+"""
+
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from celery import bootsteps
+from celery.beat import PersistentScheduler
+from django.conf import settings
+
+from erp.embedded import state
+
+EVERY_SECONDS: Final = 5.0
+# Older than this a process counts as gone: it is restarted within 30 s (operations §2).
+SILENT_SECONDS: Final = 30.0
+
+
+def path(name: str) -> Path:
+    """The file of a process: in ``settings.HEARTBEAT_DIR``, by default beside the embedded servers' data."""
+    folder = getattr(settings, "HEARTBEAT_DIR", "") or state.data_dir() / "heartbeats"
+    return Path(folder) / name
+
+
+def touch(name: str) -> None:
+    """The process is alive. Never raises: a full disk must not stop a worker."""
+    file = path(name)
+    try:
+        file.touch()
+    except FileNotFoundError:
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
+        except OSError:
+            return
+    except OSError:
+        return
+
+
+def age(name: str) -> float | None:
+    """Seconds since the process was last alive; None when it never was."""
+    try:
+        return max(0.0, time.time() - path(name).stat().st_mtime)
+    except OSError:
+        return None
+
+
+class WorkerStep(bootsteps.StartStopStep):  # type: ignore[misc]
+    """A Celery worker's pulse, under the part of its node name before the ``@``."""
+
+    requires = ("celery.worker.components:Timer",)
+
+    def __init__(self, parent: Any, **kwargs: Any) -> None:
+        super().__init__(parent, **kwargs)
+        self._entry: Any = None
+
+    def start(self, parent: Any) -> None:
+        name = str(parent.hostname).split("@")[0]
+        touch(name)
+        self._entry = parent.timer.call_repeatedly(EVERY_SECONDS, touch, (name,), priority=10)
+
+    def stop(self, parent: Any) -> None:
+        if self._entry is not None:
+            self._entry.cancel()
+
+
+class BeatScheduler(PersistentScheduler):  # type: ignore[misc]
+    """Celery beat's own scheduler with a pulse."""
+
+    max_interval = EVERY_SECONDS
+
+    def tick(self, *args: Any, **kwargs: Any) -> float:
+        touch("beat")
+        return float(super().tick(*args, **kwargs))
