@@ -1,0 +1,62 @@
+"""Through which doors each service is reached: routes, admin, tasks, commands, other services."""
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from django.contrib import admin
+
+from erp.audit.routes import Route
+from erp.audit.sources import Source, loaded
+from erp.services import Service
+
+
+def doors(routes: Iterable[Route], sources: Iterable[Source]) -> dict[str, list[str]]:
+    """Doors of every service that has one, by the service's name."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for route in routes:
+        for method in route.methods:
+            endpoint = route.endpoint(method)
+            if endpoint is not None and endpoint.service is not None:
+                found[endpoint.service.name].append(f"{method} {route.path}")
+    for service, door in _of_the_admin():
+        found[service.name].append(door)
+    for source in sources:
+        for service, door in _of_a_file(source):
+            found[service.name].append(door)
+    return {name: list(dict.fromkeys(told)) for name, told in found.items()}
+
+
+def _of_the_admin() -> Iterator[tuple[Service, str]]:
+    """Services that an admin class names as its own: ``creates``, ``updates``, ``runs`` and the like."""
+    for model, model_admin in admin.site._registry.items():
+        for kind in type(model_admin).__mro__:
+            for value in vars(kind).values():
+                for service in value if isinstance(value, list | tuple) else (value,):
+                    if isinstance(service, Service):
+                        yield service, f"admin {model._meta.label}"
+
+
+def _of_a_file(source: Source) -> Iterator[tuple[Service, str]]:
+    """Services that a task, a command or another service names."""
+    for name, node in source.functions():
+        door = _door(source, name)
+        if not door:
+            continue
+        for inner in ast.walk(node):
+            if isinstance(inner, ast.Attribute | ast.Name):
+                dotted = source.stands_for(inner)
+                service = loaded(dotted) if dotted else None
+                if isinstance(service, Service) and door != f"service {service.name}":
+                    yield service, door
+
+
+def _door(source: Source, function: str) -> str:
+    if source.layer("commands"):
+        return f"command {source.parts[-1]}"
+    if source.layer("services"):
+        calling = loaded(f"{source.name}.{function}")
+        return f"service {calling.name}" if isinstance(calling, Service) else "service"
+    if source.layer("tasks"):
+        return f"task {function}" if function else ""
+    return ""

@@ -1,0 +1,279 @@
+"""Looks at everything the product depends on, one answer each, and never waits for what doesn't answer."""
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, Literal
+
+from django.conf import settings
+from django.core.cache import cache
+from django.db import connection
+from kombu.connection import Connection
+from kombu.exceptions import OperationalError as BrokerError
+
+from erp import access, events, health, heartbeat, locks
+from erp.audit import event_files
+from erp.outbox import topology
+
+State = Literal["ok", "failed", "down", "skipped"]
+SECONDS: Final = 10.0  # most that one look takes
+MINIMUM_POSTGRESQL: Final = 17
+MOST_SKEW_SECONDS: Final = 1.0
+SECRETS: Final = {
+    "SECRET_KEY": 50,
+    "JWT_SIGNING_KEY": 32,
+    "IDEMPOTENCY_FINGERPRINT_KEY": 32,
+    "IDEMPOTENCY_SECRET_KEY": 32,
+    "SIGN_IN_COUNTER_KEY": 32,
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line: what was looked at, how it is, what was seen, and what helps where it isn't well."""
+
+    name: str
+    state: State
+    detail: str
+    hint: str = ""
+
+    def as_dict(self) -> dict[str, str]:
+        """For ``--json``."""
+        return {"name": self.name, "state": self.state, "detail": self.detail, "hint": self.hint}
+
+
+class Wrong(Exception):
+    """A look found something wrong: ``down`` (nothing answers) or ``failed``."""
+
+    def __init__(self, detail: str, hint: str, state: State = "failed") -> None:
+        super().__init__(detail)
+        self.detail, self.hint, self.state = detail, hint, state
+
+
+@dataclass(frozen=True)
+class Look:
+    """One thing to look at. ``after`` names the one without whose answer this can't be asked."""
+
+    name: str
+    ask: Callable[[], str]
+    hint: str
+    after: str = ""
+
+
+def examine() -> Iterator[Finding]:
+    """Look at everything, in an order in which the first fault is the cause of later ones."""
+    unwell: set[str] = set()
+    for look in LOOKS:
+        if look.after in unwell:
+            finding = Finding(look.name, "skipped", f"needs the {look.after}")
+        else:
+            finding = _asked(look)
+        if finding.state != "ok":
+            unwell.add(look.name)
+        yield finding
+
+
+def _asked(look: Look) -> Finding:
+    """Ask in a thread of its own, which is left behind when no answer comes."""
+    answer: list[Finding] = []
+
+    def ask() -> None:
+        try:
+            answer.append(Finding(look.name, "ok", look.ask()))
+        except Wrong as wrong:
+            answer.append(Finding(look.name, wrong.state, wrong.detail, wrong.hint))
+        except Exception as error:
+            told = str(error).strip().split("\n")[0][:200]
+            answer.append(Finding(look.name, "down", f"{type(error).__name__}: {told}", look.hint))
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=ask, name=f"doctor {look.name}", daemon=True)
+    thread.start()
+    thread.join(SECONDS)
+    return answer[0] if answer else Finding(look.name, "down", f"no answer in {SECONDS:g} s", look.hint)
+
+
+def _value(statement: str, *parameters: int) -> Any:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return cursor.fetchone()[0]
+
+
+# --- The database -----------------------------------------------------------------------------------
+
+
+def _database() -> str:
+    number = int(_value("SELECT current_setting('server_version_num')"))
+    found = f"PostgreSQL {number // 10000}.{number % 10000}"
+    if number < MINIMUM_POSTGRESQL * 10000:
+        raise Wrong(found, f"use PostgreSQL {MINIMUM_POSTGRESQL} or newer")
+    return found
+
+
+def _migrations() -> str:
+    waiting = health.migrations()
+    if waiting:
+        raise Wrong(waiting, "run `manage.py migrate`")
+    return "all applied"
+
+
+def _clock() -> str:
+    before = datetime.now(UTC)
+    theirs: datetime = _value("SELECT clock_timestamp()")
+    after = datetime.now(UTC)
+    # Their moment lies somewhere between ours: only what lies outside is skew.
+    skew = max((before - theirs).total_seconds(), (theirs - after).total_seconds(), 0.0)
+    told = f"{skew:.3f} s apart from the database"
+    if skew > MOST_SKEW_SECONDS:
+        raise Wrong(told, "let both machines follow the same time server (chrony)")
+    return told
+
+
+def _capabilities() -> str:
+    drift = access.sync(check=True)
+    if drift:
+        told = ", ".join(f"{d.operation} {d.kind} {d.name}" for d in drift[:3])
+        more = f" and {len(drift) - 3} more" if len(drift) > 3 else ""
+        raise Wrong(f"{told}{more}", "run `manage.py sync_capabilities` (--prune for what is obsolete)")
+    return f"{len(access.registry.capabilities)} in line"
+
+
+# --- Redis, Celery ----------------------------------------------------------------------------------
+
+
+def _redis() -> str:
+    wrong = health.redis()
+    if wrong:
+        raise Wrong(wrong, "start Redis and check REDIS_URL; writes go on without it, slower", "down")
+    key, value = "erp:doctor", datetime.now(UTC).isoformat()
+    cache.set(key, value, 5)
+    if cache.get(key) != value:
+        raise Wrong("a value that was set isn't there", "check CACHES and the server's memory limit")
+    return "answers and keeps values"
+
+
+def _broker() -> str:
+    options = {"socket_timeout": 2.0, "socket_connect_timeout": 2.0}
+    with Connection(settings.CELERY_BROKER_URL, transport_options=options) as broker:  # type: ignore[no-untyped-call]
+        try:
+            broker.ensure_connection(max_retries=1, interval_start=0, timeout=5)
+        except (BrokerError, OSError) as error:
+            raise Wrong(
+                type(error).__name__, "start the broker and check CELERY_BROKER_URL", "down"
+            ) from None
+    return "answers"
+
+
+def _alive(name: str, seen: str = "") -> str:
+    age = heartbeat.age(name)
+    if age is not None and age <= heartbeat.SILENT_SECONDS:
+        return f"alive {age:.0f} s ago"
+    if seen:
+        return seen
+    told = "no sign of life on this machine" if age is None else f"silent for {age:.0f} s"
+    raise Wrong(told, f"start it (`celery_worker.py {name}`), or look where its HEARTBEAT_DIR is", "down")
+
+
+def _relay() -> str:
+    relays = int(
+        _value(
+            "SELECT count(DISTINCT pid) FROM pg_locks"
+            " WHERE locktype = 'advisory' AND granted AND classid = %s AND objid = 0 AND objsubid = 2"
+            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+            locks.RELAY_PRESENT,
+        )
+    )
+    return _alive("relay", f"{relays} at work" if relays else "")
+
+
+# --- Pub/Sub ----------------------------------------------------------------------------------------
+
+
+def _pubsub() -> str:
+    wrong = topology.reachable(timeout=3.0)
+    if wrong and "missing" not in wrong:
+        raise Wrong(
+            wrong, "check PUBSUB_EMULATOR_HOST or PUBSUB_ENDPOINT and credentials; events wait", "down"
+        )
+    return "answers"
+
+
+def _differences(belongs: Callable[[topology.Difference], bool]) -> str:
+    with topology.clients(timeout=3.0) as pubsub:
+        found = [difference for difference in topology.differences(pubsub) if belongs(difference)]
+    wrong = [str(difference) for difference in found if difference.checked]
+    if wrong:
+        raise Wrong("; ".join(wrong), "run `manage.py setup_pubsub`")
+    return "; ".join(str(difference) for difference in found) or "in line"
+
+
+def _of_iam(difference: topology.Difference) -> bool:
+    return difference.what.startswith("roles/")
+
+
+def _of_dead_letters(difference: topology.Difference) -> bool:
+    return not _of_iam(difference) and (
+        difference.what == "dead_letter_policy"
+        or difference.resource.rsplit("/", 1)[-1]
+        in (settings.PUBSUB_DLQ_TOPIC, settings.PUBSUB_DLQ_SUBSCRIPTION)
+    )
+
+
+def _topology() -> str:
+    return _differences(lambda difference: not _of_iam(difference) and not _of_dead_letters(difference))
+
+
+def _dead_letters() -> str:
+    return _differences(_of_dead_letters)
+
+
+def _iam() -> str:
+    return _differences(_of_iam)
+
+
+# --- Code and configuration -------------------------------------------------------------------------
+
+
+def _secrets() -> str:
+    values = {name: str(getattr(settings, name)) for name in SECRETS}
+    wrong = [
+        f"{name} is shorter than {least}" for name, least in SECRETS.items() if len(values[name]) < least
+    ]
+    if len(set(values.values())) < len(values):
+        wrong.append("two of them are the same")
+    if settings.PRODUCTION and values["SECRET_KEY"].startswith(("development", "django-insecure")):
+        wrong.append("SECRET_KEY is the one for development")
+    if wrong:
+        raise Wrong("; ".join(wrong), "set each to a random text of its own, see .env.example")
+    return f"{len(values)} fit"
+
+
+def _events() -> str:
+    faults = [fault for model in events.registry for fault in event_files.faults(model)]
+    faults += [f"{name} belongs to no event" for name in event_files.orphans()]
+    faults += event_files.asyncapi_faults()
+    if faults:
+        more = f" and {len(faults) - 1} more" if len(faults) > 1 else ""
+        raise Wrong(f"{faults[0]}{more}", "see `manage.py events check`")
+    return f"{len(list(events.registry))} versions agree with docs/events"
+
+
+LOOKS: Final = (
+    Look("database", _database, "start PostgreSQL and check DATABASE_URL"),
+    Look("migrations", _migrations, "run `manage.py migrate`", after="database"),
+    Look("clock", _clock, "check the database", after="database"),
+    Look("capabilities", _capabilities, "run `manage.py sync_capabilities`", after="migrations"),
+    Look("redis", _redis, "start Redis and check REDIS_URL"),
+    Look("broker", _broker, "start the broker and check CELERY_BROKER_URL"),
+    Look("worker", lambda: _alive("worker"), "start it: `celery_worker.py worker`"),
+    Look("beat", lambda: _alive("beat"), "start it: `celery_worker.py beat`, exactly one"),
+    Look("relay", _relay, "start it: `celery_worker.py relay` or `manage.py relay_outbox`", after="database"),
+    Look("pubsub", _pubsub, "check PUBSUB_EMULATOR_HOST, or PUBSUB_ENDPOINT and credentials"),
+    Look("topology", _topology, "run `manage.py setup_pubsub`", after="pubsub"),
+    Look("dead letters", _dead_letters, "run `manage.py setup_pubsub`", after="pubsub"),
+    Look("iam", _iam, "grant the preflight's role (operations, Google Pub/Sub)", after="pubsub"),
+    Look("secrets", _secrets, "see .env.example"),
+    Look("events", _events, "see `manage.py events check`"),
+)

@@ -1,0 +1,56 @@
+"""``run_task``: one piece of periodic work, by hand, in this process."""
+
+from argparse import ArgumentParser
+from collections import defaultdict
+from typing import Any
+
+from celery import current_app
+from django.core.management.base import BaseCommand, CommandError
+
+from erp.commands import USAGE, finish
+
+
+class Command(BaseCommand):
+    """Run a periodic task now and wait for it. Tasks are idempotent: beat's own run does no harm."""
+
+    help = "Run one periodic task by its name in the schedule, in this process."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "name", nargs="?", default="", metavar="NAME", help="without one, the names are listed"
+        )
+        parser.add_argument("--json", action="store_true")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        schedule: dict[str, dict[str, Any]] = current_app.conf.beat_schedule
+        if not options["name"]:
+            told = {name: entry["task"] for name, entry in sorted(schedule.items())}
+            lines = [f"{name:24} {task}" for name, task in told.items()]
+            finish(self, {"tasks": told}, lines, as_json=options["json"])
+            return
+        entry = schedule[_find(options["name"], schedule)]
+        current_app.loader.import_default_modules()
+        task = current_app.tasks[entry["task"]]
+        result = task(*entry.get("args", ()), **entry.get("kwargs", {}))
+        finish(
+            self,
+            {"task": entry["task"], "result": result},
+            [f"{entry['task']}: {result if result is not None else 'done'}"],
+            as_json=options["json"],
+        )
+
+
+def _find(name: str, schedule: dict[str, dict[str, Any]]) -> str:
+    """The entry of a name: its own, or that of the only task whose function is called so."""
+    short = name.replace("_", "-")
+    if short in schedule:
+        return short
+    by_function: dict[str, list[str]] = defaultdict(list)
+    for key, entry in schedule.items():
+        by_function[entry["task"].rsplit(".", 1)[-1].replace("_", "-")].append(key)
+    found = by_function.get(short, [])
+    if len(found) != 1:
+        raise CommandError(
+            f"{name} is no periodic task; there are: {', '.join(found or sorted(schedule))}", returncode=USAGE
+        )
+    return found[0]
