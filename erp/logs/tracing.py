@@ -50,9 +50,10 @@ class RequestIdMiddleware:
             signal.connect(_tidy, dispatch_uid="erp.logs")
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        given = request.headers.get("X-Request-ID", "")
+        # Read from META: request.headers keeps what it was when it was first looked at.
+        given = request.META.get("HTTP_X_REQUEST_ID", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else uuid7().hex
-        context = request.headers.get("traceparent", "")
+        context = request.META.get("HTTP_TRACEPARENT", "")
         traceparent = context if TRACEPARENT.fullmatch(context) else _fresh_traceparent()
         request.request_id, request.traceparent = request_id, traceparent  # type: ignore[attr-defined]
         request.META["HTTP_X_REQUEST_ID"] = request_id  # others read the header: one id for all

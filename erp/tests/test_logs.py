@@ -234,6 +234,25 @@ def test_a_canary_in_what_nobody_caught_never_reaches_stderr(how):
         assert "ValueError" in ran.stderr
 
 
+def test_a_line_that_cannot_be_written_leaves_nothing_of_its_content(monkeypatch):
+    class Stream(io.StringIO):
+        fails = True
+
+        def write(self, text):
+            if self.fails:
+                self.fails = False
+                raise OSError("no space left")
+            return super().write(text)
+
+    stream = Stream()
+    monkeypatch.setattr(sys, "stderr", stream)
+    handler = StderrHandler()
+    handler.setFormatter(MaskingFormatter())
+    handler.handle(logging.LogRecord("some.library", logging.WARNING, "", 1, "checked %s", (PLANTED,), None))
+    assert not stream.fails
+    assert leaks(stream.getvalue()) == []
+
+
 # --- What is personal, what is not -------------------------------------------------------------------
 
 
@@ -614,7 +633,14 @@ def test_a_callers_request_id_is_taken_over_everywhere(entries):
     "given", ["", "short", "x" * 65, "with space", "line\nbreak", "ünïcödé-id", "a/b/c/d/e"]
 )
 def test_an_unfit_request_id_is_replaced(given):
-    answer = serve(lambda request: HttpResponse(), x_request_id=given)
+    seen = set()
+
+    def view(request):
+        seen.update((request.request_id, request.headers["X-Request-ID"], logs.current_request_id()))
+        return HttpResponse()
+
+    answer = serve(view, x_request_id=given)
+    assert seen == {answer["X-Request-ID"]}
     assert answer["X-Request-ID"] != given
     assert 8 <= len(answer["X-Request-ID"]) <= 64
 
@@ -638,10 +664,18 @@ def test_an_invalid_trace_context_is_replaced(given):
 
 
 def test_request_lines_hold_no_address_agent_or_query(written):
-    serve(lambda request: HttpResponse(), user_agent="Ramesh's own browser")
+    bound = {}
+
+    def view(request):
+        bound.update(structlog.contextvars.get_contextvars())
+        return HttpResponse()
+
+    serve(view, user_agent="Ramesh's own browser")
     assert "/api/v1/partners" in written()
     assert "Ramesh" not in written()
+    assert "user_agent" not in written()
     assert "203.0.113.9" not in written()
+    assert "ip" not in bound  # what is bound travels on to the tasks that the request starts
 
 
 def test_a_failed_request_is_logged_with_its_id(client, entries):
