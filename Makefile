@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKERS ?= auto
 
-.PHONY: demo run test lint types imports check audit fix browser clean
+.PHONY: demo run test lint types imports check openapi audit fix browser clean
 
 demo: $(READY)
 	@$(BIN)/python -m config.demo
@@ -43,6 +43,9 @@ check: $(READY)
 	$(BIN)/python manage.py check
 	$(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/python manage.py events check
+
+openapi: $(READY)
+	$(BIN)/python manage.py spectacular --fail-on-warn --validate --file docs/openapi.yaml
 
 audit: $(READY)
 	$(BIN)/python manage.py compliance_audit

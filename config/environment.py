@@ -36,6 +36,11 @@ class Environment(BaseSettings):
     pubsub_endpoint: str = "pubsub.googleapis.com"
     pubsub_region: str = ""
     pubsub_project_number: str = Field(default="", pattern=r"^[0-9]*$")
+    pubsub_max_delivery_attempts: int = Field(default=5, ge=5, le=100)
+    pubsub_retry_min_seconds: int = Field(default=10, ge=0, le=600)
+    pubsub_retry_max_seconds: int = Field(default=600, ge=0, le=600)
+    pubsub_dlq_retention_days: int = Field(default=31, ge=1, le=31)
+    inbox_retention_days: int = Field(default=45, ge=31)
 
     jwt_signing_key: str = ""
     idempotency_fingerprint_key: str = ""

@@ -2,11 +2,19 @@
 
 import os
 
+from psycopg.conninfo import make_conninfo
+
 from config.settings import *  # noqa: F403
+from config.settings import DATABASE_DIRECT_URL as _DATABASE_URL
+from config.settings import DATABASES as _DATABASES
 from config.settings import REDIS_URL as _REDIS_URL
 
 _worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
 _number = int(_worker.removeprefix("gw")) + 1 if _worker.startswith("gw") else 0
+
+# The relay connects past Django, so to the test database by the name that the test runner gives it.
+_suffix = f"_{_worker}" if _worker.startswith("gw") else ""
+DATABASE_DIRECT_URL = make_conninfo(_DATABASE_URL, dbname=f"test_{_DATABASES['default']['NAME']}{_suffix}")
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 THROTTLE_LIMITS = dict.fromkeys(("read", "write", "lookup", "heavy"), (1_000_000, 60))

@@ -5,26 +5,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from psycopg.conninfo import make_conninfo
 
 os.environ.setdefault("ERP_ENV", "test")
-
-
-@pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None) -> None:
-    """The test database, also for what connects past Django (the relay)."""
-    from django.conf import settings
-    from django.db import connection
-
-    kept = connection.settings_dict
-    settings.DATABASE_DIRECT_URL = make_conninfo(
-        "",
-        host=kept["HOST"],
-        port=kept["PORT"],
-        user=kept["USER"],
-        password=kept["PASSWORD"] or None,
-        dbname=kept["NAME"],
-    )
 
 
 @pytest.fixture(autouse=True)

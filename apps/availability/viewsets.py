@@ -16,6 +16,7 @@ from apps.availability.serializers import (
 )
 from erp.api.endpoints import endpoint
 from erp.api.viewsets import RowViewSet
+from erp.errors import SelfApproval
 
 
 class ReservationViewSet(RowViewSet):
@@ -78,7 +79,7 @@ class AvailabilityViewSet(RowViewSet):
         services.approve,
         ApproveInput,
         if_match="required",
-        problems=(services.InvalidState, services.SellerNotEligible, services.WindowOver),
+        problems=(SelfApproval, services.InvalidState, services.SellerNotEligible, services.WindowOver),
     )
     reserve = endpoint(
         services.reserve,

@@ -329,6 +329,15 @@ def test_the_schema_is_generated_and_documents_every_write(client):
         assert ("If-Match" in names) == (endpoint.if_match != "none"), path
 
 
+def test_the_committed_schema_is_the_running_one(settings):
+    from drf_spectacular.generators import SchemaGenerator
+    from drf_spectacular.renderers import OpenApiYamlRenderer
+
+    running = OpenApiYamlRenderer().render(SchemaGenerator().get_schema(public=True), renderer_context={})
+    committed = (settings.BASE_DIR / "docs" / "openapi.yaml").read_bytes()
+    assert running == committed, "run: make openapi"
+
+
 @pytest.mark.parametrize("path", ["/api/docs", "/api/redoc"])
 def test_the_documentation_needs_no_other_server(client, path):
     page = client.get(path)

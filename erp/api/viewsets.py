@@ -206,8 +206,7 @@ class RowViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Any:
         row = self.get_object()
         tag = problems.etag(row.version)
-        seen = [part.strip() for part in request.headers.get("If-None-Match", "").split(",")]
-        if not request.query_params and (tag in seen):
+        if not request.query_params and problems.is_fresh(request.headers.get("If-None-Match"), tag):
             response: Any = HttpResponseNotModified()
             response["ETag"] = tag
             return response

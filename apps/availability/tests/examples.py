@@ -1,9 +1,6 @@
 """One request that succeeds per door of the availability module."""
 
-from datetime import timedelta
 from decimal import Decimal
-
-from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.availability import services
@@ -45,8 +42,8 @@ EXAMPLES = {
             "unit": "BALE",
             "total_weight_kg": "17000.000",
             "place": {"address": "Station Road, Gondal", "country": "IN", "state_code": "GJ"},
-            "available_from_date": timezone.localdate().isoformat(),
-            "available_until_date": (timezone.localdate() + timedelta(days=30)).isoformat(),
+            "available_from_date": "2026-01-12",
+            "available_until_date": "2099-12-31",
         },
     ),
     "submit": Example(seller, {}, draft),
