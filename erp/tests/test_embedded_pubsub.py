@@ -95,9 +95,9 @@ class Contract:
         )
         return found
 
-    def acknowledge(self, subscription: str, *received: Any) -> None:
+    def acknowledge(self, subscription: str, *received: Any, **how: Any) -> None:
         ack_ids = [each.ack_id for each in received]
-        self.subscriber.acknowledge(request={"subscription": subscription, "ack_ids": ack_ids})
+        self.subscriber.acknowledge(request={"subscription": subscription, "ack_ids": ack_ids}, **how)
 
     def deadline(self, subscription: str, seconds: int, *received: Any) -> None:
         ack_ids = [each.ack_id for each in received]

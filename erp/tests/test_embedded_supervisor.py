@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -284,7 +285,9 @@ def test_what_processes_log_can_be_followed(folder: Path, given: None) -> None:
 # --- How it ends --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, -signal.SIGINT), (signal.SIGTERM, 128 + signal.SIGTERM)]
+)
 def test_a_signal_stops_the_app_first_and_then_the_servers(folder: Path, number: int, code: int) -> None:
     app = """
         import os, signal, sys
@@ -304,7 +307,7 @@ def test_a_signal_stops_the_app_first_and_then_the_servers(folder: Path, number:
     with Running(folder, *python(app)) as running:
         assert len(running.pids) == 4
         until(lambda: "ready" in (folder / "log" / "app.log").read_text())
-        assert running.end(number) in (code, -number)
+        assert running.end(number) == code
     assert "the servers were there" in (folder / "log" / "app.log").read_text()
     assert not (folder / "state.json").exists()
 
@@ -325,13 +328,24 @@ def test_an_app_that_does_not_end_is_killed_on_a_second_signal(folder: Path) -> 
         assert time.monotonic() - began < 10
 
 
-def test_a_killed_supervisor_takes_everything_along_and_the_next_one_starts(folder: Path) -> None:
+def test_a_killed_supervisor_takes_everything_along(folder: Path) -> None:
     with Running(folder, "sleep", "60") as running:
         assert running.end(signal.SIGKILL) == -signal.SIGKILL
     assert state.owner(folder) is None
-    with Running(folder) as running:
-        assert len(running.pids) == 3
-        assert running.end(signal.SIGTERM) in (143, -signal.SIGTERM)
+
+
+def test_the_next_supervisor_waits_for_what_a_killed_one_left(folder: Path) -> None:
+    with Running(folder) as killed:
+        slow = killed.pids[2]
+        os.kill(slow, signal.SIGSTOP)  # it can't end yet
+        killed.process.kill()
+        killed.process.wait()
+        threading.Timer(1.5, os.kill, [slow, signal.SIGCONT]).start()
+        began = time.monotonic()
+        with Running(folder) as running:
+            assert time.monotonic() - began > 1.4
+            assert len(running.pids) == 3
+            assert running.end(signal.SIGTERM) == 143
 
 
 @pytest.mark.parametrize("server", [0, 1, 2], ids=["postgres", "redis", "pubsub"])
