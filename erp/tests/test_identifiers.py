@@ -343,7 +343,9 @@ def test_ten_thousand_random_texts_raise_nothing_but_the_refusal():
     entity=st.sampled_from("123456789ABCXYZ"),
 )
 def test_every_registration_has_exactly_one_check_character(state, pan, entity):
-    fitting = [c for c in "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ" if ids.GSTIN.is_valid(f"{state}{pan}{entity}Z{c}")]
+    fitting = [
+        c for c in "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ" if ids.GSTIN.is_valid(f"{state}{pan}{entity}Z{c}")
+    ]
     assert len(fitting) == 1
 
 
