@@ -22,7 +22,7 @@ class ErpConfig(AppConfig):
 
         events.registry.seal()
         access.registry.seal()
-        getattr(logs, "register_checks", lambda: None)()
+        logs.register_checks()
         post_migrate.connect(_sync_capabilities, sender=self, dispatch_uid="erp.sync_capabilities")
 
 

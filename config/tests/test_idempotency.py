@@ -4,12 +4,13 @@ import http.client
 import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from threading import Event, Thread
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -221,3 +222,32 @@ def test_parallel_reserves_never_oversell(offer, user, client_for, live_server, 
     assert Reservation.objects.filter(status="HELD").count() == 100
     events = emitted(aggregate_id=live.pk)
     assert [e.sequence for e in sorted(events, key=lambda e: e.sequence)] == list(range(1, 104))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_row_that_stays_locked_answers_503_and_leaves_nothing(offer, user, client_for, settings):
+
+
+
+    settings.LOCK_TIMEOUT = "200ms"
+    live, client = offer(), client_for(user("BUYER"))
+    held, done = Event(), Event()
+
+    def hold() -> None:
+        with transaction.atomic():
+            Availability.objects.locked().get(pk=live.pk)
+            held.set()
+            done.wait(20)
+        connection.close()
+
+    holder = Thread(target=hold)
+    holder.start()
+    held.wait(20)
+    k = key()
+    busy = client.write(f"/api/v1/availabilities/{live.pk}/reserve", {"quantity": "1"}, key=k)
+    done.set()
+    holder.join()
+    assert (busy.status_code, busy.json()["code"]) == (503, "dependency.unavailable")
+    assert int(busy["Retry-After"]) >= 1
+    assert not Record.objects.filter(route__endswith="/reserve").exists()
+    assert client.write(f"/api/v1/availabilities/{live.pk}/reserve", {"quantity": "1"}, key=k).status_code == 201

@@ -100,8 +100,13 @@ def once(request: Request, run: Callable[[], Answer]) -> Answer:
 
 def _once(request: Request, run: Callable[[], Answer]) -> Answer:
     # Two statements: in one, the look-up's snapshot would predate the lock and miss the twin's record.
+    # The first also bounds the transaction: who synchronises by updated_at counts on 30 s at most.
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [locks.scope_key(request.scope)])
+        cursor.execute(
+            "SELECT pg_try_advisory_xact_lock(%s), set_config('lock_timeout', %s, true),"
+            " set_config('transaction_timeout', %s, true)",
+            [locks.scope_key(request.scope), settings.LOCK_TIMEOUT, settings.TRANSACTION_TIMEOUT],
+        )
         if not cursor.fetchone()[0]:
             raise InProgress("The same request is being carried out; ask again in a moment.")
     record = Record.objects.filter(scope=request.scope).first()
