@@ -20,8 +20,9 @@ CSRF_TRUSTED_ORIGINS = ENV.csrf_trusted_origins
 
 # --- Apps -------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
-    "unfold",
-    "django.contrib.admin",
+    "erp",  # first: its templates and commands stand in for those of the apps below
+    "unfold.apps.BasicAppConfig",
+    "config.desk.DeskConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -36,7 +37,6 @@ INSTALLED_APPS = [
     "guardian",
     "corsheaders",
     "django_structlog",
-    "erp",
     "erp.outbox",
     "erp.idempotency",
     "apps.accounts",
@@ -127,8 +127,17 @@ PUBSUB_TOPIC = "cotton-erp-events"
 PUBSUB_SUBSCRIPTION = "cotton-erp-events-sub"
 PUBSUB_DLQ_TOPIC = "cotton-erp-events-dlq"
 PUBSUB_DLQ_SUBSCRIPTION = "cotton-erp-events-dlq-sub"
+PUBSUB_MAX_DELIVERY_ATTEMPTS = ENV.pubsub_max_delivery_attempts
+PUBSUB_RETRY_MIN_SECONDS = ENV.pubsub_retry_min_seconds
+PUBSUB_RETRY_MAX_SECONDS = ENV.pubsub_retry_max_seconds
+PUBSUB_DLQ_RETENTION_DAYS = ENV.pubsub_dlq_retention_days
+INBOX_RETENTION_DAYS = ENV.inbox_retention_days
 EVENT_SOURCE = "/cotton-erp"
 EVENT_SCHEMA_BASE = "https://schemas.cotton-erp.example/events"
+
+# A write waits for a row, and lasts, no longer than this; then 503.
+LOCK_TIMEOUT = "10s"
+TRANSACTION_TIMEOUT = "30s"
 
 # --- Idempotency (core §4) -------------------------------------------------------------------------
 IDEMPOTENCY_TTL_HOURS = 24
@@ -159,6 +168,8 @@ SIGN_IN_COUNTER_KEY = ENV.key("sign_in_counter_key")
 SIGN_IN_FAILURES = 5
 SIGN_IN_WINDOW_MINUTES = 15
 SIGN_IN_LOCK_MINUTES = 15
+ADMIN_SESSION_HOURS = 12
+ADMIN_IDLE_MINUTES = 30
 TRUSTED_PROXIES = ENV.trusted_proxies
 
 # --- API -------------------------------------------------------------------------------------------
@@ -172,6 +183,7 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "erp.api.schema.AutoSchema",
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "erp.api.negotiation.JsonOnly",
     "EXCEPTION_HANDLER": "erp.api.problems.exception_handler",
+    "DEFAULT_METADATA_CLASS": None,
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
     "URL_FORMAT_OVERRIDE": None,
     "COERCE_DECIMAL_TO_STRING": True,
@@ -201,6 +213,7 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "SCHEMA_PATH_PREFIX": r"/api/v1",
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "POSTPROCESSING_HOOKS": [],  # the default one guesses names for enums; here they stay inline
 }
 CORS_ALLOWED_ORIGINS = ENV.cors_allowed_origins
 CORS_URLS_REGEX = r"^/api/.*$"
@@ -212,6 +225,37 @@ CORS_EXPOSE_HEADERS = [
     "ETag", "Location", "Idempotency-Replayed", "Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-ID",
 ]  # fmt: skip
 
+# --- Admin -----------------------------------------------------------------------------------------
+LOGIN_URL = "admin:login"
+UNFOLD = {
+    "SITE_TITLE": "Cotton ERP",
+    "SITE_HEADER": "Cotton ERP",
+    "SITE_SUBHEADER": "The house's desk",
+    "SITE_SYMBOL": "inventory_2",
+    "SITE_URL": None,
+    "SHOW_VIEW_ON_SITE": False,
+    "SHOW_BACK_BUTTON": True,
+    "ENVIRONMENT": "erp.admin.environment",
+    "STYLES": ["erp.admin.style"],
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "erp.admin.icon"}],
+    "ACCOUNT": {"navigation": [{"title": "My sign-ins", "link": "apps.accounts.staff_site.own_sessions"}]},
+    "COLORS": {
+        "primary": {
+            "50": "oklch(97.7% .014 150)",
+            "100": "oklch(94.6% .033 150)",
+            "200": "oklch(90.2% .063 150)",
+            "300": "oklch(82.7% .1 150)",
+            "400": "oklch(71.4% .12 150)",
+            "500": "oklch(60% .12 150)",
+            "600": "oklch(48% .1 150)",
+            "700": "oklch(42% .09 150)",
+            "800": "oklch(36% .08 150)",
+            "900": "oklch(31% .07 150)",
+            "950": "oklch(24% .06 150)",
+        },
+    },
+}
+
 # --- Celery (config/celery.py reads CELERY_*) ------------------------------------------------------
 CELERY_BROKER_URL = ENV.celery_broker_url or ENV.redis_url
 CELERY_RESULT_BACKEND = None
@@ -222,6 +266,7 @@ CELERY_TASK_ROUTES = {"erp.outbox.tasks.relay_shift": {"queue": "relay"}}
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BEAT_SCHEDULER = "erp.heartbeat:BeatScheduler"
 CELERY_TIMEZONE = "Asia/Kolkata"
 CELERY_BEAT_SCHEDULE = {
     "relay-shift": {"task": "erp.outbox.tasks.relay_shift", "schedule": 1.0, "options": {"expires": 2}},
@@ -239,6 +284,7 @@ LANGUAGE_CODE = "en-in"
 TIME_ZONE = "Asia/Kolkata"
 USE_TZ = True
 USE_I18N = True
+FORMAT_MODULE_PATH = ["config.formats"]
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = not PRODUCTION
@@ -260,6 +306,7 @@ if PRODUCTION:
     SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$"]
 
 LOGGING_CONFIG = None
-LOGGING = logging_config(level=ENV.log_level, machine_readable=PRODUCTION)
+LOGGING = logging_config(level=ENV.log_level, machine_readable=PRODUCTION, project=ENV.pubsub_project_id)
 DJANGO_STRUCTLOG_CELERY_ENABLED = True
 DJANGO_STRUCTLOG_COMMAND_LOGGING_ENABLED = False
+DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False

@@ -132,3 +132,16 @@ def client_for(db: None) -> Callable[..., Any]:
 def world(user: Any, partner: Any, commodity: Any, offer: Any) -> SimpleNamespace:
     """All factories in one hand, for examples."""
     return SimpleNamespace(user=user, partner=partner, commodity=commodity, offer=offer)
+
+
+@pytest.fixture
+def desk_for(db: None) -> Callable[..., Any]:
+    """The admin as a member of staff sees it, signed in by the form."""
+    from erp.admin.testing import Desk
+
+    def make(user: Any) -> Any:
+        desk = Desk()
+        assert desk.sign_in(user.email, PASSWORD).status_code == 302
+        return desk
+
+    return make

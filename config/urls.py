@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import include, path
+from django.views.decorators.http import require_safe
 from drf_spectacular.views import SpectacularAPIView
 
 from erp import health
@@ -11,6 +12,7 @@ from erp.api import problems
 from erp.api.docs import RedocView, SwaggerView
 
 
+@require_safe
 def home(request: HttpRequest) -> HttpResponse:
     """Staff work in the admin."""
     return redirect("admin:index")

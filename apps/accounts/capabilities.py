@@ -21,6 +21,22 @@ registry.declare_roles(
     }
 )
 
+VIEW = Capability(
+    "account.view",
+    on="User",
+    label="See one's own user and sessions",
+    everywhere=(
+        "APPLICANT",
+        "PARTNER_ADMIN",
+        "SELLER",
+        "BUYER",
+        "TRADER",
+        "BROKER",
+        "SERVICE_PROVIDER",
+        "INTERNAL",
+        "AUDITOR",
+    ),
+)
 MANAGE_USERS = Capability(
     "account.manage_users",
     on="User",

@@ -26,6 +26,7 @@ from rest_framework.viewsets import GenericViewSet
 from apps.accounts.viewsets import AuthViewSet
 from apps.commodities import capabilities, services
 from apps.commodities.models import Commodity
+from apps.commodities.tests.examples import EXAMPLES
 from apps.commodities.viewsets import CommodityViewSet
 from apps.partners.models import Partner
 from config import urls
@@ -213,6 +214,13 @@ def test_a_write_beyond_the_register_needs_a_reason(
     )
 
 
+def test_a_write_that_no_example_tries_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(EXAMPLES, "update")
+    assert found(IDEMPOTENCY) == [
+        "PUT /api/v1/commodities/{id}: has no example in tests/examples.py, so nothing tries it"
+    ]
+
+
 def test_an_extra_that_is_gone_or_unexplained_is_found(copied_docs: Path) -> None:
     with (copied_docs / "register" / "extra.csv").open("a") as file:
         csv.writer(file).writerow(["route", "POST /api/v1/gone", ""])
@@ -339,6 +347,8 @@ def test_what_only_looks_like_a_write_is_let_be(planted_file: Callable[[str, str
 
         from apps.commodities import services
 
+        ASK = "SELECT 1"
+
 
         def work(row, known):
             known.update({"a": 1})
@@ -351,6 +361,7 @@ def test_what_only_looks_like_a_write_is_let_be(planted_file: Callable[[str, str
             seen.add(row)
             with connection.cursor() as cursor:
                 cursor.execute("SELECT nextval('number')")
+                cursor.execute(ASK)
         """,
     )
     assert found(SERVICES, product) == []

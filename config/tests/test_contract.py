@@ -1,8 +1,8 @@
 """What every write inherits, with no code of its own: one example per endpoint is all that a module supplies."""
 
 from collections.abc import Iterator
-from typing import Any
 from decimal import Decimal
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -120,7 +120,9 @@ def test_without_sign_in_nothing_happens(play, client_for, path, method, endpoin
 
 
 @every_write
-def test_without_the_capability_nothing_happens_and_it_is_named(play, world, client_for, path, method, endpoint):
+def test_without_the_capability_nothing_happens_and_it_is_named(
+    play, world, client_for, path, method, endpoint
+):
     played = play(path, method, endpoint)
     if endpoint.anonymous:
         pytest.skip("open to anybody")
@@ -140,7 +142,7 @@ def test_a_key_is_asked_for_and_must_be_well_formed(play, path, method, endpoint
         return
     before = traces()
     assert told(played.send(key=None)) == (400, "idempotency.key_missing")
-    for bad in ("short", "x" * 256, "with space in the key", "quotes\"inside-the-key"):
+    for bad in ("short", "x" * 256, "with space in the key", 'quotes"inside-the-key'):
         assert told(played.send(key=bad)) == (400, "idempotency.key_invalid")
     assert traces() == before
 
@@ -152,7 +154,10 @@ def test_a_used_key_takes_no_other_body(play, path, method, endpoint):
         pytest.skip("takes no key")
     assert played.send(key=key).status_code < 300
     before = traces()
-    assert told(played.send(key=key, body={**played.body, "another": "field"})) == (422, "idempotency.key_reused")
+    assert told(played.send(key=key, body={**played.body, "another": "field"})) == (
+        422,
+        "idempotency.key_reused",
+    )
     assert traces() == before
 
 
@@ -184,7 +189,15 @@ def test_every_field_of_a_wrong_type_is_named(play, path, method, endpoint):
 def test_what_is_not_json_is_refused(play, path, method, endpoint):
     played = play(path, method, endpoint)
     before = traces()
-    for raw in (b"{", b"\xff\xfe", b'{"a":1,"a":2}', b"[" * 50, b'{"a":NaN}', b'{"a":"\\ud800"}', b"\xef\xbb\xbf{}"):
+    for raw in (
+        b"{",
+        b"\xff\xfe",
+        b'{"a":1,"a":2}',
+        b"[" * 50,
+        b'{"a":NaN}',
+        b'{"a":"\\ud800"}',
+        b"\xef\xbb\xbf{}",
+    ):
         assert told(played.send(raw=raw)) == (400, "request.malformed"), raw
     assert told(played.send(raw=b"[]"))[0] == 400
     assert told(played.send(raw=b"a=b", content_type="application/x-www-form-urlencoded")) == (

@@ -95,8 +95,7 @@ class Endpoint:
         if not self.status:
             self.status = 201 if self.kind != "lookup" and not self.detail and name == "create" else 200
         fields: set[str] = {
-            f.source if f.source and f.source != "*" else key
-            for key, f in self.input().fields.items()
+            f.source if f.source and f.source != "*" else key for key, f in self.input().fields.items()
         }
         fields |= set(re.findall(r"<(?:\w+:)?(\w+)>", self.path)) - {"pk"}
         service = self.service
@@ -247,7 +246,7 @@ def _change(
     result = service(*arguments, actor=view.actor(request), if_version=view.if_version, **keywords)
     if isinstance(result, Refusal):
         problem = problems.problem_response(result.problem, request._request)
-        headers = {name: value for name, value in problem.items()}
+        headers = dict(problem.items())
         return Answer(problem.status_code, headers, problem.content)
     if result is None:
         return Answer(204, {}, b"")

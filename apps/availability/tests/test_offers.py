@@ -82,7 +82,9 @@ def test_what_an_offer_needs_before_it_is_submitted(offer, commodity, user, part
     with pytest.raises(services.Incomplete) as caught:
         offer(live=False, submit=True, commodity=seasonal)
     assert [f.pointer for f in caught.value.errors] == ["/crop_year"]
-    assert offer(live=False, submit=True, commodity=seasonal, crop_year="2025-26").status == "PENDING_APPROVAL"
+    assert (
+        offer(live=False, submit=True, commodity=seasonal, crop_year="2025-26").status == "PENDING_APPROVAL"
+    )
     with pytest.raises(services.CommodityNotActive):
         offer(live=False, commodity=commodity(active=False))
     asleep = partner()
@@ -159,7 +161,9 @@ def test_a_hold_moves_stock_and_a_release_moves_it_back(offer, user, assert_emit
     assert_emitted(_event("availability.reserved"), remaining={"value": "40.000", "unit": "BALE"})
     services.release(live, actor=buyer, reservation_id=hold.pk, quantity=Decimal(20))
     assert ledger(live) == (60, 40, 0, 0)
-    assert_emitted(_event("availability.released"), reason="by_holder", quantity={"value": "20.000", "unit": "BALE"})
+    assert_emitted(
+        _event("availability.released"), reason="by_holder", quantity={"value": "20.000", "unit": "BALE"}
+    )
     hold = services.release(live, actor=buyer, reservation_id=hold.pk)
     assert (hold.status, hold.still_open) == ("RELEASED", 0)
     assert ledger(live) == (100, 0, 0, 0)
@@ -241,7 +245,9 @@ def test_nobody_else_can_release_a_hold_and_is_not_told_that_it_exists(offer, us
     assert seller.write(f"{OFFERS}/{live.pk}/release", {"reservation_id": str(hold.pk)}).status_code == 422
     staff = client_for(user("INTERNAL"))
     assert staff.write(f"{OFFERS}/{live.pk}/release", {"reservation_id": str(hold.pk)}).status_code == 422
-    told = staff.write(f"{OFFERS}/{live.pk}/release", {"reservation_id": str(hold.pk), "reason": "asked by phone"})
+    told = staff.write(
+        f"{OFFERS}/{live.pk}/release", {"reservation_id": str(hold.pk), "reason": "asked by phone"}
+    )
     assert told.status_code == 200
     assert ledger(live) == (100, 0, 0, 0)
 
@@ -300,7 +306,9 @@ def test_two_hundred_threads_reserve_one_bale_each_and_a_hundred_get_it(offer, u
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.lists(st.tuples(st.sampled_from(["reserve", "release", "expire"]), st.integers(1, 40)), max_size=15))
+@given(
+    st.lists(st.tuples(st.sampled_from(["reserve", "release", "expire"]), st.integers(1, 40)), max_size=15)
+)
 def test_the_ledger_adds_up_after_any_operations(offer, user, operations):
     live, buyer = offer(), user("BUYER")
     for verb, number in operations:
@@ -341,7 +349,11 @@ def test_the_market_sees_live_public_offers_without_knowing_whose(offer, user, c
     row = rows[0]
     for hidden in ("number", "seller_partner_id", "available_quantity", "total_weight_kg", "notes"):
         assert row[hidden] is None
-    assert (row["quantity_band"], row["place"]["state_code"], row["place"]["address"]) == ("100–200", "GJ", None)
+    assert (row["quantity_band"], row["place"]["state_code"], row["place"]["address"]) == (
+        "100–200",
+        "GJ",
+        None,
+    )
     for other in (draft, inner):
         assert buyer.read(f"{OFFERS}/{other.pk}").status_code == 404
         assert buyer.write(f"{OFFERS}/{other.pk}/reserve", {"quantity": "1"}).status_code == 404
@@ -395,7 +407,14 @@ def test_a_row_answers_304_to_who_has_it(offer, user, client_for):
 
 @pytest.mark.parametrize(
     ("quantity", "told"),
-    [("0", "0–1"), ("1", "1–2"), ("7", "5–10"), ("100", "100–200"), ("199.999", "100–200"), ("500", "500–1000")],
+    [
+        ("0", "0–1"),
+        ("1", "1–2"),
+        ("7", "5–10"),
+        ("100", "100–200"),
+        ("199.999", "100–200"),
+        ("500", "500–1000"),
+    ],
 )
 def test_bands_are_of_the_one_two_five_series(quantity, told):
     assert band(Decimal(quantity)) == told

@@ -20,5 +20,7 @@ def keeper(world, target):
 
 EXAMPLES = {
     "create": Example(keeper, {"code": "COTTON", **GOODS}),
-    "update": Example(keeper, {**GOODS, "description": "Ginned, not carded."}, lambda world: world.commodity()),
+    "update": Example(
+        keeper, {**GOODS, "description": "Ginned, not carded."}, lambda world: world.commodity()
+    ),
 }

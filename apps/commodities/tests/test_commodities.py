@@ -67,7 +67,8 @@ def test_put_replaces_what_is_left_out_with_its_default(desk):
 def test_two_puts_on_one_version_have_one_winner(desk, user, client_for):
     made = desk.write(PATH, {"code": "COTTON", **GOODS})
     answers = [
-        desk.write(made["Location"], {**GOODS, "name": f"Cotton {n}"}, method="PUT", if_match=1) for n in range(2)
+        desk.write(made["Location"], {**GOODS, "name": f"Cotton {n}"}, method="PUT", if_match=1)
+        for n in range(2)
     ]
     assert [a.status_code for a in answers] == [200, 412]
     assert answers[1]["ETag"] == '"2"'
@@ -77,7 +78,9 @@ def test_two_puts_on_one_version_have_one_winner(desk, user, client_for):
 def test_in_a_race_for_a_name_one_wins_and_the_others_are_told(user):
     def make(number: int) -> str:
         try:
-            services.create(actor=SYSTEM, code=f"C{number}", name=f"Cotton{' ' * number} lint", category="FIBRE")
+            services.create(
+                actor=SYSTEM, code=f"C{number}", name=f"Cotton{' ' * number} lint", category="FIBRE"
+            )
             return "made"
         except (services.Duplicate, IntegrityError):
             return "taken"

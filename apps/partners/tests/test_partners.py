@@ -10,7 +10,9 @@ PATH = "/api/v1/partners"
 
 
 def test_staff_enter_a_firm_and_its_event_carries_no_name(user, emitted):
-    firm = services.register(actor=user("INTERNAL"), legal_name="Kovai Spinners", legal_form="private_limited")
+    firm = services.register(
+        actor=user("INTERNAL"), legal_name="Kovai Spinners", legal_form="private_limited"
+    )
     event = emitted("partner.registered", aggregate_id=firm.pk)[0]
     assert event.payload == {
         "partner_id": str(firm.pk),

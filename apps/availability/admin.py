@@ -1,0 +1,151 @@
+"""Offers and holds as staff see them and act on them."""
+
+from datetime import timedelta
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+
+from apps.availability import capabilities, services
+from apps.availability.models import Availability, Reservation
+from erp.admin import Queue, ServiceAdmin, Table, measured, quantity
+from erp.services import Service
+
+HOLDS_SHOWN = 20
+
+
+@admin.register(Availability)
+class AvailabilityAdmin(ServiceAdmin):
+    """Stock on offer, with the holds on it."""
+
+    views = capabilities.VIEW
+    creates = services.post
+    runs: ClassVar = [services.submit, services.approve, services.reserve, services.release]
+    bulk: ClassVar = [services.approve]
+    queues: ClassVar = [
+        Queue(
+            title="Offers to approve",
+            filters={"status": "PENDING_APPROVAL"},
+            since="updated_at",
+            amber=timedelta(hours=2),
+            red=timedelta(hours=4),
+        )
+    ]
+    list_display: ClassVar = [
+        "number",
+        "seller_partner",
+        "commodity",
+        quantity("available_quantity", "unit", "free"),
+        quantity("total_quantity", "unit", "total"),
+        "status",
+        "available_until_date",
+    ]
+    list_filter: ClassVar = ["status", "visibility"]
+    list_select_related: ClassVar = ["seller_partner", "commodity"]
+    search_fields: ClassVar = [
+        "number__startswith",
+        "seller_partner__legal_name",
+        "seller_partner__trade_name",
+    ]
+    search_help_text = "Number or seller"
+    ordering: ClassVar = ["-created_at"]
+    details: ClassVar = [
+        "number",
+        "status",
+        "seller_partner",
+        "commodity",
+        "crop_year",
+        quantity("total_quantity", "unit", "total"),
+        quantity("available_quantity", "unit", "free"),
+        quantity("reserved_quantity", "unit", "held"),
+        quantity("sold_quantity", "unit", "sold"),
+        quantity("withdrawn_quantity", "unit", "withdrawn"),
+        quantity("total_weight_kg", "kg", "weight"),
+        "weight_basis",
+        quantity("min_order_quantity", "unit", "smallest part"),
+        "allow_partial",
+        "max_hold_hours",
+        "address",
+        "district",
+        "state_code",
+        "country",
+        "available_from_date",
+        "available_until_date",
+        "expires_at",
+        "visibility",
+        "internal_reference",
+        "notes",
+        "created_by",
+        "updated_by",
+        "approved_by",
+        "approved_at",
+        "version",
+    ]
+
+    def hindrance(self, request: HttpRequest, service: Service, row: Availability) -> str:
+        """Nobody decides on their own work; the service says so too."""
+        own = request.user.pk in (row.created_by_id, row.updated_by_id)
+        return "You created or edited this." if service is services.approve and own else ""
+
+    def options(
+        self, request: HttpRequest, service: Service, row: Availability | None
+    ) -> dict[str, list[tuple[str, str]]]:
+        """A hold is released by choosing it."""
+        if service is not services.release or row is None:
+            return {}
+        holds = row.reservations.filter(status=Reservation.Status.HELD).select_related("holder_partner")
+        return {
+            "reservation_id": [
+                (str(hold.pk), f"{measured(hold.open_quantity, row.unit)} for {hold.holder_partner}")
+                for hold in holds.order_by("expires_at", "pk")
+            ]
+        }
+
+    def tables(self, request: HttpRequest, row: Availability) -> list[Table]:
+        holds = row.reservations.select_related("holder_partner").order_by("-created_at")[:HOLDS_SHOWN]
+        lines = [
+            (
+                _link(hold, str(hold.holder_partner)),
+                measured(hold.quantity, row.unit),
+                measured(hold.open_quantity, row.unit),
+                hold.get_status_display(),
+                hold.expires_at or "–",
+            )
+            for hold in holds
+        ]
+        every = f"{reverse('admin:availability_reservation_changelist')}?availability__id__exact={row.pk}"
+        return [Table("Holds", ["Holder", "Held", "Still open", "Status", "Until"], lines, every)]
+
+
+@admin.register(Reservation)
+class ReservationAdmin(ServiceAdmin):
+    """Holds. They are made and released on the page of their offer."""
+
+    views = capabilities.VIEW
+    list_display: ClassVar = [
+        "availability",
+        "holder_partner",
+        quantity("quantity", "availability.unit"),
+        quantity("open_quantity", "availability.unit", "still open"),
+        "status",
+        "expires_at",
+        "created_at",
+    ]
+    list_filter: ClassVar = ["status"]
+    list_select_related: ClassVar = ["availability", "holder_partner"]
+    search_fields: ClassVar = ["availability__number__startswith", "holder_partner__legal_name"]
+    search_help_text = "Offer's number or holder"
+    ordering: ClassVar = ["-created_at"]
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
+        return lookup == "availability__id__exact" or super().lookup_allowed(lookup, value, request)
+
+
+def _link(hold: Reservation, text: str) -> str:
+    return format_html(
+        '<a class="text-link" href="{}">{}</a>',
+        reverse("admin:availability_reservation_change", args=[hold.pk]),
+        text,
+    )

@@ -1,0 +1,257 @@
+"""Offers in the admin: decided by another person, one by one or several at once, each with its own event."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+from guardian.shortcuts import assign_perm
+
+from apps.availability.models import Availability, Reservation
+from erp.admin.testing import controls
+
+LIST = "/admin/availability/availability/"
+
+
+def page(offer: Availability, verb: str = "") -> str:
+    return f"{LIST}{offer.pk}/run/{verb}/" if verb else f"{LIST}{offer.pk}/change/"
+
+
+@pytest.fixture
+def waiting(offer):
+    """Make an offer that waits for approval."""
+    return lambda **fields: offer(live=False, submit=True, **fields)
+
+
+@pytest.fixture
+def manager(user, desk_for):
+    return desk_for(user("INTERNAL_MANAGER"))
+
+
+def test_a_manager_approves_on_a_confirm_page_that_tells_the_effect(manager, waiting, emitted):
+    offer = waiting()
+    drawn = manager.get(page(offer, "approve"))
+    assert drawn.context["effects"][0][2] == "status: Pending Approval → Active"
+    offer.refresh_from_db()
+    assert offer.status == "PENDING_APPROVAL"
+    assert not emitted("availability.approved")
+    answer = manager.post(page(offer, "approve"), {**controls(drawn), "note": "seen"})
+    assert answer["Location"] == page(offer)
+    offer.refresh_from_db()
+    assert offer.status == "ACTIVE"
+    assert len(emitted("availability.approved")) == 1
+
+
+def test_a_second_click_tells_the_first_result(manager, waiting, emitted):
+    offer = waiting()
+    form = manager.form(page(offer, "approve"))
+    manager.post(page(offer, "approve"), form)
+    again = manager.post(page(offer, "approve"), form, follow=True)
+    assert "This was done before, at " in again.content.decode()
+    assert len(emitted("availability.approved")) == 1
+
+
+def test_a_decision_on_a_stale_page_is_not_carried_out(manager, waiting, emitted):
+    offer = waiting()
+    answer = manager.fill(page(offer, "approve"), _version="7")
+    assert answer.status_code == 412
+    assert controls(answer)["_version"] == ["1"]
+    assert not emitted("availability.approved")
+
+
+def test_ones_own_work_cant_be_approved_by_click_or_forged_post(user, desk_for, waiting, emitted):
+    person = user()  # a super administrator isn't exempt
+    goods = waiting().commodity
+    desk = desk_for(person)
+    seller = waiting().seller_partner
+    today = timezone.localdate()
+    answer = desk.fill(
+        f"{LIST}add/",
+        **{
+            "commodity_id": str(goods.pk),
+            "total_quantity": "10",
+            "total_weight_kg": "1700",
+            "place.address": "Plot 4",
+            "place.country": "IN",
+            "available_from_date": str(today),
+            "available_until_date": str(today + timedelta(days=9)),
+            "seller_partner_id": str(seller.pk),
+            "submit": "on",
+        },
+    )
+    assert answer.status_code == 302, answer.context["errors"]
+    own = Availability.objects.get(created_by=person)
+    assert own.status == "PENDING_APPROVAL"
+    drawn = desk.get(page(own)).content.decode()
+    assert page(own, "approve") not in drawn
+    assert "You created or edited this." in drawn
+    confirm = desk.get(page(own, "approve"))
+    assert "approval.self" in confirm.content.decode()
+    answer = desk.post(page(own, "approve"), controls(confirm))
+    assert answer.status_code == 403
+    assert "approval.self" in answer.content.decode()
+    chosen = {"_key": "0123456789abcdef", "_chosen": f"{own.pk}:1"}
+    assert "approval.self" in desk.post(f"{LIST}run/approve/", chosen).content.decode()
+    own.refresh_from_db()
+    assert own.status == "PENDING_APPROVAL"
+    assert not emitted("availability.approved")
+
+
+def test_without_the_capability_the_verb_is_shut_and_a_forged_post_is_403(user, desk_for, waiting):
+    offer = waiting()
+    desk = desk_for(user("INTERNAL"))
+    drawn = desk.get(page(offer)).content.decode()
+    assert "You need the capability availability.approve." in drawn
+    assert page(offer, "approve") not in drawn
+    assert "You need the capability availability.approve." in desk.get(LIST).content.decode()
+    forged = {"_key": "0123456789abcdef", "_version": "1"}
+    assert desk.get(page(offer, "approve")).status_code == 403
+    assert desk.post(page(offer, "approve"), forged).status_code == 403
+    assert desk.post(f"{LIST}run/approve/", {**forged, "_chosen": f"{offer.pk}:1"}).status_code == 403
+    offer.refresh_from_db()
+    assert offer.status == "PENDING_APPROVAL"
+
+
+def test_verbs_that_the_status_forbids_are_not_drawn(manager, offer):
+    live = offer()
+    drawn = manager.get(page(live)).content.decode()
+    assert page(live, "approve") not in drawn
+    assert page(live, "reserve") in drawn
+
+
+def test_of_several_offers_each_is_decided_by_itself(manager, waiting, offer, emitted):
+    one, two, draft = waiting(), waiting(), offer(live=False)
+    answer = manager.post(
+        LIST, {"action": "approve", "_selected_action": [str(row.pk) for row in (one, two, draft)]}
+    )
+    form = controls(answer)
+    effects = {row.pk: effect for row, _, effect in answer.context["effects"]}
+    assert "availability.invalid_state" in effects[draft.pk]
+    assert not emitted("availability.approved")
+    result = manager.post(f"{LIST}run/approve/", form)
+    assert result.context["done"] == 2
+    lines = {line.row: line for line in result.context["lines"]}
+    assert lines[draft.number].text == (
+        "The offer's status doesn't allow it. The offer is DRAFT. (availability.invalid_state)"
+    )
+    approved = emitted("availability.approved")
+    assert {event.aggregate_id for event in approved} == {one.pk, two.pk}
+    assert len({event.causation_id for event in approved}) == 2
+    again = manager.post(f"{LIST}run/approve/", form)
+    assert [line.again for line in again.context["lines"] if line.done] == [True, True]
+    assert len(emitted("availability.approved")) == 2
+
+
+def test_a_key_belongs_to_its_choice_of_rows(manager, waiting, emitted):
+    one, two = waiting(), waiting()
+    form = controls(manager.post(LIST, {"action": "approve", "_selected_action": [str(one.pk)]}))
+    manager.post(f"{LIST}run/approve/", form)
+    answer = manager.post(f"{LIST}run/approve/", {**form, "_chosen": [f"{two.pk}:1"]})
+    assert answer.status_code == 422
+    assert "idempotency.key_reused" in answer.content.decode()
+    two.refresh_from_db()
+    assert two.status == "PENDING_APPROVAL"
+    assert len(emitted("availability.approved")) == 1
+
+
+def test_rows_that_changed_since_the_confirm_page_are_left(manager, waiting):
+    one, two = waiting(), waiting()
+    form = controls(manager.post(LIST, {"action": "approve", "_selected_action": [str(one.pk), str(two.pk)]}))
+    manager.fill(page(one, "approve"))
+    result = manager.post(f"{LIST}run/approve/", form)
+    told = {line.row: (line.done, line.text) for line in result.context["lines"]}
+    assert told[two.number][0]
+    assert not told[one.number][0]
+    assert "precondition.failed" in told[one.number][1]
+
+
+@pytest.mark.parametrize(
+    "chosen", [[], ["nonsense:1"], ["nonsense"], ["::"], ["{pk}:one"], ["{pk}:1", "{pk}:1"]]
+)
+def test_a_malformed_choice_does_nothing(manager, waiting, chosen):
+    offer = waiting()
+    named = [each.format(pk=offer.pk) for each in chosen]
+    answer = manager.post(f"{LIST}run/approve/", {"_key": "0123456789abcdef", "_chosen": named})
+    assert answer.status_code == 302
+    offer.refresh_from_db()
+    assert offer.status == "PENDING_APPROVAL"
+
+
+def test_staff_reserve_and_release_on_behalf(user, desk_for, offer, partner, emitted):
+    live, buyer = offer(), partner("Kovai Spinners")
+    desk = desk_for(user("INTERNAL"))
+    typed = {"quantity": "40", "holder_partner_id": str(buyer.pk)}
+    assert desk.fill(page(live, "reserve"), **typed).status_code == 302
+    hold = Reservation.objects.get()
+    assert (hold.quantity, hold.holder_partner) == (40, buyer)
+    assert "40 BALE for Kovai Spinners" in desk.get(page(live, "release")).content.decode()
+    refused = desk.fill(page(live, "release"), reservation_id=str(hold.pk))
+    assert refused.status_code == 422
+    assert refused.context["errors"]["reason"] == ["Staff give a reason. (required)"]
+    typed = {"reservation_id": str(hold.pk), "reason": "asked by phone"}
+    assert desk.fill(page(live, "release"), **typed).status_code == 302
+    hold.refresh_from_db()
+    assert hold.status == "RELEASED"
+    assert len(emitted("availability.reserved")) == len(emitted("availability.released")) == 1
+    assert "Kovai Spinners" in desk.get(page(live)).content.decode()
+
+
+def test_too_much_is_refused_beside_the_form(user, desk_for, offer, partner, emitted):
+    live = offer(quantity=10)
+    desk = desk_for(user("INTERNAL"))
+    answer = desk.fill(page(live, "reserve"), quantity="11", holder_partner_id=str(partner().pk))
+    assert answer.status_code == 409
+    assert "availability.quantity_exceeded" in answer.content.decode()
+    assert controls(answer)["quantity"] == ["11"]
+    assert not emitted("availability.reserved")
+
+
+def test_a_committed_refusal_is_shown_as_an_error_and_told_once(user, desk_for, offer, emitted):
+    live = offer()
+    desk = desk_for(user("INTERNAL"))
+    form = {
+        **desk.form(page(live, "reserve")),
+        "quantity": "5",
+        "holder_partner_id": str(live.seller_partner_id),
+    }
+    for _ in range(2):
+        answer = desk.post(page(live, "reserve"), form)
+        assert answer.status_code == 422
+        assert "availability.related_party" in answer.content.decode()
+    assert len(emitted("availability.reservation_refused")) == 1
+
+
+def test_staff_post_on_behalf_only_where_it_was_granted(user, desk_for, commodity, partner):
+    person, goods = user("INTERNAL"), commodity()
+    desk = desk_for(person)
+    assert desk.get(f"{LIST}add/").status_code == 403
+    assign_perm("availability.create", person, goods)
+    today = timezone.localdate()
+    typed = {
+        "commodity_id": str(goods.pk),
+        "total_quantity": "10",
+        "total_weight_kg": "1700",
+        "place.address": "Plot 4",
+        "place.country": "IN",
+        "available_from_date": str(today),
+        "available_until_date": str(today),
+        "seller_partner_id": str(partner().pk),
+    }
+    assert desk.fill(f"{LIST}add/", **typed).status_code == 302
+    refused = desk.fill(f"{LIST}add/", **{**typed, "commodity_id": str(commodity().pk)})
+    assert refused.status_code == 403
+    assert "capability.missing" in refused.content.decode()
+    assert Availability.objects.count() == 1
+
+
+def test_the_home_page_tells_what_waits(manager, waiting):
+    waiting()
+    waiting()
+    (queue,) = manager.get("/admin/").context["queues"]
+    assert (queue.title, queue.waiting) == ("Offers to approve", "2")
+    assert len(manager.get(queue.url).context["cl"].result_list) == 2
+
+
+def test_quantities_carry_unit_and_indian_grouping(manager, offer):
+    live = offer(quantity=125000)
+    assert "1,25,000 BALE" in manager.get(page(live)).content.decode()
+    assert "2,12,50,000.000 kg" in manager.get(page(live)).content.decode()

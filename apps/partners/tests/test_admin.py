@@ -1,0 +1,33 @@
+"""Partners in the admin."""
+
+from apps.partners.models import Partner
+
+ADD = "/admin/partner/partner/add/"
+
+
+def test_staff_take_a_partner_on(user, desk_for, assert_emitted):
+    from apps.partners import events
+
+    answer = desk_for(user("INTERNAL")).fill(
+        ADD, legal_name="Firm of Two", legal_form="partnership", country="IN"
+    )
+    partner = Partner.objects.get(legal_name="Firm of Two")
+    assert answer["Location"] == f"/admin/partner/partner/{partner.pk}/change/"
+    assert_emitted(events.PartnerRegistered, partner_id=str(partner.pk))
+
+
+def test_a_country_that_is_none_is_refused_beside_its_field(user, desk_for):
+    answer = desk_for(user("INTERNAL")).fill(
+        ADD, legal_name="Firm", legal_form="partnership", country="india"
+    )
+    assert answer.status_code == 400
+    assert answer.context["errors"]["country"]
+    assert not Partner.objects.filter(legal_name="Firm").exists()
+
+
+def test_partners_cant_be_changed_or_removed_here(user, desk_for, partner):
+    row = partner()
+    desk = desk_for(user())
+    assert 'name="_save"' not in desk.get(f"/admin/partner/partner/{row.pk}/change/").content.decode()
+    assert desk.post(f"/admin/partner/partner/{row.pk}/change/", {"legal_name": "x"}).status_code == 403
+    assert desk.post(f"/admin/partner/partner/{row.pk}/delete/", {"post": "yes"}).status_code == 403
