@@ -9,3 +9,9 @@ class OutboxConfig(AppConfig):
     name = "erp.outbox"
     label = "outbox"
     verbose_name = "Event outbox"
+
+    def ready(self) -> None:
+        from erp.outbox import metrics, subscriber
+
+        subscriber.seal()
+        metrics.register()

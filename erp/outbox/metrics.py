@@ -1,0 +1,89 @@
+"""Figures of the outbox and the consumer (operations §2). Labels carry no ids and no names of people."""
+
+import os
+import time
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.015, 0.025, 0.04, 0.06, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 60)
+
+PUBLISHED = Counter("erp_outbox_published_total", "Events acknowledged by Pub/Sub.", ["type"])
+RETRIES = Counter("erp_outbox_retries_total", "Publish requests that failed, by status code.", ["code"])
+PUBLISH_SECONDS = Histogram("erp_outbox_publish_seconds", "Duration of a publish request.", buckets=_SECONDS)
+COMMIT_TO_ACK_SECONDS = Histogram(
+    "erp_outbox_commit_to_ack_seconds",
+    "From the event's insert to Pub/Sub's acknowledgement.",
+    buckets=_SECONDS,
+)
+WAKE_UPS_LOST = Counter("erp_outbox_wake_ups_lost_total", "Wake-ups that Redis didn't take.")
+RELAY_HEARTBEAT = Gauge("erp_relay_heartbeat_seconds", "Unix time of the relay's last round.")
+RELAY_BUCKETS = Gauge("erp_relay_owned_buckets", "Buckets that this relay owns.")
+
+CONSUMER_LAG_SECONDS = Gauge(
+    "erp_consumer_lag_seconds", "Age of the event handled last, when it was handled."
+)
+CONSUMED = Counter("erp_consumer_events_total", "Events received, by what became of them.", ["outcome"])
+DUPLICATES = Counter("erp_consumer_duplicates_total", "Events received again after they had been applied.")
+GAPS = Counter("erp_consumer_gaps_total", "Gaps in a stream that stayed open for more than a minute.")
+
+
+class Heartbeat:
+    """Touches the file that the liveness probe reads (``ERP_HEARTBEAT_FILE``), at most once a second."""
+
+    def __init__(self) -> None:
+        self._path = os.environ.get("ERP_HEARTBEAT_FILE", "")
+        self._touched = 0.0
+
+    def beat(self) -> None:
+        """The loop is alive."""
+        now = time.monotonic()
+        if self._path and now - self._touched >= 1:
+            self._touched = now
+            Path(self._path).touch()
+
+
+class Figures(Collector):
+    """The outbox's and the consumer's state, read from the database when somebody scrapes."""
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing is read before the first scrape."""
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        """One query for the outbox, one for the gaps; no figure while the database doesn't answer."""
+        from django.conf import settings
+        from django.db import DatabaseError, InterfaceError
+
+        from erp.outbox import operations, subscriber
+
+        try:
+            now = operations.figures()
+            gaps = subscriber.Subscription(settings.PUBSUB_SUBSCRIPTION).gaps()
+        except (DatabaseError, InterfaceError):
+            return
+        for name, text, value in (
+            ("pending", "Events that wait.", now.pending + now.processing),
+            (
+                "oldest_seconds",
+                "Age of the oldest pending event whose stream isn't blocked.",
+                now.oldest_seconds,
+            ),
+            ("failed", "Events that failed and wait for an operator.", now.failed),
+            ("blocked_streams", "Streams behind a failed event.", now.blocked_streams),
+            ("unowned_buckets", "Buckets with waiting events and no relay.", now.unowned_buckets),
+        ):
+            yield GaugeMetricFamily(f"erp_outbox_{name}", text, value=value)
+        yield GaugeMetricFamily(
+            "erp_consumer_gaps", "Streams that wait for a missing event.", value=len(gaps)
+        )
+
+
+@cache
+def register() -> None:
+    """Add the figures to the process's registry, once."""
+    REGISTRY.register(Figures())
