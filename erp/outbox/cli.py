@@ -1,0 +1,115 @@
+"""What the outbox's commands share: selections, operators, reasons, failures as exit codes (core §11)."""
+
+import getpass
+import sys
+from argparse import ArgumentParser, ArgumentTypeError
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import InterfaceError, OperationalError
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+
+from erp import commands
+from erp.outbox.operations import Selection
+from erp.outbox.publisher import NotPublished
+from erp.outbox.topology import Unreachable
+
+
+class Command(BaseCommand):
+    """A command whose failures are exit codes: a dependency that is down is 4, an interruption 130."""
+
+    # They look at no URL and no template; a relay must start fast, and although a module is broken.
+    requires_system_checks: list[str] = []
+
+    def add_common(self, parser: ArgumentParser) -> None:
+        """``--json``."""
+        parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        """Run; tell a failure as words, or as ``{"error": …}`` with ``--json``."""
+        try:
+            return super().execute(*args, **options)
+        except (OperationalError, InterfaceError) as error:
+            raise self._failure(f"the database doesn't answer: {error}", commands.DOWN, options) from None
+        except (Unreachable, NotPublished) as error:
+            raise self._failure(f"Pub/Sub doesn't answer: {error}", commands.DOWN, options) from None
+        except CommandError as error:
+            raise self._failure(str(error), error.returncode, options) from None
+        except KeyboardInterrupt:
+            sys.exit(commands.INTERRUPTED)
+
+    def _failure(self, message: str, code: int, options: dict[str, Any]) -> CommandError:
+        if options.get("json"):
+            commands.finish(self, {"error": message}, (), as_json=True)
+        return CommandError(message, returncode=code)
+
+    def confirm(self, question: str, options: dict[str, Any]) -> None:
+        """Ask on a terminal unless ``--yes``; elsewhere the call itself is the decision."""
+        if options["yes"] or not sys.stdin.isatty():
+            return
+        if input(f"{question} [y/N] ").strip().lower() not in ("y", "yes"):
+            raise CommandError("nothing was changed", returncode=commands.INTERRUPTED)
+
+
+def add_selection(parser: ArgumentParser) -> None:
+    """Arguments that select events."""
+    parser.add_argument("ids", nargs="*", metavar="ID", help="ids of events")
+    parser.add_argument(
+        "--type", action="append", default=[], metavar="NAME", help="event type, may be repeated"
+    )
+    parser.add_argument(
+        "--aggregate", default="", metavar="TYPE[:ID]", help="aggregate type, or one aggregate"
+    )
+    parser.add_argument("--since", type=_time, metavar="TIME", help="created at this ISO time or later")
+    parser.add_argument("--until", type=_time, metavar="TIME", help="created at this ISO time or earlier")
+
+
+def add_change(parser: ArgumentParser) -> None:
+    """Arguments of what changes something."""
+    parser.add_argument("--all", action="store_true", help="all of them, where nothing else selects")
+    parser.add_argument("--reason", required=True, help="why; kept with the operator's name")
+    parser.add_argument("--by", default=getpass.getuser(), help="who; by default the system's user")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done, change nothing")
+    parser.add_argument("--yes", action="store_true", help="don't ask")
+
+
+def selection(options: dict[str, Any], *, changes: bool = False) -> Selection:
+    """The selection of the arguments. What changes something must say what it means, or ``--all``."""
+    aggregate_type, _, aggregate_id = options["aggregate"].partition(":")
+    try:
+        selected = Selection(
+            ids=tuple(UUID(text) for text in options["ids"]),
+            types=tuple(options["type"]),
+            aggregate_type=aggregate_type,
+            aggregate_id=UUID(aggregate_id) if aggregate_id else None,
+            since=options["since"],
+            until=options["until"],
+        )
+    except ValueError:
+        raise CommandError("ids are UUIDs", returncode=commands.USAGE) from None
+    if changes and not selected and not options["all"]:
+        raise CommandError(
+            "say which: ids, --type, --aggregate, --since, --until, or --all", returncode=commands.USAGE
+        )
+    return selected
+
+
+def reason(options: dict[str, Any]) -> str:
+    """The operator's reason; an empty one is refused."""
+    text: str = options["reason"].strip()
+    if not text:
+        raise CommandError("--reason must say why", returncode=commands.USAGE)
+    return text
+
+
+def _time(text: str) -> datetime:
+    try:
+        value = parse_datetime(text)
+    except ValueError:
+        value = None
+    if value is None:
+        raise ArgumentTypeError(f"{text} is not an ISO time like 2026-01-31T09:30:00+05:30")
+    return value if timezone.is_aware(value) else timezone.make_aware(value)

@@ -1,0 +1,34 @@
+"""``consume_events``: hand the events of a subscription to the modules."""
+
+import signal
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+
+from erp.commands import finish
+from erp.outbox import cli
+from erp.outbox.subscriber import Consumer
+
+
+class Command(cli.Command):
+    """Consume until SIGTERM; several may run."""
+
+    help = "Pull events and hand them to their handlers, each once and in the order of its stream."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--subscription", default=settings.PUBSUB_SUBSCRIPTION)
+        parser.add_argument(
+            "--idle",
+            type=float,
+            metavar="SECONDS",
+            help="end after so long without a message (default: never)",
+        )
+        self.add_common(parser)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        consumer = Consumer(options["subscription"], idle=options["idle"])
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: consumer.stop())
+        tally = consumer.run().as_dict()
+        finish(self, tally, [f"{name} {count}" for name, count in tally.items()], as_json=options["json"])

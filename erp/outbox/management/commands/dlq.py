@@ -1,0 +1,125 @@
+"""``dlq``: dead letters of the consumers and of the relay."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import CommandError
+
+from erp import commands
+from erp.access import SYSTEM
+from erp.commands import finish
+from erp.outbox import cli
+from erp.outbox.deadletters import DeadLetter, Letters, PoisonCopy, held
+from erp.outbox.operations import Selection
+from erp.outbox.publisher import Poison
+from erp.outbox.wire import Malformed
+
+
+class Command(cli.Command):
+    """List and show dead letters, send them again, or give them up."""
+
+    help = "Look at dead letters; redrive or discard them. Looking holds them for some seconds."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        actions = parser.add_subparsers(dest="action", required=True)
+        listing = actions.add_parser("list", help="dead letters, without payload")
+        cli.add_selection(listing)
+        listing.add_argument("--limit", type=int, default=1000)
+        self.add_common(listing)
+
+        show = actions.add_parser("show", help="one dead letter with payload and attributes")
+        show.add_argument("id", help="the event's id, or the message's where it isn't an event")
+        self.add_common(show)
+
+        for name, text in (
+            ("redrive", "send them again, same event ids"),
+            ("discard", "give them up: their place in the stream counts as empty"),
+        ):
+            action = actions.add_parser(name, help=text)
+            cli.add_selection(action)
+            cli.add_change(action)
+            action.add_argument("--limit", type=int, default=1000)
+            self.add_common(action)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        getattr(self, options["action"])(options)
+
+    def list(self, options: dict[str, Any]) -> None:
+        """What there is."""
+        with held(options["limit"]) as letters:
+            told = [letter.as_dict() for letter in _chosen(letters, options)]
+        finish(self, {"dead_letters": told}, [*map(_line, told)] or ["none"], as_json=options["json"])
+
+    def show(self, options: dict[str, Any]) -> None:
+        """One of them."""
+        with held() as letters:
+            found = letters.select(Selection(), (options["id"],))
+            told = found[0].as_dict(payload=True) if found else {}
+        if not told:
+            raise CommandError(f"there is no dead letter {options['id']}")
+        finish(self, told, [f"{name:12} {value}" for name, value in told.items()], as_json=options["json"])
+
+    def redrive(self, options: dict[str, Any]) -> None:
+        """Send again."""
+        self._each(options, Letters.redrive, "redriven")
+
+    def discard(self, options: dict[str, Any]) -> None:
+        """Give up."""
+        self._each(options, Letters.discard, "discarded")
+
+    def _each(self, options: dict[str, Any], act: Any, done: str) -> None:
+        if not options["ids"]:
+            cli.selection(options, changes=True)
+        reason = cli.reason(options)
+        settled: list[dict[str, Any]] = []
+        refused: list[dict[str, Any]] = []
+        with held(options["limit"]) as letters:
+            chosen = _chosen(letters, options)
+            if chosen and not options["dry_run"]:
+                self.confirm(f"{len(chosen)} dead letters will be {done}. Go on?", options)
+            for letter in chosen:
+                try:
+                    if options["dry_run"]:
+                        _refuse_poison(letter, done)
+                    else:
+                        act(letters, letter, actor=SYSTEM, by=options["by"], reason=reason)
+                except (PoisonCopy, Malformed, Poison) as error:
+                    refused.append({**letter.as_dict(), "error": str(error)})
+                else:
+                    settled.append(letter.as_dict())
+        missing = sorted(set(options["ids"]) - {told["id"] for told in settled + refused})
+        wrong = bool(refused or missing)
+        finish(
+            self,
+            {done: settled, "refused": refused, "missing": missing, "dry_run": options["dry_run"]},
+            [
+                *(f"{'would be ' if options['dry_run'] else ''}{done}: {_line(told)}" for told in settled),
+                *(f"refused: {told['error']}" for told in refused),
+                *(f"not found: {key}" for key in missing),
+            ]
+            or ["none"],
+            as_json=options["json"],
+            code=commands.OK if not wrong else commands.PARTIAL if settled else commands.FAILED,
+        )
+
+
+def _chosen(letters: Letters, options: dict[str, Any]) -> list[DeadLetter]:
+    if options["ids"]:
+        return letters.select(Selection(), tuple(options["ids"]))
+    selected = cli.selection(options)
+    return letters.select(selected) if selected else letters.letters
+
+
+def _refuse_poison(letter: DeadLetter, done: str) -> None:
+    if done == "redriven":
+        letter.check_redrivable()
+
+
+def _line(told: dict[str, Any]) -> str:
+    if told["kind"] == "malformed":
+        return f"{told['id']}  malformed  {told['reason']}"
+    stream = f"{told['aggregate']['type']}:{told['aggregate']['id']}"
+    return (
+        f"{told['id']}  {told['kind']:9}  {told['type']} v{told['version']}  {stream} #{told['sequence']}  "
+        f"{told['attempts']} attempts  {told['reason']}"
+    )

@@ -1,0 +1,155 @@
+"""``outbox``: look at events on their way to Pub/Sub, and resolve those that failed."""
+
+from argparse import ArgumentParser
+from dataclasses import asdict
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import CommandError
+
+from erp import commands
+from erp.access import SYSTEM
+from erp.commands import finish
+from erp.outbox import cli, operations
+from erp.outbox.models import EventOutbox
+from erp.outbox.publisher import Poison
+
+
+class Command(cli.Command):
+    """Status, list, show; retry and skip failed events; replay published ones."""
+
+    help = "Look at the event outbox; retry, skip or replay events."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        actions = parser.add_subparsers(dest="action", required=True)
+        status = actions.add_parser("status", help="figures; exit 1 beyond a threshold")
+        status.add_argument(
+            "--max-age", type=float, default=5.0, metavar="SECONDS", help="oldest pending event (default 5)"
+        )
+        status.add_argument(
+            "--max-failed", type=int, default=0, metavar="N", help="failed events (default 0)"
+        )
+        self.add_common(status)
+
+        listing = actions.add_parser("list", help="events in the order in which they were written")
+        cli.add_selection(listing)
+        listing.add_argument("--status", action="append", default=[], choices=EventOutbox.Status.values)
+        listing.add_argument("--limit", type=int, default=100)
+        self.add_common(listing)
+
+        show = actions.add_parser("show", help="one event with its payload")
+        show.add_argument("id")
+        self.add_common(show)
+
+        for name, text in (
+            ("retry", "give failed events their attempts anew"),
+            ("skip", "give failed events up: a gap marker takes the place of each"),
+            ("replay", "publish published events again, same ids"),
+        ):
+            action = actions.add_parser(name, help=text)
+            cli.add_selection(action)
+            cli.add_change(action)
+            if name == "replay":
+                action.add_argument("--topic", default=settings.PUBSUB_TOPIC, help="default: the live topic")
+            self.add_common(action)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        getattr(self, options["action"])(options)
+
+    def status(self, options: dict[str, Any]) -> None:
+        """Figures and what is wrong with them."""
+        now = operations.figures()
+        faults = []
+        if now.oldest_seconds > options["max_age"]:
+            faults.append(f"the oldest pending event has waited {now.oldest_seconds:.0f} s")
+        if now.failed > options["max_failed"]:
+            faults.append(f"{now.failed} events failed and block {now.blocked_streams} streams")
+        if now.unowned_buckets and now.oldest_seconds > options["max_age"]:
+            faults.append(f"no relay owns {now.unowned_buckets} buckets with waiting events")
+        lines = [f"{name.replace('_', ' '):16} {value:g}" for name, value in asdict(now).items()]
+        finish(
+            self,
+            {**asdict(now), "ok": not faults, "faults": faults},
+            [*lines, *(f"! {fault}" for fault in faults)],
+            as_json=options["json"],
+            code=commands.FAILED if faults else commands.OK,
+        )
+
+    def list(self, options: dict[str, Any]) -> None:
+        """Events that match."""
+        rows = cli.selection(options).rows(*options["status"])[: options["limit"]]
+        told = [operations.describe(row) for row in rows]
+        finish(self, {"events": told}, [*map(_line, told)] or ["none"], as_json=options["json"])
+
+    def show(self, options: dict[str, Any]) -> None:
+        """One event."""
+        row = cli.selection({**_NOTHING, "ids": [options["id"]]}).rows().first()
+        if row is None:
+            raise CommandError(f"there is no event {options['id']}")
+        told = operations.describe(row, payload=True)
+        finish(self, told, [f"{name:16} {value}" for name, value in told.items()], as_json=options["json"])
+
+    def retry(self, options: dict[str, Any]) -> None:
+        """Failed events go out anew."""
+        self._resolve(options, operations.retry, "retried")
+
+    def skip(self, options: dict[str, Any]) -> None:
+        """Failed events are given up."""
+        self._resolve(options, operations.skip, "skipped")
+
+    def _resolve(self, options: dict[str, Any], resolve: Any, done: str) -> None:
+        selected, reason = cli.selection(options, changes=True), cli.reason(options)
+        rows = list(selected.rows(EventOutbox.Status.FAILED))
+        if rows and not options["dry_run"]:
+            self.confirm(f"{len(rows)} failed events will be {done}. Go on?", options)
+            rows = resolve(selected, actor=SYSTEM, by=options["by"], reason=reason)
+        told = [operations.describe(row) for row in rows]
+        missing = sorted({str(i) for i in selected.ids} - {event["id"] for event in told})
+        code = commands.OK if not missing else commands.PARTIAL if told else commands.FAILED
+        finish(
+            self,
+            {done: told, "not_failed": missing, "dry_run": options["dry_run"]},
+            [
+                *(f"{'would be ' if options['dry_run'] else ''}{done}: {_line(event)}" for event in told),
+                *(f"not a failed event: {key}" for key in missing),
+            ]
+            or ["none"],
+            as_json=options["json"],
+            code=code,
+        )
+
+    def replay(self, options: dict[str, Any]) -> None:
+        """Published events go out once more."""
+        selected, reason = cli.selection(options, changes=True), cli.reason(options)
+        count = selected.rows(EventOutbox.Status.PUBLISHED).count()
+        live = options["topic"] == settings.PUBSUB_TOPIC
+        if not options["dry_run"]:
+            if live and not options["yes"]:
+                raise CommandError(
+                    f"{count} events would go to the live topic: say --yes, or another --topic",
+                    returncode=commands.USAGE,
+                )
+            try:
+                count = operations.replay(
+                    selected, topic=options["topic"], actor=SYSTEM, by=options["by"], reason=reason
+                )
+            except Poison as error:
+                raise CommandError(f"Pub/Sub refused: {error}") from None
+        finish(
+            self,
+            {"replayed": count, "topic": options["topic"], "dry_run": options["dry_run"]},
+            [f"{'would be ' if options['dry_run'] else ''}replayed to {options['topic']}: {count}"],
+            as_json=options["json"],
+        )
+
+
+_NOTHING: dict[str, Any] = {"type": [], "aggregate": "", "since": None, "until": None}
+
+
+def _line(event: dict[str, Any]) -> str:
+    stream = f"{event['aggregate']['type']}:{event['aggregate']['id']}"
+    fault = f"  {event['last_error']}" if event["last_error"] else ""
+    return (
+        f"{event['id']}  {event['status']:10}  {event['type']} v{event['version']}  "
+        f"{stream} #{event['sequence']}  {event['created_at']}{fault}"
+    )

@@ -1,0 +1,241 @@
+"""What operators do about the outbox: look, retry, skip, replay. The commands and the admin call these."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from typing import Any, Final
+from uuid import UUID
+
+import structlog
+from django.db import connection, transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from erp import access, locks
+from erp.outbox import endpoint, wire
+from erp.outbox.models import EventOutbox
+from erp.outbox.publisher import MAX_BYTES, MAX_MESSAGES, BlockingPublisher
+from erp.outbox.wakeup import wake
+
+log = structlog.get_logger(__name__)
+
+MANAGE: Final = "outbox.manage"
+COUNT_LIMIT: Final = 100_000  # figures stop counting here: what is beyond needs no exact number
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which events are meant: by id, type, aggregate, and time of their creation (both ends included)."""
+
+    ids: tuple[UUID, ...] = ()
+    types: tuple[str, ...] = ()
+    aggregate_type: str = ""
+    aggregate_id: UUID | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def __bool__(self) -> bool:
+        return self != Selection()
+
+    def rows(self, *statuses: str) -> QuerySet[EventOutbox]:
+        """The rows of the outbox, in the order in which they were written."""
+        rows = EventOutbox.objects.order_by("position")
+        for lookup, value in (
+            ("pk__in", self.ids),
+            ("event_type__in", self.types),
+            ("aggregate_type", self.aggregate_type),
+            ("aggregate_id", self.aggregate_id),
+            ("created_at__gte", self.since),
+            ("created_at__lte", self.until),
+            ("status__in", statuses),
+        ):
+            if value:
+                rows = rows.filter(**{lookup: value})
+        return rows
+
+    def takes(self, event: wire.Envelope) -> bool:
+        """Whether an event that isn't a row belongs to the selection."""
+        return (
+            (not self.ids or event.event_id in self.ids)
+            and (not self.types or event.event_type in self.types)
+            and self.aggregate_type in ("", event.stream.aggregate_type)
+            and self.aggregate_id in (None, event.stream.aggregate_id)
+            and (self.since is None or event.occurred_at >= self.since)
+            and (self.until is None or event.occurred_at <= self.until)
+        )
+
+
+# --- Looking ----------------------------------------------------------------------------------------
+
+# Nothing here counts the table: each figure walks an index of what isn't published, and not beyond the limit.
+_FIGURES: Final = """
+WITH failed AS MATERIALIZED (
+    SELECT aggregate_type, aggregate_id FROM event_outbox WHERE status = 'failed' LIMIT %(limit)s
+), waiting AS MATERIALIZED (
+    SELECT bucket, status FROM event_outbox WHERE status IN ('pending', 'processing') LIMIT %(limit)s
+), owned AS MATERIALIZED (
+    SELECT classid, objid::bigint AS bucket FROM pg_locks
+    WHERE locktype = 'advisory' AND granted AND objsubid = 2
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+)
+SELECT (SELECT count(*) FROM waiting WHERE status = 'pending'),
+       (SELECT count(*) FROM waiting WHERE status = 'processing'),
+       (SELECT count(*) FROM failed),
+       (SELECT count(*) FROM (SELECT DISTINCT * FROM failed) streams),
+       (SELECT count(DISTINCT bucket) FROM waiting
+        WHERE bucket NOT IN (SELECT bucket FROM owned WHERE classid = %(bucket)s::oid)),
+       (SELECT count(*) FROM owned WHERE classid = %(present)s::oid),
+       (SELECT count(*) FROM owned WHERE classid = %(bucket)s::oid),
+       coalesce(extract(epoch FROM clock_timestamp() - (
+           SELECT created_at FROM event_outbox o
+           WHERE status = 'pending' AND NOT EXISTS (
+               SELECT 1 FROM failed f
+               WHERE f.aggregate_type = o.aggregate_type AND f.aggregate_id = o.aggregate_id)
+           ORDER BY created_at LIMIT 1
+       )), 0)::float
+"""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The outbox at this moment. ``oldest_seconds`` is of pending events whose stream isn't blocked."""
+
+    pending: int
+    processing: int
+    failed: int
+    blocked_streams: int
+    unowned_buckets: int
+    relays: int
+    owned_buckets: int
+    oldest_seconds: float
+
+
+def figures() -> Figures:
+    """Read the figures; each count stops at 100,000."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _FIGURES, {"limit": COUNT_LIMIT, "bucket": locks.RELAY_BUCKET, "present": locks.RELAY_PRESENT}
+        )
+        return Figures(*cursor.fetchone())
+
+
+def describe(row: EventOutbox, *, payload: bool = False) -> dict[str, Any]:
+    """A row for people and ``--json``; the payload only when asked for."""
+    told: dict[str, Any] = {
+        "id": str(row.pk),
+        "type": row.event_type,
+        "version": row.event_version,
+        "aggregate": {"type": row.aggregate_type, "id": str(row.aggregate_id)},
+        "sequence": row.sequence,
+        "status": row.status,
+        "attempts": row.processing_attempts,
+        "created_at": row.created_at.isoformat(),
+        "processed_at": row.processed_at and row.processed_at.isoformat(),
+        "last_error": row.last_error,
+    }
+    if payload:
+        told |= {
+            "payload": row.payload,
+            "bucket": row.bucket,
+            "position": row.position,
+            "message_id": row.published_message_id,
+            "correlation_id": row.correlation_id,
+            "causation_id": row.causation_id,
+            "actor_id": row.actor_id and str(row.actor_id),
+            "not_before": row.not_before and row.not_before.isoformat(),
+            "resolution": row.resolution
+            and {
+                "kind": row.resolution,
+                "by": row.resolved_by,
+                "at": row.resolved_at and row.resolved_at.isoformat(),
+                "reason": row.resolution_reason,
+            },
+        }
+    return told
+
+
+# --- Resolving --------------------------------------------------------------------------------------
+
+
+def retry(selection: Selection, *, actor: Any, by: str, reason: str) -> list[EventOutbox]:
+    """Give failed events their attempts anew; the relay does the rest. The rows, as they were."""
+    return _resolve(selection, EventOutbox.Resolution.RETRIED, actor=actor, by=by, reason=reason)
+
+
+def skip(selection: Selection, *, actor: Any, by: str, reason: str) -> list[EventOutbox]:
+    """Give failed events up: the relay publishes a gap marker in place of each. The rows, as they were."""
+    return _resolve(selection, EventOutbox.Resolution.SKIPPED, actor=actor, by=by, reason=reason)
+
+
+def _resolve(
+    selection: Selection, resolution: EventOutbox.Resolution, *, actor: Any, by: str, reason: str
+) -> list[EventOutbox]:
+    access.authorize(actor, MANAGE)
+    if not reason.strip():
+        raise ValueError("a reason is needed")
+    with transaction.atomic():
+        rows = list(selection.rows("failed").select_for_update(no_key=True))
+        EventOutbox.objects.filter(pk__in=[row.pk for row in rows], status="failed").update(
+            status=EventOutbox.Status.PENDING,
+            processing_attempts=0,
+            not_before=None,
+            resolution=resolution,
+            resolved_by=by[:200],
+            resolved_at=timezone.now(),
+            resolution_reason=reason,
+        )
+        buckets = {row.bucket for row in rows}
+        transaction.on_commit(lambda: wake(buckets), robust=True)
+    for row in rows:
+        log.warning(
+            f"outbox.event_{resolution.value}",
+            event_id=str(row.pk),
+            event_type=row.event_type,
+            sequence=row.sequence,
+            by=by,
+            reason=reason,
+        )
+    return rows
+
+
+# --- Replaying --------------------------------------------------------------------------------------
+
+
+def replay(selection: Selection, *, topic: str, actor: Any, by: str, reason: str) -> int:
+    """Publish published events once more, same ids and sequences, each stream in order; how many.
+
+    Consumers that have applied them drop them. ``topic`` is its short name. Raises publisher.Poison and
+    publisher.NotPublished; what went out before stays out.
+    """
+    access.authorize(actor, MANAGE)
+    if not reason.strip():
+        raise ValueError("a reason is needed")
+    rows = selection.rows("published").order_by("aggregate_type", "aggregate_id", "sequence")
+    log.warning("outbox.replay_started", topic=topic, by=by, reason=reason)
+    count = 0
+    with BlockingPublisher() as publisher:
+        for request in _replays(rows.iterator(chunk_size=500)):
+            publisher.publish(endpoint.topic_path(topic), request)
+            count += len(request)
+    log.warning("outbox.replayed", topic=topic, events=count, by=by, reason=reason)
+    return count
+
+
+def _replays(rows: Iterable[EventOutbox]) -> Iterator[list[Any]]:
+    """Requests of one stream each, within Pub/Sub's limits."""
+    for stream, group in groupby(rows, key=lambda row: wire.Stream(row.aggregate_type, row.aggregate_id)):
+        request: list[Any] = []
+        size = 0
+        for row in group:
+            data = json.dumps(row.payload, separators=(",", ":"), ensure_ascii=False)
+            message = wire.encode(
+                wire.envelope(row, row.pk, data, replay=True), wire.ordering_key(stream, row.bucket)
+            )
+            if request and (len(request) == MAX_MESSAGES or size + message.ByteSize() > MAX_BYTES):
+                yield request
+                request, size = [], 0
+            request.append(message)
+            size += message.ByteSize()
+        yield request
