@@ -1,0 +1,503 @@
+"""The relay: order per stream, nothing lost, nothing stuck (core §2)."""
+
+import asyncio
+import signal
+import socket
+import threading
+import time
+from pathlib import Path
+from typing import Any
+from uuid import uuid4, uuid5
+
+import psycopg
+import pytest
+from django.db import connection, connections, transaction
+from google.pubsub_v1 import types
+
+from erp.embedded.testing import PubSub
+from erp.outbox import endpoint, operations, ownership, relay, wire
+from erp.outbox.batches import Bucket
+from erp.outbox.flush import Buffered, flush
+from erp.outbox.models import EventOutbox
+from erp.outbox.relay import Relay
+from erp.tests.outbox_support import (
+    align,
+    call,
+    command,
+    count,
+    deliveries,
+    drain,
+    ended,
+    fault_plan,
+    in_order,
+    insert,
+    owners,
+    received,
+    relaying,
+    statuses,
+    streams_of,
+    until,
+)
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("pubsub")]
+
+
+# --- Order ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ordering", ["aggregate", "bucket"])
+def test_each_stream_arrives_in_sequence_whatever_its_writers_do(settings: Any, ordering: str) -> None:
+    settings.OUTBOX_ORDERING = ordering
+    streams = [uuid4() for _ in range(6)]
+
+    def write(number: int) -> None:
+        for turn in range(30):
+            with transaction.atomic():
+                chosen = [streams[(number + turn + k) % 6] for k in range(3)]
+                flush([Buffered("parcel.sent", 1, {"by": number, "turn": turn}, "parcel", s) for s in chosen])
+                if turn % 5 == 0:
+                    time.sleep(0.01)  # some transactions commit long after they took their numbers
+        connections.close_all()
+
+    writers = [threading.Thread(target=write, args=(number,)) for number in range(6)]
+    with relaying():
+        for writer in writers:
+            writer.start()
+        for writer in writers:
+            writer.join()
+        events = received(count(540))
+        until(lambda: statuses() == {"published": 540})
+    assert {len(sequence) for sequence in in_order(events).values()} == {90}
+
+
+def test_what_a_transaction_rolls_back_is_never_sent() -> None:
+    with transaction.atomic():
+        flush([Buffered("parcel.sent", 1, {}, "parcel", uuid4())])
+        transaction.set_rollback(True)
+    (row,) = insert(uuid4())
+    assert drain().published == 1
+    assert [event.event_id for event in received(count(1))] == [row.pk]
+
+
+def test_an_event_travels_as_a_cloud_event() -> None:
+    stream = uuid4()
+    with transaction.atomic():
+        flush(
+            [Buffered("parcel.sent", 3, {"weight": "12.50"}, "parcel", stream)],
+            correlation_id="request-1",
+            causation_id="record-1",
+            traceparent="00-" + "1" * 32 + "-" + "2" * 16 + "-01",
+        )
+    row = EventOutbox.objects.get()
+    drain()
+    (delivery,) = deliveries(count(1))
+    assert delivery.attributes == {
+        "ce-specversion": "1.0",
+        "ce-id": str(row.pk),
+        "ce-type": "parcel.sent",
+        "ce-source": "/cotton-erp",
+        "ce-subject": f"parcel/{stream}",
+        "ce-time": row.created_at.isoformat(),
+        "ce-dataschema": "https://schemas.cotton-erp.example/events/parcel.sent.v3.schema.json",
+        "content-type": "application/json",
+        "eventversion": "3",
+        "aggregatetype": "parcel",
+        "aggregateid": str(stream),
+        "sequence": "1",
+        "correlationid": "request-1",
+        "causationid": "record-1",
+        "traceparent": "00-" + "1" * 32 + "-" + "2" * 16 + "-01",
+    }
+    assert delivery.data == b'{"weight": "12.50"}'
+    assert delivery.ordering_key == f"parcel:{stream}"
+    row.refresh_from_db()
+    assert row.status == "published"
+    assert row.published_message_id == delivery.message_id
+    assert row.processed_at is not None
+    assert row.processing_attempts == 0
+
+
+def test_a_late_commit_below_the_low_water_mark_is_not_passed(
+    monkeypatch: pytest.MonkeyPatch, one_bucket: None
+) -> None:
+    monkeypatch.setattr(relay, "SWEEP_SECONDS", 1e6)  # the net must not be what catches it
+    late = uuid4()
+    began, go_on = threading.Event(), threading.Event()
+
+    def write_late() -> None:
+        with transaction.atomic():
+            flush([Buffered("parcel.sent", 1, {}, "parcel", late)])
+            began.set()
+            go_on.wait(20)
+        connections.close_all()
+
+    writer = threading.Thread(target=write_late)
+    with relaying():
+        writer.start()
+        began.wait(10)
+        for number in range(1, 6):
+            insert(uuid4(), uuid4())
+            until(lambda number=number: statuses() == {"published": 2 * number})
+        go_on.set()
+        writer.join()
+        until(lambda: statuses() == {"published": 11})
+    assert late in {event.stream.aggregate_id for event in received(count(11))}
+
+
+def test_the_low_water_mark_moves_only_when_nothing_can_commit_below_it() -> None:
+    bucket = Bucket(1)
+    bucket.settle(xmin=100, xmax=105, last=10, done=None)
+    assert bucket.mark == 0, "transactions 100 to 104 may still commit below 10"
+    bucket.settle(xmin=103, xmax=110, last=20, done=None)
+    assert bucket.mark == 0
+    bucket.settle(xmin=105, xmax=112, last=24, done=21)
+    assert bucket.mark == 10
+    bucket.settle(xmin=112, xmax=115, last=None, done=None)
+    assert bucket.mark == 21, "24 waits still, so the mark stays below it"
+    bucket.settle(xmin=112, xmax=115, last=8, done=7)
+    assert bucket.mark == 7, "a sweep found what waits below the mark"
+
+
+# --- Crashes ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("point", ["before_publish", "after_publish", "before_mark", "after_mark"])
+def test_a_relay_killed_at_any_point_loses_nothing(settings: Any, one_bucket: None, point: str) -> None:
+    streams = [uuid4() for _ in range(4)]
+    for _ in range(10):
+        insert(*streams)
+    codes = []
+    for every in (3, 2):
+        code, _, err = ended(command("relay_outbox", "--once", ERP_RELAY_FAULT=f"{point}:{every}"))
+        assert code in (0, -signal.SIGKILL), err
+        codes.append(code)
+        insert(*streams)
+    assert -signal.SIGKILL in codes
+    drain()
+    assert statuses() == {"published": 48}
+    sequences = in_order(received(count(48)))
+    assert [len(sequence) for sequence in sequences.values()] == [12] * 4
+
+
+def test_the_loss_of_its_database_connection_costs_nothing() -> None:
+    with relaying():
+        insert(uuid4())
+        until(lambda: statuses() == {"published": 1})
+        (victim,) = owners()
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(%s)", [victim])
+        for _ in range(5):
+            insert(uuid4())
+        until(lambda: statuses() == {"published": 6})
+        assert victim not in owners()
+    assert len({event.event_id for event in received(count(6))}) == 6
+
+
+# --- Sharing ----------------------------------------------------------------------------------------
+
+
+def test_relays_share_the_buckets_and_take_over_from_a_dead_one() -> None:
+    first = command("relay_outbox")
+    until(lambda: [len(b) for b in owners().values()] == [64])
+    second = command("relay_outbox")
+    until(lambda: sorted(len(b) for b in owners().values()) == [32, 32])
+    one, other = owners().values()
+    assert one | other == set(range(64)), "every bucket has one owner"
+    first.kill()
+    ended(first)
+    rows = [insert(uuid4())[0] for _ in range(40)]
+    until(lambda: [len(b) for b in owners().values()] == [64])
+    until(lambda: statuses() == {"published": len(rows)})
+    second.send_signal(signal.SIGTERM)
+    assert ended(second)[0] == 0
+
+
+def test_a_relay_that_can_own_nothing_ends_at_once(one_bucket: None) -> None:
+    with relaying():
+        until(owners)
+        assert asyncio.run(Relay(patience=60).run()).ended == "idle"
+
+
+def test_a_newcomer_gets_its_share_from_a_busy_relay() -> None:
+    with relaying():
+        until(owners)
+        for _ in range(20):
+            insert(*[uuid4() for _ in range(20)])
+        with relaying(patience=10) as newcomer:
+            until(lambda: sorted(len(b) for b in owners().values()) == [32, 32])
+        assert newcomer.stop().buckets == 32
+        until(lambda: statuses() == {"published": 400})
+
+
+def test_sigterm_finishes_the_batch_and_exits_0() -> None:
+    fault_plan('{"rules": [{"kind": "delay", "methods": ["Publish"], "milliseconds": 1500}]}')
+    try:
+        insert(uuid4(), uuid4())
+        process = command("relay_outbox", "--json")
+        until(owners)
+        time.sleep(0.5)  # the requests are on their way now, for a second more
+        process.send_signal(signal.SIGTERM)
+        code, out, _ = ended(process)
+    finally:
+        fault_plan("{}")
+    assert code == 0
+    assert '"published": 2' in out
+    assert statuses() == {"published": 2}
+
+
+# --- Outages ----------------------------------------------------------------------------------------
+
+
+def test_an_outage_of_pubsub_fails_no_event(settings: Any, tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = PubSub(tmp_path, "--port", str(port))
+    settings.PUBSUB_EMULATOR_HOST = server.address
+    align()
+    streams = [uuid4() for _ in range(5)]
+    with relaying() as running:
+        insert(*streams)
+        until(lambda: statuses() == {"published": 5})
+        server.end(signal.SIGKILL)
+        for _ in range(10):
+            insert(*streams)
+        until(lambda: running._relay is not None and running._relay.summary.last_error)
+        assert statuses() == {"published": 5, "pending": 50}
+        assert set(EventOutbox.objects.values_list("processing_attempts", flat=True)) == {0}
+        with PubSub(tmp_path, "--port", str(port)):
+            until(lambda: statuses() == {"published": 55})
+            events = received(count(55))
+    assert [len(sequence) for sequence in in_order(events).values()] == [11] * 5
+
+
+def test_a_relay_started_during_an_outage_waits_for_its_end(settings: Any, tmp_path: Path) -> None:
+    with PubSub(tmp_path) as server:
+        settings.PUBSUB_EMULATOR_HOST = server.address
+        align()
+    insert(uuid4())
+    with relaying() as running:
+        until(lambda: running._relay is not None and running._relay.summary.last_error)
+        with PubSub(tmp_path, "--port", server.address.rpartition(":")[2]):
+            until(lambda: statuses() == {"published": 1})
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["UNAVAILABLE", "RESOURCE_EXHAUSTED", "INTERNAL", "ABORTED", "PERMISSION_DENIED", "UNAUTHENTICATED"],
+)
+def test_a_failure_of_the_infrastructure_costs_no_attempt(code: str) -> None:
+    fault_plan(f'{{"rules": [{{"kind": "refuse", "methods": ["Publish"], "code": "{code}", "limit": 8}}]}}')
+    try:
+        insert(uuid4(), uuid4())
+        assert drain().published == 2
+    finally:
+        fault_plan("{}")
+    assert set(EventOutbox.objects.values_list("status", "processing_attempts")) == {("published", 0)}
+
+
+def test_a_lost_answer_repeats_the_same_event() -> None:
+    fault_plan('{"rules": [{"kind": "lose_answer", "methods": ["Publish"], "limit": 1}]}')
+    try:
+        (row,) = insert(uuid4())
+        drain()
+    finally:
+        fault_plan("{}")
+    events = received(lambda events: len(events) == 2)
+    assert [(event.event_id, event.sequence) for event in events] == [(row.pk, 1)] * 2
+
+
+def test_a_topic_that_vanished_gets_nothing_until_somebody_listens(settings: Any) -> None:
+    topic, subscription = endpoint.topic_path(settings.PUBSUB_TOPIC), settings.PUBSUB_SUBSCRIPTION
+    with relaying() as running:
+        insert(uuid4())
+        until(lambda: statuses() == {"published": 1})
+        call("Subscriber", "DeleteSubscription", types.DeleteSubscriptionRequest(
+            subscription=endpoint.subscription_path(subscription)))  # fmt: skip
+        call("Publisher", "DeleteTopic", types.DeleteTopicRequest(topic=topic))
+        insert(uuid4())
+        until(lambda: running._relay is not None and running._relay.summary.last_error)
+        call("Publisher", "CreateTopic", types.Topic(name=topic))
+        time.sleep(1.5)  # longer than any retry waits
+        assert statuses() == {"published": 1, "pending": 1}, "the topic is back, but nobody listens"
+        align()
+        until(lambda: statuses() == {"published": 2})
+    assert len(received(count(1))) == 1
+
+
+# --- Poison -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_messages(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
+    """Events above 5 kB are what Pub/Sub never takes."""
+    settings.OUTBOX_MAX_ATTEMPTS = 2
+    monkeypatch.setattr(wire, "MAX_MESSAGE_BYTES", 5_000)
+
+
+@pytest.mark.usefixtures("small_messages")
+@pytest.mark.parametrize("ordering", ["aggregate", "bucket"])
+def test_poison_blocks_its_own_stream_and_no_other(settings: Any, one_bucket: None, ordering: str) -> None:
+    settings.OUTBOX_ORDERING = ordering
+    ill, well = uuid4(), [uuid4() for _ in range(3)]
+    insert(ill, *well)
+    (poison,) = insert(ill, size=6_000)
+    insert(ill, *well)
+    summary = drain()
+    assert summary.failed == 1
+    assert statuses() == {"published": 7, "failed": 1, "pending": 1}
+    poison.refresh_from_db()
+    assert poison.status == "failed"
+    assert poison.processing_attempts == 2
+    assert "bytes" in str(poison.last_error)
+    insert(ill, *well)
+    drain()
+    assert statuses() == {"published": 10, "failed": 1, "pending": 2}
+    sequences = in_order(received(count(10)))
+    assert sequences[wire.Stream("parcel", ill)] == [1]
+    assert [sequences[wire.Stream("parcel", stream)] for stream in well] == [[1, 2, 3]] * 3
+
+    (copy,) = deliveries(count(1), settings.PUBSUB_DLQ_SUBSCRIPTION)
+    assert copy.attributes["ce-id"] == str(poison.pk)
+    assert copy.attributes[wire.REASON] == poison.last_error
+
+
+@pytest.mark.usefixtures("small_messages")
+def test_a_skipped_event_leaves_a_gap_marker_in_its_place() -> None:
+    stream = uuid4()
+    insert(stream)
+    (poison,) = insert(stream, size=6_000)
+    insert(stream)
+    drain()
+    from erp.access import SYSTEM
+
+    operations.skip(operations.Selection(ids=(poison.pk,)), actor=SYSTEM, by="ops", reason="never needed")
+    drain()
+    first, gap, third = received(count(3))
+    assert [first.sequence, gap.sequence, third.sequence] == [1, 2, 3]
+    assert gap.is_gap
+    assert gap.event_id == uuid5(poison.pk, "gap")
+    poison.refresh_from_db()
+    assert (poison.status, poison.resolution, poison.resolved_by) == ("published", "skipped", "ops")
+    assert poison.resolution_reason == "never needed"
+
+
+@pytest.mark.usefixtures("small_messages")
+def test_a_retried_event_goes_out_under_its_own_id_once_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = uuid4()
+    (poison,) = insert(stream, size=6_000)
+    insert(stream)
+    with relaying():
+        until(lambda: statuses() == {"failed": 1, "pending": 1})
+        monkeypatch.setattr(wire, "MAX_MESSAGE_BYTES", 10_000)
+        from erp.access import SYSTEM
+
+        operations.retry(
+            operations.Selection(ids=(poison.pk,)), actor=SYSTEM, by="ops", reason="limit raised"
+        )
+        until(lambda: statuses() == {"published": 2})
+    assert [event.sequence for event in received(count(2))] == [1, 2]
+    poison.refresh_from_db()
+    assert poison.resolution == "retried"
+
+
+@pytest.mark.usefixtures("small_messages")
+def test_poison_in_a_large_request_is_found_by_halving(settings: Any, one_bucket: None) -> None:
+    settings.OUTBOX_ORDERING = "bucket"
+    streams = [uuid4() for _ in range(300)]
+    with transaction.atomic():
+        insert(*streams[:100])
+        insert(streams[100], size=6_000)
+        insert(*streams[101:])
+    assert drain().published == 299
+    assert [row.aggregate_id for row in EventOutbox.objects.exclude(status="published")] == [streams[100]]
+
+
+def test_a_request_refused_once_is_not_its_events_fault(settings: Any, one_bucket: None) -> None:
+    settings.OUTBOX_ORDERING = "bucket"
+    insert(*[uuid4() for _ in range(50)])
+    plan = '{"rules": [{"kind": "refuse", "methods": ["Publish"], "code": "INVALID_ARGUMENT", "limit": 1}]}'
+    fault_plan(plan)
+    try:
+        summary = drain()
+    finally:
+        fault_plan("{}")
+    assert (summary.published, summary.poisoned) == (50, 0)
+
+
+@pytest.mark.usefixtures("small_messages")
+def test_a_thousand_waiting_rows_of_a_blocked_stream_hold_up_nobody(settings: Any, one_bucket: None) -> None:
+    ill = uuid4()
+    insert(ill, size=6_000)
+    drain()
+    for _ in range(3):
+        insert(*[ill] * 500)
+    with relaying():
+        insert(uuid4())
+        until(lambda: statuses().get("published") == 1)
+    assert statuses() == {"published": 1, "failed": 1, "pending": 1500}
+
+
+def test_a_dead_letter_copy_that_cannot_be_sent_yet_holds_up_only_its_stream(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.OUTBOX_MAX_ATTEMPTS = 1
+    monkeypatch.setattr(wire, "MAX_MESSAGE_BYTES", 5_000)
+    monkeypatch.setattr(relay, "BACKOFF_SECONDS", 1.0)
+    with relaying():
+        insert(uuid4())
+        until(lambda: statuses() == {"published": 1})
+        call("Publisher", "DeleteTopic", types.DeleteTopicRequest(
+            topic=endpoint.topic_path(settings.PUBSUB_DLQ_TOPIC)))  # fmt: skip
+        insert(uuid4(), size=6_000)
+        until(lambda: statuses().get("processing") == 1)
+        insert(uuid4())
+        until(lambda: statuses() == {"published": 2, "processing": 1})
+        align()
+        until(lambda: statuses() == {"published": 2, "failed": 1})
+
+
+# --- Layout -----------------------------------------------------------------------------------------
+
+
+def test_the_layout_changes_only_when_the_outbox_is_drained(settings: Any) -> None:
+    insert(uuid4())
+    drain()
+    insert(uuid4())
+    settings.OUTBOX_BUCKETS = 8
+    with pytest.raises(ownership.LayoutRefused):
+        drain()
+    settings.OUTBOX_BUCKETS = 64
+    drain()
+    settings.OUTBOX_BUCKETS, settings.OUTBOX_ORDERING = 8, "bucket"
+    insert(uuid4())
+    with pytest.raises(ownership.LayoutRefused):
+        drain()
+    settings.OUTBOX_BUCKETS, settings.OUTBOX_ORDERING = 64, "aggregate"
+    drain()
+    settings.OUTBOX_BUCKETS, settings.OUTBOX_ORDERING = 8, "bucket"
+    drain()
+    insert(*streams_of(7, 3))
+    assert drain().published == 3
+
+
+def test_no_relay_starts_on_another_layout_beside_a_running_one(settings: Any) -> None:
+    with relaying():
+        until(owners)
+        settings.OUTBOX_BUCKETS = 8
+        with pytest.raises(ownership.LayoutHeld):
+            drain()
+        settings.OUTBOX_BUCKETS = 64
+
+
+def test_a_row_in_a_bucket_that_nobody_owns_shows(settings: Any) -> None:
+    insert(uuid4())
+    assert operations.figures().unowned_buckets == 1
+    with relaying():
+        until(lambda: operations.figures().unowned_buckets == 0)
+
+
+def test_a_relay_needs_a_database_that_answers(settings: Any) -> None:
+    settings.DATABASE_DIRECT_URL = "postgresql://erp@127.0.0.1:1/erp"
+    with pytest.raises(psycopg.OperationalError):
+        drain()

@@ -1,0 +1,539 @@
+"""The consumer: each event once, in order, together with what it causes (core §3)."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connection, connections
+from django.utils import timezone
+
+from erp.access import SYSTEM
+from erp.events import Event, event, registry, upcaster
+from erp.outbox import deadletters, metrics, operations, subscriber, wire
+from erp.outbox.models import Cursor, EventOutbox, EventStream, Inbox, Parked
+from erp.outbox.models import Subscriber as Start
+from erp.outbox.publisher import BlockingPublisher
+from erp.outbox.subscriber import Consumer, Outcome, Subscription
+from erp.tests.outbox_support import PROJECT, command, drain, ended, insert, until
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("pubsub", "effects")]
+
+if "parcel.sent" not in registry.types:
+
+    @event("parcel.sent", version=1, aggregate=("parcel", "parcel_id"))
+    class ParcelSentV1(Event):
+        parcel_id: UUID
+        words: str
+
+    @event("parcel.sent", version=2, aggregate=("parcel", "parcel_id"))
+    class ParcelSent(Event):
+        parcel_id: UUID
+        text: str
+
+    @upcaster("parcel.sent", from_version=1)
+    def _rename(payload: dict[str, Any]) -> dict[str, Any]:
+        return {"parcel_id": payload.get("parcel_id", str(UUID(int=0))), "text": payload.get("text", "")}
+
+
+EFFECT = "INSERT INTO test_effect (event_id, sequence, note) VALUES (%s, %s, %s)"
+
+
+@pytest.fixture
+def effects(transactional_db: None) -> Iterator[None]:
+    """A table that handlers write to."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE TABLE IF NOT EXISTS test_effect (n serial, event_id uuid, sequence int, note text)"
+        )
+    yield
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TABLE IF EXISTS test_effect")
+
+
+@contextmanager
+def handling(handler: Any) -> Iterator[None]:
+    """The module's handler of parcel.sent, for the time of the block."""
+    before = dict(subscriber._handlers)
+    subscriber.handles(registry.latest("parcel.sent"))(handler)
+    try:
+        yield
+    finally:
+        subscriber._handlers.clear()
+        subscriber._handlers.update(before)
+
+
+def note(event: Any, *, meta: wire.Envelope) -> None:
+    """Leave a trace of the event."""
+    with connection.cursor() as cursor:
+        cursor.execute(EFFECT, [meta.event_id, meta.sequence, event.text])
+
+
+def applied(stream: UUID | None = None) -> list[int]:
+    """Sequences in the order in which they were handled."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT sequence FROM test_effect ORDER BY n")
+        return [sequence for (sequence,) in cursor.fetchall()]
+
+
+def envelope(stream: UUID, sequence: int, **fields: Any) -> wire.Envelope:
+    """An event of a stream."""
+    return wire.Envelope(
+        **{
+            "event_id": uuid4(),
+            "event_type": "parcel.sent",
+            "event_version": 1,
+            "stream": wire.Stream("parcel", stream),
+            "sequence": sequence,
+            "occurred_at": timezone.now(),
+            "data": '{"text": "x"}',
+            **fields,
+        }
+    )
+
+
+def consume(idle: float = 1.0) -> dict[str, int]:
+    """Consume what there is."""
+    return Consumer("cotton-erp-events-sub", idle=idle).run().as_dict()
+
+
+@pytest.fixture
+def subscription() -> Subscription:
+    """A subscription that started now."""
+    progress = Subscription("sub")
+    progress.start()
+    return progress
+
+
+# --- Once, in order ---------------------------------------------------------------------------------
+
+
+def test_a_repeat_has_no_effect(subscription: Subscription) -> None:
+    sent = envelope(uuid4(), 1)
+    with handling(note):
+        assert [subscription.receive(sent) for _ in range(3)] == [
+            Outcome.APPLIED,
+            Outcome.REPEAT,
+            Outcome.REPEAT,
+        ]
+    assert applied() == [1]
+    assert Inbox.objects.count() == 1
+
+
+def test_what_comes_early_is_parked_and_applied_when_the_gap_closes(subscription: Subscription) -> None:
+    stream = uuid4()
+    with handling(note):
+        outcomes = [subscription.receive(envelope(stream, n)) for n in (1, 3, 4, 6, 2)]
+        assert outcomes == [
+            Outcome.APPLIED,
+            Outcome.PARKED,
+            Outcome.PARKED,
+            Outcome.PARKED,
+            Outcome.APPLIED,
+        ]
+        assert applied() == [1, 2, 3, 4]
+        assert list(Parked.objects.values_list("sequence", flat=True)) == [6]
+        subscription.receive(envelope(stream, 5).gap())
+    assert applied() == [1, 2, 3, 4, 6], "a gap marker takes the place of 5"
+    assert not Parked.objects.exists()
+    assert Cursor.objects.get().applied == 6
+
+
+def test_older_versions_reach_the_handler_upcast(subscription: Subscription) -> None:
+    kinds = []
+    with handling(lambda event, *, meta: kinds.append(type(event))):
+        subscription.receive(envelope(uuid4(), 1, data='{"words": "old"}'))
+    assert kinds == [registry.latest("parcel.sent")]
+
+
+def test_events_that_nobody_handles_still_move_the_cursor(subscription: Subscription) -> None:
+    stream = uuid4()
+    for number in (1, 2):
+        assert subscription.receive(envelope(stream, number, event_type="parcel.lost")) is Outcome.APPLIED
+    assert Cursor.objects.get().applied == 2
+
+
+def test_two_consumers_apply_one_event_once(subscription: Subscription) -> None:
+    stream = uuid4()
+    events = [envelope(stream, number) for number in range(1, 21)]
+
+    def work() -> None:
+        for sent in events:
+            Subscription("sub").receive(sent)
+        connections.close_all()
+
+    with handling(note):
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert applied() == list(range(1, 21))
+
+
+# --- Where a stream begins --------------------------------------------------------------------------
+
+
+def test_a_stream_begins_at_1(subscription: Subscription) -> None:
+    stream = uuid4()
+    EventStream.objects.create(aggregate_type="parcel", aggregate_id=stream, created_at=timezone.now())
+    with handling(note):
+        assert subscription.receive(envelope(stream, 2)) is Outcome.PARKED
+        assert subscription.receive(envelope(uuid4(), 2)) is Outcome.PARKED, "nor one that we know nothing of"
+
+
+def test_only_a_stream_older_than_the_subscription_may_begin_later(subscription: Subscription) -> None:
+    stream = uuid4()
+    EventStream.objects.create(
+        aggregate_type="parcel", aggregate_id=stream, created_at=timezone.now() - timedelta(days=1)
+    )
+    with handling(note):
+        assert subscription.receive(envelope(stream, 7)) is Outcome.APPLIED
+        assert subscription.receive(envelope(stream, 9)) is Outcome.PARKED
+    assert applied() == [7]
+
+
+def test_a_failure_of_the_first_event_does_not_move_the_beginning(subscription: Subscription) -> None:
+    stream = uuid4()
+    EventStream.objects.create(
+        aggregate_type="parcel", aggregate_id=stream, created_at=timezone.now() - timedelta(days=1)
+    )
+    first = envelope(stream, 7)
+
+    def fail(event: Any, *, meta: wire.Envelope) -> None:
+        raise ValueError("not today")
+
+    with handling(fail), pytest.raises(ValueError, match="not today"):
+        subscription.receive(first)
+    with handling(note):
+        assert subscription.receive(envelope(stream, 8)) is Outcome.PARKED
+        assert subscription.receive(first) is Outcome.APPLIED
+    assert applied() == [7, 8]
+
+
+def test_the_first_start_is_kept() -> None:
+    Subscription("sub").start()
+    began = Start.objects.get().started_at
+    Subscription("sub").start()
+    assert Start.objects.get().started_at == began
+
+
+# --- Failure of a handler ---------------------------------------------------------------------------
+
+
+def test_a_failing_handler_leaves_nothing_behind(subscription: Subscription) -> None:
+    def half(event: Any, *, meta: wire.Envelope) -> None:
+        note(event, meta=meta)
+        raise ValueError("the second half")
+
+    with handling(half), pytest.raises(ValueError, match="second half"):
+        subscription.receive(envelope(uuid4(), 1))
+    assert applied() == []
+    assert not Inbox.objects.exists()
+
+
+def test_five_failures_make_a_dead_letter_and_its_redrive_is_applied_once_before_the_later_ones() -> None:
+    ill, well = uuid4(), uuid4()
+    insert(ill, well)
+    (dead,) = insert(ill)
+    insert(ill, well)
+    insert(ill)
+    drain()
+    refuse = True
+
+    def handler(event: Any, *, meta: wire.Envelope) -> None:
+        if refuse and meta.event_id == dead.pk:
+            raise ValueError("I don't like it")
+        note(event, meta=meta)
+
+    with handling(handler):
+        tally = consume(2.0)
+        assert tally["failed"] == 5
+        assert tally["parked"] >= 2, "followers are parked, not refused"
+        assert sorted(applied()) == [1, 1, 2], "the other stream went on"
+        with deadletters.held() as letters:
+            (letter,) = letters.letters
+            assert (letter.key, letter.kind, letter.attempts) == (str(dead.pk), "refused", 5)
+            assert letter.source == "cotton-erp-events-sub"
+        refuse = False
+        with deadletters.held() as letters:
+            (letter,) = letters.letters
+            letters.redrive(letter, actor=SYSTEM, by="ops", reason="mended")
+            letters.redrive(letter, actor=SYSTEM, by="ops", reason="twice, by mistake")
+        tally = consume()
+        assert tally["applied"] == 1
+        assert tally["repeat"] == 1
+        assert applied()[3:] == [2, 3, 4]
+        assert not Parked.objects.exists()
+        with deadletters.held() as letters:
+            assert letters.letters == []
+
+
+def test_a_discarded_dead_letter_counts_as_an_empty_place() -> None:
+    stream = uuid4()
+    (dead,) = insert(stream)
+    insert(stream)
+    drain()
+
+    def handler(event: Any, *, meta: wire.Envelope) -> None:
+        if meta.sequence == 1:
+            raise ValueError("never")
+        note(event, meta=meta)
+
+    with handling(handler):
+        consume(2.0)
+        assert applied() == []
+        with deadletters.held() as letters:
+            (letter,) = letters.letters
+            assert letter.key == str(dead.pk)
+            letters.discard(letter, actor=SYSTEM, by="ops", reason="of no use")
+    assert applied() == [2]
+
+
+def test_a_copy_of_the_relays_poison_points_to_the_outbox(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.OUTBOX_MAX_ATTEMPTS = 1
+    monkeypatch.setattr(wire, "MAX_MESSAGE_BYTES", 5_000)
+    (poison,) = insert(uuid4(), size=6_000)
+    drain()
+    with deadletters.held() as letters:
+        (letter,) = letters.letters
+        assert letter.kind == "poison"
+        with pytest.raises(deadletters.PoisonCopy, match=f"outbox retry {poison.pk}"):
+            letters.redrive(letter, actor=SYSTEM, by="ops", reason="try")
+    with deadletters.held() as letters:
+        letters.discard(letters.letters[0], actor=SYSTEM, by="ops", reason="known")
+    assert EventOutbox.objects.get().status == "failed", "the event itself waits for `outbox retry` or `skip`"
+
+
+def test_a_parked_event_that_fails_waits_for_an_operator_after_its_attempts(
+    subscription: Subscription, settings: Any
+) -> None:
+    settings.PUBSUB_SUBSCRIPTION = "sub"
+    settings.PUBSUB_RETRY_MIN_SECONDS = settings.PUBSUB_RETRY_MAX_SECONDS = 0
+    stream = uuid4()
+    refuse = True
+
+    def handler(event: Any, *, meta: wire.Envelope) -> None:
+        if refuse and meta.sequence == 2:
+            raise ValueError("no, says 98765 43210")
+        note(event, meta=meta)
+
+    with handling(handler):
+        second = envelope(stream, 2)
+        subscription.receive(second)
+        subscription.receive(envelope(stream, 3))
+        assert subscription.receive(envelope(stream, 1)) is Outcome.APPLIED
+        for _ in range(8):
+            subscription.sweep()
+        parked = Parked.objects.get(sequence=2)
+        assert parked.attempts == 5, "then it is left alone"
+        assert "98765" not in parked.last_error
+        with deadletters.held() as letters:
+            (letter,) = letters.letters
+            assert (letter.key, letter.kind) == (str(second.event_id), "parked")
+            refuse = False
+            letters.redrive(letter, actor=SYSTEM, by="ops", reason="mended")
+        subscription.sweep()
+    assert applied() == [1, 2, 3]
+
+
+def test_what_is_no_event_of_ours_ends_as_a_dead_letter(settings: Any) -> None:
+    from erp.outbox import endpoint
+
+    with BlockingPublisher() as publisher:
+        publisher.publish(endpoint.topic_path(settings.PUBSUB_TOPIC), [wire.Message(data=b"hello")])
+    assert consume(2.0)["failed"] == 5
+    with deadletters.held() as letters:
+        (letter,) = letters.letters
+        assert letter.kind == "malformed"
+        with pytest.raises(wire.Malformed):
+            letters.redrive(letter, actor=SYSTEM, by="ops", reason="try")
+        letters.discard(letter, actor=SYSTEM, by="ops", reason="not ours")
+
+
+# --- Failure of the infrastructure ------------------------------------------------------------------
+
+
+def test_while_redis_is_down_no_event_uses_up_an_attempt(settings: Any) -> None:
+    insert(uuid4())
+    drain()
+    alive, settings.REDIS_URL = settings.REDIS_URL, "redis://127.0.0.1:1/0"
+    attempts = []
+
+    def handler(event: Any, *, meta: wire.Envelope) -> None:
+        attempts.append(meta.event_id)
+        if len(attempts) < 4:
+            raise ConnectionError("something that needed Redis")
+        note(event, meta=meta)
+
+    def heal() -> None:
+        until(lambda: len(attempts) >= 3)
+        settings.REDIS_URL = alive
+
+    healer = threading.Thread(target=heal)
+    with handling(handler):
+        healer.start()
+        tally = consume()
+        healer.join()
+    assert tally == {"applied": 1, "repeat": 0, "parked": 0, "failed": 0}
+    assert applied() == [1]
+
+
+def test_the_loss_of_the_database_connection_uses_up_no_attempt() -> None:
+    insert(uuid4())
+    drain()
+    lost = []
+
+    def handler(event: Any, *, meta: wire.Envelope) -> None:
+        if not lost:
+            lost.append(True)
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        note(event, meta=meta)
+
+    with handling(handler):
+        assert consume() == {"applied": 1, "repeat": 0, "parked": 0, "failed": 0}
+    assert applied() == [1]
+
+
+# --- Gaps -------------------------------------------------------------------------------------------
+
+
+def test_a_gap_older_than_a_minute_is_an_alarm_once() -> None:
+    stream = uuid4()
+    progress = Subscription("cotton-erp-events-sub")
+    progress.start()
+    progress.receive(envelope(stream, 2))
+    consumer = Consumer("cotton-erp-events-sub")
+    before = metrics.GAPS._value.get()
+    consumer._sweep()
+    assert metrics.GAPS._value.get() == before
+    Parked.objects.update(parked_at=timezone.now() - timedelta(seconds=61))
+    consumer._sweep()
+    consumer._sweep()
+    assert metrics.GAPS._value.get() == before + 1
+    (gap,) = progress.gaps()
+    assert (gap.stream.aggregate_id, gap.missing, gap.parked) == (stream, 1, 1)
+
+
+def test_the_sweeper_applies_a_parked_event_whose_turn_has_come(subscription: Subscription) -> None:
+    stream = uuid4()
+    with handling(note):
+        subscription.receive(envelope(stream, 2))
+        # As after a crash between the commit of 1 and the look at what was parked behind it.
+        subscription._take(envelope(stream, 1))
+        assert applied() == [1]
+        subscription.sweep()
+    assert applied() == [1, 2]
+
+
+# --- The process ------------------------------------------------------------------------------------
+
+
+def test_a_replay_changes_nothing_for_who_has_it_all(settings: Any) -> None:
+    stream = uuid4()
+    insert(stream, stream)
+    drain()
+    metas = []
+
+    def handler(event: Any, *, meta: wire.Envelope) -> None:
+        metas.append(meta)
+        note(event, meta=meta)
+
+    with handling(handler):
+        consume()
+        operations.replay(
+            operations.Selection(aggregate_type="parcel", aggregate_id=stream),
+            topic=settings.PUBSUB_TOPIC,
+            actor=SYSTEM,
+            by="ops",
+            reason="a new consumer",
+        )
+        assert consume() == {"applied": 0, "repeat": 2, "parked": 0, "failed": 0}
+    assert applied() == [1, 2]
+    assert [meta.replay for meta in metas] == [False, False]
+
+
+def test_sigterm_ends_the_consumer_with_exit_code_0() -> None:
+    insert(uuid4())
+    drain()
+    process = command("consume_events", "--json")
+    until(lambda: Cursor.objects.filter(applied=1).exists())
+    process.send_signal(signal.SIGTERM)
+    code, out, err = ended(process)
+    assert code == 0, err
+    assert out.strip() == '{"applied": 1, "repeat": 0, "parked": 0, "failed": 0}'
+
+
+CONSUMER = """
+import os, signal, sys
+import django
+django.setup()
+from django.db import connection
+from erp.outbox import pull, subscriber
+
+pull.LEASE_SECONDS = 10
+seen = 0
+def handler(event, *, meta):
+    global seen
+    with connection.cursor() as cursor:
+        cursor.execute("INSERT INTO test_effect (event_id, sequence, note) VALUES (%s, %s, '')",
+                       [meta.event_id, meta.sequence])
+    seen += 1
+    if seen == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+subscriber.handlers = lambda event_type: [handler]
+subscriber.registry.load = lambda *arguments: None
+subscriber.Consumer("cotton-erp-events-sub", idle=2).run()
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_consumer_repeats_no_effect(settings: Any) -> None:
+    stream = uuid4()
+    insert(*[stream] * 6)
+    drain()
+    environment = os.environ | {
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+        "DATABASE_URL": settings.DATABASE_DIRECT_URL,
+        "PUBSUB_PROJECT_ID": settings.PUBSUB_PROJECT_ID,
+    }
+    died = subprocess.run([sys.executable, "-c", CONSUMER], cwd=PROJECT, env=environment, check=False)
+    assert died.returncode == -signal.SIGKILL
+    assert applied() == [1, 2, 3], "the fourth was not committed"
+    with handling(note):
+        repeats = 0
+
+        def consumed() -> bool:
+            nonlocal repeats
+            repeats += consume()["repeat"]
+            return len(applied()) == 6
+
+        until(consumed, seconds=60)  # once the dead one's lease is over
+    assert applied() == [1, 2, 3, 4, 5, 6]
+    assert repeats == 3, "it had not acknowledged what it had applied"
+
+
+def test_a_handler_of_an_outdated_version_is_refused_at_start() -> None:
+    with handling(note):
+        subscriber.seal()
+    old = registry.get("parcel.sent", 1)
+    before = dict(subscriber._handlers)
+    try:
+        subscriber.handles(old)(note)
+        with pytest.raises(ImproperlyConfigured, match=r"version 1 of parcel\.sent, the newest is 2"):
+            subscriber.seal()
+    finally:
+        subscriber._handlers.clear()
+        subscriber._handlers.update(before)
