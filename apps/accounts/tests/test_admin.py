@@ -1,0 +1,233 @@
+"""Signing in to the admin, staying signed in, and people as administrators see them."""
+
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from django.contrib.sessions.models import Session as DjangoSession
+from django.utils import timezone
+
+from apps.accounts.models import Session, User
+from config.testing import PASSWORD
+from erp.admin.testing import Desk
+from erp.api import throttling
+from erp.models import unguarded_writes
+
+LOGIN = "/admin/login/"
+
+
+def is_open(desk: Desk) -> bool:
+    return desk.get("/admin/").status_code == 200
+
+
+def test_staff_sign_in_by_the_service(user, desk_for, assert_emitted):
+    from apps.accounts import events
+
+    person = user("INTERNAL")
+    desk = desk_for(person)
+    session = Session.objects.get()
+    assert (session.user, session.door) == (person, "admin")
+    assert session.absolute_expires_at - session.created_at < timedelta(hours=12, seconds=5)
+    assert_emitted(events.UserLoggedIn, session_id=str(session.pk), door="admin")
+    assert is_open(desk)
+
+
+@pytest.mark.parametrize("roles", [("SELLER",), ("BUYER",), ("PARTNER_ADMIN",)])
+def test_a_partners_user_cant_sign_in_and_learns_nothing(user, roles):
+    person = user(*roles)
+    desk = Desk()
+    right, wrong = desk.sign_in(person.email, PASSWORD), desk.sign_in(f"{uuid4()}@example.com", PASSWORD)
+    for answer in (right, wrong):
+        assert answer.status_code == 200
+        assert answer.context["form"].non_field_errors() == ["E-mail and password don't fit."]
+    assert not is_open(desk)
+    assert not Session.objects.exists()
+
+
+def test_five_wrong_passwords_lock(user, emitted):
+    person = user("INTERNAL")
+    desk = Desk()
+    for _ in range(5):
+        answer = desk.sign_in(person.email, "a wrong passphrase")
+        assert answer.context["form"].non_field_errors() == ["E-mail and password don't fit."]
+    answer = desk.sign_in(person.email, PASSWORD)
+    assert "Too many failed tries" in answer.content.decode()
+    assert not is_open(desk)
+    assert len(emitted("user.login_failed")) == 5
+    assert len(emitted("user.locked")) == 1
+
+
+def test_failures_at_both_doors_are_counted_together(user, client_for):
+    person = user("INTERNAL")
+    for _ in range(3):
+        client_for().write("/api/v1/auth/login", {"email": person.email, "password": "wrong"})
+    for _ in range(2):
+        Desk().sign_in(person.email, "wrong")
+    assert (
+        client_for().write("/api/v1/auth/login", {"email": person.email, "password": PASSWORD}).status_code
+        == 429
+    )
+
+
+def test_signing_in_touches_no_user_row(user, desk_for):
+    person = user("INTERNAL")
+    desk_for(person)
+    kept = User.objects.get(pk=person.pk)
+    assert (kept.version, kept.updated_at, kept.password) == (
+        person.version,
+        person.updated_at,
+        person.password,
+    )
+
+
+def test_signing_out_ends_the_accounts_session(user, desk_for, emitted):
+    desk = desk_for(user("INTERNAL"))
+    desk.post("/admin/logout/")
+    session = Session.objects.get()
+    assert session.end_reason == "signed_out"
+    assert len(emitted("user.logged_out")) == 1
+    assert not is_open(desk)
+
+
+def test_an_ended_session_is_shut_at_the_next_request(user, desk_for):
+    from apps.accounts import services
+    from erp.access import SYSTEM
+
+    desk = desk_for(user("INTERNAL"))
+    assert is_open(desk)
+    services.log_out(Session.objects.get(), actor=SYSTEM)
+    assert not is_open(desk)
+    assert "Your session has ended" in desk.get(LOGIN).content.decode()
+
+
+@pytest.mark.parametrize("field", ["expires_at", "absolute_expires_at"])
+def test_a_session_ends_after_twelve_hours(user, desk_for, field):
+    desk = desk_for(user("INTERNAL"))
+    with unguarded_writes():
+        Session.objects.update(**{field: timezone.now() - timedelta(seconds=1)})
+    assert not is_open(desk)
+
+
+def test_a_session_ends_after_thirty_idle_minutes(user, desk_for):
+    desk = desk_for(user("INTERNAL"))
+    kept = DjangoSession.objects.get()
+    assert timedelta(minutes=29) < kept.expire_date - timezone.now() <= timedelta(minutes=30)
+    DjangoSession.objects.update(expire_date=timezone.now() + timedelta(minutes=1))
+    store = desk.session
+    store["seen"] -= 61
+    store.save()
+    DjangoSession.objects.update(expire_date=timezone.now() + timedelta(minutes=1))
+    assert is_open(desk)  # a click after more than a minute moves the end
+    assert DjangoSession.objects.get().expire_date > timezone.now() + timedelta(minutes=29)
+    DjangoSession.objects.update(expire_date=timezone.now() - timedelta(seconds=1))
+    assert not is_open(desk)
+
+
+def test_who_is_deactivated_is_out_at_once(user, desk_for):
+    person = user("INTERNAL")
+    desk = desk_for(person)
+    with unguarded_writes():
+        User.objects.filter(pk=person.pk).update(status="deactivated")
+    assert not is_open(desk)
+
+
+def test_a_stolen_cookie_of_anothers_session_opens_nothing(user, desk_for):
+    one, two = desk_for(user("INTERNAL")), desk_for(user("INTERNAL"))
+    store = one.session
+    store["account_session"] = two.session["account_session"]
+    store.save()
+    assert not is_open(one)
+
+
+def test_signing_in_as_somebody_else_ends_the_earlier_session(user, desk_for):
+    first, second = user("INTERNAL"), user("INTERNAL")
+    desk = desk_for(first)
+    earlier = Session.objects.get()
+    desk.sign_in(second.email, PASSWORD)
+    earlier.refresh_from_db()
+    assert desk.get("/admin/").context["user"] == second
+    assert earlier.ended_at is None or earlier.end_reason == "signed_out"
+
+
+def test_sign_in_closes_when_failures_cant_be_counted(user, settings, monkeypatch):
+    monkeypatch.setattr(throttling._local, "quiet_until", 0.0)  # and put back, for the tests that follow
+    settings.CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": "redis://127.0.0.1:1/0",
+        }
+    }
+    answer = Desk().sign_in(user("INTERNAL").email, PASSWORD)
+    assert "closed for a moment" in answer.content.decode()
+    assert not Session.objects.exists()
+
+
+# --- People -------------------------------------------------------------------------------------------
+
+ADD = "/admin/account/user/add/"
+
+
+def test_compliance_adds_staff_who_can_then_sign_in(user, desk_for, assert_emitted):
+    from apps.accounts import events
+
+    desk = desk_for(user("INTERNAL_COMPLIANCE"))
+    answer = desk.fill(
+        ADD,
+        email="asha@example.com",
+        full_name="Asha Patel",
+        user_type="INTERNAL",
+        roles=["INTERNAL", "INTERNAL_FINANCE"],
+        password=PASSWORD,
+        organization_id=str(uuid4()),
+    )
+    assert answer.status_code == 302, answer.context["errors"]
+    assert_emitted(events.UserAdded, roles=["INTERNAL", "INTERNAL_FINANCE"])
+    assert Desk().sign_in("asha@example.com", PASSWORD).status_code == 302
+
+
+def test_a_weak_password_is_told_beside_its_field_and_not_sent_back(user, desk_for):
+    answer = desk_for(user("INTERNAL_COMPLIANCE")).fill(
+        ADD,
+        email="asha@example.com",
+        full_name="Asha Patel",
+        user_type="EXTERNAL",
+        roles=["SELLER"],
+        password="hunter2",
+        partner_id=str(uuid4()),
+    )
+    assert answer.status_code == 422
+    assert "account.password_weak" in answer.content.decode()
+    assert answer.context["errors"]["password"]
+    assert "hunter2" not in answer.content.decode()
+    assert 'value="SELLER"' in answer.content.decode()
+
+
+def test_only_who_administers_users_sees_others_and_adds_some(user, desk_for):
+    other, person = user("BUYER"), user("INTERNAL")
+    desk = desk_for(person)
+    listed = desk.get("/admin/account/user/").context["cl"].result_list
+    assert [row.pk for row in listed] == [person.pk]
+    assert desk.get(f"/admin/account/user/{other.pk}/change/").status_code == 404
+    assert desk.post(ADD, {"email": "x@example.com"}).status_code == 403
+    everybody = desk_for(user("AUDITOR")).get("/admin/account/user/").context["cl"].result_list
+    assert {other.pk, person.pk} <= {row.pk for row in everybody}
+
+
+def test_device_and_address_are_for_the_owner_and_who_administers_users(user, desk_for):
+    person = user("INTERNAL")
+    own = desk_for(person)
+    session = Session.objects.get(user=person)
+    path = f"/admin/account/session/{session.pk}/change/"
+    assert "127.0.0.1" in own.get(path).content.decode()
+    assert "127.0.0.1" in desk_for(user("INTERNAL_COMPLIANCE")).get(path).content.decode()
+    seen = desk_for(user("AUDITOR")).get(path)
+    assert seen.status_code == 200
+    assert "127.0.0.1" not in seen.content.decode()
+    assert desk_for(user("INTERNAL")).get(path).status_code == 404
+
+
+def test_no_page_shows_a_password_hash(user, desk_for):
+    person = user("INTERNAL")
+    page = desk_for(user("INTERNAL_COMPLIANCE")).get(f"/admin/account/user/{person.pk}/change/")
+    assert person.password not in page.content.decode()
+    assert "md5" not in page.content.decode()

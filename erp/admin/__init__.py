@@ -1,0 +1,21 @@
+"""The staff's door on the services: pages that look freely and write by services only."""
+
+from erp.admin.display import Table, indian, measured, quantity
+from erp.admin.looking import Verb
+from erp.admin.options import ServiceAdmin
+from erp.admin.queues import Queue
+from erp.admin.site import Site, environment, icon, style
+
+__all__ = [
+    "Queue",
+    "ServiceAdmin",
+    "Site",
+    "Table",
+    "Verb",
+    "environment",
+    "icon",
+    "indian",
+    "measured",
+    "quantity",
+    "style",
+]

@@ -1,0 +1,408 @@
+"""Django forms drawn from the inputs of services: one definition of fields and rules for both doors.
+
+A form here only draws and reads. What was typed goes as JSON values through the service's ``Input``, as a
+request of the API would, and every fault comes back beside the field that its JSON pointer names.
+"""
+
+import inspect
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from functools import cache
+from types import SimpleNamespace, UnionType
+from typing import Any, Final, Union, get_args, get_origin, get_type_hints
+from uuid import UUID
+
+from django import forms
+from django.core.exceptions import ImproperlyConfigured
+from django.db import models
+from django.forms.utils import ErrorDict
+from django.http import QueryDict
+from django.utils import timezone
+from rest_framework import serializers
+from unfold import widgets
+
+from erp.api import fields as inputs
+from erp.api.endpoints import Empty
+from erp.api.faults import escape
+from erp.api.fields import RowField
+from erp.api.parsers import parse_json
+from erp.api.serializers import Input
+from erp.api.viewsets import ViewSet
+from erp.errors import DomainError, Fault, Invalid
+from erp.services import Service
+
+_ABSENT: Final = object()
+_MOST_CHOICES: Final = 200  # of a relation whose rows have no page to search them on
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One control of a form: the input's field, and the way to its value."""
+
+    path: tuple[str, ...]
+    field: Any
+
+    @property
+    def name(self) -> str:
+        """Name of the control."""
+        return ".".join(self.path)
+
+    @property
+    def pointer(self) -> str:
+        """JSON pointer of the value."""
+        return "".join(f"/{escape(step)}" for step in self.path)
+
+
+# --- Which input a service takes --------------------------------------------------------------------
+
+
+def input_of(service: Service) -> type[Input]:
+    """The input of the service: that of its endpoint, else one made of its keywords."""
+    return next(_inputs_of_endpoints(service, ViewSet), None) or input_from_keywords(service)
+
+
+def _inputs_of_endpoints(service: Service, viewset: type[ViewSet]) -> Iterator[type[Input]]:
+    for endpoint in viewset.endpoints.values():
+        if endpoint.service is service:
+            yield endpoint.input
+    for child in viewset.__subclasses__():
+        yield from _inputs_of_endpoints(service, child)
+
+
+_FIELDS: Final[dict[type, Callable[..., Any]]] = {
+    str: lambda **options: inputs.CharField(max_length=2000, **options),
+    bool: inputs.BooleanField,
+    int: inputs.IntegerField,
+    Decimal: lambda **options: inputs.DecimalField(max_digits=24, decimal_places=8, **options),
+    date: inputs.DateField,
+    datetime: inputs.DateTimeField,
+    UUID: inputs.UUIDField,
+}
+
+
+@cache
+def input_from_keywords(service: Service) -> type[Input]:
+    """An input with a field for every keyword of the service, by its annotation.
+
+    Raises ImproperlyConfigured for an annotation that no single control stands for: such a service gets an
+    ``Input`` of its own.
+    """
+    hints = get_type_hints(service.function)
+    if not service.keywords - {"door"}:
+        return Empty
+    made = {
+        name: _field_of(service, name, hints[name], parameter)
+        for name, parameter in inspect.signature(service.function).parameters.items()
+        if name in service.keywords - {"door"}
+    }
+    return type(f"{service.__name__.title().replace('_', '')}Input", (Input,), made)
+
+
+def _field_of(service: Service, name: str, hint: Any, parameter: inspect.Parameter) -> Any:
+    parts = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    kinds = [part for part in parts if part is not type(None)]
+    options: dict[str, Any] = {"required": parameter.default is parameter.empty}
+    if len(kinds) < len(parts):
+        options["allow_null"] = True
+    elif kinds == [str] and parameter.default == "":
+        options["allow_blank"] = True
+    kind = kinds[0] if len(kinds) == 1 else None
+    if isinstance(kind, type) and issubclass(kind, models.Model):
+        return RowField(kind, **options)
+    if kind not in _FIELDS:
+        raise ImproperlyConfigured(
+            f"{service.name}: give the admin an Input, {name} can't be drawn by itself"
+        )
+    return _FIELDS[kind](**options)
+
+
+# --- The form ---------------------------------------------------------------------------------------
+
+
+class ServiceForm(forms.Form):
+    """The controls of an input.
+
+    ``input`` is an instance with its context (``actor``, ``target``), ``slots`` its controls in the order to
+    draw them; ``choose`` gives, for a model, the address where its rows are searched, or an empty text;
+    ``options`` replaces a control by a choice (name → pairs).
+    """
+
+    use_required_attribute = False
+
+    def __init__(
+        self,
+        input: Input,
+        slots: list[Slot],
+        *,
+        data: QueryDict | None = None,
+        initial: Mapping[str, Any] | None = None,
+        row: models.Model | None = None,
+        model: type[models.Model],
+        choose: Callable[[type[models.Model]], str],
+        options: Mapping[str, list[tuple[str, str]]] | None = None,
+    ) -> None:
+        super().__init__(data=data, initial=dict(initial or {}), label_suffix="")
+        self.input = input
+        # What Django's read-only fields ask of a form.
+        self.instance = row if row is not None else model()
+        self._meta = SimpleNamespace(model=model, labels=None, help_texts=None)
+        self.slots = slots
+        self._choose = choose
+        for slot in self.slots:
+            typed = data.get(slot.name) if data is not None else self.initial.get(slot.name)
+            drawn = self._draw(slot, (options or {}).get(slot.name), typed)
+            drawn.label, drawn.help_text = _label(slot), slot.field.help_text or ""
+            drawn.required = slot.field.required and not isinstance(slot.field, serializers.BooleanField)
+            self.fields[slot.name] = drawn
+
+    def full_clean(self) -> None:
+        """Nothing: the input judges what was typed, when the service is about to run."""
+        self._errors = ErrorDict()
+        self.cleaned_data: dict[str, Any] = {}
+
+    def values(self) -> dict[str, Any]:
+        """What was typed, as the JSON values that a request of the API would hold."""
+        values = _frame(self.input)
+        for slot in self.slots:
+            value = _read(slot.field, self.data, slot.name)
+            if value is _ABSENT:
+                continue
+            place = values
+            for step in slot.path[:-1]:
+                place = place.setdefault(step, {})
+            place[slot.path[-1]] = value
+        return values
+
+    def keywords(self) -> dict[str, Any]:
+        """The service's keywords. Raises DRF's ``ValidationError`` with every fault of the input."""
+        serializer = type(self.input)(data=self.values(), context=self.input.context)
+        serializer.is_valid(raise_exception=True)
+        return dict(serializer.validated_data)
+
+    def add_problem(self, error: DomainError) -> None:
+        """Put the problem's faults beside the fields they point to, and the problem itself above the form."""
+        self.add_error(None, forms.ValidationError(told(error), code=error.code))
+        for fault in error.errors:
+            slot = next((slot for slot in self.slots if _beside(fault.pointer, slot.pointer)), None)
+            text = f"{fault.detail} ({fault.code})"
+            if slot is None:
+                text = f"{fault.pointer}: {text}"
+            self.add_error(slot.name if slot else None, forms.ValidationError(text, code=fault.code))
+
+    def differences(self, row: models.Model) -> list[tuple[str, str, str]]:
+        """Where what was typed and what the row holds now part: label, typed, now."""
+        now = initial_of(row, self.slots)
+        told = []
+        for slot in self.slots:
+            held, typed = now.get(slot.name, ""), self.data.get(slot.name, "")
+            if isinstance(slot.field, serializers.BooleanField):
+                held, typed = ("yes" if held else "no"), ("yes" if slot.name in self.data else "no")
+            if (
+                isinstance(slot.field, serializers.CharField)
+                and slot.field.style.get("input_type") == "password"
+            ):
+                continue
+            if str(held) != str(typed):
+                told.append((_label(slot), str(typed) or "–", str(held) or "–"))
+        return told
+
+    # --- Drawing ---
+
+    def _draw(self, slot: Slot, choices: list[tuple[str, str]] | None, typed: Any) -> forms.Field:
+        field = slot.field
+        if choices is not None:
+            return forms.ChoiceField(
+                choices=[("", "Choose"), *choices], widget=widgets.UnfoldAdminSelectWidget()
+            )
+        if isinstance(field, RowField):
+            return self._draw_row(field, typed)
+        if isinstance(field, serializers.BooleanField):
+            return forms.BooleanField(widget=widgets.UnfoldBooleanSwitchWidget())
+        if isinstance(field, serializers.ChoiceField):
+            pairs = [(str(value), _words(str(label))) for value, label in field.choices.items()]
+            blank = [] if field.required and slot.name in self.initial else [("", "Choose")]
+            return forms.ChoiceField(choices=[*blank, *pairs], widget=widgets.UnfoldAdminSelectWidget())
+        if isinstance(field, serializers.ListField) and isinstance(field.child, serializers.ChoiceField):
+            return forms.MultipleChoiceField(
+                choices=[(str(value), str(label)) for value, label in field.child.choices.items()],
+                widget=widgets.UnfoldAdminCheckboxSelectMultipleWidget(),
+            )
+        return forms.CharField(strip=False, widget=_text_widget(field))
+
+    def _draw_row(self, field: Any, typed: Any) -> forms.Field:
+        visible = field._visible()
+        address = self._choose(visible.model)
+        if not address:
+            rows = visible.order_by("pk")[:_MOST_CHOICES]
+            shown = [("", "Choose"), *((str(row.pk), str(row)) for row in rows)]
+            return forms.ChoiceField(choices=shown, widget=widgets.UnfoldAdminSelectWidget())
+        try:
+            chosen = visible.filter(pk=UUID(str(typed))).first() if typed else None
+        except ValueError:
+            chosen = None
+        pairs = [("", "")] + ([(str(chosen.pk), str(chosen))] if chosen is not None else [])
+        widget = widgets.UnfoldAdminAutocompleteWidget(
+            attrs={"data-ajax--url": address, "data-placeholder": "Search", "data-allow-clear": "true"}
+        )
+        return forms.ChoiceField(choices=pairs, widget=widget)
+
+
+def told(error: DomainError) -> str:
+    """A problem in one line: title, detail where it says more, and the stable code."""
+    more = "" if error.detail == error.title else f" {error.detail}"
+    return f"{error.title}{more} ({error.code})"
+
+
+def slots_of(input: Input, service: Service) -> list[Slot]:
+    """The controls of an input, in the order in which the service names its keywords."""
+    order = {name: place for place, name in enumerate(inspect.signature(service.function).parameters)}
+    first = {name: order.get(str(field.source), len(order)) for name, field in input.fields.items()}
+    return sorted(_slots(input), key=lambda slot: first[slot.path[0]])
+
+
+def _slots(serializer: Any, path: tuple[str, ...] = ()) -> Iterator[Slot]:
+    for name, field in serializer.fields.items():
+        if isinstance(field, serializers.Serializer):
+            yield from _slots(field, (*path, name))
+        else:
+            yield Slot((*path, name), field)
+
+
+def _frame(serializer: Any) -> dict[str, Any]:
+    """The objects that the input requires, still empty: their own fields then say what is missing."""
+    return {
+        name: _frame(field)
+        for name, field in serializer.fields.items()
+        if isinstance(field, serializers.Serializer) and field.required
+    }
+
+
+def _label(slot: Slot) -> str:
+    words = [_words(step) for step in slot.path]
+    return ": ".join([words[0], *(word.lower() for word in words[1:])]).removesuffix(" id")
+
+
+def _words(name: str) -> str:
+    text = name.replace("_", " ")
+    return (text[:1].upper() + text[1:].lower()) if text.isupper() or "_" in name or text.islower() else text
+
+
+def _text_widget(field: Any) -> Any:
+    if isinstance(field, serializers.CharField) and field.style.get("input_type") == "password":
+        return widgets.UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"})
+    if isinstance(field, serializers.DateField):
+        return widgets.UnfoldAdminTextInputWidget(attrs={"type": "date"})
+    if isinstance(field, serializers.DateTimeField):
+        return widgets.UnfoldAdminTextInputWidget(attrs={"type": "datetime-local"})
+    if isinstance(field, serializers.DecimalField):
+        return widgets.UnfoldAdminTextInputWidget(attrs={"inputmode": "decimal"})
+    if isinstance(field, serializers.IntegerField):
+        return widgets.UnfoldAdminTextInputWidget(attrs={"inputmode": "numeric"})
+    if getattr(field, "multiline", False) or not isinstance(
+        field, serializers.CharField | serializers.UUIDField
+    ):
+        return widgets.UnfoldAdminTextareaWidget()
+    return widgets.UnfoldAdminTextInputWidget()
+
+
+# --- Reading ----------------------------------------------------------------------------------------
+
+
+def _read(field: Any, data: Any, name: str) -> Any:
+    """The JSON value of a control; absent when nothing was said."""
+    if isinstance(field, serializers.BooleanField):
+        return data.get(name, "") not in ("", "false", "0")
+    if isinstance(field, serializers.ListField):
+        return _read_list(field, data.getlist(name), name)
+    text = data.get(name, "")
+    if text == "":
+        if field.allow_null:
+            return None
+        return "" if getattr(field, "allow_blank", False) else _ABSENT
+    if isinstance(field, serializers.ChoiceField):
+        return next((value for value in field.choices if str(value) == text), text)
+    if isinstance(field, serializers.DateTimeField):
+        return _moment(text)
+    if isinstance(field, serializers.DictField | serializers.ListSerializer | serializers.JSONField):
+        return _structure(text, name)
+    return inputs.primitive(field, text)
+
+
+def _read_list(field: Any, parts: list[str], name: str) -> Any:
+    if isinstance(field.child, serializers.ChoiceField):
+        return parts
+    text = parts[0].strip() if parts else ""
+    if text.startswith("["):
+        return _structure(text, name)
+    return [inputs.primitive(field.child, line.strip()) for line in text.splitlines() if line.strip()]
+
+
+def _structure(text: str, name: str) -> Any:
+    try:
+        return parse_json(text.encode("utf-8", "surrogatepass"))
+    except DomainError as error:
+        pointer = "/" + name.replace(".", "/")
+        raise Invalid("A field needs attention.", errors=[Fault(pointer, error.code, error.detail)]) from None
+
+
+def _moment(text: str) -> str:
+    """A local time as the browser's control gives it, with the offset of the house's zone."""
+    try:
+        return timezone.make_aware(datetime.fromisoformat(text)).isoformat()
+    except ValueError:
+        return text
+
+
+def initial_of(row: models.Model, slots: list[Slot]) -> dict[str, Any]:
+    """What the row holds now, as the controls show it."""
+    initial = {}
+    for slot in slots:
+        owner: Any = row
+        for step in slot.path[:-1]:
+            owner = getattr(owner, step, owner)
+        value = getattr(owner, slot.field.source, _ABSENT)
+        if value is not _ABSENT:
+            initial[slot.name] = as_typed(slot.field, value)
+    return initial
+
+
+def initial_for(service: Service, slots: list[Slot]) -> dict[str, Any]:
+    """What the service takes where nothing is said, as the controls show it."""
+    parameters = inspect.signature(service.function).parameters
+    return {
+        slot.name: as_typed(slot.field, parameters[slot.field.source].default)
+        for slot in slots
+        if len(slot.path) == 1
+        and slot.field.source in parameters
+        and parameters[slot.field.source].default is not inspect.Parameter.empty
+    }
+
+
+def as_typed(field: Any, value: Any) -> Any:
+    """A value as the control of the field would hold it."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, datetime):
+        return timezone.localtime(value.replace(tzinfo=value.tzinfo or UTC)).strftime("%Y-%m-%dT%H:%M")
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, models.Model):
+        return str(value.pk)
+    if isinstance(value, list | tuple):
+        simple = isinstance(getattr(field, "child", None), serializers.ChoiceField)
+        return [str(item) for item in value] if simple else "\n".join(map(str, value))
+    if isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False, indent=2)
+    return str(value)
+
+
+def _beside(pointer: str, place: str) -> bool:
+    """Whether a fault belongs beside a control: it points at its value, into it, or at the object around."""
+    return f"{pointer}/".startswith(f"{place}/") or (len(pointer) > 1 and place.startswith(f"{pointer}/"))

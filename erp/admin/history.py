@@ -1,0 +1,64 @@
+"""What happened to a row, as its events tell it."""
+
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.contrib.auth import get_user_model
+
+from erp import events
+from erp.outbox.models import EventOutbox
+
+MOST = 100
+
+
+class Line(NamedTuple):
+    """One event of a row: when, what, by whom, and what became of it."""
+
+    at: datetime
+    event: str
+    sequence: int
+    actor: str
+    status: str
+    message: str
+    request: str
+    cause: str
+    id: UUID
+
+
+def of(pk: Any) -> list[Line]:
+    """The newest ``MOST`` events of the row, oldest first; events live as long as the outbox keeps them."""
+    if not isinstance(pk, UUID):
+        return []
+    return lines(about(pk))
+
+
+def about(pk: UUID) -> Any:
+    """Events of the row with that id; the types are named too, since the index begins with them."""
+    kinds = {model.__event__.aggregate_type for model in events.registry}
+    return EventOutbox.objects.filter(aggregate_type__in=sorted(kinds), aggregate_id=pk)
+
+
+def caused_by(record: Any) -> list[Line]:
+    """The events that the request behind an idempotency record caused."""
+    return lines(EventOutbox.objects.filter(causation_id=str(record)))
+
+
+def lines(rows: Any) -> list[Line]:
+    """Events as lines, with the actors' names read in one query."""
+    found = list(rows.order_by("-position")[:MOST])[::-1]
+    people = get_user_model()._default_manager.in_bulk({row.actor_id for row in found if row.actor_id})
+    return [
+        Line(
+            row.created_at,
+            f"{row.event_type} v{row.event_version}",
+            row.sequence,
+            str(people.get(row.actor_id, "SYSTEM" if row.actor_id is None else row.actor_id)),
+            row.status,
+            row.published_message_id,
+            row.correlation_id,
+            row.causation_id,
+            row.pk,
+        )
+        for row in found
+    ]

@@ -1,0 +1,274 @@
+"""What staff see of a model: lists, read-only details, history. The half of ``ServiceAdmin`` that looks."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Final, NamedTuple, NoReturn
+
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.utils import quote, unquote
+from django.core.exceptions import ImproperlyConfigured, PermissionDenied
+from django.core.paginator import Paginator
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.functional import cached_property
+from django.utils.html import format_html, format_html_join
+from django.utils.text import capfirst
+from unfold.admin import ModelAdmin
+from unfold.views import ChangeList
+
+from erp import access
+from erp.access import Capability
+from erp.admin import history
+from erp.admin.display import Table
+from erp.admin.queues import Queue
+from erp.api.serializers import Input
+from erp.errors import CapabilityMissing
+from erp.services import Service
+
+COUNTED: Final = 10_000  # beyond this a list says no exact number
+
+
+class CappedPaginator(Paginator):  # type: ignore[type-arg]
+    """Pages over the first ``COUNTED`` rows, so that a list's cost doesn't grow; filters reach the rest."""
+
+    @cached_property
+    def count(self) -> int:
+        """Rows, at most ``COUNTED``."""
+        rows: Any = self.object_list
+        return int(rows.order_by()[:COUNTED].count())
+
+
+class Changes(ChangeList):  # type: ignore[misc]
+    """A list that counts once, and says "show all" only where something is filtered."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        if not self.query and not self.has_active_filters:
+            self.full_result_count = self.result_count
+
+
+class Verb(NamedTuple):
+    """A service as a person meets it on a row: where it is run, and what hinders this person."""
+
+    name: str
+    label: str
+    url: str
+    hindrance: str = ""
+
+
+class LookingAdmin(ModelAdmin):  # type: ignore[misc]
+    """Lists and pages of rows, and every right that they ask for.
+
+    ``views`` is the capability of looking; ``creates`` and ``updates`` are the services behind the forms,
+    ``runs`` those that act on one row, ``bulk`` those among them that may also run on several rows of a list.
+    ``inputs`` names the input of a service where it isn't that of its endpoint. ``details`` are the read-only
+    fields of a row's page (else all but those of its form). ``queues`` stand on the home page.
+    """
+
+    views: ClassVar[Capability | str]
+    creates: ClassVar[Service | None] = None
+    updates: ClassVar[Service | None] = None
+    runs: ClassVar[Sequence[Service]] = ()
+    bulk: ClassVar[Sequence[Service]] = ()
+    inputs: ClassVar[Mapping[Service, type[Input]]] = {}
+    details: ClassVar[Sequence[Any]] = ()
+    hidden: ClassVar[Sequence[str]] = ("id", "password")
+    queues: ClassVar[Sequence[Queue]] = ()
+
+    list_per_page = 50
+    list_max_show_all = 50
+    show_full_result_count = False
+    paginator = CappedPaginator
+    list_filter_sheet = True
+    compressed_fields = True
+    warn_unsaved_form = True
+    actions = None
+    change_form_template = "admin/service/form.html"
+
+    def __init__(self, *args: Any) -> None:
+        """Raises ImproperlyConfigured for what would write past a service, or doesn't say who may look."""
+        super().__init__(*args)
+        name = type(self).__name__
+        if not hasattr(self, "views"):
+            raise ImproperlyConfigured(f"{name} needs `views`, the capability of looking")
+        if self.list_editable or self.inlines or self.actions:
+            raise ImproperlyConfigured(f"{name}: lists, inlines and actions change rows by services only")
+        targeted = [*([self.updates] if self.updates else []), *self.runs, *self.bulk]
+        for service in [*([self.creates] if self.creates else []), *targeted]:
+            if not isinstance(service, Service) or service.requires is None:
+                raise ImproperlyConfigured(f"{name}: {service!r} is no service with a capability")
+            if (service.target is None) == (service in targeted):
+                raise ImproperlyConfigured(f"{name}: {service.name} doesn't fit where it stands")
+        if not set(self.bulk) <= set(self.runs):
+            raise ImproperlyConfigured(f"{name}: what runs on a list also runs on a row")
+
+    # --- Who may see, who may do ---
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        """Rows that the person may see; machinery without owners is seen by whoever may look at all."""
+        rows = super().get_queryset(request)
+        return rows.visible_to(request.user) if hasattr(rows, "visible_to") else rows
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self.has_view_permission(request)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return access.may(request.user, self.views, obj)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return self._may(request, self.creates)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._may(request, self.updates, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Never: nothing is deleted (it is withdrawn, suspended, archived)."""
+        return False
+
+    def _may(self, request: HttpRequest, service: Service | None, row: Any = None) -> bool:
+        return service is not None and access.may(request.user, service.requires or "", row)
+
+    def hindrance(self, request: HttpRequest, service: Service, row: Any) -> str:
+        """Why this person can't run a service on the row though the capability is there; empty: no reason."""
+        return ""
+
+    def options(self, request: HttpRequest, service: Service, row: Any) -> dict[str, list[tuple[str, str]]]:
+        """Choices in place of a control: name → (value, label)."""
+        return {}
+
+    def tables(self, request: HttpRequest, row: Any) -> list[Table]:
+        """Rows of other kinds that the row's page shows below."""
+        return []
+
+    def get_details(self, request: HttpRequest, row: Any) -> list[Any]:
+        """What the row's page shows beside its form: names of fields, or functions of the row."""
+        return list(self.details) or [f.name for f in self.opts.concrete_fields if f.name not in self.hidden]
+
+    def verbs(self, request: HttpRequest, row: Any) -> list[Verb]:
+        """Services to offer on the row: none that its status forbids; with the reason where a right lacks."""
+        if self.admin_site.reads_only(request):
+            return []
+        open_verbs = row.open_verbs() if hasattr(row, "open_verbs") else frozenset()
+        found = []
+        for service in self.runs:
+            if service.__name__ not in open_verbs:
+                continue
+            if self._may(request, service, row):
+                hindrance = self.hindrance(request, service, row)
+            else:
+                hindrance = CapabilityMissing(str(service.requires)).detail
+            url = self._url("run", row.pk, service.__name__)
+            found.append(Verb(service.__name__, label_of(service), url, hindrance))
+        return found
+
+    def _open_update(self, request: HttpRequest, row: Any) -> Service | None:
+        """The service behind the row's form, where status and rights leave it open."""
+        open_verbs = row.open_verbs() if hasattr(row, "open_verbs") else frozenset()
+        if self.updates is None or self.admin_site.reads_only(request) or "update" not in open_verbs:
+            return None
+        return self.updates if self._may(request, self.updates, row) else None
+
+    # --- The past, the shut doors ---
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The row's events, with what became of each."""
+        row = self._row(request, object_id)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "History",
+            "opts": self.opts,
+            "original": row,
+            "lines": history.of(row.pk),
+            **(extra_context or {}),
+        }
+        return TemplateResponse(request, "admin/service/history.html", context)
+
+    def _shut(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Django's own ways of writing lead nowhere: rows change in services only."""
+        raise PermissionDenied
+
+    save_model = save_related = save_formset = delete_model = delete_queryset = _shut
+    save_form = _shut
+
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        """Nothing: the events and the trail tell what happened, not Django's log."""
+
+    log_change = log_addition
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
+        """Nothing."""
+
+    # --- Addresses ---
+
+    def get_urls(self) -> list[URLPattern]:
+        choose = path(
+            "choose/",
+            self.admin_site.admin_view(self.choose_view),
+            name=f"{self.opts.app_label}_{self.opts.model_name}_choose",
+        )
+        return [choose, *super().get_urls()]
+
+    def _url(self, name: str, *parts: Any) -> str:
+        full = f"admin:{self.opts.app_label}_{self.opts.model_name}_{name}"
+        return reverse(full, args=[quote(part) for part in parts], current_app=self.admin_site.name)
+
+    def _row(self, request: HttpRequest, object_id: str) -> Any:
+        row = self.get_object(request, unquote(object_id))
+        if row is None:
+            raise Http404
+        if not self.has_view_permission(request, row):
+            raise PermissionDenied
+        return row
+
+    # --- Lists ---
+
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        columns = list(super().get_list_display(request))
+        if not self.runs or self.admin_site.reads_only(request):
+            return columns
+
+        def actions(row: Any) -> str:
+            return format_html_join(" ", "{}", ((_button(verb),) for verb in self.verbs(request, row)))
+
+        actions.short_description = ""  # type: ignore[attr-defined]
+        return [*columns, actions]
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return Changes
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        try:
+            return super().changelist_view(request, extra_context)
+        except IncorrectLookupParameters:
+            return HttpResponseRedirect(request.path)
+
+    def choose_view(self, request: HttpRequest) -> HttpResponse:
+        """Rows for a search field of another page: what fits the term, twenty at a time."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        rows, _ = self.get_search_results(
+            request, self.get_queryset(request), request.GET.get("term", "")[:100]
+        )
+        number = request.GET.get("page", "1")
+        page = self.get_paginator(request, rows.order_by(*self.get_ordering(request), "pk"), 20).get_page(
+            number
+        )
+        results = [{"id": str(row.pk), "text": str(row)} for row in page]
+        return JsonResponse({"results": results, "pagination": {"more": page.has_next()}})
+
+
+def label_of(service: Service) -> str:
+    """A service's name in words."""
+    return capfirst(service.__name__.replace("_", " "))
+
+
+def _button(verb: Verb) -> str:
+    if verb.hindrance:
+        return format_html(
+            '<span class="erp-verb erp-shut" aria-disabled="true" title="{}">{}</span>',
+            verb.hindrance,
+            verb.label,
+        )
+    return format_html('<a class="erp-verb" href="{}">{}</a>', verb.url, verb.label)

@@ -1,0 +1,261 @@
+"""``ServiceAdmin``: what staff see of a model, and the services that they may run on it.
+
+Read-only until given services. Saving, actions and confirm pages call services only; nothing here writes a
+row, so capability, rules, event, history and key hold as on the API's door.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, NamedTuple
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import models, transaction
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from unfold.forms import AdminForm
+
+from erp.admin import acts, forms
+from erp.admin.display import shown
+from erp.admin.looking import label_of
+from erp.admin.saving import SavingAdmin, as_answer
+from erp.errors import DomainError, InProgress, Malformed
+from erp.services import Refusal, Service
+
+MOST_AT_ONCE: Final = 200  # rows of one run from a list
+
+
+class Line(NamedTuple):
+    """What became of one row of a run."""
+
+    row: str
+    url: str
+    text: str
+    done: bool
+    again: bool = False
+
+
+class ServiceAdmin(SavingAdmin):
+    """Base of every admin page; see ``LookingAdmin`` for what a page declares."""
+
+    def get_urls(self) -> list[URLPattern]:
+        name = f"{self.opts.app_label}_{self.opts.model_name}"
+        one, many = self.admin_site.admin_view(self.run_view), self.admin_site.admin_view(self.run_many_view)
+        return [
+            path("run/<slug:verb>/", many, name=f"{name}_run_many"),
+            path("<path:object_id>/run/<slug:verb>/", one, name=f"{name}_run"),
+            *super().get_urls(),
+        ]
+
+    def get_actions(self, request: HttpRequest) -> dict[str, tuple[Callable[..., Any], str, str]]:
+        """The services that run on several rows, for those who hold them."""
+        if self.admin_site.reads_only(request):
+            return {}
+        return {
+            service.__name__: (_on_list(service), service.__name__, f"{label_of(service)} …")
+            for service in self.bulk
+            if self._may(request, service)
+        }
+
+    def run_view(self, request: HttpRequest, object_id: str, verb: str) -> HttpResponse:
+        """Confirm, then run, a service on one row."""
+        service = self._verb(request, verb, self.runs)
+        row = self._row(request, object_id)
+        if request.method != "POST":
+            return self._confirm_page(request, service, [row], self._form(request, service, row))
+        if not self._may(request, service, row):
+            raise PermissionDenied
+        form = self._form(request, service, row, data=True)
+        try:
+            version = self._version_shown(request, row)
+            done = acts.carry_out(
+                request,
+                route=self._route(service),
+                parameters=(("pk", str(row.pk)),),
+                run=lambda: self._run(request, service, form, row, version),
+            )
+        except DomainError as error:
+            if isinstance(error, InProgress):
+                return self._busy_page(request, error)
+            row = self._row(request, object_id)
+            return self._confirm_page(request, service, [row], form, error)
+        messages.add_message(request, messages.INFO if done.replayed else messages.SUCCESS, str(done))
+        return HttpResponseRedirect(done.location)
+
+    def run_many_view(self, request: HttpRequest, verb: str) -> HttpResponse:
+        """Run a service on the rows that the confirm page showed, each in a transaction of its own."""
+        service = self._verb(request, verb, self.bulk)
+        if request.method != "POST":
+            return HttpResponseRedirect(self._url("changelist"))
+        try:
+            chosen = _chosen(self.opts.pk, request.POST.getlist(acts.CHOSEN))
+        except DomainError as error:
+            messages.error(request, forms.told(error))
+            return HttpResponseRedirect(self._url("changelist"))
+        found = {str(row.pk): row for row in self.get_queryset(request).filter(pk__in=list(chosen))}
+        form = self._form(request, service, None, data=True)
+        try:
+            form.keywords()
+            # The key belongs to this choice of rows: with another choice nothing is done, not even in part.
+            acts.carry_out(request, route=f"{self._route(service)}/rows", run=lambda: ("", ""))
+        except Exception as failure:
+            problem = acts.problem_of(failure)
+            if isinstance(problem, InProgress):
+                return self._busy_page(request, problem)
+            return self._confirm_page(request, service, list(found.values()), form, problem, chosen)
+        try:
+            lines = [
+                self._line(request, service, form, pk, found.get(pk), version)
+                for pk, version in chosen.items()
+            ]
+        except InProgress as busy:
+            return self._busy_page(request, busy)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"{label_of(service)}: result",
+            "opts": self.opts,
+            "lines": lines,
+            "done": sum(line.done for line in lines),
+        }
+        return TemplateResponse(request, "admin/service/result.html", context)
+
+    def _line(
+        self,
+        request: HttpRequest,
+        service: Service,
+        form: forms.ServiceForm,
+        pk: str,
+        row: Any,
+        version: int | None,
+    ) -> Line:
+        if row is None:
+            return Line(pk, "", "There is nothing here, or nothing you may see. (resource.not_found)", False)
+        try:
+            done = acts.carry_out(
+                request,
+                route=self._route(service),
+                parameters=(("pk", pk),),
+                run=lambda: self._run(request, service, form, row, version),
+            )
+        except InProgress:
+            raise
+        except DomainError as error:
+            faults = "".join(f" {fault.detail}" for fault in error.errors)
+            return Line(str(row), self._url("change", pk), forms.told(error) + faults, False)
+        return Line(str(row), self._url("change", pk), str(done), True, done.replayed)
+
+    def confirm_many(self, request: HttpRequest, service: Service, rows: Any) -> HttpResponse | None:
+        """The confirm page for rows chosen on the list."""
+        found = list(rows[: MOST_AT_ONCE + 1])
+        if len(found) > MOST_AT_ONCE:
+            messages.error(request, f"Choose at most {MOST_AT_ONCE} rows at a time.")
+            return None
+        return self._confirm_page(request, service, found, self._form(request, service, None), many=True)
+
+    def _verb(self, request: HttpRequest, verb: str, among: Iterable[Service]) -> Service:
+        service = next((service for service in among if service.__name__ == verb), None)
+        if service is None:
+            raise Http404
+        if not self.has_view_permission(request) or not self._may(request, service):
+            raise PermissionDenied
+        return service
+
+    def _confirm_page(
+        self,
+        request: HttpRequest,
+        service: Service,
+        rows: list[Any],
+        form: forms.ServiceForm,
+        error: DomainError | None = None,
+        chosen: Mapping[str, int | None] | None = None,
+        *,
+        many: bool = False,
+    ) -> HttpResponse:
+        many = many or chosen is not None
+        row = None if many else rows[0]
+        if error is not None:
+            form.add_problem(error)
+        versions = dict(chosen or {str(each.pk): getattr(each, "version", None) for each in rows})
+        names = [slot.name for slot in form.slots]
+        # What would happen is asked of the service itself; where it needs input first, that isn't known yet.
+        needs_input = any(slot.field.required for slot in form.slots)
+        effects = [
+            (each, self._url("change", each.pk), "" if needs_input else self._effect(request, service, each))
+            for each in rows
+        ]
+        context = {
+            **self.admin_site.each_context(request),
+            "title": label_of(service),
+            "opts": self.opts,
+            "original": row,
+            "service": service,
+            "explanation": (service.__doc__ or "").strip().splitlines()[0] if service.__doc__ else "",
+            "adminform": AdminForm(
+                form, [(None, {"fields": names})] if names else [], {}, [], model_admin=self
+            ),
+            "errors": form.errors,
+            "media": self.media + form.media,
+            "effects": effects,
+            "knows_effects": not needs_input,
+            "many": many,
+            "chosen": [f"{pk}:{'' if version is None else version}" for pk, version in versions.items()],
+            "action": self._url("run_many", service.__name__) if many else "",
+            "back": self._url("changelist") if row is None else self._url("change", row.pk),
+            "key": acts.new_key(),
+            "version": "" if row is None else self._version_to_send(request, row, error),
+        }
+        return as_answer(TemplateResponse(request, "admin/service/confirm.html", context), error)
+
+    def _effect(self, request: HttpRequest, service: Service, row: Any) -> str:
+        """What the service would do to the row, in words: it is run, and everything undone."""
+        try:
+            with transaction.atomic():
+                result = service(row, actor=request.user)
+                raise _Undone(result)
+        except _Undone as undone:
+            if isinstance(undone.result, Refusal):
+                return forms.told(undone.result.problem)
+            after = undone.result
+        except Exception as failure:
+            return forms.told(acts.problem_of(failure))
+        if not isinstance(after, self.model):
+            return ""
+        skipped = {"version", "updated_at"}
+        return "; ".join(
+            f"{field.verbose_name}: {shown(field, before)} → {shown(field, now)}"
+            for field in self.opts.concrete_fields
+            if field.name not in skipped
+            and field.remote_field is None
+            and (before := getattr(row, field.attname)) != (now := getattr(after, field.attname))
+            and not isinstance(field, models.DateTimeField)
+        )
+
+
+class _Undone(Exception):
+    def __init__(self, result: Any) -> None:
+        self.result = result
+
+
+def _on_list(service: Service) -> Callable[..., Any]:
+    def confirm(admin: ServiceAdmin, request: HttpRequest, rows: Any) -> HttpResponse | None:
+        return admin.confirm_many(request, service, rows)
+
+    confirm.__name__ = service.__name__
+    return confirm
+
+
+def _chosen(key: Any, parts: list[str]) -> dict[str, int | None]:
+    """Rows and the versions shown. Raises Malformed, and nothing is done."""
+    chosen: dict[str, int | None] = {}
+    for part in parts:
+        text, colon, version = part.rpartition(":")
+        try:
+            pk = str(key.to_python(text)) if colon and text else ""
+        except ValidationError:
+            pk = ""
+        if not pk or pk in chosen:
+            raise Malformed("The choice of rows is malformed.")
+        chosen[pk] = acts.version_of(version) if version else None
+    if not 0 < len(chosen) <= MOST_AT_ONCE:
+        raise Malformed(f"Choose 1 to {MOST_AT_ONCE} rows.")
+    return chosen

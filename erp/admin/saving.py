@@ -1,0 +1,194 @@
+"""The form of a row's page: drawn from a service's input, saved by the service, once per key."""
+
+from contextlib import suppress
+from types import SimpleNamespace
+from typing import Any
+
+from django import forms as django_forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.db import models
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from unfold.forms import AdminForm
+
+from erp.admin import acts, forms, history
+from erp.admin.looking import LookingAdmin, label_of
+from erp.api.serializers import Input
+from erp.errors import DomainError, InProgress, PreconditionFailed
+from erp.services import Refusal, Service
+
+
+class SavingAdmin(LookingAdmin):
+    """Adding and changing rows by services."""
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """A row's page and its form; a POST runs the service behind it once."""
+        service = self.creates if object_id is None else self.updates
+        writes = request.method == "POST"
+        if (writes or object_id is None) and not self._may(request, service):
+            raise PermissionDenied
+        row = None if object_id is None else self._row(request, object_id)
+        if not writes:
+            return self._form_page(request, row)
+        if service is None or not self._may(request, service, row):
+            raise PermissionDenied
+        form = self._form(request, service, row, data=True)
+        try:
+            version = self._version_shown(request, row)
+            done = acts.carry_out(
+                request,
+                route=self._route(service),
+                parameters=() if row is None else (("pk", str(row.pk)),),
+                run=lambda: self._run(request, service, form, row, version),
+            )
+        except DomainError as error:
+            row = None if object_id is None else self._row(request, object_id)
+            return self._form_page(request, row, form, error)
+        messages.add_message(request, messages.INFO if done.replayed else messages.SUCCESS, str(done))
+        again = "_addanother" in request.POST and row is None
+        return HttpResponseRedirect(self._url("add") if again else done.location)
+
+    def _form(
+        self, request: HttpRequest, service: Service, row: Any, *, data: bool = False
+    ) -> forms.ServiceForm:
+        input = self._input(service)(context={"actor": request.user, "request": request, "target": row})
+        slots = forms.slots_of(input, service)
+        initial = forms.initial_for(service, slots)
+        if service is self.updates:
+            initial |= forms.initial_of(row, slots)
+        asked = {slot.name: request.GET[slot.name] for slot in slots if slot.name in request.GET}
+        return forms.ServiceForm(
+            input,
+            slots,
+            data=request.POST if data else None,
+            initial=initial | asked,
+            row=row,
+            model=self.model,
+            choose=self._search_address,
+            options=self.options(request, service, row),
+        )
+
+    def _input(self, service: Service) -> type[Input]:
+        return self.inputs.get(service) or forms.input_of(service)
+
+    def _search_address(self, model: type[models.Model]) -> str:
+        admin = self.admin_site._registry.get(model)
+        if not isinstance(admin, SavingAdmin) or not admin.search_fields:
+            return ""
+        return admin._url("choose")
+
+    def _route(self, service: Service) -> str:
+        return f"admin/{self.opts.label_lower}/{service.name}"
+
+    def _run(
+        self, request: HttpRequest, service: Service, form: forms.ServiceForm, row: Any, version: int | None
+    ) -> tuple[str, str] | Refusal:
+        keywords = form.keywords()
+        arguments = () if row is None else (row,)
+        result = service(*arguments, actor=request.user, if_version=version, **keywords)
+        if isinstance(result, Refusal):
+            return result
+        if isinstance(result, self.model):
+            row = result
+        if row is None:
+            return f"{label_of(service)}: done.", self._url("changelist")
+        return f"{label_of(service)}: {row}.", self._url("change", row.pk)
+
+    def _form_page(
+        self,
+        request: HttpRequest,
+        row: Any,
+        form: forms.ServiceForm | None = None,
+        error: DomainError | None = None,
+    ) -> HttpResponse:
+        if isinstance(error, InProgress):
+            return self._busy_page(request, error)
+        service = self.creates if row is None else self._open_update(request, row)
+        if form is None and service is not None:
+            form = self._form(request, service, row)
+        if form is not None and error is not None:
+            form.add_problem(error)
+        drawn = form or _Empty(self.model, row)
+        names = [slot.name for slot in form.slots] if form is not None else []
+        in_form = {slot.field.source for slot in form.slots} if form is not None else set()
+        details = [] if row is None else [d for d in self.get_details(request, row) if d not in in_form]
+        fieldsets: list[Any] = [(None, {"fields": names})] if names else []
+        if row is not None and details:
+            fieldsets.append(("Details" if names else None, {"fields": details}))
+        stale = isinstance(error, PreconditionFailed) and form is not None and row is not None
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"Add {self.opts.verbose_name}" if row is None else str(row),
+            "subtitle": None,
+            "adminform": AdminForm(drawn, fieldsets, {}, details, model_admin=self),
+            "object_id": None if row is None else str(row.pk),
+            "original": row,
+            "errors": drawn.errors,
+            "media": self.media + drawn.media,
+            "inline_admin_formsets": [],
+            "is_popup": False,
+            "to_field": None,
+            "show_save": form is not None,
+            "show_save_and_continue": False,
+            "show_save_and_add_another": row is None and form is not None,
+            "show_close": row is not None,
+            "key": acts.new_key(),
+            "version": self._version_to_send(request, row, error),
+            "service": service,
+            "verbs": [] if row is None else self.verbs(request, row),
+            "tables": [] if row is None else self.tables(request, row),
+            "differences": form.differences(row) if form is not None and stale else [],
+            "changes": history.of(row.pk)[-3:] if stale else [],
+        }
+        response = self.render_change_form(
+            request, context, add=row is None, change=row is not None, obj=row, form_url=""
+        )
+        return as_answer(response, error)
+
+    def _version_shown(self, request: HttpRequest, row: Any) -> int | None:
+        """The version that the page showed. Raises a domain error where it is missing or malformed."""
+        return acts.version_of(request.POST.get(acts.VERSION)) if hasattr(row, "version") else None
+
+    def _version_to_send(self, request: HttpRequest, row: Any, error: DomainError | None) -> Any:
+        """The row's version; after a fault still the one that the page showed: nothing unseen is lost."""
+        if row is None:
+            return ""
+        if error is not None and not isinstance(error, PreconditionFailed):
+            with suppress(DomainError):
+                return self._version_shown(request, row)
+        return getattr(row, "version", "")
+
+    def _busy_page(self, request: HttpRequest, error: DomainError) -> HttpResponse:
+        """The same act is being carried out: the page asks again by itself."""
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Being done",
+            "opts": self.opts,
+            "parts": [(name, value) for name, values in request.POST.lists() for value in values],
+        }
+        return as_answer(TemplateResponse(request, "admin/service/busy.html", context), error)
+
+
+class _Empty(django_forms.Form):
+    """A page without controls."""
+
+    def __init__(self, model: type[models.Model], row: Any) -> None:
+        super().__init__(label_suffix="")
+        self.instance = row
+        self._meta = SimpleNamespace(model=model, labels=None, help_texts=None)
+
+
+def as_answer(response: Any, error: DomainError | None) -> HttpResponse:
+    if error is not None:
+        response.status_code = error.status
+        if "Retry-After" in error.headers:
+            response["Retry-After"] = error.headers["Retry-After"]
+    answer: HttpResponse = response
+    return answer

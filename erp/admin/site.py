@@ -1,0 +1,72 @@
+"""The admin site: the staff's door. What of Django's own screens writes by itself is absent."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.db import models
+from django.http import HttpRequest
+from django.template.response import TemplateResponse
+from django.templatetags.static import static
+from django.urls import URLPattern, URLResolver
+from unfold.sites import UnfoldAdminSite
+
+from erp.admin import queues
+from erp.admin.options import ServiceAdmin
+
+_ABSENT = {"password_change", "password_change_done", "view_on_site"}
+
+
+def environment(request: HttpRequest) -> list[str]:
+    """Unfold's banner: production plain, everything else named and coloured."""
+    name = settings.ERP_ENV
+    return [name.capitalize(), {"production": "", "test": "info"}.get(name, "warning")]
+
+
+def style(request: HttpRequest) -> str:
+    """Address of the style sheet of our own pages."""
+    return static("erp/admin.css")
+
+
+def icon(request: HttpRequest) -> str:
+    """Address of the icon in the browser's tab."""
+    return static("erp/icon.svg")
+
+
+class Site(UnfoldAdminSite):  # type: ignore[misc]
+    """Registers ``ServiceAdmin`` pages only; third-party screens that write by themselves stay out."""
+
+    index_template = "admin/service/index.html"
+    login_template = "admin/service/login.html"
+    enable_nav_sidebar = True
+
+    def register(
+        self,
+        model_or_iterable: type[models.Model] | Iterable[type[models.Model]],
+        admin_class: type[Any] | None = None,
+        **options: Any,
+    ) -> None:
+        """Take a page. One of our own that isn't a ServiceAdmin raises ImproperlyConfigured."""
+        if admin_class is None or not issubclass(admin_class, ServiceAdmin):
+            if admin_class is None or admin_class.__module__.split(".")[0] in ("apps", "erp", "config"):
+                raise ImproperlyConfigured(f"{admin_class or model_or_iterable}: register a ServiceAdmin")
+            return
+        super().register(model_or_iterable, admin_class, **options)
+
+    def get_urls(self) -> list[URLPattern | URLResolver]:
+        return [url for url in super().get_urls() if getattr(url, "name", None) not in _ABSENT]
+
+    def reads_only(self, request: HttpRequest) -> bool:
+        """Whether the person only looks: no action is drawn. What they may do, their rights decide."""
+        return False
+
+    def get_log_entries(self, request: HttpRequest) -> Any:
+        """Nothing: Django's log isn't written."""
+        return super().get_log_entries(request).none()
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
+        """Home: what waits for a decision, and all the lists."""
+        waiting = queues.waiting(self, request)
+        page: TemplateResponse = super().index(request, {"queues": waiting, **(extra_context or {})})
+        return page

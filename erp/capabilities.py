@@ -1,0 +1,10 @@
+"""Who may look at the machinery: rights of the kernel that are about no row."""
+
+from erp.access import Capability
+
+VIEW_TRAIL = Capability(
+    "trail.view",
+    on="",
+    label="See trail, history and the screens of operations",
+    everywhere=("INTERNAL_COMPLIANCE", "INTERNAL_DIRECTOR", "AUDITOR"),
+)

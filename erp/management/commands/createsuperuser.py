@@ -1,0 +1,23 @@
+"""``createsuperuser`` leads nowhere: users are added by services."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+
+class Command(BaseCommand):
+    """In place of Django's command, which would write past the services."""
+
+    help = "Refused: the first super administrator comes by `bootstrap`, others are added in the admin."
+    requires_system_checks = []  # noqa: RUF012 - Django's own declaration
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("arguments", nargs="*")
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        """Whatever flags come: the answer is the same."""
+        super().run_from_argv(argv[:2])
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        raise CommandError(self.help, returncode=2)
