@@ -1,5 +1,6 @@
 """Looks at everything the product depends on, one answer each, and never waits for what doesn't answer."""
 
+import inspect
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from kombu.exceptions import OperationalError as BrokerError
 
 from erp import access, events, health, heartbeat, locks
 from erp.audit import event_files
+from erp.audit.rules import own_clients
 from erp.outbox import topology
 
 State = Literal["ok", "failed", "down", "skipped"]
@@ -65,10 +67,8 @@ def examine() -> Iterator[Finding]:
     """Look at everything, in an order in which the first fault is the cause of later ones."""
     unwell: set[str] = set()
     for look in LOOKS:
-        if look.after in unwell:
-            finding = Finding(look.name, "skipped", f"needs the {look.after}")
-        else:
-            finding = _asked(look)
+        blocked = look.after in unwell
+        finding = Finding(look.name, "skipped", f"needs the {look.after}") if blocked else _asked(look)
         if finding.state != "ok":
             unwell.add(look.name)
         yield finding
@@ -260,6 +260,22 @@ def _events() -> str:
     return f"{len(list(events.registry))} versions agree with docs/events"
 
 
+def _clients() -> str:
+    """A breaker belongs to an operation, which is named after the client's method."""
+    found = own_clients()
+    shut = [
+        f"{client.name}.{operation}"
+        for client in found
+        for operation, member in vars(client).items()
+        if inspect.isfunction(member) and not operation.startswith("_")
+        if client.breaker(operation).state == "open"
+    ]
+    if shut:
+        hint = "the remote doesn't answer; what can wait is queued and tried again"
+        raise Wrong(f"breaker open: {', '.join(shut)}", hint, "down")
+    return f"{len(found)} declared, no breaker open"
+
+
 LOOKS: Final = (
     Look("database", _database, "start PostgreSQL and check DATABASE_URL"),
     Look("migrations", _migrations, "run `manage.py migrate`", after="database"),
@@ -274,6 +290,7 @@ LOOKS: Final = (
     Look("topology", _topology, "run `manage.py setup_pubsub`", after="pubsub"),
     Look("dead letters", _dead_letters, "run `manage.py setup_pubsub`", after="pubsub"),
     Look("iam", _iam, "grant the preflight's role (operations, Google Pub/Sub)", after="pubsub"),
+    Look("clients", _clients, "see the log"),
     Look("secrets", _secrets, "see .env.example"),
     Look("events", _events, "see `manage.py events check`"),
 )

@@ -25,6 +25,7 @@ from config.celery import app
 from erp import doctor, heartbeat, locks
 from erp.access import registry
 from erp.audit.sources import PROJECT
+from erp.clients import Client, RemoteUnavailable
 from erp.embedded.testing import PubSub
 from erp.outbox import topology
 
@@ -32,7 +33,7 @@ pytestmark = pytest.mark.django_db
 
 ALL = {
     "database", "migrations", "clock", "capabilities", "redis", "broker", "worker", "beat", "relay", "pubsub",
-    "topology", "dead letters", "iam", "secrets", "events",
+    "topology", "dead letters", "iam", "clients", "secrets", "events",
 }  # fmt: skip
 
 
@@ -194,6 +195,23 @@ def test_a_relay_is_seen_by_its_lock_whichever_machine_it_runs_on(healthy: Any) 
     finally:
         relay.close()
     assert unwell() == (4, {"relay": "down"})
+
+
+def test_a_remote_whose_breaker_is_open_is_down(healthy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Client, "_all", dict(Client._all))
+
+    class Planted(Client):
+        __module__ = "apps.partners.clients"
+        name, timeout, retries, fail_max = f"planted_{time.monotonic_ns()}", 1.0, 0, 2
+
+        def legal_name(self) -> Any:
+            return self.request("GET", f"http://127.0.0.1:{free_port()}/")
+
+    assert unwell() == (0, {})
+    for _ in range(3):
+        with pytest.raises(RemoteUnavailable):
+            Planted().legal_name()
+    assert unwell() == (4, {"clients": "down"})
 
 
 def test_a_clock_that_is_off_fails(healthy: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,7 +56,7 @@ def _writes(source: Source, call: ast.Call, func: ast.Attribute) -> bool:
     if name in _ALWAYS:
         return True
     if name in _SQL:
-        return not _only_reads(call)
+        return not _only_reads(source, call)
     if source.is_module(receiver):
         return False  # services.create(…): the service itself
     if name in ("save", "create"):
@@ -79,8 +79,18 @@ def _may_be_rows(receiver: ast.AST) -> bool:
 _ASYNC: Final = frozenset({"asave", "acreate", "adelete", "aupdate"})
 
 
-def _only_reads(call: ast.Call) -> bool:
+def _only_reads(source: Source, call: ast.Call) -> bool:
     text = call.args[0] if call.args else None
+    if isinstance(text, ast.Name):  # a constant of the file
+        text = next(
+            (
+                node.value
+                for node in source.tree.body
+                if isinstance(node, ast.Assign)
+                and any(isinstance(name, ast.Name) and name.id == text.id for name in node.targets)
+            ),
+            None,
+        )
     return (
         isinstance(text, ast.Constant)
         and isinstance(text.value, str)

@@ -66,7 +66,7 @@ class Route:
     def endpoint(self, method: str) -> Endpoint | None:
         """What the method is bound to; None when it isn't one of the four kinds of door."""
         viewset = self.viewset
-        if viewset is None or hasattr(viewset, method.lower()):
+        if viewset is None:
             return None
         name = self.actions.get(method.lower(), "")
         endpoint = viewset.endpoints.get(name)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from typing import Any, Final
 
 from django.conf import settings
@@ -12,13 +13,14 @@ from rest_framework.settings import api_settings
 from erp import access, events, logs, services
 from erp.api import problems
 from erp.api.endpoints import Endpoint
+from erp.api.examples import example_of
 from erp.api.viewsets import ViewSet
 from erp.audit import code, event_files
 from erp.audit.doors import doors
 from erp.audit.register import Register, Row
 from erp.audit.routes import Route, goes_through_the_handler, routes
 from erp.audit.sources import KERNEL, Source, is_own, module_name, own_apps, read
-from erp.clients import Client
+from erp.clients import Client, clients
 from erp.models import Guarded, QuerySet
 from erp.services import Service
 
@@ -95,7 +97,6 @@ class Product:
         register: Register | None = None,
     ) -> None:
         """``urlconf``, ``sources`` and ``register`` replace the product's own, for tests of the audit."""
-        autodiscover_modules("clients")
         self.routes = routes(urlconf)
         self.sources = sources if sources is not None else read()
         self.register = register or Register()
@@ -154,6 +155,8 @@ class Product:
                 yield f"{cls.__name__} has its own {name}, which may skip the key"  # type: ignore[union-attr]
         if not endpoint.idempotent and not endpoint.reason:
             yield "waives the key without a reason"
+        if _tried(endpoint.call) is False:
+            yield "has no example in tests/examples.py, so nothing tries it"
         if row is None:
             if not self.register.reason("route", write.name):
                 yield "stands neither in endpoints.csv nor, with a reason, in extra.csv"
@@ -184,7 +187,7 @@ class Product:
                 there = {source.name for source in self.sources}
                 yield KERNEL, f"extra.csv: {extra.name}", _absent(extra.name, there, extra.reason)
         names: set[str] = set()
-        for client in _clients():
+        for client in own_clients():
             yield module_name(client.__module__), client.__name__, list(_broken(client, names))
 
     def _outbox(self) -> "_Found":
@@ -252,6 +255,17 @@ def _absent(name: str, there: Mapping[str, object] | set[str], reason: str) -> l
     return [*([] if name in there else ["isn't there any more"]), *([] if reason else ["has no reason"])]
 
 
+def _tried(call: Any) -> bool | None:
+    """Whether contract tests have an example of a call; None where the module's tests aren't installed."""
+    package = call.__module__.rsplit(".", 1)[0]
+    try:
+        if find_spec(f"{package}.tests") is None:
+            return None
+    except ModuleNotFoundError:
+        return None
+    return example_of(call) is not None
+
+
 def _bound(write: Write) -> Iterator[str]:
     endpoint = write.endpoint
     if endpoint is None:
@@ -275,9 +289,10 @@ def _unguarded(model: Any) -> Iterator[str]:
             yield f"{field.name} has no named model between, so its rows aren't guarded"
 
 
-def _clients() -> list[type[Any]]:
-    """Every client of a remote system that the product declares."""
-    return [c for c in Client._all.values() if is_own(c.__module__) and ".tests." not in c.__module__]
+def own_clients() -> list[type[Client]]:
+    """Clients of remote systems that the product's modules declare."""
+    autodiscover_modules("clients")
+    return [c for c in clients() if is_own(c.__module__) and ".tests." not in c.__module__]
 
 
 def _broken(client: Any, names: set[str]) -> Iterator[str]:
