@@ -65,6 +65,9 @@ def manage(stack: Stack, *arguments: str) -> None:
 
 def prepare(stack: Stack) -> None:
     """Bring database and topology up to date and load the demo's people."""
+    if os.environ.get("PUBSUB_EMULATOR_HOST"):
+        # The official emulator keeps messages for a week at most.
+        os.environ.setdefault("PUBSUB_DLQ_RETENTION_DAYS", "7")
     manage(stack, "migrate", "--no-input")
     manage(stack, "setup_pubsub")
     manage(stack, "seed_demo")
