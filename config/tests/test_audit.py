@@ -695,3 +695,14 @@ def test_the_command_needs_no_server_and_finds_what_a_file_hides(tmp_path: Path)
     assert [entry["violations"] for entry in told["rules"] if entry["violations"]] == [
         ["apps.partners.reminders: apps.partners.reminders:1: imports httpx past erp.clients"]
     ]
+
+
+def test_a_service_without_a_route_is_listed_with_its_other_doors() -> None:
+    doors = Product(sources=SOURCES).doors
+    assert doors["availability.expire_holds"] == ["task expire_holds"]
+    assert "command seed_demo" in doors["account.add_user"]
+    assert doors["availability.reserve"] == ["POST /api/v1/availabilities/{id}/reserve"]
+    told = "\n".join(audit(Product(sources=SOURCES)).lines())
+    assert (
+        "availability.expire_holds · availability.release · availability.released · task expire_holds" in told
+    )

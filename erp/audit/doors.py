@@ -38,7 +38,7 @@ def _of_the_admin() -> Iterator[tuple[Service, str]]:
 
 
 def _of_a_file(source: Source) -> Iterator[tuple[Service, str]]:
-    """Services that a task, a command or another service names."""
+    """Services that a file names: a task, a command, another service, a page of the staff's."""
     for name, node in source.functions():
         door = _door(source, name)
         if not door:
@@ -59,4 +59,5 @@ def _door(source: Source, function: str) -> str:
         return f"service {calling.name}" if isinstance(calling, Service) else "service"
     if source.layer("tasks"):
         return f"task {function}" if function else ""
-    return ""
+    # Routes and admin classes are asked themselves; whatever else calls a service is named by its file.
+    return "" if source.layer("viewsets", "admin") else f"file {source.name}"
