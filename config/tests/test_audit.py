@@ -701,7 +701,9 @@ def test_a_service_without_a_route_is_listed_with_its_other_doors() -> None:
     doors = Product(sources=SOURCES).doors
     assert doors["availability.expire_holds"] == ["task expire_holds"]
     assert "command seed_demo" in doors["account.add_user"]
-    assert doors["availability.reserve"] == ["POST /api/v1/availabilities/{id}/reserve"]
+    assert {"POST /api/v1/availabilities/{id}/reserve", "admin availability.Availability"} <= {
+        *doors["availability.reserve"]
+    }
     told = "\n".join(audit(Product(sources=SOURCES)).lines())
     assert (
         "availability.expire_holds · availability.release · availability.released · task expire_holds" in told
