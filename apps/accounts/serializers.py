@@ -14,11 +14,14 @@ class LoginInput(Input):
     device_label = fields.CharField(max_length=120, required=False, allow_blank=True)
 
 
+ROLES = [(name, f"{name}: {meaning}") for name, meaning in registry.roles.items()]
+
+
 class AddUserInput(Input):
     full_name = fields.CharField(min_length=2, max_length=200)
     email = fields.CharField(max_length=254, validators=[EmailValidator("Send an e-mail address.")])
     user_type = fields.ChoiceField(choices=User.Type.choices)
-    roles = fields.ListField(child=fields.ChoiceField(choices=list(registry.roles.items())), required=False)
+    roles = fields.ListField(child=fields.ChoiceField(choices=ROLES), required=False)
     password = fields.CharField(
         max_length=128,
         trim_whitespace=False,

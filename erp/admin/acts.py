@@ -40,9 +40,8 @@ class Done(NamedTuple):
     replayed: bool = False
 
     def __str__(self) -> str:
-        if not self.replayed:
-            return self.text
-        return f"This was done before, at {timezone.localtime(self.at):%H:%M}: {self.text}"
+        when = f" at {timezone.localtime(self.at):%H:%M}, and not again" if self.replayed else ""
+        return f"Done{when}: {self.text}."
 
 
 class CommittedRefusal(DomainError):

@@ -244,10 +244,16 @@ class ServiceForm(forms.Form):
         except ValueError:
             chosen = None
         pairs = [("", "")] + ([(str(chosen.pk), str(chosen))] if chosen is not None else [])
-        widget = widgets.UnfoldAdminAutocompleteWidget(
+        widget = _Search(
             attrs={"data-ajax--url": address, "data-placeholder": "Search", "data-allow-clear": "true"}
         )
         return forms.ChoiceField(choices=pairs, widget=widget)
+
+
+class _Search(widgets.UnfoldAdminAutocompleteWidget):  # type: ignore[misc]
+    """Unfold's search field; its own option template knows only options of a model field."""
+
+    option_template_name = "django/forms/widgets/select_option.html"
 
 
 def told(error: DomainError) -> str:

@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Final
 
 from django import forms as django_forms
 from django.contrib import messages
@@ -17,6 +17,8 @@ from erp.admin.looking import LookingAdmin, label_of
 from erp.api.serializers import Input
 from erp.errors import DomainError, InProgress, PreconditionFailed
 from erp.services import Refusal, Service
+
+MOST_CHANGES: Final = 10  # told on a stale page
 
 
 class SavingAdmin(LookingAdmin):
@@ -98,8 +100,8 @@ class SavingAdmin(LookingAdmin):
         if isinstance(result, self.model):
             row = result
         if row is None:
-            return f"{label_of(service)}: done.", self._url("changelist")
-        return f"{label_of(service)}: {row}.", self._url("change", row.pk)
+            return label_of(service).lower(), self._url("changelist")
+        return f"{label_of(service).lower()} {row}", self._url("change", row.pk)
 
     def _form_page(
         self,
@@ -145,7 +147,7 @@ class SavingAdmin(LookingAdmin):
             "verbs": [] if row is None else self.verbs(request, row),
             "tables": [] if row is None else self.tables(request, row),
             "differences": form.differences(row) if form is not None and stale else [],
-            "changes": history.of(row.pk)[-3:] if stale else [],
+            "changes": self._changes_since(request, row) if stale else [],
         }
         response = self.render_change_form(
             request, context, add=row is None, change=row is not None, obj=row, form_url=""
@@ -155,6 +157,13 @@ class SavingAdmin(LookingAdmin):
     def _version_shown(self, request: HttpRequest, row: Any) -> int | None:
         """The version that the page showed. Raises a domain error where it is missing or malformed."""
         return acts.version_of(request.POST.get(acts.VERSION)) if hasattr(row, "version") else None
+
+    def _changes_since(self, request: HttpRequest, row: Any) -> list[history.Line]:
+        """The newest events of the row: about as many as its version rose since the page was drawn."""
+        with suppress(DomainError):
+            rose = row.version - (self._version_shown(request, row) or 0)
+            return history.of(row.pk)[-min(max(rose, 1), MOST_CHANGES) :]
+        return []
 
     def _version_to_send(self, request: HttpRequest, row: Any, error: DomainError | None) -> Any:
         """The row's version; after a fault still the one that the page showed: nothing unseen is lost."""

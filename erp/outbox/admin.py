@@ -58,9 +58,9 @@ class EventOutboxAdmin(ServiceAdmin):
     def stream(self, row: EventOutbox) -> str:
         """All events of the same row, in sequence."""
         return format_html(
-            '<a class="text-link" href="{}?{}">{} {}</a>',
+            '<a class="text-link" href="{}?{}">{} …{}</a>',
             reverse("admin:outbox_eventoutbox_changelist"),
             urlencode({"aggregate_type": row.aggregate_type, "aggregate_id": row.aggregate_id}),
             row.aggregate_type,
-            row.aggregate_id,
+            str(row.aggregate_id)[-12:],
         )

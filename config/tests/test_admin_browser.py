@@ -1,0 +1,230 @@
+"""A day at the desk in a real browser. Run with ``pytest -m browser config/tests/test_admin_browser.py``."""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config.testing import PASSWORD
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or ""
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(not Path(CHROMIUM).is_file(), reason="no Chromium here: apt-get install chromium"),
+]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    # Playwright runs an event loop of its own on this thread; Django's guard would take us for async code.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"],
+        )
+        yield browser
+        browser.close()
+    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
+
+
+class Browser:
+    """One person's browser: fails on anything fetched from elsewhere and on any error of a script."""
+
+    def __init__(self, chromium: Any, address: str, **options: Any) -> None:
+        self.address = address
+        self.context = chromium.new_context(viewport={"width": 1280, "height": 900}, **options)
+        self.page = self.context.new_page()
+        self.elsewhere: list[str] = []
+        self.faults: list[str] = []
+        self.page.on("request", self._asked)
+        self.page.on("pageerror", lambda fault: self.faults.append(str(fault)))
+        self.page.on("requestfailed", self._failed)
+        self.page.on("response", self._answered)
+
+    def _asked(self, request: Any) -> None:
+        if not request.url.startswith((self.address, "data:")):
+            self.elsewhere.append(request.url)
+
+    def _failed(self, request: Any) -> None:
+        if request.resource_type in ("script", "stylesheet", "font", "image"):
+            self.faults.append(request.url)
+
+    def _answered(self, response: Any) -> None:
+        if "/static/" in response.url and response.status >= 400:
+            self.faults.append(f"{response.status} {response.url}")
+
+    def open(self, path: str) -> Any:
+        self.page.goto(self.address + path)
+        return self.page
+
+    def sign_in(self, user: Any) -> Any:
+        page = self.open("/admin/")
+        page.fill("[name=username]", user.email)
+        page.fill("[name=password]", PASSWORD)
+        page.click("button[type=submit]")
+        page.wait_for_url("**/admin/")
+        return page
+
+    def say(self) -> str:
+        return self.page.inner_text("#main")
+
+
+@pytest.fixture
+def browse(chromium, live_server, settings) -> Iterator[Any]:
+    settings.ALLOWED_HOSTS = ["*"]
+    opened = []
+
+    def make(user: Any = None, **options: Any) -> Browser:
+        browser = Browser(chromium, live_server.url, **options)
+        opened.append(browser)
+        if user is not None:
+            browser.sign_in(user)
+        return browser
+
+    yield make
+    for browser in opened:
+        browser.context.close()
+        assert not browser.elsewhere
+        assert not browser.faults
+
+
+def test_a_manager_approves_an_offer_and_the_seller_is_on_the_market(browse, user, offer, emitted):
+    waiting = offer(live=False, submit=True)
+    browser = browse(user("INTERNAL_MANAGER"))
+    page = browser.page
+    assert "TEST" in page.inner_text("#header-inner")
+    page.click("text=Offers to approve")
+    page.click(f"tr:has-text('{waiting.number}') >> text=Approve")
+    assert "Pending Approval → Active" in browser.say()
+    page.fill("[name=note]", "papers seen")
+    page.click("form#run_form button[type=submit]")
+    page.wait_for_url("**/change/")
+    assert f"Done: approve {waiting.number}." in browser.say()
+    waiting.refresh_from_db()
+    assert waiting.status == "ACTIVE"
+    assert len(emitted("availability.approved")) == 1
+
+
+def test_two_clicks_fifty_milliseconds_apart_have_one_effect(browse, user, emitted):
+    browser = browse(user("INTERNAL_MASTERDATA"))
+    page = browser.open("/admin/commodity/commodity/add/")
+    for name, value in {"code": "COTTON-2C", "name": "Two clicks", "trade_unit": "KG"}.items():
+        page.fill(f"[name={name}]", value)
+    page.select_option("[name=category]", "FIBRE")
+    click = "document.querySelector('[name=_save]').click()"
+    page.evaluate(f"() => {{ {click}; setTimeout(() => {click}, 50); }}")
+    page.wait_for_selector("text=create Two clicks.")
+    assert len(emitted("commodity.created")) == 1
+
+
+def test_back_and_send_again_tells_the_first_result(browse, user, emitted):
+    browser = browse(user("INTERNAL"))
+    page = browser.open("/admin/partner/partner/add/")
+    page.fill("[name=legal_name]", "Firm of Two")
+    page.select_option("[name=legal_form]", "partnership")
+    page.click("[name=_save]")
+    page.wait_for_url("**/change/")
+    before = len(emitted("partner.registered"))
+    page.go_back()
+    page.click("[name=_save]")
+    page.wait_for_url("**/change/")
+    said = browser.say()
+    if len(emitted("partner.registered")) == before:
+        assert ", and not again: register Firm of Two." in said
+    else:  # the browser drew the page anew, with a new key: a new intention
+        assert "Done: register Firm of Two." in said
+
+
+def test_several_offers_are_decided_from_the_list(browse, user, offer, emitted):
+    for _ in range(3):
+        offer(live=False, submit=True)
+    offer(live=False)
+    browser = browse(user("INTERNAL_MANAGER"))
+    page = browser.open("/admin/availability/availability/")
+    page.locator("thead input[type=checkbox]").first.check()
+    page.select_option("select[name=action]", "approve")
+    page.click("button[name=index]")
+    page.click("form#run_form button[type=submit]")
+    page.wait_for_selector("text=3 of 4 done.")
+    assert "availability.invalid_state" in browser.say()
+    assert len(emitted("availability.approved")) == 3
+
+
+def test_staff_reserve_for_a_partner_found_by_search(browse, user, offer, partner):
+    partner("Kovai Spinners")
+    live = offer()
+    browser = browse(user("INTERNAL"))
+    page = browser.open(f"/admin/availability/availability/{live.pk}/run/reserve/")
+    page.fill("[name=quantity]", "40")
+    page.click(".select2-selection")
+    page.fill(".select2-search__field", "kovai")
+    page.click(".select2-results__option:has-text('Kovai Spinners')")
+    page.click("form#run_form button[type=submit]")
+    page.wait_for_url("**/change/")
+    assert re.search(r"Kovai Spinners\s+40 BALE", browser.say())
+
+
+def test_a_stale_page_shows_both_values(browse, user, commodity):
+    row = commodity()
+    mine, theirs = browse(user("INTERNAL_MASTERDATA")), browse(user("INTERNAL_MANAGER"))
+    path = f"/admin/commodity/commodity/{row.pk}/change/"
+    mine.open(path)
+    theirs.open(path).fill("[name=description]", "theirs")
+    theirs.page.click("[name=_save]")
+    theirs.page.wait_for_selector("text=Done: update")
+    mine.page.fill("[name=description]", "mine")
+    mine.page.click("[name=_save]")
+    mine.page.wait_for_selector("text=Nothing was done")
+    assert re.search(r"Description\s+mine\s+theirs", mine.say())
+    mine.page.click("[name=_save]")
+    mine.page.wait_for_selector("text=Done: update")
+    row.refresh_from_db()
+    assert row.description == "mine"
+
+
+def test_an_auditor_finds_every_screen_and_nothing_to_press(browse, user, offer):
+    offer()
+    browser = browse(user("AUDITOR"))
+    page = browser.page
+    links = page.eval_on_selector_all("#nav-sidebar-apps a", "all => all.map(each => each.href)")
+    lists = [link for link in links if link.count("/") > 5]
+    assert len(lists) >= 8
+    for link in lists:
+        page.goto(link)
+        assert not page.query_selector_all("main button[type=submit]:not([form]), a.erp-verb, a.addlink")
+
+
+def test_signing_out_shuts_the_door(browse, user):
+    browser = browse(user("INTERNAL"))
+    page = browser.page
+    page.click("text=Test Person")
+    page.click("#logout-form button")
+    page.wait_for_load_state()
+    page.goto(browser.address + "/admin/partner/partner/")
+    assert "/admin/login/" in page.url
+
+
+@pytest.mark.parametrize("width", [1280, 820])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_fit_desk_and_tablet_by_day_and_night(browse, user, offer, width, scheme):
+    live = offer()
+    browser = browse(user("INTERNAL_MANAGER"), color_scheme=scheme)
+    page = browser.page
+    page.set_viewport_size({"width": width, "height": 900})
+    for path in (
+        "/admin/",
+        f"/admin/availability/availability/{live.pk}/change/",
+        "/admin/commodity/commodity/",
+    ):
+        browser.open(path)
+        page.wait_for_load_state("networkidle")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+        assert page.evaluate("document.documentElement.classList.contains('dark')") == (scheme == "dark")
