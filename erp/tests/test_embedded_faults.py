@@ -53,6 +53,13 @@ def test_a_refused_request_is_not_carried_out(server: PubSub, clients: Contract)
     assert control(server.address)["applied"] == [2]
 
 
+def test_a_rule_can_mean_only_messages_with_a_certain_text(server: PubSub, clients: Contract) -> None:
+    topic = clients.topic()
+    plan(server, {"kind": "refuse", "containing": "broken seal", "code": "INVALID_ARGUMENT"})
+    ends = [outcome(clients, topic, sent).name for sent in (b"whole", b"a broken seal", b"whole")]
+    assert ends == ["OK", "INVALID_ARGUMENT", "OK"]
+
+
 def test_a_lost_answer_leaves_the_message_stored(server: PubSub, clients: Contract) -> None:
     topic = clients.topic()
     subscription = clients.subscription(topic)

@@ -29,12 +29,16 @@ class Rule(BaseModel):
     ``delay``: the request waits ``milliseconds``. ``refuse``: it is answered with ``code``. ``outage``: from
     that moment on everything the rule names is refused for ``milliseconds``. ``lose_answer``: it is carried
     out but the client sees ``code``. ``drop``: its connection is cut before it is carried out.
+
+    ``containing`` narrows a rule to publish requests with a message whose data holds this text, as a topic with
+    a schema refuses some messages and takes the others.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["delay", "refuse", "outage", "lose_answer", "drop"]
     methods: tuple[str, ...] = ()  # as in "Publish"; none means all
+    containing: str = ""
     probability: Annotated[float, Field(ge=0, le=1)] = 1.0
     milliseconds: Annotated[int, Field(ge=0)] = 0
     code: str = "UNAVAILABLE"
@@ -75,7 +79,7 @@ class Faults:
         """The plan and how often each of its rules applied."""
         return {"plan": self.plan.model_dump(), "applied": self._applied}
 
-    async def strike(self, method: str, context: Any) -> Rule | None:
+    async def strike(self, method: str, context: Any, request: Any = None) -> Rule | None:
         """Do to a request what the plan says. Returns the rule by which its answer must be lost, if any.
 
         Raises ``Refused`` when the request must not be carried out.
@@ -83,6 +87,8 @@ class Faults:
         lost = None
         for number, rule in enumerate(self.plan.rules):
             if rule.methods and method not in rule.methods:
+                continue
+            if rule.containing and not _contains(request, rule.containing.encode()):
                 continue
             if not self._applies(number, rule):
                 continue
@@ -106,6 +112,10 @@ class Faults:
         if rule.kind == "outage":
             self._outage_until[number] = now + rule.milliseconds / 1000
         return True
+
+
+def _contains(request: Any, text: bytes) -> bool:
+    return any(text in message.data for message in getattr(request, "messages", ()))
 
 
 def control(address: str, plan: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -309,7 +309,7 @@ class Service:
 
         async def call(request: Any, context: Any) -> Any:
             try:
-                lost = await faults.strike(method, context) if faults.active else None
+                lost = await faults.strike(method, context, request) if faults.active else None
                 response = await carry_out(request, context)
                 if lost is not None:
                     raise refusal(lost)
