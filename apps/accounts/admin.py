@@ -66,7 +66,7 @@ class SessionAdmin(ServiceAdmin):
     list_display: ClassVar = ["created_at", "user", "door", "method", "expires_at", "ended_at", "end_reason"]
     list_filter: ClassVar = ["door", "method", "end_reason"]
     list_select_related: ClassVar = ["user"]
-    ordering: ClassVar = ["-created_at"]
+    ordering: ClassVar = ["-id"]  # ids rise with time
     details: ClassVar = [
         "user",
         "door",

@@ -50,7 +50,7 @@ class AvailabilityAdmin(ServiceAdmin):
         "seller_partner__trade_name",
     ]
     search_help_text = "Number or seller"
-    ordering: ClassVar = ["-created_at"]
+    ordering: ClassVar = ["-id"]  # ids rise with time
     details: ClassVar = [
         "number",
         "status",
@@ -137,7 +137,7 @@ class ReservationAdmin(ServiceAdmin):
     list_select_related: ClassVar = ["availability", "holder_partner"]
     search_fields: ClassVar = ["availability__number__startswith", "holder_partner__legal_name"]
     search_help_text = "Offer's number or holder"
-    ordering: ClassVar = ["-created_at"]
+    ordering: ClassVar = ["-id"]  # ids rise with time
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
         return lookup == "availability__id__exact" or super().lookup_allowed(lookup, value, request)

@@ -116,6 +116,7 @@ def test_every_page_opens_for_an_auditor_and_offers_nothing_to_do(rows, user, de
             assert answer.status_code == 200, path
             drawn = answer.content.decode()
             assert "/run/" not in drawn, path
+            assert "You need the capability" not in drawn, path
             assert 'name="_save"' not in drawn, path
             assert 'name="action"' not in drawn, path
         assert address(page, "changelist") in home
