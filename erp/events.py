@@ -114,11 +114,14 @@ class Registry:
         return self.types[name][max(self.types[name])]
 
     def load(self, name: str, version: int, payload: dict[str, Any]) -> Event:
-        """Read a stored payload as the newest version, step by step through its upcasters."""
+        """Read a stored payload as the newest version, step by step through its upcasters.
+
+        Members that aren't known yet are left out: a newer release may have added them within the version.
+        """
         newest = self.latest(name)
         for step in range(version, newest.__event__.version):
             payload = self.upcasters[name, step](dict(payload))
-        return newest.model_validate(payload)
+        return newest.model_validate(payload, extra="ignore")
 
     def seal(self) -> None:
         """Refuse a gap in a type's versions: a missing upcaster is an error, not a silent pass-through."""

@@ -14,6 +14,7 @@ from apps.commodities.models import Commodity
 from erp import services
 from erp.access import SYSTEM
 from erp.errors import CapabilityMissing, Conflict, NotFound, PreconditionFailed, RuleBroken
+from erp.events import registry, sample
 from erp.models import UnguardedWrite
 from erp.outbox.models import EventOutbox, EventStream
 from erp.services import attempt, emit, refuse, service, unit_of_work
@@ -388,3 +389,9 @@ def test_the_outbox_has_every_column_and_both_indexes_of_the_audit():
     assert {"idx_outbox_status", "idx_outbox_aggregate", "idx_outbox_waiting"} <= indexes
     row = EventOutbox.objects.get()
     assert (row.status, row.processing_attempts, row.created_at is not None) == ("pending", 0, True)
+
+
+def test_a_member_that_a_newer_release_added_is_left_out_on_reading():
+    payload = sample(events.CommodityUpdated)
+    newer = {**payload, "colour": "white", "changes": {"key": {**payload["changes"]["key"], "by": "A"}}}
+    assert registry.load("commodity.updated", 1, newer).model_dump(mode="json") == payload
