@@ -284,6 +284,7 @@ LOOKS: Final = (
     Look("redis", _redis, "start Redis and check REDIS_URL"),
     Look("broker", _broker, "start the broker and check CELERY_BROKER_URL"),
     Look("worker", lambda: _alive("worker"), "start it: `celery_worker.py worker`"),
+    Look("consumer", lambda: _alive("consumer"), "start it: `manage.py consume_events`"),
     Look("beat", lambda: _alive("beat"), "start it: `celery_worker.py beat`, exactly one"),
     Look("relay", _relay, "start it: `celery_worker.py relay` or `manage.py relay_outbox`", after="database"),
     Look("pubsub", _pubsub, "check PUBSUB_EMULATOR_HOST, or PUBSUB_ENDPOINT and credentials"),

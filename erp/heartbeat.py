@@ -11,17 +11,14 @@ from celery import bootsteps
 from celery.beat import PersistentScheduler
 from django.conf import settings
 
-from erp.embedded import state
-
 EVERY_SECONDS: Final = 5.0
 # Older than this a process counts as gone: it is restarted within 30 s (operations §2).
 SILENT_SECONDS: Final = 30.0
 
 
 def path(name: str) -> Path:
-    """The file of a process: in ``settings.HEARTBEAT_DIR``, by default beside the embedded servers' data."""
-    folder = getattr(settings, "HEARTBEAT_DIR", "") or state.data_dir() / "heartbeats"
-    return Path(folder) / name
+    """The file of a process, in ``settings.HEARTBEAT_DIR``."""
+    return Path(settings.HEARTBEAT_DIR) / name
 
 
 def touch(name: str) -> None:

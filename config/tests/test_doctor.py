@@ -32,7 +32,7 @@ from erp.outbox import topology
 pytestmark = pytest.mark.django_db
 
 ALL = {
-    "database", "migrations", "clock", "capabilities", "redis", "broker", "worker", "beat", "relay", "pubsub",
+    "database", "migrations", "clock", "capabilities", "redis", "broker", "worker", "consumer", "beat", "relay", "pubsub",
     "topology", "dead letters", "iam", "clients", "secrets", "events",
 }  # fmt: skip
 
@@ -51,7 +51,7 @@ def healthy(pubsub: str, settings: Any, tmp_path: Path) -> Any:
     """Everything is there and alive."""
     settings.PUBSUB_EMULATOR_HOST = pubsub
     settings.HEARTBEAT_DIR = tmp_path / "heartbeats"
-    for name in ("worker", "beat", "relay"):
+    for name in ("worker", "consumer", "beat", "relay"):
         heartbeat.touch(name)
     return settings
 
@@ -175,7 +175,7 @@ def test_a_topology_that_drifted_fails(healthy: Any) -> None:
         assert unwell() == (1, {"dead letters": "failed"})
 
 
-@pytest.mark.parametrize("name", ["worker", "beat", "relay"])
+@pytest.mark.parametrize("name", ["worker", "consumer", "beat", "relay"])
 def test_a_process_without_a_sign_of_life_is_down(healthy: Any, name: str) -> None:
     heartbeat.path(name).unlink()
     assert unwell() == (4, {name: "down"})

@@ -1,14 +1,14 @@
 """Figures of the outbox and the consumer (operations §2). Labels carry no ids and no names of people."""
 
-import os
 import time
 from collections.abc import Iterable
 from functools import cache
-from pathlib import Path
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+
+from erp import heartbeat
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.015, 0.025, 0.04, 0.06, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 60)
 
@@ -33,18 +33,18 @@ GAPS = Counter("erp_consumer_gaps_total", "Gaps in a stream that stayed open for
 
 
 class Heartbeat:
-    """Touches the file that the liveness probe reads (``ERP_HEARTBEAT_FILE``), at most once a second."""
+    """Touches the process's sign of life, at most once a second."""
 
-    def __init__(self) -> None:
-        self._path = os.environ.get("ERP_HEARTBEAT_FILE", "")
+    def __init__(self, name: str) -> None:
+        self._name = name
         self._touched = 0.0
 
     def beat(self) -> None:
         """The loop is alive."""
         now = time.monotonic()
-        if self._path and now - self._touched >= 1:
+        if now - self._touched >= 1:
             self._touched = now
-            Path(self._path).touch()
+            heartbeat.touch(self._name)
 
 
 class Figures(Collector):

@@ -85,7 +85,9 @@ class EventOutbox(models.Model):
             ),
             models.Index(fields=["status", "created_at"], name="idx_outbox_status"),
             models.Index(fields=["aggregate_type", "aggregate_id"], name="idx_outbox_aggregate"),
-            models.Index(fields=["causation_id"], name="idx_outbox_causation", condition=~models.Q(causation_id="")),
+            models.Index(
+                fields=["causation_id"], name="idx_outbox_causation", condition=~models.Q(causation_id="")
+            ),
         ]
 
     def __str__(self) -> str:
@@ -164,4 +166,6 @@ class RelayLayout(models.Model):
     class Meta:
         db_table = "event_relay_layout"
         default_permissions = ()
-        constraints: ClassVar = [models.CheckConstraint(condition=models.Q(id=1), name="event_relay_layout_one_row")]
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=models.Q(id=1), name="event_relay_layout_one_row")
+        ]

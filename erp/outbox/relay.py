@@ -104,7 +104,7 @@ class Relay:
         self._failing_since: float | None = None
         self._fault = Fault()
         self._crash: BaseException | None = None
-        self._heartbeat = metrics.Heartbeat()
+        self._heartbeat = metrics.Heartbeat("relay")
 
     def stop(self) -> None:
         """Finish what is in flight and end. Safe to call from a signal handler of the event loop."""

@@ -335,7 +335,7 @@ class Consumer:
         self._stopping = threading.Event()
         self._acks: list[str] = []
         self._alarmed: set[tuple[Stream, int]] = set()
-        self._heartbeat = metrics.Heartbeat()
+        self._heartbeat = metrics.Heartbeat("consumer")
 
     def stop(self) -> None:
         """Pull no more, settle what is held, and end. Safe in a signal handler."""
