@@ -33,7 +33,7 @@ class Postgres:
         if os.geteuid() == 0:
             self._user = ordinary_user(folder)
             for path in (folder, self._bin):
-                check_traversable(path, self._user[0])
+                make_traversable(path, self._user[0])
         self._make()
         self.port = free_port()
         password = (folder / "password").read_text()
@@ -139,16 +139,24 @@ def ordinary_user(folder: Path) -> tuple[int, int]:
     return entry.pw_uid, entry.pw_gid
 
 
-def check_traversable(path: Path, uid: int) -> None:
-    """Raise ``CannotStart`` if a parent of the path keeps that user out."""
+def make_traversable(path: Path, uid: int) -> None:
+    """Let that user through to the path: as root, parents that keep it out become enterable for others (o+x).
+
+    Entering is not reading: what lies in such a folder stays as closed as it was. Raises ``CannotStart`` where
+    the permission can't be given.
+    """
     for parent in reversed(path.absolute().parents):
         if not parent.exists():
             return
         status = parent.stat()
         needed = stat.S_IXUSR if status.st_uid == uid else stat.S_IXOTH
-        if not status.st_mode & needed:
+        if status.st_mode & needed:
+            continue
+        try:
+            parent.chmod(status.st_mode | needed)
+        except OSError as error:
             raise CannotStart(
                 f"As root, PostgreSQL runs as the user {pwd.getpwuid(uid).pw_name}, who can't enter {parent}"
-                f" on the way to {path}. Put the project and ERP_DATA_DIR elsewhere, run as an ordinary user,"
-                f" or allow it: chmod o+x {parent}"
-            )
+                f" on the way to {path}, and that can't be changed ({error.strerror}). Put the project and"
+                " ERP_DATA_DIR elsewhere, or run as an ordinary user."
+            ) from None

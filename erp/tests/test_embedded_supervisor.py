@@ -18,7 +18,7 @@ import psycopg
 import pytest
 
 from erp.embedded import state
-from erp.embedded.postgres import check_traversable, programs
+from erp.embedded.postgres import make_traversable, programs
 from erp.embedded.process import CannotStart, free_port
 from erp.embedded.redis import program
 from erp.embedded.supervisor import PROJECT, Process, Stack, for_command
@@ -203,16 +203,27 @@ def test_missing_programs_are_told_with_what_to_do(monkeypatch: pytest.MonkeyPat
             find()
 
 
-def test_a_folder_that_postgres_can_not_reach_is_named(tmp_path: Path) -> None:
+def test_the_way_to_the_data_is_opened_for_entering_only(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    stranger = os.stat(closed).st_uid + 1
+    make_traversable(closed / "data", stranger)
+    assert closed.stat().st_mode & 0o777 == 0o701
+    make_traversable(closed / "data", stranger)
+    assert closed.stat().st_mode & 0o777 == 0o701
+
+
+def test_a_way_that_can_not_be_opened_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
     tmp_path.chmod(0o711)
-    stranger = os.stat(closed).st_uid + 1 if os.geteuid() else 65534
-    for parent in closed.parents:
-        if not parent.stat().st_mode & 0o001:
-            closed = parent  # pytest's own folder is closed already
-    with pytest.raises(CannotStart, match=f"chmod o\\+x {closed}"):
-        check_traversable(tmp_path / "closed" / "data", stranger)
+
+    def refuse(path: Path, mode: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "chmod", refuse)  # as on a file system of another owner
+    with pytest.raises(CannotStart, match="can't enter"):
+        make_traversable(closed / "data", os.stat(closed).st_uid + 1)
 
 
 # --- App processes ------------------------------------------------------------------------------------
