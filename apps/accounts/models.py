@@ -126,7 +126,7 @@ class User(AbstractBaseUser, PermissionsMixin, Model):
         return bool(self.user_type in (self.Type.SUPER_ADMIN, self.Type.INTERNAL))
 
     def belongs_to(self, user: Actor) -> bool:
-        return self.pk is not None and self.pk == user.pk
+        return self.pk is not None and bool(self.pk == user.pk)
 
     def get_full_name(self) -> str:
         """The name, as Django's pages ask for it."""

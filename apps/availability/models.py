@@ -194,7 +194,8 @@ class Availability(Model):
 
     def weight_of(self, quantity: Decimal) -> Decimal:
         """Weight in kg of a part: by share of the total, 3 decimals half up."""
-        return (self.total_weight_kg * quantity / self.total_quantity).quantize(KG, ROUND_HALF_UP)
+        total_kg, total = Decimal(self.total_weight_kg), Decimal(self.total_quantity)
+        return (total_kg * quantity / total).quantize(KG, ROUND_HALF_UP)
 
     def stage_for(self, user: Actor, held: bool) -> Stage:
         """How much ``user`` sees; ``held`` says whether its partner holds a part of the offer."""
@@ -313,4 +314,4 @@ class Reservation(Model):
     @property
     def still_open(self) -> Decimal:
         """Quantity not yet released, also before the row is read back."""
-        return self.quantity - self.released_quantity
+        return Decimal(self.quantity) - Decimal(self.released_quantity)

@@ -131,9 +131,10 @@ def test_a_canary_in_an_exception_never_reaches_a_log(written):
 
 
 @pytest.mark.django_db
-def test_a_canary_in_sql_parameters_never_reaches_a_log(written, monkeypatch):
+def test_a_canary_in_sql_parameters_never_reaches_a_log(written, request):
     backend = logging.getLogger("django.db.backends")
-    monkeypatch.setattr(backend, "level", logging.DEBUG)
+    request.addfinalizer(lambda level=backend.level: backend.setLevel(level))
+    backend.setLevel(logging.DEBUG)
     with CaptureQueriesContext(connection), connection.cursor() as cursor:
         cursor.execute("SELECT %s::text AS found, %s::int", [f"Ramesh's {PLANTED}", 4711])
     assert "SELECT" in written()

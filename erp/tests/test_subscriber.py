@@ -27,7 +27,10 @@ from erp.tests.outbox_support import PROJECT, command, drain, ended, insert, unt
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("pubsub", "effects")]
 
-if "parcel.sent" not in registry.types:
+
+@pytest.fixture(scope="module", autouse=True)
+def _parcels() -> Iterator[None]:
+    """An event type of these tests, in two versions; the product doesn't know it before or after."""
 
     @event("parcel.sent", version=1, aggregate=("parcel", "parcel_id"))
     class ParcelSentV1(Event):
@@ -42,6 +45,9 @@ if "parcel.sent" not in registry.types:
     @upcaster("parcel.sent", from_version=1)
     def _rename(payload: dict[str, Any]) -> dict[str, Any]:
         return {"parcel_id": payload.get("parcel_id", str(UUID(int=0))), "text": payload.get("text", "")}
+
+    yield
+    del registry.types["parcel.sent"], registry.upcasters["parcel.sent", 1]
 
 
 EFFECT = "INSERT INTO test_effect (event_id, sequence, note) VALUES (%s, %s, %s)"

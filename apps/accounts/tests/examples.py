@@ -6,7 +6,9 @@ from erp.api.testing import ApiClient
 
 
 def _refresh_token(world, target):
-    answer = ApiClient().write("/api/v1/auth/login", {"email": world.user("BUYER").email, "password": PASSWORD})
+    answer = ApiClient().write(
+        "/api/v1/auth/login", {"email": world.user("BUYER").email, "password": PASSWORD}
+    )
     return answer.json()["refresh_token"]
 
 

@@ -31,7 +31,9 @@ def signed_in(user, client_for):
 
 def test_the_right_password_starts_a_session(user, client_for, emitted):
     person = user("BUYER")
-    answer = client_for().write(LOGIN, {"email": person.email.upper(), "password": PASSWORD, "device_label": "desk"})
+    answer = client_for().write(
+        LOGIN, {"email": person.email.upper(), "password": PASSWORD, "device_label": "desk"}
+    )
     assert answer.status_code == 200
     assert answer["Cache-Control"] == "no-store"
     body = answer.json()
@@ -76,7 +78,9 @@ def test_unknown_wrong_and_inactive_are_one_answer(user, client_for):
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_five_failures_lock_and_are_counted_although_each_answer_is_a_refusal(user, client_for, emitted, known):
+def test_five_failures_lock_and_are_counted_although_each_answer_is_a_refusal(
+    user, client_for, emitted, known
+):
     email = user("BUYER").email if known else "nobody@example.com"
     client = client_for()
     for _ in range(5):
@@ -260,14 +264,18 @@ def test_the_database_refuses_users_that_can_not_be(user, wrong):
 def test_roles_fit_the_kind_of_user(kind, roles, partner):
     owner = {"INTERNAL": {"organization_id": uuid4()}, "EXTERNAL": {"partner_id": partner().pk}}.get(kind, {})
     with pytest.raises(services.RoleNotAllowed):
-        services.add_user(actor=SYSTEM, email="x@example.com", full_name="X", user_type=kind, roles=roles, **owner)
+        services.add_user(
+            actor=SYSTEM, email="x@example.com", full_name="X", user_type=kind, roles=roles, **owner
+        )
 
 
 def test_a_weak_password_and_a_taken_address_are_refused(user):
     house = {"user_type": "INTERNAL", "organization_id": uuid4(), "roles": ["INTERNAL"]}
     for weak in ("short", "password12345", "someone@example.com"):
         with pytest.raises(services.PasswordWeak) as caught:
-            services.add_user(actor=SYSTEM, email="someone@example.com", full_name="X", password=weak, **house)
+            services.add_user(
+                actor=SYSTEM, email="someone@example.com", full_name="X", password=weak, **house
+            )
         assert caught.value.errors[0].pointer == "/password"
     with pytest.raises(services.IdentifierUnavailable):
         services.add_user(actor=SYSTEM, email=user("BUYER").email, full_name="X", **house)
