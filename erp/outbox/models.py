@@ -68,6 +68,8 @@ class EventOutbox(models.Model):
     class Meta:
         db_table = "event_outbox"
         default_permissions = ()
+        verbose_name = "event"
+        verbose_name_plural = "events"
         constraints: ClassVar = [
             models.UniqueConstraint(
                 fields=["aggregate_type", "aggregate_id", "sequence"], name="event_outbox_stream_sequence"
