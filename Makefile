@@ -51,7 +51,7 @@ audit: $(READY)
 	$(BIN)/python manage.py compliance_audit
 
 browser: $(READY)
-	$(BIN)/python -m pytest -m browser
+	$(BIN)/python -m pytest config/tests/test_admin_browser.py -m browser
 
 clean:
 	rm -rf $(VENV) .erp staticfiles .pytest_cache .mypy_cache .ruff_cache
