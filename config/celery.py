@@ -3,7 +3,7 @@
 import os
 
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import beat_init, setup_logging, worker_ready
 from django_structlog.celery.steps import DjangoStructLogInitStep
 
 from erp.heartbeat import WorkerStep
@@ -15,6 +15,15 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 app.steps["worker"].add(DjangoStructLogInitStep)
 app.steps["worker"].add(WorkerStep)
+
+
+@beat_init.connect
+@worker_ready.connect
+def _serve_metrics(**kwargs: object) -> None:
+    """Once the children are forked, so that none inherits the thread."""
+    from erp import metrics
+
+    metrics.serve()
 
 
 @setup_logging.connect

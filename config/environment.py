@@ -52,6 +52,9 @@ class Environment(BaseSettings):
     outbox_poll_interval: float = Field(default=0.1, gt=0, le=5)
     outbox_retention_days: int = Field(default=30, ge=1)
     outbox_ordering: Literal["aggregate", "bucket"] = "aggregate"
+    heartbeat_dir: str = ""
+    metrics_port: int = Field(default=0, ge=0, le=65535)
+    prometheus_multiproc_dir: str = ""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     throttle_read: int = Field(default=600, ge=1)
     throttle_write: int = Field(default=120, ge=1)
@@ -81,6 +84,12 @@ class Environment(BaseSettings):
         if value and (not (parts := urlsplit(f"//{value}")).hostname or not parts.port):
             raise ValueError("write it as host:port")
         return value
+
+    @model_validator(mode="after")
+    def _metrics_of_all_processes(self) -> Self:
+        if self.metrics_port and not self.prometheus_multiproc_dir:
+            raise ValueError("METRICS_PORT needs PROMETHEUS_MULTIPROC_DIR, the folder of the processes' counters")
+        return self
 
     @model_validator(mode="after")
     def _fit_for_production(self) -> Self:

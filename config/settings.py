@@ -8,6 +8,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from config import environment
 from config.logging import logging_config
+from erp.embedded import state
 
 ENV = environment.read()
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -46,6 +47,7 @@ INSTALLED_APPS = [
     "config",
 ]
 MIDDLEWARE = [
+    "erp.metrics.Middleware",
     "erp.logs.RequestIdMiddleware",
     "django_structlog.middlewares.RequestMiddleware",
     "django.middleware.security.SecurityMiddleware",
@@ -122,6 +124,8 @@ OUTBOX_MAX_ATTEMPTS = ENV.outbox_max_attempts
 OUTBOX_POLL_INTERVAL = ENV.outbox_poll_interval
 OUTBOX_RETENTION_DAYS = ENV.outbox_retention_days
 OUTBOX_ORDERING = ENV.outbox_ordering
+METRICS_PORT = ENV.metrics_port
+HEARTBEAT_DIR = ENV.heartbeat_dir or str(state.data_dir() / "heartbeats")
 OUTBOX_WAKE_CHANNEL = "erp:outbox:wake"
 PUBSUB_TOPIC = "cotton-erp-events"
 PUBSUB_SUBSCRIPTION = "cotton-erp-events-sub"
@@ -271,7 +275,18 @@ CELERY_TIMEZONE = "Asia/Kolkata"
 CELERY_BEAT_SCHEDULE = {
     "relay-shift": {"task": "erp.outbox.tasks.relay_shift", "schedule": 1.0, "options": {"expires": 2}},
     "purge-outbox": {"task": "erp.outbox.tasks.purge", "schedule": crontab(minute="17")},
+    "count-dead-letters": {
+        "task": "erp.tasks.count_dead_letters",
+        "schedule": crontab(minute="*/5"),
+        "options": {"expires": 300},
+    },
+    "check-topology": {
+        "task": "erp.tasks.check_topology",
+        "schedule": crontab(minute="7"),
+        "options": {"expires": 3600},
+    },
     "purge-idempotency": {"task": "erp.idempotency.tasks.purge", "schedule": crontab(minute="*/5")},
+    "clear-sessions": {"task": "apps.accounts.tasks.clear_sessions", "schedule": crontab(hour="3", minute="41")},
     "expire-holds": {
         "task": "apps.availability.tasks.expire_holds",
         "schedule": 60.0,

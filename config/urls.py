@@ -1,5 +1,6 @@
 """All routes."""
 
+from django.conf import settings
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -7,7 +8,7 @@ from django.urls import include, path
 from django.views.decorators.http import require_safe
 from drf_spectacular.views import SpectacularAPIView
 
-from erp import health
+from erp import health, metrics
 from erp.api import problems
 from erp.api.docs import RedocView, SwaggerView
 
@@ -23,6 +24,8 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("livez", health.livez),
     path("readyz", health.readyz),
+    # In production they are on the inner port alone, see erp.metrics.
+    *([] if settings.PRODUCTION else [path("metrics", metrics.view)]),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs", SwaggerView.as_view(), name="docs"),
     path("api/redoc", RedocView.as_view(), name="redoc"),

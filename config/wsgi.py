@@ -5,6 +5,7 @@ import os
 from django.core.wsgi import get_wsgi_application
 
 from erp.api.wsgi import readable
+from erp.metrics import inner_port
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-application = readable(get_wsgi_application())
+application = inner_port(readable(get_wsgi_application()))

@@ -15,6 +15,7 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ImproperlyConfigured
 from django.db import models
 
+from erp import metrics
 from erp.errors import CapabilityMissing
 
 OWN: Final = "@own"
@@ -206,6 +207,7 @@ def may(actor: Any, capability: Capability | str, row: models.Model | None = Non
 def authorize(actor: Any, capability: Capability | str, row: models.Model | None = None) -> None:
     """Raise CapabilityMissing (403, naming it) unless ``may``."""
     if not may(actor, capability, row):
+        metrics.CAPABILITY_DENIED.labels(str(capability)).inc()
         raise CapabilityMissing(str(capability))
 
 

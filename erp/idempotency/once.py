@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
-from erp import locks, services
+from erp import locks, metrics, services
 from erp.errors import AnswerExpired, InProgress, KeyInvalid, KeyMissing, KeyReused, Unavailable
 from erp.idempotency.models import Record
 from erp.ids import uuid7
@@ -108,6 +108,7 @@ def _once(request: Request, run: Callable[[], Answer]) -> Answer:
             [locks.scope_key(request.scope), settings.LOCK_TIMEOUT, settings.TRANSACTION_TIMEOUT],
         )
         if not cursor.fetchone()[0]:
+            metrics.IDEMPOTENCY_CONFLICTS.inc()
             raise InProgress("The same request is being carried out; ask again in a moment.")
     record = Record.objects.filter(scope=request.scope).first()
     now = timezone.now()
@@ -124,12 +125,14 @@ def _once(request: Request, run: Callable[[], Answer]) -> Answer:
 
 def _replay(record: Record, request: Request) -> Answer:
     if not hmac.compare_digest(bytes(record.fingerprint), request.fingerprint):
+        metrics.IDEMPOTENCY_MISMATCHES.inc()
         raise KeyReused("This Idempotency-Key was used for another request; take a new one.")
     if record.body_wiped or (record.secret and record.body_expires_at <= timezone.now()):
         raise AnswerExpired(
             "The request was carried out, and its answer held secrets that are no longer kept."
         )
     body = bytes(record.body)
+    metrics.IDEMPOTENCY_REPLAYS.inc()
     return Answer(
         record.status, dict(record.headers), _cipher().decrypt(body) if record.secret else body, replayed=True
     )
