@@ -364,3 +364,25 @@ def test_the_documentation_needs_no_other_server(client, path):
         answer = client.get(asset)
         assert answer.status_code == 200, asset
         answer.close()
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_browsers_of_other_origins_are_let_in_only_when_listed(client, settings, allowed):
+    settings.CORS_ALLOWED_ORIGINS = ["https://desk.example"] if allowed else []
+    asked = client.options(
+        "/api/v1/commodities",
+        headers={
+            "Origin": "https://desk.example",
+            "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Headers": "authorization,idempotency-key,if-match,if-none-match,x-request-id",
+        },
+    )
+    answer = client.get("/api/v1/commodities", headers={"Origin": "https://desk.example"})
+    if not allowed:
+        assert not [h for h in (*asked.headers, *answer.headers) if h.lower().startswith("access-control")]
+        return
+    assert asked["Access-Control-Allow-Origin"] == "https://desk.example"
+    headers = {h.strip().lower() for h in asked["Access-Control-Allow-Headers"].split(",")}
+    assert {"authorization", "content-type", "idempotency-key", "if-match", "if-none-match", "x-request-id"} <= headers
+    exposed = {h.strip() for h in answer["Access-Control-Expose-Headers"].split(",")}
+    assert {"ETag", "Location", "Idempotency-Replayed", "Retry-After", "RateLimit", "X-Request-ID"} <= exposed
