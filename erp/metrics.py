@@ -168,9 +168,7 @@ class Database(_Lazy):
             return
         yield _gauge("erp_database_up", "Whether the database answered.", 1)
         yield _gauge("erp_database_connections", "Sessions of the database.", sessions)
-        yield _gauge(
-            "erp_database_oldest_transaction_seconds", "Age of the oldest open transaction.", oldest
-        )
+        yield _gauge("erp_database_oldest_transaction_seconds", "Age of the oldest open transaction.", oldest)
         yield from found
 
 
@@ -220,7 +218,7 @@ def inner_port(application: Application) -> Application:
     The port is that of the listening socket, which no header can change. The scraper needs no allowed host, no
     TLS and no session, and nothing of the product can be reached past the proxy by this port.
     """
-    port = str(getattr(settings, "METRICS_PORT", 0) or "")
+    port = str(settings.METRICS_PORT or "")
 
     def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if not port or environ.get("SERVER_PORT") != port:
@@ -245,7 +243,7 @@ def serve() -> None:
 
     A port that is taken is logged and no more: figures must not keep a relay from its work.
     """
-    port = int(getattr(settings, "METRICS_PORT", 0) or 0)
+    port = settings.METRICS_PORT
     if port:
         try:
             start_http_server(port, registry=_registry(whole=False))

@@ -32,7 +32,8 @@ from erp.outbox import topology
 pytestmark = pytest.mark.django_db
 
 ALL = {
-    "database", "migrations", "clock", "capabilities", "redis", "broker", "worker", "consumer", "beat", "relay", "pubsub",
+    "database", "migrations", "clock", "capabilities", "redis", "broker", "worker", "consumer", "beat", "relay",
+    "pubsub",
     "topology", "dead letters", "iam", "clients", "secrets", "events",
 }  # fmt: skip
 

@@ -21,11 +21,15 @@ COMMIT_TO_ACK_SECONDS = Histogram(
     buckets=_SECONDS,
 )
 WAKE_UPS_LOST = Counter("erp_outbox_wake_ups_lost_total", "Wake-ups that Redis didn't take.")
-RELAY_HEARTBEAT = Gauge("erp_relay_heartbeat_seconds", "Unix time of the relay's last round.")
-RELAY_BUCKETS = Gauge("erp_relay_owned_buckets", "Buckets that this relay owns.")
+RELAY_HEARTBEAT = Gauge(
+    "erp_relay_heartbeat_seconds", "Unix time of the relay's last round.", multiprocess_mode="mostrecent"
+)
+RELAY_BUCKETS = Gauge("erp_relay_owned_buckets", "Buckets that the relays here own.", multiprocess_mode="livesum")
 
 CONSUMER_LAG_SECONDS = Gauge(
-    "erp_consumer_lag_seconds", "Age of the event handled last, when it was handled."
+    "erp_consumer_lag_seconds",
+    "Age of the event handled last, when it was handled.",
+    multiprocess_mode="mostrecent",
 )
 CONSUMED = Counter("erp_consumer_events_total", "Events received, by what became of them.", ["outcome"])
 DUPLICATES = Counter("erp_consumer_duplicates_total", "Events received again after they had been applied.")
