@@ -61,7 +61,9 @@ async def join(connection: Connection) -> None:
             return
         await connection.execute("SELECT pg_advisory_unlock_shared(%s, 0)", [locks.RELAY_LAYOUT])
         if not await _scalar(connection, "SELECT pg_try_advisory_lock(%s, 0)", locks.RELAY_LAYOUT):
-            raise LayoutHeld(f"another relay runs on the layout {row}, not on {wanted}")
+            raise LayoutHeld(
+                f"another relay runs while the layout would change to {wanted[0]}, {wanted[1]} buckets"
+            )
         try:
             if row is not None and not await _scalar(connection, sql.DRAINED):
                 raise LayoutRefused(

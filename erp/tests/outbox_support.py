@@ -23,6 +23,7 @@ from erp.outbox.models import EventOutbox
 from erp.outbox.pull import Delivery, Puller
 from erp.outbox.relay import Relay, Summary
 
+_started: "list[subprocess.Popen[str]]" = []
 PROJECT = Path(__file__).resolve().parents[2]
 
 
@@ -72,6 +73,11 @@ def pubsub(transactional_db: None, settings: Any) -> Iterator[None]:
     settings.PUBSUB_RETRY_MIN_SECONDS = settings.PUBSUB_RETRY_MAX_SECONDS = 0.1
     align()
     yield
+    while _started:
+        process = _started.pop()
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
     ContentType.objects.clear_cache()  # the flush to come gives them new ids
 
 
@@ -146,7 +152,7 @@ def command(*arguments: str, **environment: str) -> "subprocess.Popen[str]":
     """A command of the product as a process of its own, on the test's database and project."""
     from django.conf import settings
 
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "manage.py", *arguments],
         cwd=PROJECT,
         env=os.environ
@@ -164,6 +170,8 @@ def command(*arguments: str, **environment: str) -> "subprocess.Popen[str]":
         stderr=subprocess.PIPE,
         text=True,
     )
+    _started.append(process)
+    return process
 
 
 def ended(process: "subprocess.Popen[str]", seconds: float = 30.0) -> tuple[int, str, str]:
