@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKERS ?= auto
 
-.PHONY: demo run test lint types imports check openapi audit fix browser clean
+.PHONY: demo run test lint types imports check openapi audit fix browser faults faults-small clean
 
 demo: $(READY)
 	@$(BIN)/python -m config.demo
@@ -49,6 +49,12 @@ openapi: $(READY)
 
 audit: $(READY)
 	$(BIN)/python manage.py compliance_audit
+
+faults: $(READY)
+	$(BIN)/python -m benchmarks.faults --seed 42 --events 1000000 --kills 1000
+
+faults-small: $(READY)
+	$(BIN)/python -m benchmarks.faults --seed 42 --small
 
 browser: $(READY)
 	$(BIN)/python -m pytest config/tests/test_admin_browser.py -m browser

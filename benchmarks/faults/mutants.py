@@ -1,0 +1,233 @@
+"""Relays that are wrong on purpose, each in one of the ways that relays usually are; the harness must notice.
+
+``python -m benchmarks.faults.mutants NAME`` is such a relay as a process. They share the product's publisher,
+envelope and kill points, and differ in how they find, order and mark their rows.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import psycopg
+from psycopg.rows import class_row
+
+from benchmarks.faults.judge import Judgement, judge
+from benchmarks.faults.run import Run, Size
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from benchmarks.faults.world import World
+
+LEADER = 0x6F7E  # an advisory lock of the mutants' own
+ROWS = """
+SELECT id, position, bucket, sequence, aggregate_type, aggregate_id, event_type, event_version,
+       payload::text AS data, created_at, correlation_id, causation_id, traceparent, resolution
+FROM event_outbox
+"""
+MARK = "UPDATE event_outbox SET status = 'published', processed_at = clock_timestamp() WHERE id = ANY (%s)"
+SEED = 11  # one for which each of them fails without fail
+SIZE = Size(events=1_600, streams=400, writers=1, slow=0.15)
+PENDING = "SELECT count(*) FROM event_outbox WHERE status = 'pending'"
+BATCH = 100
+QUIET_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class Row:
+    """A waiting row."""
+
+    id: UUID
+    position: int
+    bucket: int
+    sequence: int
+    aggregate_type: str
+    aggregate_id: UUID
+    event_type: str
+    event_version: int
+    data: str
+    created_at: datetime
+    correlation_id: str
+    causation_id: str
+    traceparent: str
+    resolution: str | None
+
+
+class Mutant:
+    """What all of them do alike."""
+
+    def __init__(self) -> None:
+        from django.conf import settings
+
+        from erp import heartbeat
+        from erp.outbox import endpoint
+        from erp.outbox.publisher import BlockingPublisher
+        from erp.outbox.relay import Fault
+
+        self.connection = psycopg.connect(
+            settings.DATABASE_DIRECT_URL,
+            autocommit=True,
+            application_name="erp-relay",
+            row_factory=class_row(Row),
+        )
+        self._publisher = BlockingPublisher()
+        self._topic = endpoint.topic_path(settings.PUBSUB_TOPIC)
+        self.fault = Fault()
+        heartbeat.touch("relay")
+
+    def lead(self) -> None:
+        """Wait until no other one works."""
+        with self.connection.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
+            while not cursor.execute("SELECT pg_try_advisory_lock(%s)", [LEADER]).fetchone()[0]:  # type: ignore[index]
+                time.sleep(0.05)
+
+    def read(self, rest: str, *parameters: object) -> list[Row]:
+        """Waiting rows."""
+        return self.connection.execute(ROWS + rest, parameters).fetchall()
+
+    def publish(self, rows: Sequence[Row]) -> None:
+        """Each by itself, for as long as it takes."""
+        from erp.outbox import wire
+        from erp.outbox.publisher import NotPublished
+
+        for row in rows:
+            event = wire.envelope(row, row.id, row.data)
+            message = wire.encode(event, wire.ordering_key(event.stream, row.bucket))
+            self.fault("before_publish")
+            while True:
+                try:
+                    self._publisher.publish(self._topic, [message])
+                    break
+                except NotPublished:
+                    time.sleep(0.05)
+            self.fault("after_publish")
+
+    def mark(self, rows: Sequence[Row]) -> None:
+        """Published."""
+        self.connection.execute(MARK, [[row.id for row in rows]])
+
+
+def order_by_created_at(mutant: Mutant) -> None:
+    """The oldest first, as the clock says."""
+    mutant.lead()
+    while True:
+        rows = mutant.read("WHERE status = 'pending' ORDER BY created_at LIMIT %s", BATCH)
+        mutant.publish(rows)
+        mutant.mark(rows)
+        time.sleep(0.0 if rows else 0.05)
+
+
+def skip_locked_without_sequence(mutant: Mutant) -> None:
+    """Several at once, each takes what no other one has locked."""
+    while True:
+        with mutant.connection.transaction():
+            rows = mutant.read(
+                "WHERE status = 'pending' ORDER BY position LIMIT %s FOR UPDATE SKIP LOCKED", BATCH // 5
+            )
+            mutant.publish(rows)
+            mutant.mark(rows)
+        time.sleep(0.0 if rows else 0.05)
+
+
+def last_id_cursor(mutant: Mutant) -> None:
+    """Whatever has a higher number than the last one."""
+    mutant.lead()
+    published = mutant.read("WHERE status = 'published' ORDER BY position DESC LIMIT 1")
+    last = published[0].position if published else 0
+    while True:
+        rows = mutant.read("WHERE position > %s ORDER BY position LIMIT %s", last, BATCH)
+        mutant.publish(rows)
+        mutant.mark(rows)
+        last = rows[-1].position if rows else last
+        time.sleep(0.0 if rows else 0.02)
+
+
+def mark_before_acknowledgement(mutant: Mutant) -> None:
+    """In order, but the row counts as published before Pub/Sub has said so."""
+    mutant.lead()
+    while True:
+        rows = mutant.read("WHERE status = 'pending' ORDER BY position LIMIT %s", BATCH)
+        mutant.mark(rows)
+        mutant.publish(rows)
+        time.sleep(0.0 if rows else 0.05)
+
+
+MUTANTS: dict[str, Callable[[Mutant], None]] = {
+    "created-at": order_by_created_at,
+    "skip-locked": skip_locked_without_sequence,
+    "last-id-cursor": last_id_cursor,
+    "mark-before-ack": mark_before_acknowledgement,
+}
+CONTROL = "relay_outbox"
+
+
+# --- On the harness -------------------------------------------------------------------------------------
+
+
+def try_all(world: "World", console: "Console") -> bool:
+    """The mutants and, as a control, the product's relay, all in the same small weather; whether all is as it must."""
+    from benchmarks.faults.storm import RELAY
+
+    argvs: dict[str, Sequence[str]] = {
+        name: (sys.executable, "-m", "benchmarks.faults.mutants", name) for name in MUTANTS
+    } | {CONTROL: RELAY}
+    world.plan(())
+    ok = True
+    with ThreadPoolExecutor(2) as pool:
+        judgements = pool.map(lambda name: _try(world, name, argvs[name]), argvs)
+        for name, judgement in zip(argvs, judgements, strict=True):
+            seen = [verdict.seen for verdict in judgement.violated]
+            if name == CONTROL:
+                ok &= not seen
+                console.print(
+                    f"control {name}: {'nothing wrong' if not seen else 'BROKEN: ' + '; '.join(seen)}"
+                )
+            else:
+                ok &= bool(seen)
+                console.print(
+                    f"mutant {name}: {'caught (' + '; '.join(seen) + ')' if seen else 'NOT caught'}"
+                )
+    return ok
+
+
+def _try(world: "World", name: str, argv: Sequence[str]) -> Judgement:
+    """Writers get ahead while no relay runs and the clock steps back; then two relays come and are killed."""
+    run = Run(world, name.replace("-", "_"), SIZE, SEED, argv, armed=1.0, points={"before_publish": 150})
+    with run:
+        run.start_writers()
+        run.allow(0.3)
+        run.wait_committed(0.3)
+        run.step_clock(-3.0)
+        run.allow(0.6)
+        run.wait_committed(0.6)
+        run.fleet.scale(2)
+        run.fleet.disarm()  # those that come after them live
+        run.until(lambda: run.value(PENDING) == 0, 60, "the backlog worked off")
+        for percent in range(61, 100):
+            run.allow(percent / 100)
+            time.sleep(0.1)
+        run.finish_writing(60)
+        run.until(
+            lambda: run.fleet.kills.total() >= 1 and len(run.fleet.working()) == 2, 60, "relays working"
+        )
+        seen, until = -1, 0.0
+        while run.delivered != seen or time.monotonic() < until:
+            if run.delivered != seen:
+                seen, until = run.delivered, time.monotonic() + QUIET_SECONDS
+            time.sleep(0.1)
+        run.sample()
+        return judge(run.place, run.facts, duplicates=1.0)
+
+
+def main() -> None:
+    """Be a mutant."""
+    MUTANTS[sys.argv[1]](Mutant())
+
+
+if __name__ == "__main__":
+    main()
