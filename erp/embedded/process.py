@@ -116,8 +116,9 @@ class Child:
 
     def kill(self, number: int) -> None:
         """Send a signal to the process itself."""
-        if self.alive:
-            os.kill(self.pid, number)
+        with suppress(ProcessLookupError):  # its end may be noticed just now in its own thread
+            if self.alive:
+                os.kill(self.pid, number)
 
     def restart(self, grace: float) -> None:
         """Stop it gently, by force after ``grace`` seconds, and return when it runs again."""
