@@ -88,7 +88,9 @@ class Environment(BaseSettings):
     @model_validator(mode="after")
     def _metrics_of_all_processes(self) -> Self:
         if self.metrics_port and not self.prometheus_multiproc_dir:
-            raise ValueError("METRICS_PORT needs PROMETHEUS_MULTIPROC_DIR, the folder of the processes' counters")
+            raise ValueError(
+                "METRICS_PORT needs PROMETHEUS_MULTIPROC_DIR, the folder of the processes' counters"
+            )
         return self
 
     @model_validator(mode="after")

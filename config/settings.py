@@ -286,7 +286,10 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": 3600},
     },
     "purge-idempotency": {"task": "erp.idempotency.tasks.purge", "schedule": crontab(minute="*/5")},
-    "clear-sessions": {"task": "apps.accounts.tasks.clear_sessions", "schedule": crontab(hour="3", minute="41")},
+    "clear-sessions": {
+        "task": "apps.accounts.tasks.clear_sessions",
+        "schedule": crontab(hour="3", minute="41"),
+    },
     "expire-holds": {
         "task": "apps.availability.tasks.expire_holds",
         "schedule": 60.0,

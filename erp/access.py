@@ -319,7 +319,9 @@ def _sync(*, check: bool, prune: bool) -> Iterator[Drift]:
                     model = apps.get_model(capability.app_label, capability.on)
                     content_type = ContentType.objects.get_for_model(model)
                 else:
-                    content_type, _ = ContentType.objects.get_or_create(app_label=capability.app_label, model="")
+                    content_type, _ = ContentType.objects.get_or_create(
+                        app_label=capability.app_label, model=""
+                    )
                 permissions[right], _ = Permission.objects.update_or_create(
                     codename=right.split(".")[1], content_type=content_type, defaults={"name": label}
                 )

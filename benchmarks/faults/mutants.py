@@ -35,7 +35,7 @@ SEED = 11  # one for which each of them fails without fail
 SIZE = Size(events=1_600, streams=400, writers=1, slow=0.15)
 PENDING = "SELECT count(*) FROM event_outbox WHERE status = 'pending'"
 BATCH = 100
-QUIET_SECONDS = 3.0
+QUIET_SECONDS = 2.0
 
 
 @dataclass(frozen=True)

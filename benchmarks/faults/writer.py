@@ -94,7 +94,7 @@ class Writer(threading.Thread):
                 self._counts.wait_for_leave(committed)
                 self._number += 1
                 count = min(self._pick.choice((1, 2, 3, 5, 8, 13, 21, 34, MOST)), self._quota - committed)
-                committed += self._write(count, last=committed > 0.6 * self._quota)
+                committed += self._write(count, last=committed > 0.5 * self._quota)
         except BaseException as error:
             self.failure = error
             raise

@@ -383,6 +383,13 @@ def test_browsers_of_other_origins_are_let_in_only_when_listed(client, settings,
         return
     assert asked["Access-Control-Allow-Origin"] == "https://desk.example"
     headers = {h.strip().lower() for h in asked["Access-Control-Allow-Headers"].split(",")}
-    assert {"authorization", "content-type", "idempotency-key", "if-match", "if-none-match", "x-request-id"} <= headers
+    assert {
+        "authorization",
+        "content-type",
+        "idempotency-key",
+        "if-match",
+        "if-none-match",
+        "x-request-id",
+    } <= headers
     exposed = {h.strip() for h in answer["Access-Control-Expose-Headers"].split(",")}
     assert {"ETag", "Location", "Idempotency-Replayed", "Retry-After", "RateLimit", "X-Request-ID"} <= exposed

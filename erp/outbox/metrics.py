@@ -24,7 +24,9 @@ WAKE_UPS_LOST = Counter("erp_outbox_wake_ups_lost_total", "Wake-ups that Redis d
 RELAY_HEARTBEAT = Gauge(
     "erp_relay_heartbeat_seconds", "Unix time of the relay's last round.", multiprocess_mode="mostrecent"
 )
-RELAY_BUCKETS = Gauge("erp_relay_owned_buckets", "Buckets that the relays here own.", multiprocess_mode="livesum")
+RELAY_BUCKETS = Gauge(
+    "erp_relay_owned_buckets", "Buckets that the relays here own.", multiprocess_mode="livesum"
+)
 
 CONSUMER_LAG_SECONDS = Gauge(
     "erp_consumer_lag_seconds",
