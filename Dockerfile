@@ -17,9 +17,12 @@ COPY docs/events docs/events
 COPY docs/register docs/register
 # Static files need no server and no secret, so a development environment serves to collect them.
 RUN ERP_ENV=development python manage.py collectstatic --no-input
+# Counters of gunicorn's workers and Celery's children add up in this folder; figures are on an inner port.
+RUN mkdir /run/erp-metrics && chown erp /run/erp-metrics
+ENV METRICS_PORT=9100 PROMETHEUS_MULTIPROC_DIR=/run/erp-metrics
 USER erp
-EXPOSE 8000
+EXPOSE 8000 9100
 # web:      this command             worker:   python celery_worker.py worker
 # relay:    python manage.py relay_outbox, or python celery_worker.py relay
 # beat:     python celery_worker.py beat (exactly one)      consumer: python manage.py consume_events
-CMD ["gunicorn", "config.wsgi", "--bind=0.0.0.0:8000", "--workers=4", "--threads=4", "--timeout=60"]
+CMD ["gunicorn", "config.wsgi", "--bind=0.0.0.0:8000", "--bind=0.0.0.0:9100", "--workers=4", "--threads=4", "--timeout=60"]

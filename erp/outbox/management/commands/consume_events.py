@@ -6,6 +6,7 @@ from typing import Any
 
 from django.conf import settings
 
+from erp import metrics
 from erp.commands import finish
 from erp.outbox import cli
 from erp.outbox.subscriber import Consumer
@@ -27,6 +28,7 @@ class Command(cli.Command):
         self.add_common(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
+        metrics.serve()
         consumer = Consumer(options["subscription"], idle=options["idle"])
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: consumer.stop())

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 from django.core.management.base import CommandError
 
-from erp import commands
+from erp import commands, metrics
 from erp.commands import finish
 from erp.outbox import cli
 from erp.outbox.ownership import LayoutHeld, LayoutRefused
@@ -33,6 +33,7 @@ class Command(cli.Command):
         self.add_common(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
+        metrics.serve()
         try:
             summary = asyncio.run(self._relay(options["once"], options["allow_lossy"]))
         except Lossy as error:
