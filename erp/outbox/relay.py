@@ -101,7 +101,8 @@ class Relay:
         self._preflight = asyncio.Lock()
         self._topic = endpoint.topic_path(settings.PUBSUB_TOPIC)
         self._dead_letter_topic = endpoint.topic_path(settings.PUBSUB_DLQ_TOPIC)
-        self._failing_since: float | None = None
+        self._failing_since: float | None = None  # no request has succeeded since
+        self._outage = False  # for so long that it was worth a word
         self._fault = Fault()
         self._crash: BaseException | None = None
         self._heartbeat = metrics.Heartbeat("relay")
@@ -394,14 +395,17 @@ class Relay:
     def _failing(self, error: NotPublished) -> None:
         metrics.RETRIES.labels(code=error.code).inc()
         self.summary.last_error = mask_text(str(error))
+        now = time.monotonic()
         if self._failing_since is None:
-            self._failing_since = time.monotonic()
+            self._failing_since = now
+        elif not self._outage and self._failing_for(now) > RETRY_SECONDS:
+            self._outage = True
             log.warning("relay.pubsub_failing", code=error.code, error=self.summary.last_error)
 
     def _recovered(self) -> None:
-        if self._failing_since is not None:
+        if self._outage:
             log.info("relay.pubsub_back", seconds=round(self._failing_for(time.monotonic()), 1))
-            self._failing_since = None
+        self._failing_since, self._outage = None, False
 
     async def _give_up(self, batch: Batch, row: Row, reason: str) -> None:
         """Put off one poison event, or after its last attempt leave it failed with a copy as dead letter."""

@@ -1,5 +1,5 @@
 """Fixtures of the kernel's tests."""
 
-from erp.tests.outbox_support import one_bucket, pubsub
+from erp.tests.outbox_support import faults, one_bucket, pubsub
 
-__all__ = ["one_bucket", "pubsub"]
+__all__ = ["faults", "one_bucket", "pubsub"]

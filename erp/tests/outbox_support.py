@@ -17,6 +17,8 @@ import pytest
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection, transaction
 
+from erp.embedded.pubsub.faults import control
+from erp.embedded.testing import PubSub
 from erp.outbox import endpoint, topology, wire
 from erp.outbox.flush import Buffered, bucket_of, flush
 from erp.outbox.models import EventOutbox
@@ -81,6 +83,22 @@ def pubsub(transactional_db: None, settings: Any) -> Iterator[None]:
     ContentType.objects.clear_cache()  # the flush to come gives them new ids
 
 
+Faults = Callable[..., None]
+
+
+@pytest.fixture
+def faults(pubsub: None, settings: Any) -> Iterator[Faults]:
+    """A server of the test's own, and how to tell it what to do wrong on publishing: rules, or none any more."""
+    with PubSub() as server:
+        settings.PUBSUB_EMULATOR_HOST = server.address
+        align()
+
+        def plan(*rules: dict[str, Any]) -> None:
+            control(server.address, {"rules": [{"methods": ["Publish"], **rule} for rule in rules]})
+
+        yield plan
+
+
 def align() -> None:
     """Make or mend the topology."""
     with topology.clients() as clients:
@@ -118,6 +136,11 @@ class Running:
             self.summary = asyncio.run(relay())
         except BaseException as error:
             self.error = error
+
+    @property
+    def last_error(self) -> str:
+        """What went wrong last."""
+        return self._relay.summary.last_error if self._relay is not None else ""
 
     def stop(self) -> Summary:
         """Stop it; what it did."""
@@ -226,12 +249,6 @@ def in_order(events: list[wire.Envelope]) -> dict[wire.Stream, list[int]]:
     for stream, seen in sequences.items():
         assert seen == list(range(1, len(seen) + 1)), f"{stream}: {seen}"
     return sequences
-
-
-def fault_plan(plan: str) -> None:
-    """Tell the embedded server what to do wrong; ``{}`` is nothing."""
-    with endpoint.channel() as channel:
-        channel.unary_unary("/erp.embedded.Faults/Set")(plan.encode())
 
 
 def call(service: str, method: str, request: Any) -> None:

@@ -21,6 +21,7 @@ from erp.outbox.flush import Buffered, flush
 from erp.outbox.models import EventOutbox
 from erp.outbox.relay import Relay
 from erp.tests.outbox_support import (
+    Faults,
     align,
     call,
     command,
@@ -28,7 +29,6 @@ from erp.tests.outbox_support import (
     deliveries,
     drain,
     ended,
-    fault_plan,
     in_order,
     insert,
     owners,
@@ -229,18 +229,15 @@ def test_a_newcomer_gets_its_share_from_a_busy_relay() -> None:
         until(lambda: statuses() == {"published": 400})
 
 
-def test_sigterm_finishes_the_batch_and_exits_0() -> None:
-    fault_plan('{"rules": [{"kind": "delay", "methods": ["Publish"], "milliseconds": 1500}]}')
-    try:
-        insert(uuid4(), uuid4())
-        process = command("relay_outbox", "--json")
-        until(owners)
-        time.sleep(0.5)  # the requests are on their way now, for a second more
-        process.send_signal(signal.SIGTERM)
-        code, out, _ = ended(process)
-    finally:
-        fault_plan("{}")
-    assert code == 0
+def test_sigterm_finishes_the_batch_and_exits_0(faults: Faults) -> None:
+    faults({"kind": "delay", "milliseconds": 1500})
+    insert(uuid4(), uuid4())
+    process = command("relay_outbox", "--json")
+    until(owners)
+    time.sleep(0.5)  # the requests are on their way now, for a second more
+    process.send_signal(signal.SIGTERM)
+    code, out, err = ended(process)
+    assert code == 0, err
     assert '"published": 2' in out
     assert statuses() == {"published": 2}
 
@@ -262,7 +259,7 @@ def test_an_outage_of_pubsub_fails_no_event(settings: Any, tmp_path: Path) -> No
         server.end(signal.SIGKILL)
         for _ in range(10):
             insert(*streams)
-        until(lambda: running._relay is not None and running._relay.summary.last_error)
+        until(lambda: running.last_error)
         assert statuses() == {"published": 5, "pending": 50}
         assert set(EventOutbox.objects.values_list("processing_attempts", flat=True)) == {0}
         with PubSub(tmp_path, "--port", str(port)):
@@ -277,7 +274,7 @@ def test_a_relay_started_during_an_outage_waits_for_its_end(settings: Any, tmp_p
         align()
     insert(uuid4())
     with relaying() as running:
-        until(lambda: running._relay is not None and running._relay.summary.last_error)
+        until(lambda: running.last_error)
         with PubSub(tmp_path, "--port", server.address.rpartition(":")[2]):
             until(lambda: statuses() == {"published": 1})
 
@@ -286,25 +283,30 @@ def test_a_relay_started_during_an_outage_waits_for_its_end(settings: Any, tmp_p
     "code",
     ["UNAVAILABLE", "RESOURCE_EXHAUSTED", "INTERNAL", "ABORTED", "PERMISSION_DENIED", "UNAUTHENTICATED"],
 )
-def test_a_failure_of_the_infrastructure_costs_no_attempt(code: str) -> None:
-    fault_plan(f'{{"rules": [{{"kind": "refuse", "methods": ["Publish"], "code": "{code}", "limit": 8}}]}}')
-    try:
-        insert(uuid4(), uuid4())
-        assert drain().published == 2
-    finally:
-        fault_plan("{}")
+def test_a_failure_of_the_infrastructure_costs_no_attempt(faults: Faults, code: str) -> None:
+    faults({"kind": "refuse", "code": code, "limit": 8})
+    insert(uuid4(), uuid4())
+    assert drain().published == 2
     assert set(EventOutbox.objects.values_list("status", "processing_attempts")) == {("published", 0)}
 
 
-def test_a_lost_answer_repeats_the_same_event() -> None:
-    fault_plan('{"rules": [{"kind": "lose_answer", "methods": ["Publish"], "limit": 1}]}')
-    try:
-        (row,) = insert(uuid4())
-        drain()
-    finally:
-        fault_plan("{}")
+def test_a_lost_answer_repeats_the_same_event(faults: Faults) -> None:
+    faults({"kind": "lose_answer", "limit": 1})
+    (row,) = insert(uuid4())
+    drain()
     events = received(lambda events: len(events) == 2)
     assert [(event.event_id, event.sequence) for event in events] == [(row.pk, 1)] * 2
+
+
+def test_a_connection_cut_again_and_again_loses_nothing(faults: Faults) -> None:
+    faults({"kind": "drop", "probability": 0.2, "limit": 5}, {"kind": "lose_answer", "probability": 0.2})
+    streams = [uuid4() for _ in range(10)]
+    with relaying():
+        for _ in range(10):
+            insert(*streams)
+        until(lambda: statuses() == {"published": 100})
+    sequences = in_order(received(count(100)))
+    assert [len(sequence) for sequence in sequences.values()] == [10] * 10
 
 
 def test_a_topic_that_vanished_gets_nothing_until_somebody_listens(settings: Any) -> None:
@@ -316,7 +318,7 @@ def test_a_topic_that_vanished_gets_nothing_until_somebody_listens(settings: Any
             subscription=endpoint.subscription_path(subscription)))  # fmt: skip
         call("Publisher", "DeleteTopic", types.DeleteTopicRequest(topic=topic))
         insert(uuid4())
-        until(lambda: running._relay is not None and running._relay.summary.last_error)
+        until(lambda: running.last_error)
         call("Publisher", "CreateTopic", types.Topic(name=topic))
         time.sleep(1.5)  # longer than any retry waits
         assert statuses() == {"published": 1, "pending": 1}, "the topic is back, but nobody listens"
@@ -413,16 +415,33 @@ def test_poison_in_a_large_request_is_found_by_halving(settings: Any, one_bucket
     assert [row.aggregate_id for row in EventOutbox.objects.exclude(status="published")] == [streams[100]]
 
 
-def test_a_request_refused_once_is_not_its_events_fault(settings: Any, one_bucket: None) -> None:
+def test_a_request_refused_once_is_not_its_events_fault(
+    faults: Faults, settings: Any, one_bucket: None
+) -> None:
     settings.OUTBOX_ORDERING = "bucket"
+    faults({"kind": "refuse", "code": "INVALID_ARGUMENT", "limit": 1})
     insert(*[uuid4() for _ in range(50)])
-    plan = '{"rules": [{"kind": "refuse", "methods": ["Publish"], "code": "INVALID_ARGUMENT", "limit": 1}]}'
-    fault_plan(plan)
-    try:
-        summary = drain()
-    finally:
-        fault_plan("{}")
+    summary = drain()
     assert (summary.published, summary.poisoned) == (50, 0)
+
+
+@pytest.mark.parametrize("ordering", ["aggregate", "bucket"])
+def test_what_pubsub_itself_refuses_is_found_and_put_aside(
+    faults: Faults, settings: Any, one_bucket: None, ordering: str
+) -> None:
+    settings.OUTBOX_ORDERING, settings.OUTBOX_MAX_ATTEMPTS = ordering, 2
+    faults({"kind": "refuse", "code": "INVALID_ARGUMENT", "containing": "x" * 64})
+    streams = [uuid4() for _ in range(20)]
+    insert(*streams)
+    (poison,) = insert(streams[7], size=64)
+    insert(*streams)
+    assert drain().published == 39
+    assert statuses() == {"published": 39, "failed": 1, "pending": 1}
+    poison.refresh_from_db()
+    assert "INVALID_ARGUMENT" in str(poison.last_error)
+    (copy,) = deliveries(count(1), settings.PUBSUB_DLQ_SUBSCRIPTION)
+    assert copy.attributes["ce-id"] == str(poison.pk)
+    assert copy.data == b"{}", "the copy goes without what was refused"
 
 
 @pytest.mark.usefixtures("small_messages")
