@@ -178,7 +178,7 @@ def try_all(world: "World", console: "Console") -> bool:
     } | {CONTROL: RELAY}
     world.plan(())
     ok = True
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(3) as pool:
         judgements = pool.map(lambda name: _try(world, name, argvs[name]), argvs)
         for name, judgement in zip(argvs, judgements, strict=True):
             seen = [verdict.seen for verdict in judgement.violated]
@@ -200,17 +200,16 @@ def _try(world: "World", name: str, argv: Sequence[str]) -> Judgement:
     run = Run(world, name.replace("-", "_"), SIZE, SEED, argv, armed=1.0, points={"before_publish": 150})
     with run:
         run.start_writers()
-        run.allow(0.3)
-        run.wait_committed(0.3)
-        run.step_clock(-3.0)
-        run.allow(0.6)
-        run.wait_committed(0.6)
+        for share, clock in ((0.35, -3.0), (0.7, 0.0)):
+            run.allow(share)
+            run.wait_committed(share)
+            run.step_clock(clock)
         run.fleet.scale(2)
         run.fleet.disarm()  # those that come after them live
         run.until(lambda: run.value(PENDING) == 0, 60, "the backlog worked off")
-        for percent in range(61, 100):
+        for percent in range(71, 100):  # no faster than the slowest of them can follow
             run.allow(percent / 100)
-            time.sleep(0.1)
+            time.sleep(0.16)
         run.finish_writing(60)
         run.until(
             lambda: run.fleet.kills.total() >= 1 and len(run.fleet.working()) == 2, 60, "relays working"

@@ -18,7 +18,7 @@ EVERYDAY: tuple[Mapping[str, Any], ...] = (
     {"kind": "refuse", "methods": ["Publish"], "probability": 0.004, "code": "RESOURCE_EXHAUSTED"},
     {"kind": "refuse", "methods": ["Publish"], "probability": 0.002, "code": "PERMISSION_DENIED"},
     {"kind": "refuse", "methods": ["Publish"], "probability": 0.002, "code": "INTERNAL"},
-    {"kind": "lose_answer", "methods": ["Publish"], "probability": 0.002},
+    {"kind": "lose_answer", "methods": ["Publish"], "probability": 0.001},
     {"kind": "drop", "methods": ["Publish"], "probability": 0.0005},
     {"kind": "outage", "methods": ["Publish"], "probability": 0.0001, "milliseconds": 500},
 )
