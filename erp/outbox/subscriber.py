@@ -30,7 +30,9 @@ SWEEP_SECONDS: Final = 5.0
 GAP_SECONDS: Final = 60  # a gap older than this is an alarm
 QUICK_RETRIES: Final = 3  # of a deadlock or a lost connection, before it counts as the handler's failure
 STOP_SECONDS: Final = 20.0  # for what is held when the process is told to end
+# Pub/Sub may hold back what follows in a stream until then: acknowledge soon, in few calls.
 _ACK_BATCH: Final = 100
+_ACK_SECONDS: Final = 0.05
 
 
 # --- Handlers ---------------------------------------------------------------------------------------
@@ -334,6 +336,7 @@ class Consumer:
         self._progress = Subscription(self.subscription)
         self._stopping = threading.Event()
         self._acks: list[str] = []
+        self._ack_at = 0.0
         self._alarmed: set[tuple[Stream, int]] = set()
         self._heartbeat = metrics.Heartbeat("consumer")
 
@@ -401,8 +404,10 @@ class Consumer:
         if outcome is Outcome.REPEAT:
             metrics.DUPLICATES.inc()
         setattr(self.tally, outcome.value, getattr(self.tally, outcome.value) + 1)
+        if not self._acks:
+            self._ack_at = time.monotonic() + _ACK_SECONDS
         self._acks.append(delivery.ack_id)
-        if len(self._acks) >= _ACK_BATCH:
+        if len(self._acks) >= _ACK_BATCH or time.monotonic() >= self._ack_at:
             self._flush(puller)
         return True
 
