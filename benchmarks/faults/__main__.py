@@ -43,7 +43,7 @@ def main() -> int:
     events = arguments.events if arguments.events is not None else SMALL_EVENTS if arguments.small else EVENTS
     kills = arguments.kills if arguments.kills is not None else SMALL_KILLS if arguments.small else KILLS
     started = time.monotonic()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    signal.signal(signal.SIGTERM, ended)
     ok = True
     try:
         with folder(keep=arguments.keep) as path, World(path) as world:
@@ -56,11 +56,18 @@ def main() -> int:
         console.print(str(error))
         return error.exit_code
     except KeyboardInterrupt:
+        console.print("Interrupted.")
         return 130
     console.print(
         f"{'All held' if ok else 'BROKEN'} after {time.monotonic() - started:.0f} s, seed {arguments.seed}."
     )
     return 0 if ok else 1
+
+
+def ended(number: int, frame: object) -> None:
+    """Leave, and let nothing disturb the clearing up."""
+    signal.signal(number, signal.SIG_IGN)
+    sys.exit("Ended by SIGTERM.")
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from google.pubsub_v1 import types
 from benchmarks.faults.board import Board, Slot
 from benchmarks.faults.checker import Checker
 from benchmarks.faults.fleet import POINTS, Fleet
-from benchmarks.faults.world import Place, World
+from benchmarks.faults.world import Closing, Place, World
 from benchmarks.faults.writer import MOST, POISON, THREADS, streams
 from erp.embedded.process import Child
 
@@ -69,6 +69,7 @@ class Size:
     events: int
     streams: int
     writers: int = 2
+    most: int = MOST  # events of one transaction
     poison: float = 0.0
     slow: float = 0.03  # share of transactions that commit late
 
@@ -169,7 +170,7 @@ class Run:
                 "benchmarks.faults.writer",
                 *("--writer", writer, "--writers", self.size.writers, "--seed", self.seed),
                 *("--streams", self.size.streams, "--events", each),
-                *("--poison", self.size.poison, "--slow", self.size.slow),
+                *("--most", self.size.most, "--poison", self.size.poison, "--slow", self.size.slow),
             )
             self._writers.append(self._spawn(process, ended))
 
@@ -237,9 +238,11 @@ class Run:
         return int(row[0]) if row else 0
 
     def until(self, true: Callable[[], bool], seconds: float, what: str) -> bool:
-        """Wait for something; when it doesn't come in time, that is a fact."""
+        """Wait for something; when it doesn't come in time, that is a fact. Raises Closing."""
         end = time.monotonic() + seconds
         while not true():
+            if self.world.closing.is_set():
+                raise Closing
             if time.monotonic() > end:
                 self.facts.wrong.append(f"after {seconds:.0f} s still not: {what}")
                 return False
@@ -277,14 +280,24 @@ class Run:
         return f"projects/{self.place.project}/subscriptions/{name}"
 
     def lose_topic(self, seconds: float) -> float:
-        """Delete the topic; after a while the operator makes it anew. The moment when all was back."""
-        self._call("Publisher", "DeleteTopic", types.DeleteTopicRequest.pb()(
-            topic=f"projects/{self.place.project}/topics/{TOPIC}"))  # fmt: skip
+        """Delete the topic; after a while the operator makes it anew. The moment when all was back.
+
+        Before its subscription is there, the topic stands alone for a second, in which a relay dies: whoever
+        takes its buckets over must not publish either.
+        """
+        topic = f"projects/{self.place.project}/topics/{TOPIC}"
+        self._call("Publisher", "DeleteTopic", types.DeleteTopicRequest.pb()(topic=topic))
         time.sleep(seconds)
         # What the old subscription holds is read before it goes; attached to nothing, it can't be kept.
         self.wait_checked()
-        self._call("Subscriber", "DeleteSubscription", types.DeleteSubscriptionRequest.pb()(
-            subscription=self.subscription(SUBSCRIPTION)))  # fmt: skip
+        self._call(
+            "Subscriber",
+            "DeleteSubscription",
+            types.DeleteSubscriptionRequest.pb()(subscription=self.subscription(SUBSCRIPTION)),
+        )
+        self._call("Publisher", "CreateTopic", types.Topic.pb()(name=topic), answer=types.Topic.pb())
+        self.fleet.kill()
+        time.sleep(1.0)
         self.place.setup_pubsub()
         return time.time()
 
@@ -300,12 +313,12 @@ class Run:
 
         self.until(quiet, SETTLE_SECONDS, "the subscription read to its end")
 
-    def _call(self, service: str, method: str, request: Any) -> None:
+    def _call(self, service: str, method: str, request: Any, answer: Any = Empty) -> None:
         with grpc.insecure_channel(self.world.pubsub_address) as channel:
             channel.unary_unary(
                 f"/google.pubsub.v1.{service}/{method}",
                 request_serializer=type(request).SerializeToString,
-                response_deserializer=Empty.FromString,
+                response_deserializer=answer.FromString,
             )(request, timeout=10, wait_for_ready=True)
 
     # --- The operator -----------------------------------------------------------------------------
@@ -343,10 +356,7 @@ class Run:
     def finish_writing(self, seconds: float) -> None:
         """Let the writers write the rest and end."""
         self.allow(1.0)
-        end = time.monotonic() + seconds
-        for done in self._written:
-            if not done.wait(max(0.0, end - time.monotonic())):
-                self.facts.wrong.append(f"a writer didn't end within {seconds:.0f} s")
+        self.until(lambda: all(done.is_set() for done in self._written), seconds, "all writers at their end")
 
     def settle(self) -> None:
         """Everything goes out but what stands behind poison; that is skipped or, once it can go, retried."""

@@ -71,6 +71,7 @@ class World:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.closing = threading.Event()  # what waits for something must give up
         self._postgres = Postgres(folder / "postgres", fsync=True)
         self._redis = Redis(folder / "redis")
         self.pubsub_address = f"127.0.0.1:{free_port()}"
@@ -214,6 +215,10 @@ class Place:
             restart=False,
             cwd=PROJECT,
         )
+
+
+class Closing(Exception):
+    """The harness is told to end."""
 
 
 class CommandFailed(Exception):

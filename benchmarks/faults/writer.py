@@ -19,7 +19,8 @@ from uuid import UUID, uuid5
 from benchmarks.faults.board import Board, Slot
 
 NAMESPACE = UUID("6f1d2a50-3f0c-5f55-9b0e-3a7f9a4b7c11")
-MOST = 40  # events of one transaction
+SIZES = (1, 2, 3, 5, 8, 13, 21, 34, 40)  # of transactions, in events
+MOST = SIZES[-1]
 THREADS = 4
 TRANSACTIONS = 10_000_000  # of one thread, at most: tells the numbers of the threads apart
 REF = 1000  # an event's number is its transaction's times this, and its place within
@@ -79,6 +80,7 @@ class Writer(threading.Thread):
         self._pick = random.Random(f"{arguments.seed}:{number}")
         self._streams = streams(arguments.seed, arguments.streams)
         self._quota, self._poison, self._slow = arguments.events, arguments.poison, arguments.slow
+        self._sizes = [size for size in SIZES if size <= arguments.most]
         self._number, self._counts = number * TRANSACTIONS, counts
         self._ledger = Ledger(arguments.folder / f"ledger-{number}.log")
         self._poisoned: set[UUID] = set()
@@ -93,7 +95,7 @@ class Writer(threading.Thread):
             while committed < self._quota:
                 self._counts.wait_for_leave(committed)
                 self._number += 1
-                count = min(self._pick.choice((1, 2, 3, 5, 8, 13, 21, 34, MOST)), self._quota - committed)
+                count = min(self._pick.choice(self._sizes), self._quota - committed)
                 committed += self._write(count, last=committed > 0.5 * self._quota)
         except BaseException as error:
             self.failure = error
@@ -192,6 +194,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--streams", type=int, required=True)
     parser.add_argument("--events", type=int, required=True, help="of each thread")
+    parser.add_argument("--most", type=int, default=MOST, help="events of one transaction")
     parser.add_argument("--poison", type=float, default=0.0)
     parser.add_argument("--slow", type=float, default=0.03, help="share of transactions that commit late")
     arguments = parser.parse_args()
