@@ -22,7 +22,7 @@ from benchmarks.faults.storm import RELAY, Storm, Weather
 from benchmarks.faults.world import World
 from erp.embedded.process import CannotStart
 
-SMALL_EVENTS, SMALL_KILLS = 20_000, 20
+SMALL_EVENTS, SMALL_KILLS = 20_000, 18
 SMALL_DUPLICATES = 0.05  # its faults stand close together; the aim is meant for the large run
 EVENTS, KILLS = 1_000_000, 1_000
 console = Console(highlight=False, width=max(Console().width, 120))

@@ -32,7 +32,7 @@ FROM event_outbox
 """
 MARK = "UPDATE event_outbox SET status = 'published', processed_at = clock_timestamp() WHERE id = ANY (%s)"
 SEED = 11  # one for which each of them fails without fail
-SIZE = Size(events=1_600, streams=600, writers=1, most=8, slow=0.4)
+SIZE = Size(events=1_600, streams=300, writers=1, most=8, slow=0.4)
 PENDING = "SELECT count(*) FROM event_outbox WHERE status = 'pending'"
 BATCH = 100
 QUIET_SECONDS = 2.0

@@ -355,12 +355,14 @@ class Run:
 
     def finish_writing(self, seconds: float) -> None:
         """Let the writers write the rest and end."""
+        self.note("the writers write the rest")
         self.allow(1.0)
         self.until(lambda: all(done.is_set() for done in self._written), seconds, "all writers at their end")
 
     def settle(self) -> None:
         """Everything goes out but what stands behind poison; that is skipped or, once it can go, retried."""
         while True:
+            self.note("waiting for what isn't behind poison")
             self.until(
                 lambda: self.value(WAITING) == 0, SETTLE_SECONDS, "all streams without poison published"
             )
@@ -377,8 +379,10 @@ class Run:
 
     def end(self) -> None:
         """Stop the relays, read what is left, also the dead letters."""
+        self.note("stopping the relays")
         self.fleet.stop()
         self.wait_checked()
+        self.note("everything is read")
         self.facts.wrong += self.fleet.surprises
         path = self.place.folder / "deadletters.tsv"
         letters = Checker(self.world.pubsub_address, self.subscription(DEAD_LETTERS), path)
