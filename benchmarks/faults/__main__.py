@@ -38,6 +38,7 @@ def main() -> int:
         "--small", action="store_true", help=f"{SMALL_EVENTS:,} events, {SMALL_KILLS} kills, mutants"
     )
     parser.add_argument("--mutants", action="store_true", help="also try relays that are wrong on purpose")
+    parser.add_argument("--ordering", choices=("aggregate", "bucket"), default="aggregate")
     parser.add_argument("--keep", action="store_true", help="leave the temporary folder")
     arguments = parser.parse_args()
     events = arguments.events if arguments.events is not None else SMALL_EVENTS if arguments.small else EVENTS
@@ -47,7 +48,7 @@ def main() -> int:
     ok = True
     try:
         with folder(keep=arguments.keep) as path, World(path) as world:
-            world.seed = arguments.seed
+            world.seed, world.ordering = arguments.seed, arguments.ordering
             if events:
                 ok &= storm(world, arguments.seed, events, kills, small=arguments.small)
             if arguments.small or arguments.mutants:
@@ -95,7 +96,7 @@ def storm(world: World, seed: int, events: int, kills: int, *, small: bool) -> b
         topic_gone=1.0 if small else 5.0,
     )
     console.print(
-        f"{events:,} events over {size.streams:,} streams, {kills:,} kills of relays, seed {seed};"
+        f"{events:,} events over {size.streams:,} streams, {kills:,} kills of relays, seed {seed}, ordering by {world.ordering};"
         f" PostgreSQL with fsync, Redis and Pub/Sub on 127.0.0.1."
     )
     began = time.monotonic()

@@ -79,6 +79,7 @@ class World:
         self._plans = 0
         self.rules: Sequence[Mapping[str, Any]] = ()
         self.seed = 0
+        self.ordering = "aggregate"  # or "bucket", as OUTBOX_ORDERING has it
         # SIGQUIT is what ``pg_ctl stop -m immediate`` sends: no checkpoint, recovery at the next start.
         self.postgres = Server(
             replace(self._postgres.process(), stop_signal=signal.SIGQUIT), folder / "log" / "postgres.log"
@@ -171,6 +172,7 @@ class Place:
             "CELERY_BROKER_URL": world.redis_url,
             "PUBSUB_EMULATOR_HOST": world.pubsub_address,
             "PUBSUB_PROJECT_ID": self.project,
+            "OUTBOX_ORDERING": world.ordering,
             "LOG_LEVEL": "WARNING",
             "PYTHONUNBUFFERED": "1",
         }
