@@ -96,8 +96,8 @@ def storm(world: World, seed: int, events: int, kills: int, *, small: bool) -> b
         topic_gone=1.0 if small else 5.0,
     )
     console.print(
-        f"{events:,} events over {size.streams:,} streams, {kills:,} kills of relays, seed {seed}, ordering by {world.ordering};"
-        f" PostgreSQL with fsync, Redis and Pub/Sub on 127.0.0.1."
+        f"{events:,} events over {size.streams:,} streams, {kills:,} kills of relays, seed {seed}, ordering by"
+        f" {world.ordering}; PostgreSQL with fsync, Redis and Pub/Sub on 127.0.0.1."
     )
     began = time.monotonic()
     with Run(world, "storm", size, seed, RELAY, armed=0.6) as run, bar(kills, events) as progress:
