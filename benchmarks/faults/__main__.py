@@ -7,7 +7,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -116,7 +116,7 @@ def storm(world: World, seed: int, events: int, kills: int, *, small: bool) -> b
 
 
 @contextmanager
-def bar(kills: int, events: int) -> Iterator[object]:
+def bar(kills: int, events: int) -> Iterator[Callable[[int, int], None]]:
     """Progress on a terminal; elsewhere a line now and then."""
     columns = (TextColumn("{task.description:7}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as shown:

@@ -101,7 +101,7 @@ class Fleet:
         victim.ended.wait(10)
         return True
 
-    def freeze(self, seconds: float, meanwhile: Callable[[], None]) -> bool:
+    def freeze(self, seconds: float, meanwhile: Callable[[], object]) -> bool:
         """SIGSTOP a working relay, do something, SIGCONT it after so many seconds; False when none works."""
         with self._lock:
             if not (working := self.working()):

@@ -169,8 +169,8 @@ def ledgers(folder: Path) -> Iterator[tuple[int, int, str, float | None]]:
                 begun[int(transaction)] = int(what)
             else:
                 yield int(transaction), begun.pop(int(transaction)), kind, float(what)
-        for transaction, events in begun.items():
-            yield transaction, events, "U", None
+        for left, events in begun.items():
+            yield left, events, "U", None
 
 
 def _judge(connection: psycopg.Connection[Any], facts: Facts, duplicates: float) -> Judgement:

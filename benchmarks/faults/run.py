@@ -49,6 +49,7 @@ WHERE status IN ('pending', 'processing') AND NOT EXISTS (
     WHERE f.status = 'failed' AND f.aggregate_type = o.aggregate_type AND f.aggregate_id = o.aggregate_id
       AND f.sequence < o.sequence)
 """
+UNPUBLISHED = "SELECT count(*) FROM event_outbox WHERE status IN ('pending', 'processing', 'failed')"
 FAILED = (
     "SELECT id, payload ->> 'seal', processing_attempts, last_error FROM event_outbox WHERE status = 'failed'"
 )
@@ -372,7 +373,7 @@ class Run:
         if ids := self.failures()["heal"]:
             self.facts.retried += self._resolve("retry", ids, "the schema takes it now")
         self.until(
-            lambda: self.value("SELECT count(*) FROM event_outbox WHERE status <> 'published'") == 0,
+            lambda: self.value(UNPUBLISHED) == 0,
             SETTLE_SECONDS,
             "every event published",
         )

@@ -253,7 +253,7 @@ class Storm:
     def freeze_and_cut(self) -> None:
         """The same, but meanwhile it loses its locks: it comes back with a batch that others have taken over."""
         seconds = self._pick.uniform(1.5, 3.0)
-        if self._fleet.freeze(seconds, lambda: self._run.cut(RELAYS) and None):
+        if self._fleet.freeze(seconds, lambda: self._run.cut(RELAYS)):
             self._facts.done["relays stopped, robbed of their locks and continued"] += 1
 
     def step_clock_back(self) -> None:
