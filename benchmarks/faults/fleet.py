@@ -27,6 +27,7 @@ class Relay:
     beat: Path
     retiring: bool = False
     shot: bool = False  # by the harness, not by itself
+    may_refuse: bool = False
     ended: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -61,6 +62,7 @@ class Fleet:
         self.stopped_cleanly = 0
         self.refused_to_start = 0
         self._may_refuse = False
+        self._calm = 0
 
     def scale(self, count: int) -> None:
         """Have so many relays: start what is missing, send SIGTERM to what is too much."""
@@ -79,7 +81,23 @@ class Fleet:
         try:
             yield
         finally:
-            self._may_refuse = False
+            with self._lock:
+                self._may_refuse = False
+                for relay in self._relays:  # those that may have looked just before the end
+                    relay.may_refuse = not relay.works
+
+    @contextmanager
+    def calm(self) -> Iterator[None]:
+        """Relays that start during the block don't kill themselves.
+
+        Else all of them would do so at the end of an outage, and its end is what is measured.
+        """
+        self._calm += 1
+        try:
+            yield
+        finally:
+            self._calm -= 1
+        self._calm = 0
 
     def disarm(self) -> None:
         """No relay that starts from now on kills itself."""
@@ -139,7 +157,7 @@ class Fleet:
         self._started += 1
         name = f"relay-{self._started}"
         point, env = "", {"HEARTBEAT_DIR": str(self._place.folder / name)}
-        if self._pick.random() < self._armed:
+        if not self._calm and self._pick.random() < self._armed:
             point = self._pick.choice(list(self._points))
             env["ERP_RELAY_FAULT"] = f"{point}:{self._pick.randint(1, self._points[point])}"
         process = Process(name=name, argv=self._argv, env=self._place.env | env, restart=False, cwd=PROJECT)
@@ -173,7 +191,11 @@ class Fleet:
             self.kill_times.append(time.time())
         elif relay.retiring and (code == 0 or (code == -signal.SIGTERM and not relay.beat.exists())):
             self.stopped_cleanly += 1
-        elif code == 1 and self._may_refuse and "events could be lost" in relay.child.last_lines():
+        elif (
+            code == 1
+            and (self._may_refuse or relay.may_refuse)
+            and "events could be lost" in relay.child.last_lines()
+        ):
             self.refused_to_start += 1
         else:
             lines = relay.child.last_lines(12)

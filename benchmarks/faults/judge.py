@@ -227,7 +227,7 @@ def _judge(connection: psycopg.Connection[Any], facts: Facts, duplicates: float)
         ),
         Verdict(
             f"poison fails after {MAX_ATTEMPTS} attempts with a dead-letter copy, blocks only its stream",
-            f"{poison} refused, {len(facts.failed)} failed, {uncopied} without a copy;"
+            f"{poison} poison events, {len(facts.failed)} failed, {uncopied} without a copy;"
             f" {skipped} skipped, {retried} retried",
             uncopied == 0 and skipped == facts.skipped and retried == facts.retried,
         ),

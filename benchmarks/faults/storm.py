@@ -157,7 +157,8 @@ class Storm:
         """Keeps account of the time, and leaves some in which nothing else happens."""
         began = time.monotonic()
         try:
-            yield
+            with self._fleet.calm():
+                yield
             time.sleep(RECOVERY_SECONDS)
         finally:
             self._away += time.monotonic() - began
