@@ -99,6 +99,7 @@ class Relay:
         self._listener = Listener(self._nudge)
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._preflight = asyncio.Lock()
+        self._whole = True  # the topology, as far as the last answer told
         self._topic = endpoint.topic_path(settings.PUBSUB_TOPIC)
         self._dead_letter_topic = endpoint.topic_path(settings.PUBSUB_DLQ_TOPIC)
         self._failing_since: float | None = None  # no request has succeeded since
@@ -371,12 +372,18 @@ class Relay:
         """Publish, through any outage. Raises Poison, or Abandoned when the relay stops meanwhile."""
         failures = 0
         while True:
+            if not self._whole:
+                await self._topology_is_back()
             async with self._slots:
+                if not self._whole:  # it broke while this one waited for its turn
+                    continue
                 started = time.perf_counter()
                 try:
                     ids = await self._publisher.publish(topic, messages)
                 except NotPublished as error:
                     failure = error
+                    # For every request at once: a topic that comes back may have no subscription yet.
+                    self._whole &= error.code != "NOT_FOUND"
                 except Poison:
                     self._recovered()
                     raise
@@ -389,8 +396,6 @@ class Relay:
             await self._pause(random.uniform(0, min(RETRY_SECONDS, 0.05 * 2**failures)))
             if self._stopping:
                 raise Abandoned
-            if failure.code == "NOT_FOUND":
-                await self._topology_is_back()
 
     def _failing(self, error: NotPublished) -> None:
         metrics.RETRIES.labels(code=error.code).inc()
@@ -518,12 +523,13 @@ class Relay:
     async def _topology_is_back(self) -> None:
         """After "not found": wait until the topology is whole, so that nothing goes where nobody listens."""
         async with self._preflight:
-            while True:
+            while not self._whole:
                 try:
                     await asyncio.to_thread(topology.preflight, fresh=True)
-                    return
+                    self._whole = True
                 except (topology.Lossy, topology.Unreachable) as error:
                     if self._allow_lossy:
+                        self._whole = True
                         return
                     log.warning("relay.topology_broken", error=str(error))
                     await self._pause(random.uniform(0.1, RETRY_SECONDS))

@@ -311,20 +311,22 @@ def test_a_connection_cut_again_and_again_loses_nothing(faults: Faults) -> None:
 
 def test_a_topic_that_vanished_gets_nothing_until_somebody_listens(settings: Any) -> None:
     topic, subscription = endpoint.topic_path(settings.PUBSUB_TOPIC), settings.PUBSUB_SUBSCRIPTION
+    (stream,), (other,) = streams_of(1, 1), streams_of(2, 1)
     with relaying() as running:
-        insert(uuid4())
+        insert(stream)
         until(lambda: statuses() == {"published": 1})
         call("Subscriber", "DeleteSubscription", types.DeleteSubscriptionRequest(
             subscription=endpoint.subscription_path(subscription)))  # fmt: skip
         call("Publisher", "DeleteTopic", types.DeleteTopicRequest(topic=topic))
-        insert(uuid4())
+        insert(stream)
         until(lambda: running.last_error)
         call("Publisher", "CreateTopic", types.Topic(name=topic))
+        insert(other)  # of another bucket: its own request was never told that the topic had gone
         time.sleep(1.5)  # longer than any retry waits
-        assert statuses() == {"published": 1, "pending": 1}, "the topic is back, but nobody listens"
+        assert statuses() == {"published": 1, "pending": 2}, "the topic is back, but nobody listens"
         align()
-        until(lambda: statuses() == {"published": 2})
-    assert len(received(count(1))) == 1
+        until(lambda: statuses() == {"published": 3})
+    assert len(received(count(2))) == 2
 
 
 # --- Poison -----------------------------------------------------------------------------------------
