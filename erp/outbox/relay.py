@@ -195,7 +195,8 @@ class Relay:
                     return self._end("idle")
                 polling = now >= poll_at
                 if polling:
-                    poll_at = now + settings.OUTBOX_POLL_INTERVAL
+                    # Without wake-ups every event waits for a poll: look twice as often.
+                    poll_at = now + settings.OUTBOX_POLL_INTERVAL / (1 if self._listener.hearing else 2)
                 await self._read(self._due(now, polling))
                 if self._drain and not self._tasks and self._drained():
                     return self._end("drained")

@@ -199,8 +199,8 @@ class Subscription:
                 if dependency_down():
                     raise
                 _failed(event, error, attempts + 1)
-                most = getattr(settings, "PUBSUB_RETRY_MAX_SECONDS", 600)
-                least = getattr(settings, "PUBSUB_RETRY_MIN_SECONDS", 10)
+                most = settings.PUBSUB_RETRY_MAX_SECONDS
+                least = settings.PUBSUB_RETRY_MIN_SECONDS
                 self._run(
                     _PUT_OFF,
                     self._keys(stream)
@@ -278,7 +278,7 @@ class Subscription:
 
 def max_attempts() -> int:
     """Deliveries of an event before it counts as dead."""
-    return int(getattr(settings, "PUBSUB_MAX_DELIVERY_ATTEMPTS", 5))
+    return int(settings.PUBSUB_MAX_DELIVERY_ATTEMPTS)
 
 
 def dependency_down() -> str:

@@ -102,7 +102,7 @@ def purge() -> dict[str, int]:
     give_up = time.monotonic() + PURGE_SECONDS
     return {
         "published": _purge(_PUBLISHED, settings.OUTBOX_RETENTION_DAYS, give_up),
-        "inbox": _purge(_INBOX, getattr(settings, "INBOX_RETENTION_DAYS", 45), give_up),
+        "inbox": _purge(_INBOX, settings.INBOX_RETENTION_DAYS, give_up),
     }
 
 

@@ -141,18 +141,18 @@ def subscriptions() -> tuple[types.Subscription, types.Subscription]:
             expiration_policy=types.ExpirationPolicy(),  # without a ttl: never
             dead_letter_policy=types.DeadLetterPolicy(
                 dead_letter_topic=dead.name,
-                max_delivery_attempts=getattr(settings, "PUBSUB_MAX_DELIVERY_ATTEMPTS", 5),
+                max_delivery_attempts=settings.PUBSUB_MAX_DELIVERY_ATTEMPTS,
             ),
             retry_policy=types.RetryPolicy(
-                minimum_backoff=timedelta(seconds=getattr(settings, "PUBSUB_RETRY_MIN_SECONDS", 10)),
-                maximum_backoff=timedelta(seconds=getattr(settings, "PUBSUB_RETRY_MAX_SECONDS", 600)),
+                minimum_backoff=timedelta(seconds=settings.PUBSUB_RETRY_MIN_SECONDS),
+                maximum_backoff=timedelta(seconds=settings.PUBSUB_RETRY_MAX_SECONDS),
             ),
         ),
         types.Subscription(
             name=endpoint.subscription_path(settings.PUBSUB_DLQ_SUBSCRIPTION),
             topic=dead.name,
             ack_deadline_seconds=600,
-            message_retention_duration=timedelta(days=getattr(settings, "PUBSUB_DLQ_RETENTION_DAYS", 31)),
+            message_retention_duration=timedelta(days=settings.PUBSUB_DLQ_RETENTION_DAYS),
             expiration_policy=types.ExpirationPolicy(),
         ),
     )

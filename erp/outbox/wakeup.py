@@ -57,6 +57,7 @@ class Listener:
         """``heard`` is set at each wake-up."""
         self._buckets: set[int] = set()
         self._heard = heard
+        self.hearing = False  # whether a wake-up would reach us
 
     def take(self) -> set[int]:
         """The buckets named since the last call."""
@@ -67,6 +68,7 @@ class Listener:
         """Listen until cancelled; while Redis is down try again each second."""
         if not settings.REDIS_URL:
             return
+        told = False
         while True:
             client = redis.asyncio.Redis.from_url(
                 settings.REDIS_URL,
@@ -78,13 +80,17 @@ class Listener:
             try:
                 async with client.pubsub() as channel:
                     await channel.subscribe(settings.OUTBOX_WAKE_CHANNEL)
+                    self.hearing, told = True, False
                     while True:
                         message = await channel.get_message(ignore_subscribe_messages=True, timeout=5)
                         if message is not None:
                             self._buckets.update(int(part) for part in message["data"].split(b",") if part)
                             self._heard.set()
             except (redis.RedisError, OSError, ValueError) as error:
-                log.info("outbox.wake_ups_not_heard", error=type(error).__name__)
+                self.hearing = False
+                if not told:
+                    log.warning("outbox.wake_ups_not_heard", error=type(error).__name__)
+                    told = True
                 await asyncio.sleep(1)
             finally:
                 await client.aclose()
