@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import re
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
@@ -46,6 +47,8 @@ class Environment(BaseSettings):
     idempotency_fingerprint_key: str = ""
     idempotency_secret_key: str = ""
     sign_in_counter_key: str = ""
+    encryption_keys: Annotated[dict[str, str], NoDecode] = Field(default={})
+    equality_key: str = ""
 
     outbox_buckets: int = Field(default=64, ge=1, le=1024)
     outbox_max_attempts: int = Field(default=5, ge=1, le=100)
@@ -67,6 +70,17 @@ class Environment(BaseSettings):
         return (
             [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
         )
+
+    @field_validator("encryption_keys", mode="before")
+    @classmethod
+    def _keys_by_id(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = [part.strip().partition(":") for part in value.split(",") if part.strip()]
+        keys = {key_id: secret for key_id, _, secret in pairs}
+        if len(keys) < len(pairs) or not all(re.fullmatch(r"[A-Za-z0-9_-]{1,16}", k) for k in keys):
+            raise ValueError("write it as id:secret,id:secret, each id once, of letters, digits, _ and -")
+        return keys
 
     @field_validator("database_url", "database_direct_url")
     @classmethod
@@ -107,9 +121,14 @@ class Environment(BaseSettings):
             "idempotency_fingerprint_key",
             "idempotency_secret_key",
             "sign_in_counter_key",
+            "equality_key",
         ):
             if len(getattr(self, name)) < 32:
                 wrong.append(f"{name.upper()} must be set to a random text of at least 32 characters")
+        if not self.encryption_keys or min(map(len, self.encryption_keys.values())) < 32:
+            wrong.append(
+                "ENCRYPTION_KEYS must be set to id:secret, each secret of 32 random characters or more"
+            )
         wrong += [
             f"{name.upper()} must be set: the embedded default is for one machine only"
             for name in ("database_url", "redis_url", "celery_broker_url")
@@ -123,10 +142,14 @@ class Environment(BaseSettings):
 
     def key(self, name: str) -> str:
         """A key of its own setting; outside production one derived from SECRET_KEY stands in."""
-        return (
-            str(getattr(self, name))
-            or hmac.new(self.secret_key.encode(), name.encode(), hashlib.sha256).hexdigest()
-        )
+        return str(getattr(self, name) or self._derived(name))
+
+    def keys(self, name: str) -> dict[str, str]:
+        """Keys by id, of one setting; outside production a derived one stands in."""
+        return dict(getattr(self, name) or {"derived": self._derived(name)})
+
+    def _derived(self, name: str) -> str:
+        return hmac.new(self.secret_key.encode(), name.encode(), hashlib.sha256).hexdigest()
 
 
 def _checked(value: str, schemes: set[str]) -> str:

@@ -169,6 +169,9 @@ JWT_ACCESS_MINUTES = 15
 JWT_REFRESH_DAYS = 30
 JWT_FAMILY_DAYS = 90
 SIGN_IN_COUNTER_KEY = ENV.key("sign_in_counter_key")
+# Of columns that are encrypted at rest (erp.encryption): the first key writes, all of them read.
+ENCRYPTION_KEYS = ENV.keys("encryption_keys")
+EQUALITY_KEY = ENV.key("equality_key")
 SIGN_IN_FAILURES = 5
 SIGN_IN_WINDOW_MINUTES = 15
 SIGN_IN_LOCK_MINUTES = 15

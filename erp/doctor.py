@@ -28,6 +28,7 @@ SECRETS: Final = {
     "IDEMPOTENCY_FINGERPRINT_KEY": 32,
     "IDEMPOTENCY_SECRET_KEY": 32,
     "SIGN_IN_COUNTER_KEY": 32,
+    "EQUALITY_KEY": 32,
 }
 
 
@@ -238,8 +239,11 @@ def _iam() -> str:
 
 def _secrets() -> str:
     values = {name: str(getattr(settings, name)) for name in SECRETS}
+    values |= {f"ENCRYPTION_KEYS {key_id}": secret for key_id, secret in settings.ENCRYPTION_KEYS.items()}
     wrong = [
-        f"{name} is shorter than {least}" for name, least in SECRETS.items() if len(values[name]) < least
+        f"{name} is shorter than {least}"
+        for name, value in values.items()
+        if len(value) < (least := SECRETS.get(name, 32))
     ]
     if len(set(values.values())) < len(values):
         wrong.append("two of them are the same")

@@ -16,9 +16,10 @@ SECRETS = dict.fromkeys(
         "IDEMPOTENCY_FINGERPRINT_KEY",
         "IDEMPOTENCY_SECRET_KEY",
         "SIGN_IN_COUNTER_KEY",
+        "EQUALITY_KEY",
     ),
     "a-random-text-of-more-than-fifty-characters-made-for-this-test-only",
-)
+) | {"ENCRYPTION_KEYS": "2026:a-random-text-of-fifty-characters,2025:an-older-text-of-fifty-characters"}
 PRODUCTION = {
     "ERP_ENV": "production",
     **SECRETS,
@@ -69,6 +70,9 @@ def test_production_starts_when_everything_is_set():
         ({"SECRET_KEY": ""}, "SECRET_KEY must be set"),
         ({"SECRET_KEY": "short"}, "SECRET_KEY must be set"),
         ({"JWT_SIGNING_KEY": ""}, "JWT_SIGNING_KEY must be set"),
+        ({"ENCRYPTION_KEYS": ""}, "ENCRYPTION_KEYS must be set"),
+        ({"ENCRYPTION_KEYS": "2026:short"}, "ENCRYPTION_KEYS must be set"),
+        ({"ENCRYPTION_KEYS": f"a:{'x' * 40},a:{'y' * 40}"}, "each id once"),
         ({"DATABASE_URL": ""}, "DATABASE_URL must be set"),
         ({"REDIS_URL": ""}, "REDIS_URL must be set"),
         ({"CELERY_BROKER_URL": ""}, "CELERY_BROKER_URL must be set"),
