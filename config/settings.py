@@ -41,6 +41,7 @@ INSTALLED_APPS = [
     "erp.outbox",
     "erp.idempotency",
     "apps.accounts",
+    "apps.approvals",
     "apps.commodities",
     "apps.partners",
     "apps.availability",
@@ -292,6 +293,11 @@ CELERY_BEAT_SCHEDULE = {
     "clear-sessions": {
         "task": "apps.accounts.tasks.clear_sessions",
         "schedule": crontab(hour="3", minute="41"),
+    },
+    "expire-approvals": {
+        "task": "apps.approvals.tasks.expire_overdue",
+        "schedule": crontab(minute="11"),
+        "options": {"expires": 3600},
     },
     "expire-holds": {
         "task": "apps.availability.tasks.expire_holds",

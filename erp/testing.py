@@ -1,5 +1,6 @@
 """A pytest plugin: the fixtures that every module's tests share. ``erp.embedded.testing`` starts the servers."""
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -46,3 +47,32 @@ def assert_emitted(emitted: Callable[..., list[Any]]) -> Emitted:
         return rows[-1]
 
     return check
+
+
+@pytest.fixture
+def deliver(emitted: Callable[..., list[Any]]) -> Callable[[], int]:
+    """Hand every event that wasn't yet to the handlers, as the consumer does; those that they emit, too.
+
+    Returns how many were handed over. Where a handler raises, its event and all behind it stay undelivered.
+    """
+    from erp.outbox import wire
+    from erp.outbox.subscriber import Outcome, Subscription
+
+    subscription = Subscription("tests")
+
+    def run() -> int:
+        from erp.outbox.models import EventOutbox
+
+        subscription.start()
+        seen = 0
+        delivered = -1
+        while True:
+            rows = EventOutbox.objects.filter(position__gt=delivered).order_by("position")
+            if not rows:
+                return seen
+            for row in rows:
+                event = wire.envelope(row, row.id, json.dumps(row.payload))
+                seen += subscription.receive(event) is Outcome.APPLIED
+                delivered = row.position
+
+    return run

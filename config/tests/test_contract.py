@@ -1,14 +1,20 @@
 """What every write inherits, with no code of its own: one example per endpoint is all that a module supplies."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from decimal import Decimal
+from importlib import import_module
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.apps import apps
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import get_resolver
 from django.urls.resolvers import URLPattern, URLResolver
 
+from apps.availability import services as availability
 from erp.api.endpoints import Endpoint
 from erp.api.examples import Example, example_of
 from erp.api.viewsets import ViewSet
@@ -253,26 +259,32 @@ def test_answers_are_json_only(play, path, method, endpoint):
 # --- Lists ------------------------------------------------------------------------------------------
 
 
+def offer_and_hold(world: Any, viewer: Any) -> None:
+    live = world.offer()
+    availability.reserve(live, actor=world.user("BUYER"), quantity=Decimal(10))
+
+
+def listed(path: str) -> tuple[str, Any]:
+    """Who looks at a list, and what makes a row of it for them: as LISTS of a module's examples say."""
+    for app in apps.get_app_configs():
+        with suppress(ModuleNotFoundError):
+            examples = import_module(f"{app.name}.tests.examples")
+            if path in getattr(examples, "LISTS", {}):
+                return examples.LISTS[path]
+    return "INTERNAL_MANAGER", offer_and_hold
+
+
 @pytest.mark.parametrize("path", reads())
-def test_a_list_costs_the_same_queries_for_one_row_and_for_many(
-    path, world, client_for, django_assert_max_num_queries
-):
-    from django.db import connection
-    from django.test.utils import CaptureQueriesContext
-
-    from apps.availability import services
-
-    def fill() -> None:
-        live = world.offer()
-        services.reserve(live, actor=world.user("BUYER"), quantity=Decimal(10))
-
-    fill()
-    client = client_for(world.user("INTERNAL_MANAGER"))
+def test_a_list_costs_the_same_queries_for_one_row_and_for_many(path, world, client_for):
+    role, make = listed(path)
+    viewer = world.user(role)
+    make(world, viewer)
+    client = client_for(viewer)
     client.read(path)
     with CaptureQueriesContext(connection) as few:
         assert len(client.read(path).json()["results"]) >= 1
     for _ in range(4):
-        fill()
+        make(world, viewer)
     with CaptureQueriesContext(connection) as many:
         assert len(client.read(path).json()["results"]) >= 5
     assert len(many) == len(few)
@@ -280,7 +292,7 @@ def test_a_list_costs_the_same_queries_for_one_row_and_for_many(
 
 @pytest.mark.parametrize("path", reads())
 def test_a_list_refuses_what_it_does_not_know(path, world, client_for):
-    client = client_for(world.user("INTERNAL_MANAGER"))
+    client = client_for(world.user(listed(path)[0]))
     for query, pointer in (
         ("surprise=1", "/query/surprise"),
         ("limit=0", "/query/limit"),
@@ -302,12 +314,11 @@ def test_a_list_asks_for_sign_in_and_capability(path, world, client_for):
 
 @pytest.mark.parametrize("path", reads())
 def test_paging_sees_each_row_once_though_rows_come_meanwhile(path, world, client_for):
+    role, make = listed(path)
+    viewer = world.user(role)
     for _ in range(3):
-        live = world.offer()
-        from apps.availability import services
-
-        services.reserve(live, actor=world.user("BUYER"), quantity=Decimal(10))
-    client = client_for(world.user("INTERNAL_MANAGER"))
+        make(world, viewer)
+    client = client_for(viewer)
     before = {row["id"] for row in client.read(path).json()["results"]}
     seen: list[str] = []
     url = f"{path}?limit=2"
@@ -315,7 +326,7 @@ def test_paging_sees_each_row_once_though_rows_come_meanwhile(path, world, clien
         page = client.read(url)
         seen += [row["id"] for row in page.json()["results"]]
         if len(seen) == 2:
-            world.offer()
+            make(world, viewer)
         url = page.json()["next"]
         assert (url is not None) == ('rel="next"' in page.get("Link", ""))
     assert len(seen) == len(set(seen))

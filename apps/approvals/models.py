@@ -1,0 +1,278 @@
+"""Maker and checker: requests bound to the version that was seen, and the voices of those who decide."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, ClassVar, Literal, Self
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ImproperlyConfigured
+from django.db import models
+from django.db.models import F, Q
+from django.utils import timezone
+
+from erp.access import Actor, Capability, may
+from erp.ids import uuid7
+from erp.models import Guarded, Model, QuerySet
+
+DAYS = 14
+
+
+@dataclass(frozen=True)
+class Band:
+    """What amounts above ``above`` ask for: so many people, perhaps of a role. Without ``above``: any amount."""
+
+    above: Decimal | None = None
+    needed: int = 1
+    role: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """What can be asked for, declared once by the module that owns the subject.
+
+    ``capability`` is what a decider holds beside ``approval.decide``; ``subject`` the subject's type in events and
+    filters. ``bands`` say how many voices an amount needs, the highest that applies counts. ``days``: until it
+    expires, None is never. ``door``: ``generic`` is decided at ``/approvals``, ``own`` at the module's endpoint,
+    which then calls ``decide``; ``own_reject`` says whether that module has a reject of its own. ``excludes`` names
+    further people who can't decide, asked when the request is made and again at each decision.
+    """
+
+    name: str
+    title: str
+    capability: Capability
+    subject: str
+    bands: tuple[Band, ...] = (Band(),)
+    days: int | None = DAYS
+    door: Literal["generic", "own"] = "generic"
+    own_reject: bool = True
+    excludes: "Callable[[ApprovalRequest], Iterable[UUID]]" = lambda request: ()
+
+    def __post_init__(self) -> None:
+        """Register the kind. Raises ImproperlyConfigured for a second one of the same name, or bad bands."""
+        if self.name in kinds:
+            raise ImproperlyConfigured(f"{self.name} is declared twice")
+        if not self.bands or any(not 1 <= band.needed <= 3 for band in self.bands):
+            raise ImproperlyConfigured(f"{self.name}: 1 to 3 people decide")
+        kinds[self.name] = self
+
+    def band(self, amount: Decimal | None) -> Band:
+        """The band of an amount; without one, that of the smallest."""
+        found = [b for b in self.bands if b.above is None or (amount is not None and amount > b.above)]
+        return max(found, key=lambda b: b.above if b.above is not None else Decimal("-Infinity"))
+
+
+kinds: dict[str, Kind] = {}
+
+
+class ApprovalRequestQuerySet(QuerySet):
+    def visible_to(self, user: Actor) -> Self:
+        """The maker's, those whose capability one holds; all for who reads the trail."""
+        if may(user, "trail.view"):
+            return self
+        return self.filter(Q(maker_id=user.pk) | Q(capability__in=_held(user)))
+
+    def pending(self) -> Self:
+        """Requests that wait for a decision."""
+        return self.filter(status=ApprovalRequest.Status.PENDING)
+
+    def overdue(self, now: Any) -> Self:
+        """Pending requests past their time."""
+        return self.pending().filter(expires_at__lte=now)
+
+    def to_decide(self, user: Actor) -> Self:
+        """Pending requests that ``user`` may decide and hasn't yet."""
+        return self.filter(decidable_by(user))
+
+    def made(self, user: Actor) -> Self:
+        """Requests that ``user`` made."""
+        return self.filter(maker_id=user.pk)
+
+    def with_voices(self) -> Self:
+        """With their decisions, in order, and the people behind them."""
+        voices = ApprovalDecision.objects.select_related("decider").order_by("created_at")
+        return self.select_related("maker").prefetch_related(models.Prefetch("decisions", voices))
+
+
+def _held(user: Actor) -> list[str]:
+    """Capabilities of kinds that ``user`` holds everywhere: an own right is about rows of one's own partner."""
+    anything = ApprovalRequest()
+    return [name for name in sorted({str(k.capability) for k in kinds.values()}) if may(user, name, anything)]
+
+
+def decidable_by(user: Actor) -> Q:
+    """The condition behind ``to_decide``."""
+    if not may(user, "approval.decide"):
+        return Q(pk=None)
+    heard = ApprovalDecision.objects.filter(decider_id=user.pk).values("request_id")
+    condition = (
+        Q(status=ApprovalRequest.Status.PENDING, capability__in=_held(user))
+        & (Q(expires_at=None) | Q(expires_at__gt=timezone.now()))
+        & ~Q(excluded__contains=[user.pk])
+        & ~Q(pk__in=heard)
+    )
+    if not user.is_superuser:
+        condition &= Q(decider_role=None) | Q(decider_role__in=roles_of(user))
+    return condition
+
+
+def roles_of(user: Any) -> frozenset[str]:
+    """Names of the roles that a person holds: one query a request."""
+    if not hasattr(user, "_approval_roles"):
+        user._approval_roles = frozenset(user.groups.values_list("name", flat=True))
+    roles: frozenset[str] = user._approval_roles
+    return roles
+
+
+class ApprovalRequest(Model):
+    """A change that somebody else must decide on, bound to the version that its maker saw."""
+
+    class Status(models.TextChoices):
+        PENDING = "pending"
+        GRANTED = "granted"
+        REFUSED = "refused"
+        STALE = "stale"
+        WITHDRAWN = "withdrawn"
+        EXPIRED = "expired"
+
+    class Outcome(models.TextChoices):
+        APPLIED = "applied"
+        STALE = "stale"
+
+    kind = models.CharField(max_length=60)
+    subject_type = models.CharField(max_length=60)
+    subject_id = models.UUIDField()
+    subject_version = models.PositiveIntegerField()
+    base_type = models.CharField(max_length=60, default="", blank=True)
+    base_id = models.UUIDField(null=True)
+    base_version = models.PositiveIntegerField(null=True)
+    capability = models.CharField(max_length=120)
+    decider_role = models.CharField(max_length=40, null=True)  # noqa: DJ001 - none is no role
+    # What changes, in words for people: [{"field", "old", "new"}], masked when it is stored.
+    diff = models.JSONField(default=list)
+    reason = models.CharField(max_length=1000)
+    amount = models.DecimalField(max_digits=18, decimal_places=2, null=True)
+    currency = models.CharField(max_length=3, default="", blank=True)
+    needed = models.PositiveSmallIntegerField(default=1)
+    given = models.PositiveSmallIntegerField(default=0)
+    status = models.CharField(max_length=9, choices=Status, default=Status.PENDING)
+    maker = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
+    # Maker, editors and whom the module adds. The database refuses to take anybody out, and their voices.
+    excluded = ArrayField(models.UUIDField(), default=list)
+    expires_at = models.DateTimeField(null=True)
+    decided_at = models.DateTimeField(null=True)
+    outcome = models.CharField(max_length=7, choices=Outcome, null=True)  # noqa: DJ001
+    escalated_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
+    escalation_reason = models.CharField(max_length=1000, default="", blank=True)
+
+    objects: ClassVar[Any] = ApprovalRequestQuerySet.as_manager()
+
+    class Meta(Model.Meta):
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                name="approval_one_pending",
+                fields=["kind", "subject_type", "subject_id"],
+                condition=Q(status="pending"),
+            ),
+            models.CheckConstraint(
+                name="approval_voices_in_range",
+                condition=Q(needed__range=(1, 3), given__gte=0, given__lte=F("needed")),
+            ),
+            models.CheckConstraint(
+                name="approval_granted_by_all_voices",
+                condition=Q(status="granted", given=F("needed"))
+                | (~Q(status="granted") & Q(given__lt=F("needed"))),
+            ),
+            models.CheckConstraint(
+                name="approval_outcome_of_the_granted",
+                condition=Q(outcome=None) | Q(status="granted"),
+            ),
+            models.CheckConstraint(
+                name="approval_decided_has_a_time",
+                condition=Q(status="pending", decided_at=None)
+                | (~Q(status="pending") & Q(decided_at__isnull=False)),
+            ),
+            models.CheckConstraint(
+                name="approval_amount_has_a_currency",
+                condition=Q(amount=None, currency="") | Q(amount__isnull=False, currency__regex="^[A-Z]{3}$"),
+            ),
+            models.CheckConstraint(
+                name="approval_base_is_whole",
+                condition=Q(base_type="", base_id=None, base_version=None)
+                | (~Q(base_type="") & Q(base_id__isnull=False, base_version__isnull=False)),
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["status", "kind", "created_at"], name="idx_approval_queue"),
+            models.Index(fields=["subject_id"], name="idx_approval_subject"),
+            models.Index(fields=["base_id"], name="idx_approval_base"),
+            models.Index(fields=["maker", "created_at"], name="idx_approval_maker"),
+            models.Index(fields=["expires_at"], name="idx_approval_due", condition=Q(status="pending")),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.title}, {timezone.localtime(self.created_at):%d %b %H:%M}"
+
+    @property
+    def title(self) -> str:
+        """The kind in words; its name where the code no longer knows it."""
+        known = kinds.get(self.kind)
+        return known.title if known else self.kind
+
+    def open_verbs(self) -> frozenset[str]:
+        if self.status != self.Status.PENDING:
+            return frozenset()
+        known = kinds.get(self.kind)
+        if known is None or (known.door == "own" and known.own_reject):
+            return frozenset({"escalate", "withdraw"})
+        if known.door == "own":
+            return frozenset({"reject", "escalate", "withdraw"})
+        return frozenset({"approve", "reject", "escalate", "withdraw"})
+
+    def people(self) -> list[UUID]:
+        """Maker and deciders: on whose behalf the granted change is made."""
+        deciders = self.decisions.order_by("created_at").values_list("decider_id", flat=True)
+        return [*([self.maker_id] if self.maker_id else []), *deciders]
+
+    def voice_of(self, user: Actor) -> "ApprovalDecision | None":
+        """The decision that ``user`` gave, if any."""
+        return next((voice for voice in self.decisions.all() if voice.decider_id == user.pk), None)
+
+
+class ApprovalDecision(Guarded):
+    """One person's voice on a request; it is never changed."""
+
+    class Decision(models.TextChoices):
+        APPROVE = "approve"
+        REJECT = "reject"
+
+    class ReasonCode(models.TextChoices):
+        WRONG_DATA = "wrong_data"
+        NOT_JUSTIFIED = "not_justified"
+        MORE_INFORMATION = "more_information"
+        DUPLICATE = "duplicate"
+        OTHER = "other"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    request = models.ForeignKey(ApprovalRequest, models.PROTECT, related_name="decisions")
+    decider = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    maker = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
+    decision = models.CharField(max_length=7, choices=Decision)
+    seen_version = models.PositiveIntegerField()
+    reason_code = models.CharField(max_length=32, choices=ReasonCode, default="", blank=True)
+    note = models.CharField(max_length=1000, default="", blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta(Guarded.Meta):
+        constraints: ClassVar = [
+            models.UniqueConstraint(name="approval_decision_once", fields=["request", "decider"]),
+            models.CheckConstraint(name="approval_decider_is_not_maker", condition=~Q(decider=F("maker"))),
+            models.CheckConstraint(
+                name="approval_refusal_has_a_reason", condition=Q(decision="approve") | ~Q(reason_code="")
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_decision_display()} by {self.decider_id}"

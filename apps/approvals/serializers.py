@@ -1,0 +1,71 @@
+"""Shapes of requests and decisions."""
+
+from apps.approvals.models import ApprovalDecision, ApprovalRequest
+from erp.access import registry
+from erp.api import fields
+from erp.api.serializers import Answer, Input, Output
+
+
+class ApproveInput(Input):
+    subject_version = fields.IntegerField(min_value=0)
+    note = fields.CharField(max_length=1000, required=False, allow_blank=True, multiline=True)
+
+
+class RejectInput(Input):
+    subject_version = fields.IntegerField(min_value=0)
+    reason_code = fields.ChoiceField(choices=ApprovalDecision.ReasonCode.choices)
+    note = fields.CharField(min_length=10, max_length=1000, multiline=True)
+
+
+class EscalateInput(Input):
+    role = fields.ChoiceField(
+        choices=[(n, m) for n, m in registry.roles.items() if n.startswith("INTERNAL_")]
+    )
+    reason = fields.CharField(min_length=10, max_length=1000, multiline=True)
+
+
+class ChangeOutput(Answer):
+    field = fields.CharField()
+    old = fields.CharField(allow_null=True)
+    new = fields.CharField(allow_null=True)
+
+
+class DecisionOutput(Answer):
+    decider_id = fields.UUIDField()
+    decision = fields.ChoiceField(choices=ApprovalDecision.Decision.choices)
+    seen_version = fields.IntegerField()
+    reason_code = fields.CharField()
+    note = fields.CharField()
+    created_at = fields.DateTimeField()
+
+
+class ApprovalOutput(Output):
+    diff = ChangeOutput(many=True)
+    excluded = fields.ListField(child=fields.UUIDField())
+    decisions = DecisionOutput(many=True)
+
+    class Meta:
+        model = ApprovalRequest
+        fields = (
+            "kind",
+            "subject_type",
+            "subject_id",
+            "subject_version",
+            "base_type",
+            "base_id",
+            "base_version",
+            "capability",
+            "decider_role",
+            "diff",
+            "reason",
+            "amount",
+            "currency",
+            "needed",
+            "given",
+            "maker_id",
+            "excluded",
+            "expires_at",
+            "decided_at",
+            "outcome",
+            "decisions",
+        )

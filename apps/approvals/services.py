@@ -1,0 +1,390 @@
+"""Every way a request for a second person's decision can change.
+
+How a module uses it, from its ``services.py`` and ``tasks.py``:
+
+1. Declare what can be asked for, once::
+
+       REOPEN = Kind(name="organization.reopen_year", title="Reopening a financial year", subject="financial_year",
+                     capability=capabilities.REOPEN_FINANCIAL_YEAR)
+
+2. Ask inside the service that would have made the change; the subject keeps what was proposed. The authority is
+   that service's own::
+
+       approval = approvals.request(actor=actor, kind=REOPEN, subject_id=year.pk, subject_version=year.version,
+                                    reason=reason, diff=[("status", "locked", "soft_closed")], excluded=editors)
+
+3. In each service that edits the subject or its base: ``approvals.mark_stale(actor=actor, row_type="financial_year",
+   row_id=year.pk)``. What was granted and not yet applied is settled in 4.
+
+4. Apply when it is granted, as SYSTEM on behalf of maker and deciders (``request.people()``), with the base checked
+   again under lock, and report. Inbox row, change and report commit together, so a repeat finds it done::
+
+       @handles(approval_events.ApprovalGranted)
+       def reopen(event, *, meta):
+           if event.kind == "organization.reopen_year":
+               services.apply_reopening(FinancialYear.objects.get(pk=event.subject_id), actor=SYSTEM,
+                                        approval_id=event.approval_id)
+
+       # the end of apply_reopening, which locked the year and looked at its version:
+       approvals.report(request, actor=actor, outcome="applied")        # or "stale", with nothing changed
+
+   ``approval.refused``, ``.withdrawn``, ``.expired`` and ``.staled`` come the same way, where the subject has a
+   status to reset.
+
+A kind with ``door="own"`` is decided at the module's endpoint: its service calls ``decide`` in its own transaction
+and makes the change there and then when the answer is granted, reporting it at once.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Q
+from django.utils import timezone
+
+from apps.accounts.models import User
+from apps.approvals import capabilities, events
+from apps.approvals.models import ApprovalDecision, ApprovalRequest, Kind, kinds, roles_of
+from erp import access
+from erp.errors import CapabilityMissing, Conflict, DomainError, Fault, Forbidden, RuleBroken, SelfApproval
+from erp.logs import mask
+from erp.services import emit, service
+
+Diff = Iterable[tuple[str, Any, Any]]
+Status = ApprovalRequest.Status
+BARRED = "You made or edited this, or it concerns you; someone else decides."
+
+
+class PendingExists(Conflict):
+    """A request about this is waiting already."""
+
+
+class NotPending(Conflict):
+    """The request doesn't wait for a decision any more."""
+
+
+class Stale(Conflict):
+    """It has changed since it was put to you; only a new request can be decided."""
+
+
+class AlreadyDecided(Conflict):
+    """You have decided on this request; it takes another person."""
+
+
+class DecidedElsewhere(Conflict):
+    """This kind is decided at the endpoint of what it is about."""
+
+
+class NotGranted(Conflict):
+    """Only what was granted has an outcome, and one only."""
+
+
+class RoleRequired(Forbidden):
+    """Somebody of another role decides on this."""
+
+
+class MakerOnly(Forbidden):
+    """Only its maker withdraws a request."""
+
+
+class ReasonMissing(RuleBroken):
+    """Say why, in 10 to 1000 characters."""
+
+
+class RoleUnfit(RuleBroken):
+    """Nobody of this role could decide on it."""
+
+
+# --- Asking -----------------------------------------------------------------------------------------
+
+
+@service(requires=capabilities.REQUEST, emits=[events.ApprovalRequested])
+def request(
+    *,
+    actor: Any,
+    kind: Kind,
+    subject_id: UUID,
+    subject_version: int,
+    reason: str,
+    diff: Diff = (),
+    excluded: Iterable[UUID] = (),
+    base_type: str = "",
+    base_id: UUID | None = None,
+    base_version: int | None = None,
+    amount: Decimal | None = None,
+    currency: str = "",
+    needed: int | None = None,
+    decider_role: str | None = None,
+    maker: User | None = None,
+) -> ApprovalRequest:
+    """Ask for another person's decision on a change.
+
+    ``subject_version`` is the version that the deciders will see; ``base_…`` names the row that the change builds
+    on, where that is another. ``diff`` holds (field, old, new) and is kept masked. ``excluded`` are all who edited
+    the subject since its last decision, and whom else the module keeps from deciding; the maker always is.
+    ``amount`` in ``currency`` picks the kind's band; ``needed`` (1–3) and ``decider_role`` stand in for the band's
+    where the module knows better. ``maker`` is who asks, where SYSTEM acts for somebody.
+
+    Raises PendingExists, ReasonMissing.
+    """
+    reason = reason.strip()
+    if not 10 <= len(reason) <= 1000:
+        raise ReasonMissing(errors=[Fault("/reason", "invalid", "Say why, in 10 to 1000 characters.")])
+    if (
+        ApprovalRequest.objects.pending()
+        .filter(kind=kind.name, subject_type=kind.subject, subject_id=subject_id)
+        .exists()
+    ):
+        raise PendingExists
+    band = kind.band(amount)
+    maker_id = maker.pk if maker is not None else actor.pk
+    row = ApprovalRequest(
+        kind=kind.name,
+        subject_type=kind.subject,
+        subject_id=subject_id,
+        subject_version=subject_version,
+        base_type=base_type,
+        base_id=base_id,
+        base_version=base_version,
+        capability=str(kind.capability),
+        decider_role=decider_role or band.role,
+        diff=[
+            {"field": name, "old": _masked(name, old), "new": _masked(name, new)} for name, old, new in diff
+        ],
+        reason=reason,
+        amount=amount,
+        currency=currency,
+        needed=needed or band.needed,
+        maker_id=maker_id,
+        expires_at=None if kind.days is None else timezone.now() + timedelta(days=kind.days),
+    )
+    barred = {*excluded, *kind.excludes(row), maker_id} - {None}
+    row.excluded = sorted(barred, key=str)
+    row.save()
+    emit(events.ApprovalRequested(**_head(row, actor)))
+    return row
+
+
+@service(requires=capabilities.REQUEST, emits=[events.ApprovalWithdrawn])
+def withdraw(request: ApprovalRequest, *, actor: Any) -> ApprovalRequest:
+    """Take a request back. Its maker may, and the module for it. Raises MakerOnly, NotPending, Stale."""
+    if actor.pk is not None and actor.pk != request.maker_id:
+        raise MakerOnly
+    _still_pending(request)
+    _end(request, Status.WITHDRAWN)
+    emit(events.ApprovalWithdrawn(**_head(request, actor)))
+    return request
+
+
+@service(requires=capabilities.REQUEST, emits=[events.ApprovalStaled])
+def mark_stale(*, actor: Any, row_type: str, row_id: UUID, version: int | None = None) -> Sequence[UUID]:
+    """Void the pending requests whose subject or base is this row, which is being edited.
+
+    The module calls it in the transaction of the edit. With ``version``, requests that were bound to just this
+    version of the row stand. Returns the ids of the requests voided.
+    """
+    subject = Q(subject_type=row_type, subject_id=row_id)
+    base = Q(base_type=row_type, base_id=row_id)
+    if version is not None:
+        subject, base = subject & ~Q(subject_version=version), base & ~Q(base_version=version)
+    voided = []
+    for row in ApprovalRequest.objects.pending().filter(subject | base).order_by("pk").locked():
+        _end(row, Status.STALE)
+        emit(events.ApprovalStaled(**_head(row, actor)))
+        voided.append(row.pk)
+    return voided
+
+
+@service(requires=capabilities.REQUEST, emits=[events.ApprovalExpired])
+def expire(request: ApprovalRequest, *, actor: Any) -> ApprovalRequest:
+    """End a request that nobody decided in time; a rerun changes nothing."""
+    if request.status == Status.PENDING and _is_over(request):
+        _end(request, Status.EXPIRED)
+        emit(events.ApprovalExpired(**_head(request, actor)))
+    return request
+
+
+@service(requires=capabilities.REQUEST, emits=[events.ApprovalApplied, events.ApprovalStaled])
+def report(request: ApprovalRequest, *, actor: Any, outcome: str) -> ApprovalRequest:
+    """Say what became of a granted change: ``applied``, or ``stale`` when the base had moved in between.
+
+    The module reports once; saying the same again changes nothing. Raises NotGranted.
+    """
+    outcome = ApprovalRequest.Outcome(outcome)
+    if request.outcome == outcome:
+        return request
+    if request.status != Status.GRANTED or request.outcome is not None:
+        raise NotGranted(status=request.status)
+    request.outcome = outcome
+    request.save()
+    applied = outcome == ApprovalRequest.Outcome.APPLIED
+    told = events.ApprovalApplied if applied else events.ApprovalStaled
+    emit(told(**_head(request, actor)))
+    return request
+
+
+# --- Deciding ---------------------------------------------------------------------------------------
+
+_VOICES = [events.ApprovalEndorsed, events.ApprovalGranted, events.ApprovalRefused]
+
+
+@service(requires=capabilities.DECIDE, emits=_VOICES)
+def approve(request: ApprovalRequest, *, actor: Any, subject_version: int, note: str = "") -> ApprovalRequest:
+    """Give one's voice for a request of another person. The last voice needed grants it."""
+    _not_barred(request, actor)
+    if _kind(request).door == "own":
+        raise DecidedElsewhere
+    return _decide(request, actor, ApprovalDecision.Decision.APPROVE, subject_version, "", note)
+
+
+@service(requires=capabilities.DECIDE, emits=_VOICES)
+def reject(
+    request: ApprovalRequest, *, actor: Any, subject_version: int, reason_code: str, note: str
+) -> ApprovalRequest:
+    """Refuse a request of another person, with a reason. One voice is enough."""
+    _not_barred(request, actor)
+    kind = _kind(request)
+    if kind.door == "own" and kind.own_reject:
+        raise DecidedElsewhere
+    return _decide(request, actor, ApprovalDecision.Decision.REJECT, subject_version, reason_code, note)
+
+
+@service(requires=capabilities.DECIDE, emits=_VOICES)
+def decide(
+    request: ApprovalRequest,
+    *,
+    actor: Any,
+    decision: str,
+    subject_version: int,
+    reason_code: str = "",
+    note: str = "",
+) -> ApprovalRequest:
+    """The voice of a person at a module's own door: ``approve`` or ``reject``, in that door's transaction.
+
+    ``subject_version`` is the subject's version as the module finds it under lock. The caller looks at the answer's
+    status: pending (another voice is needed), granted, refused. Raises SelfApproval, CapabilityMissing,
+    RoleRequired, Stale, NotPending, AlreadyDecided.
+    """
+    _not_barred(request, actor)
+    return _decide(request, actor, ApprovalDecision.Decision(decision), subject_version, reason_code, note)
+
+
+@service(requires=capabilities.DECIDE, emits=[events.ApprovalEscalated])
+def escalate(request: ApprovalRequest, *, actor: Any, role: str, reason: str) -> ApprovalRequest:
+    """Leave the decision to somebody of another role. Voices already given stand."""
+    access.authorize(actor, request.capability, request)
+    _still_pending(request)
+    if not {str(capabilities.DECIDE), request.capability} <= access.matrix().get(role, set()):
+        raise RoleUnfit(errors=[Fault("/role", "unfit", f"{role} may not decide on {request.title}.")])
+    if request.decider_role == role:
+        return request
+    request.decider_role, request.escalated_by_id, request.escalation_reason = role, actor.pk, reason
+    request.save()
+    emit(events.ApprovalEscalated(**_head(request, actor)))
+    return request
+
+
+def hindrance(request: ApprovalRequest, actor: Any) -> DomainError | None:
+    """Why this person can't decide on the request, by what it says itself; None: nothing is known to hinder."""
+    if actor.pk in request.excluded:
+        return SelfApproval(BARRED)
+    if not access.may(actor, request.capability, request):
+        return CapabilityMissing(request.capability)
+    if request.decider_role and not (actor.is_superuser or request.decider_role in roles_of(actor)):
+        return RoleRequired(
+            f"Somebody with the role {request.decider_role} decides.", role=request.decider_role
+        )
+    if request.voice_of(actor) is not None:
+        return AlreadyDecided()
+    return None
+
+
+def _decide(
+    request: ApprovalRequest, actor: Any, decision: str, subject_version: int, reason_code: str, note: str
+) -> ApprovalRequest:
+    against = hindrance(request, actor)
+    if against is not None:
+        raise against
+    _still_pending(request)
+    if subject_version != request.subject_version:
+        raise Stale(f"You saw version {subject_version}; the request is about {request.subject_version}.")
+    ApprovalDecision(
+        request=request,
+        decider_id=actor.pk,
+        maker_id=request.maker_id,
+        decision=decision,
+        seen_version=subject_version,
+        reason_code=reason_code,
+        note=note,
+    ).save()
+    if decision == ApprovalDecision.Decision.REJECT:
+        _end(request, Status.REFUSED)
+        emit(events.ApprovalRefused(**_head(request, actor)))
+        return request
+    request.given += 1
+    if request.given < request.needed:
+        request.save()
+        emit(events.ApprovalEndorsed(**_head(request, actor)))
+        return request
+    _end(request, Status.GRANTED)
+    emit(events.ApprovalGranted(**_head(request, actor)))
+    return request
+
+
+# --- Rules ------------------------------------------------------------------------------------------
+
+
+def _kind(request: ApprovalRequest) -> Kind:
+    kind = kinds.get(request.kind)
+    if kind is None:
+        raise DecidedElsewhere(f"{request.kind} isn't decided here any more.")
+    return kind
+
+
+def _not_barred(request: ApprovalRequest, actor: Any) -> None:
+    """A person decides, and none of those that the request or its module keeps away; nobody is exempt."""
+    if actor.pk is None:
+        raise TypeError("a request is decided by a person")
+    if actor.pk in request.excluded or actor.pk in set(_kind(request).excludes(request)):
+        raise SelfApproval(BARRED)
+
+
+def _still_pending(request: ApprovalRequest) -> None:
+    if request.status == Status.STALE:
+        raise Stale
+    if request.status != Status.PENDING or _is_over(request):
+        raise NotPending(status=request.status)
+
+
+def _is_over(request: ApprovalRequest) -> bool:
+    return request.expires_at is not None and request.expires_at <= timezone.now()
+
+
+def _end(request: ApprovalRequest, status: str) -> None:
+    request.status, request.decided_at = status, timezone.now()
+    request.save()
+
+
+def _masked(field: str, value: Any) -> str | None:
+    """The value in words, as anybody who sees the request may see it."""
+    shown = next(iter(mask({field: value}).values()))
+    return (
+        None if shown is None else shown if isinstance(shown, str) else json.dumps(shown, ensure_ascii=False)
+    )
+
+
+def _head(request: ApprovalRequest, actor: Any) -> dict[str, Any]:
+    return {
+        "approval_id": request.pk,
+        "kind": request.kind,
+        "subject_type": request.subject_type,
+        "subject_id": request.subject_id,
+        "subject_version": request.subject_version,
+        "base_version": request.base_version,
+        "needed": request.needed,
+        "given": request.given,
+        "by": actor.pk,
+    }

@@ -1,0 +1,44 @@
+"""One request that succeeds per door of the approvals module."""
+
+from uuid import uuid4
+
+from apps.approvals import services
+from apps.approvals.tests.kinds import RULE
+from erp.access import SYSTEM
+from erp.api.examples import Example
+
+
+def asked(world, kind=RULE, **fields):
+    """A request that somebody of the house made."""
+    return services.request(
+        actor=SYSTEM,
+        **{
+            "kind": kind,
+            "maker": world.user("INTERNAL"),
+            "subject_id": uuid4(),
+            "subject_version": 3,
+            "reason": "The present figure is out of date.",
+            "diff": [("percentage", "5.00", "6.50")],
+            **fields,
+        },
+    )
+
+
+def decider(world, target):
+    return world.user("INTERNAL_COMPLIANCE")
+
+
+EXAMPLES = {
+    "approve": Example(decider, {"subject_version": 3, "note": "Seen."}, asked),
+    "reject": Example(
+        decider,
+        {
+            "subject_version": 3,
+            "reason_code": "not_justified",
+            "note": "The figure of last year still holds.",
+        },
+        asked,
+    ),
+}
+
+LISTS = {"/api/v1/approvals": ("INTERNAL_COMPLIANCE", lambda world, viewer: asked(world))}

@@ -1,0 +1,111 @@
+"""The second person's door over HTTP."""
+
+from decimal import Decimal
+from uuid import uuid4
+
+import pytest
+
+from apps.approvals import services
+from apps.approvals.tests.examples import asked
+from apps.approvals.tests.kinds import LIMIT, OFFER
+from erp.access import SYSTEM
+
+pytestmark = pytest.mark.django_db
+SEEN = {"subject_version": 3}
+REFUSAL = {**SEEN, "reason_code": "other", "note": "Ten characters."}
+
+
+@pytest.fixture
+def decide(client_for, user):
+    def send(request, verb="approve", body=SEEN, *, who=None, version=None):
+        client = client_for(who or user("INTERNAL_COMPLIANCE"))
+        version = request.version if version is None else version
+        return client.write(f"/api/v1/approvals/{request.pk}/{verb}", body, if_match=version)
+
+    return send
+
+
+def told(answer):
+    return answer.status_code, answer.json().get("code")
+
+
+def test_a_decision_shows_how_the_request_stands(world, decide, user):
+    request, who = asked(world, LIMIT, needed=2), user("INTERNAL_COMPLIANCE")
+    row = decide(request, who=who, body={**SEEN, "note": "Seen."}).json()
+    assert (row["status"], row["given"], row["needed"]) == ("pending", 1, 2)
+    assert row["diff"] == [{"field": "percentage", "old": "5.00", "new": "6.50"}]
+    assert row["decisions"][0]["decider_id"] == str(who.pk)
+    assert row["decisions"][0]["note"] == "Seen."
+    assert row["allowed_actions"] == []
+
+
+def test_each_refusal_has_its_code(world, decide, user):
+    own = asked(world, maker=user("INTERNAL_COMPLIANCE"))
+    assert told(decide(own, who=own.maker)) == (403, "approval.self")
+    answer = decide(asked(world), who=user("INTERNAL_DIRECTOR"))
+    assert told(answer) == (403, "capability.missing")
+    assert answer.json()["capability"] == "account.manage_users"
+    large = asked(world, LIMIT, amount=Decimal(20_000_000), currency="INR")
+    assert told(decide(large)) == (403, "approval.role_required")
+    assert told(decide(asked(world), body={"subject_version": 2})) == (409, "approval.stale")
+    assert told(decide(asked(world, OFFER))) == (409, "approval.decided_elsewhere")
+    assert told(decide(asked(world, OFFER), "reject", REFUSAL)) == (409, "approval.decided_elsewhere")
+    request, who = asked(world, LIMIT, needed=2), user("INTERNAL_COMPLIANCE")
+    assert decide(request, who=who).status_code == 200
+    assert told(decide(request, who=who)) == (412, "precondition.failed")
+    assert told(decide(request, who=who, version=2)) == (409, "approval.already_decided")
+    gone = asked(world)
+    services.withdraw(gone, actor=gone.maker)
+    assert told(decide(gone)) == (412, "precondition.failed")
+    assert told(decide(gone, version=2)) == (409, "approval.not_pending")
+    services.mark_stale(actor=SYSTEM, row_type="limit", row_id=request.subject_id)
+    assert told(decide(request, version=3)) == (409, "approval.stale")
+
+
+def test_what_one_may_not_see_is_not_there(world, decide, user):
+    assert told(decide(asked(world), who=user("INTERNAL_FINANCE"))) == (404, "resource.not_found")
+
+
+def test_a_list_tells_what_waits_and_what_one_asked_for_oldest_first(world, client_for, user):
+    me = user("INTERNAL_COMPLIANCE")
+    own, first, second = asked(world, maker=me), asked(world), asked(world, LIMIT)
+    client = client_for(me)
+
+    def listed(**query):
+        return [row["id"] for row in client.read("/api/v1/approvals", query).json()["results"]]
+
+    def ids(*rows):
+        return [str(row.pk) for row in rows]
+
+    assert listed() == ids(own, first, second)
+    assert listed(mine="to_decide") == ids(first, second)
+    assert listed(mine="made") == ids(own)
+    assert listed(kind="test.limit") == ids(second)
+    assert listed(subject_id=str(first.subject_id)) == ids(first)
+    assert listed(status="granted") == []
+    assert client.read("/api/v1/approvals", {"mine": "other"}).status_code == 400
+
+
+def test_amounts_are_found_by_range(world, client_for, user):
+    small, large = (
+        asked(world, LIMIT, amount=Decimal(amount), currency="INR") for amount in (100, 5_000_000)
+    )
+    client = client_for(user("AUDITOR"))
+    for query, found in (({"amount__gte": "101"}, large), ({"amount__lte": "100.00"}, small)):
+        rows = client.read("/api/v1/approvals", query).json()["results"]
+        assert [row["id"] for row in rows] == [str(found.pk)]
+        assert rows[0]["allowed_actions"] == []
+
+
+def test_actions_are_offered_to_who_may_take_them(world, client_for, user):
+    request = asked(world)
+    for person, offered in (
+        (request.maker, []),
+        (user("AUDITOR"), []),
+        (user("INTERNAL_COMPLIANCE"), ["approve", "reject"]),
+    ):
+        row = client_for(person).read(f"/api/v1/approvals/{request.pk}").json()
+        assert row["allowed_actions"] == offered, person
+    own_door = asked(world, OFFER, subject_id=uuid4())
+    row = client_for(user("INTERNAL_COMPLIANCE")).read(f"/api/v1/approvals/{own_door.pk}").json()
+    assert row["allowed_actions"] == []

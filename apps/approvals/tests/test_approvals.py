@@ -1,0 +1,469 @@
+"""One makes, another decides: on the version that was seen, once, and never on one's own work."""
+
+import threading
+from datetime import timedelta
+from decimal import Decimal
+from uuid import uuid4
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.db import IntegrityError, connection, transaction
+from django.utils import timezone
+
+from apps.approvals import capabilities, events, services, tasks
+from apps.approvals.models import ApprovalDecision, ApprovalRequest, Band, Kind, kinds
+from apps.approvals.tests.examples import asked
+from apps.approvals.tests.kinds import LIMIT, OFFER, RULE, TRADE
+from erp.access import SYSTEM
+from erp.errors import CapabilityMissing, PreconditionFailed, SelfApproval
+from erp.models import unguarded_writes
+from erp.services import service
+
+pytestmark = pytest.mark.django_db
+SEEN = {"subject_version": 3}
+
+
+@pytest.fixture
+def decider(user):
+    return lambda: user("INTERNAL_COMPLIANCE")
+
+
+def again(request):
+    return ApprovalRequest.objects.get(pk=request.pk)
+
+
+# --- Asking -----------------------------------------------------------------------------------------
+
+
+def test_a_request_waits_for_somebody_else_and_tells_so(world, assert_emitted):
+    request = asked(world)
+    assert (request.status, request.needed, request.given) == ("pending", 1, 0)
+    assert request.excluded == [request.maker_id]
+    assert timedelta(days=13) < request.expires_at - timezone.now() < timedelta(days=15)
+    assert_emitted(
+        events.ApprovalRequested,
+        approval_id=str(request.pk),
+        kind="test.rule",
+        subject_type="rule",
+        subject_version=3,
+        needed=1,
+        given=0,
+    )
+
+
+def test_the_authority_to_ask_is_that_of_the_modules_own_service(user, commodity):
+    from apps.commodities import services as commodities
+
+    seller = user("SELLER")
+    with pytest.raises(CapabilityMissing, match=r"approval\.request"):
+        services.request(
+            actor=seller, kind=RULE, subject_id=uuid4(), subject_version=1, reason="Ten characters."
+        )
+
+    def propose(*, actor):
+        return services.request(
+            actor=actor, kind=RULE, subject_id=uuid4(), subject_version=1, reason="Ten characters."
+        )
+
+    propose.__module__ = "apps.approvals.services"
+    outer = service(requires=commodities.create.requires, emits=[events.ApprovalRequested])(propose)
+    try:
+        assert outer(actor=user("INTERNAL_MASTERDATA")).status == "pending"
+    finally:
+        from erp.services import registry
+
+        del registry[outer.name]
+
+
+def test_one_subject_has_one_pending_request(world):
+    request = asked(world)
+    with pytest.raises(services.PendingExists):
+        asked(world, subject_id=request.subject_id)
+    services.mark_stale(actor=SYSTEM, row_type="rule", row_id=request.subject_id)
+    assert asked(world, subject_id=request.subject_id, subject_version=4).status == "pending"
+
+
+@pytest.mark.parametrize("reason", ["", "too short", " " * 40, "x" * 1001])
+def test_a_request_says_why(world, reason):
+    with pytest.raises(services.ReasonMissing):
+        asked(world, reason=reason)
+
+
+def test_what_would_change_is_kept_masked(world):
+    request = asked(
+        world,
+        diff=[
+            ("account_number", "50100234567891", None),
+            ("note", "PAN ABCPE1234F", "call +919876543210"),
+            ("limit", Decimal("2500000.00"), Decimal("5000000.00")),
+        ],
+    )
+    assert request.diff[0] == {"field": "account_number", "old": "[hidden]", "new": None}
+    assert "ABCPE1234F" not in str(request.diff)
+    assert "9876543210" not in str(request.diff)
+    assert request.diff[2] == {"field": "limit", "old": "2500000.00", "new": "5000000.00"}
+
+
+@pytest.mark.parametrize(
+    ("amount", "needed", "role"),
+    [
+        (None, 1, None),
+        ("2500000.00", 1, None),
+        ("2500000.01", 2, None),
+        ("10000000.00", 2, None),
+        ("10000000.01", 2, "INTERNAL_DIRECTOR"),
+    ],
+)
+def test_the_amount_says_how_many_decide_and_of_which_role(world, amount, needed, role):
+    money = {} if amount is None else {"amount": Decimal(amount), "currency": "INR"}
+    request = asked(world, LIMIT, **money)
+    assert (request.needed, request.decider_role, request.expires_at) == (needed, role, None)
+
+
+def test_a_module_may_ask_for_more_voices_than_the_band(world):
+    assert asked(world, LIMIT, needed=3, decider_role="INTERNAL_DIRECTOR").needed == 3
+
+
+def test_a_kind_is_declared_once_and_asks_for_one_to_three_people():
+    with pytest.raises(ImproperlyConfigured, match="twice"):
+        Kind(name="test.rule", title="Again", subject="rule", capability=capabilities.DECIDE)
+    for bands in ((), (Band(needed=0),), (Band(needed=4),)):
+        with pytest.raises(ImproperlyConfigured, match="1 to 3"):
+            Kind(name="test.bad", title="Bad", subject="rule", capability=capabilities.DECIDE, bands=bands)
+    assert "test.bad" not in kinds
+
+
+# --- Deciding ---------------------------------------------------------------------------------------
+
+
+def test_another_person_grants_it(world, decider, assert_emitted):
+    request, who = asked(world), decider()
+    granted = services.approve(request, actor=who, **SEEN, note="Seen.")
+    assert (granted.status, granted.given, granted.outcome) == ("granted", 1, None)
+    assert granted.people() == [request.maker_id, who.pk]
+    voice = granted.decisions.get()
+    assert (voice.decider, voice.decision, voice.seen_version, voice.note) == (who, "approve", 3, "Seen.")
+    assert_emitted(events.ApprovalGranted, given=1, by=str(who.pk))
+
+
+def test_one_voice_refuses_it(world, decider, assert_emitted, emitted):
+    request = asked(world, LIMIT, needed=2)
+    services.approve(request, actor=decider(), **SEEN)
+    refused = services.reject(
+        request, actor=decider(), **SEEN, reason_code="duplicate", note="It is there twice."
+    )
+    assert (refused.status, refused.given) == ("refused", 1)
+    assert_emitted(events.ApprovalRefused, given=1, needed=2)
+    assert not emitted("approval.granted")
+
+
+@pytest.mark.parametrize("verb", ["approve", "reject", "decide"])
+def test_neither_maker_nor_editor_decides_whoever_they_are_now(world, user, verb):
+    maker, editor = user("INTERNAL_COMPLIANCE"), user()  # user() without a role is a superuser
+    request = asked(world, OFFER if verb == "decide" else RULE, maker=maker, excluded=[editor.pk])
+    more = {
+        "approve": {},
+        "reject": {"reason_code": "other", "note": "Ten characters."},
+        "decide": {"decision": "approve"},
+    }[verb]
+    for person in (maker, editor):
+        with pytest.raises(SelfApproval):
+            getattr(services, verb)(request, actor=person, **SEEN, **more)
+    superuser = user()
+    own = asked(world, OFFER if verb == "decide" else RULE, maker=superuser)
+    with pytest.raises(SelfApproval):
+        getattr(services, verb)(own, actor=superuser, **SEEN, **more)
+    assert not ApprovalDecision.objects.exists()
+
+
+def insert(request, decider, maker_id):
+    """What a statement past the services would do."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO approval_approvaldecision (id, request_id, decider_id, maker_id, decision, seen_version,"
+            " reason_code, note, created_at) VALUES (%s, %s, %s, %s, 'approve', 3, '', '', now())",
+            [uuid4(), request.pk, decider.pk, maker_id],
+        )
+
+
+def test_the_database_refuses_a_voice_on_ones_own_work_too(world, user, decider):
+    maker, editor = user("INTERNAL_COMPLIANCE"), user()
+    request = asked(world, maker=maker, excluded=[editor.pk])
+    for person, copied in ((maker, maker.pk), (editor, maker.pk), (maker, None), (decider(), None)):
+        with pytest.raises(IntegrityError):
+            insert(request, person, copied)
+    insert(request, decider(), maker.pk)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE approval_approvalrequest SET excluded = excluded[2:] WHERE id = %s",
+        "UPDATE approval_approvalrequest SET maker_id = NULL WHERE id = %s",
+        "UPDATE approval_approvalrequest SET status = 'granted', decided_at = now() WHERE id = %s",
+        "UPDATE approval_approvalrequest SET given = 4 WHERE id = %s",
+        "UPDATE approval_approvalrequest SET outcome = 'applied' WHERE id = %s",
+        "UPDATE approval_approvaldecision SET decision = 'reject' WHERE request_id = %s",
+        "DELETE FROM approval_approvaldecision WHERE request_id = %s",
+    ],
+)
+def test_the_database_keeps_who_is_excluded_and_what_was_said(world, decider, statement):
+    request = asked(world, LIMIT, needed=2, excluded=[uuid4()])
+    services.approve(request, actor=decider(), **SEEN)
+    with pytest.raises(IntegrityError), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(statement, [request.pk])
+
+
+def test_whom_the_module_names_at_the_decision_is_barred_too(world, decider, monkeypatch):
+    request, member = asked(world), decider()
+    monkeypatch.setitem(RULE.__dict__, "excludes", lambda asked: [member.pk])
+    with pytest.raises(SelfApproval):
+        services.approve(request, actor=member, **SEEN)
+    assert services.approve(request, actor=decider(), **SEEN).status == "granted"
+
+
+def test_the_subjects_own_capability_is_asked_and_named(world, user):
+    request = asked(world)
+    with pytest.raises(CapabilityMissing) as caught:
+        services.approve(request, actor=user("INTERNAL_FINANCE"), **SEEN)
+    assert caught.value.members == {"capability": "account.manage_users"}
+    with pytest.raises(CapabilityMissing) as caught:
+        services.approve(request, actor=user("INTERNAL"), **SEEN)
+    assert caught.value.members == {"capability": "approval.decide"}
+
+
+def test_a_role_is_asked_where_the_request_names_one(world, user):
+    request = asked(world, LIMIT, amount=Decimal(20_000_000), currency="INR")
+    with pytest.raises(services.RoleRequired):
+        services.approve(request, actor=user("INTERNAL_COMPLIANCE"), **SEEN)
+    director = user("INTERNAL_COMPLIANCE", "INTERNAL_DIRECTOR")
+    assert services.approve(request, actor=director, **SEEN).given == 1
+
+
+def test_two_needed_means_two_people(world, decider, emitted):
+    request, first = asked(world, LIMIT, needed=2), decider()
+    assert services.approve(request, actor=first, **SEEN).status == "pending"
+    with pytest.raises(services.AlreadyDecided):
+        services.approve(request, actor=first, **SEEN)
+    assert services.approve(request, actor=decider(), **SEEN).status == "granted"
+    assert [row.payload["given"] for row in emitted() if row.event_type.startswith("approval.")] == [0, 1, 2]
+
+
+def test_an_edit_between_look_and_click_voids_the_request(world, decider, assert_emitted):
+    request, base = asked(world), uuid4()
+    looked = request.version
+    services.mark_stale(actor=SYSTEM, row_type="rule", row_id=request.subject_id)
+    with pytest.raises(PreconditionFailed):
+        services.approve(request, actor=decider(), if_version=looked, **SEEN)
+    with pytest.raises(services.Stale):
+        services.approve(request, actor=decider(), subject_version=4)
+    assert_emitted(events.ApprovalStaled, approval_id=str(request.pk))
+    built = asked(world, base_type="policy", base_id=base, base_version=7)
+    assert services.mark_stale(actor=SYSTEM, row_type="policy", row_id=base, version=7) == []
+    assert services.mark_stale(actor=SYSTEM, row_type="policy", row_id=base, version=8) == [built.pk]
+    with pytest.raises(services.Stale):
+        services.approve(built, actor=decider(), **SEEN)
+
+
+def test_a_decision_is_about_the_version_that_was_seen(world, decider):
+    with pytest.raises(services.Stale):
+        services.approve(asked(world), actor=decider(), subject_version=2)
+
+
+def test_what_has_ended_takes_no_decision(world, decider):
+    def refused(request, who):
+        services.reject(request, actor=who, **SEEN, reason_code="other", note="Ten characters.")
+
+    def overdue(request, who):
+        with unguarded_writes():
+            ApprovalRequest.objects.filter(pk=request.pk).update(expires_at=timezone.now())
+
+    def expired(request, who):
+        overdue(request, who)
+        tasks.expire_overdue()
+        assert again(request).status == "expired"
+
+    def withdrawn(request, who):
+        services.withdraw(request, actor=request.maker)
+
+    for ending in (refused, overdue, expired, withdrawn):
+        request = asked(world)
+        ending(request, decider())
+        with pytest.raises(services.NotPending):
+            services.approve(request, actor=decider(), **SEEN)
+    request, who = asked(world), decider()
+    services.approve(request, actor=who, **SEEN)
+    with pytest.raises(services.AlreadyDecided):
+        services.approve(request, actor=who, **SEEN)
+    with pytest.raises(services.NotPending):
+        services.approve(request, actor=decider(), **SEEN)
+
+
+def test_a_kind_with_a_door_of_its_own_is_decided_there(world, decider):
+    offer, trade = asked(world, OFFER), asked(world, TRADE)
+    refusal = {"reason_code": "other", "note": "Ten characters."}
+    for request in (offer, trade):
+        with pytest.raises(services.DecidedElsewhere):
+            services.approve(request, actor=decider(), **SEEN)
+    with pytest.raises(services.DecidedElsewhere):
+        services.reject(offer, actor=decider(), **SEEN, **refusal)
+    assert services.reject(trade, actor=decider(), **SEEN, **refusal).status == "refused"
+    assert services.decide(offer, actor=decider(), decision="approve", **SEEN).status == "granted"
+
+
+def test_only_its_maker_withdraws_a_request(world, decider, assert_emitted):
+    request = asked(world)
+    with pytest.raises(services.MakerOnly):
+        services.withdraw(request, actor=world.user("INTERNAL"))
+    assert services.withdraw(request, actor=request.maker).status == "withdrawn"
+    assert_emitted(events.ApprovalWithdrawn, by=str(request.maker_id))
+    with pytest.raises(services.NotPending):
+        services.withdraw(request, actor=request.maker)
+
+
+def test_what_nobody_decides_in_time_expires_once(world, emitted):
+    request, kept = asked(world), asked(world)
+    with unguarded_writes():
+        ApprovalRequest.objects.filter(pk=request.pk).update(expires_at=timezone.now())
+    assert tasks.expire_overdue() == 1
+    assert tasks.expire_overdue() == 0
+    services.expire(kept, actor=SYSTEM)
+    assert (again(request).status, again(kept).status) == ("expired", "pending")
+    assert len(emitted("approval.expired")) == 1
+
+
+def test_a_decision_can_be_left_to_another_role(world, user, decider, assert_emitted):
+    from erp.access import authorize
+
+    request, who = asked(world), decider()
+    why = "A matter of policy."
+    with pytest.raises(services.RoleUnfit):
+        services.escalate(request, actor=who, role="INTERNAL_FINANCE", reason=why)
+    services.escalate(request, actor=who, role="INTERNAL_COMPLIANCE", reason=why)
+    assert_emitted(events.ApprovalEscalated, approval_id=str(request.pk))
+    held = again(request)
+    assert (held.decider_role, held.escalated_by, held.escalation_reason) == ("INTERNAL_COMPLIANCE", who, why)
+    with pytest.raises(CapabilityMissing):
+        services.escalate(request, actor=user("INTERNAL_FINANCE"), role="INTERNAL_COMPLIANCE", reason=why)
+    authorize(who, capabilities.DECIDE, request)
+
+
+# --- Applying ---------------------------------------------------------------------------------------
+
+
+def test_the_module_reports_what_became_of_it_once(world, decider, emitted):
+    request = asked(world)
+    with pytest.raises(services.NotGranted):
+        services.report(request, actor=SYSTEM, outcome="applied")
+    services.approve(request, actor=decider(), **SEEN)
+    for _ in range(2):
+        assert services.report(request, actor=SYSTEM, outcome="applied").outcome == "applied"
+    with pytest.raises(services.NotGranted):
+        services.report(request, actor=SYSTEM, outcome="stale")
+    assert len(emitted("approval.applied")) == 1
+
+
+def test_a_base_that_moved_after_the_grant_leaves_it_stale(world, decider, emitted):
+    request = asked(world)
+    services.approve(request, actor=decider(), **SEEN)
+    services.mark_stale(actor=SYSTEM, row_type="rule", row_id=request.subject_id)
+    assert again(request).status == "granted"
+    services.report(request, actor=SYSTEM, outcome="stale")
+    assert (again(request).outcome, len(emitted("approval.staled"))) == ("stale", 1)
+    assert not emitted("approval.applied")
+
+
+# --- Who sees what ----------------------------------------------------------------------------------
+
+
+def test_a_request_is_seen_by_its_maker_by_who_may_decide_and_by_who_reads_the_trail(world, user):
+    request = asked(world)
+    for sees, person in (
+        (True, request.maker),
+        (True, user("INTERNAL_COMPLIANCE")),
+        (True, user("AUDITOR")),
+        (True, user("INTERNAL_DIRECTOR")),
+        (True, user()),
+        (True, SYSTEM),
+        (False, user("INTERNAL_FINANCE")),
+        (False, user("INTERNAL")),
+        (False, user("SELLER")),
+    ):
+        assert ApprovalRequest.objects.visible_to(person).filter(pk=request.pk).exists() is sees, person
+
+
+def test_what_waits_for_a_person_leaves_out_their_own_and_what_they_decided(world, decider, user):
+    me = decider()
+    own, decided, waits = asked(world, maker=me), asked(world, LIMIT, needed=2), asked(world)
+    services.approve(decided, actor=me, **SEEN)
+    directors = asked(world, LIMIT, amount=Decimal(20_000_000), currency="INR")
+    over = asked(world)
+    with unguarded_writes():
+        ApprovalRequest.objects.filter(pk=over.pk).update(expires_at=timezone.now())
+
+    def waiting(person):
+        return set(ApprovalRequest.objects.to_decide(person))
+
+    assert waiting(me) == {waits}
+    assert waiting(user()) == {own, decided, waits, directors}
+    assert waiting(user("INTERNAL")) == set()
+
+
+# --- Many at once -----------------------------------------------------------------------------------
+
+
+def at_once(*acts):
+    """Run the acts in threads of their own connections; what each returned or raised."""
+    start, results = threading.Barrier(len(acts)), [None] * len(acts)
+
+    def run(place, act):
+        try:
+            start.wait(20)
+            results[place] = act()
+        except Exception as error:
+            results[place] = error
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run, args=pair) for pair in enumerate(acts)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    return results
+
+
+@pytest.mark.django_db(transaction=True)
+def test_twenty_clicks_of_one_decider_are_one_decision(world, decider, emitted):
+    request, who = asked(world, LIMIT, needed=2), decider()
+    results = at_once(*[lambda: services.approve(request, actor=who, **SEEN)] * 20)
+    assert sum(isinstance(result, services.AlreadyDecided) for result in results) == 19
+    assert (again(request).given, ApprovalDecision.objects.count()) == (1, 1)
+    assert len(emitted("approval.endorsed")) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_deciders_where_one_is_needed_one_grants(world, decider, emitted):
+    request = asked(world)
+    people = [decider(), decider()]
+    results = at_once(*[lambda who=who: services.approve(request, actor=who, **SEEN) for who in people])
+    assert sum(isinstance(result, services.NotPending) for result in results) == 1
+    assert (again(request).status, ApprovalDecision.objects.count()) == ("granted", 1)
+    assert len(emitted("approval.granted")) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_deciders_at_once_are_the_two_that_are_needed(world, decider, emitted):
+    request = asked(world, LIMIT, needed=2)
+    people = [decider(), decider()]
+    at_once(*[lambda who=who: services.approve(request, actor=who, **SEEN) for who in people])
+    assert (again(request).status, again(request).given) == ("granted", 2)
+    assert len(emitted("approval.granted")) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_requests_about_one_subject_at_once_are_one(world):
+    subject, maker = uuid4(), world.user("INTERNAL")
+    results = at_once(*[lambda: asked(world, maker=maker, subject_id=subject)] * 5)
+    assert sum(isinstance(result, ApprovalRequest) for result in results) == 1
+    assert all(isinstance(r, ApprovalRequest | services.PendingExists | IntegrityError) for r in results)

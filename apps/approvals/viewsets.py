@@ -1,0 +1,83 @@
+"""The second person's door."""
+
+from typing import Any, ClassVar
+
+import django_filters
+from django.db.models import QuerySet
+
+from apps.approvals import capabilities, services
+from apps.approvals.models import ApprovalRequest
+from apps.approvals.serializers import ApprovalOutput, ApproveInput, RejectInput
+from erp.api.endpoints import endpoint
+from erp.api.viewsets import RowViewSet
+from erp.errors import CapabilityMissing, SelfApproval
+
+
+class Mine(django_filters.FilterSet):  # type: ignore[misc]
+    """What waits for the caller, or was asked by the caller."""
+
+    mine = django_filters.ChoiceFilter(
+        choices=[("to_decide", "to_decide"), ("made", "made")],
+        method="pick",
+        label="`to_decide`: what the caller may decide now; `made`: what the caller asked for.",
+    )
+
+    def pick(self, rows: Any, name: str, value: str) -> QuerySet[ApprovalRequest]:
+        """The rows of one of the two."""
+        found: QuerySet[ApprovalRequest] = getattr(rows, value)(self.request.user)
+        return found
+
+
+class ApprovalViewSet(RowViewSet):
+    """Requests that the caller made or may decide."""
+
+    queryset = ApprovalRequest.objects.all()
+    serializer_class = ApprovalOutput
+    reads = capabilities.VIEW
+    filterset_class = Mine
+    filters: ClassVar = {
+        "status": ["exact", "in"],
+        "kind": ["exact", "in"],
+        "subject_type": ["exact"],
+        "subject_id": ["exact"],
+        "amount": ["gte", "lte"],
+        "created_at": ["gte", "lte"],
+    }
+    ordering: ClassVar = ["created_at"]
+    ordering_fields: ClassVar = ["created_at", "updated_at"]
+
+    approve = endpoint(
+        services.approve,
+        ApproveInput,
+        if_match="required",
+        problems=(
+            SelfApproval,
+            CapabilityMissing,
+            services.RoleRequired,
+            services.NotPending,
+            services.Stale,
+            services.AlreadyDecided,
+            services.DecidedElsewhere,
+        ),
+    )
+    reject = endpoint(
+        services.reject,
+        RejectInput,
+        if_match="required",
+        problems=(
+            SelfApproval,
+            CapabilityMissing,
+            services.RoleRequired,
+            services.NotPending,
+            services.Stale,
+            services.AlreadyDecided,
+            services.DecidedElsewhere,
+        ),
+    )
+
+    def get_queryset(self) -> Any:
+        return super().get_queryset().with_voices()
+
+    def allowed_actions(self, row: Any) -> list[str]:
+        """None on one's own work, nor where a capability or role lacks."""
+        return [] if services.hindrance(row, self.request.user) else super().allowed_actions(row)
