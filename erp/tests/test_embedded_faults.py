@@ -91,6 +91,16 @@ def test_a_dropped_connection_takes_everything_on_it_along(server: PubSub, clien
     )  # nothing was answered: the connection went away
 
 
+def test_dropping_connections_leaves_no_descriptors_behind(server: PubSub, clients: Contract) -> None:
+    topic = clients.topic()
+    folder = Path(f"/proc/{server.process.pid}/fd")
+    before = len(list(folder.iterdir()))
+    plan(server, {"kind": "drop", "methods": ["Publish"], "limit": 12})
+    while outcome(clients, topic) != grpc.StatusCode.OK:
+        pass
+    assert len(list(folder.iterdir())) <= before + 10  # a connection has a few of its own
+
+
 def test_a_delay_only_delays(server: PubSub, clients: Contract) -> None:
     topic = clients.topic()
     plan(server, {"kind": "delay", "methods": ["Publish"], "milliseconds": 300, "limit": 1})

@@ -14,6 +14,7 @@ import json
 import os
 import random
 import socket
+import stat
 from contextlib import suppress
 from typing import Annotated, Any, Literal
 
@@ -142,7 +143,11 @@ def cut(peer: str) -> None:
     """
     port = int(peer.rpartition(":")[2])
     for name in os.listdir("/dev/fd"):
-        # The listing's own descriptor is gone by now; others are no sockets.
+        # The listing's own descriptor is gone by now. What is no socket isn't copied: socket() would refuse
+        # the copy and leave it open.
+        with suppress(OSError):
+            if not stat.S_ISSOCK(os.fstat(int(name)).st_mode):
+                continue
         with suppress(OSError), socket.socket(fileno=os.dup(int(name))) as found:
             if found.family in (socket.AF_INET, socket.AF_INET6) and found.getpeername()[1] == port:
                 found.shutdown(socket.SHUT_RDWR)
