@@ -42,6 +42,7 @@ INSTALLED_APPS = [
     "erp.idempotency",
     "apps.accounts",
     "apps.approvals",
+    "apps.organization",
     "apps.commodities",
     "apps.partners",
     "apps.availability",

@@ -129,9 +129,37 @@ def client_for(db: None) -> Callable[..., Any]:
 
 
 @pytest.fixture
-def world(user: Any, partner: Any, commodity: Any, offer: Any) -> SimpleNamespace:
+def organization(db: None) -> Callable[..., Any]:
+    """Make an organization, a partnership in Maharashtra unless told otherwise."""
+    from apps.organization import services
+    from apps.organization.tests.factories import pan
+    from erp.access import SYSTEM
+
+    def make(name: str = "", **fields: Any) -> Any:
+        return services.create(
+            actor=SYSTEM,
+            **{
+                "name": name or f"House {uuid4().hex[:8]}",
+                "legal_name": "Cotton House",
+                "legal_form": "partnership",
+                "pan": pan(),
+                "line1": "Kalbadevi Road",
+                "city": "Mumbai",
+                "state_code": "27",
+                "pin_code": "400002",
+                **fields,
+            },
+        )
+
+    return make
+
+
+@pytest.fixture
+def world(user: Any, partner: Any, commodity: Any, offer: Any, organization: Any) -> SimpleNamespace:
     """All factories in one hand, for examples."""
-    return SimpleNamespace(user=user, partner=partner, commodity=commodity, offer=offer)
+    return SimpleNamespace(
+        user=user, partner=partner, commodity=commodity, offer=offer, organization=organization
+    )
 
 
 @pytest.fixture

@@ -26,15 +26,24 @@ class Fault:
         return {"pointer": self.pointer, "code": self.code, "detail": self.detail}
 
 
+by_constraint: "dict[str, type[DomainError]]" = {}
+
+
 class DomainError(Exception):
-    """The request can't be carried out."""
+    """The request can't be carried out.
+
+    ``constraints`` names the database's constraints whose breach is this very problem: a service then needs no
+    look before it writes, which a race would deceive anyway.
+    """
 
     status: ClassVar[int] = 422
     code: ClassVar[str] = ""
     title: ClassVar[str] = ""
+    constraints: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        by_constraint.update(dict.fromkeys(cls.__dict__.get("constraints", ()), cls))
         package = cls.__module__.split(".")
         area = label_of(cls.__module__) if package[0] == "apps" else package[0]
         if "code" not in cls.__dict__:

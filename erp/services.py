@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, get_type_hints
 
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connection, models, transaction
+from django.db import IntegrityError, connection, models, transaction
 
-from erp import access, logs
+from erp import access, errors, logs
 from erp.access import Capability
 from erp.errors import DomainError, NotFound, PreconditionFailed, label_of
 from erp.events import MAX_BYTES, Event
@@ -34,6 +34,10 @@ class SilentChange(RuntimeError):
 
 class TransactionReused(RuntimeError):
     """A second unit of work began in a transaction whose events were already written."""
+
+
+class TransactionMissing(RuntimeError):
+    """A service that belongs into its caller's transaction was called outside one."""
 
 
 class Refusal:
@@ -187,8 +191,9 @@ class Service:
         locks: str | None,
         trace: Iterable[type[models.Model]],
         machinery: str,
+        joins: bool,
     ) -> None:
-        self.function = function
+        self.function, self.joins = function, joins
         self.requires, self.public, self.locks, self.machinery = requires, public, locks, machinery
         self.emits = frozenset(emits)
         self.trace = frozenset(trace)
@@ -235,6 +240,8 @@ class Service:
             raise TypeError(f"{self.name} needs an actor")
         unit = _unit.get()
         outermost = unit is None or not unit.running
+        if self.joins and outermost and _enclosing() is None:
+            raise TransactionMissing(f"{self.name} joins the transaction of its caller: open one")
         with nullcontext(unit) if unit is not None else unit_of_work(actor) as current:
             assert current is not None
             changed, emitted = current.changed.copy(), len(current.live())
@@ -243,7 +250,7 @@ class Service:
                 row = self._lock(target, if_version)
                 if outermost and self.requires is not None:
                     access.authorize(actor, self.requires, row)
-                with writing(Writer(self.label, current.count)):
+                with writing(Writer(self.label, current.count)), _breaches_as_problems():
                     arguments = () if self.target is None else (row,)
                     result = self.function(*arguments, actor=actor, **keywords)
             finally:
@@ -291,6 +298,19 @@ class Service:
         return row
 
 
+@contextmanager
+def _breaches_as_problems() -> Iterator[None]:
+    """Raise the problem that a breached constraint stands for, so that every door hears the same."""
+    try:
+        yield
+    except IntegrityError as breach:
+        diagnosis = getattr(breach.__cause__, "diag", None)
+        known = errors.by_constraint.get(str(getattr(diagnosis, "constraint_name", "")))
+        if known is None:
+            raise
+        raise known() from breach
+
+
 registry: dict[str, Service] = {}
 
 
@@ -302,13 +322,15 @@ def service(
     locks: str | None = "self",
     trace: Iterable[type[models.Model]] = (),
     machinery: str = "",
+    joins: bool = False,
 ) -> Callable[[Callable[..., Any]], Service]:
     """Make a function a service.
 
     ``requires``: the capability; or ``public``: the reason why nobody need be signed in. ``emits``: the events
     it may emit; none only with ``machinery``, the reason why its rows are no business rows. ``locks``: name of
     the target's relation that is locked in place of the target, or None. ``trace``: models that a committed
-    refusal may have changed.
+    refusal may have changed. ``joins``: it never opens the transaction, since what it gives is lost or kept
+    with the work of its caller.
     """
 
     def make(function: Callable[..., Any]) -> Service:
@@ -320,6 +342,7 @@ def service(
             locks=locks,
             trace=trace,
             machinery=machinery,
+            joins=joins,
         )
 
     return make

@@ -1,5 +1,6 @@
 """What every write inherits, with no code of its own: one example per endpoint is all that a module supplies."""
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from decimal import Decimal
@@ -63,7 +64,7 @@ class Played:
         self.endpoint, self.method = endpoint, method
         self.target = example.target(world) if example.target else None
         self.body = example.for_rows(world, self.target)
-        self.path = path.replace("<uuid:pk>", str(self.target.pk if self.target else ""))
+        self.path = example.address(path, world, self.target)
         self.client = client_for(None if endpoint.anonymous else example.actor(world, self.target))
         self.if_match = self.target.version if endpoint.if_match != "none" else None
 
@@ -237,8 +238,10 @@ def test_an_id_that_is_not_there_and_one_that_is_not_visible_are_one_answer(play
     played = play(path, method, endpoint)
     if not endpoint.detail:
         pytest.skip("has no target")
-    played.path = path.replace("<uuid:pk>", str(uuid4()))
-    assert told(played.send()) == (404, "resource.not_found")
+    for named in re.findall(r"[0-9a-f]{8}-[0-9a-f-]{27}", played.path):
+        there, played.path = played.path, played.path.replace(named, str(uuid4()))
+        assert told(played.send()) == (404, "resource.not_found")
+        played.path = there
 
 
 @every_write
@@ -274,12 +277,23 @@ def listed(path: str) -> tuple[str, Any]:
     return "INTERNAL_MANAGER", offer_and_hold
 
 
+def address(path: str, world: Any) -> str:
+    """The path of a list; parts are asked of the row that WHOLES of a module's examples names."""
+    for app in apps.get_app_configs():
+        with suppress(ModuleNotFoundError):
+            examples = import_module(f"{app.name}.tests.examples")
+            for prefix, whole in getattr(examples, "WHOLES", {}).items():
+                if path.startswith(prefix):
+                    return path.replace("<uuid:pk>", str(whole(world).pk))
+    return path
+
+
 @pytest.mark.parametrize("path", reads())
 def test_a_list_costs_the_same_queries_for_one_row_and_for_many(path, world, client_for):
     role, make = listed(path)
     viewer = world.user(role)
     make(world, viewer)
-    client = client_for(viewer)
+    client, path = client_for(viewer), address(path, world)
     client.read(path)
     with CaptureQueriesContext(connection) as few:
         assert len(client.read(path).json()["results"]) >= 1
@@ -292,7 +306,7 @@ def test_a_list_costs_the_same_queries_for_one_row_and_for_many(path, world, cli
 
 @pytest.mark.parametrize("path", reads())
 def test_a_list_refuses_what_it_does_not_know(path, world, client_for):
-    client = client_for(world.user(listed(path)[0]))
+    client, path = client_for(world.user(listed(path)[0])), address(path, world)
     for query, pointer in (
         ("surprise=1", "/query/surprise"),
         ("limit=0", "/query/limit"),
@@ -309,6 +323,7 @@ def test_a_list_refuses_what_it_does_not_know(path, world, client_for):
 
 @pytest.mark.parametrize("path", reads())
 def test_a_list_asks_for_sign_in_and_capability(path, world, client_for):
+    path = address(path, world)
     assert told(client_for().read(path)) == (401, "account.not_authenticated")
 
 
@@ -318,7 +333,7 @@ def test_paging_sees_each_row_once_though_rows_come_meanwhile(path, world, clien
     viewer = world.user(role)
     for _ in range(3):
         make(world, viewer)
-    client = client_for(viewer)
+    client, path = client_for(viewer), address(path, world)
     before = {row["id"] for row in client.read(path).json()["results"]}
     seen: list[str] = []
     url = f"{path}?limit=2"
@@ -347,7 +362,8 @@ def test_the_schema_is_generated_and_documents_every_write(client):
     assert schema["openapi"].startswith("3.1")
     for param in writes():
         path, method, endpoint = param.values
-        operation = schema["paths"][path.replace("<uuid:pk>", "{id}")][method.lower()]
+        written = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", path.replace("<uuid:pk>", "{id}"))
+        operation = schema["paths"][written][method.lower()]
         names = {parameter["name"] for parameter in operation.get("parameters", [])}
         assert ("Idempotency-Key" in names) == endpoint.idempotent, path
         assert ("If-Match" in names) == (endpoint.if_match != "none"), path
@@ -369,8 +385,6 @@ def test_the_documentation_needs_no_other_server(client, path):
     text = page.content.decode()
     assert "//cdn" not in text
     assert "https://fonts" not in text
-    import re
-
     for asset in re.findall(r'(?:src|href)="(/[^"]+\.(?:js|css|png))"', text):
         answer = client.get(asset)
         assert answer.status_code == 200, asset

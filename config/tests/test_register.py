@@ -131,7 +131,7 @@ def send(world: Any, client_for: Any) -> Any:
         client = client_for(None if endpoint.anonymous else example.actor(world, target))  # type: ignore[misc]
         takes_tag = endpoint.if_match != "none" and target is not None
         return client.write(
-            write.route.path.replace("{id}", str(getattr(target, "pk", ""))),
+            example.address(write.route.path, world, target),
             example.for_rows(world, target),
             method=write.method,
             key="" if with_key else None,

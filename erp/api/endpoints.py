@@ -15,7 +15,7 @@ from erp.api import problems
 from erp.api.examples import example_of
 from erp.api.parsers import canonical_json
 from erp.api.serializers import Input
-from erp.errors import DomainError, PreconditionRequired
+from erp.errors import DomainError, NotFound, PreconditionRequired
 from erp.idempotency.once import Answer, once
 from erp.idempotency.once import Request as Attempt
 from erp.services import Refusal, Service
@@ -50,6 +50,7 @@ class Endpoint:
     reason: str = ""
     output: Any = None
     status: int = 0
+    otherwise: Mapping[int, Callable[[Any], bool]] = field(default_factory=dict)
     if_match: IfMatch = "none"
     secret: bool = False
     detail: bool = False
@@ -87,17 +88,26 @@ class Endpoint:
         """First words of the service's docstring: the summary."""
         return (self.call.__doc__ or "").strip()
 
+    @property
+    def path_keywords(self) -> frozenset[str]:
+        """Names in ``path`` that are keywords of the service."""
+        return frozenset(re.findall(r"<(?:\w+:)?(\w+)>", self.path)) - {"pk"}
+
+    def status_of(self, result: Any) -> int:
+        """Status of the answer with this result."""
+        return next((status for status, applies in self.otherwise.items() if applies(result)), self.status)
+
     def bind(self, name: str) -> None:
         """Take the attribute's name: it decides method and path where nothing else does."""
         self.name = name
         if name == "update":
             self.method = "put"
         if not self.status:
-            self.status = 201 if self.kind != "lookup" and not self.detail and name == "create" else 200
+            self.status = 201 if self.kind != "lookup" and name == "create" else 200
         fields: set[str] = {
             f.source if f.source and f.source != "*" else key for key, f in self.input().fields.items()
         }
-        fields |= set(re.findall(r"<(?:\w+:)?(\w+)>", self.path)) - {"pk"}
+        fields |= self.path_keywords
         service = self.service
         if service is not None and (fields - service.keywords or service.required - fields - {"door"}):
             raise ImproperlyConfigured(
@@ -113,6 +123,7 @@ def endpoint(
     exempt: str = "",
     output: Any = None,
     status: int = 0,
+    otherwise: Mapping[int, Callable[[Any], bool]] | None = None,
     if_match: IfMatch = "none",
     secret: bool = False,
     path: str = "",
@@ -124,8 +135,10 @@ def endpoint(
     """A door to a service: a change, by someone signed in.
 
     ``public`` (with the reason) opens it to anybody; ``exempt`` (with the reason) also waives the key.
-    ``output`` is the answer's serializer (default: the viewset's; None result: 204). ``secret``: the answer
-    carries tokens. Raises ImproperlyConfigured when input and service don't fit.
+    ``output`` is the answer's serializer (default: the viewset's; None result: 204). ``otherwise`` names other
+    statuses of success, each with the question to the result whether it is the one (200 for what was there
+    already, 202 for what waits). ``secret``: the answer carries tokens. Raises ImproperlyConfigured when input
+    and service don't fit.
     """
     if not isinstance(service, Service):
         raise ImproperlyConfigured(f"{service!r} is not a service: rows change in services only")
@@ -141,6 +154,7 @@ def endpoint(
         reason=exempt or public,
         output=output,
         status=status,
+        otherwise=otherwise or {},
         if_match=if_match,
         secret=secret,
         detail=service.target is not None,
@@ -191,8 +205,8 @@ def lookup(
 def handle(view: Any, request: Request, endpoint: Endpoint, parameters: Mapping[str, Any]) -> Response:
     """Carry one request out: body read, target found, then one transaction (core's order of checks)."""
     data = request.data
-    target = view.get_object() if endpoint.detail else None
-    extra = {name: value for name, value in parameters.items() if name != "pk"}
+    target = view.target(endpoint) if endpoint.detail else None
+    extra = {name: value for name, value in parameters.items() if name in endpoint.path_keywords}
     if endpoint.kind == "lookup":
         return _look_up(view, request, endpoint, target, extra, data)
 
@@ -254,9 +268,10 @@ def _change(
     headers = {"Content-Type": "application/json"}
     if hasattr(result, "version"):
         headers["ETag"] = problems.etag(result.version)
-    if endpoint.status in (201, 202):
+    status = endpoint.status_of(result)
+    if status in (201, 202):
         headers["Location"] = body["links"]["self"]
-    return Answer(endpoint.status, headers, view.encode(body))
+    return Answer(status, headers, view.encode(body))
 
 
 def _look_up(
@@ -274,6 +289,14 @@ def _look_up(
             if endpoint.output is not None:
                 result = view.render(result, endpoint.output)
     return Response(result, status=200)
+
+
+def visible_row(rows: Any, actor: Any, key: Any) -> Any:
+    """The row of that id among those that the actor may see. Raises NotFound."""
+    row = rows.visible_to(actor).filter(pk=key).first()
+    if row is None:
+        raise NotFound
+    return row
 
 
 def precondition(endpoint: Endpoint | None, request: Request) -> int | None:

@@ -3,12 +3,16 @@
 A module keeps them in ``tests/examples.py`` as ``EXAMPLES``: name of the service or lookup → ``Example``.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
+from django.apps import apps
+
 SAMPLE_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
+_PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>|\{(\w+)\}")
 
 
 @dataclass(frozen=True)
@@ -16,12 +20,20 @@ class Example:
     """A request that succeeds.
 
     ``actor`` makes the user who sends it, ``target`` the row it is about; both get the test's world, a bundle of
-    factories. Values of ``body`` that depend on rows are functions of the world and the target.
+    factories. Values of ``body`` and ``path`` that depend on rows are functions of the world and the target.
+    ``path`` names the parameters of the route where they are more than the target's id.
     """
 
     actor: Callable[[Any, Any], Any] | None = None
     body: dict[str, Any] = field(default_factory=dict)
     target: Callable[[Any], Any] | None = None
+    path: dict[str, Any] = field(default_factory=dict)
+
+    def address(self, route: str, world: Any, target: Any) -> str:
+        """The route with its parameters filled in: ``/api/v1/offers/<uuid:pk>`` or ``/api/v1/offers/{id}``."""
+        values = {"pk": getattr(target, "pk", ""), **self._filled(self.path, world, target)}
+        values["id"] = values["pk"]
+        return _PARAMETER.sub(lambda found: str(values[found[1] or found[2]]), route)
 
     def documented(self) -> dict[str, Any]:
         """The body with a sample id in place of what depends on rows."""
@@ -29,14 +41,23 @@ class Example:
 
     def for_rows(self, world: Any, target: Any) -> dict[str, Any]:
         """The body for rows that exist."""
-        return {name: value(world, target) if callable(value) else value for name, value in self.body.items()}
+        return self._filled(self.body, world, target)
+
+    @staticmethod
+    def _filled(values: dict[str, Any], world: Any, target: Any) -> dict[str, Any]:
+        return {name: value(world, target) if callable(value) else value for name, value in values.items()}
+
+
+def package_of(call: Any) -> str:
+    """Package of the module that a service or lookup belongs to: ``apps.availability``."""
+    config = apps.get_containing_app_config(call.__module__)
+    return str(config.name) if config is not None else str(call.__module__.rpartition(".")[0])
 
 
 def example_of(call: Any) -> Example | None:
     """The example of a service or lookup function, None where the module has none."""
-    package = call.__module__.rsplit(".", 1)[0]
     try:
-        examples = import_module(f"{package}.tests.examples").EXAMPLES
+        examples = import_module(f"{package_of(call)}.tests.examples").EXAMPLES
     except ModuleNotFoundError:
         return None
     found: Example | None = examples.get(call.__name__)

@@ -15,6 +15,8 @@ from django.db import models
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
+from erp.identifiers import Identifier, IdentifierInvalid
+
 INT64 = (-(2**63), 2**63 - 1)
 YEARS = (1900, 2200)
 NUMBER_LENGTH = 100
@@ -76,6 +78,22 @@ class CharField(serializers.CharField):
         ):
             self.fail("control_character")
         return text
+
+
+class IdentifierField(CharField):
+    """A number of ``erp.identifiers``, taken in its canonical form; the fault is ``<identifier>.<reason>``."""
+
+    def __init__(self, identifier: Identifier, **kwargs: Any) -> None:
+        self.identifier = identifier
+        super().__init__(**kwargs)
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        try:
+            return self.identifier.normalise(data)
+        except IdentifierInvalid as fault:
+            raise ValidationError(str(fault), code=fault.code) from None
 
 
 class IntegerField(serializers.IntegerField):

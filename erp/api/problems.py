@@ -38,9 +38,6 @@ MEDIA_TYPE = "application/problem+json"
 # What a tag in If-Match that can't be a version's strong ETag comes down to: no row has this version.
 NEVER = -1
 
-# Constraint name → the problem that a breach of it is. Modules add theirs beside the error class.
-constraint_problems: dict[str, type[DomainError]] = {}
-
 
 class Refused(errors.Forbidden):
     """This is not allowed."""
@@ -133,7 +130,7 @@ def _from_database(exc: DatabaseFailure) -> DomainError:
     state = str(getattr(cause, "sqlstate", None) or "")
     diagnosis = getattr(cause, "diag", None)
     if state in _BREACHES:
-        known = constraint_problems.get(str(getattr(diagnosis, "constraint_name", "")))
+        known = errors.by_constraint.get(str(getattr(diagnosis, "constraint_name", "")))
         kind = known or _of_label(state, _label_of_table(str(getattr(diagnosis, "table_name", ""))))
         return kind()
     # The driver refuses NUL characters itself, without a state.

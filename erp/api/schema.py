@@ -172,14 +172,15 @@ class AutoSchema(SpectacularSchema):
             headers.append(_KEY)
         if endpoint.idempotent and endpoint.kind != "lookup":
             # Beside success, refusals that were committed are replayed too; only the endpoint's own can be.
-            kept = {status, *(problem.status for problem in endpoint.problems)}
+            kept = {status, *endpoint.otherwise, *(problem.status for problem in endpoint.problems)}
             words = "`true` when this is the stored answer of an earlier request."
             headers.append(_header("Idempotency-Replayed", words, *sorted(kept), enum=["true"]))
-        tagged = [status] if endpoint.kind != "lookup" and self._answers_a_row() else []
+        tagged = [status, *endpoint.otherwise] if endpoint.kind != "lookup" and self._answers_a_row() else []
         if tagged or endpoint.if_match != "none":
             headers.append(_header("ETag", _ETAG, *tagged, 412))
-        if status in (201, 202):
-            headers.append(_header("Location", "Where the new row is.", status, format="uri-reference"))
+        located = [code for code in (status, *endpoint.otherwise) if code in (201, 202)]
+        if located:
+            headers.append(_header("Location", "Where the row is.", *located, format="uri-reference"))
         if endpoint.if_match != "none":
             headers.append(
                 _if("If-Match", "The ETag of the row that you read.", endpoint.if_match == "required")
@@ -204,7 +205,10 @@ class AutoSchema(SpectacularSchema):
         answer = self._output()
         if answer is None and self.endpoint is not None and self.endpoint.kind == "lookup":
             answer = OpenApiTypes.OBJECT
-        return {status: OpenApiResponse(answer, description=HTTPStatus(status).phrase)}
+        others = self.endpoint.otherwise if self.endpoint is not None else ()
+        return {
+            code: OpenApiResponse(answer, description=HTTPStatus(code).phrase) for code in (status, *others)
+        }
 
     def _get_response_bodies(self, direction: Any = "response") -> dict[str, Any]:
         responses: dict[str, Any] = super()._get_response_bodies(direction)

@@ -160,6 +160,10 @@ class ViewSet(GenericViewSet[Any]):
         queryset: Any = super().get_queryset()
         return queryset.visible_to(self.request.user)
 
+    def target(self, endpoint: Endpoint) -> Any:
+        """The row that a write is about; 404 when the caller can't see it."""
+        return self.get_object()
+
     def get_serializer_context(self) -> dict[str, Any]:
         return {
             **super().get_serializer_context(),
@@ -213,6 +217,39 @@ class RowViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
         response = Response(self.render(row))
         response["ETag"] = tag
         return response
+
+
+class PartViewSet(RowViewSet):
+    """Rows that are parts of another: ``/organizations/{id}/bank-accounts/{child_id}``.
+
+    ``wholes`` are the rows that have the parts, ``part_of`` names a part's relation to its own, and the router's
+    prefix is ``<wholes>/<uuid:pk>/<parts>``. The whole is the target of the services that take it (``create``),
+    a part that of the others. A part of another whole is 404, and so is everything about a whole that the caller
+    can't see.
+    """
+
+    wholes: ClassVar[Any]
+    part_of: ClassVar[str]
+    lookup_url_kwarg = "child_id"
+
+    def get_queryset(self) -> Any:
+        return super().get_queryset().filter(**{self.part_of: self.kwargs["pk"]})
+
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        self.whole()
+        return super().list(request, *args, **kwargs)
+
+    def whole(self) -> Any:
+        """The row named first in the path. Raises NotFound."""
+        return endpoints.visible_row(self.wholes, self.request.user, self.kwargs["pk"])
+
+    def target(self, endpoint: Endpoint) -> Any:
+        service = endpoint.service
+        asks_whole = service is not None and service.target_model is self.wholes.model
+        return self.whole() if asks_whole else super().target(endpoint)
+
+    def collection_path(self, row: Any) -> str:
+        return "/".join(self.request.path.split("/")[:6])  # /api/v1/<wholes>/<id>/<parts>
 
 
 def read(path: str, *, detail: bool = True) -> Callable[..., Any]:

@@ -13,7 +13,7 @@ from rest_framework.settings import api_settings
 from erp import access, events, logs, services
 from erp.api import problems
 from erp.api.endpoints import Endpoint
-from erp.api.examples import example_of
+from erp.api.examples import example_of, package_of
 from erp.api.viewsets import ViewSet
 from erp.audit import code, event_files
 from erp.audit.doors import doors
@@ -257,9 +257,8 @@ def _absent(name: str, there: Mapping[str, object] | set[str], reason: str) -> l
 
 def _tried(call: Any) -> bool | None:
     """Whether contract tests have an example of a call; None where the module's tests aren't installed."""
-    package = call.__module__.rsplit(".", 1)[0]
     try:
-        if find_spec(f"{package}.tests") is None:
+        if find_spec(f"{package_of(call)}.tests") is None:
             return None
     except ModuleNotFoundError:
         return None

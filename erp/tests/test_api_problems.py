@@ -381,7 +381,7 @@ def test_the_database_s_refusals_have_their_status(table, sql, status, code):
 
 
 def test_a_constraint_has_the_problem_that_its_module_gives_it(table, monkeypatch):
-    monkeypatch.setitem(problems.constraint_problems, "shelf_amount", Overdrawn)
+    monkeypatch.setitem(errors.by_constraint, "shelf_amount", Overdrawn)
     with pytest.raises(IntegrityError) as caught, transaction.atomic():
         table.execute("INSERT INTO shelf (id, amount) VALUES (2, -1)")
     assert problems.domain_error(caught.value).code == "test.overdrawn"

@@ -71,6 +71,7 @@ def door(**told: Any) -> Any:
         "input": NothingInput,
         "output": None,
         "status": 200,
+        "otherwise": {},
         "if_match": "none",
         "secret": False,
         "idempotent": True,

@@ -1,0 +1,165 @@
+"""What others may learn of our own firms: ids and business facts, no numbers of tax or bank."""
+
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+from erp.events import Event, event
+
+ORGANIZATION = ("organization", "organization_id")
+
+
+class Change(BaseModel):
+    """A field's value before and after; both are left out where the field identifies or addresses somebody."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    field: str
+    old: Any = None
+    new: Any = None
+
+
+class OfOrganization(Event):
+    """What each event of the aggregate says first."""
+
+    organization_id: UUID
+
+
+@event("organization.created", version=1, aggregate=ORGANIZATION)
+class OrganizationCreated(OfOrganization):
+    legal_form: str
+    state_code: str
+    base_currency: str
+
+
+@event("organization.updated", version=1, aggregate=ORGANIZATION)
+class OrganizationUpdated(OfOrganization):
+    changed: list[Change]
+
+
+@event("organization.gst.added", version=1, aggregate=ORGANIZATION)
+class GstAdded(OfOrganization):
+    gst_registration_id: UUID
+    state_code: str
+    kind: str
+    is_primary: bool
+
+
+@event("organization.gst.updated", version=1, aggregate=ORGANIZATION)
+class GstUpdated(OfOrganization):
+    gst_registration_id: UUID
+    state_code: str
+    kind: str
+    is_primary: bool
+    status: str
+    changed: list[str]
+
+
+@event("organization.bank_account.added", version=1, aggregate=ORGANIZATION)
+class BankAccountAdded(OfOrganization):
+    bank_account_id: UUID
+    last4: str
+    currency: str
+    account_type: str
+    approval_id: UUID
+
+
+@event("organization.bank_account.updated", version=1, aggregate=ORGANIZATION)
+class BankAccountUpdated(OfOrganization):
+    bank_account_id: UUID
+    last4: str
+    currency: str
+    account_type: str
+    status: str
+    is_default: bool
+    changed: list[str]
+    approval_id: UUID | None = None
+
+
+@event("organization.bank_account.activated", version=1, aggregate=ORGANIZATION)
+class BankAccountActivated(OfOrganization):
+    bank_account_id: UUID
+    approval_id: UUID
+
+
+@event("organization.bank_account.refused", version=1, aggregate=ORGANIZATION)
+class BankAccountRefused(OfOrganization):
+    bank_account_id: UUID
+    approval_id: UUID
+
+
+@event("organization.bank_account.number_shown", version=1, aggregate=ORGANIZATION)
+class BankAccountNumberShown(OfOrganization):
+    bank_account_id: UUID
+    shown_to: UUID
+
+
+@event("organization.financial_year.added", version=1, aggregate=ORGANIZATION)
+class FinancialYearAdded(OfOrganization):
+    financial_year_id: UUID
+    code: str
+    start_date: date
+    end_date: date
+
+
+@event("organization.financial_year.updated", version=1, aggregate=ORGANIZATION)
+class FinancialYearUpdated(OfOrganization):
+    financial_year_id: UUID
+    code: str
+    start_date: date
+    end_date: date
+    old_status: str
+    status: str
+
+
+@event("organization.financial_year.reopening_requested", version=1, aggregate=ORGANIZATION)
+class FinancialYearReopeningRequested(OfOrganization):
+    financial_year_id: UUID
+    code: str
+    start_date: date
+    end_date: date
+    approval_id: UUID
+
+
+@event("organization.document_series.added", version=1, aggregate=ORGANIZATION)
+class DocumentSeriesAdded(OfOrganization):
+    document_series_id: UUID
+    gst_registration_id: UUID | None
+    financial_year_id: UUID
+    document_type: str
+    template: str
+    start_number: int
+
+
+@event("organization.document_series.updated", version=1, aggregate=ORGANIZATION)
+class DocumentSeriesUpdated(OfOrganization):
+    document_series_id: UUID
+    gst_registration_id: UUID | None
+    financial_year_id: UUID
+    document_type: str
+    template: str
+    start_number: int
+    status: str
+    changed: list[str]
+
+
+@event("document_number.allocated", version=1, aggregate=("document_series", "document_series_id"))
+class DocumentNumberAllocated(Event):
+    document_series_id: UUID
+    allocation_id: UUID
+    organization_id: UUID
+    gst_registration_id: UUID | None
+    financial_year_id: UUID
+    document_type: str
+    number: int
+    document_number: str
+    document_date: date
+    reference_type: str
+    reference_id: UUID
+
+
+@event("calendar.changed", version=1, aggregate=("calendar", "calendar_id"))
+class CalendarChanged(Event):
+    calendar_id: UUID
+    dates: list[date]

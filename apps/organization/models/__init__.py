@@ -1,0 +1,42 @@
+"""Our own legal entities: firms, registrations, bank accounts, years, document numbers, calendars."""
+
+from apps.organization.models.calendars import Calendar, CalendarDay
+from apps.organization.models.identity import (
+    KOLKATA,
+    BankAccount,
+    GstRegistration,
+    Organization,
+    business_date,
+)
+from apps.organization.models.numbers import (
+    TAX_TYPES,
+    AllocatedNumber,
+    DocumentSeries,
+    DocumentType,
+    Form,
+)
+from apps.organization.models.years import (
+    LONGEST_FIRST_YEAR,
+    YEAR_END,
+    FinancialYear,
+    months_after,
+)
+
+__all__ = [
+    "KOLKATA",
+    "LONGEST_FIRST_YEAR",
+    "TAX_TYPES",
+    "YEAR_END",
+    "AllocatedNumber",
+    "BankAccount",
+    "Calendar",
+    "CalendarDay",
+    "DocumentSeries",
+    "DocumentType",
+    "FinancialYear",
+    "Form",
+    "GstRegistration",
+    "Organization",
+    "business_date",
+    "months_after",
+]

@@ -1,0 +1,200 @@
+"""Document numbers that the law wants without gaps: series, and every number that one has given."""
+
+import re
+from typing import Any, ClassVar, NamedTuple, Self
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from apps.organization.models.identity import GstRegistration, Kept, Organization, PartQuerySet
+from apps.organization.models.years import FinancialYear
+from erp.models import Model
+
+TAX_LENGTH = 16  # characters: CGST Rules 2017, r.46(b), 49–53, 55
+OTHER_LENGTH = 20
+
+
+class DocumentType(models.TextChoices):
+    """What a number stands on. The first nine are the law's; they belong to a registration."""
+
+    TAX_INVOICE = "tax_invoice"
+    BILL_OF_SUPPLY = "bill_of_supply"
+    SELF_INVOICE = "self_invoice"
+    CREDIT_NOTE = "credit_note"
+    DEBIT_NOTE = "debit_note"
+    RECEIPT_VOUCHER = "receipt_voucher"
+    REFUND_VOUCHER = "refund_voucher"
+    PAYMENT_VOUCHER = "payment_voucher"
+    DELIVERY_CHALLAN = "delivery_challan"
+    TRADE = "trade"
+    CONTRACT_NOTE = "contract_note"
+    PROFORMA_INVOICE = "proforma_invoice"
+    SETTLEMENT_STATEMENT = "settlement_statement"
+    CLAIM = "claim"
+
+
+OTHER_TYPES = frozenset(
+    {
+        DocumentType.TRADE,
+        DocumentType.CONTRACT_NOTE,
+        DocumentType.PROFORMA_INVOICE,
+        DocumentType.SETTLEMENT_STATEMENT,
+        DocumentType.CLAIM,
+    }
+)
+TAX_TYPES = frozenset(DocumentType) - OTHER_TYPES
+_TAX_TYPES = sorted(kind.value for kind in TAX_TYPES)
+
+
+class Form(NamedTuple):
+    """What a series prints: a fixed head, then the number with at least ``width`` digits."""
+
+    head: str
+    width: int
+
+    def text(self, number: int) -> str:
+        """The document number of ``number``."""
+        return f"{self.head}{number:0{self.width}d}"
+
+    def may_print_what(self, other: "Form") -> bool:
+        """Whether some number here looks like some number there: heads that differ by digits at most."""
+        shorter, longer = sorted((self.head, other.head), key=len)
+        return longer.startswith(shorter) and re.fullmatch("[0-9]*", longer[len(shorter) :]) is not None
+
+
+class DocumentSeriesQuerySet(PartQuerySet):
+    def active(self) -> Self:
+        """Series that still give numbers."""
+        return self.filter(status=DocumentSeries.Status.ACTIVE)
+
+
+class DocumentSeries(Kept):
+    """Where the numbers of one kind of document come from, in one year and for one registration.
+
+    ``version`` counts changes of the definition; giving a number leaves it as it is.
+    """
+
+    class Status(models.TextChoices):
+        ACTIVE = "active"
+        CLOSED = "closed"
+
+    TRANSITIONS: ClassVar = {Status.ACTIVE: (Status.CLOSED,), Status.CLOSED: ()}
+    COUNTING: ClassVar = frozenset({"last_number", "last_document_date"})
+
+    organization = models.ForeignKey(Organization, models.PROTECT, related_name="document_series")
+    gst_registration = models.ForeignKey(
+        GstRegistration, models.PROTECT, null=True, blank=True, related_name="document_series"
+    )
+    financial_year = models.ForeignKey(FinancialYear, models.PROTECT, related_name="document_series")
+    document_type = models.CharField(max_length=20, choices=DocumentType)
+    prefix = models.CharField(max_length=8, default="", blank=True)
+    template = models.CharField(max_length=64)
+    start_number = models.PositiveIntegerField(default=1)
+    last_number = models.BigIntegerField(default=0, editable=False)
+    date_ordered = models.BooleanField()
+    last_document_date = models.DateField(null=True, editable=False)
+    status = models.CharField(max_length=6, choices=Status, default=Status.ACTIVE)
+
+    objects: ClassVar[Any] = DocumentSeriesQuerySet.as_manager()
+
+    class Meta(Kept.Meta):
+        verbose_name_plural = "document series"
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["organization", "gst_registration", "financial_year", "document_type"],
+                condition=Q(status="active"),
+                nulls_distinct=False,
+                name="document_series_one_active",
+            ),
+            models.CheckConstraint(
+                name="document_series_of_registration",
+                condition=Q(document_type__in=_TAX_TYPES, gst_registration__isnull=False)
+                | (~Q(document_type__in=_TAX_TYPES) & Q(gst_registration=None)),
+            ),
+            models.CheckConstraint(
+                name="document_series_start_number", condition=Q(start_number__range=(1, 999_999_999))
+            ),
+            models.CheckConstraint(name="document_series_last_number", condition=Q(last_number__gte=0)),
+            models.CheckConstraint(
+                name="document_series_prefix_format", condition=Q(prefix__regex=r"^[A-Z0-9/-]{0,8}$")
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_document_type_display()} {self.form.text(self.next_number)}"
+
+    def _stamp(self) -> list[str]:
+        touched = super()._stamp()
+        if self.changed_fields().keys() <= {*self.COUNTING, *touched}:
+            self.version -= 1
+        return touched
+
+    @property
+    def next_number(self) -> int:
+        """The number that is given next."""
+        return max(self.last_number + 1, self.start_number)
+
+    @property
+    def form(self) -> Form:
+        """The template with all but the number filled in."""
+        branch = self.gst_registration.branch_code if self.gst_registration is not None else ""
+        head, width = re.fullmatch(r"(.*)\{N:([3-9])\}", self.template).groups()  # type: ignore[union-attr]
+        filled = {"{PREFIX}": self.prefix, "{FY}": self.financial_year.code, "{BRANCH}": branch}
+        for token, text in filled.items():
+            head = head.replace(token, text)
+        return Form(head, int(width))
+
+    @property
+    def longest(self) -> int:
+        """How many characters a number may have."""
+        return TAX_LENGTH if self.document_type in TAX_TYPES else OTHER_LENGTH
+
+    def open_verbs(self) -> frozenset[str]:
+        return frozenset({"update"} if self.status == self.Status.ACTIVE else ())
+
+
+class AllocatedNumber(Model):
+    """A number that was given, for ever: a trigger refuses UPDATE and DELETE."""
+
+    series = models.ForeignKey(DocumentSeries, models.PROTECT, related_name="allocated_numbers")
+    number = models.BigIntegerField()
+    document_number = models.CharField(max_length=20)
+    organization = models.ForeignKey(Organization, models.PROTECT, related_name="allocated_numbers")
+    gst_registration = models.ForeignKey(
+        GstRegistration, models.PROTECT, null=True, related_name="allocated_numbers"
+    )
+    financial_year = models.ForeignKey(FinancialYear, models.PROTECT, related_name="allocated_numbers")
+    document_type = models.CharField(max_length=20, choices=DocumentType)
+    document_date = models.DateField()
+    reference_type = models.CharField(max_length=50)
+    reference_id = models.UUIDField()
+    allocated_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", editable=False
+    )
+    given_before = False  # not a column: whether the last call found it rather than made it
+
+    objects: ClassVar[Any] = PartQuerySet.as_manager()
+
+    class Meta(Model.Meta):
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["series", "number"], name="allocated_number_once"),
+            models.UniqueConstraint(
+                fields=["series", "reference_type", "reference_id"], name="allocated_number_reference_once"
+            ),
+            models.UniqueConstraint(
+                fields=["organization", "gst_registration", "financial_year", "document_number"],
+                nulls_distinct=False,
+                name="allocated_number_text_once",
+            ),
+            models.CheckConstraint(name="allocated_number_positive", condition=Q(number__gte=1)),
+        ]
+        indexes: ClassVar = [
+            models.Index(
+                fields=["reference_id", "organization", "document_type"], name="idx_allocated_reference"
+            ),
+            models.Index(fields=["organization", "number", "id"], name="idx_allocated_order"),
+        ]
+
+    def __str__(self) -> str:
+        return self.document_number

@@ -1,0 +1,115 @@
+"""Financial years: which one a date falls into, and who may still book there."""
+
+from datetime import date, timedelta
+from typing import Any, ClassVar, Self
+
+from django.contrib.postgres.constraints import ExclusionConstraint
+from django.contrib.postgres.fields import DateRangeField, RangeBoundary, RangeOperators
+from django.db import models
+from django.db.models import F, Func, Q
+
+from apps.organization.models.identity import Kept, Organization, PartQuerySet, optional_text
+from erp.access import Actor, may
+
+YEAR_END = (3, 31)
+LONGEST_FIRST_YEAR = 15  # months: Companies Act 2013, s.2(41)
+
+
+def months_after(day: date, months: int) -> date:
+    """The same day that many months later; the month's last day where there is none."""
+    years, month = divmod(day.month - 1 + months, 12)
+    first = date(day.year + years, month + 1, 1)
+    following = (first + timedelta(days=31)).replace(day=1)
+    return min(first + timedelta(days=day.day - 1), following - timedelta(days=1))
+
+
+class FinancialYearQuerySet(PartQuerySet):
+    def on(self, day: date) -> Self:
+        """The year that holds the date: at most one per organization."""
+        return self.filter(start_date__lte=day, end_date__gte=day)
+
+    def with_numbers(self) -> Self:
+        """Years in which a document number was given."""
+        return self.filter(allocated_numbers__isnull=False).distinct()
+
+
+class FinancialYear(Kept):
+    """A financial year of an organization: it ends on 31 March, and no two overlap."""
+
+    class Status(models.TextChoices):
+        OPEN = "open"
+        SOFT_CLOSED = "soft_closed"
+        LOCKED = "locked"
+
+    TRANSITIONS: ClassVar = {
+        Status.OPEN: (Status.SOFT_CLOSED,),
+        Status.SOFT_CLOSED: (Status.LOCKED, Status.OPEN),
+        Status.LOCKED: (),
+    }
+
+    organization = models.ForeignKey(Organization, models.PROTECT, related_name="financial_years")
+    code = models.CharField(max_length=4, editable=False)
+    start_date = models.DateField()
+    end_date = models.DateField()
+    status = models.CharField(max_length=11, choices=Status, default=Status.OPEN)
+    status_reason = optional_text(1000)
+    pending_approval_id = models.UUIDField(null=True, editable=False)
+
+    objects: ClassVar[Any] = FinancialYearQuerySet.as_manager()
+
+    class Meta(Kept.Meta):
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["organization", "code"], name="financial_year_code_once"),
+            models.CheckConstraint(
+                name="financial_year_length",
+                condition=Q(start_date__lt=F("end_date"))
+                & Q(
+                    end_date__lte=Func(
+                        F("start_date"),
+                        template="(%(expressions)s + INTERVAL '15 months')",
+                        output_field=models.DateTimeField(),
+                    )
+                ),
+            ),
+            ExclusionConstraint(
+                name="financial_year_no_overlap",
+                expressions=[
+                    ("organization", RangeOperators.EQUAL),
+                    (
+                        Func(
+                            "start_date",
+                            "end_date",
+                            RangeBoundary(inclusive_lower=True, inclusive_upper=True),
+                            function="daterange",
+                            output_field=DateRangeField(),
+                        ),
+                        RangeOperators.OVERLAPS,
+                    ),
+                ],
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.start_date.year}-{self.end_date:%y}"
+
+    @staticmethod
+    def code_of(end: date) -> str:
+        """``2627`` for a year that ends in March 2027."""
+        return f"{(end.year - 1) % 100:02d}{end.year % 100:02d}"
+
+    def writable_by(self, actor: Actor, day: date) -> bool:
+        """Whether ``actor`` may book on ``day`` in this year; other modules ask before they do.
+
+        Open: everybody. Soft-closed: who holds organization.manage_financial_years in person, so not SYSTEM.
+        Locked: nobody.
+        """
+        if not self.start_date <= day <= self.end_date:
+            return False
+        if self.status == self.Status.SOFT_CLOSED:
+            return not getattr(actor, "is_system", False) and may(
+                actor, "organization.manage_financial_years", self
+            )
+        return bool(self.status == self.Status.OPEN)
+
+    def open_verbs(self) -> frozenset[str]:
+        return frozenset({"update"})

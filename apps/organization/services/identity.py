@@ -1,0 +1,234 @@
+"""Organizations: who we are."""
+
+from datetime import date
+from typing import Any
+
+from apps.organization import capabilities, events
+from apps.organization.models import DocumentSeries, FinancialYear, Organization
+from apps.organization.services.rules import check_pin, check_step
+from erp.errors import Conflict, Fault, RuleBroken
+from erp.identifiers import PAN, company_fits, holder_fits
+from erp.services import emit, service
+
+# Their values identify or address somebody, so events say only that they changed.
+UNTOLD = frozenset(
+    {
+        "name", "legal_name", "pan", "cin", "llpin", "tan", "iec", "line1", "line2", "city", "state_code",
+        "pin_code", "email", "phone", "lut_number", "invoice_footer",
+    }
+)  # fmt: skip
+
+
+class NameTaken(Conflict):
+    """Another organization has this name."""
+
+    constraints = ("organization_name_once",)
+
+
+class PanTaken(Conflict):
+    """Another organization has this PAN."""
+
+    constraints = ("organization_pan_once",)
+
+
+class IdentityInUse(Conflict):
+    """PAN and base currency are fixed once there is a registration or a financial year."""
+
+
+class YearOpen(Conflict):
+    """A financial year is still open."""
+
+
+class PanFormMismatch(RuleBroken):
+    """The PAN is of another kind of holder than the legal form."""
+
+
+class CinRequired(RuleBroken):
+    """A company has a CIN."""
+
+
+class CinFormMismatch(RuleBroken):
+    """The CIN is of another class of company than the legal form."""
+
+
+class LlpinRequired(RuleBroken):
+    """A limited liability partnership has an LLPIN."""
+
+
+class IecMismatch(RuleBroken):
+    """The IEC is another holder's PAN."""
+
+
+class LutIncomplete(RuleBroken):
+    """A letter of undertaking has a number and an end."""
+
+
+@service(requires=capabilities.CREATE, emits=[events.OrganizationCreated])
+def create(
+    *,
+    actor: Any,
+    name: str,
+    legal_name: str,
+    legal_form: str,
+    pan: str,
+    line1: str,
+    city: str,
+    state_code: str,
+    pin_code: str,
+    line2: str | None = None,
+    cin: str | None = None,
+    llpin: str | None = None,
+    tan: str | None = None,
+    iec: str | None = None,
+    base_currency: str = "INR",
+    email: str | None = None,
+    phone: str | None = None,
+    e_invoice_from: date | None = None,
+    lut_number: str | None = None,
+    lut_valid_until: date | None = None,
+    invoice_footer: str | None = None,
+) -> Organization:
+    """Add a firm in whose name we trade and bill."""
+    organization = Organization(
+        name=name,
+        legal_name=legal_name,
+        legal_form=legal_form,
+        pan=pan,
+        cin=cin,
+        llpin=llpin,
+        tan=tan,
+        iec=iec,
+        base_currency=base_currency,
+        line1=line1,
+        line2=line2,
+        city=city,
+        state_code=state_code,
+        pin_code=pin_code,
+        email=email,
+        phone=phone,
+        e_invoice_from=e_invoice_from,
+        lut_number=lut_number,
+        lut_valid_until=lut_valid_until,
+        invoice_footer=invoice_footer,
+        created_by_id=actor.pk,
+    )
+    _check(organization)
+    organization.save()
+    emit(
+        events.OrganizationCreated(
+            organization_id=organization.pk,
+            legal_form=legal_form,
+            state_code=state_code,
+            base_currency=base_currency,
+        )
+    )
+    return organization
+
+
+@service(requires=capabilities.UPDATE, emits=[events.OrganizationUpdated])
+def update(
+    organization: Organization,
+    *,
+    actor: Any,
+    name: str,
+    legal_name: str,
+    legal_form: str,
+    pan: str,
+    line1: str,
+    city: str,
+    state_code: str,
+    pin_code: str,
+    status: str,
+    line2: str | None = None,
+    cin: str | None = None,
+    llpin: str | None = None,
+    tan: str | None = None,
+    iec: str | None = None,
+    base_currency: str = "INR",
+    email: str | None = None,
+    phone: str | None = None,
+    e_invoice_from: date | None = None,
+    lut_number: str | None = None,
+    lut_valid_until: date | None = None,
+    invoice_footer: str | None = None,
+) -> Organization:
+    """Replace what an organization says of itself, and move its status.
+
+    PAN and base currency stay once a registration or a financial year exists.
+    """
+    if status != organization.status:
+        _move(organization, status)
+    organization.name = name
+    organization.legal_name = legal_name
+    organization.legal_form = legal_form
+    organization.pan = pan
+    organization.cin = cin
+    organization.llpin = llpin
+    organization.tan = tan
+    organization.iec = iec
+    organization.base_currency = base_currency
+    organization.line1 = line1
+    organization.line2 = line2
+    organization.city = city
+    organization.state_code = state_code
+    organization.pin_code = pin_code
+    organization.email = email
+    organization.phone = phone
+    organization.e_invoice_from = e_invoice_from
+    organization.lut_number = lut_number
+    organization.lut_valid_until = lut_valid_until
+    organization.invoice_footer = invoice_footer
+    changes = organization.changed_fields()
+    fixed = [field for field in ("pan", "base_currency") if field in changes]
+    if fixed and (organization.gst_registrations.exists() or organization.financial_years.exists()):
+        raise IdentityInUse(errors=[Fault(f"/{field}", "fixed", "This stays as it is.") for field in fixed])
+    if changes.keys() - {"status"}:
+        _check(organization)
+    organization.save()
+    if changes:
+        emit(
+            events.OrganizationUpdated(
+                organization_id=organization.pk,
+                changed=[
+                    events.Change(field=field)
+                    if field in UNTOLD
+                    else events.Change(field=field, old=_plain(old), new=_plain(new))
+                    for field, (old, new) in changes.items()
+                ],
+            )
+        )
+    return organization
+
+
+def _move(organization: Organization, status: str) -> None:
+    check_step(organization, status)
+    if status == Organization.Status.INACTIVE:
+        # Whoever takes a number holds its series: so none is given while this is decided.
+        list(DocumentSeries.objects.filter(organization=organization).order_by("pk").locked())
+        if organization.financial_years.filter(status=FinancialYear.Status.OPEN).exists():
+            raise YearOpen
+    organization.status = status
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def _check(organization: Organization) -> None:
+    """Rules across the fields of an identity (identifiers §4 and §5)."""
+    form, pan = organization.legal_form, organization.pan
+    if not holder_fits(pan, form):
+        raise PanFormMismatch(errors=[Fault("/pan", "holder_class", "Its fourth letter is another form's.")])
+    if form in Organization.COMPANIES and not organization.cin:
+        raise CinRequired(errors=[Fault("/cin", "required", "Needed for a company.")])
+    if organization.cin and not company_fits(organization.cin, form):
+        raise CinFormMismatch(errors=[Fault("/cin", "company_class", "It names another class of company.")])
+    if form == Organization.LegalForm.LLP and not organization.llpin:
+        raise LlpinRequired(errors=[Fault("/llpin", "required", "Needed for an LLP.")])
+    if organization.iec and PAN.is_valid(organization.iec) and organization.iec != pan:
+        raise IecMismatch(errors=[Fault("/iec", "pan", "It isn't this organization's PAN.")])
+    if (organization.lut_number is None) != (organization.lut_valid_until is None):
+        raise LutIncomplete(
+            errors=[Fault("/lut_valid_until", "contradicts", "Give number and end, or neither.")]
+        )
+    check_pin(organization)

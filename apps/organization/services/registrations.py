@@ -1,0 +1,205 @@
+"""GST registrations: where we are registered, and which one is primary."""
+
+from datetime import date
+from typing import Any
+
+from apps.organization import capabilities, events
+from apps.organization.models import DocumentSeries, FinancialYear, GstRegistration, Organization
+from apps.organization.services.rules import check_pin, check_step, invalid_state, require_active
+from apps.organization.services.series import announce_series, check_form
+from erp.errors import Conflict, Fault, RuleBroken
+from erp.identifiers import GSTIN
+from erp.services import emit, service
+
+
+class GstinTaken(Conflict):
+    """This GSTIN is registered already."""
+
+    constraints = ("gst_gstin_once",)
+
+
+class BranchCodeTaken(Conflict):
+    """Another registration of the organization has this branch code."""
+
+    constraints = ("gst_branch_code_once",)
+
+
+class BranchCodeInUse(Conflict):
+    """Numbers of a year that isn't locked carry the branch code."""
+
+
+class PrimaryRequired(Conflict):
+    """This registration is the primary one: make another primary first."""
+
+
+class GstinPanMismatch(RuleBroken):
+    """The PAN inside the GSTIN isn't the organization's."""
+
+
+class GstinStateMismatch(RuleBroken):
+    """The address lies in another state than the GSTIN."""
+
+
+@service(requires=capabilities.UPDATE, emits=[events.GstAdded, events.GstUpdated])
+def add_gst_registration(
+    organization: Organization,
+    *,
+    actor: Any,
+    gstin: str,
+    line1: str,
+    city: str,
+    state_code: str,
+    pin_code: str,
+    branch_code: str,
+    valid_from: date,
+    line2: str | None = None,
+    kind: str = GstRegistration.Kind.REGULAR,
+    trade_name: str | None = None,
+    is_primary: bool = False,
+) -> GstRegistration:
+    """Add a registration. The first one becomes primary whatever is said; a new primary takes the mark."""
+    require_active(organization)
+    registration = GstRegistration(
+        organization=organization,
+        gstin=gstin,
+        kind=kind,
+        trade_name=trade_name,
+        line1=line1,
+        line2=line2,
+        city=city,
+        state_code=state_code,
+        pin_code=pin_code,
+        branch_code=branch_code,
+        is_primary=is_primary or not organization.gst_registrations.exists(),
+        valid_from=valid_from,
+        created_by_id=actor.pk,
+    )
+    _check(registration)
+    if registration.is_primary:
+        _take_mark(registration)
+    registration.save()
+    emit(
+        events.GstAdded(
+            organization_id=organization.pk,
+            gst_registration_id=registration.pk,
+            state_code=registration.state_code,
+            kind=registration.kind,
+            is_primary=registration.is_primary,
+        )
+    )
+    return registration
+
+
+@service(
+    requires=capabilities.UPDATE,
+    emits=[events.GstUpdated, events.DocumentSeriesUpdated],
+    locks="organization",  # so that the mark of the primary moves once at a time
+)
+def update_gst_registration(
+    registration: GstRegistration,
+    *,
+    actor: Any,
+    line1: str,
+    city: str,
+    state_code: str,
+    pin_code: str,
+    branch_code: str,
+    valid_from: date,
+    status: str,
+    line2: str | None = None,
+    kind: str = GstRegistration.Kind.REGULAR,
+    trade_name: str | None = None,
+    is_primary: bool = False,
+) -> GstRegistration:
+    """Replace what is kept of a registration, and move its status; the GSTIN stays.
+
+    Making it primary takes the mark from the former one. Cancelling is final and closes its series.
+    """
+    was_primary, before = registration.is_primary, registration.status
+    if was_primary and (not is_primary or status != GstRegistration.Status.ACTIVE):
+        raise PrimaryRequired
+    if status != before:
+        check_step(registration, status)
+    registration.kind = kind
+    registration.trade_name = trade_name
+    registration.line1 = line1
+    registration.line2 = line2
+    registration.city = city
+    registration.state_code = state_code
+    registration.pin_code = pin_code
+    registration.branch_code = branch_code
+    registration.is_primary = is_primary
+    registration.valid_from = valid_from
+    registration.status = status
+    changed = registration.changed_fields()
+    if not changed:
+        return registration
+    if before == GstRegistration.Status.CANCELLED:
+        check_step(registration, status)
+    if is_primary and status != GstRegistration.Status.ACTIVE:
+        raise invalid_state(registration, (), "Only an active registration is primary.")
+    _check(registration)
+    series: list[DocumentSeries] = []
+    if {"status", "branch_code"} & changed.keys():
+        # Whoever takes a number holds its series: so none is given while this is decided.
+        series = list(DocumentSeries.objects.filter(gst_registration=registration).order_by("pk").locked())
+    if "branch_code" in changed:
+        _free_branch_code(registration, series)
+    if is_primary and not was_primary:
+        _take_mark(registration)
+    registration.save()
+    if status == GstRegistration.Status.CANCELLED:
+        for each in series:
+            if each.status == DocumentSeries.Status.ACTIVE:
+                each.status = DocumentSeries.Status.CLOSED
+                each.save()
+                announce_series(each, ["status"])
+    _announce(registration, sorted(changed))
+    return registration
+
+
+def _check(registration: GstRegistration) -> None:
+    parts = GSTIN.parts(registration.gstin)
+    if parts.get("form") != "REGULAR" or parts.get("pan") != registration.organization.pan:
+        raise GstinPanMismatch(errors=[Fault("/gstin", "pan", "Positions 3 to 12 are another PAN.")])
+    if registration.state_code != parts["state"]:
+        raise GstinStateMismatch(
+            errors=[Fault("/state_code", "gstin", "The GSTIN's first two digits are another state.")]
+        )
+    check_pin(registration)
+
+
+def _take_mark(registration: GstRegistration) -> None:
+    """Take the mark of the primary from the former one, if there is any."""
+    organization = registration.organization
+    rows = organization.gst_registrations.exclude(pk=registration.pk)
+    former = rows.filter(is_primary=True).locked().first()
+    if former is not None:
+        former.is_primary = False
+        former.save()
+        _announce(former, ["is_primary"])
+
+
+def _free_branch_code(registration: GstRegistration, series: list[DocumentSeries]) -> None:
+    """A new branch code may change no number of a year that isn't locked, and no two series into one."""
+    for each in series:
+        if "{BRANCH}" not in each.template or each.financial_year.status == FinancialYear.Status.LOCKED:
+            continue
+        if each.last_number:
+            raise BranchCodeInUse
+        each.gst_registration = registration
+        check_form(each)
+
+
+def _announce(registration: GstRegistration, changed: list[str]) -> None:
+    emit(
+        events.GstUpdated(
+            organization_id=registration.organization_id,
+            gst_registration_id=registration.pk,
+            state_code=registration.state_code,
+            kind=registration.kind,
+            is_primary=registration.is_primary,
+            status=registration.status,
+            changed=changed,
+        )
+    )

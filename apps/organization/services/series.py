@@ -1,0 +1,388 @@
+"""Document series, and the numbers that they give without a gap."""
+
+import re
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from apps.organization import capabilities, events
+from apps.organization.models import (
+    TAX_TYPES,
+    AllocatedNumber,
+    DocumentSeries,
+    DocumentType,
+    FinancialYear,
+    GstRegistration,
+    Organization,
+    business_date,
+)
+from apps.organization.services.rules import (
+    FinancialYearLocked,
+    check_step,
+    invalid_state,
+    require_active,
+    require_same,
+    require_writable,
+)
+from erp.errors import Conflict, Fault, NotFound, RuleBroken
+from erp.services import emit, service
+
+_TOKEN = re.compile(r"\{([^{}]*)\}")
+_LITERAL = re.compile(r"[A-Z0-9/-]*")
+
+
+class SeriesExists(Conflict):
+    """There is an active series for this kind of document already."""
+
+    constraints = ("document_series_one_active",)
+
+
+class SeriesCollides(Conflict):
+    """Another series prints the same numbers."""
+
+
+class SeriesInUse(Conflict):
+    """The series has given a number: only its status and the order of dates may still change."""
+
+
+class SeriesMissing(Conflict):
+    """No active series gives numbers for this kind of document."""
+
+
+class SeriesExhausted(Conflict):
+    """The next number is longer than the law or the document allows."""
+
+
+class GstRegistrationRequired(RuleBroken):
+    """This kind of document belongs to a GST registration."""
+
+
+class GstRegistrationNotAllowed(RuleBroken):
+    """This kind of document belongs to no GST registration."""
+
+
+class GstRegistrationNotActive(RuleBroken):
+    """The GST registration isn't active."""
+
+
+class TemplateInvalid(RuleBroken):
+    """The template can't be printed."""
+
+
+class NumberTooLong(RuleBroken):
+    """The numbers would be too long."""
+
+
+class DateInFuture(RuleBroken):
+    """No document is dated after today."""
+
+
+class DateOutOfOrder(RuleBroken):
+    """The series has given a number to a later date already."""
+
+
+@service(requires=capabilities.MANAGE_SERIES, emits=[events.DocumentSeriesAdded])
+def add_document_series(
+    organization: Organization,
+    *,
+    actor: Any,
+    financial_year: FinancialYear,
+    document_type: str,
+    template: str,
+    gst_registration: GstRegistration | None = None,
+    prefix: str = "",
+    start_number: int = 1,
+    date_ordered: bool | None = None,
+) -> DocumentSeries:
+    """Define where the numbers of a kind of document come from, for one year and registration.
+
+    The template holds `{FY}` once, `{N:w}` once and last (w digits, 3 to 9), and may hold `{PREFIX}` and
+    `{BRANCH}`. Documents of tax law are ordered by date unless told otherwise.
+    """
+    require_active(organization)
+    require_same(organization, financial_year, "/financial_year_id")
+    if financial_year.status == FinancialYear.Status.LOCKED:
+        raise FinancialYearLocked
+    _check_registration(organization, document_type, gst_registration)
+    series = DocumentSeries(
+        organization=organization,
+        gst_registration=gst_registration,
+        financial_year=financial_year,
+        document_type=document_type,
+        prefix=prefix,
+        template=template,
+        start_number=start_number,
+        date_ordered=document_type in TAX_TYPES if date_ordered is None else date_ordered,
+        created_by_id=actor.pk,
+    )
+    check_template(series)
+    _refuse_second(series)
+    check_form(series)
+    series.save()
+    announce_new_series(series)
+    return series
+
+
+@service(
+    requires=capabilities.MANAGE_SERIES,
+    emits=[events.DocumentSeriesUpdated],
+    locks="organization",  # two series may not begin to print the same at once
+)
+def update_document_series(
+    series: DocumentSeries,
+    *,
+    actor: Any,
+    template: str,
+    start_number: int,
+    date_ordered: bool,
+    status: str,
+    prefix: str = "",
+) -> DocumentSeries:
+    """Replace a series' definition, or close it for good.
+
+    After its first number only status and the order of dates may differ.
+    """
+    series = DocumentSeries.objects.locked().get(pk=series.pk)  # and no number is given meanwhile
+    before = series.status
+    if status != before:
+        check_step(series, status)
+    series.prefix = prefix
+    series.template = template
+    series.start_number = start_number
+    series.date_ordered = date_ordered
+    series.status = status
+    changed = series.changed_fields()
+    if not changed:
+        return series
+    if before == DocumentSeries.Status.CLOSED:
+        raise invalid_state(series, (), "A closed series stays as it is.")
+    if {"prefix", "template", "start_number"} & changed.keys():
+        if series.last_number:
+            raise SeriesInUse
+        check_template(series)
+        check_form(series)
+    series.save()
+    announce_series(series, sorted(changed))
+    return series
+
+
+@service(
+    requires=capabilities.ALLOCATE_NUMBER,
+    emits=[events.DocumentNumberAllocated],
+    locks=None,  # the series' row alone: it is the last lock of whoever needs a number
+    joins=True,
+)
+def allocate_number(
+    organization: Organization,
+    *,
+    actor: Any,
+    type: str,
+    document_date: date,
+    reference_type: str,
+    reference_id: UUID,
+    gst_registration: GstRegistration | None = None,
+) -> AllocatedNumber:
+    """Give a document its number: the next of its series, without a gap, for ever.
+
+    The number is taken in the caller's transaction and lost with it. Take it as the last thing before the
+    commit: whoever needs the same series waits until then. The same reference again is answered with the
+    number that it has.
+    """
+    if type not in DocumentType.values:
+        raise NotFound
+    if found := _given(organization, type, reference_type, reference_id):
+        return found
+    require_active(organization)
+    _check_registration(organization, type, gst_registration)
+    if document_date > business_date():
+        raise DateInFuture(errors=[Fault("/document_date", "future", f"Today is {business_date()}.")])
+    years = FinancialYear.objects.filter(organization=organization).on(document_date)
+    year = years.first()
+    series = (
+        DocumentSeries.objects.active()
+        .filter(
+            organization=organization,
+            gst_registration=gst_registration,
+            financial_year=year,
+            document_type=type,
+        )
+        .locked()
+        .first()
+        if year is not None
+        else None
+    )
+    # Whatever could forbid the number changes only under the series' lock: now it is read for good.
+    year = require_writable(years.first(), actor, document_date)
+    if series is None:
+        raise SeriesMissing
+    if found := _given(organization, type, reference_type, reference_id):  # by whom we waited for
+        return found
+    require_active(Organization.objects.get(pk=organization.pk))
+    if gst_registration is not None:
+        gst_registration.refresh_from_db()
+        _check_registration(organization, type, gst_registration)
+    if series.date_ordered and series.last_document_date and document_date < series.last_document_date:
+        raise DateOutOfOrder(
+            errors=[Fault("/document_date", "order", f"The last was dated {series.last_document_date}.")]
+        )
+    series.financial_year, series.gst_registration = year, gst_registration
+    number = series.next_number
+    text = series.form.text(number)
+    if len(text) > series.longest:
+        raise SeriesExhausted(f"{number} would need {len(text)} characters of {series.longest}.")
+    series.last_number = number
+    series.last_document_date = max(document_date, series.last_document_date or document_date)
+    series.save()
+    given = AllocatedNumber(
+        series=series,
+        number=number,
+        document_number=text,
+        organization=organization,
+        gst_registration=gst_registration,
+        financial_year=year,
+        document_type=type,
+        document_date=document_date,
+        reference_type=reference_type,
+        reference_id=reference_id,
+        allocated_by_id=actor.pk,
+    )
+    given.save()
+    emit(
+        events.DocumentNumberAllocated(
+            document_series_id=series.pk,
+            allocation_id=given.pk,
+            organization_id=organization.pk,
+            gst_registration_id=given.gst_registration_id,
+            financial_year_id=year.pk,
+            document_type=type,
+            number=number,
+            document_number=text,
+            document_date=document_date,
+            reference_type=reference_type,
+            reference_id=reference_id,
+        )
+    )
+    return given
+
+
+def _given(
+    organization: Organization, document_type: str, reference_type: str, reference_id: UUID
+) -> AllocatedNumber | None:
+    """The number that the document has already."""
+    given: AllocatedNumber | None = AllocatedNumber.objects.filter(
+        organization=organization,
+        document_type=document_type,
+        reference_type=reference_type,
+        reference_id=reference_id,
+    ).first()
+    if given is not None:
+        given.given_before = True
+    return given
+
+
+# --- Rules ------------------------------------------------------------------------------------------
+
+
+def check_template(series: DocumentSeries) -> None:
+    """Tokens and letters of the template. Raises TemplateInvalid with every fault."""
+    tokens = _TOKEN.findall(series.template)
+    literals = _TOKEN.sub("", series.template)
+    faults = []
+    if not _LITERAL.fullmatch(literals):
+        faults.append("Beside tokens only A–Z, 0–9, / and - are printed.")
+    if unknown := {t for t in tokens if t not in ("PREFIX", "FY", "BRANCH") and not _number(t)}:
+        faults.append(f"These tokens aren't known: {', '.join(sorted(unknown))}.")
+    if tokens.count("FY") != 1:
+        faults.append("{FY} comes once.")
+    if sum(map(_number, tokens)) != 1 or not re.search(r"\{N:[3-9]\}\Z", series.template):
+        faults.append("{N:3} to {N:9} comes once, at the end.")
+    if "BRANCH" in tokens and series.gst_registration is None:
+        faults.append("{BRANCH} needs a GST registration.")
+    if faults:
+        raise TemplateInvalid(errors=[Fault("/template", "template", fault) for fault in faults])
+    if series.document_type in TAX_TYPES and series.form.head[:1] in ("0", "-", "/"):
+        raise TemplateInvalid(
+            errors=[Fault("/template", "template", "Such a number doesn't start with 0, - or /.")]
+        )
+
+
+def check_form(series: DocumentSeries) -> None:
+    """What the series will print: short enough, and nothing that another series prints.
+
+    Raises NumberTooLong or SeriesCollides.
+    """
+    form = series.form
+    if len(form.text(0)) > series.longest:
+        raise NumberTooLong(
+            f"{form.text(series.start_number)} is longer than {series.longest} characters.",
+            errors=[Fault("/template", "too_long", f"At most {series.longest} characters are printed.")],
+        )
+    others = DocumentSeries.objects.filter(
+        organization=series.organization_id,
+        gst_registration=series.gst_registration_id,
+        financial_year=series.financial_year_id,
+    ).exclude(pk=series.pk)
+    for other in others.select_related("financial_year", "gst_registration"):
+        if other.gst_registration_id is not None:
+            other.gst_registration = series.gst_registration  # whose branch code may be about to change
+        if form.may_print_what(other.form):
+            raise SeriesCollides(
+                errors=[Fault("/template", "collides", f"The series of {other.document_type} does so too.")]
+            )
+
+
+def _number(token: str) -> bool:
+    return re.fullmatch("N:[3-9]", token) is not None
+
+
+def _check_registration(
+    organization: Organization, document_type: str, registration: GstRegistration | None
+) -> None:
+    require_same(organization, registration, "/gst_registration_id")
+    if document_type in TAX_TYPES:
+        if registration is None:
+            raise GstRegistrationRequired(
+                errors=[Fault("/gst_registration_id", "required", "Needed for this kind of document.")]
+            )
+        if registration.status != GstRegistration.Status.ACTIVE:
+            raise GstRegistrationNotActive(
+                errors=[Fault("/gst_registration_id", "inactive", f"It is {registration.status}.")]
+            )
+    elif registration is not None:
+        raise GstRegistrationNotAllowed(
+            errors=[Fault("/gst_registration_id", "contradicts", "Leave it out for this kind of document.")]
+        )
+
+
+def _refuse_second(series: DocumentSeries) -> None:
+    """Say that an active series exists before saying that its numbers collide."""
+    same = DocumentSeries.objects.active().filter(
+        organization=series.organization_id,
+        gst_registration=series.gst_registration_id,
+        financial_year=series.financial_year_id,
+        document_type=series.document_type,
+    )
+    if same.exists():
+        raise SeriesExists
+
+
+def announce_new_series(series: DocumentSeries) -> None:
+    """Tell of a new series."""
+    emit(events.DocumentSeriesAdded(**_head(series)))
+
+
+def announce_series(series: DocumentSeries, changed: list[str]) -> None:
+    """Tell what changed of a series' definition."""
+    emit(events.DocumentSeriesUpdated(**_head(series), status=series.status, changed=changed))
+
+
+def _head(series: DocumentSeries) -> dict[str, Any]:
+    return {
+        "organization_id": series.organization_id,
+        "document_series_id": series.pk,
+        "gst_registration_id": series.gst_registration_id,
+        "financial_year_id": series.financial_year_id,
+        "document_type": series.document_type,
+        "template": series.template,
+        "start_number": series.start_number,
+    }

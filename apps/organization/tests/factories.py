@@ -1,0 +1,101 @@
+"""Parts of an organization for tests, made through the services; numbers are made up and well formed."""
+
+from datetime import date
+from itertools import count
+from typing import Any
+from uuid import uuid4
+
+from django.db import transaction
+from stdnum import luhn
+
+from apps.organization import services
+from apps.organization.models import (
+    AllocatedNumber,
+    DocumentSeries,
+    FinancialYear,
+    GstRegistration,
+    Organization,
+    business_date,
+)
+from erp.access import SYSTEM
+
+_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_numbers = count(1)
+
+
+def pan(holder: str = "F") -> str:
+    """A PAN that no other call returns."""
+    place, serial = divmod(next(_numbers), 9999)
+    return f"ZZ{chr(65 + place % 26)}{holder}T{serial + 1:04d}K"
+
+
+def gstin(organization: Organization, state: str = "27", entity: str = "1") -> str:
+    """A GSTIN of the organization: ``entity`` tells several of one state apart."""
+    start = f"{state}{organization.pan}{entity}Z"
+    return start + luhn.calc_check_digit(start, _ALPHABET)
+
+
+def registration(organization: Organization, entity: str = "1", **fields: Any) -> GstRegistration:
+    """A registration in Mumbai; the first is primary."""
+    made: GstRegistration = services.add_gst_registration(
+        organization,
+        actor=SYSTEM,
+        **{
+            "gstin": gstin(organization, entity=entity),
+            "line1": "Kalbadevi Road",
+            "city": "Mumbai",
+            "state_code": "27",
+            "pin_code": "400002",
+            "branch_code": f"MU{entity}",
+            "valid_from": date(2024, 4, 1),
+            **fields,
+        },
+    )
+    return made
+
+
+def year_of(day: date) -> tuple[date, date]:
+    """First and last day of the financial year that holds a date."""
+    start = day.year if day.month >= 4 else day.year - 1
+    return date(start, 4, 1), date(start + 1, 3, 31)
+
+
+def year(organization: Organization, start: date | None = None, **fields: Any) -> FinancialYear:
+    """The year that starts on a day (default: the one that holds today)."""
+    first, last = year_of(start or business_date())
+    made: FinancialYear = services.add_financial_year(
+        organization, actor=SYSTEM, **{"start_date": start or first, "end_date": last, **fields}
+    )
+    return made
+
+
+def series(organization: Organization, kind: str = "trade", **fields: Any) -> DocumentSeries:
+    """A series of the organization's latest year."""
+    made: DocumentSeries = services.add_document_series(
+        organization,
+        actor=SYSTEM,
+        **{
+            "financial_year": organization.financial_years.order_by("start_date").last(),
+            "document_type": kind,
+            "template": "TRD-{FY}-{N:6}",
+            **fields,
+        },
+    )
+    return made
+
+
+def number(organization: Organization, kind: str = "trade", **fields: Any) -> AllocatedNumber:
+    """A number, taken in a transaction of its own as the last thing."""
+    with transaction.atomic():
+        given: AllocatedNumber = services.allocate_number(
+            organization,
+            actor=fields.pop("actor", SYSTEM),
+            type=kind,
+            **{
+                "document_date": business_date(),
+                "reference_type": "paper",
+                "reference_id": uuid4(),
+                **fields,
+            },
+        )
+    return given

@@ -1,0 +1,16 @@
+"""Routes of the organization module."""
+
+from rest_framework.routers import SimpleRouter
+
+from apps.organization import viewsets
+
+router = SimpleRouter(trailing_slash=False, use_regex_path=False)
+router.register("organizations", viewsets.OrganizationViewSet, basename="organization")
+for part, viewset in (
+    ("gst-registrations", viewsets.GstRegistrationViewSet),
+    ("financial-years", viewsets.FinancialYearViewSet),
+    ("document-series", viewsets.DocumentSeriesViewSet),
+    ("document-numbers", viewsets.DocumentNumberViewSet),
+):
+    router.register(f"organizations/<uuid:pk>/{part}", viewset, basename=f"organization-{part}")
+urlpatterns = router.urls

@@ -1,0 +1,247 @@
+"""Our own firms over HTTP, each with its parts below it."""
+
+from typing import Any, ClassVar
+
+import django_filters
+
+from apps.organization import capabilities, services
+from apps.organization.models import (
+    AllocatedNumber,
+    DocumentSeries,
+    FinancialYear,
+    GstRegistration,
+    Organization,
+)
+from apps.organization.serializers import (
+    AddDocumentSeriesInput,
+    AddFinancialYearInput,
+    AddGstRegistrationInput,
+    AllocatedNumberOutput,
+    AllocateInput,
+    CreateInput,
+    DocumentSeriesOutput,
+    FinancialYearOutput,
+    GstRegistrationOutput,
+    OrganizationOutput,
+    UpdateDocumentSeriesInput,
+    UpdateFinancialYearInput,
+    UpdateGstRegistrationInput,
+    UpdateInput,
+)
+from erp.api.endpoints import endpoint
+from erp.api.viewsets import PartViewSet, RowViewSet
+
+IDENTITY = (
+    services.NameTaken,
+    services.PanTaken,
+    services.PanFormMismatch,
+    services.CinRequired,
+    services.CinFormMismatch,
+    services.LlpinRequired,
+    services.PinStateMismatch,
+    services.IecMismatch,
+    services.LutIncomplete,
+)
+
+
+class OrganizationViewSet(RowViewSet):
+    """The firms in whose name we trade and bill."""
+
+    queryset = Organization.objects.all()
+    serializer_class = OrganizationOutput
+    reads = capabilities.VIEW
+    filters: ClassVar = {
+        "status": ["exact", "in"],
+        "legal_form": ["exact", "in"],
+        "state_code": ["exact", "in"],
+    }
+    search_fields: ClassVar = ["name", "legal_name"]
+    ordering_fields: ClassVar = ["created_at", "updated_at", "name"]
+
+    create = endpoint(services.create, CreateInput, problems=IDENTITY)
+    update = endpoint(
+        services.update,
+        UpdateInput,
+        if_match="required",
+        problems=(*IDENTITY, services.IdentityInUse, services.YearOpen, services.InvalidState),
+    )
+    next_document_number = endpoint(
+        services.allocate_number,
+        AllocateInput,
+        path="next-document-number/<slug:type>",
+        output=AllocatedNumberOutput,
+        status=201,
+        otherwise={200: lambda given: given.given_before},
+        problems=(
+            services.Inactive,
+            services.FinancialYearMissing,
+            services.FinancialYearSoftClosed,
+            services.FinancialYearLocked,
+            services.SeriesMissing,
+            services.SeriesExhausted,
+            services.GstRegistrationRequired,
+            services.GstRegistrationNotAllowed,
+            services.GstRegistrationNotActive,
+            services.DateInFuture,
+            services.DateOutOfOrder,
+        ),
+    )
+
+    def collection_path(self, row: Any) -> str:
+        base = "/api/v1/organizations"
+        if isinstance(row, AllocatedNumber):
+            return f"{base}/{row.organization_id}/document-numbers"
+        return base
+
+
+class PartOfOrganization(PartViewSet):
+    """Parts of an organization."""
+
+    reads = capabilities.VIEW
+    wholes = Organization.objects.all()
+    part_of = "organization"
+
+
+class GstRegistrationViewSet(PartOfOrganization):
+    """Where the organization is registered under GST."""
+
+    queryset = GstRegistration.objects.all()
+    serializer_class = GstRegistrationOutput
+    filters: ClassVar = {
+        "status": ["exact", "in"],
+        "state_code": ["exact", "in"],
+        "is_primary": ["exact"],
+    }
+    ordering_fields: ClassVar = ["created_at", "updated_at"]
+
+    create = endpoint(
+        services.add_gst_registration,
+        AddGstRegistrationInput,
+        problems=(
+            services.GstinTaken,
+            services.BranchCodeTaken,
+            services.Inactive,
+            services.GstinPanMismatch,
+            services.GstinStateMismatch,
+            services.PinStateMismatch,
+        ),
+    )
+    update = endpoint(
+        services.update_gst_registration,
+        UpdateGstRegistrationInput,
+        if_match="required",
+        problems=(
+            services.PrimaryRequired,
+            services.BranchCodeInUse,
+            services.BranchCodeTaken,
+            services.SeriesCollides,
+            services.InvalidState,
+            services.GstinStateMismatch,
+            services.PinStateMismatch,
+            services.NumberTooLong,
+        ),
+    )
+
+
+class YearFilters(django_filters.FilterSet):  # type: ignore[misc]
+    """What a list of years can be asked beyond its columns."""
+
+    on_date = django_filters.DateFilter(
+        label="The year that holds this date.", method="holding", input_formats=["%Y-%m-%d"]
+    )
+
+    def holding(self, years: Any, name: str, day: Any) -> Any:
+        """Years that hold ``day``."""
+        return years.on(day)
+
+
+class FinancialYearViewSet(PartOfOrganization):
+    """The organization's financial years."""
+
+    queryset = FinancialYear.objects.all()
+    serializer_class = FinancialYearOutput
+    filters: ClassVar = {"status": ["exact", "in"]}
+    filterset_class = YearFilters
+    ordering_fields: ClassVar = ["created_at", "updated_at", "start_date"]
+
+    create = endpoint(
+        services.add_financial_year,
+        AddFinancialYearInput,
+        problems=(
+            services.FinancialYearOverlap,
+            services.Inactive,
+            services.FinancialYearShape,
+            services.FinancialYearGap,
+        ),
+    )
+    update = endpoint(
+        services.update_financial_year,
+        UpdateFinancialYearInput,
+        if_match="required",
+        problems=(
+            services.FinancialYearInUse,
+            services.FinancialYearOverlap,
+            services.InvalidState,
+            services.ReasonRequired,
+            services.FinancialYearShape,
+            services.FinancialYearGap,
+        ),
+    )
+
+
+class DocumentSeriesViewSet(PartOfOrganization):
+    """Where the organization's document numbers come from."""
+
+    queryset = DocumentSeries.objects.all()
+    serializer_class = DocumentSeriesOutput
+    filters: ClassVar = {
+        "financial_year_id": ["exact"],
+        "document_type": ["exact", "in"],
+        "gst_registration_id": ["exact", "isnull"],
+        "status": ["exact"],
+    }
+    ordering_fields: ClassVar = ["created_at", "updated_at"]
+
+    create = endpoint(
+        services.add_document_series,
+        AddDocumentSeriesInput,
+        problems=(
+            services.SeriesExists,
+            services.SeriesCollides,
+            services.Inactive,
+            services.FinancialYearLocked,
+            services.GstRegistrationRequired,
+            services.GstRegistrationNotAllowed,
+            services.GstRegistrationNotActive,
+            services.TemplateInvalid,
+            services.NumberTooLong,
+        ),
+    )
+    update = endpoint(
+        services.update_document_series,
+        UpdateDocumentSeriesInput,
+        if_match="required",
+        problems=(
+            services.SeriesInUse,
+            services.SeriesCollides,
+            services.InvalidState,
+            services.TemplateInvalid,
+            services.NumberTooLong,
+        ),
+    )
+
+
+class DocumentNumberViewSet(PartOfOrganization):
+    """Every document number that the organization has given."""
+
+    queryset = AllocatedNumber.objects.all()
+    serializer_class = AllocatedNumberOutput
+    filters: ClassVar = {
+        "series_id": ["exact"],
+        "document_type": ["exact", "in"],
+        "document_date": ["gte", "lte"],
+        "reference_id": ["exact"],
+        "document_number": ["exact"],
+    }
+    ordering: ClassVar = ["number"]
+    ordering_fields: ClassVar = ["number", "created_at"]
