@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKERS ?= auto
 
-.PHONY: demo run test lint types imports check openapi audit fix browser faults faults-small clean
+.PHONY: demo run test lint types imports check openapi audit fix browser faults faults-small bench-relay clean
 
 demo: $(READY)
 	@$(BIN)/python -m config.demo
@@ -55,6 +55,9 @@ faults: $(READY)
 
 faults-small: $(READY)
 	$(BIN)/python -m benchmarks.faults --seed 42 --small
+
+bench-relay: $(READY)
+	$(BIN)/python -m benchmarks.relay
 
 browser: $(READY)
 	$(BIN)/python -m pytest config/tests/test_admin_browser.py -m browser

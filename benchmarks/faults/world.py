@@ -69,8 +69,9 @@ class Server:
 class World:
     """All servers, started and stopped together. A context manager."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, tables: str = TABLES) -> None:
+        """``tables`` are those of the harness, beside the product's own."""
+        self.folder, self._tables = folder, tables
         self.closing = threading.Event()  # what waits for something must give up
         self._postgres = Postgres(folder / "postgres", fsync=True)
         self._redis = Redis(folder / "redis")
@@ -99,7 +100,7 @@ class World:
             template = Place(self, "erp")
             template.command("migrate", "--verbosity", "0")
             with template.connect() as connection:
-                connection.execute(TABLES)
+                connection.execute(self._tables)
             self._running = self._running.pop_all()
         return self
 

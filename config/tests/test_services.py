@@ -15,6 +15,7 @@ from erp import services
 from erp.access import SYSTEM
 from erp.errors import CapabilityMissing, Conflict, NotFound, PreconditionFailed, RuleBroken
 from erp.events import registry, sample
+from erp.ids import uuid7
 from erp.models import UnguardedWrite
 from erp.outbox.models import EventOutbox, EventStream
 from erp.services import attempt, emit, refuse, service, unit_of_work
@@ -214,6 +215,20 @@ def test_several_services_in_one_unit_write_their_events_once(commodity, django_
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("streams", ["one", "many"])
+def test_one_ten_or_a_hundred_events_cost_one_statement(planted, django_assert_num_queries, emitted, streams):
+    def tell(*, actor: Any, count: int) -> None:
+        row = Commodity(pk=uuid7())
+        for _ in range(count):
+            emit(told(row if streams == "one" else Commodity(pk=uuid7())))
+
+    service = planted(tell, requires=None, public="a test")
+    for count in (1, 10, 100):
+        with django_assert_num_queries(3):  # savepoint, the one statement, release
+            service(actor=SYSTEM, count=count)
+    assert len(emitted()) == 111
+
+
 def test_a_second_unit_of_work_in_one_transaction_is_refused(emitted):
 
     def twice() -> None:

@@ -1,0 +1,5 @@
+"""What the outbox costs and how fast it is: throughput, latency, claims, ``emit``, an outage, and others' outboxes.
+
+Every figure is a median of paired runs in one go, and every goal is a ratio or a limit on this very machine:
+absolute figures of another machine say little.
+"""
