@@ -40,6 +40,7 @@ INSTALLED_APPS = [
     "django_structlog",
     "erp.outbox",
     "erp.idempotency",
+    "erp.jobs",
     "apps.accounts",
     "apps.approvals",
     "apps.organization",
@@ -265,6 +266,11 @@ UNFOLD = {
     },
 }
 
+# --- Long work (erp/jobs): a dead worker's job is taken over within a minute -----------------------
+JOB_LEASE_SECONDS = 20
+JOB_SWEEP_SECONDS = 10
+JOB_RETENTION_DAYS = 7  # of files and rows (api §6)
+
 # --- Celery (config/celery.py reads CELERY_*) ------------------------------------------------------
 CELERY_BROKER_URL = ENV.celery_broker_url or ENV.redis_url
 CELERY_RESULT_BACKEND = None
@@ -290,6 +296,12 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": crontab(minute="7"),
         "options": {"expires": 3600},
     },
+    "sweep-jobs": {
+        "task": "erp.jobs.tasks.sweep",
+        "schedule": float(JOB_SWEEP_SECONDS),
+        "options": {"expires": JOB_SWEEP_SECONDS},
+    },
+    "purge-jobs": {"task": "erp.jobs.tasks.purge", "schedule": crontab(minute="37")},
     "purge-idempotency": {"task": "erp.idempotency.tasks.purge", "schedule": crontab(minute="*/5")},
     "clear-sessions": {
         "task": "apps.accounts.tasks.clear_sessions",

@@ -155,10 +155,26 @@ def organization(db: None) -> Callable[..., Any]:
 
 
 @pytest.fixture
-def world(user: Any, partner: Any, commodity: Any, offer: Any, organization: Any) -> SimpleNamespace:
+def job(db: None, user: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a job that waits for a worker."""
+    from config.tests.jobs_support import EnterFirms
+    from erp.jobs import services
+
+    def make(*, owner: Any = None) -> Any:
+        return services.queue(
+            actor=owner or user("INTERNAL"), kind=EnterFirms.name, total=1, content=b'["One"]'
+        )
+
+    return make
+
+
+@pytest.fixture
+def world(
+    user: Any, partner: Any, commodity: Any, offer: Any, organization: Any, job: Any
+) -> SimpleNamespace:
     """All factories in one hand, for examples."""
     return SimpleNamespace(
-        user=user, partner=partner, commodity=commodity, offer=offer, organization=organization
+        user=user, partner=partner, commodity=commodity, offer=offer, organization=organization, job=job
     )
 
 

@@ -31,6 +31,7 @@ urlpatterns = [
     path("api/redoc", RedocView.as_view(), name="redoc"),
     path("api/problems", problems.problem_index),
     path("api/problems/<str:code>", problems.problem_page),
+    path("api/v1/", include("erp.jobs.urls")),
     path("api/v1/", include("apps.accounts.urls")),
     path("api/v1/", include("apps.approvals.urls")),
     path("api/v1/", include("apps.organization.urls")),

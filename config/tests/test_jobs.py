@@ -1,0 +1,269 @@
+"""Long work: seen while it runs, stopped when asked, done once per row whatever happens to its worker."""
+
+import json
+import os
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from apps.partners.models import Partner
+from config.tests.jobs_support import EnterFirms
+from erp.access import SYSTEM
+from erp.audit.sources import PROJECT
+from erp.errors import CapabilityMissing
+from erp.jobs import services, tasks
+from erp.jobs.models import Job, JobFile, JobRow
+from erp.models import unguarded_writes
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def start(user: Any) -> Any:
+    """Queue a job that enters firms of these names."""
+
+    def make(*names: str, actor: Any = None, **options: Any) -> Job:
+        content = json.dumps(names).encode()
+        actor = actor or user("INTERNAL")
+        job: Job = services.queue(
+            actor=actor, kind=EnterFirms.name, total=len(names), content=content, **options
+        )
+        return job
+
+    return make
+
+
+def done(job: Job) -> Job:
+    """The job after turns until it is over."""
+    while tasks.work(str(job.pk)) in ("queued", "running", "cancelling"):
+        pass
+    job.refresh_from_db()
+    return job
+
+
+def numbered(count: int) -> list[str]:
+    return [f"Firm {number:05}" for number in range(count)]
+
+
+def test_each_row_is_done_and_counted(start: Any, emitted: Any) -> None:
+    job = done(start(*numbered(450)))
+    assert (job.status, job.processed, job.accepted, job.refused) == ("succeeded", 450, 450, 0)
+    assert job.tally == {"created": 450}
+    assert Partner.objects.filter(legal_name__startswith="Firm 0").count() == 450
+    assert len(emitted("partner.registered", causation_id=str(job.pk))) == 450
+    assert [row.payload["total"] for row in emitted("job.queued")] == [450]
+
+
+def test_a_refused_row_leaves_nothing_and_the_others_stay(start: Any, emitted: Any) -> None:
+    job = done(start("One", "bad", "Two", "bad"))
+    assert (job.status, job.accepted, job.refused) == ("partial", 2, 2)
+    assert set(
+        Partner.objects.filter(legal_name__in=["One", "Two", "bad"]).values_list("legal_name", flat=True)
+    ) == {
+        "One",
+        "Two",
+    }
+    assert [row.number for row in job.rows.filter(word="").order_by("number")] == [2, 4]
+    assert job.rows.get(number=2).faults == [
+        {"pointer": "/legal_name", "code": "invalid", "detail": "Not this."}
+    ]
+    assert len(emitted("partner.registered", causation_id=str(job.pk))) == 2
+
+
+def test_an_atomic_job_does_all_rows_or_none_and_names_every_fault(start: Any, emitted: Any) -> None:
+    job = done(start("One", "bad", "Two", "bad", mode="atomic"))
+    assert (job.status, job.accepted, job.refused) == ("failed", 0, 2)
+    assert not Partner.objects.filter(legal_name__in=["One", "Two"]).exists()
+    assert not emitted("partner.registered", causation_id=str(job.pk))
+    job = done(start("One", "Two", mode="atomic"))
+    assert (job.status, job.accepted) == ("succeeded", 2)
+
+
+def test_a_job_of_bad_rows_only_has_failed(start: Any) -> None:
+    assert done(start("bad")).status == "failed"
+
+
+def test_nobody_goes_on_with_what_another_worker_holds(start: Any) -> None:
+    job = start(*numbered(3))
+    held = services.claim(job, actor=SYSTEM)
+    assert tasks.work(str(job.pk)) == ""
+    assert tasks.sweep() == 0
+    assert not JobRow.objects.exists()
+    expire(held)
+    assert tasks.sweep() == 1
+    assert done(job).accepted == 3
+
+
+def test_a_worker_that_lost_its_lease_writes_nothing(start: Any) -> None:
+    job = start(*numbered(3))
+    first = services.claim(job, actor=SYSTEM)
+    expire(first)
+    services.claim(first, actor=SYSTEM)
+    with pytest.raises(services.LeaseLost):
+        tasks._Turn(first).run()
+    assert not Partner.objects.filter(legal_name__startswith="Firm 0").exists()
+    assert not JobRow.objects.exists()
+
+
+def expire(job: Job) -> None:
+    with unguarded_writes():
+        Job.objects.filter(pk=job.pk).update(lease_until=timezone.now() - timedelta(minutes=1))
+
+
+def test_a_turn_ends_so_that_others_get_the_worker(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "TURN_SECONDS", 0.0)
+    job = start(*numbered(3))
+    assert tasks.work(str(job.pk)) == "running"
+    job.refresh_from_db()
+    assert (job.processed, job.lease_until) == (0, None)
+
+
+def test_the_rights_of_who_started_it_are_asked_for_at_each_row(start: Any, user: Any) -> None:
+    manager = user("INTERNAL_MANAGER")
+    job = start("One", actor=manager)
+    with unguarded_writes():
+        manager.memberships.all().delete()
+    job = done(job)
+    assert (job.status, job.rows.get().faults[0]["code"]) == ("failed", "capability.missing")
+
+
+def test_a_job_of_someone_who_left_ends(start: Any, user: Any) -> None:
+    leaver = user("INTERNAL")
+    job = start("One", actor=leaver)
+    with unguarded_writes():
+        type(leaver).objects.filter(pk=leaver.pk).update(status="deactivated")
+    job = done(job)
+    assert (job.status, job.problem_code) == ("failed", "job.owner_inactive")
+    assert not Partner.objects.filter(legal_name="One").exists()
+
+
+# --- Over HTTP --------------------------------------------------------------------------------------
+
+
+def test_a_job_is_seen_by_its_owner_and_by_who_reads_the_trail(
+    start: Any, user: Any, client_for: Any
+) -> None:
+    owner = user("INTERNAL")
+    job = start("One", "bad", actor=owner)
+    path = f"/api/v1/jobs/{job.pk}"
+    assert client_for(user("INTERNAL")).read(path).status_code == 404
+    seen = client_for(user("AUDITOR")).read(path)
+    assert (seen.json()["status"], seen["Retry-After"]) == ("queued", "2")
+    done(job)
+    client = client_for(owner)
+    seen = client.read(path)
+    assert (seen.json()["status"], seen.json()["tally"], seen.get("Retry-After")) == (
+        "partial",
+        {"created": 1},
+        None,
+    )
+    errors = client.read(f"{path}/errors", Accept="text/csv")
+    assert errors["Content-Type"] == "text/csv; charset=utf-8"
+    assert b"".join(errors.streaming_content).decode().splitlines() == [
+        "row,pointer,code,detail",
+        "2,/legal_name,invalid,Not this.",
+    ]
+    result = b"".join(client.read(f"{path}/result", Accept="text/csv").streaming_content).decode()
+    assert result.splitlines()[1] == f"1,created,{Partner.objects.get(legal_name='One').pk}"
+
+
+def test_a_cancelled_job_stops_before_its_next_chunk(
+    start: Any, user: Any, client_for: Any, emitted: Any
+) -> None:
+    owner = user("INTERNAL")
+    job = start(*numbered(250), actor=owner)
+    lease = services.claim(job, actor=SYSTEM)
+    turn = tasks._Turn(lease)
+    turn._chunk(list(turn._rows())[:200])
+    client = client_for(owner)
+    assert client.write(f"/api/v1/jobs/{job.pk}/cancel").json()["status"] == "cancelling"
+    assert client.write(f"/api/v1/jobs/{job.pk}/cancel").json()["status"] == "cancelling"
+    assert turn.run().status == "cancelled"
+    job.refresh_from_db()
+    assert (job.processed, job.accepted, job.total) == (200, 200, 250)
+    assert len(emitted("job.cancelled")) == 1
+    late = client.write(f"/api/v1/jobs/{job.pk}/cancel")
+    assert (late.status_code, late.json()["code"]) == (409, "job.not_cancellable")
+
+
+def test_nobody_stops_the_job_of_another(start: Any, user: Any) -> None:
+    with pytest.raises(CapabilityMissing):
+        services.cancel(start("One"), actor=user("AUDITOR"))
+
+
+def test_cells_are_no_formulas() -> None:
+    from erp.jobs.viewsets import _cell
+
+    assert [_cell(text) for text in ("=1+1", "+A", "-A", "@A", "plain", "")] == [
+        "'=1+1",
+        "'+A",
+        "'-A",
+        "'@A",
+        "plain",
+        "",
+    ]
+
+
+def test_files_and_rows_are_forgotten_after_a_week(start: Any) -> None:
+    old, young = done(start("One")), done(start("Two"))
+    with unguarded_writes():
+        Job.objects.filter(pk=old.pk).update(finished_at=timezone.now() - timedelta(days=8))
+    assert tasks.purge() == 1
+    assert list(JobFile.objects.values_list("job", flat=True)) == [young.pk]
+    assert list(JobRow.objects.values_list("job", flat=True)) == [young.pk]
+    assert Job.objects.filter(pk=old.pk).exists()
+
+
+# --- A worker that dies -----------------------------------------------------------------------------
+
+WORK = """
+import sys, django
+django.setup()
+import config.tests.jobs_support
+from erp.jobs.tasks import work
+work(sys.argv[1])
+"""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_another_worker_goes_on_where_one_was_killed_and_repeats_nothing(
+    start: Any, emitted: Any, tmp_path: Path
+) -> None:
+    names = [*numbered(450), "die", *(f"Late {number}" for number in range(30))]
+    job = start(*names)
+    flag = tmp_path / "alive"
+    flag.touch()
+    settings = connection.settings_dict
+    url = f"postgresql://{settings['USER']}:{settings['PASSWORD']}@{settings['HOST']}:{settings['PORT']}/{settings['NAME']}"
+    killed = subprocess.run(
+        [sys.executable, "-c", WORK, str(job.pk)],
+        cwd=PROJECT,
+        env={
+            **os.environ,
+            "DATABASE_URL": url,
+            "DJANGO_SETTINGS_MODULE": "config.settings",
+            "ERP_TEST_DIE_ONCE": str(flag),
+        },
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert killed.returncode == -9, killed.stderr.decode()
+    job.refresh_from_db()
+    assert (job.status, job.processed) == ("running", 400)
+    assert Partner.objects.filter(legal_name__startswith="Firm 0").count() == 400
+    assert job.lease_until is not None
+    assert timedelta(0) < job.lease_until - timezone.now() <= timedelta(seconds=20)
+    expire(job)
+    assert tasks.sweep() == 1
+    job = done(job)
+    assert (job.status, job.processed, job.accepted) == ("succeeded", 481, 481)
+    registered = Partner.objects.filter(legal_name__in=names)
+    assert registered.count() == len(set(registered.values_list("legal_name", flat=True))) == 481
+    assert len(emitted("partner.registered", causation_id=str(job.pk))) == 481

@@ -1,0 +1,52 @@
+"""What sorts of long work there are: each module declares its own in its ``tasks.py``."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.core.exceptions import ImproperlyConfigured
+
+from erp.jobs.models import Job
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of the work: its number from 1, and its values by column."""
+
+    number: int
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What an accepted row led to: one word (``created``, ``unchanged``) and the row concerned."""
+
+    word: str
+    object_id: UUID | None = None
+
+
+class Kind:
+    """One sort of long work. A subclass names itself and says how to read, to do and to end it."""
+
+    name: ClassVar[str]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.name in registry:
+            raise ImproperlyConfigured(f"job kind {cls.name} is declared twice")
+        registry[cls.name] = cls()
+
+    def rows(self, job: Job, content: bytes) -> Iterator[Row]:
+        """All rows, lazily and always in the same order; ``content`` is the job's file, empty without one."""
+        raise NotImplementedError
+
+    def apply(self, row: Row, *, job: Job, actor: Any) -> Done:
+        """Do one row through services, inside the chunk's unit of work. Raises DomainError to refuse it."""
+        raise NotImplementedError
+
+    def finish(self, job: Job) -> None:
+        """Tell that it is over, whatever the outcome, by a service of the module; as SYSTEM."""
+
+
+registry: dict[str, Kind] = {}

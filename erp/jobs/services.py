@@ -1,0 +1,168 @@
+"""Queueing and stopping long work, and the bookkeeping of whoever does it."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from erp.errors import Conflict, DomainError
+from erp.ids import uuid7
+from erp.jobs import capabilities, events
+from erp.jobs.kinds import registry
+from erp.jobs.models import Job, JobFile, JobRow
+from erp.services import emit, service
+
+BOOKKEEPING = "a job's own bookkeeping; what it does to rows is done by their services"
+
+
+class NotCancellable(Conflict):
+    """The job is over."""
+
+    code = "job.not_cancellable"
+
+
+class LeaseLost(Exception):
+    """Another worker has taken the job over; what was done meanwhile rolls back."""
+
+
+@service(
+    public="runs inside the service that accepts the work, on its authority; no door leads here",
+    emits=[events.JobQueued],
+)
+def queue(
+    *,
+    actor: Any,
+    kind: str,
+    total: int,
+    mode: str = Job.Mode.PARTIAL,
+    parameters: dict[str, Any] | None = None,
+    file_name: str = "",
+    file_sha256: str = "",
+    content: bytes = b"",
+) -> Job:
+    """Accept long work of ``total`` rows; a worker begins once the transaction is committed.
+
+    ``content`` is the file to work through, with its cleaned name and SHA-256 in hexadecimal.
+    """
+    registry[kind]  # an unknown kind is an error here, not in the worker
+    job = Job(
+        kind=kind,
+        owner_id=actor.pk,
+        mode=mode,
+        total=total,
+        parameters=parameters or {},
+        file_name=file_name[:255],
+        file_sha256=file_sha256,
+    )
+    job.save()
+    if content:
+        JobFile(job=job, content=content).save()
+    emit(events.JobQueued(job_id=job.pk, kind=kind, total=total))
+    transaction.on_commit(lambda: _hand_over(job.pk), robust=True)
+    return job
+
+
+def _hand_over(job_id: UUID) -> None:
+    """Give the job to a worker now; without the broker the sweeper finds it within seconds."""
+    from erp.jobs.tasks import work
+
+    work.apply_async((str(job_id),), retry=False)
+
+
+@service(requires=capabilities.CANCEL, emits=[events.JobCancelled])
+def cancel(job: Job, *, actor: Any) -> Job:
+    """Stop a job before its next chunk. What was done stays."""
+    if job.status == Job.Status.CANCELLING:
+        return job
+    if job.status not in (Job.Status.QUEUED, Job.Status.RUNNING):
+        raise NotCancellable(f"It has {job.status}.", status_now=job.status)
+    job.status = Job.Status.CANCELLING
+    job.save()
+    emit(events.JobCancelled(job_id=job.pk, kind=job.kind))
+    transaction.on_commit(lambda: _hand_over(job.pk), robust=True)
+    return job
+
+
+# --- For the runner ---------------------------------------------------------------------------------
+
+
+@service(public=BOOKKEEPING, machinery=BOOKKEEPING)
+def claim(job: Job, *, actor: Any) -> Job | None:
+    """Take an open job whose lease is free; None when it is over or another worker has it."""
+    now = timezone.now()
+    if job.status not in Job.OPEN or (job.lease_until is not None and job.lease_until >= now):
+        return None
+    job.lease_token = uuid7()
+    job.lease_until = now + timedelta(seconds=settings.JOB_LEASE_SECONDS)
+    if job.status == Job.Status.QUEUED:
+        job.status = Job.Status.RUNNING
+    job.started_at = job.started_at or now
+    job.save()
+    return job
+
+
+@service(public=BOOKKEEPING, machinery=BOOKKEEPING)
+def record(job: Job, *, actor: Any, lease: UUID, rows: Sequence[JobRow]) -> Job:
+    """Write down what became of a chunk's rows, in the transaction that did them. Raises LeaseLost."""
+    _check_lease(job, lease)
+    JobRow.objects.bulk_create(rows)
+    words = Counter(job.tally) + Counter(row.word for row in rows if row.word)
+    refused = sum(not row.word for row in rows)
+    job.tally = dict(sorted(words.items()))
+    job.processed += len(rows)
+    job.accepted += len(rows) - refused
+    job.refused += refused
+    job.lease_until = timezone.now() + timedelta(seconds=settings.JOB_LEASE_SECONDS)
+    job.save()
+    return job
+
+
+@service(public=BOOKKEEPING, machinery=BOOKKEEPING)
+def release(job: Job, *, actor: Any, lease: UUID) -> Job:
+    """Give the job back unfinished, so that another turn goes on with it. Raises LeaseLost."""
+    _check_lease(job, lease)
+    job.lease_token = job.lease_until = None
+    job.save()
+    return job
+
+
+@service(public=BOOKKEEPING, machinery=BOOKKEEPING)
+def finish(job: Job, *, actor: Any, lease: UUID, problem: DomainError | None = None) -> Job:
+    """End the job; its counts decide how, unless ``problem`` stopped it as a whole. Raises LeaseLost."""
+    _check_lease(job, lease)
+    if problem is not None:
+        job.status = Job.Status.FAILED
+        job.problem_code, job.problem_detail = problem.code, problem.detail
+    elif job.status == Job.Status.CANCELLING and job.processed < job.total:
+        job.status = Job.Status.CANCELLED
+    elif not job.refused:
+        job.status = Job.Status.SUCCEEDED
+    else:
+        job.status = Job.Status.PARTIAL if job.accepted else Job.Status.FAILED
+    job.finished_at = timezone.now()
+    job.lease_token = job.lease_until = None
+    job.save()
+    return job
+
+
+@service(public=BOOKKEEPING, machinery=BOOKKEEPING)
+def forget_files(*, actor: Any, limit: int) -> int:
+    """Delete files and rows of jobs that ended long ago, ``limit`` jobs at a time; returns how many."""
+    before = timezone.now() - timedelta(days=settings.JOB_RETENTION_DAYS)
+    old = Job.objects.filter(finished_at__lt=before).filter(rows__isnull=False) | Job.objects.filter(
+        finished_at__lt=before, file__isnull=False
+    )
+    ids = list(old.distinct().values_list("pk", flat=True)[:limit])
+    JobRow.objects.filter(job__in=ids).delete()
+    JobFile.objects.filter(job__in=ids).delete()
+    return len(ids)
+
+
+def _check_lease(job: Job, lease: UUID) -> None:
+    if job.lease_token != lease:
+        raise LeaseLost(str(job.pk))

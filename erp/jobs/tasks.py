@@ -1,0 +1,209 @@
+"""Doing long work: chunk by chunk, each in one transaction with what is written down about it.
+
+A worker holds a lease that a thread renews. When the worker dies the lease runs out, the sweeper hands the
+job to another, and that one goes on after the last chunk that was committed. The broker's redelivery plays
+no part in it.
+"""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from itertools import islice
+from typing import Any, Final
+from uuid import UUID
+
+import structlog
+from celery import shared_task
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.db import Error as DatabaseFailure
+from django.db import InterfaceError, OperationalError, connection
+from django.utils import timezone
+
+from erp.access import SYSTEM
+from erp.api.problems import domain_error
+from erp.errors import DomainError, Forbidden
+from erp.jobs import services
+from erp.jobs.kinds import Done, Kind, Row, registry
+from erp.jobs.models import Job, JobFile, JobRow
+from erp.services import attempt, unit_of_work
+
+log = structlog.get_logger(__name__)
+
+CHUNK: Final = 200  # rows of one transaction (api §6)
+TURN_SECONDS: Final = 20.0  # then others get the worker
+PURGE_BATCH: Final = 100
+
+
+class OwnerInactive(Forbidden):
+    """Who started the job may not act any more."""
+
+    code = "job.owner_inactive"
+
+
+class _Refused(Exception):
+    """Rolls an atomic job back; what was wrong with its rows is written down afterwards."""
+
+    def __init__(self, rows: list[JobRow]) -> None:
+        self.rows = rows
+
+
+@shared_task
+def work(job_id: str) -> str:
+    """Do a turn of a job; returns its status, empty where there was nothing to do."""
+    job = Job.objects.filter(pk=job_id).first()
+    job = None if job is None else services.claim(job, actor=SYSTEM)
+    if job is None:
+        return ""
+    with structlog.contextvars.bound_contextvars(job_id=job_id, job_kind=job.kind):
+        try:
+            with _renewed(job.pk, job.lease_token):
+                job = _Turn(job).run()
+        except services.LeaseLost:
+            log.warning("job.lease_lost")
+            return ""
+        if job.status in Job.OPEN:
+            work.apply_async((job_id,))
+        else:
+            log.info("job.ended", outcome=job.status, accepted=job.accepted, refused=job.refused)
+        return str(job.status)
+
+
+@shared_task
+def sweep() -> int:
+    """Hand out jobs that nobody works on; returns how many."""
+    due = Job.objects.due(timezone.now() - timedelta(seconds=1)).values_list("pk", flat=True)
+    for job_id in due:
+        work.apply_async((str(job_id),), expires=settings.JOB_SWEEP_SECONDS)
+    return len(due)
+
+
+@shared_task
+def purge() -> int:
+    """Delete files and rows of jobs past their time; returns how many jobs."""
+    count = 0
+    while done := services.forget_files(actor=SYSTEM, limit=PURGE_BATCH):
+        count += done
+    return count
+
+
+class _Turn:
+    """What one worker does to a job until its time is over."""
+
+    def __init__(self, job: Job) -> None:
+        assert job.lease_token is not None
+        self._job, self._lease = job, job.lease_token
+        self._kind: Kind = registry[job.kind]
+        self._until = time.monotonic() + TURN_SECONDS
+
+    def run(self) -> Job:
+        try:
+            rows = islice(self._rows(), self._job.processed, None)
+            if self._job.mode == Job.Mode.ATOMIC:
+                self._all(list(rows))
+            else:
+                while chunk := list(islice(rows, CHUNK)):
+                    if self._stopping():
+                        break
+                    if time.monotonic() > self._until:
+                        return services.release(self._job, actor=SYSTEM, lease=self._lease)  # type: ignore[no-any-return]
+                    self._chunk(chunk)
+        except (DatabaseFailure, services.LeaseLost):
+            raise  # the lease runs out, and another turn tries again
+        except Exception as error:
+            return self._end(domain_error(error), error)
+        return self._end()
+
+    def _rows(self) -> Iterator[Row]:
+        file = JobFile.objects.filter(job=self._job).first()
+        return self._kind.rows(self._job, bytes(file.content) if file else b"")
+
+    def _stopping(self) -> bool:
+        status: Any = Job.objects.values_list("status", flat=True).get(pk=self._job.pk)
+        return bool(status == Job.Status.CANCELLING)
+
+    def _actor(self) -> Any:
+        """Who started it, with the rights of this moment."""
+        if self._job.owner_id is None:
+            return SYSTEM
+        actor = get_user_model()._default_manager.get(pk=self._job.owner_id)
+        if not actor.is_active:
+            raise OwnerInactive
+        return actor
+
+    def _chunk(self, rows: list[Row]) -> None:
+        actor = self._actor()
+        with unit_of_work(actor, causation_id=str(self._job.pk)):
+            told = [self._try(row, actor) for row in rows]
+            self._job = services.record(self._job, actor=SYSTEM, lease=self._lease, rows=told)
+
+    def _all(self, rows: list[Row]) -> None:
+        """Every row or none, in one transaction."""
+        if not rows or self._stopping():
+            return
+        actor = self._actor()
+        try:
+            with unit_of_work(actor, causation_id=str(self._job.pk)):
+                told = [self._try(row, actor) for row in rows]
+                if refused := [row for row in told if not row.word]:
+                    raise _Refused(refused)
+                self._job = services.record(self._job, actor=SYSTEM, lease=self._lease, rows=told)
+        except _Refused as error:
+            self._job = services.record(self._job, actor=SYSTEM, lease=self._lease, rows=error.rows)
+
+    def _try(self, row: Row, actor: Any) -> JobRow:
+        try:
+            with attempt():
+                done: Done = self._kind.apply(row, job=self._job, actor=actor)
+        except (OperationalError, InterfaceError):
+            raise
+        except (DomainError, DatabaseFailure) as error:
+            return JobRow(job=self._job, number=row.number, faults=_faults(domain_error(error)))
+        return JobRow(job=self._job, number=row.number, word=done.word, object_id=done.object_id)
+
+    def _end(self, problem: DomainError | None = None, error: Exception | None = None) -> Job:
+        if error is not None:
+            log.error("job.failed", code=problem.code if problem else "", exc_info=error)
+        with unit_of_work(SYSTEM, causation_id=str(self._job.pk)):
+            job: Job = services.finish(self._job, actor=SYSTEM, lease=self._lease, problem=problem)
+            self._kind.finish(job)
+        return job
+
+
+def _faults(problem: DomainError) -> list[dict[str, str]]:
+    if problem.errors:
+        return [fault.as_dict() for fault in problem.errors]
+    return [{"pointer": "", "code": problem.code, "detail": problem.detail or problem.title}]
+
+
+@contextmanager
+def _renewed(job_id: UUID, token: UUID | None) -> Iterator[None]:
+    """Renew the lease from a thread of its own, for as long as this process lives."""
+    over = threading.Event()
+
+    def renew() -> None:
+        try:
+            while not over.wait(settings.JOB_LEASE_SECONDS / 4):
+                with connection.cursor() as cursor:
+                    # Skipped while the chunk's own transaction holds the row: that one renews it, too.
+                    cursor.execute(_RENEW, [settings.JOB_LEASE_SECONDS, job_id, token])
+        except (OperationalError, InterfaceError) as error:
+            log.warning("job.lease_not_renewed", error=type(error).__name__)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=renew, name="job-lease", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+_RENEW: Final = """
+UPDATE job_job SET lease_until = clock_timestamp() + make_interval(secs => %s)
+WHERE id = (SELECT id FROM job_job WHERE id = %s AND lease_token = %s FOR NO KEY UPDATE SKIP LOCKED)
+"""

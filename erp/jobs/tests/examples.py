@@ -1,0 +1,11 @@
+"""One request that succeeds per door of the jobs module."""
+
+from erp.api.examples import Example
+
+EXAMPLES = {
+    "cancel": Example(
+        lambda world, target: target.owner,
+        {},
+        lambda world: world.job(),
+    ),
+}
