@@ -9,3 +9,4 @@ EXAMPLES = {
         lambda world: world.job(),
     ),
 }
+LISTS = {"/api/v1/jobs": ("INTERNAL_MANAGER", lambda world, viewer: world.job(owner=viewer))}
