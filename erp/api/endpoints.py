@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from erp.access import Capability
 from erp.api import problems
 from erp.api.examples import example_of
+from erp.api.files import FileField, fingerprinted
 from erp.api.parsers import canonical_json
 from erp.api.serializers import Input
 from erp.errors import DomainError, NotFound, PreconditionRequired
@@ -72,6 +73,11 @@ class Endpoint:
         """Bodies for the documentation."""
         found = example_of(self.call)
         return [{"request": found.documented()}] if found and found.body else []
+
+    @property
+    def multipart(self) -> bool:
+        """Whether the body comes in parts, since a file is among them."""
+        return any(isinstance(field, FileField) for field in self.input().fields.values())
 
     @property
     def idempotent(self) -> bool:
@@ -235,7 +241,7 @@ def _attempt(
         route=request.resolver_match.route if request.resolver_match else request.path,
         key=view.idempotency_key,
         parameters=tuple(sorted((name, str(value)) for name, value in parameters.items())),
-        content=canonical_json([query, content_type if data else "", data]),
+        content=canonical_json([query, content_type if data else "", fingerprinted(data)]),
         secret=endpoint.secret,
         anonymous=endpoint.anonymous,
     )

@@ -17,6 +17,7 @@ from erp import access
 from erp.access import Capability
 from erp.api import endpoints, problems, throttling
 from erp.api.endpoints import Endpoint
+from erp.api.files import StrictMultiPartParser
 from erp.errors import MethodNotAllowed, NotAuthenticated, UnsupportedMediaType
 from erp.idempotency.once import Answer, parse_key
 
@@ -107,6 +108,11 @@ class ViewSet(GenericViewSet[Any]):
         endpoint = self.endpoint
         return [] if endpoint is not None and endpoint.anonymous else super().get_authenticators()
 
+    def get_parsers(self) -> list[Any]:
+        endpoint = self.endpoint
+        multipart = endpoint is not None and endpoint.multipart
+        return [StrictMultiPartParser()] if multipart else super().get_parsers()
+
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         endpoint = self.endpoint
         self.format_kwarg = None
@@ -125,8 +131,9 @@ class ViewSet(GenericViewSet[Any]):
             self.idempotency_key = parse_key(request.headers.get("Idempotency-Key"))
         self.if_version = endpoints.precondition(endpoint, request)
         media = (request.content_type or "").split(";")[0].strip().lower()
-        if media not in ("", "application/json") and int(request.headers.get("Content-Length") or 0):
-            raise UnsupportedMediaType(f"Send application/json, not {media}.")
+        wanted = "multipart/form-data" if endpoint.multipart else "application/json"
+        if media not in ("", wanted) and int(request.headers.get("Content-Length") or 0):
+            raise UnsupportedMediaType(f"Send {wanted}, not {media}.")
 
     def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
         response = super().finalize_response(request, response, *args, **kwargs)
