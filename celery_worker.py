@@ -1,7 +1,8 @@
 """Celery processes, for production and for ``make run``.
 
-python celery_worker.py worker    everything but the relay
+python celery_worker.py worker    everything but the relay and mail
 python celery_worker.py relay     relay shifts: solo pool, so that SIGTERM reaches the running shift
+python celery_worker.py mail      mail and SMS, in threads: they wait for providers
 python celery_worker.py beat      the scheduler; exactly one of it
 """
 
@@ -13,6 +14,7 @@ from config.celery import app
 COMMANDS = {
     "worker": ["worker", "--queues=default", "--concurrency=2", "--hostname=worker@%h"],
     "relay": ["worker", "--queues=relay", "--pool=solo", "--prefetch-multiplier=1", "--hostname=relay@%h"],
+    "mail": ["worker", "--queues=mail", "--pool=threads", "--concurrency=4", "--hostname=mail@%h"],
     "beat": ["beat", f"--schedule={tempfile.gettempdir()}/erp-beat-{{pid}}"],
 }
 

@@ -50,6 +50,20 @@ class Environment(BaseSettings):
     encryption_keys: Annotated[dict[str, str], NoDecode] = Field(default={})
     equality_key: str = ""
 
+    public_url: str = "http://localhost:8000"
+    mail_provider: Literal["console", "smtp"] = "console"
+    mail_from: str = "Cotton ERP <no-reply@cotton-erp.example>"
+    smtp_host: str = ""
+    smtp_port: int = Field(default=587, ge=1, le=65535)
+    smtp_security: Literal["none", "starttls", "tls"] = "starttls"
+    smtp_username: str = ""
+    smtp_password: str = ""
+    sms_provider: Literal["console", "http_sms"] = "console"
+    sms_url: str = ""
+    sms_token: str = ""
+    sms_sender: str = ""
+    sms_entity_id: str = ""
+
     outbox_buckets: int = Field(default=64, ge=1, le=1024)
     outbox_max_attempts: int = Field(default=5, ge=1, le=100)
     outbox_poll_interval: float = Field(default=0.1, gt=0, le=5)
@@ -105,6 +119,23 @@ class Environment(BaseSettings):
             raise ValueError(
                 "METRICS_PORT needs PROMETHEUS_MULTIPROC_DIR, the folder of the processes' counters"
             )
+        return self
+
+    @field_validator("public_url", "sms_url")
+    @classmethod
+    def _web(cls, value: str) -> str:
+        return _checked(value, {"http", "https"}).rstrip("/")
+
+    @model_validator(mode="after")
+    def _providers_are_whole(self) -> Self:
+        needed = {
+            "smtp": (self.mail_provider, ("smtp_host",)),
+            "http_sms": (self.sms_provider, ("sms_url", "sms_token", "sms_sender", "sms_entity_id")),
+        }
+        for name, (chosen, settings) in needed.items():
+            missing = [setting.upper() for setting in settings if not getattr(self, setting)]
+            if chosen == name and missing:
+                raise ValueError(f"{name} needs {', '.join(missing)}")
         return self
 
     @model_validator(mode="after")

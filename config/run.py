@@ -24,7 +24,7 @@ GUNICORN = [
 
 
 def processes(port: int) -> list[Process]:
-    """The app's processes: web on ``port``, worker, relay, beat, consumer."""
+    """The app's processes: web on ``port``, worker, relay, mail, beat, consumer."""
     python = sys.executable
 
     def process(name: str, *argv: str, ready: Callable[[], bool] | None = None) -> Process:
@@ -34,6 +34,7 @@ def processes(port: int) -> list[Process]:
         process("web", *GUNICORN, f"--bind=127.0.0.1:{port}", ready=lambda: is_ready(port)),
         process("worker", "celery_worker.py", "worker"),
         process("relay", "celery_worker.py", "relay"),
+        process("mail", "celery_worker.py", "mail"),
         process("beat", "celery_worker.py", "beat"),
         process("consumer", "manage.py", "consume_events"),
     ]

@@ -42,6 +42,7 @@ INSTALLED_APPS = [
     "erp.idempotency",
     "erp.jobs",
     "apps.accounts",
+    "apps.notifications",
     "apps.approvals",
     "apps.organization",
     "apps.commodities",
@@ -182,6 +183,15 @@ ADMIN_SESSION_HOURS = 12
 ADMIN_IDLE_MINUTES = 30
 TRUSTED_PROXIES = ENV.trusted_proxies
 
+# --- Notifications ---------------------------------------------------------------------------------
+PUBLIC_URL = ENV.public_url  # where links in messages lead
+MAIL_PROVIDER, SMS_PROVIDER = ENV.mail_provider, ENV.sms_provider
+MAIL_FROM = ENV.mail_from
+SMTP_HOST, SMTP_PORT, SMTP_SECURITY = ENV.smtp_host, ENV.smtp_port, ENV.smtp_security
+SMTP_USERNAME, SMTP_PASSWORD = ENV.smtp_username, ENV.smtp_password
+SMS_URL, SMS_TOKEN = ENV.sms_url, ENV.sms_token
+SMS_SENDER, SMS_ENTITY_ID = ENV.sms_sender, ENV.sms_entity_id
+
 # --- API -------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["apps.accounts.authentication.BearerAuthentication"],
@@ -278,7 +288,11 @@ CELERY_RESULT_BACKEND = None
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_DEFAULT_QUEUE = "default"
-CELERY_TASK_ROUTES = {"erp.outbox.tasks.relay_shift": {"queue": "relay"}}
+CELERY_TASK_ROUTES = {
+    "erp.outbox.tasks.relay_shift": {"queue": "relay"},
+    # A slow provider holds up nothing else.
+    "apps.notifications.tasks.*": {"queue": "mail"},
+}
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
@@ -311,6 +325,16 @@ CELERY_BEAT_SCHEDULE = {
     "expire-approvals": {
         "task": "apps.approvals.tasks.expire_overdue",
         "schedule": crontab(minute="11"),
+        "options": {"expires": 3600},
+    },
+    "sweep-messages": {
+        "task": "apps.notifications.tasks.sweep",
+        "schedule": 15.0,
+        "options": {"expires": 15},
+    },
+    "send-digests": {
+        "task": "apps.notifications.tasks.send_digests",
+        "schedule": crontab(hour="9", minute="0"),
         "options": {"expires": 3600},
     },
     "expire-holds": {

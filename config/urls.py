@@ -33,6 +33,7 @@ urlpatterns = [
     path("api/problems/<str:code>", problems.problem_page),
     path("api/v1/", include("erp.jobs.urls")),
     path("api/v1/", include("apps.accounts.urls")),
+    path("api/v1/", include("apps.notifications.urls")),
     path("api/v1/", include("apps.approvals.urls")),
     path("api/v1/", include("apps.organization.urls")),
     path("api/v1/", include("apps.commodities.urls")),

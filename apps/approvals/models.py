@@ -13,6 +13,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
+from apps.accounts.models import User
 from erp.access import Actor, Capability, may
 from erp.ids import uuid7
 from erp.models import Guarded, Model, QuerySet
@@ -235,6 +236,18 @@ class ApprovalRequest(Model):
         """Maker and deciders: on whose behalf the granted change is made."""
         deciders = self.decisions.order_by("created_at").values_list("decider_id", flat=True)
         return [*([self.maker_id] if self.maker_id else []), *deciders]
+
+    def possible_deciders(self) -> list[Any]:
+        """Staff who may decide on it now: by capability and role, and excluded by nothing that it says."""
+        people = User.objects.filter(status=User.Status.ACTIVE).exclude(pk__in=self.excluded)
+        staff = people.filter(user_type=User.Type.INTERNAL, groups__permissions__codename="decide")
+        return [
+            person
+            for person in staff.distinct().order_by("pk")
+            if may(person, "approval.decide")
+            and may(person, self.capability, self)
+            and (self.decider_role is None or self.decider_role in roles_of(person))
+        ]
 
     def voice_of(self, user: Actor) -> "ApprovalDecision | None":
         """The decision that ``user`` gave, if any."""

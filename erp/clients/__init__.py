@@ -196,7 +196,7 @@ class Client:
         Raises RemoteUnavailable (down, too slow, breaker open; after the declared fallback), RemoteRefused
         (any other status), InsideTransaction, AddressRefused.
         """
-        _refuse_inside_transaction()
+        refuse_inside_transaction()
         call = _Call(
             self,
             method.upper(),
@@ -215,6 +215,10 @@ class Client:
         if self._opened is not None and self._process == os.getpid():
             self._opened.close()
             self._opened = None
+
+    def measure(self, started: float, outcome: Outcome) -> None:
+        """Note how long a call took that began at ``started`` (``time.monotonic()``), and how it ended."""
+        SECONDS.labels(self.name, outcome).observe(time.monotonic() - started)
 
     @classmethod
     def breaker(cls, operation: str, scope: str = "") -> Breaker:
@@ -377,7 +381,7 @@ class _Call:
         return replace(kept[1], age=max(0.0, time.time() - kept[0])) if kept else None
 
     def _measure(self, outcome: Outcome) -> None:
-        SECONDS.labels(self.client.name, outcome).observe(time.monotonic() - self.started)
+        self.client.measure(self.started, outcome)
 
 
 def _retry_after(answer: Answer) -> float:
@@ -393,7 +397,8 @@ def _retry_after(answer: Answer) -> float:
     return min(max(seconds, 0.0), _MAX_PAUSE)
 
 
-def _refuse_inside_transaction() -> None:
+def refuse_inside_transaction() -> None:
+    """Raise InsideTransaction where a database transaction is open."""
     for connection in connections.all(initialized_only=True):
         # TestCase wraps each test in a transaction; that one is nobody's business.
         blocks = [block for block in connection.atomic_blocks if not getattr(block, "_from_testcase", False)]
@@ -410,4 +415,5 @@ __all__ = [
     "RemoteUnavailable",
     "Stale",
     "clients",
+    "refuse_inside_transaction",
 ]

@@ -61,7 +61,7 @@ class _Backend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        addresses = _resolve(host, port, _left(timeout, httpcore.ConnectTimeout))
+        addresses = resolve(host, port, _left(timeout, httpcore.ConnectTimeout))
         if self._public_only and not all(map(_is_public, addresses)):
             raise AddressRefused("the host's address isn't public")
         failed: Exception = httpcore.ConnectError("the name has no address")
@@ -100,7 +100,7 @@ class _Stream(httpcore.NetworkStream):
         return self._inner.get_extra_info(info)
 
 
-def _resolve(host: str, port: int, timeout: float) -> list[str]:
+def resolve(host: str, port: int, timeout: float) -> list[str]:
     """The host's addresses, at most four. The system's resolver has no timeout, so it runs beside."""
     try:
         return [str(ipaddress.ip_address(host))]

@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from apps.accounts import services as accounts
 from apps.accounts.models import User
+from apps.notifications import services as notifications
 from apps.partners import services as partners
 from apps.partners.models import Partner
 from erp.access import SYSTEM
@@ -50,6 +51,7 @@ def seed() -> list[str]:
             added.append(firm)
         for email, (name, roles) in people.items():
             added += _person(email, name, roles, user_type=User.Type.EXTERNAL, partner_id=partner.pk)
+    added += [str(text) for text in notifications.load_templates(actor=SYSTEM)]
     return added
 
 

@@ -1,0 +1,63 @@
+"""Who may decide is told that something waits; who asked is told how it ended."""
+
+import pytest
+
+from apps.approvals import services
+from apps.approvals.tests.examples import asked
+from apps.approvals.tests.kinds import LIMIT
+from apps.notifications import services as notifications
+from apps.notifications.models import Message
+from erp.access import SYSTEM
+
+pytestmark = pytest.mark.django_db
+SEEN = {"subject_version": 3}
+
+
+def told(code):
+    return {message.user_id for message in Message.objects.filter(code=code)}
+
+
+def test_those_who_may_decide_are_told_and_nobody_else(world, user, deliver):
+    decider, director = user("INTERNAL_COMPLIANCE"), user("INTERNAL_COMPLIANCE", "INTERNAL_DIRECTOR")
+    editor = user("INTERNAL_COMPLIANCE")
+    for role in ("INTERNAL_FINANCE", "INTERNAL", "AUDITOR", "SELLER"):
+        user(role)
+    asked(world, maker=user("INTERNAL_COMPLIANCE"), excluded=[editor.pk])
+    deliver()
+    assert told("approval_waiting") == {decider.pk, director.pk}
+    Message.objects.all()
+    request = asked(world, LIMIT, needed=2, decider_role="INTERNAL_DIRECTOR")
+    deliver()
+    about = Message.objects.filter(context={"approval_id": str(request.pk)})
+    assert {message.user_id for message in about} == {director.pk}
+
+
+def test_the_mail_leads_to_the_request_and_is_not_sent_once_it_is_decided(world, user, deliver):
+    notifications.load_templates(actor=SYSTEM)
+    deciders = [user("INTERNAL_COMPLIANCE") for _ in range(2)]
+    request = asked(world)
+    deliver()
+    first, second = Message.objects.filter(code="approval_waiting").order_by("pk")
+    letter = first.letter()
+    assert f"/admin/approval/approvalrequest/{request.pk}/change/" in letter.body
+    assert letter.address in {person.email for person in deciders}
+    assert first.not_after == request.expires_at
+    services.approve(request, actor=deciders[0], **SEEN)
+    for message in (first, second):
+        with pytest.raises(Exception, match="over"):
+            message.letter()
+
+
+def test_who_asked_is_told_how_it_ended(world, user, deliver):
+    notifications.load_templates(actor=SYSTEM)
+    granted, refused, withdrawn = asked(world), asked(world), asked(world)
+    services.approve(granted, actor=user("INTERNAL_COMPLIANCE"), **SEEN)
+    services.reject(
+        refused, actor=user("INTERNAL_COMPLIANCE"), **SEEN, reason_code="other", note="Ten characters."
+    )
+    services.withdraw(withdrawn, actor=withdrawn.maker)
+    deliver()
+    assert told("approval_decided") == {granted.maker_id, refused.maker_id}
+    bodies = [message.letter().body for message in Message.objects.filter(code="approval_decided")]
+    assert sum("is granted" in body for body in bodies) == 1
+    assert sum("is refused" in body for body in bodies) == 1

@@ -1,0 +1,102 @@
+"""Texts as their keepers word them, and messages with what became of each."""
+
+from datetime import timedelta
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from apps.notifications import capabilities, services
+from apps.notifications.models import COMMON, Digest, Message, Template, notices
+from apps.notifications.serializers import AddTemplateInput, ChangeTemplateInput
+from erp.admin import Queue, ServiceAdmin, Table
+
+
+@admin.register(Template)
+class TemplateAdmin(ServiceAdmin):
+    """The words of each notice."""
+
+    views = capabilities.VIEW
+    creates, updates = services.add_template, services.change_template
+    runs: ClassVar = [services.retire_template]
+    inputs: ClassVar = {
+        services.add_template: AddTemplateInput,
+        services.change_template: ChangeTemplateInput,
+    }
+    list_display: ClassVar = ["code", "channel", "locale", "subject", "status", "updated_at"]
+    list_filter: ClassVar = ["status", "channel", "locale"]
+    search_fields: ClassVar = ["code"]
+    ordering: ClassVar = ["code", "channel", "locale"]
+    details: ClassVar = [
+        "code",
+        "channel",
+        "locale",
+        "status",
+        "subject",
+        "body",
+        "dlt_template_id",
+        "version",
+        "updated_at",
+    ]
+
+    def tables(self, request: HttpRequest, row: Template) -> list[Table]:
+        notice = notices.get(row.code)
+        known = sorted(notice.variables | COMMON) if notice else []
+        return [Table("Names that can be filled in", ["Name"], [(f"{{{name}}}",) for name in known])]
+
+
+@admin.register(Message)
+class MessageAdmin(ServiceAdmin):
+    """Messages, without their texts and addresses."""
+
+    views = capabilities.VIEW
+    runs: ClassVar = [services.requeue]
+    bulk: ClassVar = [services.requeue]
+    queues: ClassVar = [
+        Queue(
+            title="Messages that failed",
+            filters={"status": "failed"},
+            since="updated_at",
+            amber=timedelta(hours=4),
+            red=timedelta(hours=24),
+        )
+    ]
+    list_display: ClassVar = ["code", "channel", "user", "status", "attempts", "error_code", "created_at"]
+    list_filter: ClassVar = ["status", "channel", "category"]
+    list_select_related: ClassVar = ["user"]
+    search_fields: ClassVar = ["=code", "=id"]
+    search_help_text = "Whole code or id"
+    ordering: ClassVar = ["-id"]  # ids rise with time
+    details: ClassVar = [
+        "code",
+        "channel",
+        "category",
+        "user",
+        "status",
+        "attempts",
+        "next_attempt_at",
+        "not_after",
+        "error_code",
+        "provider",
+        "provider_message_id",
+        "sent_at",
+        "template",
+        "digest",
+        "event_id",
+        "created_at",
+        "version",
+    ]
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return Message.objects.seen_by_staff(request.user)
+
+
+@admin.register(Digest)
+class DigestAdmin(ServiceAdmin):
+    """The day's messages of one person, as one."""
+
+    views = capabilities.MANAGE
+    list_display: ClassVar = ["user", "channel", "day", "status"]
+    list_filter: ClassVar = ["status", "channel"]
+    list_select_related: ClassVar = ["user"]
+    ordering: ClassVar = ["-id"]

@@ -1,0 +1,460 @@
+"""Every way messages and their texts can change.
+
+How a module tells people something: it declares a ``Notice`` in its ``notices.py``, ships texts under
+``texts/<locale>/<channel>/<code>.txt`` (a mail's first line is its subject), and a handler in its ``tasks.py`` calls
+``notify`` as SYSTEM. Everything behind that is this module's: choosing the channel, sending outside any transaction,
+trying again, digests. A text carries a link and a number, never bank, tax or identity data.
+"""
+
+from collections.abc import Iterator
+from datetime import date, datetime, time, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import structlog
+from celery import current_app
+from django.apps import apps
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+from kombu.exceptions import KombuError
+from redis.exceptions import RedisError
+
+from apps.accounts.models import User
+from apps.notifications import capabilities, events
+from apps.notifications.models import (
+    COMMON,
+    Category,
+    Channel,
+    Digest,
+    Message,
+    Notice,
+    Template,
+    notices,
+    placeholders,
+)
+from erp.errors import Conflict, Fault, RuleBroken
+from erp.services import emit, service
+
+log = structlog.get_logger(__name__)
+
+INDIA: Final = ZoneInfo("Asia/Kolkata")
+MORNING, EVENING = time(9), time(21)  # when a person may be disturbed by SMS
+LEASE: Final = timedelta(seconds=60)  # longer than any call to a provider; then another sender may try
+DELIVER: Final = "apps.notifications.tasks.deliver"
+Status = Message.Status
+
+
+class NotFailed(Conflict):
+    """Only a failed message is sent again."""
+
+
+class TimeOver(Conflict):
+    """What the message tells is over."""
+
+
+class NotActive(Conflict):
+    """The text is retired."""
+
+
+class TextExists(Conflict):
+    """There is an active text for this notice, channel and language."""
+
+
+class TextInvalid(RuleBroken):
+    """The text doesn't fit its notice or channel."""
+
+
+# --- Telling ----------------------------------------------------------------------------------------
+
+
+@service(requires=capabilities.MANAGE, emits=[events.MessageQueued, events.MessageSuppressed])
+def notify(
+    *,
+    actor: Any,
+    notice: Notice,
+    event_id: UUID,
+    user: User | None = None,
+    challenge_id: UUID | None = None,
+    context: dict[str, Any] | None = None,
+    not_after: datetime | None = None,
+    key: str = "",
+    channel: str = "",
+) -> list[Message]:
+    """Tell one person something that happened; once, however often the event comes.
+
+    ``event_id`` is the event behind it; ``key`` stands in for it where several events are one message (once a day).
+    ``user``, or the OTP challenge for a number without one, is told. ``context`` holds ids and business facts for the
+    notice's values. After ``not_after`` nothing is sent any more. ``channel`` names the only one that fits; else mail
+    where there is an address, SMS where there is only a number, and for messages of the category digest what the person
+    chose.
+    """
+    now = timezone.now()
+    made = []
+    for way, status in _ways(notice, user, channel):
+        recipient = user.pk if user is not None else challenge_id
+        dedupe = f"{key or event_id}:{notice.code}:{way}:{recipient}"
+        if Message.objects.filter(dedupe_key=dedupe).exists():
+            continue
+        message = Message(
+            code=notice.code,
+            channel=way,
+            category=notice.category,
+            event_id=event_id,
+            dedupe_key=dedupe,
+            user=user,
+            challenge_id=challenge_id,
+            context=context or {},
+            status=status,
+            next_attempt_at=_first_try(notice, user, way, now) if status == Status.QUEUED else None,
+            not_after=not_after,
+            error_code="not_wanted" if status == Status.SUPPRESSED else "",
+        )
+        message.save()
+        told = events.MessageQueued if status == Status.QUEUED else events.MessageSuppressed
+        emit(told(**_head(message)))
+        if message.next_attempt_at is not None and message.next_attempt_at <= now:
+            hurry(message)
+        made.append(message)
+    return made
+
+
+def _ways(notice: Notice, user: User | None, channel: str) -> Iterator[tuple[str, str]]:
+    """Channels, and whether the person wants the message there."""
+    if channel or user is None:
+        yield channel or Channel.SMS, Status.QUEUED
+    elif notice.category != Category.DIGEST:
+        yield (Channel.MAIL if user.email or not user.mobile else Channel.SMS), Status.QUEUED
+    else:
+        wanted = [
+            way
+            for way, wants in (
+                (Channel.MAIL, user.notify_email and user.email),
+                (Channel.SMS, user.notify_sms and user.mobile),
+            )
+            if wants
+        ]
+        yield from [(way, Status.QUEUED) for way in wanted] or [(Channel.MAIL, Status.SUPPRESSED)]
+
+
+def _first_try(notice: Notice, user: User | None, channel: str, now: datetime) -> datetime | None:
+    """When to send; None: with the day's digest. An SMS that can wait doesn't wake anybody."""
+    if notice.category != Category.DIGEST:
+        return now
+    if user is not None and user.digest == User.Digest.DAILY:
+        return None
+    local = timezone.localtime(now, INDIA)
+    if channel == Channel.SMS and not MORNING <= local.time() < EVENING:
+        day = local.date() + timedelta(days=local.time() >= EVENING)
+        return datetime.combine(day, MORNING, INDIA)
+    return now
+
+
+def hurry(message: Message) -> None:
+    """Have the message sent as soon as this transaction commits. A lost call costs the sweeper's interval."""
+    transaction.on_commit(partial(enqueue, str(message.pk)))
+
+
+def enqueue(message_id: str, countdown: float = 0) -> None:
+    """Hand a message's id to the mail queue. Never raises, never waits long: the sweeper is behind it."""
+    quick = {"socket_connect_timeout": 0.5, "socket_timeout": 0.5, "max_retries": 0}
+    try:
+        with current_app.connection_for_write(transport_options=quick, connect_timeout=1) as broker:
+            current_app.send_task(DELIVER, [message_id], connection=broker, retry=False, countdown=countdown)
+    except (KombuError, RedisError, OSError) as error:
+        log.warning("message_not_hurried", error=type(error).__name__)
+
+
+# --- Sending: one service before, one after, the provider in between ---------------------------------
+
+
+@service(
+    requires=capabilities.MANAGE,
+    emits=[events.MessageExpired, events.MessageSuppressed, events.MessageFailed],
+)
+def begin(message: Message, *, actor: Any) -> bool:
+    """Take a due message for sending; False: there is nothing to send now.
+
+    The next try is set before this one, so that a sender that dies is followed by another. A mail may then come twice,
+    a row never.
+    """
+    now = timezone.now()
+    if message.status != Status.QUEUED:
+        return False
+    if message.not_after is not None and message.not_after <= now:
+        _end(message, Status.EXPIRED, "over", events.MessageExpired)
+        return False
+    if message.next_attempt_at is None or message.next_attempt_at > now:
+        return False
+    if message.user is not None and message.user.erased_at is not None:
+        _end(message, Status.SUPPRESSED, "erased", events.MessageSuppressed)
+        return False
+    if message.user is not None and message.category != Category.SECURITY and not message.user.is_active:
+        _end(message, Status.SUPPRESSED, "not_active", events.MessageSuppressed)
+        return False
+    if message.attempts > len(_waits(message)):
+        _end(message, Status.FAILED, message.error_code or "gave_up", events.MessageFailed)
+        return False
+    message.attempts += 1
+    message.next_attempt_at = now + LEASE
+    message.save()
+    return True
+
+
+@service(requires=capabilities.MANAGE, emits=[events.MessageSent, events.DigestSent])
+def record_sent(
+    message: Message,
+    *,
+    actor: Any,
+    provider: str,
+    provider_message_id: str,
+    template: Template,
+    subject: str,
+    body: str,
+) -> Message:
+    """Note that a provider took the message. The text is kept for its person, that of a security message isn't."""
+    if message.status != Status.QUEUED:
+        return message
+    message.status, message.sent_at, message.next_attempt_at = Status.SENT, timezone.now(), None
+    message.provider, message.provider_message_id = provider, provider_message_id[:200]
+    message.template, message.error_code = template, ""
+    if message.category != Category.SECURITY:
+        message.subject, message.body = subject[:300], body
+    message.save()
+    emit(events.MessageSent(**_head(message)))
+    if message.code == DIGEST_CODE:
+        digest = Digest.objects.locked().get(pk=message.fact("digest_id"))
+        digest.status = Digest.Status.SENT
+        digest.save()
+        count = digest.messages.count()
+        emit(events.DigestSent(digest_id=digest.pk, user_id=digest.user_id, count=count))
+    return message
+
+
+@service(
+    requires=capabilities.MANAGE,
+    emits=[events.MessageFailed, events.MessageExpired, events.MessageSuppressed],
+)
+def record_unsent(message: Message, *, actor: Any, error_code: str, provider: str, final: bool) -> Message:
+    """Note that a try didn't succeed: try again later, or give up when it is final or was the last."""
+    if message.status != Status.QUEUED:
+        return message
+    message.provider = provider
+    waits = _waits(message)
+    if error_code == "over":
+        _end(message, Status.EXPIRED, error_code, events.MessageExpired)
+    elif error_code == "no_address":
+        _end(message, Status.SUPPRESSED, error_code, events.MessageSuppressed)
+    elif final or message.attempts > len(waits):
+        _end(message, Status.FAILED, error_code, events.MessageFailed)
+    else:
+        message.error_code = error_code[:60]
+        message.next_attempt_at = timezone.now() + waits[message.attempts - 1]
+        message.save()
+    return message
+
+
+@service(requires=capabilities.MANAGE, emits=[events.MessageRequeued])
+def requeue(message: Message, *, actor: Any) -> Message:
+    """Send a failed message again, with all its tries anew. Raises NotFailed, TimeOver."""
+    now = timezone.now()
+    if message.status != Status.FAILED:
+        raise NotFailed(status=message.status)
+    if message.not_after is not None and message.not_after <= now:
+        raise TimeOver
+    message.status, message.attempts, message.error_code = Status.QUEUED, 0, ""
+    message.next_attempt_at = now
+    message.save()
+    emit(events.MessageRequeued(**_head(message)))
+    hurry(message)
+    return message
+
+
+def _waits(message: Message) -> tuple[timedelta, ...]:
+    return message.notice.waits if message.notice is not None else ()
+
+
+def _end(message: Message, status: str, code: str, told: Any) -> None:
+    message.status, message.error_code, message.next_attempt_at = status, code[:60], None
+    message.save()
+    emit(told(**_head(message)))
+
+
+# --- Digests ----------------------------------------------------------------------------------------
+
+DIGEST_CODE: Final = "digest"
+
+
+def _digest_values(message: Message) -> dict[str, str]:
+    """What the day's messages were about, with how many of each."""
+    counts: dict[str, int] = {}
+    for code in Message.objects.filter(digest_id=message.fact("digest_id")).values_list("code", flat=True):
+        counts[code] = counts.get(code, 0) + 1
+    lines = [f"– {notices[code].title}: {n}" for code, n in sorted(counts.items()) if code in notices]
+    return {
+        "count": str(sum(counts.values())),
+        "lines": "\n".join(lines),
+        "link": settings.PUBLIC_URL,
+    }
+
+
+DIGEST = Notice(
+    code=DIGEST_CODE,
+    title="The day's messages",
+    category=Category.TRANSACTIONAL,
+    variables=frozenset({"count", "lines", "link"}),
+    values=_digest_values,
+)
+
+
+@service(requires=capabilities.MANAGE, emits=[events.MessageQueued, events.MessageSuppressed])
+def gather(*, actor: Any, user: User, channel: str, day: date) -> Digest | None:
+    """Make one digest of what waits for a person; None when nothing does, or the day's is made already."""
+    waiting = list(Message.objects.for_digests().filter(user=user, channel=channel).order_by("pk").locked())
+    if not waiting or Digest.objects.filter(user=user, channel=channel, day=day).exists():
+        return None
+    digest = Digest(user=user, channel=channel, day=day)
+    digest.save()
+    for message in waiting:
+        message.status, message.digest = Status.DIGESTED, digest
+        message.save()
+    notify(
+        actor=actor,
+        notice=DIGEST,
+        event_id=digest.pk,
+        user=user,
+        context={"digest_id": str(digest.pk)},
+        channel=channel,
+    )
+    return digest
+
+
+# --- Texts ------------------------------------------------------------------------------------------
+
+
+@service(requires=capabilities.MANAGE, emits=[events.TemplateChanged])
+def add_template(
+    *,
+    actor: Any,
+    code: str,
+    channel: str,
+    locale: str,
+    body: str,
+    subject: str = "",
+    dlt_template_id: str = "",
+) -> Template:
+    """Add the text of a notice for one channel and language. Raises TextExists, TextInvalid."""
+    same = Template.objects.filter(code=code, channel=channel, locale=locale)
+    if same.filter(status=Template.Status.ACTIVE).exists():
+        raise TextExists
+    template = Template(
+        code=code, channel=channel, locale=locale, subject=subject, body=body, dlt_template_id=dlt_template_id
+    )
+    _check(template)
+    template.save()
+    _tell(template, actor)
+    return template
+
+
+@service(requires=capabilities.MANAGE, emits=[events.TemplateChanged])
+def change_template(
+    template: Template, *, actor: Any, body: str, subject: str = "", dlt_template_id: str = ""
+) -> Template:
+    """Word a text anew; the messages sent from now on carry it. Raises NotActive, TextInvalid."""
+    if template.status != Template.Status.ACTIVE:
+        raise NotActive
+    template.subject, template.body, template.dlt_template_id = subject, body, dlt_template_id
+    if not template.changed_fields():
+        return template
+    _check(template)
+    template.save()
+    _tell(template, actor)
+    return template
+
+
+@service(requires=capabilities.MANAGE, emits=[events.TemplateChanged])
+def retire_template(template: Template, *, actor: Any) -> Template:
+    """Use a text no more; English stands in where it was another language."""
+    if template.status == Template.Status.ACTIVE:
+        template.status = Template.Status.RETIRED
+        template.save()
+        _tell(template, actor)
+    return template
+
+
+@service(requires=capabilities.MANAGE, emits=[events.TemplateChanged])
+def load_templates(*, actor: Any) -> list[Template]:
+    """Add the texts that the modules ship and that aren't there in any form; a second run changes nothing."""
+    known = set(Template.objects.values_list("code", "channel", "locale"))
+    made = []
+    for code, channel, locale, subject, body in shipped():
+        if (code, channel, locale) in known:
+            continue
+        template = Template(code=code, channel=channel, locale=locale, subject=subject, body=body)
+        _check(template, shipped=True)
+        template.save()
+        _tell(template, actor)
+        made.append(template)
+    return made
+
+
+def shipped() -> Iterator[tuple[str, str, str, str, str]]:
+    """The modules' texts: code, channel, locale, subject, body."""
+    for config in apps.get_app_configs():
+        for file in sorted(Path(config.path).glob("texts/*/*/*.txt")):
+            channel, locale = file.parent.name, file.parent.parent.name
+            text = file.read_text(encoding="utf-8").strip()
+            subject, _, body = text.partition("\n") if channel == Channel.MAIL else ("", "", text)
+            yield file.stem, channel, locale, subject.strip(), body.strip()
+
+
+def _check(template: Template, *, shipped: bool = False) -> None:
+    notice = notices.get(template.code)
+    faults = []
+    if notice is None:
+        faults.append(Fault("/code", "unknown", f"Nothing is told under the code {template.code}."))
+    else:
+        known = notice.variables | COMMON
+        for field in ("subject", "body"):
+            for name in sorted(placeholders(getattr(template, field)) - known):
+                words = f"{{{name}}} isn't one of {', '.join(sorted(known))}." if name else "A brace alone."
+                faults.append(Fault(f"/{field}", "unknown_variable", words))
+    if (template.channel == Channel.MAIL) != bool(template.subject):
+        words = "A mail needs a subject." if template.channel == Channel.MAIL else "An SMS has no subject."
+        faults.append(Fault("/subject", "invalid", words))
+    if (
+        template.channel == Channel.SMS
+        and not template.dlt_template_id
+        and settings.SMS_PROVIDER != "console"
+        and not shipped
+    ):
+        words = "Operators pass on registered texts only: give the id of the DLT registration."
+        faults.append(Fault("/dlt_template_id", "required", words))
+    if faults:
+        raise TextInvalid(errors=faults)
+
+
+def _tell(template: Template, actor: Any) -> None:
+    emit(
+        events.TemplateChanged(
+            template_id=template.pk,
+            code=template.code,
+            channel=template.channel,
+            locale=template.locale,
+            status=template.status,
+            by=actor.pk,
+        )
+    )
+
+
+def _head(message: Message) -> dict[str, Any]:
+    return {
+        "message_id": message.pk,
+        "code": message.code,
+        "channel": message.channel,
+        "user_id": message.user_id,
+        "attempts": message.attempts,
+    }

@@ -1,0 +1,156 @@
+"""Mail by SMTP, under the same rules as HTTP: a deadline, a circuit breaker, never inside a transaction."""
+
+import math
+import smtplib
+import socket
+import ssl
+import threading
+import time
+from email.message import EmailMessage
+from typing import Any, Literal
+
+import httpcore
+import structlog
+
+from erp.clients import Answer, Client, RemoteRefused, RemoteUnavailable, network, refuse_inside_transaction
+from erp.clients.breakers import Open
+
+logger = structlog.get_logger(__name__)
+
+Security = Literal["none", "starttls", "tls"]
+
+
+class SmtpClient(Client, abstract=True):
+    """Base of clients that hand mail to an SMTP server. A mail isn't sent twice by itself: the caller repeats it.
+
+    ``security`` says when the connection is encrypted: never, by STARTTLS, or from the start.
+    """
+
+    retries = 0
+    fallback = "queued"
+
+    def __init__(
+        self, host: str, port: int, *, security: Security = "starttls", username: str = "", password: str = ""
+    ) -> None:
+        super().__init__()
+        self._host, self._port, self._security = host, port, security
+        self._username, self._password = username, password
+
+    def send(self, message: EmailMessage) -> None:
+        """Hand one message over. Its headers say from whom and to whom.
+
+        Raises RemoteUnavailable (down, too slow, breaker open, or "not now") and RemoteRefused (the server won't
+        take this message, now or later).
+        """
+        refuse_inside_transaction()
+        started = time.monotonic()
+        breaker = self.breaker("send")
+        try:
+            probe = breaker.admit(lease=self.timeout + 1)
+        except Open as refused:
+            self.measure(started, "open")
+            raise self._unavailable(refused.retry_after) from None
+        try:
+            self._exchange(message, started + self.timeout)
+        except smtplib.SMTPRecipientsRefused as error:
+            codes = [code for code, _ in error.recipients.values()]
+            breaker.report(ok=True, probe=probe)
+            raise self._no(started, max(codes)) from None
+        except (smtplib.SMTPSenderRefused, smtplib.SMTPDataError) as error:
+            breaker.report(ok=True, probe=probe)
+            raise self._no(started, error.smtp_code) from None
+        except OSError as error:  # smtplib's own failures included
+            breaker.report(ok=False, probe=probe)
+            outcome: Literal["timeout", "error"] = "timeout" if isinstance(error, TimeoutError) else "error"
+            logger.warning(
+                "remote_call_failed",
+                client=self.name,
+                operation="send",
+                outcome=outcome,
+                reason=type(error).__name__,
+                seconds=round(time.monotonic() - started, 3),
+            )
+            self.measure(started, outcome)
+            raise self._unavailable() from error
+        except BaseException:
+            breaker.abandon(probe=probe)
+            raise
+        breaker.report(ok=True, probe=probe)
+        self.measure(started, "ok")
+
+    def _exchange(self, message: EmailMessage, deadline: float) -> None:
+        with _Conversation(self, deadline) as server:
+            server.connect(self._host, self._port)
+            if self._security == "starttls":
+                server.starttls(context=ssl.create_default_context())
+            if self._username:
+                server.login(self._username, self._password)
+            server.send_message(message)
+
+    def _no(self, started: float, code: int) -> Exception:
+        """What a refusal means: codes from 500 on are final, those below say "not now" (RFC 5321 §4.2.1)."""
+        if code < 500:
+            self.measure(started, "throttled")
+            return self._unavailable()
+        self.measure(started, "refused")
+        return RemoteRefused(self.name, "send", Answer(status=code))
+
+    def _unavailable(self, retry_after: float = 0.0) -> RemoteUnavailable:
+        return RemoteUnavailable(
+            f"The service {self.name} doesn't answer; what depends on it stays queued.",
+            retry_after=max(1, math.ceil(retry_after)),
+        )
+
+
+class _Conversation(smtplib.SMTP):
+    """One connection whose socket is cut off at the deadline, however the server drips."""
+
+    def __init__(self, client: SmtpClient, deadline: float) -> None:
+        super().__init__(local_hostname="localhost", timeout=client.read_timeout)
+        self._client, self._deadline = client, deadline
+        self._host = client._host  # whose certificate STARTTLS asks for
+        self._cut = False
+        self._timer = threading.Timer(max(0.0, deadline - time.monotonic()), self._cut_off)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+        by = min(time.monotonic() + self._client.connect_timeout, self._deadline)
+        made = _connected(host, port, by)
+        made.settimeout(self._client.read_timeout)
+        if self._client._security == "tls":
+            made = ssl.create_default_context().wrap_socket(made, server_hostname=host)
+        return made
+
+    def _cut_off(self) -> None:
+        self._cut = True
+        if (held := self.sock) is not None:
+            try:
+                held.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                return
+
+    def __exit__(self, *args: Any) -> None:
+        # No QUIT: the message is accepted or not, and a server slow to say goodbye must not undo that.
+        self._timer.cancel()
+        self.close()
+        error = args[1]
+        if self._cut and isinstance(error, OSError):
+            raise TimeoutError("the deadline has passed") from error
+
+
+def _connected(host: str, port: int, by: float) -> socket.socket:
+    """A connection to one of the host's addresses, by then. Raises OSError."""
+    try:
+        addresses = network.resolve(host, port, max(0.001, by - time.monotonic()))
+    except httpcore.ConnectTimeout as error:
+        raise TimeoutError(str(error)) from None
+    except httpcore.ConnectError as error:
+        raise OSError(str(error)) from None
+    failed: OSError = OSError("the name has no address")
+    for address in addresses:
+        try:
+            return socket.create_connection((address, port), timeout=max(0.001, by - time.monotonic()))
+        except OSError as error:
+            failed = error
+    raise failed
