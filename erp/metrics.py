@@ -123,16 +123,12 @@ class Processes(_Lazy):
         age = heartbeat.age("beat")
         if age is not None:  # its file is on this machine
             yield _gauge("erp_beat_heartbeat_seconds", "Unix time of beat's last round.", time.time() - age)
-        folder = _shared_folder()
+        folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")
         if folder:
             _bury(folder)
             yield from MultiProcessCollector(None, folder).collect()  # type: ignore[no-untyped-call]
         else:
             yield from REGISTRY.collect()
-
-
-def _shared_folder() -> str:
-    return os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")
 
 
 def _bury(folder: str) -> None:
@@ -152,16 +148,14 @@ class Database(_Lazy):
 
     def collect(self) -> Iterator[Metric]:
         """One short transaction. While the database doesn't answer, only that is told."""
-        from erp.outbox.metrics import Figures
+        from erp.outbox.metrics import figures
 
-        found: list[Metric] = []
         try:
             with transaction.atomic(), connection.cursor() as cursor:
                 cursor.execute("SELECT set_config('statement_timeout', %s, true)", [STATEMENT_TIMEOUT])
                 cursor.execute(_SESSIONS)
                 sessions, oldest = cursor.fetchone()
-                if _shared_folder():  # else they are in the process's own registry
-                    found += Figures().collect()
+                found = list(figures())
         except (DatabaseError, InterfaceError) as error:
             log.warning("metrics.database_silent", error=type(error).__name__)
             yield _gauge("erp_database_up", "Whether the database answered.", 0)

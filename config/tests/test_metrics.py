@@ -133,7 +133,7 @@ def test_a_stream_that_waits_for_a_missing_event_is_told(settings: Any) -> None:
         data={},
         parked_at="2026-01-01T00:00:00Z",
     )
-    assert value(scrape(), "erp_consumer_gaps") == 1
+    assert value(scrape(), "erp_consumer_open_gaps") == 1
 
 
 # --- Pub/Sub ----------------------------------------------------------------------------------------

@@ -1,12 +1,10 @@
 """Figures of the outbox and the consumer (operations §2). Labels carry no ids and no names of people."""
 
 import time
-from collections.abc import Iterable
-from functools import cache
+from collections.abc import Iterator
 
-from prometheus_client import REGISTRY, Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 from erp import heartbeat
 
@@ -53,43 +51,24 @@ class Heartbeat:
             heartbeat.touch(self._name)
 
 
-class Figures(Collector):
-    """The outbox's and the consumer's state, read from the database when somebody scrapes."""
+def figures() -> Iterator[Metric]:
+    """The outbox's and the consumer's state, as the database tells it: one query for each."""
+    from django.conf import settings
 
-    def describe(self) -> Iterable[Metric]:
-        """Nothing is read before the first scrape."""
-        return ()
+    from erp.outbox import operations, subscriber
 
-    def collect(self) -> Iterable[Metric]:
-        """One query for the outbox, one for the gaps; no figure while the database doesn't answer."""
-        from django.conf import settings
-        from django.db import DatabaseError, InterfaceError
-
-        from erp.outbox import operations, subscriber
-
-        try:
-            now = operations.figures()
-            gaps = subscriber.Subscription(settings.PUBSUB_SUBSCRIPTION).gaps()
-        except (DatabaseError, InterfaceError):
-            return
-        for name, text, value in (
-            ("pending", "Events that wait.", now.pending + now.processing),
-            (
-                "oldest_seconds",
-                "Age of the oldest pending event whose stream isn't blocked.",
-                now.oldest_seconds,
-            ),
-            ("failed", "Events that failed and wait for an operator.", now.failed),
-            ("blocked_streams", "Streams behind a failed event.", now.blocked_streams),
-            ("unowned_buckets", "Buckets with waiting events and no relay.", now.unowned_buckets),
-        ):
-            yield GaugeMetricFamily(f"erp_outbox_{name}", text, value=value)
-        yield GaugeMetricFamily(
-            "erp_consumer_gaps", "Streams that wait for a missing event.", value=len(gaps)
-        )
-
-
-@cache
-def register() -> None:
-    """Add the figures to the process's registry, once."""
-    REGISTRY.register(Figures())
+    now = operations.figures()
+    gaps = subscriber.Subscription(settings.PUBSUB_SUBSCRIPTION).gaps()
+    for name, text, value in (
+        ("outbox_pending", "Events that wait.", now.pending + now.processing),
+        (
+            "outbox_oldest_seconds",
+            "Age of the oldest pending event whose stream isn't blocked.",
+            now.oldest_seconds,
+        ),
+        ("outbox_failed", "Events that failed and wait for an operator.", now.failed),
+        ("outbox_blocked_streams", "Streams behind a failed event.", now.blocked_streams),
+        ("outbox_unowned_buckets", "Buckets with waiting events and no relay.", now.unowned_buckets),
+        ("consumer_open_gaps", "Streams that wait for a missing event.", len(gaps)),
+    ):
+        yield GaugeMetricFamily(f"erp_{name}", text, value=value)
