@@ -21,9 +21,11 @@ def count_dead_letters() -> int | None:
     """Hold the dead letters for a moment, count them and give them back; None when Pub/Sub doesn't answer.
 
     Pub/Sub has no call that tells how many messages wait. A letter is away from `dlq` commands for about a second.
+    What was decided about letters and not carried out, since Pub/Sub or the process died, is carried out now.
     """
     try:
-        with deadletters.held(MOST_LETTERS) as held:
+        with deadletters.held(deadletters.MOST if deadletters.undone() else MOST_LETTERS) as held:
+            held.carry_out_decisions()
             depth = min(len(held.letters), MOST_LETTERS)
     except topology.Unreachable as error:
         log.warning("dead_letters.not_seen", error=str(error))

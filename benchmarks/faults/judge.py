@@ -76,13 +76,14 @@ SELECT lot, version, before FROM (
     FROM faults_first WHERE aggregate_type = 'lot' AND version IS NOT NULL) firsts
 WHERE version <= before
 """
-# Deliveries that are no committed row's event (same id, place, content), nor the marker of a skipped one.
+# Deliveries that are no committed row's event (same id, place, content), nor the marker of a skipped one. What the
+# operator decided is told by events that no writer wrote.
 FOREIGN = """
 SELECT d.event_id, d.event_type, d.aggregate_type || ':' || d.aggregate_id, d.sequence
 FROM faults_delivery d
 LEFT JOIN faults_row r USING (aggregate_type, aggregate_id, sequence)
 LEFT JOIN faults_tx t ON t.tx = r.tx
-WHERE r.id IS NULL OR t.tx IS NULL OR t.outcome = 'R' OR d.ordering_key = ''
+WHERE r.id IS NULL OR (t.tx IS NULL AND r.aggregate_type <> 'outbox_event') OR t.outcome = 'R' OR d.ordering_key = ''
    OR CASE d.event_type WHEN 'erp.gap' THEN r.resolution IS DISTINCT FROM 'skipped'
       ELSE d.event_id <> r.id OR d.data <> r.payload OR r.resolution IS NOT DISTINCT FROM 'skipped' END
 """

@@ -44,6 +44,15 @@ def caused_by(record: Any) -> list[Line]:
     return lines(EventOutbox.objects.filter(causation_id=str(record)))
 
 
+def person(name: str) -> str:
+    """Who is meant by a column that holds a person's id, or an operator's account as it is."""
+    try:
+        found = get_user_model()._default_manager.filter(pk=UUID(name)).first()
+    except ValueError:
+        found = None
+    return str(found or name or "–")
+
+
 def lines(rows: Any) -> list[Line]:
     """Events as lines, with the actors' names read in one query."""
     found = list(rows.order_by("-position")[:MOST])[::-1]

@@ -1,27 +1,98 @@
-"""The outbox as operators see it: by status, and each stream in its sequence. Nothing is changed here."""
+"""The outbox and the dead letters as operators see them, and what they may decide about stuck events.
 
-from typing import Any, ClassVar
+Rows change by services; a dead letter's decision is carried out here once it is committed.
+"""
+
+from datetime import timedelta
+from typing import Any, ClassVar, Final
 from urllib.parse import urlencode
 from uuid import UUID
 
-from django.contrib import admin
-from django.http import HttpRequest
+from django.contrib import admin, messages
+from django.db import Error as DatabaseFailure
+from django.db.models import Exists, OuterRef
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html
 
 from erp import capabilities
-from erp.admin import ServiceAdmin
-from erp.admin.history import about
-from erp.outbox.models import EventOutbox
+from erp.admin import ServiceAdmin, Table
+from erp.admin.history import about, person
+from erp.api import fields
+from erp.api.serializers import Input
+from erp.outbox import deadletters, operations
+from erp.outbox.models import DeadLetter, EventOutbox
+from erp.outbox.topology import Unreachable
 
-MOST_FOUND = 1_000  # events of one search
+MOST_FOUND: Final = 1_000  # events of one search
+# A page waits so long for the first dead letter and for each further one, and holds so many: each may have 10 MB.
+FIRST_SECONDS: Final = 1.5
+NEXT_SECONDS: Final = 0.3
+MOST_LETTERS: Final = 100
+BEHIND: Final = 50  # events told behind a failed one
+
+
+class ReasonInput(Input):
+    """Why it is decided so; kept with the decision."""
+
+    reason = fields.CharField(min_length=3, max_length=500, multiline=True)
+
+
+class Age(admin.SimpleListFilter):
+    """Events that are older than so long: what waits for too long."""
+
+    title = "age"
+    parameter_name = "age"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("60", "over a minute"), ("3600", "over an hour"), ("86400", "over a day")]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        if self.value() not in ("60", "3600", "86400"):
+            return queryset
+        return queryset.filter(created_at__lt=timezone.now() - timedelta(seconds=int(self.value() or 0)))
+
+
+class Blocked(admin.SimpleListFilter):
+    """Events of streams that a failed event holds back, and that event itself."""
+
+    title = "stream"
+    parameter_name = "stream"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("blocked", "blocked")]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        if self.value() != "blocked":
+            return queryset
+        failed = EventOutbox.objects.filter(
+            status="failed", aggregate_type=OuterRef("aggregate_type"), aggregate_id=OuterRef("aggregate_id")
+        )
+        return queryset.filter(Exists(failed), status__in=["pending", "processing", "failed"])
+
+
+class _Decided(ServiceAdmin):
+    """Rows about which operators decide, with a reason."""
+
+    views = capabilities.VIEW_TRAIL
+
+    def get_details(self, request: HttpRequest, row: Any) -> list[Any]:
+        return ["decided_by" if name == "resolved_by" else name for name in super().get_details(request, row)]
+
+    @admin.display(description="resolved by")
+    def decided_by(self, row: Any) -> str:
+        """Who decided, by name."""
+        return person(row.resolved_by)
 
 
 @admin.register(EventOutbox)
-class EventOutboxAdmin(ServiceAdmin):
+class EventOutboxAdmin(_Decided):
     """Events from commit to publication."""
 
-    views = capabilities.VIEW_TRAIL
+    runs: ClassVar = [operations.retry, operations.skip]
+    bulk: ClassVar = [operations.retry]
+    inputs: ClassVar = {operations.retry: ReasonInput, operations.skip: ReasonInput}
     list_display: ClassVar = [
         "event_type",
         "event_version",
@@ -32,7 +103,7 @@ class EventOutboxAdmin(ServiceAdmin):
         "processed_at",
         "processing_attempts",
     ]
-    list_filter: ClassVar = ["status", "resolution"]
+    list_filter: ClassVar = ["status", Age, Blocked, "resolution"]
     search_fields: ClassVar = ["aggregate_id"]
     search_help_text = "Id of an event, of the row it is about, or of the request's record"
 
@@ -64,10 +135,111 @@ class EventOutboxAdmin(ServiceAdmin):
     @admin.display(description="stream")
     def stream(self, row: EventOutbox) -> str:
         """All events of the same row, in sequence."""
-        return format_html(
-            '<a class="text-link" href="{}?{}">{} …{}</a>',
-            reverse("admin:outbox_eventoutbox_changelist"),
-            urlencode({"aggregate_type": row.aggregate_type, "aggregate_id": row.aggregate_id}),
-            row.aggregate_type,
-            str(row.aggregate_id)[-12:],
+        return stream_link(row.aggregate_type, row.aggregate_id)
+
+    def tables(self, request: HttpRequest, row: EventOutbox) -> list[Table]:
+        """What waits behind a failed event."""
+        if row.status != EventOutbox.Status.FAILED:
+            return []
+        behind = EventOutbox.objects.filter(
+            aggregate_type=row.aggregate_type, aggregate_id=row.aggregate_id, sequence__gt=row.sequence
         )
+        lines = [
+            (later.sequence, f"{later.event_type} v{later.event_version}", later.status, later.created_at)
+            for later in behind.order_by("sequence")[:BEHIND]
+        ]
+        return [Table("Waiting behind it", ["No.", "Event", "Status", "Since"], lines)]
+
+
+@admin.register(DeadLetter)
+class DeadLetterAdmin(_Decided):
+    """Events that were refused for good, as they lie in the dead-letter subscription now."""
+
+    runs: ClassVar = [deadletters.redrive, deadletters.discard]
+    bulk: ClassVar = [deadletters.redrive]
+    inputs: ClassVar = {deadletters.redrive: ReasonInput, deadletters.discard: ReasonInput}
+    list_display: ClassVar = [
+        "key",
+        "event_type",
+        "stream",
+        "sequence",
+        "kind",
+        "attempts",
+        "reason",
+        "source",
+        "status",
+        "failed_at",
+        "seen_at",
+    ]
+    list_filter: ClassVar = ["status", "kind"]
+    ordering: ClassVar = ["-status", "-failed_at"]  # what waits for a decision comes first
+    search_fields: ClassVar = ["key__exact", "event_type__startswith"]
+    search_help_text = "Id of an event, or the beginning of a type"
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """The list, after a look at what lies there now; while Pub/Sub is silent, what was seen last."""
+        if request.method == "GET" and self.has_view_permission(request):
+            try:
+                with deadletters.held(MOST_LETTERS, first=FIRST_SECONDS, more=NEXT_SECONDS):
+                    pass
+            except Unreachable as error:
+                messages.error(
+                    request, f"Pub/Sub can't be looked at now ({error}). Below is what was seen last."
+                )
+        return super().changelist_view(request, extra_context)
+
+    def run_view(self, request: HttpRequest, object_id: str, verb: str) -> HttpResponse:
+        """Confirm and decide, then carry out what was decided."""
+        answer = super().run_view(request, object_id, verb)
+        if answer.status_code == 302:
+            self._carry_out(request)
+        return answer
+
+    def run_many_view(self, request: HttpRequest, verb: str) -> HttpResponse:
+        """The same for several rows."""
+        answer = super().run_many_view(request, verb)
+        if request.method == "POST" and answer.status_code == 200:
+            self._carry_out(request)
+        return answer
+
+    def _carry_out(self, request: HttpRequest) -> None:
+        """Carry out decisions, outside of any transaction. What can't be now is, by the periodic look."""
+        if not deadletters.undone():
+            return
+        hindrance = "somebody else looks at it, or it is gone"
+        try:
+            with deadletters.held(first=FIRST_SECONDS, more=NEXT_SECONDS) as letters:
+                letters.carry_out_decisions()
+        except (Unreachable, DatabaseFailure) as error:
+            hindrance = f"{type(error).__name__}: {error}"
+        if deadletters.undone():
+            messages.warning(
+                request,
+                f"Decided, and not carried out yet ({hindrance}). It is tried again every five minutes.",
+            )
+
+    @admin.display(description="stream")
+    def stream(self, row: DeadLetter) -> str:
+        """All events of the same row, in sequence."""
+        return stream_link(row.aggregate_type, row.aggregate_id) if row.aggregate_id else "–"
+
+    @admin.display(description="reason")
+    def reason(self, row: DeadLetter) -> str:
+        """Why it was refused last."""
+        return row.last_error[:200] or deadletters.NO_REASON
+
+    @admin.display(description="source", ordering="subscription")
+    def source(self, row: DeadLetter) -> str:
+        """Who gave it up."""
+        return row.subscription or "relay"
+
+
+def stream_link(aggregate_type: str, aggregate_id: UUID) -> str:
+    """A link to all events of a stream, in sequence."""
+    return format_html(
+        '<a class="text-link" href="{}?{}">{} …{}</a>',
+        reverse("admin:outbox_eventoutbox_changelist"),
+        urlencode({"aggregate_type": aggregate_type, "aggregate_id": aggregate_id}),
+        aggregate_type,
+        str(aggregate_id)[-12:],
+    )

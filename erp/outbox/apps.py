@@ -11,7 +11,7 @@ class OutboxConfig(AppConfig):
     verbose_name = "Event outbox"
 
     def ready(self) -> None:
-        from erp.outbox import metrics, subscriber
+        # The services of operators are known in every process.
+        from erp.outbox import deadletters, operations, subscriber  # noqa: F401
 
         subscriber.seal()
-        metrics.register()

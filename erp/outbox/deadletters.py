@@ -2,6 +2,11 @@
 
 They are read under lease: whoever looks holds them until it is done, and what isn't settled goes back.
 Parked events whose attempts are used up wait in the database instead; they count as dead letters too.
+
+An operator decides by a service, on the row that stands for the letter; the decision is committed before anything
+is sent. Then it is carried out, outside of any transaction: publish, note that it is done, acknowledge. Who dies
+in between leaves the letter where it was, and the next one who comes goes on: a decision that isn't carried out
+is carried out, one that is only needs the acknowledgement, and an event sent twice is dropped by the inbox.
 """
 
 import contextlib
@@ -9,25 +14,33 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import structlog
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
+from django.utils import timezone
+from google.auth.exceptions import GoogleAuthError
 
-from erp import access
-from erp.outbox import endpoint, wire
+from erp.errors import Conflict
+from erp.ids import uuid7
+from erp.logs import mask_text
+from erp.outbox import capabilities, endpoint, events, wire
 from erp.outbox.flush import bucket_of
-from erp.outbox.operations import Selection
-from erp.outbox.publisher import BlockingPublisher
+from erp.outbox.models import DeadLetter
+from erp.outbox.operations import Selection, operator, reason_given
+from erp.outbox.publisher import BlockingPublisher, NotPublished, Poison
 from erp.outbox.pull import Delivery, Puller
 from erp.outbox.subscriber import Subscription, max_attempts
+from erp.outbox.topology import Unreachable
+from erp.services import emit, service
 
 log = structlog.get_logger(__name__)
 
-MANAGE: Final = "outbox.manage_dead_letters"
 FIRST_SECONDS: Final = 3.0  # to wait for the first message, and for each further one
 NEXT_SECONDS: Final = 1.0
+MOST: Final = 1000  # held at a time
+NO_REASON: Final = "no consumer noted why: see its log"
 
 _PARKED: Final = """
 SELECT attributes::text, data::text, attempts, last_error FROM event_parked
@@ -37,58 +50,136 @@ _REVIVE: Final = """
 UPDATE event_parked SET attempts = 0, next_attempt_at = clock_timestamp()
 WHERE subscription = %s AND aggregate_type = %s AND aggregate_id = %s AND sequence = %s
 """
+# A decision stands until it is carried out, and for the very letter that it was carried out on; a letter that
+# died since is another one and waits anew. Of what a consumer refused only the consumer knows the reason.
+_SEEN: Final = """
+INSERT INTO event_dead_letter AS d (
+    id, subscription, key, kind, event_type, aggregate_type, aggregate_id, sequence, attempts, last_error,
+    failed_at, seen_at, message_id, status, resolved_by, resolution_reason)
+SELECT *, clock_timestamp(), clock_timestamp(), %(message)s, 'waiting', '', ''
+FROM (VALUES (%(row)s::uuid, %(subscription)s, %(key)s, %(kind)s, %(event_type)s, %(type)s, %(id)s::uuid,
+              %(sequence)s::bigint, %(attempts)s, %(reason)s)) seen
+ON CONFLICT (subscription, key) DO UPDATE
+SET (status, carried_out_at) = (
+        SELECT CASE WHEN stands THEN d.status ELSE 'waiting' END, CASE WHEN stands THEN d.carried_out_at END
+        FROM (SELECT d.status IN ('redriven', 'discarded')
+                     AND (d.carried_out_at IS NULL
+                          OR (d.message_id = EXCLUDED.message_id AND d.message_id <> '')) AS stands) decided),
+    kind = EXCLUDED.kind, seen_at = EXCLUDED.seen_at, message_id = EXCLUDED.message_id,
+    attempts = greatest(d.attempts, EXCLUDED.attempts),
+    last_error = coalesce(nullif(EXCLUDED.last_error, ''), d.last_error)
+"""
 
 
-class PoisonCopy(Exception):
-    """The relay's own copy: its event is still in the outbox and blocks its stream there."""
+# --- Deciding ---------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class DeadLetter:
-    """One dead letter: the event (None when the message isn't one of ours), why and where it died."""
+class NotWaiting(Conflict):
+    """It doesn't wait for a decision."""
 
+    code = "outbox.not_waiting"
+
+
+class NotRedrivable(Conflict):
+    """It can't be sent again."""
+
+    code = "outbox.not_redrivable"
+
+
+@service(requires=capabilities.MANAGE_DEAD_LETTERS, emits=[events.DeadLetterRedriven])
+def redrive(letter: DeadLetter, *, actor: Any, reason: str, by: str = "") -> DeadLetter:
+    """Send a dead letter to its consumer again, under the same event id; it is applied once, later ones after it.
+
+    ``by`` names the operator where a command acts. Raises NotWaiting, NotRedrivable for the relay's copies and
+    for what isn't an event, and Invalid without a reason.
+    """
+    check_redrivable(letter)
+    return _decide(letter, DeadLetter.Status.REDRIVEN, events.DeadLetterRedriven, actor, reason, by)
+
+
+@service(requires=capabilities.MANAGE_DEAD_LETTERS, emits=[events.DeadLetterDiscarded])
+def discard(letter: DeadLetter, *, actor: Any, reason: str, by: str = "") -> DeadLetter:
+    """Give a dead letter up: its place in the stream counts as empty, and what was parked behind it is applied.
+
+    ``by`` names the operator where a command acts. Raises NotWaiting, and Invalid without a reason.
+    """
+    return _decide(letter, DeadLetter.Status.DISCARDED, events.DeadLetterDiscarded, actor, reason, by)
+
+
+def check_redrivable(letter: DeadLetter) -> None:
+    """Raise NotRedrivable unless it is an event that a consumer refused."""
+    if letter.kind == DeadLetter.Kind.MALFORMED:
+        raise NotRedrivable(f"{letter.key} is not an event: it can only be discarded")
+    if letter.kind == DeadLetter.Kind.POISON:
+        raise NotRedrivable(
+            f"Pub/Sub refused event {letter.key}, which still blocks its stream in the outbox: "
+            f"use `outbox retry {letter.key}`"
+        )
+
+
+def _decide(
+    letter: DeadLetter,
+    status: DeadLetter.Status,
+    tells: type[events.Settled],
+    actor: Any,
+    reason: str,
+    by: str,
+) -> DeadLetter:
+    if letter.status != DeadLetter.Status.WAITING:
+        raise NotWaiting(f"{letter.key} is {letter.status}.")
+    letter.status, letter.carried_out_at = status, None
+    letter.resolved_at = timezone.now()
+    letter.resolved_by = operator(actor, by)
+    letter.resolution_reason = reason_given(reason)
+    letter.save(update_fields=["status", "carried_out_at", "resolved_at", "resolved_by", "resolution_reason"])
+    emit(
+        tells(
+            dead_letter_id=letter.pk,
+            key=letter.key,
+            kind=letter.kind,
+            subscription=letter.subscription,
+            event_type=letter.event_type,
+            subject_type=letter.aggregate_type,
+            subject_id=letter.aggregate_id,
+            sequence=letter.sequence,
+            attempts=letter.attempts,
+            reason=letter.resolution_reason,
+            by=by,
+        )
+    )
+    return letter
+
+
+def undone() -> bool:
+    """Whether a decision waits to be carried out."""
+    return DeadLetter.objects.filter(status__in=["redriven", "discarded"], carried_out_at=None).exists()
+
+
+# --- Looking, and carrying out ----------------------------------------------------------------------
+
+
+@dataclass
+class Letter:
+    """A dead letter in hand: its row, the event (None when it isn't one of ours) and the message."""
+
+    row: DeadLetter
     event: wire.Envelope | None
-    source: str  # subscription that gave up; "" for the relay's copies
-    reason: str
-    attempts: int
     delivery: Delivery | None  # None for a parked event
-
-    @property
-    def kind(self) -> Literal["refused", "poison", "parked", "malformed"]:
-        """Refused by a consumer, by Pub/Sub itself, parked and refused, or not an event at all."""
-        if self.event is None:
-            return "malformed"
-        if self.delivery is None:
-            return "parked"
-        return "poison" if wire.REASON in self.delivery.attributes else "refused"
 
     @property
     def key(self) -> str:
         """What names it in commands: the event's id, or else the message's."""
-        if self.event is not None:
-            return str(self.event.event_id)
-        assert self.delivery is not None
-        return self.delivery.message_id
-
-    def check_redrivable(self) -> wire.Envelope:
-        """The event, if it can be sent again. Raises PoisonCopy or wire.Malformed."""
-        if self.event is None:
-            raise wire.Malformed(f"{self.key} is not an event: it can only be discarded")
-        if self.kind == "poison":
-            raise PoisonCopy(
-                f"Pub/Sub refused event {self.key}, which still blocks its stream in the outbox: "
-                f"use `outbox retry {self.key}`"
-            )
-        return self.event
+        return self.row.key
 
     def as_dict(self, *, payload: bool = False) -> dict[str, Any]:
         """For people and ``--json``; the payload only when asked for."""
         told: dict[str, Any] = {
             "id": self.key,
-            "kind": self.kind,
-            "source": self.source,
-            "attempts": self.attempts,
-            "reason": self.reason,
+            "kind": self.row.kind,
+            "source": self.row.subscription,
+            "attempts": self.row.attempts,
+            "reason": self.row.last_error or NO_REASON,
+            "message_id": self.row.message_id,
         }
         if self.event is not None:
             told |= {
@@ -110,11 +201,11 @@ class DeadLetter:
 class Letters:
     """The dead letters held right now, and what can be done about each."""
 
-    def __init__(self, puller: Puller, letters: list[DeadLetter]) -> None:
+    def __init__(self, puller: Puller, letters: list[Letter]) -> None:
         self._puller = puller
         self.letters = letters
 
-    def select(self, selection: Selection, keys: tuple[str, ...] = ()) -> list[DeadLetter]:
+    def select(self, selection: Selection, keys: tuple[str, ...] = ()) -> list[Letter]:
         """Those that are meant: by key, else by the selection; malformed ones only by key."""
         if keys:
             return [letter for letter in self.letters if letter.key in keys]
@@ -122,75 +213,157 @@ class Letters:
             letter for letter in self.letters if letter.event is not None and selection.takes(letter.event)
         ]
 
-    def redrive(self, letter: DeadLetter, *, actor: Any, by: str, reason: str) -> None:
-        """Send it again to where it died, same event id; the consumer applies it once, later ones after it.
+    def redrive(self, letter: Letter, *, actor: Any, reason: str, by: str = "") -> None:
+        """Decide and carry out: as the service ``redrive`` and ``carry_out``."""
+        if letter.row.status != DeadLetter.Status.REDRIVEN:  # else it was decided, and somebody died over it
+            letter.row = redrive(letter.row, actor=actor, reason=reason, by=by)
+        self.carry_out(letter)
 
-        Raises PoisonCopy for the relay's copies, wire.Malformed for what isn't an event, and the publisher's
-        exceptions; then it stays a dead letter.
+    def discard(self, letter: Letter, *, actor: Any, reason: str, by: str = "") -> None:
+        """Decide and carry out: as the service ``discard`` and ``carry_out``."""
+        if letter.row.status != DeadLetter.Status.DISCARDED:
+            letter.row = discard(letter.row, actor=actor, reason=reason, by=by)
+        self.carry_out(letter)
+
+    def carry_out_decisions(self) -> int:
+        """Carry out what was decided about the letters held here; how many left.
+
+        One that Pub/Sub refuses waits for another decision. Raises topology.Unreachable.
         """
-        access.authorize(actor, MANAGE)
-        event = letter.check_redrivable()
-        if letter.delivery is None:
-            with connection.cursor() as cursor:
-                cursor.execute(_REVIVE, [letter.source, *event.stream, event.sequence])
-        else:
-            self._publish(event.stream, letter.delivery)
-            self._puller.acknowledge([letter.delivery.ack_id])
-        _note("redriven", letter, by, reason)
+        left = 0
+        for letter in list(self.letters):
+            if letter.row.status in (DeadLetter.Status.REDRIVEN, DeadLetter.Status.DISCARDED):
+                with contextlib.suppress(Poison):
+                    self.carry_out(letter)
+                    left += 1
+        return left
 
-    def discard(self, letter: DeadLetter, *, actor: Any, by: str, reason: str) -> None:
-        """Give it up: its place in the stream counts as empty, and what was parked behind it is applied."""
-        access.authorize(actor, MANAGE)
-        if letter.event is not None and letter.source:
-            Subscription(letter.source).receive(letter.event.gap())
+    def carry_out(self, letter: Letter) -> None:
+        """Do what was decided about a letter. Nothing here may run inside a transaction.
+
+        Raises topology.Unreachable, then the decision stands, and publisher.Poison, then the letter waits for
+        another one.
+        """
+        row, event = letter.row, letter.event
+        if row.carried_out_at is None:
+            try:
+                self._do(letter)
+            except Poison as error:
+                DeadLetter.objects.filter(pk=row.pk).update(
+                    status=DeadLetter.Status.WAITING, last_error=f"sent again, Pub/Sub refused it: {error}"
+                )
+                raise
+            row.carried_out_at = timezone.now()
+            DeadLetter.objects.filter(pk=row.pk).update(carried_out_at=row.carried_out_at)
+            log.warning(
+                f"dead_letter.{row.status}",
+                event_id=row.key,
+                event_type=event.event_type if event else "",
+                kind=row.kind,
+                source=row.subscription,
+                by=row.resolved_by,
+                reason=row.resolution_reason,
+            )
         if letter.delivery is not None:
             self._puller.acknowledge([letter.delivery.ack_id])
-        _note("discarded", letter, by, reason)
+        self.letters = [other for other in self.letters if other is not letter]
 
     @staticmethod
-    def _publish(stream: wire.Stream, delivery: Delivery) -> None:
-        attributes = {
-            name: value
-            for name, value in delivery.attributes.items()
-            if not name.startswith(wire.DEAD_LETTER_PREFIX)
-        }
-        message = wire.Message(
-            data=delivery.data,
-            attributes=attributes,
-            ordering_key=delivery.ordering_key or wire.ordering_key(stream, bucket_of(*stream)),
-        )
+    def _do(letter: Letter) -> None:
+        row, event = letter.row, letter.event
+        if row.status == DeadLetter.Status.DISCARDED:
+            if event is not None and row.subscription:
+                Subscription(row.subscription).receive(event.gap())
+        elif event is not None and letter.delivery is not None:
+            _publish(event.stream, letter.delivery)
+        elif event is not None:
+            with connection.cursor() as cursor:
+                cursor.execute(_REVIVE, [row.subscription, *event.stream, event.sequence])
+
+
+def _publish(stream: wire.Stream, delivery: Delivery) -> None:
+    attributes = {
+        name: value
+        for name, value in delivery.attributes.items()
+        if not name.startswith(wire.DEAD_LETTER_PREFIX)
+    }
+    message = wire.Message(
+        data=delivery.data,
+        attributes=attributes,
+        ordering_key=delivery.ordering_key or wire.ordering_key(stream, bucket_of(*stream)),
+    )
+    try:
         with BlockingPublisher() as publisher:
             publisher.publish(endpoint.topic_path(settings.PUBSUB_TOPIC), [message])
+    except NotPublished as error:
+        raise Unreachable(str(error)) from None
 
 
 @contextlib.contextmanager
-def held(limit: int = 1000) -> Iterator[Letters]:
+def held(limit: int = MOST, *, first: float = FIRST_SECONDS, more: float = NEXT_SECONDS) -> Iterator[Letters]:
     """Hold up to ``limit`` dead letters while the block runs; what it doesn't settle goes back at its end.
 
-    Another one who looks at the same time sees the rest. Raises topology.Unreachable when Pub/Sub doesn't
-    answer.
+    ``first`` and ``more`` are the seconds to wait for the first message and for each further one. What is seen is
+    noted on the letters' rows. Another one who looks at the same time sees the rest. Raises topology.Unreachable
+    when Pub/Sub doesn't answer.
     """
-    from erp.outbox.topology import Unreachable
-
-    with Puller(endpoint.subscription_path(settings.PUBSUB_DLQ_SUBSCRIPTION), outstanding=limit) as puller:
+    try:
+        pulling = Puller(endpoint.subscription_path(settings.PUBSUB_DLQ_SUBSCRIPTION), outstanding=limit)
+    except GoogleAuthError as error:
+        raise Unreachable(type(error).__name__) from None
+    with pulling as puller:
         deliveries: dict[str, Delivery] = {}
-        give_up = time.monotonic() + FIRST_SECONDS
+        give_up = time.monotonic() + first
         while len(deliveries) < limit:
             delivery = puller.next(max(0.0, give_up - time.monotonic()))
             if delivery is None:
                 break
             deliveries[delivery.ack_id] = delivery
-            give_up = time.monotonic() + NEXT_SECONDS
+            give_up = time.monotonic() + more
         if not deliveries and puller.failure:
             raise Unreachable(puller.failure)
         puller.stop()  # now, so that what goes back at the end doesn't come to this stream once more
         try:
-            yield Letters(puller, [*map(_letter, deliveries.values()), *_parked(limit)])
+            yield Letters(puller, _noted([*map(_letter, deliveries.values()), *_parked(limit)]))
         finally:
             puller.give_back_all()
 
 
-def _letter(delivery: Delivery) -> DeadLetter:
+def _noted(seen: list[Letter]) -> list[Letter]:
+    """The letters with their rows as they stand in the database, made or brought up to date."""
+    if not seen:
+        return seen
+    with transaction.atomic(), connection.cursor() as cursor:
+        # Sorted, so that two who look at the same time can't deadlock.
+        cursor.executemany(
+            _SEEN,
+            [
+                {
+                    "row": uuid7(),
+                    "subscription": letter.row.subscription,
+                    "key": letter.key,
+                    "kind": letter.row.kind,
+                    "event_type": letter.row.event_type,
+                    "type": letter.row.aggregate_type,
+                    "id": letter.row.aggregate_id,
+                    "sequence": letter.row.sequence,
+                    "attempts": letter.row.attempts,
+                    "reason": letter.row.last_error,
+                    "message": letter.row.message_id,
+                }
+                for letter in sorted(seen, key=lambda letter: (letter.row.subscription, letter.key))
+            ],
+        )
+    rows = {
+        (row.subscription, row.key): row
+        for row in DeadLetter.objects.filter(key__in=[letter.key for letter in seen])
+    }
+    for letter in seen:
+        letter.row = rows[letter.row.subscription, letter.key]
+    return seen
+
+
+def _letter(delivery: Delivery) -> Letter:
     attributes = delivery.attributes
     event: wire.Envelope | None
     try:
@@ -198,29 +371,51 @@ def _letter(delivery: Delivery) -> DeadLetter:
     except wire.Malformed as error:
         event, fault = None, str(error)
     attempts = attributes.get(wire.DELIVERIES, "")
-    return DeadLetter(
-        event=event,
-        source=attributes.get(wire.SOURCE_SUBSCRIPTION, "").rpartition("/")[2],
-        reason=attributes.get(wire.REASON) or fault or "refused by the consumer: see its log",
+    kind = DeadLetter.Kind.POISON if wire.REASON in attributes else DeadLetter.Kind.REFUSED
+    row = _row(
+        event,
+        DeadLetter.Kind.MALFORMED if event is None else kind,
+        subscription=attributes.get(wire.SOURCE_SUBSCRIPTION, "").rpartition("/")[2],
         attempts=int(attempts) if attempts.isdecimal() else 0,
-        delivery=delivery,
+        reason=attributes.get(wire.REASON) or fault,
+        message_id=delivery.message_id,
     )
+    return Letter(row, event, delivery)
 
 
-def _parked(limit: int) -> Iterator[DeadLetter]:
+def _parked(limit: int) -> Iterator[Letter]:
     with connection.cursor() as cursor:
         cursor.execute(_PARKED, [settings.PUBSUB_SUBSCRIPTION, max_attempts(), limit])
         for attributes, data, attempts, last_error in cursor.fetchall():
             event = wire.decode(json.loads(attributes), data)
-            yield DeadLetter(event, settings.PUBSUB_SUBSCRIPTION, last_error, attempts, None)
+            row = _row(
+                event,
+                DeadLetter.Kind.PARKED,
+                subscription=settings.PUBSUB_SUBSCRIPTION,
+                attempts=attempts,
+                reason=last_error,
+            )
+            yield Letter(row, event, None)
 
 
-def _note(what: str, letter: DeadLetter, by: str, reason: str) -> None:
-    log.warning(
-        f"dead_letter.{what}",
-        event_id=letter.key,
-        kind=letter.kind,
-        source=letter.source,
-        by=by,
-        reason=reason,
+def _row(
+    event: wire.Envelope | None,
+    kind: DeadLetter.Kind,
+    *,
+    subscription: str,
+    attempts: int,
+    reason: str,
+    message_id: str = "",
+) -> DeadLetter:
+    return DeadLetter(
+        subscription=subscription,
+        key=str(event.event_id) if event is not None else message_id,
+        kind=kind,
+        event_type=event.event_type[:100] if event is not None else "",
+        aggregate_type=event.stream.aggregate_type[:50] if event is not None else "",
+        aggregate_id=event.stream.aggregate_id if event is not None else None,
+        sequence=event.sequence if event is not None else None,
+        attempts=attempts,
+        last_error=mask_text(reason).replace("\x00", "")[:1000],
+        message_id=message_id,
     )

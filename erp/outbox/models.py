@@ -95,6 +95,10 @@ class EventOutbox(models.Model):
     def __str__(self) -> str:
         return f"{self.event_type} v{self.event_version} #{self.sequence}"
 
+    def open_verbs(self) -> frozenset[str]:
+        """What an operator can do about it now."""
+        return frozenset({"retry", "skip"} if self.status == self.Status.FAILED else ())
+
 
 class Inbox(models.Model):
     """An event that a subscription has applied: the row that makes a repeat harmless."""
@@ -155,6 +159,63 @@ class Parked(models.Model):
         db_table = "event_parked"
         default_permissions = ()
         indexes: ClassVar = [models.Index(fields=["next_attempt_at"], name="idx_parked_due")]
+
+
+class DeadLetter(models.Model):
+    """An event that a consumer, or Pub/Sub itself, refused: the last error, and what was decided about it.
+
+    The consumer writes a row at each failure, whoever looks at the dead-letter subscription notes what lies
+    there, operators decide by services, and what they decided is carried out (``erp.outbox.deadletters``).
+    """
+
+    class Kind(models.TextChoices):
+        REFUSED = "refused"  # by a consumer
+        PARKED = "parked", "refused after its turn had come"
+        POISON = "poison", "refused by Pub/Sub"
+        MALFORMED = "malformed", "not an event"
+
+    class Status(models.TextChoices):
+        FAILING = "failing", "being delivered again"
+        WAITING = "waiting", "waiting for a decision"
+        REDRIVEN = "redriven"
+        DISCARDED = "discarded"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    subscription = models.CharField(max_length=255)  # that gave it up; empty for the relay's copies
+    key = models.CharField("event", max_length=64)  # its id, or the message's where it isn't an event
+    kind = models.CharField(max_length=10, choices=Kind)
+    event_type = models.CharField(max_length=100, default="")
+    aggregate_type = models.CharField(max_length=50, default="")
+    aggregate_id = models.UUIDField(null=True)
+    sequence = models.BigIntegerField(null=True)
+    attempts = models.IntegerField(default=0)
+    last_error = models.TextField("reason", default="")
+    failed_at = models.DateTimeField(default=timezone.now)
+    seen_at = models.DateTimeField("last seen", null=True)
+    message_id = models.CharField(max_length=64, default="")  # of the letter, each time it dies another
+    status = models.CharField(max_length=10, choices=Status, default=Status.WAITING)
+    resolved_by = models.CharField(max_length=200, default="")
+    resolved_at = models.DateTimeField(null=True)
+    resolution_reason = models.TextField(default="")
+    carried_out_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "event_dead_letter"
+        default_permissions = ()
+        verbose_name = "dead letter"
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["subscription", "key"], name="event_dead_letter_key")
+        ]
+        indexes: ClassVar = [models.Index(fields=["status", "failed_at"], name="idx_dead_letter_status")]
+
+    def __str__(self) -> str:
+        return f"{self.event_type or 'message'} {self.key}"
+
+    def open_verbs(self) -> frozenset[str]:
+        """What an operator can do about it now."""
+        if self.status != self.Status.WAITING:
+            return frozenset()
+        return frozenset({"discard", "redrive"} if self.kind in ("refused", "parked") else {"discard"})
 
 
 class RelayLayout(models.Model):

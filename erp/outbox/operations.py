@@ -14,14 +14,16 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from erp import access, locks
-from erp.outbox import endpoint, wire
+from erp.errors import Conflict, Fault, Invalid
+from erp.logs import mask_text
+from erp.outbox import capabilities, endpoint, events, wire
 from erp.outbox.models import EventOutbox
 from erp.outbox.publisher import MAX_BYTES, MAX_MESSAGES, BlockingPublisher
 from erp.outbox.wakeup import wake
+from erp.services import emit, service
 
 log = structlog.get_logger(__name__)
 
-MANAGE: Final = "outbox.manage"
 COUNT_LIMIT: Final = 100_000  # figures stop counting here: what is beyond needs no exact number
 
 
@@ -159,59 +161,95 @@ def describe(row: EventOutbox, *, payload: bool = False) -> dict[str, Any]:
 # --- Resolving --------------------------------------------------------------------------------------
 
 
-def retry(selection: Selection, *, actor: Any, by: str, reason: str) -> list[EventOutbox]:
-    """Give failed events their attempts anew; the relay does the rest. The rows, as they were."""
-    return _resolve(selection, EventOutbox.Resolution.RETRIED, actor=actor, by=by, reason=reason)
+class NotFailed(Conflict):
+    """Only a failed event can be retried or skipped."""
+
+    code = "outbox.not_failed"
 
 
-def skip(selection: Selection, *, actor: Any, by: str, reason: str) -> list[EventOutbox]:
-    """Give failed events up: the relay publishes a gap marker in place of each. The rows, as they were."""
-    return _resolve(selection, EventOutbox.Resolution.SKIPPED, actor=actor, by=by, reason=reason)
+@service(requires=capabilities.MANAGE, emits=[events.OutboxEventRetried])
+def retry(event: EventOutbox, *, actor: Any, reason: str, by: str = "") -> EventOutbox:
+    """Give a failed event its attempts anew; the relay publishes it, and then what waits behind it.
+
+    ``by`` names the operator where a command acts. Raises NotFailed, and Invalid without a reason.
+    """
+    return _resolve(event, EventOutbox.Resolution.RETRIED, events.OutboxEventRetried, actor, reason, by)
+
+
+@service(requires=capabilities.MANAGE, emits=[events.OutboxEventSkipped])
+def skip(event: EventOutbox, *, actor: Any, reason: str, by: str = "") -> EventOutbox:
+    """Give a failed event up: a gap marker takes its place, and what waits behind it goes out.
+
+    ``by`` names the operator where a command acts. Raises NotFailed, and Invalid without a reason.
+    """
+    return _resolve(event, EventOutbox.Resolution.SKIPPED, events.OutboxEventSkipped, actor, reason, by)
 
 
 def _resolve(
-    selection: Selection, resolution: EventOutbox.Resolution, *, actor: Any, by: str, reason: str
-) -> list[EventOutbox]:
-    access.authorize(actor, MANAGE)
-    if not reason.strip():
-        raise ValueError("a reason is needed")
-    with transaction.atomic():
-        rows = list(selection.rows("failed").select_for_update(no_key=True))
-        EventOutbox.objects.filter(pk__in=[row.pk for row in rows], status="failed").update(
-            status=EventOutbox.Status.PENDING,
-            processing_attempts=0,
-            not_before=None,
-            resolution=resolution,
-            resolved_by=by[:200],
-            resolved_at=timezone.now(),
-            resolution_reason=reason,
-        )
-        buckets = {row.bucket for row in rows}
-        transaction.on_commit(lambda: wake(buckets), robust=True)
-    for row in rows:
-        log.warning(
-            f"outbox.event_{resolution.value}",
-            event_id=str(row.pk),
+    row: EventOutbox,
+    resolution: EventOutbox.Resolution,
+    tells: type[events.Resolved],
+    actor: Any,
+    reason: str,
+    by: str,
+) -> EventOutbox:
+    if row.status != EventOutbox.Status.FAILED:
+        raise NotFailed(f"Event {row.pk} is {row.status}, not failed.")
+    row.status, row.resolution = EventOutbox.Status.PENDING, resolution
+    row.processing_attempts, row.not_before = 0, None
+    row.resolved_at = timezone.now()
+    row.resolved_by = operator(actor, by)
+    row.resolution_reason = reason_given(reason)
+    row.save(
+        update_fields=[
+            "status",
+            "resolution",
+            "processing_attempts",
+            "not_before",
+            "resolved_at",
+            "resolved_by",
+            "resolution_reason",
+        ]
+    )
+    emit(
+        tells(
+            outbox_event_id=row.pk,
             event_type=row.event_type,
+            event_version=row.event_version,
+            subject_type=row.aggregate_type,
+            subject_id=row.aggregate_id,
             sequence=row.sequence,
+            reason=row.resolution_reason,
             by=by,
-            reason=reason,
         )
-    return rows
+    )
+    transaction.on_commit(lambda: wake([row.bucket]), robust=True)
+    return row
+
+
+def operator(actor: Any, by: str = "") -> str:
+    """Who decides, for a row: the account named by a command, else the id of the person at the desk."""
+    return (by or str(actor.pk or actor))[:200]
+
+
+def reason_given(reason: str) -> str:
+    """The reason as it is kept. Raises Invalid where there is none."""
+    if not reason.strip():
+        raise Invalid(errors=[Fault("/reason", "required", "Say why.")])
+    return mask_text(reason.strip())
 
 
 # --- Replaying --------------------------------------------------------------------------------------
 
 
+@access.require_capability("outbox.manage")
 def replay(selection: Selection, *, topic: str, actor: Any, by: str, reason: str) -> int:
     """Publish published events once more, same ids and sequences, each stream in order; how many.
 
-    Consumers that have applied them drop them. ``topic`` is its short name. Raises publisher.Poison and
-    publisher.NotPublished; what went out before stays out.
+    Consumers that have applied them drop them. ``topic`` is its short name. No row changes, so it is no service.
+    Raises Invalid without a reason, publisher.Poison and publisher.NotPublished; what went out before stays out.
     """
-    access.authorize(actor, MANAGE)
-    if not reason.strip():
-        raise ValueError("a reason is needed")
+    reason_given(reason)
     rows = selection.rows("published").order_by("aggregate_type", "aggregate_id", "sequence")
     log.warning("outbox.replay_started", topic=topic, by=by, reason=reason)
     count = 0

@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 from erp import health, logs
 from erp.access import SYSTEM
 from erp.events import Event, registry
+from erp.ids import uuid7
 from erp.outbox import endpoint, metrics, wire
 from erp.outbox.pull import Delivery, Puller
 from erp.outbox.wire import Envelope, Malformed, Stream
@@ -146,6 +147,19 @@ SET attempts = attempts + 1, last_error = %(error)s,
 WHERE subscription = %(subscription)s AND aggregate_type = %(type)s AND aggregate_id = %(id)s
   AND sequence = %(sequence)s
 """
+# The last error of each event that fails; a decision that isn't carried out yet stands.
+_NOTE: Final = """
+INSERT INTO event_dead_letter AS d (
+    id, subscription, key, kind, event_type, aggregate_type, aggregate_id, sequence, attempts, last_error,
+    failed_at, message_id, status, resolved_by, resolution_reason)
+VALUES (%(row)s, %(subscription)s, %(key)s, 'refused', %(event_type)s, %(type)s, %(id)s, %(sequence)s,
+        %(attempts)s, %(error)s, clock_timestamp(), '', 'failing', '', '')
+ON CONFLICT (subscription, key) DO UPDATE
+SET attempts = EXCLUDED.attempts, last_error = EXCLUDED.last_error, failed_at = EXCLUDED.failed_at,
+    status = CASE WHEN d.status IN ('redriven', 'discarded') AND d.carried_out_at IS NULL
+                  THEN d.status ELSE 'failing' END
+"""
+_FORGET: Final = "DELETE FROM event_dead_letter WHERE subscription = %s AND key = %s AND status = 'failing'"
 _GAPS: Final = """
 SELECT p.aggregate_type, p.aggregate_id, c.applied, min(p.sequence), count(*)
 FROM event_parked p JOIN event_cursor c USING (subscription, aggregate_type, aggregate_id)
@@ -206,11 +220,30 @@ class Subscription:
                     self._keys(stream)
                     | {
                         "sequence": event.sequence,
-                        "error": logs.mask_text(f"{type(error).__name__}: {error}")[:1000],
+                        "error": _words(error),
                         "delay": min(most, least * 2.0**attempts),
                     },
                 )
                 return
+
+    def note_failure(self, event: Envelope, error: Exception, attempts: int) -> None:
+        """Keep why the event was refused, for when it ends as a dead letter: the letter itself doesn't say."""
+        self._run(
+            _NOTE,
+            self._keys(event.stream)
+            | {
+                "row": uuid7(),
+                "key": str(event.event_id),
+                "event_type": event.event_type[:100],
+                "sequence": event.sequence,
+                "attempts": attempts,
+                "error": _words(error),
+            },
+        )
+
+    def forget_failure(self, event: Envelope) -> None:
+        """It was applied after all."""
+        self._run(_FORGET, [self.name, str(event.event_id)])
 
     def sweep(self) -> None:
         """Apply the parked events whose turn has come."""
@@ -290,6 +323,12 @@ def dependency_down() -> str:
     if settings.REDIS_URL and (fault := health.redis()):
         return f"Redis: {fault}"
     return ""
+
+
+def _words(error: Exception) -> str:
+    """An error as a column takes it, personal data masked."""
+    text = logs.mask_text(f"{type(error).__name__}: {error}")[:1000]
+    return text.replace("\x00", "").encode(errors="replace").decode()
 
 
 def _failed(event: Envelope, error: Exception, attempt: int) -> None:
@@ -390,12 +429,17 @@ class Consumer:
         def receive() -> None:
             nonlocal outcome
             outcome = self._progress.receive(event)
+            if delivery.attempt > 1 and outcome is not Outcome.PARKED:
+                self._progress.forget_failure(event)
 
         try:
             if not self._patiently(receive):
                 return False
         except Exception as error:
-            _failed(event, error, delivery.attempt)
+            failure = error
+            _failed(event, failure, delivery.attempt)
+            if not self._patiently(lambda: self._progress.note_failure(event, failure, delivery.attempt)):
+                return False
             self._refuse(puller, delivery)
             return True
         assert outcome is not None

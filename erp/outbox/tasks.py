@@ -91,11 +91,19 @@ DELETE FROM event_inbox WHERE (subscription, event_id) IN (
     LIMIT %(rows)s FOR UPDATE SKIP LOCKED
 )
 """
+# Those that still lie there are seen every few minutes; the decision on the others is told by its event.
+_DEAD_LETTERS: Final = """
+DELETE FROM event_dead_letter WHERE id IN (
+    SELECT id FROM event_dead_letter
+    WHERE greatest(failed_at, seen_at) < now() - make_interval(days => %(days)s)
+    LIMIT %(rows)s FOR UPDATE SKIP LOCKED
+)
+"""
 
 
 @shared_task
 def purge() -> dict[str, int]:
-    """Delete published events and inbox rows past their retention, in batches, for at most half a minute.
+    """Delete what is published, received or dead and past its retention, in batches, for at most half a minute.
 
     What waits, backs off or has failed is never touched; the next run goes on where this one ends.
     """
@@ -103,6 +111,7 @@ def purge() -> dict[str, int]:
     return {
         "published": _purge(_PUBLISHED, settings.OUTBOX_RETENTION_DAYS, give_up),
         "inbox": _purge(_INBOX, settings.INBOX_RETENTION_DAYS, give_up),
+        "dead_letters": _purge(_DEAD_LETTERS, settings.INBOX_RETENTION_DAYS, give_up),
     }
 
 

@@ -189,8 +189,11 @@ def decode(attributes: Mapping[str, str], data: str | bytes) -> Envelope:
         if occurred_at is None or occurred_at.tzinfo is None:
             raise ValueError("ce-time")
         sequence, version = int(attributes["sequence"]), int(attributes["eventversion"])
-        if sequence < 1 or version < 1:
+        # What no column takes was never ours.
+        if not (1 <= sequence < 2**63 and 1 <= version < 2**31):
             raise ValueError("sequence")
+        if any("\x00" in value for value in attributes.values()):
+            raise ValueError("NUL")
         return Envelope(
             event_id=UUID(attributes["ce-id"]),
             event_type=attributes["ce-type"],

@@ -24,7 +24,7 @@ from erp.api import fields
 from erp.api.serializers import Input
 from erp.errors import Fault, RuleBroken
 from erp.idempotency.models import Record
-from erp.outbox.models import EventOutbox
+from erp.outbox.models import DeadLetter, EventOutbox
 
 WRITES = re.compile(r'(?:INSERT INTO|UPDATE|DELETE FROM) "(\w+)"')
 
@@ -45,6 +45,7 @@ def rows(offer, user, partner, client_for):
     client = client_for(user("INTERNAL"))
     body = {"quantity": "5", "holder_partner_id": str(partner().pk)}
     assert client.write(f"/api/v1/availabilities/{live.pk}/reserve", body).status_code == 201
+    DeadLetter.objects.create(subscription="cotton-erp-events-sub", key=str(uuid4()), kind="refused")
     found = {model: model._default_manager.order_by("pk").first() for model in admin.site._registry}
     assert all(found.values()), found
     return found

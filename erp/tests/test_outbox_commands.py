@@ -12,7 +12,7 @@ from django.core.management.base import CommandError
 from django.utils import timezone
 
 from erp.outbox import relay, tasks, wakeup, wire
-from erp.outbox.models import EventOutbox, Inbox
+from erp.outbox.models import DeadLetter, EventOutbox, Inbox
 from erp.outbox.subscriber import Consumer
 from erp.tests.outbox_support import count, deliveries, drain, insert, relaying, statuses, until
 
@@ -118,8 +118,11 @@ def test_a_failed_event_is_resolved_with_a_name_and_a_reason(
     assert (failed.status, failed.resolution, failed.resolved_by) == ("pending", resolution, "asha")
     assert failed.resolution_reason == "why not"
     assert failed.resolved_at is not None
+    (told,) = EventOutbox.objects.filter(aggregate_type="outbox_event", aggregate_id=failed.pk)
+    assert (told.event_type, told.actor_id) == (f"outbox_event.{resolution}", None)
+    assert (told.payload["reason"], told.payload["by"]) == ("why not", "asha")
     drain()
-    assert statuses() == {"published": 2}
+    assert statuses() == {"published": 3}
 
 
 def test_resolving_needs_a_reason_and_something_to_resolve(failed: EventOutbox) -> None:
@@ -220,6 +223,9 @@ def test_dead_letters_are_listed_shown_redriven_and_discarded() -> None:
     assert code == 0
     assert told["attributes"]["ce-id"] == str(first.pk)
     assert (told["kind"], told["attempts"], told["source"]) == ("refused", 5, "cotton-erp-events-sub")
+    assert told["reason"] == "KeyError: 'nonsense.sent'", (
+        "its type is unknown: told before any handler is asked"
+    )
     assert run("dlq", "show", str(uuid4()))[0] == 1
 
     code, told = run("dlq", "redrive", str(first.pk), "--reason", "mended", "--dry-run")
@@ -320,7 +326,9 @@ def test_purge_deletes_only_what_is_published_and_old(failed: EventOutbox, setti
     EventOutbox.objects.filter(pk=old.pk).update(processed_at=past)
     Inbox.objects.create(subscription="sub", event_id=uuid4(), applied_at=timezone.now() - timedelta(days=46))
     Inbox.objects.create(subscription="sub", event_id=uuid4(), applied_at=past)
-    assert tasks.purge() == {"published": 1, "inbox": 1}
+    DeadLetter.objects.create(subscription="sub", key="1", failed_at=past - timedelta(days=20))
+    DeadLetter.objects.create(subscription="sub", key="2", failed_at=past - timedelta(days=20), seen_at=past)
+    assert tasks.purge() == {"published": 1, "inbox": 1, "dead_letters": 1}
     assert statuses() == {"published": 1, "failed": 1, "pending": 1}
     assert Inbox.objects.count() == 1
 

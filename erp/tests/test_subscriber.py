@@ -1,5 +1,7 @@
 """The consumer: each event once, in order, together with what it causes (core §3)."""
 
+import io
+import json
 import os
 import signal
 import subprocess
@@ -13,17 +15,20 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from django.core.management import call_command
 from django.db import connection, connections
 from django.utils import timezone
 
+from erp import tasks
 from erp.access import SYSTEM
+from erp.errors import CapabilityMissing, Invalid
 from erp.events import Event, event, registry, upcaster
 from erp.outbox import deadletters, metrics, operations, subscriber, wire
-from erp.outbox.models import Cursor, EventOutbox, EventStream, Inbox, Parked
+from erp.outbox.models import Cursor, DeadLetter, EventOutbox, EventStream, Inbox, Parked
 from erp.outbox.models import Subscriber as Start
 from erp.outbox.publisher import BlockingPublisher
 from erp.outbox.subscriber import Consumer, Outcome, Subscription
-from erp.tests.outbox_support import PROJECT, command, drain, ended, insert, until
+from erp.tests.outbox_support import PROJECT, command, drain, ended, insert, relaying, until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("pubsub", "effects")]
 
@@ -68,7 +73,7 @@ def effects(transactional_db: None) -> Iterator[None]:
 @contextmanager
 def handling(handler: Any) -> Iterator[None]:
     """The module's handler of parcel.sent, for the time of the block."""
-    before = dict(subscriber._handlers)
+    before = {name: list(entries) for name, entries in subscriber._handlers.items()}
     subscriber.handles(registry.latest("parcel.sent"))(handler)
     try:
         yield
@@ -246,41 +251,171 @@ def test_a_failing_handler_leaves_nothing_behind(subscription: Subscription) -> 
     assert not Inbox.objects.exists()
 
 
-def test_five_failures_make_a_dead_letter_and_its_redrive_is_applied_once_before_the_later_ones() -> None:
+@contextmanager
+def consuming() -> Iterator[Consumer]:
+    """A consumer beside the block."""
+    consumer = Consumer("cotton-erp-events-sub")
+
+    def work() -> None:
+        consumer.run()
+        connections.close_all()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield consumer
+    finally:
+        consumer.stop()
+        thread.join(20)
+        assert not thread.is_alive()
+
+
+def dlq(*arguments: str) -> Any:
+    """Run the command; what it tells."""
+    out = io.StringIO()
+    call_command("dlq", *arguments, "--json", stdout=out)
+    return json.loads(out.getvalue())
+
+
+def test_an_event_refused_five_times_is_redriven_and_applied_once_before_the_later_ones() -> None:
     ill, well = uuid4(), uuid4()
-    insert(ill, well)
-    (dead,) = insert(ill)
-    insert(ill, well)
-    insert(ill)
-    drain()
     refuse = True
 
     def handler(event: Any, *, meta: wire.Envelope) -> None:
-        if refuse and meta.event_id == dead.pk:
-            raise ValueError("I don't like it")
+        if refuse and meta.stream.aggregate_id == ill and meta.sequence == 2:
+            raise ValueError("there is no room for it, says 98765 43210")
         note(event, meta=meta)
 
-    with handling(handler):
-        tally = consume(2.0)
-        assert tally["failed"] == 5
-        assert tally["parked"] >= 2, "followers are parked, not refused"
-        assert sorted(applied()) == [1, 1, 2], "the other stream went on"
-        with deadletters.held() as letters:
-            (letter,) = letters.letters
-            assert (letter.key, letter.kind, letter.attempts) == (str(dead.pk), "refused", 5)
-            assert letter.source == "cotton-erp-events-sub"
+    with relaying(), handling(handler), consuming() as consumer:
+        insert(ill, well)
+        (dead,) = insert(ill)
+        insert(ill, well)
+        insert(ill)
+        (letter,) = until(lambda: dlq("list")["dead_letters"])
+        assert (letter["id"], letter["kind"], letter["attempts"]) == (str(dead.pk), "refused", 5)
+        assert letter["source"] == "cotton-erp-events-sub"
+        assert letter["reason"].startswith("ValueError: there is no room for it"), "the consumer's own words"
+        assert "98765" not in letter["reason"]
+        until(lambda: Parked.objects.count() == 2)
+        assert sorted(applied()) == [1, 1, 2], "the other stream went on, this one waits"
+        assert consumer.tally.failed == 5, "followers are parked, not refused"
+
         refuse = False
-        with deadletters.held() as letters:
-            (letter,) = letters.letters
-            letters.redrive(letter, actor=SYSTEM, by="ops", reason="mended")
-            letters.redrive(letter, actor=SYSTEM, by="ops", reason="twice, by mistake")
-        tally = consume()
-        assert tally["applied"] == 1
-        assert tally["repeat"] == 1
-        assert applied()[3:] == [2, 3, 4]
+        (redriven,) = dlq("redrive", str(dead.pk), "--reason", "room made", "--by", "asha")["redriven"]
+        assert redriven["id"] == str(dead.pk)
+        until(lambda: applied()[3:] == [2, 3, 4])
         assert not Parked.objects.exists()
+        assert dlq("list")["dead_letters"] == []
+    assert consumer.tally.failed == 5
+    assert Inbox.objects.filter(event_id=dead.pk).count() == 1
+    row = DeadLetter.objects.get(key=str(dead.pk))
+    assert (row.status, row.resolved_by, row.resolution_reason) == ("redriven", "asha", "room made")
+    (told,) = EventOutbox.objects.filter(event_type="dead_letter.redriven")
+    assert (told.aggregate_id, told.payload["key"], told.payload["by"]) == (row.pk, str(dead.pk), "asha")
+
+
+@pytest.fixture
+def refused() -> Iterator[EventOutbox]:
+    """An event that lies among the dead letters; from now on it would be applied."""
+    (dead,) = insert(uuid4())
+    drain()
+
+    def never(event: Any, *, meta: wire.Envelope) -> None:
+        raise ValueError("never")
+
+    with handling(never):
+        assert consume(2.0)["failed"] == 5
+    with handling(note):
+        yield dead
+
+
+def decided() -> DeadLetter:
+    """The letter's row after somebody decided to redrive it, and died."""
+    with deadletters.held() as letters:
+        (letter,) = letters.letters
+    return deadletters.redrive(letter.row, actor=SYSTEM, reason="mended")  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("died_after", ["the decision", "the publication", "the note that it was done"])
+def test_whoever_dies_while_redriving_loses_nothing(refused: EventOutbox, died_after: str) -> None:
+    row = decided()
+    if died_after != "the decision":
         with deadletters.held() as letters:
-            assert letters.letters == []
+            letters._do(letters.letters[0])
+    if died_after == "the note that it was done":
+        DeadLetter.objects.update(carried_out_at=timezone.now())
+    assert tasks.count_dead_letters() == 0, "the periodic look goes on where it was left"
+    assert consume()["applied"] == 1
+    row.refresh_from_db()
+    assert (row.status, row.carried_out_at is not None) == ("redriven", True)
+    assert applied() == [1]
+    assert not deadletters.undone()
+    with deadletters.held() as letters:
+        assert letters.letters == []
+
+
+def test_a_letter_that_died_again_waits_for_another_decision(refused: EventOutbox) -> None:
+    decided()
+    assert tasks.count_dead_letters() == 0
+
+    def again(event: Any, *, meta: wire.Envelope) -> None:
+        raise ValueError("for another reason")
+
+    with handling(again):
+        assert consume(2.0)["failed"] == 5
+    with deadletters.held() as letters:
+        (letter,) = letters.letters
+        assert (letter.row.status, letter.row.carried_out_at) == ("waiting", None)
+        assert letter.row.last_error == "ValueError: for another reason"
+        letters.redrive(letter, actor=SYSTEM, reason="mended again")
+    assert consume()["applied"] == 1
+    assert EventOutbox.objects.filter(event_type="dead_letter.redriven").count() == 2
+
+
+def test_a_decision_waits_while_nothing_can_be_published(refused: EventOutbox, settings: Any) -> None:
+    row = decided()
+    alive, settings.PUBSUB_EMULATOR_HOST = settings.PUBSUB_EMULATOR_HOST, "127.0.0.1:1"
+    assert tasks.count_dead_letters() is None
+    assert deadletters.undone()
+    settings.PUBSUB_EMULATOR_HOST = alive
+    assert tasks.count_dead_letters() == 0
+    row.refresh_from_db()
+    assert row.carried_out_at is not None
+    with pytest.raises(deadletters.NotWaiting):
+        deadletters.discard(row, actor=SYSTEM, reason="too late")
+
+
+def test_only_who_holds_the_capability_decides(refused: EventOutbox, user: Any) -> None:
+    with deadletters.held() as letters:
+        row = letters.letters[0].row
+    for service in (deadletters.redrive, deadletters.discard):
+        with pytest.raises(CapabilityMissing, match=r"outbox\.manage_dead_letters"):
+            service(row, actor=user("INTERNAL_MANAGER"), reason="mended")
+        with pytest.raises(Invalid):
+            service(row, actor=user("INTERNAL_DIRECTOR"), reason="  ")
+    EventOutbox.objects.filter(pk=refused.pk).update(status="failed")
+    for service in (operations.retry, operations.skip):
+        with pytest.raises(CapabilityMissing, match=r"outbox\.manage"):
+            service(refused, actor=user("INTERNAL_MANAGER"), reason="mended")
+    assert EventOutbox.objects.get(pk=refused.pk).status == "failed"
+    assert not DeadLetter.objects.exclude(status="waiting").exists()
+
+
+def test_what_failed_and_was_applied_in_the_end_is_no_dead_letter() -> None:
+    insert(uuid4())
+    drain()
+    tries = 0
+
+    def handler(event: Any, *, meta: wire.Envelope) -> None:
+        nonlocal tries
+        tries += 1
+        if tries < 3:
+            raise ValueError("not yet")
+        note(event, meta=meta)
+
+    with handling(handler), consuming():
+        until(lambda: tries == 3 and applied() == [1])
+        until(lambda: not DeadLetter.objects.exists())
 
 
 def test_a_discarded_dead_letter_counts_as_an_empty_place() -> None:
@@ -313,12 +448,14 @@ def test_a_copy_of_the_relays_poison_points_to_the_outbox(
     drain()
     with deadletters.held() as letters:
         (letter,) = letters.letters
-        assert letter.kind == "poison"
-        with pytest.raises(deadletters.PoisonCopy, match=f"outbox retry {poison.pk}"):
+        assert letter.row.kind == "poison"
+        with pytest.raises(deadletters.NotRedrivable, match=f"outbox retry {poison.pk}"):
             letters.redrive(letter, actor=SYSTEM, by="ops", reason="try")
     with deadletters.held() as letters:
         letters.discard(letters.letters[0], actor=SYSTEM, by="ops", reason="known")
-    assert EventOutbox.objects.get().status == "failed", "the event itself waits for `outbox retry` or `skip`"
+    assert EventOutbox.objects.get(pk=poison.pk).status == "failed", (
+        "the event itself waits for `outbox retry` or `skip`"
+    )
 
 
 def test_a_parked_event_that_fails_waits_for_an_operator_after_its_attempts(
@@ -346,7 +483,7 @@ def test_a_parked_event_that_fails_waits_for_an_operator_after_its_attempts(
         assert "98765" not in parked.last_error
         with deadletters.held() as letters:
             (letter,) = letters.letters
-            assert (letter.key, letter.kind) == (str(second.event_id), "parked")
+            assert (letter.key, letter.row.kind) == (str(second.event_id), "parked")
             refuse = False
             letters.redrive(letter, actor=SYSTEM, by="ops", reason="mended")
         subscription.sweep()
@@ -361,8 +498,8 @@ def test_what_is_no_event_of_ours_ends_as_a_dead_letter(settings: Any) -> None:
     assert consume(2.0)["failed"] == 5
     with deadletters.held() as letters:
         (letter,) = letters.letters
-        assert letter.kind == "malformed"
-        with pytest.raises(wire.Malformed):
+        assert letter.row.kind == "malformed"
+        with pytest.raises(deadletters.NotRedrivable):
             letters.redrive(letter, actor=SYSTEM, by="ops", reason="try")
         letters.discard(letter, actor=SYSTEM, by="ops", reason="not ours")
 
@@ -535,7 +672,7 @@ def test_a_handler_of_an_outdated_version_is_refused_at_start() -> None:
     with handling(note):
         subscriber.seal()
     old = registry.get("parcel.sent", 1)
-    before = dict(subscriber._handlers)
+    before = {name: list(entries) for name, entries in subscriber._handlers.items()}
     try:
         subscriber.handles(old)(note)
         with pytest.raises(ImproperlyConfigured, match=r"version 1 of parcel\.sent, the newest is 2"):

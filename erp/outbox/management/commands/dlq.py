@@ -8,11 +8,11 @@ from django.core.management.base import CommandError
 from erp import commands
 from erp.access import SYSTEM
 from erp.commands import finish
+from erp.errors import Conflict, NotFound
 from erp.outbox import cli
-from erp.outbox.deadletters import DeadLetter, Letters, PoisonCopy, held
+from erp.outbox.deadletters import MOST, Letter, Letters, check_redrivable, held
 from erp.outbox.operations import Selection
 from erp.outbox.publisher import Poison
-from erp.outbox.wire import Malformed
 
 
 class Command(cli.Command):
@@ -24,7 +24,7 @@ class Command(cli.Command):
         actions = parser.add_subparsers(dest="action", required=True)
         listing = actions.add_parser("list", help="dead letters, without payload")
         cli.add_selection(listing)
-        listing.add_argument("--limit", type=int, default=1000)
+        listing.add_argument("--limit", type=int, default=MOST)
         self.add_common(listing)
 
         show = actions.add_parser("show", help="one dead letter with payload and attributes")
@@ -38,7 +38,7 @@ class Command(cli.Command):
             action = actions.add_parser(name, help=text)
             cli.add_selection(action)
             cli.add_change(action)
-            action.add_argument("--limit", type=int, default=1000)
+            action.add_argument("--limit", type=int, default=MOST)
             self.add_common(action)
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -79,11 +79,11 @@ class Command(cli.Command):
                 self.confirm(f"{len(chosen)} dead letters will be {done}. Go on?", options)
             for letter in chosen:
                 try:
-                    if options["dry_run"]:
-                        _refuse_poison(letter, done)
-                    else:
+                    if not options["dry_run"]:
                         act(letters, letter, actor=SYSTEM, by=options["by"], reason=reason)
-                except (PoisonCopy, Malformed, Poison) as error:
+                    elif done == "redriven":
+                        check_redrivable(letter.row)
+                except (Conflict, NotFound, Poison) as error:
                     refused.append({**letter.as_dict(), "error": str(error)})
                 else:
                     settled.append(letter.as_dict())
@@ -103,16 +103,11 @@ class Command(cli.Command):
         )
 
 
-def _chosen(letters: Letters, options: dict[str, Any]) -> list[DeadLetter]:
+def _chosen(letters: Letters, options: dict[str, Any]) -> list[Letter]:
     if options["ids"]:
         return letters.select(Selection(), tuple(options["ids"]))
     selected = cli.selection(options)
-    return letters.select(selected) if selected else letters.letters
-
-
-def _refuse_poison(letter: DeadLetter, done: str) -> None:
-    if done == "redriven":
-        letter.check_redrivable()
+    return letters.select(selected) if selected else list(letters.letters)
 
 
 def _line(told: dict[str, Any]) -> str:

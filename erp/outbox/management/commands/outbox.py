@@ -10,9 +10,11 @@ from django.core.management.base import CommandError
 from erp import commands
 from erp.access import SYSTEM
 from erp.commands import finish
+from erp.errors import NotFound
 from erp.outbox import cli, operations
 from erp.outbox.models import EventOutbox
 from erp.outbox.publisher import Poison
+from erp.services import Service
 
 
 class Command(cli.Command):
@@ -97,12 +99,12 @@ class Command(cli.Command):
         """Failed events are given up."""
         self._resolve(options, operations.skip, "skipped")
 
-    def _resolve(self, options: dict[str, Any], resolve: Any, done: str) -> None:
+    def _resolve(self, options: dict[str, Any], resolve: Service, done: str) -> None:
         selected, reason = cli.selection(options, changes=True), cli.reason(options)
         rows = list(selected.rows(EventOutbox.Status.FAILED))
         if rows and not options["dry_run"]:
             self.confirm(f"{len(rows)} failed events will be {done}. Go on?", options)
-            rows = resolve(selected, actor=SYSTEM, by=options["by"], reason=reason)
+            rows = [row for row in rows if self._one(resolve, row, reason, options["by"])]
         told = [operations.describe(row) for row in rows]
         missing = sorted({str(i) for i in selected.ids} - {event["id"] for event in told})
         code = commands.OK if not missing else commands.PARTIAL if told else commands.FAILED
@@ -117,6 +119,15 @@ class Command(cli.Command):
             as_json=options["json"],
             code=code,
         )
+
+    @staticmethod
+    def _one(resolve: Service, row: EventOutbox, reason: str, by: str) -> bool:
+        """Resolve one event, in a transaction of its own; False when it isn't failed any more."""
+        try:
+            resolve(row, actor=SYSTEM, reason=reason, by=by)
+        except (operations.NotFailed, NotFound):
+            return False
+        return True
 
     def replay(self, options: dict[str, Any]) -> None:
         """Published events go out once more."""
