@@ -21,10 +21,12 @@ from django.urls import reverse
 from erp.admin import ServiceAdmin, Site, environment, forms, indian, quantity
 from erp.admin.testing import controls
 from erp.api import fields
+from erp.api.examples import example_of
 from erp.api.serializers import Input
 from erp.errors import Fault, RuleBroken
 from erp.idempotency.models import Record
 from erp.outbox.models import DeadLetter, EventOutbox
+from erp.services import registry
 
 WRITES = re.compile(r'(?:INSERT INTO|UPDATE|DELETE FROM) "(\w+)"')
 
@@ -39,13 +41,17 @@ def address(model_admin, name: str, *args: object) -> str:
 
 
 @pytest.fixture
-def rows(offer, user, partner, client_for):
-    """One row of every registered model: a live offer with a hold, made over the API."""
+def rows(world, offer, user, partner, client_for):
+    """One row of every registered model: a live offer with a hold, made over the API, and what examples make."""
     live = offer()
     client = client_for(user("INTERNAL"))
     body = {"quantity": "5", "holder_partner_id": str(partner().pk)}
     assert client.write(f"/api/v1/availabilities/{live.pk}/reserve", body).status_code == 201
     DeadLetter.objects.create(subscription="cotton-erp-events-sub", key=str(uuid4()), kind="refused")
+    for model in admin.site._registry:
+        if not model._default_manager.exists():
+            targets = [example_of(s) for s in registry.values() if s.target_model is model]
+            next(example for example in targets if example and example.target).target(world)
     found = {model: model._default_manager.order_by("pk").first() for model in admin.site._registry}
     assert all(found.values()), found
     return found
