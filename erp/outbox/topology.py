@@ -41,7 +41,8 @@ class Difference:
     """One way in which a resource isn't as it must be.
 
     ``lossy``: events can be lost because of it. ``repair``: what mends it, None where it must be made anew by
-    hand. ``checked`` is False where the server couldn't tell.
+    hand. ``checked`` is False where the server couldn't tell. ``remedy``: what people have to do before anything
+    here may be made; empty where nothing stands in the way.
     """
 
     resource: str
@@ -51,6 +52,7 @@ class Difference:
     lossy: bool = False
     checked: bool = True
     repair: Callable[[], object] | None = None
+    remedy: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """For ``--json``."""
@@ -62,12 +64,14 @@ class Difference:
             "lossy": self.lossy,
             "checked": self.checked,
             "repairable": self.repair is not None,
+            "remedy": self.remedy,
         }
 
     def __str__(self) -> str:
         if not self.checked:
             return f"{self.resource}: {self.what} can't be checked here ({self.found})"
-        return f"{self.resource}: {self.what} is {self.found}, must be {self.wanted}"
+        words = f"{self.resource}: {self.what} is {self.found}, must be {self.wanted}"
+        return f"{words} – {self.remedy}" if self.remedy else words
 
 
 @contextmanager
@@ -158,10 +162,9 @@ def subscriptions() -> tuple[types.Subscription, types.Subscription]:
     )
 
 
-# Fields that are compared, and whether a wrong one loses events. Ordering and topic are fixed at creation.
+# Fields that are compared, and whether a wrong one loses events. Ordering and filter are fixed at creation.
 _TOPIC_FIELDS: Final = {"message_retention_duration": False, "message_storage_policy": False}
 _SUBSCRIPTION_FIELDS: Final = {
-    "topic": True,
     "enable_message_ordering": False,
     "ack_deadline_seconds": False,
     "message_retention_duration": False,
@@ -171,31 +174,63 @@ _SUBSCRIPTION_FIELDS: Final = {
     "enable_exactly_once_delivery": False,
     "filter": True,
 }
-_FIXED: Final = {"topic", "enable_message_ordering", "filter"}
+_FIXED: Final = {"enable_message_ordering", "filter"}
+# Refusals that say for certain that nothing was made.
+REFUSED: Final = (
+    api.InvalidArgument,
+    api.PermissionDenied,
+    api.FailedPrecondition,
+    api.NotFound,
+    api.ResourceExhausted,
+)
 
 
 def differences(pubsub: Clients) -> Iterator[Difference]:
-    """What isn't as it must be, in the order of mending: mend each before asking for the next."""
-    for topic in topics():
-        yield from _topic(pubsub, topic)
-    for subscription in subscriptions():
-        yield from _subscription(pubsub, subscription)
+    """What isn't as it must be, in the order of mending: mend each before asking for the next.
+
+    What is published to a topic without a subscription is lost without a trace. So each topic comes with its
+    subscription right behind it, dead letters first, and a topic is not made while a subscription of that name
+    listens elsewhere and can't be attached to it.
+    """
+    for topic, subscription in reversed([*zip(topics(), subscriptions(), strict=True)]):
+        yield from _pair(pubsub, topic, subscription)
     for topic in topics():
         yield from _listened(pubsub, topic)
     yield from _grants(pubsub)
 
 
-def _topic(pubsub: Clients, wanted: types.Topic) -> Iterator[Difference]:
+def _pair(pubsub: Clients, topic: types.Topic, subscription: types.Subscription) -> Iterator[Difference]:
+    found = pubsub.find(pubsub.subscriber.get_subscription, {"subscription": subscription.name})
+    if found is not None and (found.detached or found.topic != topic.name):
+        yield Difference(
+            subscription.name,
+            "topic",
+            "detached" if found.detached else found.topic,
+            topic.name,
+            lossy=True,
+            remedy="a subscription can't be attached to another topic: consume what it still holds, delete it, "
+            "run this again, then send it what was published meanwhile (docs/runbooks/pubsub-iam-broken.md)",
+        )
+        yield from _topic(pubsub, topic, [], attachable=False)
+        return
+    made: list[types.Topic] = []
+    yield from _topic(pubsub, topic, made)
+    yield from _subscription(pubsub, subscription, made)
+
+
+def _topic(
+    pubsub: Clients, wanted: types.Topic, made: list[types.Topic], *, attachable: bool = True
+) -> Iterator[Difference]:
+    """``made`` takes the topic if mending makes it; ``attachable``: whether its subscription can follow."""
     found = pubsub.find(pubsub.publisher.get_topic, {"topic": wanted.name})
     if found is None:
-        yield Difference(
-            wanted.name,
-            "topic",
-            "missing",
-            "there",
-            lossy=True,
-            repair=lambda: pubsub.call(pubsub.publisher.create_topic, wanted),
-        )
+
+        def create() -> None:
+            pubsub.call(pubsub.publisher.create_topic, wanted)
+            made.append(wanted)
+
+        repair = create if attachable else None
+        yield Difference(wanted.name, "topic", "missing", "there", lossy=True, repair=repair)
         return
     wrong = [name for name in _TOPIC_FIELDS if name in wanted and _text(found, name) != _text(wanted, name)]
     for name in wrong:
@@ -210,20 +245,23 @@ def _topic(pubsub: Clients, wanted: types.Topic) -> Iterator[Difference]:
         )
 
 
-def _subscription(pubsub: Clients, wanted: types.Subscription) -> Iterator[Difference]:
+def _subscription(
+    pubsub: Clients, wanted: types.Subscription, made: list[types.Topic]
+) -> Iterator[Difference]:
+    """``made``: the topic, where mending has just made it; it goes again if its subscription is refused."""
     found = pubsub.find(pubsub.subscriber.get_subscription, {"subscription": wanted.name})
     if found is None:
-        yield Difference(
-            wanted.name,
-            "subscription",
-            "missing",
-            "there",
-            lossy=True,
-            repair=lambda: pubsub.call(pubsub.subscriber.create_subscription, wanted),
-        )
+
+        def create() -> None:
+            try:
+                pubsub.call(pubsub.subscriber.create_subscription, wanted)
+            except REFUSED:
+                for topic in made:
+                    pubsub.call(pubsub.publisher.delete_topic, {"topic": topic.name})
+                raise
+
+        yield Difference(wanted.name, "subscription", "missing", "there", lossy=True, repair=create)
         return
-    if found.detached:
-        yield Difference(wanted.name, "subscription", "detached", "attached", lossy=True)
     for name, lossy in _SUBSCRIPTION_FIELDS.items():
         if _text(found, name) == _text(wanted, name):
             continue

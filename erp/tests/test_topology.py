@@ -11,8 +11,20 @@ from google.iam.v1 import iam_policy_pb2
 from google.protobuf import field_mask_pb2
 from google.pubsub_v1 import types
 
+from erp.embedded.pubsub.faults import control
 from erp.outbox import endpoint, topology
-from erp.tests.outbox_support import call, command, count, drain, ended, in_order, insert, received, statuses
+from erp.tests.outbox_support import (
+    Faults,
+    call,
+    command,
+    count,
+    drain,
+    ended,
+    in_order,
+    insert,
+    received,
+    statuses,
+)
 from erp.tests.test_embedded_pubsub import emulator  # noqa: F401 - a fixture
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("pubsub")]
@@ -113,6 +125,72 @@ def test_what_is_fixed_at_creation_must_be_made_anew(capsys: pytest.CaptureFixtu
     line = told["drift"][0]
     assert (line["what"], line["repairable"], line["repaired"]) == ("enable_message_ordering", False, False)
     assert all(line["repaired"] for line in told["drift"][1:]), "its grant went with the old one"
+
+
+def no_topic(name: str) -> None:
+    """Delete a topic."""
+    call("Publisher", "DeleteTopic", types.DeleteTopicRequest(topic=endpoint.topic_path(name)))
+
+
+def there(name: str) -> bool:
+    """Whether the topic is there."""
+    with topology.clients() as clients:
+        return clients.find(clients.publisher.get_topic, {"topic": endpoint.topic_path(name)}) is not None
+
+
+def test_no_topic_is_made_that_its_old_subscription_cannot_be_attached_to(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    no_topic("cotton-erp-events")
+    no_topic("cotton-erp-events-dlq")
+    no_subscription("cotton-erp-events-dlq-sub")
+    code, told = setup_pubsub(capsys)
+    assert (code, told["changed"]) == (1, 0)
+    (line,) = (line for line in told["drift"] if line["remedy"])
+    assert line["resource"] == endpoint.subscription_path("cotton-erp-events-sub")
+    assert (line["found"], line["lossy"]) == ("_deleted-topic_", True)
+    assert "delete it, run this again" in line["remedy"]
+    assert not there("cotton-erp-events"), "whoever published to it would publish to nobody"
+    assert not there("cotton-erp-events-dlq")
+
+    no_subscription("cotton-erp-events-sub")
+    code, told = setup_pubsub(capsys)
+    assert (code, told["changed"]) == (0, 6)
+    assert setup_pubsub(capsys, "--check")[0] == 0
+
+
+def test_a_topic_goes_again_when_its_subscription_is_refused(
+    settings: Any, faults: Faults, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings.PUBSUB_PROJECT_ID += "-fresh"
+    control(
+        settings.PUBSUB_EMULATOR_HOST,
+        {"rules": [{"kind": "refuse", "methods": ["CreateSubscription"], "code": "PERMISSION_DENIED"}]},
+    )
+    code, told = setup_pubsub(capsys)
+    assert code == 1
+    assert {line["resource"].rpartition("/")[2] for line in told["drift"] if "error" in line} == {
+        "cotton-erp-events-sub",
+        "cotton-erp-events-dlq-sub",
+    }
+    assert not there("cotton-erp-events")
+    assert not there("cotton-erp-events-dlq")
+
+
+def test_topics_are_followed_by_their_subscriptions_dead_letters_first(settings: Any) -> None:
+    settings.PUBSUB_PROJECT_ID += "-fresh"
+    with topology.clients() as clients:
+        made = []
+        for difference in topology.differences(clients):
+            assert difference.repair is not None
+            difference.repair()
+            made.append(difference.resource.rpartition("/")[2])
+    assert made[:4] == [
+        "cotton-erp-events-dlq",
+        "cotton-erp-events-dlq-sub",
+        "cotton-erp-events",
+        "cotton-erp-events-sub",
+    ]
 
 
 def test_a_missing_grant_is_given_and_others_are_kept(capsys: pytest.CaptureFixture[str]) -> None:

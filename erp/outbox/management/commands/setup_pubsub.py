@@ -27,6 +27,8 @@ class Command(cli.Command):
         lines: list[str] = []
         broken = False
         with topology.clients() as pubsub:
+            # Whatever was made beside what people must first put right would stand alone.
+            blocked = not look_only and any(d.remedy for d in topology.differences(pubsub))
             for difference in topology.differences(pubsub):
                 told = difference.as_dict()
                 if not difference.checked:
@@ -35,13 +37,13 @@ class Command(cli.Command):
                     continue
                 drift.append(told)
                 told["repaired"] = False
-                if look_only or difference.repair is None:
+                if look_only or blocked or difference.repair is None:
                     broken = broken or not look_only
                     lines.append(f"!  {difference}")
                     continue
                 try:
                     difference.repair()
-                except (api.InvalidArgument, api.PermissionDenied, api.FailedPrecondition) as error:
+                except (*topology.REFUSED, api.AlreadyExists) as error:
                     broken = True
                     told["error"] = error.message
                     lines.append(f"!  {difference} – {error.message}")
