@@ -28,11 +28,23 @@ from erp.idempotency.models import Record
 from erp.outbox.models import DeadLetter, EventOutbox
 from erp.services import registry
 
+SAVEPOINT = re.compile(r'(ROLLBACK TO )?SAVEPOINT "(\w+)"')
 WRITES = re.compile(r'(?:INSERT INTO|UPDATE|DELETE FROM) "(\w+)"')
 
 
 def written(queries) -> set[str]:
-    return {table for query in queries for table in WRITES.findall(query["sql"])} - {"django_session"}
+    """Tables that the queries changed for good: what a confirm page only tries is undone."""
+    tables: list[str] = []
+    marks: dict[str, int] = {}
+    for query in queries:
+        if mark := SAVEPOINT.match(query["sql"]):
+            undone, name = mark.groups()
+            if undone:
+                del tables[marks[name] :]
+            else:
+                marks[name] = len(tables)
+        tables += WRITES.findall(query["sql"])
+    return {*tables} - {"django_session"}
 
 
 def address(model_admin, name: str, *args: object) -> str:
