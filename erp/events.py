@@ -5,17 +5,18 @@ with a type, a version and the aggregate it belongs to. Older versions stay read
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
-from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Final, Literal, get_args, get_origin
 from uuid import UUID
 
 from django.core.exceptions import ImproperlyConfigured
 from pydantic import BaseModel, ConfigDict, PlainSerializer, WithJsonSchema
 
+from erp.access import Capability
 from erp.identifiers import Personal
 
 MAX_BYTES = 1_000_000
@@ -55,6 +56,7 @@ class EventMeta:
     version: int
     aggregate_type: str
     aggregate_field: str
+    readers: "Mapping[str, frozenset[str]] | None" = None
 
     @property
     def key(self) -> str:
@@ -85,12 +87,21 @@ class Event(BaseModel):
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 
 
+@dataclass(frozen=True)
+class Row:
+    """Where the rows of an aggregate type are (``app_label.Model``), and the capability of reading them."""
+
+    model: str
+    reads: Capability
+
+
 @dataclass
 class Registry:
-    """Every event type × version, and the steps from one version to the next."""
+    """Every event type × version, the steps from one version to the next, and the rows that events are of."""
 
     types: dict[str, dict[int, type[Event]]] = field(default_factory=dict)
     upcasters: dict[tuple[str, int], Upcaster] = field(default_factory=dict)
+    rows: dict[str, Row] = field(default_factory=dict)
 
     def add(self, model: type[Event]) -> None:
         """Register an event model; the same type and version twice is an error."""
@@ -131,16 +142,29 @@ class Registry:
                     raise ImproperlyConfigured(f"{name}: no upcaster from version {version} to {version + 1}")
             if len({model.__event__.aggregate_type for model in versions.values()}) != 1:
                 raise ImproperlyConfigured(f"{name}: all versions belong to one aggregate type")
+        for model in self:
+            meta = model.__event__
+            if meta.readers and meta.aggregate_type not in self.rows:
+                raise ImproperlyConfigured(
+                    f"{meta.key} has readers, but nobody said where the rows of {meta.aggregate_type} are"
+                )
 
 
 registry = Registry()
 
 
-def event(name: str, *, version: int, aggregate: tuple[str, str]) -> Callable[[type[Event]], type[Event]]:
+def event(
+    name: str,
+    *,
+    version: int,
+    aggregate: tuple[str, str],
+    readers: Mapping[str, Collection[str]] | None = None,
+) -> Callable[[type[Event]], type[Event]]:
     """Register an event model.
 
-    ``name`` is ``aggregate.past_participle``; ``aggregate`` is its type and the field that holds its id.
-    Raises ImproperlyConfigured at import for personal data, a missing aggregate field or a second declaration.
+    ``name`` is ``aggregate.past_participle``; ``aggregate`` is its type and the field that holds its id;
+    ``readers`` says what partners learn of it, see below. Raises ImproperlyConfigured at import for personal
+    data, a missing aggregate field, a reader or member that isn't there, or a second declaration.
     """
     if not re.fullmatch(r"[a-z_]+(\.[a-z_]+)+", name) or version < 1:
         raise ImproperlyConfigured(
@@ -148,13 +172,14 @@ def event(name: str, *, version: int, aggregate: tuple[str, str]) -> Callable[[t
         )
 
     def register(model: type[Event]) -> type[Event]:
-        model.__event__ = EventMeta(name, version, *aggregate)
         aggregate_field = model.model_fields.get(aggregate[1])
         if aggregate_field is None or aggregate_field.annotation is not UUID:
             raise ImproperlyConfigured(f"{name}: {aggregate[1]} must be a UUID field, the aggregate's id")
         for field_name, info in model.model_fields.items():
             if PERSONAL_NAMES.search(field_name) or any(map(_personal, (info.annotation, *info.metadata))):
                 raise ImproperlyConfigured(f"{name}: {field_name} is personal data, which no event carries")
+        told = None if readers is None else _readers(name, model, aggregate[1], readers)
+        model.__event__ = EventMeta(name, version, *aggregate, told)
         registry.add(model)
         return model
 
@@ -182,6 +207,82 @@ def upcaster(name: str, *, from_version: int) -> Callable[[Upcaster], Upcaster]:
         return function
 
     return register
+
+
+# --- Who learns what --------------------------------------------------------------------------------
+#
+# Events leave the house towards a partner (feed, webhooks) only while it sees the row that they are of, and
+# then as the event's ``readers`` say: a reader is a member of the payload that holds the id of a partner or a
+# user, or EVERYONE who sees the row; beside it stand the members that it learns, ALL or by name. Everything
+# else is null, who is no reader isn't told at all, and without any reader the event stays in the house. Staff
+# read every event of a row that they see.
+#
+# A reader learns no more than GET shows it. EVERYONE includes those who saw nothing when the event happened,
+# so its members must be as public then as they are now: none of an event that tells of drafts.
+
+EVERYONE: Final = "*"
+ALL: Final = ("*",)
+ANYBODY: Final = UUID(int=0)  # stands for EVERYONE among the ids of readers
+
+
+def rows_of(aggregate_type: str, *, model: str, reads: Capability) -> None:
+    """Say where the rows of an aggregate type are (``app_label.Model``) and which capability reads them.
+
+    Events of aggregates without rows that anybody can read never leave the house.
+    """
+    if aggregate_type in registry.rows:
+        raise ImproperlyConfigured(f"the rows of {aggregate_type} are declared twice")
+    registry.rows[aggregate_type] = Row(model, reads)
+
+
+def readers_of(name: str, version: int, payload: Mapping[str, Any]) -> frozenset[UUID]:
+    """Ids of the partners and users who are told of an event, ANYBODY for all who see its row."""
+    told = _declared(name, version)
+    ids = {ANYBODY if reader == EVERYONE else _id(payload.get(reader)) for reader in told}
+    return frozenset(found for found in ids if found is not None)
+
+
+def seen_by(
+    ids: Collection[UUID], name: str, version: int, payload: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """The payload as those see it who bear one of these ids: masked; None when they aren't told at all."""
+    members: set[str] = set()
+    told = False
+    for reader, named in _declared(name, version).items():
+        if reader == EVERYONE or _id(payload.get(reader)) in ids:
+            told = True
+            members |= named
+    if not told:
+        return None
+    return {member: value if member in members else None for member, value in payload.items()}
+
+
+def _declared(name: str, version: int) -> Mapping[str, frozenset[str]]:
+    versions = registry.types.get(name)
+    if not versions:
+        return {}
+    return (versions.get(version) or versions[max(versions)]).__event__.readers or {}
+
+
+def _id(value: Any) -> UUID | None:
+    return None if value is None else UUID(str(value))
+
+
+def _readers(
+    name: str, model: type[Event], aggregate_field: str, readers: Mapping[str, Collection[str]]
+) -> dict[str, frozenset[str]]:
+    told = {}
+    for reader, named in readers.items():
+        if isinstance(named, str):
+            raise ImproperlyConfigured(f"{name}: what {reader} learns is a list of members")
+        info = model.model_fields.get(reader)
+        if reader != EVERYONE and (info is None or info.annotation not in (UUID, UUID | None)):
+            raise ImproperlyConfigured(f"{name}: {reader} holds no id of a reader")
+        members = frozenset(model.model_fields if tuple(named) == ALL else named)
+        if unknown := members - model.model_fields.keys():
+            raise ImproperlyConfigured(f"{name} has no {', '.join(sorted(unknown))} to show")
+        told[reader] = members | {aggregate_field} | ({reader} & model.model_fields.keys())
+    return told
 
 
 # --- Schemas and samples ---------------------------------------------------------------------------

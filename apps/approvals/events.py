@@ -5,7 +5,10 @@
 
 from uuid import UUID
 
-from erp.events import Event, event
+from apps.approvals import capabilities
+from erp.events import Event, event, rows_of
+
+rows_of("approval", model="approval.ApprovalRequest", reads=capabilities.VIEW)
 
 
 class Head(Event):
@@ -25,46 +28,46 @@ class Head(Event):
 APPROVAL = ("approval", "approval_id")
 
 
-@event("approval.requested", version=1, aggregate=APPROVAL)
+@event("approval.requested", version=1, aggregate=APPROVAL, readers={})
 class ApprovalRequested(Head):
     """Somebody asks for a decision."""
 
 
-@event("approval.endorsed", version=1, aggregate=APPROVAL)
+@event("approval.endorsed", version=1, aggregate=APPROVAL, readers={})
 class ApprovalEndorsed(Head):
     """A voice for it that isn't the last one needed."""
 
 
-@event("approval.granted", version=1, aggregate=APPROVAL)
+@event("approval.granted", version=1, aggregate=APPROVAL, readers={})
 class ApprovalGranted(Head):
     """The last voice: the owner of the subject may apply the change now."""
 
 
-@event("approval.refused", version=1, aggregate=APPROVAL)
+@event("approval.refused", version=1, aggregate=APPROVAL, readers={})
 class ApprovalRefused(Head):
     """One voice against it."""
 
 
-@event("approval.withdrawn", version=1, aggregate=APPROVAL)
+@event("approval.withdrawn", version=1, aggregate=APPROVAL, readers={})
 class ApprovalWithdrawn(Head):
     """Its maker takes it back."""
 
 
-@event("approval.expired", version=1, aggregate=APPROVAL)
+@event("approval.expired", version=1, aggregate=APPROVAL, readers={})
 class ApprovalExpired(Head):
     """Nobody decided in time."""
 
 
-@event("approval.staled", version=1, aggregate=APPROVAL)
+@event("approval.staled", version=1, aggregate=APPROVAL, readers={})
 class ApprovalStaled(Head):
     """Subject or base changed meanwhile, before the decision or before the change was applied."""
 
 
-@event("approval.applied", version=1, aggregate=APPROVAL)
+@event("approval.applied", version=1, aggregate=APPROVAL, readers={})
 class ApprovalApplied(Head):
     """The owner has made the change."""
 
 
-@event("approval.escalated", version=1, aggregate=APPROVAL)
+@event("approval.escalated", version=1, aggregate=APPROVAL, readers={})
 class ApprovalEscalated(Head):
     """It now needs a decider of another role."""

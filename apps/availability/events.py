@@ -3,7 +3,10 @@
 from datetime import date, datetime
 from uuid import UUID
 
-from erp.events import DecimalText, Event, Quantity, event
+from apps.availability import capabilities
+from erp.events import ALL, EVERYONE, DecimalText, Event, Quantity, event, rows_of
+
+rows_of("availability", model="availability.Availability", reads=capabilities.VIEW)
 
 
 class Head(Event):
@@ -17,9 +20,12 @@ class Head(Event):
 
 
 OFFER = ("availability", "availability_id")
+HEAD = ("commodity_id", "status", "terms_version")
+# Seller and holder don't learn each other's names here, nor the seller which hold it is.
+SELLER, HOLDER = "seller_partner_id", "holder_partner_id"
 
 
-@event("availability.created", version=1, aggregate=OFFER)
+@event("availability.created", version=1, aggregate=OFFER, readers={SELLER: ALL})
 class AvailabilityCreated(Head):
     crop_year: str | None
     state_code: str
@@ -30,19 +36,42 @@ class AvailabilityCreated(Head):
     visibility: str
 
 
-@event("availability.submitted", version=1, aggregate=OFFER)
+@event("availability.submitted", version=1, aggregate=OFFER, readers={SELLER: ALL})
 class AvailabilitySubmitted(Head):
     cause: str
 
 
-@event("availability.approved", version=1, aggregate=OFFER)
+@event(
+    "availability.approved",
+    version=1,
+    aggregate=OFFER,
+    readers={SELLER: ALL, EVERYONE: [*HEAD, "listed_at", "expires_at"]},
+)
 class AvailabilityApproved(Head):
     listed_at: datetime
     expires_at: datetime
     visibility: str
 
 
-@event("availability.reserved", version=1, aggregate=OFFER)
+@event(
+    "availability.reserved",
+    version=1,
+    aggregate=OFFER,
+    readers={
+        SELLER: [*HEAD, "quantity", "remaining", "weight_kg", "expires_at"],
+        HOLDER: [
+            *HEAD,
+            "reservation_id",
+            "requirement_id",
+            "match_id",
+            "negotiation_id",
+            "quantity",
+            "remaining",
+            "weight_kg",
+            "expires_at",
+        ],
+    },
+)
 class AvailabilityReserved(Head):
     reservation_id: UUID
     holder_partner_id: UUID
@@ -55,7 +84,15 @@ class AvailabilityReserved(Head):
     expires_at: datetime
 
 
-@event("availability.released", version=1, aggregate=OFFER)
+@event(
+    "availability.released",
+    version=1,
+    aggregate=OFFER,
+    readers={
+        SELLER: [*HEAD, "quantity", "remaining", "reason"],
+        HOLDER: [*HEAD, "reservation_id", "quantity", "remaining", "reason"],
+    },
+)
 class AvailabilityReleased(Head):
     reservation_id: UUID
     holder_partner_id: UUID
@@ -64,7 +101,12 @@ class AvailabilityReleased(Head):
     reason: str
 
 
-@event("availability.reservation_refused", version=1, aggregate=OFFER)
+@event(
+    "availability.reservation_refused",
+    version=1,
+    aggregate=OFFER,
+    readers={HOLDER: [*HEAD, "reason"]},
+)
 class AvailabilityReservationRefused(Head):
     holder_partner_id: UUID
     reason: str

@@ -5,7 +5,10 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from erp.events import Event, event
+from apps.commodities import capabilities
+from erp.events import EVERYONE, Event, event, rows_of
+
+rows_of("commodity", model="commodity.Commodity", reads=capabilities.VIEW)
 
 
 class Change(BaseModel):
@@ -16,7 +19,8 @@ class Change(BaseModel):
     new: Any
 
 
-@event("commodity.created", version=1, aggregate=("commodity", "commodity_id"))
+# A commodity begins as a draft, which partners don't see; nor do they learn later what it was.
+@event("commodity.created", version=1, aggregate=("commodity", "commodity_id"), readers={})
 class CommodityCreated(Event):
     commodity_id: UUID
     code: str
@@ -27,7 +31,12 @@ class CommodityCreated(Event):
     hsn_code: str | None
 
 
-@event("commodity.updated", version=1, aggregate=("commodity", "commodity_id"))
+@event(
+    "commodity.updated",
+    version=1,
+    aggregate=("commodity", "commodity_id"),
+    readers={EVERYONE: ["version"]},
+)
 class CommodityUpdated(Event):
     commodity_id: UUID
     version: int

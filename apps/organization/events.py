@@ -6,7 +6,12 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from erp.events import Event, event
+from apps.organization import capabilities
+from erp.events import Event, event, rows_of
+
+rows_of("organization", model="organization.Organization", reads=capabilities.VIEW)
+rows_of("document_series", model="organization.DocumentSeries", reads=capabilities.VIEW)
+rows_of("calendar", model="organization.Calendar", reads=capabilities.VIEW)
 
 ORGANIZATION = ("organization", "organization_id")
 
@@ -26,19 +31,19 @@ class OfOrganization(Event):
     organization_id: UUID
 
 
-@event("organization.created", version=1, aggregate=ORGANIZATION)
+@event("organization.created", version=1, aggregate=ORGANIZATION, readers={})
 class OrganizationCreated(OfOrganization):
     legal_form: str
     state_code: str
     base_currency: str
 
 
-@event("organization.updated", version=1, aggregate=ORGANIZATION)
+@event("organization.updated", version=1, aggregate=ORGANIZATION, readers={})
 class OrganizationUpdated(OfOrganization):
     changed: list[Change]
 
 
-@event("organization.gst.added", version=1, aggregate=ORGANIZATION)
+@event("organization.gst.added", version=1, aggregate=ORGANIZATION, readers={})
 class GstAdded(OfOrganization):
     gst_registration_id: UUID
     state_code: str
@@ -46,7 +51,7 @@ class GstAdded(OfOrganization):
     is_primary: bool
 
 
-@event("organization.gst.updated", version=1, aggregate=ORGANIZATION)
+@event("organization.gst.updated", version=1, aggregate=ORGANIZATION, readers={})
 class GstUpdated(OfOrganization):
     gst_registration_id: UUID
     state_code: str
@@ -56,7 +61,7 @@ class GstUpdated(OfOrganization):
     changed: list[str]
 
 
-@event("organization.bank_account.added", version=1, aggregate=ORGANIZATION)
+@event("organization.bank_account.added", version=1, aggregate=ORGANIZATION, readers={})
 class BankAccountAdded(OfOrganization):
     bank_account_id: UUID
     last4: str
@@ -65,7 +70,7 @@ class BankAccountAdded(OfOrganization):
     approval_id: UUID
 
 
-@event("organization.bank_account.updated", version=1, aggregate=ORGANIZATION)
+@event("organization.bank_account.updated", version=1, aggregate=ORGANIZATION, readers={})
 class BankAccountUpdated(OfOrganization):
     bank_account_id: UUID
     last4: str
@@ -77,25 +82,25 @@ class BankAccountUpdated(OfOrganization):
     approval_id: UUID | None = None
 
 
-@event("organization.bank_account.activated", version=1, aggregate=ORGANIZATION)
+@event("organization.bank_account.activated", version=1, aggregate=ORGANIZATION, readers={})
 class BankAccountActivated(OfOrganization):
     bank_account_id: UUID
     approval_id: UUID
 
 
-@event("organization.bank_account.refused", version=1, aggregate=ORGANIZATION)
+@event("organization.bank_account.refused", version=1, aggregate=ORGANIZATION, readers={})
 class BankAccountRefused(OfOrganization):
     bank_account_id: UUID
     approval_id: UUID
 
 
-@event("organization.bank_account.number_shown", version=1, aggregate=ORGANIZATION)
+@event("organization.bank_account.number_shown", version=1, aggregate=ORGANIZATION, readers={})
 class BankAccountNumberShown(OfOrganization):
     bank_account_id: UUID
     shown_to: UUID
 
 
-@event("organization.financial_year.added", version=1, aggregate=ORGANIZATION)
+@event("organization.financial_year.added", version=1, aggregate=ORGANIZATION, readers={})
 class FinancialYearAdded(OfOrganization):
     financial_year_id: UUID
     code: str
@@ -103,7 +108,7 @@ class FinancialYearAdded(OfOrganization):
     end_date: date
 
 
-@event("organization.financial_year.updated", version=1, aggregate=ORGANIZATION)
+@event("organization.financial_year.updated", version=1, aggregate=ORGANIZATION, readers={})
 class FinancialYearUpdated(OfOrganization):
     financial_year_id: UUID
     code: str
@@ -113,7 +118,7 @@ class FinancialYearUpdated(OfOrganization):
     status: str
 
 
-@event("organization.financial_year.reopening_requested", version=1, aggregate=ORGANIZATION)
+@event("organization.financial_year.reopening_requested", version=1, aggregate=ORGANIZATION, readers={})
 class FinancialYearReopeningRequested(OfOrganization):
     financial_year_id: UUID
     code: str
@@ -122,7 +127,7 @@ class FinancialYearReopeningRequested(OfOrganization):
     approval_id: UUID
 
 
-@event("organization.document_series.added", version=1, aggregate=ORGANIZATION)
+@event("organization.document_series.added", version=1, aggregate=ORGANIZATION, readers={})
 class DocumentSeriesAdded(OfOrganization):
     document_series_id: UUID
     gst_registration_id: UUID | None
@@ -132,7 +137,7 @@ class DocumentSeriesAdded(OfOrganization):
     start_number: int
 
 
-@event("organization.document_series.updated", version=1, aggregate=ORGANIZATION)
+@event("organization.document_series.updated", version=1, aggregate=ORGANIZATION, readers={})
 class DocumentSeriesUpdated(OfOrganization):
     document_series_id: UUID
     gst_registration_id: UUID | None
@@ -144,7 +149,12 @@ class DocumentSeriesUpdated(OfOrganization):
     changed: list[str]
 
 
-@event("document_number.allocated", version=1, aggregate=("document_series", "document_series_id"))
+@event(
+    "document_number.allocated",
+    version=1,
+    aggregate=("document_series", "document_series_id"),
+    readers={},
+)
 class DocumentNumberAllocated(Event):
     document_series_id: UUID
     allocation_id: UUID
@@ -159,7 +169,7 @@ class DocumentNumberAllocated(Event):
     reference_id: UUID
 
 
-@event("calendar.changed", version=1, aggregate=("calendar", "calendar_id"))
+@event("calendar.changed", version=1, aggregate=("calendar", "calendar_id"), readers={})
 class CalendarChanged(Event):
     calendar_id: UUID
     dates: list[date]

@@ -2,10 +2,13 @@
 
 from uuid import UUID
 
-from erp.events import Event, event
+from apps.partners import capabilities
+from erp.events import ALL, Event, event, rows_of
+
+rows_of("partner", model="partner.Partner", reads=capabilities.VIEW)
 
 
-@event("partner.registered", version=1, aggregate=("partner", "partner_id"))
+@event("partner.registered", version=1, aggregate=("partner", "partner_id"), readers={"partner_id": ALL})
 class PartnerRegistered(Event):
     partner_id: UUID
     legal_form: str

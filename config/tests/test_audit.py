@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from apps.accounts.viewsets import AuthViewSet
 from apps.commodities import capabilities, services
+from apps.commodities.events import CommodityUpdated
 from apps.commodities.models import Commodity
 from apps.commodities.tests.examples import EXAMPLES
 from apps.commodities.viewsets import CommodityViewSet
@@ -549,6 +551,14 @@ def test_a_write_without_a_capability_is_found(
     monkeypatch.setattr(services.create, "requires", None)
     told = found(CAPABILITIES, Product(sources=SOURCES, urlconf="config.urls"))
     assert "service commodity.create: asks for no capability and gives no reason" in told
+
+
+def test_an_event_that_does_not_say_who_reads_it_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    meta = replace(CommodityUpdated.__event__, readers=None)
+    monkeypatch.setattr(CommodityUpdated, "__event__", meta)
+    assert found(CAPABILITIES, Product(sources=[])) == [
+        "event commodity.updated.v1: doesn't say what partners learn of it (readers=)"
+    ]
 
 
 def test_a_public_door_without_a_limit_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

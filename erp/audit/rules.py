@@ -213,6 +213,10 @@ class Product:
         for route in self.routes:
             if route.reads():
                 yield route.module, f"GET {route.path}", list(_scoped(route))
+        for model in events.registry:
+            meta = model.__event__
+            told = ["doesn't say what partners learn of it (readers=)"] if meta.readers is None else []
+            yield module_name(model.__module__), f"event {meta.key}", told
         for extra in self.register.extras.values():
             if extra.kind == "service":
                 yield KERNEL, f"extra.csv: {extra.name}", _absent(extra.name, services.registry, extra.reason)

@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field
 
 from erp import events
 from erp.audit import event_files
-from erp.events import DecimalText, Event, Money, Quantity, event, upcaster
+from erp.events import ALL, EVERYONE, DecimalText, Event, Money, Quantity, event, upcaster
 from erp.outbox import wire
 
 
@@ -344,3 +344,103 @@ def test_what_the_relay_sends_fits_the_asyncapi_document(
     gap = envelope.gap()
     assert gap.event_type == event_files.GAP
     assert headers("erp.gap.v1", wire.attributes(gap))
+
+
+# --- Who learns what --------------------------------------------------------------------------------
+
+
+def declare_read(readers: Any, *, rows: bool = True) -> type[Event]:
+    """Declare ``bale.sold`` with these readers."""
+    model = type(Event)(
+        "BaleSold",
+        (Event,),
+        {
+            "__annotations__": {
+                "bale_id": UUID,
+                "seller_id": UUID,
+                "buyer_id": UUID | None,
+                "grade": str,
+                "price": str,
+            },
+            "__module__": __name__,
+        },
+    )
+    if rows:
+        events.rows_of("bale", model="yard.Bale", reads=VIEW)
+    return event("bale.sold", version=1, aggregate=("bale", "bale_id"), readers=readers)(model)
+
+
+VIEW: Any = None  # whoever asks for rows asks for it, not these tests
+BALE, SELLER, BUYER, STRANGER = (uuid4() for _ in range(4))
+SOLD = {
+    "bale_id": str(BALE),
+    "seller_id": str(SELLER),
+    "buyer_id": str(BUYER),
+    "grade": "29 mm",
+    "price": "53500",
+}
+
+
+def sold(*ids: UUID, **changes: Any) -> dict[str, Any] | None:
+    """What is left of the event for those who bear these ids: the members that aren't null."""
+    seen = events.seen_by(ids, "bale.sold", 1, SOLD | changes)
+    if seen is None:
+        return None
+    assert list(seen) == list(SOLD), "the shape is the same for everybody"
+    return {name: value for name, value in seen.items() if value is not None}
+
+
+def test_each_reader_learns_its_members_its_own_id_and_the_rows() -> None:
+    declare_read({"seller_id": ALL, "buyer_id": ["price"], EVERYONE: ["grade"]})
+    row = {"bale_id": str(BALE), "grade": "29 mm"}
+    assert sold(SELLER) == SOLD
+    assert sold(BUYER) == row | {"buyer_id": str(BUYER), "price": "53500"}
+    assert sold(STRANGER) == row
+    assert sold(STRANGER, buyer_id=str(STRANGER)) == row | {"buyer_id": str(STRANGER), "price": "53500"}
+    assert events.readers_of("bale.sold", 1, SOLD) == {SELLER, BUYER, events.ANYBODY}
+
+
+def test_who_is_no_reader_is_not_told_at_all() -> None:
+    declare_read({"buyer_id": ["price"]})
+    assert sold(SELLER, STRANGER, events.ANYBODY) is None
+    assert sold(STRANGER, buyer_id=None) is None
+    assert events.readers_of("bale.sold", 1, SOLD | {"buyer_id": None}) == frozenset()
+
+
+@pytest.mark.parametrize("readers", [None, {}])
+def test_an_event_without_readers_stays_in_the_house(readers: Any) -> None:
+    declare_read(readers, rows=False).__event__  # noqa: B018
+    assert sold(SELLER, BUYER, STRANGER, events.ANYBODY) is None
+    assert events.readers_of("bale.sold", 1, SOLD) == frozenset()
+
+
+def test_a_member_that_only_a_later_release_knows_is_hidden() -> None:
+    declare_read({"seller_id": ALL})
+    seen = events.seen_by([SELLER], "bale.sold", 1, SOLD | {"margin": "900"})
+    assert seen == SOLD | {"margin": None}
+
+
+@pytest.mark.parametrize(
+    ("readers", "words"),
+    [
+        ({"price": ALL}, "price holds no id"),
+        ({"nobody": ALL}, "nobody holds no id"),
+        ({EVERYONE: ["grades"]}, "has no grades"),
+        ({EVERYONE: "grade"}, "list of members"),
+    ],
+)
+def test_readers_that_can_not_be_are_refused_at_import(readers: Any, words: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match=words):
+        declare_read(readers)
+
+
+def test_readers_of_rows_that_nobody_can_find_are_refused(registry: events.Registry) -> None:
+    declare_read({"seller_id": ALL}, rows=False)
+    with pytest.raises(ImproperlyConfigured, match="where the rows of bale are"):
+        registry.seal()
+
+
+def test_the_rows_of_an_aggregate_are_declared_once() -> None:
+    declare_read({})
+    with pytest.raises(ImproperlyConfigured, match="twice"):
+        events.rows_of("bale", model="yard.Bale", reads=VIEW)
