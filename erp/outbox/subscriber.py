@@ -45,10 +45,21 @@ class Handler(Protocol):
     def __call__(self, event: Any, /, *, meta: Envelope) -> None: ...
 
 
+class Listener(Protocol):
+    """What is done about every event of every type, and about gap markers, in that same transaction.
+
+    Listeners come after the event's handlers and last of all, so what they lock is held the shortest.
+    """
+
+    def __call__(self, event: Envelope, /) -> None: ...
+
+
 _handlers: dict[str, list[tuple[type[Event], Handler]]] = {}
+_listeners: list[Listener] = []
 
 
 H = TypeVar("H", bound=Handler)
+L = TypeVar("L", bound=Listener)
 
 
 def handles(*events: type[Event]) -> Callable[[H], H]:
@@ -60,6 +71,12 @@ def handles(*events: type[Event]) -> Callable[[H], H]:
         return handler
 
     return register
+
+
+def handles_all(listener: L) -> L:
+    """Register what is done about every event, as it travels; its payload may be of an older version."""
+    _listeners.append(listener)
+    return listener
 
 
 def handlers(event_type: str) -> list[Handler]:
@@ -277,12 +294,15 @@ class Subscription:
                     _PARK, keys | {"attributes": json.dumps(wire.attributes(event)), "data": event.data}
                 )
                 return Outcome.PARKED
-            if self._run(_RECEIVED, keys) and not event.is_gap and (todo := handlers(event.event_type)):
+            new = self._run(_RECEIVED, keys)
+            if new and not event.is_gap and (todo := handlers(event.event_type)):
                 loaded = registry.load(event.event_type, event.event_version, event.payload())
                 for handler in todo:
                     handler(loaded, meta=event)
             self._run(_ADVANCE, keys)
             self._run(_UNPARK, keys)
+            for listener in _listeners if new else ():
+                listener(event)
         return Outcome.APPLIED
 
     def _keys(self, stream: Stream) -> dict[str, Any]:

@@ -172,6 +172,52 @@ def test_events_that_nobody_handles_still_move_the_cursor(subscription: Subscrip
     assert Cursor.objects.get().applied == 2
 
 
+@contextmanager
+def listening(listener: Any) -> Iterator[None]:
+    """What is done about every event, for the time of the block."""
+    subscriber.handles_all(listener)
+    try:
+        yield
+    finally:
+        subscriber._listeners.remove(listener)
+
+
+def test_who_listens_to_everything_hears_each_event_once_after_its_handlers(
+    subscription: Subscription,
+) -> None:
+    stream, heard = uuid4(), []
+
+    def handler(event: Any, *, meta: wire.Envelope) -> None:
+        heard.append(("handler", meta.sequence))
+
+    def listener(event: wire.Envelope) -> None:
+        heard.append((event.event_type, event.sequence))
+
+    sent = [envelope(stream, 1), envelope(stream, 2, event_type="parcel.lost"), envelope(stream, 3).gap()]
+    with handling(handler), listening(listener):
+        for event in (sent[0], sent[2], sent[1], sent[1], sent[0]):
+            subscription.receive(event)
+    assert heard == [("handler", 1), ("parcel.sent", 1), ("parcel.lost", 2), ("erp.gap", 3)]
+
+
+def test_what_a_listener_does_commits_with_the_event_or_not_at_all(subscription: Subscription) -> None:
+    sent = envelope(uuid4(), 1)
+
+    def listener(event: wire.Envelope) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(EFFECT, [event.event_id, event.sequence, "heard"])
+        if not Parked.objects.exists():
+            raise ValueError("not yet")
+
+    with handling(note), listening(listener):
+        with pytest.raises(ValueError, match="not yet"):
+            subscription.receive(sent)
+        assert applied() == []
+        subscription.receive(envelope(uuid4(), 2))
+        assert subscription.receive(sent) is Outcome.APPLIED
+    assert applied() == [1, 1]
+
+
 def test_two_consumers_apply_one_event_once(subscription: Subscription) -> None:
     stream = uuid4()
     events = [envelope(stream, number) for number in range(1, 21)]
