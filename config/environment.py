@@ -42,6 +42,7 @@ class Environment(BaseSettings):
     pubsub_retry_max_seconds: int = Field(default=600, ge=0, le=600)
     pubsub_dlq_retention_days: int = Field(default=31, ge=1, le=31)
     inbox_retention_days: int = Field(default=45, ge=31)
+    feed_retention_days: int = Field(default=30, ge=1)
 
     jwt_signing_key: str = ""
     idempotency_fingerprint_key: str = ""

@@ -48,6 +48,7 @@ INSTALLED_APPS = [
     "apps.commodities",
     "apps.partners",
     "apps.availability",
+    "apps.integrations",
     "config",
 ]
 MIDDLEWARE = [
@@ -140,6 +141,7 @@ PUBSUB_RETRY_MIN_SECONDS = ENV.pubsub_retry_min_seconds
 PUBSUB_RETRY_MAX_SECONDS = ENV.pubsub_retry_max_seconds
 PUBSUB_DLQ_RETENTION_DAYS = ENV.pubsub_dlq_retention_days
 INBOX_RETENTION_DAYS = ENV.inbox_retention_days
+FEED_RETENTION_DAYS = ENV.feed_retention_days
 EVENT_SOURCE = "/cotton-erp"
 EVENT_SCHEMA_BASE = "https://schemas.cotton-erp.example/events"
 
@@ -341,6 +343,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "apps.availability.tasks.expire_holds",
         "schedule": 60.0,
         "options": {"expires": 60},
+    },
+    "purge-feed": {
+        "task": "apps.integrations.tasks.purge_feed",
+        "schedule": crontab(minute="27"),
+        "options": {"expires": 3600},
     },
 }
 

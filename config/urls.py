@@ -39,4 +39,5 @@ urlpatterns = [
     path("api/v1/", include("apps.commodities.urls")),
     path("api/v1/", include("apps.partners.urls")),
     path("api/v1/", include("apps.availability.urls")),
+    path("api/v1/", include("apps.integrations.urls")),
 ]

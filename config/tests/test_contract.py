@@ -342,8 +342,9 @@ def test_paging_sees_each_row_once_though_rows_come_meanwhile(path, world, clien
         seen += [row["id"] for row in page.json()["results"]]
         if len(seen) == 2:
             make(world, viewer)
-        url = page.json()["next"]
-        assert (url is not None) == ('rel="next"' in page.get("Link", ""))
+        following = page.json()["next"]
+        assert (following is not None) == ('rel="next"' in page.get("Link", ""))
+        url = following if page.json()["results"] else None  # a feed can always be asked for more
     assert len(seen) == len(set(seen))
     assert before <= set(seen)
 

@@ -150,8 +150,7 @@ def _offered(view: Any, model: Any) -> dict[str, Any]:
         offered["ordering"] = "ordering"
     if any(field.name == "updated_at" for field in model._meta.fields):
         offered["updated_after"] = "updated_after"
-    paging = ("limit", "cursor", "count") if getattr(view, "count_exact", False) else ("limit", "cursor")
-    return offered | dict.fromkeys(paging, "page")
+    return offered | dict.fromkeys(view.pagination_class.parameters(view), "page")
 
 
 def _column(model: Any, path: str) -> "models.Field[Any, Any]":

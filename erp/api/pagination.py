@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
-from typing import Any
+from typing import Any, Final
 
 from django.core import signing
 from django.core.exceptions import ValidationError as DjangoValidationError
@@ -22,6 +22,13 @@ from erp.errors import Fault
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
+LIMIT_PARAMETER: Final[dict[str, Any]] = {
+    "name": "limit",
+    "in": "query",
+    "required": False,
+    "description": "Rows per page.",
+    "schema": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
+}
 # Parameters that choose how a page looks, not which rows the list has: a cursor doesn't bind them.
 UNBOUND = frozenset({"limit", "cursor", "count", "fields", "omit", "expand"})
 
@@ -134,6 +141,11 @@ class KeysetPagination(BasePagination):
     page: Page
     request: Request
 
+    @staticmethod
+    def parameters(view: Any) -> tuple[str, ...]:
+        """The query parameters that it reads."""
+        return ("limit", "cursor", "count") if getattr(view, "count_exact", False) else ("limit", "cursor")
+
     def paginate_queryset(self, queryset: Any, request: Request, view: Any | None = None) -> list[Any]:
         """The page's rows. Raises ``Invalid`` for a bad limit, cursor or count."""
         self.request = request
@@ -180,13 +192,7 @@ class KeysetPagination(BasePagination):
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
         """OpenAPI query parameters."""
         parameters: list[dict[str, Any]] = [
-            {
-                "name": "limit",
-                "in": "query",
-                "required": False,
-                "description": "Rows per page.",
-                "schema": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
-            },
+            LIMIT_PARAMETER,
             {
                 "name": "cursor",
                 "in": "query",

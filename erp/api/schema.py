@@ -261,6 +261,7 @@ class AutoSchema(SpectacularSchema):
         if "{" in self.path:
             yield errors.NotFound
         if endpoint is None:
+            yield from getattr(self.view, "read_problems", ())
             return
         yield from (errors.TooLarge, errors.UnsupportedMediaType)
         if endpoint.idempotent:

@@ -18,7 +18,7 @@ from erp.access import Capability
 from erp.api import endpoints, problems, throttling
 from erp.api.endpoints import Endpoint
 from erp.api.files import StrictMultiPartParser
-from erp.errors import MethodNotAllowed, NotAuthenticated, UnsupportedMediaType
+from erp.errors import DomainError, MethodNotAllowed, NotAuthenticated, UnsupportedMediaType
 from erp.idempotency.once import Answer, parse_key
 
 _WRITES = {"post", "put", "patch", "delete"}
@@ -42,6 +42,7 @@ class ViewSet(GenericViewSet[Any]):
     """
 
     reads: ClassVar[Capability | None] = None
+    read_problems: ClassVar[tuple[type[DomainError], ...]] = ()  # its own ones of GET, for the document
     endpoints: ClassVar[dict[str, Endpoint]] = {}
     http_method_names = ["get", "head", "options", "post", "put"]
     idempotency_key = ""

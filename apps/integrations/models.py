@@ -1,0 +1,98 @@
+"""What partners' machines read: the feed of events, in an order that only grows at its end."""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any, ClassVar, NamedTuple, Self
+from uuid import UUID
+
+from django.apps import apps
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
+from django.db import models
+from django.db.models import Exists, OuterRef, Q
+from django.utils import timezone
+
+from erp import events
+from erp.access import Actor, may
+from erp.models import Guarded, QuerySet
+
+
+class Place(NamedTuple):
+    """A place in the feed: behind this entry."""
+
+    position: int
+    event_id: UUID
+
+
+def reader_ids(user: Actor) -> Collection[UUID] | None:
+    """The ids under which events name ``user`` as their reader; None for the house, which reads them all."""
+    if getattr(user, "is_system", False) or user.is_superuser or getattr(user, "is_staff", False):
+        return None
+    return {i for i in (user.pk, getattr(user, "partner_id", None), events.ANYBODY) if i is not None}
+
+
+class FeedEntryQuerySet(QuerySet):
+    def visible_to(self, user: Actor) -> Self:
+        """Events of rows that ``user`` sees now, as GET on the row would decide, and that name it as a reader."""
+        rows = Q(pk__in=[])
+        for aggregate_type, row in events.registry.rows.items():
+            if may(user, row.reads):
+                seen = apps.get_model(row.model)._default_manager.visible_to(user)
+                rows |= Q(Exists(seen.filter(pk=OuterRef("aggregate_id"))), aggregate_type=aggregate_type)
+        ids = reader_ids(user)
+        return self.filter(rows) if ids is None else self.filter(rows, readers__overlap=sorted(ids))
+
+    def behind(self, event_id: UUID) -> Self:
+        """Entries behind the one of this event; none where it isn't kept any more."""
+        place = FeedEntry.objects.filter(event_id=event_id).values("position")
+        return self.filter(position__gt=place)
+
+    def newest(self) -> Place | None:
+        """The feed's end: nothing will ever turn up before it."""
+        found = self.order_by("-position").values_list("position", "event_id").first()
+        return None if found is None else Place(*found)
+
+    def kept_from(self, moment: datetime) -> int:
+        """Position of the first entry recorded since ``moment``; of the newest where all are older."""
+        first = self.filter(recorded_at__gte=moment).order_by("position").values_list("position", flat=True)
+        newest = self.newest()
+        return first.first() or (newest.position if newest else 0)
+
+
+class FeedEntry(Guarded):
+    """One event in the feed. The position is given under a lock, so an entry is seen before any behind it."""
+
+    machinery = True
+
+    position = models.BigAutoField(primary_key=True)
+    event_id = models.UUIDField(unique=True)
+    type = models.CharField(max_length=100)
+    event_version = models.PositiveIntegerField()
+    aggregate_type = models.CharField(max_length=50)
+    aggregate_id = models.UUIDField()
+    sequence = models.BigIntegerField()
+    occurred_at = models.DateTimeField()
+    data = models.JSONField()
+    readers = ArrayField(models.UUIDField())
+    recorded_at = models.DateTimeField(default=timezone.now)
+
+    objects: ClassVar[Any] = FeedEntryQuerySet.as_manager()
+
+    class Meta(Guarded.Meta):
+        verbose_name = "event"
+        verbose_name_plural = "events"
+        indexes: ClassVar = [
+            models.Index(fields=["aggregate_type", "aggregate_id", "position"], name="idx_feed_aggregate"),
+            GinIndex(fields=["readers"], name="idx_feed_readers"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.type} #{self.sequence}"
+
+    def seen_by(self, user: Actor) -> dict[str, Any]:
+        """The payload as ``user`` may read it: what GET on the row hides is null."""
+        data: dict[str, Any] = self.data
+        ids = reader_ids(user)
+        if ids is None or not data:
+            return data
+        return events.seen_by(ids, self.type, self.event_version, data) or dict.fromkeys(data)

@@ -1,0 +1,68 @@
+"""What an event looks like outside."""
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
+from rest_framework.serializers import SerializerMethodField
+
+from apps.integrations.models import FeedEntry
+from erp.api import fields
+from erp.api.examples import SAMPLE_ID
+from erp.api.serializers import Answer
+
+
+class AggregateOutput(Answer):
+    """The row that an event is of."""
+
+    type = fields.CharField(source="aggregate_type")
+    id = fields.UUIDField(source="aggregate_id")
+
+
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "An offer of yours was reserved",
+            value={
+                "id": SAMPLE_ID,
+                "type": "availability.reserved",
+                "version": 1,
+                "occurred_at": "2026-01-12T10:00:00Z",
+                "aggregate": {"type": "availability", "id": SAMPLE_ID},
+                "sequence": 4,
+                "data": {
+                    "availability_id": SAMPLE_ID,
+                    "seller_partner_id": SAMPLE_ID,
+                    "commodity_id": SAMPLE_ID,
+                    "status": "ACTIVE",
+                    "terms_version": 1,
+                    "reservation_id": None,
+                    "holder_partner_id": None,
+                    "requirement_id": None,
+                    "match_id": None,
+                    "negotiation_id": None,
+                    "quantity": {"value": "60.000", "unit": "BALE"},
+                    "remaining": {"value": "40.000", "unit": "BALE"},
+                    "weight_kg": "10200.000",
+                    "expires_at": "2026-01-13T10:00:00Z",
+                },
+            },
+        )
+    ]
+)
+class EventOutput(Answer):
+    """An event as feed and webhooks carry it; what GET on its row hides from the caller is null."""
+
+    id = fields.UUIDField(source="event_id", help_text="The same wherever the event turns up.")
+    type = fields.CharField(help_text="New types can come; `erp.gap` stands for an event that was given up.")
+    version = fields.IntegerField(source="event_version", help_text="Of the type's `data`.")
+    occurred_at = fields.DateTimeField()
+    aggregate = AggregateOutput(source="*")
+    sequence = fields.IntegerField(
+        help_text="Rises per aggregate; numbers of events not for you are missing."
+    )
+    data = SerializerMethodField()  # type: ignore[assignment]  # DRF takes it off the class
+
+    @extend_schema_field({"type": "object", "additionalProperties": True})
+    def get_data(self, entry: FeedEntry) -> dict[str, Any]:
+        """The facts, as far as the caller may read them."""
+        return entry.seen_by(self.context["actor"])

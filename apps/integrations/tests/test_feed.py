@@ -1,0 +1,487 @@
+"""The feed: what a partner may know, in order, once, and never behind a place that was handed out."""
+
+import json
+import threading
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from django.conf import settings as configured
+from django.db import connection, connections
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from apps.availability import services as offers
+from apps.availability.models import Availability
+from apps.commodities import services as commodities
+from apps.integrations import services, tasks
+from apps.integrations.models import FeedEntry
+from apps.integrations.tests.examples import consume
+from erp.access import SYSTEM
+from erp.models import unguarded_writes
+from erp.outbox import wire
+from erp.outbox.models import EventOutbox
+from erp.outbox.subscriber import Consumer, Outcome, Subscription
+from erp.services import unit_of_work
+from erp.tests.outbox_support import drain, pubsub, until
+
+__all__ = ["pubsub"]
+pytestmark = pytest.mark.django_db
+transactional = pytest.mark.django_db(transaction=True)
+
+FEED = "/api/v1/events"
+
+
+@pytest.fixture
+def deal(world: Any) -> Any:
+    """An offer that a buyer holds ten bales of; the people around it."""
+
+    class Deal:
+        seller, buyer, third = world.user("SELLER"), world.user("BUYER"), world.user("TRADER")
+        manager = world.user("INTERNAL_MANAGER")
+        offer = world.offer(seller=seller)
+        hold = offers.reserve(offer, actor=buyer, quantity=Decimal(10))
+
+    consume()
+    return Deal
+
+
+def read(client: Any, path: str = FEED, **query: Any) -> list[dict[str, Any]]:
+    """Every event from a place on, page by page until one is empty."""
+    found: list[dict[str, Any]] = []
+    page = client.read(path, query).json()
+    while page["results"]:
+        found += page["results"]
+        page = client.read(page["next"]).json()
+    return found
+
+
+def of_offers(events: list[dict[str, Any]]) -> list[str]:
+    """The types of the events that are of offers."""
+    return [e["type"] for e in events if e["aggregate"]["type"] == "availability"]
+
+
+def shown(event: dict[str, Any]) -> set[str]:
+    """Members that aren't masked."""
+    return {name for name, value in event["data"].items() if value is not None}
+
+
+def told(answer: Any) -> tuple[int, str]:
+    """Status and code of a problem."""
+    return answer.status_code, answer.json()["code"]
+
+
+def envelope(aggregate_id: UUID, sequence: int = 1, **fields: Any) -> wire.Envelope:
+    """A commodity's event on its way."""
+    return wire.Envelope(
+        **{
+            "event_id": uuid4(),
+            "event_type": "commodity.updated",
+            "event_version": 1,
+            "stream": wire.Stream("commodity", aggregate_id),
+            "sequence": sequence,
+            "occurred_at": timezone.now(),
+            "data": json.dumps({"commodity_id": str(aggregate_id), "version": sequence, "changes": {}}),
+            **fields,
+        }
+    )
+
+
+# --- Who learns what --------------------------------------------------------------------------------
+
+
+def test_each_party_is_told_its_part_and_nobody_what_came_before_the_market(deal, client_for):
+    seen = {name: read(client_for(getattr(deal, name))) for name in ("seller", "buyer", "third", "manager")}
+    assert of_offers(seen["seller"]) == [
+        "availability.created",
+        "availability.submitted",
+        "availability.approved",
+        "availability.reserved",
+    ]
+    assert of_offers(seen["buyer"]) == ["availability.approved", "availability.reserved"]
+    assert of_offers(seen["third"]) == ["availability.approved"]
+    assert of_offers(seen["manager"]) == of_offers(seen["seller"])
+    for events in seen.values():
+        sequences = [e["sequence"] for e in events if e["aggregate"]["type"] == "availability"]
+        assert sequences == sorted(set(sequences))
+
+
+def test_an_event_tells_each_reader_no_more_than_get_does(deal, client_for):
+    """A member of an event about the offer that GET on the offer hides, by the same name, is hidden here too."""
+    for reader in (deal.seller, deal.buyer, deal.third):
+        client = client_for(reader)
+        row = client.read(f"/api/v1/availabilities/{deal.offer.pk}").json()
+        for event in read(client, aggregate_id=str(deal.offer.pk)):
+            for name in shown(event) & row.keys():
+                assert row[name] is not None, (event["type"], name)
+
+
+def test_seller_and_holder_do_not_learn_each_others_names(deal, client_for):
+    by_seller = read(client_for(deal.seller), type="availability.reserved")[0]
+    by_holder = read(client_for(deal.buyer), type="availability.reserved")[0]
+    by_staff = read(client_for(deal.manager), type="availability.reserved")[0]
+    assert by_seller["data"].keys() == by_holder["data"].keys() == by_staff["data"].keys()
+    names = {"reservation_id", "holder_partner_id"}
+    assert not names & shown(by_seller)
+    assert "seller_partner_id" not in shown(by_holder)
+    assert shown(by_holder) >= names | {"quantity", "remaining"}
+    assert shown(by_seller) >= {"quantity", "remaining"}
+    assert by_staff["data"] == EventOutbox.objects.get(event_type="availability.reserved").payload
+    assert str(deal.buyer.partner_id) not in json.dumps(by_seller)
+    assert str(deal.seller.partner_id) not in json.dumps(by_holder)
+
+
+def test_an_event_looks_as_in_the_outbox(deal, client_for):
+    row = EventOutbox.objects.get(event_type="availability.approved")
+    event = read(client_for(deal.seller), type="availability.approved")[0]
+    assert event == {
+        "id": str(row.pk),
+        "type": "availability.approved",
+        "version": 1,
+        "occurred_at": event["occurred_at"],
+        "aggregate": {"type": "availability", "id": str(deal.offer.pk)},
+        "sequence": 3,
+        "data": row.payload,
+    }
+
+
+def test_a_row_that_goes_out_of_sight_takes_its_events_along(deal, client_for):
+    client = client_for(deal.third)
+    assert of_offers(read(client)) == ["availability.approved"]
+    with unguarded_writes():
+        Availability.objects.filter(pk=deal.offer.pk).update(visibility="INTERNAL")
+    assert of_offers(read(client)) == []
+    assert of_offers(read(client_for(deal.buyer))) == ["availability.approved", "availability.reserved"]
+
+
+def test_drafts_of_master_data_stay_in_the_house(world, client_for):
+    """A commodity was a draft first; when it goes live, partners learn that, not what it had been."""
+    commodity = world.commodity(active=False, name="A working title")
+    kept = {"name": "Long staple", "category": "FIBRE", "trade_unit": "BALE", "package_unit": "BALE"}
+    commodities.update(
+        commodity, actor=SYSTEM, **kept, quantity_mode="COUNT_AND_WEIGHT", hsn_code="5201", status="ACTIVE"
+    )
+    consume()
+    events = read(client_for(world.user("BUYER")), aggregate_id=str(commodity.pk))
+    assert [(e["type"], shown(e)) for e in events] == [("commodity.updated", {"commodity_id", "version"})]
+    assert "working title" not in json.dumps(events)
+    assert "working title" in json.dumps(read(client_for(world.user("INTERNAL"))))
+
+
+def test_of_people_only_they_themselves_are_told(world, client_for):
+    one, other = world.user("BUYER"), world.user("BUYER")
+    client = client_for(one)
+    client_for(other)
+    consume()
+    events = [e for e in read(client) if e["type"].startswith(("user.", "session."))]
+    assert [e["type"] for e in events] == ["user.added", "user.logged_in"]
+    assert {e["data"]["user_id"] for e in events} == {str(one.pk)}
+
+
+def test_what_nobody_can_read_is_not_kept(world, client_for):
+    client_for(world.user("BUYER")).write(
+        "/api/v1/auth/login", {"email": "nobody@example.com", "password": "wrong and long enough"}
+    )
+    consume()
+    assert EventOutbox.objects.filter(aggregate_type="sign_in").exists()
+    assert not FeedEntry.objects.filter(aggregate_type="sign_in").exists()
+
+
+def test_an_event_type_of_a_later_release_is_for_the_house_alone(deal, client_for):
+    sequence = EventOutbox.objects.filter(aggregate_id=deal.offer.pk).count() + 1
+    event = envelope(
+        deal.offer.pk,
+        sequence,
+        stream=wire.Stream("availability", deal.offer.pk),
+        event_type="availability.teleported",
+        data=json.dumps({"price": "1"}),
+    )
+    assert Subscription("tests").receive(event) is Outcome.APPLIED
+    assert "availability.teleported" not in of_offers(read(client_for(deal.seller)))
+    assert read(client_for(deal.manager), type="availability.teleported")[0]["data"] == {"price": "1"}
+
+
+def test_a_gap_stands_where_an_event_was_given_up(deal, client_for):
+    sequence = EventOutbox.objects.filter(aggregate_id=deal.offer.pk).count() + 1
+    given_up = envelope(deal.offer.pk, sequence, stream=wire.Stream("availability", deal.offer.pk))
+    Subscription("tests").receive(given_up.gap())
+    for reader in (deal.seller, deal.third):
+        gap = read(client_for(reader), type="erp.gap")[0]
+        assert gap["aggregate"] == {"type": "availability", "id": str(deal.offer.pk)}
+        assert (gap["sequence"], gap["data"]) == (sequence, {})
+
+
+# --- Once, in order ---------------------------------------------------------------------------------
+
+
+def test_a_repeat_makes_no_second_entry(deal, world):
+    before = FeedEntry.objects.count()
+    consume()
+    consume("another")  # which hasn't had them: the entry itself is there once
+    assert FeedEntry.objects.count() == before > 0
+
+
+@transactional
+def test_what_commits_late_never_turns_up_behind_a_place_that_was_handed_out(world, client_for):
+    """Two consumers: the first has written its entry when the second comes, and commits last if it can."""
+    commodity = world.commodity()
+    client = client_for(world.user("INTERNAL"))
+    place = client.read(FEED, {"after": "latest"}).json()["next"]
+    written, finish = threading.Event(), threading.Event()
+    first, second = envelope(commodity.pk), envelope(world.commodity().pk)
+
+    def slow() -> None:
+        with unit_of_work(SYSTEM):
+            services.record(actor=SYSTEM, event=first)
+            written.set()
+            assert finish.wait(20)
+        connections.close_all()
+
+    def quick() -> None:
+        with unit_of_work(SYSTEM):
+            services.record(actor=SYSTEM, event=second)
+        done.set()
+        connections.close_all()
+
+    done = threading.Event()
+    threads = [threading.Thread(target=slow), threading.Thread(target=quick)]
+    threads[0].start()
+    assert written.wait(20)
+    threads[1].start()
+    until(lambda: done.is_set() or waiting())
+    page = client.read(place).json()
+    finish.set()
+    for thread in threads:
+        thread.join(20)
+    seen = [e["id"] for e in page["results"]] + [e["id"] for e in read(client, page["next"])]
+    assert seen == [str(first.event_id), str(second.event_id)]
+
+
+def waiting() -> bool:
+    """Whether somebody waits for an advisory lock."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        )
+        return bool(cursor.fetchone()[0])
+
+
+@transactional
+def test_a_reader_at_the_end_of_a_busy_feed_misses_nothing(world, client_for):
+    commodity, client = world.commodity(), client_for(world.user("INTERNAL"))
+    place = client.read(FEED, {"after": "latest"}).json()["next"]
+    events = [[envelope(commodity.pk, n) for n in range(25)] for _ in range(6)]
+
+    def consume(mine: list[wire.Envelope]) -> None:
+        for event in mine:
+            with unit_of_work(SYSTEM):
+                services.record(actor=SYSTEM, event=event)
+                with connection.cursor() as cursor:  # commits come in another order than inserts
+                    cursor.execute("SELECT pg_sleep(random() / 200)")
+        connections.close_all()
+
+    threads = [threading.Thread(target=consume, args=[mine]) for mine in events]
+    for thread in threads:
+        thread.start()
+    seen: list[str] = []
+    alive, found = True, []
+    while alive or found:
+        alive = any(thread.is_alive() for thread in threads)
+        page = client.read(place).json()
+        place, found = page["next"], [e["id"] for e in page["results"]]
+        seen += found
+    assert len(seen) == len(set(seen))
+    assert set(seen) == {str(event.event_id) for mine in events for event in mine}
+
+
+# --- Paging -----------------------------------------------------------------------------------------
+
+
+def test_next_is_always_there_and_an_empty_page_says_up_to_date(deal, client_for, world):
+    client = client_for(deal.seller)
+    whole = client.read(FEED, {"limit": 200}).json()["results"]
+    seen, page = [], client.read(FEED, {"limit": 1}).json()
+    while page["results"]:
+        assert len(page["results"]) == 1
+        seen += page["results"]
+        answer = client.read(page["next"])
+        page = answer.json()
+        assert answer["Link"] == f'<{page["next"]}>; rel="next"'
+    assert seen == whole
+    assert page["previous"] is None
+    offers.release(deal.offer, actor=deal.buyer, reservation_id=deal.hold.pk)
+    consume()
+    assert of_offers(read(client, page["next"])) == ["availability.released"]
+
+
+def test_latest_begins_now(deal, client_for, world):
+    client = client_for(deal.seller)
+    page = client.read(FEED, {"after": "latest", "type__in": "availability.released,availability.approved"})
+    assert page.json()["results"] == []
+    offers.release(deal.offer, actor=deal.buyer, reservation_id=deal.hold.pk)
+    consume()
+    assert of_offers(client.read(page.json()["next"]).json()["results"]) == ["availability.released"]
+
+
+def test_filters_choose_and_the_place_moves_all_the_same(deal, client_for):
+    client = client_for(deal.seller)
+    assert of_offers(read(client, type="availability.approved")) == ["availability.approved"]
+    two = "availability.approved,availability.created"
+    assert of_offers(read(client, type__in=two, limit=1)) == ["availability.created", "availability.approved"]
+    assert {e["aggregate"]["type"] for e in read(client, aggregate_type="availability")} == {"availability"}
+    assert read(client, aggregate_id=str(uuid4())) == []
+    page = client.read(FEED, {"type": "availability.rejected"}).json()
+    assert page["results"] == []
+    assert read(client, page["next"].replace("availability.rejected", "availability.approved")) == []
+
+
+def test_a_place_can_not_be_made_up(deal, client_for):
+    client = client_for(deal.seller)
+    place = client.read(FEED, {"limit": 1}).json()["next"].split("after=")[1].split("&")[0]
+    others = client.read("/api/v1/availabilities", {"limit": 1}).json()["next"]
+    bad = ["abc", "", place[:-1] + ("A" if place[-1] != "A" else "B"), str(uuid4()), "x" * 4000]
+    bad += [others.split("cursor=")[1].split("&")[0]] if others else []
+    for after in bad:
+        answer = client.read(FEED, {"after": after})
+        assert told(answer) == (400, "request.invalid"), after
+        assert [fault["pointer"] for fault in answer.json()["errors"]] == ["/query/after"]
+    for name in ("cursor", "updated_after", "ordering", "since"):
+        answer = client.read(FEED, {name: "1"})
+        assert told(answer) == (400, "request.unknown_field"), name
+
+
+def test_only_who_may_read_events_does(world, client_for):
+    assert told(client_for().read(FEED)) == (401, "account.not_authenticated")
+    refused = client_for(world.user("APPLICANT", user_type="APPLICANT", partner_id=None)).read(FEED)
+    assert told(refused) == (403, "capability.missing")
+    assert refused.json()["capability"] == "integration.read_events"
+
+
+def test_a_page_costs_the_same_queries_for_one_event_and_for_many(deal, client_for, world):
+    client = client_for(deal.seller)
+    client.read(FEED)
+    costs = []
+    for limit in (1, 200):
+        for _ in range(limit // 40):
+            world.offer(seller=deal.seller)
+        consume()
+        with CaptureQueriesContext(
+            connection,
+        ) as queries:
+            assert client.read(FEED, {"limit": limit}).status_code == 200
+        costs.append(len(queries))
+    assert costs[0] == costs[1]
+
+
+# --- Retention --------------------------------------------------------------------------------------
+
+
+def age(**condition: Any) -> int:
+    """Let entries be older than they are kept."""
+    old = timezone.now() - timedelta(days=configured.FEED_RETENTION_DAYS, seconds=1)
+    with unguarded_writes():
+        return int(FeedEntry.objects.filter(**condition).update(recorded_at=old))
+
+
+def test_an_old_place_has_expired(deal, client_for, monkeypatch):
+    monkeypatch.setattr(services, "PURGE_ROWS", 2)
+    client = client_for(deal.seller)
+    pages = [client.read(FEED, {"limit": 1}).json()]
+    while pages[-1]["results"]:
+        pages.append(client.read(pages[-1]["next"]).json())
+    total = FeedEntry.objects.count()
+    third = FeedEntry.objects.order_by("position")[2].position
+    assert age(position__lte=third) == 3
+    assert tasks.purge_feed() == 3
+    assert FeedEntry.objects.count() == total - 3
+    assert told(client.read(pages[0]["next"])) == (410, "integration.cursor_expired")
+    assert client.read(pages[-1]["next"]).json()["results"] == []
+    assert client.read(FEED).status_code == 200
+
+
+def test_who_has_read_a_quiet_feed_keeps_its_place(deal, client_for):
+    client = client_for(deal.seller)
+    place = client.read(FEED, {"after": "latest"}).json()["next"]
+    age()
+    assert tasks.purge_feed() > 0
+    assert FeedEntry.objects.count() == 1
+    assert client.read(place).json()["results"] == []
+    assert tasks.purge_feed() == 0
+
+
+def test_the_beginning_of_an_empty_feed_lasts_as_long_as_an_event(world, client_for, settings):
+    client = client_for(world.user("BUYER"))
+    assert not FeedEntry.objects.exists()
+    assert tasks.purge_feed() == 0
+    page = client.read(FEED).json()
+    assert page["results"] == []
+    place = page["next"]
+    world.offer()
+    consume()
+    assert "availability.approved" in of_offers(client.read(place).json()["results"])
+    settings.FEED_RETENTION_DAYS = -1
+    assert told(client.read(place)) == (410, "integration.cursor_expired")
+
+
+def test_a_place_that_a_restore_took_away_has_expired(deal, client_for):
+    client = client_for(deal.seller)
+    place = client.read(FEED, {"after": "latest"}).json()["next"]
+    with unguarded_writes():
+        FeedEntry.objects.filter(position=FeedEntry.objects.newest().position).delete()
+    assert told(client.read(place)) == (410, "integration.cursor_expired")
+    with unguarded_writes():
+        FeedEntry.objects.all().delete()
+    assert told(client.read(place)) == (410, "integration.cursor_expired")
+    assert client.read(FEED).json()["results"] == []
+
+
+# --- From the request to the feed -------------------------------------------------------------------
+
+
+@transactional
+@pytest.mark.usefixtures("pubsub")
+def test_a_deal_over_http_reaches_the_feeds_of_its_parties(world, client_for):
+    seller, buyer, third = (client_for(world.user(role)) for role in ("SELLER", "BUYER", "TRADER"))
+    manager = client_for(world.user("INTERNAL_MANAGER"))
+    commodity = world.commodity()
+    subscription = configured.PUBSUB_SUBSCRIPTION
+
+    def settle() -> None:
+        assert drain().failed == 0
+        assert Consumer(subscription, idle=1.0).run().failed == 0
+
+    settle()
+    places = [c.read(FEED, {"after": "latest"}).json()["next"] for c in (seller, buyer, third)]
+    offer = seller.write(
+        "/api/v1/availabilities",
+        {
+            "commodity_id": str(commodity.pk),
+            "total_quantity": "100",
+            "unit": "BALE",
+            "total_weight_kg": "17000.000",
+            "place": {"address": "Station Road, Gondal", "country": "IN", "state_code": "GJ"},
+            "available_from_date": "2026-01-12",
+            "available_until_date": "2099-12-31",
+        },
+    ).json()
+    url = f"/api/v1/availabilities/{offer['id']}"
+    assert seller.write(f"{url}/submit", {}).status_code == 200
+    settle()
+    assert [read(c, place) for c, place in zip((buyer, third), places[1:], strict=True)] == [[], []]
+    version = manager.read(url).json()["version"]
+    assert manager.write(f"{url}/approve", {"note": "Seen."}, if_match=version).status_code == 200
+    assert buyer.write(f"{url}/reserve", {"quantity": "60"}).status_code == 201
+    settle()
+    settle()
+    feeds = [read(c, place) for c, place in zip((seller, buyer, third), places, strict=True)]
+    assert [of_offers(feed) for feed in feeds] == [
+        [f"availability.{verb}" for verb in ("created", "submitted", "approved", "reserved")],
+        ["availability.approved", "availability.reserved"],
+        ["availability.approved"],
+    ]
+    assert len({e["id"] for feed in feeds for e in feed}) == 4
+    assert feeds[0][-1]["data"]["remaining"] == {"value": "40.000", "unit": "BALE"}
+    assert feeds[0][-1]["data"]["holder_partner_id"] is None
