@@ -24,12 +24,12 @@ class Resolved(Event):
 OUTBOX_EVENT = ("outbox_event", "outbox_event_id")
 
 
-@event("outbox_event.retried", version=1, aggregate=OUTBOX_EVENT)
+@event("outbox_event.retried", version=1, aggregate=OUTBOX_EVENT, readers={})
 class OutboxEventRetried(Resolved):
     """A failed event got its attempts anew."""
 
 
-@event("outbox_event.skipped", version=1, aggregate=OUTBOX_EVENT)
+@event("outbox_event.skipped", version=1, aggregate=OUTBOX_EVENT, readers={})
 class OutboxEventSkipped(Resolved):
     """A failed event was given up: a gap marker takes its place."""
 
@@ -53,11 +53,11 @@ class Settled(Event):
 DEAD_LETTER = ("dead_letter", "dead_letter_id")
 
 
-@event("dead_letter.redriven", version=1, aggregate=DEAD_LETTER)
+@event("dead_letter.redriven", version=1, aggregate=DEAD_LETTER, readers={})
 class DeadLetterRedriven(Settled):
     """It goes to its consumer once more, under the same event id."""
 
 
-@event("dead_letter.discarded", version=1, aggregate=DEAD_LETTER)
+@event("dead_letter.discarded", version=1, aggregate=DEAD_LETTER, readers={})
 class DeadLetterDiscarded(Settled):
     """It was given up: its place in the stream counts as empty."""
