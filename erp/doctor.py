@@ -64,10 +64,14 @@ class Look:
     after: str = ""
 
 
+# What modules want to have looked at; they add theirs where they declare their periodic work.
+of_modules: list[Look] = []
+
+
 def examine() -> Iterator[Finding]:
     """Look at everything, in an order in which the first fault is the cause of later ones."""
     unwell: set[str] = set()
-    for look in LOOKS:
+    for look in (*LOOKS, *of_modules):
         blocked = look.after in unwell
         finding = Finding(look.name, "skipped", f"needs the {look.after}") if blocked else _asked(look)
         if finding.state != "ok":

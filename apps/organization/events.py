@@ -79,7 +79,6 @@ class BankAccountUpdated(OfOrganization):
     status: str
     is_default: bool
     changed: list[str]
-    approval_id: UUID | None = None
 
 
 @event("organization.bank_account.activated", version=1, aggregate=ORGANIZATION, readers={})

@@ -1,9 +1,14 @@
 """Shapes of our own firms and their parts. A bank account's number goes in and never out."""
 
+import re
 from typing import Any
 
+from rest_framework.exceptions import ErrorDetail, ValidationError
+
+from apps.organization import services
 from apps.organization.models import (
     AllocatedNumber,
+    BankAccount,
     DocumentSeries,
     DocumentType,
     FinancialYear,
@@ -13,13 +18,24 @@ from apps.organization.models import (
 from erp.api import fields
 from erp.api.serializers import Input, Output
 from erp.api.validators import matches
-from erp.identifiers import CIN, GSTIN, IEC, LLPIN, PAN, PIN_CODE, STATES, TAN
+from erp.identifiers import BIC, CIN, GSTIN, IEC, IFSC, LLPIN, PAN, PIN_CODE, STATES, TAN
 
 CURRENCY = matches("[A-Z]{3}", "Send an ISO 4217 code of three letters, such as INR.")
 PHONE = matches(r"\+[1-9][0-9]{7,14}", "Send the number as E.164, such as +912227654321.")
 EMAIL = matches(r"[^@\s]{1,64}@[^@\s.]+(\.[^@\s.]+)+", "Send an e-mail address.")
 BRANCH = matches("[A-Z0-9]{2,6}", "Use 2 to 6 of A–Z and 0–9.")
 PREFIX = matches("[A-Z0-9/-]{0,8}", "Use at most 8 of A–Z, 0–9, / and -.")
+RUPEE_ACCOUNT = re.compile("[0-9]{9,18}")
+FOREIGN_ACCOUNT = re.compile("[A-Z0-9]{6,34}")
+WEEKDAYS = [
+    ("1", "Monday"),
+    ("2", "Tuesday"),
+    ("3", "Wednesday"),
+    ("4", "Thursday"),
+    ("5", "Friday"),
+    ("6", "Saturday"),
+    ("7", "Sunday"),
+]
 MOST_STARTING = 999_999_999
 # A firm of ours sits in a state: a place of supply abroad (96) is none.
 PLACES = [(code, state.name) for code, state in STATES.items() if code != "96"]
@@ -78,6 +94,35 @@ class UpdateGstRegistrationInput(GstRegistrationFields):
     status = fields.ChoiceField(choices=GstRegistration.Status.choices)
 
 
+class AddBankAccountInput(Input):
+    holder = fields.CharField(max_length=200)
+    bank_name = fields.CharField(max_length=200)
+    branch_name = fields.CharField(max_length=200, required=False, allow_null=True)
+    number = fields.CharField(max_length=40, style={"input_type": "password"})
+    number_again = fields.CharField(max_length=40, style={"input_type": "password"})
+    ifsc = fields.IdentifierField(IFSC, required=False, allow_null=True)
+    swift = fields.IdentifierField(BIC, required=False, allow_null=True)
+    account_type = fields.ChoiceField(choices=BankAccount.AccountType.choices)
+    currency = fields.CharField(required=False, validators=[CURRENCY])
+    purpose = fields.ChoiceField(choices=BankAccount.Purpose.choices, required=False)
+    is_default = fields.BooleanField(required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """The form of a number depends on the currency. A fault never holds the number."""
+        form = RUPEE_ACCOUNT if attrs.get("currency", "INR") == "INR" else FOREIGN_ACCOUNT
+        if not form.fullmatch(services.canonical_number(attrs["number"])):
+            words = "Send 9 to 18 digits for rupees, else 6 to 34 letters and digits."
+            raise ValidationError({"number": ErrorDetail(words, code="bank_account.format")})
+        return attrs
+
+
+class UpdateBankAccountInput(Input):
+    branch_name = fields.CharField(max_length=200, required=False, allow_null=True)
+    purpose = fields.ChoiceField(choices=BankAccount.Purpose.choices)
+    is_default = fields.BooleanField()
+    status = fields.ChoiceField(choices=[("active", "Active"), ("inactive", "Inactive")])
+
+
 class AddFinancialYearInput(Input):
     start_date = fields.DateField()
     end_date = fields.DateField()
@@ -118,6 +163,23 @@ class AllocateInput(Input):
     )
     reference_type = fields.CharField(max_length=50)
     reference_id = fields.UUIDField()
+
+
+class UpdateCalendarInput(Input):
+    name = fields.CharField(max_length=100)
+    weekly_off = fields.ListField(child=fields.ChoiceField(choices=WEEKDAYS), required=False)
+    closes_at = fields.TimeField(required=False, allow_null=True)
+
+
+class CreateCalendarInput(UpdateCalendarInput):
+    code = fields.CharField(validators=[matches("[A-Z0-9_-]{2,20}", "Use 2 to 20 of A–Z, 0–9, _ and -.")])
+
+
+class CalendarDayInput(Input):
+    day = fields.DateField()
+    name = fields.CharField(max_length=100)
+    closed = fields.BooleanField(required=False)
+    closes_at = fields.TimeField(required=False, allow_null=True)
 
 
 # --- Out --------------------------------------------------------------------------------------------
@@ -166,6 +228,25 @@ class GstRegistrationOutput(Output):
             "branch_code",
             "is_primary",
             "valid_from",
+        )
+
+
+class BankAccountOutput(Output):
+    class Meta:
+        model = BankAccount
+        fields = (
+            "organization_id",
+            "holder",
+            "bank_name",
+            "branch_name",
+            "last4",
+            "ifsc",
+            "swift",
+            "account_type",
+            "currency",
+            "purpose",
+            "is_default",
+            "approval_id",
         )
 
 

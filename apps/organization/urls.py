@@ -8,6 +8,7 @@ router = SimpleRouter(trailing_slash=False, use_regex_path=False)
 router.register("organizations", viewsets.OrganizationViewSet, basename="organization")
 for part, viewset in (
     ("gst-registrations", viewsets.GstRegistrationViewSet),
+    ("bank-accounts", viewsets.BankAccountViewSet),
     ("financial-years", viewsets.FinancialYearViewSet),
     ("document-series", viewsets.DocumentSeriesViewSet),
     ("document-numbers", viewsets.DocumentNumberViewSet),

@@ -7,22 +7,26 @@ import django_filters
 from apps.organization import capabilities, services
 from apps.organization.models import (
     AllocatedNumber,
+    BankAccount,
     DocumentSeries,
     FinancialYear,
     GstRegistration,
     Organization,
 )
 from apps.organization.serializers import (
+    AddBankAccountInput,
     AddDocumentSeriesInput,
     AddFinancialYearInput,
     AddGstRegistrationInput,
     AllocatedNumberOutput,
     AllocateInput,
+    BankAccountOutput,
     CreateInput,
     DocumentSeriesOutput,
     FinancialYearOutput,
     GstRegistrationOutput,
     OrganizationOutput,
+    UpdateBankAccountInput,
     UpdateDocumentSeriesInput,
     UpdateFinancialYearInput,
     UpdateGstRegistrationInput,
@@ -143,6 +147,37 @@ class GstRegistrationViewSet(PartOfOrganization):
     )
 
 
+class BankAccountViewSet(PartOfOrganization):
+    """The organization's bank accounts, of whose numbers the last four are shown."""
+
+    queryset = BankAccount.objects.all()
+    serializer_class = BankAccountOutput
+    filters: ClassVar = {"status": ["exact", "in"], "currency": ["exact"], "is_default": ["exact"]}
+    ordering_fields: ClassVar = ["created_at", "updated_at"]
+
+    create = endpoint(
+        services.add_bank_account,
+        AddBankAccountInput,
+        problems=(
+            services.BankAccountTaken,
+            services.Inactive,
+            services.NumbersDiffer,
+            services.BankCodeMismatch,
+        ),
+    )
+    update = endpoint(
+        services.update_bank_account,
+        UpdateBankAccountInput,
+        if_match="required",
+        problems=(
+            services.DefaultRequired,
+            services.NotActive,
+            services.InvalidState,
+            services.BankAccountTaken,
+        ),
+    )
+
+
 class YearFilters(django_filters.FilterSet):  # type: ignore[misc]
     """What a list of years can be asked beyond its columns."""
 
@@ -178,7 +213,9 @@ class FinancialYearViewSet(PartOfOrganization):
         services.update_financial_year,
         UpdateFinancialYearInput,
         if_match="required",
+        otherwise={202: lambda year: year.reopening_asked},
         problems=(
+            services.ReopeningPending,
             services.FinancialYearInUse,
             services.FinancialYearOverlap,
             services.InvalidState,

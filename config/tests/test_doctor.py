@@ -35,6 +35,7 @@ ALL = {
     "database", "migrations", "clock", "capabilities", "redis", "broker", "worker", "consumer", "beat", "relay",
     "pubsub",
     "topology", "dead letters", "iam", "clients", "secrets", "events",
+    "financial years",
 }  # fmt: skip
 
 

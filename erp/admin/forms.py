@@ -301,6 +301,8 @@ def _text_widget(field: Any) -> Any:
         return widgets.UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"})
     if isinstance(field, serializers.DateField):
         return widgets.UnfoldAdminTextInputWidget(attrs={"type": "date"})
+    if isinstance(field, serializers.TimeField):
+        return widgets.UnfoldAdminTextInputWidget(attrs={"type": "time"})
     if isinstance(field, serializers.DateTimeField):
         return widgets.UnfoldAdminTextInputWidget(attrs={"type": "datetime-local"})
     if isinstance(field, serializers.DecimalField):

@@ -6,7 +6,7 @@ Each field also reads itself from text (``from_text``), for query parameters and
 import re
 import unicodedata
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -23,6 +23,7 @@ NUMBER_LENGTH = 100
 _DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_TIME = re.compile(r"[0-9]{2}:[0-9]{2}(?::00)?")
 _DATETIME = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?(?:[Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
@@ -181,6 +182,20 @@ class DateField(serializers.DateField):
         if not YEARS[0] <= day.year <= YEARS[1]:
             self.fail("out_of_range")
         return day
+
+
+class TimeField(serializers.TimeField):
+    """A time of day as ``HH:MM``."""
+
+    default_error_messages = {"invalid": "Send a time of day as HH:MM."}
+
+    def to_internal_value(self, value: Any) -> time:
+        if not isinstance(value, str) or not _TIME.fullmatch(value):
+            self.fail("invalid")
+        try:
+            return time.fromisoformat(value)
+        except ValueError:
+            self.fail("invalid")
 
 
 class DateTimeField(serializers.DateTimeField):

@@ -14,6 +14,7 @@ from apps.organization.models.numbers import (
     DocumentSeries,
     DocumentType,
     Form,
+    uncovered,
 )
 from apps.organization.models.years import (
     LONGEST_FIRST_YEAR,
@@ -39,4 +40,5 @@ __all__ = [
     "Organization",
     "business_date",
     "months_after",
+    "uncovered",
 ]

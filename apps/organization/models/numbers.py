@@ -1,11 +1,12 @@
 """Document numbers that the law wants without gaps: series, and every number that one has given."""
 
 import re
+from datetime import date
 from typing import Any, ClassVar, NamedTuple, Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import Count, Exists, F, Max, Min, OuterRef, Q
 
 from apps.organization.models.identity import GstRegistration, Kept, Organization, PartQuerySet
 from apps.organization.models.years import FinancialYear
@@ -67,6 +68,20 @@ class DocumentSeriesQuerySet(PartQuerySet):
     def active(self) -> Self:
         """Series that still give numbers."""
         return self.filter(status=DocumentSeries.Status.ACTIVE)
+
+    def with_a_hole(self) -> Self:
+        """Series whose numbers don't run from the first to the last without a hole: there should be none."""
+        counted = self.annotate(
+            given=Count("allocated_numbers"),
+            lowest=Min("allocated_numbers__number"),
+            highest=Max("allocated_numbers__number"),
+        )
+        whole = Q(given=0, last_number=0) | Q(
+            lowest=F("start_number"),
+            highest=F("last_number"),
+            given=F("last_number") - F("start_number") + 1,
+        )
+        return counted.exclude(whole)
 
 
 class DocumentSeries(Kept):
@@ -152,6 +167,25 @@ class DocumentSeries(Kept):
 
     def open_verbs(self) -> frozenset[str]:
         return frozenset({"update"} if self.status == self.Status.ACTIVE else ())
+
+
+def uncovered(today: date) -> Q:
+    """The condition on organizations that need their next financial year.
+
+    In March, with a look at 1 April: no year holds that day, or an active series has no copy there. In other
+    months: no year holds today.
+    """
+    day = date(today.year, 4, 1) if today.month == 3 else today
+    covered = FinancialYear.objects.filter(organization=OuterRef("pk")).on(day)
+    active = DocumentSeries.objects.active().filter(organization=OuterRef("pk"))
+    running = active.filter(financial_year__in=FinancialYear.objects.on(today))
+    copy = DocumentSeries.objects.active().filter(
+        Q(gst_registration=OuterRef("gst_registration")) | Q(gst_registration=None),
+        organization=OuterRef("organization"),
+        document_type=OuterRef("document_type"),
+        financial_year__in=FinancialYear.objects.on(day),
+    )
+    return Q(status=Organization.Status.ACTIVE) & (~Exists(covered) | Exists(running.filter(~Exists(copy))))
 
 
 class AllocatedNumber(Model):

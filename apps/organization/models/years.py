@@ -44,7 +44,7 @@ class FinancialYear(Kept):
     TRANSITIONS: ClassVar = {
         Status.OPEN: (Status.SOFT_CLOSED,),
         Status.SOFT_CLOSED: (Status.LOCKED, Status.OPEN),
-        Status.LOCKED: (),
+        Status.LOCKED: (Status.SOFT_CLOSED,),  # through its approval only
     }
 
     organization = models.ForeignKey(Organization, models.PROTECT, related_name="financial_years")
@@ -54,6 +54,7 @@ class FinancialYear(Kept):
     status = models.CharField(max_length=11, choices=Status, default=Status.OPEN)
     status_reason = optional_text(1000)
     pending_approval_id = models.UUIDField(null=True, editable=False)
+    reopening_asked = False  # not a column: whether the last call asked a second person
 
     objects: ClassVar[Any] = FinancialYearQuerySet.as_manager()
 

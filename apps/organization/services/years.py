@@ -2,9 +2,12 @@
 
 from datetime import date, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.db.models import Max, Min
 
+from apps.approvals import services as approvals
+from apps.approvals.models import ApprovalRequest, Kind
 from apps.organization import capabilities, events
 from apps.organization.models import (
     LONGEST_FIRST_YEAR,
@@ -26,6 +29,12 @@ from erp.errors import Conflict, Fault, RuleBroken
 from erp.services import emit, service
 
 DAY = timedelta(days=1)
+REOPEN_YEAR = Kind(
+    name="organization.reopen_year",
+    title="Reopening a locked year",
+    subject="financial_year",
+    capability=capabilities.REOPEN_FINANCIAL_YEAR,
+)
 
 
 class FinancialYearOverlap(Conflict):
@@ -44,6 +53,10 @@ class FinancialYearShape(RuleBroken):
 
 class FinancialYearGap(RuleBroken):
     """Years adjoin, without a gap."""
+
+
+class ReopeningPending(Conflict):
+    """A second person has been asked already."""
 
 
 class ReasonRequired(RuleBroken):
@@ -76,7 +89,11 @@ def add_financial_year(
 
 @service(
     requires=capabilities.MANAGE_FINANCIAL_YEARS,
-    emits=[events.FinancialYearUpdated, events.DocumentSeriesUpdated],
+    emits=[
+        events.FinancialYearUpdated,
+        events.FinancialYearReopeningRequested,
+        events.DocumentSeriesUpdated,
+    ],
     locks="organization",  # a step looks at the years before and after
 )
 def update_financial_year(
@@ -102,6 +119,8 @@ def update_financial_year(
         # Whoever takes a number holds its series: so none is given while the year's status moves.
         series = list(DocumentSeries.objects.filter(financial_year=year).order_by("pk").locked())
         _check_step(year, status, actor, reason)
+        if before == FinancialYear.Status.LOCKED:
+            return _ask_to_reopen(year, actor, str(reason))
         year.status, year.status_reason = status, reason
     changed = year.changed_fields()
     year.save()
@@ -131,6 +150,72 @@ def _check_step(year: FinancialYear, status: str, actor: Any, reason: str | None
     access.authorize(actor, capabilities.REOPEN_FINANCIAL_YEAR, year)
     if reason is None:
         raise ReasonRequired(errors=[Fault("/reason", "required", "Needed to reopen a year.")])
+    if year.status == FinancialYear.Status.LOCKED:
+        if year.pending_approval_id is not None:
+            raise ReopeningPending
+        if _is_followed_by_a_locked_one(year):
+            raise invalid_state(year, (), "A later year is locked.")
+
+
+def _is_followed_by_a_locked_one(year: FinancialYear) -> bool:
+    later = FinancialYear.objects.filter(organization=year.organization_id, start_date__gt=year.end_date)
+    return bool(later.filter(status=FinancialYear.Status.LOCKED).exists())
+
+
+def _ask_to_reopen(year: FinancialYear, actor: Any, reason: str) -> FinancialYear:
+    """Ask a second person; only that somebody asked is kept on the year."""
+    version = year.version + 1  # keeping it is one change, so this is what the second person sees
+    request = approvals.request(
+        actor=actor,
+        kind=REOPEN_YEAR,
+        subject_id=year.pk,
+        subject_version=version,
+        base_type=REOPEN_YEAR.subject,
+        base_id=year.pk,
+        base_version=version,
+        reason=reason,
+        diff=[
+            ("organization", None, year.organization.name),
+            ("financial_year", None, year.code),
+            ("status", year.status, FinancialYear.Status.SOFT_CLOSED),
+        ],
+    )
+    year.pending_approval_id = request.pk
+    year.save()
+    year.reopening_asked = True
+    emit(events.FinancialYearReopeningRequested(**_head(year), approval_id=request.pk))
+    return year
+
+
+@service(
+    requires=capabilities.REOPEN_FINANCIAL_YEAR, emits=[events.FinancialYearUpdated], locks="organization"
+)
+def settle_reopening(year: FinancialYear, *, actor: Any, approval_id: UUID) -> FinancialYear:
+    """Reopen a locked year as its request was decided, or leave it locked; a repeat changes nothing."""
+    request = ApprovalRequest.objects.get(pk=approval_id)
+    if year.pending_approval_id != request.pk or request.status == ApprovalRequest.Status.PENDING:
+        return year
+    before = year.status
+    granted = request.status == ApprovalRequest.Status.GRANTED and request.outcome is None
+    applies = granted and _still_reopens(year, request)
+    if applies:
+        year.status, year.status_reason = FinancialYear.Status.SOFT_CLOSED, request.reason
+    year.pending_approval_id = None
+    year.save()
+    emit(events.FinancialYearUpdated(**_head(year), old_status=before, status=year.status))
+    if granted:
+        outcome = ApprovalRequest.Outcome.APPLIED if applies else ApprovalRequest.Outcome.STALE
+        approvals.report(request, actor=actor, outcome=outcome)
+    return year
+
+
+def _still_reopens(year: FinancialYear, request: ApprovalRequest) -> bool:
+    """Whether the year is as those who decided saw it, and no later one was locked meanwhile."""
+    return (
+        year.version == request.base_version
+        and year.status == FinancialYear.Status.LOCKED
+        and not _is_followed_by_a_locked_one(year)
+    )
 
 
 def _move_dates(year: FinancialYear, start_date: date, end_date: date) -> None:

@@ -2,8 +2,12 @@
 
 from datetime import date, timedelta
 
+from apps.approvals import services as approvals
+from apps.approvals.models import ApprovalRequest
+from apps.organization import services
 from apps.organization.models import Organization, business_date
 from apps.organization.tests import factories
+from erp.access import SYSTEM
 from erp.api.examples import Example
 
 PART = {"pk": lambda world, part: part.organization_id, "child_id": lambda world, part: part.pk}
@@ -39,6 +43,15 @@ def organization(world):
 
 def registration(world):
     return factories.registration(world.organization())
+
+
+def active_account(world):
+    """An account that a second person agreed to."""
+    account = factories.account(world.organization(), by=world.user("INTERNAL_DIRECTOR"))
+    request = ApprovalRequest.objects.get(pk=account.approval_id)
+    decider = world.user("INTERNAL_FINANCE")
+    approvals.approve(request, actor=decider, subject_version=request.subject_version)
+    return services.activate_bank_account(account, actor=SYSTEM, approval_id=request.pk)
 
 
 def past_year(world):
@@ -96,6 +109,26 @@ EXAMPLES = {
             "status": "active",
         },
         registration,
+        PART,
+    ),
+    "add_bank_account": Example(
+        finance,
+        {
+            "holder": "Demo Cotton Exchange Pvt Ltd",
+            "bank_name": "Zeta Bank",
+            "branch_name": "Kalbadevi",
+            "number": "50100234567891",
+            "number_again": "5010 0234 5678 91",
+            "ifsc": "ZZZB0000001",
+            "account_type": "current",
+            "is_default": True,
+        },
+        organization,
+    ),
+    "update_bank_account": Example(
+        finance,
+        {"branch_name": "Fort", "purpose": "collections", "is_default": True, "status": "active"},
+        active_account,
         PART,
     ),
     "add_financial_year": Example(
@@ -160,6 +193,10 @@ def add_registration(world, viewer):
     factories.registration(owner, entity)
 
 
+def add_account(world, viewer):
+    factories.account(house(world), by=world.user("INTERNAL_FINANCE"))
+
+
 def add_year(world, viewer):
     owner = house(world)
     last = owner.financial_years.order_by("end_date").last()
@@ -185,6 +222,7 @@ _PARTS = "/api/v1/organizations/<uuid:pk>/"
 LISTS = {
     "/api/v1/organizations": ("INTERNAL_DIRECTOR", lambda world, viewer: world.organization()),
     f"{_PARTS}gst-registrations": ("INTERNAL_DIRECTOR", add_registration),
+    f"{_PARTS}bank-accounts": ("INTERNAL_DIRECTOR", add_account),
     f"{_PARTS}financial-years": ("INTERNAL_DIRECTOR", add_year),
     f"{_PARTS}document-series": ("INTERNAL_DIRECTOR", add_series),
     f"{_PARTS}document-numbers": ("INTERNAL_DIRECTOR", add_number),

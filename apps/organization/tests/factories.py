@@ -11,6 +11,7 @@ from stdnum import luhn
 from apps.organization import services
 from apps.organization.models import (
     AllocatedNumber,
+    BankAccount,
     DocumentSeries,
     FinancialYear,
     GstRegistration,
@@ -78,6 +79,25 @@ def series(organization: Organization, kind: str = "trade", **fields: Any) -> Do
             "financial_year": organization.financial_years.order_by("start_date").last(),
             "document_type": kind,
             "template": "TRD-{FY}-{N:6}",
+            **fields,
+        },
+    )
+    return made
+
+
+def account(organization: Organization, *, by: Any, number: str = "", **fields: Any) -> BankAccount:
+    """An account that ``by`` proposed; it waits for a second person."""
+    digits = number or f"50100{next(_numbers):09d}"
+    made: BankAccount = services.add_bank_account(
+        organization,
+        actor=by,
+        **{
+            "holder": "Cotton House",
+            "bank_name": "Zeta Bank",
+            "number": digits,
+            "number_again": digits,
+            "account_type": "current",
+            "ifsc": "ZZZB0000001",
             **fields,
         },
     )

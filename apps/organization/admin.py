@@ -1,0 +1,316 @@
+"""Our own firms as staff see and keep them: everything that the API does, and calendars beside."""
+
+from datetime import timedelta
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import BooleanField, ExpressionWrapper, Value
+from django.db.models.fields import DateTimeField
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+
+from apps.organization import capabilities, services
+from apps.organization.models import (
+    AllocatedNumber,
+    BankAccount,
+    Calendar,
+    CalendarDay,
+    DocumentSeries,
+    FinancialYear,
+    GstRegistration,
+    Organization,
+    business_date,
+    uncovered,
+)
+from apps.organization.serializers import (
+    CalendarDayInput,
+    CreateCalendarInput,
+    UpdateCalendarInput,
+)
+from erp.admin import Queue, ServiceAdmin, Table
+from erp.services import Service
+
+SHOWN = 20  # parts of each kind on the organization's page; the list has all
+
+ADDRESS = ("line1", "line2", "city", "state_code", "pin_code")
+ENDS = ("version", "created_by", "created_at", "updated_at")
+
+
+@admin.register(Organization)
+class OrganizationAdmin(ServiceAdmin):
+    """The firms in whose name we trade and bill."""
+
+    views = capabilities.VIEW
+    creates, updates = services.create, services.update
+    runs: ClassVar = [
+        services.add_gst_registration,
+        services.add_bank_account,
+        services.add_financial_year,
+        services.add_document_series,
+    ]
+    queues: ClassVar = [
+        Queue(
+            title="Financial years to open",
+            filters={"lacks_year": "True"},
+            since="due_since",
+            amber=timedelta(),
+            red=timedelta(days=20),
+        )
+    ]
+    list_display: ClassVar = ["name", "legal_form", "city", "state_code", "status", "updated_at"]
+    list_filter: ClassVar = ["status", "legal_form", "state_code"]
+    search_fields: ClassVar = ["name", "legal_name"]
+    ordering: ClassVar = ["name"]
+    details: ClassVar = [
+        "name", "legal_name", "legal_form", "pan", "cin", "llpin", "tan", "iec", "base_currency", *ADDRESS,
+        "email", "phone", "e_invoice_from", "lut_number", "lut_valid_until", "invoice_footer", "status", *ENDS,
+    ]  # fmt: skip
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        today = business_date()
+        due = timezone.now().replace(month=3, day=1) if today.month == 3 else timezone.now()
+        return (
+            super()
+            .get_queryset(request)
+            .annotate(
+                lacks_year=ExpressionWrapper(uncovered(today), output_field=BooleanField()),
+                due_since=Value(due, output_field=DateTimeField()),
+            )
+        )
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
+        return lookup == "lacks_year" or super().lookup_allowed(lookup, value, request)
+
+    def options(
+        self, request: HttpRequest, service: Service, row: Organization | None
+    ) -> dict[str, list[tuple[str, str]]]:
+        """Years and registrations of this organization only."""
+        if service is not services.add_document_series or row is None:
+            return {}
+        years = row.financial_years.exclude(status=FinancialYear.Status.LOCKED).order_by("-start_date")
+        active = row.gst_registrations.filter(status=GstRegistration.Status.ACTIVE).order_by("branch_code")
+        return {
+            "financial_year_id": [(str(year.pk), f"{year} ({year.get_status_display()})") for year in years],
+            "gst_registration_id": [(str(each.pk), str(each)) for each in active],
+        }
+
+    def tables(self, request: HttpRequest, row: Organization) -> list[Table]:
+        return [
+            _table(
+                "GST registrations",
+                row.gst_registrations.order_by("branch_code"),
+                row,
+                ["Branch", "GSTIN", "State", "Kind", "Primary", "Status"],
+                lambda r: (r.branch_code, r.gstin, r.state_code, r.get_kind_display(), _yes(r.is_primary)),
+            ),
+            _table(
+                "Bank accounts",
+                row.bank_accounts.order_by("-id"),
+                row,
+                ["Bank", "Number", "Currency", "Purpose", "Default", "Status"],
+                lambda r: (
+                    r.bank_name,
+                    f"…{r.last4}",
+                    r.currency,
+                    r.get_purpose_display(),
+                    _yes(r.is_default),
+                ),
+            ),
+            _table(
+                "Financial years",
+                row.financial_years.order_by("-start_date"),
+                row,
+                ["Code", "From", "To", "Status"],
+                lambda r: (r.code, r.start_date, r.end_date),
+            ),
+            _table(
+                "Document series",
+                row.document_series.select_related("financial_year", "gst_registration").order_by("-id"),
+                row,
+                ["Document", "Year", "Registration", "Next number", "Status"],
+                lambda r: (
+                    r.get_document_type_display(),
+                    r.financial_year.code,
+                    r.gst_registration.branch_code if r.gst_registration else "–",
+                    r.form.text(r.next_number),
+                ),
+            ),
+        ]
+
+
+class PartAdmin(ServiceAdmin):
+    """A part of an organization: added on the organization's page, changed on its own."""
+
+    views = capabilities.VIEW
+    list_select_related: ClassVar = ["organization"]
+    ordering: ClassVar = ["-id"]  # ids rise with time
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
+        return lookup == "organization__id__exact" or super().lookup_allowed(lookup, value, request)
+
+
+@admin.register(GstRegistration)
+class GstRegistrationAdmin(PartAdmin):
+    """Where we are registered under GST."""
+
+    updates = services.update_gst_registration
+    list_display: ClassVar = ["branch_code", "organization", "gstin", "state_code", "is_primary", "status"]
+    list_filter: ClassVar = ["status", "kind", "is_primary"]
+    search_fields: ClassVar = ["branch_code", "gstin", "trade_name"]
+    details: ClassVar = [
+        "organization", "gstin", "kind", "trade_name", *ADDRESS, "branch_code", "is_primary", "valid_from",
+        "status", *ENDS,
+    ]  # fmt: skip
+
+
+@admin.register(BankAccount)
+class BankAccountAdmin(PartAdmin):
+    """Our bank accounts. The whole number is shown on demand, and each time told."""
+
+    updates = services.update_bank_account
+    runs: ClassVar = [services.show_number]
+    list_display: ClassVar = ["bank_name", "organization", "last4", "currency", "is_default", "status"]
+    list_filter: ClassVar = ["status", "currency", "is_default"]
+    search_fields: ClassVar = ["bank_name", "holder", "last4"]
+    hidden: ClassVar = ["id", "number_encrypted", "number_hash"]
+    details: ClassVar = [
+        "organization", "holder", "bank_name", "branch_name", "last4", "ifsc", "swift", "account_type",
+        "currency", "purpose", "is_default", "status", "proposed_by", "approved_by", "approval_id", *ENDS,
+    ]  # fmt: skip
+
+    def run_view(self, request: HttpRequest, object_id: str, verb: str) -> HttpResponse:
+        """The number is drawn once and kept nowhere, so it doesn't travel by redirect and message."""
+        if verb != services.show_number.__name__ or request.method != "POST":
+            return super().run_view(request, object_id, verb)
+        account = self._row(request, object_id)
+        if not self._may(request, services.show_number, account):
+            raise PermissionDenied
+        context = {
+            **self.admin_site.each_context(request),
+            "title": str(account),
+            "opts": self.opts,
+            "original": account,
+            "number": services.show_number(account, actor=request.user),
+            "back": self._url("change", account.pk),
+        }
+        page = TemplateResponse(request, "admin/organization/number.html", context)
+        page["Cache-Control"] = "no-store"
+        return page
+
+
+@admin.register(FinancialYear)
+class FinancialYearAdmin(PartAdmin):
+    """Financial years. Reopening a locked one waits for a second person."""
+
+    updates = services.update_financial_year
+    list_display: ClassVar = ["code", "organization", "start_date", "end_date", "status"]
+    list_filter: ClassVar = ["status"]
+    search_fields: ClassVar = ["code", "organization__name"]
+    details: ClassVar = [
+        "organization", "code", "start_date", "end_date", "status", "status_reason", "pending_approval_id",
+        *ENDS,
+    ]  # fmt: skip
+
+
+@admin.register(DocumentSeries)
+class DocumentSeriesAdmin(PartAdmin):
+    """Where document numbers come from."""
+
+    updates = services.update_document_series
+    list_display: ClassVar = [
+        "document_type", "organization", "financial_year", "gst_registration", "template", "last_number",
+        "status",
+    ]  # fmt: skip
+    list_filter: ClassVar = ["status", "document_type"]
+    list_select_related: ClassVar = ["organization", "financial_year", "gst_registration"]
+    search_fields: ClassVar = ["template", "prefix"]
+    details: ClassVar = [
+        "organization", "gst_registration", "financial_year", "document_type", "prefix", "template",
+        "start_number", "last_number", "date_ordered", "last_document_date", "status", *ENDS,
+    ]  # fmt: skip
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).select_related("financial_year", "gst_registration")
+
+    def tables(self, request: HttpRequest, row: DocumentSeries) -> list[Table]:
+        given = row.allocated_numbers.order_by("-number")[:SHOWN]
+        lines = [(n.document_number, n.document_date, n.reference_type, n.created_at) for n in given]
+        every = f"{reverse('admin:organization_allocatednumber_changelist')}?series__id__exact={row.pk}"
+        return [Table("Numbers given", ["Number", "Date", "For", "Given"], lines, every)]
+
+
+@admin.register(AllocatedNumber)
+class AllocatedNumberAdmin(PartAdmin):
+    """Every document number that was given; none is ever changed."""
+
+    list_display: ClassVar = [
+        "document_number", "organization", "document_type", "document_date", "reference_type", "created_at",
+    ]  # fmt: skip
+    list_filter: ClassVar = ["document_type"]
+    search_fields: ClassVar = ["document_number__startswith", "=reference_id"]
+    search_help_text = "Beginning of a number, or the whole id of a document"
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
+        return lookup == "series__id__exact" or super().lookup_allowed(lookup, value, request)
+
+
+@admin.register(Calendar)
+class CalendarAdmin(ServiceAdmin):
+    """Business days of banks, exchanges and states."""
+
+    views = capabilities.VIEW
+    creates, updates = services.create_calendar, services.update_calendar
+    runs: ClassVar = [services.set_calendar_day]
+    inputs: ClassVar = {
+        services.create_calendar: CreateCalendarInput,
+        services.update_calendar: UpdateCalendarInput,
+        services.set_calendar_day: CalendarDayInput,
+    }
+    list_display: ClassVar = ["code", "name", "closes_at", "updated_at"]
+    search_fields: ClassVar = ["code", "name"]
+    ordering: ClassVar = ["code"]
+    details: ClassVar = ["code", "name", "weekly_off", "closes_at", *ENDS]
+
+    def tables(self, request: HttpRequest, row: Calendar) -> list[Table]:
+        days = row.days.order_by("-day")[:SHOWN]
+        lines = [
+            (day.day, day.name, "closed" if day.closed else "open", day.closes_at or "–") for day in days
+        ]
+        every = f"{reverse('admin:organization_calendarday_changelist')}?calendar__id__exact={row.pk}"
+        return [Table("Days of their own", ["Day", "Name", "Business", "Closes"], lines, every)]
+
+
+@admin.register(CalendarDay)
+class CalendarDayAdmin(ServiceAdmin):
+    """Days that differ from their weekday; set on the page of their calendar."""
+
+    views = capabilities.VIEW
+    list_display: ClassVar = ["day", "calendar", "name", "closed", "closes_at"]
+    list_filter: ClassVar = ["closed"]
+    list_select_related: ClassVar = ["calendar"]
+    search_fields: ClassVar = ["name"]
+    ordering: ClassVar = ["-day"]
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
+        return lookup == "calendar__id__exact" or super().lookup_allowed(lookup, value, request)
+
+
+def _table(title: str, rows: Any, owner: Organization, headings: list[str], cells: Any) -> Table:
+    """The newest parts of one kind, each with a link from its first cell; the status comes last."""
+    name = rows.model._meta.model_name
+    lines = []
+    for row in rows[:SHOWN]:
+        first, *others = cells(row)
+        url = reverse(f"admin:organization_{name}_change", args=[row.pk])
+        link = format_html('<a class="text-link" href="{}">{}</a>', url, first)
+        lines.append((link, *others, row.get_status_display()))
+    every = f"{reverse(f'admin:organization_{name}_changelist')}?organization__id__exact={owner.pk}"
+    return Table(title, headings, lines, every)
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "–"

@@ -1,0 +1,273 @@
+"""Our bank accounts: proposed by one person, used after another has agreed."""
+
+import re
+from typing import Any
+from uuid import UUID
+
+from apps.approvals import services as approvals
+from apps.approvals.models import ApprovalRequest, Kind
+from apps.organization import capabilities, events
+from apps.organization.models import BankAccount, Organization
+from apps.organization.services.rules import check_step, invalid_state, require_active
+from erp.errors import CapabilityMissing, Conflict, Fault, RuleBroken
+from erp.services import emit, service
+
+BANK_ACCOUNT = Kind(
+    name="organization.bank_account",
+    title="Own bank account",
+    subject="bank_account",
+    capability=capabilities.MANAGE_BANK_ACCOUNTS,
+)
+RUPEES = "INR"
+_SEPARATORS = re.compile("[ -]")
+
+
+class BankAccountTaken(Conflict):
+    """This account is here already."""
+
+    constraints = ("bank_account_once",)
+
+
+class DefaultRequired(Conflict):
+    """This account is the default of its currency: make another the default first."""
+
+
+class NotActive(Conflict):
+    """Only an active account is the default."""
+
+
+class NumbersDiffer(RuleBroken):
+    """The two numbers differ."""
+
+
+class BankCodeMismatch(RuleBroken):
+    """An account in rupees has an IFSC, one in another currency a SWIFT code."""
+
+
+def canonical_number(text: str) -> str:
+    """An account number without spaces and hyphens, in capitals; leading zeros are kept."""
+    return _SEPARATORS.sub("", text).upper()
+
+
+@service(requires=capabilities.MANAGE_BANK_ACCOUNTS, emits=[events.BankAccountAdded])
+def add_bank_account(
+    organization: Organization,
+    *,
+    actor: Any,
+    holder: str,
+    bank_name: str,
+    number: str,
+    number_again: str,
+    account_type: str,
+    branch_name: str | None = None,
+    ifsc: str | None = None,
+    swift: str | None = None,
+    currency: str = RUPEES,
+    purpose: str = BankAccount.Purpose.BOTH,
+    is_default: bool = False,
+) -> BankAccount:
+    """Propose an account of ours. It can't be used until a second person has agreed.
+
+    The number comes twice, against slips of the pen; it is encrypted, and answers show its last four. As the
+    default of its currency it takes effect with the agreement.
+    """
+    require_active(organization)
+    if canonical_number(number) != canonical_number(number_again):
+        raise NumbersDiffer(errors=[Fault("/number_again", "differs", "Type the same number twice.")])
+    if (currency == RUPEES) != (ifsc is not None) or (currency == RUPEES) == (swift is not None):
+        wrong = "/ifsc" if (currency == RUPEES) != (ifsc is not None) else "/swift"
+        raise BankCodeMismatch(errors=[Fault(wrong, "currency", "IFSC for rupees, SWIFT for the rest.")])
+    account = BankAccount(
+        organization=organization,
+        holder=holder,
+        bank_name=bank_name,
+        branch_name=branch_name,
+        ifsc=ifsc,
+        swift=swift,
+        account_type=account_type,
+        currency=currency,
+        purpose=purpose,
+        wants_default=is_default,
+        proposed_by_id=_person(actor),
+        created_by_id=actor.pk,
+    )
+    account.hide(canonical_number(number))
+    account.approval_id = _ask(account, actor, account.version, "A new account of the house.")
+    account.save()
+    emit(
+        events.BankAccountAdded(
+            organization_id=organization.pk,
+            bank_account_id=account.pk,
+            last4=account.last4,
+            currency=currency,
+            account_type=account_type,
+            approval_id=account.approval_id,
+        )
+    )
+    return account
+
+
+@service(
+    requires=capabilities.MANAGE_BANK_ACCOUNTS,
+    emits=[events.BankAccountUpdated],
+    locks="organization",  # so that the mark of the default moves once at a time
+)
+def update_bank_account(
+    account: BankAccount,
+    *,
+    actor: Any,
+    purpose: str,
+    is_default: bool,
+    status: str,
+    branch_name: str | None = None,
+) -> BankAccount:
+    """Change what an account is for, make it the default, or lay it aside.
+
+    Holder, number and codes stay: another account is another row. Bringing one back asks a second person.
+    """
+    before = account.status
+    if before not in (BankAccount.Status.ACTIVE, BankAccount.Status.INACTIVE):
+        raise invalid_state(account, (), "It waits for a second person, or was refused.")
+    if account.is_default and not (is_default and status == BankAccount.Status.ACTIVE):
+        raise DefaultRequired
+    if is_default and status != BankAccount.Status.ACTIVE:
+        raise NotActive(errors=[Fault("/is_default", "inactive", "Only an active account is the default.")])
+    comes_back = status == BankAccount.Status.ACTIVE and status != before
+    takes_mark = is_default and not account.is_default and not comes_back
+    account.purpose = purpose
+    account.branch_name = branch_name
+    account.is_default = is_default and not comes_back
+    if status != before:
+        check_step(account, status)
+        account.status = BankAccount.Status.PENDING_APPROVAL if comes_back else status
+    if comes_back:
+        account.wants_default = is_default
+        account.proposed_by_id, account.approved_by_id = _person(actor), None
+        # Saving is one change, so this is the version that the second person sees.
+        account.approval_id = _ask(account, actor, account.version + 1, "An account of the house comes back.")
+    changed = account.changed_fields().keys() & {"purpose", "branch_name", "is_default", "status"}
+    if takes_mark:
+        _take_mark(account)
+    account.save()
+    if changed:
+        _announce(account, sorted(changed))
+    return account
+
+
+@service(
+    requires=capabilities.MANAGE_BANK_ACCOUNTS,
+    emits=[events.BankAccountActivated, events.BankAccountUpdated],
+    locks="organization",
+)
+def activate_bank_account(account: BankAccount, *, actor: Any, approval_id: UUID) -> BankAccount:
+    """Put an account to use after its request was granted; a repeat changes nothing."""
+    request = ApprovalRequest.objects.get(pk=approval_id)
+    if not _waits_for(account, request) or request.status != ApprovalRequest.Status.GRANTED:
+        return account
+    if account.version != request.subject_version:
+        approvals.report(request, actor=actor, outcome=ApprovalRequest.Outcome.STALE)
+        return account
+    account.status = BankAccount.Status.ACTIVE
+    account.approved_by_id = request.people()[-1]
+    account.is_default, account.wants_default = account.wants_default, False
+    if account.is_default:
+        _take_mark(account)
+    account.save()
+    emit(
+        events.BankAccountActivated(
+            organization_id=account.organization_id, bank_account_id=account.pk, approval_id=approval_id
+        )
+    )
+    approvals.report(request, actor=actor, outcome=ApprovalRequest.Outcome.APPLIED)
+    return account
+
+
+@service(requires=capabilities.MANAGE_BANK_ACCOUNTS, emits=[events.BankAccountRefused], locks="organization")
+def refuse_bank_account(account: BankAccount, *, actor: Any, approval_id: UUID) -> BankAccount:
+    """Close an account whose request was refused, withdrawn or not decided in time."""
+    request = ApprovalRequest.objects.get(pk=approval_id)
+    ended = request.status not in (ApprovalRequest.Status.PENDING, ApprovalRequest.Status.GRANTED)
+    stale = request.outcome == ApprovalRequest.Outcome.STALE
+    if not _waits_for(account, request) or not (ended or stale):
+        return account
+    account.status = BankAccount.Status.REFUSED
+    account.save()
+    emit(
+        events.BankAccountRefused(
+            organization_id=account.organization_id, bank_account_id=account.pk, approval_id=approval_id
+        )
+    )
+    return account
+
+
+@service(requires=capabilities.MANAGE_BANK_ACCOUNTS, emits=[events.BankAccountNumberShown])
+def show_number(account: BankAccount, *, actor: Any) -> str:
+    """The whole number, for a person who may see it; that they saw it is told."""
+    shown_to = _person(actor)
+    number = account.reveal()
+    emit(
+        events.BankAccountNumberShown(
+            organization_id=account.organization_id, bank_account_id=account.pk, shown_to=shown_to
+        )
+    )
+    return number
+
+
+def _waits_for(account: BankAccount, request: ApprovalRequest) -> bool:
+    pending = account.status == BankAccount.Status.PENDING_APPROVAL
+    return bool(pending and account.approval_id == request.pk and request.kind == BANK_ACCOUNT.name)
+
+
+def _person(actor: Any) -> UUID:
+    """Behind an account stand two people, so SYSTEM proposes none."""
+    if actor.pk is None:
+        raise CapabilityMissing(str(capabilities.MANAGE_BANK_ACCOUNTS))
+    person: UUID = actor.pk
+    return person
+
+
+def _ask(account: BankAccount, actor: Any, version: int, reason: str) -> UUID:
+    request = approvals.request(
+        actor=actor,
+        kind=BANK_ACCOUNT,
+        subject_id=account.pk,
+        subject_version=version,
+        reason=reason,
+        diff=[
+            ("status", None, BankAccount.Status.ACTIVE.label),
+            ("organization", None, account.organization.name),
+            ("bank", None, account.bank_name),
+            ("holder", None, account.holder),
+            ("ends_in", None, account.last4),
+            ("bank_code", None, account.ifsc or account.swift),
+            ("currency", None, account.currency),
+            ("default", None, account.wants_default),
+        ],
+    )
+    approval_id: UUID = request.pk
+    return approval_id
+
+
+def _take_mark(account: BankAccount) -> None:
+    """Take the mark of the default from the former one of the currency, if there is any."""
+    rows = BankAccount.objects.filter(organization=account.organization_id, currency=account.currency)
+    former = rows.filter(is_default=True).exclude(pk=account.pk).locked().first()
+    if former is not None:
+        former.is_default = False
+        former.save()
+        _announce(former, ["is_default"])
+
+
+def _announce(account: BankAccount, changed: list[str]) -> None:
+    emit(
+        events.BankAccountUpdated(
+            organization_id=account.organization_id,
+            bank_account_id=account.pk,
+            last4=account.last4,
+            currency=account.currency,
+            account_type=account.account_type,
+            status=account.status,
+            is_default=account.is_default,
+            changed=changed,
+        )
+    )

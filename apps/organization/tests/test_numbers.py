@@ -1,0 +1,446 @@
+"""Document numbers: gap-free under concurrency, unique, and given only where a year may be written."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+from django.db import DatabaseError, connection, transaction
+
+from apps.organization import events, services
+from apps.organization.models import (
+    AllocatedNumber,
+    DocumentSeries,
+    FinancialYear,
+    Form,
+    business_date,
+)
+from apps.organization.tests import factories
+from erp.access import SYSTEM
+from erp.errors import CapabilityMissing, NotFound
+from erp.models import unguarded_writes
+from erp.outbox.models import EventOutbox
+from erp.services import TransactionMissing
+
+pytestmark = pytest.mark.django_db
+TODAY = business_date()
+
+
+@pytest.fixture
+def house(organization):
+    """An organization with a registration, the running year and a series of trades."""
+    made = organization()
+    factories.registration(made)
+    factories.year(made)
+    factories.series(made)
+    return made
+
+
+def in_threads(count, work):
+    """Run ``work(n)`` in ``count`` threads at once, each with a connection of its own; returns the results."""
+    gate = threading.Barrier(count)
+
+    def run(n):
+        try:
+            gate.wait(30)
+            return work(n)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(run, range(count)))
+
+
+# --- Without a gap ----------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_hundred_callers_take_consecutive_numbers_from_one(house):
+    given = in_threads(100, lambda n: factories.number(house).number)
+    assert sorted(given) == list(range(1, 101))
+    series = house.document_series.get()
+    assert series.last_number == 100
+    told = EventOutbox.objects.filter(
+        event_type="document_number.allocated", aggregate_id=series.pk
+    ).order_by("sequence")
+    assert [event.payload["number"] for event in told] == list(range(1, 101))
+    assert list(DocumentSeries.objects.with_a_hole()) == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_callers_that_roll_back_leave_no_hole(house):
+    class Changed(Exception):
+        pass
+
+    def take(n):
+        try:
+            with transaction.atomic():
+                number = factories.number(house).number
+                if n % 2:
+                    raise Changed
+        except Changed:
+            return None
+        return number
+
+    kept = [number for number in in_threads(40, take) if number is not None]
+    assert sorted(kept) == list(range(1, 21))
+    assert house.document_series.get().last_number == 20
+    assert EventOutbox.objects.filter(event_type="document_number.allocated").count() == 20
+    assert list(DocumentSeries.objects.with_a_hole()) == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_callers_with_one_document_get_one_number(house):
+    reference = uuid4()
+    given = in_threads(12, lambda n: factories.number(house, reference_id=reference))
+    assert {number.pk for number in given} == {AllocatedNumber.objects.get().pk}
+    assert sum(not number.given_before for number in given) == 1
+    assert EventOutbox.objects.filter(event_type="document_number.allocated").count() == 1
+
+
+def test_the_first_number_is_the_start_and_the_next_ones_follow(house):
+    challans = factories.series(
+        house,
+        "delivery_challan",
+        gst_registration=house.gst_registrations.get(),
+        template="CH/{FY}/{N:3}",
+        start_number=5,
+    )
+    registration = house.gst_registrations.get()
+    given = [factories.number(house, "delivery_challan", gst_registration=registration) for _ in range(2)]
+    code = house.financial_years.get().code
+    assert [number.document_number for number in given] == [f"CH/{code}/005", f"CH/{code}/006"]
+    challans.refresh_from_db()
+    assert (challans.last_number, challans.version) == (6, 1)
+    assert factories.number(house).document_number == f"TRD-{code}-000001"
+
+
+def test_a_number_grows_beyond_its_width_until_the_law_s_sixteen_characters(house):
+    registration = house.gst_registrations.get()
+    series = factories.series(
+        house, "tax_invoice", gst_registration=registration, prefix="MUM", template="{PREFIX}/{FY}/{N:5}"
+    )
+
+    def at(last):
+        with unguarded_writes():
+            DocumentSeries.objects.filter(pk=series.pk).update(last_number=last)
+        return factories.number(house, "tax_invoice", gst_registration=registration)
+
+    code = house.financial_years.get().code
+    assert at(0).document_number == f"MUM/{code}/00001"
+    assert at(99_999).document_number == f"MUM/{code}/100000"
+    assert at(9_999_998).document_number == f"MUM/{code}/9999999"
+    with pytest.raises(services.SeriesExhausted):
+        at(9_999_999)
+    series.refresh_from_db()
+    assert (series.last_number, AllocatedNumber.objects.count()) == (9_999_999, 3)
+
+
+def test_a_number_is_taken_in_the_caller_s_transaction_or_not_at_all(house, monkeypatch):
+    with pytest.raises(TransactionMissing):
+        services.allocate_number(
+            house,
+            actor=SYSTEM,
+            type="trade",
+            document_date=TODAY,
+            reference_type="paper",
+            reference_id=uuid4(),
+        )
+    assert not AllocatedNumber.objects.exists()
+
+
+def test_a_number_that_was_given_is_neither_changed_nor_deleted(house):
+    given = factories.number(house)
+    for statement in (
+        "UPDATE organization_allocatednumber SET number = 7 WHERE id = %s",
+        "DELETE FROM organization_allocatednumber WHERE id = %s",
+    ):
+        with pytest.raises(DatabaseError, match="stays as it is"), transaction.atomic():
+            connection.cursor().execute(statement, [given.pk])
+    assert AllocatedNumber.objects.get().number == 1
+
+
+def test_a_hole_is_found(house):
+    factories.number(house)
+    assert list(DocumentSeries.objects.with_a_hole()) == []
+    with unguarded_writes():
+        DocumentSeries.objects.update(last_number=3)
+    assert list(DocumentSeries.objects.with_a_hole()) == [house.document_series.get()]
+
+
+# --- Which year, and who may write it ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("moment", "day"),
+    [
+        (datetime(2026, 3, 31, 18, 29, 59, tzinfo=UTC), date(2026, 3, 31)),
+        (datetime(2026, 3, 31, 18, 30, 0, tzinfo=UTC), date(2026, 4, 1)),
+        (datetime(2026, 3, 31, 23, 59, 59, tzinfo=UTC), date(2026, 4, 1)),
+    ],
+)
+def test_the_business_date_is_kolkata_s(moment, day):
+    assert business_date(moment) == day
+
+
+def test_the_last_second_of_march_and_the_first_of_april_fall_into_two_years(organization):
+    house = organization()
+    factories.year(house, date(2024, 4, 1))
+    factories.series(house)
+    factories.year(house, date(2025, 4, 1))
+    before = factories.number(
+        house, document_date=business_date(datetime(2025, 3, 31, 18, 29, 59, tzinfo=UTC))
+    )
+    after = factories.number(house, document_date=business_date(datetime(2025, 3, 31, 18, 30, tzinfo=UTC)))
+    assert (before.document_number, after.document_number) == ("TRD-2425-000001", "TRD-2526-000001")
+
+
+def test_a_date_after_today_is_refused(house):
+    with pytest.raises(services.DateInFuture):
+        factories.number(house, document_date=TODAY + timedelta(days=1))
+    assert factories.number(house, document_date=TODAY).number == 1
+
+
+def test_an_ordered_series_takes_no_earlier_date_and_another_does(house):
+    registration = house.gst_registrations.get()
+    factories.series(house, "tax_invoice", gst_registration=registration, template="I/{FY}/{N:5}")
+    start = house.financial_years.get().start_date
+    for kind, ordered in (("tax_invoice", True), ("trade", False)):
+        options = {"gst_registration": registration} if ordered else {}
+        factories.number(house, kind, document_date=TODAY, **options)
+        factories.number(house, kind, document_date=TODAY, **options)
+        if start == TODAY:
+            continue
+        if ordered:
+            with pytest.raises(services.DateOutOfOrder):
+                factories.number(house, kind, document_date=start, **options)
+        else:
+            assert factories.number(house, kind, document_date=start).number == 3
+
+
+def test_a_year_that_is_not_there_has_no_numbers(house):
+    with pytest.raises(services.FinancialYearMissing):
+        factories.number(house, document_date=date(2001, 1, 1))
+
+
+def moved(year, status):
+    with unguarded_writes():
+        FinancialYear.objects.filter(pk=year.pk).update(status=status)
+
+
+def test_a_soft_closed_year_is_written_by_those_who_keep_it_in_person(house, user):
+    moved(house.financial_years.get(), "soft_closed")
+    finance = user("INTERNAL_FINANCE", organization_id=house.pk)
+    for nobody in (SYSTEM, user("INTERNAL_MANAGER", organization_id=house.pk)):
+        with pytest.raises((services.FinancialYearSoftClosed, CapabilityMissing)):
+            factories.number(house, actor=nobody)
+    assert factories.number(house, actor=finance).number == 1
+
+
+def test_a_locked_year_is_written_by_nobody(house, user):
+    moved(house.financial_years.get(), "locked")
+    for actor in (SYSTEM, user(), user("INTERNAL_FINANCE", organization_id=house.pk)):
+        with pytest.raises(services.FinancialYearLocked):
+            factories.number(house, actor=actor)
+    assert not house.financial_years.get().writable_by(user(), TODAY)
+
+
+def test_other_modules_ask_before_they_book(house, user):
+    year = house.financial_years.get()
+    assert year.writable_by(SYSTEM, TODAY)
+    assert not year.writable_by(SYSTEM, year.end_date + timedelta(days=1))
+    moved(year, "soft_closed")
+    year.refresh_from_db()
+    assert year.writable_by(user("INTERNAL_FINANCE"), TODAY)
+    assert not year.writable_by(SYSTEM, TODAY)
+    assert not year.writable_by(user("INTERNAL"), TODAY)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_number_and_the_lock_of_its_year_do_not_pass_each_other(organization):
+    """Whoever takes a number first is waited for; whoever locks first is seen."""
+    house = organization()
+    year = factories.year(house, date(2024, 4, 1))
+    factories.series(house)
+    year = services.update_financial_year(
+        year, actor=SYSTEM, start_date=year.start_date, end_date=year.end_date, status="soft_closed"
+    )
+    taken, waited = threading.Event(), []
+
+    def lock():
+        taken.wait(30)
+        try:
+            services.update_financial_year(
+                year, actor=SYSTEM, start_date=year.start_date, end_date=year.end_date, status="locked"
+            )
+            waited.append(AllocatedNumber.objects.count())
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=lock)
+    thread.start()
+    from apps.accounts.models import User  # a person, since SYSTEM doesn't write in a soft-closed year
+    from apps.accounts.services import add_user
+
+    keeper = User.objects.filter(is_superuser=True).first() or add_user(
+        actor=SYSTEM, email="keeper@example.com", full_name="Keeper", user_type="SUPER_ADMIN", roles=[]
+    )
+    with transaction.atomic():
+        factories.number(house, actor=keeper, document_date=date(2025, 3, 31))
+        taken.set()
+        thread.join(0.5)
+        assert thread.is_alive()  # it waits for the series
+    thread.join(30)
+    assert waited == [1]
+    assert house.document_series.get().status == "closed"
+    with pytest.raises(services.FinancialYearLocked):
+        factories.number(house, actor=keeper, document_date=date(2025, 3, 31))
+
+
+# --- Registrations, kinds, templates ----------------------------------------------------------------
+
+
+def test_documents_of_tax_law_belong_to_a_registration_and_others_do_not(house, organization):
+    registration = house.gst_registrations.get()
+    with pytest.raises(services.GstRegistrationRequired):
+        factories.number(house, "tax_invoice")
+    with pytest.raises(services.GstRegistrationNotAllowed):
+        factories.number(house, "trade", gst_registration=registration)
+    with pytest.raises(services.SeriesMissing):
+        factories.number(house, "tax_invoice", gst_registration=registration)
+    with pytest.raises(NotFound):
+        factories.number(house, "poem")
+
+
+def test_a_suspended_registration_gives_no_numbers(house):
+    second = factories.registration(house, "2")
+    factories.series(house, "tax_invoice", gst_registration=second, template="B/{FY}/{N:5}")
+    with unguarded_writes():
+        type(second).objects.filter(pk=second.pk).update(status="suspended")
+    second.refresh_from_db()
+    with pytest.raises(services.GstRegistrationNotActive):
+        factories.number(house, "tax_invoice", gst_registration=second)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{N:5}{N:5}",
+        "{FY}{N:5}{N:5}",
+        "{X}{FY}{N:5}",
+        "{FY}/{n:5}",
+        "{fy}/{N:5}",
+        "abc/{FY}/{N:5}",
+        "{FY}/{N:2}",
+        "{FY}/{N:10}",
+        "{N:5}/{FY}",
+        "{FY}/{FY}/{N:5}",
+        "{FY}",
+        "{N:5}",
+        "{FY}{{N:5}}",
+        "{BRANCH}{FY}{N:5}",
+        "A_{FY}{N:5}",
+        "{FY}/{N:5}\n",
+    ],
+)
+def test_a_template_that_can_not_be_printed_is_refused(house, template):
+    with pytest.raises(services.TemplateInvalid) as caught:
+        factories.series(house, "claim", template=template)
+    assert {fault.pointer for fault in caught.value.errors} == {"/template"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "template", "problem"),
+    [
+        ("tax_invoice", "INVOICES/{FY}/{N:3}", None),
+        ("tax_invoice", "INVOICES/{FY}/{N:4}", services.NumberTooLong),
+        ("tax_invoice", "/{FY}/{N:5}", services.TemplateInvalid),
+        ("tax_invoice", "-{FY}{N:5}", services.TemplateInvalid),
+        ("tax_invoice", "0{FY}{N:5}", services.TemplateInvalid),
+        ("claim", "CLAIMS/HOUSE/{FY}{N:3}", None),
+        ("claim", "CLAIMS/HOUSES/{FY}{N:3}", services.NumberTooLong),
+    ],
+)
+def test_the_longest_form_fits_the_law(house, kind, template, problem):
+    options = {"gst_registration": house.gst_registrations.get()} if kind == "tax_invoice" else {}
+    if problem is None:
+        assert factories.series(house, kind, template=template, **options).pk
+    else:
+        with pytest.raises(problem):
+            factories.series(house, kind, template=template, **options)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (Form("A/", 5), Form("A/", 5), True),
+        (Form("A/", 5), Form("A/", 3), True),
+        (Form("A/", 5), Form("A/1", 5), True),
+        (Form("A/0", 4), Form("A/", 5), True),
+        (Form("A/", 5), Form("A/X", 5), False),
+        (Form("A/", 5), Form("B/", 5), False),
+        (Form("", 5), Form("2627", 5), True),
+    ],
+)
+def test_two_forms_that_could_print_one_text_are_told(one, other, same):
+    assert one.may_print_what(other) is same
+    assert other.may_print_what(one) is same
+
+
+def test_no_two_series_print_one_text_not_even_a_closed_one_and_its_successor(house):
+    registration = house.gst_registrations.get()
+    options = {"gst_registration": registration}
+    first = factories.series(house, "tax_invoice", template="A/{FY}/{N:5}", **options)
+    with pytest.raises(services.SeriesExists):
+        factories.series(house, "tax_invoice", template="B/{FY}/{N:5}", **options)
+    for template in ("A/{FY}/{N:5}", "A/{FY}/{N:3}", "A/{FY}/9{N:3}"):
+        with pytest.raises(services.SeriesCollides):
+            factories.series(house, "credit_note", template=template, **options)
+    factories.number(house, "tax_invoice", **options)
+    services.update_document_series(
+        first,
+        actor=SYSTEM,
+        template="A/{FY}/{N:5}",
+        start_number=1,
+        date_ordered=True,
+        status="closed",
+    )
+    with pytest.raises(services.SeriesMissing):
+        factories.number(house, "tax_invoice", **options)
+    with pytest.raises(services.SeriesCollides):
+        factories.series(house, "tax_invoice", template="A/{FY}/{N:5}", **options)
+    factories.series(house, "tax_invoice", template="B/{FY}/{N:5}", **options)
+    factories.number(house, "tax_invoice", **options)
+    texts = AllocatedNumber.objects.values_list("document_number", flat=True)
+    assert len(set(texts)) == len(texts) == 2
+
+
+def test_a_series_in_use_keeps_its_definition(house):
+    series = house.document_series.get()
+    fields = {"template": "X-{FY}-{N:6}", "start_number": 1, "date_ordered": False, "status": "active"}
+    series = services.update_document_series(series, actor=SYSTEM, **fields)
+    given = factories.number(house)
+    assert given.document_number.startswith("X-")
+    with pytest.raises(services.SeriesInUse):
+        services.update_document_series(series, actor=SYSTEM, **{**fields, "start_number": 9})
+    ordered = services.update_document_series(series, actor=SYSTEM, **{**fields, "date_ordered": True})
+    closed = services.update_document_series(
+        ordered, actor=SYSTEM, **{**fields, "date_ordered": True, "status": "closed"}
+    )
+    assert closed.version == series.version + 2
+    with pytest.raises(services.InvalidState) as caught:
+        services.update_document_series(closed, actor=SYSTEM, **fields)
+    assert caught.value.members == {"status": "closed", "allowed": []}
+
+
+def test_the_number_is_told_with_ids_only(house, assert_emitted):
+    given = factories.number(house)
+    row = assert_emitted(
+        events.DocumentNumberAllocated,
+        number=1,
+        document_number=given.document_number,
+        organization_id=str(house.pk),
+        reference_id=str(given.reference_id),
+    )
+    assert (row.aggregate_type, row.aggregate_id) == ("document_series", given.series_id)
