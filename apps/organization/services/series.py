@@ -312,7 +312,7 @@ def check_form(series: DocumentSeries) -> None:
     Raises NumberTooLong or SeriesCollides.
     """
     form = series.form
-    if len(form.text(0)) > series.longest:
+    if len(form.text(series.start_number)) > series.longest:
         raise NumberTooLong(
             f"{form.text(series.start_number)} is longer than {series.longest} characters.",
             errors=[Fault("/template", "too_long", f"At most {series.longest} characters are printed.")],

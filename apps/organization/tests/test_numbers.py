@@ -353,8 +353,8 @@ def test_a_template_that_can_not_be_printed_is_refused(house, template):
 @pytest.mark.parametrize(
     ("kind", "template", "problem"),
     [
-        ("tax_invoice", "INVOICES/{FY}/{N:3}", None),
-        ("tax_invoice", "INVOICES/{FY}/{N:4}", services.NumberTooLong),
+        ("tax_invoice", "INVOICE/{FY}/{N:3}", None),
+        ("tax_invoice", "INVOICE/{FY}/{N:4}", services.NumberTooLong),
         ("tax_invoice", "/{FY}/{N:5}", services.TemplateInvalid),
         ("tax_invoice", "-{FY}{N:5}", services.TemplateInvalid),
         ("tax_invoice", "0{FY}{N:5}", services.TemplateInvalid),

@@ -1,0 +1,276 @@
+"""Bank accounts: two people behind each, and a number that stands nowhere in the clear."""
+
+import threading
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+
+from apps.approvals import services as approvals
+from apps.approvals.models import ApprovalRequest
+from apps.organization import events, services
+from apps.organization.models import BankAccount
+from apps.organization.tests import factories
+from erp.access import SYSTEM
+from erp.errors import CapabilityMissing, SelfApproval
+from erp.models import unguarded_writes
+from erp.outbox.models import EventOutbox
+
+pytestmark = pytest.mark.django_db
+NUMBER = "50100777123454321"
+
+
+@pytest.fixture
+def maker(user):
+    return user("INTERNAL_FINANCE")
+
+
+@pytest.fixture
+def agree(user, deliver):
+    """A second person agrees, and what they decided is carried out."""
+
+    def run(account):
+        request = ApprovalRequest.objects.get(pk=account.approval_id)
+        decider = user("INTERNAL_DIRECTOR")
+        approvals.approve(request, actor=decider, subject_version=request.subject_version)
+        deliver()
+        account.refresh_from_db()
+        return account
+
+    return run
+
+
+@pytest.fixture
+def refuse(user, deliver):
+    def run(account):
+        request = ApprovalRequest.objects.get(pk=account.approval_id)
+        approvals.reject(
+            request,
+            actor=user("INTERNAL_DIRECTOR"),
+            subject_version=request.subject_version,
+            reason_code="wrong_data",
+            note="The branch is another one.",
+        )
+        deliver()
+        account.refresh_from_db()
+        return account
+
+    return run
+
+
+def change(account, actor, **fields):
+    account.refresh_from_db()
+    return services.update_bank_account(
+        account,
+        actor=actor,
+        **{
+            "branch_name": account.branch_name,
+            "purpose": account.purpose,
+            "is_default": account.is_default,
+            "status": account.status,
+            **fields,
+        },
+    )
+
+
+def test_an_account_is_used_only_after_a_second_person_agreed(organization, maker, user, agree, emitted):
+    house = organization()
+    account = factories.account(house, by=maker, is_default=True)
+    assert (account.status, account.is_default, account.approved_by) == ("pending_approval", False, None)
+    request = ApprovalRequest.objects.get(pk=account.approval_id)
+    assert (request.kind, request.subject_version) == ("organization.bank_account", account.version)
+    for actor in (maker, user()):
+        if actor is not maker:
+            continue
+        with pytest.raises(SelfApproval):
+            approvals.approve(request, actor=actor, subject_version=request.subject_version)
+    account = agree(account)
+    assert (account.status, account.is_default) == ("active", True)
+    assert account.approved_by_id not in (None, maker.pk)
+    assert emitted("organization.bank_account.activated")[0].payload["approval_id"] == str(request.pk)
+    request.refresh_from_db()
+    assert request.outcome == "applied"
+    version = account.version
+    services.activate_bank_account(account, actor=SYSTEM, approval_id=request.pk)
+    account.refresh_from_db()
+    assert account.version == version
+
+
+def test_a_superuser_who_proposed_it_does_not_decide_either(organization, user):
+    head = user()
+    account = factories.account(organization(), by=head)
+    request = ApprovalRequest.objects.get(pk=account.approval_id)
+    with pytest.raises(SelfApproval):
+        approvals.approve(request, actor=head, subject_version=request.subject_version)
+
+
+def test_the_database_refuses_one_person_on_both_sides(organization, maker):
+    account = factories.account(organization(), by=maker)
+    for approver in (maker.pk, None):
+        with (
+            pytest.raises(IntegrityError, match="bank_account_two_people"),
+            transaction.atomic(),
+            unguarded_writes(),
+        ):
+            BankAccount.objects.filter(pk=account.pk).update(status="active", approved_by=approver)
+
+
+def test_nobody_grants_what_was_not_decided(organization, maker):
+    account = factories.account(organization(), by=maker)
+    services.activate_bank_account(account, actor=SYSTEM, approval_id=account.approval_id)
+    services.refuse_bank_account(account, actor=SYSTEM, approval_id=account.approval_id)
+    account.refresh_from_db()
+    assert account.status == "pending_approval"
+
+
+def test_a_refused_account_is_refused_for_good_and_may_be_proposed_anew(organization, maker, refuse, emitted):
+    house = organization()
+    account = refuse(factories.account(house, by=maker, number=NUMBER))
+    assert account.status == "refused"
+    assert emitted("organization.bank_account.refused")
+    with pytest.raises(services.InvalidState):
+        change(account, maker, status="active")
+    assert factories.account(house, by=maker, number=NUMBER).status == "pending_approval"
+
+
+def test_the_system_proposes_no_account(organization):
+    with pytest.raises(CapabilityMissing):
+        factories.account(organization(), by=SYSTEM)
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"number_again": "50100777123454322"}, services.NumbersDiffer),
+        ({"ifsc": None}, services.BankCodeMismatch),
+        ({"swift": "ZZZBINBBXXX"}, services.BankCodeMismatch),
+        ({"currency": "USD"}, services.BankCodeMismatch),
+    ],
+)
+def test_what_contradicts_is_refused(organization, maker, fields, problem):
+    with pytest.raises(problem) as caught:
+        factories.account(organization(), by=maker, number=NUMBER, **fields)
+    assert NUMBER not in repr(caught.value) + repr([fault.as_dict() for fault in caught.value.errors])
+
+
+def test_the_same_account_twice_is_refused_however_it_is_spelt(organization, maker):
+    house = organization()
+    factories.account(house, by=maker, number=NUMBER)
+    with pytest.raises(services.BankAccountTaken), transaction.atomic():
+        factories.account(house, by=maker, number=f"{NUMBER[:4]} {NUMBER[4:]}")
+    assert factories.account(house, by=maker, number=NUMBER, ifsc="ZZZB0000002").pk
+    assert factories.account(organization(), by=maker, number=NUMBER).pk
+
+
+def test_one_account_of_a_currency_is_the_default(organization, maker, agree, emitted):
+    house = organization()
+    first = agree(factories.account(house, by=maker, is_default=True))
+    second = agree(factories.account(house, by=maker))
+    with pytest.raises(services.DefaultRequired):
+        change(first, maker, is_default=False)
+    with pytest.raises(services.DefaultRequired):
+        change(first, maker, status="inactive", is_default=False)
+    assert change(second, maker, is_default=True).is_default
+    first.refresh_from_db()
+    assert not first.is_default
+    told = [row.payload for row in emitted("organization.bank_account.updated")]
+    assert [(each["bank_account_id"], each["is_default"]) for each in told] == [
+        (str(first.pk), False),
+        (str(second.pk), True),
+    ]
+    with pytest.raises(services.NotActive):
+        change(first, maker, status="inactive", is_default=True)
+    assert change(first, maker, status="inactive").status == "inactive"
+
+
+def test_an_account_comes_back_through_a_second_person(organization, maker, agree):
+    account = agree(factories.account(organization(), by=maker))
+    change(account, maker, status="inactive")
+    back = change(account, maker, status="active", is_default=True)
+    assert (back.status, back.is_default, back.approved_by) == ("pending_approval", False, None)
+    back = agree(back)
+    assert (back.status, back.is_default) == ("active", True)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_defaults_at_once_one_remains(organization, maker, agree):
+    house = organization()
+    accounts = [agree(factories.account(house, by=maker)) for _ in range(2)]
+    gate, failed = threading.Barrier(2), []
+
+    def take(account):
+        try:
+            gate.wait(30)
+            change(account, maker, is_default=True)
+        except Exception as error:
+            failed.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=take, args=(account,)) for account in accounts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert failed == []
+    assert BankAccount.objects.filter(is_default=True).count() == 1
+
+
+# --- The number -------------------------------------------------------------------------------------
+
+
+def test_the_number_is_in_no_answer_list_event_log_or_error(
+    organization, user, client_for, deliver, capfd, caplog
+):
+    house = organization()
+    client = client_for(user("INTERNAL_FINANCE", organization_id=house.pk))
+    path = f"/api/v1/organizations/{house.pk}/bank-accounts"
+    body = {
+        "holder": "Cotton House",
+        "bank_name": "Zeta Bank",
+        "number": NUMBER,
+        "number_again": NUMBER,
+        "ifsc": "ZZZB0000001",
+        "account_type": "current",
+    }
+    answers = [
+        client.write(path, body),
+        client.write(path, body),
+        client.write(path, {**body, "number_again": NUMBER[:-1] + "9"}),
+        client.write(path, {**body, "number": f"x{NUMBER}"}),
+        client.write(path, {**body, "ifsc": NUMBER}),
+        client.write(path, {**body, "currency": "USD"}),
+        client.read(path),
+        client.read(f"{path}?search={NUMBER}"),
+    ]
+    assert [answer.status_code for answer in answers] == [201, 409, 422, 400, 400, 422, 200, 400]
+    assert answers[1].json()["code"] == "organization.bank_account_taken"
+    answers.append(client.read(answers[0]["Location"]))
+    deliver()
+    assert answers[0].json()["last4"] == "4321"
+    told = b"".join(answer.content for answer in answers).decode()
+    rows = repr(list(EventOutbox.objects.values("payload"))) + repr(list(ApprovalRequest.objects.values()))
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT row_to_json(t)::text FROM organization_bankaccount t")
+        rows += repr(cursor.fetchall())
+    out, err = capfd.readouterr()
+    assert NUMBER not in told + rows + out + err + caplog.text
+    assert BankAccount.objects.get().reveal() == NUMBER
+
+
+def test_an_encrypted_number_can_not_stand_in_another_row(organization, maker):
+    from erp.encryption import Undecryptable
+
+    one, other = (factories.account(organization(), by=maker) for _ in range(2))
+    with unguarded_writes():
+        BankAccount.objects.filter(pk=one.pk).update(number_encrypted=other.number_encrypted)
+    one.refresh_from_db()
+    with pytest.raises(Undecryptable):
+        one.reveal()
+
+
+def test_who_sees_the_whole_number_is_told(organization, maker, user, assert_emitted):
+    account = factories.account(organization(), by=maker, number=NUMBER)
+    with pytest.raises(CapabilityMissing):
+        services.show_number(account, actor=user("INTERNAL_MANAGER"))
+    assert services.show_number(account, actor=maker) == NUMBER
+    assert_emitted(events.BankAccountNumberShown, bank_account_id=str(account.pk), shown_to=str(maker.pk))
