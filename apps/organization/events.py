@@ -1,4 +1,7 @@
-"""What others may learn of our own firms: ids and business facts, no numbers of tax or bank."""
+"""What others may learn of our own firms: ids and business facts, no numbers of tax or bank.
+
+Partners never read this module, so no event of it reaches their feed.
+"""
 
 from datetime import date
 from typing import Any
