@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID
 
 from benchmarks.faults.world import PROJECT, Place, World
@@ -112,8 +113,15 @@ def run(place: Place, module: str, *arguments: object, **env: str) -> dict[str, 
     return result
 
 
-def drain(outbox: Outbox, contestant: str) -> float:
-    """Fill the outbox, let the contestant empty it into a fresh sink; its rate in events a second."""
+class Drained(NamedTuple):
+    """How one contestant emptied the outbox."""
+
+    rate: float  # events a second
+    cpu: float  # of its own process, seconds an event
+
+
+def drain(outbox: Outbox, contestant: str) -> Drained:
+    """Fill the outbox and let the contestant empty it into a fresh sink."""
     outbox.fill(one_bucket=contestant == "bare")
     with PubSub() as sink:
         env = {
@@ -122,7 +130,7 @@ def drain(outbox: Outbox, contestant: str) -> float:
         }
         result = run(outbox.place, "benchmarks.relay.contestants", contestant, **env)
     outbox.check_published()
-    return outbox.events / result["seconds"]
+    return Drained(outbox.events / result["seconds"], result["cpu"] / outbox.events)
 
 
 @contextmanager

@@ -8,12 +8,11 @@ from benchmarks.relay.deployment import Deployment, commits
 from benchmarks.relay.figures import Part, percentile
 
 RATE = 200
-WARM_SECONDS = 4.0
 
 
 def measure(world: World, sizes: ground.Sizes, tell: ground.Tell) -> Part:
     """With wake-ups over a change of shifts, and without Redis."""
-    heard, deaf = sizes(50, 6), sizes(25, 6)
+    heard, deaf, warm = sizes(50, 3), sizes(25, 3), sizes(4, 2)
     part = Part(
         "c",
         "Commit to subscriber",
@@ -29,8 +28,8 @@ def measure(world: World, sizes: ground.Sizes, tell: ground.Tell) -> Part:
                 world.redis.stop()
                 time.sleep(1)
             tell(f"c: {name}, {seconds} s")
-            told = _traffic(running, seconds + WARM_SECONDS, first)
-            skipped = first + int(RATE * WARM_SECONDS)
+            told = _traffic(running, seconds + warm, first)
+            skipped = first + RATE * warm
             taken = [latency for ref, latency in told.items() if int(ref) >= skipped]
             p50, p99 = percentile(taken, 0.5) * 1000, percentile(taken, 0.99) * 1000
             worst = max(taken) * 1000

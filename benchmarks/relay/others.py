@@ -90,7 +90,7 @@ def measure(world: World, sizes: ground.Sizes, tell: ground.Tell) -> Part:
         for turn in range(rounds):
             for name in ("relay-aggregate", "relay-bucket"):
                 tell(f"b: {name}, round {turn + 1} of {rounds}")
-                rates.setdefault(name, []).append(ground.drain(outbox, name))
+                rates.setdefault(name, []).append(ground.drain(outbox, name).rate)
             for other in OTHERS:
                 if other.name in reasons:
                     continue

@@ -2,8 +2,9 @@
 
 from benchmarks.faults.world import World
 from benchmarks.relay import ground
-from benchmarks.relay.figures import Part, paired, spread
+from benchmarks.relay.figures import Part, median, paired, spread
 
+NAMES = (("bare", "bare"), ("bucket", "relay-bucket"), ("aggregate", "relay-aggregate"))
 PER_STREAM = 10  # events of each stream
 
 
@@ -22,20 +23,23 @@ def measure(world: World, sizes: ground.Sizes, tell: ground.Tell) -> Part:
         f" aggregate; it and the relay as it is then have {fewer:,} events each, {turns} rounds.",
     )
     rates: dict[str, list[float]] = {"bare": [], "relay-bucket": [], "relay-aggregate": []}
+    costs: dict[str, list[float]] = {name: [] for name in rates}
     with ground.a_place(world, "throughput") as place:
         outbox = ground.Outbox(place, events, events // PER_STREAM)
         for turn in range(rounds):
             for name in rates:
                 if name != "relay-aggregate" or turn < turns:
                     tell(f"a: {name}, round {turn + 1} of {rounds}")
-                    rates[name].append(ground.drain(outbox, name))
+                    drained = ground.drain(outbox, name)
+                    rates[name].append(drained.rate)
+                    costs[name].append(drained.cpu * 1e6)
     pairs: dict[str, list[float]] = {"batcher": [], "relay-aggregate": []}
     with ground.a_place(world, "batcher") as place:
         outbox = ground.Outbox(place, fewer, fewer // PER_STREAM)
         for turn in range(turns):
             for name in pairs:
                 tell(f"a: {name} with {fewer:,}, round {turn + 1} of {turns}")
-                pairs[name].append(ground.drain(outbox, name))
+                pairs[name].append(ground.drain(outbox, name).rate)
     bucket = paired(rates["relay-bucket"], rates["bare"])
     aggregate = paired(rates["relay-aggregate"], rates["bare"][: len(rates["relay-aggregate"])])
     client = paired(pairs["relay-aggregate"], pairs["batcher"])
@@ -44,6 +48,8 @@ def measure(world: World, sizes: ground.Sizes, tell: ground.Tell) -> Part:
     part.add("relay, aggregate mode, events a second", spread(rates["relay-aggregate"]))
     part.add("bucket mode against the bare loop", f"{bucket:.2f} ×", "≥ 0.8 ×", bucket >= 0.8)
     part.add("aggregate mode against the bare loop", f"{aggregate:.2f} ×")
+    told = ", ".join(f"{name} {median(costs[key]):.0f} µs" for name, key in NAMES)
+    part.add("CPU of the process itself, an event", told)
     part.add("Google's batching client in the relay, events a second", spread(pairs["batcher"]))
     part.add("the relay's own requests, same events", spread(pairs["relay-aggregate"]))
     part.add("aggregate mode against the batching client", f"{client:.2f} ×", "≥ 3 ×", client >= 3)

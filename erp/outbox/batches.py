@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 from uuid import UUID
 
 from erp.outbox import wire
@@ -14,8 +14,7 @@ from erp.outbox.wire import Stream
 _ENVELOPE_BYTES: Final = 1_500  # what a message weighs beyond its payload, rounded up
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """A waiting row and its predecessor, as READ gives them; without ``id`` only the snapshot's limits."""
 
     xmin: int
@@ -70,6 +69,7 @@ class Bucket:
     holds: dict[Stream, Hold] = field(default_factory=dict)
     sweep_at: float = 0.0
     again: bool = False  # read on as soon as the batch is done
+    behind: float | None = None  # when (monotonic) it was last read, if a limit cut that short
     busy: bool = False
     leaving: bool = False
     clean: bool = False  # nothing was found since, and by, a sweep
@@ -112,6 +112,7 @@ class Batch:
     def lanes(self) -> Iterator[tuple[str, list[Row]]]:
         """What may go out, by ordering key: the runs of the streams that aren't blocked."""
         tails: dict[Stream, int] = {}
+        lanes: dict[Stream, list[Row]] = {}
         ready: dict[str, list[Row]] = {}
         for row in self.rows:
             stream = row.stream
@@ -121,7 +122,11 @@ class Batch:
                 self.stopped.add(stream)
                 continue
             tails[stream] = row.sequence
-            ready.setdefault(wire.ordering_key(stream, self.bucket.number), []).append(row)
+            lane = lanes.get(stream)
+            if lane is None:
+                lane = ready.setdefault(wire.ordering_key(stream, self.bucket.number), [])
+                lanes[stream] = lane
+            lane.append(row)
         yield from ready.items()
 
     def _may_start(self, row: Row) -> bool:

@@ -16,6 +16,8 @@ SET tcp_keepalives_idle = 1; SET tcp_keepalives_interval = 1; SET tcp_keepalives
 SET statement_timeout = '30s'; SET lock_timeout = '3s';
 -- Losing the mark of a published row in a crash sends it again under the same id, which is harmless.
 SET synchronous_commit = off;
+-- A full read is sorted in memory.
+SET work_mem = '32MB';
 -- Every statement is a look-up in an index, also before the first ANALYZE.
 SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
 """

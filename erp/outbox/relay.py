@@ -34,6 +34,7 @@ log = structlog.get_logger(__name__)
 IN_FLIGHT: Final = 256  # publish requests at a time; beyond it they only queue inside gRPC
 READ_ROWS: Final = 4_000  # rows of one read over all its buckets, and their payload's bytes
 READ_BYTES: Final = 64_000_000
+READ_BUCKETS: Final = 16  # with a backlog, of one read: the last ones are sent while it lasts
 BALANCE_SECONDS: Final = 0.5  # a dead relay's buckets are taken over within 2 s
 SWEEP_SECONDS: Final = 3.0  # a net under the low-water mark, and how soon a retried row is seen
 BACKOFF_SECONDS: Final = 30.0  # most that a poison event waits between two attempts
@@ -203,8 +204,9 @@ class Relay:
                 if self._drain and self._failing_for(now) > (self._patience or 0):
                     self.summary.ended = "unreachable"
                     self.stop()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._nudge.wait(), max(0.001, poll_at - time.monotonic()))
+            if not self._nudge.is_set():
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._nudge.wait(), max(0.001, poll_at - time.monotonic()))
 
     def _end(self, ended: Ended) -> Summary:
         if self.summary.ended != "unreachable":
@@ -249,7 +251,10 @@ class Relay:
     # --- Reading --------------------------------------------------------------------------------------
 
     def _due(self, now: float, polling: bool) -> list[Bucket]:
-        """Idle buckets to read: all when polling, else those with a wake-up or more behind a full batch."""
+        """Idle buckets to read: all when polling, else those with a wake-up or more behind a full batch.
+
+        Of many with a backlog those that were read longest ago.
+        """
         woken = self._listener.take()
         due = []
         for bucket in self._buckets.values():
@@ -258,6 +263,11 @@ class Relay:
                 if any(hold.due is not None and hold.due <= now for hold in bucket.holds.values()):
                     bucket.sweep_at = now
                 due.append(bucket)
+        backlog = sorted((b for b in due if b.behind is not None), key=lambda b: b.behind or 0.0)
+        if len(backlog) > READ_BUCKETS:
+            later = {bucket.number for bucket in backlog[READ_BUCKETS:]}
+            due = [bucket for bucket in due if bucket.number not in later]
+            self._nudge.set()  # don't wait: their turn comes with the next read
         return due
 
     async def _read(self, due: list[Bucket]) -> None:
@@ -288,6 +298,7 @@ class Relay:
         for bucket in due:
             taken = waiting[bucket.number]
             bucket.again = bool(taken) and (len(taken) >= rows or taken[-1].bytes >= size)
+            bucket.behind = now if bucket.again else None
             batch = Batch(
                 bucket, taken, snapshot.xmin, snapshot.xmax, swept=bucket.number in swept, full=bucket.again
             )
@@ -341,7 +352,8 @@ class Relay:
 
     async def _send(self, batch: Batch, key: str, rows: list[Row]) -> None:
         """Send one request; where it holds poison, halve it until the one event is alone."""
-        rows = [row for row in rows if row.stream not in batch.stopped]
+        if batch.stopped:
+            rows = [row for row in rows if row.stream not in batch.stopped]
         if not rows:
             return
         self._fault("before_publish")
@@ -464,8 +476,9 @@ class Relay:
             )
             self._fault("after_mark")
             now = datetime.now(UTC)
+            for event_type, count in Counter(o.row.event_type for o in published).items():
+                metrics.PUBLISHED.labels(type=event_type).inc(count)
             for row in (o.row for o in published):
-                metrics.PUBLISHED.labels(type=row.event_type).inc()
                 metrics.COMMIT_TO_ACK_SECONDS.observe(max(0.0, (now - row.created_at).total_seconds()))
             self.summary.published += len(published)
         for outcome in outcomes:

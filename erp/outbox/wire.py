@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, Final, NamedTuple, Protocol
 from uuid import UUID, uuid5
 
@@ -143,21 +144,26 @@ def ordering_key(stream: Stream, bucket: int) -> str:
     return f"bucket:{bucket}" if settings.OUTBOX_ORDERING == "bucket" else stream.key
 
 
+@cache
+def _schema_url(event_type: str, version: int) -> str:
+    return EventMeta(event_type, version, "", "").schema_url
+
+
 def attributes(event: Envelope) -> dict[str, str]:
     """The message attributes of an event; empty values are left out, as CloudEvents has it."""
-    meta = EventMeta(event.event_type, event.event_version, event.stream.aggregate_type, "")
+    aggregate_id = str(event.stream.aggregate_id)
     values = {
         "ce-specversion": "1.0",
         "ce-id": str(event.event_id),
         "ce-type": event.event_type,
         "ce-source": settings.EVENT_SOURCE,
-        "ce-subject": f"{event.stream.aggregate_type}/{event.stream.aggregate_id}",
+        "ce-subject": f"{event.stream.aggregate_type}/{aggregate_id}",
         "ce-time": event.occurred_at.isoformat(),
-        "ce-dataschema": "" if event.is_gap else meta.schema_url,
+        "ce-dataschema": "" if event.is_gap else _schema_url(event.event_type, event.event_version),
         "content-type": "application/json",
         "eventversion": str(event.event_version),
         "aggregatetype": event.stream.aggregate_type,
-        "aggregateid": str(event.stream.aggregate_id),
+        "aggregateid": aggregate_id,
         "sequence": str(event.sequence),
         "correlationid": event.correlation_id,
         "causationid": event.causation_id,

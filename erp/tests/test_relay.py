@@ -117,6 +117,22 @@ def test_an_event_travels_as_a_cloud_event() -> None:
     assert row.processing_attempts == 0
 
 
+@pytest.mark.parametrize("ordering", ["aggregate", "bucket"])
+def test_buckets_with_a_backlog_take_turns_and_none_is_left_behind(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, ordering: str
+) -> None:
+    monkeypatch.setattr(relay, "READ_BUCKETS", 2)
+    monkeypatch.setattr(relay, "READ_ROWS", 20)
+    settings.OUTBOX_BUCKETS, settings.OUTBOX_ORDERING = 8, ordering
+    streams = [uuid4() for _ in range(24)]
+    for _ in range(25):
+        insert(*streams)
+    assert drain().published == 600
+    events = received(count(600))
+    assert len(events) == 600
+    assert {len(sequence) for sequence in in_order(events).values()} == {25}
+
+
 def test_a_late_commit_below_the_low_water_mark_is_not_passed(
     monkeypatch: pytest.MonkeyPatch, one_bucket: None
 ) -> None:
