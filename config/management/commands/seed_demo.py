@@ -1,6 +1,7 @@
 """``seed_demo``: people and partners to try the product with."""
 
 from argparse import ArgumentParser
+from datetime import date
 from typing import Any
 
 from django.conf import settings
@@ -9,11 +10,12 @@ from django.core.management.base import BaseCommand, CommandError
 from apps.accounts import services as accounts
 from apps.accounts.models import User
 from apps.notifications import services as notifications
+from apps.organization import services as organizations
+from apps.organization.models import TAX_TYPES, FinancialYear, Organization, business_date
 from apps.partners import services as partners
 from apps.partners.models import Partner
 from erp.access import SYSTEM
 from erp.commands import finish
-from erp.ids import uuid7
 
 PASSWORD = "demo only: try everything"  # noqa: S105 - refused in production
 HOUSE = "INTERNAL"
@@ -22,6 +24,27 @@ STAFF = {
     "manager@demo.example": ("Mohan Desai", ("INTERNAL", "INTERNAL_MANAGER")),
     "compliance@demo.example": ("Chitra Nair", ("INTERNAL", "INTERNAL_COMPLIANCE")),
     "auditor@demo.example": ("Anand Rao", ("AUDITOR",)),
+    "director@demo.example": ("Dinesh Shah", ("INTERNAL", "INTERNAL_DIRECTOR")),
+    "finance@demo.example": ("Farida Khan", ("INTERNAL", "INTERNAL_FINANCE")),
+}
+# Our own firm, and where its numbers come from. Its PAN and GSTIN are made up.
+FIRM: dict[str, Any] = {
+    "name": "Demo Cotton Exchange",
+    "legal_name": "Demo Cotton Exchange Pvt Ltd",
+    "legal_form": "private_limited",
+    "pan": "ZZZCD5005E",
+    "cin": "U51909MH2015PTC999001",
+    "line1": "Cotton Exchange Building, Kalbadevi Road",
+    "city": "Mumbai",
+    "state_code": "27",
+    "pin_code": "400002",
+}
+FIRST_YEAR = 2025  # the demo's deal is of 2025-26
+SERIES = {
+    "trade": "TRD-{FY}-{N:6}",
+    "settlement_statement": "SET-{FY}-{N:6}",
+    "claim": "CLM-{FY}-{N:6}",
+    "tax_invoice": "{BRANCH}/{FY}/{N:5}",
 }
 FIRMS = {
     "Shree Somnath Ginning & Pressing": (
@@ -38,10 +61,11 @@ FIRMS = {
 def seed() -> list[str]:
     """Add what is missing; returns what was added. A second run adds nothing."""
     added: list[str] = []
-    house = (
-        User.objects.filter(user_type=User.Type.INTERNAL).values_list("organization_id", flat=True).first()
-    )
-    organization_id = house or uuid7()
+    organization = Organization.objects.filter(pan=FIRM["pan"]).first()
+    if organization is None:
+        organization = _firm()
+        added.append(organization.name)
+    organization_id = organization.pk
     for email, (name, roles) in STAFF.items():
         added += _person(email, name, roles, user_type=User.Type.INTERNAL, organization_id=organization_id)
     for firm, (legal_form, people) in FIRMS.items():
@@ -53,6 +77,37 @@ def seed() -> list[str]:
             added += _person(email, name, roles, user_type=User.Type.EXTERNAL, partner_id=partner.pk)
     added += [str(text) for text in notifications.load_templates(actor=SYSTEM)]
     return added
+
+
+def _firm() -> Organization:
+    """Our own firm, with its registration, the years from the demo's deal to today, and series."""
+    firm: Organization = organizations.create(actor=SYSTEM, **FIRM)
+    place = {name: FIRM[name] for name in ("line1", "city", "state_code", "pin_code")}
+    registration = organizations.add_gst_registration(
+        firm,
+        actor=SYSTEM,
+        gstin="27ZZZCD5005E1ZF",
+        branch_code="MUM",
+        valid_from=date(FIRST_YEAR, 4, 1),
+        **place,
+    )
+    start = FIRST_YEAR
+    while not FinancialYear.objects.filter(organization=firm).on(business_date()).exists():
+        year = organizations.add_financial_year(
+            firm, actor=SYSTEM, start_date=date(start, 4, 1), end_date=date(start + 1, 3, 31)
+        )
+        if start == FIRST_YEAR:
+            for kind, template in SERIES.items():
+                organizations.add_document_series(
+                    firm,
+                    actor=SYSTEM,
+                    financial_year=year,
+                    document_type=kind,
+                    template=template,
+                    gst_registration=registration if kind in TAX_TYPES else None,
+                )
+        start += 1
+    return firm
 
 
 def _person(email: str, name: str, roles: tuple[str, ...], **whose: Any) -> list[str]:

@@ -1,0 +1,139 @@
+"""Our own firms at the staff's desk: kept by the same services, and the whole account number on demand."""
+
+import pytest
+from django.urls import reverse
+
+from apps.organization.models import BankAccount, CalendarDay, FinancialYear, GstRegistration
+from apps.organization.tests import factories
+from erp.outbox.models import EventOutbox
+
+pytestmark = pytest.mark.django_db
+NUMBER = "50100777123454321"
+
+
+@pytest.fixture
+def house(organization):
+    made = organization("Kapas House")
+    factories.registration(made)
+    factories.year(made)
+    factories.series(made)
+    return made
+
+
+@pytest.fixture
+def keeper(house, user):
+    return user("INTERNAL_FINANCE", organization_id=house.pk)
+
+
+@pytest.fixture
+def finance(keeper, desk_for):
+    return desk_for(keeper)
+
+
+def page(row, *more):
+    name = f"{row._meta.app_label}_{row._meta.model_name}"
+    address = reverse(f"admin:{name}_change", args=[row.pk])
+    return address if not more else address.replace("change/", f"run/{more[0]}/")
+
+
+def test_the_page_of_a_firm_shows_its_parts(house, keeper, finance):
+    factories.account(house, by=keeper, number=NUMBER)
+    text = finance.get(page(house)).content.decode()
+    for part in ("MU1", "…4321", "TRD-", house.financial_years.get().code):
+        assert part in text
+    assert NUMBER not in text
+
+
+def test_parts_are_added_and_changed_on_pages_by_the_services(house, finance):
+    added = finance.fill(
+        page(house, "add_gst_registration"),
+        gstin=factories.gstin(house, entity="2"),
+        line1="Fort",
+        city="Mumbai",
+        state_code="27",
+        pin_code="400001",
+        branch_code="FRT",
+        valid_from="2024-04-01",
+    )
+    assert added.status_code == 302, added.content
+    second = GstRegistration.objects.get(branch_code="FRT")
+    assert not second.is_primary
+    year = house.financial_years.get()
+    made = finance.fill(
+        page(house, "add_document_series"),
+        financial_year_id=str(year.pk),
+        gst_registration_id=str(second.pk),
+        document_type="tax_invoice",
+        template="F/{FY}/{N:5}",
+    )
+    assert made.status_code == 302, made.content
+    assert house.document_series.filter(gst_registration=second).exists()
+    refused = finance.fill(page(year), status="soft_closed")
+    assert refused.status_code == 409
+    assert "organization.invalid_state" in refused.content.decode()
+    assert FinancialYear.objects.get(pk=year.pk).status == "open"
+
+
+def test_choices_are_of_this_firm_only(house, organization, finance):
+    other = organization()
+    factories.year(other)
+    text = finance.get(page(house, "add_document_series")).content.decode()
+    assert str(house.financial_years.get().pk) in text
+    assert str(other.financial_years.get().pk) not in text
+
+
+def test_the_whole_number_is_shown_on_demand_and_each_time_told(house, keeper, finance, desk_for, user):
+    account = factories.account(house, by=keeper, number=NUMBER)
+    assert NUMBER not in finance.get(page(account)).content.decode()
+    assert NUMBER not in finance.get(page(account, "show_number")).content.decode()
+    for _ in range(2):
+        shown = finance.post(page(account, "show_number"))
+        assert shown.status_code == 200
+        assert NUMBER in shown.content.decode()
+        assert "no-store" in shown["Cache-Control"]
+    lines = EventOutbox.objects.filter(event_type="organization.bank_account.number_shown")
+    assert [line.payload["shown_to"] for line in lines] == [str(keeper.pk)] * 2
+    manager = desk_for(user("INTERNAL_MANAGER", organization_id=house.pk))
+    forged = manager.post(page(account, "show_number"))
+    assert forged.status_code == 403
+    assert lines.count() == 2
+    assert NUMBER not in repr(list(EventOutbox.objects.values("payload")))
+
+
+def test_an_account_is_proposed_at_the_desk(house, finance):
+    answer = finance.fill(
+        page(house, "add_bank_account"),
+        holder="Cotton House",
+        bank_name="Zeta Bank",
+        number=NUMBER,
+        number_again=NUMBER,
+        ifsc="ZZZB0000001",
+        account_type="current",
+    )
+    assert answer.status_code == 302, answer.content
+    assert BankAccount.objects.get().status == "pending_approval"
+
+
+def test_calendars_are_kept_at_the_desk(finance):
+    url = reverse("admin:organization_calendar_add")
+    filled = finance.fill(url, code="BANK", name="Banks", weekly_off=["6", "7"], closes_at="15:30")
+    assert filled.status_code == 302, filled.content
+    from apps.organization.models import Calendar
+
+    calendar = Calendar.objects.get()
+    assert calendar.weekly_off == [6, 7]
+    day = finance.fill(page(calendar, "set_calendar_day"), day="2026-01-26", name="Republic Day", closed="on")
+    assert day.status_code == 302, day.content
+    assert CalendarDay.objects.get().closed
+    assert "Republic Day" in finance.get(page(calendar)).content.decode()
+
+
+def test_home_tells_of_a_firm_without_a_running_year(house, organization, desk_for, user):
+    desk = desk_for(user())
+    queues = {queue.title: queue for queue in desk.get("/admin/").context["queues"]}
+    before = int(queues["Financial years to open"].waiting)
+    organization()
+    queues = {queue.title: queue for queue in desk.get("/admin/").context["queues"]}
+    queue = queues["Financial years to open"]
+    assert int(queue.waiting) == before + 1
+    assert len(desk.get(queue.url).context["cl"].result_list) == before + 1

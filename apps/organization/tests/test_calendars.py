@@ -1,0 +1,56 @@
+"""Business days: weekly days off, holidays, and when business ends."""
+
+from datetime import date, datetime, time
+
+import pytest
+
+from apps.organization import events, services
+from apps.organization.models import KOLKATA
+from erp.access import SYSTEM
+from erp.errors import CapabilityMissing
+
+pytestmark = pytest.mark.django_db
+FRIDAY, SATURDAY, SUNDAY, MONDAY = (date(2026, 1, day) for day in (23, 24, 25, 26))
+
+
+@pytest.fixture
+def bank():
+    return services.create_calendar(actor=SYSTEM, code="BANK", name="Banks", closes_at=time(15, 30))
+
+
+def test_a_holiday_and_the_weekly_day_off_are_no_business_days(bank, assert_emitted):
+    assert [bank.is_business_day(day) for day in (SATURDAY, SUNDAY, MONDAY)] == [True, False, True]
+    services.set_calendar_day(bank, actor=SYSTEM, day=MONDAY, name="Republic Day")
+    assert_emitted(events.CalendarChanged, calendar_id=str(bank.pk), dates=["2026-01-26"])
+    assert not bank.is_business_day(MONDAY)
+    assert bank.next_business_day(SATURDAY) == date(2026, 1, 27)
+    services.set_calendar_day(bank, actor=SYSTEM, day=SUNDAY, name="Special session", closed=False)
+    assert bank.next_business_day(SATURDAY) == SUNDAY
+
+
+def test_business_ends_at_the_day_s_own_time_or_the_calendar_s(bank):
+    assert bank.closing_time(FRIDAY) == datetime(2026, 1, 23, 15, 30, tzinfo=KOLKATA)
+    services.set_calendar_day(bank, actor=SYSTEM, day=FRIDAY, name="Half", closed=False, closes_at=time(12))
+    assert bank.closing_time(FRIDAY) == datetime(2026, 1, 23, 12, 0, tzinfo=KOLKATA)
+    assert bank.closing_time(SUNDAY) is None
+
+
+def test_the_same_again_tells_nothing(bank, emitted):
+    for _ in range(2):
+        services.set_calendar_day(bank, actor=SYSTEM, day=MONDAY, name="Republic Day")
+        bank = services.update_calendar(bank, actor=SYSTEM, name="Banks", weekly_off=["7", "6"])
+    assert bank.weekly_off == [6, 7]
+    assert len(emitted("calendar.changed")) == 3  # made, holiday, days off
+
+
+def test_a_calendar_without_business_days_is_told(bank):
+    bank = services.update_calendar(bank, actor=SYSTEM, name="None", weekly_off=range(1, 8))
+    with pytest.raises(LookupError):
+        bank.next_business_day(FRIDAY)
+
+
+def test_only_who_keeps_organizations_keeps_calendars(bank, user):
+    with pytest.raises(CapabilityMissing):
+        services.set_calendar_day(bank, actor=user("INTERNAL_MANAGER"), day=MONDAY, name="Off")
+    with pytest.raises(services.CalendarCodeTaken):
+        services.create_calendar(actor=SYSTEM, code="BANK", name="Again")

@@ -1,0 +1,111 @@
+"""``bootstrap``: from an empty database to one that can be worked with; a second run changes nothing."""
+
+import os
+from argparse import ArgumentParser
+from datetime import date
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+
+from apps.organization import services
+from apps.organization.models import DocumentType, Organization, business_date
+from apps.organization.serializers import CreateInput
+from config.management.commands.seed_demo import FIRM
+from erp import access
+from erp.access import SYSTEM
+from erp.api.faults import faults_from, invalid
+from erp.commands import USAGE, finish
+from erp.errors import DomainError
+from erp.services import unit_of_work
+
+# What names the first organization: flag and variable → field of its input.
+FIELDS = (
+    "name", "legal_name", "legal_form", "pan", "cin", "llpin", "tan", "line1", "line2", "city", "state_code",
+    "pin_code",
+)  # fmt: skip
+# Documents that need no GST registration; those of tax law are added with it, in the admin.
+SERIES = {
+    DocumentType.TRADE: "TRD-{FY}-{N:6}",
+    DocumentType.CONTRACT_NOTE: "CN-{FY}-{N:6}",
+    DocumentType.PROFORMA_INVOICE: "PI-{FY}-{N:6}",
+    DocumentType.SETTLEMENT_STATEMENT: "SET-{FY}-{N:6}",
+    DocumentType.CLAIM: "CLM-{FY}-{N:6}",
+}
+
+
+class Undone(Exception):
+    """A dry run ends: nothing is kept."""
+
+
+def bootstrap(asked: dict[str, str], start: date | None = None) -> list[str]:
+    """Make the first organization with its running year and series; returns what was made.
+
+    ``asked`` are the fields of its input as text, ``start`` the first day of the year (default 1 April). Where an
+    organization is there, nothing is done. Raises DomainError for what doesn't fit together.
+    """
+    if Organization.objects.exists():
+        return []
+    given = CreateInput(data={name: text for name, text in asked.items() if text}, context={"actor": SYSTEM})
+    if not given.is_valid():
+        raise invalid(faults_from(given.errors))
+    today = business_date()
+    april = date(today.year - (today.month < 4), 4, 1)
+    organization = services.create(actor=SYSTEM, **given.validated_data)
+    year = services.add_financial_year(
+        organization, actor=SYSTEM, start_date=start or april, end_date=april.replace(april.year + 1, 3, 31)
+    )
+    made = [f"organization {organization.name}", f"financial year {year.code}"]
+    for kind, template in SERIES.items():
+        services.add_document_series(
+            organization, actor=SYSTEM, financial_year=year, document_type=kind, template=template
+        )
+        made.append(f"series {kind.value} {template}")
+    return made
+
+
+class Command(BaseCommand):
+    """Bring tables, roles and capabilities in line, and make the first organization with its year and series."""
+
+    help = "Make a database ready for work. Flags, or BOOTSTRAP_* variables, name the first organization."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        for field in FIELDS:
+            parser.add_argument(f"--{field.replace('_', '-')}", default="")
+        parser.add_argument("--year-start", default="", help="first day of a first year that isn't whole")
+        parser.add_argument("--dry-run", action="store_true", help="say what would be done, keep nothing")
+        parser.add_argument("--json", action="store_true")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        asked = {field: _asked(field, options) for field in FIELDS}
+        if settings.PRODUCTION and asked["pan"] == FIRM["pan"]:
+            raise CommandError("The demo's organization has no place in production.", returncode=USAGE)
+        try:
+            text = _asked("year_start", options)
+            start = date.fromisoformat(text) if text else None
+        except ValueError:
+            raise CommandError("--year-start: send a date as YYYY-MM-DD.", returncode=USAGE) from None
+        if not options["dry_run"]:
+            call_command("migrate", verbosity=0)
+        done = [f"{d.operation} {d.kind} {d.name}" for d in access.sync(check=options["dry_run"])]
+        try:
+            with unit_of_work(SYSTEM):
+                done += bootstrap(asked, start)
+                if options["dry_run"]:
+                    raise Undone
+        except Undone:
+            pass
+        except DomainError as error:
+            faults = "".join(f"\n  {_flag(fault.pointer)}: {fault.detail}" for fault in error.errors)
+            raise CommandError(f"{error.detail}{faults}", returncode=USAGE) from None
+        told = {"changed": done, "dry_run": options["dry_run"]}
+        finish(self, told, done or ["nothing to do"], as_json=options["json"])
+
+
+def _asked(field: str, options: dict[str, Any]) -> str:
+    return options[field] or os.environ.get(f"BOOTSTRAP_{field.upper()}", "")
+
+
+def _flag(pointer: str) -> str:
+    return "--" + pointer.strip("/").replace("_", "-")

@@ -1,0 +1,127 @@
+"""``bootstrap``, ``seed_demo`` and ``verify_ledger``: from nothing to a system that works, and never twice."""
+
+import json
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from apps.organization.models import DocumentSeries, FinancialYear, Organization, business_date
+from apps.organization.tests import factories
+from erp import access
+from erp.models import unguarded_writes
+from erp.outbox.models import EventOutbox
+
+pytestmark = pytest.mark.django_db
+OURS = {
+    "name": "Kapas House",
+    "legal_name": "Kapas House LLP",
+    "legal_form": "llp",
+    "pan": "ZZZFK4321L",
+    "llpin": "ZZZ1001",
+    "line1": "Mandvi",
+    "city": "Mumbai",
+    "state_code": "27",
+    "pin_code": "400003",
+}
+
+
+def run(command: str, **options: Any) -> tuple[int, Any]:
+    out, code = StringIO(), 0
+    try:
+        call_command(command, json=True, stdout=out, **options)
+    except SystemExit as left:
+        code = int(str(left.code))
+    return code, json.loads(out.getvalue())
+
+
+def test_an_empty_database_gets_its_first_organization_with_year_and_series():
+    code, told = run("bootstrap", **OURS)
+    house = Organization.objects.get()
+    assert (code, house.llpin, house.base_currency) == (0, "ZZZ-1001", "INR")
+    year = FinancialYear.objects.on(business_date()).get()
+    assert year.organization == house
+    types = {"trade", "contract_note", "proforma_invoice", "settlement_statement", "claim"}
+    assert {series.document_type for series in year.document_series.all()} == types
+    assert len(told["changed"]) == 2 + len(types)
+    assert access.sync(check=True) == []
+    assert factories.number(house).document_number == f"TRD-{year.code}-000001"
+
+
+def test_a_second_run_changes_nothing():
+    run("bootstrap", **OURS)
+    before = EventOutbox.objects.count()
+    code, told = run("bootstrap", **{**OURS, "name": "Another", "pan": "ZZZFK9999L"})
+    assert (code, told["changed"], EventOutbox.objects.count()) == (0, [], before)
+    assert Organization.objects.get().name == "Kapas House"
+
+
+def test_a_dry_run_tells_and_keeps_nothing():
+    _, told = run("bootstrap", dry_run=True, **OURS)
+    assert told["dry_run"]
+    assert "organization Kapas House" in told["changed"]
+    assert not Organization.objects.exists()
+    assert not EventOutbox.objects.exists()
+
+
+def test_the_environment_stands_in_for_flags(monkeypatch):
+    for name, value in OURS.items():
+        monkeypatch.setenv(f"BOOTSTRAP_{name.upper()}", value)
+    run("bootstrap", name="Named by flag")
+    assert Organization.objects.get().name == "Named by flag"
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"pan": ""}, "--pan"),
+        ({"pan": "ZZZCK4321L"}, "--pan"),
+        ({"pin_code": "641004"}, "--pin-code"),
+        ({"year_start": "soon"}, "--year-start"),
+        ({"year_start": "2001-04-01"}, "--end-date"),
+    ],
+)
+def test_what_does_not_fit_is_named_by_its_flag(change, told):
+    with pytest.raises(CommandError) as caught:
+        run("bootstrap", **{**OURS, **change})
+    assert told in str(caught.value)
+    assert caught.value.returncode == 2
+    assert not Organization.objects.exists()
+
+
+def test_the_demo_s_organization_is_refused_in_production(settings):
+    settings.PRODUCTION = True
+    with pytest.raises(CommandError, match="no place in production"):
+        run("bootstrap", **{**OURS, "pan": "ZZZCD5005E"})
+
+
+def test_the_demo_has_an_organization_with_years_up_to_today_and_its_staff_belong_to_it():
+    code, _ = run("seed_demo")
+    house = Organization.objects.get(pan="ZZZCD5005E")
+    assert code == 0
+    assert house.gst_registrations.get().is_primary
+    codes = list(house.financial_years.order_by("start_date").values_list("code", flat=True))
+    assert codes[0] == "2526"
+    assert FinancialYear.objects.filter(organization=house).on(business_date()).exists()
+    assert DocumentSeries.objects.filter(document_type="trade").count() == len(codes)
+    from apps.accounts.models import User
+
+    assert set(User.objects.filter(user_type="INTERNAL").values_list("organization_id", flat=True)) == {
+        house.pk
+    }
+    before = EventOutbox.objects.count()
+    assert run("seed_demo")[1]["added"] == []
+    assert EventOutbox.objects.count() == before
+
+
+def test_a_hole_in_a_series_is_told(organization):
+    house = organization()
+    factories.year(house)
+    factories.series(house)
+    factories.number(house)
+    assert run("verify_ledger") == (0, {"passed": True, "series": 1, "holes": []})
+    with unguarded_writes():
+        DocumentSeries.objects.update(last_number=5)
+    code, told = run("verify_ledger")
+    assert (code, told["passed"], told["holes"][0]["given"]) == (1, False, 1)
