@@ -4,12 +4,16 @@ Nothing asks a worker anything: one that is busy for long is alive, one that is 
 """
 
 import time
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from celery import bootsteps
 from celery.beat import PersistentScheduler
 from django.conf import settings
+from django.core.cache import cache as shared
+from redis.exceptions import RedisError
 
 EVERY_SECONDS: Final = 5.0
 # Older than this a process counts as gone: it is restarted within 30 s (operations §2).
@@ -44,6 +48,21 @@ def age(name: str) -> float | None:
         return None
 
 
+def known() -> list[tuple[str, float]]:
+    """Every process that ever gave a sign of life on this machine, with the seconds since its last."""
+    try:
+        names = sorted(file.name for file in Path(settings.HEARTBEAT_DIR).iterdir() if file.is_file())
+    except OSError:
+        return []
+    return [(name, seconds) for name in names if (seconds := age(name)) is not None]
+
+
+def last_run(schedule: str) -> datetime | None:
+    """When beat last sent the task of a schedule; None when that isn't known."""
+    at = shared.get(f"erp:schedule:{schedule}")
+    return None if at is None else datetime.fromtimestamp(at, UTC)
+
+
 class WorkerStep(bootsteps.StartStopStep):  # type: ignore[misc]
     """A Celery worker's pulse, under the part of its node name before the ``@``."""
 
@@ -71,3 +90,9 @@ class BeatScheduler(PersistentScheduler):  # type: ignore[misc]
     def tick(self, *args: Any, **kwargs: Any) -> float:
         touch("beat")
         return float(super().tick(*args, **kwargs))
+
+    def apply_entry(self, entry: Any, producer: Any = None) -> None:
+        """Send a task and note when, for people to see; a cache that doesn't answer must not stop beat."""
+        super().apply_entry(entry, producer)
+        with suppress(RedisError):
+            shared.set(f"erp:schedule:{entry.name}", time.time(), None)

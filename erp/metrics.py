@@ -12,6 +12,7 @@ one, other processes by ``serve``. Labels hold route templates, event types and 
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -98,7 +99,13 @@ _REMEMBERED: Final = {
 
 def remember(name: str, value: float) -> None:
     """Keep what a task saw for the scrapes to come, until it is too old to be true."""
-    shared.set(_key(name), value, _REMEMBERED[name][1])
+    shared.set(_key(name), (value, time.time()), _REMEMBERED[name][1])
+
+
+def seen(name: str) -> tuple[float, datetime] | None:
+    """What a task saw last, and when; None where that is too old to be true."""
+    kept = shared.get(_key(name))
+    return None if kept is None else (kept[0], datetime.fromtimestamp(kept[1], UTC))
 
 
 def _key(name: str) -> str:
@@ -177,8 +184,8 @@ class Remembered(_Lazy):
             log.warning("metrics.cache_silent", error=type(error).__name__)
             return
         for name, (text, _) in _REMEMBERED.items():
-            if (value := seen.get(_key(name))) is not None:
-                yield _gauge(name, text, value)
+            if (kept := seen.get(_key(name))) is not None:
+                yield _gauge(name, text, kept[0])
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

@@ -6,10 +6,17 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from config.testing import PASSWORD
+from erp.outbox import endpoint, wire
+from erp.outbox.models import EventOutbox
+from erp.outbox.publisher import BlockingPublisher
+from erp.tests.outbox_support import count, insert, pubsub, received
+
+__all__ = ["pubsub"]
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or ""
 pytestmark = [
@@ -200,6 +207,44 @@ def test_an_auditor_finds_every_screen_and_nothing_to_press(browse, user, offer)
     for link in lists:
         page.goto(link)
         assert not page.query_selector_all("main button[type=submit]:not([form]), a.erp-verb, a.addlink")
+
+
+def test_stuck_events_and_dead_letters_are_decided_with_a_reason(browse, user, pubsub):
+    stream, lost = uuid4(), uuid4()
+    first = insert(stream, stream)[0]
+    EventOutbox.objects.filter(pk=first.pk).update(status="failed", last_error="larger than the topic takes")
+    event = wire.envelope(insert(lost)[0], dead := uuid4(), '{"text": "x"}')
+    attributes = wire.attributes(event) | {
+        wire.SOURCE_SUBSCRIPTION: "s/cotton-erp-events-sub",
+        wire.DELIVERIES: "5",
+    }
+    with BlockingPublisher() as publisher:
+        publisher.publish(
+            endpoint.topic_path("cotton-erp-events-dlq"), [wire.Message(data=b"{}", attributes=attributes)]
+        )
+    browser = browse(user("INTERNAL_DIRECTOR"))
+    page = browser.page
+
+    page.click("text=Relays, Pub/Sub, signs of life")
+    assert f"parcel:{stream}" in browser.say()
+
+    browser.open("/admin/outbox/eventoutbox/?status__exact=failed")
+    page.click(f"tr:has-text('{str(stream)[-12:]}') >> text=Skip")
+    page.click("form#run_form button[type=submit]")
+    page.wait_for_selector("text=1 field needs attention")
+    page.fill("[name=reason]", "told by telephone")
+    page.click("form#run_form button[type=submit]")
+    page.wait_for_selector("text=Done: skip parcel.sent")
+    first.refresh_from_db()
+    assert (first.status, first.resolution) == ("pending", "skipped")
+
+    browser.open("/admin/outbox/deadletter/")
+    page.click(f"tr:has-text('{dead}') >> text=Redrive")
+    page.fill("[name=reason]", "the handler is mended")
+    page.click("form#run_form button[type=submit]")
+    page.wait_for_selector("text=Done: redrive parcel.sent")
+    assert "not carried out" not in browser.say()
+    assert [event.event_id for event in received(count(1))] == [dead]
 
 
 def test_signing_out_shuts_the_door(browse, user):

@@ -6,12 +6,13 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import models
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.templatetags.static import static
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, path
 from unfold.sites import UnfoldAdminSite
 
+from erp import access, capabilities
 from erp.admin import queues
 from erp.admin.options import ServiceAdmin
 
@@ -55,7 +56,14 @@ class Site(UnfoldAdminSite):  # type: ignore[misc]
         super().register(model_or_iterable, admin_class, **options)
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
-        return [url for url in super().get_urls() if getattr(url, "name", None) not in _ABSENT]
+        own = [path("relays/", self.admin_view(self.relays_view), name="relays")]
+        return own + [url for url in super().get_urls() if getattr(url, "name", None) not in _ABSENT]
+
+    def relays_view(self, request: HttpRequest) -> HttpResponse:
+        """What moves events."""
+        from erp.outbox import overview
+
+        return overview.view(request, self.each_context(request))
 
     def reads_only(self, request: HttpRequest) -> bool:
         """Whether the person only looks: no action is drawn. What they may do, their rights decide."""
@@ -68,5 +76,7 @@ class Site(UnfoldAdminSite):  # type: ignore[misc]
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         """Home: what waits for a decision, and all the lists."""
         waiting = queues.waiting(self, request)
-        page: TemplateResponse = super().index(request, {"queues": waiting, **(extra_context or {})})
+        sees_machinery = access.may(request.user, capabilities.VIEW_TRAIL)
+        context = {"queues": waiting, "sees_machinery": sees_machinery, **(extra_context or {})}
+        page: TemplateResponse = super().index(request, context)
         return page

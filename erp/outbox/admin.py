@@ -94,14 +94,13 @@ class EventOutboxAdmin(_Decided):
     bulk: ClassVar = [operations.retry]
     inputs: ClassVar = {operations.retry: ReasonInput, operations.skip: ReasonInput}
     list_display: ClassVar = [
-        "event_type",
-        "event_version",
+        "event",
         "stream",
         "sequence",
         "status",
         "created_at",
         "processed_at",
-        "processing_attempts",
+        "attempts",
     ]
     list_filter: ClassVar = ["status", Age, Blocked, "resolution"]
     search_fields: ClassVar = ["aggregate_id"]
@@ -132,6 +131,16 @@ class EventOutboxAdmin(_Decided):
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
         return lookup in ("aggregate_type", "aggregate_id") or super().lookup_allowed(lookup, value, request)
 
+    @admin.display(description="event")
+    def event(self, row: EventOutbox) -> str:
+        """Type and version."""
+        return f"{row.event_type} v{row.event_version}"
+
+    @admin.display(description="attempts")
+    def attempts(self, row: EventOutbox) -> int:
+        """How often it was refused."""
+        return row.processing_attempts
+
     @admin.display(description="stream")
     def stream(self, row: EventOutbox) -> str:
         """All events of the same row, in sequence."""
@@ -160,16 +169,12 @@ class DeadLetterAdmin(_Decided):
     inputs: ClassVar = {deadletters.redrive: ReasonInput, deadletters.discard: ReasonInput}
     list_display: ClassVar = [
         "key",
-        "event_type",
-        "stream",
-        "sequence",
-        "kind",
+        "event",
+        "refused_by",
         "attempts",
         "reason",
-        "source",
         "status",
         "failed_at",
-        "seen_at",
     ]
     list_filter: ClassVar = ["status", "kind"]
     ordering: ClassVar = ["-status", "-failed_at"]  # what waits for a decision comes first
@@ -218,10 +223,13 @@ class DeadLetterAdmin(_Decided):
                 f"Decided, and not carried out yet ({hindrance}). It is tried again every five minutes.",
             )
 
-    @admin.display(description="stream")
-    def stream(self, row: DeadLetter) -> str:
-        """All events of the same row, in sequence."""
-        return stream_link(row.aggregate_type, row.aggregate_id) if row.aggregate_id else "–"
+    @admin.display(description="what")
+    def event(self, row: DeadLetter) -> str:
+        """Type, place in its stream, and a link to all events of the stream."""
+        if row.aggregate_id is None:
+            return "no event"
+        stream = stream_link(row.aggregate_type, row.aggregate_id)
+        return format_html("{} #{} of {}", row.event_type, row.sequence, stream)
 
     @admin.display(description="reason")
     def reason(self, row: DeadLetter) -> str:
@@ -229,9 +237,9 @@ class DeadLetterAdmin(_Decided):
         return row.last_error[:200] or deadletters.NO_REASON
 
     @admin.display(description="source", ordering="subscription")
-    def source(self, row: DeadLetter) -> str:
-        """Who gave it up."""
-        return row.subscription or "relay"
+    def refused_by(self, row: DeadLetter) -> str:
+        """Who gave it up, and what kind it is therefore."""
+        return f"{row.subscription or 'relay'} ({row.kind})"
 
 
 def stream_link(aggregate_type: str, aggregate_id: UUID) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -11,12 +12,12 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from erp import tasks
+from erp import heartbeat, tasks
 from erp.admin.testing import controls
 from erp.outbox import deadletters, subscriber
 from erp.outbox.models import DeadLetter, EventOutbox
 from erp.outbox.subscriber import Consumer
-from erp.tests.outbox_support import drain, insert, pubsub
+from erp.tests.outbox_support import drain, insert, owners, pubsub, relaying, until
 
 __all__ = ["pubsub"]
 
@@ -183,3 +184,57 @@ def test_the_page_opens_and_decisions_wait_while_pubsub_is_down(
     row.refresh_from_db()
     assert row.status == "discarded"
     assert row.carried_out_at is not None
+
+
+# --- Relays, Pub/Sub, signs of life -----------------------------------------------------------------
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_page_tells_what_moves_events(
+    pubsub: None, user: Any, desk_for: Any, settings: Any, tmp_path: Path
+) -> None:
+    settings.HEARTBEAT_DIR = str(tmp_path)
+    heartbeat.touch("beat")
+    stream = uuid4()
+    rows = insert(stream, stream)
+    EventOutbox.objects.filter(pk=rows[0].pk).update(status="failed", last_error="too large")
+    tasks.check_topology()
+    desk = desk_for(user("AUDITOR"))
+    assert 'href="/admin/relays/"' in desk.get("/admin/").content.decode()
+    with relaying():
+        until(lambda: sum(map(len, owners().values())) == settings.OUTBOX_BUCKETS)
+        with CaptureQueriesContext(connection) as caught:
+            page = desk.get("/admin/relays/")
+    assert page.status_code == 200
+    assert len(caught) <= 25
+    told = {table.title: list(table.rows) for table in page.context["tables"]}
+    ((_, _, buckets, which),) = told["Relays"]
+    assert (buckets, which) == (settings.OUTBOX_BUCKETS, f"0–{settings.OUTBOX_BUCKETS - 1}")
+    assert [(line[0], line[4], line[5]) for line in told["Blocked streams"]] == [
+        (f"parcel:{stream}", "too large", 1)
+    ]
+    assert rows[1].bucket in {line[0] for line in told["Buckets with waiting events"]}
+    assert told["Pub/Sub, as last seen"][0][1] == "0"
+    assert {(line[0], line[2]) for line in told["Signs of life on this machine"]} >= {("beat", "alive")}
+    assert {line[0] for line in told["Schedules"]} == set(settings.CELERY_BEAT_SCHEDULE)
+    assert all(line[2] >= timezone.now() - timedelta(seconds=5) for line in told["Schedules"])
+
+
+def test_who_may_not_look_at_the_machinery_finds_no_page(user: Any, desk_for: Any) -> None:
+    desk = desk_for(user("INTERNAL_FINANCE"))
+    assert desk.get("/admin/relays/").status_code == 403
+    assert "/admin/relays/" not in desk.get("/admin/").content.decode()
+
+
+def test_beat_notes_when_it_sent_a_task(settings: Any) -> None:
+    from config.celery import app
+
+    name = f"test-{uuid4().hex}"
+    assert heartbeat.last_run(name) is None
+    scheduler = heartbeat.BeatScheduler(app=app, lazy=True)
+    scheduler.apply_entry(
+        scheduler.Entry(name=name, task="erp.idempotency.tasks.purge", schedule=60, app=app)
+    )
+    seen = heartbeat.last_run(name)
+    assert seen is not None
+    assert timezone.now() - seen < timedelta(seconds=30)
