@@ -531,7 +531,9 @@ def test_a_parked_event_that_fails_waits_for_an_operator_after_its_attempts(
             (letter,) = letters.letters
             assert (letter.key, letter.row.kind) == (str(second.event_id), "parked")
             refuse = False
-            letters.redrive(letter, actor=SYSTEM, by="ops", reason="mended")
+            deadletters.redrive(letter.row, actor=SYSTEM, by="ops", reason="mended")
+        with deadletters.held() as letters:
+            assert letters.carry_out_decisions() == 1, "a later look carries out what was decided"
         subscription.sweep()
     assert applied() == [1, 2, 3]
 
