@@ -7,7 +7,7 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import BooleanField, ExpressionWrapper, Value
 from django.db.models.fields import DateTimeField
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
@@ -31,7 +31,8 @@ from apps.organization.serializers import (
     CreateCalendarInput,
     UpdateCalendarInput,
 )
-from erp.admin import Queue, ServiceAdmin, Table
+from erp.admin import Queue, ServiceAdmin, Table, acts
+from erp.errors import DomainError
 from erp.services import Service
 
 SHOWN = 20  # parts of each kind on the organization's page; the list has all
@@ -189,13 +190,31 @@ class BankAccountAdmin(PartAdmin):
         account = self._row(request, object_id)
         if not self._may(request, services.show_number, account):
             raise PermissionDenied
+        back, shown = self._url("change", account.pk), []
+
+        def show() -> tuple[str, str]:
+            shown.append(services.show_number(account, actor=request.user))
+            return "showed the number", back
+
+        try:
+            acts.carry_out(
+                request,
+                route=self._route(services.show_number),
+                parameters=(("pk", str(account.pk)),),
+                run=show,
+            )
+        except DomainError as error:
+            form = self._form(request, services.show_number, account, data=True)
+            return self._confirm_page(request, services.show_number, [account], form, error)
+        if not shown:  # the same click again: the answer isn't kept
+            return HttpResponseRedirect(back)
         context = {
             **self.admin_site.each_context(request),
             "title": str(account),
             "opts": self.opts,
             "original": account,
-            "number": services.show_number(account, actor=request.user),
-            "back": self._url("change", account.pk),
+            "number": shown[0],
+            "back": back,
         }
         page = TemplateResponse(request, "admin/organization/number.html", context)
         page["Cache-Control"] = "no-store"

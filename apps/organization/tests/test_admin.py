@@ -87,12 +87,13 @@ def test_the_whole_number_is_shown_on_demand_and_each_time_told(house, keeper, f
     assert NUMBER not in finance.get(page(account)).content.decode()
     assert NUMBER not in finance.get(page(account, "show_number")).content.decode()
     for _ in range(2):
-        shown = finance.post(page(account, "show_number"))
+        shown = finance.fill(page(account, "show_number"))
         assert shown.status_code == 200
         assert NUMBER in shown.content.decode()
         assert "no-store" in shown["Cache-Control"]
     lines = EventOutbox.objects.filter(event_type="organization.bank_account.number_shown")
     assert [line.payload["shown_to"] for line in lines] == [str(keeper.pk)] * 2
+    assert finance.post(page(account, "show_number")).status_code == 400  # without a key nothing is done
     manager = desk_for(user("INTERNAL_MANAGER", organization_id=house.pk))
     forged = manager.post(page(account, "show_number"))
     assert forged.status_code == 403
