@@ -680,6 +680,7 @@ def handler(event, *, meta):
 
 subscriber.handlers = lambda event_type: [handler]
 subscriber.registry.load = lambda *arguments: None
+subscriber.Consumer._flush = lambda *arguments: None  # it dies before it can acknowledge
 subscriber.Consumer("cotton-erp-events-sub", idle=2).run()
 """
 
@@ -707,7 +708,7 @@ def test_a_killed_consumer_repeats_no_effect(settings: Any) -> None:
 
         until(consumed, seconds=60)  # once the dead one's lease is over
     assert applied() == [1, 2, 3, 4, 5, 6]
-    assert 1 <= repeats <= 3, "it had not acknowledged what it had applied last"
+    assert repeats == 3, "it had not acknowledged what it had applied"
 
 
 def test_a_handler_of_an_outdated_version_is_refused_at_start() -> None:
