@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
+from apps.notifications.models import Template
 from apps.organization.models import DocumentSeries, FinancialYear, Organization, business_date
 from apps.organization.tests import factories
 from erp import access
@@ -44,7 +45,10 @@ def test_an_empty_database_gets_its_first_organization_with_year_and_series():
     assert year.organization == house
     types = {"trade", "contract_note", "proforma_invoice", "settlement_statement", "claim"}
     assert {series.document_type for series in year.document_series.all()} == types
-    assert len(told["changed"]) == 2 + len(types)
+    texts = [f"text {text}" for text in Template.objects.order_by("pk")]
+    assert texts
+    assert told["changed"][-len(texts) :] == texts
+    assert len(told["changed"]) == 2 + len(types) + len(texts)
     assert access.sync(check=True) == []
     assert factories.number(house).document_number == f"TRD-{year.code}-000001"
 

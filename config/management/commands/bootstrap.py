@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
+from apps.notifications import services as notifications
 from apps.organization import services
 from apps.organization.models import DocumentType, Organization, business_date
 from apps.organization.serializers import CreateInput
@@ -66,7 +67,8 @@ def bootstrap(asked: dict[str, str], start: date | None = None) -> list[str]:
 
 
 class Command(BaseCommand):
-    """Bring tables, roles and capabilities in line, and make the first organization with its year and series."""
+    """Bring tables, roles and capabilities in line, make the first organization with its year and series, and load
+    the texts of messages."""
 
     help = "Make a database ready for work. Flags, or BOOTSTRAP_* variables, name the first organization."
 
@@ -92,6 +94,7 @@ class Command(BaseCommand):
         try:
             with unit_of_work(SYSTEM):
                 done += bootstrap(asked, start)
+                done += [f"text {text}" for text in notifications.load_templates(actor=SYSTEM)]
                 if options["dry_run"]:
                     raise Undone
         except Undone:
