@@ -50,6 +50,7 @@ class Environment(BaseSettings):
     sign_in_counter_key: str = ""
     encryption_keys: Annotated[dict[str, str], NoDecode] = Field(default={})
     equality_key: str = ""
+    one_time_keys: Annotated[dict[str, str], NoDecode] = Field(default={})
 
     public_url: str = "http://localhost:8000"
     mail_provider: Literal["console", "smtp"] = "console"
@@ -78,6 +79,8 @@ class Environment(BaseSettings):
     throttle_write: int = Field(default=120, ge=1)
     throttle_lookup: int = Field(default=60, ge=1)
     throttle_heavy: int = Field(default=10, ge=1)
+    throttle_public_factor: int = Field(default=1, ge=1)
+    otp_per_day: int = Field(default=5000, ge=1)
 
     @field_validator("allowed_hosts", "csrf_trusted_origins", "cors_allowed_origins", mode="before")
     @classmethod
@@ -86,7 +89,7 @@ class Environment(BaseSettings):
             [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
         )
 
-    @field_validator("encryption_keys", mode="before")
+    @field_validator("encryption_keys", "one_time_keys", mode="before")
     @classmethod
     def _keys_by_id(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -157,10 +160,11 @@ class Environment(BaseSettings):
         ):
             if len(getattr(self, name)) < 32:
                 wrong.append(f"{name.upper()} must be set to a random text of at least 32 characters")
-        if not self.encryption_keys or min(map(len, self.encryption_keys.values())) < 32:
-            wrong.append(
-                "ENCRYPTION_KEYS must be set to id:secret, each secret of 32 random characters or more"
-            )
+        wrong += [
+            f"{name.upper()} must be set to id:secret, each secret of 32 random characters or more"
+            for name in ("encryption_keys", "one_time_keys")
+            if not (keys := getattr(self, name)) or min(map(len, keys.values())) < 32
+        ]
         wrong += [
             f"{name.upper()} must be set: the embedded default is for one machine only"
             for name in ("database_url", "redis_url", "celery_broker_url")

@@ -1,5 +1,6 @@
 """A pytest plugin: people, partners and goods that tests of every module need."""
 
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
@@ -11,6 +12,7 @@ import pytest
 from django.utils import timezone
 
 PASSWORD = "a long enough passphrase"  # noqa: S105 - of people who exist only in tests
+TOTP_SEED = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"  # of their authenticators
 
 
 @pytest.fixture
@@ -30,36 +32,83 @@ def partner(db: None) -> Callable[..., Any]:
 
 @pytest.fixture
 def user(db: None, partner: Callable[..., Any]) -> Callable[..., Any]:
-    """Make a user that holds the roles: staff for the house's roles, a partner's user otherwise."""
-    from apps.accounts import services
-    from erp.access import SYSTEM
+    """Make an active user that holds the roles: staff for the house's roles, with a second factor whose secret
+    is ``TOTP_SEED``; an applicant; a partner's user otherwise. Without roles: a super administrator."""
+    from apps.accounts.models import User
 
     def make(*roles: str, of: Any = None, **fields: Any) -> Any:
-        house = not roles or roles[0].startswith("INTERNAL") or roles[0] == "AUDITOR"
-        if house and roles and roles[0] not in ("INTERNAL", "AUDITOR"):
+        if roles and roles[0].startswith("INTERNAL") and roles[0] != "INTERNAL":
             roles = ("INTERNAL", *roles)
-        kind = "SUPER_ADMIN" if not roles else "INTERNAL" if house else "EXTERNAL"
-        owner = {
-            "SUPER_ADMIN": {},
-            "INTERNAL": {"organization_id": fields.pop("organization_id", uuid4())},
-            "EXTERNAL": {},
-        }[kind]
-        if kind == "EXTERNAL":
-            owner = {"partner_id": (of or partner()).pk}
-        return services.add_user(
-            actor=SYSTEM,
-            **{
-                "email": f"{uuid4().hex[:12]}@example.com",
-                "full_name": "Test Person",
-                "password": PASSWORD,
-                "user_type": kind,
-                "roles": list(roles),
-                **owner,
-                **fields,
-            },
-        )
+        if not roles:
+            fields |= {"user_type": User.Type.SUPER_ADMIN, "is_superuser": True}
+        elif roles[0] in ("INTERNAL", "AUDITOR"):
+            fields = {"user_type": User.Type.INTERNAL, "organization_id": uuid4(), **fields}
+        elif roles[0] == "APPLICANT":
+            fields |= {"user_type": User.Type.APPLICANT}
+        else:
+            fields |= {"user_type": User.Type.EXTERNAL, "partner_id": (of or partner()).pk}
+        return active_user(*roles, **fields)
 
     return make
+
+
+def active_user(*roles: str, password: str | None = PASSWORD, factor: bool = True, **fields: Any) -> Any:
+    """An active user as signing up and setting up would leave one; ``factor=False``: staff without a second one."""
+    from django.contrib.auth.models import Group
+
+    from apps.accounts.models import PasswordHistory, RoleMembership, TotpDevice, User
+    from erp.encryption import encrypt
+    from erp.models import unguarded_writes
+
+    now = timezone.now()
+    values = {
+        "email": f"{uuid4().hex[:12]}@example.com",
+        "full_name": "Test Person",
+        "status": User.Status.ACTIVE,
+        "email_verified_at": now,
+        **fields,
+    }
+    with unguarded_writes():
+        person = User(**values)
+        person.set_password(password)
+        person.save()
+        if password is not None:
+            PasswordHistory(user=person, hash=person.password).save()
+        groups = {group.name: group for group in Group.objects.filter(name__in=roles)}
+        RoleMembership.objects.bulk_create([RoleMembership(user=person, role=groups[role]) for role in roles])
+        if person.is_staff and factor:
+            secret = encrypt(TOTP_SEED, context=f"account.totp_device.secret:{person.pk}")
+            TotpDevice(user=person, secret=secret, confirmed_at=now).save()
+    return User.objects.get(pk=person.pk)
+
+
+def totp_code(*, seed: str = TOTP_SEED, steps: int = 0) -> str:
+    """What an authenticator with the secret shows now, or some steps of 30 seconds from now."""
+    import pyotp
+
+    return pyotp.TOTP(seed).at(int(time.time()), counter_offset=steps)
+
+
+def begin_session(user: Any, door: str = "api") -> Any:
+    """A live session of the user, as signing in would leave one."""
+    from apps.accounts.models import Session
+    from erp.models import unguarded_writes
+
+    now = timezone.now()
+    later = now + timedelta(hours=12)
+    session = Session(
+        user=user,
+        door=door,
+        method="password",
+        second_factor="totp" if user.has_second_factor else "none",
+        ip="127.0.0.1",
+        refreshed_at=now,
+        expires_at=later,
+        absolute_expires_at=later,
+    )
+    with unguarded_writes():
+        session.save()
+    return session
 
 
 @pytest.fixture
@@ -116,13 +165,18 @@ def offer(db: None, user: Callable[..., Any], commodity: Callable[..., Any]) -> 
 
 @pytest.fixture
 def client_for(db: None) -> Callable[..., Any]:
-    """An API client that is signed in as the user, by real tokens; anonymous without one."""
+    """An API client with a session of the user and an access token of it; anonymous without one."""
+    from apps.accounts import tokens
     from erp.api.testing import ApiClient
+    from erp.ids import uuid7
 
     def make(user: Any = None) -> Any:
         client = ApiClient()
         if user is not None:
-            client.sign_in(user.email, PASSWORD)
+            session, now = begin_session(user), timezone.now()
+            claims = tokens.Claims(user.pk, session.pk, uuid7())
+            client.bearer = tokens.encode("access", claims, issued=now, expires=now + timedelta(hours=1))
+            client.session_id = session.pk
         return client
 
     return make
@@ -180,12 +234,23 @@ def world(
 
 @pytest.fixture
 def desk_for(db: None) -> Callable[..., Any]:
-    """The admin as a member of staff sees it, signed in by the form."""
+    """The admin as a member of staff sees it, signed in; ``proven``: who has just proved to be there."""
+    from apps.accounts.staff_site import SESSION
     from erp.admin.testing import Desk
+    from erp.models import unguarded_writes
 
-    def make(user: Any) -> Any:
+    def make(user: Any, *, proven: bool = True) -> Any:
         desk = Desk()
-        assert desk.sign_in(user.email, PASSWORD).status_code == 302
+        desk.force_login(user)
+        session = begin_session(user, door="admin")
+        if proven:
+            session.reauthenticated_at = timezone.now()
+            with unguarded_writes():
+                session.save()
+        store = desk.session
+        store[SESSION], store["seen"] = str(session.pk), int(time.time())
+        store.set_expiry(30 * 60)
+        store.save()
         return desk
 
     return make

@@ -63,6 +63,18 @@ class Deviation(NamedTuple):
     operation: Literal["add", "remove"]
 
 
+class Grant(NamedTuple):
+    """A capability that one user holds: on one row (``label.model`` and key), or, both empty, in general.
+
+    One that isn't ``live`` any more outweighs guardian's row, which may be tidied later than its time ends.
+    """
+
+    capability: str
+    model: str
+    key: str
+    live: bool = True
+
+
 @dataclass
 class Registry:
     """Every capability and role that the code declares."""
@@ -70,6 +82,7 @@ class Registry:
     capabilities: dict[str, Capability] = field(default_factory=dict)
     roles: dict[str, str] = field(default_factory=dict)
     deviations: Callable[[], Iterable[Deviation]] = field(default=lambda: ())
+    grants: Callable[[Any], Iterable[Grant]] = field(default=lambda user: ())
     sealed: bool = False
 
     def add(self, capability: Capability) -> None:
@@ -163,11 +176,11 @@ def _rights(user: Any) -> frozenset[str]:
 
 
 def _grants(user: Any) -> frozenset[tuple[str, str, str]]:
-    """Single grants as (label.codename, label.model of the row, primary key): one query a request."""
+    """Single grants as (label.codename, label.model of the row, primary key); general ones name no row."""
     if not hasattr(user, "_erp_grants"):
         from guardian.models import UserObjectPermission
 
-        user._erp_grants = frozenset(
+        found = {
             (f"{label}.{codename}", f"{row_label}.{row_model}", key)
             for label, codename, row_label, row_model, key in UserObjectPermission.objects.filter(
                 user=user
@@ -178,7 +191,10 @@ def _grants(user: Any) -> frozenset[tuple[str, str, str]]:
                 "content_type__model",
                 "object_pk",
             )
-        )
+        }
+        for name, model, key, live in registry.grants(user):
+            (found.add if live else found.discard)((name, model, key))
+        user._erp_grants = frozenset(found)
     grants: frozenset[tuple[str, str, str]] = user._erp_grants
     return grants
 
@@ -201,7 +217,9 @@ def may(actor: Any, capability: Capability | str, row: models.Model | None = Non
         return True
     scopes = row.scopes() if hasattr(row, "scopes") else (row,)
     grants = _grants(actor)
-    return any((name, scope._meta.label_lower, str(scope.pk)) in grants for scope in scopes)
+    return (name, "", "") in grants or any(
+        (name, scope._meta.label_lower, str(scope.pk)) in grants for scope in scopes
+    )
 
 
 def authorize(actor: Any, capability: Capability | str, row: models.Model | None = None) -> None:
@@ -229,7 +247,7 @@ def require_capability(name: str) -> Callable[[Callable[..., Any]], Callable[...
 
 
 class Backend:
-    """The one authentication backend: rights of groups, of ownership, and single grants.
+    """The one authentication backend: rights of groups, of ownership, and single grants until their end.
 
     Signing in is a service of the accounts module, so ``authenticate`` knows nobody.
     """

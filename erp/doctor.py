@@ -243,7 +243,8 @@ def _iam() -> str:
 
 def _secrets() -> str:
     values = {name: str(getattr(settings, name)) for name in SECRETS}
-    values |= {f"ENCRYPTION_KEYS {key_id}": secret for key_id, secret in settings.ENCRYPTION_KEYS.items()}
+    for ring in ("ENCRYPTION_KEYS", "ONE_TIME_KEYS"):
+        values |= {f"{ring} {key_id}": secret for key_id, secret in getattr(settings, ring).items()}
     wrong = [
         f"{name} is shorter than {least}"
         for name, value in values.items()

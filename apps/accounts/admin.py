@@ -1,15 +1,22 @@
-"""People and their sign-ins as administrators see them."""
+"""People, their sign-ins and their rights as administrators see them."""
 
 from typing import Any, ClassVar
 
+from django.apps import apps
 from django.contrib import admin
-from django.http import HttpRequest
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
 
-from apps.accounts import capabilities, services
-from apps.accounts.models import Session, User
-from apps.accounts.serializers import AddUserInput
-from erp.access import may
+from apps.accounts import capabilities, lookups, services
+from apps.accounts.models import AccessPolicy, CapabilityChange, CapabilityGrant, Session, User
+from apps.accounts.serializers import InviteInput, ProposeChangeInput, ProposeGrantInput, ProposeRoleInput
+from erp.access import may, registry
 from erp.admin import ServiceAdmin, Table
+from erp.services import Service
+
+MOST_HOLDERS = 200  # told of one capability on one page
 
 
 @admin.register(User)
@@ -17,9 +24,24 @@ class UserAdmin(ServiceAdmin):
     """Everybody who can sign in."""
 
     views = capabilities.VIEW
-    creates = services.add_user
-    inputs: ClassVar = {services.add_user: AddUserInput}
-    list_display: ClassVar = ["full_name", "email", "user_type", "role_names", "status", "created_at"]
+    creates = services.invite
+    runs: ClassVar = [
+        services.propose_role,
+        services.propose_grant,
+        services.deactivate,
+        services.reactivate,
+        services.invite_again,
+        services.reset_second_factor,
+        services.end_sessions,
+        services.unlock,
+    ]
+    inputs: ClassVar = {
+        services.invite: InviteInput,
+        services.propose_role: ProposeRoleInput,
+        services.propose_grant: ProposeGrantInput,
+    }
+    proven: ClassVar = [services.propose_role, services.propose_grant]
+    list_display: ClassVar = ["full_name", "email", "user_type", "roles", "status", "created_at"]
     list_filter: ClassVar = ["user_type", "status", "groups"]
     search_fields: ClassVar = ["full_name", "=email"]
     search_help_text = "Part of a name, or a whole address"
@@ -29,7 +51,8 @@ class UserAdmin(ServiceAdmin):
         "email",
         "mobile",
         "user_type",
-        "role_names",
+        "roles",
+        "second_factor",
         "status",
         "organization_id",
         "partner_id",
@@ -42,12 +65,24 @@ class UserAdmin(ServiceAdmin):
     ]
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        return super().get_queryset(request).prefetch_related("groups")
+        return super().get_queryset(request).prefetch_related("groups").select_related("totp")
 
     @admin.display(description="roles")
-    def role_names(self, row: User) -> str:
+    def roles(self, row: User) -> str:
         """Roles held now."""
-        return ", ".join(sorted(role.name for role in row.groups.all())) or "–"
+        return ", ".join(row.role_names) or "–"
+
+    @admin.display(description="second factor", boolean=True)
+    def second_factor(self, row: User) -> bool:
+        """Whether one is on."""
+        return row.has_second_factor
+
+    def hindrance(self, request: HttpRequest, service: Service, row: User) -> str:
+        if row.pk == request.user.pk:
+            return "Another person does this to your account."
+        if row.is_superuser and not request.user.is_superuser:
+            return "Only a super administrator changes another."
+        return ""
 
     def tables(self, request: HttpRequest, row: User) -> list[Table]:
         sessions = Session.objects.seen_by_staff(request.user).filter(user=row).order_by("-created_at")[:10]
@@ -55,7 +90,10 @@ class UserAdmin(ServiceAdmin):
             (session.created_at, session.door, session.get_method_display(), session.ended_at or "–")
             for session in sessions
         ]
-        return [Table("Latest sign-ins", ["Since", "Door", "Method", "Ended"], lines)]
+        return [
+            Table("Latest sign-ins", ["Since", "Door", "Method", "Ended"], lines),
+            Table("What this person may do", ["Capability", "Reach", "By"], lookups.rights_of(row)),
+        ]
 
 
 @admin.register(Session)
@@ -90,3 +128,119 @@ class SessionAdmin(ServiceAdmin):
         """With device and address for those who may know them."""
         known = row.belongs_to(request.user) or may(request.user, capabilities.MANAGE_USERS)
         return [*super().get_details(request, row), *(["device_label", "ip"] if known else [])]
+
+
+class _RightsAdmin(ServiceAdmin):
+    """Pages on rights: for those who propose and decide them, and those who read the trail."""
+
+    views = capabilities.MANAGE_CAPABILITIES
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_view_permission(request, obj) or (
+            "trail.view" in registry.capabilities and may(request.user, "trail.view", obj)
+        )
+
+
+@admin.register(CapabilityChange)
+class CapabilityChangeAdmin(_RightsAdmin):
+    """Changes of rights that wait for a second person, and what became of the others."""
+
+    creates = services.propose_matrix_change
+    runs: ClassVar = [services.withdraw_capability_change]
+    inputs: ClassVar = {services.propose_matrix_change: ProposeChangeInput}
+    proven: ClassVar = [services.propose_matrix_change]
+    list_display: ClassVar = ["__str__", "status", "proposed_by", "created_at"]
+    list_filter: ClassVar = ["status", "kind", "operation"]
+    list_select_related: ClassVar = ["user", "proposed_by"]
+    ordering: ClassVar = ["-created_at"]
+    details: ClassVar = [
+        "kind",
+        "operation",
+        "role",
+        "user",
+        "capability",
+        "scope",
+        "object_type",
+        "object_id",
+        "grant_expires_at",
+        "reason",
+        "status",
+        "proposed_by",
+        "base_version",
+        "approval_id",
+        "created_at",
+        "updated_at",
+    ]
+
+
+@admin.register(CapabilityGrant)
+class CapabilityGrantAdmin(_RightsAdmin):
+    """Single grants. New ones begin at a person's page; they are found by whom they were given to."""
+
+    list_display: ClassVar = ["user", "capability", "object_type", "expires_at", "status"]
+    list_filter: ClassVar = ["status"]
+    list_select_related: ClassVar = ["user"]
+    search_fields: ClassVar = ["user__full_name", "=user__email", "=capability"]
+    search_help_text = "Part of a name, a whole address, or a capability"
+    ordering: ClassVar = ["-id"]
+
+
+@admin.register(AccessPolicy)
+class AccessPolicyAdmin(_RightsAdmin):
+    """The matrix in force, with what the business changed of the code's default."""
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """Roles by capabilities; a deviation is marked, one from what the audit asked for in red."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Who may do what",
+            "opts": self.opts,
+            "roles": list(registry.roles),
+            "lines": lookups.matrix(),
+            "proposes": may(request.user, capabilities.MANAGE_CAPABILITIES)
+            and not self.admin_site.reads_only(request),
+        }
+        return TemplateResponse(request, "account/matrix.html", context)
+
+    def get_urls(self) -> list[URLPattern]:
+        who = path(
+            "who/<str:capability>/",
+            self.admin_site.admin_view(self.who_view),
+            name=f"{self.opts.app_label}_{self.opts.model_name}_who",
+        )
+        return [who, *super().get_urls()]
+
+    def who_view(self, request: HttpRequest, capability: str) -> HttpResponse:
+        """Who may do this, in any form or on the row of ``?type=label.Model&id=…``, and by which right."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if capability not in registry.capabilities:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, capability)
+        row, missing = _row_of(request.GET.get("type", ""), request.GET.get("id", ""))
+        found = [] if missing else list(lookups.holders(capability, row))
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"Who may do this: {capability}",
+            "opts": self.opts,
+            "capability": registry.capabilities[capability],
+            "kind": request.GET.get("type", ""),
+            "row_id": request.GET.get("id", ""),
+            "row": row,
+            "missing": missing,
+            "more": len(found) > MOST_HOLDERS,
+            "holders": found[:MOST_HOLDERS],
+        }
+        return TemplateResponse(request, "account/who.html", context)
+
+
+def _row_of(kind: str, key: str) -> tuple[Any, bool]:
+    """The row asked about, and whether one was asked for that isn't there."""
+    if not kind and not key:
+        return None, False
+    try:
+        row = apps.get_model(kind)._default_manager.filter(pk=key).first()
+    except (LookupError, ValueError, ValidationError):
+        row = None
+    return row, row is None

@@ -7,6 +7,7 @@ from rest_framework.request import Request
 
 from apps.accounts import tokens
 from apps.accounts.models import Session, User
+from apps.accounts.services import SecondFactorSetupRequired
 from erp.errors import NotAuthenticated
 
 
@@ -14,18 +15,31 @@ class BearerAuthentication(BaseAuthentication):
     """``Authorization: Bearer <access token>``. No cache outlives a revocation."""
 
     def authenticate(self, request: Request) -> tuple[User, Session] | None:
-        """User and session of the token; None without the header, NotAuthenticated for anything wrong in it."""
+        """User and session of the token; None without the header, NotAuthenticated for anything wrong in it.
+
+        Raises SecondFactorSetupRequired for staff who haven't set theirs up, but at the doors for doing so.
+        """
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if not scheme:
             return None
         claims = tokens.decode("access", token.strip()) if scheme.lower() == "bearer" else None
         if claims is None:
             raise NotAuthenticated
-        session: Any = Session.objects.live().select_related("user").filter(pk=claims.session_id).first()
+        sessions = Session.objects.live().select_related("user__totp").filter(pk=claims.session_id)
+        session: Any = sessions.first()
         if session is None or session.user_id != claims.user_id or not session.user.is_active:
             raise NotAuthenticated
+        if session.door != Session.Door.API:
+            raise NotAuthenticated
+        if session.user.must_set_up_factor and not self._stays_open(request):
+            raise SecondFactorSetupRequired
         return session.user, session
 
     def authenticate_header(self, request: Request) -> str:
         """Value of WWW-Authenticate on a 401."""
         return 'Bearer realm="api"'
+
+    @staticmethod
+    def _stays_open(request: Request) -> bool:
+        view = request.parser_context["view"] if request.parser_context else None
+        return getattr(view, "action", "") in getattr(view, "open_without_factor", ())

@@ -21,25 +21,46 @@ registry.declare_roles(
     }
 )
 
-VIEW = Capability(
-    "account.view",
-    on="User",
-    label="See one's own user and sessions",
-    everywhere=(
-        "APPLICANT",
-        "PARTNER_ADMIN",
-        "SELLER",
-        "BUYER",
-        "TRADER",
-        "BROKER",
-        "SERVICE_PROVIDER",
-        "INTERNAL",
-        "AUDITOR",
-    ),
+# Never together in one role or one person (accounts §5.3): who decides, who pays, who administers.
+APART = (
+    frozenset({"trade.approve"}),
+    frozenset({"trade.settle"}),
+    frozenset({"account.manage_users", "account.manage_capabilities"}),
+)
+# The roles that stand for them by default, also where the modules of those capabilities aren't installed.
+ROLES_APART = frozenset({"INTERNAL_MANAGER", "INTERNAL_FINANCE", "INTERNAL_COMPLIANCE"})
+
+_EVERYBODY = (
+    "APPLICANT",
+    "PARTNER_ADMIN",
+    "SELLER",
+    "BUYER",
+    "TRADER",
+    "BROKER",
+    "SERVICE_PROVIDER",
+    "INTERNAL",
+    "AUDITOR",
+)
+
+VIEW = Capability("account.view", on="User", label="See one's own user and sessions", everywhere=_EVERYBODY)
+UPDATE_PROFILE = Capability(
+    "account.update_profile", on="User", label="Change one's own profile", everywhere=_EVERYBODY
+)
+CHANGE_PASSWORD = Capability(
+    "account.change_password", on="User", label="Change one's own password", everywhere=_EVERYBODY
+)
+MANAGE_SESSIONS = Capability(
+    "account.manage_sessions", on="User", label="End one's own sessions", everywhere=_EVERYBODY
+)
+MANAGE_MFA = Capability(
+    "account.manage_mfa", on="User", label="Change one's own second factor", everywhere=_EVERYBODY
 )
 MANAGE_USERS = Capability(
-    "account.manage_users",
+    "account.manage_users", on="User", label="Administer users", everywhere=("INTERNAL_COMPLIANCE",)
+)
+MANAGE_CAPABILITIES = Capability(
+    "account.manage_capabilities",
     on="User",
-    label="Administer users",
+    label="Propose and decide changes of roles, matrix and grants",
     everywhere=("INTERNAL_COMPLIANCE",),
 )

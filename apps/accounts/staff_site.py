@@ -1,28 +1,41 @@
 """The staff's door: signing in to the admin by the same service as over the API, and staying signed in."""
 
+import json
 import time
+from functools import update_wrapper
 from types import SimpleNamespace
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from django import forms
 from django.conf import settings
 from django.contrib import messages
+from django.contrib.auth import login as begin_django_session
 from django.contrib.auth import logout as end_django_session
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme
 from unfold.forms import AuthenticationForm
+from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
 
 from apps.accounts import services
 from apps.accounts.models import Session, User
 from erp.access import SYSTEM
-from erp.admin import Site
+from erp.admin import Site, acts
 from erp.api import throttling
 from erp.api.endpoints import Limit
+from erp.api.parsers import canonical_json
 from erp.errors import DomainError
+from erp.idempotency.once import Answer, once, parse_key
+from erp.idempotency.once import Request as Attempt
 from erp.services import Refusal
 
 SESSION: Final = "account_session"  # id of the account's session, kept in Django's
 SEEN_SECONDS: Final = 60  # how exactly idleness is measured: a write per minute, not per click
+_OPEN_WITHOUT_FACTOR: Final = {"second_factor", "logout", "login"}
 LIMIT: Final = Limit(limit=100, window=3600)  # per address, counted together with the API's sign-in
 
 
@@ -40,8 +53,7 @@ class SignInForm(AuthenticationForm):  # type: ignore[misc]
         try:
             tokens = self._sign_in()
         except DomainError as error:
-            text = error.title if error.detail == error.title else f"{error.title} {error.detail}"
-            raise forms.ValidationError(text, code=error.code) from None
+            raise forms.ValidationError(words(error), code=error.code) from None
         session = Session.objects.select_related("user").get(pk=tokens.session_id)
         self.user_cache: User = session.user
         self.request.account_session = session
@@ -49,28 +61,54 @@ class SignInForm(AuthenticationForm):  # type: ignore[misc]
         return cleaned
 
     def _sign_in(self) -> services.Tokens:
-        request = self.request
-        throttling.check(
-            SimpleNamespace(_request=request, META=request.META, data={}),  # type: ignore[arg-type]
-            SimpleNamespace(
-                throttle_class_name="public", endpoint=SimpleNamespace(name="login", limit=LIMIT)
-            ),
-        )
-        door = services.Door(
-            kind=Session.Door.ADMIN,
-            ip=throttling.client_address(request),
-            device=request.headers.get("User-Agent", "")[:400],
-        )
+        door = door_of(self.request, limited="login")
         outcome = services.log_in(
             actor=SYSTEM,
             email=self.cleaned_data.get("username", ""),
             password=self.cleaned_data.get("password", ""),
             door=door,
         )
-        if isinstance(outcome, Refusal):
-            raise outcome.problem
-        tokens: services.Tokens = outcome
-        return tokens
+        if isinstance(outcome, services.Challenge):
+            self.request.account_challenge = outcome
+            raise forms.ValidationError("", code="challenge")
+        return told(outcome)
+
+
+class CodeForm(forms.Form):
+    """Six digits of the authenticator, or a recovery code."""
+
+    code = forms.CharField(
+        max_length=40,
+        label="Code",
+        help_text="Six digits of your authenticator, or one of your recovery codes",
+        widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "one-time-code", "autofocus": True}),
+    )
+
+    def proof(self) -> dict[str, str]:
+        """What was typed, as the services take it: ``code`` or ``recovery_code``."""
+        text = self.cleaned_data["code"].strip()
+        return {"code": text} if len(text) == 6 and text.isdecimal() else {"recovery_code": text}
+
+
+class ProofForm(forms.Form):
+    """The password, or a code: whoever sits here shows to be who signed in."""
+
+    password = forms.CharField(
+        max_length=128,
+        required=False,
+        strip=False,
+        widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "current-password"}),
+    )
+    code = forms.RegexField(
+        r"^[0-9]{6}\Z",
+        required=False,
+        label="Code of your authenticator",
+        widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "one-time-code", "inputmode": "numeric"}),
+    )
+
+    def proof(self) -> dict[str, str]:
+        """What was typed."""
+        return {name: value for name, value in self.cleaned_data.items() if value}
 
 
 class StaffSite(Site):
@@ -80,18 +118,160 @@ class StaffSite(Site):
     site_title = site_header = "Cotton ERP"
     index_title = "Home"
 
+    def get_urls(self) -> list[Any]:
+        return [
+            path("second-factor/", self.admin_view(self.second_factor), name="second_factor"),
+            path("prove/", self.admin_view(self.prove), name="prove"),
+            *super().get_urls(),
+        ]
+
+    def admin_view(self, view: Any, cacheable: bool = False) -> Any:
+        """A view for staff; who has no second factor yet is led to its set-up and nowhere else."""
+        guarded = super().admin_view(view, cacheable)
+
+        def opened(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            here = request.resolver_match.url_name if request.resolver_match else ""
+            if (
+                here not in _OPEN_WITHOUT_FACTOR
+                and self.has_permission(request)
+                and self._lacks_factor(request)
+            ):
+                return redirect("admin:second_factor")
+            return guarded(request, *args, **kwargs)
+
+        return update_wrapper(opened, guarded)
+
+    # --- Signing in ---
+
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Sign in, and tie Django's session to the account's."""
-        earlier = request.session.get(SESSION)
+        """Sign in, by one step or two, and tie Django's session to the account's."""
+        if request.method == "POST" and "challenge_token" in request.POST:
+            return self._second_step(request)
         response: HttpResponse = super().login(request, extra_context)
-        session = getattr(request, "account_session", None)
-        if session is not None:
-            if earlier is not None:
-                _end(earlier, session.user)
-            request.session[SESSION] = str(session.pk)
-            request.session["seen"] = int(time.time())
-            request.session.set_expiry(settings.ADMIN_IDLE_MINUTES * 60)
+        challenge = getattr(request, "account_challenge", None)
+        if challenge is not None:
+            return self._code_page(request, challenge.challenge_token, CodeForm())
+        self._tie(request, getattr(request, "account_session", None))
         return response
+
+    def _second_step(self, request: HttpRequest) -> HttpResponse:
+        form, token = CodeForm(request.POST), request.POST["challenge_token"]
+        if not form.is_valid():
+            return self._code_page(request, token, form)
+        try:
+            door = door_of(request, limited="second_factor")
+            tokens = told(
+                services.pass_second_factor(actor=SYSTEM, challenge_token=token, door=door, **form.proof())
+            )
+        except services.ChallengeInvalid as error:
+            messages.error(request, error.title)
+            return redirect("admin:login")
+        except DomainError as error:
+            form.add_error(None, words(error))
+            return self._code_page(request, token, form)
+        session = Session.objects.select_related("user").get(pk=tokens.session_id)
+        earlier = request.session.get(SESSION)
+        begin_django_session(request, session.user, backend="erp.access.Backend")
+        self._tie(request, session, earlier)
+        return redirect(_next(request))
+
+    def _tie(self, request: HttpRequest, session: Session | None, earlier: str | None = None) -> None:
+        if session is None:
+            return
+        earlier = earlier or request.session.get(SESSION)
+        if earlier is not None:
+            _end(earlier, session.user)
+        request.session[SESSION] = str(session.pk)
+        request.session["seen"] = int(time.time())
+        request.session.set_expiry(settings.ADMIN_IDLE_MINUTES * 60)
+
+    def _code_page(self, request: HttpRequest, challenge_token: str, form: CodeForm) -> HttpResponse:
+        context = {
+            **self.each_context(request),
+            "title": "Second step",
+            "form": form,
+            "challenge_token": challenge_token,
+            "next": request.POST.get("next", ""),
+        }
+        return _unkept(TemplateResponse(request, "account/second_step.html", context))
+
+    # --- The second factor, and proving oneself once more ---
+
+    def second_factor(self, request: HttpRequest) -> HttpResponse:
+        """Set the second factor up: a new secret, its first code, then the recovery codes, each shown once."""
+        user: Any = request.user
+        context: dict[str, Any] = {
+            "title": "Second factor",
+            "enabled": user.has_second_factor,
+            "form": ProofForm(),
+        }
+        try:
+            if request.method == "POST" and request.POST.get("step") == "confirm":
+                context["confirming"] = True
+                context["codes"] = self._confirmed(request)
+                context["enabled"] = True
+            elif request.method == "POST":
+                form = context["form"] = ProofForm(request.POST)
+                if form.is_valid():
+                    context["setup"] = told(services.start_mfa(user, actor=user, **form.proof()))
+                    context["key"], context["confirming"] = acts.new_key(), True
+        except DomainError as error:
+            context["error"], context["key"] = words(error), acts.new_key()
+        context = {**self.each_context(request), **context}
+        return _unkept(TemplateResponse(request, "account/second_factor.html", context))
+
+    def _confirmed(self, request: HttpRequest) -> list[str]:
+        """Recovery codes of the confirmed factor; two clicks show the same ones (core §4)."""
+        user: Any = request.user
+        code = request.POST.get("code", "").strip()
+        attempt = Attempt(
+            principal=f"user:{user.pk}",
+            method="POST",
+            route="admin/account.user/account.confirm_mfa",
+            key=parse_key(request.POST.get(acts.KEY)),
+            content=canonical_json([code]),
+            secret=True,
+        )
+
+        def run() -> Answer:
+            done = services.confirm_mfa(user, actor=user, code=code, door=self._door(request))
+            return Answer(200, {}, json.dumps(done.recovery_codes).encode())
+
+        codes: list[str] = json.loads(once(attempt, run).body)
+        return codes
+
+    def prove(self, request: HttpRequest) -> HttpResponse:
+        """Ask for password or code again; it counts for ten minutes."""
+        form = ProofForm(request.POST if request.method == "POST" else None)
+        if request.method == "POST" and form.is_valid():
+            try:
+                told(
+                    services.reauthenticate(
+                        Session.objects.get(pk=request.session[SESSION]), actor=request.user, **form.proof()
+                    )
+                )
+                return redirect(_next(request))
+            except DomainError as error:
+                form.add_error(None, words(error))
+        context = {
+            **self.each_context(request),
+            "title": "Is it you?",
+            "form": form,
+            "next": request.POST.get("next", request.GET.get("next", "")),
+        }
+        return _unkept(TemplateResponse(request, "account/prove.html", context))
+
+    def is_proven(self, request: HttpRequest) -> bool:
+        session = self._session(request)
+        return session is not None and session.is_proven(timezone.now())
+
+    def proof_address(self, request: HttpRequest) -> str:
+        return f"{reverse('admin:prove')}?{urlencode({'next': request.get_full_path()})}"
+
+    def _door(self, request: HttpRequest) -> services.Door:
+        return door_of(request)._replace(session=self._session(request))
+
+    # --- Staying signed in ---
 
     def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Sign out: the account's session ends, not only the browser's."""
@@ -106,14 +286,27 @@ class StaffSite(Site):
             request._staff_door = self._is_open_to(request)  # type: ignore[attr-defined]
         return bool(request._staff_door)  # type: ignore[attr-defined]
 
+    def _session(self, request: HttpRequest) -> Session | None:
+        """The account's live session behind Django's; asked once per request."""
+        if not hasattr(request, "_account_session"):
+            request._account_session = (  # type: ignore[attr-defined]
+                Session.objects.live()
+                .select_related("user__totp")
+                .filter(pk=request.session.get(SESSION), user_id=request.user.pk, door=Session.Door.ADMIN)
+                .first()
+            )
+        found: Session | None = request._account_session  # type: ignore[attr-defined]
+        return found
+
+    def _lacks_factor(self, request: HttpRequest) -> bool:
+        session = self._session(request)
+        return session is None or session.user.must_set_up_factor
+
     def _is_open_to(self, request: HttpRequest) -> bool:
         user: Any = request.user
         if not (user.is_active and user.is_staff):
             return False
-        lives = Session.objects.live().filter(
-            pk=request.session.get(SESSION), user_id=user.pk, door=Session.Door.ADMIN
-        )
-        if not lives.exists():
+        if self._session(request) is None:
             end_django_session(request)
             messages.info(request, "Your session has ended. Sign in again.")
             return False
@@ -129,6 +322,48 @@ class StaffSite(Site):
         return bool(request._auditor)  # type: ignore[attr-defined]
 
 
+def door_of(request: HttpRequest, *, limited: str = "") -> services.Door:
+    """Where the person stands; ``limited`` counts the try with those of the API's door of that name."""
+    if limited:
+        throttling.check(
+            SimpleNamespace(_request=request, META=request.META, data={}),  # type: ignore[arg-type]
+            SimpleNamespace(
+                throttle_class_name="public", endpoint=SimpleNamespace(name=limited, limit=LIMIT)
+            ),
+        )
+    return services.Door(
+        kind=Session.Door.ADMIN,
+        ip=throttling.client_address(request),
+        device=request.headers.get("User-Agent", "")[:400],
+    )
+
+
+def told(outcome: Any) -> Any:
+    """What a service answered; a committed refusal is raised."""
+    if isinstance(outcome, Refusal):
+        raise outcome.problem
+    return outcome
+
+
+def words(error: DomainError) -> str:
+    """A problem in words."""
+    return error.title if error.detail == error.title else f"{error.title} {error.detail}"
+
+
+def _next(request: HttpRequest) -> str:
+    """Where to go afterwards: a page of this site, else home."""
+    wanted = request.POST.get("next", "")
+    fits = url_has_allowed_host_and_scheme(
+        wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure()
+    )
+    return wanted if fits else reverse("admin:index")
+
+
+def _unkept(response: TemplateResponse) -> TemplateResponse:
+    response["Cache-Control"] = "no-store"
+    return response
+
+
 def _end(session_id: str | None, actor: Any) -> None:
     session = Session.objects.filter(pk=session_id, user_id=actor.pk).first() if session_id else None
     if session is not None:
@@ -138,3 +373,8 @@ def _end(session_id: str | None, actor: Any) -> None:
 def own_sessions(request: HttpRequest) -> str:
     """Address of the person's own sign-ins."""
     return f"{reverse('admin:account_session_changelist')}?user__id__exact={request.user.pk}"
+
+
+def own_factor(request: HttpRequest) -> str:
+    """Address of the set-up of the person's own second factor."""
+    return reverse("admin:second_factor")

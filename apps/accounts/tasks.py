@@ -1,10 +1,34 @@
-"""Periodic work on sessions."""
+"""Periodic work on accounts."""
+
+from datetime import timedelta
 
 from celery import shared_task
+from django.conf import settings
 from django.core.management import call_command
+from django.utils import timezone
+
+from apps.accounts import services
+from apps.accounts.models import User
+from erp.access import SYSTEM
 
 
 @shared_task
 def clear_sessions() -> None:
     """Delete the admin's cookies' rows past their time (the sign-ins behind them are kept a year)."""
     call_command("clearsessions")
+
+
+@shared_task
+def expire_grants() -> int:
+    """Tidy up single grants whose time is over; returns how many."""
+    return int(services.expire_grants(actor=SYSTEM))
+
+
+@shared_task
+def purge() -> None:
+    """Delete what is kept no longer, in batches, and erase sign-ups that nobody proved within a month."""
+    while any(services.purge(actor=SYSTEM).values()):
+        pass
+    since = timezone.now() - timedelta(days=settings.ACCOUNT_PENDING_DAYS)
+    for user in User.objects.filter(status=User.Status.PENDING, created_at__lt=since).order_by("pk")[:1000]:
+        services.erase(user, actor=SYSTEM, reason_code="never_verified")

@@ -1,7 +1,9 @@
 """JSON Web Tokens: HS256 fixed in code, no role or capability inside; each kind is good for its one use."""
 
+import hashlib
+import hmac
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 import jwt
@@ -39,19 +41,73 @@ def encode(kind: Literal["access", "refresh"], claims: Claims, *, issued: dateti
     )
 
 
-def decode(kind: Literal["access", "refresh"], token: str) -> Claims | None:
-    """The claims of a genuine, live token of the kind; None for anything else."""
+class FirstFactor(NamedTuple):
+    """What a challenge token says: who passed the first factor, how, and with which password in force."""
+
+    user_id: UUID
+    method: str
+    device_label: str
+    password_mark: str
+    otp_challenge_id: UUID | None = None
+
+
+def encode_challenge(passed: FirstFactor, *, issued: datetime, expires: datetime) -> str:
+    """A signed token that stands for a passed first factor; nothing is stored of it."""
+    return jwt.encode(
+        {
+            "iss": ISSUER,
+            "aud": AUDIENCE,
+            "sub": str(passed.user_id),
+            "typ": "challenge",
+            "iat": issued,
+            "exp": expires,
+            "method": passed.method,
+            "label": passed.device_label,
+            "mark": passed.password_mark,
+            "otp": str(passed.otp_challenge_id or ""),
+        },
+        settings.JWT_SIGNING_KEY,
+        algorithm=ALGORITHM,
+        headers={"kid": KEY_ID},
+    )
+
+
+def decode_challenge(token: str) -> FirstFactor | None:
+    """What a genuine, live challenge token says; None for anything else."""
+    payload = _payload(token, ["iss", "aud", "sub", "typ", "iat", "exp", "method", "label", "mark", "otp"])
+    if payload is None or payload["typ"] != "challenge":
+        return None
+    otp = UUID(payload["otp"]) if payload["otp"] else None
+    return FirstFactor(UUID(payload["sub"]), payload["method"], payload["label"], payload["mark"], otp)
+
+
+def password_mark(encoded: str) -> str:
+    """A mark of a password's hash: it changes with the password and tells nothing of it."""
+    key = settings.JWT_SIGNING_KEY.encode()
+    return hmac.new(key, b"password" + encoded.encode(), hashlib.sha256).hexdigest()[:32]
+
+
+def _payload(token: str, required: list[str]) -> dict[str, Any] | None:
     try:
-        payload = jwt.decode(
+        payload: dict[str, Any] = jwt.decode(
             token,
             settings.JWT_SIGNING_KEY,
             algorithms=[ALGORITHM],
             issuer=ISSUER,
             audience=AUDIENCE,
-            options={"require": ["iss", "aud", "sub", "sid", "jti", "typ", "iat", "exp"]},
+            options={"require": required},
         )
-        if payload["typ"] != kind:
-            return None
+    except jwt.InvalidTokenError:
+        return None
+    return payload
+
+
+def decode(kind: Literal["access", "refresh"], token: str) -> Claims | None:
+    """The claims of a genuine, live token of the kind; None for anything else."""
+    payload = _payload(token, ["iss", "aud", "sub", "sid", "jti", "typ", "iat", "exp"])
+    if payload is None or payload["typ"] != kind:
+        return None
+    try:
         return Claims(UUID(payload["sub"]), UUID(payload["sid"]), UUID(payload["jti"]))
-    except (jwt.InvalidTokenError, ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError):
         return None

@@ -1,27 +1,126 @@
-"""Sign-in over HTTP."""
+"""Sign-in, and oneself, over HTTP."""
+
+from typing import Any, ClassVar
 
 from rest_framework.request import Request
 
-from apps.accounts import services
-from apps.accounts.serializers import LoginInput, RefreshInput, TokensOutput
+from apps.accounts import capabilities, services
+from apps.accounts.filters import SessionFilter
+from apps.accounts.models import Session, User
+from apps.accounts.serializers import (
+    AcceptInvitationInput,
+    ChangePasswordInput,
+    ConfirmMfaInput,
+    DisableMfaInput,
+    EmailInput,
+    LoginInput,
+    OtpRequestInput,
+    OtpRequestOutput,
+    OtpVerifyInput,
+    ProfileInput,
+    ProfileOutput,
+    RecoveryCodesOutput,
+    RefreshInput,
+    RegisterInput,
+    ResetPasswordInput,
+    RevokedOutput,
+    SecondFactorInput,
+    SessionOutput,
+    SetupOutput,
+    SignInOutput,
+    StartMfaInput,
+    StatusOutput,
+    TokenInput,
+    TokensOutput,
+)
 from erp.api.endpoints import Limit, endpoint
 from erp.api.throttling import client_address
-from erp.api.viewsets import ViewSet
+from erp.api.viewsets import RowViewSet, ViewSet
 
 HOUR = 3600
+BY_ADDRESS_AND_MAIL = Limit(limit=10, window=HOUR, field="email", field_limit=3, field_window=HOUR)
+TOKEN_DOOR = Limit(limit=20, window=HOUR)
 
 
-class AuthViewSet(ViewSet):
+def the_user(request: Request) -> Any:
+    """The caller."""
+    return request.user
+
+
+def the_session(request: Request) -> Any:
+    """The session that the caller came by."""
+    return request.auth
+
+
+class Doors(ViewSet):
+    """What the doors of ``/auth`` share: they tell services where the caller stands, and nobody keeps answers."""
+
+    no_store = True
+    # Open to staff who haven't set their second factor up yet (accounts §5.2).
+    open_without_factor: ClassVar[frozenset[str]] = frozenset()
+
+    def door(self, request: Request) -> services.Door:
+        session = request.auth if isinstance(request.auth, Session) else None
+        agent = request.headers.get("User-Agent", "")[:400]
+        return services.Door(kind="api", ip=client_address(request), device=agent, session=session)
+
+    def collection_path(self, row: Any) -> str:
+        return "/api/v1/auth/sessions"
+
+
+class AuthViewSet(Doors):
     """The doors of ``/auth``."""
+
+    serializer_class = None
+    open_without_factor = frozenset({"logout", "mfa_setup", "mfa_confirm"})
 
     login = endpoint(
         services.log_in,
         LoginInput,
         exempt="a repeated sign-in is a new session, and a wrong one is counted",
-        output=TokensOutput,
+        output=SignInOutput,
         secret=True,
         limit=Limit(limit=100, window=HOUR),
         problems=(services.CredentialsInvalid, services.Locked),
+    )
+    second_factor = endpoint(
+        services.pass_second_factor,
+        SecondFactorInput,
+        exempt="a code counts once, and a wrong one is counted",
+        path="login/second-factor",
+        output=TokensOutput,
+        secret=True,
+        limit=Limit(limit=100, window=HOUR),
+        problems=(services.SecondFactorInvalid, services.ChallengeInvalid, services.Locked),
+    )
+    otp_request = endpoint(
+        services.request_otp,
+        OtpRequestInput,
+        exempt="asked again within a minute, the answer is the same and nothing is sent",
+        path="otp/request",
+        output=OtpRequestOutput,
+        status=202,
+        limit=Limit(limit=20, window=HOUR),
+        problems=(services.TooManyCodes,),
+    )
+    otp_verify = endpoint(
+        services.verify_otp,
+        OtpVerifyInput,
+        exempt="a code counts once, and a wrong one is counted",
+        path="otp/verify",
+        output=SignInOutput,
+        secret=True,
+        limit=Limit(limit=100, window=HOUR),
+        problems=(services.OtpInvalid, services.Locked),
+    )
+    register = endpoint(
+        services.register,
+        RegisterInput,
+        public="whoever signs up isn't known yet",
+        output=StatusOutput,
+        status=202,
+        limit=BY_ADDRESS_AND_MAIL,
+        problems=(services.PasswordWeak, services.OtpInvalid, services.Locked),
     )
     refresh = endpoint(
         services.refresh,
@@ -32,8 +131,129 @@ class AuthViewSet(ViewSet):
         limit=Limit(limit=60, window=60),
         problems=(services.RefreshInvalid, services.RefreshReused),
     )
+    logout = endpoint(services.log_out, target=the_session)
+    logout_all = endpoint(services.log_out_everywhere, target=the_session, output=RevokedOutput)
+    forgot_password = endpoint(
+        services.request_password_reset,
+        EmailInput,
+        public="who forgot a password can't sign in; the mail goes to the verified address alone",
+        output=StatusOutput,
+        status=202,
+        limit=BY_ADDRESS_AND_MAIL,
+    )
+    reset_password = endpoint(
+        services.reset_password,
+        ResetPasswordInput,
+        public="the one-time token is the proof",
+        limit=TOKEN_DOOR,
+        problems=(services.TokenInvalid, services.PasswordWeak, services.PasswordReused),
+    )
+    change_password = endpoint(
+        services.change_password,
+        ChangePasswordInput,
+        target=the_user,
+        problems=(
+            services.ReauthenticationFailed,
+            services.NoPassword,
+            services.PasswordWeak,
+            services.PasswordReused,
+            services.Locked,
+        ),
+    )
+    verify_email = endpoint(
+        services.verify_email,
+        TokenInput,
+        public="the one-time token is the proof",
+        output=StatusOutput,
+        limit=TOKEN_DOOR,
+        problems=(services.TokenInvalid, services.EmailTaken),
+    )
+    resend = endpoint(
+        services.request_email_verification,
+        EmailInput,
+        public="the mail goes to the address alone",
+        path="verify-email/resend",
+        output=StatusOutput,
+        status=202,
+        limit=BY_ADDRESS_AND_MAIL,
+    )
+    accept_invitation = endpoint(
+        services.accept_invitation,
+        AcceptInvitationInput,
+        public="the one-time token is the proof",
+        path="invitations/accept",
+        limit=TOKEN_DOOR,
+        problems=(services.TokenInvalid, services.PasswordWeak, services.PasswordReused),
+    )
+    mfa_setup = endpoint(
+        services.start_mfa,
+        StartMfaInput,
+        path="mfa/setup",
+        target=the_user,
+        output=SetupOutput,
+        secret=True,
+        problems=(services.ReauthenticationFailed, services.Locked),
+    )
+    mfa_confirm = endpoint(
+        services.confirm_mfa,
+        ConfirmMfaInput,
+        path="mfa/confirm",
+        target=the_user,
+        output=RecoveryCodesOutput,
+        secret=True,
+        problems=(services.MfaNotPending, services.CodeMismatch),
+    )
+    mfa_disable = endpoint(
+        services.disable_mfa,
+        DisableMfaInput,
+        path="mfa/disable",
+        target=the_user,
+        problems=(
+            services.ReauthenticationFailed,
+            services.MfaNotEnabled,
+            services.MfaMandatory,
+            services.Locked,
+        ),
+    )
 
-    def door(self, request: Request) -> services.Door:
-        return services.Door(
-            kind="api", ip=client_address(request), device=request.headers.get("User-Agent", "")[:400]
-        )
+
+class ProfileViewSet(Doors, RowViewSet):
+    """Oneself: ``/auth/me``."""
+
+    queryset = User.objects.all()
+    serializer_class = ProfileOutput
+    reads = capabilities.VIEW
+    open_without_factor = frozenset({"retrieve"})
+
+    update = endpoint(
+        services.update_profile,
+        ProfileInput,
+        target=the_user,
+        if_match="required",
+        problems=(
+            services.CurrentPasswordRequired,
+            services.ReauthenticationFailed,
+            services.MobileProofRequired,
+            services.MobileProofInvalid,
+            services.MobileTaken,
+            services.IdentifierRequired,
+            services.Locked,
+        ),
+    )
+
+    def get_object(self) -> Any:
+        return self.request.user
+
+    def links(self, row: Any) -> dict[str, str]:
+        return {"self": "/api/v1/auth/me", "sessions": "/api/v1/auth/sessions"}
+
+
+class SessionViewSet(Doors, RowViewSet):
+    """One's own sessions: ``/auth/sessions``."""
+
+    queryset = Session.objects.all()
+    serializer_class = SessionOutput
+    reads = capabilities.VIEW
+    filterset_class = SessionFilter
+
+    revoke = endpoint(services.revoke_session, problems=(services.SessionEnded,))

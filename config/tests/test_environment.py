@@ -19,7 +19,10 @@ SECRETS = dict.fromkeys(
         "EQUALITY_KEY",
     ),
     "a-random-text-of-more-than-fifty-characters-made-for-this-test-only",
-) | {"ENCRYPTION_KEYS": "2026:a-random-text-of-fifty-characters,2025:an-older-text-of-fifty-characters"}
+) | {
+    "ENCRYPTION_KEYS": "2026:a-random-text-of-fifty-characters,2025:an-older-text-of-fifty-characters",
+    "ONE_TIME_KEYS": "2026:another-random-text-of-fifty-characters",
+}
 PRODUCTION = {
     "ERP_ENV": "production",
     **SECRETS,
@@ -72,6 +75,7 @@ def test_production_starts_when_everything_is_set():
         ({"JWT_SIGNING_KEY": ""}, "JWT_SIGNING_KEY must be set"),
         ({"ENCRYPTION_KEYS": ""}, "ENCRYPTION_KEYS must be set"),
         ({"ENCRYPTION_KEYS": "2026:short"}, "ENCRYPTION_KEYS must be set"),
+        ({"ONE_TIME_KEYS": ""}, "ONE_TIME_KEYS must be set"),
         ({"ENCRYPTION_KEYS": f"a:{'x' * 40},a:{'y' * 40}"}, "each id once"),
         ({"DATABASE_URL": ""}, "DATABASE_URL must be set"),
         ({"REDIS_URL": ""}, "REDIS_URL must be set"),

@@ -172,7 +172,7 @@ def test_a_built_door_tells_the_event_of_the_register(send: Any, row: Row) -> No
 def test_a_built_door_asks_for_a_key_unless_the_register_waives_it(send: Any, row: Row) -> None:
     answer = send(BUILT[row.key], with_key=False)
     if row.kind == "exempt":
-        assert answer.status_code == 200, answer.content
+        assert answer.status_code in (200, 202), answer.content
     else:
         assert (answer.status_code, answer.json()["code"]) == (400, "idempotency.key_missing")
 

@@ -61,6 +61,7 @@ class LookingAdmin(ModelAdmin):  # type: ignore[misc]
 
     ``views`` is the capability of looking; ``creates`` and ``updates`` are the services behind the forms,
     ``runs`` those that act on one row, ``bulk`` those among them that may also run on several rows of a list.
+    ``proven`` are those before which the person proves once more to be there (staff §9).
     ``inputs`` names the input of a service where it isn't that of its endpoint. ``details`` are the read-only
     fields of a row's page (else all but those of its form). ``queues`` stand on the home page.
     """
@@ -70,6 +71,7 @@ class LookingAdmin(ModelAdmin):  # type: ignore[misc]
     updates: ClassVar[Service | None] = None
     runs: ClassVar[Sequence[Service]] = ()
     bulk: ClassVar[Sequence[Service]] = ()
+    proven: ClassVar[Sequence[Service]] = ()
     inputs: ClassVar[Mapping[Service, type[Input]]] = {}
     details: ClassVar[Sequence[Any]] = ()
     hidden: ClassVar[Sequence[str]] = ("id", "password")
@@ -127,6 +129,12 @@ class LookingAdmin(ModelAdmin):  # type: ignore[misc]
 
     def _may(self, request: HttpRequest, service: Service | None, row: Any = None) -> bool:
         return service is not None and access.may(request.user, service.requires or "", row)
+
+    def _unproven(self, request: HttpRequest, service: Service | None) -> HttpResponse | None:
+        """The way to prove oneself, where the service needs it and it wasn't done lately."""
+        if service not in self.proven or self.admin_site.is_proven(request):
+            return None
+        return HttpResponseRedirect(self.admin_site.proof_address(request))
 
     def hindrance(self, request: HttpRequest, service: Service, row: Any) -> str:
         """Why this person can't run a service on the row though the capability is there; empty: no reason."""

@@ -61,6 +61,7 @@ class Endpoint:
     problems: tuple[type[DomainError], ...] = ()
     remote: bool = False
     method: Literal["post", "put"] = "post"
+    target: Callable[[Request], Any] | None = None
     name: str = field(default="", init=False)
 
     @property
@@ -136,6 +137,7 @@ def endpoint(
     method: Literal["post", "put"] = "post",
     throttle: str = "write",
     limit: Limit | None = None,
+    target: Callable[[Request], Any] | None = None,
     problems: tuple[type[DomainError], ...] = (),
 ) -> Any:
     """A door to a service: a change, by someone signed in.
@@ -143,8 +145,8 @@ def endpoint(
     ``public`` (with the reason) opens it to anybody; ``exempt`` (with the reason) also waives the key.
     ``output`` is the answer's serializer (default: the viewset's; None result: 204). ``otherwise`` names other
     statuses of success, each with the question to the result whether it is the one (200 for what was there
-    already, 202 for what waits). ``secret``: the answer carries tokens. Raises ImproperlyConfigured when input
-    and service don't fit.
+    already, 202 for what waits). ``secret``: the answer carries tokens. ``target`` finds the row where the path
+    names none: the caller's own user or session. Raises ImproperlyConfigured when input and service don't fit.
     """
     if not isinstance(service, Service):
         raise ImproperlyConfigured(f"{service!r} is not a service: rows change in services only")
@@ -163,11 +165,12 @@ def endpoint(
         otherwise=otherwise or {},
         if_match=if_match,
         secret=secret,
-        detail=service.target is not None,
+        detail=service.target is not None and target is None,
         path=path,
         method=method,
         throttle=throttle,
         limit=limit,
+        target=target,
         problems=problems,
     )
 
@@ -211,7 +214,7 @@ def lookup(
 def handle(view: Any, request: Request, endpoint: Endpoint, parameters: Mapping[str, Any]) -> Response:
     """Carry one request out: body read, target found, then one transaction (core's order of checks)."""
     data = request.data
-    target = view.target(endpoint) if endpoint.detail else None
+    target = _target(view, request, endpoint)
     extra = {name: value for name, value in parameters.items() if name in endpoint.path_keywords}
     if endpoint.kind == "lookup":
         return _look_up(view, request, endpoint, target, extra, data)
@@ -228,6 +231,12 @@ def handle(view: Any, request: Request, endpoint: Endpoint, parameters: Mapping[
     response.data = None
     view.prepared = answer
     return response
+
+
+def _target(view: Any, request: Request, endpoint: Endpoint) -> Any:
+    if endpoint.target is not None:
+        return endpoint.target(request)
+    return view.target(endpoint) if endpoint.detail else None
 
 
 def _attempt(
@@ -275,7 +284,7 @@ def _change(
     if hasattr(result, "version"):
         headers["ETag"] = problems.etag(result.version)
     status = endpoint.status_of(result)
-    if status in (201, 202):
+    if status in (201, 202) and "links" in body:
         headers["Location"] = body["links"]["self"]
     return Answer(status, headers, view.encode(body))
 

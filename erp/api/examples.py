@@ -21,13 +21,15 @@ class Example:
 
     ``actor`` makes the user who sends it, ``target`` the row it is about; both get the test's world, a bundle of
     factories. Values of ``body`` and ``path`` that depend on rows are functions of the world and the target.
-    ``path`` names the parameters of the route where they are more than the target's id.
+    ``path`` names the parameters of the route where they are more than the target's id. ``signs_out``: the request
+    ends the session that it came by, so a repeat finds nobody signed in.
     """
 
     actor: Callable[[Any, Any], Any] | None = None
     body: dict[str, Any] = field(default_factory=dict)
     target: Callable[[Any], Any] | None = None
     path: dict[str, Any] = field(default_factory=dict)
+    signs_out: bool = False
 
     def address(self, route: str, world: Any, target: Any) -> str:
         """The route with its parameters filled in: ``/api/v1/offers/<uuid:pk>`` or ``/api/v1/offers/{id}``."""

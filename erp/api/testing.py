@@ -11,12 +11,7 @@ class ApiClient(Client):
     """Django's test client in the API's manners: JSON both ways, an Idempotency-Key per write."""
 
     bearer = ""
-
-    def sign_in(self, email: str, password: str) -> None:
-        """Take tokens from the sign-in door."""
-        answer = self.write("/api/v1/auth/login", {"email": email, "password": password})
-        assert answer.status_code == 200, answer.content
-        self.bearer = answer.json()["access_token"]
+    session_id: Any = None
 
     def read(self, path: str, query: dict[str, Any] | None = None, **headers: str) -> Any:
         """GET."""

@@ -117,12 +117,13 @@ def _of_door(request: Request, view: Any) -> Iterator[Policy]:
     limit = endpoint.limit
     closed = bool(getattr(limit, "fail_closed", True))
     network = _network(client_address(request))
-    yield Policy("public", limit.limit, limit.window, f"{endpoint.name}:address:{network}", closed)
+    factor = settings.THROTTLE_PUBLIC_FACTOR
+    yield Policy("public", limit.limit * factor, limit.window, f"{endpoint.name}:address:{network}", closed)
     if limit.field:
         value = request.data.get(limit.field) if isinstance(request.data, dict) else None
         if isinstance(value, str):
             subject = f"{endpoint.name}:{limit.field}:{value.strip().casefold()}"
-            yield Policy("public-account", limit.field_limit, limit.field_window, subject, closed)
+            yield Policy("public-account", limit.field_limit * factor, limit.field_window, subject, closed)
 
 
 def _network(address: str) -> str:

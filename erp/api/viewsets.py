@@ -45,6 +45,7 @@ class ViewSet(GenericViewSet[Any]):
     read_problems: ClassVar[tuple[type[DomainError], ...]] = ()  # its own ones of GET, for the document
     endpoints: ClassVar[dict[str, Endpoint]] = {}
     http_method_names = ["get", "head", "options", "post", "put"]
+    no_store: ClassVar[bool] = False  # True: no answer of the viewset is kept by anybody
     idempotency_key = ""
     if_version: int | None = None
     lookup_value_converter = "uuid"
@@ -148,7 +149,8 @@ class ViewSet(GenericViewSet[Any]):
                     response[name] = value
                 if answer.replayed:
                     response["Idempotency-Replayed"] = "true"
-        secret = self.endpoint is not None and (self.endpoint.secret or self.endpoint.anonymous)
+        endpoint = self.endpoint
+        secret = self.no_store or (endpoint is not None and (endpoint.secret or endpoint.anonymous))
         response["Cache-Control"] = "no-store" if secret else "private, no-cache"
         throttling.apply_headers(request, response)
         return response

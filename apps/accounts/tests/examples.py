@@ -1,18 +1,160 @@
 """One request that succeeds per door of the accounts module."""
 
-from config.testing import PASSWORD
+from typing import Any
+from uuid import uuid4
+
+from apps.accounts import secrets, services
+from apps.accounts.models import OneTimeToken, OtpChallenge
+from config.testing import PASSWORD, begin_session, totp_code
+from erp.access import SYSTEM
 from erp.api.examples import Example
 from erp.api.testing import ApiClient
+from erp.services import Refusal
+
+NEW_PASSWORD = "quite another passphrase"  # noqa: S105
+MOBILE = "+919876543210"
+
+
+def _buyer(world, target=None):
+    return world.user("BUYER")
+
+
+def _itself(world, target):
+    return target
+
+
+def _owner(world, target):
+    return target.user
+
+
+def _email(world, target):
+    return world.user("BUYER").email
 
 
 def _refresh_token(world, target):
-    answer = ApiClient().write(
-        "/api/v1/auth/login", {"email": world.user("BUYER").email, "password": PASSWORD}
-    )
+    answer = ApiClient().write("/api/v1/auth/login", {"email": _email(world, target), "password": PASSWORD})
     return answer.json()["refresh_token"]
 
 
+def _challenge_token(world, target):
+    person = world.user("INTERNAL")
+    body = {"email": person.email, "password": PASSWORD}
+    return ApiClient().write("/api/v1/auth/login", body).json()["challenge_token"]
+
+
+def _pair(purpose):
+    """Id and code of a challenge, made when the first of them is asked for."""
+    made: dict[Any, OtpChallenge] = {}
+
+    def challenge(world):
+        if id(world) not in made:
+            made.clear()
+            world.user("BUYER", mobile=MOBILE, mobile_verified_at="2026-01-12T10:00:00Z")
+            asked = services.request_otp(actor=SYSTEM, mobile=MOBILE, purpose=purpose)
+            made[id(world)] = OtpChallenge.objects.get(pk=asked.challenge_id)
+        return made[id(world)]
+
+    return {
+        "challenge_id": lambda world, target: str(challenge(world).pk),
+        "code": lambda world, target: secrets.code_of(challenge(world)),
+    }
+
+
+def _invited(world, target):
+    person = services.invite(
+        actor=SYSTEM,
+        email=f"{uuid4().hex[:12]}@example.com",
+        full_name="Asha Patel",
+        user_type="INTERNAL",
+        organization_id=uuid4(),
+    )
+    return secrets.invitation_of(person)
+
+
+def _reset_token(world, target):
+    services.request_password_reset(actor=SYSTEM, email=_email(world, target))
+    return secrets.token_of(OneTimeToken.objects.get(purpose="reset_password"))
+
+
+def _sign_up_token(world, target):
+    services.register(
+        actor=SYSTEM,
+        email="asha@example.com",
+        password=NEW_PASSWORD,
+        full_name="Asha Patel",
+        terms_version="2026-01",
+        is_adult=True,
+    )
+    return secrets.token_of(OneTimeToken.objects.get(purpose="sign_up"))
+
+
+def _pending_factor(world):
+    person = world.user("BUYER")
+    setup = services.start_mfa(person, actor=person)
+    assert not isinstance(setup, Refusal)
+    person.seed = setup.secret
+    return person
+
+
+def _with_factor(world):
+    person = _pending_factor(world)
+    services.confirm_mfa(person, actor=person, code=totp_code(seed=person.seed), door=services.Door("api"))
+    return person
+
+
 EXAMPLES = {
-    "log_in": Example(body={"email": lambda world, target: world.user("BUYER").email, "password": PASSWORD}),
+    "log_in": Example(body={"email": _email, "password": PASSWORD}),
+    "pass_second_factor": Example(
+        body={"challenge_token": _challenge_token, "code": lambda world, target: totp_code()}
+    ),
+    "request_otp": Example(body={"mobile": MOBILE, "purpose": "prove_number"}),
+    "verify_otp": Example(body=_pair("sign_in")),
+    "register": Example(
+        body={
+            "full_name": "Asha Patel",
+            "terms_version": "2026-01",
+            "is_adult": True,
+            "email": "asha@example.com",
+            "password": NEW_PASSWORD,
+        }
+    ),
     "refresh": Example(body={"refresh_token": _refresh_token}),
+    "log_out": Example(actor=_buyer, signs_out=True),
+    "log_out_everywhere": Example(target=lambda world: begin_session(world.user("BUYER")), actor=_owner),
+    "revoke_session": Example(target=lambda world: begin_session(world.user("BUYER")), actor=_owner),
+    "request_password_reset": Example(body={"email": _email}),
+    "reset_password": Example(body={"token": _reset_token, "new_password": NEW_PASSWORD}),
+    "change_password": Example(
+        actor=_buyer, body={"current_password": PASSWORD, "new_password": NEW_PASSWORD}
+    ),
+    "verify_email": Example(body={"token": _sign_up_token}),
+    "request_email_verification": Example(body={"email": "asha@example.com"}),
+    "accept_invitation": Example(
+        body={"token": _invited, "password": NEW_PASSWORD, "terms_version": "2026-01", "is_adult": True}
+    ),
+    "update_profile": Example(
+        target=_buyer,
+        actor=_itself,
+        body={
+            "full_name": "Asha Patel",
+            "email": lambda world, target: target.email,
+            "locale": "gu-IN",
+            "notify_email": True,
+            "notify_sms": False,
+            "digest": "daily",
+        },
+    ),
+    "start_mfa": Example(actor=_buyer),
+    "confirm_mfa": Example(
+        target=_pending_factor,
+        actor=_itself,
+        body={"code": lambda world, target: totp_code(seed=target.seed)},
+    ),
+    "disable_mfa": Example(
+        target=_with_factor,
+        actor=_itself,
+        body={"password": PASSWORD, "code": lambda world, target: totp_code(seed=target.seed, steps=1)},
+    ),
 }
+
+LISTS = {"/api/v1/auth/sessions": ("INTERNAL", lambda world, viewer: begin_session(viewer))}

@@ -1,17 +1,27 @@
-"""Who a person is, how they sign in, and which roles they hold."""
+"""Who a person is, and which roles they hold."""
 
 from typing import Any, ClassVar, Self
 
 from django.contrib.auth.hashers import make_password
-from django.contrib.auth.models import AbstractBaseUser, Group, PermissionsMixin
+from django.contrib.auth.models import AbstractBaseUser, Group, Permission, PermissionsMixin
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower
 from django.utils import timezone
+from django.utils.functional import cached_property
 
-from erp.access import Actor, Deviation, may, registry
+from erp.access import Actor, may, registry
 from erp.models import Guarded, Model, QuerySet
 
+_ANY = frozenset({"propose_role", "propose_grant"})
+# What may be done with a user in the admin, by status.
+VERBS = {
+    "pending": frozenset[str](),
+    "invited": frozenset({"invite_again", "deactivate"}),
+    "active": frozenset({"deactivate", "reset_second_factor", "end_sessions", "unlock"}) | _ANY,
+    "deactivated": frozenset({"reactivate", "invite_again"}),
+    "erased": frozenset[str](),
+}
 MOBILE = r"^\+[1-9][0-9]{7,14}$"
 
 
@@ -21,6 +31,13 @@ class UserQuerySet(QuerySet):
         if may(user, "account.manage_users") or may(user, "trail.view"):
             return self
         return self.filter(pk=user.pk)
+
+    def active_at(self, email: str) -> "User | None":
+        """The active user whose verified address it is."""
+        found: User | None = self.filter(
+            email=email.strip().lower(), status=User.Status.ACTIVE, email_verified_at__isnull=False
+        ).first()
+        return found
 
     def get_by_natural_key(self, username: str) -> "User":
         found: User = self.get(email=username.strip().lower())
@@ -125,8 +142,43 @@ class User(AbstractBaseUser, PermissionsMixin, Model):
         """Who works in the admin."""
         return bool(self.user_type in (self.Type.SUPER_ADMIN, self.Type.INTERNAL))
 
+    @property
+    def has_second_factor(self) -> bool:
+        """Whether signing in asks for a code beside the password."""
+        device = getattr(self, "totp", None)
+        return device is not None and device.confirmed_at is not None
+
+    @property
+    def must_set_up_factor(self) -> bool:
+        """Whether nothing but the set-up of a second factor is open: staff never work without one."""
+        return self.is_staff and not self.has_second_factor
+
+    @property
+    def identifier(self) -> str:
+        """What failures of passwords and second factors count on: the e-mail, else the mobile."""
+        return self.email or self.mobile or str(self.pk)
+
+    @cached_property
+    def role_names(self) -> list[str]:
+        """Roles held now."""
+        return sorted(group.name for group in self.groups.all())
+
+    def rights(self) -> set[str]:
+        """``label.codename``, with ``@own`` for own rows, of the user's roles, and general single grants."""
+        names = Permission.objects.filter(group__user=self).values_list("content_type__app_label", "codename")
+        general = [grant.capability for grant in registry.grants(self) if grant.live and not grant.model]
+        return {f"{label}.{codename}" for label, codename in names} | set(general)
+
+    def touch(self) -> None:
+        """Let the version rise with the next save although no column of the row itself changes."""
+        self.updated_at = timezone.now()
+
     def belongs_to(self, user: Actor) -> bool:
         return self.pk is not None and bool(self.pk == user.pk)
+
+    def open_verbs(self) -> frozenset[str]:
+        """What the status leaves open to who administers users."""
+        return VERBS[self.Status(self.status)]
 
     def get_full_name(self) -> str:
         """The name, as Django's pages ask for it."""
@@ -136,9 +188,9 @@ class User(AbstractBaseUser, PermissionsMixin, Model):
         """Hash with argon2id; saving is the calling service's."""
         self.password = make_password(raw_password)
 
-    def get_session_auth_hash(self) -> str:
-        """Sessions in the admin end with the password."""
-        return super().get_session_auth_hash()
+    def has_usable_password(self) -> bool:
+        """Whether one was ever set."""
+        return bool(self.password) and bool(super().has_usable_password())
 
 
 class RoleMembership(Guarded):
@@ -161,149 +213,12 @@ class RoleMembership(Guarded):
         return f"{self.user_id}: {self.role_id}"
 
 
-class SessionQuerySet(QuerySet):
-    def visible_to(self, user: Actor) -> Self:
-        return self.filter(user_id=user.pk)
+class PasswordHistory(Guarded):
+    """A password that the user had, as its hash; the newest is the one in use."""
 
-    def seen_by_staff(self, user: Actor) -> Self:
-        """In the admin, who administers users or reads the trail sees every session."""
-        if may(user, "account.manage_users") or may(user, "trail.view"):
-            return self
-        return self.visible_to(user)
-
-    def live(self) -> Self:
-        """Sessions that may still be used."""
-        now = timezone.now()
-        return self.filter(ended_at=None, expires_at__gt=now, absolute_expires_at__gt=now)
-
-
-class Session(Guarded):
-    """One sign-in and its family of tokens (``sid``)."""
-
-    class Door(models.TextChoices):
-        API = "api"
-        ADMIN = "admin"
-
-    class Method(models.TextChoices):
-        PASSWORD = "password"  # noqa: S105
-        OTP = "otp"
-
-    class SecondFactor(models.TextChoices):
-        NONE = "none"
-        TOTP = "totp"
-        RECOVERY_CODE = "recovery_code"
-
-    class EndReason(models.TextChoices):
-        SIGNED_OUT = "signed_out"
-        USER = "user"
-        PASSWORD = "password"  # noqa: S105
-        SECOND_FACTOR = "second_factor"
-        REUSE = "reuse"
-        DEACTIVATED = "deactivated"
-        ADMINISTRATOR = "administrator"
-        ERASED = "erased"
-
-    id = models.UUIDField(primary_key=True)
-    user = models.ForeignKey(User, models.CASCADE, related_name="sessions")
-    door = models.CharField(max_length=5, choices=Door)
-    method = models.CharField(max_length=8, choices=Method)
-    second_factor = models.CharField(max_length=13, choices=SecondFactor, default=SecondFactor.NONE)
-    device_label = models.CharField(max_length=120, default="")
-    device_hash = models.CharField(max_length=64, default="")
-    ip = models.GenericIPAddressField(null=True)
-    refreshed_at = models.DateTimeField()
-    expires_at = models.DateTimeField()
-    absolute_expires_at = models.DateTimeField()
-    reauthenticated_at = models.DateTimeField(null=True)
-    ended_at = models.DateTimeField(null=True)
-    end_reason = models.CharField(max_length=13, choices=EndReason, null=True)  # noqa: DJ001
-    created_at = models.DateTimeField(default=timezone.now)
-    updated_at = models.DateTimeField(default=timezone.now)
-
-    objects: ClassVar[Any] = SessionQuerySet.as_manager()
-
-    class Meta(Guarded.Meta):
-        constraints: ClassVar = [
-            models.CheckConstraint(
-                name="session_end_has_reason",
-                condition=Q(ended_at=None, end_reason=None)
-                | Q(ended_at__isnull=False, end_reason__isnull=False),
-            )
-        ]
-
-    def __str__(self) -> str:
-        return str(self.pk)
-
-    def belongs_to(self, user: Actor) -> bool:
-        return bool(self.user_id == user.pk)
-
-
-class RefreshToken(Guarded):
-    """One refresh token of a family; one per family is usable."""
-
-    jti = models.UUIDField(unique=True)
-    session = models.ForeignKey(Session, models.CASCADE, related_name="tokens")
-    expires_at = models.DateTimeField()
-    rotated_at = models.DateTimeField(null=True)
-    created_at = models.DateTimeField(default=timezone.now)
-    updated_at = models.DateTimeField(default=timezone.now)
-
-    class Meta(Guarded.Meta):
-        constraints: ClassVar = [
-            models.UniqueConstraint(
-                fields=["session"], condition=Q(rotated_at=None), name="refresh_token_one_usable"
-            )
-        ]
-
-    def __str__(self) -> str:
-        return str(self.jti)
-
-
-class SignInCounter(Guarded):
-    """Failed sign-ins of one identifier, known or not; the row is locked while it is changed."""
-
-    id = models.UUIDField(primary_key=True)
-    key = models.CharField(max_length=64, unique=True)
-    user = models.ForeignKey(User, models.CASCADE, null=True, related_name="+")
-    failures = models.PositiveIntegerField(default=0)
-    window_started_at = models.DateTimeField(default=timezone.now)
-    locked_until = models.DateTimeField(null=True)
-    created_at = models.DateTimeField(default=timezone.now)
-    updated_at = models.DateTimeField(default=timezone.now)
-
-    def __str__(self) -> str:
-        return self.key
-
-
-class PolicyDeviation(Guarded):
-    """A change of the capability matrix made at run time; ``sync_capabilities`` never undoes it."""
-
-    class Scope(models.TextChoices):
-        EVERYWHERE = "everywhere"
-        OWN = "own"
-
-    class Operation(models.TextChoices):
-        ADD = "add"
-        REMOVE = "remove"
-
-    role = models.CharField(max_length=40)
-    capability = models.CharField(max_length=120)
-    scope = models.CharField(max_length=10, choices=Scope)
-    operation = models.CharField(max_length=6, choices=Operation)
+    user = models.ForeignKey(User, models.CASCADE, related_name="passwords")
+    hash = models.CharField(max_length=128)
     created_at = models.DateTimeField(default=timezone.now)
 
-    class Meta(Guarded.Meta):
-        constraints: ClassVar = [
-            models.UniqueConstraint(fields=["role", "capability", "scope"], name="policy_deviation_once")
-        ]
-
     def __str__(self) -> str:
-        return f"{self.operation} {self.role} {self.capability} ({self.scope})"
-
-
-def _deviations() -> list[Deviation]:
-    rows = PolicyDeviation.objects.order_by("pk").values_list("role", "capability", "scope", "operation")
-    return [Deviation(*row) for row in rows]
-
-
-registry.deviations = _deviations
+        return f"{self.user_id}: {self.created_at}"

@@ -1,0 +1,33 @@
+"""Who a person is, how they sign in, and what they may do."""
+
+from apps.accounts.models.factors import RecoveryCode, TotpDevice
+from apps.accounts.models.policy import (
+    AccessPolicy,
+    CapabilityChange,
+    CapabilityGrant,
+    Operation,
+    PolicyDeviation,
+    Scope,
+)
+from apps.accounts.models.sign_in import OneTimeToken, OtpChallenge, RefreshToken, Session, SignInCounter
+from apps.accounts.models.users import PasswordHistory, RoleMembership, User, UserQuerySet
+
+__all__ = [
+    "AccessPolicy",
+    "CapabilityChange",
+    "CapabilityGrant",
+    "OneTimeToken",
+    "Operation",
+    "OtpChallenge",
+    "PasswordHistory",
+    "PolicyDeviation",
+    "RecoveryCode",
+    "RefreshToken",
+    "RoleMembership",
+    "Scope",
+    "Session",
+    "SignInCounter",
+    "TotpDevice",
+    "User",
+    "UserQuerySet",
+]

@@ -1,0 +1,68 @@
+"""The second factor: a device that counts time, and codes for the day it is lost."""
+
+from datetime import datetime
+
+from django.db import models
+from django.utils import timezone
+
+from apps.accounts.models.users import User
+from erp.encryption import decrypt, encrypt
+from erp.models import Guarded
+
+
+class TotpDevice(Guarded):
+    """A user's authenticator. ``secret`` is in use once confirmed; a pending one waits for its first code."""
+
+    user = models.OneToOneField(User, models.CASCADE, related_name="totp")
+    secret = models.CharField(max_length=200, default="")  # encrypted
+    confirmed_at = models.DateTimeField(null=True)
+    last_step = models.BigIntegerField(default=0)  # of the newest code taken: none counts twice
+    pending_secret = models.CharField(max_length=200, default="")  # encrypted
+    pending_expires_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    updated_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return str(self.user_id)
+
+    @property
+    def _context(self) -> str:
+        return f"account.totp_device.secret:{self.user_id}"
+
+    @property
+    def seed(self) -> str:
+        """The secret in use, in base32; empty without one."""
+        return decrypt(self.secret, context=self._context) if self.secret else ""
+
+    def pend(self, seed: str, until: datetime) -> None:
+        """Let a new secret wait for its first code."""
+        self.pending_secret, self.pending_expires_at = encrypt(seed, context=self._context), until
+
+    def pending_seed(self, now: datetime) -> str:
+        """The secret that waits for its first code; empty where none does any more."""
+        if not self.pending_secret or self.pending_expires_at is None or self.pending_expires_at <= now:
+            return ""
+        return decrypt(self.pending_secret, context=self._context)
+
+    def confirm(self, step: int, now: datetime) -> None:
+        """Take the pending secret into use; ``step`` is that of the code that proved it."""
+        self.secret, self.pending_secret, self.pending_expires_at = self.pending_secret, "", None
+        self.confirmed_at, self.last_step = now, step
+
+    def forget(self) -> None:
+        """Have no second factor any more."""
+        self.secret = self.pending_secret = ""
+        self.confirmed_at = self.pending_expires_at = None
+
+
+class RecoveryCode(Guarded):
+    """One of ten codes for the day the device is lost, as its keyed hash."""
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="recovery_codes")
+    digest = models.CharField(max_length=100, unique=True)
+    used_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    updated_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return f"{self.user_id}: {'used' if self.used_at else 'unused'}"

@@ -1,0 +1,199 @@
+"""Who may do what beyond the code's default: changes by two people, and single grants."""
+
+from typing import Any, ClassVar, Self
+from uuid import UUID
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from apps.accounts.models.users import User
+from erp.access import Actor, Deviation, Grant, may, registry
+from erp.models import Guarded, Model, QuerySet
+
+
+class Scope(models.TextChoices):
+    """Whose rows a role's capability reaches."""
+
+    EVERYWHERE = "everywhere"
+    OWN = "own"
+
+
+class Operation(models.TextChoices):
+    """Which way a change goes."""
+
+    ADD = "add"
+    REMOVE = "remove"
+
+
+class AccessPolicy(Model):
+    """The matrix as a whole: one row, whose version every change of the matrix moves."""
+
+    ONLY = UUID("01890000-0000-7000-8000-000000000001")
+
+    def __str__(self) -> str:
+        return f"version {self.version}"
+
+    def touch(self) -> None:
+        """Let the version rise with the next save."""
+        self.updated_at = timezone.now()
+
+
+class PolicyDeviation(Guarded):
+    """A change of the capability matrix made at run time; ``sync_capabilities`` never undoes it."""
+
+    role = models.CharField(max_length=40)
+    capability = models.CharField(max_length=120)
+    scope = models.CharField(max_length=10, choices=Scope)
+    operation = models.CharField(max_length=6, choices=Operation)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta(Guarded.Meta):
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["role", "capability", "scope"], name="policy_deviation_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.operation} {self.role} {self.capability} ({self.scope})"
+
+
+class _Administered(QuerySet):
+    def visible_to(self, user: Actor) -> Self:
+        """For those who change capabilities or read the trail."""
+        if may(user, "account.manage_capabilities") or may(user, "trail.view"):
+            return self
+        return self.none()
+
+
+class CapabilityChange(Model):
+    """A change of rights that one person proposes and another decides; nothing happens in between."""
+
+    class Kind(models.TextChoices):
+        ROLE_CAPABILITY = "role_capability"
+        USER_ROLE = "user_role"
+        SINGLE_GRANT = "single_grant"
+
+    class Status(models.TextChoices):
+        PROPOSED = "proposed"
+        APPLIED = "applied"
+        REFUSED = "refused"
+        STALE = "stale"
+        WITHDRAWN = "withdrawn"
+        EXPIRED = "expired"
+
+    kind = models.CharField(max_length=15, choices=Kind)
+    role = models.CharField(max_length=40, null=True)  # noqa: DJ001 - absent, not empty: see the constraint
+    user = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
+    capability = models.CharField(max_length=120, null=True)  # noqa: DJ001
+    scope = models.CharField(max_length=10, choices=Scope, null=True)  # noqa: DJ001
+    object_type = models.CharField(max_length=100, null=True)  # noqa: DJ001
+    object_id = models.UUIDField(null=True)
+    operation = models.CharField(max_length=6, choices=Operation)
+    grant_expires_at = models.DateTimeField(null=True)
+    reason = models.CharField(max_length=1000)
+    base_version = models.PositiveIntegerField()
+    status = models.CharField(max_length=9, choices=Status, default=Status.PROPOSED)
+    proposed_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
+    approval_id = models.UUIDField(null=True)
+
+    objects: ClassVar[Any] = _Administered.as_manager()
+
+    class Meta(Model.Meta):
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["kind", "role", "user", "capability", "scope", "object_type", "object_id"],
+                condition=Q(status="proposed"),
+                nulls_distinct=False,
+                name="capability_change_one_proposed",
+            ),
+            models.CheckConstraint(
+                name="capability_change_says_what",
+                condition=Q(
+                    kind="role_capability",
+                    role__isnull=False,
+                    capability__isnull=False,
+                    scope__isnull=False,
+                    user=None,
+                    object_id=None,
+                )
+                | Q(kind="user_role", role__isnull=False, user__isnull=False, capability=None, object_id=None)
+                | Q(kind="single_grant", user__isnull=False, capability__isnull=False, role=None),
+            ),
+            models.CheckConstraint(
+                name="capability_change_object_whole",
+                condition=Q(object_type=None, object_id=None)
+                | Q(object_type__isnull=False, object_id__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        what = {
+            "role_capability": f"{self.role}: {self.capability} ({self.scope})",
+            "user_role": f"{self.user}: role {self.role}",
+            "single_grant": f"{self.user}: {self.capability}"
+            + (f" on {self.object_type} {self.object_id}" if self.object_id else ""),
+        }[self.kind]
+        return f"{self.operation} {what}"
+
+    def open_verbs(self) -> frozenset[str]:
+        proposed = self.status == self.Status.PROPOSED
+        return frozenset({"withdraw_capability_change"}) if proposed else frozenset()
+
+
+class CapabilityGrant(Guarded):
+    """A capability that one person holds, on one row or in general, perhaps until a date."""
+
+    class Status(models.TextChoices):
+        ACTIVE = "active"
+        EXPIRED = "expired"
+        REVOKED = "revoked"
+
+    id = models.UUIDField(primary_key=True)
+    user = models.ForeignKey(User, models.PROTECT, related_name="grants")
+    capability = models.CharField(max_length=120)
+    object_type = models.CharField(max_length=100, null=True)  # noqa: DJ001
+    object_id = models.UUIDField(null=True)
+    expires_at = models.DateTimeField(null=True)
+    reason = models.CharField(max_length=1000)
+    change = models.ForeignKey(CapabilityChange, models.PROTECT, related_name="+")
+    status = models.CharField(max_length=7, choices=Status, default=Status.ACTIVE)
+    created_at = models.DateTimeField(default=timezone.now)
+    updated_at = models.DateTimeField(default=timezone.now)
+
+    objects: ClassVar[Any] = _Administered.as_manager()
+
+    class Meta(Guarded.Meta):
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["user", "capability", "object_type", "object_id"],
+                condition=Q(status="active"),
+                nulls_distinct=False,
+                name="capability_grant_one_active",
+            )
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["expires_at"], condition=Q(status="active"), name="capability_grant_expiry")
+        ]
+
+    def __str__(self) -> str:
+        where = f" on {self.object_type} {self.object_id}" if self.object_id else ""
+        return f"{self.capability}{where}"
+
+
+def _deviations() -> list[Deviation]:
+    rows = PolicyDeviation.objects.order_by("pk").values_list("role", "capability", "scope", "operation")
+    return [Deviation(*row) for row in rows]
+
+
+def _grants(user: Any) -> list[Grant]:
+    """The user's grants that no date has ended, though the row may still say active; and those it has."""
+    now = timezone.now()
+    rows = CapabilityGrant.objects.filter(user_id=user.pk, status=CapabilityGrant.Status.ACTIVE)
+    return [
+        Grant(name, kind or "", str(key or ""), live=until is None or until > now)
+        for name, kind, key, until in rows.values_list("capability", "object_type", "object_id", "expires_at")
+    ]
+
+
+registry.deviations = _deviations
+registry.grants = _grants

@@ -1,0 +1,243 @@
+"""How people sign in: sessions, their tokens, failures, and codes that count once."""
+
+from datetime import datetime
+from typing import Any, ClassVar, Self
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from apps.accounts.models.users import User
+from erp.access import Actor, may
+from erp.encryption import decrypt, encrypt
+from erp.ids import uuid7
+from erp.models import Guarded, Model, QuerySet
+
+
+class SessionQuerySet(QuerySet):
+    def visible_to(self, user: Actor) -> Self:
+        return self.filter(user_id=user.pk)
+
+    def seen_by_staff(self, user: Actor) -> Self:
+        """In the admin, who administers users or reads the trail sees every session."""
+        if may(user, "account.manage_users") or may(user, "trail.view"):
+            return self
+        return self.visible_to(user)
+
+    def live(self) -> Self:
+        """Sessions that may still be used."""
+        now = timezone.now()
+        return self.filter(ended_at=None, expires_at__gt=now, absolute_expires_at__gt=now)
+
+
+class Session(Model):
+    """One sign-in and its family of tokens (``sid``)."""
+
+    class Door(models.TextChoices):
+        API = "api"
+        ADMIN = "admin"
+
+    class Method(models.TextChoices):
+        PASSWORD = "password"  # noqa: S105
+        OTP = "otp"
+
+    class SecondFactor(models.TextChoices):
+        NONE = "none"
+        TOTP = "totp"
+        RECOVERY_CODE = "recovery_code"
+
+    class EndReason(models.TextChoices):
+        SIGNED_OUT = "signed_out"
+        USER = "user"
+        PASSWORD = "password"  # noqa: S105
+        SECOND_FACTOR = "second_factor"
+        REUSE = "reuse"
+        DEACTIVATED = "deactivated"
+        ADMINISTRATOR = "administrator"
+        ERASED = "erased"
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="sessions")
+    door = models.CharField(max_length=5, choices=Door)
+    method = models.CharField(max_length=8, choices=Method)
+    second_factor = models.CharField(max_length=13, choices=SecondFactor, default=SecondFactor.NONE)
+    device_label = models.CharField(max_length=120, default="")
+    device_hash = models.CharField(max_length=64, default="")
+    ip = models.GenericIPAddressField(null=True)
+    refreshed_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    absolute_expires_at = models.DateTimeField()
+    reauthenticated_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    end_reason = models.CharField(max_length=13, choices=EndReason, null=True)  # noqa: DJ001
+
+    objects: ClassVar[Any] = SessionQuerySet.as_manager()
+
+    class Meta(Model.Meta):
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                name="session_end_has_reason",
+                condition=Q(ended_at=None, end_reason=None)
+                | Q(ended_at__isnull=False, end_reason__isnull=False),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return str(self.pk)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it may still be used."""
+        now = timezone.now()
+        return self.ended_at is None and min(self.expires_at, self.absolute_expires_at) > now
+
+    def is_proven(self, now: datetime) -> bool:
+        """Whether its user has proved to be there within the last minutes."""
+        proven = self.reauthenticated_at
+        return proven is not None and now - proven < settings.REAUTHENTICATION_AGE
+
+    def belongs_to(self, user: Actor) -> bool:
+        return bool(self.user_id == user.pk)
+
+    def open_verbs(self) -> frozenset[str]:
+        return frozenset({"revoke"}) if self.is_live else frozenset()
+
+
+class RefreshToken(Guarded):
+    """One refresh token of a family; one per family is usable."""
+
+    jti = models.UUIDField(unique=True)
+    session = models.ForeignKey(Session, models.CASCADE, related_name="tokens")
+    expires_at = models.DateTimeField()
+    rotated_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    updated_at = models.DateTimeField(default=timezone.now)
+
+    class Meta(Guarded.Meta):
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["session"], condition=Q(rotated_at=None), name="refresh_token_one_usable"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return str(self.jti)
+
+
+class SignInCounter(Guarded):
+    """Failed sign-ins of one identifier, known or not; the row is locked while it is changed."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7)
+    key = models.CharField(max_length=64, unique=True)
+    user = models.ForeignKey(User, models.CASCADE, null=True, related_name="+")
+    failures = models.PositiveIntegerField(default=0)
+    window_started_at = models.DateTimeField(default=timezone.now)
+    locked_until = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    updated_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class Once(QuerySet):
+    """Rows that count once, for a while."""
+
+    def live(self) -> Self:
+        """Neither used nor voided nor over."""
+        return self.filter(used_at=None, voided_at=None, expires_at__gt=timezone.now())
+
+
+class OneTimeToken(Guarded):
+    """What a link in a mail stands for. The token itself is derived from the id, see ``apps.accounts.secrets``."""
+
+    class Purpose(models.TextChoices):
+        SIGN_UP = "sign_up"
+        VERIFY_EMAIL = "verify_email"
+        CHANGE_EMAIL = "change_email"
+        RESET_PASSWORD = "reset_password"  # noqa: S105
+        INVITATION = "invitation"
+
+    id = models.UUIDField(primary_key=True, default=uuid7)
+    purpose = models.CharField(max_length=14, choices=Purpose)
+    # Absent where nobody gets a mail: an address that isn't known leaves the same trace as one that is.
+    user = models.ForeignKey(User, models.CASCADE, null=True, related_name="one_time_tokens")
+    address_hash = models.CharField(max_length=64, default="")
+    new_password = models.CharField(max_length=128, default="")
+    key_id = models.CharField(max_length=16)
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True)
+    voided_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    updated_at = models.DateTimeField(default=timezone.now)
+
+    objects: ClassVar[Any] = Once.as_manager()
+
+    class Meta(Guarded.Meta):
+        indexes: ClassVar = [
+            models.Index(fields=["address_hash", "purpose"], name="one_time_token_address"),
+            models.Index(fields=["expires_at"], name="one_time_token_expiry"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.purpose} {self.pk}"
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it may still be used."""
+        return self.used_at is None and self.voided_at is None and self.expires_at > timezone.now()
+
+
+class OtpChallenge(Guarded):
+    """A code sent to a mobile number. The code itself is derived from the id, see ``apps.accounts.secrets``."""
+
+    class Purpose(models.TextChoices):
+        SIGN_IN = "sign_in"
+        PROVE_NUMBER = "prove_number"
+
+    id = models.UUIDField(primary_key=True, default=uuid7)
+    purpose = models.CharField(max_length=12, choices=Purpose)
+    mobile = models.CharField(max_length=200, default="")  # encrypted; empty once its owner was erased
+    mobile_hash = models.CharField(max_length=64)
+    # Whom the code signs in; absent for a number that isn't known, which gets no message.
+    user = models.ForeignKey(User, models.CASCADE, null=True, related_name="otp_challenges")
+    wrong = models.PositiveSmallIntegerField(default=0)
+    key_id = models.CharField(max_length=16)
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True)
+    voided_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    updated_at = models.DateTimeField(default=timezone.now)
+
+    objects: ClassVar[Any] = Once.as_manager()
+
+    class Meta(Guarded.Meta):
+        constraints: ClassVar = [
+            models.CheckConstraint(name="otp_challenge_three_tries", condition=Q(wrong__lte=3))
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["mobile_hash", "created_at"], name="otp_challenge_number"),
+            models.Index(fields=["created_at"], name="otp_challenge_day"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.purpose} {self.pk}"
+
+    @property
+    def is_live(self) -> bool:
+        """Whether its code may still be used."""
+        return self.used_at is None and self.voided_at is None and self.expires_at > timezone.now()
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether a message goes out: always to prove a number, to sign in only to whom it may sign in."""
+        return self.purpose == self.Purpose.PROVE_NUMBER or self.user_id is not None
+
+    @property
+    def number(self) -> str:
+        """The number to send to."""
+        return decrypt(self.mobile, context=f"account.otp_challenge.mobile:{self.pk}") if self.mobile else ""
+
+    @number.setter
+    def number(self, value: str) -> None:
+        self.mobile = encrypt(value, context=f"account.otp_challenge.mobile:{self.pk}")

@@ -1,0 +1,71 @@
+"""Failures per identifier, known or not: five within a quarter of an hour lock it for as long."""
+
+import hashlib
+import hmac
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.utils import timezone
+
+from apps.accounts import events
+from apps.accounts.models import SignInCounter, User
+from apps.accounts.services.doors import Locked
+from erp.errors import DomainError
+from erp.services import Refusal, emit, refuse
+
+FAILED = (events.UserLoginFailed, events.UserLocked)  # what a counted failure emits
+
+
+def counter_of(identifier: str) -> SignInCounter | None:
+    """The identifier's counter, locked; None while nothing ever failed. Raises Locked while it is shut."""
+    counter: SignInCounter | None = SignInCounter.objects.locked().filter(key=counter_key(identifier)).first()
+    now = timezone.now()
+    if counter is not None and counter.locked_until is not None and counter.locked_until > now:
+        seconds = int((counter.locked_until - now).total_seconds()) + 1
+        raise Locked("Wait before you try again.", headers={"Retry-After": str(seconds)})
+    return counter
+
+
+def failed(identifier: str, user: User | None, problem: DomainError) -> Refusal:
+    """Count a failure and refuse. Raises Locked where others shut the identifier meanwhile."""
+    now = timezone.now()
+    SignInCounter.objects.bulk_create(
+        [SignInCounter(key=counter_key(identifier), user=user, window_started_at=now)],
+        ignore_conflicts=True,
+    )
+    counter = counter_of(identifier)
+    assert counter is not None
+    return _count(counter, user, problem, now)
+
+
+def succeeded(identifier: str) -> None:
+    """Forget the identifier's failures."""
+    SignInCounter.objects.filter(key=counter_key(identifier)).exclude(failures=0, locked_until=None).update(
+        failures=0, locked_until=None, updated_at=timezone.now()
+    )
+
+
+def counter_key(identifier: str) -> str:
+    """What stands in the table for an identifier."""
+    key = settings.SIGN_IN_COUNTER_KEY.encode()
+    return hmac.new(key, identifier.strip().lower().encode(), hashlib.sha256).hexdigest()
+
+
+def _count(counter: SignInCounter, user: User | None, problem: DomainError, now: datetime) -> Refusal:
+    user_id = user.pk if user is not None else None
+    if counter.window_started_at <= now - timedelta(minutes=settings.SIGN_IN_WINDOW_MINUTES):
+        counter.failures, counter.window_started_at = 0, now
+    counter.failures += 1
+    reason = problem.code.partition(".")[2]
+    emit(
+        events.UserLoginFailed(
+            sign_in_id=counter.pk, user_id=user_id, reason=reason, failures=counter.failures
+        )
+    )
+    if counter.failures >= settings.SIGN_IN_FAILURES:
+        counter.locked_until = now + timedelta(minutes=settings.SIGN_IN_LOCK_MINUTES)
+        counter.failures, counter.window_started_at = 0, now
+        emit(events.UserLocked(sign_in_id=counter.pk, user_id=user_id, locked_until=counter.locked_until))
+    counter.updated_at = now
+    counter.save()
+    return refuse(problem)

@@ -1,0 +1,269 @@
+"""Becoming a user: by signing up, by invitation, and by proving one's address."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from django.utils import timezone
+
+from apps.accounts import capabilities, events
+from apps.accounts.models import OneTimeToken, OtpChallenge, SignInCounter, User
+from apps.accounts.services import one_time, otp
+from apps.accounts.services.counting import FAILED
+from apps.accounts.services.doors import EmailTaken, OtpInvalid, TokenInvalid
+from apps.accounts.services.erasing import erase_data
+from apps.accounts.services.passwords import check_strength, hashed, set_password, take_over
+from apps.accounts.services.roles import APPLICANT, INTERNAL, RoleNotAllowed, set_roles
+from erp.access import SYSTEM
+from erp.errors import Conflict
+from erp.services import Refusal, emit, service
+
+_Purpose = OneTimeToken.Purpose
+
+
+class IdentifierUnavailable(Conflict):
+    """The address can't be used."""
+
+
+class InvalidState(Conflict):
+    """The user's status doesn't allow it."""
+
+
+# --- Signing up -------------------------------------------------------------------------------------
+
+
+@service(
+    public="whoever signs up isn't known yet",
+    emits=[events.UserRegistered, events.EmailVerificationRequested, events.SignUpRepeated, *FAILED],
+    trace=[SignInCounter, OtpChallenge],
+)
+def register(
+    *,
+    actor: Any,
+    full_name: str,
+    terms_version: str,
+    is_adult: bool,
+    locale: str = User.Locale.EN_IN,
+    email: str | None = None,
+    password: str | None = None,
+    challenge_id: UUID | None = None,
+    code: str | None = None,
+) -> dict[str, str] | Refusal:
+    """Sign up as an applicant, by e-mail and password or by a number that a code proves.
+
+    The answer is the same whether or not the account exists. By e-mail, the password counts once the link in
+    the mail was used.
+    """
+    profile = {"full_name": full_name, "locale": locale, "terms_version": terms_version}
+    if challenge_id is not None:
+        challenge, wrong = otp.check(
+            challenge_id, OtpChallenge.Purpose.PROVE_NUMBER, code or "", OtpInvalid()
+        )
+        if wrong is not None:
+            return wrong
+        otp.use(challenge)
+        _register_number(challenge.number, profile)
+        return one_time.ACCEPTED
+    email, password = (email or "").strip().lower(), password or ""
+    check_strength(password, pointer="/password", email=email, full_name=full_name)
+    _register_address(email, hashed(password), profile)
+    return one_time.ACCEPTED
+
+
+def _register_address(email: str, new_password: str, profile: dict[str, str]) -> None:
+    user = User.objects.locked().filter(email=email).first()
+    if user is None:
+        user = _applicant(email=email, status=User.Status.PENDING, **profile)
+        emit(events.UserRegistered(user_id=user.pk, user_type=user.user_type, method="email"))
+    elif user.status != User.Status.PENDING:
+        # The same trace as elsewhere; nobody gets this token.
+        one_time.make(_Purpose.SIGN_UP, address=email, user=None)
+        emit(events.SignUpRepeated(user_id=user.pk))
+        return
+    row = one_time.make(_Purpose.SIGN_UP, address=email, user=user, new_password=new_password)
+    emit(events.EmailVerificationRequested(token_id=row.pk, user_id=user.pk, purpose=_Purpose.SIGN_UP))
+
+
+def _register_number(mobile: str, profile: dict[str, str]) -> None:
+    user = User.objects.locked().filter(mobile=mobile).first()
+    if user is not None:
+        emit(events.SignUpRepeated(user_id=user.pk))
+        return
+    user = _applicant(mobile=mobile, mobile_verified_at=timezone.now(), status=User.Status.ACTIVE, **profile)
+    emit(events.UserRegistered(user_id=user.pk, user_type=user.user_type, method="mobile"))
+
+
+def _applicant(**fields: Any) -> User:
+    user = User(user_type=User.Type.APPLICANT, terms_accepted_at=timezone.now(), **fields)
+    user.set_password(None)
+    user.save()
+    set_roles(user, frozenset({APPLICANT}), by=SYSTEM)
+    return user
+
+
+@service(
+    public="the mail goes to the address alone",
+    emits=[events.EmailVerificationRequested],
+)
+def request_email_verification(*, actor: Any, email: str) -> dict[str, str]:
+    """Ask for the link that proves a new account's address, once more. The answer is always the same."""
+    email = email.strip().lower()
+    user = User.objects.filter(email=email, status=User.Status.PENDING).first()
+    row = one_time.make(_Purpose.VERIFY_EMAIL, address=email, user=user, voids=True)
+    emit(
+        events.EmailVerificationRequested(
+            token_id=row.pk, user_id=user.pk if user else None, purpose=_Purpose.VERIFY_EMAIL
+        )
+    )
+    return one_time.ACCEPTED
+
+
+@service(public="the one-time token is the proof", emits=[events.EmailVerified])
+def verify_email(*, actor: Any, token: str) -> User:
+    """Prove an address by the link of its mail. A first sign-up's password counts from now on."""
+    row, user = one_time.take(token, _Purpose.SIGN_UP, _Purpose.VERIFY_EMAIL, _Purpose.CHANGE_EMAIL)
+    if user is None:
+        raise TokenInvalid
+    if row.purpose == _Purpose.CHANGE_EMAIL:
+        _change_email(row, user)
+    else:
+        if user.status != User.Status.PENDING:
+            raise TokenInvalid
+        if row.purpose == _Purpose.SIGN_UP:
+            take_over(user, row.new_password)
+        user.status, user.email_verified_at = User.Status.ACTIVE, timezone.now()
+        user.save()
+        one_time.use_up(row, _Purpose.SIGN_UP, _Purpose.VERIFY_EMAIL)
+    emit(events.EmailVerified(user_id=user.pk, purpose=row.purpose))
+    return user
+
+
+def _change_email(row: OneTimeToken, user: User) -> None:
+    pending = user.pending_email
+    if not user.is_active or pending is None or not one_time.is_for(row, pending):
+        raise TokenInvalid
+    if User.objects.filter(email=pending).exclude(pk=user.pk).exists():
+        raise EmailTaken
+    user.email, user.pending_email, user.email_verified_at = pending, None, timezone.now()
+    user.save()
+    one_time.use_up(row, _Purpose.CHANGE_EMAIL, _Purpose.RESET_PASSWORD)
+
+
+# --- Invitations ------------------------------------------------------------------------------------
+
+
+@service(requires=capabilities.MANAGE_USERS, emits=[events.UserInvited, events.UserErased])
+def invite(
+    *,
+    actor: Any,
+    email: str,
+    full_name: str,
+    user_type: str,
+    roles: Sequence[str] = (),
+    organization_id: UUID | None = None,
+    partner_id: UUID | None = None,
+    locale: str = User.Locale.EN_IN,
+) -> User:
+    """Invite a person, who then sets a password by the link in the mail (``secrets.invitation_of``).
+
+    Staff are invited with the role INTERNAL only; every other role takes a second person. A partner's people
+    come with ``roles``, which the caller has held against what the partner may give. Raises
+    IdentifierUnavailable, RoleNotAllowed, RolesIncompatible.
+    """
+    email = email.strip().lower()
+    if user_type == User.Type.SUPER_ADMIN and not _is_super(actor):
+        raise RoleNotAllowed("Only a super administrator invites another.")
+    held = {User.Type.INTERNAL: frozenset({INTERNAL}), User.Type.SUPER_ADMIN: frozenset[str]()}.get(
+        User.Type(user_type), frozenset(roles)
+    )
+    if frozenset(roles) - held or user_type == User.Type.APPLICANT:
+        raise RoleNotAllowed(
+            "Staff begin as INTERNAL; every other role is proposed and decided by two people."
+        )
+    fits = {User.Type.INTERNAL: (True, False), User.Type.EXTERNAL: (False, True)}.get(
+        User.Type(user_type), (False, False)
+    )
+    if fits != (organization_id is not None, partner_id is not None):
+        raise RoleNotAllowed("Staff belong to an organization, a partner's people to a partner.")
+    _free(email, actor)
+    user = User(
+        email=email,
+        full_name=full_name.strip(),
+        user_type=user_type,
+        status=User.Status.INVITED,
+        is_superuser=user_type == User.Type.SUPER_ADMIN,
+        organization_id=organization_id,
+        partner_id=partner_id,
+        locale=locale,
+    )
+    user.set_password(None)
+    user.save()
+    set_roles(user, held, by=actor)
+    _send_invitation(user, held, actor)
+    return user
+
+
+@service(requires=capabilities.MANAGE_USERS, emits=[events.UserInvited])
+def invite_again(user: User, *, actor: Any) -> User:
+    """Send another invitation: to somebody deactivated, or whose link is over. Raises InvalidState."""
+    if user.status not in (User.Status.INVITED, User.Status.DEACTIVATED) or user.email is None:
+        raise InvalidState
+    if user.is_superuser and not _is_super(actor):
+        raise RoleNotAllowed("Only a super administrator invites another.")
+    user.status = User.Status.INVITED
+    user.save()
+    _send_invitation(user, frozenset(user.role_names), actor)
+    return user
+
+
+def _send_invitation(user: User, roles: frozenset[str], actor: Any) -> None:
+    row = one_time.make(_Purpose.INVITATION, address=user.email or "", user=user, voids=True)
+    emit(
+        events.UserInvited(
+            user_id=user.pk,
+            token_id=row.pk,
+            user_type=user.user_type,
+            roles=sorted(roles),
+            by=actor.pk,
+        )
+    )
+
+
+def _free(email: str, actor: Any) -> None:
+    """Make way for an invited person: a sign-up that nobody proved is erased, anybody else keeps the address."""
+    holder = User.objects.locked().filter(email=email).first()
+    if holder is None:
+        return
+    if holder.status != User.Status.PENDING:
+        raise IdentifierUnavailable("Another user has this address.")
+    erase_data(holder)
+    emit(events.UserErased(user_id=holder.pk, reason_code="invited", by=actor.pk))
+
+
+def _is_super(actor: Any) -> bool:
+    return bool(actor.is_superuser or getattr(actor, "is_system", False))
+
+
+@service(public="the one-time token is the proof", emits=[events.InvitationAccepted])
+def accept_invitation(
+    *,
+    actor: Any,
+    token: str,
+    password: str,
+    terms_version: str,
+    is_adult: bool,
+    full_name: str | None = None,
+) -> None:
+    """Accept an invitation and set the password; the address is verified by it."""
+    row, user = one_time.take(token, _Purpose.INVITATION)
+    if user is None or user.status != User.Status.INVITED or not one_time.is_for(row, user.email or ""):
+        raise TokenInvalid
+    now = timezone.now()
+    if full_name:
+        user.full_name = full_name
+    set_password(user, password, pointer="/password")
+    user.status, user.email_verified_at = User.Status.ACTIVE, now
+    user.terms_version, user.terms_accepted_at = terms_version, now
+    user.save()
+    one_time.use_up(row, _Purpose.INVITATION)
+    emit(events.InvitationAccepted(user_id=user.pk))

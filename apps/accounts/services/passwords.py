@@ -1,0 +1,133 @@
+"""Passwords: NFKC, hashed with argon2id, never one of the last five."""
+
+import unicodedata
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.hashers import check_password, make_password
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+
+from apps.accounts import capabilities, events
+from apps.accounts.models import OneTimeToken, PasswordHistory, Session, SignInCounter, User
+from apps.accounts.services import one_time
+from apps.accounts.services.counting import FAILED, counter_of, failed, succeeded
+from apps.accounts.services.doors import (
+    Door,
+    NoPassword,
+    PasswordReused,
+    PasswordWeak,
+    ReauthenticationFailed,
+)
+from apps.accounts.services.sessions import end_all
+from erp.errors import Fault
+from erp.ids import uuid7
+from erp.services import Refusal, emit, service
+
+
+def hashed(password: str) -> str:
+    """The hash of a new password."""
+    return make_password(_normal(password))
+
+
+def is_right(user: User | None, password: str) -> bool:
+    """Whether it is the user's password. One is always hashed, so that timing tells of no account."""
+    known = user is not None and user.has_usable_password()
+    right = check_password(_normal(password), user.password if known and user else _dummy())
+    return right and known
+
+
+def check_strength(password: str, *, pointer: str, email: str | None, full_name: str) -> None:
+    """Raises PasswordWeak for a common password, or one too like the address or the name."""
+    try:
+        validate_password(_normal(password), User(email=email, full_name=full_name))
+    except ValidationError as error:
+        raise PasswordWeak(
+            "Choose another password.",
+            errors=[Fault(pointer, f"password_{item.code}", item.messages[0]) for item in error.error_list],
+        ) from None
+
+
+def set_password(user: User, password: str, *, pointer: str) -> None:
+    """Give the user a new password; saving is the caller's. Raises PasswordWeak or PasswordReused."""
+    check_strength(password, pointer=pointer, email=user.email, full_name=user.full_name)
+    normal = _normal(password)
+    if user.pk is not None and any(check_password(normal, kept.hash) for kept in _remembered(user)):
+        raise PasswordReused("Choose one that you haven't had.", errors=[Fault(pointer, "reused", "Reused.")])
+    take_over(user, make_password(normal))
+
+
+def take_over(user: User, encoded: str) -> None:
+    """Make a hash the user's password and remember it; saving is the caller's."""
+    user.password = encoded
+    PasswordHistory(user=user, hash=encoded).save()
+    kept = list(_remembered(user))
+    PasswordHistory.objects.filter(user=user).exclude(pk__in=[row.pk for row in kept]).delete()
+
+
+def _remembered(user: User) -> list[PasswordHistory]:
+    rows = PasswordHistory.objects.filter(user=user).order_by("-pk")
+    return list(rows[: settings.PASSWORDS_REMEMBERED])
+
+
+def _normal(password: str) -> str:
+    return unicodedata.normalize("NFKC", password)
+
+
+@cache
+def _dummy() -> str:
+    return make_password(uuid7().hex)
+
+
+@service(
+    requires=capabilities.CHANGE_PASSWORD,
+    emits=[events.PasswordChanged, *FAILED],
+    trace=[SignInCounter],
+)
+def change_password(
+    user: User, *, actor: Any, current_password: str, new_password: str, door: Door
+) -> Refusal | None:
+    """Change one's own password. All other sessions end."""
+    if not user.has_usable_password():
+        raise NoPassword
+    counter_of(user.identifier)
+    if not is_right(user, current_password):
+        return failed(user.identifier, user, ReauthenticationFailed())
+    set_password(user, new_password, pointer="/new_password")
+    user.save()
+    succeeded(user.identifier)
+    ended = end_all(user, Session.EndReason.PASSWORD, by=actor, keep=door.session)
+    emit(events.PasswordChanged(user_id=user.pk, sessions_revoked=ended))
+    return None
+
+
+@service(
+    public="who forgot a password can't sign in; the mail goes to the verified address alone",
+    emits=[events.PasswordResetRequested],
+)
+def request_password_reset(*, actor: Any, email: str) -> dict[str, str]:
+    """Ask for a link to set a new password. The answer is the same whether or not the account exists."""
+    purpose = OneTimeToken.Purpose.RESET_PASSWORD
+    user = User.objects.active_at(email)
+    row = one_time.make(purpose, address=email, user=user, voids=True)
+    emit(events.PasswordResetRequested(token_id=row.pk, user_id=user.pk if user else None, purpose=purpose))
+    return one_time.ACCEPTED
+
+
+@service(public="the one-time token is the proof", emits=[events.PasswordReset])
+def reset_password(*, actor: Any, token: str, new_password: str) -> None:
+    """Set a new password by the link. Ends all sessions; the second factor stays, nobody is signed in."""
+    row, user = one_time.take(token, OneTimeToken.Purpose.RESET_PASSWORD)
+    now: datetime = timezone.now()
+    if user is None or not user.is_active:
+        raise one_time.TokenInvalid
+    set_password(user, new_password, pointer="/new_password")
+    user.save()
+    row.used_at = row.updated_at = now
+    row.save()
+    succeeded(user.identifier)
+    ended = end_all(user, Session.EndReason.PASSWORD, by=user)
+    emit(events.PasswordReset(user_id=user.pk, sessions_revoked=ended))

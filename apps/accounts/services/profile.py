@@ -1,0 +1,130 @@
+"""One's own profile."""
+
+from typing import Any
+
+from django.utils import timezone
+
+from apps.accounts import capabilities, events
+from apps.accounts.models import OneTimeToken, OtpChallenge, SignInCounter, User
+from apps.accounts.services import one_time, otp
+from apps.accounts.services.counting import FAILED, counter_of, failed
+from apps.accounts.services.doors import ReauthenticationFailed
+from apps.accounts.services.passwords import is_right
+from erp.errors import Conflict, Forbidden, RuleBroken
+from erp.services import Refusal, emit, service
+
+
+class CurrentPasswordRequired(RuleBroken):
+    """A new address or number needs your password."""
+
+
+class MobileProofRequired(RuleBroken):
+    """A new number needs a code that was sent to it."""
+
+
+class MobileProofInvalid(Forbidden):
+    """The code doesn't prove the number."""
+
+
+class MobileTaken(Conflict):
+    """The number belongs to another account."""
+
+
+class IdentifierRequired(RuleBroken):
+    """Nobody is without both address and number."""
+
+
+@service(
+    requires=capabilities.UPDATE_PROFILE,
+    emits=[events.ProfileUpdated, events.EmailVerificationRequested, events.SignUpRepeated, *FAILED],
+    trace=[SignInCounter, OtpChallenge],
+)
+def update_profile(
+    user: User,
+    *,
+    actor: Any,
+    full_name: str,
+    locale: str,
+    notify_email: bool,
+    notify_sms: bool,
+    digest: str,
+    email: str | None = None,
+    mobile: str | None = None,
+    current_password: str | None = None,
+    mobile_proof: dict[str, Any] | None = None,
+) -> User | Refusal:
+    """Replace one's own profile.
+
+    A new address waits until the link in its mail was used; a new number needs a code that was sent to it.
+    Both need the password where there is one.
+    """
+    email = email.strip().lower() if email else None
+    if email is None and mobile is None:
+        raise IdentifierRequired
+    new_email = email if email not in (user.email, user.pending_email) else None
+    gone_email = email is None and user.email is not None
+    changes_mobile = mobile != user.mobile
+    if (new_email or gone_email or changes_mobile) and user.has_usable_password():
+        if current_password is None:
+            raise CurrentPasswordRequired
+        counter_of(user.identifier)
+        if not is_right(user, current_password):
+            return failed(user.identifier, user, ReauthenticationFailed())
+    if changes_mobile and mobile is not None:
+        refusal = _prove(user, mobile, mobile_proof)
+        if refusal is not None:
+            return refusal
+    user.full_name, user.locale = full_name, locale
+    user.notify_email, user.notify_sms, user.digest = notify_email, notify_sms, digest
+    if changes_mobile:
+        user.mobile, user.mobile_verified_at = mobile, timezone.now() if mobile is not None else None
+    if gone_email:
+        if user.is_staff:
+            raise IdentifierRequired
+        user.email = user.email_verified_at = user.pending_email = None
+    elif email == user.email:
+        user.pending_email = None
+    elif new_email is not None:
+        _ask_for_email(user, new_email)
+    if user.email is None and user.mobile is None:
+        raise IdentifierRequired  # the address that was sent still waits to be proved
+    changed = sorted(name for name in user.changed_fields() if not name.endswith("_verified_at"))
+    if changed:
+        user.save()
+        emit(events.ProfileUpdated(user_id=user.pk, changed=changed))
+    return user
+
+
+def _prove(user: User, mobile: str, proof: dict[str, Any] | None) -> Refusal | None:
+    if proof is None:
+        raise MobileProofRequired
+    problem = MobileProofInvalid()
+    challenge, wrong = otp.check(
+        proof["challenge_id"], OtpChallenge.Purpose.PROVE_NUMBER, proof["code"], problem, user=user
+    )
+    if wrong is not None:
+        return wrong
+    if challenge.number != mobile:
+        raise problem
+    if User.objects.filter(mobile=mobile).exclude(pk=user.pk).exists():
+        raise MobileTaken
+    otp.use(challenge)
+    return None
+
+
+def _ask_for_email(user: User, email: str) -> None:
+    """Let the address wait for its link. One that belongs to another isn't told: its owner gets a notice."""
+    purpose = OneTimeToken.Purpose.CHANGE_EMAIL
+    owner = User.objects.filter(email=email).exclude(pk=user.pk).first()
+    user.pending_email = email
+    now = timezone.now()
+    OneTimeToken.objects.live().filter(user=user, purpose=purpose).update(voided_at=now, updated_at=now)
+    told = user if owner is None else None
+    row = one_time.make(purpose, address=email, user=told)
+    emit(
+        events.EmailVerificationRequested(
+            token_id=row.pk, user_id=told.pk if told is not None else None, purpose=purpose
+        )
+    )
+    if owner is not None:
+        emit(events.SignUpRepeated(user_id=owner.pk))

@@ -1,0 +1,497 @@
+"""Rights that the business changes while the product runs: always proposed by one person, decided by another."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.apps import apps
+from django.contrib.auth.models import Permission
+from django.contrib.contenttypes.models import ContentType
+from django.utils import timezone
+from guardian.models import UserObjectPermission
+
+from apps.accounts import capabilities, events
+from apps.accounts.models import (
+    CapabilityChange,
+    CapabilityGrant,
+    Operation,
+    PolicyDeviation,
+    RoleMembership,
+    Scope,
+    User,
+)
+from apps.accounts.services.policy import locked_policy, policy_version
+from apps.accounts.services.roles import (
+    AUDITOR,
+    INTERNAL,
+    RoleNotAllowed,
+    check_apart,
+    check_roles,
+    granted_to,
+    held_by,
+    rights_of,
+    set_roles,
+)
+from erp import access
+from erp.access import OWN
+from erp.errors import Conflict, Fault, Forbidden, Invalid, RuleBroken
+from erp.ids import uuid7
+from erp.services import emit, service
+
+_Kind, _Status = CapabilityChange.Kind, CapabilityChange.Status
+
+
+class GrantToSelf(RuleBroken):
+    """Nobody proposes rights for themselves."""
+
+
+class ChangePending(Conflict):
+    """The same change waits for a decision already."""
+
+
+class ChangeDecided(Conflict):
+    """The change was decided already."""
+
+
+class ChangeWithoutEffect(Conflict):
+    """It is so already."""
+
+
+class NotProposer(Forbidden):
+    """Only who proposed a change withdraws it."""
+
+
+# --- Proposing --------------------------------------------------------------------------------------
+
+
+@service(requires=capabilities.MANAGE_CAPABILITIES, emits=[events.CapabilityChangeProposed])
+def propose_capability_change(
+    *,
+    actor: Any,
+    kind: str,
+    operation: str,
+    reason: str,
+    role: str | None = None,
+    user: User | None = None,
+    capability: str | None = None,
+    scope: str | None = None,
+    object_type: str | None = None,
+    object_id: UUID | None = None,
+    grant_expires_at: datetime | None = None,
+) -> CapabilityChange:
+    """Propose that a role, a user or a single grant changes; nothing happens before a second person agrees.
+
+    ``role_capability`` names role, capability and scope; ``user_role`` user and role; ``single_grant`` user,
+    capability and perhaps one row (``object_type`` as ``label.Model``) and an end. Raises GrantToSelf,
+    ChangePending, ChangeWithoutEffect, RoleNotAllowed, RoleRequired, RolesIncompatible.
+    """
+    change = CapabilityChange(
+        kind=kind,
+        operation=operation,
+        reason=reason,
+        role=role,
+        user=user,
+        capability=capability,
+        scope=scope,
+        object_type=object_type,
+        object_id=object_id,
+        grant_expires_at=grant_expires_at,
+        proposed_by_id=actor.pk,
+        base_version=1,
+    )
+    _check_shape(change)
+    if user is not None and user.pk == actor.pk:
+        raise GrantToSelf
+    change.base_version = user.version if user is not None else policy_version()
+    same = CapabilityChange.objects.filter(
+        kind=kind,
+        role=role,
+        user=user,
+        capability=capability,
+        scope=scope,
+        object_type=object_type,
+        object_id=object_id,
+        status=_Status.PROPOSED,
+    )
+    if same.exists():
+        raise ChangePending
+    _check_effect(change)
+    change.save()
+    _tell(events.CapabilityChangeProposed, change, by=actor)
+    return change
+
+
+@service(requires=capabilities.MANAGE_CAPABILITIES, emits=[events.CapabilityChangeProposed], locks=None)
+def propose_role(user: User, *, actor: Any, role: str, operation: str, reason: str) -> CapabilityChange:
+    """Propose that a member of staff gets or loses a role; a second person decides."""
+    return propose_capability_change(
+        actor=actor, kind=_Kind.USER_ROLE, user=user, role=role, operation=operation, reason=reason
+    )
+
+
+@service(requires=capabilities.MANAGE_CAPABILITIES, emits=[events.CapabilityChangeProposed], locks=None)
+def propose_grant(
+    user: User,
+    *,
+    actor: Any,
+    capability: str,
+    operation: str,
+    reason: str,
+    object_type: str | None = None,
+    object_id: UUID | None = None,
+    grant_expires_at: datetime | None = None,
+) -> CapabilityChange:
+    """Propose that one person gets or loses one capability, in general or on one row; a second person decides."""
+    return propose_capability_change(
+        actor=actor,
+        kind=_Kind.SINGLE_GRANT,
+        user=user,
+        capability=capability,
+        operation=operation,
+        reason=reason,
+        object_type=object_type,
+        object_id=object_id,
+        grant_expires_at=grant_expires_at,
+    )
+
+
+@service(requires=capabilities.MANAGE_CAPABILITIES, emits=[events.CapabilityChangeProposed])
+def propose_matrix_change(
+    *, actor: Any, role: str, capability: str, scope: str, operation: str, reason: str
+) -> CapabilityChange:
+    """Propose that a role gets or loses a capability; a second person decides."""
+    return propose_capability_change(
+        actor=actor,
+        kind=_Kind.ROLE_CAPABILITY,
+        role=role,
+        capability=capability,
+        scope=scope,
+        operation=operation,
+        reason=reason,
+    )
+
+
+def _check_shape(change: CapabilityChange) -> None:
+    """Raises Invalid with every fault of what the change names."""
+    needed = {
+        _Kind.ROLE_CAPABILITY: ("role", "capability", "scope"),
+        _Kind.USER_ROLE: ("role", "user"),
+        _Kind.SINGLE_GRANT: ("user", "capability"),
+    }[_Kind(change.kind)]
+    optional = ("object_type", "object_id", "grant_expires_at") if change.kind == _Kind.SINGLE_GRANT else ()
+    faults = []
+    for name in ("role", "user", "capability", "scope", "object_type", "object_id", "grant_expires_at"):
+        value = getattr(change, name)
+        if value is None and name in needed:
+            faults.append(Fault(f"/{name}", "required", "This is needed."))
+        elif value is not None and name not in (*needed, *optional):
+            faults.append(Fault(f"/{name}", "not_here", "This doesn't belong to such a change."))
+    if change.role is not None and change.role not in access.registry.roles:
+        faults.append(Fault("/role", "does_not_exist", "There is no such role."))
+    if change.capability is not None and change.capability not in access.registry.capabilities:
+        faults.append(Fault("/capability", "does_not_exist", "There is no such capability."))
+    if (change.object_type is None) != (change.object_id is None):
+        faults.append(Fault("/object_id", "required", "Name both the kind of row and its id."))
+    elif change.object_type is not None and not _row_exists(change.object_type, change.object_id):
+        faults.append(Fault("/object_id", "does_not_exist", "There is no such row."))
+    until = change.grant_expires_at
+    if until is not None and (change.operation != Operation.ADD or until <= timezone.now()):
+        faults.append(Fault("/grant_expires_at", "invalid", "An end lies ahead, and only a grant has one."))
+    if faults:
+        raise Invalid(f"{len(faults)} fields need attention.", errors=faults)
+
+
+def _row_exists(object_type: str, object_id: UUID | None) -> bool:
+    try:
+        model = apps.get_model(object_type)
+    except (LookupError, ValueError):
+        return False
+    if model._meta.pk is None or model._meta.pk.get_internal_type() != "UUIDField":
+        return False
+    return bool(model._default_manager.filter(pk=object_id).exists())
+
+
+def _check_effect(change: CapabilityChange) -> None:
+    """Raises ChangeWithoutEffect, or what stands against the state that the change would lead to."""
+    adds = change.operation == Operation.ADD
+    if change.kind == _Kind.USER_ROLE:
+        assert change.user is not None
+        held = held_by(change.user)
+        if (change.role in held) == adds:
+            raise ChangeWithoutEffect
+        after = _roles_after(change, held)
+        if change.user.user_type != User.Type.INTERNAL:
+            raise RoleNotAllowed("Partners' people get their roles from the partner, applicants have one.")
+        check_roles(change.user.user_type, after)
+        check_apart(rights_of(after) | granted_to(change.user), whose=str(change.user))
+    elif change.kind == _Kind.SINGLE_GRANT:
+        assert change.user is not None
+        if (_active_grant(change) is not None and adds) or (_active_grant(change) is None and not adds):
+            raise ChangeWithoutEffect
+        if adds:
+            names = rights_of(held_by(change.user)) | granted_to(change.user) | {change.capability or ""}
+            check_apart(names, whose=str(change.user))
+    else:
+        table = access.matrix()
+        right = _right(change)
+        if (right in table[change.role or ""]) == adds:
+            raise ChangeWithoutEffect
+        if adds:
+            table[change.role or ""].add(right)
+            _check_matrix(change.role or "", table)
+
+
+def _check_matrix(role: str, table: dict[str, set[str]]) -> None:
+    """Raises RolesIncompatible where the role, or anybody who holds it, would hold what never comes together."""
+    check_apart(table[role], whose=role)
+    held: dict[UUID, set[str]] = {}
+    holders = RoleMembership.objects.filter(role__name=role).values("user_id")
+    for user_id, name in RoleMembership.objects.filter(user_id__in=holders).values_list(
+        "user_id", "role__name"
+    ):
+        held.setdefault(user_id, set()).add(name)
+    granted = CapabilityGrant.objects.filter(
+        user_id__in=holders, status=CapabilityGrant.Status.ACTIVE
+    ).values_list("user_id", "capability")
+    extra: dict[UUID, set[str]] = {}
+    for user_id, name in granted:
+        extra.setdefault(user_id, set()).add(name)
+    for combination in {
+        (frozenset(roles), frozenset(extra.get(user_id, ()))) for user_id, roles in held.items()
+    }:
+        check_apart(rights_of(combination[0], table) | combination[1], whose=" and ".join(combination[0]))
+
+
+def _roles_after(change: CapabilityChange, held: frozenset[str]) -> frozenset[str]:
+    """Roles after the change. AUDITOR stands alone: it takes the place of INTERNAL, and gives it back."""
+    role = change.role or ""
+    if change.operation == Operation.ADD:
+        return frozenset({AUDITOR}) if role == AUDITOR and held == {INTERNAL} else held | {role}
+    return frozenset({INTERNAL}) if role == AUDITOR else held - {role}
+
+
+def _right(change: CapabilityChange) -> str:
+    return f"{change.capability}{OWN if change.scope == Scope.OWN else ''}"
+
+
+def _active_grant(change: CapabilityChange) -> CapabilityGrant | None:
+    row: CapabilityGrant | None = (
+        CapabilityGrant.objects.locked()
+        .filter(
+            user_id=change.user_id,
+            capability=change.capability,
+            object_type=change.object_type,
+            object_id=change.object_id,
+            status=CapabilityGrant.Status.ACTIVE,
+        )
+        .first()
+    )
+    return row
+
+
+# --- Deciding ---------------------------------------------------------------------------------------
+
+
+@service(requires=capabilities.MANAGE_CAPABILITIES, emits=[events.CapabilityChangeWithdrawn])
+def withdraw_capability_change(change: CapabilityChange, *, actor: Any) -> CapabilityChange:
+    """Take a proposal back. Raises ChangeDecided, NotProposer."""
+    if change.proposed_by_id != actor.pk:
+        raise NotProposer
+    _close(change, _Status.WITHDRAWN, approval_id=change.approval_id)
+    _tell(events.CapabilityChangeWithdrawn, change, by=actor)
+    return change
+
+
+@service(requires=capabilities.MANAGE_CAPABILITIES, emits=[events.CapabilityChangeRefused])
+def refuse_capability_change(
+    change: CapabilityChange, *, actor: Any, approval_id: UUID | None = None
+) -> CapabilityChange:
+    """Note that a second person refused. Raises ChangeDecided."""
+    _close(change, _Status.REFUSED, approval_id=approval_id)
+    _tell(events.CapabilityChangeRefused, change, by=actor)
+    return change
+
+
+@service(requires=capabilities.MANAGE_CAPABILITIES, emits=[events.CapabilityChangeRefused])
+def expire_capability_change(
+    change: CapabilityChange, *, actor: Any, approval_id: UUID | None = None
+) -> CapabilityChange:
+    """Note that nobody decided in time. Raises ChangeDecided."""
+    _close(change, _Status.EXPIRED, approval_id=approval_id)
+    _tell(events.CapabilityChangeRefused, change, by=actor)
+    return change
+
+
+@service(
+    requires=capabilities.MANAGE_CAPABILITIES,
+    emits=[
+        events.CapabilityChanged,
+        events.CapabilityChangeStaled,
+        events.RolesChanged,
+        events.CapabilityGranted,
+        events.CapabilityRevoked,
+    ],
+)
+def apply_capability_change(
+    change: CapabilityChange, *, actor: Any, approval_id: UUID | None = None
+) -> CapabilityChange:
+    """Carry out what a second person agreed to; the change turns ``stale`` where its base has moved.
+
+    Raises ChangeDecided, and what stands against the change by now (nothing is changed then).
+    """
+    policy = locked_policy()
+    user = User.objects.locked().get(pk=change.user_id) if change.user_id is not None else None
+    base = user.version if user is not None else policy.version
+    if base != change.base_version:
+        _close(change, _Status.STALE, approval_id=approval_id)
+        _tell(events.CapabilityChangeStaled, change, by=actor)
+        return change
+    change.user = user
+    _check_effect(change)
+    _close(change, _Status.APPLIED, approval_id=approval_id)
+    if user is None:
+        _apply_to_matrix(change)
+        policy.touch()
+        policy.save()
+    else:
+        if change.kind == _Kind.USER_ROLE:
+            _apply_to_user(change, user, actor)
+        else:
+            _apply_grant(change, user)
+        user.save()
+    _tell(events.CapabilityChanged, change, by=actor)
+    return change
+
+
+def _close(change: CapabilityChange, status: str, *, approval_id: UUID | None) -> None:
+    if change.status != _Status.PROPOSED:
+        raise ChangeDecided
+    change.status, change.approval_id = status, approval_id
+    change.save()
+
+
+def _apply_to_matrix(change: CapabilityChange) -> None:
+    """Keep the difference to the code's default, and bring the role's group in line at once."""
+    capability = access.registry.get(change.capability or "")
+    default = capability.own if change.scope == Scope.OWN else capability.everywhere
+    same = PolicyDeviation.objects.filter(role=change.role, capability=change.capability, scope=change.scope)
+    same.delete()
+    if (change.role in default) != (change.operation == Operation.ADD):
+        PolicyDeviation(
+            role=change.role,
+            capability=change.capability,
+            scope=change.scope,
+            operation=change.operation,
+        ).save()
+    access.sync()
+
+
+def _apply_to_user(change: CapabilityChange, user: User, actor: Any) -> None:
+    after = _roles_after(change, held_by(user))
+    added, removed = set_roles(user, after, by=_proposer(change, actor), change_id=change.pk)
+    emit(
+        events.RolesChanged(
+            user_id=user.pk,
+            added=added,
+            removed=removed,
+            by=change.proposed_by_id,
+            approval_id=change.approval_id,
+        )
+    )
+
+
+def _proposer(change: CapabilityChange, actor: Any) -> Any:
+    return change.proposed_by or actor
+
+
+def _apply_grant(change: CapabilityChange, user: User) -> None:
+    user.touch()
+    if change.operation == Operation.REMOVE:
+        grant = _active_grant(change)
+        assert grant is not None
+        _end_grant(grant, CapabilityGrant.Status.REVOKED)
+        emit(events.CapabilityRevoked(**_told(grant)))
+        return
+    grant = CapabilityGrant(
+        id=uuid7(),
+        user=user,
+        capability=change.capability,
+        object_type=change.object_type,
+        object_id=change.object_id,
+        expires_at=change.grant_expires_at,
+        reason=change.reason,
+        change=change,
+    )
+    grant.save()
+    mirror = _mirror(grant)
+    if mirror is not None:
+        UserObjectPermission.objects.get_or_create(**mirror)
+    emit(events.CapabilityGranted(**_told(grant)))
+
+
+# --- Grants end -------------------------------------------------------------------------------------
+
+
+@service(requires=capabilities.MANAGE_CAPABILITIES, emits=[events.CapabilityExpired])
+def expire_grants(*, actor: Any) -> int:
+    """Tidy up grants whose time is over; they count no longer anyway. Returns how many."""
+    due = CapabilityGrant.objects.locked().filter(
+        status=CapabilityGrant.Status.ACTIVE, expires_at__lte=timezone.now()
+    )
+    ended = list(due.order_by("pk")[:200])
+    for grant in ended:
+        _end_grant(grant, CapabilityGrant.Status.EXPIRED)
+        emit(events.CapabilityExpired(**_told(grant)))
+    return len(ended)
+
+
+def _end_grant(grant: CapabilityGrant, status: str) -> None:
+    grant.status, grant.updated_at = status, timezone.now()
+    grant.save()
+    mirror = _mirror(grant)
+    if mirror is not None:
+        UserObjectPermission.objects.filter(**mirror).delete()
+
+
+def _mirror(grant: CapabilityGrant) -> dict[str, Any] | None:
+    """Guardian's row for a grant on one row; None for a general one, which guardian doesn't know."""
+    if grant.object_type is None:
+        return None
+    label, _, codename = grant.capability.partition(".")
+    permission = Permission.objects.filter(content_type__app_label=label, codename=codename).first()
+    model = apps.get_model(grant.object_type)
+    return {
+        "user_id": grant.user_id,
+        "permission": permission,
+        "content_type": ContentType.objects.get_for_model(model),
+        "object_pk": str(grant.object_id),
+    }
+
+
+def _told(grant: CapabilityGrant) -> dict[str, Any]:
+    return {
+        "grant_id": grant.pk,
+        "user_id": grant.user_id,
+        "capability": grant.capability,
+        "object_type": grant.object_type,
+        "object_id": grant.object_id,
+        "expires_at": grant.expires_at,
+    }
+
+
+def _tell(event: Any, change: CapabilityChange, *, by: Any) -> None:
+    emit(
+        event(
+            change_id=change.pk,
+            kind=change.kind,
+            role=change.role,
+            user_id=change.user_id,
+            capability=change.capability,
+            object_type=change.object_type,
+            object_id=change.object_id,
+            operation=change.operation,
+            base_version=change.base_version,
+            by=by.pk,
+            approval_id=change.approval_id,
+        )
+    )

@@ -1,0 +1,197 @@
+"""The second factor: TOTP by RFC 6238 (SHA-1, 30 s, 6 digits), and ten recovery codes."""
+
+import hmac
+import time
+from typing import Any, Final, NamedTuple
+
+import pyotp
+from django.conf import settings
+from django.utils import timezone
+
+from apps.accounts import capabilities, events, secrets
+from apps.accounts.models import RecoveryCode, Session, SignInCounter, TotpDevice, User
+from apps.accounts.services.counting import FAILED, counter_of, failed, succeeded
+from apps.accounts.services.doors import (
+    CodeMismatch,
+    Door,
+    MfaMandatory,
+    MfaNotEnabled,
+    MfaNotPending,
+    ReauthenticationFailed,
+)
+from apps.accounts.services.passwords import is_right
+from apps.accounts.services.sessions import end_all
+from erp.services import Refusal, emit, service
+
+STEP_SECONDS: Final = 30
+RECOVERY_CODES: Final = 10
+
+
+class Setup(NamedTuple):
+    """A new secret: for the authenticator app, shown once."""
+
+    secret: str
+    otpauth_uri: str
+    expires_at: Any
+
+
+class RecoveryCodes(NamedTuple):
+    """Codes for the day the device is lost, shown once."""
+
+    recovery_codes: list[str]
+
+
+def device_of(user: User) -> TotpDevice | None:
+    """The user's device, locked; None without one."""
+    device: TotpDevice | None = TotpDevice.objects.locked().filter(user=user).first()
+    return device
+
+
+def step_of(seed: str, code: str, *, after: int = 0) -> int | None:
+    """Time step whose code it is, one before or after now at most; None where none fits.
+
+    A step at or below ``after`` was used before and fits no more.
+    """
+    totp, now, fitting = pyotp.TOTP(seed), int(time.time()) // STEP_SECONDS, None
+    for step in (now - 1, now, now + 1):
+        right = hmac.compare_digest(totp.generate_otp(step).encode(), code.encode())
+        if right and step > after:
+            fitting = step
+    return fitting
+
+
+def take_code(device: TotpDevice | None, code: str) -> bool:
+    """Whether the code is the device's; it is then used. The device's row is locked."""
+    if device is None or device.confirmed_at is None:
+        return False
+    step = step_of(device.seed, code, after=device.last_step)
+    if step is None:
+        return False
+    device.last_step, device.updated_at = step, timezone.now()
+    device.save()
+    return True
+
+
+def take_recovery_code(user: User, code: str) -> bool:
+    """Whether it is one of the user's unused recovery codes; it is then used."""
+    digest = secrets.recovery_digest(user, code)
+    row = RecoveryCode.objects.locked().filter(user=user, digest=digest, used_at=None).first()
+    if row is None:
+        return False
+    row.used_at = row.updated_at = timezone.now()
+    row.save()
+    left = RecoveryCode.objects.filter(user=user, used_at=None).count()
+    emit(events.RecoveryCodeUsed(user_id=user.pk, left=left))
+    return True
+
+
+def take_either(
+    user: User, device: TotpDevice | None, *, code: str | None, recovery_code: str | None
+) -> bool:
+    """Whether the code or recovery code proves the second factor; it is then used."""
+    if code is not None:
+        return take_code(device, code)
+    enabled = device is not None and device.confirmed_at is not None
+    return enabled and recovery_code is not None and take_recovery_code(user, recovery_code)
+
+
+def forget(user: User) -> bool:
+    """Take the user's second factor away; returns whether there was one."""
+    device = device_of(user)
+    RecoveryCode.objects.filter(user=user).delete()
+    if device is None or not (device.secret or device.pending_secret):
+        return False
+    was_on = device.confirmed_at is not None
+    device.forget()
+    device.updated_at = timezone.now()
+    device.save()
+    return was_on
+
+
+@service(requires=capabilities.MANAGE_MFA, emits=[events.MfaSetupStarted, *FAILED], trace=[SignInCounter])
+def start_mfa(
+    user: User, *, actor: Any, password: str | None = None, code: str | None = None
+) -> Setup | Refusal:
+    """Get a new secret for an authenticator app.
+
+    A factor that is on stays in use until the new one is confirmed; replacing it needs password and code.
+    """
+    now = timezone.now()
+    counter_of(user.identifier)
+    device = device_of(user) or TotpDevice(user=user)
+    enabled = device.confirmed_at is not None
+    if (enabled or password is not None) and not _knows_password(user, password):
+        return failed(user.identifier, user, ReauthenticationFailed())
+    if enabled and (code is None or not take_code(device, code)):
+        return failed(user.identifier, user, ReauthenticationFailed())
+    seed = pyotp.random_base32()
+    expires_at = now + settings.TOTP_PENDING_AGE
+    device.pend(seed, expires_at)
+    device.updated_at = now
+    device.save()
+    emit(events.MfaSetupStarted(user_id=user.pk))
+    uri = pyotp.TOTP(seed).provisioning_uri(name=user.identifier, issuer_name=settings.TOTP_ISSUER)
+    return Setup(seed, uri, expires_at)
+
+
+@service(requires=capabilities.MANAGE_MFA, emits=[events.MfaEnabled])
+def confirm_mfa(user: User, *, actor: Any, code: str, door: Door) -> RecoveryCodes:
+    """Turn the new secret on by its first code; answers ten recovery codes, once. Other sessions end."""
+    now = timezone.now()
+    device = device_of(user)
+    seed = device.pending_seed(now) if device is not None else ""
+    if device is None or not seed:
+        raise MfaNotPending
+    step = step_of(seed, code)
+    if step is None:
+        raise CodeMismatch
+    device.confirm(step, now)
+    device.updated_at = now
+    device.save()
+    RecoveryCode.objects.filter(user=user).delete()
+    codes = [secrets.new_recovery_code() for _ in range(RECOVERY_CODES)]
+    RecoveryCode.objects.bulk_create(
+        [RecoveryCode(user=user, digest=secrets.recovery_digest(user, each)) for each in codes]
+    )
+    if door.session is not None:
+        Session.objects.filter(pk=door.session.pk).update(second_factor=Session.SecondFactor.TOTP)
+    end_all(user, Session.EndReason.SECOND_FACTOR, by=actor, keep=door.session)
+    emit(events.MfaEnabled(user_id=user.pk, method="totp"))
+    return RecoveryCodes(codes)
+
+
+@service(
+    requires=capabilities.MANAGE_MFA,
+    emits=[events.MfaDisabled, events.RecoveryCodeUsed, *FAILED],
+    trace=[SignInCounter],
+)
+def disable_mfa(
+    user: User,
+    *,
+    actor: Any,
+    door: Door,
+    password: str | None = None,
+    code: str | None = None,
+    recovery_code: str | None = None,
+) -> Refusal | None:
+    """Do without a second factor again; proved by password and code. Staff can't. Other sessions end."""
+    counter_of(user.identifier)
+    device = device_of(user)
+    if device is None or device.confirmed_at is None:
+        raise MfaNotEnabled
+    if user.is_staff:
+        raise MfaMandatory
+    if not _knows_password(user, password) or not take_either(
+        user, device, code=code, recovery_code=recovery_code
+    ):
+        return failed(user.identifier, user, ReauthenticationFailed())
+    forget(user)
+    succeeded(user.identifier)
+    end_all(user, Session.EndReason.SECOND_FACTOR, by=actor, keep=door.session)
+    emit(events.MfaDisabled(user_id=user.pk, by=actor.pk, reason_code="own_choice"))
+    return None
+
+
+def _knows_password(user: User, password: str | None) -> bool:
+    """Whether the password is right; one that was never set isn't asked for."""
+    return is_right(user, password or "") or not user.has_usable_password()

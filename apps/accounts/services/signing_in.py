@@ -1,0 +1,149 @@
+"""Signing in: one factor, then perhaps the other; and proving oneself once more."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+
+from apps.accounts import capabilities, events, tokens
+from apps.accounts.models import OtpChallenge, Session, SignInCounter, User
+from apps.accounts.services import second_factor
+from apps.accounts.services.counting import FAILED, counter_of, failed, succeeded
+from apps.accounts.services.doors import (
+    Challenge,
+    ChallengeInvalid,
+    CredentialsInvalid,
+    Door,
+    ReauthenticationFailed,
+    SecondFactorInvalid,
+    Tokens,
+)
+from apps.accounts.services.passwords import is_right
+from apps.accounts.services.sessions import start_session
+from erp.services import Refusal, emit, service
+
+
+@service(
+    public="signing in is how one becomes known; failures are counted and lock the identifier",
+    emits=[events.UserLoggedIn, *FAILED],
+    trace=[SignInCounter],
+)
+def log_in(
+    *, actor: Any, email: str, password: str, door: Door, device_label: str = ""
+) -> Tokens | Challenge | Refusal:
+    """Sign in with e-mail and password. Unknown, inactive and wrong are one answer.
+
+    With a second factor the answer is a challenge, and nothing is written.
+    """
+    email = email.strip().lower()
+    user = User.objects.locked().filter(email=email).first()
+    counter_of(email)
+    right = is_right(user, password)
+    admin = door.kind == Session.Door.ADMIN
+    if user is None or not right or not user.is_active or (admin and not user.is_staff):
+        return failed(email, user, CredentialsInvalid())
+    return first_factor_passed(user, door, method=Session.Method.PASSWORD, device_label=device_label)
+
+
+def first_factor_passed(
+    user: User, door: Door, *, method: str, device_label: str, otp: OtpChallenge | None = None
+) -> Tokens | Challenge:
+    """Tokens for a user without a second factor, a challenge for one with."""
+    now = timezone.now()
+    if user.has_second_factor:
+        expires_at = now + timedelta(minutes=settings.CHALLENGE_MINUTES)
+        passed = tokens.FirstFactor(
+            user.pk, method, device_label, tokens.password_mark(user.password), otp.pk if otp else None
+        )
+        return Challenge(tokens.encode_challenge(passed, issued=now, expires=expires_at), expires_at)
+    succeeded(otp.number if otp is not None else user.identifier)
+    if otp is not None:
+        _use_up(otp)
+    return start_session(
+        user,
+        door,
+        now,
+        method=method,
+        second_factor=Session.SecondFactor.NONE,
+        device_label=device_label,
+    )
+
+
+@service(
+    public="the challenge token stands for the first factor; failures are counted with those of passwords",
+    emits=[events.UserLoggedIn, events.RecoveryCodeUsed, *FAILED],
+    trace=[SignInCounter],
+)
+def pass_second_factor(
+    *,
+    actor: Any,
+    challenge_token: str,
+    door: Door,
+    code: str | None = None,
+    recovery_code: str | None = None,
+) -> Tokens | Refusal:
+    """Finish a sign-in with the authenticator's code, or with a recovery code."""
+    passed = tokens.decode_challenge(challenge_token)
+    user = User.objects.locked().filter(pk=passed.user_id).first() if passed is not None else None
+    if passed is None or user is None or not user.is_active:
+        raise ChallengeInvalid
+    if tokens.password_mark(user.password) != passed.password_mark:
+        raise ChallengeInvalid
+    if door.kind == Session.Door.ADMIN and not user.is_staff:
+        raise ChallengeInvalid
+    counter_of(user.identifier)
+    otp = None
+    if passed.otp_challenge_id is not None:
+        otp = OtpChallenge.objects.locked().filter(pk=passed.otp_challenge_id).first()
+        if otp is None or not otp.is_live:
+            raise ChallengeInvalid
+    device = second_factor.device_of(user)
+    if device is None or device.confirmed_at is None:
+        raise ChallengeInvalid
+    if not second_factor.take_either(user, device, code=code, recovery_code=recovery_code):
+        return failed(user.identifier, user, SecondFactorInvalid())
+    succeeded(user.identifier)
+    if otp is not None:
+        succeeded(otp.number)
+        _use_up(otp)
+    factor = Session.SecondFactor.TOTP if code is not None else Session.SecondFactor.RECOVERY_CODE
+    return start_session(
+        user,
+        door,
+        timezone.now(),
+        method=passed.method,
+        second_factor=factor,
+        device_label=passed.device_label,
+    )
+
+
+@service(
+    requires=capabilities.MANAGE_SESSIONS,
+    emits=[events.UserReauthenticated, *FAILED],
+    trace=[SignInCounter],
+    locks="user",
+)
+def reauthenticate(
+    session: Session, *, actor: Any, password: str | None = None, code: str | None = None
+) -> Session | Refusal:
+    """Prove oneself once more by password or code; it counts for ten minutes of this session."""
+    user: User = session.user
+    counter_of(user.identifier)
+    proven = (
+        is_right(user, password)
+        if password is not None
+        else second_factor.take_code(second_factor.device_of(user), code or "")
+    )
+    if not proven:
+        return failed(user.identifier, user, ReauthenticationFailed())
+    session.reauthenticated_at = timezone.now()
+    session.save()
+    succeeded(user.identifier)
+    emit(events.UserReauthenticated(user_id=user.pk, reason_code=session.door, by=actor.pk))
+    return session
+
+
+def _use_up(otp: OtpChallenge) -> None:
+    otp.used_at = otp.updated_at = timezone.now()
+    otp.save()
