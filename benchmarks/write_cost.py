@@ -47,10 +47,8 @@ def measure(rounds: int) -> None:
     from rest_framework.generics import CreateAPIView
 
     from apps.accounts.authentication import BearerAuthentication
-    from apps.accounts.services import add_user
     from apps.commodities.models import Commodity
-    from erp.access import SYSTEM
-    from erp.api.testing import ApiClient
+    from config.testing import active_user, signed_in_client
     from erp.ids import uuid7
     from erp.models import unguarded_writes
 
@@ -71,19 +69,9 @@ def measure(rounds: int) -> None:
     class Urls:
         urlpatterns = [path("bare", BareCreate.as_view()), path("", include("config.urls"))]
 
-    password = "benchmark passphrase"  # noqa: S105
-    add_user(
-        actor=SYSTEM,
-        email="bench@example.com",
-        full_name="Bench",
-        user_type="INTERNAL",
-        organization_id=uuid7(),
-        roles=["INTERNAL", "INTERNAL_MASTERDATA"],
-        password=password,
-    )
+    person = active_user("INTERNAL", "INTERNAL_MASTERDATA", user_type="INTERNAL", organization_id=uuid7())
     with override_settings(ROOT_URLCONF=Urls, ALLOWED_HOSTS=["*"]):
-        client = ApiClient()
-        client.sign_in("bench@example.com", password)
+        client = signed_in_client(person)
 
         def full() -> int:
             code = f"F{uuid4().hex[:20].upper()}"

@@ -49,8 +49,8 @@ def is_ready(port: int) -> bool:
         return False
 
 
-def manage(stack: Stack, *arguments: str) -> None:
-    """Run one management command against the stack. Raises CannotStart with its output when it fails."""
+def manage(stack: Stack, *arguments: str) -> str:
+    """Run one management command against the stack; what it said. Raises CannotStart when it fails."""
     env = os.environ | stack.urls | {"ERP_DATA_DIR": str(stack.data_dir)}
     done = subprocess.run(  # noqa: S603 - our own command
         [sys.executable, "manage.py", *arguments],
@@ -62,6 +62,7 @@ def manage(stack: Stack, *arguments: str) -> None:
     )
     if done.returncode:
         raise CannotStart(f"manage.py {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
+    return done.stdout
 
 
 def prepare(stack: Stack) -> None:

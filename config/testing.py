@@ -166,20 +166,22 @@ def offer(db: None, user: Callable[..., Any], commodity: Callable[..., Any]) -> 
 @pytest.fixture
 def client_for(db: None) -> Callable[..., Any]:
     """An API client with a session of the user and an access token of it; anonymous without one."""
+    return signed_in_client
+
+
+def signed_in_client(user: Any = None) -> Any:
+    """An API client with a session of the user and an access token of it; anonymous without one."""
     from apps.accounts import tokens
     from erp.api.testing import ApiClient
     from erp.ids import uuid7
 
-    def make(user: Any = None) -> Any:
-        client = ApiClient()
-        if user is not None:
-            session, now = begin_session(user), timezone.now()
-            claims = tokens.Claims(user.pk, session.pk, uuid7())
-            client.bearer = tokens.encode("access", claims, issued=now, expires=now + timedelta(hours=1))
-            client.session_id = session.pk
-        return client
-
-    return make
+    client = ApiClient()
+    if user is not None:
+        session, now = begin_session(user), timezone.now()
+        claims = tokens.Claims(user.pk, session.pk, uuid7())
+        client.bearer = tokens.encode("access", claims, issued=now, expires=now + timedelta(hours=1))
+        client.session_id = session.pk
+    return client
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from django.apps import apps
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
@@ -217,7 +217,7 @@ class AccessPolicyAdmin(_RightsAdmin):
         if not self.has_view_permission(request):
             raise PermissionDenied
         if capability not in registry.capabilities:
-            return self._get_obj_does_not_exist_redirect(request, self.opts, capability)
+            raise Http404
         row, missing = _row_of(request.GET.get("type", ""), request.GET.get("id", ""))
         found = [] if missing else list(lookups.holders(capability, row))
         context = {

@@ -7,7 +7,7 @@ from django_filters import rest_framework as filters
 from apps.accounts.models import Session
 
 
-class SessionFilter(filters.FilterSet):
+class SessionFilter(filters.FilterSet):  # type: ignore[misc]
     """``live=true``: sessions that may still be used."""
 
     live = filters.ChoiceFilter(

@@ -341,17 +341,29 @@ class InviteInput(Input):
     locale = fields.ChoiceField(choices=User.Locale.choices, required=False)
 
 
-_REASON = {"min_length": 10, "max_length": 1000}
+class Reason(fields.CharField):
+    """Why, in 10 to 1000 characters."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"min_length": 10, "max_length": 1000, **kwargs})
+
+
+class CapabilityName(fields.ChoiceField):
+    """One of the capabilities that the code declares, known once every module is loaded."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        known = sorted(registry.capabilities.items())
+        super().__init__(**{"choices": [(name, f"{name}: {each.label}") for name, each in known], **kwargs})
 
 
 class ProposeRoleInput(Input):
     role = fields.ChoiceField(choices=ROLES)
     operation = fields.ChoiceField(choices=Operation.choices)
-    reason = fields.CharField(**_REASON)
+    reason = Reason()
 
 
 class ProposeGrantInput(Input):
-    capability = fields.ChoiceField(choices=())
+    capability = CapabilityName()
     operation = fields.ChoiceField(choices=Operation.choices)
     object_type = fields.CharField(
         max_length=100,
@@ -361,24 +373,12 @@ class ProposeGrantInput(Input):
     )
     object_id = fields.UUIDField(required=False, allow_null=True, help_text="The row's id")
     grant_expires_at = fields.DateTimeField(required=False, allow_null=True, help_text="The end; empty: none")
-    reason = fields.CharField(**_REASON)
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["capability"].choices = _capabilities()
+    reason = Reason()
 
 
 class ProposeChangeInput(Input):
     role = fields.ChoiceField(choices=ROLES)
-    capability = fields.ChoiceField(choices=())
+    capability = CapabilityName()
     scope = fields.ChoiceField(choices=Scope.choices)
     operation = fields.ChoiceField(choices=Operation.choices)
-    reason = fields.CharField(**_REASON)
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["capability"].choices = _capabilities()
-
-
-def _capabilities() -> list[tuple[str, str]]:
-    return [(name, f"{name}: {each.label}") for name, each in sorted(registry.capabilities.items())]
+    reason = Reason()

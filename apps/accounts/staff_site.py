@@ -71,7 +71,8 @@ class SignInForm(AuthenticationForm):  # type: ignore[misc]
         if isinstance(outcome, services.Challenge):
             self.request.account_challenge = outcome
             raise forms.ValidationError("", code="challenge")
-        return told(outcome)
+        tokens: services.Tokens = told(outcome)
+        return tokens
 
 
 class CodeForm(forms.Form):
@@ -84,7 +85,7 @@ class CodeForm(forms.Form):
         widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "one-time-code", "autofocus": True}),
     )
 
-    def proof(self) -> dict[str, str]:
+    def proof(self) -> dict[str, Any]:
         """What was typed, as the services take it: ``code`` or ``recovery_code``."""
         text = self.cleaned_data["code"].strip()
         return {"code": text} if len(text) == 6 and text.isdecimal() else {"recovery_code": text}
@@ -106,7 +107,7 @@ class ProofForm(forms.Form):
         widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "one-time-code", "inputmode": "numeric"}),
     )
 
-    def proof(self) -> dict[str, str]:
+    def proof(self) -> dict[str, Any]:
         """What was typed."""
         return {name: value for name, value in self.cleaned_data.items() if value}
 

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from config.testing import PASSWORD
+from config.testing import PASSWORD, totp_code
 from erp.outbox import endpoint, wire
 from erp.outbox.models import EventOutbox
 from erp.outbox.publisher import BlockingPublisher
@@ -76,6 +76,8 @@ class Browser:
         page = self.open("/admin/")
         page.fill("[name=username]", user.email)
         page.fill("[name=password]", PASSWORD)
+        page.click("button[type=submit]")
+        page.fill("[name=code]", totp_code())
         page.click("button[type=submit]")
         page.wait_for_url("**/admin/")
         return page

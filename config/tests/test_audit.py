@@ -710,7 +710,7 @@ def test_the_command_needs_no_server_and_finds_what_a_file_hides(tmp_path: Path)
 def test_a_service_without_a_route_is_listed_with_its_other_doors() -> None:
     doors = Product(sources=SOURCES).doors
     assert doors["availability.expire_holds"] == ["task expire_holds"]
-    assert "command seed_demo" in doors["account.add_user"]
+    assert "command seed_demo" in doors["account.invite"]
     assert {"POST /api/v1/availabilities/{id}/reserve", "admin availability.Availability"} <= {
         *doors["availability.reserve"]
     }

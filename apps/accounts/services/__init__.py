@@ -1,6 +1,5 @@
 """Every way that users, their sessions and their rights change."""
 
-from apps.accounts.services.counting import Locked
 from apps.accounts.services.doors import (
     Challenge,
     ChallengeInvalid,
@@ -8,6 +7,7 @@ from apps.accounts.services.doors import (
     CredentialsInvalid,
     Door,
     EmailTaken,
+    Locked,
     MfaMandatory,
     MfaNotEnabled,
     MfaNotPending,

@@ -21,6 +21,7 @@ from apps.accounts.services.doors import (
     PasswordReused,
     PasswordWeak,
     ReauthenticationFailed,
+    TokenInvalid,
 )
 from apps.accounts.services.sessions import end_all
 from erp.errors import Fault
@@ -123,7 +124,7 @@ def reset_password(*, actor: Any, token: str, new_password: str) -> None:
     row, user = one_time.take(token, OneTimeToken.Purpose.RESET_PASSWORD)
     now: datetime = timezone.now()
     if user is None or not user.is_active:
-        raise one_time.TokenInvalid
+        raise TokenInvalid
     set_password(user, new_password, pointer="/new_password")
     user.save()
     row.used_at = row.updated_at = now

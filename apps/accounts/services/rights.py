@@ -124,9 +124,10 @@ def propose_capability_change(
 @service(requires=capabilities.MANAGE_CAPABILITIES, emits=[events.CapabilityChangeProposed], locks=None)
 def propose_role(user: User, *, actor: Any, role: str, operation: str, reason: str) -> CapabilityChange:
     """Propose that a member of staff gets or loses a role; a second person decides."""
-    return propose_capability_change(
+    change: CapabilityChange = propose_capability_change(
         actor=actor, kind=_Kind.USER_ROLE, user=user, role=role, operation=operation, reason=reason
     )
+    return change
 
 
 @service(requires=capabilities.MANAGE_CAPABILITIES, emits=[events.CapabilityChangeProposed], locks=None)
@@ -142,7 +143,7 @@ def propose_grant(
     grant_expires_at: datetime | None = None,
 ) -> CapabilityChange:
     """Propose that one person gets or loses one capability, in general or on one row; a second person decides."""
-    return propose_capability_change(
+    change: CapabilityChange = propose_capability_change(
         actor=actor,
         kind=_Kind.SINGLE_GRANT,
         user=user,
@@ -153,6 +154,7 @@ def propose_grant(
         object_id=object_id,
         grant_expires_at=grant_expires_at,
     )
+    return change
 
 
 @service(requires=capabilities.MANAGE_CAPABILITIES, emits=[events.CapabilityChangeProposed])
@@ -160,7 +162,7 @@ def propose_matrix_change(
     *, actor: Any, role: str, capability: str, scope: str, operation: str, reason: str
 ) -> CapabilityChange:
     """Propose that a role gets or loses a capability; a second person decides."""
-    return propose_capability_change(
+    change: CapabilityChange = propose_capability_change(
         actor=actor,
         kind=_Kind.ROLE_CAPABILITY,
         role=role,
@@ -169,6 +171,7 @@ def propose_matrix_change(
         operation=operation,
         reason=reason,
     )
+    return change
 
 
 def _check_shape(change: CapabilityChange) -> None:
@@ -378,9 +381,9 @@ def _apply_to_matrix(change: CapabilityChange) -> None:
     same.delete()
     if (change.role in default) != (change.operation == Operation.ADD):
         PolicyDeviation(
-            role=change.role,
-            capability=change.capability,
-            scope=change.scope,
+            role=change.role or "",
+            capability=change.capability or "",
+            scope=change.scope or "",
             operation=change.operation,
         ).save()
     access.sync()
@@ -415,7 +418,7 @@ def _apply_grant(change: CapabilityChange, user: User) -> None:
     grant = CapabilityGrant(
         id=uuid7(),
         user=user,
-        capability=change.capability,
+        capability=change.capability or "",
         object_type=change.object_type,
         object_id=change.object_id,
         expires_at=change.grant_expires_at,

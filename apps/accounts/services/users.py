@@ -13,6 +13,7 @@ from apps.accounts import capabilities, events
 from apps.accounts.models import OneTimeToken, OtpChallenge, Session, SignInCounter, User
 from apps.accounts.services import second_factor
 from apps.accounts.services.counting import counter_key
+from apps.accounts.services.doors import MfaNotEnabled
 from apps.accounts.services.erasing import erase_data
 from apps.accounts.services.joining import InvalidState
 from apps.accounts.services.policy import locked_policy
@@ -83,7 +84,7 @@ def reset_second_factor(user: User, *, actor: Any, reason_code: str = "device_lo
     """Take a lost second factor away, for another person; all sessions end. Raises MfaNotEnabled."""
     _outranks(actor, user)
     if not second_factor.forget(user):
-        raise second_factor.MfaNotEnabled
+        raise MfaNotEnabled
     end_all(user, Session.EndReason.SECOND_FACTOR, by=actor)
     emit(events.MfaDisabled(user_id=user.pk, by=actor.pk, reason_code=reason_code))
     return user

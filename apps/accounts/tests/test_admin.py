@@ -8,8 +8,8 @@ from django.contrib.sessions.models import Session as DjangoSession
 from django.utils import timezone
 
 from apps.accounts.models import Session, User
-from config.testing import PASSWORD
-from erp.admin.testing import Desk
+from config.testing import PASSWORD, totp_code
+from erp.admin.testing import Desk, controls
 from erp.api import throttling
 from erp.models import unguarded_writes
 
@@ -20,16 +20,52 @@ def is_open(desk: Desk) -> bool:
     return desk.get("/admin/").status_code == 200
 
 
-def test_staff_sign_in_by_the_service(user, desk_for, assert_emitted):
+def enter(person: User) -> Desk:
+    """Sign in by both steps of the form, as people do."""
+    desk = Desk()
+    asked = desk.sign_in(person.email, PASSWORD)
+    assert asked.status_code == 200, asked.context["form"].errors
+    answer = desk.post(LOGIN, {**controls(asked, "login-form"), "code": totp_code()})
+    assert (answer.status_code, answer["Location"]) == (302, "/admin/")
+    return desk
+
+
+def test_staff_sign_in_by_password_and_code(user, assert_emitted):
     from apps.accounts import events
 
     person = user("INTERNAL")
-    desk = desk_for(person)
+    asked = Desk().sign_in(person.email, PASSWORD)
+    assert (asked.status_code, asked["Cache-Control"]) == (200, "no-store")
+    assert not Session.objects.exists()
+    desk = enter(person)
     session = Session.objects.get()
-    assert (session.user, session.door) == (person, "admin")
+    assert (session.user, session.door, session.second_factor) == (person, "admin", "totp")
     assert session.absolute_expires_at - session.created_at < timedelta(hours=12, seconds=5)
     assert_emitted(events.UserLoggedIn, session_id=str(session.pk), door="admin")
     assert is_open(desk)
+
+
+def test_a_wrong_code_is_counted_and_a_recovery_code_opens_once(user, emitted):
+    from apps.accounts import secrets
+    from apps.accounts.models import RecoveryCode
+
+    person = user("INTERNAL")
+    code = secrets.new_recovery_code()
+    with unguarded_writes():
+        RecoveryCode(user=person, digest=secrets.recovery_digest(person, code)).save()
+    form = controls(Desk().sign_in(person.email, PASSWORD), "login-form")
+    wrong = Desk().post(LOGIN, {**form, "code": "000000"})
+    assert wrong.context["form"].non_field_errors() == ["The code doesn't fit."]
+    assert emitted("user.login_failed")[-1].payload["reason"] == "second_factor_invalid"
+    desk = Desk()
+    assert desk.post(LOGIN, {**form, "code": code.lower().replace("-", "")}).status_code == 302
+    assert is_open(desk)
+    assert Desk().post(LOGIN, {**form, "code": code}).status_code == 200
+
+
+def test_a_second_step_that_took_too_long_begins_again(user):
+    answer = Desk().post(LOGIN, {"challenge_token": "x.y.z", "code": totp_code()})
+    assert (answer.status_code, answer["Location"]) == (302, LOGIN)
 
 
 @pytest.mark.parametrize("roles", [("SELLER",), ("BUYER",), ("PARTNER_ADMIN",)])
@@ -69,9 +105,9 @@ def test_failures_at_both_doors_are_counted_together(user, client_for):
     )
 
 
-def test_signing_in_touches_no_user_row(user, desk_for):
+def test_signing_in_touches_no_user_row(user):
     person = user("INTERNAL")
-    desk_for(person)
+    enter(person)
     kept = User.objects.get(pk=person.pk)
     assert (kept.version, kept.updated_at, kept.password) == (
         person.version,
@@ -143,7 +179,8 @@ def test_signing_in_as_somebody_else_ends_the_earlier_session(user, desk_for):
     first, second = user("INTERNAL"), user("INTERNAL")
     desk = desk_for(first)
     earlier = Session.objects.get()
-    desk.sign_in(second.email, PASSWORD)
+    form = controls(Desk().sign_in(second.email, PASSWORD), "login-form")
+    desk.post(LOGIN, {**form, "code": totp_code()})
     earlier.refresh_from_db()
     assert desk.get("/admin/").context["user"] == second
     assert earlier.ended_at is None or earlier.end_reason == "signed_out"
@@ -167,39 +204,30 @@ def test_sign_in_closes_when_failures_cant_be_counted(user, settings, monkeypatc
 ADD = "/admin/account/user/add/"
 
 
-def test_compliance_adds_staff_who_can_then_sign_in(user, desk_for, assert_emitted):
-    from apps.accounts import events
+def test_compliance_invites_staff(user, desk_for, assert_emitted):
+    from apps.accounts import events, secrets
 
-    desk = desk_for(user("INTERNAL_COMPLIANCE"))
-    answer = desk.fill(
-        ADD,
-        email="asha@example.com",
-        full_name="Asha Patel",
-        user_type="INTERNAL",
-        roles=["INTERNAL", "INTERNAL_FINANCE"],
-        password=PASSWORD,
-        organization_id=str(uuid4()),
-    )
-    assert answer.status_code == 302, answer.context["errors"]
-    assert_emitted(events.UserAdded, roles=["INTERNAL", "INTERNAL_FINANCE"])
-    assert Desk().sign_in("asha@example.com", PASSWORD).status_code == 302
-
-
-def test_a_weak_password_is_told_beside_its_field_and_not_sent_back(user, desk_for):
     answer = desk_for(user("INTERNAL_COMPLIANCE")).fill(
         ADD,
         email="asha@example.com",
         full_name="Asha Patel",
-        user_type="EXTERNAL",
-        roles=["SELLER"],
-        password="hunter2",
-        partner_id=str(uuid4()),
+        user_type="INTERNAL",
+        organization_id=str(uuid4()),
     )
-    assert answer.status_code == 422
-    assert "account.password_weak" in answer.content.decode()
-    assert answer.context["errors"]["password"]
-    assert "hunter2" not in answer.content.decode()
-    assert 'value="SELLER"' in answer.content.decode()
+    assert answer.status_code == 302, answer.context["errors"]
+    assert_emitted(events.UserInvited, roles=["INTERNAL"])
+    person = User.objects.get(email="asha@example.com")
+    assert (person.status, person.role_names) == ("invited", ["INTERNAL"])
+    assert secrets.invitation_of(person)
+
+
+def test_an_address_in_use_is_told_to_who_invites(user, desk_for):
+    taken = user("SELLER").email
+    answer = desk_for(user("INTERNAL_COMPLIANCE")).fill(
+        ADD, email=taken, full_name="Asha Patel", user_type="INTERNAL", organization_id=str(uuid4())
+    )
+    assert answer.status_code == 409
+    assert "account.identifier_unavailable" in answer.content.decode()
 
 
 def test_only_who_administers_users_sees_others_and_adds_some(user, desk_for):

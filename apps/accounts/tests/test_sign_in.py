@@ -249,38 +249,6 @@ def test_the_database_refuses_users_that_can_not_be(user, wrong):
         person.save()
 
 
-@pytest.mark.parametrize(
-    ("kind", "roles"),
-    [
-        ("INTERNAL", ["AUDITOR", "INTERNAL"]),
-        ("INTERNAL", ["INTERNAL_MANAGER"]),
-        ("INTERNAL", []),
-        ("EXTERNAL", ["INTERNAL"]),
-        ("EXTERNAL", []),
-        ("SUPER_ADMIN", ["INTERNAL"]),
-        ("APPLICANT", ["SELLER"]),
-    ],
-)
-def test_roles_fit_the_kind_of_user(kind, roles, partner):
-    owner = {"INTERNAL": {"organization_id": uuid4()}, "EXTERNAL": {"partner_id": partner().pk}}.get(kind, {})
-    with pytest.raises(services.RoleNotAllowed):
-        services.add_user(
-            actor=SYSTEM, email="x@example.com", full_name="X", user_type=kind, roles=roles, **owner
-        )
-
-
-def test_a_weak_password_and_a_taken_address_are_refused(user):
-    house = {"user_type": "INTERNAL", "organization_id": uuid4(), "roles": ["INTERNAL"]}
-    for weak in ("short", "password12345", "someone@example.com"):
-        with pytest.raises(services.PasswordWeak) as caught:
-            services.add_user(
-                actor=SYSTEM, email="someone@example.com", full_name="X", password=weak, **house
-            )
-        assert caught.value.errors[0].pointer == "/password"
-    with pytest.raises(services.IdentifierUnavailable):
-        services.add_user(actor=SYSTEM, email=user("BUYER").email, full_name="X", **house)
-
-
 def test_rights_come_from_roles_ownership_and_single_grants(user, partner, offer, commodity):
     from guardian.shortcuts import assign_perm
 

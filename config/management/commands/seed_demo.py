@@ -4,11 +4,13 @@ from argparse import ArgumentParser
 from datetime import date
 from typing import Any
 
+import pyotp
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from apps.accounts import secrets as one_time
 from apps.accounts import services as accounts
-from apps.accounts.models import User
+from apps.accounts.models import TotpDevice, User
 from apps.notifications import services as notifications
 from apps.organization import services as organizations
 from apps.organization.models import TAX_TYPES, FinancialYear, Organization, business_date
@@ -67,14 +69,17 @@ def seed() -> list[str]:
         added.append(organization.name)
     organization_id = organization.pk
     for email, (name, roles) in STAFF.items():
-        added += _person(email, name, roles, user_type=User.Type.INTERNAL, organization_id=organization_id)
+        if person := _person(email, name, user_type=User.Type.INTERNAL, organization_id=organization_id):
+            _staff(person, roles)
+            added.append(email)
     for firm, (legal_form, people) in FIRMS.items():
         partner = Partner.objects.filter(legal_name=firm).first()
         if partner is None:
             partner = partners.register(actor=SYSTEM, legal_name=firm, legal_form=legal_form)
             added.append(firm)
         for email, (name, roles) in people.items():
-            added += _person(email, name, roles, user_type=User.Type.EXTERNAL, partner_id=partner.pk)
+            if _person(email, name, user_type=User.Type.EXTERNAL, partner_id=partner.pk, roles=roles):
+                added.append(email)
     added += [str(text) for text in notifications.load_templates(actor=SYSTEM)]
     return added
 
@@ -110,11 +115,43 @@ def _firm() -> Organization:
     return firm
 
 
-def _person(email: str, name: str, roles: tuple[str, ...], **whose: Any) -> list[str]:
+def second_factors() -> dict[str, str]:
+    """Secret of every demo member's authenticator, by address: for an app, or for ``pyotp``."""
+    devices = TotpDevice.objects.select_related("user").filter(user__email__in=STAFF)
+    return {device.user.email: device.seed for device in devices if device.seed}
+
+
+def _person(email: str, name: str, **whose: Any) -> User | None:
+    """Invite somebody and accept in their place; None for who is there."""
     if User.objects.filter(email=email).exists():
-        return []
-    accounts.add_user(actor=SYSTEM, email=email, full_name=name, roles=roles, password=PASSWORD, **whose)
-    return [email]
+        return None
+    person: User = accounts.invite(actor=SYSTEM, email=email, full_name=name, **whose)
+    token = one_time.invitation_of(person)
+    assert token is not None
+    accounts.accept_invitation(
+        actor=SYSTEM, token=token, password=PASSWORD, terms_version="demo", is_adult=True
+    )
+    return User.objects.get(pk=person.pk)
+
+
+def _staff(person: User, roles: tuple[str, ...]) -> None:
+    """Give a member of the house the further roles, and an authenticator."""
+    for role in roles:
+        if role != HOUSE:
+            change = accounts.propose_capability_change(
+                actor=SYSTEM,
+                kind="user_role",
+                user=User.objects.get(pk=person.pk),
+                role=role,
+                operation="add",
+                reason="The demo's people need something to do.",
+            )
+            accounts.apply_capability_change(change, actor=SYSTEM)
+    person = User.objects.get(pk=person.pk)
+    setup = accounts.start_mfa(person, actor=person)
+    accounts.confirm_mfa(
+        person, actor=person, code=pyotp.TOTP(setup.secret).now(), door=accounts.Door("admin")
+    )
 
 
 class Command(BaseCommand):
@@ -128,10 +165,14 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if settings.PRODUCTION:
             raise CommandError("Demo data has no place in production.")
-        added = seed()
+        added, factors = seed(), second_factors()
         finish(
             self,
-            {"added": added},
-            [f"added  {name}" for name in added] or ["nothing to add"],
+            {"added": added, "password": PASSWORD, "second_factors": factors},
+            [
+                *([f"added  {name}" for name in added] or ["nothing to add"]),
+                f"password of everybody: {PASSWORD}",
+                *(f"authenticator of {email}: {secret}" for email, secret in factors.items()),
+            ],
             as_json=options["json"],
         )
