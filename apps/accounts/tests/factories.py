@@ -1,0 +1,75 @@
+"""What tests of accounts do again and again."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from django.db import connection
+
+from apps.accounts import secrets, services
+from apps.accounts.models import OneTimeToken, OtpChallenge
+from config.testing import totp_code
+from erp.access import SYSTEM
+from erp.services import Refusal
+
+NEW_PASSWORD = "quite another passphrase"  # noqa: S105
+AUTH = "/api/v1/auth"
+MOBILE = "+919876543210"
+SIGN_UP = {
+    "full_name": "Asha Patel",
+    "terms_version": "2026-01",
+    "is_adult": True,
+    "email": "asha@example.com",
+    "password": NEW_PASSWORD,
+}
+
+
+def token(purpose: str) -> str:
+    """The token of the newest row of the purpose, as its mail would carry it."""
+    return secrets.token_of(OneTimeToken.objects.filter(purpose=purpose).latest("id"))
+
+
+def code(challenge_id: Any) -> str:
+    """The code of a challenge, as its message would carry it."""
+    return secrets.code_of(OtpChallenge.objects.get(pk=challenge_id))
+
+
+def wrong(right: str) -> str:
+    """Six other digits."""
+    return f"{(int(right) + 1) % 1_000_000:06d}"
+
+
+def with_factor(person: Any) -> tuple[str, list[str]]:
+    """Turn a second factor on; its secret and the recovery codes. The next code is that of one step ahead."""
+    setup = services.start_mfa(person, actor=person)
+    assert not isinstance(setup, Refusal)
+    done = services.confirm_mfa(
+        person, actor=person, code=totp_code(seed=setup.secret), door=services.Door("api")
+    )
+    return setup.secret, done.recovery_codes
+
+
+def prove(mobile: str = MOBILE, purpose: str = "prove_number") -> dict[str, str]:
+    """A challenge for the number, and its code."""
+    asked = services.request_otp(actor=SYSTEM, mobile=mobile, purpose=purpose)
+    return {"challenge_id": str(asked.challenge_id), "code": code(asked.challenge_id)}
+
+
+def in_threads(call: Callable[[int], Any], times: int = 20) -> list[Any]:
+    """Results of parallel calls over real connections; what was raised counts as its class."""
+
+    def one(number: int) -> Any:
+        try:
+            return call(number)
+        except Exception as error:
+            return type(error)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(times) as pool:
+        return list(pool.map(one, range(times)))
+
+
+def told(answer: Any) -> tuple[int, str]:
+    """Status and code of a problem."""
+    return answer.status_code, answer.json()["code"]

@@ -1,0 +1,193 @@
+"""Codes by SMS."""
+
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from django.utils import timezone
+
+from apps.accounts import secrets, services
+from apps.accounts.models import OtpChallenge, Session, SignInCounter
+from apps.accounts.tests.factories import AUTH, MOBILE, code, in_threads, prove, told, with_factor, wrong
+from config.testing import PASSWORD, totp_code
+from erp.access import SYSTEM
+from erp.models import unguarded_writes
+
+pytestmark = pytest.mark.django_db
+REQUEST, VERIFY = f"{AUTH}/otp/request", f"{AUTH}/otp/verify"
+ASK = {"mobile": MOBILE, "purpose": "sign_in"}
+
+
+@pytest.fixture
+def owner(user):
+    return user("BUYER", mobile=MOBILE, mobile_verified_at=timezone.now())
+
+
+def test_a_code_signs_its_owner_in_once(client_for, owner, emitted):
+    asked = client_for().write(REQUEST, ASK)
+    assert asked.status_code == 202
+    assert set(asked.json()) == {"challenge_id", "expires_at", "resend_after"}
+    assert emitted("otp.requested")[-1].payload["user_id"] == str(owner.pk)
+    body = {"challenge_id": asked.json()["challenge_id"], "code": code(asked.json()["challenge_id"])}
+    answer = client_for().write(VERIFY, body)
+    assert answer.status_code == 200
+    assert Session.objects.get().method == "otp"
+    assert emitted("user.logged_in")[-1].payload["method"] == "otp"
+    assert told(client_for().write(VERIFY, body)) == (401, "account.otp_invalid")
+
+
+def test_with_a_second_factor_the_code_is_half_the_way_and_counts_once(client_for, owner):
+    seed, _ = with_factor(owner)
+    body = prove(purpose="sign_in")
+    asked = client_for().write(VERIFY, body)
+    assert set(asked.json()) == {"challenge_token", "expires_at", "methods"}
+    second = {"challenge_token": asked.json()["challenge_token"], "code": totp_code(seed=seed, steps=1)}
+    assert client_for().write(f"{AUTH}/login/second-factor", second).status_code == 200
+    assert Session.objects.get().method == "otp"
+    assert told(client_for().write(VERIFY, body)) == (401, "account.otp_invalid")
+
+
+@pytest.mark.parametrize("who", ["unknown", "unverified", "deactivated", "staff"])
+def test_nobody_else_gets_a_code_and_the_answer_is_the_same(client_for, user, emitted, who):
+    if who == "unverified":
+        user("BUYER", mobile=MOBILE)
+    elif who == "deactivated":
+        user("BUYER", mobile=MOBILE, mobile_verified_at=timezone.now(), status="deactivated")
+    elif who == "staff":
+        user("INTERNAL", mobile=MOBILE, mobile_verified_at=timezone.now())
+    asked = client_for().write(REQUEST, ASK)
+    assert asked.status_code == 202
+    assert set(asked.json()) == {"challenge_id", "expires_at", "resend_after"}
+    assert emitted("otp.requested")[-1].payload["user_id"] is None
+    assert not OtpChallenge.objects.get().is_sent
+    body = {"challenge_id": asked.json()["challenge_id"], "code": code(asked.json()["challenge_id"])}
+    assert told(client_for().write(VERIFY, body)) == (401, "account.otp_invalid")
+    assert not Session.objects.exists()
+
+
+def test_asked_again_within_a_minute_nothing_is_sent(client_for, owner, emitted):
+    first, again = client_for().write(REQUEST, ASK), client_for().write(REQUEST, ASK)
+    assert (first.status_code, first.json()) == (again.status_code, again.json())
+    assert len(emitted("otp.requested")) == 1
+    with unguarded_writes():
+        OtpChallenge.objects.update(created_at=timezone.now() - timedelta(seconds=61))
+    later = client_for().write(REQUEST, ASK).json()
+    assert later["challenge_id"] != first.json()["challenge_id"]
+    assert OtpChallenge.objects.get(pk=first.json()["challenge_id"]).voided_at is not None
+    assert len(emitted("otp.requested")) == 2
+
+
+def test_the_third_wrong_code_voids_it_and_each_is_counted(client_for, owner, emitted):
+    body = prove(purpose="sign_in")
+    for tried in range(3):
+        answer = client_for().write(VERIFY, body | {"code": wrong(body["code"])})
+        assert told(answer) == (401, "account.otp_invalid")
+        assert OtpChallenge.objects.get().wrong == tried + 1
+    assert told(client_for().write(VERIFY, body)) == (401, "account.otp_invalid")
+    assert [event.payload["failures"] for event in emitted("user.login_failed")] == [1, 2, 3]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_third_wrong_code_voids_it_in_twenty_threads_too(user):
+    user("BUYER", mobile=MOBILE, mobile_verified_at=timezone.now())
+    body = prove(purpose="sign_in")
+    bad = {"challenge_id": body["challenge_id"], "code": wrong(body["code"])}
+    results = in_threads(
+        lambda _: type(services.verify_otp(actor=SYSTEM, door=services.Door("api"), **bad)).__name__
+    )
+    assert (results.count("Refusal"), results.count(services.OtpInvalid)) == (3, 17)
+    challenge = OtpChallenge.objects.get()
+    assert (challenge.wrong, challenge.voided_at is not None) == (3, True)
+    assert SignInCounter.objects.get().failures == 3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_code_counts_once_in_twenty_threads(user):
+    user("BUYER", mobile=MOBILE, mobile_verified_at=timezone.now())
+    body = prove(purpose="sign_in")
+    results = in_threads(
+        lambda _: type(services.verify_otp(actor=SYSTEM, door=services.Door("api"), **body)).__name__
+    )
+    assert (results.count("Tokens"), results.count(services.OtpInvalid)) == (1, 19)
+    assert Session.objects.count() == 1
+
+
+def test_five_wrong_codes_lock_the_number_and_not_its_owners_password(client_for, owner):
+    for round_ in range(2):
+        with unguarded_writes():
+            OtpChallenge.objects.update(created_at=timezone.now() - timedelta(seconds=61))
+        body = prove(purpose="sign_in")
+        for _ in range(3 - round_):
+            client_for().write(VERIFY, body | {"code": wrong(body["code"])})
+    assert told(client_for().write(VERIFY, body)) == (429, "account.locked")
+    login = client_for().write(f"{AUTH}/login", {"email": owner.email, "password": PASSWORD})
+    assert login.status_code == 200
+
+
+@pytest.mark.parametrize("change", ["unknown", "over", "other purpose"])
+def test_what_does_not_wait_is_the_same_answer_and_counts_nothing(client_for, owner, change):
+    body = prove(purpose="prove_number" if change == "other purpose" else "sign_in")
+    if change == "unknown":
+        body["challenge_id"] = str(uuid4())
+    elif change == "over":
+        with unguarded_writes():
+            OtpChallenge.objects.update(expires_at=timezone.now())
+    assert told(client_for().write(VERIFY, body)) == (401, "account.otp_invalid")
+    assert not SignInCounter.objects.exists()
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_number_gets_five_codes_an_hour_and_ten_a_day(client_for, user, known):
+    if known:
+        user("BUYER", mobile=MOBILE, mobile_verified_at=timezone.now())
+
+    def ask(ago: timedelta) -> tuple[int, str]:
+        answer = client_for().write(REQUEST, ASK)
+        with unguarded_writes():
+            OtpChallenge.objects.filter(pk=answer.json().get("challenge_id")).update(
+                created_at=timezone.now() - ago
+            )
+        return answer.status_code, answer.get("Retry-After", "")
+
+    assert [ask(timedelta(minutes=2))[0] for _ in range(5)] == [202] * 5
+    status, wait = ask(timedelta())
+    assert status == 429
+    assert 3400 < int(wait) <= 3600 - 110
+    with unguarded_writes():
+        OtpChallenge.objects.update(created_at=timezone.now() - timedelta(hours=2))
+    assert [ask(timedelta(minutes=2))[0] for _ in range(5)] == [202] * 5
+    with unguarded_writes():
+        OtpChallenge.objects.update(created_at=timezone.now() - timedelta(hours=2))
+    assert ask(timedelta())[0] == 429, "ten of the day are used up"
+
+
+def test_the_days_messages_have_an_end(client_for, owner, settings):
+    settings.OTP_PER_DAY = 1
+    assert client_for().write(REQUEST, ASK).status_code == 202
+    other = client_for().write(REQUEST, {"mobile": "+919876500000", "purpose": "prove_number"})
+    assert told(other) == (429, "account.too_many_codes")
+    unknown = client_for().write(REQUEST, {"mobile": "+919876500000", "purpose": "sign_in"})
+    assert unknown.status_code == 202, "nothing is sent to it"
+
+
+@pytest.mark.parametrize(
+    ("mobile", "item"),
+    [
+        ("+14155552671", "mobile.not_accepted"),
+        ("9876543210", "invalid"),
+        ("+0123456789", "invalid"),
+        ("+91 98765 43210", "invalid"),
+    ],
+)
+def test_a_number_that_gets_no_messages_is_told_beside_the_field(client_for, mobile, item):
+    answer = client_for().write(REQUEST, ASK | {"mobile": mobile})
+    assert told(answer) == (400, "request.invalid")
+    assert [(fault["pointer"], fault["code"]) for fault in answer.json()["errors"]] == [("/mobile", item)]
+
+
+def test_a_code_is_six_digits_from_its_row_alone():
+    challenges = [OtpChallenge(purpose="sign_in", key_id=secrets.current_key_id()) for _ in range(500)]
+    codes = [secrets.code_of(challenge) for challenge in challenges]
+    assert all(len(each) == 6 and each.isdecimal() for each in codes)
+    assert len(set(codes)) > 490
+    assert codes == [secrets.code_of(challenge) for challenge in challenges]

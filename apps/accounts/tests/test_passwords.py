@@ -1,0 +1,174 @@
+"""Forgetting, resetting and changing a password."""
+
+from datetime import timedelta
+from itertools import pairwise
+
+import pytest
+from django.utils import timezone
+
+from apps.accounts import secrets, services
+from apps.accounts.models import OneTimeToken, PasswordHistory, Session, SignInCounter, User
+from apps.accounts.tests.factories import AUTH, NEW_PASSWORD, in_threads, token, told, with_factor
+from config.testing import PASSWORD, begin_session
+from erp.access import SYSTEM
+from erp.models import unguarded_writes
+
+pytestmark = pytest.mark.django_db
+FORGOT, RESET, CHANGE = f"{AUTH}/forgot-password", f"{AUTH}/reset-password", f"{AUTH}/change-password"
+LOGIN = f"{AUTH}/login"
+
+
+def test_a_reset_sets_the_password_ends_all_sessions_and_signs_nobody_in(client_for, user, emitted):
+    person = user("SELLER")
+    client = client_for(person)
+    for _ in range(5):
+        client_for().write(LOGIN, {"email": person.email, "password": "wrong"})
+    assert client_for().write(FORGOT, {"email": person.email.upper()}).status_code == 202
+    asked = emitted("password.reset_requested")[-1]
+    assert (asked.aggregate_type, asked.payload["user_id"]) == ("one_time_token", str(person.pk))
+    answer = client_for().write(RESET, {"token": token("reset_password"), "new_password": NEW_PASSWORD})
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert emitted("password.reset")[-1].payload["sessions_revoked"] == 1
+    assert client.read(f"{AUTH}/me").status_code == 401
+    assert Session.objects.get().end_reason == "password"
+    assert client_for().write(LOGIN, {"email": person.email, "password": NEW_PASSWORD}).status_code == 200
+    assert not OneTimeToken.objects.live().exists()
+
+
+def test_a_reset_leaves_the_second_factor_on(client_for, user):
+    person = user("SELLER")
+    with_factor(person)
+    services.request_password_reset(actor=SYSTEM, email=person.email)
+    services.reset_password(actor=SYSTEM, token=token("reset_password"), new_password=NEW_PASSWORD)
+    answer = client_for().write(LOGIN, {"email": person.email, "password": NEW_PASSWORD})
+    assert set(answer.json()) == {"challenge_token", "expires_at", "methods"}
+
+
+@pytest.mark.parametrize("who", ["unknown", "pending", "invited", "deactivated", "unverified"])
+def test_only_an_active_user_with_a_verified_address_gets_a_link(client_for, user, emitted, who):
+    email = "nobody@example.com"
+    if who == "unverified":
+        email = user("SELLER", email_verified_at=None).email
+    elif who != "unknown":
+        email = user("SELLER", status=who).email
+    answer = client_for().write(FORGOT, {"email": email})
+    assert (answer.status_code, answer.json()) == (202, {"status": "accepted"})
+    assert emitted("password.reset_requested")[-1].payload["user_id"] is None
+    row = OneTimeToken.objects.get()
+    with pytest.raises(services.TokenInvalid):
+        services.reset_password(actor=SYSTEM, token=secrets.token_of(row), new_password=NEW_PASSWORD)
+
+
+def test_a_newer_link_voids_the_older_and_half_an_hour_ends_it(user):
+    person = user("SELLER")
+    services.request_password_reset(actor=SYSTEM, email=person.email)
+    older = token("reset_password")
+    services.request_password_reset(actor=SYSTEM, email=person.email)
+    with pytest.raises(services.TokenInvalid):
+        services.reset_password(actor=SYSTEM, token=older, new_password=NEW_PASSWORD)
+    row = OneTimeToken.objects.live().get()
+    assert row.expires_at - row.created_at < timedelta(minutes=30, seconds=1)
+    with unguarded_writes():
+        OneTimeToken.objects.update(expires_at=timezone.now())
+    with pytest.raises(services.TokenInvalid):
+        services.reset_password(actor=SYSTEM, token=token("reset_password"), new_password=NEW_PASSWORD)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_reset_link_counts_once_in_twenty_threads(user):
+    person = user("SELLER")
+    services.request_password_reset(actor=SYSTEM, email=person.email)
+    link = token("reset_password")
+    results = in_threads(
+        lambda n: services.reset_password(actor=SYSTEM, token=link, new_password=f"passphrase number {n:02d}")
+    )
+    assert (results.count(None), results.count(services.TokenInvalid)) == (1, 19)
+
+
+def test_one_of_the_last_five_passwords_is_refused(user):
+    person = user("SELLER")
+
+    def change(old, new):
+        return services.change_password(
+            User.objects.get(pk=person.pk),
+            actor=person,
+            current_password=old,
+            new_password=new,
+            door=services.Door("api"),
+        )
+
+    had = [PASSWORD, *(f"passphrase number {n}" for n in range(5))]
+    for old, new in pairwise(had):
+        change(old, new)
+    for reused in had[1:]:
+        with pytest.raises(services.PasswordReused):
+            change(had[-1], reused)
+    change(had[-1], had[0])
+    assert PasswordHistory.objects.filter(user=person).count() == 5
+
+
+def test_changing_it_needs_the_current_one_and_ends_the_other_sessions(client_for, user, emitted):
+    person = user("SELLER")
+    client, other = client_for(person), client_for(person)
+    body = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
+    assert told(client.write(CHANGE, body | {"current_password": "wrong"})) == (
+        403,
+        "account.reauthentication_failed",
+    )
+    assert emitted("user.login_failed")[-1].payload["reason"] == "reauthentication_failed"
+    assert SignInCounter.objects.get().failures == 1
+    assert client.write(CHANGE, body).status_code == 204
+    assert SignInCounter.objects.get().failures == 0
+    assert emitted("password.changed")[-1].payload["sessions_revoked"] == 1
+    assert client.read(f"{AUTH}/me").status_code == 200
+    assert other.read(f"{AUTH}/me").status_code == 401
+
+
+def test_wrong_current_passwords_lock_like_those_of_a_sign_in(client_for, user):
+    person = user("SELLER")
+    client = client_for(person)
+    for _ in range(5):
+        client.write(CHANGE, {"current_password": "wrong", "new_password": NEW_PASSWORD})
+    right = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
+    assert told(client.write(CHANGE, right)) == (429, "account.locked")
+    assert told(client_for().write(LOGIN, {"email": person.email, "password": PASSWORD})) == (
+        429,
+        "account.locked",
+    )
+
+
+def test_who_has_no_password_asks_for_a_link(client_for, user):
+    person = user("SELLER", password=None)
+    answer = client_for(person).write(CHANGE, {"current_password": "x", "new_password": NEW_PASSWORD})
+    assert told(answer) == (409, "account.no_password")
+    services.request_password_reset(actor=SYSTEM, email=person.email)
+    services.reset_password(actor=SYSTEM, token=token("reset_password"), new_password=NEW_PASSWORD)
+    assert client_for().write(LOGIN, {"email": person.email, "password": NEW_PASSWORD}).status_code == 200
+
+
+def test_the_same_letters_written_otherwise_are_the_same_password(client_for, user):
+    person = user("SELLER", password="Ａ ﬁne passphrase of mine")
+    services.request_password_reset(actor=SYSTEM, email=person.email)
+    services.reset_password(
+        actor=SYSTEM, token=token("reset_password"), new_password="Ａ ﬁne passphrase of mine"
+    )
+    answer = client_for().write(LOGIN, {"email": person.email, "password": "A fine passphrase of mine"})
+    assert answer.status_code == 200
+
+
+def test_production_hashes_with_argon2id():
+    from config import settings as real
+
+    assert real.PASSWORD_HASHERS == ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+    from django.contrib.auth.hashers import Argon2PasswordHasher
+
+    assert Argon2PasswordHasher().encode("x", "12345678").startswith("argon2$argon2id$")
+
+
+def test_sessions_of_others_stay(user):
+    person, other = user("SELLER"), user("SELLER")
+    begin_session(person)
+    kept = begin_session(other)
+    services.request_password_reset(actor=SYSTEM, email=person.email)
+    services.reset_password(actor=SYSTEM, token=token("reset_password"), new_password=NEW_PASSWORD)
+    assert list(Session.objects.live()) == [kept]

@@ -1,0 +1,211 @@
+"""Oneself: profile, sessions, signing out."""
+
+from uuid import uuid4
+
+import pytest
+from django.utils import timezone
+
+from apps.accounts import secrets, services
+from apps.accounts.models import OneTimeToken, OtpChallenge, Session, User
+from apps.accounts.tests.factories import AUTH, MOBILE, prove, token, told, wrong
+from config.testing import PASSWORD, begin_session
+from erp.access import SYSTEM
+from erp.models import unguarded_writes
+
+pytestmark = pytest.mark.django_db
+ME, SESSIONS = f"{AUTH}/me", f"{AUTH}/sessions"
+
+
+def profile(person, **change):
+    return {
+        "full_name": person.full_name,
+        "email": person.email,
+        "mobile": person.mobile,
+        "locale": person.locale,
+        "notify_email": person.notify_email,
+        "notify_sms": person.notify_sms,
+        "digest": person.digest,
+        **change,
+    }
+
+
+@pytest.fixture
+def put(client_for, user):
+    """Replace the profile of a seller; the person and the answer."""
+    person = user("SELLER")
+    client = client_for(person)
+
+    def send(if_match="current", **change):
+        kept = User.objects.get(pk=person.pk)
+        version = kept.version if if_match == "current" else if_match
+        return client.write(ME, profile(kept, **change), method="PUT", if_match=version)
+
+    send.person, send.client = person, client
+    return send
+
+
+def test_me_tells_who_one_is_and_what_one_may(client_for, user):
+    person = user("SELLER")
+    answer = client_for(person).read(ME)
+    body = answer.json()
+    assert answer["ETag"] == f'"{body["version"]}"'
+    assert answer["Cache-Control"] == "no-store"
+    assert (body["id"], body["user_type"], body["roles"], body["status"]) == (
+        str(person.pk), "EXTERNAL", ["SELLER"], "active",
+    )  # fmt: skip
+    assert (body["partner_id"], body["organization_id"]) == (str(person.partner_id), None)
+    assert "account.update_profile" in body["capabilities"]["everywhere"]
+    assert "availability.create" in body["capabilities"]["own"]
+    assert "availability.create" not in body["capabilities"]["everywhere"]
+    assert "password" not in body
+    assert "trade.approve" not in str(body["capabilities"])
+
+
+def test_a_profile_is_replaced_only_by_who_has_read_it(put, emitted):
+    assert told(put(if_match=None, full_name="New")) == (428, "precondition.required")
+    assert told(put(if_match=99, full_name="New")) == (412, "precondition.failed")
+    answer = put(full_name="New Name", locale="gu-IN", notify_sms=True, digest="daily")
+    assert answer.status_code == 200
+    assert answer.json()["full_name"] == "New Name"
+    assert emitted("user.profile_updated")[-1].payload["changed"] == [
+        "digest", "full_name", "locale", "notify_sms",
+    ]  # fmt: skip
+    before = len(emitted())
+    again = put(full_name="New Name", locale="gu-IN", notify_sms=True, digest="daily")
+    assert (again.status_code, len(emitted())) == (200, before)
+
+
+def test_a_new_address_needs_the_password_and_waits_for_its_link(put, emitted):
+    assert told(put(email="new@example.com")) == (422, "account.current_password_required")
+    wrong_one = put(email="new@example.com", current_password="wrong")
+    assert told(wrong_one) == (403, "account.reauthentication_failed")
+    answer = put(email="New@Example.com", current_password=PASSWORD)
+    assert (answer.json()["email"], answer.json()["pending_email"]) == (put.person.email, "new@example.com")
+    assert emitted("user.email_verification_requested")[-1].payload["purpose"] == "change_email"
+    assert put.client.write(f"{AUTH}/verify-email", {"token": token("change_email")}).status_code == 200
+    kept = User.objects.get(pk=put.person.pk)
+    assert (kept.email, kept.pending_email) == ("new@example.com", None)
+
+
+def test_a_second_new_address_voids_the_link_of_the_first(put):
+    put(email="one@example.com", current_password=PASSWORD)
+    first = token("change_email")
+    put(email="two@example.com", current_password=PASSWORD)
+    with pytest.raises(services.TokenInvalid):
+        services.verify_email(actor=SYSTEM, token=first)
+
+
+def test_anothers_address_is_the_same_answer_and_nothing_applies(put, user, emitted):
+    other = user("BUYER")
+    free = put(email="free@example.com", current_password=PASSWORD)
+    taken = put(email=other.email, current_password=PASSWORD)
+    assert (free.status_code, taken.status_code) == (200, 200)
+    assert set(free.json()) == set(taken.json())
+    assert emitted("user.sign_up_repeated")[-1].payload == {"user_id": str(other.pk)}
+    row = OneTimeToken.objects.latest("id")
+    assert row.user_id is None
+    with pytest.raises(services.TokenInvalid):
+        services.verify_email(actor=SYSTEM, token=secrets.token_of(row))
+    assert User.objects.get(pk=put.person.pk).email == put.person.email
+
+
+def test_an_address_taken_while_its_link_was_under_way_is_told(put, user):
+    put(email="new@example.com", current_password=PASSWORD)
+    link = token("change_email")
+    user("BUYER", email="new@example.com")
+    assert told(put.client.write(f"{AUTH}/verify-email", {"token": link})) == (409, "account.email_taken")
+
+
+def test_a_new_number_needs_password_and_proof(put, emitted):
+    assert told(put(mobile=MOBILE)) == (422, "account.current_password_required")
+    assert told(put(mobile=MOBILE, current_password=PASSWORD)) == (422, "account.mobile_proof_required")
+    proof = prove()
+    bad = put(mobile=MOBILE, current_password=PASSWORD, mobile_proof=proof | {"code": wrong(proof["code"])})
+    assert told(bad) == (403, "account.mobile_proof_invalid")
+    assert OtpChallenge.objects.get().wrong == 1
+    other = put(mobile="+919876500000", current_password=PASSWORD, mobile_proof=proof)
+    assert told(other) == (403, "account.mobile_proof_invalid")
+    answer = put(mobile=MOBILE, current_password=PASSWORD, mobile_proof=proof)
+    assert answer.status_code == 200
+    kept = User.objects.get(pk=put.person.pk)
+    assert (kept.mobile, kept.mobile_verified_at is not None) == (MOBILE, True)
+    assert emitted("user.profile_updated")[-1].payload["changed"] == ["mobile"]
+
+
+def test_a_number_of_another_is_told_once_it_is_proved(put, user):
+    user("BUYER", mobile=MOBILE)
+    answer = put(mobile=MOBILE, current_password=PASSWORD, mobile_proof=prove())
+    assert told(answer) == (409, "account.mobile_taken")
+
+
+def test_nobody_is_left_without_address_and_number(put):
+    assert told(put(email=None, current_password=PASSWORD)) == (422, "account.identifier_required")
+    put(mobile=MOBILE, current_password=PASSWORD, mobile_proof=prove())
+    answer = put(email=None, current_password=PASSWORD)
+    assert (answer.status_code, answer.json()["email"]) == (200, None)
+    assert told(put(email=None, mobile=None, current_password=PASSWORD)) == (
+        422,
+        "account.identifier_required",
+    )
+
+
+def test_who_has_no_password_needs_none(client_for, user):
+    person = user("APPLICANT", email=None, mobile=MOBILE, mobile_verified_at=timezone.now(), password=None)
+    answer = client_for(person).write(
+        ME, profile(person, email="new@example.com"), method="PUT", if_match=person.version
+    )
+    assert (answer.status_code, answer.json()["pending_email"]) == (200, "new@example.com")
+
+
+# --- Sessions ---------------------------------------------------------------------------------------
+
+
+def test_one_sees_ones_own_sessions_and_only_those(client_for, user):
+    person = user("SELLER")
+    client, other = client_for(person), client_for(user("INTERNAL_COMPLIANCE"))
+    ended = begin_session(person)
+    services.revoke_session(ended, actor=person)
+    rows = client.read(SESSIONS).json()["results"]
+    assert {row["id"]: row["current"] for row in rows} == {
+        str(client.session_id): True, str(ended.pk): False,
+    }  # fmt: skip
+    assert [row["id"] for row in client.read(f"{SESSIONS}?live=true").json()["results"]] == [
+        str(client.session_id)
+    ]
+    assert client.read(f"{SESSIONS}?live=maybe").status_code == 400
+    one = client.read(f"{SESSIONS}/{client.session_id}").json()
+    assert (one["door"], one["ip"], one["allowed_actions"]) == ("api", "127.0.0.1", ["revoke"])
+    assert told(other.read(f"{SESSIONS}/{client.session_id}")) == (404, "resource.not_found")
+    assert told(other.write(f"{SESSIONS}/{client.session_id}/revoke")) == (404, "resource.not_found")
+
+
+def test_a_revoked_sessions_token_fails_at_the_next_request(client_for, user, emitted):
+    person = user("SELLER")
+    client, other = client_for(person), client_for(person)
+    assert other.read(ME).status_code == 200
+    answer = client.write(f"{SESSIONS}/{other.session_id}/revoke")
+    assert (answer.status_code, answer.json()["end_reason"]) == (200, "user")
+    assert told(other.read(ME)) == (401, "account.not_authenticated")
+    assert emitted("session.revoked")[-1].payload["by"] == str(person.pk)
+    assert told(client.write(f"{SESSIONS}/{other.session_id}/revoke")) == (409, "account.session_ended")
+
+
+def test_signing_out_ends_this_session_and_everywhere_all_others(client_for, user, emitted):
+    person = user("SELLER")
+    client, second, third = client_for(person), client_for(person), client_for(person)
+    assert client.write(f"{AUTH}/logout-all").json() == {"revoked": 2}
+    assert len(emitted("session.revoked")) == 2
+    assert [each.read(ME).status_code for each in (client, second, third)] == [200, 401, 401]
+    assert client.write(f"{AUTH}/logout-all").json() == {"revoked": 0}
+    assert client.write(f"{AUTH}/logout").status_code == 204
+    assert emitted("user.logged_out")[-1].payload["session_id"] == str(client.session_id)
+    assert client.read(ME).status_code == 401
+
+
+def test_a_token_of_a_session_that_never_was_opens_nothing(client_for, user):
+    client = client_for(user("SELLER"))
+
+    with unguarded_writes():
+        Session.objects.all().delete()
+    assert told(client.read(ME)) == (401, "account.not_authenticated")
+    assert told(client.write(f"{SESSIONS}/{uuid4()}/revoke")) == (401, "account.not_authenticated")

@@ -1,0 +1,313 @@
+"""The second factor: setting it up, signing in with it, replacing it, and doing without."""
+
+from datetime import timedelta
+from uuid import uuid4
+
+import pyotp
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from apps.accounts import services, tokens
+from apps.accounts.models import RecoveryCode, Session, SignInCounter, TotpDevice, User
+from apps.accounts.services import second_factor
+from apps.accounts.tests.factories import AUTH, in_threads, told, with_factor, wrong
+from config.testing import PASSWORD, TOTP_SEED, begin_session, totp_code
+from erp.access import SYSTEM
+from erp.models import unguarded_writes
+
+pytestmark = pytest.mark.django_db
+LOGIN, SECOND = f"{AUTH}/login", f"{AUTH}/login/second-factor"
+SETUP, CONFIRM, DISABLE = f"{AUTH}/mfa/setup", f"{AUTH}/mfa/confirm", f"{AUTH}/mfa/disable"
+
+
+def challenge(client_for, person):
+    answer = client_for().write(LOGIN, {"email": person.email, "password": PASSWORD})
+    assert answer.status_code == 200, answer.content
+    return answer.json()["challenge_token"]
+
+
+def test_codes_are_those_of_rfc_6238():
+    # The RFC's own secret and times, cut to six digits.
+    seed = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
+    for moment, expected in ((59, "287082"), (1111111109, "081804"), (20000000000, "353130")):
+        assert pyotp.TOTP(seed).at(moment) == expected
+
+
+def test_setting_up_shows_the_secret_and_the_codes_once_and_ends_other_sessions(client_for, user, emitted):
+    person = user("SELLER")
+    client, other = client_for(person), client_for(person)
+    setup = client.write(SETUP)
+    assert setup.status_code == 200
+    assert set(setup.json()) == {"secret", "otpauth_uri", "expires_at"}
+    seed = setup.json()["secret"]
+    assert seed in setup.json()["otpauth_uri"]
+    assert TotpDevice.objects.get().confirmed_at is None
+    assert told(client.write(CONFIRM, {"code": wrong(totp_code(seed=seed))})) == (
+        422,
+        "account.code_mismatch",
+    )
+    done = client.write(CONFIRM, {"code": totp_code(seed=seed)})
+    assert len(set(done.json()["recovery_codes"])) == 10
+    assert told(client.write(CONFIRM, {"code": totp_code(seed=seed)})) == (409, "account.mfa_not_pending")
+    assert emitted("mfa.enabled")[-1].payload["method"] == "totp"
+    assert client.read(f"{AUTH}/me").json()["second_factor"] is True
+    assert other.read(f"{AUTH}/me").status_code == 401
+    assert Session.objects.get(pk=client.session_id).second_factor == "totp"
+
+
+def test_secret_and_codes_are_stored_in_no_readable_form(user):
+    seed, codes = with_factor(user("SELLER"))
+    with connection.cursor() as cursor:
+        for table in ("account_totpdevice", "account_recoverycode"):
+            cursor.execute(f"SELECT t::text FROM {table} t")
+            text = "\n".join(row[0] for row in cursor.fetchall())
+            assert not [
+                value for value in (seed, *codes, *(c.replace("-", "") for c in codes)) if value in text
+            ]
+
+
+def test_a_secret_that_waited_too_long_is_gone(client_for, user):
+    client = client_for(user("SELLER"))
+    seed = client.write(SETUP).json()["secret"]
+    with unguarded_writes():
+        TotpDevice.objects.update(pending_expires_at=timezone.now())
+    assert told(client.write(CONFIRM, {"code": totp_code(seed=seed)})) == (409, "account.mfa_not_pending")
+
+
+def test_signing_in_asks_for_the_code_and_writes_nothing_before(client_for, user, emitted):
+    person = user("INTERNAL")
+    asked = client_for().write(LOGIN, {"email": person.email, "password": PASSWORD, "device_label": "desk"})
+    assert set(asked.json()) == {"challenge_token", "expires_at", "methods"}
+    assert (emitted(), Session.objects.count(), SignInCounter.objects.count()) == ([], 0, 0)
+    answer = client_for().write(
+        SECOND, {"challenge_token": asked.json()["challenge_token"], "code": totp_code()}
+    )
+    assert answer.status_code == 200
+    session = Session.objects.get(pk=answer.json()["session_id"])
+    assert (session.method, session.second_factor, session.device_label) == ("password", "totp", "desk")
+    assert emitted("user.logged_in")[-1].payload["second_factor"] == "totp"
+
+
+def test_neither_password_nor_code_alone_gives_a_token(client_for, user):
+    person = user("INTERNAL")
+    token = challenge(client_for, person)
+    client = client_for()
+    client.bearer = token
+    assert client.read(f"{AUTH}/me").status_code == 401
+    assert client.write(f"{AUTH}/refresh", {"refresh_token": token}).status_code == 401
+    for body in (
+        {"code": totp_code()},
+        {"challenge_token": token},
+        {"challenge_token": token, "code": totp_code(), "recovery_code": "x"},
+        {"challenge_token": token, "code": "12345a"},
+    ):
+        assert client_for().write(SECOND, body).status_code == 400
+    assert not SignInCounter.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "change", ["nonsense", "access", "over", "password changed", "deactivated", "factor gone"]
+)
+def test_a_challenge_that_does_not_hold_begins_anew(client_for, user, change):
+    person = user("SELLER")
+    seed, _ = with_factor(person)
+    token = challenge(client_for, person)
+    now = timezone.now()
+    if change == "nonsense":
+        token = "a.b.c"
+    elif change == "access":
+        claims = tokens.Claims(person.pk, begin_session(person).pk, uuid4())
+        token = tokens.encode("access", claims, issued=now, expires=now + timedelta(hours=1))
+    elif change == "over":
+        passed = tokens.decode_challenge(token)
+        token = tokens.encode_challenge(
+            passed, issued=now - timedelta(hours=1), expires=now - timedelta(seconds=1)
+        )
+    elif change == "password changed":
+        person = User.objects.get(pk=person.pk)
+        services.change_password(
+            person,
+            actor=person,
+            current_password=PASSWORD,
+            new_password="quite another passphrase",
+            door=services.Door("api"),
+        )
+    elif change == "deactivated":
+        services.deactivate(person, actor=SYSTEM)
+    else:
+        services.reset_second_factor(person, actor=SYSTEM)
+    answer = client_for().write(SECOND, {"challenge_token": token, "code": totp_code(seed=seed, steps=1)})
+    assert told(answer) == (401, "account.challenge_invalid")
+
+
+def test_a_code_counts_once_and_one_step_to_either_side(client_for, user):
+    for steps, taken in ((-2, False), (-1, True), (0, True), (1, True), (2, False)):
+        person = user("INTERNAL")
+        body = {"challenge_token": challenge(client_for, person), "code": totp_code(steps=steps)}
+        assert (client_for().write(SECOND, body).status_code == 200) == taken, steps
+        if taken:
+            assert told(client_for().write(SECOND, body)) == (401, "account.second_factor_invalid")
+
+
+def test_a_code_older_than_the_newest_taken_is_refused(user):
+    device = TotpDevice(user=user("SELLER"), last_step=0)
+    later = second_factor.step_of(TOTP_SEED, totp_code(steps=1))
+    assert later is not None
+    assert second_factor.step_of(TOTP_SEED, totp_code(), after=later) is None
+    assert device.last_step == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_code_counts_once_in_twenty_threads(user):
+    person = user("INTERNAL")
+    asked = services.log_in(actor=SYSTEM, email=person.email, password=PASSWORD, door=services.Door("api"))
+    code = totp_code()
+    results = in_threads(
+        lambda _: isinstance(
+            services.pass_second_factor(
+                actor=SYSTEM, challenge_token=asked.challenge_token, code=code, door=services.Door("api")
+            ),
+            services.Tokens,
+        )
+    )
+    assert results.count(True) == 1
+    assert Session.objects.count() == 1
+    assert set(results) <= {True, False, services.Locked}
+
+
+def test_a_recovery_code_counts_once_and_the_last_ones_are_told(client_for, user, emitted):
+    person = user("SELLER")
+    _, codes = with_factor(person)
+    token = challenge(client_for, person)
+    body = {"challenge_token": token, "recovery_code": f" {codes[0].lower()} "}
+    assert client_for().write(SECOND, body).status_code == 200
+    assert emitted("mfa.recovery_code_used")[-1].payload["left"] == 9
+    assert emitted("user.logged_in")[-1].payload["second_factor"] == "recovery_code"
+    assert told(client_for().write(SECOND, body)) == (401, "account.second_factor_invalid")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_recovery_code_counts_once_in_twenty_threads(user):
+    person = user("SELLER")
+    _, codes = with_factor(person)
+    asked = services.log_in(actor=SYSTEM, email=person.email, password=PASSWORD, door=services.Door("api"))
+    results = in_threads(
+        lambda _: isinstance(
+            services.pass_second_factor(
+                actor=SYSTEM,
+                challenge_token=asked.challenge_token,
+                recovery_code=codes[0],
+                door=services.Door("api"),
+            ),
+            services.Tokens,
+        )
+    )
+    assert results.count(True) == 1
+    assert RecoveryCode.objects.exclude(used_at=None).count() == 1
+
+
+def test_wrong_codes_lock_together_with_wrong_passwords(client_for, user):
+    person = user("INTERNAL")
+    token = challenge(client_for, person)
+    for _ in range(3):
+        client_for().write(LOGIN, {"email": person.email, "password": "wrong"})
+    for _ in range(2):
+        client_for().write(SECOND, {"challenge_token": token, "code": wrong(totp_code())})
+    assert told(client_for().write(SECOND, {"challenge_token": token, "code": totp_code()})) == (
+        429,
+        "account.locked",
+    )
+    assert told(client_for().write(LOGIN, {"email": person.email, "password": PASSWORD})) == (
+        429,
+        "account.locked",
+    )
+
+
+def test_the_right_password_alone_does_not_forget_the_failures(client_for, user):
+    person = user("INTERNAL")
+    client_for().write(LOGIN, {"email": person.email, "password": "wrong"})
+    token = challenge(client_for, person)
+    assert SignInCounter.objects.get().failures == 1
+    client_for().write(SECOND, {"challenge_token": token, "code": totp_code()})
+    assert SignInCounter.objects.get().failures == 0
+
+
+def test_replacing_a_factor_needs_password_and_code_and_keeps_the_old_one_until_then(client_for, user):
+    person = user("SELLER")
+    old, _ = with_factor(person)
+    client = client_for(person)
+    failed = (403, "account.reauthentication_failed")
+    assert told(client.write(SETUP)) == failed
+    assert told(client.write(SETUP, {"password": PASSWORD})) == failed
+    assert told(client.write(SETUP, {"password": "wrong", "code": totp_code(seed=old, steps=1)})) == failed
+    setup = client.write(SETUP, {"password": PASSWORD, "code": totp_code(seed=old, steps=1)})
+    assert setup.status_code == 200
+    assert TotpDevice.objects.get().seed == old
+    new = setup.json()["secret"]
+    assert client.write(CONFIRM, {"code": totp_code(seed=new)}).status_code == 200
+    assert TotpDevice.objects.get().seed == new
+
+
+def test_doing_without_needs_both_and_ends_the_other_sessions(client_for, user, emitted):
+    person = user("SELLER")
+    seed, codes = with_factor(person)
+    client, other = client_for(person), client_for(person)
+    failed = (403, "account.reauthentication_failed")
+    assert told(client.write(DISABLE, {"code": totp_code(seed=seed, steps=1)})) == failed
+    assert told(client.write(DISABLE, {"password": PASSWORD, "code": "000000"})) == failed
+    assert client.write(DISABLE, {"password": PASSWORD, "recovery_code": codes[1]}).status_code == 204
+    assert emitted("mfa.disabled")[-1].payload == {
+        "user_id": str(person.pk), "by": str(person.pk), "reason_code": "own_choice",
+    }  # fmt: skip
+    assert other.read(f"{AUTH}/me").status_code == 401
+    assert not RecoveryCode.objects.exists()
+    assert told(client.write(DISABLE, {"code": "123456"})) == (409, "account.mfa_not_enabled")
+    assert "access_token" in client_for().write(LOGIN, {"email": person.email, "password": PASSWORD}).json()
+
+
+# --- Staff ------------------------------------------------------------------------------------------
+
+
+def test_staff_without_a_factor_reach_only_its_set_up(client_for, user):
+    person = user("INTERNAL_MANAGER", factor=False)
+    answer = client_for().write(LOGIN, {"email": person.email, "password": PASSWORD})
+    client = client_for()
+    client.bearer = answer.json()["access_token"]
+    shut = (403, "account.second_factor_setup_required")
+    assert told(client.read("/api/v1/commodities")) == shut
+    assert told(client.read(f"{AUTH}/sessions")) == shut
+    assert told(client.write("/api/v1/commodities", {})) == shut
+    assert told(client.write(f"{AUTH}/change-password", {})) == shut
+    assert told(client.write(f"{AUTH}/me", {}, method="PUT")) == shut
+    assert client.read(f"{AUTH}/me").json()["second_factor"] is False
+    seed = client.write(SETUP).json()["secret"]
+    assert client.write(CONFIRM, {"code": totp_code(seed=seed)}).status_code == 200
+    assert client.read("/api/v1/commodities").status_code == 200
+
+
+def test_staff_without_a_factor_can_still_sign_out(client_for, user):
+    client = client_for(user("AUDITOR", factor=False))
+    assert client.write(f"{AUTH}/logout").status_code == 204
+
+
+@pytest.mark.parametrize("roles", [(), ("INTERNAL",), ("AUDITOR",)])
+def test_staff_never_do_without(client_for, user, roles):
+    client = client_for(user(*roles))
+    answer = client.write(DISABLE, {"password": PASSWORD, "code": totp_code()})
+    assert told(answer) == (409, "account.mfa_mandatory")
+
+
+def test_a_lost_factor_is_reset_by_another_person(client_for, user, emitted):
+    boss, person = user("INTERNAL_COMPLIANCE"), user("INTERNAL_FINANCE")
+    client = client_for(person)
+    with pytest.raises(services.OwnAccount):
+        services.reset_second_factor(boss, actor=boss)
+    services.reset_second_factor(person, actor=boss)
+    payload = emitted("mfa.disabled")[-1].payload
+    assert (payload["by"], payload["reason_code"]) == (str(boss.pk), "device_lost")
+    assert client.read(f"{AUTH}/me").status_code == 401
+    answer = client_for().write(LOGIN, {"email": person.email, "password": PASSWORD})
+    assert "access_token" in answer.json(), "a limited session, to set a new one up"
+    with pytest.raises(services.MfaNotEnabled):
+        services.reset_second_factor(person, actor=boss)
