@@ -64,7 +64,7 @@ class Deviation(NamedTuple):
 
 
 class Grant(NamedTuple):
-    """A capability that one user holds: on one row (``label.model`` and key), or, both empty, in general.
+    """A capability that one user holds: on one row (``label.model`` in lower case, and key), or in general: both empty.
 
     One that isn't ``live`` any more outweighs guardian's row, which may be tidied later than its time ends.
     """

@@ -190,7 +190,7 @@ def _grants(user: Any) -> list[Grant]:
     now = timezone.now()
     rows = CapabilityGrant.objects.filter(user_id=user.pk, status=CapabilityGrant.Status.ACTIVE)
     return [
-        Grant(name, kind or "", str(key or ""), live=until is None or until > now)
+        Grant(name, (kind or "").lower(), str(key or ""), live=until is None or until > now)
         for name, kind, key, until in rows.values_list("capability", "object_type", "object_id", "expires_at")
     ]
 

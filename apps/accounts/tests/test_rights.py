@@ -1,0 +1,364 @@
+"""Rights that change while the product runs: proposed by one person, decided by another."""
+
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from guardian.models import UserObjectPermission
+
+from apps.accounts import lookups, services, tasks
+from apps.accounts.models import CapabilityChange, CapabilityGrant, PolicyDeviation, User
+from apps.accounts.services.policy import policy_version
+from apps.accounts.tests.factories import in_threads, told
+from erp import access
+from erp.access import SYSTEM, registry
+from erp.errors import CapabilityMissing, Invalid
+from erp.models import unguarded_writes
+
+pytestmark = pytest.mark.django_db
+WHY = "Needed for the season's work."
+
+
+@pytest.fixture
+def boss(user):
+    return user("INTERNAL_COMPLIANCE")
+
+
+@pytest.fixture
+def propose(boss):
+    """Propose a change; the person and the rest by keyword."""
+
+    def make(actor=None, operation="add", **what):
+        kind = "role_capability" if "scope" in what else "user_role" if "role" in what else "single_grant"
+        return services.propose_capability_change(
+            actor=actor or boss, kind=kind, operation=operation, reason=WHY, **what
+        )
+
+    return make
+
+
+def apply(change, approval_id=None):
+    return services.apply_capability_change(change, actor=SYSTEM, approval_id=approval_id or uuid4())
+
+
+def again(person):
+    """The person as the next request sees it."""
+    return User.objects.get(pk=person.pk)
+
+
+# --- Roles of staff ---------------------------------------------------------------------------------
+
+
+def test_a_role_counts_once_the_change_is_applied_and_from_the_next_request(
+    client_for, user, propose, boss, emitted
+):
+    person = user("INTERNAL")
+    client = client_for(person)
+    body = {"code": "JUTE", "name": "Jute", "category": "FIBRE"}
+    change = propose(user=person, role="INTERNAL_MASTERDATA")
+    assert (change.status, change.base_version) == ("proposed", person.version)
+    proposed = emitted("capability.change_proposed")[-1]
+    assert (proposed.aggregate_type, proposed.payload["by"]) == ("capability_change", str(boss.pk))
+    assert told(client.write("/api/v1/commodities", body)) == (403, "capability.missing")
+    approval = uuid4()
+    assert apply(change, approval).status == "applied"
+    assert client.write("/api/v1/commodities", body).status_code == 201
+    payload = emitted("user.roles_changed")[-1].payload
+    assert (payload["added"], payload["by"], payload["approval_id"]) == (
+        ["INTERNAL_MASTERDATA"], str(boss.pk), str(approval),
+    )  # fmt: skip
+    assert again(person).version == person.version + 1
+    taken = apply(propose(user=again(person), role="INTERNAL_MASTERDATA", operation="remove"))
+    assert taken.status == "applied"
+    key = uuid4().hex
+    assert told(client.write("/api/v1/commodities", {**body, "code": "J2", "name": "J2"}, key=key)) == (
+        403,
+        "capability.missing",
+    )
+
+
+def test_a_replay_after_the_right_was_taken_away_is_refused_too(client_for, user):
+    person = user("INTERNAL_MASTERDATA")
+    client, key = client_for(person), uuid4().hex
+    body = {"code": "JUTE", "name": "Jute", "category": "FIBRE"}
+    assert client.write("/api/v1/commodities", body, key=key).status_code == 201
+    with unguarded_writes():
+        person.memberships.filter(role__name="INTERNAL_MASTERDATA").delete()
+    assert told(client.write("/api/v1/commodities", body, key=key)) == (403, "capability.missing")
+
+
+@pytest.mark.parametrize(
+    ("roles", "role", "operation", "problem"),
+    [
+        (["INTERNAL_MANAGER"], "AUDITOR", "add", services.RoleNotAllowed),
+        (["INTERNAL_MANAGER"], "INTERNAL_FINANCE", "add", services.RolesIncompatible),
+        (["INTERNAL_MANAGER"], "INTERNAL_COMPLIANCE", "add", services.RolesIncompatible),
+        (["INTERNAL"], "INTERNAL", "remove", services.RoleRequired),
+        (["INTERNAL"], "SELLER", "add", services.RoleNotAllowed),
+        (["SELLER"], "BUYER", "add", services.RoleNotAllowed),
+        (["SELLER"], "INTERNAL", "add", services.RoleNotAllowed),
+        (["INTERNAL"], "INTERNAL", "add", services.ChangeWithoutEffect),
+        (["INTERNAL"], "INTERNAL_MANAGER", "remove", services.ChangeWithoutEffect),
+    ],
+)
+def test_what_could_never_be_is_not_proposed(user, propose, roles, role, operation, problem):
+    with pytest.raises(problem):
+        propose(user=user(*roles), role=role, operation=operation)
+    assert not CapabilityChange.objects.exists()
+
+
+def test_an_auditor_is_nothing_else(user, propose):
+    person = user("INTERNAL")
+    apply(propose(user=person, role="AUDITOR"))
+    assert again(person).role_names == ["AUDITOR"]
+    with pytest.raises(services.RoleNotAllowed):
+        propose(user=again(person), role="INTERNAL_MANAGER")
+    apply(propose(user=again(person), role="AUDITOR", operation="remove"))
+    assert again(person).role_names == ["INTERNAL"]
+
+
+def test_nobody_proposes_rights_for_themselves_and_only_who_may_proposes(user, boss, propose):
+    with pytest.raises(services.GrantToSelf):
+        propose(user=boss, role="INTERNAL_DIRECTOR")
+    root = user()
+    with pytest.raises(services.GrantToSelf):
+        propose(actor=root, user=root, capability="availability.approve")
+    with pytest.raises(CapabilityMissing):
+        propose(actor=user("INTERNAL_MANAGER"), user=user("INTERNAL"), role="INTERNAL_DIRECTOR")
+
+
+def test_two_proposals_on_one_base_the_second_turns_stale(user, propose, emitted):
+    person = user("INTERNAL")
+    one = propose(user=person, role="INTERNAL_DIRECTOR")
+    two = propose(user=person, role="INTERNAL_MANAGER")
+    assert apply(one).status == "applied"
+    assert apply(two).status == "stale"
+    assert again(person).role_names == ["INTERNAL", "INTERNAL_DIRECTOR"]
+    assert len(emitted("capability.change_staled")) == 1
+    assert len(emitted("capability.changed")) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_change_is_applied_once_in_twenty_threads(user):
+    person = user("INTERNAL")
+    change = services.propose_capability_change(
+        actor=user("INTERNAL_COMPLIANCE"),
+        kind="user_role",
+        operation="add",
+        user=person,
+        role="INTERNAL_DIRECTOR",
+        reason=WHY,
+    )
+    results = in_threads(lambda _: apply(change).status)
+    assert (results.count("applied"), results.count(services.ChangeDecided)) == (1, 19)
+    change.refresh_from_db()
+    assert change.status == "applied"
+    assert again(person).role_names == ["INTERNAL", "INTERNAL_DIRECTOR"]
+
+
+def test_the_same_proposal_waits_once(user, propose):
+    person = user("INTERNAL")
+    change = propose(user=person, role="INTERNAL_DIRECTOR")
+    with pytest.raises(services.ChangePending):
+        propose(user=person, role="INTERNAL_DIRECTOR")
+    with pytest.raises(IntegrityError), transaction.atomic(), unguarded_writes():
+        CapabilityChange(
+            kind="user_role",
+            user=person,
+            role="INTERNAL_DIRECTOR",
+            operation="add",
+            reason=WHY,
+            base_version=1,
+        ).save()
+    services.refuse_capability_change(change, actor=SYSTEM, approval_id=uuid4())
+    assert propose(user=person, role="INTERNAL_DIRECTOR").status == "proposed"
+
+
+def test_who_proposed_may_withdraw_and_nobody_else(user, propose, boss, emitted):
+    change = propose(user=user("INTERNAL"), role="INTERNAL_DIRECTOR")
+    with pytest.raises(services.NotProposer):
+        services.withdraw_capability_change(change, actor=user("INTERNAL_COMPLIANCE"))
+    services.withdraw_capability_change(change, actor=boss)
+    assert len(emitted("capability.change_withdrawn")) == 1
+    for late in (services.refuse_capability_change, services.expire_capability_change):
+        with pytest.raises(services.ChangeDecided):
+            late(change, actor=SYSTEM)
+    with pytest.raises(services.ChangeDecided):
+        apply(change)
+
+
+@pytest.mark.parametrize(
+    ("service", "status"), [("refuse_capability_change", "refused"), ("expire_capability_change", "expired")]
+)
+def test_a_change_that_nobody_agreed_to_changes_nothing(user, propose, service, status, emitted):
+    person = user("INTERNAL")
+    change = propose(user=person, role="INTERNAL_DIRECTOR")
+    assert getattr(services, service)(change, actor=SYSTEM).status == status
+    assert again(person).role_names == ["INTERNAL"]
+    assert len(emitted("capability.change_refused")) == 1
+
+
+# --- The matrix -------------------------------------------------------------------------------------
+
+
+def test_the_matrix_changes_and_stays_changed_through_a_sync(user, propose):
+    before = policy_version()
+    manager, broker = user("INTERNAL_MANAGER"), user("BROKER")
+    apply(
+        propose(
+            role="INTERNAL_MANAGER", capability="availability.approve", scope="everywhere", operation="remove"
+        )
+    )
+    apply(propose(role="BROKER", capability="availability.create", scope="own"))
+    assert policy_version() == before + 2
+    assert access.sync(check=True) == []
+    access.sync()
+    assert not again(manager).has_perm("availability.approve")
+    assert again(broker).has_perm("availability.create")
+    apply(propose(role="INTERNAL_MANAGER", capability="availability.approve", scope="everywhere"))
+    assert again(manager).has_perm("availability.approve")
+    assert PolicyDeviation.objects.count() == 1, "what is the default again is no deviation"
+
+
+def test_two_changes_of_the_matrix_on_one_base_the_second_turns_stale(propose):
+    one = propose(role="BROKER", capability="availability.create", scope="own")
+    two = propose(role="BROKER", capability="availability.release", scope="everywhere")
+    assert (apply(one).status, apply(two).status) == ("applied", "stale")
+
+
+def test_no_role_ever_holds_what_is_kept_apart(user, propose, monkeypatch):
+    from apps.accounts import capabilities
+
+    apart = (frozenset({"availability.approve"}), frozenset({"commodity.create"}), *capabilities.APART)
+    monkeypatch.setattr(capabilities, "APART", apart)
+    with pytest.raises(services.RolesIncompatible):
+        propose(role="INTERNAL_COMPLIANCE", capability="availability.approve", scope="everywhere")
+    user("INTERNAL_MANAGER")
+    with pytest.raises(services.RolesIncompatible):
+        propose(role="INTERNAL", capability="account.manage_users", scope="everywhere")
+
+
+@pytest.mark.parametrize(
+    ("what", "pointers"),
+    [
+        ({"role": "NOBODY", "capability": "no.such", "scope": "own"}, ["/role", "/capability"]),
+        ({"role": "BROKER", "scope": "own"}, ["/capability"]),
+    ],
+)
+def test_a_proposal_names_what_there_is(propose, what, pointers):
+    with pytest.raises(Invalid) as caught:
+        propose(**what)
+    assert [fault.pointer for fault in caught.value.errors] == pointers
+
+
+# --- Single grants ----------------------------------------------------------------------------------
+
+
+def test_a_grant_on_one_row_counts_there_alone_and_until_it_is_taken_away(user, offer, propose, emitted):
+    person, live, other = user("INTERNAL"), offer(), offer()
+    on = {"object_type": "availability.Availability", "object_id": live.pk}
+    apply(propose(user=person, capability="availability.create", **on))
+    assert again(person).has_perm("availability.create", live)
+    assert not again(person).has_perm("availability.create", other)
+    assert UserObjectPermission.objects.filter(user=person).count() == 1
+    assert emitted("capability.granted")[-1].payload["object_id"] == str(live.pk)
+    with pytest.raises(services.ChangeWithoutEffect):
+        propose(user=again(person), capability="availability.create", **on)
+    apply(propose(user=again(person), capability="availability.create", operation="remove", **on))
+    assert not again(person).has_perm("availability.create", live)
+    assert not UserObjectPermission.objects.exists()
+    assert len(emitted("capability.revoked")) == 1
+
+
+def test_a_general_grant_counts_on_every_row(client_for, user, offer, propose):
+    person, live = user("INTERNAL"), offer()
+    apply(propose(user=person, capability="commodity.create"))
+    assert again(person).has_perm("commodity.create")
+    assert not again(person).has_perm("availability.create", live)
+    body = {"code": "JUTE", "name": "Jute", "category": "FIBRE"}
+    client = client_for(person)
+    assert client.write("/api/v1/commodities", body).status_code == 201
+    assert "commodity.create" in client.read("/api/v1/auth/me").json()["capabilities"]["everywhere"]
+
+
+def test_a_grant_ends_on_time_though_no_task_ran_and_is_tidied_then(user, offer, propose, emitted):
+    person, live = user("INTERNAL"), offer()
+    end = timezone.now() + timedelta(days=1)
+    on = {"object_type": "availability.Availability", "object_id": live.pk}
+    apply(propose(user=person, capability="availability.create", grant_expires_at=end, **on))
+    apply(propose(user=again(person), capability="commodity.create", grant_expires_at=end))
+    held = [("availability.create", live), ("commodity.create", None)]
+    assert all(again(person).has_perm(*each) for each in held)
+    with unguarded_writes():
+        CapabilityGrant.objects.update(expires_at=timezone.now())
+    assert UserObjectPermission.objects.exists(), "no task ran"
+    assert not any(again(person).has_perm(*each) for each in held)
+    assert tasks.expire_grants() == 2
+    assert not UserObjectPermission.objects.exists()
+    assert len(emitted("capability.expired")) == 2
+    assert tasks.expire_grants() == 0
+
+
+def test_a_grant_never_joins_what_is_kept_apart(user, propose, monkeypatch):
+    from apps.accounts import capabilities
+
+    apart = (frozenset({"availability.approve"}), frozenset({"account.manage_users"}))
+    monkeypatch.setattr(capabilities, "APART", apart)
+    with pytest.raises(services.RolesIncompatible):
+        propose(user=user("INTERNAL_MANAGER"), capability="account.manage_users")
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        {"object_type": "availability.Availability"},
+        {"object_type": "availability.Availability", "object_id": uuid4()},
+        {"object_type": "no.Model", "object_id": uuid4()},
+        {"object_type": "nonsense", "object_id": uuid4()},
+        {"grant_expires_at": timezone.now() - timedelta(days=1)},
+    ],
+)
+def test_a_grant_names_a_row_that_is_there_and_an_end_that_lies_ahead(user, propose, what):
+    with pytest.raises(Invalid):
+        propose(user=user("INTERNAL"), capability="availability.create", **what)
+
+
+# --- Who may do what --------------------------------------------------------------------------------
+
+
+def test_the_source_of_each_right_is_told(user, offer, propose):
+    seller = user("SELLER")
+    live, root, helper = offer(seller=seller), user(), user("INTERNAL")
+    on = {"object_type": "availability.Availability", "object_id": live.pk}
+    apply(propose(user=helper, capability="availability.create", **on))
+    stranger = user("SELLER")
+    found = {person.pk: source for person, source in lookups.holders("availability.create", live)}
+    assert found[seller.pk] == "role SELLER, own rows"
+    assert found[root.pk] == "superuser"
+    assert found[helper.pk] == "single grant"
+    assert stranger.pk not in found
+    assert stranger.pk in {person.pk for person, _ in lookups.holders("availability.create")}
+    for person, _ in lookups.holders("availability.create", live):
+        assert again(person).has_perm("availability.create", live)
+    rights = lookups.rights_of(again(helper))
+    assert ("availability.create", f"availability.Availability {live.pk}", "single grant") in rights
+    assert ("account.view", "all", "role INTERNAL") in rights
+
+
+def test_the_audits_eleven_are_those_of_the_register():
+    from config.tests.test_register import ASKED
+
+    assert frozenset(ASKED) == lookups.AUDITED
+    assert len(ASKED) == 11
+
+
+def test_no_capability_is_without_a_role_and_none_is_unused():
+    from erp.services import registry as all_services
+
+    asked = {service.requires.name for service in all_services.values() if service.requires is not None}
+    for name, capability in registry.capabilities.items():
+        if name.startswith("account."):
+            assert capability.everywhere or capability.own, name
+            assert name in asked | {"account.view"}, name

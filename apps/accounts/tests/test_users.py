@@ -1,0 +1,240 @@
+"""What others do with a user, and which roles fit together."""
+
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from apps.accounts import services
+from apps.accounts.models import OneTimeToken, OtpChallenge, RefreshToken, Session, SignInCounter, User
+from apps.accounts.services.roles import check_roles
+from apps.accounts.tests.factories import AUTH, MOBILE, in_threads, prove, told, with_factor
+from config.testing import PASSWORD, begin_session, totp_code
+from erp.access import SYSTEM
+from erp.errors import CapabilityMissing
+from erp.models import unguarded_writes
+
+pytestmark = pytest.mark.django_db
+LOGIN, ME = f"{AUTH}/login", f"{AUTH}/me"
+
+
+@pytest.fixture
+def boss(user):
+    return user("INTERNAL_COMPLIANCE")
+
+
+def test_who_is_deactivated_is_out_at_once_and_comes_back(client_for, user, boss, emitted):
+    person = user("SELLER")
+    client = client_for(person)
+    services.deactivate(person, actor=boss, reason_code="left")
+    assert client.read(ME).status_code == 401
+    assert Session.objects.get().end_reason == "deactivated"
+    assert emitted("user.deactivated")[-1].payload == {
+        "user_id": str(person.pk), "reason_code": "left", "by": str(boss.pk),
+    }  # fmt: skip
+    with pytest.raises(services.InvalidState):
+        services.deactivate(person, actor=boss)
+    services.reactivate(person, actor=boss)
+    assert client_for().write(LOGIN, {"email": person.email, "password": PASSWORD}).status_code == 200
+    assert client.read(ME).status_code == 401, "the old session stays ended"
+    with pytest.raises(services.InvalidState):
+        services.reactivate(person, actor=boss)
+
+
+def test_who_never_proved_an_address_is_invited_again_instead(user, boss):
+    person = user("SELLER", status="invited", email_verified_at=None)
+    services.deactivate(person, actor=boss)
+    with pytest.raises(services.InvalidState):
+        services.reactivate(person, actor=boss)
+
+
+@pytest.mark.parametrize(
+    "service", ["deactivate", "reset_second_factor", "end_sessions", "unlock", "reactivate"]
+)
+def test_nobody_does_it_to_themselves_nor_to_a_super_administrator(user, boss, service):
+    with pytest.raises(services.OwnAccount):
+        getattr(services, service)(boss, actor=boss)
+    with pytest.raises(services.RoleNotAllowed):
+        getattr(services, service)(user(), actor=boss)
+    with pytest.raises(CapabilityMissing):
+        getattr(services, service)(user("SELLER"), actor=user("INTERNAL_MANAGER"))
+
+
+def test_the_last_super_administrator_stays(user):
+    one, two = user(), user()
+    services.deactivate(two, actor=one)
+    with pytest.raises(services.LastAdministrator):
+        services.deactivate(one, actor=SYSTEM)
+    with pytest.raises(services.LastAdministrator):
+        services.erase(one, actor=SYSTEM, reason_code="asked")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_super_administrators_who_deactivate_each_other_leave_one(user):
+    for _ in range(5):
+        pair = [user(), user()]
+        results = in_threads(lambda n, pair=pair: services.deactivate(pair[n], actor=pair[1 - n]).status, 2)
+        assert sorted(map(str, results)) == sorted(["deactivated", str(services.LastAdministrator)])
+        assert User.objects.filter(is_superuser=True, status="active").count() == 1
+        with unguarded_writes():
+            User.objects.all().delete()
+
+
+def test_all_sessions_of_a_person_end_and_each_is_told(client_for, user, boss, emitted):
+    person = user("SELLER")
+    clients = [client_for(person), client_for(person)]
+    assert services.end_sessions(person, actor=boss).revoked == 2
+    assert [event.payload["reason"] for event in emitted("session.revoked")] == ["administrator"] * 2
+    assert [client.read(ME).status_code for client in clients] == [401, 401]
+
+
+def test_a_lock_is_lifted_by_hand(client_for, user, boss, emitted):
+    person = user("SELLER")
+    for _ in range(5):
+        client_for().write(LOGIN, {"email": person.email, "password": "wrong"})
+    right = {"email": person.email, "password": PASSWORD}
+    assert told(client_for().write(LOGIN, right)) == (429, "account.locked")
+    services.unlock(person, actor=boss)
+    assert client_for().write(LOGIN, right).status_code == 200
+    services.unlock(person, actor=boss)
+    assert len(emitted("user.unlocked")) == 1
+
+
+def test_an_applicant_is_admitted_to_its_partner_and_in_no_other_way(client_for, user, partner, emitted):
+    person, firm = user("APPLICANT"), partner()
+    services.admit(person, actor=SYSTEM, partner_id=firm.pk, roles=["PARTNER_ADMIN", "SELLER"])
+    kept = User.objects.get(pk=person.pk)
+    assert (kept.user_type, kept.partner_id, kept.role_names) == (
+        "EXTERNAL", firm.pk, ["PARTNER_ADMIN", "SELLER"],
+    )  # fmt: skip
+    assert emitted("user.admitted")[-1].payload["partner_id"] == str(firm.pk)
+    with pytest.raises(services.InvalidState):
+        services.admit(kept, actor=SYSTEM, partner_id=firm.pk, roles=["SELLER"])
+    with pytest.raises(services.RoleNotAllowed):
+        services.admit(user("APPLICANT"), actor=SYSTEM, partner_id=firm.pk, roles=["INTERNAL"])
+
+
+def test_a_partner_gives_its_people_roles_within_its_own(user, boss, emitted):
+    person = user("SELLER")
+    within = ["PARTNER_ADMIN", "SELLER"]
+    services.set_partner_roles(person, actor=SYSTEM, roles=["PARTNER_ADMIN"], within=within)
+    assert User.objects.get(pk=person.pk).role_names == ["PARTNER_ADMIN"]
+    payload = emitted("user.roles_changed")[-1].payload
+    assert (payload["added"], payload["removed"]) == (["PARTNER_ADMIN"], ["SELLER"])
+    for roles, problem in (
+        (["BUYER"], services.RoleNotAllowed),
+        (["INTERNAL"], services.RoleNotAllowed),
+        ([], services.RoleRequired),
+    ):
+        with pytest.raises(problem):
+            services.set_partner_roles(person, actor=SYSTEM, roles=roles, within=within)
+    with pytest.raises(services.RoleNotAllowed):
+        services.set_partner_roles(boss, actor=SYSTEM, roles=["SELLER"], within=within)
+    before = len(emitted())
+    services.set_partner_roles(person, actor=SYSTEM, roles=["PARTNER_ADMIN"], within=within)
+    assert len(emitted()) == before
+
+
+@pytest.mark.parametrize(
+    ("kind", "roles", "problem"),
+    [
+        ("INTERNAL", ["AUDITOR", "INTERNAL"], services.RoleNotAllowed),
+        ("INTERNAL", ["INTERNAL_MANAGER"], services.RoleNotAllowed),
+        ("INTERNAL", ["INTERNAL", "SELLER"], services.RoleNotAllowed),
+        ("EXTERNAL", ["INTERNAL"], services.RoleNotAllowed),
+        ("EXTERNAL", ["SELLER", "INTERNAL"], services.RoleNotAllowed),
+        ("SUPER_ADMIN", ["INTERNAL"], services.RoleNotAllowed),
+        ("APPLICANT", ["SELLER"], services.RoleNotAllowed),
+        ("INTERNAL", [], services.RoleRequired),
+        ("EXTERNAL", [], services.RoleRequired),
+        ("APPLICANT", [], services.RoleRequired),
+        ("INTERNAL", ["INTERNAL", "INTERNAL_MANAGER", "INTERNAL_FINANCE"], services.RolesIncompatible),
+        ("INTERNAL", ["INTERNAL", "INTERNAL_MANAGER", "INTERNAL_COMPLIANCE"], services.RolesIncompatible),
+        ("INTERNAL", ["INTERNAL", "INTERNAL_FINANCE", "INTERNAL_COMPLIANCE"], services.RolesIncompatible),
+    ],
+)
+def test_roles_that_do_not_fit(kind, roles, problem):
+    with pytest.raises(problem):
+        check_roles(kind, frozenset(roles))
+
+
+@pytest.mark.parametrize(
+    ("kind", "roles"),
+    [
+        ("INTERNAL", ["AUDITOR"]),
+        ("INTERNAL", ["INTERNAL"]),
+        ("INTERNAL", ["INTERNAL", "INTERNAL_MANAGER", "INTERNAL_DIRECTOR", "INTERNAL_MASTERDATA"]),
+        ("EXTERNAL", ["SELLER", "BUYER", "PARTNER_ADMIN"]),
+        ("APPLICANT", ["APPLICANT"]),
+        ("SUPER_ADMIN", []),
+    ],
+)
+def test_roles_that_fit(kind, roles):
+    check_roles(kind, frozenset(roles))
+
+
+# --- What time and the law take away ----------------------------------------------------------------
+
+
+def test_erasing_takes_the_person_away_and_leaves_the_id(client_for, user, emitted):
+    person = user("SELLER", full_name="Asha Patel", mobile=MOBILE, mobile_verified_at=timezone.now())
+    with_factor(person)
+    client = client_for(person)
+    with unguarded_writes():
+        Session.objects.update(device_label="Asha's phone")
+    prove(purpose="sign_in")
+    services.request_password_reset(actor=SYSTEM, email=person.email)
+    services.erase(person, actor=SYSTEM, reason_code="asked")
+    kept = User.objects.get(pk=person.pk)
+    assert (kept.full_name, kept.email, kept.mobile, kept.status) == ("Erased person", None, None, "erased")
+    assert kept.erased_at is not None
+    assert not kept.has_usable_password()
+    assert not kept.has_second_factor
+    assert client.read(ME).status_code == 401
+    assert not OneTimeToken.objects.live().exists()
+    with connection.cursor() as cursor:
+        for table in ("account_user", "account_session", "account_otpchallenge", "account_totpdevice"):
+            cursor.execute(f"SELECT t::text FROM {table} t")
+            text = "\n".join(row[0] for row in cursor.fetchall())
+            for value in ("Asha", person.email, MOBILE, "127.0.0.1"):
+                assert value not in text, (table, value)
+    assert OtpChallenge.objects.get().number == ""
+    with pytest.raises(services.InvalidState):
+        services.erase(kept, actor=SYSTEM, reason_code="asked")
+
+
+def test_what_is_kept_no_longer_goes_in_batches(client_for, user, emitted):
+    person = user("SELLER")
+    client_for().write(LOGIN, {"email": person.email, "password": "wrong"})
+    client_for().write(LOGIN, {"email": person.email, "password": PASSWORD})
+    begin_session(person)
+    prove()
+    services.request_password_reset(actor=SYSTEM, email=person.email)
+    assert sum(services.purge(actor=SYSTEM).values()) == 0
+    assert emitted("account.purged") == []
+    month, year = timezone.now() - timedelta(days=31), timezone.now() - timedelta(days=366)
+    with unguarded_writes():
+        Session.objects.filter(pk=Session.objects.earliest("id").pk).update(ended_at=year, end_reason="user")
+        OneTimeToken.objects.update(expires_at=month)
+        OtpChallenge.objects.update(expires_at=month)
+        SignInCounter.objects.update(updated_at=month)
+    counts = services.purge(actor=SYSTEM)
+    assert counts == {"sessions": 1, "tokens": 1, "challenges": 1, "counters": 1}
+    assert emitted("account.purged")[-1].payload["counts"] == counts
+    assert Session.objects.count() == 1
+    assert not RefreshToken.objects.exclude(session__in=Session.objects.all()).exists()
+
+
+def test_proving_oneself_once_more_counts_for_ten_minutes(user, emitted):
+    person = user("INTERNAL")
+    session = begin_session(person, door="admin")
+    assert isinstance(services.reauthenticate(session, actor=person, password="wrong"), services.Refusal)
+    for proof in ({"password": PASSWORD}, {"code": totp_code()}):
+        proven = services.reauthenticate(session, actor=person, **proof)
+        assert proven.is_proven(timezone.now() + timedelta(minutes=9))
+        assert not proven.is_proven(timezone.now() + timedelta(minutes=10))
+    assert isinstance(services.reauthenticate(session, actor=person, code=totp_code()), services.Refusal), (
+        "a code counts once"
+    )
+    assert len(emitted("user.reauthenticated")) == 2
