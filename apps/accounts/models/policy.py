@@ -26,10 +26,20 @@ class Operation(models.TextChoices):
     REMOVE = "remove"
 
 
+class _Administered(QuerySet):
+    def visible_to(self, user: Actor) -> Self:
+        """For those who change capabilities or read the trail."""
+        if may(user, "account.manage_capabilities") or may(user, "trail.view"):
+            return self
+        return self.none()
+
+
 class AccessPolicy(Model):
     """The matrix as a whole: one row, whose version every change of the matrix moves."""
 
     ONLY = UUID("01890000-0000-7000-8000-000000000001")
+
+    objects: ClassVar[Any] = _Administered.as_manager()
 
     def __str__(self) -> str:
         return f"version {self.version}"
@@ -55,14 +65,6 @@ class PolicyDeviation(Guarded):
 
     def __str__(self) -> str:
         return f"{self.operation} {self.role} {self.capability} ({self.scope})"
-
-
-class _Administered(QuerySet):
-    def visible_to(self, user: Actor) -> Self:
-        """For those who change capabilities or read the trail."""
-        if may(user, "account.manage_capabilities") or may(user, "trail.view"):
-            return self
-        return self.none()
 
 
 class CapabilityChange(Model):
