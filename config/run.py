@@ -1,5 +1,6 @@
 """``make run``: the whole product on one machine. It stays up until Ctrl-C and keeps its data."""
 
+import json
 import os
 import subprocess
 import sys
@@ -98,6 +99,7 @@ def main(data_dir: Path | None = None) -> int:
     try:
         with Stack(data_dir or state.data_dir(), echo=say) as stack:
             prepare(stack)
+            factors = json.loads(manage(stack, "seed_demo", "--json"))["second_factors"]
             port = choose_port()
             stack.run_processes(processes(port))
             base = f"http://127.0.0.1:{port}"
@@ -109,10 +111,13 @@ def main(data_dir: Path | None = None) -> int:
             say("")
             say(f"Demo logins, all with the password: {PASSWORD}")
             for email, (name, roles) in STAFF.items():
-                say(f"  staff    {email:26} {name}, {', '.join(roles)}")
+                say(
+                    f"  staff    {email:26} {name}, {', '.join(roles)}; authenticator {factors.get(email, '–')}"
+                )
             for firm, (_, people) in FIRMS.items():
                 for email, (_, roles) in people.items():
                     say(f"  partner  {email:26} {firm}, {', '.join(roles)}")
+            say("Staff type a code, too: put the secret behind their name into an authenticator app.")
             say("")
             say("Ctrl-C stops everything; the data stays.")
             stack.wait()

@@ -276,6 +276,7 @@ CORS_EXPOSE_HEADERS = [
 
 # --- Admin -----------------------------------------------------------------------------------------
 LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
 UNFOLD = {
     "SITE_TITLE": "Cotton ERP",
     "SITE_HEADER": "Cotton ERP",

@@ -200,7 +200,7 @@ class StaffSite(Site):
 
     def second_factor(self, request: HttpRequest) -> HttpResponse:
         """Set the second factor up: a new secret, its first code, then the recovery codes, each shown once."""
-        user: Any = request.user
+        user = self._person(request)
         context: dict[str, Any] = {
             "title": "Second factor",
             "enabled": user.has_second_factor,
@@ -223,7 +223,7 @@ class StaffSite(Site):
 
     def _confirmed(self, request: HttpRequest) -> list[str]:
         """Recovery codes of the confirmed factor; two clicks show the same ones (core §4)."""
-        user: Any = request.user
+        user = self._person(request)
         code = request.POST.get("code", "").strip()
         attempt = Attempt(
             principal=f"user:{user.pk}",
@@ -298,6 +298,12 @@ class StaffSite(Site):
             )
         found: Session | None = request._account_session  # type: ignore[attr-defined]
         return found
+
+    def _person(self, request: HttpRequest) -> User:
+        """Who is signed in, as a row: Django's ``request.user`` is a stand-in, which services don't take."""
+        session = self._session(request)
+        assert session is not None  # the view is behind admin_view
+        return session.user
 
     def _lacks_factor(self, request: HttpRequest) -> bool:
         session = self._session(request)

@@ -1,0 +1,170 @@
+"""The second factor's set-up, proving oneself, users and rights: pages of the admin."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from apps.accounts import services
+from apps.accounts.models import CapabilityChange, RecoveryCode, Session, TotpDevice, User
+from config.testing import PASSWORD, totp_code
+from erp.access import SYSTEM
+from erp.admin.testing import Desk
+from erp.models import unguarded_writes
+
+pytestmark = pytest.mark.django_db
+SETUP, PROVE, WHY = "/admin/second-factor/", "/admin/prove/", "Needed for the season's work."
+
+
+def page(person, verb=""):
+    return f"/admin/account/user/{person.pk}/" + (f"run/{verb}/" if verb else "change/")
+
+
+def test_staff_without_a_factor_are_led_to_its_set_up_and_nowhere_else(user):
+    person = user("INTERNAL_MANAGER", factor=False)
+    desk = Desk()
+    assert desk.sign_in(person.email, PASSWORD)["Location"] == "/admin/"
+    for path in ("/admin/", "/admin/commodity/commodity/", page(person), PROVE):
+        assert desk.get(path)["Location"] == SETUP, path
+        assert desk.post(path, {}).status_code == 302
+    shown = desk.post(SETUP, {"step": "start"})
+    seed = shown.context["setup"].secret
+    assert seed in shown.content.decode()
+    assert "no-store" in shown["Cache-Control"]
+    again = desk.post(SETUP, {"step": "confirm", "code": "000000", "_key": shown.context["key"]})
+    assert "doesn" in again.context["error"]
+    assert seed not in again.content.decode()
+    done = {"step": "confirm", "code": totp_code(seed=seed), "_key": again.context["key"]}
+    codes = desk.post(SETUP, done).context["codes"]
+    assert len(codes) == 10
+    assert desk.post(SETUP, done).context["codes"] == codes, "a second click shows the same ones"
+    assert RecoveryCode.objects.filter(user=person).count() == 10
+    assert desk.get("/admin/").status_code == 200
+
+
+def test_replacing_ones_factor_needs_password_and_code(user, desk_for):
+    person = user("INTERNAL")
+    desk = desk_for(person)
+    assert "setup" not in desk.post(SETUP, {"step": "start"}).context
+    shown = desk.post(SETUP, {"step": "start", "password": PASSWORD, "code": totp_code()})
+    seed = shown.context["setup"].secret
+    desk.post(SETUP, {"step": "confirm", "code": totp_code(seed=seed), "_key": shown.context["key"]})
+    assert TotpDevice.objects.get(user=person).seed == seed
+
+
+def test_changing_rights_asks_who_sits_here_and_comes_back(user, desk_for):
+    person, boss = user("INTERNAL"), user("INTERNAL_COMPLIANCE")
+    desk = desk_for(boss, proven=False)
+    path = page(person, "propose_role")
+    asked = desk.get(path)
+    assert asked["Location"].startswith(f"{PROVE}?next=")
+    assert desk.post(path, {"role": "INTERNAL_DIRECTOR"}).status_code == 302
+    assert not CapabilityChange.objects.exists()
+    wrong = desk.post(PROVE, {"password": "wrong", "next": path})
+    assert wrong.context["form"].non_field_errors()
+    assert (
+        desk.post(PROVE, {"password": PASSWORD, "next": "https://elsewhere.example/"})["Location"]
+        == "/admin/"
+    )
+    assert desk.post(PROVE, {"code": totp_code(), "next": path})["Location"] == path
+    answer = desk.fill(path, role="INTERNAL_DIRECTOR", operation="add", reason=WHY)
+    assert answer.status_code == 302, answer.context["errors"]
+    change = CapabilityChange.objects.get()
+    assert (change.user_id, change.role, change.proposed_by_id) == (person.pk, "INTERNAL_DIRECTOR", boss.pk)
+    with unguarded_writes():
+        Session.objects.update(reauthenticated_at=timezone.now() - timedelta(minutes=10))
+    assert desk.get(path).status_code == 302
+
+
+def test_a_refusal_stands_beside_what_was_typed(user, desk_for):
+    person = user("INTERNAL_MANAGER")
+    desk = desk_for(user("INTERNAL_COMPLIANCE"))
+    answer = desk.fill(page(person, "propose_role"), role="INTERNAL_FINANCE", operation="add", reason=WHY)
+    assert answer.status_code == 422
+    assert "account.roles_incompatible" in answer.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("verb", "typed", "status"),
+    [
+        ("deactivate", {"reason_code": "left"}, "deactivated"),
+        ("reset_second_factor", {"reason_code": "device_lost"}, "active"),
+        ("end_sessions", {}, "active"),
+        ("unlock", {"reason_code": "asked"}, "active"),
+    ],
+)
+def test_compliance_helps_and_shuts_out(user, desk_for, verb, typed, status):
+    person = user("INTERNAL")
+    answer = desk_for(user("INTERNAL_COMPLIANCE")).fill(page(person, verb), **typed)
+    assert answer.status_code == 302, answer.context["errors"]
+    kept = User.objects.get(pk=person.pk)
+    assert kept.status == status
+    assert kept.has_second_factor == (verb != "reset_second_factor")
+
+
+def test_ones_own_account_offers_no_verb_and_others_need_the_right(user, desk_for):
+    boss, person = user("INTERNAL_COMPLIANCE"), user("INTERNAL")
+    own = desk_for(boss).get(page(boss)).content.decode()
+    assert "Another person does this to your account." in own
+    assert "run/deactivate" not in own
+    assert desk_for(user("INTERNAL_MANAGER")).get(page(person)).status_code == 404
+
+
+def test_a_person_shows_what_they_may_and_by_what(user, desk_for):
+    drawn = desk_for(user("INTERNAL_COMPLIANCE")).get(page(user("SELLER"))).content.decode()
+    assert "availability.create" in drawn
+    assert "role SELLER" in drawn
+
+
+def test_the_matrix_shows_what_differs_and_the_audits_in_red(user, desk_for):
+    boss = user("INTERNAL_COMPLIANCE")
+    for role, capability, scope, operation in (
+        ("BROKER", "availability.create", "own", "add"),
+        ("BROKER", "commodity.create", "everywhere", "add"),
+    ):
+        change = services.propose_matrix_change(
+            actor=boss, role=role, capability=capability, scope=scope, operation=operation, reason=WHY
+        )
+        services.apply_capability_change(change, actor=SYSTEM)
+    drawn = desk_for(boss).get("/admin/account/accesspolicy/").content.decode()
+    assert drawn.count('class="erp-alarm"') == 1
+    assert drawn.count('class="erp-deviates"') == 1
+    assert "Propose a change" in drawn
+    seen = desk_for(user("AUDITOR")).get("/admin/account/accesspolicy/")
+    assert seen.status_code == 200
+    assert "Propose a change" not in seen.content.decode()
+    assert desk_for(user("INTERNAL_MANAGER")).get("/admin/account/accesspolicy/").status_code == 403
+
+
+def test_a_change_of_the_matrix_begins_on_its_page(user, desk_for):
+    desk = desk_for(user("INTERNAL_COMPLIANCE"))
+    answer = desk.fill(
+        "/admin/account/capabilitychange/add/",
+        role="BROKER",
+        capability="availability.create",
+        scope="own",
+        operation="add",
+        reason=WHY,
+    )
+    assert answer.status_code == 302, answer.context["errors"]
+    change = CapabilityChange.objects.get()
+    assert change.status == "proposed"
+    drawn = desk.get(f"/admin/account/capabilitychange/{change.pk}/change/").content.decode()
+    assert "Withdraw capability change" in drawn
+
+
+def test_who_may_do_this_to_this_object(user, offer, desk_for):
+    seller = user("SELLER", full_name="Asha of the offer")
+    other = user("SELLER", full_name="Another seller")
+    live = offer(seller=seller)
+    desk = desk_for(user("INTERNAL_COMPLIANCE"))
+    path = "/admin/account/accesspolicy/who/availability.create/"
+    everybody = desk.get(path).content.decode()
+    assert seller.full_name in everybody
+    assert other.full_name in everybody
+    here = desk.get(path, {"type": "availability.Availability", "id": str(live.pk)}).content.decode()
+    assert seller.full_name in here
+    assert other.full_name not in here
+    for gone in ({"type": "no.Model", "id": "x"}, {"type": "availability.Availability", "id": "x"}):
+        assert "There is no such row." in desk.get(path, gone).content.decode()
+    assert desk.get("/admin/account/accesspolicy/who/no.such/").status_code == 404
