@@ -12,7 +12,6 @@ from benchmarks.relay import ground
 from benchmarks.relay.figures import Part, median
 
 COUNTS = (1, 10, 100)
-PASSWORD = "benchmark passphrase"  # noqa: S105 - of nobody
 
 
 def measure(world: World, sizes: ground.Sizes, tell: ground.Tell) -> Part:
@@ -88,24 +87,15 @@ def _units(rounds: int) -> tuple[dict[int, int], dict[int, float]]:
 
 def _writes(rounds: int) -> dict[str, tuple[float, float]]:
     """Median seconds of writes, whole and without their events."""
-    from apps.accounts.services import add_user
     from apps.commodities.services import create
+    from config.testing import active_user, signed_in_client
     from erp import services
     from erp.access import SYSTEM
-    from erp.api.testing import ApiClient
     from erp.ids import uuid7
 
-    add_user(
-        actor=SYSTEM,
-        email="bench@example.com",
-        full_name="Bench",
-        user_type="INTERNAL",
-        organization_id=uuid7(),
-        roles=["INTERNAL", "INTERNAL_MASTERDATA"],
-        password=PASSWORD,
+    client = signed_in_client(
+        active_user("INTERNAL", "INTERNAL_MASTERDATA", user_type="INTERNAL", organization_id=uuid7())
     )
-    client = ApiClient()
-    client.sign_in("bench@example.com", PASSWORD)
 
     def by_service() -> None:
         code = f"S{uuid4().hex[:20].upper()}"

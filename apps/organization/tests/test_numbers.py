@@ -281,10 +281,10 @@ def test_a_number_and_the_lock_of_its_year_do_not_pass_each_other(organization):
     thread = threading.Thread(target=lock)
     thread.start()
     from apps.accounts.models import User  # a person, since SYSTEM doesn't write in a soft-closed year
-    from apps.accounts.services import add_user
+    from config.testing import active_user
 
-    keeper = User.objects.filter(is_superuser=True).first() or add_user(
-        actor=SYSTEM, email="keeper@example.com", full_name="Keeper", user_type="SUPER_ADMIN", roles=[]
+    keeper = User.objects.filter(is_superuser=True).first() or active_user(
+        user_type="SUPER_ADMIN", is_superuser=True
     )
     with transaction.atomic():
         factories.number(house, actor=keeper, document_date=date(2025, 3, 31))
