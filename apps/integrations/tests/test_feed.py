@@ -19,6 +19,7 @@ from apps.commodities import services as commodities
 from apps.integrations import services, tasks
 from apps.integrations.models import FeedEntry
 from apps.integrations.tests.examples import consume
+from config.testing import PASSWORD
 from erp.access import SYSTEM
 from erp.models import unguarded_writes
 from erp.outbox import wire
@@ -173,10 +174,12 @@ def test_drafts_of_master_data_stay_in_the_house(world, client_for):
 def test_of_people_only_they_themselves_are_told(world, client_for):
     one, other = world.user("BUYER"), world.user("BUYER")
     client = client_for(one)
-    client_for(other)
+    for person in (one, other):
+        body = {"email": person.email, "password": PASSWORD}
+        assert client_for().write("/api/v1/auth/login", body).status_code == 200
     consume()
     events = [e for e in read(client) if e["type"].startswith(("user.", "session."))]
-    assert [e["type"] for e in events] == ["user.added", "user.logged_in"]
+    assert [e["type"] for e in events] == ["user.logged_in"]
     assert {e["data"]["user_id"] for e in events} == {str(one.pk)}
 
 
