@@ -45,7 +45,8 @@ from uuid import UUID
 from django.db.models import Q
 from django.utils import timezone
 
-from apps.accounts.models import User
+from apps.accounts.capabilities import MANAGE_CAPABILITIES
+from apps.accounts.models import CapabilityChange, RoleMembership, User
 from apps.approvals import capabilities, events
 from apps.approvals.models import ApprovalDecision, ApprovalRequest, Kind, kinds, roles_of
 from erp import access
@@ -96,6 +97,33 @@ class ReasonMissing(RuleBroken):
 
 class RoleUnfit(RuleBroken):
     """Nobody of this role could decide on it."""
+
+
+# --- Changes of rights: declared here, since accounts lies below -------------------------------------
+
+EVERY_MEMBER_OF_STAFF = "INTERNAL"  # a role that nobody can be kept from deciding by
+
+
+def _concerned(request: ApprovalRequest) -> Iterable[UUID]:
+    """The user whose rights change; for a role's, its members as they are now."""
+    change = CapabilityChange.objects.get(pk=request.subject_id)
+    if change.user_id is not None:
+        return [change.user_id]
+    if change.role == EVERY_MEMBER_OF_STAFF:
+        return []
+    members: Iterable[UUID] = RoleMembership.objects.filter(role__name=change.role).values_list(
+        "user_id", flat=True
+    )
+    return members
+
+
+CAPABILITY_CHANGE = Kind(
+    name="capability.change",
+    title="A change of rights",
+    subject="capability_change",
+    capability=MANAGE_CAPABILITIES,
+    excludes=_concerned,
+)
 
 
 # --- Asking -----------------------------------------------------------------------------------------

@@ -59,6 +59,7 @@ from apps.accounts.services.rights import (
     propose_matrix_change,
     propose_role,
     refuse_capability_change,
+    stale_capability_change,
     withdraw_capability_change,
 )
 from apps.accounts.services.roles import RoleNotAllowed, RoleRequired, RolesIncompatible
@@ -166,6 +167,7 @@ __all__ = [
     "reset_second_factor",
     "revoke_session",
     "set_partner_roles",
+    "stale_capability_change",
     "start_mfa",
     "unlock",
     "update_profile",

@@ -297,8 +297,8 @@ def _active_grant(change: CapabilityChange) -> CapabilityGrant | None:
 
 @service(requires=capabilities.MANAGE_CAPABILITIES, emits=[events.CapabilityChangeWithdrawn])
 def withdraw_capability_change(change: CapabilityChange, *, actor: Any) -> CapabilityChange:
-    """Take a proposal back. Raises ChangeDecided, NotProposer."""
-    if change.proposed_by_id != actor.pk:
+    """Take a proposal back; SYSTEM does where its request was taken back. Raises ChangeDecided, NotProposer."""
+    if actor.pk not in (None, change.proposed_by_id):
         raise NotProposer
     _close(change, _Status.WITHDRAWN, approval_id=change.approval_id)
     _tell(events.CapabilityChangeWithdrawn, change, by=actor)
@@ -322,6 +322,16 @@ def expire_capability_change(
     """Note that nobody decided in time. Raises ChangeDecided."""
     _close(change, _Status.EXPIRED, approval_id=approval_id)
     _tell(events.CapabilityChangeRefused, change, by=actor)
+    return change
+
+
+@service(requires=capabilities.MANAGE_CAPABILITIES, emits=[events.CapabilityChangeStaled])
+def stale_capability_change(
+    change: CapabilityChange, *, actor: Any, approval_id: UUID | None = None
+) -> CapabilityChange:
+    """Note that what the change builds on has moved, so that it can only be proposed anew. Raises ChangeDecided."""
+    _close(change, _Status.STALE, approval_id=approval_id)
+    _tell(events.CapabilityChangeStaled, change, by=actor)
     return change
 
 
