@@ -1,6 +1,17 @@
 """What people are told of their accounts. Secrets are computed here, when a message is sent, and kept nowhere."""
 
-from apps.notifications.models import Category, Message, Notice, Values
+from collections.abc import Callable
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.utils import timezone
+
+from apps.accounts import secrets
+from apps.accounts.models import OneTimeToken, OtpChallenge
+from apps.notifications.models import QUICK, Category, Message, Notice, Values
+
+LINK = frozenset({"link", "until"})
 
 
 def nothing_more(message: Message) -> Values:
@@ -8,6 +19,139 @@ def nothing_more(message: Message) -> Values:
     return {}
 
 
+# --- Links ------------------------------------------------------------------------------------------
+
+
+def _token(message: Message) -> OneTimeToken | None:
+    return OneTimeToken.objects.live().filter(pk=message.fact("token_id")).first()
+
+
+def _link(page: str) -> Callable[[Message], Values | None]:
+    """Values with the link that carries the token behind its ``#``; none once it was used, voided or is over."""
+
+    def values(message: Message) -> Values | None:
+        row = _token(message)
+        if row is None:
+            return None
+        return {
+            "link": f"{settings.PUBLIC_URL}/{page}#{secrets.token_of(row)}",
+            "until": _local(row.expires_at),
+        }
+
+    return values
+
+
+def _token_address(message: Message) -> str | None:
+    """The address that the token was made for, proven or not: no token goes to any other."""
+    row, user = _token(message), message.user
+    if row is None or user is None:
+        return None
+    addresses = [address for address in (user.pending_email, user.email) if address]
+    return next((a for a in addresses if secrets.address_hash(a) == row.address_hash), None)
+
+
+def _local(moment: datetime) -> str:
+    return f"{timezone.localtime(moment, ZoneInfo('Asia/Kolkata')):%d-%m-%Y %H:%M} IST"
+
+
+SIGN_UP = Notice(
+    code="sign_up",
+    title="Complete your sign-up",
+    category=Category.SECURITY,
+    variables=LINK,
+    values=_link("verify-email"),
+    address=_token_address,
+)
+VERIFY_EMAIL = Notice(
+    code="verify_email",
+    title="Confirm your address",
+    category=Category.SECURITY,
+    variables=LINK,
+    values=_link("verify-email"),
+    address=_token_address,
+)
+RESET_PASSWORD = Notice(
+    code="reset_password",
+    title="Set a new password",
+    category=Category.SECURITY,
+    variables=LINK,
+    values=_link("reset-password"),
+    address=_token_address,
+)
+INVITATION = Notice(
+    code="invitation",
+    title="You are invited",
+    category=Category.SECURITY,
+    variables=LINK,
+    values=_link("invitation"),
+    address=_token_address,
+)
+
+
+# --- Codes ------------------------------------------------------------------------------------------
+
+
+def _challenge(message: Message) -> OtpChallenge | None:
+    return OtpChallenge.objects.live().filter(pk=message.challenge_id).first()
+
+
+def _code(message: Message) -> Values | None:
+    challenge = _challenge(message)
+    if challenge is None:
+        return None
+    return {"code": secrets.code_of(challenge), "minutes": str(int(settings.OTP_AGE.total_seconds() // 60))}
+
+
+def _number(message: Message) -> str | None:
+    challenge = _challenge(message)
+    return challenge.number if challenge is not None else None
+
+
+OTP = Notice(
+    code="otp",
+    title="A code",
+    category=Category.SECURITY,
+    variables=frozenset({"code", "minutes"}),
+    values=_code,
+    address=_number,
+    waits=QUICK,
+)
+
+
+# --- What happened ----------------------------------------------------------------------------------
+
+
+def _old_address(message: Message) -> str | None:
+    """The address that was there when another was asked for; nothing goes to the new one."""
+    user = message.user
+    address = user.email if user is not None else None
+    same = address is not None and secrets.address_hash(address) == message.context["address_hash"]
+    return address if same else None
+
+
+def _left(message: Message) -> Values:
+    return {"left": str(message.context["left"])}
+
+
+SIGN_UP_REPEATED = Notice(
+    code="sign_up_repeated",
+    title="Somebody used your address",
+    category=Category.SECURITY,
+    values=nothing_more,
+)
+EMAIL_CHANGED = Notice(
+    code="email_changed",
+    title="Your address is being changed",
+    category=Category.SECURITY,
+    values=nothing_more,
+    address=_old_address,
+)
+PASSWORD_CHANGED = Notice(
+    code="password_changed",
+    title="Your password was changed",
+    category=Category.SECURITY,
+    values=nothing_more,
+)
 NEW_SIGN_IN = Notice(
     code="new_sign_in",
     title="Sign-in from a new device",
@@ -19,6 +163,19 @@ ACCOUNT_LOCKED = Notice(
     title="Sign-in locked for a while",
     category=Category.SECURITY,
     values=nothing_more,
+)
+SECOND_FACTOR_CHANGED = Notice(
+    code="second_factor_changed",
+    title="Your second factor was changed",
+    category=Category.SECURITY,
+    values=nothing_more,
+)
+RECOVERY_CODES_LOW = Notice(
+    code="recovery_codes_low",
+    title="Few recovery codes are left",
+    category=Category.SECURITY,
+    variables=frozenset({"left"}),
+    values=_left,
 )
 SESSION_REUSE = Notice(
     code="session_reuse",

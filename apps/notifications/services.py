@@ -87,9 +87,9 @@ def notify(
     """Tell one person something that happened; once, however often the event comes.
 
     ``event_id`` is the event behind it; ``key`` stands in for it where several events are one message (once a day).
-    ``user``, or the OTP challenge for a number without one, is told. ``context`` holds ids and business facts for the
-    notice's values. After ``not_after`` nothing is sent any more. ``channel`` names the only one that fits; else mail
-    where there is an address, SMS where there is only a number, and for messages of the category digest what the person
+    ``user`` is told, or whoever holds the number of an OTP challenge. ``context`` holds ids and business facts for the
+    notice's values. After ``not_after`` nothing is sent any more. ``channel`` names the only one that fits; else mail,
+    SMS where only a number is proven, and for messages of the category digest what the person
     chose.
     """
     now = timezone.now()
@@ -127,7 +127,8 @@ def _ways(notice: Notice, user: User | None, channel: str) -> Iterator[tuple[str
     if channel or user is None:
         yield channel or Channel.SMS, Status.QUEUED
     elif notice.category != Category.DIGEST:
-        yield (Channel.MAIL if user.email or not user.mobile else Channel.SMS), Status.QUEUED
+        by_sms = user.email_verified_at is None and user.mobile_verified_at is not None
+        yield (Channel.SMS if by_sms else Channel.MAIL), Status.QUEUED
     else:
         wanted = [
             way

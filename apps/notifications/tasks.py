@@ -6,8 +6,23 @@ from uuid import UUID
 from celery import shared_task
 from django.utils import timezone
 
-from apps.accounts.events import RefreshReuseDetected, UserLocked, UserLoggedIn
-from apps.accounts.models import User
+from apps.accounts import secrets
+from apps.accounts.events import (
+    EmailVerificationRequested,
+    MfaDisabled,
+    MfaEnabled,
+    OtpRequested,
+    PasswordChanged,
+    PasswordReset,
+    PasswordResetRequested,
+    RecoveryCodeUsed,
+    RefreshReuseDetected,
+    SignUpRepeated,
+    UserInvited,
+    UserLocked,
+    UserLoggedIn,
+)
+from apps.accounts.models import OneTimeToken, OtpChallenge, User
 from apps.notifications import notices, services
 from apps.notifications.clients import provider_for
 from apps.notifications.models import Channel, Message, Notice, Unsendable
@@ -91,12 +106,91 @@ def send_digests() -> int:
 
 # --- What happened to accounts ----------------------------------------------------------------------
 
+FEW_CODES = 3  # recovery codes; below it their owner is reminded
+_BY_PURPOSE = {
+    "sign_up": notices.SIGN_UP,
+    "verify_email": notices.VERIFY_EMAIL,
+    "change_email": notices.VERIFY_EMAIL,
+}
+
 
 def tell(notice: Notice, user_id: UUID | None, meta: Envelope, **more: Any) -> None:
     """Tell a user, if it is one."""
     user = User.objects.filter(pk=user_id).first() if user_id is not None else None
     if user is not None:
         services.notify(actor=SYSTEM, notice=notice, event_id=meta.event_id, user=user, **more)
+
+
+def _send_token(notice: Notice, user_id: UUID | None, token_id: UUID, meta: Envelope) -> None:
+    """Where nobody is to get a mail the token has no user, and nothing is sent."""
+    row = OneTimeToken.objects.filter(pk=token_id).first()
+    if row is not None:
+        context = {"token_id": str(token_id)}
+        tell(notice, user_id, meta, context=context, not_after=row.expires_at, channel=Channel.MAIL)
+
+
+@handles(EmailVerificationRequested)
+def email_verification(event: EmailVerificationRequested, *, meta: Envelope) -> None:
+    """The link that proves an address; of a change, the old address hears as well."""
+    _send_token(_BY_PURPOSE[event.purpose], event.user_id, event.token_id, meta)
+    if event.purpose == OneTimeToken.Purpose.CHANGE_EMAIL and event.user_id is not None:
+        user = User.objects.get(pk=event.user_id)
+        if user.email:
+            context = {"address_hash": secrets.address_hash(user.email)}
+            tell(notices.EMAIL_CHANGED, user.pk, meta, context=context, channel=Channel.MAIL)
+
+
+@handles(PasswordResetRequested)
+def password_reset_requested(event: PasswordResetRequested, *, meta: Envelope) -> None:
+    """The link to set a new password."""
+    _send_token(notices.RESET_PASSWORD, event.user_id, event.token_id, meta)
+
+
+@handles(UserInvited)
+def invited(event: UserInvited, *, meta: Envelope) -> None:
+    """The link of an invitation."""
+    _send_token(notices.INVITATION, event.user_id, event.token_id, meta)
+
+
+@handles(OtpRequested)
+def otp_requested(event: OtpRequested, *, meta: Envelope) -> None:
+    """The code of a challenge, where one is to be sent."""
+    challenge = OtpChallenge.objects.filter(pk=event.challenge_id).first()
+    if challenge is not None and challenge.is_sent:
+        services.notify(
+            actor=SYSTEM,
+            notice=notices.OTP,
+            event_id=meta.event_id,
+            user=challenge.user,
+            challenge_id=challenge.pk,
+            not_after=challenge.expires_at,
+            channel=Channel.SMS,
+        )
+
+
+@handles(SignUpRepeated)
+def sign_up_repeated(event: SignUpRepeated, *, meta: Envelope) -> None:
+    """Its owner hears once a day that somebody used the address or number."""
+    tell(notices.SIGN_UP_REPEATED, event.user_id, meta, key=f"{timezone.localdate():%Y-%m-%d}")
+
+
+@handles(PasswordReset, PasswordChanged)
+def password_changed(event: PasswordReset | PasswordChanged, *, meta: Envelope) -> None:
+    """There is a new password."""
+    tell(notices.PASSWORD_CHANGED, event.user_id, meta)
+
+
+@handles(MfaEnabled, MfaDisabled)
+def second_factor_changed(event: MfaEnabled | MfaDisabled, *, meta: Envelope) -> None:
+    """A second factor is on, another, or off."""
+    tell(notices.SECOND_FACTOR_CHANGED, event.user_id, meta)
+
+
+@handles(RecoveryCodeUsed)
+def recovery_code_used(event: RecoveryCodeUsed, *, meta: Envelope) -> None:
+    """Few codes are left."""
+    if event.left < FEW_CODES:
+        tell(notices.RECOVERY_CODES_LOW, event.user_id, meta, context={"left": event.left})
 
 
 @handles(UserLoggedIn)

@@ -133,7 +133,9 @@ def test_a_sign_in_from_a_new_device_is_told_by_mail(user, client_for, deliver, 
 
 
 def test_who_has_only_a_number_is_told_by_sms(reader, words, gateway):
-    person = reader(email=None, mobile="+919812345678", mobile_verified_at=timezone.now())
+    person = reader(
+        email=None, email_verified_at=None, mobile="+919812345678", mobile_verified_at=timezone.now()
+    )
     with unguarded_writes():
         Template.objects.filter(channel="sms").update(dlt_template_id="1107")
     message = told(person)
@@ -152,7 +154,9 @@ def test_who_has_only_a_number_is_told_by_sms(reader, words, gateway):
 
 
 def test_an_sms_without_a_registered_text_waits_and_is_never_sent(reader, words, gateway):
-    person = reader(email=None, mobile="+919812345678", mobile_verified_at=timezone.now())
+    person = reader(
+        email=None, email_verified_at=None, mobile="+919812345678", mobile_verified_at=timezone.now()
+    )
     after = send(told(person))
     assert (after.status, after.error_code, gateway.calls) == ("queued", "dlt_template_missing", [])
 
