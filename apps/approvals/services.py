@@ -262,7 +262,6 @@ _VOICES = [events.ApprovalEndorsed, events.ApprovalGranted, events.ApprovalRefus
 @service(requires=capabilities.DECIDE, emits=_VOICES)
 def approve(request: ApprovalRequest, *, actor: Any, subject_version: int, note: str = "") -> ApprovalRequest:
     """Give one's voice for a request of another person. The last voice needed grants it."""
-    _not_barred(request, actor)
     if _kind(request).door == "own":
         raise DecidedElsewhere
     return _decide(request, actor, ApprovalDecision.Decision.APPROVE, subject_version, "", note)
@@ -273,7 +272,6 @@ def reject(
     request: ApprovalRequest, *, actor: Any, subject_version: int, reason_code: str, note: str
 ) -> ApprovalRequest:
     """Refuse a request of another person, with a reason. One voice is enough."""
-    _not_barred(request, actor)
     kind = _kind(request)
     if kind.door == "own" and kind.own_reject:
         raise DecidedElsewhere
@@ -296,7 +294,6 @@ def decide(
     status: pending (another voice is needed), granted, refused. Raises SelfApproval, CapabilityMissing,
     RoleRequired, Stale, NotPending, AlreadyDecided.
     """
-    _not_barred(request, actor)
     return _decide(request, actor, ApprovalDecision.Decision(decision), subject_version, reason_code, note)
 
 
@@ -333,9 +330,13 @@ def hindrance(request: ApprovalRequest, actor: Any) -> DomainError | None:
 def _decide(
     request: ApprovalRequest, actor: Any, decision: str, subject_version: int, reason_code: str, note: str
 ) -> ApprovalRequest:
+    if actor.pk is None:
+        raise TypeError("a request is decided by a person")
     against = hindrance(request, actor)
     if against is not None:
         raise against
+    if actor.pk in set(_kind(request).excludes(request)):
+        raise SelfApproval(BARRED)
     _still_pending(request)
     if subject_version != request.subject_version:
         raise Stale(f"You saw version {subject_version}; the request is about {request.subject_version}.")
@@ -370,14 +371,6 @@ def _kind(request: ApprovalRequest) -> Kind:
     if kind is None:
         raise DecidedElsewhere(f"{request.kind} isn't decided here any more.")
     return kind
-
-
-def _not_barred(request: ApprovalRequest, actor: Any) -> None:
-    """A person decides, and none of those that the request or its module keeps away; nobody is exempt."""
-    if actor.pk is None:
-        raise TypeError("a request is decided by a person")
-    if actor.pk in request.excluded or actor.pk in set(_kind(request).excludes(request)):
-        raise SelfApproval(BARRED)
 
 
 def _still_pending(request: ApprovalRequest) -> None:

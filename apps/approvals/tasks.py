@@ -87,8 +87,6 @@ def apply_rights(event: events.ApprovalGranted, *, meta: Envelope) -> None:
         return
     request = ApprovalRequest.objects.get(pk=event.approval_id)
     change = CapabilityChange.objects.get(pk=event.subject_id)
-    if request.outcome is not None:
-        return
     try:
         change = accounts.apply_capability_change(change, actor=SYSTEM, approval_id=request.pk)
     except DomainError:  # nothing was changed: rules or rows stand against it by now

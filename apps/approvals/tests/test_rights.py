@@ -61,6 +61,7 @@ def test_a_role_counts_after_the_second_person_and_not_before(user, compliance, 
 def test_neither_maker_nor_who_gains_decides_superusers_included(user, compliance, proposed):
     maker, gains = user(), compliance()
     _, request = proposed(gains, role="INTERNAL_MASTERDATA", by=maker)
+    assert set(request.excluded) == {maker.pk, gains.pk}
     for person in (maker, gains):
         with pytest.raises(SelfApproval):
             approve(request, person)
