@@ -46,6 +46,7 @@ INSTALLED_APPS = [
     "apps.notifications",
     "apps.approvals",
     "apps.organization",
+    "apps.locations",
     "apps.commodities",
     "apps.partners",
     "apps.availability",

@@ -211,6 +211,29 @@ def organization(db: None) -> Callable[..., Any]:
 
 
 @pytest.fixture
+def place(db: None) -> Callable[..., Any]:
+    """Make a place, a mandi in Gujarat unless told otherwise."""
+    from apps.locations import services
+    from erp.access import SYSTEM
+
+    services.load_states(actor=SYSTEM)
+
+    def make(name: str = "", **fields: Any) -> Any:
+        parent = fields.get("parent")
+        return services.create(
+            actor=SYSTEM,
+            **{
+                "name": name or f"Place {uuid4().hex[:8]}",
+                "type": "MANDI",
+                **({} if parent or "country" in fields else {"state": "24"}),
+                **fields,
+            },
+        )
+
+    return make
+
+
+@pytest.fixture
 def job(db: None, user: Callable[..., Any]) -> Callable[..., Any]:
     """Make a job that waits for a worker."""
     from config.tests.jobs_support import EnterFirms
@@ -226,11 +249,17 @@ def job(db: None, user: Callable[..., Any]) -> Callable[..., Any]:
 
 @pytest.fixture
 def world(
-    user: Any, partner: Any, commodity: Any, offer: Any, organization: Any, job: Any
+    user: Any, partner: Any, commodity: Any, offer: Any, organization: Any, place: Any, job: Any
 ) -> SimpleNamespace:
     """All factories in one hand, for examples."""
     return SimpleNamespace(
-        user=user, partner=partner, commodity=commodity, offer=offer, organization=organization, job=job
+        user=user,
+        partner=partner,
+        commodity=commodity,
+        offer=offer,
+        organization=organization,
+        place=place,
+        job=job,
     )
 
 

@@ -36,6 +36,7 @@ urlpatterns = [
     path("api/v1/", include("apps.notifications.urls")),
     path("api/v1/", include("apps.approvals.urls")),
     path("api/v1/", include("apps.organization.urls")),
+    path("api/v1/", include("apps.locations.urls")),
     path("api/v1/", include("apps.commodities.urls")),
     path("api/v1/", include("apps.partners.urls")),
     path("api/v1/", include("apps.availability.urls")),

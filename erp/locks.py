@@ -6,11 +6,14 @@ with a hash (so it is theirs alone); everything else uses the second, told apart
 
 import hashlib
 
+from django.db import connection
+
 RELAY_BUCKET = 0x6F01  # (RELAY_BUCKET, bucket): the relay that owns the bucket, session-level
 RELAY_PRESENT = 0x6F02  # (RELAY_PRESENT, 0): shared, "I am a relay", session-level
 RELAY_LAYOUT = 0x6F03  # (RELAY_LAYOUT, 0): shared by relays; exclusive while mode or bucket count changes
 TASK = 0x6F04  # (TASK, hash of the name): periodic work that runs once at a time
 FEED = 0x6F05  # (FEED, 0): the one writer of the event feed's positions
+NAMED = 0x6F06  # (NAMED, hash of the name): what changes several rows as one thing, such as a tree
 
 
 def scope_key(scope: bytes) -> int:
@@ -21,3 +24,12 @@ def scope_key(scope: bytes) -> int:
 def name_key(name: str) -> int:
     """A signed 32-bit key for a name."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big", signed=True)
+
+
+def hold(name: str, *, shared: bool = False) -> None:
+    """Hold the lock of that name until the transaction ends, alone or together with other sharers."""
+    query = (
+        "SELECT pg_advisory_xact_lock_shared(%s, %s)" if shared else "SELECT pg_advisory_xact_lock(%s, %s)"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(query, [NAMED, name_key(name)])

@@ -13,6 +13,7 @@ from erp.ids import uuid7
 
 if TYPE_CHECKING:
     from erp.access import Actor
+    from erp.errors import Gone
 
 
 class UnguardedWrite(RuntimeError):
@@ -161,6 +162,10 @@ class Guarded(models.Model):
     def scopes(self) -> "tuple[models.Model, ...]":
         """Rows on which a single grant covers this one: itself, and the one that scopes it."""
         return (self,)
+
+    def gone(self) -> "Gone | None":
+        """The problem that whoever asks for the row meets, whatever version they read: it has a successor."""
+        return None
 
     def open_verbs(self) -> frozenset[str]:
         """Verbs that the row's status allows now; capability is asked beside it."""

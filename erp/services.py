@@ -16,11 +16,11 @@ from typing import Any, NamedTuple, get_type_hints
 from django.core.exceptions import ImproperlyConfigured
 from django.db import IntegrityError, connection, models, transaction
 
-from erp import access, errors, logs
+from erp import access, errors, locks, logs
 from erp.access import Capability
 from erp.errors import DomainError, NotFound, PreconditionFailed, label_of
 from erp.events import MAX_BYTES, Event
-from erp.models import Writer, writing
+from erp.models import Guarded, Writer, writing
 from erp.outbox.flush import Buffered, flush
 
 
@@ -192,8 +192,9 @@ class Service:
         trace: Iterable[type[models.Model]],
         machinery: str,
         joins: bool,
+        under: str,
     ) -> None:
-        self.function, self.joins = function, joins
+        self.function, self.joins, self.under = function, joins, under
         self.requires, self.public, self.locks, self.machinery = requires, public, locks, machinery
         self.emits = frozenset(emits)
         self.trace = frozenset(trace)
@@ -270,6 +271,8 @@ class Service:
             return result
 
     def _lock(self, target: Any, if_version: int | None) -> Any:
+        if self.under:
+            locks.hold(self.under)
         if self.target is None:
             return None
         if not isinstance(target, models.Model):
@@ -290,6 +293,8 @@ class Service:
             )
         if row is None:
             raise NotFound
+        if isinstance(row, Guarded) and (gone := row.gone()) is not None:
+            raise gone
         if if_version is not None and row.version != if_version:
             raise PreconditionFailed(
                 f"You read version {if_version}; it is at {row.version} now.",
@@ -323,6 +328,7 @@ def service(
     trace: Iterable[type[models.Model]] = (),
     machinery: str = "",
     joins: bool = False,
+    under: str = "",
 ) -> Callable[[Callable[..., Any]], Service]:
     """Make a function a service.
 
@@ -330,7 +336,8 @@ def service(
     it may emit; none only with ``machinery``, the reason why its rows are no business rows. ``locks``: name of
     the target's relation that is locked in place of the target, or None. ``trace``: models that a committed
     refusal may have changed. ``joins``: it never opens the transaction, since what it gives is lost or kept
-    with the work of its caller.
+    with the work of its caller. ``under``: the named lock (erp.locks) that is held before the target is, where
+    several rows change as one thing.
     """
 
     def make(function: Callable[..., Any]) -> Service:
@@ -343,6 +350,7 @@ def service(
             trace=trace,
             machinery=machinery,
             joins=joins,
+            under=under,
         )
 
     return make

@@ -98,10 +98,13 @@ def traces() -> tuple[int, int]:
 @every_write
 def test_the_example_succeeds_once(play, path, method, endpoint):
     played, key = play(path, method, endpoint), uuid4().hex
-    before = EventOutbox.objects.count()
+    before, left = EventOutbox.objects.count(), traces()
     first = played.send(key=key)
     assert first.status_code == (endpoint.status if first.content else 204), first.content
     events = EventOutbox.objects.count() - before
+    if endpoint.kind == "lookup":
+        assert traces() == left
+        return
     assert events >= 1
     if played.signs_out:
         assert told(played.send(key=key)) == (401, "account.not_authenticated")
@@ -163,8 +166,8 @@ def test_a_key_is_asked_for_and_must_be_well_formed(play, path, method, endpoint
 @every_write
 def test_a_used_key_takes_no_other_body(play, path, method, endpoint):
     played, key = play(path, method, endpoint), uuid4().hex
-    if not endpoint.idempotent or played.signs_out:
-        pytest.skip("takes no key, or knows nobody afterwards")
+    if not endpoint.idempotent or endpoint.kind == "lookup" or played.signs_out:
+        pytest.skip("remembers no key, or knows nobody afterwards")
     assert played.send(key=key).status_code < 300
     before = traces()
     assert told(played.send(key=key, body={**played.body, "another": "field"})) == (
@@ -190,6 +193,8 @@ def test_every_field_of_a_wrong_type_is_named(play, path, method, endpoint):
     before = traces()
     for name in played.body:
         for wrong in ([], {"a": 1}, 1.5, "NUL\u0000", "x" * 5000):
+            if wrong == [] and isinstance(played.body[name], list):
+                continue  # an empty list is one
             answer = played.send(body={**played.body, name: wrong})
             assert answer.status_code == 400, (name, wrong, answer.content)
             assert told(answer)[1] in ("request.invalid", "request.malformed", "request.unknown_field")
@@ -290,7 +295,7 @@ def address(path: str, world: Any) -> str:
             examples = import_module(f"{app.name}.tests.examples")
             for prefix, whole in getattr(examples, "WHOLES", {}).items():
                 if path.startswith(prefix):
-                    return path.replace("<uuid:pk>", str(whole(world).pk))
+                    return re.sub(r"<\w+:pk>", str(whole(world).pk), path)
     return path
 
 

@@ -219,6 +219,8 @@ class RowViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Any:
         row = self.get_object()
+        if (gone := row.gone()) is not None:
+            raise gone
         tag = problems.etag(row.version)
         if not request.query_params and problems.is_fresh(request.headers.get("If-None-Match"), tag):
             response: Any = HttpResponseNotModified()

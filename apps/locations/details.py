@@ -1,0 +1,69 @@
+"""What a provider knows of a place, and the signed form in which callers carry it from a look-up to L3."""
+
+from dataclasses import asdict, dataclass, fields
+from decimal import Decimal
+from typing import Any, Final
+
+from django.core import signing
+
+VALID_SECONDS: Final = 15 * 60
+_SALT: Final = "apps.locations.details"
+
+
+class TokenInvalid(ValueError):
+    """A token that can't be taken: ``code`` is bad_signature or expired."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Details:
+    """The facts of one place. ``type`` and ``state`` are the module's own codes."""
+
+    provider: str
+    provider_id: str
+    type: str
+    name: str
+    country: str = "IN"
+    state: str | None = None
+    district: str | None = None
+    address: str | None = None
+    pincode: str | None = None
+    latitude: Decimal | None = None
+    longitude: Decimal | None = None
+    timezone: str = "Asia/Kolkata"
+    unlocode: str | None = None
+    customs_code: str | None = None
+
+    def signed(self) -> str:
+        """The facts as a token that nobody can alter, good for 15 minutes."""
+        plain = {
+            name: str(value) if isinstance(value, Decimal) else value
+            for name, value in asdict(self).items()
+            if value is not None
+        }
+        return signing.dumps(plain, salt=_SALT, compress=True)
+
+    @classmethod
+    def read(cls, token: str) -> "Details":
+        """The facts of a token. Raises TokenInvalid."""
+        try:
+            plain: dict[str, Any] = signing.loads(token, salt=_SALT, max_age=VALID_SECONDS)
+        except signing.SignatureExpired:
+            raise TokenInvalid("expired") from None
+        except signing.BadSignature:
+            raise TokenInvalid("bad_signature") from None
+        for name in ("latitude", "longitude"):
+            if name in plain:
+                plain[name] = Decimal(plain[name])
+        return cls(**plain)
+
+
+#: Fields that, once a provider or staff confirmed them, are confirmed no more when somebody changes them.
+FACTS: Final = tuple(
+    field.name
+    for field in fields(Details)
+    if field.name not in ("provider", "provider_id", "type", "name", "country", "state", "timezone")
+)

@@ -1,0 +1,16 @@
+"""Places: states of India, their PIN prefixes, one registry of locations, and distances between them."""
+
+from apps.locations.models.places import LEVELS, Distance, Location, Merged, ProviderRef, key_of
+from apps.locations.models.states import PinPrefix, State, code_of
+
+__all__ = [
+    "LEVELS",
+    "Distance",
+    "Location",
+    "Merged",
+    "PinPrefix",
+    "ProviderRef",
+    "State",
+    "code_of",
+    "key_of",
+]

@@ -1,0 +1,220 @@
+"""Shapes of places, states and distances."""
+
+from decimal import Decimal
+from typing import Any, Final
+
+from rest_framework.exceptions import ErrorDetail, ValidationError
+
+from apps.locations.details import Details, TokenInvalid
+from apps.locations.models import Distance, Location, PinPrefix, State, code_of
+from erp.api import fields
+from erp.api.serializers import Answer, Input, Output
+from erp.api.validators import COUNTRY, matches, time_zone
+from erp.identifiers import CUSTOMS_PORT, PIN_CODE, UNLOCODE, IdentifierInvalid
+
+POSTCODE: Final = matches("[A-Za-z0-9 -]{2,12}", "Use 2 to 12 letters, digits, spaces and hyphens.")
+PROVIDER: Final = matches("[a-z][a-z0-9_]{0,29}", "Send a provider's name, such as gazetteer.")
+# What a request with a details_token may say beside it; all else is in the token.
+BESIDE_TOKEN: Final = frozenset({"details", "name", "aliases", "type", "parent"})
+
+
+class StateField(fields.CharField):
+    """A state of India by GST code, letters, name or older name; validated, its GST code."""
+
+    default_error_messages = {"unknown_state": "Send a state's code or name, such as 24, GJ or Gujarat."}
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"max_length": 60, **kwargs})
+
+    def to_internal_value(self, data: Any) -> str:
+        code = code_of(super().to_internal_value(data))
+        if code is None:
+            self.fail("unknown_state")
+        return code
+
+
+class DetailsTokenField(fields.CharField):
+    """The signed facts of a look-up; validated, the facts."""
+
+    default_error_messages = {
+        "bad_signature": "This isn't a token of ours.",
+        "expired": "The token is older than 15 minutes: look the place up again.",
+    }
+
+    def to_internal_value(self, data: Any) -> Any:
+        try:
+            return Details.read(super().to_internal_value(data))
+        except TokenInvalid as fault:
+            self.fail(fault.code)
+
+
+def coordinate(limit: int) -> fields.DecimalField:
+    """A coordinate in degrees, with up to six decimals."""
+    return fields.DecimalField(
+        max_digits=9,
+        decimal_places=6,
+        min_value=Decimal(-limit),
+        max_value=Decimal(limit),
+        required=False,
+        allow_null=True,
+    )
+
+
+def check_postcode(attrs: dict[str, Any], country: str) -> None:
+    """Bring a postal code into its canonical form. Raises DRF's ``ValidationError``."""
+    code = attrs.get("pincode")
+    if code is None:
+        return
+    try:
+        if country == "IN":
+            attrs["pincode"] = PIN_CODE.normalise(code)
+        else:
+            POSTCODE(code)
+    except IdentifierInvalid as fault:
+        raise ValidationError({"pincode": [ErrorDetail(str(fault), fault.code)]}) from None
+    except Exception as fault:
+        raise ValidationError({"pincode": [ErrorDetail(str(POSTCODE.message), "format")]}) from fault
+
+
+class PlaceFields(Input):
+    aliases = fields.ListField(
+        child=fields.CharField(min_length=2, max_length=100), max_length=20, unique=True, required=False
+    )
+    district = fields.CharField(max_length=100, required=False, allow_null=True)
+    address = fields.CharField(max_length=500, multiline=True, required=False, allow_null=True)
+    pincode = fields.CharField(max_length=20, required=False, allow_null=True)
+    latitude = coordinate(90)
+    longitude = coordinate(180)
+    timezone = fields.CharField(max_length=64, required=False, validators=[time_zone])
+    unlocode = fields.IdentifierField(UNLOCODE, required=False, allow_null=True)
+    customs_code = fields.IdentifierField(CUSTOMS_PORT, required=False, allow_null=True)
+    wdra_code = fields.CharField(max_length=30, required=False, allow_null=True)
+
+
+class CreateInput(PlaceFields):
+    details_token = DetailsTokenField(max_length=4000, required=False, source="details")
+    type = fields.ChoiceField(choices=Location.Type.choices, required=False)
+    name = fields.CharField(min_length=2, max_length=200, required=False)
+    parent_id = fields.RowField(Location, source="parent", required=False, allow_null=True)
+    country = fields.CharField(required=False, validators=[COUNTRY])
+    state = StateField(required=False, allow_null=True)
+    provider = fields.CharField(required=False, allow_null=True, validators=[PROVIDER])
+    provider_id = fields.CharField(max_length=255, required=False, allow_null=True)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if "details" in attrs:
+            beside = {"parent": "parent_id"}
+            wrong = [beside.get(name, name) for name in attrs if name not in BESIDE_TOKEN]
+            if wrong:
+                words = "Beside a details_token this can't be sent."
+                raise ValidationError({name: [ErrorDetail(words, "not_allowed")] for name in wrong})
+            return attrs
+        missing = [name for name in ("type", "name") if name not in attrs]
+        if ("provider" in attrs) != ("provider_id" in attrs):
+            missing.append("provider" if "provider" not in attrs else "provider_id")
+        if missing:
+            raise ValidationError(
+                {name: [ErrorDetail("This field is required.", "required")] for name in missing}
+            )
+        parent = attrs.get("parent")
+        check_postcode(attrs, attrs.get("country") or (parent.country if parent else "IN"))
+        return attrs
+
+
+class UpdateInput(PlaceFields):
+    name = fields.CharField(min_length=2, max_length=200)
+    status = fields.ChoiceField(choices=[Location.Status.ACTIVE, Location.Status.ARCHIVED])
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        check_postcode(attrs, self.context["target"].country)
+        return attrs
+
+
+class ReparentInput(Input):
+    parent_id = fields.RowField(Location, source="parent", allow_null=True)
+
+
+class MergeInput(Input):
+    into_id = fields.RowField(Location, source="into")
+    reason = fields.CharField(min_length=3, max_length=500)
+
+
+class SetDistanceInput(Input):
+    to = fields.RowField(Location)
+    mode = fields.ChoiceField(choices=Distance.Mode.choices)
+    km = fields.DecimalField(max_digits=7, decimal_places=1, min_value=Decimal("0.1"))
+    transit_days = fields.IntegerField(min_value=0, max_value=60, required=False, allow_null=True)
+    source = fields.CharField(min_length=2, max_length=200)  # type: ignore[assignment]
+    valid_from = fields.DateField()
+
+
+# --- Out --------------------------------------------------------------------------------------------
+
+
+class AncestorOutput(Answer):
+    id = fields.UUIDField()
+    type = fields.CharField()
+    name = fields.CharField()
+
+
+class ProviderRefOutput(Answer):
+    provider = fields.CharField()
+    provider_id = fields.CharField()
+    fetched_at = fields.DateTimeField()
+
+
+class LocationOutput(Output):
+    state = fields.CharField(source="state_id", allow_null=True)
+    region = fields.CharField(source="state.region", allow_null=True, default=None)
+    cotton_zone = fields.CharField(source="state.cotton_zone", allow_null=True, default=None)
+    ancestors = AncestorOutput(many=True)
+    provider_refs = ProviderRefOutput(many=True)
+
+    class Meta:
+        model = Location
+        fields = (
+            "type",
+            "name",
+            "aliases",
+            "parent_id",
+            "country",
+            "district",
+            "address",
+            "pincode",
+            "latitude",
+            "longitude",
+            "timezone",
+            "unlocode",
+            "customs_code",
+            "wdra_code",
+            "is_verified",
+            "verified_by",
+        )
+
+
+class StateOutput(Output):
+    id = fields.CharField(source="gst_code")  # type: ignore[assignment]
+
+    class Meta:
+        model = State
+        fields = ("gst_code", "iso_code", "plate_codes", "name", "aliases", "region", "cotton_zone")
+
+
+class PinPrefixOutput(Answer):
+    id = fields.CharField(source="prefix")
+    prefix = fields.CharField()
+    state = fields.CharField(source="state_id")
+
+    class Meta:
+        model = PinPrefix
+
+
+class DistanceOutput(Answer):
+    from_id = fields.UUIDField()
+    to_id = fields.UUIDField()
+    mode = fields.CharField()
+    great_circle_km = fields.DecimalField(max_digits=7, decimal_places=1)
+    km = fields.DecimalField(max_digits=7, decimal_places=1, allow_null=True)
+    transit_days = fields.IntegerField(allow_null=True)
+    source = fields.CharField(allow_null=True)  # type: ignore[assignment]
+    valid_from = fields.DateField(allow_null=True)

@@ -1,0 +1,47 @@
+"""Every way places and distances can change."""
+
+from apps.locations.services.distances import SamePlace, set_distance
+from apps.locations.services.places import Archived, confirm, create, update
+from apps.locations.services.reference import load_states
+from apps.locations.services.rules import (
+    CoordinatesIncomplete,
+    Cycle,
+    Duplicate,
+    FieldNotApplicable,
+    NotActive,
+    OutsideCountry,
+    ParentType,
+    PinStateMismatch,
+    Protected,
+    StateMismatch,
+    StateNeeded,
+    TooDeep,
+)
+from apps.locations.services.tree import OtherCountry, OtherType, SameRow, merge, reparent
+
+__all__ = [
+    "Archived",
+    "CoordinatesIncomplete",
+    "Cycle",
+    "Duplicate",
+    "FieldNotApplicable",
+    "NotActive",
+    "OtherCountry",
+    "OtherType",
+    "OutsideCountry",
+    "ParentType",
+    "PinStateMismatch",
+    "Protected",
+    "SamePlace",
+    "SameRow",
+    "StateMismatch",
+    "StateNeeded",
+    "TooDeep",
+    "confirm",
+    "create",
+    "load_states",
+    "merge",
+    "reparent",
+    "set_distance",
+    "update",
+]

@@ -1,0 +1,54 @@
+"""Distances by road and rail, as staff know them."""
+
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from apps.locations import capabilities, events
+from apps.locations.models import Distance, Location
+from apps.locations.services.rules import require_active
+from erp.errors import Fault, RuleBroken
+from erp.services import emit, service
+
+
+class SamePlace(RuleBroken):
+    """A distance lies between two places."""
+
+
+@service(requires=capabilities.UPDATE, emits=[events.LocationDistanceSet])
+def set_distance(
+    location: Location,
+    *,
+    actor: Any,
+    to: Location,
+    mode: str,
+    km: Decimal,
+    valid_from: date,
+    source: str,
+    transit_days: int | None = None,
+) -> Distance:
+    """Say how far it is from a place to another from a day on.
+
+    The way back counts the same unless it is said, too.
+    """
+    require_active(location)
+    require_active(to)
+    if to.pk == location.pk:
+        raise SamePlace(errors=[Fault("/to", "same_place", "Name another place.")])
+    row = Distance.objects.filter(
+        origin=location, destination=to, mode=mode, valid_from=valid_from
+    ).first() or Distance(origin=location, destination=to, mode=mode, valid_from=valid_from)
+    row.km, row.transit_days, row.source = km, transit_days, source
+    if row._state.adding or row.changed_fields():
+        row.save()
+        emit(
+            events.LocationDistanceSet(
+                location_id=location.pk,
+                to_id=to.pk,
+                mode=mode,
+                km=km,
+                transit_days=transit_days,
+                valid_from=valid_from,
+            )
+        )
+    return row

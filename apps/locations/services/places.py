@@ -1,0 +1,223 @@
+"""Adding, changing and confirming places."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from django.utils import timezone as clock
+
+from apps.locations import capabilities, events
+from apps.locations.details import FACTS, Details
+from apps.locations.models import Location, ProviderRef
+from apps.locations.services.rules import (
+    TREE,
+    Protected,
+    StateMismatch,
+    StateNeeded,
+    check,
+    is_protected,
+    keep,
+    put_under,
+    require_active,
+)
+from erp import locks
+from erp.errors import Conflict, Fault, Invalid
+from erp.services import emit, service
+
+# Columns that follow from others, or tell of the row itself.
+_UNTOLD = frozenset({"name_key", "search_key"})
+
+
+class Archived(Conflict):
+    """The place was archived."""
+
+
+@service(requires=capabilities.CREATE, emits=[events.LocationCreated])
+def create(
+    *,
+    actor: Any,
+    type: str | None = None,
+    name: str | None = None,
+    aliases: Sequence[str] = (),
+    parent: Location | None = None,
+    country: str | None = None,
+    state: str | None = None,
+    district: str | None = None,
+    address: str | None = None,
+    pincode: str | None = None,
+    latitude: Decimal | None = None,
+    longitude: Decimal | None = None,
+    timezone: str = "Asia/Kolkata",
+    unlocode: str | None = None,
+    customs_code: str | None = None,
+    wdra_code: str | None = None,
+    provider: str | None = None,
+    provider_id: str | None = None,
+    details: Details | None = None,
+    source: str = "manual",
+) -> Location:
+    """Add a place, or find the one that the provider's id already stands for.
+
+    With the signed details of a look-up the provider's facts win, and the place counts as verified; beside them
+    only name, aliases, type and parent are taken. Without a parent a place in India lies under its state.
+    """
+    locks.hold(TREE, shared=True)
+    place = Location(
+        type=type or "",
+        country=country or "IN",
+        state_id=state,
+        district=district,
+        address=address,
+        pincode=pincode,
+        latitude=latitude,
+        longitude=longitude,
+        timezone=timezone,
+        unlocode=unlocode,
+        customs_code=customs_code,
+        wdra_code=wdra_code,
+    )
+    if details is not None:
+        provider, provider_id, source = details.provider, details.provider_id, "provider"
+        country, state = details.country, details.state
+        place.type, place.country, place.state_id = type or details.type, details.country, details.state
+        place.timezone = details.timezone
+        for field in FACTS:
+            setattr(place, field, getattr(details, field))
+        place.is_verified, place.verified_by = True, details.provider
+        name = name or details.name
+    if provider and provider_id and (known := _claim(provider, provider_id, place)) is not None:
+        return known
+    if not place.type or not name:
+        raise Invalid(errors=[Fault("/name", "required", "A place has a type and a name.")])
+    place.call(name, aliases)
+    if is_protected(place):
+        raise Protected("The states of India are there already.")
+    _settle(place, parent, country, state)
+    check(place)
+    keep(place)
+    emit(created(place, source))
+    return place
+
+
+def _claim(provider: str, provider_id: str, place: Location) -> Location | None:
+    """Take the provider's id for the place; where another has it, that one. Raises Archived.
+
+    The unique constraint decides a race: the insert waits for the other transaction, then does nothing. The
+    place itself is saved later: its foreign key is checked when the transaction ends.
+    """
+    ref = ProviderRef(location=place, provider=provider, provider_id=provider_id, fetched_at=clock.now())
+    ProviderRef.objects.bulk_create([ref], ignore_conflicts=True)
+    held_by = ProviderRef.objects.values_list("location_id", flat=True).get(
+        provider=provider, provider_id=provider_id
+    )
+    if held_by == place.pk:
+        return None
+    known: Location = Location.objects.resolve(held_by)
+    if known.status == Location.Status.ARCHIVED:
+        raise Archived(f"{known.name} was archived.", location_id=str(known.pk))
+    known.existed = True
+    return known
+
+
+def _settle(place: Location, parent: Location | None, country: str | None, state: str | None) -> None:
+    """Find the place its parent; country and state must be the parent's where they are given, too."""
+    if parent is not None:
+        parent = Location.objects.get(pk=parent.pk)  # as it is now that the tree stands still
+        require_active(parent)
+        if (country or parent.country) != parent.country or (state or parent.state_id) != parent.state_id:
+            raise StateMismatch(f"{parent.name} is elsewhere.", country=parent.country, state=parent.state_id)
+        put_under(place, parent)
+    elif place.country == "IN":
+        above = Location.objects.selectable().filter(type=Location.Type.STATE, state=place.state_id).first()
+        if place.state_id is None or above is None:
+            raise StateNeeded(errors=[Fault("/state", "required", "Name the state, or the parent.")])
+        put_under(place, above)
+    else:
+        place.state_id = None
+
+
+def created(place: Location, source: str) -> events.LocationCreated:
+    """The event of a new place; ``source`` is provider, manual or import."""
+    return events.LocationCreated(
+        location_id=place.pk,
+        type=place.type,
+        name=place.name,
+        parent_id=place.parent_id,
+        country=place.country,
+        state=place.state_id,
+        pincode=place.pincode,
+        latitude=place.latitude,
+        longitude=place.longitude,
+        is_verified=place.is_verified,
+        source=source,
+    )
+
+
+@service(requires=capabilities.UPDATE, emits=[events.LocationUpdated])
+def update(
+    location: Location,
+    *,
+    actor: Any,
+    name: str,
+    status: str,
+    aliases: Sequence[str] = (),
+    district: str | None = None,
+    address: str | None = None,
+    pincode: str | None = None,
+    latitude: Decimal | None = None,
+    longitude: Decimal | None = None,
+    timezone: str = "Asia/Kolkata",
+    unlocode: str | None = None,
+    customs_code: str | None = None,
+    wdra_code: str | None = None,
+) -> Location:
+    """Replace what is said of a place, archive it or take it back into use.
+
+    Type, parent, country and state stay. What a provider confirmed is confirmed no more once it is changed.
+    """
+    if is_protected(location):
+        raise Protected
+    location.call(name, aliases)
+    location.district, location.address, location.pincode = district, address, pincode
+    location.latitude, location.longitude, location.timezone = latitude, longitude, timezone
+    location.unlocode, location.customs_code, location.wdra_code = unlocode, customs_code, wdra_code
+    location.status = status
+    if not location.changed_fields().keys().isdisjoint(FACTS):
+        location.is_verified, location.verified_by = False, None
+    check(location)
+    _tell(location)
+    return location
+
+
+@service(requires=capabilities.UPDATE, emits=[events.LocationUpdated])
+def confirm(location: Location, *, actor: Any) -> Location:
+    """Mark what is said of a place as checked by staff."""
+    require_active(location)
+    location.is_verified, location.verified_by = True, "staff"
+    _tell(location)
+    return location
+
+
+def _tell(location: Location) -> None:
+    """Save a changed place and tell what changed."""
+    changes = location.changed_fields()
+    if not changes:
+        return
+    keep(location)
+    emit(
+        events.LocationUpdated(
+            location_id=location.pk,
+            version=location.version,
+            changes={
+                field: events.Change()
+                if field == "address"
+                else events.Change(old=_plain(old), new=_plain(new))
+                for field, (old, new) in changes.items()
+                if field not in _UNTOLD
+            },
+        )
+    )
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, Decimal) else value

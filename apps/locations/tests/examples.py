@@ -1,0 +1,84 @@
+"""One request that succeeds per door of the locations module."""
+
+from decimal import Decimal
+
+from apps.locations.models import Location, State
+from erp.api.examples import Example
+
+
+def staff(world, target):
+    return world.user("INTERNAL")
+
+
+def keeper(world, target):
+    return world.user("INTERNAL_MASTERDATA")
+
+
+def place(world):
+    return world.place()
+
+
+def state(code):
+    """Id of the place that stands for a state."""
+    return lambda world, target: str(Location.objects.get(type="STATE", state=code).pk)
+
+
+EXAMPLES = {
+    "create": Example(
+        staff,
+        {
+            "type": "MANDI",
+            "name": "Gondal Mandi",
+            "aliases": ["Gondal APMC"],
+            "state": "Gujarat",
+            "district": "Rajkot",
+            "pincode": "360311",
+            "latitude": "21.961100",
+            "longitude": "70.802800",
+            "parent_id": state("24"),
+        },
+    ),
+    "update": Example(
+        keeper,
+        {
+            "name": "Gondal Market Yard",
+            "aliases": ["Gondal Mandi"],
+            "district": "Rajkot",
+            "address": "National Highway 27",
+            "pincode": "360311",
+            "latitude": "21.961100",
+            "longitude": "70.802800",
+            "timezone": "Asia/Kolkata",
+            "status": "ACTIVE",
+        },
+        place,
+    ),
+    "reparent": Example(keeper, {"parent_id": state("27")}, place),
+    "merge": Example(
+        keeper,
+        {"into_id": lambda world, target: str(world.place().pk), "reason": "Entered twice."},
+        place,
+    ),
+}
+
+
+# --- Lists: who looks, and what makes a row of it for them -------------------------------------------
+
+
+def gujarat(world):
+    return Location.objects.get(type="STATE", state="24")
+
+
+LISTS = {
+    "/api/v1/locations": (
+        "BUYER",
+        lambda world, viewer: world.place(latitude=Decimal(22), longitude=Decimal(71)),
+    ),
+    "/api/v1/locations/<uuid:pk>/children": ("BUYER", lambda world, viewer: world.place()),
+    "/api/v1/states": ("BUYER", lambda world, viewer: None),
+    "/api/v1/states/<str:pk>/pin-prefixes": ("BUYER", lambda world, viewer: None),
+}
+WHOLES = {
+    "/api/v1/locations/<uuid:pk>/": gujarat,
+    "/api/v1/states/<str:pk>/": lambda world: State.objects.get(pk="24"),
+}

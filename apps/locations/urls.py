@@ -1,0 +1,12 @@
+"""Routes of places."""
+
+from rest_framework.routers import SimpleRouter
+
+from apps.locations import viewsets
+
+router = SimpleRouter(trailing_slash=False, use_regex_path=False)
+router.register("states/<str:pk>/pin-prefixes", viewsets.PinPrefixViewSet, basename="state-pin-prefixes")
+router.register("states", viewsets.StateViewSet, basename="state")
+router.register("locations/<uuid:pk>/children", viewsets.ChildrenViewSet, basename="location-children")
+router.register("locations", viewsets.LocationViewSet, basename="location")
+urlpatterns = router.urls

@@ -1,0 +1,177 @@
+"""Places over HTTP."""
+
+from typing import Any, ClassVar, Final
+
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.mixins import ListModelMixin
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.locations import capabilities, lookups, services
+from apps.locations.filters import PlaceFilters, distance_asked
+from apps.locations.models import Distance, Location, Merged, PinPrefix, State
+from apps.locations.serializers import (
+    CreateInput,
+    DistanceOutput,
+    LocationOutput,
+    MergeInput,
+    PinPrefixOutput,
+    ReparentInput,
+    StateOutput,
+    UpdateInput,
+)
+from erp.api.endpoints import endpoint, visible_row
+from erp.api.viewsets import RowViewSet, ViewSet, read
+
+PLACE: Final = (
+    services.Duplicate,
+    services.Protected,
+    services.PinStateMismatch,
+    services.OutsideCountry,
+    services.CoordinatesIncomplete,
+    services.FieldNotApplicable,
+)
+TREE: Final = (services.NotActive, services.Protected, services.Duplicate, services.PinStateMismatch)
+
+
+class PlaceRows(ViewSet):
+    """What lists and single answers of places share: rows come with all that they show, in two queries."""
+
+    queryset = Location.objects.select_related("state", "parent__parent__parent__parent").prefetch_related(
+        "provider_refs"
+    )
+    serializer_class = LocationOutput
+    reads = capabilities.VIEW
+    filterset_class = PlaceFilters
+    search_fields: ClassVar = ["search_key"]
+    ordering_fields: ClassVar = ["created_at", "updated_at", "name"]
+
+    def collection_path(self, row: Any) -> str:
+        return "/api/v1/locations"
+
+    def unless_asked(self, rows: Any) -> Any:
+        """Active places only, unless the query names states of a place."""
+        asked = {"status", "status__in"} & self.request.query_params.keys()
+        return rows if asked else rows.selectable()
+
+
+class LocationViewSet(RowViewSet, PlaceRows):
+    """The registry of places."""
+
+    filters: ClassVar = {
+        "type": ["exact", "in"],
+        "country": ["exact", "in"],
+        "parent": ["exact", "isnull"],
+        "pincode": ["exact", "in"],
+        "is_verified": ["exact"],
+        "status": ["exact", "in"],
+    }
+
+    create = endpoint(
+        services.create,
+        CreateInput,
+        otherwise={200: lambda place: place.existed},
+        problems=(
+            *PLACE,
+            services.Archived,
+            services.NotActive,
+            services.ParentType,
+            services.TooDeep,
+            services.StateNeeded,
+            services.StateMismatch,
+        ),
+    )
+    update = endpoint(
+        services.update,
+        UpdateInput,
+        if_match="required",
+        problems=(*PLACE, Merged),
+    )
+    parent = endpoint(
+        services.reparent,
+        ReparentInput,
+        if_match="required",
+        method="put",
+        problems=(
+            *TREE,
+            services.Cycle,
+            services.ParentType,
+            services.TooDeep,
+            services.OutsideCountry,
+            Merged,
+        ),
+    )
+    merge = endpoint(
+        services.merge,
+        MergeInput,
+        if_match="optional",
+        problems=(
+            *TREE,
+            services.SameRow,
+            services.OtherType,
+            services.OtherCountry,
+            services.Cycle,
+            services.TooDeep,
+            Merged,
+        ),
+    )
+
+    def get_queryset(self) -> Any:
+        rows = super().get_queryset()
+        return self.unless_asked(rows) if self.action == "list" else rows
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("from", {"type": "string", "format": "uuid"}, required=True),
+            OpenApiParameter("to", {"type": "string", "format": "uuid"}, required=True),
+            OpenApiParameter("mode", {"type": "string", "enum": Distance.Mode.values, "default": "ROAD"}),
+        ],
+        responses=DistanceOutput,
+        summary="Tell how far it is between two places",
+        filters=False,
+    )
+    @read("distance", detail=False)
+    def distance(self, request: Request) -> Response:
+        """How far it is along the great circle, and by road or rail where that is known."""
+        asked = distance_asked(request.query_params)
+        found = lookups.distance(asked["from"], asked["to"], asked["mode"])
+        return Response(DistanceOutput(found).data)
+
+
+class ChildrenViewSet(ListModelMixin, PlaceRows):
+    """What lies directly in a place."""
+
+    filters: ClassVar = {"type": ["exact", "in"], "status": ["exact", "in"]}
+
+    def get_queryset(self) -> Any:
+        whole = visible_row(Location.objects.all(), self.request.user, self.kwargs["pk"])
+        if (gone := whole.gone()) is not None:
+            raise gone
+        return self.unless_asked(super().get_queryset().filter(parent=whole))
+
+
+class StateViewSet(RowViewSet):
+    """States of India."""
+
+    queryset = State.objects.all()
+    serializer_class = StateOutput
+    reads = capabilities.VIEW
+    lookup_value_converter = "str"
+    filters: ClassVar = {"region": ["exact", "in"], "cotton_zone": ["exact", "in", "isnull"]}
+    search_fields: ClassVar = ["name"]
+    ordering: ClassVar = ["name"]
+    ordering_fields: ClassVar = ["name", "gst_code"]
+
+
+class PinPrefixViewSet(ListModelMixin, ViewSet):
+    """PIN prefixes of a state."""
+
+    queryset = PinPrefix.objects.all()
+    serializer_class = PinPrefixOutput
+    reads = capabilities.VIEW
+    ordering: ClassVar = ["prefix"]
+    ordering_fields: ClassVar = ["prefix"]
+
+    def get_queryset(self) -> Any:
+        state = visible_row(State.objects.all(), self.request.user, self.kwargs["pk"])
+        return super().get_queryset().filter(state=state)
