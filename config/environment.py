@@ -82,6 +82,10 @@ class Environment(BaseSettings):
     throttle_public_factor: int = Field(default=1, ge=1)
     otp_per_day: int = Field(default=5000, ge=1)
 
+    location_provider: Literal["gazetteer", "nominatim"] = "gazetteer"
+    nominatim_url: str = ""
+    nominatim_key: str = ""
+
     @field_validator("allowed_hosts", "csrf_trusted_origins", "cors_allowed_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
@@ -125,7 +129,7 @@ class Environment(BaseSettings):
             )
         return self
 
-    @field_validator("public_url", "sms_url")
+    @field_validator("public_url", "sms_url", "nominatim_url")
     @classmethod
     def _web(cls, value: str) -> str:
         return _checked(value, {"http", "https"}).rstrip("/")
@@ -134,6 +138,7 @@ class Environment(BaseSettings):
     def _providers_are_whole(self) -> Self:
         needed = {
             "smtp": (self.mail_provider, ("smtp_host",)),
+            "nominatim": (self.location_provider, ("nominatim_url",)),
             "http_sms": (self.sms_provider, ("sms_url", "sms_token", "sms_sender", "sms_entity_id")),
         }
         for name, (chosen, settings) in needed.items():

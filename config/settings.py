@@ -212,6 +212,9 @@ TRUSTED_PROXIES = ENV.trusted_proxies
 
 # --- Notifications ---------------------------------------------------------------------------------
 PUBLIC_URL = ENV.public_url  # where links in messages lead
+# Where look-ups of places go unless the caller names a provider; nominatim needs its address.
+LOCATION_PROVIDER = ENV.location_provider
+NOMINATIM_URL, NOMINATIM_KEY = ENV.nominatim_url, ENV.nominatim_key
 MAIL_PROVIDER, SMS_PROVIDER = ENV.mail_provider, ENV.sms_provider
 MAIL_FROM = ENV.mail_from
 SMTP_HOST, SMTP_PORT, SMTP_SECURITY = ENV.smtp_host, ENV.smtp_port, ENV.smtp_security

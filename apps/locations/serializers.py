@@ -4,6 +4,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from rest_framework.exceptions import ErrorDetail, ValidationError
+from rest_framework.fields import empty
 
 from apps.locations.details import Details, TokenInvalid
 from apps.locations.models import Distance, Location, PinPrefix, State, code_of
@@ -41,9 +42,10 @@ class DetailsTokenField(fields.CharField):
         "expired": "The token is older than 15 minutes: look the place up again.",
     }
 
-    def to_internal_value(self, data: Any) -> Any:
+    def run_validation(self, data: Any = empty) -> Any:
+        token = super().run_validation(data)
         try:
-            return Details.read(super().to_internal_value(data))
+            return Details.read(token)
         except TokenInvalid as fault:
             self.fail(fault.code)
 
@@ -148,6 +150,41 @@ class SetDistanceInput(Input):
     valid_from = fields.DateField()
 
 
+class PointInput(Input):
+    latitude = fields.DecimalField(9, 6, min_value=Decimal(-90), max_value=Decimal(90))
+    longitude = fields.DecimalField(9, 6, min_value=Decimal(-180), max_value=Decimal(180))
+
+
+class NearInput(PointInput):
+    def validate(self, attrs: dict[str, Any]) -> Any:
+        return attrs["latitude"], attrs["longitude"]
+
+
+class AskedProvider(Input):
+    provider = fields.CharField(required=False, validators=[PROVIDER])
+
+
+class SearchInput(AskedProvider):
+    query = fields.CharField(min_length=2, max_length=120)
+    types = fields.ListField(
+        child=fields.ChoiceField(choices=Location.Type.choices), unique=True, required=False
+    )
+    country = fields.CharField(required=False, validators=[COUNTRY])
+    state = StateField(required=False, allow_null=True)
+    near = NearInput(required=False, allow_null=True)
+    limit = fields.IntegerField(min_value=1, max_value=20, required=False)
+    session_token = fields.CharField(max_length=64, required=False)
+
+
+class FetchDetailsInput(AskedProvider):
+    provider_id = fields.CharField(max_length=255)
+    session_token = fields.CharField(max_length=64, required=False)
+
+
+class ReverseGeocodeInput(AskedProvider, PointInput):
+    radius_km = fields.IntegerField(min_value=1, max_value=100, required=False)
+
+
 # --- Out --------------------------------------------------------------------------------------------
 
 
@@ -207,6 +244,46 @@ class PinPrefixOutput(Answer):
 
     class Meta:
         model = PinPrefix
+
+
+class FoundOutput(Answer):
+    """One result of a search."""
+
+    provider = fields.CharField(source="details.provider")
+    provider_id = fields.CharField(source="details.provider_id")
+    label = fields.CharField()
+    type = fields.CharField(source="details.type")
+    state = fields.CharField(source="details.state", allow_null=True)
+    pincode = fields.CharField(source="details.pincode", allow_null=True)
+    latitude = fields.DecimalField(9, 6, source="details.latitude", allow_null=True)
+    longitude = fields.DecimalField(9, 6, source="details.longitude", allow_null=True)
+    location_id = fields.UUIDField(allow_null=True)
+
+
+class SearchOutput(Answer):
+    provider = fields.CharField()
+    results = FoundOutput(many=True)
+
+
+class NearbyOutput(FoundOutput):
+    distance_km = fields.DecimalField(7, 1)
+    details_token = fields.CharField()
+
+
+class ReverseGeocodeOutput(Answer):
+    provider = fields.CharField()
+    results = NearbyOutput(many=True)
+
+
+class FetchDetailsOutput(FoundOutput):
+    name = fields.CharField(source="details.name")
+    country = fields.CharField(source="details.country")
+    district = fields.CharField(source="details.district", allow_null=True)
+    address = fields.CharField(source="details.address", allow_null=True)
+    timezone = fields.CharField(source="details.timezone")
+    unlocode = fields.CharField(source="details.unlocode", allow_null=True)
+    customs_code = fields.CharField(source="details.customs_code", allow_null=True)
+    details_token = fields.CharField()
 
 
 class DistanceOutput(Answer):

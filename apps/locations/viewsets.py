@@ -13,14 +13,20 @@ from apps.locations.models import Distance, Location, Merged, PinPrefix, State
 from apps.locations.serializers import (
     CreateInput,
     DistanceOutput,
+    FetchDetailsInput,
+    FetchDetailsOutput,
     LocationOutput,
     MergeInput,
     PinPrefixOutput,
     ReparentInput,
+    ReverseGeocodeInput,
+    ReverseGeocodeOutput,
+    SearchInput,
+    SearchOutput,
     StateOutput,
     UpdateInput,
 )
-from erp.api.endpoints import endpoint, visible_row
+from erp.api.endpoints import endpoint, lookup, visible_row
 from erp.api.viewsets import RowViewSet, ViewSet, read
 
 PLACE: Final = (
@@ -67,6 +73,28 @@ class LocationViewSet(RowViewSet, PlaceRows):
         "status": ["exact", "in"],
     }
 
+    search = lookup(
+        lookups.search,
+        SearchInput,
+        requires=capabilities.VIEW,
+        remote=True,
+        output=SearchOutput,
+    )
+    fetch_details = lookup(
+        lookups.fetch_details,
+        FetchDetailsInput,
+        requires=capabilities.VIEW,
+        remote=True,
+        output=FetchDetailsOutput,
+        problems=(lookups.PlaceNotFound,),
+    )
+    reverse_geocode = lookup(
+        lookups.reverse_geocode,
+        ReverseGeocodeInput,
+        requires=capabilities.VIEW,
+        remote=True,
+        output=ReverseGeocodeOutput,
+    )
     create = endpoint(
         services.create,
         CreateInput,

@@ -296,6 +296,8 @@ def _look_up(
     arguments = () if target is None else (target,)
     if endpoint.remote:
         result = endpoint.call(*arguments, actor=request.user, **keywords)
+        if endpoint.output is not None:
+            result = view.render(result, endpoint.output)
     else:
         with transaction.atomic():
             with connection.cursor() as cursor:

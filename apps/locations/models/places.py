@@ -13,13 +13,13 @@ from django.db.models import F, FloatField, Q
 from django.db.models.functions import ACos, Cast, Cos, Least, Radians, Sin, Upper
 from django.db.models.lookups import LessThanOrEqual
 
+from apps.locations.earth import EARTH_KM
 from apps.locations.models.states import State
 from erp.access import Actor
 from erp.errors import Gone
 from erp.models import Guarded, Model, QuerySet
 
 LEVELS: Final = 5
-EARTH_KM: Final = 6371.0088  # mean radius (IUGG)
 KM_PER_DEGREE: Final = 111.0  # of latitude, rounded down: a box so drawn leaves nothing out
 
 

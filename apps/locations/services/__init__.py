@@ -2,7 +2,7 @@
 
 from apps.locations.services.distances import SamePlace, set_distance
 from apps.locations.services.places import Archived, confirm, create, update
-from apps.locations.services.reference import load_states
+from apps.locations.services.reference import load_places, load_states
 from apps.locations.services.rules import (
     CoordinatesIncomplete,
     Cycle,
@@ -39,6 +39,7 @@ __all__ = [
     "TooDeep",
     "confirm",
     "create",
+    "load_places",
     "load_states",
     "merge",
     "reparent",

@@ -2,14 +2,18 @@
 
 from typing import Any
 
+from django.utils import timezone
+
 from apps.locations import capabilities, events
-from apps.locations.models import Location, PinPrefix, State
+from apps.locations.gazetteer import Entry, gazetteer
+from apps.locations.models import Location, PinPrefix, ProviderRef, State, key_of
 from apps.locations.models.states import COTTON_ZONES, NOWHERE, aliases_of
 from apps.locations.services.places import created
 from erp.identifiers import STATES
 from erp.services import emit, service
 
 SOURCE = "import"
+GAZETTEER = "gazetteer"
 
 
 @service(requires=capabilities.CREATE, emits=[events.LocationCreated])
@@ -36,6 +40,59 @@ def load_states(*, actor: Any) -> int:
         place.save()
         emit(created(place, SOURCE))
     return len(missing)
+
+
+@service(requires=capabilities.CREATE, emits=[events.LocationCreated])
+def load_places(*, actor: Any) -> int:
+    """Add the districts, ports and cotton places of the bundled gazetteer; returns how many are new.
+
+    Whatever has an entry's id, or its type, name and state, stays as it is; so a second run changes nothing.
+    """
+    known = set(ProviderRef.objects.filter(provider=GAZETTEER).values_list("provider_id", flat=True))
+    there = set(Location.objects.values_list("type", "state_id", "name_key"))
+    states = {place.state_id: place for place in Location.objects.filter(type="STATE", country="IN")}
+    districts = {
+        (place.state_id, place.name_key): place
+        for place in Location.objects.selectable().filter(type="DISTRICT", country="IN")
+    }
+    places: list[Location] = []
+    refs: list[ProviderRef] = []
+    for entry in sorted(gazetteer().named, key=lambda entry: entry.type != Location.Type.DISTRICT):
+        name = entry.type, entry.state, key_of(entry.name)
+        if entry.type == Location.Type.STATE or entry.id in known or name in there:
+            continue
+        there.add(name)
+        above = districts.get((entry.state, key_of(entry.district or "")), states[entry.state])
+        place = _place(entry, above)
+        if place.type == Location.Type.DISTRICT:
+            districts[entry.state, place.name_key] = place
+        places.append(place)
+        refs.append(
+            ProviderRef(location=place, provider=GAZETTEER, provider_id=entry.id, fetched_at=timezone.now())
+        )
+    Location.objects.bulk_create(places)
+    ProviderRef.objects.bulk_create(refs)
+    for place in places:
+        emit(created(place, SOURCE))
+    return len(places)
+
+
+def _place(entry: Entry, above: Location) -> Location:
+    place = Location(
+        type=entry.type,
+        parent=above,
+        state_id=entry.state,
+        district=entry.district,
+        pincode=entry.pincode,
+        latitude=entry.latitude,
+        longitude=entry.longitude,
+        unlocode=entry.unlocode,
+        customs_code=entry.customs_code,
+        is_verified=True,
+        verified_by=GAZETTEER,
+    )
+    place.call(entry.name, entry.aliases)
+    return place
 
 
 def _load_prefixes() -> None:

@@ -14,6 +14,10 @@ def keeper(world, target):
     return world.user("INTERNAL_MASTERDATA")
 
 
+def buyer(world, target):
+    return world.user("BUYER")
+
+
 def place(world):
     return world.place()
 
@@ -54,6 +58,9 @@ EXAMPLES = {
         place,
     ),
     "reparent": Example(keeper, {"parent_id": state("27")}, place),
+    "search": Example(buyer, {"query": "Gond", "types": ["STATION"], "state": "GJ", "limit": 5}),
+    "fetch_details": Example(buyer, {"provider": "gazetteer", "provider_id": "station-24-gondal"}),
+    "reverse_geocode": Example(buyer, {"latitude": "21.961100", "longitude": "70.802800", "radius_km": 10}),
     "merge": Example(
         keeper,
         {"into_id": lambda world, target: str(world.place().pk), "reason": "Entered twice."},

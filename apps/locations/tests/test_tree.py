@@ -96,7 +96,7 @@ def test_a_move_that_breaks_the_tree_is_refused(place):
     with pytest.raises(services.NotActive):
         services.reparent(gin, actor=SYSTEM, parent=hall)
     with pytest.raises(services.NotActive):
-        services.reparent(press, actor=SYSTEM, parent=gin)
+        services.reparent(place(type="OTHER"), actor=SYSTEM, parent=gin)
     assert_a_tree(Location.objects.all())
 
 
