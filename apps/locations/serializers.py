@@ -251,7 +251,7 @@ class FoundOutput(Answer):
 
     provider = fields.CharField(source="details.provider")
     provider_id = fields.CharField(source="details.provider_id")
-    label = fields.CharField()
+    label = fields.CharField()  # type: ignore[assignment]
     type = fields.CharField(source="details.type")
     state = fields.CharField(source="details.state", allow_null=True)
     pincode = fields.CharField(source="details.pincode", allow_null=True)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from django.conf import settings
 
@@ -18,7 +18,7 @@ __all__ = ["Near", "Provider", "Question", "provider_of", "providers"]
 class Provider(Protocol):
     """A provider of places. Every call may raise Unavailable: a failure never looks like nothing found."""
 
-    name: str
+    name: ClassVar[str]
 
     def search(self, question: Question) -> list[Details]:
         """Places that a text may mean, the likeliest first."""

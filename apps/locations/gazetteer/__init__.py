@@ -94,7 +94,7 @@ class Gazetteer:
         if wanted.isdecimal() and wanted.isascii():
             refs = ((ref, wanted) for ref in self._pins_from(wanted) if fits(ref))
             return [self._entry(ref) for ref, _ in nsmallest(limit, refs, key=rank)]
-        begins = {}
+        begins: dict[int, str] = {}
         for ref, name in self._begins(wanted):
             if fits(ref) and begins.get(ref, "") != wanted:
                 begins[ref] = name
@@ -164,14 +164,21 @@ class Gazetteer:
             if not district:
                 continue
             inside = points[area]
-            middle = [
+            latitude, longitude = (
                 Decimal(sorted(column[place] for place in inside)[len(inside) // 2]).scaleb(-6)
                 if inside
                 else None
                 for column in (self._latitudes, self._longitudes)
-            ]
+            )
             yield Entry(
-                f"district-{state}-{_slug(district)}", "DISTRICT", district, state, None, None, *middle
+                f"district-{state}-{_slug(district)}",
+                "DISTRICT",
+                district,
+                state,
+                None,
+                None,
+                latitude,
+                longitude,
             )
 
     def _stations(self) -> Iterator[Entry]:
@@ -184,8 +191,8 @@ class Gazetteer:
             if at in names and (at not in offices or self._latitudes[offices[at]] == _UNKNOWN):
                 offices[at] = place
         for state, name, office in wanted:
-            place = offices.get((state, key(office)))
-            known = None if place is None else self._office(place)
+            found = offices.get((state, key(office)))
+            known = None if found is None else self._office(found)
             yield Entry(
                 f"station-{state}-{_slug(name)}",
                 "STATION",

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
+from apps.locations import services as locations
 from apps.notifications import services as notifications
 from apps.organization import services
 from apps.organization.models import DocumentType, Organization, business_date
@@ -66,6 +67,12 @@ def bootstrap(asked: dict[str, str], start: date | None = None) -> list[str]:
     return made
 
 
+def places() -> list[str]:
+    """Load what the product knows of India: states, districts, ports, cotton places; returns what was made."""
+    states, others = locations.load_states(actor=SYSTEM), locations.load_places(actor=SYSTEM)
+    return [f"{states + others} places"] if states + others else []
+
+
 class Command(BaseCommand):
     """Bring tables, roles and capabilities in line, make the first organization with its year and series, and load
     the texts of messages."""
@@ -94,6 +101,7 @@ class Command(BaseCommand):
         try:
             with unit_of_work(SYSTEM):
                 done += bootstrap(asked, start)
+                done += places()
                 done += [f"text {text}" for text in notifications.load_templates(actor=SYSTEM)]
                 if options["dry_run"]:
                     raise Undone
