@@ -30,8 +30,9 @@ limits = override_settings(THROTTLE_LIMITS={"read": (3, 60), "write": (2, 60)})
 
 
 @pytest.fixture(autouse=True)
-def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+def _fresh(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
     cache.clear()
+    settings.THROTTLE_PUBLIC_FACTOR = 1
     monkeypatch.setattr(throttling, "_local", throttling._Counters())
 
 
