@@ -147,6 +147,14 @@ class Template(Model):
         return frozenset({"update", "change_template", "retire_template"} if active else ())
 
 
+class DigestQuerySet(QuerySet):
+    def visible_to(self, user: Actor) -> Self:
+        """One's own; every one for who keeps the texts or reads the trail."""
+        if may(user, "notification.manage") or may(user, "trail.view"):
+            return self
+        return self.filter(user_id=user.pk)
+
+
 class Digest(Model):
     """One person's messages of one day and channel, sent as one."""
 
@@ -158,6 +166,8 @@ class Digest(Model):
     channel = models.CharField(max_length=4, choices=Channel)
     day = models.DateField()
     status = models.CharField(max_length=6, choices=Status, default=Status.QUEUED)
+
+    objects: ClassVar[Any] = DigestQuerySet.as_manager()
 
     class Meta(Model.Meta):
         constraints: ClassVar = [

@@ -231,6 +231,10 @@ class Relay:
 
     async def _balance(self) -> None:
         gained, surplus = await self._owner.balance()
+        if gained:
+            # Whose buckets these were may have died over a broken topology, and this relay, with nothing to
+            # publish meanwhile, wouldn't know: look before the first of their events goes out.
+            self._whole = False
         for number in gained:
             self._buckets[number] = Bucket(number)
         for bucket in sorted(self._buckets.values(), key=lambda b: b.busy):

@@ -345,6 +345,24 @@ def test_a_topic_that_vanished_gets_nothing_until_somebody_listens(settings: Any
     assert len(received(count(2))) == 2
 
 
+def test_a_relay_that_published_nothing_meanwhile_looks_before_it_takes_over(settings: Any) -> None:
+    topic, subscription = endpoint.topic_path(settings.PUBSUB_TOPIC), settings.PUBSUB_SUBSCRIPTION
+    with relaying():
+        with relaying():
+            time.sleep(1.5)  # until the two have shared the buckets
+            call("Subscriber", "DeleteSubscription", types.DeleteSubscriptionRequest(
+                subscription=endpoint.subscription_path(subscription)))  # fmt: skip
+            call("Publisher", "DeleteTopic", types.DeleteTopicRequest(topic=topic))
+            call("Publisher", "CreateTopic", types.Topic(name=topic))
+        time.sleep(1.5)  # until the first has taken the other's buckets over
+        insert(*(uuid4() for _ in range(20)))
+        time.sleep(1.0)
+        assert statuses() == {"pending": 20}, "nobody listens"
+        align()
+        until(lambda: statuses() == {"published": 20})
+    assert len(received(count(20))) == 20
+
+
 # --- Poison -----------------------------------------------------------------------------------------
 
 
