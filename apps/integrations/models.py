@@ -7,7 +7,6 @@ from uuid import UUID
 
 from django.apps import apps
 from django.contrib.postgres.fields import ArrayField
-from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
@@ -83,7 +82,6 @@ class FeedEntry(Guarded):
         verbose_name_plural = "events"
         indexes: ClassVar = [
             models.Index(fields=["aggregate_type", "aggregate_id", "position"], name="idx_feed_aggregate"),
-            GinIndex(fields=["readers"], name="idx_feed_readers"),
         ]
 
     def __str__(self) -> str:

@@ -11,6 +11,15 @@ from erp.outbox.wire import Envelope
 from erp.services import service
 
 PURGE_ROWS = 500
+# The position, a default, is taken for the row that comes out of the lock: not before.
+_APPEND = """
+WITH locked AS MATERIALIZED (SELECT pg_advisory_xact_lock(%s, 0))
+INSERT INTO integration_feedentry (
+    event_id, type, event_version, aggregate_type, aggregate_id, sequence, occurred_at, data, readers, recorded_at
+)
+SELECT %s, %s, %s, %s, %s, %s, %s, %s::jsonb, %s::uuid[], clock_timestamp() FROM locked
+ON CONFLICT (event_id) DO NOTHING
+"""
 
 
 class CursorExpired(Gone):
@@ -30,25 +39,25 @@ def record(*, actor: Any, event: Envelope) -> None:
     stream = event.stream
     if stream.aggregate_type not in events.registry.rows:
         return
-    payload: dict[str, Any] = {}
     readers = frozenset({events.ANYBODY})
     if not event.is_gap:
-        payload = event.payload()
-        readers = events.readers_of(event.event_type, event.event_version, payload)
-    entry = FeedEntry(
-        event_id=event.event_id,
-        type=event.event_type,
-        event_version=event.event_version,
-        aggregate_type=stream.aggregate_type,
-        aggregate_id=stream.aggregate_id,
-        sequence=event.sequence,
-        occurred_at=event.occurred_at,
-        data=payload,
-        readers=sorted(readers),
-    )
+        readers = events.readers_of(event.event_type, event.event_version, event.payload())
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s, 0)", [locks.FEED])
-    FeedEntry.objects.bulk_create([entry], ignore_conflicts=True)
+        cursor.execute(
+            _APPEND,
+            [
+                locks.FEED,
+                event.event_id,
+                event.event_type,
+                event.event_version,
+                stream.aggregate_type,
+                stream.aggregate_id,
+                event.sequence,
+                event.occurred_at,
+                event.data,
+                sorted(readers),
+            ],
+        )
 
 
 @service(

@@ -232,7 +232,8 @@ def test_what_commits_late_never_turns_up_behind_a_place_that_was_handed_out(wor
     commodity = world.commodity()
     client = client_for(world.user("INTERNAL"))
     place = client.read(FEED, {"after": "latest"}).json()["next"]
-    written, finish = threading.Event(), threading.Event()
+    written, finish, done = threading.Event(), threading.Event(), threading.Event()
+    before = last_position()
     first, second = envelope(commodity.pk), envelope(world.commodity().pk)
 
     def slow() -> None:
@@ -248,18 +249,25 @@ def test_what_commits_late_never_turns_up_behind_a_place_that_was_handed_out(wor
         done.set()
         connections.close_all()
 
-    done = threading.Event()
     threads = [threading.Thread(target=slow), threading.Thread(target=quick)]
     threads[0].start()
     assert written.wait(20)
     threads[1].start()
     until(lambda: done.is_set() or waiting())
+    assert last_position() == before + 1, "who waits has no position yet"
     page = client.read(place).json()
     finish.set()
     for thread in threads:
         thread.join(20)
     seen = [e["id"] for e in page["results"]] + [e["id"] for e in read(client, page["next"])]
     assert seen == [str(first.event_id), str(second.event_id)]
+
+
+def last_position() -> int:
+    """The highest position that was given, whether or not it is to be seen."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT last_value FROM integration_feedentry_position_seq WHERE is_called")
+        return (cursor.fetchone() or (0,))[0]
 
 
 def waiting() -> bool:
@@ -407,11 +415,14 @@ def test_an_old_place_has_expired(deal, client_for, monkeypatch):
 
 def test_who_has_read_a_quiet_feed_keeps_its_place(deal, client_for):
     client = client_for(deal.seller)
-    place = client.read(FEED, {"after": "latest"}).json()["next"]
+    latest = client.read(FEED, {"after": "latest"}).json()
+    one = client.read(FEED, {"type": "availability.created"}).json()  # what it found is older than the end
+    assert len(one["results"]) == 1
     age()
     assert tasks.purge_feed() > 0
     assert FeedEntry.objects.count() == 1
-    assert client.read(place).json()["results"] == []
+    for page in (latest, one):
+        assert client.read(page["next"]).json()["results"] == []
     assert tasks.purge_feed() == 0
 
 
