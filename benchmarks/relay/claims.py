@@ -19,7 +19,7 @@ BULK_ROWS = 2_000
 
 def measure(world: World, sizes: ground.Sizes, tell: ground.Tell) -> Part:
     """Claims before and after many events, all under one old snapshot."""
-    events, claims = sizes(60_000, 4_000), sizes(30, 6)
+    events, claims = sizes(60_000, 2_000), sizes(30, 4)
     part = Part(
         "d",
         "Claims while dead rows pile up",

@@ -16,7 +16,7 @@ COUNTS = (1, 10, 100)
 
 def measure(world: World, sizes: ground.Sizes, tell: ground.Tell) -> Part:
     """Statements and time."""
-    rounds = sizes(400, 30)
+    rounds = sizes(400, 20)
     part = Part(
         "e",
         "The cost of emit",

@@ -22,7 +22,7 @@ WAITING = "SELECT count(*) FROM event_outbox WHERE status = 'pending'"
 
 def measure(world: World, sizes: ground.Sizes, tell: ground.Tell) -> Part:
     """The writers' rate without and with an outage, in turns; and what became of the events."""
-    rounds, writes = sizes(4, 1), sizes(2_500, 200)
+    rounds, writes = sizes(4, 1), sizes(2_500, 100)
     part = Part(
         "f",
         "An outage of Pub/Sub",
