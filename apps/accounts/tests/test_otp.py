@@ -65,6 +65,13 @@ def test_nobody_else_gets_a_code_and_the_answer_is_the_same(client_for, user, em
     assert not Session.objects.exists()
 
 
+def test_a_code_that_proves_a_number_signs_nobody_in(client_for, owner, emitted):
+    body = prove(purpose="prove_number")
+    assert emitted("otp.requested")[-1].payload["purpose"] == "prove_number"
+    assert told(client_for().write(VERIFY, body)) == (401, "account.otp_invalid")
+    assert not Session.objects.exists()
+
+
 def test_asked_again_within_a_minute_nothing_is_sent(client_for, owner, emitted):
     first, again = client_for().write(REQUEST, ASK), client_for().write(REQUEST, ASK)
     assert (first.status_code, first.json()) == (again.status_code, again.json())

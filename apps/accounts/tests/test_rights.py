@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from guardian.models import UserObjectPermission
 
-from apps.accounts import lookups, services, tasks
+from apps.accounts import capabilities, lookups, services, tasks
 from apps.accounts.models import CapabilityChange, CapabilityGrant, PolicyDeviation, User
 from apps.accounts.services.policy import policy_version
 from apps.accounts.tests.factories import in_threads, told
@@ -222,6 +222,13 @@ def test_the_matrix_changes_and_stays_changed_through_a_sync(user, propose):
     assert PolicyDeviation.objects.count() == 1, "what is the default again is no deviation"
 
 
+def test_a_role_that_nobody_holds_yet_is_kept_from_what_never_comes_together(propose, monkeypatch):
+    sides = (frozenset({"commodity.create"}), frozenset({"availability.reserve"}))
+    monkeypatch.setattr(capabilities, "APART", sides)
+    with pytest.raises(services.RolesIncompatible):
+        propose(role="INTERNAL_MASTERDATA", capability="availability.reserve", scope="everywhere")
+
+
 def test_two_changes_of_the_matrix_on_one_base_the_second_turns_stale(propose):
     one = propose(role="BROKER", capability="availability.create", scope="own")
     two = propose(role="BROKER", capability="availability.release", scope="everywhere")
@@ -229,8 +236,6 @@ def test_two_changes_of_the_matrix_on_one_base_the_second_turns_stale(propose):
 
 
 def test_no_role_ever_holds_what_is_kept_apart(user, propose, monkeypatch):
-    from apps.accounts import capabilities
-
     apart = (frozenset({"availability.approve"}), frozenset({"commodity.create"}), *capabilities.APART)
     monkeypatch.setattr(capabilities, "APART", apart)
     with pytest.raises(services.RolesIncompatible):
@@ -302,8 +307,6 @@ def test_a_grant_ends_on_time_though_no_task_ran_and_is_tidied_then(user, offer,
 
 
 def test_a_grant_never_joins_what_is_kept_apart(user, propose, monkeypatch):
-    from apps.accounts import capabilities
-
     apart = (frozenset({"availability.approve"}), frozenset({"account.manage_users"}))
     monkeypatch.setattr(capabilities, "APART", apart)
     with pytest.raises(services.RolesIncompatible):
