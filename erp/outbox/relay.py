@@ -39,6 +39,7 @@ BALANCE_SECONDS: Final = 0.5  # a dead relay's buckets are taken over within 2 s
 SWEEP_SECONDS: Final = 3.0  # a net under the low-water mark, and how soon a retried row is seen
 BACKOFF_SECONDS: Final = 30.0  # most that a poison event waits between two attempts
 RETRY_SECONDS: Final = 1.0  # most that a request waits in an outage
+SILENT_SECONDS: Final = 0.5  # after which a topic may have been deleted and made anew unnoticed
 JOIN_SECONDS: Final = 3.0  # relays that start together may see each other's passing layout lock
 REASON_CHARACTERS: Final = 1000  # an attribute's value has at most 1,024 bytes
 
@@ -101,6 +102,7 @@ class Relay:
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._preflight = asyncio.Lock()
         self._whole = True  # the topology, as far as the last answer told
+        self._answered = 0.0  # when it last told, on the monotonic clock
         self._topic = endpoint.topic_path(settings.PUBSUB_TOPIC)
         self._dead_letter_topic = endpoint.topic_path(settings.PUBSUB_DLQ_TOPIC)
         self._failing_since: float | None = None  # no request has succeeded since
@@ -231,10 +233,6 @@ class Relay:
 
     async def _balance(self) -> None:
         gained, surplus = await self._owner.balance()
-        if gained:
-            # Whose buckets these were may have died over a broken topology, and this relay, with nothing to
-            # publish meanwhile, wouldn't know: look before the first of their events goes out.
-            self._whole = False
         for number in gained:
             self._buckets[number] = Bucket(number)
         for bucket in sorted(self._buckets.values(), key=lambda b: b.busy):
@@ -389,6 +387,8 @@ class Relay:
         """Publish, through any outage. Raises Poison, or Abandoned when the relay stops meanwhile."""
         failures = 0
         while True:
+            if time.monotonic() - self._answered > SILENT_SECONDS:
+                self._whole = False  # made anew meanwhile, the topic might have no subscription yet
             if not self._whole:
                 await self._topology_is_back()
             async with self._slots:
@@ -425,6 +425,7 @@ class Relay:
             log.warning("relay.pubsub_failing", code=error.code, error=self.summary.last_error)
 
     def _recovered(self) -> None:
+        self._answered = time.monotonic()
         if self._outage:
             log.info("relay.pubsub_back", seconds=round(self._failing_for(time.monotonic()), 1))
         self._failing_since, self._outage = None, False
@@ -544,10 +545,10 @@ class Relay:
             while not self._whole:
                 try:
                     await asyncio.to_thread(topology.preflight, fresh=True)
-                    self._whole = True
+                    self._whole, self._answered = True, time.monotonic()
                 except (topology.Lossy, topology.Unreachable) as error:
                     if self._allow_lossy:
-                        self._whole = True
+                        self._whole, self._answered = True, time.monotonic()
                         return
                     log.warning("relay.topology_broken", error=str(error))
                     await self._pause(random.uniform(0.1, RETRY_SECONDS))

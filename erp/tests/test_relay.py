@@ -345,15 +345,35 @@ def test_a_topic_that_vanished_gets_nothing_until_somebody_listens(settings: Any
     assert len(received(count(2))) == 2
 
 
-def test_a_relay_that_published_nothing_meanwhile_looks_before_it_takes_over(settings: Any) -> None:
+def replace_topic(settings: Any) -> None:
+    """Delete the topic with its subscription, and make it anew with nobody listening."""
     topic, subscription = endpoint.topic_path(settings.PUBSUB_TOPIC), settings.PUBSUB_SUBSCRIPTION
+    call("Subscriber", "DeleteSubscription", types.DeleteSubscriptionRequest(
+        subscription=endpoint.subscription_path(subscription)))  # fmt: skip
+    call("Publisher", "DeleteTopic", types.DeleteTopicRequest(topic=topic))
+    call("Publisher", "CreateTopic", types.Topic(name=topic))
+
+
+def test_a_relay_looks_before_it_publishes_after_a_silence(settings: Any) -> None:
+    stream = uuid4()
+    with relaying():
+        insert(stream)
+        until(lambda: statuses() == {"published": 1})
+        time.sleep(0.6)
+        replace_topic(settings)
+        insert(*[stream] * 20)
+        time.sleep(1.0)
+        assert statuses() == {"published": 1, "pending": 20}, "nobody listens"
+        align()
+        until(lambda: statuses() == {"published": 21})
+    assert len(received(count(20))) == 20
+
+
+def test_a_relay_that_published_nothing_meanwhile_looks_before_it_takes_over(settings: Any) -> None:
     with relaying():
         with relaying():
             time.sleep(1.5)  # until the two have shared the buckets
-            call("Subscriber", "DeleteSubscription", types.DeleteSubscriptionRequest(
-                subscription=endpoint.subscription_path(subscription)))  # fmt: skip
-            call("Publisher", "DeleteTopic", types.DeleteTopicRequest(topic=topic))
-            call("Publisher", "CreateTopic", types.Topic(name=topic))
+            replace_topic(settings)
         time.sleep(1.5)  # until the first has taken the other's buckets over
         insert(*(uuid4() for _ in range(20)))
         time.sleep(1.0)
