@@ -48,6 +48,14 @@ class Money(BaseModel):
     currency: str
 
 
+class Change(BaseModel):
+    """A field's value before and after, in plain text as the API shows it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    old: Any
+    new: Any
+
+
 @dataclass(frozen=True)
 class EventMeta:
     """What an event type is registered with."""

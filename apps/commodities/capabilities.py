@@ -2,6 +2,8 @@
 
 from erp.access import Capability
 
+KEEPERS = ("INTERNAL_MANAGER", "INTERNAL_MASTERDATA")
+
 VIEW = Capability(
     "commodity.view",
     on="Commodity",
@@ -22,11 +24,41 @@ CREATE = Capability(
     "commodity.create",
     on="Commodity",
     label="Add commodities",
-    everywhere=("INTERNAL_MANAGER", "INTERNAL_MASTERDATA"),
+    everywhere=KEEPERS,
 )
 UPDATE = Capability(
     "commodity.update",
     on="Commodity",
     label="Change commodities",
-    everywhere=("INTERNAL_MANAGER", "INTERNAL_MASTERDATA"),
+    everywhere=KEEPERS,
+)
+MANAGE_SPECIFICATIONS = Capability(
+    "commodity.manage_specifications",
+    on="Commodity",
+    label="Keep quality parameters, templates, grades and schedules",
+    everywhere=KEEPERS,
+)
+MANAGE_TERMS = Capability(
+    "commodity.manage_terms",
+    on="Commodity",
+    label="Keep terms of trade, pricing units, units and pack weights",
+    everywhere=KEEPERS,
+)
+MANAGE_COMMISSIONS = Capability(
+    "commodity.manage_commissions",
+    on="Commodity",
+    label="Keep commissions",
+    everywhere=("INTERNAL_FINANCE", "INTERNAL_DIRECTOR"),
+)
+MANAGE_TAX = Capability(
+    "commodity.manage_tax",
+    on="Commodity",
+    label="Keep rates of tax",
+    everywhere=("INTERNAL_FINANCE", "INTERNAL_DIRECTOR"),
+)
+VIEW_COMMISSIONS = Capability(
+    "commodity.view_commissions",
+    on="Commodity",
+    label="See commissions",
+    everywhere=("INTERNAL_FINANCE", "INTERNAL_DIRECTOR", "AUDITOR"),
 )

@@ -1,26 +1,17 @@
 """What others may learn of commodities."""
 
-from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
-
 from apps.commodities import capabilities
-from erp.events import EVERYONE, Event, event, rows_of
+from erp.events import EVERYONE, Change, Event, event, rows_of
 
 rows_of("commodity", model="commodity.Commodity", reads=capabilities.VIEW)
 
-
-class Change(BaseModel):
-    """A field's value before and after, in plain text as the API shows it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    old: Any
-    new: Any
+COMMODITY = ("commodity", "commodity_id")  # events of a commodity's parts go in its stream
 
 
 # A commodity begins as a draft, which partners don't see; nor do they learn later what it was.
-@event("commodity.created", version=1, aggregate=("commodity", "commodity_id"), readers={})
+@event("commodity.created", version=1, aggregate=COMMODITY, readers={})
 class CommodityCreated(Event):
     commodity_id: UUID
     code: str
@@ -34,7 +25,7 @@ class CommodityCreated(Event):
 @event(
     "commodity.updated",
     version=1,
-    aggregate=("commodity", "commodity_id"),
+    aggregate=COMMODITY,
     readers={EVERYONE: ["version"]},
 )
 class CommodityUpdated(Event):

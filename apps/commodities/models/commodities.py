@@ -1,29 +1,25 @@
 """What can be traded."""
 
-import unicodedata
 from typing import Any, ClassVar, Self
 
+from django.contrib.postgres.fields import ArrayField
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import F, Q
 
+from apps.commodities.models.base import CODE, Name, is_staff
 from erp.access import Actor
 from erp.models import Model, QuerySet
-
-CODE = "[A-Z0-9][A-Z0-9_/-]{0,31}"
-
-
-def name_key(name: str) -> str:
-    """What makes two names the same: NFKC, case-folded, single spaces."""
-    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
 class CommodityQuerySet(QuerySet):
     def visible_to(self, user: Actor) -> Self:
         """Staff see every commodity; partners those that are past DRAFT."""
-        if getattr(user, "is_system", False) or getattr(user, "is_staff", False):
-            return self
-        return self.exclude(status=Commodity.Status.DRAFT)
+        return self if is_staff(user) else self.exclude(status=Commodity.Status.DRAFT)
+
+    def active(self) -> Self:
+        """What partners' lists show: all but archived ones."""
+        return self.exclude(status=Commodity.Status.ARCHIVED)
 
     def tradable(self) -> Self:
         """Commodities that new offers and wants may name."""
@@ -65,9 +61,9 @@ class Commodity(Model):
         Status.ARCHIVED: set(),
     }
 
-    code = models.CharField(max_length=32, unique=True, validators=[RegexValidator(rf"\A{CODE}\Z")])
+    code = models.CharField(max_length=32, validators=[RegexValidator(rf"\A{CODE}\Z")])
     name = models.CharField(max_length=200)
-    name_key = models.CharField(max_length=400, unique=True, editable=False)
+    aliases = ArrayField(models.CharField(max_length=100), default=list, blank=True)
     category = models.CharField(max_length=13, choices=Category)
     description = models.CharField(max_length=2000, default="", blank=True)
     base_unit = models.CharField(max_length=16, default="KG")
@@ -85,6 +81,7 @@ class Commodity(Model):
     class Meta(Model.Meta):
         verbose_name_plural = "commodities"
         constraints: ClassVar = [
+            models.UniqueConstraint(fields=["code"], name="commodity_code_once"),
             models.CheckConstraint(name="commodity_code_format", condition=Q(code__regex=f"^{CODE}$")),
             models.CheckConstraint(
                 name="commodity_package_with_count",
@@ -122,3 +119,17 @@ class Commodity(Model):
 
     def open_verbs(self) -> frozenset[str]:
         return frozenset() if self.status == self.Status.ARCHIVED else frozenset({"update"})
+
+
+class CommodityName(Name):
+    """A name or alias of one commodity and of no other."""
+
+    commodity = models.ForeignKey(Commodity, models.CASCADE, related_name="names")
+
+    class Meta(Name.Meta):
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["key"], name="commodity_name_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.key

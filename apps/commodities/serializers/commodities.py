@@ -2,12 +2,12 @@
 
 from decimal import Decimal
 
-from apps.commodities.models import CODE, Commodity
+from apps.commodities.models import Commodity
+from apps.commodities.serializers.base import CODE, UNIT, AliasesField
 from erp.api import fields
 from erp.api.serializers import Input, Output
 from erp.api.validators import COUNTRY, matches
 
-UNIT = matches("[A-Z][A-Z0-9_]{0,15}", "Send a unit's code, such as KG or BALE.")
 HSN = matches("[0-9]{4}|[0-9]{6}|[0-9]{8}", "Send 4, 6 or 8 digits.")
 
 
@@ -16,6 +16,7 @@ class CommodityFields(Input):
 
     name = fields.CharField(min_length=2, max_length=200)
     category = fields.ChoiceField(choices=Commodity.Category.choices)
+    aliases = AliasesField()
     description = fields.CharField(max_length=2000, required=False, allow_blank=True)
     base_unit = fields.CharField(required=False, validators=[UNIT])
     quantity_mode = fields.ChoiceField(choices=Commodity.QuantityMode.choices, required=False)
@@ -30,7 +31,7 @@ class CommodityFields(Input):
 
 
 class CreateInput(CommodityFields):
-    code = fields.CharField(validators=[matches(CODE, "Use A–Z, 0–9, _ / and -, at most 32.")])
+    code = fields.CharField(validators=[CODE])
 
 
 class UpdateInput(CommodityFields):
@@ -43,6 +44,7 @@ class CommodityOutput(Output):
         fields = (
             "code",
             "name",
+            "aliases",
             "category",
             "description",
             "base_unit",

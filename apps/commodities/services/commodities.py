@@ -1,28 +1,21 @@
 """How the list of commodities changes."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
 from apps.commodities import capabilities, events
-from apps.commodities.models import Commodity, name_key
-from erp.errors import Conflict, Fault, RuleBroken
+from apps.commodities.models import Commodity
+from apps.commodities.services.rules import (
+    Duplicate,
+    FieldsContradict,
+    IllegalTransition,
+    InForce,
+    keep_names,
+)
+from erp.errors import Fault, RuleBroken
+from erp.reference import changes_of
 from erp.services import emit, service
-
-
-class Duplicate(Conflict):
-    """Another row has this code or name."""
-
-
-class IllegalTransition(Conflict):
-    """The status can't change like that."""
-
-
-class InForce(Conflict):
-    """The field is fixed once the commodity is in use."""
-
-
-class FieldsContradict(RuleBroken):
-    """Two fields exclude or need each other."""
 
 
 class NotReady(RuleBroken):
@@ -36,6 +29,7 @@ def create(
     code: str,
     name: str,
     category: str,
+    aliases: Sequence[str] = (),
     description: str = "",
     base_unit: str = "KG",
     quantity_mode: str = Commodity.QuantityMode.WEIGHT,
@@ -50,8 +44,8 @@ def create(
     commodity = Commodity(
         code=code,
         name=name,
-        name_key=name_key(name),
         category=category,
+        aliases=list(aliases),
         description=description,
         base_unit=base_unit,
         quantity_mode=quantity_mode,
@@ -69,6 +63,7 @@ def create(
             "The code is taken.", errors=[Fault("/code", "taken", "Another commodity has this code.")]
         )
     commodity.save()
+    keep_names(commodity)
     emit(
         events.CommodityCreated(
             commodity_id=commodity.pk,
@@ -90,6 +85,7 @@ def update(
     actor: Any,
     name: str,
     category: str,
+    aliases: Sequence[str] = (),
     description: str = "",
     base_unit: str = "KG",
     quantity_mode: str = Commodity.QuantityMode.WEIGHT,
@@ -106,8 +102,7 @@ def update(
     if before == Commodity.Status.ARCHIVED:
         raise IllegalTransition("An archived commodity stays as it is.", status=before)
     commodity.name = name
-    commodity.name_key = name_key(name)
-    commodity.category = category
+    commodity.category, commodity.aliases = category, list(aliases)
     commodity.description = description
     commodity.base_unit = base_unit
     commodity.quantity_mode = quantity_mode
@@ -135,24 +130,12 @@ def update(
             raise NotReady(
                 "Give its HSN code first.", errors=[Fault("/hsn_code", "required", "Needed to trade it.")]
             )
+    told = changes_of(commodity)
     commodity.save()
-    changes.pop("name_key", None)
-    if changes:
-        emit(
-            events.CommodityUpdated(
-                commodity_id=commodity.pk,
-                version=commodity.version,
-                changes={
-                    field: events.Change(old=_plain(old), new=_plain(new))
-                    for field, (old, new) in changes.items()
-                },
-            )
-        )
+    keep_names(commodity)
+    if told:
+        emit(events.CommodityUpdated(commodity_id=commodity.pk, version=commodity.version, changes=told))
     return commodity
-
-
-def _plain(value: Any) -> Any:
-    return format(value, "f") if isinstance(value, Decimal) else value
 
 
 def _check(commodity: Commodity) -> None:

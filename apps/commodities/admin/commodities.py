@@ -22,6 +22,7 @@ class CommodityAdmin(ServiceAdmin):
     details: ClassVar = [
         "code",
         "name",
+        "aliases",
         "category",
         "description",
         "base_unit",

@@ -2,19 +2,18 @@
 
 from typing import ClassVar
 
-from apps.commodities import capabilities, services
+from apps.commodities import services
 from apps.commodities.models import Commodity
 from apps.commodities.serializers import CommodityOutput, CreateInput, UpdateInput
+from apps.commodities.viewsets.base import ReferenceViewSet
 from erp.api.endpoints import endpoint
-from erp.api.viewsets import RowViewSet
 
 
-class CommodityViewSet(RowViewSet):
+class CommodityViewSet(ReferenceViewSet):
     """Commodities: what can be traded."""
 
     queryset = Commodity.objects.all()
     serializer_class = CommodityOutput
-    reads = capabilities.VIEW
     filters: ClassVar = {
         "code": ["exact", "in"],
         "category": ["exact", "in"],

@@ -1,0 +1,6 @@
+"""Commodities and their reference data as staff keep them."""
+
+from apps.commodities.admin.commodities import CommodityAdmin
+from apps.commodities.admin.varieties import VarietyAdmin
+
+__all__ = ["CommodityAdmin", "VarietyAdmin"]

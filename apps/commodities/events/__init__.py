@@ -1,0 +1,6 @@
+"""What others may learn of commodities and their reference data."""
+
+from apps.commodities.events.commodities import COMMODITY, CommodityCreated, CommodityUpdated
+from apps.commodities.events.varieties import VarietyAdded, VarietyUpdated
+
+__all__ = ["COMMODITY", "CommodityCreated", "CommodityUpdated", "VarietyAdded", "VarietyUpdated"]

@@ -1,0 +1,65 @@
+"""What the rows of this module have in common."""
+
+import unicodedata
+from typing import Self
+
+from django.db import models
+
+from erp.access import Actor
+from erp.models import Guarded, Model, QuerySet
+
+CODE = "[A-Z0-9][A-Z0-9_/-]{0,31}"
+MOST_ALIASES = 20
+
+
+def name_key(name: str) -> str:
+    """What makes two names the same: NFKC, case-folded, single spaces."""
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+
+
+def is_staff(user: Actor) -> bool:
+    """Whether ``user`` works for the house, so drafts and archived rows are shown."""
+    return bool(getattr(user, "is_system", False) or getattr(user, "is_staff", False))
+
+
+class SimpleQuerySet(QuerySet):
+    def visible_to(self, user: Actor) -> Self:
+        """Everybody sees reference data, archived rows too: old contracts name them."""
+        return self
+
+    def active(self) -> Self:
+        """Rows that may be chosen for something new."""
+        return self.filter(status=Simple.Status.ACTIVE)
+
+
+class PartQuerySet(SimpleQuerySet):
+    """Rows that belong to a commodity."""
+
+    def visible_to(self, user: Actor) -> Self:
+        """Staff see every row; partners those of commodities that are past DRAFT."""
+        return self if is_staff(user) else self.exclude(commodity__status="DRAFT")
+
+
+class Simple(Model):
+    """A row of reference data: in use, or archived and still shown where it was used."""
+
+    class Status(models.TextChoices):
+        ACTIVE = "ACTIVE"
+        ARCHIVED = "ARCHIVED"
+
+    status = models.CharField(max_length=8, choices=Status, default=Status.ACTIVE)
+
+    class Meta(Model.Meta):
+        abstract = True
+
+    def open_verbs(self) -> frozenset[str]:
+        return frozenset({"update"})
+
+
+class Name(Guarded):
+    """A name or alias as it is compared. A database constraint of each kind keeps it with one owner."""
+
+    key = models.CharField(max_length=400)
+
+    class Meta(Guarded.Meta):
+        abstract = True

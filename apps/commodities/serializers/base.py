@@ -1,0 +1,27 @@
+"""Fields that the shapes of several kinds of rows share."""
+
+from typing import Any
+
+from apps.commodities import models
+from erp.api import fields
+from erp.api.serializers import Input
+from erp.api.validators import matches
+
+CODE = matches(models.CODE, "Use A–Z, 0–9, _ / and -, at most 32.")
+UNIT = matches("[A-Z][A-Z0-9_]{0,15}", "Send a unit's code, such as KG or BALE.")
+
+
+class AliasesField(fields.ListField):
+    """Other names, at most 20."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        child = fields.CharField(min_length=2, max_length=100)
+        super().__init__(
+            **{"child": child, "unique": True, "required": False, "max_length": models.MOST_ALIASES, **kwargs}
+        )
+
+
+class SimpleStatus(Input):
+    """What PUT takes beside the fields of POST, for rows that are in use or archived."""
+
+    status = fields.ChoiceField(choices=models.Simple.Status.choices)

@@ -1,0 +1,36 @@
+"""How varieties change."""
+
+from apps.commodities import capabilities, events
+from apps.commodities.models import Variety
+from apps.commodities.services.rules import keep_names, require_active
+from erp.errors import Conflict
+from erp.reference import reference
+
+
+class SecondStandard(Conflict):
+    """Another variety of the commodity is the standard."""
+
+    constraints = ("variety_one_standard",)
+
+
+def _check(variety: Variety) -> None:
+    if variety._state.adding:
+        require_active(variety.commodity, "/commodity_id")
+
+
+def _keep_names(variety: Variety) -> None:
+    keep_names(variety, commodity=variety.commodity)
+
+
+create_variety, update_variety = reference(
+    Variety,
+    noun="variety",
+    creates=capabilities.CREATE,
+    updates=capabilities.UPDATE,
+    created=events.VarietyAdded,
+    updated=events.VarietyUpdated,
+    fields=("commodity", "code", "name", "aliases", "is_standard"),
+    fixed=("commodity", "code"),
+    check=_check,
+    kept=_keep_names,
+)

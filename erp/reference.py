@@ -1,0 +1,148 @@
+"""Rows of reference data: a pair of services, add and replace, for rows whose only rule is validity."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.db import models
+
+from erp.access import Capability
+from erp.events import Change, Event
+from erp.models import Model
+from erp.services import Service, emit, service
+
+
+def reference(
+    model: type[Model],
+    *,
+    noun: str,
+    creates: Capability,
+    updates: Capability,
+    created: type[Event],
+    updated: type[Event],
+    fields: Sequence[str],
+    fixed: Sequence[str] = ("code",),
+    untold: Sequence[str] = (),
+    check: Callable[[Any], None] | None = None,
+    kept: Callable[[Any], None] | None = None,
+) -> tuple[Service, Service]:
+    """The services ``create_<noun>`` and ``update_<noun>`` of a model with a ``status``.
+
+    ``creates`` and ``updates`` are the capabilities that they ask for.
+
+    ``fields`` name what a caller says of a row, ``fixed`` those of them that an update doesn't take; an update
+    takes ``status`` as well, and replaces: what is left out falls back to the model's default. ``check`` sees the
+    row before it is saved: it raises what speaks against it, and fills in what follows from other fields;
+    ``kept`` runs once it is saved. ``untold`` are columns that ``changes`` leaves out.
+
+    Both events are filled from the row: ``<noun>_id`` is its id, every other member the attribute of that name;
+    ``updated`` has ``version`` and ``changes`` beside them. Equal values change nothing and tell nothing.
+    """
+    columns = {name: model._meta.get_field(name) for name in fields}
+
+    def create(*, actor: Any, **given: Any) -> Any:
+        row = model(**given)
+        if check is not None:
+            check(row)
+        row.save()
+        if kept is not None:
+            kept(row)
+        emit(created(**_told(created, row, noun)))
+        return row
+
+    def update(row: Any, *, actor: Any, status: str, **given: Any) -> Any:
+        for name, value in given.items():
+            setattr(row, name, value)
+        row.status = status
+        if check is not None:
+            check(row)
+        changes = changes_of(row, untold=untold)
+        row.save()
+        if kept is not None:
+            kept(row)
+        if changes:
+            emit(updated(**{**_told(updated, row, noun), "version": row.version, "changes": changes}))
+        return row
+
+    def defaults(function: Callable[..., Any], names: Sequence[str]) -> Callable[..., Any]:
+        def filled(*target: Any, actor: Any, **given: Any) -> Any:
+            blanks = {name: _default(columns[name]) for name in names if name not in given}
+            return function(*target, actor=actor, **blanks, **given)
+
+        return filled
+
+    title = str(model._meta.verbose_name)
+    made = defaults(create, fields)
+    _introduce(made, f"create_{noun}", model, f"Add a {title}.", columns, None)
+    later = {name: column for name, column in columns.items() if name not in fixed}
+    replaced = defaults(update, list(later))
+    words = f"Replace what is said of a {title}, archive it or take it back into use."
+    _introduce(replaced, f"update_{noun}", model, words, later, noun)
+    return (
+        service(requires=creates, emits=[created])(made),
+        service(requires=updates, emits=[updated])(replaced),
+    )
+
+
+def changes_of(row: Model, *, untold: Sequence[str] = ()) -> dict[str, Change]:
+    """What differs from the row as it was read, as its ``….updated`` event tells it."""
+    return {
+        name: Change(old=_plain(old), new=_plain(new))
+        for name, (old, new) in row.changed_fields().items()
+        if name not in untold
+    }
+
+
+def _told(event: type[Event], row: Model, noun: str) -> dict[str, Any]:
+    members = set(event.model_fields) - {"version", "changes"}
+    return {name: row.pk if name == f"{noun}_id" else getattr(row, name) for name in members}
+
+
+def _plain(value: Any) -> Any:
+    """A value in plain text, as the API shows it."""
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, UUID | date | datetime):
+        return str(value)
+    return value
+
+
+def _default(column: Any) -> Any:
+    if column.has_default():
+        return column.get_default()
+    return None if column.null else ""
+
+
+def _optional(column: Any) -> bool:
+    return bool(column.has_default() or column.null or column.blank)
+
+
+def _introduce(
+    function: Any,
+    name: str,
+    model: type[models.Model],
+    doc: str,
+    columns: dict[str, Any],
+    target: str | None,
+) -> None:
+    """Give a made function the name, the words and the signature that services are known by."""
+    function.__name__ = function.__qualname__ = name
+    function.__module__, function.__doc__ = model.__module__, doc
+    parameters = [inspect.Parameter("actor", inspect.Parameter.KEYWORD_ONLY)]
+    parameters += [
+        inspect.Parameter(
+            key,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None if _optional(column) else inspect.Parameter.empty,
+        )
+        for key, column in columns.items()
+    ]
+    function.__annotations__ = {}
+    if target is not None:
+        parameters.insert(0, inspect.Parameter(target, inspect.Parameter.POSITIONAL_OR_KEYWORD))
+        parameters.append(inspect.Parameter("status", inspect.Parameter.KEYWORD_ONLY))
+        function.__annotations__[target] = model
+    function.__signature__ = inspect.Signature(parameters)
