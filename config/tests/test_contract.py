@@ -18,7 +18,9 @@ from django.urls.resolvers import URLPattern, URLResolver
 from apps.availability import services as availability
 from erp.api.endpoints import Endpoint
 from erp.api.examples import Example, example_of
+from erp.api.files import MULTIPART
 from erp.api.viewsets import ViewSet
+from erp.files import Upload
 from erp.idempotency.models import Record
 from erp.models import unguarded_writes
 from erp.outbox.models import EventOutbox
@@ -71,6 +73,8 @@ class Played:
 
     def send(self, client: Any = None, **kwargs: Any) -> Any:
         options = {"method": self.method, "if_match": self.if_match, **kwargs}
+        if self.endpoint.multipart:
+            options.setdefault("content_type", MULTIPART)
         return (client or self.client).write(self.path, options.pop("body", self.body), **options)
 
 
@@ -195,6 +199,8 @@ def test_every_field_of_a_wrong_type_is_named(play, path, method, endpoint):
         for wrong in ([], {"a": 1}, 1.5, "NUL\u0000", "x" * 5000):
             if wrong == [] and isinstance(played.body[name], list):
                 continue  # an empty list is one
+            if endpoint.multipart and not isinstance(wrong, str):
+                continue  # a part without a file is text
             answer = played.send(body={**played.body, name: wrong})
             assert answer.status_code == 400, (name, wrong, answer.content)
             assert told(answer)[1] in ("request.invalid", "request.malformed", "request.unknown_field")
@@ -206,6 +212,8 @@ def test_every_field_of_a_wrong_type_is_named(play, path, method, endpoint):
 @every_write
 def test_what_is_not_json_is_refused(play, path, method, endpoint):
     played = play(path, method, endpoint)
+    if endpoint.multipart:
+        pytest.skip("takes parts")
     before = traces()
     for raw in (
         b"{",
@@ -223,6 +231,34 @@ def test_what_is_not_json_is_refused(play, path, method, endpoint):
         "request.unsupported_media_type",
     )
     assert told(played.send(raw=b'{"a":"' + b"x" * 2_100_000 + b'"}')) == (413, "request.too_large")
+    assert traces() == before
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "endpoint"), [write for write in writes() if write.values[2].multipart]
+)
+def test_what_does_not_come_in_parts_is_refused(play, path, method, endpoint):
+    played = play(path, method, endpoint)
+    before = traces()
+    for content_type in (MULTIPART, f"{MULTIPART}; boundary="):
+        assert told(played.send(raw=b"{", content_type=content_type)) == (400, "request.malformed")
+    assert told(played.send(raw=b"--b\r\n\r\n", content_type=f"{MULTIPART}; boundary=b"))[0] == 400
+    for content_type in ("application/json", "application/x-www-form-urlencoded", "text/csv"):
+        assert told(played.send(raw=b"{}", content_type=content_type)) == (
+            415,
+            "request.unsupported_media_type",
+        )
+    large = b"x" * (10 * 1024 * 1024 + 1)
+    assert told(played.send(raw=large, content_type=f"{MULTIPART}; boundary=b")) == (413, "request.too_large")
+    files = [name for name, value in played.body.items() if isinstance(value, Upload)]
+    for content, refused in (
+        (b"", (400, "request.invalid")),
+        (b"MZ\x90\x00 program", (415, "request.unsupported_media_type")),
+        (b"x" * (9 * 1024 * 1024 + 1), (413, "request.too_large")),
+    ):
+        for name in files:
+            sent = {**played.body, name: Upload("rows.csv", "text/csv", content)}
+            assert told(played.send(body=sent)) == refused
     assert traces() == before
 
 

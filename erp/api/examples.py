@@ -11,6 +11,8 @@ from typing import Any
 
 from django.apps import apps
 
+from erp.files import CSV, Upload
+
 SAMPLE_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 _PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>|\{(\w+)\}")
 
@@ -20,9 +22,9 @@ class Example:
     """A request that succeeds.
 
     ``actor`` makes the user who sends it, ``target`` the row it is about; both get the test's world, a bundle of
-    factories. Values of ``body`` and ``path`` that depend on rows are functions of the world and the target.
-    ``path`` names the parameters of the route where they are more than the target's id. ``signs_out``: the request
-    ends the session that it came by, so a repeat finds nobody signed in.
+    factories. Values of ``body`` and ``path`` that depend on rows are functions of the world and the target; a file
+    is an ``Upload``. ``path`` names the parameters of the route where they are more than the target's id.
+    ``signs_out``: the request ends the session that it came by, so a repeat finds nobody signed in.
     """
 
     actor: Callable[[Any, Any], Any] | None = None
@@ -38,8 +40,8 @@ class Example:
         return _PARAMETER.sub(lambda found: str(values[found[1] or found[2]]), route)
 
     def documented(self) -> dict[str, Any]:
-        """The body with a sample id in place of what depends on rows."""
-        return {name: SAMPLE_ID if callable(value) else value for name, value in self.body.items()}
+        """The body with a sample id in place of what depends on rows, and a table as the text that it is."""
+        return {name: _documented(value) for name, value in self.body.items()}
 
     def for_rows(self, world: Any, target: Any) -> dict[str, Any]:
         """The body for rows that exist."""
@@ -48,6 +50,12 @@ class Example:
     @staticmethod
     def _filled(values: dict[str, Any], world: Any, target: Any) -> dict[str, Any]:
         return {name: value(world, target) if callable(value) else value for name, value in values.items()}
+
+
+def _documented(value: Any) -> Any:
+    if isinstance(value, Upload):
+        return value.content.decode() if value.media_type == CSV else value.name
+    return SAMPLE_ID if callable(value) else value
 
 
 def package_of(call: Any) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from typing import Any
 
+from django.conf import settings
 from drf_spectacular.extensions import OpenApiSerializerFieldExtension
 from drf_spectacular.openapi import AutoSchema as SpectacularSchema
 from drf_spectacular.plumbing import ResolvedComponent
@@ -323,6 +324,18 @@ def _examples(endpoint: Any, status: int) -> Iterable[OpenApiExample]:
             yield OpenApiExample(
                 name, value=example["response"], response_only=True, status_codes=[str(status)]
             )
+
+
+class FileFieldExtension(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
+    """Files: what their content may be, and how large they are."""
+
+    target_class = "erp.api.files.FileField"
+
+    def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
+        """The JSON Schema of the part."""
+        accepted = " or ".join(f"`{media_type}`" for media_type in self.target.accepts)
+        words = f"{accepted}, by its content; at most {settings.API_FILE_LIMIT:,} bytes."
+        return {"type": "string", "format": "binary", "description": words}
 
 
 class DecimalFieldExtension(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]

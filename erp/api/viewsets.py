@@ -17,7 +17,7 @@ from erp import access
 from erp.access import Capability
 from erp.api import endpoints, problems, throttling
 from erp.api.endpoints import Endpoint
-from erp.api.files import StrictMultiPartParser
+from erp.api.files import MULTIPART, StrictMultiPartParser
 from erp.errors import DomainError, MethodNotAllowed, NotAuthenticated, UnsupportedMediaType
 from erp.idempotency.once import Answer, parse_key
 
@@ -133,7 +133,7 @@ class ViewSet(GenericViewSet[Any]):
             self.idempotency_key = parse_key(request.headers.get("Idempotency-Key"))
         self.if_version = endpoints.precondition(endpoint, request)
         media = (request.content_type or "").split(";")[0].strip().lower()
-        wanted = "multipart/form-data" if endpoint.multipart else "application/json"
+        wanted = MULTIPART if endpoint.multipart else "application/json"
         if media not in ("", wanted) and int(request.headers.get("Content-Length") or 0):
             raise UnsupportedMediaType(f"Send {wanted}, not {media}.")
 

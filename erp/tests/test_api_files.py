@@ -10,9 +10,10 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.http import QueryDict
 from rest_framework.exceptions import ValidationError
 
-from erp.api.files import CSV, JPEG, PDF, PNG, XLSX, FileField, clean_name, fingerprinted, media_type_of
+from erp.api.files import FileField, fingerprinted
 from erp.api.parsers import canonical_json
 from erp.errors import TooLarge, UnsupportedMediaType
+from erp.files import CSV, JPEG, PDF, PNG, XLSX, clean_name, media_type_of
 
 
 def workbook(*members: str, size: int = 10) -> bytes:
