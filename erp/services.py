@@ -193,8 +193,9 @@ class Service:
         machinery: str,
         joins: bool,
         under: str,
+        jobs: Iterable["Service"],
     ) -> None:
-        self.function, self.joins, self.under = function, joins, under
+        self.function, self.joins, self.under, self.jobs = function, joins, under, tuple(jobs)
         self.requires, self.public, self.locks, self.machinery = requires, public, locks, machinery
         self.emits = frozenset(emits)
         self.trace = frozenset(trace)
@@ -329,6 +330,7 @@ def service(
     machinery: str = "",
     joins: bool = False,
     under: str = "",
+    jobs: Iterable[Service] = (),
 ) -> Callable[[Callable[..., Any]], Service]:
     """Make a function a service.
 
@@ -337,7 +339,7 @@ def service(
     the target's relation that is locked in place of the target, or None. ``trace``: models that a committed
     refusal may have changed. ``joins``: it never opens the transaction, since what it gives is lost or kept
     with the work of its caller. ``under``: the named lock (erp.locks) that is held before the target is, where
-    several rows change as one thing.
+    several rows change as one thing. ``jobs``: the services that carry out the job which it accepts.
     """
 
     def make(function: Callable[..., Any]) -> Service:
@@ -351,6 +353,7 @@ def service(
             machinery=machinery,
             joins=joins,
             under=under,
+            jobs=jobs,
         )
 
     return make

@@ -19,6 +19,21 @@ def _fresh_cache() -> Iterator[None]:
     cache.clear()
 
 
+def environment(**more: str) -> dict[str, str]:
+    """Environment of a process that works on the test's database and Redis as in production."""
+    from django.conf import settings
+    from django.db import connection
+
+    made = connection.settings_dict
+    return {
+        **os.environ,
+        "DATABASE_URL": "postgresql://{USER}:{PASSWORD}@{HOST}:{PORT}/{NAME}".format(**made),
+        "REDIS_URL": settings.REDIS_URL,
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+        **more,
+    }
+
+
 Emitted = Callable[..., Any]
 
 

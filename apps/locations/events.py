@@ -70,3 +70,14 @@ class LocationDistanceSet(OfLocation):
     km: DecimalText
     transit_days: int | None
     valid_from: date
+
+
+@event("location.bulk_imported", version=1, aggregate=("job", "job_id"), readers=EVERYBODY)
+class LocationBulkImported(Event):
+    job_id: UUID
+    outcome: str
+    total: int
+    created: int
+    existing: int
+    refused: int
+    file_sha256: str

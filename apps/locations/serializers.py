@@ -9,9 +9,12 @@ from rest_framework.fields import empty
 from apps.locations.details import Details, TokenInvalid
 from apps.locations.models import Distance, Location, PinPrefix, State, code_of
 from erp.api import fields
+from erp.api.files import FileField
 from erp.api.serializers import Answer, Input, Output
 from erp.api.validators import COUNTRY, matches, time_zone
+from erp.files import CSV
 from erp.identifiers import CUSTOMS_PORT, PIN_CODE, UNLOCODE, IdentifierInvalid
+from erp.jobs.models import Job
 
 POSTCODE: Final = matches("[A-Za-z0-9 -]{2,12}", "Use 2 to 12 letters, digits, spaces and hyphens.")
 PROVIDER: Final = matches("[a-z][a-z0-9_]{0,29}", "Send a provider's name, such as gazetteer.")
@@ -78,18 +81,32 @@ def check_postcode(attrs: dict[str, Any], country: str) -> None:
         raise ValidationError({"pincode": [ErrorDetail(str(POSTCODE.message), "format")]}) from fault
 
 
-class PlaceFields(Input):
+def require(attrs: dict[str, Any], *names: str) -> None:
+    """These fields are there, and a provider and its id come together. Raises DRF's ``ValidationError``."""
+    missing = [name for name in names if name not in attrs]
+    if ("provider" in attrs) != ("provider_id" in attrs):
+        missing.append("provider" if "provider" not in attrs else "provider_id")
+    if missing:
+        raise ValidationError(
+            {name: [ErrorDetail("This field is required.", "required")] for name in missing}
+        )
+
+
+class PlaceFacts(Input):
     aliases = fields.ListField(
         child=fields.CharField(min_length=2, max_length=100), max_length=20, unique=True, required=False
     )
     district = fields.CharField(max_length=100, required=False, allow_null=True)
-    address = fields.CharField(max_length=500, multiline=True, required=False, allow_null=True)
     pincode = fields.CharField(max_length=20, required=False, allow_null=True)
     latitude = coordinate(90)
     longitude = coordinate(180)
-    timezone = fields.CharField(max_length=64, required=False, validators=[time_zone])
     unlocode = fields.IdentifierField(UNLOCODE, required=False, allow_null=True)
     customs_code = fields.IdentifierField(CUSTOMS_PORT, required=False, allow_null=True)
+
+
+class PlaceFields(PlaceFacts):
+    address = fields.CharField(max_length=500, multiline=True, required=False, allow_null=True)
+    timezone = fields.CharField(max_length=64, required=False, validators=[time_zone])
     wdra_code = fields.CharField(max_length=30, required=False, allow_null=True)
 
 
@@ -111,16 +128,36 @@ class CreateInput(PlaceFields):
                 words = "Beside a details_token this can't be sent."
                 raise ValidationError({name: [ErrorDetail(words, "not_allowed")] for name in wrong})
             return attrs
-        missing = [name for name in ("type", "name") if name not in attrs]
-        if ("provider" in attrs) != ("provider_id" in attrs):
-            missing.append("provider" if "provider" not in attrs else "provider_id")
-        if missing:
-            raise ValidationError(
-                {name: [ErrorDetail("This field is required.", "required")] for name in missing}
-            )
+        require(attrs, "type", "name")
         parent = attrs.get("parent")
         check_postcode(attrs, attrs.get("country") or (parent.country if parent else "IN"))
         return attrs
+
+
+class ImportRow(PlaceFacts):
+    """The columns of an import."""
+
+    type = fields.ChoiceField(choices=Location.Type.choices)
+    name = fields.CharField(min_length=2, max_length=200)
+    state = StateField()
+    ref = fields.CharField(max_length=100, required=False)
+    parent_ref = fields.CharField(max_length=100, required=False)
+    parent_id = fields.RowField(Location, source="parent", required=False)
+    provider = fields.CharField(required=False, validators=[PROVIDER])
+    provider_id = fields.CharField(max_length=255, required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if "parent" in attrs and "parent_ref" in attrs:
+            words = "Beside a parent_id this can't be said."
+            raise ValidationError({"parent_ref": [ErrorDetail(words, "not_allowed")]})
+        require(attrs)
+        check_postcode(attrs, "IN")
+        return attrs
+
+
+class BulkImportInput(Input):
+    file = FileField(accepts=(CSV,))
+    mode = fields.ChoiceField(choices=Job.Mode.choices, required=False)
 
 
 class UpdateInput(PlaceFields):

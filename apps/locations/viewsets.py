@@ -11,6 +11,7 @@ from apps.locations import capabilities, lookups, services
 from apps.locations.filters import PlaceFilters, distance_asked
 from apps.locations.models import Distance, Location, Merged, PinPrefix, State
 from apps.locations.serializers import (
+    BulkImportInput,
     CreateInput,
     DistanceOutput,
     FetchDetailsInput,
@@ -28,6 +29,7 @@ from apps.locations.serializers import (
 )
 from erp.api.endpoints import endpoint, lookup, visible_row
 from erp.api.viewsets import RowViewSet, ViewSet, read
+from erp.jobs.serializers import JobOutput
 
 PLACE: Final = (
     services.Duplicate,
@@ -94,6 +96,14 @@ class LocationViewSet(RowViewSet, PlaceRows):
         requires=capabilities.VIEW,
         remote=True,
         output=ReverseGeocodeOutput,
+    )
+    bulk_import = endpoint(
+        services.bulk_import,
+        BulkImportInput,
+        output=JobOutput,
+        status=202,
+        throttle="heavy",
+        problems=(services.FileHeader, services.TooManyRows),
     )
     create = endpoint(
         services.create,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from erp import access
 from erp.api.examples import example_of
@@ -14,6 +15,8 @@ from erp.audit import Product
 from erp.audit.register import Register, Row
 from erp.audit.rules import Write, emitted
 from erp.audit.sources import PROJECT
+from erp.jobs.models import Job
+from erp.jobs.tasks import work
 from erp.outbox.models import EventOutbox
 
 SHARED = PROJECT.parent / "shared" / "spec"
@@ -164,6 +167,8 @@ def test_a_built_door_is_the_one_of_the_register(row: Row) -> None:
 def test_a_built_door_tells_the_event_of_the_register(send: Any, row: Row) -> None:
     answer = send(BUILT[row.key])
     assert answer.status_code in (200, 201, 202, 204), answer.content
+    for job in Job.objects.due(timezone.now()):
+        work(str(job.pk))
     assert EventOutbox.objects.filter(event_type=row.event).exists()
 
 

@@ -82,7 +82,7 @@ class Write:
 
 def emitted(service: Service) -> list[str]:
     """Event types of a service, and of the services that carry out the job which it accepts (``jobs``)."""
-    behind = (service, *getattr(service, "jobs", ()))
+    behind = (service, *service.jobs)
     return sorted({event.__event__.name for one in behind for event in one.emits})
 
 

@@ -27,15 +27,21 @@ class Done:
 
 
 class Kind:
-    """One sort of long work. A subclass names itself and says how to read, to do and to end it."""
+    """One sort of long work. A subclass names itself and says how to read, to do and to end it.
+
+    Each turn of a worker makes an instance of its own: what that notes is gone when another goes on.
+    """
 
     name: ClassVar[str]
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, *, abstract: bool = False, **kwargs: Any) -> None:
+        """``abstract``: the class is no sort of work yet, others derive from it."""
         super().__init_subclass__(**kwargs)
+        if abstract:
+            return
         if cls.name in registry:
             raise ImproperlyConfigured(f"job kind {cls.name} is declared twice")
-        registry[cls.name] = cls()
+        registry[cls.name] = cls
 
     def rows(self, job: Job, content: bytes) -> Iterator[Row]:
         """All rows, lazily and always in the same order; ``content`` is the job's file, empty without one."""
@@ -49,4 +55,4 @@ class Kind:
         """Tell that it is over, whatever the outcome, by a service of the module; as SYSTEM."""
 
 
-registry: dict[str, Kind] = {}
+registry: dict[str, type[Kind]] = {}

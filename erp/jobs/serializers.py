@@ -1,11 +1,15 @@
 """Shapes of jobs."""
 
+from erp import access
 from erp.api import fields
 from erp.api.serializers import Output
+from erp.jobs import capabilities
 from erp.jobs.models import Job
 
 
 class JobOutput(Output):
+    """A job looks the same on its own page and on the door that accepted it."""
+
     eta_at = fields.DateTimeField(read_only=True, allow_null=True)
 
     class Meta:
@@ -25,3 +29,13 @@ class JobOutput(Output):
             "started_at",
             "finished_at",
         )
+
+    def get_allowed_actions(self, row: Job) -> list[str]:
+        """Whether the caller may stop it now."""
+        may_cancel = access.may(self.context["actor"], capabilities.CANCEL, row)
+        return sorted(row.open_verbs()) if may_cancel else []
+
+    def get_links(self, row: Job) -> dict[str, str]:
+        """Itself, and what became of its rows."""
+        here = f"/api/v1/jobs/{row.pk}"
+        return {"self": here, "result": f"{here}/result", "errors": f"{here}/errors"}

@@ -95,7 +95,7 @@ class _Turn:
     def __init__(self, job: Job) -> None:
         assert job.lease_token is not None
         self._job, self._lease = job, job.lease_token
-        self._kind: Kind = registry[job.kind]
+        self._kind: Kind = registry[job.kind]()
         self._until = time.monotonic() + TURN_SECONDS
 
     def run(self) -> Job:

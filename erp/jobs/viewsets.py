@@ -14,6 +14,7 @@ from erp.api.viewsets import RowViewSet, read
 from erp.jobs import capabilities, services
 from erp.jobs.models import Job, JobRow
 from erp.jobs.serializers import JobOutput
+from erp.jobs.tables import guarded
 
 RETRY_AFTER_SECONDS = 2
 
@@ -34,10 +35,6 @@ class JobViewSet(RowViewSet):
     ordering_fields: ClassVar = ["created_at", "finished_at"]
 
     cancel = endpoint(services.cancel, problems=(services.NotCancellable,))
-
-    def links(self, row: Job) -> dict[str, str]:
-        here = f"/api/v1/jobs/{row.pk}"
-        return {"self": here, "result": f"{here}/result", "errors": f"{here}/errors"}
 
     def get_renderers(self) -> list[Any]:
         tables = [CsvRenderer()] if self.action in ("result", "errors") else []
@@ -83,15 +80,9 @@ class _Line:
 def _table(name: str, header: tuple[str, ...], lines: Any) -> StreamingHttpResponse:
     writer = csv.writer(_Line())
     response = StreamingHttpResponse(
-        (writer.writerow([_cell(value) for value in line]) for line in chain((header,), lines)),
+        (writer.writerow([guarded(str(value)) for value in line]) for line in chain((header,), lines)),
         content_type="text/csv; charset=utf-8",
     )
     response["Content-Disposition"] = f'attachment; filename="{name}.csv"'
     response["X-Content-Type-Options"] = "nosniff"
     return response
-
-
-def _cell(value: Any) -> str:
-    """Text that no spreadsheet takes for a formula (api §6)."""
-    text = str(value)
-    return f"'{text}" if text[:1] in "=+-@" and text else text

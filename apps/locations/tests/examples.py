@@ -4,6 +4,7 @@ from decimal import Decimal
 
 from apps.locations.models import Location, State
 from erp.api.examples import Example
+from erp.files import CSV, Upload
 
 
 def staff(world, target):
@@ -40,6 +41,19 @@ EXAMPLES = {
             "latitude": "21.961100",
             "longitude": "70.802800",
             "parent_id": state("24"),
+        },
+    ),
+    "bulk_import": Example(
+        staff,
+        {
+            "file": Upload(
+                "places.csv",
+                CSV,
+                b"type,name,state,ref,parent_ref,district,pincode,aliases\n"
+                b"DISTRICT,Rajkot,Gujarat,rajkot,,,,\n"
+                b"MANDI,Gondal,Gujarat,,rajkot,Rajkot,360311,Gondal APMC;Gondal Yard\n",
+            ),
+            "mode": "partial",
         },
     ),
     "update": Example(

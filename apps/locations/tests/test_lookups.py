@@ -1,6 +1,7 @@
 """Look-ups: what providers know, and what happens when one is down."""
 
 import json
+import socket
 import threading
 import time
 from decimal import Decimal
@@ -245,6 +246,36 @@ def test_while_a_provider_is_down_the_answer_is_503_and_the_gazetteer_goes_on(re
     fetched = buyer.write(f"{PATH}/fetch-details", {"provider": "nominatim", "provider_id": "N245"})
     assert fetched.status_code == 200
     assert rows() == before
+
+
+def test_a_provider_that_takes_calls_and_never_answers_holds_nobody_up_for_long(
+    remote, settings, buyer, place, monkeypatch
+):
+    silent = socket.create_server(("127.0.0.1", 0))
+    settings.NOMINATIM_URL = f"http://127.0.0.1:{silent.getsockname()[1]}"
+    monkeypatch.setattr(Nominatim, "timeout", 0.3)
+    monkeypatch.setattr(Nominatim, "read_timeout", 0.3)
+    asked = {"query": "gondal", "provider": "nominatim"}
+
+    def told(**changes):
+        started = time.monotonic()
+        answer = buyer.write(f"{PATH}/search", {**asked, **changes})
+        return answer, time.monotonic() - started
+
+    told(provider="gazetteer")  # reads its table once per process
+    with silent:
+        for _ in range(5):
+            answer, seconds = told()
+            assert (answer.status_code, answer.json()["code"]) == (503, "dependency.unavailable")
+            assert seconds < 1.5
+        assert Nominatim.breaker("search").state == "open"
+        answer, seconds = told()
+        assert (answer.status_code, int(answer["Retry-After"]) >= 1) == (503, True)
+        assert seconds < 1
+        answer, seconds = told(provider="gazetteer")
+        assert (answer.status_code, answer.json()["provider"]) == (200, "gazetteer")
+        assert answer.json()["results"]
+        assert seconds < 1
 
 
 def test_a_refused_key_never_looks_like_nothing_found(remote, buyer):

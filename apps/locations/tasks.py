@@ -1,0 +1,70 @@
+"""Long work of the locations module."""
+
+from typing import Any
+from uuid import UUID
+
+from apps.locations import services
+from apps.locations.models import Location
+from apps.locations.serializers import ImportRow
+from erp.access import SYSTEM
+from erp.api.serializers import invalid
+from erp.errors import Fault
+from erp.jobs.kinds import Done, Row
+from erp.jobs.models import Job, JobRow
+from erp.jobs.tables import TableKind
+from erp.services import attempt
+
+
+class ImportPlaces(TableKind):
+    """A place a row, which may lie in that of an earlier row."""
+
+    name = services.IMPORT
+    row = ImportRow
+    wrong_header, too_many_rows = services.FileHeader, services.TooManyRows
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}  # ref → number of the row that bears it first
+        self._places: dict[int, UUID | None] = {}  # what rows with a ref led to in this turn
+
+    def rows(self, job: Job, content: bytes) -> Any:
+        for row in super().rows(job, content):
+            if "ref" in row.values:
+                self._numbers.setdefault(row.values["ref"], row.number)
+            yield row
+
+    def do(self, values: dict[str, Any], *, row: Row, job: Job, actor: Any) -> Done:
+        ref, parent_ref = row.values.get("ref"), row.values.get("parent_ref")
+        values = {name: value for name, value in values.items() if name not in ("ref", "parent_ref")}
+        if ref is not None and self._numbers[ref] != row.number:
+            raise invalid([Fault("/ref", "doubled", "An earlier row has this ref.")])
+        if parent_ref is not None:
+            values["parent"] = self._parent(parent_ref, row, job)
+        done = _added(values, actor)
+        if ref is not None:
+            self._places[row.number] = done.object_id
+        return done
+
+    def _parent(self, ref: str, row: Row, job: Job) -> Location:
+        """The place of the earlier row with that ref: added in this turn, or told by the job's books."""
+        number = self._numbers.get(ref, row.number)
+        if number < row.number:
+            pk = self._places.get(number) or self._told(job, number)
+            if pk is not None:
+                return Location.objects.get(pk=pk)
+        raise invalid([Fault("/parent_ref", "does_not_exist", "No earlier row with this ref was taken.")])
+
+    @staticmethod
+    def _told(job: Job, number: int) -> UUID | None:
+        return JobRow.objects.filter(job=job, number=number).values_list("object_id", flat=True).first()
+
+    def finish(self, job: Job) -> None:
+        services.report_import(actor=SYSTEM, job=job)
+
+
+def _added(values: dict[str, Any], actor: Any) -> Done:
+    try:
+        with attempt():  # what a duplicate has claimed is given back
+            place = services.create(actor=actor, source="import", **values)
+    except services.Duplicate as twin:
+        return Done("existing", UUID(twin.members["location_id"]))
+    return Done("existing" if place.existed else "created", place.pk)

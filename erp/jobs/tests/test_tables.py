@@ -1,0 +1,137 @@
+"""Tables: how their text is read, and what is wrong with one as a whole."""
+
+import csv
+import io
+from typing import Any
+
+import pytest
+
+from erp.api import fields
+from erp.api.serializers import Input
+from erp.errors import Invalid, RuleBroken
+from erp.files import CSV, Upload
+from erp.jobs.kinds import registry
+from erp.jobs.tables import TableKind, guarded, plain, records
+
+
+class Header(RuleBroken):
+    """The columns are wrong."""
+
+
+class Long(RuleBroken):
+    """The table is too long."""
+
+
+class Lot(Input):
+    code = fields.CharField(max_length=10)
+    bales = fields.IntegerField(min_value=1)
+    weight = fields.DecimalField(max_digits=9, decimal_places=2, required=False)
+    marks = fields.ListField(child=fields.CharField(max_length=5), required=False)
+
+
+class Lots(TableKind):
+    name = "test.lots"
+    row = Lot
+    wrong_header, too_many_rows = Header, Long
+    most_rows, most_atomic = 5, 2
+
+
+def rows(text: str) -> list[tuple[int, dict[str, str]]]:
+    return [(row.number, row.values) for row in Lots().rows(None, text.encode())]  # type: ignore[arg-type]
+
+
+def measured(text: str, mode: str = "partial") -> int:
+    return Lots().measure(Upload("lots.csv", CSV, text.encode()), mode)
+
+
+def faults(text: str) -> list[tuple[str, str]]:
+    with pytest.raises(Header) as refused:
+        measured(text)
+    assert {fault.pointer for fault in refused.value.errors} == {"/file"}
+    return [(fault.code, fault.detail.rpartition(": ")[2]) for fault in refused.value.errors]
+
+
+def test_each_sort_of_table_makes_its_own_reader() -> None:
+    assert registry["test.lots"] is Lots
+
+
+def test_rows_are_numbered_as_a_spreadsheet_counts_them_and_blank_ones_are_left_out() -> None:
+    text = '\ufeff Code ,BALES,marks,,\r\nA,1,"x;\ny",\r\n\r\n,,,,\r\nB, 2\r\n'
+    assert rows(text) == [
+        (1, {"code": "A", "bales": "1", "marks": "x;\ny"}),
+        (4, {"code": "B", "bales": "2"}),
+    ]
+    assert measured(text) == 2
+
+
+def test_a_header_names_each_mandatory_column_once_and_none_that_is_not_known() -> None:
+    assert faults("code,colour,code\nA,red,B\n") == [
+        ("missing_column", "bales."),
+        ("unknown_column", "colour."),
+        ("doubled_column", "code."),
+    ]
+    assert faults("code,,bales\nA,,1\n") == [("unknown_column", "(no name).")]
+    assert faults("") == [("missing_column", "code."), ("missing_column", "bales.")]
+
+
+def test_a_table_has_rows_and_not_too_many() -> None:
+    with pytest.raises(Invalid) as empty:
+        measured("code,bales\n\n,\n")
+    assert [fault.code for fault in empty.value.errors] == ["empty"]
+    assert measured("code,bales\n" + "A,1\n" * 5) == 5
+    for mode, count in (("partial", 6), ("atomic", 3)):
+        with pytest.raises(Long):
+            measured("code,bales\n" + "A,1\n" * count, mode)
+
+
+def test_a_line_that_is_no_csv_is_named() -> None:
+    for text in ('code,bales\nA,1\n"B,2\n', 'code,bales\nA,1\n"B"x,2\n'):
+        with pytest.raises(Invalid) as refused:
+            measured(text)
+        fault = refused.value.errors[0]
+        assert (fault.pointer, fault.code) == ("/file", "malformed")
+        assert "Line 3" in fault.detail
+
+
+def validated(text: str) -> dict[str, Any]:
+    (row,) = Lots().rows(None, text.encode())  # type: ignore[arg-type]
+    return Lots().validated(row, None)
+
+
+def test_a_row_is_judged_like_a_request_with_every_fault_of_it() -> None:
+    given = validated("code,bales,weight,marks\nA,12,1700.50,x; y;\n")
+    assert (given["code"], given["bales"], str(given["weight"]), given["marks"]) == (
+        "A",
+        12,
+        "1700.50",
+        ["x", "y"],
+    )
+    with pytest.raises(Invalid) as refused:
+        validated("code,bales,weight,marks\n,1.5,1e3,toolong,surplus\n")
+    assert {fault.pointer: fault.code for fault in refused.value.errors} == {
+        "/code": "required",
+        "/bales": "invalid",
+        "/weight": "not_a_decimal_string",
+        "/marks/0": "too_long",
+        "/column 5": "unknown_field",
+    }
+
+
+def test_no_cell_that_is_written_is_a_formula_and_what_is_written_reads_back() -> None:
+    told = ["=1+1", "+A", "-A", "@A", "'=A", "-12.5", "+7", "plain", "", "it's"]
+    assert [guarded(text) for text in told] == [
+        "'=1+1",
+        "'+A",
+        "'-A",
+        "'@A",
+        "''=A",
+        "-12.5",
+        "+7",
+        "plain",
+        "",
+        "it's",
+    ]
+    assert [plain(guarded(text)) for text in told] == told
+    file = io.StringIO()
+    csv.writer(file).writerows([[guarded(text)] for text in told if text])
+    assert list(records(file.getvalue().encode())) == [[text] for text in told if text]
