@@ -50,13 +50,13 @@ def create(
         base_unit=base_unit,
         quantity_mode=quantity_mode,
         package_unit=package_unit,
-        trade_unit=trade_unit or base_unit,
+        trade_unit=trade_unit or "",
         hsn_code=hsn_code,
         origin_country=origin_country,
         season_start_month=season_start_month,
         quantity_tolerance_percent=quantity_tolerance_percent,
     )
-    _check(commodity)
+    check(commodity)
     taken = Commodity.objects.filter(code=code)
     if taken.exists():
         raise Duplicate(
@@ -98,38 +98,19 @@ def update(
     status: str | None = None,
 ) -> Commodity:
     """Replace a commodity's editable fields, and move its status. The code stays for ever."""
-    before = commodity.status
-    if before == Commodity.Status.ARCHIVED:
-        raise IllegalTransition("An archived commodity stays as it is.", status=before)
     commodity.name = name
     commodity.category, commodity.aliases = category, list(aliases)
     commodity.description = description
     commodity.base_unit = base_unit
     commodity.quantity_mode = quantity_mode
     commodity.package_unit = package_unit
-    commodity.trade_unit = trade_unit or base_unit
+    commodity.trade_unit = trade_unit or ""
     commodity.hsn_code = hsn_code
     commodity.origin_country = origin_country
     commodity.season_start_month = season_start_month
     commodity.quantity_tolerance_percent = quantity_tolerance_percent
-    commodity.status = status or before
-    changes = commodity.changed_fields()
-    fixed = [field for field in ("base_unit", "quantity_mode", "package_unit") if field in changes]
-    if fixed and before != Commodity.Status.DRAFT:
-        raise InForce(
-            "Offers and contracts rely on it.",
-            errors=[
-                Fault(f"/{field}", "fixed", "Fixed once the commodity has left DRAFT.") for field in fixed
-            ],
-        )
-    _check(commodity)
-    if commodity.status != before:
-        if commodity.status not in Commodity.TRANSITIONS[Commodity.Status(before)]:
-            raise IllegalTransition(f"{before} doesn't become {commodity.status}.", status=before)
-        if commodity.status == Commodity.Status.ACTIVE and not commodity.hsn_code:
-            raise NotReady(
-                "Give its HSN code first.", errors=[Fault("/hsn_code", "required", "Needed to trade it.")]
-            )
+    commodity.status = status or commodity.status
+    check(commodity)
     told = changes_of(commodity)
     commodity.save()
     keep_names(commodity)
@@ -138,7 +119,32 @@ def update(
     return commodity
 
 
-def _check(commodity: Commodity) -> None:
+def check(commodity: Commodity) -> None:
+    """Fill in what follows from other fields, then raise what speaks against the row as it is to be saved."""
+    commodity.trade_unit = commodity.trade_unit or commodity.base_unit
+    changes = commodity.changed_fields()
+    before = changes["status"][0] if "status" in changes else commodity.status
+    if changes and before == Commodity.Status.ARCHIVED:
+        raise IllegalTransition("An archived commodity stays as it is.", status=before)
+    fixed = [field for field in ("base_unit", "quantity_mode", "package_unit") if field in changes]
+    if fixed and before != Commodity.Status.DRAFT:
+        raise InForce(
+            "Offers and contracts rely on it.",
+            errors=[
+                Fault(f"/{field}", "fixed", "Fixed once the commodity has left DRAFT.") for field in fixed
+            ],
+        )
+    _check_fields(commodity)
+    if commodity.status != before:
+        if commodity.status not in Commodity.TRANSITIONS[Commodity.Status(before)]:
+            raise IllegalTransition(f"{before} doesn't become {commodity.status}.", status=before)
+        if commodity.status == Commodity.Status.ACTIVE and not commodity.hsn_code:
+            raise NotReady(
+                "Give its HSN code first.", errors=[Fault("/hsn_code", "required", "Needed to trade it.")]
+            )
+
+
+def _check_fields(commodity: Commodity) -> None:
     """Rules across fields; each fault names its field."""
     faults = []
     counted = commodity.quantity_mode == Commodity.QuantityMode.COUNT_AND_WEIGHT

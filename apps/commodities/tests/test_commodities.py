@@ -140,6 +140,10 @@ def test_status_moves_only_along_its_ways(desk, commodity):
     assert put(status="ACTIVE").status_code == 200
     assert put(status="ARCHIVED").status_code == 200
     assert put(status="ACTIVE").json()["code"] == "commodity.illegal_transition"
+    assert put(description="Still here?").json()["code"] == "commodity.illegal_transition"
+    version = Commodity.objects.get(pk=row.pk).version
+    same = put(status="ARCHIVED")
+    assert (same.status_code, same.json()["version"]) == (200, version)
 
 
 def test_a_commodity_without_hsn_code_is_not_ready_to_trade(desk):
