@@ -53,6 +53,7 @@ class Environment(BaseSettings):
     one_time_keys: Annotated[dict[str, str], NoDecode] = Field(default={})
 
     public_url: str = "http://localhost:8000"
+    terms_version: str = Field(default="1", min_length=1, max_length=32)
     mail_provider: Literal["console", "smtp"] = "console"
     mail_from: str = "Cotton ERP <no-reply@cotton-erp.example>"
     smtp_host: str = ""

@@ -212,6 +212,7 @@ TRUSTED_PROXIES = ENV.trusted_proxies
 
 # --- Notifications ---------------------------------------------------------------------------------
 PUBLIC_URL = ENV.public_url  # where links in messages lead
+TERMS_VERSION = ENV.terms_version  # of the terms of use that whoever accepts an invitation agrees to
 # Where look-ups of places go unless the caller names a provider; nominatim needs its address.
 LOCATION_PROVIDER = ENV.location_provider
 NOMINATIM_URL, NOMINATIM_KEY = ENV.nominatim_url, ENV.nominatim_key

@@ -8,6 +8,7 @@ from django.urls import include, path
 from django.views.decorators.http import require_safe
 from drf_spectacular.views import SpectacularAPIView
 
+from apps.accounts import pages
 from erp import health, metrics
 from erp.api import problems
 from erp.api.docs import RedocView, SwaggerView
@@ -22,6 +23,7 @@ def home(request: HttpRequest) -> HttpResponse:
 urlpatterns = [
     path("", home),
     path("admin/", admin.site.urls),
+    *pages.urlpatterns,
     path("livez", health.livez),
     path("readyz", health.readyz),
     # In production they are on the inner port alone, see erp.metrics.

@@ -10,7 +10,10 @@ from uuid import uuid4
 
 import pytest
 
+from apps.accounts import secrets
+from apps.accounts import services as accounts
 from config.testing import PASSWORD, totp_code
+from erp.access import SYSTEM
 from erp.outbox import endpoint, wire
 from erp.outbox.models import EventOutbox
 from erp.outbox.publisher import BlockingPublisher
@@ -275,3 +278,41 @@ def test_pages_fit_desk_and_tablet_by_day_and_night(browse, user, offer, width, 
         page.wait_for_load_state("networkidle")
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
         assert page.evaluate("document.documentElement.classList.contains('dark')") == (scheme == "dark")
+
+
+def test_an_invited_person_begins_by_the_link_in_the_mail(browse):
+    invited = accounts.invite(
+        actor=SYSTEM, email="owner@kapas.in", full_name="Kanti Owner", user_type="SUPER_ADMIN"
+    )
+    token = secrets.invitation_of(invited)
+    browser = browse()
+    page = browser.open(f"/invitation#{token}")
+    assert page.url.endswith("/invitation")  # the token left the address bar
+    page.fill("[name=password]", "cotton")
+    page.fill("[name=again]", "cotton")
+    page.click("button")
+    page.wait_for_selector("[data-for=password]:not(:empty)")
+    page.fill("[name=password]", "nine bales of long staple")
+    page.fill("[name=again]", "nine bales of long staples")
+    page.check("[name=is_adult]")
+    page.click("button")
+    page.wait_for_selector("[data-for=again]:not(:empty)")
+    page.fill("[name=again]", "nine bales of long staple")
+    page.click("button")
+    page.wait_for_selector("#done:visible")
+    invited.refresh_from_db()
+    assert (invited.status, invited.check_password("nine bales of long staple")) == ("active", True)
+
+    page = browser.open(f"/invitation#{token}")
+    page.fill("[name=password]", "nine bales of long staple")
+    page.fill("[name=again]", "nine bales of long staple")
+    page.check("[name=is_adult]")
+    page.click("button")
+    page.wait_for_selector("#fault:not(:empty)")
+    assert "not valid" in page.inner_text("#fault")
+
+
+def test_a_link_that_is_not_whole_says_so(browse):
+    page = browse().open("/reset-password")
+    assert page.is_visible("#stale")
+    assert not page.is_visible("#link")

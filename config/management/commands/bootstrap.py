@@ -9,6 +9,9 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
+from apps.accounts import secrets
+from apps.accounts import services as accounts
+from apps.accounts.models import User
 from apps.locations import services as locations
 from apps.notifications import services as notifications
 from apps.organization import services
@@ -19,7 +22,7 @@ from erp import access
 from erp.access import SYSTEM
 from erp.api.faults import faults_from, invalid
 from erp.commands import USAGE, finish
-from erp.errors import DomainError
+from erp.errors import DomainError, Fault, Invalid
 from erp.services import unit_of_work
 
 # What names the first organization: flag and variable → field of its input.
@@ -27,6 +30,7 @@ FIELDS = (
     "name", "legal_name", "legal_form", "pan", "cin", "llpin", "tan", "line1", "line2", "city", "state_code",
     "pin_code",
 )  # fmt: skip
+DEMO_MAIL = ".example"  # never a real address: RFC 2606
 # Documents that need no GST registration; those of tax law are added with it, in the admin.
 SERIES = {
     DocumentType.TRADE: "TRD-{FY}-{N:6}",
@@ -67,6 +71,23 @@ def bootstrap(asked: dict[str, str], start: date | None = None) -> list[str]:
     return made
 
 
+def administrator(email: str, full_name: str) -> User | None:
+    """Invite the first super administrator; None where there is one already. Raises DomainError."""
+    if User.objects.filter(user_type=User.Type.SUPER_ADMIN, erased_at=None).exists():
+        return None
+    if not email:
+        raise Invalid(
+            errors=[Fault("/admin_email", "required", "Whom does the house trust with everything?")]
+        )
+    invited: User = accounts.invite(
+        actor=SYSTEM,
+        email=email.strip().lower(),
+        full_name=full_name or "Administrator",
+        user_type=User.Type.SUPER_ADMIN,
+    )
+    return invited
+
+
 def places() -> list[str]:
     """Load what the product knows of India: states, districts, ports, cotton places; returns what was made."""
     states, others = locations.load_states(actor=SYSTEM), locations.load_places(actor=SYSTEM)
@@ -74,22 +95,29 @@ def places() -> list[str]:
 
 
 class Command(BaseCommand):
-    """Bring tables, roles and capabilities in line, make the first organization with its year and series, and load
-    the texts of messages."""
+    """Bring tables, roles and capabilities in line, make the first organization with its year and series, load
+    reference data and the texts of messages, and invite the first super administrator.
 
-    help = "Make a database ready for work. Flags, or BOOTSTRAP_* variables, name the first organization."
+    The invitation's link is printed once, beside the mail that carries it."""
+
+    help = "Make a database ready for work. Flags, or BOOTSTRAP_* variables, name organization and administrator."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         for field in FIELDS:
             parser.add_argument(f"--{field.replace('_', '-')}", default="")
+        parser.add_argument(
+            "--admin-email", default="", help="who is invited as the first super administrator"
+        )
+        parser.add_argument("--admin-name", default="")
         parser.add_argument("--year-start", default="", help="first day of a first year that isn't whole")
         parser.add_argument("--dry-run", action="store_true", help="say what would be done, keep nothing")
         parser.add_argument("--json", action="store_true")
 
     def handle(self, *args: Any, **options: Any) -> None:
         asked = {field: _asked(field, options) for field in FIELDS}
-        if settings.PRODUCTION and asked["pan"] == FIRM["pan"]:
-            raise CommandError("The demo's organization has no place in production.", returncode=USAGE)
+        email = _asked("admin_email", options)
+        if settings.PRODUCTION and (asked["pan"] == FIRM["pan"] or email.endswith(DEMO_MAIL)):
+            raise CommandError("The demo's values have no place in production.", returncode=USAGE)
         try:
             text = _asked("year_start", options)
             start = date.fromisoformat(text) if text else None
@@ -98,11 +126,15 @@ class Command(BaseCommand):
         if not options["dry_run"]:
             call_command("migrate", verbosity=0)
         done = [f"{d.operation} {d.kind} {d.name}" for d in access.sync(check=options["dry_run"])]
+        link = ""
         try:
             with unit_of_work(SYSTEM):
                 done += bootstrap(asked, start)
                 done += places()
                 done += [f"text {text}" for text in notifications.load_templates(actor=SYSTEM)]
+                if (invited := administrator(email, _asked("admin_name", options))) is not None:
+                    done.append(f"invitation of {invited.full_name}")
+                    link = f"{settings.PUBLIC_URL}/invitation#{secrets.invitation_of(invited)}"
                 if options["dry_run"]:
                     raise Undone
         except Undone:
@@ -110,8 +142,12 @@ class Command(BaseCommand):
         except DomainError as error:
             faults = "".join(f"\n  {_flag(fault.pointer)}: {fault.detail}" for fault in error.errors)
             raise CommandError(f"{error.detail}{faults}", returncode=USAGE) from None
-        told = {"changed": done, "dry_run": options["dry_run"]}
-        finish(self, told, done or ["nothing to do"], as_json=options["json"])
+        told: dict[str, Any] = {"changed": done, "dry_run": options["dry_run"]}
+        lines = done or ["nothing to do"]
+        if link and not options["dry_run"]:
+            told["invitation"] = link
+            lines = [*lines, "", f"The administrator begins here, within 7 days: {link}"]
+        finish(self, told, lines, as_json=options["json"])
 
 
 def _asked(field: str, options: dict[str, Any]) -> str:
