@@ -208,6 +208,7 @@ ACCOUNT_TRACES_DAYS = 30
 ACCOUNT_SESSIONS_DAYS = 365
 ADMIN_SESSION_HOURS = 12
 ADMIN_IDLE_MINUTES = 30
+VIEW_AS_MINUTES = 30  # how long staff look through a partner's eyes at a stretch
 TRUSTED_PROXIES = ENV.trusted_proxies
 
 # --- Notifications ---------------------------------------------------------------------------------

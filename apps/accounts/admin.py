@@ -10,8 +10,14 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
 from apps.accounts import capabilities, lookups, services
-from apps.accounts.models import AccessPolicy, CapabilityChange, CapabilityGrant, Session, User
-from apps.accounts.serializers import InviteInput, ProposeChangeInput, ProposeGrantInput, ProposeRoleInput
+from apps.accounts.models import AccessPolicy, CapabilityChange, CapabilityGrant, Session, User, ViewAs
+from apps.accounts.serializers import (
+    InviteInput,
+    ProposeChangeInput,
+    ProposeGrantInput,
+    ProposeRoleInput,
+    StartViewAsInput,
+)
 from erp.access import may, registry
 from erp.admin import ServiceAdmin, Table
 from erp.services import Service
@@ -128,6 +134,25 @@ class SessionAdmin(ServiceAdmin):
         """With device and address for those who may know them."""
         known = row.belongs_to(request.user) or may(request.user, capabilities.MANAGE_USERS)
         return [*super().get_details(request, row), *(["device_label", "ip"] if known else [])]
+
+
+@admin.register(ViewAs)
+class ViewAsAdmin(ServiceAdmin):
+    """Who looked through which partner's eyes, and why. Adding one begins it."""
+
+    views = capabilities.VIEW_AS
+    creates = services.start_view_as
+    runs: ClassVar = [services.end_view_as]
+    inputs: ClassVar = {services.start_view_as: StartViewAsInput}
+    list_display: ClassVar = ["user", "partner_id", "created_at", "ends_at", "ended_at"]
+    list_select_related: ClassVar = ["user"]
+    ordering: ClassVar = ["-id"]
+    details: ClassVar = ["user", "partner_id", "reason", "created_at", "ends_at", "ended_at"]
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_view_permission(request, obj) or (
+            "trail.view" in registry.capabilities and may(request.user, "trail.view", obj)
+        )
 
 
 class _RightsAdmin(ServiceAdmin):

@@ -64,3 +64,9 @@ MANAGE_CAPABILITIES = Capability(
     label="Propose and decide changes of roles, matrix and grants",
     everywhere=("INTERNAL_COMPLIANCE",),
 )
+VIEW_AS = Capability(
+    "account.view_as",
+    on="User",
+    label="Look through a partner's eyes for half an hour, with a reason",
+    everywhere=("INTERNAL_MANAGER", "INTERNAL_COMPLIANCE"),
+)

@@ -133,6 +133,20 @@ class UserUnlocked(Event):
     by: UUID | None
 
 
+@event("user.view_as.started", version=1, aggregate=("user", "user_id"), readers={})
+class ViewAsStarted(Event):
+    user_id: UUID
+    view_as_id: UUID
+    partner_id: UUID
+
+
+@event("user.view_as.ended", version=1, aggregate=("user", "user_id"), readers={})
+class ViewAsEnded(Event):
+    user_id: UUID
+    view_as_id: UUID
+    partner_id: UUID
+
+
 @event(
     "user.reauthenticated",
     version=1,

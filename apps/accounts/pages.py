@@ -4,10 +4,11 @@ A link carries its token behind the ``#``, which browsers keep to themselves: no
 page's script sends it in the body of a request to the API, whose rules and limits so hold here as well.
 """
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from django.urls import path, reverse
 from django.views.generic import TemplateView
 
@@ -58,7 +59,7 @@ class LinkPage(TemplateView):
     """One such page. It holds nothing of anybody, and its address is all that it is told."""
 
     template_name = "account/link.html"
-    http_method_names: ClassVar = ["get", "head"]
+    http_method_names = ["get", "head"]
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         page = PAGES[kwargs["name"]]
@@ -69,8 +70,8 @@ class LinkPage(TemplateView):
             "terms_version": settings.TERMS_VERSION,
         }
 
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        answer: Any = super().dispatch(request, *args, **kwargs)
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        answer = super().dispatch(request, *args, **kwargs)
         answer["Content-Security-Policy"] = POLICY
         answer["Referrer-Policy"] = "no-referrer"
         answer["Cache-Control"] = "no-store"

@@ -356,6 +356,11 @@ class CapabilityName(fields.ChoiceField):
         super().__init__(**{"choices": [(name, f"{name}: {each.label}") for name, each in known], **kwargs})
 
 
+class StartViewAsInput(Input):
+    partner_id = fields.UUIDField(help_text="Id of the partner, as its page shows it")
+    reason = fields.CharField(min_length=10, max_length=500)
+
+
 class ProposeRoleInput(Input):
     role = fields.ChoiceField(choices=ROLES)
     operation = fields.ChoiceField(choices=Operation.choices)

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import login as begin_django_session
 from django.contrib.auth import logout as end_django_session
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -21,9 +22,9 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from unfold.forms import AuthenticationForm
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
 
-from apps.accounts import services
-from apps.accounts.models import Session, User
-from erp.access import SYSTEM
+from apps.accounts import capabilities, services
+from apps.accounts.models import Session, User, ViewAs
+from erp.access import SYSTEM, may
 from erp.admin import Site, acts
 from erp.api import throttling
 from erp.api.endpoints import Limit
@@ -36,6 +37,11 @@ from erp.services import Refusal
 SESSION: Final = "account_session"  # id of the account's session, kept in Django's
 SEEN_SECONDS: Final = 60  # how exactly idleness is measured: a write per minute, not per click
 _OPEN_WITHOUT_FACTOR: Final = {"second_factor", "logout", "login"}
+_OPEN_TO_EYES: Final = {
+    "end_view_as",
+    "logout",
+    "login",
+}  # these are about the person, not what a partner sees
 LIMIT: Final = Limit(limit=100, window=3600)  # per address, counted together with the API's sign-in
 
 
@@ -122,6 +128,7 @@ class StaffSite(Site):
     def get_urls(self) -> list[Any]:
         return [
             path("second-factor/", self.admin_view(self.second_factor), name="second_factor"),
+            path("view-as/end/", self.admin_view(self.end_view_as), name="end_view_as"),
             path("prove/", self.admin_view(self.prove), name="prove"),
             *super().get_urls(),
         ]
@@ -138,6 +145,8 @@ class StaffSite(Site):
                 and self._lacks_factor(request)
             ):
                 return redirect("admin:second_factor")
+            if here not in _OPEN_TO_EYES and self.has_permission(request):
+                self._look_as_partner(request)
             return guarded(request, *args, **kwargs)
 
         return update_wrapper(opened, guarded)
@@ -322,8 +331,44 @@ class StaffSite(Site):
             request.session["seen"] = now
         return True
 
+    # --- Through a partner's eyes ---
+
+    def _look_as_partner(self, request: HttpRequest) -> None:
+        """While the person views as a partner, everything is asked and shown as if one of its people were here.
+
+        Raises PermissionDenied for whatever isn't looking.
+        """
+        if not may(request.user, capabilities.VIEW_AS):
+            return
+        view = ViewAs.objects.live().filter(user_id=request.user.pk).first()
+        if view is None:
+            return
+        if request.method not in ("GET", "HEAD"):
+            raise PermissionDenied("While you look through a partner's eyes, you only read.")
+        request.user, request.view_as = view.eyes(), view  # type: ignore[attr-defined]
+
+    def end_view_as(self, request: HttpRequest) -> HttpResponse:
+        """Be oneself again."""
+        if request.method == "POST":
+            for view in ViewAs.objects.live().filter(user_id=request.user.pk):
+                services.end_view_as(view, actor=self._person(request))
+        return redirect("admin:index")
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        """What every page shows; the banner while the person views as a partner."""
+        view = getattr(request, "view_as", None)
+        banner = view and {
+            "text": f"You see what partner {view.partner_id} sees, until {timezone.localtime(view.ends_at):%H:%M}. "
+            "Nothing can be changed meanwhile.",
+            "button": "End this",
+            "url": reverse("admin:end_view_as"),
+        }
+        return {**super().each_context(request), "banner": banner}
+
     def reads_only(self, request: HttpRequest) -> bool:
-        """An auditor looks at everything; no action is drawn."""
+        """An auditor looks at everything, and so does who views as a partner; no action is drawn."""
+        if hasattr(request, "view_as"):
+            return True
         if not hasattr(request, "_auditor"):
             request._auditor = request.user.groups.filter(name="AUDITOR").exists()  # type: ignore
         return bool(request._auditor)  # type: ignore[attr-defined]

@@ -11,6 +11,7 @@ from apps.accounts.models.policy import (
 )
 from apps.accounts.models.sign_in import OneTimeToken, OtpChallenge, RefreshToken, Session, SignInCounter
 from apps.accounts.models.users import PasswordHistory, RoleMembership, User, UserQuerySet
+from apps.accounts.models.view_as import ViewAs
 
 __all__ = [
     "AccessPolicy",
@@ -30,4 +31,5 @@ __all__ = [
     "TotpDevice",
     "User",
     "UserQuerySet",
+    "ViewAs",
 ]

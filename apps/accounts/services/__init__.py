@@ -85,9 +85,21 @@ from apps.accounts.services.users import (
     set_partner_roles,
     unlock,
 )
+from apps.accounts.services.viewing import (
+    AlreadyViewing,
+    NobodyToViewAs,
+    NotViewer,
+    end_view_as,
+    start_view_as,
+)
 from erp.services import Refusal
 
 __all__ = [
+    "AlreadyViewing",
+    "NobodyToViewAs",
+    "NotViewer",
+    "end_view_as",
+    "start_view_as",
     "Challenge",
     "ChallengeInvalid",
     "ChangeDecided",

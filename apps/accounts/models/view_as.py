@@ -1,0 +1,74 @@
+"""Staff who look through a partner's eyes for a while, to see what it sees."""
+
+from typing import Any, ClassVar, Self
+
+from django.core.validators import MinLengthValidator
+from django.db import models
+from django.db.models import F, Q
+from django.utils import timezone
+
+from apps.accounts.models.users import RoleMembership, User
+from erp.access import Actor, may, stand_in
+from erp.models import Model, QuerySet
+
+
+class ViewAsQuerySet(QuerySet):
+    def visible_to(self, user: Actor) -> Self:
+        """One's own; all for those who administer users or read the trail."""
+        if may(user, "account.manage_users") or may(user, "trail.view"):
+            return self
+        return self.filter(user_id=user.pk)
+
+    def live(self) -> Self:
+        """Those that still run."""
+        return self.filter(ended_at=None, ends_at__gt=timezone.now())
+
+
+class ViewAs(Model):
+    """Half an hour, at most, in which a member of staff sees in the admin what a partner's people see."""
+
+    user = models.ForeignKey(User, models.PROTECT, related_name="views_as")
+    partner_id = models.UUIDField()
+    reason = models.CharField(max_length=500, validators=[MinLengthValidator(10)])
+    ends_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+
+    objects: ClassVar[Any] = ViewAsQuerySet.as_manager()
+
+    class Meta(Model.Meta):
+        verbose_name, verbose_name_plural = "view as a partner", "views as a partner"
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["user"], condition=Q(ended_at=None), name="view_as_one_at_a_time"
+            ),
+            models.CheckConstraint(name="view_as_ends_later", condition=Q(ends_at__gt=F("created_at"))),
+            models.CheckConstraint(name="view_as_has_reason", condition=Q(reason__regex="^.{10,}$")),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} as partner {self.partner_id}"
+
+    def belongs_to(self, user: Actor) -> bool:
+        return bool(self.user_id == user.pk)
+
+    def open_verbs(self) -> frozenset[str]:
+        return frozenset({"end_view_as"} if self.ended_at is None else ())
+
+    def eyes(self) -> User:
+        """Somebody who holds what the partner's active people hold together, and is no row.
+
+        Asked for rights and rows as anybody else; nothing that asks who acts may ever get it.
+        """
+        roles = RoleMembership.objects.filter(
+            user__partner_id=self.partner_id, user__status=User.Status.ACTIVE
+        ).values_list("role__name", flat=True)
+        person = User(
+            user_type=User.Type.EXTERNAL,
+            status=User.Status.ACTIVE,
+            partner_id=self.partner_id,
+            full_name=f"Partner {self.partner_id}",
+            email=str(self.partner_id),
+        )
+        person.role_names = sorted(set(roles))
+        seeing: User = stand_in(person, person.role_names)
+        return seeing

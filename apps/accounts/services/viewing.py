@@ -1,0 +1,70 @@
+"""Looking through a partner's eyes: begun with a reason, over after half an hour, told with both ids."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.utils import timezone
+
+from apps.accounts import capabilities, events
+from apps.accounts.models import User, ViewAs
+from erp.errors import Conflict, Fault, Forbidden, RuleBroken
+from erp.services import emit, service
+
+
+class AlreadyViewing(Conflict):
+    """You look through a partner's eyes already; end that first."""
+
+    constraints = ("view_as_one_at_a_time",)
+
+
+class NobodyToViewAs(RuleBroken):
+    """Nobody of this partner signs in, so there is nothing that it sees."""
+
+
+class NotViewer(Forbidden):
+    """Only who began it ends it."""
+
+
+@service(requires=capabilities.VIEW_AS, emits=[events.ViewAsStarted, events.ViewAsEnded])
+def start_view_as(*, actor: Any, partner_id: UUID, reason: str) -> ViewAs:
+    """Look through a partner's eyes, reading only, in the admin, for 30 minutes.
+
+    Raises AlreadyViewing, NobodyToViewAs.
+    """
+    now = timezone.now()
+    people = User.objects.filter(partner_id=partner_id, status=User.Status.ACTIVE)
+    if not people.exists():
+        words = "Nobody of this partner signs in."
+        raise NobodyToViewAs(errors=[Fault("/partner_id", "nobody", words)])
+    for earlier in ViewAs.objects.locked().filter(user_id=actor.pk, ended_at=None, ends_at__lte=now):
+        _end(earlier, at=earlier.ends_at)
+    if ViewAs.objects.live().filter(user_id=actor.pk).exists():
+        raise AlreadyViewing
+    view = ViewAs(
+        user_id=actor.pk,
+        partner_id=partner_id,
+        reason=reason,
+        created_at=now,
+        ends_at=now + timedelta(minutes=settings.VIEW_AS_MINUTES),
+    )
+    view.save()
+    emit(events.ViewAsStarted(user_id=actor.pk, view_as_id=view.pk, partner_id=partner_id))
+    return view
+
+
+@service(requires=capabilities.VIEW_AS, emits=[events.ViewAsEnded])
+def end_view_as(view: ViewAs, *, actor: Any) -> ViewAs:
+    """Be oneself again. Raises NotViewer."""
+    if view.user_id != actor.pk:
+        raise NotViewer
+    if view.ended_at is None:
+        _end(view, at=min(view.ends_at, timezone.now()))
+    return view
+
+
+def _end(view: ViewAs, *, at: Any) -> None:
+    view.ended_at = at
+    view.save()
+    emit(events.ViewAsEnded(user_id=view.user_id, view_as_id=view.pk, partner_id=view.partner_id))

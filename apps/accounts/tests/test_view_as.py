@@ -1,0 +1,111 @@
+"""Looking through a partner's eyes: read-only, with a reason, half an hour, told with both ids."""
+
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from django.utils import timezone
+
+from apps.accounts import events, services
+from apps.accounts.models import ViewAs
+from erp.admin.testing import controls
+from erp.models import unguarded_writes
+
+pytestmark = pytest.mark.django_db
+ADD = "/admin/account/viewas/add/"
+OFFERS = "/admin/availability/availability/"
+REASON = "They say an offer of theirs is missing."
+
+
+@pytest.fixture
+def manager(user):
+    return user("INTERNAL_MANAGER")
+
+
+@pytest.fixture
+def seller(user):
+    return user("SELLER")
+
+
+def start(desk, seller):
+    form = controls(desk.get(ADD), "viewas_form")
+    return desk.post(ADD, {**form, "partner_id": str(seller.partner_id), "reason": REASON})
+
+
+def test_staff_see_what_the_partner_sees_and_nothing_more(desk_for, manager, seller, offer, assert_emitted):
+    own = offer(seller=seller, live=False)
+    foreign = offer(live=False, submit=True)
+    desk = desk_for(manager)
+    assert foreign.number in desk.get(OFFERS).content.decode()
+    assert start(desk, seller).status_code == 302
+    view = ViewAs.objects.get()
+    assert_emitted(
+        events.ViewAsStarted,
+        user_id=str(manager.pk),
+        view_as_id=str(view.pk),
+        partner_id=str(seller.partner_id),
+    )
+    page = desk.get(OFFERS).content.decode()
+    assert own.number in page
+    assert foreign.number not in page
+    assert desk.get(f"{OFFERS}{foreign.pk}/change/").status_code in (302, 404)
+    assert desk.get("/admin/account/user/").status_code == 200  # as everybody: one's own row, here nobody's
+    assert str(manager.email) not in desk.get("/admin/account/user/").content.decode()
+
+
+@pytest.mark.parametrize("path", ["/admin/", OFFERS, "/admin/commodity/commodity/"])
+def test_every_page_says_whose_eyes_these_are(desk_for, manager, seller, path):
+    desk = desk_for(manager)
+    start(desk, seller)
+    page = desk.get(path).content.decode()
+    assert f"You see what partner {seller.partner_id} sees" in page
+    assert "/admin/view-as/end/" in page
+
+
+def test_nothing_is_changed_meanwhile_and_nothing_is_offered(desk_for, manager, seller, offer, emitted):
+    own = offer(seller=seller, live=False)
+    desk = desk_for(manager)
+    start(desk, seller)
+    told = len(emitted())
+    path = f"{OFFERS}{own.pk}/change/"
+    page = desk.get(path)
+    assert "erp-verb" not in page.content.decode()
+    for door in (path, f"{OFFERS}{own.pk}/run/approve/", ADD):
+        assert desk.post(door, {"reason": REASON}).status_code == 403
+    assert len(emitted()) == told
+
+
+def test_it_ends_by_a_click_and_by_itself(desk_for, manager, seller, assert_emitted):
+    desk = desk_for(manager)
+    start(desk, seller)
+    assert desk.post("/admin/view-as/end/", {}).status_code == 302
+    assert ViewAs.objects.get().ended_at is not None
+    assert_emitted(events.ViewAsEnded, partner_id=str(seller.partner_id))
+    assert "You see what partner" not in desk.get("/admin/").content.decode()
+
+    start(desk, seller)
+    with unguarded_writes():
+        ago = timezone.now() - timedelta(minutes=31)
+        ViewAs.objects.live().update(created_at=ago, ends_at=ago + timedelta(minutes=30))
+    assert "You see what partner" not in desk.get("/admin/").content.decode()
+    start(desk, seller)  # what is over doesn't stand in the way
+    assert ViewAs.objects.filter(ended_at=None).count() == 1
+
+
+def test_one_partner_at_a_time_and_only_one_that_signs_in(manager, seller):
+    with pytest.raises(services.NobodyToViewAs):
+        services.start_view_as(actor=manager, partner_id=uuid4(), reason=REASON)
+    view = services.start_view_as(actor=manager, partner_id=seller.partner_id, reason=REASON)
+    with pytest.raises(services.AlreadyViewing):
+        services.start_view_as(actor=manager, partner_id=seller.partner_id, reason=REASON)
+    assert view.ends_at - view.created_at == timedelta(minutes=30)
+
+
+def test_who_may_not_look_is_refused_and_nobody_ends_another_s(user, manager, seller):
+    from erp.errors import CapabilityMissing
+
+    with pytest.raises(CapabilityMissing):
+        services.start_view_as(actor=user("INTERNAL"), partner_id=seller.partner_id, reason=REASON)
+    view = services.start_view_as(actor=manager, partner_id=seller.partner_id, reason=REASON)
+    with pytest.raises(services.NotViewer):
+        services.end_view_as(view, actor=user("INTERNAL_MANAGER"))
