@@ -26,6 +26,7 @@ def reference(
     fields: Sequence[str],
     fixed: Sequence[str] = ("code",),
     untold: Sequence[str] = (),
+    complete: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
     check: Callable[[Any], None] | None = None,
     kept: Callable[[Any], None] | None = None,
 ) -> tuple[Service, Service]:
@@ -34,17 +35,19 @@ def reference(
     ``creates`` and ``updates`` are the capabilities that they ask for.
 
     ``fields`` name what a caller says of a row, ``fixed`` those of them that an update doesn't take; an update
-    takes ``status`` as well, and replaces: what is left out falls back to the model's default. ``check`` sees the
-    row before it is saved: it raises what speaks against it, and fills in what follows from other fields;
-    ``kept`` runs once it is saved. ``untold`` are columns that ``changes`` leaves out.
+    takes ``status`` as well, and replaces: what is left out falls back to the model's default. ``complete`` adds
+    to what is said of a new row what it takes over from another. ``check`` sees the row before it is saved: it
+    raises what speaks against it, and fills in what follows from other fields; ``kept`` runs once it is saved.
+    ``untold`` are columns that ``changes`` leaves out.
 
     Both events are filled from the row: ``<noun>_id`` is its id, every other member the attribute of that name;
     ``updated`` has ``version`` and ``changes`` beside them. Equal values change nothing and tell nothing.
     """
     columns = {name: model._meta.get_field(name) for name in fields}
+    later = {name: column for name, column in columns.items() if name not in fixed}
 
     def create(*, actor: Any, **given: Any) -> Any:
-        row = model(**given)
+        row = model(**(given if complete is None else complete(given)))
         if check is not None:
             check(row)
         row.save()
@@ -54,8 +57,8 @@ def reference(
         return row
 
     def update(row: Any, *, actor: Any, status: str, **given: Any) -> Any:
-        for name, value in given.items():
-            setattr(row, name, value)
+        for name in later:
+            setattr(row, name, given[name] if name in given else _default(columns[name]))
         row.status = status
         if check is not None:
             check(row)
@@ -67,23 +70,13 @@ def reference(
             emit(updated(**{**_told(updated, row, noun), "version": row.version, "changes": changes}))
         return row
 
-    def defaults(function: Callable[..., Any], names: Sequence[str]) -> Callable[..., Any]:
-        def filled(*target: Any, actor: Any, **given: Any) -> Any:
-            blanks = {name: _default(columns[name]) for name in names if name not in given}
-            return function(*target, actor=actor, **blanks, **given)
-
-        return filled
-
     title = str(model._meta.verbose_name)
-    made = defaults(create, fields)
-    _introduce(made, f"create_{noun}", model, f"Add a {title}.", columns, None)
-    later = {name: column for name, column in columns.items() if name not in fixed}
-    replaced = defaults(update, list(later))
+    _introduce(create, f"create_{noun}", model, f"Add a {title}.", columns, None)
     words = f"Replace what is said of a {title}, archive it or take it back into use."
-    _introduce(replaced, f"update_{noun}", model, words, later, noun)
+    _introduce(update, f"update_{noun}", model, words, later, noun)
     return (
-        service(requires=creates, emits=[created])(made),
-        service(requires=updates, emits=[updated])(replaced),
+        service(requires=creates, emits=[created])(create),
+        service(requires=updates, emits=[updated])(update),
     )
 
 

@@ -2,9 +2,16 @@
 
 from rest_framework.routers import SimpleRouter
 
-from apps.commodities.viewsets import CommodityViewSet, VarietyViewSet
+from apps.commodities import viewsets
 
 router = SimpleRouter(trailing_slash=False, use_regex_path=False)
-router.register("commodities", CommodityViewSet, basename="commodity")
-router.register("varieties", VarietyViewSet, basename="variety")
+router.register("commodities", viewsets.CommodityViewSet, basename="commodity")
+router.register("varieties", viewsets.VarietyViewSet, basename="variety")
+router.register("quality-parameters", viewsets.ParameterViewSet, basename="quality-parameter")
+router.register("parameter-templates", viewsets.TemplateViewSet, basename="parameter-template")
+for part, viewset in (
+    ("varieties", viewsets.CommodityVarietiesViewSet),
+    ("quality-parameters", viewsets.CommodityParametersViewSet),
+):
+    router.register(f"commodities/<uuid:pk>/{part}", viewset, basename=f"commodity-{part}")
 urlpatterns = router.urls

@@ -1,6 +1,7 @@
 """Commodities and their reference data as staff keep them."""
 
 from apps.commodities.admin.commodities import CommodityAdmin
+from apps.commodities.admin.parameters import ParameterTemplateAdmin, QualityParameterAdmin
 from apps.commodities.admin.varieties import VarietyAdmin
 
-__all__ = ["CommodityAdmin", "VarietyAdmin"]
+__all__ = ["CommodityAdmin", "ParameterTemplateAdmin", "QualityParameterAdmin", "VarietyAdmin"]

@@ -26,6 +26,7 @@ class VarietyAdmin(ServiceAdmin):
         "name",
         "aliases",
         "is_standard",
+        "presets",
         "status",
         "version",
         "created_at",

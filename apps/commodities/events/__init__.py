@@ -1,6 +1,22 @@
 """What others may learn of commodities and their reference data."""
 
 from apps.commodities.events.commodities import COMMODITY, CommodityCreated, CommodityUpdated
+from apps.commodities.events.parameters import (
+    ParameterAdded,
+    ParameterTemplateCreated,
+    ParameterTemplateUpdated,
+    ParameterUpdated,
+)
 from apps.commodities.events.varieties import VarietyAdded, VarietyUpdated
 
-__all__ = ["COMMODITY", "CommodityCreated", "CommodityUpdated", "VarietyAdded", "VarietyUpdated"]
+__all__ = [
+    "COMMODITY",
+    "CommodityCreated",
+    "CommodityUpdated",
+    "ParameterAdded",
+    "ParameterTemplateCreated",
+    "ParameterTemplateUpdated",
+    "ParameterUpdated",
+    "VarietyAdded",
+    "VarietyUpdated",
+]

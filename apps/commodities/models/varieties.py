@@ -19,6 +19,7 @@ class Variety(Simple):
     name = models.CharField(max_length=200)
     aliases = ArrayField(models.CharField(max_length=100), default=list, blank=True)
     is_standard = models.BooleanField(default=False)
+    presets = models.JSONField(default=list, blank=True)  # rows: parameter_id, low, high
 
     objects: ClassVar[Any] = PartQuerySet.as_manager()
 

@@ -1,13 +1,27 @@
 """Shapes of commodities and their reference data."""
 
 from apps.commodities.serializers.commodities import CommodityOutput, CreateInput, UpdateInput
+from apps.commodities.serializers.parameters import (
+    CreateParameterInput,
+    CreateTemplateInput,
+    ParameterOutput,
+    TemplateOutput,
+    UpdateParameterInput,
+    UpdateTemplateInput,
+)
 from apps.commodities.serializers.varieties import CreateVarietyInput, UpdateVarietyInput, VarietyOutput
 
 __all__ = [
     "CommodityOutput",
     "CreateInput",
+    "CreateParameterInput",
+    "CreateTemplateInput",
     "CreateVarietyInput",
+    "ParameterOutput",
+    "TemplateOutput",
     "UpdateInput",
+    "UpdateParameterInput",
+    "UpdateTemplateInput",
     "UpdateVarietyInput",
     "VarietyOutput",
 ]

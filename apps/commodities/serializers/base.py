@@ -21,6 +21,22 @@ class AliasesField(fields.ListField):
         )
 
 
+class FigureField(fields.DecimalField):
+    """A figure of quality, in the unit of its parameter."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        shape = {"max_digits": 18, "decimal_places": 6, "required": False, "allow_null": True}
+        super().__init__(**{**shape, **kwargs})
+
+
+MOST_ROWS = 50
+
+
+def rows(shape: type[Input], most: int = MOST_ROWS) -> Any:
+    """A list of small rows within a row; none where it is left out."""
+    return shape.many_init(required=False, max_length=most)
+
+
 class SimpleStatus(Input):
     """What PUT takes beside the fields of POST, for rows that are in use or archived."""
 

@@ -9,7 +9,15 @@ from erp.errors import Conflict, Fault, RuleBroken
 class Duplicate(Conflict):
     """Another row has this code, name, alias or rank."""
 
-    constraints = ("commodity_code_once", "commodity_name_once", "variety_code_once", "variety_name_once")
+    constraints = (
+        "commodity_code_once",
+        "commodity_name_once",
+        "parameter_template_code_once",
+        "quality_parameter_code_once",
+        "quality_parameter_name_once",
+        "variety_code_once",
+        "variety_name_once",
+    )
 
 
 class IllegalTransition(Conflict):
@@ -26,6 +34,10 @@ class FieldsContradict(RuleBroken):
 
 class LimitsInverted(RuleBroken):
     """A lower limit lies above the upper one."""
+
+
+class OutsidePossible(RuleBroken):
+    """A figure lies outside what the parameter can be."""
 
 
 class NotActive(RuleBroken):

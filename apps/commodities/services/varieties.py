@@ -2,6 +2,7 @@
 
 from apps.commodities import capabilities, events
 from apps.commodities.models import Variety
+from apps.commodities.services.limits import take_limits
 from apps.commodities.services.rules import keep_names, require_active
 from erp.errors import Conflict
 from erp.reference import reference
@@ -16,6 +17,7 @@ class SecondStandard(Conflict):
 def _check(variety: Variety) -> None:
     if variety._state.adding:
         require_active(variety.commodity, "/commodity_id")
+    take_limits(variety, "presets")
 
 
 def _keep_names(variety: Variety) -> None:
@@ -29,7 +31,7 @@ create_variety, update_variety = reference(
     updates=capabilities.UPDATE,
     created=events.VarietyAdded,
     updated=events.VarietyUpdated,
-    fields=("commodity", "code", "name", "aliases", "is_standard"),
+    fields=("commodity", "code", "name", "aliases", "is_standard", "presets"),
     fixed=("commodity", "code"),
     check=_check,
     kept=_keep_names,

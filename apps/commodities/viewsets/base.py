@@ -1,13 +1,17 @@
 """What the reads of reference data share."""
 
-from typing import Any
+from typing import Any, ClassVar
+
+from rest_framework.mixins import ListModelMixin
 
 from apps.commodities import capabilities
+from apps.commodities.models import Commodity
 from apps.commodities.models.base import is_staff
-from erp.api.viewsets import RowViewSet
+from erp.api.endpoints import visible_row
+from erp.api.viewsets import RowViewSet, ViewSet
 
 
-class ReferenceViewSet(RowViewSet):
+class ReferenceRows(ViewSet):
     """Reference data: open to whoever is signed in.
 
     Partners' lists leave out archived rows; by id they are still found, since old contracts name them.
@@ -19,3 +23,20 @@ class ReferenceViewSet(RowViewSet):
         queryset = super().filter_queryset(queryset)
         listed = self.action == "list" and not is_staff(self.request.user)
         return queryset.active() if listed else queryset
+
+
+class ReferenceViewSet(RowViewSet, ReferenceRows):
+    """Reference data with a list and single rows."""
+
+
+class CommodityParts(ListModelMixin, ReferenceRows):
+    """The parts of one commodity: ``/commodities/{id}/<parts>``. Each is addressed in the ``collection`` of all."""
+
+    collection: ClassVar[str]
+
+    def get_queryset(self) -> Any:
+        commodity = visible_row(Commodity.objects.all(), self.request.user, self.kwargs["pk"])
+        return super().get_queryset().filter(commodity=commodity)
+
+    def collection_path(self, row: Any) -> str:
+        return f"/api/v1/{self.collection}"

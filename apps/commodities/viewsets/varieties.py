@@ -5,30 +5,47 @@ from typing import ClassVar
 from apps.commodities import services
 from apps.commodities.models import Variety
 from apps.commodities.serializers import CreateVarietyInput, UpdateVarietyInput, VarietyOutput
-from apps.commodities.viewsets.base import ReferenceViewSet
+from apps.commodities.viewsets.base import CommodityParts, ReferenceRows, ReferenceViewSet
 from erp.api.endpoints import endpoint
 
+PRESETS = (
+    services.FieldsContradict,
+    services.LimitsInverted,
+    services.NotActive,
+    services.OtherCommodity,
+    services.OutsidePossible,
+)
 
-class VarietyViewSet(ReferenceViewSet):
-    """Varieties of commodities."""
+
+class VarietyRows(ReferenceRows):
+    """How varieties are listed."""
 
     queryset = Variety.objects.all()
     serializer_class = VarietyOutput
-    filters: ClassVar = {
-        "commodity_id": ["exact"],
-        "status": ["exact", "in"],
-    }
+    filters: ClassVar = {"status": ["exact", "in"]}
     search_fields: ClassVar = ["code", "name"]
     ordering_fields: ClassVar = ["created_at", "updated_at", "code", "name"]
+
+
+class VarietyViewSet(ReferenceViewSet, VarietyRows):
+    """Varieties of commodities."""
+
+    filters: ClassVar = {"commodity_id": ["exact"], **VarietyRows.filters}
 
     create = endpoint(
         services.create_variety,
         CreateVarietyInput,
-        problems=(services.Duplicate, services.NotActive, services.SecondStandard),
+        problems=(services.Duplicate, services.SecondStandard, *PRESETS),
     )
     update = endpoint(
         services.update_variety,
         UpdateVarietyInput,
         if_match="required",
-        problems=(services.Duplicate, services.SecondStandard),
+        problems=(services.Duplicate, services.SecondStandard, *PRESETS),
     )
+
+
+class CommodityVarietiesViewSet(CommodityParts, VarietyRows):
+    """Varieties of one commodity."""
+
+    collection = "varieties"

@@ -1,0 +1,154 @@
+"""How the quality of a commodity is measured: its parameters, and the templates that they are copied from."""
+
+from typing import Any, ClassVar, Final
+
+from django.contrib.postgres.fields import ArrayField
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models import F, Q
+
+from apps.commodities.models.base import PartQuerySet, Simple, SimpleQuerySet
+from apps.commodities.models.commodities import Commodity
+
+PARAMETER_CODE: Final = "[a-z][a-z0-9_]{0,39}"
+CHOICE_CODE: Final = "[A-Za-z0-9][A-Za-z0-9_/-]{0,31}"
+MOST_METHODS, MOST_CHOICES = 10, 200
+
+
+def figure(**options: Any) -> Any:
+    """A figure of quality, in the parameter's unit: numeric(18,6), empty where nothing is said."""
+    return models.DecimalField(max_digits=18, decimal_places=6, null=True, blank=True, **options)
+
+
+class Measured(Simple):
+    """What a parameter and a template of one have in common."""
+
+    class DataType(models.TextChoices):
+        DECIMAL = "DECIMAL"
+        INTEGER = "INTEGER"
+        ENUM = "ENUM"
+        BOOLEAN = "BOOLEAN"
+        TEXT = "TEXT"
+
+    class Measure(models.TextChoices):
+        PERCENT = "%"
+        MILLIMETRE = "mm"
+        INCH_32 = "1/32in"
+        GRAM_TEX = "g/tex"
+        CENTINEWTON_TEX = "cN/tex"
+        INDEX = "index"
+        RATIO = "ratio"
+        COUNT_GRAM = "count/g"
+        GRAM_BALE = "g/bale"
+        KILOGRAM_HECTOLITRE = "kg/hl"
+        ENGLISH_COUNT = "Ne"
+        PER_KILOMETRE = "/km"
+        PER_INCH = "/in"
+        COUNT = "count"
+
+    class Direction(models.TextChoices):
+        HIGHER = "HIGHER"
+        LOWER = "LOWER"
+        TARGET = "TARGET"
+        NONE = "NONE"
+
+    NUMBERS: ClassVar = (DataType.DECIMAL, DataType.INTEGER)
+
+    code = models.CharField(max_length=40, validators=[RegexValidator(rf"\A{PARAMETER_CODE}\Z")])
+    name = models.CharField(max_length=200)
+    data_type = models.CharField(max_length=7, choices=DataType)
+    unit = models.CharField(max_length=8, choices=Measure, null=True, blank=True)
+    methods = ArrayField(models.CharField(max_length=32))
+    default_method = models.CharField(max_length=32, blank=True)
+    precision = models.PositiveSmallIntegerField(null=True, blank=True)
+    direction = models.CharField(max_length=6, choices=Direction)
+    target_low, target_high = figure(), figure()
+    possible_min, possible_max = figure(), figure()
+    usual_min, usual_max = figure(), figure()
+    tolerance = figure()
+    choices = models.JSONField(default=list, blank=True)
+    display_order = models.PositiveSmallIntegerField(default=100)
+
+    class Meta(Simple.Meta):
+        abstract = True
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_number(self) -> bool:
+        """Whether results are figures, so that limits and presets make sense."""
+        return self.data_type in self.NUMBERS
+
+
+def measured_checks(prefix: str) -> list[models.CheckConstraint]:
+    """The database's side of what holds for parameters and templates alike."""
+    number = Q(data_type__in=Measured.NUMBERS)
+    figures = (
+        "target_low",
+        "target_high",
+        "possible_min",
+        "possible_max",
+        "usual_min",
+        "usual_max",
+        "tolerance",
+    )
+    no_figure = Q(**dict.fromkeys(figures))
+    target = Q(target_low=None, target_high=None)
+    conditions = {
+        "code_format": Q(code__regex=f"^{PARAMETER_CODE}$"),
+        "figures_of_numbers": Q(number, unit__isnull=False) | Q(~number, no_figure, unit=None),
+        "precision_with_decimal": Q(data_type="DECIMAL", precision__range=(0, 6))
+        | Q(~Q(data_type="DECIMAL"), precision=None),
+        "target_band": Q(~Q(direction="TARGET"), target)
+        | Q(direction="TARGET", target_low__isnull=False, target_high__gte=F("target_low")),
+        "possible_ordered": _ordered("possible_min", "possible_max"),
+        "usual_ordered": _ordered("usual_min", "usual_max"),
+        "usual_low_possible": _ordered("possible_min", "usual_min") & _ordered("usual_min", "possible_max"),
+        "usual_high_possible": _ordered("possible_min", "usual_max") & _ordered("usual_max", "possible_max"),
+        "tolerance_positive": Q(tolerance=None) | Q(tolerance__gte=0),
+        "methods_some": Q(methods__len__range=(1, MOST_METHODS)),
+        "default_method_one_of_them": Q(methods__contains=[F("default_method")]),
+        "choices_with_enum": Q(data_type="ENUM", choices__1__isnull=False)
+        | Q(~Q(data_type="ENUM"), choices=[]),
+    }
+    return [
+        models.CheckConstraint(name=f"{prefix}_{name}", condition=condition)
+        for name, condition in conditions.items()
+    ]
+
+
+def _ordered(low: str, high: str) -> Q:
+    return Q(**{low: None}) | Q(**{high: None}) | Q(**{f"{low}__lte": F(high)})
+
+
+class ParameterTemplate(Measured):
+    """A parameter as commodities of a category usually have it, to be copied."""
+
+    category = models.CharField(max_length=13, choices=Commodity.Category)
+
+    objects: ClassVar[Any] = SimpleQuerySet.as_manager()
+
+    class Meta(Measured.Meta):
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["category", "code"], name="parameter_template_code_once"),
+            *measured_checks("parameter_template"),
+        ]
+
+
+class QualityParameter(Measured):
+    """Something measured of a commodity, such as the micronaire of cotton. Methods don't compare."""
+
+    commodity = models.ForeignKey(Commodity, models.PROTECT, related_name="quality_parameters")
+    template = models.ForeignKey(ParameterTemplate, models.PROTECT, null=True, blank=True, related_name="+")
+    name_key = models.CharField(max_length=400, editable=False)
+    is_mandatory = models.BooleanField(default=False)
+
+    objects: ClassVar[Any] = PartQuerySet.as_manager()
+
+    class Meta(Measured.Meta):
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["commodity", "code"], name="quality_parameter_code_once"),
+            models.UniqueConstraint(fields=["commodity", "name_key"], name="quality_parameter_name_once"),
+            *measured_checks("quality_parameter"),
+        ]

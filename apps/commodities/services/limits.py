@@ -1,0 +1,69 @@
+"""Ranges of quality parameters, as varieties (presets) and grades (limits) keep them."""
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Any
+
+from apps.commodities.models import Measured
+from apps.commodities.services.rules import (
+    FieldsContradict,
+    LimitsInverted,
+    OutsidePossible,
+    require_active,
+    require_own,
+)
+from erp.errors import Fault
+
+
+def plain(value: Decimal | None) -> str | None:
+    """A figure as a row of a list keeps it: plain text without idle zeros, so that equal ones are equal."""
+    if value is None:
+        return None
+    text = format(value, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def take_limits(row: Any, name: str) -> None:
+    """Check the ranges that were given to the field ``name`` of a variety or grade, and keep them as text.
+
+    Each of them is a mapping with ``parameter`` (a QualityParameter), ``low`` and ``high`` (Decimal in its unit
+    or None, not both). A parameter that was archived may stay where it was, but isn't named anew. Raises
+    OtherCommodity, NotActive, FieldsContradict, LimitsInverted, OutsidePossible.
+    """
+    given: Iterable[Mapping[str, Any]] = getattr(row, name)
+    before, _ = row.changed_fields().get(name, ((), ()))
+    known = {kept["parameter_id"] for kept in before}
+    kept: list[dict[str, str | None]] = []
+    for place, limit in enumerate(given):
+        parameter, low, high = limit["parameter"], limit.get("low"), limit.get("high")
+        pointer, key = f"/{name}/{place}", str(parameter.pk)
+        require_own(row.commodity, parameter, f"{pointer}/parameter_id")
+        if key not in known:
+            require_active(parameter, f"{pointer}/parameter_id")
+        if key in {earlier["parameter_id"] for earlier in kept}:
+            raise _contradiction(f"{pointer}/parameter_id", "doubled", "This parameter came before.")
+        if not parameter.is_number:
+            raise _contradiction(f"{pointer}/parameter_id", "contradicts", "Its results aren't figures.")
+        if low is None and high is None:
+            raise _contradiction(pointer, "required", "Give a lower limit, an upper one, or both.")
+        if low is not None and high is not None and low > high:
+            raise LimitsInverted(
+                errors=[Fault(f"{pointer}/high", "inverted", "It lies below the lower limit.")]
+            )
+        _check_possible(parameter, {"low": low, "high": high}, pointer)
+        kept.append({"parameter_id": key, "low": plain(low), "high": plain(high)})
+    setattr(row, name, kept)
+
+
+def _check_possible(parameter: Measured, ends: Mapping[str, Decimal | None], pointer: str) -> None:
+    least, most = parameter.possible_min, parameter.possible_max
+    for end, value in ends.items():
+        if value is not None and (
+            (least is not None and value < least) or (most is not None and value > most)
+        ):
+            words = f"{parameter.name} is never outside {plain(least) or '…'} to {plain(most) or '…'}."
+            raise OutsidePossible(errors=[Fault(f"{pointer}/{end}", "outside_possible", words)])
+
+
+def _contradiction(pointer: str, code: str, words: str) -> FieldsContradict:
+    return FieldsContradict(errors=[Fault(pointer, code, words)])

@@ -1,0 +1,159 @@
+"""How quality parameters and their templates change."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from apps.commodities import capabilities, events
+from apps.commodities.models import Measured, ParameterTemplate, QualityParameter, name_key
+from apps.commodities.services.rules import (
+    FieldsContradict,
+    InForce,
+    LimitsInverted,
+    OutsidePossible,
+    require_active,
+)
+from erp.errors import Fault
+from erp.reference import reference
+
+FIELDS = (
+    "code",
+    "name",
+    "data_type",
+    "unit",
+    "methods",
+    "default_method",
+    "precision",
+    "direction",
+    "target_low",
+    "target_high",
+    "possible_min",
+    "possible_max",
+    "usual_min",
+    "usual_max",
+    "tolerance",
+    "choices",
+    "display_order",
+)
+NUMBERS_ONLY = ("possible_min", "possible_max", "usual_min", "usual_max", "tolerance")
+
+
+def _check(row: Any) -> None:
+    """Rules across fields; each fault names its field."""
+    row.default_method = row.default_method or row.methods[0]
+    _check_fixed(row)
+    if faults := [*_contradictions(row)]:
+        raise FieldsContradict(errors=faults)
+    for low, high in (
+        ("target_low", "target_high"),
+        ("possible_min", "possible_max"),
+        ("usual_min", "usual_max"),
+    ):
+        if _above(row, low, high):
+            raise LimitsInverted(errors=[Fault(f"/{high}", "inverted", f"It lies below {low}.")])
+    for name in ("usual_min", "usual_max"):
+        if _above(row, "possible_min", name) or _above(row, name, "possible_max"):
+            raise OutsidePossible(
+                errors=[Fault(f"/{name}", "outside_possible", "It lies outside what is possible.")]
+            )
+
+
+def _check_fixed(row: Any) -> None:
+    """Results rely on type, unit and methods: these stay."""
+    changed = row.changed_fields()
+    faults = [
+        Fault(f"/{name}", "fixed", "Fixed for ever: results rely on it.")
+        for name in ("data_type", "unit")
+        if name in changed
+    ]
+    before, now = changed.get("methods", ((), ()))
+    if lost := [method for method in before if method not in now]:
+        faults.append(Fault("/methods", "fixed", f"Methods are only added; keep {', '.join(lost)}."))
+    if faults:
+        raise InForce("Results of this parameter rely on it.", errors=faults)
+
+
+def _contradictions(row: Any) -> list[Fault]:
+    number, target = row.is_number, row.direction == Measured.Direction.TARGET
+    expected = {
+        "unit": (number, "figures"),
+        "precision": (row.data_type == Measured.DataType.DECIMAL, "DECIMAL"),
+        "target_low": (target, "the direction TARGET"),
+        "target_high": (target, "the direction TARGET"),
+    }
+    faults = [
+        Fault(f"/{name}", "contradicts", f"Needed exactly with {what}.")
+        for name, (wanted, what) in expected.items()
+        if (getattr(row, name) is not None) != wanted
+    ]
+    if target and not number:
+        faults.append(Fault("/direction", "contradicts", "Only figures have a target."))
+    faults += [
+        Fault(f"/{name}", "contradicts", "Only figures have limits.")
+        for name in NUMBERS_ONLY
+        if getattr(row, name) is not None and not number
+    ]
+    if (row.data_type == Measured.DataType.ENUM) != (len(row.choices) > 1):
+        faults.append(Fault("/choices", "contradicts", "Needed exactly with ENUM, at least two."))
+    codes = [choice["code"] for choice in row.choices]
+    faults += [
+        Fault(f"/choices/{place}/code", "doubled", "This code came before.")
+        for place, code in enumerate(codes)
+        if code in codes[:place]
+    ]
+    if row.default_method not in row.methods:
+        faults.append(Fault("/default_method", "contradicts", "It is one of the methods."))
+    return faults
+
+
+def _above(row: Any, low: str, high: str) -> bool:
+    first, second = getattr(row, low), getattr(row, high)
+    return first is not None and second is not None and bool(first > second)
+
+
+# --- Parameters -------------------------------------------------------------------------------------
+
+
+def _check_parameter(parameter: QualityParameter) -> None:
+    parameter.name_key = name_key(parameter.name)
+    if parameter._state.adding:
+        require_active(parameter.commodity, "/commodity_id")
+        require_active(parameter.template, "/template_id")
+    _check(parameter)
+
+
+def _with_template(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What is said of a new parameter, completed from its template where one is named."""
+    template = given.get("template")
+    if template is None:
+        return dict(given)
+    copied = {name: getattr(template, name) for name in FIELDS}
+    return copied | {name: value for name, value in given.items() if value not in (None, "", [])}
+
+
+create_parameter, update_parameter = reference(
+    QualityParameter,
+    noun="parameter",
+    creates=capabilities.MANAGE_SPECIFICATIONS,
+    updates=capabilities.MANAGE_SPECIFICATIONS,
+    created=events.ParameterAdded,
+    updated=events.ParameterUpdated,
+    fields=("commodity", "template", *FIELDS, "is_mandatory"),
+    fixed=("commodity", "template", "code"),
+    untold=("name_key",),
+    complete=_with_template,
+    check=_check_parameter,
+)
+
+# --- Templates --------------------------------------------------------------------------------------
+
+create_template, update_template = reference(
+    ParameterTemplate,
+    noun="template",
+    creates=capabilities.MANAGE_SPECIFICATIONS,
+    updates=capabilities.MANAGE_SPECIFICATIONS,
+    created=events.ParameterTemplateCreated,
+    updated=events.ParameterTemplateUpdated,
+    fields=("category", *FIELDS),
+    fixed=("category", "code"),
+    check=_check,
+)
