@@ -1,0 +1,56 @@
+"""Premium and discount: what a lot's quality does to its rate and its weight. Pure, and exact until the end.
+
+A schedule holds lines, each about one parameter measured by one method. WEIGHT lines run first and change the weight
+that is paid for; the others change the rate, by percents of the contract's rate, by money or by points. Everything
+is worked out in fractions; the adjusted rate (6 places) and the accounted weight (3 places) are rounded once, half up.
+"""
+
+from apps.commodities.differences.evaluation import (
+    CurrencyMismatch,
+    Evaluation,
+    Outcome,
+    Result,
+    ResultMissing,
+    ResultUnfit,
+    ScheduleGap,
+    Traced,
+    evaluate,
+    plain,
+)
+from apps.commodities.differences.shapes import (
+    Band,
+    Effect,
+    Form,
+    Line,
+    Mode,
+    Price,
+    RejectMode,
+    Schedule,
+    Side,
+    Step,
+    WeightRule,
+)
+
+__all__ = [
+    "Band",
+    "CurrencyMismatch",
+    "Effect",
+    "Evaluation",
+    "Form",
+    "Line",
+    "Mode",
+    "Outcome",
+    "Price",
+    "RejectMode",
+    "Result",
+    "ResultMissing",
+    "ResultUnfit",
+    "Schedule",
+    "ScheduleGap",
+    "Side",
+    "Step",
+    "Traced",
+    "WeightRule",
+    "evaluate",
+    "plain",
+]
