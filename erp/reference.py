@@ -40,8 +40,8 @@ def reference(
     raises what speaks against it, and fills in what follows from other fields; ``kept`` runs once it is saved.
     ``untold`` are columns that ``changes`` leaves out.
 
-    Both events are filled from the row: ``<noun>_id`` is its id, every other member the attribute of that name;
-    ``updated`` has ``version`` and ``changes`` beside them. Equal values change nothing and tell nothing.
+    Both events are filled from the row (``event_of``); ``updated`` has ``changes`` beside. Equal values change
+    nothing and tell nothing.
     """
     columns = {name: model._meta.get_field(name) for name in fields}
     later = {name: column for name, column in columns.items() if name not in fixed}
@@ -53,7 +53,7 @@ def reference(
         row.save()
         if kept is not None:
             kept(row)
-        emit(created(**_told(created, row, noun)))
+        emit(event_of(created, row, noun))
         return row
 
     def update(row: Any, *, actor: Any, status: str, **given: Any) -> Any:
@@ -67,7 +67,7 @@ def reference(
         if kept is not None:
             kept(row)
         if changes:
-            emit(updated(**{**_told(updated, row, noun), "version": row.version, "changes": changes}))
+            emit(event_of(updated, row, noun, changes=changes))
         return row
 
     title = str(model._meta.verbose_name)
@@ -89,9 +89,11 @@ def changes_of(row: Model, *, untold: Sequence[str] = ()) -> dict[str, Change]:
     }
 
 
-def _told(event: type[Event], row: Model, noun: str) -> dict[str, Any]:
-    members = set(event.model_fields) - {"version", "changes"}
-    return {name: row.pk if name == f"{noun}_id" else getattr(row, name) for name in members}
+def event_of(event: type[Event], row: Model, noun: str, **given: Any) -> Event:
+    """An event filled from the row: ``<noun>_id`` is its id, every other member that isn't given its attribute."""
+    members = event.model_fields.keys() - given.keys()
+    told = {name: row.pk if name == f"{noun}_id" else getattr(row, name) for name in members}
+    return event(**told, **given)
 
 
 def _plain(value: Any) -> Any:

@@ -2,6 +2,14 @@
 
 from apps.commodities.admin.commodities import CommodityAdmin
 from apps.commodities.admin.parameters import ParameterTemplateAdmin, QualityParameterAdmin
+from apps.commodities.admin.units import UnitAdmin, UnitDefinitionAdmin
 from apps.commodities.admin.varieties import VarietyAdmin
 
-__all__ = ["CommodityAdmin", "ParameterTemplateAdmin", "QualityParameterAdmin", "VarietyAdmin"]
+__all__ = [
+    "CommodityAdmin",
+    "ParameterTemplateAdmin",
+    "QualityParameterAdmin",
+    "UnitAdmin",
+    "UnitDefinitionAdmin",
+    "VarietyAdmin",
+]

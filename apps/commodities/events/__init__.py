@@ -7,6 +7,15 @@ from apps.commodities.events.parameters import (
     ParameterTemplateUpdated,
     ParameterUpdated,
 )
+from apps.commodities.events.units import (
+    UnitCreated,
+    UnitDefinitionDrafted,
+    UnitDefinitionEdited,
+    UnitDefinitionPublished,
+    UnitDefinitionReturned,
+    UnitDefinitionSubmitted,
+    UnitDefinitionWithdrawn,
+)
 from apps.commodities.events.varieties import VarietyAdded, VarietyUpdated
 
 __all__ = [
@@ -17,6 +26,13 @@ __all__ = [
     "ParameterTemplateCreated",
     "ParameterTemplateUpdated",
     "ParameterUpdated",
+    "UnitCreated",
+    "UnitDefinitionDrafted",
+    "UnitDefinitionEdited",
+    "UnitDefinitionPublished",
+    "UnitDefinitionReturned",
+    "UnitDefinitionSubmitted",
+    "UnitDefinitionWithdrawn",
     "VarietyAdded",
     "VarietyUpdated",
 ]

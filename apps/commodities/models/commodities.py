@@ -70,6 +70,9 @@ class Commodity(Model):
     quantity_mode = models.CharField(max_length=16, choices=QuantityMode, default=QuantityMode.WEIGHT)
     package_unit = models.CharField(max_length=16, null=True, blank=True)  # noqa: DJ001 - absent with WEIGHT
     trade_unit = models.CharField(max_length=16)
+    pricing_unit = models.ForeignKey(
+        "commodity.PricingUnit", models.PROTECT, null=True, blank=True, related_name="+"
+    )
     hsn_code = models.CharField(max_length=8, null=True, blank=True)  # noqa: DJ001 - not known yet
     origin_country = models.CharField(max_length=2, default="IN")
     season_start_month = models.PositiveSmallIntegerField(null=True, blank=True)

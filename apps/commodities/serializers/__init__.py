@@ -9,6 +9,11 @@ from apps.commodities.serializers.parameters import (
     UpdateParameterInput,
     UpdateTemplateInput,
 )
+from apps.commodities.serializers.units import (
+    CreateUnitInput,
+    DraftUnitDefinitionInput,
+    EditUnitDefinitionInput,
+)
 from apps.commodities.serializers.varieties import CreateVarietyInput, UpdateVarietyInput, VarietyOutput
 
 __all__ = [
@@ -16,7 +21,10 @@ __all__ = [
     "CreateInput",
     "CreateParameterInput",
     "CreateTemplateInput",
+    "CreateUnitInput",
     "CreateVarietyInput",
+    "DraftUnitDefinitionInput",
+    "EditUnitDefinitionInput",
     "ParameterOutput",
     "TemplateOutput",
     "UpdateInput",

@@ -8,7 +8,7 @@ from erp.api.serializers import Input
 from erp.api.validators import matches
 
 CODE = matches(models.CODE, "Use A–Z, 0–9, _ / and -, at most 32.")
-UNIT = matches("[A-Z][A-Z0-9_]{0,15}", "Send a unit's code, such as KG or BALE.")
+UNIT = matches(models.UNIT_CODE, "Send a unit's code, such as KG or BALE.")
 
 
 class AliasesField(fields.ListField):

@@ -16,6 +16,15 @@ from apps.commodities.services.rules import (
     NotActive,
     OtherCommodity,
     OutsidePossible,
+    Overlap,
+)
+from apps.commodities.services.units import (
+    create_unit,
+    draft_unit_definition,
+    edit_unit_definition,
+    settle_unit_definition,
+    submit_unit_definition,
+    withdraw_unit_definition,
 )
 from apps.commodities.services.varieties import SecondStandard, create_variety, update_variety
 
@@ -29,13 +38,20 @@ __all__ = [
     "NotReady",
     "OtherCommodity",
     "OutsidePossible",
+    "Overlap",
     "SecondStandard",
     "create",
     "create_parameter",
     "create_template",
+    "create_unit",
     "create_variety",
+    "draft_unit_definition",
+    "edit_unit_definition",
+    "settle_unit_definition",
+    "submit_unit_definition",
     "update",
     "update_parameter",
     "update_template",
     "update_variety",
+    "withdraw_unit_definition",
 ]

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from django.db.models import Q
+
 from apps.commodities.models import Commodity, name_key
 from erp.errors import Conflict, Fault, RuleBroken
 
@@ -13,10 +15,26 @@ class Duplicate(Conflict):
         "commodity_code_once",
         "commodity_name_once",
         "parameter_template_code_once",
+        "pricing_unit_code_once",
+        "pricing_unit_once",
         "quality_parameter_code_once",
         "quality_parameter_name_once",
+        "unit_code_once",
+        "unit_definition_version_once",
         "variety_code_once",
         "variety_name_once",
+    )
+
+
+class Overlap(Conflict):
+    """Another row holds on some of these days."""
+
+    constraints = (
+        "commission_no_overlap",
+        "pack_weight_no_overlap",
+        "quality_schedule_no_overlap",
+        "tax_rate_no_overlap",
+        "unit_definition_no_overlap",
     )
 
 
@@ -58,6 +76,30 @@ def require_own(commodity: Commodity, row: Any, pointer: str) -> None:
     """Raise OtherCommodity where a named row (or None) is another commodity's."""
     if row is not None and row.commodity_id != commodity.pk:
         raise OtherCommodity(errors=[Fault(pointer, "other_commodity", "It belongs to another commodity.")])
+
+
+def require_dates_in_order(row: Any) -> None:
+    """Raise LimitsInverted where what holds from one date to another ends before it begins."""
+    if row.valid_to is not None and row.valid_to < row.valid_from:
+        raise LimitsInverted(errors=[Fault("/valid_to", "inverted", "It ends before it begins.")])
+
+
+def predecessor(others: Any, row: Any) -> Any:
+    """The one of ``others`` that ends as ``row`` begins, since its own end is open; None: there is none.
+
+    Raises Overlap where the row begins on or before its predecessor, or meets another on some day.
+    """
+    met = others.filter(Q(valid_to=None) | Q(valid_to__gte=row.valid_from))
+    if row.valid_to is not None:
+        met = met.filter(valid_from__lte=row.valid_to)
+    former = None
+    for other in met.order_by("valid_from").locked():
+        if other.valid_to is not None or other.valid_from >= row.valid_from:
+            raise Overlap(
+                errors=[Fault("/valid_from", "overlap", f"{other} holds from {other.valid_from} on.")]
+            )
+        former = other
+    return former
 
 
 def keep_names(row: Any, **scope: Any) -> None:

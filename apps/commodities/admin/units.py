@@ -1,0 +1,64 @@
+"""Units of measure and their definitions as staff keep them."""
+
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.urls import reverse
+
+from apps.commodities import capabilities, serializers, services
+from apps.commodities.models import Unit, UnitDefinition
+from erp.admin import ServiceAdmin, Table
+
+DRAFTED = ("source", "valid_from", "valid_to", "status", "version", "created_at", "updated_at")
+
+
+@admin.register(Unit)
+class UnitAdmin(ServiceAdmin):
+    """Units of measure."""
+
+    views = capabilities.VIEW
+    creates = services.create_unit
+    inputs: ClassVar = {services.create_unit: serializers.CreateUnitInput}
+    list_display: ClassVar = ["code", "name", "dimension", "symbol", "gst_uqc", "unece_code"]
+    list_filter: ClassVar = ["dimension"]
+    search_fields: ClassVar = ["code", "name"]
+    ordering: ClassVar = ["code"]
+
+    def tables(self, request: HttpRequest, row: Unit) -> list[Table]:
+        lines = [
+            (each.unit_version, each.factor, each.valid_from, each.valid_to or "–", each.get_status_display())
+            for each in row.definitions.order_by("-unit_version")
+        ]
+        every = f"{reverse('admin:commodity_unitdefinition_changelist')}?unit__id__exact={row.pk}"
+        return [Table("Definitions", ["Version", "In the base unit", "From", "To", "Status"], lines, every)]
+
+
+@admin.register(UnitDefinition)
+class UnitDefinitionAdmin(ServiceAdmin):
+    """What units are, exactly. A second person publishes."""
+
+    views = capabilities.VIEW
+    creates, updates = services.draft_unit_definition, services.edit_unit_definition
+    runs: ClassVar = [services.submit_unit_definition, services.withdraw_unit_definition]
+    inputs: ClassVar = {
+        services.draft_unit_definition: serializers.DraftUnitDefinitionInput,
+        services.edit_unit_definition: serializers.EditUnitDefinitionInput,
+    }
+    list_display: ClassVar = [
+        "unit",
+        "unit_version",
+        "numerator",
+        "denominator",
+        "valid_from",
+        "valid_to",
+        "status",
+    ]
+    list_filter: ClassVar = ["status", "unit"]
+    list_select_related: ClassVar = ["unit"]
+    search_fields: ClassVar = ["unit__code", "source"]
+    ordering: ClassVar = ["unit__code", "-unit_version"]
+    details: ClassVar = ["unit", "unit_version", "numerator", "denominator", *DRAFTED]
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).select_related("unit")

@@ -1,0 +1,39 @@
+"""What prices are quoted in: a currency, or its cents, per unit."""
+
+from typing import Any, ClassVar
+
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models import Q
+
+from apps.commodities.models.base import CODE, Simple, SimpleQuerySet
+from apps.commodities.models.units import Unit
+
+
+class PricingUnit(Simple):
+    """A way to quote a price, such as rupees per candy or US cents per pound."""
+
+    code = models.CharField(max_length=32, validators=[RegexValidator(rf"\A{CODE}\Z")])
+    currency = models.CharField(max_length=3)
+    divisor = models.PositiveSmallIntegerField(default=1)  # 100: quoted in cents
+    unit = models.ForeignKey(Unit, models.PROTECT, to_field="code", related_name="+", db_column="unit")
+    places = models.PositiveSmallIntegerField()
+    tick = models.DecimalField(max_digits=18, decimal_places=6, null=True, blank=True)
+
+    objects: ClassVar[Any] = SimpleQuerySet.as_manager()
+
+    class Meta(Simple.Meta):
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["code"], name="pricing_unit_code_once"),
+            models.UniqueConstraint(fields=["currency", "divisor", "unit"], name="pricing_unit_once"),
+            models.CheckConstraint(name="pricing_unit_code_format", condition=Q(code__regex=f"^{CODE}$")),
+            models.CheckConstraint(
+                name="pricing_unit_currency_iso", condition=Q(currency__regex="^[A-Z]{3}$")
+            ),
+            models.CheckConstraint(name="pricing_unit_divisor", condition=Q(divisor__in=(1, 100))),
+            models.CheckConstraint(name="pricing_unit_places", condition=Q(places__range=(0, 6))),
+            models.CheckConstraint(name="pricing_unit_tick", condition=Q(tick=None) | Q(tick__gt=0)),
+        ]
+
+    def __str__(self) -> str:
+        return self.code
