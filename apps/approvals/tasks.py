@@ -1,10 +1,13 @@
 """Periodic work on requests, changes of rights, and what people are told of requests."""
 
+from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
 from celery import shared_task
+from django.db.models import Count, Min
 from django.utils import timezone
+from prometheus_client.core import GaugeMetricFamily, Metric
 
 from apps.accounts import events as account_events
 from apps.accounts import services as accounts
@@ -12,12 +15,34 @@ from apps.accounts.models import AccessPolicy, CapabilityChange, Operation, User
 from apps.approvals import events, notices, services
 from apps.approvals.models import ApprovalRequest
 from apps.notifications import services as notifications
+from erp import metrics
 from erp.access import SYSTEM
 from erp.errors import DomainError
 from erp.outbox.subscriber import handles
 from erp.outbox.wire import Envelope
 
 CHUNK = 500  # rows of one sweep
+
+
+# --- Figures ------------------------------------------------------------------------------------------
+
+
+def waiting() -> Iterator[Metric]:
+    """How many requests wait for a decision, and for how long the oldest has, by kind."""
+    queue = GaugeMetricFamily("erp_approval_queue", "Requests that wait for a decision.", labels=["kind"])
+    age = GaugeMetricFamily(
+        "erp_approval_age_seconds", "How long the oldest of them has waited.", labels=["kind"]
+    )
+    now = timezone.now()
+    pending = ApprovalRequest.objects.pending().values("kind").order_by("kind")
+    for line in pending.annotate(number=Count("pk"), since=Min("created_at")):
+        queue.add_metric([line["kind"]], line["number"])
+        age.add_metric([line["kind"]], (now - line["since"]).total_seconds())
+    yield queue
+    yield age
+
+
+metrics.of_modules.append(waiting)
 
 
 @shared_task

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from http.client import HTTPConnection
 from io import StringIO
 from pathlib import Path
@@ -18,11 +19,16 @@ import pytest
 from django.core.management import call_command
 from django.db import connection, transaction
 from django.test import Client
+from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
+from apps.approvals import services as approvals
+from apps.approvals.models import ApprovalRequest
+from apps.approvals.tests.examples import asked
 from config.tests.test_environment import PRODUCTION
 from erp import access, heartbeat, tasks
 from erp.audit.sources import PROJECT
+from erp.models import unguarded_writes
 from erp.outbox import deadletters, endpoint, wire
 from erp.outbox.models import EventOutbox, Parked
 from erp.outbox.publisher import BlockingPublisher
@@ -85,6 +91,21 @@ def test_the_outbox_is_told_as_it_is() -> None:
     oldest = value(now, "erp_outbox_oldest_seconds")
     assert oldest is not None
     assert oldest > 3600
+
+
+@pytest.mark.django_db
+def test_requests_for_a_decision_are_told_by_kind_with_the_age_of_the_oldest(world: Any) -> None:
+    rule = asked(world).kind
+    with unguarded_writes():
+        ApprovalRequest.objects.update(created_at=timezone.now() - timedelta(hours=5))
+    decided = asked(world)
+    asked(world)
+    approvals.withdraw(decided, actor=decided.maker)
+    now = scrape()
+    assert value(now, "erp_approval_queue", kind=rule) == 2
+    age = value(now, "erp_approval_age_seconds", kind=rule)
+    assert age is not None
+    assert 5 * 3600 <= age < 5 * 3600 + 60
 
 
 @pytest.mark.django_db
