@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any, Final
 from urllib.parse import urlencode
 
+import segno
 from django import forms
 from django.conf import settings
 from django.contrib import messages
@@ -19,6 +20,7 @@ from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.safestring import mark_safe
 from unfold.forms import AuthenticationForm
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
 
@@ -223,7 +225,9 @@ class StaffSite(Site):
             elif request.method == "POST":
                 form = context["form"] = ProofForm(request.POST)
                 if form.is_valid():
-                    context["setup"] = told(services.start_mfa(user, actor=user, **form.proof()))
+                    setup = context["setup"] = told(services.start_mfa(user, actor=user, **form.proof()))
+                    picture = segno.make(setup.otpauth_uri).svg_inline(scale=4, light="#fff")
+                    context["picture"] = mark_safe(picture)  # drawn here, holds no text
                     context["key"], context["confirming"] = acts.new_key(), True
         except DomainError as error:
             context["error"], context["key"] = words(error), acts.new_key()

@@ -30,6 +30,7 @@ def test_staff_without_a_factor_are_led_to_its_set_up_and_nowhere_else(user):
     shown = desk.post(SETUP, {"step": "start"})
     seed = shown.context["setup"].secret
     assert seed in shown.content.decode()
+    assert "<svg" in shown.content.decode()
     assert "no-store" in shown["Cache-Control"]
     again = desk.post(SETUP, {"step": "confirm", "code": "000000", "_key": shown.context["key"]})
     assert "doesn" in again.context["error"]
