@@ -96,10 +96,10 @@ Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 @dataclass(frozen=True)
-class Row:
+class Rows:
     """Where the rows of an aggregate type are (``app_label.Model``), and the capability of reading them."""
 
-    model: str
+    models: tuple[str, ...]
     reads: Capability
 
 
@@ -109,7 +109,7 @@ class Registry:
 
     types: dict[str, dict[int, type[Event]]] = field(default_factory=dict)
     upcasters: dict[tuple[str, int], Upcaster] = field(default_factory=dict)
-    rows: dict[str, Row] = field(default_factory=dict)
+    rows: dict[str, Rows] = field(default_factory=dict)
 
     def add(self, model: type[Event]) -> None:
         """Register an event model; the same type and version twice is an error."""
@@ -233,14 +233,16 @@ ALL: Final = ("*",)
 ANYBODY: Final = UUID(int=0)  # stands for EVERYONE among the ids of readers
 
 
-def rows_of(aggregate_type: str, *, model: str, reads: Capability) -> None:
+def rows_of(aggregate_type: str, *, model: str | tuple[str, ...], reads: Capability) -> None:
     """Say where the rows of an aggregate type are (``app_label.Model``) and which capability reads them.
+
+    Several models where the type is told of like tables, such as lists of one shape.
 
     Events of aggregates without rows that anybody can read never leave the house.
     """
     if aggregate_type in registry.rows:
         raise ImproperlyConfigured(f"the rows of {aggregate_type} are declared twice")
-    registry.rows[aggregate_type] = Row(model, reads)
+    registry.rows[aggregate_type] = Rows((model,) if isinstance(model, str) else model, reads)
 
 
 def readers_of(name: str, version: int, payload: Mapping[str, Any]) -> frozenset[UUID]:

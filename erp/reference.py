@@ -30,21 +30,23 @@ def reference(
     check: Callable[[Any], None] | None = None,
     kept: Callable[[Any], None] | None = None,
 ) -> tuple[Service, Service]:
-    """The services ``create_<noun>`` and ``update_<noun>`` of a model with a ``status``.
+    """The services ``create_<noun>`` and ``update_<noun>`` of a model.
 
     ``creates`` and ``updates`` are the capabilities that they ask for.
 
     ``fields`` name what a caller says of a row, ``fixed`` those of them that an update doesn't take; an update
-    takes ``status`` as well, and replaces: what is left out falls back to the model's default. ``complete`` adds
-    to what is said of a new row what it takes over from another. ``check`` sees the row before it is saved: it
-    raises what speaks against it, and fills in what follows from other fields; ``kept`` runs once it is saved.
-    ``untold`` are columns that ``changes`` leaves out.
+    takes ``status`` as well where the model has one, and replaces: what is left out falls back to the model's
+    default. ``complete`` adds to what is said of a new row what it takes over from another. ``check`` sees the row
+    before it is saved: it raises what speaks against it, and fills in what follows from other fields; ``kept``
+    runs once it is saved. ``untold`` are columns that ``changes`` leaves out.
 
-    Both events are filled from the row (``event_of``); ``updated`` has ``changes`` beside. Equal values change
+    Both events are filled from the row (``event_of``); ``updated`` may have ``changes`` beside. Equal values change
     nothing and tell nothing.
     """
     columns = {name: model._meta.get_field(name) for name in fields}
     later = {name: column for name, column in columns.items() if name not in fixed}
+    tells = "changes" in updated.model_fields
+    has_status = any(column.name == "status" for column in model._meta.fields)
 
     def create(*, actor: Any, **given: Any) -> Any:
         row = model(**(given if complete is None else complete(given)))
@@ -56,10 +58,11 @@ def reference(
         emit(event_of(created, row, noun))
         return row
 
-    def update(row: Any, *, actor: Any, status: str, **given: Any) -> Any:
+    def update(row: Any, *, actor: Any, **given: Any) -> Any:
         for name in later:
             setattr(row, name, given[name] if name in given else _default(columns[name]))
-        row.status = status
+        if has_status:
+            row.status = given["status"]
         if check is not None:
             check(row)
         changes = changes_of(row, untold=untold)
@@ -67,13 +70,14 @@ def reference(
         if kept is not None:
             kept(row)
         if changes:
-            emit(event_of(updated, row, noun, changes=changes))
+            emit(event_of(updated, row, noun, **({"changes": changes} if tells else {})))
         return row
 
     title = str(model._meta.verbose_name)
     _introduce(create, f"create_{noun}", model, f"Add a {title}.", columns, None)
-    words = f"Replace what is said of a {title}, archive it or take it back into use."
-    _introduce(update, f"update_{noun}", model, words, later, noun)
+    words = f"Replace what is said of a {title}"
+    words += ", archive it or take it back into use." if has_status else "."
+    _introduce(update, f"update_{noun}", model, words, later, noun, also=("status",) if has_status else ())
     return (
         service(requires=creates, emits=[created])(create),
         service(requires=updates, emits=[updated])(update),
@@ -122,6 +126,7 @@ def _introduce(
     doc: str,
     columns: dict[str, Any],
     target: str | None,
+    also: Sequence[str] = (),
 ) -> None:
     """Give a made function the name, the words and the signature that services are known by."""
     function.__name__ = function.__qualname__ = name
@@ -138,6 +143,6 @@ def _introduce(
     function.__annotations__ = {}
     if target is not None:
         parameters.insert(0, inspect.Parameter(target, inspect.Parameter.POSITIONAL_OR_KEYWORD))
-        parameters.append(inspect.Parameter("status", inspect.Parameter.KEYWORD_ONLY))
+        parameters += [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in also]
         function.__annotations__[target] = model
     function.__signature__ = inspect.Signature(parameters)

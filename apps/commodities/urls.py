@@ -14,4 +14,10 @@ for part, viewset in (
     ("quality-parameters", viewsets.CommodityParametersViewSet),
 ):
     router.register(f"commodities/<uuid:pk>/{part}", viewset, basename=f"commodity-{part}")
+router.register("trade-types", viewsets.TradeTypeViewSet, basename="trade-type")
+router.register("bargain-types", viewsets.BargainTypeViewSet, basename="bargain-type")
+router.register("passing-terms", viewsets.PassingTermsViewSet, basename="passing-terms")
+router.register("weighment-terms", viewsets.WeighmentTermsViewSet, basename="weighment-terms")
+router.register("delivery-terms", viewsets.DeliveryTermsViewSet, basename="delivery-terms")
+router.register("payment-terms", viewsets.PaymentTermsViewSet, basename="payment-terms")
 urlpatterns = router.urls

@@ -34,10 +34,11 @@ class FeedEntryQuerySet(QuerySet):
     def visible_to(self, user: Actor) -> Self:
         """Events of rows that ``user`` sees now, as GET on the row would decide, and that name it as a reader."""
         rows = Q(pk__in=[])
-        for aggregate_type, row in events.registry.rows.items():
-            if may(user, row.reads):
-                seen = apps.get_model(row.model)._default_manager.visible_to(user)
-                rows |= Q(Exists(seen.filter(pk=OuterRef("aggregate_id"))), aggregate_type=aggregate_type)
+        for aggregate_type, known in events.registry.rows.items():
+            if may(user, known.reads):
+                for model in known.models:
+                    seen = apps.get_model(model)._default_manager.visible_to(user)
+                    rows |= Q(Exists(seen.filter(pk=OuterRef("aggregate_id"))), aggregate_type=aggregate_type)
         ids = reader_ids(user)
         return self.filter(rows) if ids is None else self.filter(rows, readers__overlap=sorted(ids))
 

@@ -407,6 +407,8 @@ def as_typed(field: Any, value: Any) -> Any:
         if any(isinstance(item, dict) for item in value):
             return json.dumps(value, ensure_ascii=False, indent=2)
         simple = isinstance(getattr(field, "child", None), serializers.ChoiceField)
+        if any(isinstance(item, dict) for item in value):
+            return json.dumps(value, ensure_ascii=False, indent=2)
         return [str(item) for item in value] if simple else "\n".join(map(str, value))
     if isinstance(value, dict):
         return json.dumps(value, ensure_ascii=False, indent=2)

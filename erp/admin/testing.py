@@ -23,8 +23,9 @@ class _Forms(HTMLParser):
             return
         if tag == "input" and held.get("name"):
             kind = held.get("type", "text")
-            if kind not in ("checkbox", "radio") or "checked" in held:
-                self.form.setdefault(held["name"], []).append(held.get("value", ""))
+            ticked = kind in ("checkbox", "radio")
+            if not ticked or "checked" in held:
+                self.form.setdefault(held["name"], []).append(held.get("value", "on" if ticked else ""))
         elif tag == "select":
             self.select = held.get("name", "")
         elif tag == "option" and self.select and "selected" in held:

@@ -2,14 +2,28 @@
 
 from apps.commodities.admin.commodities import CommodityAdmin
 from apps.commodities.admin.parameters import ParameterTemplateAdmin, QualityParameterAdmin
+from apps.commodities.admin.terms import (
+    BargainTypeAdmin,
+    DeliveryTermsAdmin,
+    PassingTermsAdmin,
+    PaymentTermsAdmin,
+    TradeTypeAdmin,
+    WeighmentTermsAdmin,
+)
 from apps.commodities.admin.units import UnitAdmin, UnitDefinitionAdmin
 from apps.commodities.admin.varieties import VarietyAdmin
 
 __all__ = [
+    "BargainTypeAdmin",
     "CommodityAdmin",
+    "DeliveryTermsAdmin",
     "ParameterTemplateAdmin",
+    "PassingTermsAdmin",
+    "PaymentTermsAdmin",
     "QualityParameterAdmin",
+    "TradeTypeAdmin",
     "UnitAdmin",
     "UnitDefinitionAdmin",
     "VarietyAdmin",
+    "WeighmentTermsAdmin",
 ]

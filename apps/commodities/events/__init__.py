@@ -7,6 +7,7 @@ from apps.commodities.events.parameters import (
     ParameterTemplateUpdated,
     ParameterUpdated,
 )
+from apps.commodities.events.terms import TradeTermsCreated, TradeTermsUpdated
 from apps.commodities.events.units import (
     UnitCreated,
     UnitDefinitionDrafted,
@@ -26,6 +27,8 @@ __all__ = [
     "ParameterTemplateCreated",
     "ParameterTemplateUpdated",
     "ParameterUpdated",
+    "TradeTermsCreated",
+    "TradeTermsUpdated",
     "UnitCreated",
     "UnitDefinitionDrafted",
     "UnitDefinitionEdited",

@@ -9,6 +9,14 @@ from apps.commodities.serializers.parameters import (
     UpdateParameterInput,
     UpdateTemplateInput,
 )
+from apps.commodities.serializers.terms import (
+    BARGAIN_TYPE,
+    DELIVERY_TERMS,
+    PASSING_TERMS,
+    PAYMENT_TERMS,
+    TRADE_TYPE,
+    WEIGHMENT_TERMS,
+)
 from apps.commodities.serializers.units import (
     CreateUnitInput,
     DraftUnitDefinitionInput,
@@ -17,6 +25,12 @@ from apps.commodities.serializers.units import (
 from apps.commodities.serializers.varieties import CreateVarietyInput, UpdateVarietyInput, VarietyOutput
 
 __all__ = [
+    "BARGAIN_TYPE",
+    "DELIVERY_TERMS",
+    "PASSING_TERMS",
+    "PAYMENT_TERMS",
+    "TRADE_TYPE",
+    "WEIGHMENT_TERMS",
     "CommodityOutput",
     "CreateInput",
     "CreateParameterInput",

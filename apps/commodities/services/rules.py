@@ -4,7 +4,7 @@ from typing import Any
 
 from django.db.models import Q
 
-from apps.commodities.models import Commodity, name_key
+from apps.commodities.models import TERMS, Commodity, name_key
 from erp.errors import Conflict, Fault, RuleBroken
 
 
@@ -23,6 +23,7 @@ class Duplicate(Conflict):
         "unit_definition_version_once",
         "variety_code_once",
         "variety_name_once",
+        *(f"{model._meta.model_name}_{what}_once" for model in TERMS for what in ("code", "name")),
     )
 
 

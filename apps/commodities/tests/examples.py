@@ -4,6 +4,7 @@ from uuid import uuid4
 
 from apps.commodities import services
 from apps.commodities.models import Commodity
+from apps.commodities.tests import examples_terms
 from erp.access import SYSTEM
 from erp.api.examples import Example
 
@@ -78,6 +79,7 @@ EXAMPLES = {
     "update_parameter": Example(keeper, {**MICRONAIRE, "tolerance": "0.1", "status": "ACTIVE"}, parameter),
     "create_template": Example(keeper, {"category": "FIBRE", "code": "micronaire", **MICRONAIRE}),
     "update_template": Example(keeper, {**MICRONAIRE, "tolerance": "0.1", "status": "ACTIVE"}, template),
+    **examples_terms.EXAMPLES,
 }
 
 
@@ -116,5 +118,6 @@ LISTS = {
     "/api/v1/quality-parameters": ("BUYER", part(one_more_parameter)),
     "/api/v1/commodities/<uuid:pk>/quality-parameters": ("BUYER", part(one_more_parameter)),
     "/api/v1/parameter-templates": ("BUYER", add_template),
+    **examples_terms.LISTS,
 }
 WHOLES = {"/api/v1/commodities/<uuid:pk>/": whole}

@@ -2,13 +2,27 @@
 
 from apps.commodities.viewsets.commodities import CommodityViewSet
 from apps.commodities.viewsets.parameters import CommodityParametersViewSet, ParameterViewSet, TemplateViewSet
+from apps.commodities.viewsets.terms import (
+    BargainTypeViewSet,
+    DeliveryTermsViewSet,
+    PassingTermsViewSet,
+    PaymentTermsViewSet,
+    TradeTypeViewSet,
+    WeighmentTermsViewSet,
+)
 from apps.commodities.viewsets.varieties import CommodityVarietiesViewSet, VarietyViewSet
 
 __all__ = [
+    "BargainTypeViewSet",
     "CommodityParametersViewSet",
     "CommodityVarietiesViewSet",
     "CommodityViewSet",
+    "DeliveryTermsViewSet",
     "ParameterViewSet",
+    "PassingTermsViewSet",
+    "PaymentTermsViewSet",
     "TemplateViewSet",
+    "TradeTypeViewSet",
     "VarietyViewSet",
+    "WeighmentTermsViewSet",
 ]

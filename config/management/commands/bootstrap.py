@@ -12,6 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from apps.accounts import secrets
 from apps.accounts import services as accounts
 from apps.accounts.models import User
+from apps.commodities import services as commodities
 from apps.locations import services as locations
 from apps.notifications import services as notifications
 from apps.organization import services
@@ -94,6 +95,12 @@ def places() -> list[str]:
     return [f"{states + others} places"] if states + others else []
 
 
+def goods() -> list[str]:
+    """Load what the product knows of the trade: terms; returns what was made."""
+    loaded = {"terms": commodities.load_terms(actor=SYSTEM)}
+    return [f"{number} {what}" for what, number in loaded.items() if number]
+
+
 class Command(BaseCommand):
     """Bring tables, roles and capabilities in line, make the first organization with its year and series, load
     reference data and the texts of messages, and invite the first super administrator.
@@ -131,6 +138,7 @@ class Command(BaseCommand):
             with unit_of_work(SYSTEM):
                 done += bootstrap(asked, start)
                 done += places()
+                done += goods()
                 done += [f"text {text}" for text in notifications.load_templates(actor=SYSTEM)]
                 if (invited := administrator(email, _asked("admin_name", options))) is not None:
                     done.append(f"invitation of {invited.full_name}")

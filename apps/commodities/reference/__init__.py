@@ -1,0 +1,1 @@
+"""Reference data: what the product knows of the trade by itself."""

@@ -1,0 +1,102 @@
+"""One request that succeeds per door of the six lists of terms."""
+
+from functools import partial
+from uuid import uuid4
+
+from apps.commodities import services
+from apps.commodities.models import TERMS
+from erp.access import SYSTEM
+from erp.api.examples import Example
+
+NOUNS = {
+    "trade-types": "trade_type",
+    "bargain-types": "bargain_type",
+    "passing-terms": "passing_terms",
+    "weighment-terms": "weighment_terms",
+    "delivery-terms": "delivery_terms",
+    "payment-terms": "payment_terms",
+}
+BODIES = {
+    "trade-types": {
+        "name": "Forward",
+        "description": "Delivery in a window that is agreed.",
+        "nature": "FORWARD",
+        "market": "DOMESTIC",
+        "needs_delivery_window": True,
+        "sort_order": 20,
+    },
+    "bargain-types": {"name": "Open", "price_method": "FLAT", "firmness": "OPEN", "requires_approval": True},
+    "passing-terms": {
+        "name": "Mill passing",
+        "place": "BUYER_MILL",
+        "basis": "SAMPLE",
+        "final_source": "BUYER",
+        "requires_quality_test": True,
+        "bales_per_sample": 10,
+        "claim_days": 5,
+    },
+    "weighment-terms": {
+        "name": "Origin, franchise 0.25 %",
+        "final": "ORIGIN",
+        "weighbridge": "INDEPENDENT",
+        "weight": "NET",
+        "tare_method": "PER_PACKAGE",
+        "tare_value": "1.25",
+        "deduction_percent": "0.5",
+        "franchise_kind": "DEDUCTIBLE",
+        "franchise_percent": "0.25",
+        "claim_days": 3,
+    },
+    "delivery-terms": {
+        "name": "Cost, insurance and freight",
+        "basis": "CIF",
+        "price_group": "DELIVERED",
+        "includes_freight": True,
+        "includes_insurance": True,
+        "insurance_percent": "110",
+        "risk_passes_at": "PORT",
+        "free_days": 10,
+        "late_slabs": [{"days": None, "annual_percent": "18"}],
+        "needs_place": True,
+    },
+    "payment-terms": {
+        "name": "15 % in 2 days, balance in 15",
+        "advance_percent": "15",
+        "advance_days": 2,
+        "balance_days": 15,
+        "balance_from": "INVOICE",
+        "day_kind": "CALENDAR",
+        "instrument": "LC",
+        "lc_kind": "USANCE",
+        "usance_days": 90,
+        "bank_charges_by": "SHARED",
+        "security_percent": "20",
+        "carrying_slabs": [
+            {"days": 15, "annual_percent": "15"},
+            {"days": None, "annual_percent": "24"},
+        ],
+        "carrying_tax": "AS_GOODS",
+    },
+}
+
+
+def keeper(world, target):
+    return world.user("INTERNAL_MASTERDATA")
+
+
+def row(kind, world=None, viewer=None):
+    """A row of the list, with a code and a name of its own."""
+    code = uuid4().hex[:8].upper()
+    create = getattr(services, f"create_{NOUNS[kind]}")
+    return create(actor=SYSTEM, code=code, **{**BODIES[kind], "name": f"Terms {code}"})
+
+
+EXAMPLES = {
+    name: example
+    for kind, noun in NOUNS.items()
+    for name, example in (
+        (f"create_{noun}", Example(keeper, {"code": "USUAL", **BODIES[kind]})),
+        (f"update_{noun}", Example(keeper, {**BODIES[kind], "status": "ACTIVE"}, partial(row, kind))),
+    )
+}
+LISTS = {f"/api/v1/{model.kind}": ("BUYER", partial(row, model.kind)) for model in TERMS}
