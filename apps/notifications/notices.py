@@ -124,9 +124,9 @@ OTP = Notice(
 def _old_address(message: Message) -> str | None:
     """The address that was there when another was asked for; nothing goes to the new one."""
     user = message.user
-    address = user.email if user is not None else None
-    same = address is not None and secrets.address_hash(address) == message.context["address_hash"]
-    return address if same else None
+    addresses = [user.email, user.former_email] if user is not None else []
+    wanted = message.context["address_hash"]
+    return next((a for a in addresses if a and secrets.address_hash(a) == wanted), None)
 
 
 def _left(message: Message) -> Values:

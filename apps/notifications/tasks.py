@@ -135,8 +135,10 @@ def email_verification(event: EmailVerificationRequested, *, meta: Envelope) -> 
     _send_token(_BY_PURPOSE[event.purpose], event.user_id, event.token_id, meta)
     if event.purpose == OneTimeToken.Purpose.CHANGE_EMAIL and event.user_id is not None:
         user = User.objects.get(pk=event.user_id)
-        if user.email:
-            context = {"address_hash": secrets.address_hash(user.email)}
+        # Where the link was used already, the address that it replaced.
+        old = user.email if user.pending_email else user.former_email
+        if old:
+            context = {"address_hash": secrets.address_hash(old)}
             tell(notices.EMAIL_CHANGED, user.pk, meta, context=context, channel=Channel.MAIL)
 
 

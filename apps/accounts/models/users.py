@@ -80,6 +80,7 @@ class User(AbstractBaseUser, PermissionsMixin, Model):
     email_verified_at = models.DateTimeField(null=True)
     mobile_verified_at = models.DateTimeField(null=True)
     pending_email = models.EmailField(max_length=254, null=True)
+    former_email = models.EmailField(max_length=254, null=True)  # whose owner hears of the change
     locale = models.CharField(max_length=5, choices=Locale, default=Locale.EN_IN)
     notify_email = models.BooleanField(default=True)
     notify_sms = models.BooleanField(default=False)

@@ -20,7 +20,8 @@ def erase_data(user: User) -> None:
     PasswordHistory.objects.filter(user=user).delete()
     OneTimeToken.objects.live().filter(user=user).update(voided_at=now, updated_at=now, new_password="")
     OtpChallenge.objects.filter(user=user).update(mobile="", voided_at=now, updated_at=now)
-    user.full_name, user.email, user.mobile, user.pending_email = ERASED_NAME, None, None, None
+    user.full_name, user.email, user.mobile = ERASED_NAME, None, None
+    user.pending_email = user.former_email = None
     user.email_verified_at = user.mobile_verified_at = None
     user.set_password(None)
     user.status, user.erased_at = User.Status.ERASED, now

@@ -144,6 +144,7 @@ def _change_email(row: OneTimeToken, user: User) -> None:
         raise TokenInvalid
     if User.objects.filter(email=pending).exclude(pk=user.pk).exists():
         raise EmailTaken
+    user.former_email = user.email
     user.email, user.pending_email, user.email_verified_at = pending, None, timezone.now()
     user.save()
     one_time.use_up(row, _Purpose.CHANGE_EMAIL, _Purpose.RESET_PASSWORD)

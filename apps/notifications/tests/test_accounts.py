@@ -145,6 +145,33 @@ def test_a_new_address_is_asked_and_the_old_one_told(ask, deliver, texts, post, 
     assert User.objects.get(pk=person.pk).email == "new@example.com"
 
 
+@pytest.mark.parametrize("told_first", [True, False])
+def test_the_old_address_hears_of_the_change_however_soon_it_was_confirmed(
+    told_first, ask, deliver, texts, post, user
+):
+    from apps.accounts import secrets
+    from apps.accounts.models import OneTimeToken
+
+    person = user("SELLER")
+    body = {
+        "full_name": person.full_name,
+        "email": "new@example.com",
+        "current_password": PASSWORD,
+        "locale": "en-IN",
+        "notify_email": True,
+        "notify_sms": False,
+        "digest": "immediate",
+    }
+    assert ask("me", body, who=person, method="PUT", if_match=person.version).status_code == 200
+    if told_first:
+        deliver()  # the messages are rows now, and not sent yet
+    token = secrets.token_of(OneTimeToken.objects.live().get(purpose="change_email"))
+    assert ask("verify-email", {"token": token}).status_code == 200
+    deliver()
+    send_all()
+    assert [mail["To"] for mail in post.mails if "being changed" in mail["Subject"]] == [person.email]
+
+
 def test_the_owner_of_an_address_hears_once_a_day_that_somebody_used_it(ask, deliver, texts, post, user):
     person = user("SELLER")
     for _ in range(3):
