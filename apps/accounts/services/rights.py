@@ -458,6 +458,14 @@ def expire_grants(*, actor: Any) -> int:
     return len(ended)
 
 
+def end_grants(user: User) -> None:
+    """Take every single grant from somebody who is erased; part of that service, which emits CapabilityRevoked."""
+    held = CapabilityGrant.objects.locked().filter(user=user, status=CapabilityGrant.Status.ACTIVE)
+    for grant in held.order_by("pk"):
+        _end_grant(grant, CapabilityGrant.Status.REVOKED)
+        emit(events.CapabilityRevoked(**_told(grant)))
+
+
 def _end_grant(grant: CapabilityGrant, status: str) -> None:
     grant.status, grant.updated_at = status, timezone.now()
     grant.save()

@@ -17,6 +17,7 @@ from apps.accounts.services.doors import MfaNotEnabled
 from apps.accounts.services.erasing import erase_data
 from apps.accounts.services.joining import InvalidState
 from apps.accounts.services.policy import locked_policy
+from apps.accounts.services.rights import end_grants
 from apps.accounts.services.roles import RoleNotAllowed, set_roles
 from apps.accounts.services.sessions import Revoked, end_all
 from erp.errors import Conflict, Forbidden
@@ -144,7 +145,7 @@ def set_partner_roles(user: User, *, actor: Any, roles: Sequence[str], within: S
     return user
 
 
-@service(requires=capabilities.MANAGE_USERS, emits=[events.UserErased])
+@service(requires=capabilities.MANAGE_USERS, emits=[events.UserErased, events.CapabilityRevoked])
 def erase(user: User, *, actor: Any, reason_code: str) -> User:
     """Take a person's data away; id and history stay. The caller has looked for legal holds.
 
@@ -154,6 +155,7 @@ def erase(user: User, *, actor: Any, reason_code: str) -> User:
         raise InvalidState
     _keep_one(user)
     erase_data(user)
+    end_grants(user)
     emit(events.UserErased(user_id=user.pk, reason_code=reason_code, by=actor.pk))
     return user
 

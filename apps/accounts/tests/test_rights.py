@@ -306,6 +306,22 @@ def test_a_grant_ends_on_time_though_no_task_ran_and_is_tidied_then(user, offer,
     assert tasks.expire_grants() == 0
 
 
+def test_whoever_is_erased_keeps_no_grant(user, offer, propose, emitted):
+    person, live = user("INTERNAL"), offer()
+    apply(
+        propose(
+            user=person,
+            capability="availability.create",
+            object_type="availability.Availability",
+            object_id=live.pk,
+        )
+    )
+    services.erase(again(person), actor=SYSTEM, reason_code="asked")
+    assert CapabilityGrant.objects.get().status == "revoked"
+    assert not UserObjectPermission.objects.filter(user_id=person.pk).exists()
+    assert len(emitted("capability.revoked")) == 1
+
+
 def test_a_grant_never_joins_what_is_kept_apart(user, propose, monkeypatch):
     apart = (frozenset({"availability.approve"}), frozenset({"account.manage_users"}))
     monkeypatch.setattr(capabilities, "APART", apart)
