@@ -7,11 +7,15 @@ from apps.commodities import viewsets
 router = SimpleRouter(trailing_slash=False, use_regex_path=False)
 router.register("commodities", viewsets.CommodityViewSet, basename="commodity")
 router.register("varieties", viewsets.VarietyViewSet, basename="variety")
+router.register("grades", viewsets.GradeViewSet, basename="grade")
 router.register("quality-parameters", viewsets.ParameterViewSet, basename="quality-parameter")
 router.register("parameter-templates", viewsets.TemplateViewSet, basename="parameter-template")
+router.register("quality-schedules", viewsets.QualityScheduleViewSet, basename="quality-schedule")
 for part, viewset in (
     ("varieties", viewsets.CommodityVarietiesViewSet),
+    ("grades", viewsets.CommodityGradesViewSet),
     ("quality-parameters", viewsets.CommodityParametersViewSet),
+    ("quality-schedules", viewsets.CommoditySchedulesViewSet),
 ):
     router.register(f"commodities/<uuid:pk>/{part}", viewset, basename=f"commodity-{part}")
 router.register("trade-types", viewsets.TradeTypeViewSet, basename="trade-type")

@@ -1,7 +1,9 @@
 """Commodities and their reference data as staff keep them."""
 
 from apps.commodities.admin.commodities import CommodityAdmin
+from apps.commodities.admin.grades import GradeAdmin
 from apps.commodities.admin.parameters import ParameterTemplateAdmin, QualityParameterAdmin
+from apps.commodities.admin.schedules import QualityScheduleAdmin
 from apps.commodities.admin.terms import (
     BargainTypeAdmin,
     DeliveryTermsAdmin,
@@ -17,10 +19,12 @@ __all__ = [
     "BargainTypeAdmin",
     "CommodityAdmin",
     "DeliveryTermsAdmin",
+    "GradeAdmin",
     "ParameterTemplateAdmin",
     "PassingTermsAdmin",
     "PaymentTermsAdmin",
     "QualityParameterAdmin",
+    "QualityScheduleAdmin",
     "TradeTypeAdmin",
     "UnitAdmin",
     "UnitDefinitionAdmin",

@@ -15,7 +15,6 @@ from apps.commodities.differences.evaluation import (
     ScheduleGap,
     Traced,
     evaluate,
-    plain,
 )
 from apps.commodities.differences.shapes import (
     Band,
@@ -52,5 +51,4 @@ __all__ = [
     "Traced",
     "WeightRule",
     "evaluate",
-    "plain",
 ]

@@ -7,6 +7,7 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import Final
 
+from apps.commodities import figures
 from apps.commodities.differences.shapes import (
     Effect,
     Form,
@@ -121,12 +122,9 @@ def rounded(value: Fraction, places: int) -> Decimal:
     return Decimal(whole if value >= 0 else -whole).scaleb(-places)
 
 
-def plain(value: Decimal | str) -> str:
+def named(value: Decimal | str) -> str:
     """A result as cells name it: a code, or a figure without idle zeros."""
-    if isinstance(value, str):
-        return value
-    text = format(value, "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    return value if isinstance(value, str) else figures.plain(value)
 
 
 # --- Results ----------------------------------------------------------------------------------------
@@ -197,16 +195,16 @@ def _effect(line: Line, value: Decimal | str, second: Decimal | str | None) -> t
     if line.form is Form.NO_LIMIT:
         return nothing, nothing
     if line.form is Form.MATRIX:
-        cell = line.cells.get((plain(value), plain(second if second is not None else "")))
+        cell = line.cells.get((named(value), named(second if second is not None else "")))
         if cell is None:
-            raise _gap(line, f"{plain(value)} with {plain(second if second is not None else '')}")
+            raise _gap(line, f"{named(value)} with {named(second if second is not None else '')}")
         return nothing, Fraction(cell)
     figure = _figure(line, value)
     if line.form is Form.BAND:
         for band in line.bands:
             if (band.start is None or figure >= band.start) and (band.end is None or figure < band.end):
                 return nothing, Fraction(band.effect)
-        raise _gap(line, plain(value))
+        raise _gap(line, named(value))
     deviation, sign = _deviation(line, figure)
     if not deviation:
         return deviation, nothing
@@ -217,7 +215,7 @@ def _effect(line: Line, value: Decimal | str, second: Decimal | str | None) -> t
             (step for step in line.steps if step.up_to >= deviation), key=lambda s: s.up_to, default=None
         )
         if step is None:
-            raise _gap(line, plain(value))
+            raise _gap(line, named(value))
         change = -Fraction(step.effect)
     return deviation, _earned(line, change) if sign > 0 else -change
 
@@ -270,7 +268,7 @@ class _Running:
                 self._percent(effect)
             elif effect:
                 self._money(effect * (POINT if line.effect is Effect.POINTS else 1))
-        shown = plain(value) if second is None else f"{plain(value)} {plain(second)}"
+        shown = named(value) if second is None else f"{named(value)} {named(second)}"
         return Traced(
             line.order, line.parameter, line.method, shown, deviation, kind, effect, self.rate, self.weight
         )

@@ -1,11 +1,20 @@
 """What others may learn of commodities and their reference data."""
 
 from apps.commodities.events.commodities import COMMODITY, CommodityCreated, CommodityUpdated
+from apps.commodities.events.grades import GradeAdded, GradeUpdated
 from apps.commodities.events.parameters import (
     ParameterAdded,
     ParameterTemplateCreated,
     ParameterTemplateUpdated,
     ParameterUpdated,
+)
+from apps.commodities.events.schedules import (
+    QualityScheduleDrafted,
+    QualityScheduleEdited,
+    QualitySchedulePublished,
+    QualityScheduleReturned,
+    QualityScheduleSubmitted,
+    QualityScheduleWithdrawn,
 )
 from apps.commodities.events.terms import TradeTermsCreated, TradeTermsUpdated
 from apps.commodities.events.units import (
@@ -23,10 +32,18 @@ __all__ = [
     "COMMODITY",
     "CommodityCreated",
     "CommodityUpdated",
+    "GradeAdded",
+    "GradeUpdated",
     "ParameterAdded",
     "ParameterTemplateCreated",
     "ParameterTemplateUpdated",
     "ParameterUpdated",
+    "QualityScheduleDrafted",
+    "QualityScheduleEdited",
+    "QualitySchedulePublished",
+    "QualityScheduleReturned",
+    "QualityScheduleSubmitted",
+    "QualityScheduleWithdrawn",
     "TradeTermsCreated",
     "TradeTermsUpdated",
     "UnitCreated",

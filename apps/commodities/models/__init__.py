@@ -3,6 +3,7 @@
 from apps.commodities.models.base import CODE, MOST_ALIASES, PartQuerySet, Simple, SimpleQuerySet, name_key
 from apps.commodities.models.commodities import Commodity, CommodityName
 from apps.commodities.models.drafts import DatedQuerySet, Drafted, DraftedQuerySet, dates_in_order, no_overlap
+from apps.commodities.models.grades import Grade
 from apps.commodities.models.parameters import (
     CHOICE_CODE,
     MOST_CHOICES,
@@ -13,6 +14,7 @@ from apps.commodities.models.parameters import (
     QualityParameter,
 )
 from apps.commodities.models.pricing import PricingUnit
+from apps.commodities.models.schedules import QualitySchedule, ScheduleLine
 from apps.commodities.models.terms import (
     TERMS,
     BargainType,
@@ -42,6 +44,7 @@ __all__ = [
     "DeliveryTerms",
     "Drafted",
     "DraftedQuerySet",
+    "Grade",
     "Measured",
     "PackWeight",
     "ParameterTemplate",
@@ -50,6 +53,8 @@ __all__ = [
     "PaymentTerms",
     "PricingUnit",
     "QualityParameter",
+    "QualitySchedule",
+    "ScheduleLine",
     "Simple",
     "SimpleQuerySet",
     "Terms",

@@ -1,6 +1,7 @@
 """Shapes of commodities and their reference data."""
 
 from apps.commodities.serializers.commodities import CommodityOutput, CreateInput, UpdateInput
+from apps.commodities.serializers.grades import CreateGradeInput, GradeOutput, UpdateGradeInput
 from apps.commodities.serializers.parameters import (
     CreateParameterInput,
     CreateTemplateInput,
@@ -8,6 +9,11 @@ from apps.commodities.serializers.parameters import (
     TemplateOutput,
     UpdateParameterInput,
     UpdateTemplateInput,
+)
+from apps.commodities.serializers.schedules import (
+    DraftQualityScheduleInput,
+    EditQualityScheduleInput,
+    QualityScheduleOutput,
 )
 from apps.commodities.serializers.terms import (
     BARGAIN_TYPE,
@@ -32,15 +38,21 @@ __all__ = [
     "TRADE_TYPE",
     "WEIGHMENT_TERMS",
     "CommodityOutput",
+    "CreateGradeInput",
     "CreateInput",
     "CreateParameterInput",
     "CreateTemplateInput",
     "CreateUnitInput",
     "CreateVarietyInput",
+    "DraftQualityScheduleInput",
     "DraftUnitDefinitionInput",
+    "EditQualityScheduleInput",
     "EditUnitDefinitionInput",
+    "GradeOutput",
     "ParameterOutput",
+    "QualityScheduleOutput",
     "TemplateOutput",
+    "UpdateGradeInput",
     "UpdateInput",
     "UpdateParameterInput",
     "UpdateTemplateInput",

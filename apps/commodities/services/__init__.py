@@ -1,6 +1,7 @@
 """Every way the list of commodities and its reference data can change."""
 
 from apps.commodities.services.commodities import NotReady, create, update
+from apps.commodities.services.grades import SecondBasis, create_grade, update_grade
 from apps.commodities.services.parameters import (
     create_parameter,
     create_template,
@@ -8,6 +9,7 @@ from apps.commodities.services.parameters import (
     update_template,
 )
 from apps.commodities.services.rules import (
+    BandsNotContiguous,
     Duplicate,
     FieldsContradict,
     IllegalTransition,
@@ -17,6 +19,14 @@ from apps.commodities.services.rules import (
     OtherCommodity,
     OutsidePossible,
     Overlap,
+)
+from apps.commodities.services.schedules import (
+    draft_quality_schedule,
+    edit_quality_schedule,
+    settle_quality_schedule,
+    submit_quality_schedule,
+    terms_of,
+    withdraw_quality_schedule,
 )
 from apps.commodities.services.terms import (
     create_bargain_type,
@@ -44,6 +54,7 @@ from apps.commodities.services.units import (
 from apps.commodities.services.varieties import SecondStandard, create_variety, update_variety
 
 __all__ = [
+    "BandsNotContiguous",
     "Duplicate",
     "FieldsContradict",
     "IllegalTransition",
@@ -54,10 +65,12 @@ __all__ = [
     "OtherCommodity",
     "OutsidePossible",
     "Overlap",
+    "SecondBasis",
     "SecondStandard",
     "create",
     "create_bargain_type",
     "create_delivery_terms",
+    "create_grade",
     "create_parameter",
     "create_passing_terms",
     "create_payment_terms",
@@ -66,14 +79,20 @@ __all__ = [
     "create_unit",
     "create_variety",
     "create_weighment_terms",
+    "draft_quality_schedule",
     "draft_unit_definition",
+    "edit_quality_schedule",
     "edit_unit_definition",
     "load_terms",
+    "settle_quality_schedule",
     "settle_unit_definition",
+    "submit_quality_schedule",
     "submit_unit_definition",
+    "terms_of",
     "update",
     "update_bargain_type",
     "update_delivery_terms",
+    "update_grade",
     "update_parameter",
     "update_passing_terms",
     "update_payment_terms",
@@ -81,5 +100,6 @@ __all__ = [
     "update_trade_type",
     "update_variety",
     "update_weighment_terms",
+    "withdraw_quality_schedule",
     "withdraw_unit_definition",
 ]

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
+from apps.commodities.figures import plain
 from apps.commodities.models import Measured
 from apps.commodities.services.rules import (
     FieldsContradict,
@@ -13,14 +14,6 @@ from apps.commodities.services.rules import (
     require_own,
 )
 from erp.errors import Fault
-
-
-def plain(value: Decimal | None) -> str | None:
-    """A figure as a row of a list keeps it: plain text without idle zeros, so that equal ones are equal."""
-    if value is None:
-        return None
-    text = format(value, "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def take_limits(row: Any, name: str) -> None:
@@ -51,7 +44,7 @@ def take_limits(row: Any, name: str) -> None:
                 errors=[Fault(f"{pointer}/high", "inverted", "It lies below the lower limit.")]
             )
         _check_possible(parameter, {"low": low, "high": high}, pointer)
-        kept.append({"parameter_id": key, "low": plain(low), "high": plain(high)})
+        kept.append({"parameter_id": key, "low": _end(low), "high": _end(high)})
     setattr(row, name, kept)
 
 
@@ -61,8 +54,12 @@ def _check_possible(parameter: Measured, ends: Mapping[str, Decimal | None], poi
         if value is not None and (
             (least is not None and value < least) or (most is not None and value > most)
         ):
-            words = f"{parameter.name} is never outside {plain(least) or '…'} to {plain(most) or '…'}."
+            words = f"{parameter.name} is never outside {_end(least) or '…'} to {_end(most) or '…'}."
             raise OutsidePossible(errors=[Fault(f"{pointer}/{end}", "outside_possible", words)])
+
+
+def _end(value: Decimal | None) -> str | None:
+    return None if value is None else plain(value)
 
 
 def _contradiction(pointer: str, code: str, words: str) -> FieldsContradict:

@@ -14,6 +14,8 @@ class Duplicate(Conflict):
     constraints = (
         "commodity_code_once",
         "commodity_name_once",
+        "grade_code_once",
+        "grade_rank_once",
         "parameter_template_code_once",
         "pricing_unit_code_once",
         "pricing_unit_once",
@@ -49,6 +51,10 @@ class InForce(Conflict):
 
 class FieldsContradict(RuleBroken):
     """Two fields exclude or need each other."""
+
+
+class BandsNotContiguous(RuleBroken):
+    """Between two bands is a hole or an overlap, or an end is missing."""
 
 
 class LimitsInverted(RuleBroken):

@@ -1,5 +1,7 @@
 """One request that succeeds per door of the commodities module."""
 
+from datetime import date
+from decimal import Decimal
 from uuid import uuid4
 
 from apps.commodities import services
@@ -7,6 +9,7 @@ from apps.commodities.models import Commodity
 from apps.commodities.tests import examples_terms
 from erp.access import SYSTEM
 from erp.api.examples import Example
+from erp.models import unguarded_writes
 
 GOODS = {
     "name": "Raw cotton",
@@ -62,6 +65,96 @@ def template(world, code="micronaire", **fields):
     return services.create_template(actor=SYSTEM, **said)
 
 
+FINE = {"name": "Fine", "rank": 2, "difference_kind": "PERCENT", "difference": "1.5"}
+
+
+def grade(world, commodity=None, code="FINE", **fields):
+    said = {**FINE, "commodity": commodity or world.commodity(), "code": code, **fields}
+    return services.create_grade(actor=SYSTEM, **said)
+
+
+# What DEMO_LINES are about: code, unit, methods, what is possible.
+MEASURED = (
+    ("moisture", "%", ["OVEN", "METER"], 3, 15),
+    ("rd", "%", ["HVI"], 40, 85),
+    ("trash", "%", ["GRAVIMETRIC"], 0, 15),
+    ("staple_length", "mm", ["UHML_HVI", "CLASSER"], 18, 42),
+)
+DEMO_LINES = [
+    {
+        "order": 1,
+        "parameter": "moisture",
+        "method": "OVEN",
+        "form": "WEIGHT",
+        "base_low": Decimal("8.5"),
+        "side": "ABOVE",
+        "weight_rule": "ONE_FOR_ONE",
+    },
+    {
+        "order": 2,
+        "parameter": "rd",
+        "method": "HVI",
+        "form": "BAND",
+        "effect": "PERCENT",
+        "bands": [
+            {"from": Decimal(73), "to": Decimal("75.5"), "effect": Decimal("-1.5")},
+            {"from": Decimal("75.5"), "to": None, "effect": Decimal(0)},
+        ],
+        "reject_below": Decimal(73),
+    },
+    {
+        "order": 3,
+        "parameter": "trash",
+        "method": "GRAVIMETRIC",
+        "form": "LINEAR",
+        "effect": "PERCENT",
+        "base_low": Decimal(3),
+        "side": "ABOVE",
+        "rate": Decimal(1),
+        "reject_above": Decimal("4.5"),
+    },
+    {
+        "order": 4,
+        "parameter": "staple_length",
+        "method": "UHML_HVI",
+        "form": "NO_LIMIT",
+        "reject_below": Decimal(28),
+    },
+]
+
+
+def measured(commodity):
+    """Give a commodity the parameters that DEMO_LINES name."""
+    for code, unit, methods, least, most in MEASURED:
+        services.create_parameter(
+            actor=SYSTEM,
+            commodity=commodity,
+            code=code,
+            name=code,
+            data_type="DECIMAL",
+            unit=unit,
+            methods=methods,
+            precision=1,
+            direction="NONE",
+            possible_min=Decimal(least),
+            possible_max=Decimal(most),
+        )
+
+
+def schedule(commodity, code="DEMO", actor=SYSTEM, **fields):
+    """Draft a schedule of a commodity that was ``measured``."""
+    said = {
+        "contract_form": "OWN",
+        "title": "Demo",
+        "mode": "ADDITIVE",
+        "lines": DEMO_LINES,
+        "source": "Contract form of the house",
+        "valid_from": date(2026, 1, 1),
+        **fields,
+    }
+    return services.draft_quality_schedule(actor=actor, commodity=commodity, code=code, **said)
+
+
 def commodity_of(world, target):
     return str(world.commodity().pk)
 
@@ -77,6 +170,8 @@ EXAMPLES = {
         keeper, {"commodity_id": commodity_of, "code": "micronaire", **MICRONAIRE, "is_mandatory": True}
     ),
     "update_parameter": Example(keeper, {**MICRONAIRE, "tolerance": "0.1", "status": "ACTIVE"}, parameter),
+    "create_grade": Example(keeper, {"commodity_id": commodity_of, "code": "FINE", **FINE}),
+    "update_grade": Example(keeper, {**FINE, "rank": 3, "status": "ACTIVE"}, grade),
     "create_template": Example(keeper, {"category": "FIBRE", "code": "micronaire", **MICRONAIRE}),
     "update_template": Example(keeper, {**MICRONAIRE, "tolerance": "0.1", "status": "ACTIVE"}, template),
     **examples_terms.EXAMPLES,
@@ -95,7 +190,7 @@ def part(make):
     """Make a part of the whole, with a code of its own."""
 
     def of_whole(world, viewer):
-        make(world, commodity=whole(world), code=f"{make.__name__}_{uuid4().hex[:8]}")
+        make(world, commodity=whole(world), code=f"{make.__name__.rpartition('_')[2]}_{uuid4().hex[:8]}")
 
     return of_whole
 
@@ -112,11 +207,27 @@ def one_more_variety(world, commodity, code):
     services.create_variety(actor=SYSTEM, commodity=commodity, code=code.upper(), name=code)
 
 
+def one_more_grade(world, commodity, code):
+    grade(world, commodity, code.upper(), rank=commodity.grades.count() + 1)
+
+
+def one_more_schedule(world, commodity, code):
+    if not commodity.quality_parameters.exists():
+        measured(commodity)
+    drafted = schedule(commodity, code.upper())
+    with unguarded_writes():
+        type(drafted).objects.filter(pk=drafted.pk).update(status="PUBLISHED")
+
+
 LISTS = {
     "/api/v1/varieties": ("BUYER", add_variety),
     "/api/v1/commodities/<uuid:pk>/varieties": ("BUYER", part(one_more_variety)),
     "/api/v1/quality-parameters": ("BUYER", part(one_more_parameter)),
     "/api/v1/commodities/<uuid:pk>/quality-parameters": ("BUYER", part(one_more_parameter)),
+    "/api/v1/grades": ("BUYER", part(one_more_grade)),
+    "/api/v1/commodities/<uuid:pk>/grades": ("BUYER", part(one_more_grade)),
+    "/api/v1/quality-schedules": ("BUYER", part(one_more_schedule)),
+    "/api/v1/commodities/<uuid:pk>/quality-schedules": ("BUYER", part(one_more_schedule)),
     "/api/v1/parameter-templates": ("BUYER", add_template),
     **examples_terms.LISTS,
 }

@@ -1,7 +1,9 @@
 """Commodities and their reference data over HTTP."""
 
 from apps.commodities.viewsets.commodities import CommodityViewSet
+from apps.commodities.viewsets.grades import CommodityGradesViewSet, GradeViewSet
 from apps.commodities.viewsets.parameters import CommodityParametersViewSet, ParameterViewSet, TemplateViewSet
+from apps.commodities.viewsets.schedules import CommoditySchedulesViewSet, QualityScheduleViewSet
 from apps.commodities.viewsets.terms import (
     BargainTypeViewSet,
     DeliveryTermsViewSet,
@@ -14,13 +16,17 @@ from apps.commodities.viewsets.varieties import CommodityVarietiesViewSet, Varie
 
 __all__ = [
     "BargainTypeViewSet",
+    "CommodityGradesViewSet",
     "CommodityParametersViewSet",
+    "CommoditySchedulesViewSet",
     "CommodityVarietiesViewSet",
     "CommodityViewSet",
     "DeliveryTermsViewSet",
+    "GradeViewSet",
     "ParameterViewSet",
     "PassingTermsViewSet",
     "PaymentTermsViewSet",
+    "QualityScheduleViewSet",
     "TemplateViewSet",
     "TradeTypeViewSet",
     "VarietyViewSet",

@@ -1,0 +1,62 @@
+"""Schedules of premiums and discounts as staff keep them."""
+
+from typing import ClassVar
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from apps.commodities import capabilities, serializers, services
+from apps.commodities.admin.units import DRAFTED
+from apps.commodities.models import QualitySchedule
+from erp.admin import ServiceAdmin, Table
+
+
+@admin.register(QualitySchedule)
+class QualityScheduleAdmin(ServiceAdmin):
+    """What quality adds to a price or takes away. A second person publishes."""
+
+    views = capabilities.VIEW
+    creates, updates = services.draft_quality_schedule, services.edit_quality_schedule
+    runs: ClassVar = [services.submit_quality_schedule, services.withdraw_quality_schedule]
+    inputs: ClassVar = {
+        services.draft_quality_schedule: serializers.DraftQualityScheduleInput,
+        services.edit_quality_schedule: serializers.EditQualityScheduleInput,
+    }
+    list_display: ClassVar = [
+        "code",
+        "schedule_version",
+        "title",
+        "commodity",
+        "contract_form",
+        "valid_from",
+        "valid_to",
+        "status",
+    ]
+    list_filter: ClassVar = ["status", "contract_form", "commodity"]
+    list_select_related: ClassVar = ["commodity"]
+    search_fields: ClassVar = ["code", "title", "source"]
+    ordering: ClassVar = ["code", "-schedule_version"]
+    details: ClassVar = [
+        "commodity",
+        "code",
+        "schedule_version",
+        "contract_form",
+        "title",
+        "mode",
+        "pricing_unit",
+        "cap_percent",
+        *DRAFTED,
+    ]
+
+    def tables(self, request: HttpRequest, row: QualitySchedule) -> list[Table]:
+        lines = [
+            (
+                line.pop("order"),
+                line.pop("parameter"),
+                line.pop("method"),
+                line.pop("form"),
+                ", ".join(f"{name} {value}" for name, value in line.items()),
+            )
+            for line in row.lines
+        ]
+        return [Table("Lines", ["Order", "Parameter", "Method", "Form", "Terms"], lines)]

@@ -1,0 +1,155 @@
+"""Schedules of premiums and discounts, published in versions, and their lines."""
+
+from decimal import Decimal
+from typing import Any, ClassVar, Self
+
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models import Q
+
+from apps.commodities.figures import plain
+from apps.commodities.models.base import CODE, is_staff
+from apps.commodities.models.commodities import Commodity
+from apps.commodities.models.drafts import Drafted, DraftedQuerySet, dates_in_order, no_overlap
+from apps.commodities.models.parameters import QualityParameter, figure
+from apps.commodities.models.pricing import PricingUnit
+from erp.access import Actor
+from erp.models import Guarded
+
+
+class QualityScheduleQuerySet(DraftedQuerySet):
+    def visible_to(self, user: Actor) -> Self:
+        """Staff see every row; partners what was published for commodities that are past DRAFT."""
+        rows = super().visible_to(user)
+        return rows if is_staff(user) else rows.exclude(commodity__status="DRAFT")
+
+    def with_lines(self) -> Self:
+        """With their lines in order, and the parameters of these."""
+        lines = ScheduleLine.objects.select_related("parameter", "second_parameter").order_by("order")
+        return self.prefetch_related(models.Prefetch("line_rows", lines))
+
+
+class QualitySchedule(Drafted):
+    """What quality above or below the base adds to a price, or takes away, by the rules of one contract form."""
+
+    class Mode(models.TextChoices):
+        ADDITIVE = "ADDITIVE"
+        COMPOUND = "COMPOUND"
+
+    KEY = ("code",)
+    CONTENT = ("code", "schedule_version", "title", "contract_form", "mode", "pricing_unit", "cap_percent")
+
+    code = models.CharField(max_length=32, validators=[RegexValidator(rf"\A{CODE}\Z")])
+    schedule_version = models.PositiveIntegerField(editable=False)
+    commodity = models.ForeignKey(Commodity, models.PROTECT, related_name="quality_schedules")
+    contract_form = models.CharField(max_length=32)
+    title = models.CharField(max_length=200)
+    mode = models.CharField(max_length=8, choices=Mode)
+    pricing_unit = models.ForeignKey(PricingUnit, models.PROTECT, null=True, blank=True, related_name="+")
+    cap_percent = models.DecimalField(max_digits=9, decimal_places=4, null=True, blank=True)
+
+    objects: ClassVar[Any] = QualityScheduleQuerySet.as_manager()
+
+    class Meta(Drafted.Meta):
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["code", "schedule_version"], name="quality_schedule_version_once"
+            ),
+            models.CheckConstraint(name="quality_schedule_code_format", condition=Q(code__regex=f"^{CODE}$")),
+            models.CheckConstraint(
+                name="quality_schedule_cap", condition=Q(cap_percent=None) | Q(cap_percent__range=(0, 100))
+            ),
+            dates_in_order("quality_schedule_dates"),
+            no_overlap("quality_schedule_no_overlap", "code", condition=Q(status="PUBLISHED")),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.code} version {self.schedule_version}"
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """Its lines as they are written: what is at its default is left out."""
+        return [line.written() for line in type(self).objects.with_lines().get(pk=self.pk).line_rows.all()]
+
+    def shown(self) -> dict[str, Any]:
+        """What a second person decides on: the schedule's own fields, and one per line."""
+        lines = {
+            f"line {line['order']}": ", ".join(f"{name} {value}" for name, value in line.items())
+            for line in self.lines
+        }
+        return super().shown() | lines
+
+
+class ScheduleLine(Guarded):
+    """One line of a schedule, about one parameter by one method."""
+
+    class Form(models.TextChoices):
+        BAND = "BAND"
+        LADDER = "LADDER"
+        LINEAR = "LINEAR"
+        MATRIX = "MATRIX"
+        WEIGHT = "WEIGHT"
+        NO_LIMIT = "NO_LIMIT"
+
+    class Effect(models.TextChoices):
+        PERCENT = "PERCENT"
+        MONEY = "MONEY"
+        POINTS = "POINTS"
+
+    class Side(models.TextChoices):
+        ABOVE = "ABOVE"
+        BELOW = "BELOW"
+        BOTH = "BOTH"
+
+    class WeightRule(models.TextChoices):
+        ONE_FOR_ONE = "ONE_FOR_ONE"
+        DRY_MATTER = "DRY_MATTER"
+
+    class RejectMode(models.TextChoices):
+        ABSOLUTE = "ABSOLUTE"
+        BUYER_OPTION = "BUYER_OPTION"
+
+    schedule = models.ForeignKey(QualitySchedule, models.CASCADE, related_name="line_rows")
+    order = models.PositiveSmallIntegerField()
+    parameter = models.ForeignKey(QualityParameter, models.PROTECT, related_name="+")
+    method = models.CharField(max_length=32)
+    second_parameter = models.ForeignKey(
+        QualityParameter, models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    form = models.CharField(max_length=8, choices=Form)
+    effect = models.CharField(max_length=7, choices=Effect, null=True, blank=True)
+    base_low, base_high = figure(), figure()
+    side = models.CharField(max_length=5, choices=Side, null=True, blank=True)
+    tolerance = models.DecimalField(max_digits=18, decimal_places=6, default=0)
+    rate = figure()
+    weight_rule = models.CharField(max_length=11, choices=WeightRule, null=True, blank=True)
+    reciprocal = models.BooleanField(default=False)
+    line_cap = figure()
+    reject_below, reject_above = figure(), figure()
+    reject_mode = models.CharField(max_length=12, choices=RejectMode, default=RejectMode.ABSOLUTE)
+    bands = models.JSONField(default=list, blank=True)  # rows: from, to, effect
+    steps = models.JSONField(default=list, blank=True)  # rows: up_to, effect
+    cells = models.JSONField(default=list, blank=True)  # rows: first, second, effect
+
+    class Meta(Guarded.Meta):
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["schedule", "order"], name="schedule_line_order_once"),
+            models.CheckConstraint(name="schedule_line_tolerance_positive", condition=Q(tolerance__gte=0)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.order} {self.parameter}"
+
+    def written(self) -> dict[str, Any]:
+        """The line in plain values, as one writes it: parameters by code, nothing that is at its default."""
+        row: dict[str, Any] = {}
+        for column in self._meta.concrete_fields:
+            if column.name in ("id", "schedule"):
+                continue
+            value = getattr(self, column.name)
+            if value in (None, [], False) or (column.has_default() and value == column.get_default()):
+                continue
+            if isinstance(value, QualityParameter):
+                value = value.code
+            row[column.name] = plain(value) if isinstance(value, Decimal) else value
+        return row

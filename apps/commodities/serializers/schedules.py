@@ -1,0 +1,145 @@
+"""Shapes of schedules of premiums and discounts."""
+
+from decimal import Decimal
+from typing import Any
+
+from rest_framework import serializers
+
+from apps.commodities.models import Commodity, PricingUnit, QualitySchedule, ScheduleLine
+from apps.commodities.serializers.base import CODE, FigureField, rows
+from apps.commodities.serializers.parameters import CHOICE_CODE, PARAMETER_CODE
+from apps.commodities.serializers.units import Dated
+from erp.api import fields
+from erp.api.serializers import Answer, Input, Output
+
+
+class _Band(serializers.Serializer[Any]):
+    """Values from ``from``, included, to ``to``, excluded; open where an end is left out."""
+
+    # "from" is a word of the language, so the field can't be declared by that name.
+    def get_fields(self) -> dict[str, Any]:
+        return {"from": FigureField(default=None), "to": FigureField(default=None), "effect": _effect()}
+
+
+def _effect() -> Any:
+    return FigureField(required=True, allow_null=False)
+
+
+class BandRow(_Band, Input):
+    """A band of values."""
+
+
+class BandAnswer(_Band, Answer):
+    """A band of values."""
+
+
+class StepFields(serializers.Serializer[Any]):
+    """Deviations from the base up to ``up_to``, included."""
+
+    up_to = FigureField(required=True, allow_null=False, min_value=Decimal(0))
+    effect = _effect()
+
+
+class StepRow(StepFields, Input):
+    """A step of a ladder."""
+
+
+class StepAnswer(StepFields, Answer):
+    """A step of a ladder."""
+
+
+class CellFields(serializers.Serializer[Any]):
+    """A value of the parameter with one of the second parameter."""
+
+    first = fields.CharField(validators=[CHOICE_CODE])
+    second = fields.CharField(validators=[CHOICE_CODE])
+    effect = _effect()
+
+
+class CellRow(CellFields, Input):
+    """A cell of a matrix."""
+
+
+class CellAnswer(CellFields, Answer):
+    """A cell of a matrix."""
+
+
+class LineFields(serializers.Serializer[Any]):
+    """A line but for its lists."""
+
+    order = fields.IntegerField(min_value=1, max_value=999)
+    parameter = fields.CharField(validators=[PARAMETER_CODE])
+    method = fields.CharField(validators=[CODE])
+    second_parameter = fields.CharField(validators=[PARAMETER_CODE], required=False, allow_null=True)
+    form = fields.ChoiceField(choices=ScheduleLine.Form.choices)
+    effect = fields.ChoiceField(choices=ScheduleLine.Effect.choices, required=False, allow_null=True)
+    base_low = FigureField()
+    base_high = FigureField()
+    side = fields.ChoiceField(choices=ScheduleLine.Side.choices, required=False, allow_null=True)
+    tolerance = FigureField(allow_null=False, min_value=Decimal(0))
+    rate = FigureField()
+    weight_rule = fields.ChoiceField(choices=ScheduleLine.WeightRule.choices, required=False, allow_null=True)
+    reciprocal = fields.BooleanField(required=False)
+    line_cap = FigureField(min_value=Decimal(0))
+    reject_below = FigureField()
+    reject_above = FigureField()
+    reject_mode = fields.ChoiceField(choices=ScheduleLine.RejectMode.choices, required=False)
+
+
+class LineRow(LineFields, Input):
+    """A line of a schedule; parameters are named by their code."""
+
+    bands = rows(BandRow)
+    steps = rows(StepRow)
+    cells = rows(CellRow, 200)
+
+
+class LineAnswer(LineFields, Answer):
+    """A line of a schedule."""
+
+    parameter = fields.CharField(source="parameter.code")
+    second_parameter = fields.CharField(source="second_parameter.code", default=None)
+    bands = BandAnswer(many=True)
+    steps = StepAnswer(many=True)
+    cells = CellAnswer(many=True)
+
+
+class EditQualityScheduleInput(Dated):
+    contract_form = fields.CharField(validators=[CODE])
+    title = fields.CharField(min_length=2, max_length=200)
+    mode = fields.ChoiceField(choices=QualitySchedule.Mode.choices)
+    pricing_unit = fields.RowField(PricingUnit, required=False, allow_null=True)
+    cap_percent = fields.DecimalField(
+        max_digits=9,
+        decimal_places=4,
+        min_value=Decimal(0),
+        max_value=Decimal(100),
+        required=False,
+        allow_null=True,
+    )
+    lines = rows(LineRow)
+
+
+class DraftQualityScheduleInput(EditQualityScheduleInput):
+    commodity = fields.RowField(Commodity)
+    code = fields.CharField(validators=[CODE])
+
+
+class QualityScheduleOutput(Output):
+    lines = LineAnswer(source="line_rows", many=True, read_only=True)
+
+    class Meta:
+        model = QualitySchedule
+        fields = (
+            "code",
+            "schedule_version",
+            "commodity_id",
+            "contract_form",
+            "title",
+            "mode",
+            "pricing_unit_id",
+            "cap_percent",
+            "valid_from",
+            "valid_to",
+            "source",
+        )

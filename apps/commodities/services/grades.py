@@ -1,0 +1,55 @@
+"""How grades change."""
+
+from apps.commodities import capabilities, events
+from apps.commodities.models import Grade
+from apps.commodities.services.limits import take_limits
+from apps.commodities.services.rules import FieldsContradict, require_active
+from erp.errors import Conflict, Fault
+from erp.reference import reference
+
+
+class SecondBasis(Conflict):
+    """Another grade of the commodity is the basis."""
+
+    constraints = ("grade_one_basis",)
+
+
+def _check(grade: Grade) -> None:
+    if grade._state.adding:
+        require_active(grade.commodity, "/commodity_id")
+    if grade._state.adding or "pricing_unit_id" in grade.changed_fields():
+        require_active(grade.pricing_unit, "/pricing_unit_id")
+    kinds = Grade.DifferenceKind
+    faults = []
+    if (grade.difference is not None) != (grade.difference_kind != kinds.NONE):
+        faults.append(Fault("/difference", "contradicts", "Needed exactly with a kind of difference."))
+    if (grade.pricing_unit is not None) != (grade.difference_kind == kinds.MONEY):
+        faults.append(Fault("/pricing_unit_id", "contradicts", "Needed exactly with MONEY."))
+    if grade.is_basis and grade.difference_kind != kinds.NONE:
+        faults.append(Fault("/difference_kind", "contradicts", "The basis has no difference from itself."))
+    if faults:
+        raise FieldsContradict(errors=faults)
+    take_limits(grade, "limits")
+
+
+create_grade, update_grade = reference(
+    Grade,
+    noun="grade",
+    creates=capabilities.MANAGE_SPECIFICATIONS,
+    updates=capabilities.MANAGE_SPECIFICATIONS,
+    created=events.GradeAdded,
+    updated=events.GradeUpdated,
+    fields=(
+        "commodity",
+        "code",
+        "name",
+        "rank",
+        "is_basis",
+        "limits",
+        "difference_kind",
+        "difference",
+        "pricing_unit",
+    ),
+    fixed=("commodity", "code"),
+    check=_check,
+)

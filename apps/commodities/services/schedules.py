@@ -1,0 +1,207 @@
+"""How schedules of premiums and discounts change, and how they are applied."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from django.db.models import Max
+
+from apps.approvals.models import Kind
+from apps.commodities import capabilities, differences, events
+from apps.commodities.figures import plain
+from apps.commodities.models import Commodity, PricingUnit, QualityParameter, QualitySchedule, ScheduleLine
+from apps.commodities.services.drafts import Procedure
+from apps.commodities.services.rules import FieldsContradict, require_active
+from apps.commodities.services.soundness import require_sound
+from erp.errors import Fault
+from erp.services import service
+
+QUALITY_SCHEDULE = Procedure(
+    QualitySchedule,
+    kind=Kind(
+        name="commodity.quality_schedule",
+        title="Schedule of premiums and discounts",
+        subject="quality_schedule",
+        capability=capabilities.MANAGE_SPECIFICATIONS,
+    ),
+    requires=capabilities.MANAGE_SPECIFICATIONS,
+    drafted=events.QualityScheduleDrafted,
+    edited=events.QualityScheduleEdited,
+    submitted=events.QualityScheduleSubmitted,
+    returned=events.QualityScheduleReturned,
+    published=events.QualitySchedulePublished,
+    withdrawn=events.QualityScheduleWithdrawn,
+    ready=require_sound,
+)
+submit_quality_schedule = QUALITY_SCHEDULE.submit
+withdraw_quality_schedule = QUALITY_SCHEDULE.withdraw
+settle_quality_schedule = QUALITY_SCHEDULE.settle
+
+
+@service(
+    requires=capabilities.MANAGE_SPECIFICATIONS,
+    emits=[events.QualityScheduleDrafted],
+    under=QUALITY_SCHEDULE.lock,
+)
+def draft_quality_schedule(
+    *,
+    actor: Any,
+    commodity: Commodity,
+    code: str,
+    contract_form: str,
+    title: str,
+    mode: str,
+    lines: Sequence[Mapping[str, Any]],
+    source: str,
+    valid_from: date,
+    valid_to: date | None = None,
+    pricing_unit: PricingUnit | None = None,
+    cap_percent: Decimal | None = None,
+) -> QualitySchedule:
+    """Draft the next version of a schedule.
+
+    ``lines`` hold the columns of a line, parameters by their code, figures in the parameter's unit, percents or
+    money as ``effect`` says. ``cap_percent`` bounds all percents together. Raises NotActive, FieldsContradict,
+    LimitsInverted.
+    """
+    require_active(commodity, "/commodity_id")
+    last = QualitySchedule.objects.filter(code=code).aggregate(last=Max("schedule_version"))["last"]
+    schedule = QualitySchedule(
+        code=code,
+        schedule_version=(last or 0) + 1,
+        commodity=commodity,
+        contract_form=contract_form,
+        title=title,
+        mode=mode,
+        pricing_unit=pricing_unit,
+        cap_percent=cap_percent,
+        source=source,
+        valid_from=valid_from,
+        valid_to=valid_to,
+    )
+    QUALITY_SCHEDULE.begin(schedule, actor)
+    write_lines(schedule, lines)
+    return schedule
+
+
+@service(
+    requires=capabilities.MANAGE_SPECIFICATIONS,
+    emits=[events.QualityScheduleEdited, events.QualityScheduleReturned],
+)
+def edit_quality_schedule(
+    schedule: QualitySchedule,
+    *,
+    actor: Any,
+    contract_form: str,
+    title: str,
+    mode: str,
+    lines: Sequence[Mapping[str, Any]],
+    source: str,
+    valid_from: date,
+    valid_to: date | None = None,
+    pricing_unit: PricingUnit | None = None,
+    cap_percent: Decimal | None = None,
+) -> QualitySchedule:
+    """Replace what a draft says. What was submitted is a draft again, and its approval stale."""
+    schedule.contract_form, schedule.title, schedule.mode = contract_form, title, mode
+    schedule.pricing_unit, schedule.cap_percent = pricing_unit, cap_percent
+    schedule.source, schedule.valid_from, schedule.valid_to = source, valid_from, valid_to
+    parts_changed = schedule.status not in QualitySchedule.PUBLIC and write_lines(schedule, lines)
+    QUALITY_SCHEDULE.revise(schedule, actor, parts_changed=parts_changed)
+    return schedule
+
+
+def write_lines(schedule: QualitySchedule, lines: Sequence[Mapping[str, Any]]) -> bool:
+    """Bring the lines of a schedule in line with what is said of them; whether that changed any.
+
+    Raises FieldsContradict for a parameter that the commodity doesn't have, or an order that comes twice.
+    """
+    known = {row.code: row for row in QualityParameter.objects.filter(commodity=schedule.commodity_id)}
+    faults: list[Fault] = []
+    rows: list[ScheduleLine] = []
+    for place, line in enumerate(lines):
+        named = {name: line.get(name) for name in ("parameter", "second_parameter")}
+        faults += [
+            Fault(f"/lines/{place}/{name}", "does_not_exist", "The commodity has no such parameter.")
+            for name, code in named.items()
+            if code is not None and code not in known
+        ]
+        if line["order"] in (row.order for row in rows):
+            faults.append(Fault(f"/lines/{place}/order", "doubled", "This order came before."))
+        lists = {name: _as_text(line.get(name) or ()) for name in ("bands", "steps", "cells")}
+        parameters = {name: known.get(str(code)) for name, code in named.items()}
+        if not faults:
+            rows.append(ScheduleLine(schedule=schedule, **{**line, **parameters, **lists}))
+    if faults:
+        raise FieldsContradict(errors=faults)
+    rows.sort(key=lambda row: row.order)
+    if [row.written() for row in rows] == schedule.lines:
+        return False
+    schedule.line_rows.all().delete()
+    ScheduleLine.objects.bulk_create(rows)
+    return True
+
+
+def _as_text(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {name: plain(value) if isinstance(value, Decimal) else value for name, value in row.items()}
+        for row in rows
+    ]
+
+
+# --- Applying ---------------------------------------------------------------------------------------
+
+
+def terms_of(schedule: QualitySchedule, *, day: date) -> differences.Schedule:
+    """A schedule as ``differences.evaluate`` takes it; its pricing unit as it is defined on ``day``.
+
+    Raises NoDefinition where the pricing unit's unit isn't defined on that day.
+    """
+    lines = QualitySchedule.objects.with_lines().get(pk=schedule.pk).line_rows.all()
+    unit = schedule.pricing_unit
+    return differences.Schedule(
+        mode=differences.Mode(schedule.mode),
+        lines=tuple(_line_of(line) for line in lines),
+        price=None if unit is None else _price_of(unit, day=day),
+        cap_percent=schedule.cap_percent,
+    )
+
+
+def _price_of(pricing_unit: PricingUnit, *, day: date) -> differences.Price:
+    """How prices in a pricing unit are quoted, with its unit as it is defined on ``day``."""
+    unit = pricing_unit.unit
+    definition = unit.definitions.filter(status="PUBLISHED").on(day).get()
+    return differences.Price(pricing_unit.currency, pricing_unit.divisor, unit.dimension, definition.factor)
+
+
+def _line_of(line: ScheduleLine) -> differences.Line:
+    return differences.Line(
+        order=line.order,
+        parameter=line.parameter.code,
+        method=line.method,
+        form=differences.Form(line.form),
+        effect=differences.Effect(line.effect or differences.Effect.PERCENT),
+        second_parameter=None if line.second_parameter is None else line.second_parameter.code,
+        base_low=line.base_low,
+        base_high=line.base_high,
+        side=differences.Side(line.side or differences.Side.BOTH),
+        tolerance=line.tolerance,
+        rate=line.rate,
+        weight_rule=differences.WeightRule(line.weight_rule or differences.WeightRule.ONE_FOR_ONE),
+        reciprocal=line.reciprocal,
+        line_cap=line.line_cap,
+        reject_below=line.reject_below,
+        reject_above=line.reject_above,
+        reject_mode=differences.RejectMode(line.reject_mode),
+        bands=tuple(
+            differences.Band(_end(band["from"]), _end(band["to"]), Decimal(band["effect"]))
+            for band in line.bands
+        ),
+        steps=tuple(differences.Step(Decimal(step["up_to"]), Decimal(step["effect"])) for step in line.steps),
+        cells={(cell["first"], cell["second"]): Decimal(cell["effect"]) for cell in line.cells},
+    )
+
+
+def _end(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)

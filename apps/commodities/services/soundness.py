@@ -1,0 +1,178 @@
+"""What keeps a schedule of premiums and discounts from being published."""
+
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from itertools import pairwise
+from typing import Any
+
+from apps.commodities.models import QualityParameter, QualitySchedule, ScheduleLine
+from apps.commodities.services.rules import (
+    BandsNotContiguous,
+    FieldsContradict,
+    LimitsInverted,
+    require_active,
+    require_own,
+)
+from erp.errors import Fault
+
+Form, Side = ScheduleLine.Form, ScheduleLine.Side
+PRICED = (Form.BAND, Form.LADDER, Form.LINEAR, Form.MATRIX)
+MEASURED_FROM_BASE = (Form.LADDER, Form.LINEAR, Form.WEIGHT)
+Range = tuple[Decimal | None, Decimal | None]
+
+
+def require_sound(schedule: QualitySchedule) -> None:
+    """Raise what speaks against publishing: every value that can occur must have one effect, or be refused.
+
+    Raises FieldsContradict, LimitsInverted, BandsNotContiguous, NotActive, OtherCommodity.
+    """
+    require_active(schedule.commodity, "/commodity_id")
+    require_active(schedule.pricing_unit, "/pricing_unit_id")
+    lines = list(schedule.line_rows.select_related("parameter", "second_parameter").order_by("order"))
+    faults = [] if lines else [Fault("/lines", "required", "A schedule has lines.")]
+    inverted: list[Fault] = []
+    for place, line in enumerate(lines):
+        pointer = f"/lines/{place}"
+        for name in ("parameter", "second_parameter"):
+            require_own(schedule.commodity, getattr(line, name), f"{pointer}/{name}")
+            require_active(getattr(line, name), f"{pointer}/{name}")
+        faults += [Fault(f"{pointer}/{name}", "contradicts", words) for name, words in _contradictions(line)]
+        faults += [
+            Fault(f"{pointer}/{name}", "contradicts", words) for name, words in _unpriced(schedule, line)
+        ]
+        for low, high in (("base_low", "base_high"), ("reject_below", "reject_above")):
+            least, most = getattr(line, low), getattr(line, high)
+            if least is not None and most is not None and least > most:
+                inverted.append(Fault(f"{pointer}/{high}", "inverted", f"It lies below {low}."))
+    if faults:
+        raise FieldsContradict(errors=faults)
+    if inverted:
+        raise LimitsInverted(errors=inverted)
+    holes = [
+        Fault(f"/lines/{place}/{name}", "not_contiguous", words)
+        for place, line in enumerate(lines)
+        for name, words in _holes(line)
+    ]
+    if holes:
+        raise BandsNotContiguous(errors=holes)
+
+
+# --- Which fields a line has ------------------------------------------------------------------------
+
+
+def _contradictions(line: ScheduleLine) -> Iterator[tuple[str, str]]:
+    has_base = line.base_low is not None or line.base_high is not None
+    expected = {
+        "effect": (line.effect is not None, line.form in PRICED, "all forms but WEIGHT and NO_LIMIT"),
+        "base_low": (has_base, line.form in MEASURED_FROM_BASE, "LADDER, LINEAR and WEIGHT"),
+        "side": (line.side is not None, line.form in MEASURED_FROM_BASE, "LADDER, LINEAR and WEIGHT"),
+        "rate": (line.rate is not None, line.form == Form.LINEAR, "LINEAR"),
+        "weight_rule": (line.weight_rule is not None, line.form == Form.WEIGHT, "WEIGHT"),
+        "bands": (bool(line.bands), line.form == Form.BAND, "BAND"),
+        "steps": (bool(line.steps), line.form == Form.LADDER, "LADDER"),
+        "cells": (bool(line.cells), line.form == Form.MATRIX, "MATRIX"),
+        "second_parameter": (line.second_parameter is not None, line.form == Form.MATRIX, "MATRIX"),
+    }
+    for name, (there, wanted, forms) in expected.items():
+        if there != wanted:
+            yield name, f"Needed exactly with {forms}."
+    for name, parameter in (("parameter", line.parameter), ("second_parameter", line.second_parameter)):
+        if parameter is not None and line.method not in parameter.methods:
+            yield "method", f"{parameter.name} isn't measured by {line.method}."
+        if name == "parameter" and not line.parameter.is_number and _needs_figures(line):
+            yield name, "Its results aren't figures."
+    if line.rate is not None and line.rate < 0:
+        yield "rate", "A rate isn't negative: it is what a deviation costs."
+    if line.reciprocal and (line.form not in MEASURED_FROM_BASE or line.side == Side.BOTH):
+        yield "reciprocal", "Only a line with a good side pays it."
+    if line.line_cap is not None and not line.reciprocal:
+        yield "line_cap", "It bounds what the good side earns: needed with reciprocal only."
+    if line.tolerance and line.form not in MEASURED_FROM_BASE:
+        yield "tolerance", "Only a line with a base has a control limit."
+    if line.weight_rule == ScheduleLine.WeightRule.DRY_MATTER and has_base and max(_base(line)) >= 100:
+        yield "base_low", "Goods without dry matter have no base."
+    cells = [(cell["first"], cell["second"]) for cell in line.cells]
+    if len(set(cells)) < len(cells):
+        yield "cells", "A pair comes twice."
+
+
+def _needs_figures(line: ScheduleLine) -> bool:
+    limited = line.reject_below is not None or line.reject_above is not None
+    return limited or line.form not in (Form.MATRIX, Form.NO_LIMIT)
+
+
+def _unpriced(schedule: QualitySchedule, line: ScheduleLine) -> Iterator[tuple[str, str]]:
+    unit = schedule.pricing_unit
+    if line.effect in (ScheduleLine.Effect.MONEY, ScheduleLine.Effect.POINTS) and unit is None:
+        yield "effect", "Money and points need the schedule's pricing unit."
+    elif line.effect == ScheduleLine.Effect.POINTS and unit is not None and unit.divisor != 100:
+        yield "effect", "Points are of a price quoted in cents."
+
+
+# --- Whether every value has one effect -------------------------------------------------------------
+
+
+def _holes(line: ScheduleLine) -> Iterator[tuple[str, str]]:
+    if line.form == Form.BAND:
+        yield from (("bands", words) for words in _band_holes(line.bands, _priced_range(line)))
+    elif line.form == Form.LADDER:
+        yield from (("steps", words) for words in _step_holes(line))
+
+
+def _priced_range(line: ScheduleLine) -> Range:
+    """The values that need an effect: what is possible, less what is refused outright. None: no end."""
+    parameter: QualityParameter = line.parameter
+    least, most = parameter.possible_min, parameter.possible_max
+    if line.reject_mode == ScheduleLine.RejectMode.ABSOLUTE:
+        least = max((end for end in (least, line.reject_below) if end is not None), default=None)
+        most = min((end for end in (most, line.reject_above) if end is not None), default=None)
+    return least, most
+
+
+def _band_holes(bands: Sequence[dict[str, Any]], needed: Range) -> Iterator[str]:
+    rows = sorted(
+        ((_decimal(band["from"]), _decimal(band["to"])) for band in bands),
+        key=lambda row: (row[0] is not None, row[0] or 0),
+    )
+    for start, end in rows:
+        if start is not None and end is not None and start >= end:
+            yield f"The band from {start} ends at {end}."
+    for (_, end), (start, _) in pairwise(rows):
+        if end is None or start is None or end > start:
+            yield f"Two bands overlap at {start if start is not None else end}."
+        elif end < start:
+            yield f"There is no band from {end} to {start}."
+    (first, _), (_, last), (least, most) = rows[0], rows[-1], needed
+    if first is not None and (least is None or first > least):
+        yield f"There is no band below {first}."
+    if last is not None and (most is None or last <= most):
+        yield f"There is no band from {last} on."
+
+
+def _step_holes(line: ScheduleLine) -> Iterator[str]:
+    ends = [Decimal(step["up_to"]) for step in line.steps]
+    if any(end <= 0 for end in ends) or any(after <= before for before, after in pairwise(ends)):
+        yield "Steps rise from one to the next."
+        return
+    (low, high), (least, most) = _base(line), _priced_range(line)
+    sides = {Side.ABOVE, Side.BELOW} if line.reciprocal or line.side == Side.BOTH else {line.side}
+    farthest = {
+        Side.BELOW: None if least is None else low - least,
+        Side.ABOVE: None if most is None else most - high,
+    }
+    for side in sorted(str(side) for side in sides):
+        reach = farthest[Side(side)]
+        if reach is None or reach - line.tolerance > ends[-1]:
+            yield f"Values further {side.lower()} the base than {ends[-1]} have no step."
+
+
+def _base(line: ScheduleLine) -> tuple[Decimal, Decimal]:
+    low = line.base_low if line.base_low is not None else line.base_high
+    high = line.base_high if line.base_high is not None else line.base_low
+    assert low is not None
+    assert high is not None
+    return low, high
+
+
+def _decimal(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
