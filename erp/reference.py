@@ -60,7 +60,7 @@ def reference(
 
     def update(row: Any, *, actor: Any, **given: Any) -> Any:
         for name in later:
-            setattr(row, name, given[name] if name in given else _default(columns[name]))
+            setattr(row, name, given[name] if name in given else default_of(columns[name]))
         if has_status:
             row.status = given["status"]
         if check is not None:
@@ -109,7 +109,8 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _default(column: Any) -> Any:
+def default_of(column: Any) -> Any:
+    """What a column holds where nothing is said of it."""
     if column.has_default():
         return column.get_default()
     return None if column.null else ""

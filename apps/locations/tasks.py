@@ -23,6 +23,7 @@ class ImportPlaces(TableKind):
     wrong_header, too_many_rows = services.FileHeader, services.TooManyRows
 
     def __init__(self) -> None:
+        super().__init__()
         self._numbers: dict[str, int] = {}  # ref → number of the row that bears it first
         self._places: dict[int, UUID | None] = {}  # what rows with a ref led to in this turn
 

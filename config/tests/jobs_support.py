@@ -1,16 +1,21 @@
-"""A sort of long work for tests: each row enters a firm. Imported by the worker of the crash test, too."""
+"""Long work in tests: a sort that enters a firm a row (workers of the crash test import it), and its end."""
 
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 from apps.partners import services
 from apps.partners.models import Partner
+from erp.audit.sources import PROJECT
 from erp.errors import Fault, Invalid
 from erp.jobs.kinds import Done, Kind, Row
 from erp.jobs.models import Job
+from erp.jobs.tasks import work
+from erp.testing import environment
 
 
 class EnterFirms(Kind):
@@ -32,3 +37,52 @@ class EnterFirms(Kind):
             os.kill(os.getpid(), signal.SIGKILL)
         firm: Partner = services.register(actor=actor, legal_name=name, legal_form="partnership")
         return Done("created", firm.pk)
+
+
+def finished(job: Job) -> Job:
+    """The job after turns until it is over."""
+    while work(str(job.pk)) in Job.OPEN:
+        pass
+    job.refresh_from_db()
+    return job
+
+
+def refused(job: Job) -> list[tuple[int, str, str]]:
+    """Number, pointer and code of every fault."""
+    return [
+        (row.number, fault["pointer"], fault["code"])
+        for row in job.rows.filter(word="").order_by("number")
+        for fault in row.faults
+    ]
+
+
+_MEASURED = """
+import re, sys, django
+django.setup()
+from erp.jobs.models import Job
+from erp.jobs.tasks import work
+
+def resident(name):
+    return int(re.search(name + r":\\s+(\\d+) kB", open("/proc/self/status").read())[1])
+
+small, large = sys.argv[1:]
+work(small)
+before = resident("VmRSS")
+while work(large) in Job.OPEN:
+    pass
+print(resident("VmHWM") - before)
+"""
+
+
+def memory_taken(small: Job, large: Job) -> int:
+    """KiB by which a worker grows at most while it does the large job, after it has done the small one."""
+    worker = subprocess.run(
+        [sys.executable, "-c", _MEASURED, str(small.pk), str(large.pk)],
+        cwd=PROJECT,
+        env=environment(),
+        capture_output=True,
+        timeout=500,
+        check=True,
+    )
+    large.refresh_from_db()
+    return int(worker.stdout.split()[-1])

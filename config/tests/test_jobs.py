@@ -11,7 +11,7 @@ import pytest
 from django.utils import timezone
 
 from apps.partners.models import Partner
-from config.tests.jobs_support import EnterFirms
+from config.tests.jobs_support import EnterFirms, finished
 from erp.access import SYSTEM
 from erp.audit.sources import PROJECT
 from erp.errors import CapabilityMissing
@@ -38,20 +38,12 @@ def start(user: Any) -> Any:
     return make
 
 
-def done(job: Job) -> Job:
-    """The job after turns until it is over."""
-    while tasks.work(str(job.pk)) in ("queued", "running", "cancelling"):
-        pass
-    job.refresh_from_db()
-    return job
-
-
 def numbered(count: int) -> list[str]:
     return [f"Firm {number:05}" for number in range(count)]
 
 
 def test_each_row_is_done_and_counted(start: Any, emitted: Any) -> None:
-    job = done(start(*numbered(450)))
+    job = finished(start(*numbered(450)))
     assert (job.status, job.processed, job.accepted, job.refused) == ("succeeded", 450, 450, 0)
     assert job.tally == {"created": 450}
     assert Partner.objects.filter(legal_name__startswith="Firm 0").count() == 450
@@ -60,7 +52,7 @@ def test_each_row_is_done_and_counted(start: Any, emitted: Any) -> None:
 
 
 def test_a_refused_row_leaves_nothing_and_the_others_stay(start: Any, emitted: Any) -> None:
-    job = done(start("One", "bad", "Two", "bad"))
+    job = finished(start("One", "bad", "Two", "bad"))
     assert (job.status, job.accepted, job.refused) == ("partial", 2, 2)
     assert set(
         Partner.objects.filter(legal_name__in=["One", "Two", "bad"]).values_list("legal_name", flat=True)
@@ -76,16 +68,16 @@ def test_a_refused_row_leaves_nothing_and_the_others_stay(start: Any, emitted: A
 
 
 def test_an_atomic_job_does_all_rows_or_none_and_names_every_fault(start: Any, emitted: Any) -> None:
-    job = done(start("One", "bad", "Two", "bad", mode="atomic"))
+    job = finished(start("One", "bad", "Two", "bad", mode="atomic"))
     assert (job.status, job.accepted, job.refused) == ("failed", 0, 2)
     assert not Partner.objects.filter(legal_name__in=["One", "Two"]).exists()
     assert not emitted("partner.registered", causation_id=str(job.pk))
-    job = done(start("One", "Two", mode="atomic"))
+    job = finished(start("One", "Two", mode="atomic"))
     assert (job.status, job.accepted) == ("succeeded", 2)
 
 
 def test_a_job_of_bad_rows_only_has_failed(start: Any) -> None:
-    assert done(start("bad")).status == "failed"
+    assert finished(start("bad")).status == "failed"
 
 
 def test_nobody_goes_on_with_what_another_worker_holds(start: Any) -> None:
@@ -96,7 +88,7 @@ def test_nobody_goes_on_with_what_another_worker_holds(start: Any) -> None:
     assert not JobRow.objects.exists()
     expire(held)
     assert tasks.sweep() == 1
-    assert done(job).accepted == 3
+    assert finished(job).accepted == 3
 
 
 def test_a_worker_that_lost_its_lease_writes_nothing(start: Any) -> None:
@@ -128,7 +120,7 @@ def test_the_rights_of_who_started_it_are_asked_for_at_each_row(start: Any, user
     job = start("One", actor=manager)
     with unguarded_writes():
         manager.memberships.all().delete()
-    job = done(job)
+    job = finished(job)
     assert (job.status, job.rows.get().faults[0]["code"]) == ("failed", "capability.missing")
 
 
@@ -137,7 +129,7 @@ def test_a_job_of_someone_who_left_ends(start: Any, user: Any) -> None:
     job = start("One", actor=leaver)
     with unguarded_writes():
         type(leaver).objects.filter(pk=leaver.pk).update(status="deactivated")
-    job = done(job)
+    job = finished(job)
     assert (job.status, job.problem_code) == ("failed", "job.owner_inactive")
     assert not Partner.objects.filter(legal_name="One").exists()
 
@@ -154,7 +146,7 @@ def test_a_job_is_seen_by_its_owner_and_by_who_reads_the_trail(
     assert client_for(user("INTERNAL")).read(path).status_code == 404
     seen = client_for(user("AUDITOR")).read(path)
     assert (seen.json()["status"], seen["Retry-After"]) == ("queued", "2")
-    done(job)
+    finished(job)
     client = client_for(owner)
     seen = client.read(path)
     assert (seen.json()["status"], seen.json()["tally"], seen.get("Retry-After")) == (
@@ -197,7 +189,7 @@ def test_nobody_stops_the_job_of_another(start: Any, user: Any) -> None:
 
 
 def test_files_and_rows_are_forgotten_after_a_week(start: Any) -> None:
-    old, young = done(start("One")), done(start("Two"))
+    old, young = finished(start("One")), finished(start("Two"))
     with unguarded_writes():
         Job.objects.filter(pk=old.pk).update(finished_at=timezone.now() - timedelta(days=8))
     assert tasks.purge() == 1
@@ -241,7 +233,7 @@ def test_another_worker_goes_on_where_one_was_killed_and_repeats_nothing(
     assert timedelta(0) < job.lease_until - timezone.now() <= timedelta(seconds=20)
     expire(job)
     assert tasks.sweep() == 1
-    job = done(job)
+    job = finished(job)
     assert (job.status, job.processed, job.accepted) == ("succeeded", 481, 481)
     registered = Partner.objects.filter(legal_name__in=names)
     assert registered.count() == len(set(registered.values_list("legal_name", flat=True))) == 481

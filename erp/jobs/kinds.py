@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.core.exceptions import ImproperlyConfigured
 
+from erp.errors import DomainError
 from erp.jobs.models import Job
 
 
@@ -24,6 +25,13 @@ class Done:
 
     word: str
     object_id: UUID | None = None
+
+
+def faults_of(problem: DomainError) -> list[dict[str, str]]:
+    """Why a row was refused: the faults of the problem, or the problem itself."""
+    if problem.errors:
+        return [fault.as_dict() for fault in problem.errors]
+    return [{"pointer": "", "code": problem.code, "detail": problem.detail}]
 
 
 class Kind:

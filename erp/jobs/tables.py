@@ -4,48 +4,31 @@ A table has a header that names columns. Each row goes through an ``Input`` whos
 row is judged like a request of the API. Cells are text: nothing in them is evaluated.
 """
 
-import csv
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from io import BytesIO, TextIOWrapper
-from typing import Any, ClassVar, Final
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
 from erp.api import fields
 from erp.api.serializers import Input, faults_from, invalid
-from erp.errors import Fault, RuleBroken
+from erp.errors import DomainError, Fault, RuleBroken
 from erp.files import Upload
 from erp.jobs import services
-from erp.jobs.kinds import Done, Kind, Row, registry
+from erp.jobs.kinds import Done, Kind, Row, faults_of, registry
 from erp.jobs.models import Job
-
-SEPARATOR: Final = ";"  # between the items of a list in one cell
-_NUMBER: Final = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?")
-_FORMULA: Final = re.compile(r"'*[=+\-@]")
+from erp.jobs.sheets import items, records
 
 
-def guarded(text: str) -> str:
-    """The text for a cell that no spreadsheet takes for a formula (api §6); ``plain`` undoes it."""
-    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """What would become of a row: one word (create, update, unchanged, refused), its changes, its faults."""
 
-
-def plain(cell: str) -> str:
-    """The text that a cell stands for, trimmed."""
-    text = cell.strip()
-    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
-
-
-def records(content: bytes) -> Iterator[list[str]]:
-    """Records of a CSV in UTF-8, one after the other, so that a long one takes no memory. Raises Invalid."""
-    lines = csv.reader(TextIOWrapper(BytesIO(content), encoding="utf-8-sig", newline=""), strict=True)
-    try:
-        for cells in lines:
-            yield [plain(cell) for cell in cells]
-    except csv.Error as error:
-        words = f"Line {lines.line_num} can't be read: {error}."
-        raise invalid([Fault("/file", "malformed", words)]) from None
+    number: int
+    word: str
+    changes: dict[str, Any] = field(default_factory=dict)
+    faults: list[dict[str, str]] = field(default_factory=list)
 
 
 class TableKind(Kind, abstract=True):
@@ -61,13 +44,21 @@ class TableKind(Kind, abstract=True):
     most_rows: ClassVar[int] = 10_000
     most_atomic: ClassVar[int] = 2_000  # rows of one transaction
 
+    def __init__(self) -> None:
+        self.told: frozenset[str] = frozenset()  # columns of the table at hand, once its rows are being read
+        self.known: dict[Any, Any] = {}  # what the input's fields found out and later rows can use
+
     def do(self, values: dict[str, Any], *, row: Row, job: Job, actor: Any) -> Done:
         """Do one row, whose validated ``values`` are keywords of a service. Raises DomainError to refuse it."""
         raise NotImplementedError
 
+    def foresee(self, values: dict[str, Any], *, actor: Any) -> tuple[str, dict[str, Any]]:
+        """What ``do`` would do, in a word, and with which changes; it writes nothing. Raises DomainError."""
+        raise NotImplementedError
+
     def rows(self, job: Job, content: bytes) -> Iterator[Row]:
         """The rows that hold anything; a row's number counts from the first below the header, blank ones too."""
-        return self._rows(content)
+        return self.read(content)
 
     def apply(self, row: Row, *, job: Job, actor: Any) -> Done:
         """Judge the row as a request, then do it."""
@@ -75,7 +66,7 @@ class TableKind(Kind, abstract=True):
 
     def validated(self, row: Row, actor: Any) -> dict[str, Any]:
         """What the row says, as the input understands it. Raises Invalid with every fault."""
-        input = self.row(context={"actor": actor})
+        input = self.row(context={"actor": actor, "known": self.known})
         values = {name: _value(input.fields.get(name), text) for name, text in row.values.items()}
         try:
             return dict(input.run_validation(values))
@@ -84,7 +75,7 @@ class TableKind(Kind, abstract=True):
 
     def measure(self, file: Upload, mode: str) -> int:
         """How many rows the table has. Raises Invalid, ``wrong_header`` or ``too_many_rows``."""
-        total = sum(1 for _ in self._rows(file.content))
+        total = sum(1 for _ in self.read(file.content))
         if not total:
             raise invalid([Fault("/file", "empty", "The table has no rows.")])
         most = self.most_atomic if mode == Job.Mode.ATOMIC else self.most_rows
@@ -93,13 +84,15 @@ class TableKind(Kind, abstract=True):
             raise self.too_many_rows(words, errors=[Fault("/file", "too_long", words)])
         return total
 
-    def _rows(self, content: bytes) -> Iterator[Row]:
+    def read(self, content: bytes) -> Iterator[Row]:
+        """The rows of a table. Raises Invalid, or ``wrong_header``."""
         lines = records(content)
         names = [cell.casefold() for cell in next(lines, [])]
         while names and not names[-1]:
             names.pop()
         if faults := self._header_faults(names):
             raise self.wrong_header(errors=faults)
+        self.told = frozenset(names)
         for number, cells in enumerate(lines, start=1):
             if any(cells):
                 yield Row(number, _by_column(names, cells))
@@ -129,23 +122,22 @@ def _by_column(names: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _value(field: Any, text: str) -> Any:
-    if isinstance(field, serializers.ListField):
-        items = (item.strip() for item in text.split(SEPARATOR))
-        return [fields.primitive(field.child, item) for item in items if item]
-    return text if field is None else fields.primitive(field, text)
+def _value(column: Any, text: str) -> Any:
+    if isinstance(column, serializers.ListField):
+        return [fields.primitive(column.child, item) for item in items(text)]
+    if isinstance(column, serializers.BooleanField):
+        text = text.casefold()  # spreadsheets write TRUE
+    return text if column is None else fields.primitive(column, text)
 
 
 def accept(
     kind: str, *, actor: Any, file: Upload, mode: str, parameters: dict[str, Any] | None = None
 ) -> Job:
     """Queue the work on a table whose header and length are right; for the service that accepts it."""
-    sort = registry[kind]
-    assert issubclass(sort, TableKind)
     job: Job = services.queue(
         actor=actor,
         kind=kind,
-        total=sort().measure(file, mode),
+        total=_reader(kind).measure(file, mode),
         mode=mode,
         parameters=parameters,
         file_name=file.name,
@@ -153,3 +145,22 @@ def accept(
         content=file.content,
     )
     return job
+
+
+def preview(kind: str, *, actor: Any, file: Upload) -> Iterator[Foreseen]:
+    """What the work would do with each row, with the faults that it would find. Raises as ``accept`` does."""
+    reader = _reader(kind)
+    reader.measure(file, Job.Mode.PARTIAL)
+    for row in reader.read(file.content):
+        try:
+            word, changes = reader.foresee(reader.validated(row, actor), actor=actor)
+        except DomainError as problem:
+            yield Foreseen(row.number, "refused", faults=faults_of(problem))
+        else:
+            yield Foreseen(row.number, word, changes)
+
+
+def _reader(kind: str) -> TableKind:
+    reader = registry[kind]()
+    assert isinstance(reader, TableKind)
+    return reader

@@ -26,7 +26,7 @@ from erp.access import SYSTEM
 from erp.api.problems import domain_error
 from erp.errors import DomainError, Forbidden
 from erp.jobs import services
-from erp.jobs.kinds import Done, Kind, Row, registry
+from erp.jobs.kinds import Done, Kind, Row, faults_of, registry
 from erp.jobs.models import Job, JobFile, JobRow
 from erp.services import attempt, unit_of_work
 
@@ -160,7 +160,7 @@ class _Turn:
         except (OperationalError, InterfaceError):
             raise
         except (DomainError, DatabaseFailure) as error:
-            return JobRow(job=self._job, number=row.number, faults=_faults(domain_error(error)))
+            return JobRow(job=self._job, number=row.number, faults=faults_of(domain_error(error)))
         return JobRow(job=self._job, number=row.number, word=done.word, object_id=done.object_id)
 
     def _end(self, problem: DomainError | None = None, error: Exception | None = None) -> Job:
@@ -170,12 +170,6 @@ class _Turn:
             job: Job = services.finish(self._job, actor=SYSTEM, lease=self._lease, problem=problem)
             self._kind.finish(job)
         return job
-
-
-def _faults(problem: DomainError) -> list[dict[str, str]]:
-    if problem.errors:
-        return [fault.as_dict() for fault in problem.errors]
-    return [{"pointer": "", "code": problem.code, "detail": problem.detail or problem.title}]
 
 
 @contextmanager

@@ -1,17 +1,20 @@
 """Tables: how their text is read, and what is wrong with one as a whole."""
 
-import csv
+import datetime
 import io
+import zipfile
 from typing import Any
 
+import openpyxl
 import pytest
 
 from erp.api import fields
 from erp.api.serializers import Input
 from erp.errors import Invalid, RuleBroken
-from erp.files import CSV, Upload
+from erp.files import CSV, XLSX, Upload
 from erp.jobs.kinds import registry
-from erp.jobs.tables import TableKind, guarded, plain, records
+from erp.jobs.sheets import as_csv, as_workbook, cell, guarded, items, plain, records
+from erp.jobs.tables import TableKind
 
 
 class Header(RuleBroken):
@@ -36,8 +39,9 @@ class Lots(TableKind):
     most_rows, most_atomic = 5, 2
 
 
-def rows(text: str) -> list[tuple[int, dict[str, str]]]:
-    return [(row.number, row.values) for row in Lots().rows(None, text.encode())]  # type: ignore[arg-type]
+def rows(table: str | bytes) -> list[tuple[int, dict[str, str]]]:
+    content = table if isinstance(table, bytes) else table.encode()
+    return [(row.number, row.values) for row in Lots().read(content)]
 
 
 def measured(text: str, mode: str = "partial") -> int:
@@ -94,7 +98,7 @@ def test_a_line_that_is_no_csv_is_named() -> None:
 
 
 def validated(text: str) -> dict[str, Any]:
-    (row,) = Lots().rows(None, text.encode())  # type: ignore[arg-type]
+    (row,) = Lots().read(text.encode())
     return Lots().validated(row, None)
 
 
@@ -132,6 +136,55 @@ def test_no_cell_that_is_written_is_a_formula_and_what_is_written_reads_back() -
         "it's",
     ]
     assert [plain(guarded(text)) for text in told] == told
-    file = io.StringIO()
-    csv.writer(file).writerows([[guarded(text)] for text in told if text])
-    assert list(records(file.getvalue().encode())) == [[text] for text in told if text]
+    kept = [[text] for text in told if text]
+    assert list(records("".join(as_csv(kept)).encode())) == kept
+    assert list(records(as_workbook(kept))) == kept
+
+
+def test_a_list_in_a_cell_reads_back_whatever_its_items_hold() -> None:
+    for given in (["a", "b c"], ["a;b", "c"], ["a\\", "b"], ["a\\;b"], ["=a", "b"], []):
+        assert items(plain(cell(given))) == given
+    assert items(" a; ;b ;") == ["a", "b"]
+    assert items("A\\B") == ["A\\B"]
+
+
+def workbook(*lines: list[Any]) -> bytes:
+    book = openpyxl.Workbook()
+    for line in lines:
+        book.active.append(line)
+    book.create_sheet("Another").append(["code", "colour"])
+    packed = io.BytesIO()
+    book.save(packed)
+    return packed.getvalue()
+
+
+def test_a_workbook_is_read_as_the_text_that_it_shows_and_no_formula_is_evaluated() -> None:
+    content = workbook(
+        ["code", "bales", "weight", None],
+        ["A", 12, 1700.5],
+        [],
+        ["=1+1", 3.0, 0.1, None],
+        [5201, True, "12.50"],
+        ["B", datetime.date(2026, 1, 2), 1e21],
+    )
+    assert rows(content) == [
+        (1, {"code": "A", "bales": "12", "weight": "1700.5"}),
+        (3, {"code": "=1+1", "bales": "3", "weight": "0.1"}),
+        (4, {"code": "5201", "bales": "true", "weight": "12.50"}),
+        (5, {"code": "B", "bales": "2026-01-02 00:00:00", "weight": "1000000000000000000000"}),
+    ]
+
+
+def test_a_workbook_that_cannot_be_read_is_told_at_the_door() -> None:
+    whole = workbook(["code", "bales"], ["A", 1])
+    packed = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(whole)) as source, zipfile.ZipFile(packed, "w") as target:
+        for member in source.infolist():
+            text = source.read(member)
+            if member.filename == "xl/worksheets/sheet1.xml":
+                text = b'<!DOCTYPE x [<!ENTITY e "e">]>' + text[: len(text) // 2]
+            target.writestr(member, text)
+    for content in (packed.getvalue(), b"PK\x03\x04 nothing"):
+        with pytest.raises(Invalid) as refused:
+            Lots().measure(Upload("lots.xlsx", XLSX, content), "partial")
+        assert [fault.code for fault in refused.value.errors] == ["malformed"]

@@ -1,0 +1,124 @@
+"""Tables as files, both ways: CSV in UTF-8, and the first sheet of a workbook. Cells are text throughout."""
+
+import csv
+import re
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+from io import BytesIO, TextIOWrapper
+from typing import Any, Final
+
+import openpyxl
+
+from erp.api.serializers import invalid
+from erp.errors import Fault
+
+SEPARATOR: Final = ";"  # between the items of a list in one cell
+MOST_COLUMNS: Final = 200  # of a workbook, where one stray cell can claim thousands
+_NUMBER: Final = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?")
+_FORMULA: Final = re.compile(r"'*[=+\-@]")
+_ITEM: Final = re.compile(r"(?:[^\\;]|\\.)+")
+
+
+# --- Cells ------------------------------------------------------------------------------------------
+
+
+def guarded(text: str) -> str:
+    """The text for a cell that no spreadsheet takes for a formula (api §6); ``plain`` undoes it."""
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
+
+
+def plain(cell: str) -> str:
+    """The text that a cell stands for, trimmed."""
+    text = cell.strip()
+    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
+
+
+def cell(value: Any) -> str:
+    """The cell that reads back as the value: a list's items, ``true`` and ``false``, nothing for None."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | tuple):
+        return guarded(SEPARATOR.join(re.sub(r"([\\;])", r"\\\1", str(item)) for item in value))
+    return guarded(f"{value:f}" if isinstance(value, Decimal) else str(value))
+
+
+def items(text: str) -> list[str]:
+    r"""The items of a list in one cell; a semicolon that belongs to an item stands as ``\;``."""
+    found = (re.sub(r"\\([\\;])", r"\1", item).strip() for item in _ITEM.findall(text))
+    return [item for item in found if item]
+
+
+# --- In ---------------------------------------------------------------------------------------------
+
+
+def records(content: bytes) -> Iterator[list[str]]:
+    """The records of a table, one after the other, so that a long one takes no memory. Raises Invalid."""
+    return _of_workbook(content) if content.startswith(b"PK") else _of_csv(content)
+
+
+def _of_csv(content: bytes) -> Iterator[list[str]]:
+    lines = csv.reader(TextIOWrapper(BytesIO(content), encoding="utf-8-sig", newline=""), strict=True)
+    try:
+        for cells in lines:
+            yield [plain(cell) for cell in cells]
+    except csv.Error as error:
+        raise _unreadable(f"Line {lines.line_num} can't be read: {error}.") from None
+
+
+def _of_workbook(content: bytes) -> Iterator[list[str]]:
+    try:
+        book = openpyxl.load_workbook(BytesIO(content), read_only=True, keep_links=False)
+        try:
+            sheet = book.worksheets[0]
+            sheet.reset_dimensions()  # what the file says of its size is no promise
+            for cells in sheet.iter_rows(values_only=True):
+                yield [_typed(value) for value in cells[:MOST_COLUMNS]]
+        finally:
+            book.close()
+    except Exception:  # a damaged workbook fails in any of a dozen ways
+        raise _unreadable("The workbook can't be read.") from None
+
+
+def _typed(value: Any) -> str:
+    """A workbook's cell as the text that it would be in a CSV; a formula is its own text."""
+    if isinstance(value, str):
+        return plain(value)
+    if isinstance(value, float):
+        number = Decimal(repr(value))  # the shortest text that means this number: what the sheet shows
+        return f"{number.normalize() if number == number.to_integral_value() else number:f}"
+    return cell(value)
+
+
+def _unreadable(words: str) -> Exception:
+    return invalid([Fault("/file", "malformed", words)])
+
+
+# --- Out --------------------------------------------------------------------------------------------
+
+
+class _Line:
+    """A file that hands back what is written to it."""
+
+    @staticmethod
+    def write(text: str) -> str:
+        return text
+
+
+def as_csv(lines: Iterable[Iterable[Any]]) -> Iterator[str]:
+    """Lines of values as the text of a CSV, line by line."""
+    writer = csv.writer(_Line())
+    for line in lines:
+        yield writer.writerow([cell(value) for value in line])
+
+
+def as_workbook(lines: Iterable[Iterable[Any]]) -> bytes:
+    """Lines of values as a workbook of one sheet."""
+    book = openpyxl.Workbook(write_only=True)
+    sheet = book.create_sheet("Rows")
+    for line in lines:
+        sheet.append([cell(value) for value in line])
+    packed = BytesIO()
+    book.save(packed)
+    return packed.getvalue()
