@@ -1,10 +1,15 @@
-"""What runs without a caller: what a second person decided on units, schedules and rates."""
+"""What runs without a caller: what a second person decided on units, schedules and rates, and uploads."""
 
 from typing import Any
 
 from apps.approvals import events as approvals
+from apps.commodities import services
+from apps.commodities.serializers import CommodityRow, VarietyRow
 from apps.commodities.services.drafts import procedures
 from erp.access import SYSTEM
+from erp.jobs.kinds import Done, Row
+from erp.jobs.models import Job
+from erp.jobs.tables import TableKind
 from erp.outbox.subscriber import handles
 
 
@@ -22,3 +27,35 @@ def settle(event: approvals.Head, *, meta: Any) -> None:
         procedure.settle(
             procedure.model.objects.get(pk=event.subject_id), actor=SYSTEM, approval_id=event.approval_id
         )
+
+
+class Import(TableKind, abstract=True):
+    """A row of a table adds a row, or brings the one with its code in line."""
+
+    sort: services.Sort
+    wrong_header, too_many_rows = services.FileHeader, services.TooManyRows
+    _foresight: services.Foresight | None = None
+
+    def do(self, values: dict[str, Any], *, row: Row, job: Job, actor: Any) -> Done:
+        return services.take(self.sort, values, told=self.told, actor=actor)
+
+    def foresee(self, values: dict[str, Any], *, actor: Any) -> tuple[str, dict[str, Any]]:
+        self._foresight = self._foresight or services.Foresight(self.sort)
+        return self._foresight.foresee(values, told=self.told, actor=actor)
+
+    def finish(self, job: Job) -> None:
+        services.report_import(actor=SYSTEM, job=job)
+
+
+class ImportCommodities(Import):
+    """Commodities, one a row."""
+
+    sort = services.SORTS["COMMODITIES"]
+    name, row = sort.job, CommodityRow
+
+
+class ImportVarieties(Import):
+    """Varieties, one a row."""
+
+    sort = services.SORTS["VARIETIES"]
+    name, row = sort.job, VarietyRow

@@ -2,6 +2,7 @@
 
 from apps.commodities.events.commodities import COMMODITY, CommodityCreated, CommodityUpdated
 from apps.commodities.events.grades import GradeAdded, GradeUpdated
+from apps.commodities.events.imports import CommodityBulkImported
 from apps.commodities.events.parameters import (
     ParameterAdded,
     ParameterTemplateCreated,
@@ -29,6 +30,7 @@ from apps.commodities.events.units import (
 from apps.commodities.events.varieties import VarietyAdded, VarietyUpdated
 
 __all__ = [
+    "CommodityBulkImported",
     "COMMODITY",
     "CommodityCreated",
     "CommodityUpdated",

@@ -2,6 +2,15 @@
 
 from apps.commodities.serializers.commodities import CommodityOutput, CreateInput, UpdateInput
 from apps.commodities.serializers.grades import CreateGradeInput, GradeOutput, UpdateGradeInput
+from apps.commodities.serializers.imports import (
+    ROWS,
+    BulkUploadInput,
+    BulkValidateInput,
+    BulkValidateOutput,
+    CommodityRow,
+    VarietyRow,
+    kind_asked,
+)
 from apps.commodities.serializers.parameters import (
     CreateParameterInput,
     CreateTemplateInput,
@@ -31,6 +40,13 @@ from apps.commodities.serializers.units import (
 from apps.commodities.serializers.varieties import CreateVarietyInput, UpdateVarietyInput, VarietyOutput
 
 __all__ = [
+    "ROWS",
+    "BulkUploadInput",
+    "BulkValidateInput",
+    "BulkValidateOutput",
+    "CommodityRow",
+    "VarietyRow",
+    "kind_asked",
     "BARGAIN_TYPE",
     "DELIVERY_TERMS",
     "PASSING_TERMS",

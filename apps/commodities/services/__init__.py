@@ -2,6 +2,18 @@
 
 from apps.commodities.services.commodities import NotReady, create, update
 from apps.commodities.services.grades import SecondBasis, create_grade, update_grade
+from apps.commodities.services.imports import (
+    SORTS,
+    FileDiffers,
+    FileHeader,
+    Foresight,
+    ImportInProgress,
+    Sort,
+    TooManyRows,
+    bulk_upload,
+    report_import,
+    take,
+)
 from apps.commodities.services.parameters import (
     create_parameter,
     create_template,
@@ -54,6 +66,16 @@ from apps.commodities.services.units import (
 from apps.commodities.services.varieties import SecondStandard, create_variety, update_variety
 
 __all__ = [
+    "SORTS",
+    "FileDiffers",
+    "FileHeader",
+    "Foresight",
+    "ImportInProgress",
+    "Sort",
+    "TooManyRows",
+    "bulk_upload",
+    "report_import",
+    "take",
     "BandsNotContiguous",
     "Duplicate",
     "FieldsContradict",

@@ -23,8 +23,11 @@ def take_limits(row: Any, name: str) -> None:
     or None, not both). A parameter that was archived may stay where it was, but isn't named anew. Raises
     OtherCommodity, NotActive, FieldsContradict, LimitsInverted, OutsidePossible.
     """
+    changes = row.changed_fields()
+    if not row._state.adding and name not in changes:
+        return  # what is kept was checked when it was given
     given: Iterable[Mapping[str, Any]] = getattr(row, name)
-    before, _ = row.changed_fields().get(name, ((), ()))
+    before, _ = changes.get(name, ((), ()))
     known = {kept["parameter_id"] for kept in before}
     kept: list[dict[str, str | None]] = []
     for place, limit in enumerate(given):

@@ -14,7 +14,8 @@ class SecondStandard(Conflict):
     constraints = ("variety_one_standard",)
 
 
-def _check(variety: Variety) -> None:
+def check(variety: Variety) -> None:
+    """Raise what speaks against a variety as it is to be saved."""
     if variety._state.adding:
         require_active(variety.commodity, "/commodity_id")
     take_limits(variety, "presets")
@@ -33,6 +34,6 @@ create_variety, update_variety = reference(
     updated=events.VarietyUpdated,
     fields=("commodity", "code", "name", "aliases", "is_standard", "presets"),
     fixed=("commodity", "code"),
-    check=_check,
+    check=check,
     kept=_keep_names,
 )

@@ -9,6 +9,7 @@ from apps.commodities.models import Commodity
 from apps.commodities.tests import examples_terms
 from erp.access import SYSTEM
 from erp.api.examples import Example
+from erp.files import CSV, Upload
 from erp.models import unguarded_writes
 
 GOODS = {
@@ -159,11 +160,19 @@ def commodity_of(world, target):
     return str(world.commodity().pk)
 
 
+TABLE = Upload(
+    "commodities.csv",
+    CSV,
+    b"code,name,category,aliases,quantity_mode,package_unit,trade_unit,hsn_code\n"
+    b"COTTON,Raw cotton,FIBRE,Lint;Rui,COUNT_AND_WEIGHT,BALE,BALE,5201\n",
+)
 EXAMPLES = {
     "create": Example(keeper, {"code": "COTTON", **GOODS}),
     "update": Example(
         keeper, {**GOODS, "description": "Ginned, not carded."}, lambda world: world.commodity()
     ),
+    "bulk_upload": Example(keeper, {"file": TABLE, "kind": "COMMODITIES", "mode": "partial"}),
+    "bulk_validate": Example(keeper, {"file": TABLE, "kind": "COMMODITIES"}),
     "create_variety": Example(keeper, {"commodity_id": commodity_of, "code": "SHANKAR-6", **VARIETY}),
     "update_variety": Example(keeper, {**VARIETY, "aliases": ["S-6"], "status": "ACTIVE"}, variety),
     "create_parameter": Example(

@@ -6,10 +6,11 @@ from apps.commodities import services
 from apps.commodities.models import Commodity
 from apps.commodities.serializers import CommodityOutput, CreateInput, UpdateInput
 from apps.commodities.viewsets.base import ReferenceViewSet
+from apps.commodities.viewsets.imports import Tables
 from erp.api.endpoints import endpoint
 
 
-class CommodityViewSet(ReferenceViewSet):
+class CommodityViewSet(Tables, ReferenceViewSet):
     """Commodities: what can be traded."""
 
     queryset = Commodity.objects.all()

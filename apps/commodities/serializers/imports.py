@@ -1,0 +1,125 @@
+"""Shapes of tables with commodities or varieties, of uploads and of what they would do."""
+
+from typing import Any, ClassVar
+
+from django.http import QueryDict
+from rest_framework.exceptions import ValidationError
+from rest_framework.fields import empty
+
+from apps.commodities import services
+from apps.commodities.models import Commodity, Simple
+from apps.commodities.serializers.base import CODE
+from apps.commodities.serializers.commodities import CreateInput
+from apps.commodities.serializers.varieties import VarietyFields
+from erp.api import fields
+from erp.api.files import FileField
+from erp.api.filters import check_query
+from erp.api.serializers import Answer, Input, faults_from, invalid
+from erp.api.validators import matches
+from erp.files import CSV, XLSX
+from erp.jobs.models import Job
+
+SHA256 = matches("[0-9a-f]{64}", "Send a SHA-256 in lower-case hexadecimal.")
+
+
+class CommodityCodeField(fields.CharField):
+    """A commodity by its code; validated, the row. Those that were asked for are remembered."""
+
+    default_error_messages = {"does_not_exist": "There is no such commodity, or none that you can see."}
+
+    def run_validation(self, data: Any = empty) -> Any:
+        code = super().run_validation(data)
+        known: dict[str, Commodity | None] = self.context["known"]
+        if code not in known:
+            rows = Commodity.objects.visible_to(self.context["actor"])
+            known[code] = rows.filter(code=code).first()
+        found = known[code]
+        if found is None:
+            self.fail("does_not_exist")
+        return found
+
+
+class CommodityRow(CreateInput):
+    """A row of a table of commodities."""
+
+    columns: ClassVar = (
+        "code",
+        "name",
+        "category",
+        "aliases",
+        "base_unit",
+        "trade_unit",
+        "quantity_mode",
+        "package_unit",
+        "hsn_code",
+        "season_start_month",
+        "description",
+        "status",
+        "version",
+    )
+    origin_country = quantity_tolerance_percent = None  # type: ignore[assignment]
+    status = fields.ChoiceField(choices=Commodity.Status.choices, required=False)
+    version = fields.IntegerField(min_value=1, required=False)
+
+
+class VarietyRow(VarietyFields):
+    """A row of a table of varieties."""
+
+    columns: ClassVar = ("commodity", "code", "name", "aliases", "is_standard", "status", "version")
+    presets = None
+    commodity = CommodityCodeField(validators=[CODE])
+    code = fields.CharField(validators=[CODE])
+    status = fields.ChoiceField(choices=Simple.Status.choices, required=False)
+    version = fields.IntegerField(min_value=1, required=False)
+
+
+ROWS: dict[str, type[CommodityRow] | type[VarietyRow]] = {
+    "COMMODITIES": CommodityRow,
+    "VARIETIES": VarietyRow,
+}
+
+
+def kind_asked(query: QueryDict) -> str:
+    """The sort of rows that a query asks for, ``COMMODITIES`` unless it says. Raises Invalid."""
+    check_query(query, ("kind",))
+    try:
+        kind = fields.from_text(fields.ChoiceField(choices=list(ROWS)), query.get("kind", "COMMODITIES"))
+    except ValidationError as error:
+        raise invalid(faults_from(error.detail, "/query/kind")) from None
+    return str(kind)
+
+
+class BulkValidateInput(Input):
+    file = FileField(accepts=(CSV, XLSX))
+    kind = fields.ChoiceField(choices=list(services.SORTS))
+
+
+class BulkUploadInput(BulkValidateInput):
+    mode = fields.ChoiceField(choices=Job.Mode.choices, required=False)
+    expected_sha256 = fields.CharField(required=False, validators=[SHA256])
+
+
+class FaultOutput(Answer):
+    pointer = fields.CharField()
+    code = fields.CharField()
+    detail = fields.CharField()
+
+
+class ForeseenOutput(Answer):
+    """What would become of one row."""
+
+    row = fields.IntegerField(source="number")
+    action = fields.ChoiceField(source="word", choices=["create", "update", "unchanged", "refused"])
+    changes = fields.DictField()
+    faults = FaultOutput(many=True)
+
+
+class BulkValidateOutput(Answer):
+    kind = fields.CharField()
+    file_sha256 = fields.CharField()
+    total = fields.IntegerField()
+    create = fields.IntegerField()  # type: ignore[assignment]
+    update = fields.IntegerField()  # type: ignore[assignment]
+    unchanged = fields.IntegerField()
+    refused = fields.IntegerField()
+    rows = ForeseenOutput(many=True)

@@ -1,0 +1,446 @@
+"""Commodities and varieties from tables: previewed, taken once a row, and out again as they came."""
+
+import io
+import zipfile
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
+
+import openpyxl
+import pytest
+from django.contrib.auth.models import Group, Permission
+
+from apps.accounts.models import RoleMembership
+from apps.commodities import events, services
+from apps.commodities.models import Commodity, Variety
+from apps.commodities.serializers import ROWS
+from apps.commodities.tests.examples import parameter
+from config.tests.jobs_support import finished, memory_taken, refused
+from erp.access import SYSTEM
+from erp.files import CSV, XLSX, Upload
+from erp.idempotency.models import Record
+from erp.jobs.models import Job
+from erp.models import unguarded_writes
+from erp.outbox.models import EventOutbox
+
+pytestmark = pytest.mark.django_db
+PATH = "/api/v1/commodities/bulk"
+GOODS = "code,name,category"
+
+
+@pytest.fixture
+def keeper(user, client_for):
+    return client_for(user("INTERNAL_MASTERDATA"))
+
+
+def table(*lines: str, header: str = GOODS) -> Upload:
+    return Upload("rows.csv", CSV, "\n".join([header, *lines]).encode())
+
+
+def workbook(*lines: list[Any]) -> Upload:
+    book = openpyxl.Workbook()
+    for line in lines:
+        book.active.append(line)
+    packed = io.BytesIO()
+    book.save(packed)
+    return Upload("rows.xlsx", XLSX, packed.getvalue())
+
+
+def uploaded(client: Any, file: Upload, kind: str = "COMMODITIES", mode: str = "partial", **more: Any) -> Job:
+    answer = client.write(f"{PATH}/upload", {"file": file, "kind": kind, "mode": mode, **more})
+    assert answer.status_code == 202, answer.content
+    return finished(Job.objects.get(pk=answer.json()["id"]))
+
+
+def previewed(client: Any, file: Upload, kind: str = "COMMODITIES") -> dict[str, Any]:
+    answer = client.write(f"{PATH}/validate", {"file": file, "kind": kind})
+    assert answer.status_code == 200, answer.content
+    return answer.json()
+
+
+def foreseen(told: dict[str, Any]) -> list[tuple[int, str, str]]:
+    return [(row["row"], fault["pointer"], fault["code"]) for row in told["rows"] for fault in row["faults"]]
+
+
+def exported(client: Any, kind: str = "COMMODITIES", accept: str = CSV, what: str = "export") -> Upload:
+    answer = client.read(f"{PATH}/{what}", {"kind": kind}, Accept=accept)
+    assert answer.status_code == 200
+    content = b"".join(answer.streaming_content) if answer.streaming else answer.content
+    return Upload("rows", accept, content)
+
+
+def codes(answer: Any) -> tuple[int, str, list[str]]:
+    told = answer.json()
+    return answer.status_code, told["code"], [fault["code"] for fault in told.get("errors", [])]
+
+
+# --- Up ---------------------------------------------------------------------------------------------
+
+
+def test_a_table_adds_commodities_and_each_row_has_its_own_events(keeper, emitted, assert_emitted):
+    file = table(
+        "COTTON,Raw cotton,FIBRE,Lint; Rui,KG,BALE,COUNT_AND_WEIGHT,BALE,5201,10,Ginned,ACTIVE",
+        "SEED,Cotton seed,OILSEED,,,,,,,,,",
+        header=f"{GOODS},aliases,base_unit,trade_unit,quantity_mode,package_unit,hsn_code,"
+        "season_start_month,description,status",
+    )
+    job = uploaded(keeper, file, mode="atomic")
+    assert (job.status, job.tally) == ("succeeded", {"created": 2})
+    cotton, seed = Commodity.objects.order_by("code")
+    assert (cotton.aliases, cotton.trade_unit, cotton.season_start_month, cotton.status) == (
+        ["Lint", "Rui"],
+        "BALE",
+        10,
+        "ACTIVE",
+    )
+    assert (seed.base_unit, seed.trade_unit, seed.package_unit, seed.status) == ("KG", "KG", None, "DRAFT")
+    told = EventOutbox.objects.filter(causation_id=str(job.pk)).order_by("position")
+    assert [row.event_type for row in told] == [
+        "commodity.created",
+        "commodity.updated",
+        "commodity.created",
+        "commodity.bulk_imported",
+    ]
+    assert_emitted(
+        events.CommodityBulkImported,
+        job_id=str(job.pk),
+        kind="COMMODITIES",
+        outcome="succeeded",
+        total=2,
+        created=2,
+        updated=0,
+        unchanged=0,
+        refused=0,
+        file_sha256=file.sha256,
+    )
+
+
+def test_a_known_code_changes_its_row_by_the_columns_that_are_there(keeper, commodity, emitted):
+    row = commodity(code="COTTON", name="Cotton", aliases=["Lint"], origin_country="US", description="Old")
+    job = uploaded(keeper, table("COTTON,Raw cotton,FIBRE,", header=f"{GOODS},description"))
+    assert job.tally == {"updated": 1}
+    row.refresh_from_db()
+    # An empty cell takes the default; what no column tells of stays.
+    assert (row.name, row.description, row.aliases, row.origin_country, row.status) == (
+        "Raw cotton",
+        "",
+        ["Lint"],
+        "US",
+        "ACTIVE",
+    )
+    assert set(emitted("commodity.updated")[-1].payload["changes"]) == {"name", "description"}
+    count = EventOutbox.objects.count()
+    again = uploaded(keeper, table("COTTON,Raw cotton,FIBRE,", header=f"{GOODS},description"))
+    assert again.tally == {"unchanged": 1}
+    kinds = EventOutbox.objects.order_by("position").values_list("event_type", flat=True)[count:]
+    assert list(kinds) == ["job.queued", "commodity.bulk_imported"]
+
+
+def test_a_version_in_the_table_is_the_row_s_own(keeper, commodity):
+    row = commodity(code="COTTON", name="Cotton", active=False)
+    file = table("COTTON,Raw,FIBRE,7", "NEW,New,FIBRE,1", "COTTON,Raw,FIBRE,1", header=f"{GOODS},version")
+    stale = [(1, "/version", "precondition.failed"), (2, "/version", "precondition.failed")]
+    assert foreseen(previewed(keeper, file)) == stale
+    job = uploaded(keeper, file)
+    assert (refused(job), job.tally) == (stale, {"updated": 1})
+    row.refresh_from_db()
+    assert (row.name, row.version) == ("Raw", 2)
+
+
+def test_who_may_only_add_changes_nothing(user, client_for, commodity):
+    commodity(code="COTTON", name="Cotton")
+    adder = user("INTERNAL")
+    with unguarded_writes():
+        group = Group.objects.create(name="ADDERS")
+        group.permissions.add(
+            Permission.objects.get(content_type__app_label="commodity", codename="create"),
+            Permission.objects.get(content_type__app_label="job", codename="view"),
+        )
+        RoleMembership(user=adder, role=group).save()
+    client = client_for(adder)
+    file = table(
+        "COTTON,Raw cotton,FIBRE,", "NEW,New,FIBRE,", "OLD,Old,FIBRE,ARCHIVED", header=f"{GOODS},status"
+    )
+    expected = [(1, "", "capability.missing"), (3, "", "capability.missing")]
+    assert foreseen(previewed(client, file)) == expected
+    job = uploaded(client, file)
+    assert (refused(job), job.tally) == (expected, {"created": 1})
+
+
+# --- What an upload would do ------------------------------------------------------------------------
+
+MIXED = (
+    "KNOWN,Known,FIBRE,,,,",
+    "KNOWN,Changed,FIBRE,,,,",
+    "KNOWN,Changed,FIBRE,,,,",
+    "ARCHIVED,Archived,FIBRE,,,ARCHIVED,",
+    "ARCHIVED,Other,FIBRE,,,ARCHIVED,",
+    "A,Alpha,FIBRE,First;One,,,",
+    "B,Beta,FIBRE,one,,,",
+    "C,ALPHA,FIBRE,,,,",
+    "D,Delta,NOTHING,,,,",
+    "lower,Lower,FIBRE,,,,",
+    "E,Epsilon,FIBRE,,BALE,,",
+    "F,Phi,FIBRE,,,ACTIVE,",
+    "G,Gamma,FIBRE,,,ACTIVE,5201",
+    "G,Gamma,FIBRE,,,DRAFT,5201",
+    "H,Known,FIBRE,,,,",
+    "A,Alpha,FIBRE,,,,",
+    "B,Beta,FIBRE,one,,,",
+    ",,,,,,surplus",
+)
+
+
+@pytest.mark.parametrize("form", ["csv", "xlsx"])
+def test_the_preview_says_what_the_upload_then_does(keeper, commodity, form):
+    commodity(code="KNOWN", name="Known", quantity_mode="WEIGHT", package_unit=None, trade_unit="KG")
+    row = commodity(
+        code="ARCHIVED", name="Archived", quantity_mode="WEIGHT", package_unit=None, trade_unit="KG"
+    )
+    services.update(row, actor=SYSTEM, name="Archived", category="FIBRE", hsn_code="5201", status="ARCHIVED")
+    columns = f"{GOODS},aliases,package_unit,status,hsn_code"
+    file = table(*MIXED, header=columns)
+    if form == "xlsx":
+        file = workbook(columns.split(","), *(line.split(",") for line in MIXED))
+    before = (EventOutbox.objects.count(), Record.objects.count(), Job.objects.count())
+    told = previewed(keeper, file)
+    assert (EventOutbox.objects.count(), Record.objects.count(), Job.objects.count()) == before
+    assert told["file_sha256"] == file.sha256
+    job = uploaded(keeper, file, expected_sha256=told["file_sha256"])
+    assert foreseen(told) == refused(job)
+    words = {row.number: row.word or "refused" for row in job.rows.all()}
+    done = {"create": "created", "update": "updated", "unchanged": "unchanged", "refused": "refused"}
+    assert {row["row"]: done[row["action"]] for row in told["rows"]} == words
+    assert [told[word] for word in ("total", "refused")] == [job.total, job.refused]
+    assert told["create"] == job.tally["created"]
+    # None of these is empty by accident.
+    assert {row["action"] for row in told["rows"]} == set(done)
+    assert {code for _, _, code in refused(job)} >= {
+        "commodity.duplicate",
+        "commodity.illegal_transition",
+        "contradicts",
+        "not_a_choice",
+        "required",
+        "format",
+    }
+
+
+def test_the_preview_shows_changes_and_writes_nothing(keeper, commodity):
+    row = commodity(code="COTTON", name="Cotton")
+    told = previewed(keeper, table("COTTON,Raw cotton,FIBRE", "NEW,New,FIBRE"))
+    assert told["rows"] == [
+        {
+            "row": 1,
+            "action": "update",
+            "changes": {"name": {"old": "Cotton", "new": "Raw cotton"}},
+            "faults": [],
+        },
+        {"row": 2, "action": "create", "changes": {}, "faults": []},
+    ]
+    row.refresh_from_db()
+    assert (row.name, Commodity.objects.count()) == ("Cotton", 1)
+
+
+def test_of_a_long_table_refused_rows_are_shown_first(keeper):
+    lines = [f"C{number},Name {number},{'FIBRE' if number < 2_000 else 'NONE'}" for number in range(2_005)]
+    told = previewed(keeper, table(*lines))
+    assert (told["total"], told["create"], told["refused"]) == (2_005, 2_000, 5)
+    assert len(told["rows"]) == 2_000
+    assert [row["row"] for row in told["rows"][-6:]] == [1995, 2001, 2002, 2003, 2004, 2005]
+
+
+# --- Varieties --------------------------------------------------------------------------------------
+
+
+def test_varieties_belong_to_a_commodity_by_its_code(keeper, commodity, emitted):
+    cotton = commodity(code="COTTON", name="Cotton")
+    seed = commodity(code="SEED", name="Seed")
+    services.create_variety(actor=SYSTEM, commodity=cotton, code="J-34", name="J-34", is_standard=True)
+    file = table(
+        "COTTON,S-6,Shankar-6,ICS-105,,",
+        "COTTON,SECOND,Second standard,,TRUE,",
+        "COTTON,TWIN,shankar-6,,,",
+        "SEED,S-6,Shankar-6,,true,",
+        "NOTHING,X1,Of nothing,,,",
+        "COTTON,J-34,J-34,ICS-202,,ARCHIVED",
+        "COTTON,SECOND,Second standard,,TRUE,",
+        "COTTON,D1,Draft,,,DRAFT",
+        header="commodity,code,name,aliases,is_standard,status",
+    )
+    expected = [
+        (2, "", "commodity.second_standard"),
+        (3, "", "commodity.duplicate"),
+        (5, "/commodity", "does_not_exist"),
+        (8, "/status", "not_a_choice"),
+    ]
+    told = previewed(keeper, file, "VARIETIES")
+    assert foreseen(told) == expected
+    job = uploaded(keeper, file, "VARIETIES")
+    assert refused(job) == expected
+    assert job.tally == {"created": 3, "updated": 1}
+    assert Variety.objects.get(commodity=seed).is_standard
+    assert emitted("commodity.bulk_imported")[-1].payload["kind"] == "VARIETIES"
+    assert len(emitted("commodity.variety.added", causation_id=str(job.pk))) == 3
+
+
+def test_what_no_column_tells_of_a_variety_stays(keeper, commodity):
+    cotton = commodity(code="COTTON", name="Cotton")
+    micronaire = parameter(SimpleNamespace(commodity=commodity), cotton)
+    micronaire.refresh_from_db()
+    row = services.create_variety(
+        actor=SYSTEM,
+        commodity=cotton,
+        code="S-6",
+        name="S-6",
+        is_standard=True,
+        presets=[{"parameter": micronaire, "low": Decimal("3.6"), "high": None}],
+    )
+    kept = row.presets
+    file = table("COTTON,S-6,Shankar-6", header="commodity,code,name")
+    assert previewed(keeper, file, "VARIETIES")["update"] == 1
+    assert uploaded(keeper, file, "VARIETIES").tally == {"updated": 1}
+    row = Variety.objects.get(pk=row.pk)
+    assert (row.name, row.is_standard, row.presets) == ("Shankar-6", True, kept)
+
+
+# --- Down, and up again -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("accept", [CSV, XLSX])
+def test_what_goes_out_comes_in_unchanged(keeper, commodity, accept):
+    cotton = commodity(
+        code="COTTON",
+        name="Cotton",
+        aliases=["A;B", "=1+1", "Lint"],
+        description='-, and "quoted"',
+        season_start_month=10,
+    )
+    commodity(
+        code="DRAFT", name="+Draft", active=False, quantity_mode="WEIGHT", package_unit=None, trade_unit="KG"
+    )
+    gone = commodity(code="GONE", name="Gone")
+    services.update(
+        gone,
+        actor=SYSTEM,
+        name="Gone",
+        category="FIBRE",
+        quantity_mode="COUNT_AND_WEIGHT",
+        package_unit="BALE",
+        trade_unit="BALE",
+        hsn_code="5201",
+        status="ARCHIVED",
+    )
+    services.create_variety(
+        actor=SYSTEM, commodity=cotton, code="S-6", name="S-6", aliases=["Six"], is_standard=True
+    )
+    count = EventOutbox.objects.exclude(event_type__in=["job.queued", "commodity.bulk_imported"]).count()
+    for kind, rows in (("COMMODITIES", 3), ("VARIETIES", 1)):
+        file = exported(keeper, kind, accept)
+        told = previewed(keeper, file, kind)
+        assert (told["unchanged"], told["total"]) == (rows, rows), told["rows"]
+        assert uploaded(keeper, file, kind, mode="atomic").tally == {"unchanged": rows}
+    kept = EventOutbox.objects.exclude(event_type__in=["job.queued", "commodity.bulk_imported"]).count()
+    assert kept == count
+
+
+def test_no_cell_that_goes_out_is_a_formula(keeper, commodity):
+    commodity(code="COTTON", name="=HYPERLINK(1)", active=False)
+    assert b"'=HYPERLINK(1)" in exported(keeper).content
+    sheet = openpyxl.load_workbook(io.BytesIO(exported(keeper, accept=XLSX).content)).worksheets[0]
+    assert "f" not in {cell.data_type for line in sheet.iter_rows() for cell in line}
+    assert sheet["B2"].value == "'=HYPERLINK(1)"
+
+
+@pytest.mark.parametrize("kind", ["COMMODITIES", "VARIETIES"])
+def test_the_template_has_the_columns_of_an_upload(keeper, kind):
+    assert set(ROWS[kind].columns) == set(ROWS[kind]().fields)
+    lines = exported(keeper, kind, what="template").content.decode().splitlines()
+    assert lines == [",".join(ROWS[kind].columns)]
+    answer = keeper.read(f"{PATH}/template", Accept=XLSX)
+    assert answer["Content-Type"] == XLSX
+    assert answer["Content-Disposition"] == 'attachment; filename="commodities-template.xlsx"'
+    wrong = keeper.read(f"{PATH}/export", {"kind": "GRADES"})
+    assert (wrong.status_code, wrong.json()["errors"][0]["pointer"]) == (400, "/query/kind")
+
+
+def test_a_partner_takes_out_what_it_may_see(user, client_for, commodity):
+    commodity(code="COTTON", name="Cotton")
+    commodity(code="DRAFT", name="Draft", active=False)
+    text = exported(client_for(user("BUYER"))).content.decode()
+    assert "COTTON" in text
+    assert "DRAFT" not in text
+
+
+# --- Refused at the door ----------------------------------------------------------------------------
+
+
+def test_a_file_that_is_no_table_of_ours_is_refused(keeper):
+    def told(file: Upload, **more: Any) -> tuple[int, str, list[str]]:
+        return codes(keeper.write(f"{PATH}/upload", {"file": file, "kind": "COMMODITIES", **more}))
+
+    file = table("COTTON,Cotton,FIBRE")
+    assert told(file, expected_sha256="0" * 64) == (422, "commodity.file_differs", [])
+    assert told(file, expected_sha256="xyz")[:2] == (400, "request.invalid")
+    assert told(table("x", header="code,colour")) == (
+        422,
+        "commodity.file_header",
+        ["missing_column", "missing_column", "unknown_column"],
+    )
+    assert told(table(*["COTTON,Cotton,FIBRE"] * 2_001))[:2] == (422, "commodity.too_many_rows")
+    assert told(table(*["COTTON,Cotton,FIBRE"] * 10_001), mode="partial")[:2] == (
+        422,
+        "commodity.too_many_rows",
+    )
+    book = io.BytesIO(workbook(GOODS.split(","), ["COTTON", "Cotton", "FIBRE"]).content)
+    with zipfile.ZipFile(book, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("xl/vbaProject.bin", b"Sub")
+    bomb = io.BytesIO(workbook(GOODS.split(",")).content)
+    with zipfile.ZipFile(bomb, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("xl/media/filler", b"0" * 100_000_001)
+    encrypted = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1 encrypted"
+    for wrong in (encrypted, book.getvalue(), bomb.getvalue()):
+        assert told(Upload("rows.xlsx", XLSX, wrong))[:2] == (415, "request.unsupported_media_type")
+    assert not Job.objects.exists()
+
+
+def test_the_same_file_is_worked_through_once_at_a_time(keeper):
+    file = table("COTTON,Cotton,FIBRE")
+    body = {"file": file, "kind": "COMMODITIES"}
+    first = keeper.write(f"{PATH}/upload", body)
+    assert codes(keeper.write(f"{PATH}/upload", body))[:2] == (409, "commodity.import_in_progress")
+    finished(Job.objects.get(pk=first.json()["id"]))
+    assert keeper.write(f"{PATH}/upload", body).status_code == 202
+
+
+def test_who_may_not_add_uploads_and_previews_nothing(user, client_for):
+    client = client_for(user("BUYER"))
+    for path in ("upload", "validate"):
+        answer = client.write(f"{PATH}/{path}", {"file": table("COTTON,Cotton,FIBRE"), "kind": "COMMODITIES"})
+        assert (answer.status_code, answer.json()["capability"]) == (403, "commodity.create")
+
+
+# --- Ten thousand rows ------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.django_db(transaction=True)
+def test_ten_thousand_rows_are_previewed_and_taken_with_the_same_faults(user, client_for, emitted):
+    actor = user("INTERNAL_MASTERDATA")
+    bad = set(range(0, 10_000, 73))
+    assert len(bad) == 137
+    lines = [
+        [f"C{number}", f"Goods {number}", "NOTHING" if number in bad else "FIBRE"] for number in range(10_000)
+    ]
+    file = workbook(GOODS.split(","), *lines)
+    told = previewed(client_for(actor), file)
+    assert (told["create"], told["refused"], told["total"]) == (9_863, 137, 10_000)
+    small = services.bulk_upload(
+        actor=actor, file=table("SMALL,Small,FIBRE"), kind="COMMODITIES", mode="partial"
+    )
+    job = services.bulk_upload(actor=actor, file=file, kind="COMMODITIES", mode="partial")
+    assert memory_taken(small, job) < 50_000
+    assert (job.status, job.tally, job.refused) == ("partial", {"created": 9_863}, 137)
+    assert refused(job) == foreseen(told)
+    assert len(emitted("commodity.created", causation_id=str(job.pk))) == 9_863
+    assert len(emitted("commodity.bulk_imported")) == 2

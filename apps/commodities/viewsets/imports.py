@@ -1,0 +1,80 @@
+"""Tables of commodities and varieties over HTTP: up, looked at beforehand, and down."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.http.response import HttpResponseBase
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+
+from apps.commodities import capabilities, lookups, services
+from apps.commodities.serializers import (
+    ROWS,
+    BulkUploadInput,
+    BulkValidateInput,
+    BulkValidateOutput,
+    kind_asked,
+)
+from erp.api.endpoints import endpoint, lookup
+from erp.api.viewsets import ViewSet, read
+from erp.files import CSV, XLSX
+from erp.jobs.downloads import CsvRenderer, WorkbookRenderer, table
+from erp.jobs.serializers import JobOutput
+
+_TABLE = extend_schema(
+    parameters=[OpenApiParameter("kind", {"type": "string", "enum": list(ROWS), "default": "COMMODITIES"})],
+    responses={(200, CSV): OpenApiTypes.STR, (200, XLSX): OpenApiTypes.BINARY},
+    filters=False,
+)
+
+
+class Tables(ViewSet):
+    """The doors for tables, of which the path names none in particular."""
+
+    bulk_upload = endpoint(
+        services.bulk_upload,
+        BulkUploadInput,
+        output=JobOutput,
+        status=202,
+        path="bulk/upload",
+        throttle="heavy",
+        problems=(
+            services.FileHeader,
+            services.TooManyRows,
+            services.FileDiffers,
+            services.ImportInProgress,
+        ),
+    )
+    bulk_validate = lookup(
+        lookups.bulk_validate,
+        BulkValidateInput,
+        requires=capabilities.CREATE,
+        output=BulkValidateOutput,
+        path="bulk/validate",
+        throttle="heavy",
+        problems=(services.FileHeader, services.TooManyRows),
+    )
+
+    def get_renderers(self) -> list[Any]:
+        tables = self.action in ("bulk_template", "bulk_export")
+        return [CsvRenderer(), WorkbookRenderer(), JSONRenderer()] if tables else super().get_renderers()
+
+    @_TABLE
+    @read("bulk/template", detail=False)
+    def bulk_template(self, request: Request) -> HttpResponseBase:
+        """An empty table with the columns of an upload, as CSV or as a workbook."""
+        kind = kind_asked(request.query_params)
+        return self._table(f"{kind.lower()}-template", kind, ())
+
+    @_TABLE
+    @read("bulk/export", detail=False)
+    def bulk_export(self, request: Request) -> HttpResponseBase:
+        """What is there, as a table that can be uploaded again, as CSV or as a workbook."""
+        kind = kind_asked(request.query_params)
+        return self._table(kind.lower(), kind, lookups.exported(kind, ROWS[kind].columns, actor=request.user))
+
+    def _table(self, name: str, kind: str, lines: Iterable[list[Any]]) -> HttpResponseBase:
+        media_type = self.request.accepted_media_type
+        return table(name, ROWS[kind].columns, lines, media_type=XLSX if media_type == XLSX else CSV)
