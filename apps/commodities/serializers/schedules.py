@@ -7,10 +7,13 @@ from rest_framework import serializers
 
 from apps.commodities.models import Commodity, PricingUnit, QualitySchedule, ScheduleLine
 from apps.commodities.serializers.base import CODE, FigureField, rows
-from apps.commodities.serializers.parameters import CHOICE_CODE, PARAMETER_CODE
+from apps.commodities.serializers.parameters import PARAMETER_CODE
 from apps.commodities.serializers.units import Dated
 from erp.api import fields
 from erp.api.serializers import Answer, Input, Output
+from erp.api.validators import matches
+
+VALUE = matches("[A-Za-z0-9][A-Za-z0-9_/.-]{0,31}", "Send a choice's code, or a figure without idle zeros.")
 
 
 class _Band(serializers.Serializer[Any]):
@@ -51,8 +54,8 @@ class StepAnswer(StepFields, Answer):
 class CellFields(serializers.Serializer[Any]):
     """A value of the parameter with one of the second parameter."""
 
-    first = fields.CharField(validators=[CHOICE_CODE])
-    second = fields.CharField(validators=[CHOICE_CODE])
+    first = fields.CharField(validators=[VALUE])
+    second = fields.CharField(validators=[VALUE])
     effect = _effect()
 
 
@@ -98,7 +101,7 @@ class LineAnswer(LineFields, Answer):
     """A line of a schedule."""
 
     parameter = fields.CharField(source="parameter.code")
-    second_parameter = fields.CharField(source="second_parameter.code", default=None)
+    second_parameter = fields.CharField(source="second_parameter.code", default=None, allow_null=True)
     bands = BandAnswer(many=True)
     steps = StepAnswer(many=True)
     cells = CellAnswer(many=True)

@@ -1,10 +1,11 @@
 """What keeps a schedule of premiums and discounts from being published."""
 
 from collections.abc import Iterator, Sequence
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from itertools import pairwise
 from typing import Any
 
+from apps.commodities.figures import plain
 from apps.commodities.models import QualityParameter, QualitySchedule, ScheduleLine
 from apps.commodities.services.rules import (
     BandsNotContiguous,
@@ -89,11 +90,32 @@ def _contradictions(line: ScheduleLine) -> Iterator[tuple[str, str]]:
         yield "line_cap", "It bounds what the good side earns: needed with reciprocal only."
     if line.tolerance and line.form not in MEASURED_FROM_BASE:
         yield "tolerance", "Only a line with a base has a control limit."
-    if line.weight_rule == ScheduleLine.WeightRule.DRY_MATTER and has_base and max(_base(line)) >= 100:
-        yield "base_low", "Goods without dry matter have no base."
-    cells = [(cell["first"], cell["second"]) for cell in line.cells]
-    if len(set(cells)) < len(cells):
-        yield "cells", "A pair comes twice."
+    if line.weight_rule == ScheduleLine.WeightRule.DRY_MATTER:
+        if line.side != Side.ABOVE:
+            yield "side", "Dry matter is lost above the base only."
+        if has_base and max(_base(line)) >= 100:
+            yield "base_low", "Goods without dry matter have no base."
+    yield from (("cells", words) for words in _cell_faults(line))
+
+
+def _cell_faults(line: ScheduleLine) -> Iterator[str]:
+    pairs = [(cell["first"], cell["second"]) for cell in line.cells]
+    if len(set(pairs)) < len(pairs):
+        yield "A pair comes twice."
+    for name, parameter in (("first", line.parameter), ("second", line.second_parameter)):
+        values = {cell[name] for cell in line.cells}
+        if unknown := sorted(value for value in values if not _is_value(parameter, value)):
+            yield f"{parameter} has no value {', '.join(unknown)}."
+
+
+def _is_value(parameter: QualityParameter | None, text: str) -> bool:
+    """Whether a cell's text is a value as results of the parameter are named: a choice's code, or a plain figure."""
+    if parameter is None or not parameter.is_number:
+        return parameter is None or text in {choice["code"] for choice in parameter.choices}
+    try:
+        return plain(Decimal(text)) == text
+    except InvalidOperation:
+        return False
 
 
 def _needs_figures(line: ScheduleLine) -> bool:

@@ -113,10 +113,11 @@ def test_an_edit_of_a_line_after_submission_makes_the_approval_stale(cotton, aut
 
 def test_a_new_version_ends_the_one_before_and_changes_nothing_of_it(publish):
     first = publish()
-    lines = first.lines
+    lines, terms = first.lines, services.terms_of(first, day=date(2026, 2, 1))
     second = publish(valid_from=date(2026, 10, 1), lines=changed(2, rate=D(2)))
     assert (second.schedule_version, again(first).valid_to) == (2, date(2026, 9, 30))
     assert again(first).lines == lines
+    assert services.terms_of(again(first), day=date(2026, 2, 1)) == terms
 
 
 def test_nothing_published_is_edited_by_nobody(publish, author):
@@ -162,6 +163,7 @@ LADDER = {
         (changed(0, effect="PERCENT"), "fields_contradict", "/lines/0/effect"),
         (changed(0, side=None), "fields_contradict", "/lines/0/side"),
         (changed(0, base_low=D(100), weight_rule="DRY_MATTER"), "fields_contradict", "/lines/0/base_low"),
+        (changed(0, side="BOTH", weight_rule="DRY_MATTER"), "fields_contradict", "/lines/0/side"),
         (changed(1, bands=[]), "fields_contradict", "/lines/1/bands"),
         (changed(1, effect="MONEY"), "fields_contradict", "/lines/1/effect"),
         (changed(1, tolerance=D(1)), "fields_contradict", "/lines/1/tolerance"),
@@ -204,6 +206,45 @@ def test_what_is_not_sound_is_not_published(cotton, author, lines, code, pointer
     assert caught.value.code == f"commodity.{code}"
     assert pointer in [fault.pointer for fault in caught.value.errors]
     assert again(row).status == "DRAFT"
+
+
+MATRIX = {
+    "form": "MATRIX",
+    "rate": None,
+    "base_low": None,
+    "side": None,
+    "reject_above": None,
+    "second_parameter": "tinge",
+    "cells": [{"first": "2.5", "second": "light", "effect": D(-1)}],
+}
+
+
+@pytest.mark.parametrize(
+    ("cell", "words"),
+    [
+        ({"first": "2.50"}, "no value 2.50"),
+        ({"first": "light"}, "no value light"),
+        ({"second": "dark"}, "no value dark"),
+        ({}, "twice"),
+    ],
+)
+def test_cells_name_values_that_occur_once(cotton, author, publish, cell, words):
+    services.create_parameter(
+        actor=SYSTEM,
+        commodity=cotton,
+        code="tinge",
+        name="Tinge",
+        data_type="ENUM",
+        methods=["GRAVIMETRIC"],
+        direction="NONE",
+        choices=[{"code": code, "label": code, "rank": 1} for code in ("none", "light")],
+    )
+    assert publish(code="SOUND", lines=changed(2, **MATRIX)).status == "PUBLISHED"
+    doubled = [*MATRIX["cells"], {**MATRIX["cells"][0], **cell}]
+    row = schedule(cotton, actor=author, lines=changed(2, **{**MATRIX, "cells": doubled}))
+    with pytest.raises(services.FieldsContradict) as caught:
+        services.submit_quality_schedule(row, actor=author, reason=WHY)
+    assert words in caught.value.errors[0].detail
 
 
 def test_a_ladder_that_reaches_the_limits_is_sound(publish):

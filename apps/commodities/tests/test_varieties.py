@@ -1,6 +1,9 @@
 """Varieties: one name, one variety; at most one standard; changes told in the commodity's stream."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
+from django.db import connections
 
 from apps.commodities import events, services
 from apps.commodities.models import Variety
@@ -61,6 +64,24 @@ def test_code_name_and_alias_are_one_varietys_alone_within_the_commodity(desk, c
         answer = desk.write(PATH, {**other, **taken})
         assert (answer.status_code, answer.json()["code"]) == (409, "commodity.duplicate"), taken
     assert desk.write(PATH, {**other, "commodity_id": str(commodity().pk)}).status_code == 201
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_twenty_at_once_with_one_alias_in_other_spellings_one_is_kept(user, commodity, client_for):
+    cotton, people = commodity(), [user("INTERNAL_MASTERDATA") for _ in range(20)]
+    spellings = ("ICS 105", "ics 105", "ICS  105", "ＩＣＳ 105")
+
+    def send(place):
+        try:
+            row = {"code": f"V-{place}", "name": f"Variety {place}", "aliases": [spellings[place % 4]]}
+            return client_for(people[place]).write(PATH, {"commodity_id": str(cotton.pk), **row}).status_code
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(20) as pool:
+        statuses = sorted(pool.map(send, range(20)))
+    assert statuses == [201] + [409] * 19
+    assert Variety.objects.count() == 1
 
 
 def test_a_second_standard_is_refused(desk, cotton):
