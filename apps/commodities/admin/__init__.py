@@ -1,9 +1,11 @@
 """Commodities and their reference data as staff keep them."""
 
+from apps.commodities.admin.commissions import CommissionAdmin
 from apps.commodities.admin.commodities import CommodityAdmin
 from apps.commodities.admin.grades import GradeAdmin
 from apps.commodities.admin.parameters import ParameterTemplateAdmin, QualityParameterAdmin
 from apps.commodities.admin.schedules import QualityScheduleAdmin
+from apps.commodities.admin.tax import HsnCodeAdmin, HsnMappingAdmin, TaxRateAdmin
 from apps.commodities.admin.terms import (
     BargainTypeAdmin,
     DeliveryTermsAdmin,
@@ -17,14 +19,18 @@ from apps.commodities.admin.varieties import VarietyAdmin
 
 __all__ = [
     "BargainTypeAdmin",
+    "CommissionAdmin",
     "CommodityAdmin",
     "DeliveryTermsAdmin",
     "GradeAdmin",
+    "HsnCodeAdmin",
+    "HsnMappingAdmin",
     "ParameterTemplateAdmin",
     "PassingTermsAdmin",
     "PaymentTermsAdmin",
     "QualityParameterAdmin",
     "QualityScheduleAdmin",
+    "TaxRateAdmin",
     "TradeTypeAdmin",
     "UnitAdmin",
     "UnitDefinitionAdmin",

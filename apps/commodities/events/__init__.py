@@ -1,5 +1,6 @@
 """What others may learn of commodities and their reference data."""
 
+from apps.commodities.events.commissions import CommissionSet
 from apps.commodities.events.commodities import COMMODITY, CommodityCreated, CommodityUpdated
 from apps.commodities.events.grades import GradeAdded, GradeUpdated
 from apps.commodities.events.imports import CommodityBulkImported
@@ -17,6 +18,17 @@ from apps.commodities.events.schedules import (
     QualityScheduleSubmitted,
     QualityScheduleWithdrawn,
 )
+from apps.commodities.events.tax import (
+    HsnCodeCreated,
+    HsnCodeUpdated,
+    HsnMappingConfirmed,
+    TaxRateDrafted,
+    TaxRateEdited,
+    TaxRatePublished,
+    TaxRateReturned,
+    TaxRateSubmitted,
+    TaxRateWithdrawn,
+)
 from apps.commodities.events.terms import TradeTermsCreated, TradeTermsUpdated
 from apps.commodities.events.units import (
     UnitCreated,
@@ -32,10 +44,14 @@ from apps.commodities.events.varieties import VarietyAdded, VarietyUpdated
 __all__ = [
     "CommodityBulkImported",
     "COMMODITY",
+    "CommissionSet",
     "CommodityCreated",
     "CommodityUpdated",
     "GradeAdded",
     "GradeUpdated",
+    "HsnCodeCreated",
+    "HsnCodeUpdated",
+    "HsnMappingConfirmed",
     "ParameterAdded",
     "ParameterTemplateCreated",
     "ParameterTemplateUpdated",
@@ -46,6 +62,12 @@ __all__ = [
     "QualityScheduleReturned",
     "QualityScheduleSubmitted",
     "QualityScheduleWithdrawn",
+    "TaxRateDrafted",
+    "TaxRateEdited",
+    "TaxRatePublished",
+    "TaxRateReturned",
+    "TaxRateSubmitted",
+    "TaxRateWithdrawn",
     "TradeTermsCreated",
     "TradeTermsUpdated",
     "UnitCreated",

@@ -1,6 +1,7 @@
 """What can be traded, and the reference data about it."""
 
 from apps.commodities.models.base import CODE, MOST_ALIASES, PartQuerySet, Simple, SimpleQuerySet, name_key
+from apps.commodities.models.commissions import Commission
 from apps.commodities.models.commodities import Commodity, CommodityName
 from apps.commodities.models.drafts import DatedQuerySet, Drafted, DraftedQuerySet, dates_in_order, no_overlap
 from apps.commodities.models.grades import Grade
@@ -15,6 +16,7 @@ from apps.commodities.models.parameters import (
 )
 from apps.commodities.models.pricing import PricingUnit
 from apps.commodities.models.schedules import QualitySchedule, ScheduleLine
+from apps.commodities.models.tax import HsnCode, HsnMapping, TaxRate
 from apps.commodities.models.terms import (
     TERMS,
     BargainType,
@@ -38,6 +40,7 @@ __all__ = [
     "TERMS",
     "UNIT_CODE",
     "BargainType",
+    "Commission",
     "Commodity",
     "CommodityName",
     "DatedQuerySet",
@@ -45,6 +48,8 @@ __all__ = [
     "Drafted",
     "DraftedQuerySet",
     "Grade",
+    "HsnCode",
+    "HsnMapping",
     "Measured",
     "PackWeight",
     "ParameterTemplate",
@@ -57,6 +62,7 @@ __all__ = [
     "ScheduleLine",
     "Simple",
     "SimpleQuerySet",
+    "TaxRate",
     "Terms",
     "TradeType",
     "Unit",

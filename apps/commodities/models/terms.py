@@ -12,7 +12,6 @@ from apps.commodities.models.base import CODE, Simple, SimpleQuerySet
 MSME_DAYS: Final = (
     45  # the longest agreed term: Micro, Small and Medium Enterprises Development Act 2006, s.15
 )
-MOST_SLABS: Final = 50
 # What the delivered price holds by an Incoterm's own rules (Incoterms 2020).
 INSURED: Final = ("CIF", "CIP")
 CARRIED: Final = ("CFR", "CPT", "DAP", "DPU", "DDP")

@@ -1,5 +1,10 @@
 """Shapes of commodities and their reference data."""
 
+from apps.commodities.serializers.commissions import (
+    CommissionOutput,
+    CreateCommissionInput,
+    UpdateCommissionInput,
+)
 from apps.commodities.serializers.commodities import CommodityOutput, CreateInput, UpdateInput
 from apps.commodities.serializers.grades import CreateGradeInput, GradeOutput, UpdateGradeInput
 from apps.commodities.serializers.imports import (
@@ -23,6 +28,24 @@ from apps.commodities.serializers.schedules import (
     DraftQualityScheduleInput,
     EditQualityScheduleInput,
     QualityScheduleOutput,
+)
+from apps.commodities.serializers.suggestions import (
+    BestCategoryAnswer,
+    CodesAnswer,
+    DetectCategoryInput,
+    ParametersAnswer,
+    SuggestHsnInput,
+    SuggestParametersInput,
+)
+from apps.commodities.serializers.tax import (
+    ConfirmHsnMappingInput,
+    CreateHsnCodeInput,
+    HsnCodeOutput,
+    HsnMappingOutput,
+    TaxAnswer,
+    TaxRateInput,
+    TaxRateOutput,
+    UpdateHsnCodeInput,
 )
 from apps.commodities.serializers.terms import (
     BARGAIN_TYPE,
@@ -53,22 +76,39 @@ __all__ = [
     "PAYMENT_TERMS",
     "TRADE_TYPE",
     "WEIGHMENT_TERMS",
+    "BestCategoryAnswer",
+    "CodesAnswer",
+    "CommissionOutput",
     "CommodityOutput",
+    "ConfirmHsnMappingInput",
+    "CreateCommissionInput",
     "CreateGradeInput",
+    "CreateHsnCodeInput",
     "CreateInput",
     "CreateParameterInput",
     "CreateTemplateInput",
     "CreateUnitInput",
     "CreateVarietyInput",
+    "DetectCategoryInput",
     "DraftQualityScheduleInput",
     "DraftUnitDefinitionInput",
     "EditQualityScheduleInput",
     "EditUnitDefinitionInput",
     "GradeOutput",
+    "HsnCodeOutput",
+    "HsnMappingOutput",
     "ParameterOutput",
+    "ParametersAnswer",
     "QualityScheduleOutput",
+    "SuggestHsnInput",
+    "SuggestParametersInput",
+    "TaxAnswer",
+    "TaxRateInput",
+    "TaxRateOutput",
     "TemplateOutput",
+    "UpdateCommissionInput",
     "UpdateGradeInput",
+    "UpdateHsnCodeInput",
     "UpdateInput",
     "UpdateParameterInput",
     "UpdateTemplateInput",

@@ -8,6 +8,7 @@ from erp.api.serializers import Input
 from erp.api.validators import matches
 
 CODE = matches(models.CODE, "Use A–Z, 0–9, _ / and -, at most 32.")
+HSN = matches("[0-9]{4}|[0-9]{6}|[0-9]{8}", "Send 4, 6 or 8 digits.")
 UNIT = matches(models.UNIT_CODE, "Send a unit's code, such as KG or BALE.")
 
 

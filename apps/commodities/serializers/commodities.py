@@ -3,12 +3,10 @@
 from decimal import Decimal
 
 from apps.commodities.models import Commodity
-from apps.commodities.serializers.base import CODE, UNIT, AliasesField
+from apps.commodities.serializers.base import CODE, HSN, UNIT, AliasesField
 from erp.api import fields
 from erp.api.serializers import Input, Output
-from erp.api.validators import COUNTRY, matches
-
-HSN = matches("[0-9]{4}|[0-9]{6}|[0-9]{8}", "Send 4, 6 or 8 digits.")
+from erp.api.validators import COUNTRY
 
 
 class CommodityFields(Input):

@@ -12,10 +12,9 @@ from apps.commodities.models import (
     TradeType,
     WeighmentTerms,
 )
-from apps.commodities.models.terms import MOST_SLABS
-from apps.commodities.serializers.base import CODE, SimpleStatus
+from apps.commodities.serializers.base import CODE, SimpleStatus, rows
 from erp.api import fields
-from erp.api.serializers import Answer, Input, InputList, Output
+from erp.api.serializers import Answer, Input, Output
 
 
 def choice(choices: Any, **kwargs: Any) -> fields.ChoiceField:
@@ -52,11 +51,6 @@ class Slab(Answer):
 
     days = fields.IntegerField(allow_null=True)
     annual_percent = fields.DecimalField(9, 4)
-
-
-def slabs() -> Any:
-    """Slabs that follow each other, as they come in."""
-    return InputList(child=SlabInput(), required=False, max_length=MOST_SLABS)
 
 
 class TermsFields(Input):
@@ -114,7 +108,7 @@ class DeliveryTermsFields(TermsFields):
     insurance_percent = percent(100, 150)
     risk_passes_at = choice(DeliveryTerms.RiskPassesAt)
     free_days = whole(0, 120)
-    late_slabs = slabs()
+    late_slabs = rows(SlabInput)
     needs_place = optional_flag()
 
 
@@ -129,7 +123,7 @@ class PaymentTermsFields(TermsFields):
     usance_days = whole(1, 360, allow_null=True)
     bank_charges_by = choice(PaymentTerms.BankChargesBy)
     security_percent = percent(0, 100)
-    carrying_slabs = slabs()
+    carrying_slabs = rows(SlabInput)
     carrying_tax = choice(PaymentTerms.CarryingTax, required=False)
 
 

@@ -1,5 +1,6 @@
 """Every way the list of commodities and its reference data can change."""
 
+from apps.commodities.services.commissions import create_commission, update_commission
 from apps.commodities.services.commodities import NotReady, create, update
 from apps.commodities.services.grades import SecondBasis, create_grade, update_grade
 from apps.commodities.services.imports import (
@@ -40,6 +41,19 @@ from apps.commodities.services.schedules import (
     terms_of,
     withdraw_quality_schedule,
 )
+from apps.commodities.services.tax import (
+    HsnUnknown,
+    confirm_hsn_mapping,
+    create_hsn_code,
+    draft_tax_rate,
+    edit_tax_rate,
+    load_hsn_codes,
+    load_tax_rates,
+    settle_tax_rate,
+    submit_tax_rate,
+    update_hsn_code,
+    withdraw_tax_rate,
+)
 from apps.commodities.services.terms import (
     create_bargain_type,
     create_delivery_terms,
@@ -79,6 +93,7 @@ __all__ = [
     "BandsNotContiguous",
     "Duplicate",
     "FieldsContradict",
+    "HsnUnknown",
     "IllegalTransition",
     "InForce",
     "LimitsInverted",
@@ -89,10 +104,13 @@ __all__ = [
     "Overlap",
     "SecondBasis",
     "SecondStandard",
+    "confirm_hsn_mapping",
     "create",
     "create_bargain_type",
+    "create_commission",
     "create_delivery_terms",
     "create_grade",
+    "create_hsn_code",
     "create_parameter",
     "create_passing_terms",
     "create_payment_terms",
@@ -102,19 +120,27 @@ __all__ = [
     "create_variety",
     "create_weighment_terms",
     "draft_quality_schedule",
+    "draft_tax_rate",
     "draft_unit_definition",
     "edit_quality_schedule",
+    "edit_tax_rate",
     "edit_unit_definition",
+    "load_hsn_codes",
+    "load_tax_rates",
     "load_terms",
     "settle_quality_schedule",
+    "settle_tax_rate",
     "settle_unit_definition",
     "submit_quality_schedule",
+    "submit_tax_rate",
     "submit_unit_definition",
     "terms_of",
     "update",
     "update_bargain_type",
+    "update_commission",
     "update_delivery_terms",
     "update_grade",
+    "update_hsn_code",
     "update_parameter",
     "update_passing_terms",
     "update_payment_terms",
@@ -123,5 +149,6 @@ __all__ = [
     "update_variety",
     "update_weighment_terms",
     "withdraw_quality_schedule",
+    "withdraw_tax_rate",
     "withdraw_unit_definition",
 ]

@@ -13,6 +13,7 @@ from apps.commodities.services.rules import (
     InForce,
     keep_names,
 )
+from apps.commodities.services.tax import require_hsn
 from erp.errors import Fault, RuleBroken
 from erp.reference import changes_of
 from erp.services import emit, service
@@ -135,6 +136,8 @@ def check(commodity: Commodity) -> None:
             ],
         )
     _check_fields(commodity)
+    if commodity._state.adding or "hsn_code" in changes:
+        require_hsn(commodity.hsn_code)
     if commodity.status != before:
         if commodity.status not in Commodity.TRANSITIONS[Commodity.Status(before)]:
             raise IllegalTransition(f"{before} doesn't become {commodity.status}.", status=before)

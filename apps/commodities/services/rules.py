@@ -16,6 +16,8 @@ class Duplicate(Conflict):
         "commodity_name_once",
         "grade_code_once",
         "grade_rank_once",
+        "hsn_code_once",
+        "hsn_mapping_name_once",
         "parameter_template_code_once",
         "pricing_unit_code_once",
         "pricing_unit_once",

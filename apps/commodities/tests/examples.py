@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from apps.commodities import services
 from apps.commodities.models import Commodity
-from apps.commodities.tests import examples_terms
+from apps.commodities.tests import examples_tax, examples_terms
 from erp.access import SYSTEM
 from erp.api.examples import Example
 from erp.files import CSV, Upload
@@ -184,6 +184,7 @@ EXAMPLES = {
     "create_template": Example(keeper, {"category": "FIBRE", "code": "micronaire", **MICRONAIRE}),
     "update_template": Example(keeper, {**MICRONAIRE, "tolerance": "0.1", "status": "ACTIVE"}, template),
     **examples_terms.EXAMPLES,
+    **examples_tax.EXAMPLES,
 }
 
 
@@ -239,5 +240,6 @@ LISTS = {
     "/api/v1/commodities/<uuid:pk>/quality-schedules": ("BUYER", part(one_more_schedule)),
     "/api/v1/parameter-templates": ("BUYER", add_template),
     **examples_terms.LISTS,
+    **examples_tax.LISTS,
 }
 WHOLES = {"/api/v1/commodities/<uuid:pk>/": whole}

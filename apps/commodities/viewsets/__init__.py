@@ -1,9 +1,11 @@
 """Commodities and their reference data over HTTP."""
 
+from apps.commodities.viewsets.commissions import CommissionViewSet
 from apps.commodities.viewsets.commodities import CommodityViewSet
 from apps.commodities.viewsets.grades import CommodityGradesViewSet, GradeViewSet
 from apps.commodities.viewsets.parameters import CommodityParametersViewSet, ParameterViewSet, TemplateViewSet
 from apps.commodities.viewsets.schedules import CommoditySchedulesViewSet, QualityScheduleViewSet
+from apps.commodities.viewsets.tax import HsnCodeViewSet, HsnMappingViewSet, TaxRateViewSet
 from apps.commodities.viewsets.terms import (
     BargainTypeViewSet,
     DeliveryTermsViewSet,
@@ -16,6 +18,7 @@ from apps.commodities.viewsets.varieties import CommodityVarietiesViewSet, Varie
 
 __all__ = [
     "BargainTypeViewSet",
+    "CommissionViewSet",
     "CommodityGradesViewSet",
     "CommodityParametersViewSet",
     "CommoditySchedulesViewSet",
@@ -23,10 +26,13 @@ __all__ = [
     "CommodityViewSet",
     "DeliveryTermsViewSet",
     "GradeViewSet",
+    "HsnCodeViewSet",
+    "HsnMappingViewSet",
     "ParameterViewSet",
     "PassingTermsViewSet",
     "PaymentTermsViewSet",
     "QualityScheduleViewSet",
+    "TaxRateViewSet",
     "TemplateViewSet",
     "TradeTypeViewSet",
     "VarietyViewSet",

@@ -1,13 +1,30 @@
 """Commodities over HTTP."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from apps.commodities import services
-from apps.commodities.models import Commodity
-from apps.commodities.serializers import CommodityOutput, CreateInput, UpdateInput
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.commodities import capabilities, lookups, services, tax
+from apps.commodities.models import Commodity, TaxRate
+from apps.commodities.serializers import (
+    BestCategoryAnswer,
+    CodesAnswer,
+    CommodityOutput,
+    CreateInput,
+    DetectCategoryInput,
+    ParametersAnswer,
+    SuggestHsnInput,
+    SuggestParametersInput,
+    TaxAnswer,
+    UpdateInput,
+)
 from apps.commodities.viewsets.base import ReferenceViewSet
 from apps.commodities.viewsets.imports import Tables
-from erp.api.endpoints import endpoint
+from apps.commodities.viewsets.tax import tax_asked
+from erp.api.endpoints import endpoint, lookup, visible_row
+from erp.api.viewsets import read
 
 
 class CommodityViewSet(Tables, ReferenceViewSet):
@@ -24,7 +41,13 @@ class CommodityViewSet(Tables, ReferenceViewSet):
     search_fields: ClassVar = ["code", "name"]
     ordering_fields: ClassVar = ["created_at", "updated_at", "code", "name"]
 
-    create = endpoint(services.create, CreateInput, problems=(services.Duplicate, services.FieldsContradict))
+    read_problems = (tax.NoTaxRate, tax.ConditionNeeded)
+
+    create = endpoint(
+        services.create,
+        CreateInput,
+        problems=(services.Duplicate, services.FieldsContradict, services.HsnUnknown),
+    )
     update = endpoint(
         services.update,
         UpdateInput,
@@ -34,6 +57,45 @@ class CommodityViewSet(Tables, ReferenceViewSet):
             services.IllegalTransition,
             services.InForce,
             services.FieldsContradict,
+            services.HsnUnknown,
             services.NotReady,
         ),
     )
+    detect_category = lookup(
+        lookups.detect_category,
+        DetectCategoryInput,
+        requires=capabilities.CREATE,
+        path="ai/detect-category",
+        output=BestCategoryAnswer,
+    )
+    suggest_hsn = lookup(
+        lookups.suggest_hsn,
+        SuggestHsnInput,
+        requires=capabilities.CREATE,
+        path="ai/suggest-hsn",
+        output=CodesAnswer,
+    )
+    suggest_parameters = lookup(
+        lookups.suggest_parameters,
+        SuggestParametersInput,
+        requires=capabilities.MANAGE_SPECIFICATIONS,
+        detail=True,
+        path="ai/suggest-parameters",
+        output=ParametersAnswer,
+    )
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("on_date", {"type": "string", "format": "date"}, description="Default: today."),
+            OpenApiParameter("condition", {"type": "string", "enum": TaxRate.Condition.values}),
+        ],
+        responses=TaxAnswer,
+        summary="Tell the tax on a commodity",
+        filters=False,
+    )
+    @read("tax")
+    def tax_on_date(self, request: Request, pk: Any = None) -> Response:
+        """The rate of goods and services tax on a date, under a condition where the rate depends on one."""
+        commodity = visible_row(Commodity.objects.all(), request.user, pk)
+        found = lookups.tax_of(commodity, **tax_asked(request.query_params))
+        return Response(TaxAnswer(found).data)

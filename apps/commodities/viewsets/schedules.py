@@ -1,24 +1,10 @@
 """Schedules of premiums and discounts over HTTP: read only, since two people publish them in the admin."""
 
-from typing import Any, ClassVar
-
-import django_filters
+from typing import ClassVar
 
 from apps.commodities.models import QualitySchedule
 from apps.commodities.serializers import QualityScheduleOutput
-from apps.commodities.viewsets.base import CommodityParts, ReferenceRows, ReferenceViewSet
-
-
-class DatedFilters(django_filters.FilterSet):  # type: ignore[misc]
-    """What a list of rows that hold between two dates can be asked beyond its columns."""
-
-    on_date = django_filters.DateFilter(
-        label="Rows that hold on this date.", method="holding", input_formats=["%Y-%m-%d"]
-    )
-
-    def holding(self, rows: Any, name: str, day: Any) -> Any:
-        """Rows that hold on ``day``."""
-        return rows.on(day)
+from apps.commodities.viewsets.base import CommodityParts, DatedFilters, ReferenceRows, ReferenceViewSet
 
 
 class ScheduleRows(ReferenceRows):

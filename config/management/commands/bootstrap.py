@@ -96,8 +96,12 @@ def places() -> list[str]:
 
 
 def goods() -> list[str]:
-    """Load what the product knows of the trade: terms; returns what was made."""
-    loaded = {"terms": commodities.load_terms(actor=SYSTEM)}
+    """Load what the product knows of the trade: terms, codes of the tariff, rates of tax; returns what was made."""
+    loaded = {
+        "terms": commodities.load_terms(actor=SYSTEM),
+        "HSN codes": commodities.load_hsn_codes(actor=SYSTEM),
+        "rates of tax": commodities.load_tax_rates(actor=SYSTEM),
+    }
     return [f"{number} {what}" for what, number in loaded.items() if number]
 
 

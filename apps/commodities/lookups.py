@@ -1,0 +1,168 @@
+"""Questions about commodities that a user waits for: suggestions, and the tax on a date. Nothing is stored."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.utils import timezone
+
+from apps.commodities import suggestions, tax
+from apps.commodities.models import Commodity, HsnCode, ParameterTemplate, TaxRate
+from apps.commodities.reference.tax import HSN_CODES
+from apps.commodities.suggestions import Hit, Reason
+
+MOST_CODES = 5
+MOST_ALTERNATIVES = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suggestion:
+    """What the product thinks likely, and why; a person decides."""
+
+    confidence: Decimal
+    reasons: Sequence[Reason]
+    provider: str = suggestions.PROVIDER
+    is_suggestion: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CategorySuggestion(Suggestion):
+    """A category; None where nothing is known."""
+
+    category: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BestCategory(CategorySuggestion):
+    """The likeliest category, with others that the words allow."""
+
+    alternatives: Sequence[CategorySuggestion]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeSuggestion(Suggestion):
+    """A code of the tariff, with the rates of tax on it today."""
+
+    hsn_code: str
+    description: str
+    rates: Sequence[TaxRate]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParameterSuggestion(Suggestion):
+    """A template from which the commodity could take a parameter over."""
+
+    template: ParameterTemplate
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestions:
+    """What is suggested, likeliest first."""
+
+    results: Sequence[Suggestion]
+
+
+def detect_category(*, actor: Any, name: str, description: str = "") -> BestCategory:
+    """Suggest the category of goods by their name and description; null where no word is known."""
+    found = [
+        CategorySuggestion(category=hit.value, confidence=hit.confidence, reasons=hit.reasons)
+        for hit in suggestions.categories_for(name, description)
+    ]
+    if not found:
+        return BestCategory(
+            category=None, confidence=Decimal(0), reasons=[Reason("unknown")], alternatives=[]
+        )
+    best = found[0]
+    return BestCategory(
+        category=best.category,
+        confidence=best.confidence,
+        reasons=best.reasons,
+        alternatives=found[1 : MOST_ALTERNATIVES + 1],
+    )
+
+
+def suggest_hsn(
+    *,
+    actor: Any,
+    name: str,
+    category: str | None = None,
+    origin_country: str = "IN",
+    staple_mm: Decimal | None = None,
+) -> Suggestions:
+    """Suggest codes of the tariff for goods of a name, at most five, likeliest first; none where no word is known.
+
+    Cotton lint is told to eight digits where its staple decides; between two lines staff choose.
+    """
+    hits = suggestions.codes_for(name, category)
+    cotton = next((hit for hit in hits if hit.value == suggestions.COTTON), None)
+    if cotton is not None and category != Commodity.Category.SEED_COTTON:
+        hits = _with_line(hits, cotton, suggestions.cotton_line(name, origin_country, staple_mm), staple_mm)
+    hits = hits[:MOST_CODES]
+    codes = [hit.value for hit in hits]
+    today = timezone.localdate()
+    rates = list(TaxRate.objects.for_codes(codes).on(today))
+    words = {**HSN_CODES, **dict(HsnCode.objects.filter(code__in=codes).values_list("code", "description"))}
+    return Suggestions(
+        [
+            CodeSuggestion(
+                hsn_code=hit.value,
+                description=words.get(hit.value, ""),
+                rates=[rate for _, rate in sorted(tax.longest(rates, hit.value).items())],
+                confidence=hit.confidence,
+                reasons=hit.reasons,
+            )
+            for hit in hits
+        ]
+    )
+
+
+def _with_line(hits: list[Hit], cotton: Hit, line: str | None, staple_mm: Decimal | None) -> list[Hit]:
+    """The hits with the line of eight digits before the heading, or a word that the tariff is silent."""
+    at = hits.index(cotton)
+    if line is None:
+        if staple_mm is None:
+            return hits
+        silent = Reason("tariff_silent", {"staple_mm": f"{staple_mm:f}"})
+        return [*hits[:at], Hit(cotton.value, cotton.confidence, (*cotton.reasons, silent)), *hits[at + 1 :]]
+    facts = {} if staple_mm is None else {"staple_mm": f"{staple_mm:f}"}
+    exact = Hit(line, cotton.confidence, (*cotton.reasons, Reason("cotton_line", facts)))
+    return [*hits[:at], exact, *hits[at:]]
+
+
+def suggest_parameters(commodity: Commodity, *, actor: Any, limit: int = 20) -> Suggestions:
+    """Suggest the templates of the commodity's category whose parameters it lacks, in their order."""
+    there = commodity.quality_parameters.values("code")
+    templates = (
+        ParameterTemplate.objects.active()
+        .filter(category=commodity.category)
+        .exclude(code__in=there)
+        .order_by("display_order", "code")[:limit]
+    )
+    reason = Reason("usual_of_category", {"category": commodity.category})
+    return Suggestions(
+        [
+            ParameterSuggestion(template=template, confidence=suggestions.WORDS, reasons=[reason])
+            for template in templates
+        ]
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Tax:
+    """The rate that applies to a commodity on a date."""
+
+    commodity_id: UUID
+    hsn_code: str
+    on_date: date
+    rate: TaxRate
+
+
+def tax_of(commodity: Commodity, on_date: date | None, condition: str | None) -> Tax:
+    """The rate on a commodity, today where no date is given. Raises NoTaxRate, ConditionNeeded."""
+    day = on_date or timezone.localdate()
+    if commodity.hsn_code is None:
+        raise tax.NoTaxRate(f"{commodity.name} has no HSN code.")
+    return Tax(commodity.pk, commodity.hsn_code, day, tax.tax_on(commodity.hsn_code, day, condition))

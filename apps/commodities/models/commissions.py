@@ -1,0 +1,182 @@
+"""What is due to whoever brought a bargain about."""
+
+from collections.abc import Iterable
+from datetime import date
+from typing import Any, ClassVar, Self
+from uuid import UUID
+
+from django.db import models
+from django.db.models import F, Q, Value
+from django.db.models.functions import Coalesce
+
+from apps.commodities.models.base import is_staff
+from apps.commodities.models.commodities import Commodity
+from apps.commodities.models.drafts import DatedQuerySet, dates_in_order, no_overlap
+from apps.commodities.models.pricing import PricingUnit
+from apps.commodities.models.terms import TradeType
+from erp.access import Actor
+from erp.models import Model
+
+
+def _or_none(column: str) -> Coalesce:
+    """A column of which two nulls are equal."""
+    return Coalesce(F(column), Value(UUID(int=0)), output_field=models.UUIDField())
+
+
+class CommissionQuerySet(DatedQuerySet):
+    def visible_to(self, user: Actor) -> Self:
+        """Commissions are the house's own affair: no partner sees one."""
+        return self if is_staff(user) else self.none()
+
+    def for_deal(
+        self,
+        *,
+        side: str,
+        on_date: date,
+        commodity_id: UUID,
+        trade_type_id: UUID | None = None,
+        partner_id: UUID | None = None,
+    ) -> Self:
+        """Commissions that may apply to a deal: of the side, on that date, each of its scope or of none."""
+        return self.on(on_date).filter(
+            Q(commodity=None) | Q(commodity_id=commodity_id),
+            Q(trade_type=None) | Q(trade_type_id=trade_type_id),
+            Q(partner_id=None) | Q(partner_id=partner_id),
+            side=side,
+        )
+
+
+class Commission(Model):
+    """What one side owes, for all deals or those of a commodity, a trade type, a partner."""
+
+    class Side(models.TextChoices):
+        BUYER = "BUYER"
+        SELLER = "SELLER"
+
+    class Basis(models.TextChoices):
+        PERCENT = "PERCENT"  # of the value before tax
+        PER_PRICE_UNIT = "PER_PRICE_UNIT"  # an amount for each unit of weight or count that the price is for
+        FIXED = "FIXED"
+        SLABS = "SLABS"
+
+    class SlabBy(models.TextChoices):
+        VALUE = "VALUE"  # before tax, in the commission's currency
+        QUANTITY = "QUANTITY"  # kg
+
+    class SlabMode(models.TextChoices):
+        WHOLE = "WHOLE"
+        MARGINAL = "MARGINAL"
+
+    name = models.CharField(max_length=200)
+    commodity = models.ForeignKey(
+        Commodity, models.PROTECT, null=True, blank=True, related_name="commissions"
+    )
+    trade_type = models.ForeignKey(TradeType, models.PROTECT, null=True, blank=True, related_name="+")
+    partner_id = models.UUIDField(null=True, blank=True)  # partners lie above, so there is no foreign key
+    side = models.CharField(max_length=6, choices=Side)
+    basis = models.CharField(max_length=14, choices=Basis)
+    percent = models.DecimalField(max_digits=9, decimal_places=4, null=True, blank=True)
+    amount = models.DecimalField(max_digits=18, decimal_places=2, null=True, blank=True)
+    currency = models.CharField(max_length=3, default="INR")
+    pricing_unit = models.ForeignKey(PricingUnit, models.PROTECT, null=True, blank=True, related_name="+")
+    slab_by = models.CharField(max_length=8, choices=SlabBy, null=True, blank=True)  # noqa: DJ001 - no slabs
+    slab_mode = models.CharField(max_length=8, choices=SlabMode, null=True, blank=True)  # noqa: DJ001 - likewise
+    slabs = models.JSONField(default=list, blank=True)  # rows of from, to, percent, amount in plain text
+    min_amount = models.DecimalField(max_digits=18, decimal_places=2, null=True, blank=True)
+    max_amount = models.DecimalField(max_digits=18, decimal_places=2, null=True, blank=True)
+    valid_from = models.DateField()
+    valid_to = models.DateField(null=True, blank=True)
+
+    # What each basis needs, and so what the others can't have.
+    NEEDS: ClassVar = {
+        Basis.PERCENT: ("percent",),
+        Basis.PER_PRICE_UNIT: ("amount", "pricing_unit"),
+        Basis.FIXED: ("amount",),
+        Basis.SLABS: ("slab_by", "slab_mode", "slabs"),
+    }
+
+    objects: ClassVar[Any] = CommissionQuerySet.as_manager()
+
+    class Meta(Model.Meta):
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                name="commission_basis",
+                condition=Q(
+                    basis="PERCENT",
+                    percent__isnull=False,
+                    amount=None,
+                    pricing_unit=None,
+                    slab_by=None,
+                    slab_mode=None,
+                    slabs=[],
+                )
+                | Q(
+                    basis="PER_PRICE_UNIT",
+                    percent=None,
+                    amount__isnull=False,
+                    pricing_unit__isnull=False,
+                    slab_by=None,
+                    slab_mode=None,
+                    slabs=[],
+                )
+                | Q(
+                    basis="FIXED",
+                    percent=None,
+                    amount__isnull=False,
+                    pricing_unit=None,
+                    slab_by=None,
+                    slab_mode=None,
+                    slabs=[],
+                )
+                | (
+                    Q(
+                        basis="SLABS",
+                        percent=None,
+                        amount=None,
+                        pricing_unit=None,
+                        slab_by__isnull=False,
+                        slab_mode__isnull=False,
+                    )
+                    & ~Q(slabs=[])
+                ),
+            ),
+            models.CheckConstraint(
+                name="commission_limits",
+                condition=(Q(percent=None) | Q(percent__range=(0, 100)))
+                & (Q(amount=None) | Q(amount__gte=0))
+                & (Q(min_amount=None) | Q(min_amount__gte=0))
+                & (Q(max_amount=None) | Q(max_amount__gte=0))
+                & (Q(min_amount=None) | Q(max_amount=None) | Q(min_amount__lte=F("max_amount"))),
+            ),
+            models.CheckConstraint(name="commission_currency_iso", condition=Q(currency__regex="^[A-Z]{3}$")),
+            dates_in_order("commission_dates"),
+            no_overlap(
+                "commission_no_overlap",
+                _or_none("commodity"),
+                _or_none("trade_type"),
+                _or_none("partner_id"),
+                "side",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def change(self) -> str:
+        """What its last event tells: that it was created, or updated."""
+        return "created" if self.version == 1 else "updated"
+
+    @property
+    def specificity(self) -> int:
+        """How narrow its scope is: a partner counts 4, a commodity 2, a trade type 1."""
+        scope = ((self.partner_id, 4), (self.commodity_id, 2), (self.trade_type_id, 1))
+        return sum(weight for part, weight in scope if part is not None)
+
+    @staticmethod
+    def most_specific(rows: "Iterable[Commission]") -> "Commission | None":
+        """The one of ``rows`` that wins, None of none. No two of one scope hold on one date."""
+        return max(rows, key=lambda row: row.specificity, default=None)
+
+    def open_verbs(self) -> frozenset[str]:
+        return frozenset({"update"})

@@ -1,0 +1,111 @@
+"""Codes of the tariff, names that staff have given one, and rates of goods and services tax."""
+
+from collections.abc import Iterable
+from typing import Any, ClassVar, Self
+
+from django.db import models
+from django.db.models import Q
+
+from apps.commodities.models.base import Simple, SimpleQuerySet, is_staff
+from apps.commodities.models.drafts import Drafted, DraftedQuerySet, dates_in_order, no_overlap
+from erp.access import Actor
+from erp.models import Model, QuerySet
+
+HSN_PREFIX = "[0-9]{2,8}"
+
+
+def prefixes_of(hsn: str) -> list[str]:
+    """The code and all that it begins with, of two digits or more, longest first."""
+    return [hsn[:digits] for digits in range(len(hsn), 1, -1)]
+
+
+class HsnCode(Simple):
+    """A code of the tariff: HSN of goods, SAC of services."""
+
+    code = models.CharField(max_length=8)
+    description = models.CharField(max_length=500)
+
+    objects: ClassVar[Any] = SimpleQuerySet.as_manager()
+
+    class Meta(Simple.Meta):
+        verbose_name = "HSN code"
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["code"], name="hsn_code_once"),
+            models.CheckConstraint(name="hsn_code_digits", condition=Q(code__regex=f"^{HSN_PREFIX}$")),
+        ]
+
+    def __str__(self) -> str:
+        return self.code
+
+
+class HsnMappingQuerySet(QuerySet):
+    def visible_to(self, user: Actor) -> Self:
+        """Mappings are the staff's own."""
+        return self if is_staff(user) else self.none()
+
+
+class HsnMapping(Model):
+    """What code goods of a name bear: somebody on the staff has said so."""
+
+    name = models.CharField(max_length=200)
+    name_key = models.CharField(max_length=400, editable=False)
+    hsn_code = models.CharField(max_length=8)
+    confirmed_by = models.UUIDField(null=True, editable=False)  # null: the product itself
+    confirmed_at = models.DateTimeField(editable=False)
+
+    objects: ClassVar[Any] = HsnMappingQuerySet.as_manager()
+
+    class Meta(Model.Meta):
+        verbose_name = "HSN mapping"
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["name_key"], name="hsn_mapping_name_once"),
+            models.CheckConstraint(
+                name="hsn_mapping_digits", condition=Q(hsn_code__regex=r"^(\d{4}|\d{6}|\d{8})$")
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def mapping_id(self) -> Any:
+        """Its id, as its event calls it."""
+        return self.pk
+
+
+class TaxRateQuerySet(DraftedQuerySet):
+    def for_codes(self, codes: Iterable[str]) -> Self:
+        """Published rates of these codes or of what they begin with."""
+        return self.active().filter(hsn__in={prefix for code in codes for prefix in prefixes_of(code)})
+
+
+class TaxRate(Drafted):
+    """A rate of goods and services tax: of all goods whose code begins so, under a condition, between two dates."""
+
+    class Condition(models.TextChoices):
+        ANY = "ANY"
+        SEED_QUALITY = "SEED_QUALITY"
+        NOT_SEED_QUALITY = "NOT_SEED_QUALITY"
+        # For retail, at most 25 kg, with the declarations of the Legal Metrology Act 2009.
+        PREPACKED = "PREPACKED"
+        NOT_PREPACKED = "NOT_PREPACKED"
+
+    KEY: ClassVar = ("hsn", "condition")
+    CONTENT: ClassVar = ("hsn", "condition", "rate_percent")
+
+    hsn = models.CharField("HSN or SAC", max_length=8)
+    condition = models.CharField(max_length=16, choices=Condition, default=Condition.ANY)
+    rate_percent = models.DecimalField(max_digits=9, decimal_places=4)
+
+    objects: ClassVar[Any] = TaxRateQuerySet.as_manager()
+
+    class Meta(Drafted.Meta):
+        constraints: ClassVar = [
+            models.CheckConstraint(name="tax_rate_hsn", condition=Q(hsn__regex=f"^{HSN_PREFIX}$")),
+            models.CheckConstraint(name="tax_rate_range", condition=Q(rate_percent__range=(0, 100))),
+            dates_in_order("tax_rate_dates"),
+            no_overlap("tax_rate_no_overlap", "hsn", "condition", condition=Q(status="PUBLISHED")),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.hsn} {self.condition} {self.rate_percent.normalize():f} %"

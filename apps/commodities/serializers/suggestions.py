@@ -1,0 +1,80 @@
+"""Shapes of suggestions."""
+
+from decimal import Decimal
+
+from apps.commodities.models import Commodity, TaxRate
+from erp.api import fields
+from erp.api.serializers import Answer, Input
+from erp.api.validators import COUNTRY
+
+
+class DetectCategoryInput(Input):
+    name = fields.CharField(min_length=2, max_length=200)
+    description = fields.CharField(max_length=2000, required=False, allow_blank=True, multiline=True)
+
+
+class SuggestHsnInput(Input):
+    name = fields.CharField(min_length=2, max_length=200)
+    category = fields.ChoiceField(choices=Commodity.Category.choices, required=False, allow_null=True)
+    origin_country = fields.CharField(required=False, validators=[COUNTRY])
+    staple_mm = fields.DecimalField(
+        5, 2, min_value=Decimal(1), max_value=Decimal(100), required=False, allow_null=True
+    )
+
+
+class SuggestParametersInput(Input):
+    limit = fields.IntegerField(min_value=1, max_value=50, required=False)
+
+
+class ReasonAnswer(Answer):
+    """Why: a stable code, and what it rests on."""
+
+    code = fields.CharField()
+    facts = fields.DictField(child=fields.CharField())
+
+
+class SuggestionAnswer(Answer):
+    """What every suggestion carries. It changes nothing: a person decides."""
+
+    confidence = fields.DecimalField(4, 3)
+    reasons = ReasonAnswer(many=True)
+    provider = fields.CharField()
+    is_suggestion = fields.BooleanField()
+
+
+class CategoryAnswer(SuggestionAnswer):
+    category = fields.ChoiceField(choices=Commodity.Category.choices, allow_null=True)
+
+
+class BestCategoryAnswer(CategoryAnswer):
+    alternatives = CategoryAnswer(many=True)
+
+
+class RateAnswer(Answer):
+    """A rate that holds today."""
+
+    condition = fields.ChoiceField(choices=TaxRate.Condition.choices)
+    rate_percent = fields.DecimalField(9, 4)
+    valid_from = fields.DateField()
+
+
+class CodeAnswer(SuggestionAnswer):
+    hsn_code = fields.CharField()
+    description = fields.CharField()
+    rates = RateAnswer(many=True)
+
+
+class CodesAnswer(Answer):
+    results = CodeAnswer(many=True)
+
+
+class ParameterSuggestionAnswer(SuggestionAnswer):
+    template_id = fields.UUIDField(source="template.pk")
+    code = fields.CharField(source="template.code")
+    name = fields.CharField(source="template.name")
+    data_type = fields.CharField(source="template.data_type")
+    unit = fields.CharField(source="template.unit", allow_null=True)
+
+
+class ParametersAnswer(Answer):
+    results = ParameterSuggestionAnswer(many=True)

@@ -1,0 +1,127 @@
+"""How commissions change."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+from django.utils import timezone
+
+from apps.commodities import capabilities, events
+from apps.commodities.models import Commission
+from apps.commodities.services.rules import (
+    BandsNotContiguous,
+    FieldsContradict,
+    InForce,
+    LimitsInverted,
+    require_active,
+    require_dates_in_order,
+)
+from erp.errors import Fault
+from erp.reference import reference
+
+STAYS_EDITABLE = ("name", "valid_to")  # of a commission that has begun
+SLAB = ("from", "to", "percent", "amount")
+
+
+def _check(row: Commission) -> None:
+    today = timezone.localdate()
+    if not row._state.adding:
+        _require_not_begun(row, today)
+    for field in ("commodity", "trade_type", "pricing_unit"):
+        if row._state.adding or f"{field}_id" in row.changed_fields():
+            require_active(getattr(row, field), f"/{field}_id")
+    _require_basis(row)
+    _require_contiguous(row)
+    require_dates_in_order(row)
+    if row.min_amount is not None and row.max_amount is not None and row.min_amount > row.max_amount:
+        raise LimitsInverted(errors=[Fault("/max_amount", "inverted", "It lies below min_amount.")])
+
+
+def _require_not_begun(row: Commission, today: Any) -> None:
+    changes = row.changed_fields()
+    began, _ = changes.get("valid_from", (row.valid_from, None))
+    if began > today:
+        return
+    faults = [
+        Fault(f"/{field}", "fixed", "Fixed once the commission has begun.")
+        for field in changes
+        if field not in STAYS_EDITABLE
+    ]
+    if "valid_to" in changes and row.valid_to is not None and row.valid_to < today:
+        faults.append(Fault("/valid_to", "fixed", "It has held until today."))
+    if faults:
+        raise InForce("Deals were made under it.", errors=faults)
+
+
+def _require_basis(row: Commission) -> None:
+    """Exactly the fields of the basis; slabs are kept in plain text."""
+    needed = Commission.NEEDS[Commission.Basis(row.basis)]
+    every = dict.fromkeys(name for names in Commission.NEEDS.values() for name in names)
+    faults = [fault for name in every for fault in _presence(row, name, name in needed)]
+    for place, slab in enumerate(row.slabs):
+        if (slab["percent"] is None) == (slab["amount"] is None):
+            faults.append(Fault(f"/slabs/{place}/percent", "contradicts", "Either percent or amount."))
+    if faults:
+        raise FieldsContradict(errors=faults)
+    row.slabs = [
+        {name: None if slab[name] is None else f"{Decimal(slab[name]).normalize():f}" for name in SLAB}
+        for slab in row.slabs
+    ]
+
+
+def _presence(row: Commission, name: str, needed: bool) -> Iterator[Fault]:
+    value = getattr(row, name)
+    pointer = "/pricing_unit_id" if name == "pricing_unit" else f"/{name}"
+    if needed and value in (None, []):
+        yield Fault(pointer, "required", f"{row.basis} needs it.")
+    elif not needed and value not in (None, []):
+        yield Fault(pointer, "contradicts", f"{row.basis} has none.")
+
+
+def _require_contiguous(row: Commission) -> None:
+    faults = []
+    start = Decimal(0)
+    for place, slab in enumerate(row.slabs):
+        last = place == len(row.slabs) - 1
+        if Decimal(slab["from"]) != start:
+            faults.append(Fault(f"/slabs/{place}/from", "not_contiguous", f"Begin at {start:f}."))
+        if (slab["to"] is None) != last:
+            faults.append(Fault(f"/slabs/{place}/to", "not_contiguous", "The last slab alone is open."))
+            break
+        if slab["to"] is not None:
+            start = Decimal(slab["to"])
+            if start <= Decimal(slab["from"]):
+                faults.append(Fault(f"/slabs/{place}/to", "not_contiguous", "End above its beginning."))
+    if faults:
+        raise BandsNotContiguous(errors=faults)
+
+
+create_commission, update_commission = reference(
+    Commission,
+    noun="commission",
+    creates=capabilities.MANAGE_COMMISSIONS,
+    updates=capabilities.MANAGE_COMMISSIONS,
+    created=events.CommissionSet,
+    updated=events.CommissionSet,
+    fields=(
+        "name",
+        "commodity",
+        "trade_type",
+        "partner_id",
+        "side",
+        "basis",
+        "percent",
+        "amount",
+        "currency",
+        "pricing_unit",
+        "slab_by",
+        "slab_mode",
+        "slabs",
+        "min_amount",
+        "max_amount",
+        "valid_from",
+        "valid_to",
+    ),
+    fixed=("commodity",),
+    check=_check,
+)

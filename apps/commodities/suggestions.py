@@ -1,0 +1,145 @@
+"""The rules by which the product suggests codes and categories. They read words and rows, and guess nothing else."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Final
+
+from apps.commodities.models import Commodity, HsnMapping, Variety, name_key
+from apps.commodities.reference import tax as known
+
+PROVIDER: Final = "builtin"
+CONFIRMED, ALIAS, WORDS, WITHIN, USUAL = (Decimal(text) for text in ("1", "0.95", "0.85", "0.6", "0.4"))
+COTTON: Final = "5201"
+UNGINNED: Final = ("kapas", "seed cotton")
+PHRASES: Final = tuple(sorted(known.PHRASES, key=lambda phrase: (-len(phrase), phrase)))
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why something is suggested: a stable code, and what it rests on."""
+
+    code: str
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A code of the tariff or a category, with how sure it is and why."""
+
+    value: str
+    confidence: Decimal
+    reasons: tuple[Reason, ...]
+
+
+def phrases_in(text: str) -> Iterator[tuple[str, Decimal]]:
+    """Phrases that name goods in ``text``, longest first, each with its confidence.
+
+    What belongs to a longer phrase isn't read again; within words only the longest phrase of all counts.
+    """
+    rest = name_key(text)
+    first = True
+    for phrase in PHRASES:
+        whole = rf"(?<!\w){re.escape(phrase)}(?!\w)"
+        if re.search(whole, rest):
+            rest = re.sub(whole, "\0", rest)
+            yield phrase, WORDS
+        elif first and phrase in rest:
+            rest = rest.replace(phrase, "\0")
+            yield phrase, WITHIN
+        else:
+            continue
+        first = False
+
+
+def codes_for(name: str, category: str | None) -> list[Hit]:
+    """Codes that goods of this name may bear, surest first, each once; the category's usual one for want of others."""
+    key = name_key(name)
+    found = [*_confirmed(key), *_aliases(key), *_phrases(name)]
+    if not found and category in known.USUAL_CODES:
+        reason = Reason("usual_of_category", {"category": str(category)})
+        found = [Hit(known.USUAL_CODES[str(category)], USUAL, (reason,))]
+    return _once(found)
+
+
+def cotton_line(name: str, origin_country: str, staple_mm: Decimal | None) -> str | None:
+    """The line of eight digits for lint; None where nothing decides, or where the tariff is silent."""
+    key = name_key(name)
+    if any(word in key for word in UNGINNED):
+        return None
+    if origin_country == "IN" and "bengal deshi" in key:
+        return known.BENGAL_DESHI
+    if staple_mm is None:
+        return None
+    lines = known.INDIAN_COTTON if origin_country == "IN" else known.OTHER_COTTON
+    return next((line.code for line in lines if line.holds(staple_mm)), None)
+
+
+def categories_for(name: str, description: str) -> list[Hit]:
+    """Categories that goods of this name may be of, surest first, each once.
+
+    A commodity of this very name or alias decides first, then phrases of the name, then those of the description.
+    """
+    key = name_key(name)
+    named = Commodity.objects.filter(names__key=key).values_list("category", "code")
+    of_variety = Variety.objects.filter(names__key=key).values_list("commodity__category", "commodity__code")
+    found = [
+        Hit(category, ALIAS, (Reason("named_so", {"commodity": code}),))
+        for category, code in (*named, *of_variety)
+    ]
+    confirmed = [(hit, _category_of(hit.value)) for hit in _confirmed(key)]
+    found = [Hit(category, hit.confidence, hit.reasons) for hit, category in confirmed if category] + found
+    found += _categories_of_phrases(name, Decimal(1), "name")
+    found += _categories_of_phrases(description, USUAL, "description")
+    return _once(found)
+
+
+def _confirmed(key: str) -> list[Hit]:
+    rows = HsnMapping.objects.filter(name_key=key).values_list("hsn_code", flat=True)
+    return [Hit(code, CONFIRMED, (Reason("confirmed", {"name": key}),)) for code in rows]
+
+
+def _aliases(key: str) -> list[Hit]:
+    """Codes of commodities that are also called so, and of those whose variety is.
+
+    A commodity's own name tells nothing here: no other may bear it.
+    """
+    goods = Commodity.objects.active().exclude(hsn_code=None)
+    rows = [
+        (row.hsn_code, row.code)
+        for row in goods.filter(names__key=key)
+        if key in {name_key(alias) for alias in row.aliases}
+    ]
+    rows += goods.filter(variety_names__key=key).values_list("hsn_code", "code")
+    return [Hit(str(hsn), ALIAS, (Reason("alias", {"commodity": code}),)) for hsn, code in rows]
+
+
+def _phrases(name: str) -> list[Hit]:
+    return [
+        Hit(known.PHRASES[phrase], sure, (Reason("phrase", {"phrase": phrase}),))
+        for phrase, sure in phrases_in(name)
+    ]
+
+
+def _categories_of_phrases(text: str, most: Decimal, where: str) -> list[Hit]:
+    hits = []
+    for phrase, sure in phrases_in(text):
+        category = _category_of(known.PHRASES[phrase])
+        if category is not None:
+            reason = Reason("phrase", {"phrase": phrase, "in": where, "hsn_code": known.PHRASES[phrase]})
+            hits.append(Hit(category, min(sure, most), (reason,)))
+    return hits
+
+
+def _category_of(hsn: str) -> str | None:
+    prefixes = [hsn[:digits] for digits in range(len(hsn), 1, -1)]
+    return next((known.CATEGORIES[prefix] for prefix in prefixes if prefix in known.CATEGORIES), None)
+
+
+def _once(hits: list[Hit]) -> list[Hit]:
+    """Each value once, by its surest hit; equally sure ones in the order in which they were found."""
+    kept: dict[str, Hit] = {}
+    for hit in sorted(hits, key=lambda hit: -hit.confidence):
+        kept.setdefault(hit.value, hit)
+    return list(kept.values())

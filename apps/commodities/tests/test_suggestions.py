@@ -1,0 +1,174 @@
+"""Suggestions: the same words give the same answer, with reasons, and nothing is kept of a question."""
+
+from decimal import Decimal
+
+import pytest
+from django.apps import apps
+
+from apps.commodities import lookups, services
+from apps.commodities.models import HsnMapping
+from erp.access import SYSTEM
+
+pytestmark = pytest.mark.django_db
+BASE = "/api/v1/commodities"
+
+
+@pytest.fixture
+def desk(user, client_for):
+    return client_for(user("INTERNAL_MASTERDATA"))
+
+
+@pytest.fixture
+def cotton(commodity):
+    """Cotton with a variety, and seed of it."""
+    lint = commodity(name="Cotton lint", aliases=["rui", "raw cotton"])
+    services.create_variety(
+        actor=SYSTEM, commodity=lint, code="SHANKAR-6", name="Shankar-6", aliases=["S-6", "ICS-105"]
+    )
+    commodity(name="Cotton seed", category="OILSEED", aliases=["binola"], hsn_code="12072900")
+    return lint
+
+
+def codes(**asked):
+    found = lookups.suggest_hsn(actor=SYSTEM, **asked).results
+    return [(row.hsn_code, row.confidence) for row in found]
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "confidence"),
+    [
+        ("Cotton Yarn 30s", "5205", "0.85"),
+        ("cotton seed", "1207", "0.85"),
+        ("COTTON  SEED oil cake", "2306", "0.85"),
+        ("Cotton seeds", "1207", "0.6"),
+        ("S-6", "5201", "0.95"),
+        ("shankar-6", "5201", "0.95"),
+        ("Rui", "5201", "0.95"),
+        ("binola", "12072900", "0.95"),
+        ("Desi chana", "0713", "0.85"),
+        ("basmatirice", "1006", "0.6"),
+        ("Linters, cotton linters", "140420", "0.85"),
+    ],
+)
+def test_a_name_suggests_its_code(cotton, name, code, confidence):
+    assert codes(name=name)[0] == (code, Decimal(confidence))
+
+
+def test_what_a_phrase_holds_is_not_read_again_and_the_unknown_gets_nothing(cotton):
+    assert codes(name="Cotton yarn") == [("5205", Decimal("0.85"))]
+    assert [code for code, _ in codes(name="wheat, soybean or rice")] == ["1201", "1001", "1006"]
+    assert len(codes(name="wheat maize rice soybean groundnut chana cotton")) == 5
+    assert codes(name="granite") == []
+    assert codes(name="granite", category="METAL") == []
+    assert codes(name="Unheard-of lint", category="FIBRE") == [("5201", Decimal("0.4"))]
+
+
+def test_what_staff_confirmed_comes_first(cotton):
+    services.confirm_hsn_mapping(actor=SYSTEM, name="Cotton yarn waste", hsn_code="5203")
+    assert codes(name="cotton  YARN waste")[0] == ("5203", Decimal(1))
+    assert [code for code, _ in codes(name="cotton yarn waste")] == ["5203", "5205"]
+
+
+@pytest.mark.parametrize(
+    ("staple", "origin", "line"),
+    [
+        ("20.5", "IN", "52010012"),
+        ("20.6", "IN", "52010013"),
+        ("24.5", "IN", "52010013"),
+        ("24.6", "IN", "52010014"),
+        ("28.0", "IN", "52010014"),
+        ("28.2", "IN", None),
+        ("28.49", "IN", None),
+        ("28.5", "IN", "52010015"),
+        ("34.4", "IN", "52010015"),
+        ("34.5", "IN", "52010019"),
+        ("20.0", "US", "52010021"),
+        ("24.5", "US", "52010022"),
+        ("27.0", "US", "52010023"),
+        ("28.2", "US", "52010024"),
+        ("32.0", "US", "52010024"),
+        ("32.1", "EG", "52010025"),
+    ],
+)
+def test_lint_is_told_to_eight_digits_by_its_staple(staple, origin, line):
+    found = [code for code, _ in codes(name="Cotton lint", origin_country=origin, staple_mm=Decimal(staple))]
+    assert found == ([line, "5201"] if line else ["5201"])
+
+
+def test_where_the_tariff_is_silent_it_says_so_and_seed_cotton_has_no_staple():
+    (silent,) = lookups.suggest_hsn(actor=SYSTEM, name="cotton", staple_mm=Decimal("28.2")).results
+    assert [reason.code for reason in silent.reasons] == ["phrase", "tariff_silent"]
+    assert codes(name="kapas", staple_mm=Decimal("28.5")) == [("5201", Decimal("0.85"))]
+    assert codes(name="cotton", category="SEED_COTTON", staple_mm=Decimal("28.5")) == [
+        ("5201", Decimal("0.85"))
+    ]
+    assert codes(name="Cotton, Bengal deshi")[0][0] == "52010011"
+
+
+def test_an_answer_says_who_suggests_why_and_what_tax_there_is(desk, cotton):
+    services.load_tax_rates(actor=SYSTEM)
+    answer = desk.write(f"{BASE}/ai/suggest-hsn", {"name": "Wheat"})
+    assert answer.json() == {
+        "results": [
+            {
+                "confidence": "0.850",
+                "reasons": [{"code": "phrase", "facts": {"phrase": "wheat"}}],
+                "provider": "builtin",
+                "is_suggestion": True,
+                "hsn_code": "1001",
+                "description": "Wheat and meslin",
+                "rates": [
+                    {"condition": "NOT_PREPACKED", "rate_percent": "0.0000", "valid_from": "2025-09-22"},
+                    {"condition": "PREPACKED", "rate_percent": "5.0000", "valid_from": "2025-09-22"},
+                ],
+            }
+        ]
+    }
+    assert desk.write(f"{BASE}/ai/suggest-hsn", {"name": "granite"}).json() == {"results": []}
+
+
+def category(desk, **asked):
+    found = desk.write(f"{BASE}/ai/detect-category", asked).json()
+    return found["category"], [each["category"] for each in found["alternatives"]]
+
+
+def test_a_category_is_told_by_commodities_words_and_description(desk, cotton, commodity):
+    commodity(name="Kapas", category="SEED_COTTON", aliases=["narma"])
+    assert category(desk, name="Narma") == ("SEED_COTTON", [])
+    assert category(desk, name="kapas") == ("SEED_COTTON", ["FIBRE"])
+    assert category(desk, name="Cotton Yarn 30s") == ("YARN", [])
+    assert category(desk, name="S-6") == ("FIBRE", [])
+    assert category(desk, name="Grey cotton fabric") == ("FABRIC", [])
+    assert category(desk, name="Maize, moong and paddy") == ("CEREAL", ["PULSE"])
+    assert category(desk, name="DOC", description="Cotton seed oil cake") == ("OILCAKE", [])
+    answer = desk.write(f"{BASE}/ai/detect-category", {"name": "granite"}).json()
+    assert (answer["category"], answer["confidence"], answer["is_suggestion"]) == (None, "0.000", True)
+    assert answer["reasons"] == [{"code": "unknown", "facts": {}}]
+
+
+def test_templates_that_a_commodity_lacks_are_suggested_in_their_order(desk, commodity):
+    shape = {"data_type": "TEXT", "direction": "NONE", "methods": ["CLASSER"]}
+    for code, order, of in (("leaf", 20, "FIBRE"), ("colour", 10, "FIBRE"), ("csp", 5, "YARN")):
+        services.create_template(
+            actor=SYSTEM, category=of, code=code, name=code.title(), display_order=order, **shape
+        )
+    goods = commodity()
+    path = f"{BASE}/{goods.pk}/ai/suggest-parameters"
+    assert [row["code"] for row in desk.write(path, {}).json()["results"]] == ["colour", "leaf"]
+    assert [row["code"] for row in desk.write(path, {"limit": 1}).json()["results"]] == ["colour"]
+    services.create_parameter(actor=SYSTEM, commodity=goods, code="colour", name="Colour", **shape)
+    (left,) = desk.write(path, {}).json()["results"]
+    assert (left["code"], left["provider"], left["is_suggestion"]) == ("leaf", "builtin", True)
+
+
+def test_a_thousand_questions_have_one_answer_and_leave_no_row(cotton):
+    def rows():
+        return {model: model._base_manager.count() for model in apps.get_app_config("commodity").get_models()}
+
+    before = rows()
+    answers = {
+        tuple(codes(name=name)) for _ in range(1000 // 4) for name in ("S-6", "s-6", "S-6 ", "\uff33-6")
+    }
+    assert answers == {(("5201", Decimal("0.95")),)}
+    assert rows() == before
+    assert not HsnMapping.objects.exists()
