@@ -8,5 +8,6 @@ router = SimpleRouter(trailing_slash=False, use_regex_path=False)
 router.register("states/<str:pk>/pin-prefixes", viewsets.PinPrefixViewSet, basename="state-pin-prefixes")
 router.register("states", viewsets.StateViewSet, basename="state")
 router.register("locations/<uuid:pk>/children", viewsets.ChildrenViewSet, basename="location-children")
+router.register("locations/<uuid:pk>/history", viewsets.LocationHistoryViewSet, basename="location-history")
 router.register("locations", viewsets.LocationViewSet, basename="location")
 urlpatterns = router.urls

@@ -30,6 +30,7 @@ from apps.locations.serializers import (
 from erp.api.endpoints import endpoint, lookup, visible_row
 from erp.api.viewsets import RowViewSet, ViewSet, read
 from erp.jobs.serializers import JobOutput
+from erp.outbox.viewsets import HistoryViewSet
 
 PLACE: Final = (
     services.Duplicate,
@@ -186,6 +187,13 @@ class ChildrenViewSet(ListModelMixin, PlaceRows):
         if (gone := whole.gone()) is not None:
             raise gone
         return self.unless_asked(super().get_queryset().filter(parent=whole))
+
+
+class LocationHistoryViewSet(HistoryViewSet):
+    """What happened to a place."""
+
+    wholes = Location.objects.all()
+    aggregate = "location"
 
 
 class StateViewSet(RowViewSet):

@@ -4,12 +4,15 @@ Emitters write ``event_stream`` and ``event_outbox`` in one statement (``erp.out
 the subscriber use SQL of their own. Nothing else writes here.
 """
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from django.db import models
 from django.utils import timezone
 
 from erp.ids import uuid7
+
+if TYPE_CHECKING:
+    from erp.access import Actor
 
 
 class EventStream(models.Model):
@@ -24,6 +27,12 @@ class EventStream(models.Model):
     class Meta:
         db_table = "event_stream"
         default_permissions = ()
+
+
+class EventOutboxQuerySet(models.QuerySet[Any]):
+    def visible_to(self, user: "Actor") -> Self:
+        """Every event: who asks over HTTP asks for those of one row, which must be visible itself."""
+        return self
 
 
 class EventOutbox(models.Model):
@@ -64,6 +73,8 @@ class EventOutbox(models.Model):
     resolved_by = models.CharField(max_length=200, default="")
     resolved_at = models.DateTimeField(null=True)
     resolution_reason = models.TextField(default="")
+
+    objects: ClassVar[Any] = EventOutboxQuerySet.as_manager()
 
     class Meta:
         db_table = "event_outbox"

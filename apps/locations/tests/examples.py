@@ -1,8 +1,11 @@
 """One request that succeeds per door of the locations module."""
 
+from datetime import date
 from decimal import Decimal
 
+from apps.locations import services
 from apps.locations.models import Location, State
+from erp.access import SYSTEM
 from erp.api.examples import Example
 from erp.files import CSV, Upload
 
@@ -90,12 +93,25 @@ def gujarat(world):
     return Location.objects.get(type="STATE", state="24")
 
 
+def add_distance(world, viewer):
+    services.set_distance(
+        gujarat(world),
+        actor=SYSTEM,
+        to=world.place(),
+        mode="ROAD",
+        km=Decimal(100),
+        source="Survey",
+        valid_from=date(2026, 1, 1),
+    )
+
+
 LISTS = {
     "/api/v1/locations": (
         "BUYER",
         lambda world, viewer: world.place(latitude=Decimal(22), longitude=Decimal(71)),
     ),
     "/api/v1/locations/<uuid:pk>/children": ("BUYER", lambda world, viewer: world.place()),
+    "/api/v1/locations/<uuid:pk>/history": ("AUDITOR", add_distance),
     "/api/v1/states": ("BUYER", lambda world, viewer: None),
     "/api/v1/states/<str:pk>/pin-prefixes": ("BUYER", lambda world, viewer: None),
 }

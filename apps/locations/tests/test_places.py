@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from decimal import Decimal
+from uuid import uuid4
 
 import pytest
 from django.utils import timezone
@@ -322,3 +323,24 @@ def test_staff_see_places_and_act_on_them_at_their_desk(user, desk_for, place):
     assert b"Gondal" in page.content
     for path in ("location/", "state/", "distance/", f"location/{made.pk}/run/merge/"):
         assert desk.get(f"/admin/location/{path}").status_code == 200, path
+
+
+def test_what_happened_to_a_place_is_told_to_who_reads_the_trail(staff, keeper, user, client_for, place):
+    made = staff.write(PATH, {"type": "CITY", "name": "Gondal", "state": "24"}).json()
+    row = Location.objects.get(pk=made["id"])
+    changed = keeper.write(f"{PATH}/{row.pk}", body(row, name="Gondal City"), method="PUT", if_match=1)
+    path = f"{PATH}/{row.pk}/history"
+    auditor = client_for(user("AUDITOR"))
+    newest, oldest = auditor.read(path).json()["results"]
+    assert (newest["type"], newest["sequence"], oldest["type"], oldest["sequence"]) == (
+        "location.updated",
+        2,
+        "location.created",
+        1,
+    )
+    assert newest["data"]["changes"]["name"] == {"old": "Gondal", "new": "Gondal City"}
+    assert newest["request_id"] == changed["X-Request-ID"]
+    assert newest["actor_id"] not in (None, oldest["actor_id"])
+    assert codes(auditor.read(f"{PATH}/{uuid4()}/history"))[:2] == (404, "resource.not_found")
+    refused = client_for(user("BUYER")).read(path)
+    assert (refused.status_code, refused.json()["capability"]) == (403, "trail.view")
