@@ -1,5 +1,13 @@
 """Questions about commodities that a user waits for."""
 
 from apps.commodities.lookups.imports import bulk_validate, exported
+from apps.commodities.lookups.suggestions import detect_category, suggest_hsn, suggest_parameters, tax_of
 
-__all__ = ["bulk_validate", "exported"]
+__all__ = [
+    "bulk_validate",
+    "detect_category",
+    "exported",
+    "suggest_hsn",
+    "suggest_parameters",
+    "tax_of",
+]
