@@ -26,6 +26,9 @@ class Fault:
         return {"pointer": self.pointer, "code": self.code, "detail": self.detail}
 
 
+# Members that every problem document has (RFC 9457, core §6): no error has one of its own by such a name.
+RESERVED = frozenset({"type", "title", "status", "detail", "instance", "code", "request_id", "errors"})
+
 by_constraint: "dict[str, type[DomainError]]" = {}
 
 
@@ -61,6 +64,10 @@ class DomainError(Exception):
     ) -> None:
         """``detail`` is for people; ``members`` are extra members of the problem document."""
         super().__init__(detail or self.title)
+        if taken := RESERVED & members.keys():
+            raise TypeError(
+                f"{type(self).__name__}: {', '.join(sorted(taken))} belongs to the document itself"
+            )
         self.detail = detail or self.title
         self.errors = errors or []
         self.headers = headers or {}

@@ -22,7 +22,7 @@ class Secret(fields.CharField):
 
     def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("style", {"input_type": "password"})
-        super().__init__(trim_whitespace=False, **kwargs)
+        super().__init__(trim_whitespace=False, twelve_digits=True, **kwargs)
 
 
 class NewPassword(Secret):

@@ -13,7 +13,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
-from apps.accounts.models import User
+from apps.accounts.models import CapabilityGrant, User
 from erp.access import Actor, Capability, may
 from erp.ids import uuid7
 from erp.models import Guarded, Model, QuerySet
@@ -240,7 +240,14 @@ class ApprovalRequest(Model):
     def possible_deciders(self) -> list[Any]:
         """Staff who may decide on it now: by capability and role, and excluded by nothing that it says."""
         people = User.objects.filter(status=User.Status.ACTIVE).exclude(pk__in=self.excluded)
-        staff = people.filter(user_type=User.Type.INTERNAL, groups__permissions__codename="decide")
+        granted = CapabilityGrant.objects.filter(
+            status=CapabilityGrant.Status.ACTIVE, capability="approval.decide"
+        )
+        staff = people.filter(user_type__in=(User.Type.INTERNAL, User.Type.SUPER_ADMIN)).filter(
+            Q(is_superuser=True)
+            | Q(groups__permissions__codename="decide")
+            | Q(pk__in=granted.values("user_id"))
+        )
         return [
             person
             for person in staff.distinct().order_by("pk")

@@ -62,6 +62,8 @@ BARRED = "You made or edited this, or it concerns you; someone else decides."
 class PendingExists(Conflict):
     """A request about this is waiting already."""
 
+    constraints = ("approval_one_pending",)
+
 
 class NotPending(Conflict):
     """The request doesn't wait for a decision any more."""
@@ -245,7 +247,7 @@ def report(request: ApprovalRequest, *, actor: Any, outcome: str) -> ApprovalReq
     if request.outcome == outcome:
         return request
     if request.status != Status.GRANTED or request.outcome is not None:
-        raise NotGranted(status=request.status)
+        raise NotGranted(status_now=request.status)
     request.outcome = outcome
     request.save()
     applied = outcome == ApprovalRequest.Outcome.APPLIED
@@ -377,7 +379,7 @@ def _still_pending(request: ApprovalRequest) -> None:
     if request.status == Status.STALE:
         raise Stale
     if request.status != Status.PENDING or _is_over(request):
-        raise NotPending(status=request.status)
+        raise NotPending(status_now=request.status)
 
 
 def _is_over(request: ApprovalRequest) -> bool:

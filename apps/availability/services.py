@@ -248,7 +248,7 @@ def reserve(
     holder = _party(actor, holder_partner, "/holder_partner_id")
     _in_state(offer, Availability.Status.ACTIVE)
     if offer.expires_at is not None and offer.expires_at <= now:
-        raise InvalidState("The offer has run out.", status=offer.status, allowed_actions=[])
+        raise InvalidState("The offer has run out.", status_now=offer.status, allowed_actions=[])
     overdue = list(offer.reservations.overdue(now).locked().order_by("pk"))
     free = offer.available_quantity + sum(hold.still_open for hold in overdue)
     _gate(offer.seller_partner, SellerNotEligible)
@@ -333,7 +333,7 @@ def release(
     if reservation.status in (Reservation.Status.IN_TRADE, Reservation.Status.SOLD):
         raise ReservationInTrade
     if reservation.status != Reservation.Status.HELD:
-        raise ReservationClosed(status=reservation.status)
+        raise ReservationClosed(status_now=reservation.status)
     by_staff = bool(getattr(actor, "is_staff", False))
     if by_staff and len(reason) < 3:
         raise Incomplete(errors=[Fault("/reason", "required", "Staff give a reason.")])
@@ -415,7 +415,9 @@ def _quantity(offer: Availability, value: Decimal) -> Quantity:
 def _in_state(offer: Availability, *states: str) -> None:
     if offer.status not in states:
         raise InvalidState(
-            f"The offer is {offer.status}.", status=offer.status, allowed_actions=sorted(offer.open_verbs())
+            f"The offer is {offer.status}.",
+            status_now=offer.status,
+            allowed_actions=sorted(offer.open_verbs()),
         )
 
 

@@ -7,7 +7,7 @@ from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.fields import empty
 
 from apps.locations.details import Details, TokenInvalid
-from apps.locations.models import Distance, Location, PinPrefix, State, code_of
+from apps.locations.models import LONGEST_ALIAS, MOST_ALIASES, Distance, Location, PinPrefix, State, code_of
 from erp.api import fields
 from erp.api.files import FileField
 from erp.api.serializers import Answer, Input, Output
@@ -94,7 +94,10 @@ def require(attrs: dict[str, Any], *names: str) -> None:
 
 class PlaceFacts(Input):
     aliases = fields.ListField(
-        child=fields.CharField(min_length=2, max_length=100), max_length=20, unique=True, required=False
+        child=fields.CharField(min_length=2, max_length=LONGEST_ALIAS),
+        max_length=MOST_ALIASES,
+        unique=True,
+        required=False,
     )
     district = fields.CharField(max_length=100, required=False, allow_null=True)
     pincode = fields.CharField(max_length=20, required=False, allow_null=True)

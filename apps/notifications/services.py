@@ -147,11 +147,16 @@ def _first_try(notice: Notice, user: User | None, channel: str, now: datetime) -
         return now
     if user is not None and user.digest == User.Digest.DAILY:
         return None
-    local = timezone.localtime(now, INDIA)
-    if channel == Channel.SMS and not MORNING <= local.time() < EVENING:
-        day = local.date() + timedelta(days=local.time() >= EVENING)
-        return datetime.combine(day, MORNING, INDIA)
-    return now
+    return _by_day(notice.category, channel, now)
+
+
+def _by_day(category: str, channel: str, moment: datetime) -> datetime:
+    """The moment, or the next morning's where an SMS that can wait would come in the evening or at night."""
+    local = timezone.localtime(moment, INDIA)
+    if category != Category.DIGEST or channel != Channel.SMS or MORNING <= local.time() < EVENING:
+        return moment
+    day = local.date() + timedelta(days=local.time() >= EVENING)
+    return datetime.combine(day, MORNING, INDIA)
 
 
 def hurry(message: Message) -> None:
@@ -195,6 +200,13 @@ def begin(message: Message, *, actor: Any) -> bool:
         return False
     if message.user is not None and message.category != Category.SECURITY and not message.user.is_active:
         _end(message, Status.SUPPRESSED, "not_active", events.MessageSuppressed)
+        return False
+    if _is_unwanted(message):
+        _end(message, Status.SUPPRESSED, "declined", events.MessageSuppressed)
+        return False
+    if (morning := _by_day(message.category, message.channel, now)) > now:
+        message.next_attempt_at = morning
+        message.save()
         return False
     if message.attempts > len(_waits(message)):
         _end(message, Status.FAILED, message.error_code or "gave_up", events.MessageFailed)
@@ -263,7 +275,7 @@ def requeue(message: Message, *, actor: Any) -> Message:
     """Send a failed message again, with all its tries anew. Raises NotFailed, TimeOver."""
     now = timezone.now()
     if message.status != Status.FAILED:
-        raise NotFailed(status=message.status)
+        raise NotFailed(status_now=message.status)
     if message.not_after is not None and message.not_after <= now:
         raise TimeOver
     message.status, message.attempts, message.error_code = Status.QUEUED, 0, ""
@@ -272,6 +284,14 @@ def requeue(message: Message, *, actor: Any) -> Message:
     emit(events.MessageRequeued(**_head(message)))
     hurry(message)
     return message
+
+
+def _is_unwanted(message: Message) -> bool:
+    """Whether the person has turned off, since it was written, what may be turned off."""
+    user = message.user
+    if user is None or not (message.category == Category.DIGEST or message.code == DIGEST_CODE):
+        return False
+    return not (user.notify_email if message.channel == Channel.MAIL else user.notify_sms)
 
 
 def _waits(message: Message) -> tuple[timedelta, ...]:

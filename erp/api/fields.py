@@ -15,7 +15,7 @@ from django.db import models
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
-from erp.identifiers import Identifier, IdentifierInvalid
+from erp.identifiers import AADHAAR, Identifier, IdentifierInvalid
 
 INT64 = (-(2**63), 2**63 - 1)
 YEARS = (1900, 2200)
@@ -53,7 +53,9 @@ def primitive(field: serializers.Field[Any, Any, Any, Any], text: str) -> Any:
 class CharField(serializers.CharField):
     """Text: trimmed, in Unicode's NFC, without control characters.
 
-    ``max_length`` counts code points of what is kept. ``multiline=True`` lets line feeds and tabs through.
+    ``max_length`` counts code points of what is kept. ``multiline=True`` lets line feeds and tabs through. A text
+    that is an Aadhaar number and nothing else is refused, since none is ever stored (Aadhaar Act 2016, section 8);
+    ``twelve_digits=True`` is for numbers that may look like one: of a bank account, an e-way bill, a payment.
     """
 
     default_error_messages = {
@@ -64,8 +66,8 @@ class CharField(serializers.CharField):
         "control_character": "Control characters aren't allowed.",
     }
 
-    def __init__(self, *, multiline: bool = False, **kwargs: Any) -> None:
-        self.multiline = multiline
+    def __init__(self, *, multiline: bool = False, twelve_digits: bool = False, **kwargs: Any) -> None:
+        self.multiline, self.twelve_digits = multiline, twelve_digits
         super().__init__(**kwargs)
 
     def to_internal_value(self, data: Any) -> str:
@@ -78,6 +80,11 @@ class CharField(serializers.CharField):
             (unicodedata.category(c) in ("Cc", "Zl", "Zp") and c not in allowed) or c in _BIDI for c in text
         ):
             self.fail("control_character")
+        if not self.twelve_digits:
+            try:
+                AADHAAR.refuse(text)
+            except IdentifierInvalid as fault:
+                raise ValidationError(str(fault), code=fault.code) from None
         return text
 
 

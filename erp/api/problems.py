@@ -170,7 +170,7 @@ def problem_document(error: DomainError, *, instance: str = "", request_id: str 
     }
     if error.errors:
         document["errors"] = [fault.as_dict() for fault in error.errors]
-    return document | {name: value for name, value in error.members.items() if name not in document}
+    return document | error.members
 
 
 def problem_response(error: DomainError, request: HttpRequest | Request) -> HttpResponse:

@@ -1,7 +1,10 @@
 """Who may decide is told that something waits; who asked is told how it ended."""
 
+from uuid import uuid4
+
 import pytest
 
+from apps.accounts import services as accounts
 from apps.approvals import services
 from apps.approvals.tests.examples import asked
 from apps.approvals.tests.kinds import LIMIT
@@ -30,6 +33,32 @@ def test_those_who_may_decide_are_told_and_nobody_else(world, user, deliver):
     deliver()
     about = Message.objects.filter(context={"approval_id": str(request.pk)})
     assert {message.user_id for message in about} == {director.pk}
+
+
+def test_a_super_administrator_and_who_holds_single_grants_are_told_too(world, user, deliver):
+    head, granted, boss = user(), user("INTERNAL"), user("INTERNAL_COMPLIANCE")
+    request = asked(world)
+    for capability in ("approval.decide", request.capability):
+        change = accounts.propose_grant(
+            granted, actor=boss, capability=capability, operation="add", reason="Stands in this week."
+        )
+        accounts.apply_capability_change(change, actor=SYSTEM, approval_id=uuid4())
+    deliver()
+    assert {head.pk, granted.pk} <= {
+        message.user_id for message in Message.objects.filter(context={"approval_id": str(request.pk)})
+    }
+
+
+def test_what_was_granted_and_not_applied_is_not_told_as_granted(world, user, deliver):
+    notifications.load_templates(actor=SYSTEM)
+    request = asked(world)
+    services.approve(request, actor=user("INTERNAL_COMPLIANCE"), **SEEN)
+    request.refresh_from_db()
+    services.report(request, actor=SYSTEM, outcome="stale")
+    deliver()
+    bodies = [message.letter().body for message in Message.objects.filter(code="approval_decided")]
+    assert bodies
+    assert all("could not be applied" in body for body in bodies)
 
 
 def test_the_mail_leads_to_the_request_and_is_not_sent_once_it_is_decided(world, user, deliver):

@@ -126,7 +126,7 @@ def check(commodity: Commodity) -> None:
     changes = commodity.changed_fields()
     before = changes["status"][0] if "status" in changes else commodity.status
     if changes and before == Commodity.Status.ARCHIVED:
-        raise IllegalTransition("An archived commodity stays as it is.", status=before)
+        raise IllegalTransition("An archived commodity stays as it is.", status_now=before)
     fixed = [field for field in ("base_unit", "quantity_mode", "package_unit") if field in changes]
     if fixed and before != Commodity.Status.DRAFT:
         raise InForce(
@@ -140,7 +140,7 @@ def check(commodity: Commodity) -> None:
         require_hsn(commodity.hsn_code)
     if commodity.status != before:
         if commodity.status not in Commodity.TRANSITIONS[Commodity.Status(before)]:
-            raise IllegalTransition(f"{before} doesn't become {commodity.status}.", status=before)
+            raise IllegalTransition(f"{before} doesn't become {commodity.status}.", status_now=before)
         if commodity.status == Commodity.Status.ACTIVE and not commodity.hsn_code:
             raise NotReady(
                 "Give its HSN code first.", errors=[Fault("/hsn_code", "required", "Needed to trade it.")]

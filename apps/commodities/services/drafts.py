@@ -86,7 +86,7 @@ class Procedure:
         Raises IllegalTransition for what was published, LimitsInverted.
         """
         if row.status not in (Status.DRAFT, Status.SUBMITTED):
-            raise IllegalTransition("What was published stays as it is.", status=row.status)
+            raise IllegalTransition("What was published stays as it is.", status_now=row.status)
         require_dates_in_order(row)
         if not (row.changed_fields() or parts_changed):
             return
@@ -170,7 +170,7 @@ class Procedure:
 
     def _require(self, row: Any, status: str) -> None:
         if row.status != status:
-            raise IllegalTransition(f"It is {row.status}, not {status}.", status=row.status)
+            raise IllegalTransition(f"It is {row.status}, not {status}.", status_now=row.status)
 
     def _published(self, row: Any) -> Any:
         return row.same_key().filter(status=Status.PUBLISHED)

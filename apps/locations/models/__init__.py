@@ -1,10 +1,21 @@
 """Places: states of India, their PIN prefixes, one registry of locations, and distances between them."""
 
-from apps.locations.models.places import LEVELS, Distance, Location, Merged, ProviderRef, key_of
+from apps.locations.models.places import (
+    LEVELS,
+    LONGEST_ALIAS,
+    MOST_ALIASES,
+    Distance,
+    Location,
+    Merged,
+    ProviderRef,
+    key_of,
+)
 from apps.locations.models.states import PinPrefix, State, code_of
 
 __all__ = [
     "LEVELS",
+    "LONGEST_ALIAS",
+    "MOST_ALIASES",
     "Distance",
     "Location",
     "Merged",

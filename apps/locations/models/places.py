@@ -20,6 +20,8 @@ from erp.errors import Gone
 from erp.models import Guarded, Model, QuerySet
 
 LEVELS: Final = 5
+MOST_ALIASES: Final = 20
+LONGEST_ALIAS: Final = 100
 KM_PER_DEGREE: Final = 111.0  # of latitude, rounded down: a box so drawn leaves nothing out
 
 
@@ -155,7 +157,12 @@ class Location(Model):
             models.CheckConstraint(
                 name="location_coordinates_whole",
                 condition=Q(latitude=None, longitude=None)
-                | Q(latitude__range=(-90, 90), longitude__range=(-180, 180)),
+                | Q(
+                    latitude__isnull=False,
+                    longitude__isnull=False,
+                    latitude__range=(-90, 90),
+                    longitude__range=(-180, 180),
+                ),
             ),
             models.CheckConstraint(
                 name="location_merged_has_successor",

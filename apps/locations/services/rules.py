@@ -119,14 +119,17 @@ def check(place: Location) -> None:
             )
     if place.country == "IN":
         check_pins([place])
-        latitude, longitude = place.latitude, place.longitude
-        if (latitude is not None and not LATITUDES[0] <= latitude <= LATITUDES[1]) or (
-            longitude is not None and not LONGITUDES[0] <= longitude <= LONGITUDES[1]
-        ):
-            words = (
-                f"India lies within {LATITUDES[0]}…{LATITUDES[1]} N and {LONGITUDES[0]}…{LONGITUDES[1]} E."
-            )
-            raise OutsideCountry(words, errors=[Fault("/latitude", "outside_country", words)])
+        check_point(place)
+
+
+def check_point(place: Location) -> None:
+    """The point of a place in India lies there. Raises OutsideCountry."""
+    latitude, longitude = place.latitude, place.longitude
+    if place.country != "IN" or latitude is None or longitude is None:
+        return
+    if not (LATITUDES[0] <= latitude <= LATITUDES[1] and LONGITUDES[0] <= longitude <= LONGITUDES[1]):
+        words = f"India lies within {LATITUDES[0]}…{LATITUDES[1]} N and {LONGITUDES[0]}…{LONGITUDES[1]} E."
+        raise OutsideCountry(words, errors=[Fault("/latitude", "outside_country", words)])
 
 
 def check_pins(places: Iterable[Location]) -> None:

@@ -7,13 +7,14 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from apps.locations import capabilities, events
-from apps.locations.models import Distance, Location, ProviderRef, key_of
+from apps.locations.models import LONGEST_ALIAS, MOST_ALIASES, Distance, Location, ProviderRef, key_of
 from apps.locations.services.rules import (
     TREE,
     Cycle,
     ParentType,
     check,
     check_pins,
+    check_point,
     keep,
     put_under,
     require_active,
@@ -73,8 +74,13 @@ def merge(location: Location, *, actor: Any, into: Location, reason: str) -> Loc
         raise Cycle(f"{winner.name} lies in {location.name}.")
     moved = list(_move_children(location, winner))
     known = {winner.name_key, *map(key_of, winner.aliases)}
-    names = [name for name in (location.name, *location.aliases) if key_of(name) not in known]
-    winner.call(winner.name, [*winner.aliases, *names])
+    names = [
+        name
+        for name in (location.name, *location.aliases)
+        if key_of(name) not in known and len(name) <= LONGEST_ALIAS
+    ]
+    # As many as a row may have: all stay on the loser, which leads here.
+    winner.call(winner.name, [*winner.aliases, *names][:MOST_ALIASES])
     winner.save()
     location.status, location.merged_into, location.merge_reason = Location.Status.MERGED, winner, reason
     location.save()
@@ -110,6 +116,10 @@ def _move(place: Location, parent: Location | None) -> None:
         Location.objects.filter(pk__in=[pk for pk in levels if pk != place.pk]).order_by("pk").locked()
     )
     check(place)
+    if place.country != old_country:
+        for row in below:
+            row.country = place.country
+            check_point(row)
     if (place.country, place.state_id) != (old_country, old_state):
         for row in below:
             row.country, row.state_id = place.country, place.state_id

@@ -10,12 +10,13 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
 
 from apps.locations import events, services
 from apps.locations.models import LEVELS, Distance, Location, ProviderRef
 from erp.access import SYSTEM
 from erp.errors import DomainError, PreconditionFailed
+from erp.models import unguarded_writes
 
 pytestmark = pytest.mark.django_db
 PATH = "/api/v1/locations"
@@ -131,6 +132,33 @@ def test_a_merge_moves_everything_to_the_winner(place, emitted, assert_emitted):
     assert_emitted(events.LocationMerged, into_id=str(winner.pk), reparented=[str(gin.pk)])
     assert len(emitted("location.reparented", aggregate_id=gin.pk)) == 1
     assert Location.objects.resolve(loser.pk) == winner
+
+
+def test_a_winner_takes_no_more_names_than_a_place_may_have(place, user, client_for):
+    loser = place("Gondal APMC", aliases=[f"Yard {n}" for n in range(19)])
+    winner = place("Gondal", aliases=[f"Market {n}" for n in range(15)])
+    services.merge(loser, actor=SYSTEM, into=winner, reason="Entered twice.")
+    winner.refresh_from_db()
+    assert len(winner.aliases) == 20
+    client = client_for(user("INTERNAL_MASTERDATA"))
+    row = client.read(f"{PATH}/{winner.pk}").json()
+    body = {name: row[name] for name in ("name", "aliases", "status", "district", "timezone")}
+    same = client.write(f"{PATH}/{winner.pk}", body, method="PUT", if_match=row["version"])
+    assert same.status_code == 200, same.content
+
+
+def test_a_place_abroad_moves_to_india_only_with_what_lies_below_it(place):
+    abroad = place("Yard", type="WAREHOUSE", country="AE", state=None)
+    place("Shed", type="WAREHOUSE", parent=abroad, latitude=Decimal(25), longitude=Decimal(55))
+    with pytest.raises(services.OutsideCountry):
+        services.reparent(abroad, actor=SYSTEM, parent=place("Gondal"))
+
+
+def test_the_database_refuses_half_a_point(place):
+    here = Location.objects.filter(pk=place(latitude=None, longitude=None).pk)
+    for half in ({"latitude": Decimal(20)}, {"longitude": Decimal(70)}):
+        with pytest.raises(IntegrityError), transaction.atomic(), unguarded_writes():
+            here.update(**half)
 
 
 def test_a_merged_place_sends_to_its_successor_in_one_hop(place, user, client_for):

@@ -360,6 +360,29 @@ def test_providers_and_broker_away_neither_fail_nor_slow_a_request(
 # --- Digests ----------------------------------------------------------------------------------------
 
 
+def test_a_repeated_sms_wakes_nobody_either(reader, words, gateway, monkeypatch):
+    message = told(reader(notify_email=False, notify_sms=True, mobile="+919812345678"), notice=NEWS)
+    night = datetime(2026, 1, 12, 17, 30, tzinfo=UTC)  # 23:00 in India
+    with unguarded_writes():
+        Message.objects.filter(pk=message.pk).update(attempts=1, next_attempt_at=night)
+    monkeypatch.setattr(services.timezone, "now", lambda: night)
+    message.refresh_from_db()
+    assert services.begin(message, actor=SYSTEM) is False
+    message.refresh_from_db()
+    assert (message.status, message.attempts) == ("queued", 1)
+    assert message.next_attempt_at == datetime(2026, 1, 13, 3, 30, tzinfo=UTC)
+    assert gateway.calls == []
+
+
+def test_who_turned_news_off_meanwhile_gets_none(reader, words, post, assert_emitted):
+    person = reader()
+    message = told(person, notice=NEWS)
+    with unguarded_writes():
+        type(person).objects.filter(pk=person.pk).update(notify_email=False)
+    assert send(message).status == "suppressed"
+    assert post.mails == []
+
+
 def test_news_of_a_day_come_as_one_and_none_when_there_are_none(reader, words, post, assert_emitted):
     person = reader(digest="daily")
     news = [told(person, NEWS, context={"number": str(n)}) for n in range(3)]

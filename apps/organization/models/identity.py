@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Self
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Exists, F, Q
 from django.db.models.functions import Lower, Substr
@@ -250,6 +251,7 @@ class BankAccount(Kept):
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", editable=False
     )
     approval_id = models.UUIDField(null=True, editable=False)
+    editors = ArrayField(models.UUIDField(), default=list, editable=False)  # since somebody last decided
 
     objects: ClassVar[Any] = PartQuerySet.as_manager()
 

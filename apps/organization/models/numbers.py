@@ -172,13 +172,15 @@ class DocumentSeries(Kept):
 def uncovered(today: date) -> Q:
     """The condition on organizations that need their next financial year.
 
-    In March, with a look at 1 April: no year holds that day, or an active series has no copy there. In other
-    months: no year holds today.
+    In March and April, with a look at 1 April: no year holds that day, or a series that was active on 31 March has
+    no copy there. In other months: no year holds today.
     """
-    day = date(today.year, 4, 1) if today.month == 3 else today
+    turns = today.month in (3, 4)
+    day = date(today.year, 4, 1) if turns else today
+    before = date(today.year, 3, 31) if turns else today
     covered = FinancialYear.objects.filter(organization=OuterRef("pk")).on(day)
     active = DocumentSeries.objects.active().filter(organization=OuterRef("pk"))
-    running = active.filter(financial_year__in=FinancialYear.objects.on(today))
+    running = active.filter(financial_year__in=FinancialYear.objects.on(before))
     copy = DocumentSeries.objects.active().filter(
         Q(gst_registration=OuterRef("gst_registration")) | Q(gst_registration=None),
         organization=OuterRef("organization"),
@@ -214,7 +216,8 @@ class AllocatedNumber(Model):
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["series", "number"], name="allocated_number_once"),
             models.UniqueConstraint(
-                fields=["series", "reference_type", "reference_id"], name="allocated_number_reference_once"
+                fields=["organization", "document_type", "reference_type", "reference_id"],
+                name="allocated_number_reference_once",
             ),
             models.UniqueConstraint(
                 fields=["organization", "gst_registration", "financial_year", "document_number"],

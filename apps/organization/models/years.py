@@ -4,7 +4,7 @@ from datetime import date, timedelta
 from typing import Any, ClassVar, Self
 
 from django.contrib.postgres.constraints import ExclusionConstraint
-from django.contrib.postgres.fields import DateRangeField, RangeBoundary, RangeOperators
+from django.contrib.postgres.fields import ArrayField, DateRangeField, RangeBoundary, RangeOperators
 from django.db import models
 from django.db.models import F, Func, Q
 
@@ -54,6 +54,7 @@ class FinancialYear(Kept):
     status = models.CharField(max_length=11, choices=Status, default=Status.OPEN)
     status_reason = optional_text(1000)
     pending_approval_id = models.UUIDField(null=True, editable=False)
+    editors = ArrayField(models.UUIDField(), default=list, editable=False)  # since somebody last decided
     reopening_asked = False  # not a column: whether the last call asked a second person
 
     objects: ClassVar[Any] = FinancialYearQuerySet.as_manager()

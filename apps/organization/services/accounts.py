@@ -8,7 +8,7 @@ from apps.approvals import services as approvals
 from apps.approvals.models import ApprovalRequest, Kind
 from apps.organization import capabilities, events
 from apps.organization.models import BankAccount, Organization
-from apps.organization.services.rules import check_step, invalid_state, require_active
+from apps.organization.services.rules import check_step, invalid_state, note_editor, require_active
 from erp.errors import CapabilityMissing, Conflict, Fault, RuleBroken
 from erp.services import emit, service
 
@@ -140,6 +140,7 @@ def update_bank_account(
     if status != before:
         check_step(account, status)
         account.status = BankAccount.Status.PENDING_APPROVAL if comes_back else status
+    note_editor(account, actor)
     if comes_back:
         account.wants_default = is_default
         account.proposed_by_id, account.approved_by_id = _person(actor), None
@@ -167,7 +168,7 @@ def activate_bank_account(account: BankAccount, *, actor: Any, approval_id: UUID
     if account.version != request.subject_version:
         approvals.report(request, actor=actor, outcome=ApprovalRequest.Outcome.STALE)
         return account
-    account.status = BankAccount.Status.ACTIVE
+    account.status, account.editors = BankAccount.Status.ACTIVE, []
     account.approved_by_id = request.people()[-1]
     account.is_default, account.wants_default = account.wants_default, False
     if account.is_default:
@@ -190,7 +191,7 @@ def refuse_bank_account(account: BankAccount, *, actor: Any, approval_id: UUID) 
     stale = request.outcome == ApprovalRequest.Outcome.STALE
     if not _waits_for(account, request) or not (ended or stale):
         return account
-    account.status = BankAccount.Status.REFUSED
+    account.status, account.editors = BankAccount.Status.REFUSED, []
     account.save()
     emit(
         events.BankAccountRefused(
@@ -233,6 +234,7 @@ def _ask(account: BankAccount, actor: Any, version: int, reason: str) -> UUID:
         subject_id=account.pk,
         subject_version=version,
         reason=reason,
+        excluded=account.editors,
         diff=[
             ("status", None, BankAccount.Status.ACTIVE.label),
             ("organization", None, account.organization.name),

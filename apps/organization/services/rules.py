@@ -50,6 +50,12 @@ def require_writable(year: FinancialYear | None, actor: Any, day: date) -> Finan
     return year
 
 
+def note_editor(row: Any, actor: Any) -> None:
+    """Keep who changed the row since somebody last decided on it: none of them decides next time."""
+    if row.changed_fields() and actor.pk is not None and actor.pk not in row.editors:
+        row.editors = [*row.editors, actor.pk]
+
+
 def require_same(organization: Organization, row: Any, pointer: str) -> None:
     """A row of another organization is, in a body, one that doesn't exist."""
     if row is not None and row.organization_id != organization.pk:
@@ -66,7 +72,7 @@ def check_step(row: Any, status: str) -> None:
 
 def invalid_state(row: Any, allowed: Iterable[str], detail: str) -> InvalidState:
     """The refusal, with the row's status and what it may become."""
-    return InvalidState(detail, status=row.status, allowed=sorted(str(status) for status in allowed))
+    return InvalidState(detail, status_now=row.status, allowed=sorted(str(status) for status in allowed))
 
 
 def check_pin(row: Any) -> None:

@@ -24,6 +24,7 @@ from apps.organization.services.rules import (
     require_same,
     require_writable,
 )
+from erp import locks
 from erp.errors import Conflict, Fault, NotFound, RuleBroken
 from erp.services import emit, service
 
@@ -190,6 +191,8 @@ def allocate_number(
     """
     if type not in DocumentType.values:
         raise NotFound
+    # One reference, one number: also where two callers name different dates or registrations.
+    locks.hold(f"number:{organization.pk}:{type}:{reference_type}:{reference_id}")
     if found := _given(organization, type, reference_type, reference_id):
         return found
     require_active(organization)

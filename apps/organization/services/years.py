@@ -21,6 +21,7 @@ from apps.organization.models import (
 from apps.organization.services.rules import (
     check_step,
     invalid_state,
+    note_editor,
     require_active,
 )
 from apps.organization.services.series import announce_new_series, announce_series
@@ -114,6 +115,7 @@ def update_financial_year(
     before = year.status
     if (start_date, end_date) != (year.start_date, year.end_date):
         _move_dates(year, start_date, end_date)
+        note_editor(year, actor)
     series: list[DocumentSeries] = []
     if status != before:
         # Whoever takes a number holds its series: so none is given while the year's status moves.
@@ -122,6 +124,7 @@ def update_financial_year(
         if before == FinancialYear.Status.LOCKED:
             return _ask_to_reopen(year, actor, str(reason))
         year.status, year.status_reason = status, reason
+        note_editor(year, actor)
     changed = year.changed_fields()
     year.save()
     if status == FinancialYear.Status.LOCKED and status != before:
@@ -174,6 +177,7 @@ def _ask_to_reopen(year: FinancialYear, actor: Any, reason: str) -> FinancialYea
         base_id=year.pk,
         base_version=version,
         reason=reason,
+        excluded=year.editors,
         diff=[
             ("organization", None, year.organization.name),
             ("financial_year", None, year.code),
@@ -200,7 +204,7 @@ def settle_reopening(year: FinancialYear, *, actor: Any, approval_id: UUID) -> F
     applies = granted and _still_reopens(year, request)
     if applies:
         year.status, year.status_reason = FinancialYear.Status.SOFT_CLOSED, request.reason
-    year.pending_approval_id = None
+    year.pending_approval_id, year.editors = None, []
     year.save()
     emit(events.FinancialYearUpdated(**_head(year), old_status=before, status=year.status))
     if granted:

@@ -191,6 +191,19 @@ def test_an_account_comes_back_through_a_second_person(organization, maker, agre
     assert (back.status, back.is_default) == ("active", True)
 
 
+def test_whoever_edited_it_since_does_not_decide_either(organization, maker, user, agree):
+    account = agree(factories.account(organization(), by=maker))
+    editor = user("INTERNAL_DIRECTOR")
+    change(account, editor, purpose="payments")
+    change(account, maker, status="inactive")
+    back = change(account, maker, status="active")
+    request = ApprovalRequest.objects.get(pk=back.approval_id)
+    with pytest.raises(SelfApproval):
+        approvals.approve(request, actor=editor, subject_version=request.subject_version)
+    back = agree(back)
+    assert (back.status, back.editors) == ("active", [])
+
+
 @pytest.mark.django_db(transaction=True)
 def test_of_two_defaults_at_once_one_remains(organization, maker, agree):
     house = organization()

@@ -99,6 +99,22 @@ def test_two_callers_with_one_document_get_one_number(house):
     assert EventOutbox.objects.filter(event_type="document_number.allocated").count() == 1
 
 
+@pytest.mark.django_db(transaction=True)
+def test_two_callers_with_one_document_get_one_number_whatever_else_they_say(house):
+    """They name different registrations, whose series differ: still one number."""
+    places = [house.gst_registrations.get(), factories.registration(house, "2")]
+    for n, place in enumerate(places):
+        factories.series(house, "delivery_challan", gst_registration=place, template=f"C{n}/{{FY}}/{{N:3}}")
+    reference = uuid4()
+    given = in_threads(
+        8,
+        lambda n: factories.number(
+            house, "delivery_challan", reference_id=reference, gst_registration=places[n % 2]
+        ),
+    )
+    assert {number.pk for number in given} == {AllocatedNumber.objects.get().pk}
+
+
 def test_the_first_number_is_the_start_and_the_next_ones_follow(house):
     challans = factories.series(
         house,
@@ -431,7 +447,7 @@ def test_a_series_in_use_keeps_its_definition(house):
     assert closed.version == series.version + 2
     with pytest.raises(services.InvalidState) as caught:
         services.update_document_series(closed, actor=SYSTEM, **fields)
-    assert caught.value.members == {"status": "closed", "allowed": []}
+    assert caught.value.members == {"status_now": "closed", "allowed": []}
 
 
 def test_the_number_is_told_with_ids_only(house, assert_emitted):

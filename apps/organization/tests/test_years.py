@@ -156,10 +156,10 @@ def test_a_year_is_closed_when_it_is_over_and_locked_after_the_one_before(past):
             running = factories.year(past, date(later, 4, 1))
     with pytest.raises(services.InvalidState) as caught:
         move(running, "soft_closed")
-    assert caught.value.members == {"status": "open", "allowed": []}
+    assert caught.value.members == {"status_now": "open", "allowed": []}
     with pytest.raises(services.InvalidState) as caught:
         move(first, "locked")
-    assert caught.value.members == {"status": "open", "allowed": ["soft_closed"]}
+    assert caught.value.members == {"status_now": "open", "allowed": ["soft_closed"]}
     move(second, "soft_closed")
     with pytest.raises(services.InvalidState):
         move(second, "locked")
@@ -243,6 +243,19 @@ def test_a_locked_year_changes_only_after_a_second_director(locked, user, client
     assert FinancialYear.objects.get(pk=locked.pk).version == version
 
 
+def test_who_locked_a_year_does_not_agree_to_its_reopening(past, user):
+    first, _ = years(past)
+    locker = user("INTERNAL_DIRECTOR")
+    move(first, "soft_closed", locker)
+    first.refresh_from_db()
+    move(first, "locked", locker)
+    first.refresh_from_db()
+    asked = move(first, "soft_closed", user("INTERNAL_DIRECTOR"), reason=REASON)
+    request = ApprovalRequest.objects.get(pk=asked.pending_approval_id)
+    with pytest.raises(SelfApproval):
+        approvals.approve(request, actor=locker, subject_version=request.subject_version)
+
+
 def test_a_refused_reopening_leaves_the_year_locked(locked, user, deliver):
     year = move(locked, "soft_closed", user("INTERNAL_DIRECTOR"), reason=REASON)
     request = ApprovalRequest.objects.get(pk=year.pending_approval_id)
@@ -298,9 +311,10 @@ def test_from_march_on_a_year_that_is_not_opened_is_missed(past, today, lacks):
     assert not Organization.objects.filter(uncovered(today)).exists()
 
 
-def test_a_series_without_a_copy_is_missed_in_march(past):
+def test_a_series_without_a_copy_is_missed_when_the_year_turns(past):
     factories.year(past, date(2025, 4, 1), copy_series=False)
-    assert Organization.objects.filter(uncovered(date(2025, 3, 1))).exists()
-    assert not Organization.objects.filter(uncovered(date(2025, 4, 1))).exists()
+    for today in (date(2025, 3, 1), date(2025, 4, 1), date(2025, 4, 30)):
+        assert Organization.objects.filter(uncovered(today)).exists(), today
+    assert not Organization.objects.filter(uncovered(date(2025, 5, 1))).exists()
     factories.series(past)
     assert not Organization.objects.filter(uncovered(date(2025, 3, 1))).exists()
