@@ -125,6 +125,9 @@ def test_rates_are_listed_by_code_condition_and_date_and_drafts_are_the_staff_s(
     assert len(buyer.read(path.format("2030-01-01")).json()["results"]) == 1
     assert len(staff.read(path.format("2030-01-01")).json()["results"]) == 2
     assert buyer.read(f"/api/v1/tax-rates/{written.pk}").status_code == 404
+    for day in ("2018-1-1", "soon", "2018-02-30"):
+        refused = buyer.read(path.format(day))
+        assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (400, "/query/on_date"), day
 
 
 # --- Two people -------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from typing import Any, ClassVar
 
-import django_filters
 from rest_framework.mixins import ListModelMixin
 
 from apps.commodities import capabilities
@@ -10,18 +9,6 @@ from apps.commodities.models import Commodity
 from apps.commodities.models.base import is_staff
 from erp.api.endpoints import visible_row
 from erp.api.viewsets import RowViewSet, ViewSet
-
-
-class DatedFilters(django_filters.FilterSet):  # type: ignore[misc]
-    """What a list of rows that hold between two dates can be asked beyond its columns."""
-
-    on_date = django_filters.DateFilter(
-        label="Rows that hold on this date.", method="holding", input_formats=["%Y-%m-%d"]
-    )
-
-    def holding(self, rows: Any, name: str, day: Any) -> Any:
-        """Rows that hold on ``day``."""
-        return rows.on(day)
 
 
 class ReferenceRows(ViewSet):

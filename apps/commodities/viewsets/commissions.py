@@ -3,9 +3,9 @@
 from typing import ClassVar
 
 from apps.commodities import capabilities, services
+from apps.commodities.filters import DatedFilters
 from apps.commodities.models import Commission
 from apps.commodities.serializers import CommissionOutput, CreateCommissionInput, UpdateCommissionInput
-from apps.commodities.viewsets.base import DatedFilters
 from erp.api.endpoints import endpoint
 from erp.api.viewsets import RowViewSet
 

@@ -7,6 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.commodities import capabilities, lookups, services, tax
+from apps.commodities.filters import tax_asked
 from apps.commodities.models import Commodity, TaxRate
 from apps.commodities.serializers import (
     BestCategoryAnswer,
@@ -22,7 +23,6 @@ from apps.commodities.serializers import (
 )
 from apps.commodities.viewsets.base import ReferenceViewSet
 from apps.commodities.viewsets.imports import Tables
-from apps.commodities.viewsets.tax import tax_asked
 from erp.api.endpoints import endpoint, lookup, visible_row
 from erp.api.viewsets import read
 
@@ -96,6 +96,6 @@ class CommodityViewSet(Tables, ReferenceViewSet):
     @read("tax")
     def tax_on_date(self, request: Request, pk: Any = None) -> Response:
         """The rate of goods and services tax on a date, under a condition where the rate depends on one."""
-        commodity = visible_row(Commodity.objects.all(), request.user, pk)
+        commodity = visible_row(self.queryset, request.user, pk)
         found = lookups.tax_of(commodity, **tax_asked(request.query_params))
         return Response(TaxAnswer(found).data)

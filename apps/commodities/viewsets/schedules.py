@@ -2,9 +2,10 @@
 
 from typing import ClassVar
 
+from apps.commodities.filters import DatedFilters
 from apps.commodities.models import QualitySchedule
 from apps.commodities.serializers import QualityScheduleOutput
-from apps.commodities.viewsets.base import CommodityParts, DatedFilters, ReferenceRows, ReferenceViewSet
+from apps.commodities.viewsets.base import CommodityParts, ReferenceRows, ReferenceViewSet
 
 
 class ScheduleRows(ReferenceRows):

@@ -1,19 +1,13 @@
 """Codes of the tariff and rates of tax over HTTP: read only, since staff keep them in the admin."""
 
-from typing import Any, ClassVar
-
-from django.http import QueryDict
-from rest_framework.exceptions import ValidationError
+from typing import ClassVar
 
 from apps.commodities import capabilities
+from apps.commodities.filters import DatedFilters
 from apps.commodities.models import HsnCode, HsnMapping, TaxRate
 from apps.commodities.serializers import HsnCodeOutput, HsnMappingOutput, TaxRateOutput
-from apps.commodities.viewsets.base import DatedFilters, ReferenceViewSet
-from erp.api import fields
-from erp.api.faults import faults_from, invalid
-from erp.api.filters import check_query
+from apps.commodities.viewsets.base import ReferenceViewSet
 from erp.api.viewsets import RowViewSet
-from erp.errors import Fault
 
 
 class HsnCodeViewSet(ReferenceViewSet):
@@ -46,24 +40,3 @@ class TaxRateViewSet(ReferenceViewSet):
     filters: ClassVar = {"hsn": ["exact", "in"], "condition": ["exact", "in"], "status": ["exact", "in"]}
     search_fields: ClassVar = ["hsn", "source"]
     ordering_fields: ClassVar = ["created_at", "updated_at", "hsn", "valid_from"]
-
-
-ASKED: dict[str, Any] = {
-    "on_date": fields.DateField(),
-    "condition": fields.ChoiceField(choices=TaxRate.Condition.choices),
-}
-
-
-def tax_asked(query: QueryDict) -> dict[str, Any]:
-    """The date and the condition of a question for the tax, each None where it isn't said. Raises ``Invalid``."""
-    check_query(query, ASKED)
-    asked: dict[str, Any] = dict.fromkeys(ASKED)
-    faults: list[Fault] = []
-    for name, text in query.dict().items():
-        try:
-            asked[name] = fields.from_text(ASKED[name], str(text))
-        except ValidationError as error:
-            faults += faults_from(error.detail, f"/query/{name}")
-    if faults:
-        raise invalid(faults)
-    return asked
