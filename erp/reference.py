@@ -96,7 +96,7 @@ def changes_of(row: Model, *, untold: Sequence[str] = ()) -> dict[str, Change]:
 def event_of(event: type[Event], row: Model, noun: str, **given: Any) -> Event:
     """An event filled from the row: ``<noun>_id`` is its id, every other member that isn't given its attribute."""
     members = event.model_fields.keys() - given.keys()
-    told = {name: row.pk if name == f"{noun}_id" else getattr(row, name) for name in members}
+    told = {name: row.pk if name == f"{noun}_id" else row.serializable_value(name) for name in members}
     return event(**told, **given)
 
 

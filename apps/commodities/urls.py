@@ -11,11 +11,15 @@ router.register("grades", viewsets.GradeViewSet, basename="grade")
 router.register("quality-parameters", viewsets.ParameterViewSet, basename="quality-parameter")
 router.register("parameter-templates", viewsets.TemplateViewSet, basename="parameter-template")
 router.register("quality-schedules", viewsets.QualityScheduleViewSet, basename="quality-schedule")
+router.register("units", viewsets.UnitViewSet, basename="unit")
+router.register("pricing-units", viewsets.PricingUnitViewSet, basename="pricing-unit")
+router.register("pack-weights", viewsets.PackWeightViewSet, basename="pack-weight")
 for part, viewset in (
     ("varieties", viewsets.CommodityVarietiesViewSet),
     ("grades", viewsets.CommodityGradesViewSet),
     ("quality-parameters", viewsets.CommodityParametersViewSet),
     ("quality-schedules", viewsets.CommoditySchedulesViewSet),
+    ("pack-weights", viewsets.CommodityPackWeightsViewSet),
 ):
     router.register(f"commodities/<uuid:pk>/{part}", viewset, basename=f"commodity-{part}")
 router.register("trade-types", viewsets.TradeTypeViewSet, basename="trade-type")

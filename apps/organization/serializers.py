@@ -17,10 +17,9 @@ from apps.organization.models import (
 )
 from erp.api import fields
 from erp.api.serializers import Input, Output
-from erp.api.validators import matches
+from erp.api.validators import CURRENCY, matches
 from erp.identifiers import BIC, CIN, GSTIN, IEC, IFSC, LLPIN, PAN, PIN_CODE, STATES, TAN
 
-CURRENCY = matches("[A-Z]{3}", "Send an ISO 4217 code of three letters, such as INR.")
 PHONE = matches(r"\+[1-9][0-9]{7,14}", "Send the number as E.164, such as +912227654321.")
 EMAIL = matches(r"[^@\s]{1,64}@[^@\s.]+(\.[^@\s.]+)+", "Send an e-mail address.")
 BRANCH = matches("[A-Z0-9]{2,6}", "Use 2 to 6 of A–Z and 0–9.")

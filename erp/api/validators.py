@@ -13,6 +13,8 @@ def matches(pattern: str, message: str) -> RegexValidator:
 
 COUNTRY = matches("[A-Z]{2}", "Send an ISO 3166-1 country code of two letters, such as IN.")
 
+CURRENCY = matches("[A-Z]{3}", "Send an ISO 4217 code of three letters, such as INR.")
+
 
 def time_zone(value: str) -> None:
     """An IANA time zone; else the fault ``unknown_time_zone``."""

@@ -14,7 +14,7 @@ from apps.commodities.admin.terms import (
     TradeTypeAdmin,
     WeighmentTermsAdmin,
 )
-from apps.commodities.admin.units import UnitAdmin, UnitDefinitionAdmin
+from apps.commodities.admin.units import PackWeightAdmin, PricingUnitAdmin, UnitAdmin, UnitDefinitionAdmin
 from apps.commodities.admin.varieties import VarietyAdmin
 
 __all__ = [
@@ -25,9 +25,11 @@ __all__ = [
     "GradeAdmin",
     "HsnCodeAdmin",
     "HsnMappingAdmin",
+    "PackWeightAdmin",
     "ParameterTemplateAdmin",
     "PassingTermsAdmin",
     "PaymentTermsAdmin",
+    "PricingUnitAdmin",
     "QualityParameterAdmin",
     "QualityScheduleAdmin",
     "TaxRateAdmin",

@@ -7,7 +7,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from apps.commodities import capabilities, serializers, services
-from apps.commodities.models import Unit, UnitDefinition
+from apps.commodities.models import PackWeight, PricingUnit, Unit, UnitDefinition
 from erp.admin import ServiceAdmin, Table
 
 DRAFTED = ("source", "valid_from", "valid_to", "status", "version", "created_at", "updated_at")
@@ -62,3 +62,40 @@ class UnitDefinitionAdmin(ServiceAdmin):
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).select_related("unit")
+
+
+@admin.register(PricingUnit)
+class PricingUnitAdmin(ServiceAdmin):
+    """What prices are quoted in."""
+
+    views = capabilities.VIEW
+    creates, updates = services.create_pricing_unit, services.update_pricing_unit
+    list_display: ClassVar = ["code", "currency", "divisor", "unit", "places", "tick", "status"]
+    list_filter: ClassVar = ["status", "currency"]
+    list_select_related: ClassVar = ["unit"]
+    search_fields: ClassVar = ["code"]
+    ordering: ClassVar = ["code"]
+
+
+@admin.register(PackWeight)
+class PackWeightAdmin(ServiceAdmin):
+    """What packages weigh; set on the page of their commodity."""
+
+    views = capabilities.VIEW
+    list_display: ClassVar = [
+        "commodity",
+        "package_unit",
+        "origin_country",
+        "basis",
+        "value",
+        "unit",
+        "valid_from",
+        "valid_to",
+    ]
+    list_filter: ClassVar = ["basis", "origin_country", "commodity"]
+    list_select_related: ClassVar = ["commodity", "package_unit", "unit"]
+    search_fields: ClassVar = ["commodity__code", "source"]
+    ordering: ClassVar = ["commodity__code", "package_unit", "origin_country", "-valid_from"]
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
+        return lookup == "commodity__id__exact" or super().lookup_allowed(lookup, value, request)

@@ -22,13 +22,13 @@ from apps.commodities.differences.shapes import (
     Form,
     Line,
     Mode,
-    Price,
     RejectMode,
     Schedule,
     Side,
     Step,
     WeightRule,
 )
+from apps.commodities.exact import Price
 
 __all__ = [
     "Band",

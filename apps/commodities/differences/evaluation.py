@@ -13,12 +13,12 @@ from apps.commodities.differences.shapes import (
     Form,
     Line,
     Mode,
-    Price,
     RejectMode,
     Schedule,
     Side,
     WeightRule,
 )
+from apps.commodities.exact import Price, requoted, rounded
 from erp.errors import Fault, RuleBroken
 
 RATE_PLACES: Final = 6
@@ -113,13 +113,6 @@ def evaluate(
         trace,
         refused_by,
     )
-
-
-def rounded(value: Fraction, places: int) -> Decimal:
-    """A fraction as a decimal of so many places, half up (away from zero)."""
-    scaled = abs(value) * 10**places
-    whole = (2 * scaled.numerator + scaled.denominator) // (2 * scaled.denominator)
-    return Decimal(whole if value >= 0 else -whole).scaleb(-places)
 
 
 def named(value: Decimal | str) -> str:
@@ -308,4 +301,4 @@ def _converted(amount: Fraction, quoted: Price | None, wanted: Price | None) -> 
         raise CurrencyMismatch("Money needs the pricing units of schedule and contract.")
     if (quoted.currency, quoted.dimension) != (wanted.currency, wanted.dimension):
         raise CurrencyMismatch(f"{quoted.currency} per {quoted.dimension} doesn't fit the contract's rate.")
-    return amount / quoted.divisor * wanted.divisor * wanted.factor / quoted.factor
+    return requoted(amount, quoted, wanted)

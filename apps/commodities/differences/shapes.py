@@ -6,6 +6,8 @@ from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
 
+from apps.commodities.exact import Price
+
 
 class Mode(StrEnum):
     """How percents come together: added up, or line upon line."""
@@ -104,16 +106,6 @@ class Line:
         if low is None or high is None:
             raise ValueError(f"line {self.order} has no base")
         return Fraction(low), Fraction(high)
-
-
-@dataclass(frozen=True)
-class Price:
-    """How a price is quoted: per unit of ``factor`` base units of its dimension, in 1 ÷ ``divisor`` of a currency."""
-
-    currency: str
-    divisor: int
-    dimension: str
-    factor: Fraction
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,12 +4,14 @@ from apps.commodities.events.commissions import CommissionSet
 from apps.commodities.events.commodities import COMMODITY, CommodityCreated, CommodityUpdated
 from apps.commodities.events.grades import GradeAdded, GradeUpdated
 from apps.commodities.events.imports import CommodityBulkImported
+from apps.commodities.events.packs import PackWeightSet
 from apps.commodities.events.parameters import (
     ParameterAdded,
     ParameterTemplateCreated,
     ParameterTemplateUpdated,
     ParameterUpdated,
 )
+from apps.commodities.events.pricing import PricingUnitCreated, PricingUnitUpdated
 from apps.commodities.events.schedules import (
     QualityScheduleDrafted,
     QualityScheduleEdited,
@@ -42,9 +44,9 @@ from apps.commodities.events.units import (
 from apps.commodities.events.varieties import VarietyAdded, VarietyUpdated
 
 __all__ = [
-    "CommodityBulkImported",
     "COMMODITY",
     "CommissionSet",
+    "CommodityBulkImported",
     "CommodityCreated",
     "CommodityUpdated",
     "GradeAdded",
@@ -52,10 +54,13 @@ __all__ = [
     "HsnCodeCreated",
     "HsnCodeUpdated",
     "HsnMappingConfirmed",
+    "PackWeightSet",
     "ParameterAdded",
     "ParameterTemplateCreated",
     "ParameterTemplateUpdated",
     "ParameterUpdated",
+    "PricingUnitCreated",
+    "PricingUnitUpdated",
     "QualityScheduleDrafted",
     "QualityScheduleEdited",
     "QualitySchedulePublished",

@@ -22,6 +22,15 @@ class UnitQuerySet(QuerySet):
         """Everybody sees units."""
         return self
 
+    def active(self) -> Self:
+        """All: a unit isn't archived, its definitions are withdrawn."""
+        return self
+
+    def with_definitions(self) -> Self:
+        """With the definitions that were ever published, in their order."""
+        public = UnitDefinition.objects.filter(status__in=Drafted.PUBLIC).order_by("unit_version")
+        return self.prefetch_related(models.Prefetch("definitions", public, to_attr="published_definitions"))
+
 
 class Unit(Model):
     """A unit of measure. What lives side by side under one name, such as two candies, is two units."""

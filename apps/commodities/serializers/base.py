@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from rest_framework.fields import empty
+
 from apps.commodities import models
 from erp.api import fields
 from erp.api.serializers import Input
@@ -20,6 +22,24 @@ class AliasesField(fields.ListField):
         super().__init__(
             **{"child": child, "unique": True, "required": False, "max_length": models.MOST_ALIASES, **kwargs}
         )
+
+
+class UnitField(fields.CharField):
+    """The code of a unit; validated, it is the unit."""
+
+    default_error_messages = {"does_not_exist": "There is no such unit."}
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"validators": [UNIT], **kwargs})
+
+    def run_validation(self, data: Any = empty) -> Any:
+        code = super().run_validation(data)
+        if code is None:
+            return None
+        unit = models.Unit.objects.filter(code=code).first()
+        if unit is None:
+            self.fail("does_not_exist")
+        return unit
 
 
 class FigureField(fields.DecimalField):

@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from apps.commodities.models import Commodity
+from apps.commodities.models import Commodity, PricingUnit
 from apps.commodities.serializers.base import CODE, HSN, UNIT, AliasesField
 from erp.api import fields
 from erp.api.serializers import Input, Output
@@ -20,6 +20,7 @@ class CommodityFields(Input):
     quantity_mode = fields.ChoiceField(choices=Commodity.QuantityMode.choices, required=False)
     package_unit = fields.CharField(required=False, allow_null=True, validators=[UNIT])
     trade_unit = fields.CharField(required=False, allow_null=True, validators=[UNIT])
+    pricing_unit_id = fields.RowField(PricingUnit, source="pricing_unit", required=False, allow_null=True)
     hsn_code = fields.CharField(required=False, allow_null=True, validators=[HSN])
     origin_country = fields.CharField(required=False, validators=[COUNTRY])
     season_start_month = fields.IntegerField(min_value=1, max_value=12, required=False, allow_null=True)
@@ -49,6 +50,7 @@ class CommodityOutput(Output):
             "quantity_mode",
             "package_unit",
             "trade_unit",
+            "pricing_unit_id",
             "hsn_code",
             "origin_country",
             "season_start_month",

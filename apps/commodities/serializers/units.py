@@ -1,12 +1,13 @@
-"""Shapes of units of measure."""
+"""Shapes of units of measure, and of what packages weigh."""
 
 from decimal import Decimal
+from typing import Any
 
-from apps.commodities.models import Unit
-from apps.commodities.serializers.base import UNIT
+from apps.commodities.models import PackWeight, Unit, UnitDefinition
+from apps.commodities.serializers.base import UNIT, UnitField
 from erp.api import fields
-from erp.api.serializers import Input
-from erp.api.validators import matches
+from erp.api.serializers import Answer, Input, Output
+from erp.api.validators import COUNTRY, matches
 
 
 class CreateUnitInput(Input):
@@ -39,3 +40,61 @@ class EditUnitDefinitionInput(Dated):
 
 class DraftUnitDefinitionInput(EditUnitDefinitionInput):
     unit = fields.RowField(Unit)
+
+
+class DefinitionAnswer(Answer):
+    """A definition within its unit."""
+
+    unit_version = fields.IntegerField()
+    numerator = fields.DecimalField(max_digits=40, decimal_places=0)
+    denominator = fields.DecimalField(max_digits=40, decimal_places=0)
+    source = fields.CharField()  # type: ignore[assignment]
+    valid_from = fields.DateField()
+    valid_to = fields.DateField(allow_null=True)
+    status = fields.ChoiceField(choices=[(s.value, s.label) for s in UnitDefinition.PUBLIC])
+
+
+class UnitOutput(Output):
+    definitions = DefinitionAnswer(many=True, source="published_definitions")
+
+    class Meta:
+        model = Unit
+        fields = ("code", "dimension", "symbol", "name", "gst_uqc", "unece_code", "definitions")
+
+
+class WeightField(fields.DecimalField):
+    """A weight to the gram, in the unit beside it."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"max_digits": 18, "decimal_places": 3, "min_value": Decimal("0.001"), **kwargs})
+
+
+class SetPackWeightInput(Dated):
+    package_unit = UnitField()
+    origin_country = fields.CharField(required=False, validators=[COUNTRY])
+    basis = fields.ChoiceField(choices=PackWeight.Basis.choices, required=False)
+    value = WeightField(required=False, allow_null=True)
+    unit = UnitField()
+    low = WeightField()
+    high = WeightField()
+
+
+class PackWeightOutput(Output):
+    package_unit = fields.CharField(source="package_unit_id")
+    unit = fields.CharField(source="unit_id")
+
+    class Meta:
+        model = PackWeight
+        fields = (
+            "commodity_id",
+            "package_unit",
+            "origin_country",
+            "basis",
+            "value",
+            "unit",
+            "low",
+            "high",
+            "source",
+            "valid_from",
+            "valid_to",
+        )

@@ -2,6 +2,14 @@
 
 from apps.commodities.services.commissions import create_commission, update_commission
 from apps.commodities.services.commodities import NotReady, create, update
+from apps.commodities.services.factors import (
+    NoDefinition,
+    WeightNeeded,
+    factor_of,
+    factors,
+    package_weight,
+    price_of,
+)
 from apps.commodities.services.grades import SecondBasis, create_grade, update_grade
 from apps.commodities.services.imports import (
     SORTS,
@@ -15,12 +23,15 @@ from apps.commodities.services.imports import (
     report_import,
     take,
 )
+from apps.commodities.services.packs import set_pack_weight
 from apps.commodities.services.parameters import (
     create_parameter,
     create_template,
     update_parameter,
     update_template,
 )
+from apps.commodities.services.pricing import create_pricing_unit, update_pricing_unit
+from apps.commodities.services.reference_units import load_pack_weights, load_units
 from apps.commodities.services.rules import (
     BandsNotContiguous,
     Duplicate,
@@ -81,22 +92,18 @@ from apps.commodities.services.varieties import SecondStandard, create_variety, 
 
 __all__ = [
     "SORTS",
-    "FileDiffers",
-    "FileHeader",
-    "Foresight",
-    "ImportInProgress",
-    "Sort",
-    "TooManyRows",
-    "bulk_upload",
-    "report_import",
-    "take",
     "BandsNotContiguous",
     "Duplicate",
     "FieldsContradict",
+    "FileDiffers",
+    "FileHeader",
+    "Foresight",
     "HsnUnknown",
     "IllegalTransition",
+    "ImportInProgress",
     "InForce",
     "LimitsInverted",
+    "NoDefinition",
     "NotActive",
     "NotReady",
     "OtherCommodity",
@@ -104,6 +111,10 @@ __all__ = [
     "Overlap",
     "SecondBasis",
     "SecondStandard",
+    "Sort",
+    "TooManyRows",
+    "WeightNeeded",
+    "bulk_upload",
     "confirm_hsn_mapping",
     "create",
     "create_bargain_type",
@@ -114,6 +125,7 @@ __all__ = [
     "create_parameter",
     "create_passing_terms",
     "create_payment_terms",
+    "create_pricing_unit",
     "create_template",
     "create_trade_type",
     "create_unit",
@@ -125,15 +137,24 @@ __all__ = [
     "edit_quality_schedule",
     "edit_tax_rate",
     "edit_unit_definition",
+    "factor_of",
+    "factors",
     "load_hsn_codes",
+    "load_pack_weights",
     "load_tax_rates",
     "load_terms",
+    "load_units",
+    "package_weight",
+    "price_of",
+    "report_import",
+    "set_pack_weight",
     "settle_quality_schedule",
     "settle_tax_rate",
     "settle_unit_definition",
     "submit_quality_schedule",
     "submit_tax_rate",
     "submit_unit_definition",
+    "take",
     "terms_of",
     "update",
     "update_bargain_type",
@@ -144,6 +165,7 @@ __all__ = [
     "update_parameter",
     "update_passing_terms",
     "update_payment_terms",
+    "update_pricing_unit",
     "update_template",
     "update_trade_type",
     "update_variety",

@@ -2,21 +2,26 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from apps.commodities import capabilities, events
-from apps.commodities.models import Commodity
+from apps.commodities.exact import UnitDimension
+from apps.commodities.models import Commodity, PricingUnit, Unit
+from apps.commodities.reference.units import DIMENSIONS
 from apps.commodities.services.rules import (
     Duplicate,
     FieldsContradict,
     IllegalTransition,
-    InForce,
     keep_names,
+    require_active,
+    require_unchanged,
 )
 from apps.commodities.services.tax import require_hsn
-from erp.errors import Fault, RuleBroken
+from erp.errors import Fault, Invalid, RuleBroken
 from erp.reference import changes_of
 from erp.services import emit, service
+
+UNITS: Final = {"base_unit", "quantity_mode", "package_unit", "trade_unit", "pricing_unit_id"}
 
 
 class NotReady(RuleBroken):
@@ -36,6 +41,7 @@ def create(
     quantity_mode: str = Commodity.QuantityMode.WEIGHT,
     package_unit: str | None = None,
     trade_unit: str | None = None,
+    pricing_unit: PricingUnit | None = None,
     hsn_code: str | None = None,
     origin_country: str = "IN",
     season_start_month: int | None = None,
@@ -52,6 +58,7 @@ def create(
         quantity_mode=quantity_mode,
         package_unit=package_unit,
         trade_unit=trade_unit or "",
+        pricing_unit=pricing_unit,
         hsn_code=hsn_code,
         origin_country=origin_country,
         season_start_month=season_start_month,
@@ -92,6 +99,7 @@ def update(
     quantity_mode: str = Commodity.QuantityMode.WEIGHT,
     package_unit: str | None = None,
     trade_unit: str | None = None,
+    pricing_unit: PricingUnit | None = None,
     hsn_code: str | None = None,
     origin_country: str = "IN",
     season_start_month: int | None = None,
@@ -106,6 +114,7 @@ def update(
     commodity.quantity_mode = quantity_mode
     commodity.package_unit = package_unit
     commodity.trade_unit = trade_unit or ""
+    commodity.pricing_unit = pricing_unit
     commodity.hsn_code = hsn_code
     commodity.origin_country = origin_country
     commodity.season_start_month = season_start_month
@@ -127,17 +136,14 @@ def check(commodity: Commodity) -> None:
     before = changes["status"][0] if "status" in changes else commodity.status
     if changes and before == Commodity.Status.ARCHIVED:
         raise IllegalTransition("An archived commodity stays as it is.", status_now=before)
-    fixed = [field for field in ("base_unit", "quantity_mode", "package_unit") if field in changes]
-    if fixed and before != Commodity.Status.DRAFT:
-        raise InForce(
-            "Offers and contracts rely on it.",
-            errors=[
-                Fault(f"/{field}", "fixed", "Fixed once the commodity has left DRAFT.") for field in fixed
-            ],
-        )
+    if before != Commodity.Status.DRAFT:
+        fixed = ("base_unit", "quantity_mode", "package_unit")
+        require_unchanged(commodity, *fixed, because="Fixed once the commodity has left DRAFT.")
     _check_fields(commodity)
     if commodity._state.adding or "hsn_code" in changes:
         require_hsn(commodity.hsn_code)
+    if commodity._state.adding or changes.keys() & UNITS:
+        _check_units(commodity)
     if commodity.status != before:
         if commodity.status not in Commodity.TRANSITIONS[Commodity.Status(before)]:
             raise IllegalTransition(f"{before} doesn't become {commodity.status}.", status_now=before)
@@ -157,3 +163,39 @@ def _check_fields(commodity: Commodity) -> None:
         faults.append(Fault("/trade_unit", "contradicts", "Trade in the base unit or in packages."))
     if faults:
         raise FieldsContradict(errors=faults)
+
+
+def _check_units(commodity: Commodity) -> None:
+    """Units are known, and measure what they are there for; nothing new is priced in an archived unit."""
+    price = commodity.pricing_unit
+    require_active(price, "/pricing_unit_id")
+    named = {
+        "base_unit": commodity.base_unit,
+        "package_unit": commodity.package_unit,
+        "trade_unit": commodity.trade_unit,
+        "pricing_unit_id": price and price.unit_id,
+    }
+    kept = Unit.objects.filter(code__in=named.values()).values_list("code", "dimension")
+    kinds = {**DIMENSIONS, **dict(kept)}  # what the product brings along is known before it is loaded
+    unknown = [
+        Fault(f"/{name}", "does_not_exist", "There is no such unit.")
+        for name, code in named.items()
+        if code is not None and code not in kinds
+    ]
+    if unknown:
+        raise Invalid(errors=unknown)
+    base, counted = kinds[commodity.base_unit], Unit.Dimension.COUNT
+    packed = commodity.package_unit
+    # What is counted beside its weight is weighed in mass; a price or a trade is in the base unit's kind or packages.
+    fits = {
+        "base_unit": packed is None or base == Unit.Dimension.MASS,
+        "package_unit": packed is None or kinds[packed] == counted,
+        "trade_unit": commodity.trade_unit == packed or kinds[commodity.trade_unit] == base,
+        "pricing_unit_id": price is None or price.unit_id == packed or kinds[price.unit_id] == base,
+    }
+    if faults := [
+        Fault(f"/{name}", "dimension", f"{named[name]} measures {kinds[str(named[name])]}.")
+        for name, fit in fits.items()
+        if not fit
+    ]:
+        raise UnitDimension(errors=faults)

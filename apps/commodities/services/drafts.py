@@ -51,17 +51,18 @@ class Procedure:
         withdrawn: type[Event],
         ready: Callable[[Any], None] = lambda row: None,
         news: Callable[[Any, Any], Mapping[str, Any]] = lambda row, former: {},
+        kept: Callable[[Any], None] = lambda row: None,
     ) -> None:
         """``kind`` is what a second person is asked for, its subject the model's noun.
 
         The events are filled from the row. ``ready`` raises what keeps a row from being published; ``news`` gives
         the members of ``published`` that the row itself doesn't hold, from it and the row that ends for it (None:
-        none does).
+        none does); ``kept`` runs once a row was published or withdrawn.
         """
         self.model, self.kind, self.requires, self.noun = model, kind, requires, model.noun()
         self.drafted, self.edited, self.submitted = drafted, edited, submitted
         self.returned, self.published, self.withdrawn = returned, published, withdrawn
-        self.ready, self.news = ready, news
+        self.ready, self.news, self.kept = ready, news, kept
         self.submit, self.withdraw, self.settle = self._services()
         procedures[kind.name] = self
 
@@ -193,6 +194,7 @@ class Procedure:
         if row.status == Status.PUBLISHED:
             row.status = Status.WITHDRAWN
             row.save()
+            self.kept(row)
             self._tell(self.withdrawn, row)
             return True
         try:
@@ -214,6 +216,7 @@ class Procedure:
             former.save()
         row.status = Status.PUBLISHED
         row.save()
+        self.kept(row)
         self._tell(self.published, row, **self.news(row, former))
 
     def _tell(self, event: type[Event], row: Any, **more: Any) -> None:

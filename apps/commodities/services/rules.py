@@ -87,6 +87,16 @@ def require_own(commodity: Commodity, row: Any, pointer: str) -> None:
         raise OtherCommodity(errors=[Fault(pointer, "other_commodity", "It belongs to another commodity.")])
 
 
+def require_unchanged(row: Any, *names: str, because: str) -> None:
+    """Raise InForce, with the reason, where a field that is fixed was given another value."""
+    changed = row.changed_fields()
+    faults = [
+        Fault(f"/{name}", "fixed", because) for name in names if row._meta.get_field(name).attname in changed
+    ]
+    if faults:
+        raise InForce(because, errors=faults)
+
+
 def require_dates_in_order(row: Any) -> None:
     """Raise LimitsInverted where what holds from one date to another ends before it begins."""
     if row.valid_to is not None and row.valid_to < row.valid_from:

@@ -12,6 +12,7 @@ from apps.commodities import capabilities, differences, events
 from apps.commodities.figures import plain
 from apps.commodities.models import Commodity, PricingUnit, QualityParameter, QualitySchedule, ScheduleLine
 from apps.commodities.services.drafts import Procedure
+from apps.commodities.services.factors import factors, price_of
 from apps.commodities.services.rules import FieldsContradict, require_active
 from apps.commodities.services.soundness import require_sound
 from erp.errors import Fault
@@ -163,16 +164,9 @@ def terms_of(schedule: QualitySchedule, *, day: date) -> differences.Schedule:
     return differences.Schedule(
         mode=differences.Mode(schedule.mode),
         lines=tuple(_line_of(line) for line in lines),
-        price=None if unit is None else _price_of(unit, day=day),
+        price=None if unit is None else price_of(unit, factors([unit.unit_id], on=day)[unit.unit_id]),
         cap_percent=schedule.cap_percent,
     )
-
-
-def _price_of(pricing_unit: PricingUnit, *, day: date) -> differences.Price:
-    """How prices in a pricing unit are quoted, with its unit as it is defined on ``day``."""
-    unit = pricing_unit.unit
-    definition = unit.definitions.filter(status="PUBLISHED").on(day).get()
-    return differences.Price(pricing_unit.currency, pricing_unit.divisor, unit.dimension, definition.factor)
 
 
 def _line_of(line: ScheduleLine) -> differences.Line:

@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import Any
 
 from django.db.models import Max
+from django.utils import timezone
 
 from apps.approvals.models import Kind
 from apps.commodities import capabilities, events
@@ -13,6 +14,14 @@ from apps.commodities.models import Unit, UnitDefinition
 from apps.commodities.services.drafts import Procedure
 from erp.reference import event_of
 from erp.services import emit, service
+
+
+def _touch_unit(definition: UnitDefinition) -> None:
+    """A unit is shown with its definitions, so its version rises with them."""
+    unit = Unit.objects.locked().get(pk=definition.unit_id)
+    unit.updated_at = timezone.now()
+    unit.save()
+
 
 UNIT_DEFINITION = Procedure(
     UnitDefinition,
@@ -29,6 +38,7 @@ UNIT_DEFINITION = Procedure(
     returned=events.UnitDefinitionReturned,
     published=events.UnitDefinitionPublished,
     withdrawn=events.UnitDefinitionWithdrawn,
+    kept=_touch_unit,
 )
 submit_unit_definition = UNIT_DEFINITION.submit
 withdraw_unit_definition = UNIT_DEFINITION.withdraw

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from apps.commodities import services
 from apps.commodities.models import Commodity
-from apps.commodities.tests import examples_tax, examples_terms
+from apps.commodities.tests import examples_tax, examples_terms, examples_units
 from erp.access import SYSTEM
 from erp.api.examples import Example
 from erp.files import CSV, Upload
@@ -185,6 +185,7 @@ EXAMPLES = {
     "update_template": Example(keeper, {**MICRONAIRE, "tolerance": "0.1", "status": "ACTIVE"}, template),
     **examples_terms.EXAMPLES,
     **examples_tax.EXAMPLES,
+    **examples_units.EXAMPLES,
 }
 
 
@@ -229,6 +230,10 @@ def one_more_schedule(world, commodity, code):
         type(drafted).objects.filter(pk=drafted.pk).update(status="PUBLISHED")
 
 
+def one_more_weight(world, commodity, code):
+    examples_units.pack_weight(commodity)
+
+
 LISTS = {
     "/api/v1/varieties": ("BUYER", add_variety),
     "/api/v1/commodities/<uuid:pk>/varieties": ("BUYER", part(one_more_variety)),
@@ -241,5 +246,8 @@ LISTS = {
     "/api/v1/parameter-templates": ("BUYER", add_template),
     **examples_terms.LISTS,
     **examples_tax.LISTS,
+    "/api/v1/pack-weights": ("BUYER", part(one_more_weight)),
+    "/api/v1/commodities/<uuid:pk>/pack-weights": ("BUYER", part(one_more_weight)),
+    **examples_units.LISTS,
 }
 WHOLES = {"/api/v1/commodities/<uuid:pk>/": whole}

@@ -4,6 +4,7 @@ from apps.commodities.viewsets.commissions import CommissionViewSet
 from apps.commodities.viewsets.commodities import CommodityViewSet
 from apps.commodities.viewsets.grades import CommodityGradesViewSet, GradeViewSet
 from apps.commodities.viewsets.parameters import CommodityParametersViewSet, ParameterViewSet, TemplateViewSet
+from apps.commodities.viewsets.pricing import PricingUnitViewSet
 from apps.commodities.viewsets.schedules import CommoditySchedulesViewSet, QualityScheduleViewSet
 from apps.commodities.viewsets.tax import HsnCodeViewSet, HsnMappingViewSet, TaxRateViewSet
 from apps.commodities.viewsets.terms import (
@@ -14,12 +15,14 @@ from apps.commodities.viewsets.terms import (
     TradeTypeViewSet,
     WeighmentTermsViewSet,
 )
+from apps.commodities.viewsets.units import CommodityPackWeightsViewSet, PackWeightViewSet, UnitViewSet
 from apps.commodities.viewsets.varieties import CommodityVarietiesViewSet, VarietyViewSet
 
 __all__ = [
     "BargainTypeViewSet",
     "CommissionViewSet",
     "CommodityGradesViewSet",
+    "CommodityPackWeightsViewSet",
     "CommodityParametersViewSet",
     "CommoditySchedulesViewSet",
     "CommodityVarietiesViewSet",
@@ -28,13 +31,16 @@ __all__ = [
     "GradeViewSet",
     "HsnCodeViewSet",
     "HsnMappingViewSet",
+    "PackWeightViewSet",
     "ParameterViewSet",
     "PassingTermsViewSet",
     "PaymentTermsViewSet",
+    "PricingUnitViewSet",
     "QualityScheduleViewSet",
     "TaxRateViewSet",
     "TemplateViewSet",
     "TradeTypeViewSet",
+    "UnitViewSet",
     "VarietyViewSet",
     "WeighmentTermsViewSet",
 ]

@@ -7,12 +7,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.commodities import capabilities, lookups, services, tax
+from apps.commodities.exact import UnitDimension
 from apps.commodities.filters import tax_asked
 from apps.commodities.models import Commodity, TaxRate
 from apps.commodities.serializers import (
     BestCategoryAnswer,
     CodesAnswer,
     CommodityOutput,
+    ConversionInput,
+    ConversionOutput,
     CreateInput,
     DetectCategoryInput,
     ParametersAnswer,
@@ -46,7 +49,13 @@ class CommodityViewSet(Tables, ReferenceViewSet):
     create = endpoint(
         services.create,
         CreateInput,
-        problems=(services.Duplicate, services.FieldsContradict, services.HsnUnknown),
+        problems=(
+            services.Duplicate,
+            services.FieldsContradict,
+            services.HsnUnknown,
+            services.NotActive,
+            UnitDimension,
+        ),
     )
     update = endpoint(
         services.update,
@@ -58,7 +67,22 @@ class CommodityViewSet(Tables, ReferenceViewSet):
             services.InForce,
             services.FieldsContradict,
             services.HsnUnknown,
+            services.NotActive,
             services.NotReady,
+            UnitDimension,
+        ),
+    )
+    calculate_conversion = lookup(
+        lookups.calculate_conversion,
+        ConversionInput,
+        requires=capabilities.VIEW,
+        detail=True,
+        output=ConversionOutput,
+        problems=(
+            UnitDimension,
+            services.FieldsContradict,
+            services.NoDefinition,
+            services.WeightNeeded,
         ),
     )
     detect_category = lookup(

@@ -96,11 +96,13 @@ def places() -> list[str]:
 
 
 def goods() -> list[str]:
-    """Load what the product knows of the trade: terms, codes of the tariff, rates of tax; returns what was made."""
+    """Load what the product knows of the trade, each kind after those that it names; returns what was made."""
     loaded = {
+        "units and pricing units": commodities.load_units(actor=SYSTEM),
         "terms": commodities.load_terms(actor=SYSTEM),
         "HSN codes": commodities.load_hsn_codes(actor=SYSTEM),
         "rates of tax": commodities.load_tax_rates(actor=SYSTEM),
+        "pack weights": commodities.load_pack_weights(actor=SYSTEM),
     }
     return [f"{number} {what}" for what, number in loaded.items() if number]
 

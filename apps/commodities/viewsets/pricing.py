@@ -1,0 +1,32 @@
+"""What prices are quoted in, over HTTP."""
+
+from typing import ClassVar
+
+from apps.commodities import services
+from apps.commodities.models import PricingUnit
+from apps.commodities.serializers import CreatePricingUnitInput, PricingUnitOutput, UpdatePricingUnitInput
+from apps.commodities.viewsets.base import ReferenceViewSet
+from erp.api.endpoints import endpoint
+
+
+class PricingUnitViewSet(ReferenceViewSet):
+    """What prices are quoted in."""
+
+    queryset = PricingUnit.objects.all()
+    serializer_class = PricingUnitOutput
+    filters: ClassVar = {
+        "code": ["exact", "in"],
+        "currency": ["exact", "in"],
+        "unit": ["exact", "in"],
+        "status": ["exact", "in"],
+    }
+    search_fields: ClassVar = ["code"]
+    ordering_fields: ClassVar = ["created_at", "updated_at", "code"]
+
+    create = endpoint(services.create_pricing_unit, CreatePricingUnitInput, problems=(services.Duplicate,))
+    update = endpoint(
+        services.update_pricing_unit,
+        UpdatePricingUnitInput,
+        if_match="required",
+        problems=(services.InForce,),
+    )
