@@ -31,6 +31,7 @@ from apps.commodities.services.parameters import (
     update_template,
 )
 from apps.commodities.services.pricing import create_pricing_unit, update_pricing_unit
+from apps.commodities.services.reference_goods import load_commodities, load_schedules
 from apps.commodities.services.reference_units import load_pack_weights, load_units
 from apps.commodities.services.rules import (
     BandsNotContiguous,
@@ -139,8 +140,10 @@ __all__ = [
     "edit_unit_definition",
     "factor_of",
     "factors",
+    "load_commodities",
     "load_hsn_codes",
     "load_pack_weights",
+    "load_schedules",
     "load_tax_rates",
     "load_terms",
     "load_units",

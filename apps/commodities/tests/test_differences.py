@@ -127,6 +127,13 @@ def test_compound_takes_line_upon_line():
     assert amount(done) == D("2479989.23")
 
 
+def test_weight_comes_first_whatever_its_place():
+    last = replace(MOISTURE, order=9)
+    done = demo(replace(DEMO, lines=(RD, TRASH, STAPLE, MICRONAIRE, last)))
+    assert [traced.order for traced in done.trace] == [9, 2, 3, 4, 5]
+    assert figures(done) == figures(demo())
+
+
 def test_dry_matter_reduces_to_the_same_dry_matter():
     dry = replace(MOISTURE, weight_rule=WeightRule.DRY_MATTER)
     assert demo(replace(DEMO, lines=(dry, *DEMO.lines[1:]))).accounted_weight == D("16864.452")
@@ -149,6 +156,9 @@ def test_better_quality_earns_only_where_the_schedule_says_so():
         ({"trash": "4.6"}, None),
         ({"rd": "73.0"}, "51199.500000"),  # −3.5 and −0.8
         ({"rd": "72.9"}, None),
+        ({"rd": "73.9"}, "51199.500000"),
+        ({"rd": "74.0"}, "52269.500000"),  # a band takes its first value, not its last
+        ({"rd": "77.1"}, "53607.000000"),
         ({"staple_length": "27.9"}, None),
         ({"staple_length": "28.0"}, "52269.500000"),
         ({"staple_length": "31.1"}, None),

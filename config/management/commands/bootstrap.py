@@ -102,6 +102,8 @@ def goods() -> list[str]:
         "terms": commodities.load_terms(actor=SYSTEM),
         "HSN codes": commodities.load_hsn_codes(actor=SYSTEM),
         "rates of tax": commodities.load_tax_rates(actor=SYSTEM),
+        "commodities and their parts": commodities.load_commodities(actor=SYSTEM),
+        "schedules": commodities.load_schedules(actor=SYSTEM),
         "pack weights": commodities.load_pack_weights(actor=SYSTEM),
     }
     return [f"{number} {what}" for what, number in loaded.items() if number]
