@@ -23,6 +23,7 @@ class LocationAdmin(ServiceAdmin):
     updates = services.update
     runs: ClassVar = [services.confirm, services.reparent, services.merge, services.set_distance]
     bulk: ClassVar = [services.confirm]
+    starts: ClassVar = [services.bulk_import]
     inputs: ClassVar = {services.set_distance: SetDistanceInput}
     list_display: ClassVar = ["name", "type", "parent", "state", "pincode", "is_verified", "status"]
     list_filter: ClassVar = ["type", "status", "is_verified", "state"]

@@ -17,6 +17,7 @@ from django.http import Http404, HttpRequest
 from django.utils import timezone
 
 from erp.api import problems
+from erp.api.files import fingerprinted
 from erp.api.parsers import canonical_json
 from erp.errors import DomainError, Fault, Malformed, PreconditionRequired, ServerError
 from erp.idempotency.once import Answer, Request, once, parse_key
@@ -88,7 +89,10 @@ def carry_out(
             key=parse_key(request.POST.get(KEY)),
             parameters=parameters,
             content=canonical_json(
-                [[name, values] for name, values in sorted(request.POST.lists()) if name not in _APART]
+                [
+                    *([name, values] for name, values in sorted(request.POST.lists()) if name not in _APART),
+                    *fingerprinted(request.FILES),
+                ]
             ),
         )
         return _told(once(attempt, lambda: _answer(run())))

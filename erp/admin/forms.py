@@ -21,6 +21,7 @@ from django.db import models
 from django.forms.utils import ErrorDict
 from django.http import QueryDict
 from django.utils import timezone
+from django.utils.datastructures import MultiValueDict
 from rest_framework import serializers
 from unfold import widgets
 
@@ -28,6 +29,7 @@ from erp.api import fields as inputs
 from erp.api.endpoints import Empty
 from erp.api.faults import escape
 from erp.api.fields import RowField
+from erp.api.files import FileField
 from erp.api.parsers import parse_json
 from erp.api.serializers import Input
 from erp.api.viewsets import ViewSet
@@ -138,13 +140,14 @@ class ServiceForm(forms.Form):
         slots: list[Slot],
         *,
         data: QueryDict | None = None,
+        files: MultiValueDict[str, Any] | None = None,
         initial: Mapping[str, Any] | None = None,
         row: models.Model | None = None,
         model: type[models.Model],
         choose: Callable[[type[models.Model]], str],
         options: Mapping[str, list[tuple[str, str]]] | None = None,
     ) -> None:
-        super().__init__(data=data, initial=dict(initial or {}), label_suffix="")
+        super().__init__(data=data, files=files, initial=dict(initial or {}), label_suffix="")
         self.input = input
         # What Django's read-only fields ask of a form.
         self.instance = row if row is not None else model()
@@ -167,7 +170,10 @@ class ServiceForm(forms.Form):
         """What was typed, as the JSON values that a request of the API would hold."""
         values = _frame(self.input)
         for slot in self.slots:
-            value = _read(slot.field, self.data, slot.name)
+            if isinstance(slot.field, FileField):
+                value = self.files.get(slot.name, _ABSENT)
+            else:
+                value = _read(slot.field, self.data, slot.name)
             if value is _ABSENT:
                 continue
             place = values
@@ -219,6 +225,8 @@ class ServiceForm(forms.Form):
             )
         if isinstance(field, RowField):
             return self._draw_row(field, typed)
+        if isinstance(field, FileField):
+            return forms.FileField(widget=widgets.UnfoldAdminFileFieldWidget())
         if isinstance(field, serializers.BooleanField):
             return forms.BooleanField(widget=widgets.UnfoldBooleanSwitchWidget())
         if isinstance(field, serializers.ChoiceField):

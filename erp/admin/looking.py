@@ -60,7 +60,8 @@ class LookingAdmin(ModelAdmin):  # type: ignore[misc]
     """Lists and pages of rows, and every right that they ask for.
 
     ``views`` is the capability of looking; ``creates`` and ``updates`` are the services behind the forms,
-    ``runs`` those that act on one row, ``bulk`` those among them that may also run on several rows of a list.
+    ``runs`` those that act on one row, ``bulk`` those among them that may also run on several rows of a list;
+    ``starts`` are services about no row in particular, such as an import, which the list offers.
     ``proven`` are those before which the person proves once more to be there (staff §9).
     ``inputs`` names the input of a service where it isn't that of its endpoint. ``details`` are the read-only
     fields of a row's page (else all but those of its form). ``queues`` stand on the home page.
@@ -71,6 +72,7 @@ class LookingAdmin(ModelAdmin):  # type: ignore[misc]
     updates: ClassVar[Service | None] = None
     runs: ClassVar[Sequence[Service]] = ()
     bulk: ClassVar[Sequence[Service]] = ()
+    starts: ClassVar[Sequence[Service]] = ()
     proven: ClassVar[Sequence[Service]] = ()
     inputs: ClassVar[Mapping[Service, type[Input]]] = {}
     details: ClassVar[Sequence[Any]] = ()
@@ -86,6 +88,7 @@ class LookingAdmin(ModelAdmin):  # type: ignore[misc]
     warn_unsaved_form = True
     actions = None
     change_form_template = "admin/service/form.html"
+    change_list_template = "admin/service/list.html"
 
     def __init__(self, *args: Any) -> None:
         """Raises ImproperlyConfigured for what would write past a service, or doesn't say who may look."""
@@ -96,7 +99,7 @@ class LookingAdmin(ModelAdmin):  # type: ignore[misc]
         if self.list_editable or self.inlines or self.actions:
             raise ImproperlyConfigured(f"{name}: lists, inlines and actions change rows by services only")
         targeted = [*([self.updates] if self.updates else []), *self.runs, *self.bulk]
-        for service in [*([self.creates] if self.creates else []), *targeted]:
+        for service in [*([self.creates] if self.creates else []), *self.starts, *targeted]:
             if not isinstance(service, Service) or service.requires is None:
                 raise ImproperlyConfigured(f"{name}: {service!r} is no service with a capability")
             if (service.target is None) == (service in targeted):
@@ -165,7 +168,7 @@ class LookingAdmin(ModelAdmin):  # type: ignore[misc]
                 hindrance = self.hindrance(request, service, row)
             else:
                 hindrance = CapabilityMissing(str(service.requires)).detail
-            url = self._url("run", row.pk, service.__name__)
+            url = self._url("run", row.pk, verb=service.__name__)
             found.append(Verb(service.__name__, label_of(service), url, hindrance))
         return found
 
@@ -218,9 +221,10 @@ class LookingAdmin(ModelAdmin):  # type: ignore[misc]
         )
         return [choose, *super().get_urls()]
 
-    def _url(self, name: str, *parts: Any) -> str:
+    def _url(self, name: str, pk: Any = None, *, verb: str = "") -> str:
         full = f"admin:{self.opts.app_label}_{self.opts.model_name}_{name}"
-        return reverse(full, args=[quote(part) for part in parts], current_app=self.admin_site.name)
+        parts = [*([] if pk is None else [quote(pk)]), *([verb] if verb else [])]
+        return reverse(full, args=parts, current_app=self.admin_site.name)
 
     def _row(self, request: HttpRequest, object_id: str) -> Any:
         row = self.get_object(request, unquote(object_id))
@@ -247,8 +251,14 @@ class LookingAdmin(ModelAdmin):  # type: ignore[misc]
         return Changes
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        shut = self.admin_site.reads_only(request)
+        starts = [
+            Verb(service.__name__, label_of(service), self._url("start", verb=service.__name__))
+            for service in self.starts
+            if not shut and self._may(request, service)
+        ]
         try:
-            return super().changelist_view(request, extra_context)
+            return super().changelist_view(request, {"starts": starts, **(extra_context or {})})
         except IncorrectLookupParameters:
             return HttpResponseRedirect(request.path)
 

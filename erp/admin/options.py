@@ -41,7 +41,9 @@ class ServiceAdmin(SavingAdmin):
     def get_urls(self) -> list[URLPattern]:
         name = f"{self.opts.app_label}_{self.opts.model_name}"
         one, many = self.admin_site.admin_view(self.run_view), self.admin_site.admin_view(self.run_many_view)
+        start = self.admin_site.admin_view(self.start_view)
         return [
+            path("start/<slug:verb>/", start, name=f"{name}_start"),
             path("run/<slug:verb>/", many, name=f"{name}_run_many"),
             path("<path:object_id>/run/<slug:verb>/", one, name=f"{name}_run"),
             *super().get_urls(),
@@ -56,6 +58,25 @@ class ServiceAdmin(SavingAdmin):
             for service in self.bulk
             if self._may(request, service)
         }
+
+    def start_view(self, request: HttpRequest, verb: str) -> HttpResponse:
+        """Ask for what a service needs that is about no row in particular, then run it."""
+        service = self._verb(request, verb, self.starts)
+        if (shut := self._unproven(request, service)) is not None:
+            return shut
+        if request.method != "POST":
+            return self._confirm_page(request, service, [], self._form(request, service, None))
+        form = self._form(request, service, None, data=True)
+        try:
+            done = acts.carry_out(
+                request,
+                route=self._route(service),
+                run=lambda: self._run(request, service, form, None, None),
+            )
+        except DomainError as error:
+            return self._confirm_page(request, service, [], form, error)
+        messages.add_message(request, messages.INFO if done.replayed else messages.SUCCESS, str(done))
+        return HttpResponseRedirect(done.location)
 
     def run_view(self, request: HttpRequest, object_id: str, verb: str) -> HttpResponse:
         """Confirm, then run, a service on one row."""
@@ -174,7 +195,7 @@ class ServiceAdmin(SavingAdmin):
         many: bool = False,
     ) -> HttpResponse:
         many = many or chosen is not None
-        row = None if many else rows[0]
+        row = None if many or not rows else rows[0]
         if error is not None:
             form.add_problem(error)
         versions = dict(chosen or {str(each.pk): getattr(each, "version", None) for each in rows})
@@ -201,7 +222,7 @@ class ServiceAdmin(SavingAdmin):
             "knows_effects": not needs_input,
             "many": many,
             "chosen": [f"{pk}:{'' if version is None else version}" for pk, version in versions.items()],
-            "action": self._url("run_many", service.__name__) if many else "",
+            "action": self._url("run_many", verb=service.__name__) if many else "",
             "back": self._url("changelist") if row is None else self._url("change", row.pk),
             "key": acts.new_key(),
             "version": "" if row is None else self._version_to_send(request, row, error),

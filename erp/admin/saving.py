@@ -72,6 +72,7 @@ class SavingAdmin(LookingAdmin):
             input,
             slots,
             data=request.POST if data else None,
+            files=request.FILES if data else None,
             initial=initial | asked,
             row=row,
             model=self.model,
@@ -102,7 +103,11 @@ class SavingAdmin(LookingAdmin):
         if isinstance(result, self.model):
             row = result
         if row is None:
-            return label_of(service).lower(), self._url("changelist")
+            page = self.admin_site._registry.get(type(result))
+            is_ours = isinstance(page, SavingAdmin)
+            return label_of(service).lower(), (
+                page._url("change", result.pk) if is_ours else self._url("changelist")
+            )
         return f"{label_of(service).lower()} {row}", self._url("change", row.pk)
 
     def _form_page(

@@ -7,7 +7,7 @@ from typing import IO, Any, Final
 from django.conf import settings
 from django.core.exceptions import TooManyFieldsSent, TooManyFilesSent
 from django.core.files.uploadedfile import UploadedFile
-from django.http import QueryDict
+from django.utils.datastructures import MultiValueDict
 from rest_framework import serializers
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import MultiPartParser
@@ -68,7 +68,7 @@ class StrictMultiPartParser(MultiPartParser):
 
 def fingerprinted(data: Any) -> Any:
     """A body as its fingerprint sees it: of multipart the sorted parts by name, type and SHA-256 (core §4)."""
-    if not isinstance(data, QueryDict):
+    if not isinstance(data, MultiValueDict):
         return data
     return sorted([name, *_part(value)] for name, values in data.lists() for value in values)
 

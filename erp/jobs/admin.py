@@ -22,7 +22,24 @@ class JobAdmin(ServiceAdmin):
     list_filter: ClassVar = ["status", "kind"]
     list_select_related: ClassVar = ["owner"]
     readonly_fields: ClassVar = ["progress", "faults"]
-    exclude: ClassVar = ["lease_token", "lease_until"]
+    details: ClassVar = [
+        "kind",
+        "owner",
+        "status",
+        "progress",
+        "accepted",
+        "refused",
+        "tally",
+        "faults",
+        "problem_code",
+        "problem_detail",
+        "mode",
+        "file_name",
+        "file_sha256",
+        "created_at",
+        "started_at",
+        "finished_at",
+    ]
 
     @admin.display(description="progress")
     def progress(self, job: Job) -> str:

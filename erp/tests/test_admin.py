@@ -103,6 +103,7 @@ def test_no_forged_request_writes_past_a_service(rows, user, desk_for):
         ]
         doors += [(address(page, "run", row.pk, s.__name__), {}, {400, 428}) for s in page.runs]
         doors += [(address(page, "run_many", s.__name__), {}, {302}) for s in page.bulk]
+        doors += [(address(page, "start", s.__name__), {}, {400}) for s in page.starts]
         for path, data, statuses in doors:
             with CaptureQueriesContext(connection) as caught:
                 answer = desk.post(path, data)
@@ -138,11 +139,24 @@ def test_every_page_opens_for_an_auditor_and_offers_nothing_to_do(rows, user, de
             assert answer.status_code == 200, path
             drawn = answer.content.decode()
             assert "/run/" not in drawn, path
+            assert "/start/" not in drawn, path
             assert "You need the capability" not in drawn, path
             assert 'name="_save"' not in drawn, path
             assert 'name="action"' not in drawn, path
         assert address(page, "changelist") in home
         assert address(page, "add") not in home
+
+
+def test_every_link_to_a_service_opens(rows, user, desk_for):
+    desk = desk_for(user())
+    opened = set()
+    for model, row in rows.items():
+        page = admin.site._registry[model]
+        for path in (address(page, "changelist"), address(page, "change", row.pk)):
+            for link in re.findall(r'href="([^"]*/(?:run|start)/[^"]*)"', desk.get(path).content.decode()):
+                assert desk.get(link).status_code == 200, link
+                opened.add(link.split("/")[-2])
+    assert {"bulk_import", "bulk_upload"} <= opened
 
 
 def test_an_auditors_forged_requests_change_nothing(rows, user, desk_for):
@@ -153,6 +167,7 @@ def test_an_auditors_forged_requests_change_nothing(rows, user, desk_for):
         doors = [address(page, "add"), address(page, "change", row.pk), address(page, "delete", row.pk)]
         doors += [address(page, "run", row.pk, service.__name__) for service in page.runs]
         doors += [address(page, "run_many", service.__name__) for service in page.bulk]
+        doors += [address(page, "start", service.__name__) for service in page.starts]
         for path in doors:
             with CaptureQueriesContext(connection) as caught:
                 assert desk.post(path, forged).status_code == 403, path

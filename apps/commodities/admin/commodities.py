@@ -23,6 +23,7 @@ class CommodityAdmin(ServiceAdmin):
     creates, updates = services.create, services.update
     runs: ClassVar = [services.set_pack_weight]
     inputs: ClassVar = {services.set_pack_weight: SetPackWeightInput}
+    starts: ClassVar = [services.bulk_upload]
     list_display: ClassVar = ["code", "name", "category", "trade_unit", "hsn_code", "status", "updated_at"]
     list_filter: ClassVar = ["status", "category"]
     search_fields: ClassVar = ["code", "name"]

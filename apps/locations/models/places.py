@@ -113,7 +113,10 @@ class Location(Model):
         ),
         **dict.fromkeys((Type.GIN, Type.MILL, Type.WAREHOUSE, Type.LAB, Type.OTHER), frozenset(Type)),
     }
-    VERBS: ClassVar = {Status.ACTIVE: {"update", "parent", "merge"}, Status.ARCHIVED: {"update"}}
+    VERBS: ClassVar = {
+        Status.ACTIVE: {"update", "parent", "reparent", "merge", "confirm", "set_distance"},
+        Status.ARCHIVED: {"update"},
+    }
 
     existed = False  # True on the answer to a request to add what was there already
 

@@ -1,6 +1,7 @@
 """Many places from one table: each row is taken once or told why not, whatever happens meanwhile."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.urls import reverse
 
 from apps.locations import events, services
 from apps.locations.models import Location, ProviderRef
@@ -197,6 +200,48 @@ def test_a_row_finds_its_parent_in_a_chunk_that_another_turn_did(staff, monkeypa
     job = done(answer)
     assert (job.status, job.tally) == ("succeeded", {"created": 451})
     assert Location.objects.filter(parent__name="Rajkot").count() == 450
+
+
+# --- At the desk ------------------------------------------------------------------------------------
+
+
+def test_staff_import_at_the_desk_and_are_led_to_the_job(user, place, desk_for) -> None:
+    desk = desk_for(user("INTERNAL"))
+    start = reverse("admin:location_location_start", args=["bulk_import"])
+    assert start in desk.get(reverse("admin:location_location_changelist")).content.decode()
+    assert 'enctype="multipart/form-data"' in desk.get(start).content.decode()
+
+    def sheet(text: bytes) -> SimpleUploadedFile:
+        return SimpleUploadedFile("places.csv", text, "text/csv")
+
+    typed = {**desk.form(start), "mode": "partial"}
+    sent = desk.post(start, {**typed, "file": sheet(b"type,name,state\nCITY,Gondal,24\nCITY,Bad,99\n")})
+    job = Job.objects.get()
+    assert (sent.status_code, sent["Location"]) == (302, reverse("admin:job_job_change", args=[job.pk]))
+    again = desk.post(start, {**typed, "file": sheet(b"type,name,state\nCITY,Gondal,24\nCITY,Bad,99\n")})
+    assert (again["Location"], Job.objects.count()) == (sent["Location"], 1)
+    other = desk.post(start, {**typed, "file": sheet(b"type,name,state\nCITY,Other,24\n")})
+    assert (other.status_code, "idempotency.key_reused" in other.content.decode()) == (422, True)
+    assert finished(job).tally == {"created": 1}
+    page = desk.get(sent["Location"]).content.decode()
+    assert "2 of 2" in page
+    assert "row 2: /state unknown_state" in page
+    for wrong, status, words in (
+        (sheet(b"type,name\nCITY,Gondal\n"), 422, "missing_column"),
+        (sheet(b"MZ\x90\x00"), 415, "request.unsupported_media_type"),
+        ("", 400, "required"),
+    ):
+        refused_page = desk.fill(start, file=wrong)
+        assert (refused_page.status_code, words in refused_page.content.decode()) == (status, True)
+    assert Job.objects.count() == 1
+
+
+def test_every_service_on_a_place_is_offered_on_its_page(user, place, desk_for) -> None:
+    desk = desk_for(user("INTERNAL_MASTERDATA"))
+    page = desk.get(reverse("admin:location_location_change", args=[place().pk])).content.decode()
+    links = set(re.findall(r'href="([^"]*/run/[^"]*)"', page))
+    assert {link.split("/")[-2] for link in links} == {"confirm", "reparent", "merge", "set_distance"}
+    assert {desk.get(link).status_code for link in links} == {200}
 
 
 # --- A worker that dies -----------------------------------------------------------------------------
