@@ -1,4 +1,4 @@
-"""Figures of quality in plain text."""
+"""Figures in plain text."""
 
 from decimal import Decimal
 

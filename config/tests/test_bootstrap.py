@@ -1,6 +1,7 @@
 """``bootstrap``, ``seed_demo`` and ``verify_ledger``: from nothing to a system that works, and never twice."""
 
 import json
+from decimal import Decimal
 from io import StringIO
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from apps.accounts.models import User
+from apps.commodities.models import TERMS, Commission, HsnCode, TaxRate
 from apps.notifications.models import Template
 from apps.organization.models import DocumentSeries, FinancialYear, Organization, business_date
 from apps.organization.tests import factories
@@ -153,3 +155,19 @@ def test_a_hole_in_a_series_is_told(organization):
         DocumentSeries.objects.update(last_number=5)
     code, told = run("verify_ledger")
     assert (code, told["passed"], told["holes"][0]["given"]) == (1, False, 1)
+
+
+def test_where_cotton_is_kept_the_demo_adds_what_its_sellers_owe(commodity):
+    cotton = commodity(code="COTTON")
+    assert "Commission on cotton" in run("seed_demo")[1]["added"]
+    row = Commission.objects.get()
+    assert (row.commodity, row.side, row.percent, row.partner_id) == (cotton, "SELLER", Decimal("0.25"), None)
+    assert run("seed_demo")[1]["added"] == []
+
+
+def test_what_the_product_knows_of_the_trade_is_loaded_once(emitted):
+    run("bootstrap", **OURS)
+    assert TaxRate.objects.filter(status="PUBLISHED").count() == 27
+    assert HsnCode.objects.filter(code="52010015").exists()
+    told = {event.payload["kind"] for event in emitted("trade_terms.created")}
+    assert told == {model.kind for model in TERMS}

@@ -7,6 +7,7 @@ from typing import Any
 from django.utils import timezone
 
 from apps.commodities import capabilities, events
+from apps.commodities.figures import plain
 from apps.commodities.models import Commission
 from apps.commodities.services.rules import (
     BandsNotContiguous,
@@ -64,7 +65,7 @@ def _require_basis(row: Commission) -> None:
     if faults:
         raise FieldsContradict(errors=faults)
     row.slabs = [
-        {name: None if slab[name] is None else f"{Decimal(slab[name]).normalize():f}" for name in SLAB}
+        {name: None if slab[name] is None else plain(Decimal(slab[name])) for name in SLAB}
         for slab in row.slabs
     ]
 

@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from apps.commodities import capabilities, events
+from apps.commodities.figures import plain
 from apps.commodities.models import (
     BargainType,
     DeliveryTerms,
@@ -61,11 +62,8 @@ def _slabs(row: Any, field: str) -> Iterator[Fault]:
     for place, slab in enumerate(rows):
         if (slab["days"] is None) != (place == len(rows) - 1):
             yield Fault(f"/{field}/{place}/days", "contradicts", "The last slab alone has no days.")
-    plain = [
-        {"days": slab["days"], "annual_percent": f"{Decimal(slab['annual_percent']).normalize():f}"}
-        for slab in rows
-    ]
-    setattr(row, field, plain)
+    told = [{"days": slab["days"], "annual_percent": plain(Decimal(slab["annual_percent"]))} for slab in rows]
+    setattr(row, field, told)
 
 
 def _weighment(row: WeighmentTerms) -> Iterator[Fault]:

@@ -1,5 +1,6 @@
 """Commissions: one row per scope, side and day; the most specific wins; exact, and rounded once."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -7,7 +8,7 @@ from itertools import product
 from uuid import uuid4
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connections, transaction
 from django.utils import timezone
 
 from apps.commodities import events, services
@@ -184,6 +185,30 @@ def test_an_overlap_is_a_conflict_for_the_caller(desk):
     assert desk.write(PATH, SLABS).status_code == 201
     answer = desk.write(PATH, {**SLABS, "valid_from": "2101-03-31", "valid_to": None})
     assert (answer.status_code, answer.json()["code"]) == (409, "commodity.overlap")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_twenty_posted_at_once_for_the_same_days_one_holds(desk):
+    def post(number):
+        try:
+            return desk.write(PATH, {**SLABS, "valid_from": f"2100-04-{number + 1:02}"}).status_code
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(8) as pool:
+        statuses = sorted(pool.map(post, range(20)))
+    assert statuses == [201] + [409] * 19
+    assert Commission.objects.count() == 1
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("basis", "field", "figure"), [("FIXED", "amount", "150000.00"), ("PERCENT", "percent", "0.1250")]
+)
+def test_a_fixed_amount_and_an_eighth_of_a_percent_are_stored_as_they_are(desk, basis, field, figure):
+    plain = {name: value for name, value in SLABS.items() if not name.startswith("slab")}
+    made = desk.write(PATH, {**plain, "basis": basis, field: figure})
+    assert (made.status_code, made.json()[field]) == (201, figure), made.content
 
 
 @pytest.mark.django_db

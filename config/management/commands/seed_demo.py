@@ -1,7 +1,8 @@
-"""``seed_demo``: people and partners to try the product with."""
+"""``seed_demo``: people, partners and a commission to try the product with."""
 
 from argparse import ArgumentParser
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import pyotp
@@ -11,6 +12,8 @@ from django.core.management.base import BaseCommand, CommandError
 from apps.accounts import secrets as one_time
 from apps.accounts import services as accounts
 from apps.accounts.models import TotpDevice, User
+from apps.commodities import services as commodities
+from apps.commodities.models import Commission, Commodity
 from apps.notifications import services as notifications
 from apps.organization import services as organizations
 from apps.organization.models import TAX_TYPES, FinancialYear, Organization, business_date
@@ -80,8 +83,26 @@ def seed() -> list[str]:
         for email, (name, roles) in people.items():
             if _person(email, name, user_type=User.Type.EXTERNAL, partner_id=partner.pk, roles=roles):
                 added.append(email)
+    added += _commission()
     added += [str(text) for text in notifications.load_templates(actor=SYSTEM)]
     return added
+
+
+def _commission() -> list[str]:
+    """What sellers of cotton owe for a deal; nothing where cotton isn't kept."""
+    cotton = Commodity.objects.filter(code="COTTON").first()
+    if cotton is None or Commission.objects.filter(commodity=cotton).exists():
+        return []
+    made = commodities.create_commission(
+        actor=SYSTEM,
+        name="Commission on cotton",
+        commodity=cotton,
+        side=Commission.Side.SELLER,
+        basis=Commission.Basis.PERCENT,
+        percent=Decimal("0.25"),
+        valid_from=date(FIRST_YEAR, 4, 1),
+    )
+    return [made.name]
 
 
 def _firm() -> Organization:
