@@ -157,6 +157,7 @@ def test_partners_and_other_staff_see_no_commission(user, client_for, deliver):
         for path in (PATH, f"{PATH}/{row.pk}"):
             answer = reader.read(path)
             assert (answer.status_code, answer.json()["capability"]) == (403, "commodity.view_commissions")
+    assert not Commission.objects.all().visible_to(user("BROKER")).exists()
     buyer = client_for(user("BUYER"))
     assert buyer.read("/api/v1/events?type=commodity.commission.set").json()["results"] == []
     assert buyer.write(PATH, SLABS).json()["capability"] == "commodity.manage_commissions"

@@ -72,6 +72,7 @@ def test_a_rate_is_found_by_date_longest_prefix_and_condition():
         with pytest.raises(tax.NoTaxRate):
             tax.tax_on(hsn, day, "PREPACKED")
     rate(hsn="520100", rate_percent=Decimal(12))
+    rate(hsn="52", rate_percent=Decimal(28))
     assert tax.tax_on("52010015", DAY).rate_percent == 12
     assert tax.tax_on("5201", DAY).rate_percent == 5
 
