@@ -7,7 +7,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.fields import empty
 
 from apps.commodities import services
-from apps.commodities.models import Commodity, Simple
+from apps.commodities.models import Commodity, PricingUnit, Simple
 from apps.commodities.serializers.base import CODE
 from apps.commodities.serializers.commodities import CreateInput
 from apps.commodities.serializers.varieties import VarietyFields
@@ -18,22 +18,30 @@ from erp.api.serializers import Answer, Input, faults_from, invalid
 from erp.api.validators import matches
 from erp.files import CSV, XLSX
 from erp.jobs.models import Job
+from erp.models import Model
 
 SHA256 = matches("[0-9a-f]{64}", "Send a SHA-256 in lower-case hexadecimal.")
 
 
-class CommodityCodeField(fields.CharField):
-    """A commodity by its code; validated, the row. Those that were asked for are remembered."""
+class NamedField(fields.CharField):
+    """A row of ``model`` by its code; validated, the row. Those that were asked for are remembered."""
 
-    default_error_messages = {"does_not_exist": "There is no such commodity, or none that you can see."}
+    default_error_messages = {"does_not_exist": "There is no such row, or none that you can see."}
+
+    def __init__(self, model: type[Model], **kwargs: Any) -> None:
+        self.model = model
+        super().__init__(**{"validators": [CODE], **kwargs})
 
     def run_validation(self, data: Any = empty) -> Any:
         code = super().run_validation(data)
-        known: dict[str, Commodity | None] = self.context["known"]
-        if code not in known:
-            rows = Commodity.objects.visible_to(self.context["actor"])
-            known[code] = rows.filter(code=code).first()
-        found = known[code]
+        if code is None:
+            return None
+        known: dict[tuple[type[Model], str], Model | None] = self.context["known"]
+        key = self.model, code
+        if key not in known:
+            rows: Any = self.model._default_manager
+            known[key] = rows.all().visible_to(self.context["actor"]).filter(code=code).first()
+        found = known[key]
         if found is None:
             self.fail("does_not_exist")
         return found
@@ -51,6 +59,7 @@ class CommodityRow(CreateInput):
         "trade_unit",
         "quantity_mode",
         "package_unit",
+        "pricing_unit",
         "hsn_code",
         "season_start_month",
         "description",
@@ -58,6 +67,7 @@ class CommodityRow(CreateInput):
         "version",
     )
     origin_country = quantity_tolerance_percent = pricing_unit_id = None  # type: ignore[assignment]
+    pricing_unit = NamedField(PricingUnit, required=False, allow_null=True)
     status = fields.ChoiceField(choices=Commodity.Status.choices, required=False)
     version = fields.IntegerField(min_value=1, required=False)
 
@@ -67,7 +77,7 @@ class VarietyRow(VarietyFields):
 
     columns: ClassVar = ("commodity", "code", "name", "aliases", "is_standard", "status", "version")
     presets = None
-    commodity = CommodityCodeField(validators=[CODE])
+    commodity = NamedField(Commodity)
     code = fields.CharField(validators=[CODE])
     status = fields.ChoiceField(choices=Simple.Status.choices, required=False)
     version = fields.IntegerField(min_value=1, required=False)

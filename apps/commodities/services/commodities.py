@@ -175,8 +175,9 @@ def _check_units(commodity: Commodity) -> None:
         "trade_unit": commodity.trade_unit,
         "pricing_unit_id": price and price.unit_id,
     }
-    kept = Unit.objects.filter(code__in=named.values()).values_list("code", "dimension")
-    kinds = {**DIMENSIONS, **dict(kept)}  # what the product brings along is known before it is loaded
+    kinds = dict(DIMENSIONS)  # what the product brings along is known, also before it is loaded
+    if others := {code for code in named.values() if code is not None} - kinds.keys():
+        kinds |= dict(Unit.objects.filter(code__in=others).values_list("code", "dimension"))
     unknown = [
         Fault(f"/{name}", "does_not_exist", "There is no such unit.")
         for name, code in named.items()

@@ -51,6 +51,7 @@ class Sort:
     updates: Service
     check: Callable[[Any], None]  # what both services ask of a row before it is saved
     fixed: tuple[str, ...]  # tell one row from another, for ever
+    names: str  # the relation whose row a cell names by its code
     names_in: str = ""  # column within which a name is one row's alone; empty: everywhere
     single: str = ""  # mark that one row within ``names_in`` can bear
     second: type[DomainError] = Duplicate  # a second row that bears it
@@ -63,10 +64,8 @@ class Sort:
     @property
     def rows(self) -> Any:
         """All rows, by their codes."""
-        rows: Any = self.model._default_manager.all()
-        if "commodity" in self.fixed:
-            return rows.select_related("commodity").order_by("commodity__code", "code")
-        return rows.order_by("code")
+        rows: Any = self.model._default_manager.select_related(self.names)
+        return rows.order_by(*(f"{name}__code" if name == self.names else name for name in self.fixed))
 
     def find(self, values: dict[str, Any]) -> Any:
         """The row that the values name, locked, or None."""
@@ -99,6 +98,7 @@ SORTS: Final = {
         updates=commodities.update,
         check=commodities.check,
         fixed=("code",),
+        names="pricing_unit",
     ),
     "VARIETIES": Sort(
         model=Variety,
@@ -106,6 +106,7 @@ SORTS: Final = {
         updates=varieties.update_variety,
         check=varieties.check,
         fixed=("commodity", "code"),
+        names="commodity",
         names_in="commodity_id",
         single="is_standard",
         second=varieties.SecondStandard,

@@ -15,6 +15,7 @@ from apps.commodities import events, services
 from apps.commodities.models import Commodity, Variety
 from apps.commodities.serializers import ROWS
 from apps.commodities.tests.examples import parameter
+from apps.commodities.tests.examples_units import pricing_unit, unit
 from config.tests.jobs_support import finished, memory_taken, refused
 from erp.access import SYSTEM
 from erp.files import CSV, XLSX, Upload
@@ -303,6 +304,24 @@ def test_what_no_column_tells_of_a_variety_stays(keeper, commodity):
     assert (row.name, row.is_standard, row.presets) == ("Shankar-6", True, kept)
 
 
+def test_a_cell_names_a_pricing_unit_by_its_code(keeper, commodity):
+    row = pricing_unit()
+    pricing_unit(code="INR/BAG", unit=unit("BAG"))
+    known = commodity(code="KNOWN", name="Known")
+    file = table(
+        "KNOWN,Known,FIBRE,INR/KG",
+        "NEW,New,FIBRE,INR/KG",
+        "NONE,None,FIBRE,INR/STONE",
+        "BAGS,Bags,FIBRE,INR/BAG",
+        header=f"{GOODS},pricing_unit",
+    )
+    told = previewed(keeper, file)
+    assert foreseen(told) == [(3, "/pricing_unit", "does_not_exist"), (4, "/pricing_unit_id", "dimension")]
+    assert uploaded(keeper, file).tally == {"created": 1, "updated": 1}
+    known.refresh_from_db()
+    assert known.pricing_unit == Commodity.objects.get(code="NEW").pricing_unit == row
+
+
 # --- Down, and up again -----------------------------------------------------------------------------
 
 
@@ -314,6 +333,7 @@ def test_what_goes_out_comes_in_unchanged(keeper, commodity, accept):
         aliases=["A;B", "=1+1", "Lint"],
         description='-, and "quoted"',
         season_start_month=10,
+        pricing_unit=pricing_unit(),
     )
     commodity(
         code="DRAFT", name="+Draft", active=False, quantity_mode="WEIGHT", package_unit=None, trade_unit="KG"
