@@ -1,5 +1,7 @@
 """What runs without a caller: what a second person decided on units, schedules and rates, and uploads."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from apps.approvals import events as approvals
@@ -7,6 +9,7 @@ from apps.commodities import services
 from apps.commodities.serializers import CommodityRow, VarietyRow
 from apps.commodities.services.drafts import procedures
 from erp.access import SYSTEM
+from erp.errors import DomainError
 from erp.jobs.kinds import Done, Row
 from erp.jobs.models import Job
 from erp.jobs.tables import TableKind
@@ -29,6 +32,17 @@ def settle(event: approvals.Head, *, meta: Any) -> None:
         )
 
 
+@contextmanager
+def _faults_by_column() -> Iterator[None]:
+    """Point to the column: a table names rows by code where services are given their ids."""
+    try:
+        yield
+    except DomainError as problem:
+        for fault in problem.errors:
+            fault.pointer = fault.pointer.removesuffix("_id")
+        raise
+
+
 class Import(TableKind, abstract=True):
     """A row of a table adds a row, or brings the one with its code in line."""
 
@@ -37,11 +51,13 @@ class Import(TableKind, abstract=True):
     _foresight: services.Foresight | None = None
 
     def do(self, values: dict[str, Any], *, row: Row, job: Job, actor: Any) -> Done:
-        return services.take(self.sort, values, told=self.told, actor=actor)
+        with _faults_by_column():
+            return services.take(self.sort, values, told=self.told, actor=actor)
 
     def foresee(self, values: dict[str, Any], *, actor: Any) -> tuple[str, dict[str, Any]]:
         self._foresight = self._foresight or services.Foresight(self.sort)
-        return self._foresight.foresee(values, told=self.told, actor=actor)
+        with _faults_by_column():
+            return self._foresight.foresee(values, told=self.told, actor=actor)
 
     def finish(self, job: Job) -> None:
         services.report_import(actor=SYSTEM, job=job)

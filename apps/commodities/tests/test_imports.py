@@ -12,7 +12,7 @@ from django.contrib.auth.models import Group, Permission
 
 from apps.accounts.models import RoleMembership
 from apps.commodities import events, services
-from apps.commodities.models import Commodity, Variety
+from apps.commodities.models import Commodity, PricingUnit, Variety
 from apps.commodities.serializers import ROWS
 from apps.commodities.tests.examples import parameter
 from apps.commodities.tests.examples_units import pricing_unit, unit
@@ -166,6 +166,27 @@ def test_who_may_only_add_changes_nothing(user, client_for, commodity):
     assert foreseen(previewed(client, file)) == expected
     job = uploaded(client, file)
     assert (refused(job), job.tally) == (expected, {"created": 1})
+
+
+def test_what_a_commodity_is_priced_in_is_named_by_its_code(keeper, commodity):
+    services.load_units(actor=SYSTEM)
+    row = commodity(code="COTTON", name="Cotton")
+    columns = f"{GOODS},quantity_mode,package_unit,trade_unit,pricing_unit"
+    said = "COTTON,Cotton,FIBRE,COUNT_AND_WEIGHT,BALE,BALE"
+    assert uploaded(keeper, table(f"{said},INR/CANDY", header=columns)).tally == {"updated": 1}
+    row.refresh_from_db()
+    assert row.pricing_unit.code == "INR/CANDY"
+    assert b"INR/CANDY" in exported(keeper).content
+    assert uploaded(keeper, exported(keeper)).tally == {"unchanged": 1}
+    with unguarded_writes():
+        PricingUnit.objects.filter(code="INR/QTL").update(status="ARCHIVED")
+    file = table(f"{said},INR/QTL", f"{said},INR/MOON", f"{said},", header=columns)
+    expected = [(1, "/pricing_unit", "not_active"), (2, "/pricing_unit", "does_not_exist")]
+    assert foreseen(previewed(keeper, file)) == expected
+    job = uploaded(keeper, file)
+    assert (refused(job), job.tally) == (expected, {"updated": 1})
+    row.refresh_from_db()
+    assert row.pricing_unit is None
 
 
 # --- What an upload would do ------------------------------------------------------------------------
