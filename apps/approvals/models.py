@@ -38,7 +38,9 @@ class Kind:
     filters. ``bands`` say how many voices an amount needs, the highest that applies counts. ``days``: until it
     expires, None is never. ``door``: ``generic`` is decided at ``/approvals``, ``own`` at the module's endpoint,
     which then calls ``decide``; ``own_reject`` says whether that module has a reject of its own. ``excludes`` names
-    further people who can't decide, asked when the request is made and again at each decision.
+    further people who can't decide, asked when the request is made and again at each decision. ``base`` tells the
+    version at which the base stands now, where the module doesn't mark requests stale as it edits the base: one
+    that moved is found at deciding.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Kind:
     door: Literal["generic", "own"] = "generic"
     own_reject: bool = True
     excludes: "Callable[[ApprovalRequest], Iterable[UUID]]" = lambda request: ()
+    base: "Callable[[ApprovalRequest], int] | None" = None
 
     def __post_init__(self) -> None:
         """Register the kind. Raises ImproperlyConfigured for a second one of the same name, or bad bands."""

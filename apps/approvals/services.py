@@ -14,7 +14,8 @@ How a module uses it, from its ``services.py`` and ``tasks.py``:
                                     reason=reason, diff=[("status", "locked", "soft_closed")], excluded=editors)
 
 3. In each service that edits the subject or its base: ``approvals.mark_stale(actor=actor, row_type="financial_year",
-   row_id=year.pk)``. What was granted and not yet applied is settled in 4.
+   row_id=year.pk)``. What was granted and not yet applied is settled in 4. A module that lies below this one and
+   can't call gives the kind a ``base``, which is asked at each decision.
 
 4. Apply when it is granted, as SYSTEM on behalf of maker and deciders (``request.people()``), with the base checked
    again under lock, and report. Inbox row, change and report commit together, so a repeat finds it done::
@@ -47,12 +48,13 @@ from django.utils import timezone
 
 from apps.accounts.capabilities import MANAGE_CAPABILITIES
 from apps.accounts.models import CapabilityChange, RoleMembership, User
+from apps.accounts.services.policy import policy_version
 from apps.approvals import capabilities, events
 from apps.approvals.models import ApprovalDecision, ApprovalRequest, Kind, kinds, roles_of
 from erp import access
 from erp.errors import CapabilityMissing, Conflict, DomainError, Fault, Forbidden, RuleBroken, SelfApproval
 from erp.logs import mask
-from erp.services import emit, service
+from erp.services import Refusal, emit, refuse, service
 
 Diff = Iterable[tuple[str, Any, Any]]
 Status = ApprovalRequest.Status
@@ -119,12 +121,19 @@ def _concerned(request: ApprovalRequest) -> Iterable[UUID]:
     return members
 
 
+def _base_now(request: ApprovalRequest) -> int:
+    """Version of the user whose rights change; of the matrix for a role's."""
+    change = CapabilityChange.objects.select_related("user").get(pk=request.subject_id)
+    return change.user.version if change.user is not None else policy_version()
+
+
 CAPABILITY_CHANGE = Kind(
     name="capability.change",
     title="A change of rights",
     subject="capability_change",
     capability=MANAGE_CAPABILITIES,
     excludes=_concerned,
+    base=_base_now,
 )
 
 
@@ -258,21 +267,26 @@ def report(request: ApprovalRequest, *, actor: Any, outcome: str) -> ApprovalReq
 
 # --- Deciding ---------------------------------------------------------------------------------------
 
-_VOICES = [events.ApprovalEndorsed, events.ApprovalGranted, events.ApprovalRefused]
+_VOICES = [events.ApprovalEndorsed, events.ApprovalGranted, events.ApprovalRefused, events.ApprovalStaled]
 
 
-@service(requires=capabilities.DECIDE, emits=_VOICES)
-def approve(request: ApprovalRequest, *, actor: Any, subject_version: int, note: str = "") -> ApprovalRequest:
-    """Give one's voice for a request of another person. The last voice needed grants it."""
+@service(requires=capabilities.DECIDE, emits=_VOICES, trace=[ApprovalRequest])
+def approve(
+    request: ApprovalRequest, *, actor: Any, subject_version: int, note: str = ""
+) -> ApprovalRequest | Refusal:
+    """Give one's voice for a request of another person. The last voice needed grants it.
+
+    Where its base has moved the refusal, Stale, is kept: the request is stale from then on.
+    """
     if _kind(request).door == "own":
         raise DecidedElsewhere
     return _decide(request, actor, ApprovalDecision.Decision.APPROVE, subject_version, "", note)
 
 
-@service(requires=capabilities.DECIDE, emits=_VOICES)
+@service(requires=capabilities.DECIDE, emits=_VOICES, trace=[ApprovalRequest])
 def reject(
     request: ApprovalRequest, *, actor: Any, subject_version: int, reason_code: str, note: str
-) -> ApprovalRequest:
+) -> ApprovalRequest | Refusal:
     """Refuse a request of another person, with a reason. One voice is enough."""
     kind = _kind(request)
     if kind.door == "own" and kind.own_reject:
@@ -280,7 +294,7 @@ def reject(
     return _decide(request, actor, ApprovalDecision.Decision.REJECT, subject_version, reason_code, note)
 
 
-@service(requires=capabilities.DECIDE, emits=_VOICES)
+@service(requires=capabilities.DECIDE, emits=_VOICES, trace=[ApprovalRequest])
 def decide(
     request: ApprovalRequest,
     *,
@@ -289,7 +303,7 @@ def decide(
     subject_version: int,
     reason_code: str = "",
     note: str = "",
-) -> ApprovalRequest:
+) -> ApprovalRequest | Refusal:
     """The voice of a person at a module's own door: ``approve`` or ``reject``, in that door's transaction.
 
     ``subject_version`` is the subject's version as the module finds it under lock. The caller looks at the answer's
@@ -331,15 +345,20 @@ def hindrance(request: ApprovalRequest, actor: Any) -> DomainError | None:
 
 def _decide(
     request: ApprovalRequest, actor: Any, decision: str, subject_version: int, reason_code: str, note: str
-) -> ApprovalRequest:
+) -> ApprovalRequest | Refusal:
     if actor.pk is None:
         raise TypeError("a request is decided by a person")
     against = hindrance(request, actor)
     if against is not None:
         raise against
-    if actor.pk in set(_kind(request).excludes(request)):
+    kind = _kind(request)
+    if actor.pk in set(kind.excludes(request)):
         raise SelfApproval(BARRED)
     _still_pending(request)
+    if kind.base is not None and kind.base(request) != request.base_version:
+        _end(request, Status.STALE)
+        emit(events.ApprovalStaled(**_head(request, actor)))
+        return refuse(Stale())
     if subject_version != request.subject_version:
         raise Stale(f"You saw version {subject_version}; the request is about {request.subject_version}.")
     ApprovalDecision(

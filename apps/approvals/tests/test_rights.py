@@ -105,12 +105,49 @@ def test_of_two_changes_on_one_base_the_second_turns_stale(user, compliance, pro
     assert len(emitted("capability.changed")) == 1
 
 
-def test_a_base_that_moved_by_other_ways_leaves_the_grant_stale(user, compliance, proposed, deliver):
-    person = user("INTERNAL")
+@pytest.mark.parametrize("verb", ["approve", "reject"])
+def test_a_base_that_moved_before_the_decision_is_told_and_leaves_it_stale(
+    user, compliance, proposed, deliver, client_for, emitted, verb
+):
+    person, decider = user("INTERNAL"), compliance()
     change, request = proposed(person)
     with unguarded_writes():
         User.objects.filter(pk=person.pk).update(version=person.version + 1)
+    body = {"subject_version": request.subject_version}
+    if verb == "reject":
+        body |= {"reason_code": "not_justified", "note": "Nobody asked for it."}
+    client = client_for(decider)
+    answer = client.write(f"/api/v1/approvals/{request.pk}/{verb}", body, if_match=request.version)
+    assert (answer.status_code, answer.json()["code"]) == (409, "approval.stale")
+    assert (again(request).status, again(request).decisions.count()) == ("stale", 0)
+    assert [event.payload["approval_id"] for event in emitted("approval.staled")] == [str(request.pk)]
+    deliver()
+    assert again(change).status == "stale"
+    assert not person.groups.filter(name="INTERNAL_MANAGER").exists()
+
+
+def test_a_matrix_that_moved_before_the_decision_is_stale_too(user, compliance, deliver):
+    maker = user()
+    first, second = (
+        accounts.propose_matrix_change(
+            actor=maker, role="BROKER", capability=name, scope="own", operation="add", reason=WHY
+        )
+        for name in ("availability.create", "availability.release")
+    )
+    deliver()
+    accounts.apply_capability_change(first, actor=SYSTEM)
+    request = ApprovalRequest.objects.get(subject_id=second.pk)
+    outcome = approve(request, compliance())
+    assert isinstance(outcome.problem, services.Stale)
+    assert again(request).status == "stale"
+
+
+def test_a_base_that_moved_after_the_grant_leaves_the_outcome_stale(user, compliance, proposed, deliver):
+    person = user("INTERNAL")
+    change, request = proposed(person)
     approve(request, compliance())
+    with unguarded_writes():
+        User.objects.filter(pk=person.pk).update(version=person.version + 1)
     deliver()
     assert (again(change).status, again(request).outcome) == ("stale", "stale")
     assert not person.groups.filter(name="INTERNAL_MANAGER").exists()
