@@ -163,8 +163,11 @@ class AutoSchema(SpectacularSchema):
         headers = [*_EVERY_ANSWER, _RETRY_AFTER]
         if endpoint is None:
             if self._reads_a_row():
-                headers.append(_header("ETag", _ETAG, 200, 304))
-                headers.append(_if("If-None-Match", "The ETag that you hold: 304 while it is current."))
+                fresh = (304,) if self._is_kept() else ()
+                headers.append(_header("ETag", _ETAG, 200, *fresh))
+                if fresh:
+                    words = "The ETag that you hold: 304 while it is current."
+                    headers.append(_if("If-None-Match", words))
             elif self._is_list_view():
                 headers.append(_header("Link", 'RFC 8288, `rel="next"` and `rel="prev"`.', 200))
             return headers
@@ -214,7 +217,7 @@ class AutoSchema(SpectacularSchema):
     def _get_response_bodies(self, direction: Any = "response") -> dict[str, Any]:
         responses: dict[str, Any] = super()._get_response_bodies(direction)
         if hasattr(self.view, "endpoint_for") and direction == "response":
-            if self._reads_a_row():
+            if self._reads_a_row() and self._is_kept():
                 responses["304"] = {
                     "description": "The row is the one you hold.",
                     "headers": self._get_response_headers_for_code("304"),
@@ -297,6 +300,10 @@ class AutoSchema(SpectacularSchema):
 
     def _reads_a_row(self) -> bool:
         return self.endpoint is None and getattr(self.view, "action", None) == "retrieve"
+
+    def _is_kept(self) -> bool:
+        """Whether callers may keep the answer, and ask if it is still current."""
+        return not getattr(self.view, "no_store", False)
 
     def _register(self, name: str, schema: dict[str, Any], kind: str = ResolvedComponent.SCHEMA) -> None:
         component = ResolvedComponent(name, kind, schema, AutoSchema)  # type: ignore[no-untyped-call]

@@ -215,14 +215,18 @@ class ViewSet(GenericViewSet[Any]):
 
 
 class RowViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
-    """A viewset with list and retrieve; one row's GET carries its strong ETag and answers 304."""
+    """A viewset with list and retrieve; one row's GET carries its strong ETag and answers 304.
+
+    Where nobody keeps answers (``no_store``) nobody holds one to be told that it is current.
+    """
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Any:
         row = self.get_object()
         if (gone := row.gone()) is not None:
             raise gone
         tag = problems.etag(row.version)
-        if not request.query_params and problems.is_fresh(request.headers.get("If-None-Match"), tag):
+        kept = not self.no_store and not request.query_params
+        if kept and problems.is_fresh(request.headers.get("If-None-Match"), tag):
             response: Any = HttpResponseNotModified()
             response["ETag"] = tag
             return response
