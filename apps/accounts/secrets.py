@@ -9,6 +9,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import re
 import secrets
 from uuid import UUID
 
@@ -72,15 +73,23 @@ def new_recovery_code() -> str:
     return "-".join(text[start : start + 4] for start in range(0, len(text), 4))
 
 
+def is_recovery_code(text: str) -> bool:
+    """Whether it has a recovery code's shape; of which person's it is, only their digests tell."""
+    return re.fullmatch(r"[A-Z2-7]{16}", _bare(text)) is not None
+
+
 def recovery_digest(user: User, code: str) -> str:
     """What is stored of a recovery code, as people may type it: with or without dashes, in whatever case."""
-    bare = code.replace("-", "").replace(" ", "").upper()
-    return keyed_hash(bare, context=f"account.recovery_code:{user.pk}")
+    return keyed_hash(_bare(code), context=f"account.recovery_code:{user.pk}")
+
+
+def _bare(code: str) -> str:
+    return code.replace("-", "").replace(" ", "").upper()
 
 
 def address_hash(address: str) -> str:
     """An address or number as rows keep it that must not hold it."""
-    return keyed_hash(address, context="account.address")
+    return keyed_hash(address.strip().lower(), context="account.address")
 
 
 def _digest(key_id: str, purpose: str, row_id: UUID) -> bytes:

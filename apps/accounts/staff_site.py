@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable
 from functools import update_wrapper
 from types import SimpleNamespace
 from typing import Any, Final
@@ -14,6 +15,7 @@ from django.contrib import messages
 from django.contrib.auth import login as begin_django_session
 from django.contrib.auth import logout as end_django_session
 from django.core.exceptions import PermissionDenied
+from django.core.validators import MaxLengthValidator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -22,9 +24,9 @@ from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.safestring import mark_safe
 from unfold.forms import AuthenticationForm
-from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
 
 from apps.accounts import capabilities, services
+from apps.accounts.forms import SIX_DIGITS, BothForm, CodeForm, EitherForm, ProofForm
 from apps.accounts.models import Session, User, ViewAs
 from erp.access import SYSTEM, may
 from erp.admin import Site, acts
@@ -53,11 +55,19 @@ class SignInForm(AuthenticationForm):  # type: ignore[misc]
     def __init__(self, request: HttpRequest | None = None, *args: Any, **kwargs: Any) -> None:
         super().__init__(request, *args, **kwargs)
         self.fields["username"].label = "E-mail"
-        self.fields["username"].max_length = 254
+        for name, most in (("username", 254), ("password", 128)):
+            self.fields[name].max_length = most
+            self.fields[name].validators.append(MaxLengthValidator(most))
         self.fields["username"].widget.attrs.update(autocomplete="username", inputmode="email", maxlength=254)
 
     def clean(self) -> dict[str, Any]:
-        """Sign in by the service: counted, locked after failures, told by events."""
+        """Sign in by the service: counted, locked after failures, told by events.
+
+        What isn't well formed doesn't reach it, and isn't counted.
+        """
+        cleaned: dict[str, Any] = self.cleaned_data
+        if self.errors:
+            return cleaned
         try:
             tokens = self._sign_in()
         except DomainError as error:
@@ -65,15 +75,14 @@ class SignInForm(AuthenticationForm):  # type: ignore[misc]
         session = Session.objects.select_related("user").get(pk=tokens.session_id)
         self.user_cache: User = session.user
         self.request.account_session = session
-        cleaned: dict[str, Any] = self.cleaned_data
         return cleaned
 
     def _sign_in(self) -> services.Tokens:
         door = door_of(self.request, limited="login")
         outcome = services.log_in(
             actor=SYSTEM,
-            email=self.cleaned_data.get("username", ""),
-            password=self.cleaned_data.get("password", ""),
+            email=self.cleaned_data["username"],
+            password=self.cleaned_data["password"],
             door=door,
         )
         if isinstance(outcome, services.Challenge):
@@ -81,43 +90,6 @@ class SignInForm(AuthenticationForm):  # type: ignore[misc]
             raise forms.ValidationError("", code="challenge")
         tokens: services.Tokens = told(outcome)
         return tokens
-
-
-class CodeForm(forms.Form):
-    """Six digits of the authenticator, or a recovery code."""
-
-    code = forms.CharField(
-        max_length=40,
-        label="Code",
-        help_text="Six digits of your authenticator, or one of your recovery codes",
-        widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "one-time-code", "autofocus": True}),
-    )
-
-    def proof(self) -> dict[str, Any]:
-        """What was typed, as the services take it: ``code`` or ``recovery_code``."""
-        text = self.cleaned_data["code"].strip()
-        return {"code": text} if len(text) == 6 and text.isdecimal() else {"recovery_code": text}
-
-
-class ProofForm(forms.Form):
-    """The password, or a code: whoever sits here shows to be who signed in."""
-
-    password = forms.CharField(
-        max_length=128,
-        required=False,
-        strip=False,
-        widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "current-password"}),
-    )
-    code = forms.RegexField(
-        r"^[0-9]{6}\Z",
-        required=False,
-        label="Code of your authenticator",
-        widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "one-time-code", "inputmode": "numeric"}),
-    )
-
-    def proof(self) -> dict[str, Any]:
-        """What was typed."""
-        return {name: value for name, value in self.cleaned_data.items() if value}
 
 
 class StaffSite(Site):
@@ -212,10 +184,12 @@ class StaffSite(Site):
     def second_factor(self, request: HttpRequest) -> HttpResponse:
         """Set the second factor up: a new secret, its first code, then the recovery codes, each shown once."""
         user = self._person(request)
+        form_class = BothForm if user.has_second_factor else ProofForm
         context: dict[str, Any] = {
             "title": "Second factor",
             "enabled": user.has_second_factor,
-            "form": ProofForm(),
+            "form": form_class(),
+            "key": acts.new_key(),
         }
         try:
             if request.method == "POST" and request.POST.get("step") == "confirm":
@@ -223,40 +197,65 @@ class StaffSite(Site):
                 context["codes"] = self._confirmed(request)
                 context["enabled"] = True
             elif request.method == "POST":
-                form = context["form"] = ProofForm(request.POST)
+                form = context["form"] = form_class(request.POST)
                 if form.is_valid():
-                    setup = context["setup"] = told(services.start_mfa(user, actor=user, **form.proof()))
-                    picture = segno.make(setup.otpauth_uri).svg_inline(scale=4, light="#fff")
+                    setup = context["setup"] = self._begun(request, form.proof())
+                    picture = segno.make(setup["otpauth_uri"]).svg_inline(scale=4, light="#fff")
                     context["picture"] = mark_safe(picture)  # drawn here, holds no text
-                    context["key"], context["confirming"] = acts.new_key(), True
+                    context["confirming"] = True
         except DomainError as error:
-            context["error"], context["key"] = words(error), acts.new_key()
+            context["error"] = words(error)
         context = {**self.each_context(request), **context}
         return _unkept(TemplateResponse(request, "account/second_factor.html", context))
 
-    def _confirmed(self, request: HttpRequest) -> list[str]:
-        """Recovery codes of the confirmed factor; two clicks show the same ones (core §4)."""
+    def _begun(self, request: HttpRequest, proof: dict[str, Any]) -> Any:
+        """The new secret, as the service gives it; two clicks show the same one."""
+        user = self._person(request)
+
+        def run() -> Any:
+            setup = services.start_mfa(user, actor=user, **proof)
+            return (
+                setup
+                if isinstance(setup, Refusal)
+                else {"secret": setup.secret, "otpauth_uri": setup.otpauth_uri}
+            )
+
+        return self._once(request, services.start_mfa.name, proof, run)
+
+    def _confirmed(self, request: HttpRequest) -> Any:
+        """Recovery codes of the confirmed factor; two clicks show the same ones."""
         user = self._person(request)
         code = request.POST.get("code", "").strip()
+        if not SIX_DIGITS.match(code):
+            raise services.CodeMismatch
+
+        def run() -> Any:
+            return services.confirm_mfa(user, actor=user, code=code, door=self._door(request)).recovery_codes
+
+        return self._once(request, services.confirm_mfa.name, code, run)
+
+    def _once(self, request: HttpRequest, name: str, content: Any, run: Callable[[], Any]) -> Any:
+        """What ``run`` returns, secrets as they are, once per key of the form (core §4). Raises its refusal."""
         attempt = Attempt(
-            principal=f"user:{user.pk}",
+            principal=f"user:{request.user.pk}",
             method="POST",
-            route="admin/account.user/account.confirm_mfa",
+            route=f"admin/account.user/{name}",
             key=parse_key(request.POST.get(acts.KEY)),
-            content=canonical_json([code]),
+            content=canonical_json(content),
             secret=True,
         )
 
-        def run() -> Answer:
-            done = services.confirm_mfa(user, actor=user, code=code, door=self._door(request))
-            return Answer(200, {}, json.dumps(done.recovery_codes).encode())
+        def answer() -> Answer:
+            outcome = run()
+            if isinstance(outcome, Refusal):
+                return acts.refused(outcome)
+            return Answer(200, {}, json.dumps(outcome).encode())
 
-        codes: list[str] = json.loads(once(attempt, run).body)
-        return codes
+        return acts.kept_of(once(attempt, answer))
 
     def prove(self, request: HttpRequest) -> HttpResponse:
         """Ask for password or code again; it counts for ten minutes."""
-        form = ProofForm(request.POST if request.method == "POST" else None)
+        form = EitherForm(request.POST if request.method == "POST" else None)
         if request.method == "POST" and form.is_valid():
             try:
                 told(

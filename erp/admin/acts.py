@@ -115,27 +115,35 @@ def problem_of(failure: Exception) -> DomainError:
 
 
 def _answer(outcome: tuple[str, str] | Refusal) -> Answer:
-    now = timezone.now().isoformat()
     if isinstance(outcome, Refusal):
-        problem = outcome.problem
-        kept = {
-            "code": problem.code,
-            "title": problem.title,
-            "detail": problem.detail,
-            "errors": [fault.as_dict() for fault in problem.errors],
-            "at": now,
-        }
-        return Answer(problem.status, {"Content-Type": "application/json"}, json.dumps(kept).encode())
+        return refused(outcome)
     text, location = outcome
     headers = {"Content-Type": "application/json", "Location": location}
-    return Answer(303, headers, json.dumps({"text": text, "at": now}).encode())
+    return Answer(303, headers, json.dumps({"text": text, "at": timezone.now().isoformat()}).encode())
+
+
+def refused(refusal: Refusal) -> Answer:
+    """What is kept of a committed refusal; ``kept_of`` raises it again."""
+    problem = refusal.problem
+    kept = {
+        "code": problem.code,
+        "title": problem.title,
+        "detail": problem.detail,
+        "errors": [fault.as_dict() for fault in problem.errors],
+        "at": timezone.now().isoformat(),
+    }
+    return Answer(problem.status, {"Content-Type": "application/json"}, json.dumps(kept).encode())
+
+
+def kept_of(answer: Answer) -> Any:
+    """What an answer of ``once()`` holds. Raises CommittedRefusal where it is one."""
+    kept: Any = json.loads(answer.body)
+    if answer.status < 400:
+        return kept
+    when = f" ({timezone.localtime(datetime.fromisoformat(kept['at'])):%H:%M})" if answer.replayed else ""
+    raise CommittedRefusal(answer.status, kept, when)
 
 
 def _told(answer: Answer) -> Done:
-    kept: dict[str, Any] = json.loads(answer.body)
-    at = datetime.fromisoformat(kept["at"])
-    if answer.status == 303:
-        return Done(kept["text"], answer.headers["Location"], at, answer.replayed)
-    raise CommittedRefusal(
-        answer.status, kept, f" ({timezone.localtime(at):%H:%M})" if answer.replayed else ""
-    )
+    kept = kept_of(answer)
+    return Done(kept["text"], answer.headers["Location"], datetime.fromisoformat(kept["at"]), answer.replayed)

@@ -7,7 +7,7 @@ import pytest
 from django.contrib.sessions.models import Session as DjangoSession
 from django.utils import timezone
 
-from apps.accounts.models import Session, User
+from apps.accounts.models import Session, SignInCounter, User
 from config.testing import PASSWORD, totp_code
 from erp.admin.testing import Desk, controls
 from erp.api import throttling
@@ -61,6 +61,35 @@ def test_a_wrong_code_is_counted_and_a_recovery_code_opens_once(user, emitted):
     assert desk.post(LOGIN, {**form, "code": code.lower().replace("-", "")}).status_code == 302
     assert is_open(desk)
     assert Desk().post(LOGIN, {**form, "code": code}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("email", "password"),
+    [
+        (f"{'a' * 245}@example.com", PASSWORD),
+        ("", PASSWORD),
+        ("known", ""),
+        ("known", "x" * 129),
+        ("known", "a NUL\u0000 inside"),
+    ],
+)
+def test_what_is_malformed_is_not_tried_and_not_counted(user, emitted, email, password):
+    person = user("INTERNAL")
+    answer = Desk().sign_in(person.email if email == "known" else email, password)
+    assert answer.status_code == 200
+    assert answer.context["form"].errors
+    assert not SignInCounter.objects.exists()
+    assert emitted() == []
+
+
+@pytest.mark.parametrize("code", ["12345a", "1234567", "", "٣٤٥٦٧٨", "AAAA-BBBB-CCCC-DDD1", "x" * 41])
+def test_what_is_neither_code_nor_recovery_code_is_not_counted(user, emitted, code):
+    form = controls(Desk().sign_in(user("INTERNAL").email, PASSWORD), "login-form")
+    answer = Desk().post(LOGIN, {**form, "code": code})
+    assert answer.status_code == 200
+    assert answer.context["form"].errors["code"]
+    assert not SignInCounter.objects.exists()
+    assert emitted() == []
 
 
 def test_a_second_step_that_took_too_long_begins_again(user):
@@ -219,6 +248,27 @@ def test_compliance_invites_staff(user, desk_for, assert_emitted):
     person = User.objects.get(email="asha@example.com")
     assert (person.status, person.role_names) == ("invited", ["INTERNAL"])
     assert secrets.invitation_of(person)
+
+
+def test_the_house_invites_its_own_people_here_and_no_partners(user, desk_for):
+    desk = desk_for(user())
+    form = controls(desk.get(ADD))
+    assert not {"roles", "partner_id"} & set(form)
+    answer = desk.post(
+        ADD,
+        {
+            **form,
+            "email": "asha@example.com",
+            "full_name": "Asha Patel",
+            "user_type": "EXTERNAL",
+            "roles": "PARTNER_ADMIN",
+            "partner_id": str(uuid4()),
+        },
+    )
+    assert answer.status_code == 400
+    assert not User.objects.filter(email="asha@example.com").exists()
+    made = desk.fill(ADD, email="root@example.com", full_name="Asha Patel", user_type="SUPER_ADMIN")
+    assert made.status_code == 302, made.context["errors"]
 
 
 def test_an_address_in_use_is_told_to_who_invites(user, desk_for):

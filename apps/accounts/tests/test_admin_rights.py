@@ -6,14 +6,18 @@ import pytest
 from django.utils import timezone
 
 from apps.accounts import services
-from apps.accounts.models import CapabilityChange, RecoveryCode, Session, TotpDevice, User
+from apps.accounts.models import CapabilityChange, RecoveryCode, Session, SignInCounter, TotpDevice, User
 from config.testing import PASSWORD, totp_code
 from erp.access import SYSTEM
-from erp.admin.testing import Desk
+from erp.admin.testing import Desk, controls
 from erp.models import unguarded_writes
 
 pytestmark = pytest.mark.django_db
 SETUP, PROVE, WHY = "/admin/second-factor/", "/admin/prove/", "Needed for the season's work."
+
+
+def proof(form):
+    return {name: form[name] for name in ("password", "code")}
 
 
 def page(person, verb=""):
@@ -27,11 +31,16 @@ def test_staff_without_a_factor_are_led_to_its_set_up_and_nowhere_else(user):
     for path in ("/admin/", "/admin/commodity/commodity/", page(person), PROVE):
         assert desk.get(path)["Location"] == SETUP, path
         assert desk.post(path, {}).status_code == 302
-    shown = desk.post(SETUP, {"step": "start"})
-    seed = shown.context["setup"].secret
+    begin = controls(desk.get(SETUP), "start_form")
+    shown = desk.post(SETUP, begin)
+    assert desk.post(SETUP, begin).context["setup"] == shown.context["setup"], "two clicks show the same one"
+    seed = shown.context["setup"]["secret"]
     assert seed in shown.content.decode()
     assert "<svg" in shown.content.decode()
     assert "no-store" in shown["Cache-Control"]
+    for code in ("12345a", "", "1234567"):
+        misspelt = desk.post(SETUP, {"step": "confirm", "code": code, "_key": shown.context["key"]})
+        assert "doesn" in misspelt.context["error"]
     again = desk.post(SETUP, {"step": "confirm", "code": "000000", "_key": shown.context["key"]})
     assert "doesn" in again.context["error"]
     assert seed not in again.content.decode()
@@ -46,11 +55,30 @@ def test_staff_without_a_factor_are_led_to_its_set_up_and_nowhere_else(user):
 def test_replacing_ones_factor_needs_password_and_code(user, desk_for):
     person = user("INTERNAL")
     desk = desk_for(person)
-    assert "setup" not in desk.post(SETUP, {"step": "start"}).context
-    shown = desk.post(SETUP, {"step": "start", "password": PASSWORD, "code": totp_code()})
-    seed = shown.context["setup"].secret
+    begin = controls(desk.get(SETUP), "start_form")
+    right = {**begin, "password": PASSWORD, "code": totp_code()}
+    for lacking in ({"password": ""}, {"code": ""}, {"code": "12345a"}, {"password": "x" * 129}):
+        assert desk.post(SETUP, {**right, **lacking}).context["form"].errors
+    assert not SignInCounter.objects.exists(), "nothing was tried"
+    tried = {**right, "password": "wrong"}
+    for _ in range(2):
+        assert "doesn" in desk.post(SETUP, tried).context["error"]
+    assert SignInCounter.objects.get().failures == 1, "the second click is the first"
+    shown = desk.post(SETUP, {**controls(desk.get(SETUP), "start_form"), **proof(right)})
+    seed = shown.context["setup"]["secret"]
+    assert SignInCounter.objects.get().failures == 0
     desk.post(SETUP, {"step": "confirm", "code": totp_code(seed=seed), "_key": shown.context["key"]})
     assert TotpDevice.objects.get(user=person).seed == seed
+
+
+@pytest.mark.parametrize(
+    "typed", [{}, {"password": ""}, {"code": "12345a"}, {"password": "x" * 129}, {"password": "NUL\u0000"}]
+)
+def test_nothing_typed_or_something_malformed_is_no_try(user, desk_for, emitted, typed):
+    desk = desk_for(user("INTERNAL"), proven=False)
+    assert desk.post(PROVE, typed).context["form"].errors
+    assert not SignInCounter.objects.exists()
+    assert emitted() == []
 
 
 def test_changing_rights_asks_who_sits_here_and_comes_back(user, desk_for):
@@ -101,6 +129,16 @@ def test_compliance_helps_and_shuts_out(user, desk_for, verb, typed, status):
     kept = User.objects.get(pk=person.pk)
     assert kept.status == status
     assert kept.has_second_factor == (verb != "reset_second_factor")
+
+
+@pytest.mark.parametrize("verb", ["deactivate", "reset_second_factor", "unlock", "reactivate"])
+def test_a_reason_is_chosen_and_never_written(user, desk_for, emitted, verb):
+    person = user("INTERNAL", status="deactivated" if verb == "reactivate" else "active")
+    desk = desk_for(user("INTERNAL_COMPLIANCE"))
+    for reason in ("", "Asha's phone fell into the well"):
+        assert desk.fill(page(person, verb), reason_code=reason).status_code == 400
+    assert emitted() == []
+    assert desk.fill(page(person, verb), reason_code="other").status_code == 302
 
 
 def test_ones_own_account_offers_no_verb_and_others_need_the_right(user, desk_for):
