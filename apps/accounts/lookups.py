@@ -80,7 +80,7 @@ def rights_of(user: User) -> list[Right]:
         for role in user.role_names
         for right in table.get(role, ())
     ]
-    for grant in CapabilityGrant.objects.filter(user=user, status=CapabilityGrant.Status.ACTIVE):
+    for grant in CapabilityGrant.objects.live().filter(user=user):
         reach = f"{grant.object_type} {grant.object_id}" if grant.object_id else "all"
         until = f" until {grant.expires_at:%d %b %Y}" if grant.expires_at else ""
         found.append(Right(grant.capability, reach, f"single grant{until}"))
@@ -92,7 +92,7 @@ def holders(capability: str, row: Any = None) -> Iterator[tuple[User, str]]:
     table = access.matrix()
     everywhere = {role for role, rights in table.items() if capability in rights}
     own = {role for role, rights in table.items() if capability + OWN in rights}
-    grants = CapabilityGrant.objects.filter(capability=capability, status=CapabilityGrant.Status.ACTIVE)
+    grants = CapabilityGrant.objects.live().filter(capability=capability)
     if row is not None:
         scopes = Q(object_id=None)
         for scope in row.scopes() if hasattr(row, "scopes") else (row,):

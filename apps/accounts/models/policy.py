@@ -142,6 +142,14 @@ class CapabilityChange(Model):
         return frozenset({"withdraw_capability_change"}) if proposed else frozenset()
 
 
+class GrantQuerySet(_Administered):
+    def live(self) -> Self:
+        """Active ones that no date has ended, tidied or not."""
+        return self.filter(
+            Q(expires_at=None) | Q(expires_at__gt=timezone.now()), status=CapabilityGrant.Status.ACTIVE
+        )
+
+
 class CapabilityGrant(Guarded):
     """A capability that one person holds, on one row or in general, perhaps until a date."""
 
@@ -162,7 +170,7 @@ class CapabilityGrant(Guarded):
     created_at = models.DateTimeField(default=timezone.now)
     updated_at = models.DateTimeField(default=timezone.now)
 
-    objects: ClassVar[Any] = _Administered.as_manager()
+    objects: ClassVar[Any] = GrantQuerySet.as_manager()
 
     class Meta(Guarded.Meta):
         constraints: ClassVar = [

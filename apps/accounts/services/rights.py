@@ -7,6 +7,7 @@ from uuid import UUID
 from django.apps import apps
 from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
+from django.db.models import Model
 from django.utils import timezone
 from guardian.models import UserObjectPermission
 
@@ -26,6 +27,7 @@ from apps.accounts.services.roles import (
     INTERNAL,
     RoleNotAllowed,
     check_apart,
+    check_rank,
     check_roles,
     granted_to,
     held_by,
@@ -88,20 +90,22 @@ def propose_capability_change(
     change = CapabilityChange(
         kind=kind,
         operation=operation,
-        reason=reason,
+        reason=reason.strip(),
         role=role,
         user=user,
         capability=capability,
         scope=scope,
-        object_type=object_type,
+        object_type=object_type and _written(object_type),
         object_id=object_id,
         grant_expires_at=grant_expires_at,
         proposed_by_id=actor.pk,
         base_version=1,
     )
     _check_shape(change)
-    if user is not None and user.pk == actor.pk:
-        raise GrantToSelf
+    if user is not None:
+        if user.pk == actor.pk:
+            raise GrantToSelf
+        check_rank(actor, user)
     change.base_version = user.version if user is not None else policy_version()
     same = CapabilityChange.objects.filter(
         kind=kind,
@@ -109,7 +113,7 @@ def propose_capability_change(
         user=user,
         capability=capability,
         scope=scope,
-        object_type=object_type,
+        object_type=change.object_type,
         object_id=object_id,
         status=_Status.PROPOSED,
     )
@@ -189,6 +193,8 @@ def _check_shape(change: CapabilityChange) -> None:
             faults.append(Fault(f"/{name}", "required", "This is needed."))
         elif value is not None and name not in (*needed, *optional):
             faults.append(Fault(f"/{name}", "not_here", "This doesn't belong to such a change."))
+    if not 10 <= len(change.reason) <= 1000:
+        faults.append(Fault("/reason", "invalid", "Say why, in 10 to 1000 characters."))
     if change.role is not None and change.role not in access.registry.roles:
         faults.append(Fault("/role", "does_not_exist", "There is no such role."))
     if change.capability is not None and change.capability not in access.registry.capabilities:
@@ -204,12 +210,22 @@ def _check_shape(change: CapabilityChange) -> None:
         raise Invalid(f"{len(faults)} fields need attention.", errors=faults)
 
 
-def _row_exists(object_type: str, object_id: UUID | None) -> bool:
+def _model(object_type: str) -> type[Model] | None:
     try:
-        model = apps.get_model(object_type)
+        return apps.get_model(object_type)
     except (LookupError, ValueError):
-        return False
-    if model._meta.pk is None or model._meta.pk.get_internal_type() != "UUIDField":
+        return None
+
+
+def _written(object_type: str) -> str:
+    """The one way to write a kind of row, so that no two grants on one row differ by case; else as it came."""
+    model = _model(object_type)
+    return model._meta.label if model is not None else object_type
+
+
+def _row_exists(object_type: str, object_id: UUID | None) -> bool:
+    model = _model(object_type)
+    if model is None or model._meta.pk is None or model._meta.pk.get_internal_type() != "UUIDField":
         return False
     return bool(model._default_manager.filter(pk=object_id).exists())
 
@@ -223,6 +239,8 @@ def _check_effect(change: CapabilityChange) -> None:
         if (change.role in held) == adds:
             raise ChangeWithoutEffect
         after = _roles_after(change, held)
+        if AUDITOR in after and granted_to(change.user):
+            raise RoleNotAllowed("An auditor holds no single grants: take them away first.")
         if change.user.user_type != User.Type.INTERNAL:
             raise RoleNotAllowed("Partners' people get their roles from the partner, applicants have one.")
         check_roles(change.user.user_type, after)
@@ -232,6 +250,8 @@ def _check_effect(change: CapabilityChange) -> None:
         if (_active_grant(change) is not None and adds) or (_active_grant(change) is None and not adds):
             raise ChangeWithoutEffect
         if adds:
+            if AUDITOR in held_by(change.user):
+                raise RoleNotAllowed("An auditor reads everything and gets no single grants.")
             names = rights_of(held_by(change.user)) | granted_to(change.user) | {change.capability or ""}
             check_apart(names, whose=str(change.user))
     else:
@@ -253,9 +273,7 @@ def _check_matrix(role: str, table: dict[str, set[str]]) -> None:
         "user_id", "role__name"
     ):
         held.setdefault(user_id, set()).add(name)
-    granted = CapabilityGrant.objects.filter(
-        user_id__in=holders, status=CapabilityGrant.Status.ACTIVE
-    ).values_list("user_id", "capability")
+    granted = CapabilityGrant.objects.live().filter(user_id__in=holders).values_list("user_id", "capability")
     extra: dict[UUID, set[str]] = {}
     for user_id, name in granted:
         extra.setdefault(user_id, set()).add(name)

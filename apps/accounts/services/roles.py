@@ -37,6 +37,17 @@ class RolesIncompatible(RuleBroken):
     """These never come together: who decides, who pays and who administers users are three people."""
 
 
+def is_super(actor: Any) -> bool:
+    """Whether it is a super administrator, or the product itself."""
+    return bool(actor.is_superuser or getattr(actor, "is_system", False))
+
+
+def check_rank(actor: Any, user: User) -> None:
+    """Raises RoleNotAllowed where ``user`` is a super administrator and the actor none."""
+    if user.is_superuser and not is_super(actor):
+        raise RoleNotAllowed("Only a super administrator changes another.")
+
+
 def check_roles(user_type: str, roles: frozenset[str]) -> None:
     """Raises RoleNotAllowed or RoleRequired where the roles don't fit the kind of user, or RolesIncompatible."""
     if not roles and user_type != User.Type.SUPER_ADMIN:
@@ -68,9 +79,8 @@ def rights_of(roles: Iterable[str], table: dict[str, set[str]] | None = None) ->
 
 
 def granted_to(user: User) -> set[str]:
-    """Capabilities of the user's active single grants."""
-    rows = CapabilityGrant.objects.filter(user=user, status=CapabilityGrant.Status.ACTIVE)
-    return set(rows.values_list("capability", flat=True))
+    """Capabilities of the user's single grants that no date has ended."""
+    return set(CapabilityGrant.objects.live().filter(user=user).values_list("capability", flat=True))
 
 
 def held_by(user: User) -> frozenset[str]:

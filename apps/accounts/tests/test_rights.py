@@ -109,6 +109,27 @@ def test_what_could_never_be_is_not_proposed(user, propose, roles, role, operati
     assert not CapabilityChange.objects.exists()
 
 
+def test_an_auditor_holds_no_single_grants(user, propose):
+    auditor, person = user("AUDITOR"), user("INTERNAL")
+    with pytest.raises(services.RoleNotAllowed):
+        propose(user=auditor, capability="commodity.create")
+    apply(propose(user=person, capability="commodity.create"))
+    with pytest.raises(services.RoleNotAllowed):
+        propose(user=again(person), role="AUDITOR")
+    apply(propose(user=again(person), capability="commodity.create", operation="remove"))
+    assert apply(propose(user=again(person), role="AUDITOR")).status == "applied"
+
+
+def test_a_proposal_says_why(user, boss):
+    for reason in ("Too short", "x" * 1001, f"   short{' ' * 20}"):
+        with pytest.raises(Invalid) as caught:
+            services.propose_role(
+                user("INTERNAL"), actor=boss, role="INTERNAL_DIRECTOR", operation="add", reason=reason
+            )
+        assert [fault.pointer for fault in caught.value.errors] == ["/reason"]
+    assert not CapabilityChange.objects.exists()
+
+
 def test_an_auditor_is_nothing_else(user, propose):
     person = user("INTERNAL")
     apply(propose(user=person, role="AUDITOR"))
@@ -277,6 +298,19 @@ def test_a_grant_on_one_row_counts_there_alone_and_until_it_is_taken_away(user, 
     assert len(emitted("capability.revoked")) == 1
 
 
+def test_however_the_kind_of_row_is_written_it_is_one_grant(user, offer, propose):
+    person, live = user("INTERNAL"), offer()
+    on = {"capability": "availability.create", "object_id": live.pk}
+    waiting = propose(user=person, object_type="availability.availability", **on)
+    assert waiting.object_type == "availability.Availability"
+    with pytest.raises(services.ChangePending):
+        propose(user=person, object_type="availability.Availability", **on)
+    apply(waiting)
+    assert again(person).has_perm("availability.create", live)
+    with pytest.raises(services.ChangeWithoutEffect):
+        propose(user=again(person), object_type="availability.AVAILABILITY", **on)
+
+
 def test_a_general_grant_counts_on_every_row(client_for, user, offer, propose):
     person, live = user("INTERNAL"), offer()
     apply(propose(user=person, capability="commodity.create"))
@@ -300,6 +334,9 @@ def test_a_grant_ends_on_time_though_no_task_ran_and_is_tidied_then(user, offer,
         CapabilityGrant.objects.update(expires_at=timezone.now())
     assert UserObjectPermission.objects.exists(), "no task ran"
     assert not any(again(person).has_perm(*each) for each in held)
+    assert not [right for right in lookups.rights_of(again(person)) if "grant" in right.source]
+    assert person.pk not in {each.pk for each, _ in lookups.holders("commodity.create")}
+    assert person.pk not in {each.pk for each, _ in lookups.holders("availability.create", live)}
     assert tasks.expire_grants() == 2
     assert not UserObjectPermission.objects.exists()
     assert len(emitted("capability.expired")) == 2
@@ -373,11 +410,34 @@ def test_the_audits_eleven_are_those_of_the_register():
     assert len(ASKED) == 11
 
 
+# The audit names it; the operators' search over all offers, which asks for it, isn't there.
+NOT_ASKED_YET = {"availability.view_all"}
+
+
+def viewsets(of):
+    for child in of.__subclasses__():
+        yield child
+        yield from viewsets(child)
+
+
 def test_no_capability_is_without_a_role_and_none_is_unused():
+    from django.contrib.admin import site
+
+    from apps.approvals.models import kinds
+    from erp.api.viewsets import ViewSet
+    from erp.audit.sources import PROJECT
     from erp.services import registry as all_services
 
     asked = {service.requires.name for service in all_services.values() if service.requires is not None}
+    read = {str(reads) for viewset in viewsets(ViewSet) if (reads := getattr(viewset, "reads", None))}
+    seen = {str(views) for page in site._registry.values() if (views := getattr(page, "views", None))}
+    decide = {str(kind.capability) for kind in kinds.values()}
+    elsewhere = "".join(
+        file.read_text()
+        for file in PROJECT.glob("apps/**/*.py")
+        if "tests" not in file.parts and file.stem != "capabilities"
+    )
     for name, capability in registry.capabilities.items():
-        if name.startswith("account."):
-            assert capability.everywhere or capability.own, name
-            assert name in asked | {"account.view"}, name
+        assert capability.everywhere or capability.own, f"{name} is held by no role"
+        used = name in asked | read | seen | decide or f'may(user, "{name}")' in elsewhere
+        assert used != (name in NOT_ASKED_YET), f"{name} is asked for nowhere, or now it is"
