@@ -254,7 +254,7 @@ class UserLocked(Event):
 
 @event("user.email_verification_requested", version=1, aggregate=("one_time_token", "token_id"), readers={})
 class EmailVerificationRequested(Event):
-    """Without a user nobody gets a mail."""
+    """Without a user, of the event or of the token's row, nobody gets the link."""
 
     token_id: UUID
     user_id: UUID | None

@@ -121,22 +121,23 @@ def tell(notice: Notice, user_id: UUID | None, meta: Envelope, **more: Any) -> N
         services.notify(actor=SYSTEM, notice=notice, event_id=meta.event_id, user=user, **more)
 
 
-def _send_token(notice: Notice, user_id: UUID | None, token_id: UUID, meta: Envelope) -> None:
-    """Where nobody is to get a mail the token has no user, and nothing is sent."""
+def _send_token(notice: Notice, token_id: UUID, meta: Envelope) -> None:
+    """Where nobody is to get the link the token has no user, and nothing is sent."""
     row = OneTimeToken.objects.filter(pk=token_id).first()
     if row is not None:
         context = {"token_id": str(token_id)}
-        tell(notice, user_id, meta, context=context, not_after=row.expires_at, channel=Channel.MAIL)
+        tell(notice, row.user_id, meta, context=context, not_after=row.expires_at, channel=Channel.MAIL)
 
 
 @handles(EmailVerificationRequested)
 def email_verification(event: EmailVerificationRequested, *, meta: Envelope) -> None:
     """The link that proves an address; of a change, the old address hears as well."""
-    _send_token(_BY_PURPOSE[event.purpose], event.user_id, event.token_id, meta)
+    _send_token(_BY_PURPOSE[event.purpose], event.token_id, meta)
     if event.purpose == OneTimeToken.Purpose.CHANGE_EMAIL and event.user_id is not None:
         user = User.objects.get(pk=event.user_id)
         # Where the link was used already, the address that it replaced.
-        old = user.email if user.pending_email else user.former_email
+        used = OneTimeToken.objects.filter(pk=event.token_id, used_at__isnull=False).exists()
+        old = user.former_email if used else user.email
         if old:
             context = {"address_hash": secrets.address_hash(old)}
             tell(notices.EMAIL_CHANGED, user.pk, meta, context=context, channel=Channel.MAIL)
@@ -145,13 +146,13 @@ def email_verification(event: EmailVerificationRequested, *, meta: Envelope) -> 
 @handles(PasswordResetRequested)
 def password_reset_requested(event: PasswordResetRequested, *, meta: Envelope) -> None:
     """The link to set a new password."""
-    _send_token(notices.RESET_PASSWORD, event.user_id, event.token_id, meta)
+    _send_token(notices.RESET_PASSWORD, event.token_id, meta)
 
 
 @handles(UserInvited)
 def invited(event: UserInvited, *, meta: Envelope) -> None:
     """The link of an invitation."""
-    _send_token(notices.INVITATION, event.user_id, event.token_id, meta)
+    _send_token(notices.INVITATION, event.token_id, meta)
 
 
 @handles(OtpRequested)

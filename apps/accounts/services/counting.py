@@ -16,9 +16,17 @@ from erp.services import Refusal, emit, refuse
 FAILED = (events.UserLoginFailed, events.UserLocked)  # what a counted failure emits
 
 
+def check_open(identifier: str) -> None:
+    """Raises Locked while the identifier is shut. Takes no lock: for the look before slow work."""
+    _open(SignInCounter.objects.filter(key=counter_key(identifier)).first())
+
+
 def counter_of(identifier: str) -> SignInCounter | None:
     """The identifier's counter, locked; None while nothing ever failed. Raises Locked while it is shut."""
-    counter: SignInCounter | None = SignInCounter.objects.locked().filter(key=counter_key(identifier)).first()
+    return _open(SignInCounter.objects.locked().filter(key=counter_key(identifier)).first())
+
+
+def _open(counter: SignInCounter | None) -> SignInCounter | None:
     now = timezone.now()
     if counter is not None and counter.locked_until is not None and counter.locked_until > now:
         seconds = int((counter.locked_until - now).total_seconds()) + 1

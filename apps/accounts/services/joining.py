@@ -8,12 +8,20 @@ from django.utils import timezone
 
 from apps.accounts import capabilities, events
 from apps.accounts.models import OneTimeToken, OtpChallenge, SignInCounter, User
-from apps.accounts.services import one_time, otp
+from apps.accounts.services import addresses, one_time, otp
 from apps.accounts.services.counting import FAILED
 from apps.accounts.services.doors import EmailTaken, OtpInvalid, TokenInvalid
 from apps.accounts.services.erasing import erase_data
 from apps.accounts.services.passwords import check_strength, hashed, set_password, take_over
-from apps.accounts.services.roles import APPLICANT, INTERNAL, RoleNotAllowed, set_roles
+from apps.accounts.services.roles import (
+    APPLICANT,
+    INTERNAL,
+    RoleNotAllowed,
+    check_rank,
+    is_super,
+    set_roles,
+)
+from apps.accounts.services.signing_in import use_code
 from erp.access import SYSTEM
 from erp.errors import Conflict
 from erp.services import Refusal, emit, service
@@ -61,7 +69,7 @@ def register(
         )
         if wrong is not None:
             return wrong
-        otp.use(challenge)
+        use_code(challenge)
         _register_number(challenge.number, profile)
         return one_time.ACCEPTED
     email, password = (email or "").strip().lower(), password or ""
@@ -71,6 +79,7 @@ def register(
 
 
 def _register_address(email: str, new_password: str, profile: dict[str, str]) -> None:
+    addresses.hold(email)
     user = User.objects.locked().filter(email=email).first()
     if user is None:
         user = _applicant(email=email, status=User.Status.PENDING, **profile)
@@ -85,6 +94,7 @@ def _register_address(email: str, new_password: str, profile: dict[str, str]) ->
 
 
 def _register_number(mobile: str, profile: dict[str, str]) -> None:
+    addresses.hold(mobile)
     user = User.objects.locked().filter(mobile=mobile).first()
     if user is not None:
         emit(events.SignUpRepeated(user_id=user.pk))
@@ -142,6 +152,7 @@ def _change_email(row: OneTimeToken, user: User) -> None:
     pending = user.pending_email
     if not user.is_active or pending is None or not one_time.is_for(row, pending):
         raise TokenInvalid
+    addresses.hold(pending)
     if User.objects.filter(email=pending).exclude(pk=user.pk).exists():
         raise EmailTaken
     user.former_email = user.email
@@ -172,7 +183,7 @@ def invite(
     IdentifierUnavailable, RoleNotAllowed, RolesIncompatible.
     """
     email = email.strip().lower()
-    if user_type == User.Type.SUPER_ADMIN and not _is_super(actor):
+    if user_type == User.Type.SUPER_ADMIN and not is_super(actor):
         raise RoleNotAllowed("Only a super administrator invites another.")
     held = {User.Type.INTERNAL: frozenset({INTERNAL}), User.Type.SUPER_ADMIN: frozenset[str]()}.get(
         User.Type(user_type), frozenset(roles)
@@ -209,8 +220,7 @@ def invite_again(user: User, *, actor: Any) -> User:
     """Send another invitation: to somebody deactivated, or whose link is over. Raises InvalidState."""
     if user.status not in (User.Status.INVITED, User.Status.DEACTIVATED) or user.email is None:
         raise InvalidState
-    if user.is_superuser and not _is_super(actor):
-        raise RoleNotAllowed("Only a super administrator invites another.")
+    check_rank(actor, user)
     user.status = User.Status.INVITED
     user.save()
     _send_invitation(user, frozenset(user.role_names), actor)
@@ -232,6 +242,7 @@ def _send_invitation(user: User, roles: frozenset[str], actor: Any) -> None:
 
 def _free(email: str, actor: Any) -> None:
     """Make way for an invited person: a sign-up that nobody proved is erased, anybody else keeps the address."""
+    addresses.hold(email)
     holder = User.objects.locked().filter(email=email).first()
     if holder is None:
         return
@@ -239,10 +250,6 @@ def _free(email: str, actor: Any) -> None:
         raise IdentifierUnavailable("Another user has this address.")
     erase_data(holder)
     emit(events.UserErased(user_id=holder.pk, reason_code="invited", by=actor.pk))
-
-
-def _is_super(actor: Any) -> bool:
-    return bool(actor.is_superuser or getattr(actor, "is_system", False))
 
 
 @service(public="the one-time token is the proof", emits=[events.InvitationAccepted])

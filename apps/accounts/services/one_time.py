@@ -1,10 +1,13 @@
 """Rows behind the links in mails: made for known and unknown addresses alike, taken once."""
 
+from uuid import UUID
+
 from django.conf import settings
 from django.utils import timezone
 
 from apps.accounts import secrets
 from apps.accounts.models import OneTimeToken, User
+from apps.accounts.services import addresses
 from apps.accounts.services.doors import TokenInvalid
 
 ACCEPTED = {"status": "accepted"}
@@ -17,6 +20,7 @@ def make(
     now = timezone.now()
     address_hash = secrets.address_hash(address)
     if voids:
+        addresses.hold(address)
         OneTimeToken.objects.live().filter(address_hash=address_hash, purpose=purpose).update(
             voided_at=now, updated_at=now
         )
@@ -51,8 +55,15 @@ def use_up(row: OneTimeToken, *rest: str) -> None:
     row.used_at = row.updated_at = now
     row.new_password = ""
     row.save()
-    others = OneTimeToken.objects.live().filter(user_id=row.user_id, purpose__in=rest).exclude(pk=row.pk)
-    others.update(voided_at=now, updated_at=now, new_password="")
+    if row.user_id is not None:
+        void(row.user_id, *rest)
+
+
+def void(user_id: UUID, *purposes: str) -> None:
+    """Void the user's live tokens of these purposes."""
+    now = timezone.now()
+    rows = OneTimeToken.objects.live().filter(user_id=user_id, purpose__in=purposes)
+    rows.update(voided_at=now, updated_at=now, new_password="")
 
 
 def is_for(row: OneTimeToken, address: str) -> bool:

@@ -1,17 +1,18 @@
 """Codes by SMS: to sign in with a verified number, or to prove that a number is one's own."""
 
+import math
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db.models import Q
 from django.utils import timezone
 
 from apps.accounts import events, secrets
 from apps.accounts.models import OtpChallenge, Session, SignInCounter, User
-from apps.accounts.services.counting import FAILED, counter_of, failed
+from apps.accounts.services.counting import FAILED, check_open, counter_of, failed
 from apps.accounts.services.doors import Challenge, Door, OtpInvalid, Tokens, TooManyCodes
 from apps.accounts.services.signing_in import first_factor_passed
 from erp.errors import DomainError
@@ -20,7 +21,7 @@ from erp.services import Refusal, emit, service
 log = structlog.get_logger(__name__)
 
 _MAY_SIGN_IN = (User.Type.EXTERNAL, User.Type.APPLICANT)
-ALERT_SHARE = 0.8  # of the day's messages
+ALERT_SHARE = Decimal("0.8")  # of the day's messages
 
 
 class Requested(NamedTuple):
@@ -34,13 +35,17 @@ class Requested(NamedTuple):
 @service(
     public="nobody is signed in yet; limited per number and address",
     emits=[events.OtpRequested],
+    under="account.otp",  # one at a time: a number has one live code, and no cap is passed side by side
 )
 def request_otp(*, actor: Any, mobile: str, purpose: str) -> Requested:
-    """Ask for a code by SMS. The answer is the same whether or not the number is known."""
+    """Ask for a code by SMS. The answer is the same whether or not the number is known, to the day's last.
+
+    Within a minute of the number's latest, whatever became of it, nothing is sent. Raises TooManyCodes.
+    """
     now = timezone.now()
     mobile_hash = secrets.address_hash(mobile)
     earlier = OtpChallenge.objects.filter(mobile_hash=mobile_hash)
-    latest = earlier.live().filter(purpose=purpose).order_by("-created_at").first()
+    latest = earlier.filter(purpose=purpose).order_by("-created_at").first()
     if latest is not None and latest.created_at > now - settings.OTP_RESEND_AFTER:
         return Requested(latest.pk, latest.expires_at, latest.created_at + settings.OTP_RESEND_AFTER)
     for window, most in settings.OTP_PER_NUMBER.items():
@@ -61,8 +66,7 @@ def request_otp(*, actor: Any, mobile: str, purpose: str) -> Requested:
         created_at=now,
     )
     challenge.number = mobile
-    if challenge.is_sent:
-        _count_day(now)
+    _count_day(now)
     earlier.live().filter(purpose=purpose).update(voided_at=now, updated_at=now)
     challenge.save()
     emit(
@@ -102,7 +106,11 @@ def check(
     Raises ``problem`` where no such challenge waits any more, Locked while the number is shut. The caller
     marks the challenge as used.
     """
-    challenge = OtpChallenge.objects.locked().filter(pk=challenge_id, purpose=purpose).first()
+    found = OtpChallenge.objects.filter(pk=challenge_id, purpose=purpose).first()
+    if found is None:
+        raise problem
+    check_open(found.number)
+    challenge = OtpChallenge.objects.locked().filter(pk=found.pk).first()
     if challenge is None or not challenge.is_live:
         raise problem
     counter_of(challenge.number)
@@ -117,12 +125,6 @@ def check(
     return challenge, failed(challenge.number, user, problem)
 
 
-def use(challenge: OtpChallenge) -> None:
-    """Mark the challenge as used."""
-    challenge.used_at = challenge.updated_at = timezone.now()
-    challenge.save()
-
-
 def _limit(rows: Any, most: int, window: timedelta, now: datetime) -> None:
     times = list(rows.order_by("-created_at").values_list("created_at", flat=True)[:most])
     if len(times) >= most:
@@ -130,13 +132,25 @@ def _limit(rows: Any, most: int, window: timedelta, now: datetime) -> None:
         raise TooManyCodes(f"Try again in {wait} s.", headers={"Retry-After": str(wait)})
 
 
+def day_share(now: datetime) -> Decimal:
+    """How much of the day's messages is used up, 0 to 1 and, where the setting was lowered, above."""
+    return Decimal(_asked_today(now)) / settings.OTP_PER_DAY
+
+
+def _asked_today(now: datetime) -> int:
+    """Unknown numbers count as well: the answer of a full day mustn't tell them from the known."""
+    return OtpChallenge.objects.filter(created_at__gte=_start_of_day(now)).count()
+
+
+def _start_of_day(now: datetime) -> datetime:
+    return timezone.localtime(now).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
 def _count_day(now: datetime) -> None:
     """Hold the day's messages within their number; whoever watches the log is told before."""
-    start = timezone.localtime(now).replace(hour=0, minute=0, second=0, microsecond=0)
-    sent = Q(purpose=OtpChallenge.Purpose.PROVE_NUMBER) | Q(user__isnull=False)
-    count = OtpChallenge.objects.filter(sent, created_at__gte=start).count()
+    count = _asked_today(now)
     if count >= settings.OTP_PER_DAY:
-        wait = int((start + timedelta(days=1) - now).total_seconds()) + 1
+        wait = int((_start_of_day(now) + timedelta(days=1) - now).total_seconds()) + 1
         raise TooManyCodes("No more codes are sent today.", headers={"Retry-After": str(wait)})
-    if count == int(settings.OTP_PER_DAY * ALERT_SHARE):
-        log.error("otp.day_nearly_used_up", sent=count, most=settings.OTP_PER_DAY)
+    if count + 1 == math.ceil(settings.OTP_PER_DAY * ALERT_SHARE):
+        log.error("otp.day_nearly_used_up", sent=count + 1, most=settings.OTP_PER_DAY)

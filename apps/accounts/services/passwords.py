@@ -1,7 +1,6 @@
 """Passwords: NFKC, hashed with argon2id, never one of the last five."""
 
 import unicodedata
-from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -9,7 +8,6 @@ from django.conf import settings
 from django.contrib.auth.hashers import check_password, make_password
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
-from django.utils import timezone
 
 from apps.accounts import capabilities, events
 from apps.accounts.models import OneTimeToken, PasswordHistory, Session, SignInCounter, User
@@ -122,13 +120,11 @@ def request_password_reset(*, actor: Any, email: str) -> dict[str, str]:
 def reset_password(*, actor: Any, token: str, new_password: str) -> None:
     """Set a new password by the link. Ends all sessions; the second factor stays, nobody is signed in."""
     row, user = one_time.take(token, OneTimeToken.Purpose.RESET_PASSWORD)
-    now: datetime = timezone.now()
-    if user is None or not user.is_active:
+    if user is None or not user.is_active or not one_time.is_for(row, user.email or ""):
         raise TokenInvalid
     set_password(user, new_password, pointer="/new_password")
     user.save()
-    row.used_at = row.updated_at = now
-    row.save()
+    one_time.use_up(row, OneTimeToken.Purpose.RESET_PASSWORD)
     succeeded(user.identifier)
     ended = end_all(user, Session.EndReason.PASSWORD, by=user)
     emit(events.PasswordReset(user_id=user.pk, sessions_revoked=ended))

@@ -6,12 +6,15 @@ from django.utils import timezone
 
 from apps.accounts import capabilities, events
 from apps.accounts.models import OneTimeToken, OtpChallenge, SignInCounter, User
-from apps.accounts.services import one_time, otp
-from apps.accounts.services.counting import FAILED, counter_of, failed
+from apps.accounts.services import addresses, one_time, otp
+from apps.accounts.services.counting import FAILED, counter_of, failed, succeeded
 from apps.accounts.services.doors import ReauthenticationFailed
 from apps.accounts.services.passwords import is_right
+from apps.accounts.services.signing_in import use_code
 from erp.errors import Conflict, Forbidden, RuleBroken
 from erp.services import Refusal, emit, service
+
+_Purpose = OneTimeToken.Purpose
 
 
 class CurrentPasswordRequired(RuleBroken):
@@ -70,6 +73,7 @@ def update_profile(
         counter_of(user.identifier)
         if not is_right(user, current_password):
             return failed(user.identifier, user, ReauthenticationFailed())
+        succeeded(user.identifier)
     if changes_mobile and mobile is not None:
         refusal = _prove(user, mobile, mobile_proof)
         if refusal is not None:
@@ -82,8 +86,7 @@ def update_profile(
         if user.is_staff:
             raise IdentifierRequired
         user.email = user.email_verified_at = user.pending_email = None
-    elif email == user.email:
-        user.pending_email = None
+        one_time.void(user.pk, _Purpose.RESET_PASSWORD, _Purpose.CHANGE_EMAIL)
     elif new_email is not None:
         _ask_for_email(user, new_email)
     if user.email is None and user.mobile is None:
@@ -106,25 +109,24 @@ def _prove(user: User, mobile: str, proof: dict[str, Any] | None) -> Refusal | N
         return wrong
     if challenge.number != mobile:
         raise problem
+    addresses.hold(mobile)
     if User.objects.filter(mobile=mobile).exclude(pk=user.pk).exists():
         raise MobileTaken
-    otp.use(challenge)
+    use_code(challenge)
     return None
 
 
 def _ask_for_email(user: User, email: str) -> None:
-    """Let the address wait for its link. One that belongs to another isn't told: its owner gets a notice."""
-    purpose = OneTimeToken.Purpose.CHANGE_EMAIL
+    """Let the address wait for its link. One that belongs to another isn't told: its owner gets a notice.
+
+    The token's row says who gets the link, nobody where the address is taken; the event says who asked, so
+    that the address in use hears of it either way.
+    """
+    purpose = _Purpose.CHANGE_EMAIL
     owner = User.objects.filter(email=email).exclude(pk=user.pk).first()
     user.pending_email = email
-    now = timezone.now()
-    OneTimeToken.objects.live().filter(user=user, purpose=purpose).update(voided_at=now, updated_at=now)
-    told = user if owner is None else None
-    row = one_time.make(purpose, address=email, user=told)
-    emit(
-        events.EmailVerificationRequested(
-            token_id=row.pk, user_id=told.pk if told is not None else None, purpose=purpose
-        )
-    )
+    one_time.void(user.pk, purpose)
+    row = one_time.make(purpose, address=email, user=user if owner is None else None)
+    emit(events.EmailVerificationRequested(token_id=row.pk, user_id=user.pk, purpose=purpose))
     if owner is not None:
         emit(events.SignUpRepeated(user_id=owner.pk))

@@ -124,6 +124,8 @@ def start_mfa(
         return failed(user.identifier, user, ReauthenticationFailed())
     if enabled and (code is None or not take_code(device, code)):
         return failed(user.identifier, user, ReauthenticationFailed())
+    if enabled or (password is not None and user.has_usable_password()):
+        succeeded(user.identifier)
     seed = pyotp.random_base32()
     expires_at = now + settings.TOTP_PENDING_AGE
     device.pend(seed, expires_at)

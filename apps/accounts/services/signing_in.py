@@ -9,7 +9,7 @@ from django.utils import timezone
 from apps.accounts import capabilities, events, tokens
 from apps.accounts.models import OtpChallenge, Session, SignInCounter, User
 from apps.accounts.services import second_factor
-from apps.accounts.services.counting import FAILED, counter_of, failed, succeeded
+from apps.accounts.services.counting import FAILED, check_open, counter_of, failed, succeeded
 from apps.accounts.services.doors import (
     Challenge,
     ChallengeInvalid,
@@ -37,9 +37,14 @@ def log_in(
     With a second factor the answer is a challenge, and nothing is written.
     """
     email = email.strip().lower()
+    check_open(email)
+    # Hashing takes long, and whoever only knows an address mustn't hold its owner's row for as long.
+    seen = User.objects.filter(email=email).first()
+    right = is_right(seen, password)
     user = User.objects.locked().filter(email=email).first()
     counter_of(email)
-    right = is_right(user, password)
+    if user is not None and (seen is None or seen.password != user.password):
+        right = is_right(user, password)
     admin = door.kind == Session.Door.ADMIN
     if user is None or not right or not user.is_active or (admin and not user.is_staff):
         return failed(email, user, CredentialsInvalid())
@@ -57,9 +62,10 @@ def first_factor_passed(
             user.pk, method, device_label, tokens.password_mark(user.password), otp.pk if otp else None
         )
         return Challenge(tokens.encode_challenge(passed, issued=now, expires=expires_at), expires_at)
-    succeeded(otp.number if otp is not None else user.identifier)
     if otp is not None:
-        _use_up(otp)
+        use_code(otp)
+    else:
+        succeeded(user.identifier)
     return start_session(
         user,
         door,
@@ -105,8 +111,7 @@ def pass_second_factor(
         return failed(user.identifier, user, SecondFactorInvalid())
     succeeded(user.identifier)
     if otp is not None:
-        succeeded(otp.number)
-        _use_up(otp)
+        use_code(otp)
     factor = Session.SecondFactor.TOTP if code is not None else Session.SecondFactor.RECOVERY_CODE
     return start_session(
         user,
@@ -144,6 +149,8 @@ def reauthenticate(
     return session
 
 
-def _use_up(otp: OtpChallenge) -> None:
-    otp.used_at = otp.updated_at = timezone.now()
-    otp.save()
+def use_code(challenge: OtpChallenge) -> None:
+    """Mark the challenge as used and forget its number's failures."""
+    challenge.used_at = challenge.updated_at = timezone.now()
+    challenge.save()
+    succeeded(challenge.number)

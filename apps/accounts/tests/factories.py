@@ -2,14 +2,17 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 from django.db import connection
+from django.utils import timezone
 
 from apps.accounts import secrets, services
 from apps.accounts.models import OneTimeToken, OtpChallenge
 from config.testing import totp_code
 from erp.access import SYSTEM
+from erp.models import unguarded_writes
 from erp.services import Refusal
 
 NEW_PASSWORD = "quite another passphrase"  # noqa: S105
@@ -53,6 +56,23 @@ def prove(mobile: str = MOBILE, purpose: str = "prove_number") -> dict[str, str]
     """A challenge for the number, and its code."""
     asked = services.request_otp(actor=SYSTEM, mobile=mobile, purpose=purpose)
     return {"challenge_id": str(asked.challenge_id), "code": code(asked.challenge_id)}
+
+
+def proofs(number: int, mobile: str = MOBILE) -> list[dict[str, str]]:
+    """So many challenges of one number that all still wait, as when they were sent before a race."""
+    made = []
+    for _ in range(number):
+        challenge = OtpChallenge(
+            purpose="prove_number",
+            mobile_hash=secrets.address_hash(mobile),
+            key_id=secrets.current_key_id(),
+            expires_at=timezone.now() + timedelta(minutes=5),
+        )
+        challenge.number = mobile
+        with unguarded_writes():
+            challenge.save()
+        made.append({"challenge_id": str(challenge.pk), "code": secrets.code_of(challenge)})
+    return made
 
 
 def in_threads(call: Callable[[int], Any], times: int = 20) -> list[Any]:

@@ -14,6 +14,7 @@ from apps.accounts.tests.factories import (
     NEW_PASSWORD,
     SIGN_UP,
     in_threads,
+    proofs,
     prove,
     token,
     told,
@@ -198,9 +199,28 @@ def test_a_link_counts_once_in_twenty_threads():
 
 @pytest.mark.django_db(transaction=True)
 def test_one_address_signed_up_for_in_twenty_threads_is_one_user():
-    results = in_threads(lambda _: services.register(actor=SYSTEM, **SIGN_UP) == {"status": "accepted"})
-    assert True in results
+    results = in_threads(lambda _: services.register(actor=SYSTEM, **SIGN_UP))
+    assert results == [{"status": "accepted"}] * 20
     assert User.objects.filter(email=SIGN_UP["email"]).count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_who_prove_one_new_address_the_second_is_told_that_it_is_taken(user):
+    links = []
+    for _ in range(2):
+        person = user("SELLER", pending_email="new@example.com")
+        row = OneTimeToken(
+            purpose="change_email",
+            user=person,
+            address_hash=secrets.address_hash("new@example.com"),
+            key_id=secrets.current_key_id(),
+            expires_at=timezone.now() + timedelta(hours=1),
+        )
+        with unguarded_writes():
+            row.save()
+        links.append(secrets.token_of(row))
+    results = in_threads(lambda n: services.verify_email(actor=SYSTEM, token=links[n]).status, 2)
+    assert sorted(map(str, results)) == sorted(["active", str(services.EmailTaken)])
 
 
 # --- By number --------------------------------------------------------------------------------------
@@ -236,6 +256,14 @@ def test_a_number_that_is_taken_gets_the_same_answer(client_for, user, emitted):
     answer = client_for().write(REGISTER, by_number(**prove()))
     assert (answer.status_code, answer.json()) == (202, {"status": "accepted"})
     assert emitted("user.sign_up_repeated")[-1].payload == {"user_id": str(owner.pk)}
+    assert User.objects.filter(mobile=MOBILE).count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_number_signed_up_with_in_threads_is_one_user_and_one_answer():
+    waiting = proofs(8)
+    results = in_threads(lambda n: services.register(actor=SYSTEM, **by_number(**waiting[n])), 8)
+    assert results == [{"status": "accepted"}] * 8
     assert User.objects.filter(mobile=MOBILE).count() == 1
 
 
@@ -313,6 +341,14 @@ def test_an_invited_address_displaces_a_sign_up_that_nobody_proved_and_nobody_el
         services.verify_email(actor=SYSTEM, token=link)
     with pytest.raises(services.IdentifierUnavailable):
         services.invite(actor=SYSTEM, email=SIGN_UP["email"], full_name="Asha", **HOUSE)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_address_invited_in_threads_is_one_user():
+    results = in_threads(
+        lambda _: services.invite(actor=SYSTEM, email="x@example.com", full_name="X", **HOUSE).status, 8
+    )
+    assert (results.count("invited"), results.count(services.IdentifierUnavailable)) == (1, 7)
 
 
 def test_another_invitation_voids_the_older_and_lets_a_deactivated_person_begin_again(user):

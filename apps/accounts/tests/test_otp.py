@@ -6,10 +6,12 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
-from apps.accounts import secrets, services
+from apps.accounts import secrets, services, tasks
 from apps.accounts.models import OtpChallenge, Session, SignInCounter
+from apps.accounts.services.counting import counter_key
 from apps.accounts.tests.factories import AUTH, MOBILE, code, in_threads, prove, told, with_factor, wrong
 from config.testing import PASSWORD, totp_code
+from erp import metrics
 from erp.access import SYSTEM
 from erp.models import unguarded_writes
 
@@ -168,13 +170,79 @@ def test_a_number_gets_five_codes_an_hour_and_ten_a_day(client_for, user, known)
     assert ask(timedelta())[0] == 429, "ten of the day are used up"
 
 
-def test_the_days_messages_have_an_end(client_for, owner, settings):
+def numbered(number: int) -> str:
+    return f"+9198765{number:05d}"
+
+
+def test_the_days_messages_have_an_end_that_tells_no_known_number(client_for, owner, settings):
     settings.OTP_PER_DAY = 1
-    assert client_for().write(REQUEST, ASK).status_code == 202
-    other = client_for().write(REQUEST, {"mobile": "+919876500000", "purpose": "prove_number"})
-    assert told(other) == (429, "account.too_many_codes")
-    unknown = client_for().write(REQUEST, {"mobile": "+919876500000", "purpose": "sign_in"})
-    assert unknown.status_code == 202, "nothing is sent to it"
+    assert client_for().write(REQUEST, ASK | {"mobile": numbered(1)}).status_code == 202, "unknown, it counts"
+    answers = [
+        client_for().write(REQUEST, {"mobile": mobile, "purpose": purpose})
+        for mobile, purpose in ((MOBILE, "sign_in"), (numbered(2), "sign_in"), (numbered(2), "prove_number"))
+    ]
+    assert [told(answer) for answer in answers] == [(429, "account.too_many_codes")] * 3
+    assert len({answer.json()["detail"] for answer in answers}) == 1
+
+
+def test_whoever_watches_is_told_once_when_four_fifths_of_the_day_are_used_up(settings, caplog):
+    settings.OTP_PER_DAY = 10
+    for number in range(10):
+        services.request_otp(actor=SYSTEM, mobile=numbered(number), purpose="prove_number")
+        [metric] = tasks.codes_sent()
+        assert metric.samples[0].value == (number + 1) / 10
+    told_at = [record for record in caplog.records if "otp.day_nearly_used_up" in record.getMessage()]
+    assert len(told_at) == 1
+    assert "'sent': 8" in told_at[0].getMessage()
+    assert tasks.codes_sent in metrics.of_modules
+
+
+@pytest.mark.django_db(transaction=True)
+def test_asked_for_in_twenty_threads_a_number_has_one_live_code(user, emitted):
+    user("BUYER", mobile=MOBILE, mobile_verified_at=timezone.now())
+    results = in_threads(lambda _: services.request_otp(actor=SYSTEM, **ASK).challenge_id)
+    assert len(set(results)) == OtpChallenge.objects.count() == len(emitted("otp.requested")) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_days_end_holds_in_twenty_threads(settings):
+    settings.OTP_PER_DAY = 5
+    results = in_threads(
+        lambda n: type(services.request_otp(actor=SYSTEM, mobile=numbered(n), purpose="sign_in")).__name__
+    )
+    assert (results.count("Requested"), results.count(services.TooManyCodes)) == (5, 15)
+
+
+@pytest.mark.parametrize("gone", ["used_at", "voided_at"])
+def test_nothing_is_sent_within_a_minute_of_a_code_that_was_used_or_voided(client_for, owner, emitted, gone):
+    first = client_for().write(REQUEST, ASK).json()
+    with unguarded_writes():
+        OtpChallenge.objects.update(**{gone: timezone.now()})
+    assert client_for().write(REQUEST, ASK).json() == first
+    assert len(emitted("otp.requested")) == 1
+
+
+@pytest.mark.parametrize("state", ["live", "used", "voided", "over"])
+def test_a_locked_number_is_told_to_wait_whatever_its_code_is(client_for, owner, state):
+    body = prove(purpose="sign_in")
+    now = timezone.now()
+    change = {"used": {"used_at": now}, "voided": {"voided_at": now}, "over": {"expires_at": now}}
+    with unguarded_writes():
+        SignInCounter(key=counter_key(MOBILE), locked_until=now + timedelta(minutes=15)).save()
+        if state in change:
+            OtpChallenge.objects.update(**change[state])
+    assert told(client_for().write(VERIFY, body)) == (429, "account.locked")
+
+
+@pytest.mark.parametrize("door", ["register", "verify"])
+def test_a_right_code_forgets_the_wrong_ones_before(client_for, owner, door):
+    body = prove(purpose="sign_in" if door == "verify" else "prove_number")
+    sign_up = {"full_name": "Asha Patel", "terms_version": "1", "is_adult": True}
+    path, more = (VERIFY, {}) if door == "verify" else (f"{AUTH}/register", sign_up)
+    assert client_for().write(path, {**more, **body, "code": wrong(body["code"])}).status_code == 401
+    assert SignInCounter.objects.get().failures == 1
+    assert client_for().write(path, {**more, **body}).status_code in (200, 202)
+    assert SignInCounter.objects.get().failures == 0
 
 
 @pytest.mark.parametrize(

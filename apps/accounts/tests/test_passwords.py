@@ -74,6 +74,38 @@ def test_a_newer_link_voids_the_older_and_half_an_hour_ends_it(user):
         services.reset_password(actor=SYSTEM, token=token("reset_password"), new_password=NEW_PASSWORD)
 
 
+def test_a_link_that_was_used_voids_those_that_wait_beside_it(user):
+    person = user("SELLER")
+    services.request_password_reset(actor=SYSTEM, email=person.email)
+    waiting = OneTimeToken.objects.get()
+    with unguarded_writes():
+        OneTimeToken.objects.update(voided_at=timezone.now())
+    services.request_password_reset(actor=SYSTEM, email=person.email)
+    with unguarded_writes():
+        OneTimeToken.objects.update(voided_at=None)  # as when both were asked for at the same moment
+    services.reset_password(actor=SYSTEM, token=token("reset_password"), new_password=NEW_PASSWORD)
+    with pytest.raises(services.TokenInvalid):
+        services.reset_password(
+            actor=SYSTEM, token=secrets.token_of(waiting), new_password="yet another passphrase"
+        )
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_links_asked_for_in_twenty_threads_one_is_live(user):
+    person = user("SELLER")
+    in_threads(lambda _: services.request_password_reset(actor=SYSTEM, email=person.email))
+    assert (OneTimeToken.objects.count(), OneTimeToken.objects.live().count()) == (20, 1)
+
+
+def test_a_link_to_an_address_that_is_no_longer_theirs_sets_nothing(user):
+    person = user("SELLER")
+    services.request_password_reset(actor=SYSTEM, email=f" {person.email.upper()}")
+    with unguarded_writes():
+        User.objects.filter(pk=person.pk).update(email="other@example.com")
+    with pytest.raises(services.TokenInvalid):
+        services.reset_password(actor=SYSTEM, token=token("reset_password"), new_password=NEW_PASSWORD)
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_reset_link_counts_once_in_twenty_threads(user):
     person = user("SELLER")

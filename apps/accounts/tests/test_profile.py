@@ -6,8 +6,18 @@ import pytest
 from django.utils import timezone
 
 from apps.accounts import secrets, services
-from apps.accounts.models import OneTimeToken, OtpChallenge, Session, User
-from apps.accounts.tests.factories import AUTH, MOBILE, prove, token, told, wrong
+from apps.accounts.models import OneTimeToken, OtpChallenge, Session, SignInCounter, User
+from apps.accounts.tests.factories import (
+    AUTH,
+    MOBILE,
+    NEW_PASSWORD,
+    in_threads,
+    proofs,
+    prove,
+    token,
+    told,
+    wrong,
+)
 from config.testing import PASSWORD, begin_session
 from erp.access import SYSTEM
 from erp.models import unguarded_writes
@@ -61,6 +71,13 @@ def test_me_tells_who_one_is_and_what_one_may(client_for, user):
     assert "trade.approve" not in str(body["capabilities"])
 
 
+def test_me_is_told_in_full_each_time_since_rights_move_without_its_version(client_for, user):
+    client = client_for(user("SELLER"))
+    first = client.read(ME)
+    again = client.read(ME, **{"If-None-Match": first["ETag"]})
+    assert (again.status_code, again.json()) == (200, first.json())
+
+
 def test_a_profile_is_replaced_only_by_who_has_read_it(put, emitted):
     assert told(put(if_match=None, full_name="New")) == (428, "precondition.required")
     assert told(put(if_match=99, full_name="New")) == (412, "precondition.failed")
@@ -85,6 +102,49 @@ def test_a_new_address_needs_the_password_and_waits_for_its_link(put, emitted):
     assert put.client.write(f"{AUTH}/verify-email", {"token": token("change_email")}).status_code == 200
     kept = User.objects.get(pk=put.person.pk)
     assert (kept.email, kept.pending_email) == ("new@example.com", None)
+
+
+def test_an_address_that_waits_goes_on_waiting_while_others_change(put, emitted):
+    put(email="new@example.com", current_password=PASSWORD)
+    before = len(emitted())
+    again = put()
+    assert (again.json()["email"], again.json()["pending_email"]) == (put.person.email, "new@example.com")
+    assert len(emitted()) == before, "the same values say nothing"
+    assert put(full_name="New Name").json()["pending_email"] == "new@example.com"
+    assert emitted("user.profile_updated")[-1].payload["changed"] == ["full_name"]
+    assert put.client.write(f"{AUTH}/verify-email", {"token": token("change_email")}).status_code == 200
+
+
+def test_without_an_address_its_links_are_void(put):
+    services.request_password_reset(actor=SYSTEM, email=put.person.email)
+    link = token("reset_password")
+    put(mobile=MOBILE, current_password=PASSWORD, mobile_proof=prove())
+    put(email="new@example.com", current_password=PASSWORD)
+    change = token("change_email")
+    assert put(email=None, current_password=PASSWORD).status_code == 200
+    with pytest.raises(services.TokenInvalid):
+        services.reset_password(actor=SYSTEM, token=link, new_password=NEW_PASSWORD)
+    with pytest.raises(services.TokenInvalid):
+        services.verify_email(actor=SYSTEM, token=change)
+
+
+def test_the_right_password_forgets_the_wrong_ones_before(put):
+    put(email="new@example.com", current_password="wrong")
+    assert SignInCounter.objects.get().failures == 1
+    put(email="new@example.com", current_password=PASSWORD)
+    assert SignInCounter.objects.get().failures == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_who_prove_one_number_the_second_is_told_that_it_is_taken(user):
+    people, waiting = [user("SELLER"), user("BUYER")], proofs(2)
+
+    def take(n):
+        values = profile(people[n], mobile=MOBILE, current_password=PASSWORD, mobile_proof=waiting[n])
+        return services.update_profile(people[n], actor=people[n], **values).mobile
+
+    results = in_threads(take, 2)
+    assert sorted(map(str, results)) == sorted([MOBILE, str(services.MobileTaken)])
 
 
 def test_a_second_new_address_voids_the_link_of_the_first(put):

@@ -311,3 +311,14 @@ def test_a_lost_factor_is_reset_by_another_person(client_for, user, emitted):
     assert "access_token" in answer.json(), "a limited session, to set a new one up"
     with pytest.raises(services.MfaNotEnabled):
         services.reset_second_factor(person, actor=boss)
+
+
+def test_what_proves_oneself_at_the_set_up_forgets_the_failures_before(client_for, user):
+    person = user("SELLER")
+    client = client_for(person)
+    client.write(SETUP, {"password": "wrong"})
+    assert SignInCounter.objects.get().failures == 1
+    assert client.write(SETUP).status_code == 200
+    assert SignInCounter.objects.get().failures == 1, "nothing was proved"
+    assert client.write(SETUP, {"password": PASSWORD}).status_code == 200
+    assert SignInCounter.objects.get().failures == 0

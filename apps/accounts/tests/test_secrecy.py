@@ -51,6 +51,18 @@ def test_no_answer_tells_whether_an_account_exists(client_for, user, path, body,
     assert answers[0] == answers[1]
 
 
+@pytest.mark.parametrize("purpose", ["sign_in", "prove_number"])
+def test_a_code_is_asked_for_with_the_same_answer_known_or_not(client_for, user, purpose):
+    user("BUYER", mobile=MOBILE, mobile_verified_at=timezone.now())
+    answers = [
+        client_for().write(f"{AUTH}/otp/request", {"mobile": mobile, "purpose": purpose})
+        for mobile in (MOBILE, "+919876500000")
+    ]
+    assert [answer.status_code for answer in answers] == [202, 202]
+    assert seen(answers[0]) == seen(answers[1])
+    assert [set(answer.json()) for answer in answers] == [{"challenge_id", "expires_at", "resend_after"}] * 2
+
+
 def test_a_lock_is_the_same_for_known_and_unknown(client_for, user):
     answers = []
     for email in (user("SELLER").email, "nobody@example.com"):
@@ -127,7 +139,7 @@ def test_no_secret_is_in_any_table_event_record_or_log(client_for, user, caplog,
 
 def test_no_event_of_accounts_has_a_member_for_personal_data_or_free_text():
     own = [model for model in registry if model.__module__ == events.__name__]
-    assert len(own) == 38
+    assert len(own) == 40
     free = {
         "reason",
         "method",

@@ -8,11 +8,13 @@ from uuid import uuid4
 import jwt
 import pytest
 from django.conf import settings
+from django.contrib.auth.hashers import MD5PasswordHasher, make_password
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
-from apps.accounts import services, tokens
-from apps.accounts.models import PolicyDeviation, RefreshToken, Session, SignInCounter, User
+from apps.accounts import secrets, services, tokens
+from apps.accounts.models import OneTimeToken, PolicyDeviation, RefreshToken, Session, SignInCounter, User
+from apps.accounts.services.counting import counter_key
 from config.testing import PASSWORD
 from erp import access
 from erp.access import SYSTEM
@@ -124,6 +126,82 @@ def test_no_parallel_failure_is_lost(user):
     assert SignInCounter.objects.get().locked_until is not None
 
 
+@pytest.fixture
+def while_hashing(monkeypatch):
+    """Have something done by somebody else, over a connection of theirs, while the first password is hashed."""
+    done = []
+
+    def arrange(act):
+        encode = MD5PasswordHasher.encode
+
+        def slow(self, *args, **kwargs):
+            if not done:
+                done.append(None)
+                with ThreadPoolExecutor(1) as pool:
+                    done[0] = pool.submit(closing, act).result(timeout=20)
+            return encode(self, *args, **kwargs)
+
+        monkeypatch.setattr(MD5PasswordHasher, "encode", slow)
+        return done
+
+    def closing(act):
+        try:
+            return act()
+        finally:
+            connection.close()
+
+    return arrange
+
+
+@pytest.mark.django_db(transaction=True)
+def test_while_a_password_is_hashed_its_owners_row_is_free(user, while_hashing):
+    person = user("BUYER")
+
+    def lock():
+        with transaction.atomic():
+            rows = User.objects.select_for_update(nowait=True).filter(pk=person.pk)
+            return len(rows) + SignInCounter.objects.select_for_update(nowait=True).count()
+
+    with unguarded_writes():
+        SignInCounter(key=counter_key(person.email)).save()
+    done = while_hashing(lock)
+    door = services.Door("api")
+    assert isinstance(
+        services.log_in(actor=SYSTEM, email=person.email, password=PASSWORD, door=door), services.Tokens
+    )
+    assert done == [2]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_password_that_was_changed_while_it_was_hashed_opens_nothing(user, while_hashing):
+    person = user("BUYER")
+    new = make_password("quite another passphrase")
+
+    def change():
+        with unguarded_writes():
+            User.objects.filter(pk=person.pk).update(password=new)
+
+    while_hashing(change)
+    door = services.Door("api")
+    outcome = services.log_in(actor=SYSTEM, email=person.email, password=PASSWORD, door=door)
+    assert isinstance(outcome, services.Refusal)
+    assert not Session.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_lock_that_fell_while_the_right_password_was_hashed_holds(user, while_hashing):
+    person = user("BUYER")
+
+    def shut():
+        until = timezone.now() + timedelta(minutes=15)
+        with unguarded_writes():
+            SignInCounter(key=counter_key(person.email), locked_until=until).save()
+
+    while_hashing(shut)
+    with pytest.raises(services.Locked):
+        services.log_in(actor=SYSTEM, email=person.email, password=PASSWORD, door=services.Door("api"))
+
+
 def test_a_refresh_rotates_the_pair(signed_in, client_for, emitted):
     fresh = client_for().write(REFRESH, {"refresh_token": signed_in["refresh_token"]})
     assert fresh.status_code == 200
@@ -147,7 +225,7 @@ def test_a_refresh_token_used_twice_ends_its_family_and_leaves_the_event(signed_
 
 
 @pytest.mark.django_db(transaction=True)
-def test_parallel_refreshes_of_one_token_give_one_pair(signed_in):
+def test_fifty_refreshes_of_one_token_side_by_side_give_one_pair(signed_in, emitted):
     def rotate(_: int) -> str:
         try:
             result = services.refresh(actor=SYSTEM, refresh_token=signed_in["refresh_token"])
@@ -157,20 +235,48 @@ def test_parallel_refreshes_of_one_token_give_one_pair(signed_in):
         finally:
             connection.close()
 
-    with ThreadPoolExecutor(20) as pool:
-        results = list(pool.map(rotate, range(20)))
-    assert (results.count("pair"), results.count("reused"), results.count("ended")) == (1, 1, 18)
+    with ThreadPoolExecutor(50) as pool:
+        results = list(pool.map(rotate, range(50)))
+    assert (results.count("pair"), results.count("reused"), results.count("ended")) == (1, 1, 48)
+    assert len(emitted("session.refresh_reuse_detected")) == 1
+
+
+def one_time_tokens(person):
+    """A token of each purpose, live and the person's."""
+    made = []
+    for purpose in OneTimeToken.Purpose:
+        row = OneTimeToken(
+            purpose=purpose,
+            user=person,
+            address_hash=secrets.address_hash(person.email),
+            key_id=secrets.current_key_id(),
+            expires_at=timezone.now() + timedelta(hours=1),
+        )
+        with unguarded_writes():
+            row.save()
+        made.append(secrets.token_of(row))
+    return made
+
+
+def challenge_tokens(person):
+    """What stands between the person's factors."""
+    passed = tokens.FirstFactor(person.pk, "password", "", tokens.password_mark(person.password), None)
+    now = timezone.now()
+    return [tokens.encode_challenge(passed, issued=now, expires=now + timedelta(minutes=5))]
 
 
 def test_only_a_genuine_live_access_token_opens_the_door(signed_in, client_for):
     client = client_for()
     claims = tokens.decode("access", signed_in["access_token"])
     assert claims is not None
+    person = User.objects.get(pk=claims.user_id)
     now = timezone.now()
     hour = timedelta(hours=1)
     payload = jwt.decode(signed_in["access_token"], options={"verify_signature": False})
     forged = [
         signed_in["refresh_token"],
+        *one_time_tokens(person),
+        *challenge_tokens(person),
         tokens.encode("access", claims, issued=now - hour, expires=now - timedelta(seconds=1)),
         tokens.encode("access", claims._replace(session_id=uuid4()), issued=now, expires=now + hour),
         tokens.encode("access", claims._replace(user_id=uuid4()), issued=now, expires=now + hour),

@@ -4,6 +4,7 @@ import re
 import time
 from contextlib import ExitStack
 from datetime import timedelta
+from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
@@ -11,11 +12,14 @@ from django.core.cache import cache
 from django.db import connection
 from django.utils import timezone
 
+from apps.accounts.events import EmailVerificationRequested
 from apps.accounts.models import OtpChallenge, User
 from apps.notifications import clients, tasks
 from apps.notifications.models import Message, Template
 from config.testing import PASSWORD
+from erp.access import SYSTEM
 from erp.models import unguarded_writes
+from erp.services import unit_of_work
 from erp.tests.smtp_server import black_hole, shut_port
 
 pytestmark = pytest.mark.django_db
@@ -170,6 +174,45 @@ def test_the_old_address_hears_of_the_change_however_soon_it_was_confirmed(
     deliver()
     send_all()
     assert [mail["To"] for mail in post.mails if "being changed" in mail["Subject"]] == [person.email]
+
+
+def test_the_old_address_hears_of_an_attempt_at_a_taken_one_and_nobody_gets_a_link(
+    ask, deliver, texts, post, user
+):
+    person, other = user("SELLER"), user("BUYER")
+    body = {
+        "full_name": person.full_name,
+        "email": other.email,
+        "current_password": PASSWORD,
+        "locale": "en-IN",
+        "notify_email": True,
+        "notify_sms": False,
+        "digest": "immediate",
+    }
+    assert ask("me", body, who=person, method="PUT", if_match=person.version).status_code == 200
+    deliver()
+    send_all()
+    assert {mail["To"]: mail["Subject"] for mail in post.mails} == {
+        person.email: "Your address is being changed",
+        other.email: "Somebody used your address",
+    }
+    assert not [mail for mail in post.mails if "#" in mail.get_content()]
+
+
+def test_a_link_that_was_not_used_leaves_the_notice_with_the_address_in_use(ask, deliver, texts, post, user):
+    from apps.accounts.models import OneTimeToken
+
+    person = user("SELLER", former_email="earlier@example.com", pending_email="new@example.com")
+    with unguarded_writes():
+        row = OneTimeToken(purpose="change_email", user=person, key_id="x", expires_at=timezone.now())
+        row.save()
+    event = EmailVerificationRequested(token_id=row.pk, user_id=person.pk, purpose="change_email")
+    with unguarded_writes():
+        User.objects.filter(pk=person.pk).update(pending_email=None)  # given up meanwhile
+    with unit_of_work(SYSTEM):
+        tasks.email_verification(event, meta=SimpleNamespace(event_id=uuid4()))
+    send_all()
+    assert [mail["To"] for mail in post.mails] == [person.email]
 
 
 def test_the_owner_of_an_address_hears_once_a_day_that_somebody_used_it(ask, deliver, texts, post, user):
