@@ -12,11 +12,15 @@ from django.urls import URLPattern, path
 from apps.accounts import capabilities, lookups, services
 from apps.accounts.models import AccessPolicy, CapabilityChange, CapabilityGrant, Session, User, ViewAs
 from apps.accounts.serializers import (
+    DeactivateInput,
     InviteInput,
     ProposeChangeInput,
     ProposeGrantInput,
     ProposeRoleInput,
+    ReactivateInput,
+    ResetFactorInput,
     StartViewAsInput,
+    UnlockInput,
 )
 from erp.access import may, registry
 from erp.admin import ServiceAdmin, Table
@@ -45,6 +49,10 @@ class UserAdmin(ServiceAdmin):
         services.invite: InviteInput,
         services.propose_role: ProposeRoleInput,
         services.propose_grant: ProposeGrantInput,
+        services.deactivate: DeactivateInput,
+        services.reactivate: ReactivateInput,
+        services.reset_second_factor: ResetFactorInput,
+        services.unlock: UnlockInput,
     }
     proven: ClassVar = [services.propose_role, services.propose_grant]
     list_display: ClassVar = ["full_name", "email", "user_type", "roles", "status", "created_at"]

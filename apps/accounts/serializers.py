@@ -7,9 +7,18 @@ from django.core.validators import EmailValidator, RegexValidator
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
-from apps.accounts.models import Operation, OtpChallenge, Scope, Session, User
+from apps.accounts.models import (
+    DeactivationReason,
+    FactorReason,
+    Operation,
+    OtpChallenge,
+    ReactivationReason,
+    Scope,
+    Session,
+    UnlockReason,
+    User,
+)
 from apps.accounts.models.users import MOBILE
-from apps.accounts.services import roles as rules
 from erp.access import OWN, registry
 from erp.api import fields
 from erp.api.serializers import Answer, Input, Output
@@ -322,21 +331,15 @@ ROLES = [(name, f"{name}: {meaning}") for name, meaning in registry.roles.items(
 
 
 class InviteInput(Input):
+    """Of the house's own people: a partner's are invited by who keeps the partner's roles."""
+
     full_name = fields.CharField(min_length=2, max_length=200)
     email = fields.CharField(max_length=254, validators=[_EMAIL])
     user_type = fields.ChoiceField(
-        choices=[(kind.value, kind.value) for kind in User.Type if kind != User.Type.APPLICANT]
-    )
-    roles = fields.ListField(
-        child=fields.ChoiceField(choices=[pair for pair in ROLES if pair[0] in rules.PARTNER_ROLES]),
-        required=False,
-        help_text="Of a partner's people; staff begin as INTERNAL",
+        choices=[(kind.value, kind.value) for kind in (User.Type.INTERNAL, User.Type.SUPER_ADMIN)]
     )
     organization_id = fields.UUIDField(
         required=False, allow_null=True, help_text="For staff: the organization they work for"
-    )
-    partner_id = fields.UUIDField(
-        required=False, allow_null=True, help_text="For people of a partner: its id"
     )
     locale = fields.ChoiceField(choices=User.Locale.choices, required=False)
 
@@ -346,6 +349,22 @@ class Reason(fields.CharField):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"min_length": 10, "max_length": 1000, **kwargs})
+
+
+class DeactivateInput(Input):
+    reason_code = fields.ChoiceField(choices=DeactivationReason.choices)
+
+
+class ReactivateInput(Input):
+    reason_code = fields.ChoiceField(choices=ReactivationReason.choices)
+
+
+class ResetFactorInput(Input):
+    reason_code = fields.ChoiceField(choices=FactorReason.choices)
+
+
+class UnlockInput(Input):
+    reason_code = fields.ChoiceField(choices=UnlockReason.choices)
 
 
 class CapabilityName(fields.ChoiceField):

@@ -10,18 +10,30 @@ from apps.accounts.models.policy import (
     Scope,
 )
 from apps.accounts.models.sign_in import OneTimeToken, OtpChallenge, RefreshToken, Session, SignInCounter
-from apps.accounts.models.users import PasswordHistory, RoleMembership, User, UserQuerySet
-from apps.accounts.models.view_as import ViewAs
+from apps.accounts.models.users import (
+    DeactivationReason,
+    FactorReason,
+    PasswordHistory,
+    ReactivationReason,
+    RoleMembership,
+    UnlockReason,
+    User,
+    UserQuerySet,
+)
+from apps.accounts.models.view_as import ViewAs, ViewAsQuerySet
 
 __all__ = [
     "AccessPolicy",
     "CapabilityChange",
     "CapabilityGrant",
+    "DeactivationReason",
+    "FactorReason",
     "OneTimeToken",
     "Operation",
     "OtpChallenge",
     "PasswordHistory",
     "PolicyDeviation",
+    "ReactivationReason",
     "RecoveryCode",
     "RefreshToken",
     "RoleMembership",
@@ -29,7 +41,9 @@ __all__ = [
     "Session",
     "SignInCounter",
     "TotpDevice",
+    "UnlockReason",
     "User",
     "UserQuerySet",
     "ViewAs",
+    "ViewAsQuerySet",
 ]

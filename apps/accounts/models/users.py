@@ -25,6 +25,42 @@ VERBS = {
 MOBILE = r"^\+[1-9][0-9]{7,14}$"
 
 
+class DeactivationReason(models.TextChoices):
+    """Why somebody is shut out."""
+
+    LEFT = "left", "Left the house or the partner"
+    DUPLICATE = "duplicate", "Has another account"
+    MISUSE = "misuse", "Misused the account"
+    SECURITY = "security", "Somebody else may use the account"
+    OTHER = "other"
+
+
+class ReactivationReason(models.TextChoices):
+    """Why somebody is let in again."""
+
+    RETURNED = "returned", "Came back"
+    MISTAKE = "mistake", "Was shut out by mistake"
+    CLEARED = "cleared", "What it was shut for is settled"
+    OTHER = "other"
+
+
+class FactorReason(models.TextChoices):
+    """Why another person takes a second factor away."""
+
+    DEVICE_LOST = "device_lost", "The device is lost"
+    DEVICE_BROKEN = "device_broken", "The device is broken or replaced"
+    SECURITY = "security", "Somebody else may know the secret"
+    OTHER = "other"
+
+
+class UnlockReason(models.TextChoices):
+    """Why a lock ends early."""
+
+    ASKED = "asked", "The person asked, and is known"
+    ATTACK = "attack", "Somebody else locked it"
+    OTHER = "other"
+
+
 class UserQuerySet(QuerySet):
     def visible_to(self, user: Actor) -> Self:
         """One's own row; every row for those who administer users or read the trail."""

@@ -1,8 +1,11 @@
 """Taking a person's data away; id and history stay."""
 
+from django.db.models import Q
 from django.utils import timezone
 
+from apps.accounts import secrets
 from apps.accounts.models import OneTimeToken, OtpChallenge, PasswordHistory, RecoveryCode, Session, User
+from apps.accounts.services import one_time
 from apps.accounts.services.second_factor import forget
 from apps.accounts.services.sessions import end_all
 from erp.access import SYSTEM
@@ -18,8 +21,12 @@ def erase_data(user: User) -> None:
     forget(user)
     RecoveryCode.objects.filter(user=user).delete()
     PasswordHistory.objects.filter(user=user).delete()
-    OneTimeToken.objects.live().filter(user=user).update(voided_at=now, updated_at=now, new_password="")
-    OtpChallenge.objects.filter(user=user).update(mobile="", voided_at=now, updated_at=now)
+    one_time.void(user.pk, *OneTimeToken.Purpose)
+    OneTimeToken.objects.filter(user=user).exclude(new_password="").update(new_password="")
+    codes = Q(user=user)
+    if user.mobile is not None:
+        codes |= Q(mobile_hash=secrets.address_hash(user.mobile))  # those that proved the number name nobody
+    OtpChallenge.objects.filter(codes).update(mobile="", voided_at=now, updated_at=now)
     user.full_name, user.email, user.mobile = ERASED_NAME, None, None
     user.pending_email = user.former_email = None
     user.email_verified_at = user.mobile_verified_at = None

@@ -10,7 +10,17 @@ from django.db.models import Q
 from django.utils import timezone
 
 from apps.accounts import capabilities, events
-from apps.accounts.models import OneTimeToken, OtpChallenge, Session, SignInCounter, User
+from apps.accounts.models import (
+    DeactivationReason,
+    FactorReason,
+    OneTimeToken,
+    OtpChallenge,
+    ReactivationReason,
+    Session,
+    SignInCounter,
+    UnlockReason,
+    User,
+)
 from apps.accounts.services import second_factor
 from apps.accounts.services.counting import counter_key
 from apps.accounts.services.doors import MfaNotEnabled
@@ -18,7 +28,7 @@ from apps.accounts.services.erasing import erase_data
 from apps.accounts.services.joining import InvalidState
 from apps.accounts.services.policy import locked_policy
 from apps.accounts.services.rights import end_grants
-from apps.accounts.services.roles import RoleNotAllowed, set_roles
+from apps.accounts.services.roles import RoleNotAllowed, check_rank, set_roles
 from apps.accounts.services.sessions import Revoked, end_all
 from erp.errors import Conflict, Forbidden
 from erp.ids import uuid7
@@ -39,8 +49,7 @@ def _outranks(actor: Any, user: User) -> None:
     """Raises OwnAccount for oneself, RoleNotAllowed where only a super administrator may."""
     if actor.pk == user.pk:
         raise OwnAccount
-    if user.is_superuser and not (actor.is_superuser or getattr(actor, "is_system", False)):
-        raise RoleNotAllowed("Only a super administrator changes another.")
+    check_rank(actor, user)
 
 
 def _keep_one(user: User) -> None:
@@ -54,7 +63,7 @@ def _keep_one(user: User) -> None:
 
 
 @service(requires=capabilities.MANAGE_USERS, emits=[events.UserDeactivated])
-def deactivate(user: User, *, actor: Any, reason_code: str = "left") -> User:
+def deactivate(user: User, *, actor: Any, reason_code: str = DeactivationReason.LEFT) -> User:
     """Shut a person out: all sessions end at once. Raises InvalidState, LastAdministrator, OwnAccount."""
     _outranks(actor, user)
     if user.status not in (User.Status.ACTIVE, User.Status.INVITED):
@@ -63,12 +72,12 @@ def deactivate(user: User, *, actor: Any, reason_code: str = "left") -> User:
     user.status = User.Status.DEACTIVATED
     user.save()
     end_all(user, Session.EndReason.DEACTIVATED, by=actor)
-    emit(events.UserDeactivated(user_id=user.pk, reason_code=reason_code, by=actor.pk))
+    emit(events.UserDeactivated(user_id=user.pk, reason_code=DeactivationReason(reason_code), by=actor.pk))
     return user
 
 
 @service(requires=capabilities.MANAGE_USERS, emits=[events.UserReactivated])
-def reactivate(user: User, *, actor: Any, reason_code: str = "returned") -> User:
+def reactivate(user: User, *, actor: Any, reason_code: str = ReactivationReason.RETURNED) -> User:
     """Let a person in again who once proved an address or number. Raises InvalidState."""
     _outranks(actor, user)
     proved = user.email_verified_at is not None or user.mobile_verified_at is not None
@@ -76,18 +85,18 @@ def reactivate(user: User, *, actor: Any, reason_code: str = "returned") -> User
         raise InvalidState
     user.status = User.Status.ACTIVE
     user.save()
-    emit(events.UserReactivated(user_id=user.pk, reason_code=reason_code, by=actor.pk))
+    emit(events.UserReactivated(user_id=user.pk, reason_code=ReactivationReason(reason_code), by=actor.pk))
     return user
 
 
 @service(requires=capabilities.MANAGE_USERS, emits=[events.MfaDisabled])
-def reset_second_factor(user: User, *, actor: Any, reason_code: str = "device_lost") -> User:
+def reset_second_factor(user: User, *, actor: Any, reason_code: str = FactorReason.DEVICE_LOST) -> User:
     """Take a lost second factor away, for another person; all sessions end. Raises MfaNotEnabled."""
     _outranks(actor, user)
     if not second_factor.forget(user):
         raise MfaNotEnabled
     end_all(user, Session.EndReason.SECOND_FACTOR, by=actor)
-    emit(events.MfaDisabled(user_id=user.pk, by=actor.pk, reason_code=reason_code))
+    emit(events.MfaDisabled(user_id=user.pk, by=actor.pk, reason_code=FactorReason(reason_code)))
     return user
 
 
@@ -99,7 +108,7 @@ def end_sessions(user: User, *, actor: Any) -> Revoked:
 
 
 @service(requires=capabilities.MANAGE_USERS, emits=[events.UserUnlocked])
-def unlock(user: User, *, actor: Any, reason_code: str = "asked") -> User:
+def unlock(user: User, *, actor: Any, reason_code: str = UnlockReason.ASKED) -> User:
     """Forget a person's failed sign-ins, so that the lock ends at once."""
     _outranks(actor, user)
     keys = [counter_key(address) for address in (user.email, user.mobile) if address]
@@ -110,7 +119,7 @@ def unlock(user: User, *, actor: Any, reason_code: str = "asked") -> User:
         counter.failures, counter.locked_until = 0, None
         counter.save()
     if changed:
-        emit(events.UserUnlocked(user_id=user.pk, reason_code=reason_code, by=actor.pk))
+        emit(events.UserUnlocked(user_id=user.pk, reason_code=UnlockReason(reason_code), by=actor.pk))
     return user
 
 
@@ -149,8 +158,9 @@ def set_partner_roles(user: User, *, actor: Any, roles: Sequence[str], within: S
 def erase(user: User, *, actor: Any, reason_code: str) -> User:
     """Take a person's data away; id and history stay. The caller has looked for legal holds.
 
-    Raises InvalidState, LastAdministrator.
+    Raises InvalidState, LastAdministrator, RoleNotAllowed.
     """
+    check_rank(actor, user)
     if user.erased_at is not None:
         raise InvalidState
     _keep_one(user)

@@ -61,6 +61,29 @@ def test_nobody_does_it_to_themselves_nor_to_a_super_administrator(user, boss, s
         getattr(services, service)(user("SELLER"), actor=user("INTERNAL_MANAGER"))
 
 
+def test_only_a_super_administrator_erases_another_or_proposes_rights_for_one(user, boss):
+    one, two = user(), user()
+    with pytest.raises(services.RoleNotAllowed):
+        services.erase(two, actor=boss, reason_code="asked")
+    what = {"capability": "availability.create", "operation": "add", "reason": "Needed for the season."}
+    with pytest.raises(services.RoleNotAllowed):
+        services.propose_grant(two, actor=boss, **what)
+    assert services.propose_grant(two, actor=one, **what).status == "proposed"
+    assert services.erase(two, actor=one, reason_code="asked").status == "erased"
+
+
+@pytest.mark.parametrize("service", ["deactivate", "reactivate", "reset_second_factor", "unlock"])
+def test_a_reason_is_one_of_a_list_and_never_free_text(client_for, user, boss, emitted, service):
+    person = user("SELLER", status="deactivated" if service == "reactivate" else "active")
+    if service == "reset_second_factor":
+        with_factor(person)
+    client_for().write(LOGIN, {"email": person.email, "password": "wrong"})
+    before = len(emitted())
+    with pytest.raises(ValueError, match="Asha's phone fell"):
+        getattr(services, service)(person, actor=boss, reason_code="Asha's phone fell into the well")
+    assert len(emitted()) == before
+
+
 def test_the_last_super_administrator_stays(user):
     one, two = user(), user()
     services.deactivate(two, actor=one)
@@ -184,7 +207,17 @@ def test_erasing_takes_the_person_away_and_leaves_the_id(client_for, user, emitt
     with unguarded_writes():
         Session.objects.update(device_label="Asha's phone")
     prove(purpose="sign_in")
+    prove(purpose="prove_number")
     services.request_password_reset(actor=SYSTEM, email=person.email)
+    with unguarded_writes():
+        # A sign-up that was overtaken: its password stayed with the token.
+        OneTimeToken(
+            purpose="sign_up",
+            user=person,
+            new_password="md5$x",
+            key_id="test",
+            expires_at=timezone.now(),
+        ).save()
     services.erase(person, actor=SYSTEM, reason_code="asked")
     kept = User.objects.get(pk=person.pk)
     assert (kept.full_name, kept.email, kept.mobile, kept.status) == ("Erased person", None, None, "erased")
@@ -199,7 +232,8 @@ def test_erasing_takes_the_person_away_and_leaves_the_id(client_for, user, emitt
             text = "\n".join(row[0] for row in cursor.fetchall())
             for value in ("Asha", person.email, MOBILE, "127.0.0.1"):
                 assert value not in text, (table, value)
-    assert OtpChallenge.objects.get().number == ""
+    assert {(each.number, each.is_live) for each in OtpChallenge.objects.all()} == {("", False)}
+    assert not OneTimeToken.objects.exclude(new_password="").exists()
     with pytest.raises(services.InvalidState):
         services.erase(kept, actor=SYSTEM, reason_code="asked")
 
