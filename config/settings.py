@@ -363,6 +363,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 60.0,
         "options": {"expires": 60},
     },
+    "expire-views-as": {
+        "task": "apps.accounts.tasks.expire_views_as",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
     "purge-accounts": {"task": "apps.accounts.tasks.purge", "schedule": crontab(hour="2", minute="23")},
     "clear-sessions": {
         "task": "apps.accounts.tasks.clear_sessions",

@@ -1,15 +1,29 @@
 """Periodic work on accounts."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 
 from celery import shared_task
 from django.conf import settings
 from django.core.management import call_command
 from django.utils import timezone
+from prometheus_client.core import GaugeMetricFamily, Metric
 
 from apps.accounts import services
 from apps.accounts.models import User
+from erp import metrics
 from erp.access import SYSTEM
+
+
+def codes_sent() -> Iterator[Metric]:
+    """How much of the day's codes by SMS is used up: at 1 nobody signs in by one any more."""
+    share = float(services.day_share(timezone.now()))
+    yield GaugeMetricFamily(
+        "erp_otp_day_share", "Share of the day's codes by SMS that is used up.", value=share
+    )
+
+
+metrics.of_modules.append(codes_sent)
 
 
 @shared_task
@@ -22,6 +36,12 @@ def clear_sessions() -> None:
 def expire_grants() -> int:
     """Tidy up single grants whose time is over; returns how many."""
     return int(services.expire_grants(actor=SYSTEM))
+
+
+@shared_task
+def expire_views_as() -> int:
+    """End looks through a partner's eyes whose time is over; returns how many."""
+    return int(services.expire_views_as(actor=SYSTEM))
 
 
 @shared_task

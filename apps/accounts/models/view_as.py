@@ -23,6 +23,10 @@ class ViewAsQuerySet(QuerySet):
         """Those that still run."""
         return self.filter(ended_at=None, ends_at__gt=timezone.now())
 
+    def over(self) -> Self:
+        """Those whose time is over, and which nobody has ended."""
+        return self.filter(ended_at=None, ends_at__lte=timezone.now())
+
 
 class ViewAs(Model):
     """Half an hour, at most, in which a member of staff sees in the admin what a partner's people see."""

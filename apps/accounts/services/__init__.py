@@ -35,7 +35,7 @@ from apps.accounts.services.joining import (
     request_email_verification,
     verify_email,
 )
-from apps.accounts.services.otp import Requested, request_otp, verify_otp
+from apps.accounts.services.otp import ALERT_SHARE, Requested, day_share, request_otp, verify_otp
 from apps.accounts.services.passwords import change_password, request_password_reset, reset_password
 from apps.accounts.services.profile import (
     CurrentPasswordRequired,
@@ -90,15 +90,18 @@ from apps.accounts.services.viewing import (
     NobodyToViewAs,
     NotViewer,
     end_view_as,
+    expire_views_as,
     start_view_as,
 )
 from erp.services import Refusal
 
 __all__ = [
+    "ALERT_SHARE",
     "AlreadyViewing",
     "NobodyToViewAs",
     "NotViewer",
     "end_view_as",
+    "expire_views_as",
     "start_view_as",
     "Challenge",
     "ChallengeInvalid",
@@ -150,6 +153,7 @@ __all__ = [
     "apply_capability_change",
     "change_password",
     "confirm_mfa",
+    "day_share",
     "deactivate",
     "disable_mfa",
     "end_sessions",

@@ -8,9 +8,11 @@ from django.conf import settings
 from django.utils import timezone
 
 from apps.accounts import capabilities, events
-from apps.accounts.models import User, ViewAs
+from apps.accounts.models import User, ViewAs, ViewAsQuerySet
 from erp.errors import Conflict, Fault, Forbidden, RuleBroken
 from erp.services import emit, service
+
+AT_ONCE = 200
 
 
 class AlreadyViewing(Conflict):
@@ -38,8 +40,7 @@ def start_view_as(*, actor: Any, partner_id: UUID, reason: str) -> ViewAs:
     if not people.exists():
         words = "Nobody of this partner signs in."
         raise NobodyToViewAs(errors=[Fault("/partner_id", "nobody", words)])
-    for earlier in ViewAs.objects.locked().filter(user_id=actor.pk, ended_at=None, ends_at__lte=now):
-        _end(earlier, at=earlier.ends_at)
+    _end_over(ViewAs.objects.filter(user_id=actor.pk))
     if ViewAs.objects.live().filter(user_id=actor.pk).exists():
         raise AlreadyViewing
     view = ViewAs(
@@ -62,6 +63,19 @@ def end_view_as(view: ViewAs, *, actor: Any) -> ViewAs:
     if view.ended_at is None:
         _end(view, at=min(view.ends_at, timezone.now()))
     return view
+
+
+@service(requires=capabilities.VIEW_AS, emits=[events.ViewAsEnded])
+def expire_views_as(*, actor: Any) -> int:
+    """End those whose time is over; they show nothing any more anyway. Returns how many."""
+    return _end_over(ViewAs.objects.all())
+
+
+def _end_over(views: ViewAsQuerySet) -> int:
+    over = list(views.over().locked().order_by("pk")[:AT_ONCE])
+    for view in over:
+        _end(view, at=view.ends_at)
+    return len(over)
 
 
 def _end(view: ViewAs, *, at: Any) -> None:

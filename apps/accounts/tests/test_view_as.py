@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
-from apps.accounts import events, services
+from apps.accounts import events, services, tasks
 from apps.accounts.models import ViewAs
 from erp.admin.testing import controls
 from erp.models import unguarded_writes
@@ -109,3 +109,17 @@ def test_who_may_not_look_is_refused_and_nobody_ends_another_s(user, manager, se
     view = services.start_view_as(actor=manager, partner_id=seller.partner_id, reason=REASON)
     with pytest.raises(services.NotViewer):
         services.end_view_as(view, actor=user("INTERNAL_MANAGER"))
+
+
+def test_a_look_that_ran_out_is_ended_and_told_once(manager, seller, emitted):
+    view = services.start_view_as(actor=manager, partner_id=seller.partner_id, reason=REASON)
+    assert tasks.expire_views_as() == 0
+    ago = timezone.now() - timedelta(minutes=31)
+    with unguarded_writes():
+        ViewAs.objects.update(created_at=ago, ends_at=ago + timedelta(minutes=30))
+    assert tasks.expire_views_as() == 1
+    kept = ViewAs.objects.get(pk=view.pk)
+    assert kept.ended_at == kept.ends_at
+    [told] = emitted("user.view_as.ended")
+    assert told.payload["view_as_id"] == str(view.pk)
+    assert tasks.expire_views_as() == 0
