@@ -336,6 +336,24 @@ def test_the_database_itself_keeps_what_was_published(publish, change):
         row.delete()
 
 
+def test_the_database_itself_refuses_two_that_hold_on_one_day(publish, candy):
+    publish(FIRST, valid_to=LATER)
+    with (
+        pytest.raises(IntegrityError, match="unit_definition_no_overlap"),
+        transaction.atomic(),
+        unguarded_writes(),
+    ):
+        UnitDefinition(
+            unit=candy,
+            unit_version=2,
+            numerator=356,
+            denominator=1,
+            source="CCI",
+            valid_from=LATER,
+            status="PUBLISHED",
+        ).save()
+
+
 def test_an_end_once_set_stays(publish):
     row = publish(FIRST, valid_to=LATER)
     with pytest.raises(IntegrityError), transaction.atomic(), unguarded_writes():
