@@ -6,13 +6,15 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
+from django.db.models import Q
+
 from apps.commodities.models import Commodity, HsnMapping, Variety, name_key
 from apps.commodities.reference import tax as known
 
 PROVIDER: Final = "builtin"
 CONFIRMED, ALIAS, WORDS, WITHIN, USUAL = (Decimal(text) for text in ("1", "0.95", "0.85", "0.6", "0.4"))
 COTTON: Final = "5201"
-UNGINNED: Final = ("kapas", "seed cotton")
+UNGINNED: Final = ("kapas", "narma", "seed cotton", "unginned")
 PHRASES: Final = tuple(sorted(known.PHRASES, key=lambda phrase: (-len(phrase), phrase)))
 
 
@@ -79,10 +81,10 @@ def cotton_line(name: str, origin_country: str, staple_mm: Decimal | None) -> st
 def categories_for(name: str, description: str) -> list[Hit]:
     """Categories that goods of this name may be of, surest first, each once.
 
-    A commodity of this very name or alias decides first, then phrases of the name, then those of the description.
+    A commodity of this very code, name or alias decides first, then phrases of the name, then those of the description.
     """
     key = name_key(name)
-    named = Commodity.objects.filter(names__key=key).values_list("category", "code")
+    named = Commodity.objects.filter(Q(names__key=key) | Q(code__iexact=key)).values_list("category", "code")
     of_variety = Variety.objects.filter(names__key=key).values_list("commodity__category", "commodity__code")
     found = [
         Hit(category, ALIAS, (Reason("named_so", {"commodity": code}),))

@@ -127,6 +127,26 @@ def test_an_answer_says_who_suggests_why_and_what_tax_there_is(desk, cotton):
     assert desk.write(f"{BASE}/ai/suggest-hsn", {"name": "granite"}).json() == {"results": []}
 
 
+def test_the_goods_that_the_product_brings_along_are_known_by_name_and_alias(desk):
+    services.load_units(actor=SYSTEM)
+    services.load_commodities(actor=SYSTEM)
+    for name, code in (
+        ("Cotton Yarn 30s", "5205"),
+        ("cotton seed", "1207"),
+        ("S-6", "5201"),
+        ("ICS-107", "5201"),
+        ("narma", "5201"),
+        ("sarki", "12072900"),
+        ("Gehun", "10019910"),
+    ):
+        assert codes(name=name)[0][0] == code, name
+    assert codes(name="granite") == []
+    assert codes(name="narma", staple_mm=Decimal("28.5")) == [("5201", Decimal("0.95"))]
+    assert [code for code, _ in codes(name="rui", staple_mm=Decimal("28.5"))] == ["52010015", "5201"]
+    for name, told in (("kapas", "SEED_COTTON"), ("sut", "YARN"), ("MCU-5", "FIBRE"), ("gram", "PULSE")):
+        assert category(desk, name=name)[0] == told, name
+
+
 def category(desk, **asked):
     found = desk.write(f"{BASE}/ai/detect-category", asked).json()
     return found["category"], [each["category"] for each in found["alternatives"]]
