@@ -6,7 +6,8 @@
   the USDA's 30 codes for upland cotton, each also with one of its four quadrants (31-3).
 - ``varieties.csv``, ``grades.csv``: growths and grades of Indian cotton, with what their lots usually measure.
 
-A range is ``26–32``, open where an end is missing; lists are separated by semicolons.
+A range is ``26–32``, open where an end is missing; lists are separated by semicolons. ``practice`` is for who reads the
+table: what is usual in contracts, which their schedules say and no parameter.
 """
 
 import csv
