@@ -25,6 +25,7 @@ import pyotp
 from rich.console import Console
 from rich.table import Table
 
+from apps.commodities.seasons import season_of
 from config.run import manage, prepare, processes
 from erp.embedded import state
 from erp.embedded.process import CannotStart, free_port
@@ -136,7 +137,7 @@ class Caller:
 
 
 def journey(base: str, password: str, seeds: dict[str, str], journal: Table) -> dict[str, str]:
-    """A commodity, an offer, its approval, a hold and its release; then what must be refused."""
+    """A variety, a price by the candy, an offer, its approval, a hold and its release; then what must be refused."""
     run = secrets.token_hex(3).upper()
     tags: dict[str, str] = {}
 
@@ -148,19 +149,26 @@ def journey(base: str, password: str, seeds: dict[str, str], journal: Table) -> 
     manager = caller("manager", "manager@demo.example")
     buyer = caller("buyer", "buyer@demo.example")
 
-    goods = {
-        "name": f"Cotton, demo {run}",
-        "category": "FIBRE",
-        "quantity_mode": "COUNT_AND_WEIGHT",
-        "package_unit": "BALE",
-        "trade_unit": "BALE",
-        "hsn_code": "5201",
-    }
-    commodity = desk.write("POST", "/commodities", {"code": f"COTTON-{run}", **goods})
+    (commodity,) = desk.send("GET", "/api/v1/commodities?code=COTTON").json["results"]
     tags[commodity["id"]] = "{cotton}"
-    desk.write(
-        "PUT", f"/commodities/{commodity['id']}", {**goods, "status": "ACTIVE"}, if_match=commodity["etag"]
+    sort = {"name": f"Demo sort {run}", "aliases": [f"D-{run}"]}
+    variety = desk.write(
+        "POST", "/varieties", {"commodity_id": commodity["id"], "code": f"DEMO-{run}", **sort}
     )
+    tags[variety["id"]] = "{variety}"
+    desk.write(
+        "PUT",
+        f"/varieties/{variety['id']}",
+        {**sort, "status": "ACTIVE", "aliases": []},
+        if_match=variety["etag"],
+    )
+    path = f"/commodities/{commodity['id']}/calculate-conversion"
+    asked = {"quantity": {"count": "600", "count_unit": "BALE"}, "rate": "50000", "pricing_unit": "INR/CANDY"}
+    answer = desk.send("POST", f"/api/v1{path}", asked, Idempotency_Key=secrets.token_hex(16))
+    desk.note("POST", path, answer, "600 bales at 50,000 a candy of 355.62 kg")
+    price = answer.json
+    if price["amount"]["value"] != "14341150.67":
+        raise Wrong(f"600 bales at 50,000 a candy are 14,341,150.67 rupees, not {price['amount']['value']}")
 
     offer = seller.write(
         "POST",
@@ -169,8 +177,9 @@ def journey(base: str, password: str, seeds: dict[str, str], journal: Table) -> 
             "commodity_id": commodity["id"],
             "total_quantity": "100",
             "total_weight_kg": "17000.000",
+            "crop_year": season_of(date.today(), 10),  # noqa: DTZ011 - the demo's day
             "place": {"address": "Station Road, Gondal", "country": "IN", "state_code": "GJ"},
-            "available_from_date": date.today().isoformat(),  # noqa: DTZ011 - the demo's day
+            "available_from_date": date.today().isoformat(),  # noqa: DTZ011
             "available_until_date": (date.today() + timedelta(days=30)).isoformat(),  # noqa: DTZ011
         },
     )

@@ -113,7 +113,7 @@ def begin_session(user: Any, door: str = "api") -> Any:
 
 @pytest.fixture
 def commodity(db: None) -> Callable[..., Any]:
-    """Make an active commodity, counted in bales and weighed in kg."""
+    """Make a commodity, counted in bales and weighed in kg; an active one with all that this takes."""
     from apps.commodities import services
     from erp.access import SYSTEM
 
@@ -132,10 +132,46 @@ def commodity(db: None) -> Callable[..., Any]:
         made = services.create(actor=SYSTEM, **values)
         if active:
             values.pop("code")
+            values["pricing_unit"] = make_ready(made)
             made = services.update(made, actor=SYSTEM, **values, status="ACTIVE")
         return made
 
     return make
+
+
+def make_ready(commodity: Any) -> Any:
+    """What a commodity needs to be traded: a parameter to test, its code confirmed. Returns a unit of prices."""
+    from apps.commodities.models import HsnMapping, PricingUnit, QualityParameter, Unit, name_key
+    from erp.models import unguarded_writes
+
+    with unguarded_writes():
+        QualityParameter(
+            commodity=commodity,
+            code="moisture",
+            name="Moisture",
+            name_key="moisture",
+            data_type="DECIMAL",
+            unit="%",
+            methods=["OVEN"],
+            default_method="OVEN",
+            precision=1,
+            direction="LOWER",
+            is_mandatory=True,
+        ).save()
+        if commodity.hsn_code is not None:
+            HsnMapping(
+                name=commodity.name,
+                name_key=name_key(commodity.name),
+                hsn_code=commodity.hsn_code,
+                confirmed_at=timezone.now(),
+            ).save()
+        unit, _ = Unit.objects.get_or_create(
+            code="QTL", defaults={"dimension": "MASS", "symbol": "q", "name": "Quintal"}
+        )
+        price, _ = PricingUnit.objects.get_or_create(
+            code="INR/QTL", defaults={"currency": "INR", "unit": unit, "places": 2}
+        )
+    return price
 
 
 @pytest.fixture

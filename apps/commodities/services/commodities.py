@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from apps.commodities import capabilities, events
 from apps.commodities.exact import UnitDimension
-from apps.commodities.models import Commodity, PricingUnit, Unit
+from apps.commodities.models import Commodity, HsnMapping, PricingUnit, Unit, name_key
 from apps.commodities.reference.units import DIMENSIONS
 from apps.commodities.services.rules import (
     Duplicate,
@@ -147,10 +147,29 @@ def check(commodity: Commodity) -> None:
     if commodity.status != before:
         if commodity.status not in Commodity.TRANSITIONS[Commodity.Status(before)]:
             raise IllegalTransition(f"{before} doesn't become {commodity.status}.", status_now=before)
-        if commodity.status == Commodity.Status.ACTIVE and not commodity.hsn_code:
-            raise NotReady(
-                "Give its HSN code first.", errors=[Fault("/hsn_code", "required", "Needed to trade it.")]
-            )
+        if before == Commodity.Status.DRAFT and commodity.status == Commodity.Status.ACTIVE:
+            _require_ready(commodity)
+
+
+def _require_ready(commodity: Commodity) -> None:
+    """What a contract will rest on is there: a unit of prices, a code that staff confirmed, a quality to test."""
+    names = [name_key(name) for name in (commodity.name, *commodity.aliases)]
+    confirmed = HsnMapping.objects.filter(name_key__in=names, hsn_code=commodity.hsn_code)
+    mandatory = commodity.quality_parameters.active().filter(is_mandatory=True)
+    lacks = []
+    if commodity.pricing_unit is None:
+        lacks.append(Fault("/pricing_unit_id", "required", "Name the unit that it is priced in."))
+    if not commodity.hsn_code:
+        lacks.append(Fault("/hsn_code", "required", "Give its HSN code."))
+    elif not confirmed.exists():
+        words = "Somebody on the staff confirms first that goods of this name bear this code."
+        lacks.append(Fault("/hsn_code", "unconfirmed", words))
+    if not mandatory.exists():
+        lacks.append(
+            Fault("/status", "no_parameter", "Add a quality parameter that every lot is tested for.")
+        )
+    if lacks:
+        raise NotReady(errors=lacks)
 
 
 def _check_fields(commodity: Commodity) -> None:

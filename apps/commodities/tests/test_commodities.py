@@ -8,6 +8,7 @@ from django.db import IntegrityError, connection, transaction
 from apps.commodities import services
 from apps.commodities.models import Commodity
 from apps.commodities.tests.examples import GOODS
+from config.testing import make_ready
 from erp.access import SYSTEM
 from erp.models import unguarded_writes
 
@@ -26,7 +27,9 @@ def test_a_commodity_starts_as_a_draft_that_partners_do_not_see(desk, user, clie
     assert (made.status_code, row["status"], row["version"], made["ETag"]) == (201, "DRAFT", 1, '"1"')
     assert row["quantity_tolerance_percent"] == "5.0000"
     assert client_for(user("BUYER")).read(made["Location"]).status_code == 404
-    desk.write(made["Location"], {**GOODS, "status": "ACTIVE"}, method="PUT", if_match=1)
+    price = make_ready(Commodity.objects.get())
+    body = {**GOODS, "pricing_unit_id": str(price.pk), "status": "ACTIVE"}
+    assert desk.write(made["Location"], body, method="PUT", if_match=1).status_code == 200
     assert client_for(user("BUYER")).read(made["Location"]).status_code == 200
 
 
@@ -146,11 +149,28 @@ def test_status_moves_only_along_its_ways(desk, commodity):
     assert (same.status_code, same.json()["version"]) == (200, version)
 
 
-def test_a_commodity_without_hsn_code_is_not_ready_to_trade(desk):
+def test_a_commodity_is_traded_once_it_can_be_priced_coded_and_tested(desk, user, client_for):
     body = {**GOODS, "hsn_code": None}
     made = desk.write(PATH, {"code": "COTTON", **body})
-    answer = desk.write(made["Location"], {**body, "status": "ACTIVE"}, method="PUT", if_match=1)
-    assert (answer.status_code, answer.json()["code"]) == (422, "commodity.not_ready")
+
+    def activate(**fields):
+        return desk.write(made["Location"], {**body, **fields, "status": "ACTIVE"}, method="PUT", if_match=1)
+
+    def lacks(answer):
+        assert (answer.status_code, answer.json()["code"]) == (422, "commodity.not_ready")
+        return {(fault["pointer"], fault["code"]) for fault in answer.json()["errors"]}
+
+    price, parameter = ("/pricing_unit_id", "required"), ("/status", "no_parameter")
+    assert lacks(activate()) == {price, parameter, ("/hsn_code", "required")}
+    unconfirmed = ("/hsn_code", "unconfirmed")
+    assert lacks(activate(hsn_code="5201")) == {price, parameter, unconfirmed}
+    unit = make_ready(Commodity.objects.get())
+    assert lacks(activate(hsn_code="5201", pricing_unit_id=str(unit.pk))) == {unconfirmed}
+    services.confirm_hsn_mapping(actor=user("INTERNAL_MASTERDATA"), name="raw  COTTON", hsn_code="5202")
+    assert lacks(activate(hsn_code="5201", pricing_unit_id=str(unit.pk))) == {unconfirmed}
+    services.confirm_hsn_mapping(actor=user("INTERNAL_MASTERDATA"), name="raw  COTTON", hsn_code="5201")
+    done = activate(hsn_code="5201", pricing_unit_id=str(unit.pk))
+    assert (done.status_code, done.json()["status"]) == (200, "ACTIVE")
 
 
 def test_the_database_itself_refuses_what_can_not_be(commodity):

@@ -12,13 +12,12 @@ from django.core.management.base import BaseCommand, CommandError
 from apps.accounts import secrets
 from apps.accounts import services as accounts
 from apps.accounts.models import User
-from apps.commodities import services as commodities
-from apps.locations import services as locations
 from apps.notifications import services as notifications
 from apps.organization import services
 from apps.organization.models import DocumentType, Organization, business_date
 from apps.organization.serializers import CreateInput
 from config.management.commands.seed_demo import FIRM
+from config.reference import goods, places
 from erp import access
 from erp.access import SYSTEM
 from erp.api.faults import faults_from, invalid
@@ -87,26 +86,6 @@ def administrator(email: str, full_name: str) -> User | None:
         user_type=User.Type.SUPER_ADMIN,
     )
     return invited
-
-
-def places() -> list[str]:
-    """Load what the product knows of India: states, districts, ports, cotton places; returns what was made."""
-    states, others = locations.load_states(actor=SYSTEM), locations.load_places(actor=SYSTEM)
-    return [f"{states + others} places"] if states + others else []
-
-
-def goods() -> list[str]:
-    """Load what the product knows of the trade, each kind after those that it names; returns what was made."""
-    loaded = {
-        "units and pricing units": commodities.load_units(actor=SYSTEM),
-        "terms": commodities.load_terms(actor=SYSTEM),
-        "HSN codes": commodities.load_hsn_codes(actor=SYSTEM),
-        "rates of tax": commodities.load_tax_rates(actor=SYSTEM),
-        "commodities and their parts": commodities.load_commodities(actor=SYSTEM),
-        "schedules": commodities.load_schedules(actor=SYSTEM),
-        "pack weights": commodities.load_pack_weights(actor=SYSTEM),
-    }
-    return [f"{number} {what}" for what, number in loaded.items() if number]
 
 
 class Command(BaseCommand):

@@ -19,6 +19,7 @@ from apps.organization import services as organizations
 from apps.organization.models import TAX_TYPES, FinancialYear, Organization, business_date
 from apps.partners import services as partners
 from apps.partners.models import Partner
+from config.reference import goods
 from erp.access import SYSTEM
 from erp.commands import finish
 
@@ -83,15 +84,16 @@ def seed() -> list[str]:
         for email, (name, roles) in people.items():
             if _person(email, name, user_type=User.Type.EXTERNAL, partner_id=partner.pk, roles=roles):
                 added.append(email)
+    added += goods()
     added += _commission()
     added += [str(text) for text in notifications.load_templates(actor=SYSTEM)]
     return added
 
 
 def _commission() -> list[str]:
-    """What sellers of cotton owe for a deal; nothing where cotton isn't kept."""
-    cotton = Commodity.objects.filter(code="COTTON").first()
-    if cotton is None or Commission.objects.filter(commodity=cotton).exists():
+    """What sellers of cotton owe for a deal."""
+    cotton = Commodity.objects.get(code="COTTON")
+    if Commission.objects.filter(commodity=cotton).exists():
         return []
     made = commodities.create_commission(
         actor=SYSTEM,

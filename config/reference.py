@@ -1,0 +1,25 @@
+"""Reference data of all modules, each kind after those that it names; what is there already stays as it is."""
+
+from apps.commodities import services as commodities
+from apps.locations import services as locations
+from erp.access import SYSTEM
+
+
+def places() -> list[str]:
+    """Load what the product knows of India: states, districts, ports, cotton places; returns what was made."""
+    states, others = locations.load_states(actor=SYSTEM), locations.load_places(actor=SYSTEM)
+    return [f"{states + others} places"] if states + others else []
+
+
+def goods() -> list[str]:
+    """Load what the product knows of the trade, each kind after those that it names; returns what was made."""
+    loaded = {
+        "units and pricing units": commodities.load_units(actor=SYSTEM),
+        "terms": commodities.load_terms(actor=SYSTEM),
+        "HSN codes": commodities.load_hsn_codes(actor=SYSTEM),
+        "rates of tax": commodities.load_tax_rates(actor=SYSTEM),
+        "commodities and their parts": commodities.load_commodities(actor=SYSTEM),
+        "schedules": commodities.load_schedules(actor=SYSTEM),
+        "pack weights": commodities.load_pack_weights(actor=SYSTEM),
+    }
+    return [f"{number} {what}" for what, number in loaded.items() if number]
