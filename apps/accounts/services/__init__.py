@@ -25,6 +25,7 @@ from apps.accounts.services.doors import (
     Tokens,
     TooManyCodes,
 )
+from apps.accounts.services.grants import expire_grants
 from apps.accounts.services.joining import (
     IdentifierUnavailable,
     InvalidState,
@@ -53,7 +54,6 @@ from apps.accounts.services.rights import (
     NotProposer,
     apply_capability_change,
     expire_capability_change,
-    expire_grants,
     propose_capability_change,
     propose_grant,
     propose_matrix_change,

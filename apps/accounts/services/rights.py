@@ -5,11 +5,8 @@ from typing import Any
 from uuid import UUID
 
 from django.apps import apps
-from django.contrib.auth.models import Permission
-from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model
 from django.utils import timezone
-from guardian.models import UserObjectPermission
 
 from apps.accounts import capabilities, events
 from apps.accounts.models import (
@@ -21,6 +18,7 @@ from apps.accounts.models import (
     Scope,
     User,
 )
+from apps.accounts.services.grants import active_grant, apply_grant
 from apps.accounts.services.policy import locked_policy, policy_version
 from apps.accounts.services.roles import (
     AUDITOR,
@@ -37,7 +35,6 @@ from apps.accounts.services.roles import (
 from erp import access
 from erp.access import OWN
 from erp.errors import Conflict, Fault, Forbidden, Invalid, RuleBroken
-from erp.ids import uuid7
 from erp.services import emit, service
 
 _Kind, _Status = CapabilityChange.Kind, CapabilityChange.Status
@@ -247,7 +244,7 @@ def _check_effect(change: CapabilityChange) -> None:
         check_apart(rights_of(after) | granted_to(change.user), whose=str(change.user))
     elif change.kind == _Kind.SINGLE_GRANT:
         assert change.user is not None
-        if (_active_grant(change) is not None and adds) or (_active_grant(change) is None and not adds):
+        if (active_grant(change) is not None and adds) or (active_grant(change) is None and not adds):
             raise ChangeWithoutEffect
         if adds:
             if AUDITOR in held_by(change.user):
@@ -293,21 +290,6 @@ def _roles_after(change: CapabilityChange, held: frozenset[str]) -> frozenset[st
 
 def _right(change: CapabilityChange) -> str:
     return f"{change.capability}{OWN if change.scope == Scope.OWN else ''}"
-
-
-def _active_grant(change: CapabilityChange) -> CapabilityGrant | None:
-    row: CapabilityGrant | None = (
-        CapabilityGrant.objects.locked()
-        .filter(
-            user_id=change.user_id,
-            capability=change.capability,
-            object_type=change.object_type,
-            object_id=change.object_id,
-            status=CapabilityGrant.Status.ACTIVE,
-        )
-        .first()
-    )
-    return row
 
 
 # --- Deciding ---------------------------------------------------------------------------------------
@@ -388,7 +370,7 @@ def apply_capability_change(
         if change.kind == _Kind.USER_ROLE:
             _apply_to_user(change, user, actor)
         else:
-            _apply_grant(change, user)
+            apply_grant(change, user)
         user.save()
     _tell(events.CapabilityChanged, change, by=actor)
     return change
@@ -433,89 +415,6 @@ def _apply_to_user(change: CapabilityChange, user: User, actor: Any) -> None:
 
 def _proposer(change: CapabilityChange, actor: Any) -> Any:
     return change.proposed_by or actor
-
-
-def _apply_grant(change: CapabilityChange, user: User) -> None:
-    user.touch()
-    if change.operation == Operation.REMOVE:
-        grant = _active_grant(change)
-        assert grant is not None
-        _end_grant(grant, CapabilityGrant.Status.REVOKED)
-        emit(events.CapabilityRevoked(**_told(grant)))
-        return
-    grant = CapabilityGrant(
-        id=uuid7(),
-        user=user,
-        capability=change.capability or "",
-        object_type=change.object_type,
-        object_id=change.object_id,
-        expires_at=change.grant_expires_at,
-        reason=change.reason,
-        change=change,
-    )
-    grant.save()
-    mirror = _mirror(grant)
-    if mirror is not None:
-        UserObjectPermission.objects.get_or_create(**mirror)
-    emit(events.CapabilityGranted(**_told(grant)))
-
-
-# --- Grants end -------------------------------------------------------------------------------------
-
-
-@service(requires=capabilities.MANAGE_CAPABILITIES, emits=[events.CapabilityExpired])
-def expire_grants(*, actor: Any) -> int:
-    """Tidy up grants whose time is over; they count no longer anyway. Returns how many."""
-    due = CapabilityGrant.objects.locked().filter(
-        status=CapabilityGrant.Status.ACTIVE, expires_at__lte=timezone.now()
-    )
-    ended = list(due.order_by("pk")[:200])
-    for grant in ended:
-        _end_grant(grant, CapabilityGrant.Status.EXPIRED)
-        emit(events.CapabilityExpired(**_told(grant)))
-    return len(ended)
-
-
-def end_grants(user: User) -> None:
-    """Take every single grant from somebody who is erased; part of that service, which emits CapabilityRevoked."""
-    held = CapabilityGrant.objects.locked().filter(user=user, status=CapabilityGrant.Status.ACTIVE)
-    for grant in held.order_by("pk"):
-        _end_grant(grant, CapabilityGrant.Status.REVOKED)
-        emit(events.CapabilityRevoked(**_told(grant)))
-
-
-def _end_grant(grant: CapabilityGrant, status: str) -> None:
-    grant.status, grant.updated_at = status, timezone.now()
-    grant.save()
-    mirror = _mirror(grant)
-    if mirror is not None:
-        UserObjectPermission.objects.filter(**mirror).delete()
-
-
-def _mirror(grant: CapabilityGrant) -> dict[str, Any] | None:
-    """Guardian's row for a grant on one row; None for a general one, which guardian doesn't know."""
-    if grant.object_type is None:
-        return None
-    label, _, codename = grant.capability.partition(".")
-    permission = Permission.objects.filter(content_type__app_label=label, codename=codename).first()
-    model = apps.get_model(grant.object_type)
-    return {
-        "user_id": grant.user_id,
-        "permission": permission,
-        "content_type": ContentType.objects.get_for_model(model),
-        "object_pk": str(grant.object_id),
-    }
-
-
-def _told(grant: CapabilityGrant) -> dict[str, Any]:
-    return {
-        "grant_id": grant.pk,
-        "user_id": grant.user_id,
-        "capability": grant.capability,
-        "object_type": grant.object_type,
-        "object_id": grant.object_id,
-        "expires_at": grant.expires_at,
-    }
 
 
 def _tell(event: Any, change: CapabilityChange, *, by: Any) -> None:

@@ -20,14 +20,15 @@ from apps.accounts.models import (
     SignInCounter,
     UnlockReason,
     User,
+    UserQuerySet,
 )
 from apps.accounts.services import second_factor
 from apps.accounts.services.counting import counter_key
 from apps.accounts.services.doors import MfaNotEnabled
 from apps.accounts.services.erasing import erase_data
+from apps.accounts.services.grants import end_grants
 from apps.accounts.services.joining import InvalidState
 from apps.accounts.services.policy import locked_policy
-from apps.accounts.services.rights import end_grants
 from apps.accounts.services.roles import RoleNotAllowed, check_rank, set_roles
 from apps.accounts.services.sessions import Revoked, end_all
 from erp.errors import Conflict, Forbidden
@@ -182,7 +183,9 @@ def purge(*, actor: Any) -> dict[str, int]:
         "challenges": OtpChallenge.objects.filter(expires_at__lt=traces),
         "counters": SignInCounter.objects.filter(updated_at__lt=traces).exclude(locked_until__gt=traces),
     }
-    counts = {}
+    # Kept for the notice to the address that was replaced, which went out long ago.
+    former = User.objects.filter(former_email__isnull=False).exclude(email_verified_at__gte=traces)
+    counts = {"addresses": _forget_former(former)}
     for kind, rows in over.items():
         keys = list(rows.order_by("pk").values_list("pk", flat=True)[:PURGED_AT_ONCE])
         rows.model.objects.filter(pk__in=keys).delete()
@@ -190,3 +193,9 @@ def purge(*, actor: Any) -> dict[str, int]:
     if any(counts.values()):
         emit(events.AccountPurged(run_id=uuid7(), counts=counts))
     return counts
+
+
+def _forget_former(users: UserQuerySet) -> int:
+    """No change of the person's own: the version stands."""
+    keys = list(users.order_by("pk").values_list("pk", flat=True)[:PURGED_AT_ONCE])
+    return int(User.objects.filter(pk__in=keys).update(former_email=None))

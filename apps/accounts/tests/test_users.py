@@ -239,7 +239,8 @@ def test_erasing_takes_the_person_away_and_leaves_the_id(client_for, user, emitt
 
 
 def test_what_is_kept_no_longer_goes_in_batches(client_for, user, emitted):
-    person = user("SELLER")
+    person = user("SELLER", former_email="before@example.com")
+    user("SELLER", former_email="lately@example.com")
     client_for().write(LOGIN, {"email": person.email, "password": "wrong"})
     client_for().write(LOGIN, {"email": person.email, "password": PASSWORD})
     begin_session(person)
@@ -253,8 +254,11 @@ def test_what_is_kept_no_longer_goes_in_batches(client_for, user, emitted):
         OneTimeToken.objects.update(expires_at=month)
         OtpChallenge.objects.update(expires_at=month)
         SignInCounter.objects.update(updated_at=month)
+        User.objects.filter(pk=person.pk).update(email_verified_at=month)
     counts = services.purge(actor=SYSTEM)
-    assert counts == {"sessions": 1, "tokens": 1, "challenges": 1, "counters": 1}
+    assert counts == {"sessions": 1, "tokens": 1, "challenges": 1, "counters": 1, "addresses": 1}
+    kept = User.objects.get(pk=person.pk)
+    assert (kept.former_email, kept.version) == (None, person.version)
     assert emitted("account.purged")[-1].payload["counts"] == counts
     assert Session.objects.count() == 1
     assert not RefreshToken.objects.exclude(session__in=Session.objects.all()).exists()

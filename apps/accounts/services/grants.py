@@ -1,0 +1,111 @@
+"""Single grants: given and taken by a change of rights, ended by their date or with their holder."""
+
+from typing import Any
+
+from django.apps import apps
+from django.contrib.auth.models import Permission
+from django.contrib.contenttypes.models import ContentType
+from django.utils import timezone
+from guardian.models import UserObjectPermission
+
+from apps.accounts import capabilities, events
+from apps.accounts.models import CapabilityChange, CapabilityGrant, Operation, User
+from erp.ids import uuid7
+from erp.services import emit, service
+
+
+def active_grant(change: CapabilityChange) -> CapabilityGrant | None:
+    """The grant that the change is about, locked; None without one."""
+    row: CapabilityGrant | None = (
+        CapabilityGrant.objects.locked()
+        .filter(
+            user_id=change.user_id,
+            capability=change.capability,
+            object_type=change.object_type,
+            object_id=change.object_id,
+            status=CapabilityGrant.Status.ACTIVE,
+        )
+        .first()
+    )
+    return row
+
+
+def apply_grant(change: CapabilityChange, user: User) -> None:
+    """Give or take what a second person agreed to; part of that service. Saving the user is the caller's."""
+    user.touch()
+    if change.operation == Operation.REMOVE:
+        grant = active_grant(change)
+        assert grant is not None
+        _end_grant(grant, CapabilityGrant.Status.REVOKED)
+        emit(events.CapabilityRevoked(**_told(grant)))
+        return
+    grant = CapabilityGrant(
+        id=uuid7(),
+        user=user,
+        capability=change.capability or "",
+        object_type=change.object_type,
+        object_id=change.object_id,
+        expires_at=change.grant_expires_at,
+        reason=change.reason,
+        change=change,
+    )
+    grant.save()
+    mirror = _mirror(grant)
+    if mirror is not None:
+        UserObjectPermission.objects.get_or_create(**mirror)
+    emit(events.CapabilityGranted(**_told(grant)))
+
+
+@service(requires=capabilities.MANAGE_CAPABILITIES, emits=[events.CapabilityExpired])
+def expire_grants(*, actor: Any) -> int:
+    """Tidy up grants whose time is over; they count no longer anyway. Returns how many."""
+    due = CapabilityGrant.objects.locked().filter(
+        status=CapabilityGrant.Status.ACTIVE, expires_at__lte=timezone.now()
+    )
+    ended = list(due.order_by("pk")[:200])
+    for grant in ended:
+        _end_grant(grant, CapabilityGrant.Status.EXPIRED)
+        emit(events.CapabilityExpired(**_told(grant)))
+    return len(ended)
+
+
+def end_grants(user: User) -> None:
+    """Take every single grant from somebody who is erased; part of that service, which emits CapabilityRevoked."""
+    held = CapabilityGrant.objects.locked().filter(user=user, status=CapabilityGrant.Status.ACTIVE)
+    for grant in held.order_by("pk"):
+        _end_grant(grant, CapabilityGrant.Status.REVOKED)
+        emit(events.CapabilityRevoked(**_told(grant)))
+
+
+def _end_grant(grant: CapabilityGrant, status: str) -> None:
+    grant.status, grant.updated_at = status, timezone.now()
+    grant.save()
+    mirror = _mirror(grant)
+    if mirror is not None:
+        UserObjectPermission.objects.filter(**mirror).delete()
+
+
+def _mirror(grant: CapabilityGrant) -> dict[str, Any] | None:
+    """Guardian's row for a grant on one row; None for a general one, which guardian doesn't know."""
+    if grant.object_type is None:
+        return None
+    label, _, codename = grant.capability.partition(".")
+    permission = Permission.objects.filter(content_type__app_label=label, codename=codename).first()
+    model = apps.get_model(grant.object_type)
+    return {
+        "user_id": grant.user_id,
+        "permission": permission,
+        "content_type": ContentType.objects.get_for_model(model),
+        "object_pk": str(grant.object_id),
+    }
+
+
+def _told(grant: CapabilityGrant) -> dict[str, Any]:
+    return {
+        "grant_id": grant.pk,
+        "user_id": grant.user_id,
+        "capability": grant.capability,
+        "object_type": grant.object_type,
+        "object_id": grant.object_id,
+        "expires_at": grant.expires_at,
+    }
