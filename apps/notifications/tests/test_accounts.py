@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
+from celery import current_app
 from django.core.cache import cache
 from django.db import connection
 from django.utils import timezone
@@ -19,9 +20,12 @@ from apps.notifications.models import Message, Template
 from config.testing import PASSWORD
 from erp.access import SYSTEM
 from erp.models import unguarded_writes
+from erp.outbox.models import EventOutbox
 from erp.services import unit_of_work
+from erp.tests.outbox_support import pubsub, relaying, until
 from erp.tests.smtp_server import black_hole, shut_port
 
+__all__ = ["pubsub"]  # the fixture
 pytestmark = pytest.mark.django_db
 NEW = "quite another passphrase"
 MOBILE = "+919812345678"
@@ -247,8 +251,6 @@ def test_an_invitation_leads_in(deliver, texts, post, user, ask):
 def test_an_outage_is_not_noticed_by_who_asks_and_the_messages_go_later(
     away, ask, deliver, texts, post, settings, user, monkeypatch
 ):
-    from celery import current_app
-
     person = user("SELLER")
     with ExitStack() as stack:
         port = shut_port() if away == "refused" else stack.enter_context(black_hole())
@@ -273,6 +275,51 @@ def test_an_outage_is_not_noticed_by_who_asks_and_the_messages_go_later(
     send_all()
     assert [mail["To"] for mail in post.mails] == ["asha@example.com"]
     assert Message.objects.get(code="reset_password").status == "expired"
+
+
+@pytest.mark.usefixtures("pubsub")
+@pytest.mark.django_db(transaction=True)
+def test_with_pubsub_broker_and_sms_down_people_sign_in_and_only_codes_that_still_count_go_later(
+    ask, deliver, registered, gateway, settings, user, monkeypatch
+):
+    person = user("SELLER", mobile=MOBILE, mobile_verified_at=timezone.now())
+    asleep, there = shut_port(), settings.SMS_URL
+    settings.PUBSUB_EMULATOR_HOST = f"127.0.0.1:{asleep}"
+    settings.SMS_URL = f"http://127.0.0.1:{asleep}/send"
+    monkeypatch.setattr(current_app.conf, "broker_url", f"redis://127.0.0.1:{asleep}/0")
+    code = {"mobile": MOBILE, "purpose": "sign_in"}
+    late = {"mobile": "+919800000001", "purpose": "prove_number"}
+    with relaying() as running:
+        for path, body, status in (
+            ("login", {"email": person.email, "password": PASSWORD}, 200),
+            ("otp/request", code, 202),
+            ("otp/request", late, 202),
+            ("login", {"email": person.email, "password": "wrong"}, 401),
+        ):
+            began = time.monotonic()
+            assert ask(path, body, key=None).status_code == status
+            assert time.monotonic() - began < 5
+        until(lambda: running.last_error)
+        assert set(EventOutbox.objects.values_list("status", flat=True)) == {"pending"}
+    deliver()
+    send_all()
+    assert {message.status for message in Message.objects.filter(code="otp")} == {"queued"}
+    with unguarded_writes():
+        Message.objects.filter(challenge_id__in=OtpChallenge.objects.filter(user=None)).update(
+            not_after=timezone.now()
+        )
+        Message.objects.update(next_attempt_at=timezone.now())
+    cache.clear()
+    clients.Client._breakers.clear()
+    settings.SMS_URL = there
+    send_all()
+    [(_, sms)] = gateway.calls
+    assert sms["to"] == MOBILE
+    answer = {
+        "challenge_id": str(OtpChallenge.objects.get(user=person).pk),
+        "code": re.match(r"\d{6}", sms["text"])[0],
+    }
+    assert ask("otp/verify", answer, key=None).status_code == 200
 
 
 @pytest.mark.django_db(transaction=True)
