@@ -22,6 +22,7 @@ from erp import errors
 from erp.api import fields
 from erp.api.docs import RedocView, SwaggerView
 from erp.api.serializers import Answer, Input, Output
+from erp.files import CSV, XLSX
 from erp.models import Model
 
 
@@ -226,7 +227,7 @@ def test_every_operation_says_what_it_does_and_what_can_go_wrong(product):
             for status, answer in told["responses"].items():
                 content = set(follow(product, answer).get("content", {}))
                 assert content <= (
-                    {"application/problem+json"} if int(status) >= 400 else {"application/json", "text/csv"}
+                    {"application/problem+json"} if int(status) >= 400 else {"application/json", CSV, XLSX}
                 )
     assert len(identifiers) == len(set(identifiers))
 
