@@ -113,9 +113,11 @@ def begin_session(user: Any, door: str = "api") -> Any:
 
 @pytest.fixture
 def commodity(db: None) -> Callable[..., Any]:
-    """Make a commodity, counted in bales and weighed in kg; an active one with all that this takes."""
+    """Make a commodity, counted in bales and weighed in kg; an active one though nothing more is said of it."""
     from apps.commodities import services
+    from apps.commodities.models import Commodity
     from erp.access import SYSTEM
+    from erp.models import unguarded_writes
 
     def make(*, active: bool = True, **fields: Any) -> Any:
         number = uuid4().hex[:8].upper()
@@ -132,8 +134,10 @@ def commodity(db: None) -> Callable[..., Any]:
         made = services.create(actor=SYSTEM, **values)
         if active:
             values.pop("code")
-            values["pricing_unit"] = make_ready(made)
-            made = services.update(made, actor=SYSTEM, **values, status="ACTIVE")
+            with unguarded_writes():
+                Commodity.objects.filter(pk=made.pk).update(status="ACTIVE")
+            said = {"description": "On the market.", **values}
+            made = services.update(made, actor=SYSTEM, **said, status="ACTIVE")
         return made
 
     return make

@@ -176,6 +176,8 @@ def test_a_create_costs_a_fixed_number_of_statements(desk):
         "SAVEPOINT",
         "SELECT",  # is the code taken?
         "INSERT",  # the row
+        "SELECT",  # the names that it has,
+        "INSERT",  # and those that it gets
         "WITH",  # streams and events
         "RELEASE",
         "INSERT",  # the key's record

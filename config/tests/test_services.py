@@ -14,7 +14,7 @@ from apps.commodities.models import Commodity
 from erp import services
 from erp.access import SYSTEM
 from erp.errors import CapabilityMissing, Conflict, NotFound, PreconditionFailed, RuleBroken
-from erp.events import registry, sample
+from erp.events import Change, registry, sample
 from erp.ids import uuid7
 from erp.models import UnguardedWrite
 from erp.outbox.models import EventOutbox, EventStream
@@ -180,7 +180,7 @@ def test_an_event_larger_than_a_megabyte_is_refused(commodity, planted):
     def large(row: Commodity, *, actor: Any) -> None:
         emit(
             events.CommodityUpdated(
-                commodity_id=row.pk, version=1, changes={"name": events.Change(old="", new="x" * 1_000_001)}
+                commodity_id=row.pk, version=1, changes={"name": Change(old="", new="x" * 1_000_001)}
             )
         )
 

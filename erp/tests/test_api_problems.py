@@ -145,9 +145,7 @@ def test_so_does_what_a_view_outside_of_drf_raises(api, exception, status, code,
 
 
 def test_a_domain_error_keeps_its_words_members_and_headers(api):
-    error = errors.Unavailable(
-        "The registry is down.", retry_after=9, registry="gst", status="shadow", code="shadow"
-    )
+    error = errors.Unavailable("The registry is down.", retry_after=9, registry="gst")
     response = raising(api, error)
     told = problem(response, 503, "dependency.unavailable")
     assert (told["detail"], told["registry"], response["Retry-After"]) == (
@@ -155,6 +153,12 @@ def test_a_domain_error_keeps_its_words_members_and_headers(api):
         "gst",
         "9",
     )
+
+
+@pytest.mark.parametrize("name", ["status", "code", "title", "instance", "request_id"])
+def test_an_error_has_no_member_by_the_name_of_one_that_every_document_has(name):
+    with pytest.raises(TypeError, match=name):
+        errors.Conflict(**{name: "shadow"})
 
 
 def test_faults_are_listed_with_pointers(api):

@@ -42,6 +42,12 @@ def commodities() -> list[dict[str, Any]]:
     ]
 
 
+@cache
+def hsn_codes() -> dict[str, str]:
+    """Codes of the tariff that the product brings along, by the code of the goods that bear them."""
+    return {row["code"]: row["hsn_code"] for row in _table("commodities")}
+
+
 def parameters(commodity: str) -> list[dict[str, Any]]:
     """Parameters of a commodity, named by its code, as their service takes them, in the order to show them."""
     rows = [row for row in _table("parameters") if row["commodity"] == commodity]

@@ -7,6 +7,7 @@ from typing import Any, Final
 from apps.commodities import capabilities, events
 from apps.commodities.exact import UnitDimension
 from apps.commodities.models import Commodity, HsnMapping, PricingUnit, Unit, name_key
+from apps.commodities.reference.goods import hsn_codes
 from apps.commodities.reference.units import DIMENSIONS
 from apps.commodities.services.rules import (
     Duplicate,
@@ -154,14 +155,18 @@ def check(commodity: Commodity) -> None:
 def _require_ready(commodity: Commodity) -> None:
     """What a contract will rest on is there: a unit of prices, a code that staff confirmed, a quality to test."""
     names = [name_key(name) for name in (commodity.name, *commodity.aliases)]
-    confirmed = HsnMapping.objects.filter(name_key__in=names, hsn_code=commodity.hsn_code)
+    # A code that comes with the product for these very goods is confirmed by the release.
+    confirmed = (
+        hsn_codes().get(commodity.code) == commodity.hsn_code
+        or HsnMapping.objects.filter(name_key__in=names, hsn_code=commodity.hsn_code).exists()
+    )
     mandatory = commodity.quality_parameters.active().filter(is_mandatory=True)
     lacks = []
     if commodity.pricing_unit is None:
         lacks.append(Fault("/pricing_unit_id", "required", "Name the unit that it is priced in."))
     if not commodity.hsn_code:
         lacks.append(Fault("/hsn_code", "required", "Give its HSN code."))
-    elif not confirmed.exists():
+    elif not confirmed:
         words = "Somebody on the staff confirms first that goods of this name bear this code."
         lacks.append(Fault("/hsn_code", "unconfirmed", words))
     if not mandatory.exists():

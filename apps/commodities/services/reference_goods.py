@@ -14,7 +14,6 @@ from apps.commodities.services.grades import create_grade
 from apps.commodities.services.parameters import create_parameter, create_template
 from apps.commodities.services.schedules import QUALITY_SCHEDULE, write_lines
 from apps.commodities.services.soundness import require_sound
-from apps.commodities.services.tax import confirm_hsn_mapping
 from apps.commodities.services.varieties import create_variety
 from erp.errors import Conflict, RuleBroken
 from erp.services import attempt, service
@@ -26,7 +25,6 @@ from erp.services import attempt, service
         events.CommodityCreated,
         events.CommodityUpdated,
         events.GradeAdded,
-        events.HsnMappingConfirmed,
         events.ParameterAdded,
         events.ParameterTemplateCreated,
         events.VarietyAdded,
@@ -51,7 +49,6 @@ def load_commodities(*, actor: Any) -> int:
         made += _load_parts(commodity, actor)
         if is_new:
             del values["code"]
-            confirm_hsn_mapping(actor=actor, name=commodity.name, hsn_code=commodity.hsn_code)
             _added(update, commodity, actor=actor, **values, status=Commodity.Status.ACTIVE)
     return made
 

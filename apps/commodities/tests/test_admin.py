@@ -129,7 +129,7 @@ def test_a_page_that_does_not_say_its_version_changes_nothing(desk, commodity, v
     answer = desk.fill(page_of(row), description="mine", _version=version)
     assert answer.status_code == status
     row.refresh_from_db()
-    assert row.description == ""
+    assert row.description == "On the market."
 
 
 def test_a_fault_does_not_move_the_version_that_the_page_showed(desk, commodity):

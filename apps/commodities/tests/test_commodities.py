@@ -151,7 +151,7 @@ def test_status_moves_only_along_its_ways(desk, commodity):
 
 def test_a_commodity_is_traded_once_it_can_be_priced_coded_and_tested(desk, user, client_for):
     body = {**GOODS, "hsn_code": None}
-    made = desk.write(PATH, {"code": "COTTON", **body})
+    made = desk.write(PATH, {"code": "LINT", **body})
 
     def activate(**fields):
         return desk.write(made["Location"], {**body, **fields, "status": "ACTIVE"}, method="PUT", if_match=1)

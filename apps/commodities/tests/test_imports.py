@@ -80,7 +80,7 @@ def codes(answer: Any) -> tuple[int, str, list[str]]:
 
 def test_a_table_adds_commodities_and_each_row_has_its_own_events(keeper, emitted, assert_emitted):
     file = table(
-        "COTTON,Raw cotton,FIBRE,Lint; Rui,KG,BALE,COUNT_AND_WEIGHT,BALE,5201,10,Ginned,ACTIVE",
+        "COTTON,Raw cotton,FIBRE,Lint; Rui,KG,BALE,COUNT_AND_WEIGHT,BALE,5201,10,Ginned,ARCHIVED",
         "SEED,Cotton seed,OILSEED,,,,,,,,,",
         header=f"{GOODS},aliases,base_unit,trade_unit,quantity_mode,package_unit,hsn_code,"
         "season_start_month,description,status",
@@ -92,7 +92,7 @@ def test_a_table_adds_commodities_and_each_row_has_its_own_events(keeper, emitte
         ["Lint", "Rui"],
         "BALE",
         10,
-        "ACTIVE",
+        "ARCHIVED",
     )
     assert (seed.base_unit, seed.trade_unit, seed.package_unit, seed.status) == ("KG", "KG", None, "DRAFT")
     told = EventOutbox.objects.filter(causation_id=str(job.pk)).order_by("position")
@@ -337,7 +337,7 @@ def test_a_cell_names_a_pricing_unit_by_its_code(keeper, commodity):
         header=f"{GOODS},pricing_unit",
     )
     told = previewed(keeper, file)
-    assert foreseen(told) == [(3, "/pricing_unit", "does_not_exist"), (4, "/pricing_unit_id", "dimension")]
+    assert foreseen(told) == [(3, "/pricing_unit", "does_not_exist"), (4, "/pricing_unit", "dimension")]
     assert uploaded(keeper, file).tally == {"created": 1, "updated": 1}
     known.refresh_from_db()
     assert known.pricing_unit == Commodity.objects.get(code="NEW").pricing_unit == row

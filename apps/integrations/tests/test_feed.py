@@ -19,7 +19,7 @@ from apps.commodities import services as commodities
 from apps.integrations import services, tasks
 from apps.integrations.models import FeedEntry
 from apps.integrations.tests.examples import consume
-from config.testing import PASSWORD
+from config.testing import PASSWORD, make_ready
 from erp.access import SYSTEM
 from erp.models import unguarded_writes
 from erp.outbox import wire
@@ -160,7 +160,14 @@ def test_a_row_that_goes_out_of_sight_takes_its_events_along(deal, client_for):
 def test_drafts_of_master_data_stay_in_the_house(world, client_for):
     """A commodity was a draft first; when it goes live, partners learn that, not what it had been."""
     commodity = world.commodity(active=False, name="A working title")
-    kept = {"name": "Long staple", "category": "FIBRE", "trade_unit": "BALE", "package_unit": "BALE"}
+    kept = {
+        "name": "Long staple",
+        "aliases": [commodity.name],
+        "category": "FIBRE",
+        "trade_unit": "BALE",
+        "package_unit": "BALE",
+        "pricing_unit": make_ready(commodity),
+    }
     commodities.update(
         commodity, actor=SYSTEM, **kept, quantity_mode="COUNT_AND_WEIGHT", hsn_code="5201", status="ACTIVE"
     )
