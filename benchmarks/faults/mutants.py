@@ -227,7 +227,7 @@ def _try(world: "World", name: str, argv: Sequence[str]) -> Judgement:
                 seen, until = run.delivered, time.monotonic() + QUIET_SECONDS
             time.sleep(0.1)
         run.sample()
-        return judge(run.place, run.facts, duplicates=1.0)
+        return judge(run.place, run.facts)
 
 
 def main() -> None:

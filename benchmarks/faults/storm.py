@@ -30,6 +30,7 @@ MANNED_SECONDS = 60.0
 SELF_KILL_SECONDS = 3.0  # how long a step waits for a relay to kill itself before the harness does
 ALONE_SECONDS = 2.0
 SCALES = (8, 3, 5, 2, 4)
+CUT, ROBBED = "relays' sessions cut", "relays stopped, robbed of their locks and continued"
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,7 @@ class Storm:
 
     def cut_relay(self) -> None:
         """End a relay's database session."""
-        self._facts.done["relays' sessions cut"] += self._run.cut(RELAYS + " ORDER BY random() LIMIT 1")
+        self._facts.done[CUT] += self._run.cut(RELAYS + " ORDER BY random() LIMIT 1")
 
     def cut_writer(self) -> None:
         """End a writer's database session, maybe between COMMIT and its answer."""
@@ -255,7 +256,7 @@ class Storm:
         """The same, but meanwhile it loses its locks: it comes back with a batch that others have taken over."""
         seconds = self._pick.uniform(1.5, 3.0)
         if self._fleet.freeze(seconds, lambda: self._run.cut(RELAYS)):
-            self._facts.done["relays stopped, robbed of their locks and continued"] += 1
+            self._facts.done[ROBBED] += 1
 
     def step_clock_back(self) -> None:
         """The clock of the database jumps back, or forward again."""
