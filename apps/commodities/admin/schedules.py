@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from apps.commodities import capabilities, serializers, services
 from apps.commodities.admin.units import DRAFTED
 from apps.commodities.models import QualitySchedule
+from apps.commodities.models.schedules import words_of
 from erp.admin import ServiceAdmin, Table
 
 
@@ -55,7 +56,7 @@ class QualityScheduleAdmin(ServiceAdmin):
                 line.pop("parameter"),
                 line.pop("method"),
                 line.pop("form"),
-                ", ".join(f"{name} {value}" for name, value in line.items()),
+                words_of(line),
             )
             for line in row.lines
         ]

@@ -73,11 +73,20 @@ class QualitySchedule(Drafted):
 
     def shown(self) -> dict[str, Any]:
         """What a second person decides on: the schedule's own fields, and one per line."""
-        lines = {
-            f"line {line['order']}": ", ".join(f"{name} {value}" for name, value in line.items())
-            for line in self.lines
-        }
+        lines = {f"line {line['order']}": words_of(line) for line in self.lines}
         return super().shown() | lines
+
+
+def words_of(terms: dict[str, Any]) -> str:
+    """A line's terms as people read them; of bands, steps and cells each ``from 73 to 74 effect -3.5``."""
+    return ", ".join(f"{name} {_words(value)}" for name, value in terms.items())
+
+
+def _words(value: Any) -> str:
+    if not isinstance(value, list):
+        return str(value)
+    rows = [sorted(row.items(), key=lambda cell: (cell[0] == "effect", cell[0] == "to")) for row in value]
+    return "; ".join(" ".join(f"{name} {cell}" for name, cell in row if cell is not None) for row in rows)
 
 
 class ScheduleLine(Guarded):

@@ -12,6 +12,7 @@ from apps.approvals.models import ApprovalRequest
 from apps.commodities import events, services
 from apps.commodities.differences import Mode, Outcome, Result, evaluate
 from apps.commodities.models import PricingUnit, QualitySchedule, ScheduleLine
+from apps.commodities.models.schedules import words_of
 from apps.commodities.tests.examples import DEMO_LINES, measured, schedule
 from erp.access import SYSTEM
 from erp.errors import RuleBroken, SelfApproval
@@ -338,3 +339,9 @@ def test_staff_draft_edit_and_submit_on_pages(cotton, author, desk_for):
     assert again(row).version == row.version
     assert desk.fill(page, title="Another").status_code == 302
     assert again(row).title == "Another"
+
+
+def test_a_line_is_told_in_words():
+    bands = [{"to": "74", "from": "73", "effect": "-3.5"}, {"to": None, "from": "77.1", "effect": "1"}]
+    told = words_of({"effect": "PERCENT", "bands": bands})
+    assert told == "effect PERCENT, bands from 73 to 74 effect -3.5; from 77.1 effect 1"
