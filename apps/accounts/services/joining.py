@@ -1,6 +1,7 @@
 """Becoming a user: by signing up, by invitation, and by proving one's address."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -24,7 +25,8 @@ from apps.accounts.services.roles import (
 from apps.accounts.services.signing_in import use_code
 from erp.access import SYSTEM
 from erp.errors import Conflict
-from erp.services import Refusal, emit, service
+from erp.ids import uuid7
+from erp.services import Refusal, attempt, emit, service
 
 _Purpose = OneTimeToken.Purpose
 
@@ -84,13 +86,27 @@ def _register_address(email: str, new_password: str, profile: dict[str, str]) ->
     if user is None:
         user = _applicant(email=email, status=User.Status.PENDING, **profile)
         emit(events.UserRegistered(user_id=user.pk, user_type=user.user_type, method="email"))
-    elif user.status != User.Status.PENDING:
-        # The same trace as elsewhere; nobody gets this token.
-        one_time.make(_Purpose.SIGN_UP, address=email, user=None)
-        emit(events.SignUpRepeated(user_id=user.pk))
-        return
+    else:
+        _register_nobody(profile)
+        if user.status != User.Status.PENDING:
+            # The same trace as elsewhere; nobody gets this token.
+            one_time.make(_Purpose.SIGN_UP, address=email, user=None)
+            emit(events.SignUpRepeated(user_id=user.pk))
+            return
     row = one_time.make(_Purpose.SIGN_UP, address=email, user=user, new_password=new_password)
     emit(events.EmailVerificationRequested(token_id=row.pk, user_id=user.pk, purpose=_Purpose.SIGN_UP))
+
+
+def _register_nobody(profile: dict[str, str]) -> None:
+    """Do the work that an unknown address costs, and undo it: no timing tells that an address is known."""
+    with suppress(_Undone), attempt():
+        nobody = _applicant(email=f"{uuid7().hex}@nobody.invalid", status=User.Status.PENDING, **profile)
+        emit(events.UserRegistered(user_id=nobody.pk, user_type=nobody.user_type, method="email"))
+        raise _Undone
+
+
+class _Undone(Exception):
+    """What was done in an attempt was done for the time that it takes."""
 
 
 def _register_number(mobile: str, profile: dict[str, str]) -> None:
