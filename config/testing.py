@@ -11,6 +11,8 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
+from erp.names import name_key
+
 PASSWORD = "a long enough passphrase"  # noqa: S105 - of people who exist only in tests
 TOTP_SEED = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"  # of their authenticators
 
@@ -145,7 +147,7 @@ def commodity(db: None) -> Callable[..., Any]:
 
 def make_ready(commodity: Any) -> Any:
     """What a commodity needs to be traded: a parameter to test, its code confirmed. Returns a unit of prices."""
-    from apps.commodities.models import HsnMapping, PricingUnit, QualityParameter, Unit, name_key
+    from apps.commodities.models import HsnMapping, PricingUnit, QualityParameter, Unit
     from erp.models import unguarded_writes
 
     with unguarded_writes():

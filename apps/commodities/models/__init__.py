@@ -1,6 +1,6 @@
 """What can be traded, and the reference data about it."""
 
-from apps.commodities.models.base import CODE, MOST_ALIASES, PartQuerySet, Simple, SimpleQuerySet, name_key
+from apps.commodities.models.base import CODE, MOST_ALIASES, PartQuerySet, Simple, SimpleQuerySet
 from apps.commodities.models.commissions import Commission
 from apps.commodities.models.commodities import Commodity, CommodityName
 from apps.commodities.models.drafts import DatedQuerySet, Drafted, DraftedQuerySet, dates_in_order, no_overlap
@@ -71,6 +71,5 @@ __all__ = [
     "VarietyName",
     "WeighmentTerms",
     "dates_in_order",
-    "name_key",
     "no_overlap",
 ]

@@ -1,6 +1,5 @@
 """What the rows of this module have in common."""
 
-import unicodedata
 from typing import Self
 
 from django.db import models
@@ -10,11 +9,6 @@ from erp.models import Guarded, Model, QuerySet
 
 CODE = "[A-Z0-9][A-Z0-9_/-]{0,31}"
 MOST_ALIASES = 20
-
-
-def name_key(name: str) -> str:
-    """What makes two names the same: NFKC, case-folded, single spaces."""
-    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
 def is_staff(user: Actor) -> bool:

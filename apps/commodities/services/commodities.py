@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from apps.commodities import capabilities, events
 from apps.commodities.exact import UnitDimension
-from apps.commodities.models import Commodity, HsnMapping, PricingUnit, Unit, name_key
+from apps.commodities.models import Commodity, HsnMapping, PricingUnit, Unit
 from apps.commodities.reference.goods import hsn_codes
 from apps.commodities.reference.units import DIMENSIONS
 from apps.commodities.services.rules import (
@@ -19,6 +19,7 @@ from apps.commodities.services.rules import (
 )
 from apps.commodities.services.tax import require_hsn
 from erp.errors import Fault, Invalid, RuleBroken
+from erp.names import name_key
 from erp.reference import changes_of
 from erp.services import emit, service
 

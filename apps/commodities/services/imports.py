@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from apps.commodities import capabilities, events
-from apps.commodities.models import Commodity, Variety, name_key
+from apps.commodities.models import Commodity, Variety
 from apps.commodities.services import commodities, varieties
 from apps.commodities.services.rules import Duplicate
 from erp import access
@@ -17,6 +17,7 @@ from erp.jobs.events import JobQueued
 from erp.jobs.kinds import Done
 from erp.jobs.models import Job
 from erp.models import Model
+from erp.names import name_key
 from erp.reference import changes_of, default_of
 from erp.services import Service, emit, service
 

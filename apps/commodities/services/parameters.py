@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from apps.commodities import capabilities, events
-from apps.commodities.models import Measured, ParameterTemplate, QualityParameter, name_key
+from apps.commodities.models import Measured, ParameterTemplate, QualityParameter
 from apps.commodities.services.rules import (
     FieldsContradict,
     InForce,
@@ -13,6 +13,7 @@ from apps.commodities.services.rules import (
     require_active,
 )
 from erp.errors import Fault
+from erp.names import name_key
 from erp.reference import reference
 
 FIELDS = (

@@ -4,8 +4,9 @@ from typing import Any
 
 from django.db.models import Q
 
-from apps.commodities.models import TERMS, Commodity, name_key
+from apps.commodities.models import TERMS, Commodity
 from erp.errors import Conflict, Fault, RuleBroken
+from erp.names import name_key
 
 
 class Duplicate(Conflict):

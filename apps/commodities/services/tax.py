@@ -10,10 +10,11 @@ from django.utils import timezone
 
 from apps.approvals.models import Kind
 from apps.commodities import capabilities, events
-from apps.commodities.models import HsnCode, HsnMapping, TaxRate, name_key
+from apps.commodities.models import HsnCode, HsnMapping, TaxRate
 from apps.commodities.reference.tax import HSN_CODES, RATES
 from apps.commodities.services.drafts import Procedure
 from erp.errors import Fault, RuleBroken
+from erp.names import name_key
 from erp.reference import event_of, reference
 from erp.services import emit, service
 

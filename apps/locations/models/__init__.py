@@ -8,7 +8,6 @@ from apps.locations.models.places import (
     Location,
     Merged,
     ProviderRef,
-    key_of,
 )
 from apps.locations.models.states import PinPrefix, State, code_of
 
@@ -23,5 +22,4 @@ __all__ = [
     "ProviderRef",
     "State",
     "code_of",
-    "key_of",
 ]

@@ -1,6 +1,5 @@
 """Places as a tree, the ids that providers know them by, and distances between them."""
 
-import unicodedata
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, ClassVar, Final, Self
@@ -18,16 +17,12 @@ from apps.locations.models.states import State
 from erp.access import Actor
 from erp.errors import Gone
 from erp.models import Guarded, Model, QuerySet
+from erp.names import name_key
 
 LEVELS: Final = 5
 MOST_ALIASES: Final = 20
 LONGEST_ALIAS: Final = 100
 KM_PER_DEGREE: Final = 111.0  # of latitude, rounded down: a box so drawn leaves nothing out
-
-
-def key_of(name: str) -> str:
-    """A name as it is compared: NFKC, case-folded, single spaces."""
-    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
 class Merged(Gone):
@@ -191,8 +186,8 @@ class Location(Model):
     def call(self, name: str, aliases: Sequence[str]) -> None:
         """Give the place its name and aliases, with the keys by which they are found."""
         self.name, self.aliases = name, list(aliases)
-        self.name_key = key_of(name)
-        self.search_key = "\n".join(dict.fromkeys([self.name_key, *map(key_of, self.aliases)]))
+        self.name_key = name_key(name)
+        self.search_key = "\n".join(dict.fromkeys([self.name_key, *map(name_key, self.aliases)]))
 
     def gone(self) -> Merged | None:
         if self.status != self.Status.MERGED:

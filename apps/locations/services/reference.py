@@ -6,10 +6,11 @@ from django.utils import timezone
 
 from apps.locations import capabilities, events
 from apps.locations.gazetteer import Entry, gazetteer
-from apps.locations.models import Location, PinPrefix, ProviderRef, State, key_of
+from apps.locations.models import Location, PinPrefix, ProviderRef, State
 from apps.locations.models.states import COTTON_ZONES, NOWHERE, aliases_of
 from apps.locations.services.places import created
 from erp.identifiers import STATES
+from erp.names import name_key
 from erp.services import emit, service
 
 SOURCE = "import"
@@ -58,11 +59,11 @@ def load_places(*, actor: Any) -> int:
     places: list[Location] = []
     refs: list[ProviderRef] = []
     for entry in sorted(gazetteer().named, key=lambda entry: entry.type != Location.Type.DISTRICT):
-        name = entry.type, entry.state, key_of(entry.name)
+        name = entry.type, entry.state, name_key(entry.name)
         if entry.type == Location.Type.STATE or entry.id in known or name in there:
             continue
         there.add(name)
-        above = districts.get((entry.state, key_of(entry.district or "")), states[entry.state])
+        above = districts.get((entry.state, name_key(entry.district or "")), states[entry.state])
         place = _place(entry, above)
         if place.type == Location.Type.DISTRICT:
             districts[entry.state, place.name_key] = place

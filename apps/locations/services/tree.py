@@ -7,7 +7,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from apps.locations import capabilities, events
-from apps.locations.models import LONGEST_ALIAS, MOST_ALIASES, Distance, Location, ProviderRef, key_of
+from apps.locations.models import LONGEST_ALIAS, MOST_ALIASES, Distance, Location, ProviderRef
 from apps.locations.services.rules import (
     TREE,
     Cycle,
@@ -21,6 +21,7 @@ from apps.locations.services.rules import (
     require_open,
 )
 from erp.errors import Fault, RuleBroken
+from erp.names import name_key
 from erp.services import emit, service
 
 
@@ -73,11 +74,11 @@ def merge(location: Location, *, actor: Any, into: Location, reason: str) -> Loc
     if winner.pk in Location.objects.below(location.pk):
         raise Cycle(f"{winner.name} lies in {location.name}.")
     moved = list(_move_children(location, winner))
-    known = {winner.name_key, *map(key_of, winner.aliases)}
+    known = {winner.name_key, *map(name_key, winner.aliases)}
     names = [
         name
         for name in (location.name, *location.aliases)
-        if key_of(name) not in known and len(name) <= LONGEST_ALIAS
+        if name_key(name) not in known and len(name) <= LONGEST_ALIAS
     ]
     # As many as a row may have: all stay on the loser, which leads here.
     winner.call(winner.name, [*winner.aliases, *names][:MOST_ALIASES])
