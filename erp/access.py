@@ -6,13 +6,14 @@ on one row. ``sync`` brings permissions and groups in line with the code's matri
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, Final, Literal, NamedTuple, Protocol, runtime_checkable
 from uuid import UUID
 
 from django.contrib.auth import get_user_model
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db import models
 
 from erp import metrics
@@ -132,6 +133,14 @@ class Actor(Protocol):
     def is_superuser(self) -> bool: ...
     @property
     def is_active(self) -> bool: ...
+    @property
+    def is_staff(self) -> bool: ...
+    @property
+    def is_system(self) -> bool: ...
+    @property
+    def partner_id(self) -> Any: ...
+    @property
+    def organization_id(self) -> Any: ...
 
 
 class System:
@@ -142,7 +151,9 @@ class System:
     is_active = True
     is_authenticated = True
     is_system = True
+    is_staff = False
     partner_id: UUID | None = None
+    organization_id: UUID | None = None
 
     def has_perm(self, perm: str, obj: object = None) -> bool:
         """Always."""
@@ -199,34 +210,82 @@ def _grants(user: Any) -> frozenset[tuple[str, str, str]]:
     return grants
 
 
-def may(actor: Any, capability: Capability | str, row: models.Model | None = None) -> bool:
-    """Whether ``actor`` holds the capability: on ``row``, or, without one, in any form at all (the door)."""
-    name = str(capability)
+def actor_of(request: Any) -> Actor:
+    """Who sent the request: somebody who has signed in."""
+    user: Actor = request.user
+    return user
+
+
+def _passes_always(actor: Any) -> bool | None:
+    """True for SYSTEM and superusers, False for nobody and the inactive, None where rights decide."""
     if getattr(actor, "is_system", False):
         return True
     if not getattr(actor, "is_authenticated", False) or not actor.is_active:
         return False
-    if actor.is_superuser:
+    return True if actor.is_superuser else None
+
+
+def holds_everywhere(actor: Any, capability: Capability | str) -> bool:
+    """Whether ``actor`` holds the capability on every row. The question of querysets and screens."""
+    name, always = str(capability), _passes_always(actor)
+    return (name in _rights(actor) or (name, "", "") in _grants(actor)) if always is None else always
+
+
+def holds_own(actor: Any, capability: Capability | str) -> bool:
+    """Whether ``actor`` holds the capability on rows of its own partner, by a role."""
+    always = _passes_always(actor)
+    return str(capability) + OWN in _rights(actor) if always is None else always
+
+
+def granted_keys(actor: Any, capability: Capability | str, model: type[models.Model]) -> list[Any]:
+    """Primary keys of the rows of ``model`` on which ``actor`` holds a single grant of the capability."""
+    if _passes_always(actor) is not None:
+        return []
+    keys = []
+    for name, label, key in _grants(actor):
+        if name == str(capability) and label == model._meta.label_lower:
+            with suppress(ValidationError):
+                keys.append(model._meta.pk.to_python(key))
+    return sorted(keys)
+
+
+def may_enter(actor: Any, capability: Capability | str) -> bool:
+    """Whether ``actor`` holds the capability in any form. Only for the check at an endpoint, before a row is known:
+    it opens no row."""
+    if may_create(actor, capability):
         return True
-    rights = _rights(actor)
-    if name in rights:
+    return _passes_always(actor) is None and any(held == str(capability) for held, _, _ in _grants(actor))
+
+
+def may_create(actor: Any, capability: Capability | str) -> bool:
+    """Whether ``actor`` may make a row that doesn't exist yet: a grant on another row doesn't reach it."""
+    return holds_everywhere(actor, capability) or holds_own(actor, capability)
+
+
+def may(actor: Any, capability: Capability | str, row: models.Model) -> bool:
+    """Whether ``actor`` holds the capability on ``row``: everywhere, as its own, or granted on one of its scopes."""
+    if holds_everywhere(actor, capability):
         return True
-    if row is None:
-        return name + OWN in rights or any(held == name for held, _, _ in _grants(actor))
-    if name + OWN in rights and row.belongs_to(actor):  # type: ignore[attr-defined]
+    if holds_own(actor, capability) and row.belongs_to(actor):  # type: ignore[attr-defined]
         return True
     scopes = row.scopes() if hasattr(row, "scopes") else (row,)
-    grants = _grants(actor)
-    return (name, "", "") in grants or any(
-        (name, scope._meta.label_lower, str(scope.pk)) in grants for scope in scopes
-    )
+    return any(scope.pk in granted_keys(actor, capability, type(scope)) for scope in scopes)
 
 
-def authorize(actor: Any, capability: Capability | str, row: models.Model | None = None) -> None:
-    """Raise CapabilityMissing (403, naming it) unless ``may``."""
-    if not may(actor, capability, row):
+def _require(held: bool, capability: Capability | str) -> None:
+    if not held:
         metrics.CAPABILITY_DENIED.labels(str(capability)).inc()
         raise CapabilityMissing(str(capability))
+
+
+def authorize(actor: Any, capability: Capability | str, row: models.Model | None) -> None:
+    """Raise CapabilityMissing (403, naming it) unless ``may`` on ``row``, or ``may_create`` where there is none yet."""
+    _require(may_create(actor, capability) if row is None else may(actor, capability, row), capability)
+
+
+def authorize_entry(actor: Any, capability: Capability | str) -> None:
+    """Raise CapabilityMissing (403, naming it) unless ``may_enter``."""
+    _require(may_enter(actor, capability), capability)
 
 
 def require_capability(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -262,12 +321,12 @@ class Backend:
         return user if user is not None and user.is_active else None
 
     def has_perm(self, user_obj: Any, perm: str, obj: Any = None) -> bool:
-        """Django's question: everywhere, own or granted on ``obj``; without ``obj`` in any form."""
-        return may(user_obj, perm, obj)
+        """Django's question: on ``obj`` (everywhere, own or granted); without one, everywhere."""
+        return holds_everywhere(user_obj, perm) if obj is None else may(user_obj, perm, obj)
 
     def has_module_perms(self, user_obj: Any, app_label: str) -> bool:
         """Whether the user holds anything of the app."""
-        return any(may(user_obj, c) for c in registry.capabilities.values() if c.app_label == app_label)
+        return any(may_enter(user_obj, c) for c in registry.capabilities.values() if c.app_label == app_label)
 
 
 # --- Bringing Django's tables in line --------------------------------------------------------------

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from django.db import models
 from django.utils import timezone
 
+from erp import access
 from erp.ids import uuid7
 
 if TYPE_CHECKING:
-    from erp.access import Actor
+    from erp.access import Actor, Capability
     from erp.errors import Gone
 
 
@@ -62,6 +63,21 @@ class QuerySet(models.QuerySet[Any]):
         """Rows that ``user`` may see. Every model behind a viewset says its own."""
         raise NotImplementedError(f"{self.model.__name__} doesn't say who may see its rows")
 
+    def granted(self, actor: "Actor", capability: "Capability | str") -> Self:
+        """Rows on which ``actor`` holds a single grant of the capability."""
+        held = models.Q(pk__in=access.granted_keys(actor, capability, self.model))
+        for path in self.model.granted_through:
+            keys = access.granted_keys(actor, capability, _related_model(self.model, path))
+            held |= models.Q(**{f"{path}__in": keys})
+        return self.filter(held)
+
+    def permitted(self, actor: "Actor", capability: "Capability | str") -> Self:
+        """Rows on which ``actor`` holds the capability: every row, those of its own, and those granted to it."""
+        if access.holds_everywhere(actor, capability):
+            return self
+        own = self.model.owned_by(actor) if access.holds_own(actor, capability) else models.Q(pk__in=())
+        return self.filter(own) | self.granted(actor, capability)
+
     def locked(self) -> Self:
         """Rows locked ``FOR NO KEY UPDATE`` until the transaction ends."""
         return self.select_for_update(no_key=True, of=("self",))
@@ -94,10 +110,31 @@ class QuerySet(models.QuerySet[Any]):
     delete.queryset_only = True  # type: ignore[attr-defined]
 
 
+def _related_model(model: type[models.Model], path: str) -> Any:
+    for name in path.split("__"):
+        model = model._meta.get_field(name).related_model  # type: ignore[assignment]
+    return model
+
+
+def _follow(row: Any, path: str, *, key: bool = False) -> Any:
+    """The value at the end of a path of forward relations; with ``key`` the primary key of its last row."""
+    *relations, last = path.split("__")
+    for name in relations:
+        row = row and getattr(row, name)
+    return row and getattr(row, row._meta.get_field(last).attname if key else last)
+
+
 class Guarded(models.Model):
-    """A row that only services of its own app change. Unchanged rows aren't written at all."""
+    """A row that only services of its own app change. Unchanged rows aren't written at all.
+
+    ``owner_partner`` and ``owner_user`` name the column with the id of the partner or user whose own the row is;
+    ``granted_through`` the relations to rows whose single grants cover this one too (paths joined by ``__``).
+    """
 
     machinery: ClassVar[bool] = False  # True: its changes need no event (last use, cursors, jobs)
+    owner_partner: ClassVar[str] = ""
+    owner_user: ClassVar[str] = ""
+    granted_through: ClassVar[tuple[str, ...]] = ()
 
     objects: ClassVar[Any] = QuerySet.as_manager()
 
@@ -155,13 +192,27 @@ class Guarded(models.Model):
         writer.changed(type(self), rows)
         return rows, per_model
 
+    @classmethod
+    def owned_by(cls, actor: "Actor") -> models.Q:
+        """The condition for rows that are the actor's own: its partner's, or the user's itself."""
+        owned = models.Q(pk__in=())
+        for path, key in cls._owners(actor):
+            owned |= models.Q(**{path: key})
+        return owned
+
+    @classmethod
+    def _owners(cls, actor: "Actor") -> list[tuple[str, Any]]:
+        owners = ((cls.owner_partner, actor.partner_id), (cls.owner_user, actor.pk))
+        return [(path, key) for path, key in owners if path and key is not None]
+
     def belongs_to(self, user: "Actor") -> bool:
         """Whether the row is the user's own (its partner's, or the user's itself)."""
-        return False
+        return any(_follow(self, path) == key for path, key in self._owners(user))
 
     def scopes(self) -> "tuple[models.Model, ...]":
-        """Rows on which a single grant covers this one: itself, and the one that scopes it."""
-        return (self,)
+        """Rows on which a single grant covers this one: itself, and those that scope it."""
+        scoping = ((path, _follow(self, path, key=True)) for path in self.granted_through)
+        return (self, *(_related_model(type(self), path)(pk=key) for path, key in scoping if key is not None))
 
     def gone(self) -> "Gone | None":
         """The problem that whoever asks for the row meets, whatever version they read: it has a successor."""

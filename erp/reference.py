@@ -73,13 +73,14 @@ def reference(
             emit(event_of(updated, row, noun, **({"changes": changes} if tells else {})))
         return row
 
+    whole = next((path for path in model.granted_through if path in fields), "")
     title = str(model._meta.verbose_name)
     _introduce(create, f"create_{noun}", model, f"Add a {title}.", columns, None)
     words = f"Replace what is said of a {title}"
     words += ", archive it or take it back into use." if has_status else "."
     _introduce(update, f"update_{noun}", model, words, later, noun, also=("status",) if has_status else ())
     return (
-        service(requires=creates, emits=[created])(create),
+        service(requires=creates, emits=[created], within=whole)(create),
         service(requires=updates, emits=[updated])(update),
     )
 

@@ -193,9 +193,11 @@ class Service:
         machinery: str,
         joins: bool,
         under: str,
+        within: str,
         jobs: Iterable["Service"],
     ) -> None:
         self.function, self.joins, self.under, self.jobs = function, joins, under, tuple(jobs)
+        self.within = within
         self.requires, self.public, self.locks, self.machinery = requires, public, locks, machinery
         self.emits = frozenset(emits)
         self.trace = frozenset(trace)
@@ -218,6 +220,8 @@ class Service:
             raise ImproperlyConfigured(f"{self.name} takes actor by keyword; if_version is reserved")
         self.keywords = frozenset(keywords)
         self.required = frozenset(n for n, p in keywords.items() if p.default is p.empty)
+        if within and (positional or within not in keywords):
+            raise ImproperlyConfigured(f"{self.name}: within= names a keyword of a service without a target")
         if self.name in registry:
             raise ImproperlyConfigured(f"{self.name} is declared twice")
         registry[self.name] = self
@@ -251,7 +255,7 @@ class Service:
             try:
                 row = self._lock(target, if_version)
                 if outermost and self.requires is not None:
-                    access.authorize(actor, self.requires, row)
+                    access.authorize(actor, self.requires, row or keywords.get(self.within))
                 with writing(Writer(self.label, current.count)), _breaches_as_problems():
                     arguments = () if self.target is None else (row,)
                     result = self.function(*arguments, actor=actor, **keywords)
@@ -330,6 +334,7 @@ def service(
     machinery: str = "",
     joins: bool = False,
     under: str = "",
+    within: str = "",
     jobs: Iterable[Service] = (),
 ) -> Callable[[Callable[..., Any]], Service]:
     """Make a function a service.
@@ -339,7 +344,8 @@ def service(
     the target's relation that is locked in place of the target, or None. ``trace``: models that a committed
     refusal may have changed. ``joins``: it never opens the transaction, since what it gives is lost or kept
     with the work of its caller. ``under``: the named lock (erp.locks) that is held before the target is, where
-    several rows change as one thing. ``jobs``: the services that carry out the job which it accepts.
+    several rows change as one thing. ``within``: the keyword whose row a single grant must cover, for a service that
+    makes a part of that row. ``jobs``: the services that carry out the job which it accepts.
     """
 
     def make(function: Callable[..., Any]) -> Service:
@@ -353,6 +359,7 @@ def service(
             machinery=machinery,
             joins=joins,
             under=under,
+            within=within,
             jobs=jobs,
         )
 

@@ -22,8 +22,9 @@ from apps.accounts.serializers import (
     StartViewAsInput,
     UnlockInput,
 )
-from erp.access import may, registry
+from erp.access import actor_of, holds_everywhere, may, registry
 from erp.admin import ServiceAdmin, Table
+from erp.capabilities import VIEW_TRAIL
 from erp.services import Service
 
 MOST_HOLDERS = 200  # told of one capability on one page
@@ -99,7 +100,9 @@ class UserAdmin(ServiceAdmin):
         return ""
 
     def tables(self, request: HttpRequest, row: User) -> list[Table]:
-        sessions = Session.objects.seen_by_staff(request.user).filter(user=row).order_by("-created_at")[:10]
+        sessions = (
+            Session.objects.seen_by_staff(actor_of(request)).filter(user=row).order_by("-created_at")[:10]
+        )
         lines = [
             (session.created_at, session.door, session.get_method_display(), session.ended_at or "–")
             for session in sessions
@@ -133,14 +136,14 @@ class SessionAdmin(ServiceAdmin):
     ]
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        return Session.objects.seen_by_staff(request.user)
+        return Session.objects.seen_by_staff(actor_of(request))
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
         return lookup == "user__id__exact" or super().lookup_allowed(lookup, value, request)
 
     def get_details(self, request: HttpRequest, row: Session) -> list[Any]:
         """With device and address for those who may know them."""
-        known = row.belongs_to(request.user) or may(request.user, capabilities.MANAGE_USERS)
+        known = row.belongs_to(actor_of(request)) or may(request.user, capabilities.MANAGE_USERS, row)
         return [*super().get_details(request, row), *(["device_label", "ip"] if known else [])]
 
 
@@ -148,7 +151,7 @@ class SessionAdmin(ServiceAdmin):
 class ViewAsAdmin(ServiceAdmin):
     """Who looked through which partner's eyes, and why. Adding one begins it."""
 
-    views = capabilities.VIEW_AS
+    views = (capabilities.VIEW_AS, VIEW_TRAIL)
     creates = services.start_view_as
     runs: ClassVar = [services.end_view_as]
     inputs: ClassVar = {services.start_view_as: StartViewAsInput}
@@ -157,21 +160,11 @@ class ViewAsAdmin(ServiceAdmin):
     ordering: ClassVar = ["-id"]
     details: ClassVar = ["user", "partner_id", "reason", "created_at", "ends_at", "ended_at"]
 
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return super().has_view_permission(request, obj) or (
-            "trail.view" in registry.capabilities and may(request.user, "trail.view", obj)
-        )
-
 
 class _RightsAdmin(ServiceAdmin):
     """Pages on rights: for those who propose and decide them, and those who read the trail."""
 
-    views = capabilities.MANAGE_CAPABILITIES
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return super().has_view_permission(request, obj) or (
-            "trail.view" in registry.capabilities and may(request.user, "trail.view", obj)
-        )
+    views = (capabilities.MANAGE_CAPABILITIES, VIEW_TRAIL)
 
 
 @admin.register(CapabilityChange)
@@ -232,7 +225,7 @@ class AccessPolicyAdmin(_RightsAdmin):
             "opts": self.opts,
             "roles": list(registry.roles),
             "lines": lookups.matrix(),
-            "proposes": may(request.user, capabilities.MANAGE_CAPABILITIES)
+            "proposes": holds_everywhere(request.user, capabilities.MANAGE_CAPABILITIES)
             and not self.admin_site.reads_only(request),
         }
         return TemplateResponse(request, "account/matrix.html", context)

@@ -28,7 +28,7 @@ from unfold.forms import AuthenticationForm
 from apps.accounts import capabilities, services
 from apps.accounts.forms import SIX_DIGITS, BothForm, CodeForm, EitherForm, ProofForm
 from apps.accounts.models import Session, User, ViewAs
-from erp.access import SYSTEM, may
+from erp.access import SYSTEM, may_create
 from erp.admin import Site, acts
 from erp.api import throttling
 from erp.api.endpoints import Limit
@@ -341,7 +341,7 @@ class StaffSite(Site):
 
         Raises PermissionDenied for whatever isn't looking.
         """
-        if not may(request.user, capabilities.VIEW_AS):
+        if not may_create(request.user, capabilities.VIEW_AS):
             return
         view = ViewAs.objects.live().filter(user_id=request.user.pk).first()
         if view is None:

@@ -12,6 +12,7 @@ from django.utils.http import urlencode
 from apps.approvals import capabilities, services
 from apps.approvals.models import ApprovalRequest, decidable_by
 from apps.approvals.serializers import ApproveInput, EscalateInput, RejectInput
+from erp.access import actor_of
 from erp.admin import Queue, ServiceAdmin, Table, measured
 from erp.services import Service
 
@@ -85,7 +86,7 @@ class ApprovalRequestAdmin(ServiceAdmin):
     ]
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        mine = ExpressionWrapper(decidable_by(request.user), output_field=BooleanField())
+        mine = ExpressionWrapper(decidable_by(actor_of(request)), output_field=BooleanField())
         return super().get_queryset(request).with_voices().annotate(for_me=mine)
 
     @admin.display(description="what", ordering="kind")

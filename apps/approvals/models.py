@@ -14,7 +14,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from apps.accounts.models import CapabilityGrant, User
-from erp.access import Actor, Capability, may
+from erp.access import Actor, Capability, holds_everywhere, may, may_enter
 from erp.ids import uuid7
 from erp.models import Guarded, Model, QuerySet
 
@@ -74,7 +74,7 @@ kinds: dict[str, Kind] = {}
 class ApprovalRequestQuerySet(QuerySet):
     def visible_to(self, user: Actor) -> Self:
         """The maker's, those whose capability one holds; all for who reads the trail."""
-        if may(user, "trail.view"):
+        if holds_everywhere(user, "trail.view"):
             return self
         return self.filter(Q(maker_id=user.pk) | Q(capability__in=_held(user)))
 
@@ -102,13 +102,14 @@ class ApprovalRequestQuerySet(QuerySet):
 
 def _held(user: Actor) -> list[str]:
     """Capabilities of kinds that ``user`` holds everywhere: an own right is about rows of one's own partner."""
-    anything = ApprovalRequest()
-    return [name for name in sorted({str(k.capability) for k in kinds.values()}) if may(user, name, anything)]
+    return [
+        name for name in sorted({str(k.capability) for k in kinds.values()}) if holds_everywhere(user, name)
+    ]
 
 
 def decidable_by(user: Actor) -> Q:
     """The condition behind ``to_decide``."""
-    if not may(user, "approval.decide"):
+    if not may_enter(user, "approval.decide"):
         return Q(pk=None)
     heard = ApprovalDecision.objects.filter(decider_id=user.pk).values("request_id")
     condition = (
@@ -254,7 +255,7 @@ class ApprovalRequest(Model):
         return [
             person
             for person in staff.distinct().order_by("pk")
-            if may(person, "approval.decide")
+            if may_enter(person, "approval.decide")
             and may(person, self.capability, self)
             and (self.decider_role is None or self.decider_role in roles_of(person))
         ]

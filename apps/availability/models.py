@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from apps.commodities.models import Commodity
 from apps.partners.models import Partner
-from erp.access import Actor, may
+from erp.access import Actor, holds_everywhere
 from erp.models import Model, QuerySet
 
 KG = Decimal("0.001")
@@ -36,9 +36,9 @@ class Stage(models.IntegerChoices):
 class AvailabilityQuerySet(QuerySet):
     def visible_to(self, user: Actor) -> Self:
         """Staff see all; a partner its own, live public ones by role, and those it holds a part of."""
-        if getattr(user, "is_system", False) or user.is_superuser or getattr(user, "is_staff", False):
+        if user.is_system or user.is_superuser or user.is_staff:
             return self
-        partner_id = getattr(user, "partner_id", None)
+        partner_id = user.partner_id
         if partner_id is None:
             return self.none()
         visible = Q(seller_partner_id=partner_id)
@@ -46,13 +46,15 @@ class AvailabilityQuerySet(QuerySet):
             pk__in=Reservation.objects.filter(holder_partner_id=partner_id).values("availability_id")
         )
         browse = Q(status=Availability.Status.ACTIVE, visibility=Availability.Visibility.PUBLIC)
-        if may(user, "availability.view", Availability()):  # everywhere, not only on own offers
+        if holds_everywhere(user, "availability.view"):
             visible |= browse
-        return self.filter(visible)
+        return self.filter(visible) | self.granted(user, "availability.view")
 
 
 class Availability(Model):
     """One parcel of goods on offer. At any time: total = available + reserved + sold + withdrawn."""
+
+    owner_partner = "seller_partner_id"
 
     class Status(models.TextChoices):
         DRAFT = "DRAFT"
@@ -178,10 +180,6 @@ class Availability(Model):
     def __str__(self) -> str:
         return self.number
 
-    def belongs_to(self, user: Actor) -> bool:
-        partner_id = getattr(user, "partner_id", None)
-        return partner_id is not None and self.seller_partner_id == partner_id
-
     def open_verbs(self) -> frozenset[str]:
         return frozenset(self.VERBS.get(self.Status(self.status), ()))
 
@@ -245,6 +243,9 @@ class ReservationQuerySet(QuerySet):
 class Reservation(Model):
     """A part of an offer held for one buyer until a deadline."""
 
+    owner_partner = "holder_partner_id"
+    granted_through = ("availability",)
+
     class Status(models.TextChoices):
         HELD = "HELD"
         IN_TRADE = "IN_TRADE"
@@ -303,13 +304,6 @@ class Reservation(Model):
 
     def __str__(self) -> str:
         return f"{self.quantity} of {self.availability_id}"
-
-    def belongs_to(self, user: Actor) -> bool:
-        partner_id = getattr(user, "partner_id", None)
-        return partner_id is not None and self.holder_partner_id == partner_id
-
-    def scopes(self) -> tuple[models.Model, ...]:
-        return (self, Availability(pk=self.availability_id))
 
     @property
     def still_open(self) -> Decimal:

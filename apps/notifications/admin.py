@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from apps.notifications import capabilities, services
 from apps.notifications.models import COMMON, Digest, Message, Template, notices
 from apps.notifications.serializers import AddTemplateInput, ChangeTemplateInput
+from erp.access import actor_of
 from erp.admin import Queue, ServiceAdmin, Table
 
 
@@ -88,7 +89,7 @@ class MessageAdmin(ServiceAdmin):
     ]
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        return Message.objects.seen_by_staff(request.user)
+        return Message.objects.seen_by_staff(actor_of(request))
 
 
 @admin.register(Digest)

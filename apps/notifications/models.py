@@ -13,7 +13,7 @@ from django.db import models
 from django.db.models import Q
 
 from apps.accounts.models import User
-from erp.access import Actor, may
+from erp.access import Actor, holds_everywhere
 from erp.models import Model, QuerySet
 
 DEFAULT_LOCALE: Final = "en-IN"
@@ -149,10 +149,10 @@ class Template(Model):
 
 class DigestQuerySet(QuerySet):
     def visible_to(self, user: Actor) -> Self:
-        """One's own; every one for who keeps the texts or reads the trail."""
-        if may(user, "notification.manage") or may(user, "trail.view"):
+        """The user's own; for staff also those on which they hold a capability."""
+        if holds_everywhere(user, "trail.view"):
             return self
-        return self.filter(user_id=user.pk)
+        return self.filter(user_id=user.pk) | self.permitted(user, "notification.manage")
 
 
 class Digest(Model):
@@ -184,10 +184,10 @@ class MessageQuerySet(QuerySet):
         return self.filter(user_id=user.pk) if user.pk is not None else self
 
     def seen_by_staff(self, user: Actor) -> Self:
-        """In the admin, who keeps the texts or reads the trail sees every message."""
-        if may(user, "notification.manage") or may(user, "trail.view"):
+        """In the admin, also messages on which the person holds a capability; all for readers of the trail."""
+        if holds_everywhere(user, "trail.view"):
             return self
-        return self.visible_to(user)
+        return self.visible_to(user) | self.permitted(user, "notification.manage")
 
     def due(self, now: datetime) -> Self:
         """Messages whose next try has come, or whose time is over."""
@@ -202,6 +202,8 @@ class MessageQuerySet(QuerySet):
 
 class Message(Model):
     """One message to one person by one channel. Its address is looked up, and its text made, when it is sent."""
+
+    owner_user = "user_id"
 
     # Counting tries is bookkeeping; what becomes of a message is told by events all the same.
     machinery = True
@@ -261,9 +263,6 @@ class Message(Model):
 
     def __str__(self) -> str:
         return f"{self.code} by {self.channel}"
-
-    def belongs_to(self, user: Actor) -> bool:
-        return self.user_id is not None and self.user_id == user.pk
 
     def open_verbs(self) -> frozenset[str]:
         return frozenset({"requeue"}) if self.status == self.Status.FAILED else frozenset()

@@ -5,19 +5,20 @@ from typing import Any, ClassVar, Self
 from django.db import models
 from django.db.models import Q
 
-from erp.access import Actor, may
+from erp.access import Actor
 from erp.models import Model, QuerySet
 
 
 class PartnerQuerySet(QuerySet):
     def visible_to(self, user: Actor) -> Self:
-        if may(user, "partner.view") and not getattr(user, "partner_id", None):
-            return self
-        return self.filter(pk=getattr(user, "partner_id", None))
+        """Every partner for staff who hold the capability; else the user's own firm and single grants."""
+        return self.filter(pk=user.partner_id) if user.partner_id else self.permitted(user, "partner.view")
 
 
 class Partner(Model):
     """A firm, known to every organization of the house alike."""
+
+    owner_partner = "id"
 
     class Status(models.TextChoices):
         DRAFT = "draft"
@@ -56,9 +57,6 @@ class Partner(Model):
 
     def __str__(self) -> str:
         return self.trade_name or self.legal_name
-
-    def belongs_to(self, user: Actor) -> bool:
-        return self.pk is not None and self.pk == getattr(user, "partner_id", None)
 
     def reasons_against_business(self) -> list[str]:
         """Why the partner may not enter new business now; empty when it may."""

@@ -1,6 +1,8 @@
 """What staff see of a model: lists, read-only details, history. The half of ``ServiceAdmin`` that looks."""
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
+from operator import or_
 from typing import Any, ClassVar, Final, NamedTuple, NoReturn
 
 from django.contrib.admin.options import IncorrectLookupParameters
@@ -59,15 +61,15 @@ class Verb(NamedTuple):
 class LookingAdmin(ModelAdmin):  # type: ignore[misc]
     """Lists and pages of rows, and every right that they ask for.
 
-    ``views`` is the capability of looking; ``creates`` and ``updates`` are the services behind the forms,
-    ``runs`` those that act on one row, ``bulk`` those among them that may also run on several rows of a list;
-    ``starts`` are services about no row in particular, such as an import, which the list offers.
-    ``proven`` are those before which the person proves once more to be there (staff §9).
+    ``views`` is the capability of looking, or several of which one is enough; ``creates`` and ``updates`` are the
+    services behind the forms, ``runs`` those that act on one row, ``bulk`` those among them that may also run on
+    several rows of a list; ``starts`` are services about no row in particular, such as an import, which the list
+    offers. ``proven`` are those before which the person proves once more to be there (staff §9).
     ``inputs`` names the input of a service where it isn't that of its endpoint. ``details`` are the read-only
     fields of a row's page (else all but those of its form). ``queues`` stand on the home page.
     """
 
-    views: ClassVar[Capability | str]
+    views: ClassVar[Capability | tuple[Capability, ...]]
     creates: ClassVar[Service | None] = None
     updates: ClassVar[Service | None] = None
     runs: ClassVar[Sequence[Service]] = ()
@@ -112,13 +114,28 @@ class LookingAdmin(ModelAdmin):  # type: ignore[misc]
     def get_queryset(self, request: HttpRequest) -> Any:
         """Rows that the person may see; machinery without owners is seen by whoever may look at all."""
         rows = super().get_queryset(request)
-        return rows.visible_to(request.user) if hasattr(rows, "visible_to") else rows
+        if not hasattr(rows, "visible_to"):
+            rows = rows if self._sees_every_row(request) else rows.none()
+        else:
+            rows = rows.visible_to(request.user)
+            if not self._sees_every_row(request):
+                rows = reduce(or_, (rows.permitted(request.user, each) for each in self._views))
+        return rows
+
+    @property
+    def _views(self) -> tuple[Capability, ...]:
+        return self.views if isinstance(self.views, tuple) else (self.views,)
+
+    def _sees_every_row(self, request: HttpRequest) -> bool:
+        return any(access.holds_everywhere(request.user, each) for each in self._views)
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return self.has_view_permission(request)
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return access.may(request.user, self.views, obj)
+        if obj is None:
+            return any(access.may_enter(request.user, each) for each in self._views)
+        return any(access.may(request.user, each, obj) for each in self._views)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return self._may(request, self.creates)
@@ -131,7 +148,14 @@ class LookingAdmin(ModelAdmin):  # type: ignore[misc]
         return False
 
     def _may(self, request: HttpRequest, service: Service | None, row: Any = None) -> bool:
-        return service is not None and access.may(request.user, service.requires or "", row)
+        if service is None:
+            return False
+        capability = service.requires or ""
+        if row is not None:
+            return access.may(request.user, capability, row)
+        return (access.may_enter if service.target or service.within else access.may_create)(
+            request.user, capability
+        )
 
     def _unproven(self, request: HttpRequest, service: Service | None) -> HttpResponse | None:
         """The way to prove oneself, where the service needs it and it wasn't done lately."""

@@ -126,7 +126,7 @@ class ViewSet(GenericViewSet[Any]):
             raise NotAuthenticated
         throttling.check(request, self)
         if not anonymous and self.capability is not None:
-            access.authorize(request.user, self.capability)
+            access.authorize_entry(request.user, self.capability)
         if endpoint is None:
             return
         if endpoint.idempotent:
@@ -167,8 +167,9 @@ class ViewSet(GenericViewSet[Any]):
         raise ImproperlyConfigured(f"{type(self).__name__} doesn't describe its door")
 
     def get_queryset(self) -> Any:
-        queryset: Any = super().get_queryset()
-        return queryset.visible_to(self.request.user)
+        rows: Any = super().get_queryset()
+        rows = rows.visible_to(self.request.user)
+        return rows if self.reads is None else rows.permitted(self.request.user, self.reads)
 
     def target(self, endpoint: Endpoint) -> Any:
         """The row that a write is about; 404 when the caller can't see it."""

@@ -8,14 +8,14 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from erp.access import Actor, may
+from erp.access import Actor, holds_everywhere
 from erp.models import Guarded, Model, QuerySet
 
 
 class JobQuerySet(QuerySet):
     def visible_to(self, user: Actor) -> Self:
         """One's own; every job for those who read the trail."""
-        return self if may(user, "trail.view") else self.filter(owner_id=user.pk)
+        return self if holds_everywhere(user, "trail.view") else self.filter(owner_id=user.pk)
 
     def due(self, now: datetime) -> Self:
         """Jobs that nobody works on: new ones, and those whose worker let its lease run out."""
@@ -24,6 +24,8 @@ class JobQuerySet(QuerySet):
 
 class Job(Model):
     """One piece of long work. Its changes are bookkeeping; what it does to business rows has events."""
+
+    owner_user = "owner_id"
 
     machinery = True
 
@@ -88,9 +90,6 @@ class Job(Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.pk}"
-
-    def belongs_to(self, user: Actor) -> bool:
-        return self.owner_id is not None and bool(self.owner_id == user.pk)
 
     def open_verbs(self) -> frozenset[str]:
         return frozenset({"cancel"} if self.status in (self.Status.QUEUED, self.Status.RUNNING) else ())

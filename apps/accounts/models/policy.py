@@ -8,7 +8,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from apps.accounts.models.users import User
-from erp.access import Actor, Deviation, Grant, may, registry
+from erp.access import Actor, Deviation, Grant, holds_everywhere, registry
 from erp.models import Guarded, Model, QuerySet
 
 
@@ -29,7 +29,7 @@ class Operation(models.TextChoices):
 class _Administered(QuerySet):
     def visible_to(self, user: Actor) -> Self:
         """For those who change capabilities or read the trail."""
-        if may(user, "account.manage_capabilities") or may(user, "trail.view"):
+        if holds_everywhere(user, "account.manage_capabilities") or holds_everywhere(user, "trail.view"):
             return self
         return self.none()
 

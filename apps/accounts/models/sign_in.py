@@ -9,7 +9,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from apps.accounts.models.users import User
-from erp.access import Actor, may
+from erp.access import Actor, holds_everywhere
 from erp.encryption import decrypt, encrypt
 from erp.ids import uuid7
 from erp.models import Guarded, Model, QuerySet
@@ -20,10 +20,10 @@ class SessionQuerySet(QuerySet):
         return self.filter(user_id=user.pk)
 
     def seen_by_staff(self, user: Actor) -> Self:
-        """In the admin, who administers users or reads the trail sees every session."""
-        if may(user, "account.manage_users") or may(user, "trail.view"):
+        """In the admin, also sessions of users whom the person may administer; all for readers of the trail."""
+        if holds_everywhere(user, "trail.view"):
             return self
-        return self.visible_to(user)
+        return self.visible_to(user) | self.permitted(user, "account.manage_users")
 
     def live(self) -> Self:
         """Sessions that may still be used."""
@@ -33,6 +33,9 @@ class SessionQuerySet(QuerySet):
 
 class Session(Model):
     """One sign-in and its family of tokens (``sid``)."""
+
+    owner_user = "user_id"
+    granted_through = ("user",)
 
     class Door(models.TextChoices):
         API = "api"
@@ -95,9 +98,6 @@ class Session(Model):
         """Whether its user has proved to be there within the last minutes."""
         proven = self.reauthenticated_at
         return proven is not None and now - proven < settings.REAUTHENTICATION_AGE
-
-    def belongs_to(self, user: Actor) -> bool:
-        return bool(self.user_id == user.pk)
 
     def open_verbs(self) -> frozenset[str]:
         return frozenset({"revoke"}) if self.is_live else frozenset()

@@ -10,7 +10,7 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.functional import cached_property
 
-from erp.access import Actor, may, registry
+from erp.access import Actor, holds_everywhere, registry
 from erp.models import Guarded, Model, QuerySet
 
 _ANY = frozenset({"propose_role", "propose_grant"})
@@ -63,10 +63,10 @@ class UnlockReason(models.TextChoices):
 
 class UserQuerySet(QuerySet):
     def visible_to(self, user: Actor) -> Self:
-        """One's own row; every row for those who administer users or read the trail."""
-        if may(user, "account.manage_users") or may(user, "trail.view"):
+        """One's own row; every row for those who read the trail; rows on which one may administer users."""
+        if holds_everywhere(user, "trail.view"):
             return self
-        return self.filter(pk=user.pk)
+        return self.filter(pk=user.pk) | self.permitted(user, "account.manage_users")
 
     def active_at(self, email: str) -> "User | None":
         """The active user whose verified address it is."""
@@ -82,6 +82,9 @@ class UserQuerySet(QuerySet):
 
 class User(AbstractBaseUser, PermissionsMixin, Model):
     """A person. The four types differ in whose they are: nobody's, an organization's or a partner's."""
+
+    owner_user = "id"
+    is_system = False
 
     class Type(models.TextChoices):
         SUPER_ADMIN = "SUPER_ADMIN"
@@ -209,9 +212,6 @@ class User(AbstractBaseUser, PermissionsMixin, Model):
     def touch(self) -> None:
         """Let the version rise with the next save although no column of the row itself changes."""
         self.updated_at = timezone.now()
-
-    def belongs_to(self, user: Actor) -> bool:
-        return self.pk is not None and bool(self.pk == user.pk)
 
     def open_verbs(self) -> frozenset[str]:
         """What the status leaves open to who administers users."""

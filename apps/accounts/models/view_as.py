@@ -8,14 +8,14 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from apps.accounts.models.users import RoleMembership, User
-from erp.access import Actor, may, stand_in
+from erp.access import Actor, holds_everywhere, stand_in
 from erp.models import Model, QuerySet
 
 
 class ViewAsQuerySet(QuerySet):
     def visible_to(self, user: Actor) -> Self:
         """One's own; all for those who administer users or read the trail."""
-        if may(user, "account.manage_users") or may(user, "trail.view"):
+        if holds_everywhere(user, "account.manage_users") or holds_everywhere(user, "trail.view"):
             return self
         return self.filter(user_id=user.pk)
 
@@ -30,6 +30,8 @@ class ViewAsQuerySet(QuerySet):
 
 class ViewAs(Model):
     """Half an hour, at most, in which a member of staff sees in the admin what a partner's people see."""
+
+    owner_user = "user_id"
 
     user = models.ForeignKey(User, models.PROTECT, related_name="views_as")
     partner_id = models.UUIDField()
@@ -51,9 +53,6 @@ class ViewAs(Model):
 
     def __str__(self) -> str:
         return f"{self.user} as partner {self.partner_id}"
-
-    def belongs_to(self, user: Actor) -> bool:
-        return bool(self.user_id == user.pk)
 
     def open_verbs(self) -> frozenset[str]:
         return frozenset({"end_view_as"} if self.ended_at is None else ())

@@ -49,6 +49,8 @@ class CommissionQuerySet(DatedQuerySet):
 class Commission(Model):
     """What one side owes, for all deals or those of a commodity, a trade type, a partner."""
 
+    granted_through = ("commodity",)
+
     class Side(models.TextChoices):
         BUYER = "BUYER"
         SELLER = "SELLER"

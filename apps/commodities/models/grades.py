@@ -14,6 +14,8 @@ from apps.commodities.models.pricing import PricingUnit
 class Grade(Simple):
     """A grade of a commodity, with what it is worth against the basis. Rank 1 is the best."""
 
+    granted_through = ("commodity",)
+
     class DifferenceKind(models.TextChoices):
         NONE = "NONE"
         PERCENT = "PERCENT"

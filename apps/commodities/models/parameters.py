@@ -139,6 +139,8 @@ class ParameterTemplate(Measured):
 class QualityParameter(Measured):
     """Something measured of a commodity, such as the micronaire of cotton. Methods don't compare."""
 
+    granted_through = ("commodity",)
+
     commodity = models.ForeignKey(Commodity, models.PROTECT, related_name="quality_parameters")
     template = models.ForeignKey(ParameterTemplate, models.PROTECT, null=True, blank=True, related_name="+")
     name_key = models.CharField(max_length=400, editable=False)

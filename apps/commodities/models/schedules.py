@@ -32,6 +32,8 @@ class QualityScheduleQuerySet(DraftedQuerySet):
 class QualitySchedule(Drafted):
     """What quality above or below the base adds to a price, or takes away, by the rules of one contract form."""
 
+    granted_through = ("commodity",)
+
     class Mode(models.TextChoices):
         ADDITIVE = "ADDITIVE"
         COMPOUND = "COMPOUND"

@@ -128,6 +128,8 @@ class PackWeightQuerySet(DatedQuerySet):
 class PackWeight(Model):
     """What a package of a commodity from a country weighs: the only way from a count to a weight."""
 
+    granted_through = ("commodity",)
+
     class Basis(models.TextChoices):
         NOMINAL = "NOMINAL"
         STATISTICAL_NET = "STATISTICAL_NET"

@@ -14,6 +14,8 @@ from apps.commodities.models.commodities import Commodity
 class Variety(Simple):
     """A variety of a commodity, such as Shankar-6 of cotton."""
 
+    granted_through = ("commodity",)
+
     commodity = models.ForeignKey(Commodity, models.PROTECT, related_name="varieties")
     code = models.CharField(max_length=32, validators=[RegexValidator(rf"\A{CODE}\Z")])
     name = models.CharField(max_length=200)

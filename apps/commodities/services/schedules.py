@@ -44,6 +44,7 @@ settle_quality_schedule = QUALITY_SCHEDULE.settle
     requires=capabilities.MANAGE_SPECIFICATIONS,
     emits=[events.QualityScheduleDrafted],
     under=QUALITY_SCHEDULE.lock,
+    within="commodity",
 )
 def draft_quality_schedule(
     *,

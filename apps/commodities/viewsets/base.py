@@ -7,6 +7,7 @@ from rest_framework.mixins import ListModelMixin
 from apps.commodities import capabilities
 from apps.commodities.models import Commodity
 from apps.commodities.models.base import is_staff
+from erp import access
 from erp.api.endpoints import visible_row
 from erp.api.viewsets import RowViewSet, ViewSet
 
@@ -21,7 +22,7 @@ class ReferenceRows(ViewSet):
 
     def filter_queryset(self, queryset: Any) -> Any:
         queryset = super().filter_queryset(queryset)
-        listed = self.action == "list" and not is_staff(self.request.user)
+        listed = self.action == "list" and not is_staff(access.actor_of(self.request))
         return queryset.active() if listed else queryset
 
 

@@ -7,7 +7,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from apps.organization.models.identity import KOLKATA, Kept
-from erp.access import Actor, may
+from erp.access import Actor
 from erp.models import QuerySet
 
 SEARCHED_DAYS = 366  # in which a business day must turn up
@@ -21,7 +21,7 @@ def sundays() -> list[int]:
 class CalendarQuerySet(QuerySet):
     def visible_to(self, user: Actor) -> Self:
         """Calendars belong to no organization: whoever sees organizations sees them."""
-        return self if may(user, "organization.view") else self.none()
+        return self.permitted(user, "organization.view")
 
 
 class Calendar(Kept):
@@ -70,11 +70,13 @@ class Calendar(Kept):
 
 class CalendarDayQuerySet(QuerySet):
     def visible_to(self, user: Actor) -> Self:
-        return self if may(user, "organization.view") else self.none()
+        return self.permitted(user, "organization.view")
 
 
 class CalendarDay(Kept):
     """A day that differs from its weekday: a holiday, or a day that is open or shorter."""
+
+    granted_through = ("calendar",)
 
     calendar = models.ForeignKey(Calendar, models.PROTECT, related_name="days")
     day = models.DateField()

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from apps.accounts.models import RoleMembership
 from erp import encryption
-from erp.access import Actor, may
+from erp.access import Actor, holds_everywhere
 from erp.models import Model, QuerySet
 
 KOLKATA = ZoneInfo("Asia/Kolkata")
@@ -55,11 +55,12 @@ class Addressed(models.Model):
 
 class OrganizationQuerySet(QuerySet):
     def visible_to(self, user: Actor) -> Self:
-        """One's own organization; every one for auditors and holders of organization.create."""
-        if may(user, "organization.create"):
+        """The user's own organization and single grants; all for auditors and holders of organization.create."""
+        if holds_everywhere(user, "organization.create"):
             return self
         auditor = RoleMembership.objects.filter(user_id=user.pk, role__name="AUDITOR")
-        return self.filter(Q(pk=getattr(user, "organization_id", None)) | Q(Exists(auditor)))
+        own = self.filter(Q(pk=user.organization_id) | Q(Exists(auditor)))
+        return own | self.granted(user, "organization.view")
 
 
 class PartQuerySet(QuerySet):
@@ -67,7 +68,7 @@ class PartQuerySet(QuerySet):
 
     def visible_to(self, user: Actor) -> Self:
         """Those of the organizations that the user may see."""
-        if may(user, "organization.create"):
+        if holds_everywhere(user, "organization.create"):
             return self
         return self.filter(organization__in=Organization.objects.visible_to(user))
 
@@ -150,6 +151,8 @@ class Organization(Kept, Addressed):
 class GstRegistration(Kept, Addressed):
     """A registration under GST. Several of one state are normal; one of the organization's is primary."""
 
+    granted_through = ("organization",)
+
     class Kind(models.TextChoices):
         REGULAR = "regular"
         SEZ_UNIT = "sez_unit", "SEZ unit"
@@ -203,6 +206,8 @@ class GstRegistration(Kept, Addressed):
 
 class BankAccount(Kept):
     """An account of ours. Its number is encrypted; two people stand behind one that is in use."""
+
+    granted_through = ("organization",)
 
     class AccountType(models.TextChoices):
         CURRENT = "current"

@@ -90,6 +90,8 @@ class DocumentSeries(Kept):
     ``version`` counts changes of the definition; giving a number leaves it as it is.
     """
 
+    granted_through = ("organization",)
+
     class Status(models.TextChoices):
         ACTIVE = "active"
         CLOSED = "closed"

@@ -36,6 +36,8 @@ class FinancialYearQuerySet(PartQuerySet):
 class FinancialYear(Kept):
     """A financial year of an organization: it ends on 31 March, and no two overlap."""
 
+    granted_through = ("organization",)
+
     class Status(models.TextChoices):
         OPEN = "open"
         SOFT_CLOSED = "soft_closed"
