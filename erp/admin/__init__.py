@@ -1,6 +1,6 @@
 """The staff's door on the services: pages that look freely and write by services only."""
 
-from erp.admin.display import Table, indian, measured, quantity
+from erp.admin.display import Table, measured, quantity
 from erp.admin.looking import Verb
 from erp.admin.options import ServiceAdmin
 from erp.admin.queues import Queue
@@ -14,7 +14,6 @@ __all__ = [
     "Verb",
     "environment",
     "icon",
-    "indian",
     "measured",
     "quantity",
     "style",

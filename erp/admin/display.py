@@ -6,20 +6,13 @@ from typing import Any, NamedTuple
 
 from django.db import models
 
-
-def indian(number: Decimal | int) -> str:
-    """A number in Indian grouping, with the decimals it has: ``2479684.66`` → ``24,79,684.66``."""
-    sign, digits = "-" if number < 0 else "", format(abs(Decimal(number)), "f")
-    whole, point, decimals = digits.partition(".")
-    head, tail = whole[:-3], whole[-3:]
-    groups = [head[max(0, end - 2) : end] for end in range(len(head), 0, -2)][::-1]
-    return sign + ",".join([*groups, tail]) + point + decimals
+from erp.figures import group
 
 
 def measured(value: Decimal, unit: str) -> str:
     """A quantity with its unit. Weights keep their decimals; a whole number of anything else is shown whole."""
     whole = unit.upper() != "KG" and value == value.to_integral_value()
-    return f"{indian(int(value) if whole else value)} {unit}"
+    return f"{group(int(value) if whole else value)} {unit}"
 
 
 def quantity(name: str, unit: str, label: str = "") -> Callable[[Any], str]:
@@ -58,4 +51,4 @@ def shown(field: "models.Field[Any, Any]", value: Any) -> str:
         return "–"
     if field.choices:
         return str(dict(field.flatchoices).get(value, value))
-    return indian(value) if isinstance(value, Decimal) else str(value)
+    return group(value) if isinstance(value, Decimal) else str(value)

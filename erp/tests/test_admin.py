@@ -18,7 +18,7 @@ from django.test import RequestFactory, override_settings
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from erp.admin import ServiceAdmin, Site, environment, forms, indian, quantity
+from erp.admin import ServiceAdmin, Site, environment, forms, quantity
 from erp.admin.testing import controls
 from erp.api import fields
 from erp.api.examples import example_of
@@ -309,22 +309,6 @@ def test_only_production_has_a_plain_banner(name, banner):
 
 
 # --- Figures and forms --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("number", "text"),
-    [
-        (Decimal("2479684.66"), "24,79,684.66"),
-        (Decimal("16938.500"), "16,938.500"),
-        (Decimal("-1234567"), "-12,34,567"),
-        (Decimal("999"), "999"),
-        (Decimal("0.5"), "0.5"),
-        (1000, "1,000"),
-        (10_00_00_000, "10,00,00,000"),
-    ],
-)
-def test_figures_are_grouped_as_in_india(number, text):
-    assert indian(number) == text
 
 
 def test_a_quantity_carries_its_unit():
