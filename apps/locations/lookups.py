@@ -7,12 +7,11 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.utils import timezone
-
 from apps.locations.clients import Provider, Question, provider_of
 from apps.locations.details import Details
 from apps.locations.earth import Point, great_circle_km
 from apps.locations.models import Distance, Location, ProviderRef
+from erp import clock
 from erp.errors import Fault, Invalid, NotFound, RuleBroken
 from erp.identifiers import STATES
 
@@ -156,7 +155,7 @@ def distance(origin: UUID, destination: UUID, mode: str) -> Stretch:
     start, end = _place(origin, "/query/from"), _place(destination, "/query/to")
     if start == end:
         return Stretch(start.pk, end.pk, mode, Decimal("0.0"))
-    known = _known(start, end, mode) or _known(end, start, mode)
+    known = Distance.objects.between(start, end, mode, clock.today())
     told = (known.km, known.transit_days, known.source, known.valid_from) if known else ()
     return Stretch(start.pk, end.pk, mode, great_circle_km(_point(start), _point(end)), *told)
 
@@ -173,11 +172,3 @@ def _place(pk: UUID, pointer: str) -> Location:
     except Location.DoesNotExist:
         words = "There is no such row, or none that you can see."
         raise Invalid(errors=[Fault(pointer, "does_not_exist", words)]) from None
-
-
-def _known(origin: Location, destination: Location, mode: str) -> Distance | None:
-    rows = Distance.objects.filter(
-        origin=origin, destination=destination, mode=mode, valid_from__lte=timezone.localdate()
-    )
-    found: Distance | None = rows.order_by("-valid_from").first()
-    return found

@@ -1,6 +1,7 @@
 """Places as a tree, the ids that providers know them by, and distances between them."""
 
 from collections.abc import Sequence
+from datetime import date
 from decimal import Decimal
 from typing import Any, ClassVar, Final, Self
 from uuid import UUID
@@ -235,6 +236,14 @@ class DistanceQuerySet(QuerySet):
     def visible_to(self, user: Actor) -> Self:
         """Everybody sees distances."""
         return self
+
+    def between(self, origin: Location, destination: Location, mode: str, day: date) -> "Distance | None":
+        """The distance that is known on ``day``: the newest row of that way, else of the way back; None without one."""
+        ways = Q(origin=origin, destination=destination) | Q(origin=destination, destination=origin)
+        known = self.filter(ways, mode=mode, valid_from__lte=day)
+        own_way_first = models.Case(models.When(origin=origin, then=0), default=1)
+        found: Distance | None = known.order_by(own_way_first, "-valid_from").first()
+        return found
 
 
 class Distance(Guarded):

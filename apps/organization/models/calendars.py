@@ -1,12 +1,14 @@
 """Business days of banks, exchanges and states."""
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any, ClassVar, Self
+from zoneinfo import ZoneInfo
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from apps.organization.models.identity import KOLKATA, Kept
+from erp import clock
 from erp.access import Actor
 from erp.models import QuerySet
 
@@ -50,19 +52,44 @@ class Calendar(Kept):
 
     def next_business_day(self, day: date) -> date:
         """The first business day after ``day``. Raises LookupError when a whole year has none."""
-        until = day + timedelta(days=SEARCHED_DAYS)
-        special = {each.day: each for each in self.days.filter(day__gt=day, day__lte=until)}
-        for ahead in range(1, SEARCHED_DAYS + 1):
-            found = day + timedelta(days=ahead)
-            if self._open(found, special.get(found)):
-                return found
-        raise LookupError(f"{self.code} has no business day after {day}")
+        return self.add_working_days(day, 1)
+
+    def add_working_days(self, day: date, count: int) -> date:
+        """The ``count``-th business day after ``day``; ``day`` itself for 0.
+
+        Raises ValueError for a negative count, LookupError when a whole year has no business day.
+        """
+        if count < 0:
+            raise ValueError("a count of working days isn't negative")
+        special: dict[date, CalendarDay] = {}
+        known_until, searched = day, 0
+        while count:
+            if searched == SEARCHED_DAYS:
+                raise LookupError(f"{self.code} has no business day after {day - timedelta(days=searched)}")
+            day, searched = day + timedelta(days=1), searched + 1
+            if day > known_until:
+                known_until = day + timedelta(days=SEARCHED_DAYS)
+                special = {each.day: each for each in self.days.filter(day__range=(day, known_until))}
+            if self._open(day, special.get(day)):
+                count, searched = count - 1, 0
+        return day
 
     def closing_time(self, day: date) -> datetime | None:
-        """When business ends on ``day`` (an aware moment in Asia/Kolkata); None: closed, or no set time."""
+        """When business ends on ``day`` by the clock of Kolkata; None: closed, or no set time."""
         special = self.days.filter(day=day).first()
-        at = (special.closes_at if special is not None else None) or self.closes_at
-        return datetime.combine(day, at, KOLKATA) if at is not None and self._open(day, special) else None
+        at = self._closes_at(special)
+        return clock.instant(day, at, KOLKATA) if at is not None and self._open(day, special) else None
+
+    def cutoff(self, day: date, zone: ZoneInfo) -> datetime:
+        """The moment (UTC) when ``day`` ends for business in ``zone``: its closing time, else the midnight after it.
+
+        Asked of a holiday too: what is good until that day ends then.
+        """
+        at = self._closes_at(self.days.filter(day=day).first())
+        return clock.instant(day if at else day + timedelta(days=1), at or time.min, zone)
+
+    def _closes_at(self, special: "CalendarDay | None") -> time | None:
+        return (special.closes_at if special is not None else None) or self.closes_at
 
     def _open(self, day: date, special: "CalendarDay | None") -> bool:
         return not special.closed if special is not None else day.isoweekday() not in self.weekly_off

@@ -1,6 +1,7 @@
 """Business days: weekly days off, holidays, and when business ends."""
 
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -33,6 +34,26 @@ def test_business_ends_at_the_day_s_own_time_or_the_calendar_s(bank):
     services.set_calendar_day(bank, actor=SYSTEM, day=FRIDAY, name="Half", closed=False, closes_at=time(12))
     assert bank.closing_time(FRIDAY) == datetime(2026, 1, 23, 12, 0, tzinfo=KOLKATA)
     assert bank.closing_time(SUNDAY) is None
+
+
+def test_working_days_are_counted_past_days_off(bank):
+    services.set_calendar_day(bank, actor=SYSTEM, day=MONDAY, name="Republic Day")
+    assert bank.add_working_days(FRIDAY, 0) == FRIDAY
+    assert bank.add_working_days(FRIDAY, 1) == SATURDAY
+    assert bank.add_working_days(FRIDAY, 3) == date(2026, 1, 28)
+    assert bank.add_working_days(FRIDAY, 400) == date(2027, 5, 6)
+    with pytest.raises(ValueError, match="negative"):
+        bank.add_working_days(FRIDAY, -1)
+
+
+def test_a_day_ends_at_its_closing_time_or_the_midnight_after_it(bank):
+    new_york = ZoneInfo("America/New_York")
+    assert bank.cutoff(FRIDAY, KOLKATA) == datetime(2026, 1, 23, 10, 0, tzinfo=UTC)
+    assert bank.cutoff(SUNDAY, KOLKATA) == datetime(2026, 1, 25, 10, 0, tzinfo=UTC), "of a day off as well"
+    bank = services.update_calendar(bank, actor=SYSTEM, name="Banks")
+    assert bank.cutoff(date(2026, 3, 8), KOLKATA) == datetime(2026, 3, 8, 18, 30, tzinfo=UTC)
+    assert bank.cutoff(date(2026, 3, 7), new_york) == datetime(2026, 3, 8, 5, 0, tzinfo=UTC)
+    assert bank.cutoff(date(2026, 3, 8), new_york) == datetime(2026, 3, 9, 4, 0, tzinfo=UTC)
 
 
 def test_the_same_again_tells_nothing(bank, emitted):
