@@ -12,7 +12,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from erp import events
-from erp.access import Actor, may_enter
+from erp.access import Actor
 from erp.models import Guarded, QuerySet
 
 
@@ -35,12 +35,9 @@ class FeedEntryQuerySet(QuerySet):
         """Events of rows that ``user`` sees now, as GET on the row would decide, and that name it as a reader."""
         rows = Q(pk__in=[])
         for aggregate_type, known in events.registry.rows.items():
-            if may_enter(user, known.reads):
-                for model in known.models:
-                    seen = (
-                        apps.get_model(model)._default_manager.visible_to(user).permitted(user, known.reads)
-                    )
-                    rows |= Q(Exists(seen.filter(pk=OuterRef("aggregate_id"))), aggregate_type=aggregate_type)
+            for model in known.models:
+                seen = apps.get_model(model)._default_manager.visible_to(user).permitted(user, known.reads)
+                rows |= Q(Exists(seen.filter(pk=OuterRef("aggregate_id"))), aggregate_type=aggregate_type)
         ids = reader_ids(user)
         return self.filter(rows) if ids is None else self.filter(rows, readers__overlap=sorted(ids))
 

@@ -542,6 +542,44 @@ def test_a_read_without_capability_or_scope_is_found(
     assert told == [f"GET /api/v1/planted: {fault}"]
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (
+            "apps.commodities.models.planted",
+            """
+            from erp.access import may_enter
+            class Rows:
+                def visible_to(self, user):
+                    return self if may_enter(user, "commodity.view") else self.none()
+            """,
+        ),
+        (
+            "apps.commodities.serializers.planted",
+            """
+            from erp import access
+            def shows_cost(user):
+                return access.may_create(user, "commodity.view")
+            """,
+        ),
+        (
+            "apps.commodities.admin.planted",
+            """
+            from erp import access
+            class Page:
+                def get_queryset(self, request):
+                    return self.rows if access.may_enter(request.user, "commodity.view") else []
+            """,
+        ),
+    ],
+)
+def test_a_question_without_a_row_that_chooses_rows_is_found(
+    planted_file: Callable[[str, str], Product], name: str, text: str
+) -> None:
+    (fault,) = [fault for fault in found(CAPABILITIES, planted_file(name, text)) if "planted" in fault]
+    assert "names no row: ask holds_everywhere(), may() or permitted()" in fault
+
+
 def test_a_write_without_a_capability_is_found(
     planted_route: Callable[..., Product], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -220,6 +220,30 @@ def _said(call: ast.Call) -> str:
     return f"{ast.unparse(call.func)[-60:]}()"
 
 
+# --- Rule 5: capabilities ---------------------------------------------------------------------------
+
+_OPENS_NO_ROW: Final = frozenset(
+    f"erp.access.{name}" for name in ("may_enter", "may_create", "authorize_entry")
+)
+
+
+def questions_without_a_row(source: Source) -> list[str]:
+    """Checks that ask for a capability in any form where rows are chosen or shown: one grant would open them all."""
+    whole = source.layer("models", "serializers")
+    functions = [
+        node
+        for node in source.nodes
+        if isinstance(node, ast.FunctionDef) and node.name in ("get_queryset", "visible_to", "belongs_to")
+    ]
+    nodes = source.nodes if whole else [inner for function in functions for inner in ast.walk(function)]
+    return [
+        f"{source.at(node)}: {node.func.attr if isinstance(node.func, ast.Attribute) else ast.unparse(node.func)}()"
+        " names no row: ask holds_everywhere(), may() or permitted()"
+        for node in nodes
+        if isinstance(node, ast.Call) and source.stands_for(node.func) in _OPENS_NO_ROW
+    ]
+
+
 # --- Rules 3, 4, 6, 8 -------------------------------------------------------------------------------
 
 

@@ -213,6 +213,8 @@ class Product:
         for route in self.routes:
             if route.reads():
                 yield route.module, f"GET {route.path}", list(_scoped(route))
+        for source in self.sources:
+            yield source.module, source.name, code.questions_without_a_row(source)
         for model in events.registry:
             meta = model.__event__
             told = ["doesn't say what partners learn of it (readers=)"] if meta.readers is None else []
