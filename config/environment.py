@@ -81,6 +81,7 @@ class Environment(BaseSettings):
     throttle_lookup: int = Field(default=60, ge=1)
     throttle_heavy: int = Field(default=10, ge=1)
     throttle_public_factor: int = Field(default=1, ge=1)
+    masked_refusals_per_day: int = Field(default=5, ge=1)
     otp_per_day: int = Field(default=5000, ge=1)
 
     location_provider: Literal["gazetteer", "nominatim"] = "gazetteer"

@@ -250,6 +250,7 @@ THROTTLE_LIMITS = {
 }
 # Doors open to anybody bring limits of their own; this multiplies them, for tests and measurements.
 THROTTLE_PUBLIC_FACTOR = ENV.throttle_public_factor
+MASKED_REFUSALS_PER_DAY = ENV.masked_refusals_per_day
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 API_JSON_LIMIT = 2 * 1024 * 1024
 API_FILE_LIMIT = 9 * 1024 * 1024

@@ -56,6 +56,11 @@ IDEMPOTENCY_MISMATCHES = Counter(
     "erp_idempotency_mismatch_total", "Keys used again for another request, and refused."
 )
 CAPABILITY_DENIED = Counter("erp_capability_denied_total", "Refusals, by capability.", ["capability"])
+MASKED_REFUSALS = Counter(
+    "erp_masked_refusals_total",
+    "Refusals that depend on figures hidden from the caller, by problem.",
+    ["code"],
+)
 
 _METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 

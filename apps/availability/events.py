@@ -90,7 +90,8 @@ class AvailabilityReserved(Head):
     aggregate=OFFER,
     readers={
         SELLER: [*HEAD, "quantity", "remaining", "reason"],
-        HOLDER: [*HEAD, "reservation_id", "quantity", "remaining", "reason"],
+        # Not what remains: with its last reservation the holder no longer sees the exact quantity.
+        HOLDER: [*HEAD, "reservation_id", "quantity", "reason"],
     },
 )
 class AvailabilityReleased(Head):

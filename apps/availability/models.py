@@ -35,16 +35,15 @@ class Stage(models.IntegerChoices):
 
 class AvailabilityQuerySet(QuerySet):
     def visible_to(self, user: Actor) -> Self:
-        """Staff see all; a partner its own, live public ones by role, and those it holds a part of."""
+        """Staff see all; a partner its own, live public ones by role, and those it has a live reservation on."""
         if user.is_system or user.is_superuser or user.is_staff:
             return self
         partner_id = user.partner_id
         if partner_id is None:
             return self.none()
         visible = Q(seller_partner_id=partner_id)
-        visible |= Q(
-            pk__in=Reservation.objects.filter(holder_partner_id=partner_id).values("availability_id")
-        )
+        live = Reservation.objects.live(timezone.now()).filter(holder_partner_id=partner_id)
+        visible |= Q(pk__in=live.values("availability_id"))
         browse = Q(status=Availability.Status.ACTIVE, visibility=Availability.Visibility.PUBLIC)
         if holds_everywhere(user, "availability.view"):
             visible |= browse
@@ -195,10 +194,13 @@ class Availability(Model):
         total_kg, total = Decimal(self.total_weight_kg), Decimal(self.total_quantity)
         return (total_kg * quantity / total).quantize(KG, ROUND_HALF_UP)
 
-    def stage_for(self, user: Actor, held: bool) -> Stage:
-        """How much ``user`` sees; ``held`` says whether its partner holds a part of the offer."""
+    def stage_for(self, user: Actor, held: bool | None = None) -> Stage:
+        """How much ``user`` sees; ``held`` says whether its partner has a live reservation, else it is read."""
         if getattr(user, "is_staff", False) or getattr(user, "is_system", False) or self.belongs_to(user):
             return Stage.OWNER
+        if held is None:
+            live = self.reservations.live(timezone.now())
+            held = live.filter(holder_partner_id=getattr(user, "partner_id", None)).exists()
         return Stage.NEGOTIATING if held else Stage.BROWSE
 
     def seller_ref_for(self, user: Actor) -> str:
@@ -234,6 +236,11 @@ class ReservationQuerySet(QuerySet):
             return self
         partner_id = getattr(user, "partner_id", None)
         return self.none() if partner_id is None else self.filter(holder_partner_id=partner_id)
+
+    def live(self, now: datetime) -> Self:
+        """Reservations that still bind stock or back a trade; only these raise what their holder may see."""
+        running = Q(status=Reservation.Status.HELD, expires_at__gt=now)
+        return self.filter(running | Q(status__in=[Reservation.Status.IN_TRADE, Reservation.Status.SOLD]))
 
     def overdue(self, now: datetime) -> Self:
         """Holds past their deadline."""

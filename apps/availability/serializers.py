@@ -86,10 +86,10 @@ class ReleaseInput(Input):
 
 
 class PlaceOutput(Answer):
-    address = fields.CharField()
+    address = fields.CharField(allow_null=True)
     country = fields.CharField()
     state_code = fields.CharField()
-    district = fields.CharField()
+    district = fields.CharField(allow_null=True)
     time_zone = fields.CharField()
 
 
@@ -145,10 +145,18 @@ class AvailabilityOutput(Output):
                 "total_weight_kg",
                 "internal_reference",
                 "notes",
+                "created_at",
+                "updated_at",
             ),
             Stage.OWNER,
         ),
     }
+
+    def get_fields(self) -> dict[str, Any]:
+        built = super().get_fields()
+        for name in self.FROM_STAGE:
+            built[name].allow_null = True
+        return built
 
     def get_quantity_band(self, offer: Availability) -> str:
         """What everybody may know of the free quantity."""
@@ -161,12 +169,13 @@ class AvailabilityOutput(Output):
     def to_representation(self, offer: Availability) -> dict[str, Any]:
         actor = self.context["actor"]
         data: dict[str, Any] = super().to_representation(offer)
-        held = getattr(offer, "held_by_viewer", False)
-        stage = offer.stage_for(actor, held)
+        stage = offer.stage_for(actor, getattr(offer, "held_by_viewer", None))
         for field, needed in self.FROM_STAGE.items():
             if stage < needed:
                 data[field] = None
         if stage < Stage.OWNER:
+            # Every movement of stock raises the row's own version, which would report other buyers' reservations.
+            data["version"] = offer.terms_version
             data["place"] = {**data["place"], "address": None, "district": None}
         return data
 

@@ -9,12 +9,13 @@ from uuid import UUID
 from django.utils import timezone
 
 from apps.availability import capabilities, events
-from apps.availability.models import Availability, Reservation
+from apps.availability.models import Availability, Reservation, Stage
 from apps.commodities.models import Commodity
 from apps.partners.models import Partner
 from erp import access
 from erp.errors import Conflict, Fault, RuleBroken, SelfApproval
 from erp.events import Quantity
+from erp.masked import masked_checks
 from erp.services import Refusal, emit, refuse, service
 
 HOURS_FOR_STAFF = 168
@@ -249,9 +250,14 @@ def reserve(
     _in_state(offer, Availability.Status.ACTIVE)
     if offer.expires_at is not None and offer.expires_at <= now:
         raise InvalidState("The offer has run out.", status_now=offer.status, allowed_actions=[])
-    overdue = list(offer.reservations.overdue(now).locked().order_by("pk"))
-    free = offer.available_quantity + sum(hold.still_open for hold in overdue)
-    _gate(offer.seller_partner, SellerNotEligible)
+    most = HOURS_FOR_STAFF if actor.pk is None or actor.is_staff else offer.max_hold_hours
+    hours = hold_hours or offer.max_hold_hours
+    expires_at = now + timedelta(hours=hours)
+    if hours > most:
+        raise HoldTooLong(
+            f"At most {most} hours.", errors=[Fault("/hold_hours", "too_long", f"At most {most}.")]
+        )
+    _whole(offer, quantity, "/quantity")
     _gate(holder, HolderNotEligible)
     if holder.pk == offer.seller_partner_id:
         emit(
@@ -260,24 +266,16 @@ def reserve(
             )
         )
         return refuse(RelatedParty("A seller can't hold its own stock."))
-    _whole(offer, quantity, "/quantity")
-    if quantity > free:
-        sees = (
-            offer.belongs_to(actor) or getattr(actor, "is_staff", False) or getattr(actor, "is_system", False)
-        )
-        members: dict[str, Any] = {"available": format(free, "f")} if sees else {}
-        raise QuantityExceeded("Less is available than was asked for.", **members)
-    if not offer.allow_partial and quantity != offer.total_quantity - offer.withdrawn_quantity:
-        raise WholeLotOnly
-    if offer.min_order_quantity is not None and quantity < offer.min_order_quantity and quantity != free:
-        raise BelowMinimum
-    most = HOURS_FOR_STAFF if actor.pk is None or actor.is_staff else offer.max_hold_hours
-    hours = hold_hours or offer.max_hold_hours
-    expires_at = now + timedelta(hours=hours)
-    if hours > most:
-        raise HoldTooLong(
-            f"At most {most} hours.", errors=[Fault("/hold_hours", "too_long", f"At most {most}.")]
-        )
+
+    # The caller's own input stands above; what follows depends on figures that the caller may not see.
+    stage = offer.stage_for(actor)
+    sees_seller, sees_quantity = stage >= Stage.OWNER, stage >= Stage.NEGOTIATING
+    with masked_checks(actor, offer, visible=sees_seller):
+        _gate(offer.seller_partner, SellerNotEligible, tells_reasons=sees_seller)
+    overdue = list(offer.reservations.overdue(now).locked().order_by("pk"))
+    free = offer.available_quantity + sum(hold.still_open for hold in overdue)
+    with masked_checks(actor, offer, visible=sees_quantity):
+        _check_quantity(offer, quantity, free, tells_free=sees_quantity)
 
     _end_holds(offer, overdue, Reservation.Status.EXPIRED, "expired")
     reservation = Reservation(
@@ -434,10 +432,21 @@ def _party(actor: Any, named: Partner | None, pointer: str) -> Partner:
     return named
 
 
-def _gate(partner: Partner, problem: type[Conflict]) -> None:
+def _gate(partner: Partner, problem: type[Conflict], *, tells_reasons: bool = True) -> None:
     reasons = partner.reasons_against_business()
     if reasons:
-        raise problem(reasons=reasons)
+        members: dict[str, Any] = {"reasons": reasons} if tells_reasons else {}
+        raise problem(**members)
+
+
+def _check_quantity(offer: Availability, quantity: Decimal, free: Decimal, *, tells_free: bool) -> None:
+    if quantity > free:
+        members: dict[str, Any] = {"available": format(free, "f")} if tells_free else {}
+        raise QuantityExceeded("Less is available than was asked for.", **members)
+    if not offer.allow_partial and quantity != offer.total_quantity - offer.withdrawn_quantity:
+        raise WholeLotOnly
+    if offer.min_order_quantity is not None and quantity < offer.min_order_quantity and quantity != free:
+        raise BelowMinimum
 
 
 def _whole(offer: Availability, quantity: Decimal, pointer: str) -> None:

@@ -1,11 +1,13 @@
 """Offers and holds over HTTP."""
 
+import hashlib
 from typing import Any, ClassVar
 
 from django.db.models import Exists, OuterRef
+from django.utils import timezone
 
 from apps.availability import capabilities, services
-from apps.availability.models import Availability, Reservation
+from apps.availability.models import Availability, Reservation, Stage
 from apps.availability.serializers import (
     ApproveInput,
     AvailabilityOutput,
@@ -49,7 +51,7 @@ class AvailabilityViewSet(RowViewSet):
         "state_code": ["exact", "in"],
         "visibility": ["exact"],
     }
-    ordering_fields: ClassVar = ["created_at", "updated_at", "listed_at"]
+    ordering_fields: ClassVar = ["created_at", "listed_at"]
 
     create = endpoint(
         services.post,
@@ -115,10 +117,16 @@ class AvailabilityViewSet(RowViewSet):
     )
 
     def get_queryset(self) -> Any:
-        holds = Reservation.objects.filter(
+        holds = Reservation.objects.live(timezone.now()).filter(
             availability=OuterRef("pk"), holder_partner_id=getattr(self.request.user, "partner_id", None)
         )
         return super().get_queryset().annotate(held_by_viewer=Exists(holds))
+
+    def etag_of(self, row: Availability) -> str:
+        """The version to who sees the whole row; to others a digest of what they see."""
+        if row.stage_for(self.request.user, row.held_by_viewer) >= Stage.OWNER:  # type: ignore[attr-defined]
+            return super().etag_of(row)
+        return f'"{hashlib.sha256(self.encode(self.render(row))).hexdigest()[:32]}"'
 
     def collection_path(self, row: Any) -> str:
         base = "/api/v1/availabilities"

@@ -6,7 +6,7 @@ sign-in answer 503 instead, since a limit that an outage lifts is none.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv6Address, ip_address
 from threading import Lock
@@ -68,9 +68,23 @@ def check(request: Request, view: Any, *, now: float | None = None) -> None:
     request._request.rate_limit = min(  # type: ignore[attr-defined]
         states, key=lambda state: (not state.exceeded, state.remaining / state.policy.quota), default=None
     )
-    if states and states[-1].exceeded:
-        wait = states[-1].reset
-        raise Throttled(f"Try again in {wait} s.", headers={"Retry-After": str(wait)})
+    if states:
+        _refuse_exceeded(states[-1])
+
+
+def require_remaining(policy: Policy) -> None:
+    """Raise Throttled where nothing remains of the quota; nothing is counted."""
+    _refuse_exceeded(_state(policy, time.time(), lambda key: _current(key) + 1))
+
+
+def count_one(policy: Policy) -> None:
+    """Count one more, whatever remains of the quota."""
+    _hit(policy, time.time())
+
+
+def _refuse_exceeded(state: State) -> None:
+    if state.exceeded:
+        raise Throttled(f"Try again in {state.reset} s.", headers={"Retry-After": str(state.reset)})
 
 
 def apply_headers(request: Request, response: HttpResponseBase) -> None:
@@ -139,11 +153,15 @@ def _network(address: str) -> str:
 
 
 def _hit(policy: Policy, now: float) -> State:
+    return _state(policy, now, lambda key: _count(key, 2 * policy.window, policy.fail_closed))
+
+
+def _state(policy: Policy, now: float, count_of: Callable[[str], int]) -> State:
     # The subject can be an e-mail address or a number: it leaves this process only as a hash.
     digest = salted_hmac("erp.api.throttling", f"{policy.name}:{policy.subject}", algorithm="sha256").digest()
     shifted = now + int.from_bytes(digest[:4], "big") % policy.window
     turn = int(shifted // policy.window)
-    count = _count(f"throttle:{digest[:16].hex()}:{turn}", 2 * policy.window, policy.fail_closed)
+    count = count_of(f"throttle:{digest[:16].hex()}:{turn}")
     reset = max(1, round((turn + 1) * policy.window - shifted))
     return State(policy, max(0, policy.quota - count), reset, exceeded=count > policy.quota)
 
@@ -172,15 +190,28 @@ _local = _Counters()
 
 def _count(key: str, seconds: int, fail_closed: bool) -> int:
     """Count one more under ``key``, which is forgotten after ``seconds``."""
-    if time.monotonic() >= _local.quiet_until:
-        try:
-            return _up(key, seconds)
-        except (RedisError, OSError) as error:
-            _local.quiet_until = time.monotonic() + PAUSE_SECONDS
-            log.warning("throttle_store_down", error=type(error).__name__)
+    count = _stored(lambda: _up(key, seconds))
+    if count is not None:
+        return count
     if fail_closed:
         raise Unavailable("Sign-in is closed for a moment; try again.", retry_after=int(PAUSE_SECONDS))
     return _local.up(key, seconds)
+
+
+def _current(key: str) -> int:
+    count = _stored(lambda: int(cache.get(key, 0)))
+    return _local.counts.get(key, (0, 0.0))[0] if count is None else count
+
+
+def _stored(ask: Callable[[], int]) -> int | None:
+    """What the cache answers, or None while it is down."""
+    if time.monotonic() >= _local.quiet_until:
+        try:
+            return ask()
+        except (RedisError, OSError) as error:
+            _local.quiet_until = time.monotonic() + PAUSE_SECONDS
+            log.warning("throttle_store_down", error=type(error).__name__)
+    return None
 
 
 def _up(key: str, seconds: int) -> int:
