@@ -120,6 +120,7 @@ class SessionAdmin(ServiceAdmin):
     views = capabilities.VIEW
     list_display: ClassVar = ["created_at", "user", "door", "method", "expires_at", "ended_at", "end_reason"]
     list_filter: ClassVar = ["door", "method", "end_reason"]
+    drill_downs: ClassVar = ["user__id__exact"]
     list_select_related: ClassVar = ["user"]
     ordering: ClassVar = ["-id"]  # ids rise with time
     details: ClassVar = [
@@ -137,9 +138,6 @@ class SessionAdmin(ServiceAdmin):
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return Session.objects.seen_by_staff(actor_of(request))
-
-    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
-        return lookup == "user__id__exact" or super().lookup_allowed(lookup, value, request)
 
     def get_details(self, request: HttpRequest, row: Session) -> list[Any]:
         """With device and address for those who may know them."""
@@ -219,6 +217,7 @@ class AccessPolicyAdmin(_RightsAdmin):
         """Roles by capabilities; a deviation is marked, one from what the audit asked for in red."""
         if not self.has_view_permission(request):
             raise PermissionDenied
+        self.check_query(request)
         context = {
             **self.admin_site.each_context(request),
             "title": "Who may do what",

@@ -1,7 +1,7 @@
 """Offers and holds as staff see them and act on them."""
 
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from django.contrib import admin
 from django.http import HttpRequest
@@ -134,13 +134,11 @@ class ReservationAdmin(ServiceAdmin):
         "created_at",
     ]
     list_filter: ClassVar = ["status"]
+    drill_downs: ClassVar = ["availability__id__exact"]
     list_select_related: ClassVar = ["availability", "holder_partner"]
     search_fields: ClassVar = ["availability__number__startswith", "holder_partner__legal_name"]
     search_help_text = "Offer's number or holder"
     ordering: ClassVar = ["-id"]  # ids rise with time
-
-    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
-        return lookup == "availability__id__exact" or super().lookup_allowed(lookup, value, request)
 
 
 def _link(hold: Reservation, text: str) -> str:

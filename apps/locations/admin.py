@@ -1,6 +1,6 @@
 """Places as staff keep them."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from django.contrib import admin
 from django.http import HttpRequest
@@ -27,6 +27,7 @@ class LocationAdmin(ServiceAdmin):
     inputs: ClassVar = {services.set_distance: SetDistanceInput}
     list_display: ClassVar = ["name", "type", "parent", "state", "pincode", "is_verified", "status"]
     list_filter: ClassVar = ["type", "status", "is_verified", "state"]
+    drill_downs: ClassVar = ["parent__id__exact"]
     list_select_related: ClassVar = ["parent", "state"]
     search_fields: ClassVar = ["search_key", "pincode__startswith"]
     search_help_text = "Name, alias or PIN code"
@@ -74,9 +75,6 @@ class LocationAdmin(ServiceAdmin):
                 "",
             ),
         ]
-
-    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
-        return lookup == "parent__id__exact" or super().lookup_allowed(lookup, value, request)
 
 
 @admin.register(State)

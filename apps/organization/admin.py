@@ -83,9 +83,6 @@ class OrganizationAdmin(ServiceAdmin):
             )
         )
 
-    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
-        return lookup == "lacks_year" or super().lookup_allowed(lookup, value, request)
-
     def options(
         self, request: HttpRequest, service: Service, row: Organization | None
     ) -> dict[str, list[tuple[str, str]]]:
@@ -149,9 +146,7 @@ class PartAdmin(ServiceAdmin):
     views = capabilities.VIEW
     list_select_related: ClassVar = ["organization"]
     ordering: ClassVar = ["-id"]  # ids rise with time
-
-    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
-        return lookup == "organization__id__exact" or super().lookup_allowed(lookup, value, request)
+    drill_downs: ClassVar = ["organization__id__exact"]
 
 
 @admin.register(GstRegistration)
@@ -270,11 +265,9 @@ class AllocatedNumberAdmin(PartAdmin):
         "document_number", "organization", "document_type", "document_date", "reference_type", "created_at",
     ]  # fmt: skip
     list_filter: ClassVar = ["document_type"]
+    drill_downs: ClassVar = ["series__id__exact"]
     search_fields: ClassVar = ["document_number__startswith", "=reference_id"]
     search_help_text = "Beginning of a number, or the whole id of a document"
-
-    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
-        return lookup == "series__id__exact" or super().lookup_allowed(lookup, value, request)
 
 
 @admin.register(Calendar)
@@ -310,12 +303,10 @@ class CalendarDayAdmin(ServiceAdmin):
     views = capabilities.VIEW
     list_display: ClassVar = ["day", "calendar", "name", "closed", "closes_at"]
     list_filter: ClassVar = ["closed"]
+    drill_downs: ClassVar = ["calendar__id__exact"]
     list_select_related: ClassVar = ["calendar"]
     search_fields: ClassVar = ["name"]
     ordering: ClassVar = ["-day"]
-
-    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
-        return lookup == "calendar__id__exact" or super().lookup_allowed(lookup, value, request)
 
 
 def _table(title: str, rows: Any, owner: Organization, headings: list[str], cells: Any) -> Table:

@@ -5,8 +5,10 @@ from functools import reduce
 from operator import or_
 from typing import Any, ClassVar, Final, NamedTuple, NoReturn
 
+from django.contrib.admin import ShowFacets, SimpleListFilter
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import quote, unquote
+from django.contrib.admin.views.main import ORDER_VAR
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
@@ -20,11 +22,11 @@ from unfold.views import ChangeList
 
 from erp import access
 from erp.access import Capability
-from erp.admin import history
+from erp.admin import history, queries
 from erp.admin.display import Table
 from erp.admin.queues import Queue
 from erp.api.serializers import Input
-from erp.errors import CapabilityMissing
+from erp.errors import CapabilityMissing, Malformed
 from erp.services import Service
 
 COUNTED: Final = 10_000  # beyond this a list says no exact number
@@ -48,6 +50,20 @@ class Changes(ChangeList):  # type: ignore[misc]
         if not self.query and not self.has_active_filters:
             self.full_result_count = self.result_count
 
+    def get_filters(self, request: HttpRequest) -> Any:
+        found = super().get_filters(request)
+        for spec in found[0]:
+            if isinstance(spec, SimpleListFilter) and spec.value() not in {
+                None,
+                *(str(value) for value, _ in spec.lookup_choices),
+            }:
+                raise IncorrectLookupParameters
+        return found
+
+    def get_ordering(self, request: HttpRequest, queryset: Any) -> Any:
+        queries.check_order(self.params.get(ORDER_VAR, ""), len(self.list_display))
+        return super().get_ordering(request, queryset)
+
 
 class Verb(NamedTuple):
     """A service as a person meets it on a row: where it is run, and what hinders this person."""
@@ -66,7 +82,8 @@ class LookingAdmin(ModelAdmin):  # type: ignore[misc]
     several rows of a list; ``starts`` are services about no row in particular, such as an import, which the list
     offers. ``proven`` are those before which the person proves once more to be there (staff §9).
     ``inputs`` names the input of a service where it isn't that of its endpoint. ``details`` are the read-only
-    fields of a row's page (else all but those of its form). ``queues`` stand on the home page.
+    fields of a row's page (else all but those of its form). ``queues`` stand on the home page. ``drill_downs`` are
+    lookups of the list that links of other pages use, beside those of ``list_filter`` and ``date_hierarchy``.
     """
 
     views: ClassVar[Capability | tuple[Capability, ...]]
@@ -80,10 +97,12 @@ class LookingAdmin(ModelAdmin):  # type: ignore[misc]
     details: ClassVar[Sequence[Any]] = ()
     hidden: ClassVar[Sequence[str]] = ("id", "password")
     queues: ClassVar[Sequence[Queue]] = ()
+    drill_downs: ClassVar[Sequence[str]] = ()
 
     list_per_page = 50
     list_max_show_all = 50
     show_full_result_count = False
+    show_facets = ShowFacets.NEVER
     paginator = CappedPaginator
     list_filter_sheet = True
     compressed_fields = True
@@ -281,19 +300,38 @@ class LookingAdmin(ModelAdmin):  # type: ignore[misc]
             for service in self.starts
             if not shut and self._may(request, service)
         ]
+        return super().changelist_view(request, {"starts": starts, **(extra_context or {})})
+
+    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
+        """The list as the query string asks. Raises Malformed for what it doesn't declare or can't use."""
+        self.check_query(request)
         try:
-            return super().changelist_view(request, {"starts": starts, **(extra_context or {})})
+            return super().get_changelist_instance(request)
         except IncorrectLookupParameters:
-            return HttpResponseRedirect(request.path)
+            raise Malformed("The list has no such page, or the value of a filter cannot be used.") from None
+
+    def check_query(self, request: HttpRequest) -> None:
+        """Raise Malformed for a query string that the list doesn't declare or can't use."""
+        queries.check_list(request.GET, self._lookups(request))
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+        """Only what the page declares: whoever may see a list would else find out any column of its rows."""
+        return lookup in self._lookups(request)
+
+    def _lookups(self, request: HttpRequest | None) -> dict[str, queries.Check]:
+        list_filter = self.list_filter if request is None else self.get_list_filter(request)
+        of_queues = [name for queue in self.queues for name in queue.filters]
+        return queries.lookups_of(
+            self.model, list_filter, self.date_hierarchy, [*self.drill_downs, *of_queues]
+        )
 
     def choose_view(self, request: HttpRequest) -> HttpResponse:
         """Rows for a search field of another page: what fits the term, twenty at a time."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        rows, _ = self.get_search_results(
-            request, self.get_queryset(request), request.GET.get("term", "")[:100]
-        )
-        number = request.GET.get("page", "1")
+        term = queries.check_search(request.GET.get("term", ""))
+        number = queries.check_page(request.GET.get("page", "1"))
+        rows, _ = self.get_search_results(request, self.get_queryset(request), term)
         page = self.get_paginator(request, rows.order_by(*self.get_ordering(request), "pk"), 20).get_page(
             number
         )

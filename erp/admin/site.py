@@ -5,6 +5,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.core.paginator import InvalidPage
 from django.db import models
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -13,10 +14,11 @@ from django.urls import URLPattern, URLResolver, path
 from unfold.sites import UnfoldAdminSite
 
 from erp import access, capabilities
-from erp.admin import queues
+from erp.admin import queries, queues
 from erp.admin.options import ServiceAdmin
+from erp.errors import Malformed
 
-_ABSENT = {"password_change", "password_change_done", "view_on_site"}
+_ABSENT = {"password_change", "password_change_done", "view_on_site", "autocomplete"}
 
 
 def environment(request: HttpRequest) -> list[str]:
@@ -64,6 +66,16 @@ class Site(UnfoldAdminSite):  # type: ignore[misc]
         from erp.outbox import overview
 
         return overview.view(request, self.each_context(request))
+
+    def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
+        """Unfold's search among the names of lists. Raises Malformed for a search or page that can't be."""
+        queries.check_search(request.GET.get("s", ""))
+        queries.check_page(request.GET.get("page", "1"))
+        try:
+            found: TemplateResponse = super().search(request, extra_context)
+        except InvalidPage:
+            raise Malformed("The search has no such page.") from None
+        return found
 
     def reads_only(self, request: HttpRequest) -> bool:
         """Whether the person only looks: no action is drawn. What they may do, their rights decide."""

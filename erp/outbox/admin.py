@@ -103,6 +103,7 @@ class EventOutboxAdmin(_Decided):
         "attempts",
     ]
     list_filter: ClassVar = ["status", Age, Blocked, "resolution"]
+    drill_downs: ClassVar = ["aggregate_type", "aggregate_id"]
     search_fields: ClassVar = ["aggregate_id"]
     search_help_text = "Id of an event, of the row it is about, or of the request's record"
 
@@ -127,9 +128,6 @@ class EventOutboxAdmin(_Decided):
         )
         found = {pk for place in places for pk in place.values_list("pk", flat=True)[:MOST_FOUND]}
         return queryset.filter(pk__in=found), False
-
-    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
-        return lookup in ("aggregate_type", "aggregate_id") or super().lookup_allowed(lookup, value, request)
 
     @admin.display(description="event")
     def event(self, row: EventOutbox) -> str:
@@ -184,6 +182,7 @@ class DeadLetterAdmin(_Decided):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """The list, after a look at what lies there now; while Pub/Sub is silent, what was seen last."""
         if request.method == "GET" and self.has_view_permission(request):
+            self.check_query(request)
             try:
                 with deadletters.held(MOST_LETTERS, first=FIRST_SECONDS, more=NEXT_SECONDS):
                     pass

@@ -96,6 +96,3 @@ class PackWeightAdmin(ServiceAdmin):
     list_select_related: ClassVar = ["commodity", "package_unit", "unit"]
     search_fields: ClassVar = ["commodity__code", "source"]
     ordering: ClassVar = ["commodity__code", "package_unit", "origin_country", "-valid_from"]
-
-    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
-        return lookup == "commodity__id__exact" or super().lookup_allowed(lookup, value, request)
