@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from django.contrib import admin
+from django.contrib.admin.views.main import PAGE_VAR
 from django.db.models import BooleanField, ExpressionWrapper
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.utils.http import urlencode
@@ -147,7 +148,8 @@ class ApprovalRequestAdmin(ServiceAdmin):
         """Addresses of the requests before and after this one in the list that the person came from."""
         kept = request.GET.get("_changelist_filters", "")
         listed: Any = copy(request)
-        listed.GET = QueryDict(kept or urlencode(self.queues[0].filters))
+        listed.GET = QueryDict(kept or urlencode(self.queues[0].filters), mutable=True)
+        listed.GET.pop(PAGE_VAR, None)  # neighbours are of the whole list, whose pages may be fewer by now
         rows = self.get_changelist_instance(listed).queryset.order_by("pk").values_list("pk", flat=True)
         found = {
             "previous": rows.filter(pk__lt=row.pk).reverse().first(),

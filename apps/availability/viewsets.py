@@ -117,10 +117,14 @@ class AvailabilityViewSet(RowViewSet):
     )
 
     def get_queryset(self) -> Any:
-        holds = Reservation.objects.live(timezone.now()).filter(
-            availability=OuterRef("pk"), holder_partner_id=getattr(self.request.user, "partner_id", None)
-        )
-        return super().get_queryset().annotate(held_by_viewer=Exists(holds))
+        partner_id = getattr(self.request.user, "partner_id", None)
+        own = Reservation.objects.filter(holder_partner_id=partner_id)
+        rows = super().get_queryset()
+        if self.action == "release":
+            # Also of offers that its end has hidden from the holder: a repeated request is answered alike.
+            rows |= Availability.objects.filter(pk__in=own.values("availability_id"))
+        live = own.live(timezone.now()).filter(availability=OuterRef("pk"))
+        return rows.annotate(held_by_viewer=Exists(live))
 
     def etag_of(self, row: Availability) -> str:
         """The version to who sees the whole row; to others a digest of what they see."""

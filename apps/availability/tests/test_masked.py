@@ -180,8 +180,13 @@ def test_an_offer_off_the_market_is_hidden_again_once_the_reservation_ends(offer
     with unguarded_writes():
         Availability.objects.filter(pk=live.pk).update(visibility="INTERNAL")
     assert client.read(f"{OFFERS}/{live.pk}").status_code == 200
-    services.release(live, actor=buyer, reservation_id=hold.pk)
+    body, key = {"reservation_id": str(hold.pk)}, "a-release-sent-twice"
+    first, again = (client.write(f"{OFFERS}/{live.pk}/release", body, key=key) for _ in range(2))
+    assert (first.status_code, again.content, again["Idempotency-Replayed"]) == (200, first.content, "true")
+    closed = client.write(f"{OFFERS}/{live.pk}/release", body)
+    assert closed.json()["code"] == "availability.reservation_closed"
     assert client.read(f"{OFFERS}/{live.pk}").status_code == 404
+    assert client.write(f"{OFFERS}/{live.pk}/reserve", {"quantity": "1"}).status_code == 404
     assert client.read(f"{OFFERS}/reservations/{hold.pk}").status_code == 200
 
 
