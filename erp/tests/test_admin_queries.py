@@ -178,6 +178,7 @@ def test_what_a_list_cannot_use_is_400(boss, query):
         "/admin/search/?s=offer&page=7",
         f"/admin/search/?s={'a' * 101}",
         "/admin/partner/partner/%00/change/",
+        "/admin/partner/partner/?" + "&".join(["status=active"] * 1001),
     ],
 )
 def test_what_any_page_cannot_use_is_400(boss, path):
