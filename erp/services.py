@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, get_type_hints
+from typing import Any, NamedTuple, get_args, get_type_hints
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import IntegrityError, connection, models, transaction
@@ -230,6 +230,12 @@ class Service:
     def target_model(self) -> type[models.Model] | None:
         """Model of the target, from the annotation."""
         return get_type_hints(self.function).get(self.target) if self.target else None
+
+    @property
+    def commits_refusals(self) -> bool:
+        """Whether it can refuse and still commit a trace, by its annotation or by ``trace``."""
+        answer = get_type_hints(self.function).get("return")
+        return bool(self.trace) or answer is Refusal or Refusal in get_args(answer)
 
     def __repr__(self) -> str:
         return f"<service {self.name}>"

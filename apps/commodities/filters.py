@@ -10,7 +10,6 @@ from rest_framework.exceptions import ValidationError
 from apps.commodities.models import TaxRate
 from erp.api import fields
 from erp.api.faults import faults_from, invalid
-from erp.api.filters import check_query
 from erp.errors import Fault
 
 
@@ -50,7 +49,6 @@ ASKED: dict[str, Any] = {
 
 def tax_asked(query: QueryDict) -> dict[str, Any]:
     """The date and the condition of a question for the tax, each None where it isn't said. Raises ``Invalid``."""
-    check_query(query, ASKED)
     asked: dict[str, Any] = dict.fromkeys(ASKED)
     faults: list[Fault] = []
     for name, text in query.dict().items():

@@ -11,7 +11,6 @@ from rest_framework.exceptions import ValidationError
 from apps.locations.models import Distance, State, code_of
 from erp.api import fields
 from erp.api.faults import faults_from, invalid
-from erp.api.filters import check_query
 from erp.errors import Fault
 
 RADIUS_KM: Final = (Decimal(25), Decimal(500))  # default, most
@@ -86,7 +85,6 @@ class PlaceFilters(django_filters.FilterSet):  # type: ignore[misc]
 
 def distance_asked(query: QueryDict) -> dict[str, Any]:
     """The ids ``from`` and ``to`` and the ``mode`` of a question for a distance. Raises ``Invalid``."""
-    check_query(query, ("from", "to", "mode"))
     asked: dict[str, Any] = {}
     faults: list[Fault] = []
     for name, field in (

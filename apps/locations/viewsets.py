@@ -169,7 +169,7 @@ class LocationViewSet(RowViewSet, PlaceRows):
         summary="Tell how far it is between two places",
         filters=False,
     )
-    @read("distance", detail=False)
+    @read("distance", detail=False, query=("from", "to", "mode"))
     def distance(self, request: Request) -> Response:
         """How far it is along the great circle, and by road or rail where that is known."""
         asked = distance_asked(request.query_params)

@@ -13,10 +13,12 @@ from rest_framework.response import Response
 from erp.access import Capability
 from erp.api import problems
 from erp.api.examples import example_of
+from erp.api.faults import invalid
 from erp.api.files import FileField, fingerprinted
+from erp.api.filters import check_query
 from erp.api.parsers import canonical_json
 from erp.api.serializers import Input
-from erp.errors import DomainError, NotFound, PreconditionRequired
+from erp.errors import DomainError, Fault, NotFound, PreconditionRequired
 from erp.idempotency.once import Answer, once
 from erp.idempotency.once import Request as Attempt
 from erp.services import Refusal, Service
@@ -84,6 +86,12 @@ class Endpoint:
     def idempotent(self) -> bool:
         """Whether an Idempotency-Key is required (all but exempt doors)."""
         return self.kind != "exempt"
+
+    @property
+    def dry_run(self) -> bool:
+        """Whether ``?dry_run=true`` is offered: not where an answer or a refusal must leave a trace."""
+        service = self.service if self.kind == "change" and not self.secret else None
+        return service is not None and not service.commits_refusals
 
     @property
     def anonymous(self) -> bool:
@@ -253,7 +261,18 @@ def _attempt(
         content=canonical_json([query, content_type if data else "", fingerprinted(data)]),
         secret=endpoint.secret,
         anonymous=endpoint.anonymous,
+        dry_run=_is_dry_run(request, endpoint),
     )
+
+
+def _is_dry_run(request: Request, endpoint: Endpoint) -> bool:
+    return endpoint.dry_run and request.query_params.get("dry_run") == "true"
+
+
+def _check_query(request: Request, endpoint: Endpoint) -> None:
+    check_query(request.query_params, ("dry_run",) if endpoint.dry_run else ())
+    if request.query_params.get("dry_run", "true") not in ("true", "false"):
+        raise invalid([Fault("/query/dry_run", "not_a_choice", "Send true or false.")])
 
 
 def _validated(view: Any, endpoint: Endpoint, data: Any, target: Any) -> dict[str, Any]:
@@ -268,6 +287,7 @@ def _change(
 ) -> Answer:
     service = endpoint.service
     assert service is not None
+    _check_query(request, endpoint)
     keywords = _validated(view, endpoint, data, target) | extra
     if "door" in service.keywords:
         keywords["door"] = view.door(request)
@@ -283,6 +303,8 @@ def _change(
     headers = {"Content-Type": "application/json"}
     if hasattr(result, "version"):
         headers["ETag"] = problems.etag(result.version)
+    if _is_dry_run(request, endpoint):
+        return Answer(200, {"Content-Type": "application/json"}, view.encode(body))
     status = endpoint.status_of(result)
     if status in (201, 202) and "links" in body:
         headers["Location"] = body["links"]["self"]
@@ -292,6 +314,7 @@ def _change(
 def _look_up(
     view: Any, request: Request, endpoint: Endpoint, target: Any, extra: dict[str, Any], data: Any
 ) -> Response:
+    _check_query(request, endpoint)
     keywords = _validated(view, endpoint, data, target) | extra
     arguments = () if target is None else (target,)
     if endpoint.remote:

@@ -30,6 +30,7 @@ from rest_framework.request import Request
 
 from erp import errors
 from erp.api.faults import faults_from, invalid
+from erp.api.filters import check_query
 from erp.errors import DomainError, Fault
 
 log = structlog.get_logger(__name__)
@@ -229,6 +230,17 @@ class ProblemMiddleware:
         if request.path_info.startswith("/api/v"):
             response.headers.setdefault("Cache-Control", "private, no-cache")
         return response
+
+    def process_view(
+        self, request: HttpRequest, view: Callable[..., Any], args: Any, kwargs: Any
+    ) -> HttpResponse | None:
+        """Refuse parameters of pages under ``/api/``; what a viewset takes depends on its action."""
+        if _is_api(request) and not hasattr(view, "actions"):
+            try:
+                check_query(request.GET, ())
+            except DomainError as error:
+                return problem_response(error, request)
+        return None
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """What a view outside of DRF raises."""

@@ -82,10 +82,15 @@ _RETRY_AFTER = _header("Retry-After", "Seconds to wait before the same request a
 _ETAG = 'The row\'s version, such as `"7"`.'
 _KEY = OpenApiParameter(
     "Idempotency-Key",
-    {"type": "string", "minLength": 16, "maxLength": 255, "pattern": "^[!-~]{16,255}$"},
+    {"type": "string", "minLength": 16, "maxLength": 255, "pattern": "^[!#-+\\-.-~]{16,255}$"},
     OpenApiParameter.HEADER,
     required=True,
     description="One key per intention, kept through all its retries. A random UUID serves.",
+)
+_DRY_RUN = OpenApiParameter(
+    "dry_run",
+    {"type": "boolean", "default": False},
+    description="`true` checks everything and answers 200 with what the answer would hold, but changes nothing.",
 )
 
 
@@ -174,6 +179,8 @@ class AutoSchema(SpectacularSchema):
         status = self._status()
         if endpoint.idempotent:
             headers.append(_KEY)
+        if getattr(endpoint, "dry_run", False):
+            headers.append(_DRY_RUN)
         if endpoint.idempotent and endpoint.kind != "lookup":
             # Beside success, refusals that were committed are replayed too; only the endpoint's own can be.
             kept = {status, *endpoint.otherwise, *(problem.status for problem in endpoint.problems)}
@@ -209,7 +216,9 @@ class AutoSchema(SpectacularSchema):
         answer = self._output()
         if answer is None and self.endpoint is not None and self.endpoint.kind == "lookup":
             answer = OpenApiTypes.OBJECT
-        others = self.endpoint.otherwise if self.endpoint is not None else ()
+        others = list(getattr(self.endpoint, "otherwise", ()))
+        if answer is not None and getattr(self.endpoint, "dry_run", False):
+            others.append(200)
         return {
             code: OpenApiResponse(answer, description=HTTPStatus(code).phrase) for code in (status, *others)
         }

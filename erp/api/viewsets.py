@@ -18,6 +18,7 @@ from erp.access import Capability
 from erp.api import endpoints, problems, throttling
 from erp.api.endpoints import Endpoint
 from erp.api.files import MULTIPART, StrictMultiPartParser
+from erp.api.filters import check_query
 from erp.errors import DomainError, MethodNotAllowed, NotAuthenticated, UnsupportedMediaType
 from erp.idempotency.once import Answer, parse_key
 
@@ -128,6 +129,9 @@ class ViewSet(GenericViewSet[Any]):
         if not anonymous and self.capability is not None:
             access.authorize_entry(request.user, self.capability)
         if endpoint is None:
+            if self.action != "list":  # a list's query is read by its filters
+                handler = getattr(self, self.action, None)
+                check_query(request.query_params, getattr(handler, "query_parameters", ()))
             return
         if endpoint.idempotent:
             self.idempotency_key = parse_key(request.headers.get("Idempotency-Key"))
@@ -170,6 +174,10 @@ class ViewSet(GenericViewSet[Any]):
         rows: Any = super().get_queryset()
         rows = rows.visible_to(self.request.user)
         return rows if self.reads is None else rows.permitted(self.request.user, self.reads)
+
+    def filter_queryset(self, queryset: Any) -> Any:
+        """The rows that a list's query asks for; one row is found by its address alone."""
+        return super().filter_queryset(queryset) if self.action == "list" else queryset
 
     def target(self, endpoint: Endpoint) -> Any:
         """The row that a write is about; 404 when the caller can't see it."""
@@ -273,13 +281,14 @@ class PartViewSet(RowViewSet):
         return "/".join(self.request.path.split("/")[:6])  # /api/v1/<wholes>/<id>/<parts>
 
 
-def read(path: str, *, detail: bool = True) -> Callable[..., Any]:
-    """A further GET of a viewset, such as the parts of a row."""
+def read(path: str, *, detail: bool = True, query: tuple[str, ...] = ()) -> Callable[..., Any]:
+    """A further GET of a viewset, such as the parts of a row. ``query``: the parameters that it takes."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         bound: Callable[..., Any] = action(detail=detail, methods=["get"], url_path=path)(
             wraps(function)(function)
         )
+        bound.query_parameters = query  # type: ignore[attr-defined]
         return bound
 
     return decorate

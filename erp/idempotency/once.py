@@ -25,7 +25,7 @@ from erp.ids import uuid7
 
 KEPT_HEADERS: Final = ("Content-Type", "Location", "ETag")
 RETRIES: Final = 3  # of a transaction that lost to a deadlock or a serialization failure
-_KEY: Final = re.compile(r"[\x21-\x7e]{16,255}")
+_KEY: Final = re.compile(r"[!#-+\--~]{16,255}")  # visible ASCII without quote and comma
 _RETRYABLE: Final = {"40001", "40P01"}
 
 
@@ -51,6 +51,7 @@ class Request:
     content: bytes = b""
     secret: bool = False
     anonymous: bool = False
+    dry_run: bool = False
     scope: bytes = field(init=False)
     fingerprint: bytes = field(init=False)
 
@@ -66,13 +67,15 @@ class Request:
 def parse_key(header: str | None) -> str:
     """The key of an Idempotency-Key header: a bare token or a quoted string of 16–255 visible ASCII characters.
 
+    A comma isn't allowed: servers join repeated headers with one.
+
     Raises KeyMissing or KeyInvalid (400).
     """
     if not header:
         raise KeyMissing("Send an Idempotency-Key: one random key per intention, kept through its retries.")
     key = header[1:-1] if len(header) > 1 and header[0] == header[-1] == '"' else header
-    if not _KEY.fullmatch(key) or '"' in key:
-        raise KeyInvalid("Use 16 to 255 visible ASCII characters without spaces, such as a random UUID.")
+    if not _KEY.fullmatch(key):
+        raise KeyInvalid("Use 16 to 255 visible ASCII characters without comma, such as a random UUID.")
     return key
 
 
@@ -80,9 +83,9 @@ def once(request: Request, run: Callable[[], Answer]) -> Answer:
     """Run ``run`` unless the request was carried out before; then answer as before.
 
     Everything happens in one transaction: the key's advisory lock, the look-up, the run inside a savepoint and
-    the record. Whatever ``run`` raises rolls back and leaves no record. Raises InProgress (409) while a twin
-    runs, KeyReused (422) for other content, AnswerExpired (409) when a secret answer is no longer kept, and
-    Unavailable (503) when the transaction keeps losing to others.
+    the record. Whatever ``run`` raises rolls back and leaves no record; so does a dry run, whatever its answer.
+    Raises InProgress (409) while a twin runs, KeyReused (422) for other content, AnswerExpired (409) when a
+    secret answer is no longer kept, and Unavailable (503) when the transaction keeps losing to others.
     """
     for tried in range(RETRIES + 1):
         try:
@@ -119,6 +122,10 @@ def _once(request: Request, run: Callable[[], Answer]) -> Answer:
     record_id = uuid7()
     with transaction.atomic(), services.caused_by(str(record_id)):
         answer = run()
+    if request.dry_run:
+        connection.check_constraints()  # those that would be checked at the commit
+        transaction.set_rollback(True)
+        return answer
     _keep(record_id, request, answer)
     return answer
 

@@ -13,7 +13,6 @@ from apps.commodities.serializers.commodities import CreateInput
 from apps.commodities.serializers.varieties import VarietyFields
 from erp.api import fields
 from erp.api.files import FileField
-from erp.api.filters import check_query
 from erp.api.serializers import Answer, Input, faults_from, invalid
 from erp.api.validators import matches
 from erp.files import CSV, XLSX
@@ -91,7 +90,6 @@ ROWS: dict[str, type[CommodityRow] | type[VarietyRow]] = {
 
 def kind_asked(query: QueryDict) -> str:
     """The sort of rows that a query asks for, ``COMMODITIES`` unless it says. Raises Invalid."""
-    check_query(query, ("kind",))
     try:
         kind = fields.from_text(fields.ChoiceField(choices=list(ROWS)), query.get("kind", "COMMODITIES"))
     except ValidationError as error:

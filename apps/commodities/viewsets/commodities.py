@@ -117,7 +117,7 @@ class CommodityViewSet(Tables, ReferenceViewSet):
         summary="Tell the tax on a commodity",
         filters=False,
     )
-    @read("tax")
+    @read("tax", query=("on_date", "condition"))
     def tax_on_date(self, request: Request, pk: Any = None) -> Response:
         """The rate of goods and services tax on a date, under a condition where the rate depends on one."""
         commodity = visible_row(self.queryset, request.user, pk)

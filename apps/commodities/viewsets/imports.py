@@ -62,14 +62,14 @@ class Tables(ViewSet):
         return [CsvRenderer(), WorkbookRenderer(), JSONRenderer()] if tables else super().get_renderers()
 
     @_TABLE
-    @read("bulk/template", detail=False)
+    @read("bulk/template", detail=False, query=("kind",))
     def bulk_template(self, request: Request) -> HttpResponseBase:
         """An empty table with the columns of an upload, as CSV or as a workbook."""
         kind = kind_asked(request.query_params)
         return self._table(f"{kind.lower()}-template", kind, ())
 
     @_TABLE
-    @read("bulk/export", detail=False)
+    @read("bulk/export", detail=False, query=("kind",))
     def bulk_export(self, request: Request) -> HttpResponseBase:
         """What is there, as a table that can be uploaded again, as CSV or as a workbook."""
         kind = kind_asked(request.query_params)

@@ -1,0 +1,236 @@
+"""A dry run checks everything, answers what the answer would hold, and leaves everything as it was."""
+
+import re
+from typing import Any
+from unittest.mock import Mock
+from uuid import uuid4
+
+import pytest
+from django.db import connection
+
+from apps.commodities.models import Commodity
+from config.tests.test_contract import (
+    Played,
+    address,
+    every_write,
+    listed,
+    play,
+    reads,
+    routes,
+    told,
+    traces,
+    writes,
+)
+from erp.api.viewsets import ViewSet
+from erp.idempotency.models import Record
+
+__all__ = ["play"]  # the fixture
+pytestmark = pytest.mark.django_db
+JUTE = {"code": "JUTE", "name": "Jute", "category": "FIBRE"}
+offered = pytest.mark.parametrize(
+    ("path", "method", "endpoint"), [write for write in writes() if write.values[2].dry_run]
+)
+not_offered = pytest.mark.parametrize(
+    ("path", "method", "endpoint"), [write for write in writes() if not write.values[2].dry_run]
+)
+
+
+def tables() -> dict[str, Any]:
+    """Every row of every table, whatever model owns it."""
+    with connection.cursor() as cursor:
+        state = {}
+        for table in connection.introspection.table_names(cursor):
+            cursor.execute(
+                f"SELECT md5(coalesce(string_agg(t::text, chr(10) ORDER BY t::text), '')) FROM \"{table}\" t"
+            )
+            state[table] = cursor.fetchone()[0]
+    return state
+
+
+def dry(played: Played, value: str = "dry_run=true", **kwargs: Any) -> Any:
+    there, played.path = played.path, f"{played.path}?{value}"
+    try:
+        return played.send(**kwargs)
+    finally:
+        played.path = there
+
+
+@offered
+def test_it_answers_what_would_be_and_leaves_every_table_as_it_was(
+    play, django_capture_on_commit_callbacks, path, method, endpoint
+):
+    played, key = play(path, method, endpoint), uuid4().hex
+    before = tables()
+    with django_capture_on_commit_callbacks() as callbacks:
+        answer = dry(played, key=key)
+    assert answer.status_code == (200 if answer.content else 204), answer.content
+    assert "ETag" not in answer
+    assert "Location" not in answer
+    assert "Idempotency-Replayed" not in answer
+    assert callbacks == []
+    assert tables() == before
+    real = played.send(key=key)
+    assert real.status_code == (endpoint.status if real.content else 204), real.content
+    assert "Idempotency-Replayed" not in real
+    if real.content:
+        assert answer.json().keys() == real.json().keys()
+
+
+@offered
+def test_it_needs_a_key_like_the_write_itself(play, path, method, endpoint):
+    played = play(path, method, endpoint)
+    assert told(dry(played, key=None)) == (400, "idempotency.key_missing")
+
+
+@every_write
+def test_an_unknown_or_repeated_parameter_of_a_write_is_refused(play, path, method, endpoint):
+    played = play(path, method, endpoint)
+    before = traces()
+    for query, pointer in (
+        ("surprise=1", "/query/surprise"),
+        ("limit=1", "/query/limit"),
+        ("dry_run=true&dry_run=true", "/query/dry_run"),
+        ("dry_run=true&dry_run=false", "/query/dry_run"),
+        ("dry_run=yes", "/query/dry_run"),
+        ("dry_run=True", "/query/dry_run"),
+        ("dry_run=", "/query/dry_run"),
+    ):
+        answer = dry(played, query)
+        known = endpoint.dry_run and pointer == "/query/dry_run"
+        assert told(answer) == (400, "request.invalid" if known else "request.unknown_field"), query
+        assert [fault["pointer"] for fault in answer.json()["errors"]] == [pointer]
+    assert traces() == before
+
+
+@not_offered
+def test_where_it_is_not_offered_it_is_refused(play, path, method, endpoint):
+    played = play(path, method, endpoint)
+    before = traces()
+    for value in ("true", "false"):
+        answer = dry(played, f"dry_run={value}")
+        assert told(answer) == (400, "request.unknown_field")
+        assert answer.json()["errors"][0]["pointer"] == "/query/dry_run"
+    assert traces() == before
+
+
+def test_it_is_offered_by_changes_unless_an_answer_or_a_refusal_must_leave_a_trace():
+    for param in writes():
+        path, _, endpoint = param.values
+        wanted = endpoint.kind == "change" and not endpoint.secret and not endpoint.service.commits_refusals
+        assert endpoint.dry_run == wanted, path
+    offering = {param.values[0] for param in writes() if param.values[2].dry_run}
+    assert "/api/v1/commodities" in offering
+    for path in (
+        "/api/v1/availabilities/<uuid:pk>/reserve",
+        "/api/v1/approvals/<uuid:pk>/approve",
+        "/api/v1/auth/change-password",
+        "/api/v1/auth/mfa/confirm",
+        "/api/v1/auth/login",
+        "/api/v1/auth/register",
+        "/api/v1/locations/search",
+    ):
+        assert path not in offering
+
+
+def test_a_refusal_is_the_one_that_the_write_would_get(user, client_for, commodity):
+    client, cotton = client_for(user("INTERNAL_MASTERDATA")), commodity()
+    before = tables()
+    taken = client.write("/api/v1/commodities?dry_run=true", {**JUTE, "code": cotton.code})
+    assert taken.status_code == 409
+    assert (
+        taken.json()["code"]
+        == client.write("/api/v1/commodities", {**JUTE, "code": cotton.code}).json()["code"]
+    )
+    stale = client.write(
+        f"/api/v1/commodities/{cotton.pk}?dry_run=true",
+        {"name": "Other", "category": "FIBRE"},
+        method="PUT",
+        if_match=99,
+    )
+    assert told(stale) == (412, "precondition.failed")
+    assert tables() == before
+
+
+def test_a_key_belongs_to_the_write_that_was_carried_out_with_it(user, client_for):
+    client, key = client_for(user("INTERNAL_MASTERDATA")), uuid4().hex
+    for _ in range(2):
+        assert client.write("/api/v1/commodities?dry_run=true", JUTE, key=key).status_code == 200
+    assert not Record.objects.exists()
+    assert client.write("/api/v1/commodities", JUTE, key=key).status_code == 201
+    assert told(client.write("/api/v1/commodities?dry_run=true", JUTE, key=key)) == (
+        422,
+        "idempotency.key_reused",
+    )
+    assert client.write("/api/v1/commodities", JUTE, key=key)["Idempotency-Replayed"] == "true"
+
+
+def test_false_carries_the_write_out(user, client_for):
+    client = client_for(user("INTERNAL_MASTERDATA"))
+    assert client.write("/api/v1/commodities?dry_run=false", JUTE).status_code == 201
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nothing_is_woken_or_queued(user, client_for, commodity, monkeypatch):
+    client, cotton = client_for(user("INTERNAL_MASTERDATA")), commodity()
+    wake = Mock()
+    monkeypatch.setattr("erp.outbox.flush.wake", wake)
+    assert client.write("/api/v1/commodities?dry_run=true", JUTE).status_code == 200
+    assert not wake.called
+    assert not Commodity.objects.filter(code="JUTE").exists()
+    assert client.write("/api/v1/commodities", JUTE).status_code == 201
+    assert wake.called
+    assert cotton.pk
+
+
+def test_a_number_is_shown_and_not_used_up(play):
+    path, method, endpoint = next(
+        param.values for param in writes() if "next-document-number" in param.values[0]
+    )
+    played = play(path, method, endpoint)
+    numbers = [dry(played).json()["number"] for _ in range(2)]
+    assert [*numbers, played.send().json()["number"]] == [numbers[0]] * 3
+
+
+# --- Parameters of reads ----------------------------------------------------------------------------
+
+
+def further_reads() -> list[Any]:
+    """Every GET that isn't a list: rows, parts of rows, downloads."""
+    return [
+        pytest.param(path, id=path)
+        for path, view in routes()
+        if (cls := getattr(view, "cls", None)) is not None
+        and issubclass(cls, ViewSet)
+        and view.actions.get("get") not in (None, "list")
+    ]
+
+
+@pytest.mark.parametrize("path", further_reads())
+@pytest.mark.parametrize("query", ["surprise=1", "dry_run=true", "limit=1"])
+def test_a_read_refuses_parameters_that_it_does_not_take(user, client_for, path, query):
+    client = client_for(user())
+    answer = client.read(re.sub(r"<\w+:\w+>", str(uuid4()), path) + f"?{query}")
+    assert told(answer) == (400, "request.unknown_field")
+    assert answer.json()["errors"][0]["pointer"] == f"/query/{query.partition('=')[0]}"
+
+
+@pytest.mark.parametrize("path", reads())
+def test_a_list_offers_no_dry_run(world, client_for, path):
+    client = client_for(world.user(listed(path)[0]))
+    assert told(client.read(f"{address(path, world)}?dry_run=true")) == (400, "request.unknown_field")
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/schema", "/api/docs", "/api/redoc", "/api/problems", "/api/problems/request.invalid"]
+)
+@pytest.mark.parametrize("query", ["surprise=1", "format=json", "lang=en&lang=hi"])
+def test_a_page_of_the_api_refuses_parameters(client, path, query):
+    answer = client.get(f"{path}?{query}", headers={"Accept": "*/*"})
+    assert told(answer) == (400, "request.unknown_field")
+
+
+def test_a_row_is_not_found_by_a_filter_of_its_list(user, client_for, commodity):
+    client, cotton = client_for(user("INTERNAL_MASTERDATA")), commodity()
+    path = f"/api/v1/commodities/{cotton.pk}"
+    assert client.read(path).status_code == 200
+    assert told(client.read(f"{path}?category=GRAIN")) == (400, "request.unknown_field")
