@@ -9,12 +9,13 @@ ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 DJANGO_SET
 WORKDIR /app
 RUN useradd --system --uid 10001 erp
 COPY --from=build /venv /venv
-COPY manage.py celery_worker.py ./
+COPY manage.py celery_worker.py gunicorn.conf.py ./
 COPY config config
 COPY erp erp
 COPY apps apps
 COPY docs/events docs/events
 COPY docs/register docs/register
+COPY docs/openapi.yaml docs/openapi.yaml
 # Static files need no server and no secret, so a development environment serves to collect them.
 RUN ERP_ENV=development python manage.py collectstatic --no-input
 # Counters of gunicorn's workers and Celery's children add up in this folder; figures are on an inner port.
@@ -25,4 +26,4 @@ EXPOSE 8000 9100
 # web:      this command             worker:   python celery_worker.py worker
 # relay:    python manage.py relay_outbox, or python celery_worker.py relay
 # beat:     python celery_worker.py beat (exactly one)      consumer: python manage.py consume_events
-CMD ["gunicorn", "config.wsgi", "--bind=0.0.0.0:8000", "--bind=0.0.0.0:9100", "--workers=4", "--threads=4", "--timeout=60"]
+CMD ["gunicorn", "config.wsgi", "--bind=0.0.0.0:8000", "--bind=0.0.0.0:9100", "--workers=4"]

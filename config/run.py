@@ -18,8 +18,6 @@ GUNICORN = [
     "gunicorn",
     "config.wsgi",
     "--workers=2",
-    "--threads=4",
-    "--timeout=60",
     "--access-logfile=/dev/null",
 ]
 

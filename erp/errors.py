@@ -238,6 +238,24 @@ class NotAcceptable(DomainError):
     status, code = 406, "request.not_acceptable"
 
 
+class RequestTimeout(DomainError):
+    """The request took too long to arrive."""
+
+    status, code = 408, "request.timeout"
+
+
+class UriTooLong(DomainError):
+    """The address is too long."""
+
+    status, code = 414, "request.uri_too_long"
+
+
+class HeadersTooLarge(DomainError):
+    """The headers are too large."""
+
+    status, code = 431, "request.headers_too_large"
+
+
 class TooLarge(DomainError):
     """The request is too large."""
 

@@ -29,6 +29,7 @@ from rest_framework.fields import get_error_detail
 from rest_framework.request import Request
 
 from erp import errors
+from erp.api import headers
 from erp.api.faults import faults_from, invalid
 from erp.api.filters import check_query
 from erp.errors import DomainError, Fault
@@ -71,6 +72,8 @@ def domain_error(exc: BaseException) -> DomainError:
         return invalid(faults_from(get_error_detail(exc)))
     if isinstance(exc, RequestDataTooBig):
         return errors.TooLarge(f"A request is limited to {settings.DATA_UPLOAD_MAX_MEMORY_SIZE:,} bytes.")
+    if isinstance(exc, UnreadablePostError) and isinstance(exc.__cause__, TimeoutError):
+        return errors.RequestTimeout("The body didn't arrive in time.")
     if isinstance(exc, SuspiciousOperation | BadRequest | UnreadablePostError):
         return errors.Malformed()
     return errors.ServerError()
@@ -96,11 +99,14 @@ _STATUSES: dict[int, type[DomainError]] = {
     404: errors.NotFound,
     405: errors.MethodNotAllowed,
     406: errors.NotAcceptable,
+    408: errors.RequestTimeout,
     412: errors.PreconditionFailed,
     413: errors.TooLarge,
+    414: errors.UriTooLong,
     415: errors.UnsupportedMediaType,
     428: errors.PreconditionRequired,
     429: errors.Throttled,
+    431: errors.HeadersTooLarge,
     503: errors.Unavailable,
 }
 
@@ -174,14 +180,20 @@ def problem_document(error: DomainError, *, instance: str = "", request_id: str 
     return document | error.members
 
 
+def encode(document: dict[str, Any]) -> bytes:
+    """The document as JSON."""
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":"), default=str).encode(
+        "utf-8", "replace"
+    )
+
+
 def problem_response(error: DomainError, request: HttpRequest | Request) -> HttpResponse:
     """Render a domain error, with its headers, as the answer to ``request``."""
     document = problem_document(
         error, instance=request.path, request_id=str(getattr(request, "request_id", "") or "")
     )
-    body = json.dumps(document, ensure_ascii=False, separators=(",", ":"), default=str)
     return HttpResponse(
-        body.encode("utf-8", "replace"),
+        encode(document),
         status=error.status,
         content_type=MEDIA_TYPE,
         headers={"Cache-Control": "private, no-store", **error.headers},
@@ -256,6 +268,9 @@ def _is_problem(response: HttpResponseBase) -> bool:
 
 
 def _unreadable(request: HttpRequest) -> DomainError | None:
+    sent = {"HTTP_X_REQUEST_ID": getattr(request, "sent_request_id", "")}
+    if repeated := headers.faults({**request.META, **sent}):
+        return errors.Malformed("A header came more than once.", errors=repeated)
     length = str(request.META.get("CONTENT_LENGTH") or "")
     if not length and request.META.get("HTTP_TRANSFER_ENCODING"):
         # WSGI gives no end of a chunked body; Django would take it for an empty one.

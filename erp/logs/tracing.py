@@ -56,6 +56,7 @@ class RequestIdMiddleware:
         context = request.META.get("HTTP_TRACEPARENT", "")
         traceparent = context if TRACEPARENT.fullmatch(context) else _fresh_traceparent()
         request.request_id, request.traceparent = request_id, traceparent  # type: ignore[attr-defined]
+        request.sent_request_id = given  # type: ignore[attr-defined]
         request.META["HTTP_X_REQUEST_ID"] = request_id  # others read the header: one id for all
         with bind(request_id=request_id, traceparent=traceparent):
             response = self.get_response(request)
