@@ -58,10 +58,11 @@ class PlaceRows(ViewSet):
     def collection_path(self, row: Any) -> str:
         return "/api/v1/locations"
 
-    def unless_asked(self, rows: Any) -> Any:
-        """Active places only, unless the query names states of a place."""
+    def filter_queryset(self, queryset: Any) -> Any:
+        """A list has active places only, unless the query names states of a place."""
+        rows = super().filter_queryset(queryset)
         asked = {"status", "status__in"} & self.request.query_params.keys()
-        return rows if asked else rows.selectable()
+        return rows if asked or self.action != "list" else rows.selectable()
 
 
 class LocationViewSet(RowViewSet, PlaceRows):
@@ -155,10 +156,6 @@ class LocationViewSet(RowViewSet, PlaceRows):
         ),
     )
 
-    def get_queryset(self) -> Any:
-        rows = super().get_queryset()
-        return self.unless_asked(rows) if self.action == "list" else rows
-
     @extend_schema(
         parameters=[
             OpenApiParameter("from", {"type": "string", "format": "uuid"}, required=True),
@@ -186,7 +183,7 @@ class ChildrenViewSet(ListModelMixin, PlaceRows):
         whole = visible_row(Location.objects.all(), self.request.user, self.kwargs["pk"])
         if (gone := whole.gone()) is not None:
             raise gone
-        return self.unless_asked(super().get_queryset().filter(parent=whole))
+        return super().get_queryset().filter(parent=whole)
 
 
 class LocationHistoryViewSet(HistoryViewSet):

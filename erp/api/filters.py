@@ -17,6 +17,7 @@ from rest_framework.request import Request
 
 from erp.api import fields
 from erp.api.faults import UNKNOWN_FIELD, escape, faults_from, invalid
+from erp.api.pagination import unfold
 from erp.errors import Fault
 
 LOOKUPS = ("exact", "in", "gte", "lte", "isnull")
@@ -57,6 +58,7 @@ class FilterBackend(BaseFilterBackend):
         self, request: Request, queryset: models.QuerySet[Any], view: Any
     ) -> models.QuerySet[Any]:
         """The rows asked for, in the order asked for. Raises ``Invalid`` with every fault."""
+        unfold(request)
         query = request.query_params
         model: Any = queryset.model
         offered = _offered(view.__class__, model)

@@ -12,10 +12,10 @@ from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.expressions import OrderBy
+from django.http import QueryDict
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.utils.urls import replace_query_param
 
 from erp.api.faults import invalid
 from erp.errors import Fault
@@ -31,6 +31,8 @@ LIMIT_PARAMETER: Final[dict[str, Any]] = {
 }
 # Parameters that choose how a page looks, not which rows the list has: a cursor doesn't bind them.
 UNBOUND = frozenset({"limit", "cursor", "count", "fields", "omit", "expand"})
+# Longer filters travel inside the cursor, compressed: proxies and browsers refuse long addresses.
+LINK_FILTERS = 1000
 
 
 @dataclass(frozen=True)
@@ -94,12 +96,14 @@ def paginate(
     limit: int = DEFAULT_LIMIT,
     cursor: str | None = None,
     binding: str = "",
+    filters: str = "",
     count: bool = False,
     pointer: str = "/query/cursor",
 ) -> Page:
     """One page of ``queryset`` in its own order, with the primary key as the last word.
 
-    ``binding`` stands for the list that the cursor belongs to: its route and filters. Raises ``Invalid`` at
+    ``binding`` stands for the list that the cursor belongs to: its route and filters; ``filters`` are parameters
+    that the cursor carries, for ``unfold``. Raises ``Invalid`` at
     ``pointer`` for a cursor that was altered or belongs to another list, filter or order.
     """
     keys = _keys(queryset)
@@ -116,7 +120,8 @@ def paginate(
 
     def neighbour(row: models.Model | None, back: bool) -> str:
         values = None if row is None else [key.of(row) for key in keys]
-        return _signer().sign_object({"b": bound, "k": values, "r": back})
+        content = {"b": bound, "k": values, "r": back} | ({"q": filters} if filters else {})
+        return _signer().sign_object(content, compress=True)
 
     has_next, has_previous = (place is not None, more) if backwards else (more, place is not None)
     # A page can come out empty when its rows went; its neighbours are then the ends of the list.
@@ -158,6 +163,7 @@ class KeysetPagination(BasePagination):
             limit=parse_limit(query["limit"]) if "limit" in query else DEFAULT_LIMIT,
             cursor=query.get("cursor"),
             binding=binding_of(request.path, query.items()),
+            filters=self._carried(),
             count=count is not None,
         )
         return self.page.rows
@@ -171,10 +177,21 @@ class KeysetPagination(BasePagination):
         given = ", ".join(f'<{url}>; rel="{rel}"' for rel, url in links.items() if url)
         return Response(body, headers={"Link": given} if given else None)
 
+    def _carried(self) -> str:
+        """The filters that are too long for a link."""
+        bound = _only(self.request.query_params, bound=True).urlencode()
+        return bound if len(bound) > LINK_FILTERS else ""
+
     def _url(self, cursor: str | None) -> str | None:
         if cursor is None:
             return None
-        return str(replace_query_param(self.request.build_absolute_uri(), "cursor", cursor))
+        query = (
+            _only(self.request.query_params, bound=False)
+            if self._carried()
+            else self.request.query_params.copy()
+        )
+        query["cursor"] = cursor
+        return self.request.build_absolute_uri(f"{self.request.path}?{query.urlencode()}")
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
         """OpenAPI schema of the envelope around a list of ``schema``."""
@@ -213,6 +230,29 @@ class KeysetPagination(BasePagination):
                 }
             )
         return parameters
+
+
+def unfold(request: Request) -> None:
+    """Put the filters that a cursor carries back into the request's query, unless it names some itself."""
+    query = request.query_params
+    if "cursor" not in query or _only(query, bound=True):
+        return
+    try:
+        carried = _signer().unsign_object(query["cursor"]).get("q", "")
+    except (signing.BadSignature, ValueError):
+        return  # refused where the cursor is read
+    whole = QueryDict(carried, mutable=True)
+    whole.update(query)
+    request._request.GET = whole  # type: ignore[assignment]
+
+
+def _only(query: QueryDict, *, bound: bool) -> QueryDict:
+    """The parameters that decide which rows come, or the others."""
+    chosen = QueryDict(mutable=True)
+    for name, values in query.lists():
+        if (name not in UNBOUND) == bound:
+            chosen.setlist(name, values)
+    return chosen
 
 
 def binding_of(route: str, parameters: Iterable[tuple[str, Any]]) -> str:

@@ -308,6 +308,32 @@ def test_a_cursor_belongs_to_its_list_filters_and_order():
     assert refused(same, "/api/v1/sold") == [("/query/cursor", "invalid")]
 
 
+def test_a_link_stays_short_however_long_the_filter_is():
+    mill = Mill.objects.create(name="Bhuj")
+    make(*({"created_at": START + timedelta(seconds=second), "mill": mill} for second in range(5)))
+    wanted = ",".join(map(str, [mill.pk, *(uuid4() for _ in range(99))]))
+    asked = f"limit=2&count=exact&fields=id&status=OPEN&mill__in={wanted}"
+    first = ask(asked)
+    assert len(first.json()["next"]) < len(asked)
+    parts = parse_qs(urlsplit(first.json()["next"]).query)
+    assert parts.keys() == {"limit", "count", "fields", "cursor"}
+    second = Client().get(first.json()["next"]).json()
+    third = Client().get(second["next"]).json()
+    assert [[row["number"] for row in page["results"]] for page in (first.json(), second, third)] == [
+        ["L4", "L3"],
+        ["L2", "L1"],
+        ["L0"],
+    ]
+    assert (second["count"], third["next"]) == (5, None)
+    assert Client().get(third["previous"]).json()["results"] == second["results"]
+    cursor = parts["cursor"][0]
+    assert numbers(f"cursor={cursor}&status=OPEN&mill__in={wanted}") == ["L2", "L1", "L0"]
+    for other in ("&status=SOLD", "&ordering=number", f"&mill__in={wanted}"):
+        assert refused(f"cursor={cursor}{other}") == [("/query/cursor", "invalid")]
+    assert refused(f"cursor={cursor}", "/api/v1/sold") == [("/query/cursor", "invalid")]
+    assert refused(f"cursor={cursor}&cursor={cursor}") == [("/query/cursor", "doubled")]
+
+
 def test_a_search_by_post_names_its_own_pointer():
     with pytest.raises(Invalid) as caught:
         paginate(Lot.objects.order_by("number"), cursor="x", pointer="/cursor")
