@@ -60,6 +60,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
+    "erp.api.throttling.AnonymousMiddleware",
     "erp.api.problems.ProblemMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -249,6 +250,8 @@ THROTTLE_LIMITS = {
     "lookup": (ENV.throttle_lookup, 60),
     "heavy": (ENV.throttle_heavy, 60),
 }
+# Per address, of whatever is answered without sign-in: pages, documents, refusals; and of probes.
+THROTTLE_ANONYMOUS = {"anonymous": (ENV.throttle_anonymous, 60), "probe": (600, 60)}
 # Doors open to anybody bring limits of their own; this multiplies them, for tests and measurements.
 THROTTLE_PUBLIC_FACTOR = ENV.throttle_public_factor
 MASKED_REFUSALS_PER_DAY = ENV.masked_refusals_per_day

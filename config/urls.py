@@ -6,12 +6,11 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import include, path
 from django.views.decorators.http import require_safe
-from drf_spectacular.views import SpectacularAPIView
 
 from apps.accounts import pages
 from erp import health, metrics
 from erp.api import problems
-from erp.api.docs import RedocView, SwaggerView
+from erp.api.docs import RedocView, SchemaView, SwaggerView
 
 
 @require_safe
@@ -28,7 +27,7 @@ urlpatterns = [
     path("readyz", health.readyz),
     # In production they are on the inner port alone, see erp.metrics.
     *([] if settings.PRODUCTION else [path("metrics", metrics.view)]),
-    path("api/schema", SpectacularAPIView.as_view(), name="schema"),
+    path("api/schema", SchemaView.as_view(), name="schema"),
     path("api/docs", SwaggerView.as_view(), name="docs"),
     path("api/redoc", RedocView.as_view(), name="redoc"),
     path("api/problems", problems.problem_index),

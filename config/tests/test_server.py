@@ -49,7 +49,11 @@ class Answer(NamedTuple):
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The port of a web server without a database, with the settings of the product's own."""
     taken = free_port()
-    env = {"PATH": os.environ["PATH"], "ERP_DATA_DIR": str(tmp_path_factory.mktemp("web")), "DEBUG": "false"}
+    env = {
+        "PATH": os.environ["PATH"],
+        "ERP_DATA_DIR": str(tmp_path_factory.mktemp("web")),
+        "THROTTLE_PUBLIC_FACTOR": "100",
+    }
     process = subprocess.Popen(  # noqa: S603
         [sys.executable, *GUNICORN, f"--bind=127.0.0.1:{taken}"],
         cwd=PROJECT,

@@ -15,11 +15,12 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.core.cache import cache
-from django.http import HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.crypto import salted_hmac
 from redis.exceptions import RedisError
 from rest_framework.request import Request
 
+from erp.api.problems import problem_response
 from erp.errors import Throttled, Unavailable
 
 log = structlog.get_logger(__name__)
@@ -28,6 +29,7 @@ PARTNER_FACTOR = 5
 # After a failure the cache is left alone for this long: else each request would wait for its time-out.
 PAUSE_SECONDS = 2.0
 LOCAL_COUNTERS = 10_000
+PROBES = ("/livez", "/readyz")
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Policy:
     window: int
     subject: str
     fail_closed: bool = False
+    shared: bool = True  # False: each process counts for itself, and the cache isn't asked
 
 
 @dataclass(frozen=True)
@@ -87,9 +90,72 @@ def _refuse_exceeded(state: State) -> None:
         raise Throttled(f"Try again in {state.reset} s.", headers={"Retry-After": str(state.reset)})
 
 
+def check_anonymous(request: HttpRequest, *, now: float | None = None) -> None:
+    """Count a request that nobody has signed in for, by its address. Raises ``Throttled``.
+
+    Probes have a limit of their own that each process counts: they must not depend on the cache.
+    """
+    name = "probe" if request.path_info in PROBES else "anonymous"
+    quota, window = settings.THROTTLE_ANONYMOUS[name]
+    subject = f"address:{_network(client_address(request))}"
+    policy = Policy(
+        name, quota * settings.THROTTLE_PUBLIC_FACTOR, window, subject, shared=request.path_info not in PROBES
+    )
+    state = _hit(policy, time.time() if now is None else now)
+    request.rate_limit = state  # type: ignore[attr-defined]
+    _refuse_exceeded(state)
+
+
+class AnonymousMiddleware:
+    """Limits whatever is answered without sign-in and isn't counted by its own view.
+
+    Pages are counted before they run; refusals (401, 404, 405 …) after, where it is known that nothing else
+    counted them. The admin has limits of its own, and static files are answered further out.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self.get_response(request)
+        if not hasattr(request, "rate_limit") and not _in_admin(request):
+            response = self._refusal(request) or response
+        if not response.headers.get("RateLimit"):
+            _tell(request, response)
+        return response
+
+    def process_view(
+        self, request: HttpRequest, view: Callable[..., Any], args: Any, kwargs: Any
+    ) -> HttpResponseBase | None:
+        """Count a page before it runs. A viewset counts by principal once it knows who asks."""
+        if hasattr(view, "actions") or _in_admin(request):
+            return None
+        return self._refusal(request)
+
+    @staticmethod
+    def _refusal(request: HttpRequest) -> HttpResponseBase | None:
+        try:
+            check_anonymous(request)
+        except Throttled as error:
+            if request.path_info.startswith("/api/"):
+                return problem_response(error, request)
+            text = f"{error.title} {error.detail}"
+            return HttpResponse(text, status=429, content_type="text/plain", headers=error.headers)
+        return None
+
+
+def _in_admin(request: HttpRequest) -> bool:
+    match = request.resolver_match
+    return match is not None and "admin" in match.app_names
+
+
 def apply_headers(request: Request, response: HttpResponseBase) -> None:
     """Tell the policy nearest its end (``RateLimit-Policy``, ``RateLimit``), if the request was counted."""
-    state: State | None = getattr(request._request, "rate_limit", None)
+    _tell(request._request, response)
+
+
+def _tell(request: HttpRequest, response: HttpResponseBase) -> None:
+    state: State | None = getattr(request, "rate_limit", None)
     if state is not None:
         policy = state.policy
         response["RateLimit-Policy"] = f'"{policy.name}";q={policy.quota};w={policy.window}'
@@ -153,7 +219,7 @@ def _network(address: str) -> str:
 
 
 def _hit(policy: Policy, now: float) -> State:
-    return _state(policy, now, lambda key: _count(key, 2 * policy.window, policy.fail_closed))
+    return _state(policy, now, lambda key: _count(key, 2 * policy.window, policy))
 
 
 def _state(policy: Policy, now: float, count_of: Callable[[str], int]) -> State:
@@ -188,12 +254,12 @@ class _Counters:
 _local = _Counters()
 
 
-def _count(key: str, seconds: int, fail_closed: bool) -> int:
+def _count(key: str, seconds: int, policy: Policy) -> int:
     """Count one more under ``key``, which is forgotten after ``seconds``."""
-    count = _stored(lambda: _up(key, seconds))
+    count = _stored(lambda: _up(key, seconds)) if policy.shared else None
     if count is not None:
         return count
-    if fail_closed:
+    if policy.fail_closed:
         raise Unavailable("Sign-in is closed for a moment; try again.", retry_after=int(PAUSE_SECONDS))
     return _local.up(key, seconds)
 
