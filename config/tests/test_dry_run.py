@@ -9,6 +9,7 @@ import pytest
 from django.db import connection
 
 from apps.commodities.models import Commodity
+from apps.organization.models import AllocatedNumber
 from config.tests.test_contract import (
     Played,
     address,
@@ -187,8 +188,11 @@ def test_a_number_is_shown_and_not_used_up(play):
         param.values for param in writes() if "next-document-number" in param.values[0]
     )
     played = play(path, method, endpoint)
+    before = list(AllocatedNumber.objects.values_list("pk", flat=True))
     numbers = [dry(played).json()["number"] for _ in range(2)]
+    assert list(AllocatedNumber.objects.values_list("pk", flat=True)) == before
     assert [*numbers, played.send().json()["number"]] == [numbers[0]] * 3
+    assert AllocatedNumber.objects.count() == len(before) + 1
 
 
 # --- Parameters of reads ----------------------------------------------------------------------------
