@@ -16,6 +16,7 @@ from apps.availability.serializers import (
     ReservationOutput,
     ReserveInput,
 )
+from erp.access import actor_of
 from erp.api.endpoints import endpoint
 from erp.api.viewsets import RowViewSet
 from erp.errors import SelfApproval
@@ -128,7 +129,7 @@ class AvailabilityViewSet(RowViewSet):
 
     def etag_of(self, row: Availability) -> str:
         """The version to who sees the whole row; to others a digest of what they see."""
-        if row.stage_for(self.request.user, row.held_by_viewer) >= Stage.OWNER:  # type: ignore[attr-defined]
+        if row.stage_for(actor_of(self.request), row.held_by_viewer) >= Stage.OWNER:  # type: ignore[attr-defined]
             return super().etag_of(row)
         return f'"{hashlib.sha256(self.encode(self.render(row))).hexdigest()[:32]}"'
 
