@@ -263,6 +263,8 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "Cotton ERP",
     "DESCRIPTION": "The back office of a cotton and multi-commodity trading house.",
     "VERSION": "1.0.0",
+    "LICENSE": {"name": "Proprietary", "identifier": "LicenseRef-Proprietary"},
+    "SERVERS": [{"url": "/", "description": "The server that this document comes from."}],
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],

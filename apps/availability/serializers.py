@@ -151,6 +151,7 @@ class AvailabilityOutput(Output):
             Stage.OWNER,
         ),
     }
+    masked = FROM_STAGE
 
     def get_fields(self) -> dict[str, Any]:
         built = super().get_fields()

@@ -9,6 +9,8 @@ from erp.api.serializers import Input, Output
 
 
 class MessageOutput(Output):
+    masked = ("subject", "body")
+
     class Meta:
         model = Message
         fields = ("code", "channel", "category", "subject", "body", "attempts", "sent_at", "not_after")

@@ -16,9 +16,11 @@ from django.urls import get_resolver
 from django.urls.resolvers import URLPattern, URLResolver
 
 from apps.availability import services as availability
+from erp.access import SYSTEM
 from erp.api.endpoints import Endpoint
-from erp.api.examples import Example, example_of
+from erp.api.examples import SAMPLE_ID, Example, example_of
 from erp.api.files import MULTIPART
+from erp.api.testing import deviations_of, documented_path
 from erp.api.viewsets import ViewSet
 from erp.files import Upload
 from erp.idempotency.models import Record
@@ -124,6 +126,24 @@ def test_the_example_succeeds_once(play, path, method, endpoint):
     if endpoint.status == 201:
         assert first["Location"] == row["links"]["self"]
         assert played.client.read(first["Location"]).json()["id"] == row["id"]
+
+
+@every_write
+def test_the_request_and_its_documented_example_fit_the_schema_and_the_endpoint(play, path, method, endpoint):
+    played, example = play(path, method, endpoint), example_of(endpoint.call)
+    if not endpoint.input().fields:
+        pytest.skip("has no body")
+    if endpoint.multipart:
+        pytest.skip("files are parts, not JSON")
+    place = ("paths", documented_path(path), method.lower(), "requestBody", "content", "application/json")
+    shown = example.documented()
+    assert deviations_of(played.body, *place, "schema") == []
+    assert deviations_of(shown, *place, "schema") == []
+    assert deviations_of({**shown, "surprise": 1}, *place, "schema") != []
+    taken = endpoint.input(data=shown, context={"actor": SYSTEM, "target": played.target})
+    taken.is_valid()
+    ids = {name for name, value in shown.items() if value == SAMPLE_ID}
+    assert {name: faults for name, faults in taken.errors.items() if name not in ids} == {}
 
 
 @every_write
@@ -410,8 +430,8 @@ def test_the_schema_is_generated_and_documents_every_write(client):
     assert schema["openapi"].startswith("3.1")
     for param in writes():
         path, method, endpoint = param.values
-        written = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", path.replace("<uuid:pk>", "{id}"))
-        operation = schema["paths"][written][method.lower()]
+        operation = schema["paths"][documented_path(path)][method.lower()]
+        assert operation["security"] == ([] if endpoint.anonymous else [{"bearer": []}]), path
         names = {parameter["name"] for parameter in operation.get("parameters", [])}
         assert ("Idempotency-Key" in names) == endpoint.idempotent, path
         assert ("If-Match" in names) == (endpoint.if_match != "none"), path

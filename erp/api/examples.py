@@ -18,13 +18,26 @@ _PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>|\{(\w+)\}")
 
 
 @dataclass(frozen=True)
+class Sample:
+    """A value that depends on rows, and ``shown``, a typical one for the documentation."""
+
+    shown: Any
+    make: Callable[[Any, Any], Any]
+
+    def __call__(self, world: Any, target: Any) -> Any:
+        """The value for rows that exist."""
+        return self.make(world, target)
+
+
+@dataclass(frozen=True)
 class Example:
     """A request that succeeds.
 
     ``actor`` makes the user who sends it, ``target`` the row it is about; both get the test's world, a bundle of
-    factories. Values of ``body`` and ``path`` that depend on rows are functions of the world and the target; a file
-    is an ``Upload``. ``path`` names the parameters of the route where they are more than the target's id.
-    ``signs_out``: the request ends the session that it came by, so a repeat finds nobody signed in.
+    factories. Values of ``body`` and ``path`` that depend on rows are functions of the world and the target, and
+    a ``Sample`` where they aren't ids; a file is an ``Upload``. ``path`` names the parameters of the route where
+    they are more than the target's id. ``signs_out``: the request ends the session that it came by, so a repeat
+    finds nobody signed in.
     """
 
     actor: Callable[[Any, Any], Any] | None = None
@@ -40,7 +53,7 @@ class Example:
         return _PARAMETER.sub(lambda found: str(values[found[1] or found[2]]), route)
 
     def documented(self) -> dict[str, Any]:
-        """The body with a sample id in place of what depends on rows, and a table as the text that it is."""
+        """The body with samples in place of what depends on rows, and a table as the text that it is."""
         return {name: _documented(value) for name, value in self.body.items()}
 
     def for_rows(self, world: Any, target: Any) -> dict[str, Any]:
@@ -55,6 +68,8 @@ class Example:
 def _documented(value: Any) -> Any:
     if isinstance(value, Upload):
         return value.content.decode() if value.media_type == CSV else value.name
+    if isinstance(value, Sample):
+        return value.shown
     return SAMPLE_ID if callable(value) else value
 
 

@@ -20,6 +20,7 @@ from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.http.request import UnreadablePostError
 from django.shortcuts import render
+from django.utils.encoding import escape_uri_path
 from django.utils.http import parse_etags
 from django.views.csrf import csrf_failure as django_csrf_failure
 from django.views.decorators.csrf import csrf_exempt
@@ -165,13 +166,16 @@ def _of_label(state: str, label: str) -> type[DomainError]:
 
 
 def problem_document(error: DomainError, *, instance: str = "", request_id: str = "") -> dict[str, Any]:
-    """The problem as a JSON object: RFC 9457's members, ``code``, ``request_id``, faults, its own members."""
+    """The problem as a JSON object: RFC 9457's members, ``code``, ``request_id``, faults, its own members.
+
+    ``instance`` is a decoded path; the document holds it percent-encoded, as RFC 3986 asks.
+    """
     document: dict[str, Any] = {
         "type": f"/api/problems/{error.code}",
         "title": error.title,
         "status": error.status,
         "detail": error.detail,
-        "instance": instance,
+        "instance": escape_uri_path(instance),
         "code": error.code,
         "request_id": request_id,
     }

@@ -9,6 +9,7 @@ from django.conf import settings
 from drf_spectacular.extensions import OpenApiSerializerFieldExtension
 from drf_spectacular.openapi import AutoSchema as SpectacularSchema
 from drf_spectacular.plumbing import ResolvedComponent
+from drf_spectacular.renderers import SafeDumper  # type: ignore[attr-defined]
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
 
@@ -44,6 +45,12 @@ PROBLEM = {
     },
     "additionalProperties": True,
 }
+# PyYAML quotes what YAML 1.1 takes for a number; readers of YAML 1.2 take 08 and 1e5 for numbers too.
+SafeDumper.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|0o[0-7]+)\Z"),
+    list("-+.0123456789"),
+)
 _COMMON = (errors.NotAcceptable, errors.Throttled, errors.ServerError, errors.Unavailable)
 _SHARED = (
     *_COMMON,
@@ -102,6 +109,13 @@ class AutoSchema(SpectacularSchema):
         """The endpoint behind a write; None for reads."""
         find = getattr(self.view, "endpoint_for", None)
         return find(getattr(self.view, "action", None)) if find else None
+
+    def get_operation(self, *args: Any, **kwargs: Any) -> Any:
+        """The operation, with an empty ``security`` where no sign-in is needed."""
+        operation = super().get_operation(*args, **kwargs)
+        if operation is not None:
+            operation.setdefault("security", [])
+        return operation
 
     # --- What it is called ---
 
@@ -201,6 +215,13 @@ class AutoSchema(SpectacularSchema):
     def get_request_serializer(self) -> Any:
         """The endpoint's input."""
         return self.endpoint.input if self.endpoint is not None else super().get_request_serializer()
+
+    def _map_basic_serializer(self, serializer: Any, direction: Any) -> dict[str, Any]:
+        """The schema of a body; requests refuse undeclared members, answers may gain some."""
+        schema: dict[str, Any] = super()._map_basic_serializer(serializer, direction)  # type: ignore[no-untyped-call]
+        if direction == "request" and schema.get("properties"):
+            schema["additionalProperties"] = False
+        return schema
 
     def get_examples(self) -> list[OpenApiExample]:
         """The endpoint's examples: dictionaries of ``name``, ``request`` and ``response``."""

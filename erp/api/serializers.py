@@ -1,7 +1,7 @@
 """What comes in (``Input``: strict, every fault at once) and what goes out (``Output``, ``Answer``)."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
 
 from django.db import models
 from django.http import QueryDict
@@ -135,9 +135,10 @@ class Output(serializers.ModelSerializer[Any]):
     ``Meta.model`` and ``Meta.fields`` name what is the row's own; ``id``, ``version``, ``status`` (where the
     model has one), the two times, ``allowed_actions`` and ``links`` are always there. The last two come from
     functions of the row in the context (``allowed_actions``, ``links``); without one they are empty. Declared
-    fields go out too.
+    fields go out too. ``masked`` names the fields that are null for callers who may not see their value.
     """
 
+    masked: ClassVar[Iterable[str]] = ()
     id = fields.UUIDField(read_only=True)
     version = fields.IntegerField(read_only=True)
     created_at = fields.DateTimeField(read_only=True)
@@ -169,6 +170,8 @@ class Output(serializers.ModelSerializer[Any]):
     def get_fields(self) -> dict[str, Any]:
         """All fields, every one read-only."""
         built = super().get_fields() if hasattr(self, "Meta") else dict(self._declared_fields)
+        for name in self.masked:
+            built[name].allow_null = True
         ends = ("created_at", "updated_at", "allowed_actions", "links")
         order = ["id", "version", *(name for name in built if name not in ("id", "version", *ends)), *ends]
         return {name: built[name] for name in order if name in built}

@@ -1,12 +1,20 @@
 """An API client for tests: real requests through the whole stack, with a fresh key per write."""
 
 import json
-from typing import Any
+import re
+from functools import cache
+from typing import Any, Final
 from uuid import uuid4
 
+from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
+from django.urls import Resolver404
+from drf_spectacular.generators import SchemaGenerator
+from jsonschema import Draft202012Validator, FormatChecker
+from referencing import Registry
+from referencing.jsonschema import DRAFT202012
 
 from erp.api.files import MULTIPART
 from erp.files import Upload
@@ -16,10 +24,17 @@ class ApiClient(Client):
     """Django's test client in the API's manners: JSON both ways, an Idempotency-Key per write.
 
     A body with an ``Upload`` in it travels in parts, and so does every body sent as ``multipart/form-data``.
+    Every answer must be one that the OpenAPI document describes.
     """
 
     bearer = ""
     session_id: Any = None
+
+    def request(self, **request: Any) -> Any:
+        """Send the request. Raises AssertionError where its answer isn't as documented."""
+        answer = super().request(**request)
+        assert (deviations := undocumented(answer)) == [], deviations
+        return answer
 
     def read(self, path: str, query: dict[str, Any] | None = None, **headers: str) -> Any:
         """GET."""
@@ -54,6 +69,87 @@ class ApiClient(Client):
 
     def _headers(self, headers: dict[str, str]) -> dict[str, str]:
         return {**({"Authorization": f"Bearer {self.bearer}"} if self.bearer else {}), **headers}
+
+
+# --- The OpenAPI document -----------------------------------------------------------------------------
+
+_URI = r"(?:%[0-9A-Fa-f]{2}|[A-Za-z0-9:/?#\[\]@!$&'()*+,;=._~-])+"
+FORMATS: Final = FormatChecker(("date", "uuid"))
+
+
+def _check(name: str, pattern: str) -> None:
+    text = re.compile(pattern)
+    FORMATS.checks(name)(lambda value: not isinstance(value, str) or text.fullmatch(value) is not None)
+
+
+_check("uri", "[a-z]+:" + _URI)
+_check("uri-reference", _URI)
+_check("email", r"[^@\s]+@[^@\s]+\.[^@\s]+")
+_check("decimal", r"-?[0-9]+(?:\.[0-9]+)?")
+_check("date-time", r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-]\d{2}:\d{2})")
+
+
+def document() -> dict[str, Any]:
+    """The OpenAPI document of the routes in use."""
+    return _document(settings.ROOT_URLCONF)
+
+
+@cache
+def _document(urlconf: str) -> dict[str, Any]:
+    generator: Any = SchemaGenerator
+    schema: dict[str, Any] = generator(urlconf=urlconf).get_schema(request=None, public=True)
+    return schema
+
+
+@cache
+def _validator(urlconf: str, *path: str) -> Draft202012Validator:
+    place = "/".join(step.replace("~", "~0").replace("/", "~1") for step in path)
+    resource = DRAFT202012.create_resource(_document(urlconf))
+    registry = Registry[Any]().with_resource("urn:openapi", resource)
+    return Draft202012Validator({"$ref": f"urn:openapi#/{place}"}, registry=registry, format_checker=FORMATS)
+
+
+def deviations_of(value: Any, *path: str) -> list[str]:
+    """How a JSON value deviates from the schema at that place of the document; formats count."""
+    errors = _validator(settings.ROOT_URLCONF, *path).iter_errors(value)
+    return [f"{error.json_path}: {error.message}" for error in errors]
+
+
+def documented_path(route: str) -> str:
+    """A route as the document writes it: ``/api/v1/offers/{id}``."""
+    return re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", re.sub(r"<\w+:pk>", "{id}", route))
+
+
+def undocumented(answer: Any) -> list[str]:
+    """How an answer deviates from what the document says about its operation; empty for paths it doesn't have."""
+    try:
+        route = f"/{answer.resolver_match.route}"
+    except Resolver404:
+        return []
+    path = documented_path(route)
+    method, status = answer.request["REQUEST_METHOD"].lower(), str(answer.status_code)
+    operation = document()["paths"].get(path, {}).get(method)
+    if operation is None:
+        return []
+    response = operation["responses"].get(status)
+    if response is None:
+        return [f"{method} {path} answers {status}: {answer.content!r}"]
+    place = ["paths", path, method, "responses", status]
+    if "$ref" in response:
+        place = response["$ref"].removeprefix("#/").split("/")
+        response = document()[place[0]][place[1]][place[2]]
+    media_type = answer.headers.get("Content-Type", "").partition(";")[0]
+    found = [
+        f"{name}: {deviation}"
+        for name in response.get("headers", {})
+        if name in answer.headers
+        for deviation in deviations_of(answer.headers[name], "components", "headers", name, "schema")
+    ]
+    if media_type not in response.get("content", {"": {}}):
+        return [f"{method} {path} answers {status} as {media_type}"]
+    if media_type.endswith("json"):
+        found += deviations_of(answer.json(), *place, "content", media_type, "schema")
+    return [f"{method} {path} {status} {deviation}" for deviation in found]
 
 
 def _in_parts(body: dict[str, Any]) -> bytes:

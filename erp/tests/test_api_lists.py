@@ -1,10 +1,11 @@
 """Lists: pages that neither repeat nor skip, filters that mean what they say, and nothing undeclared."""
 
 import random
+import re
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, ClassVar
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 from uuid import UUID, uuid4
 
 import django_filters
@@ -260,6 +261,16 @@ def test_the_envelope_and_its_links():
     )
     first = Client().get(second.json()["previous"]).json()
     assert (first["results"], first["previous"]) == (body["results"], None)
+
+
+@pytest.mark.parametrize("text", ["ગોંડલ", "é ç", 'a<b>"c"', "50%, more"])
+def test_links_are_uris_whatever_the_filter_holds(text):
+    make(*({"number": f"{text} {place}"} for place in range(3)))
+    response = ask(urlencode({"limit": 1, "search": text}))
+    url = response.json()["next"]
+    assert re.fullmatch(r"http://testserver/api/v1/lots\?[A-Za-z0-9%&=+._~:-]+", url)
+    assert response["Link"] == f'<{url}>; rel="next"'
+    assert len(Client().get(url).json()["results"]) == 1
 
 
 def test_a_list_without_more_has_no_links():

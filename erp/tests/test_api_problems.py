@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
@@ -27,6 +28,7 @@ from rest_framework.views import APIView
 
 from erp import errors
 from erp.api import problems
+from erp.api.testing import FORMATS
 from erp.api.wsgi import readable
 from erp.errors import DomainError, Fault
 
@@ -88,7 +90,8 @@ def problem(response: Any, status: int, code: str) -> dict[str, Any]:
     assert {"type", "title", "status", "detail", "instance", "code", "request_id"} <= set(told)
     assert (told["code"], told["status"], told["type"]) == (code, status, f"/api/problems/{code}")
     assert told["request_id"] == response["X-Request-ID"] != ""
-    assert told["instance"] == response.wsgi_request.path
+    assert unquote(told["instance"]) == response.wsgi_request.path
+    assert FORMATS.conforms(told["instance"], "uri-reference")
     assert code in problems.problem_kinds()
     return told
 
@@ -96,6 +99,27 @@ def problem(response: Any, status: int, code: str) -> dict[str, Any]:
 def raising(api: Client, exception: Any, door: str = "/api/v1/raises") -> Any:
     raised.append(exception)
     return api.get(door)
+
+
+@pytest.mark.parametrize(
+    ("path", "instance"),
+    [
+        ("/api/v1/ગુજરાતી", "/api/v1/%E0%AA%97%E0%AB%81%E0%AA%9C%E0%AA%B0%E0%AA%BE%E0%AA%A4%E0%AB%80"),
+        ("/api/v1/हिन्दी-कपास/é", None),
+        ('/api/v1/a b<c>"d"{e}|f^g`h\\i', None),
+        ("/api/v1/100%25/x%3Fy%23z", "/api/v1/100%25/x%3Fy%23z"),
+        ("/api/v1/%FF%FE", None),
+        ("/api/v1/plain-path_1.2~3:4@5", "/api/v1/plain-path_1.2~3:4@5"),
+    ],
+)
+def test_instance_is_a_uri_reference_for_every_path(api, path, instance):
+    told = problem(api.get(path), 404, "resource.not_found")
+    assert instance in (None, told["instance"])
+
+
+def test_every_problem_type_is_a_uri_reference():
+    for code in problems.problem_kinds():
+        assert FORMATS.conforms(f"/api/problems/{code}", "uri-reference"), code
 
 
 class Exceeded(errors.Conflict):

@@ -8,19 +8,23 @@ from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
+import yaml
+from django.conf import settings
 from django.db import models
 from django.test import Client
 from django.urls import path
 from drf_spectacular.drainage import GENERATOR_STATS
 from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.renderers import OpenApiYamlRenderer
 from drf_spectacular.settings import patched_settings
 from drf_spectacular.validation import validate_schema
 from drf_spectacular.views import SpectacularAPIView
 from rest_framework.viewsets import GenericViewSet
 
 from erp import errors
-from erp.api import fields
+from erp.api import fields, testing
 from erp.api.docs import RedocView, SwaggerView
+from erp.api.examples import SAMPLE_ID
 from erp.api.serializers import Answer, Input, Output
 from erp.files import CSV, XLSX
 from erp.models import Model
@@ -54,6 +58,8 @@ class SpindleOutput(Output):
     class Meta:
         model = Spindle
         fields = ("number", "speed", "twin_id")
+
+    masked = ("speed",)
 
 
 class AdviceOutput(Answer):
@@ -245,6 +251,142 @@ def test_every_code_told_has_its_page(product):
     assert told <= set(problem_kinds())
 
 
+# --- What linters ask for -----------------------------------------------------------------------------
+
+# Numbers, booleans and nulls of YAML 1.2's core schema.
+_YAML_12 = re.compile(
+    r"|~|null|Null|NULL|true|True|TRUE|false|False|FALSE|[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+"
+    r"|[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
+)
+
+
+def nodes(schema: Any, at: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every object of a JSON document with the path to it."""
+    if isinstance(schema, dict):
+        yield at, schema
+    children = (
+        enumerate(schema) if isinstance(schema, list) else schema.items() if isinstance(schema, dict) else ()
+    )
+    for name, child in children:
+        yield from nodes(child, (*at, str(name)))
+
+
+def operations(document: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for route, methods in document["paths"].items():
+        for method, described in methods.items():
+            yield ("paths", route, method), described
+
+
+def misread(text: str) -> list[str]:
+    """Strings that a YAML 1.2 reader takes for something else."""
+    resolve = yaml.SafeLoader("").resolve
+    return [
+        event.value
+        for event in yaml.parse(text, Loader=yaml.CSafeLoader)
+        if isinstance(event, yaml.ScalarEvent)
+        and not event.style
+        and resolve(yaml.ScalarNode, event.value, (True, False)) == "tag:yaml.org,2002:str"
+        and _YAML_12.fullmatch(event.value)
+    ]
+
+
+def test_the_document_names_its_server_and_license(product):
+    assert [server["url"] for server in product["servers"]] == ["/"]
+    assert product["info"]["license"]["name"]
+
+
+def test_every_operation_states_whether_sign_in_is_required(product):
+    for place, described in operations(product):
+        assert described.get("security") in ([], [{"bearer": []}]), place
+
+
+def test_strings_that_look_like_numbers_are_quoted_in_yaml():
+    texts = [
+        "08",
+        "09",
+        "0o17",
+        "1e5",
+        "1E5",
+        "2.5e3",
+        ".5",
+        "+.5",
+        "-1",
+        "5201",
+        "1_000",
+        "no",
+        "2026-01-12",
+    ]
+    written = OpenApiYamlRenderer().render({"enum": texts, "number": 8, "ratio": 0.5}).decode()
+    assert misread(written) == []
+    assert yaml.safe_load(written) == {"enum": texts, "number": 8, "ratio": 0.5}
+    assert "number: 8\n" in written
+    assert misread("- 08\n- 1e5\n- 'a'\n- 7\n") == ["08", "1e5"]
+
+
+def test_the_committed_document_reads_the_same_in_yaml_1_1_and_1_2():
+    assert misread((settings.BASE_DIR / "docs" / "openapi.yaml").read_text(encoding="utf-8")) == []
+
+
+def test_values_of_an_enum_have_the_type_of_their_schema(product):
+    types = {"string": str, "integer": int, "boolean": bool, "null": type(None)}
+    for place, schema in nodes(product):
+        if isinstance(schema.get("enum"), list) and "type" in schema:
+            named = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
+            allowed = {types[name] for name in named}
+            assert {type(value) for value in schema["enum"]} <= allowed, place
+
+
+def test_request_bodies_refuse_undeclared_members(product):
+    open_objects, bodies = [], 0
+    for place, described in operations(product):
+        waiting = [
+            content["schema"] for content in described.get("requestBody", {}).get("content", {}).values()
+        ]
+        bodies += len(waiting)
+        while waiting:
+            for _, schema in nodes(follow(product, waiting.pop())):
+                if "$ref" in schema:
+                    waiting.append(schema)
+                if (schema.get("type") == "object" or "properties" in schema) and (
+                    "additionalProperties" not in schema
+                ):
+                    open_objects.append((place, schema))
+    assert bodies > 50
+    assert open_objects == []
+
+
+def test_every_example_fits_its_schema():
+    checked = 0
+    for place, holder in nodes(testing.document()):
+        if "schema" in holder and "examples" in holder:
+            for example in holder["examples"].values():
+                assert testing.deviations_of(example["value"], *place, "schema") == [], place
+                checked += 1
+        is_schema = isinstance(holder.get("type"), str | list) and "in" not in holder
+        for example in [
+            *([holder["example"]] if "example" in holder else []),
+            *(holder["examples"] if isinstance(holder.get("examples"), list) else []),
+        ]:
+            if is_schema:
+                assert testing.deviations_of(example, *place) == [], place
+                checked += 1
+    assert checked > 50
+
+
+def test_a_sample_id_stands_only_where_an_id_is_meant():
+    def is_id(name: str) -> bool:
+        return name.endswith(("_id", "_ids"))
+
+    for place, described in operations(testing.document()):
+        for content in described.get("requestBody", {}).get("content", {}).values():
+            for example in content.get("examples", {}).values():
+                for at, holder in nodes(example["value"]):
+                    misplaced = [
+                        name for name, value in holder.items() if value == SAMPLE_ID and not is_id(name)
+                    ]
+                    assert misplaced == [], (place, at)
+
+
 # --- One module's worth -----------------------------------------------------------------------------
 
 
@@ -294,7 +436,7 @@ def test_a_lookup_stores_nothing_so_it_can_not_be_replayed(document):
 
 def test_an_open_door_needs_no_sign_in(document):
     told = operation(document, "spindle_enter")
-    assert "security" not in told
+    assert told["security"] == []
     assert "401" not in codes(document, told)
     assert operation(document, "spindle_create")["security"] == [{"bearer": []}]
     assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
@@ -360,6 +502,7 @@ def test_bodies_tell_what_the_fields_take(document):
         False,
         False,
     ]
+    assert follow(document, body["schema"])["additionalProperties"] is False
     assert told["note"]["type"] == ["string", "null"]
     assert told["twin"]["format"] == "uuid"
     assert "requestBody" not in operation(document, "spindle_stop")
@@ -373,6 +516,8 @@ def test_a_row_in_answers_has_what_every_row_has(document):
         "created_at", "updated_at", "allowed_actions", "links",
     ]  # fmt: skip
     assert row["properties"]["twin_id"]["format"] == "uuid"
+    assert row["properties"]["speed"]["type"] == ["string", "null"]
+    assert row["properties"]["number"]["type"] == "string"
     assert set(row["required"]) == set(row["properties"])
 
 

@@ -7,12 +7,16 @@ from apps.accounts import secrets, services
 from apps.accounts.models import OneTimeToken, OtpChallenge
 from config.testing import PASSWORD, begin_session, totp_code
 from erp.access import SYSTEM
-from erp.api.examples import Example
+from erp.api.examples import Example, Sample
 from erp.api.testing import ApiClient
 from erp.services import Refusal
 
 NEW_PASSWORD = "quite another passphrase"  # noqa: S105
 MOBILE = "+919876543210"
+EMAIL = "asha@example.com"
+CODE = "123456"
+TOKEN = "AYkKXayWd0u8zrMCCZqAVw.YSBzaWduYXR1cmUgb2YgdGhpcnR5LXR3byBieXRlcyE"  # noqa: S105
+JWT = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJ0eXAiOiJyZWZyZXNoIn0.c2lnbmF0dXJl"
 
 
 def _buyer(world, target=None):
@@ -56,7 +60,7 @@ def _pair(purpose):
 
     return {
         "challenge_id": lambda world, target: str(challenge(world).pk),
-        "code": lambda world, target: secrets.code_of(challenge(world)),
+        "code": Sample(CODE, lambda world, target: secrets.code_of(challenge(world))),
     }
 
 
@@ -79,7 +83,7 @@ def _reset_token(world, target):
 def _sign_up_token(world, target):
     services.register(
         actor=SYSTEM,
-        email="asha@example.com",
+        email=EMAIL,
         password=NEW_PASSWORD,
         full_name="Asha Patel",
         terms_version="2026-01",
@@ -103,9 +107,12 @@ def _with_factor(world):
 
 
 EXAMPLES = {
-    "log_in": Example(body={"email": _email, "password": PASSWORD}),
+    "log_in": Example(body={"email": Sample(EMAIL, _email), "password": PASSWORD}),
     "pass_second_factor": Example(
-        body={"challenge_token": _challenge_token, "code": lambda world, target: totp_code()}
+        body={
+            "challenge_token": Sample(JWT, _challenge_token),
+            "code": Sample(CODE, lambda world, target: totp_code()),
+        }
     ),
     "request_otp": Example(body={"mobile": MOBILE, "purpose": "prove_number"}),
     "verify_otp": Example(body=_pair("sign_in")),
@@ -114,30 +121,35 @@ EXAMPLES = {
             "full_name": "Asha Patel",
             "terms_version": "2026-01",
             "is_adult": True,
-            "email": "asha@example.com",
+            "email": EMAIL,
             "password": NEW_PASSWORD,
         }
     ),
-    "refresh": Example(body={"refresh_token": _refresh_token}),
+    "refresh": Example(body={"refresh_token": Sample(JWT, _refresh_token)}),
     "log_out": Example(actor=_buyer, signs_out=True),
     "log_out_everywhere": Example(target=lambda world: begin_session(world.user("BUYER")), actor=_owner),
     "revoke_session": Example(target=lambda world: begin_session(world.user("BUYER")), actor=_owner),
-    "request_password_reset": Example(body={"email": _email}),
-    "reset_password": Example(body={"token": _reset_token, "new_password": NEW_PASSWORD}),
+    "request_password_reset": Example(body={"email": Sample(EMAIL, _email)}),
+    "reset_password": Example(body={"token": Sample(TOKEN, _reset_token), "new_password": NEW_PASSWORD}),
     "change_password": Example(
         actor=_buyer, body={"current_password": PASSWORD, "new_password": NEW_PASSWORD}
     ),
-    "verify_email": Example(body={"token": _sign_up_token}),
-    "request_email_verification": Example(body={"email": "asha@example.com"}),
+    "verify_email": Example(body={"token": Sample(TOKEN, _sign_up_token)}),
+    "request_email_verification": Example(body={"email": EMAIL}),
     "accept_invitation": Example(
-        body={"token": _invited, "password": NEW_PASSWORD, "terms_version": "2026-01", "is_adult": True}
+        body={
+            "token": Sample(TOKEN, _invited),
+            "password": NEW_PASSWORD,
+            "terms_version": "2026-01",
+            "is_adult": True,
+        }
     ),
     "update_profile": Example(
         target=_buyer,
         actor=_itself,
         body={
             "full_name": "Asha Patel",
-            "email": lambda world, target: target.email,
+            "email": Sample(EMAIL, lambda world, target: target.email),
             "locale": "gu-IN",
             "notify_email": True,
             "notify_sms": False,
@@ -148,12 +160,15 @@ EXAMPLES = {
     "confirm_mfa": Example(
         target=_pending_factor,
         actor=_itself,
-        body={"code": lambda world, target: totp_code(seed=target.seed)},
+        body={"code": Sample(CODE, lambda world, target: totp_code(seed=target.seed))},
     ),
     "disable_mfa": Example(
         target=_with_factor,
         actor=_itself,
-        body={"password": PASSWORD, "code": lambda world, target: totp_code(seed=target.seed, steps=1)},
+        body={
+            "password": PASSWORD,
+            "code": Sample(CODE, lambda world, target: totp_code(seed=target.seed, steps=1)),
+        },
     ),
 }
 

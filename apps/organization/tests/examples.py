@@ -8,7 +8,7 @@ from apps.organization import services
 from apps.organization.models import Organization, business_date
 from apps.organization.tests import factories
 from erp.access import SYSTEM
-from erp.api.examples import Example
+from erp.api.examples import SAMPLE_ID, Example, Sample
 
 PART = {"pk": lambda world, part: part.organization_id, "child_id": lambda world, part: part.pk}
 IDENTITY = {
@@ -82,7 +82,7 @@ EXAMPLES = {
             **IDENTITY,
             "name": "Demo Cotton House",
             "legal_form": "partnership",
-            "pan": lambda world, target: target.pan,
+            "pan": Sample("ZZZFD5005E", lambda world, target: target.pan),
             "status": "active",
         }
         | {"cin": None},
@@ -91,7 +91,7 @@ EXAMPLES = {
     "add_gst_registration": Example(
         finance,
         {
-            "gstin": lambda world, target: factories.gstin(target),
+            "gstin": Sample("27ZZZCD5005E1ZF", lambda world, target: factories.gstin(target)),
             **PLACE,
             "branch_code": "MUM",
             "valid_from": "2024-04-01",
@@ -137,8 +137,8 @@ EXAMPLES = {
     "update_financial_year": Example(
         finance,
         {
-            "start_date": lambda world, target: target.start_date.isoformat(),
-            "end_date": lambda world, target: target.end_date.isoformat(),
+            "start_date": Sample("2025-04-01", lambda world, target: target.start_date.isoformat()),
+            "end_date": Sample("2026-03-31", lambda world, target: target.end_date.isoformat()),
             "status": "soft_closed",
         },
         past_year,
@@ -169,9 +169,9 @@ EXAMPLES = {
     "allocate_number": Example(
         finance,
         {
-            "document_date": lambda world, target: business_date().isoformat(),
+            "document_date": Sample("2026-01-12", lambda world, target: business_date().isoformat()),
             "reference_type": "paper",
-            "reference_id": "01890a5d-ac96-774b-bcce-b302099a8057",
+            "reference_id": SAMPLE_ID,
         },
         with_series,
         {"type": "trade"},
