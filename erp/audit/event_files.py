@@ -230,7 +230,7 @@ _REFERENCE: Final = {"$ref": "#/components/schemas/Headers"}
 
 
 def asyncapi() -> dict[str, Any]:
-    """The AsyncAPI 3 document of every event on the topic."""
+    """The AsyncAPI 3.1 document of every event on the topic."""
     channel = settings.PUBSUB_TOPIC
     messages = {model.__event__.key: _message(model) for model in events.registry}
     messages[f"{GAP}.v1"] = {
@@ -241,11 +241,11 @@ def asyncapi() -> dict[str, Any]:
         "payload": {"type": "object", "maxProperties": 0},
     }
     return {
-        "asyncapi": "3.0.0",
+        "asyncapi": "3.1.0",
         "info": {
             "title": "Events",
             "version": "1.0.0",
-            "description": "Facts of the house, as CloudEvents 1.0 in the binary binding of Google Pub/Sub."
+            "description": "Business events, as CloudEvents 1.0 in the binary binding of Google Pub/Sub."
             " Events of one aggregate arrive in the order of their sequence; a repeat has the same ce-id.",
         },
         "defaultContentType": "application/json",
