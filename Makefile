@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKERS ?= auto
 
-.PHONY: demo run test lint types imports check openapi audit fix browser faults faults-small bench-relay clean
+.PHONY: demo run test lint lint-docs types imports check openapi audit fix browser faults faults-small bench-relay clean
 
 demo: $(READY)
 	@$(BIN)/python -m config.demo
@@ -28,6 +28,9 @@ $(READY): requirements.txt requirements-dev.txt
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+lint-docs:
+	@.ci/lint-docs
 
 fix: $(READY)
 	$(BIN)/ruff check --fix .
