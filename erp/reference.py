@@ -75,9 +75,10 @@ def reference(
 
     whole = next((path for path in model.granted_through if path in fields), "")
     title = str(model._meta.verbose_name)
-    _introduce(create, f"create_{noun}", model, f"Add a {title}.", columns, None)
-    words = f"Replace what is said of a {title}"
-    words += ", archive it or take it back into use." if has_status else "."
+    title = title if title.endswith("s") else f"a {title}"
+    _introduce(create, f"create_{noun}", model, f"Add {title}.", columns, None)
+    words = f"Update {title}."
+    words += " Its status archives it or takes it back into use." if has_status else ""
     _introduce(update, f"update_{noun}", model, words, later, noun, also=("status",) if has_status else ())
     return (
         service(requires=creates, emits=[created], within=whole)(create),

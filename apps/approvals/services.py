@@ -274,7 +274,7 @@ _VOICES = [events.ApprovalEndorsed, events.ApprovalGranted, events.ApprovalRefus
 def approve(
     request: ApprovalRequest, *, actor: Any, subject_version: int, note: str = ""
 ) -> ApprovalRequest | Refusal:
-    """Give one's voice for a request of another person. The last voice needed grants it.
+    """Approve a request. The last approval needed grants it.
 
     Where its base has moved the refusal, Stale, is kept: the request is stale from then on.
     """
@@ -287,7 +287,7 @@ def approve(
 def reject(
     request: ApprovalRequest, *, actor: Any, subject_version: int, reason_code: str, note: str
 ) -> ApprovalRequest | Refusal:
-    """Refuse a request of another person, with a reason. One voice is enough."""
+    """Reject a request. One rejection is enough."""
     kind = _kind(request)
     if kind.door == "own" and kind.own_reject:
         raise DecidedElsewhere

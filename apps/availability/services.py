@@ -137,7 +137,7 @@ def post(
     seller_partner: Partner | None = None,
     submit: bool = False,
 ) -> Availability:
-    """Offer a parcel of goods, as a draft or, with ``submit``, straight for approval."""
+    """Post an offer. It is a draft unless ``submit`` sends it for approval."""
     now = timezone.now()
     unit = unit or commodity.trade_unit
     offer = Availability(
@@ -189,7 +189,7 @@ def post(
 
 @service(requires=capabilities.CREATE, emits=[events.AvailabilitySubmitted])
 def submit(offer: Availability, *, actor: Any) -> Availability:
-    """Send a draft for approval."""
+    """Submit an offer for approval."""
     _in_state(offer, Availability.Status.DRAFT)
     _ready(offer, offer.commodity, timezone.now())
     offer.status = Availability.Status.PENDING_APPROVAL
@@ -202,7 +202,7 @@ def submit(offer: Availability, *, actor: Any) -> Availability:
 
 @service(requires=capabilities.APPROVE, emits=[events.AvailabilityApproved])
 def approve(offer: Availability, *, actor: Any, note: str = "") -> Availability:
-    """Put an offer on the market. Whoever created or edited it can't; nobody is exempt."""
+    """Approve an offer. The approver can't be a user who created or edited it."""
     if actor.pk is not None and actor.pk in (offer.created_by_id, offer.updated_by_id):
         raise SelfApproval("You created or edited this offer; someone else approves it.")
     _in_state(offer, Availability.Status.PENDING_APPROVAL)
@@ -244,7 +244,7 @@ def reserve(
     match_id: UUID | None = None,
     negotiation_id: UUID | None = None,
 ) -> Reservation | Refusal:
-    """Hold part of an offer for one buyer. What is free is checked on the locked row, so nothing is oversold."""
+    """Reserve part of an offer. What is free is checked on the locked row, so nothing is oversold."""
     now = timezone.now()
     holder = _party(actor, holder_partner, "/holder_partner_id")
     _in_state(offer, Availability.Status.ACTIVE)
@@ -320,7 +320,7 @@ def release(
     quantity: Decimal | None = None,
     reason: str = "",
 ) -> Reservation:
-    """Give back a hold, or a part of it, to the offer. A seller can't break a hold."""
+    """Release all or part of a reservation. The seller can't release it."""
     reservation: Reservation | None = (
         offer.reservations.locked().visible_to(actor).filter(pk=reservation_id).first()
     )

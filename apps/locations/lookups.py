@@ -82,7 +82,7 @@ def search(
 
 
 def fetch_details(*, actor: Any, provider_id: str, provider: str = "", session_token: str = "") -> Found:
-    """Fetch all that a provider knows of a place, signed so that it can be registered within 15 minutes."""
+    """Fetch a place's details from its provider. They are signed, to add the place within 15 minutes."""
     asked = _provider(provider)
     place = asked.details(provider_id, session_token)
     if place is None:

@@ -163,7 +163,7 @@ class LocationViewSet(RowViewSet, PlaceRows):
             OpenApiParameter("mode", {"type": "string", "enum": Distance.Mode.values, "default": "ROAD"}),
         ],
         responses=DistanceOutput,
-        summary="Tell how far it is between two places",
+        summary="Get the distance between two places",
         filters=False,
     )
     @read("distance", detail=False, query=("from", "to", "mode"))

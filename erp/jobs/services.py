@@ -76,7 +76,7 @@ def _hand_over(job_id: UUID) -> None:
 
 @service(requires=capabilities.CANCEL, emits=[events.JobCancelled])
 def cancel(job: Job, *, actor: Any) -> Job:
-    """Stop a job before its next chunk. What was done stays."""
+    """Cancel a job. Rows already processed stay."""
     if job.status == Job.Status.CANCELLING:
         return job
     if job.status not in (Job.Status.QUEUED, Job.Status.RUNNING):

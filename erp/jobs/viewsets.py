@@ -42,14 +42,14 @@ class JobViewSet(RowViewSet):
 
     @read("result")
     def result(self, request: Request, pk: Any = None) -> HttpResponseBase:
-        """Accepted rows as CSV: row, what was done, id."""
+        """Download the accepted rows as CSV: row, what was done, id."""
         rows = self.get_object().rows.exclude(word="").order_by("number")
         lines = ((row.number, row.word, row.object_id or "") for row in rows.iterator(chunk_size=500))
         return table("result", ("row", "done", "id"), lines)
 
     @read("errors")
     def errors(self, request: Request, pk: Any = None) -> HttpResponseBase:
-        """Faults of refused rows as CSV: row, pointer, code, detail."""
+        """Download the errors of refused rows as CSV: row, pointer, code, detail."""
         rows: Any = self.get_object().rows.filter(word="").order_by("number")
         return table("errors", ("row", "pointer", "code", "detail"), _faults(rows))
 

@@ -59,10 +59,10 @@ def register(
     challenge_id: UUID | None = None,
     code: str | None = None,
 ) -> dict[str, str] | Refusal:
-    """Sign up as an applicant, by e-mail and password or by a number that a code proves.
+    """Sign up as an applicant.
 
-    The answer is the same whether or not the account exists. By e-mail, the password counts once the link in
-    the mail was used.
+    Send e-mail and password, or the code that was sent to a mobile number. The answer is the same whether or
+    not the account exists. By e-mail, the password counts once the link in the mail was used.
     """
     profile = {"full_name": full_name, "locale": locale, "terms_version": terms_version}
     if challenge_id is not None:
@@ -132,7 +132,7 @@ def _applicant(**fields: Any) -> User:
     emits=[events.EmailVerificationRequested],
 )
 def request_email_verification(*, actor: Any, email: str) -> dict[str, str]:
-    """Ask for the link that proves a new account's address, once more. The answer is always the same."""
+    """Resend the verification e-mail. The answer is always the same."""
     email = email.strip().lower()
     user = User.objects.filter(email=email, status=User.Status.PENDING).first()
     row = one_time.make(_Purpose.VERIFY_EMAIL, address=email, user=user, voids=True)
@@ -146,7 +146,7 @@ def request_email_verification(*, actor: Any, email: str) -> dict[str, str]:
 
 @service(public="the one-time token is the proof", emits=[events.EmailVerified])
 def verify_email(*, actor: Any, token: str) -> User:
-    """Prove an address by the link of its mail. A first sign-up's password counts from now on."""
+    """Verify an e-mail address. A first sign-up's password counts from now on."""
     row, user = one_time.take(token, _Purpose.SIGN_UP, _Purpose.VERIFY_EMAIL, _Purpose.CHANGE_EMAIL)
     if user is None:
         raise TokenInvalid
@@ -278,7 +278,7 @@ def accept_invitation(
     is_adult: bool,
     full_name: str | None = None,
 ) -> None:
-    """Accept an invitation and set the password; the address is verified by it."""
+    """Accept an invitation and set a password. This verifies the e-mail address."""
     row, user = one_time.take(token, _Purpose.INVITATION)
     if user is None or user.status != User.Status.INVITED or not one_time.is_for(row, user.email or ""):
         raise TokenInvalid

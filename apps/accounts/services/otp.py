@@ -38,7 +38,7 @@ class Requested(NamedTuple):
     under="account.otp",  # one at a time: a number has one live code, and no cap is passed side by side
 )
 def request_otp(*, actor: Any, mobile: str, purpose: str) -> Requested:
-    """Ask for a code by SMS. The answer is the same whether or not the number is known, to the day's last.
+    """Request a code by SMS. The answer is the same whether or not the number is known, to the day's last.
 
     Within a minute of the number's latest, whatever became of it, nothing is sent. Raises TooManyCodes.
     """
@@ -85,7 +85,7 @@ def request_otp(*, actor: Any, mobile: str, purpose: str) -> Requested:
 def verify_otp(
     *, actor: Any, challenge_id: UUID, code: str, door: Door, device_label: str = ""
 ) -> Tokens | Challenge | Refusal:
-    """Sign in with the code that came by SMS; with a second factor the answer is a challenge."""
+    """Sign in with a code sent by SMS. With two-factor authentication the answer is a challenge."""
     found = OtpChallenge.objects.filter(pk=challenge_id).first()
     user = User.objects.locked().filter(pk=found.user_id).first() if found is not None else None
     challenge, wrong = check(challenge_id, OtpChallenge.Purpose.SIGN_IN, code, OtpInvalid(), user=user)

@@ -89,7 +89,7 @@ def _dummy() -> str:
 def change_password(
     user: User, *, actor: Any, current_password: str, new_password: str, door: Door
 ) -> Refusal | None:
-    """Change one's own password. All other sessions end."""
+    """Change your password. All other sessions end."""
     if not user.has_usable_password():
         raise NoPassword
     counter_of(user.identifier)
@@ -108,7 +108,7 @@ def change_password(
     emits=[events.PasswordResetRequested],
 )
 def request_password_reset(*, actor: Any, email: str) -> dict[str, str]:
-    """Ask for a link to set a new password. The answer is the same whether or not the account exists."""
+    """Request a password reset link. The answer is the same whether or not the account exists."""
     purpose = OneTimeToken.Purpose.RESET_PASSWORD
     user = User.objects.active_at(email)
     row = one_time.make(purpose, address=email, user=user, voids=True)
@@ -118,7 +118,7 @@ def request_password_reset(*, actor: Any, email: str) -> dict[str, str]:
 
 @service(public="the one-time token is the proof", emits=[events.PasswordReset])
 def reset_password(*, actor: Any, token: str, new_password: str) -> None:
-    """Set a new password by the link. Ends all sessions; the second factor stays, nobody is signed in."""
+    """Set a new password with a reset token. Ends all sessions; the second factor stays, nobody is signed in."""
     row, user = one_time.take(token, OneTimeToken.Purpose.RESET_PASSWORD)
     if user is None or not user.is_active or not one_time.is_for(row, user.email or ""):
         raise TokenInvalid

@@ -56,7 +56,7 @@ def update_profile(
     current_password: str | None = None,
     mobile_proof: dict[str, Any] | None = None,
 ) -> User | Refusal:
-    """Replace one's own profile.
+    """Update your profile.
 
     A new address waits until the link in its mail was used; a new number needs a code that was sent to it.
     Both need the password where there is one.

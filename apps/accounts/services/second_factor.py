@@ -112,7 +112,7 @@ def forget(user: User) -> bool:
 def start_mfa(
     user: User, *, actor: Any, password: str | None = None, code: str | None = None
 ) -> Setup | Refusal:
-    """Get a new secret for an authenticator app.
+    """Start setting up two-factor authentication. Returns a secret for an authenticator app.
 
     A factor that is on stays in use until the new one is confirmed; replacing it needs password and code.
     """
@@ -138,7 +138,7 @@ def start_mfa(
 
 @service(requires=capabilities.MANAGE_MFA, emits=[events.MfaEnabled])
 def confirm_mfa(user: User, *, actor: Any, code: str, door: Door) -> RecoveryCodes:
-    """Turn the new secret on by its first code; answers ten recovery codes, once. Other sessions end."""
+    """Enable two-factor authentication. Returns ten recovery codes, once. Other sessions end."""
     now = timezone.now()
     device = device_of(user)
     seed = device.pending_seed(now) if device is not None else ""
@@ -176,7 +176,7 @@ def disable_mfa(
     code: str | None = None,
     recovery_code: str | None = None,
 ) -> Refusal | None:
-    """Do without a second factor again; proved by password and code. Staff can't. Other sessions end."""
+    """Disable two-factor authentication. Needs password and code; staff can't. Other sessions end."""
     counter_of(user.identifier)
     device = device_of(user)
     if device is None or device.confirmed_at is None:

@@ -101,7 +101,7 @@ def _end(session: Session, reason: str) -> None:
     trace=[Session],
 )
 def refresh(*, actor: Any, refresh_token: str) -> Tokens | Refusal:
-    """Rotate the pair. A token used a second time ends its whole family."""
+    """Refresh tokens. A token used a second time ends its whole family."""
     claims = tokens.decode("refresh", refresh_token)
     if claims is None:
         raise RefreshInvalid
@@ -127,7 +127,7 @@ def refresh(*, actor: Any, refresh_token: str) -> Tokens | Refusal:
 
 @service(requires=capabilities.MANAGE_SESSIONS, emits=[events.UserLoggedOut])
 def log_out(session: Session, *, actor: Any) -> None:
-    """End the session that asks: its tokens stop working at once."""
+    """Sign out. The tokens of this session stop working at once."""
     if session.ended_at is None:
         _end(session, Session.EndReason.SIGNED_OUT)
         emit(events.UserLoggedOut(user_id=session.user_id, session_id=session.pk))
@@ -135,13 +135,13 @@ def log_out(session: Session, *, actor: Any) -> None:
 
 @service(requires=capabilities.MANAGE_SESSIONS, emits=[events.SessionRevoked])
 def log_out_everywhere(session: Session, *, actor: Any) -> Revoked:
-    """End all one's sessions but the one that asks."""
+    """Sign out of all other sessions."""
     return Revoked(end_all(session.user, Session.EndReason.USER, by=actor, keep=session, tell=True))
 
 
 @service(requires=capabilities.MANAGE_SESSIONS, emits=[events.SessionRevoked])
 def revoke_session(session: Session, *, actor: Any) -> Session:
-    """End one of one's own sessions. Raises SessionEnded."""
+    """End one of your sessions. Raises SessionEnded."""
     if not session.is_live:
         raise SessionEnded
     _end(session, Session.EndReason.USER)

@@ -89,7 +89,7 @@ def pass_second_factor(
     code: str | None = None,
     recovery_code: str | None = None,
 ) -> Tokens | Refusal:
-    """Finish a sign-in with the authenticator's code, or with a recovery code."""
+    """Complete sign-in with an authenticator code or a recovery code."""
     passed = tokens.decode_challenge(challenge_token)
     user = User.objects.locked().filter(pk=passed.user_id).first() if passed is not None else None
     if passed is None or user is None or not user.is_active:

@@ -40,7 +40,7 @@ def calculate_conversion(
     on_date: date | None = None,
     rounding: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Convert a quantity, and price it, exactly; with every factor that was used.
+    """Convert a quantity and calculate its price. The answer names every factor used.
 
     A count becomes a weight only by what a package of this commodity, from this country, weighs on the date; a given
     weight always wins. The amount is rounded once, at its end, half up to the currency's decimals unless ``rounding``

@@ -12,7 +12,7 @@ MOST_SHOWN: Final = 2_000  # rows of one answer
 
 
 def bulk_validate(*, actor: Any, file: Upload, kind: str) -> dict[str, Any]:
-    """Tell what an upload of the file would do with each row, and every fault that it would find.
+    """Preview an import. Lists what it would do with each row, and every error.
 
     The whole file is looked at; of more than 2,000 rows those that would be refused are shown first of all.
     """

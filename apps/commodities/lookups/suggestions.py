@@ -66,7 +66,7 @@ class Suggestions:
 
 
 def detect_category(*, actor: Any, name: str, description: str = "") -> BestCategory:
-    """Suggest the category of goods by their name and description; null where no word is known."""
+    """Suggest a category by name and description. Null where no word is known."""
     found = [
         CategorySuggestion(category=hit.value, confidence=hit.confidence, reasons=hit.reasons)
         for hit in suggestions.categories_for(name, description)
@@ -92,7 +92,7 @@ def suggest_hsn(
     origin_country: str = "IN",
     staple_mm: Decimal | None = None,
 ) -> Suggestions:
-    """Suggest codes of the tariff for goods of a name, at most five, likeliest first; none where no word is known.
+    """Suggest HSN codes for a name. At most five, likeliest first; none where no word is known.
 
     Cotton lint is told to eight digits where its staple decides; between two lines staff choose.
     """
@@ -133,7 +133,7 @@ def _with_line(hits: list[Hit], cotton: Hit, line: str | None, staple_mm: Decima
 
 
 def suggest_parameters(commodity: Commodity, *, actor: Any, limit: int = 20) -> Suggestions:
-    """Suggest the templates of the commodity's category whose parameters it lacks, in their order."""
+    """Suggest quality parameters for a commodity. They are its category's templates that it lacks."""
     there = commodity.quality_parameters.values("code")
     templates = (
         ParameterTemplate.objects.active()

@@ -108,7 +108,7 @@ def update(
     quantity_tolerance_percent: Decimal = Decimal(5),
     status: str | None = None,
 ) -> Commodity:
-    """Replace a commodity's editable fields, and move its status. The code stays for ever."""
+    """Update a commodity. The code can't change."""
     commodity.name = name
     commodity.category, commodity.aliases = category, list(aliases)
     commodity.description = description

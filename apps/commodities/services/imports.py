@@ -262,7 +262,7 @@ def bulk_upload(
     mode: str = Job.Mode.ATOMIC,
     expected_sha256: str | None = None,
 ) -> Job:
-    """Add and change commodities or varieties from a table; a job does it.
+    """Import commodities or varieties from a file. The import runs as a job.
 
     The columns are those of the template. A code that is known changes that row: an empty cell takes the
     default, a column that isn't there leaves what is; a filled `version` must be the row's. With `atomic` all rows

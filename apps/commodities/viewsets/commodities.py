@@ -114,7 +114,7 @@ class CommodityViewSet(Tables, ReferenceViewSet):
             OpenApiParameter("condition", {"type": "string", "enum": TaxRate.Condition.values}),
         ],
         responses=TaxAnswer,
-        summary="Tell the tax on a commodity",
+        summary="Calculate the tax on a commodity",
         filters=False,
     )
     @read("tax", query=("on_date", "condition"))

@@ -64,14 +64,14 @@ class Tables(ViewSet):
     @_TABLE
     @read("bulk/template", detail=False, query=("kind",))
     def bulk_template(self, request: Request) -> HttpResponseBase:
-        """An empty table with the columns of an upload, as CSV or as a workbook."""
+        """Download an empty import template as CSV or XLSX."""
         kind = kind_asked(request.query_params)
         return self._table(f"{kind.lower()}-template", kind, ())
 
     @_TABLE
     @read("bulk/export", detail=False, query=("kind",))
     def bulk_export(self, request: Request) -> HttpResponseBase:
-        """What is there, as a table that can be uploaded again, as CSV or as a workbook."""
+        """Export as CSV or XLSX. The file can be imported again."""
         kind = kind_asked(request.query_params)
         return self._table(kind.lower(), kind, lookups.exported(kind, ROWS[kind].columns, actor=request.user))
 

@@ -41,7 +41,7 @@ def report_import(*, actor: Any, job: Job) -> Job:
 
 @service(requires=capabilities.CREATE, emits=[JobQueued], jobs=[create, report_import])
 def bulk_import(*, actor: Any, file: Upload, mode: str = Job.Mode.ATOMIC) -> Job:
-    """Add the places of a CSV table; a job does it.
+    """Import places from a CSV file. The import runs as a job.
 
     Columns: type, name and state; if wanted ref, parent_ref or parent_id, district, pincode, latitude, longitude,
     aliases (separated by semicolons), unlocode, customs_code, provider, provider_id. A `parent_ref` names the

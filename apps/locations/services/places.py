@@ -56,7 +56,7 @@ def create(
     details: Details | None = None,
     source: str = "manual",
 ) -> Location:
-    """Add a place, or find the one that the provider's id already stands for.
+    """Add a place. Returns the existing one where the provider's id is known.
 
     With the signed details of a look-up the provider's facts win, and the place counts as verified; beside them
     only name, aliases, type and parent are taken. Without a parent a place in India lies under its state.
@@ -171,7 +171,7 @@ def update(
     customs_code: str | None = None,
     wdra_code: str | None = None,
 ) -> Location:
-    """Replace what is said of a place, archive it or take it back into use.
+    """Update a place. Its status archives it or takes it back into use.
 
     Type, parent, country and state stay. What a provider confirmed is confirmed no more once it is changed.
     """

@@ -39,7 +39,7 @@ class OtherCountry(RuleBroken):
 
 @service(requires=capabilities.MANAGE_HIERARCHY, emits=[events.LocationReparented], under=TREE)
 def reparent(location: Location, *, actor: Any, parent: Location | None) -> Location:
-    """Put a place under another.
+    """Move a place under another.
 
     Country and state of the place and of all below it become the new parent's. Only outside India can a place
     lie under nothing.
@@ -57,7 +57,7 @@ def reparent(location: Location, *, actor: Any, parent: Location | None) -> Loca
     under=TREE,
 )
 def merge(location: Location, *, actor: Any, into: Location, reason: str) -> Location:
-    """Merge a place into another of its kind, for good, and answer with that one.
+    """Merge a place into another of its type. This can't be undone; returns the other place.
 
     Provider ids, names, children and distances move over; what was merged into the loser before points to the
     winner. Other modules follow when the event reaches them.

@@ -66,7 +66,7 @@ def add_bank_account(
     purpose: str = BankAccount.Purpose.BOTH,
     is_default: bool = False,
 ) -> BankAccount:
-    """Propose an account of ours. It can't be used until a second person has agreed.
+    """Add a bank account. It can't be used until it is approved.
 
     The number comes twice, against slips of the pen; it is encrypted, and answers show its last four. As the
     default of its currency it takes effect with the agreement.
@@ -121,7 +121,7 @@ def update_bank_account(
     status: str,
     branch_name: str | None = None,
 ) -> BankAccount:
-    """Change what an account is for, make it the default, or lay it aside.
+    """Update a bank account.
 
     Holder, number and codes stay: another account is another row. Bringing one back asks a second person.
     """

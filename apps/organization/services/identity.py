@@ -88,7 +88,7 @@ def create(
     lut_valid_until: date | None = None,
     invoice_footer: str | None = None,
 ) -> Organization:
-    """Add a firm in whose name we trade and bill."""
+    """Add an organization."""
     organization = Organization(
         name=name,
         legal_name=legal_name,
@@ -152,7 +152,7 @@ def update(
     lut_valid_until: date | None = None,
     invoice_footer: str | None = None,
 ) -> Organization:
-    """Replace what an organization says of itself, and move its status.
+    """Update an organization.
 
     PAN and base currency stay once a registration or a financial year exists.
     """

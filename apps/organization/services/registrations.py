@@ -57,7 +57,7 @@ def add_gst_registration(
     trade_name: str | None = None,
     is_primary: bool = False,
 ) -> GstRegistration:
-    """Add a registration. The first one becomes primary whatever is said; a new primary takes the mark."""
+    """Add a GST registration. The first becomes primary automatically; a new primary replaces it."""
     require_active(organization)
     registration = GstRegistration(
         organization=organization,
@@ -111,7 +111,7 @@ def update_gst_registration(
     trade_name: str | None = None,
     is_primary: bool = False,
 ) -> GstRegistration:
-    """Replace what is kept of a registration, and move its status; the GSTIN stays.
+    """Update a GST registration. The GSTIN can't change.
 
     Making it primary takes the mark from the former one. Cancelling is final and closes its series.
     """

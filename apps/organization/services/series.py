@@ -95,7 +95,7 @@ def add_document_series(
     start_number: int = 1,
     date_ordered: bool | None = None,
 ) -> DocumentSeries:
-    """Define where the numbers of a kind of document come from, for one year and registration.
+    """Add a document series for one financial year and GST registration.
 
     The template holds `{FY}` once, `{N:w}` once and last (w digits, 3 to 9), and may hold `{PREFIX}` and
     `{BRANCH}`. Documents of tax law are ordered by date unless told otherwise.
@@ -139,7 +139,7 @@ def update_document_series(
     status: str,
     prefix: str = "",
 ) -> DocumentSeries:
-    """Replace a series' definition, or close it for good.
+    """Update a document series. Closing it is final.
 
     After its first number only status and the order of dates may differ.
     """
@@ -183,7 +183,7 @@ def allocate_number(
     reference_id: UUID,
     gst_registration: GstRegistration | None = None,
 ) -> AllocatedNumber:
-    """Give a document its number: the next of its series, without a gap, for ever.
+    """Allocate the next document number. Numbers of a series have no gaps.
 
     The number is taken in the caller's transaction and lost with it. Take it as the last thing before the
     commit: whoever needs the same series waits until then. The same reference again is answered with the

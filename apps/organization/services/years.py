@@ -71,7 +71,7 @@ class ReasonRequired(RuleBroken):
 def add_financial_year(
     organization: Organization, *, actor: Any, start_date: date, end_date: date, copy_series: bool = True
 ) -> FinancialYear:
-    """Open a year that adjoins those there are, with a copy of each active series of the year before."""
+    """Add a financial year. Each active series of the year before is copied."""
     require_active(organization)
     year = FinancialYear(
         organization=organization,
@@ -106,7 +106,7 @@ def update_financial_year(
     status: str,
     reason: str | None = None,
 ) -> FinancialYear:
-    """Move a year from open to soft-closed to locked, or reopen it with a reason; correct unused dates.
+    """Update a financial year. Closes, locks or reopens it, or corrects unused dates.
 
     Reopening asks organization.reopen_financial_year as well. A locked year stays locked until a second
     person has agreed: the answer is 202, and ``pending_approval_id`` names what they decide. Locking closes
