@@ -20,6 +20,7 @@ from erp.access import SYSTEM
 from erp.api.endpoints import Endpoint
 from erp.api.examples import SAMPLE_ID, Example, example_of
 from erp.api.files import MULTIPART
+from erp.api.serializers import Output
 from erp.api.testing import deviations_of, documented_path
 from erp.api.viewsets import ViewSet
 from erp.files import Upload
@@ -435,6 +436,22 @@ def test_the_schema_is_generated_and_documents_every_write(client):
         names = {parameter["name"] for parameter in operation.get("parameters", [])}
         assert ("Idempotency-Key" in names) == endpoint.idempotent, path
         assert ("If-Match" in names) == (endpoint.if_match != "none"), path
+
+
+def test_answer_fields_of_nullable_columns_may_be_null():
+    missing, waiting = [], [*Output.__subclasses__()]
+    while waiting:
+        output = waiting.pop()
+        waiting += output.__subclasses__()
+        if not output.__module__.startswith("apps."):
+            continue
+        columns = {key: f for f in output.Meta.model._meta.concrete_fields for key in (f.name, f.attname)}
+        missing += [
+            f"{output.__name__}.{name}"
+            for name, field in output().fields.items()
+            if field.source in columns and columns[field.source].null and not field.allow_null
+        ]
+    assert missing == []
 
 
 def test_the_committed_schema_is_the_running_one(settings):
