@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
-from erp.names import name_key
+from erp.text import name_key
 
 PASSWORD = "a long enough passphrase"  # noqa: S105 - of people who exist only in tests
 TOTP_SEED = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"  # of their authenticators

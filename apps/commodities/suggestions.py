@@ -10,7 +10,7 @@ from django.db.models import Q
 
 from apps.commodities.models import Commodity, HsnMapping, Variety
 from apps.commodities.reference import tax as known
-from erp.names import name_key
+from erp.text import name_key
 
 PROVIDER: Final = "builtin"
 CONFIRMED, ALIAS, WORDS, WITHIN, USUAL = (Decimal(text) for text in ("1", "0.95", "0.85", "0.6", "0.4"))

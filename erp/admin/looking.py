@@ -28,6 +28,7 @@ from erp.admin.queues import Queue
 from erp.api.serializers import Input
 from erp.errors import CapabilityMissing, Malformed
 from erp.services import Service
+from erp.text import name_key
 
 COUNTED: Final = 10_000  # beyond this a list says no exact number
 
@@ -324,6 +325,13 @@ class LookingAdmin(ModelAdmin):  # type: ignore[misc]
         return queries.lookups_of(
             self.model, list_filter, self.date_hierarchy, [*self.drill_downs, *of_queues]
         )
+
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
+        """The rows that fit the term; where a column of keys is searched, by the term's key."""
+        if any("search_key" in path for path in self.search_fields):
+            search_term = name_key(search_term)
+        found: tuple[Any, bool] = super().get_search_results(request, queryset, search_term)
+        return found
 
     def choose_view(self, request: HttpRequest) -> HttpResponse:
         """Rows for a search field of another page: what fits the term, twenty at a time."""

@@ -4,7 +4,6 @@ Each field also reads itself from text (``from_text``), for query parameters and
 """
 
 import re
-import unicodedata
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -16,6 +15,7 @@ from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
 from erp.identifiers import AADHAAR, Identifier, IdentifierInvalid
+from erp.text import TextInvalid, normalise
 
 INT64 = (-(2**63), 2**63 - 1)
 YEARS = (1900, 2200)
@@ -28,9 +28,6 @@ _DATETIME = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?(?:[Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-# Marks that turn the reading direction of what follows: they make one text look like another.
-_BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-_LINE = frozenset("\n\t")
 
 
 def from_text(field: serializers.Field[Any, Any, Any, Any], text: str) -> Any:
@@ -51,9 +48,9 @@ def primitive(field: serializers.Field[Any, Any, Any, Any], text: str) -> Any:
 
 
 class CharField(serializers.CharField):
-    """Text: trimmed, in Unicode's NFC, without control characters.
+    """Text as ``erp.text.normalise`` stores it.
 
-    ``max_length`` counts code points of what is kept. ``multiline=True`` lets line feeds and tabs through. A text
+    ``max_length`` counts code points of what is stored. ``multiline=True`` lets line feeds and tabs through. A text
     that is an Aadhaar number and nothing else is refused, since none is ever stored (Aadhaar Act 2016, section 8);
     ``twelve_digits=True`` is for numbers that may look like one: of a bank account, an e-way bill, a payment.
     """
@@ -63,7 +60,6 @@ class CharField(serializers.CharField):
         "blank": "This can't be empty.",
         "max_length": "At most {max_length} characters.",
         "min_length": "At least {min_length} characters.",
-        "control_character": "Control characters aren't allowed.",
     }
 
     def __init__(self, *, multiline: bool = False, twelve_digits: bool = False, **kwargs: Any) -> None:
@@ -73,18 +69,12 @@ class CharField(serializers.CharField):
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
             self.fail("invalid")
-        text = data.replace("\r\n", "\n") if self.multiline else data
-        text = unicodedata.normalize("NFC", text.strip() if self.trim_whitespace else text)
-        allowed = _LINE if self.multiline else frozenset()
-        if any(
-            (unicodedata.category(c) in ("Cc", "Zl", "Zp") and c not in allowed) or c in _BIDI for c in text
-        ):
-            self.fail("control_character")
-        if not self.twelve_digits:
-            try:
+        try:
+            text = normalise(data, multiline=self.multiline, trim=self.trim_whitespace)
+            if not self.twelve_digits:
                 AADHAAR.refuse(text)
-            except IdentifierInvalid as fault:
-                raise ValidationError(str(fault), code=fault.code) from None
+        except (TextInvalid, IdentifierInvalid) as fault:
+            raise ValidationError(str(fault), code=fault.code) from None
         return text
 
 
@@ -290,14 +280,21 @@ class DictField(serializers.DictField):
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         if not isinstance(data, dict):
             self.fail("not_a_dict")
-        long = {
-            str(name): [ErrorDetail("The name is too long.", "too_long")]
-            for name in data
-            if len(str(name)) > self.key_length
-        }
-        if long:
-            raise ValidationError(long)
-        return dict(super().to_internal_value(data))
+        name_field = CharField(max_length=self.key_length, allow_blank=True, trim_whitespace=False)
+        faults: dict[str, Any] = {}
+        named: dict[str, Any] = {}
+        for name, value in data.items():
+            try:
+                text = name_field.run_validation(str(name))
+            except ValidationError as fault:
+                faults[str(name)] = fault.detail
+                continue
+            if text in named:
+                faults[text] = [ErrorDetail("This came twice.", "doubled")]
+            named[text] = value
+        if faults:
+            raise ValidationError(faults)
+        return dict(super().to_internal_value(named))
 
 
 Rows = models.QuerySet[Any] | models.Manager[Any] | type[models.Model] | Callable[[Any], models.QuerySet[Any]]

@@ -19,6 +19,7 @@ from erp.api import fields
 from erp.api.faults import UNKNOWN_FIELD, escape, faults_from, invalid
 from erp.api.pagination import unfold
 from erp.errors import Fault
+from erp.text import name_key
 
 LOOKUPS = ("exact", "in", "gte", "lte", "isnull")
 IN_LIMIT = 100
@@ -189,7 +190,10 @@ def _strict(column: "models.Field[Any, Any]") -> serializers.Field[Any, Any, Any
 def _search(text: str, paths: Iterable[str]) -> Q:
     found = Q()
     for word in fields.from_text(SEARCH, text).split():
-        found &= reduce(or_, [Q(**{f"{path}__icontains": word}) for path in paths])
+        keyed = name_key(word)  # what a column of keys holds
+        found &= reduce(
+            or_, [Q(**{f"{path}__icontains": keyed if path.endswith("_key") else word}) for path in paths]
+        )
     return found
 
 

@@ -65,6 +65,37 @@ def test_joiners_of_indic_scripts_pass():
     assert fields.CharField().run_validation("क्\u200dष") == "क्\u200dष"
 
 
+@pytest.mark.parametrize(
+    ("value", "fault"),
+    [
+        ("\u200b", "invisible"),
+        ("\u2800 \u3164", "invisible"),
+        ("a\uffff", "noncharacter"),
+        ("a\U0010fffe", "noncharacter"),
+        ("a\ud800", "lone_surrogate"),
+    ],
+)
+@pytest.mark.parametrize("options", [{}, {"multiline": True}, {"allow_blank": True}, {"allow_null": True}])
+def test_text_that_nobody_can_read_is_refused_in_every_field(value, fault, options):
+    assert code(fields.CharField(**options), value) == fault
+    assert code(fields.ListField(child=fields.CharField(**options)), [value]) == fault
+    assert code(fields.DictField(child=fields.CharField(**options)), {"x": value}) == fault
+
+
+def test_a_password_may_be_of_blanks_but_not_of_noncharacters():
+    field = fields.CharField(trim_whitespace=False)
+    assert field.run_validation(" \u2003 ") == " \u2003 "
+    assert code(field, " \uffff ") == "noncharacter"
+
+
+def test_names_of_an_object_are_text_too():
+    field = fields.DictField(child=fields.CharField())
+    assert field.run_validation({"Cafe\u0301": "a"}) == {"Caf\u00e9": "a"}
+    assert code(field, {"a\uffff": "a"}) == "noncharacter"
+    assert code(field, {"a\u202e": "a"}) == "control_character"
+    assert code(field, {"Cafe\u0301": "a", "Caf\u00e9": "b"}) == "doubled"
+
+
 def test_blank_is_refused_unless_allowed():
     assert code(fields.CharField(), " \t ") == "blank"
     assert fields.CharField(allow_blank=True).run_validation("  ") == ""

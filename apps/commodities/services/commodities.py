@@ -19,9 +19,9 @@ from apps.commodities.services.rules import (
 )
 from apps.commodities.services.tax import require_hsn
 from erp.errors import Fault, Invalid, RuleBroken
-from erp.names import name_key
 from erp.reference import changes_of
 from erp.services import emit, service
+from erp.text import name_key
 
 UNITS: Final = {"base_unit", "quantity_mode", "package_unit", "trade_unit", "pricing_unit_id"}
 

@@ -17,9 +17,9 @@ from erp.jobs.events import JobQueued
 from erp.jobs.kinds import Done
 from erp.jobs.models import Job
 from erp.models import Model
-from erp.names import name_key
 from erp.reference import changes_of, default_of
 from erp.services import Service, emit, service
+from erp.text import name_key
 
 IMPORTS: Final = "commodity.imports"  # the lock under which uploads are accepted
 

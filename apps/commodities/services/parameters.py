@@ -13,8 +13,8 @@ from apps.commodities.services.rules import (
     require_active,
 )
 from erp.errors import Fault
-from erp.names import name_key
 from erp.reference import reference
+from erp.text import name_key
 
 FIELDS = (
     "code",

@@ -6,7 +6,7 @@ from django.db.models import Q
 
 from apps.commodities.models import TERMS, Commodity
 from erp.errors import Conflict, Fault, RuleBroken
-from erp.names import name_key
+from erp.text import name_key
 
 
 class Duplicate(Conflict):

@@ -14,9 +14,9 @@ from apps.commodities.models import HsnCode, HsnMapping, TaxRate
 from apps.commodities.reference.tax import HSN_CODES, RATES
 from apps.commodities.services.drafts import Procedure
 from erp.errors import Fault, RuleBroken
-from erp.names import name_key
 from erp.reference import event_of, reference
 from erp.services import emit, service
+from erp.text import name_key
 
 
 class HsnUnknown(RuleBroken):

@@ -19,9 +19,9 @@ from apps.commodities.models.terms import CARRIED, COLLECTED, INSURED
 from apps.commodities.reference import terms as reference_terms
 from apps.commodities.services.rules import FieldsContradict
 from erp.errors import Fault
-from erp.names import name_key
 from erp.reference import reference
 from erp.services import Service, service
+from erp.text import name_key
 
 Contradictions = Callable[[Any], Iterator[Fault]]
 

@@ -18,7 +18,7 @@ from apps.locations.models.states import State
 from erp.access import Actor
 from erp.errors import Gone
 from erp.models import Guarded, Model, QuerySet
-from erp.names import name_key
+from erp.text import name_key
 
 LEVELS: Final = 5
 MOST_ALIASES: Final = 20

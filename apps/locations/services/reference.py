@@ -10,8 +10,8 @@ from apps.locations.models import Location, PinPrefix, ProviderRef, State
 from apps.locations.models.states import COTTON_ZONES, NOWHERE, aliases_of
 from apps.locations.services.places import created
 from erp.identifiers import STATES
-from erp.names import name_key
 from erp.services import emit, service
+from erp.text import name_key
 
 SOURCE = "import"
 GAZETTEER = "gazetteer"

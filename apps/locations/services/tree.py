@@ -21,8 +21,8 @@ from apps.locations.services.rules import (
     require_open,
 )
 from erp.errors import Fault, RuleBroken
-from erp.names import name_key
 from erp.services import emit, service
+from erp.text import name_key
 
 
 class SameRow(RuleBroken):

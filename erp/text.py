@@ -1,0 +1,88 @@
+"""Text of people: which characters it may hold, and when two names are the same."""
+
+import re
+import unicodedata
+from hashlib import sha256
+from typing import Final
+
+KEY_LENGTH: Final = 400  # of the columns that hold a key
+
+# Line and page controls, and the marks that override or isolate the reading direction of what follows.
+_CONTROL: Final = r"\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069"
+_LINES: Final = re.compile(rf"(?![\n\t])[{_CONTROL}]")
+_LINE: Final = re.compile(f"[{_CONTROL}]")
+_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
+# Legal in JSON and PostgreSQL, illegal in XML and thereby in every workbook.
+_NONCHARACTER: Final = re.compile(
+    r"[\ufdd0-\ufdef" + "".join(rf"\U{plane:04x}fffe\U{plane:04x}ffff" for plane in range(17)) + "]"
+)
+# Default_Ignorable_Code_Point of the Unicode Character Database (stable since 4.1), first and last of each range.
+IGNORABLE: Final = (
+    (0x00AD, 0x00AD), (0x034F, 0x034F), (0x061C, 0x061C), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F),
+    (0x200B, 0x200F), (0x202A, 0x202E), (0x2060, 0x206F), (0x3164, 0x3164), (0xFE00, 0xFE0F), (0xFEFF, 0xFEFF),
+    (0xFFA0, 0xFFA0), (0xFFF0, 0xFFF8), (0x1BCA0, 0x1BCA3), (0x1D173, 0x1D17A), (0xE0000, 0xE0FFF),
+)  # fmt: skip
+_IGNORABLE: Final = re.compile("[" + "".join(f"{chr(a)}-{chr(z)}" for a, z in IGNORABLE) + "]")
+_BLANK: Final = frozenset("\u2800\U0001d159\U00013441\U00013442")  # symbols and letters drawn as nothing
+# Letters of other alphabets that are drawn like a Latin one (confusables of Unicode Technical Standard 39), and
+# their other case where that has no look of its own. A whole word can be written with them, so that refusing words
+# of mixed alphabets doesn't suffice, and would refuse "μg" besides.
+LOOKALIKES: Final = {
+    "a": "ɑΑαАаᎪꓮ", "b": "ΒβВвЬьᏏᏴꓐ", "c": "СсᏟᴄⲤⲥꓚ", "d": "ԀԁᎠᏧꓒꓓ", "e": "ΕεЕеҽᎬꓰ", "f": "ϜϝքꓝꞘꞙ",
+    "g": "ɡԌԍցᏀᏳꓖ", "h": "ΗηНнҺһհᎻᏂⲎⲏꓧ", "i": "ıɩɪΙιІіᎥⲒⲓꓲꙇ", "j": "ͿϳЈјᎫꓙ", "k": "ΚκКкᏦⲔⲕꓗ",
+    "l": "ƖǀӀӏᏞⳐⳑꓡ", "m": "ΜϺϻМмᎷⲘⲙꓟ", "n": "ΝոռⲚⲛꓠ", "o": "ΟοσОоՕօᴏⲞⲟꓳ", "p": "ΡρРрᏢⲢⲣꓑ",
+    "q": "Ԛԛգզ", "r": "ƦгᎡᏒᴦⲅꓣ", "s": "ЅѕՏᏕᏚꓢꜱ", "t": "ΤτТтᎢⲦⲧꓔ", "u": "υՍսᴜꓴ", "v": "νѴѵᏙᴠꓦ",
+    "w": "ɯѡԜԝաᎳᏔᴡꓪ", "x": "ΧχХхⲬⲭꓫꓫ", "y": "ɣʏΥγУуҮүᎩᎽⲨⲩꓬ", "z": "ΖζᏃᴢꓜ",
+}  # fmt: skip
+_LATIN: Final = {ord(drawn): letter for letter, alike in LOOKALIKES.items() for drawn in alike}
+
+
+class TextInvalid(ValueError):
+    """Text that isn't stored; ``code`` says why."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def normalise(text: str, *, multiline: bool = False, trim: bool = True) -> str:
+    """Return the text as it is stored: in NFC, and trimmed. ``multiline`` allows line feeds and tabs.
+
+    Raises TextInvalid for control characters, noncharacters and halves of surrogate pairs, and, unless it is taken
+    untrimmed (a password), for text of which nothing can be seen.
+    """
+    text = text.replace("\r\n", "\n") if multiline else text
+    text = unicodedata.normalize("NFC", text.strip() if trim else text)
+    if (_LINES if multiline else _LINE).search(text):
+        raise TextInvalid("control_character", "Control characters aren't allowed.")
+    if _NONCHARACTER.search(text):
+        raise TextInvalid("noncharacter", "The text holds a code that isn't a character.")
+    if _SURROGATE.search(text):
+        raise TextInvalid("lone_surrogate", "The text holds half of a surrogate pair.")
+    if trim and text and not any(map(_is_visible, text)):
+        raise TextInvalid("invisible", "The text has no visible character.")
+    return text
+
+
+def _is_visible(character: str) -> bool:
+    """Whether the character is drawn by itself: no space, mark, format or private character."""
+    return (unicodedata.category(character)[0] in "LNPS" or unicodedata.category(character) == "Cn") and not (
+        character in _BLANK or _IGNORABLE.match(character)
+    )
+
+
+def name_key(name: str) -> str:
+    """Return what two names have in common when they are the same: NFKC_Casefold with single spaces.
+
+    Invisible characters (joiners, soft hyphens, variation selectors) don't count, and neither does the alphabet that
+    a letter is taken from when it is drawn like a Latin one. A key too long for its column ends in a digest.
+    """
+    key = _fold(name)
+    while (folded := _fold(key)) != key:  # a folded letter can have a look of its own: Γ, γ, y
+        key = folded
+    return key if len(key) <= KEY_LENGTH else key[: KEY_LENGTH - 64] + sha256(key.encode()).hexdigest()
+
+
+def _fold(text: str) -> str:
+    text = unicodedata.normalize("NFKD", text).translate(_LATIN).casefold()
+    return " ".join(_IGNORABLE.sub("", unicodedata.normalize("NFKC", text)).split())
