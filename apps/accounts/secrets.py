@@ -88,8 +88,8 @@ def _bare(code: str) -> str:
 
 
 def address_hash(address: str) -> str:
-    """An address or number as rows keep it that must not hold it."""
-    return keyed_hash(address.strip().lower(), context="account.address")
+    """An address or number, in its canonical form, as rows store it that must not hold it."""
+    return keyed_hash(address, context="account.address")
 
 
 def _digest(key_id: str, purpose: str, row_id: UUID) -> bytes:

@@ -3,7 +3,7 @@
 from typing import Any, ClassVar
 
 from django.conf import settings
-from django.core.validators import EmailValidator, RegexValidator
+from django.core.validators import RegexValidator
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
@@ -18,12 +18,10 @@ from apps.accounts.models import (
     UnlockReason,
     User,
 )
-from apps.accounts.models.users import MOBILE
 from erp.access import OWN, registry
 from erp.api import fields
 from erp.api.serializers import Answer, Input, Output
-
-_EMAIL = EmailValidator("Send an e-mail address.")
+from erp.identifiers import EMAIL, MOBILE
 
 
 class Secret(fields.CharField):
@@ -41,16 +39,14 @@ class NewPassword(Secret):
         super().__init__(min_length=12, max_length=128, **kwargs)
 
 
-class Mobile(fields.CharField):
-    """A number in E.164: ``+919876543210``."""
+class Mobile(fields.IdentifierField):
+    """A mobile number in any usual spelling; with ``served``, of a country that messages are sent to."""
 
     default_error_messages = {"mobile.not_accepted": "Messages aren't sent to this country."}
 
     def __init__(self, *, served: bool = True, **kwargs: Any) -> None:
         self.served = served
-        super().__init__(
-            max_length=16, validators=[RegexValidator(MOBILE, "Send it as +919876543210.")], **kwargs
-        )
+        super().__init__(MOBILE, **kwargs)
 
     def run_validation(self, data: Any = serializers.empty) -> Any:
         value = super().run_validation(data)
@@ -83,7 +79,7 @@ def _either(data: dict[str, Any], *names: str) -> None:
 
 
 class LoginInput(Input):
-    email = fields.CharField(max_length=254)
+    email = fields.IdentifierField(EMAIL)
     password = Secret(max_length=128)
     device_label = fields.CharField(max_length=120, required=False, allow_blank=True)
 
@@ -157,7 +153,7 @@ class RegisterInput(Input):
     terms_version = fields.CharField(max_length=32)
     is_adult = fields.BooleanField(validators=[_adult])
     locale = fields.ChoiceField(choices=User.Locale.choices, required=False)
-    email = fields.CharField(max_length=254, validators=[_EMAIL], required=False, allow_null=True)
+    email = fields.IdentifierField(EMAIL, required=False, allow_null=True)
     password = NewPassword(required=False, allow_null=True)
     challenge_id = fields.UUIDField(required=False, allow_null=True)
     code = Code(required=False, allow_null=True)
@@ -179,7 +175,7 @@ class RegisterInput(Input):
 
 
 class EmailInput(Input):
-    email = fields.CharField(max_length=254, validators=[_EMAIL])
+    email = fields.IdentifierField(EMAIL)
 
 
 class TokenInput(Input):
@@ -250,7 +246,7 @@ class MobileProofInput(Input):
 
 class ProfileInput(Input):
     full_name = fields.CharField(max_length=200)
-    email = fields.CharField(max_length=254, validators=[_EMAIL], required=False, allow_null=True)
+    email = fields.IdentifierField(EMAIL, required=False, allow_null=True)
     mobile = Mobile(required=False, allow_null=True)
     locale = fields.ChoiceField(choices=User.Locale.choices)
     notify_email = fields.BooleanField()
@@ -334,7 +330,7 @@ class InviteInput(Input):
     """Of the house's own people: a partner's are invited by who keeps the partner's roles."""
 
     full_name = fields.CharField(min_length=2, max_length=200)
-    email = fields.CharField(max_length=254, validators=[_EMAIL])
+    email = fields.IdentifierField(EMAIL)
     user_type = fields.ChoiceField(
         choices=[(kind.value, kind.value) for kind in (User.Type.INTERNAL, User.Type.SUPER_ADMIN)]
     )

@@ -36,6 +36,7 @@ from erp.api.parsers import canonical_json
 from erp.errors import DomainError
 from erp.idempotency.once import Answer, once, parse_key
 from erp.idempotency.once import Request as Attempt
+from erp.identifiers import EMAIL, IdentifierInvalid
 from erp.services import Refusal
 
 SESSION: Final = "account_session"  # id of the account's session, kept in Django's
@@ -59,6 +60,13 @@ class SignInForm(AuthenticationForm):  # type: ignore[misc]
             self.fields[name].max_length = most
             self.fields[name].validators.append(MaxLengthValidator(most))
         self.fields["username"].widget.attrs.update(autocomplete="username", inputmode="email", maxlength=254)
+
+    def clean_username(self) -> str:
+        """The address in the form that accounts are compared by."""
+        try:
+            return EMAIL.normalise(self.cleaned_data["username"])
+        except IdentifierInvalid as fault:
+            raise forms.ValidationError(str(fault), code=fault.code) from None
 
     def clean(self) -> dict[str, Any]:
         """Sign in by the service: counted, locked after failures, told by events.

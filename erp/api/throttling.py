@@ -22,6 +22,8 @@ from rest_framework.request import Request
 
 from erp.api.problems import problem_response
 from erp.errors import Throttled, Unavailable
+from erp.identifiers import EMAIL, MOBILE
+from erp.text import name_key
 
 log = structlog.get_logger(__name__)
 
@@ -202,8 +204,16 @@ def _of_door(request: Request, view: Any) -> Iterator[Policy]:
     if limit.field:
         value = request.data.get(limit.field) if isinstance(request.data, dict) else None
         if isinstance(value, str):
-            subject = f"{endpoint.name}:{limit.field}:{value.strip().casefold()}"
+            subject = f"{endpoint.name}:{limit.field}:{_canonical(value)}"
             yield Policy("public-account", limit.field_limit * factor, limit.field_window, subject, closed)
+
+
+def _canonical(value: str) -> str:
+    """The address or number in the form that accounts are compared by: its spellings share one limit."""
+    for kind in (EMAIL, MOBILE):
+        if kind.is_valid(value):
+            return kind.normalise(value)
+    return name_key(value)
 
 
 def _network(address: str) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from erp.identifiers.base import Identifier, IdentifierInvalid, Personal, Reason
 from erp.identifiers.money import BANK_ACCOUNT, BANK_REFERENCE, BIC, IBAN, IFSC, LEI, UPI
-from erp.identifiers.people import AADHAAR, MOBILE
+from erp.identifiers.people import AADHAAR, EMAIL, MOBILE, PHONE
 from erp.identifiers.places import CONTAINER, CUSTOMS_PORT, PIN_CODE, UNLOCODE, VEHICLE
 from erp.identifiers.states import RETIRED, STATES, State, pin_fits, states_of_pin
 from erp.identifiers.tax import (
@@ -51,8 +51,8 @@ ALL: dict[str, Identifier] = {
     kind.name: kind
     for kind in (
         GSTIN, TRANSPORTER_ID, PAN, TAN, CIN, LLPIN, IEC, DIN, FSSAI, UDYAM, IFSC, BANK_ACCOUNT, UPI, MOBILE,
-        PIN_CODE, VEHICLE, AADHAAR, HSN, SAC, GST_DOCUMENT, EWAY_BILL, IRN, BANK_REFERENCE, BIC, IBAN, LEI,
-        CONTAINER, UNLOCODE, CUSTOMS_PORT,
+        PHONE, EMAIL, PIN_CODE, VEHICLE, AADHAAR, HSN, SAC, GST_DOCUMENT, EWAY_BILL, IRN, BANK_REFERENCE, BIC,
+        IBAN, LEI, CONTAINER, UNLOCODE, CUSTOMS_PORT,
     )
 }  # fmt: skip
 
@@ -67,6 +67,7 @@ __all__ = [
     "CONTAINER",
     "CUSTOMS_PORT",
     "DIN",
+    "EMAIL",
     "EWAY_BILL",
     "FSSAI",
     "GSTIN",
@@ -81,6 +82,7 @@ __all__ = [
     "LLPIN",
     "MOBILE",
     "PAN",
+    "PHONE",
     "PIN_CODE",
     "RETIRED",
     "SAC",

@@ -29,8 +29,8 @@ _WORDS: dict[Reason, str] = {
 class IdentifierInvalid(ValueError):
     """A number isn't well formed. Never carries the number itself: errors end up in logs."""
 
-    def __init__(self, identifier: str, reason: Reason) -> None:
-        super().__init__(_WORDS[reason])
+    def __init__(self, identifier: str, reason: Reason, example: str = "") -> None:
+        super().__init__(f"{_WORDS[reason]} Example: {example}" if example else _WORDS[reason])
         self.identifier, self.reason = identifier, reason
 
     @property
@@ -55,6 +55,7 @@ class Identifier:
     """
 
     case: ClassVar[Literal["upper", "lower", "keep"]] = "upper"
+    example: ClassVar[str] = ""  # ends the message of a refusal
 
     def __init__(self, name: str, pattern: str, *, lengths: Collection[int], drop: str = "") -> None:
         self.name = name
@@ -107,7 +108,7 @@ class Identifier:
         return "X" * (len(value) - 4) + value[-4:]
 
     def _invalid(self, reason: Reason) -> IdentifierInvalid:
-        return IdentifierInvalid(self.name, reason)
+        return IdentifierInvalid(self.name, reason, self.example)
 
     def _cleaned(self, text: str) -> str:
         if len(text) > MAX_INPUT:

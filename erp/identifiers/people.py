@@ -1,15 +1,18 @@
-"""Numbers of people: mobile and Aadhaar."""
+"""Numbers and addresses of people: mobile, telephone, e-mail, Aadhaar."""
 
 import re
+from typing import ClassVar, Literal
 
+import idna
 from stdnum.in_ import aadhaar
 
-from erp.identifiers.base import Identifier, IdentifierInvalid
+from erp.identifiers.base import MAX_INPUT, Identifier, IdentifierInvalid
 
 
 class Mobile(Identifier):
     """A telephone number in E.164: an Indian mobile in any usual spelling, others with + and country code."""
 
+    example: ClassVar[str] = "+919876543210"
     _abroad = re.compile(r"\+(?!91)[1-9][0-9]{7,14}", re.ASCII)
     _national = re.compile(r"(?:\+91|0091|91(?=[0-9]{10}\Z)|0(?!0))?([0-9]*)", re.ASCII)
 
@@ -32,6 +35,36 @@ class Mobile(Identifier):
         if value.startswith("+91"):
             return {"country": "91", "national": value[3:]}
         return {"international": value}
+
+
+class Phone(Identifier):
+    """A telephone number of any line and country, in E.164."""
+
+    example: ClassVar[str] = "+912227654321"
+
+
+class Email(Identifier):
+    """An e-mail address. One mailbox has one form: lower case, and the domain in ASCII (IDNA 2008, UTS 46).
+
+    A local part beyond ASCII is refused: few servers deliver to one, and nobody can type it for somebody else.
+    """
+
+    case: ClassVar[Literal["lower"]] = "lower"
+    example: ClassVar[str] = "name@example.com"
+
+    def normalise(self, text: str) -> str:
+        if len(text) > MAX_INPUT:
+            raise self._invalid("length")
+        local, _, domain = text.strip(" \t\r\n").rpartition("@")
+        try:
+            domain = idna.encode(domain, uts46=True).decode()
+        except UnicodeError:
+            raise self._invalid("format") from None
+        return super().normalise(f"{local}@{domain}")
+
+    def _mask(self, value: str) -> str:
+        local, _, domain = value.partition("@")
+        return f"{'X' * len(local)}@{domain}"
 
 
 class Aadhaar(Identifier):
@@ -78,4 +111,11 @@ class Aadhaar(Identifier):
 
 
 MOBILE = Mobile("mobile", r"[6-9][0-9]{9}", lengths={10}, drop=" -()")
+PHONE = Phone("phone", r"\+[1-9][0-9]{7,14}", lengths=range(9, 17), drop=" -()")
+EMAIL = Email(
+    "email",
+    r"(?P<local>(?=.{1,64}@)[a-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*)"
+    r"@(?P<domain>(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+[a-z][a-z0-9-]*[a-z0-9])",
+    lengths=range(6, 255),
+)
 AADHAAR = Aadhaar("aadhaar", r"[2-9][0-9]{11}", lengths={12}, drop=" -")

@@ -37,7 +37,8 @@ COMPANY_CLASSES: dict[str, frozenset[str]] = {
     ),
 }
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_PAN = "[A-Z]{5}[0-9]{4}[A-Z]"
+#: A PAN without its named parts, for constraints of columns.
+PAN_SHAPE = "[A-Z]{5}[0-9]{4}[A-Z]"
 
 
 def holder_fits(pan: str, legal_form: str) -> bool:
@@ -79,13 +80,13 @@ _STATE, _ENTITY, _CHECK = "(?P<state>[0-9]{2})", "(?P<entity>[1-9A-Z])", "(?P<ch
 _FOREIGN = r"(?P<year>[0-9]{2})(?P<country>[A-Z]{3})(?P<serial>[0-9]{5})"
 # Tried in this order; patterns of the GST developer portal.
 _FORMS: dict[Form, re.Pattern[str]] = {
-    "TCS": re.compile(rf"{_STATE}(?P<pan>{_PAN}){_ENTITY}C{_CHECK}"),
+    "TCS": re.compile(rf"{_STATE}(?P<pan>{PAN_SHAPE}){_ENTITY}C{_CHECK}"),
     "TDS": re.compile(rf"{_STATE}(?P<holder>[A-Z]{{4}}[A-Z0-9][0-9]{{4}}[A-Z]){_ENTITY}D{_CHECK}"),
     "OIDAR": re.compile(rf"(?P<state>99){_FOREIGN}OS{_CHECK}"),
     "NRTP": re.compile(rf"{_STATE}{_FOREIGN}NR{_CHECK}"),
     "UIN": re.compile(rf"{_STATE}{_FOREIGN}[UO]N{_CHECK}"),
     "GOVT": re.compile(rf"{_STATE}(?P<tan>[A-Z]{{4}}[0-9]{{5}}[A-Z])(?P<entity>[0-9])Z(?P<check>[0-9])"),
-    "REGULAR": re.compile(rf"{_STATE}(?P<pan>{_PAN}){_ENTITY}[Z1-9ABD-J]{_CHECK}"),
+    "REGULAR": re.compile(rf"{_STATE}(?P<pan>{PAN_SHAPE}){_ENTITY}[Z1-9ABD-J]{_CHECK}"),
 }
 #: Any form of GSTIN, for whoever looks for one in a longer text.
 GSTIN_SHAPE = (
@@ -246,7 +247,7 @@ CIN = Cin(
     drop=" ",
 )
 LLPIN = Llpin("llpin", r"[A-Z]{3}-[0-9]{4}", lengths={8}, drop=" ")
-IEC = Iec("iec", rf"[0-9]{{10}}|(?P<pan>{_PAN})", lengths={10}, drop=" -")
+IEC = Iec("iec", rf"[0-9]{{10}}|(?P<pan>{PAN_SHAPE})", lengths={10}, drop=" -")
 DIN = Identifier("din", r"[0-9]{8}", lengths={8}, drop=" ")
 FSSAI = Identifier("fssai", r"[0-9]{14}", lengths={14}, drop=" ")
 UDYAM = Udyam(

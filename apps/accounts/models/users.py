@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.functional import cached_property
 
 from erp.access import Actor, holds_everywhere, registry
+from erp.identifiers import PHONE
 from erp.models import Guarded, Model, QuerySet
 
 _ANY = frozenset({"propose_role", "propose_grant"})
@@ -22,7 +23,6 @@ VERBS = {
     "deactivated": frozenset({"reactivate", "invite_again"}),
     "erased": frozenset[str](),
 }
-MOBILE = r"^\+[1-9][0-9]{7,14}$"
 
 
 class DeactivationReason(models.TextChoices):
@@ -71,12 +71,12 @@ class UserQuerySet(QuerySet):
     def active_at(self, email: str) -> "User | None":
         """The active user whose verified address it is."""
         found: User | None = self.filter(
-            email=email.strip().lower(), status=User.Status.ACTIVE, email_verified_at__isnull=False
+            email=email, status=User.Status.ACTIVE, email_verified_at__isnull=False
         ).first()
         return found
 
     def get_by_natural_key(self, username: str) -> "User":
-        found: User = self.get(email=username.strip().lower())
+        found: User = self.get(email=username)
         return found
 
 
@@ -165,7 +165,8 @@ class User(AbstractBaseUser, PermissionsMixin, Model):
                 condition=Q(email=None) | (Q(email=Lower("email")) & ~Q(email="")),
             ),
             models.CheckConstraint(
-                name="user_mobile_e164", condition=Q(mobile=None) | Q(mobile__regex=MOBILE)
+                name="user_mobile_e164",
+                condition=Q(mobile=None) | Q(mobile__regex=f"^{PHONE.pattern.pattern}$"),
             ),
         ]
 

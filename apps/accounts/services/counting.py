@@ -56,7 +56,7 @@ def succeeded(identifier: str) -> None:
 def counter_key(identifier: str) -> str:
     """What stands in the table for an identifier."""
     key = settings.SIGN_IN_COUNTER_KEY.encode()
-    return hmac.new(key, identifier.strip().lower().encode(), hashlib.sha256).hexdigest()
+    return hmac.new(key, identifier.encode(), hashlib.sha256).hexdigest()
 
 
 def _count(counter: SignInCounter, user: User | None, problem: DomainError, now: datetime) -> Refusal:

@@ -25,6 +25,7 @@ from apps.accounts.services.roles import (
 from apps.accounts.services.signing_in import use_code
 from erp.access import SYSTEM
 from erp.errors import Conflict
+from erp.identifiers import EMAIL
 from erp.ids import uuid7
 from erp.services import Refusal, attempt, emit, service
 
@@ -74,7 +75,7 @@ def register(
         use_code(challenge)
         _register_number(challenge.number, profile)
         return one_time.ACCEPTED
-    email, password = (email or "").strip().lower(), password or ""
+    email, password = EMAIL.normalise(email or ""), password or ""
     check_strength(password, pointer="/password", email=email, full_name=full_name)
     _register_address(email, hashed(password), profile)
     return one_time.ACCEPTED
@@ -133,7 +134,7 @@ def _applicant(**fields: Any) -> User:
 )
 def request_email_verification(*, actor: Any, email: str) -> dict[str, str]:
     """Resend the verification e-mail. The answer is always the same."""
-    email = email.strip().lower()
+    email = EMAIL.normalise(email)
     user = User.objects.filter(email=email, status=User.Status.PENDING).first()
     row = one_time.make(_Purpose.VERIFY_EMAIL, address=email, user=user, voids=True)
     emit(
@@ -198,7 +199,7 @@ def invite(
     come with ``roles``, which the caller has held against what the partner may give. Raises
     IdentifierUnavailable, RoleNotAllowed, RolesIncompatible.
     """
-    email = email.strip().lower()
+    email = EMAIL.normalise(email)
     if user_type == User.Type.SUPER_ADMIN and not is_super(actor):
         raise RoleNotAllowed("Only a super administrator invites another.")
     held = {User.Type.INTERNAL: frozenset({INTERNAL}), User.Type.SUPER_ADMIN: frozenset[str]()}.get(

@@ -23,6 +23,7 @@ from apps.accounts.services.doors import (
 )
 from apps.accounts.services.sessions import end_all
 from erp.errors import Fault
+from erp.identifiers import EMAIL
 from erp.ids import uuid7
 from erp.services import Refusal, emit, service
 
@@ -110,6 +111,7 @@ def change_password(
 def request_password_reset(*, actor: Any, email: str) -> dict[str, str]:
     """Request a password reset link. The answer is the same whether or not the account exists."""
     purpose = OneTimeToken.Purpose.RESET_PASSWORD
+    email = EMAIL.normalise(email)
     user = User.objects.active_at(email)
     row = one_time.make(purpose, address=email, user=user, voids=True)
     emit(events.PasswordResetRequested(token_id=row.pk, user_id=user.pk if user else None, purpose=purpose))

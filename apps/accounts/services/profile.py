@@ -12,6 +12,7 @@ from apps.accounts.services.doors import ReauthenticationFailed
 from apps.accounts.services.passwords import is_right
 from apps.accounts.services.signing_in import use_code
 from erp.errors import Conflict, Forbidden, RuleBroken
+from erp.identifiers import EMAIL
 from erp.services import Refusal, emit, service
 
 _Purpose = OneTimeToken.Purpose
@@ -61,7 +62,7 @@ def update_profile(
     A new address waits until the link in its mail was used; a new number needs a code that was sent to it.
     Both need the password where there is one.
     """
-    email = email.strip().lower() if email else None
+    email = EMAIL.normalise(email) if email else None
     if email is None and mobile is None:
         raise IdentifierRequired
     new_email = email if email not in (user.email, user.pending_email) else None

@@ -21,6 +21,7 @@ from apps.accounts.services.doors import (
 )
 from apps.accounts.services.passwords import is_right
 from apps.accounts.services.sessions import start_session
+from erp.identifiers import EMAIL
 from erp.services import Refusal, emit, service
 
 
@@ -36,7 +37,7 @@ def log_in(
 
     With a second factor the answer is a challenge, and nothing is written.
     """
-    email = email.strip().lower()
+    email = EMAIL.normalise(email)
     check_open(email)
     # Hashing takes long, and whoever only knows an address mustn't hold its owner's row for as long.
     seen = User.objects.filter(email=email).first()

@@ -12,6 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from apps.accounts import secrets
 from apps.accounts import services as accounts
 from apps.accounts.models import User
+from apps.accounts.serializers import InviteInput
 from apps.notifications import services as notifications
 from apps.organization import services
 from apps.organization.models import DocumentType, Organization, business_date
@@ -30,6 +31,7 @@ FIELDS = (
     "name", "legal_name", "legal_form", "pan", "cin", "llpin", "tan", "line1", "line2", "city", "state_code",
     "pin_code",
 )  # fmt: skip
+ADMINISTRATOR = {"/email": "/admin_email", "/full_name": "/admin_name"}  # field of the invitation → flag
 DEMO_MAIL = ".example"  # never a real address: RFC 2606
 # Documents that need no GST registration; those of tax law are added with it, in the admin.
 SERIES = {
@@ -79,12 +81,20 @@ def administrator(email: str, full_name: str) -> User | None:
         raise Invalid(
             errors=[Fault("/admin_email", "required", "Whom does the house trust with everything?")]
         )
-    invited: User = accounts.invite(
-        actor=SYSTEM,
-        email=email.strip().lower(),
-        full_name=full_name or "Administrator",
-        user_type=User.Type.SUPER_ADMIN,
+    given = InviteInput(
+        data={
+            "email": email,
+            "full_name": full_name or "Administrator",
+            "user_type": User.Type.SUPER_ADMIN.value,
+        },
+        context={"actor": SYSTEM},
     )
+    if not given.is_valid():
+        raise invalid(
+            Fault(ADMINISTRATOR[fault.pointer], fault.code, fault.detail)
+            for fault in faults_from(given.errors)
+        )
+    invited: User = accounts.invite(actor=SYSTEM, **given.validated_data)
     return invited
 
 
