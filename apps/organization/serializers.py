@@ -18,13 +18,24 @@ from apps.organization.models import (
 from erp.api import fields
 from erp.api.serializers import Input, Output
 from erp.api.validators import CURRENCY, matches
-from erp.identifiers import BIC, CIN, GSTIN, IEC, IFSC, LLPIN, PAN, PIN_CODE, STATES, TAN
+from erp.identifiers import (
+    BANK_ACCOUNT,
+    BIC,
+    CIN,
+    EMAIL,
+    GSTIN,
+    IEC,
+    IFSC,
+    LLPIN,
+    PAN,
+    PHONE,
+    PIN_CODE,
+    STATES,
+    TAN,
+)
 
-PHONE = matches(r"\+[1-9][0-9]{7,14}", "Send the number as E.164, such as +912227654321.")
-EMAIL = matches(r"[^@\s]{1,64}@[^@\s.]+(\.[^@\s.]+)+", "Send an e-mail address.")
 BRANCH = matches("[A-Z0-9]{2,6}", "Use 2 to 6 of A–Z and 0–9.")
 PREFIX = matches("[A-Z0-9/-]{0,8}", "Use at most 8 of A–Z, 0–9, / and -.")
-RUPEE_ACCOUNT = re.compile("[0-9]{9,18}")
 FOREIGN_ACCOUNT = re.compile("[A-Z0-9]{6,34}")
 WEEKDAYS = [
     ("1", "Monday"),
@@ -65,8 +76,8 @@ class CreateInput(AddressFields):
     tan = fields.IdentifierField(TAN, required=False, allow_null=True)
     iec = fields.IdentifierField(IEC, required=False, allow_null=True)
     base_currency = fields.CharField(required=False, validators=[CURRENCY])
-    email = fields.CharField(max_length=254, required=False, allow_null=True, validators=[EMAIL])
-    phone = fields.CharField(required=False, allow_null=True, validators=[PHONE])
+    email = fields.IdentifierField(EMAIL, required=False, allow_null=True)
+    phone = fields.IdentifierField(PHONE, required=False, allow_null=True)
     e_invoice_from = fields.DateField(required=False, allow_null=True)
     lut_number = fields.CharField(max_length=32, required=False, allow_null=True)
     lut_valid_until = fields.DateField(required=False, allow_null=True)
@@ -108,7 +119,7 @@ class AddBankAccountInput(Input):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """The form of a number depends on the currency. A fault never holds the number."""
-        form = RUPEE_ACCOUNT if attrs.get("currency", "INR") == "INR" else FOREIGN_ACCOUNT
+        form = BANK_ACCOUNT.pattern if attrs.get("currency", "INR") == "INR" else FOREIGN_ACCOUNT
         if not form.fullmatch(services.canonical_number(attrs["number"])):
             words = "Send 9 to 18 digits for rupees, else 6 to 34 letters and digits."
             raise ValidationError({"number": ErrorDetail(words, code="bank_account.format")})

@@ -8,13 +8,15 @@ from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Exists, F, Q
-from django.db.models.functions import Lower, Substr
+from django.db.models.functions import Substr
 from django.utils import timezone
 
 from apps.accounts.models import RoleMembership
 from erp import encryption
 from erp.access import Actor, holds_everywhere
+from erp.identifiers.tax import PAN_SHAPE
 from erp.models import Model, QuerySet
+from erp.text import KEY_LENGTH
 
 KOLKATA = ZoneInfo("Asia/Kolkata")
 
@@ -98,6 +100,7 @@ class Organization(Kept, Addressed):
     )
 
     name = models.CharField(max_length=255)
+    name_key = models.CharField(max_length=KEY_LENGTH, editable=False)
     legal_name = models.CharField(max_length=255)
     legal_form = models.CharField(max_length=20, choices=LegalForm)
     pan = models.CharField("PAN", max_length=10)
@@ -118,11 +121,9 @@ class Organization(Kept, Addressed):
 
     class Meta(Kept.Meta):
         constraints: ClassVar = [
-            models.UniqueConstraint(Lower("name"), name="organization_name_once"),
+            models.UniqueConstraint(fields=["name_key"], name="organization_name_once"),
             models.UniqueConstraint(fields=["pan"], name="organization_pan_once"),
-            models.CheckConstraint(
-                name="organization_pan_format", condition=Q(pan__regex=r"^[A-Z]{5}[0-9]{4}[A-Z]$")
-            ),
+            models.CheckConstraint(name="organization_pan_format", condition=Q(pan__regex=f"^{PAN_SHAPE}$")),
             models.CheckConstraint(
                 name="organization_currency_iso", condition=Q(base_currency__regex=r"^[A-Z]{3}$")
             ),

@@ -9,6 +9,7 @@ from apps.organization.services.rules import check_pin, check_step
 from erp.errors import Conflict, Fault, RuleBroken
 from erp.identifiers import PAN, company_fits, holder_fits
 from erp.services import emit, service
+from erp.text import name_key
 
 # Their values identify or address somebody, so events say only that they changed.
 UNTOLD = frozenset(
@@ -91,6 +92,7 @@ def create(
     """Add an organization."""
     organization = Organization(
         name=name,
+        name_key=name_key(name),
         legal_name=legal_name,
         legal_form=legal_form,
         pan=pan,
@@ -158,7 +160,7 @@ def update(
     """
     if status != organization.status:
         _move(organization, status)
-    organization.name = name
+    organization.name, organization.name_key = name, name_key(name)
     organization.legal_name = legal_name
     organization.legal_form = legal_form
     organization.pan = pan
@@ -194,6 +196,7 @@ def update(
                     if field in UNTOLD
                     else events.Change(field=field, old=_plain(old), new=_plain(new))
                     for field, (old, new) in changes.items()
+                    if field != "name_key"
                 ],
             )
         )

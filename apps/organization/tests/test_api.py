@@ -1,15 +1,18 @@
 """Our own firms over HTTP: identity, registrations, who sees what, and what is refused."""
 
 import threading
+from importlib import import_module
 from uuid import uuid4
 
 import pytest
+from django.apps import apps
 from django.db import connection
 
 from apps.organization.models import AllocatedNumber, GstRegistration, Organization
 from apps.organization.tests import factories
 from apps.organization.tests.examples import IDENTITY, PLACE
 from erp.access import SYSTEM
+from erp.models import unguarded_writes
 from erp.outbox.models import EventOutbox
 
 pytestmark = pytest.mark.django_db
@@ -43,6 +46,58 @@ def pointers(answer):
 
 def events():
     return EventOutbox.objects.count()
+
+
+# --- Names ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "  DEMO  cotton\u00a0exchange",
+        "Demo Cotton\u200d Exchange",
+        "De\u00admo Cotton Exchange\ufe0f",
+        "Demo Сotton Ехchange",  # Cyrillic
+        "Dеmο Cotton Exchange",  # Cyrillic and Greek
+        "Demo Cօttօn Exchange",  # Armenian
+        "Ｄｅｍｏ Cotton Exchange",
+    ],
+)
+def test_an_organization_with_the_same_name_in_another_spelling_is_refused(director, name):
+    assert director.write(BASE, IDENTITY).status_code == 201
+    spelled = IDENTITY | {"name": name, "pan": "ZZZCD5006E"}
+    assert told(director.write(BASE, spelled)) == (409, "organization.name_taken")
+    other = director.write(BASE, spelled | {"name": "Demo Exchange"}).json()
+    path = f"{BASE}/{other['id']}"
+    refused = put(director, path, spelled | {"status": "active"})
+    assert told(refused) == (409, "organization.name_taken")
+
+
+def test_an_update_of_a_name_reports_the_name_alone(director, house):
+    path = f"{BASE}/{house.pk}"
+    body = IDENTITY | {"name": "Another Exchange", "pan": house.pan, "status": "active"}
+    body |= {"legal_form": house.legal_form, "cin": house.cin}
+    assert put(director, path, body).status_code == 200
+    changed = EventOutbox.objects.filter(event_type="organization.updated").latest("id").payload["changed"]
+    assert "name_key" not in [change["field"] for change in changed]
+    assert "name" in [change["field"] for change in changed]
+
+
+@pytest.mark.parametrize("field", ["name", "legal_name", "city", "invoice_footer"])
+@pytest.mark.parametrize(
+    "text", ["\u200b\u2060", "Cotton\uffff", "Cotton\ufdd0", "Cot\u202eton", "Cot\u0007ton"]
+)
+def test_no_text_of_an_organization_holds_what_nobody_can_read(director, field, text):
+    answer = director.write(BASE, IDENTITY | {field: text})
+    assert answer.status_code == 400
+    assert [pointer for pointer, _ in pointers(answer)] == [f"/{field}"]
+
+
+def test_stored_names_get_their_keys(house):
+    with unguarded_writes():
+        Organization.objects.update(name="Сотton\u200b Exchange", name_key="")
+        import_module("apps.organization.migrations.0004_name_key").fill_keys(apps, None)
+    assert Organization.objects.get().name_key == "cotton exchange"
 
 
 # --- Identity ---------------------------------------------------------------------------------------
@@ -95,8 +150,8 @@ def test_name_and_pan_are_taken_once(director):
         ("tan", "ZZZ01234A", "tan.length"),
         ("pin_code", "99", "pin_code.length"),
         ("state_code", "96", "not_a_choice"),
-        ("phone", "022 2765", "format"),
-        ("email", "nobody", "format"),
+        ("phone", "022 2765", "phone.length"),
+        ("email", "nobody", "email.format"),
         ("e_invoice_from", "2026-02-30", "invalid"),
         ("base_currency", "rupee", "format"),
         ("lut_valid_until", "soon", "invalid"),
