@@ -97,6 +97,10 @@ def _unreadable(words: str) -> Exception:
 
 # --- Out --------------------------------------------------------------------------------------------
 
+# What XML can't hold or wouldn't give back, and text that reads like its escape (ISO 29500-1, 22.9.2.19).
+_NOT_XML: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]|_(?=x[0-9A-Fa-f]{4}_)")
+_BYTE_ORDER_MARK: Final = "\ufeff"  # without it Excel reads a CSV in the code page of its machine
+
 
 class _Line:
     """A file that hands back what is written to it."""
@@ -107,18 +111,19 @@ class _Line:
 
 
 def as_csv(lines: Iterable[Iterable[Any]]) -> Iterator[str]:
-    """Lines of values as the text of a CSV, line by line."""
+    """Return lines of values as the text of a CSV, line by line."""
     writer = csv.writer(_Line())
+    yield _BYTE_ORDER_MARK
     for line in lines:
         yield writer.writerow([cell(value) for value in line])
 
 
 def as_workbook(lines: Iterable[Iterable[Any]]) -> bytes:
-    """Lines of values as a workbook of one sheet."""
+    """Return lines of values as a workbook of one sheet."""
     book = openpyxl.Workbook(write_only=True)
     sheet = book.create_sheet("Rows")
     for line in lines:
-        sheet.append([cell(value) for value in line])
+        sheet.append([_NOT_XML.sub(lambda match: f"_x{ord(match[0]):04X}_", cell(value)) for value in line])
     packed = BytesIO()
     book.save(packed)
     return packed.getvalue()

@@ -141,6 +141,35 @@ def test_no_cell_that_is_written_is_a_formula_and_what_is_written_reads_back() -
     assert list(records(as_workbook(kept))) == kept
 
 
+def test_a_csv_starts_with_a_byte_order_mark_so_that_excel_shows_every_script() -> None:
+    for lines in ([["નામ", "नाम"], ["કપાસ", "कपास"]], []):
+        content = "".join(as_csv(lines)).encode()
+        assert content.startswith(b"\xef\xbb\xbf")
+        assert content.count(b"\xef\xbb\xbf") == 1
+        assert list(records(content)) == lines
+
+
+@pytest.mark.parametrize("code", [*range(0x20), 0x7F, 0x85, 0x9F, 0xD800, 0xDFFF, 0xFFFE, 0xFFFF])
+def test_what_xml_cannot_hold_is_escaped_in_a_workbook(code: int) -> None:
+    texts = [f"a{chr(code)}b", [f"a{chr(code)}", "b"]]
+    sheet = openpyxl.load_workbook(io.BytesIO(as_workbook([texts]))).worksheets[0]
+    shown = f"_x{code:04X}_" if chr(code) not in "\t\n" else chr(code)
+    assert [sheet.cell(1, place).value for place in (1, 2)] == [f"a{shown}b", f"a{shown};b"]
+
+
+def test_text_that_reads_like_an_escape_is_escaped_itself() -> None:
+    packed = zipfile.ZipFile(io.BytesIO(as_workbook([["_x0041_", "_xylem_", "lot_x"]])))
+    written = packed.read("xl/worksheets/sheet1.xml").decode()
+    assert [text in written for text in (">_x005F_x0041_<", ">_xylem_<", ">lot_x<")] == [True] * 3
+
+
+@pytest.mark.parametrize("text", ["\u200b", "A\uffff", "A\ufdd1", "A\u202e"])
+def test_a_cell_of_a_table_holds_no_text_that_a_request_may_not_hold(text: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        Lots().validated(next(iter(Lots().read(f"code,bales\n{text},1\n".encode()))), None)
+    assert [fault.pointer for fault in refused.value.errors] == ["/code"]
+
+
 def test_a_list_in_a_cell_reads_back_whatever_its_items_hold() -> None:
     for given in (["a", "b c"], ["a;b", "c"], ["a\\", "b"], ["a\\;b"], ["=a", "b"], []):
         assert items(plain(cell(given))) == given
