@@ -249,9 +249,9 @@ def test_a_right_code_forgets_the_wrong_ones_before(client_for, owner, door):
     ("mobile", "item"),
     [
         ("+14155552671", "mobile.not_accepted"),
-        ("9876543210", "invalid"),
-        ("+0123456789", "invalid"),
-        ("+91 98765 43210", "invalid"),
+        ("02227654321", "mobile.format"),
+        ("+0123456789", "mobile.format"),
+        ("+9198765432101", "mobile.length"),
     ],
 )
 def test_a_number_that_gets_no_messages_is_told_beside_the_field(client_for, mobile, item):

@@ -395,7 +395,7 @@ def test_no_cell_that_goes_out_is_a_formula(keeper, commodity):
 @pytest.mark.parametrize("kind", ["COMMODITIES", "VARIETIES"])
 def test_the_template_has_the_columns_of_an_upload(keeper, kind):
     assert set(ROWS[kind].columns) == set(ROWS[kind]().fields)
-    lines = exported(keeper, kind, what="template").content.decode().splitlines()
+    lines = exported(keeper, kind, what="template").content.decode("utf-8-sig").splitlines()
     assert lines == [",".join(ROWS[kind].columns)]
     answer = keeper.read(f"{PATH}/template", Accept=XLSX)
     assert answer["Content-Type"] == XLSX
