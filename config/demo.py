@@ -295,14 +295,15 @@ def show_events(received: list[Received]) -> None:
 
 def run(stack: Stack) -> None:
     """The demo against a stack whose servers are up. Raises Wrong."""
+    port = free_port()
+    base = f"http://127.0.0.1:{port}"
+    stack.publish(base)
     prepare(stack)
     people = json.loads(manage(stack, "seed_demo", "--json"))
     database = stack.urls["DATABASE_URL"]
     after = newest(database)
     with Tap(stack.urls["PUBSUB_EMULATOR_HOST"], PROJECT, TOPIC, f"demo-{secrets.token_hex(4)}") as tap:
-        port = free_port()
         stack.run_processes(processes(port))
-        base = f"http://127.0.0.1:{port}"
         journal = Table(title="\nRequests", title_justify="left")
         for column in ("who", "request", "status", "sent again, or refused with"):
             journal.add_column(column)

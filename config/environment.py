@@ -3,6 +3,8 @@
 import hashlib
 import hmac
 import re
+from collections import Counter
+from ipaddress import ip_address
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
@@ -13,6 +15,14 @@ from erp.embedded import state
 
 DEVELOPMENT_SECRET = "development-only-secret-key-never-used-in-production"
 Names = Annotated[list[str], NoDecode]
+KEYS = (
+    "jwt_signing_key",
+    "idempotency_fingerprint_key",
+    "idempotency_secret_key",
+    "sign_in_counter_key",
+    "equality_key",
+)
+KEY_RINGS = ("encryption_keys", "one_time_keys")
 
 
 class Environment(BaseSettings):
@@ -52,7 +62,8 @@ class Environment(BaseSettings):
     equality_key: str = ""
     one_time_keys: Annotated[dict[str, str], NoDecode] = Field(default={})
 
-    public_url: str = "http://localhost:8000"
+    port: str = Field(default="", pattern=r"^[0-9]{0,5}$")
+    public_url: str = ""
     terms_version: str = Field(default="1", min_length=1, max_length=32)
     mail_provider: Literal["console", "smtp"] = "console"
     mail_from: str = "Cotton ERP <no-reply@cotton-erp.example>"
@@ -159,20 +170,22 @@ class Environment(BaseSettings):
             wrong.append("DEBUG must be off")
         if self.secret_key == DEVELOPMENT_SECRET or len(self.secret_key) < 50:
             wrong.append("SECRET_KEY must be set to a random text of at least 50 characters")
-        for name in (
-            "jwt_signing_key",
-            "idempotency_fingerprint_key",
-            "idempotency_secret_key",
-            "sign_in_counter_key",
-            "equality_key",
-        ):
+        for name in KEYS:
             if len(getattr(self, name)) < 32:
                 wrong.append(f"{name.upper()} must be set to a random text of at least 32 characters")
         wrong += [
             f"{name.upper()} must be set to id:secret, each secret of 32 random characters or more"
-            for name in ("encryption_keys", "one_time_keys")
+            for name in KEY_RINGS
             if not (keys := getattr(self, name)) or min(map(len, keys.values())) < 32
         ]
+        if shared := self._settings_with_a_shared_secret():
+            wrong.append(f"{', '.join(shared)} must each have a secret of its own: one is used twice")
+        if not self.public_url:
+            wrong.append("PUBLIC_URL must be set: links in messages start with it")
+        elif urlsplit(self.public_url).scheme != "https" or _is_local(urlsplit(self.public_url).hostname):
+            wrong.append("PUBLIC_URL must start with https:// and name a host that others can reach")
+        if self.smtp_security == "none" and (self.smtp_username or self.smtp_password):
+            wrong.append("SMTP_SECURITY must be starttls or tls: SMTP_PASSWORD would be sent unencrypted")
         wrong += [
             f"{name.upper()} must be set: the embedded default is for one machine only"
             for name in ("database_url", "redis_url", "celery_broker_url")
@@ -183,6 +196,13 @@ class Environment(BaseSettings):
         if wrong:
             raise ValueError("; ".join(wrong))
         return self
+
+    def _settings_with_a_shared_secret(self) -> list[str]:
+        """Names of the key settings whose secret occurs more than once among all of them."""
+        secrets = [(name, getattr(self, name)) for name in ("secret_key", *KEYS)]
+        secrets += [(name, secret) for name in KEY_RINGS for secret in getattr(self, name).values()]
+        uses = Counter(secret for _, secret in secrets if secret)
+        return list(dict.fromkeys(name.upper() for name, secret in secrets if uses[secret] > 1))
 
     def key(self, name: str) -> str:
         """A key of its own setting; outside production one derived from SECRET_KEY stands in."""
@@ -196,6 +216,18 @@ class Environment(BaseSettings):
         return hmac.new(self.secret_key.encode(), name.encode(), hashlib.sha256).hexdigest()
 
 
+def _is_local(host: str | None) -> bool:
+    """Whether the host of a URL means this machine, or is missing."""
+    name = (host or "localhost").rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        address = ip_address(name)
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified
+
+
 def _checked(value: str, schemes: set[str]) -> str:
     if value and urlsplit(value).scheme not in schemes:
         raise ValueError(
@@ -207,12 +239,13 @@ def _checked(value: str, schemes: set[str]) -> str:
 def read() -> Environment:
     """Read the environment; leave with a message that names each bad variable, never a traceback.
 
-    Outside production, the embedded servers' URLs (where they run) fill what isn't set.
+    Outside production, the URLs of the stack that runs fill what isn't set; links lead to the port in use.
     """
     try:
         environment = Environment()
         if environment.erp_env != "production":
-            missing = {k.lower(): v for k, v in state.urls().items() if not getattr(environment, k.lower())}
+            urls = {"PUBLIC_URL": f"http://localhost:{environment.port or 8000}"} | state.urls()
+            missing = {k.lower(): v for k, v in urls.items() if not getattr(environment, k.lower())}
             environment = environment.model_copy(update=missing)
     except ValidationError as error:
         lines = [

@@ -96,11 +96,12 @@ def main(data_dir: Path | None = None) -> int:
 
     try:
         with Stack(data_dir or state.data_dir(), echo=say) as stack:
+            port = choose_port()
+            base = f"http://127.0.0.1:{port}"
+            stack.publish(base)
             prepare(stack)
             factors = json.loads(manage(stack, "seed_demo", "--json"))["second_factors"]
-            port = choose_port()
             stack.run_processes(processes(port))
-            base = f"http://127.0.0.1:{port}"
             say("")
             say(f"Staff work at    {base}/admin/")
             say(f"API              {base}/api/v1   documented at {base}/api/docs and {base}/api/redoc")

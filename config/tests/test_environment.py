@@ -1,25 +1,31 @@
 """The environment is typed; nonsense stops the start with a line that names it."""
 
 import os
+import re
 import subprocess
 import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import Self
 
 import pytest
 from django.conf import settings
+from pydantic import ValidationError
 
+from config import demo, run
+from config.environment import Environment, read
 from erp.embedded import state
+from erp.embedded.supervisor import Stack
 
-SECRETS = dict.fromkeys(
-    (
-        "SECRET_KEY",
-        "JWT_SIGNING_KEY",
-        "IDEMPOTENCY_FINGERPRINT_KEY",
-        "IDEMPOTENCY_SECRET_KEY",
-        "SIGN_IN_COUNTER_KEY",
-        "EQUALITY_KEY",
-    ),
-    "a-random-text-of-more-than-fifty-characters-made-for-this-test-only",
-) | {
+KEYS = (
+    "SECRET_KEY",
+    "JWT_SIGNING_KEY",
+    "IDEMPOTENCY_FINGERPRINT_KEY",
+    "IDEMPOTENCY_SECRET_KEY",
+    "SIGN_IN_COUNTER_KEY",
+    "EQUALITY_KEY",
+)
+SECRETS = {name: f"a-random-text-made-for-this-test-only-and-for-{name.lower()}" for name in KEYS} | {
     "ENCRYPTION_KEYS": "2026:a-random-text-of-fifty-characters,2025:an-older-text-of-fifty-characters",
     "ONE_TIME_KEYS": "2026:another-random-text-of-fifty-characters",
 }
@@ -30,6 +36,7 @@ PRODUCTION = {
     "REDIS_URL": "redis://cache.invalid/0",
     "CELERY_BROKER_URL": "redis://cache.invalid/1",
     "ALLOWED_HOSTS": "erp.example",
+    "PUBLIC_URL": "https://erp.example",
 }
 
 
@@ -40,6 +47,12 @@ def start(**variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(  # noqa: S603
         command, cwd=settings.BASE_DIR, env=env, capture_output=True, text=True, check=False, timeout=60
     )
+
+
+def production(**change: str) -> Environment:
+    """The environment of production with this change; keys as the process's environment gives them."""
+    values = {"PUBSUB_EMULATOR_HOST": "", **PRODUCTION, **change}
+    return Environment(**{name.lower(): value for name, value in values.items()})
 
 
 def test_nothing_set_is_development_and_starts():
@@ -81,12 +94,91 @@ def test_production_starts_when_everything_is_set():
         ({"REDIS_URL": ""}, "REDIS_URL must be set"),
         ({"CELERY_BROKER_URL": ""}, "CELERY_BROKER_URL must be set"),
         ({"PUBSUB_EMULATOR_HOST": "localhost:8085"}, "PUBSUB_EMULATOR_HOST must not be set"),
+        ({"PUBLIC_URL": ""}, "PUBLIC_URL must be set"),
+        ({"PUBLIC_URL": "http://erp.example"}, "PUBLIC_URL must start with https://"),
+        ({"PUBLIC_URL": "https://localhost"}, "PUBLIC_URL must start with https://"),
+        ({"PUBLIC_URL": "https://app.localhost:8000"}, "PUBLIC_URL must start with https://"),
+        ({"PUBLIC_URL": "https://127.1.2.3"}, "PUBLIC_URL must start with https://"),
+        ({"PUBLIC_URL": "https://[::1]:8000"}, "PUBLIC_URL must start with https://"),
+        ({"PUBLIC_URL": "https://0.0.0.0"}, "PUBLIC_URL must start with https://"),
+        ({"SMTP_SECURITY": "none", "SMTP_PASSWORD": "x"}, "SMTP_SECURITY must be starttls or tls"),
+        ({"SMTP_SECURITY": "none", "SMTP_USERNAME": "x"}, "SMTP_SECURITY must be starttls or tls"),
     ],
 )
 def test_production_refuses_what_is_fit_for_one_machine_only(change, told):
     done = start(**{**PRODUCTION, **change})
     assert done.returncode == 1
     assert told in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [*pairwise(KEYS), ("JWT_SIGNING_KEY", "ENCRYPTION_KEYS"), ("ENCRYPTION_KEYS", "ONE_TIME_KEYS")],
+)
+def test_production_refuses_one_secret_for_two_keys(one, other):
+    secret = "the-one-random-text-that-everything-is-signed-with"  # noqa: S105
+    change = {name: f"new:{secret}" if name.endswith("KEYS") else secret for name in (one, other)}
+    with pytest.raises(ValidationError, match=f"{one}, {other} must each have a secret of its own"):
+        production(**change)
+
+
+def test_production_refuses_one_secret_under_two_ids():
+    ring = f"a:{'x' * 40},b:{'x' * 40}"
+    with pytest.raises(ValidationError, match="ENCRYPTION_KEYS must each have"):
+        production(ENCRYPTION_KEYS=ring)
+
+
+def test_mail_without_encryption_is_allowed_where_no_password_is_sent():
+    assert production(SMTP_SECURITY="none").smtp_security == "none"
+
+
+def test_links_lead_to_the_port_in_use(tmp_path, monkeypatch):
+    monkeypatch.setenv("ERP_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("ERP_ENV", "development")
+    monkeypatch.delenv("PUBLIC_URL", raising=False)
+    monkeypatch.delenv("PORT", raising=False)
+    assert read().public_url == "http://localhost:8000"
+    monkeypatch.setenv("PORT", "8123")
+    assert read().public_url == "http://localhost:8123"
+    stack = Stack(tmp_path)
+    stack.publish("http://127.0.0.1:45678")
+    assert read().public_url == "http://127.0.0.1:45678"
+    monkeypatch.setenv("PUBLIC_URL", "https://tunnel.example/")
+    assert read().public_url == "https://tunnel.example"
+    stack.publish("http://127.0.0.1:45678")
+    assert stack.urls["PUBLIC_URL"] == "https://tunnel.example/"
+
+
+class RecordedStack:
+    """Records where links are to lead by the time that the database is prepared."""
+
+    data_dir = Path("/nonexistent")
+
+    def __init__(self, *_: object, **__: object) -> None:
+        self.base = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def publish(self, base: str) -> None:
+        self.base = base
+
+
+@pytest.mark.parametrize("program", [run, demo])
+def test_run_and_demo_publish_their_port_before_a_link_is_made(program, monkeypatch):
+    published = []
+
+    def prepare(stack: RecordedStack) -> None:
+        published.append(stack.base)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(program, "Stack", RecordedStack)
+    monkeypatch.setattr(program, "prepare", prepare)
+    program.main()
+    assert re.fullmatch(r"http://127\.0\.0\.1:[0-9]+", published[0])
 
 
 def test_the_urls_of_running_embedded_servers_fill_what_is_not_set(tmp_path, monkeypatch):

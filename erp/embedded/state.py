@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 SERVERS = ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "PUBSUB_EMULATOR_HOST")
+PUBLIC_URL = "PUBLIC_URL"  # where the stack's web process answers
 
 
 def data_dir() -> Path:
@@ -18,7 +19,7 @@ def owner(folder: Path) -> int | None:
 
 
 def urls() -> dict[str, str]:
-    """URLs of the servers in use by the running supervisor, by variable name; empty when none runs."""
+    """URLs of the running supervisor's servers and web process, by variable name; empty when none runs."""
     return _read(data_dir())[1]
 
 
@@ -28,4 +29,4 @@ def _read(folder: Path) -> tuple[int | None, dict[str, str]]:
         os.kill(kept["pid"], 0)
     except (OSError, ValueError, KeyError):
         return None, {}
-    return kept["pid"], {name: url for name, url in kept["urls"].items() if name in SERVERS}
+    return kept["pid"], {name: url for name, url in kept["urls"].items() if name in (*SERVERS, PUBLIC_URL)}
