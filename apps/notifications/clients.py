@@ -1,6 +1,5 @@
 """The ways out: mail by SMTP, SMS by a gateway over HTTP, and a console that stands in for both."""
 
-from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import formatdate
 from functools import cache
@@ -62,7 +61,7 @@ class Smtp(SmtpClient):
         domain = settings.MAIL_FROM.rpartition("@")[2].strip("<> ")
         mail = EmailMessage()
         mail["From"] = settings.MAIL_FROM
-        mail["To"] = Address(addr_spec=letter.address)
+        mail["To"] = self.recipient(letter.address)
         mail["Subject"] = letter.subject
         mail["Date"] = formatdate()
         mail["Message-ID"] = f"<{message_id}@{domain}>"

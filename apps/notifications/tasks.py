@@ -31,6 +31,8 @@ from erp.clients import RemoteRefused, RemoteUnavailable
 from erp.outbox.subscriber import handles
 from erp.outbox.wire import Envelope
 
+# Statuses of HTTP and replies of SMTP that say that we are set up wrongly, not that a message is.
+OUR_SETTINGS = frozenset({401, 402, 403, 404, 530, 534, 535, 538})
 CHUNK = 200  # messages of one sweep
 SOON = (
     60  # seconds: a call for later than that would only lie in the broker, where the sweeper comes by anyway
@@ -59,9 +61,8 @@ def deliver(message_id: str) -> None:
     except RemoteUnavailable:
         _unsent(message, provider.name, "unavailable", final=False)
     except RemoteRefused as error:
-        # 401 to 404 say that we are set up wrongly, not that this message is.
         status = error.answer.status
-        _unsent(message, provider.name, f"refused_{status}", final=status not in (401, 402, 403, 404))
+        _unsent(message, provider.name, f"refused_{status}", final=status not in OUR_SETTINGS)
     else:
         services.record_sent(
             message,

@@ -6,16 +6,22 @@ import socket
 import ssl
 import threading
 import time
+from email.errors import HeaderParseError
+from email.headerregistry import Address
 from email.message import EmailMessage
 from typing import Any, Literal
 
 import httpcore
 import structlog
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 
 from erp.clients import Answer, Client, RemoteRefused, RemoteUnavailable, network, refuse_inside_transaction
 from erp.clients.breakers import Open
 
 logger = structlog.get_logger(__name__)
+
+UNUSABLE_ADDRESS = 553  # "mailbox name not allowed" (RFC 5321 §4.2.3): stands for what is refused unsent
 
 Security = Literal["none", "starttls", "tls"]
 
@@ -36,8 +42,21 @@ class SmtpClient(Client, abstract=True):
         self._host, self._port, self._security = host, port, security
         self._username, self._password = username, password
 
+    def recipient(self, address: str) -> Address:
+        """Return the address for the header To, its domain in ASCII.
+
+        Raises RemoteRefused for one that no server would take: it isn't sent, and the breaker isn't touched.
+        """
+        try:
+            return mail_address(address)
+        except ValueError:
+            raise self._no(time.monotonic(), UNUSABLE_ADDRESS) from None
+
     def send(self, message: EmailMessage) -> None:
         """Hand one message over. Its headers say from whom and to whom.
+
+        The breaker counts what is wrong with the server: no connection, no answer in time, a 4xx that isn't about
+        the recipient. A message that the server refuses for good doesn't count.
 
         Raises RemoteUnavailable (down, too slow, breaker open, or "not now") and RemoteRefused (the server won't
         take this message, now or later).
@@ -52,13 +71,9 @@ class SmtpClient(Client, abstract=True):
             raise self._unavailable(refused.retry_after) from None
         try:
             self._exchange(message, started + self.timeout)
-        except smtplib.SMTPRecipientsRefused as error:
-            codes = [code for code, _ in error.recipients.values()]
-            breaker.report(ok=True, probe=probe)
-            raise self._no(started, max(codes)) from None
-        except (smtplib.SMTPSenderRefused, smtplib.SMTPDataError) as error:
-            breaker.report(ok=True, probe=probe)
-            raise self._no(started, error.smtp_code) from None
+        except _Refused as error:
+            breaker.report(ok=not error.by_server, probe=probe)
+            raise self._no(started, error.code) from None
         except OSError as error:  # smtplib's own failures included
             breaker.report(ok=False, probe=probe)
             outcome: Literal["timeout", "error"] = "timeout" if isinstance(error, TimeoutError) else "error"
@@ -79,13 +94,25 @@ class SmtpClient(Client, abstract=True):
         self.measure(started, "ok")
 
     def _exchange(self, message: EmailMessage, deadline: float) -> None:
+        """Raises _Refused for what is about this message, OSError for what is about the server."""
         with _Conversation(self, deadline) as server:
-            server.connect(self._host, self._port)
+            code, words = server.connect(self._host, self._port)
+            if code != 220:
+                raise smtplib.SMTPConnectError(code, words)
             if self._security == "starttls":
                 server.starttls(context=ssl.create_default_context())
             if self._username:
                 server.login(self._username, self._password)
-            server.send_message(message)
+            try:
+                server.send_message(message)
+            except smtplib.SMTPRecipientsRefused as error:
+                raise _Refused(
+                    max(code for code, _ in error.recipients.values()), of_recipient=True
+                ) from None
+            except (smtplib.SMTPSenderRefused, smtplib.SMTPDataError) as error:
+                raise _Refused(error.smtp_code) from None
+            except (smtplib.SMTPNotSupportedError, ValueError):  # what the server or SMTP can't express
+                raise _Refused(UNUSABLE_ADDRESS) from None
 
     def _no(self, started: float, code: int) -> Exception:
         """What a refusal means: codes from 500 on are final, those below say "not now" (RFC 5321 §4.2.1)."""
@@ -100,6 +127,28 @@ class SmtpClient(Client, abstract=True):
             f"The service {self.name} doesn't answer; what depends on it stays queued.",
             retry_after=max(1, math.ceil(retry_after)),
         )
+
+
+class _Refused(Exception):
+    """The server refused a message by this code. ``by_server``: any other message would be refused as well."""
+
+    def __init__(self, code: int, *, of_recipient: bool = False) -> None:
+        super().__init__(code)
+        self.code = code
+        # A mailbox may be full or greylisted (450 to 452) while the server is well; 421 closes the connection.
+        self.by_server = code == 421 or code < (400 if of_recipient else 500)
+
+
+def mail_address(text: str) -> Address:
+    """Parse an address for a header, its domain in ASCII. Raises ValueError for one that SMTP can't send to."""
+    local, _, domain = text.rpartition("@")
+    ascii_form = f"{local}@{domain.encode('idna').decode()}"
+    try:
+        validate_email(ascii_form)
+        ascii_form.encode("ascii")
+        return Address(addr_spec=ascii_form)
+    except (ValidationError, HeaderParseError, IndexError):
+        raise ValueError("the address can't be used in a mail") from None
 
 
 class _Conversation(smtplib.SMTP):

@@ -61,6 +61,103 @@ def test_a_final_no_is_a_refusal_and_a_not_now_is_none(verb):
     assert Post.breaker("send").state == "closed"
 
 
+def send_often(server, message):
+    """More tries than open a breaker; returns the statuses of the refusals."""
+    statuses = []
+    for _ in range(Post.fail_max + 1):
+        try:
+            post(server.port).send(message)
+        except RemoteRefused as error:
+            statuses.append(error.answer.status)
+        except RemoteUnavailable:
+            statuses.append(0)
+    return set(statuses)
+
+
+@pytest.mark.parametrize(
+    ("to", "answers", "status"),
+    [
+        ("पटेल@example.com", {}, 553),  # SMTPUTF8 isn't offered
+        ("asha@example.com", {"RCPT": "501 syntax"}, 501),
+        ("asha@example.com", {"RCPT": "550 unknown"}, 550),
+        ("asha@example.com", {"MAIL": "552 too large"}, 552),
+        ("asha@example.com", {"DATA": "554 no valid recipients"}, 554),
+        ("asha@example.com", {"END": "554 spam"}, 554),
+        ("asha@example.com", {"RCPT": "450 greylisted"}, 0),
+        ("asha@example.com", {"RCPT": "452 mailbox full"}, 0),
+    ],
+)
+def test_one_bad_recipient_or_message_stops_no_other(to, answers, status):
+    with running() as server:
+        server.answers.update(answers)
+        assert send_often(server, mail(to)) == {status}
+        server.answers.clear()
+        post(server.port).send(mail())
+        assert [str(taken["To"]) for taken in server.mails] == ["asha@example.com"]
+    assert Post.breaker("send").state == "closed"
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {"CONNECT": "421 too busy"},
+        {"CONNECT": "554 no service here"},
+        {"EHLO": "421 closing", "HELO": "421 closing"},
+        {"MAIL": "451 local error"},
+        {"MAIL": "421 closing"},
+        {"RCPT": "421 closing"},
+        {"END": "452 out of disk space"},
+    ],
+)
+def test_a_server_that_takes_no_mail_at_all_opens_the_breaker(answers):
+    with running() as server:
+        server.answers.update(answers)
+        assert send_often(server, mail()) == {0}
+        assert server.connections == Post.fail_max
+    assert Post.breaker("send").state == "open"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "nobody",
+        "asha@",
+        "@example.com",
+        "asha patel@example.com",
+        "asha@example",
+        "asha@exa mple.com",
+        "asha@-example.com",
+        f"asha@{'x' * 64}.com",
+        "asha@example..com",
+        "पटेल@example.com",
+        "asha@example.com\r\nRCPT TO:<victim@example.com>",
+        "Asha <asha@example.com>",
+        "a@example.com,b@example.com",
+    ],
+)
+def test_an_address_that_no_server_takes_is_refused_before_anything_is_sent(address):
+    with running() as server:
+        with pytest.raises(RemoteRefused) as caught:
+            post(server.port).recipient(address)
+        assert server.connections == 0
+    assert caught.value.answer.status == 553
+
+
+@pytest.mark.parametrize(
+    ("address", "header"),
+    [
+        ("asha@example.com", "asha@example.com"),
+        ("asha.patel+erp@example.co.in", "asha.patel+erp@example.co.in"),
+        ("asha@bücher.example", "asha@xn--bcher-kva.example"),
+    ],
+)
+def test_a_domain_is_written_in_ascii(address, header):
+    with running() as server:
+        post(server.port).send(mail(post(server.port).recipient(address)))
+        assert server.mails[0]["To"] == header
+
+
 def test_a_server_that_is_away_opens_the_breaker():
     port = shut_port()
     for _ in range(Post.fail_max):

@@ -266,6 +266,32 @@ def test_a_final_no_ends_it_and_a_not_now_does_not(reader, words, post, answer, 
     assert (after.status, after.error_code) == (status, code)
 
 
+def test_a_bad_address_fails_its_message_and_no_other(reader, words, post):
+    for number in range(clients.Smtp.fail_max + 1):
+        bad = send(told(reader(email=f"पटेल{number}@example.com"), LINK))
+        assert (bad.status, bad.error_code) == ("failed", "refused_553")
+    assert post.connections == 0
+    assert send(told(reader(), LINK)).status == "sent"
+
+
+@pytest.mark.parametrize("answer", [400, 404, 422])
+def test_a_number_that_the_gateway_refuses_stops_no_other(words, gateway, answer):
+    def one():
+        return services.notify(actor=SYSTEM, notice=CODE, event_id=uuid4(), challenge_id=uuid4())[0]
+
+    gateway.status = answer
+    for _ in range(clients.HttpSms.fail_max + 1):
+        assert send(one()).error_code == f"refused_{answer}"
+    gateway.status = 200
+    assert send(one()).status == "sent"
+
+
+@pytest.mark.parametrize("answer", ["530 authentication required", "535 credentials invalid"])
+def test_a_server_that_doubts_our_sign_in_fails_no_message_for_good(reader, words, post, answer):
+    post.answers["MAIL"] = answer
+    assert send(told(reader(), LINK)).status == "queued"
+
+
 @pytest.mark.parametrize(("answer", "status"), [(400, "failed"), (401, "queued"), (503, "queued")])
 def test_a_gateway_that_doubts_us_is_asked_again_one_that_doubts_the_message_is_not(
     words, gateway, answer, status
