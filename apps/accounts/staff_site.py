@@ -238,7 +238,8 @@ class StaffSite(Site):
             raise services.CodeMismatch
 
         def run() -> Any:
-            return services.confirm_mfa(user, actor=user, code=code, door=self._door(request)).recovery_codes
+            done = services.confirm_mfa(user, actor=user, code=code, door=self._door(request))
+            return done if isinstance(done, Refusal) else done.recovery_codes
 
         return self._once(request, services.confirm_mfa.name, code, run)
 

@@ -201,7 +201,7 @@ class AuthViewSet(Doors):
         target=the_user,
         output=RecoveryCodesOutput,
         secret=True,
-        problems=(services.MfaNotPending, services.CodeMismatch),
+        problems=(services.MfaNotPending, services.CodeMismatch, services.Locked),
     )
     mfa_disable = endpoint(
         services.disable_mfa,

@@ -196,7 +196,7 @@ class User(AbstractBaseUser, PermissionsMixin, Model):
 
     @property
     def identifier(self) -> str:
-        """What failures of passwords and second factors count on: the e-mail, else the mobile."""
+        """The e-mail, else the mobile: what an authenticator app shows for the account."""
         return self.email or self.mobile or str(self.pk)
 
     @cached_property

@@ -1,4 +1,8 @@
-"""Failures per identifier, known or not: five within a quarter of an hour lock it for as long."""
+"""Failures per identifier, known or not: five within a quarter of an hour lock it for as long.
+
+Passwords, codes of the second factor, and codes by SMS (on their number) are counted apart: who knows one of them
+must not be able to clear the count of another.
+"""
 
 import hashlib
 import hmac
@@ -14,6 +18,19 @@ from erp.errors import DomainError
 from erp.services import Refusal, emit, refuse
 
 FAILED = (events.UserLoginFailed, events.UserLocked)  # what a counted failure emits
+
+
+def of_passwords(user: User) -> str:
+    """Identifier that the user's wrong passwords count on: the e-mail that a sign-in names."""
+    return user.email or f"password:{user.pk}"
+
+
+def of_codes(user: User) -> str:
+    """Identifier that the user's wrong codes of the second factor count on, wherever they are typed.
+
+    Only a complete sign-in, the factor's removal or an administrator clears it.
+    """
+    return f"code:{user.pk}"
 
 
 def check_open(identifier: str) -> None:

@@ -12,7 +12,7 @@ from django.core.exceptions import ValidationError
 from apps.accounts import capabilities, events
 from apps.accounts.models import OneTimeToken, PasswordHistory, Session, SignInCounter, User
 from apps.accounts.services import one_time
-from apps.accounts.services.counting import FAILED, counter_of, failed, succeeded
+from apps.accounts.services.counting import FAILED, counter_of, failed, of_passwords, succeeded
 from apps.accounts.services.doors import (
     Door,
     NoPassword,
@@ -93,12 +93,12 @@ def change_password(
     """Change your password. All other sessions end."""
     if not user.has_usable_password():
         raise NoPassword
-    counter_of(user.identifier)
+    counter_of(of_passwords(user))
     if not is_right(user, current_password):
-        return failed(user.identifier, user, ReauthenticationFailed())
+        return failed(of_passwords(user), user, ReauthenticationFailed())
     set_password(user, new_password, pointer="/new_password")
     user.save()
-    succeeded(user.identifier)
+    succeeded(of_passwords(user))
     ended = end_all(user, Session.EndReason.PASSWORD, by=actor, keep=door.session)
     emit(events.PasswordChanged(user_id=user.pk, sessions_revoked=ended))
     return None
@@ -127,6 +127,6 @@ def reset_password(*, actor: Any, token: str, new_password: str) -> None:
     set_password(user, new_password, pointer="/new_password")
     user.save()
     one_time.use_up(row, OneTimeToken.Purpose.RESET_PASSWORD)
-    succeeded(user.identifier)
+    succeeded(of_passwords(user))
     ended = end_all(user, Session.EndReason.PASSWORD, by=user)
     emit(events.PasswordReset(user_id=user.pk, sessions_revoked=ended))

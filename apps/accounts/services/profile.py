@@ -7,7 +7,7 @@ from django.utils import timezone
 from apps.accounts import capabilities, events
 from apps.accounts.models import OneTimeToken, OtpChallenge, SignInCounter, User
 from apps.accounts.services import addresses, one_time, otp
-from apps.accounts.services.counting import FAILED, counter_of, failed, succeeded
+from apps.accounts.services.counting import FAILED, counter_of, failed, of_passwords, succeeded
 from apps.accounts.services.doors import ReauthenticationFailed
 from apps.accounts.services.passwords import is_right
 from apps.accounts.services.signing_in import use_code
@@ -71,10 +71,10 @@ def update_profile(
     if (new_email or gone_email or changes_mobile) and user.has_usable_password():
         if current_password is None:
             raise CurrentPasswordRequired
-        counter_of(user.identifier)
+        counter_of(of_passwords(user))
         if not is_right(user, current_password):
-            return failed(user.identifier, user, ReauthenticationFailed())
-        succeeded(user.identifier)
+            return failed(of_passwords(user), user, ReauthenticationFailed())
+        succeeded(of_passwords(user))
     if changes_mobile and mobile is not None:
         refusal = _prove(user, mobile, mobile_proof)
         if refusal is not None:

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from apps.accounts import capabilities, events, secrets
 from apps.accounts.models import RecoveryCode, Session, SignInCounter, TotpDevice, User
-from apps.accounts.services.counting import FAILED, counter_of, failed, succeeded
+from apps.accounts.services.counting import FAILED, counter_of, failed, of_codes, of_passwords, succeeded
 from apps.accounts.services.doors import (
     CodeMismatch,
     Door,
@@ -98,6 +98,7 @@ def take_either(
 def forget(user: User) -> bool:
     """Take the user's second factor away; returns whether there was one."""
     device = device_of(user)
+    succeeded(of_codes(user))
     RecoveryCode.objects.filter(user=user).delete()
     if device is None or not (device.secret or device.pending_secret):
         return False
@@ -117,15 +118,16 @@ def start_mfa(
     A factor that is on stays in use until the new one is confirmed; replacing it needs password and code.
     """
     now = timezone.now()
-    counter_of(user.identifier)
+    counter_of(of_passwords(user))
+    counter_of(of_codes(user))
     device = device_of(user) or TotpDevice(user=user)
     enabled = device.confirmed_at is not None
     if (enabled or password is not None) and not _knows_password(user, password):
-        return failed(user.identifier, user, ReauthenticationFailed())
+        return failed(of_passwords(user), user, ReauthenticationFailed())
     if enabled and (code is None or not take_code(device, code)):
-        return failed(user.identifier, user, ReauthenticationFailed())
-    if enabled or (password is not None and user.has_usable_password()):
-        succeeded(user.identifier)
+        return failed(of_codes(user), user, ReauthenticationFailed())
+    if password is not None and user.has_usable_password():
+        succeeded(of_passwords(user))
     seed = pyotp.random_base32()
     expires_at = now + settings.TOTP_PENDING_AGE
     device.pend(seed, expires_at)
@@ -136,17 +138,18 @@ def start_mfa(
     return Setup(seed, uri, expires_at)
 
 
-@service(requires=capabilities.MANAGE_MFA, emits=[events.MfaEnabled])
-def confirm_mfa(user: User, *, actor: Any, code: str, door: Door) -> RecoveryCodes:
+@service(requires=capabilities.MANAGE_MFA, emits=[events.MfaEnabled, *FAILED], trace=[SignInCounter])
+def confirm_mfa(user: User, *, actor: Any, code: str, door: Door) -> RecoveryCodes | Refusal:
     """Enable two-factor authentication. Returns ten recovery codes, once. Other sessions end."""
     now = timezone.now()
+    counter_of(of_codes(user))
     device = device_of(user)
     seed = device.pending_seed(now) if device is not None else ""
     if device is None or not seed:
         raise MfaNotPending
     step = step_of(seed, code)
     if step is None:
-        raise CodeMismatch
+        return failed(of_codes(user), user, CodeMismatch())
     device.confirm(step, now)
     device.updated_at = now
     device.save()
@@ -177,18 +180,19 @@ def disable_mfa(
     recovery_code: str | None = None,
 ) -> Refusal | None:
     """Disable two-factor authentication. Needs password and code; staff can't. Other sessions end."""
-    counter_of(user.identifier)
+    counter_of(of_passwords(user))
+    counter_of(of_codes(user))
     device = device_of(user)
     if device is None or device.confirmed_at is None:
         raise MfaNotEnabled
     if user.is_staff:
         raise MfaMandatory
-    if not _knows_password(user, password) or not take_either(
-        user, device, code=code, recovery_code=recovery_code
-    ):
-        return failed(user.identifier, user, ReauthenticationFailed())
+    if not _knows_password(user, password):
+        return failed(of_passwords(user), user, ReauthenticationFailed())
+    if not take_either(user, device, code=code, recovery_code=recovery_code):
+        return failed(of_codes(user), user, ReauthenticationFailed())
     forget(user)
-    succeeded(user.identifier)
+    succeeded(of_passwords(user))
     end_all(user, Session.EndReason.SECOND_FACTOR, by=actor, keep=door.session)
     emit(events.MfaDisabled(user_id=user.pk, by=actor.pk, reason_code="own_choice"))
     return None

@@ -9,7 +9,15 @@ from django.utils import timezone
 from apps.accounts import capabilities, events, tokens
 from apps.accounts.models import OtpChallenge, Session, SignInCounter, User
 from apps.accounts.services import second_factor
-from apps.accounts.services.counting import FAILED, check_open, counter_of, failed, succeeded
+from apps.accounts.services.counting import (
+    FAILED,
+    check_open,
+    counter_of,
+    failed,
+    of_codes,
+    of_passwords,
+    succeeded,
+)
 from apps.accounts.services.doors import (
     Challenge,
     ChallengeInvalid,
@@ -66,7 +74,7 @@ def first_factor_passed(
     if otp is not None:
         use_code(otp)
     else:
-        succeeded(user.identifier)
+        succeeded(of_passwords(user))
     return start_session(
         user,
         door,
@@ -78,7 +86,7 @@ def first_factor_passed(
 
 
 @service(
-    public="the challenge token stands for the first factor; failures are counted with those of passwords",
+    public="the challenge token stands for the first factor; failures are counted and lock the second factor",
     emits=[events.UserLoggedIn, events.RecoveryCodeUsed, *FAILED],
     trace=[SignInCounter],
 )
@@ -99,7 +107,7 @@ def pass_second_factor(
         raise ChallengeInvalid
     if door.kind == Session.Door.ADMIN and not user.is_staff:
         raise ChallengeInvalid
-    counter_of(user.identifier)
+    counter_of(of_codes(user))
     otp = None
     if passed.otp_challenge_id is not None:
         otp = OtpChallenge.objects.locked().filter(pk=passed.otp_challenge_id).first()
@@ -109,10 +117,12 @@ def pass_second_factor(
     if device is None or device.confirmed_at is None:
         raise ChallengeInvalid
     if not second_factor.take_either(user, device, code=code, recovery_code=recovery_code):
-        return failed(user.identifier, user, SecondFactorInvalid())
-    succeeded(user.identifier)
+        return failed(of_codes(user), user, SecondFactorInvalid())
+    succeeded(of_codes(user))
     if otp is not None:
         use_code(otp)
+    else:
+        succeeded(of_passwords(user))
     factor = Session.SecondFactor.TOTP if code is not None else Session.SecondFactor.RECOVERY_CODE
     return start_session(
         user,
@@ -135,17 +145,19 @@ def reauthenticate(
 ) -> Session | Refusal:
     """Prove oneself once more by password or code; it counts for ten minutes of this session."""
     user: User = session.user
-    counter_of(user.identifier)
+    counted = of_passwords(user) if password is not None else of_codes(user)
+    counter_of(counted)
     proven = (
         is_right(user, password)
         if password is not None
         else second_factor.take_code(second_factor.device_of(user), code or "")
     )
     if not proven:
-        return failed(user.identifier, user, ReauthenticationFailed())
+        return failed(counted, user, ReauthenticationFailed())
+    if password is not None:
+        succeeded(counted)
     session.reauthenticated_at = timezone.now()
     session.save()
-    succeeded(user.identifier)
     emit(events.UserReauthenticated(user_id=user.pk, reason_code=session.door, by=actor.pk))
     return session
 

@@ -23,7 +23,7 @@ from apps.accounts.models import (
     UserQuerySet,
 )
 from apps.accounts.services import second_factor
-from apps.accounts.services.counting import counter_key
+from apps.accounts.services.counting import counter_key, of_codes, of_passwords
 from apps.accounts.services.doors import MfaNotEnabled
 from apps.accounts.services.erasing import erase_data
 from apps.accounts.services.grants import end_grants
@@ -112,7 +112,8 @@ def end_sessions(user: User, *, actor: Any) -> Revoked:
 def unlock(user: User, *, actor: Any, reason_code: str = UnlockReason.ASKED) -> User:
     """Forget a person's failed sign-ins, so that the lock ends at once."""
     _outranks(actor, user)
-    keys = [counter_key(address) for address in (user.email, user.mobile) if address]
+    counted = (user.mobile, of_passwords(user), of_codes(user))
+    keys = [counter_key(identifier) for identifier in counted if identifier]
     shut = SignInCounter.objects.locked().filter(key__in=keys).order_by("pk")
     changed = False
     for counter in shut:

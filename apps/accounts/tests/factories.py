@@ -49,6 +49,7 @@ def with_factor(person: Any) -> tuple[str, list[str]]:
     done = services.confirm_mfa(
         person, actor=person, code=totp_code(seed=setup.secret), door=services.Door("api")
     )
+    assert not isinstance(done, Refusal)
     return setup.secret, done.recovery_codes
 
 

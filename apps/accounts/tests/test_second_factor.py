@@ -8,10 +8,19 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from apps.accounts import services, tokens
-from apps.accounts.models import RecoveryCode, Session, SignInCounter, TotpDevice, User
+from apps.accounts import secrets, services, tokens
+from apps.accounts.models import OneTimeToken, RecoveryCode, Session, SignInCounter, TotpDevice, User
 from apps.accounts.services import second_factor
-from apps.accounts.tests.factories import AUTH, in_threads, told, with_factor, wrong
+from apps.accounts.tests.factories import (
+    AUTH,
+    MOBILE,
+    NEW_PASSWORD,
+    in_threads,
+    prove,
+    told,
+    with_factor,
+    wrong,
+)
 from config.testing import PASSWORD, TOTP_SEED, begin_session, totp_code
 from erp.access import SYSTEM
 from erp.models import unguarded_writes
@@ -19,6 +28,10 @@ from erp.models import unguarded_writes
 pytestmark = pytest.mark.django_db
 LOGIN, SECOND = f"{AUTH}/login", f"{AUTH}/login/second-factor"
 SETUP, CONFIRM, DISABLE = f"{AUTH}/mfa/setup", f"{AUTH}/mfa/confirm", f"{AUTH}/mfa/disable"
+
+
+def failures():
+    return sorted(SignInCounter.objects.values_list("failures", flat=True))
 
 
 def challenge(client_for, person):
@@ -207,21 +220,140 @@ def test_a_recovery_code_counts_once_in_twenty_threads(user):
     assert RecoveryCode.objects.exclude(used_at=None).count() == 1
 
 
-def test_wrong_codes_lock_together_with_wrong_passwords(client_for, user):
+def test_wrong_codes_and_wrong_passwords_are_counted_and_lock_apart(client_for, user):
     person = user("INTERNAL")
     token = challenge(client_for, person)
-    for _ in range(3):
+    right = {"challenge_token": token, "code": totp_code()}
+    for _ in range(4):
         client_for().write(LOGIN, {"email": person.email, "password": "wrong"})
-    for _ in range(2):
-        client_for().write(SECOND, {"challenge_token": token, "code": wrong(totp_code())})
-    assert told(client_for().write(SECOND, {"challenge_token": token, "code": totp_code()})) == (
-        429,
-        "account.locked",
+        client_for().write(SECOND, right | {"code": wrong(totp_code())})
+    assert failures() == [4, 4]
+    client_for().write(SECOND, right | {"code": wrong(totp_code())})
+    assert told(client_for().write(SECOND, right)) == (429, "account.locked")
+    assert client_for().write(LOGIN, {"email": person.email, "password": PASSWORD}).status_code == 200
+
+
+@pytest.fixture
+def guess(client_for, user):
+    """One wrong code at each place that takes one, by somebody who knows the password and has a session."""
+    person = user("BUYER", mobile=MOBILE, mobile_verified_at=timezone.now())
+    seed, _ = with_factor(person)
+    client, token = client_for(person), challenge(client_for, person)
+    bad = wrong(totp_code(seed=seed, steps=1))
+    recovery = "AAAA-AAAA-AAAA-AAAA"
+    tries = {
+        "sign-in": lambda: client_for().write(SECOND, {"challenge_token": token, "code": bad}),
+        "sign-in by recovery code": lambda: client_for().write(
+            SECOND, {"challenge_token": token, "recovery_code": recovery}
+        ),
+        "replacement": lambda: client.write(SETUP, {"password": PASSWORD, "code": bad}),
+        "removal": lambda: client.write(DISABLE, {"password": PASSWORD, "code": bad}),
+        "removal by recovery code": lambda: client.write(
+            DISABLE, {"password": PASSWORD, "recovery_code": recovery}
+        ),
+        "confirmation": lambda: client.write(CONFIRM, {"code": bad}),
+    }
+    with unguarded_writes():
+        device = TotpDevice.objects.get(user=person)
+        device.pend(seed, timezone.now() + timedelta(minutes=10))
+        device.save()
+
+    def send(place):
+        return tries[place]()
+
+    send.person, send.client, send.seed, send.places = person, client, seed, list(tries)
+    return send
+
+
+def test_a_correct_password_elsewhere_never_clears_the_count_of_codes(guess, client_for):
+    person, client = guess.person, guess.client
+    session = Session.objects.get(pk=client.session_id)
+    proofs = [
+        lambda: challenge(client_for, person),
+        lambda: services.reauthenticate(session, actor=person, password=PASSWORD),
+        lambda: client.write(
+            f"{AUTH}/me",
+            {
+                "full_name": person.full_name,
+                "email": "other@example.com",
+                "mobile": MOBILE,
+                "locale": "en-IN",
+                "notify_email": True,
+                "notify_sms": False,
+                "digest": "immediate",
+                "current_password": PASSWORD,
+            },
+            method="PUT",
+            if_match=person.version,
+        ),
+        lambda: client.write(SETUP, {"password": PASSWORD}),
+        lambda: services.verify_otp(actor=SYSTEM, **prove(purpose="sign_in"), door=services.Door("api")),
+        lambda: client.write(
+            f"{AUTH}/change-password", {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
+        ),
+    ]
+    for _ in range(4):
+        assert guess("removal").status_code == 403
+    for proof in proofs:
+        proof()
+        assert max(failures()) >= 4 or SignInCounter.objects.exclude(locked_until=None).exists(), proof
+    services.request_password_reset(actor=SYSTEM, email=person.email)
+    link = secrets.token_of(OneTimeToken.objects.latest("id"))
+    services.reset_password(actor=SYSTEM, token=link, new_password="yet another passphrase")
+    assert SignInCounter.objects.exclude(locked_until=None).exists()
+
+
+@pytest.mark.parametrize("round", [0, 1, 2])
+def test_wrong_codes_of_all_places_count_together_and_lock_every_place(guess, round):
+    for place in (guess.places * 2)[round * 2 : round * 2 + 5]:
+        assert guess(place).status_code in (401, 403, 422), place
+    for place in guess.places:
+        assert told(guess(place)) == (429, "account.locked"), place
+    session = Session.objects.get(pk=guess.client.session_id)
+    with pytest.raises(services.Locked):
+        services.reauthenticate(session, actor=guess.person, code=totp_code(seed=guess.seed, steps=1))
+
+
+def test_wrong_codes_at_a_reauthentication_count_with_those_of_a_sign_in(guess):
+    session = Session.objects.get(pk=guess.client.session_id)
+    for _ in range(5):
+        services.reauthenticate(session, actor=guess.person, code=wrong(totp_code(seed=guess.seed, steps=1)))
+        services.reauthenticate(session, actor=guess.person, password=PASSWORD)
+    assert told(guess("sign-in")) == (429, "account.locked")
+
+
+@pytest.mark.parametrize("cleared_by", ["sign-in", "removal", "reset", "unlock"])
+def test_a_complete_sign_in_or_a_reset_clears_the_count_of_codes(guess, client_for, user, cleared_by):
+    person = guess.person
+    for _ in range(4):
+        guess("sign-in")
+    code = totp_code(seed=guess.seed, steps=1)
+    if cleared_by == "sign-in":
+        answer = client_for().write(SECOND, {"challenge_token": challenge(client_for, person), "code": code})
+        assert answer.status_code == 200
+    elif cleared_by == "removal":
+        assert guess.client.write(DISABLE, {"password": PASSWORD, "code": code}).status_code == 204
+    elif cleared_by == "reset":
+        services.reset_second_factor(person, actor=user("INTERNAL_COMPLIANCE"))
+    else:
+        services.unlock(person, actor=user("INTERNAL_COMPLIANCE"))
+    assert set(failures()) == {0}
+
+
+def test_a_person_without_address_types_passwords_that_clear_no_codes_by_sms(user):
+    person = user("BUYER", email=None, mobile=MOBILE, mobile_verified_at=timezone.now())
+    proof = prove(purpose="sign_in")
+    services.verify_otp(
+        actor=SYSTEM,
+        challenge_id=proof["challenge_id"],
+        code=wrong(proof["code"]),
+        door=services.Door("api"),
     )
-    assert told(client_for().write(LOGIN, {"email": person.email, "password": PASSWORD})) == (
-        429,
-        "account.locked",
-    )
+    session = begin_session(person)
+    services.reauthenticate(session, actor=person, password="wrong")
+    assert failures() == [1, 1]
+    services.reauthenticate(session, actor=person, password=PASSWORD)
+    assert failures() == [0, 1]
 
 
 def test_the_right_password_alone_does_not_forget_the_failures(client_for, user):
