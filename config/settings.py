@@ -175,6 +175,7 @@ AUTH_PASSWORD_VALIDATORS = [
     },
 ]
 JWT_SIGNING_KEY = ENV.key("jwt_signing_key")
+JWT_LEEWAY_SECONDS = 5  # by which the clocks of two hosts may differ
 JWT_ACCESS_MINUTES = 15
 JWT_REFRESH_DAYS = 30
 JWT_FAMILY_DAYS = 90

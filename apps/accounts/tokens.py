@@ -95,6 +95,7 @@ def _payload(token: str, required: list[str]) -> dict[str, Any] | None:
             algorithms=[ALGORITHM],
             issuer=ISSUER,
             audience=AUDIENCE,
+            leeway=settings.JWT_LEEWAY_SECONDS,
             options={"require": required},
         )
     except jwt.InvalidTokenError:

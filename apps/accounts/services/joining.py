@@ -14,11 +14,13 @@ from apps.accounts.services.counting import FAILED
 from apps.accounts.services.doors import EmailTaken, OtpInvalid, TokenInvalid
 from apps.accounts.services.erasing import erase_data
 from apps.accounts.services.passwords import check_strength, hashed, set_password, take_over
+from apps.accounts.services.references import ORGANIZATION, PARTNER, check_exists
 from apps.accounts.services.roles import (
     APPLICANT,
     INTERNAL,
     RoleNotAllowed,
     check_rank,
+    check_roles,
     is_super,
     set_roles,
 )
@@ -145,7 +147,7 @@ def request_email_verification(*, actor: Any, email: str) -> dict[str, str]:
     return one_time.ACCEPTED
 
 
-@service(public="the one-time token is the proof", emits=[events.EmailVerified])
+@service(public="the one-time token is the proof", emits=[events.EmailVerified, events.UserErased])
 def verify_email(*, actor: Any, token: str) -> User:
     """Verify an e-mail address. A first sign-up's password counts from now on."""
     row, user = one_time.take(token, _Purpose.SIGN_UP, _Purpose.VERIFY_EMAIL, _Purpose.CHANGE_EMAIL)
@@ -170,7 +172,7 @@ def _change_email(row: OneTimeToken, user: User) -> None:
     if not user.is_active or pending is None or not one_time.is_for(row, pending):
         raise TokenInvalid
     addresses.hold(pending)
-    if User.objects.filter(email=pending).exclude(pk=user.pk).exists():
+    if not _give_way(pending, reason_code="address_proven", by=user):
         raise EmailTaken
     user.former_email = user.email
     user.email, user.pending_email, user.email_verified_at = pending, None, timezone.now()
@@ -197,7 +199,7 @@ def invite(
 
     Staff are invited with the role INTERNAL only; every other role takes a second person. A partner's people
     come with ``roles``, which the caller has held against what the partner may give. Raises
-    IdentifierUnavailable, RoleNotAllowed, RolesIncompatible.
+    IdentifierUnavailable, Invalid (no such organization or partner), RoleNotAllowed, RolesIncompatible.
     """
     email = EMAIL.normalise(email)
     if user_type == User.Type.SUPER_ADMIN and not is_super(actor):
@@ -214,7 +216,12 @@ def invite(
     )
     if fits != (organization_id is not None, partner_id is not None):
         raise RoleNotAllowed("Staff belong to an organization, a partner's people to a partner.")
-    _free(email, actor)
+    check_roles(user_type, held)
+    check_exists(ORGANIZATION, organization_id, pointer="/organization_id")
+    check_exists(PARTNER, partner_id, pointer="/partner_id")
+    addresses.hold(email)
+    if not _give_way(email, reason_code="invited", by=actor):
+        raise IdentifierUnavailable("Another user has this address.")
     user = User(
         email=email,
         full_name=full_name.strip(),
@@ -257,16 +264,16 @@ def _send_invitation(user: User, roles: frozenset[str], actor: Any) -> None:
     )
 
 
-def _free(email: str, actor: Any) -> None:
-    """Make way for an invited person: a sign-up that nobody proved is erased, anybody else keeps the address."""
-    addresses.hold(email)
+def _give_way(email: str, *, reason_code: str, by: Any) -> bool:
+    """Erase a sign-up that nobody proved and that holds the address; False where anybody else has it."""
     holder = User.objects.locked().filter(email=email).first()
     if holder is None:
-        return
+        return True
     if holder.status != User.Status.PENDING:
-        raise IdentifierUnavailable("Another user has this address.")
+        return False
     erase_data(holder)
-    emit(events.UserErased(user_id=holder.pk, reason_code="invited", by=actor.pk))
+    emit(events.UserErased(user_id=holder.pk, reason_code=reason_code, by=by.pk))
+    return True
 
 
 @service(public="the one-time token is the proof", emits=[events.InvitationAccepted])

@@ -120,11 +120,14 @@ def _prove(user: User, mobile: str, proof: dict[str, Any] | None) -> Refusal | N
 def _ask_for_email(user: User, email: str) -> None:
     """Let the address wait for its link. One that belongs to another isn't told: its owner gets a notice.
 
+    A sign-up that was never proved owns nothing: it gives way when the link is used.
+
     The token's row says who gets the link, nobody where the address is taken; the event says who asked, so
     that the address in use hears of it either way.
     """
     purpose = _Purpose.CHANGE_EMAIL
-    owner = User.objects.filter(email=email).exclude(pk=user.pk).first()
+    owners = User.objects.exclude(status=User.Status.PENDING)
+    owner = owners.filter(email=email).exclude(pk=user.pk).first()
     user.pending_email = email
     one_time.void(user.pk, purpose)
     row = one_time.make(purpose, address=email, user=user if owner is None else None)

@@ -29,6 +29,7 @@ from apps.accounts.services.erasing import erase_data
 from apps.accounts.services.grants import end_grants
 from apps.accounts.services.joining import InvalidState
 from apps.accounts.services.policy import locked_policy
+from apps.accounts.services.references import PARTNER, check_exists
 from apps.accounts.services.roles import RoleNotAllowed, check_rank, set_roles
 from apps.accounts.services.sessions import Revoked, end_all
 from erp.errors import Conflict, Forbidden
@@ -127,9 +128,10 @@ def unlock(user: User, *, actor: Any, reason_code: str = UnlockReason.ASKED) -> 
 
 @service(requires=capabilities.MANAGE_USERS, emits=[events.UserAdmitted])
 def admit(user: User, *, actor: Any, partner_id: UUID, roles: Sequence[str]) -> User:
-    """Make an applicant a user of the partner that was taken on, with these roles. Raises InvalidState."""
+    """Make an applicant a user of the partner that was taken on, with these roles. Raises Invalid, InvalidState."""
     if user.user_type != User.Type.APPLICANT or user.erased_at is not None:
         raise InvalidState
+    check_exists(PARTNER, partner_id, pointer="/partner_id")
     user.user_type, user.partner_id = User.Type.EXTERNAL, partner_id
     set_roles(user, frozenset(roles), by=actor)
     user.save()

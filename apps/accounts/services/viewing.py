@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from apps.accounts import capabilities, events
 from apps.accounts.models import User, ViewAs, ViewAsQuerySet
+from apps.accounts.services.references import PARTNER, check_exists
 from erp.errors import Conflict, Fault, Forbidden, RuleBroken
 from erp.services import emit, service
 
@@ -33,9 +34,10 @@ class NotViewer(Forbidden):
 def start_view_as(*, actor: Any, partner_id: UUID, reason: str) -> ViewAs:
     """Look through a partner's eyes, reading only, in the admin, for 30 minutes.
 
-    Raises AlreadyViewing, NobodyToViewAs.
+    Raises AlreadyViewing, Invalid (no such partner), NobodyToViewAs.
     """
     now = timezone.now()
+    check_exists(PARTNER, partner_id, pointer="/partner_id")
     people = User.objects.filter(partner_id=partner_id, status=User.Status.ACTIVE)
     if not people.exists():
         words = "Nobody of this partner signs in."

@@ -70,7 +70,7 @@ def _invited(world, target):
         email=f"{uuid4().hex[:12]}@example.com",
         full_name="Asha Patel",
         user_type="INTERNAL",
-        organization_id=uuid4(),
+        organization_id=world.organization().pk,
     )
     return secrets.invitation_of(person)
 

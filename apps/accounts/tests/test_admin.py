@@ -233,7 +233,7 @@ def test_sign_in_closes_when_failures_cant_be_counted(user, settings, monkeypatc
 ADD = "/admin/account/user/add/"
 
 
-def test_compliance_invites_staff(user, desk_for, assert_emitted):
+def test_compliance_invites_staff(user, desk_for, assert_emitted, organization):
     from apps.accounts import events, secrets
 
     answer = desk_for(user("INTERNAL_COMPLIANCE")).fill(
@@ -241,7 +241,7 @@ def test_compliance_invites_staff(user, desk_for, assert_emitted):
         email="asha@example.com",
         full_name="Asha Patel",
         user_type="INTERNAL",
-        organization_id=str(uuid4()),
+        organization_id=str(organization().pk),
     )
     assert answer.status_code == 302, answer.context["errors"]
     assert_emitted(events.UserInvited, roles=["INTERNAL"])
@@ -271,10 +271,22 @@ def test_the_house_invites_its_own_people_here_and_no_partners(user, desk_for):
     assert made.status_code == 302, made.context["errors"]
 
 
-def test_an_address_in_use_is_told_to_who_invites(user, desk_for):
+def test_who_invites_into_no_organization_sees_it_at_the_field(user, desk_for):
+    answer = desk_for(user("INTERNAL_COMPLIANCE")).fill(
+        ADD,
+        email="asha@example.com",
+        full_name="Asha Patel",
+        user_type="INTERNAL",
+        organization_id=str(uuid4()),
+    )
+    assert answer.status_code == 400
+    assert "There is no such row." in answer.content.decode()
+
+
+def test_an_address_in_use_is_told_to_who_invites(user, desk_for, organization):
     taken = user("SELLER").email
     answer = desk_for(user("INTERNAL_COMPLIANCE")).fill(
-        ADD, email=taken, full_name="Asha Patel", user_type="INTERNAL", organization_id=str(uuid4())
+        ADD, email=taken, full_name="Asha Patel", user_type="INTERNAL", organization_id=str(organization().pk)
     )
     assert answer.status_code == 409
     assert "account.identifier_unavailable" in answer.content.decode()

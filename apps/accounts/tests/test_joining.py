@@ -22,12 +22,19 @@ from apps.accounts.tests.factories import (
 )
 from config.testing import PASSWORD
 from erp.access import SYSTEM
+from erp.errors import Invalid
 from erp.models import unguarded_writes
 
 pytestmark = pytest.mark.django_db
 REGISTER, VERIFY, RESEND = f"{AUTH}/register", f"{AUTH}/verify-email", f"{AUTH}/verify-email/resend"
 LOGIN, ACCEPT = f"{AUTH}/login", f"{AUTH}/invitations/accept"
 HOUSE = {"user_type": "INTERNAL", "organization_id": uuid4()}
+
+
+@pytest.fixture
+def company(organization):
+    """What an invitation of staff needs."""
+    return {"user_type": "INTERNAL", "organization_id": organization().pk}
 
 
 def signs_in(client_for, email, password):
@@ -279,11 +286,11 @@ def accepted(**change):
     } | change
 
 
-def test_staff_are_invited_as_internal_and_set_their_own_password(client_for, user, assert_emitted):
+def test_staff_are_invited_as_internal_and_set_their_own_password(client_for, user, assert_emitted, company):
     from apps.accounts import events
 
     boss = user("INTERNAL_COMPLIANCE")
-    person = services.invite(actor=boss, email="Asha@example.com", full_name="Asha", **HOUSE)
+    person = services.invite(actor=boss, email="Asha@example.com", full_name="Asha", **company)
     assert (person.status, person.email, person.role_names) == ("invited", "asha@example.com", ["INTERNAL"])
     row = OneTimeToken.objects.get()
     assert_emitted(events.UserInvited, token_id=str(row.pk), roles=["INTERNAL"], by=str(boss.pk))
@@ -328,11 +335,11 @@ def test_only_a_super_administrator_or_the_first_command_invites_another(user):
         assert not RoleMembership.objects.filter(user=made).exists()
 
 
-def test_an_invited_address_displaces_a_sign_up_that_nobody_proved_and_nobody_else(user, emitted):
+def test_an_invited_address_displaces_a_sign_up_that_nobody_proved_and_nobody_else(user, emitted, company):
     services.register(actor=SYSTEM, **SIGN_UP)
     waiting = User.objects.get()
     link = token("sign_up")
-    invited = services.invite(actor=SYSTEM, email=SIGN_UP["email"], full_name="Asha", **HOUSE)
+    invited = services.invite(actor=SYSTEM, email=SIGN_UP["email"], full_name="Asha", **company)
     waiting.refresh_from_db()
     assert (waiting.status, waiting.email, waiting.full_name) == ("erased", None, "Erased person")
     assert invited.email == SIGN_UP["email"]
@@ -340,20 +347,20 @@ def test_an_invited_address_displaces_a_sign_up_that_nobody_proved_and_nobody_el
     with pytest.raises(services.TokenInvalid):
         services.verify_email(actor=SYSTEM, token=link)
     with pytest.raises(services.IdentifierUnavailable):
-        services.invite(actor=SYSTEM, email=SIGN_UP["email"], full_name="Asha", **HOUSE)
+        services.invite(actor=SYSTEM, email=SIGN_UP["email"], full_name="Asha", **company)
 
 
 @pytest.mark.django_db(transaction=True)
-def test_one_address_invited_in_threads_is_one_user():
+def test_one_address_invited_in_threads_is_one_user(company):
     results = in_threads(
-        lambda _: services.invite(actor=SYSTEM, email="x@example.com", full_name="X", **HOUSE).status, 8
+        lambda _: services.invite(actor=SYSTEM, email="x@example.com", full_name="X", **company).status, 8
     )
     assert (results.count("invited"), results.count(services.IdentifierUnavailable)) == (1, 7)
 
 
-def test_another_invitation_voids_the_older_and_lets_a_deactivated_person_begin_again(user):
+def test_another_invitation_voids_the_older_and_lets_a_deactivated_person_begin_again(user, company):
     boss = user("INTERNAL_COMPLIANCE")
-    person = services.invite(actor=boss, email="x@example.com", full_name="X", **HOUSE)
+    person = services.invite(actor=boss, email="x@example.com", full_name="X", **company)
     first = token("invitation")
     services.invite_again(person, actor=boss)
     with pytest.raises(services.TokenInvalid):
@@ -376,3 +383,21 @@ def test_a_sign_up_that_nobody_proved_within_a_month_is_erased(emitted):
     tasks.purge()
     assert sorted(User.objects.values_list("status", flat=True)) == ["erased", "pending"]
     assert emitted("user.erased")[-1].payload["reason_code"] == "never_verified"
+
+
+@pytest.mark.parametrize("where", ["organization_id", "partner_id"])
+def test_nobody_is_invited_into_what_does_not_exist(user, where):
+    kind = {"organization_id": "INTERNAL", "partner_id": "EXTERNAL"}[where]
+    with pytest.raises(Invalid) as caught:
+        services.invite(
+            actor=user("INTERNAL_COMPLIANCE"),
+            email="x@example.com",
+            full_name="X",
+            user_type=kind,
+            roles=["SELLER"] if kind == "EXTERNAL" else [],
+            **{where: uuid4()},
+        )
+    assert [(fault.pointer, fault.code) for fault in caught.value.errors] == [
+        (f"/{where}", "does_not_exist"),
+    ]
+    assert not User.objects.filter(email="x@example.com").exists()

@@ -11,6 +11,7 @@ from apps.accounts.tests.factories import (
     AUTH,
     MOBILE,
     NEW_PASSWORD,
+    SIGN_UP,
     in_threads,
     proofs,
     prove,
@@ -167,6 +168,41 @@ def test_anothers_address_is_the_same_answer_and_nothing_applies(put, user, emit
     with pytest.raises(services.TokenInvalid):
         services.verify_email(actor=SYSTEM, token=secrets.token_of(row))
     assert User.objects.get(pk=put.person.pk).email == put.person.email
+
+
+def test_an_unproven_sign_up_gives_way_to_who_proves_the_address(put, user, emitted, client_for):
+    squatter = user("APPLICANT", status="pending", email="mine@example.com", email_verified_at=None)
+    free = put(email="free@example.com", current_password=PASSWORD)
+    squatted = put(email="mine@example.com", current_password=PASSWORD)
+    assert (squatted.status_code, set(squatted.json())) == (200, set(free.json()))
+    assert emitted("user.sign_up_repeated") == []
+    assert User.objects.get(pk=squatter.pk).email == "mine@example.com", "nothing is proved yet"
+    assert put.client.write(f"{AUTH}/verify-email", {"token": token("change_email")}).status_code == 200
+    assert User.objects.get(pk=put.person.pk).email == "mine@example.com"
+    assert User.objects.get(pk=squatter.pk).status == "erased"
+    assert emitted("user.erased")[-1].payload == {
+        "user_id": str(squatter.pk), "reason_code": "address_proven", "by": str(put.person.pk),
+    }  # fmt: skip
+
+
+def test_who_proves_the_address_of_a_sign_up_first_keeps_it(put, client_for):
+    client_for().write(f"{AUTH}/register", SIGN_UP)
+    sign_up = token("sign_up")
+    put(email=SIGN_UP["email"], current_password=PASSWORD)
+    change = token("change_email")
+    assert client_for().write(f"{AUTH}/verify-email", {"token": sign_up}).status_code == 200
+    assert told(put.client.write(f"{AUTH}/verify-email", {"token": change})) == (409, "account.email_taken")
+
+
+def test_a_sign_up_that_gave_way_is_proved_no_more(put, client_for):
+    client_for().write(f"{AUTH}/register", SIGN_UP)
+    sign_up = token("sign_up")
+    put(email=SIGN_UP["email"], current_password=PASSWORD)
+    put.client.write(f"{AUTH}/verify-email", {"token": token("change_email")})
+    assert told(client_for().write(f"{AUTH}/verify-email", {"token": sign_up})) == (
+        409,
+        "account.token_invalid",
+    )
 
 
 def test_an_address_taken_while_its_link_was_under_way_is_told(put, user):

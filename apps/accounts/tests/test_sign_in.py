@@ -15,9 +15,10 @@ from django.utils import timezone
 from apps.accounts import secrets, services, tokens
 from apps.accounts.models import OneTimeToken, PolicyDeviation, RefreshToken, Session, SignInCounter, User
 from apps.accounts.services.counting import counter_key
-from config.testing import PASSWORD
+from config.testing import PASSWORD, begin_session
 from erp import access
 from erp.access import SYSTEM
+from erp.ids import uuid7
 from erp.models import unguarded_writes
 
 pytestmark = pytest.mark.django_db
@@ -277,7 +278,7 @@ def test_only_a_genuine_live_access_token_opens_the_door(signed_in, client_for):
         signed_in["refresh_token"],
         *one_time_tokens(person),
         *challenge_tokens(person),
-        tokens.encode("access", claims, issued=now - hour, expires=now - timedelta(seconds=1)),
+        tokens.encode("access", claims, issued=now - hour, expires=now - timedelta(seconds=6)),
         tokens.encode("access", claims._replace(session_id=uuid4()), issued=now, expires=now + hour),
         tokens.encode("access", claims._replace(user_id=uuid4()), issued=now, expires=now + hour),
         jwt.encode(payload, "another key that is long enough to sign", algorithm="HS256"),
@@ -412,3 +413,26 @@ def test_a_deviation_made_at_run_time_survives_a_sync(user):
     assert access.sync() == []
     assert not user("INTERNAL_MANAGER").has_perm("availability.approve")
     assert user("BROKER").has_perm("availability.create")
+
+
+@pytest.mark.parametrize("kind", ["access", "refresh"])
+@pytest.mark.parametrize(
+    ("member", "seconds", "accepted"),
+    [
+        ("iat", 4, True),
+        ("iat", 8, False),
+        ("nbf", 4, True),
+        ("nbf", 8, False),
+        ("exp", -4, True),
+        ("exp", -8, False),
+    ],
+)
+def test_the_clock_of_another_host_may_differ_by_five_seconds(user, kind, member, seconds, accepted):
+    now = timezone.now()
+    session = begin_session(user("SELLER"))
+    claims = tokens.Claims(session.user_id, session.pk, uuid7())
+    whole = tokens.encode(kind, claims, issued=now, expires=now + timedelta(minutes=5))
+    payload = jwt.decode(whole, options={"verify_signature": False})
+    payload[member] = int(now.timestamp()) + seconds
+    shifted = jwt.encode(payload, settings.JWT_SIGNING_KEY, algorithm=tokens.ALGORITHM)
+    assert tokens.decode(kind, shifted) == (claims if accepted else None)

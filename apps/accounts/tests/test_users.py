@@ -1,6 +1,7 @@
 """What others do with a user, and which roles fit together."""
 
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from django.db import connection
@@ -12,7 +13,7 @@ from apps.accounts.services.roles import check_roles
 from apps.accounts.tests.factories import AUTH, MOBILE, in_threads, prove, told, with_factor
 from config.testing import PASSWORD, begin_session, totp_code
 from erp.access import SYSTEM
-from erp.errors import CapabilityMissing
+from erp.errors import CapabilityMissing, Invalid
 from erp.models import unguarded_writes
 
 pytestmark = pytest.mark.django_db
@@ -132,6 +133,8 @@ def test_an_applicant_is_admitted_to_its_partner_and_in_no_other_way(client_for,
         "EXTERNAL", firm.pk, ["PARTNER_ADMIN", "SELLER"],
     )  # fmt: skip
     assert emitted("user.admitted")[-1].payload["partner_id"] == str(firm.pk)
+    with pytest.raises(Invalid, match="not valid"):
+        services.admit(user("APPLICANT"), actor=SYSTEM, partner_id=uuid4(), roles=["SELLER"])
     with pytest.raises(services.InvalidState):
         services.admit(kept, actor=SYSTEM, partner_id=firm.pk, roles=["SELLER"])
     with pytest.raises(services.RoleNotAllowed):

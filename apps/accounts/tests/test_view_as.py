@@ -9,6 +9,7 @@ from django.utils import timezone
 from apps.accounts import events, services, tasks
 from apps.accounts.models import ViewAs
 from erp.admin.testing import controls
+from erp.errors import CapabilityMissing, Invalid
 from erp.models import unguarded_writes
 
 pytestmark = pytest.mark.django_db
@@ -92,9 +93,14 @@ def test_it_ends_by_a_click_and_by_itself(desk_for, manager, seller, assert_emit
     assert ViewAs.objects.filter(ended_at=None).count() == 1
 
 
-def test_one_partner_at_a_time_and_only_one_that_signs_in(manager, seller):
+def test_one_partner_at_a_time_and_only_one_that_signs_in(manager, seller, partner):
     with pytest.raises(services.NobodyToViewAs):
+        services.start_view_as(actor=manager, partner_id=partner().pk, reason=REASON)
+    with pytest.raises(Invalid) as caught:
         services.start_view_as(actor=manager, partner_id=uuid4(), reason=REASON)
+    assert [(fault.pointer, fault.code) for fault in caught.value.errors] == [
+        ("/partner_id", "does_not_exist"),
+    ]
     view = services.start_view_as(actor=manager, partner_id=seller.partner_id, reason=REASON)
     with pytest.raises(services.AlreadyViewing):
         services.start_view_as(actor=manager, partner_id=seller.partner_id, reason=REASON)
@@ -102,8 +108,6 @@ def test_one_partner_at_a_time_and_only_one_that_signs_in(manager, seller):
 
 
 def test_who_may_not_look_is_refused_and_nobody_ends_another_s(user, manager, seller):
-    from erp.errors import CapabilityMissing
-
     with pytest.raises(CapabilityMissing):
         services.start_view_as(actor=user("INTERNAL"), partner_id=seller.partner_id, reason=REASON)
     view = services.start_view_as(actor=manager, partner_id=seller.partner_id, reason=REASON)

@@ -228,7 +228,7 @@ def test_the_owner_of_an_address_hears_once_a_day_that_somebody_used_it(ask, del
     assert [mail["Subject"] for mail in post.mails] == ["Somebody used your address"]
 
 
-def test_an_invitation_leads_in(deliver, texts, post, user, ask):
+def test_an_invitation_leads_in(deliver, texts, post, user, ask, organization):
     from apps.accounts import services as accounts
 
     accounts.invite(
@@ -237,7 +237,7 @@ def test_an_invitation_leads_in(deliver, texts, post, user, ask):
         full_name="Ravi Shah",
         user_type="INTERNAL",
         roles=["INTERNAL"],
-        organization_id=uuid4(),
+        organization_id=organization().pk,
     )
     deliver()
     send_all()
