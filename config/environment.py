@@ -92,6 +92,8 @@ class Environment(BaseSettings):
     throttle_lookup: int = Field(default=60, ge=1)
     throttle_heavy: int = Field(default=10, ge=1)
     throttle_anonymous: int = Field(default=300, ge=1)
+    throttle_password: int = Field(default=30, ge=1)
+    throttle_password_address: int = Field(default=300, ge=1)
     throttle_public_factor: int = Field(default=1, ge=1)
     masked_refusals_per_day: int = Field(default=5, ge=1)
     otp_per_day: int = Field(default=5000, ge=1)

@@ -250,6 +250,9 @@ THROTTLE_LIMITS = {
     "write": (ENV.throttle_write, 60),
     "lookup": (ENV.throttle_lookup, 60),
     "heavy": (ENV.throttle_heavy, 60),
+    # What hashes a password: per user, and per address over all such endpoints.
+    "password": (ENV.throttle_password, 3600),
+    "password-address": (ENV.throttle_password_address, 3600),
 }
 # Per address, of whatever is answered without sign-in: pages, documents, refusals; and of probes.
 THROTTLE_ANONYMOUS = {"anonymous": (ENV.throttle_anonymous, 60), "probe": (600, 60)}

@@ -19,7 +19,9 @@ DATABASE_DIRECT_URL = make_conninfo(_DATABASE_URL, dbname=f"test_{_DATABASES['de
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # Most tests are one transaction, from their first request to their last.
 TRANSACTION_TIMEOUT = "170s"
-THROTTLE_LIMITS = dict.fromkeys(("read", "write", "lookup", "heavy"), (1_000_000, 60))
+THROTTLE_LIMITS = dict.fromkeys(
+    ("read", "write", "lookup", "heavy", "password", "password-address"), (1_000_000, 60)
+)
 THROTTLE_PUBLIC_FACTOR = 10_000
 PUBSUB_PROJECT_ID = f"cotton-erp-test-{_worker}"
 REDIS_URL = f"{_REDIS_URL.rsplit('/', 1)[0]}/{2 + _number % 14}"

@@ -207,6 +207,7 @@ class StaffSite(Site):
             elif request.method == "POST":
                 form = context["form"] = form_class(request.POST)
                 if form.is_valid():
+                    limit_passwords(request)
                     setup = context["setup"] = self._begun(request, form.proof())
                     picture = segno.make(setup["otpauth_uri"]).svg_inline(scale=4, light="#fff")
                     context["picture"] = mark_safe(picture)  # drawn here, holds no text
@@ -267,6 +268,7 @@ class StaffSite(Site):
         form = EitherForm(request.POST if request.method == "POST" else None)
         if request.method == "POST" and form.is_valid():
             try:
+                limit_passwords(request)
                 told(
                     services.reauthenticate(
                         Session.objects.get(pk=request.session[SESSION]), actor=request.user, **form.proof()
@@ -392,13 +394,24 @@ def door_of(request: HttpRequest, *, limited: str = "") -> services.Door:
         throttling.check(
             SimpleNamespace(_request=request, META=request.META, data={}),  # type: ignore[arg-type]
             SimpleNamespace(
-                throttle_class_name="public", endpoint=SimpleNamespace(name=limited, limit=LIMIT)
+                throttle_class_name="public",
+                endpoint=SimpleNamespace(
+                    name=limited, limit=LIMIT, throttle=throttling.PASSWORD if limited == "login" else ""
+                ),
             ),
         )
     return services.Door(
         kind=Session.Door.ADMIN,
         ip=throttling.client_address(request),
         device=request.headers.get("User-Agent", "")[:400],
+    )
+
+
+def limit_passwords(request: HttpRequest) -> None:
+    """Count a request that hashes the signed-in person's password with those of the API. Raises Throttled."""
+    throttling.check(
+        SimpleNamespace(_request=request, META=request.META, user=request.user, auth=None),  # type: ignore[arg-type]
+        SimpleNamespace(throttle_class_name=throttling.PASSWORD),
     )
 
 

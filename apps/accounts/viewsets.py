@@ -34,7 +34,7 @@ from apps.accounts.serializers import (
     TokensOutput,
 )
 from erp.api.endpoints import Limit, endpoint
-from erp.api.throttling import client_address
+from erp.api.throttling import PASSWORD, client_address
 from erp.api.viewsets import RowViewSet, ViewSet
 
 HOUR = 3600
@@ -77,6 +77,7 @@ class AuthViewSet(Doors):
     login = endpoint(
         services.log_in,
         LoginInput,
+        throttle=PASSWORD,
         exempt="a repeated sign-in is a new session, and a wrong one is counted",
         output=SignInOutput,
         secret=True,
@@ -116,6 +117,7 @@ class AuthViewSet(Doors):
     register = endpoint(
         services.register,
         RegisterInput,
+        throttle=PASSWORD,
         public="whoever signs up isn't known yet",
         output=StatusOutput,
         status=202,
@@ -144,6 +146,7 @@ class AuthViewSet(Doors):
     reset_password = endpoint(
         services.reset_password,
         ResetPasswordInput,
+        throttle=PASSWORD,
         public="the one-time token is the proof",
         limit=TOKEN_DOOR,
         problems=(services.TokenInvalid, services.PasswordWeak, services.PasswordReused),
@@ -151,6 +154,7 @@ class AuthViewSet(Doors):
     change_password = endpoint(
         services.change_password,
         ChangePasswordInput,
+        throttle=PASSWORD,
         target=the_user,
         problems=(
             services.ReauthenticationFailed,
@@ -180,6 +184,7 @@ class AuthViewSet(Doors):
     accept_invitation = endpoint(
         services.accept_invitation,
         AcceptInvitationInput,
+        throttle=PASSWORD,
         public="the one-time token is the proof",
         path="invitations/accept",
         limit=TOKEN_DOOR,
@@ -188,6 +193,7 @@ class AuthViewSet(Doors):
     mfa_setup = endpoint(
         services.start_mfa,
         StartMfaInput,
+        throttle=PASSWORD,
         path="mfa/setup",
         target=the_user,
         output=SetupOutput,
@@ -206,6 +212,7 @@ class AuthViewSet(Doors):
     mfa_disable = endpoint(
         services.disable_mfa,
         DisableMfaInput,
+        throttle=PASSWORD,
         path="mfa/disable",
         target=the_user,
         problems=(
@@ -228,6 +235,7 @@ class ProfileViewSet(Doors, RowViewSet):
     update = endpoint(
         services.update_profile,
         ProfileInput,
+        throttle=PASSWORD,
         target=the_user,
         if_match="required",
         problems=(

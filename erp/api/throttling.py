@@ -28,6 +28,7 @@ from erp.text import name_key
 log = structlog.get_logger(__name__)
 
 PARTNER_FACTOR = 5
+PASSWORD = "password"  # noqa: S105 - a class of limits
 # After a failure the cache is left alone for this long: else each request would wait for its time-out.
 PAUSE_SECONDS = 2.0
 LOCAL_COUNTERS = 10_000
@@ -61,8 +62,9 @@ def check(request: Request, view: Any, *, now: float | None = None) -> None:
 
     The class is ``view.throttle_class_name``: one of ``THROTTLE_LIMITS``, or ``public`` for doors that bring
     a ``limit`` of their own (requests per ``window`` seconds and address, and per value of the body's
-    ``field``). Raises ``Throttled`` with Retry-After, or ``Unavailable`` where a door must not be open
-    uncounted.
+    ``field``). Endpoints of the class ``password``, public or not, share a limit per address as well: each hashes
+    passwords, which is slow by design. Raises ``Throttled`` with Retry-After, or ``Unavailable`` where a door must
+    not be open uncounted.
     """
     moment = time.time() if now is None else now
     states: list[State] = []
@@ -99,7 +101,7 @@ def check_anonymous(request: HttpRequest, *, now: float | None = None) -> None:
     """
     name = "probe" if request.path_info in PROBES else "anonymous"
     quota, window = settings.THROTTLE_ANONYMOUS[name]
-    subject = f"address:{_network(client_address(request))}"
+    subject = f"address:{network_of(client_address(request))}"
     policy = Policy(
         name, quota * settings.THROTTLE_PUBLIC_FACTOR, window, subject, shared=request.path_info not in PROBES
     )
@@ -184,21 +186,31 @@ def _policies(request: Request, view: Any) -> Iterator[Policy]:
     name = view.throttle_class_name
     if name == "public":
         yield from _of_door(request, view)
+        if getattr(view.endpoint, "throttle", "") == PASSWORD:
+            yield _of_passwords(request, closed=True)
         return
     quota, window = settings.THROTTLE_LIMITS[name]
     user = request.user
     principal = getattr(request.auth, "principal", None) or getattr(user, "pk", None)
-    yield Policy(name, quota, window, f"principal:{principal or _network(client_address(request))}")
+    yield Policy(name, quota, window, f"principal:{principal or network_of(client_address(request))}")
     partner = getattr(user, "partner_id", None)
     if partner is not None:
         yield Policy(f"{name}-partner", quota * PARTNER_FACTOR, window, f"partner:{partner}")
+    if name == PASSWORD:
+        yield _of_passwords(request, closed=False)
+
+
+def _of_passwords(request: Request, *, closed: bool) -> Policy:
+    quota, window = settings.THROTTLE_LIMITS["password-address"]
+    quota *= settings.THROTTLE_PUBLIC_FACTOR
+    return Policy("password-address", quota, window, f"address:{network_of(client_address(request))}", closed)
 
 
 def _of_door(request: Request, view: Any) -> Iterator[Policy]:
     endpoint = view.endpoint
     limit = endpoint.limit
     closed = bool(getattr(limit, "fail_closed", True))
-    network = _network(client_address(request))
+    network = network_of(client_address(request))
     factor = settings.THROTTLE_PUBLIC_FACTOR
     yield Policy("public", limit.limit * factor, limit.window, f"{endpoint.name}:address:{network}", closed)
     if limit.field:
@@ -216,7 +228,7 @@ def _canonical(value: str) -> str:
     return name_key(value)
 
 
-def _network(address: str) -> str:
+def network_of(address: str) -> str:
     """What one caller holds: an IPv4 address, or the /64 of an IPv6 one."""
     try:
         whole = IPv6Address(address)

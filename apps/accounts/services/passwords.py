@@ -56,8 +56,12 @@ def set_password(user: User, password: str, *, pointer: str) -> None:
     check_strength(password, pointer=pointer, email=user.email, full_name=user.full_name)
     normal = _normal(password)
     if user.pk is not None and any(check_password(normal, kept.hash) for kept in _remembered(user)):
-        raise PasswordReused("Choose one that you haven't had.", errors=[Fault(pointer, "reused", "Reused.")])
+        raise _reused(pointer)
     take_over(user, make_password(normal))
+
+
+def _reused(pointer: str) -> PasswordReused:
+    return PasswordReused("Choose one that you haven't had.", errors=[Fault(pointer, "reused", "Reused.")])
 
 
 def take_over(user: User, encoded: str) -> None:
@@ -94,6 +98,10 @@ def change_password(
     if not user.has_usable_password():
         raise NoPassword
     counter_of(of_passwords(user))
+    # What needs no hashing, which is slow by design, comes first.
+    check_strength(new_password, pointer="/new_password", email=user.email, full_name=user.full_name)
+    if _normal(new_password) == _normal(current_password):
+        raise _reused("/new_password")
     if not is_right(user, current_password):
         return failed(of_passwords(user), user, ReauthenticationFailed())
     set_password(user, new_password, pointer="/new_password")

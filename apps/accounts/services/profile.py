@@ -68,14 +68,19 @@ def update_profile(
     new_email = email if email not in (user.email, user.pending_email) else None
     gone_email = email is None and user.email is not None
     changes_mobile = mobile != user.mobile
-    if (new_email or gone_email or changes_mobile) and user.has_usable_password():
-        if current_password is None:
-            raise CurrentPasswordRequired
+    needs_password = bool(new_email or gone_email or changes_mobile) and user.has_usable_password()
+    if needs_password and current_password is None:
+        raise CurrentPasswordRequired
+    if changes_mobile and mobile is not None and mobile_proof is None:
+        raise MobileProofRequired
+    if gone_email and user.is_staff:
+        raise IdentifierRequired
+    if needs_password and current_password is not None:
         counter_of(of_passwords(user))
         if not is_right(user, current_password):
             return failed(of_passwords(user), user, ReauthenticationFailed())
         succeeded(of_passwords(user))
-    if changes_mobile and mobile is not None:
+    if changes_mobile and mobile is not None and mobile_proof is not None:
         refusal = _prove(user, mobile, mobile_proof)
         if refusal is not None:
             return refusal
@@ -84,8 +89,6 @@ def update_profile(
     if changes_mobile:
         user.mobile, user.mobile_verified_at = mobile, timezone.now() if mobile is not None else None
     if gone_email:
-        if user.is_staff:
-            raise IdentifierRequired
         user.email = user.email_verified_at = user.pending_email = None
         one_time.void(user.pk, _Purpose.RESET_PASSWORD, _Purpose.CHANGE_EMAIL)
     elif new_email is not None:
@@ -99,9 +102,7 @@ def update_profile(
     return user
 
 
-def _prove(user: User, mobile: str, proof: dict[str, Any] | None) -> Refusal | None:
-    if proof is None:
-        raise MobileProofRequired
+def _prove(user: User, mobile: str, proof: dict[str, Any]) -> Refusal | None:
     problem = MobileProofInvalid()
     challenge, wrong = otp.check(
         proof["challenge_id"], OtpChallenge.Purpose.PROVE_NUMBER, proof["code"], problem, user=user

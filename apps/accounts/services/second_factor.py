@@ -200,4 +200,6 @@ def disable_mfa(
 
 def _knows_password(user: User, password: str | None) -> bool:
     """Whether the password is right; one that was never set isn't asked for."""
-    return is_right(user, password or "") or not user.has_usable_password()
+    if not user.has_usable_password():
+        return True
+    return password is not None and is_right(user, password)

@@ -230,6 +230,20 @@ def test_sign_in_closes_when_failures_cant_be_counted(user, settings, monkeypatc
 
 # --- People -------------------------------------------------------------------------------------------
 
+
+@pytest.mark.parametrize("path", ["prove", "second-factor"])
+def test_the_admin_counts_passwords_with_those_of_the_api(user, desk_for, client_for, settings, path):
+    settings.THROTTLE_LIMITS = settings.THROTTLE_LIMITS | {"password": (2, 3600)}
+    person = user("INTERNAL_MANAGER")
+    for _ in range(2):
+        client_for(person).write("/api/v1/auth/mfa/setup", {"password": PASSWORD})
+    answer = desk_for(person, proven=False).post(
+        f"/admin/{path}/", {"password": PASSWORD, "code": totp_code(), "key": uuid4().hex}
+    )
+    assert "Try again in" in answer.content.decode()
+    assert Session.objects.get(user=person, door="admin").reauthenticated_at is None
+
+
 ADD = "/admin/account/user/add/"
 
 

@@ -4,6 +4,7 @@ from datetime import timedelta
 from itertools import pairwise
 
 import pytest
+from django.contrib.auth.hashers import MD5PasswordHasher
 from django.utils import timezone
 
 from apps.accounts import secrets, services
@@ -16,6 +17,7 @@ from erp.models import unguarded_writes
 pytestmark = pytest.mark.django_db
 FORGOT, RESET, CHANGE = f"{AUTH}/forgot-password", f"{AUTH}/reset-password", f"{AUTH}/change-password"
 LOGIN = f"{AUTH}/login"
+WEAK = "qwerty123456"
 
 
 def test_a_reset_sets_the_password_ends_all_sessions_and_signs_nobody_in(client_for, user, emitted):
@@ -154,6 +156,79 @@ def test_changing_it_needs_the_current_one_and_ends_the_other_sessions(client_fo
     assert emitted("password.changed")[-1].payload["sessions_revoked"] == 1
     assert client.read(f"{AUTH}/me").status_code == 200
     assert other.read(f"{AUTH}/me").status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("new", "problem"),
+    [
+        (WEAK, "account.password_weak"),
+        (PASSWORD, "account.password_reused"),
+        (PASSWORD.replace("a", "ａ"), "account.password_reused"),
+    ],
+)
+def test_what_can_be_refused_cheaply_is_refused_before_anything_is_hashed(
+    client_for, user, hashes, new, problem
+):
+    client = client_for(user("SELLER"))
+    hashes.clear()
+    answer = client.write(CHANGE, {"current_password": PASSWORD, "new_password": new})
+    assert (told(answer), hashes) == ((422, problem), [])
+
+
+@pytest.mark.parametrize("path", ["reset-password", "invitations/accept", "register"])
+def test_a_weak_password_or_a_wrong_link_is_refused_before_anything_is_hashed(
+    client_for, user, organization, hashes, path
+):
+    person = user("SELLER")
+    services.request_password_reset(actor=SYSTEM, email=person.email)
+    services.invite(
+        actor=SYSTEM,
+        email="asha@example.com",
+        full_name="Asha Patel",
+        user_type="INTERNAL",
+        organization_id=organization().pk,
+    )
+    weak, whole = WEAK, {"terms_version": "1", "is_adult": True}
+    body = {
+        "reset-password": {"token": token("reset_password"), "new_password": weak},
+        "invitations/accept": {"token": token("invitation"), "password": weak, **whole},
+        "register": {"email": "x@example.com", "full_name": "X Y", "password": weak, **whole},
+    }[path]
+    hashes.clear()
+    assert told(client_for().write(f"{AUTH}/{path}", body)) == (422, "account.password_weak")
+    if "token" in body:
+        answer = client_for().write(f"{AUTH}/{path}", body | {"token": "x.y"})
+        assert told(answer) == (409, "account.token_invalid")
+    assert hashes == []
+
+
+def test_a_profile_change_that_lacks_its_proof_is_refused_before_anything_is_hashed(client_for, user, hashes):
+    person = user("SELLER")
+    body = {
+        "full_name": person.full_name,
+        "email": person.email,
+        "mobile": "+919876543210",
+        "locale": "en-IN",
+        "notify_email": True,
+        "notify_sms": False,
+        "digest": "immediate",
+        "current_password": PASSWORD,
+    }
+    client = client_for(person)
+    hashes.clear()
+    answer = client.write(f"{AUTH}/me", body, method="PUT", if_match=person.version)
+    assert (told(answer), hashes) == ((422, "account.mobile_proof_required"), [])
+
+
+@pytest.fixture
+def hashes(monkeypatch):
+    """One item for each password that is hashed."""
+    made = []
+    encode = MD5PasswordHasher.encode
+    monkeypatch.setattr(
+        MD5PasswordHasher, "encode", lambda self, *a, **k: made.append(1) or encode(self, *a, **k)
+    )
+    return made
 
 
 def test_wrong_current_passwords_lock_like_those_of_a_sign_in(client_for, user):

@@ -232,6 +232,49 @@ def test_doors_that_cannot_count_are_shut(client_for, settings, monkeypatch, pat
     assert not OtpChallenge.objects.exists()
 
 
+HASHING = {
+    "login": {"email": "a@example.com", "password": "x"},
+    "register": SIGN_UP,
+    "reset-password": {"token": "x", "new_password": NEW_PASSWORD},
+    "invitations/accept": {
+        "token": "x", "password": NEW_PASSWORD, "terms_version": "1", "is_adult": True,
+    },
+    "change-password": {"current_password": "x", "new_password": NEW_PASSWORD},
+    "mfa/setup": {"password": "x"},
+    "mfa/disable": {"password": "x", "code": "123456"},
+    "me": {},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", HASHING)
+def test_endpoints_that_hash_a_password_share_a_limit_per_address(client_for, user, settings, path):
+    settings.THROTTLE_PUBLIC_FACTOR = 1
+    settings.THROTTLE_LIMITS = settings.THROTTLE_LIMITS | {"password-address": (3, 3600)}
+
+    def ask(path):
+        method = "PUT" if path == "me" else "POST"
+        return client_for(user("SELLER")).write(f"{AUTH}/{path}", HASHING[path], method=method, if_match=1)
+
+    others = [other for other in HASHING if other != path][:3]
+    assert 429 not in [ask(other).status_code for other in others]
+    answer = ask(path)
+    assert told(answer) == (429, "throttle.limited")
+    assert answer["RateLimit-Policy"] == '"password-address";q=3;w=3600'
+    assert client_for(user("SELLER")).read(f"{AUTH}/me").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["change-password", "mfa/setup", "mfa/disable", "me"])
+def test_a_user_is_limited_over_all_endpoints_that_hash_a_password(client_for, user, settings, path):
+    settings.THROTTLE_LIMITS = settings.THROTTLE_LIMITS | {"password": (2, 3600)}
+    client = client_for(user("SELLER"))
+    method = "PUT" if path == "me" else "POST"
+    for other in ("mfa/disable", "change-password"):
+        assert client.write(f"{AUTH}/{other}", HASHING[other]).status_code != 429
+    answer = client.write(f"{AUTH}/{path}", HASHING[path], method=method, if_match=1)
+    assert told(answer) == (429, "throttle.limited")
+    assert client_for(user("SELLER")).write(f"{AUTH}/mfa/setup").status_code == 200
+
+
 # --- Costs ------------------------------------------------------------------------------------------
 
 
