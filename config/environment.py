@@ -97,6 +97,7 @@ class Environment(BaseSettings):
     throttle_public_factor: int = Field(default=1, ge=1)
     masked_refusals_per_day: int = Field(default=5, ge=1)
     otp_per_day: int = Field(default=5000, ge=1)
+    mail_per_day: int = Field(default=5000, ge=1)
 
     location_provider: Literal["gazetteer", "nominatim"] = "gazetteer"
     nominatim_url: str = ""

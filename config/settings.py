@@ -196,6 +196,12 @@ ONE_TIME_TOKEN_AGE = {
     "reset_password": timedelta(minutes=30),
     "invitation": timedelta(days=7),
 }
+# Mails that carry a token, whatever for: per address, per user who asks, per inviting user, per network, and in all.
+MAIL_PER_ADDRESS = {timedelta(hours=1): 5, timedelta(days=1): 10}
+MAIL_PER_USER = {timedelta(hours=1): 5, timedelta(days=1): 20}
+MAIL_PER_INVITER = {timedelta(hours=1): 100, timedelta(days=1): 500}
+MAIL_PER_NETWORK = {timedelta(hours=1): 20, timedelta(days=1): 100}
+MAIL_PER_DAY = ENV.mail_per_day
 OTP_AGE = timedelta(minutes=5)
 OTP_TRIES = 3
 OTP_RESEND_AFTER = timedelta(seconds=60)

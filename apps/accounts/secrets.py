@@ -92,6 +92,11 @@ def address_hash(address: str) -> str:
     return keyed_hash(address, context="account.address")
 
 
+def network_hash(network: str) -> str:
+    """The network that a request came from as rows keep it that only count by it."""
+    return keyed_hash(network, context="account.network")
+
+
 def _digest(key_id: str, purpose: str, row_id: UUID) -> bytes:
     key = settings.ONE_TIME_KEYS[key_id].encode()
     return hmac.new(key, purpose.encode() + b"\0" + row_id.bytes, hashlib.sha256).digest()

@@ -21,6 +21,7 @@ from apps.accounts.models import (
 from erp.access import OWN, registry
 from erp.api import fields
 from erp.api.serializers import Answer, Input, Output
+from erp.api.validators import refuse_web_address
 from erp.identifiers import EMAIL, MOBILE
 
 
@@ -149,7 +150,7 @@ class RevokedOutput(Answer):
 
 
 class RegisterInput(Input):
-    full_name = fields.CharField(max_length=200)
+    full_name = fields.CharField(max_length=200, validators=[refuse_web_address])
     terms_version = fields.CharField(max_length=32)
     is_adult = fields.BooleanField(validators=[_adult])
     locale = fields.ChoiceField(choices=User.Locale.choices, required=False)
@@ -190,7 +191,9 @@ class ResetPasswordInput(Input):
 class AcceptInvitationInput(Input):
     token = Secret(max_length=200)
     password = NewPassword()
-    full_name = fields.CharField(max_length=200, required=False, allow_null=True)
+    full_name = fields.CharField(
+        max_length=200, required=False, allow_null=True, validators=[refuse_web_address]
+    )
     terms_version = fields.CharField(max_length=32)
     is_adult = fields.BooleanField(validators=[_adult])
 
@@ -245,7 +248,7 @@ class MobileProofInput(Input):
 
 
 class ProfileInput(Input):
-    full_name = fields.CharField(max_length=200)
+    full_name = fields.CharField(max_length=200, validators=[refuse_web_address])
     email = fields.IdentifierField(EMAIL, required=False, allow_null=True)
     mobile = Mobile(required=False, allow_null=True)
     locale = fields.ChoiceField(choices=User.Locale.choices)
@@ -329,7 +332,7 @@ ROLES = [(name, f"{name}: {meaning}") for name, meaning in registry.roles.items(
 class InviteInput(Input):
     """Of the house's own people: a partner's are invited by who keeps the partner's roles."""
 
-    full_name = fields.CharField(min_length=2, max_length=200)
+    full_name = fields.CharField(min_length=2, max_length=200, validators=[refuse_web_address])
     email = fields.IdentifierField(EMAIL)
     user_type = fields.ChoiceField(
         choices=[(kind.value, kind.value) for kind in (User.Type.INTERNAL, User.Type.SUPER_ADMIN)]

@@ -34,7 +34,7 @@ from apps.accounts.serializers import (
     TokensOutput,
 )
 from erp.api.endpoints import Limit, endpoint
-from erp.api.throttling import PASSWORD, client_address
+from erp.api.throttling import PASSWORD, client_address, network_of
 from erp.api.viewsets import RowViewSet, ViewSet
 
 HOUR = 3600
@@ -62,7 +62,10 @@ class Doors(ViewSet):
     def door(self, request: Request) -> services.Door:
         session = request.auth if isinstance(request.auth, Session) else None
         agent = request.headers.get("User-Agent", "")[:400]
-        return services.Door(kind="api", ip=client_address(request), device=agent, session=session)
+        address = client_address(request)
+        return services.Door(
+            kind="api", ip=address, device=agent, session=session, network=network_of(address)
+        )
 
     def collection_path(self, row: Any) -> str:
         return "/api/v1/auth/sessions"
@@ -122,7 +125,7 @@ class AuthViewSet(Doors):
         output=StatusOutput,
         status=202,
         limit=BY_ADDRESS_AND_MAIL,
-        problems=(services.PasswordWeak, services.OtpInvalid, services.Locked),
+        problems=(services.PasswordWeak, services.OtpInvalid, services.Locked, services.TooManyMails),
     )
     refresh = endpoint(
         services.refresh,
@@ -142,6 +145,7 @@ class AuthViewSet(Doors):
         output=StatusOutput,
         status=202,
         limit=BY_ADDRESS_AND_MAIL,
+        problems=(services.TooManyMails,),
     )
     reset_password = endpoint(
         services.reset_password,
@@ -180,6 +184,7 @@ class AuthViewSet(Doors):
         output=StatusOutput,
         status=202,
         limit=BY_ADDRESS_AND_MAIL,
+        problems=(services.TooManyMails,),
     )
     accept_invitation = endpoint(
         services.accept_invitation,
@@ -246,6 +251,7 @@ class ProfileViewSet(Doors, RowViewSet):
             services.MobileTaken,
             services.IdentifierRequired,
             services.Locked,
+            services.TooManyMails,
         ),
     )
 

@@ -20,6 +20,8 @@ DEFAULT_LOCALE: Final = "en-IN"
 PLACEHOLDER: Final = re.compile(r"\{([a-z_]*)\}|[{}]")
 # Known of every message, beside what its notice declares.
 COMMON: Final = frozenset({"name"})
+# How a mail to an address that nobody has proved addresses its reader.
+NAMELESS: Final = {"en-IN": "Sir or Madam", "hi-IN": "महोदय/महोदया", "gu-IN": "મહોદય/મહોદયા"}
 Values = Mapping[str, str]
 
 
@@ -294,7 +296,9 @@ class Message(Model):
         template = Template.objects.for_locale(self.code, self.channel, locale)
         if template is None:
             raise Unsendable("template_missing")
-        values = {**values, "name": self.user.full_name if self.user is not None else ""}
+        # A name is its owner's free text: it goes nowhere but to an address that they have proved to be theirs.
+        user = self.user if self.user is not None and address == proven_address(self) else None
+        values = {**values, "name": user.full_name if user is not None else NAMELESS[template.locale]}
         subject = " ".join(filled(template.subject, values).split())  # a header is one line
         return Letter(address, subject, filled(template.body, values), template)
 

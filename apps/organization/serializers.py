@@ -17,7 +17,7 @@ from apps.organization.models import (
 )
 from erp.api import fields
 from erp.api.serializers import Input, Output
-from erp.api.validators import CURRENCY, matches
+from erp.api.validators import CURRENCY, matches, refuse_web_address
 from erp.identifiers import (
     BANK_ACCOUNT,
     BIC,
@@ -67,8 +67,8 @@ class AddressFields(Input):
 
 
 class CreateInput(AddressFields):
-    name = fields.CharField(min_length=2, max_length=255)
-    legal_name = fields.CharField(min_length=2, max_length=255)
+    name = fields.CharField(min_length=2, max_length=255, validators=[refuse_web_address])
+    legal_name = fields.CharField(min_length=2, max_length=255, validators=[refuse_web_address])
     legal_form = fields.ChoiceField(choices=Organization.LegalForm.choices)
     pan = fields.IdentifierField(PAN)
     cin = fields.IdentifierField(CIN, required=False, allow_null=True)
@@ -90,7 +90,9 @@ class UpdateInput(CreateInput):
 
 class GstRegistrationFields(AddressFields):
     kind = fields.ChoiceField(choices=GstRegistration.Kind.choices, required=False)
-    trade_name = fields.CharField(max_length=255, required=False, allow_null=True)
+    trade_name = fields.CharField(
+        max_length=255, required=False, allow_null=True, validators=[refuse_web_address]
+    )
     branch_code = fields.CharField(validators=[BRANCH])
     is_primary = fields.BooleanField(required=False)
     valid_from = fields.DateField()

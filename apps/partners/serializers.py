@@ -3,7 +3,7 @@
 from apps.partners.models import Partner
 from erp.api import fields
 from erp.api.serializers import Input, Output
-from erp.api.validators import COUNTRY
+from erp.api.validators import COUNTRY, refuse_web_address
 
 
 class PartnerOutput(Output):
@@ -13,8 +13,10 @@ class PartnerOutput(Output):
 
 
 class RegisterInput(Input):
-    legal_name = fields.CharField(min_length=2, max_length=500)
-    trade_name = fields.CharField(max_length=500, required=False, allow_blank=True)
+    legal_name = fields.CharField(min_length=2, max_length=500, validators=[refuse_web_address])
+    trade_name = fields.CharField(
+        max_length=500, required=False, allow_blank=True, validators=[refuse_web_address]
+    )
     legal_form = fields.ChoiceField(choices=Partner.LegalForm.choices)
     country = fields.CharField(
         required=False, validators=[COUNTRY], help_text="Two letters, as in ISO 3166-1"

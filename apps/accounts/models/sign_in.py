@@ -163,6 +163,9 @@ class OneTimeToken(Guarded):
     # Absent where nobody gets a mail: an address that isn't known leaves the same trace as one that is.
     user = models.ForeignKey(User, models.CASCADE, null=True, related_name="one_time_tokens")
     address_hash = models.CharField(max_length=64, default="")
+    # Who asked for the mail: by these, mails are limited.
+    asked_by = models.UUIDField(null=True)
+    network_hash = models.CharField(max_length=64, default="")
     new_password = models.CharField(max_length=128, default="")
     key_id = models.CharField(max_length=16)
     expires_at = models.DateTimeField()
@@ -177,6 +180,9 @@ class OneTimeToken(Guarded):
         indexes: ClassVar = [
             models.Index(fields=["address_hash", "purpose"], name="one_time_token_address"),
             models.Index(fields=["expires_at"], name="one_time_token_expiry"),
+            models.Index(fields=["created_at"], name="one_time_token_day"),
+            models.Index(fields=["asked_by", "created_at"], name="one_time_token_caller"),
+            models.Index(fields=["network_hash", "created_at"], name="one_time_token_network"),
         ]
 
     def __str__(self) -> str:

@@ -24,6 +24,7 @@ from apps.accounts.services.doors import (
     TokenInvalid,
     Tokens,
     TooManyCodes,
+    TooManyMails,
 )
 from apps.accounts.services.grants import expire_grants
 from apps.accounts.services.joining import (
@@ -148,6 +149,7 @@ __all__ = [
     "TokenInvalid",
     "Tokens",
     "TooManyCodes",
+    "TooManyMails",
     "accept_invitation",
     "admit",
     "apply_capability_change",

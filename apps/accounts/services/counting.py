@@ -7,6 +7,7 @@ must not be able to clear the count of another.
 import hashlib
 import hmac
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
@@ -68,6 +69,15 @@ def succeeded(identifier: str) -> None:
     SignInCounter.objects.filter(key=counter_key(identifier)).exclude(failures=0, locked_until=None).update(
         failures=0, locked_until=None, updated_at=timezone.now()
     )
+
+
+def seconds_to_wait(rows: Any, limits: dict[timedelta, int], now: datetime) -> int:
+    """How long until another such row may be made under limits per window; 0 where one may be made now."""
+    for window, most in limits.items():
+        newest = rows.filter(created_at__gt=now - window).order_by("-created_at")
+        if last := list(newest.values_list("created_at", flat=True)[most - 1 : most]):
+            return int((last[0] + window - now).total_seconds()) + 1
+    return 0
 
 
 def counter_key(identifier: str) -> str:

@@ -56,6 +56,12 @@ class TooManyCodes(DomainError):
     status = 429
 
 
+class TooManyMails(DomainError):
+    """Too many mails were asked for; wait."""
+
+    status = 429
+
+
 class ReauthenticationFailed(Forbidden):
     """The password or code doesn't fit."""
 
@@ -111,6 +117,7 @@ class Door(NamedTuple):
     ip: str | None = None
     device: str = ""
     session: Session | None = None
+    network: str = ""  # what one caller holds: an IPv4 address, or the /64 of an IPv6 one
 
 
 class Tokens(NamedTuple):

@@ -11,7 +11,7 @@ from apps.accounts import capabilities, events
 from apps.accounts.models import OneTimeToken, OtpChallenge, SignInCounter, User
 from apps.accounts.services import addresses, one_time, otp
 from apps.accounts.services.counting import FAILED
-from apps.accounts.services.doors import EmailTaken, OtpInvalid, TokenInvalid
+from apps.accounts.services.doors import Door, EmailTaken, OtpInvalid, TokenInvalid, TooManyMails
 from apps.accounts.services.erasing import erase_data
 from apps.accounts.services.passwords import check_strength, hashed, set_password, take_over
 from apps.accounts.services.references import ORGANIZATION, PARTNER, check_exists
@@ -61,6 +61,7 @@ def register(
     password: str | None = None,
     challenge_id: UUID | None = None,
     code: str | None = None,
+    door: Door | None = None,
 ) -> dict[str, str] | Refusal:
     """Sign up as an applicant.
 
@@ -79,11 +80,11 @@ def register(
         return one_time.ACCEPTED
     email, password = EMAIL.normalise(email or ""), password or ""
     check_strength(password, pointer="/password", email=email, full_name=full_name)
-    _register_address(email, hashed(password), profile)
+    _register_address(email, hashed(password), profile, door)
     return one_time.ACCEPTED
 
 
-def _register_address(email: str, new_password: str, profile: dict[str, str]) -> None:
+def _register_address(email: str, new_password: str, profile: dict[str, str], door: Door | None) -> None:
     addresses.hold(email)
     user = User.objects.locked().filter(email=email).first()
     if user is None:
@@ -91,13 +92,14 @@ def _register_address(email: str, new_password: str, profile: dict[str, str]) ->
         emit(events.UserRegistered(user_id=user.pk, user_type=user.user_type, method="email"))
     else:
         _register_nobody(profile)
-        if user.status != User.Status.PENDING:
-            # The same trace as elsewhere; nobody gets this token.
-            one_time.make(_Purpose.SIGN_UP, address=email, user=None)
+    if user.status != User.Status.PENDING:
+        # The same trace as elsewhere; nobody gets this token.
+        if one_time.make(_Purpose.SIGN_UP, address=email, user=None, door=door) is not None:
             emit(events.SignUpRepeated(user_id=user.pk))
-            return
-    row = one_time.make(_Purpose.SIGN_UP, address=email, user=user, new_password=new_password)
-    emit(events.EmailVerificationRequested(token_id=row.pk, user_id=user.pk, purpose=_Purpose.SIGN_UP))
+        return
+    row = one_time.make(_Purpose.SIGN_UP, address=email, user=user, door=door, new_password=new_password)
+    if row is not None:
+        emit(events.EmailVerificationRequested(token_id=row.pk, user_id=user.pk, purpose=_Purpose.SIGN_UP))
 
 
 def _register_nobody(profile: dict[str, str]) -> None:
@@ -134,16 +136,17 @@ def _applicant(**fields: Any) -> User:
     public="the mail goes to the address alone",
     emits=[events.EmailVerificationRequested],
 )
-def request_email_verification(*, actor: Any, email: str) -> dict[str, str]:
+def request_email_verification(*, actor: Any, email: str, door: Door | None = None) -> dict[str, str]:
     """Resend the verification e-mail. The answer is always the same."""
     email = EMAIL.normalise(email)
     user = User.objects.filter(email=email, status=User.Status.PENDING).first()
-    row = one_time.make(_Purpose.VERIFY_EMAIL, address=email, user=user, voids=True)
-    emit(
-        events.EmailVerificationRequested(
-            token_id=row.pk, user_id=user.pk if user else None, purpose=_Purpose.VERIFY_EMAIL
+    row = one_time.make(_Purpose.VERIFY_EMAIL, address=email, user=user, door=door, voids=True)
+    if row is not None:
+        emit(
+            events.EmailVerificationRequested(
+                token_id=row.pk, user_id=user.pk if user else None, purpose=_Purpose.VERIFY_EMAIL
+            )
         )
-    )
     return one_time.ACCEPTED
 
 
@@ -199,7 +202,8 @@ def invite(
 
     Staff are invited with the role INTERNAL only; every other role takes a second person. A partner's people
     come with ``roles``, which the caller has held against what the partner may give. Raises
-    IdentifierUnavailable, Invalid (no such organization or partner), RoleNotAllowed, RolesIncompatible.
+    IdentifierUnavailable, Invalid (no such organization or partner), RoleNotAllowed, RolesIncompatible,
+    TooManyMails.
     """
     email = EMAIL.normalise(email)
     if user_type == User.Type.SUPER_ADMIN and not is_super(actor):
@@ -241,7 +245,7 @@ def invite(
 
 @service(requires=capabilities.MANAGE_USERS, emits=[events.UserInvited])
 def invite_again(user: User, *, actor: Any) -> User:
-    """Send another invitation: to somebody deactivated, or whose link is over. Raises InvalidState."""
+    """Send another invitation: to somebody deactivated, or whose link is over. Raises InvalidState, TooManyMails."""
     if user.status not in (User.Status.INVITED, User.Status.DEACTIVATED) or user.email is None:
         raise InvalidState
     check_rank(actor, user)
@@ -252,7 +256,11 @@ def invite_again(user: User, *, actor: Any) -> User:
 
 
 def _send_invitation(user: User, roles: frozenset[str], actor: Any) -> None:
-    row = one_time.make(_Purpose.INVITATION, address=user.email or "", user=user, voids=True)
+    row = one_time.make(
+        _Purpose.INVITATION, address=user.email or "", user=user, asked_by=actor.pk, voids=True
+    )
+    if row is None:
+        raise TooManyMails("This address was sent several mails already; wait an hour.")
     emit(
         events.UserInvited(
             user_id=user.pk,

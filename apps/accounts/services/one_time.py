@@ -1,5 +1,6 @@
 """Rows behind the links in mails: made for known and unknown addresses alike, taken once."""
 
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.conf import settings
@@ -8,19 +9,39 @@ from django.utils import timezone
 from apps.accounts import secrets
 from apps.accounts.models import OneTimeToken, User
 from apps.accounts.services import addresses
-from apps.accounts.services.doors import TokenInvalid
+from apps.accounts.services.counting import seconds_to_wait
+from apps.accounts.services.doors import Door, TokenInvalid, TooManyMails
+from erp import locks
 
 ACCEPTED = {"status": "accepted"}
 
 
 def make(
-    purpose: str, *, address: str, user: User | None, new_password: str = "", voids: bool = False
-) -> OneTimeToken:
-    """A row whose token the message's renderer computes; ``voids`` ends the address's earlier ones."""
+    purpose: str,
+    *,
+    address: str,
+    user: User | None,
+    asked_by: UUID | None = None,
+    door: Door | None = None,
+    new_password: str = "",
+    voids: bool = False,
+) -> OneTimeToken | None:
+    """A row whose token the message's renderer computes; ``voids`` ends the address's earlier ones.
+
+    Each row stands for a mail, so here mails are limited, whoever asks for them: the user ``asked_by`` or somebody
+    at ``door``. None where the address was sent its share: the answer must not show it, since it would tell who
+    else asked. Raises TooManyMails where the caller, or everybody together, asked for theirs.
+    """
     now = timezone.now()
     address_hash = secrets.address_hash(address)
+    network_hash = secrets.network_hash(door.network) if door is not None and door.network else ""
+    addresses.hold(address)
+    _check_caller(purpose, asked_by, network_hash, now)
+    if seconds_to_wait(
+        OneTimeToken.objects.filter(address_hash=address_hash), _limits(settings.MAIL_PER_ADDRESS), now
+    ):
+        return None
     if voids:
-        addresses.hold(address)
         OneTimeToken.objects.live().filter(address_hash=address_hash, purpose=purpose).update(
             voided_at=now, updated_at=now
         )
@@ -28,12 +49,36 @@ def make(
         purpose=purpose,
         user=user,
         address_hash=address_hash,
+        asked_by=asked_by,
+        network_hash=network_hash,
         new_password=new_password,
         key_id=secrets.current_key_id(),
         expires_at=now + settings.ONE_TIME_TOKEN_AGE[purpose],
+        created_at=now,
     )
     row.save()
     return row
+
+
+def _check_caller(purpose: str, asked_by: UUID | None, network_hash: str, now: datetime) -> None:
+    rows = OneTimeToken.objects
+    day = {timedelta(days=1): settings.MAIL_PER_DAY}
+    counted = [(rows.all(), day)]
+    if asked_by is not None:
+        invites = purpose == OneTimeToken.Purpose.INVITATION
+        locks.hold(f"account.mail:{asked_by}")
+        limits = settings.MAIL_PER_INVITER if invites else settings.MAIL_PER_USER
+        counted.append((rows.filter(asked_by=asked_by), limits))
+    if network_hash:
+        locks.hold(f"account.mail:{network_hash}")
+        counted.append((rows.filter(network_hash=network_hash), settings.MAIL_PER_NETWORK))
+    for found, limits in counted:
+        if wait := seconds_to_wait(found, _limits(limits), now):
+            raise TooManyMails(f"Try again in {wait} s.", headers={"Retry-After": str(wait)})
+
+
+def _limits(limits: dict[timedelta, int]) -> dict[timedelta, int]:
+    return {window: most * settings.THROTTLE_PUBLIC_FACTOR for window, most in limits.items()}
 
 
 def take(token: str, *purposes: str) -> tuple[OneTimeToken, User | None]:

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from apps.accounts import events, secrets
 from apps.accounts.models import OtpChallenge, Session, SignInCounter, User
-from apps.accounts.services.counting import FAILED, check_open, counter_of, failed
+from apps.accounts.services.counting import FAILED, check_open, counter_of, failed, seconds_to_wait
 from apps.accounts.services.doors import Challenge, Door, OtpInvalid, Tokens, TooManyCodes
 from apps.accounts.services.signing_in import first_factor_passed
 from erp.errors import DomainError
@@ -48,8 +48,8 @@ def request_otp(*, actor: Any, mobile: str, purpose: str) -> Requested:
     latest = earlier.filter(purpose=purpose).order_by("-created_at").first()
     if latest is not None and latest.created_at > now - settings.OTP_RESEND_AFTER:
         return Requested(latest.pk, latest.expires_at, latest.created_at + settings.OTP_RESEND_AFTER)
-    for window, most in settings.OTP_PER_NUMBER.items():
-        _limit(earlier.filter(created_at__gt=now - window), most, window, now)
+    if wait := seconds_to_wait(earlier, settings.OTP_PER_NUMBER, now):
+        raise TooManyCodes(f"Try again in {wait} s.", headers={"Retry-After": str(wait)})
     owner = User.objects.filter(
         mobile=mobile,
         mobile_verified_at__isnull=False,
@@ -123,13 +123,6 @@ def check(
     challenge.updated_at = now
     challenge.save()
     return challenge, failed(challenge.number, user, problem)
-
-
-def _limit(rows: Any, most: int, window: timedelta, now: datetime) -> None:
-    times = list(rows.order_by("-created_at").values_list("created_at", flat=True)[:most])
-    if len(times) >= most:
-        wait = int((times[-1] + window - now).total_seconds()) + 1
-        raise TooManyCodes(f"Try again in {wait} s.", headers={"Retry-After": str(wait)})
 
 
 def day_share(now: datetime) -> Decimal:

@@ -116,13 +116,15 @@ def change_password(
     public="who forgot a password can't sign in; the mail goes to the verified address alone",
     emits=[events.PasswordResetRequested],
 )
-def request_password_reset(*, actor: Any, email: str) -> dict[str, str]:
+def request_password_reset(*, actor: Any, email: str, door: Door | None = None) -> dict[str, str]:
     """Request a password reset link. The answer is the same whether or not the account exists."""
     purpose = OneTimeToken.Purpose.RESET_PASSWORD
     email = EMAIL.normalise(email)
     user = User.objects.active_at(email)
-    row = one_time.make(purpose, address=email, user=user, voids=True)
-    emit(events.PasswordResetRequested(token_id=row.pk, user_id=user.pk if user else None, purpose=purpose))
+    row = one_time.make(purpose, address=email, user=user, door=door, voids=True)
+    if row is not None:
+        user_id = user.pk if user else None
+        emit(events.PasswordResetRequested(token_id=row.pk, user_id=user_id, purpose=purpose))
     return one_time.ACCEPTED
 
 

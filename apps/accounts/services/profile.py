@@ -8,7 +8,7 @@ from apps.accounts import capabilities, events
 from apps.accounts.models import OneTimeToken, OtpChallenge, SignInCounter, User
 from apps.accounts.services import addresses, one_time, otp
 from apps.accounts.services.counting import FAILED, counter_of, failed, of_passwords, succeeded
-from apps.accounts.services.doors import ReauthenticationFailed
+from apps.accounts.services.doors import Door, ReauthenticationFailed
 from apps.accounts.services.passwords import is_right
 from apps.accounts.services.signing_in import use_code
 from erp.errors import Conflict, Forbidden, RuleBroken
@@ -56,6 +56,7 @@ def update_profile(
     mobile: str | None = None,
     current_password: str | None = None,
     mobile_proof: dict[str, Any] | None = None,
+    door: Door | None = None,
 ) -> User | Refusal:
     """Update your profile.
 
@@ -92,7 +93,7 @@ def update_profile(
         user.email = user.email_verified_at = user.pending_email = None
         one_time.void(user.pk, _Purpose.RESET_PASSWORD, _Purpose.CHANGE_EMAIL)
     elif new_email is not None:
-        _ask_for_email(user, new_email)
+        _ask_for_email(user, new_email, door)
     if user.email is None and user.mobile is None:
         raise IdentifierRequired  # the address that was sent still waits to be proved
     changed = sorted(name for name in user.changed_fields() if not name.endswith("_verified_at"))
@@ -118,7 +119,7 @@ def _prove(user: User, mobile: str, proof: dict[str, Any]) -> Refusal | None:
     return None
 
 
-def _ask_for_email(user: User, email: str) -> None:
+def _ask_for_email(user: User, email: str, door: Door | None) -> None:
     """Let the address wait for its link. One that belongs to another isn't told: its owner gets a notice.
 
     A sign-up that was never proved owns nothing: it gives way when the link is used.
@@ -131,7 +132,11 @@ def _ask_for_email(user: User, email: str) -> None:
     owner = owners.filter(email=email).exclude(pk=user.pk).first()
     user.pending_email = email
     one_time.void(user.pk, purpose)
-    row = one_time.make(purpose, address=email, user=user if owner is None else None)
+    row = one_time.make(
+        purpose, address=email, user=user if owner is None else None, asked_by=user.pk, door=door
+    )
+    if row is None:
+        return
     emit(events.EmailVerificationRequested(token_id=row.pk, user_id=user.pk, purpose=purpose))
     if owner is not None:
         emit(events.SignUpRepeated(user_id=owner.pk))

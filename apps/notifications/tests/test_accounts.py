@@ -16,7 +16,7 @@ from django.utils import timezone
 from apps.accounts.events import EmailVerificationRequested
 from apps.accounts.models import OtpChallenge, User
 from apps.notifications import clients, tasks
-from apps.notifications.models import Message, Template
+from apps.notifications.models import NAMELESS, Message, Template
 from config.testing import PASSWORD
 from erp.access import SYSTEM
 from erp.models import unguarded_writes
@@ -79,6 +79,54 @@ def test_the_link_of_a_sign_up_completes_it_once(ask, deliver, texts, post):
     assert ask("verify-email", {"token": token}).status_code == 200
     assert ask("verify-email", {"token": token}).status_code == 409
     assert ask("login", {"email": "asha@example.com", "password": NEW}, key=None).status_code == 200
+
+
+CANARY = "Wonderful Prize Inside"
+
+
+@pytest.mark.parametrize("locale", User.Locale.values)
+def test_nothing_that_people_typed_reaches_an_address_that_nobody_proved(
+    ask, deliver, texts, post, user, organization, locale
+):
+    from apps.accounts import services as accounts
+
+    person = user("SELLER", full_name=CANARY, locale=locale)
+    ask("register", sign_up("one@example.com") | {"full_name": CANARY, "locale": locale})
+    ask("verify-email/resend", {"email": "one@example.com"})
+    change = {
+        "full_name": CANARY, "email": "two@example.com", "mobile": None, "locale": locale, "digest": "daily",
+        "notify_email": True, "notify_sms": False, "current_password": PASSWORD,
+    }  # fmt: skip
+    ask("me", change, person, method="PUT", if_match=person.version)
+    accounts.invite(
+        actor=user("INTERNAL_COMPLIANCE"),
+        email="three@example.com",
+        full_name=CANARY,
+        user_type="INTERNAL",
+        organization_id=organization().pk,
+        locale=locale,
+    )
+    deliver()
+    send_all()
+    by_address = {str(mail["To"]): mail for mail in post.mails}
+    assert set(by_address) == {
+        "one@example.com", "two@example.com", "three@example.com", person.email,
+    }  # fmt: skip
+    for address, mail in by_address.items():
+        text = f"{mail['Subject']} {mail.get_content()}"
+        assert (CANARY in text) == (address == person.email), address
+        assert (NAMELESS[locale] in text) != (address == person.email), address
+
+
+def test_a_mail_whose_address_had_its_share_is_not_sent(ask, deliver, texts, post, settings):
+    settings.THROTTLE_PUBLIC_FACTOR = 1
+    settings.MAIL_PER_ADDRESS = {timedelta(hours=1): 2}
+    for path in ("register", "verify-email/resend", "register", "verify-email/resend", "forgot-password"):
+        body = sign_up("asha@example.com") if path == "register" else {"email": "asha@example.com"}
+        assert ask(path, body).status_code == 202
+    deliver()
+    send_all()
+    assert [mail["Subject"] for mail in post.mails] == ["Complete your sign-up", "Confirm your address"]
 
 
 def test_a_forgotten_password_is_set_anew_by_the_newest_link_only(ask, deliver, texts, post, user):

@@ -36,3 +36,11 @@ def test_a_user_sees_its_own_partner_and_no_other(user, partner, client_for):
     assert [row["id"] for row in client.read(PATH).json()["results"]] == [str(buyer.partner_id)]
     assert client.read(f"{PATH}/{other.pk}").status_code == 404
     assert client_for(user("AUDITOR")).read(f"{PATH}/{other.pk}").status_code == 200
+
+
+@pytest.mark.parametrize("field", ["legal_name", "trade_name"])
+def test_a_web_address_is_no_name_of_a_partner(field):
+    for name in ("Kapas at www.kapas.example", "kapas.in", "http://kapas.example"):
+        form = CreatePartnerInput(data={field: name})
+        assert not form.is_valid()
+        assert [fault.code for fault in form.errors[field]] == ["web_address"]
