@@ -297,7 +297,7 @@ def run(stack: Stack) -> None:
     """The demo against a stack whose servers are up. Raises Wrong."""
     port = free_port()
     base = f"http://127.0.0.1:{port}"
-    stack.publish(base)
+    stack.set_public_url(base)
     prepare(stack)
     people = json.loads(manage(stack, "seed_demo", "--json"))
     database = stack.urls["DATABASE_URL"]

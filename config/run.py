@@ -98,7 +98,7 @@ def main(data_dir: Path | None = None) -> int:
         with Stack(data_dir or state.data_dir(), echo=say) as stack:
             port = choose_port()
             base = f"http://127.0.0.1:{port}"
-            stack.publish(base)
+            stack.set_public_url(base)
             prepare(stack)
             factors = json.loads(manage(stack, "seed_demo", "--json"))["second_factors"]
             stack.run_processes(processes(port))

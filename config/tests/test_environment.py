@@ -141,11 +141,11 @@ def test_links_lead_to_the_port_in_use(tmp_path, monkeypatch):
     monkeypatch.setenv("PORT", "8123")
     assert read().public_url == "http://localhost:8123"
     stack = Stack(tmp_path)
-    stack.publish("http://127.0.0.1:45678")
+    stack.set_public_url("http://127.0.0.1:45678")
     assert read().public_url == "http://127.0.0.1:45678"
     monkeypatch.setenv("PUBLIC_URL", "https://tunnel.example/")
     assert read().public_url == "https://tunnel.example"
-    stack.publish("http://127.0.0.1:45678")
+    stack.set_public_url("http://127.0.0.1:45678")
     assert stack.urls["PUBLIC_URL"] == "https://tunnel.example/"
 
 
@@ -163,7 +163,7 @@ class RecordedStack:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def publish(self, base: str) -> None:
+    def set_public_url(self, base: str) -> None:
         self.base = base
 
 

@@ -100,8 +100,8 @@ class Stack:
             threading.Thread(target=self._follow_logs, name="log follower", daemon=True).start()
         return self.urls
 
-    def publish(self, base: str) -> None:
-        """Let links lead to ``base``, where the web process will answer, unless PUBLIC_URL says otherwise."""
+    def set_public_url(self, base: str) -> None:
+        """Make links lead to ``base``, where the web process will answer, unless PUBLIC_URL says otherwise."""
         self.urls[state.PUBLIC_URL] = os.environ.get(state.PUBLIC_URL) or base
         self._write_state()
 

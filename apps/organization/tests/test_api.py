@@ -9,6 +9,7 @@ from django.apps import apps
 from django.db import connection
 
 from apps.organization.models import AllocatedNumber, GstRegistration, Organization
+from apps.organization.serializers import AddGstRegistrationInput, CreateInput
 from apps.organization.tests import factories
 from apps.organization.tests.examples import IDENTITY, PLACE
 from erp.access import SYSTEM
@@ -519,3 +520,13 @@ def test_the_year_of_a_date_is_found(house, director):
 def test_the_system_is_nobody_s_organization_and_sees_all(organization):
     organization()
     assert Organization.objects.visible_to(SYSTEM).count() == 1
+
+
+@pytest.mark.parametrize(
+    ("input", "field"),
+    [(CreateInput, "name"), (CreateInput, "legal_name"), (AddGstRegistrationInput, "trade_name")],
+)
+def test_a_web_address_is_no_name_of_an_organization(input, field):
+    form = input(data={field: "Kapas at www.kapas.example"})
+    assert not form.is_valid()
+    assert [fault.code for fault in form.errors[field]] == ["web_address"]

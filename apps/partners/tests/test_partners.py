@@ -3,6 +3,7 @@
 import pytest
 
 from apps.partners import services
+from apps.partners.serializers import RegisterInput
 from erp.errors import CapabilityMissing
 
 pytestmark = pytest.mark.django_db
@@ -41,6 +42,6 @@ def test_a_user_sees_its_own_partner_and_no_other(user, partner, client_for):
 @pytest.mark.parametrize("field", ["legal_name", "trade_name"])
 def test_a_web_address_is_no_name_of_a_partner(field):
     for name in ("Kapas at www.kapas.example", "kapas.in", "http://kapas.example"):
-        form = CreatePartnerInput(data={field: name})
+        form = RegisterInput(data={field: name})
         assert not form.is_valid()
         assert [fault.code for fault in form.errors[field]] == ["web_address"]
