@@ -269,6 +269,10 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 API_JSON_LIMIT = 2 * 1024 * 1024
 API_FILE_LIMIT = 9 * 1024 * 1024
 API_JSON_DEPTH = 20
+# Tables that a request reads (all) and previews (rows) itself; a job reads larger ones. Seconds of processor time.
+TABLE_REQUEST_BYTES = 1024 * 1024
+TABLE_REQUEST_ROWS = 2_000
+TABLE_REQUEST_SECONDS = 5.0
 SPECTACULAR_SETTINGS = {
     "TITLE": "Cotton ERP",
     "DESCRIPTION": "The back office of a cotton and multi-commodity trading house.",

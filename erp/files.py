@@ -16,6 +16,7 @@ JPEG: Final = "image/jpeg"
 PNG: Final = "image/png"
 UNPACKED_LIMIT: Final = 100_000_000  # bytes of a workbook once unpacked: more is a bomb
 _NAME_LENGTH: Final = 255
+_MOST_MEMBERS: Final = 2_000  # of a workbook
 _SIGNATURES: Final = ((b"%PDF-", PDF), (b"\xff\xd8\xff", JPEG), (b"\x89PNG\r\n\x1a\n", PNG))
 _CONTROL: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
@@ -53,6 +54,8 @@ def media_type_of(content: bytes) -> str:
 
 
 def _is_plain_workbook(content: bytes) -> bool:
+    if content.count(b"PK\x01\x02") > _MOST_MEMBERS:  # before each of them becomes an object
+        return False
     try:
         with zipfile.ZipFile(BytesIO(content)) as archive:
             members = archive.infolist()

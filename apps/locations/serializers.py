@@ -160,7 +160,7 @@ class ImportRow(PlaceFacts):
 
 class BulkImportInput(Input):
     file = FileField(accepts=(CSV,))
-    mode = fields.ChoiceField(choices=Job.Mode.choices, required=False)
+    mode = fields.ChoiceField(choices=[Job.Mode.ATOMIC, Job.Mode.PARTIAL], required=False)
 
 
 class UpdateInput(PlaceFields):

@@ -52,7 +52,7 @@ class Kind:
         registry[cls.name] = cls
 
     def rows(self, job: Job, content: bytes) -> Iterator[Row]:
-        """All rows, lazily and always in the same order; ``content`` is the job's file, empty without one."""
+        """All rows, always in the same order; ``content`` is the job's file, empty without one."""
         raise NotImplementedError
 
     def apply(self, row: Row, *, job: Job, actor: Any) -> Done:

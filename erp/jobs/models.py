@@ -41,6 +41,7 @@ class Job(Model):
     class Mode(models.TextChoices):
         ATOMIC = "atomic"
         PARTIAL = "partial"
+        CHECK = "check"  # changes nothing
 
     OPEN: Final = (Status.QUEUED, Status.RUNNING, Status.CANCELLING)
 

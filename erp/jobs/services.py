@@ -47,6 +47,7 @@ def queue(
 ) -> Job:
     """Accept long work of ``total`` rows; a worker begins once the transaction is committed.
 
+    With a total of 0 the worker counts the rows before it begins.
     ``content`` is the file to work through, with its cleaned name and SHA-256 in hexadecimal.
     """
     registry[kind]  # an unknown kind is an error here, not in the worker
@@ -102,6 +103,15 @@ def claim(job: Job, *, actor: Any) -> Job | None:
     if job.status == Job.Status.QUEUED:
         job.status = Job.Status.RUNNING
     job.started_at = job.started_at or now
+    job.save()
+    return job
+
+
+@service(public=BOOKKEEPING, machinery=BOOKKEEPING)
+def set_total(job: Job, *, actor: Any, lease: UUID, total: int) -> Job:
+    """Write down how many rows the job has. Raises LeaseLost."""
+    _check_lease(job, lease)
+    job.total = total
     job.save()
     return job
 

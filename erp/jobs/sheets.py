@@ -1,4 +1,4 @@
-"""Tables as files, both ways: CSV in UTF-8, and the first sheet of a workbook. Cells are text throughout."""
+"""Tables as files, both ways: CSV in UTF-8, and the first visible sheet of a workbook."""
 
 import csv
 import re
@@ -9,11 +9,10 @@ from typing import Any, Final
 
 import openpyxl
 
-from erp.api.serializers import invalid
-from erp.errors import Fault
+from erp.jobs.limits import MAX_COLUMNS, Budget
+from erp.jobs.workbooks import Line, TypedCell, read_lines, unreadable
 
 SEPARATOR: Final = ";"  # between the items of a list in one cell
-MOST_COLUMNS: Final = 200  # of a workbook, where one stray cell can claim thousands
 _NUMBER: Final = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?")
 _FORMULA: Final = re.compile(r"'*[=+\-@]")
 _ITEM: Final = re.compile(r"(?:[^\\;]|\\.)+")
@@ -53,46 +52,32 @@ def items(text: str) -> list[str]:
 # --- In ---------------------------------------------------------------------------------------------
 
 
-def records(content: bytes) -> Iterator[list[str]]:
-    """The records of a table, one after the other, so that a long one takes no memory. Raises Invalid."""
-    return _of_workbook(content) if content.startswith(b"PK") else _of_csv(content)
+def records(content: bytes, budget: Budget) -> Iterator[Line]:
+    """The lines of a table with their numbers, one after the other; what a workbook skips is left out.
+
+    Raises Invalid for a file that can't be read, LimitExceeded for one beyond the budget.
+    """
+    budget.spend("size", len(content))
+    if not content.startswith(b"PK"):
+        yield from _of_csv(content, budget)
+        return
+    for number, cells in read_lines(content, budget):
+        yield number, [cell if isinstance(cell, TypedCell) else plain(cell) for cell in cells]
 
 
-def _of_csv(content: bytes) -> Iterator[list[str]]:
+def _of_csv(content: bytes, budget: Budget) -> Iterator[Line]:
     lines = csv.reader(TextIOWrapper(BytesIO(content), encoding="utf-8-sig", newline=""), strict=True)
     try:
-        for cells in lines:
-            yield [plain(cell) for cell in cells]
+        for number, cells in enumerate(lines, start=1):
+            budget.spend("lines")
+            budget.spend("cells", len(cells))
+            budget.spend("characters", sum(map(len, cells)))
+            budget.check_time()
+            if len(cells) > MAX_COLUMNS:
+                budget.check_columns(max(place for place, cell in enumerate(["x", *cells]) if cell.strip()))
+            yield number, [plain(cell) for cell in cells]
     except csv.Error as error:
-        raise _unreadable(f"Line {lines.line_num} can't be read: {error}.") from None
-
-
-def _of_workbook(content: bytes) -> Iterator[list[str]]:
-    try:
-        book = openpyxl.load_workbook(BytesIO(content), read_only=True, keep_links=False)
-        try:
-            sheet = book.worksheets[0]
-            sheet.reset_dimensions()  # what the file says of its size is no promise
-            for cells in sheet.iter_rows(values_only=True):
-                yield [_typed(value) for value in cells[:MOST_COLUMNS]]
-        finally:
-            book.close()
-    except Exception:  # a damaged workbook fails in any of a dozen ways
-        raise _unreadable("The workbook can't be read.") from None
-
-
-def _typed(value: Any) -> str:
-    """A workbook's cell as the text that it would be in a CSV; a formula is its own text."""
-    if isinstance(value, str):
-        return plain(value)
-    if isinstance(value, float):
-        number = Decimal(repr(value))  # the shortest text that means this number: what the sheet shows
-        return f"{number.normalize() if number == number.to_integral_value() else number:f}"
-    return cell(value)
-
-
-def _unreadable(words: str) -> Exception:
-    return invalid([Fault("/file", "malformed", words)])
+        raise unreadable(f"Line {lines.line_num} can't be read: {error}.") from None
 
 
 # --- Out --------------------------------------------------------------------------------------------

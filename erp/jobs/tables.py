@@ -1,24 +1,29 @@
 """Tables that jobs work through: what is in their rows, and what is wrong with it.
 
 A table has a header that names columns. Each row goes through an ``Input`` whose fields are the columns, so a
-row is judged like a request of the API. Cells are text: nothing in them is evaluated.
+row is judged like a request of the API. Cells are text, or numbers in columns of numbers: nothing is evaluated.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
+from django.conf import settings
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
 from erp.api import fields
+from erp.api.faults import escape
 from erp.api.serializers import Input, faults_from, invalid
 from erp.errors import DomainError, Fault, RuleBroken
 from erp.files import Upload
 from erp.jobs import services
 from erp.jobs.kinds import Done, Kind, Row, faults_of, registry
+from erp.jobs.limits import Budget, LimitExceeded
 from erp.jobs.models import Job
 from erp.jobs.sheets import items, records
+from erp.jobs.workbooks import TypedCell
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,45 +62,65 @@ class TableKind(Kind, abstract=True):
         raise NotImplementedError
 
     def rows(self, job: Job, content: bytes) -> Iterator[Row]:
-        """The rows that hold anything; a row's number counts from the first below the header, blank ones too."""
-        return self.read(content)
+        try:
+            rows = self.read(content, job.mode, Budget.for_job())
+        except LimitExceeded as error:
+            raise too_large(str(error)) from None
+        self._unseen = iter(rows)
+        return iter(rows)
 
     def apply(self, row: Row, *, job: Job, actor: Any) -> Done:
-        """Judge the row as a request, then do it."""
-        return self.do(self.validated(row, actor), row=row, job=job, actor=actor)
+        """Validate the row like a request, then do it; where the job only checks the file, foresee it."""
+        if job.mode != Job.Mode.CHECK:
+            return self.do(self.validated(row, actor), row=row, job=job, actor=actor)
+        for earlier in self._unseen:  # those of earlier turns come first: rows can depend on each other
+            if earlier.number == row.number:
+                break
+            with suppress(DomainError):
+                self.foresee(self.validated(earlier, actor), actor=actor)
+        word, _ = self.foresee(self.validated(row, actor), actor=actor)
+        return Done(word)
 
     def validated(self, row: Row, actor: Any) -> dict[str, Any]:
         """What the row says, as the input understands it. Raises Invalid with every fault."""
         input = self.row(context={"actor": actor, "known": self.known})
+        faults = [fault for name, text in row.values.items() if (fault := _cell_fault(name, text, input))]
         values = {name: _value(input.fields.get(name), text) for name, text in row.values.items()}
         try:
-            return dict(input.run_validation(values))
+            data = dict(input.run_validation(values))
         except ValidationError as fault:
-            raise invalid(faults_from(fault.detail)) from None
+            data, places = {}, {fault.pointer for fault in faults}
+            faults += [fault for fault in faults_from(fault.detail) if fault.pointer not in places]
+        if faults:
+            raise invalid(faults)
+        return data
 
-    def measure(self, file: Upload, mode: str) -> int:
-        """How many rows the table has. Raises Invalid, ``wrong_header`` or ``too_many_rows``."""
-        total = sum(1 for _ in self.read(file.content))
-        if not total:
-            raise invalid([Fault("/file", "empty", "The table has no rows.")])
-        most = self.most_atomic if mode == Job.Mode.ATOMIC else self.most_rows
-        if total > most:
-            words = f"At most {most:,} rows in mode {mode}; the table has {total:,}."
-            raise self.too_many_rows(words, errors=[Fault("/file", "too_long", words)])
-        return total
+    def read(self, content: bytes, mode: str, budget: Budget) -> list[Row]:
+        """The rows that hold anything; a row's number counts from the first below the header, blank ones too.
 
-    def read(self, content: bytes) -> Iterator[Row]:
-        """The rows of a table. Raises Invalid, or ``wrong_header``."""
-        lines = records(content)
-        names = [cell.casefold() for cell in next(lines, [])]
+        Reading stops at the first row too many. Raises Invalid, ``wrong_header``, ``too_many_rows`` or
+        LimitExceeded.
+        """
+        lines = records(content, budget)
+        number, cells = next(lines, (1, []))
+        names = [_name(cell) for cell in cells] if number == 1 else []
         while names and not names[-1]:
             names.pop()
         if faults := self._header_faults(names):
             raise self.wrong_header(errors=faults)
         self.told = frozenset(names)
-        for number, cells in enumerate(lines, start=1):
-            if any(cells):
-                yield Row(number, _by_column(names, cells))
+        most = self.most_atomic if mode == Job.Mode.ATOMIC else self.most_rows
+        rows: list[Row] = []
+        for number, cells in lines:
+            if not any(cells):
+                continue
+            if len(rows) == most:
+                words = f"A table has at most {most:,} rows in mode {mode}."
+                raise self.too_many_rows(words, errors=[Fault("/file", "too_long", words)])
+            rows.append(Row(number - 1, _by_column(names, cells)))
+        if not rows:
+            raise invalid([Fault("/file", "empty", "The table has no rows.")])
+        return rows
 
     def _header_faults(self, names: Sequence[str]) -> list[Fault]:
         columns: Mapping[str, Any] = self.row().fields
@@ -113,13 +138,38 @@ class TableKind(Kind, abstract=True):
         ]
 
 
+def _name(cell: str) -> str:
+    """The column that a cell of the header names; what isn't text names none."""
+    return f"({cell.kind})" if isinstance(cell, TypedCell) else cell.casefold()
+
+
 def _by_column(names: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
-    """Cells that hold anything, by column; those beyond the header by their place, as no column is known there."""
-    return {
-        names[place] if place < len(names) else f"column {place + 1}": cell
-        for place, cell in enumerate(cells)
-        if cell
-    }
+    """Cells that hold anything, by column; the first beyond the header by its place, as it has no column."""
+    values = {name: cell for name, cell in zip(names, cells, strict=False) if cell}
+    surplus = next((place for place in range(len(names), len(cells)) if cells[place]), None)
+    if surplus is not None:
+        values[f"column {surplus + 1}"] = cells[surplus]
+    return values
+
+
+def _cell_fault(name: str, cell: str, input: Input) -> Fault | None:
+    """What is wrong with a cell that isn't text: only numbers and booleans count, in columns of theirs."""
+    if not isinstance(cell, TypedCell) or isinstance(input.fields.get(name), _COLUMNS.get(cell.kind, ())):
+        return None
+    return Fault(f"/{escape(name)}", f"{cell.kind}_cell", _CELL_FAULTS[cell.kind])
+
+
+_COLUMNS: Final[dict[str, tuple[type[Any], ...]]] = {
+    "number": (serializers.IntegerField, serializers.DecimalField, serializers.FloatField),
+    "boolean": (serializers.BooleanField,),
+}
+_CELL_FAULTS: Final = {
+    "number": "The cell holds a number. Format the column as text and enter the value again.",
+    "boolean": "The cell holds TRUE or FALSE, which this column doesn't take.",
+    "date": "The cell holds a date. Format the column as text and enter the value again.",
+    "error": "The cell holds an error such as #REF!.",
+    "formula": "The cell holds a formula. Replace it with its value.",
+}
 
 
 def _value(column: Any, text: str) -> Any:
@@ -133,11 +183,19 @@ def _value(column: Any, text: str) -> Any:
 def accept(
     kind: str, *, actor: Any, file: Upload, mode: str, parameters: dict[str, Any] | None = None
 ) -> Job:
-    """Queue the work on a table whose header and length are right; for the service that accepts it."""
+    """Queue the work on a table; for the service that accepts it.
+
+    A table that a request may read has its header and length checked here. The job reads a larger one, counts its
+    rows and fails where header or length are wrong.
+    """
+    try:
+        total = len(_reader(kind).read(file.content, mode, Budget.for_request()))
+    except LimitExceeded:
+        total = 0
     job: Job = services.queue(
         actor=actor,
         kind=kind,
-        total=_reader(kind).measure(file, mode),
+        total=total,
         mode=mode,
         parameters=parameters,
         file_name=file.name,
@@ -147,17 +205,33 @@ def accept(
     return job
 
 
-def preview(kind: str, *, actor: Any, file: Upload) -> Iterator[Foreseen]:
-    """What the work would do with each row, with the faults that it would find. Raises as ``accept`` does."""
-    reader = _reader(kind)
-    reader.measure(file, Job.Mode.PARTIAL)
-    for row in reader.read(file.content):
-        try:
-            word, changes = reader.foresee(reader.validated(row, actor), actor=actor)
-        except DomainError as problem:
-            yield Foreseen(row.number, "refused", faults=faults_of(problem))
-        else:
-            yield Foreseen(row.number, word, changes)
+def preview(kind: str, *, actor: Any, file: Upload) -> list[Foreseen]:
+    """What the work would do with each row, with the faults that it would find.
+
+    Raises as ``accept`` does, and Invalid for a table that is too large for a request.
+    """
+    reader, budget = _reader(kind), Budget.for_request()
+    try:
+        rows = reader.read(file.content, Job.Mode.PARTIAL, budget)
+        if len(rows) > settings.TABLE_REQUEST_ROWS:
+            raise LimitExceeded(f"The table has more than {settings.TABLE_REQUEST_ROWS:,} rows.")
+        return [_foreseen(reader, row, actor, budget) for row in rows]
+    except LimitExceeded as error:
+        raise too_large(f"{error} Upload it in mode check: a job then checks it.") from None
+
+
+def _foreseen(reader: TableKind, row: Row, actor: Any, budget: Budget) -> Foreseen:
+    budget.check_time()
+    try:
+        word, changes = reader.foresee(reader.validated(row, actor), actor=actor)
+    except DomainError as problem:
+        return Foreseen(row.number, "refused", faults=faults_of(problem))
+    return Foreseen(row.number, word, changes)
+
+
+def too_large(detail: str) -> DomainError:
+    """The problem of a table beyond a limit."""
+    return invalid([Fault("/file", "too_large", detail)])
 
 
 def _reader(kind: str) -> TableKind:

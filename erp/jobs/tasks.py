@@ -100,16 +100,19 @@ class _Turn:
 
     def run(self) -> Job:
         try:
-            rows = islice(self._rows(), self._job.processed, None)
+            every = list(self._rows())
+            if not self._job.total:
+                self._job = services.set_total(self._job, actor=SYSTEM, lease=self._lease, total=len(every))
+            rows = islice(every, self._job.processed, None)
             if self._job.mode == Job.Mode.ATOMIC:
                 self._all(list(rows))
             else:
                 while chunk := list(islice(rows, CHUNK)):
                     if self._stopping():
                         break
-                    if time.monotonic() > self._until:
+                    self._chunk(chunk)  # at least one a turn, however long it took to read the file
+                    if time.monotonic() > self._until and self._job.processed < self._job.total:
                         return services.release(self._job, actor=SYSTEM, lease=self._lease)  # type: ignore[no-any-return]
-                    self._chunk(chunk)
         except (DatabaseFailure, services.LeaseLost):
             raise  # the lease runs out, and another turn tries again
         except Exception as error:

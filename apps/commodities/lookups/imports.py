@@ -2,35 +2,26 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Any
 
 from apps.commodities.services import SORTS
 from erp.files import Upload
 from erp.jobs import tables
 
-MOST_SHOWN: Final = 2_000  # rows of one answer
-
 
 def bulk_validate(*, actor: Any, file: Upload, kind: str) -> dict[str, Any]:
     """Preview an import. Lists what it would do with each row, and every error.
 
-    The whole file is looked at; of more than 2,000 rows those that would be refused are shown first of all.
+    A preview takes at most 1 MB and 2,000 rows. Upload a larger file in mode `check`: a job then checks it.
     """
-    words: Counter[str] = Counter()
-    refused: list[tables.Foreseen] = []
-    others: list[tables.Foreseen] = []
-    for row in tables.preview(SORTS[kind].job, actor=actor, file=file):
-        words[row.word] += 1
-        shown = refused if row.word == "refused" else others
-        if len(shown) < MOST_SHOWN:
-            shown.append(row)
-    rows = refused + others[: MOST_SHOWN - len(refused)]
+    rows = tables.preview(SORTS[kind].job, actor=actor, file=file)
+    words = Counter(row.word for row in rows)
     return {
         "kind": kind,
         "file_sha256": file.sha256,
-        "total": words.total(),
+        "total": len(rows),
         **{word: words[word] for word in ("create", "update", "unchanged", "refused")},
-        "rows": sorted(rows, key=lambda row: row.number),
+        "rows": rows,
     }
 
 

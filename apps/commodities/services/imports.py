@@ -267,12 +267,17 @@ def bulk_upload(
     The columns are those of the template. A code that is known changes that row: an empty cell takes the
     default, a column that isn't there leaves what is; a filled `version` must be the row's. With `atomic` all rows
     are taken or none, at most 2,000; with `partial` up to 10,000, and those that are refused stand in the job's
-    errors. `expected_sha256` is that of the file which was previewed.
+    errors. `expected_sha256` is that of the file which was previewed. With `check` the job changes nothing:
+    its result lists what each row would do, its errors what is wrong with it.
+
+    Of a workbook the first visible sheet is read. Cells must be text, or numbers in columns of numbers; formulas,
+    dates and errors are refused.
     """
     if expected_sha256 is not None and expected_sha256 != file.sha256:
         raise FileDiffers("Look at the preview of this file first.", file_sha256=file.sha256)
     job = SORTS[kind].job
-    running = Job.objects.filter(kind=job, file_sha256=file.sha256, status__in=Job.OPEN).first()
-    if running is not None:
+    same = Job.objects.filter(kind=job, file_sha256=file.sha256, status__in=Job.OPEN)
+    running = same.exclude(mode=Job.Mode.CHECK).first()
+    if running is not None and mode != Job.Mode.CHECK:
         raise ImportInProgress(f"It was sent at {running.created_at:%H:%M} UTC.")
     return tables.accept(job, actor=actor, file=file, mode=mode, parameters={"kind": kind})

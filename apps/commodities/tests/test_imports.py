@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from datetime import date
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +21,7 @@ from config.tests.jobs_support import finished, memory_taken, refused
 from erp.access import SYSTEM
 from erp.files import CSV, XLSX, Upload
 from erp.idempotency.models import Record
+from erp.jobs import tasks
 from erp.jobs.models import Job
 from erp.models import unguarded_writes
 from erp.outbox.models import EventOutbox
@@ -263,12 +265,86 @@ def test_the_preview_shows_changes_and_writes_nothing(keeper, commodity):
     assert (row.name, Commodity.objects.count()) == ("Cotton", 1)
 
 
-def test_of_a_long_table_refused_rows_are_shown_first(keeper):
-    lines = [f"C{number},Name {number},{'FIBRE' if number < 2_000 else 'NONE'}" for number in range(2_005)]
-    told = previewed(keeper, table(*lines))
-    assert (told["total"], told["create"], told["refused"]) == (2_005, 2_000, 5)
-    assert len(told["rows"]) == 2_000
-    assert [row["row"] for row in told["rows"][-6:]] == [1995, 2001, 2002, 2003, 2004, 2005]
+def checked(job: Job) -> list[tuple[int, str]]:
+    """Number and word of every row of a job that only checks."""
+    return [(row.number, row.word or "refused") for row in job.rows.order_by("number")]
+
+
+def test_a_job_checks_a_table_as_the_preview_does_and_changes_nothing(keeper, commodity, monkeypatch):
+    commodity(code="KNOWN", name="Known", quantity_mode="WEIGHT", package_unit=None, trade_unit="KG")
+    file = table(*MIXED, header=f"{GOODS},aliases,package_unit,status,hsn_code")
+    preview = previewed(keeper, file)
+    monkeypatch.setattr(tasks, "CHUNK", 2)
+    monkeypatch.setattr(tasks, "TURN_SECONDS", -1.0)
+    count = EventOutbox.objects.count()
+    job = uploaded(keeper, file, mode="check")
+    assert checked(job) == [(row["row"], row["action"]) for row in preview["rows"]]
+    assert refused(job) == foreseen(preview)
+    assert Commodity.objects.count() == 1
+    kinds = EventOutbox.objects.order_by("position").values_list("event_type", flat=True)[count:]
+    assert list(kinds) == ["job.queued"]
+
+
+def test_checking_a_file_and_importing_it_do_not_block_each_other(keeper):
+    body = {"file": table("COTTON,Cotton,FIBRE"), "kind": "COMMODITIES"}
+    assert keeper.write(f"{PATH}/upload", {**body, "mode": "check"}).status_code == 202
+    assert keeper.write(f"{PATH}/upload", body).status_code == 202
+    assert keeper.write(f"{PATH}/upload", {**body, "mode": "check"}).status_code == 202
+    assert codes(keeper.write(f"{PATH}/upload", body))[:2] == (409, "commodity.import_in_progress")
+
+
+@pytest.mark.parametrize(
+    ("limit", "value"),
+    [("TABLE_REQUEST_BYTES", 60), ("TABLE_REQUEST_ROWS", 2), ("TABLE_REQUEST_SECONDS", -1.0)],
+)
+def test_a_table_beyond_the_limits_of_a_request_is_read_by_the_job(keeper, settings, limit, value):
+    setattr(settings, limit, value)
+    lines = [f"C{number},Name {number},{'NONE' if number == 1 else 'FIBRE'}" for number in range(3)]
+    for file in (table(*lines), workbook(GOODS.split(","), *(line.split(",") for line in lines))):
+        answer = keeper.write(f"{PATH}/validate", {"file": file, "kind": "COMMODITIES"})
+        assert codes(answer) == (400, "request.invalid", ["too_large"])
+        assert "mode check" in answer.json()["errors"][0]["detail"]
+        job = uploaded(keeper, file, mode="check")
+        assert checked(job) == [(1, "create"), (2, "refused"), (3, "create")]
+        assert job.total == 3
+
+
+def test_a_job_fails_with_the_problem_of_a_table_that_the_request_could_not_read(keeper, settings):
+    settings.TABLE_REQUEST_BYTES = 10
+    many = ["COTTON,Cotton,FIBRE"] * 10_001
+    for file, code in (
+        (table("x", header="code,colour"), "commodity.file_header"),
+        (table(), "request.invalid"),
+        (table(*many), "commodity.too_many_rows"),
+        (table(*[""] * 30_000), "request.invalid"),
+    ):
+        job = uploaded(keeper, file)
+        assert (job.status, job.problem_code, job.processed) == ("failed", code, 0)
+    assert not Commodity.objects.exists()
+
+
+def test_cells_of_a_workbook_that_are_not_text_are_refused_in_preview_and_job_alike(keeper):
+    file = workbook(
+        [*GOODS.split(","), "season_start_month", "hsn_code"],
+        ["A", "Alpha", "FIBRE", 10, "5201"],
+        ["B", "=1+1", "FIBRE", 10, None],
+        [3, True, date(2026, 1, 3), "=A1", 5201],
+        ["D", "#REF!", "FIBRE", date(2026, 1, 2), None],
+    )
+    expected = [
+        (2, "/name", "formula_cell"),
+        (3, "/category", "date_cell"),
+        (3, "/code", "number_cell"),
+        (3, "/hsn_code", "number_cell"),
+        (3, "/name", "boolean_cell"),
+        (3, "/season_start_month", "formula_cell"),
+        (4, "/name", "error_cell"),
+        (4, "/season_start_month", "date_cell"),
+    ]
+    assert sorted(foreseen(previewed(keeper, file))) == expected
+    for mode in ("check", "partial"):
+        assert sorted(refused(uploaded(keeper, file, mode=mode))) == expected
+    assert [row.name for row in Commodity.objects.all()] == ["Alpha"]
 
 
 # --- Varieties --------------------------------------------------------------------------------------
@@ -466,7 +542,7 @@ def test_who_may_not_add_uploads_and_previews_nothing(user, client_for):
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.django_db(transaction=True)
-def test_ten_thousand_rows_are_previewed_and_taken_with_the_same_faults(user, client_for, emitted):
+def test_ten_thousand_rows_are_checked_and_taken_with_the_same_faults(user, emitted):
     actor = user("INTERNAL_MASTERDATA")
     bad = set(range(0, 10_000, 73))
     assert len(bad) == 137
@@ -474,14 +550,14 @@ def test_ten_thousand_rows_are_previewed_and_taken_with_the_same_faults(user, cl
         [f"C{number}", f"Goods {number}", "NOTHING" if number in bad else "FIBRE"] for number in range(10_000)
     ]
     file = workbook(GOODS.split(","), *lines)
-    told = previewed(client_for(actor), file)
-    assert (told["create"], told["refused"], told["total"]) == (9_863, 137, 10_000)
+    check = finished(services.bulk_upload(actor=actor, file=file, kind="COMMODITIES", mode="check"))
+    assert (check.tally, check.refused, check.total) == ({"create": 9_863}, 137, 10_000)
     small = services.bulk_upload(
         actor=actor, file=table("SMALL,Small,FIBRE"), kind="COMMODITIES", mode="partial"
     )
     job = services.bulk_upload(actor=actor, file=file, kind="COMMODITIES", mode="partial")
     assert memory_taken(small, job) < 50_000
     assert (job.status, job.tally, job.refused) == ("partial", {"created": 9_863}, 137)
-    assert refused(job) == foreseen(told)
+    assert refused(job) == refused(check)
     assert len(emitted("commodity.created", causation_id=str(job.pk))) == 9_863
     assert len(emitted("commodity.bulk_imported")) == 2
