@@ -158,9 +158,12 @@ class ImportRow(PlaceFacts):
         return attrs
 
 
+_MODES = [(value, label) for value, label in Job.Mode.choices if value != Job.Mode.CHECK]
+
+
 class BulkImportInput(Input):
     file = FileField(accepts=(CSV,))
-    mode = fields.ChoiceField(choices=[Job.Mode.ATOMIC, Job.Mode.PARTIAL], required=False)
+    mode = fields.ChoiceField(choices=_MODES, required=False)
 
 
 class UpdateInput(PlaceFields):

@@ -109,10 +109,12 @@ def expire(job: Job) -> None:
 
 def test_a_turn_ends_so_that_others_get_the_worker(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks, "TURN_SECONDS", 0.0)
+    monkeypatch.setattr(tasks, "CHUNK", 2)
     job = start(*numbered(3))
     assert tasks.work(str(job.pk)) == "running"
     job.refresh_from_db()
-    assert (job.processed, job.lease_until) == (0, None)
+    assert (job.processed, job.lease_until) == (2, None), "each turn does a chunk, else it would never end"
+    assert tasks.work(str(job.pk)) == "succeeded"
 
 
 def test_the_rights_of_who_started_it_are_asked_for_at_each_row(start: Any, user: Any) -> None:
