@@ -38,10 +38,14 @@ def servers() -> AbstractContextManager[object]:
 def main() -> None:
     """Run one command."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-    from django.core.management import execute_from_command_line
+    from erp import commands
+    from erp.embedded.process import CannotStart
 
-    with servers():
-        execute_from_command_line(sys.argv)
+    try:
+        with servers():
+            commands.run(sys.argv)
+    except CannotStart as error:
+        commands.leave(str(error), error.exit_code)
 
 
 if __name__ == "__main__":

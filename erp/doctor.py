@@ -64,6 +64,13 @@ class Look:
     after: str = ""
 
 
+# How each process is started.
+PROCESSES: Final = {
+    "worker": "`celery_worker.py worker`",
+    "consumer": "`manage.py consume_events`",
+    "beat": "`celery_worker.py beat`, exactly one",
+    "relay": "`celery_worker.py relay` or `manage.py relay_outbox`",
+}
 # What modules want to have looked at; they add theirs where they declare their periodic work.
 of_modules: list[Look] = []
 
@@ -178,7 +185,7 @@ def _alive(name: str, seen: str = "") -> str:
     if seen:
         return seen
     told = "no sign of life on this machine" if age is None else f"silent for {age:.0f} s"
-    raise Wrong(told, f"start it (`celery_worker.py {name}`), or look where its HEARTBEAT_DIR is", "down")
+    raise Wrong(told, f"start it: {PROCESSES[name]}; or check HEARTBEAT_DIR", "down")
 
 
 def _relay() -> str:
@@ -292,10 +299,10 @@ LOOKS: Final = (
     Look("capabilities", _capabilities, "run `manage.py sync_capabilities`", after="migrations"),
     Look("redis", _redis, "start Redis and check REDIS_URL"),
     Look("broker", _broker, "start the broker and check CELERY_BROKER_URL"),
-    Look("worker", lambda: _alive("worker"), "start it: `celery_worker.py worker`"),
-    Look("consumer", lambda: _alive("consumer"), "start it: `manage.py consume_events`"),
-    Look("beat", lambda: _alive("beat"), "start it: `celery_worker.py beat`, exactly one"),
-    Look("relay", _relay, "start it: `celery_worker.py relay` or `manage.py relay_outbox`", after="database"),
+    Look("worker", lambda: _alive("worker"), f"start it: {PROCESSES['worker']}"),
+    Look("consumer", lambda: _alive("consumer"), f"start it: {PROCESSES['consumer']}"),
+    Look("beat", lambda: _alive("beat"), f"start it: {PROCESSES['beat']}"),
+    Look("relay", _relay, f"start it: {PROCESSES['relay']}", after="database"),
     Look("pubsub", _pubsub, "check PUBSUB_EMULATOR_HOST, or PUBSUB_ENDPOINT and credentials"),
     Look("topology", _topology, "run `manage.py setup_pubsub`", after="pubsub"),
     Look("dead letters", _dead_letters, "run `manage.py setup_pubsub`", after="pubsub"),

@@ -8,7 +8,6 @@ from typing import Any
 from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
@@ -32,14 +31,16 @@ class Command(BaseCommand):
         """Run; tell a failure as words, or as ``{"error": …}`` with ``--json``."""
         try:
             return super().execute(*args, **options)
-        except (OperationalError, InterfaceError) as error:
-            raise self._failure(f"the database doesn't answer: {error}", commands.DOWN, options) from None
         except (Unreachable, NotPublished) as error:
             raise self._failure(f"Pub/Sub doesn't answer: {error}", commands.DOWN, options) from None
         except CommandError as error:
             raise self._failure(str(error), error.returncode, options) from None
         except KeyboardInterrupt:
             sys.exit(commands.INTERRUPTED)
+        except Exception as error:
+            if words := commands.outage(error):
+                raise self._failure(words, commands.DOWN, options) from None
+            raise
 
     def _failure(self, message: str, code: int, options: dict[str, Any]) -> CommandError:
         if options.get("json"):

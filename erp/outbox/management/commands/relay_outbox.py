@@ -6,7 +6,6 @@ from argparse import ArgumentParser
 from dataclasses import asdict
 from typing import Any
 
-import psycopg
 from django.core.management.base import CommandError
 
 from erp import commands, metrics
@@ -44,10 +43,6 @@ class Command(cli.Command):
             raise CommandError(str(error)) from None
         except LayoutHeld as error:
             raise CommandError(str(error), returncode=commands.LOCKED) from None
-        except psycopg.Error as error:
-            raise CommandError(
-                f"the database doesn't answer: {type(error).__name__}", returncode=commands.DOWN
-            ) from None
         code = {"idle": commands.LOCKED, "unreachable": commands.DOWN}.get(summary.ended, commands.OK)
         told = asdict(summary)
         finish(

@@ -1,0 +1,179 @@
+"""Commands of ``manage.py``: exit codes and one line where a dependency is missing, and the hints that name them."""
+
+import inspect
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from django.core.management import get_commands, load_command_class
+from django.db import connection
+
+import celery_worker
+from erp import commands, doctor
+from erp.audit.sources import PROJECT
+from erp.testing import environment
+
+pytestmark = pytest.mark.django_db
+
+# How each command of the product that needs the database is called, and some of Django's.
+CALLS = {
+    "bootstrap": "bootstrap --dry-run",
+    "consume_events": "consume_events --idle 0.1",
+    "dlq": "dlq list",
+    "doctor": "doctor",
+    "outbox": "outbox status",
+    "relay_outbox": "relay_outbox --once",
+    "run_task": "run_task purge-jobs",
+    "seed_demo": "seed_demo",
+    "setup_pubsub": "setup_pubsub --check",
+    "sync_capabilities": "sync_capabilities --check",
+    "verify_ledger": "verify_ledger",
+    "showmigrations": "showmigrations",
+}
+WITHOUT_DATABASE = {"changepassword", "compliance_audit", "createsuperuser", "events"}
+
+_WALK = """
+import contextlib, io, json, os, sys
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+from erp import commands
+for call in sys.stdin.read().splitlines():
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            commands.run(["manage.py", *call.split()])
+        except SystemExit as left:
+            code = left.code or 0
+        except BaseException as error:
+            code = repr(error)
+    told = [line for line in err.getvalue().splitlines() if not line.startswith(("20", "{"))]
+    print(json.dumps([call, code, told]), flush=True)
+"""
+
+
+def walk(calls: list[str], **urls: str) -> dict[str, tuple[Any, list[str]]]:
+    """Exit code of each call, and its lines on standard error that aren't log lines."""
+    done = subprocess.run(
+        [sys.executable, "-c", _WALK],
+        input="\n".join(calls),
+        cwd=PROJECT,
+        env=environment(**urls),
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(found) == len(calls), done.stderr
+    return {call: (code, lines) for call, code, lines in found}
+
+
+def of_product() -> set[str]:
+    return {
+        name for name, app in get_commands().items() if str(app).split(".")[0] in ("erp", "apps", "config")
+    }
+
+
+def test_every_command_of_the_product_is_called_here() -> None:
+    assert of_product() == CALLS.keys() - {"showmigrations"} | WITHOUT_DATABASE
+
+
+@pytest.mark.slow
+def test_a_database_that_is_down_ends_every_command_with_4_and_one_line() -> None:
+    down = {
+        "DATABASE_URL": "postgresql://erp@127.0.0.1:1/erp",
+        "DATABASE_DIRECT_URL": "postgresql://erp@127.0.0.1:1/erp",
+        "REDIS_URL": "redis://127.0.0.1:1/0",
+        "CELERY_BROKER_URL": "redis://127.0.0.1:1/0",
+        "PUBSUB_EMULATOR_HOST": "127.0.0.1:1",
+    }
+    calls = [*CALLS.values(), "outbox list", "migrate", "bootstrap", "run_task sync-capabilities-not-there"]
+    told = walk(calls, **down)
+    assert told.pop("run_task sync-capabilities-not-there")[0] == commands.USAGE
+    assert {call: code for call, (code, _) in told.items() if code != commands.DOWN} == {}
+    assert {call: lines for call, (_, lines) in told.items() if len(lines) > 1} == {}
+    for call, (_, lines) in told.items():
+        assert call == "doctor" or any("check DATABASE_URL" in line or "Pub/Sub" in line for line in lines), (
+            told[call]
+        )
+
+
+@pytest.fixture
+def empty_database() -> Iterator[str]:
+    """URL of a database without tables."""
+    made = connection.settings_dict
+    server = "postgresql://{USER}:{PASSWORD}@{HOST}:{PORT}/".format(**made)
+    with psycopg.connect(f"{server}{made['NAME']}", autocommit=True) as admin:
+        admin.execute("DROP DATABASE IF EXISTS erp_without_tables")
+        admin.execute("CREATE DATABASE erp_without_tables TEMPLATE template0")
+        yield f"{server}erp_without_tables"
+        admin.execute("DROP DATABASE erp_without_tables WITH (FORCE)")
+
+
+@pytest.mark.slow
+def test_a_database_without_tables_ends_every_command_with_4_and_the_command_that_helps(
+    empty_database: str,
+) -> None:
+    without = {"setup_pubsub", "doctor", "showmigrations"}
+    calls = [call for name, call in CALLS.items() if name not in without]
+    told = walk(calls, DATABASE_URL=empty_database, DATABASE_DIRECT_URL=empty_database)
+    assert {call: code for call, (code, _) in told.items() if code != commands.DOWN} == {}
+    for call, (_, lines) in told.items():
+        assert len(lines) == 1, (call, lines)
+        assert "manage.py migrate" in lines[0]
+
+
+def test_an_unknown_command_or_option_is_2() -> None:
+    calls = [
+        "verify_ledgers",
+        "verify_ledger --nonsense",
+        "outbox",
+        "outbox nonsense",
+        "migrate --nonsense",
+        "",
+    ]
+    for call in calls[:-1]:
+        with pytest.raises(SystemExit) as left:
+            commands.run(["manage.py", *call.split()])
+        assert left.value.code == commands.USAGE, call
+
+
+def test_an_error_that_is_no_outage_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise ValueError("a mistake in the code")
+
+    monkeypatch.setattr("erp.commands.ManagementUtility.execute", fail)
+    with pytest.raises(ValueError, match="mistake"):
+        commands.run(["manage.py", "verify_ledger"])
+
+
+def test_every_command_and_process_that_a_hint_names_exists() -> None:
+    sources = [
+        *(PROJECT / "erp").rglob("*.py"),
+        *(PROJECT / "apps").rglob("*.py"),
+        *(PROJECT / "config").rglob("*.py"),
+    ]
+    texts = {str(path): path.read_text() for path in sources if "tests" not in path.parts}
+    texts["hints"] = "\n".join(doctor.PROCESSES.values())
+    known = get_commands()
+    for place, text in texts.items():
+        for name in re.findall(r"manage\.py ([a-z_]+)", text):
+            assert name in known, (place, name)
+        for name in re.findall(r"celery_worker\.py ([a-z_{]+)", text):
+            assert name in celery_worker.COMMANDS, (place, name)
+
+
+def test_the_hint_for_a_silent_process_starts_that_process() -> None:
+    watched = re.findall(r'_alive\("(\w+)"', inspect.getsource(doctor))
+    assert sorted(set(watched)) == sorted(doctor.PROCESSES)
+    for name, hint in doctor.PROCESSES.items():
+        starts = re.findall(r"(?:celery_worker|manage)\.py (\w+)", hint)
+        assert starts, name
+        assert all(
+            start in celery_worker.COMMANDS or load_command_class(get_commands()[start], start)
+            for start in starts
+        )
