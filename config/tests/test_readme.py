@@ -1,0 +1,128 @@
+"""Commands that the README and the documentation name exist, and every benchmark runs."""
+
+import importlib.util
+import re
+import shlex
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from django.core.management import get_commands, load_command_class
+from django.core.management.base import CommandError
+
+import celery_worker
+from erp.audit.sources import PROJECT
+from erp.testing import environment
+
+PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").rglob("*.md"))]
+# The smallest run of each benchmark; those whose harness starts servers of its own show their options.
+BENCHMARKS = {
+    "benchmarks.faults": "--help",
+    "benchmarks.pii_corpus": "--lines 200",
+    "benchmarks.relay": "--help",
+    "benchmarks.sign_in_timing": "--tries 1 --only login",
+    "benchmarks.write_cost": "--rounds 1",
+}
+
+
+def texts() -> dict[str, str]:
+    return {str(page.relative_to(PROJECT)): page.read_text() for page in PAGES}
+
+
+def commands() -> list[tuple[str, str]]:
+    """Every call of ``manage.py`` that a page shows: page, arguments."""
+    found = []
+    for page, text in texts().items():
+        for call in re.findall(r"manage\.py ([a-z_]+[^`\n#|…]*)", text):
+            found.append((page, call.strip()))
+    return found
+
+
+def targets() -> set[str]:
+    """Every target of ``make`` that a page names, as code or in a block of code."""
+    return {
+        target
+        for text in texts().values()
+        for call in re.findall(r"(?:`|^)make ((?:[a-z-]+ ?)+)", text, re.MULTILINE)
+        for target in call.split("  ")[0].split()
+    }
+
+
+def modules() -> set[str]:
+    found: set[str] = set()
+    for text in texts().values():
+        found |= set(re.findall(r"python -m ([a-z_.]*[a-z_])", text))
+        found |= set(re.findall(r"`(benchmarks\.[a-z_]+)`", text))
+    return found
+
+
+def test_pages_name_commands() -> None:
+    assert len(commands()) > 40
+    assert {"demo", "test", "run", "faults-small", "bench-relay"} <= targets()
+    assert modules() >= {"benchmarks.write_cost", "benchmarks.faults"}
+
+
+@pytest.mark.parametrize(("page", "call"), commands())
+def test_a_command_of_a_page_has_the_arguments_that_it_shows(page: str, call: str) -> None:
+    name, *arguments = shlex.split(re.sub(r"\\?\|", "|", call).split(" [")[0])
+    assert name in get_commands(), page
+    optional = re.findall(r"\[(--[a-z-]+)", call) + re.findall(r"\|(--[a-z-]+)", call)
+    command: Any = load_command_class(get_commands()[name], name)
+    parser = command.create_parser("manage.py", name)
+    options = {option for action in parser._actions for option in action.option_strings}
+    assert set(optional) <= options
+    if not arguments and "choices" in str(parser._actions) and name in ("outbox", "dlq", "events"):
+        return  # the page speaks of the command as a whole
+    try:
+        parser.parse_args([_example(argument) for argument in arguments])
+    except CommandError as refused:
+        pytest.fail(f"{page}: manage.py {call}: {refused}")
+
+
+def _example(argument: str) -> str:
+    return argument.split("|")[0]
+
+
+def test_every_make_target_of_a_page_exists() -> None:
+    done = subprocess.run(
+        ["make", "-n", *sorted(targets())],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_process_of_a_page_exists() -> None:
+    named = {name for text in texts().values() for name in re.findall(r"celery_worker\.py ([a-z]+)", text)}
+    assert named
+    assert named <= celery_worker.COMMANDS.keys()
+
+
+def test_every_module_that_a_page_runs_exists_and_every_benchmark_has_a_run_here() -> None:
+    for module in modules():
+        assert importlib.util.find_spec(module), module
+    folder = PROJECT / "benchmarks"
+    found = {f"benchmarks.{path.stem}" for path in folder.glob("*.py") if path.stem != "__init__"}
+    found |= {f"benchmarks.{path.parent.name}" for path in folder.glob("*/__main__.py")}
+    assert found == BENCHMARKS.keys()
+
+
+@pytest.mark.slow
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("module", sorted(BENCHMARKS))
+def test_a_benchmark_runs(module: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", module, *BENCHMARKS[module].split()],
+        cwd=PROJECT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=150,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout
