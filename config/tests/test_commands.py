@@ -23,19 +23,20 @@ pytestmark = pytest.mark.django_db
 # How each command of the product that needs the database is called, and some of Django's.
 CALLS = {
     "bootstrap": "bootstrap --dry-run",
-    "consume_events": "consume_events --idle 0.1",
     "dlq": "dlq list",
     "doctor": "doctor",
     "outbox": "outbox status",
-    "relay_outbox": "relay_outbox --once",
+    "relay_outbox": "relay_outbox --once --allow-lossy",
     "run_task": "run_task purge-jobs",
     "seed_demo": "seed_demo",
-    "setup_pubsub": "setup_pubsub --check",
     "sync_capabilities": "sync_capabilities --check",
     "verify_ledger": "verify_ledger",
     "showmigrations": "showmigrations",
 }
-WITHOUT_DATABASE = {"changepassword", "compliance_audit", "createsuperuser", "events"}
+# The consumer waits until the database is back.
+WITHOUT_DATABASE = {
+    "changepassword", "compliance_audit", "consume_events", "createsuperuser", "events", "setup_pubsub",
+}  # fmt: skip
 
 _WALK = """
 import contextlib, io, json, os, sys
@@ -89,7 +90,6 @@ def test_a_database_that_is_down_ends_every_command_with_4_and_one_line() -> Non
         "DATABASE_DIRECT_URL": "postgresql://erp@127.0.0.1:1/erp",
         "REDIS_URL": "redis://127.0.0.1:1/0",
         "CELERY_BROKER_URL": "redis://127.0.0.1:1/0",
-        "PUBSUB_EMULATOR_HOST": "127.0.0.1:1",
     }
     calls = [*CALLS.values(), "outbox list", "migrate", "bootstrap", "run_task sync-capabilities-not-there"]
     told = walk(calls, **down)
@@ -97,9 +97,7 @@ def test_a_database_that_is_down_ends_every_command_with_4_and_one_line() -> Non
     assert {call: code for call, (code, _) in told.items() if code != commands.DOWN} == {}
     assert {call: lines for call, (_, lines) in told.items() if len(lines) > 1} == {}
     for call, (_, lines) in told.items():
-        assert call == "doctor" or any("check DATABASE_URL" in line or "Pub/Sub" in line for line in lines), (
-            told[call]
-        )
+        assert call == "doctor" or re.search("check DATABASE_URL|Pub/Sub", "".join(lines)), (call, lines)
 
 
 @pytest.fixture
@@ -118,7 +116,7 @@ def empty_database() -> Iterator[str]:
 def test_a_database_without_tables_ends_every_command_with_4_and_the_command_that_helps(
     empty_database: str,
 ) -> None:
-    without = {"setup_pubsub", "doctor", "showmigrations"}
+    without = {"doctor", "showmigrations"}
     calls = [call for name, call in CALLS.items() if name not in without]
     told = walk(calls, DATABASE_URL=empty_database, DATABASE_DIRECT_URL=empty_database)
     assert {call: code for call, (code, _) in told.items() if code != commands.DOWN} == {}
@@ -128,15 +126,8 @@ def test_a_database_without_tables_ends_every_command_with_4_and_the_command_tha
 
 
 def test_an_unknown_command_or_option_is_2() -> None:
-    calls = [
-        "verify_ledgers",
-        "verify_ledger --nonsense",
-        "outbox",
-        "outbox nonsense",
-        "migrate --nonsense",
-        "",
-    ]
-    for call in calls[:-1]:
+    calls = ["verify_ledgers", "verify_ledger --nonsense", "outbox", "outbox nonsense", "migrate --nonsense"]
+    for call in calls:
         with pytest.raises(SystemExit) as left:
             commands.run(["manage.py", *call.split()])
         assert left.value.code == commands.USAGE, call
@@ -173,7 +164,5 @@ def test_the_hint_for_a_silent_process_starts_that_process() -> None:
     for name, hint in doctor.PROCESSES.items():
         starts = re.findall(r"(?:celery_worker|manage)\.py (\w+)", hint)
         assert starts, name
-        assert all(
-            start in celery_worker.COMMANDS or load_command_class(get_commands()[start], start)
-            for start in starts
-        )
+        for start in starts:
+            assert start in celery_worker.COMMANDS or load_command_class(get_commands()[start], start)
