@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('account', '0004_former_email'),
+        ('account', '0005_ascii_email_domains'),
     ]
 
     operations = [
