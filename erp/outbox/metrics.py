@@ -11,7 +11,11 @@ from erp import heartbeat
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.015, 0.025, 0.04, 0.06, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 60)
 
 PUBLISHED = Counter("erp_outbox_published_total", "Events acknowledged by Pub/Sub.", ["type"])
-RETRIES = Counter("erp_outbox_retries_total", "Publish requests that failed, by status code.", ["code"])
+RETRIES = Counter(
+    "erp_outbox_retries_total",
+    "Publish requests that failed, by status code; TOPOLOGY: checks of the topology that failed.",
+    ["code"],
+)
 PUBLISH_SECONDS = Histogram("erp_outbox_publish_seconds", "Duration of a publish request.", buckets=_SECONDS)
 COMMIT_TO_ACK_SECONDS = Histogram(
     "erp_outbox_commit_to_ack_seconds",

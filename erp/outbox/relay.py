@@ -39,7 +39,7 @@ BALANCE_SECONDS: Final = 0.5  # a dead relay's buckets are taken over within 2 s
 SWEEP_SECONDS: Final = 3.0  # a net under the low-water mark, and how soon a retried row is seen
 BACKOFF_SECONDS: Final = 30.0  # most that a poison event waits between two attempts
 RETRY_SECONDS: Final = 1.0  # most that a request waits in an outage
-SILENT_SECONDS: Final = 0.5  # after which a topic may have been deleted and made anew unnoticed
+SILENT_SECONDS: Final = 0.5  # without an answer a topic may have been deleted and made anew unnoticed
 JOIN_SECONDS: Final = 3.0  # relays that start together may see each other's passing layout lock
 REASON_CHARACTERS: Final = 1000  # an attribute's value has at most 1,024 bytes
 
@@ -100,9 +100,10 @@ class Relay:
         self._stop = asyncio.Event()
         self._listener = Listener(self._nudge)
         self._slots = asyncio.Semaphore(IN_FLIGHT)
-        self._preflight = asyncio.Lock()
-        self._whole = True  # the topology, as far as the last answer told
-        self._answered = 0.0  # when it last told, on the monotonic clock
+        self._waiting = asyncio.Lock()  # one waits for the topology, and all with it
+        self._topology_ok = True  # as far as the last answers show
+        self._check: asyncio.Task[bool] | None = None  # of the topology, since the last silence
+        self._answered = 0.0  # when Pub/Sub last answered, on the monotonic clock
         self._topic = endpoint.topic_path(settings.PUBSUB_TOPIC)
         self._dead_letter_topic = endpoint.topic_path(settings.PUBSUB_DLQ_TOPIC)
         self._failing_since: float | None = None  # no request has succeeded since
@@ -384,30 +385,38 @@ class Relay:
             raise Poison(f"ENCODING: {error}") from None
 
     async def _publish(self, topic: str, messages: list[Any]) -> list[str]:
-        """Publish, through any outage. Raises Poison, or Abandoned when the relay stops meanwhile."""
+        """Publish, through any outage, and return once it is certain that the topic has its subscriptions.
+
+        Raises Poison, or Abandoned when the relay stops meanwhile.
+        """
         failures = 0
         while True:
-            if time.monotonic() - self._answered > SILENT_SECONDS:
-                self._whole = False  # made anew meanwhile, the topic might have no subscription yet
-            if not self._whole:
-                await self._topology_is_back()
+            if not self._topology_ok:
+                await self._await_topology()
             async with self._slots:
-                if not self._whole:  # it broke while this one waited for its turn
+                if not self._topology_ok:  # it broke while this one waited for its turn
                     continue
+                self._check_after_silence()  # beside the request
                 started = time.perf_counter()
+                failure: NotPublished | None = None
                 try:
                     ids = await self._publisher.publish(topic, messages)
                 except NotPublished as error:
                     failure = error
                     # For every request at once: a topic that comes back may have no subscription yet.
-                    self._whole &= error.code != "NOT_FOUND"
+                    self._topology_ok &= error.code != "NOT_FOUND"
                 except Poison:
                     self._recovered()
                     raise
                 else:
                     metrics.PUBLISH_SECONDS.observe(time.perf_counter() - started)
+                    check = self._check_after_silence()  # the same, unless the answer took long
                     self._recovered()
+            if failure is None:
+                # A topic without a subscription acknowledges, too. Then the same goes out again.
+                if await asyncio.shield(check) and self._topology_ok:
                     return ids
+                continue
             self._failing(failure)
             failures += 1
             await self._pause(random.uniform(0, min(RETRY_SECONDS, 0.05 * 2**failures)))
@@ -539,21 +548,44 @@ class Relay:
                 await self._pause(random.uniform(0.1, RETRY_SECONDS))
         return False
 
-    async def _topology_is_back(self) -> None:
-        """After "not found": wait until the topology is whole, so that nothing goes where nobody listens."""
-        async with self._preflight:
-            while not self._whole:
-                try:
-                    await asyncio.to_thread(topology.preflight, fresh=True)
-                    self._whole, self._answered = True, time.monotonic()
-                except (topology.Lossy, topology.Unreachable) as error:
-                    if self._allow_lossy:
-                        self._whole, self._answered = True, time.monotonic()
-                        return
-                    log.warning("relay.topology_broken", error=str(error))
-                    await self._pause(random.uniform(0.1, RETRY_SECONDS))
-                    if self._stopping:
-                        raise Abandoned from None
+    def _check_after_silence(self) -> asyncio.Task[bool]:
+        """The check that what is published now depends on; after a silence a new one.
+
+        While answers follow each other closely a topic can't be replaced unnoticed, so one check is good for all.
+        """
+        if self._check is None or time.monotonic() - self._answered > SILENT_SECONDS:
+            self._check = self._start_check()
+        return self._check
+
+    def _start_check(self) -> asyncio.Task[bool]:
+        self._answered = time.monotonic()
+        return asyncio.create_task(self._check_topology())
+
+    async def _check_topology(self) -> bool:
+        """Whether nothing that is published can be lost; if it can, no request starts until that is mended."""
+        try:
+            await asyncio.to_thread(topology.preflight, fresh=True)
+        except (topology.Lossy, topology.Unreachable) as error:
+            if self._allow_lossy:
+                return True
+            log.warning("relay.topology_broken", error=str(error))
+            self._failing(NotPublished("TOPOLOGY", str(error)))
+            self._topology_ok = False
+            return False
+        return True
+
+    async def _await_topology(self) -> None:
+        """Wait until the topology is safe again, so that nothing is published where nobody subscribes."""
+        async with self._waiting:
+            while not self._topology_ok:
+                self._check = self._start_check()
+                if await asyncio.shield(self._check):
+                    self._topology_ok = True
+                    self._recovered()
+                    return
+                await self._pause(random.uniform(0.1, RETRY_SECONDS))
+                if self._stopping:
+                    raise Abandoned
 
     async def _pause(self, seconds: float) -> None:
         """Sleep, but wake when the relay stops."""

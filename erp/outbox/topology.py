@@ -185,14 +185,18 @@ REFUSED: Final = (
 )
 
 
-def differences(pubsub: Clients) -> Iterator[Difference]:
+def differences(pubsub: Clients, *, main_first: bool = False) -> Iterator[Difference]:
     """What isn't as it must be, in the order of mending: mend each before asking for the next.
 
     What is published to a topic without a subscription is lost without a trace. So each topic comes with its
     subscription right behind it, dead letters first, and a topic is not made while a subscription of that name
     listens elsewhere and can't be attached to it.
+
+    ``main_first`` is for a check that runs beside a publish: the sooner it reads the subscription of events, the
+    less can a subscription that was made just after the publish pass for one that received the events.
     """
-    for topic, subscription in reversed([*zip(topics(), subscriptions(), strict=True)]):
+    pairs = [*zip(topics(), subscriptions(), strict=True)]
+    for topic, subscription in pairs if main_first else reversed(pairs):
         yield from _pair(pubsub, topic, subscription)
     for topic in topics():
         yield from _listened(pubsub, topic)
@@ -215,7 +219,7 @@ def _pair(pubsub: Clients, topic: types.Topic, subscription: types.Subscription)
         return
     made: list[types.Topic] = []
     yield from _topic(pubsub, topic, made)
-    yield from _subscription(pubsub, subscription, made)
+    yield from _subscription(pubsub, subscription, found, made)
 
 
 def _topic(
@@ -246,10 +250,9 @@ def _topic(
 
 
 def _subscription(
-    pubsub: Clients, wanted: types.Subscription, made: list[types.Topic]
+    pubsub: Clients, wanted: types.Subscription, found: types.Subscription | None, made: list[types.Topic]
 ) -> Iterator[Difference]:
     """``made``: the topic, where mending has just made it; it goes again if its subscription is refused."""
-    found = pubsub.find(pubsub.subscriber.get_subscription, {"subscription": wanted.name})
     if found is None:
 
         def create() -> None:
@@ -354,7 +357,7 @@ def preflight(*, fresh: bool = False) -> None:
         return
     _safe_until.pop(key, None)
     with clients() as pubsub:
-        lossy = [str(difference) for difference in differences(pubsub) if difference.lossy]
+        lossy = [str(difference) for difference in differences(pubsub, main_first=True) if difference.lossy]
     if lossy:
         raise Lossy("; ".join(lossy))
     _safe_until[key] = time.monotonic() + TRUST_SECONDS

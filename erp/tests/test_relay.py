@@ -15,10 +15,11 @@ from django.db import connection, connections, transaction
 from google.pubsub_v1 import types
 
 from erp.embedded.testing import PubSub
-from erp.outbox import endpoint, operations, ownership, relay, wire
+from erp.outbox import endpoint, operations, ownership, relay, topology, wire
 from erp.outbox.batches import Bucket
 from erp.outbox.flush import Buffered, flush
 from erp.outbox.models import EventOutbox
+from erp.outbox.pull import Puller
 from erp.outbox.relay import Relay
 from erp.tests.outbox_support import (
     Faults,
@@ -346,7 +347,7 @@ def test_a_topic_that_vanished_gets_nothing_until_somebody_listens(settings: Any
 
 
 def replace_topic(settings: Any) -> None:
-    """Delete the topic with its subscription, and make it anew with nobody listening."""
+    """Delete the topic with its subscription, and make it anew without one."""
     topic, subscription = endpoint.topic_path(settings.PUBSUB_TOPIC), settings.PUBSUB_SUBSCRIPTION
     call("Subscriber", "DeleteSubscription", types.DeleteSubscriptionRequest(
         subscription=endpoint.subscription_path(subscription)))  # fmt: skip
@@ -354,22 +355,28 @@ def replace_topic(settings: Any) -> None:
     call("Publisher", "CreateTopic", types.Topic(name=topic))
 
 
-def test_a_relay_looks_before_it_publishes_after_a_silence(settings: Any) -> None:
+@pytest.mark.parametrize("ordering", ["aggregate", "bucket"])
+def test_events_published_to_a_replaced_topic_after_a_silence_are_sent_again(
+    settings: Any, ordering: str
+) -> None:
+    settings.OUTBOX_ORDERING = ordering
     stream = uuid4()
     with relaying():
         insert(stream)
         until(lambda: statuses() == {"published": 1})
         time.sleep(0.6)
         replace_topic(settings)
-        insert(*[stream] * 20)
+        rows = insert(*[stream] * 20)
         time.sleep(1.0)
-        assert statuses() == {"published": 1, "pending": 20}, "nobody listens"
+        assert statuses() == {"published": 1, "pending": 20}, "the topic has no subscription"
         align()
         until(lambda: statuses() == {"published": 21})
-    assert len(received(count(20))) == 20
+    assert [event.event_id for event in received(count(20))] == [row.pk for row in rows]
 
 
-def test_a_relay_that_published_nothing_meanwhile_looks_before_it_takes_over(settings: Any) -> None:
+def test_a_relay_that_published_nothing_meanwhile_checks_the_topology_after_taking_over(
+    settings: Any,
+) -> None:
     with relaying():
         with relaying():
             time.sleep(1.5)  # until the two have shared the buckets
@@ -377,10 +384,71 @@ def test_a_relay_that_published_nothing_meanwhile_looks_before_it_takes_over(set
         time.sleep(1.5)  # until the first has taken the other's buckets over
         insert(*(uuid4() for _ in range(20)))
         time.sleep(1.0)
-        assert statuses() == {"pending": 20}, "nobody listens"
+        assert statuses() == {"pending": 20}, "the topic has no subscription"
         align()
         until(lambda: statuses() == {"published": 20})
     assert len(received(count(20))) == 20
+
+
+SLOW_CHECK = {"kind": "delay", "methods": ["GetTopic"], "milliseconds": 5000, "limit": 1}
+
+
+@pytest.mark.parametrize("ordering", ["aggregate", "bucket"])
+def test_an_event_after_a_silence_is_published_beside_the_topology_check_and_marked_after_it(
+    faults: Faults, settings: Any, ordering: str
+) -> None:
+    settings.OUTBOX_ORDERING = ordering
+    with relaying() as running:
+        insert(uuid4())
+        until(lambda: statuses() == {"published": 1})
+        time.sleep(0.6)
+        faults(SLOW_CHECK)
+        (row,) = insert(uuid4())
+        assert row.pk in {event.event_id for event in received(count(2), seconds=4)}
+        assert statuses() == {"published": 1, "pending": 1}, "the check is still running"
+        until(lambda: statuses() == {"published": 2})
+    assert running.stop().published == 2
+    with Puller(endpoint.subscription_path(settings.PUBSUB_SUBSCRIPTION)) as puller:
+        assert puller.next(0.5) is None, "it was sent once"
+
+
+@pytest.mark.parametrize("ordering", ["aggregate", "bucket"])
+def test_no_event_overtakes_one_whose_topology_check_is_still_running(
+    faults: Faults, settings: Any, one_bucket: None, ordering: str
+) -> None:
+    settings.OUTBOX_ORDERING = ordering
+    stream = uuid4()
+    with relaying():
+        insert(stream)
+        events = received(count(1))
+        until(lambda: statuses() == {"published": 1})
+        time.sleep(0.6)
+        replace_topic(settings)
+        faults(SLOW_CHECK)
+        insert(stream)  # acknowledged by a topic without a subscription
+        time.sleep(0.5)
+        call("Subscriber", "CreateSubscription", topology.subscriptions()[0])
+        insert(stream)  # would be received
+        time.sleep(0.5)
+        assert statuses() == {"published": 1, "pending": 2}
+        align()
+        events += received(count(2))
+        until(lambda: statuses() == {"published": 3})
+    assert list(in_order(events).values()) == [[1, 2, 3]]
+
+
+def test_a_check_of_the_topology_that_gets_no_answer_leaves_the_events_pending(faults: Faults) -> None:
+    refusal = {"kind": "refuse", "methods": ["ListTopicSubscriptions"], "code": "UNAVAILABLE"}
+    with relaying() as running:
+        until(owners)
+        faults(refusal)
+        (row,) = insert(uuid4())
+        until(lambda: running.last_error.startswith("TOPOLOGY"))
+        assert statuses() == {"pending": 1}
+        faults()
+        until(lambda: statuses() == {"published": 1})
+    events = received(lambda events: len(events) == 2)
+    assert {(event.event_id, event.sequence) for event in events} == {(row.pk, 1)}
 
 
 # --- Poison -----------------------------------------------------------------------------------------
