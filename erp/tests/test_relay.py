@@ -7,16 +7,17 @@ import threading
 import time
 from pathlib import Path
 from typing import Any
-from uuid import uuid4, uuid5
+from uuid import UUID, uuid4, uuid5
 
 import psycopg
 import pytest
+from django.conf import settings
 from django.db import connection, connections, transaction
 from google.pubsub_v1 import types
 
 from erp.embedded.testing import PubSub
 from erp.outbox import endpoint, operations, ownership, relay, topology, wire
-from erp.outbox.batches import Bucket
+from erp.outbox.batches import Batch, Bucket
 from erp.outbox.flush import Buffered, flush
 from erp.outbox.models import EventOutbox
 from erp.outbox.pull import Puller
@@ -173,6 +174,171 @@ def test_the_low_water_mark_moves_only_when_nothing_can_commit_below_it() -> Non
     assert bucket.mark == 21, "24 waits still, so the mark stays below it"
     bucket.settle(xmin=112, xmax=115, last=8, done=7)
     assert bucket.mark == 7, "a sweep found what waits below the mark"
+
+
+# --- Order with one safeguard removed -----------------------------------------------------------------
+#
+# Low-water mark, ownership of buckets and the check of each row's predecessor guard the order together; here
+# each has to do it alone.
+
+
+def ignore_open_transactions(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Let low-water marks move past what may still commit below them; the positions they reach."""
+    marks = [0]
+    settle = Bucket.settle
+
+    def settle_early(bucket: Bucket, xmin: int, xmax: int, last: int | None, done: int | None) -> None:
+        settle(bucket, 2**62, xmax, last, done)
+        marks.append(bucket.mark)
+
+    monkeypatch.setattr(Bucket, "settle", settle_early)
+    return marks
+
+
+def ignore_locks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every relay work on all buckets, whoever owns them."""
+
+    async def balance(owner: ownership.Ownership) -> tuple[set[int], int]:
+        gained = set(range(settings.OUTBOX_BUCKETS)) - owner.buckets
+        owner.buckets |= gained
+        return gained, 0
+
+    monkeypatch.setattr(ownership.Ownership, "balance", balance)
+
+
+def ignore_predecessors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every run of rows start, whatever precedes it."""
+    monkeypatch.setattr(Batch, "_may_start", lambda batch, row: True)
+
+
+class LateWriter:
+    """A transaction on a connection of its own that has taken its numbers, and commits when it leaves."""
+
+    def __init__(self, *streams: UUID) -> None:
+        self._streams = streams
+        self._flushed, self._commit = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._write)
+
+    def _write(self) -> None:
+        with transaction.atomic():
+            flush([Buffered("parcel.sent", 1, {}, "parcel", stream) for stream in self._streams])
+            self._flushed.set()
+            self._commit.wait(20)
+        connections.close_all()
+
+    def __enter__(self) -> None:
+        self._thread.start()
+        assert self._flushed.wait(10)
+
+    def __exit__(self, *_: object) -> None:
+        self._commit.set()
+        self._thread.join()
+
+
+@pytest.mark.parametrize("ordering", ["aggregate", "bucket"])
+def test_no_event_passes_one_below_a_low_water_mark_that_moved_too_far(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, one_bucket: None, ordering: str
+) -> None:
+    settings.OUTBOX_ORDERING = ordering
+    monkeypatch.setattr(relay, "SWEEP_SECONDS", 1e6)
+    marks = ignore_open_transactions(monkeypatch)
+    stream = uuid4()
+    with relaying():
+        with LateWriter(stream, stream):
+            (other,) = insert(uuid4())
+            until(lambda: marks[-1] >= other.position)
+        time.sleep(0.5)
+        assert statuses() == {"published": 1, "pending": 2}, "no read finds what lies below the mark"
+        insert(stream)
+        until(lambda: statuses() == {"published": 4})
+    assert in_order(received(count(4)))["parcel", stream] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("ordering", ["aggregate", "bucket"])
+def test_a_late_commit_goes_before_what_follows_it_by_the_low_water_mark_alone(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, one_bucket: None, ordering: str
+) -> None:
+    settings.OUTBOX_ORDERING = ordering
+    monkeypatch.setattr(relay, "SWEEP_SECONDS", 1e6)
+    ignore_predecessors(monkeypatch)
+    stream = uuid4()
+    with relaying():
+        with LateWriter(stream, stream):
+            for number in range(1, 4):
+                insert(uuid4())
+                until(lambda number=number: statuses() == {"published": number})
+        insert(stream)
+        until(lambda: statuses() == {"published": 6})
+    assert in_order(received(count(6)))["parcel", stream] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("ordering", ["aggregate", "bucket"])
+@pytest.mark.parametrize("marks", ["right", "too far"])
+def test_streams_stay_in_order_although_two_relays_work_on_the_same_buckets(
+    faults: Faults, settings: Any, monkeypatch: pytest.MonkeyPatch, ordering: str, marks: str
+) -> None:
+    settings.OUTBOX_BUCKETS, settings.OUTBOX_ORDERING = 2, ordering
+    ignore_locks(monkeypatch)
+    if marks == "too far":
+        ignore_open_transactions(monkeypatch)
+        monkeypatch.setattr(relay, "SWEEP_SECONDS", 0.5)
+    faults(
+        {"kind": "delay", "probability": 0.3, "milliseconds": 40}, {"kind": "lose_answer", "probability": 0.1}
+    )
+    streams = [uuid4() for _ in range(6)]
+
+    def write(number: int) -> None:
+        for turn in range(25):
+            with transaction.atomic():
+                chosen = [streams[(number + turn) % 6], uuid4()]
+                flush([Buffered("parcel.sent", 1, {"turn": turn}, "parcel", stream) for stream in chosen])
+                if (number + turn) % 3 == 0:
+                    time.sleep(0.05)
+        connections.close_all()
+
+    writers = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+    with relaying() as one, relaying() as other:
+        for writer in writers:
+            writer.start()
+        for writer in writers:
+            writer.join()
+        until(lambda: statuses() == {"published": 200})
+        published = [running.stop().published for running in (one, other)]
+    assert min(published) > 20, "both worked"
+    sequences = in_order(received(count(200)))
+    assert sum(len(sequences["parcel", stream]) for stream in streams) == 100
+
+
+PREDECESSORS = {
+    "published": ("UPDATE event_outbox SET status = 'published' WHERE id = %s", [2], {"published": 3}),
+    "purged": ("DELETE FROM event_outbox WHERE id = %s", [2], {"published": 2}),
+    "failed": (
+        "UPDATE event_outbox SET status = 'failed' WHERE id = %s",
+        [],
+        {"published": 1, "failed": 1, "pending": 1},
+    ),
+    "processing": (
+        "UPDATE event_outbox SET status = 'processing', not_before = clock_timestamp() + interval '1 s'"
+        " WHERE id = %s",
+        [1, 2],
+        {"published": 3},
+    ),
+}
+
+
+@pytest.mark.parametrize(("statement", "sent", "outcome"), PREDECESSORS.values(), ids=PREDECESSORS)
+def test_a_run_starts_only_behind_a_predecessor_that_is_published_or_purged(
+    statement: str, sent: list[int], outcome: dict[str, int]
+) -> None:
+    stream, other = uuid4(), uuid4()
+    (first,) = insert(stream)
+    insert(stream, other)
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [first.pk])
+    drain()
+    assert statuses() == outcome
+    events = received(count(len(sent) + 1))
+    assert [event.sequence for event in events if event.stream.aggregate_id == stream] == sent
 
 
 # --- Crashes ----------------------------------------------------------------------------------------
