@@ -7,30 +7,35 @@ from benchmarks.relay import ground
 from benchmarks.relay.deployment import Deployment, commits
 from benchmarks.relay.figures import Part, percentile
 
-RATE = 200
+RATE, QUIET_RATE = 200, 1  # events a second
 
 
 def measure(world: World, sizes: ground.Sizes, tell: ground.Tell) -> Part:
-    """With wake-ups over a change of shifts, and without Redis."""
-    heard, deaf, warm = sizes(50, 3), sizes(25, 3), sizes(4, 2)
+    """With wake-ups over a change of shifts, on a quiet system, and without Redis."""
+    heard, deaf, quiet, warm = sizes(50, 3), sizes(25, 3), sizes(60, 12), sizes(4, 2)
     part = Part(
         "c",
         "Commit to subscriber",
         f"{RATE} events a second of 1 KB, each committed in a transaction of its own by one process with four"
         " threads; relay shifts started by Celery beat; a subscriber with streaming pull as `consume_events` has"
         f" it. {heard} s with wake-ups (long enough for a change of shifts, which the full run includes), then"
-        f" {deaf} s with Redis stopped. PostgreSQL and Pub/Sub both write to disk before they answer.",
+        f" {quiet} s of one event a second, each of which follows a silence, then {deaf} s with Redis stopped."
+        " PostgreSQL and Pub/Sub both write to disk before they answer.",
     )
     with ground.a_place(world, "latency") as place, Deployment(place) as running:
         first = 0
-        for name, seconds, goals in (("with wake-ups", heard, (15, 60)), ("Redis stopped", deaf, (60, 150))):
+        for name, rate, seconds, goals in (
+            ("with wake-ups", RATE, heard, (15, 60)),
+            ("quiet", QUIET_RATE, quiet, (15, 60)),
+            ("Redis stopped", RATE, deaf, (60, 150)),
+        ):
             if name == "Redis stopped":
                 world.redis.stop()
                 time.sleep(1)
             tell(f"c: {name}, {seconds} s")
-            told = _traffic(running, seconds + warm, first)
-            skipped = first + RATE * warm
-            taken = [latency for ref, latency in told.items() if int(ref) >= skipped]
+            latencies = _traffic(running, rate, seconds + warm, first)
+            skipped = first + rate * warm
+            taken = [latency for ref, latency in latencies.items() if int(ref) >= skipped]
             p50, p99 = percentile(taken, 0.5) * 1000, percentile(taken, 0.99) * 1000
             worst = max(taken) * 1000
             part.add(f"{name}: median", f"{p50:.1f} ms", f"≤ {goals[0]} ms", p50 <= goals[0])
@@ -41,13 +46,13 @@ def measure(world: World, sizes: ground.Sizes, tell: ground.Tell) -> Part:
     return part
 
 
-def _traffic(running: Deployment, seconds: float, first: int) -> dict[str, float]:
+def _traffic(running: Deployment, rate: float, seconds: float, first: int) -> dict[str, float]:
     """Latency in seconds by event, from its first arrival."""
     path = running.place.folder / f"commits-{first}.txt"
     ground.run(
         running.place,
         "benchmarks.relay.traffic",
-        *("--rate", RATE, "--seconds", seconds, "--first", first, "--file", path),
+        *("--rate", rate, "--seconds", seconds, "--first", first, "--file", path),
     )
     committed = commits(path)
     arrived: dict[str, float] = {}
