@@ -1,7 +1,9 @@
 """Relays that are wrong on purpose, each in one of the ways that relays usually are; the harness must notice.
 
-``python -m benchmarks.faults.mutants NAME`` is such a relay as a process. They share the product's publisher,
-envelope and kill points, and differ in how they find, order and mark their rows.
+``python -m benchmarks.faults.mutants NAME`` is such a relay as a process. Most share the product's publisher,
+envelope and kill points, and differ in how they find, order and mark their rows. The last is the product's own relay
+without its check of predecessors. The other safeguards of the order (low-water marks, ownership of buckets) hide
+that, so it runs without them; the product's relay without them, but with the check, is a control.
 """
 
 import sys
@@ -163,22 +165,67 @@ MUTANTS: dict[str, Callable[[Mutant], None]] = {
     "last-id-cursor": last_id_cursor,
     "mark-before-ack": mark_before_acknowledgement,
 }
-CONTROL = "relay_outbox"
+
+
+def without_marks_and_locks() -> None:
+    """Leave the order to the check of predecessors.
+
+    Low-water marks move past what open transactions may still commit, and every relay works on every bucket.
+    """
+    from django.conf import settings
+
+    from erp.outbox import relay
+    from erp.outbox.batches import Bucket
+    from erp.outbox.ownership import Ownership
+
+    settle = Bucket.settle
+
+    def settle_early(bucket: Bucket, xmin: int, xmax: int, last: int | None, done: int | None) -> None:
+        settle(bucket, 2**62, xmax, last, done)
+
+    async def take_all(owner: Ownership) -> tuple[set[int], int]:
+        gained = set(range(settings.OUTBOX_BUCKETS)) - owner.buckets
+        owner.buckets |= gained
+        return gained, 0
+
+    setattr(Bucket, "settle", settle_early)  # noqa: B010
+    setattr(Ownership, "balance", take_all)  # noqa: B010
+    setattr(relay, "SWEEP_SECONDS", 1.0)  # noqa: B010 - finds what lies below the marks before the run ends
+
+
+def start_behind_pending() -> None:
+    """The same, and a run starts behind a predecessor that is still pending."""
+    from erp.outbox.batches import Batch, Row
+
+    without_marks_and_locks()
+    may_start = Batch._may_start
+
+    def start(batch: Batch, row: Row) -> bool:
+        return row.predecessor_status == "pending" or may_start(batch, row)
+
+    setattr(Batch, "_may_start", start)  # noqa: B010
+
+
+ALTERED: dict[str, Callable[[], None]] = {
+    "behind-pending": start_behind_pending,
+    "check-alone": without_marks_and_locks,
+}
+CONTROLS = ("relay_outbox", "check-alone")
 
 
 # --- On the harness -------------------------------------------------------------------------------------
 
 
 def try_all(world: "World", console: "Console") -> bool:
-    """The mutants and, as a control, the product's relay, all in the same small weather; whether all is as it must."""
+    """Run the mutants and, as controls, the product's relay; whether the former fail and the latter don't."""
     from benchmarks.faults.storm import RELAY
 
     argvs: dict[str, Sequence[str]] = {
-        name: (sys.executable, "-m", "benchmarks.faults.mutants", name) for name in MUTANTS
-    } | {CONTROL: RELAY}
+        name: (sys.executable, "-m", "benchmarks.faults.mutants", name) for name in (*MUTANTS, *ALTERED)
+    } | {"relay_outbox": RELAY}
     world.plan(())
     ok = True
-    with ThreadPoolExecutor(3) as pool:
+    with ThreadPoolExecutor(4) as pool:
         tries = {name: pool.submit(_try, world, name, argv) for name, argv in argvs.items()}
         for name, tried in tries.items():
             try:
@@ -189,7 +236,7 @@ def try_all(world: "World", console: "Console") -> bool:
                     other.cancel()
                 raise
             seen = [verdict.seen for verdict in judgement.violated]
-            if name == CONTROL:
+            if name in CONTROLS:
                 ok &= not seen
                 console.print(
                     f"control {name}: {'nothing wrong' if not seen else 'BROKEN: ' + '; '.join(seen)}"
@@ -205,6 +252,7 @@ def try_all(world: "World", console: "Console") -> bool:
 def _try(world: "World", name: str, argv: Sequence[str]) -> Judgement:
     """Writers get ahead while no relay runs and the clock steps back; then two relays come and are killed."""
     run = Run(world, name.replace("-", "_"), SIZE, SEED, argv, armed=1.0, points={"before_publish": 150})
+    run.place.env["OUTBOX_BUCKETS"] = "1"  # so that every late commit lies below some mark
     with run:
         run.start_writers()
         for share, clock in ((0.35, -3.0), (0.7, 0.0)):
@@ -232,7 +280,14 @@ def _try(world: "World", name: str, argv: Sequence[str]) -> Judgement:
 
 def main() -> None:
     """Be a mutant."""
-    MUTANTS[sys.argv[1]](Mutant())
+    name = sys.argv[1]
+    if name in MUTANTS:
+        MUTANTS[name](Mutant())
+    else:
+        from django.core.management import execute_from_command_line
+
+        ALTERED[name]()
+        execute_from_command_line(["manage.py", "relay_outbox"])
 
 
 if __name__ == "__main__":
