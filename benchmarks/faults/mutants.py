@@ -225,7 +225,7 @@ def try_all(world: "World", console: "Console") -> bool:
     } | {"relay_outbox": RELAY}
     world.plan(())
     ok = True
-    with ThreadPoolExecutor(4) as pool:
+    with ThreadPoolExecutor(3) as pool:
         tries = {name: pool.submit(_try, world, name, argv) for name, argv in argvs.items()}
         for name, tried in tries.items():
             try:
@@ -235,7 +235,7 @@ def try_all(world: "World", console: "Console") -> bool:
                 for other in tries.values():
                     other.cancel()
                 raise
-            seen = [verdict.seen for verdict in judgement.violated]
+            seen = [", ".join((verdict.seen, *verdict.examples[:1])) for verdict in judgement.violated]
             if name in CONTROLS:
                 ok &= not seen
                 console.print(
