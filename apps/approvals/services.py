@@ -124,7 +124,7 @@ def _concerned(request: ApprovalRequest) -> Iterable[UUID]:
 def _base_now(request: ApprovalRequest) -> int:
     """Version of the user whose rights change; of the matrix for a role's."""
     change = CapabilityChange.objects.select_related("user").get(pk=request.subject_id)
-    return change.user.version if change.user is not None else policy_version()
+    return change.user.rights_version if change.user is not None else policy_version()
 
 
 CAPABILITY_CHANGE = Kind(

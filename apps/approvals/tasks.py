@@ -92,8 +92,11 @@ def ask_for_rights(event: account_events.CapabilityChangeProposed, *, meta: Enve
 def void_other_rights(event: account_events.CapabilityChanged, *, meta: Envelope) -> None:
     """What else was proposed on the same base can't be granted any more."""
     row_type, row_id = _base(event)
-    row: Any = (AccessPolicy if event.user_id is None else User).objects.get(pk=row_id)
-    services.mark_stale(actor=SYSTEM, row_type=row_type, row_id=row_id, version=row.version)
+    if event.user_id is None:
+        version = AccessPolicy.objects.get(pk=row_id).version
+    else:
+        version = User.objects.get(pk=row_id).rights_version
+    services.mark_stale(actor=SYSTEM, row_type=row_type, row_id=row_id, version=version)
 
 
 @handles(account_events.CapabilityChangeWithdrawn)

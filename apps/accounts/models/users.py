@@ -126,6 +126,8 @@ class User(AbstractBaseUser, PermissionsMixin, Model):
     digest = models.CharField(max_length=9, choices=Digest, default=Digest.IMMEDIATE)
     terms_version = models.CharField(max_length=32, null=True)  # noqa: DJ001
     terms_accepted_at = models.DateTimeField(null=True)
+    # What a proposed change of rights builds on: an edit of the profile, which moves the version, leaves it as it is.
+    rights_version = models.PositiveIntegerField(default=1, editable=False)
     erased_at = models.DateTimeField(null=True)
     groups: Any = models.ManyToManyField(
         Group,
@@ -209,10 +211,6 @@ class User(AbstractBaseUser, PermissionsMixin, Model):
         names = Permission.objects.filter(group__user=self).values_list("content_type__app_label", "codename")
         general = [grant.capability for grant in registry.grants(self) if grant.live and not grant.model]
         return {f"{label}.{codename}" for label, codename in names} | set(general)
-
-    def touch(self) -> None:
-        """Let the version rise with the next save although no column of the row itself changes."""
-        self.updated_at = timezone.now()
 
     def open_verbs(self) -> frozenset[str]:
         """What the status leaves open to who administers users."""

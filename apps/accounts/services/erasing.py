@@ -32,4 +32,5 @@ def erase_data(user: User) -> None:
     user.email_verified_at = user.mobile_verified_at = None
     user.set_password(None)
     user.status, user.erased_at = User.Status.ERASED, now
+    user.rights_version += 1  # whatever was proposed for the person can't be applied any more
     user.save()

@@ -32,7 +32,7 @@ def active_grant(change: CapabilityChange) -> CapabilityGrant | None:
 
 def apply_grant(change: CapabilityChange, user: User) -> None:
     """Give or take what a second person agreed to; part of that service. Saving the user is the caller's."""
-    user.touch()
+    user.rights_version += 1
     if change.operation == Operation.REMOVE:
         grant = active_grant(change)
         assert grant is not None

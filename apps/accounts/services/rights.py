@@ -103,7 +103,7 @@ def propose_capability_change(
         if user.pk == actor.pk:
             raise GrantToSelf
         check_rank(actor, user)
-    change.base_version = user.version if user is not None else policy_version()
+    change.base_version = user.rights_version if user is not None else policy_version()
     same = CapabilityChange.objects.filter(
         kind=kind,
         role=role,
@@ -354,7 +354,7 @@ def apply_capability_change(
     """
     policy = locked_policy()
     user = User.objects.locked().get(pk=change.user_id) if change.user_id is not None else None
-    base = user.version if user is not None else policy.version
+    base = user.rights_version if user is not None else policy.version
     if base != change.base_version:
         _close(change, _Status.STALE, approval_id=approval_id)
         _tell(events.CapabilityChangeStaled, change, by=actor)

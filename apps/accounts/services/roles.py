@@ -109,5 +109,5 @@ def set_roles(
                 for role in added
             ]
         )
-        user.touch()
+        user.rights_version += 1
     return added, removed

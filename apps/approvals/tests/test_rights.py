@@ -112,7 +112,7 @@ def test_a_base_that_moved_before_the_decision_is_told_and_leaves_it_stale(
     person, decider = user("INTERNAL"), compliance()
     change, request = proposed(person)
     with unguarded_writes():
-        User.objects.filter(pk=person.pk).update(version=person.version + 1)
+        User.objects.filter(pk=person.pk).update(rights_version=person.rights_version + 1)
     body = {"subject_version": request.subject_version}
     if verb == "reject":
         body |= {"reason_code": "not_justified", "note": "Nobody asked for it."}
@@ -147,7 +147,7 @@ def test_a_base_that_moved_after_the_grant_leaves_the_outcome_stale(user, compli
     change, request = proposed(person)
     approve(request, compliance())
     with unguarded_writes():
-        User.objects.filter(pk=person.pk).update(version=person.version + 1)
+        User.objects.filter(pk=person.pk).update(rights_version=person.rights_version + 1)
     deliver()
     assert (again(change).status, again(request).outcome) == ("stale", "stale")
     assert not person.groups.filter(name="INTERNAL_MANAGER").exists()
