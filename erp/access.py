@@ -51,6 +51,15 @@ class Capability:
         """Django's codename: the part after the dot."""
         return self.name.split(".")[1]
 
+    def grantable_on(self) -> "tuple[type[models.Model], ...]":
+        """Models on whose rows it can be granted: the one it is about, and those that scope rows of it."""
+        from django.apps import apps
+
+        if not self.on:
+            return ()
+        model = apps.get_model(self.app_label, self.on)
+        return (model, *(model.scope_models() if hasattr(model, "scope_models") else ()))
+
     def __str__(self) -> str:
         return self.name
 

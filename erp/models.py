@@ -214,6 +214,11 @@ class Guarded(models.Model):
         scoping = ((path, _follow(self, path, key=True)) for path in self.granted_through)
         return (self, *(_related_model(type(self), path)(pk=key) for path, key in scoping if key is not None))
 
+    @classmethod
+    def scope_models(cls) -> "tuple[type[models.Model], ...]":
+        """Models of the rows that scope this one's."""
+        return tuple(_related_model(cls, path) for path in cls.granted_through)
+
     def gone(self) -> "Gone | None":
         """The problem that whoever asks for the row meets, whatever version they read: it has a successor."""
         return None

@@ -52,7 +52,8 @@ def apply_grant(change: CapabilityChange, user: User) -> None:
     grant.save()
     mirror = _mirror(grant)
     if mirror is not None:
-        UserObjectPermission.objects.get_or_create(**mirror)
+        # guardian's save() knows only rows of the permission's own model, not those that scope them
+        UserObjectPermission.objects.bulk_create([UserObjectPermission(**mirror)], ignore_conflicts=True)
     emit(events.CapabilityGranted(**_told(grant)))
 
 

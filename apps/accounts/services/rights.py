@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django.apps import apps
+from django.core.exceptions import ValidationError
 from django.db.models import Model
 from django.utils import timezone
 
@@ -198,8 +199,8 @@ def _check_shape(change: CapabilityChange) -> None:
         faults.append(Fault("/capability", "does_not_exist", "There is no such capability."))
     if (change.object_type is None) != (change.object_id is None):
         faults.append(Fault("/object_id", "required", "Name both the kind of row and its id."))
-    elif change.object_type is not None and not _row_exists(change.object_type, change.object_id):
-        faults.append(Fault("/object_id", "does_not_exist", "There is no such row."))
+    elif change.object_type is not None:
+        faults += _faults_of_row(change)
     until = change.grant_expires_at
     if until is not None and (change.operation != Operation.ADD or until <= timezone.now()):
         faults.append(Fault("/grant_expires_at", "invalid", "An end lies ahead, and only a grant has one."))
@@ -220,11 +221,18 @@ def _written(object_type: str) -> str:
     return model._meta.label if model is not None else object_type
 
 
-def _row_exists(object_type: str, object_id: UUID | None) -> bool:
-    model = _model(object_type)
-    if model is None or model._meta.pk is None or model._meta.pk.get_internal_type() != "UUIDField":
-        return False
-    return bool(model._default_manager.filter(pk=object_id).exists())
+def _faults_of_row(change: CapabilityChange) -> list[Fault]:
+    """What is wrong with the row that a grant names: it must be one on which the capability is asked."""
+    model = _model(change.object_type or "")
+    known = access.registry.capabilities.get(change.capability or "")
+    if known is not None and model not in known.grantable_on():
+        names = " or ".join(each._meta.label for each in known.grantable_on()) or "no row"
+        return [Fault("/object_type", "unfit", f"{known} is granted on {names}.")]
+    try:
+        exists = model is not None and model._default_manager.filter(pk=change.object_id).exists()
+    except (ValidationError, ValueError, TypeError):
+        exists = False
+    return [] if exists else [Fault("/object_id", "does_not_exist", "There is no such row.")]
 
 
 def _check_effect(change: CapabilityChange) -> None:
