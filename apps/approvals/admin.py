@@ -88,7 +88,8 @@ class ApprovalRequestAdmin(ServiceAdmin):
 
     def get_queryset(self, request: HttpRequest) -> Any:
         mine = ExpressionWrapper(decidable_by(actor_of(request)), output_field=BooleanField())
-        return super().get_queryset(request).with_voices().annotate(for_me=mine)
+        rows = super().get_queryset(request).with_voices().judged_for(request.user)
+        return rows.annotate(for_me=mine)
 
     @admin.display(description="what", ordering="kind")
     def kind_name(self, row: ApprovalRequest) -> str:

@@ -1,82 +1,27 @@
 """Maker and checker: requests bound to the version that was seen, and the voices of those who decide."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from decimal import Decimal
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 from uuid import UUID
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
-from django.core.exceptions import ImproperlyConfigured
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import BooleanField, Exists, ExpressionWrapper, F, OuterRef, Q
 from django.utils import timezone
 
 from apps.accounts.models import CapabilityGrant, User
-from erp.access import Actor, Capability, holds_everywhere, may, may_enter
+from erp.access import Actor, granted_keys, holds_everywhere, may_enter
+from erp.approvals import kinds
 from erp.ids import uuid7
 from erp.models import Guarded, Model, QuerySet
-
-DAYS = 14
-
-
-@dataclass(frozen=True)
-class Band:
-    """What amounts above ``above`` ask for: so many people, perhaps of a role. Without ``above``: any amount."""
-
-    above: Decimal | None = None
-    needed: int = 1
-    role: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Kind:
-    """What can be asked for, declared once by the module that owns the subject.
-
-    ``capability`` is what a decider holds beside ``approval.decide``; ``subject`` the subject's type in events and
-    filters. ``bands`` say how many voices an amount needs, the highest that applies counts. ``days``: until it
-    expires, None is never. ``door``: ``generic`` is decided at ``/approvals``, ``own`` at the module's endpoint,
-    which then calls ``decide``; ``own_reject`` says whether that module has a reject of its own. ``excludes`` names
-    further people who can't decide, asked when the request is made and again at each decision. ``base`` tells the
-    version at which the base stands now, where the module doesn't mark requests stale as it edits the base: one
-    that moved is found at deciding.
-    """
-
-    name: str
-    title: str
-    capability: Capability
-    subject: str
-    bands: tuple[Band, ...] = (Band(),)
-    days: int | None = DAYS
-    door: Literal["generic", "own"] = "generic"
-    own_reject: bool = True
-    excludes: "Callable[[ApprovalRequest], Iterable[UUID]]" = lambda request: ()
-    base: "Callable[[ApprovalRequest], int] | None" = None
-
-    def __post_init__(self) -> None:
-        """Register the kind. Raises ImproperlyConfigured for a second one of the same name, or bad bands."""
-        if self.name in kinds:
-            raise ImproperlyConfigured(f"{self.name} is declared twice")
-        if not self.bands or any(not 1 <= band.needed <= 3 for band in self.bands):
-            raise ImproperlyConfigured(f"{self.name}: 1 to 3 people decide")
-        kinds[self.name] = self
-
-    def band(self, amount: Decimal | None) -> Band:
-        """The band of an amount; without one, that of the smallest."""
-        found = [b for b in self.bands if b.above is None or (amount is not None and amount > b.above)]
-        return max(found, key=lambda b: b.above if b.above is not None else Decimal("-Infinity"))
-
-
-kinds: dict[str, Kind] = {}
 
 
 class ApprovalRequestQuerySet(QuerySet):
     def visible_to(self, user: Actor) -> Self:
-        """The maker's, those whose capability one holds; all for who reads the trail."""
+        """The user's own, and those whose subject it may decide on; all for readers of the trail."""
         if holds_everywhere(user, "trail.view"):
             return self
-        return self.filter(Q(maker_id=user.pk) | Q(capability__in=_held(user)))
+        return self.filter(Q(maker_id=user.pk) | subject_within_reach(user))
 
     def pending(self) -> Self:
         """Requests that wait for a decision."""
@@ -94,17 +39,26 @@ class ApprovalRequestQuerySet(QuerySet):
         """Requests that ``user`` made."""
         return self.filter(maker_id=user.pk)
 
+    def judged_for(self, user: Actor) -> Self:
+        """With the answer for ``user`` that ``ApprovalRequest.is_within_reach`` gives."""
+        return self.annotate(
+            within_reach=ExpressionWrapper(subject_within_reach(user), output_field=BooleanField())
+        )
+
     def with_voices(self) -> Self:
         """With their decisions, in order, and the people behind them."""
         voices = ApprovalDecision.objects.select_related("decider").order_by("created_at")
         return self.select_related("maker").prefetch_related(models.Prefetch("decisions", voices))
 
 
-def _held(user: Actor) -> list[str]:
-    """Capabilities of kinds that ``user`` holds everywhere: an own right is about rows of one's own partner."""
-    return [
-        name for name in sorted({str(k.capability) for k in kinds.values()}) if holds_everywhere(user, name)
-    ]
+def subject_within_reach(user: Actor) -> Q:
+    """The condition for requests whose subject ``user`` sees and holds the kind's capability on."""
+    reach = Q(pk__in=())
+    for kind in kinds.values():
+        if may_enter(user, kind.capability):
+            rows = kind.subjects_of(user).filter(pk=OuterRef("subject_id"))
+            reach |= Q(Exists(rows), kind=kind.name)
+    return reach
 
 
 def decidable_by(user: Actor) -> Q:
@@ -113,11 +67,14 @@ def decidable_by(user: Actor) -> Q:
         return Q(pk=None)
     heard = ApprovalDecision.objects.filter(decider_id=user.pk).values("request_id")
     condition = (
-        Q(status=ApprovalRequest.Status.PENDING, capability__in=_held(user))
+        Q(status=ApprovalRequest.Status.PENDING)
+        & subject_within_reach(user)
         & (Q(expires_at=None) | Q(expires_at__gt=timezone.now()))
         & ~Q(excluded__contains=[user.pk])
         & ~Q(pk__in=heard)
     )
+    if not holds_everywhere(user, "approval.decide"):
+        condition &= Q(pk__in=granted_keys(user, "approval.decide", ApprovalRequest))
     if not user.is_superuser:
         condition &= Q(decider_role=None) | Q(decider_role__in=roles_of(user))
     return condition
@@ -241,8 +198,14 @@ class ApprovalRequest(Model):
         deciders = self.decisions.order_by("created_at").values_list("decider_id", flat=True)
         return [*([self.maker_id] if self.maker_id else []), *deciders]
 
+    def is_within_reach(self, user: Actor) -> bool:
+        """Whether ``user`` sees the subject and holds the kind's capability on it."""
+        if "within_reach" in self.__dict__:  # see ApprovalRequestQuerySet.judged_for
+            return bool(self.__dict__["within_reach"])
+        return ApprovalRequest.objects.filter(subject_within_reach(user), pk=self.pk).exists()
+
     def possible_deciders(self) -> list[Any]:
-        """Staff who may decide on it now: by capability and role, and excluded by nothing that it says."""
+        """Staff who may decide on it now."""
         people = User.objects.filter(status=User.Status.ACTIVE).exclude(pk__in=self.excluded)
         granted = CapabilityGrant.objects.filter(
             status=CapabilityGrant.Status.ACTIVE, capability="approval.decide"
@@ -255,9 +218,7 @@ class ApprovalRequest(Model):
         return [
             person
             for person in staff.distinct().order_by("pk")
-            if may_enter(person, "approval.decide")
-            and may(person, self.capability, self)
-            and (self.decider_role is None or self.decider_role in roles_of(person))
+            if ApprovalRequest.objects.to_decide(person).filter(pk=self.pk).exists()
         ]
 
     def voice_of(self, user: Actor) -> "ApprovalDecision | None":

@@ -5,7 +5,7 @@ How a module uses it, from its ``services.py`` and ``tasks.py``:
 1. Declare what can be asked for, once::
 
        REOPEN = Kind(name="organization.reopen_year", title="Reopening a financial year", subject="financial_year",
-                     capability=capabilities.REOPEN_FINANCIAL_YEAR)
+                     model="organization.FinancialYear", capability=capabilities.REOPEN_FINANCIAL_YEAR)
 
 2. Ask inside the service that would have made the change; the subject keeps what was proposed. The authority is
    that service's own::
@@ -50,8 +50,9 @@ from apps.accounts.capabilities import MANAGE_CAPABILITIES
 from apps.accounts.models import CapabilityChange, RoleMembership, User
 from apps.accounts.services.policy import policy_version
 from apps.approvals import capabilities, events
-from apps.approvals.models import ApprovalDecision, ApprovalRequest, Kind, kinds, roles_of
+from apps.approvals.models import ApprovalDecision, ApprovalRequest, roles_of
 from erp import access
+from erp.approvals import Kind, kinds
 from erp.errors import CapabilityMissing, Conflict, DomainError, Fault, Forbidden, RuleBroken, SelfApproval
 from erp.logs import mask
 from erp.services import Refusal, emit, refuse, service
@@ -122,7 +123,7 @@ def _concerned(request: ApprovalRequest) -> Iterable[UUID]:
 
 
 def _base_now(request: ApprovalRequest) -> int:
-    """Version of the user whose rights change; of the matrix for a role's."""
+    """Version of the rights of the user concerned; of the matrix for a role's."""
     change = CapabilityChange.objects.select_related("user").get(pk=request.subject_id)
     return change.user.rights_version if change.user is not None else policy_version()
 
@@ -131,6 +132,7 @@ CAPABILITY_CHANGE = Kind(
     name="capability.change",
     title="A change of rights",
     subject="capability_change",
+    model="account.CapabilityChange",
     capability=MANAGE_CAPABILITIES,
     excludes=_concerned,
     base=_base_now,
@@ -332,7 +334,7 @@ def hindrance(request: ApprovalRequest, actor: Any) -> DomainError | None:
     """Why this person can't decide on the request, by what it says itself; None: nothing is known to hinder."""
     if actor.pk in request.excluded:
         return SelfApproval(BARRED)
-    if not access.may(actor, request.capability, request):
+    if not request.is_within_reach(actor):
         return CapabilityMissing(request.capability)
     if request.decider_role and not (actor.is_superuser or request.decider_role in roles_of(actor)):
         return RoleRequired(

@@ -146,7 +146,7 @@ def end_rights(event: events.Head, *, meta: Envelope) -> None:
 
 
 def _base(event: Any) -> tuple[str, UUID]:
-    """The row whose version a change of rights builds on: the matrix, or the user."""
+    """The row on whose version a change of rights builds: the matrix, or the user (its rights version)."""
     return ("user", event.user_id) if event.user_id is not None else ("access_policy", AccessPolicy.ONLY)
 
 

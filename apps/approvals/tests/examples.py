@@ -1,7 +1,5 @@
 """One request that succeeds per door of the approvals module."""
 
-from uuid import uuid4
-
 from apps.approvals import services
 from apps.approvals.tests.kinds import RULE
 from erp.access import SYSTEM
@@ -15,7 +13,7 @@ def asked(world, kind=RULE, **fields):
         **{
             "kind": kind,
             "maker": world.user("INTERNAL"),
-            "subject_id": uuid4(),
+            "subject_id": world.user("SELLER").pk,
             "subject_version": 3,
             "reason": "The present figure is out of date.",
             "diff": [("percentage", "5.00", "6.50")],

@@ -3,13 +3,14 @@
 from decimal import Decimal
 
 from apps.accounts.capabilities import MANAGE_USERS
-from apps.approvals.models import Band, Kind
+from erp.approvals import Band, Kind
 
-RULE = Kind(name="test.rule", title="A rule", subject="rule", capability=MANAGE_USERS)
+RULE = Kind(name="test.rule", title="A rule", subject="rule", model="account.User", capability=MANAGE_USERS)
 LIMIT = Kind(
     name="test.limit",
     title="A limit",
     subject="limit",
+    model="account.User",
     capability=MANAGE_USERS,
     bands=(
         Band(),
@@ -18,7 +19,20 @@ LIMIT = Kind(
     ),
     days=None,
 )
-OFFER = Kind(name="test.offer", title="An offer", subject="offer", capability=MANAGE_USERS, door="own")
+OFFER = Kind(
+    name="test.offer",
+    title="An offer",
+    subject="offer",
+    model="account.User",
+    capability=MANAGE_USERS,
+    door="own",
+)
 TRADE = Kind(
-    name="test.trade", title="A trade", subject="trade", capability=MANAGE_USERS, door="own", own_reject=False
+    name="test.trade",
+    title="A trade",
+    subject="trade",
+    model="account.User",
+    capability=MANAGE_USERS,
+    door="own",
+    own_reject=False,
 )

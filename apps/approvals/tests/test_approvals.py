@@ -11,10 +11,11 @@ from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from apps.approvals import capabilities, events, services, tasks
-from apps.approvals.models import ApprovalDecision, ApprovalRequest, Band, Kind, kinds
+from apps.approvals.models import ApprovalDecision, ApprovalRequest
 from apps.approvals.tests.examples import asked
 from apps.approvals.tests.kinds import LIMIT, OFFER, RULE, TRADE
 from erp.access import SYSTEM
+from erp.approvals import Band, Kind, kinds
 from erp.errors import CapabilityMissing, PreconditionFailed, SelfApproval
 from erp.models import unguarded_writes
 from erp.services import service
@@ -126,10 +127,23 @@ def test_a_module_may_ask_for_more_voices_than_the_band(world):
 
 def test_a_kind_is_declared_once_and_asks_for_one_to_three_people():
     with pytest.raises(ImproperlyConfigured, match="twice"):
-        Kind(name="test.rule", title="Again", subject="rule", capability=capabilities.DECIDE)
+        Kind(
+            name="test.rule",
+            title="Again",
+            subject="rule",
+            model="account.User",
+            capability=capabilities.DECIDE,
+        )
     for bands in ((), (Band(needed=0),), (Band(needed=4),)):
         with pytest.raises(ImproperlyConfigured, match="1 to 3"):
-            Kind(name="test.bad", title="Bad", subject="rule", capability=capabilities.DECIDE, bands=bands)
+            Kind(
+                name="test.bad",
+                title="Bad",
+                subject="rule",
+                model="account.User",
+                capability=capabilities.DECIDE,
+                bands=bands,
+            )
     assert "test.bad" not in kinds
 
 

@@ -48,11 +48,11 @@ def test_a_role_counts_after_the_second_person_and_not_before(user, compliance, 
     change, request = proposed(person)
     assert (request.kind, request.maker, request.reason) == ("capability.change", change.proposed_by, WHY)
     assert {line["field"]: line["new"] for line in request.diff}["role"] == "INTERNAL_MANAGER"
-    assert not access.may(User.objects.get(pk=person.pk), "availability.approve")
+    assert not access.holds_everywhere(User.objects.get(pk=person.pk), "availability.approve")
     approve(request, compliance())
-    assert not access.may(User.objects.get(pk=person.pk), "availability.approve")
+    assert not access.holds_everywhere(User.objects.get(pk=person.pk), "availability.approve")
     deliver()
-    assert access.may(User.objects.get(pk=person.pk), "availability.approve")
+    assert access.holds_everywhere(User.objects.get(pk=person.pk), "availability.approve")
     assert (again(change).status, again(change).approval_id) == ("applied", request.pk)
     assert again(request).outcome == "applied"
     assert len(emitted("capability.changed")) == 1

@@ -21,10 +21,11 @@ from django.utils import timezone
 
 from apps.approvals import events as approval_events
 from apps.approvals import services as approvals
-from apps.approvals.models import ApprovalRequest, Kind
+from apps.approvals.models import ApprovalRequest
 from apps.commodities.models import Drafted
 from apps.commodities.services.rules import IllegalTransition, predecessor, require_dates_in_order
 from erp.access import Capability
+from erp.approvals import Kind
 from erp.errors import CapabilityMissing, DomainError
 from erp.events import Event
 from erp.reference import event_of

@@ -7,7 +7,6 @@ from typing import Any
 
 from django.db.models import Max
 
-from apps.approvals.models import Kind
 from apps.commodities import capabilities, differences, events
 from apps.commodities.figures import plain
 from apps.commodities.models import Commodity, PricingUnit, QualityParameter, QualitySchedule, ScheduleLine
@@ -15,6 +14,7 @@ from apps.commodities.services.drafts import Procedure
 from apps.commodities.services.factors import factors, price_of
 from apps.commodities.services.rules import FieldsContradict, require_active
 from apps.commodities.services.soundness import require_sound
+from erp.approvals import Kind
 from erp.errors import Fault
 from erp.services import service
 
@@ -24,6 +24,7 @@ QUALITY_SCHEDULE = Procedure(
         name="commodity.quality_schedule",
         title="Schedule of premiums and discounts",
         subject="quality_schedule",
+        model="commodity.QualitySchedule",
         capability=capabilities.MANAGE_SPECIFICATIONS,
     ),
     requires=capabilities.MANAGE_SPECIFICATIONS,

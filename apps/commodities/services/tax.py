@@ -8,11 +8,11 @@ from typing import Any
 from django.db.models import Q
 from django.utils import timezone
 
-from apps.approvals.models import Kind
 from apps.commodities import capabilities, events
 from apps.commodities.models import HsnCode, HsnMapping, TaxRate
 from apps.commodities.reference.tax import HSN_CODES, RATES
 from apps.commodities.services.drafts import Procedure
+from erp.approvals import Kind
 from erp.errors import Fault, RuleBroken
 from erp.reference import event_of, reference
 from erp.services import emit, service
@@ -74,6 +74,7 @@ TAX_RATE = Procedure(
         name="commodity.tax_rate",
         title="Rate of tax",
         subject="tax_rate",
+        model="commodity.TaxRate",
         capability=capabilities.MANAGE_TAX,
     ),
     requires=capabilities.MANAGE_TAX,

@@ -8,10 +8,10 @@ from typing import Any
 from django.db.models import Max
 from django.utils import timezone
 
-from apps.approvals.models import Kind
 from apps.commodities import capabilities, events
 from apps.commodities.models import Unit, UnitDefinition
 from apps.commodities.services.drafts import Procedure
+from erp.approvals import Kind
 from erp.reference import event_of
 from erp.services import emit, service
 
@@ -29,6 +29,7 @@ UNIT_DEFINITION = Procedure(
         name="commodity.unit_definition",
         title="Definition of a unit",
         subject="unit_definition",
+        model="commodity.UnitDefinition",
         capability=capabilities.MANAGE_TERMS,
     ),
     requires=capabilities.MANAGE_TERMS,

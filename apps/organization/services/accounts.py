@@ -5,10 +5,11 @@ from typing import Any
 from uuid import UUID
 
 from apps.approvals import services as approvals
-from apps.approvals.models import ApprovalRequest, Kind
+from apps.approvals.models import ApprovalRequest
 from apps.organization import capabilities, events
 from apps.organization.models import BankAccount, Organization
 from apps.organization.services.rules import check_step, invalid_state, note_editor, require_active
+from erp.approvals import Kind
 from erp.errors import CapabilityMissing, Conflict, Fault, RuleBroken
 from erp.services import emit, service
 

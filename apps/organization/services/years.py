@@ -7,7 +7,7 @@ from uuid import UUID
 from django.db.models import Max, Min
 
 from apps.approvals import services as approvals
-from apps.approvals.models import ApprovalRequest, Kind
+from apps.approvals.models import ApprovalRequest
 from apps.organization import capabilities, events
 from apps.organization.models import (
     LONGEST_FIRST_YEAR,
@@ -26,6 +26,7 @@ from apps.organization.services.rules import (
 )
 from apps.organization.services.series import announce_new_series, announce_series
 from erp import access
+from erp.approvals import Kind
 from erp.errors import Conflict, Fault, RuleBroken
 from erp.services import emit, service
 
@@ -34,6 +35,7 @@ REOPEN_YEAR = Kind(
     name="organization.reopen_year",
     title="Reopening a locked year",
     subject="financial_year",
+    model="organization.FinancialYear",
     capability=capabilities.REOPEN_FINANCIAL_YEAR,
 )
 

@@ -49,7 +49,7 @@ def active_account(world):
     """An account that a second person agreed to."""
     account = factories.account(world.organization(), by=world.user("INTERNAL_DIRECTOR"))
     request = ApprovalRequest.objects.get(pk=account.approval_id)
-    decider = world.user("INTERNAL_FINANCE")
+    decider = world.user("INTERNAL_FINANCE", organization_id=account.organization_id)
     approvals.approve(request, actor=decider, subject_version=request.subject_version)
     return services.activate_bank_account(account, actor=SYSTEM, approval_id=request.pk)
 
