@@ -92,6 +92,7 @@ class Registry:
 
     capabilities: dict[str, Capability] = field(default_factory=dict)
     roles: dict[str, str] = field(default_factory=dict)
+    ranks: dict[str, int] = field(default_factory=dict)
     deviations: Callable[[], Iterable[Deviation]] = field(default=lambda: ())
     grants: Callable[[Any], Iterable[Grant]] = field(default=lambda user: ())
     sealed: bool = False
@@ -111,9 +112,13 @@ class Registry:
         except KeyError:
             raise ImproperlyConfigured(f"{name} is not a capability") from None
 
-    def declare_roles(self, roles: dict[str, str]) -> None:
-        """Name the roles (name → what it is), once, in the module that owns users."""
+    def declare_roles(self, roles: dict[str, str], *, tiers: Iterable[Iterable[str]] = ()) -> None:
+        """Name the roles (name → what it is), once, in the module that owns users.
+
+        ``tiers`` order the roles of staff from the lowest up; roles of one tier rank the same.
+        """
         self.roles.update(roles)
+        self.ranks.update({role: rank for rank, tier in enumerate(tiers) for role in tier})
 
     def seal(self) -> None:
         """Check what can only be checked when every module is loaded."""

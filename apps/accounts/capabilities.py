@@ -18,7 +18,13 @@ registry.declare_roles(
         "TRADER": "Buys and sells for a partner",
         "BROKER": "Brings parties together",
         "SERVICE_PROVIDER": "Transports, controls or stores",
-    }
+    },
+    tiers=(
+        ("INTERNAL",),
+        ("INTERNAL_MASTERDATA",),
+        ("INTERNAL_MANAGER", "INTERNAL_FINANCE", "INTERNAL_COMPLIANCE"),
+        ("INTERNAL_DIRECTOR",),
+    ),
 )
 
 # Never together in one role or one person (accounts §5.3): who decides, who pays, who administers.

@@ -110,7 +110,10 @@ class ApprovalRequestAdmin(ServiceAdmin):
         """Nobody decides on their own work; the service says so too."""
         if service is services.withdraw:
             return "" if request.user.pk == row.maker_id else services.MakerOnly.title
-        against = services.hindrance(row, request.user) if service in DECISIONS else None
+        if service is services.escalate:
+            against = services.exclusion(row, request.user)
+        else:
+            against = services.hindrance(row, request.user) if service in DECISIONS else None
         return against.detail if against is not None else ""
 
     def tables(self, request: HttpRequest, row: ApprovalRequest) -> list[Table]:

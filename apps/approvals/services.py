@@ -59,7 +59,7 @@ from erp.services import Refusal, emit, refuse, service
 
 Diff = Iterable[tuple[str, Any, Any]]
 Status = ApprovalRequest.Status
-BARRED = "You made or edited this, or it concerns you; someone else decides."
+BARRED = "You created or edited this request, or it concerns you, so another person must approve it."
 
 
 class PendingExists(Conflict):
@@ -317,25 +317,46 @@ def decide(
 
 @service(requires=capabilities.DECIDE, emits=[events.ApprovalEscalated])
 def escalate(request: ApprovalRequest, *, actor: Any, role: str, reason: str) -> ApprovalRequest:
-    """Leave the decision to somebody of another role. Voices already given stand."""
-    access.authorize(actor, request.capability, request)
+    """Leave the decision to a higher role. Approvals already given stand.
+
+    Who can't decide can't escalate either. Raises SelfApproval, CapabilityMissing, Stale, NotPending, RoleUnfit.
+    """
+    against = exclusion(request, actor)
+    if against is not None:
+        raise against
+    _require_not_concerned(request, actor)
     _still_pending(request)
     if not {str(capabilities.DECIDE), request.capability} <= access.matrix().get(role, set()):
         raise RoleUnfit(errors=[Fault("/role", "unfit", f"{role} may not decide on {request.title}.")])
     if request.decider_role == role:
         return request
+    ranks = access.registry.ranks
+    if request.decider_role is not None:
+        is_upwards = ranks[role] > ranks[request.decider_role]
+    else:  # any role decides so far: nobody passes it to a role below their own
+        is_upwards = ranks[role] >= max((ranks.get(held, 0) for held in roles_of(actor)), default=0)
+    if not is_upwards:
+        raise RoleUnfit(errors=[Fault("/role", "lower", "Choose a higher role.")])
     request.decider_role, request.escalated_by_id, request.escalation_reason = role, actor.pk, reason
     request.save()
     emit(events.ApprovalEscalated(**_head(request, actor)))
     return request
 
 
-def hindrance(request: ApprovalRequest, actor: Any) -> DomainError | None:
-    """Why this person can't decide on the request, by what it says itself; None: nothing is known to hinder."""
+def exclusion(request: ApprovalRequest, actor: Any) -> DomainError | None:
+    """Why this person can neither decide on the request nor escalate it, by what is stored; None: no reason."""
     if actor.pk in request.excluded:
         return SelfApproval(BARRED)
     if not request.is_within_reach(actor):
         return CapabilityMissing(request.capability)
+    return None
+
+
+def hindrance(request: ApprovalRequest, actor: Any) -> DomainError | None:
+    """Why this person can't decide on the request, by what is stored; None: no reason."""
+    against = exclusion(request, actor)
+    if against is not None:
+        return against
     if request.decider_role and not (actor.is_superuser or request.decider_role in roles_of(actor)):
         return RoleRequired(
             f"Somebody with the role {request.decider_role} decides.", role=request.decider_role
@@ -354,8 +375,7 @@ def _decide(
     if against is not None:
         raise against
     kind = _kind(request)
-    if actor.pk in set(kind.excludes(request)):
-        raise SelfApproval(BARRED)
+    _require_not_concerned(request, actor)
     _still_pending(request)
     if kind.base is not None and kind.base(request) != request.base_version:
         _end(request, Status.STALE)
@@ -394,6 +414,12 @@ def _kind(request: ApprovalRequest) -> Kind:
     if kind is None:
         raise DecidedElsewhere(f"{request.kind} isn't decided here any more.")
     return kind
+
+
+def _require_not_concerned(request: ApprovalRequest, actor: Any) -> None:
+    """Raises SelfApproval for whom the kind excludes by now."""
+    if actor.pk in set(_kind(request).excludes(request)):
+        raise SelfApproval(BARRED)
 
 
 def _still_pending(request: ApprovalRequest) -> None:

@@ -108,7 +108,7 @@ def test_nobody_decides_on_their_own_work_not_by_a_forged_post_either(world, des
     for person, its_desk in ((desk.person, desk), (superuser, desk_for(superuser))):
         request = asked(world, maker=person)
         shown = its_desk.get(page(request)).content.decode()
-        assert "You made or edited this" in shown
+        assert "You created or edited this request" in shown
         assert run(request, "approve") not in shown
         assert run(request, "withdraw") in shown
         form = its_desk.form(run(request, "approve"))
