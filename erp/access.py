@@ -18,7 +18,7 @@ from django.db import models
 from django.utils import timezone
 
 from erp import metrics
-from erp.errors import CapabilityMissing
+from erp.errors import CapabilityMissing, ReauthenticationRequired
 
 OWN: Final = "@own"
 SYSTEM_ROLE: Final = "SYSTEM"
@@ -301,6 +301,16 @@ def authorize(actor: Any, capability: Capability | str, row: models.Model | None
 def authorize_entry(actor: Any, capability: Capability | str) -> None:
     """Raise CapabilityMissing (403, naming it) unless ``may_enter``."""
     _require(may_enter(actor, capability), capability)
+
+
+def require_reauthentication(actor: Any) -> None:
+    """Raise ReauthenticationRequired (401) unless the person proved their identity lately.
+
+    Authentication sets ``current_session`` on the person. Tasks and commands have none: nobody is at a screen there.
+    """
+    session = getattr(actor, "current_session", None)
+    if session is not None and not session.is_proven(timezone.now()):
+        raise ReauthenticationRequired
 
 
 def require_capability(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -160,6 +160,16 @@ class NotAuthenticated(DomainError):
         super().__init__(detail, headers={"WWW-Authenticate": 'Bearer realm="api"'}, **kwargs)
 
 
+class ReauthenticationRequired(DomainError):
+    """Confirm your identity with your password or a code, then repeat the request."""
+
+    status, code = 401, "account.reauthentication_required"
+
+    def __init__(self, detail: str = "", **kwargs: Any) -> None:
+        challenge = 'Bearer realm="api", error="insufficient_user_authentication"'  # RFC 9470
+        super().__init__(detail, headers={"WWW-Authenticate": challenge}, **kwargs)
+
+
 class CapabilityMissing(Forbidden):
     """A capability is missing."""
 

@@ -194,10 +194,11 @@ class Service:
         joins: bool,
         under: str,
         within: str,
+        reauthenticate: "bool | Callable[[Any], bool]",
         jobs: Iterable["Service"],
     ) -> None:
         self.function, self.joins, self.under, self.jobs = function, joins, under, tuple(jobs)
-        self.within = within
+        self.within, self.reauthenticate = within, reauthenticate
         self.requires, self.public, self.locks, self.machinery = requires, public, locks, machinery
         self.emits = frozenset(emits)
         self.trace = frozenset(trace)
@@ -237,6 +238,10 @@ class Service:
         answer = get_type_hints(self.function).get("return")
         return bool(self.trace) or answer is Refusal or Refusal in get_args(answer)
 
+    def asks_reauthentication(self, row: Any) -> bool:
+        """Whether a person must have proved their identity lately to run it on ``row``."""
+        return self.reauthenticate(row) if callable(self.reauthenticate) else self.reauthenticate
+
     def __repr__(self) -> str:
         return f"<service {self.name}>"
 
@@ -265,6 +270,9 @@ class Service:
                 with writing(Writer(self.label, current.count)), _breaches_as_problems():
                     arguments = () if self.target is None else (row,)
                     result = self.function(*arguments, actor=actor, **keywords)
+                # Last, so that nobody confirms their identity for what they may not do or can't be done.
+                if self.asks_reauthentication(row) and not isinstance(result, Refusal):
+                    access.require_reauthentication(actor)
             finally:
                 current.running.pop()
             touched = {model for model, rows in current.changed.items() if rows > changed[model]}
@@ -341,6 +349,7 @@ def service(
     joins: bool = False,
     under: str = "",
     within: str = "",
+    reauthenticate: bool | Callable[[Any], bool] = False,
     jobs: Iterable[Service] = (),
 ) -> Callable[[Callable[..., Any]], Service]:
     """Make a function a service.
@@ -351,7 +360,9 @@ def service(
     refusal may have changed. ``joins``: it never opens the transaction, since what it gives is lost or kept
     with the work of its caller. ``under``: the named lock (erp.locks) that is held before the target is, where
     several rows change as one thing. ``within``: the keyword whose row a single grant must cover, for a service that
-    makes a part of that row. ``jobs``: the services that carry out the job which it accepts.
+    makes a part of that row. ``reauthenticate``: a person must have proved their identity lately (401 otherwise);
+    a function of the target where not every row asks for it. ``jobs``: the services that carry out the job which it
+    accepts.
     """
 
     def make(function: Callable[..., Any]) -> Service:
@@ -366,6 +377,7 @@ def service(
             joins=joins,
             under=under,
             within=within,
+            reauthenticate=reauthenticate,
             jobs=jobs,
         )
 

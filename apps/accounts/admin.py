@@ -55,7 +55,6 @@ class UserAdmin(ServiceAdmin):
         services.reset_second_factor: ResetFactorInput,
         services.unlock: UnlockInput,
     }
-    proven: ClassVar = [services.propose_role, services.propose_grant]
     list_display: ClassVar = ["full_name", "email", "user_type", "roles", "status", "created_at"]
     list_filter: ClassVar = ["user_type", "status", "groups"]
     search_fields: ClassVar = ["full_name", "=email"]
@@ -172,7 +171,6 @@ class CapabilityChangeAdmin(_RightsAdmin):
     creates = services.propose_matrix_change
     runs: ClassVar = [services.withdraw_capability_change]
     inputs: ClassVar = {services.propose_matrix_change: ProposeChangeInput}
-    proven: ClassVar = [services.propose_matrix_change]
     list_display: ClassVar = ["__str__", "status", "proposed_by", "created_at"]
     list_filter: ClassVar = ["status", "kind", "operation"]
     list_select_related: ClassVar = ["user", "proposed_by"]

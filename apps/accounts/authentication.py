@@ -33,6 +33,7 @@ class BearerAuthentication(BaseAuthentication):
             raise NotAuthenticated
         if session.user.must_set_up_factor and not self._stays_open(request):
             raise SecondFactorSetupRequired
+        session.user.current_session = session
         return session.user, session
 
     def authenticate_header(self, request: Request) -> str:

@@ -229,6 +229,19 @@ class DisableMfaInput(Input):
         return data
 
 
+class ReauthenticateInput(Input):
+    password = Secret(max_length=128, required=False, allow_null=True)
+    code = Code(required=False, allow_null=True)
+
+    def validate(self, data: dict[str, Any]) -> dict[str, Any]:
+        _either(data, "password", "code")
+        return data
+
+
+class ReauthenticatedOutput(Answer):
+    expires_at = fields.DateTimeField(source="reauthentication_expires_at")
+
+
 class SetupOutput(Answer):
     secret = fields.CharField()
     otpauth_uri = fields.CharField()

@@ -336,10 +336,12 @@ class StaffSite(Site):
         user: Any = request.user
         if not (user.is_active and user.is_staff):
             return False
-        if self._session(request) is None:
+        session = self._session(request)
+        if session is None:
             end_django_session(request)
             messages.info(request, "Your session has ended. Sign in again.")
             return False
+        user.current_session = session
         now = int(time.time())
         if now - request.session.get("seen", 0) >= SEEN_SECONDS:
             request.session["seen"] = now

@@ -19,6 +19,8 @@ from apps.accounts.serializers import (
     OtpVerifyInput,
     ProfileInput,
     ProfileOutput,
+    ReauthenticatedOutput,
+    ReauthenticateInput,
     RecoveryCodesOutput,
     RefreshInput,
     RegisterInput,
@@ -194,6 +196,13 @@ class AuthViewSet(Doors):
         path="invitations/accept",
         limit=TOKEN_DOOR,
         problems=(services.TokenInvalid, services.PasswordWeak, services.PasswordReused),
+    )
+    reauthenticate = endpoint(
+        services.reauthenticate,
+        ReauthenticateInput,
+        target=the_session,
+        output=ReauthenticatedOutput,
+        problems=(services.ReauthenticationFailed, services.Locked),
     )
     mfa_setup = endpoint(
         services.start_mfa,

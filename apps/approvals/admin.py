@@ -40,7 +40,6 @@ class ApprovalRequestAdmin(ServiceAdmin):
 
     views = capabilities.VIEW
     runs: ClassVar = [services.approve, services.reject, services.escalate, services.withdraw]
-    proven: ClassVar = [services.approve]
     inputs: ClassVar = {
         services.approve: ApproveInput,
         services.reject: RejectInput,

@@ -134,6 +134,7 @@ CAPABILITY_CHANGE = Kind(
     subject="capability_change",
     model="account.CapabilityChange",
     capability=MANAGE_CAPABILITIES,
+    reauthenticate=True,
     excludes=_concerned,
     base=_base_now,
 )
@@ -272,7 +273,16 @@ def report(request: ApprovalRequest, *, actor: Any, outcome: str) -> ApprovalReq
 _VOICES = [events.ApprovalEndorsed, events.ApprovalGranted, events.ApprovalRefused, events.ApprovalStaled]
 
 
-@service(requires=capabilities.DECIDE, emits=_VOICES, trace=[ApprovalRequest])
+def _asks_reauthentication(request: ApprovalRequest) -> bool:
+    return request.kind in kinds and kinds[request.kind].reauthenticate
+
+
+@service(
+    requires=capabilities.DECIDE,
+    emits=_VOICES,
+    trace=[ApprovalRequest],
+    reauthenticate=_asks_reauthentication,
+)
 def approve(
     request: ApprovalRequest, *, actor: Any, subject_version: int, note: str = ""
 ) -> ApprovalRequest | Refusal:

@@ -81,8 +81,7 @@ class LookingAdmin(ModelAdmin):  # type: ignore[misc]
     ``views`` is the capability of looking, or several of which one is enough; ``creates`` and ``updates`` are the
     services behind the forms, ``runs`` those that act on one row, ``bulk`` those among them that may also run on
     several rows of a list; ``starts`` are services about no row in particular, such as an import, which the list
-    offers. ``proven`` are those before which the person proves once more to be there (staff §9).
-    ``inputs`` names the input of a service where it isn't that of its endpoint. ``details`` are the read-only
+    offers. ``inputs`` names the input of a service where it isn't that of its endpoint. ``details`` are the read-only
     fields of a row's page (else all but those of its form). ``queues`` stand on the home page. ``drill_downs`` are
     lookups of the list that links of other pages use, beside those of ``list_filter`` and ``date_hierarchy``.
     """
@@ -93,7 +92,6 @@ class LookingAdmin(ModelAdmin):  # type: ignore[misc]
     runs: ClassVar[Sequence[Service]] = ()
     bulk: ClassVar[Sequence[Service]] = ()
     starts: ClassVar[Sequence[Service]] = ()
-    proven: ClassVar[Sequence[Service]] = ()
     inputs: ClassVar[Mapping[Service, type[Input]]] = {}
     details: ClassVar[Sequence[Any]] = ()
     hidden: ClassVar[Sequence[str]] = ("id", "password")
@@ -177,9 +175,11 @@ class LookingAdmin(ModelAdmin):  # type: ignore[misc]
             request.user, capability
         )
 
-    def _unproven(self, request: HttpRequest, service: Service | None) -> HttpResponse | None:
-        """The way to prove oneself, where the service needs it and it wasn't done lately."""
-        if service not in self.proven or self.admin_site.is_proven(request):
+    def _unproven(
+        self, request: HttpRequest, service: Service | None, row: Any = None
+    ) -> HttpResponse | None:
+        """The way to the page that confirms the identity, where the service needs it and it wasn't done lately."""
+        if service is None or not service.asks_reauthentication(row) or self.admin_site.is_proven(request):
             return None
         return HttpResponseRedirect(self.admin_site.proof_address(request))
 

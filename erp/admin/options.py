@@ -82,7 +82,7 @@ class ServiceAdmin(SavingAdmin):
         """Confirm, then run, a service on one row."""
         service = self._verb(request, verb, self.runs)
         row = self._row(request, object_id)
-        if (shut := self._unproven(request, service)) is not None:
+        if (shut := self._unproven(request, service, row)) is not None:
             return shut
         if request.method != "POST":
             return self._confirm_page(request, service, [row], self._form(request, service, row))

@@ -308,6 +308,8 @@ class AutoSchema(SpectacularSchema):
             yield errors.PreconditionFailed
             if endpoint.if_match == "required":
                 yield errors.PreconditionRequired
+        if endpoint.service is not None and endpoint.service.reauthenticate:
+            yield errors.ReauthenticationRequired
         yield from endpoint.problems
 
     # --- Helpers ---

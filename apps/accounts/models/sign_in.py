@@ -94,10 +94,16 @@ class Session(Model):
         now = timezone.now()
         return self.ended_at is None and min(self.expires_at, self.absolute_expires_at) > now
 
-    def is_proven(self, now: datetime) -> bool:
-        """Whether its user has proved to be there within the last minutes."""
+    @property
+    def reauthentication_expires_at(self) -> datetime | None:
+        """Until when the last confirmation of the identity counts."""
         proven = self.reauthenticated_at
-        return proven is not None and now - proven < settings.REAUTHENTICATION_AGE
+        return None if proven is None else proven + settings.REAUTHENTICATION_AGE
+
+    def is_proven(self, now: datetime) -> bool:
+        """Whether its user confirmed their identity within the last minutes."""
+        until = self.reauthentication_expires_at
+        return until is not None and now < until
 
     def open_verbs(self) -> frozenset[str]:
         return frozenset({"revoke"}) if self.is_live else frozenset()

@@ -85,6 +85,7 @@ class User(AbstractBaseUser, PermissionsMixin, Model):
 
     owner_user = "id"
     is_system = False
+    current_session: Any = None  # the session by which the person is here; authentication sets it
 
     class Type(models.TextChoices):
         SUPER_ADMIN = "SUPER_ADMIN"

@@ -64,7 +64,9 @@ class NotProposer(Forbidden):
 # --- Proposing --------------------------------------------------------------------------------------
 
 
-@service(requires=capabilities.MANAGE_CAPABILITIES, emits=[events.CapabilityChangeProposed])
+@service(
+    requires=capabilities.MANAGE_CAPABILITIES, emits=[events.CapabilityChangeProposed], reauthenticate=True
+)
 def propose_capability_change(
     *,
     actor: Any,
@@ -123,7 +125,12 @@ def propose_capability_change(
     return change
 
 
-@service(requires=capabilities.MANAGE_CAPABILITIES, emits=[events.CapabilityChangeProposed], locks=None)
+@service(
+    requires=capabilities.MANAGE_CAPABILITIES,
+    emits=[events.CapabilityChangeProposed],
+    locks=None,
+    reauthenticate=True,
+)
 def propose_role(user: User, *, actor: Any, role: str, operation: str, reason: str) -> CapabilityChange:
     """Propose that a member of staff gets or loses a role; a second person decides."""
     change: CapabilityChange = propose_capability_change(
@@ -132,7 +139,12 @@ def propose_role(user: User, *, actor: Any, role: str, operation: str, reason: s
     return change
 
 
-@service(requires=capabilities.MANAGE_CAPABILITIES, emits=[events.CapabilityChangeProposed], locks=None)
+@service(
+    requires=capabilities.MANAGE_CAPABILITIES,
+    emits=[events.CapabilityChangeProposed],
+    locks=None,
+    reauthenticate=True,
+)
 def propose_grant(
     user: User,
     *,
@@ -159,7 +171,9 @@ def propose_grant(
     return change
 
 
-@service(requires=capabilities.MANAGE_CAPABILITIES, emits=[events.CapabilityChangeProposed])
+@service(
+    requires=capabilities.MANAGE_CAPABILITIES, emits=[events.CapabilityChangeProposed], reauthenticate=True
+)
 def propose_matrix_change(
     *, actor: Any, role: str, capability: str, scope: str, operation: str, reason: str
 ) -> CapabilityChange:

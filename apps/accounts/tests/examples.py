@@ -156,6 +156,7 @@ EXAMPLES = {
             "digest": "daily",
         },
     ),
+    "reauthenticate": Example(actor=_buyer, body={"password": PASSWORD}),
     "start_mfa": Example(actor=_buyer),
     "confirm_mfa": Example(
         target=_pending_factor,

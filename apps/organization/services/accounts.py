@@ -17,6 +17,8 @@ BANK_ACCOUNT = Kind(
     name="organization.bank_account",
     title="Own bank account",
     subject="bank_account",
+    model="organization.BankAccount",
+    reauthenticate=True,
     capability=capabilities.MANAGE_BANK_ACCOUNTS,
 )
 RUPEES = "INR"
