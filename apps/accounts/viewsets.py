@@ -202,6 +202,7 @@ class AuthViewSet(Doors):
         ReauthenticateInput,
         target=the_session,
         output=ReauthenticatedOutput,
+        throttle=PASSWORD,
         problems=(services.ReauthenticationFailed, services.Locked),
     )
     mfa_setup = endpoint(

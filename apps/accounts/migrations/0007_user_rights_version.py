@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('account', '0004_former_email'),
+        ('account', "0006_mail_limits"),
     ]
 
     operations = [
