@@ -52,14 +52,14 @@ def ids_of(answer: Any) -> set[str]:
     return {row["id"] for row in answer.json()["results"]}
 
 
-@each_model
+@pytest.mark.parametrize("make", [make for name, make in MODELS.items() if name != "user"])
 def test_a_grant_on_one_row_opens_that_row_alone(world, client_for, make):
     granted, other = make(world), make(world)
     path, viewset = list_of(type(granted))
     person = without_roles(world.user("INTERNAL"))
     assign_perm(str(viewset.reads), person, granted)
     client = client_for(person)
-    assert ids_of(client.read(path)) <= {str(granted.pk), str(person.pk)}
+    assert ids_of(client.read(path)) <= {str(granted.pk)}
     assert client.read(f"{path}/{other.pk}").status_code == 404
 
 
