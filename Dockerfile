@@ -9,7 +9,7 @@ ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 DJANGO_SET
 WORKDIR /app
 RUN useradd --system --uid 10001 erp
 COPY --from=build /venv /venv
-COPY manage.py celery_worker.py gunicorn.conf.py ./
+COPY manage.py celery_worker.py ./
 COPY config config
 COPY erp erp
 COPY apps apps
@@ -26,4 +26,4 @@ EXPOSE 8000 9100
 # web:      this command             worker:   python celery_worker.py worker
 # relay:    python manage.py relay_outbox, or python celery_worker.py relay
 # beat:     python celery_worker.py beat (exactly one)      consumer: python manage.py consume_events
-CMD ["gunicorn", "config.wsgi", "--bind=0.0.0.0:8000", "--bind=0.0.0.0:9100", "--workers=4"]
+CMD ["gunicorn", "config.wsgi", "--config=python:config.web_server", "--bind=0.0.0.0:8000", "--bind=0.0.0.0:9100", "--workers=4"]

@@ -17,6 +17,7 @@ GUNICORN = [
     "-m",
     "gunicorn",
     "config.wsgi",
+    "--config=python:config.web_server",
     "--workers=2",
     "--access-logfile=/dev/null",
 ]

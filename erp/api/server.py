@@ -6,6 +6,7 @@ A request that trickles in is cut off, since each one occupies a thread until it
 import time
 from http import HTTPStatus
 from typing import Any, Final
+from urllib.parse import unquote
 
 import structlog
 from gunicorn import util
@@ -123,7 +124,7 @@ def render(error: DomainError, path: str) -> bytes:
     from erp.api import problems  # the arbiter imports this module, and it has no Django
 
     request_id = uuid7().hex
-    body = problems.encode(problems.problem_document(error, instance=path, request_id=request_id))
+    body = problems.encode(problems.problem_document(error, instance=unquote(path), request_id=request_id))
     head = (
         f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}",
         "Connection: close",

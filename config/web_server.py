@@ -1,4 +1,4 @@
-"""Settings of the web server, which gunicorn reads from the folder where it starts."""
+"""Settings of the web server: ``gunicorn --config=python:config.web_server``."""
 
 worker_class = "erp.api.server.Worker"
 threads = 4
