@@ -2,6 +2,9 @@
 
 import re
 import unicodedata
+from collections.abc import Collection
+from decimal import ROUND_HALF_UP, Decimal
+from difflib import SequenceMatcher
 from hashlib import sha256
 from typing import Final
 
@@ -86,3 +89,38 @@ def name_key(name: str) -> str:
 def _fold(text: str) -> str:
     text = unicodedata.normalize("NFKD", text).translate(_LATIN).casefold()
     return " ".join(_IGNORABLE.sub("", unicodedata.normalize("NFKC", text)).split())
+
+
+# Words that name a legal form, which registers write in many ways (KYC and screening compare names without them).
+LEGAL_WORDS: Final = frozenset(
+    {"m/s", "pvt", "private", "ltd", "limited", "llp", "co", "company", "and", "inc", "plc"}
+)
+_LEGAL: Final = re.compile(
+    rf"(?<![^\W_])(?:{'|'.join(sorted(map(re.escape, LEGAL_WORDS), key=len, reverse=True))})(?![^\W_])"
+)
+
+
+def company_form(name: str, *, without: Collection[str] = ()) -> str:
+    """Return a firm's name in normal form: folded, without accents, legal words and punctuation, words sorted.
+
+    ``without`` are further words to leave out, such as those of the trade (folded).
+    """
+    folded = unicodedata.normalize("NFKD", name_key(name))
+    bare = "".join(c for c in folded if not unicodedata.combining(c))
+    # Vowel signs of Indic scripts are marks without a combining class: they stay, since they tell words apart.
+    words = "".join(c if unicodedata.category(c)[0] in "LNM" else " " for c in _LEGAL.sub(" ", bare)).split()
+    return unicodedata.normalize("NFC", " ".join(sorted(word for word in words if word not in without)))
+
+
+def name_score(first: str, second: str, *, without: Collection[str] = ()) -> Decimal:
+    """Return how alike two firms' names are, from 0 to 1 with three decimals: 1 for equal normal forms.
+
+    The ratio of ``difflib.SequenceMatcher``, counted exactly. Two names of nothing but words left out score 0.
+    """
+    forms = company_form(first, without=without), company_form(second, without=without)
+    length = sum(map(len, forms))
+    if not length:
+        return Decimal("0.000")
+    matches = SequenceMatcher(None, *forms, autojunk=False).get_matching_blocks()
+    ratio = Decimal(2 * sum(match.size for match in matches)) / length
+    return ratio.quantize(Decimal("0.001"), ROUND_HALF_UP)

@@ -1,12 +1,22 @@
 """Text: what may be stored, and which names are the same."""
 
 import unicodedata
+from decimal import Decimal
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from erp.text import IGNORABLE, KEY_LENGTH, LOOKALIKES, TextInvalid, name_key, normalise
+from erp.text import (
+    IGNORABLE,
+    KEY_LENGTH,
+    LOOKALIKES,
+    TextInvalid,
+    company_form,
+    name_key,
+    name_score,
+    normalise,
+)
 
 
 def refusal(text: str, **options: bool) -> str:
@@ -180,3 +190,44 @@ def test_a_key_fits_its_column_and_still_tells_names_apart():
     keys = {name_key(long), name_key(long + "a"), name_key(long + "b")}
     assert len(keys) == 3
     assert max(map(len, keys)) == KEY_LENGTH
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("Sómnath Trading Pvt. Ltd.", "TRADING SOMNATH LIMITED"),
+        ("M/s Mahavir Cotton & Co.", "Mahavir Cotton"),
+        ("M/S. Patel and Company", "Patel Co"),
+        ("Shree-Ram Ginning (India) LLP", "shree ram GINNING india"),
+        ("શ્રી કપાસ પ્રા. Ltd", "કપાસ શ્રી પ્રા"),
+    ],
+)
+def test_spellings_of_a_firm_have_one_normal_form(first, second):
+    assert company_form(first) == company_form(second)
+    assert name_score(first, second) == Decimal("1.000")
+
+
+def test_a_legal_word_inside_another_word_stays():
+    assert company_form("Cotton Andhra Colimited") == "andhra colimited cotton"
+
+
+def test_vowel_signs_tell_indic_names_apart():
+    assert company_form("कपास") != company_form("कपूस")
+
+
+def test_likeness_is_told_without_the_words_of_the_trade():
+    trade = {"ginning", "factory"}
+    names = "Mahalaxmi Ginning Factory", "Mahavir Ginning Factory"
+    assert name_score(*names) >= Decimal("0.800")
+    assert name_score(*names, without=trade) < Decimal("0.900")
+
+
+def test_names_without_a_word_of_their_own_are_not_alike():
+    assert name_score("Pvt. Ltd.", "Private Limited") == Decimal("0.000")
+
+
+@given(st.text(max_size=40), st.text(max_size=40))
+def test_a_score_is_a_share_with_three_decimals(first, second):
+    score = name_score(first, second)
+    assert 0 <= score <= 1
+    assert score == score.quantize(Decimal("0.001"))
