@@ -9,6 +9,8 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from apps.accounts.models import User
+from apps.availability import services as availability
+from apps.availability.models import Reservation
 from apps.commodities.models import TERMS, Commission, HsnCode, TaxRate
 from apps.notifications.models import Template
 from apps.organization.models import DocumentSeries, FinancialYear, Organization, business_date
@@ -150,11 +152,27 @@ def test_a_hole_in_a_series_is_told(organization):
     factories.year(house)
     factories.series(house)
     factories.number(house)
-    assert run("verify_ledger") == (0, {"passed": True, "series": 1, "holes": []})
+    code, report = run("verify_ledger")
+    assert (code, report["passed"]) == (0, True)
+    series = next(each for each in report["ledgers"] if each["ledger"] == "organization.document_series")
+    assert (series["rows"], series["mismatches"]) == (1, [])
     with unguarded_writes():
         DocumentSeries.objects.update(last_number=5)
-    code, told = run("verify_ledger")
-    assert (code, told["passed"], told["holes"][0]["given"]) == (1, False, 1)
+    code, report = run("verify_ledger")
+    (series,) = [each for each in report["ledgers"] if each["mismatches"]]
+    assert (code, report["passed"], series["mismatches"][0]["figures"]["given"]) == (1, False, 1)
+
+
+def test_a_reservation_that_an_offer_does_not_count_is_reported(offer, user):
+    live = offer()
+    availability.reserve(live, actor=user("BUYER"), quantity=Decimal(10))
+    assert run("verify_ledger")[0] == 0
+    with unguarded_writes():
+        Reservation.objects.update(quantity=9)
+    code, report = run("verify_ledger")
+    (ledger,) = [each for each in report["ledgers"] if each["mismatches"]]
+    assert (code, ledger["ledger"]) == (1, "availability.reservations")
+    assert ledger["mismatches"][0]["figures"] == {"reserved_quantity": "10.000", "reservations": "9.000"}
 
 
 def test_where_cotton_is_kept_the_demo_adds_what_its_sellers_owe(commodity):

@@ -1,0 +1,35 @@
+"""Sums that must agree: each module registers a check of its own ledger, and ``verify_ledger`` runs them all."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from django.core.exceptions import ImproperlyConfigured
+
+
+class Mismatch(NamedTuple):
+    """A row whose sum disagrees: its key, what is wrong in words, and the figures."""
+
+    key: str
+    detail: str
+    figures: dict[str, Any]
+
+
+class Ledger(NamedTuple):
+    """One ledger: ``rows`` counts what is checked, ``mismatches`` recomputes it."""
+
+    name: str
+    title: str
+    rows: Callable[[], int]
+    mismatches: Callable[[], Iterator[Mismatch]]
+
+
+registry: dict[str, Ledger] = {}
+
+
+def register(
+    name: str, title: str, *, rows: Callable[[], int], mismatches: Callable[[], Iterator[Mismatch]]
+) -> None:
+    """Add a ledger. ``name`` is ``label.ledger``; a second one of the same name is an error at import."""
+    if name in registry:
+        raise ImproperlyConfigured(f"the ledger {name} is registered twice")
+    registry[name] = Ledger(name, title, rows, mismatches)
