@@ -19,15 +19,21 @@ TOTP_SEED = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"  # of their authenticators
 
 @pytest.fixture
 def partner(db: None) -> Callable[..., Any]:
-    """Make a partner."""
-    from apps.partners import services
-    from erp.access import SYSTEM
+    """Make a partner that may do business, as onboarding would leave one."""
+    from apps.partners.models import Partner
+    from erp.models import unguarded_writes
 
     def make(name: str = "", **fields: Any) -> Any:
-        return services.register(
-            actor=SYSTEM,
-            **{"legal_name": name or f"Firm {uuid4().hex[:8]}", "legal_form": "partnership", **fields},
-        )
+        values = {
+            "legal_name": name or f"Firm {uuid4().hex[:8]}",
+            "legal_form": "partnership",
+            "status": Partner.Status.ACTIVE,
+            **fields,
+        }
+        with unguarded_writes():
+            partner = Partner(**values)
+            partner.save()
+        return Partner.objects.get(pk=partner.pk)
 
     return make
 

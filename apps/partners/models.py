@@ -11,8 +11,10 @@ from erp.models import Model, QuerySet
 
 class PartnerQuerySet(QuerySet):
     def visible_to(self, user: Actor) -> Self:
-        """Every partner for staff who hold the capability; else the user's own firm and single grants."""
-        return self.filter(pk=user.partner_id) if user.partner_id else self.permitted(user, "partner.view")
+        """Partners on which staff hold the capability; else the user's own firm and single grants."""
+        if user.partner_id is None:
+            return self.permitted(user, "partner.view")
+        return self.filter(pk=user.partner_id) | self.granted(user, "partner.view")
 
 
 class Partner(Model):
