@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 
 from erp.access import Actor, Capability
+from erp.events import Event
 
 DAYS = 14
 
@@ -23,6 +24,14 @@ class Band:
     role: str | None = None
 
 
+class Base(NamedTuple):
+    """The row that a change builds on: its type in events, its id, and the version at which it stands."""
+
+    type: str
+    id: UUID
+    version: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Kind:
     """What can be asked for, declared once by the module that owns the subject.
@@ -33,8 +42,17 @@ class Kind:
     ``days``: until it expires, None is never. ``door``: ``generic`` is decided at ``/approvals``, ``own`` at the
     module's endpoint, which then calls ``decide``; ``own_reject`` says whether that module has a reject of its own.
     ``reauthenticate``: approving it needs a recent proof of identity. ``excludes`` names further people who can't
-    decide, asked when the request is made and again at each decision. ``base`` tells the version at which the base
-    stands now, where the module doesn't mark requests stale as it edits the base: one that moved is found at deciding.
+    decide, asked when the request is made and again at each decision.
+
+    ``apply`` is the service that makes the change, in the transaction of the last approval, with the approver as
+    actor: ``apply(subject, *, actor, request)``; what it raises the approver sees, and nothing has happened. ``ended``
+    is called likewise when a request was refused, withdrawn, expired or went stale; it never raises. ``locks`` locks
+    what the module locks before the subject (a named lock, the root row, the base), given the subject's id.
+    ``version_of`` is the subject's version, ``base_of`` type, id and version of the row that the change builds on:
+    a request is stale once either differs from what was stored when it was made.
+
+    A module below the approvals can't call them: ``opened_by`` is its event that opens a request, ``closed_by`` the
+    one that withdraws it, and ``describe`` gives ``reason``, ``diff`` and ``maker`` of the request; None: don't ask.
     """
 
     name: str
@@ -48,12 +66,21 @@ class Kind:
     own_reject: bool = True
     reauthenticate: bool = False
     excludes: Callable[[Any], Iterable[UUID]] = lambda request: ()
-    base: Callable[[Any], int] | None = None
+    apply: Callable[..., Any] | None = None
+    ended: Callable[..., Any] | None = None
+    locks: Callable[[UUID], None] = lambda subject_id: None
+    version_of: Callable[[Any], int] = lambda subject: int(subject.version)
+    base_of: Callable[[Any], Base | None] = lambda subject: None
+    opened_by: type[Event] | None = None
+    closed_by: type[Event] | None = None
+    describe: Callable[[Any], dict[str, Any] | None] | None = None
 
     def __post_init__(self) -> None:
-        """Register the kind. Raises ImproperlyConfigured for a second one of the same name, or bad bands."""
+        """Register the kind. Raises ImproperlyConfigured for a second one of the same name, or an incomplete one."""
         if self.name in kinds:
             raise ImproperlyConfigured(f"{self.name} is declared twice")
+        if self.apply is None and self.door == "generic":
+            raise ImproperlyConfigured(f"{self.name} needs `apply`, the service that makes the change")
         if not self.bands or any(not 1 <= band.needed <= 3 for band in self.bands):
             raise ImproperlyConfigured(f"{self.name}: 1 to 3 people decide")
         kinds[self.name] = self
@@ -65,7 +92,16 @@ class Kind:
 
     def subjects_of(self, actor: Actor) -> Any:
         """Rows that ``actor`` sees and holds the capability on."""
-        return apps.get_model(self.model)._default_manager.visible_to(actor).permitted(actor, self.capability)
+        return self._rows.visible_to(actor).permitted(actor, self.capability)
+
+    def locked_subject(self, subject_id: UUID) -> Any:
+        """The subject, locked after what its module locks before it; None where it isn't there."""
+        self.locks(subject_id)
+        return self._rows.all().locked().filter(pk=subject_id).first()
+
+    @property
+    def _rows(self) -> Any:
+        return apps.get_model(self.model)._default_manager
 
 
 kinds: dict[str, Kind] = {}

@@ -188,7 +188,7 @@ class Service:
         requires: Capability | None,
         emits: Iterable[type[Event]],
         public: str,
-        locks: str | None,
+        locks: str | Callable[[Any], None] | None,
         trace: Iterable[type[models.Model]],
         machinery: str,
         joins: bool,
@@ -296,8 +296,11 @@ class Service:
             return None
         if not isinstance(target, models.Model):
             raise TypeError(f"{self.name} needs its target")
-        if self.locks != "self" or target._state.adding:
-            if self.locks not in (None, "self"):
+        if callable(self.locks):
+            self.locks(target)
+        locks_target = self.locks == "self" or callable(self.locks)
+        if not locks_target or target._state.adding:
+            if isinstance(self.locks, str) and self.locks != "self":
                 other = getattr(target, self.locks)
                 type(other)._default_manager.select_for_update(no_key=True, of=("self",)).get(pk=other.pk)
             row: Any = target
@@ -343,7 +346,7 @@ def service(
     requires: Capability | None = None,
     emits: Iterable[type[Event]] = (),
     public: str = "",
-    locks: str | None = "self",
+    locks: str | Callable[[Any], None] | None = "self",
     trace: Iterable[type[models.Model]] = (),
     machinery: str = "",
     joins: bool = False,
@@ -356,7 +359,8 @@ def service(
 
     ``requires``: the capability; or ``public``: the reason why nobody need be signed in. ``emits``: the events
     it may emit; none only with ``machinery``, the reason why its rows are no business rows. ``locks``: name of
-    the target's relation that is locked in place of the target, or None. ``trace``: models that a committed
+    the target's relation that is locked in place of the target, or None; or a function of the target that locks what
+    comes before it. ``trace``: models that a committed
     refusal may have changed. ``joins``: it never opens the transaction, since what it gives is lost or kept
     with the work of its caller. ``under``: the named lock (erp.locks) that is held before the target is, where
     several rows change as one thing. ``within``: the keyword whose row a single grant must cover, for a service that

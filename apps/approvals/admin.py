@@ -81,7 +81,6 @@ class ApprovalRequestAdmin(ServiceAdmin):
         "created_at",
         "expires_at",
         "decided_at",
-        "outcome",
         "version",
     ]
 

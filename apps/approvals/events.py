@@ -40,7 +40,7 @@ class ApprovalEndorsed(Head):
 
 @event("approval.granted", version=1, aggregate=APPROVAL, readers={})
 class ApprovalGranted(Head):
-    """The last voice: the owner of the subject may apply the change now."""
+    """The last approval; the change was made in the same transaction."""
 
 
 @event("approval.refused", version=1, aggregate=APPROVAL, readers={})
@@ -60,12 +60,7 @@ class ApprovalExpired(Head):
 
 @event("approval.staled", version=1, aggregate=APPROVAL, readers={})
 class ApprovalStaled(Head):
-    """Subject or base changed meanwhile, before the decision or before the change was applied."""
-
-
-@event("approval.applied", version=1, aggregate=APPROVAL, readers={})
-class ApprovalApplied(Head):
-    """The owner has made the change."""
+    """Subject or base changed before the decision."""
 
 
 @event("approval.escalated", version=1, aggregate=APPROVAL, readers={})

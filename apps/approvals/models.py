@@ -96,10 +96,6 @@ class ApprovalRequest(Model):
         WITHDRAWN = "withdrawn"
         EXPIRED = "expired"
 
-    class Outcome(models.TextChoices):
-        APPLIED = "applied"
-        STALE = "stale"
-
     kind = models.CharField(max_length=60)
     subject_type = models.CharField(max_length=60)
     subject_id = models.UUIDField()
@@ -122,7 +118,6 @@ class ApprovalRequest(Model):
     excluded = ArrayField(models.UUIDField(), default=list)
     expires_at = models.DateTimeField(null=True)
     decided_at = models.DateTimeField(null=True)
-    outcome = models.CharField(max_length=7, choices=Outcome, null=True)  # noqa: DJ001
     escalated_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
     escalation_reason = models.CharField(max_length=1000, default="", blank=True)
 
@@ -143,10 +138,6 @@ class ApprovalRequest(Model):
                 name="approval_granted_by_all_voices",
                 condition=Q(status="granted", given=F("needed"))
                 | (~Q(status="granted") & Q(given__lt=F("needed"))),
-            ),
-            models.CheckConstraint(
-                name="approval_outcome_of_the_granted",
-                condition=Q(outcome=None) | Q(status="granted"),
             ),
             models.CheckConstraint(
                 name="approval_decided_has_a_time",

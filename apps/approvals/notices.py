@@ -30,8 +30,6 @@ def _waiting(message: Message) -> Values | None:
 def _decided(message: Message) -> Values:
     request = _request(message)
     outcome = request.get_status_display().lower()
-    if request.status == ApprovalRequest.Status.GRANTED and request.outcome == ApprovalRequest.Outcome.STALE:
-        outcome += ", but could not be applied: what it builds on had changed"
     return {**_told(request), "outcome": outcome}
 
 

@@ -66,6 +66,5 @@ class ApprovalOutput(Output):
             "excluded",
             "expires_at",
             "decided_at",
-            "outcome",
             "decisions",
         )

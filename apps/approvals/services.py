@@ -1,39 +1,28 @@
 """Every way a request for a second person's decision can change.
 
-How a module uses it, from its ``services.py`` and ``tasks.py``:
+How a module uses it:
 
-1. Declare what can be asked for, once::
+1. Declare what can be asked for, once (see ``erp.approvals.Kind``)::
 
        REOPEN = Kind(name="organization.reopen_year", title="Reopening a financial year", subject="financial_year",
-                     model="organization.FinancialYear", capability=capabilities.REOPEN_FINANCIAL_YEAR)
+                     model="organization.FinancialYear", capability=capabilities.REOPEN_FINANCIAL_YEAR,
+                     locks=_lock_organization, apply=apply_reopening, ended=end_reopening)
 
-2. Ask inside the service that would have made the change; the subject keeps what was proposed. The authority is
+2. Ask inside the service that would have made the change; the subject stores what was proposed. The authority is
    that service's own::
 
        approval = approvals.request(actor=actor, kind=REOPEN, subject_id=year.pk, subject_version=year.version,
                                     reason=reason, diff=[("status", "locked", "soft_closed")], excluded=editors)
 
-3. In each service that edits the subject or its base: ``approvals.mark_stale(actor=actor, row_type="financial_year",
-   row_id=year.pk)``. What was granted and not yet applied is settled in 4. A module that lies below this one and
-   can't call gives the kind a ``base``, which is asked at each decision.
+3. In each service that edits the subject: ``approvals.mark_stale(actor=actor, row_type="financial_year",
+   row_id=year.pk)``. A base that moved is found at the decision, and by the sweep.
 
-4. Apply when it is granted, as SYSTEM on behalf of maker and deciders (``request.people()``), with the base checked
-   again under lock, and report. Inbox row, change and report commit together, so a repeat finds it done::
-
-       @handles(approval_events.ApprovalGranted)
-       def reopen(event, *, meta):
-           if event.kind == "organization.reopen_year":
-               services.apply_reopening(FinancialYear.objects.get(pk=event.subject_id), actor=SYSTEM,
-                                        approval_id=event.approval_id)
-
-       # the end of apply_reopening, which locked the year and looked at its version:
-       approvals.report(request, actor=actor, outcome="applied")        # or "stale", with nothing changed
-
-   ``approval.refused``, ``.withdrawn``, ``.expired`` and ``.staled`` come the same way, where the subject has a
-   status to reset.
+4. The last approval calls ``apply`` in its own transaction: decision, change and events commit together, or the
+   approver sees the problem and nothing happened. Every decision locks what the kind names first and the request
+   last, as edits do, so that neither waits for the other in a circle.
 
 A kind with ``door="own"`` is decided at the module's endpoint: its service calls ``decide`` in its own transaction
-and makes the change there and then when the answer is granted, reporting it at once.
+and makes the change there and then when the answer is granted.
 """
 
 import json
@@ -43,19 +32,16 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Q
 from django.utils import timezone
 
-from apps.accounts.capabilities import MANAGE_CAPABILITIES
-from apps.accounts.models import CapabilityChange, RoleMembership, User
-from apps.accounts.services.policy import policy_version
+from apps.accounts.models import User
 from apps.approvals import capabilities, events
 from apps.approvals.models import ApprovalDecision, ApprovalRequest, roles_of
 from erp import access
-from erp.approvals import Kind, kinds
+from erp.approvals import Base, Kind, kinds
 from erp.errors import CapabilityMissing, Conflict, DomainError, Fault, Forbidden, RuleBroken, SelfApproval
 from erp.logs import mask
-from erp.services import Refusal, emit, refuse, service
+from erp.services import emit, service
 
 Diff = Iterable[tuple[str, Any, Any]]
 Status = ApprovalRequest.Status
@@ -84,10 +70,6 @@ class DecidedElsewhere(Conflict):
     """This kind is decided at the endpoint of what it is about."""
 
 
-class NotGranted(Conflict):
-    """Only what was granted has an outcome, and one only."""
-
-
 class RoleRequired(Forbidden):
     """Somebody of another role decides on this."""
 
@@ -104,42 +86,6 @@ class RoleUnfit(RuleBroken):
     """Nobody of this role could decide on it."""
 
 
-# --- Changes of rights: declared here, since accounts lies below -------------------------------------
-
-EVERY_MEMBER_OF_STAFF = "INTERNAL"  # a role that nobody can be kept from deciding by
-
-
-def _concerned(request: ApprovalRequest) -> Iterable[UUID]:
-    """The user whose rights change; for a role's, its members as they are now."""
-    change = CapabilityChange.objects.get(pk=request.subject_id)
-    if change.user_id is not None:
-        return [change.user_id]
-    if change.role == EVERY_MEMBER_OF_STAFF:
-        return []
-    members: Iterable[UUID] = RoleMembership.objects.filter(role__name=change.role).values_list(
-        "user_id", flat=True
-    )
-    return members
-
-
-def _base_now(request: ApprovalRequest) -> int:
-    """Version of the rights of the user concerned; of the matrix for a role's."""
-    change = CapabilityChange.objects.select_related("user").get(pk=request.subject_id)
-    return change.user.rights_version if change.user is not None else policy_version()
-
-
-CAPABILITY_CHANGE = Kind(
-    name="capability.change",
-    title="A change of rights",
-    subject="capability_change",
-    model="account.CapabilityChange",
-    capability=MANAGE_CAPABILITIES,
-    reauthenticate=True,
-    excludes=_concerned,
-    base=_base_now,
-)
-
-
 # --- Asking -----------------------------------------------------------------------------------------
 
 
@@ -153,9 +99,7 @@ def request(
     reason: str,
     diff: Diff = (),
     excluded: Iterable[UUID] = (),
-    base_type: str = "",
-    base_id: UUID | None = None,
-    base_version: int | None = None,
+    base: Base | None = None,
     amount: Decimal | None = None,
     currency: str = "",
     needed: int | None = None,
@@ -164,9 +108,9 @@ def request(
 ) -> ApprovalRequest:
     """Ask for another person's decision on a change.
 
-    ``subject_version`` is the version that the deciders will see; ``base_…`` names the row that the change builds
-    on, where that is another. ``diff`` holds (field, old, new) and is kept masked. ``excluded`` are all who edited
-    the subject since its last decision, and whom else the module keeps from deciding; the maker always is.
+    ``subject_version`` is the version that the approvers will see; ``base`` the row that the change builds on, as
+    the kind's ``base_of`` will find it. ``diff`` holds (field, old, new) and is stored masked. ``excluded`` are all
+    who edited the subject since its last decision, and whom else the module keeps from deciding; the maker always is.
     ``amount`` in ``currency`` picks the kind's band; ``needed`` (1–3) and ``decider_role`` stand in for the band's
     where the module knows better. ``maker`` is who asks, where SYSTEM acts for somebody.
 
@@ -188,9 +132,9 @@ def request(
         subject_type=kind.subject,
         subject_id=subject_id,
         subject_version=subject_version,
-        base_type=base_type,
-        base_id=base_id,
-        base_version=base_version,
+        base_type="" if base is None else base.type,
+        base_id=base and base.id,
+        base_version=base and base.version,
         capability=str(kind.capability),
         decider_role=decider_role or band.role,
         diff=[
@@ -210,7 +154,13 @@ def request(
     return row
 
 
-@service(requires=capabilities.REQUEST, emits=[events.ApprovalWithdrawn])
+def _lock_subject(request: ApprovalRequest) -> None:
+    """Lock what comes before the request: what its kind names, then its subject."""
+    if request.kind in kinds:
+        kinds[request.kind].locked_subject(request.subject_id)
+
+
+@service(requires=capabilities.REQUEST, emits=[events.ApprovalWithdrawn], locks=_lock_subject)
 def withdraw(request: ApprovalRequest, *, actor: Any) -> ApprovalRequest:
     """Take a request back. Its maker may, and the module for it. Raises MakerOnly, NotPending, Stale."""
     if actor.pk is not None and actor.pk != request.maker_id:
@@ -218,59 +168,51 @@ def withdraw(request: ApprovalRequest, *, actor: Any) -> ApprovalRequest:
     _still_pending(request)
     _end(request, Status.WITHDRAWN)
     emit(events.ApprovalWithdrawn(**_head(request, actor)))
-    return request
+    return _ended(request, actor)
 
 
 @service(requires=capabilities.REQUEST, emits=[events.ApprovalStaled])
-def mark_stale(*, actor: Any, row_type: str, row_id: UUID, version: int | None = None) -> Sequence[UUID]:
-    """Void the pending requests whose subject or base is this row, which is being edited.
+def mark_stale(*, actor: Any, row_type: str, row_id: UUID) -> Sequence[UUID]:
+    """Void the pending requests about a row that is being edited; returns their ids.
 
-    The module calls it in the transaction of the edit. With ``version``, requests that were bound to just this
-    version of the row stand. Returns the ids of the requests voided.
+    The module calls it in the transaction of the edit, which holds the row; its ``ended`` isn't called.
     """
-    subject = Q(subject_type=row_type, subject_id=row_id)
-    base = Q(base_type=row_type, base_id=row_id)
-    if version is not None:
-        subject, base = subject & ~Q(subject_version=version), base & ~Q(base_version=version)
     voided = []
-    for row in ApprovalRequest.objects.pending().filter(subject | base).order_by("pk").locked():
+    for row in (
+        ApprovalRequest.objects.pending()
+        .filter(subject_type=row_type, subject_id=row_id)
+        .order_by("pk")
+        .locked()
+    ):
         _end(row, Status.STALE)
         emit(events.ApprovalStaled(**_head(row, actor)))
         voided.append(row.pk)
     return voided
 
 
-@service(requires=capabilities.REQUEST, emits=[events.ApprovalExpired])
+@service(
+    requires=capabilities.REQUEST,
+    emits=[events.ApprovalExpired, events.ApprovalStaled],
+    locks=_lock_subject,
+)
 def expire(request: ApprovalRequest, *, actor: Any) -> ApprovalRequest:
-    """End a request that nobody decided in time; a rerun changes nothing."""
-    if request.status == Status.PENDING and _is_over(request):
+    """End a request that nobody decided in time, or whose subject or base has moved; a rerun changes nothing."""
+    if request.status != Status.PENDING:
+        return request
+    if _is_over(request):
         _end(request, Status.EXPIRED)
         emit(events.ApprovalExpired(**_head(request, actor)))
-    return request
-
-
-@service(requires=capabilities.REQUEST, emits=[events.ApprovalApplied, events.ApprovalStaled])
-def report(request: ApprovalRequest, *, actor: Any, outcome: str) -> ApprovalRequest:
-    """Say what became of a granted change: ``applied``, or ``stale`` when the base had moved in between.
-
-    The module reports once; saying the same again changes nothing. Raises NotGranted.
-    """
-    outcome = ApprovalRequest.Outcome(outcome)
-    if request.outcome == outcome:
-        return request
-    if request.status != Status.GRANTED or request.outcome is not None:
-        raise NotGranted(status_now=request.status)
-    request.outcome = outcome
-    request.save()
-    applied = outcome == ApprovalRequest.Outcome.APPLIED
-    told = events.ApprovalApplied if applied else events.ApprovalStaled
-    emit(told(**_head(request, actor)))
+        return _ended(request, actor)
+    if _is_overtaken(request):
+        _end(request, Status.STALE)
+        emit(events.ApprovalStaled(**_head(request, actor)))
+        return _ended(request, actor)
     return request
 
 
 # --- Deciding ---------------------------------------------------------------------------------------
 
-_VOICES = [events.ApprovalEndorsed, events.ApprovalGranted, events.ApprovalRefused, events.ApprovalStaled]
+_VOICES = [events.ApprovalEndorsed, events.ApprovalGranted, events.ApprovalRefused]
 
 
 def _asks_reauthentication(request: ApprovalRequest) -> bool:
@@ -280,33 +222,36 @@ def _asks_reauthentication(request: ApprovalRequest) -> bool:
 @service(
     requires=capabilities.DECIDE,
     emits=_VOICES,
-    trace=[ApprovalRequest],
+    locks=_lock_subject,
     reauthenticate=_asks_reauthentication,
 )
-def approve(
-    request: ApprovalRequest, *, actor: Any, subject_version: int, note: str = ""
-) -> ApprovalRequest | Refusal:
-    """Approve a request. The last approval needed grants it.
+def approve(request: ApprovalRequest, *, actor: Any, subject_version: int, note: str = "") -> ApprovalRequest:
+    """Approve a request. The last approval needed makes the change.
 
-    Where its base has moved the refusal, Stale, is kept: the request is stale from then on.
+    Raises what ``decide`` raises, and what stands against the change by now.
     """
-    if _kind(request).door == "own":
+    kind = _kind(request)
+    if kind.door == "own" or kind.apply is None:
         raise DecidedElsewhere
-    return _decide(request, actor, ApprovalDecision.Decision.APPROVE, subject_version, "", note)
+    _decide(request, actor, ApprovalDecision.Decision.APPROVE, subject_version, "", note)
+    if request.status == Status.GRANTED:
+        kind.apply(kind.locked_subject(request.subject_id), actor=actor, request=request)
+    return request
 
 
-@service(requires=capabilities.DECIDE, emits=_VOICES, trace=[ApprovalRequest])
+@service(requires=capabilities.DECIDE, emits=_VOICES, locks=_lock_subject)
 def reject(
     request: ApprovalRequest, *, actor: Any, subject_version: int, reason_code: str, note: str
-) -> ApprovalRequest | Refusal:
+) -> ApprovalRequest:
     """Reject a request. One rejection is enough."""
     kind = _kind(request)
     if kind.door == "own" and kind.own_reject:
         raise DecidedElsewhere
-    return _decide(request, actor, ApprovalDecision.Decision.REJECT, subject_version, reason_code, note)
+    _decide(request, actor, ApprovalDecision.Decision.REJECT, subject_version, reason_code, note)
+    return _ended(request, actor)
 
 
-@service(requires=capabilities.DECIDE, emits=_VOICES, trace=[ApprovalRequest])
+@service(requires=capabilities.DECIDE, emits=_VOICES, locks=_lock_subject)
 def decide(
     request: ApprovalRequest,
     *,
@@ -315,17 +260,17 @@ def decide(
     subject_version: int,
     reason_code: str = "",
     note: str = "",
-) -> ApprovalRequest | Refusal:
-    """The voice of a person at a module's own door: ``approve`` or ``reject``, in that door's transaction.
+) -> ApprovalRequest:
+    """Store a person's decision at a module's own endpoint: ``approve`` or ``reject``, in its transaction.
 
     ``subject_version`` is the subject's version as the module finds it under lock. The caller looks at the answer's
-    status: pending (another voice is needed), granted, refused. Raises SelfApproval, CapabilityMissing,
-    RoleRequired, Stale, NotPending, AlreadyDecided.
+    status and makes the change: pending (another approval is needed), granted, refused. Raises SelfApproval,
+    CapabilityMissing, RoleRequired, Stale, NotPending, AlreadyDecided.
     """
     return _decide(request, actor, ApprovalDecision.Decision(decision), subject_version, reason_code, note)
 
 
-@service(requires=capabilities.DECIDE, emits=[events.ApprovalEscalated])
+@service(requires=capabilities.DECIDE, emits=[events.ApprovalEscalated], locks=_lock_subject)
 def escalate(request: ApprovalRequest, *, actor: Any, role: str, reason: str) -> ApprovalRequest:
     """Leave the decision to a higher role. Approvals already given stand.
 
@@ -378,21 +323,18 @@ def hindrance(request: ApprovalRequest, actor: Any) -> DomainError | None:
 
 def _decide(
     request: ApprovalRequest, actor: Any, decision: str, subject_version: int, reason_code: str, note: str
-) -> ApprovalRequest | Refusal:
+) -> ApprovalRequest:
     if actor.pk is None:
         raise TypeError("a request is decided by a person")
     against = hindrance(request, actor)
     if against is not None:
         raise against
-    kind = _kind(request)
     _require_not_concerned(request, actor)
     _still_pending(request)
-    if kind.base is not None and kind.base(request) != request.base_version:
-        _end(request, Status.STALE)
-        emit(events.ApprovalStaled(**_head(request, actor)))
-        return refuse(Stale())
     if subject_version != request.subject_version:
         raise Stale(f"You saw version {subject_version}; the request is about {request.subject_version}.")
+    if _is_overtaken(request):
+        raise Stale
     ApprovalDecision(
         request=request,
         decider_id=actor.pk,
@@ -441,6 +383,27 @@ def _still_pending(request: ApprovalRequest) -> None:
 
 def _is_over(request: ApprovalRequest) -> bool:
     return request.expires_at is not None and request.expires_at <= timezone.now()
+
+
+def _is_overtaken(request: ApprovalRequest) -> bool:
+    """Whether the subject or its base isn't as it was when the request was made; the subject is locked."""
+    kind = _kind(request)
+    subject = kind.locked_subject(request.subject_id)
+    if subject is None or kind.version_of(subject) != request.subject_version:
+        return True
+    try:
+        base = kind.base_of(subject)
+    except DomainError:  # nothing can be built on what is there now
+        return True
+    return (base or ("", None, None)) != (request.base_type, request.base_id, request.base_version)
+
+
+def _ended(request: ApprovalRequest, actor: Any) -> ApprovalRequest:
+    """Let the subject's module put an end to what was proposed."""
+    kind = kinds.get(request.kind)
+    if kind is not None and kind.ended is not None:
+        kind.ended(kind.locked_subject(request.subject_id), actor=actor, request=request)
+    return request
 
 
 def _end(request: ApprovalRequest, status: str) -> None:

@@ -1,40 +1,7 @@
-"""What runs without a caller: what a second person decided, and the doctor's look at the coming year."""
+"""What runs without a caller: the doctor's look at the coming year."""
 
-from typing import Any
-
-from apps.approvals import events as approvals
-from apps.organization import services
-from apps.organization.models import BankAccount, FinancialYear, Organization, business_date, uncovered
+from apps.organization.models import Organization, business_date, uncovered
 from erp import doctor
-from erp.access import SYSTEM
-from erp.outbox.subscriber import handles
-
-
-@handles(approvals.ApprovalGranted)
-def carry_out(event: approvals.ApprovalGranted, *, meta: Any) -> None:
-    """Put the account to use, or reopen the year."""
-    if event.kind == services.BANK_ACCOUNT.name:
-        account = BankAccount.objects.get(pk=event.subject_id)
-        services.activate_bank_account(account, actor=SYSTEM, approval_id=event.approval_id)
-    elif event.kind == services.REOPEN_YEAR.name:
-        year = FinancialYear.objects.get(pk=event.subject_id)
-        services.settle_reopening(year, actor=SYSTEM, approval_id=event.approval_id)
-
-
-@handles(
-    approvals.ApprovalRefused,
-    approvals.ApprovalWithdrawn,
-    approvals.ApprovalExpired,
-    approvals.ApprovalStaled,
-)
-def drop(event: approvals.Head, *, meta: Any) -> None:
-    """Nothing comes of it: the account is refused, the year stays locked."""
-    if event.kind == services.BANK_ACCOUNT.name:
-        account = BankAccount.objects.get(pk=event.subject_id)
-        services.refuse_bank_account(account, actor=SYSTEM, approval_id=event.approval_id)
-    elif event.kind == services.REOPEN_YEAR.name:
-        year = FinancialYear.objects.get(pk=event.subject_id)
-        services.settle_reopening(year, actor=SYSTEM, approval_id=event.approval_id)
 
 
 def _coming_year() -> str:

@@ -1,5 +1,6 @@
 """Approvals of every module: judged on the subject, for list, page, decision, escalation and mail; on every channel."""
 
+import threading
 from datetime import date, timedelta
 from decimal import Decimal
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from apps.accounts import services as accounts
 from apps.accounts.models import CapabilityChange, CapabilityGrant, Session, User
 from apps.approvals import services
 from apps.approvals.models import ApprovalRequest
+from apps.approvals.tasks import expire_overdue
 from apps.commodities import services as commodities
 from apps.notifications.models import Message
 from apps.organization import services as organizations
@@ -22,7 +24,7 @@ from config.testing import PASSWORD, totp_code
 from erp import access
 from erp.access import SYSTEM
 from erp.approvals import kinds
-from erp.errors import CapabilityMissing, Invalid, ReauthenticationRequired, SelfApproval
+from erp.errors import CapabilityMissing, DomainError, Invalid, ReauthenticationRequired, SelfApproval
 from erp.models import unguarded_writes
 
 pytestmark = pytest.mark.django_db
@@ -511,15 +513,15 @@ def test_rights_that_moved_still_make_a_proposed_change_stale(proposed, user, de
     person = user("INTERNAL")
     change, request = proposed(person)
     grant(again(person), "notification.view")
-    outcome = services.approve(
-        request, actor=user("INTERNAL_COMPLIANCE"), subject_version=request.subject_version
-    )
-    assert isinstance(outcome.problem, services.Stale)
+    with pytest.raises(services.Stale):
+        services.approve(request, actor=user("INTERNAL_COMPLIANCE"), subject_version=request.subject_version)
     erased, asked_for = proposed(someone := user("INTERNAL"))
     accounts.erase(again(someone), actor=SYSTEM, reason_code="request")
-    deliver()
-    services.approve(asked_for, actor=user("INTERNAL_COMPLIANCE"), subject_version=asked_for.subject_version)
-    deliver()
+    with pytest.raises(services.Stale):
+        services.approve(
+            asked_for, actor=user("INTERNAL_COMPLIANCE"), subject_version=asked_for.subject_version
+        )
+    assert expire_overdue() == 2
     assert [again(each).status for each in (change, erased)] == ["stale", "stale"]
 
 
@@ -609,3 +611,138 @@ def test_a_grant_on_a_row_or_on_the_row_that_scopes_it_is_applied(world, organiz
     assert again(change).status == "applied"
     assert CapabilityGrant.objects.get(user=person).status == "active"
     assert access.may(again(person), "organization.manage_bank_accounts", account)
+
+
+# --- Many at once -----------------------------------------------------------------------------------
+
+
+def at_once(*acts):
+    """Run the acts at the same time on connections of their own; what each returned or raised."""
+    start, results = threading.Barrier(len(acts)), [None] * len(acts)
+
+    def run(place, act):
+        try:
+            start.wait(20)
+            results[place] = act()
+        except Exception as error:
+            results[place] = error
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run, args=pair) for pair in enumerate(acts)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not any(thread.is_alive() for thread in threads)
+    return results
+
+
+def no_deadlock(results):
+    """Every act ended with a result or with a problem that a person understands."""
+    return [
+        result for result in results if isinstance(result, Exception) and not isinstance(result, DomainError)
+    ]
+
+
+def rate_draft(author, start, percent=5):
+    row = commodities.draft_tax_rate(
+        actor=author, hsn="5201", rate_percent=Decimal(percent), source="A notification", valid_from=start
+    )
+    commodities.submit_tax_rate(row, actor=author, reason=WHY)
+    return row, ApprovalRequest.objects.get(subject_id=row.pk, status="pending")
+
+
+def approving(request, person):
+    return lambda: services.approve(request, actor=person, subject_version=request.subject_version)
+
+
+RIVALS = {
+    "edit": lambda row, request, people: commodities.edit_tax_rate(
+        row,
+        actor=people["author"],
+        hsn="5201",
+        rate_percent=Decimal(12),
+        source="Another notification",
+        valid_from=row.valid_from,
+    ),
+    "reject": lambda row, request, people: services.reject(
+        request, actor=people["other"], subject_version=request.subject_version, **REFUSAL
+    ),
+    "withdraw": lambda row, request, people: services.withdraw(request, actor=people["author"]),
+    "expire": lambda row, request, people: expire_overdue(),
+    "escalate": lambda row, request, people: services.escalate(
+        request, actor=people["other"], role="INTERNAL_DIRECTOR", reason=WHY
+    ),
+    "approve": lambda row, request, people: approving(request, people["other"])(),
+}
+
+
+@pytest.mark.parametrize("rival", RIVALS)
+@pytest.mark.django_db(transaction=True)
+def test_an_approval_beside_another_act_on_the_request_has_one_effect(user, emitted, rival):
+    people = {"author": user("INTERNAL_FINANCE"), "other": user("INTERNAL_FINANCE")}
+    decider = user("INTERNAL_DIRECTOR")
+    for turn in range(4):
+        row, request = rate_draft(people["author"], date(2100 + turn, 4, 1))
+        results = at_once(
+            approving(request, decider), lambda row=row, request=request: RIVALS[rival](row, request, people)
+        )
+        assert no_deadlock(results) == []
+        status = {"granted": "PUBLISHED", "pending": "SUBMITTED"}.get(again(request).status, "DRAFT")
+        assert again(row).status == status
+    published = [event.payload["tax_rate_id"] for event in emitted("tax_rate.published")]
+    granted = [event.payload["subject_id"] for event in emitted("approval.granted")]
+    assert published == granted
+    assert len(set(published)) == len(published)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_draft_is_published_while_the_one_before_it_is_withdrawn_without_a_deadlock(user):
+    author, director, other = user("INTERNAL_FINANCE"), user("INTERNAL_DIRECTOR"), user("INTERNAL_FINANCE")
+    row, request = rate_draft(author, date(2100, 4, 1))
+    services.approve(request, actor=director, subject_version=request.subject_version)
+    for turn in range(4):
+        follower, publication = rate_draft(author, date(2101 + turn, 4, 1), 6 + turn)
+        commodities.withdraw_tax_rate(again(row), actor=author, reason=WHY)
+        withdrawal = ApprovalRequest.objects.get(subject_id=row.pk, status="pending")
+        results = at_once(approving(publication, director), approving(withdrawal, other), expire_overdue)
+        assert no_deadlock(results) == []
+        assert sum(isinstance(result, services.Stale | services.NotPending) for result in results[:2]) == 1
+        expire_overdue()
+        assert again(withdrawal).status in ("granted", "stale")
+        assert again(publication).status in ("granted", "stale")
+        if again(follower).status != "PUBLISHED":
+            return
+        row = follower
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_changes_of_the_same_rights_approved_at_once_are_one(user, deliver, emitted):
+    person, boss = user("INTERNAL"), user("INTERNAL_COMPLIANCE")
+    changes = [
+        accounts.propose_role(person, actor=boss, role=role, operation="add", reason=WHY)
+        for role in ("INTERNAL_MASTERDATA", "INTERNAL_DIRECTOR")
+    ]
+    deliver()
+    requests = [ApprovalRequest.objects.get(subject_id=change.pk) for change in changes]
+    results = at_once(
+        *(approving(request, user("INTERNAL_COMPLIANCE")) for request in requests),
+        lambda: accounts.withdraw_capability_change(changes[0], actor=boss),
+        lambda: accounts.deactivate(person, actor=boss, reason_code="left"),
+    )
+    assert no_deadlock(results) == []
+    assert len(emitted("capability.changed")) == sum(again(each).status == "applied" for each in changes)
+    assert len(emitted("approval.granted")) == len(emitted("capability.changed")) <= 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_accounts_that_become_the_default_at_once_leave_one_default(world, organization, emitted):
+    house = organization()
+    maker, decider = (world.user("INTERNAL_FINANCE", organization_id=house.pk) for _ in range(2))
+    proposed = [factories.account(house, by=maker, is_default=True) for _ in range(3)]
+    requests = [ApprovalRequest.objects.get(pk=account.approval_id) for account in proposed]
+    results = at_once(*(approving(request, decider) for request in requests))
+    assert no_deadlock(results) == []
+    assert [again(account).status for account in proposed] == ["active"] * 3
+    assert sum(again(account).is_default for account in proposed) == 1

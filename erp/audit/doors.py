@@ -1,4 +1,4 @@
-"""Through which doors each service is reached: routes, admin, tasks, commands, other services."""
+"""Through which doors each service is reached: routes, admin, approvals, tasks, commands, other services."""
 
 import ast
 from collections import defaultdict
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from django.contrib import admin
 
+from erp.approvals import kinds
 from erp.audit.routes import Route
 from erp.audit.sources import Source, loaded
 from erp.services import Service
@@ -21,6 +22,10 @@ def doors(routes: Iterable[Route], sources: Iterable[Source]) -> dict[str, list[
                 found[endpoint.service.name].append(f"{method} {route.path}")
     for service, door in _of_the_admin():
         found[service.name].append(door)
+    for kind in kinds.values():
+        for applied in (kind.apply, kind.ended):
+            if isinstance(applied, Service):
+                found[applied.name].append(f"approval {kind.name}")
     for source in sources:
         for service, door in _of_a_file(source):
             found[service.name].append(door)

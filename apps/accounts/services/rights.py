@@ -1,5 +1,6 @@
 """Rights that the business changes while the product runs: always proposed by one person, decided by another."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,6 +12,7 @@ from django.utils import timezone
 
 from apps.accounts import capabilities, events
 from apps.accounts.models import (
+    AccessPolicy,
     CapabilityChange,
     CapabilityGrant,
     Operation,
@@ -33,8 +35,9 @@ from apps.accounts.services.roles import (
     rights_of,
     set_roles,
 )
-from erp import access
+from erp import access, locks
 from erp.access import OWN
+from erp.approvals import Base, Kind
 from erp.errors import Conflict, Fault, Forbidden, Invalid, RuleBroken
 from erp.services import emit, service
 
@@ -319,7 +322,7 @@ def _right(change: CapabilityChange) -> str:
 
 @service(requires=capabilities.MANAGE_CAPABILITIES, emits=[events.CapabilityChangeWithdrawn])
 def withdraw_capability_change(change: CapabilityChange, *, actor: Any) -> CapabilityChange:
-    """Take a proposal back; SYSTEM does where its request was taken back. Raises ChangeDecided, NotProposer."""
+    """Take a proposal back. Raises ChangeDecided, NotProposer."""
     if actor.pk not in (None, change.proposed_by_id):
         raise NotProposer
     _close(change, _Status.WITHDRAWN, approval_id=change.approval_id)
@@ -327,73 +330,58 @@ def withdraw_capability_change(change: CapabilityChange, *, actor: Any) -> Capab
     return change
 
 
-@service(requires=capabilities.MANAGE_CAPABILITIES, emits=[events.CapabilityChangeRefused])
-def refuse_capability_change(
-    change: CapabilityChange, *, actor: Any, approval_id: UUID | None = None
-) -> CapabilityChange:
-    """Note that a second person refused. Raises ChangeDecided."""
-    _close(change, _Status.REFUSED, approval_id=approval_id)
-    _tell(events.CapabilityChangeRefused, change, by=actor)
+@service(
+    requires=capabilities.MANAGE_CAPABILITIES,
+    emits=[
+        events.CapabilityChangeRefused,
+        events.CapabilityChangeStaled,
+        events.CapabilityChangeWithdrawn,
+    ],
+)
+def end_capability_change(change: CapabilityChange, *, actor: Any, request: Any) -> CapabilityChange:
+    """End a proposal as its request ended; one that has ended already stays as it is."""
+    if change.status == _Status.PROPOSED:
+        _close(change, _Status(request.status), approval_id=request.pk)
+        _tell(_ENDINGS.get(request.status, events.CapabilityChangeRefused), change, by=actor)
     return change
 
 
-@service(requires=capabilities.MANAGE_CAPABILITIES, emits=[events.CapabilityChangeRefused])
-def expire_capability_change(
-    change: CapabilityChange, *, actor: Any, approval_id: UUID | None = None
-) -> CapabilityChange:
-    """Note that nobody decided in time. Raises ChangeDecided."""
-    _close(change, _Status.EXPIRED, approval_id=approval_id)
-    _tell(events.CapabilityChangeRefused, change, by=actor)
-    return change
-
-
-@service(requires=capabilities.MANAGE_CAPABILITIES, emits=[events.CapabilityChangeStaled])
-def stale_capability_change(
-    change: CapabilityChange, *, actor: Any, approval_id: UUID | None = None
-) -> CapabilityChange:
-    """Note that what the change builds on has moved, so that it can only be proposed anew. Raises ChangeDecided."""
-    _close(change, _Status.STALE, approval_id=approval_id)
-    _tell(events.CapabilityChangeStaled, change, by=actor)
-    return change
+_ENDINGS: dict[str, Any] = {
+    _Status.STALE: events.CapabilityChangeStaled,
+    _Status.WITHDRAWN: events.CapabilityChangeWithdrawn,
+}
 
 
 @service(
     requires=capabilities.MANAGE_CAPABILITIES,
     emits=[
         events.CapabilityChanged,
-        events.CapabilityChangeStaled,
         events.RolesChanged,
         events.CapabilityGranted,
         events.CapabilityRevoked,
     ],
 )
-def apply_capability_change(
-    change: CapabilityChange, *, actor: Any, approval_id: UUID | None = None
-) -> CapabilityChange:
-    """Carry out what a second person agreed to; the change turns ``stale`` where its base has moved.
+def apply_capability_change(change: CapabilityChange, *, actor: Any, request: Any = None) -> CapabilityChange:
+    """Make a change that a second person agreed to; the product itself needs no request.
 
-    Raises ChangeDecided, and what stands against the change by now (nothing is changed then).
+    Raises ChangeDecided, and what stands against the change by now.
     """
+    if change.status != _Status.PROPOSED:
+        raise ChangeDecided
     policy = locked_policy()
-    user = User.objects.locked().get(pk=change.user_id) if change.user_id is not None else None
-    base = user.rights_version if user is not None else policy.version
-    if base != change.base_version:
-        _close(change, _Status.STALE, approval_id=approval_id)
-        _tell(events.CapabilityChangeStaled, change, by=actor)
-        return change
-    change.user = user
+    change.user = User.objects.locked().get(pk=change.user_id) if change.user_id is not None else None
     _check_effect(change)
-    _close(change, _Status.APPLIED, approval_id=approval_id)
-    if user is None:
+    _close(change, _Status.APPLIED, approval_id=request and request.pk)
+    if change.user is None:
         _apply_to_matrix(change)
         policy.touch()
         policy.save()
     else:
         if change.kind == _Kind.USER_ROLE:
-            _apply_to_user(change, user, actor)
+            _apply_to_user(change, change.user, actor)
         else:
-            apply_grant(change, user)
-        user.save()
+            apply_grant(change, change.user)
+        change.user.save()
     _tell(events.CapabilityChanged, change, by=actor)
     return change
 
@@ -455,3 +443,80 @@ def _tell(event: Any, change: CapabilityChange, *, by: Any) -> None:
             approval_id=change.approval_id,
         )
     )
+
+
+# --- What a second person is asked for --------------------------------------------------------------
+
+EVERY_MEMBER_OF_STAFF = "INTERNAL"  # a role that nobody can be kept from deciding by
+
+
+def _lock(change_id: UUID) -> None:
+    """The matrix, then the user concerned: the order in which a change is applied."""
+    locks.hold("account.access_policy")  # the row isn't there before the first change
+    AccessPolicy.objects.locked().filter(pk=AccessPolicy.ONLY).first()
+    concerned = CapabilityChange.objects.filter(pk=change_id).values("user_id")
+    User.objects.locked().filter(pk__in=concerned).first()
+
+
+def _base_of(change: CapabilityChange) -> Base:
+    """The rights of the user concerned, or the matrix."""
+    if change.user_id is not None:
+        version = User.objects.values_list("rights_version", flat=True).get(pk=change.user_id)
+        return Base("user", change.user_id, version)
+    return Base("access_policy", AccessPolicy.ONLY, policy_version())
+
+
+def _concerned(request: Any) -> Iterable[UUID]:
+    """The user whose rights change; for a role's, its members as they are now."""
+    change = CapabilityChange.objects.get(pk=request.subject_id)
+    if change.user_id is not None:
+        return [change.user_id]
+    if change.role == EVERY_MEMBER_OF_STAFF:
+        return []
+    members: Iterable[UUID] = RoleMembership.objects.filter(role__name=change.role).values_list(
+        "user_id", flat=True
+    )
+    return members
+
+
+def _describe(change: CapabilityChange) -> dict[str, Any] | None:
+    """What the request says; None where the change was taken back meanwhile."""
+    if change.status != _Status.PROPOSED:
+        return None
+    adds = change.operation == Operation.ADD
+    lines = {
+        "role": change.role,
+        "user": str(change.user) if change.user is not None else None,
+        "right": change.capability,
+        "scope": change.scope,
+        "row": f"{change.object_type} {change.object_id}" if change.object_id else None,
+        "until": change.grant_expires_at,
+    }
+    return {
+        "maker": change.proposed_by,
+        "reason": change.reason,
+        "diff": [(name, None, text) if adds else (name, text, None) for name, text in lines.items() if text],
+        "base": Base(
+            "user" if change.user_id is not None else "access_policy",
+            change.user_id or AccessPolicy.ONLY,
+            change.base_version,
+        ),
+    }
+
+
+CAPABILITY_CHANGE = Kind(
+    name="capability.change",
+    title="A change of rights",
+    subject="capability_change",
+    model="account.CapabilityChange",
+    capability=capabilities.MANAGE_CAPABILITIES,
+    reauthenticate=True,
+    excludes=_concerned,
+    locks=_lock,
+    base_of=_base_of,
+    apply=apply_capability_change,
+    ended=end_capability_change,
+    opened_by=events.CapabilityChangeProposed,
+    closed_by=events.CapabilityChangeWithdrawn,
+    describe=_describe,
+)

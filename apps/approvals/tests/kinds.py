@@ -1,17 +1,26 @@
 """Kinds that exist only in tests: one per door, and one whose amounts ask for more."""
 
 from decimal import Decimal
+from typing import Any
 
 from apps.accounts.capabilities import MANAGE_USERS
 from erp.approvals import Band, Kind
 
-RULE = Kind(name="test.rule", title="A rule", subject="rule", model="account.User", capability=MANAGE_USERS)
+applied: list[Any] = []  # what the kinds here were asked to make, and to end
+ended: list[Any] = []
+COMMON: dict[str, Any] = {
+    "model": "account.User",
+    "capability": MANAGE_USERS,
+    "version_of": lambda subject: 3,
+    "apply": lambda subject, *, actor, request: applied.append((subject, actor, request)),
+    "ended": lambda subject, *, actor, request: ended.append((subject, request.status)),
+}
+RULE = Kind(name="test.rule", title="A rule", subject="rule", **COMMON)
 LIMIT = Kind(
     name="test.limit",
     title="A limit",
     subject="limit",
-    model="account.User",
-    capability=MANAGE_USERS,
+    **COMMON,
     bands=(
         Band(),
         Band(above=Decimal(2_500_000), needed=2),
@@ -23,16 +32,14 @@ OFFER = Kind(
     name="test.offer",
     title="An offer",
     subject="offer",
-    model="account.User",
-    capability=MANAGE_USERS,
+    **COMMON,
     door="own",
 )
 TRADE = Kind(
     name="test.trade",
     title="A trade",
     subject="trade",
-    model="account.User",
-    capability=MANAGE_USERS,
+    **COMMON,
     door="own",
     own_reject=False,
 )

@@ -3,6 +3,7 @@
 import threading
 from datetime import timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
@@ -13,9 +14,9 @@ from django.utils import timezone
 from apps.approvals import capabilities, events, services, tasks
 from apps.approvals.models import ApprovalDecision, ApprovalRequest
 from apps.approvals.tests.examples import asked
-from apps.approvals.tests.kinds import LIMIT, OFFER, RULE, TRADE
+from apps.approvals.tests.kinds import COMMON, LIMIT, OFFER, RULE, TRADE, applied, ended
 from erp.access import SYSTEM
-from erp.approvals import Band, Kind, kinds
+from erp.approvals import Band, Base, Kind, kinds
 from erp.errors import CapabilityMissing, PreconditionFailed, SelfApproval
 from erp.models import unguarded_writes
 from erp.services import service
@@ -136,14 +137,7 @@ def test_a_kind_is_declared_once_and_asks_for_one_to_three_people():
         )
     for bands in ((), (Band(needed=0),), (Band(needed=4),)):
         with pytest.raises(ImproperlyConfigured, match="1 to 3"):
-            Kind(
-                name="test.bad",
-                title="Bad",
-                subject="rule",
-                model="account.User",
-                capability=capabilities.DECIDE,
-                bands=bands,
-            )
+            Kind(**{**COMMON, "name": "test.bad", "title": "Bad", "subject": "rule", "bands": bands})
     assert "test.bad" not in kinds
 
 
@@ -153,7 +147,7 @@ def test_a_kind_is_declared_once_and_asks_for_one_to_three_people():
 def test_another_person_grants_it(world, decider, assert_emitted):
     request, who = asked(world), decider()
     granted = services.approve(request, actor=who, **SEEN, note="Seen.")
-    assert (granted.status, granted.given, granted.outcome) == ("granted", 1, None)
+    assert (granted.status, granted.given) == ("granted", 1)
     assert granted.people() == [request.maker_id, who.pk]
     voice = granted.decisions.get()
     assert (voice.decider, voice.decision, voice.seen_version, voice.note) == (who, "approve", 3, "Seen.")
@@ -216,7 +210,6 @@ def test_the_database_refuses_a_voice_on_ones_own_work_too(world, user, decider)
         "UPDATE approval_approvalrequest SET maker_id = NULL WHERE id = %s",
         "UPDATE approval_approvalrequest SET status = 'granted', decided_at = now() WHERE id = %s",
         "UPDATE approval_approvalrequest SET given = 4 WHERE id = %s",
-        "UPDATE approval_approvalrequest SET outcome = 'applied' WHERE id = %s",
         "UPDATE approval_approvaldecision SET decision = 'reject' WHERE request_id = %s",
         "DELETE FROM approval_approvaldecision WHERE request_id = %s",
     ],
@@ -264,7 +257,7 @@ def test_two_needed_means_two_people(world, decider, emitted):
 
 
 def test_an_edit_between_look_and_click_voids_the_request(world, decider, assert_emitted):
-    request, base = asked(world), uuid4()
+    request = asked(world)
     looked = request.version
     services.mark_stale(actor=SYSTEM, row_type="rule", row_id=request.subject_id)
     with pytest.raises(PreconditionFailed):
@@ -272,11 +265,6 @@ def test_an_edit_between_look_and_click_voids_the_request(world, decider, assert
     with pytest.raises(services.Stale):
         services.approve(request, actor=decider(), subject_version=4)
     assert_emitted(events.ApprovalStaled, approval_id=str(request.pk))
-    built = asked(world, base_type="policy", base_id=base, base_version=7)
-    assert services.mark_stale(actor=SYSTEM, row_type="policy", row_id=base, version=7) == []
-    assert services.mark_stale(actor=SYSTEM, row_type="policy", row_id=base, version=8) == [built.pk]
-    with pytest.raises(services.Stale):
-        services.approve(built, actor=decider(), **SEEN)
 
 
 def test_a_decision_is_about_the_version_that_was_seen(world, decider):
@@ -365,26 +353,85 @@ def test_a_decision_can_be_left_to_another_role(world, user, decider, assert_emi
 # --- Applying ---------------------------------------------------------------------------------------
 
 
-def test_the_module_reports_what_became_of_it_once(world, decider, emitted):
-    request = asked(world)
-    with pytest.raises(services.NotGranted):
-        services.report(request, actor=SYSTEM, outcome="applied")
-    services.approve(request, actor=decider(), **SEEN)
-    for _ in range(2):
-        assert services.report(request, actor=SYSTEM, outcome="applied").outcome == "applied"
-    with pytest.raises(services.NotGranted):
-        services.report(request, actor=SYSTEM, outcome="stale")
-    assert len(emitted("approval.applied")) == 1
+@pytest.fixture
+def calls():
+    applied.clear()
+    ended.clear()
+    return SimpleNamespace(applied=applied, ended=ended)
 
 
-def test_a_base_that_moved_after_the_grant_leaves_it_stale(world, decider, emitted):
-    request = asked(world)
-    services.approve(request, actor=decider(), **SEEN)
-    services.mark_stale(actor=SYSTEM, row_type="rule", row_id=request.subject_id)
-    assert again(request).status == "granted"
-    services.report(request, actor=SYSTEM, outcome="stale")
-    assert (again(request).outcome, len(emitted("approval.staled"))) == ("stale", 1)
-    assert not emitted("approval.applied")
+def test_the_last_approval_applies_the_change_with_the_approver_as_actor(world, decider, calls):
+    request, first, last = asked(world, LIMIT, needed=2), decider(), decider()
+    services.approve(request, actor=first, **SEEN)
+    assert calls.applied == []
+    services.approve(request, actor=last, **SEEN)
+    [(subject, actor, about)] = calls.applied
+    assert (subject.pk, actor, about.pk) == (request.subject_id, last, request.pk)
+    assert calls.ended == []
+
+
+def test_what_the_change_raises_leaves_the_request_as_it_was(world, decider, monkeypatch, emitted):
+    request, who = asked(world), decider()
+
+    def fail(subject, *, actor, request):
+        raise services.PendingExists("It can't be made now.")
+
+    monkeypatch.setitem(RULE.__dict__, "apply", fail)
+    with pytest.raises(services.PendingExists):
+        services.approve(request, actor=who, **SEEN)
+    assert (again(request).status, again(request).given) == ("pending", 0)
+    assert not ApprovalDecision.objects.exists()
+    assert not emitted("approval.granted")
+
+
+def test_however_a_request_ends_its_module_is_told_in_the_same_transaction(
+    world, decider, calls, monkeypatch
+):
+    refused, withdrawn, expired, overtaken, edited = (asked(world) for _ in range(5))
+    services.reject(refused, actor=decider(), **SEEN, reason_code="other", note="Ten characters.")
+    services.withdraw(withdrawn, actor=withdrawn.maker)
+    with unguarded_writes():
+        ApprovalRequest.objects.filter(pk=expired.pk).update(expires_at=timezone.now())
+        ApprovalRequest.objects.filter(pk=overtaken.pk).update(subject_version=2)
+    services.mark_stale(actor=SYSTEM, row_type="rule", row_id=edited.subject_id)
+    assert tasks.expire_overdue() == 2
+    assert [(subject.pk, status) for subject, status in calls.ended] == [
+        (refused.subject_id, "refused"),
+        (withdrawn.subject_id, "withdrawn"),
+        (expired.subject_id, "expired"),
+        (overtaken.subject_id, "stale"),
+    ]
+    assert (again(overtaken).status, again(edited).status) == ("stale", "stale")
+    assert calls.applied == []
+
+
+@pytest.mark.parametrize("verb", ["approve", "reject"])
+def test_a_base_that_moved_is_found_at_the_decision_and_marked_by_the_sweep(
+    world, decider, monkeypatch, emitted, verb
+):
+    base = Base("policy", uuid4(), 7)
+    monkeypatch.setitem(RULE.__dict__, "base_of", lambda subject: base._replace(version=8))
+    request = asked(world, base=base)
+    more = {"reason_code": "other", "note": "Ten characters."} if verb == "reject" else {}
+    with pytest.raises(services.Stale):
+        getattr(services, verb)(request, actor=decider(), **SEEN, **more)
+    assert again(request).status == "pending"
+    assert tasks.expire_overdue() == 1
+    assert again(request).status == "stale"
+    assert len(emitted("approval.staled")) == 1
+
+
+def test_the_sweep_goes_on_past_a_request_that_fails(world, monkeypatch):
+    fails, over = asked(world), asked(world, LIMIT)
+    with unguarded_writes():
+        ApprovalRequest.objects.all().update(expires_at=timezone.now())
+
+    def fail(subject, *, actor, request):
+        raise RuntimeError
+
+    monkeypatch.setitem(RULE.__dict__, "ended", fail)
+    assert tasks.expire_overdue() == 1
+    assert (again(fails).status, again(over).status) == ("pending", "expired")
 
 
 # --- Who sees what ----------------------------------------------------------------------------------

@@ -1,7 +1,5 @@
 """Who may decide is told that something waits; who asked is told how it ended."""
 
-from uuid import uuid4
-
 import pytest
 
 from apps.accounts import services as accounts
@@ -42,23 +40,11 @@ def test_a_super_administrator_and_who_holds_single_grants_are_told_too(world, u
         change = accounts.propose_grant(
             granted, actor=boss, capability=capability, operation="add", reason="Stands in this week."
         )
-        accounts.apply_capability_change(change, actor=SYSTEM, approval_id=uuid4())
+        accounts.apply_capability_change(change, actor=SYSTEM)
     deliver()
     assert {head.pk, granted.pk} <= {
         message.user_id for message in Message.objects.filter(context={"approval_id": str(request.pk)})
     }
-
-
-def test_what_was_granted_and_not_applied_is_not_told_as_granted(world, user, deliver):
-    notifications.load_templates(actor=SYSTEM)
-    request = asked(world)
-    services.approve(request, actor=user("INTERNAL_COMPLIANCE"), **SEEN)
-    request.refresh_from_db()
-    services.report(request, actor=SYSTEM, outcome="stale")
-    deliver()
-    bodies = [message.letter().body for message in Message.objects.filter(code="approval_decided")]
-    assert bodies
-    assert all("could not be applied" in body for body in bodies)
 
 
 def test_the_mail_leads_to_the_request_and_is_not_sent_once_it_is_decided(world, user, deliver):

@@ -48,7 +48,6 @@ from apps.commodities.services.rules import (
 from apps.commodities.services.schedules import (
     draft_quality_schedule,
     edit_quality_schedule,
-    settle_quality_schedule,
     submit_quality_schedule,
     terms_of,
     withdraw_quality_schedule,
@@ -61,7 +60,6 @@ from apps.commodities.services.tax import (
     edit_tax_rate,
     load_hsn_codes,
     load_tax_rates,
-    settle_tax_rate,
     submit_tax_rate,
     update_hsn_code,
     withdraw_tax_rate,
@@ -85,7 +83,6 @@ from apps.commodities.services.units import (
     create_unit,
     draft_unit_definition,
     edit_unit_definition,
-    settle_unit_definition,
     submit_unit_definition,
     withdraw_unit_definition,
 )
@@ -151,9 +148,6 @@ __all__ = [
     "price_of",
     "report_import",
     "set_pack_weight",
-    "settle_quality_schedule",
-    "settle_tax_rate",
-    "settle_unit_definition",
     "submit_quality_schedule",
     "submit_tax_rate",
     "submit_unit_definition",

@@ -2,31 +2,28 @@
 
 A kind of row says what it is called and what it tells, once::
 
-    TAX_RATE = Procedure(TaxRate, kind=Kind(name="commodity.tax_rate", …), requires=capabilities.MANAGE_TAX,
+    TAX_RATE = Procedure(TaxRate, title="Rate of tax", requires=capabilities.MANAGE_TAX,
                          drafted=events.TaxRateDrafted, …)
     submit_tax_rate, withdraw_tax_rate = TAX_RATE.submit, TAX_RATE.withdraw
-    settle_tax_rate = TAX_RATE.settle
 
 and writes its own ``draft_…`` and ``edit_…``, which end in ``begin`` and ``revise``. Its table carries the trigger
-``commodity_published_stays``. What the second person decides comes back as an event: ``apps/commodities/tasks.py``
-has every kind of ``procedures`` settled.
+``commodity_published_stays``.
 """
 
 from collections.abc import Callable, Mapping
 from datetime import date, timedelta
 from typing import Any
-from uuid import UUID
 
 from django.utils import timezone
 
 from apps.approvals import events as approval_events
 from apps.approvals import services as approvals
-from apps.approvals.models import ApprovalRequest
 from apps.commodities.models import Drafted
 from apps.commodities.services.rules import IllegalTransition, predecessor, require_dates_in_order
+from erp import locks
 from erp.access import Capability
-from erp.approvals import Kind
-from erp.errors import CapabilityMissing, DomainError
+from erp.approvals import Base, Kind
+from erp.errors import CapabilityMissing
 from erp.events import Event
 from erp.reference import event_of
 from erp.services import Service, emit, service
@@ -42,7 +39,7 @@ class Procedure:
         self,
         model: type[Drafted],
         *,
-        kind: Kind,
+        title: str,
         requires: Capability,
         drafted: type[Event],
         edited: type[Event],
@@ -54,18 +51,28 @@ class Procedure:
         news: Callable[[Any, Any], Mapping[str, Any]] = lambda row, former: {},
         kept: Callable[[Any], None] = lambda row: None,
     ) -> None:
-        """``kind`` is what a second person is asked for, its subject the model's noun.
+        """``title`` is what a second person is asked for, in words.
 
         The events are filled from the row. ``ready`` raises what keeps a row from being published; ``news`` gives
         the members of ``published`` that the row itself doesn't hold, from it and the row that ends for it (None:
         none does); ``kept`` runs once a row was published or withdrawn.
         """
-        self.model, self.kind, self.requires, self.noun = model, kind, requires, model.noun()
+        self.model, self.requires, self.noun = model, requires, model.noun()
         self.drafted, self.edited, self.submitted = drafted, edited, submitted
         self.returned, self.published, self.withdrawn = returned, published, withdrawn
         self.ready, self.news, self.kept = ready, news, kept
-        self.submit, self.withdraw, self.settle = self._services()
-        procedures[kind.name] = self
+        self.submit, self.withdraw, apply, ended = self._services()
+        self.kind = Kind(
+            name=f"{model._meta.app_label}.{self.noun}",
+            title=title,
+            subject=self.noun,
+            model=model._meta.label,
+            capability=requires,
+            locks=lambda row_id: locks.hold(self.lock),
+            base_of=self._base_of,
+            apply=apply,
+            ended=ended,
+        )
 
     @property
     def lock(self) -> str:
@@ -113,12 +120,12 @@ class Procedure:
         """
         if actor.pk is not None:
             raise CapabilityMissing(str(self.requires))
-        self._put_out(row, predecessor(self._published(row), row), actor)
+        self._put_out(row, predecessor(self._published(row), row))
 
     # --- The services that every kind has ---
 
-    def _services(self) -> tuple[Service, Service, Service]:
-        """``submit_<noun>``, ``withdraw_<noun>`` and ``settle_<noun>``."""
+    def _services(self) -> tuple[Service, Service, Service, Service]:
+        """``submit_<noun>`` and ``withdraw_<noun>``, and what approvals run: to publish or withdraw, to return."""
 
         def submit(row: Any, *, actor: Any, reason: str) -> Any:
             """Put a draft to a second person, who publishes it by agreeing."""
@@ -129,7 +136,7 @@ class Procedure:
             row.save()
             was = {} if former is None else former.shown()
             diff = [(name, was.get(name), value) for name, value in row.shown().items()]
-            self._ask(row, actor, reason, diff, former)
+            self._ask(row, actor, reason, diff)
             self._tell(self.submitted, row)
             return row
 
@@ -138,20 +145,24 @@ class Procedure:
             self._require(row, Status.PUBLISHED)
             diff = [("status", row.status, Status.WITHDRAWN.value)]
             diff += [(name, value, value) for name, value in row.shown().items()]
-            self._ask(row, actor, reason, diff, None)
+            self._ask(row, actor, reason, diff)
             return row
 
-        def settle(row: Any, *, actor: Any, approval_id: UUID) -> Any:
-            """Publish, withdraw or return a row as was decided on it; a repeat changes nothing."""
-            request = ApprovalRequest.objects.get(pk=approval_id)
-            if request.status == ApprovalRequest.Status.PENDING or request.outcome is not None:
+        def publish_or_withdraw(row: Any, *, actor: Any, request: Any) -> Any:
+            """Publish a submitted row, or withdraw a published one."""
+            if row.status == Status.SUBMITTED:
+                self.ready(row)
+                self._put_out(row, predecessor(self._published(row), row))
                 return row
-            as_seen = row.version == request.subject_version
-            if request.status == ApprovalRequest.Status.GRANTED:
-                applied = as_seen and self._apply(row, request, actor)
-                outcome = ApprovalRequest.Outcome.APPLIED if applied else ApprovalRequest.Outcome.STALE
-                approvals.report(request, actor=actor, outcome=outcome)
-            if as_seen and row.status == Status.SUBMITTED:
+            row.status = Status.WITHDRAWN
+            row.save()
+            self.kept(row)
+            self._tell(self.withdrawn, row)
+            return row
+
+        def end_submission(row: Any, *, actor: Any, request: Any) -> Any:
+            """Return a submitted row to its author."""
+            if row.status == Status.SUBMITTED:
                 row.status = Status.DRAFT
                 row.save()
                 self._tell(self.returned, row)
@@ -160,13 +171,14 @@ class Procedure:
         return (
             self._made(submit, [self.submitted]),
             self._made(withdraw, [approval_events.ApprovalRequested]),
-            self._made(settle, [self.published, self.withdrawn, self.returned], under=self.lock),
+            self._made(publish_or_withdraw, [self.published, self.withdrawn]),
+            self._made(end_submission, [self.returned]),
         )
 
-    def _made(self, function: Any, emits: list[type[Event]], *, under: str = "") -> Service:
+    def _made(self, function: Any, emits: list[type[Event]]) -> Service:
         function.__name__ = function.__qualname__ = f"{function.__name__}_{self.noun}"
         function.__annotations__["row"] = self.model
-        return service(requires=self.requires, emits=emits, under=under)(function)
+        return service(requires=self.requires, emits=emits)(function)
 
     # --- Steps ---
 
@@ -177,8 +189,14 @@ class Procedure:
     def _published(self, row: Any) -> Any:
         return row.same_key().filter(status=Status.PUBLISHED)
 
-    def _ask(self, row: Any, actor: Any, reason: str, diff: list[Any], former: Any) -> None:
-        base = former and {"base_type": self.noun, "base_id": former.pk, "base_version": former.version}
+    def _base_of(self, row: Any) -> Base | None:
+        """The row that ends where this one begins, None without one. Raises Overlap."""
+        if row.status != Status.SUBMITTED:
+            return None
+        former = predecessor(self._published(row), row)
+        return former and Base(self.noun, former.pk, former.version)
+
+    def _ask(self, row: Any, actor: Any, reason: str, diff: list[Any]) -> None:
         approvals.request(
             actor=actor,
             kind=self.kind,
@@ -187,32 +205,11 @@ class Procedure:
             reason=reason,
             diff=[(name, _text(old), _text(new)) for name, old, new in diff],
             excluded=row.editors,
-            **(base or {}),
+            base=self._base_of(row),
         )
 
-    def _apply(self, row: Any, request: ApprovalRequest, actor: Any) -> bool:
-        """Make the change that was granted; False where what stood around the row has moved meanwhile."""
-        if row.status == Status.PUBLISHED:
-            row.status = Status.WITHDRAWN
-            row.save()
-            self.kept(row)
-            self._tell(self.withdrawn, row)
-            return True
-        try:
-            self.ready(row)
-            former = predecessor(self._published(row), row)
-        except DomainError:
-            return False
-        if (former and (former.pk, former.version)) != (
-            request.base_id and (request.base_id, request.base_version)
-        ):
-            return False
-        self._put_out(row, former, actor)
-        return True
-
-    def _put_out(self, row: Any, former: Any, actor: Any) -> None:
+    def _put_out(self, row: Any, former: Any) -> None:
         if former is not None:
-            approvals.mark_stale(actor=actor, row_type=self.noun, row_id=former.pk)
             former.valid_to = row.valid_from - DAY
             former.save()
         row.status = Status.PUBLISHED
@@ -222,9 +219,6 @@ class Procedure:
 
     def _tell(self, event: type[Event], row: Any, **more: Any) -> None:
         emit(event_of(event, row, self.noun, **more))
-
-
-procedures: dict[str, Procedure] = {}  # by the name of what a second person is asked for
 
 
 def _text(value: Any) -> str | None:

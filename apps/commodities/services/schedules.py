@@ -14,19 +14,12 @@ from apps.commodities.services.drafts import Procedure
 from apps.commodities.services.factors import factors, price_of
 from apps.commodities.services.rules import FieldsContradict, require_active
 from apps.commodities.services.soundness import require_sound
-from erp.approvals import Kind
 from erp.errors import Fault
 from erp.services import service
 
 QUALITY_SCHEDULE = Procedure(
     QualitySchedule,
-    kind=Kind(
-        name="commodity.quality_schedule",
-        title="Schedule of premiums and discounts",
-        subject="quality_schedule",
-        model="commodity.QualitySchedule",
-        capability=capabilities.MANAGE_SPECIFICATIONS,
-    ),
+    title="Schedule of premiums and discounts",
     requires=capabilities.MANAGE_SPECIFICATIONS,
     drafted=events.QualityScheduleDrafted,
     edited=events.QualityScheduleEdited,
@@ -38,7 +31,6 @@ QUALITY_SCHEDULE = Procedure(
 )
 submit_quality_schedule = QUALITY_SCHEDULE.submit
 withdraw_quality_schedule = QUALITY_SCHEDULE.withdraw
-settle_quality_schedule = QUALITY_SCHEDULE.settle
 
 
 @service(

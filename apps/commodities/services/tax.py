@@ -12,7 +12,6 @@ from apps.commodities import capabilities, events
 from apps.commodities.models import HsnCode, HsnMapping, TaxRate
 from apps.commodities.reference.tax import HSN_CODES, RATES
 from apps.commodities.services.drafts import Procedure
-from erp.approvals import Kind
 from erp.errors import Fault, RuleBroken
 from erp.reference import event_of, reference
 from erp.services import emit, service
@@ -70,13 +69,7 @@ def _news(rate: TaxRate, former: TaxRate | None) -> Mapping[str, Any]:
 
 TAX_RATE = Procedure(
     TaxRate,
-    kind=Kind(
-        name="commodity.tax_rate",
-        title="Rate of tax",
-        subject="tax_rate",
-        model="commodity.TaxRate",
-        capability=capabilities.MANAGE_TAX,
-    ),
+    title="Rate of tax",
     requires=capabilities.MANAGE_TAX,
     drafted=events.TaxRateDrafted,
     edited=events.TaxRateEdited,
@@ -88,7 +81,6 @@ TAX_RATE = Procedure(
 )
 submit_tax_rate = TAX_RATE.submit
 withdraw_tax_rate = TAX_RATE.withdraw
-settle_tax_rate = TAX_RATE.settle
 
 
 @service(requires=capabilities.MANAGE_TAX, emits=[events.TaxRateDrafted])

@@ -11,7 +11,6 @@ from django.utils import timezone
 from apps.commodities import capabilities, events
 from apps.commodities.models import Unit, UnitDefinition
 from apps.commodities.services.drafts import Procedure
-from erp.approvals import Kind
 from erp.reference import event_of
 from erp.services import emit, service
 
@@ -25,13 +24,7 @@ def _touch_unit(definition: UnitDefinition) -> None:
 
 UNIT_DEFINITION = Procedure(
     UnitDefinition,
-    kind=Kind(
-        name="commodity.unit_definition",
-        title="Definition of a unit",
-        subject="unit_definition",
-        model="commodity.UnitDefinition",
-        capability=capabilities.MANAGE_TERMS,
-    ),
+    title="Definition of a unit",
     requires=capabilities.MANAGE_TERMS,
     drafted=events.UnitDefinitionDrafted,
     edited=events.UnitDefinitionEdited,
@@ -43,7 +36,6 @@ UNIT_DEFINITION = Procedure(
 )
 submit_unit_definition = UNIT_DEFINITION.submit
 withdraw_unit_definition = UNIT_DEFINITION.withdraw
-settle_unit_definition = UNIT_DEFINITION.settle
 
 
 @service(requires=capabilities.MANAGE_TERMS, emits=[events.UnitCreated])

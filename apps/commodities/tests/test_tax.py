@@ -188,18 +188,19 @@ def test_of_twenty_overlapping_rates_published_at_once_one_holds(author, directo
     rows = [draft(author, hsn="7214") for _ in range(20)]
     for row in rows:
         services.submit_tax_rate(row, actor=author, reason="The council has decided.")
-        decide(row, director)
 
-    def settle(row):
+    def publish(row):
         try:
-            request = ApprovalRequest.objects.get(subject_id=row.pk)
-            return services.settle_tax_rate(row, actor=SYSTEM, approval_id=request.pk).status
+            decide(row, director)
+        except approvals.Stale:
+            pass
         finally:
             connections.close_all()
 
     with ThreadPoolExecutor(8) as pool:
-        statuses = sorted(pool.map(settle, rows))
-    assert statuses == ["DRAFT"] * 19 + ["PUBLISHED"]
+        list(pool.map(publish, rows))
+    statuses = sorted(TaxRate.objects.filter(hsn="7214").values_list("status", flat=True))
+    assert statuses == ["PUBLISHED"] + ["SUBMITTED"] * 19
     assert connection.in_atomic_block is False
 
 

@@ -79,7 +79,6 @@ from apps.organization.services.years import (
     ReasonRequired,
     ReopeningPending,
     add_financial_year,
-    settle_reopening,
     update_financial_year,
 )
 
@@ -144,7 +143,6 @@ __all__ = [
     "refuse_bank_account",
     "require_writable",
     "set_calendar_day",
-    "settle_reopening",
     "show_number",
     "update",
     "update_bank_account",

@@ -5,22 +5,19 @@ from typing import Any
 from uuid import UUID
 
 from apps.approvals import services as approvals
-from apps.approvals.models import ApprovalRequest
 from apps.organization import capabilities, events
 from apps.organization.models import BankAccount, Organization
-from apps.organization.services.rules import check_step, invalid_state, note_editor, require_active
+from apps.organization.services.rules import (
+    check_step,
+    invalid_state,
+    lock_organization_of,
+    note_editor,
+    require_active,
+)
 from erp.approvals import Kind
 from erp.errors import CapabilityMissing, Conflict, Fault, RuleBroken
 from erp.services import emit, service
 
-BANK_ACCOUNT = Kind(
-    name="organization.bank_account",
-    title="Own bank account",
-    subject="bank_account",
-    model="organization.BankAccount",
-    reauthenticate=True,
-    capability=capabilities.MANAGE_BANK_ACCOUNTS,
-)
 RUPEES = "INR"
 _SEPARATORS = re.compile("[ -]")
 
@@ -163,45 +160,47 @@ def update_bank_account(
     emits=[events.BankAccountActivated, events.BankAccountUpdated],
     locks="organization",
 )
-def activate_bank_account(account: BankAccount, *, actor: Any, approval_id: UUID) -> BankAccount:
-    """Put an account to use after its request was granted; a repeat changes nothing."""
-    request = ApprovalRequest.objects.get(pk=approval_id)
-    if not _waits_for(account, request) or request.status != ApprovalRequest.Status.GRANTED:
-        return account
-    if account.version != request.subject_version:
-        approvals.report(request, actor=actor, outcome=ApprovalRequest.Outcome.STALE)
-        return account
+def activate_bank_account(account: BankAccount, *, actor: Any, request: Any) -> BankAccount:
+    """Put an account to use that a second person approved."""
     account.status, account.editors = BankAccount.Status.ACTIVE, []
-    account.approved_by_id = request.people()[-1]
+    account.approved_by_id = actor.pk
     account.is_default, account.wants_default = account.wants_default, False
     if account.is_default:
         _take_mark(account)
     account.save()
     emit(
         events.BankAccountActivated(
-            organization_id=account.organization_id, bank_account_id=account.pk, approval_id=approval_id
+            organization_id=account.organization_id, bank_account_id=account.pk, approval_id=request.pk
         )
     )
-    approvals.report(request, actor=actor, outcome=ApprovalRequest.Outcome.APPLIED)
     return account
 
 
 @service(requires=capabilities.MANAGE_BANK_ACCOUNTS, emits=[events.BankAccountRefused], locks="organization")
-def refuse_bank_account(account: BankAccount, *, actor: Any, approval_id: UUID) -> BankAccount:
+def refuse_bank_account(account: BankAccount, *, actor: Any, request: Any) -> BankAccount:
     """Close an account whose request was refused, withdrawn or not decided in time."""
-    request = ApprovalRequest.objects.get(pk=approval_id)
-    ended = request.status not in (ApprovalRequest.Status.PENDING, ApprovalRequest.Status.GRANTED)
-    stale = request.outcome == ApprovalRequest.Outcome.STALE
-    if not _waits_for(account, request) or not (ended or stale):
-        return account
-    account.status, account.editors = BankAccount.Status.REFUSED, []
-    account.save()
-    emit(
-        events.BankAccountRefused(
-            organization_id=account.organization_id, bank_account_id=account.pk, approval_id=approval_id
+    if account.status == BankAccount.Status.PENDING_APPROVAL and account.approval_id == request.pk:
+        account.status, account.editors = BankAccount.Status.REFUSED, []
+        account.save()
+        emit(
+            events.BankAccountRefused(
+                organization_id=account.organization_id, bank_account_id=account.pk, approval_id=request.pk
+            )
         )
-    )
     return account
+
+
+BANK_ACCOUNT = Kind(
+    name="organization.bank_account",
+    title="Own bank account",
+    subject="bank_account",
+    model="organization.BankAccount",
+    capability=capabilities.MANAGE_BANK_ACCOUNTS,
+    reauthenticate=True,
+    locks=lock_organization_of(BankAccount),
+    apply=activate_bank_account,
+    ended=refuse_bank_account,
+)
 
 
 @service(requires=capabilities.MANAGE_BANK_ACCOUNTS, emits=[events.BankAccountNumberShown])
@@ -215,11 +214,6 @@ def show_number(account: BankAccount, *, actor: Any) -> str:
         )
     )
     return number
-
-
-def _waits_for(account: BankAccount, request: ApprovalRequest) -> bool:
-    pending = account.status == BankAccount.Status.PENDING_APPROVAL
-    return bool(pending and account.approval_id == request.pk and request.kind == BANK_ACCOUNT.name)
 
 
 def _person(actor: Any) -> UUID:

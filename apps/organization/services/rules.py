@@ -1,8 +1,11 @@
 """Refusals and checks that several kinds of rows share."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import date
 from typing import Any
+from uuid import UUID
+
+from django.db.models import Model
 
 from apps.organization.models import FinancialYear, Organization
 from erp.errors import Conflict, Fault, Invalid, RuleBroken
@@ -48,6 +51,16 @@ def require_writable(year: FinancialYear | None, actor: Any, day: date) -> Finan
     if not year.writable_by(actor, day):
         raise FinancialYearSoftClosed
     return year
+
+
+def lock_organization_of(model: type[Model]) -> Callable[[UUID], None]:
+    """What a decision on a row of ``model`` locks before it: the row's organization, as edits of it do."""
+
+    def lock(row_id: UUID) -> None:
+        owner = model._default_manager.filter(pk=row_id).values("organization_id")
+        Organization.objects.locked().filter(pk__in=owner).first()
+
+    return lock
 
 
 def note_editor(row: Any, actor: Any) -> None:

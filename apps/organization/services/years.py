@@ -2,12 +2,10 @@
 
 from datetime import date, timedelta
 from typing import Any
-from uuid import UUID
 
 from django.db.models import Max, Min
 
 from apps.approvals import services as approvals
-from apps.approvals.models import ApprovalRequest
 from apps.organization import capabilities, events
 from apps.organization.models import (
     LONGEST_FIRST_YEAR,
@@ -21,6 +19,7 @@ from apps.organization.models import (
 from apps.organization.services.rules import (
     check_step,
     invalid_state,
+    lock_organization_of,
     note_editor,
     require_active,
 )
@@ -31,13 +30,6 @@ from erp.errors import Conflict, Fault, RuleBroken
 from erp.services import emit, service
 
 DAY = timedelta(days=1)
-REOPEN_YEAR = Kind(
-    name="organization.reopen_year",
-    title="Reopening a locked year",
-    subject="financial_year",
-    model="organization.FinancialYear",
-    capability=capabilities.REOPEN_FINANCIAL_YEAR,
-)
 
 
 class FinancialYearOverlap(Conflict):
@@ -175,9 +167,6 @@ def _ask_to_reopen(year: FinancialYear, actor: Any, reason: str) -> FinancialYea
         kind=REOPEN_YEAR,
         subject_id=year.pk,
         subject_version=version,
-        base_type=REOPEN_YEAR.subject,
-        base_id=year.pk,
-        base_version=version,
         reason=reason,
         excluded=year.editors,
         diff=[
@@ -196,32 +185,39 @@ def _ask_to_reopen(year: FinancialYear, actor: Any, reason: str) -> FinancialYea
 @service(
     requires=capabilities.REOPEN_FINANCIAL_YEAR, emits=[events.FinancialYearUpdated], locks="organization"
 )
-def settle_reopening(year: FinancialYear, *, actor: Any, approval_id: UUID) -> FinancialYear:
-    """Reopen a locked year as its request was decided, or leave it locked; a repeat changes nothing."""
-    request = ApprovalRequest.objects.get(pk=approval_id)
-    if year.pending_approval_id != request.pk or request.status == ApprovalRequest.Status.PENDING:
-        return year
-    before = year.status
-    granted = request.status == ApprovalRequest.Status.GRANTED and request.outcome is None
-    applies = granted and _still_reopens(year, request)
-    if applies:
-        year.status, year.status_reason = FinancialYear.Status.SOFT_CLOSED, request.reason
+def apply_reopening(year: FinancialYear, *, actor: Any, request: Any) -> FinancialYear:
+    """Reopen a locked year. Raises InvalidState where a later one was locked meanwhile."""
+    if _is_followed_by_a_locked_one(year):
+        raise invalid_state(year, (), "A later year is locked.")
+    year.status, year.status_reason = FinancialYear.Status.SOFT_CLOSED, request.reason
+    return _close_request(year, FinancialYear.Status.LOCKED)
+
+
+@service(
+    requires=capabilities.REOPEN_FINANCIAL_YEAR, emits=[events.FinancialYearUpdated], locks="organization"
+)
+def end_reopening(year: FinancialYear, *, actor: Any, request: Any) -> FinancialYear:
+    """Leave a year locked whose request ended without an approval."""
+    return _close_request(year, year.status) if year.pending_approval_id == request.pk else year
+
+
+def _close_request(year: FinancialYear, before: str) -> FinancialYear:
     year.pending_approval_id, year.editors = None, []
     year.save()
     emit(events.FinancialYearUpdated(**_head(year), old_status=before, status=year.status))
-    if granted:
-        outcome = ApprovalRequest.Outcome.APPLIED if applies else ApprovalRequest.Outcome.STALE
-        approvals.report(request, actor=actor, outcome=outcome)
     return year
 
 
-def _still_reopens(year: FinancialYear, request: ApprovalRequest) -> bool:
-    """Whether the year is as those who decided saw it, and no later one was locked meanwhile."""
-    return (
-        year.version == request.base_version
-        and year.status == FinancialYear.Status.LOCKED
-        and not _is_followed_by_a_locked_one(year)
-    )
+REOPEN_YEAR = Kind(
+    name="organization.reopen_year",
+    title="Reopening a locked year",
+    subject="financial_year",
+    model="organization.FinancialYear",
+    capability=capabilities.REOPEN_FINANCIAL_YEAR,
+    locks=lock_organization_of(FinancialYear),
+    apply=apply_reopening,
+    ended=end_reopening,
+)
 
 
 def _move_dates(year: FinancialYear, start_date: date, end_date: date) -> None:
