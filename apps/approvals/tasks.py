@@ -92,7 +92,7 @@ def withdraw_request(event: Event, *, meta: Envelope) -> None:
 def tell_deciders(event: events.Head, *, meta: Envelope) -> None:
     """Whoever may decide learns that a request waits."""
     request = ApprovalRequest.objects.get(pk=event.approval_id)
-    for person in request.possible_deciders():
+    for person in [] if _is_decided_elsewhere(request) else request.possible_deciders():
         notifications.notify(
             actor=SYSTEM,
             notice=notices.WAITING,
@@ -112,7 +112,7 @@ def tell_deciders(event: events.Head, *, meta: Envelope) -> None:
 def tell_maker(event: events.Head, *, meta: Envelope) -> None:
     """Whoever asked learns how it ended, unless they ended it themselves."""
     request = ApprovalRequest.objects.get(pk=event.approval_id)
-    if request.maker is not None and request.maker_id != event.by:
+    if request.maker is not None and request.maker_id != event.by and not _is_decided_elsewhere(request):
         notifications.notify(
             actor=SYSTEM,
             notice=notices.DECIDED,
@@ -120,3 +120,8 @@ def tell_maker(event: events.Head, *, meta: Envelope) -> None:
             user=request.maker,
             context={"approval_id": str(request.pk)},
         )
+
+
+def _is_decided_elsewhere(request: ApprovalRequest) -> bool:
+    """Whether the module of the subject has a queue and notices of its own for the request."""
+    return request.kind in kinds and kinds[request.kind].door == "own"

@@ -8,18 +8,40 @@ from uuid import UUID
 
 from django.utils import timezone
 
+from apps.approvals import services as approvals
+from apps.approvals.models import ApprovalDecision, ApprovalRequest
 from apps.availability import capabilities, events
 from apps.availability.models import Availability, Reservation, Stage
 from apps.commodities.models import Commodity
 from apps.partners.models import Partner
 from erp import access
-from erp.errors import Conflict, Fault, RuleBroken, SelfApproval
+from erp.access import SYSTEM
+from erp.approvals import Kind
+from erp.errors import Conflict, Fault, RuleBroken
 from erp.events import Quantity
 from erp.masked import masked_checks
 from erp.services import Refusal, emit, refuse, service
 
 HOURS_FOR_STAFF = 168
 CHUNK = 500  # rows of one sweep
+
+
+def _authors(request: ApprovalRequest) -> Iterable[UUID]:
+    offer = Availability.objects.get(pk=request.subject_id)
+    return [person for person in (offer.created_by_id, offer.updated_by_id) if person is not None]
+
+
+OFFER = Kind(
+    name="availability.approve",
+    title="An offer of goods",
+    subject="availability",
+    model="availability.Availability",
+    capability=capabilities.APPROVE,
+    days=None,
+    door="own",
+    excludes=_authors,
+    version_of=lambda offer: int(offer.terms_version),
+)
 
 
 class InvalidState(Conflict):
@@ -184,6 +206,7 @@ def post(
     )
     if submit:
         emit(events.AvailabilitySubmitted(**_head(offer), cause="initial"))
+        _ask(offer, actor)
     return offer
 
 
@@ -197,15 +220,41 @@ def submit(offer: Availability, *, actor: Any) -> Availability:
     offer.updated_by_id = actor.pk
     offer.save()
     emit(events.AvailabilitySubmitted(**_head(offer), cause="initial"))
+    _ask(offer, actor)
     return offer
+
+
+def _ask(offer: Availability, actor: Any) -> ApprovalRequest:
+    """Open the request that ``approve`` decides."""
+    request: ApprovalRequest = approvals.request(
+        actor=actor,
+        kind=OFFER,
+        subject_id=offer.pk,
+        subject_version=offer.terms_version,
+        reason=f"Offer {offer.number} was submitted.",
+        diff=[
+            ("number", None, offer.number),
+            ("commodity", None, offer.commodity.name),
+            ("quantity", None, f"{offer.total_quantity} {offer.unit}"),
+            ("available_from", None, str(offer.available_from_date)),
+            ("available_until", None, str(offer.available_until_date)),
+        ],
+    )
+    return request
 
 
 @service(requires=capabilities.APPROVE, emits=[events.AvailabilityApproved])
 def approve(offer: Availability, *, actor: Any, note: str = "") -> Availability:
     """Approve an offer. The approver can't be a user who created or edited it."""
-    if actor.pk is not None and actor.pk in (offer.created_by_id, offer.updated_by_id):
-        raise SelfApproval("You created or edited this offer; someone else approves it.")
     _in_state(offer, Availability.Status.PENDING_APPROVAL)
+    request = ApprovalRequest.objects.pending().filter(kind=OFFER.name, subject_id=offer.pk).first()
+    approvals.decide(
+        request or _ask(offer, SYSTEM),  # the requester may have withdrawn it
+        actor=actor,
+        decision=ApprovalDecision.Decision.APPROVE,
+        subject_version=offer.terms_version,
+        note=note,
+    )
     now = timezone.now()
     _gate(offer.seller_partner, SellerNotEligible)
     if offer.window_end() <= now:

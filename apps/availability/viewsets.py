@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
+from apps.approvals.services import RoleRequired, Stale
 from apps.availability import capabilities, services
 from apps.availability.models import Availability, Reservation, Stage
 from apps.availability.serializers import (
@@ -82,7 +83,14 @@ class AvailabilityViewSet(RowViewSet):
         services.approve,
         ApproveInput,
         if_match="required",
-        problems=(SelfApproval, services.InvalidState, services.SellerNotEligible, services.WindowOver),
+        problems=(
+            SelfApproval,
+            RoleRequired,
+            Stale,
+            services.InvalidState,
+            services.SellerNotEligible,
+            services.WindowOver,
+        ),
     )
     reserve = endpoint(
         services.reserve,

@@ -5,7 +5,7 @@ import pytest
 from apps.accounts import services as accounts
 from apps.approvals import services
 from apps.approvals.tests.examples import asked
-from apps.approvals.tests.kinds import LIMIT
+from apps.approvals.tests.kinds import LIMIT, OFFER
 from apps.notifications import services as notifications
 from apps.notifications.models import Message
 from erp.access import SYSTEM
@@ -76,3 +76,12 @@ def test_who_asked_is_told_how_it_ended(world, user, deliver):
     bodies = [message.letter().body for message in Message.objects.filter(code="approval_decided")]
     assert sum("is granted" in body for body in bodies) == 1
     assert sum("is refused" in body for body in bodies) == 1
+
+
+def test_requests_that_are_decided_at_their_own_endpoint_are_left_to_its_module(world, user, deliver):
+    request = asked(world, OFFER)
+    user("INTERNAL_COMPLIANCE")
+    deliver()
+    services.decide(request, actor=user("INTERNAL_COMPLIANCE"), decision="approve", **SEEN)
+    deliver()
+    assert not Message.objects.filter(code__startswith="approval_").exists()

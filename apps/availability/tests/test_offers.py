@@ -10,6 +10,8 @@ from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from apps.approvals import services as approvals
+from apps.approvals.models import ApprovalRequest
 from apps.availability import services, tasks
 from apps.availability.models import Availability, Reservation, band
 from apps.partners.models import Partner
@@ -75,6 +77,69 @@ def test_approval_needs_a_pending_offer_whose_window_is_open(offer, user):
         pending.save()
     with pytest.raises(services.WindowOver):
         services.approve(pending, actor=manager)
+
+
+def test_the_decision_on_an_offer_is_stored_with_its_request_in_one_transaction(offer, user, emitted):
+    seller, manager = user("SELLER"), user("INTERNAL_MANAGER")
+    pending = offer(seller=seller, live=False, submit=True)
+    request = ApprovalRequest.objects.get(subject_id=pending.pk)
+    assert (request.kind, request.status, request.excluded) == (
+        "availability.approve",
+        "pending",
+        [seller.pk],
+    )
+    with unguarded_writes():
+        Partner.objects.filter(pk=pending.seller_partner_id).update(status="suspended")
+    with pytest.raises(services.SellerNotEligible):
+        services.approve(pending, actor=manager, note="Seen.")
+    request.refresh_from_db()
+    assert (request.status, request.decisions.count()) == ("pending", 0)
+    with unguarded_writes():
+        Partner.objects.filter(pk=pending.seller_partner_id).update(status="active")
+    services.approve(Availability.objects.get(pk=pending.pk), actor=manager, note="Seen.")
+    request.refresh_from_db()
+    decision = request.decisions.get()
+    assert (request.status, decision.decider, decision.note) == ("granted", manager, "Seen.")
+    assert [event.payload["subject_id"] for event in emitted("approval.granted")] == [str(pending.pk)]
+    assert len(emitted("availability.approved")) == 1
+
+
+def test_an_offer_is_decided_at_its_own_endpoint_only_and_by_the_role_it_was_escalated_to(offer, user):
+    manager, director = user("INTERNAL_MANAGER"), user("INTERNAL_DIRECTOR")
+    pending = offer(live=False, submit=True)
+    request = ApprovalRequest.objects.get(subject_id=pending.pk)
+    with pytest.raises(approvals.DecidedElsewhere):
+        approvals.approve(request, actor=director, subject_version=request.subject_version)
+    approvals.escalate(request, actor=manager, role="INTERNAL_DIRECTOR", reason="A very large parcel.")
+    with pytest.raises(approvals.RoleRequired):
+        services.approve(pending, actor=manager)
+    assert services.approve(pending, actor=director).status == "ACTIVE"
+
+
+def test_a_withdrawn_request_keeps_nobody_from_approving_the_offer(offer, user):
+    seller = user("SELLER")
+    pending = offer(seller=seller, live=False, submit=True)
+    approvals.withdraw(ApprovalRequest.objects.get(subject_id=pending.pk), actor=SYSTEM)
+    assert services.approve(pending, actor=user("INTERNAL_MANAGER")).status == "ACTIVE"
+    statuses = ApprovalRequest.objects.filter(subject_id=pending.pk).order_by("pk")
+    assert [request.status for request in statuses] == ["withdrawn", "granted"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_approvals_of_one_offer_at_once_are_one(offer, user, emitted):
+    pending, people = offer(live=False, submit=True), [user("INTERNAL_MANAGER"), user("INTERNAL_DIRECTOR")]
+
+    def approve(person):
+        try:
+            return services.approve(pending, actor=person).status
+        except services.InvalidState:
+            return "decided"
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(approve, people)) == ["ACTIVE", "decided"]
+    assert len(emitted("approval.granted")) == len(emitted("availability.approved")) == 1
 
 
 def test_what_an_offer_needs_before_it_is_submitted(offer, commodity, user, partner):
