@@ -61,11 +61,12 @@ def subject_within_reach(user: Actor) -> Q:
 
 
 def decidable_by(user: Actor) -> Q:
-    """The condition behind ``to_decide``."""
+    """The condition behind ``to_decide``; what is decided at its own endpoint stands in that module's queue."""
     heard = ApprovalDecision.objects.filter(decider_id=user.pk).values("request_id")
     condition = (
         Q(status=ApprovalRequest.Status.PENDING)
         & subject_within_reach(user)
+        & ~Q(kind__in=[kind.name for kind in kinds.values() if kind.door == "own"])
         & (Q(expires_at=None) | Q(expires_at__gt=timezone.now()))
         & ~Q(excluded__contains=[user.pk])
         & ~Q(pk__in=heard)
