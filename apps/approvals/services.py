@@ -203,7 +203,7 @@ def expire(request: ApprovalRequest, *, actor: Any) -> ApprovalRequest:
         _end(request, Status.EXPIRED)
         emit(events.ApprovalExpired(**_head(request, actor)))
         return _ended(request, actor)
-    if _is_overtaken(request):
+    if request.kind in kinds and _is_overtaken(request):
         _end(request, Status.STALE)
         emit(events.ApprovalStaled(**_head(request, actor)))
         return _ended(request, actor)
