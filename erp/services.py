@@ -264,9 +264,12 @@ class Service:
             changed, emitted = current.changed.copy(), len(current.live())
             current.running.append(self)
             try:
-                row = self._lock(target, if_version)
+                row = self._lock(target)
                 if outermost and self.requires is not None:
                     access.authorize(actor, self.requires, row or keywords.get(self.within))
+                # Later: a version tells how often a row changed, also to who sees it masked and may not change it.
+                if if_version is not None:
+                    _require_version(row, if_version)
                 with writing(Writer(self.label, current.count)), _breaches_as_problems():
                     arguments = () if self.target is None else (row,)
                     result = self.function(*arguments, actor=actor, **keywords)
@@ -289,7 +292,7 @@ class Service:
                 )
             return result
 
-    def _lock(self, target: Any, if_version: int | None) -> Any:
+    def _lock(self, target: Any) -> Any:
         if self.under:
             locks.hold(self.under)
         if self.target is None:
@@ -317,12 +320,14 @@ class Service:
             raise NotFound
         if isinstance(row, Guarded) and (gone := row.gone()) is not None:
             raise gone
-        if if_version is not None and row.version != if_version:
-            raise PreconditionFailed(
-                f"You read version {if_version}; it is at {row.version} now.",
-                headers={"ETag": f'"{row.version}"'},
-            )
         return row
+
+
+def _require_version(row: Any, version: int) -> None:
+    if row.version != version:
+        raise PreconditionFailed(
+            f"You read version {version}; it is at {row.version} now.", headers={"ETag": f'"{row.version}"'}
+        )
 
 
 @contextmanager

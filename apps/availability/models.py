@@ -35,19 +35,19 @@ class Stage(models.IntegerChoices):
 
 class AvailabilityQuerySet(QuerySet):
     def visible_to(self, user: Actor) -> Self:
-        """Staff see all; a partner its own, live public ones by role, and those it has a live reservation on."""
+        """Staff see all; a partner its own, live public ones by role, those it has a live reservation on, and grants."""
         if user.is_system or user.is_superuser or user.is_staff:
             return self
-        partner_id = user.partner_id
+        granted, partner_id = self.granted(user, "availability.view"), user.partner_id
         if partner_id is None:
-            return self.none()
+            return granted
         visible = Q(seller_partner_id=partner_id)
         live = Reservation.objects.live(timezone.now()).filter(holder_partner_id=partner_id)
         visible |= Q(pk__in=live.values("availability_id"))
         browse = Q(status=Availability.Status.ACTIVE, visibility=Availability.Visibility.PUBLIC)
         if holds_everywhere(user, "availability.view"):
             visible |= browse
-        return self.filter(visible) | self.granted(user, "availability.view")
+        return self.filter(visible) | granted
 
 
 class Availability(Model):

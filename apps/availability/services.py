@@ -391,8 +391,9 @@ def release(
     rest = reservation.still_open - part
     if rest and not offer.allow_partial:
         raise WholeLotOnly
-    if rest and offer.min_order_quantity is not None and rest < offer.min_order_quantity:
-        raise BelowMinimum("What stays held is less than the offer's minimum.")
+    with masked_checks(actor, offer, visible=offer.stage_for(actor) >= Stage.NEGOTIATING):
+        if rest and offer.min_order_quantity is not None and rest < offer.min_order_quantity:
+            raise BelowMinimum("What stays held is less than the offer's minimum.")
     reservation.release_reason = reason
     _give_back(offer, reservation, part, Reservation.Status.RELEASED)
     offer.save()

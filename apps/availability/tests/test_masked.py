@@ -203,3 +203,28 @@ def test_what_others_reserve_moves_nothing_that_a_browsing_buyer_sees(offer, use
     again = client.read(f"{OFFERS}/{live.pk}", **{"If-None-Match": changed["ETag"]})
     assert again.status_code == 304
     assert client.read(f"{OFFERS}?ordering=-updated_at").status_code == 400
+
+
+@pytest.mark.parametrize("version", [1, 2, 3, 99])
+def test_if_match_does_not_tell_the_version_of_an_offer_to_who_may_not_change_it(
+    offer, user, client_for, version
+):
+    live, trader = offer(), user("TRADER")
+    answer = client_for(trader).write(f"{OFFERS}/{live.pk}/submit", {}, if_match=version)
+    assert (answer.status_code, answer.json()["code"], "ETag" in answer) == (403, "capability.missing", False)
+
+
+def test_who_held_too_long_finds_no_minimum_by_releasing_parts(offer, user, settings):
+    settings.MASKED_REFUSALS_PER_DAY = 2
+    live, buyer = offer(min_order_quantity=Decimal(10)), user("BUYER")
+    hold = services.reserve(live, actor=buyer, quantity=Decimal(50))
+
+    def found() -> type[Exception]:
+        with pytest.raises(Exception) as refusal:  # noqa: PT011
+            services.release(live, actor=buyer, reservation_id=hold.pk, quantity=Decimal(45))
+        return refusal.type
+
+    assert [found() for _ in range(4)] == [services.BelowMinimum] * 4, "a live hold shows the minimum"
+    with unguarded_writes():
+        Reservation.objects.filter(pk=hold.pk).update(expires_at=timezone.now() - timedelta(minutes=1))
+    assert [found() for _ in range(3)] == [services.BelowMinimum] * 2 + [Throttled]
