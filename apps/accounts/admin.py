@@ -213,7 +213,7 @@ class AccessPolicyAdmin(_RightsAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """Roles by capabilities; a deviation is marked, one from what the audit asked for in red."""
-        if not self.has_view_permission(request):
+        if not self._sees_every_row(request):
             raise PermissionDenied
         self.check_query(request)
         context = {
@@ -237,11 +237,11 @@ class AccessPolicyAdmin(_RightsAdmin):
 
     def who_view(self, request: HttpRequest, capability: str) -> HttpResponse:
         """Who may do this, in any form or on the row of ``?type=label.Model&id=…``, and by which right."""
-        if not self.has_view_permission(request):
+        if not self._sees_every_row(request):
             raise PermissionDenied
         if capability not in registry.capabilities:
             raise Http404
-        row, missing = _row_of(request.GET.get("type", ""), request.GET.get("id", ""))
+        row, missing = self._row_asked(request)
         found = [] if missing else list(lookups.holders(capability, row))
         context = {
             **self.admin_site.each_context(request),
@@ -257,13 +257,14 @@ class AccessPolicyAdmin(_RightsAdmin):
         }
         return TemplateResponse(request, "account/who.html", context)
 
-
-def _row_of(kind: str, key: str) -> tuple[Any, bool]:
-    """The row asked about, and whether one was asked for that isn't there."""
-    if not kind and not key:
-        return None, False
-    try:
-        row = apps.get_model(kind)._default_manager.filter(pk=key).first()
-    except (LookupError, ValueError, ValidationError):
-        row = None
-    return row, row is None
+    def _row_asked(self, request: HttpRequest) -> tuple[Any, bool]:
+        """The row asked about, and whether one was asked for that isn't there, or that the person can't see."""
+        kind, key = request.GET.get("type", ""), request.GET.get("id", "")
+        if not kind and not key:
+            return None, False
+        try:
+            model = apps.get_model(kind)
+            row = model._default_manager.visible_to(request.user).filter(pk=key).first()
+        except (AttributeError, LookupError, NotImplementedError, ValueError, ValidationError):
+            row = None
+        return row, row is None

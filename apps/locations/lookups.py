@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from apps.locations import capabilities
 from apps.locations.clients import Provider, Question, provider_of
 from apps.locations.details import Details
 from apps.locations.earth import Point, great_circle_km
@@ -147,12 +148,12 @@ class Stretch:
     valid_from: date | None = None
 
 
-def distance(origin: UUID, destination: UUID, mode: str) -> Stretch:
+def distance(origin: UUID, destination: UUID, mode: str, *, actor: Any) -> Stretch:
     """How far it is between two places: along the great circle, and by road or rail where that is known.
 
-    Raises Invalid for an id that isn't there, NoCoordinates.
+    Raises Invalid for an id that isn't there, or that the actor can't see; NoCoordinates.
     """
-    start, end = _place(origin, "/query/from"), _place(destination, "/query/to")
+    start, end = _place(origin, "/query/from", actor), _place(destination, "/query/to", actor)
     if start == end:
         return Stretch(start.pk, end.pk, mode, Decimal("0.0"))
     known = Distance.objects.between(start, end, mode, clock.today())
@@ -166,9 +167,10 @@ def _point(place: Location) -> Point:
     return place.latitude, place.longitude
 
 
-def _place(pk: UUID, pointer: str) -> Location:
+def _place(pk: UUID, pointer: str, actor: Any) -> Location:
+    seen = Location.objects.visible_to(actor).permitted(actor, capabilities.VIEW)
     try:
-        return Location.objects.resolve(pk)
+        return seen.resolve(pk)
     except Location.DoesNotExist:
         words = "There is no such row, or none that you can see."
         raise Invalid(errors=[Fault(pointer, "does_not_exist", words)]) from None

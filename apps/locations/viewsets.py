@@ -27,7 +27,7 @@ from apps.locations.serializers import (
     StateOutput,
     UpdateInput,
 )
-from erp.api.endpoints import endpoint, lookup, visible_row
+from erp.api.endpoints import endpoint, lookup
 from erp.api.viewsets import RowViewSet, ViewSet, read
 from erp.jobs.serializers import JobOutput
 from erp.outbox.viewsets import HistoryViewSet
@@ -170,7 +170,7 @@ class LocationViewSet(RowViewSet, PlaceRows):
     def distance(self, request: Request) -> Response:
         """How far it is along the great circle, and by road or rail where that is known."""
         asked = distance_asked(request.query_params)
-        found = lookups.distance(asked["from"], asked["to"], asked["mode"])
+        found = lookups.distance(asked["from"], asked["to"], asked["mode"], actor=request.user)
         return Response(DistanceOutput(found).data)
 
 
@@ -180,7 +180,7 @@ class ChildrenViewSet(ListModelMixin, PlaceRows):
     filters: ClassVar = {"type": ["exact", "in"], "status": ["exact", "in"]}
 
     def get_queryset(self) -> Any:
-        whole = visible_row(Location.objects.all(), self.request.user, self.kwargs["pk"])
+        whole = self.row_of(Location.objects.all(), self.kwargs["pk"])
         if (gone := whole.gone()) is not None:
             raise gone
         return super().get_queryset().filter(parent=whole)
@@ -216,5 +216,5 @@ class PinPrefixViewSet(ListModelMixin, ViewSet):
     ordering_fields: ClassVar = ["prefix"]
 
     def get_queryset(self) -> Any:
-        state = visible_row(State.objects.all(), self.request.user, self.kwargs["pk"])
+        state = self.row_of(State.objects.all(), self.kwargs["pk"])
         return super().get_queryset().filter(state=state)

@@ -1,5 +1,7 @@
 """Who sees and changes which rows: everything, one's own, or what was granted, on every list and page alike."""
 
+from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -8,6 +10,8 @@ from django.urls import reverse
 from guardian.shortcuts import assign_perm
 
 from apps.commodities import services as commodities
+from apps.commodities.models import QualitySchedule
+from apps.locations import services as locations
 from apps.notifications.models import Message
 from config.tests.test_contract import routes
 from erp import access
@@ -152,3 +156,131 @@ def test_a_grant_whose_key_is_no_key_of_the_model_opens_nothing(world):
     person._erp_grants = frozenset({("availability.approve", "availability.availability", "no uuid")})
     assert access.granted_keys(person, "availability.approve", model) == []
     assert list(model.objects.permitted(person, "availability.approve")) == []
+
+
+# --- Rights on one row, at doors that name rows in other ways ----------------------------------------
+
+
+def holder(world: Any, capability: str, row: Any) -> Any:
+    """Staff without a role, who hold one capability on one row."""
+    person = without_roles(world.user("INTERNAL"))
+    assign_perm(capability, person, row)
+    return person
+
+
+def test_a_question_about_a_row_takes_the_right_on_that_row(world, client_for):
+    granted, other = world.commodity(), world.commodity()
+    person = world.user("INTERNAL")
+    assign_perm("commodity.manage_specifications", person, granted)
+    client = client_for(person)
+    answers = [
+        client.write(f"/api/v1/commodities/{row.pk}/ai/suggest-parameters", {}) for row in (granted, other)
+    ]
+    assert [answer.status_code for answer in answers] == [200, 403]
+    assert answers[1].json()["capability"] == "commodity.manage_specifications"
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/v1/commodities/ai/suggest-hsn", {"name": "Cotton"}),
+        ("/api/v1/commodities/ai/detect-category", {"name": "Cotton"}),
+    ],
+)
+def test_a_question_about_no_row_is_not_opened_by_a_grant_on_one(world, client_for, path, body):
+    client = client_for(holder(world, "commodity.create", world.commodity()))
+    assert client.write(path, body).status_code == 403
+    assert client_for(world.user("INTERNAL_MASTERDATA")).write(path, body).status_code == 200
+
+
+def test_an_export_holds_the_rows_that_the_right_reaches(world, client_for):
+    granted, other = world.commodity(), world.commodity()
+    commodities.create_variety(actor=access.SYSTEM, commodity=other, code="S6", name="Shankar 6")
+    client = client_for(holder(world, "commodity.view", granted))
+    for kind in ("COMMODITIES", "VARIETIES"):
+        answer = client.read("/api/v1/commodities/bulk/export", {"kind": kind})
+        table = b"".join(answer.streaming_content if answer.streaming else [answer.content]).decode()
+        assert (granted.code in table, other.code in table) == (kind == "COMMODITIES", False)
+
+
+@pytest.mark.parametrize("part", ["tax", "varieties", "grades", "quality-schedules", "pack-weights"])
+def test_parts_of_a_commodity_take_the_right_on_that_commodity(world, client_for, part):
+    granted, other = world.commodity(), world.commodity()
+    client = client_for(holder(world, "commodity.view", granted))
+    assert client.read(f"/api/v1/commodities/{other.pk}/{part}").status_code == 404
+    assert client.read(f"/api/v1/commodities/{granted.pk}/{part}").status_code != 404 or part == "tax"
+
+
+def test_a_grant_on_one_place_tells_no_distance_to_another_and_merges_it_into_none(world, client_for):
+    here = {"latitude": Decimal("23.0225"), "longitude": Decimal("72.5714")}
+    granted, also, other = world.place(**here), world.place(**here), world.place(**here)
+    person = holder(world, "location.view", granted)
+    assign_perm("location.view", person, also)
+    client = client_for(person)
+    asked = {"from": str(granted.pk), "to": str(also.pk)}
+    assert client.read("/api/v1/locations/distance", asked).status_code == 200
+    answer = client.read("/api/v1/locations/distance", {**asked, "to": str(other.pk)})
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (400, "does_not_exist")
+    assert client.read(f"/api/v1/locations/{other.pk}/children").status_code == 404
+
+    mover = holder(world, "location.manage_hierarchy", granted)
+    with pytest.raises(CapabilityMissing):
+        locations.merge(granted, actor=mover, into=other, reason="The same mandi.")
+    assign_perm("location.manage_hierarchy", mover, other)
+    mover = type(mover).objects.get(pk=mover.pk)
+    assert locations.merge(granted, actor=mover, into=other, reason="The same mandi.") == other
+
+
+def test_a_schedule_of_another_commodity_gets_no_next_version(world):
+    granted, other = world.commodity(), world.commodity()
+    terms: dict[str, Any] = {
+        "code": "MOISTURE-1",
+        "contract_form": "SPOT",
+        "title": "Moisture",
+        "mode": next(iter(QualitySchedule.Mode)),
+        "lines": [],
+        "source": "Circular 1",
+        "valid_from": date(2026, 1, 1),
+    }
+    commodities.draft_quality_schedule(actor=access.SYSTEM, commodity=other, **terms)
+    person = holder(world, "commodity.manage_specifications", granted)
+    with pytest.raises(commodities.OtherCommodity):
+        commodities.draft_quality_schedule(actor=person, commodity=granted, **terms)
+
+
+def test_a_right_on_one_user_opens_neither_the_matrix_nor_who_holds_what(world, desk_for):
+    desk = desk_for(holder(world, "account.manage_capabilities", world.user("INTERNAL")))
+    matrix = "/admin/account/accesspolicy/"
+    assert desk.get(matrix).status_code == 403
+    assert desk.get(f"{matrix}who/availability.create/").status_code == 403
+    desk = desk_for(world.user("INTERNAL_COMPLIANCE"))
+    assert desk.get(matrix).status_code == 200
+
+
+def test_who_may_do_something_on_a_row_is_told_to_those_who_see_the_row(world, desk_for):
+    ours, others = world.organization("Our House"), world.organization("Other House")
+    desk = desk_for(world.user("INTERNAL_COMPLIANCE", organization_id=ours.pk))
+    path = "/admin/account/accesspolicy/who/organization.update/"
+    for row, seen in ((ours, True), (others, False)):
+        page = desk.get(path, {"type": "organization.Organization", "id": str(row.pk)}).content.decode()
+        assert (row.name in page, "There is no such row." in page) == (seen, not seen)
+    for kind in ("account.TotpDevice", "auth.Group", "sessions.Session"):
+        assert "There is no such row." in desk.get(path, {"type": kind, "id": "1"}).content.decode()
+
+
+def test_people_of_a_partner_see_what_was_granted_to_them_beside_their_own(world, client_for):
+    own, granted, other = world.partner(), world.partner(), world.partner()
+    person = world.user("SELLER", of=own)
+    assign_perm("partner.view", person, granted)
+    client = client_for(person)
+    assert ids_of(client.read("/api/v1/partners")) == {str(own.pk), str(granted.pk)}
+    assert client.read(f"/api/v1/partners/{other.pk}").status_code == 404
+
+
+def test_an_applicant_sees_the_offer_that_was_granted_alone(world, client_for):
+    granted, other = world.offer(), world.offer()
+    person = world.user("APPLICANT")
+    assign_perm("availability.view", person, granted)
+    client = client_for(person)
+    assert ids_of(client.read("/api/v1/availabilities")) == {str(granted.pk)}
+    assert client.read(f"/api/v1/availabilities/{other.pk}").status_code == 404

@@ -10,7 +10,8 @@ from django.db import connection, transaction
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from erp.access import Capability
+from erp import access
+from erp.access import Actor, Capability
 from erp.api import problems
 from erp.api.examples import example_of
 from erp.api.faults import invalid
@@ -314,6 +315,7 @@ def _change(
 def _look_up(
     view: Any, request: Request, endpoint: Endpoint, target: Any, extra: dict[str, Any], data: Any
 ) -> Response:
+    access.authorize(request.user, endpoint.capability or "", target)
     _check_query(request, endpoint)
     keywords = _validated(view, endpoint, data, target) | extra
     arguments = () if target is None else (target,)
@@ -331,9 +333,10 @@ def _look_up(
     return Response(result, status=200)
 
 
-def visible_row(rows: Any, actor: Any, key: Any) -> Any:
-    """The row of that id among those that the actor may see. Raises NotFound."""
-    row = rows.visible_to(actor).filter(pk=key).first()
+def visible_row(rows: Any, actor: Actor, reads: Capability | None, key: Any) -> Any:
+    """The row of that id among those that the actor may see and holds the capability of reads on. Raises NotFound."""
+    found = rows.visible_to(actor).filter(pk=key)
+    row = (found if reads is None else found.permitted(actor, reads)).first()
     if row is None:
         raise NotFound
     return row

@@ -183,6 +183,10 @@ class ViewSet(GenericViewSet[Any]):
         """The row that a write is about; 404 when the caller can't see it."""
         return self.get_object()
 
+    def row_of(self, rows: Any, key: Any) -> Any:
+        """The row of another kind that the request names. Raises NotFound when the caller can't see it."""
+        return endpoints.visible_row(rows, access.actor_of(self.request), self.reads, key)
+
     def get_serializer_context(self) -> dict[str, Any]:
         return {
             **super().get_serializer_context(),
@@ -270,7 +274,7 @@ class PartViewSet(RowViewSet):
 
     def whole(self) -> Any:
         """The row named first in the path. Raises NotFound."""
-        return endpoints.visible_row(self.wholes, self.request.user, self.kwargs["pk"])
+        return self.row_of(self.wholes, self.kwargs["pk"])
 
     def target(self, endpoint: Endpoint) -> Any:
         service = endpoint.service

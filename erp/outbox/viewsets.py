@@ -5,7 +5,6 @@ from typing import Any, ClassVar
 from rest_framework.mixins import ListModelMixin
 
 from erp.api import fields
-from erp.api.endpoints import visible_row
 from erp.api.serializers import Answer
 from erp.api.viewsets import ViewSet
 from erp.capabilities import VIEW_TRAIL
@@ -39,5 +38,5 @@ class HistoryViewSet(ListModelMixin, ViewSet):
     ordering = ("-sequence",)
 
     def get_queryset(self) -> Any:
-        row = visible_row(self.wholes, self.request.user, self.kwargs["pk"])
+        row = self.row_of(self.wholes, self.kwargs["pk"])
         return super().get_queryset().filter(aggregate_type=self.aggregate, aggregate_id=row.pk)

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from apps.commodities import capabilities
 from apps.commodities.services import SORTS
 from erp.files import Upload
 from erp.jobs import tables
@@ -27,6 +28,7 @@ def bulk_validate(*, actor: Any, file: Upload, kind: str) -> dict[str, Any]:
 
 def exported(kind: str, columns: Sequence[str], *, actor: Any) -> Iterator[list[Any]]:
     """The rows of a sort that the actor can see, by code, as lines of a table that can be uploaded again."""
-    for row in SORTS[kind].rows.visible_to(actor).iterator(chunk_size=500):
+    rows = SORTS[kind].rows.visible_to(actor).permitted(actor, capabilities.VIEW)
+    for row in rows.iterator(chunk_size=500):
         values = (getattr(row, column) for column in columns)
         yield [getattr(value, "code", value) for value in values]

@@ -5,14 +5,12 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Max
-
 from apps.commodities import capabilities, differences, events
 from apps.commodities.figures import plain
 from apps.commodities.models import Commodity, PricingUnit, QualityParameter, QualitySchedule, ScheduleLine
 from apps.commodities.services.drafts import Procedure
 from apps.commodities.services.factors import factors, price_of
-from apps.commodities.services.rules import FieldsContradict, require_active
+from apps.commodities.services.rules import FieldsContradict, require_active, require_own
 from apps.commodities.services.soundness import require_sound
 from erp.errors import Fault
 from erp.services import service
@@ -57,14 +55,15 @@ def draft_quality_schedule(
     """Draft the next version of a schedule.
 
     ``lines`` hold the columns of a line, parameters by their code, figures in the parameter's unit, percents or
-    money as ``effect`` says. ``cap_percent`` bounds all percents together. Raises NotActive, FieldsContradict,
-    LimitsInverted.
+    money as ``effect`` says. ``cap_percent`` bounds all percents together. Raises NotActive, OtherCommodity,
+    FieldsContradict, LimitsInverted.
     """
     require_active(commodity, "/commodity_id")
-    last = QualitySchedule.objects.filter(code=code).aggregate(last=Max("schedule_version"))["last"]
+    last = QualitySchedule.objects.filter(code=code).order_by("schedule_version").last()
+    require_own(commodity, last, "/code")  # versions of a code end each other
     schedule = QualitySchedule(
         code=code,
-        schedule_version=(last or 0) + 1,
+        schedule_version=last.schedule_version + 1 if last is not None else 1,
         commodity=commodity,
         contract_form=contract_form,
         title=title,

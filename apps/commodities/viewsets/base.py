@@ -8,7 +8,6 @@ from apps.commodities import capabilities
 from apps.commodities.models import Commodity
 from apps.commodities.models.base import is_staff
 from erp import access
-from erp.api.endpoints import visible_row
 from erp.api.viewsets import RowViewSet, ViewSet
 
 
@@ -36,7 +35,7 @@ class CommodityParts(ListModelMixin, ReferenceRows):
     collection: ClassVar[str]
 
     def get_queryset(self) -> Any:
-        commodity = visible_row(Commodity.objects.all(), self.request.user, self.kwargs["pk"])
+        commodity = self.row_of(Commodity.objects.all(), self.kwargs["pk"])
         return super().get_queryset().filter(commodity=commodity)
 
     def collection_path(self, row: Any) -> str:

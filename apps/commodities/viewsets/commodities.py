@@ -26,7 +26,7 @@ from apps.commodities.serializers import (
 )
 from apps.commodities.viewsets.base import ReferenceViewSet
 from apps.commodities.viewsets.imports import Tables
-from erp.api.endpoints import endpoint, lookup, visible_row
+from erp.api.endpoints import endpoint, lookup
 from erp.api.viewsets import read
 
 
@@ -120,6 +120,6 @@ class CommodityViewSet(Tables, ReferenceViewSet):
     @read("tax", query=("on_date", "condition"))
     def tax_on_date(self, request: Request, pk: Any = None) -> Response:
         """The rate of goods and services tax on a date, under a condition where the rate depends on one."""
-        commodity = visible_row(self.queryset, request.user, pk)
+        commodity = self.row_of(self.queryset, pk)
         found = lookups.tax_of(commodity, **tax_asked(request.query_params))
         return Response(TaxAnswer(found).data)

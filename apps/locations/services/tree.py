@@ -20,6 +20,7 @@ from apps.locations.services.rules import (
     require_active,
     require_open,
 )
+from erp import access
 from erp.errors import Fault, RuleBroken
 from erp.services import emit, service
 from erp.text import name_key
@@ -66,6 +67,7 @@ def merge(location: Location, *, actor: Any, into: Location, reason: str) -> Loc
         raise SameRow(errors=[Fault("/into_id", "same_row", "Name another place.")])
     require_open(location)
     winner: Location = Location.objects.locked().get(pk=into.pk)
+    access.authorize(actor, capabilities.MANAGE_HIERARCHY, winner)
     require_active(winner)
     if winner.type != location.type:
         raise OtherType(f"{winner.name} is a {winner.type}.")
