@@ -265,9 +265,12 @@ def decide(
 
     ``subject_version`` is the subject's version as the module finds it under lock. The caller looks at the answer's
     status and makes the change: pending (another approval is needed), granted, refused. Raises SelfApproval,
-    CapabilityMissing, RoleRequired, Stale, NotPending, AlreadyDecided.
+    CapabilityMissing, RoleRequired, Stale, NotPending, AlreadyDecided, ReauthenticationRequired.
     """
-    return _decide(request, actor, ApprovalDecision.Decision(decision), subject_version, reason_code, note)
+    decided = _decide(request, actor, ApprovalDecision.Decision(decision), subject_version, reason_code, note)
+    if decision == ApprovalDecision.Decision.APPROVE and _asks_reauthentication(request):
+        access.require_reauthentication(actor)
+    return decided
 
 
 @service(requires=capabilities.DECIDE, emits=[events.ApprovalEscalated], locks=_lock_subject)
@@ -288,8 +291,10 @@ def escalate(request: ApprovalRequest, *, actor: Any, role: str, reason: str) ->
     ranks = access.registry.ranks
     if request.decider_role is not None:
         is_upwards = ranks[role] > ranks[request.decider_role]
-    else:  # any role decides so far: nobody passes it to a role below their own
-        is_upwards = ranks[role] >= max((ranks.get(held, 0) for held in roles_of(actor)), default=0)
+    else:  # any role decides so far: nobody passes it to a role below or beside their own
+        own = roles_of(actor)
+        highest = max((ranks.get(held, 0) for held in own), default=0)
+        is_upwards = ranks[role] > highest or (ranks[role] == highest and role in own)
     if not is_upwards:
         raise RoleUnfit(errors=[Fault("/role", "lower", "Choose a higher role.")])
     request.decider_role, request.escalated_by_id, request.escalation_reason = role, actor.pk, reason

@@ -1,6 +1,7 @@
 """One makes, another decides: on the version that was seen, once, and never on one's own work."""
 
 import threading
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from types import SimpleNamespace
@@ -15,9 +16,11 @@ from apps.approvals import capabilities, events, services, tasks
 from apps.approvals.models import ApprovalDecision, ApprovalRequest
 from apps.approvals.tests.examples import asked
 from apps.approvals.tests.kinds import COMMON, LIMIT, OFFER, RULE, TRADE, applied, ended
+from config.testing import begin_session
+from erp import access
 from erp.access import SYSTEM
 from erp.approvals import Band, Base, Kind, kinds
-from erp.errors import CapabilityMissing, PreconditionFailed, SelfApproval
+from erp.errors import CapabilityMissing, PreconditionFailed, ReauthenticationRequired, SelfApproval
 from erp.models import unguarded_writes
 from erp.services import service
 
@@ -313,6 +316,23 @@ def test_a_kind_with_a_door_of_its_own_is_decided_there(world, decider):
     assert services.decide(offer, actor=decider(), decision="approve", **SEEN).status == "granted"
 
 
+def test_an_approval_at_a_modules_own_endpoint_needs_a_recent_proof_where_its_kind_says_so(
+    world, decider, monkeypatch
+):
+    kind = replace(OFFER, name="test.settlement", reauthenticate=True)
+    monkeypatch.delitem(kinds, kind.name)
+    monkeypatch.setitem(kinds, kind.name, kind)
+    request, refused, person = asked(world, kind), asked(world, kind), decider()
+    person.current_session = session = begin_session(person)
+    with pytest.raises(ReauthenticationRequired):
+        services.decide(request, actor=person, decision="approve", **SEEN)
+    assert (again(request).status, request.decisions.count()) == ("pending", 0)
+    rejected = {"decision": "reject", "reason_code": "other", "note": "Ten characters."}
+    assert services.decide(refused, actor=person, **rejected, **SEEN).status == "refused"
+    session.reauthenticated_at = timezone.now()
+    assert services.decide(request, actor=person, decision="approve", **SEEN).status == "granted"
+
+
 def test_only_its_maker_withdraws_a_request(world, decider, assert_emitted):
     request = asked(world)
     with pytest.raises(services.MakerOnly):
@@ -348,6 +368,20 @@ def test_a_decision_can_be_left_to_another_role(world, user, decider, assert_emi
     with pytest.raises(CapabilityMissing):
         services.escalate(request, actor=user("INTERNAL_FINANCE"), role="INTERNAL_COMPLIANCE", reason=why)
     authorize(who, capabilities.DECIDE, request)
+
+
+def test_a_decision_that_any_role_may_take_is_not_left_to_a_role_beside_ones_own(world, user, monkeypatch):
+    table = access.matrix()
+    for role in ("INTERNAL_FINANCE", "INTERNAL_MANAGER", "INTERNAL_DIRECTOR"):
+        table[role] |= {"account.manage_users", "approval.decide"}
+    monkeypatch.setattr(access, "matrix", lambda: table)
+    request, who, why = asked(world), user("INTERNAL_COMPLIANCE"), "A matter of policy."
+    for beside in ("INTERNAL_FINANCE", "INTERNAL_MANAGER"):
+        with pytest.raises(services.RoleUnfit):
+            services.escalate(request, actor=who, role=beside, reason=why)
+    assert again(request).decider_role is None
+    services.escalate(request, actor=who, role="INTERNAL_DIRECTOR", reason=why)
+    assert again(request).decider_role == "INTERNAL_DIRECTOR"
 
 
 # --- Applying ---------------------------------------------------------------------------------------
