@@ -35,7 +35,7 @@ class Stage(models.IntegerChoices):
 
 class AvailabilityQuerySet(QuerySet):
     def visible_to(self, user: Actor) -> Self:
-        """Staff see all; a partner its own, live public ones by role, those it has a live reservation on, and grants."""
+        """Staff see all; a partner its own, public ones by role, those it has a live reservation on; single grants."""
         if user.is_system or user.is_superuser or user.is_staff:
             return self
         granted, partner_id = self.granted(user, "availability.view"), user.partner_id

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
+from guardian.shortcuts import assign_perm
 
 from apps.partners.models import Partner
 from config.tests.jobs_support import EnterFirms, finished
@@ -185,9 +186,23 @@ def test_a_cancelled_job_stops_before_its_next_chunk(
     assert (late.status_code, late.json()["code"]) == (409, "job.not_cancellable")
 
 
-def test_nobody_stops_the_job_of_another(start: Any, user: Any) -> None:
+@pytest.mark.parametrize("role", ["AUDITOR", "INTERNAL_COMPLIANCE", "INTERNAL_DIRECTOR", "SELLER"])
+def test_nobody_stops_the_job_of_another(start: Any, user: Any, role: str) -> None:
     with pytest.raises(CapabilityMissing):
-        services.cancel(start("One"), actor=user("AUDITOR"))
+        services.cancel(start("One"), actor=user(role))
+
+
+def test_who_reads_the_trail_is_offered_to_stop_no_job_of_another(
+    start: Any, user: Any, client_for: Any, desk_for: Any
+) -> None:
+    job, reader, granted = start("One"), user("INTERNAL_COMPLIANCE"), user("INTERNAL_COMPLIANCE")
+    assert client_for(reader).read(f"/api/v1/jobs/{job.pk}").json()["allowed_actions"] == []
+    assert client_for(reader).write(f"/api/v1/jobs/{job.pk}/cancel").status_code == 403
+    drawn = desk_for(reader).get(f"/admin/job/job/{job.pk}/change/").content.decode()
+    assert "the job of another person" in drawn
+    assert "/run/cancel/" not in drawn
+    assign_perm("job.cancel", granted, job)
+    assert services.cancel(job, actor=granted).status == "cancelling"
 
 
 def test_files_and_rows_are_forgotten_after_a_week(start: Any) -> None:

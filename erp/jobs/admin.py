@@ -8,6 +8,7 @@ from django.utils.html import format_html
 from erp.admin import ServiceAdmin
 from erp.jobs import capabilities, services
 from erp.jobs.models import Job
+from erp.services import Service
 
 FAULTS_SHOWN = 50
 
@@ -61,6 +62,10 @@ class JobAdmin(ServiceAdmin):
             for fault in row.faults
         ]
         return format_html("<pre>{}</pre>", "\n".join(lines[:FAULTS_SHOWN])) if lines else "–"
+
+    def hindrance(self, request: Any, service: Service, row: Job) -> str:
+        """Whose job it is stops it; the service says so too."""
+        return "" if row.is_stopped_by(request.user) else "This is the job of another person."
 
     def get_queryset(self, request: Any) -> Any:
         """What the viewer may see."""

@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from erp.access import Actor, holds_everywhere
+from erp.access import Actor, granted_keys, holds_everywhere
 from erp.models import Guarded, Model, QuerySet
 
 
@@ -94,6 +94,11 @@ class Job(Model):
 
     def open_verbs(self) -> frozenset[str]:
         return frozenset({"cancel"} if self.status in (self.Status.QUEUED, self.Status.RUNNING) else ())
+
+    def is_stopped_by(self, actor: Actor) -> bool:
+        """Whether it is ``actor``'s to stop: who reads the trail looks at the jobs of others, no more."""
+        granted = granted_keys(actor, "job.cancel", Job)
+        return actor.is_system or actor.is_superuser or self.belongs_to(actor) or self.pk in granted
 
     @property
     def eta_at(self) -> datetime | None:

@@ -32,7 +32,8 @@ class JobOutput(Output):
 
     def get_allowed_actions(self, row: Job) -> list[str]:
         """Whether the caller may stop it now."""
-        may_cancel = access.may(self.context["actor"], capabilities.CANCEL, row)
+        actor = self.context["actor"]
+        may_cancel = access.may(actor, capabilities.CANCEL, row) and row.is_stopped_by(actor)
         return sorted(row.open_verbs()) if may_cancel else []
 
     def get_links(self, row: Job) -> dict[str, str]:

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from erp.errors import Conflict, DomainError
+from erp.errors import CapabilityMissing, Conflict, DomainError
 from erp.ids import uuid7
 from erp.jobs import capabilities, events
 from erp.jobs.kinds import registry
@@ -77,7 +77,9 @@ def _hand_over(job_id: UUID) -> None:
 
 @service(requires=capabilities.CANCEL, emits=[events.JobCancelled])
 def cancel(job: Job, *, actor: Any) -> Job:
-    """Cancel a job. Rows already processed stay."""
+    """Cancel a job of one's own. Rows already processed stay."""
+    if not job.is_stopped_by(actor):
+        raise CapabilityMissing(str(capabilities.CANCEL))
     if job.status == Job.Status.CANCELLING:
         return job
     if job.status not in (Job.Status.QUEUED, Job.Status.RUNNING):
