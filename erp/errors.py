@@ -282,3 +282,11 @@ class ServerError(DomainError):
     """Something went wrong on our side."""
 
     status, code = 500, "server.error"
+
+
+# What any service may raise undeclared: every class above with a code of its own, so not the families.
+SHARED = frozenset(
+    kind.code
+    for kind in list(globals().values())
+    if isinstance(kind, type) and issubclass(kind, DomainError) and not kind.code.startswith("erp.")
+) - {""}

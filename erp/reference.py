@@ -1,7 +1,7 @@
 """Rows of reference data: a pair of services, add and replace, for rows whose only rule is validity."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -10,6 +10,7 @@ from uuid import UUID
 from django.db import models
 
 from erp.access import Capability
+from erp.errors import DomainError
 from erp.events import Change, Event
 from erp.models import Model
 from erp.services import Service, emit, service
@@ -25,6 +26,8 @@ def reference(
     updated: type[Event],
     fields: Sequence[str],
     fixed: Sequence[str] = ("code",),
+    create_raises: Collection[type[DomainError]] = (),
+    update_raises: Collection[type[DomainError]] = (),
     untold: Sequence[str] = (),
     complete: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
     check: Callable[[Any], None] | None = None,
@@ -32,7 +35,8 @@ def reference(
 ) -> tuple[Service, Service]:
     """The services ``create_<noun>`` and ``update_<noun>`` of a model.
 
-    ``creates`` and ``updates`` are the capabilities that they ask for.
+    ``creates`` and ``updates`` are the capabilities that they ask for, ``create_raises`` and ``update_raises`` what
+    they declare to raise.
 
     ``fields`` name what a caller says of a row, ``fixed`` those of them that an update doesn't take; an update
     takes ``status`` as well where the model has one, and replaces: what is left out falls back to the model's
@@ -81,8 +85,8 @@ def reference(
     words += " Its status archives it or takes it back into use." if has_status else ""
     _introduce(update, f"update_{noun}", model, words, later, noun, also=("status",) if has_status else ())
     return (
-        service(requires=creates, emits=[created], within=whole)(create),
-        service(requires=updates, emits=[updated])(update),
+        service(requires=creates, emits=[created], raises=create_raises, within=whole)(create),
+        service(requires=updates, emits=[updated], raises=update_raises)(update),
     )
 
 

@@ -7,7 +7,7 @@ changes business rows and emits nothing fails: no silent change.
 
 import inspect
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -38,6 +38,10 @@ class TransactionReused(RuntimeError):
 
 class TransactionMissing(RuntimeError):
     """A service that belongs into its caller's transaction was called outside one."""
+
+
+# Called with the name of an outermost service and an error that leaves it undeclared. Tests set it (erp.testing).
+on_undeclared: Callable[[str, DomainError], None] | None = None
 
 
 class Refusal:
@@ -187,6 +191,7 @@ class Service:
         *,
         requires: Capability | None,
         emits: Iterable[type[Event]],
+        raises: Iterable[type[DomainError]],
         public: str,
         locks: str | Callable[[Any], None] | None,
         trace: Iterable[type[models.Model]],
@@ -201,6 +206,7 @@ class Service:
         self.within, self.reauthenticate = within, reauthenticate
         self.requires, self.public, self.locks, self.machinery = requires, public, locks, machinery
         self.emits = frozenset(emits)
+        self.raises = tuple(dict.fromkeys(raises))
         self.trace = frozenset(trace)
         self.label = label_of(function.__module__)
         self.name = f"{self.label}.{function.__name__}"
@@ -213,6 +219,8 @@ class Service:
             raise ImproperlyConfigured(f"{self.name} needs either a capability or a reason to be public")
         if not self.emits and not machinery:
             raise ImproperlyConfigured(f"{self.name} emits nothing: no silent change")
+        if not all(isinstance(kind, type) and issubclass(kind, DomainError) for kind in self.raises):
+            raise ImproperlyConfigured(f"{self.name}: raises= names domain errors")
         if len(positional) > 1 or any(p.kind is not p.POSITIONAL_OR_KEYWORD for p in positional):
             raise ImproperlyConfigured(f"{self.name} takes at most one positional parameter, its target")
         self.target = positional[0].name if positional else None
@@ -259,7 +267,10 @@ class Service:
         outermost = unit is None or not unit.running
         if self.joins and outermost and _enclosing() is None:
             raise TransactionMissing(f"{self.name} joins the transaction of its caller: open one")
-        with nullcontext(unit) if unit is not None else unit_of_work(actor) as current:
+        with (
+            declared_errors(self.name, self.raises) if outermost else nullcontext(),
+            nullcontext(unit) if unit is not None else unit_of_work(actor) as current,
+        ):
             assert current is not None
             changed, emitted = current.changed.copy(), len(current.live())
             current.running.append(self)
@@ -286,6 +297,7 @@ class Service:
                     raise SilentChange(
                         f"{self.name} refused and changed more than its trace: {touched - self.trace}"
                     )
+                _report_undeclared(self.name, self.raises, result.problem)
             if outermost and touched and len(current.live()) == emitted:
                 raise SilentChange(
                     f"{self.name} changed {', '.join(m.__name__ for m in touched)} and emitted nothing"
@@ -331,6 +343,22 @@ def _require_version(row: Any, version: int) -> None:
 
 
 @contextmanager
+def declared_errors(name: str, raises: Collection[type[DomainError]]) -> Iterator[None]:
+    """Report to ``on_undeclared`` an error that the block raises and that is neither in ``raises`` nor shared."""
+    try:
+        yield
+    except DomainError as error:
+        _report_undeclared(name, raises, error)
+        raise
+
+
+def _report_undeclared(name: str, raises: Collection[type[DomainError]], error: DomainError) -> None:
+    if on_undeclared is None or error.code in errors.SHARED or type(error) in raises:
+        return
+    on_undeclared(name, error)
+
+
+@contextmanager
 def _breaches_as_problems() -> Iterator[None]:
     """Raise the problem that a breached constraint stands for, so that every door hears the same."""
     try:
@@ -350,6 +378,7 @@ def service(
     *,
     requires: Capability | None = None,
     emits: Iterable[type[Event]] = (),
+    raises: Iterable[type[DomainError]] = (),
     public: str = "",
     locks: str | Callable[[Any], None] | None = "self",
     trace: Iterable[type[models.Model]] = (),
@@ -363,7 +392,9 @@ def service(
     """Make a function a service.
 
     ``requires``: the capability; or ``public``: the reason why nobody need be signed in. ``emits``: the events
-    it may emit; none only with ``machinery``, the reason why its rows are no business rows. ``locks``: name of
+    it may emit; none only with ``machinery``, the reason why its rows are no business rows. ``raises``: the domain
+    errors that it may raise or refuse with, those of services that it calls and of constraints among them; shared
+    ones (``erp.errors``) only where callers should read of them. ``locks``: name of
     the target's relation that is locked in place of the target, or None; or a function of the target that locks what
     comes before it. ``trace``: models that a committed
     refusal may have changed. ``joins``: it never opens the transaction, since what it gives is lost or kept
@@ -379,6 +410,7 @@ def service(
             function,
             requires=requires,
             emits=emits,
+            raises=raises,
             public=public,
             locks=locks,
             trace=trace,

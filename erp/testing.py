@@ -10,6 +10,34 @@ import pytest
 os.environ.setdefault("ERP_ENV", "test")
 
 
+# Errors that left a service or a lookup undeclared (core §5), also where something caught them afterwards.
+undeclared: list[str] = []
+
+
+def pytest_configure() -> None:
+    """Watch for undeclared errors."""
+    from erp import services
+
+    services.on_undeclared = lambda name, error: undeclared.append(f"{name} raised {type(error).__name__}")
+
+
+def fail_on_undeclared() -> None:
+    """Raise RuntimeError if an undeclared error was raised since the last call."""
+    found = sorted(set(undeclared))
+    undeclared.clear()
+    if found:
+        raise RuntimeError(f"Declare it in raises=[…]: {'; '.join(found)}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Iterator[None]:
+    """Fail the test in which, or in whose set-up, an undeclared error left a service."""
+    try:
+        return (yield)
+    finally:
+        fail_on_undeclared()
+
+
 @pytest.fixture(autouse=True)
 def _fresh_cache() -> Iterator[None]:
     """Limits and leases of one test don't reach the next."""

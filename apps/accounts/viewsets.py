@@ -87,7 +87,6 @@ class AuthViewSet(Doors):
         output=SignInOutput,
         secret=True,
         limit=Limit(limit=100, window=HOUR),
-        problems=(services.CredentialsInvalid, services.Locked),
     )
     second_factor = endpoint(
         services.pass_second_factor,
@@ -97,7 +96,6 @@ class AuthViewSet(Doors):
         output=TokensOutput,
         secret=True,
         limit=Limit(limit=100, window=HOUR),
-        problems=(services.SecondFactorInvalid, services.ChallengeInvalid, services.Locked),
     )
     otp_request = endpoint(
         services.request_otp,
@@ -107,7 +105,6 @@ class AuthViewSet(Doors):
         output=OtpRequestOutput,
         status=202,
         limit=Limit(limit=20, window=HOUR),
-        problems=(services.TooManyCodes,),
     )
     otp_verify = endpoint(
         services.verify_otp,
@@ -117,7 +114,6 @@ class AuthViewSet(Doors):
         output=SignInOutput,
         secret=True,
         limit=Limit(limit=100, window=HOUR),
-        problems=(services.OtpInvalid, services.Locked),
     )
     register = endpoint(
         services.register,
@@ -127,7 +123,6 @@ class AuthViewSet(Doors):
         output=StatusOutput,
         status=202,
         limit=BY_ADDRESS_AND_MAIL,
-        problems=(services.PasswordWeak, services.OtpInvalid, services.Locked, services.TooManyMails),
     )
     refresh = endpoint(
         services.refresh,
@@ -136,7 +131,6 @@ class AuthViewSet(Doors):
         output=TokensOutput,
         secret=True,
         limit=Limit(limit=60, window=60),
-        problems=(services.RefreshInvalid, services.RefreshReused),
     )
     logout = endpoint(services.log_out, target=the_session)
     logout_all = endpoint(services.log_out_everywhere, target=the_session, output=RevokedOutput)
@@ -147,7 +141,6 @@ class AuthViewSet(Doors):
         output=StatusOutput,
         status=202,
         limit=BY_ADDRESS_AND_MAIL,
-        problems=(services.TooManyMails,),
     )
     reset_password = endpoint(
         services.reset_password,
@@ -155,20 +148,12 @@ class AuthViewSet(Doors):
         throttle=PASSWORD,
         public="the one-time token is the proof",
         limit=TOKEN_DOOR,
-        problems=(services.TokenInvalid, services.PasswordWeak, services.PasswordReused),
     )
     change_password = endpoint(
         services.change_password,
         ChangePasswordInput,
         throttle=PASSWORD,
         target=the_user,
-        problems=(
-            services.ReauthenticationFailed,
-            services.NoPassword,
-            services.PasswordWeak,
-            services.PasswordReused,
-            services.Locked,
-        ),
     )
     verify_email = endpoint(
         services.verify_email,
@@ -176,7 +161,6 @@ class AuthViewSet(Doors):
         public="the one-time token is the proof",
         output=StatusOutput,
         limit=TOKEN_DOOR,
-        problems=(services.TokenInvalid, services.EmailTaken),
     )
     resend = endpoint(
         services.request_email_verification,
@@ -186,7 +170,6 @@ class AuthViewSet(Doors):
         output=StatusOutput,
         status=202,
         limit=BY_ADDRESS_AND_MAIL,
-        problems=(services.TooManyMails,),
     )
     accept_invitation = endpoint(
         services.accept_invitation,
@@ -195,7 +178,6 @@ class AuthViewSet(Doors):
         public="the one-time token is the proof",
         path="invitations/accept",
         limit=TOKEN_DOOR,
-        problems=(services.TokenInvalid, services.PasswordWeak, services.PasswordReused),
     )
     reauthenticate = endpoint(
         services.reauthenticate,
@@ -203,7 +185,6 @@ class AuthViewSet(Doors):
         target=the_session,
         output=ReauthenticatedOutput,
         throttle=PASSWORD,
-        problems=(services.ReauthenticationFailed, services.Locked),
     )
     mfa_setup = endpoint(
         services.start_mfa,
@@ -213,7 +194,6 @@ class AuthViewSet(Doors):
         target=the_user,
         output=SetupOutput,
         secret=True,
-        problems=(services.ReauthenticationFailed, services.Locked),
     )
     mfa_confirm = endpoint(
         services.confirm_mfa,
@@ -222,7 +202,6 @@ class AuthViewSet(Doors):
         target=the_user,
         output=RecoveryCodesOutput,
         secret=True,
-        problems=(services.MfaNotPending, services.CodeMismatch, services.Locked),
     )
     mfa_disable = endpoint(
         services.disable_mfa,
@@ -230,12 +209,6 @@ class AuthViewSet(Doors):
         throttle=PASSWORD,
         path="mfa/disable",
         target=the_user,
-        problems=(
-            services.ReauthenticationFailed,
-            services.MfaNotEnabled,
-            services.MfaMandatory,
-            services.Locked,
-        ),
     )
 
 
@@ -253,16 +226,6 @@ class ProfileViewSet(Doors, RowViewSet):
         throttle=PASSWORD,
         target=the_user,
         if_match="required",
-        problems=(
-            services.CurrentPasswordRequired,
-            services.ReauthenticationFailed,
-            services.MobileProofRequired,
-            services.MobileProofInvalid,
-            services.MobileTaken,
-            services.IdentifierRequired,
-            services.Locked,
-            services.TooManyMails,
-        ),
     )
 
     def get_object(self) -> Any:
@@ -280,4 +243,4 @@ class SessionViewSet(Doors, RowViewSet):
     reads = capabilities.VIEW
     filterset_class = SessionFilter
 
-    revoke = endpoint(services.revoke_session, problems=(services.SessionEnded,))
+    revoke = endpoint(services.revoke_session)

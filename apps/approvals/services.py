@@ -39,7 +39,16 @@ from apps.approvals import capabilities, events
 from apps.approvals.models import ApprovalDecision, ApprovalRequest, roles_of
 from erp import access
 from erp.approvals import Base, Kind, kinds
-from erp.errors import CapabilityMissing, Conflict, DomainError, Fault, Forbidden, RuleBroken, SelfApproval
+from erp.errors import (
+    CapabilityMissing,
+    Conflict,
+    DomainError,
+    Fault,
+    Forbidden,
+    ReauthenticationRequired,
+    RuleBroken,
+    SelfApproval,
+)
 from erp.logs import mask
 from erp.services import emit, service
 
@@ -86,10 +95,22 @@ class RoleUnfit(RuleBroken):
     """Nobody of this role could decide on it."""
 
 
+DECISION_ERRORS = (
+    SelfApproval,
+    RoleRequired,
+    NotPending,
+    Stale,
+    AlreadyDecided,
+    DecidedElsewhere,
+    ReauthenticationRequired,
+)
+
 # --- Asking -----------------------------------------------------------------------------------------
 
 
-@service(requires=capabilities.REQUEST, emits=[events.ApprovalRequested])
+@service(
+    requires=capabilities.REQUEST, emits=[events.ApprovalRequested], raises=[PendingExists, ReasonMissing]
+)
 def request(
     *,
     actor: Any,
@@ -160,7 +181,12 @@ def _lock_subject(request: ApprovalRequest) -> None:
         kinds[request.kind].locked_subject(request.subject_id)
 
 
-@service(requires=capabilities.REQUEST, emits=[events.ApprovalWithdrawn], locks=_lock_subject)
+@service(
+    requires=capabilities.REQUEST,
+    emits=[events.ApprovalWithdrawn],
+    raises=[MakerOnly, NotPending, Stale],
+    locks=_lock_subject,
+)
 def withdraw(request: ApprovalRequest, *, actor: Any) -> ApprovalRequest:
     """Take a request back. Its maker may, and the module for it. Raises MakerOnly, NotPending, Stale."""
     if actor.pk is not None and actor.pk != request.maker_id:
@@ -222,6 +248,7 @@ def _asks_reauthentication(request: ApprovalRequest) -> bool:
 @service(
     requires=capabilities.DECIDE,
     emits=_VOICES,
+    raises=DECISION_ERRORS,
     locks=_lock_subject,
     reauthenticate=_asks_reauthentication,
 )
@@ -239,7 +266,7 @@ def approve(request: ApprovalRequest, *, actor: Any, subject_version: int, note:
     return request
 
 
-@service(requires=capabilities.DECIDE, emits=_VOICES, locks=_lock_subject)
+@service(requires=capabilities.DECIDE, emits=_VOICES, raises=DECISION_ERRORS, locks=_lock_subject)
 def reject(
     request: ApprovalRequest, *, actor: Any, subject_version: int, reason_code: str, note: str
 ) -> ApprovalRequest:
@@ -251,7 +278,7 @@ def reject(
     return _ended(request, actor)
 
 
-@service(requires=capabilities.DECIDE, emits=_VOICES, locks=_lock_subject)
+@service(requires=capabilities.DECIDE, emits=_VOICES, raises=DECISION_ERRORS, locks=_lock_subject)
 def decide(
     request: ApprovalRequest,
     *,
@@ -273,7 +300,12 @@ def decide(
     return decided
 
 
-@service(requires=capabilities.DECIDE, emits=[events.ApprovalEscalated], locks=_lock_subject)
+@service(
+    requires=capabilities.DECIDE,
+    emits=[events.ApprovalEscalated],
+    raises=[SelfApproval, NotPending, Stale, DecidedElsewhere, RoleUnfit],
+    locks=_lock_subject,
+)
 def escalate(request: ApprovalRequest, *, actor: Any, role: str, reason: str) -> ApprovalRequest:
     """Leave the decision to a higher role. Approvals already given stand.
 

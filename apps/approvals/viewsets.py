@@ -10,7 +10,6 @@ from apps.approvals.models import ApprovalRequest
 from apps.approvals.serializers import ApprovalOutput, ApproveInput, RejectInput
 from erp.api.endpoints import endpoint
 from erp.api.viewsets import RowViewSet
-from erp.errors import CapabilityMissing, SelfApproval
 
 
 class Mine(django_filters.FilterSet):  # type: ignore[misc]
@@ -50,29 +49,11 @@ class ApprovalViewSet(RowViewSet):
         services.approve,
         ApproveInput,
         if_match="required",
-        problems=(
-            SelfApproval,
-            CapabilityMissing,
-            services.RoleRequired,
-            services.NotPending,
-            services.Stale,
-            services.AlreadyDecided,
-            services.DecidedElsewhere,
-        ),
     )
     reject = endpoint(
         services.reject,
         RejectInput,
         if_match="required",
-        problems=(
-            SelfApproval,
-            CapabilityMissing,
-            services.RoleRequired,
-            services.NotPending,
-            services.Stale,
-            services.AlreadyDecided,
-            services.DecidedElsewhere,
-        ),
     )
 
     def get_queryset(self) -> Any:

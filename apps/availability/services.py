@@ -136,6 +136,17 @@ class Place(TypedDict, total=False):
 @service(
     requires=capabilities.CREATE,
     emits=[events.AvailabilityCreated, events.AvailabilitySubmitted],
+    raises=[
+        SellerNotEligible,
+        UnitNotAllowed,
+        QuantityNotWhole,
+        WindowInvalid,
+        PlaceInvalid,
+        PartnerInvalid,
+        CommodityNotActive,
+        BelowMinimum,
+        Incomplete,
+    ],
 )
 def post(
     *,
@@ -210,7 +221,11 @@ def post(
     return offer
 
 
-@service(requires=capabilities.CREATE, emits=[events.AvailabilitySubmitted])
+@service(
+    requires=capabilities.CREATE,
+    emits=[events.AvailabilitySubmitted],
+    raises=[InvalidState, SellerNotEligible, Incomplete, WindowInvalid],
+)
 def submit(offer: Availability, *, actor: Any) -> Availability:
     """Submit an offer for approval."""
     _in_state(offer, Availability.Status.DRAFT)
@@ -243,7 +258,11 @@ def _ask(offer: Availability, actor: Any) -> ApprovalRequest:
     return request
 
 
-@service(requires=capabilities.APPROVE, emits=[events.AvailabilityApproved])
+@service(
+    requires=capabilities.APPROVE,
+    emits=[events.AvailabilityApproved],
+    raises=[*approvals.DECISION_ERRORS, InvalidState, SellerNotEligible, WindowOver],
+)
 def approve(offer: Availability, *, actor: Any, note: str = "") -> Availability:
     """Approve an offer. The approver can't be a user who created or edited it."""
     _in_state(offer, Availability.Status.PENDING_APPROVAL)
@@ -280,6 +299,18 @@ def approve(offer: Availability, *, actor: Any, note: str = "") -> Availability:
         events.AvailabilityReserved,
         events.AvailabilityReleased,
         events.AvailabilityReservationRefused,
+    ],
+    raises=[
+        InvalidState,
+        QuantityExceeded,
+        SellerNotEligible,
+        HolderNotEligible,
+        RelatedParty,
+        BelowMinimum,
+        WholeLotOnly,
+        QuantityNotWhole,
+        HoldTooLong,
+        PartnerInvalid,
     ],
 )
 def reserve(
@@ -360,7 +391,20 @@ def reserve(
     return reservation
 
 
-@service(requires=capabilities.RELEASE, emits=[events.AvailabilityReleased])
+@service(
+    requires=capabilities.RELEASE,
+    emits=[events.AvailabilityReleased],
+    raises=[
+        ReservationNotFound,
+        ReservationInTrade,
+        ReservationClosed,
+        QuantityExceeded,
+        BelowMinimum,
+        WholeLotOnly,
+        QuantityNotWhole,
+        Incomplete,
+    ],
+)
 def release(
     offer: Availability,
     *,

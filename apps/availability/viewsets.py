@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
-from apps.approvals.services import RoleRequired, Stale
 from apps.availability import capabilities, services
 from apps.availability.models import Availability, Reservation, Stage
 from apps.availability.serializers import (
@@ -20,7 +19,6 @@ from apps.availability.serializers import (
 from erp.access import actor_of
 from erp.api.endpoints import endpoint
 from erp.api.viewsets import RowViewSet
-from erp.errors import SelfApproval
 
 
 class ReservationViewSet(RowViewSet):
@@ -58,71 +56,26 @@ class AvailabilityViewSet(RowViewSet):
     create = endpoint(
         services.post,
         PostInput,
-        problems=(
-            services.SellerNotEligible,
-            services.UnitNotAllowed,
-            services.QuantityNotWhole,
-            services.WindowInvalid,
-            services.PlaceInvalid,
-            services.PartnerInvalid,
-            services.CommodityNotActive,
-            services.Incomplete,
-        ),
     )
     submit = endpoint(
         services.submit,
         if_match="optional",
-        problems=(
-            services.InvalidState,
-            services.SellerNotEligible,
-            services.Incomplete,
-            services.WindowInvalid,
-        ),
     )
     approve = endpoint(
         services.approve,
         ApproveInput,
         if_match="required",
-        problems=(
-            SelfApproval,
-            RoleRequired,
-            Stale,
-            services.InvalidState,
-            services.SellerNotEligible,
-            services.WindowOver,
-        ),
     )
     reserve = endpoint(
         services.reserve,
         ReserveInput,
         output=ReservationOutput,
         status=201,
-        problems=(
-            services.InvalidState,
-            services.QuantityExceeded,
-            services.SellerNotEligible,
-            services.HolderNotEligible,
-            services.RelatedParty,
-            services.BelowMinimum,
-            services.WholeLotOnly,
-            services.QuantityNotWhole,
-            services.HoldTooLong,
-            services.PartnerInvalid,
-        ),
     )
     release = endpoint(
         services.release,
         ReleaseInput,
         output=ReservationOutput,
-        problems=(
-            services.ReservationNotFound,
-            services.ReservationInTrade,
-            services.ReservationClosed,
-            services.QuantityExceeded,
-            services.BelowMinimum,
-            services.WholeLotOnly,
-            services.QuantityNotWhole,
-        ),
     )
 
     def get_queryset(self) -> Any:

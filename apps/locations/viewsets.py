@@ -1,6 +1,6 @@
 """Places over HTTP."""
 
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.mixins import ListModelMixin
@@ -9,7 +9,7 @@ from rest_framework.response import Response
 
 from apps.locations import capabilities, lookups, services
 from apps.locations.filters import PlaceFilters, distance_asked
-from apps.locations.models import Distance, Location, Merged, PinPrefix, State
+from apps.locations.models import Distance, Location, PinPrefix, State
 from apps.locations.serializers import (
     BulkImportInput,
     CreateInput,
@@ -31,16 +31,6 @@ from erp.api.endpoints import endpoint, lookup
 from erp.api.viewsets import RowViewSet, ViewSet, read
 from erp.jobs.serializers import JobOutput
 from erp.outbox.viewsets import HistoryViewSet
-
-PLACE: Final = (
-    services.Duplicate,
-    services.Protected,
-    services.PinStateMismatch,
-    services.OutsideCountry,
-    services.CoordinatesIncomplete,
-    services.FieldNotApplicable,
-)
-TREE: Final = (services.NotActive, services.Protected, services.Duplicate, services.PinStateMismatch)
 
 
 class PlaceRows(ViewSet):
@@ -90,7 +80,7 @@ class LocationViewSet(RowViewSet, PlaceRows):
         requires=capabilities.VIEW,
         remote=True,
         output=FetchDetailsOutput,
-        problems=(lookups.PlaceNotFound,),
+        raises=[lookups.PlaceNotFound],
     )
     reverse_geocode = lookup(
         lookups.reverse_geocode,
@@ -105,55 +95,27 @@ class LocationViewSet(RowViewSet, PlaceRows):
         output=JobOutput,
         status=202,
         throttle="heavy",
-        problems=(services.FileHeader, services.TooManyRows),
     )
     create = endpoint(
         services.create,
         CreateInput,
         otherwise={200: lambda place: place.existed},
-        problems=(
-            *PLACE,
-            services.Archived,
-            services.NotActive,
-            services.ParentType,
-            services.TooDeep,
-            services.StateNeeded,
-            services.StateMismatch,
-        ),
     )
     update = endpoint(
         services.update,
         UpdateInput,
         if_match="required",
-        problems=(*PLACE, Merged),
     )
     parent = endpoint(
         services.reparent,
         ReparentInput,
         if_match="required",
         method="put",
-        problems=(
-            *TREE,
-            services.Cycle,
-            services.ParentType,
-            services.TooDeep,
-            services.OutsideCountry,
-            Merged,
-        ),
     )
     merge = endpoint(
         services.merge,
         MergeInput,
         if_match="optional",
-        problems=(
-            *TREE,
-            services.SameRow,
-            services.OtherType,
-            services.OtherCountry,
-            services.Cycle,
-            services.TooDeep,
-            Merged,
-        ),
     )
 
     @extend_schema(

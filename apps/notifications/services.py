@@ -270,7 +270,7 @@ def record_unsent(message: Message, *, actor: Any, error_code: str, provider: st
     return message
 
 
-@service(requires=capabilities.MANAGE, emits=[events.MessageRequeued])
+@service(requires=capabilities.MANAGE, emits=[events.MessageRequeued], raises=[NotFailed, TimeOver])
 def requeue(message: Message, *, actor: Any) -> Message:
     """Send a failed message again, with all its tries anew. Raises NotFailed, TimeOver."""
     now = timezone.now()
@@ -356,7 +356,7 @@ def gather(*, actor: Any, user: User, channel: str, day: date) -> Digest | None:
 # --- Texts ------------------------------------------------------------------------------------------
 
 
-@service(requires=capabilities.MANAGE, emits=[events.TemplateChanged])
+@service(requires=capabilities.MANAGE, emits=[events.TemplateChanged], raises=[TextExists, TextInvalid])
 def add_template(
     *,
     actor: Any,
@@ -380,7 +380,7 @@ def add_template(
     return template
 
 
-@service(requires=capabilities.MANAGE, emits=[events.TemplateChanged])
+@service(requires=capabilities.MANAGE, emits=[events.TemplateChanged], raises=[NotActive, TextInvalid])
 def change_template(
     template: Template, *, actor: Any, body: str, subject: str = "", dlt_template_id: str = ""
 ) -> Template:

@@ -35,18 +35,6 @@ from apps.organization.serializers import (
 from erp.api.endpoints import endpoint
 from erp.api.viewsets import PartViewSet, RowViewSet
 
-IDENTITY = (
-    services.NameTaken,
-    services.PanTaken,
-    services.PanFormMismatch,
-    services.CinRequired,
-    services.CinFormMismatch,
-    services.LlpinRequired,
-    services.PinStateMismatch,
-    services.IecMismatch,
-    services.LutIncomplete,
-)
-
 
 class OrganizationViewSet(RowViewSet):
     """The firms in whose name we trade and bill."""
@@ -62,12 +50,11 @@ class OrganizationViewSet(RowViewSet):
     search_fields: ClassVar = ["name", "legal_name"]
     ordering_fields: ClassVar = ["created_at", "updated_at", "name"]
 
-    create = endpoint(services.create, CreateInput, problems=IDENTITY)
+    create = endpoint(services.create, CreateInput)
     update = endpoint(
         services.update,
         UpdateInput,
         if_match="required",
-        problems=(*IDENTITY, services.IdentityInUse, services.YearOpen, services.InvalidState),
     )
     next_document_number = endpoint(
         services.allocate_number,
@@ -76,19 +63,6 @@ class OrganizationViewSet(RowViewSet):
         output=AllocatedNumberOutput,
         status=201,
         otherwise={200: lambda given: given.given_before},
-        problems=(
-            services.Inactive,
-            services.FinancialYearMissing,
-            services.FinancialYearSoftClosed,
-            services.FinancialYearLocked,
-            services.SeriesMissing,
-            services.SeriesExhausted,
-            services.GstRegistrationRequired,
-            services.GstRegistrationNotAllowed,
-            services.GstRegistrationNotActive,
-            services.DateInFuture,
-            services.DateOutOfOrder,
-        ),
     )
 
     def collection_path(self, row: Any) -> str:
@@ -121,29 +95,11 @@ class GstRegistrationViewSet(PartOfOrganization):
     create = endpoint(
         services.add_gst_registration,
         AddGstRegistrationInput,
-        problems=(
-            services.GstinTaken,
-            services.BranchCodeTaken,
-            services.Inactive,
-            services.GstinPanMismatch,
-            services.GstinStateMismatch,
-            services.PinStateMismatch,
-        ),
     )
     update = endpoint(
         services.update_gst_registration,
         UpdateGstRegistrationInput,
         if_match="required",
-        problems=(
-            services.PrimaryRequired,
-            services.BranchCodeInUse,
-            services.BranchCodeTaken,
-            services.SeriesCollides,
-            services.InvalidState,
-            services.GstinStateMismatch,
-            services.PinStateMismatch,
-            services.NumberTooLong,
-        ),
     )
 
 
@@ -158,23 +114,11 @@ class BankAccountViewSet(PartOfOrganization):
     create = endpoint(
         services.add_bank_account,
         AddBankAccountInput,
-        problems=(
-            services.BankAccountTaken,
-            services.Inactive,
-            services.NumbersDiffer,
-            services.BankCodeMismatch,
-        ),
     )
     update = endpoint(
         services.update_bank_account,
         UpdateBankAccountInput,
         if_match="required",
-        problems=(
-            services.DefaultRequired,
-            services.NotActive,
-            services.InvalidState,
-            services.BankAccountTaken,
-        ),
     )
 
 
@@ -202,27 +146,12 @@ class FinancialYearViewSet(PartOfOrganization):
     create = endpoint(
         services.add_financial_year,
         AddFinancialYearInput,
-        problems=(
-            services.FinancialYearOverlap,
-            services.Inactive,
-            services.FinancialYearShape,
-            services.FinancialYearGap,
-        ),
     )
     update = endpoint(
         services.update_financial_year,
         UpdateFinancialYearInput,
         if_match="required",
         otherwise={202: lambda year: year.reopening_asked},
-        problems=(
-            services.ReopeningPending,
-            services.FinancialYearInUse,
-            services.FinancialYearOverlap,
-            services.InvalidState,
-            services.ReasonRequired,
-            services.FinancialYearShape,
-            services.FinancialYearGap,
-        ),
     )
 
 
@@ -242,29 +171,11 @@ class DocumentSeriesViewSet(PartOfOrganization):
     create = endpoint(
         services.add_document_series,
         AddDocumentSeriesInput,
-        problems=(
-            services.SeriesExists,
-            services.SeriesCollides,
-            services.Inactive,
-            services.FinancialYearLocked,
-            services.GstRegistrationRequired,
-            services.GstRegistrationNotAllowed,
-            services.GstRegistrationNotActive,
-            services.TemplateInvalid,
-            services.NumberTooLong,
-        ),
     )
     update = endpoint(
         services.update_document_series,
         UpdateDocumentSeriesInput,
         if_match="required",
-        problems=(
-            services.SeriesInUse,
-            services.SeriesCollides,
-            services.InvalidState,
-            services.TemplateInvalid,
-            services.NumberTooLong,
-        ),
     )
 
 

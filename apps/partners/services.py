@@ -12,7 +12,7 @@ class StaffOnly(Forbidden):
     """Only staff may do this."""
 
 
-@service(requires=capabilities.CREATE, emits=[events.PartnerRegistered])
+@service(requires=capabilities.CREATE, emits=[events.PartnerRegistered], raises=[StaffOnly])
 def register(
     *, actor: Any, legal_name: str, legal_form: str, trade_name: str = "", country: str = "IN"
 ) -> Partner:

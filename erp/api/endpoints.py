@@ -1,7 +1,8 @@
 """What a viewset binds a POST or PUT to. There are four kinds of door and no fifth (core §5)."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -22,7 +23,7 @@ from erp.api.serializers import Input
 from erp.errors import DomainError, Fault, NotFound, PreconditionRequired
 from erp.idempotency.once import Answer, once
 from erp.idempotency.once import Request as Attempt
-from erp.services import Refusal, Service
+from erp.services import Refusal, Service, declared_errors
 
 Kind = Literal["change", "public", "exempt", "lookup"]
 IfMatch = Literal["required", "optional", "none"]
@@ -61,7 +62,7 @@ class Endpoint:
     path: str = ""
     throttle: str = "write"
     limit: Limit | None = None
-    problems: tuple[type[DomainError], ...] = ()
+    raises: tuple[type[DomainError], ...] = ()
     remote: bool = False
     method: Literal["post", "put"] = "post"
     target: Callable[[Request], Any] | None = None
@@ -147,7 +148,6 @@ def endpoint(
     throttle: str = "write",
     limit: Limit | None = None,
     target: Callable[[Request], Any] | None = None,
-    problems: tuple[type[DomainError], ...] = (),
 ) -> Any:
     """A door to a service: a change, by someone signed in.
 
@@ -180,7 +180,7 @@ def endpoint(
         throttle=throttle,
         limit=limit,
         target=target,
-        problems=problems,
+        raises=service.raises,
     )
 
 
@@ -194,12 +194,12 @@ def lookup(
     output: Any = None,
     path: str = "",
     throttle: str = "lookup",
-    problems: tuple[type[DomainError], ...] = (),
+    raises: Iterable[type[DomainError]] = (),
 ) -> Any:
     """A door that asks, previews or suggests: capability and key as everywhere, nothing stored.
 
     Local reads run in a read-only transaction; with ``remote`` no transaction is open at all, so that a client
-    may be called.
+    may be called. ``raises``: the domain errors of the function, as a service declares its own.
     """
     if isinstance(function, Service):
         raise ImproperlyConfigured(f"{function.name} is a service: a lookup changes nothing")
@@ -213,7 +213,7 @@ def lookup(
         remote=remote,
         path=path,
         throttle=throttle,
-        problems=problems,
+        raises=tuple(raises),
     )
 
 
@@ -319,18 +319,21 @@ def _look_up(
     _check_query(request, endpoint)
     keywords = _validated(view, endpoint, data, target) | extra
     arguments = () if target is None else (target,)
-    if endpoint.remote:
+    with (
+        declared_errors(endpoint.call.__qualname__, endpoint.raises),
+        nullcontext() if endpoint.remote else _read_only(),
+    ):
         result = endpoint.call(*arguments, actor=request.user, **keywords)
         if endpoint.output is not None:
             result = view.render(result, endpoint.output)
-    else:
-        with transaction.atomic():
-            with connection.cursor() as cursor:
-                cursor.execute("SET TRANSACTION READ ONLY")
-            result = endpoint.call(*arguments, actor=request.user, **keywords)
-            if endpoint.output is not None:
-                result = view.render(result, endpoint.output)
     return Response(result, status=200)
+
+
+@contextmanager
+def _read_only() -> Iterator[None]:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET TRANSACTION READ ONLY")
+        yield
 
 
 def visible_row(rows: Any, actor: Actor, reads: Capability | None, key: Any) -> Any:

@@ -197,7 +197,7 @@ class AutoSchema(SpectacularSchema):
             headers.append(_DRY_RUN)
         if endpoint.idempotent and endpoint.kind != "lookup":
             # Beside success, refusals that were committed are replayed too; only the endpoint's own can be.
-            kept = {status, *endpoint.otherwise, *(problem.status for problem in endpoint.problems)}
+            kept = {status, *endpoint.otherwise, *(kind.status for kind in endpoint.raises)}
             words = "`true` when this is the stored answer of an earlier request."
             headers.append(_header("Idempotency-Replayed", words, *sorted(kept), enum=["true"]))
         tagged = [status, *endpoint.otherwise] if endpoint.kind != "lookup" and self._answers_a_row() else []
@@ -310,7 +310,7 @@ class AutoSchema(SpectacularSchema):
                 yield errors.PreconditionRequired
         if endpoint.service is not None and endpoint.service.reauthenticate:
             yield errors.ReauthenticationRequired
-        yield from endpoint.problems
+        yield from endpoint.raises
 
     # --- Helpers ---
 

@@ -75,7 +75,7 @@ def _hand_over(job_id: UUID) -> None:
     work.apply_async((str(job_id),), retry=False)
 
 
-@service(requires=capabilities.CANCEL, emits=[events.JobCancelled])
+@service(requires=capabilities.CANCEL, emits=[events.JobCancelled], raises=[NotCancellable])
 def cancel(job: Job, *, actor: Any) -> Job:
     """Cancel a job of one's own. Rows already processed stay."""
     if not job.is_stopped_by(actor):

@@ -26,7 +26,7 @@ class JobViewSet(RowViewSet):
     filters: ClassVar = {"kind": ["exact", "in"], "status": ["exact", "in"]}
     ordering_fields: ClassVar = ["created_at", "finished_at"]
 
-    cancel = endpoint(services.cancel, problems=(services.NotCancellable,))
+    cancel = endpoint(services.cancel)
 
     def get_renderers(self) -> list[Any]:
         tables = [CsvRenderer()] if self.action in ("result", "errors") else []

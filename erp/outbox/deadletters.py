@@ -86,7 +86,11 @@ class NotRedrivable(Conflict):
     code = "outbox.not_redrivable"
 
 
-@service(requires=capabilities.MANAGE_DEAD_LETTERS, emits=[events.DeadLetterRedriven])
+@service(
+    requires=capabilities.MANAGE_DEAD_LETTERS,
+    emits=[events.DeadLetterRedriven],
+    raises=[NotWaiting, NotRedrivable],
+)
 def redrive(letter: DeadLetter, *, actor: Any, reason: str, by: str = "") -> DeadLetter:
     """Send a dead letter to its consumer again, under the same event id; it is applied once, later ones after it.
 
@@ -97,7 +101,7 @@ def redrive(letter: DeadLetter, *, actor: Any, reason: str, by: str = "") -> Dea
     return _decide(letter, DeadLetter.Status.REDRIVEN, events.DeadLetterRedriven, actor, reason, by)
 
 
-@service(requires=capabilities.MANAGE_DEAD_LETTERS, emits=[events.DeadLetterDiscarded])
+@service(requires=capabilities.MANAGE_DEAD_LETTERS, emits=[events.DeadLetterDiscarded], raises=[NotWaiting])
 def discard(letter: DeadLetter, *, actor: Any, reason: str, by: str = "") -> DeadLetter:
     """Give a dead letter up: its place in the stream counts as empty, and what was parked behind it is applied.
 

@@ -167,7 +167,7 @@ class NotFailed(Conflict):
     code = "outbox.not_failed"
 
 
-@service(requires=capabilities.MANAGE, emits=[events.OutboxEventRetried])
+@service(requires=capabilities.MANAGE, emits=[events.OutboxEventRetried], raises=[NotFailed])
 def retry(event: EventOutbox, *, actor: Any, reason: str, by: str = "") -> EventOutbox:
     """Give a failed event its attempts anew; the relay publishes it, and then what waits behind it.
 
@@ -176,7 +176,7 @@ def retry(event: EventOutbox, *, actor: Any, reason: str, by: str = "") -> Event
     return _resolve(event, EventOutbox.Resolution.RETRIED, events.OutboxEventRetried, actor, reason, by)
 
 
-@service(requires=capabilities.MANAGE, emits=[events.OutboxEventSkipped])
+@service(requires=capabilities.MANAGE, emits=[events.OutboxEventSkipped], raises=[NotFailed])
 def skip(event: EventOutbox, *, actor: Any, reason: str, by: str = "") -> EventOutbox:
     """Give a failed event up: a gap marker takes its place, and what waits behind it goes out.
 

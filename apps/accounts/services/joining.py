@@ -11,13 +11,23 @@ from apps.accounts import capabilities, events
 from apps.accounts.models import OneTimeToken, OtpChallenge, SignInCounter, User
 from apps.accounts.services import addresses, one_time, otp
 from apps.accounts.services.counting import FAILED
-from apps.accounts.services.doors import Door, EmailTaken, OtpInvalid, TokenInvalid, TooManyMails
+from apps.accounts.services.doors import (
+    Door,
+    EmailTaken,
+    Locked,
+    OtpInvalid,
+    PasswordReused,
+    PasswordWeak,
+    TokenInvalid,
+    TooManyMails,
+)
 from apps.accounts.services.erasing import erase_data
 from apps.accounts.services.passwords import check_strength, hashed, set_password, take_over
 from apps.accounts.services.references import ORGANIZATION, PARTNER, check_exists
 from apps.accounts.services.roles import (
     APPLICANT,
     INTERNAL,
+    ROLE_ERRORS,
     RoleNotAllowed,
     check_rank,
     check_roles,
@@ -48,6 +58,7 @@ class InvalidState(Conflict):
 @service(
     public="whoever signs up isn't known yet",
     emits=[events.UserRegistered, events.EmailVerificationRequested, events.SignUpRepeated, *FAILED],
+    raises=[PasswordWeak, OtpInvalid, Locked, TooManyMails],
     trace=[SignInCounter, OtpChallenge],
 )
 def register(
@@ -135,6 +146,7 @@ def _applicant(**fields: Any) -> User:
 @service(
     public="the mail goes to the address alone",
     emits=[events.EmailVerificationRequested],
+    raises=[TooManyMails],
 )
 def request_email_verification(*, actor: Any, email: str, door: Door | None = None) -> dict[str, str]:
     """Resend the verification e-mail. The answer is always the same."""
@@ -150,7 +162,11 @@ def request_email_verification(*, actor: Any, email: str, door: Door | None = No
     return one_time.ACCEPTED
 
 
-@service(public="the one-time token is the proof", emits=[events.EmailVerified, events.UserErased])
+@service(
+    public="the one-time token is the proof",
+    emits=[events.EmailVerified, events.UserErased],
+    raises=[TokenInvalid, EmailTaken],
+)
 def verify_email(*, actor: Any, token: str) -> User:
     """Verify an e-mail address. A first sign-up's password counts from now on."""
     row, user = one_time.take(token, _Purpose.SIGN_UP, _Purpose.VERIFY_EMAIL, _Purpose.CHANGE_EMAIL)
@@ -186,7 +202,11 @@ def _change_email(row: OneTimeToken, user: User) -> None:
 # --- Invitations ------------------------------------------------------------------------------------
 
 
-@service(requires=capabilities.MANAGE_USERS, emits=[events.UserInvited, events.UserErased])
+@service(
+    requires=capabilities.MANAGE_USERS,
+    emits=[events.UserInvited, events.UserErased],
+    raises=[*ROLE_ERRORS, IdentifierUnavailable, TooManyMails],
+)
 def invite(
     *,
     actor: Any,
@@ -243,7 +263,11 @@ def invite(
     return user
 
 
-@service(requires=capabilities.MANAGE_USERS, emits=[events.UserInvited])
+@service(
+    requires=capabilities.MANAGE_USERS,
+    emits=[events.UserInvited],
+    raises=[RoleNotAllowed, InvalidState, TooManyMails],
+)
 def invite_again(user: User, *, actor: Any) -> User:
     """Send another invitation: to somebody deactivated, or whose link is over. Raises InvalidState, TooManyMails."""
     if user.status not in (User.Status.INVITED, User.Status.DEACTIVATED) or user.email is None:
@@ -284,7 +308,11 @@ def _give_way(email: str, *, reason_code: str, by: Any) -> bool:
     return True
 
 
-@service(public="the one-time token is the proof", emits=[events.InvitationAccepted])
+@service(
+    public="the one-time token is the proof",
+    emits=[events.InvitationAccepted],
+    raises=[TokenInvalid, PasswordWeak, PasswordReused],
+)
 def accept_invitation(
     *,
     actor: Any,

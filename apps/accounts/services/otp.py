@@ -13,7 +13,7 @@ from django.utils import timezone
 from apps.accounts import events, secrets
 from apps.accounts.models import OtpChallenge, Session, SignInCounter, User
 from apps.accounts.services.counting import FAILED, check_open, counter_of, failed, seconds_to_wait
-from apps.accounts.services.doors import Challenge, Door, OtpInvalid, Tokens, TooManyCodes
+from apps.accounts.services.doors import Challenge, Door, Locked, OtpInvalid, Tokens, TooManyCodes
 from apps.accounts.services.signing_in import first_factor_passed
 from erp.errors import DomainError
 from erp.services import Refusal, emit, service
@@ -35,6 +35,7 @@ class Requested(NamedTuple):
 @service(
     public="nobody is signed in yet; limited per number and address",
     emits=[events.OtpRequested],
+    raises=[TooManyCodes],
     under="account.otp",  # one at a time: a number has one live code, and no cap is passed side by side
 )
 def request_otp(*, actor: Any, mobile: str, purpose: str) -> Requested:
@@ -80,6 +81,7 @@ def request_otp(*, actor: Any, mobile: str, purpose: str) -> Requested:
 @service(
     public="the code is the proof; failures are counted and lock the number",
     emits=[events.UserLoggedIn, *FAILED],
+    raises=[OtpInvalid, Locked],
     trace=[SignInCounter, OtpChallenge],
 )
 def verify_otp(

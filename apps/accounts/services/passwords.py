@@ -15,11 +15,13 @@ from apps.accounts.services import one_time
 from apps.accounts.services.counting import FAILED, counter_of, failed, of_passwords, succeeded
 from apps.accounts.services.doors import (
     Door,
+    Locked,
     NoPassword,
     PasswordReused,
     PasswordWeak,
     ReauthenticationFailed,
     TokenInvalid,
+    TooManyMails,
 )
 from apps.accounts.services.sessions import end_all
 from erp.errors import Fault
@@ -89,6 +91,7 @@ def _dummy() -> str:
 @service(
     requires=capabilities.CHANGE_PASSWORD,
     emits=[events.PasswordChanged, *FAILED],
+    raises=[ReauthenticationFailed, NoPassword, PasswordWeak, PasswordReused, Locked],
     trace=[SignInCounter],
 )
 def change_password(
@@ -115,6 +118,7 @@ def change_password(
 @service(
     public="who forgot a password can't sign in; the mail goes to the verified address alone",
     emits=[events.PasswordResetRequested],
+    raises=[TooManyMails],
 )
 def request_password_reset(*, actor: Any, email: str, door: Door | None = None) -> dict[str, str]:
     """Request a password reset link. The answer is the same whether or not the account exists."""
@@ -128,7 +132,11 @@ def request_password_reset(*, actor: Any, email: str, door: Door | None = None) 
     return one_time.ACCEPTED
 
 
-@service(public="the one-time token is the proof", emits=[events.PasswordReset])
+@service(
+    public="the one-time token is the proof",
+    emits=[events.PasswordReset],
+    raises=[TokenInvalid, PasswordWeak, PasswordReused],
+)
 def reset_password(*, actor: Any, token: str, new_password: str) -> None:
     """Set a new password with a reset token. Ends all sessions; the second factor stays, nobody is signed in."""
     row, user = one_time.take(token, OneTimeToken.Purpose.RESET_PASSWORD)

@@ -8,7 +8,7 @@ from apps.accounts import capabilities, events
 from apps.accounts.models import OneTimeToken, OtpChallenge, SignInCounter, User
 from apps.accounts.services import addresses, one_time, otp
 from apps.accounts.services.counting import FAILED, counter_of, failed, of_passwords, succeeded
-from apps.accounts.services.doors import Door, ReauthenticationFailed
+from apps.accounts.services.doors import Door, Locked, ReauthenticationFailed, TooManyMails
 from apps.accounts.services.passwords import is_right
 from apps.accounts.services.signing_in import use_code
 from erp.errors import Conflict, Forbidden, RuleBroken
@@ -41,6 +41,16 @@ class IdentifierRequired(RuleBroken):
 @service(
     requires=capabilities.UPDATE_PROFILE,
     emits=[events.ProfileUpdated, events.EmailVerificationRequested, events.SignUpRepeated, *FAILED],
+    raises=[
+        CurrentPasswordRequired,
+        ReauthenticationFailed,
+        MobileProofRequired,
+        MobileProofInvalid,
+        MobileTaken,
+        IdentifierRequired,
+        Locked,
+        TooManyMails,
+    ],
     trace=[SignInCounter, OtpChallenge],
 )
 def update_profile(

@@ -26,7 +26,9 @@ from apps.accounts.services.policy import locked_policy, policy_version
 from apps.accounts.services.roles import (
     AUDITOR,
     INTERNAL,
+    ROLE_ERRORS,
     RoleNotAllowed,
+    RolesIncompatible,
     check_apart,
     check_rank,
     check_roles,
@@ -64,11 +66,16 @@ class NotProposer(Forbidden):
     """Only who proposed a change withdraws it."""
 
 
+PROPOSAL_ERRORS = (*ROLE_ERRORS, GrantToSelf, ChangePending, ChangeWithoutEffect)
+
 # --- Proposing --------------------------------------------------------------------------------------
 
 
 @service(
-    requires=capabilities.MANAGE_CAPABILITIES, emits=[events.CapabilityChangeProposed], reauthenticate=True
+    requires=capabilities.MANAGE_CAPABILITIES,
+    emits=[events.CapabilityChangeProposed],
+    raises=PROPOSAL_ERRORS,
+    reauthenticate=True,
 )
 def propose_capability_change(
     *,
@@ -131,6 +138,7 @@ def propose_capability_change(
 @service(
     requires=capabilities.MANAGE_CAPABILITIES,
     emits=[events.CapabilityChangeProposed],
+    raises=PROPOSAL_ERRORS,
     locks=None,
     reauthenticate=True,
 )
@@ -145,6 +153,7 @@ def propose_role(user: User, *, actor: Any, role: str, operation: str, reason: s
 @service(
     requires=capabilities.MANAGE_CAPABILITIES,
     emits=[events.CapabilityChangeProposed],
+    raises=PROPOSAL_ERRORS,
     locks=None,
     reauthenticate=True,
 )
@@ -175,7 +184,10 @@ def propose_grant(
 
 
 @service(
-    requires=capabilities.MANAGE_CAPABILITIES, emits=[events.CapabilityChangeProposed], reauthenticate=True
+    requires=capabilities.MANAGE_CAPABILITIES,
+    emits=[events.CapabilityChangeProposed],
+    raises=[ChangePending, ChangeWithoutEffect, RolesIncompatible],
+    reauthenticate=True,
 )
 def propose_matrix_change(
     *, actor: Any, role: str, capability: str, scope: str, operation: str, reason: str
@@ -320,7 +332,11 @@ def _right(change: CapabilityChange) -> str:
 # --- Deciding ---------------------------------------------------------------------------------------
 
 
-@service(requires=capabilities.MANAGE_CAPABILITIES, emits=[events.CapabilityChangeWithdrawn])
+@service(
+    requires=capabilities.MANAGE_CAPABILITIES,
+    emits=[events.CapabilityChangeWithdrawn],
+    raises=[ChangeDecided, NotProposer],
+)
 def withdraw_capability_change(change: CapabilityChange, *, actor: Any) -> CapabilityChange:
     """Take a proposal back. Raises ChangeDecided, NotProposer."""
     if actor.pk not in (None, change.proposed_by_id):
@@ -360,6 +376,7 @@ _ENDINGS: dict[str, Any] = {
         events.CapabilityGranted,
         events.CapabilityRevoked,
     ],
+    raises=[*ROLE_ERRORS, ChangeDecided, ChangeWithoutEffect],
 )
 def apply_capability_change(change: CapabilityChange, *, actor: Any, request: Any = None) -> CapabilityChange:
     """Make a change that a second person agreed to; the product itself needs no request.

@@ -37,6 +37,9 @@ class RolesIncompatible(RuleBroken):
     """These never come together: who decides, who pays and who administers users are three people."""
 
 
+ROLE_ERRORS = (RoleNotAllowed, RoleRequired, RolesIncompatible)
+
+
 def is_super(actor: Any) -> bool:
     """Whether it is a super administrator, or the product itself."""
     return bool(actor.is_superuser or getattr(actor, "is_system", False))

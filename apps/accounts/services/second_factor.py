@@ -14,6 +14,7 @@ from apps.accounts.services.counting import FAILED, counter_of, failed, of_codes
 from apps.accounts.services.doors import (
     CodeMismatch,
     Door,
+    Locked,
     MfaMandatory,
     MfaNotEnabled,
     MfaNotPending,
@@ -109,7 +110,12 @@ def forget(user: User) -> bool:
     return was_on
 
 
-@service(requires=capabilities.MANAGE_MFA, emits=[events.MfaSetupStarted, *FAILED], trace=[SignInCounter])
+@service(
+    requires=capabilities.MANAGE_MFA,
+    emits=[events.MfaSetupStarted, *FAILED],
+    raises=[ReauthenticationFailed, Locked],
+    trace=[SignInCounter],
+)
 def start_mfa(
     user: User, *, actor: Any, password: str | None = None, code: str | None = None
 ) -> Setup | Refusal:
@@ -138,7 +144,12 @@ def start_mfa(
     return Setup(seed, uri, expires_at)
 
 
-@service(requires=capabilities.MANAGE_MFA, emits=[events.MfaEnabled, *FAILED], trace=[SignInCounter])
+@service(
+    requires=capabilities.MANAGE_MFA,
+    emits=[events.MfaEnabled, *FAILED],
+    raises=[MfaNotPending, CodeMismatch, Locked],
+    trace=[SignInCounter],
+)
 def confirm_mfa(user: User, *, actor: Any, code: str, door: Door) -> RecoveryCodes | Refusal:
     """Enable two-factor authentication. Returns ten recovery codes, once. Other sessions end."""
     now = timezone.now()
@@ -168,6 +179,7 @@ def confirm_mfa(user: User, *, actor: Any, code: str, door: Door) -> RecoveryCod
 @service(
     requires=capabilities.MANAGE_MFA,
     emits=[events.MfaDisabled, events.RecoveryCodeUsed, *FAILED],
+    raises=[ReauthenticationFailed, MfaNotEnabled, MfaMandatory, Locked],
     trace=[SignInCounter],
 )
 def disable_mfa(

@@ -98,6 +98,7 @@ def _end(session: Session, reason: str) -> None:
 @service(
     public="the refresh token is the proof",
     emits=[events.SessionRefreshed, events.RefreshReuseDetected],
+    raises=[RefreshInvalid, RefreshReused],
     trace=[Session],
 )
 def refresh(*, actor: Any, refresh_token: str) -> Tokens | Refusal:
@@ -139,7 +140,7 @@ def log_out_everywhere(session: Session, *, actor: Any) -> Revoked:
     return Revoked(end_all(session.user, Session.EndReason.USER, by=actor, keep=session, tell=True))
 
 
-@service(requires=capabilities.MANAGE_SESSIONS, emits=[events.SessionRevoked])
+@service(requires=capabilities.MANAGE_SESSIONS, emits=[events.SessionRevoked], raises=[SessionEnded])
 def revoke_session(session: Session, *, actor: Any) -> Session:
     """End one of your sessions. Raises SessionEnded."""
     if not session.is_live:

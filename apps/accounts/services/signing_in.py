@@ -23,6 +23,7 @@ from apps.accounts.services.doors import (
     ChallengeInvalid,
     CredentialsInvalid,
     Door,
+    Locked,
     ReauthenticationFailed,
     SecondFactorInvalid,
     Tokens,
@@ -36,6 +37,7 @@ from erp.services import Refusal, emit, service
 @service(
     public="signing in is how one becomes known; failures are counted and lock the identifier",
     emits=[events.UserLoggedIn, *FAILED],
+    raises=[CredentialsInvalid, Locked],
     trace=[SignInCounter],
 )
 def log_in(
@@ -88,6 +90,7 @@ def first_factor_passed(
 @service(
     public="the challenge token stands for the first factor; failures are counted and lock the second factor",
     emits=[events.UserLoggedIn, events.RecoveryCodeUsed, *FAILED],
+    raises=[SecondFactorInvalid, ChallengeInvalid, Locked],
     trace=[SignInCounter],
 )
 def pass_second_factor(
@@ -137,6 +140,7 @@ def pass_second_factor(
 @service(
     requires=capabilities.MANAGE_SESSIONS,
     emits=[events.UserReauthenticated, *FAILED],
+    raises=[ReauthenticationFailed, Locked],
     trace=[SignInCounter],
     locks="user",
 )

@@ -30,7 +30,7 @@ from apps.accounts.services.grants import end_grants
 from apps.accounts.services.joining import InvalidState
 from apps.accounts.services.policy import locked_policy
 from apps.accounts.services.references import PARTNER, check_exists
-from apps.accounts.services.roles import RoleNotAllowed, check_rank, set_roles
+from apps.accounts.services.roles import ROLE_ERRORS, RoleNotAllowed, check_rank, set_roles
 from apps.accounts.services.sessions import Revoked, end_all
 from erp.errors import Conflict, Forbidden
 from erp.ids import uuid7
@@ -64,7 +64,11 @@ def _keep_one(user: User) -> None:
         raise LastAdministrator
 
 
-@service(requires=capabilities.MANAGE_USERS, emits=[events.UserDeactivated])
+@service(
+    requires=capabilities.MANAGE_USERS,
+    emits=[events.UserDeactivated],
+    raises=[OwnAccount, RoleNotAllowed, InvalidState, LastAdministrator],
+)
 def deactivate(user: User, *, actor: Any, reason_code: str = DeactivationReason.LEFT) -> User:
     """Shut a person out: all sessions end at once. Raises InvalidState, LastAdministrator, OwnAccount."""
     _outranks(actor, user)
@@ -78,7 +82,11 @@ def deactivate(user: User, *, actor: Any, reason_code: str = DeactivationReason.
     return user
 
 
-@service(requires=capabilities.MANAGE_USERS, emits=[events.UserReactivated])
+@service(
+    requires=capabilities.MANAGE_USERS,
+    emits=[events.UserReactivated],
+    raises=[OwnAccount, RoleNotAllowed, InvalidState],
+)
 def reactivate(user: User, *, actor: Any, reason_code: str = ReactivationReason.RETURNED) -> User:
     """Let a person in again who once proved an address or number. Raises InvalidState."""
     _outranks(actor, user)
@@ -91,7 +99,11 @@ def reactivate(user: User, *, actor: Any, reason_code: str = ReactivationReason.
     return user
 
 
-@service(requires=capabilities.MANAGE_USERS, emits=[events.MfaDisabled])
+@service(
+    requires=capabilities.MANAGE_USERS,
+    emits=[events.MfaDisabled],
+    raises=[OwnAccount, RoleNotAllowed, MfaNotEnabled],
+)
 def reset_second_factor(user: User, *, actor: Any, reason_code: str = FactorReason.DEVICE_LOST) -> User:
     """Take a lost second factor away, for another person; all sessions end. Raises MfaNotEnabled."""
     _outranks(actor, user)
@@ -102,14 +114,16 @@ def reset_second_factor(user: User, *, actor: Any, reason_code: str = FactorReas
     return user
 
 
-@service(requires=capabilities.MANAGE_USERS, emits=[events.SessionRevoked])
+@service(
+    requires=capabilities.MANAGE_USERS, emits=[events.SessionRevoked], raises=[OwnAccount, RoleNotAllowed]
+)
 def end_sessions(user: User, *, actor: Any) -> Revoked:
     """End all sessions of a person; returns how many."""
     _outranks(actor, user)
     return Revoked(end_all(user, Session.EndReason.ADMINISTRATOR, by=actor, tell=True))
 
 
-@service(requires=capabilities.MANAGE_USERS, emits=[events.UserUnlocked])
+@service(requires=capabilities.MANAGE_USERS, emits=[events.UserUnlocked], raises=[OwnAccount, RoleNotAllowed])
 def unlock(user: User, *, actor: Any, reason_code: str = UnlockReason.ASKED) -> User:
     """Forget a person's failed sign-ins, so that the lock ends at once."""
     _outranks(actor, user)
@@ -126,7 +140,7 @@ def unlock(user: User, *, actor: Any, reason_code: str = UnlockReason.ASKED) -> 
     return user
 
 
-@service(requires=capabilities.MANAGE_USERS, emits=[events.UserAdmitted])
+@service(requires=capabilities.MANAGE_USERS, emits=[events.UserAdmitted], raises=[*ROLE_ERRORS, InvalidState])
 def admit(user: User, *, actor: Any, partner_id: UUID, roles: Sequence[str]) -> User:
     """Make an applicant a user of the partner that was taken on, with these roles. Raises Invalid, InvalidState."""
     if user.user_type != User.Type.APPLICANT or user.erased_at is not None:
@@ -139,7 +153,7 @@ def admit(user: User, *, actor: Any, partner_id: UUID, roles: Sequence[str]) -> 
     return user
 
 
-@service(requires=capabilities.MANAGE_USERS, emits=[events.RolesChanged])
+@service(requires=capabilities.MANAGE_USERS, emits=[events.RolesChanged], raises=ROLE_ERRORS)
 def set_partner_roles(user: User, *, actor: Any, roles: Sequence[str], within: Sequence[str]) -> User:
     """Replace the roles of a partner's user; ``within`` is what the partner's own roles allow.
 
@@ -158,7 +172,11 @@ def set_partner_roles(user: User, *, actor: Any, roles: Sequence[str], within: S
     return user
 
 
-@service(requires=capabilities.MANAGE_USERS, emits=[events.UserErased, events.CapabilityRevoked])
+@service(
+    requires=capabilities.MANAGE_USERS,
+    emits=[events.UserErased, events.CapabilityRevoked],
+    raises=[RoleNotAllowed, InvalidState, LastAdministrator],
+)
 def erase(user: User, *, actor: Any, reason_code: str) -> User:
     """Take a person's data away; id and history stay. The caller has looked for legal holds.
 

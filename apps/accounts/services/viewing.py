@@ -30,7 +30,11 @@ class NotViewer(Forbidden):
     """Only who began it ends it."""
 
 
-@service(requires=capabilities.VIEW_AS, emits=[events.ViewAsStarted, events.ViewAsEnded])
+@service(
+    requires=capabilities.VIEW_AS,
+    emits=[events.ViewAsStarted, events.ViewAsEnded],
+    raises=[AlreadyViewing, NobodyToViewAs],
+)
 def start_view_as(*, actor: Any, partner_id: UUID, reason: str) -> ViewAs:
     """Look through a partner's eyes, reading only, in the admin, for 30 minutes.
 
@@ -57,7 +61,7 @@ def start_view_as(*, actor: Any, partner_id: UUID, reason: str) -> ViewAs:
     return view
 
 
-@service(requires=capabilities.VIEW_AS, emits=[events.ViewAsEnded])
+@service(requires=capabilities.VIEW_AS, emits=[events.ViewAsEnded], raises=[NotViewer])
 def end_view_as(view: ViewAs, *, actor: Any) -> ViewAs:
     """Be oneself again. Raises NotViewer."""
     if view.user_id != actor.pk:

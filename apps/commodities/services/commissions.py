@@ -14,6 +14,8 @@ from apps.commodities.services.rules import (
     FieldsContradict,
     InForce,
     LimitsInverted,
+    NotActive,
+    Overlap,
     require_active,
     require_dates_in_order,
 )
@@ -22,6 +24,8 @@ from erp.reference import reference
 
 STAYS_EDITABLE = ("name", "valid_to")  # of a commission that has begun
 SLAB = ("from", "to", "percent", "amount")
+
+ERRORS = (Overlap, FieldsContradict, LimitsInverted, BandsNotContiguous, NotActive)
 
 
 def _check(row: Commission) -> None:
@@ -125,4 +129,6 @@ create_commission, update_commission = reference(
     ),
     fixed=("commodity",),
     check=_check,
+    create_raises=ERRORS,
+    update_raises=[*ERRORS, InForce],
 )

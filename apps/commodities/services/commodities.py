@@ -13,11 +13,13 @@ from apps.commodities.services.rules import (
     Duplicate,
     FieldsContradict,
     IllegalTransition,
+    InForce,
+    NotActive,
     keep_names,
     require_active,
     require_unchanged,
 )
-from apps.commodities.services.tax import require_hsn
+from apps.commodities.services.tax import HsnUnknown, require_hsn
 from erp.errors import Fault, Invalid, RuleBroken
 from erp.reference import changes_of
 from erp.services import emit, service
@@ -30,7 +32,11 @@ class NotReady(RuleBroken):
     """Something is missing before it can be traded."""
 
 
-@service(requires=capabilities.CREATE, emits=[events.CommodityCreated])
+@service(
+    requires=capabilities.CREATE,
+    emits=[events.CommodityCreated],
+    raises=[Duplicate, FieldsContradict, HsnUnknown, NotActive, UnitDimension],
+)
 def create(
     *,
     actor: Any,
@@ -88,7 +94,20 @@ def create(
     return commodity
 
 
-@service(requires=capabilities.UPDATE, emits=[events.CommodityUpdated])
+@service(
+    requires=capabilities.UPDATE,
+    emits=[events.CommodityUpdated],
+    raises=[
+        Duplicate,
+        IllegalTransition,
+        InForce,
+        FieldsContradict,
+        HsnUnknown,
+        NotActive,
+        NotReady,
+        UnitDimension,
+    ],
+)
 def update(
     commodity: Commodity,
     *,

@@ -10,7 +10,7 @@ and writes its own ``draft_…`` and ``edit_…``, which end in ``begin`` and ``
 ``commodity_published_stays``.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import date, timedelta
 from typing import Any
 
@@ -19,17 +19,18 @@ from django.utils import timezone
 from apps.approvals import events as approval_events
 from apps.approvals import services as approvals
 from apps.commodities.models import Drafted
-from apps.commodities.services.rules import IllegalTransition, predecessor, require_dates_in_order
+from apps.commodities.services.rules import IllegalTransition, Overlap, predecessor, require_dates_in_order
 from erp import locks
 from erp.access import Capability
 from erp.approvals import Base, Kind
-from erp.errors import CapabilityMissing
+from erp.errors import CapabilityMissing, DomainError
 from erp.events import Event
 from erp.reference import event_of
 from erp.services import Service, emit, service
 
 DAY = timedelta(days=1)
 Status = Drafted.Status
+ASKING_ERRORS = (IllegalTransition, approvals.PendingExists, approvals.ReasonMissing)
 
 
 class Procedure:
@@ -48,19 +49,20 @@ class Procedure:
         published: type[Event],
         withdrawn: type[Event],
         ready: Callable[[Any], None] = lambda row: None,
+        raises: Collection[type[DomainError]] = (),
         news: Callable[[Any, Any], Mapping[str, Any]] = lambda row, former: {},
         kept: Callable[[Any], None] = lambda row: None,
     ) -> None:
         """``title`` is what a second person is asked for, in words.
 
-        The events are filled from the row. ``ready`` raises what keeps a row from being published; ``news`` gives
-        the members of ``published`` that the row itself doesn't hold, from it and the row that ends for it (None:
-        none does); ``kept`` runs once a row was published or withdrawn.
+        The events are filled from the row. ``ready`` raises what keeps a row from being published, one of ``raises``;
+        ``news`` gives the members of ``published`` that the row itself doesn't hold, from it and the row that ends
+        for it (None: none does); ``kept`` runs once a row was published or withdrawn.
         """
         self.model, self.requires, self.noun = model, requires, model.noun()
         self.drafted, self.edited, self.submitted = drafted, edited, submitted
         self.returned, self.published, self.withdrawn = returned, published, withdrawn
-        self.ready, self.news, self.kept = ready, news, kept
+        self.ready, self.raises, self.news, self.kept = ready, tuple(raises), news, kept
         self.submit, self.withdraw, apply, ended = self._services()
         self.kind = Kind(
             name=f"{model._meta.app_label}.{self.noun}",
@@ -169,16 +171,18 @@ class Procedure:
             return row
 
         return (
-            self._made(submit, [self.submitted]),
-            self._made(withdraw, [approval_events.ApprovalRequested]),
-            self._made(publish_or_withdraw, [self.published, self.withdrawn]),
-            self._made(end_submission, [self.returned]),
+            self._made(submit, [self.submitted], [*ASKING_ERRORS, Overlap, *self.raises]),
+            self._made(withdraw, [approval_events.ApprovalRequested], ASKING_ERRORS),
+            self._made(publish_or_withdraw, [self.published, self.withdrawn], [Overlap, *self.raises]),
+            self._made(end_submission, [self.returned], []),
         )
 
-    def _made(self, function: Any, emits: list[type[Event]]) -> Service:
+    def _made(
+        self, function: Any, emits: list[type[Event]], raises: Collection[type[DomainError]]
+    ) -> Service:
         function.__name__ = function.__qualname__ = f"{function.__name__}_{self.noun}"
         function.__annotations__["row"] = self.model
-        return service(requires=self.requires, emits=emits)(function)
+        return service(requires=self.requires, emits=emits, raises=raises)(function)
 
     # --- Steps ---
 

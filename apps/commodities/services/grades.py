@@ -2,8 +2,8 @@
 
 from apps.commodities import capabilities, events
 from apps.commodities.models import Grade
-from apps.commodities.services.limits import take_limits
-from apps.commodities.services.rules import FieldsContradict, require_active
+from apps.commodities.services.limits import LIMIT_ERRORS, take_limits
+from apps.commodities.services.rules import Duplicate, FieldsContradict, require_active
 from erp.errors import Conflict, Fault
 from erp.reference import reference
 
@@ -52,4 +52,6 @@ create_grade, update_grade = reference(
     ),
     fixed=("commodity", "code"),
     check=_check,
+    create_raises=[Duplicate, SecondBasis, *LIMIT_ERRORS],
+    update_raises=[Duplicate, SecondBasis, *LIMIT_ERRORS],
 )

@@ -247,6 +247,7 @@ def report_import(*, actor: Any, job: Job) -> Job:
 @service(
     requires=capabilities.CREATE,
     emits=[JobQueued],
+    raises=[FileHeader, TooManyRows, FileDiffers, ImportInProgress],
     jobs=[
         *(sort.creates for sort in SORTS.values()),
         *(sort.updates for sort in SORTS.values()),

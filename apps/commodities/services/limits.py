@@ -9,11 +9,15 @@ from apps.commodities.models import Measured
 from apps.commodities.services.rules import (
     FieldsContradict,
     LimitsInverted,
+    NotActive,
+    OtherCommodity,
     OutsidePossible,
     require_active,
     require_own,
 )
 from erp.errors import Fault
+
+LIMIT_ERRORS = (FieldsContradict, LimitsInverted, NotActive, OtherCommodity, OutsidePossible)
 
 
 def take_limits(row: Any, name: str) -> None:

@@ -9,6 +9,8 @@ from apps.commodities.exact import UnitDimension
 from apps.commodities.models import Commodity, PackWeight, Unit
 from apps.commodities.services.rules import (
     LimitsInverted,
+    NotActive,
+    Overlap,
     predecessor,
     require_active,
     require_dates_in_order,
@@ -18,7 +20,11 @@ from erp.reference import event_of
 from erp.services import emit, service
 
 
-@service(requires=capabilities.MANAGE_TERMS, emits=[events.PackWeightSet])
+@service(
+    requires=capabilities.MANAGE_TERMS,
+    emits=[events.PackWeightSet],
+    raises=[NotActive, UnitDimension, LimitsInverted, Overlap],
+)
 def set_pack_weight(
     commodity: Commodity,
     *,

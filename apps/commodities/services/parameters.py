@@ -6,9 +6,11 @@ from typing import Any
 from apps.commodities import capabilities, events
 from apps.commodities.models import Measured, ParameterTemplate, QualityParameter
 from apps.commodities.services.rules import (
+    Duplicate,
     FieldsContradict,
     InForce,
     LimitsInverted,
+    NotActive,
     OutsidePossible,
     require_active,
 )
@@ -36,6 +38,8 @@ FIELDS = (
     "display_order",
 )
 NUMBERS_ONLY = ("possible_min", "possible_max", "usual_min", "usual_max", "tolerance")
+
+ERRORS = (Duplicate, FieldsContradict, LimitsInverted, OutsidePossible)
 
 
 def _check(row: Any) -> None:
@@ -143,6 +147,8 @@ create_parameter, update_parameter = reference(
     untold=("name_key",),
     complete=_with_template,
     check=_check_parameter,
+    create_raises=[*ERRORS, NotActive],
+    update_raises=[*ERRORS, InForce],
 )
 
 # --- Templates --------------------------------------------------------------------------------------
@@ -157,4 +163,6 @@ create_template, update_template = reference(
     fields=("category", *FIELDS),
     fixed=("category", "code"),
     check=_check,
+    create_raises=ERRORS,
+    update_raises=[*ERRORS, InForce],
 )

@@ -2,7 +2,7 @@
 
 from apps.commodities import capabilities, events
 from apps.commodities.models import PricingUnit
-from apps.commodities.services.rules import require_unchanged
+from apps.commodities.services.rules import Duplicate, InForce, require_unchanged
 from erp.reference import reference
 
 
@@ -19,4 +19,6 @@ create_pricing_unit, update_pricing_unit = reference(
     updated=events.PricingUnitUpdated,
     fields=("code", "currency", "divisor", "unit", "places", "tick"),
     check=_check,
+    create_raises=[Duplicate],
+    update_raises=[InForce],
 )

@@ -10,8 +10,15 @@ from apps.commodities.figures import plain
 from apps.commodities.models import Commodity, PricingUnit, QualityParameter, QualitySchedule, ScheduleLine
 from apps.commodities.services.drafts import Procedure
 from apps.commodities.services.factors import factors, price_of
-from apps.commodities.services.rules import FieldsContradict, require_active, require_own
-from apps.commodities.services.soundness import require_sound
+from apps.commodities.services.rules import (
+    FieldsContradict,
+    IllegalTransition,
+    LimitsInverted,
+    NotActive,
+    require_active,
+    require_own,
+)
+from apps.commodities.services.soundness import SOUNDNESS_ERRORS, require_sound
 from erp.errors import Fault
 from erp.services import service
 
@@ -26,6 +33,7 @@ QUALITY_SCHEDULE = Procedure(
     published=events.QualitySchedulePublished,
     withdrawn=events.QualityScheduleWithdrawn,
     ready=require_sound,
+    raises=SOUNDNESS_ERRORS,
 )
 submit_quality_schedule = QUALITY_SCHEDULE.submit
 withdraw_quality_schedule = QUALITY_SCHEDULE.withdraw
@@ -34,6 +42,7 @@ withdraw_quality_schedule = QUALITY_SCHEDULE.withdraw
 @service(
     requires=capabilities.MANAGE_SPECIFICATIONS,
     emits=[events.QualityScheduleDrafted],
+    raises=[NotActive, FieldsContradict, LimitsInverted],
     under=QUALITY_SCHEDULE.lock,
     within="commodity",
 )
@@ -82,6 +91,7 @@ def draft_quality_schedule(
 @service(
     requires=capabilities.MANAGE_SPECIFICATIONS,
     emits=[events.QualityScheduleEdited, events.QualityScheduleReturned],
+    raises=[IllegalTransition, FieldsContradict, LimitsInverted],
 )
 def edit_quality_schedule(
     schedule: QualitySchedule,

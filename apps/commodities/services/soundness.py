@@ -11,6 +11,8 @@ from apps.commodities.services.rules import (
     BandsNotContiguous,
     FieldsContradict,
     LimitsInverted,
+    NotActive,
+    OtherCommodity,
     require_active,
     require_own,
 )
@@ -20,6 +22,8 @@ Form, Side = ScheduleLine.Form, ScheduleLine.Side
 PRICED = (Form.BAND, Form.LADDER, Form.LINEAR, Form.MATRIX)
 MEASURED_FROM_BASE = (Form.LADDER, Form.LINEAR, Form.WEIGHT)
 Range = tuple[Decimal | None, Decimal | None]
+
+SOUNDNESS_ERRORS = (NotActive, OtherCommodity, FieldsContradict, LimitsInverted, BandsNotContiguous)
 
 
 def require_sound(schedule: QualitySchedule) -> None:

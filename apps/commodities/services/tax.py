@@ -12,6 +12,7 @@ from apps.commodities import capabilities, events
 from apps.commodities.models import HsnCode, HsnMapping, TaxRate
 from apps.commodities.reference.tax import HSN_CODES, RATES
 from apps.commodities.services.drafts import Procedure
+from apps.commodities.services.rules import Duplicate, IllegalTransition, LimitsInverted
 from erp.errors import Fault, RuleBroken
 from erp.reference import event_of, reference
 from erp.services import emit, service
@@ -40,10 +41,11 @@ create_hsn_code, update_hsn_code = reference(
     created=events.HsnCodeCreated,
     updated=events.HsnCodeUpdated,
     fields=("code", "description"),
+    create_raises=[Duplicate],
 )
 
 
-@service(requires=capabilities.UPDATE, emits=[events.HsnMappingConfirmed])
+@service(requires=capabilities.UPDATE, emits=[events.HsnMappingConfirmed], raises=[HsnUnknown, Duplicate])
 def confirm_hsn_mapping(*, actor: Any, name: str, hsn_code: str) -> HsnMapping:
     """Say which code goods of a name bear; what was said of the name before is replaced. Raises HsnUnknown."""
     require_hsn(hsn_code)
@@ -83,7 +85,7 @@ submit_tax_rate = TAX_RATE.submit
 withdraw_tax_rate = TAX_RATE.withdraw
 
 
-@service(requires=capabilities.MANAGE_TAX, emits=[events.TaxRateDrafted])
+@service(requires=capabilities.MANAGE_TAX, emits=[events.TaxRateDrafted], raises=[LimitsInverted])
 def draft_tax_rate(
     *,
     actor: Any,
@@ -107,7 +109,11 @@ def draft_tax_rate(
     return rate
 
 
-@service(requires=capabilities.MANAGE_TAX, emits=[events.TaxRateEdited, events.TaxRateReturned])
+@service(
+    requires=capabilities.MANAGE_TAX,
+    emits=[events.TaxRateEdited, events.TaxRateReturned],
+    raises=[IllegalTransition, LimitsInverted],
+)
 def edit_tax_rate(
     rate: TaxRate,
     *,

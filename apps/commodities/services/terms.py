@@ -17,7 +17,7 @@ from apps.commodities.models import (
 )
 from apps.commodities.models.terms import CARRIED, COLLECTED, INSURED
 from apps.commodities.reference import terms as reference_terms
-from apps.commodities.services.rules import FieldsContradict
+from apps.commodities.services.rules import Duplicate, FieldsContradict
 from erp.errors import Fault
 from erp.reference import reference
 from erp.services import Service, service
@@ -44,6 +44,8 @@ def _pair(
         fields=model.said(),
         untold=("name_key",),
         check=check,
+        create_raises=[Duplicate, FieldsContradict],
+        update_raises=[Duplicate, FieldsContradict],
     )
 
 

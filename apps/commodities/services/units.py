@@ -11,6 +11,7 @@ from django.utils import timezone
 from apps.commodities import capabilities, events
 from apps.commodities.models import Unit, UnitDefinition
 from apps.commodities.services.drafts import Procedure
+from apps.commodities.services.rules import Duplicate, IllegalTransition, LimitsInverted
 from erp.reference import event_of
 from erp.services import emit, service
 
@@ -38,7 +39,7 @@ submit_unit_definition = UNIT_DEFINITION.submit
 withdraw_unit_definition = UNIT_DEFINITION.withdraw
 
 
-@service(requires=capabilities.MANAGE_TERMS, emits=[events.UnitCreated])
+@service(requires=capabilities.MANAGE_TERMS, emits=[events.UnitCreated], raises=[Duplicate])
 def create_unit(
     *,
     actor: Any,
@@ -61,7 +62,12 @@ def create_unit(
     return unit
 
 
-@service(requires=capabilities.MANAGE_TERMS, emits=[events.UnitDefinitionDrafted], under=UNIT_DEFINITION.lock)
+@service(
+    requires=capabilities.MANAGE_TERMS,
+    emits=[events.UnitDefinitionDrafted],
+    raises=[LimitsInverted],
+    under=UNIT_DEFINITION.lock,
+)
 def draft_unit_definition(
     *,
     actor: Any,
@@ -86,7 +92,9 @@ def draft_unit_definition(
 
 
 @service(
-    requires=capabilities.MANAGE_TERMS, emits=[events.UnitDefinitionEdited, events.UnitDefinitionReturned]
+    requires=capabilities.MANAGE_TERMS,
+    emits=[events.UnitDefinitionEdited, events.UnitDefinitionReturned],
+    raises=[IllegalTransition, LimitsInverted],
 )
 def edit_unit_definition(
     definition: UnitDefinition,

@@ -2,8 +2,8 @@
 
 from apps.commodities import capabilities, events
 from apps.commodities.models import Variety
-from apps.commodities.services.limits import take_limits
-from apps.commodities.services.rules import keep_names, require_active
+from apps.commodities.services.limits import LIMIT_ERRORS, take_limits
+from apps.commodities.services.rules import Duplicate, keep_names, require_active
 from erp.errors import Conflict
 from erp.reference import reference
 
@@ -36,4 +36,6 @@ create_variety, update_variety = reference(
     fixed=("commodity", "code"),
     check=check,
     kept=_keep_names,
+    create_raises=[Duplicate, SecondStandard, *LIMIT_ERRORS],
+    update_raises=[Duplicate, SecondStandard, *LIMIT_ERRORS],
 )

@@ -9,14 +9,6 @@ from apps.commodities.serializers import CommissionOutput, CreateCommissionInput
 from erp.api.endpoints import endpoint
 from erp.api.viewsets import RowViewSet
 
-RULES = (
-    services.Overlap,
-    services.FieldsContradict,
-    services.LimitsInverted,
-    services.BandsNotContiguous,
-    services.NotActive,
-)
-
 
 class CommissionViewSet(RowViewSet):
     """What is due to whoever brought a bargain about."""
@@ -32,10 +24,9 @@ class CommissionViewSet(RowViewSet):
     search_fields: ClassVar = ["name"]
     ordering_fields: ClassVar = ["created_at", "updated_at", "name", "valid_from"]
 
-    create = endpoint(services.create_commission, CreateCommissionInput, problems=RULES)
+    create = endpoint(services.create_commission, CreateCommissionInput)
     update = endpoint(
         services.update_commission,
         UpdateCommissionInput,
         if_match="required",
-        problems=(*RULES, services.InForce),
     )

@@ -49,28 +49,11 @@ class CommodityViewSet(Tables, ReferenceViewSet):
     create = endpoint(
         services.create,
         CreateInput,
-        problems=(
-            services.Duplicate,
-            services.FieldsContradict,
-            services.HsnUnknown,
-            services.NotActive,
-            UnitDimension,
-        ),
     )
     update = endpoint(
         services.update,
         UpdateInput,
         if_match="required",
-        problems=(
-            services.Duplicate,
-            services.IllegalTransition,
-            services.InForce,
-            services.FieldsContradict,
-            services.HsnUnknown,
-            services.NotActive,
-            services.NotReady,
-            UnitDimension,
-        ),
     )
     calculate_conversion = lookup(
         lookups.calculate_conversion,
@@ -78,12 +61,7 @@ class CommodityViewSet(Tables, ReferenceViewSet):
         requires=capabilities.VIEW,
         detail=True,
         output=ConversionOutput,
-        problems=(
-            UnitDimension,
-            services.FieldsContradict,
-            services.NoDefinition,
-            services.WeightNeeded,
-        ),
+        raises=[UnitDimension, services.FieldsContradict, services.NoDefinition, services.WeightNeeded],
     )
     detect_category = lookup(
         lookups.detect_category,

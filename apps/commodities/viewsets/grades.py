@@ -8,16 +8,6 @@ from apps.commodities.serializers import CreateGradeInput, GradeOutput, UpdateGr
 from apps.commodities.viewsets.base import CommodityParts, ReferenceRows, ReferenceViewSet
 from erp.api.endpoints import endpoint
 
-RULES = (
-    services.Duplicate,
-    services.SecondBasis,
-    services.FieldsContradict,
-    services.LimitsInverted,
-    services.NotActive,
-    services.OtherCommodity,
-    services.OutsidePossible,
-)
-
 
 class GradeRows(ReferenceRows):
     """How grades are listed."""
@@ -34,8 +24,8 @@ class GradeViewSet(ReferenceViewSet, GradeRows):
 
     filters: ClassVar = {"commodity_id": ["exact"], **GradeRows.filters}
 
-    create = endpoint(services.create_grade, CreateGradeInput, problems=RULES)
-    update = endpoint(services.update_grade, UpdateGradeInput, if_match="required", problems=RULES)
+    create = endpoint(services.create_grade, CreateGradeInput)
+    update = endpoint(services.update_grade, UpdateGradeInput, if_match="required")
 
 
 class CommodityGradesViewSet(CommodityParts, GradeRows):

@@ -40,12 +40,6 @@ class Tables(ViewSet):
         status=202,
         path="bulk/upload",
         throttle="heavy",
-        problems=(
-            services.FileHeader,
-            services.TooManyRows,
-            services.FileDiffers,
-            services.ImportInProgress,
-        ),
     )
     bulk_validate = lookup(
         lookups.bulk_validate,
@@ -54,7 +48,7 @@ class Tables(ViewSet):
         output=BulkValidateOutput,
         path="bulk/validate",
         throttle="heavy",
-        problems=(services.FileHeader, services.TooManyRows),
+        raises=[services.FileHeader, services.TooManyRows],
     )
 
     def get_renderers(self) -> list[Any]:

@@ -15,13 +15,6 @@ from apps.commodities.serializers import (
 from apps.commodities.viewsets.base import CommodityParts, ReferenceRows, ReferenceViewSet
 from erp.api.endpoints import endpoint
 
-RULES = (
-    services.Duplicate,
-    services.FieldsContradict,
-    services.LimitsInverted,
-    services.OutsidePossible,
-)
-
 
 class ParameterRows(ReferenceRows):
     """How quality parameters are listed."""
@@ -42,12 +35,11 @@ class ParameterViewSet(ReferenceViewSet, ParameterRows):
 
     filters: ClassVar = {"commodity_id": ["exact"], **ParameterRows.filters}
 
-    create = endpoint(services.create_parameter, CreateParameterInput, problems=(*RULES, services.NotActive))
+    create = endpoint(services.create_parameter, CreateParameterInput)
     update = endpoint(
         services.update_parameter,
         UpdateParameterInput,
         if_match="required",
-        problems=(*RULES, services.InForce),
     )
 
 
@@ -70,10 +62,9 @@ class TemplateViewSet(ReferenceViewSet):
     search_fields: ClassVar = ["code", "name"]
     ordering_fields: ClassVar = ["created_at", "updated_at", "code", "name", "display_order"]
 
-    create = endpoint(services.create_template, CreateTemplateInput, problems=RULES)
+    create = endpoint(services.create_template, CreateTemplateInput)
     update = endpoint(
         services.update_template,
         UpdateTemplateInput,
         if_match="required",
-        problems=(*RULES, services.InForce),
     )

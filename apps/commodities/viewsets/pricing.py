@@ -23,10 +23,9 @@ class PricingUnitViewSet(ReferenceViewSet):
     search_fields: ClassVar = ["code"]
     ordering_fields: ClassVar = ["created_at", "updated_at", "code"]
 
-    create = endpoint(services.create_pricing_unit, CreatePricingUnitInput, problems=(services.Duplicate,))
+    create = endpoint(services.create_pricing_unit, CreatePricingUnitInput)
     update = endpoint(
         services.update_pricing_unit,
         UpdatePricingUnitInput,
         if_match="required",
-        problems=(services.InForce,),
     )

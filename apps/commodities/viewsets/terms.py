@@ -1,6 +1,6 @@
 """The six lists of terms over HTTP."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from apps.commodities import services
 from apps.commodities.models import (
@@ -31,23 +31,13 @@ class TermsViewSet(ReferenceViewSet):
     ordering_fields: ClassVar = ["created_at", "updated_at", "sort_order", "code", "name"]
 
 
-def _adds(service: Any, shape: Any) -> Any:
-    return endpoint(service, shape, problems=(services.Duplicate, services.FieldsContradict))
-
-
-def _replaces(service: Any, shape: Any) -> Any:
-    return endpoint(
-        service, shape, if_match="required", problems=(services.Duplicate, services.FieldsContradict)
-    )
-
-
 class TradeTypeViewSet(TermsViewSet):
     """Trade types: what kind of deal a trade is."""
 
     queryset = TradeType.objects.all()
     serializer_class = TRADE_TYPE.output
-    create = _adds(services.create_trade_type, TRADE_TYPE.create)
-    update = _replaces(services.update_trade_type, TRADE_TYPE.update)
+    create = endpoint(services.create_trade_type, TRADE_TYPE.create)
+    update = endpoint(services.update_trade_type, TRADE_TYPE.update, if_match="required")
 
 
 class BargainTypeViewSet(TermsViewSet):
@@ -55,8 +45,8 @@ class BargainTypeViewSet(TermsViewSet):
 
     queryset = BargainType.objects.all()
     serializer_class = BARGAIN_TYPE.output
-    create = _adds(services.create_bargain_type, BARGAIN_TYPE.create)
-    update = _replaces(services.update_bargain_type, BARGAIN_TYPE.update)
+    create = endpoint(services.create_bargain_type, BARGAIN_TYPE.create)
+    update = endpoint(services.update_bargain_type, BARGAIN_TYPE.update, if_match="required")
 
 
 class PassingTermsViewSet(TermsViewSet):
@@ -64,8 +54,8 @@ class PassingTermsViewSet(TermsViewSet):
 
     queryset = PassingTerms.objects.all()
     serializer_class = PASSING_TERMS.output
-    create = _adds(services.create_passing_terms, PASSING_TERMS.create)
-    update = _replaces(services.update_passing_terms, PASSING_TERMS.update)
+    create = endpoint(services.create_passing_terms, PASSING_TERMS.create)
+    update = endpoint(services.update_passing_terms, PASSING_TERMS.update, if_match="required")
 
 
 class WeighmentTermsViewSet(TermsViewSet):
@@ -73,8 +63,8 @@ class WeighmentTermsViewSet(TermsViewSet):
 
     queryset = WeighmentTerms.objects.all()
     serializer_class = WEIGHMENT_TERMS.output
-    create = _adds(services.create_weighment_terms, WEIGHMENT_TERMS.create)
-    update = _replaces(services.update_weighment_terms, WEIGHMENT_TERMS.update)
+    create = endpoint(services.create_weighment_terms, WEIGHMENT_TERMS.create)
+    update = endpoint(services.update_weighment_terms, WEIGHMENT_TERMS.update, if_match="required")
 
 
 class DeliveryTermsViewSet(TermsViewSet):
@@ -82,8 +72,8 @@ class DeliveryTermsViewSet(TermsViewSet):
 
     queryset = DeliveryTerms.objects.all()
     serializer_class = DELIVERY_TERMS.output
-    create = _adds(services.create_delivery_terms, DELIVERY_TERMS.create)
-    update = _replaces(services.update_delivery_terms, DELIVERY_TERMS.update)
+    create = endpoint(services.create_delivery_terms, DELIVERY_TERMS.create)
+    update = endpoint(services.update_delivery_terms, DELIVERY_TERMS.update, if_match="required")
 
 
 class PaymentTermsViewSet(TermsViewSet):
@@ -91,5 +81,5 @@ class PaymentTermsViewSet(TermsViewSet):
 
     queryset = PaymentTerms.objects.all()
     serializer_class = PAYMENT_TERMS.output
-    create = _adds(services.create_payment_terms, PAYMENT_TERMS.create)
-    update = _replaces(services.update_payment_terms, PAYMENT_TERMS.update)
+    create = endpoint(services.create_payment_terms, PAYMENT_TERMS.create)
+    update = endpoint(services.update_payment_terms, PAYMENT_TERMS.update, if_match="required")

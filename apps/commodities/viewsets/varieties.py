@@ -8,14 +8,6 @@ from apps.commodities.serializers import CreateVarietyInput, UpdateVarietyInput,
 from apps.commodities.viewsets.base import CommodityParts, ReferenceRows, ReferenceViewSet
 from erp.api.endpoints import endpoint
 
-PRESETS = (
-    services.FieldsContradict,
-    services.LimitsInverted,
-    services.NotActive,
-    services.OtherCommodity,
-    services.OutsidePossible,
-)
-
 
 class VarietyRows(ReferenceRows):
     """How varieties are listed."""
@@ -35,13 +27,11 @@ class VarietyViewSet(ReferenceViewSet, VarietyRows):
     create = endpoint(
         services.create_variety,
         CreateVarietyInput,
-        problems=(services.Duplicate, services.SecondStandard, *PRESETS),
     )
     update = endpoint(
         services.update_variety,
         UpdateVarietyInput,
         if_match="required",
-        problems=(services.Duplicate, services.SecondStandard, *PRESETS),
     )
 
 

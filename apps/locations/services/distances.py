@@ -5,8 +5,8 @@ from decimal import Decimal
 from typing import Any
 
 from apps.locations import capabilities, events
-from apps.locations.models import Distance, Location
-from apps.locations.services.rules import require_active
+from apps.locations.models import Distance, Location, Merged
+from apps.locations.services.rules import NotActive, require_active
 from erp.errors import Fault, RuleBroken
 from erp.services import emit, service
 
@@ -15,7 +15,9 @@ class SamePlace(RuleBroken):
     """A distance lies between two places."""
 
 
-@service(requires=capabilities.UPDATE, emits=[events.LocationDistanceSet])
+@service(
+    requires=capabilities.UPDATE, emits=[events.LocationDistanceSet], raises=[NotActive, SamePlace, Merged]
+)
 def set_distance(
     location: Location,
     *,

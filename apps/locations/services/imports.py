@@ -39,7 +39,12 @@ def report_import(*, actor: Any, job: Job) -> Job:
     return job
 
 
-@service(requires=capabilities.CREATE, emits=[JobQueued], jobs=[create, report_import])
+@service(
+    requires=capabilities.CREATE,
+    emits=[JobQueued],
+    raises=[FileHeader, TooManyRows],
+    jobs=[create, report_import],
+)
 def bulk_import(*, actor: Any, file: Upload, mode: str = Job.Mode.ATOMIC) -> Job:
     """Import places from a CSV file. The import runs as a job.
 

@@ -8,12 +8,16 @@ from django.utils import timezone as clock
 
 from apps.locations import capabilities, events
 from apps.locations.details import FACTS, Details
-from apps.locations.models import Location, ProviderRef
+from apps.locations.models import Location, Merged, ProviderRef
 from apps.locations.services.rules import (
+    PLACE_ERRORS,
     TREE,
+    NotActive,
+    ParentType,
     Protected,
     StateMismatch,
     StateNeeded,
+    TooDeep,
     check,
     is_protected,
     keep,
@@ -32,7 +36,11 @@ class Archived(Conflict):
     """The place was archived."""
 
 
-@service(requires=capabilities.CREATE, emits=[events.LocationCreated])
+@service(
+    requires=capabilities.CREATE,
+    emits=[events.LocationCreated],
+    raises=[*PLACE_ERRORS, Archived, NotActive, ParentType, TooDeep, StateNeeded, StateMismatch],
+)
 def create(
     *,
     actor: Any,
@@ -153,7 +161,7 @@ def created(place: Location, source: str) -> events.LocationCreated:
     )
 
 
-@service(requires=capabilities.UPDATE, emits=[events.LocationUpdated])
+@service(requires=capabilities.UPDATE, emits=[events.LocationUpdated], raises=[*PLACE_ERRORS, Merged])
 def update(
     location: Location,
     *,
@@ -189,7 +197,7 @@ def update(
     return location
 
 
-@service(requires=capabilities.UPDATE, emits=[events.LocationUpdated])
+@service(requires=capabilities.UPDATE, emits=[events.LocationUpdated], raises=[NotActive, Merged])
 def confirm(location: Location, *, actor: Any) -> Location:
     """Mark what is said of a place as checked by staff."""
     require_active(location)

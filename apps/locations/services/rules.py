@@ -6,7 +6,7 @@ from typing import Final
 
 from django.db import IntegrityError
 
-from apps.locations.models import LEVELS, Location
+from apps.locations.models import LEVELS, Location, Merged
 from erp.errors import Conflict, Fault, RuleBroken
 from erp.identifiers import PIN_CODE, STATES, pin_fits, states_of_pin
 from erp.services import attempt
@@ -71,6 +71,18 @@ class Cycle(RuleBroken):
 
 class TooDeep(RuleBroken):
     """The tree has at most five levels."""
+
+
+# What the rules across the fields of a place raise, and what moving one in the tree does.
+PLACE_ERRORS = (
+    Duplicate,
+    Protected,
+    PinStateMismatch,
+    OutsideCountry,
+    CoordinatesIncomplete,
+    FieldNotApplicable,
+)
+TREE_ERRORS = (NotActive, Protected, Duplicate, PinStateMismatch, Cycle, TooDeep, Merged)
 
 
 def is_protected(place: Location) -> bool:

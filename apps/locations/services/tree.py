@@ -10,7 +10,9 @@ from apps.locations import capabilities, events
 from apps.locations.models import LONGEST_ALIAS, MOST_ALIASES, Distance, Location, ProviderRef
 from apps.locations.services.rules import (
     TREE,
+    TREE_ERRORS,
     Cycle,
+    OutsideCountry,
     ParentType,
     check,
     check_pins,
@@ -38,7 +40,12 @@ class OtherCountry(RuleBroken):
     """The places lie in different countries."""
 
 
-@service(requires=capabilities.MANAGE_HIERARCHY, emits=[events.LocationReparented], under=TREE)
+@service(
+    requires=capabilities.MANAGE_HIERARCHY,
+    emits=[events.LocationReparented],
+    raises=[*TREE_ERRORS, ParentType, OutsideCountry],
+    under=TREE,
+)
 def reparent(location: Location, *, actor: Any, parent: Location | None) -> Location:
     """Move a place under another.
 
@@ -55,6 +62,7 @@ def reparent(location: Location, *, actor: Any, parent: Location | None) -> Loca
 @service(
     requires=capabilities.MANAGE_HIERARCHY,
     emits=[events.LocationMerged, events.LocationReparented],
+    raises=[*TREE_ERRORS, SameRow, OtherType, OtherCountry],
     under=TREE,
 )
 def merge(location: Location, *, actor: Any, into: Location, reason: str) -> Location:

@@ -8,6 +8,8 @@ from apps.approvals import services as approvals
 from apps.organization import capabilities, events
 from apps.organization.models import BankAccount, Organization
 from apps.organization.services.rules import (
+    Inactive,
+    InvalidState,
     check_step,
     invalid_state,
     lock_organization_of,
@@ -49,7 +51,11 @@ def canonical_number(text: str) -> str:
     return _SEPARATORS.sub("", text).upper()
 
 
-@service(requires=capabilities.MANAGE_BANK_ACCOUNTS, emits=[events.BankAccountAdded])
+@service(
+    requires=capabilities.MANAGE_BANK_ACCOUNTS,
+    emits=[events.BankAccountAdded],
+    raises=[BankAccountTaken, Inactive, NumbersDiffer, BankCodeMismatch],
+)
 def add_bank_account(
     organization: Organization,
     *,
@@ -110,6 +116,7 @@ def add_bank_account(
 @service(
     requires=capabilities.MANAGE_BANK_ACCOUNTS,
     emits=[events.BankAccountUpdated],
+    raises=[DefaultRequired, NotActive, InvalidState, BankAccountTaken],
     locks="organization",  # so that the mark of the default moves once at a time
 )
 def update_bank_account(

@@ -16,7 +16,7 @@ class CalendarCodeTaken(Conflict):
     constraints = ("calendar_code_once",)
 
 
-@service(requires=capabilities.UPDATE, emits=[events.CalendarChanged])
+@service(requires=capabilities.UPDATE, emits=[events.CalendarChanged], raises=[CalendarCodeTaken])
 def create_calendar(
     *, actor: Any, code: str, name: str, weekly_off: Sequence[int] = (7,), closes_at: time | None = None
 ) -> Calendar:

@@ -5,7 +5,7 @@ from typing import Any
 
 from apps.organization import capabilities, events
 from apps.organization.models import DocumentSeries, FinancialYear, Organization
-from apps.organization.services.rules import check_pin, check_step
+from apps.organization.services.rules import InvalidState, PinStateMismatch, check_pin, check_step
 from erp.errors import Conflict, Fault, RuleBroken
 from erp.identifiers import PAN, company_fits, holder_fits
 from erp.services import emit, service
@@ -64,7 +64,20 @@ class LutIncomplete(RuleBroken):
     """A letter of undertaking has a number and an end."""
 
 
-@service(requires=capabilities.CREATE, emits=[events.OrganizationCreated])
+IDENTITY_ERRORS = (
+    NameTaken,
+    PanTaken,
+    PanFormMismatch,
+    CinRequired,
+    CinFormMismatch,
+    LlpinRequired,
+    PinStateMismatch,
+    IecMismatch,
+    LutIncomplete,
+)
+
+
+@service(requires=capabilities.CREATE, emits=[events.OrganizationCreated], raises=IDENTITY_ERRORS)
 def create(
     *,
     actor: Any,
@@ -127,7 +140,11 @@ def create(
     return organization
 
 
-@service(requires=capabilities.UPDATE, emits=[events.OrganizationUpdated])
+@service(
+    requires=capabilities.UPDATE,
+    emits=[events.OrganizationUpdated],
+    raises=[*IDENTITY_ERRORS, IdentityInUse, YearOpen, InvalidState],
+)
 def update(
     organization: Organization,
     *,

@@ -5,8 +5,16 @@ from typing import Any
 
 from apps.organization import capabilities, events
 from apps.organization.models import DocumentSeries, FinancialYear, GstRegistration, Organization
-from apps.organization.services.rules import check_pin, check_step, invalid_state, require_active
-from apps.organization.services.series import announce_series, check_form
+from apps.organization.services.rules import (
+    Inactive,
+    InvalidState,
+    PinStateMismatch,
+    check_pin,
+    check_step,
+    invalid_state,
+    require_active,
+)
+from apps.organization.services.series import NumberTooLong, SeriesCollides, announce_series, check_form
 from erp.errors import Conflict, Fault, RuleBroken
 from erp.identifiers import GSTIN
 from erp.services import emit, service
@@ -40,7 +48,11 @@ class GstinStateMismatch(RuleBroken):
     """The address lies in another state than the GSTIN."""
 
 
-@service(requires=capabilities.UPDATE, emits=[events.GstAdded, events.GstUpdated])
+@service(
+    requires=capabilities.UPDATE,
+    emits=[events.GstAdded, events.GstUpdated],
+    raises=[GstinTaken, BranchCodeTaken, Inactive, GstinPanMismatch, GstinStateMismatch, PinStateMismatch],
+)
 def add_gst_registration(
     organization: Organization,
     *,
@@ -93,6 +105,16 @@ def add_gst_registration(
 @service(
     requires=capabilities.UPDATE,
     emits=[events.GstUpdated, events.DocumentSeriesUpdated],
+    raises=[
+        PrimaryRequired,
+        BranchCodeInUse,
+        BranchCodeTaken,
+        SeriesCollides,
+        InvalidState,
+        GstinStateMismatch,
+        PinStateMismatch,
+        NumberTooLong,
+    ],
     locks="organization",  # so that the mark of the primary moves once at a time
 )
 def update_gst_registration(

@@ -18,6 +18,10 @@ from apps.organization.models import (
 )
 from apps.organization.services.rules import (
     FinancialYearLocked,
+    FinancialYearMissing,
+    FinancialYearSoftClosed,
+    Inactive,
+    InvalidState,
     check_step,
     invalid_state,
     require_active,
@@ -82,7 +86,21 @@ class DateOutOfOrder(RuleBroken):
     """The series has given a number to a later date already."""
 
 
-@service(requires=capabilities.MANAGE_SERIES, emits=[events.DocumentSeriesAdded])
+@service(
+    requires=capabilities.MANAGE_SERIES,
+    emits=[events.DocumentSeriesAdded],
+    raises=[
+        SeriesExists,
+        SeriesCollides,
+        Inactive,
+        FinancialYearLocked,
+        GstRegistrationRequired,
+        GstRegistrationNotAllowed,
+        GstRegistrationNotActive,
+        TemplateInvalid,
+        NumberTooLong,
+    ],
+)
 def add_document_series(
     organization: Organization,
     *,
@@ -127,6 +145,7 @@ def add_document_series(
 @service(
     requires=capabilities.MANAGE_SERIES,
     emits=[events.DocumentSeriesUpdated],
+    raises=[SeriesInUse, SeriesCollides, InvalidState, TemplateInvalid, NumberTooLong],
     locks="organization",  # two series may not begin to print the same at once
 )
 def update_document_series(
@@ -170,6 +189,19 @@ def update_document_series(
 @service(
     requires=capabilities.ALLOCATE_NUMBER,
     emits=[events.DocumentNumberAllocated],
+    raises=[
+        Inactive,
+        FinancialYearMissing,
+        FinancialYearSoftClosed,
+        FinancialYearLocked,
+        SeriesMissing,
+        SeriesExhausted,
+        GstRegistrationRequired,
+        GstRegistrationNotAllowed,
+        GstRegistrationNotActive,
+        DateInFuture,
+        DateOutOfOrder,
+    ],
     locks=None,  # the series' row alone: it is the last lock of whoever needs a number
     joins=True,
 )

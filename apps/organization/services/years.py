@@ -17,6 +17,8 @@ from apps.organization.models import (
     months_after,
 )
 from apps.organization.services.rules import (
+    Inactive,
+    InvalidState,
     check_step,
     invalid_state,
     lock_organization_of,
@@ -61,6 +63,7 @@ class ReasonRequired(RuleBroken):
 @service(
     requires=capabilities.MANAGE_FINANCIAL_YEARS,
     emits=[events.FinancialYearAdded, events.DocumentSeriesAdded],
+    raises=[FinancialYearOverlap, Inactive, FinancialYearShape, FinancialYearGap],
 )
 def add_financial_year(
     organization: Organization, *, actor: Any, start_date: date, end_date: date, copy_series: bool = True
@@ -88,6 +91,16 @@ def add_financial_year(
         events.FinancialYearUpdated,
         events.FinancialYearReopeningRequested,
         events.DocumentSeriesUpdated,
+    ],
+    raises=[
+        ReopeningPending,
+        FinancialYearInUse,
+        FinancialYearOverlap,
+        InvalidState,
+        ReasonRequired,
+        approvals.ReasonMissing,
+        FinancialYearShape,
+        FinancialYearGap,
     ],
     locks="organization",  # a step looks at the years before and after
 )
