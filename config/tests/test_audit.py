@@ -38,6 +38,7 @@ from erp.audit import RULES, Product, audit
 from erp.audit.register import Register
 from erp.audit.sources import PROJECT, read
 from erp.clients import Client
+from erp.errors import Conflict
 
 SOURCES = read()
 IDEMPOTENCY, SERVICES, BREAKER, OUTBOX, CAPABILITIES, PERSONAL, VERSIONS, ERRORS = RULES
@@ -672,6 +673,11 @@ def test_a_foreign_exception_handler_is_found(settings: Any) -> None:
 def test_a_missing_problem_middleware_is_found(settings: Any) -> None:
     settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if "ProblemMiddleware" not in name]
     assert found(ERRORS) == ["MIDDLEWARE: lacks erp.api.problems.ProblemMiddleware"]
+
+
+def test_a_service_that_declares_a_family_of_errors_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(services.create, "raises", (*services.create.raises, Conflict))
+    assert found(ERRORS) == ["service commodity.create: declares Conflict, a family of errors"]
 
 
 class _OwnErrors(CommodityViewSet):

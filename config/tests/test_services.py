@@ -2,23 +2,36 @@
 
 import itertools
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext, suppress
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.db import IntegrityError, connection, transaction
+from django.http import QueryDict
 
 from apps.commodities import capabilities, events
 from apps.commodities import services as commodities
-from apps.commodities.models import Commodity
+from apps.commodities.models import Commodity, HsnCode
 from erp import services
 from erp.access import SYSTEM
-from erp.errors import CapabilityMissing, Conflict, NotFound, PreconditionFailed, RuleBroken
+from erp.api import endpoints
+from erp.errors import (
+    CapabilityMissing,
+    Conflict,
+    NotFound,
+    PreconditionFailed,
+    RuleBroken,
+    SelfApproval,
+    Unavailable,
+)
 from erp.events import Change, registry, sample
 from erp.ids import uuid7
 from erp.models import UnguardedWrite
 from erp.outbox.models import EventOutbox, EventStream
 from erp.services import attempt, emit, refuse, service, unit_of_work
+from erp.testing import fail_on_undeclared
 
 pytestmark = pytest.mark.django_db
 _names = itertools.count()
@@ -316,7 +329,7 @@ def test_a_returned_refusal_keeps_its_trace(commodity, planted, emitted):
         emit(told(row))
         return refuse(problem)
 
-    result = planted(decline, trace=[Commodity])(row, actor=SYSTEM)
+    result = planted(decline, trace=[Commodity], raises=[RuleBroken])(row, actor=SYSTEM)
     assert result.problem is problem
     assert Commodity.objects.get(pk=row.pk).name == "Traced"
     assert emitted("commodity.updated", aggregate_id=row.pk)[-1].sequence == 3
@@ -329,7 +342,7 @@ def test_a_refusal_that_changed_more_than_its_trace_fails(commodity, planted):
         return refuse(RuleBroken("no"))
 
     with pytest.raises(services.SilentChange):
-        planted(decline)(commodity(), actor=SYSTEM)
+        planted(decline, raises=[RuleBroken])(commodity(), actor=SYSTEM)
 
 
 def test_an_inner_services_refusal_is_raised(commodity, planted):
@@ -342,7 +355,90 @@ def test_an_inner_services_refusal_is_raised(commodity, planted):
         return inner(actor=actor)
 
     with pytest.raises(RuleBroken, match="inner"):
+        planted(outer, raises=[RuleBroken])(actor=SYSTEM)
+
+
+# --- Declared errors --------------------------------------------------------------------------------
+
+
+class _Full(Conflict):
+    """There is no room left."""
+
+
+def raise_full(*, actor: Any) -> None:
+    raise _Full
+
+
+def refuse_full(*, actor: Any) -> Any:
+    return refuse(_Full())
+
+
+def break_constraint(*, actor: Any) -> None:
+    for _ in range(2):
+        HsnCode(code="9999", description="Anything").save()
+
+
+@pytest.mark.parametrize(
+    ("function", "error"),
+    [(raise_full, _Full), (refuse_full, _Full), (break_constraint, commodities.Duplicate)],
+)
+def test_an_undeclared_error_that_leaves_a_service_fails_the_test(planted, function, error):
+    undeclared = planted(function)
+    with suppress(Conflict):
+        undeclared(actor=SYSTEM)
+    with pytest.raises(RuntimeError, match=rf"{undeclared.name} raised {error.__name__}$"):
+        fail_on_undeclared()
+    with suppress(Conflict):
+        planted(function, raises=[error])(actor=SYSTEM)
+    fail_on_undeclared()
+
+
+@pytest.mark.parametrize("shared", [NotFound(), CapabilityMissing("a.b"), SelfApproval(), Unavailable()])
+def test_a_shared_error_needs_no_declaration(planted, shared):
+    def fail(*, actor: Any) -> None:
+        raise shared
+
+    with pytest.raises(type(shared)):
+        planted(fail)(actor=SYSTEM)
+
+
+def test_the_outermost_service_declares_what_an_inner_one_raises(planted):
+    inner = planted(raise_full, raises=[_Full])
+
+    def outer(*, actor: Any) -> None:
+        inner(actor=actor)
+
+    with pytest.raises(_Full):
         planted(outer)(actor=SYSTEM)
+    with pytest.raises(RuntimeError, match="raised _Full"):
+        fail_on_undeclared()
+
+    def outer_that_copes(*, actor: Any) -> None:
+        with suppress(_Full):
+            inner(actor=actor)
+
+    planted(outer_that_copes)(actor=SYSTEM)
+    fail_on_undeclared()
+
+
+def test_an_undeclared_error_is_answered_all_the_same(planted, monkeypatch):
+    monkeypatch.setattr(services, "on_undeclared", None)  # as in production
+    with pytest.raises(_Full):
+        planted(raise_full)(actor=SYSTEM)
+
+
+def test_a_lookup_declares_its_errors_too():
+    def ask(*, actor: Any) -> None:
+        raise _Full
+
+    for raises in ([], [_Full]):
+        view = SimpleNamespace(get_serializer_context=dict)
+        request = SimpleNamespace(data={}, query_params=QueryDict(), user=SYSTEM)
+        endpoint = endpoints.lookup(ask, requires=capabilities.VIEW, raises=raises)
+        with pytest.raises(_Full):
+            endpoints.handle(view, request, endpoint, {})
+        with nullcontext() if raises else pytest.raises(RuntimeError, match="ask raised _Full"):
+            fail_on_undeclared()
 
 
 # --- What can't even be declared --------------------------------------------------------------------
@@ -360,6 +456,8 @@ def test_a_service_without_capability_or_event_can_not_be_declared(planted):
         planted(one, public="both")
     with pytest.raises(ImproperlyConfigured, match="emits nothing"):
         planted(one, emits=[])
+    with pytest.raises(ImproperlyConfigured, match="domain errors"):
+        planted(one, raises=[ValueError])
     for function in (two, three, four):
         with pytest.raises(ImproperlyConfigured):
             planted(function)

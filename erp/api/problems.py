@@ -29,7 +29,7 @@ from rest_framework import exceptions as drf
 from rest_framework.fields import get_error_detail
 from rest_framework.request import Request
 
-from erp import errors
+from erp import errors, services
 from erp.api import headers
 from erp.api.faults import faults_from, invalid
 from erp.api.filters import check_query
@@ -361,6 +361,7 @@ def _told_page(kind: type[DomainError]) -> dict[str, Any]:
         "title": kind.title,
         "status": kind.status,
         "description": " ".join(more.split()),
+        "raised_by": sorted(name for name, service in services.registry.items() if kind in service.raises),
     }
 
 

@@ -136,12 +136,16 @@ class AutoSchema(SpectacularSchema):
         return f"List {names.verbose_name_plural}" if action == "list" else f"Read one {names.verbose_name}"
 
     def get_description(self) -> str:  # type: ignore[override]
-        """The rest of the docstring, and the capability that is asked for."""
+        """The rest of the docstring, the capability that is asked for, and what refuses rows of a job."""
         told = [_told(self.endpoint.doc)[1] if self.endpoint else str(super().get_description() or "")]
         if capability := getattr(self.view, "capability", None):
             told.append(f"Needs the capability `{capability}`.")
         if self.endpoint is not None and self.endpoint.anonymous:
             told.append("Open to anybody; `Authorization` is ignored.")
+        service = self.endpoint.service if self.endpoint is not None else None
+        jobs = service.jobs if service is not None else ()
+        if codes := sorted({f"`{kind.code}`" for job in jobs for kind in job.raises}):
+            told.append(f"A row of the job can be refused with {', '.join(codes)}.")
         return "\n\n".join(part for part in told if part)
 
     def get_serializer_name(self, serializer: Any, direction: Any) -> str:

@@ -246,6 +246,14 @@ class Product:
         refused = f"{problems.__name__}.{problems.csrf_failure.__name__}"
         csrf = settings.CSRF_FAILURE_VIEW
         yield KERNEL, "CSRF_FAILURE_VIEW", [] if csrf == refused else [f"is {csrf}, not ours"]
+        kinds = problems.problem_kinds()
+        for service in services.registry.values():
+            faults = [
+                f"declares {kind.__name__}, a family of errors"
+                for kind in service.raises
+                if kind.code not in kinds
+            ]
+            yield module_name(service.__module__), f"service {service.name}", faults
         for source in self.sources:
             if source.layer("viewsets"):
                 yield source.module, source.name, code.failures_past_the_handler(source)

@@ -488,7 +488,14 @@ def test_the_type_of_a_problem_opens_its_page(api):
         "title": "Less is there than was asked for.",
         "status": 409,
         "description": "",
+        "raised_by": [],
     }
+
+
+def test_a_page_names_the_services_that_raise_the_error(api):
+    page = "/api/problems/job.not_cancellable"
+    assert api.get(page).json()["raised_by"] == ["job.cancel"]
+    assert "<code>job.cancel</code>" in api.get(page, headers={"Accept": "text/html"}).content.decode()
 
 
 def test_the_index_lists_every_code_and_each_has_one_meaning(api):

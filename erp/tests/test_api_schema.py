@@ -83,7 +83,8 @@ def door(**told: Any) -> Any:
         "secret": False,
         "idempotent": True,
         "anonymous": False,
-        "problems": (),
+        "raises": (),
+        "service": None,
         "examples": [],
         "doc": "Do it.",
     }
@@ -94,7 +95,7 @@ DOORS = {
     "create": door(
         input=SpeedInput,
         status=201,
-        problems=(TooFast,),
+        raises=(TooFast,),
         doc="Put up a spindle. It starts idle.\n\n    And stays so for a while.\n    ",
         examples=[{"name": "slow", "request": {"speed": "1.00"}, "response": {"number": "S1"}}],
     ),
