@@ -86,6 +86,9 @@ class DateOutOfOrder(RuleBroken):
     """The series has given a number to a later date already."""
 
 
+REGISTRATION_ERRORS = (GstRegistrationRequired, GstRegistrationNotAllowed, GstRegistrationNotActive)
+
+
 @service(
     requires=capabilities.MANAGE_SERIES,
     emits=[events.DocumentSeriesAdded],
@@ -94,9 +97,7 @@ class DateOutOfOrder(RuleBroken):
         SeriesCollides,
         Inactive,
         FinancialYearLocked,
-        GstRegistrationRequired,
-        GstRegistrationNotAllowed,
-        GstRegistrationNotActive,
+        *REGISTRATION_ERRORS,
         TemplateInvalid,
         NumberTooLong,
     ],
@@ -196,9 +197,7 @@ def update_document_series(
         FinancialYearLocked,
         SeriesMissing,
         SeriesExhausted,
-        GstRegistrationRequired,
-        GstRegistrationNotAllowed,
-        GstRegistrationNotActive,
+        *REGISTRATION_ERRORS,
         DateInFuture,
         DateOutOfOrder,
     ],
