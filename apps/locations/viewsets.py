@@ -9,7 +9,7 @@ from rest_framework.response import Response
 
 from apps.locations import capabilities, lookups, services
 from apps.locations.filters import PlaceFilters, distance_asked
-from apps.locations.models import Distance, Location, PinPrefix, State
+from apps.locations.models import Distance, Location, Merged, PinPrefix, State
 from apps.locations.serializers import (
     BulkImportInput,
     CreateInput,
@@ -58,6 +58,7 @@ class PlaceRows(ViewSet):
 class LocationViewSet(RowViewSet, PlaceRows):
     """The registry of places."""
 
+    read_problems = (Merged, lookups.NoCoordinates)
     filters: ClassVar = {
         "type": ["exact", "in"],
         "country": ["exact", "in"],
@@ -139,6 +140,7 @@ class LocationViewSet(RowViewSet, PlaceRows):
 class ChildrenViewSet(ListModelMixin, PlaceRows):
     """What lies directly in a place."""
 
+    read_problems = (Merged,)
     filters: ClassVar = {"type": ["exact", "in"], "status": ["exact", "in"]}
 
     def get_queryset(self) -> Any:
