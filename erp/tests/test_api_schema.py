@@ -100,7 +100,10 @@ DOORS = {
         examples=[{"name": "slow", "request": {"speed": "1.00"}, "response": {"number": "S1"}}],
     ),
     "update": door(input=SpeedInput, if_match="required"),
-    "stop": door(if_match="optional"),
+    "stop": door(
+        if_match="optional",
+        service=SimpleNamespace(jobs=[SimpleNamespace(raises=(TooFast,))], reauthenticate=False),
+    ),
     "advise": door(kind="lookup", input=SpeedInput, output=AdviceOutput),
     "enter": door(kind="exempt", idempotent=False, anonymous=True, secret=True, output=AdviceOutput),
 }
@@ -389,6 +392,14 @@ def test_a_sample_id_stands_only_where_an_id_is_meant():
 
 
 # --- One module's worth -----------------------------------------------------------------------------
+
+
+def test_what_can_refuse_the_rows_of_a_job_is_described(document):
+    assert (
+        "A row of the job can be refused with `spindle.too_fast`."
+        in operation(document, "spindle_stop")["description"]
+    )
+    assert "refused" not in operation(document, "spindle_update")["description"]
 
 
 def test_words_come_from_the_service_s_docstring(document):
