@@ -90,16 +90,29 @@ class Unit:
 
 _unit: ContextVar[Unit | None] = ContextVar("erp_unit", default=None)
 _cause: ContextVar[str] = ContextVar("erp_cause", default="")
+_dry_run: ContextVar[bool] = ContextVar("erp_dry_run", default=False)
 
 
 @contextmanager
-def caused_by(causation_id: str) -> Iterator[None]:
-    """Name what causes the events of the block: an idempotency record, or a consumed event."""
-    token = _cause.set(causation_id)
+def caused_by(causation_id: str, *, dry_run: bool = False) -> Iterator[None]:
+    """Name what causes the events of the block: an idempotency record, or a consumed event.
+
+    ``dry_run``: everything in the block is rolled back at its end.
+    """
+    cause, dry = _cause.set(causation_id), _dry_run.set(dry_run)
     try:
         yield
     finally:
-        _cause.reset(token)
+        _cause.reset(cause)
+        _dry_run.reset(dry)
+
+
+def next_value(sequence: str) -> int:
+    """Take the next value of a database sequence; a dry run, which couldn't give it back, only looks at it."""
+    looking = f'SELECT last_value + is_called::int FROM "{sequence}"'  # noqa: S608 - a name of our own
+    with connection.cursor() as cursor:
+        cursor.execute(*((looking,) if _dry_run.get() else ("SELECT nextval(%s)", [sequence])))
+        return int(cursor.fetchone()[0])
 
 
 def _enclosing() -> Any:

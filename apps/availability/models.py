@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.db import connection, models
+from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
@@ -16,6 +16,7 @@ from apps.commodities.models import Commodity
 from apps.partners.models import Partner
 from erp.access import Actor, holds_everywhere
 from erp.models import Model, QuerySet
+from erp.services import next_value
 
 KG = Decimal("0.001")
 
@@ -214,9 +215,7 @@ class Availability(Model):
         """``AVL-2627-000123``: financial year (April to March, Kolkata) and a sequence; gaps are allowed."""
         local = timezone.localtime(now, ZoneInfo("Asia/Kolkata"))
         start = local.year if local.month >= 4 else local.year - 1
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT nextval('availability_number')")
-            return f"AVL-{start % 100:02d}{(start + 1) % 100:02d}-{cursor.fetchone()[0]:06d}"
+        return f"AVL-{start % 100:02d}{(start + 1) % 100:02d}-{next_value('availability_number'):06d}"
 
 
 def band(quantity: Decimal) -> str:

@@ -37,7 +37,7 @@ not_offered = pytest.mark.parametrize(
 
 
 def tables() -> dict[str, Any]:
-    """Every row of every table, whatever model owns it."""
+    """Every row of every table, whatever model owns it, and every sequence that numbers documents."""
     with connection.cursor() as cursor:
         state = {}
         for table in connection.introspection.table_names(cursor):
@@ -45,7 +45,11 @@ def tables() -> dict[str, Any]:
                 f"SELECT md5(coalesce(string_agg(t::text, chr(10) ORDER BY t::text), '')) FROM \"{table}\" t"
             )
             state[table] = cursor.fetchone()[0]
-    return state
+        cursor.execute(
+            "SELECT sequencename, last_value FROM pg_sequences WHERE NOT EXISTS (SELECT FROM pg_depend"
+            " WHERE objid = sequencename::regclass AND deptype IN ('a', 'i'))"  # those of primary keys
+        )
+        return state | dict(cursor.fetchall())
 
 
 def dry(played: Played, value: str = "dry_run=true", **kwargs: Any) -> Any:

@@ -120,7 +120,7 @@ def _once(request: Request, run: Callable[[], Answer]) -> Answer:
     if record is not None:
         record.delete()
     record_id = uuid7()
-    with transaction.atomic(), services.caused_by(str(record_id)):
+    with transaction.atomic(), services.caused_by(str(record_id), dry_run=request.dry_run):
         answer = run()
     if request.dry_run:
         connection.check_constraints()  # those that would be checked at the commit
