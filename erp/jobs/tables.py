@@ -166,8 +166,10 @@ _COLUMNS: Final[dict[str, tuple[type[Any], ...]]] = {
 _CELL_FAULTS: Final = {
     "number": "The cell holds a number. Format the column as text and enter the value again.",
     "boolean": "The cell holds TRUE or FALSE, which this column doesn't take.",
+    "percent": "The cell holds a percentage, which is stored as a fraction. Format the column as text and enter the "
+    "value again.",
     "date": "The cell holds a date. Format the column as text and enter the value again.",
-    "error": "The cell holds an error such as #REF!.",
+    "error": "The cell holds an error such as #REF!, or no finite number.",
     "formula": "The cell holds a formula. Replace it with its value.",
 }
 

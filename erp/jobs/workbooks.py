@@ -3,6 +3,7 @@
 openpyxl can't be bounded: it makes a record for each row number that a file skips and unpacks all shared strings.
 """
 
+import math
 import posixpath
 import re
 import zipfile
@@ -29,13 +30,14 @@ _ESCAPE: Final = re.compile("_x([0-9A-Fa-f]{4})_")
 _DATE_FORMATS: Final = frozenset(
     (*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59), *range(71, 82))
 )
-
+_PERCENT_FORMATS: Final = frozenset((9, 10))
+_LITERAL: Final = re.compile(r'"[^"]*"|\\.|_.')  # parts of a number format that are shown as they stand
 
 Line = tuple[int, list[str]]  # its number from 1, its cells
 
 
 class TypedCell(str):
-    """A cell that isn't text, as text: a number, boolean, date, error or formula (``kind``)."""
+    """A cell that isn't text, as text: a number, percent, boolean, date, error or formula (``kind``)."""
 
     kind: str
 
@@ -61,6 +63,8 @@ def read_lines(content: bytes, budget: Budget) -> Iterator[Line]:
     """
     try:
         with zipfile.ZipFile(BytesIO(content)) as archive:
+            if len(archive.NameToInfo) < len(archive.infolist()):
+                raise _Malformed("two parts of one name: programs differ in which of them they show")
             book = _Workbook(archive, budget)
             rows = _Rows(book, budget)
             for _ in book.parse(book.find_sheet(), rows):
@@ -96,7 +100,7 @@ class _Workbook:
             for found in relations.found
         }
         self.strings = self._shared_strings()
-        self.date_styles = self._date_styles()
+        self._load_styles()
 
     def find_sheet(self) -> str:
         """The part of the first visible sheet. Raises Invalid where every sheet is hidden."""
@@ -158,20 +162,22 @@ class _Workbook:
                 self._load(part, strings)
         return strings.found
 
-    def _date_styles(self) -> frozenset[int]:
-        """Numbers of the cell styles that show a number as a date or a time."""
+    def _load_styles(self) -> None:
+        """Find the numbers of the cell styles that show a number as a date or time, and as a percentage."""
         styles = _Styles()
         for kind, part in self._targets.values():
             if kind == "styles":
                 self._load(part, styles)
-        return frozenset(
+        shown = [styles.formats.get(number, number) for number in styles.cells]
+        self.date_styles = frozenset(
             place
-            for place, number in enumerate(styles.cells)
-            if (
-                is_date_format(styles.formats[number])
-                if number in styles.formats
-                else number in _DATE_FORMATS
-            )
+            for place, format in enumerate(shown)
+            if (is_date_format(format) if isinstance(format, str) else format in _DATE_FORMATS)
+        )
+        self.percent_styles = frozenset(
+            place
+            for place, format in enumerate(shown)
+            if ("%" in _LITERAL.sub("", format) if isinstance(format, str) else format in _PERCENT_FORMATS)
         )
 
 
@@ -365,16 +371,22 @@ class _Rows(_Text):
             return TypedCell(text, "error")
         if kind == "d" or (kind == "n" and int(self._cell.get("s", 0)) in self._book.date_styles):
             return TypedCell(text, "date")
-        if kind != "n" or not _NUMBER.fullmatch(text):
+        if kind != "n":
             raise _Malformed("cell type")
-        return TypedCell(_number(text), "number")
+        if int(self._cell.get("s", 0)) in self._book.percent_styles:
+            return TypedCell(text, "percent")
+        number = _number(text)
+        return TypedCell(text, "error") if number is None else TypedCell(number, "number")
 
 
-def _number(text: str) -> str:
-    """The shortest decimal that means the stored double: what the sheet shows, without its binary tail."""
+def _number(text: str) -> str | None:
+    """The shortest decimal that means the stored double: what the sheet shows, without its binary tail.
+
+    None for what is no finite number.
+    """
+    if not _NUMBER.fullmatch(text) or not math.isfinite(float(text)):
+        return None
     number = Decimal(repr(float(text)))
-    if not number.is_finite():
-        raise _Malformed("number")
     return f"{number.normalize() if number == number.to_integral_value() else number:f}"
 
 

@@ -18,6 +18,7 @@ from erp.jobs import limits, workbooks
 from erp.jobs.limits import Budget, LimitExceeded
 from erp.jobs.sheets import records
 from erp.jobs.tables import TableKind
+from erp.jobs.workbooks import TypedCell
 
 MAIN = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
 OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
@@ -212,6 +213,13 @@ def test_an_archive_of_very_many_members_is_no_workbook() -> None:
     assert media_type_of(packed(**{f"x{number}": "" for number in range(3_000)})) == ""
 
 
+def test_two_parts_of_one_name_are_refused() -> None:
+    file = io.BytesIO(packed())
+    with zipfile.ZipFile(file, "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
+        archive.writestr("xl/worksheets/sheet1.xml", f"<worksheet {MAIN}><sheetData/></worksheet>")
+    assert malformed(file.getvalue()) == ["malformed"]
+
+
 def test_a_compression_that_spreadsheets_do_not_use_is_refused() -> None:
     file = io.BytesIO(packed())
     other = io.BytesIO()
@@ -256,9 +264,11 @@ def faults(xml: str, **parts: str) -> dict[str, str]:
 
 STYLES = (
     '<numFmts><numFmt numFmtId="164" formatCode="yyyy\\-mm\\-dd"/>'
-    '<numFmt numFmtId="165" formatCode="[Red]0.00&quot;days&quot;"/></numFmts>'
+    '<numFmt numFmtId="165" formatCode="[Red]0.00&quot;days&quot;"/>'
+    '<numFmt numFmtId="166" formatCode="+0.0\\ %"/><numFmt numFmtId="167" formatCode="0&quot;%&quot;"/></numFmts>'
     '<cellStyleXfs><xf numFmtId="14"/></cellStyleXfs>'
-    '<cellXfs><xf/><xf numFmtId="14"/><xf numFmtId="164"/><xf numFmtId="165"/><xf numFmtId="46"/></cellXfs>'
+    '<cellXfs><xf/><xf numFmtId="14"/><xf numFmtId="164"/><xf numFmtId="165"/><xf numFmtId="46"/><xf numFmtId="9"/>'
+    '<xf numFmtId="166"/><xf numFmtId="167"/></cellXfs>'
 )
 
 
@@ -275,6 +285,10 @@ STYLES = (
         ('<c r="{}2" s="1"><v>46024</v></c>', "date_cell"),
         ('<c r="{}2" s="2"><v>46024</v></c>', "date_cell"),
         ('<c r="{}2" s="4"><v>1.5</v></c>', "date_cell"),
+        ('<c r="{}2" s="5"><v>0.05</v></c>', "percent_cell"),
+        ('<c r="{}2" s="6"><v>0.05</v></c>', "percent_cell"),
+        ('<c r="{}2"><v>nan</v></c>', "error_cell"),
+        ('<c r="{}2"><v>1E+400</v></c>', "error_cell"),
     ],
 )
 @pytest.mark.parametrize("column", "ABCDE")
@@ -288,15 +302,17 @@ def test_a_cell_that_is_neither_text_nor_a_number_is_refused_in_every_column(
 
 def test_numbers_and_booleans_count_in_columns_of_theirs_only() -> None:
     number, truth = '<c r="{}2"><v>1</v></c>', '<c r="{}2" t="b"><v>1</v></c>'
-    styled = '<c r="{}2" s="3"><v>1</v></c>'
+    styled, literal = '<c r="{}2" s="3"><v>1</v></c>', '<c r="{}2" s="7"><v>1</v></c>'
     taken = {
         (kind, column): not faults(f'<row r="2">{xml.replace("{}", column)}</row>', styles=STYLES)
-        for kind, xml in (("number", number), ("styled", styled), ("boolean", truth))
+        for kind, xml in (("number", number), ("styled", styled), ("literal", literal), ("boolean", truth))
         for column in "ABCDE"
     }
     assert {key for key, good in taken.items() if good} == {
         ("number", "B"),
         ("number", "C"),
+        ("literal", "B"),
+        ("literal", "C"),
         ("styled", "B"),
         ("styled", "C"),
         ("boolean", "D"),
@@ -360,8 +376,10 @@ def test_a_number_is_the_shortest_decimal_of_the_stored_double(stored: str, show
 
 
 @pytest.mark.parametrize("stored", ["nan", "inf", "1e999", "1_000", "١", "0x10", "=1", "7 7"])
-def test_what_is_no_number_is_refused(stored: str) -> None:
-    assert malformed(packed(cell(f"<c><v>{stored}</v></c>"))) == ["malformed"]
+def test_what_is_no_number_is_an_error_at_its_cell(stored: str) -> None:
+    (found,) = lines(packed(cell(f"<c><v>{stored}</v></c>")))[1][1]
+    assert isinstance(found, TypedCell)
+    assert (found, found.kind) == (stored, "error")
 
 
 @pytest.mark.parametrize("number", ["-1", "5", "x", "9" * 5000])
