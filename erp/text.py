@@ -25,17 +25,19 @@ IGNORABLE: Final = (
     (0x200B, 0x200F), (0x202A, 0x202E), (0x2060, 0x206F), (0x3164, 0x3164), (0xFE00, 0xFE0F), (0xFEFF, 0xFEFF),
     (0xFFA0, 0xFFA0), (0xFFF0, 0xFFF8), (0x1BCA0, 0x1BCA3), (0x1D173, 0x1D17A), (0xE0000, 0xE0FFF),
 )  # fmt: skip
-_IGNORABLE: Final = re.compile("[" + "".join(f"{chr(a)}-{chr(z)}" for a, z in IGNORABLE) + "]")
+INVISIBLE: Final = re.compile("[" + "".join(f"{chr(a)}-{chr(z)}" for a, z in IGNORABLE) + "]")
 _BLANK: Final = frozenset("\u2800\U0001d159\U00013441\U00013442")  # symbols and letters drawn as nothing
 # Letters of other alphabets that are drawn like a Latin one (confusables of Unicode Technical Standard 39), and
-# their other case where that has no look of its own. A whole word can be written with them, so that refusing words
-# of mixed alphabets doesn't suffice, and would refuse "μg" besides.
+# their other case where that has no look of its own; and the hyphens and quotes that programs put for the plain ones.
+# A whole word can be written with them, so that refusing words of mixed alphabets doesn't suffice, and would refuse
+# "μg" besides.
 LOOKALIKES: Final = {
     "a": "ɑΑαАаᎪꓮ", "b": "ΒβВвЬьᏏᏴꓐ", "c": "СсᏟᴄⲤⲥꓚ", "d": "ԀԁᎠᏧꓒꓓ", "e": "ΕεЕеҽᎬꓰ", "f": "ϜϝքꓝꞘꞙ",
     "g": "ɡԌԍցᏀᏳꓖ", "h": "ΗηНнҺһհᎻᏂⲎⲏꓧ", "i": "ıɩɪΙιІіᎥⲒⲓꓲꙇ", "j": "ͿϳЈјᎫꓙ", "k": "ΚκКкᏦⲔⲕꓗ",
     "l": "ƖǀӀӏᏞⳐⳑꓡ", "m": "ΜϺϻМмᎷⲘⲙꓟ", "n": "ΝոռⲚⲛꓠ", "o": "ΟοσОоՕօᴏⲞⲟꓳ", "p": "ΡρРрᏢⲢⲣꓑ",
     "q": "Ԛԛգզ", "r": "ƦгᎡᏒᴦⲅꓣ", "s": "ЅѕՏᏕᏚꓢꜱ", "t": "ΤτТтᎢⲦⲧꓔ", "u": "υՍսᴜꓴ", "v": "νѴѵᏙᴠꓦ",
     "w": "ɯѡԜԝաᎳᏔᴡꓪ", "x": "ΧχХхⲬⲭꓫꓫ", "y": "ɣʏΥγУуҮүᎩᎽⲨⲩꓬ", "z": "ΖζᏃᴢꓜ",
+    "-": "˗‐‑‒–⁃−", "'": "`ʹʻʼʽˈ‘’‛′", '"': "“”„‟", "/": "⁄∕",
 }  # fmt: skip
 _LATIN: Final = {ord(drawn): letter for letter, alike in LOOKALIKES.items() for drawn in alike}
 
@@ -70,15 +72,16 @@ def normalise(text: str, *, multiline: bool = False, trim: bool = True) -> str:
 def _is_visible(character: str) -> bool:
     """Whether the character is drawn by itself: no space, mark, format or private character."""
     return (unicodedata.category(character)[0] in "LNPS" or unicodedata.category(character) == "Cn") and not (
-        character in _BLANK or _IGNORABLE.match(character)
+        character in _BLANK or INVISIBLE.match(character)
     )
 
 
 def name_key(name: str) -> str:
     """Return what two names have in common when they are the same: NFKC_Casefold with single spaces.
 
-    Invisible characters (joiners, soft hyphens, variation selectors) don't count, and neither does the alphabet that
-    a letter is taken from when it is drawn like a Latin one. A key too long for its column ends in a digest.
+    Invisible characters (joiners, soft hyphens, variation selectors) don't count, nor does the kind of hyphen or quote,
+    nor the alphabet that a letter is taken from when it is drawn like a Latin one. A key too long for its column ends
+    in a digest.
     """
     key = _fold(name)
     while (folded := _fold(key)) != key:  # a folded letter can have a look of its own: Γ, γ, y
@@ -88,7 +91,7 @@ def name_key(name: str) -> str:
 
 def _fold(text: str) -> str:
     text = unicodedata.normalize("NFKD", text).translate(_LATIN).casefold()
-    return " ".join(_IGNORABLE.sub("", unicodedata.normalize("NFKC", text)).split())
+    return " ".join(INVISIBLE.sub("", unicodedata.normalize("NFKC", text)).split())
 
 
 # Words that name a legal form, which registers write in many ways (KYC and screening compare names without them).

@@ -7,6 +7,8 @@ from zoneinfo import available_timezones
 from django.core.validators import RegexValidator
 from rest_framework.exceptions import ValidationError
 
+from erp.text import INVISIBLE
+
 
 def matches(pattern: str, message: str) -> RegexValidator:
     """The whole text must fit ``pattern``; else the fault ``format`` with ``message``."""
@@ -24,19 +26,25 @@ def time_zone(value: str) -> None:
         raise ValidationError("Send an IANA time zone, such as Asia/Kolkata.", code="unknown_time_zone")
 
 
-# What programs for mail and chat turn into a link: a scheme, www., or a host of a common top-level domain.
+# What programs for mail and chat turn into a link: a scheme, www., an address, or a host of a common top-level domain.
 _DOMAINS = (
     "com|net|org|info|biz|in|io|co|me|app|dev|xyz|top|site|online|shop|store|club|live|link|click|cloud|page|"
-    "web|work|win|vip|icu|pro|name|mobi|ai|ru|cn|uk|us|eu|de|tk|ml|ga|cf|gq|pw|cc|tv|ws|ly|to|gl|gd|su|id"
+    "web|work|win|vip|icu|pro|name|mobi|ai|ru|cn|uk|us|eu|de|tk|ml|ga|cf|gq|pw|cc|tv|ws|ly|to|gl|gd|su|id|example|test|"
+    # India in its scripts, its neighbours, and the largest other domains beyond Latin
+    "xn--[a-z0-9-]+|भारत|भारतम्|भारोत|ભારત|ਭਾਰਤ|ভারত|ভাৰত|ଭାରତ|இந்தியா|భారత్|ಭಾರತ|ഭാരതം|بھارت|بارت|ڀارت|"
+    "இலங்கை|ලංකා|বাংলা|پاکستان|संगठन|कॉम|नेट|рф|рус|онлайн|сайт|中国|公司|网络"
 )
 _WEB_ADDRESS = re.compile(
-    rf"[a-z][a-z0-9+.-]*:\s*/|\bwww\d?\.|[^\W_][\w-]*[^\W_]\.(?:{_DOMAINS})(?!\w)|\w\.(?:com|net|org)(?!\w)|\w\.[a-z]{{2,}}[:/?]",
+    r"[a-z][a-z0-9+.-]*:\s*/|\b(?:mailto|javascript)\s*:|\bhttps?\b|\bwww\d?\."
+    r"|\S@\S+\.\S|(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.])"
+    rf"|[^\W_][\w\u0900-\u0dff-]+\.(?:{_DOMAINS})(?![\w\u0900-\u0dff])"
+    r"|\w\.(?:com|net|org)(?!\w)|\w\.[a-z]{2,}[:/?]",
     re.IGNORECASE,
 )
 
 
 def refuse_web_address(value: str) -> None:
     """Refuse a name of a person or organization that holds a web address. Raises DRF's ``ValidationError``."""
-    text = unicodedata.normalize("NFKC", value).replace("\u3002", ".")
+    text = INVISIBLE.sub("", unicodedata.normalize("NFKC", value)).replace("\u3002", ".")
     if _WEB_ADDRESS.search(text):
         raise ValidationError("A name can't contain a web address.", "web_address")

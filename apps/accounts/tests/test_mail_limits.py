@@ -205,6 +205,14 @@ SPAM = [
     "evil.example/prize",
     "evil。com",
     "https:/evil",
+    "Win at http evil",
+    "evil.\u200bcom",
+    "જીતો.ભારત",
+    "जीतो.भारत जाओ",
+    "evil.xn--p1ai",
+    "Prize at 203.0.113.7",
+    "write to win@evil.example",
+    "mailto:win",
 ]
 
 
