@@ -5,6 +5,7 @@ import hmac
 import re
 from collections import Counter
 from ipaddress import ip_address
+from socket import inet_aton, inet_ntoa
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
@@ -189,6 +190,11 @@ class Environment(BaseSettings):
             wrong.append("PUBLIC_URL must start with https:// and name a host that others can reach")
         if self.smtp_security == "none" and (self.smtp_username or self.smtp_password):
             wrong.append("SMTP_SECURITY must be starttls or tls: SMTP_PASSWORD would be sent unencrypted")
+        for url, secret in (("sms_url", "sms_token"), ("nominatim_url", "nominatim_key")):
+            if getattr(self, secret) and urlsplit(getattr(self, url)).scheme == "http":
+                wrong.append(
+                    f"{url.upper()} must start with https://: {secret.upper()} would be sent unencrypted"
+                )
         wrong += [
             f"{name.upper()} must be set: the embedded default is for one machine only"
             for name in ("database_url", "redis_url", "celery_broker_url")
@@ -222,13 +228,15 @@ class Environment(BaseSettings):
 def _is_local(host: str | None) -> bool:
     """Whether the host of a URL means this machine, or is missing."""
     name = (host or "localhost").rstrip(".")
-    if name == "localhost" or name.endswith(".localhost"):
+    if name.rpartition(".")[2] in ("localhost", "localdomain", "local"):
         return True
     try:
-        address = ip_address(name)
-    except ValueError:
+        # inet_aton also reads the short forms that browsers and resolvers take: 127.1, 2130706433.
+        address = ip_address(name if ":" in name else inet_ntoa(inet_aton(name)))
+    except (OSError, ValueError):
         return False
-    return address.is_loopback or address.is_unspecified
+    address = getattr(address, "ipv4_mapped", None) or address
+    return address.is_loopback or address.is_unspecified or address.is_link_local
 
 
 def _checked(value: str, schemes: set[str]) -> str:

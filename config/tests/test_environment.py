@@ -128,6 +128,35 @@ def test_production_refuses_one_secret_under_two_ids():
         production(ENCRYPTION_KEYS=ring)
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.1", "2130706433", "0x7f000001", "0", "[::]", "[::ffff:127.0.0.1]", "169.254.1.2", "LOCALHOST.",
+        "erp.local", "localhost.localdomain",
+    ],
+)  # fmt: skip
+def test_production_refuses_links_to_this_machine_however_it_is_named(host):
+    with pytest.raises(ValidationError, match="name a host that others can reach"):
+        production(PUBLIC_URL=f"https://{host}")
+
+
+@pytest.mark.parametrize(
+    "host", ["erp.example", "localhost.example", "local.example", "203.0.113.7", "[2001:db8::1]"]
+)
+def test_production_takes_links_to_a_host_that_others_can_reach(host):
+    assert production(PUBLIC_URL=f"https://{host}").public_url == f"https://{host}"
+
+
+def test_production_sends_no_token_of_a_provider_unencrypted():
+    sms = {"SMS_PROVIDER": "http_sms", "SMS_TOKEN": "x", "SMS_SENDER": "x", "SMS_ENTITY_ID": "x"}
+    with pytest.raises(ValidationError, match="SMS_URL must start with https://"):
+        production(SMS_URL="http://sms.example", **sms)
+    assert production(SMS_URL="https://sms.example", **sms).sms_token == "x"  # noqa: S105
+    with pytest.raises(ValidationError, match="NOMINATIM_URL must start with https://"):
+        production(NOMINATIM_URL="http://maps.example", NOMINATIM_KEY="x")
+    assert production(NOMINATIM_URL="http://maps.internal").nominatim_url == "http://maps.internal"
+
+
 def test_mail_without_encryption_is_allowed_where_no_password_is_sent():
     assert production(SMTP_SECURITY="none").smtp_security == "none"
 
