@@ -23,7 +23,8 @@ def main() -> None:
     """Start the process that the first argument names; further ones go to Celery."""
     name, *rest = sys.argv[1:] or ["help"]
     if name not in COMMANDS:
-        sys.exit(str(__doc__))
+        sys.stderr.write(str(__doc__))
+        sys.exit(2)
     import os
 
     arguments = [part.format(pid=os.getpid()) if "{pid}" in part else part for part in COMMANDS[name]]

@@ -158,6 +158,17 @@ def test_every_command_and_process_that_a_hint_names_exists() -> None:
             assert name in celery_worker.COMMANDS, (place, name)
 
 
+@pytest.mark.parametrize("arguments", [["consumer"], ["help"], []])
+def test_a_process_that_celery_worker_does_not_know_is_wrong_usage(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["celery_worker.py", *arguments])
+    with pytest.raises(SystemExit) as left:
+        celery_worker.main()
+    assert left.value.code == commands.USAGE
+    assert "celery_worker.py relay" in capsys.readouterr().err
+
+
 def test_the_hint_for_a_silent_process_starts_that_process() -> None:
     watched = re.findall(r'_alive\("(\w+)"', inspect.getsource(doctor))
     assert sorted(set(watched)) == sorted(doctor.PROCESSES)
