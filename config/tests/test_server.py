@@ -8,14 +8,20 @@ import sys
 import time
 from collections.abc import Iterator
 from http.client import HTTPResponse
+from io import BytesIO
 from typing import Any, NamedTuple
+from unittest.mock import Mock
 from uuid import uuid4
 
 import pytest
+from django.core.handlers.wsgi import WSGIRequest
+from django.http.request import UnreadablePostError
+from django.test import RequestFactory
 from gunicorn.config import Config
 
 from config.run import GUNICORN
 from erp.api import headers, problems, server
+from erp.api.wsgi import readable
 from erp.audit.sources import PROJECT
 from erp.embedded.process import free_port
 
@@ -224,13 +230,32 @@ def test_a_body_that_does_not_arrive_is_ended(monkeypatch):
 
 
 def test_a_body_that_did_not_arrive_is_a_problem():
-    from django.http.request import UnreadablePostError
-
     error = UnreadablePostError()
     error.__cause__ = TimeoutError()
     assert problems.domain_error(error).code == "request.timeout"
     error.__cause__ = ConnectionResetError()
     assert problems.domain_error(error).code == "request.malformed"
+
+
+FORM = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.csv"\r\n\r\ncode,name\r\nA,B\r\n--x--\r\n'
+
+
+@pytest.mark.parametrize("missing", [1, 20, len(FORM)])
+@pytest.mark.parametrize("content_type", ["application/json", "multipart/form-data; boundary=x"])
+def test_the_beginning_of_a_body_does_not_pass_for_the_whole(content_type, missing):
+    def read(environ, start_response):
+        request = WSGIRequest(environ)
+        return [b"".join(request.FILES["file"].chunks()) if "form" in content_type else request.body]
+
+    def ask(sent):
+        environ = RequestFactory()._base_environ(**{"wsgi.input": BytesIO(sent)})
+        environ |= {"REQUEST_METHOD": "POST", "CONTENT_TYPE": content_type, "CONTENT_LENGTH": str(len(FORM))}
+        return readable(read)(environ, Mock())
+
+    assert ask(FORM) == [b"code,name\r\nA,B" if "form" in content_type else FORM]
+    with pytest.raises(UnreadablePostError) as refused:
+        ask(FORM[:-missing])
+    assert problems.domain_error(refused.value).code == "request.malformed"
 
 
 def test_a_fault_of_ours_is_told_without_internals():
