@@ -5,7 +5,6 @@ import hmac
 import re
 from collections import Counter
 from ipaddress import ip_address
-from socket import inet_aton, inet_ntoa
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
@@ -231,10 +230,10 @@ def _is_local(host: str | None) -> bool:
     if name.rpartition(".")[2] in ("localhost", "localdomain", "local"):
         return True
     try:
-        # inet_aton also reads the short forms that browsers and resolvers take: 127.1, 2130706433.
-        address = ip_address(name if ":" in name else inet_ntoa(inet_aton(name)))
-    except (OSError, ValueError):
-        return False
+        address = ip_address(name)
+    except ValueError:
+        # Browsers also read 127.1, 2130706433 and 0x7f000001 as addresses; no name ends like that.
+        return re.fullmatch("[0-9]+|0x[0-9a-f]*", name.rpartition(".")[2]) is not None
     address = getattr(address, "ipv4_mapped", None) or address
     return address.is_loopback or address.is_unspecified or address.is_link_local
 
