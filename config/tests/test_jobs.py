@@ -16,7 +16,7 @@ from config.tests.jobs_support import EnterFirms, finished
 from erp.access import SYSTEM
 from erp.audit.sources import PROJECT
 from erp.errors import CapabilityMissing
-from erp.jobs import services, tasks
+from erp.jobs import leases, services, tasks
 from erp.jobs.models import Job, JobFile, JobRow
 from erp.models import unguarded_writes
 from erp.testing import environment
@@ -97,7 +97,7 @@ def test_a_worker_that_lost_its_lease_writes_nothing(start: Any) -> None:
     first = services.claim(job, actor=SYSTEM)
     expire(first)
     services.claim(first, actor=SYSTEM)
-    with pytest.raises(services.LeaseLost):
+    with pytest.raises(leases.LeaseLost):
         tasks._Turn(first).run()
     assert not Partner.objects.filter(legal_name__startswith="Firm 0").exists()
     assert not JobRow.objects.exists()

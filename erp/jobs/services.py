@@ -6,28 +6,25 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from celery import current_app
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
 from erp.errors import CapabilityMissing, Conflict, DomainError
-from erp.ids import uuid7
-from erp.jobs import capabilities, events
+from erp.jobs import capabilities, events, leases
 from erp.jobs.kinds import registry
 from erp.jobs.models import Job, JobFile, JobRow
 from erp.services import emit, service
 
 BOOKKEEPING = "a job's own bookkeeping; what it does to rows is done by their services"
+WORK = "erp.jobs.tasks.work"  # by name, since the tasks call these services
 
 
 class NotCancellable(Conflict):
     """The job is over."""
 
     code = "job.not_cancellable"
-
-
-class LeaseLost(Exception):
-    """Another worker has taken the job over; what was done meanwhile rolls back."""
 
 
 @service(
@@ -70,9 +67,7 @@ def queue(
 
 def _hand_over(job_id: UUID) -> None:
     """Give the job to a worker now; without the broker the sweeper finds it within seconds."""
-    from erp.jobs.tasks import work
-
-    work.apply_async((str(job_id),), retry=False)
+    current_app.tasks[WORK].apply_async((str(job_id),), retry=False)
 
 
 @service(requires=capabilities.CANCEL, emits=[events.JobCancelled], raises=[NotCancellable])
@@ -98,10 +93,9 @@ def cancel(job: Job, *, actor: Any) -> Job:
 def claim(job: Job, *, actor: Any) -> Job | None:
     """Take an open job whose lease is free; None when it is over or another worker has it."""
     now = timezone.now()
-    if job.status not in Job.OPEN or (job.lease_until is not None and job.lease_until >= now):
+    if job.status not in Job.OPEN or leases.is_held(job, now):
         return None
-    job.lease_token = uuid7()
-    job.lease_until = now + timedelta(seconds=settings.JOB_LEASE_SECONDS)
+    leases.take(job, now)
     if job.status == Job.Status.QUEUED:
         job.status = Job.Status.RUNNING
     job.started_at = job.started_at or now
@@ -112,7 +106,7 @@ def claim(job: Job, *, actor: Any) -> Job | None:
 @service(public=BOOKKEEPING, machinery=BOOKKEEPING)
 def set_total(job: Job, *, actor: Any, lease: UUID, total: int) -> Job:
     """Write down how many rows the job has. Raises LeaseLost."""
-    _check_lease(job, lease)
+    leases.check(job, lease)
     job.total = total
     job.save()
     return job
@@ -121,7 +115,7 @@ def set_total(job: Job, *, actor: Any, lease: UUID, total: int) -> Job:
 @service(public=BOOKKEEPING, machinery=BOOKKEEPING)
 def record(job: Job, *, actor: Any, lease: UUID, rows: Sequence[JobRow]) -> Job:
     """Write down what became of a chunk's rows, in the transaction that did them. Raises LeaseLost."""
-    _check_lease(job, lease)
+    leases.check(job, lease)
     JobRow.objects.bulk_create(rows)
     words = Counter(job.tally) + Counter(row.word for row in rows if row.word)
     refused = sum(not row.word for row in rows)
@@ -129,7 +123,7 @@ def record(job: Job, *, actor: Any, lease: UUID, rows: Sequence[JobRow]) -> Job:
     job.processed += len(rows)
     job.accepted += len(rows) - refused
     job.refused += refused
-    job.lease_until = timezone.now() + timedelta(seconds=settings.JOB_LEASE_SECONDS)
+    leases.extend(job, timezone.now())
     job.save()
     return job
 
@@ -137,8 +131,8 @@ def record(job: Job, *, actor: Any, lease: UUID, rows: Sequence[JobRow]) -> Job:
 @service(public=BOOKKEEPING, machinery=BOOKKEEPING)
 def release(job: Job, *, actor: Any, lease: UUID) -> Job:
     """Give the job back unfinished, so that another turn goes on with it. Raises LeaseLost."""
-    _check_lease(job, lease)
-    job.lease_token = job.lease_until = None
+    leases.check(job, lease)
+    leases.give_up(job)
     job.save()
     return job
 
@@ -146,7 +140,7 @@ def release(job: Job, *, actor: Any, lease: UUID) -> Job:
 @service(public=BOOKKEEPING, machinery=BOOKKEEPING)
 def finish(job: Job, *, actor: Any, lease: UUID, problem: DomainError | None = None) -> Job:
     """End the job; its counts decide how, unless ``problem`` stopped it as a whole. Raises LeaseLost."""
-    _check_lease(job, lease)
+    leases.check(job, lease)
     if problem is not None:
         job.status = Job.Status.FAILED
         job.problem_code, job.problem_detail = problem.code, problem.detail
@@ -157,7 +151,7 @@ def finish(job: Job, *, actor: Any, lease: UUID, problem: DomainError | None = N
     else:
         job.status = Job.Status.PARTIAL if job.accepted else Job.Status.FAILED
     job.finished_at = timezone.now()
-    job.lease_token = job.lease_until = None
+    leases.give_up(job)
     job.save()
     return job
 
@@ -173,8 +167,3 @@ def forget_files(*, actor: Any, limit: int) -> int:
     JobRow.objects.filter(job__in=ids).delete()
     JobFile.objects.filter(job__in=ids).delete()
     return len(ids)
-
-
-def _check_lease(job: Job, lease: UUID) -> None:
-    if job.lease_token != lease:
-        raise LeaseLost(str(job.pk))

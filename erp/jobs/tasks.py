@@ -5,27 +5,24 @@ job to another, and that one goes on after the last chunk that was committed. Th
 no part in it.
 """
 
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from itertools import islice
 from typing import Any, Final
-from uuid import UUID
 
 import structlog
 from celery import shared_task
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import Error as DatabaseFailure
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from erp.access import SYSTEM
 from erp.api.problems import domain_error
 from erp.errors import DomainError, Forbidden
-from erp.jobs import services
+from erp.jobs import leases, services
 from erp.jobs.kinds import Done, Kind, Row, faults_of, registry
 from erp.jobs.models import Job, JobFile, JobRow
 from erp.services import attempt, unit_of_work
@@ -59,9 +56,9 @@ def work(job_id: str) -> str:
         return ""
     with structlog.contextvars.bound_contextvars(job_id=job_id, job_kind=job.kind):
         try:
-            with _renewed(job.pk, job.lease_token):
+            with leases.renewed(job.pk, job.lease_token):
                 job = _Turn(job).run()
-        except services.LeaseLost:
+        except leases.LeaseLost:
             log.warning("job.lease_lost")
             return ""
         if job.status in Job.OPEN:
@@ -113,7 +110,7 @@ class _Turn:
                     self._chunk(chunk)  # at least one a turn, however long it took to read the file
                     if time.monotonic() > self._until and self._job.processed < self._job.total:
                         return services.release(self._job, actor=SYSTEM, lease=self._lease)  # type: ignore[no-any-return]
-        except (DatabaseFailure, services.LeaseLost):
+        except (DatabaseFailure, leases.LeaseLost):
             raise  # the lease runs out, and another turn tries again
         except Exception as error:
             return self._end(domain_error(error), error)
@@ -173,34 +170,3 @@ class _Turn:
             job: Job = services.finish(self._job, actor=SYSTEM, lease=self._lease, problem=problem)
             self._kind.finish(job)
         return job
-
-
-@contextmanager
-def _renewed(job_id: UUID, token: UUID | None) -> Iterator[None]:
-    """Renew the lease from a thread of its own, for as long as this process lives."""
-    over = threading.Event()
-
-    def renew() -> None:
-        try:
-            while not over.wait(settings.JOB_LEASE_SECONDS / 4):
-                with connection.cursor() as cursor:
-                    # Skipped while the chunk's own transaction holds the row: that one renews it, too.
-                    cursor.execute(_RENEW, [settings.JOB_LEASE_SECONDS, job_id, token])
-        except (OperationalError, InterfaceError) as error:
-            log.warning("job.lease_not_renewed", error=type(error).__name__)
-        finally:
-            connection.close()
-
-    thread = threading.Thread(target=renew, name="job-lease", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-
-
-_RENEW: Final = """
-UPDATE job_job SET lease_until = clock_timestamp() + make_interval(secs => %s)
-WHERE id = (SELECT id FROM job_job WHERE id = %s AND lease_token = %s FOR NO KEY UPDATE SKIP LOCKED)
-"""
