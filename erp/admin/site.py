@@ -1,6 +1,7 @@
 """The admin site: the staff's door. What of Django's own screens writes by itself is absent."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -18,7 +19,15 @@ from erp.admin import queries, queues
 from erp.admin.options import ServiceAdmin
 from erp.errors import Malformed
 
+PageView = Callable[[HttpRequest, dict[str, Any]], HttpResponse]
+_pages: dict[str, tuple[str, PageView]] = {}
+
 _ABSENT = {"password_change", "password_change_done", "view_on_site", "autocomplete"}
+
+
+def add_page(route: str, view: PageView, *, name: str) -> None:
+    """Add a page that is about no model; ``view`` gets the request and what every page of the site shows."""
+    _pages[name] = (route, view)
 
 
 def environment(request: HttpRequest) -> list[str]:
@@ -58,14 +67,14 @@ class Site(UnfoldAdminSite):  # type: ignore[misc]
         super().register(model_or_iterable, admin_class, **options)
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
-        own = [path("relays/", self.admin_view(self.relays_view), name="relays")]
+        own = [
+            path(route, self.admin_view(partial(self._page_view, view)), name=name)
+            for name, (route, view) in _pages.items()
+        ]
         return own + [url for url in super().get_urls() if getattr(url, "name", None) not in _ABSENT]
 
-    def relays_view(self, request: HttpRequest) -> HttpResponse:
-        """What moves events."""
-        from erp.outbox import overview
-
-        return overview.view(request, self.each_context(request))
+    def _page_view(self, view: PageView, request: HttpRequest) -> HttpResponse:
+        return view(request, self.each_context(request))
 
     def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         """Unfold's search among the names of lists. Raises Malformed for a search or page that can't be."""
@@ -95,7 +104,7 @@ class Site(UnfoldAdminSite):  # type: ignore[misc]
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         """Home: what waits for a decision, and all the lists."""
-        waiting = queues.waiting(self, request)
+        waiting = queues.waiting(self._registry.values(), request)
         sees_machinery = access.holds_everywhere(request.user, capabilities.VIEW_TRAIL)
         context = {"queues": waiting, "sees_machinery": sees_machinery, **(extra_context or {})}
         page: TemplateResponse = super().index(request, context)

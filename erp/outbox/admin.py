@@ -19,9 +19,10 @@ from django.utils.html import format_html
 from erp import capabilities
 from erp.admin import ServiceAdmin, Table
 from erp.admin.history import about, person
+from erp.admin.site import add_page
 from erp.api import fields
 from erp.api.serializers import Input
-from erp.outbox import deadletters, operations
+from erp.outbox import deadletters, operations, overview
 from erp.outbox.models import DeadLetter, EventOutbox
 from erp.outbox.topology import Unreachable
 
@@ -84,6 +85,9 @@ class _Decided(ServiceAdmin):
     def decided_by(self, row: Any) -> str:
         """Who decided, by name."""
         return person(row.resolved_by)
+
+
+add_page("relays/", overview.view, name="relays")
 
 
 @admin.register(EventOutbox)
