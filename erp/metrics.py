@@ -155,7 +155,7 @@ def _bury(folder: str) -> None:
             continue
 
 
-# What modules tell of their own rows, each in few queries; asked in the database's collection below.
+# Figures of the outbox and the modules, each in few queries; read in the database's collection below.
 of_modules: list[Callable[[], Iterator[Metric]]] = []
 
 
@@ -164,14 +164,12 @@ class Database(_Lazy):
 
     def collect(self) -> Iterator[Metric]:
         """One short transaction. While the database doesn't answer, only that is told."""
-        from erp.outbox.metrics import figures
-
         try:
             with transaction.atomic(), connection.cursor() as cursor:
                 cursor.execute("SELECT set_config('statement_timeout', %s, true)", [STATEMENT_TIMEOUT])
                 cursor.execute(_SESSIONS)
                 sessions, oldest = cursor.fetchone()
-                found = [*figures(), *(metric for tell in of_modules for metric in tell())]
+                found = [metric for read in of_modules for metric in read()]
         except (DatabaseError, InterfaceError) as error:
             log.warning("metrics.database_silent", error=type(error).__name__)
             yield _gauge("erp_database_up", "Whether the database answered.", 0)

@@ -1,5 +1,7 @@
 """The transactional outbox as a Django app."""
 
+from functools import partial
+
 from django.apps import AppConfig
 
 
@@ -11,7 +13,9 @@ class OutboxConfig(AppConfig):
     verbose_name = "Event outbox"
 
     def ready(self) -> None:
-        # The services of operators are known in every process.
-        from erp.outbox import deadletters, operations, subscriber  # noqa: F401
+        from erp import health, metrics
+        from erp.outbox import deadletters, figures, subscriber, topology  # noqa: F401 - services of operators
 
         subscriber.seal()
+        metrics.of_modules.append(figures.read_figures)
+        health.degrading["pubsub"] = partial(topology.reachable, timeout=1.0)

@@ -1,10 +1,8 @@
-"""Figures of the outbox and the consumer (operations §2). Labels carry no ids and no names of people."""
+"""What the relay and the consumer count (operations §2). Labels carry no ids and no names of people."""
 
 import time
-from collections.abc import Iterator
 
 from prometheus_client import Counter, Gauge, Histogram
-from prometheus_client.core import GaugeMetricFamily, Metric
 
 from erp import heartbeat
 
@@ -53,26 +51,3 @@ class Heartbeat:
         if now - self._touched >= 1:
             self._touched = now
             heartbeat.touch(self._name)
-
-
-def figures() -> Iterator[Metric]:
-    """The outbox's and the consumer's state, as the database tells it: one query for each."""
-    from django.conf import settings
-
-    from erp.outbox import operations, subscriber
-
-    now = operations.figures()
-    gaps = subscriber.Subscription(settings.PUBSUB_SUBSCRIPTION).gaps()
-    for name, text, value in (
-        ("outbox_pending", "Events that wait.", now.pending + now.processing),
-        (
-            "outbox_oldest_seconds",
-            "Age of the oldest pending event whose stream isn't blocked.",
-            now.oldest_seconds,
-        ),
-        ("outbox_failed", "Events that failed and wait for an operator.", now.failed),
-        ("outbox_blocked_streams", "Streams behind a failed event.", now.blocked_streams),
-        ("outbox_unowned_buckets", "Buckets with waiting events and no relay.", now.unowned_buckets),
-        ("consumer_open_gaps", "Streams that wait for a missing event.", len(gaps)),
-    ):
-        yield GaugeMetricFamily(f"erp_{name}", text, value=value)
