@@ -1,11 +1,11 @@
 """Routes of the accounts module."""
 
 from django.urls import path
-from rest_framework.routers import SimpleRouter
 
 from apps.accounts.viewsets import AuthViewSet, ProfileViewSet, SessionViewSet
+from erp.api.routers import Router
 
-router = SimpleRouter(trailing_slash=False, use_regex_path=False)
+router = Router()
 router.register("auth/sessions", SessionViewSet, basename="auth_session")
 router.register("auth", AuthViewSet, basename="auth")
 urlpatterns = [

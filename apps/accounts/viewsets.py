@@ -1,6 +1,6 @@
 """Sign-in, and oneself, over HTTP."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from rest_framework.request import Request
 
@@ -54,23 +54,23 @@ def the_session(request: Request) -> Any:
     return request.auth
 
 
+def door_of(request: Request) -> services.Door:
+    """Where the caller stands, for the services that ask for it."""
+    session = request.auth if isinstance(request.auth, Session) else None
+    agent = request.headers.get("User-Agent", "")[:400]
+    address = client_address(request)
+    return services.Door(kind="api", ip=address, device=agent, session=session, network=network_of(address))
+
+
+DOOR: Final = {"door": door_of}
+
+
 class Doors(ViewSet):
-    """What the doors of ``/auth`` share: they tell services where the caller stands, and nobody keeps answers."""
+    """What the endpoints of ``/auth`` share: nobody keeps their answers."""
 
     no_store = True
     # Open to staff who haven't set their second factor up yet (accounts §5.2).
     open_without_factor: ClassVar[frozenset[str]] = frozenset()
-
-    def door(self, request: Request) -> services.Door:
-        session = request.auth if isinstance(request.auth, Session) else None
-        agent = request.headers.get("User-Agent", "")[:400]
-        address = client_address(request)
-        return services.Door(
-            kind="api", ip=address, device=agent, session=session, network=network_of(address)
-        )
-
-    def collection_path(self, row: Any) -> str:
-        return "/api/v1/auth/sessions"
 
 
 class AuthViewSet(Doors):
@@ -82,6 +82,7 @@ class AuthViewSet(Doors):
     login = endpoint(
         services.log_in,
         LoginInput,
+        context=DOOR,
         throttle=PASSWORD,
         exempt="a repeated sign-in is a new session, and a wrong one is counted",
         output=SignInOutput,
@@ -91,6 +92,7 @@ class AuthViewSet(Doors):
     second_factor = endpoint(
         services.pass_second_factor,
         SecondFactorInput,
+        context=DOOR,
         exempt="a code counts once, and a wrong one is counted",
         path="login/second-factor",
         output=TokensOutput,
@@ -109,6 +111,7 @@ class AuthViewSet(Doors):
     otp_verify = endpoint(
         services.verify_otp,
         OtpVerifyInput,
+        context=DOOR,
         exempt="a code counts once, and a wrong one is counted",
         path="otp/verify",
         output=SignInOutput,
@@ -118,6 +121,7 @@ class AuthViewSet(Doors):
     register = endpoint(
         services.register,
         RegisterInput,
+        context=DOOR,
         throttle=PASSWORD,
         public="whoever signs up isn't known yet",
         output=StatusOutput,
@@ -137,6 +141,7 @@ class AuthViewSet(Doors):
     forgot_password = endpoint(
         services.request_password_reset,
         EmailInput,
+        context=DOOR,
         public="who forgot a password can't sign in; the mail goes to the verified address alone",
         output=StatusOutput,
         status=202,
@@ -152,6 +157,7 @@ class AuthViewSet(Doors):
     change_password = endpoint(
         services.change_password,
         ChangePasswordInput,
+        context=DOOR,
         throttle=PASSWORD,
         target=the_user,
     )
@@ -165,6 +171,7 @@ class AuthViewSet(Doors):
     resend = endpoint(
         services.request_email_verification,
         EmailInput,
+        context=DOOR,
         public="the mail goes to the address alone",
         path="verify-email/resend",
         output=StatusOutput,
@@ -198,6 +205,7 @@ class AuthViewSet(Doors):
     mfa_confirm = endpoint(
         services.confirm_mfa,
         ConfirmMfaInput,
+        context=DOOR,
         path="mfa/confirm",
         target=the_user,
         output=RecoveryCodesOutput,
@@ -206,6 +214,7 @@ class AuthViewSet(Doors):
     mfa_disable = endpoint(
         services.disable_mfa,
         DisableMfaInput,
+        context=DOOR,
         throttle=PASSWORD,
         path="mfa/disable",
         target=the_user,
@@ -223,6 +232,7 @@ class ProfileViewSet(Doors, RowViewSet):
     update = endpoint(
         services.update_profile,
         ProfileInput,
+        context=DOOR,
         throttle=PASSWORD,
         target=the_user,
         if_match="required",

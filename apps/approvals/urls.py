@@ -1,9 +1,8 @@
 """Routes of the approvals module."""
 
-from rest_framework.routers import SimpleRouter
-
 from apps.approvals.viewsets import ApprovalViewSet
+from erp.api.routers import Router
 
-router = SimpleRouter(trailing_slash=False, use_regex_path=False)
+router = Router()
 router.register("approvals", ApprovalViewSet, basename="approval")
 urlpatterns = router.urls

@@ -1,10 +1,9 @@
 """Routes of the availability module."""
 
-from rest_framework.routers import SimpleRouter
-
 from apps.availability.viewsets import AvailabilityViewSet, ReservationViewSet
+from erp.api.routers import Router
 
-router = SimpleRouter(trailing_slash=False, use_regex_path=False)
+router = Router()
 router.register("availabilities/reservations", ReservationViewSet, basename="reservation")
 router.register("availabilities", AvailabilityViewSet, basename="availability")
 urlpatterns = router.urls

@@ -33,9 +33,6 @@ class ReservationViewSet(RowViewSet):
         "requirement_id": ["exact"],
     }
 
-    def collection_path(self, row: Any) -> str:
-        return "/api/v1/availabilities/reservations"
-
 
 class AvailabilityViewSet(RowViewSet):
     """Offers: own ones whole, others' by stage."""
@@ -93,7 +90,3 @@ class AvailabilityViewSet(RowViewSet):
         if row.stage_for(actor_of(self.request), row.held_by_viewer) >= Stage.OWNER:  # type: ignore[attr-defined]
             return super().etag_of(row)
         return f'"{hashlib.sha256(self.encode(self.render(row))).hexdigest()[:32]}"'
-
-    def collection_path(self, row: Any) -> str:
-        base = "/api/v1/availabilities"
-        return f"{base}/reservations" if isinstance(row, Reservation) else base

@@ -1,10 +1,9 @@
 """Routes of the commodities module."""
 
-from rest_framework.routers import SimpleRouter
-
 from apps.commodities import viewsets
+from erp.api.routers import Router
 
-router = SimpleRouter(trailing_slash=False, use_regex_path=False)
+router = Router()
 router.register("commodities", viewsets.CommodityViewSet, basename="commodity")
 router.register("varieties", viewsets.VarietyViewSet, basename="variety")
 router.register("grades", viewsets.GradeViewSet, basename="grade")

@@ -1,9 +1,8 @@
 """Routes of the integrations module."""
 
-from rest_framework.routers import SimpleRouter
-
 from apps.integrations.viewsets import EventViewSet
+from erp.api.routers import Router
 
-router = SimpleRouter(trailing_slash=False, use_regex_path=False)
+router = Router()
 router.register("events", EventViewSet, basename="event")
 urlpatterns = router.urls

@@ -1,10 +1,9 @@
 """Routes of places."""
 
-from rest_framework.routers import SimpleRouter
-
 from apps.locations import viewsets
+from erp.api.routers import Router
 
-router = SimpleRouter(trailing_slash=False, use_regex_path=False)
+router = Router()
 router.register("states/<str:pk>/pin-prefixes", viewsets.PinPrefixViewSet, basename="state-pin-prefixes")
 router.register("states", viewsets.StateViewSet, basename="state")
 router.register("locations/<uuid:pk>/children", viewsets.ChildrenViewSet, basename="location-children")

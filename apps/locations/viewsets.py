@@ -45,9 +45,6 @@ class PlaceRows(ViewSet):
     search_fields: ClassVar = ["search_key"]
     ordering_fields: ClassVar = ["created_at", "updated_at", "name"]
 
-    def collection_path(self, row: Any) -> str:
-        return "/api/v1/locations"
-
     def filter_queryset(self, queryset: Any) -> Any:
         """A list has active places only, unless the query names states of a place."""
         rows = super().filter_queryset(queryset)

@@ -1,9 +1,8 @@
 """Routes of the notifications module."""
 
-from rest_framework.routers import SimpleRouter
-
 from apps.notifications.viewsets import MessageViewSet
+from erp.api.routers import Router
 
-router = SimpleRouter(trailing_slash=False, use_regex_path=False)
+router = Router()
 router.register("notifications", MessageViewSet, basename="notification")
 urlpatterns = router.urls

@@ -1,10 +1,9 @@
 """Routes of the organization module."""
 
-from rest_framework.routers import SimpleRouter
-
 from apps.organization import viewsets
+from erp.api.routers import Router
 
-router = SimpleRouter(trailing_slash=False, use_regex_path=False)
+router = Router()
 router.register("organizations", viewsets.OrganizationViewSet, basename="organization")
 for part, viewset in (
     ("gst-registrations", viewsets.GstRegistrationViewSet),

@@ -65,12 +65,6 @@ class OrganizationViewSet(RowViewSet):
         otherwise={200: lambda given: given.given_before},
     )
 
-    def collection_path(self, row: Any) -> str:
-        base = "/api/v1/organizations"
-        if isinstance(row, AllocatedNumber):
-            return f"{base}/{row.organization_id}/document-numbers"
-        return base
-
 
 class PartOfOrganization(PartViewSet):
     """Parts of an organization."""

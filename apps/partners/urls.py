@@ -1,9 +1,8 @@
 """Routes of the partners module."""
 
-from rest_framework.routers import SimpleRouter
-
 from apps.partners.viewsets import PartnerViewSet
+from erp.api.routers import Router
 
-router = SimpleRouter(trailing_slash=False, use_regex_path=False)
+router = Router()
 router.register("partners", PartnerViewSet, basename="partner")
 urlpatterns = router.urls

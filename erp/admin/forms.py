@@ -93,12 +93,12 @@ def input_from_keywords(service: Service) -> type[Input]:
     ``Input`` of its own.
     """
     hints = get_type_hints(service.function)
-    if not service.keywords - {"door"}:
+    if not service.keywords:
         return Empty
     made = {
         name: _field_of(service, name, hints[name], parameter)
         for name, parameter in inspect.signature(service.function).parameters.items()
-        if name in service.keywords - {"door"}
+        if name in service.keywords
     }
     return type(f"{service.__name__.title().replace('_', '')}Input", (Input,), made)
 

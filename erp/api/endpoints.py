@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection, transaction
+from django.http import HttpResponse
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -66,6 +67,7 @@ class Endpoint:
     remote: bool = False
     method: Literal["post", "put"] = "post"
     target: Callable[[Request], Any] | None = None
+    context: Mapping[str, Callable[[Request], Any]] = field(default_factory=dict)
     name: str = field(default="", init=False)
 
     @property
@@ -124,9 +126,9 @@ class Endpoint:
         fields: set[str] = {
             f.source if f.source and f.source != "*" else key for key, f in self.input().fields.items()
         }
-        fields |= self.path_keywords
+        fields |= self.path_keywords | self.context.keys()
         service = self.service
-        if service is not None and (fields - service.keywords or service.required - fields - {"door"}):
+        if service is not None and (fields - service.keywords or service.required - fields):
             raise ImproperlyConfigured(
                 f"{service.name}: its keywords {sorted(service.keywords)} and the input's {sorted(fields)} differ"
             )
@@ -148,6 +150,7 @@ def endpoint(
     throttle: str = "write",
     limit: Limit | None = None,
     target: Callable[[Request], Any] | None = None,
+    context: Mapping[str, Callable[[Request], Any]] | None = None,
 ) -> Any:
     """A door to a service: a change, by someone signed in.
 
@@ -155,7 +158,8 @@ def endpoint(
     ``output`` is the answer's serializer (default: the viewset's; None result: 204). ``otherwise`` names other
     statuses of success, each with the question to the result whether it is the one (200 for what was there
     already, 202 for what waits). ``secret``: the answer carries tokens. ``target`` finds the row where the path
-    names none: the caller's own user or session. Raises ImproperlyConfigured when input and service don't fit.
+    names none: the caller's own user or session. ``context`` fills keywords of the service
+    from the request itself, such as where it comes from. Raises ImproperlyConfigured when input and service don't fit.
     """
     if not isinstance(service, Service):
         raise ImproperlyConfigured(f"{service!r} is not a service: rows change in services only")
@@ -180,6 +184,7 @@ def endpoint(
         throttle=throttle,
         limit=limit,
         target=target,
+        context=context or {},
         raises=service.raises,
     )
 
@@ -220,7 +225,7 @@ def lookup(
 # --- Running ----------------------------------------------------------------------------------------
 
 
-def handle(view: Any, request: Request, endpoint: Endpoint, parameters: Mapping[str, Any]) -> Response:
+def handle(view: Any, request: Request, endpoint: Endpoint, parameters: Mapping[str, Any]) -> HttpResponse:
     """Carry one request out: body read, target found, then one transaction (core's order of checks)."""
     data = request.data
     target = _target(view, request, endpoint)
@@ -236,9 +241,16 @@ def handle(view: Any, request: Request, endpoint: Endpoint, parameters: Mapping[
             answer = run()
     else:
         answer = once(_attempt(view, request, endpoint, parameters, data), run)
-    response = Response(status=answer.status)
-    response.data = None
-    view.prepared = answer
+    return _response(answer)
+
+
+def _response(answer: Answer) -> HttpResponse:
+    response = HttpResponse(answer.body, status=answer.status)
+    del response["Content-Type"]  # Django's own: an answer without a body has none
+    for name, value in answer.headers.items():
+        response[name] = value
+    if answer.replayed:
+        response["Idempotency-Replayed"] = "true"
     return response
 
 
@@ -290,8 +302,7 @@ def _change(
     assert service is not None
     _check_query(request, endpoint)
     keywords = _validated(view, endpoint, data, target) | extra
-    if "door" in service.keywords:
-        keywords["door"] = view.door(request)
+    keywords |= {name: read(request) for name, read in endpoint.context.items()}
     arguments = () if target is None else (target,)
     result = service(*arguments, actor=view.actor(request), if_version=view.if_version, **keywords)
     if isinstance(result, Refusal):

@@ -5,7 +5,7 @@ from functools import wraps
 from typing import Any, ClassVar
 
 from django.core.exceptions import ImproperlyConfigured
-from django.http import HttpResponseNotModified
+from django.http import HttpResponse, HttpResponseNotModified
 from rest_framework.decorators import action
 from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
 from rest_framework.renderers import JSONRenderer
@@ -19,15 +19,16 @@ from erp.api import endpoints, problems, throttling
 from erp.api.endpoints import Endpoint
 from erp.api.files import MULTIPART, StrictMultiPartParser
 from erp.api.filters import check_query
+from erp.api.routers import address_of
 from erp.errors import DomainError, MethodNotAllowed, NotAuthenticated, UnsupportedMediaType
-from erp.idempotency.once import Answer, parse_key
+from erp.idempotency.once import parse_key
 
 _WRITES = {"post", "put", "patch", "delete"}
 _WRITE_NAMES = {*_WRITES, "create", "update", "partial_update", "destroy"}
 
 
-def _handler(endpoint: Endpoint, qualname: str) -> Callable[..., Response]:
-    def run(self: "ViewSet", request: Request, *args: Any, **kwargs: Any) -> Response:
+def _handler(endpoint: Endpoint, qualname: str) -> Callable[..., HttpResponse]:
+    def run(self: "ViewSet", request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
         return endpoints.handle(self, request, endpoint, kwargs)
 
     run.__name__, run.__qualname__, run.__doc__ = endpoint.name, f"{qualname}.{endpoint.name}", endpoint.doc
@@ -50,7 +51,6 @@ class ViewSet(GenericViewSet[Any]):
     idempotency_key = ""
     if_version: int | None = None
     lookup_value_converter = "uuid"
-    prepared: Answer | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -143,16 +143,6 @@ class ViewSet(GenericViewSet[Any]):
 
     def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
         response = super().finalize_response(request, response, *args, **kwargs)
-        if self.prepared is not None:
-            answer = self.prepared
-            if response.status_code == answer.status:
-                response.content = answer.body
-                response._is_rendered = True  # type: ignore[attr-defined]
-                response.headers.pop("Content-Type", None)
-                for name, value in answer.headers.items():
-                    response[name] = value
-                if answer.replayed:
-                    response["Idempotency-Replayed"] = "true"
         endpoint = self.endpoint
         secret = self.no_store or (endpoint is not None and (endpoint.secret or endpoint.anonymous))
         response["Cache-Control"] = "no-store" if secret else "private, no-cache"
@@ -165,10 +155,6 @@ class ViewSet(GenericViewSet[Any]):
         """Who acts: the user, or on public doors SYSTEM (the service checks what the caller proves)."""
         endpoint = self.endpoint
         return access.SYSTEM if endpoint is not None and endpoint.anonymous else request.user
-
-    def door(self, request: Request) -> Any:
-        """What a service may learn of the door it was called through; see the accounts module."""
-        raise ImproperlyConfigured(f"{type(self).__name__} doesn't describe its door")
 
     def get_queryset(self) -> Any:
         rows: Any = super().get_queryset()
@@ -197,12 +183,7 @@ class ViewSet(GenericViewSet[Any]):
 
     def links(self, row: Any) -> dict[str, str]:
         """Address of the row and of named neighbours."""
-        return {"self": f"{self.collection_path(row)}/{row.pk}"}
-
-    def collection_path(self, row: Any) -> str:
-        """Path of the row's collection: that of the request's own, unless the row is of another kind."""
-        prefix: str = self.request.path.split("/api/v1/", 1)[-1].split("/")[0]
-        return f"/api/v1/{prefix}"
+        return {"self": address_of(row)}
 
     def allowed_actions(self, row: Any) -> list[str]:
         """Verbs open to the caller on this row now, by status and capability. Advice; the write decides."""
@@ -280,9 +261,6 @@ class PartViewSet(RowViewSet):
         service = endpoint.service
         asks_whole = service is not None and service.target_model is self.wholes.model
         return self.whole() if asks_whole else super().target(endpoint)
-
-    def collection_path(self, row: Any) -> str:
-        return "/".join(self.request.path.split("/")[:6])  # /api/v1/<wholes>/<id>/<parts>
 
 
 def read(path: str, *, detail: bool = True, query: tuple[str, ...] = ()) -> Callable[..., Any]:

@@ -2,6 +2,7 @@
 
 from erp import access
 from erp.api import fields
+from erp.api.routers import address_of
 from erp.api.serializers import Output
 from erp.jobs import capabilities
 from erp.jobs.models import Job
@@ -38,5 +39,5 @@ class JobOutput(Output):
 
     def get_links(self, row: Job) -> dict[str, str]:
         """Itself, and what became of its rows."""
-        here = f"/api/v1/jobs/{row.pk}"
+        here = address_of(row)
         return {"self": here, "result": f"{here}/result", "errors": f"{here}/errors"}

@@ -1,9 +1,8 @@
 """Routes of long work."""
 
-from rest_framework.routers import SimpleRouter
-
+from erp.api.routers import Router
 from erp.jobs.viewsets import JobViewSet
 
-router = SimpleRouter(trailing_slash=False, use_regex_path=False)
+router = Router()
 router.register("jobs", JobViewSet, basename="job")
 urlpatterns = router.urls

@@ -1,6 +1,6 @@
 """What the reads of reference data share."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 from rest_framework.mixins import ListModelMixin
 
@@ -30,13 +30,8 @@ class ReferenceViewSet(RowViewSet, ReferenceRows):
 
 
 class CommodityParts(ListModelMixin, ReferenceRows):
-    """The parts of one commodity: ``/commodities/{id}/<parts>``. Each is addressed in the ``collection`` of all."""
-
-    collection: ClassVar[str]
+    """The parts of one commodity: ``/commodities/{id}/<parts>``."""
 
     def get_queryset(self) -> Any:
         commodity = self.row_of(Commodity.objects.all(), self.kwargs["pk"])
         return super().get_queryset().filter(commodity=commodity)
-
-    def collection_path(self, row: Any) -> str:
-        return f"/api/v1/{self.collection}"

@@ -30,5 +30,3 @@ class GradeViewSet(ReferenceViewSet, GradeRows):
 
 class CommodityGradesViewSet(CommodityParts, GradeRows):
     """Grades of one commodity."""
-
-    collection = "grades"

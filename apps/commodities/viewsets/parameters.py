@@ -46,8 +46,6 @@ class ParameterViewSet(ReferenceViewSet, ParameterRows):
 class CommodityParametersViewSet(CommodityParts, ParameterRows):
     """Quality parameters of one commodity."""
 
-    collection = "quality-parameters"
-
 
 class TemplateViewSet(ReferenceViewSet):
     """Quality parameters to copy, by category of commodities."""

@@ -31,5 +31,3 @@ class QualityScheduleViewSet(ReferenceViewSet, ScheduleRows):
 
 class CommoditySchedulesViewSet(CommodityParts, ScheduleRows):
     """Schedules of premiums and discounts of one commodity."""
-
-    collection = "quality-schedules"

@@ -42,5 +42,3 @@ class PackWeightViewSet(ReferenceViewSet, PackWeightRows):
 
 class CommodityPackWeightsViewSet(CommodityParts, PackWeightRows):
     """What packages of one commodity weigh."""
-
-    collection = "pack-weights"

@@ -37,5 +37,3 @@ class VarietyViewSet(ReferenceViewSet, VarietyRows):
 
 class CommodityVarietiesViewSet(CommodityParts, VarietyRows):
     """Varieties of one commodity."""
-
-    collection = "varieties"
