@@ -115,6 +115,16 @@ def next_value(sequence: str) -> int:
         return int(cursor.fetchone()[0])
 
 
+class _Written:
+    """Rides on a transaction whose events are written, as a hook: gone with it, or with its savepoint."""
+
+    def __init__(self, block: Any) -> None:
+        self.block = block
+
+    def __call__(self) -> None:
+        """Nothing: it only marks the transaction."""
+
+
 def _enclosing() -> Any:
     """The outermost atomic block that isn't a test case's own, if any."""
     return next(
@@ -132,7 +142,9 @@ def unit_of_work(actor: Any, *, causation_id: str = "") -> Iterator[Unit]:
     if _unit.get() is not None:
         raise TransactionReused("a unit of work is already open")
     enclosing = _enclosing()
-    if getattr(enclosing, "erp_flushed", False):
+    if any(
+        isinstance(entry[1], _Written) and entry[1].block is enclosing for entry in connection.run_on_commit
+    ):
         raise TransactionReused("this transaction has already written its events")
     unit = Unit(actor, causation_id or _cause.get())
     with transaction.atomic(savepoint=enclosing is None):
@@ -140,7 +152,7 @@ def unit_of_work(actor: Any, *, causation_id: str = "") -> Iterator[Unit]:
         try:
             yield unit
             if enclosing is not None:
-                enclosing.erp_flushed = True
+                transaction.on_commit(_Written(enclosing))
             flush(
                 [pending.event for pending in unit.live()],
                 correlation_id=logs.current_request_id(),

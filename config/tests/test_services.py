@@ -256,6 +256,29 @@ def test_a_second_unit_of_work_in_one_transaction_is_refused(emitted):
     assert len(emitted()) == 1
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_decorated_function_begins_a_new_unit_of_work_at_each_call(emitted):
+    # Its atomic block is one object for all calls.
+    @transaction.atomic
+    def create(code: str) -> None:
+        commodities.create(actor=SYSTEM, code=code, name=code.title(), category="FIBRE")
+
+    create("JUTE")
+    create("HEMP")
+    assert len(emitted()) == 2
+
+
+def test_a_unit_of_work_whose_savepoint_was_rolled_back_leaves_room_for_another(emitted):
+    with transaction.atomic():
+        with suppress(KeyError), transaction.atomic():
+            commodities.create(actor=SYSTEM, code="JUTE", name="Jute", category="FIBRE")
+            raise KeyError
+        commodities.create(actor=SYSTEM, code="HEMP", name="Hemp", category="FIBRE")
+        with pytest.raises(services.TransactionReused):
+            commodities.create(actor=SYSTEM, code="FLAX", name="Flax", category="FIBRE")
+    assert [event.payload["code"] for event in emitted()] == ["HEMP"]
+
+
 # --- Who, on which row, at which version ------------------------------------------------------------
 
 
