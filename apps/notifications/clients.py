@@ -11,7 +11,7 @@ from django.core import checks
 from apps.notifications.models import Channel, Letter
 from erp.clients import Client
 from erp.clients.smtp import SmtpClient
-from erp.embedded import console
+from erp.logs import console
 
 
 class MailProvider(Protocol):

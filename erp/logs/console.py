@@ -1,4 +1,4 @@
-"""What stands in for whoever would send mail and SMS: the terminal of the process, and never a log."""
+"""The terminal of a process, for what developers are to see and no log may hold."""
 
 import sys
 
