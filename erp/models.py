@@ -148,6 +148,16 @@ class Guarded(models.Model):
         row._remember()
         return row
 
+    @property
+    def is_new(self) -> bool:
+        """Whether the row isn't in the database yet."""
+        return self._state.adding
+
+    def remember_as_stored(self) -> None:
+        """Take the row, as it is now, for one read from the database: for previews that save nothing."""
+        self._state.adding = False
+        self._remember()
+
     def _remember(self) -> None:
         state = self.__dict__
         self._loaded = {
@@ -175,7 +185,7 @@ class Guarded(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         writer = _guard(type(self))
-        if self._state.adding:
+        if self.is_new:
             super().save(*args, **{**kwargs, "force_insert": True})
         else:
             changed = self.changed_fields()

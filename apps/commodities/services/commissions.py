@@ -30,10 +30,10 @@ ERRORS = (Overlap, FieldsContradict, LimitsInverted, BandsNotContiguous, NotActi
 
 def _check(row: Commission) -> None:
     today = timezone.localdate()
-    if not row._state.adding:
+    if not row.is_new:
         _require_not_begun(row, today)
     for field in ("commodity", "trade_type", "pricing_unit"):
-        if row._state.adding or f"{field}_id" in row.changed_fields():
+        if row.is_new or f"{field}_id" in row.changed_fields():
             require_active(getattr(row, field), f"/{field}_id")
     _require_basis(row)
     _require_contiguous(row)

@@ -161,9 +161,9 @@ def check(commodity: Commodity) -> None:
         fixed = ("base_unit", "quantity_mode", "package_unit")
         require_unchanged(commodity, *fixed, because="Fixed once the commodity has left DRAFT.")
     _check_fields(commodity)
-    if commodity._state.adding or "hsn_code" in changes:
+    if commodity.is_new or "hsn_code" in changes:
         require_hsn(commodity.hsn_code)
-    if commodity._state.adding or changes.keys() & UNITS:
+    if commodity.is_new or changes.keys() & UNITS:
         _check_units(commodity)
     if commodity.status != before:
         if commodity.status not in Commodity.TRANSITIONS[Commodity.Status(before)]:

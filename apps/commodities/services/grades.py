@@ -15,9 +15,9 @@ class SecondBasis(Conflict):
 
 
 def _check(grade: Grade) -> None:
-    if grade._state.adding:
+    if grade.is_new:
         require_active(grade.commodity, "/commodity_id")
-    if grade._state.adding or "pricing_unit_id" in grade.changed_fields():
+    if grade.is_new or "pricing_unit_id" in grade.changed_fields():
         require_active(grade.pricing_unit, "/pricing_unit_id")
     kinds = Grade.DifferenceKind
     faults = []

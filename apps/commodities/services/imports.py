@@ -168,8 +168,7 @@ class Foresight:
             sort.check(row)
             self._check_unique(row)
             if values.get("status", row.status) != row.status:
-                row._state.adding = False
-                row._remember()
+                row.remember_as_stored()
                 self._replace(row, values, told, actor)
             self._keep(row)
             return "create", {}
@@ -214,8 +213,7 @@ class Foresight:
                 self._names.pop(name, None)
             if self._bears_mark(before):
                 self._single.pop(self._scope(before), None)
-        row._state.adding = False
-        row._remember()
+        row.remember_as_stored()
         self._rows[key] = row
         self._names.update(dict.fromkeys(self._names_of(row), key))
         if self._bears_mark(row):

@@ -28,7 +28,7 @@ def take_limits(row: Any, name: str) -> None:
     OtherCommodity, NotActive, FieldsContradict, LimitsInverted, OutsidePossible.
     """
     changes = row.changed_fields()
-    if not row._state.adding and name not in changes:
+    if not row.is_new and name not in changes:
         return  # what is kept was checked when it was given
     given: Iterable[Mapping[str, Any]] = getattr(row, name)
     before, _ = changes.get(name, ((), ()))

@@ -120,7 +120,7 @@ def _above(row: Any, low: str, high: str) -> bool:
 
 def _check_parameter(parameter: QualityParameter) -> None:
     parameter.name_key = name_key(parameter.name)
-    if parameter._state.adding:
+    if parameter.is_new:
         require_active(parameter.commodity, "/commodity_id")
         require_active(parameter.template, "/template_id")
     _check(parameter)

@@ -51,7 +51,7 @@ def confirm_hsn_mapping(*, actor: Any, name: str, hsn_code: str) -> HsnMapping:
     require_hsn(hsn_code)
     key = name_key(name)
     mapping = HsnMapping.objects.filter(name_key=key).locked().first() or HsnMapping(name_key=key)
-    if mapping._state.adding or mapping.hsn_code != hsn_code:
+    if mapping.is_new or mapping.hsn_code != hsn_code:
         mapping.name, mapping.hsn_code = name, hsn_code
         mapping.confirmed_by, mapping.confirmed_at = actor.pk, timezone.now()
         mapping.save()

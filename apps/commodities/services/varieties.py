@@ -16,7 +16,7 @@ class SecondStandard(Conflict):
 
 def check(variety: Variety) -> None:
     """Raise what speaks against a variety as it is to be saved."""
-    if variety._state.adding:
+    if variety.is_new:
         require_active(variety.commodity, "/commodity_id")
     take_limits(variety, "presets")
 

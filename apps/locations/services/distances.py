@@ -41,7 +41,7 @@ def set_distance(
         origin=location, destination=to, mode=mode, valid_from=valid_from
     ).first() or Distance(origin=location, destination=to, mode=mode, valid_from=valid_from)
     row.km, row.transit_days, row.source = km, transit_days, source
-    if row._state.adding or row.changed_fields():
+    if row.is_new or row.changed_fields():
         row.save()
         emit(
             events.LocationDistanceSet(

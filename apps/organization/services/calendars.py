@@ -62,7 +62,7 @@ def set_calendar_day(
     if special is None:
         special = CalendarDay(calendar=calendar, day=day, created_by_id=actor.pk)
     special.name, special.closed, special.closes_at = name, closed, closes_at
-    changed = special._state.adding or special.changed_fields()
+    changed = special.is_new or special.changed_fields()
     special.save()
     if changed:
         emit(events.CalendarChanged(calendar_id=calendar.pk, dates=[day]))
