@@ -289,8 +289,21 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "SCHEMA_PATH_PREFIX": r"/api/v1",
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "PREPROCESSING_HOOKS": ["erp.api.schema.load_examples"],
     "POSTPROCESSING_HOOKS": [],  # the default one guesses names for enums; here they stay inline
 }
+# Examples of requests, for the API document, the audit and tests.
+API_EXAMPLES = (
+    "erp.jobs.tests.examples",
+    "apps.accounts.tests.examples",
+    "apps.notifications.tests.examples",
+    "apps.approvals.tests.examples",
+    "apps.organization.tests.examples",
+    "apps.locations.tests.examples",
+    "apps.commodities.tests.examples",
+    "apps.availability.tests.examples",
+    "apps.integrations.tests.examples",
+)
 CORS_ALLOWED_ORIGINS = ENV.cors_allowed_origins
 CORS_URLS_REGEX = r"^/api/.*$"
 CORS_ALLOW_METHODS = ["GET", "HEAD", "OPTIONS", "POST", "PUT"]

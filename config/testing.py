@@ -299,7 +299,10 @@ def job(db: None, user: Callable[..., Any]) -> Callable[..., Any]:
 def world(
     user: Any, partner: Any, commodity: Any, offer: Any, organization: Any, place: Any, job: Any
 ) -> SimpleNamespace:
-    """All factories in one hand, for examples."""
+    """All factories in one hand, for examples, which are loaded with it."""
+    from erp.api import examples
+
+    examples.load()
     return SimpleNamespace(
         user=user,
         partner=partner,

@@ -1,15 +1,18 @@
 """One example per write: it feeds the OpenAPI document and the contract tests that every endpoint inherits.
 
-A module keeps them in ``tests/examples.py`` as ``EXAMPLES``: name of the service or lookup → ``Example``.
+A module has them in ``tests/examples.py`` as ``EXAMPLES``: name of the service or lookup → ``Example``. They are
+loaded by what needs them, the generator of the document, the audit and tests; no request does.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
 from django.apps import apps
+from django.conf import settings
 
 from erp.files import CSV, Upload
 
@@ -73,17 +76,27 @@ def _documented(value: Any) -> Any:
     return SAMPLE_ID if callable(value) else value
 
 
-def package_of(call: Any) -> str:
-    """Package of the module that a service or lookup belongs to: ``apps.availability``."""
-    config = apps.get_containing_app_config(call.__module__)
-    return str(config.name) if config is not None else str(call.__module__.rpartition(".")[0])
+def package_of(module: str) -> str:
+    """Package of the app that a Python module belongs to: ``apps.availability``."""
+    config = apps.get_containing_app_config(module)
+    return config.name if config is not None else module.rpartition(".")[0]
 
 
 def example_of(call: Any) -> Example | None:
-    """The example of a service or lookup function, None where the module has none."""
-    try:
-        examples = import_module(f"{package_of(call)}.tests.examples").EXAMPLES
-    except ModuleNotFoundError:
-        return None
-    found: Example | None = examples.get(call.__name__)
-    return found
+    """The example of a service or lookup function, None where the module has none or none are loaded."""
+    return _loaded.get(package_of(call.__module__), {}).get(call.__name__)
+
+
+def load() -> None:
+    """Load the examples of the modules named in ``settings.API_EXAMPLES``."""
+    for name in settings.API_EXAMPLES:
+        with suppress(ModuleNotFoundError):  # an image for production has no tests
+            _loaded[package_of(name)] = import_module(name).EXAMPLES
+
+
+def are_installed() -> bool:
+    """Whether any were found; only the audit asks, which in an image can't tell what tests try."""
+    return bool(_loaded)
+
+
+_loaded: dict[str, Mapping[str, Example]] = {}

@@ -14,6 +14,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
 
 from erp import errors
+from erp.api import examples
 from erp.api.problems import MEDIA_TYPE
 from erp.errors import DomainError
 
@@ -367,6 +368,12 @@ def _examples(endpoint: Any, status: int) -> Iterable[OpenApiExample]:
             yield OpenApiExample(
                 name, value=example["response"], response_only=True, status_codes=[str(status)]
             )
+
+
+def load_examples(endpoints: Any) -> Any:
+    """Load what the document shows; a hook that runs before the document is generated."""
+    examples.load()
+    return endpoints
 
 
 class FileFieldExtension(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.util import find_spec
 from typing import Any, Final
 
 from django.conf import settings
@@ -11,9 +10,8 @@ from django.utils.module_loading import autodiscover_modules
 from rest_framework.settings import api_settings
 
 from erp import access, events, logs, services
-from erp.api import problems
+from erp.api import examples, problems
 from erp.api.endpoints import Endpoint
-from erp.api.examples import example_of, package_of
 from erp.api.viewsets import ViewSet
 from erp.audit import code, event_files
 from erp.audit.doors import doors
@@ -97,6 +95,7 @@ class Product:
         register: Register | None = None,
     ) -> None:
         """``urlconf``, ``sources`` and ``register`` replace the product's own, for tests of the audit."""
+        examples.load()
         self.routes = routes(urlconf)
         self.sources = sources if sources is not None else read()
         self.register = register or Register()
@@ -270,13 +269,8 @@ def _absent(name: str, there: Mapping[str, object] | set[str], reason: str) -> l
 
 
 def _tried(call: Any) -> bool | None:
-    """Whether contract tests have an example of a call; None where the module's tests aren't installed."""
-    try:
-        if find_spec(f"{package_of(call)}.tests") is None:
-            return None
-    except ModuleNotFoundError:
-        return None
-    return example_of(call) is not None
+    """Whether contract tests have an example of a call; None where no examples are installed."""
+    return examples.example_of(call) is not None if examples.are_installed() else None
 
 
 def _bound(write: Write) -> Iterator[str]:
