@@ -20,7 +20,6 @@ COMMIT_TO_ACK_SECONDS = Histogram(
     "From the event's insert to Pub/Sub's acknowledgement.",
     buckets=_SECONDS,
 )
-WAKE_UPS_LOST = Counter("erp_outbox_wake_ups_lost_total", "Wake-ups that Redis didn't take.")
 RELAY_HEARTBEAT = Gauge(
     "erp_relay_heartbeat_seconds", "Unix time of the relay's last round.", multiprocess_mode="mostrecent"
 )

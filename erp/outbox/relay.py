@@ -26,8 +26,8 @@ from psycopg.rows import class_row
 from erp.logs import mask_text
 from erp.outbox import endpoint, metrics, ownership, sql, topology, wire
 from erp.outbox.batches import Batch, Bucket, Hold, Poisoned, Published, Row, requests
+from erp.outbox.listener import Listener
 from erp.outbox.publisher import MAX_BYTES, MAX_MESSAGES, NotPublished, Poison, Publisher
-from erp.outbox.wakeup import Listener
 
 log = structlog.get_logger(__name__)
 

@@ -273,14 +273,12 @@ def test_a_commit_names_its_buckets_and_a_rollback_none(settings: Any) -> None:
 def test_a_dead_redis_costs_a_commit_one_attempt_and_then_a_pause(
     settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from erp.outbox import metrics
-
     monkeypatch.setattr(wakeup, "_paused_until", 0.0)
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
-    before = metrics.WAKE_UPS_LOST._value.get()
+    before = wakeup.WAKE_UPS_LOST._value.get()
     for _ in range(5):
         insert(uuid4())
-    assert metrics.WAKE_UPS_LOST._value.get() == before + 1
+    assert wakeup.WAKE_UPS_LOST._value.get() == before + 1
     assert drain().published == 5, "the relay polls"
 
 
