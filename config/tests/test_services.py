@@ -134,7 +134,7 @@ def test_a_rolled_back_service_leaves_no_event(commodity, planted, emitted):
         raise Conflict("no")
 
     with pytest.raises(Conflict):
-        planted(fail)(row, actor=SYSTEM)
+        planted(fail, raises=[Conflict])(row, actor=SYSTEM)
     assert len(emitted()) == before
     assert EventStream.objects.get(aggregate_id=row.pk).last_sequence == 2
 

@@ -15,6 +15,7 @@ from apps.commodities.services.rules import (
     IllegalTransition,
     LimitsInverted,
     NotActive,
+    OtherCommodity,
     require_active,
     require_own,
 )
@@ -42,7 +43,7 @@ withdraw_quality_schedule = QUALITY_SCHEDULE.withdraw
 @service(
     requires=capabilities.MANAGE_SPECIFICATIONS,
     emits=[events.QualityScheduleDrafted],
-    raises=[NotActive, FieldsContradict, LimitsInverted],
+    raises=[NotActive, FieldsContradict, LimitsInverted, OtherCommodity],
     under=QUALITY_SCHEDULE.lock,
     within="commodity",
 )
