@@ -217,6 +217,7 @@ class Service:
         requires: Capability | None,
         emits: Iterable[type[Event]],
         raises: Iterable[type[DomainError]],
+        forwards: Callable[[], Iterable["Service"]],
         public: str,
         locks: str | Callable[[Any], None] | None,
         trace: Iterable[type[models.Model]],
@@ -231,7 +232,7 @@ class Service:
         self.within, self.reauthenticate = within, reauthenticate
         self.requires, self.public, self.locks, self.machinery = requires, public, locks, machinery
         self.emits = frozenset(emits)
-        self.raises = tuple(dict.fromkeys(raises))
+        self._raises, self._forwards = tuple(dict.fromkeys(raises)), forwards
         self.trace = frozenset(trace)
         self.label = label_of(function.__module__)
         self.name = f"{self.label}.{function.__name__}"
@@ -244,7 +245,7 @@ class Service:
             raise ImproperlyConfigured(f"{self.name} needs either a capability or a reason to be public")
         if not self.emits and not machinery:
             raise ImproperlyConfigured(f"{self.name} emits nothing: no silent change")
-        if not all(isinstance(kind, type) and issubclass(kind, DomainError) for kind in self.raises):
+        if not all(isinstance(kind, type) and issubclass(kind, DomainError) for kind in self._raises):
             raise ImproperlyConfigured(f"{self.name}: raises= names domain errors")
         if len(positional) > 1 or any(p.kind is not p.POSITIONAL_OR_KEYWORD for p in positional):
             raise ImproperlyConfigured(f"{self.name} takes at most one positional parameter, its target")
@@ -259,6 +260,12 @@ class Service:
         if self.name in registry:
             raise ImproperlyConfigured(f"{self.name} is declared twice")
         registry[self.name] = self
+
+    @property
+    def raises(self) -> tuple[type[DomainError], ...]:
+        """The domain errors that it may raise, with those of the services that it forwards to."""
+        forwarded = (kind for service in self._forwards() for kind in service.raises)
+        return tuple(dict.fromkeys((*self._raises, *forwarded)))
 
     @property
     def target_model(self) -> type[models.Model] | None:
@@ -404,6 +411,7 @@ def service(
     requires: Capability | None = None,
     emits: Iterable[type[Event]] = (),
     raises: Iterable[type[DomainError]] = (),
+    forwards: Callable[[], Iterable[Service]] = tuple,
     public: str = "",
     locks: str | Callable[[Any], None] | None = "self",
     trace: Iterable[type[models.Model]] = (),
@@ -419,7 +427,8 @@ def service(
     ``requires``: the capability; or ``public``: the reason why nobody need be signed in. ``emits``: the events
     it may emit; none only with ``machinery``, the reason why its rows are no business rows. ``raises``: the domain
     errors that it may raise or refuse with, those of services that it calls and of constraints among them; shared
-    ones (``erp.errors``) only where callers should read of them. ``locks``: name of
+    ones (``erp.errors``) only where callers should read of them. ``forwards`` gives the services that it chooses from
+    at run time and whose errors it passes on. ``locks``: name of
     the target's relation that is locked in place of the target, or None; or a function of the target that locks what
     comes before it. ``trace``: models that a committed
     refusal may have changed. ``joins``: it never opens the transaction, since what it gives is lost or kept
@@ -436,6 +445,7 @@ def service(
             requires=requires,
             emits=emits,
             raises=raises,
+            forwards=forwards,
             public=public,
             locks=locks,
             trace=trace,

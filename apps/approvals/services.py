@@ -50,7 +50,7 @@ from erp.errors import (
     SelfApproval,
 )
 from erp.logs import mask
-from erp.services import emit, service
+from erp.services import Service, emit, service
 
 Diff = Iterable[tuple[str, Any, Any]]
 Status = ApprovalRequest.Status
@@ -249,6 +249,7 @@ def _asks_reauthentication(request: ApprovalRequest) -> bool:
     requires=capabilities.DECIDE,
     emits=_VOICES,
     raises=DECISION_ERRORS,
+    forwards=lambda: (kind.apply for kind in kinds.values() if isinstance(kind.apply, Service)),
     locks=_lock_subject,
     reauthenticate=_asks_reauthentication,
 )

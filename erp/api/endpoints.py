@@ -63,7 +63,7 @@ class Endpoint:
     path: str = ""
     throttle: str = "write"
     limit: Limit | None = None
-    raises: tuple[type[DomainError], ...] = ()
+    lookup_raises: tuple[type[DomainError], ...] = ()
     remote: bool = False
     method: Literal["post", "put"] = "post"
     target: Callable[[Request], Any] | None = None
@@ -74,6 +74,11 @@ class Endpoint:
     def service(self) -> Service | None:
         """The service behind a change; None for a lookup."""
         return self.call if isinstance(self.call, Service) else None
+
+    @property
+    def raises(self) -> tuple[type[DomainError], ...]:
+        """The domain errors of the service or the lookup."""
+        return self.lookup_raises if self.service is None else self.service.raises
 
     @property
     def examples(self) -> list[dict[str, Any]]:
@@ -185,7 +190,6 @@ def endpoint(
         limit=limit,
         target=target,
         context=context or {},
-        raises=service.raises,
     )
 
 
@@ -218,7 +222,7 @@ def lookup(
         remote=remote,
         path=path,
         throttle=throttle,
-        raises=tuple(raises),
+        lookup_raises=tuple(raises),
     )
 
 

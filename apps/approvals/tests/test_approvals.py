@@ -408,10 +408,10 @@ def test_what_the_change_raises_leaves_the_request_as_it_was(world, decider, mon
     request, who = asked(world), decider()
 
     def fail(subject, *, actor, request):
-        raise services.PendingExists("It can't be made now.")
+        raise services.AlreadyDecided("It can't be made now.")
 
     monkeypatch.setitem(RULE.__dict__, "apply", fail)
-    with pytest.raises(services.PendingExists):
+    with pytest.raises(services.AlreadyDecided):
         services.approve(request, actor=who, **SEEN)
     assert (again(request).status, again(request).given) == ("pending", 0)
     assert not ApprovalDecision.objects.exists()
