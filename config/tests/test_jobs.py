@@ -159,11 +159,11 @@ def test_a_job_is_seen_by_its_owner_and_by_who_reads_the_trail(
     )
     errors = client.read(f"{path}/errors", Accept="text/csv")
     assert errors["Content-Type"] == "text/csv; charset=utf-8"
-    assert b"".join(errors.streaming_content).decode().splitlines() == [
+    assert b"".join(errors.streaming_content).decode("utf-8-sig").splitlines() == [
         "row,pointer,code,detail",
         "2,/legal_name,invalid,Not this.",
     ]
-    result = b"".join(client.read(f"{path}/result", Accept="text/csv").streaming_content).decode()
+    result = b"".join(client.read(f"{path}/result", Accept="text/csv").streaming_content).decode("utf-8-sig")
     assert result.splitlines()[1] == f"1,created,{Partner.objects.get(legal_name='One').pk}"
 
 

@@ -159,7 +159,9 @@ class ViewSet(GenericViewSet[Any]):
     def get_queryset(self) -> Any:
         rows: Any = super().get_queryset()
         rows = rows.visible_to(self.request.user)
-        return rows if self.reads is None else rows.permitted(self.request.user, self.reads)
+        if self.reads is None or access.holds_everywhere(self.request.user, self.reads):
+            return rows
+        return rows.permitted(self.request.user, self.reads) if hasattr(rows, "permitted") else rows.none()
 
     def filter_queryset(self, queryset: Any) -> Any:
         """The rows that a list's query asks for; one row is found by its address alone."""

@@ -196,7 +196,10 @@ def _ask_to_reopen(year: FinancialYear, actor: Any, reason: str) -> FinancialYea
 
 
 @service(
-    requires=capabilities.REOPEN_FINANCIAL_YEAR, emits=[events.FinancialYearUpdated], locks="organization"
+    requires=capabilities.REOPEN_FINANCIAL_YEAR,
+    emits=[events.FinancialYearUpdated],
+    raises=[InvalidState],
+    locks="organization",
 )
 def apply_reopening(year: FinancialYear, *, actor: Any, request: Any) -> FinancialYear:
     """Reopen a locked year. Raises InvalidState where a later one was locked meanwhile."""
