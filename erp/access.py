@@ -231,7 +231,7 @@ def actor_of(request: Any) -> Actor:
     return user
 
 
-def _passes_always(actor: Any) -> bool | None:
+def _passes_always(actor: Actor) -> bool | None:
     """True for SYSTEM and superusers, False for nobody and the inactive, None where rights decide."""
     if getattr(actor, "is_system", False):
         return True
@@ -240,19 +240,19 @@ def _passes_always(actor: Any) -> bool | None:
     return True if actor.is_superuser else None
 
 
-def holds_everywhere(actor: Any, capability: Capability | str) -> bool:
+def holds_everywhere(actor: Actor, capability: Capability | str) -> bool:
     """Whether ``actor`` holds the capability on every row. The question of querysets and screens."""
     name, always = str(capability), _passes_always(actor)
     return (name in _rights(actor) or (name, "", "") in _grants(actor)) if always is None else always
 
 
-def holds_own(actor: Any, capability: Capability | str) -> bool:
+def holds_own(actor: Actor, capability: Capability | str) -> bool:
     """Whether ``actor`` holds the capability on rows of its own partner, by a role."""
     always = _passes_always(actor)
     return str(capability) + OWN in _rights(actor) if always is None else always
 
 
-def granted_keys(actor: Any, capability: Capability | str, model: type[models.Model]) -> list[Any]:
+def granted_keys(actor: Actor, capability: Capability | str, model: type[models.Model]) -> list[Any]:
     """Primary keys of the rows of ``model`` on which ``actor`` holds a single grant of the capability."""
     if _passes_always(actor) is not None:
         return []
@@ -264,7 +264,7 @@ def granted_keys(actor: Any, capability: Capability | str, model: type[models.Mo
     return sorted(keys)
 
 
-def may_enter(actor: Any, capability: Capability | str) -> bool:
+def may_enter(actor: Actor, capability: Capability | str) -> bool:
     """Whether ``actor`` holds the capability in any form. Only for the check at an endpoint, before a row is known:
     it opens no row."""
     if may_create(actor, capability):
@@ -272,12 +272,12 @@ def may_enter(actor: Any, capability: Capability | str) -> bool:
     return _passes_always(actor) is None and any(held == str(capability) for held, _, _ in _grants(actor))
 
 
-def may_create(actor: Any, capability: Capability | str) -> bool:
+def may_create(actor: Actor, capability: Capability | str) -> bool:
     """Whether ``actor`` may make a row that doesn't exist yet: a grant on another row doesn't reach it."""
     return holds_everywhere(actor, capability) or holds_own(actor, capability)
 
 
-def may(actor: Any, capability: Capability | str, row: models.Model) -> bool:
+def may(actor: Actor, capability: Capability | str, row: models.Model) -> bool:
     """Whether ``actor`` holds the capability on ``row``: everywhere, as its own, or granted on one of its scopes."""
     if holds_everywhere(actor, capability):
         return True
@@ -293,17 +293,17 @@ def _require(held: bool, capability: Capability | str) -> None:
         raise CapabilityMissing(str(capability))
 
 
-def authorize(actor: Any, capability: Capability | str, row: models.Model | None) -> None:
+def authorize(actor: Actor, capability: Capability | str, row: models.Model | None) -> None:
     """Raise CapabilityMissing (403, naming it) unless ``may`` on ``row``, or ``may_create`` where there is none yet."""
     _require(may_create(actor, capability) if row is None else may(actor, capability, row), capability)
 
 
-def authorize_entry(actor: Any, capability: Capability | str) -> None:
+def authorize_entry(actor: Actor, capability: Capability | str) -> None:
     """Raise CapabilityMissing (403, naming it) unless ``may_enter``."""
     _require(may_enter(actor, capability), capability)
 
 
-def require_reauthentication(actor: Any) -> None:
+def require_reauthentication(actor: Actor) -> None:
     """Raise ReauthenticationRequired (401) unless the person proved their identity lately.
 
     Authentication sets ``current_session`` on the person. Tasks and commands have none: nobody is at a screen there.
@@ -319,7 +319,7 @@ def require_capability(name: str) -> Callable[[Callable[..., Any]], Callable[...
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(function)
-        def guarded(*args: Any, actor: Any, **kwargs: Any) -> Any:
+        def guarded(*args: Any, actor: Actor, **kwargs: Any) -> Any:
             row = args[0] if args and isinstance(args[0], models.Model) else None
             authorize(actor, capability, row)
             return function(*args, actor=actor, **kwargs)

@@ -33,7 +33,7 @@ def masked_checks(actor: Actor, row: Model, *, visible: bool) -> Iterator[None]:
     if visible:
         yield
         return
-    partner = getattr(actor, "partner_id", None)
+    partner = actor.partner_id
     policy = throttling.Policy(
         "masked",
         settings.MASKED_REFUSALS_PER_DAY,

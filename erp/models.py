@@ -63,6 +63,11 @@ class QuerySet(models.QuerySet[Any]):
         """Rows that ``user`` may see. Every model behind a viewset says its own."""
         raise NotImplementedError(f"{self.model.__name__} doesn't say who may see its rows")
 
+    def of_partner(self, actor: "Actor", partner: str) -> Self:
+        """Rows whose relation ``partner`` leads to the actor's own partner; none for people of no partner."""
+        own = actor.partner_id
+        return self.none() if own is None else self.filter(**{f"{partner}_id": own})
+
     def granted(self, actor: "Actor", capability: "Capability | str") -> Self:
         """Rows on which ``actor`` holds a single grant of the capability."""
         held = models.Q(pk__in=access.granted_keys(actor, capability, self.model))

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.db import models
 
-from erp.access import Capability
+from erp.access import Actor, Capability
 from erp.errors import DomainError
 from erp.events import Change, Event
 from erp.models import Model
@@ -52,7 +52,7 @@ def reference(
     tells = "changes" in updated.model_fields
     has_status = any(column.name == "status" for column in model._meta.fields)
 
-    def create(*, actor: Any, **given: Any) -> Any:
+    def create(*, actor: Actor, **given: Any) -> Any:
         row = model(**(given if complete is None else complete(given)))
         if check is not None:
             check(row)
@@ -62,7 +62,7 @@ def reference(
         emit(event_of(created, row, noun))
         return row
 
-    def update(row: Any, *, actor: Any, **given: Any) -> Any:
+    def update(row: Any, *, actor: Actor, **given: Any) -> Any:
         for name in later:
             setattr(row, name, given[name] if name in given else default_of(columns[name]))
         if has_status:

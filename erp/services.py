@@ -17,7 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import IntegrityError, connection, models, transaction
 
 from erp import access, errors, locks, logs
-from erp.access import Capability
+from erp.access import Actor, Capability
 from erp.errors import DomainError, NotFound, PreconditionFailed, label_of
 from erp.events import MAX_BYTES, Event
 from erp.models import Guarded, Writer, writing
@@ -68,7 +68,7 @@ class _Pending(NamedTuple):
 class Unit:
     """What is buffered between the start of the outermost service and the flush."""
 
-    actor: Any
+    actor: Actor
     causation_id: str
     pending: list[_Pending] = field(default_factory=list)
     changed: Counter[type[models.Model]] = field(default_factory=Counter)
@@ -133,7 +133,7 @@ def _enclosing() -> Any:
 
 
 @contextmanager
-def unit_of_work(actor: Any, *, causation_id: str = "") -> Iterator[Unit]:
+def unit_of_work(actor: Actor, *, causation_id: str = "") -> Iterator[Unit]:
     """One transaction around one or several services; buffered events are written once, at its end.
 
     Services open it themselves; it is called by what runs several as one: a consumer's transaction, a job's
@@ -286,7 +286,7 @@ class Service:
         return f"<service {self.name}>"
 
     def __call__(
-        self, target: Any = None, /, *, actor: Any, if_version: int | None = None, **keywords: Any
+        self, target: Any = None, /, *, actor: Actor, if_version: int | None = None, **keywords: Any
     ) -> Any:
         """Run the service.
 

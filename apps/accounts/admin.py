@@ -140,7 +140,7 @@ class SessionAdmin(ServiceAdmin):
 
     def get_details(self, request: HttpRequest, row: Session) -> list[Any]:
         """With device and address for those who may know them."""
-        known = row.belongs_to(actor_of(request)) or may(request.user, capabilities.MANAGE_USERS, row)
+        known = row.belongs_to(actor_of(request)) or may(actor_of(request), capabilities.MANAGE_USERS, row)
         return [*super().get_details(request, row), *(["device_label", "ip"] if known else [])]
 
 
@@ -222,7 +222,7 @@ class AccessPolicyAdmin(_RightsAdmin):
             "opts": self.opts,
             "roles": list(registry.roles),
             "lines": lookups.matrix(),
-            "proposes": holds_everywhere(request.user, capabilities.MANAGE_CAPABILITIES)
+            "proposes": holds_everywhere(actor_of(request), capabilities.MANAGE_CAPABILITIES)
             and not self.admin_site.reads_only(request),
         }
         return TemplateResponse(request, "account/matrix.html", context)

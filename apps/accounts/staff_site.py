@@ -28,7 +28,7 @@ from unfold.forms import AuthenticationForm
 from apps.accounts import capabilities, services
 from apps.accounts.forms import SIX_DIGITS, BothForm, CodeForm, EitherForm, ProofForm
 from apps.accounts.models import Session, User, ViewAs
-from erp.access import SYSTEM, may_create
+from erp.access import SYSTEM, Actor, actor_of, may_create
 from erp.admin import Site, acts
 from erp.api import throttling
 from erp.api.endpoints import Limit
@@ -271,7 +271,9 @@ class StaffSite(Site):
                 limit_passwords(request)
                 told(
                     services.reauthenticate(
-                        Session.objects.get(pk=request.session[SESSION]), actor=request.user, **form.proof()
+                        Session.objects.get(pk=request.session[SESSION]),
+                        actor=actor_of(request),
+                        **form.proof(),
                     )
                 )
                 return redirect(_next(request))
@@ -354,7 +356,7 @@ class StaffSite(Site):
 
         Raises PermissionDenied for whatever isn't looking.
         """
-        if not may_create(request.user, capabilities.VIEW_AS):
+        if not may_create(actor_of(request), capabilities.VIEW_AS):
             return
         view = ViewAs.objects.live().filter(user_id=request.user.pk).first()
         if view is None:
@@ -443,7 +445,7 @@ def _unkept(response: TemplateResponse) -> TemplateResponse:
     return response
 
 
-def _end(session_id: str | None, actor: Any) -> None:
+def _end(session_id: str | None, actor: Actor) -> None:
     session = Session.objects.filter(pk=session_id, user_id=actor.pk).first() if session_id else None
     if session is not None:
         services.log_out(session, actor=actor)

@@ -109,9 +109,9 @@ class ApprovalRequestAdmin(ServiceAdmin):
         if service is services.withdraw:
             return "" if request.user.pk == row.maker_id else services.MakerOnly.title
         if service is services.escalate:
-            against = services.exclusion(row, request.user)
+            against = services.exclusion(row, actor_of(request))
         else:
-            against = services.hindrance(row, request.user) if service in DECISIONS else None
+            against = services.hindrance(row, actor_of(request)) if service in DECISIONS else None
         return against.detail if against is not None else ""
 
     def tables(self, request: HttpRequest, row: ApprovalRequest) -> list[Table]:

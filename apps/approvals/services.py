@@ -38,6 +38,7 @@ from apps.accounts.models import User
 from apps.approvals import capabilities, events
 from apps.approvals.models import ApprovalDecision, ApprovalRequest, roles_of
 from erp import access
+from erp.access import Actor
 from erp.approvals import Base, Kind, kinds
 from erp.errors import (
     CapabilityMissing,
@@ -113,7 +114,7 @@ DECISION_ERRORS = (
 )
 def request(
     *,
-    actor: Any,
+    actor: Actor,
     kind: Kind,
     subject_id: UUID,
     subject_version: int,
@@ -187,7 +188,7 @@ def _lock_subject(request: ApprovalRequest) -> None:
     raises=[MakerOnly, NotPending, Stale],
     locks=_lock_subject,
 )
-def withdraw(request: ApprovalRequest, *, actor: Any) -> ApprovalRequest:
+def withdraw(request: ApprovalRequest, *, actor: Actor) -> ApprovalRequest:
     """Take a request back. Its maker may, and the module for it. Raises MakerOnly, NotPending, Stale."""
     if actor.pk is not None and actor.pk != request.maker_id:
         raise MakerOnly
@@ -198,7 +199,7 @@ def withdraw(request: ApprovalRequest, *, actor: Any) -> ApprovalRequest:
 
 
 @service(requires=capabilities.REQUEST, emits=[events.ApprovalStaled])
-def mark_stale(*, actor: Any, row_type: str, row_id: UUID) -> Sequence[UUID]:
+def mark_stale(*, actor: Actor, row_type: str, row_id: UUID) -> Sequence[UUID]:
     """Void the pending requests about a row that is being edited; returns their ids.
 
     The module calls it in the transaction of the edit, which holds the row; its ``ended`` isn't called.
@@ -221,7 +222,7 @@ def mark_stale(*, actor: Any, row_type: str, row_id: UUID) -> Sequence[UUID]:
     emits=[events.ApprovalExpired, events.ApprovalStaled],
     locks=_lock_subject,
 )
-def expire(request: ApprovalRequest, *, actor: Any) -> ApprovalRequest:
+def expire(request: ApprovalRequest, *, actor: Actor) -> ApprovalRequest:
     """End a request that nobody decided in time, or whose subject or base has moved; a rerun changes nothing."""
     if request.status != Status.PENDING:
         return request
@@ -253,7 +254,9 @@ def _asks_reauthentication(request: ApprovalRequest) -> bool:
     locks=_lock_subject,
     reauthenticate=_asks_reauthentication,
 )
-def approve(request: ApprovalRequest, *, actor: Any, subject_version: int, note: str = "") -> ApprovalRequest:
+def approve(
+    request: ApprovalRequest, *, actor: Actor, subject_version: int, note: str = ""
+) -> ApprovalRequest:
     """Approve a request. The last approval needed makes the change.
 
     Raises what ``decide`` raises, and what stands against the change by now.
@@ -269,7 +272,7 @@ def approve(request: ApprovalRequest, *, actor: Any, subject_version: int, note:
 
 @service(requires=capabilities.DECIDE, emits=_VOICES, raises=DECISION_ERRORS, locks=_lock_subject)
 def reject(
-    request: ApprovalRequest, *, actor: Any, subject_version: int, reason_code: str, note: str
+    request: ApprovalRequest, *, actor: Actor, subject_version: int, reason_code: str, note: str
 ) -> ApprovalRequest:
     """Reject a request. One rejection is enough."""
     kind = _kind(request)
@@ -283,7 +286,7 @@ def reject(
 def decide(
     request: ApprovalRequest,
     *,
-    actor: Any,
+    actor: Actor,
     decision: str,
     subject_version: int,
     reason_code: str = "",
@@ -307,7 +310,7 @@ def decide(
     raises=[SelfApproval, NotPending, Stale, DecidedElsewhere, RoleUnfit],
     locks=_lock_subject,
 )
-def escalate(request: ApprovalRequest, *, actor: Any, role: str, reason: str) -> ApprovalRequest:
+def escalate(request: ApprovalRequest, *, actor: Actor, role: str, reason: str) -> ApprovalRequest:
     """Leave the decision to a higher role. Approvals already given stand.
 
     Who can't decide can't escalate either. Raises SelfApproval, CapabilityMissing, Stale, NotPending, RoleUnfit.
@@ -336,7 +339,7 @@ def escalate(request: ApprovalRequest, *, actor: Any, role: str, reason: str) ->
     return request
 
 
-def exclusion(request: ApprovalRequest, actor: Any) -> DomainError | None:
+def exclusion(request: ApprovalRequest, actor: Actor) -> DomainError | None:
     """Why this person can neither decide on the request nor escalate it, by what is stored; None: no reason."""
     if actor.pk in request.excluded:
         return SelfApproval(BARRED)
@@ -345,7 +348,7 @@ def exclusion(request: ApprovalRequest, actor: Any) -> DomainError | None:
     return None
 
 
-def hindrance(request: ApprovalRequest, actor: Any) -> DomainError | None:
+def hindrance(request: ApprovalRequest, actor: Actor) -> DomainError | None:
     """Why this person can't decide on the request, by what is stored; None: no reason."""
     against = exclusion(request, actor)
     if against is not None:
@@ -360,7 +363,7 @@ def hindrance(request: ApprovalRequest, actor: Any) -> DomainError | None:
 
 
 def _decide(
-    request: ApprovalRequest, actor: Any, decision: str, subject_version: int, reason_code: str, note: str
+    request: ApprovalRequest, actor: Actor, decision: str, subject_version: int, reason_code: str, note: str
 ) -> ApprovalRequest:
     if actor.pk is None:
         raise TypeError("a request is decided by a person")
@@ -406,7 +409,7 @@ def _kind(request: ApprovalRequest) -> Kind:
     return kind
 
 
-def _require_not_concerned(request: ApprovalRequest, actor: Any) -> None:
+def _require_not_concerned(request: ApprovalRequest, actor: Actor) -> None:
     """Raises SelfApproval for whom the kind excludes by now."""
     if actor.pk in set(_kind(request).excludes(request)):
         raise SelfApproval(BARRED)
@@ -436,7 +439,7 @@ def _is_overtaken(request: ApprovalRequest) -> bool:
     return (base or ("", None, None)) != (request.base_type, request.base_id, request.base_version)
 
 
-def _ended(request: ApprovalRequest, actor: Any) -> ApprovalRequest:
+def _ended(request: ApprovalRequest, actor: Actor) -> ApprovalRequest:
     """Let the subject's module put an end to what was proposed."""
     kind = kinds.get(request.kind)
     if kind is not None and kind.ended is not None:
@@ -457,7 +460,7 @@ def _masked(field: str, value: Any) -> str | None:
     )
 
 
-def _head(request: ApprovalRequest, actor: Any) -> dict[str, Any]:
+def _head(request: ApprovalRequest, actor: Actor) -> dict[str, Any]:
     return {
         "approval_id": request.pk,
         "kind": request.kind,

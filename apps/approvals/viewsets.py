@@ -8,6 +8,7 @@ from django.db.models import QuerySet
 from apps.approvals import capabilities, services
 from apps.approvals.models import ApprovalRequest
 from apps.approvals.serializers import ApprovalOutput, ApproveInput, RejectInput
+from erp.access import actor_of
 from erp.api.endpoints import endpoint
 from erp.api.viewsets import RowViewSet
 
@@ -61,4 +62,4 @@ class ApprovalViewSet(RowViewSet):
 
     def allowed_actions(self, row: Any) -> list[str]:
         """None on one's own work, nor where a capability or role lacks."""
-        return [] if services.hindrance(row, self.request.user) else super().allowed_actions(row)
+        return [] if services.hindrance(row, actor_of(self.request)) else super().allowed_actions(row)

@@ -43,7 +43,7 @@ class AvailabilityQuerySet(QuerySet):
         if partner_id is None:
             return granted
         visible = Q(seller_partner_id=partner_id)
-        live = Reservation.objects.live(timezone.now()).filter(holder_partner_id=partner_id)
+        live = Reservation.objects.live(timezone.now()).of_partner(user, "holder_partner")
         visible |= Q(pk__in=live.values("availability_id"))
         browse = Q(status=Availability.Status.ACTIVE, visibility=Availability.Visibility.PUBLIC)
         if holds_everywhere(user, "availability.view"):
@@ -197,16 +197,15 @@ class Availability(Model):
 
     def stage_for(self, user: Actor, held: bool | None = None) -> Stage:
         """How much ``user`` sees; ``held`` says whether its partner has a live reservation, else it is read."""
-        if getattr(user, "is_staff", False) or getattr(user, "is_system", False) or self.belongs_to(user):
+        if user.is_staff or user.is_system or self.belongs_to(user):
             return Stage.OWNER
         if held is None:
-            live = self.reservations.live(timezone.now())
-            held = live.filter(holder_partner_id=getattr(user, "partner_id", None)).exists()
+            held = self.reservations.live(timezone.now()).of_partner(user, "holder_partner").exists()
         return Stage.NEGOTIATING if held else Stage.BROWSE
 
     def seller_ref_for(self, user: Actor) -> str:
         """A pseudonym of the seller: 128 bits that no two offers and no two viewers share."""
-        text = f"{getattr(user, 'partner_id', None)}:{self.seller_partner_id}:{self.pk}"
+        text = f"{user.partner_id}:{self.seller_partner_id}:{self.pk}"
         key = hashlib.sha256(b"seller-ref" + settings.SECRET_KEY.encode()).digest()
         return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()[:32]
 
@@ -231,10 +230,9 @@ def band(quantity: Decimal) -> str:
 class ReservationQuerySet(QuerySet):
     def visible_to(self, user: Actor) -> Self:
         """Staff see every hold; a partner those that it holds."""
-        if getattr(user, "is_system", False) or user.is_superuser or getattr(user, "is_staff", False):
+        if user.is_system or user.is_superuser or user.is_staff:
             return self
-        partner_id = getattr(user, "partner_id", None)
-        return self.none() if partner_id is None else self.filter(holder_partner_id=partner_id)
+        return self.of_partner(user, "holder_partner")
 
     def live(self, now: datetime) -> Self:
         """Reservations that still bind stock or back a trade; only these raise what their holder may see."""

@@ -15,7 +15,7 @@ from apps.availability.models import Availability, Reservation, Stage
 from apps.commodities.models import Commodity
 from apps.partners.models import Partner
 from erp import access
-from erp.access import SYSTEM
+from erp.access import SYSTEM, Actor
 from erp.approvals import Kind
 from erp.errors import Conflict, Fault, RuleBroken
 from erp.events import Quantity
@@ -150,7 +150,7 @@ class Place(TypedDict, total=False):
 )
 def post(
     *,
-    actor: Any,
+    actor: Actor,
     commodity: Commodity,
     total_quantity: Decimal,
     place: Place,
@@ -226,7 +226,7 @@ def post(
     emits=[events.AvailabilitySubmitted],
     raises=[InvalidState, SellerNotEligible, Incomplete, WindowInvalid],
 )
-def submit(offer: Availability, *, actor: Any) -> Availability:
+def submit(offer: Availability, *, actor: Actor) -> Availability:
     """Submit an offer for approval."""
     _in_state(offer, Availability.Status.DRAFT)
     _ready(offer, offer.commodity, timezone.now())
@@ -239,7 +239,7 @@ def submit(offer: Availability, *, actor: Any) -> Availability:
     return offer
 
 
-def _ask(offer: Availability, actor: Any) -> ApprovalRequest:
+def _ask(offer: Availability, actor: Actor) -> ApprovalRequest:
     """Open the request that ``approve`` decides."""
     request: ApprovalRequest = approvals.request(
         actor=actor,
@@ -263,7 +263,7 @@ def _ask(offer: Availability, actor: Any) -> ApprovalRequest:
     emits=[events.AvailabilityApproved],
     raises=[*approvals.DECISION_ERRORS, InvalidState, SellerNotEligible, WindowOver],
 )
-def approve(offer: Availability, *, actor: Any, note: str = "") -> Availability:
+def approve(offer: Availability, *, actor: Actor, note: str = "") -> Availability:
     """Approve an offer. The approver can't be a user who created or edited it."""
     _in_state(offer, Availability.Status.PENDING_APPROVAL)
     request = ApprovalRequest.objects.pending().filter(kind=OFFER.name, subject_id=offer.pk).first()
@@ -316,7 +316,7 @@ def approve(offer: Availability, *, actor: Any, note: str = "") -> Availability:
 def reserve(
     offer: Availability,
     *,
-    actor: Any,
+    actor: Actor,
     quantity: Decimal,
     hold_hours: int | None = None,
     holder_partner: Partner | None = None,
@@ -408,7 +408,7 @@ def reserve(
 def release(
     offer: Availability,
     *,
-    actor: Any,
+    actor: Actor,
     reservation_id: UUID,
     quantity: Decimal | None = None,
     reason: str = "",
@@ -425,7 +425,7 @@ def release(
         raise ReservationInTrade
     if reservation.status != Reservation.Status.HELD:
         raise ReservationClosed(status_now=reservation.status)
-    by_staff = bool(getattr(actor, "is_staff", False))
+    by_staff = actor.is_staff
     if by_staff and len(reason) < 3:
         raise Incomplete(errors=[Fault("/reason", "required", "Staff give a reason.")])
     part = quantity if quantity is not None else reservation.still_open
@@ -446,7 +446,7 @@ def release(
 
 
 @service(requires=capabilities.RELEASE, emits=[events.AvailabilityReleased])
-def expire_holds(offer: Availability, *, actor: Any) -> Availability:
+def expire_holds(offer: Availability, *, actor: Actor) -> Availability:
     """End the holds of an offer that are past their deadline; a rerun changes nothing."""
     overdue = list(offer.reservations.overdue(timezone.now()).locked().order_by("pk"))
     _end_holds(offer, overdue, Reservation.Status.EXPIRED, "expired")
@@ -513,9 +513,9 @@ def _in_state(offer: Availability, *states: str) -> None:
         )
 
 
-def _party(actor: Any, named: Partner | None, pointer: str) -> Partner:
+def _party(actor: Actor, named: Partner | None, pointer: str) -> Partner:
     """The partner that acts: a user's own, or the one that staff and SYSTEM name."""
-    own = getattr(actor, "partner_id", None)
+    own = actor.partner_id
     if own is not None:
         if named is not None and named.pk != own:
             raise PartnerInvalid(errors=[Fault(pointer, "not_your_own", "Leave it out, or name your own.")])

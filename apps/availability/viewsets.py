@@ -76,8 +76,7 @@ class AvailabilityViewSet(RowViewSet):
     )
 
     def get_queryset(self) -> Any:
-        partner_id = getattr(self.request.user, "partner_id", None)
-        own = Reservation.objects.filter(holder_partner_id=partner_id)
+        own = Reservation.objects.of_partner(actor_of(self.request), "holder_partner")
         rows = super().get_queryset()
         if self.action == "release":
             # Also of offers that its end has hidden from the holder: a repeated request is answered alike.

@@ -6,7 +6,7 @@ from typing import Any
 
 from apps.commodities import services
 from apps.commodities.serializers import CommodityRow, VarietyRow
-from erp.access import SYSTEM
+from erp.access import SYSTEM, Actor
 from erp.errors import DomainError
 from erp.jobs.kinds import Done, Row
 from erp.jobs.models import Job
@@ -31,11 +31,11 @@ class Import(TableKind, abstract=True):
     wrong_header, too_many_rows = services.FileHeader, services.TooManyRows
     _foresight: services.Foresight | None = None
 
-    def do(self, values: dict[str, Any], *, row: Row, job: Job, actor: Any) -> Done:
+    def do(self, values: dict[str, Any], *, row: Row, job: Job, actor: Actor) -> Done:
         with _faults_by_column():
             return services.take(self.sort, values, told=self.told, actor=actor)
 
-    def foresee(self, values: dict[str, Any], *, actor: Any) -> tuple[str, dict[str, Any]]:
+    def foresee(self, values: dict[str, Any], *, actor: Actor) -> tuple[str, dict[str, Any]]:
         self._foresight = self._foresight or services.Foresight(self.sort)
         with _faults_by_column():
             return self._foresight.foresee(values, told=self.told, actor=actor)

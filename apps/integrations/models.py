@@ -25,9 +25,9 @@ class Place(NamedTuple):
 
 def reader_ids(user: Actor) -> Collection[UUID] | None:
     """The ids under which events name ``user`` as their reader; None for the house, which reads them all."""
-    if getattr(user, "is_system", False) or user.is_superuser or getattr(user, "is_staff", False):
+    if user.is_system or user.is_superuser or user.is_staff:
         return None
-    return {i for i in (user.pk, getattr(user, "partner_id", None), events.ANYBODY) if i is not None}
+    return {i for i in (user.pk, user.partner_id, events.ANYBODY) if i is not None}
 
 
 class FeedEntryQuerySet(QuerySet):

@@ -1,11 +1,10 @@
 """How the feed of events grows and ends."""
 
-from typing import Any
-
 from django.db import connection
 
 from apps.integrations.models import FeedEntry
 from erp import events, locks
+from erp.access import Actor
 from erp.errors import Gone
 from erp.outbox.wire import Envelope
 from erp.services import service
@@ -30,7 +29,7 @@ class CursorExpired(Gone):
     public="the consumer tells the feed; nobody asks for it",
     machinery="the feed repeats what events have told",
 )
-def record(*, actor: Any, event: Envelope) -> None:
+def record(*, actor: Actor, event: Envelope) -> None:
     """Append an event to the feed, once; events of rows that nobody can read are left out.
 
     The lock is held until the transaction ends. So positions become visible in their order, and none turns up
@@ -64,7 +63,7 @@ def record(*, actor: Any, event: Envelope) -> None:
     public="periodic work; nobody asks for it",
     machinery="the feed repeats what events have told",
 )
-def purge(*, actor: Any, before: int) -> int:
+def purge(*, actor: Actor, before: int) -> int:
     """Delete a batch of the entries before a position; returns how many."""
     oldest = FeedEntry.objects.filter(position__lt=before).order_by("position").values("position")
     deleted, _ = FeedEntry.objects.filter(position__in=oldest[:PURGE_ROWS]).delete()

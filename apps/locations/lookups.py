@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
 from apps.locations import capabilities
@@ -13,6 +12,7 @@ from apps.locations.details import Details
 from apps.locations.earth import Point, great_circle_km
 from apps.locations.models import Distance, Location, ProviderRef
 from erp import clock
+from erp.access import Actor
 from erp.errors import Fault, Invalid, NotFound, RuleBroken
 from erp.identifiers import STATES
 
@@ -55,7 +55,7 @@ class Answers:
 
 def search(
     *,
-    actor: Any,
+    actor: Actor,
     query: str,
     types: Sequence[str] = (),
     country: str = "IN",
@@ -82,7 +82,7 @@ def search(
     return Answers(asked.name, [Found(place, _label(place), known.get(place.provider_id)) for place in found])
 
 
-def fetch_details(*, actor: Any, provider_id: str, provider: str = "", session_token: str = "") -> Found:
+def fetch_details(*, actor: Actor, provider_id: str, provider: str = "", session_token: str = "") -> Found:
     """Fetch a place's details from its provider. They are signed, to add the place within 15 minutes."""
     asked = _provider(provider)
     place = asked.details(provider_id, session_token)
@@ -92,7 +92,7 @@ def fetch_details(*, actor: Any, provider_id: str, provider: str = "", session_t
 
 
 def reverse_geocode(
-    *, actor: Any, latitude: Decimal, longitude: Decimal, radius_km: int = 25, provider: str = ""
+    *, actor: Actor, latitude: Decimal, longitude: Decimal, radius_km: int = 25, provider: str = ""
 ) -> Answers:
     """Find the places around a point, nearest first."""
     asked = _provider(provider)
@@ -148,7 +148,7 @@ class Stretch:
     valid_from: date | None = None
 
 
-def distance(origin: UUID, destination: UUID, mode: str, *, actor: Any) -> Stretch:
+def distance(origin: UUID, destination: UUID, mode: str, *, actor: Actor) -> Stretch:
     """How far it is between two places: along the great circle, and by road or rail where that is known.
 
     Raises Invalid for an id that isn't there, or that the actor can't see; NoCoordinates.
@@ -167,7 +167,7 @@ def _point(place: Location) -> Point:
     return place.latitude, place.longitude
 
 
-def _place(pk: UUID, pointer: str, actor: Any) -> Location:
+def _place(pk: UUID, pointer: str, actor: Actor) -> Location:
     seen = Location.objects.visible_to(actor).permitted(actor, capabilities.VIEW)
     try:
         return seen.resolve(pk)

@@ -6,7 +6,7 @@ from uuid import UUID
 from apps.locations import services
 from apps.locations.models import Location
 from apps.locations.serializers import ImportRow
-from erp.access import SYSTEM
+from erp.access import SYSTEM, Actor
 from erp.api.serializers import invalid
 from erp.errors import Fault
 from erp.jobs.kinds import Done, Row
@@ -33,7 +33,7 @@ class ImportPlaces(TableKind):
                 self._numbers.setdefault(row.values["ref"], row.number)
             yield row
 
-    def do(self, values: dict[str, Any], *, row: Row, job: Job, actor: Any) -> Done:
+    def do(self, values: dict[str, Any], *, row: Row, job: Job, actor: Actor) -> Done:
         ref, parent_ref = row.values.get("ref"), row.values.get("parent_ref")
         values = {name: value for name, value in values.items() if name not in ("ref", "parent_ref")}
         if ref is not None and self._numbers[ref] != row.number:
@@ -62,7 +62,7 @@ class ImportPlaces(TableKind):
         services.report_import(actor=SYSTEM, job=job)
 
 
-def _added(values: dict[str, Any], actor: Any) -> Done:
+def _added(values: dict[str, Any], actor: Actor) -> Done:
     try:
         with attempt():  # what a duplicate has claimed is given back
             place = services.create(actor=actor, source="import", **values)

@@ -27,6 +27,7 @@ from apps.locations.serializers import (
     StateOutput,
     UpdateInput,
 )
+from erp.access import actor_of
 from erp.api.endpoints import endpoint, lookup
 from erp.api.viewsets import RowViewSet, ViewSet, read
 from erp.jobs.serializers import JobOutput
@@ -130,7 +131,7 @@ class LocationViewSet(RowViewSet, PlaceRows):
     def distance(self, request: Request) -> Response:
         """How far it is along the great circle, and by road or rail where that is known."""
         asked = distance_asked(request.query_params)
-        found = lookups.distance(asked["from"], asked["to"], asked["mode"], actor=request.user)
+        found = lookups.distance(asked["from"], asked["to"], asked["mode"], actor=actor_of(request))
         return Response(DistanceOutput(found).data)
 
 

@@ -95,7 +95,7 @@ def filled(text: str, values: Values) -> str:
 class TemplateQuerySet(QuerySet):
     def visible_to(self, user: Actor) -> Self:
         """Staff read every text."""
-        return self if getattr(user, "is_staff", False) or getattr(user, "is_system", False) else self.none()
+        return self if user.is_staff or user.is_system else self.none()
 
     def for_locale(self, code: str, channel: str, locale: str) -> "Template | None":
         """The active text in this language, else in English."""

@@ -36,6 +36,7 @@ from apps.notifications.models import (
     notices,
     placeholders,
 )
+from erp.access import Actor
 from erp.errors import Conflict, Fault, RuleBroken
 from erp.services import emit, service
 
@@ -74,7 +75,7 @@ class TextInvalid(RuleBroken):
 @service(requires=capabilities.MANAGE, emits=[events.MessageQueued, events.MessageSuppressed])
 def notify(
     *,
-    actor: Any,
+    actor: Actor,
     notice: Notice,
     event_id: UUID,
     user: User | None = None,
@@ -181,7 +182,7 @@ def enqueue(message_id: str, countdown: float = 0) -> None:
     requires=capabilities.MANAGE,
     emits=[events.MessageExpired, events.MessageSuppressed, events.MessageFailed],
 )
-def begin(message: Message, *, actor: Any) -> bool:
+def begin(message: Message, *, actor: Actor) -> bool:
     """Take a due message for sending; False: there is nothing to send now.
 
     The next try is set before this one, so that a sender that dies is followed by another. A mail may then come twice,
@@ -221,7 +222,7 @@ def begin(message: Message, *, actor: Any) -> bool:
 def record_sent(
     message: Message,
     *,
-    actor: Any,
+    actor: Actor,
     provider: str,
     provider_message_id: str,
     template: Template,
@@ -251,7 +252,7 @@ def record_sent(
     requires=capabilities.MANAGE,
     emits=[events.MessageFailed, events.MessageExpired, events.MessageSuppressed],
 )
-def record_unsent(message: Message, *, actor: Any, error_code: str, provider: str, final: bool) -> Message:
+def record_unsent(message: Message, *, actor: Actor, error_code: str, provider: str, final: bool) -> Message:
     """Note that a try didn't succeed: try again later, or give up when it is final or was the last."""
     if message.status != Status.QUEUED:
         return message
@@ -271,7 +272,7 @@ def record_unsent(message: Message, *, actor: Any, error_code: str, provider: st
 
 
 @service(requires=capabilities.MANAGE, emits=[events.MessageRequeued], raises=[NotFailed, TimeOver])
-def requeue(message: Message, *, actor: Any) -> Message:
+def requeue(message: Message, *, actor: Actor) -> Message:
     """Send a failed message again, with all its tries anew. Raises NotFailed, TimeOver."""
     now = timezone.now()
     if message.status != Status.FAILED:
@@ -332,7 +333,7 @@ DIGEST = Notice(
 
 
 @service(requires=capabilities.MANAGE, emits=[events.MessageQueued, events.MessageSuppressed])
-def gather(*, actor: Any, user: User, channel: str, day: date) -> Digest | None:
+def gather(*, actor: Actor, user: User, channel: str, day: date) -> Digest | None:
     """Make one digest of what waits for a person; None when nothing does, or the day's is made already."""
     waiting = list(Message.objects.for_digests().filter(user=user, channel=channel).order_by("pk").locked())
     if not waiting or Digest.objects.filter(user=user, channel=channel, day=day).exists():
@@ -359,7 +360,7 @@ def gather(*, actor: Any, user: User, channel: str, day: date) -> Digest | None:
 @service(requires=capabilities.MANAGE, emits=[events.TemplateChanged], raises=[TextExists, TextInvalid])
 def add_template(
     *,
-    actor: Any,
+    actor: Actor,
     code: str,
     channel: str,
     locale: str,
@@ -382,7 +383,7 @@ def add_template(
 
 @service(requires=capabilities.MANAGE, emits=[events.TemplateChanged], raises=[NotActive, TextInvalid])
 def change_template(
-    template: Template, *, actor: Any, body: str, subject: str = "", dlt_template_id: str = ""
+    template: Template, *, actor: Actor, body: str, subject: str = "", dlt_template_id: str = ""
 ) -> Template:
     """Word a text anew; the messages sent from now on carry it. Raises NotActive, TextInvalid."""
     if template.status != Template.Status.ACTIVE:
@@ -397,7 +398,7 @@ def change_template(
 
 
 @service(requires=capabilities.MANAGE, emits=[events.TemplateChanged])
-def retire_template(template: Template, *, actor: Any) -> Template:
+def retire_template(template: Template, *, actor: Actor) -> Template:
     """Use a text no more; English stands in where it was another language."""
     if template.status == Template.Status.ACTIVE:
         template.status = Template.Status.RETIRED
@@ -407,7 +408,7 @@ def retire_template(template: Template, *, actor: Any) -> Template:
 
 
 @service(requires=capabilities.MANAGE, emits=[events.TemplateChanged])
-def load_templates(*, actor: Any) -> list[Template]:
+def load_templates(*, actor: Actor) -> list[Template]:
     """Add the texts that the modules ship and that aren't there in any form; a second run changes nothing."""
     known = set(Template.objects.values_list("code", "channel", "locale"))
     made = []
@@ -458,7 +459,7 @@ def _check(template: Template, *, shipped: bool = False) -> None:
         raise TextInvalid(errors=faults)
 
 
-def _tell(template: Template, actor: Any) -> None:
+def _tell(template: Template, actor: Actor) -> None:
     emit(
         events.TemplateChanged(
             template_id=template.pk,

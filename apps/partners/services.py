@@ -1,9 +1,8 @@
 """How partners come to be known to the house."""
 
-from typing import Any
-
 from apps.partners import capabilities, events
 from apps.partners.models import Partner
+from erp.access import Actor
 from erp.errors import Forbidden
 from erp.services import emit, service
 
@@ -14,10 +13,10 @@ class StaffOnly(Forbidden):
 
 @service(requires=capabilities.CREATE, emits=[events.PartnerRegistered], raises=[StaffOnly])
 def register(
-    *, actor: Any, legal_name: str, legal_form: str, trade_name: str = "", country: str = "IN"
+    *, actor: Actor, legal_name: str, legal_form: str, trade_name: str = "", country: str = "IN"
 ) -> Partner:
     """Enter a firm that the house already deals with, as an active partner."""
-    if not (getattr(actor, "is_staff", False) or getattr(actor, "is_system", False)):
+    if not (actor.is_staff or actor.is_system):
         raise StaffOnly("A firm that isn't known to the house yet applies through onboarding.")
     partner = Partner(
         legal_name=legal_name,

@@ -145,15 +145,15 @@ class LookingAdmin(ModelAdmin):  # type: ignore[misc]
         return self.views if isinstance(self.views, tuple) else (self.views,)
 
     def _sees_every_row(self, request: HttpRequest) -> bool:
-        return any(access.holds_everywhere(request.user, each) for each in self._views)
+        return any(access.holds_everywhere(access.actor_of(request), each) for each in self._views)
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return self.has_view_permission(request)
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         if obj is None:
-            return any(access.may_enter(request.user, each) for each in self._views)
-        return any(access.may(request.user, each, obj) for each in self._views)
+            return any(access.may_enter(access.actor_of(request), each) for each in self._views)
+        return any(access.may(access.actor_of(request), each, obj) for each in self._views)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return self._may(request, self.creates)
@@ -170,9 +170,9 @@ class LookingAdmin(ModelAdmin):  # type: ignore[misc]
             return False
         capability = service.requires or ""
         if row is not None:
-            return access.may(request.user, capability, row)
+            return access.may(access.actor_of(request), capability, row)
         return (access.may_enter if service.target or service.within else access.may_create)(
-            request.user, capability
+            access.actor_of(request), capability
         )
 
     def _unproven(

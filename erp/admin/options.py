@@ -15,6 +15,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from unfold.forms import AdminForm
 
+from erp.access import actor_of
 from erp.admin import acts, forms
 from erp.admin.display import shown
 from erp.admin.looking import label_of
@@ -233,7 +234,7 @@ class ServiceAdmin(SavingAdmin):
         """What the service would do to the row, in words: it is run, and everything undone."""
         try:
             with transaction.atomic():
-                result = service(row, actor=request.user)
+                result = service(row, actor=actor_of(request))
                 raise _Undone(result)
         except _Undone as undone:
             if isinstance(undone.result, Refusal):

@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from unfold.forms import AdminForm
 
+from erp.access import actor_of
 from erp.admin import acts, forms, history
 from erp.admin.looking import LookingAdmin, label_of
 from erp.api.serializers import Input
@@ -97,7 +98,7 @@ class SavingAdmin(LookingAdmin):
     ) -> tuple[str, str] | Refusal:
         keywords = form.keywords()
         arguments = () if row is None else (row,)
-        result = service(*arguments, actor=request.user, if_version=version, **keywords)
+        result = service(*arguments, actor=actor_of(request), if_version=version, **keywords)
         if isinstance(result, Refusal):
             return result
         if isinstance(result, self.model):

@@ -105,7 +105,7 @@ class Site(UnfoldAdminSite):  # type: ignore[misc]
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         """Home: what waits for a decision, and all the lists."""
         waiting = queues.waiting(self._registry.values(), request)
-        sees_machinery = access.holds_everywhere(request.user, capabilities.VIEW_TRAIL)
+        sees_machinery = access.holds_everywhere(access.actor_of(request), capabilities.VIEW_TRAIL)
         context = {"queues": waiting, "sees_machinery": sees_machinery, **(extra_context or {})}
         page: TemplateResponse = super().index(request, context)
         return page

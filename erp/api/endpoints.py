@@ -330,7 +330,7 @@ def _change(
 def _look_up(
     view: Any, request: Request, endpoint: Endpoint, target: Any, extra: dict[str, Any], data: Any
 ) -> Response:
-    access.authorize(request.user, endpoint.capability or "", target)
+    access.authorize(access.actor_of(request), endpoint.capability or "", target)
     _check_query(request, endpoint)
     keywords = _validated(view, endpoint, data, target) | extra
     arguments = () if target is None else (target,)

@@ -127,7 +127,7 @@ class ViewSet(GenericViewSet[Any]):
             raise NotAuthenticated
         throttling.check(request, self)
         if not anonymous and self.capability is not None:
-            access.authorize_entry(request.user, self.capability)
+            access.authorize_entry(access.actor_of(request), self.capability)
         if endpoint is None:
             if self.action != "list":  # a list's query is read by its filters
                 handler = getattr(self, self.action, None)
@@ -159,7 +159,7 @@ class ViewSet(GenericViewSet[Any]):
     def get_queryset(self) -> Any:
         rows: Any = super().get_queryset()
         rows = rows.visible_to(self.request.user)
-        if self.reads is None or access.holds_everywhere(self.request.user, self.reads):
+        if self.reads is None or access.holds_everywhere(access.actor_of(self.request), self.reads):
             return rows
         return rows.permitted(self.request.user, self.reads) if hasattr(rows, "permitted") else rows.none()
 
@@ -195,7 +195,7 @@ class ViewSet(GenericViewSet[Any]):
             for name, endpoint in self.endpoints.items()
             if endpoint.detail
             and name in open_verbs
-            and access.may(self.request.user, endpoint.capability or "", row)
+            and access.may(access.actor_of(self.request), endpoint.capability or "", row)
         ]
 
     def render(self, row: Any, output: Any = None) -> Any:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.core.exceptions import ImproperlyConfigured
 
+from erp.access import Actor
 from erp.errors import DomainError
 from erp.jobs.models import Job
 
@@ -55,7 +56,7 @@ class Kind:
         """All rows, always in the same order; ``content`` is the job's file, empty without one."""
         raise NotImplementedError
 
-    def apply(self, row: Row, *, job: Job, actor: Any) -> Done:
+    def apply(self, row: Row, *, job: Job, actor: Actor) -> Done:
         """Do one row through services, inside the chunk's unit of work. Raises DomainError to refuse it."""
         raise NotImplementedError
 

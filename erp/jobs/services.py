@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from erp.access import Actor
 from erp.errors import CapabilityMissing, Conflict, DomainError
 from erp.jobs import capabilities, events, leases
 from erp.jobs.kinds import registry
@@ -33,7 +34,7 @@ class NotCancellable(Conflict):
 )
 def queue(
     *,
-    actor: Any,
+    actor: Actor,
     kind: str,
     total: int,
     mode: str = Job.Mode.PARTIAL,
@@ -71,7 +72,7 @@ def _hand_over(job_id: UUID) -> None:
 
 
 @service(requires=capabilities.CANCEL, emits=[events.JobCancelled], raises=[NotCancellable])
-def cancel(job: Job, *, actor: Any) -> Job:
+def cancel(job: Job, *, actor: Actor) -> Job:
     """Cancel a job of one's own. Rows already processed stay."""
     if not job.is_stopped_by(actor):
         raise CapabilityMissing(str(capabilities.CANCEL))
@@ -90,7 +91,7 @@ def cancel(job: Job, *, actor: Any) -> Job:
 
 
 @service(public=BOOKKEEPING, machinery=BOOKKEEPING)
-def claim(job: Job, *, actor: Any) -> Job | None:
+def claim(job: Job, *, actor: Actor) -> Job | None:
     """Take an open job whose lease is free; None when it is over or another worker has it."""
     now = timezone.now()
     if job.status not in Job.OPEN or leases.is_held(job, now):
@@ -104,7 +105,7 @@ def claim(job: Job, *, actor: Any) -> Job | None:
 
 
 @service(public=BOOKKEEPING, machinery=BOOKKEEPING)
-def set_total(job: Job, *, actor: Any, lease: UUID, total: int) -> Job:
+def set_total(job: Job, *, actor: Actor, lease: UUID, total: int) -> Job:
     """Write down how many rows the job has. Raises LeaseLost."""
     leases.check(job, lease)
     job.total = total
@@ -113,7 +114,7 @@ def set_total(job: Job, *, actor: Any, lease: UUID, total: int) -> Job:
 
 
 @service(public=BOOKKEEPING, machinery=BOOKKEEPING)
-def record(job: Job, *, actor: Any, lease: UUID, rows: Sequence[JobRow]) -> Job:
+def record(job: Job, *, actor: Actor, lease: UUID, rows: Sequence[JobRow]) -> Job:
     """Write down what became of a chunk's rows, in the transaction that did them. Raises LeaseLost."""
     leases.check(job, lease)
     JobRow.objects.bulk_create(rows)
@@ -129,7 +130,7 @@ def record(job: Job, *, actor: Any, lease: UUID, rows: Sequence[JobRow]) -> Job:
 
 
 @service(public=BOOKKEEPING, machinery=BOOKKEEPING)
-def release(job: Job, *, actor: Any, lease: UUID) -> Job:
+def release(job: Job, *, actor: Actor, lease: UUID) -> Job:
     """Give the job back unfinished, so that another turn goes on with it. Raises LeaseLost."""
     leases.check(job, lease)
     leases.give_up(job)
@@ -138,7 +139,7 @@ def release(job: Job, *, actor: Any, lease: UUID) -> Job:
 
 
 @service(public=BOOKKEEPING, machinery=BOOKKEEPING)
-def finish(job: Job, *, actor: Any, lease: UUID, problem: DomainError | None = None) -> Job:
+def finish(job: Job, *, actor: Actor, lease: UUID, problem: DomainError | None = None) -> Job:
     """End the job; its counts decide how, unless ``problem`` stopped it as a whole. Raises LeaseLost."""
     leases.check(job, lease)
     if problem is not None:
@@ -157,7 +158,7 @@ def finish(job: Job, *, actor: Any, lease: UUID, problem: DomainError | None = N
 
 
 @service(public=BOOKKEEPING, machinery=BOOKKEEPING)
-def forget_files(*, actor: Any, limit: int) -> int:
+def forget_files(*, actor: Actor, limit: int) -> int:
     """Delete files and rows of jobs that ended long ago, ``limit`` jobs at a time; returns how many."""
     before = timezone.now() - timedelta(days=settings.JOB_RETENTION_DAYS)
     old = Job.objects.filter(finished_at__lt=before).filter(rows__isnull=False) | Job.objects.filter(

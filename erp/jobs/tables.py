@@ -13,6 +13,7 @@ from django.conf import settings
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
+from erp.access import Actor
 from erp.api import fields
 from erp.api.faults import escape
 from erp.api.serializers import Input, faults_from, invalid
@@ -53,11 +54,11 @@ class TableKind(Kind, abstract=True):
         self.told: frozenset[str] = frozenset()  # columns of the table at hand, once its rows are being read
         self.known: dict[Any, Any] = {}  # what the input's fields found out and later rows can use
 
-    def do(self, values: dict[str, Any], *, row: Row, job: Job, actor: Any) -> Done:
+    def do(self, values: dict[str, Any], *, row: Row, job: Job, actor: Actor) -> Done:
         """Do one row, whose validated ``values`` are keywords of a service. Raises DomainError to refuse it."""
         raise NotImplementedError
 
-    def foresee(self, values: dict[str, Any], *, actor: Any) -> tuple[str, dict[str, Any]]:
+    def foresee(self, values: dict[str, Any], *, actor: Actor) -> tuple[str, dict[str, Any]]:
         """What ``do`` would do, in a word, and with which changes; it writes nothing. Raises DomainError."""
         raise NotImplementedError
 
@@ -69,7 +70,7 @@ class TableKind(Kind, abstract=True):
         self._unseen = iter(rows)
         return iter(rows)
 
-    def apply(self, row: Row, *, job: Job, actor: Any) -> Done:
+    def apply(self, row: Row, *, job: Job, actor: Actor) -> Done:
         """Validate the row like a request, then do it; where the job only checks the file, foresee it."""
         if job.mode != Job.Mode.CHECK:
             return self.do(self.validated(row, actor), row=row, job=job, actor=actor)
@@ -81,7 +82,7 @@ class TableKind(Kind, abstract=True):
         word, _ = self.foresee(self.validated(row, actor), actor=actor)
         return Done(word)
 
-    def validated(self, row: Row, actor: Any) -> dict[str, Any]:
+    def validated(self, row: Row, actor: Actor) -> dict[str, Any]:
         """What the row says, as the input understands it. Raises Invalid with every fault."""
         input = self.row(context={"actor": actor, "known": self.known})
         faults = [fault for name, text in row.values.items() if (fault := _cell_fault(name, text, input))]
@@ -183,7 +184,7 @@ def _value(column: Any, text: str) -> Any:
 
 
 def accept(
-    kind: str, *, actor: Any, file: Upload, mode: str, parameters: dict[str, Any] | None = None
+    kind: str, *, actor: Actor, file: Upload, mode: str, parameters: dict[str, Any] | None = None
 ) -> Job:
     """Queue the work on a table; for the service that accepts it.
 
@@ -207,7 +208,7 @@ def accept(
     return job
 
 
-def preview(kind: str, *, actor: Any, file: Upload) -> list[Foreseen]:
+def preview(kind: str, *, actor: Actor, file: Upload) -> list[Foreseen]:
     """What the work would do with each row, with the faults that it would find.
 
     Raises as ``accept`` does, and Invalid for a table that is too large for a request.
@@ -222,7 +223,7 @@ def preview(kind: str, *, actor: Any, file: Upload) -> list[Foreseen]:
         raise too_large(f"{error} Upload it in mode check: a job then checks it.") from None
 
 
-def _foreseen(reader: TableKind, row: Row, actor: Any, budget: Budget) -> Foreseen:
+def _foreseen(reader: TableKind, row: Row, actor: Actor, budget: Budget) -> Foreseen:
     budget.check_time()
     try:
         word, changes = reader.foresee(reader.validated(row, actor), actor=actor)

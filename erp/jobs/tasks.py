@@ -19,7 +19,7 @@ from django.db import Error as DatabaseFailure
 from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
-from erp.access import SYSTEM
+from erp.access import SYSTEM, Actor
 from erp.api.problems import domain_error
 from erp.errors import DomainError, Forbidden
 from erp.jobs import leases, services
@@ -153,7 +153,7 @@ class _Turn:
         except _Refused as error:
             self._job = services.record(self._job, actor=SYSTEM, lease=self._lease, rows=error.rows)
 
-    def _try(self, row: Row, actor: Any) -> JobRow:
+    def _try(self, row: Row, actor: Actor) -> JobRow:
         try:
             with attempt():
                 done: Done = self._kind.apply(row, job=self._job, actor=actor)

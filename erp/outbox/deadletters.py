@@ -22,6 +22,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 from google.auth.exceptions import GoogleAuthError
 
+from erp.access import Actor
 from erp.errors import Conflict
 from erp.ids import uuid7
 from erp.logs import mask_text
@@ -91,7 +92,7 @@ class NotRedrivable(Conflict):
     emits=[events.DeadLetterRedriven],
     raises=[NotWaiting, NotRedrivable],
 )
-def redrive(letter: DeadLetter, *, actor: Any, reason: str, by: str = "") -> DeadLetter:
+def redrive(letter: DeadLetter, *, actor: Actor, reason: str, by: str = "") -> DeadLetter:
     """Send a dead letter to its consumer again, under the same event id; it is applied once, later ones after it.
 
     ``by`` names the operator where a command acts. Raises NotWaiting, NotRedrivable for the relay's copies and
@@ -102,7 +103,7 @@ def redrive(letter: DeadLetter, *, actor: Any, reason: str, by: str = "") -> Dea
 
 
 @service(requires=capabilities.MANAGE_DEAD_LETTERS, emits=[events.DeadLetterDiscarded], raises=[NotWaiting])
-def discard(letter: DeadLetter, *, actor: Any, reason: str, by: str = "") -> DeadLetter:
+def discard(letter: DeadLetter, *, actor: Actor, reason: str, by: str = "") -> DeadLetter:
     """Give a dead letter up: its place in the stream counts as empty, and what was parked behind it is applied.
 
     ``by`` names the operator where a command acts. Raises NotWaiting, and Invalid without a reason.
@@ -125,7 +126,7 @@ def _decide(
     letter: DeadLetter,
     status: DeadLetter.Status,
     tells: type[events.Settled],
-    actor: Any,
+    actor: Actor,
     reason: str,
     by: str,
 ) -> DeadLetter:
@@ -217,13 +218,13 @@ class Letters:
             letter for letter in self.letters if letter.event is not None and selection.takes(letter.event)
         ]
 
-    def redrive(self, letter: Letter, *, actor: Any, reason: str, by: str = "") -> None:
+    def redrive(self, letter: Letter, *, actor: Actor, reason: str, by: str = "") -> None:
         """Decide and carry out: as the service ``redrive`` and ``carry_out``."""
         if letter.row.status != DeadLetter.Status.REDRIVEN:  # else it was decided, and somebody died over it
             letter.row = redrive(letter.row, actor=actor, reason=reason, by=by)
         self.carry_out(letter)
 
-    def discard(self, letter: Letter, *, actor: Any, reason: str, by: str = "") -> None:
+    def discard(self, letter: Letter, *, actor: Actor, reason: str, by: str = "") -> None:
         """Decide and carry out: as the service ``discard`` and ``carry_out``."""
         if letter.row.status != DeadLetter.Status.DISCARDED:
             letter.row = discard(letter.row, actor=actor, reason=reason, by=by)

@@ -14,6 +14,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from erp import access, locks
+from erp.access import Actor
 from erp.errors import Conflict, Fault, Invalid
 from erp.logs import mask_text
 from erp.outbox import capabilities, endpoint, events, wire
@@ -168,7 +169,7 @@ class NotFailed(Conflict):
 
 
 @service(requires=capabilities.MANAGE, emits=[events.OutboxEventRetried], raises=[NotFailed])
-def retry(event: EventOutbox, *, actor: Any, reason: str, by: str = "") -> EventOutbox:
+def retry(event: EventOutbox, *, actor: Actor, reason: str, by: str = "") -> EventOutbox:
     """Give a failed event its attempts anew; the relay publishes it, and then what waits behind it.
 
     ``by`` names the operator where a command acts. Raises NotFailed, and Invalid without a reason.
@@ -177,7 +178,7 @@ def retry(event: EventOutbox, *, actor: Any, reason: str, by: str = "") -> Event
 
 
 @service(requires=capabilities.MANAGE, emits=[events.OutboxEventSkipped], raises=[NotFailed])
-def skip(event: EventOutbox, *, actor: Any, reason: str, by: str = "") -> EventOutbox:
+def skip(event: EventOutbox, *, actor: Actor, reason: str, by: str = "") -> EventOutbox:
     """Give a failed event up: a gap marker takes its place, and what waits behind it goes out.
 
     ``by`` names the operator where a command acts. Raises NotFailed, and Invalid without a reason.
@@ -189,7 +190,7 @@ def _resolve(
     row: EventOutbox,
     resolution: EventOutbox.Resolution,
     tells: type[events.Resolved],
-    actor: Any,
+    actor: Actor,
     reason: str,
     by: str,
 ) -> EventOutbox:
@@ -227,7 +228,7 @@ def _resolve(
     return row
 
 
-def operator(actor: Any, by: str = "") -> str:
+def operator(actor: Actor, by: str = "") -> str:
     """Who decides, for a row: the account named by a command, else the id of the person at the desk."""
     return (by or str(actor.pk or actor))[:200]
 
@@ -243,7 +244,7 @@ def reason_given(reason: str) -> str:
 
 
 @access.require_capability("outbox.manage")
-def replay(selection: Selection, *, topic: str, actor: Any, by: str, reason: str) -> int:
+def replay(selection: Selection, *, topic: str, actor: Actor, by: str, reason: str) -> int:
     """Publish published events once more, same ids and sequences, each stream in order; how many.
 
     Consumers that have applied them drop them. ``topic`` is its short name. No row changes, so it is no service.

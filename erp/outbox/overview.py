@@ -46,7 +46,7 @@ FROM event_outbox f WHERE f.status = 'failed' ORDER BY f.created_at LIMIT %(most
 
 def view(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
     """The page, for those who may look at the machinery."""
-    if not access.holds_everywhere(request.user, capabilities.VIEW_TRAIL):
+    if not access.holds_everywhere(access.actor_of(request), capabilities.VIEW_TRAIL):
         raise PermissionDenied
     page = {**context, "title": "Relays, Pub/Sub, signs of life", "tables": list(tables())}
     return TemplateResponse(request, "admin/service/tables.html", page)

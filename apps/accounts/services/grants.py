@@ -10,6 +10,7 @@ from guardian.models import UserObjectPermission
 
 from apps.accounts import capabilities, events
 from apps.accounts.models import CapabilityChange, CapabilityGrant, Operation, User
+from erp.access import Actor
 from erp.ids import uuid7
 from erp.services import emit, service
 
@@ -58,7 +59,7 @@ def apply_grant(change: CapabilityChange, user: User) -> None:
 
 
 @service(requires=capabilities.MANAGE_CAPABILITIES, emits=[events.CapabilityExpired])
-def expire_grants(*, actor: Any) -> int:
+def expire_grants(*, actor: Actor) -> int:
     """Tidy up grants whose time is over; they count no longer anyway. Returns how many."""
     due = CapabilityGrant.objects.locked().filter(
         status=CapabilityGrant.Status.ACTIVE, expires_at__lte=timezone.now()

@@ -35,7 +35,7 @@ from apps.accounts.services.roles import (
     set_roles,
 )
 from apps.accounts.services.signing_in import use_code
-from erp.access import SYSTEM
+from erp.access import SYSTEM, Actor
 from erp.errors import Conflict
 from erp.identifiers import EMAIL
 from erp.ids import uuid7
@@ -63,7 +63,7 @@ class InvalidState(Conflict):
 )
 def register(
     *,
-    actor: Any,
+    actor: Actor,
     full_name: str,
     terms_version: str,
     is_adult: bool,
@@ -148,7 +148,7 @@ def _applicant(**fields: Any) -> User:
     emits=[events.EmailVerificationRequested],
     raises=[TooManyMails],
 )
-def request_email_verification(*, actor: Any, email: str, door: Door | None = None) -> dict[str, str]:
+def request_email_verification(*, actor: Actor, email: str, door: Door | None = None) -> dict[str, str]:
     """Resend the verification e-mail. The answer is always the same."""
     email = EMAIL.normalise(email)
     user = User.objects.filter(email=email, status=User.Status.PENDING).first()
@@ -167,7 +167,7 @@ def request_email_verification(*, actor: Any, email: str, door: Door | None = No
     emits=[events.EmailVerified, events.UserErased],
     raises=[TokenInvalid, EmailTaken],
 )
-def verify_email(*, actor: Any, token: str) -> User:
+def verify_email(*, actor: Actor, token: str) -> User:
     """Verify an e-mail address. A first sign-up's password counts from now on."""
     row, user = one_time.take(token, _Purpose.SIGN_UP, _Purpose.VERIFY_EMAIL, _Purpose.CHANGE_EMAIL)
     if user is None:
@@ -209,7 +209,7 @@ def _change_email(row: OneTimeToken, user: User) -> None:
 )
 def invite(
     *,
-    actor: Any,
+    actor: Actor,
     email: str,
     full_name: str,
     user_type: str,
@@ -268,7 +268,7 @@ def invite(
     emits=[events.UserInvited],
     raises=[RoleNotAllowed, InvalidState, TooManyMails],
 )
-def invite_again(user: User, *, actor: Any) -> User:
+def invite_again(user: User, *, actor: Actor) -> User:
     """Send another invitation: to somebody deactivated, or whose link is over. Raises InvalidState, TooManyMails."""
     if user.status not in (User.Status.INVITED, User.Status.DEACTIVATED) or user.email is None:
         raise InvalidState
@@ -279,7 +279,7 @@ def invite_again(user: User, *, actor: Any) -> User:
     return user
 
 
-def _send_invitation(user: User, roles: frozenset[str], actor: Any) -> None:
+def _send_invitation(user: User, roles: frozenset[str], actor: Actor) -> None:
     row = one_time.make(
         _Purpose.INVITATION, address=user.email or "", user=user, asked_by=actor.pk, voids=True
     )
@@ -315,7 +315,7 @@ def _give_way(email: str, *, reason_code: str, by: Any) -> bool:
 )
 def accept_invitation(
     *,
-    actor: Any,
+    actor: Actor,
     token: str,
     password: str,
     terms_version: str,

@@ -3,7 +3,7 @@
 import math
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 import structlog
@@ -15,6 +15,7 @@ from apps.accounts.models import OtpChallenge, Session, SignInCounter, User
 from apps.accounts.services.counting import FAILED, check_open, counter_of, failed, seconds_to_wait
 from apps.accounts.services.doors import Challenge, Door, Locked, OtpInvalid, Tokens, TooManyCodes
 from apps.accounts.services.signing_in import first_factor_passed
+from erp.access import Actor
 from erp.errors import DomainError
 from erp.services import Refusal, emit, service
 
@@ -38,7 +39,7 @@ class Requested(NamedTuple):
     raises=[TooManyCodes],
     under="account.otp",  # one at a time: a number has one live code, and no cap is passed side by side
 )
-def request_otp(*, actor: Any, mobile: str, purpose: str) -> Requested:
+def request_otp(*, actor: Actor, mobile: str, purpose: str) -> Requested:
     """Request a code by SMS. The answer is the same whether or not the number is known, to the day's last.
 
     Within a minute of the number's latest, whatever became of it, nothing is sent. Raises TooManyCodes.
@@ -85,7 +86,7 @@ def request_otp(*, actor: Any, mobile: str, purpose: str) -> Requested:
     trace=[SignInCounter, OtpChallenge],
 )
 def verify_otp(
-    *, actor: Any, challenge_id: UUID, code: str, door: Door, device_label: str = ""
+    *, actor: Actor, challenge_id: UUID, code: str, door: Door, device_label: str = ""
 ) -> Tokens | Challenge | Refusal:
     """Sign in with a code sent by SMS. With two-factor authentication the answer is a challenge."""
     found = OtpChallenge.objects.filter(pk=challenge_id).first()

@@ -2,7 +2,6 @@
 
 import unicodedata
 from functools import cache
-from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.hashers import check_password, make_password
@@ -24,6 +23,7 @@ from apps.accounts.services.doors import (
     TooManyMails,
 )
 from apps.accounts.services.sessions import end_all
+from erp.access import Actor
 from erp.errors import Fault
 from erp.identifiers import EMAIL
 from erp.ids import uuid7
@@ -95,7 +95,7 @@ def _dummy() -> str:
     trace=[SignInCounter],
 )
 def change_password(
-    user: User, *, actor: Any, current_password: str, new_password: str, door: Door
+    user: User, *, actor: Actor, current_password: str, new_password: str, door: Door
 ) -> Refusal | None:
     """Change your password. All other sessions end."""
     if not user.has_usable_password():
@@ -120,7 +120,7 @@ def change_password(
     emits=[events.PasswordResetRequested],
     raises=[TooManyMails],
 )
-def request_password_reset(*, actor: Any, email: str, door: Door | None = None) -> dict[str, str]:
+def request_password_reset(*, actor: Actor, email: str, door: Door | None = None) -> dict[str, str]:
     """Request a password reset link. The answer is the same whether or not the account exists."""
     purpose = OneTimeToken.Purpose.RESET_PASSWORD
     email = EMAIL.normalise(email)
@@ -137,7 +137,7 @@ def request_password_reset(*, actor: Any, email: str, door: Door | None = None) 
     emits=[events.PasswordReset],
     raises=[TokenInvalid, PasswordWeak, PasswordReused],
 )
-def reset_password(*, actor: Any, token: str, new_password: str) -> None:
+def reset_password(*, actor: Actor, token: str, new_password: str) -> None:
     """Set a new password with a reset token. Ends all sessions; the second factor stays, nobody is signed in."""
     row, user = one_time.take(token, OneTimeToken.Purpose.RESET_PASSWORD)
     if user is None or not user.is_active or not one_time.is_for(row, user.email or ""):

@@ -11,6 +11,7 @@ from apps.accounts.services.counting import FAILED, counter_of, failed, of_passw
 from apps.accounts.services.doors import Door, Locked, ReauthenticationFailed, TooManyMails
 from apps.accounts.services.passwords import is_right
 from apps.accounts.services.signing_in import use_code
+from erp.access import Actor
 from erp.errors import Conflict, Forbidden, RuleBroken
 from erp.identifiers import EMAIL
 from erp.services import Refusal, emit, service
@@ -56,7 +57,7 @@ class IdentifierRequired(RuleBroken):
 def update_profile(
     user: User,
     *,
-    actor: Any,
+    actor: Actor,
     full_name: str,
     locale: str,
     notify_email: bool,

@@ -38,7 +38,7 @@ from apps.accounts.services.roles import (
     set_roles,
 )
 from erp import access, locks
-from erp.access import OWN
+from erp.access import OWN, Actor
 from erp.approvals import Base, Kind
 from erp.errors import Conflict, Fault, Forbidden, Invalid, RuleBroken
 from erp.services import emit, service
@@ -79,7 +79,7 @@ PROPOSAL_ERRORS = (*ROLE_ERRORS, GrantToSelf, ChangePending, ChangeWithoutEffect
 )
 def propose_capability_change(
     *,
-    actor: Any,
+    actor: Actor,
     kind: str,
     operation: str,
     reason: str,
@@ -142,7 +142,7 @@ def propose_capability_change(
     locks=None,
     reauthenticate=True,
 )
-def propose_role(user: User, *, actor: Any, role: str, operation: str, reason: str) -> CapabilityChange:
+def propose_role(user: User, *, actor: Actor, role: str, operation: str, reason: str) -> CapabilityChange:
     """Propose that a member of staff gets or loses a role; a second person decides."""
     change: CapabilityChange = propose_capability_change(
         actor=actor, kind=_Kind.USER_ROLE, user=user, role=role, operation=operation, reason=reason
@@ -160,7 +160,7 @@ def propose_role(user: User, *, actor: Any, role: str, operation: str, reason: s
 def propose_grant(
     user: User,
     *,
-    actor: Any,
+    actor: Actor,
     capability: str,
     operation: str,
     reason: str,
@@ -190,7 +190,7 @@ def propose_grant(
     reauthenticate=True,
 )
 def propose_matrix_change(
-    *, actor: Any, role: str, capability: str, scope: str, operation: str, reason: str
+    *, actor: Actor, role: str, capability: str, scope: str, operation: str, reason: str
 ) -> CapabilityChange:
     """Propose that a role gets or loses a capability; a second person decides."""
     change: CapabilityChange = propose_capability_change(
@@ -337,7 +337,7 @@ def _right(change: CapabilityChange) -> str:
     emits=[events.CapabilityChangeWithdrawn],
     raises=[ChangeDecided, NotProposer],
 )
-def withdraw_capability_change(change: CapabilityChange, *, actor: Any) -> CapabilityChange:
+def withdraw_capability_change(change: CapabilityChange, *, actor: Actor) -> CapabilityChange:
     """Take a proposal back. Raises ChangeDecided, NotProposer."""
     if actor.pk not in (None, change.proposed_by_id):
         raise NotProposer
@@ -354,7 +354,7 @@ def withdraw_capability_change(change: CapabilityChange, *, actor: Any) -> Capab
         events.CapabilityChangeWithdrawn,
     ],
 )
-def end_capability_change(change: CapabilityChange, *, actor: Any, request: Any) -> CapabilityChange:
+def end_capability_change(change: CapabilityChange, *, actor: Actor, request: Any) -> CapabilityChange:
     """End a proposal as its request ended; one that has ended already stays as it is."""
     if change.status == _Status.PROPOSED:
         _close(change, _Status(request.status), approval_id=request.pk)
@@ -378,7 +378,9 @@ _ENDINGS: dict[str, Any] = {
     ],
     raises=[*ROLE_ERRORS, ChangeDecided, ChangeWithoutEffect],
 )
-def apply_capability_change(change: CapabilityChange, *, actor: Any, request: Any = None) -> CapabilityChange:
+def apply_capability_change(
+    change: CapabilityChange, *, actor: Actor, request: Any = None
+) -> CapabilityChange:
     """Make a change that a second person agreed to; the product itself needs no request.
 
     Raises ChangeDecided, and what stands against the change by now.
@@ -426,7 +428,7 @@ def _apply_to_matrix(change: CapabilityChange) -> None:
     access.sync()
 
 
-def _apply_to_user(change: CapabilityChange, user: User, actor: Any) -> None:
+def _apply_to_user(change: CapabilityChange, user: User, actor: Actor) -> None:
     after = _roles_after(change, held_by(user))
     added, removed = set_roles(user, after, by=_proposer(change, actor), change_id=change.pk)
     emit(
@@ -440,7 +442,7 @@ def _apply_to_user(change: CapabilityChange, user: User, actor: Any) -> None:
     )
 
 
-def _proposer(change: CapabilityChange, actor: Any) -> Any:
+def _proposer(change: CapabilityChange, actor: Actor) -> Any:
     return change.proposed_by or actor
 
 

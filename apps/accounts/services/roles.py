@@ -9,7 +9,7 @@ from django.contrib.auth.models import Group
 from apps.accounts import capabilities
 from apps.accounts.models import CapabilityGrant, RoleMembership, User
 from erp import access
-from erp.access import OWN
+from erp.access import OWN, Actor
 from erp.errors import RuleBroken
 
 INTERNAL, AUDITOR, APPLICANT = "INTERNAL", "AUDITOR", "APPLICANT"
@@ -40,12 +40,12 @@ class RolesIncompatible(RuleBroken):
 ROLE_ERRORS = (RoleNotAllowed, RoleRequired, RolesIncompatible)
 
 
-def is_super(actor: Any) -> bool:
+def is_super(actor: Actor) -> bool:
     """Whether it is a super administrator, or the product itself."""
-    return bool(actor.is_superuser or getattr(actor, "is_system", False))
+    return actor.is_superuser or actor.is_system
 
 
-def check_rank(actor: Any, user: User) -> None:
+def check_rank(actor: Actor, user: User) -> None:
     """Raises RoleNotAllowed where ``user`` is a super administrator and the actor none."""
     if user.is_superuser and not is_super(actor):
         raise RoleNotAllowed("Only a super administrator changes another.")

@@ -22,6 +22,7 @@ from apps.accounts.services.doors import (
 )
 from apps.accounts.services.passwords import is_right
 from apps.accounts.services.sessions import end_all
+from erp.access import Actor
 from erp.services import Refusal, emit, service
 
 STEP_SECONDS: Final = 30
@@ -117,7 +118,7 @@ def forget(user: User) -> bool:
     trace=[SignInCounter],
 )
 def start_mfa(
-    user: User, *, actor: Any, password: str | None = None, code: str | None = None
+    user: User, *, actor: Actor, password: str | None = None, code: str | None = None
 ) -> Setup | Refusal:
     """Start setting up two-factor authentication. Returns a secret for an authenticator app.
 
@@ -150,7 +151,7 @@ def start_mfa(
     raises=[MfaNotPending, CodeMismatch, Locked],
     trace=[SignInCounter],
 )
-def confirm_mfa(user: User, *, actor: Any, code: str, door: Door) -> RecoveryCodes | Refusal:
+def confirm_mfa(user: User, *, actor: Actor, code: str, door: Door) -> RecoveryCodes | Refusal:
     """Enable two-factor authentication. Returns ten recovery codes, once. Other sessions end."""
     now = timezone.now()
     counter_of(of_codes(user))
@@ -185,7 +186,7 @@ def confirm_mfa(user: User, *, actor: Any, code: str, door: Door) -> RecoveryCod
 def disable_mfa(
     user: User,
     *,
-    actor: Any,
+    actor: Actor,
     door: Door,
     password: str | None = None,
     code: str | None = None,

@@ -11,6 +11,7 @@ from django.utils import timezone
 from apps.accounts import capabilities, events, tokens
 from apps.accounts.models import RefreshToken, Session, User
 from apps.accounts.services.doors import Door, RefreshInvalid, RefreshReused, SessionEnded, Tokens
+from erp.access import Actor
 from erp.ids import uuid7
 from erp.services import Refusal, emit, refuse, service
 
@@ -101,7 +102,7 @@ def _end(session: Session, reason: str) -> None:
     raises=[RefreshInvalid, RefreshReused],
     trace=[Session],
 )
-def refresh(*, actor: Any, refresh_token: str) -> Tokens | Refusal:
+def refresh(*, actor: Actor, refresh_token: str) -> Tokens | Refusal:
     """Refresh tokens. A token used a second time ends its whole family."""
     claims = tokens.decode("refresh", refresh_token)
     if claims is None:
@@ -127,7 +128,7 @@ def refresh(*, actor: Any, refresh_token: str) -> Tokens | Refusal:
 
 
 @service(requires=capabilities.MANAGE_SESSIONS, emits=[events.UserLoggedOut])
-def log_out(session: Session, *, actor: Any) -> None:
+def log_out(session: Session, *, actor: Actor) -> None:
     """Sign out. The tokens of this session stop working at once."""
     if session.ended_at is None:
         _end(session, Session.EndReason.SIGNED_OUT)
@@ -135,13 +136,13 @@ def log_out(session: Session, *, actor: Any) -> None:
 
 
 @service(requires=capabilities.MANAGE_SESSIONS, emits=[events.SessionRevoked])
-def log_out_everywhere(session: Session, *, actor: Any) -> Revoked:
+def log_out_everywhere(session: Session, *, actor: Actor) -> Revoked:
     """Sign out of all other sessions."""
     return Revoked(end_all(session.user, Session.EndReason.USER, by=actor, keep=session, tell=True))
 
 
 @service(requires=capabilities.MANAGE_SESSIONS, emits=[events.SessionRevoked], raises=[SessionEnded])
-def revoke_session(session: Session, *, actor: Any) -> Session:
+def revoke_session(session: Session, *, actor: Actor) -> Session:
     """End one of your sessions. Raises SessionEnded."""
     if not session.is_live:
         raise SessionEnded

@@ -1,7 +1,6 @@
 """Signing in: one factor, then perhaps the other; and proving oneself once more."""
 
 from datetime import timedelta
-from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
@@ -30,6 +29,7 @@ from apps.accounts.services.doors import (
 )
 from apps.accounts.services.passwords import is_right
 from apps.accounts.services.sessions import start_session
+from erp.access import Actor
 from erp.identifiers import EMAIL
 from erp.services import Refusal, emit, service
 
@@ -41,7 +41,7 @@ from erp.services import Refusal, emit, service
     trace=[SignInCounter],
 )
 def log_in(
-    *, actor: Any, email: str, password: str, door: Door, device_label: str = ""
+    *, actor: Actor, email: str, password: str, door: Door, device_label: str = ""
 ) -> Tokens | Challenge | Refusal:
     """Sign in with e-mail and password. Unknown, inactive and wrong are one answer.
 
@@ -95,7 +95,7 @@ def first_factor_passed(
 )
 def pass_second_factor(
     *,
-    actor: Any,
+    actor: Actor,
     challenge_token: str,
     door: Door,
     code: str | None = None,
@@ -145,7 +145,7 @@ def pass_second_factor(
     locks="user",
 )
 def reauthenticate(
-    session: Session, *, actor: Any, password: str | None = None, code: str | None = None
+    session: Session, *, actor: Actor, password: str | None = None, code: str | None = None
 ) -> Session | Refusal:
     """Prove oneself once more by password or code; it counts for ten minutes of this session."""
     user: User = session.user

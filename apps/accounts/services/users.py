@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -32,6 +31,7 @@ from apps.accounts.services.policy import locked_policy
 from apps.accounts.services.references import PARTNER, check_exists
 from apps.accounts.services.roles import ROLE_ERRORS, RoleNotAllowed, check_rank, set_roles
 from apps.accounts.services.sessions import Revoked, end_all
+from erp.access import Actor
 from erp.errors import Conflict, Forbidden
 from erp.ids import uuid7
 from erp.services import emit, service
@@ -47,7 +47,7 @@ class LastAdministrator(Conflict):
     """The last active super administrator stays."""
 
 
-def _outranks(actor: Any, user: User) -> None:
+def _outranks(actor: Actor, user: User) -> None:
     """Raises OwnAccount for oneself, RoleNotAllowed where only a super administrator may."""
     if actor.pk == user.pk:
         raise OwnAccount
@@ -69,7 +69,7 @@ def _keep_one(user: User) -> None:
     emits=[events.UserDeactivated],
     raises=[OwnAccount, RoleNotAllowed, InvalidState, LastAdministrator],
 )
-def deactivate(user: User, *, actor: Any, reason_code: str = DeactivationReason.LEFT) -> User:
+def deactivate(user: User, *, actor: Actor, reason_code: str = DeactivationReason.LEFT) -> User:
     """Shut a person out: all sessions end at once. Raises InvalidState, LastAdministrator, OwnAccount."""
     _outranks(actor, user)
     if user.status not in (User.Status.ACTIVE, User.Status.INVITED):
@@ -87,7 +87,7 @@ def deactivate(user: User, *, actor: Any, reason_code: str = DeactivationReason.
     emits=[events.UserReactivated],
     raises=[OwnAccount, RoleNotAllowed, InvalidState],
 )
-def reactivate(user: User, *, actor: Any, reason_code: str = ReactivationReason.RETURNED) -> User:
+def reactivate(user: User, *, actor: Actor, reason_code: str = ReactivationReason.RETURNED) -> User:
     """Let a person in again who once proved an address or number. Raises InvalidState."""
     _outranks(actor, user)
     proved = user.email_verified_at is not None or user.mobile_verified_at is not None
@@ -104,7 +104,7 @@ def reactivate(user: User, *, actor: Any, reason_code: str = ReactivationReason.
     emits=[events.MfaDisabled],
     raises=[OwnAccount, RoleNotAllowed, MfaNotEnabled],
 )
-def reset_second_factor(user: User, *, actor: Any, reason_code: str = FactorReason.DEVICE_LOST) -> User:
+def reset_second_factor(user: User, *, actor: Actor, reason_code: str = FactorReason.DEVICE_LOST) -> User:
     """Take a lost second factor away, for another person; all sessions end. Raises MfaNotEnabled."""
     _outranks(actor, user)
     if not second_factor.forget(user):
@@ -117,14 +117,14 @@ def reset_second_factor(user: User, *, actor: Any, reason_code: str = FactorReas
 @service(
     requires=capabilities.MANAGE_USERS, emits=[events.SessionRevoked], raises=[OwnAccount, RoleNotAllowed]
 )
-def end_sessions(user: User, *, actor: Any) -> Revoked:
+def end_sessions(user: User, *, actor: Actor) -> Revoked:
     """End all sessions of a person; returns how many."""
     _outranks(actor, user)
     return Revoked(end_all(user, Session.EndReason.ADMINISTRATOR, by=actor, tell=True))
 
 
 @service(requires=capabilities.MANAGE_USERS, emits=[events.UserUnlocked], raises=[OwnAccount, RoleNotAllowed])
-def unlock(user: User, *, actor: Any, reason_code: str = UnlockReason.ASKED) -> User:
+def unlock(user: User, *, actor: Actor, reason_code: str = UnlockReason.ASKED) -> User:
     """Forget a person's failed sign-ins, so that the lock ends at once."""
     _outranks(actor, user)
     counted = (user.mobile, of_passwords(user), of_codes(user))
@@ -141,7 +141,7 @@ def unlock(user: User, *, actor: Any, reason_code: str = UnlockReason.ASKED) -> 
 
 
 @service(requires=capabilities.MANAGE_USERS, emits=[events.UserAdmitted], raises=[*ROLE_ERRORS, InvalidState])
-def admit(user: User, *, actor: Any, partner_id: UUID, roles: Sequence[str]) -> User:
+def admit(user: User, *, actor: Actor, partner_id: UUID, roles: Sequence[str]) -> User:
     """Make an applicant a user of the partner that was taken on, with these roles. Raises Invalid, InvalidState."""
     if user.user_type != User.Type.APPLICANT or user.erased_at is not None:
         raise InvalidState
@@ -154,7 +154,7 @@ def admit(user: User, *, actor: Any, partner_id: UUID, roles: Sequence[str]) -> 
 
 
 @service(requires=capabilities.MANAGE_USERS, emits=[events.RolesChanged], raises=ROLE_ERRORS)
-def set_partner_roles(user: User, *, actor: Any, roles: Sequence[str], within: Sequence[str]) -> User:
+def set_partner_roles(user: User, *, actor: Actor, roles: Sequence[str], within: Sequence[str]) -> User:
     """Replace the roles of a partner's user; ``within`` is what the partner's own roles allow.
 
     Raises RoleNotAllowed, RoleRequired.
@@ -177,7 +177,7 @@ def set_partner_roles(user: User, *, actor: Any, roles: Sequence[str], within: S
     emits=[events.UserErased, events.CapabilityRevoked],
     raises=[RoleNotAllowed, InvalidState, LastAdministrator],
 )
-def erase(user: User, *, actor: Any, reason_code: str) -> User:
+def erase(user: User, *, actor: Actor, reason_code: str) -> User:
     """Take a person's data away; id and history stay. The caller has looked for legal holds.
 
     Raises InvalidState, LastAdministrator, RoleNotAllowed.
@@ -193,7 +193,7 @@ def erase(user: User, *, actor: Any, reason_code: str) -> User:
 
 
 @service(requires=capabilities.MANAGE_USERS, emits=[events.AccountPurged])
-def purge(*, actor: Any) -> dict[str, int]:
+def purge(*, actor: Actor) -> dict[str, int]:
     """Delete a batch of what is kept no longer; returns how many rows of each kind."""
     now = timezone.now()
     traces = now - timedelta(days=settings.ACCOUNT_TRACES_DAYS)

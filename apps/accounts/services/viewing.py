@@ -10,6 +10,7 @@ from django.utils import timezone
 from apps.accounts import capabilities, events
 from apps.accounts.models import User, ViewAs, ViewAsQuerySet
 from apps.accounts.services.references import PARTNER, check_exists
+from erp.access import Actor
 from erp.errors import Conflict, Fault, Forbidden, RuleBroken
 from erp.services import emit, service
 
@@ -35,7 +36,7 @@ class NotViewer(Forbidden):
     emits=[events.ViewAsStarted, events.ViewAsEnded],
     raises=[AlreadyViewing, NobodyToViewAs],
 )
-def start_view_as(*, actor: Any, partner_id: UUID, reason: str) -> ViewAs:
+def start_view_as(*, actor: Actor, partner_id: UUID, reason: str) -> ViewAs:
     """Look through a partner's eyes, reading only, in the admin, for 30 minutes.
 
     Raises AlreadyViewing, Invalid (no such partner), NobodyToViewAs.
@@ -62,7 +63,7 @@ def start_view_as(*, actor: Any, partner_id: UUID, reason: str) -> ViewAs:
 
 
 @service(requires=capabilities.VIEW_AS, emits=[events.ViewAsEnded], raises=[NotViewer])
-def end_view_as(view: ViewAs, *, actor: Any) -> ViewAs:
+def end_view_as(view: ViewAs, *, actor: Actor) -> ViewAs:
     """Be oneself again. Raises NotViewer."""
     if view.user_id != actor.pk:
         raise NotViewer
@@ -72,7 +73,7 @@ def end_view_as(view: ViewAs, *, actor: Any) -> ViewAs:
 
 
 @service(requires=capabilities.VIEW_AS, emits=[events.ViewAsEnded])
-def expire_views_as(*, actor: Any) -> int:
+def expire_views_as(*, actor: Actor) -> int:
     """End those whose time is over; they show nothing any more anyway. Returns how many."""
     return _end_over(ViewAs.objects.all())
 

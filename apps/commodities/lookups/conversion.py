@@ -20,6 +20,7 @@ from apps.commodities.exact import (
 )
 from apps.commodities.models import Commodity, PricingUnit, Unit
 from apps.commodities.services import FieldsContradict, WeightNeeded, factors, package_weight, price_of
+from erp.access import Actor
 from erp.errors import Fault, Invalid
 
 CONVERTED_PLACES: Final = 9
@@ -30,7 +31,7 @@ COUNT: Final = Unit.Dimension.COUNT
 def calculate_conversion(
     commodity: Commodity,
     *,
-    actor: Any,
+    actor: Actor,
     quantity: Mapping[str, Any],
     to_unit: str | None = None,
     rate: Decimal | None = None,

@@ -6,11 +6,12 @@ from typing import Any
 
 from apps.commodities import capabilities
 from apps.commodities.services import SORTS
+from erp.access import Actor
 from erp.files import Upload
 from erp.jobs import tables
 
 
-def bulk_validate(*, actor: Any, file: Upload, kind: str) -> dict[str, Any]:
+def bulk_validate(*, actor: Actor, file: Upload, kind: str) -> dict[str, Any]:
     """Preview an import. Lists what it would do with each row, and every error.
 
     A preview takes at most 1 MB and 2,000 rows. Upload a larger file in mode `check`: a job then checks it.
@@ -26,7 +27,7 @@ def bulk_validate(*, actor: Any, file: Upload, kind: str) -> dict[str, Any]:
     }
 
 
-def exported(kind: str, columns: Sequence[str], *, actor: Any) -> Iterator[list[Any]]:
+def exported(kind: str, columns: Sequence[str], *, actor: Actor) -> Iterator[list[Any]]:
     """The rows of a sort that the actor can see, by code, as lines of a table that can be uploaded again."""
     rows = SORTS[kind].rows.visible_to(actor).permitted(actor, capabilities.VIEW)
     for row in rows.iterator(chunk_size=500):

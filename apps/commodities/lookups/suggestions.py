@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
 from django.utils import timezone
@@ -13,6 +12,7 @@ from apps.commodities import suggestions, tax
 from apps.commodities.models import Commodity, HsnCode, ParameterTemplate, TaxRate
 from apps.commodities.reference.tax import HSN_CODES
 from apps.commodities.suggestions import Hit, Reason
+from erp.access import Actor
 
 MOST_CODES = 5
 MOST_ALTERNATIVES = 3
@@ -65,7 +65,7 @@ class Suggestions:
     results: Sequence[Suggestion]
 
 
-def detect_category(*, actor: Any, name: str, description: str = "") -> BestCategory:
+def detect_category(*, actor: Actor, name: str, description: str = "") -> BestCategory:
     """Suggest a category by name and description. Null where no word is known."""
     found = [
         CategorySuggestion(category=hit.value, confidence=hit.confidence, reasons=hit.reasons)
@@ -86,7 +86,7 @@ def detect_category(*, actor: Any, name: str, description: str = "") -> BestCate
 
 def suggest_hsn(
     *,
-    actor: Any,
+    actor: Actor,
     name: str,
     category: str | None = None,
     origin_country: str = "IN",
@@ -132,7 +132,7 @@ def _with_line(hits: list[Hit], cotton: Hit, line: str | None, staple_mm: Decima
     return [*hits[:at], exact, *hits[at:]]
 
 
-def suggest_parameters(commodity: Commodity, *, actor: Any, limit: int = 20) -> Suggestions:
+def suggest_parameters(commodity: Commodity, *, actor: Actor, limit: int = 20) -> Suggestions:
     """Suggest quality parameters for a commodity. They are its category's templates that it lacks."""
     there = commodity.quality_parameters.values("code")
     templates = (

@@ -13,7 +13,7 @@ MOST_ALIASES = 20
 
 def is_staff(user: Actor) -> bool:
     """Whether ``user`` works for the house, so drafts and archived rows are shown."""
-    return bool(getattr(user, "is_system", False) or getattr(user, "is_staff", False))
+    return user.is_system or user.is_staff
 
 
 class SimpleQuerySet(QuerySet):

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 from apps.commodities import capabilities, events
 from apps.commodities.exact import UnitDimension
@@ -20,6 +20,7 @@ from apps.commodities.services.rules import (
     require_unchanged,
 )
 from apps.commodities.services.tax import HsnUnknown, require_hsn
+from erp.access import Actor
 from erp.errors import Fault, Invalid, RuleBroken
 from erp.reference import changes_of
 from erp.services import emit, service
@@ -39,7 +40,7 @@ class NotReady(RuleBroken):
 )
 def create(
     *,
-    actor: Any,
+    actor: Actor,
     code: str,
     name: str,
     category: str,
@@ -111,7 +112,7 @@ def create(
 def update(
     commodity: Commodity,
     *,
-    actor: Any,
+    actor: Actor,
     name: str,
     category: str,
     aliases: Sequence[str] = (),

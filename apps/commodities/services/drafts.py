@@ -21,7 +21,7 @@ from apps.approvals import services as approvals
 from apps.commodities.models import Drafted
 from apps.commodities.services.rules import IllegalTransition, Overlap, predecessor, require_dates_in_order
 from erp import locks
-from erp.access import Capability
+from erp.access import Actor, Capability
 from erp.approvals import Base, Kind
 from erp.errors import CapabilityMissing, DomainError
 from erp.events import Event
@@ -83,14 +83,14 @@ class Procedure:
 
     # --- What draft_… and edit_… end in ---
 
-    def begin(self, row: Any, actor: Any) -> None:
+    def begin(self, row: Any, actor: Actor) -> None:
         """Keep a new draft. Raises LimitsInverted."""
         require_dates_in_order(row)
         row.editors = [] if actor.pk is None else [actor.pk]
         row.save()
         self._tell(self.drafted, row)
 
-    def revise(self, row: Any, actor: Any, *, parts_changed: bool = False) -> None:
+    def revise(self, row: Any, actor: Actor, *, parts_changed: bool = False) -> None:
         """Keep what was changed of a row, or of its parts; equal values change nothing.
 
         What was submitted is a draft again, and the approval stale: a second person decides on what they saw only.
@@ -115,7 +115,7 @@ class Procedure:
 
     # --- What the product brings along ---
 
-    def release(self, row: Any, actor: Any) -> None:
+    def release(self, row: Any, actor: Actor) -> None:
         """Publish a new row of reference data: it comes with the product, so no second person is asked.
 
         Raises CapabilityMissing for anybody but SYSTEM, Overlap.
@@ -129,7 +129,7 @@ class Procedure:
     def _services(self) -> tuple[Service, Service, Service, Service]:
         """``submit_<noun>`` and ``withdraw_<noun>``, and what approvals run: to publish or withdraw, to return."""
 
-        def submit(row: Any, *, actor: Any, reason: str) -> Any:
+        def submit(row: Any, *, actor: Actor, reason: str) -> Any:
             """Put a draft to a second person, who publishes it by agreeing."""
             self._require(row, Status.DRAFT)
             self.ready(row)
@@ -142,7 +142,7 @@ class Procedure:
             self._tell(self.submitted, row)
             return row
 
-        def withdraw(row: Any, *, actor: Any, reason: str) -> Any:
+        def withdraw(row: Any, *, actor: Actor, reason: str) -> Any:
             """Ask a second person to withdraw what was published: it isn't chosen any more, but kept."""
             self._require(row, Status.PUBLISHED)
             diff = [("status", row.status, Status.WITHDRAWN.value)]
@@ -150,7 +150,7 @@ class Procedure:
             self._ask(row, actor, reason, diff)
             return row
 
-        def publish_or_withdraw(row: Any, *, actor: Any, request: Any) -> Any:
+        def publish_or_withdraw(row: Any, *, actor: Actor, request: Any) -> Any:
             """Publish a submitted row, or withdraw a published one."""
             if row.status == Status.SUBMITTED:
                 self.ready(row)
@@ -162,7 +162,7 @@ class Procedure:
             self._tell(self.withdrawn, row)
             return row
 
-        def end_submission(row: Any, *, actor: Any, request: Any) -> Any:
+        def end_submission(row: Any, *, actor: Actor, request: Any) -> Any:
             """Return a submitted row to its author."""
             if row.status == Status.SUBMITTED:
                 row.status = Status.DRAFT
@@ -200,7 +200,7 @@ class Procedure:
         former = predecessor(self._published(row), row)
         return former and Base(self.noun, former.pk, former.version)
 
-    def _ask(self, row: Any, actor: Any, reason: str, diff: list[Any]) -> None:
+    def _ask(self, row: Any, actor: Actor, reason: str, diff: list[Any]) -> None:
         approvals.request(
             actor=actor,
             kind=self.kind,

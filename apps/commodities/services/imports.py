@@ -10,6 +10,7 @@ from apps.commodities.models import Commodity, Variety
 from apps.commodities.services import commodities, varieties
 from apps.commodities.services.rules import Duplicate
 from erp import access
+from erp.access import Actor
 from erp.errors import Conflict, DomainError, Fault, Invalid, PreconditionFailed, RuleBroken
 from erp.files import Upload
 from erp.jobs import tables
@@ -118,7 +119,7 @@ SORTS: Final = {
 # --- Rows -------------------------------------------------------------------------------------------
 
 
-def take(sort: Sort, values: dict[str, Any], *, told: Collection[str], actor: Any) -> Done:
+def take(sort: Sort, values: dict[str, Any], *, told: Collection[str], actor: Actor) -> Done:
     """Add the row that the values tell of, or bring the one of that code in line.
 
     ``told`` are the columns of the table. Raises whatever the services raise, and Invalid for a version that
@@ -157,7 +158,7 @@ class Foresight:
             self._keep(row)
 
     def foresee(
-        self, values: dict[str, Any], *, told: Collection[str], actor: Any
+        self, values: dict[str, Any], *, told: Collection[str], actor: Actor
     ) -> tuple[str, dict[str, Any]]:
         """What ``take`` would do: create, update or unchanged, and the changes. Raises as it would."""
         sort = self._sort
@@ -182,7 +183,7 @@ class Foresight:
         self._keep(row)
         return "update", {name: change.model_dump() for name, change in changes.items()}
 
-    def _replace(self, row: Any, values: dict[str, Any], told: Collection[str], actor: Any) -> None:
+    def _replace(self, row: Any, values: dict[str, Any], told: Collection[str], actor: Actor) -> None:
         assert self._sort.updates.requires is not None
         access.authorize(actor, self._sort.updates.requires, row)
         for name, value in self._sort.replaced(row, values, told).items():
@@ -224,7 +225,7 @@ class Foresight:
 
 
 @service(requires=capabilities.CREATE, emits=[events.CommodityBulkImported])
-def report_import(*, actor: Any, job: Job) -> Job:
+def report_import(*, actor: Actor, job: Job) -> Job:
     """Tell how an upload ended, whatever the outcome."""
     emit(
         events.CommodityBulkImported(
@@ -255,7 +256,7 @@ def report_import(*, actor: Any, job: Job) -> Job:
 )
 def bulk_upload(
     *,
-    actor: Any,
+    actor: Actor,
     file: Upload,
     kind: str,
     mode: str = Job.Mode.ATOMIC,

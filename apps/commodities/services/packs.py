@@ -2,7 +2,6 @@
 
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import Any
 
 from apps.commodities import capabilities, events
 from apps.commodities.exact import UnitDimension
@@ -15,6 +14,7 @@ from apps.commodities.services.rules import (
     require_active,
     require_dates_in_order,
 )
+from erp.access import Actor
 from erp.errors import Fault
 from erp.reference import event_of
 from erp.services import emit, service
@@ -28,7 +28,7 @@ from erp.services import emit, service
 def set_pack_weight(
     commodity: Commodity,
     *,
-    actor: Any,
+    actor: Actor,
     package_unit: Unit,
     unit: Unit,
     low: Decimal,

@@ -15,6 +15,7 @@ from apps.commodities.services.parameters import create_parameter, create_templa
 from apps.commodities.services.schedules import QUALITY_SCHEDULE, write_lines
 from apps.commodities.services.soundness import require_sound
 from apps.commodities.services.varieties import create_variety
+from erp.access import Actor
 from erp.errors import Conflict, RuleBroken
 from erp.services import attempt, service
 
@@ -30,7 +31,7 @@ from erp.services import attempt, service
         events.VarietyAdded,
     ],
 )
-def load_commodities(*, actor: Any) -> int:
+def load_commodities(*, actor: Actor) -> int:
     """Add the commodities that are missing, templates and whatever part a commodity lacks; returns how many are new.
 
     A new commodity is active once its parts are there. A second run changes nothing.
@@ -58,7 +59,7 @@ def load_commodities(*, actor: Any) -> int:
     emits=[events.QualitySchedulePublished],
     under=QUALITY_SCHEDULE.lock,
 )
-def load_schedules(*, actor: Any) -> int:
+def load_schedules(*, actor: Actor) -> int:
     """Publish the schedules whose code isn't known yet; returns how many.
 
     They need the commodities, and the definitions of their pricing units.
@@ -68,7 +69,7 @@ def load_schedules(*, actor: Any) -> int:
     return sum(_added(_publish, said, actor=actor) is not None for said in missing)
 
 
-def _publish(said: dict[str, Any], *, actor: Any) -> QualitySchedule | None:
+def _publish(said: dict[str, Any], *, actor: Actor) -> QualitySchedule | None:
     commodity = Commodity.objects.filter(code=said["commodity"]).first()
     price = PricingUnit.objects.filter(code=said["pricing_unit"]).first()
     if commodity is None:
@@ -92,7 +93,7 @@ def _added(make: Callable[..., Any], *target: Any, **said: Any) -> Any:
         return None
 
 
-def _load_templates(actor: Any) -> int:
+def _load_templates(actor: Actor) -> int:
     known = set(ParameterTemplate.objects.values_list("category", "code"))
     made = 0
     for category, commodity in goods.TEMPLATES.items():
@@ -103,7 +104,7 @@ def _load_templates(actor: Any) -> int:
     return made
 
 
-def _load_parts(commodity: Commodity, actor: Any) -> int:
+def _load_parts(commodity: Commodity, actor: Actor) -> int:
     made = 0
     for create_part, known, rows in (
         (create_parameter, commodity.quality_parameters, _parameters(commodity)),

@@ -6,7 +6,7 @@ What is there already stays as it is, since staff may have changed it; so a seco
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, Final
+from typing import Final
 
 from apps.commodities import capabilities, events
 from apps.commodities.models import Commodity, PackWeight, PricingUnit, Unit, UnitDefinition
@@ -14,6 +14,7 @@ from apps.commodities.reference.units import PLACES, PRICES, UNITS, WEIGHTS
 from apps.commodities.services.packs import set_pack_weight
 from apps.commodities.services.pricing import create_pricing_unit
 from apps.commodities.services.units import UNIT_DEFINITION, create_unit
+from erp.access import Actor
 from erp.services import service
 
 SINCE: Final = date(1900, 1, 1)  # before any contract here
@@ -24,7 +25,7 @@ SINCE: Final = date(1900, 1, 1)  # before any contract here
     emits=[events.UnitCreated, events.UnitDefinitionPublished, events.PricingUnitCreated],
     under=UNIT_DEFINITION.lock,
 )
-def load_units(*, actor: Any) -> int:
+def load_units(*, actor: Actor) -> int:
     """Add the units, their definitions and the pricing units that are missing; returns how many rows are new."""
     there = Unit.objects.in_bulk(field_name="code")
     defined = set(UnitDefinition.objects.values_list("unit__code", flat=True))
@@ -59,7 +60,7 @@ def load_units(*, actor: Any) -> int:
     return made + _load_prices(actor)
 
 
-def _load_prices(actor: Any) -> int:
+def _load_prices(actor: Actor) -> int:
     known = set(PricingUnit.objects.values_list("code", flat=True))
     quoted = {(row.currency, row.divisor, row.unit_id) for row in PricingUnit.objects.all()}
     units = Unit.objects.in_bulk({unit for _, _, _, unit, _ in PRICES}, field_name="code")
@@ -78,7 +79,7 @@ def _load_prices(actor: Any) -> int:
 
 
 @service(requires=capabilities.MANAGE_TERMS, emits=[events.PackWeightSet])
-def load_pack_weights(*, actor: Any) -> int:
+def load_pack_weights(*, actor: Actor) -> int:
     """Add the weights of packages that are missing, of the commodities that are there; returns how many are new."""
     goods = Commodity.objects.exclude(status=Commodity.Status.ARCHIVED).in_bulk(
         {commodity for commodity, _ in WEIGHTS}, field_name="code"

@@ -20,6 +20,7 @@ from apps.commodities.services.rules import (
     require_own,
 )
 from apps.commodities.services.soundness import SOUNDNESS_ERRORS, require_sound
+from erp.access import Actor
 from erp.errors import Fault
 from erp.services import service
 
@@ -49,7 +50,7 @@ withdraw_quality_schedule = QUALITY_SCHEDULE.withdraw
 )
 def draft_quality_schedule(
     *,
-    actor: Any,
+    actor: Actor,
     commodity: Commodity,
     code: str,
     contract_form: str,
@@ -97,7 +98,7 @@ def draft_quality_schedule(
 def edit_quality_schedule(
     schedule: QualitySchedule,
     *,
-    actor: Any,
+    actor: Actor,
     contract_form: str,
     title: str,
     mode: str,

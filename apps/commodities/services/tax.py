@@ -13,6 +13,7 @@ from apps.commodities.models import HsnCode, HsnMapping, TaxRate
 from apps.commodities.reference.tax import HSN_CODES, RATES
 from apps.commodities.services.drafts import Procedure
 from apps.commodities.services.rules import Duplicate, IllegalTransition, LimitsInverted
+from erp.access import Actor
 from erp.errors import Fault, RuleBroken
 from erp.reference import event_of, reference
 from erp.services import emit, service
@@ -46,7 +47,7 @@ create_hsn_code, update_hsn_code = reference(
 
 
 @service(requires=capabilities.UPDATE, emits=[events.HsnMappingConfirmed], raises=[HsnUnknown, Duplicate])
-def confirm_hsn_mapping(*, actor: Any, name: str, hsn_code: str) -> HsnMapping:
+def confirm_hsn_mapping(*, actor: Actor, name: str, hsn_code: str) -> HsnMapping:
     """Say which code goods of a name bear; what was said of the name before is replaced. Raises HsnUnknown."""
     require_hsn(hsn_code)
     key = name_key(name)
@@ -88,7 +89,7 @@ withdraw_tax_rate = TAX_RATE.withdraw
 @service(requires=capabilities.MANAGE_TAX, emits=[events.TaxRateDrafted], raises=[LimitsInverted])
 def draft_tax_rate(
     *,
-    actor: Any,
+    actor: Actor,
     hsn: str,
     rate_percent: Decimal,
     source: str,
@@ -117,7 +118,7 @@ def draft_tax_rate(
 def edit_tax_rate(
     rate: TaxRate,
     *,
-    actor: Any,
+    actor: Actor,
     hsn: str,
     rate_percent: Decimal,
     source: str,
@@ -136,7 +137,7 @@ def edit_tax_rate(
 
 
 @service(requires=capabilities.UPDATE, emits=[events.HsnCodeCreated])
-def load_hsn_codes(*, actor: Any) -> int:
+def load_hsn_codes(*, actor: Actor) -> int:
     """Add the codes of the tariff that the product knows and that aren't there; returns how many are new."""
     there = set(HsnCode.objects.values_list("code", flat=True))
     missing = [code for code in HSN_CODES if code not in there]
@@ -146,7 +147,7 @@ def load_hsn_codes(*, actor: Any) -> int:
 
 
 @service(requires=capabilities.MANAGE_TAX, emits=[events.TaxRatePublished])
-def load_tax_rates(*, actor: Any) -> int:
+def load_tax_rates(*, actor: Actor) -> int:
     """Publish the rates that the product knows; returns how many are new.
 
     One that is there, whatever became of it, and one that meets a rate of the staff's stay away; so a second run

@@ -18,6 +18,7 @@ from apps.commodities.models import (
 from apps.commodities.models.terms import CARRIED, COLLECTED, INSURED
 from apps.commodities.reference import terms as reference_terms
 from apps.commodities.services.rules import Duplicate, FieldsContradict
+from erp.access import Actor
 from erp.errors import Fault
 from erp.reference import reference
 from erp.services import Service, service
@@ -117,7 +118,7 @@ _REFERENCE = (
 
 
 @service(requires=capabilities.MANAGE_TERMS, emits=[events.TradeTermsCreated])
-def load_terms(*, actor: Any) -> int:
+def load_terms(*, actor: Actor) -> int:
     """Add the usual terms that the six lists lack; returns how many are new.
 
     A row whose code or name is there stays as it is; so a second run changes nothing.

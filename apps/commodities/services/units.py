@@ -3,7 +3,6 @@
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
 
 from django.db.models import Max
 from django.utils import timezone
@@ -12,6 +11,7 @@ from apps.commodities import capabilities, events
 from apps.commodities.models import Unit, UnitDefinition
 from apps.commodities.services.drafts import Procedure
 from apps.commodities.services.rules import Duplicate, IllegalTransition, LimitsInverted
+from erp.access import Actor
 from erp.reference import event_of
 from erp.services import emit, service
 
@@ -42,7 +42,7 @@ withdraw_unit_definition = UNIT_DEFINITION.withdraw
 @service(requires=capabilities.MANAGE_TERMS, emits=[events.UnitCreated], raises=[Duplicate])
 def create_unit(
     *,
-    actor: Any,
+    actor: Actor,
     code: str,
     dimension: str,
     symbol: str,
@@ -70,7 +70,7 @@ def create_unit(
 )
 def draft_unit_definition(
     *,
-    actor: Any,
+    actor: Actor,
     unit: Unit,
     numerator: Decimal,
     denominator: Decimal,
@@ -99,7 +99,7 @@ def draft_unit_definition(
 def edit_unit_definition(
     definition: UnitDefinition,
     *,
-    actor: Any,
+    actor: Actor,
     numerator: Decimal,
     denominator: Decimal,
     source: str,

@@ -2,11 +2,11 @@
 
 from datetime import date
 from decimal import Decimal
-from typing import Any
 
 from apps.locations import capabilities, events
 from apps.locations.models import Distance, Location, Merged
 from apps.locations.services.rules import NotActive, require_active
+from erp.access import Actor
 from erp.errors import Fault, RuleBroken
 from erp.services import emit, service
 
@@ -21,7 +21,7 @@ class SamePlace(RuleBroken):
 def set_distance(
     location: Location,
     *,
-    actor: Any,
+    actor: Actor,
     to: Location,
     mode: str,
     km: Decimal,

@@ -1,9 +1,10 @@
 """Adding many places from a table, and telling how that ended."""
 
-from typing import Any, Final
+from typing import Final
 
 from apps.locations import capabilities, events
 from apps.locations.services.places import create
+from erp.access import Actor
 from erp.errors import RuleBroken
 from erp.files import Upload
 from erp.jobs import tables
@@ -23,7 +24,7 @@ class TooManyRows(RuleBroken):
 
 
 @service(requires=capabilities.CREATE, emits=[events.LocationBulkImported])
-def report_import(*, actor: Any, job: Job) -> Job:
+def report_import(*, actor: Actor, job: Job) -> Job:
     """Tell how an import ended, whatever the outcome."""
     emit(
         events.LocationBulkImported(
@@ -45,7 +46,7 @@ def report_import(*, actor: Any, job: Job) -> Job:
     raises=[FileHeader, TooManyRows],
     jobs=[create, report_import],
 )
-def bulk_import(*, actor: Any, file: Upload, mode: str = Job.Mode.ATOMIC) -> Job:
+def bulk_import(*, actor: Actor, file: Upload, mode: str = Job.Mode.ATOMIC) -> Job:
     """Import places from a CSV file. The import runs as a job.
 
     Columns: type, name and state; if wanted ref, parent_ref or parent_id, district, pincode, latitude, longitude,

@@ -25,6 +25,7 @@ from apps.locations.services.rules import (
     require_active,
 )
 from erp import locks
+from erp.access import Actor
 from erp.errors import Conflict, Fault, Invalid
 from erp.services import emit, service
 
@@ -43,7 +44,7 @@ class Archived(Conflict):
 )
 def create(
     *,
-    actor: Any,
+    actor: Actor,
     type: str | None = None,
     name: str | None = None,
     aliases: Sequence[str] = (),
@@ -165,7 +166,7 @@ def created(place: Location, source: str) -> events.LocationCreated:
 def update(
     location: Location,
     *,
-    actor: Any,
+    actor: Actor,
     name: str,
     status: str,
     aliases: Sequence[str] = (),
@@ -198,7 +199,7 @@ def update(
 
 
 @service(requires=capabilities.UPDATE, emits=[events.LocationUpdated], raises=[NotActive, Merged])
-def confirm(location: Location, *, actor: Any) -> Location:
+def confirm(location: Location, *, actor: Actor) -> Location:
     """Mark what is said of a place as checked by staff."""
     require_active(location)
     location.is_verified, location.verified_by = True, "staff"

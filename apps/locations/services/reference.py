@@ -1,7 +1,5 @@
 """Reference data: what the product knows of India by itself."""
 
-from typing import Any
-
 from django.utils import timezone
 
 from apps.locations import capabilities, events
@@ -9,6 +7,7 @@ from apps.locations.gazetteer import Entry, gazetteer
 from apps.locations.models import Location, PinPrefix, ProviderRef, State
 from apps.locations.models.states import COTTON_ZONES, NOWHERE, aliases_of
 from apps.locations.services.places import created
+from erp.access import Actor
 from erp.identifiers import STATES
 from erp.services import emit, service
 from erp.text import name_key
@@ -18,7 +17,7 @@ GAZETTEER = "gazetteer"
 
 
 @service(requires=capabilities.CREATE, emits=[events.LocationCreated])
-def load_states(*, actor: Any) -> int:
+def load_states(*, actor: Actor) -> int:
     """Bring states, their PIN prefixes and their places in line with the code; returns how many places are new.
 
     A second run changes nothing.
@@ -44,7 +43,7 @@ def load_states(*, actor: Any) -> int:
 
 
 @service(requires=capabilities.CREATE, emits=[events.LocationCreated])
-def load_places(*, actor: Any) -> int:
+def load_places(*, actor: Actor) -> int:
     """Add the districts, ports and cotton places of the bundled gazetteer; returns how many are new.
 
     Whatever has an entry's id, or its type, name and state, stays as it is; so a second run changes nothing.

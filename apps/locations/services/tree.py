@@ -23,6 +23,7 @@ from apps.locations.services.rules import (
     require_open,
 )
 from erp import access
+from erp.access import Actor
 from erp.errors import Fault, RuleBroken
 from erp.services import emit, service
 from erp.text import name_key
@@ -46,7 +47,7 @@ class OtherCountry(RuleBroken):
     raises=[*TREE_ERRORS, ParentType, OutsideCountry],
     under=TREE,
 )
-def reparent(location: Location, *, actor: Any, parent: Location | None) -> Location:
+def reparent(location: Location, *, actor: Actor, parent: Location | None) -> Location:
     """Move a place under another.
 
     Country and state of the place and of all below it become the new parent's. Only outside India can a place
@@ -65,7 +66,7 @@ def reparent(location: Location, *, actor: Any, parent: Location | None) -> Loca
     raises=[*TREE_ERRORS, SameRow, OtherType, OtherCountry],
     under=TREE,
 )
-def merge(location: Location, *, actor: Any, into: Location, reason: str) -> Location:
+def merge(location: Location, *, actor: Actor, into: Location, reason: str) -> Location:
     """Merge a place into another of its type. This can't be undone; returns the other place.
 
     Provider ids, names, children and distances move over; what was merged into the loser before points to the

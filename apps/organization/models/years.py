@@ -110,9 +110,7 @@ class FinancialYear(Kept):
         if not self.start_date <= day <= self.end_date:
             return False
         if self.status == self.Status.SOFT_CLOSED:
-            return not getattr(actor, "is_system", False) and may(
-                actor, "organization.manage_financial_years", self
-            )
+            return not actor.is_system and may(actor, "organization.manage_financial_years", self)
         return bool(self.status == self.Status.OPEN)
 
     def open_verbs(self) -> frozenset[str]:

@@ -16,6 +16,7 @@ from apps.organization.services.rules import (
     note_editor,
     require_active,
 )
+from erp.access import Actor
 from erp.approvals import Kind
 from erp.errors import CapabilityMissing, Conflict, Fault, RuleBroken
 from erp.services import emit, service
@@ -59,7 +60,7 @@ def canonical_number(text: str) -> str:
 def add_bank_account(
     organization: Organization,
     *,
-    actor: Any,
+    actor: Actor,
     holder: str,
     bank_name: str,
     number: str,
@@ -122,7 +123,7 @@ def add_bank_account(
 def update_bank_account(
     account: BankAccount,
     *,
-    actor: Any,
+    actor: Actor,
     purpose: str,
     is_default: bool,
     status: str,
@@ -167,7 +168,7 @@ def update_bank_account(
     emits=[events.BankAccountActivated, events.BankAccountUpdated],
     locks="organization",
 )
-def activate_bank_account(account: BankAccount, *, actor: Any, request: Any) -> BankAccount:
+def activate_bank_account(account: BankAccount, *, actor: Actor, request: Any) -> BankAccount:
     """Put an account to use that a second person approved."""
     account.status, account.editors = BankAccount.Status.ACTIVE, []
     account.approved_by_id = actor.pk
@@ -184,7 +185,7 @@ def activate_bank_account(account: BankAccount, *, actor: Any, request: Any) -> 
 
 
 @service(requires=capabilities.MANAGE_BANK_ACCOUNTS, emits=[events.BankAccountRefused], locks="organization")
-def refuse_bank_account(account: BankAccount, *, actor: Any, request: Any) -> BankAccount:
+def refuse_bank_account(account: BankAccount, *, actor: Actor, request: Any) -> BankAccount:
     """Close an account whose request was refused, withdrawn or not decided in time."""
     if account.status == BankAccount.Status.PENDING_APPROVAL and account.approval_id == request.pk:
         account.status, account.editors = BankAccount.Status.REFUSED, []
@@ -211,7 +212,7 @@ BANK_ACCOUNT = Kind(
 
 
 @service(requires=capabilities.MANAGE_BANK_ACCOUNTS, emits=[events.BankAccountNumberShown])
-def show_number(account: BankAccount, *, actor: Any) -> str:
+def show_number(account: BankAccount, *, actor: Actor) -> str:
     """The whole number, for a person who may see it; that they saw it is told."""
     shown_to = _person(actor)
     number = account.reveal()
@@ -223,7 +224,7 @@ def show_number(account: BankAccount, *, actor: Any) -> str:
     return number
 
 
-def _person(actor: Any) -> UUID:
+def _person(actor: Actor) -> UUID:
     """Behind an account stand two people, so SYSTEM proposes none."""
     if actor.pk is None:
         raise CapabilityMissing(str(capabilities.MANAGE_BANK_ACCOUNTS))
@@ -231,7 +232,7 @@ def _person(actor: Any) -> UUID:
     return person
 
 
-def _ask(account: BankAccount, actor: Any, version: int, reason: str) -> UUID:
+def _ask(account: BankAccount, actor: Actor, version: int, reason: str) -> UUID:
     request = approvals.request(
         actor=actor,
         kind=BANK_ACCOUNT,

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import date, time
-from typing import Any
 
 from apps.organization import capabilities, events
 from apps.organization.models import Calendar, CalendarDay
+from erp.access import Actor
 from erp.errors import Conflict
 from erp.services import emit, service
 
@@ -18,7 +18,7 @@ class CalendarCodeTaken(Conflict):
 
 @service(requires=capabilities.UPDATE, emits=[events.CalendarChanged], raises=[CalendarCodeTaken])
 def create_calendar(
-    *, actor: Any, code: str, name: str, weekly_off: Sequence[int] = (7,), closes_at: time | None = None
+    *, actor: Actor, code: str, name: str, weekly_off: Sequence[int] = (7,), closes_at: time | None = None
 ) -> Calendar:
     """Add a calendar. ``weekly_off`` counts the days of the week from Monday, 1; ``closes_at`` is in Kolkata."""
     calendar = Calendar(
@@ -33,7 +33,7 @@ def create_calendar(
 def update_calendar(
     calendar: Calendar,
     *,
-    actor: Any,
+    actor: Actor,
     name: str,
     weekly_off: Sequence[int] = (7,),
     closes_at: time | None = None,
@@ -51,7 +51,7 @@ def update_calendar(
 def set_calendar_day(
     calendar: Calendar,
     *,
-    actor: Any,
+    actor: Actor,
     day: date,
     name: str,
     closed: bool = True,

@@ -6,6 +6,7 @@ from typing import Any
 from apps.organization import capabilities, events
 from apps.organization.models import DocumentSeries, FinancialYear, Organization
 from apps.organization.services.rules import InvalidState, PinStateMismatch, check_pin, check_step
+from erp.access import Actor
 from erp.errors import Conflict, Fault, RuleBroken
 from erp.identifiers import PAN, company_fits, holder_fits
 from erp.services import emit, service
@@ -80,7 +81,7 @@ IDENTITY_ERRORS = (
 @service(requires=capabilities.CREATE, emits=[events.OrganizationCreated], raises=IDENTITY_ERRORS)
 def create(
     *,
-    actor: Any,
+    actor: Actor,
     name: str,
     legal_name: str,
     legal_form: str,
@@ -148,7 +149,7 @@ def create(
 def update(
     organization: Organization,
     *,
-    actor: Any,
+    actor: Actor,
     name: str,
     legal_name: str,
     legal_form: str,

@@ -1,7 +1,6 @@
 """GST registrations: where we are registered, and which one is primary."""
 
 from datetime import date
-from typing import Any
 
 from apps.organization import capabilities, events
 from apps.organization.models import DocumentSeries, FinancialYear, GstRegistration, Organization
@@ -15,6 +14,7 @@ from apps.organization.services.rules import (
     require_active,
 )
 from apps.organization.services.series import NumberTooLong, SeriesCollides, announce_series, check_form
+from erp.access import Actor
 from erp.errors import Conflict, Fault, RuleBroken
 from erp.identifiers import GSTIN
 from erp.services import emit, service
@@ -56,7 +56,7 @@ class GstinStateMismatch(RuleBroken):
 def add_gst_registration(
     organization: Organization,
     *,
-    actor: Any,
+    actor: Actor,
     gstin: str,
     line1: str,
     city: str,
@@ -120,7 +120,7 @@ def add_gst_registration(
 def update_gst_registration(
     registration: GstRegistration,
     *,
-    actor: Any,
+    actor: Actor,
     line1: str,
     city: str,
     state_code: str,

@@ -8,6 +8,7 @@ from uuid import UUID
 from django.db.models import Model
 
 from apps.organization.models import FinancialYear, Organization
+from erp.access import Actor
 from erp.errors import Conflict, Fault, Invalid, RuleBroken
 from erp.identifiers import pin_fits
 
@@ -42,7 +43,7 @@ def require_active(organization: Organization) -> None:
         raise Inactive
 
 
-def require_writable(year: FinancialYear | None, actor: Any, day: date) -> FinancialYear:
+def require_writable(year: FinancialYear | None, actor: Actor, day: date) -> FinancialYear:
     """The year, where ``actor`` may book on ``day``. Raises FinancialYear{Missing,SoftClosed,Locked}."""
     if year is None:
         raise FinancialYearMissing(f"No financial year holds {day}.")
@@ -63,7 +64,7 @@ def lock_organization_of(model: type[Model]) -> Callable[[UUID], None]:
     return lock
 
 
-def note_editor(row: Any, actor: Any) -> None:
+def note_editor(row: Any, actor: Actor) -> None:
     """Keep who changed the row since somebody last decided on it: none of them decides next time."""
     if row.changed_fields() and actor.pk is not None and actor.pk not in row.editors:
         row.editors = [*row.editors, actor.pk]

@@ -29,6 +29,7 @@ from apps.organization.services.rules import (
     require_writable,
 )
 from erp import locks
+from erp.access import Actor
 from erp.errors import Conflict, Fault, NotFound, RuleBroken
 from erp.services import emit, service
 
@@ -105,7 +106,7 @@ REGISTRATION_ERRORS = (GstRegistrationRequired, GstRegistrationNotAllowed, GstRe
 def add_document_series(
     organization: Organization,
     *,
-    actor: Any,
+    actor: Actor,
     financial_year: FinancialYear,
     document_type: str,
     template: str,
@@ -152,7 +153,7 @@ def add_document_series(
 def update_document_series(
     series: DocumentSeries,
     *,
-    actor: Any,
+    actor: Actor,
     template: str,
     start_number: int,
     date_ordered: bool,
@@ -207,7 +208,7 @@ def update_document_series(
 def allocate_number(
     organization: Organization,
     *,
-    actor: Any,
+    actor: Actor,
     type: str,
     document_date: date,
     reference_type: str,

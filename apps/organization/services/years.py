@@ -27,6 +27,7 @@ from apps.organization.services.rules import (
 )
 from apps.organization.services.series import announce_new_series, announce_series
 from erp import access
+from erp.access import Actor
 from erp.approvals import Kind
 from erp.errors import Conflict, Fault, RuleBroken
 from erp.services import emit, service
@@ -66,7 +67,7 @@ class ReasonRequired(RuleBroken):
     raises=[FinancialYearOverlap, Inactive, FinancialYearShape, FinancialYearGap],
 )
 def add_financial_year(
-    organization: Organization, *, actor: Any, start_date: date, end_date: date, copy_series: bool = True
+    organization: Organization, *, actor: Actor, start_date: date, end_date: date, copy_series: bool = True
 ) -> FinancialYear:
     """Add a financial year. Each active series of the year before is copied."""
     require_active(organization)
@@ -107,7 +108,7 @@ def add_financial_year(
 def update_financial_year(
     year: FinancialYear,
     *,
-    actor: Any,
+    actor: Actor,
     start_date: date,
     end_date: date,
     status: str,
@@ -145,7 +146,7 @@ def update_financial_year(
     return year
 
 
-def _check_step(year: FinancialYear, status: str, actor: Any, reason: str | None) -> None:
+def _check_step(year: FinancialYear, status: str, actor: Actor, reason: str | None) -> None:
     check_step(year, status)
     reopens = status == FinancialYear.Status.OPEN or year.status == FinancialYear.Status.LOCKED
     if not reopens:
@@ -172,7 +173,7 @@ def _is_followed_by_a_locked_one(year: FinancialYear) -> bool:
     return bool(later.filter(status=FinancialYear.Status.LOCKED).exists())
 
 
-def _ask_to_reopen(year: FinancialYear, actor: Any, reason: str) -> FinancialYear:
+def _ask_to_reopen(year: FinancialYear, actor: Actor, reason: str) -> FinancialYear:
     """Ask a second person; only that somebody asked is kept on the year."""
     version = year.version + 1  # keeping it is one change, so this is what the second person sees
     request = approvals.request(
@@ -201,7 +202,7 @@ def _ask_to_reopen(year: FinancialYear, actor: Any, reason: str) -> FinancialYea
     raises=[InvalidState],
     locks="organization",
 )
-def apply_reopening(year: FinancialYear, *, actor: Any, request: Any) -> FinancialYear:
+def apply_reopening(year: FinancialYear, *, actor: Actor, request: Any) -> FinancialYear:
     """Reopen a locked year. Raises InvalidState where a later one was locked meanwhile."""
     if _is_followed_by_a_locked_one(year):
         raise invalid_state(year, (), "A later year is locked.")
@@ -212,7 +213,7 @@ def apply_reopening(year: FinancialYear, *, actor: Any, request: Any) -> Financi
 @service(
     requires=capabilities.REOPEN_FINANCIAL_YEAR, emits=[events.FinancialYearUpdated], locks="organization"
 )
-def end_reopening(year: FinancialYear, *, actor: Any, request: Any) -> FinancialYear:
+def end_reopening(year: FinancialYear, *, actor: Actor, request: Any) -> FinancialYear:
     """Leave a year locked whose request ended without an approval."""
     return _close_request(year, year.status) if year.pending_approval_id == request.pk else year
 
@@ -274,7 +275,7 @@ def _check_dates(year: FinancialYear) -> None:
         raise FinancialYearGap(f"The years known last from {known['first']} to {known['last']}.")
 
 
-def _copy_series(year: FinancialYear, actor: Any) -> None:
+def _copy_series(year: FinancialYear, actor: Actor) -> None:
     """Copies of the active series of the year before, from their first number on."""
     before = FinancialYear.objects.filter(
         organization=year.organization_id, end_date=year.start_date - DAY
