@@ -186,24 +186,24 @@ SYSTEM: Final = System()
 # --- Asking -----------------------------------------------------------------------------------------
 
 
-def _rights(user: Any) -> frozenset[str]:
+def _permissions_of(user: Any) -> frozenset[str]:
     """``label.codename`` and ``label.codename@own`` of the user's groups: one query a request."""
-    if not hasattr(user, "_erp_rights"):
+    if not hasattr(user, "_role_permissions"):
         from django.contrib.auth.models import Permission
 
-        user._erp_rights = frozenset(
+        user._role_permissions = frozenset(
             f"{label}.{codename}"
             for label, codename in Permission.objects.filter(group__user=user)
             .values_list("content_type__app_label", "codename")
             .distinct()
         )
-    rights: frozenset[str] = user._erp_rights
+    rights: frozenset[str] = user._role_permissions
     return rights
 
 
-def _grants(user: Any) -> frozenset[tuple[str, str, str]]:
+def _grants_of(user: Any) -> frozenset[tuple[str, str, str]]:
     """Single grants as (label.codename, label.model of the row, primary key); general ones name no row."""
-    if not hasattr(user, "_erp_grants"):
+    if not hasattr(user, "_single_grants"):
         from guardian.models import UserObjectPermission
 
         found = {
@@ -220,8 +220,8 @@ def _grants(user: Any) -> frozenset[tuple[str, str, str]]:
         }
         for name, model, key, live in registry.grants(user):
             (found.add if live else found.discard)((name, model, key))
-        user._erp_grants = frozenset(found)
-    grants: frozenset[tuple[str, str, str]] = user._erp_grants
+        user._single_grants = frozenset(found)
+    grants: frozenset[tuple[str, str, str]] = user._single_grants
     return grants
 
 
@@ -243,13 +243,15 @@ def _passes_always(actor: Actor) -> bool | None:
 def holds_everywhere(actor: Actor, capability: Capability | str) -> bool:
     """Whether ``actor`` holds the capability on every row. The question of querysets and screens."""
     name, always = str(capability), _passes_always(actor)
-    return (name in _rights(actor) or (name, "", "") in _grants(actor)) if always is None else always
+    return (
+        (name in _permissions_of(actor) or (name, "", "") in _grants_of(actor)) if always is None else always
+    )
 
 
 def holds_own(actor: Actor, capability: Capability | str) -> bool:
     """Whether ``actor`` holds the capability on rows of its own partner, by a role."""
     always = _passes_always(actor)
-    return str(capability) + OWN in _rights(actor) if always is None else always
+    return str(capability) + OWN in _permissions_of(actor) if always is None else always
 
 
 def granted_keys(actor: Actor, capability: Capability | str, model: type[models.Model]) -> list[Any]:
@@ -257,7 +259,7 @@ def granted_keys(actor: Actor, capability: Capability | str, model: type[models.
     if _passes_always(actor) is not None:
         return []
     keys = []
-    for name, label, key in _grants(actor):
+    for name, label, key in _grants_of(actor):
         if name == str(capability) and label == model._meta.label_lower:
             with suppress(ValidationError):
                 keys.append(model._meta.pk.to_python(key))
@@ -269,7 +271,7 @@ def may_enter(actor: Actor, capability: Capability | str) -> bool:
     it opens no row."""
     if may_create(actor, capability):
         return True
-    return _passes_always(actor) is None and any(held == str(capability) for held, _, _ in _grants(actor))
+    return _passes_always(actor) is None and any(held == str(capability) for held, _, _ in _grants_of(actor))
 
 
 def may_create(actor: Actor, capability: Capability | str) -> bool:
@@ -384,8 +386,8 @@ def matrix() -> dict[str, set[str]]:
 def stand_in(person: Any, roles: Iterable[str]) -> Any:
     """``person``, who is no row of the database, with what these roles hold by the matrix in force."""
     table = matrix()
-    person._erp_rights = frozenset().union(*(table[role] for role in roles))
-    person._erp_grants = frozenset()
+    person._role_permissions = frozenset().union(*(table[role] for role in roles))
+    person._single_grants = frozenset()
     return person
 
 

@@ -153,7 +153,7 @@ def test_the_three_questions_differ(world):
 
 def test_a_grant_whose_key_is_no_key_of_the_model_opens_nothing(world):
     person, model = without_roles(world.user("INTERNAL")), type(world.offer())
-    person._erp_grants = frozenset({("availability.approve", "availability.availability", "no uuid")})
+    person._single_grants = frozenset({("availability.approve", "availability.availability", "no uuid")})
     assert access.granted_keys(person, "availability.approve", model) == []
     assert list(model.objects.permitted(person, "availability.approve")) == []
 
