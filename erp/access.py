@@ -383,7 +383,7 @@ def matrix() -> dict[str, set[str]]:
     return table
 
 
-def stand_in(person: Any, roles: Iterable[str]) -> Any:
+def simulate_roles(person: Any, roles: Iterable[str]) -> Any:
     """``person``, who is no row of the database, with what these roles hold by the matrix in force."""
     table = matrix()
     person._role_permissions = frozenset().union(*(table[role] for role in roles))

@@ -8,7 +8,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from apps.accounts.models.users import RoleMembership, User
-from erp.access import Actor, holds_everywhere, stand_in
+from erp.access import Actor, holds_everywhere, simulate_roles
 from erp.models import Model, QuerySet
 
 
@@ -73,5 +73,5 @@ class ViewAs(Model):
             email=str(self.partner_id),
         )
         person.role_names = sorted(set(roles))
-        seeing: User = stand_in(person, person.role_names)
+        seeing: User = simulate_roles(person, person.role_names)
         return seeing
