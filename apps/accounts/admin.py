@@ -91,7 +91,7 @@ class UserAdmin(ServiceAdmin):
         """Whether one is on."""
         return row.has_second_factor
 
-    def hindrance(self, request: HttpRequest, service: Service, row: User) -> str:
+    def disabled_reason(self, request: HttpRequest, service: Service, row: User) -> str:
         if row.pk == request.user.pk:
             return "Another person does this to your account."
         if row.is_superuser and not request.user.is_superuser:

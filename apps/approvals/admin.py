@@ -104,14 +104,14 @@ class ApprovalRequestAdmin(ServiceAdmin):
         """The amount at stake."""
         return "–" if row.amount is None else measured(row.amount, row.currency)
 
-    def hindrance(self, request: HttpRequest, service: Service, row: ApprovalRequest) -> str:
+    def disabled_reason(self, request: HttpRequest, service: Service, row: ApprovalRequest) -> str:
         """Nobody decides on their own work; the service says so too."""
         if service is services.withdraw:
             return "" if request.user.pk == row.maker_id else services.MakerOnly.title
         if service is services.escalate:
             against = services.exclusion(row, actor_of(request))
         else:
-            against = services.hindrance(row, actor_of(request)) if service in DECISIONS else None
+            against = services.disabled_reason(row, actor_of(request)) if service in DECISIONS else None
         return against.detail if against is not None else ""
 
     def tables(self, request: HttpRequest, row: ApprovalRequest) -> list[Table]:

@@ -348,7 +348,7 @@ def exclusion(request: ApprovalRequest, actor: Actor) -> DomainError | None:
     return None
 
 
-def hindrance(request: ApprovalRequest, actor: Actor) -> DomainError | None:
+def disabled_reason(request: ApprovalRequest, actor: Actor) -> DomainError | None:
     """Why this person can't decide on the request, by what is stored; None: no reason."""
     against = exclusion(request, actor)
     if against is not None:
@@ -367,7 +367,7 @@ def _decide(
 ) -> ApprovalRequest:
     if actor.pk is None:
         raise TypeError("a request is decided by a person")
-    against = hindrance(request, actor)
+    against = disabled_reason(request, actor)
     if against is not None:
         raise against
     _require_not_concerned(request, actor)

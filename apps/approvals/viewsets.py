@@ -62,4 +62,4 @@ class ApprovalViewSet(RowViewSet):
 
     def allowed_actions(self, row: Any) -> list[str]:
         """None on one's own work, nor where a capability or role lacks."""
-        return [] if services.hindrance(row, actor_of(self.request)) else super().allowed_actions(row)
+        return [] if services.disabled_reason(row, actor_of(self.request)) else super().allowed_actions(row)

@@ -84,7 +84,7 @@ class AvailabilityAdmin(ServiceAdmin):
         "version",
     ]
 
-    def hindrance(self, request: HttpRequest, service: Service, row: Availability) -> str:
+    def disabled_reason(self, request: HttpRequest, service: Service, row: Availability) -> str:
         """Nobody decides on their own work; the service says so too."""
         own = request.user.pk in (row.created_by_id, row.updated_by_id)
         return "You created or edited this." if service is services.approve and own else ""

@@ -72,7 +72,7 @@ class Verb(NamedTuple):
     name: str
     label: str
     url: str
-    hindrance: str = ""
+    disabled_reason: str = ""
 
 
 class LookingAdmin(ModelAdmin):  # type: ignore[misc]
@@ -183,7 +183,7 @@ class LookingAdmin(ModelAdmin):  # type: ignore[misc]
             return None
         return HttpResponseRedirect(self.admin_site.proof_address(request))
 
-    def hindrance(self, request: HttpRequest, service: Service, row: Any) -> str:
+    def disabled_reason(self, request: HttpRequest, service: Service, row: Any) -> str:
         """Why this person can't run a service on the row though the capability is there; empty: no reason."""
         return ""
 
@@ -209,11 +209,11 @@ class LookingAdmin(ModelAdmin):  # type: ignore[misc]
             if service.__name__ not in open_verbs:
                 continue
             if self._may(request, service, row):
-                hindrance = self.hindrance(request, service, row)
+                disabled_reason = self.disabled_reason(request, service, row)
             else:
-                hindrance = CapabilityMissing(str(service.requires)).detail
+                disabled_reason = CapabilityMissing(str(service.requires)).detail
             url = self._url("run", row.pk, verb=service.__name__)
-            found.append(Verb(service.__name__, label_of(service), url, hindrance))
+            found.append(Verb(service.__name__, label_of(service), url, disabled_reason))
         return found
 
     def _open_update(self, request: HttpRequest, row: Any) -> Service | None:
@@ -353,10 +353,10 @@ def label_of(service: Service) -> str:
 
 
 def _button(verb: Verb) -> str:
-    if verb.hindrance:
+    if verb.disabled_reason:
         return format_html(
             '<span class="erp-verb erp-shut" aria-disabled="true" title="{}">{}</span>',
-            verb.hindrance,
+            verb.disabled_reason,
             verb.label,
         )
     return format_html('<a class="erp-verb" href="{}">{}</a>', verb.url, verb.label)

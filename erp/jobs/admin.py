@@ -63,7 +63,7 @@ class JobAdmin(ServiceAdmin):
         ]
         return format_html("<pre>{}</pre>", "\n".join(lines[:FAULTS_SHOWN])) if lines else "–"
 
-    def hindrance(self, request: Any, service: Service, row: Job) -> str:
+    def disabled_reason(self, request: Any, service: Service, row: Job) -> str:
         """Whose job it is stops it; the service says so too."""
         return "" if row.is_stopped_by(request.user) else "This is the job of another person."
 

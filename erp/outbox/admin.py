@@ -214,16 +214,16 @@ class DeadLetterAdmin(_Decided):
         """Carry out decisions, outside of any transaction. What can't be now is, by the periodic look."""
         if not deadletters.undone():
             return
-        hindrance = "somebody else looks at it, or it is gone"
+        disabled_reason = "somebody else looks at it, or it is gone"
         try:
             with deadletters.held(first=FIRST_SECONDS, more=NEXT_SECONDS) as letters:
                 letters.carry_out_decisions()
         except (Unreachable, DatabaseFailure) as error:
-            hindrance = f"{type(error).__name__}: {error}"
+            disabled_reason = f"{type(error).__name__}: {error}"
         if deadletters.undone():
             messages.warning(
                 request,
-                f"Decided, and not carried out yet ({hindrance}). It is tried again every five minutes.",
+                f"Decided, and not carried out yet ({disabled_reason}). It is tried again every five minutes.",
             )
 
     @admin.display(description="what")

@@ -83,7 +83,7 @@ def test_only_service_admins_are_registered_and_djangos_own_screens_are_absent()
 
 
 def test_no_forged_request_writes_past_a_service(rows, user, desk_for):
-    desk = desk_for(user())  # a super administrator: rights are no hindrance
+    desk = desk_for(user())  # a super administrator: rights are no disabled_reason
     for model, row in rows.items():
         page = admin.site._registry[model]
         doors = [
