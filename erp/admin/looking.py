@@ -75,7 +75,7 @@ class Verb(NamedTuple):
     disabled_reason: str = ""
 
 
-class LookingAdmin(ModelAdmin):  # type: ignore[misc]
+class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
     """Lists and pages of rows, and every right that they ask for.
 
     ``views`` is the capability of looking, or several of which one is enough; ``creates`` and ``updates`` are the

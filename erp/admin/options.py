@@ -37,7 +37,7 @@ class Line(NamedTuple):
 
 
 class ServiceAdmin(SavingAdmin):
-    """Base of every admin page; see ``LookingAdmin`` for what a page declares."""
+    """Base of every admin page; see ``ReadOnlyAdmin`` for what a page declares."""
 
     def get_urls(self) -> list[URLPattern]:
         name = f"{self.opts.app_label}_{self.opts.model_name}"

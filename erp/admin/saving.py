@@ -14,7 +14,7 @@ from unfold.forms import AdminForm
 
 from erp.access import actor_of
 from erp.admin import acts, forms, history
-from erp.admin.looking import LookingAdmin, label_of
+from erp.admin.looking import ReadOnlyAdmin, label_of
 from erp.api.serializers import Input
 from erp.errors import DomainError, InProgress, PreconditionFailed
 from erp.services import Refusal, Service
@@ -22,7 +22,7 @@ from erp.services import Refusal, Service
 MOST_CHANGES: Final = 10  # told on a stale page
 
 
-class SavingAdmin(LookingAdmin):
+class SavingAdmin(ReadOnlyAdmin):
     """Adding and changing rows by services."""
 
     def changeform_view(
