@@ -321,11 +321,11 @@ def desk_for(db: None) -> Callable[..., Any]:
     from erp.admin.testing import Desk
     from erp.models import unguarded_writes
 
-    def make(user: Any, *, proven: bool = True) -> Any:
+    def make(user: Any, *, reauthenticated: bool = True) -> Any:
         desk = Desk()
         desk.force_login(user)
         session = begin_session(user, door="admin")
-        if proven:
+        if reauthenticated:
             session.reauthenticated_at = timezone.now()
             with unguarded_writes():
                 session.save()

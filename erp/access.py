@@ -311,7 +311,7 @@ def require_reauthentication(actor: Actor) -> None:
     Authentication sets ``current_session`` on the person. Tasks and commands have none: nobody is at a screen there.
     """
     session = getattr(actor, "current_session", None)
-    if session is not None and not session.is_proven(timezone.now()):
+    if session is not None and not session.is_reauthenticated(timezone.now()):
         raise ReauthenticationRequired
 
 

@@ -287,11 +287,11 @@ class StaffSite(Site):
         }
         return _unkept(TemplateResponse(request, "account/prove.html", context))
 
-    def is_proven(self, request: HttpRequest) -> bool:
+    def is_reauthenticated(self, request: HttpRequest) -> bool:
         session = self._session(request)
-        return session is not None and session.is_proven(timezone.now())
+        return session is not None and session.is_reauthenticated(timezone.now())
 
-    def proof_address(self, request: HttpRequest) -> str:
+    def reauthentication_url(self, request: HttpRequest) -> str:
         return f"{reverse('admin:prove')}?{urlencode({'next': request.get_full_path()})}"
 
     def _door(self, request: HttpRequest) -> services.Door:

@@ -348,7 +348,7 @@ def test_a_wrong_proof_confirms_nothing(needing_proof, client_for, body, status)
 def test_the_admin_asks_for_the_proof_before_the_same_decisions(needing_proof, desk_for, what):
     request, person = needing_proof(what)
     run = f"{LIST}{request.pk}/run/approve/"
-    desk = desk_for(person, proven=False)
+    desk = desk_for(person, reauthenticated=False)
     form = desk_for(person).form(run)
     for answer in (desk.get(run), desk.post(run, form)):
         assert answer.status_code == 302
@@ -363,7 +363,7 @@ def test_other_decisions_need_no_proof_on_either_channel(asked, tax_rate, user, 
         (tax_rate(), user("INTERNAL_DIRECTOR")),
         ((case := asked("financial year")).request, case.inside),
     ):
-        desk = desk_for(person, proven=False)
+        desk = desk_for(person, reauthenticated=False)
         assert desk.get(f"{LIST}{request.pk}/run/approve/").status_code == 200
         assert decide(client_for(person), request).json()["status"] == "granted"
     request, person = (case := asked("bank account")).request, case.inside

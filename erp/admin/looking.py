@@ -175,13 +175,17 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
             access.actor_of(request), capability
         )
 
-    def _unproven(
+    def _reauthentication_needed(
         self, request: HttpRequest, service: Service | None, row: Any = None
     ) -> HttpResponse | None:
         """The way to the page that confirms the identity, where the service needs it and it wasn't done lately."""
-        if service is None or not service.asks_reauthentication(row) or self.admin_site.is_proven(request):
+        if (
+            service is None
+            or not service.asks_reauthentication(row)
+            or self.admin_site.is_reauthenticated(request)
+        ):
             return None
-        return HttpResponseRedirect(self.admin_site.proof_address(request))
+        return HttpResponseRedirect(self.admin_site.reauthentication_url(request))
 
     def disabled_reason(self, request: HttpRequest, service: Service, row: Any) -> str:
         """Why this person can't run a service on the row though the capability is there; empty: no reason."""

@@ -63,7 +63,7 @@ class ServiceAdmin(SavingAdmin):
     def start_view(self, request: HttpRequest, verb: str) -> HttpResponse:
         """Ask for what a service needs that is about no row in particular, then run it."""
         service = self._verb(request, verb, self.starts)
-        if (shut := self._unproven(request, service)) is not None:
+        if (shut := self._reauthentication_needed(request, service)) is not None:
             return shut
         if request.method != "POST":
             return self._confirm_page(request, service, [], self._form(request, service, None))
@@ -83,7 +83,7 @@ class ServiceAdmin(SavingAdmin):
         """Confirm, then run, a service on one row."""
         service = self._verb(request, verb, self.runs)
         row = self._row(request, object_id)
-        if (shut := self._unproven(request, service, row)) is not None:
+        if (shut := self._reauthentication_needed(request, service, row)) is not None:
             return shut
         if request.method != "POST":
             return self._confirm_page(request, service, [row], self._form(request, service, row))

@@ -38,7 +38,9 @@ class SavingAdmin(ReadOnlyAdmin):
         if (writes or object_id is None) and not self._may(request, service):
             raise PermissionDenied
         row = None if object_id is None else self._row(request, object_id)
-        if (writes or row is None) and (shut := self._unproven(request, service, row)) is not None:
+        if (writes or row is None) and (
+            shut := self._reauthentication_needed(request, service, row)
+        ) is not None:
             return shut
         if not writes:
             return self._form_page(request, row)

@@ -90,11 +90,11 @@ class Site(UnfoldAdminSite):  # type: ignore[misc]
         """Whether the person only looks: no action is drawn. What they may do, their rights decide."""
         return False
 
-    def is_proven(self, request: HttpRequest) -> bool:
+    def is_reauthenticated(self, request: HttpRequest) -> bool:
         """Whether the person has proved to be there within the last minutes; asked before what needs it."""
         return True
 
-    def proof_address(self, request: HttpRequest) -> str:
+    def reauthentication_url(self, request: HttpRequest) -> str:
         """Where the person proves it, to come back then."""
         raise NotImplementedError
 

@@ -97,10 +97,10 @@ class Session(Model):
     @property
     def reauthentication_expires_at(self) -> datetime | None:
         """Until when the last confirmation of the identity counts."""
-        proven = self.reauthenticated_at
-        return None if proven is None else proven + settings.REAUTHENTICATION_AGE
+        reauthenticated = self.reauthenticated_at
+        return None if reauthenticated is None else reauthenticated + settings.REAUTHENTICATION_AGE
 
-    def is_proven(self, now: datetime) -> bool:
+    def is_reauthenticated(self, now: datetime) -> bool:
         """Whether its user confirmed their identity within the last minutes."""
         until = self.reauthentication_expires_at
         return until is not None and now < until

@@ -151,12 +151,12 @@ def reauthenticate(
     user: User = session.user
     counted = of_passwords(user) if password is not None else of_codes(user)
     counter_of(counted)
-    proven = (
+    reauthenticated = (
         is_right(user, password)
         if password is not None
         else second_factor.take_code(second_factor.device_of(user), code or "")
     )
-    if not proven:
+    if not reauthenticated:
         return failed(counted, user, ReauthenticationFailed())
     if password is not None:
         succeeded(counted)

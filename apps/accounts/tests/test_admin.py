@@ -237,7 +237,7 @@ def test_the_admin_counts_passwords_with_those_of_the_api(user, desk_for, client
     person = user("INTERNAL_MANAGER")
     for _ in range(2):
         client_for(person).write("/api/v1/auth/mfa/setup", {"password": PASSWORD})
-    answer = desk_for(person, proven=False).post(
+    answer = desk_for(person, reauthenticated=False).post(
         f"/admin/{path}/", {"password": PASSWORD, "code": totp_code(), "key": uuid4().hex}
     )
     assert "Try again in" in answer.content.decode()

@@ -75,7 +75,7 @@ def test_replacing_ones_factor_needs_password_and_code(user, desk_for):
     "typed", [{}, {"password": ""}, {"code": "12345a"}, {"password": "x" * 129}, {"password": "NUL\u0000"}]
 )
 def test_nothing_typed_or_something_malformed_is_no_try(user, desk_for, emitted, typed):
-    desk = desk_for(user("INTERNAL"), proven=False)
+    desk = desk_for(user("INTERNAL"), reauthenticated=False)
     assert desk.post(PROVE, typed).context["form"].errors
     assert not SignInCounter.objects.exists()
     assert emitted() == []
@@ -83,7 +83,7 @@ def test_nothing_typed_or_something_malformed_is_no_try(user, desk_for, emitted,
 
 def test_changing_rights_asks_who_sits_here_and_comes_back(user, desk_for):
     person, boss = user("INTERNAL"), user("INTERNAL_COMPLIANCE")
-    desk = desk_for(boss, proven=False)
+    desk = desk_for(boss, reauthenticated=False)
     path = page(person, "propose_role")
     asked = desk.get(path)
     assert asked["Location"].startswith(f"{PROVE}?next=")
