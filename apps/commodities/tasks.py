@@ -27,16 +27,16 @@ def _faults_by_column() -> Iterator[None]:
 class Import(TableKind, abstract=True):
     """A row of a table adds a row, or brings the one with its code in line."""
 
-    sort: services.Sort
+    sort: services.ImportTarget
     wrong_header, too_many_rows = services.FileHeader, services.TooManyRows
-    _foresight: services.Foresight | None = None
+    _foresight: services.ImportPreview | None = None
 
     def do(self, values: dict[str, Any], *, row: Row, job: Job, actor: Actor) -> Done:
         with _faults_by_column():
             return services.take(self.sort, values, told=self.told, actor=actor)
 
     def foresee(self, values: dict[str, Any], *, actor: Actor) -> tuple[str, dict[str, Any]]:
-        self._foresight = self._foresight or services.Foresight(self.sort)
+        self._foresight = self._foresight or services.ImportPreview(self.sort)
         with _faults_by_column():
             return self._foresight.foresee(values, told=self.told, actor=actor)
 

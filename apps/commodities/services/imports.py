@@ -45,7 +45,7 @@ class ImportInProgress(Conflict):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sort:
+class ImportTarget:
     """One sort of rows that a table can hold, and the services that it goes through."""
 
     model: type[Model]
@@ -94,7 +94,7 @@ class Sort:
 
 
 SORTS: Final = {
-    "COMMODITIES": Sort(
+    "COMMODITIES": ImportTarget(
         model=Commodity,
         creates=commodities.create,
         updates=commodities.update,
@@ -102,7 +102,7 @@ SORTS: Final = {
         fixed=("code",),
         names="pricing_unit",
     ),
-    "VARIETIES": Sort(
+    "VARIETIES": ImportTarget(
         model=Variety,
         creates=varieties.create_variety,
         updates=varieties.update_variety,
@@ -119,7 +119,7 @@ SORTS: Final = {
 # --- Rows -------------------------------------------------------------------------------------------
 
 
-def take(sort: Sort, values: dict[str, Any], *, told: Collection[str], actor: Actor) -> Done:
+def take(sort: ImportTarget, values: dict[str, Any], *, told: Collection[str], actor: Actor) -> Done:
     """Add the row that the values tell of, or bring the one of that code in line.
 
     ``told`` are the columns of the table. Raises whatever the services raise, and Invalid for a version that
@@ -146,10 +146,10 @@ def _check_version(row: Any, values: dict[str, Any]) -> None:
         raise Invalid(errors=[Fault("/version", PreconditionFailed.code, words)])
 
 
-class Foresight:
+class ImportPreview:
     """The rows of a sort as they would be after those that were looked at; nothing is written."""
 
-    def __init__(self, sort: Sort) -> None:
+    def __init__(self, sort: ImportTarget) -> None:
         self._sort = sort
         self._rows: dict[tuple[Any, ...], Any] = {}
         self._names: dict[tuple[Any, str], tuple[Any, ...]] = {}
