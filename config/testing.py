@@ -316,7 +316,7 @@ def world(
 
 @pytest.fixture
 def desk_for(db: None) -> Callable[..., Any]:
-    """The admin as a member of staff sees it, signed in; ``proven``: who has just proved to be there."""
+    """The admin as a member of staff sees it, signed in; ``reauthenticated``: with a fresh proof."""
     from apps.accounts.staff_site import SESSION
     from erp.admin.testing import Desk
     from erp.models import unguarded_writes

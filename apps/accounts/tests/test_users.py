@@ -273,8 +273,8 @@ def test_proving_oneself_once_more_counts_for_ten_minutes(user, emitted):
     assert isinstance(services.reauthenticate(session, actor=person, password="wrong"), services.Refusal)
     for proof in ({"password": PASSWORD}, {"code": totp_code()}):
         reauthenticated = services.reauthenticate(session, actor=person, **proof)
-        assert proven.is_reauthenticated(timezone.now() + timedelta(minutes=9))
-        assert not proven.is_reauthenticated(timezone.now() + timedelta(minutes=10))
+        assert reauthenticated.is_reauthenticated(timezone.now() + timedelta(minutes=9))
+        assert not reauthenticated.is_reauthenticated(timezone.now() + timedelta(minutes=10))
     assert isinstance(services.reauthenticate(session, actor=person, code=totp_code()), services.Refusal), (
         "a code counts once"
     )
