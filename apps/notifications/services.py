@@ -90,7 +90,7 @@ def notify(
     ``event_id`` is the event behind it; ``key`` stands in for it where several events are one message (once a day).
     ``user`` is told, or whoever holds the number of an OTP challenge. ``context`` holds ids and business facts for the
     notice's values. After ``not_after`` nothing is sent any more. ``channel`` names the only one that fits; else mail,
-    SMS where only a number is reauthenticated, and for messages of the category digest what the person
+    SMS where only a number is verified, and for messages of the category digest what the person
     chose.
     """
     now = timezone.now()
