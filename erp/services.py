@@ -219,21 +219,22 @@ class Service:
         raises: Iterable[type[DomainError]],
         forwards: Callable[[], Iterable["Service"]],
         public: str,
-        locks: str | Callable[[Any], None] | None,
-        trace: Iterable[type[models.Model]],
+        lock_via: str | Callable[[Any], None] | None,
+        writes_on_refusal: Iterable[type[models.Model]],
         machinery: str,
-        joins: bool,
-        under: str,
+        requires_transaction: bool,
+        advisory_lock: str,
         within: str,
         reauthenticate: "bool | Callable[[Any], bool]",
         jobs: Iterable["Service"],
     ) -> None:
-        self.function, self.joins, self.under, self.jobs = function, joins, under, tuple(jobs)
+        self.function, self.jobs = function, tuple(jobs)
+        self.requires_transaction, self.advisory_lock = requires_transaction, advisory_lock
         self.within, self.reauthenticate = within, reauthenticate
-        self.requires, self.public, self.locks, self.machinery = requires, public, locks, machinery
+        self.requires, self.public, self.lock_via, self.machinery = requires, public, lock_via, machinery
         self.emits = frozenset(emits)
         self._raises, self._forwards = tuple(dict.fromkeys(raises)), forwards
-        self.trace = frozenset(trace)
+        self.writes_on_refusal = frozenset(writes_on_refusal)
         self.label = label_of(function.__module__)
         self.name = f"{self.label}.{function.__name__}"
         self.__name__ = function.__name__
@@ -274,9 +275,9 @@ class Service:
 
     @property
     def commits_refusals(self) -> bool:
-        """Whether it can refuse and still commit a trace, by its annotation or by ``trace``."""
+        """Whether it can refuse and still commit a trace, by its annotation or by ``writes_on_refusal``."""
         answer = get_type_hints(self.function).get("return")
-        return bool(self.trace) or answer is Refusal or Refusal in get_args(answer)
+        return bool(self.writes_on_refusal) or answer is Refusal or Refusal in get_args(answer)
 
     def asks_reauthentication(self, row: Any) -> bool:
         """Whether a person must have proved their identity lately to run it on ``row``."""
@@ -297,7 +298,7 @@ class Service:
             raise TypeError(f"{self.name} needs an actor")
         unit = _unit.get()
         outermost = unit is None or not unit.running
-        if self.joins and outermost and _enclosing() is None:
+        if self.requires_transaction and outermost and _enclosing() is None:
             raise TransactionMissing(f"{self.name} joins the transaction of its caller: open one")
         with (
             declared_errors(self.name, self.raises) if outermost else nullcontext(),
@@ -325,9 +326,9 @@ class Service:
             if isinstance(result, Refusal):
                 if not outermost:
                     raise result.problem
-                if not touched <= self.trace:
+                if not touched <= self.writes_on_refusal:
                     raise SilentChange(
-                        f"{self.name} refused and changed more than its trace: {touched - self.trace}"
+                        f"{self.name} refused and changed more than its trace: {touched - self.writes_on_refusal}"
                     )
                 _report_undeclared(self.name, self.raises, result.problem)
             if outermost and touched and len(current.live()) == emitted:
@@ -337,18 +338,18 @@ class Service:
             return result
 
     def _lock(self, target: Any) -> Any:
-        if self.under:
-            locks.hold(self.under)
+        if self.advisory_lock:
+            locks.hold(self.advisory_lock)
         if self.target is None:
             return None
         if not isinstance(target, models.Model):
             raise TypeError(f"{self.name} needs its target")
-        if callable(self.locks):
-            self.locks(target)
-        locks_target = self.locks == "self" or callable(self.locks)
+        if callable(self.lock_via):
+            self.lock_via(target)
+        locks_target = self.lock_via == "self" or callable(self.lock_via)
         if not locks_target or target._state.adding:
-            if isinstance(self.locks, str) and self.locks != "self":
-                other = getattr(target, self.locks)
+            if isinstance(self.lock_via, str) and self.lock_via != "self":
+                other = getattr(target, self.lock_via)
                 type(other)._default_manager.select_for_update(no_key=True, of=("self",)).get(pk=other.pk)
             row: Any = target
             if not target._state.adding:
@@ -413,11 +414,11 @@ def service(
     raises: Iterable[type[DomainError]] = (),
     forwards: Callable[[], Iterable[Service]] = tuple,
     public: str = "",
-    locks: str | Callable[[Any], None] | None = "self",
-    trace: Iterable[type[models.Model]] = (),
+    lock_via: str | Callable[[Any], None] | None = "self",
+    writes_on_refusal: Iterable[type[models.Model]] = (),
     machinery: str = "",
-    joins: bool = False,
-    under: str = "",
+    requires_transaction: bool = False,
+    advisory_lock: str = "",
     within: str = "",
     reauthenticate: bool | Callable[[Any], bool] = False,
     jobs: Iterable[Service] = (),
@@ -428,15 +429,14 @@ def service(
     it may emit; none only with ``machinery``, the reason why its rows are no business rows. ``raises``: the domain
     errors that it may raise or refuse with, those of services that it calls and of constraints among them; shared
     ones (``erp.errors``) only where callers should read of them. ``forwards`` gives the services that it chooses from
-    at run time and whose errors it passes on. ``locks``: name of
-    the target's relation that is locked in place of the target, or None; or a function of the target that locks what
-    comes before it. ``trace``: models that a committed
-    refusal may have changed. ``joins``: it never opens the transaction, since what it gives is lost or kept
-    with the work of its caller. ``under``: the named lock (erp.locks) that is held before the target is, where
-    several rows change as one thing. ``within``: the keyword whose row a single grant must cover, for a service that
-    makes a part of that row. ``reauthenticate``: a person must have proved their identity lately (401 otherwise);
-    a function of the target where not every row asks for it. ``jobs``: the services that carry out the job which it
-    accepts.
+    at run time and whose errors it passes on. ``lock_via``: name of the target's relation that is locked in place of
+    the target, or None; or a function of the target that locks what comes before it. ``writes_on_refusal``: models
+    that a committed refusal may have changed. ``requires_transaction``: it never opens the transaction, since its
+    effect is stored or lost with the work of its caller. ``advisory_lock``: the named lock (erp.locks) that is taken
+    before the target's, where several rows change as one thing. ``within``: the keyword whose row a single grant must
+    cover, for a service that makes a part of that row. ``reauthenticate``: a person must have proved their identity
+    lately (401 otherwise); a function of the target where not every row asks for it. ``jobs``: the services that
+    carry out the job which it accepts.
     """
 
     def make(function: Callable[..., Any]) -> Service:
@@ -447,11 +447,11 @@ def service(
             raises=raises,
             forwards=forwards,
             public=public,
-            locks=locks,
-            trace=trace,
+            lock_via=lock_via,
+            writes_on_refusal=writes_on_refusal,
             machinery=machinery,
-            joins=joins,
-            under=under,
+            requires_transaction=requires_transaction,
+            advisory_lock=advisory_lock,
             within=within,
             reauthenticate=reauthenticate,
             jobs=jobs,

@@ -186,7 +186,7 @@ def _lock_subject(request: ApprovalRequest) -> None:
     requires=capabilities.REQUEST,
     emits=[events.ApprovalWithdrawn],
     raises=[MakerOnly, NotPending, Stale],
-    locks=_lock_subject,
+    lock_via=_lock_subject,
 )
 def withdraw(request: ApprovalRequest, *, actor: Actor) -> ApprovalRequest:
     """Take a request back. Its maker may, and the module for it. Raises MakerOnly, NotPending, Stale."""
@@ -220,7 +220,7 @@ def mark_stale(*, actor: Actor, row_type: str, row_id: UUID) -> Sequence[UUID]:
 @service(
     requires=capabilities.REQUEST,
     emits=[events.ApprovalExpired, events.ApprovalStaled],
-    locks=_lock_subject,
+    lock_via=_lock_subject,
 )
 def expire(request: ApprovalRequest, *, actor: Actor) -> ApprovalRequest:
     """End a request that nobody decided in time, or whose subject or base has moved; a rerun changes nothing."""
@@ -251,7 +251,7 @@ def _asks_reauthentication(request: ApprovalRequest) -> bool:
     emits=_VOICES,
     raises=DECISION_ERRORS,
     forwards=lambda: (kind.apply for kind in kinds.values() if isinstance(kind.apply, Service)),
-    locks=_lock_subject,
+    lock_via=_lock_subject,
     reauthenticate=_asks_reauthentication,
 )
 def approve(
@@ -270,7 +270,7 @@ def approve(
     return request
 
 
-@service(requires=capabilities.DECIDE, emits=_VOICES, raises=DECISION_ERRORS, locks=_lock_subject)
+@service(requires=capabilities.DECIDE, emits=_VOICES, raises=DECISION_ERRORS, lock_via=_lock_subject)
 def reject(
     request: ApprovalRequest, *, actor: Actor, subject_version: int, reason_code: str, note: str
 ) -> ApprovalRequest:
@@ -282,7 +282,7 @@ def reject(
     return _ended(request, actor)
 
 
-@service(requires=capabilities.DECIDE, emits=_VOICES, raises=DECISION_ERRORS, locks=_lock_subject)
+@service(requires=capabilities.DECIDE, emits=_VOICES, raises=DECISION_ERRORS, lock_via=_lock_subject)
 def decide(
     request: ApprovalRequest,
     *,
@@ -308,7 +308,7 @@ def decide(
     requires=capabilities.DECIDE,
     emits=[events.ApprovalEscalated],
     raises=[SelfApproval, NotPending, Stale, DecidedElsewhere, RoleUnfit],
-    locks=_lock_subject,
+    lock_via=_lock_subject,
 )
 def escalate(request: ApprovalRequest, *, actor: Actor, role: str, reason: str) -> ApprovalRequest:
     """Leave the decision to a higher role. Approvals already given stand.

@@ -352,7 +352,7 @@ def test_a_returned_refusal_keeps_its_trace(commodity, planted, emitted):
         emit(told(row))
         return refuse(problem)
 
-    result = planted(decline, trace=[Commodity], raises=[RuleBroken])(row, actor=SYSTEM)
+    result = planted(decline, writes_on_refusal=[Commodity], raises=[RuleBroken])(row, actor=SYSTEM)
     assert result.problem is problem
     assert Commodity.objects.get(pk=row.pk).name == "Traced"
     assert emitted("commodity.updated", aggregate_id=row.pk)[-1].sequence == 3

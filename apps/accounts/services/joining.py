@@ -59,7 +59,7 @@ class InvalidState(Conflict):
     public="whoever signs up isn't known yet",
     emits=[events.UserRegistered, events.EmailVerificationRequested, events.SignUpRepeated, *FAILED],
     raises=[PasswordWeak, OtpInvalid, Locked, TooManyMails],
-    trace=[SignInCounter, OtpChallenge],
+    writes_on_refusal=[SignInCounter, OtpChallenge],
 )
 def register(
     *,

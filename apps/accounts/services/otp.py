@@ -37,7 +37,7 @@ class Requested(NamedTuple):
     public="nobody is signed in yet; limited per number and address",
     emits=[events.OtpRequested],
     raises=[TooManyCodes],
-    under="account.otp",  # one at a time: a number has one live code, and no cap is passed side by side
+    advisory_lock="account.otp",  # one at a time: a number has one live code, and no cap is passed side by side
 )
 def request_otp(*, actor: Actor, mobile: str, purpose: str) -> Requested:
     """Request a code by SMS. The answer is the same whether or not the number is known, to the day's last.
@@ -83,7 +83,7 @@ def request_otp(*, actor: Actor, mobile: str, purpose: str) -> Requested:
     public="the code is the proof; failures are counted and lock the number",
     emits=[events.UserLoggedIn, *FAILED],
     raises=[OtpInvalid, Locked],
-    trace=[SignInCounter, OtpChallenge],
+    writes_on_refusal=[SignInCounter, OtpChallenge],
 )
 def verify_otp(
     *, actor: Actor, challenge_id: UUID, code: str, door: Door, device_label: str = ""

@@ -92,7 +92,7 @@ def _dummy() -> str:
     requires=capabilities.CHANGE_PASSWORD,
     emits=[events.PasswordChanged, *FAILED],
     raises=[ReauthenticationFailed, NoPassword, PasswordWeak, PasswordReused, Locked],
-    trace=[SignInCounter],
+    writes_on_refusal=[SignInCounter],
 )
 def change_password(
     user: User, *, actor: Actor, current_password: str, new_password: str, door: Door

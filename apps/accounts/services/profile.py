@@ -52,7 +52,7 @@ class IdentifierRequired(RuleBroken):
         Locked,
         TooManyMails,
     ],
-    trace=[SignInCounter, OtpChallenge],
+    writes_on_refusal=[SignInCounter, OtpChallenge],
 )
 def update_profile(
     user: User,

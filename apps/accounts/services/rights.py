@@ -139,7 +139,7 @@ def propose_capability_change(
     requires=capabilities.MANAGE_CAPABILITIES,
     emits=[events.CapabilityChangeProposed],
     raises=PROPOSAL_ERRORS,
-    locks=None,
+    lock_via=None,
     reauthenticate=True,
 )
 def propose_role(user: User, *, actor: Actor, role: str, operation: str, reason: str) -> CapabilityChange:
@@ -154,7 +154,7 @@ def propose_role(user: User, *, actor: Actor, role: str, operation: str, reason:
     requires=capabilities.MANAGE_CAPABILITIES,
     emits=[events.CapabilityChangeProposed],
     raises=PROPOSAL_ERRORS,
-    locks=None,
+    lock_via=None,
     reauthenticate=True,
 )
 def propose_grant(

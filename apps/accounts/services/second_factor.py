@@ -115,7 +115,7 @@ def forget(user: User) -> bool:
     requires=capabilities.MANAGE_MFA,
     emits=[events.MfaSetupStarted, *FAILED],
     raises=[ReauthenticationFailed, Locked],
-    trace=[SignInCounter],
+    writes_on_refusal=[SignInCounter],
 )
 def start_mfa(
     user: User, *, actor: Actor, password: str | None = None, code: str | None = None
@@ -149,7 +149,7 @@ def start_mfa(
     requires=capabilities.MANAGE_MFA,
     emits=[events.MfaEnabled, *FAILED],
     raises=[MfaNotPending, CodeMismatch, Locked],
-    trace=[SignInCounter],
+    writes_on_refusal=[SignInCounter],
 )
 def confirm_mfa(user: User, *, actor: Actor, code: str, door: Door) -> RecoveryCodes | Refusal:
     """Enable two-factor authentication. Returns ten recovery codes, once. Other sessions end."""
@@ -181,7 +181,7 @@ def confirm_mfa(user: User, *, actor: Actor, code: str, door: Door) -> RecoveryC
     requires=capabilities.MANAGE_MFA,
     emits=[events.MfaDisabled, events.RecoveryCodeUsed, *FAILED],
     raises=[ReauthenticationFailed, MfaNotEnabled, MfaMandatory, Locked],
-    trace=[SignInCounter],
+    writes_on_refusal=[SignInCounter],
 )
 def disable_mfa(
     user: User,

@@ -100,7 +100,7 @@ def _end(session: Session, reason: str) -> None:
     public="the refresh token is the proof",
     emits=[events.SessionRefreshed, events.RefreshReuseDetected],
     raises=[RefreshInvalid, RefreshReused],
-    trace=[Session],
+    writes_on_refusal=[Session],
 )
 def refresh(*, actor: Actor, refresh_token: str) -> Tokens | Refusal:
     """Refresh tokens. A token used a second time ends its whole family."""

@@ -38,7 +38,7 @@ from erp.services import Refusal, emit, service
     public="signing in is how one becomes known; failures are counted and lock the identifier",
     emits=[events.UserLoggedIn, *FAILED],
     raises=[CredentialsInvalid, Locked],
-    trace=[SignInCounter],
+    writes_on_refusal=[SignInCounter],
 )
 def log_in(
     *, actor: Actor, email: str, password: str, door: Door, device_label: str = ""
@@ -91,7 +91,7 @@ def first_factor_passed(
     public="the challenge token stands for the first factor; failures are counted and lock the second factor",
     emits=[events.UserLoggedIn, events.RecoveryCodeUsed, *FAILED],
     raises=[SecondFactorInvalid, ChallengeInvalid, Locked],
-    trace=[SignInCounter],
+    writes_on_refusal=[SignInCounter],
 )
 def pass_second_factor(
     *,
@@ -141,8 +141,8 @@ def pass_second_factor(
     requires=capabilities.MANAGE_SESSIONS,
     emits=[events.UserReauthenticated, *FAILED],
     raises=[ReauthenticationFailed, Locked],
-    trace=[SignInCounter],
-    locks="user",
+    writes_on_refusal=[SignInCounter],
+    lock_via="user",
 )
 def reauthenticate(
     session: Session, *, actor: Actor, password: str | None = None, code: str | None = None

@@ -252,7 +252,7 @@ def report_import(*, actor: Actor, job: Job) -> Job:
         *(sort.updates for sort in SORTS.values()),
         report_import,
     ],
-    under=IMPORTS,
+    advisory_lock=IMPORTS,
 )
 def bulk_upload(
     *,

@@ -57,7 +57,7 @@ def load_commodities(*, actor: Actor) -> int:
 @service(
     requires=capabilities.MANAGE_SPECIFICATIONS,
     emits=[events.QualitySchedulePublished],
-    under=QUALITY_SCHEDULE.lock,
+    advisory_lock=QUALITY_SCHEDULE.lock,
 )
 def load_schedules(*, actor: Actor) -> int:
     """Publish the schedules whose code isn't known yet; returns how many.

@@ -23,7 +23,7 @@ SINCE: Final = date(1900, 1, 1)  # before any contract here
 @service(
     requires=capabilities.MANAGE_TERMS,
     emits=[events.UnitCreated, events.UnitDefinitionPublished, events.PricingUnitCreated],
-    under=UNIT_DEFINITION.lock,
+    advisory_lock=UNIT_DEFINITION.lock,
 )
 def load_units(*, actor: Actor) -> int:
     """Add the units, their definitions and the pricing units that are missing; returns how many rows are new."""

@@ -45,7 +45,7 @@ withdraw_quality_schedule = QUALITY_SCHEDULE.withdraw
     requires=capabilities.MANAGE_SPECIFICATIONS,
     emits=[events.QualityScheduleDrafted],
     raises=[NotActive, FieldsContradict, LimitsInverted, OtherCommodity],
-    under=QUALITY_SCHEDULE.lock,
+    advisory_lock=QUALITY_SCHEDULE.lock,
     within="commodity",
 )
 def draft_quality_schedule(

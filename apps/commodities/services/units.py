@@ -66,7 +66,7 @@ def create_unit(
     requires=capabilities.MANAGE_TERMS,
     emits=[events.UnitDefinitionDrafted],
     raises=[LimitsInverted],
-    under=UNIT_DEFINITION.lock,
+    advisory_lock=UNIT_DEFINITION.lock,
 )
 def draft_unit_definition(
     *,

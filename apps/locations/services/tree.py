@@ -45,7 +45,7 @@ class OtherCountry(RuleBroken):
     requires=capabilities.MANAGE_HIERARCHY,
     emits=[events.LocationReparented],
     raises=[*TREE_ERRORS, ParentType, OutsideCountry],
-    under=TREE,
+    advisory_lock=TREE,
 )
 def reparent(location: Location, *, actor: Actor, parent: Location | None) -> Location:
     """Move a place under another.
@@ -64,7 +64,7 @@ def reparent(location: Location, *, actor: Actor, parent: Location | None) -> Lo
     requires=capabilities.MANAGE_HIERARCHY,
     emits=[events.LocationMerged, events.LocationReparented],
     raises=[*TREE_ERRORS, SameRow, OtherType, OtherCountry],
-    under=TREE,
+    advisory_lock=TREE,
 )
 def merge(location: Location, *, actor: Actor, into: Location, reason: str) -> Location:
     """Merge a place into another of its type. This can't be undone; returns the other place.

@@ -118,7 +118,7 @@ def add_bank_account(
     requires=capabilities.MANAGE_BANK_ACCOUNTS,
     emits=[events.BankAccountUpdated],
     raises=[DefaultRequired, NotActive, InvalidState, BankAccountTaken],
-    locks="organization",  # so that the mark of the default moves once at a time
+    lock_via="organization",  # so that the mark of the default moves once at a time
 )
 def update_bank_account(
     account: BankAccount,
@@ -166,7 +166,7 @@ def update_bank_account(
 @service(
     requires=capabilities.MANAGE_BANK_ACCOUNTS,
     emits=[events.BankAccountActivated, events.BankAccountUpdated],
-    locks="organization",
+    lock_via="organization",
 )
 def activate_bank_account(account: BankAccount, *, actor: Actor, request: Any) -> BankAccount:
     """Put an account to use that a second person approved."""
@@ -184,7 +184,9 @@ def activate_bank_account(account: BankAccount, *, actor: Actor, request: Any) -
     return account
 
 
-@service(requires=capabilities.MANAGE_BANK_ACCOUNTS, emits=[events.BankAccountRefused], locks="organization")
+@service(
+    requires=capabilities.MANAGE_BANK_ACCOUNTS, emits=[events.BankAccountRefused], lock_via="organization"
+)
 def refuse_bank_account(account: BankAccount, *, actor: Actor, request: Any) -> BankAccount:
     """Close an account whose request was refused, withdrawn or not decided in time."""
     if account.status == BankAccount.Status.PENDING_APPROVAL and account.approval_id == request.pk:

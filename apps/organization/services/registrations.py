@@ -115,7 +115,7 @@ def add_gst_registration(
         PinStateMismatch,
         NumberTooLong,
     ],
-    locks="organization",  # so that the mark of the primary moves once at a time
+    lock_via="organization",  # so that the mark of the primary moves once at a time
 )
 def update_gst_registration(
     registration: GstRegistration,

@@ -148,7 +148,7 @@ def add_document_series(
     requires=capabilities.MANAGE_SERIES,
     emits=[events.DocumentSeriesUpdated],
     raises=[SeriesInUse, SeriesCollides, InvalidState, TemplateInvalid, NumberTooLong],
-    locks="organization",  # two series may not begin to print the same at once
+    lock_via="organization",  # two series may not begin to print the same at once
 )
 def update_document_series(
     series: DocumentSeries,
@@ -202,8 +202,8 @@ def update_document_series(
         DateInFuture,
         DateOutOfOrder,
     ],
-    locks=None,  # the series' row alone: it is the last lock of whoever needs a number
-    joins=True,
+    lock_via=None,  # the series' row alone: it is the last lock of whoever needs a number
+    requires_transaction=True,
 )
 def allocate_number(
     organization: Organization,

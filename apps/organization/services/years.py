@@ -103,7 +103,7 @@ def add_financial_year(
         FinancialYearShape,
         FinancialYearGap,
     ],
-    locks="organization",  # a step looks at the years before and after
+    lock_via="organization",  # a step looks at the years before and after
 )
 def update_financial_year(
     year: FinancialYear,
@@ -200,7 +200,7 @@ def _ask_to_reopen(year: FinancialYear, actor: Actor, reason: str) -> FinancialY
     requires=capabilities.REOPEN_FINANCIAL_YEAR,
     emits=[events.FinancialYearUpdated],
     raises=[InvalidState],
-    locks="organization",
+    lock_via="organization",
 )
 def apply_reopening(year: FinancialYear, *, actor: Actor, request: Any) -> FinancialYear:
     """Reopen a locked year. Raises InvalidState where a later one was locked meanwhile."""
@@ -211,7 +211,7 @@ def apply_reopening(year: FinancialYear, *, actor: Actor, request: Any) -> Finan
 
 
 @service(
-    requires=capabilities.REOPEN_FINANCIAL_YEAR, emits=[events.FinancialYearUpdated], locks="organization"
+    requires=capabilities.REOPEN_FINANCIAL_YEAR, emits=[events.FinancialYearUpdated], lock_via="organization"
 )
 def end_reopening(year: FinancialYear, *, actor: Actor, request: Any) -> FinancialYear:
     """Leave a year locked whose request ended without an approval."""
