@@ -28,10 +28,10 @@ def reference(
     fixed: Sequence[str] = ("code",),
     create_raises: Collection[type[DomainError]] = (),
     update_raises: Collection[type[DomainError]] = (),
-    untold: Sequence[str] = (),
-    complete: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+    unreported_fields: Sequence[str] = (),
+    prepare: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
     check: Callable[[Any], None] | None = None,
-    kept: Callable[[Any], None] | None = None,
+    after_save: Callable[[Any], None] | None = None,
 ) -> tuple[Service, Service]:
     """The services ``create_<noun>`` and ``update_<noun>`` of a model.
 
@@ -40,9 +40,9 @@ def reference(
 
     ``fields`` name what a caller says of a row, ``fixed`` those of them that an update doesn't take; an update
     takes ``status`` as well where the model has one, and replaces: what is left out falls back to the model's
-    default. ``complete`` adds to what is said of a new row what it takes over from another. ``check`` sees the row
-    before it is saved: it raises what speaks against it, and fills in what follows from other fields; ``kept``
-    runs once it is saved. ``untold`` are columns that ``changes`` leaves out.
+    default. ``prepare`` adds to what is said of a new row what it takes over from another. ``check`` sees the row
+    before it is saved: it raises what speaks against it, and fills in what follows from other fields; ``after_save``
+    runs once it is saved. ``unreported_fields`` are columns that ``changes`` leaves out.
 
     Both events are filled from the row (``event_of``); ``updated`` may have ``changes`` beside. Equal values change
     nothing and tell nothing.
@@ -53,12 +53,12 @@ def reference(
     has_status = any(column.name == "status" for column in model._meta.fields)
 
     def create(*, actor: Actor, **given: Any) -> Any:
-        row = model(**(given if complete is None else complete(given)))
+        row = model(**(given if prepare is None else prepare(given)))
         if check is not None:
             check(row)
         row.save()
-        if kept is not None:
-            kept(row)
+        if after_save is not None:
+            after_save(row)
         emit(event_of(created, row, noun))
         return row
 
@@ -69,10 +69,10 @@ def reference(
             row.status = given["status"]
         if check is not None:
             check(row)
-        changes = changes_of(row, untold=untold)
+        changes = changes_of(row, unreported_fields=unreported_fields)
         row.save()
-        if kept is not None:
-            kept(row)
+        if after_save is not None:
+            after_save(row)
         if changes:
             emit(event_of(updated, row, noun, **({"changes": changes} if tells else {})))
         return row
@@ -90,12 +90,12 @@ def reference(
     )
 
 
-def changes_of(row: Model, *, untold: Sequence[str] = ()) -> dict[str, Change]:
+def changes_of(row: Model, *, unreported_fields: Sequence[str] = ()) -> dict[str, Change]:
     """What differs from the row as it was read, as its ``….updated`` event tells it."""
     return {
         name: Change(old=_plain(old), new=_plain(new))
         for name, (old, new) in row.changed_fields().items()
-        if name not in untold
+        if name not in unreported_fields
     }
 
 

@@ -51,18 +51,18 @@ class Procedure:
         ready: Callable[[Any], None] = lambda row: None,
         raises: Collection[type[DomainError]] = (),
         news: Callable[[Any, Any], Mapping[str, Any]] = lambda row, former: {},
-        kept: Callable[[Any], None] = lambda row: None,
+        after_save: Callable[[Any], None] = lambda row: None,
     ) -> None:
         """``title`` is what a second person is asked for, in words.
 
         The events are filled from the row. ``ready`` raises what keeps a row from being published, one of ``raises``;
         ``news`` gives the members of ``published`` that the row itself doesn't hold, from it and the row that ends
-        for it (None: none does); ``kept`` runs once a row was published or withdrawn.
+        for it (None: none does); ``after_save`` runs once a row was published or withdrawn.
         """
         self.model, self.requires, self.noun = model, requires, model.noun()
         self.drafted, self.edited, self.submitted = drafted, edited, submitted
         self.returned, self.published, self.withdrawn = returned, published, withdrawn
-        self.ready, self.raises, self.news, self.kept = ready, tuple(raises), news, kept
+        self.ready, self.raises, self.news, self.after_save = ready, tuple(raises), news, after_save
         self.submit, self.withdraw, apply, ended = self._services()
         self.kind = Kind(
             name=f"{model._meta.app_label}.{self.noun}",
@@ -158,7 +158,7 @@ class Procedure:
                 return row
             row.status = Status.WITHDRAWN
             row.save()
-            self.kept(row)
+            self.after_save(row)
             self._tell(self.withdrawn, row)
             return row
 
@@ -218,7 +218,7 @@ class Procedure:
             former.save()
         row.status = Status.PUBLISHED
         row.save()
-        self.kept(row)
+        self.after_save(row)
         self._tell(self.published, row, **self.news(row, former))
 
     def _tell(self, event: type[Event], row: Any, **more: Any) -> None:

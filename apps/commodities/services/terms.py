@@ -43,7 +43,7 @@ def _pair(
         created=events.TradeTermsCreated,
         updated=events.TradeTermsUpdated,
         fields=model.said(),
-        untold=("name_key",),
+        unreported_fields=("name_key",),
         check=check,
         create_raises=[Duplicate, FieldsContradict],
         update_raises=[Duplicate, FieldsContradict],

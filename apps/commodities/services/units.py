@@ -33,7 +33,7 @@ UNIT_DEFINITION = Procedure(
     returned=events.UnitDefinitionReturned,
     published=events.UnitDefinitionPublished,
     withdrawn=events.UnitDefinitionWithdrawn,
-    kept=_touch_unit,
+    after_save=_touch_unit,
 )
 submit_unit_definition = UNIT_DEFINITION.submit
 withdraw_unit_definition = UNIT_DEFINITION.withdraw

@@ -35,7 +35,7 @@ create_variety, update_variety = reference(
     fields=("commodity", "code", "name", "aliases", "is_standard", "presets"),
     fixed=("commodity", "code"),
     check=check,
-    kept=_keep_names,
+    after_save=_keep_names,
     create_raises=[Duplicate, SecondStandard, *LIMIT_ERRORS],
     update_raises=[Duplicate, SecondStandard, *LIMIT_ERRORS],
 )
