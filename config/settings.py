@@ -20,7 +20,6 @@ SECRET_KEY = ENV.secret_key
 ALLOWED_HOSTS = ENV.allowed_hosts
 CSRF_TRUSTED_ORIGINS = ENV.csrf_trusted_origins
 
-# --- Apps -------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
     "erp",  # first: its templates and commands stand in for those of the apps below
     "unfold.apps.BasicAppConfig",
@@ -87,8 +86,6 @@ TEMPLATES = [
     }
 ]
 
-# --- Servers ----------------------------------------------------------------------------------------
-
 
 def _database(url: str) -> dict[str, Any]:
     parts = conninfo_to_dict(url or "postgresql://erp@127.0.0.1:1/erp")
@@ -127,7 +124,6 @@ if REDIS_URL:
 else:
     CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 
-# --- Outbox and Pub/Sub (core §1–3) ----------------------------------------------------------------
 OUTBOX_BUCKETS = ENV.outbox_buckets
 OUTBOX_MAX_ATTEMPTS = ENV.outbox_max_attempts
 OUTBOX_POLL_INTERVAL = ENV.outbox_poll_interval
@@ -153,14 +149,12 @@ EVENT_SCHEMA_BASE = "https://schemas.cotton-erp.example/events"
 LOCK_TIMEOUT = "10s"
 TRANSACTION_TIMEOUT = "30s"
 
-# --- Idempotency (core §4) -------------------------------------------------------------------------
 IDEMPOTENCY_TTL_HOURS = 24
 IDEMPOTENCY_SECRET_MINUTES = 15
 IDEMPOTENCY_BODY_LIMIT = 256 * 1024
 IDEMPOTENCY_FINGERPRINT_KEY = ENV.key("idempotency_fingerprint_key")
 IDEMPOTENCY_SECRET_KEY = ENV.key("idempotency_secret_key")
 
-# --- Accounts --------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "account.User"
 AUTHENTICATION_BACKENDS = ["erp.access.Backend"]
 ANONYMOUS_USER_NAME = None
@@ -220,7 +214,6 @@ ADMIN_IDLE_MINUTES = 30
 VIEW_AS_MINUTES = 30  # how long staff look through a partner's eyes at a stretch
 TRUSTED_PROXIES = ENV.trusted_proxies
 
-# --- Notifications ---------------------------------------------------------------------------------
 PUBLIC_URL = ENV.public_url  # where links in messages lead
 TERMS_VERSION = ENV.terms_version  # of the terms of use that whoever accepts an invitation agrees to
 # Where look-ups of places go unless the caller names a provider; nominatim needs its address.
@@ -233,7 +226,6 @@ SMTP_USERNAME, SMTP_PASSWORD = ENV.smtp_username, ENV.smtp_password
 SMS_URL, SMS_TOKEN = ENV.sms_url, ENV.sms_token
 SMS_SENDER, SMS_ENTITY_ID = ENV.sms_sender, ENV.sms_entity_id
 
-# --- API -------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["apps.accounts.authentication.BearerAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": [],
@@ -314,7 +306,6 @@ CORS_EXPOSE_HEADERS = [
     "ETag", "Location", "Idempotency-Replayed", "Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-ID",
 ]  # fmt: skip
 
-# --- Admin -----------------------------------------------------------------------------------------
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
 UNFOLD = {
@@ -351,12 +342,10 @@ UNFOLD = {
     },
 }
 
-# --- Long work (erp/jobs): a dead worker's job is taken over within a minute -----------------------
 JOB_LEASE_SECONDS = 20
 JOB_SWEEP_SECONDS = 10
 JOB_RETENTION_DAYS = 7  # of files and rows (api §6)
 
-# --- Celery (config/celery.py reads CELERY_*) ------------------------------------------------------
 CELERY_BROKER_URL = ENV.celery_broker_url or ENV.redis_url
 CELERY_RESULT_BACKEND = None
 CELERY_TASK_IGNORE_RESULT = True
@@ -434,7 +423,6 @@ CELERY_BEAT_SCHEDULE = {
     },
 }
 
-# --- Text, time, files -----------------------------------------------------------------------------
 LANGUAGE_CODE = "en-in"
 TIME_ZONE = "Asia/Kolkata"
 USE_TZ = True
@@ -444,7 +432,6 @@ STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = not PRODUCTION
 
-# --- Safety ----------------------------------------------------------------------------------------
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"

@@ -183,9 +183,6 @@ class System:
 SYSTEM: Final = System()
 
 
-# --- Asking -----------------------------------------------------------------------------------------
-
-
 def _permissions_of(user: Any) -> frozenset[str]:
     """``label.codename`` and ``label.codename@own`` of the user's groups: one query a request."""
     if not hasattr(user, "_role_permissions"):
@@ -354,9 +351,6 @@ class Backend:
     def has_module_perms(self, user_obj: Any, app_label: str) -> bool:
         """Whether the user holds anything of the app."""
         return any(may_enter(user_obj, c) for c in registry.capabilities.values() if c.app_label == app_label)
-
-
-# --- Bringing Django's tables in line --------------------------------------------------------------
 
 
 class Drift(NamedTuple):

@@ -113,9 +113,6 @@ def _value(statement: str, *parameters: int) -> Any:
         return cursor.fetchone()[0]
 
 
-# --- The database -----------------------------------------------------------------------------------
-
-
 def _database() -> str:
     number = int(_value("SELECT current_setting('server_version_num')"))
     found = f"PostgreSQL {number // 10000}.{number % 10000}"
@@ -150,9 +147,6 @@ def _capabilities() -> str:
         more = f" and {len(drift) - 3} more" if len(drift) > 3 else ""
         raise Wrong(f"{told}{more}", "run `manage.py sync_capabilities` (--prune for what is obsolete)")
     return f"{len(access.registry.capabilities)} in line"
-
-
-# --- Redis, Celery ----------------------------------------------------------------------------------
 
 
 def _redis() -> str:
@@ -200,9 +194,6 @@ def _relay() -> str:
     return _alive("relay", f"{relays} at work" if relays else "")
 
 
-# --- Pub/Sub ----------------------------------------------------------------------------------------
-
-
 def _pubsub() -> str:
     wrong = topology.reachable(timeout=3.0)
     if wrong and "missing" not in wrong:
@@ -243,9 +234,6 @@ def _dead_letters() -> str:
 
 def _iam() -> str:
     return _differences(_of_iam)
-
-
-# --- Code and configuration -------------------------------------------------------------------------
 
 
 def _secrets() -> str:

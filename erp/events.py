@@ -217,7 +217,6 @@ def upcaster(name: str, *, from_version: int) -> Callable[[Upcaster], Upcaster]:
     return register
 
 
-# --- Who learns what --------------------------------------------------------------------------------
 #
 # Events leave the house towards a partner (feed, webhooks) only while it sees the row that they are of, and
 # then as the event's ``readers`` say: a reader is a member of the payload that holds the id of a partner or a
@@ -294,8 +293,6 @@ def _readers(
         told[reader] = members | {aggregate_field} | ({reader} & model.model_fields.keys())
     return told
 
-
-# --- Schemas and samples ---------------------------------------------------------------------------
 
 _SAMPLE_ID = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
 

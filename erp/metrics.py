@@ -39,8 +39,6 @@ from redis.exceptions import RedisError
 
 log = structlog.get_logger(__name__)
 
-# --- What the kernel counts -------------------------------------------------------------------------
-
 HTTP_REQUESTS = Counter(
     "erp_http_requests_total", "Requests answered, by route.", ["method", "route", "status"]
 )
@@ -81,8 +79,6 @@ class Middleware:
         HTTP_SECONDS.labels(method, route).observe(time.perf_counter() - started)
         return response
 
-
-# --- What is known elsewhere ------------------------------------------------------------------------
 
 STATEMENT_TIMEOUT: Final = "3s"  # a scrape gives up rather than add to the load of a database in trouble
 
@@ -206,9 +202,6 @@ def _registry(*, whole: bool) -> CollectorRegistry:
     for collector in (Processes(), Database(), Remembered()) if whole else (Processes(),):
         registry.register(collector)
     return registry
-
-
-# --- Where it is served -----------------------------------------------------------------------------
 
 
 @require_safe

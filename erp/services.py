@@ -56,9 +56,6 @@ def refuse(problem: DomainError) -> Refusal:
     return Refusal(problem)
 
 
-# --- The unit of work -------------------------------------------------------------------------------
-
-
 class _Pending(NamedTuple):
     event: Buffered
     marker: Callable[[], None]
@@ -202,9 +199,6 @@ def emit(event: Event) -> None:
     unit.pending.append(
         _Pending(Buffered(meta.name, meta.version, payload, meta.aggregate_type, event.aggregate_id), marker)
     )
-
-
-# --- Services --------------------------------------------------------------------------------------
 
 
 class Service:

@@ -11,8 +11,6 @@ rows_of("session", model="account.Session", reads=capabilities.VIEW)
 
 SELF = {"user_id": ALL}  # of people, only they themselves learn
 
-# --- Users ------------------------------------------------------------------------------------------
-
 
 @event("user.registered", version=1, aggregate=("user", "user_id"), readers=SELF)
 class UserRegistered(Event):
@@ -206,9 +204,6 @@ class RecoveryCodeUsed(Event):
     left: int
 
 
-# --- Sessions and failures ---------------------------------------------------------------------------
-
-
 @event("session.refreshed", version=1, aggregate=("session", "session_id"), readers=SELF)
 class SessionRefreshed(Event):
     session_id: UUID
@@ -249,9 +244,6 @@ class UserLocked(Event):
     locked_until: datetime
 
 
-# --- One-time secrets: the message's renderer computes them, see ``apps.accounts.secrets`` ------------
-
-
 @event("user.email_verification_requested", version=1, aggregate=("one_time_token", "token_id"), readers={})
 class EmailVerificationRequested(Event):
     """Without a user, of the event or of the token's row, nobody gets the link."""
@@ -277,9 +269,6 @@ class OtpRequested(Event):
     challenge_id: UUID
     user_id: UUID | None
     purpose: str
-
-
-# --- Rights ------------------------------------------------------------------------------------------
 
 
 @event("capability.change_proposed", version=1, aggregate=("capability_change", "change_id"), readers={})

@@ -76,9 +76,6 @@ def _either(data: dict[str, Any], *names: str) -> None:
         raise ValidationError({name: [ErrorDetail(words, "exactly_one")] for name in names})
 
 
-# --- Signing in -------------------------------------------------------------------------------------
-
-
 class LoginInput(Input):
     email = fields.IdentifierField(EMAIL)
     password = Secret(max_length=128)
@@ -146,9 +143,6 @@ class RevokedOutput(Answer):
     revoked = fields.IntegerField()
 
 
-# --- Becoming a user, passwords ---------------------------------------------------------------------
-
-
 class RegisterInput(Input):
     full_name = fields.CharField(max_length=200, validators=[refuse_web_address])
     terms_version = fields.CharField(max_length=32)
@@ -207,9 +201,6 @@ class StatusOutput(Answer):
     status = fields.CharField()
 
 
-# --- The second factor ------------------------------------------------------------------------------
-
-
 class StartMfaInput(Input):
     password = Secret(max_length=128, required=False, allow_null=True)
     code = Code(required=False, allow_null=True)
@@ -250,9 +241,6 @@ class SetupOutput(Answer):
 
 class RecoveryCodesOutput(Answer):
     recovery_codes = fields.ListField(child=fields.CharField())
-
-
-# --- Oneself ----------------------------------------------------------------------------------------
 
 
 class MobileProofInput(Input):
@@ -336,8 +324,6 @@ class SessionOutput(Output):
         asking = getattr(self.context["request"], "auth", None)
         return asking is not None and bool(asking.pk == session.pk)
 
-
-# --- Administration (the admin's forms) --------------------------------------------------------------
 
 ROLES = [(name, f"{name}: {meaning}") for name, meaning in registry.roles.items()]
 

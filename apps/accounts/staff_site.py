@@ -133,8 +133,6 @@ class StaffSite(Site):
 
         return update_wrapper(opened, guarded)
 
-    # --- Signing in ---
-
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Sign in, by one step or two, and tie Django's session to the account's."""
         if request.method == "POST" and "challenge_token" in request.POST:
@@ -186,8 +184,6 @@ class StaffSite(Site):
             "next": request.POST.get("next", ""),
         }
         return _unkept(TemplateResponse(request, "account/second_step.html", context))
-
-    # --- The second factor, and proving oneself once more ---
 
     def second_factor(self, request: HttpRequest) -> HttpResponse:
         """Set the second factor up: a new secret, its first code, then the recovery codes, each shown once."""
@@ -297,8 +293,6 @@ class StaffSite(Site):
     def _door(self, request: HttpRequest) -> services.Door:
         return door_of(request)._replace(session=self._session(request))
 
-    # --- Staying signed in ---
-
     def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Sign out: the account's session ends, not only the browser's."""
         if request.method == "POST" and request.user.is_authenticated:
@@ -348,8 +342,6 @@ class StaffSite(Site):
         if now - request.session.get("seen", 0) >= SEEN_SECONDS:
             request.session["seen"] = now
         return True
-
-    # --- Through a partner's eyes ---
 
     def _look_as_partner(self, request: HttpRequest) -> None:
         """While the person views as a partner, everything is asked and shown as if one of its people were here.

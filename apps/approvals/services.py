@@ -106,8 +106,6 @@ DECISION_ERRORS = (
     ReauthenticationRequired,
 )
 
-# --- Asking -----------------------------------------------------------------------------------------
-
 
 @service(
     requires=capabilities.REQUEST, emits=[events.ApprovalRequested], raises=[PendingExists, ReasonMissing]
@@ -236,8 +234,6 @@ def expire(request: ApprovalRequest, *, actor: Actor) -> ApprovalRequest:
         return _ended(request, actor)
     return request
 
-
-# --- Deciding ---------------------------------------------------------------------------------------
 
 _VOICES = [events.ApprovalEndorsed, events.ApprovalGranted, events.ApprovalRefused]
 
@@ -397,9 +393,6 @@ def _decide(
     _end(request, Status.GRANTED)
     emit(events.ApprovalGranted(**_head(request, actor)))
     return request
-
-
-# --- Rules ------------------------------------------------------------------------------------------
 
 
 def _kind(request: ApprovalRequest) -> Kind:

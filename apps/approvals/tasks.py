@@ -24,9 +24,6 @@ _PENDING = ApprovalRequest.Status.PENDING
 log = structlog.get_logger(__name__)
 
 
-# --- Figures ------------------------------------------------------------------------------------------
-
-
 def waiting() -> Iterator[Metric]:
     """How many requests wait for a decision, and for how long the oldest has, by kind."""
     queue = GaugeMetricFamily("erp_approval_queue", "Requests that wait for a decision.", labels=["kind"])
@@ -57,9 +54,6 @@ def expire_overdue() -> int:
     return ended
 
 
-# --- Modules below this one: their events open and close requests ---------------------------------------
-
-
 @handles(*(kind.opened_by for kind in kinds.values() if kind.opened_by is not None))
 def open_request(event: Event, *, meta: Envelope) -> None:
     """Ask for a decision on what a module below proposed."""
@@ -83,9 +77,6 @@ def withdraw_request(event: Event, *, meta: Envelope) -> None:
     names = [kind.name for kind in kinds.values() if kind.closed_by is type(event)]
     for request in ApprovalRequest.objects.pending().filter(kind__in=names, subject_id=event.aggregate_id):
         services.withdraw(request, actor=SYSTEM)
-
-
-# --- What people are told ---------------------------------------------------------------------------
 
 
 @handles(events.ApprovalRequested, events.ApprovalEscalated)

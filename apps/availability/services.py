@@ -130,9 +130,6 @@ class Place(TypedDict, total=False):
     time_zone: str
 
 
-# --- Offers -----------------------------------------------------------------------------------------
-
-
 @service(
     requires=capabilities.CREATE,
     emits=[events.AvailabilityCreated, events.AvailabilitySubmitted],
@@ -288,9 +285,6 @@ def approve(offer: Availability, *, actor: Actor, note: str = "") -> Availabilit
         )
     )
     return offer
-
-
-# --- Holds ------------------------------------------------------------------------------------------
 
 
 @service(
@@ -485,9 +479,6 @@ def _tell_released(offer: Availability, reservation: Reservation, part: Decimal,
             reason=reason,
         )
     )
-
-
-# --- Rules ------------------------------------------------------------------------------------------
 
 
 def _head(offer: Availability) -> dict[str, Any]:

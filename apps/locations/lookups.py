@@ -50,9 +50,6 @@ class Answers:
     results: list[Found]
 
 
-# --- Asking providers: no transaction is open, nothing is stored ------------------------------------
-
-
 def search(
     *,
     actor: Actor,
@@ -129,9 +126,6 @@ def _label(place: Details) -> str:
     parts = dict.fromkeys(part for part in (place.name, place.district, state) if part)
     tail = f" {place.pincode}" if place.pincode else ""
     return ", ".join(parts) + tail
-
-
-# --- Distances --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

@@ -228,9 +228,6 @@ class ReverseGeocodeInput(AskedProvider, PointInput):
     radius_km = fields.IntegerField(min_value=1, max_value=100, required=False)
 
 
-# --- Out --------------------------------------------------------------------------------------------
-
-
 class AncestorOutput(Answer):
     id = fields.UUIDField()
     type = fields.CharField()

@@ -19,9 +19,6 @@ def nothing_more(message: Message) -> Values:
     return {}
 
 
-# --- Links ------------------------------------------------------------------------------------------
-
-
 def _token(message: Message) -> OneTimeToken | None:
     return OneTimeToken.objects.live().filter(pk=message.fact("token_id")).first()
 
@@ -88,9 +85,6 @@ INVITATION = Notice(
 )
 
 
-# --- Codes ------------------------------------------------------------------------------------------
-
-
 def _challenge(message: Message) -> OtpChallenge | None:
     return OtpChallenge.objects.live().filter(pk=message.challenge_id).first()
 
@@ -116,9 +110,6 @@ OTP = Notice(
     address=_number,
     waits=QUICK,
 )
-
-
-# --- What happened ----------------------------------------------------------------------------------
 
 
 def _old_address(message: Message) -> str | None:

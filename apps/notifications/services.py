@@ -69,9 +69,6 @@ class TextInvalid(RuleBroken):
     """The text doesn't fit its notice or channel."""
 
 
-# --- Telling ----------------------------------------------------------------------------------------
-
-
 @service(requires=capabilities.MANAGE, emits=[events.MessageQueued, events.MessageSuppressed])
 def notify(
     *,
@@ -173,9 +170,6 @@ def enqueue(message_id: str, countdown: float = 0) -> None:
             current_app.send_task(DELIVER, [message_id], connection=broker, retry=False, countdown=countdown)
     except (KombuError, RedisError, OSError) as error:
         log.warning("message_not_hurried", error=type(error).__name__)
-
-
-# --- Sending: one service before, one after, the provider in between ---------------------------------
 
 
 @service(
@@ -305,8 +299,6 @@ def _end(message: Message, status: str, code: str, told: Any) -> None:
     emit(told(**_head(message)))
 
 
-# --- Digests ----------------------------------------------------------------------------------------
-
 DIGEST_CODE: Final = "digest"
 
 
@@ -352,9 +344,6 @@ def gather(*, actor: Actor, user: User, channel: str, day: date) -> Digest | Non
         channel=channel,
     )
     return digest
-
-
-# --- Texts ------------------------------------------------------------------------------------------
 
 
 @service(requires=capabilities.MANAGE, emits=[events.TemplateChanged], raises=[TextExists, TextInvalid])

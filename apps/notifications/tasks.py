@@ -105,8 +105,6 @@ def send_digests() -> int:
     return made
 
 
-# --- What happened to accounts ----------------------------------------------------------------------
-
 FEW_CODES = 3  # recovery codes; below it their owner is reminded
 _BY_PURPOSE = {
     "sign_up": notices.SIGN_UP,

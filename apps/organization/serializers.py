@@ -194,9 +194,6 @@ class CalendarDayInput(Input):
     closes_at = fields.TimeField(required=False, allow_null=True)
 
 
-# --- Out --------------------------------------------------------------------------------------------
-
-
 class OrganizationOutput(Output):
     class Meta:
         model = Organization

@@ -213,9 +213,6 @@ ALTERED: dict[str, Callable[[], None]] = {
 CONTROLS = ("relay_outbox", "check-alone")
 
 
-# --- On the harness -------------------------------------------------------------------------------------
-
-
 def try_all(world: "World", console: "Console") -> bool:
     """Run the mutants and, as controls, the product's relay; whether the former fail and the latter don't."""
     from benchmarks.faults.storm import RELAY

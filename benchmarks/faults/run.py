@@ -142,8 +142,6 @@ class Run:
         self._over.set()
         self._running.close()
 
-    # --- Processes --------------------------------------------------------------------------------
-
     def _spawn_checker(self) -> None:
         process = self.place.process(
             "checker",
@@ -199,8 +197,6 @@ class Run:
         with (self.place.folder / "diary.log").open("a") as file:
             file.write(f"{time.time():.3f} {self.delivered:9} {what}\n")
 
-    # --- Looking ----------------------------------------------------------------------------------
-
     @property
     def committed(self) -> int:
         """Events whose commit was acknowledged."""
@@ -251,8 +247,6 @@ class Run:
                 return False
             time.sleep(0.05)
         return True
-
-    # --- Doing ------------------------------------------------------------------------------------
 
     def allow(self, share: float) -> None:
         """Let the writers commit up to this share of all events."""
@@ -324,8 +318,6 @@ class Run:
                 response_deserializer=answer.FromString,
             )(request, timeout=10, wait_for_ready=True)
 
-    # --- The operator -----------------------------------------------------------------------------
-
     def failures(self) -> dict[str, list[str]]:
         """Ids of the failed events by what becomes of them: ``skip`` or ``heal``. Notes what is odd."""
         found: dict[str, list[str]] = {"skip": [], "heal": []}
@@ -353,8 +345,6 @@ class Run:
             )
             count += len(json.loads(told)["skipped" if action == "skip" else "retried"])
         return count
-
-    # --- The end ----------------------------------------------------------------------------------
 
     def finish_writing(self, seconds: float) -> None:
         """Let the writers write the rest and end."""

@@ -185,8 +185,6 @@ class Storm:
             lambda: len(self._fleet.working()) >= min(2, self._fleet.wanted), MANNED_SECONDS, "relays working"
         )
 
-    # --- Faults -----------------------------------------------------------------------------------
-
     def cut_relay(self) -> None:
         """End a relay's database session."""
         self._facts.done[CUT] += self._run.cut(RELAYS + " ORDER BY random() LIMIT 1")

@@ -158,9 +158,6 @@ def test_a_grant_whose_key_is_no_key_of_the_model_opens_nothing(world):
     assert list(model.objects.permitted(person, "availability.approve")) == []
 
 
-# --- Rights on one row, at doors that name rows in other ways ----------------------------------------
-
-
 def holder(world: Any, capability: str, row: Any) -> Any:
     """Staff without a role, who hold one capability on one row."""
     person = without_roles(world.user("INTERNAL"))

@@ -147,9 +147,6 @@ def seen_in_list(client):
     return [row["id"] for row in client.read("/api/v1/approvals").json()["results"]]
 
 
-# --- Judged on the subject --------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("what", SCOPED)
 def test_people_of_another_organization_neither_see_nor_decide_a_request(asked, client_for, what):
     case = asked(what)
@@ -272,9 +269,6 @@ def test_a_list_of_requests_costs_the_same_queries_for_one_and_for_many(world, o
     assert few[1] == many[1]
 
 
-# --- Proof of identity ------------------------------------------------------------------------------
-
-
 @pytest.fixture
 def needing_proof(asked, proposed, user):
     """Requests of the kinds that need a recent proof, each with somebody who may approve it."""
@@ -393,9 +387,6 @@ def test_a_service_that_needs_a_proof_refuses_a_person_of_any_session_without_on
     assert not CapabilityChange.objects.exists()
 
 
-# --- Escalation -------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("what", SCOPED)
 def test_the_requester_does_not_choose_who_decides(asked, desk_for, what):
     case = asked(what)
@@ -464,9 +455,6 @@ def test_every_role_of_staff_that_may_decide_has_a_rank():
     assert deciding <= access.registry.ranks.keys()
 
 
-# --- A version of rights ----------------------------------------------------------------------------
-
-
 def edit_profile(client, person, name):
     body = {
         "full_name": name,
@@ -523,9 +511,6 @@ def test_rights_that_moved_still_make_a_proposed_change_stale(proposed, user, de
         )
     assert expire_overdue() == 2
     assert [again(each).status for each in (change, erased)] == ["stale", "stale"]
-
-
-# --- Grants on rows ---------------------------------------------------------------------------------
 
 
 def unfit(world, what):
@@ -611,9 +596,6 @@ def test_a_grant_on_a_row_or_on_the_row_that_scopes_it_is_applied(world, organiz
     assert again(change).status == "applied"
     assert CapabilityGrant.objects.get(user=person).status == "active"
     assert access.may(again(person), "organization.manage_bank_accounts", account)
-
-
-# --- Many at once -----------------------------------------------------------------------------------
 
 
 def at_once(*acts):

@@ -137,9 +137,6 @@ def test_a_violation_ends_the_command_with_1(planted_route: Callable[..., Produc
     assert json.loads(out.getvalue())["passed"] is False
 
 
-# --- 1 idempotency ----------------------------------------------------------------------------------
-
-
 class _Plain(APIView):
     def post(self, request: Any) -> Response:
         return Response()
@@ -259,9 +256,6 @@ def test_a_door_that_differs_from_the_register_is_found(
         writer.writeheader()
         writer.writerows(rows)
     assert found(rule) == [f"PUT /api/v1/commodities/{{id}}: {fault}"]
-
-
-# --- 2 service layer --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -411,9 +405,6 @@ def test_a_lookup_outside_lookups_is_found(planted_route: Callable[..., Product]
     assert "doesn't stand in a lookups.py" in told[0]
 
 
-# --- 3 circuit breaker ------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     "text",
     [
@@ -471,9 +462,6 @@ def test_a_client_without_a_timeout_is_found(monkeypatch: pytest.MonkeyPatch) ->
     assert found(BREAKER) == ["Planted: has no timeout"]
 
 
-# --- 4 outbox ---------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     "text",
     [
@@ -503,9 +491,6 @@ def test_a_service_that_tells_nobody_is_found(monkeypatch: pytest.MonkeyPatch) -
         "service commodity.create: emits nothing and doesn't say why",
         "POST /api/v1/commodities: doesn't emit commodity.created as the register says",
     ]
-
-
-# --- 5 capabilities ---------------------------------------------------------------------------------
 
 
 class _Unscoped(CommodityViewSet):
@@ -605,9 +590,6 @@ def test_a_public_door_without_a_limit_is_found(monkeypatch: pytest.MonkeyPatch)
     assert found(CAPABILITIES) == ["POST /api/v1/auth/login: is open to anybody without a limit of its own"]
 
 
-# --- 6 personal data --------------------------------------------------------------------------------
-
-
 def test_a_log_handler_past_the_mask_is_found() -> None:
     handler = logging.StreamHandler()
     logging.getLogger().addHandler(handler)
@@ -634,9 +616,6 @@ def test_output_past_the_log_is_found(planted_file: Callable[[str, str], Product
     assert told[0].endswith("writes past the masked log")
 
 
-# --- 7 event versions -------------------------------------------------------------------------------
-
-
 def test_an_event_without_a_sample_or_schema_is_found(copied_docs: Path) -> None:
     (copied_docs / "events" / "commodity.created.v1.sample.json").unlink()
     (copied_docs / "events" / "commodity.updated.v1.schema.json").unlink()
@@ -657,9 +636,6 @@ def test_an_event_that_changed_within_its_version_is_found(copied_docs: Path) ->
 def test_an_event_that_the_code_forgot_is_found(copied_docs: Path) -> None:
     (copied_docs / "events" / "commodity.retired.v1.schema.json").write_text("{}")
     assert found(VERSIONS) == ["commodity.retired.v1.schema.json: no event of the code belongs to it"]
-
-
-# --- 8 errors ---------------------------------------------------------------------------------------
 
 
 def test_a_foreign_exception_handler_is_found(settings: Any) -> None:
@@ -711,9 +687,6 @@ def test_a_viewset_that_handles_failures_is_found(
     planted_file: Callable[[str, str], Product], text: str
 ) -> None:
     assert len(found(ERRORS, planted_file("apps.partners.viewsets.planted", text))) == 1
-
-
-# --- From the outside -------------------------------------------------------------------------------
 
 
 @pytest.mark.slow

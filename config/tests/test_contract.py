@@ -327,9 +327,6 @@ def test_answers_are_json_only(play, path, method, endpoint):
     assert told(played.send(Accept="text/html")) == (406, "request.not_acceptable")
 
 
-# --- Lists ------------------------------------------------------------------------------------------
-
-
 def offer_and_hold(world: Any, viewer: Any) -> None:
     live = world.offer()
     availability.reserve(live, actor=world.user("BUYER"), quantity=Decimal(10))
@@ -415,9 +412,6 @@ def test_paging_sees_each_row_once_though_rows_come_meanwhile(path, world, clien
         url = following if page.json()["results"] else None  # a feed can always be asked for more
     assert len(seen) == len(set(seen))
     assert before <= set(seen)
-
-
-# --- Routes that aren't there -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", ["/api/v1/nothing", "/api/v1/commodities/", "/api/", "/api/v2/commodities"])

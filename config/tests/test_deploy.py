@@ -35,8 +35,6 @@ RULE_TESTS = [DEPLOY / "prometheus" / name for name in ("alerts_test.yaml", "ale
 PARTS = ("Signs", "Effect", "First look", "Remedy", "Over when", "Tell")
 
 
-# --- Terraform --------------------------------------------------------------------------------------
-
 Block = dict[str, Any]
 _TOKEN = re.compile(r'\s*(?:#[^\n]*|(\w+)((?:\s+"[^"]*")*)\s*\{\s*\n|(\w+)\s*=\s*|(\}))')
 
@@ -226,9 +224,6 @@ def test_every_policy_of_cloud_monitoring_names_a_runbook() -> None:
         assert (RUNBOOKS / f"{name}.md").is_file(), name
 
 
-# --- Prometheus and Grafana -------------------------------------------------------------------------
-
-
 def metrics_named(expression: str) -> set[str]:
     return {re.sub(r"_(bucket|sum|count)$", "", name) for name in re.findall(r"\berp_\w+", expression)}
 
@@ -341,9 +336,6 @@ def test_the_alerts_fire_when_they_must() -> None:
         [program, "test", "rules", *map(str, RULE_TESTS)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-# --- Runbooks ---------------------------------------------------------------------------------------
 
 
 def commands() -> Iterator[tuple[str, list[str]]]:

@@ -255,9 +255,6 @@ def test_events_that_differ_from_their_files_fail(healthy: Any, tmp_path: Path) 
     assert unwell() == (1, {"events": "failed"})
 
 
-# --- Signs of life ----------------------------------------------------------------------------------
-
-
 def test_a_sign_of_life_never_stops_a_worker(settings: Any, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     settings.HEARTBEAT_DIR = tmp_path / "file" / "below"
@@ -303,9 +300,6 @@ def test_a_celery_process_gives_signs_of_life(started: Callable[[str], Path], na
             seen.add(file.stat().st_mtime)
         time.sleep(0.1)
     assert len(seen) >= 2
-
-
-# --- run_task ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["expire-holds", "expire_holds", "purge-idempotency"])

@@ -199,9 +199,6 @@ def test_a_number_is_shown_and_not_used_up(play):
     assert AllocatedNumber.objects.count() == len(before) + 1
 
 
-# --- Parameters of reads ----------------------------------------------------------------------------
-
-
 def further_reads() -> list[Any]:
     """Every GET that isn't a list: rows, parts of rows, downloads."""
     return [

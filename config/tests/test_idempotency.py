@@ -185,9 +185,6 @@ def test_a_create_costs_a_fixed_number_of_statements(desk):
     ]
 
 
-# --- At the same time -------------------------------------------------------------------------------
-
-
 def _requests(
     address: str, token: str, path: str, body: Any, keys: list[str]
 ) -> list[tuple[int, bytes, bool]]:

@@ -137,9 +137,6 @@ def test_a_job_of_someone_who_left_ends(start: Any, user: Any) -> None:
     assert not Partner.objects.filter(legal_name="One").exists()
 
 
-# --- Over HTTP --------------------------------------------------------------------------------------
-
-
 def test_a_job_is_seen_by_its_owner_and_by_who_reads_the_trail(
     start: Any, user: Any, client_for: Any
 ) -> None:
@@ -214,8 +211,6 @@ def test_files_and_rows_are_forgotten_after_a_week(start: Any) -> None:
     assert list(JobRow.objects.values_list("job", flat=True)) == [young.pk]
     assert Job.objects.filter(pk=old.pk).exists()
 
-
-# --- A worker that dies -----------------------------------------------------------------------------
 
 WORK = """
 import sys, django

@@ -69,9 +69,6 @@ def counting(name: str, **labels: str) -> Iterator[Callable[[], float]]:
     yield lambda: (value(scrape(), name, **labels) or 0) - before
 
 
-# --- The outbox -------------------------------------------------------------------------------------
-
-
 @pytest.mark.django_db
 def test_the_outbox_is_told_as_it_is() -> None:
     calm = scrape()
@@ -157,9 +154,6 @@ def test_a_stream_that_waits_for_a_missing_event_is_told(settings: Any) -> None:
     assert value(scrape(), "erp_consumer_open_gaps") == 1
 
 
-# --- Pub/Sub ----------------------------------------------------------------------------------------
-
-
 def test_dead_letters_are_counted_and_stay_where_they_are(pubsub: None) -> None:
     assert value(scrape(), "erp_dlq_depth") is None  # nobody has looked yet: that isn't 0
     assert tasks.count_dead_letters() == 0
@@ -227,9 +221,6 @@ def test_an_open_transaction_shows_its_age() -> None:
         thread.join()
     assert age is not None
     assert 0.3 <= age < 60
-
-
-# --- Requests ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.django_db
@@ -325,9 +316,6 @@ def test_refusals_count_by_capability(offer: Any, user: Any, client_for: Any) ->
         assert denied() == 1
         assert not access.holds_everywhere(None, "availability.approve")  # to ask is not to be refused
         assert denied() == 1
-
-
-# --- Where it is served -----------------------------------------------------------------------------
 
 
 def free_port() -> int:

@@ -117,9 +117,6 @@ def test_probes_do_not_depend_on_the_cache(limited, monkeypatch):
     assert Client().get("/livez").status_code == 200
 
 
-# --- The document -----------------------------------------------------------------------------------
-
-
 @pytest.fixture
 def committed(settings: Any) -> bytes:
     return bytes((settings.BASE_DIR / "docs" / "openapi.yaml").read_bytes())

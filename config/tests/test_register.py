@@ -57,9 +57,6 @@ def lines(name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-# --- The tables themselves --------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("name", ["endpoints.csv", "capabilities.csv"])
 def test_the_project_keeps_the_tables_that_were_agreed(name: str) -> None:
     agreed: Path = SHARED / name
@@ -94,9 +91,6 @@ def test_what_stands_beyond_the_register_has_a_reason() -> None:
         assert len(extra.reason) > 10, extra.name
 
 
-# --- Capabilities -----------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("name", sorted(access.registry.capabilities))
 def test_a_capability_has_the_roles_of_the_matrix(name: str) -> None:
     capability, right = access.registry.capabilities[name], REGISTER.rights[name]
@@ -116,9 +110,6 @@ def test_a_capability_that_the_audit_asked_for_has_its_roles_word_for_word(name:
 def test_roles_of_the_matrix_are_declared() -> None:
     named = {role for right in REGISTER.rights.values() for role in (*right.everywhere, *right.own)}
     assert named <= {*access.registry.roles, access.SYSTEM_ROLE}
-
-
-# --- The doors that are built -----------------------------------------------------------------------
 
 
 @pytest.fixture

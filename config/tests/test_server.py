@@ -99,9 +99,6 @@ def test_a_plain_request_is_answered_by_the_product(port):
     assert (answer.status, answer.problem["code"]) == (401, "account.not_authenticated")
 
 
-# --- Headers that come once -------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("name", sorted(set(headers.SINGLE.values()) - {"Host", "Content-Length"}))
 @pytest.mark.parametrize("other", ["", "2"])
 def test_a_header_that_comes_once_is_refused_when_it_comes_twice(port, name, other):
@@ -164,9 +161,6 @@ def test_a_key_with_a_comma_is_no_key(user, client_for, key):
 def test_a_comma_within_quotes_is_part_of_a_media_type(client):
     answer = client.post("/api/v1/commodities", b"", 'multipart/form-data; boundary="a,b"')
     assert answer.status_code == 401
-
-
-# --- What the server refuses by itself --------------------------------------------------------------
 
 
 def test_an_address_far_over_the_usual_is_read(port):

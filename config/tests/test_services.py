@@ -62,9 +62,6 @@ def rename(commodity: Commodity, name: str) -> None:
     commodity.save()
 
 
-# --- The guard --------------------------------------------------------------------------------------
-
-
 def test_a_row_does_not_change_outside_a_service(commodity):
     row = commodity()
     row.name = "Other"
@@ -96,9 +93,6 @@ def test_a_service_may_call_another_modules_service(planted, emitted):
 
     planted(outer, module="apps.availability.services", emits=[events.CommodityUpdated])(actor=SYSTEM)
     assert [row.event_type for row in emitted()] == ["commodity.created"]
-
-
-# --- Events -----------------------------------------------------------------------------------------
 
 
 def test_a_service_that_writes_and_emits_nothing_fails_and_leaves_nothing(commodity, planted):
@@ -216,9 +210,6 @@ def test_sequences_have_no_gap_and_several_streams_go_in_one_statement(commodity
     assert all(0 <= bucket < 64 for bucket in buckets.values())
 
 
-# --- Units of work ----------------------------------------------------------------------------------
-
-
 def test_several_services_in_one_unit_write_their_events_once(commodity, django_assert_num_queries, emitted):
     with unit_of_work(SYSTEM, causation_id="cause-1"):
         commodities.create(actor=SYSTEM, code="JUTE", name="Jute", category="FIBRE")
@@ -279,9 +270,6 @@ def test_a_unit_of_work_whose_savepoint_was_rolled_back_leaves_room_for_another(
     assert [event.payload["code"] for event in emitted()] == ["HEMP"]
 
 
-# --- Who, on which row, at which version ------------------------------------------------------------
-
-
 def test_a_service_needs_an_actor(commodity):
     with pytest.raises(TypeError):
         commodities.update(commodity(), actor=None, name="Other", category="FIBRE")
@@ -340,9 +328,6 @@ def test_a_target_that_is_gone_is_not_found(planted):
         planted(touch)(ghost, actor=SYSTEM)
 
 
-# --- Committed refusals -----------------------------------------------------------------------------
-
-
 def test_a_returned_refusal_keeps_its_trace(commodity, planted, emitted):
     row = commodity()
     problem = RuleBroken("no")
@@ -379,9 +364,6 @@ def test_an_inner_services_refusal_is_raised(commodity, planted):
 
     with pytest.raises(RuleBroken, match="inner"):
         planted(outer, raises=[RuleBroken])(actor=SYSTEM)
-
-
-# --- Declared errors --------------------------------------------------------------------------------
 
 
 class _Full(Conflict):
@@ -464,9 +446,6 @@ def test_a_lookup_declares_its_errors_too():
             fail_on_undeclared()
 
 
-# --- What can't even be declared --------------------------------------------------------------------
-
-
 def test_a_service_without_capability_or_event_can_not_be_declared(planted):
     def one(*, actor: Any) -> None: ...
     def two(a: Commodity, b: Commodity, *, actor: Any) -> None: ...
@@ -484,9 +463,6 @@ def test_a_service_without_capability_or_event_can_not_be_declared(planted):
     for function in (two, three, four):
         with pytest.raises(ImproperlyConfigured):
             planted(function)
-
-
-# --- The database keeps what services promise -------------------------------------------------------
 
 
 def test_outbox_rows_keep_their_sequence_unique(commodity, emitted):

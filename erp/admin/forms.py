@@ -58,9 +58,6 @@ class Slot:
         return "".join(f"/{escape(step)}" for step in self.path)
 
 
-# --- Which input a service takes --------------------------------------------------------------------
-
-
 def input_of(service: Service) -> type[Input]:
     """The input of the service: that of its endpoint, else one made of its keywords."""
     return next(_inputs_of_endpoints(service, ViewSet), None) or input_from_keywords(service)
@@ -119,9 +116,6 @@ def _field_of(service: Service, name: str, hint: Any, parameter: inspect.Paramet
             f"{service.name}: give the admin an Input, {name} can't be drawn by itself"
         )
     return _FIELDS[kind](**options)
-
-
-# --- The form ---------------------------------------------------------------------------------------
 
 
 class ServiceForm(forms.Form):
@@ -214,8 +208,6 @@ class ServiceForm(forms.Form):
             if str(held) != str(typed):
                 told.append((_label(slot), str(typed) or "–", str(held) or "–"))
         return told
-
-    # --- Drawing ---
 
     def _draw(self, slot: Slot, choices: list[tuple[str, str]] | None, typed: Any) -> forms.Field:
         field = slot.field
@@ -322,9 +314,6 @@ def _text_widget(field: Any) -> Any:
     ):
         return widgets.UnfoldAdminTextareaWidget()
     return widgets.UnfoldAdminTextInputWidget()
-
-
-# --- Reading ----------------------------------------------------------------------------------------
 
 
 def _read(field: Any, data: Any, name: str) -> Any:

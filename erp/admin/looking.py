@@ -127,8 +127,6 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
         if not set(self.bulk) <= set(self.runs):
             raise ImproperlyConfigured(f"{name}: what runs on a list also runs on a row")
 
-    # --- Who may see, who may do ---
-
     def get_queryset(self, request: HttpRequest) -> Any:
         """Rows that the person may see; machinery without owners is seen by whoever may look at all."""
         rows = super().get_queryset(request)
@@ -227,8 +225,6 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
             return None
         return self.updates if self._may(request, self.updates, row) else None
 
-    # --- The past, the shut doors ---
-
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
@@ -259,8 +255,6 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
     def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
         """Nothing."""
 
-    # --- Addresses ---
-
     def get_urls(self) -> list[URLPattern]:
         choose = path(
             "choose/",
@@ -281,8 +275,6 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
         if not self.has_view_permission(request, row):
             raise PermissionDenied
         return row
-
-    # --- Lists ---
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         columns = list(super().get_list_display(request))

@@ -226,9 +226,6 @@ def lookup(
     )
 
 
-# --- Running ----------------------------------------------------------------------------------------
-
-
 def handle(view: Any, request: Request, endpoint: Endpoint, parameters: Mapping[str, Any]) -> HttpResponse:
     """Carry one request out: body read, target found, then one transaction (core's order of checks)."""
     data = request.data

@@ -215,9 +215,6 @@ def _default_order(view: Any, model: type[models.Model]) -> list[str]:
     return [DEFAULT_ORDERING] if any(field.name == "created_at" for field in model._meta.fields) else []
 
 
-# --- What OpenAPI tells of it -----------------------------------------------------------------------
-
-
 def _told(name: str, offer: Any, view: Any) -> dict[str, Any]:
     schema: dict[str, Any] = {"type": "string"}
     match offer:

@@ -260,9 +260,6 @@ def binding_of(route: str, parameters: Iterable[tuple[str, Any]]) -> str:
     return repr((route, sorted((name, value) for name, value in parameters if name not in UNBOUND)))
 
 
-# --- Order and place --------------------------------------------------------------------------------
-
-
 def _signer() -> signing.Signer:
     return signing.Signer(salt="erp.api.cursor", sep=".")
 

@@ -114,9 +114,6 @@ class StrictJSONParser(BaseParser):
         return parse_json(raw)
 
 
-# --- What the scanner hands over --------------------------------------------------------------------
-
-
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) == len(pairs):

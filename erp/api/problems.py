@@ -54,9 +54,6 @@ class CsrfFailed(errors.Forbidden):
     code = "request.csrf_failed"
 
 
-# --- From an exception to a domain error -----------------------------------------------------------
-
-
 def domain_error(exc: BaseException) -> DomainError:
     """The problem behind any exception; what nobody foresaw is ``server.error``."""
     if isinstance(exc, DomainError):
@@ -160,9 +157,6 @@ def _of_label(state: str, label: str) -> type[DomainError]:
     """The module's own problem for a breach that no error class of it is declared for."""
     family, reason, title = _BREACHES[state]
     return type(reason, (family,), {"__module__": __name__, "code": f"{label}.{reason}", "title": title})
-
-
-# --- From a domain error to an answer --------------------------------------------------------------
 
 
 def problem_document(error: DomainError, *, instance: str = "", request_id: str = "") -> dict[str, Any]:
@@ -300,9 +294,6 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     return django_csrf_failure(request, reason)
 
 
-# --- Versions in headers ----------------------------------------------------------------------------
-
-
 def etag(version: int) -> str:
     """The strong ETag of a row's version: ``"7"``."""
     return f'"{version}"'
@@ -331,9 +322,6 @@ def is_fresh(header: str | None, tag: str) -> bool:
     """Whether ``If-None-Match`` names the tag, so that the answer is 304 (weakly, RFC 9110 §13.1.2)."""
     tags = parse_etags(header or "")
     return "*" in tags or any(known.removeprefix("W/") == tag for known in tags)
-
-
-# --- The pages behind "type" ------------------------------------------------------------------------
 
 
 def _subclasses(kind: type[DomainError]) -> Iterator[type[DomainError]]:

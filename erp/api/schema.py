@@ -118,8 +118,6 @@ class AutoSchema(SpectacularSchema):
             operation.setdefault("security", [])
         return operation
 
-    # --- What it is called ---
-
     def get_operation_id(self) -> str:
         """``availability_reserve``: the route's base name and the action."""
         base, action = getattr(self.view, "basename", None), getattr(self.view, "action", None)
@@ -177,8 +175,6 @@ class AutoSchema(SpectacularSchema):
         self._register("bearer", scheme, ResolvedComponent.SECURITY_SCHEMA)
         return [{"bearer": []}]
 
-    # --- What goes in ---
-
     def get_override_parameters(self) -> list[Any]:
         """Headers of the request and of its answers."""
         if not hasattr(self.view, "throttle_class_name"):
@@ -231,8 +227,6 @@ class AutoSchema(SpectacularSchema):
     def get_examples(self) -> list[OpenApiExample]:
         """The endpoint's examples: dictionaries of ``name``, ``request`` and ``response``."""
         return list(_examples(self.endpoint, self._status())) if self.endpoint is not None else []
-
-    # --- What comes out ---
 
     def get_response_serializers(self) -> Any:
         """The answer of success, under its status."""
@@ -316,8 +310,6 @@ class AutoSchema(SpectacularSchema):
         if endpoint.service is not None and endpoint.service.reauthenticate:
             yield errors.ReauthenticationRequired
         yield from endpoint.raises
-
-    # --- Helpers ---
 
     def _status(self) -> int:
         endpoint = self.endpoint

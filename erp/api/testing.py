@@ -71,8 +71,6 @@ class ApiClient(Client):
         return {**({"Authorization": f"Bearer {self.bearer}"} if self.bearer else {}), **headers}
 
 
-# --- The OpenAPI document -----------------------------------------------------------------------------
-
 _URI = r"(?:%[0-9A-Fa-f]{2}|[A-Za-z0-9:/?#\[\]@!$&'()*+,;=._~-])+"
 FORMATS: Final = FormatChecker(("date", "uuid"))
 

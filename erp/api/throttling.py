@@ -179,9 +179,6 @@ def client_address(request: Any) -> str:
         return str(request.META.get("REMOTE_ADDR", ""))
 
 
-# --- Which limits -----------------------------------------------------------------------------------
-
-
 def _policies(request: Request, view: Any) -> Iterator[Policy]:
     name = view.throttle_class_name
     if name == "public":
@@ -235,9 +232,6 @@ def network_of(address: str) -> str:
     except AddressValueError:
         return address
     return str(whole.ipv4_mapped or IPv6Address(int(whole) >> 64 << 64))
-
-
-# --- Counting ---------------------------------------------------------------------------------------
 
 
 def _hit(policy: Policy, now: float) -> State:

@@ -101,8 +101,6 @@ class ViewSet(GenericViewSet[Any]):
         """What the door asks for: the endpoint's capability, or the one of reads."""
         return self.endpoint.capability if self.endpoint else self.reads
 
-    # --- The order of checks (core, "One write, end to end") ---
-
     def initialize_request(self, request: Any, *args: Any, **kwargs: Any) -> Request:
         self.action = self.action_map.get((request.method or "").lower(), "")
         return super().initialize_request(request, *args, **kwargs)
@@ -148,8 +146,6 @@ class ViewSet(GenericViewSet[Any]):
         response["Cache-Control"] = "no-store" if secret else "private, no-cache"
         throttling.apply_headers(request, response)
         return response
-
-    # --- Who asks, what is shown ---
 
     def actor(self, request: Request) -> Any:
         """Who acts: the user, or on public doors SYSTEM (the service checks what the caller proves)."""

@@ -36,9 +36,6 @@ LOG_TREE: Final = (
 )  # fmt: skip
 
 
-# --- Rule 2: the service layer ----------------------------------------------------------------------
-
-
 def writes(source: Source, tree: ast.AST) -> Iterator[ast.Call]:
     """Calls below ``tree`` that change rows."""
     for node in ast.walk(tree):
@@ -220,8 +217,6 @@ def _said(call: ast.Call) -> str:
     return f"{ast.unparse(call.func)[-60:]}()"
 
 
-# --- Rule 5: capabilities ---------------------------------------------------------------------------
-
 _OPENS_NO_ROW: Final = frozenset(
     f"erp.access.{name}" for name in ("may_enter", "may_create", "authorize_entry")
 )
@@ -242,9 +237,6 @@ def questions_without_a_row(source: Source) -> list[str]:
         for node in nodes
         if isinstance(node, ast.Call) and source.stands_for(node.func) in _OPENS_NO_ROW
     ]
-
-
-# --- Rules 3, 4, 6, 8 -------------------------------------------------------------------------------
 
 
 def _names(name: str, roots: Iterable[str]) -> bool:

@@ -108,9 +108,6 @@ def write() -> tuple[list[str], dict[str, list[str]]]:
     return written, refused
 
 
-# --- Comparing schemas ------------------------------------------------------------------------------
-
-
 def breaking(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
     """Every difference between two schemas of one version but a new optional member, in words."""
     yield from _differs(_inlined(old, old, ()), _inlined(new, new, ()), "")
@@ -184,8 +181,6 @@ def _short(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= 80 else f"{text[:79]}…"
 
-
-# --- AsyncAPI ---------------------------------------------------------------------------------------
 
 _HEADERS: Final[dict[str, dict[str, Any]]] = {
     "ce-id": {
@@ -310,9 +305,6 @@ def write_asyncapi() -> list[str]:
     """Write the AsyncAPI document where it differs; returns the names of files written."""
     folder().mkdir(parents=True, exist_ok=True)
     return [_write(ASYNCAPI, asyncapi())] if asyncapi_faults() else []
-
-
-# --- Files ------------------------------------------------------------------------------------------
 
 
 def _read(name: str) -> Any:

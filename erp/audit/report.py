@@ -79,8 +79,6 @@ class Report:
             "capability": capability.name if capability is not None else None,
         } | told
 
-    # --- For people ---
-
     def lines(self) -> Iterator[str]:
         """The whole report as text."""
         yield from self._table()

@@ -133,8 +133,6 @@ class Product:
             for module, subject, faults in rule():
                 yield Check(RULES[number], module, subject, tuple(faults))
 
-    # --- The rules: (module, what was looked at, what is wrong with it) ---
-
     def _idempotency(self) -> "_Found":
         for write in self.writes:
             yield write.module, write.name, list(self._keyed(write))

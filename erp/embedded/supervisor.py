@@ -152,8 +152,6 @@ class Stack:
                 self._lock = None
             self._ended.set()
 
-    # --- Servers ----------------------------------------------------------------------------------
-
     def _start_servers(self, given: dict[str, str]) -> None:
         starts: list[Process] = []
         used: dict[str, str] = {name: f"from {name}  {_address(url)}" for name, url in given.items()}
@@ -228,8 +226,6 @@ class Stack:
         for thread in threads:
             thread.join()
 
-    # --- Data folder ------------------------------------------------------------------------------
-
     def _claim(self) -> None:
         """Make the folder ours, or say who has it."""
         try:
@@ -276,8 +272,6 @@ class Stack:
                 read[path] = at + whole
                 for line in text[:whole].decode(errors="replace").splitlines():
                     self._echo(f"{path.stem} | {line}")
-
-    # --- Signals ----------------------------------------------------------------------------------
 
     def _take_signals(self) -> None:
         if threading.current_thread() is threading.main_thread():

@@ -87,9 +87,6 @@ def cancel(job: Job, *, actor: Actor) -> Job:
     return job
 
 
-# --- For the runner ---------------------------------------------------------------------------------
-
-
 @service(public=BOOKKEEPING, machinery=BOOKKEEPING)
 def claim(job: Job, *, actor: Actor) -> Job | None:
     """Take an open job whose lease is free; None when it is over or another worker has it."""

@@ -18,9 +18,6 @@ _FORMULA: Final = re.compile(r"'*[=+\-@]")
 _ITEM: Final = re.compile(r"(?:[^\\;]|\\.)+")
 
 
-# --- Cells ------------------------------------------------------------------------------------------
-
-
 def guarded(text: str) -> str:
     """The text for a cell that no spreadsheet takes for a formula (api §6); ``plain`` undoes it."""
     return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
@@ -47,9 +44,6 @@ def items(text: str) -> list[str]:
     r"""The items of a list in one cell; a semicolon that belongs to an item stands as ``\;``."""
     found = (re.sub(r"\\([\\;])", r"\1", item).strip() for item in _ITEM.findall(text))
     return [item for item in found if item]
-
-
-# --- In ---------------------------------------------------------------------------------------------
 
 
 def records(content: bytes, budget: Budget) -> Iterator[Line]:
@@ -79,8 +73,6 @@ def _of_csv(content: bytes, budget: Budget) -> Iterator[Line]:
     except csv.Error as error:
         raise unreadable(f"Line {lines.line_num} can't be read: {error}.") from None
 
-
-# --- Out --------------------------------------------------------------------------------------------
 
 # What XML can't hold or wouldn't give back, and text that reads like its escape (ISO 29500-1, 22.9.2.19).
 _NOT_XML: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]|_(?=x[0-9A-Fa-f]{4}_)")

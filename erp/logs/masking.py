@@ -88,8 +88,6 @@ def _found(kind: str) -> str:
     return HIDDEN if kind == "hidden" else f"[{kind} hidden]"
 
 
-# --- Keys --------------------------------------------------------------------------------------------
-
 # Anywhere in a key.
 _SECRET = re.compile(
     r"passw(or)?d|passphrase|secret|credential|authorization|cookie|api_?key|private_?key|signing_?key|csrf"

@@ -45,8 +45,6 @@ def _plain(character: str) -> str | None:
     return character
 
 
-# --- What the database says beside its message -------------------------------------------------------
-
 _TRAILER = re.compile(r"(?:^|\n|\\n)[ \t|]*(?:DETAIL|HINT|CONTEXT|QUERY|STATEMENT|LINE [0-9]{1,6}):")
 _RESUME = re.compile(
     r"\n(?=[ \t|+-]*(?:Traceback \(most recent call last\)|The above exception|During handling of the above))"
@@ -90,8 +88,6 @@ def statement(sql: str) -> str:
     return _SQL.sub(lambda m: m[0] if m[0].startswith('"') else "?", sql)
 
 
-# --- Secrets -----------------------------------------------------------------------------------------
-
 _SECRETS = re.compile(
     r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*)?"  # JWT
     r"|(?:erp_(?:live|test)_|whsec_)[A-Za-z0-9+/=_-]{6,}"
@@ -113,8 +109,6 @@ def secrets(text: str, found: Found) -> str:
     text = _SCHEME.sub(lambda m: m[1] + found("hidden"), text)
     return _USERINFO.sub(lambda m: m[1] + found("hidden"), text) if "://" in text else text
 
-
-# --- Named values: password=…, "email": "…" ----------------------------------------------------------
 
 # A sign of assignment and opening brackets, taken whole (possessive), and not a mark of ours after them. The
 # backslashes are of JSON inside JSON.
@@ -157,8 +151,6 @@ def named(text: str, found: Found) -> str:
     return _SAID.sub(lambda m: m[1] + found("hidden"), text)
 
 
-# --- Addresses ---------------------------------------------------------------------------------------
-
 # The names of our own Celery workers look like addresses.
 _WORKER = re.compile(r"(?:celery|worker|default|relay|bulk|webhooks)[A-Za-z0-9.-]{0,20}\Z")
 _ADDRESS = re.compile(
@@ -179,8 +171,6 @@ def addresses(text: str, found: Found) -> str:
 
     return _ADDRESS.sub(replace, text) if "@" in text or "%40" in text else text
 
-
-# --- Tax numbers -------------------------------------------------------------------------------------
 
 _CLASS = "[" + "".join(sorted(HOLDER_CLASSES)) + "]"
 _GSTIN = re.compile(
@@ -205,8 +195,6 @@ def tax(text: str, found: Found) -> str:
     text = _near(text, _PAN_SAID, _PAN_TYPED, lambda _: found("pan"))
     return _TAN.sub(lambda _: found("tan"), text)
 
-
-# --- Tokens that only look personal ------------------------------------------------------------------
 
 _KEPT = re.compile(
     r"(?<![A-Za-z0-9])(?:"
@@ -249,8 +237,6 @@ class Kept:
 
 # Where this isn't found, none of the rules for numbers finds anything.
 NUMERIC = re.compile(r"[0-9](?:[ .()-]{0,2}[0-9]){3}|[A-Za-z]{4}0")
-
-# --- Numbers -----------------------------------------------------------------------------------------
 
 _CARD = re.compile(
     rf"{_L}(?:[2-68]\d{{12,18}}|[2-68]\d{{3}}(?:[ -]\d{{4}}){{3}}(?:[ -]?\d{{1,3}})?"

@@ -72,9 +72,6 @@ SET (status, carried_out_at) = (
 """
 
 
-# --- Deciding ---------------------------------------------------------------------------------------
-
-
 class NotWaiting(Conflict):
     """It doesn't wait for a decision."""
 
@@ -158,9 +155,6 @@ def _decide(
 def undone() -> bool:
     """Whether a decision waits to be carried out."""
     return DeadLetter.objects.filter(status__in=["redriven", "discarded"], carried_out_at=None).exists()
-
-
-# --- Looking, and carrying out ----------------------------------------------------------------------
 
 
 @dataclass

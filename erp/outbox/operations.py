@@ -70,8 +70,6 @@ class Selection:
         )
 
 
-# --- Looking ----------------------------------------------------------------------------------------
-
 # Nothing here counts the table: each figure walks an index of what isn't published, and not beyond the limit.
 _FIGURES: Final = """
 WITH failed AS MATERIALIZED (
@@ -159,9 +157,6 @@ def describe(row: EventOutbox, *, payload: bool = False) -> dict[str, Any]:
     return told
 
 
-# --- Resolving --------------------------------------------------------------------------------------
-
-
 class NotFailed(Conflict):
     """Only a failed event can be retried or skipped."""
 
@@ -238,9 +233,6 @@ def reason_given(reason: str) -> str:
     if not reason.strip():
         raise Invalid(errors=[Fault("/reason", "required", "Say why.")])
     return mask_text(reason.strip())
-
-
-# --- Replaying --------------------------------------------------------------------------------------
 
 
 @access.require_capability("outbox.manage")

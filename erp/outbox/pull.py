@@ -139,8 +139,6 @@ class Puller:
         except grpc.RpcError as error:
             log.warning("pull.call_failed", code=_code(error))
 
-    # --- Threads --------------------------------------------------------------------------------------
-
     def _requests(self) -> Iterator[Any]:
         """The stream's requests: the first says what we want, the rest only keep the stream alive."""
         yield _StreamingPullRequest(

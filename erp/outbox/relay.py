@@ -145,8 +145,6 @@ class Relay:
             with contextlib.suppress(asyncio.CancelledError):
                 await listener
 
-    # --- One connection -------------------------------------------------------------------------------
-
     async def _session(self) -> Summary:
         """Relay on one connection, with a fresh memory, until the end or the connection's loss."""
         self._buckets: dict[int, Bucket] = {}
@@ -230,8 +228,6 @@ class Relay:
             for bucket in self._buckets.values()
         )
 
-    # --- Ownership ------------------------------------------------------------------------------------
-
     async def _balance(self) -> None:
         gained, surplus = await self._owner.balance()
         for number in gained:
@@ -250,8 +246,6 @@ class Relay:
             for number in leaving:
                 del self._buckets[number]
             await self._owner.give_back(leaving)
-
-    # --- Reading --------------------------------------------------------------------------------------
 
     def _due(self, now: float, polling: bool) -> list[Bucket]:
         """Idle buckets to read: all when polling, else those with a wake-up or more behind a full batch.
@@ -332,8 +326,6 @@ class Relay:
                 if (hold.row_id in blocking if hold.due is None else hold.due > now)
             }
             bucket.sweep_at = now + SWEEP_SECONDS * random.uniform(0.8, 1.2)
-
-    # --- Sending --------------------------------------------------------------------------------------
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -475,8 +467,6 @@ class Relay:
         log.error("relay.dead_letter_refused", event_id=str(row.id), event_type=row.event_type)
         return True
 
-    # --- Marking --------------------------------------------------------------------------------------
-
     async def _mark(self) -> None:
         """Write down what was acknowledged or refused, in one update, then free the buckets that are done."""
         ended, self._ended = self._ended, deque()
@@ -524,8 +514,6 @@ class Relay:
             status=outcome.status,
             reason=outcome.reason,
         )
-
-    # --- Topology -------------------------------------------------------------------------------------
 
     async def _reach_pubsub(self) -> bool:
         """Wait until the topology can be seen and is safe. False when the relay stops or gives up first."""

@@ -36,9 +36,6 @@ _ACK_BATCH: Final = 100
 _ACK_SECONDS: Final = 0.05
 
 
-# --- Handlers ---------------------------------------------------------------------------------------
-
-
 class Handler(Protocol):
     """What a module does about an event: calls services as SYSTEM, in the transaction of its inbox row."""
 
@@ -93,9 +90,6 @@ def seal() -> None:
                     f"{getattr(handler, '__qualname__', handler)} handles version {event.__event__.version} "
                     f"of {name}, the newest is {registry.latest(name).__event__.version}"
                 )
-
-
-# --- One subscription's progress ---------------------------------------------------------------------
 
 
 class Outcome(StrEnum):
@@ -361,9 +355,6 @@ def _failed(event: Envelope, error: Exception, attempt: int) -> None:
         attempt=attempt,
         exc_info=error,
     )
-
-
-# --- The process --------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)

@@ -258,9 +258,6 @@ def test_djangos_commands_that_write_users_are_refused(command):
         call_command(command)
 
 
-# --- Declarations -------------------------------------------------------------------------------------
-
-
 def test_a_page_that_would_write_past_services_is_not_registered():
     site = Site()
 
@@ -306,9 +303,6 @@ def _model(name: str):
 def test_only_production_has_a_plain_banner(name, banner):
     with override_settings(ERP_ENV=name):
         assert environment(RequestFactory().get("/")) == banner
-
-
-# --- Figures and forms --------------------------------------------------------------------------------
 
 
 def test_a_quantity_carries_its_unit():

@@ -47,9 +47,6 @@ def boss(user, desk_for):
     return desk_for(user())
 
 
-# --- Hidden columns ---------------------------------------------------------------------------------
-
-
 def hidden_lookups(page) -> set[str]:
     """Lookups of the model's columns, and of those one relation away, that the page doesn't declare by name."""
     paths = {"pk"}
@@ -116,9 +113,6 @@ def test_neighbours_in_a_list_are_no_way_around(desk, user, monkeypatch):
         page._neighbours(request, page.model(pk=uuid4()))
 
 
-# --- What is declared works -------------------------------------------------------------------------
-
-
 def test_the_links_of_every_list_open(boss, offer):
     offer()
     for model, page in admin.site._registry.items():
@@ -144,8 +138,6 @@ def test_a_list_is_searched_sorted_and_paged(boss):
     for query in ("q=", f"q={'a' * 100}", "o=1.-2", "o=", "p=1", "status=failed", "status__exact=failed"):
         assert boss.get(f"{path}?{query}").status_code == 200, query
 
-
-# --- Values that can't be used ----------------------------------------------------------------------
 
 UNUSABLE = [
     "p=abc", "p=0", "p=-1", "p=1&p=2", "p=99999999999999999999", "p=%D9%A3", "page=abc",
@@ -226,8 +218,6 @@ def test_djangos_own_autocomplete_is_absent(boss):
     query = {"app_label": "account", "model_name": "session", "field_name": "user", "term": "a"}
     assert boss.get("/admin/autocomplete/", query).status_code == 404
 
-
-# --- Rates ------------------------------------------------------------------------------------------
 
 limited = override_settings(THROTTLE_LIMITS={"read": (3, 60), "write": (2, 60)})
 

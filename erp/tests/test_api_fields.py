@@ -31,9 +31,6 @@ def refused(serializer: type[Input], data: Any, **context: Any) -> list[tuple[st
     return [(fault.pointer, fault.code) for fault in faults_from(body.errors)]
 
 
-# --- Text -------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("value", [5, True, Decimal("1.5"), ["a"], {"a": 1}])
 def test_text_is_text_and_nothing_else(value):
     assert code(fields.CharField(), value) == "invalid"
@@ -101,9 +98,6 @@ def test_blank_is_refused_unless_allowed():
     assert fields.CharField(allow_blank=True).run_validation("  ") == ""
 
 
-# --- Numbers and truth ------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("value", ["1", True, Decimal("1.0"), Decimal("1E+2"), None, "１", [1]])
 def test_an_integer_is_a_whole_json_number(value):
     assert code(fields.IntegerField(), value) in ("invalid", "null")
@@ -166,9 +160,6 @@ def test_the_fault_of_a_bare_number_shows_what_to_send():
     with pytest.raises(ValidationError) as caught:
         fields.DecimalField(18, 3).run_validation(100)
     assert '"100"' in str(caught.value.detail[0])
-
-
-# --- Days, moments, ids, choices --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -249,9 +240,6 @@ def test_free_names_are_bounded_and_their_values_strict():
         ("/readings/length", "too_long")
     ]
     assert refused(Readings, {"readings": {"mic/x": 4.5}}) == [("/readings/mic~1x", "not_a_decimal_string")]
-
-
-# --- Inputs -----------------------------------------------------------------------------------------
 
 
 class Lot(Input):
@@ -349,9 +337,6 @@ def test_multipart_text_is_read_as_strictly_as_json():
     ]
 
 
-# --- Rows by id -------------------------------------------------------------------------------------
-
-
 class Shelf:
     """A stand-in for a manager: rows by id, and how often it was asked."""
 
@@ -413,9 +398,6 @@ def test_an_id_that_is_not_there_is_a_fault_at_its_place():
         ("/lines/2/partner", "invalid"),
         ("/watchers/0", "invalid"),
     ]
-
-
-# --- Answers ----------------------------------------------------------------------------------------
 
 
 class Quote(Answer):

@@ -125,9 +125,6 @@ def refused(query: str, route: str = "/api/v1/lots") -> list[tuple[str, str]]:
     return [(fault["pointer"], fault["code"]) for fault in response.json()["errors"]]
 
 
-# --- Pages ------------------------------------------------------------------------------------------
-
-
 def scatter(seed: int, rows: int) -> None:
     """Rows with many ties and gaps in every field that a list can be ordered by."""
     chance = random.Random(seed)
@@ -354,9 +351,6 @@ def test_a_search_by_post_names_its_own_pointer():
 def test_count_is_offered_only_where_the_list_declares_it():
     assert refused("count=all") == [("/query/count", "not_a_choice")]
     assert refused("count=exact", "/api/v1/mills") == [("/query/count", "unknown_field")]
-
-
-# --- Filters ----------------------------------------------------------------------------------------
 
 
 def test_filters_narrow_by_name_and_join_by_and():

@@ -355,9 +355,6 @@ def test_a_fault_of_ours_is_logged_with_its_traceback_and_told_without(api, capl
     ]
 
 
-# --- The database's own refusals --------------------------------------------------------------------
-
-
 class Overdrawn(errors.RuleBroken):
     """More goes out than is in."""
 
@@ -436,9 +433,6 @@ def test_data_that_only_the_driver_refuses_is_the_caller_s():
     assert problems.domain_error(error).status == 400
 
 
-# --- Versions in headers ----------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("header", "version"),
     [
@@ -472,9 +466,6 @@ def test_if_none_match_knows_the_tag_in_any_company():
     tag = problems.etag(7)
     assert [problems.is_fresh(header, tag) for header in ('"7"', 'W/"7"', '"1", "7"', "*")] == [True] * 4
     assert [problems.is_fresh(header, tag) for header in (None, "", '"8"', "7", '"77"')] == [False] * 5
-
-
-# --- The pages behind "type" ------------------------------------------------------------------------
 
 
 def test_the_type_of_a_problem_opens_its_page(api):

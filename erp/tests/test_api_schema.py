@@ -213,9 +213,6 @@ def codes(document: Any, told: Any) -> dict[str, list[str]]:
     }
 
 
-# --- The whole product ------------------------------------------------------------------------------
-
-
 @pytest.fixture(scope="module")
 def product() -> Any:
     return generate(None)
@@ -254,8 +251,6 @@ def test_every_code_told_has_its_page(product):
     }
     assert told <= set(problem_kinds())
 
-
-# --- What linters ask for -----------------------------------------------------------------------------
 
 # Numbers, booleans and nulls of YAML 1.2's core schema.
 _YAML_12 = re.compile(
@@ -389,9 +384,6 @@ def test_a_sample_id_stands_only_where_an_id_is_meant():
                         name for name, value in holder.items() if value == SAMPLE_ID and not is_id(name)
                     ]
                     assert misplaced == [], (place, at)
-
-
-# --- One module's worth -----------------------------------------------------------------------------
 
 
 def test_what_can_refuse_the_rows_of_a_job_is_described(document):
@@ -541,9 +533,6 @@ def test_examples_of_the_tests_are_in_the_document(document):
     assert told["responses"]["201"]["content"]["application/json"]["examples"]["Slow"]["value"] == {
         "number": "S1"
     }
-
-
-# --- The pages --------------------------------------------------------------------------------------
 
 
 @pytest.mark.urls(__name__)

@@ -145,9 +145,6 @@ def test_concurrent_requests_are_each_counted():
     assert taken.count(True) == 50
 
 
-# --- Doors open to anybody --------------------------------------------------------------------------
-
-
 def test_an_open_door_counts_addresses():
     assert [passes(door(), REMOTE_ADDR="198.51.100.7") for _ in range(3)] == [True, True, False]
     assert passes(door(), REMOTE_ADDR="198.51.100.8")
@@ -204,9 +201,6 @@ def test_the_caller_s_address_is_what_trusted_proxies_saw(proxies, forwarded, ad
     with override_settings(TRUSTED_PROXIES=proxies):
         asked = request(REMOTE_ADDR="198.51.100.7", HTTP_X_FORWARDED_FOR=forwarded)
         assert throttling.client_address(asked) == address
-
-
-# --- The counters' store is down --------------------------------------------------------------------
 
 
 @limits

@@ -138,9 +138,6 @@ def calls(client, outcome):
     return sample("erp_client_seconds_count", client=client.name, outcome=outcome)
 
 
-# --- Declaring one -----------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     "attributes",
     [{}, {"name": "gst"}, {"timeout": 4.0}, {"name": "", "timeout": 4.0}, {"name": "GST!", "timeout": 4.0},
@@ -173,9 +170,6 @@ def test_the_calling_function_names_the_operation(remote, make):
 
     legal_name()
     assert (client.name, "legal_name", "") in Client._breakers
-
-
-# --- Answers -----------------------------------------------------------------------------------------
 
 
 def test_an_answer_is_given_with_status_headers_and_body(remote, make):
@@ -239,9 +233,6 @@ def test_a_remote_cannot_set_cookies(remote, make):
     assert seen == [None, None]
 
 
-# --- Deadlines ---------------------------------------------------------------------------------------
-
-
 def silence(handler, number):
     time.sleep(3)
     handler.say(200)
@@ -302,9 +293,6 @@ def test_an_unknown_name_and_a_closed_port_are_outages(make):
         unavailable(make(f"http://127.0.0.1:{held.getsockname()[1]}"))
 
 
-# --- Retries -----------------------------------------------------------------------------------------
-
-
 def falter(times, failure=Handler.drop):
     """Fail so many times, then answer."""
     return lambda handler, number: failure(handler) if number <= times else handler.say(200, {"ok": number})
@@ -353,9 +341,6 @@ def test_a_long_wait_is_handed_on_and_kept_for_all(remote, make, written):
     assert client.breaker("ask").state == "closed"
     assert calls(client, "throttled") == 1
     assert calls(client, "open") == 1
-
-
-# --- The breaker -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("store", ["redis", "memory"])
@@ -477,9 +462,6 @@ def test_calls_go_on_when_redis_is_silent(remote, make, settings):
         assert time.monotonic() - started < 3
 
 
-# --- Fallbacks ---------------------------------------------------------------------------------------
-
-
 def test_the_last_good_answer_stands_in_with_its_age(remote, make):
     client = make(remote.url, fallback=Stale(max_age=60), fail_max=1)
     assert ask(client, path="/rates").age == 0
@@ -504,9 +486,6 @@ def test_an_answer_past_its_age_does_not_stand_in(remote, make):
 def test_queued_work_is_told_so(remote, make):
     remote.behaviour = lambda handler, number: handler.say(500)
     assert "queued" in unavailable(make(remote.url, fallback="queued")).detail
-
-
-# --- Where a call may not happen ---------------------------------------------------------------------
 
 
 @pytest.mark.django_db

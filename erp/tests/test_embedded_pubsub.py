@@ -182,9 +182,6 @@ def ours(embedded: str) -> Contract:
     return Contract(embedded, {})
 
 
-# --- Topics and subscriptions -------------------------------------------------------------------------
-
-
 def test_a_topic_is_made_once_found_and_deleted_once(server: Contract) -> None:
     topic = server.topic(labels={"kept": "yes"})
     with pytest.raises(exceptions.AlreadyExists):
@@ -310,9 +307,6 @@ def test_settings_that_would_be_ignored_are_refused(ours: Contract) -> None:
     ):
         with pytest.raises(exceptions.MethodNotImplemented):
             ours.subscription(ours.topic(), **settings)
-
-
-# --- Publishing and pulling ---------------------------------------------------------------------------
 
 
 def test_a_message_reaches_every_subscription_as_it_was_sent(server: Contract) -> None:
@@ -495,9 +489,6 @@ def test_a_retry_policy_holds_a_message_back_longer_each_time(server: Contract) 
     assert 0.9 < waits[0] < 1.9 < waits[1]
 
 
-# --- Streaming ----------------------------------------------------------------------------------------
-
-
 def test_a_stream_brings_messages_in_order_and_again_when_given_back(server: Contract) -> None:
     topic = server.topic()
     subscription = server.subscription(topic, enable_message_ordering=True)
@@ -562,9 +553,6 @@ def test_a_stream_of_no_subscription_is_refused(server: Contract) -> None:
         next(server.transport.streaming_pull(requests()))
     ended.set()
     assert caught.value.code() == grpc.StatusCode.NOT_FOUND
-
-
-# --- Dead letters and IAM -----------------------------------------------------------------------------
 
 
 def dead_letters(server: Contract, *, ordered: bool, grants: bool = True) -> tuple[str, str, str]:

@@ -120,9 +120,6 @@ class Running:
         return self.process.returncode
 
 
-# --- Servers ------------------------------------------------------------------------------------------
-
-
 def test_what_the_servers_hold_survives_a_restart(folder: Path) -> None:
     lines: list[str] = []
     with Stack(folder, fsync=False, echo=lines.append) as stack:
@@ -226,9 +223,6 @@ def test_a_way_that_can_not_be_opened_is_named(tmp_path: Path, monkeypatch: pyte
         make_traversable(closed / "data", os.stat(closed).st_uid + 1)
 
 
-# --- App processes ------------------------------------------------------------------------------------
-
-
 def test_a_process_gets_the_urls_and_its_own_environment(folder: Path, given: None) -> None:
     code = "import os, json; print(json.dumps(dict(os.environ)), flush=True); import time; time.sleep(60)"
     with Stack(folder, echo=lambda line: None) as stack:
@@ -291,9 +285,6 @@ def test_what_processes_log_can_be_followed(folder: Path, given: None) -> None:
     with Stack(folder, echo=lines.append, follow=True) as stack:
         stack.run_processes([Process("app", python("print('hello'); import time; time.sleep(60)"))])
         until(lambda: "app | hello" in lines)
-
-
-# --- How it ends --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -372,9 +363,6 @@ def test_a_second_supervisor_is_told_who_has_the_folder(folder: Path) -> None:
         assert second.end() == 5
         assert second.lines == [f"{folder} is in use by process {running.process.pid}."]
         assert all(alive(pid) for pid in running.pids)
-
-
-# --- Commands and tests -------------------------------------------------------------------------------
 
 
 def test_a_command_starts_servers_only_where_none_run(

@@ -216,9 +216,6 @@ def test_a_version_that_the_code_forgot_is_found(registry: events.Registry) -> N
     assert any(text.startswith("asyncapi.json is out of date") for text in told)
 
 
-# --- Schemas and samples ----------------------------------------------------------------------------
-
-
 class Grade(Enum):
     A = "A"
     B = "B"
@@ -273,9 +270,6 @@ def test_a_schema_says_what_goes_out_and_bears_new_members() -> None:
     sample = {"bale_id": str(uuid4()), "weight": "170.000"}
     assert Draft202012Validator(schema).is_valid({**sample, "colour": "white"})
     assert not Draft202012Validator(schema).is_valid({**sample, "weight": 170})
-
-
-# --- AsyncAPI ---------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -344,9 +338,6 @@ def test_what_the_relay_sends_fits_the_asyncapi_document(
     gap = envelope.gap()
     assert gap.event_type == event_files.GAP
     assert headers("erp.gap.v1", wire.attributes(gap))
-
-
-# --- Who learns what --------------------------------------------------------------------------------
 
 
 def declare_read(readers: Any, *, rows: bool = True) -> type[Event]:

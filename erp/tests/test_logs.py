@@ -82,9 +82,6 @@ def counter(name, **labels):
     return next(found, 0)
 
 
-# --- Canaries ----------------------------------------------------------------------------------------
-
-
 def test_a_canary_in_a_message_never_reaches_a_log(written):
     logging.getLogger("some.library").warning("checked %s", PLANTED)
     structlog.get_logger("ours").warning(f"checked {PLANTED}")
@@ -252,9 +249,6 @@ def test_a_line_that_cannot_be_written_leaves_nothing_of_its_content(monkeypatch
     handler.handle(logging.LogRecord("some.library", logging.WARNING, "", 1, "checked %s", (PLANTED,), None))
     assert not stream.fails
     assert leaks(stream.getvalue()) == []
-
-
-# --- What is personal, what is not -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -484,9 +478,6 @@ def test_a_statement_is_logged_without_its_literals():
     assert statement("SELECT 'never closed") == "SELECT ?"
 
 
-# --- When the masker fails ---------------------------------------------------------------------------
-
-
 class Broken(Mapping):
     """Fails when it is looked into."""
 
@@ -522,9 +513,6 @@ def test_what_is_hidden_is_counted_by_kind():
     before = counter("erp_pii_redactions_total", kind="pan")
     mask_text("ZZZFS1001A and ZZZFS1001A")
     assert counter("erp_pii_redactions_total", kind="pan") == before + 2
-
-
-# --- The check ---------------------------------------------------------------------------------------
 
 
 def test_the_configuration_in_force_has_no_way_past_the_masker():
@@ -588,8 +576,6 @@ def test_structlog_writing_by_itself_fails_the_check():
     finally:
         structlog.configure(**kept)
 
-
-# --- Request ids and traces --------------------------------------------------------------------------
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -718,9 +704,6 @@ def test_a_machine_readable_line_speaks_google_clouds_words(entries):
     assert line["time"].startswith("20")
     assert line["severity_"] == line["time_"] == "mine"
     assert line["logging.googleapis.com/labels"] == {"logger": "ours"}
-
-
-# --- The corpus --------------------------------------------------------------------------------------
 
 
 def test_on_the_seeded_corpus_nothing_planted_can_be_read():

@@ -51,9 +51,6 @@ def told(name: str) -> list[EventOutbox]:
     return list(EventOutbox.objects.filter(event_type=name))
 
 
-# --- The outbox -------------------------------------------------------------------------------------
-
-
 def test_failed_and_blocked_events_are_found_by_status_stream_and_age(
     blocked: EventOutbox, user: Any, desk_for: Any
 ) -> None:
@@ -125,9 +122,6 @@ def test_who_may_not_decide_gets_403(blocked: EventOutbox, user: Any, desk_for: 
     assert DeadLetter.objects.get(pk=letter.pk).status == "waiting"
 
 
-# --- Dead letters -----------------------------------------------------------------------------------
-
-
 @pytest.fixture
 def refused(pubsub: None) -> EventOutbox:
     """An event that was refused for good, since the consumer didn't know its type."""
@@ -184,9 +178,6 @@ def test_the_page_opens_and_decisions_wait_while_pubsub_is_down(
     row.refresh_from_db()
     assert row.status == "discarded"
     assert row.carried_out_at is not None
-
-
-# --- Relays, Pub/Sub, signs of life -----------------------------------------------------------------
 
 
 @pytest.mark.django_db(transaction=True)

@@ -45,9 +45,6 @@ def failed(settings: Any, monkeypatch: pytest.MonkeyPatch) -> EventOutbox:
     return row
 
 
-# --- outbox -----------------------------------------------------------------------------------------
-
-
 def test_status_is_0_when_all_is_out() -> None:
     insert(uuid4())
     drain()
@@ -156,9 +153,6 @@ def test_replay_sends_the_same_events_and_asks_before_it_floods_the_live_topic(s
     assert run(*arguments, "--yes")[0] == 4
 
 
-# --- relay_outbox -----------------------------------------------------------------------------------
-
-
 def test_once_is_5_when_another_relay_owns_all(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.OUTBOX_BUCKETS = 1
     with relaying() as running:
@@ -193,9 +187,6 @@ def test_once_is_1_on_a_layout_that_the_rows_were_not_written_for(settings: Any)
     code, told = run("relay_outbox", "--once")
     assert code == 1
     assert "not drained" in told["error"]
-
-
-# --- dlq --------------------------------------------------------------------------------------------
 
 
 def test_dead_letters_are_listed_shown_redriven_and_discarded() -> None:
@@ -252,9 +243,6 @@ def test_redriving_the_relays_copy_is_refused_with_a_hint(failed: EventOutbox) -
 def test_dlq_without_a_server_is_4(settings: Any) -> None:
     settings.PUBSUB_EMULATOR_HOST = "127.0.0.1:1"
     assert run("dlq", "list")[0] == 4
-
-
-# --- Wake-ups, retention ----------------------------------------------------------------------------
 
 
 def test_a_commit_names_its_buckets_and_a_rollback_none(settings: Any) -> None:

@@ -44,9 +44,6 @@ from erp.tests.outbox_support import (
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("pubsub")]
 
 
-# --- Order ------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("ordering", ["aggregate", "bucket"])
 def test_each_stream_arrives_in_sequence_whatever_its_writers_do(settings: Any, ordering: str) -> None:
     settings.OUTBOX_ORDERING = ordering
@@ -176,7 +173,6 @@ def test_the_low_water_mark_moves_only_when_nothing_can_commit_below_it() -> Non
     assert bucket.mark == 7, "a sweep found what waits below the mark"
 
 
-# --- Order with one safeguard removed -----------------------------------------------------------------
 #
 # Low-water mark, ownership of buckets and the check of each row's predecessor guard the order together; here
 # each has to do it alone.
@@ -345,9 +341,6 @@ def test_a_run_starts_only_behind_a_predecessor_that_is_published_or_purged(
     assert [event.sequence for event in events if event.stream.aggregate_id == stream] == sent
 
 
-# --- Crashes ----------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("point", ["before_publish", "after_publish", "before_mark", "after_mark"])
 def test_a_relay_killed_at_any_point_loses_nothing(settings: Any, one_bucket: None, point: str) -> None:
     streams = [uuid4() for _ in range(4)]
@@ -378,9 +371,6 @@ def test_the_loss_of_its_database_connection_costs_nothing() -> None:
         until(lambda: statuses() == {"published": 6})
         assert victim not in owners()
     assert len({event.event_id for event in received(count(6))}) == 6
-
-
-# --- Sharing ----------------------------------------------------------------------------------------
 
 
 def test_relays_share_the_buckets_and_take_over_from_a_dead_one() -> None:
@@ -427,9 +417,6 @@ def test_sigterm_finishes_the_batch_and_exits_0(faults: Faults) -> None:
     assert code == 0, err
     assert '"published": 2' in out
     assert statuses() == {"published": 2}
-
-
-# --- Outages ----------------------------------------------------------------------------------------
 
 
 def test_an_outage_of_pubsub_fails_no_event(settings: Any, tmp_path: Path) -> None:
@@ -621,9 +608,6 @@ def test_a_check_of_the_topology_that_gets_no_answer_leaves_the_events_pending(f
     assert {(event.event_id, event.sequence) for event in events} == {(row.pk, 1)}
 
 
-# --- Poison -----------------------------------------------------------------------------------------
-
-
 @pytest.fixture
 def small_messages(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
     """Events above 5 kB are what Pub/Sub never takes."""
@@ -772,9 +756,6 @@ def test_a_dead_letter_copy_that_cannot_be_sent_yet_holds_up_only_its_stream(
             subscription=endpoint.subscription_path(settings.PUBSUB_DLQ_SUBSCRIPTION)))  # fmt: skip
         align()
         until(lambda: statuses() == {"published": 2, "failed": 1})
-
-
-# --- Layout -----------------------------------------------------------------------------------------
 
 
 def test_the_layout_changes_only_when_the_outbox_is_drained(settings: Any) -> None:

@@ -124,9 +124,6 @@ def subscription() -> Subscription:
     return progress
 
 
-# --- Once, in order ---------------------------------------------------------------------------------
-
-
 def test_a_repeat_has_no_effect(subscription: Subscription) -> None:
     sent = envelope(uuid4(), 1)
     with handling(note):
@@ -236,9 +233,6 @@ def test_two_consumers_apply_one_event_once(subscription: Subscription) -> None:
     assert applied() == list(range(1, 21))
 
 
-# --- Where a stream begins --------------------------------------------------------------------------
-
-
 def test_a_stream_begins_at_1(subscription: Subscription) -> None:
     stream = uuid4()
     EventStream.objects.create(aggregate_type="parcel", aggregate_id=stream, created_at=timezone.now())
@@ -281,9 +275,6 @@ def test_the_first_start_is_kept() -> None:
     began = Start.objects.get().started_at
     Subscription("sub").start()
     assert Start.objects.get().started_at == began
-
-
-# --- Failure of a handler ---------------------------------------------------------------------------
 
 
 def test_a_failing_handler_leaves_nothing_behind(subscription: Subscription) -> None:
@@ -552,9 +543,6 @@ def test_what_is_no_event_of_ours_ends_as_a_dead_letter(settings: Any) -> None:
         letters.discard(letter, actor=SYSTEM, by="ops", reason="not ours")
 
 
-# --- Failure of the infrastructure ------------------------------------------------------------------
-
-
 def test_while_redis_is_down_no_event_uses_up_an_attempt(settings: Any) -> None:
     insert(uuid4())
     drain()
@@ -591,9 +579,6 @@ def test_the_loss_of_the_database_connection_uses_up_no_attempt() -> None:
     assert applied() == [1]
 
 
-# --- Gaps -------------------------------------------------------------------------------------------
-
-
 def test_a_gap_older_than_a_minute_is_an_alarm_once() -> None:
     stream = uuid4()
     progress = Subscription("cotton-erp-events-sub")
@@ -620,9 +605,6 @@ def test_the_sweeper_applies_a_parked_event_whose_turn_has_come(subscription: Su
         assert applied() == [1]
         subscription.sweep()
     assert applied() == [1, 2]
-
-
-# --- The process ------------------------------------------------------------------------------------
 
 
 def test_a_replay_changes_nothing_for_who_has_it_all(settings: Any) -> None:

@@ -25,9 +25,6 @@ def refusal(text: str, **options: bool) -> str:
     return caught.value.code
 
 
-# --- Stored -----------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     "text",
     [
@@ -103,9 +100,6 @@ def test_control_characters_are_refused_in_one_line_and_in_several(character):
 def test_line_feeds_and_tabs_are_for_text_of_several_lines():
     assert normalise("a\r\n\tb", multiline=True) == "a\n\tb"
     assert refusal("a\nb") == refusal("a\tb") == refusal("a\rb", multiline=True) == "control_character"
-
-
-# --- Compared ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -52,9 +52,6 @@ class InvalidState(Conflict):
     """The user's status doesn't allow it."""
 
 
-# --- Signing up -------------------------------------------------------------------------------------
-
-
 @service(
     public="whoever signs up isn't known yet",
     emits=[events.UserRegistered, events.EmailVerificationRequested, events.SignUpRepeated, *FAILED],
@@ -197,9 +194,6 @@ def _change_email(row: OneTimeToken, user: User) -> None:
     user.email, user.pending_email, user.email_verified_at = pending, None, timezone.now()
     user.save()
     one_time.use_up(row, _Purpose.CHANGE_EMAIL, _Purpose.RESET_PASSWORD)
-
-
-# --- Invitations ------------------------------------------------------------------------------------
 
 
 @service(

@@ -68,8 +68,6 @@ class NotProposer(Forbidden):
 
 PROPOSAL_ERRORS = (*ROLE_ERRORS, GrantToSelf, ChangePending, ChangeWithoutEffect)
 
-# --- Proposing --------------------------------------------------------------------------------------
-
 
 @service(
     requires=capabilities.MANAGE_CAPABILITIES,
@@ -329,9 +327,6 @@ def _right(change: CapabilityChange) -> str:
     return f"{change.capability}{OWN if change.scope == Scope.OWN else ''}"
 
 
-# --- Deciding ---------------------------------------------------------------------------------------
-
-
 @service(
     requires=capabilities.MANAGE_CAPABILITIES,
     emits=[events.CapabilityChangeWithdrawn],
@@ -463,8 +458,6 @@ def _tell(event: Any, change: CapabilityChange, *, by: Any) -> None:
         )
     )
 
-
-# --- What a second person is asked for --------------------------------------------------------------
 
 EVERY_MEMBER_OF_STAFF = "INTERNAL"  # a role that nobody can be kept from deciding by
 

@@ -109,9 +109,6 @@ def test_staff_sign_in_to_the_admin_in_any_spelling(client, user):
     assert "name@example.com" in refused.content.decode()
 
 
-# --- Numbers ----------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("number", NOT_MOBILE)
 def test_no_code_is_sent_to_what_is_no_mobile(client_for, number):
     for purpose in ("sign_in", "prove_number"):
@@ -145,9 +142,6 @@ def test_a_profile_takes_mobiles_only(client_for, user):
     proof = {"mobile": "098765 43210", "mobile_proof": prove()}
     assert client.write(f"{AUTH}/me", profile | proof, method="PUT", if_match=tag).status_code == 200
     assert User.objects.get(pk=person.pk).mobile == MOBILE
-
-
-# --- Rows of before ---------------------------------------------------------------------------------
 
 
 def test_stored_addresses_get_the_form_that_sign_in_looks_for(user):

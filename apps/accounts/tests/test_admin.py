@@ -228,9 +228,6 @@ def test_sign_in_closes_when_failures_cant_be_counted(user, settings, monkeypatc
     assert not Session.objects.exists()
 
 
-# --- People -------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("path", ["prove", "second-factor"])
 def test_the_admin_counts_passwords_with_those_of_the_api(user, desk_for, client_for, settings, path):
     settings.THROTTLE_LIMITS = settings.THROTTLE_LIMITS | {"password": (2, 3600)}

@@ -230,9 +230,6 @@ def test_of_two_who_prove_one_new_address_the_second_is_told_that_it_is_taken(us
     assert sorted(map(str, results)) == sorted(["active", str(services.EmailTaken)])
 
 
-# --- By number --------------------------------------------------------------------------------------
-
-
 def by_number(**proof):
     return {k: v for k, v in SIGN_UP.items() if k not in ("email", "password")} | proof
 
@@ -272,9 +269,6 @@ def test_one_number_signed_up_with_in_threads_is_one_user_and_one_answer():
     results = in_threads(lambda n: services.register(actor=SYSTEM, **by_number(**waiting[n])), 8)
     assert results == [{"status": "accepted"}] * 8
     assert User.objects.filter(mobile=MOBILE).count() == 1
-
-
-# --- Invitations ------------------------------------------------------------------------------------
 
 
 def accepted(**change):

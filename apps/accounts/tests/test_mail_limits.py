@@ -196,8 +196,6 @@ def test_rows_hold_no_address_and_no_network(client_for, limits):
     assert row.created_at <= timezone.now()
 
 
-# --- Names ------------------------------------------------------------------------------------------
-
 SPAM = [
     "Win at http://evil.example",
     "evil.com",

@@ -253,9 +253,6 @@ def test_who_has_no_password_needs_none(client_for, user):
     assert (answer.status_code, answer.json()["pending_email"]) == (200, "new@example.com")
 
 
-# --- Sessions ---------------------------------------------------------------------------------------
-
-
 def test_one_sees_ones_own_sessions_and_only_those(client_for, user):
     person = user("SELLER")
     client, other = client_for(person), client_for(user("INTERNAL_COMPLIANCE"))

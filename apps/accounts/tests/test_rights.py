@@ -56,9 +56,6 @@ def again(person):
     return User.objects.get(pk=person.pk)
 
 
-# --- Roles of staff ---------------------------------------------------------------------------------
-
-
 def test_a_role_counts_once_the_change_is_applied_and_from_the_next_request(
     client_for, user, propose, boss, emitted
 ):
@@ -222,9 +219,6 @@ def test_a_change_that_nobody_agreed_to_changes_nothing(user, propose, status, e
     assert len(emitted(event)) == 1
 
 
-# --- The matrix -------------------------------------------------------------------------------------
-
-
 def test_the_matrix_changes_and_stays_changed_through_a_sync(user, propose):
     before = policy_version()
     manager, broker = user("INTERNAL_MANAGER"), user("BROKER")
@@ -272,9 +266,6 @@ def test_a_proposal_names_what_there_is(propose, what, pointers):
     with pytest.raises(Invalid) as caught:
         propose(**what)
     assert [fault.pointer for fault in caught.value.errors] == pointers
-
-
-# --- Single grants ----------------------------------------------------------------------------------
 
 
 def test_a_grant_on_one_row_counts_there_alone_and_until_it_is_taken_away(user, offer, propose, emitted):
@@ -374,9 +365,6 @@ def test_a_grant_never_joins_what_is_kept_apart(user, propose, monkeypatch):
 def test_a_grant_names_a_row_that_is_there_and_an_end_that_lies_ahead(user, propose, what):
     with pytest.raises(Invalid):
         propose(user=user("INTERNAL"), capability="availability.create", **what)
-
-
-# --- Who may do what --------------------------------------------------------------------------------
 
 
 def test_the_source_of_each_right_is_told(user, offer, propose):

@@ -398,9 +398,6 @@ def test_doing_without_needs_both_and_ends_the_other_sessions(client_for, user, 
     assert "access_token" in client_for().write(LOGIN, {"email": person.email, "password": PASSWORD}).json()
 
 
-# --- Staff ------------------------------------------------------------------------------------------
-
-
 def test_staff_without_a_factor_reach_only_its_set_up(client_for, user):
     person = user("INTERNAL_MANAGER", factor=False)
     answer = client_for().write(LOGIN, {"email": person.email, "password": PASSWORD})

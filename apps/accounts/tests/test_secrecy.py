@@ -173,9 +173,6 @@ def test_what_is_malformed_is_not_counted(client_for, body):
     assert not SignInCounter.objects.exists()
 
 
-# --- Limits -----------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("path", ["forgot-password", "verify-email/resend", "register"])
 @pytest.mark.parametrize("known", [True, False])
 def test_an_address_is_asked_for_three_times_an_hour_known_or_not(client_for, user, settings, path, known):
@@ -273,9 +270,6 @@ def test_a_user_is_limited_over_all_endpoints_that_hash_a_password(client_for, u
     answer = client.write(f"{AUTH}/{path}", HASHING[path], method=method, if_match=1)
     assert told(answer) == (429, "throttle.limited")
     assert client_for(user("SELLER")).write(f"{AUTH}/mfa/setup").status_code == 200
-
-
-# --- Costs ------------------------------------------------------------------------------------------
 
 
 def test_signing_in_costs_the_same_however_many_people_there_are(client_for, user):

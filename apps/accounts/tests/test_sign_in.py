@@ -331,9 +331,6 @@ def test_no_password_or_token_is_in_any_table(signed_in, emitted):
             assert not [value for value in planted if value in text], table
 
 
-# --- Users and rights -------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     "wrong",
     [

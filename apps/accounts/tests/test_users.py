@@ -200,9 +200,6 @@ def test_roles_that_fit(kind, roles):
     check_roles(kind, frozenset(roles))
 
 
-# --- What time and the law take away ----------------------------------------------------------------
-
-
 def test_erasing_takes_the_person_away_and_leaves_the_id(client_for, user, emitted):
     person = user("SELLER", full_name="Asha Patel", mobile=MOBILE, mobile_verified_at=timezone.now())
     with_factor(person)

@@ -37,9 +37,6 @@ def again(request):
     return ApprovalRequest.objects.get(pk=request.pk)
 
 
-# --- Asking -----------------------------------------------------------------------------------------
-
-
 def test_a_request_waits_for_somebody_else_and_tells_so(world, assert_emitted):
     request = asked(world)
     assert (request.status, request.needed, request.given) == ("pending", 1, 0)
@@ -142,9 +139,6 @@ def test_a_kind_is_declared_once_and_asks_for_one_to_three_people():
         with pytest.raises(ImproperlyConfigured, match="1 to 3"):
             Kind(**{**COMMON, "name": "test.bad", "title": "Bad", "subject": "rule", "bands": bands})
     assert "test.bad" not in kinds
-
-
-# --- Deciding ---------------------------------------------------------------------------------------
 
 
 def test_another_person_grants_it(world, decider, assert_emitted):
@@ -384,9 +378,6 @@ def test_a_decision_that_any_role_may_take_is_not_left_to_a_role_beside_ones_own
     assert again(request).decider_role == "INTERNAL_DIRECTOR"
 
 
-# --- Applying ---------------------------------------------------------------------------------------
-
-
 @pytest.fixture
 def calls():
     applied.clear()
@@ -468,9 +459,6 @@ def test_the_sweep_goes_on_past_a_request_that_fails(world, monkeypatch):
     assert (again(fails).status, again(over).status) == ("pending", "expired")
 
 
-# --- Who sees what ----------------------------------------------------------------------------------
-
-
 def test_a_request_is_seen_by_its_maker_by_who_may_decide_and_by_who_reads_the_trail(world, user):
     request = asked(world)
     for sees, person in (
@@ -502,9 +490,6 @@ def test_what_waits_for_a_person_leaves_out_their_own_and_what_they_decided(worl
     assert waiting(me) == {waits}
     assert waiting(user()) == {own, decided, waits, directors}
     assert waiting(user("INTERNAL")) == set()
-
-
-# --- Many at once -----------------------------------------------------------------------------------
 
 
 def at_once(*acts):

@@ -31,9 +31,6 @@ def refused(live, buyer, quantity) -> type[Exception] | None:
     return None
 
 
-# --- Order of checks --------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("fields", [{"min_order_quantity": Decimal(10)}, {"allow_partial": False}])
 @pytest.mark.parametrize(
     ("wrong", "code"),
@@ -58,9 +55,6 @@ def test_a_buyer_who_may_not_trade_learns_no_figure(offer, user, partner):
     buyer = user("BUYER", of=firm)
     found = {refused(live, buyer, quantity) for quantity in (1, 100, 101) * 3}
     assert found == {services.HolderNotEligible}
-
-
-# --- Counted refusals -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -144,9 +138,6 @@ def test_while_redis_is_down_reservations_go_on_and_refusals_stay_limited(offer,
     live, buyer = offer(), user("BUYER")
     assert [refused(live, buyer, 101) for _ in range(3)] == [services.QuantityExceeded] * 2 + [Throttled]
     assert refused(live, user("BUYER"), 100) is None
-
-
-# --- Stages -----------------------------------------------------------------------------------------
 
 
 def seen(client, live):

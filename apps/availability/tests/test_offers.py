@@ -28,9 +28,6 @@ def ledger(offer):
     return (row.available_quantity, row.reserved_quantity, row.sold_quantity, row.withdrawn_quantity)
 
 
-# --- Posting, submitting, approving -----------------------------------------------------------------
-
-
 def test_an_offer_is_posted_as_a_draft_with_a_number_of_its_year(offer, emitted):
     draft = offer(live=False)
     assert draft.status == "DRAFT"
@@ -213,9 +210,6 @@ def test_a_seller_posts_for_its_own_partner_only(user, partner, commodity, clien
         assert answer.status_code == 400, (wrong, answer.content)
         assert [f["pointer"] for f in answer.json()["errors"]] == [pointer]
     assert Availability.objects.count() == 1
-
-
-# --- Holding and releasing --------------------------------------------------------------------------
 
 
 def test_a_hold_moves_stock_and_a_release_moves_it_back(offer, user, assert_emitted):
@@ -401,9 +395,6 @@ def test_the_database_itself_refuses_a_ledger_that_does_not_add_up(offer):
     for change in ({"available_quantity": 99}, {"available_quantity": -1, "reserved_quantity": 101}):
         with pytest.raises(IntegrityError), transaction.atomic(), unguarded_writes():
             Availability.objects.filter(pk=live.pk).update(**change)
-
-
-# --- Who sees what ----------------------------------------------------------------------------------
 
 
 def test_the_market_sees_live_public_offers_without_knowing_whose(offer, user, client_for):

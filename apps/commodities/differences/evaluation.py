@@ -120,9 +120,6 @@ def named(value: Decimal | str) -> str:
     return value if isinstance(value, str) else figures.plain(value)
 
 
-# --- Results ----------------------------------------------------------------------------------------
-
-
 def _by_line(
     lines: Sequence[Line], results: Iterable[Result]
 ) -> dict[int, tuple[Decimal | str, Decimal | str | None]]:
@@ -160,9 +157,6 @@ def _beyond_limits(line: Line, value: Decimal | str) -> bool:
     figure = _figure(line, value)
     below = line.reject_below is not None and figure < line.reject_below
     return below or (line.reject_above is not None and figure > line.reject_above)
-
-
-# --- Effects ----------------------------------------------------------------------------------------
 
 
 def _deviation(line: Line, figure: Fraction) -> tuple[Fraction, int]:

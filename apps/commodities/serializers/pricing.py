@@ -39,9 +39,6 @@ class PricingUnitOutput(Output):
         fields = ("code", "currency", "divisor", "unit", "places", "tick")
 
 
-# --- Conversion -------------------------------------------------------------------------------------
-
-
 class QuantityInput(Input):
     """Packages, a weight, or both: a given weight always wins."""
 

@@ -81,8 +81,6 @@ class Procedure:
         """The named lock under which rows of the kind are published: one after the other."""
         return f"commodity.{self.noun}"
 
-    # --- What draft_… and edit_… end in ---
-
     def begin(self, row: Any, actor: Actor) -> None:
         """Keep a new draft. Raises LimitsInverted."""
         require_dates_in_order(row)
@@ -113,8 +111,6 @@ class Procedure:
             self._tell(self.returned, row)
         self._tell(self.edited, row)
 
-    # --- What the product brings along ---
-
     def release(self, row: Any, actor: Actor) -> None:
         """Publish a new row of reference data: it comes with the product, so no second person is asked.
 
@@ -123,8 +119,6 @@ class Procedure:
         if actor.pk is not None:
             raise CapabilityMissing(str(self.requires))
         self._put_out(row, predecessor(self._published(row), row))
-
-    # --- The services that every kind has ---
 
     def _services(self) -> tuple[Service, Service, Service, Service]:
         """``submit_<noun>`` and ``withdraw_<noun>``, and what approvals run: to publish or withdraw, to return."""
@@ -183,8 +177,6 @@ class Procedure:
         function.__name__ = function.__qualname__ = f"{function.__name__}_{self.noun}"
         function.__annotations__["row"] = self.model
         return service(requires=self.requires, emits=emits, raises=raises)(function)
-
-    # --- Steps ---
 
     def _require(self, row: Any, status: str) -> None:
         if row.status != status:

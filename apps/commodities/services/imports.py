@@ -41,9 +41,6 @@ class ImportInProgress(Conflict):
     """The same file is being worked through."""
 
 
-# --- What a table can hold --------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, kw_only=True)
 class ImportTarget:
     """One sort of rows that a table can hold, and the services that it goes through."""
@@ -114,9 +111,6 @@ SORTS: Final = {
         second=varieties.SecondStandard,
     ),
 }
-
-
-# --- Rows -------------------------------------------------------------------------------------------
 
 
 def take(sort: ImportTarget, values: dict[str, Any], *, told: Collection[str], actor: Actor) -> Done:
@@ -219,9 +213,6 @@ class ImportPreview:
         self._names.update(dict.fromkeys(self._names_of(row), key))
         if self._bears_mark(row):
             self._single[self._scope(row)] = key
-
-
-# --- The job ----------------------------------------------------------------------------------------
 
 
 @service(requires=capabilities.CREATE, emits=[events.CommodityBulkImported])

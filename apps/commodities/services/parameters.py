@@ -115,9 +115,6 @@ def _above(row: Any, low: str, high: str) -> bool:
     return first is not None and second is not None and bool(first > second)
 
 
-# --- Parameters -------------------------------------------------------------------------------------
-
-
 def _check_parameter(parameter: QualityParameter) -> None:
     parameter.name_key = name_key(parameter.name)
     if parameter.is_new:
@@ -150,8 +147,6 @@ create_parameter, update_parameter = reference(
     create_raises=[*ERRORS, NotActive],
     update_raises=[*ERRORS, InForce],
 )
-
-# --- Templates --------------------------------------------------------------------------------------
 
 create_template, update_template = reference(
     ParameterTemplate,

@@ -156,9 +156,6 @@ def _as_text(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-# --- Applying ---------------------------------------------------------------------------------------
-
-
 def terms_of(schedule: QualitySchedule, *, day: date) -> differences.Schedule:
     """A schedule as ``differences.evaluate`` takes it; its pricing unit as it is defined on ``day``.
 

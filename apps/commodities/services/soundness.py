@@ -62,9 +62,6 @@ def require_sound(schedule: QualitySchedule) -> None:
         raise BandsNotContiguous(errors=holes)
 
 
-# --- Which fields a line has ------------------------------------------------------------------------
-
-
 def _contradictions(line: ScheduleLine) -> Iterator[tuple[str, str]]:
     has_base = line.base_low is not None or line.base_high is not None
     expected = {
@@ -133,9 +130,6 @@ def _unpriced(schedule: QualitySchedule, line: ScheduleLine) -> Iterator[tuple[s
         yield "effect", "Money and points need the schedule's pricing unit."
     elif line.effect == ScheduleLine.Effect.POINTS and unit is not None and unit.divisor != 100:
         yield "effect", "Points are of a price quoted in cents."
-
-
-# --- Whether every value has one effect -------------------------------------------------------------
 
 
 def _holes(line: ScheduleLine) -> Iterator[tuple[str, str]]:

@@ -60,9 +60,6 @@ def confirm_hsn_mapping(*, actor: Actor, name: str, hsn_code: str) -> HsnMapping
     return mapping
 
 
-# --- Rates ------------------------------------------------------------------------------------------
-
-
 def _news(rate: TaxRate, former: TaxRate | None) -> Mapping[str, Any]:
     return {
         "old_rate_percent": None if former is None else former.rate_percent,
@@ -131,9 +128,6 @@ def edit_tax_rate(
     rate.valid_from, rate.valid_to = valid_from, valid_to
     TAX_RATE.revise(rate, actor)
     return rate
-
-
-# --- Reference data ---------------------------------------------------------------------------------
 
 
 @service(requires=capabilities.UPDATE, emits=[events.HsnCodeCreated])

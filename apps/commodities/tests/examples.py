@@ -189,9 +189,6 @@ EXAMPLES = {
 }
 
 
-# --- Lists: who looks, and what makes a row of it for them -------------------------------------------
-
-
 def whole(world):
     """The one commodity that the parts of a list belong to."""
     return Commodity.objects.filter(code="WHOLE").first() or world.commodity(code="WHOLE")

@@ -38,9 +38,6 @@ def slabs(mode, by="VALUE", rows=SLABS["slabs"], **fields):
     return Commission(name="Slabs", basis="SLABS", slab_by=by, slab_mode=mode, slabs=rows, **fields)
 
 
-# --- What is due ------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("commission", "due"),
     [
@@ -123,9 +120,6 @@ def test_a_deal_in_another_currency_is_not_taken_for_the_commission_s_own(commod
     percent()
     with pytest.raises(ValueError, match="INR"):
         commission_for(side="SELLER", on_date=FROM, commodity_id=commodity().pk, value=VALUE, currency="USD")
-
-
-# --- How they are kept ------------------------------------------------------------------------------
 
 
 @pytest.mark.django_db

@@ -111,9 +111,6 @@ def figures(done):
     return done.outcome, done.adjusted_rate, done.accounted_weight
 
 
-# --- A lot of DEMO-29 -------------------------------------------------------------------------------
-
-
 def test_a_lot_is_priced_and_weighed_to_the_digit():
     done = demo()
     assert figures(done) == (Outcome.ACCEPTED, D("52269.500000"), D("16870.746"))
@@ -226,8 +223,6 @@ def test_a_reciprocal_line_pays_the_good_side_alike_up_to_its_cap():
     assert done.accounted_weight == D("17023.193")  # 16,938.5 × 1.005, half up
 
 
-# --- KCA --------------------------------------------------------------------------------------------
-
 KCA_MIC = Schedule(
     mode=Mode.ADDITIVE,
     lines=(
@@ -327,8 +322,6 @@ def test_points_are_hundredths_of_the_quoted_cents():
     done = evaluate(schedule, leaf, rate=D(1600), net_weight=NET, price=dollars)
     assert 1600 - done.trace[0].rate == Fraction(125, 10000) * 1000 / Fraction(45359237, 100000000)
 
-
-# --- For every lot ----------------------------------------------------------------------------------
 
 TENTHS = st.integers
 lots = st.fixed_dictionaries(

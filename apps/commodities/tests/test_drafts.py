@@ -95,9 +95,6 @@ def edit(row, by, **fields):
     return services.edit_unit_definition(row, actor=by, **{**kept, **fields})
 
 
-# --- From draft to publication ----------------------------------------------------------------------
-
-
 def test_one_person_drafts_and_another_publishes(draft, author, manager, deliver, assert_emitted):
     row = draft()
     assert (row.status, row.unit_version, row.version) == ("DRAFT", 1, 1)
@@ -197,9 +194,6 @@ def test_dates_are_in_order(draft):
         draft(LATER, valid_to=FIRST)
 
 
-# --- Succession -------------------------------------------------------------------------------------
-
-
 def test_a_successor_ends_the_open_one_the_day_before(publish):
     first = publish(FIRST)
     second = publish(LATER, kilos="356")
@@ -274,9 +268,6 @@ def test_of_twenty_parallel_publications_of_overlapping_rows_one_is_published(dr
     assert statuses == ["DRAFT"] * 19 + ["PUBLISHED"]
 
 
-# --- Withdrawal -------------------------------------------------------------------------------------
-
-
 def test_what_was_published_is_withdrawn_by_two_people(publish, user, manager, deliver, assert_emitted):
     row, asker = publish(), user("INTERNAL_MANAGER")
     services.withdraw_unit_definition(row, actor=asker, reason=WHY)
@@ -297,9 +288,6 @@ def test_a_refused_withdrawal_leaves_it_published(publish, author, deliver):
     deliver()
     assert again(row).status == "PUBLISHED"
     assert again(row).version == row.version
-
-
-# --- What was published stays -----------------------------------------------------------------------
 
 
 def test_nothing_published_is_edited(publish, author):
@@ -362,9 +350,6 @@ def test_every_kind_is_kept_by_the_database(kind):
             [kind._meta.db_table, "commodity_published_stays"],
         )
         assert cursor.fetchone() == (1,)
-
-
-# --- Who sees and does what -------------------------------------------------------------------------
 
 
 def test_partners_see_no_draft_but_what_was_withdrawn(publish, draft, user):

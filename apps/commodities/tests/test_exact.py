@@ -49,9 +49,6 @@ def per(code, currency="INR", divisor=1):
 CENTS = per("LB", "USD", 100)
 
 
-# --- The figures of the trade -----------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("candy", "value"),
     [
@@ -107,9 +104,6 @@ def test_the_units_are_those_that_the_trade_knows():
     assert len(PRICES) == 14
 
 
-# --- Properties -------------------------------------------------------------------------------------
-
-
 @given(st.fractions(min_value=0, max_denominator=10**6))
 def test_there_and_back_is_the_same_fraction_for_every_pair(value):
     for source, target in PAIRS:
@@ -135,9 +129,6 @@ def test_dimensions_never_mix():
         amount(1, EVERY["BALE"], 1, per("CANDY"))
     with pytest.raises(UnitDimension):
         requoted(1, per("BALE"), per("CANDY"))
-
-
-# --- Rounding ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -171,9 +162,6 @@ def test_amounts_have_the_decimals_of_their_currency():
     assert [exponent_of(code) for code in ("INR", "USD", "JPY", "KWD")] == [2, 2, 0, 3]
 
 
-# --- Seasons ----------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("day", "month", "label"),
     [
@@ -204,8 +192,6 @@ def test_other_labels_name_no_season(label):
     with pytest.raises(ValueError):  # noqa: PT011 - the words don't matter here
         days_of(label, 10)
 
-
-# --- No float ---------------------------------------------------------------------------------------
 
 SOURCES = sorted(
     path

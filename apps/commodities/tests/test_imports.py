@@ -77,9 +77,6 @@ def codes(answer: Any) -> tuple[int, str, list[str]]:
     return answer.status_code, told["code"], [fault["code"] for fault in told.get("errors", [])]
 
 
-# --- Up ---------------------------------------------------------------------------------------------
-
-
 def test_a_table_adds_commodities_and_each_row_has_its_own_events(keeper, emitted, assert_emitted):
     file = table(
         "COTTON,Raw cotton,FIBRE,Lint; Rui,KG,BALE,COUNT_AND_WEIGHT,BALE,5201,10,Ginned,ARCHIVED",
@@ -190,8 +187,6 @@ def test_what_a_commodity_is_priced_in_is_named_by_its_code(keeper, commodity):
     row.refresh_from_db()
     assert row.pricing_unit is None
 
-
-# --- What an upload would do ------------------------------------------------------------------------
 
 MIXED = (
     "KNOWN,Known,FIBRE,,,,",
@@ -347,9 +342,6 @@ def test_cells_of_a_workbook_that_are_not_text_are_refused_in_preview_and_job_al
     assert [row.name for row in Commodity.objects.all()] == ["Alpha"]
 
 
-# --- Varieties --------------------------------------------------------------------------------------
-
-
 def test_varieties_belong_to_a_commodity_by_its_code(keeper, commodity, emitted):
     cotton = commodity(code="COTTON", name="Cotton")
     seed = commodity(code="SEED", name="Seed")
@@ -419,9 +411,6 @@ def test_a_cell_names_a_pricing_unit_by_its_code(keeper, commodity):
     assert known.pricing_unit == Commodity.objects.get(code="NEW").pricing_unit == row
 
 
-# --- Down, and up again -----------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("accept", [CSV, XLSX])
 def test_what_goes_out_comes_in_unchanged(keeper, commodity, accept):
     cotton = commodity(
@@ -488,9 +477,6 @@ def test_a_partner_takes_out_what_it_may_see(user, client_for, commodity):
     assert "DRAFT" not in text
 
 
-# --- Refused at the door ----------------------------------------------------------------------------
-
-
 def test_a_file_that_is_no_table_of_ours_is_refused(keeper):
     def told(file: Upload, **more: Any) -> tuple[int, str, list[str]]:
         return codes(keeper.write(f"{PATH}/upload", {"file": file, "kind": "COMMODITIES", **more}))
@@ -534,9 +520,6 @@ def test_who_may_not_add_uploads_and_previews_nothing(user, client_for):
     for path in ("upload", "validate"):
         answer = client.write(f"{PATH}/{path}", {"file": table("COTTON,Cotton,FIBRE"), "kind": "COMMODITIES"})
         assert (answer.status_code, answer.json()["capability"]) == (403, "commodity.create")
-
-
-# --- Ten thousand rows ------------------------------------------------------------------------------
 
 
 @pytest.mark.slow

@@ -179,9 +179,6 @@ def test_a_change_is_told_with_old_and_new_and_an_equal_one_not_at_all(add, desk
     assert (stale.status_code, stale["ETag"]) == (412, '"2"')
 
 
-# --- Templates --------------------------------------------------------------------------------------
-
-
 def test_a_template_is_copied_once_and_what_is_said_beside_goes_before(desk, cotton, assert_emitted):
     made = desk.write(TEMPLATES, {"category": "FIBRE", "code": "micronaire", **MICRONAIRE})
     assert made.status_code == 201, made.content
@@ -215,9 +212,6 @@ def test_an_archived_template_and_an_archived_commodity_take_nothing_new(desk, c
     services.update_template(template, actor=SYSTEM, **MICRONAIRE, status="ARCHIVED")
     body = {"commodity_id": str(cotton.pk), "template_id": str(template.pk)}
     assert code_of(desk.write(PATH, body)) == (422, "commodity.not_active", ["/template_id"])
-
-
-# --- Presets of varieties ---------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -273,9 +267,6 @@ def test_an_equal_preset_is_no_change_and_an_archived_parameter_stays_where_it_w
     assert emitted("commodity.variety.updated") == []
     again = desk.write("/api/v1/varieties", {**body, "code": "DCH-32", "name": "DCH-32"})
     assert code_of(again)[:2] == (422, "commodity.not_active")
-
-
-# --- Who reads, who writes --------------------------------------------------------------------------
 
 
 def test_partners_read_and_are_refused_every_write_by_its_capability(

@@ -73,9 +73,6 @@ def edit(row, by, **fields):
     return services.edit_quality_schedule(row, actor=by, **{**kept, "lines": DEMO_LINES, **fields})
 
 
-# --- From draft to publication ----------------------------------------------------------------------
-
-
 def test_one_person_drafts_and_another_publishes(publish, assert_emitted):
     row = publish()
     assert (row.status, row.schedule_version, row.valid_to) == ("PUBLISHED", 1, None)
@@ -136,9 +133,6 @@ def test_nothing_published_is_edited_by_nobody(publish, author):
     ):
         with pytest.raises(IntegrityError), transaction.atomic(), unguarded_writes():
             change()
-
-
-# --- What can't be published ------------------------------------------------------------------------
 
 
 def bands(*rows):
@@ -286,9 +280,6 @@ def test_points_are_of_cents(cotton, author):
         services.submit_quality_schedule(row, actor=author, reason=WHY)
     sound = schedule(cotton, code="CENTS", actor=author, lines=points, pricing_unit=cents)
     services.submit_quality_schedule(sound, actor=author, reason=WHY)
-
-
-# --- Applied and read -------------------------------------------------------------------------------
 
 
 def test_a_stored_schedule_prices_as_it_is_written(publish):

@@ -41,9 +41,6 @@ def decide(row, by):
     approvals.approve(request, actor=by, subject_version=request.subject_version)
 
 
-# --- Which rate applies -----------------------------------------------------------------------------
-
-
 def test_the_usual_rates_are_loaded_once_and_what_staff_changed_stays():
     codes, rates = services.load_hsn_codes(actor=SYSTEM), services.load_tax_rates(actor=SYSTEM)
     assert (codes, rates) == (HsnCode.objects.count(), TaxRate.objects.count())
@@ -131,9 +128,6 @@ def test_rates_are_listed_by_code_condition_and_date_and_drafts_are_the_staff_s(
         assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (400, "/query/on_date"), day
 
 
-# --- Two people -------------------------------------------------------------------------------------
-
-
 def test_a_rate_is_published_by_another_and_ends_the_one_before_on_its_eve(
     author, director, deliver, assert_emitted
 ):
@@ -202,9 +196,6 @@ def test_of_twenty_overlapping_rates_published_at_once_one_holds(author, directo
     statuses = sorted(TaxRate.objects.filter(hsn="7214").values_list("status", flat=True))
     assert statuses == ["PUBLISHED"] + ["SUBMITTED"] * 19
     assert connection.in_atomic_block is False
-
-
-# --- Codes ------------------------------------------------------------------------------------------
 
 
 def test_a_commodity_bears_a_code_that_is_in_use(user, client_for):

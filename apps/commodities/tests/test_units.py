@@ -63,9 +63,6 @@ def told(answer):
     return answer.status_code, answer.json().get("code")
 
 
-# --- Reference data ---------------------------------------------------------------------------------
-
-
 def test_the_units_of_the_trade_are_loaded_once(db, emitted):
     made = services.load_units(actor=SYSTEM)
     assert made > 0
@@ -103,9 +100,6 @@ def test_weights_of_packages_are_loaded_for_the_goods_that_are_there(loaded, com
 def test_only_the_product_itself_publishes_without_a_second_person(user):
     with pytest.raises(CapabilityMissing):
         services.load_units(actor=user())
-
-
-# --- Conversion -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -277,9 +271,6 @@ def test_what_is_not_there_is_named(ask, more, pointer, code):
     assert (answer.json()["errors"][0]["pointer"], answer.json()["errors"][0]["code"]) == (pointer, code)
 
 
-# --- Versions and pinning ---------------------------------------------------------------------------
-
-
 @pytest.fixture
 def second_candy(loaded):
     """From 2027 on the candy is 356 kg."""
@@ -372,9 +363,6 @@ def test_a_unit_shown_anew_has_another_tag(loaded, desk, user, deliver):
     assert [d["valid_to"] for d in answer.json()["definitions"]] == ["2026-12-31", None]
 
 
-# --- Pricing units ----------------------------------------------------------------------------------
-
-
 def test_a_pricing_unit_is_added_and_told(desk, assert_emitted):
     made = desk.write(PRICES, {"code": "INR/KG", **PER_KG})
     row = made.json()
@@ -448,9 +436,6 @@ def test_partners_read_and_get_403_on_writes(user, client_for):
     assert buyer.read(f"{PRICES}/{row.pk}").json()["status"] == "ARCHIVED"
 
 
-# --- Weights of packages ----------------------------------------------------------------------------
-
-
 def test_a_weight_is_told_in_the_stream_of_its_commodity(commodity, assert_emitted):
     cotton = commodity()
     row = pack_weight(cotton)
@@ -512,9 +497,6 @@ def test_staff_set_a_weight_on_the_commoditys_page(commodity, desk_for, user):
     assert "170" in desk.get(f"{page}/change/").content.decode()
 
 
-# --- Units of a commodity ---------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("fields", "pointer"),
     [
@@ -558,9 +540,6 @@ def test_a_commodity_is_priced_in_its_own_kind_or_packages(desk, loaded):
         bags, actor=SYSTEM, currency="INR", unit=bags.unit, places=2, status="ARCHIVED"
     )
     assert told(post("INR/BAG", 3)) == (422, "commodity.not_active")
-
-
-# --- The database itself ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -90,9 +90,6 @@ def envelope(aggregate_id: UUID, sequence: int = 1, **fields: Any) -> wire.Envel
     )
 
 
-# --- Who learns what --------------------------------------------------------------------------------
-
-
 def test_each_party_is_told_its_part_and_nobody_what_came_before_the_market(deal, client_for):
     seen = {name: read(client_for(getattr(deal, name))) for name in ("seller", "buyer", "third", "manager")}
     assert of_offers(seen["seller"]) == [
@@ -223,9 +220,6 @@ def test_a_gap_stands_where_an_event_was_given_up(deal, client_for):
         assert (gap["sequence"], gap["data"]) == (sequence, {})
 
 
-# --- Once, in order ---------------------------------------------------------------------------------
-
-
 def test_a_repeat_makes_no_second_entry(deal, world):
     before = FeedEntry.objects.count()
     consume()
@@ -315,9 +309,6 @@ def test_a_reader_at_the_end_of_a_busy_feed_misses_nothing(world, client_for):
     assert set(seen) == {str(event.event_id) for mine in events for event in mine}
 
 
-# --- Paging -----------------------------------------------------------------------------------------
-
-
 def test_next_is_always_there_and_an_empty_page_says_up_to_date(deal, client_for, world):
     client = client_for(deal.seller)
     whole = client.read(FEED, {"limit": 200}).json()["results"]
@@ -394,9 +385,6 @@ def test_a_page_costs_the_same_queries_for_one_event_and_for_many(deal, client_f
     assert costs[0] == costs[1]
 
 
-# --- Retention --------------------------------------------------------------------------------------
-
-
 def age(**condition: Any) -> int:
     """Let entries be older than they are kept."""
     old = timezone.now() - timedelta(days=configured.FEED_RETENTION_DAYS, seconds=1)
@@ -457,9 +445,6 @@ def test_a_place_that_a_restore_took_away_has_expired(deal, client_for):
         FeedEntry.objects.all().delete()
     assert told(client.read(place)) == (410, "integration.cursor_expired")
     assert client.read(FEED).json()["results"] == []
-
-
-# --- From the request to the feed -------------------------------------------------------------------
 
 
 @transactional

@@ -69,8 +69,6 @@ class Gazetteer:
         self._by_id = {entry.id: entry for entry in self.named}
         self._index()
 
-    # --- Asking ---
-
     def search(
         self,
         query: str,
@@ -125,8 +123,6 @@ class Gazetteer:
                     if km <= radius_km:
                         found.append((km, self._order(ref), ref))
         return [(self._entry(ref), km) for km, _, ref in nsmallest(limit, found)]
-
-    # --- Reading ---
 
     def _read_offices(self) -> None:
         with lzma.open(_HERE / "offices.tsv.xz", "rt", encoding="utf-8") as lines:
@@ -204,8 +200,6 @@ class Gazetteer:
                 known.longitude if known else None,
             )
 
-    # --- Indexes: a ref is a place in ``named``, or beyond it an office ---
-
     def _index(self) -> None:
         keys: list[tuple[str, int]] = []
         for ref, entry in enumerate(self.named):
@@ -268,8 +262,6 @@ class Gazetteer:
                 return
             for office in self._of_pin[pin]:
                 yield first + office
-
-    # --- Entries by ref ---
 
     def _entry(self, ref: int) -> Entry:
         first = len(self.named)

@@ -86,9 +86,6 @@ EXAMPLES = {
 }
 
 
-# --- Lists: who looks, and what makes a row of it for them -------------------------------------------
-
-
 def gujarat(world):
     return Location.objects.get(type="STATE", state="24")
 

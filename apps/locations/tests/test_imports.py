@@ -202,9 +202,6 @@ def test_a_row_finds_its_parent_in_a_chunk_that_another_turn_did(staff, monkeypa
     assert Location.objects.filter(parent__name="Rajkot").count() == 450
 
 
-# --- At the desk ------------------------------------------------------------------------------------
-
-
 def test_staff_import_at_the_desk_and_are_led_to_the_job(user, place, desk_for) -> None:
     desk = desk_for(user("INTERNAL"))
     start = reverse("admin:location_location_start", args=["bulk_import"])
@@ -242,9 +239,6 @@ def test_every_service_on_a_place_is_offered_on_its_page(user, place, desk_for) 
     links = set(re.findall(r'href="([^"]*/run/[^"]*)"', page))
     assert {link.split("/")[-2] for link in links} == {"confirm", "reparent", "merge", "set_distance"}
     assert {desk.get(link).status_code for link in links} == {200}
-
-
-# --- A worker that dies -----------------------------------------------------------------------------
 
 
 @contextmanager
@@ -309,9 +303,6 @@ def test_a_killed_worker_is_replaced_within_a_minute_and_no_row_comes_twice(
     assert len(emitted("location.created", causation_id=str(job.pk))) == 2_000
     assert len(emitted("location.bulk_imported")) == 1
     assert job.rows.count() == 2_000
-
-
-# --- Ten thousand rows ------------------------------------------------------------------------------
 
 
 @pytest.mark.slow

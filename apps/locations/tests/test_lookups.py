@@ -85,9 +85,6 @@ def rows():
     return places, EventOutbox.objects.count(), Record.objects.count()
 
 
-# --- The gazetteer ----------------------------------------------------------------------------------
-
-
 def test_the_gazetteer_finds_places_by_beginning_likeness_and_pin(buyer, place):
     def found(**asked):
         answer = buyer.write(f"{PATH}/search", asked)
@@ -188,9 +185,6 @@ def test_the_product_brings_ports_and_cotton_places_and_loads_them_once(place):
     before = EventOutbox.objects.count()
     assert services.load_places(actor=SYSTEM) == 0
     assert EventOutbox.objects.count() == before
-
-
-# --- A provider over HTTP ---------------------------------------------------------------------------
 
 
 def test_a_remote_provider_is_asked_and_its_details_are_registered(remote, buyer, user, client_for, place):

@@ -50,9 +50,6 @@ def codes(answer):
     return answer.status_code, told["code"], [fault["code"] for fault in told.get("errors", [])]
 
 
-# --- PIN codes and states ---------------------------------------------------------------------------
-
-
 def test_a_pin_lies_in_the_states_that_have_its_prefix(staff, place):
     taken = [("360311", "24"), ("396210", "24"), ("396210", "26"), ("507126", "36"), ("507126", "37")]
     taken += [("160055", "03"), ("160055", "04"), ("900056", "24")]
@@ -96,9 +93,6 @@ def test_states_are_36_and_a_shared_prefix_is_two_rows(place, client_for, user):
         "110"
     ]
     assert client.read("/api/v1/states/99").status_code == 404
-
-
-# --- Adding -----------------------------------------------------------------------------------------
 
 
 def test_a_new_place_lies_under_its_state_and_the_world_is_told(place, assert_emitted):
@@ -188,9 +182,6 @@ def test_a_provider_id_stands_for_one_place(staff, place, emitted, keeper):
     assert codes(staff.write(PATH, named))[:2] == (409, "location.archived")
 
 
-# --- Changing ---------------------------------------------------------------------------------------
-
-
 def test_a_put_is_bound_to_the_version_that_was_read(keeper, place, assert_emitted, emitted):
     made = place("Gondal", address="Station Road")
     path = f"{PATH}/{made.pk}"
@@ -247,9 +238,6 @@ def test_a_state_of_india_stays_as_it_is(keeper, place):
     into = {"into_id": str(place().pk), "reason": "No reason."}
     assert codes(keeper.write(f"{PATH}/{gujarat.pk}/merge", into))[:2] == (409, "location.protected")
     assert keeper.read(f"{PATH}/{gujarat.pk}").json()["allowed_actions"] == []
-
-
-# --- Finding ----------------------------------------------------------------------------------------
 
 
 def test_everybody_signed_in_finds_places_and_staff_alone_add_them(user, client_for, place):
@@ -310,9 +298,6 @@ def test_a_distance_is_the_same_both_ways_unless_somebody_says_otherwise(user, c
     assert asked(rajkot, mundra, "&mode=RAIL").json()["km"] is None
     for wrong in ("", "?from=x&to=y", f"?from={rajkot.pk}&to={mundra.pk}&mode=AIR"):
         assert client.read(f"{PATH}/distance{wrong}").status_code == 400, wrong
-
-
-# --- Staff's desk -----------------------------------------------------------------------------------
 
 
 def test_staff_see_places_and_act_on_them_at_their_desk(user, desk_for, place):

@@ -57,9 +57,6 @@ def assert_a_tree(places: Iterable[Location]) -> None:
         assert chain[-1].type == "STATE"
 
 
-# --- Moving -----------------------------------------------------------------------------------------
-
-
 def test_a_move_takes_all_below_along(place, assert_emitted, emitted):
     yard = place()
     gin = place(type="GIN", parent=yard)
@@ -107,9 +104,6 @@ def test_below_a_place_that_moves_every_pin_must_fit(place):
     with pytest.raises(services.PinStateMismatch):
         services.reparent(yard, actor=SYSTEM, parent=Location.objects.get(type="STATE", state="27"))
     assert Location.objects.get(pk=yard.pk).state_id == "24"
-
-
-# --- Merging ----------------------------------------------------------------------------------------
 
 
 def test_a_merge_moves_everything_to_the_winner(place, emitted, assert_emitted):
@@ -213,9 +207,6 @@ def test_a_merge_that_makes_no_sense_is_refused(place):
     place("twin", type="GIN", parent=twin)
     with pytest.raises(services.Duplicate):
         services.merge(yard, actor=SYSTEM, into=twin, reason="Entered twice.")
-
-
-# --- At the same time -------------------------------------------------------------------------------
 
 
 @pytest.mark.django_db(transaction=True)

@@ -103,9 +103,6 @@ def send(message):
     return Message.objects.get(pk=message.pk)
 
 
-# --- Once, and by the right way ---------------------------------------------------------------------
-
-
 def test_one_event_handled_twice_makes_one_message(reader, assert_emitted):
     person, event = reader(), uuid4()
     for _ in range(2):
@@ -205,9 +202,6 @@ def test_each_reads_their_own_language_and_english_where_it_lacks(reader, words,
     for locale in ("hi-IN", "gu-IN"):
         send(told(reader(locale=locale), LINK))
     assert [mail["Subject"] for mail in post.mails] == ["कड़ी", "A link for Test Person"]
-
-
-# --- Trying again -----------------------------------------------------------------------------------
 
 
 def test_a_provider_that_is_away_for_an_hour_loses_nothing(reader, words, post, settings, emitted):
@@ -383,9 +377,6 @@ def test_providers_and_broker_away_neither_fail_nor_slow_a_request(
     assert len(post.mails) == 1
 
 
-# --- Digests ----------------------------------------------------------------------------------------
-
-
 def test_a_repeated_sms_wakes_nobody_either(reader, words, gateway, monkeypatch):
     message = told(reader(notify_email=False, notify_sms=True, mobile="+919812345678"), notice=NEWS)
     night = datetime(2026, 1, 12, 17, 30, tzinfo=UTC)  # 23:00 in India
@@ -445,9 +436,6 @@ def test_an_sms_that_can_wait_wakes_nobody(reader, at, first):
     assert services._first_try(NEWS, person, Channel.SMS, moment) == expected
     assert services._first_try(LINK, person, Channel.SMS, moment) == moment
     assert services._first_try(NEWS, person, Channel.MAIL, moment) == moment
-
-
-# --- Texts ------------------------------------------------------------------------------------------
 
 
 def test_shipped_texts_are_whole_and_loading_them_again_changes_nothing(texts):
@@ -516,9 +504,6 @@ def test_a_name_can_not_break_out_of_the_subject(words, reader, post):
     assert mail["Bcc"] is None
 
 
-# --- What must not leak -----------------------------------------------------------------------------
-
-
 @pytest.mark.django_db(transaction=True)
 def test_a_secret_is_in_the_mail_and_nowhere_else(reader, words, post, caplog, settings):
     from redis import Redis
@@ -572,9 +557,6 @@ def test_the_database_keeps_no_text_of_a_security_message(reader):
     message = told(reader(), LINK)
     with pytest.raises(IntegrityError), transaction.atomic(), unguarded_writes():
         Message.objects.filter(pk=message.pk).update(body=SECRET)
-
-
-# --- Reading ----------------------------------------------------------------------------------------
 
 
 def test_a_person_reads_their_own_messages_and_no_security_text(reader, words, post, client_for):

@@ -315,9 +315,6 @@ def _given(
     return given
 
 
-# --- Rules ------------------------------------------------------------------------------------------
-
-
 def check_template(series: DocumentSeries) -> None:
     """Tokens and letters of the template. Raises TemplateInvalid with every fault."""
     tokens = _TOKEN.findall(series.template)

@@ -178,9 +178,6 @@ EXAMPLES = {
 }
 
 
-# --- Lists: who looks, and what makes a row of it for them -------------------------------------------
-
-
 def house(world):
     """The organization whose parts a test lists."""
     return Organization.objects.order_by("created_at").first() or world.organization()

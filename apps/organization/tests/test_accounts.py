@@ -216,9 +216,6 @@ def test_of_two_defaults_at_once_one_remains(organization, maker, agree):
     assert BankAccount.objects.filter(is_default=True).count() == 1
 
 
-# --- The number -------------------------------------------------------------------------------------
-
-
 def test_the_number_is_in_no_answer_list_event_log_or_error(
     organization, user, client_for, deliver, capfd, caplog
 ):

@@ -49,9 +49,6 @@ def events():
     return EventOutbox.objects.count()
 
 
-# --- Names ----------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     "name",
     [
@@ -99,9 +96,6 @@ def test_stored_names_get_their_keys(house):
         Organization.objects.update(name="Сотton\u200b Exchange", name_key="")
         import_module("apps.organization.migrations.0004_name_key").fill_keys(apps, None)
     assert Organization.objects.get().name_key == "cotton exchange"
-
-
-# --- Identity ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -217,9 +211,6 @@ def test_a_firm_with_an_open_year_stays_active_and_an_inactive_one_gets_nothing_
         f"{BASE}/{idle.pk}/financial-years", {"start_date": "2026-04-01", "end_date": "2027-03-31"}
     )
     assert told(answer) == (409, "organization.inactive")
-
-
-# --- Registrations ----------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -358,9 +349,6 @@ def test_of_two_new_primaries_at_once_one_remains_and_events_say_which(organizat
     assert told_primary[-1] == str(primary.pk)
 
 
-# --- Who sees what ----------------------------------------------------------------------------------
-
-
 def test_staff_see_their_own_organization_and_directors_and_auditors_all(organization, user, client_for):
     own, other = organization("Own"), organization("Other")
     for roles, seen in (
@@ -431,9 +419,6 @@ def test_nothing_is_deleted(director, house):
     for path in (f"{BASE}/{house.pk}", f"{BASE}/{house.pk}/gst-registrations/{row.pk}"):
         for method in ("DELETE", "PATCH"):
             assert told(director.write(path, {}, method=method)) == (405, "request.method_not_allowed")
-
-
-# --- Numbers and series over HTTP -------------------------------------------------------------------
 
 
 @pytest.fixture

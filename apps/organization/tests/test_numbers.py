@@ -52,9 +52,6 @@ def in_threads(count, work):
         return list(pool.map(run, range(count)))
 
 
-# --- Without a gap ----------------------------------------------------------------------------------
-
-
 @pytest.mark.django_db(transaction=True)
 def test_a_hundred_callers_take_consecutive_numbers_from_one(house):
     given = in_threads(100, lambda n: factories.number(house).number)
@@ -185,9 +182,6 @@ def test_a_hole_is_found(house):
     assert list(DocumentSeries.objects.with_a_hole()) == [house.document_series.get()]
 
 
-# --- Which year, and who may write it ---------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("moment", "day"),
     [
@@ -312,9 +306,6 @@ def test_a_number_and_the_lock_of_its_year_do_not_pass_each_other(organization):
     assert house.document_series.get().status == "closed"
     with pytest.raises(services.FinancialYearLocked):
         factories.number(house, actor=keeper, document_date=date(2025, 3, 31))
-
-
-# --- Registrations, kinds, templates ----------------------------------------------------------------
 
 
 def test_documents_of_tax_law_belong_to_a_registration_and_others_do_not(house, organization):

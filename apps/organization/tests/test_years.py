@@ -39,9 +39,6 @@ def years(organization):
     return list(organization.financial_years.order_by("start_date"))
 
 
-# --- Shape and order --------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("start", "end", "fits"),
     [
@@ -145,9 +142,6 @@ def test_dates_stay_once_a_number_was_given(organization):
         move(year, "open", start_date=date(2025, 4, 1))
 
 
-# --- Closing ----------------------------------------------------------------------------------------
-
-
 def test_a_year_is_closed_when_it_is_over_and_locked_after_the_one_before(past):
     first, second = years(past)
     running = factories.year(past, factories.year_of(date(2025, 4, 1))[0])
@@ -178,9 +172,6 @@ def test_locking_closes_the_year_s_series(past, assert_emitted):
     assert_emitted(events.FinancialYearUpdated, old_status="soft_closed", status="locked")
     with pytest.raises(services.FinancialYearLocked):
         factories.series(past, "claim", financial_year=FinancialYear.objects.get(pk=first.pk))
-
-
-# --- Reopening --------------------------------------------------------------------------------------
 
 
 def test_a_soft_closed_year_is_reopened_by_a_director_with_a_reason(past, user):
@@ -287,9 +278,6 @@ def test_a_year_before_a_locked_one_stays_locked(past, locked, user):
     move(second, "locked")
     with pytest.raises(services.InvalidState):
         move(locked, "soft_closed", user("INTERNAL_DIRECTOR"), reason=REASON)
-
-
-# --- The coming year --------------------------------------------------------------------------------
 
 
 def test_months_are_counted_to_the_month_s_end():

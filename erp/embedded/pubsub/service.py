@@ -101,8 +101,6 @@ class Service:
         }
         return [grpc.method_handlers_generic_handler(name, handlers) for name, handlers in services.items()]
 
-    # --- Publisher --------------------------------------------------------------------------------
-
     async def create_topic(self, request: Any, context: Any) -> Any:
         """CreateTopic."""
         _check_name(request.name, "topics")
@@ -153,8 +151,6 @@ class Service:
         ids = self._broker.publish(request.topic, request)
         await self._flushed()
         return types.PublishResponse.pb()(message_ids=ids)
-
-    # --- Subscriber -------------------------------------------------------------------------------
 
     async def create_subscription(self, request: Any, context: Any) -> Any:
         """CreateSubscription."""
@@ -281,8 +277,6 @@ class Service:
         for seconds, ack_ids in by_seconds.items():
             subscription.modify_deadline(ack_ids, seconds)
 
-    # --- IAM --------------------------------------------------------------------------------------
-
     async def get_iam_policy(self, request: Any, context: Any) -> Any:
         """GetIamPolicy."""
         return self._broker.policy(request.resource)
@@ -300,8 +294,6 @@ class Service:
         """TestIamPermissions: whoever reaches this server may do everything."""
         self._broker.policy(request.resource)
         return iam_policy_pb2.TestIamPermissionsResponse(permissions=request.permissions)
-
-    # --- Around every call ------------------------------------------------------------------------
 
     def _unary(self, method: str, request_type: Any) -> Any:
         carry_out: Callable[[Any, Any], Awaitable[Any]] = getattr(self, snake(method))
@@ -350,8 +342,6 @@ class Service:
     async def _flushed(self) -> None:
         if self._journal is not None:
             await self._journal.flushed()
-
-    # --- Resources --------------------------------------------------------------------------------
 
     def _topic(self, name: str) -> Any:
         _check_name(name, "topics")

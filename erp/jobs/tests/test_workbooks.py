@@ -110,9 +110,6 @@ def cell(xml: str) -> str:
     return f'{HEADER}<row r="2">{xml}</row>'
 
 
-# --- Work is bounded by what is there ---------------------------------------------------------------
-
-
 def test_row_numbers_that_a_file_skips_cost_nothing() -> None:
     content = packed(f'{HEADER}<row r="1000000"><c r="A1000000"><v>7</v></c></row>')
     assert lines(content) == [(1, ["code", "bales"]), (1_000_000, ["7"])]
@@ -240,9 +237,6 @@ def test_a_member_that_unpacks_to_more_than_it_claims_is_refused() -> None:
         "malformed"
     ]
     assert malformed(text.replace(claims, smaller)) == ["malformed"]
-
-
-# --- Cells ------------------------------------------------------------------------------------------
 
 
 def faults(xml: str, **parts: str) -> dict[str, str]:
@@ -400,9 +394,6 @@ def test_a_shared_string_that_is_not_there_is_refused(number: str) -> None:
 def test_a_header_is_text_in_the_first_line(rows: str) -> None:
     with pytest.raises((Wrong, Invalid)):
         Lots().read(packed(rows), "partial", budget())
-
-
-# --- Sheets -----------------------------------------------------------------------------------------
 
 
 def sheet(number: int, state: str = "") -> str:
