@@ -40,7 +40,7 @@ def partner(db: None) -> Callable[..., Any]:
 
 @pytest.fixture
 def user(db: None, partner: Callable[..., Any]) -> Callable[..., Any]:
-    """Make an active user that holds the roles: staff for the house's roles, with a second factor whose secret
+    """Make an active user that holds the roles: staff for the company's roles, with a second factor whose secret
     is ``TOTP_SEED``; an applicant; a partner's user otherwise. Without roles: a super administrator."""
     from apps.accounts.models import User
 

@@ -218,10 +218,10 @@ def upcaster(name: str, *, from_version: int) -> Callable[[Upcaster], Upcaster]:
 
 
 #
-# Events leave the house towards a partner (feed, webhooks) only while it sees the row that they are of, and
+# Events leave the company towards a partner (feed, webhooks) only while it sees the row that they are of, and
 # then as the event's ``readers`` say: a reader is a member of the payload that holds the id of a partner or a
 # user, or EVERYONE who sees the row; beside it stand the members that it learns, ALL or by name. Everything
-# else is null, who is no reader isn't told at all, and without any reader the event stays in the house. Staff
+# else is null, who is no reader isn't told at all, and without any reader the event stays in the company. Staff
 # read every event of a row that they see.
 #
 # A reader learns no more than GET shows it. EVERYONE includes those who saw nothing when the event happened,
@@ -237,7 +237,7 @@ def rows_of(aggregate_type: str, *, model: str | tuple[str, ...], reads: Capabil
 
     Several models where the type is told of like tables, such as lists of one shape.
 
-    Events of aggregates without rows that anybody can read never leave the house.
+    Events of aggregates without rows that anybody can read never leave the company.
     """
     if aggregate_type in registry.rows:
         raise ImproperlyConfigured(f"the rows of {aggregate_type} are declared twice")

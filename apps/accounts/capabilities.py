@@ -4,7 +4,7 @@ from erp.access import Capability, registry
 
 registry.declare_roles(
     {
-        "INTERNAL": "Staff of the house",
+        "INTERNAL": "Staff of the company",
         "INTERNAL_MANAGER": "Staff who approve partners, offers and trades",
         "INTERNAL_DIRECTOR": "Staff who decide what a manager may not",
         "INTERNAL_FINANCE": "Staff who settle and pay",

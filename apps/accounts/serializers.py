@@ -329,7 +329,7 @@ ROLES = [(name, f"{name}: {meaning}") for name, meaning in registry.roles.items(
 
 
 class InviteInput(Input):
-    """Of the house's own people: a partner's are invited by who keeps the partner's roles."""
+    """of the company's own people: a partner's are invited by who keeps the partner's roles."""
 
     full_name = fields.CharField(min_length=2, max_length=200, validators=[refuse_web_address])
     email = fields.IdentifierField(EMAIL)

@@ -178,7 +178,7 @@ class StaffSite(Site):
     def _code_page(self, request: HttpRequest, challenge_token: str, form: CodeForm) -> HttpResponse:
         context = {
             **self.each_context(request),
-            "title": "Second step",
+            "title": "Two-factor authentication",
             "form": form,
             "challenge_token": challenge_token,
             "next": request.POST.get("next", ""),
@@ -277,7 +277,7 @@ class StaffSite(Site):
                 form.add_error(None, words(error))
         context = {
             **self.each_context(request),
-            "title": "Is it you?",
+            "title": "Confirm your identity",
             "form": form,
             "next": request.POST.get("next", request.GET.get("next", "")),
         }

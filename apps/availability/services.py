@@ -89,7 +89,7 @@ class WholeLotOnly(RuleBroken):
 
 
 class QuantityNotWhole(RuleBroken):
-    """Packages are whole."""
+    """Quantity must be a whole number of packages."""
 
 
 class HoldTooLong(RuleBroken):

@@ -24,7 +24,7 @@ class Place(NamedTuple):
 
 
 def reader_ids(user: Actor) -> Collection[UUID] | None:
-    """The ids under which events name ``user`` as their reader; None for the house, which reads them all."""
+    """The ids under which events name ``user`` as their reader; None for the company, which reads them all."""
     if user.is_system or user.is_superuser or user.is_staff:
         return None
     return {i for i in (user.pk, user.partner_id, events.ANYBODY) if i is not None}

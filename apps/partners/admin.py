@@ -12,7 +12,7 @@ from erp.admin import ServiceAdmin
 
 @admin.register(Partner)
 class PartnerAdmin(ServiceAdmin):
-    """Firms that the house trades with."""
+    """Firms that the company trades with."""
 
     views = capabilities.VIEW
     creates = services.register

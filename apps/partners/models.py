@@ -1,4 +1,4 @@
-"""Firms that the house trades with."""
+"""Firms that the company trades with."""
 
 from typing import Any, ClassVar, Self
 
@@ -18,7 +18,7 @@ class PartnerQuerySet(QuerySet):
 
 
 class Partner(Model):
-    """A firm, known to every organization of the house alike."""
+    """A firm, known to every organization of the company alike."""
 
     owner_partner = "id"
 

@@ -1,4 +1,4 @@
-"""How partners come to be known to the house."""
+"""How partners come to be known to the company."""
 
 from apps.partners import capabilities, events
 from apps.partners.models import Partner
@@ -15,9 +15,9 @@ class StaffOnly(Forbidden):
 def register(
     *, actor: Actor, legal_name: str, legal_form: str, trade_name: str = "", country: str = "IN"
 ) -> Partner:
-    """Enter a firm that the house already deals with, as an active partner."""
+    """Enter a firm that the company already deals with, as an active partner."""
     if not (actor.is_staff or actor.is_system):
-        raise StaffOnly("A firm that isn't known to the house yet applies through onboarding.")
+        raise StaffOnly("A firm that isn't known to the company yet applies through onboarding.")
     partner = Partner(
         legal_name=legal_name,
         trade_name=trade_name,

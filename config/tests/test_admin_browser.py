@@ -1,4 +1,4 @@
-"""A day at the desk in a real browser. Run with ``pytest -m browser config/tests/test_admin_browser.py``."""
+"""A day in the staff portal in a real browser. Run with ``pytest -m browser config/tests/test_admin_browser.py``."""
 
 import os
 import re

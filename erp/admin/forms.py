@@ -354,7 +354,7 @@ def _structure(text: str, name: str) -> Any:
 
 
 def _moment(text: str) -> str:
-    """A local time as the browser's control gives it, with the offset of the house's zone."""
+    """A local time as the browser's control gives it, with the offset of the company's zone."""
     try:
         return timezone.make_aware(datetime.fromisoformat(text)).isoformat()
     except ValueError:

@@ -7,7 +7,7 @@ from erp.jobs import capabilities
 
 rows_of("job", model="job.Job", reads=capabilities.VIEW)
 
-OWNER = {EVERYONE: ALL}  # nobody outside the house sees another's job
+OWNER = {EVERYONE: ALL}  # nobody outside the company sees another's job
 
 
 @event("job.queued", version=1, aggregate=("job", "job_id"), readers=OWNER)

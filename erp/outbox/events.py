@@ -8,7 +8,7 @@ from erp.events import Event, event
 class Resolved(Event):
     """The event that was stuck, and why it was decided so.
 
-    ``by`` names the operator's account where a command acted; a person at the desk is the event's actor.
+    ``by`` names the operator's account where a command acted; a person in the portal is the event's actor.
     """
 
     outbox_event_id: UUID

@@ -224,7 +224,7 @@ def _resolve(
 
 
 def operator(actor: Actor, by: str = "") -> str:
-    """Who decides, for a row: the account named by a command, else the id of the person at the desk."""
+    """Who decides, for a row: the account named by a command, else the id of the person in the portal."""
     return (by or str(actor.pk or actor))[:200]
 
 

@@ -28,7 +28,7 @@ VERBS = {
 class DeactivationReason(models.TextChoices):
     """Why somebody is shut out."""
 
-    LEFT = "left", "Left the house or the partner"
+    LEFT = "left", "Left the company or the partner"
     DUPLICATE = "duplicate", "Has another account"
     MISUSE = "misuse", "Misused the account"
     SECURITY = "security", "Somebody else may use the account"

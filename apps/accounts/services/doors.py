@@ -9,7 +9,7 @@ from erp.errors import Conflict, DomainError, Forbidden, NotAuthenticated, RuleB
 
 
 class CredentialsInvalid(NotAuthenticated):
-    """E-mail and password don't fit."""
+    """Incorrect e-mail or password."""
 
     code = "account.credentials_invalid"
 

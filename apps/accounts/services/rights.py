@@ -59,7 +59,7 @@ class ChangeDecided(Conflict):
 
 
 class ChangeWithoutEffect(Conflict):
-    """It is so already."""
+    """No change needed: this is already the current value."""
 
 
 class NotProposer(Forbidden):

@@ -104,7 +104,7 @@ def test_a_partners_user_cant_sign_in_and_learns_nothing(user, roles):
     right, wrong = desk.sign_in(person.email, PASSWORD), desk.sign_in(f"{uuid4()}@example.com", PASSWORD)
     for answer in (right, wrong):
         assert answer.status_code == 200
-        assert answer.context["form"].non_field_errors() == ["E-mail and password don't fit."]
+        assert answer.context["form"].non_field_errors() == ["Incorrect e-mail or password."]
     assert not is_open(desk)
     assert not Session.objects.exists()
 
@@ -114,7 +114,7 @@ def test_five_wrong_passwords_lock(user, emitted):
     desk = Desk()
     for _ in range(5):
         answer = desk.sign_in(person.email, "a wrong passphrase")
-        assert answer.context["form"].non_field_errors() == ["E-mail and password don't fit."]
+        assert answer.context["form"].non_field_errors() == ["Incorrect e-mail or password."]
     answer = desk.sign_in(person.email, PASSWORD)
     assert "Too many failed tries" in answer.content.decode()
     assert not is_open(desk)

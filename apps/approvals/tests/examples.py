@@ -7,7 +7,7 @@ from erp.api.examples import Example
 
 
 def asked(world, kind=RULE, **fields):
-    """A request that somebody of the house made."""
+    """A request that somebody of the company made."""
     return services.request(
         actor=SYSTEM,
         **{

@@ -1,4 +1,4 @@
-"""What others may learn of commissions: inside the house only."""
+"""What others may learn of commissions: inside the company only."""
 
 from datetime import date
 from typing import Literal

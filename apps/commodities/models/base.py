@@ -12,7 +12,7 @@ MOST_ALIASES = 20
 
 
 def is_staff(user: Actor) -> bool:
-    """Whether ``user`` works for the house, so drafts and archived rows are shown."""
+    """Whether ``user`` works for the company, so drafts and archived rows are shown."""
     return user.is_system or user.is_staff
 
 

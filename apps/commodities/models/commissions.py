@@ -25,7 +25,7 @@ def _or_none(column: str) -> Coalesce:
 
 class CommissionQuerySet(DatedQuerySet):
     def visible_to(self, user: Actor) -> Self:
-        """Commissions are the house's own affair: no partner sees one."""
+        """Commissions are the company's own affair: no partner sees one."""
         return self if is_staff(user) else self.none()
 
     def for_deal(

@@ -1,4 +1,4 @@
-"""Schedules of premiums and discounts: one of the house, and those of the Karachi Cotton Association."""
+"""Schedules of premiums and discounts: one of the company, and those of the Karachi Cotton Association."""
 
 from datetime import date
 from decimal import Decimal
@@ -127,7 +127,7 @@ SCHEDULES: Final[tuple[dict[str, Any], ...]] = (
         "title": "Cotton of 29 mm",
         "mode": "ADDITIVE",
         "pricing_unit": None,
-        "source": "Contract form of the house",
+        "source": "Contract form of the company",
         "lines": DEMO_29,
     },
     {

@@ -124,7 +124,7 @@ class Procedure:
         """``submit_<noun>`` and ``withdraw_<noun>``, and what approvals run: to publish or withdraw, to return."""
 
         def submit(row: Any, *, actor: Actor, reason: str) -> Any:
-            """Put a draft to a second person, who publishes it by agreeing."""
+            """Submit this draft for approval. It is published when approved."""
             self._require(row, Status.DRAFT)
             self.ready(row)
             former = predecessor(self._published(row), row)

@@ -149,7 +149,7 @@ def schedule(commodity, code="DEMO", actor=SYSTEM, **fields):
         "title": "Demo",
         "mode": "ADDITIVE",
         "lines": DEMO_LINES,
-        "source": "Contract form of the house",
+        "source": "Contract form of the company",
         "valid_from": date(2026, 1, 1),
         **fields,
     }

@@ -1,4 +1,4 @@
-"""Texts and messages at the desk."""
+"""Texts and messages in the staff portal."""
 
 import pytest
 from django.urls import reverse

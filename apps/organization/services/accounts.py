@@ -99,7 +99,7 @@ def add_bank_account(
         created_by_id=actor.pk,
     )
     account.hide(canonical_number(number))
-    account.approval_id = _ask(account, actor, account.version, "A new account of the house.")
+    account.approval_id = _ask(account, actor, account.version, "A new account of the company.")
     account.save()
     emit(
         events.BankAccountAdded(
@@ -153,7 +153,9 @@ def update_bank_account(
         account.wants_default = is_default
         account.proposed_by_id, account.approved_by_id = _person(actor), None
         # Saving is one change, so this is the version that the second person sees.
-        account.approval_id = _ask(account, actor, account.version + 1, "An account of the house comes back.")
+        account.approval_id = _ask(
+            account, actor, account.version + 1, "An account of the company comes back."
+        )
     changed = account.changed_fields().keys() & {"purpose", "branch_name", "is_default", "status"}
     if takes_mark:
         _take_mark(account)

@@ -50,7 +50,7 @@ class FinancialYearShape(RuleBroken):
 
 
 class FinancialYearGap(RuleBroken):
-    """Years adjoin, without a gap."""
+    """Financial years must follow each other without a gap."""
 
 
 class ReopeningPending(Conflict):

@@ -1,4 +1,4 @@
-"""Our own firms at the staff's desk: kept by the same services, and the whole account number on demand."""
+"""Our own firms at the staff portal: kept by the same services, and the whole account number on demand."""
 
 import pytest
 from django.urls import reverse

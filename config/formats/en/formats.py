@@ -1,4 +1,4 @@
-"""Dates and times in the admin: short, unambiguous, in the house's zone."""
+"""Dates and times in the admin: short, unambiguous, in the company's zone."""
 
 DATE_FORMAT = "j M Y"
 TIME_FORMAT = "H:i"

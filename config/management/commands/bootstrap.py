@@ -79,7 +79,11 @@ def administrator(email: str, full_name: str) -> User | None:
         return None
     if not email:
         raise Invalid(
-            errors=[Fault("/admin_email", "required", "Whom does the house trust with everything?")]
+            errors=[
+                Fault(
+                    "/admin_email", "required", "Enter the e-mail address of the first super administrator."
+                )
+            ]
         )
     given = InviteInput(
         data={

@@ -158,7 +158,7 @@ def _person(email: str, name: str, **whose: Any) -> User | None:
 
 
 def _staff(person: User, roles: tuple[str, ...]) -> None:
-    """Give a member of the house the further roles, and an authenticator."""
+    """Give a member of the company the further roles, and an authenticator."""
     for role in roles:
         if role != HOUSE:
             change = accounts.propose_capability_change(

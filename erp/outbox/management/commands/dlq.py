@@ -76,7 +76,7 @@ class Command(cli.Command):
         with held(options["limit"]) as letters:
             chosen = _chosen(letters, options)
             if chosen and not options["dry_run"]:
-                self.confirm(f"{len(chosen)} dead letters will be {done}. Go on?", options)
+                self.confirm(f"{len(chosen)} dead letters will be {done}. Continue?", options)
             for letter in chosen:
                 try:
                     if not options["dry_run"]:

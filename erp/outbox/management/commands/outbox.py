@@ -103,7 +103,7 @@ class Command(cli.Command):
         selected, reason = cli.selection(options, changes=True), cli.reason(options)
         rows = list(selected.rows(EventOutbox.Status.FAILED))
         if rows and not options["dry_run"]:
-            self.confirm(f"{len(rows)} failed events will be {done}. Go on?", options)
+            self.confirm(f"{len(rows)} failed events will be {done}. Continue?", options)
             rows = [row for row in rows if self._one(resolve, row, reason, options["by"])]
         told = [operations.describe(row) for row in rows]
         missing = sorted({str(i) for i in selected.ids} - {event["id"] for event in told})
