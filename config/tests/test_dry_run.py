@@ -127,7 +127,6 @@ def test_it_is_offered_by_changes_unless_an_answer_or_a_refusal_must_leave_a_tra
     assert "/api/v1/commodities" in offering
     for path in (
         "/api/v1/availabilities/<uuid:pk>/reserve",
-        "/api/v1/approvals/<uuid:pk>/approve",
         "/api/v1/auth/change-password",
         "/api/v1/auth/mfa/confirm",
         "/api/v1/auth/login",
