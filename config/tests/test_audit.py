@@ -652,7 +652,7 @@ def test_a_missing_problem_middleware_is_found(settings: Any) -> None:
 
 
 def test_a_service_that_declares_a_family_of_errors_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(services.create, "raises", (*services.create.raises, Conflict))
+    monkeypatch.setattr(services.create, "_raises", (*services.create.raises, Conflict))
     assert found(ERRORS) == ["service commodity.create: declares Conflict, a family of errors"]
 
 

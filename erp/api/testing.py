@@ -18,6 +18,7 @@ from referencing.jsonschema import DRAFT202012
 
 from erp.api.files import MULTIPART
 from erp.files import Upload
+from erp.identifiers import EMAIL
 
 
 class ApiClient(Client):
@@ -80,9 +81,9 @@ def _check(name: str, pattern: str) -> None:
     FORMATS.checks(name)(lambda value: not isinstance(value, str) or text.fullmatch(value) is not None)
 
 
+FORMATS.checks("email")(lambda value: not isinstance(value, str) or EMAIL.is_valid(value))
 _check("uri", "[a-z]+:" + _URI)
 _check("uri-reference", _URI)
-_check("email", r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _check("decimal", r"-?[0-9]+(?:\.[0-9]+)?")
 _check("date-time", r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-]\d{2}:\d{2})")
 

@@ -13,11 +13,10 @@ from typing import Any, Literal
 
 import httpcore
 import structlog
-from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
 
 from erp.clients import Answer, Client, RemoteRefused, RemoteUnavailable, network, refuse_inside_transaction
 from erp.clients.breakers import Open
+from erp.identifiers import EMAIL, IdentifierInvalid
 
 logger = structlog.get_logger(__name__)
 
@@ -141,13 +140,9 @@ class _Refused(Exception):
 
 def mail_address(text: str) -> Address:
     """Parse an address for a header, its domain in ASCII. Raises ValueError for one that SMTP can't send to."""
-    local, _, domain = text.rpartition("@")
-    ascii_form = f"{local}@{domain.encode('idna').decode()}"
     try:
-        validate_email(ascii_form)
-        ascii_form.encode("ascii")
-        return Address(addr_spec=ascii_form)
-    except (ValidationError, HeaderParseError, IndexError):
+        return Address(addr_spec=EMAIL.normalise(text))
+    except (IdentifierInvalid, HeaderParseError, IndexError):
         raise ValueError("the address can't be used in a mail") from None
 
 

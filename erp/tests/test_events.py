@@ -281,7 +281,7 @@ def document(folder: Path) -> dict[str, Any]:
 
 
 def test_the_asyncapi_document_names_every_message(document: dict[str, Any], folder: Path) -> None:
-    assert document["asyncapi"] == "3.0.0"
+    assert document["asyncapi"] == "3.1.0"
     channel = document["channels"]["cotton-erp-events"]
     assert channel["address"] == "cotton-erp-events"
     assert set(channel["messages"]) == {"bale.weighed.v1", "erp.gap.v1"}
