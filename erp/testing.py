@@ -3,6 +3,8 @@
 import json
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -119,3 +121,22 @@ def deliver(emitted: Callable[..., list[Any]]) -> Callable[[], int]:
                 delivered = row.position
 
     return run
+
+
+def at_once(*acts: Callable[[], Any]) -> list[Any]:
+    """Run the acts at the same time on connections of their own; what each returned, or the exception it raised."""
+    from django.db import connection
+
+    start = Barrier(len(acts))
+
+    def run(act: Callable[[], Any]) -> Any:
+        start.wait(20)
+        try:
+            return act()
+        except Exception as error:
+            return error
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(acts)) as pool:
+        return list(pool.map(run, acts, timeout=60))

@@ -1,6 +1,5 @@
 """Approvals of every module: judged on the subject, for list, page, decision, escalation and mail; on every channel."""
 
-import threading
 from datetime import date, timedelta
 from decimal import Decimal
 from types import SimpleNamespace
@@ -26,6 +25,7 @@ from erp.access import SYSTEM
 from erp.approvals import kinds
 from erp.errors import CapabilityMissing, DomainError, Invalid, ReauthenticationRequired, SelfApproval
 from erp.models import unguarded_writes
+from erp.testing import at_once
 
 pytestmark = pytest.mark.django_db
 WHY = "Needed for the season's work."
@@ -596,28 +596,6 @@ def test_a_grant_on_a_row_or_on_the_row_that_scopes_it_is_applied(world, organiz
     assert again(change).status == "applied"
     assert CapabilityGrant.objects.get(user=person).status == "active"
     assert access.may(again(person), "organization.manage_bank_accounts", account)
-
-
-def at_once(*acts):
-    """Run the acts at the same time on connections of their own; what each returned or raised."""
-    start, results = threading.Barrier(len(acts)), [None] * len(acts)
-
-    def run(place, act):
-        try:
-            start.wait(20)
-            results[place] = act()
-        except Exception as error:
-            results[place] = error
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=run, args=pair) for pair in enumerate(acts)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert not any(thread.is_alive() for thread in threads)
-    return results
 
 
 def no_deadlock(results):

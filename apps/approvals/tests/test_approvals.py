@@ -1,6 +1,5 @@
 """One makes, another decides: on the version that was seen, once, and never on one's own work."""
 
-import threading
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -23,6 +22,7 @@ from erp.approvals import Band, Base, Kind, kinds
 from erp.errors import CapabilityMissing, PreconditionFailed, ReauthenticationRequired, SelfApproval
 from erp.models import unguarded_writes
 from erp.services import service
+from erp.testing import at_once
 
 pytestmark = pytest.mark.django_db
 SEEN = {"subject_version": 3}
@@ -490,27 +490,6 @@ def test_what_waits_for_a_person_leaves_out_their_own_and_what_they_decided(worl
     assert waiting(me) == {waits}
     assert waiting(user()) == {own, decided, waits, directors}
     assert waiting(user("INTERNAL")) == set()
-
-
-def at_once(*acts):
-    """Run the acts in threads of their own connections; what each returned or raised."""
-    start, results = threading.Barrier(len(acts)), [None] * len(acts)
-
-    def run(place, act):
-        try:
-            start.wait(20)
-            results[place] = act()
-        except Exception as error:
-            results[place] = error
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=run, args=pair) for pair in enumerate(acts)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    return results
 
 
 @pytest.mark.django_db(transaction=True)
