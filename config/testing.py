@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
+from erp import clock
 from erp.text import name_key
 
 PASSWORD = "a long enough passphrase"  # noqa: S105 - of people who exist only in tests
@@ -68,7 +69,7 @@ def active_user(*roles: str, password: str | None = PASSWORD, factor: bool = Tru
     from erp.encryption import encrypt
     from erp.models import unguarded_writes
 
-    now = timezone.now()
+    now = clock.now()
     values = {
         "email": f"{uuid4().hex[:12]}@example.com",
         "full_name": "Test Person",
@@ -102,7 +103,7 @@ def begin_session(user: Any, door: str = "api") -> Any:
     from apps.accounts.models import Session
     from erp.models import unguarded_writes
 
-    now = timezone.now()
+    now = clock.now()
     later = now + timedelta(hours=12)
     session = Session(
         user=user,
@@ -175,7 +176,7 @@ def make_ready(commodity: Any) -> Any:
                 name=commodity.name,
                 name_key=name_key(commodity.name),
                 hsn_code=commodity.hsn_code,
-                confirmed_at=timezone.now(),
+                confirmed_at=clock.now(),
             ).save()
         unit, _ = Unit.objects.get_or_create(
             code="QTL", defaults={"dimension": "MASS", "symbol": "q", "name": "Quintal"}
@@ -225,7 +226,7 @@ def signed_in_client(user: Any = None) -> Any:
 
     client = ApiClient()
     if user is not None:
-        session, now = begin_session(user), timezone.now()
+        session, now = begin_session(user), clock.now()
         claims = tokens.Claims(user.pk, session.pk, uuid7())
         client.bearer = tokens.encode("access", claims, issued=now, expires=now + timedelta(hours=1))
         client.session_id = session.pk
@@ -326,7 +327,7 @@ def desk_for(db: None) -> Callable[..., Any]:
         desk.force_login(user)
         session = begin_session(user, door="admin")
         if reauthenticated:
-            session.reauthenticated_at = timezone.now()
+            session.reauthenticated_at = clock.now()
             with unguarded_writes():
                 session.save()
         store = desk.session

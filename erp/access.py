@@ -15,9 +15,8 @@ from uuid import UUID
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db import models
-from django.utils import timezone
 
-from erp import metrics
+from erp import clock, metrics
 from erp.errors import CapabilityMissing, ReauthenticationRequired
 
 OWN: Final = "@own"
@@ -308,7 +307,7 @@ def require_reauthentication(actor: Actor) -> None:
     Authentication sets ``current_session`` on the person. Tasks and commands have none: nobody is at a screen there.
     """
     session = getattr(actor, "current_session", None)
-    if session is not None and not session.is_reauthenticated(timezone.now()):
+    if session is not None and not session.is_reauthenticated(clock.now()):
         raise ReauthenticationRequired
 
 

@@ -1,17 +1,44 @@
-"""The one clock: moments, business dates, and local times as moments."""
+"""The one clock (core §14): moments, business dates, and local times as moments."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from django.db import connection
 from django.utils import timezone
 
 KOLKATA: Final = ZoneInfo("Asia/Kolkata")
 
+# The moment of the current unit of work, once it was asked for; None outside one.
+_moments: ContextVar[list[datetime] | None] = ContextVar("erp_moments", default=None)
+# Tests replace these two (erp.testing).
+_transaction_time = "transaction_timestamp()"
+_offset = timedelta()
+
 
 def now() -> datetime:
-    """The present moment."""
-    return timezone.now()
+    """The present moment: the time of the database's transaction in a unit of work, the system's outside."""
+    moments = _moments.get()
+    if moments is None:
+        return timezone.now() + _offset
+    if not moments:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT {_transaction_time}")
+            moments.append(cursor.fetchone()[0])
+    return moments[0] + _offset
+
+
+@contextmanager
+def transaction_time() -> Iterator[None]:
+    """Make ``now()`` the one moment of the current transaction, as the database knows it."""
+    token = _moments.set([])
+    try:
+        yield
+    finally:
+        _moments.reset(token)
 
 
 def today(moment: datetime | None = None) -> date:

@@ -7,9 +7,8 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from django.db import models
-from django.utils import timezone
 
-from erp import access
+from erp import access, clock
 from erp.ids import uuid7
 
 if TYPE_CHECKING:
@@ -248,13 +247,13 @@ class Model(Guarded):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     version = models.PositiveIntegerField(default=1, editable=False)
-    created_at = models.DateTimeField(default=timezone.now, editable=False)
-    updated_at = models.DateTimeField(default=timezone.now, editable=False)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+    updated_at = models.DateTimeField(default=clock.now, editable=False)
 
     class Meta(Guarded.Meta):
         abstract = True
 
     def _stamp(self) -> list[str]:
         self.version += 1
-        self.updated_at = timezone.now()
+        self.updated_at = clock.now()
         return ["version", "updated_at"]

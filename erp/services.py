@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, get_args, get_type_hints
 from django.core.exceptions import ImproperlyConfigured
 from django.db import IntegrityError, connection, models, transaction
 
-from erp import access, errors, locks, logs
+from erp import access, clock, errors, locks, logs
 from erp.access import Actor, Capability
 from erp.errors import DomainError, NotFound, PreconditionFailed, label_of
 from erp.events import MAX_BYTES, Event
@@ -144,7 +144,7 @@ def unit_of_work(actor: Actor, *, causation_id: str = "") -> Iterator[Unit]:
     ):
         raise TransactionReused("this transaction has already written its events")
     unit = Unit(actor, causation_id or _cause.get())
-    with transaction.atomic(savepoint=enclosing is None):
+    with transaction.atomic(savepoint=enclosing is None), clock.transaction_time():
         token = _unit.set(unit)
         try:
             yield unit

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from threading import Barrier
 from typing import Any
 
@@ -47,6 +48,29 @@ def _fresh_cache() -> Iterator[None]:
 
     yield
     cache.clear()
+
+
+@pytest.fixture(autouse=True)
+def _clock_of_test_transactions(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let time pass between units of work also where one transaction spans the whole test."""
+    from erp import clock
+
+    marker = request.node.get_closest_marker("django_db")
+    if "transactional_db" not in request.fixturenames and not (marker and marker.kwargs.get("transaction")):
+        monkeypatch.setattr(clock, "_transaction_time", "statement_timestamp()")
+
+
+@pytest.fixture
+def set_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[datetime], None]:
+    """Make a moment the present one, from which time goes on."""
+    from django.utils import timezone
+
+    from erp import clock
+
+    def set_to(moment: datetime) -> None:
+        monkeypatch.setattr(clock, "_offset", moment - timezone.now())
+
+    return set_to
 
 
 def environment(**more: str) -> dict[str, str]:

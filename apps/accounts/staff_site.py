@@ -1,7 +1,6 @@
 """The staff's door: signing in to the admin by the same service as over the API, and staying signed in."""
 
 import json
-import time
 from collections.abc import Callable
 from functools import update_wrapper
 from types import SimpleNamespace
@@ -28,6 +27,7 @@ from unfold.forms import AuthenticationForm
 from apps.accounts import capabilities, services
 from apps.accounts.forms import SIX_DIGITS, BothForm, CodeForm, EitherForm, ProofForm
 from apps.accounts.models import Session, User, ViewAs
+from erp import clock
 from erp.access import SYSTEM, Actor, actor_of, may_create
 from erp.admin import Site, acts
 from erp.api import throttling
@@ -172,7 +172,7 @@ class StaffSite(Site):
         if earlier is not None:
             _end(earlier, session.user)
         request.session[SESSION] = str(session.pk)
-        request.session["seen"] = int(time.time())
+        request.session["seen"] = int(clock.now().timestamp())
         request.session.set_expiry(settings.ADMIN_IDLE_MINUTES * 60)
 
     def _code_page(self, request: HttpRequest, challenge_token: str, form: CodeForm) -> HttpResponse:
@@ -285,7 +285,7 @@ class StaffSite(Site):
 
     def is_reauthenticated(self, request: HttpRequest) -> bool:
         session = self._session(request)
-        return session is not None and session.is_reauthenticated(timezone.now())
+        return session is not None and session.is_reauthenticated(clock.now())
 
     def reauthentication_url(self, request: HttpRequest) -> str:
         return f"{reverse('admin:prove')}?{urlencode({'next': request.get_full_path()})}"
@@ -338,7 +338,7 @@ class StaffSite(Site):
             messages.info(request, "Your session has ended. Sign in again.")
             return False
         user.current_session = session
-        now = int(time.time())
+        now = int(clock.now().timestamp())
         if now - request.session.get("seen", 0) >= SEEN_SECONDS:
             request.session["seen"] = now
         return True

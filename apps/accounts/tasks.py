@@ -6,18 +6,17 @@ from datetime import timedelta
 from celery import shared_task
 from django.conf import settings
 from django.core.management import call_command
-from django.utils import timezone
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from apps.accounts import services
 from apps.accounts.models import User
-from erp import metrics
+from erp import clock, metrics
 from erp.access import SYSTEM
 
 
 def codes_sent() -> Iterator[Metric]:
     """How much of the day's codes by SMS is used up: at 1 nobody signs in by one any more."""
-    share = float(services.day_share(timezone.now()))
+    share = float(services.day_share(clock.now()))
     yield GaugeMetricFamily(
         "erp_otp_day_share", "Share of the day's codes by SMS that is used up.", value=share
     )
@@ -49,6 +48,6 @@ def purge() -> None:
     """Delete what is kept no longer, in batches, and erase sign-ups that nobody proved within a month."""
     while any(services.purge(actor=SYSTEM).values()):
         pass
-    since = timezone.now() - timedelta(days=settings.ACCOUNT_PENDING_DAYS)
+    since = clock.now() - timedelta(days=settings.ACCOUNT_PENDING_DAYS)
     for user in User.objects.filter(status=User.Status.PENDING, created_at__lt=since).order_by("pk")[:1000]:
         services.erase(user, actor=SYSTEM, reason_code="never_verified")

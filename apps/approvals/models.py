@@ -10,6 +10,7 @@ from django.db.models import BooleanField, Exists, ExpressionWrapper, F, OuterRe
 from django.utils import timezone
 
 from apps.accounts.models import CapabilityGrant, User
+from erp import clock
 from erp.access import Actor, granted_keys, holds_everywhere
 from erp.approvals import kinds
 from erp.ids import uuid7
@@ -67,7 +68,7 @@ def decidable_by(user: Actor) -> Q:
         Q(status=ApprovalRequest.Status.PENDING)
         & subject_within_reach(user)
         & ~Q(kind__in=[kind.name for kind in kinds.values() if kind.door == "own"])
-        & (Q(expires_at=None) | Q(expires_at__gt=timezone.now()))
+        & (Q(expires_at=None) | Q(expires_at__gt=clock.now()))
         & ~Q(excluded__contains=[user.pk])
         & ~Q(pk__in=heard)
     )
@@ -237,7 +238,7 @@ class ApprovalDecision(Guarded):
     seen_version = models.PositiveIntegerField()
     reason_code = models.CharField(max_length=32, choices=ReasonCode, default="", blank=True)
     note = models.CharField(max_length=1000, default="", blank=True)
-    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
 
     class Meta(Guarded.Meta):
         constraints: ClassVar = [

@@ -32,12 +32,10 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.utils import timezone
-
 from apps.accounts.models import User
 from apps.approvals import capabilities, events
 from apps.approvals.models import ApprovalDecision, ApprovalRequest, roles_of
-from erp import access
+from erp import access, clock
 from erp.access import Actor
 from erp.approvals import Base, Kind, kinds
 from erp.errors import (
@@ -165,7 +163,7 @@ def request(
         currency=currency,
         needed=needed or band.needed,
         maker_id=maker_id,
-        expires_at=None if kind.days is None else timezone.now() + timedelta(days=kind.days),
+        expires_at=None if kind.days is None else clock.now() + timedelta(days=kind.days),
     )
     barred = {*excluded, *kind.excludes(row), maker_id} - {None}
     row.excluded = sorted(barred, key=str)
@@ -416,7 +414,7 @@ def _still_pending(request: ApprovalRequest) -> None:
 
 
 def _is_over(request: ApprovalRequest) -> bool:
-    return request.expires_at is not None and request.expires_at <= timezone.now()
+    return request.expires_at is not None and request.expires_at <= clock.now()
 
 
 def _is_overtaken(request: ApprovalRequest) -> bool:
@@ -441,7 +439,7 @@ def _ended(request: ApprovalRequest, actor: Actor) -> ApprovalRequest:
 
 
 def _end(request: ApprovalRequest, status: str) -> None:
-    request.status, request.decided_at = status, timezone.now()
+    request.status, request.decided_at = status, clock.now()
     request.save()
 
 

@@ -6,13 +6,12 @@ import structlog
 from celery import shared_task
 from django.apps import apps
 from django.db.models import Count, Min
-from django.utils import timezone
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from apps.approvals import events, notices, services
 from apps.approvals.models import ApprovalRequest
 from apps.notifications import services as notifications
-from erp import metrics
+from erp import clock, metrics
 from erp.access import SYSTEM
 from erp.approvals import kinds
 from erp.events import Event
@@ -30,7 +29,7 @@ def waiting() -> Iterator[Metric]:
     age = GaugeMetricFamily(
         "erp_approval_age_seconds", "How long the oldest of them has waited.", labels=["kind"]
     )
-    now = timezone.now()
+    now = clock.now()
     pending = ApprovalRequest.objects.pending().values("kind").order_by("kind")
     for line in pending.annotate(number=Count("pk"), since=Min("created_at")):
         queue.add_metric([line["kind"]], line["number"])

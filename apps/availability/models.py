@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from apps.commodities.models import Commodity
 from apps.partners.models import Partner
+from erp import clock
 from erp.access import Actor, holds_everywhere
 from erp.models import Model, QuerySet
 from erp.services import next_value
@@ -43,7 +44,7 @@ class AvailabilityQuerySet(QuerySet):
         if partner_id is None:
             return granted
         visible = Q(seller_partner_id=partner_id)
-        live = Reservation.objects.live(timezone.now()).of_partner(user, "holder_partner")
+        live = Reservation.objects.live(clock.now()).of_partner(user, "holder_partner")
         visible |= Q(pk__in=live.values("availability_id"))
         browse = Q(status=Availability.Status.ACTIVE, visibility=Availability.Visibility.PUBLIC)
         if holds_everywhere(user, "availability.view"):
@@ -200,7 +201,7 @@ class Availability(Model):
         if user.is_staff or user.is_system or self.belongs_to(user):
             return Stage.OWNER
         if held is None:
-            held = self.reservations.live(timezone.now()).of_partner(user, "holder_partner").exists()
+            held = self.reservations.live(clock.now()).of_partner(user, "holder_partner").exists()
         return Stage.NEGOTIATING if held else Stage.BROWSE
 
     def seller_ref_for(self, user: Actor) -> str:
@@ -212,7 +213,7 @@ class Availability(Model):
     @staticmethod
     def next_number(now: datetime) -> str:
         """``AVL-2627-000123``: financial year (April to March, Kolkata) and a sequence; gaps are allowed."""
-        local = timezone.localtime(now, ZoneInfo("Asia/Kolkata"))
+        local = timezone.localtime(now, clock.KOLKATA)
         start = local.year if local.month >= 4 else local.year - 1
         return f"AVL-{start % 100:02d}{(start + 1) % 100:02d}-{next_value('availability_number'):06d}"
 

@@ -6,15 +6,13 @@ from decimal import Decimal
 from typing import Any, TypedDict
 from uuid import UUID
 
-from django.utils import timezone
-
 from apps.approvals import services as approvals
 from apps.approvals.models import ApprovalDecision, ApprovalRequest
 from apps.availability import capabilities, events
 from apps.availability.models import Availability, Reservation, Stage
 from apps.commodities.models import Commodity
 from apps.partners.models import Partner
-from erp import access
+from erp import access, clock
 from erp.access import SYSTEM, Actor
 from erp.approvals import Kind
 from erp.errors import Conflict, Fault, RuleBroken
@@ -168,7 +166,7 @@ def post(
     submit: bool = False,
 ) -> Availability:
     """Post an offer. It is a draft unless ``submit`` sends it for approval."""
-    now = timezone.now()
+    now = clock.now()
     unit = unit or commodity.trade_unit
     offer = Availability(
         number=Availability.next_number(now),
@@ -226,7 +224,7 @@ def post(
 def submit(offer: Availability, *, actor: Actor) -> Availability:
     """Submit an offer for approval."""
     _in_state(offer, Availability.Status.DRAFT)
-    _ready(offer, offer.commodity, timezone.now())
+    _ready(offer, offer.commodity, clock.now())
     offer.status = Availability.Status.PENDING_APPROVAL
     offer.expires_at = offer.window_end()
     offer.updated_by_id = actor.pk
@@ -271,7 +269,7 @@ def approve(offer: Availability, *, actor: Actor, note: str = "") -> Availabilit
         subject_version=offer.terms_version,
         note=note,
     )
-    now = timezone.now()
+    now = clock.now()
     _gate(offer.seller_partner, SellerNotEligible)
     if offer.window_end() <= now:
         raise WindowOver
@@ -319,7 +317,7 @@ def reserve(
     negotiation_id: UUID | None = None,
 ) -> Reservation | Refusal:
     """Reserve part of an offer. What is free is checked on the locked row, so nothing is oversold."""
-    now = timezone.now()
+    now = clock.now()
     holder = _party(actor, holder_partner, "/holder_partner_id")
     _in_state(offer, Availability.Status.ACTIVE)
     if offer.expires_at is not None and offer.expires_at <= now:
@@ -442,7 +440,7 @@ def release(
 @service(requires=capabilities.RELEASE, emits=[events.AvailabilityReleased])
 def expire_holds(offer: Availability, *, actor: Actor) -> Availability:
     """End the holds of an offer that are past their deadline; a rerun changes nothing."""
-    overdue = list(offer.reservations.overdue(timezone.now()).locked().order_by("pk"))
+    overdue = list(offer.reservations.overdue(clock.now()).locked().order_by("pk"))
     _end_holds(offer, overdue, Reservation.Status.EXPIRED, "expired")
     return offer
 

@@ -1,10 +1,10 @@
 """Periodic work on offers."""
 
 from celery import shared_task
-from django.utils import timezone
 
 from apps.availability import services
 from apps.availability.models import Availability, Reservation
+from erp import clock
 from erp.access import SYSTEM
 
 
@@ -12,7 +12,7 @@ from erp.access import SYSTEM
 def expire_holds() -> int:
     """End holds past their deadline, one offer at a time; returns the number of offers touched."""
     due = (
-        Reservation.objects.overdue(timezone.now())
+        Reservation.objects.overdue(clock.now())
         .order_by("expires_at", "pk")
         .values_list("availability_id", flat=True)[: services.CHUNK]
     )

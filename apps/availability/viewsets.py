@@ -4,7 +4,6 @@ import hashlib
 from typing import Any, ClassVar
 
 from django.db.models import Exists, OuterRef
-from django.utils import timezone
 
 from apps.availability import capabilities, services
 from apps.availability.models import Availability, Reservation, Stage
@@ -16,6 +15,7 @@ from apps.availability.serializers import (
     ReservationOutput,
     ReserveInput,
 )
+from erp import clock
 from erp.access import actor_of
 from erp.api.endpoints import endpoint
 from erp.api.viewsets import RowViewSet
@@ -81,7 +81,7 @@ class AvailabilityViewSet(RowViewSet):
         if self.action == "release":
             # Also of offers that its end has hidden from the holder: a repeated request is answered alike.
             rows |= Availability.objects.filter(pk__in=own.values("availability_id"))
-        live = own.live(timezone.now()).filter(availability=OuterRef("pk"))
+        live = own.live(clock.now()).filter(availability=OuterRef("pk"))
         return rows.annotate(held_by_viewer=Exists(live))
 
     def etag_of(self, row: Availability) -> str:

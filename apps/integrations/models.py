@@ -9,9 +9,8 @@ from django.apps import apps
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
-from django.utils import timezone
 
-from erp import events
+from erp import clock, events
 from erp.access import Actor
 from erp.models import Guarded, QuerySet
 
@@ -73,7 +72,7 @@ class FeedEntry(Guarded):
     occurred_at = models.DateTimeField()
     data = models.JSONField()
     readers = ArrayField(models.UUIDField())
-    recorded_at = models.DateTimeField(default=timezone.now)
+    recorded_at = models.DateTimeField(default=clock.now)
 
     objects: ClassVar[Any] = FeedEntryQuerySet.as_manager()
 

@@ -6,7 +6,6 @@ from uuid import UUID
 
 from django.conf import settings
 from django.core import signing
-from django.utils import timezone
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -14,6 +13,7 @@ from rest_framework.utils.urls import replace_query_param
 
 from apps.integrations.models import FeedEntry, Place
 from apps.integrations.services import CursorExpired
+from erp import clock
 from erp.api.faults import invalid
 from erp.api.pagination import DEFAULT_LIMIT, LIMIT_PARAMETER, parse_limit
 from erp.errors import Fault
@@ -106,7 +106,7 @@ def _signer() -> signing.Signer:
 
 
 def _written(place: Place | None) -> str:
-    return str(_signer().sign_object(str(place.event_id) if place else int(timezone.now().timestamp())))
+    return str(_signer().sign_object(str(place.event_id) if place else int(clock.now().timestamp())))
 
 
 def _read(cursor: str) -> UUID | None:
@@ -118,6 +118,6 @@ def _read(cursor: str) -> UUID | None:
     if isinstance(told, str):
         return UUID(told)
     kept = timedelta(days=settings.FEED_RETENTION_DAYS)
-    if told < (timezone.now() - kept).timestamp():
+    if told < (clock.now() - kept).timestamp():
         raise CursorExpired
     return None

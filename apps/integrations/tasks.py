@@ -5,10 +5,10 @@ from datetime import timedelta
 
 from celery import shared_task
 from django.conf import settings
-from django.utils import timezone
 
 from apps.integrations import services
 from apps.integrations.models import FeedEntry
+from erp import clock
 from erp.access import SYSTEM
 from erp.outbox.subscriber import handles_all
 from erp.outbox.wire import Envelope
@@ -28,7 +28,7 @@ def purge_feed() -> int:
 
     The newest stays, however old: whoever has read all of a quiet feed keeps its place.
     """
-    before = FeedEntry.objects.kept_from(timezone.now() - timedelta(days=settings.FEED_RETENTION_DAYS))
+    before = FeedEntry.objects.kept_from(clock.now() - timedelta(days=settings.FEED_RETENTION_DAYS))
     give_up, deleted = time.monotonic() + PURGE_SECONDS, 0
     while time.monotonic() < give_up and (batch := services.purge(actor=SYSTEM, before=before)):
         deleted += batch

@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import structlog
 from celery import current_app
@@ -36,13 +35,13 @@ from apps.notifications.models import (
     notices,
     placeholders,
 )
+from erp import clock
 from erp.access import Actor
 from erp.errors import Conflict, Fault, RuleBroken
 from erp.services import emit, service
 
 log = structlog.get_logger(__name__)
 
-INDIA: Final = ZoneInfo("Asia/Kolkata")
 MORNING, EVENING = time(9), time(21)  # when a person may be disturbed by SMS
 LEASE: Final = timedelta(seconds=60)  # longer than any call to a provider; then another sender may try
 DELIVER: Final = "apps.notifications.tasks.deliver"
@@ -90,7 +89,7 @@ def notify(
     SMS where only a number is verified, and for messages of the category digest what the person
     chose.
     """
-    now = timezone.now()
+    now = clock.now()
     made = []
     for way, status in _ways(notice, user, channel):
         recipient = user.pk if user is not None else challenge_id
@@ -150,11 +149,11 @@ def _first_try(notice: Notice, user: User | None, channel: str, now: datetime) -
 
 def _by_day(category: str, channel: str, moment: datetime) -> datetime:
     """The moment, or the next morning's where an SMS that can wait would come in the evening or at night."""
-    local = timezone.localtime(moment, INDIA)
+    local = timezone.localtime(moment, clock.KOLKATA)
     if category != Category.DIGEST or channel != Channel.SMS or MORNING <= local.time() < EVENING:
         return moment
     day = local.date() + timedelta(days=local.time() >= EVENING)
-    return datetime.combine(day, MORNING, INDIA)
+    return datetime.combine(day, MORNING, clock.KOLKATA)
 
 
 def hurry(message: Message) -> None:
@@ -182,7 +181,7 @@ def begin(message: Message, *, actor: Actor) -> bool:
     The next try is set before this one, so that a sender that dies is followed by another. A mail may then come twice,
     a row never.
     """
-    now = timezone.now()
+    now = clock.now()
     if message.status != Status.QUEUED:
         return False
     if message.not_after is not None and message.not_after <= now:
@@ -226,7 +225,7 @@ def record_sent(
     """Note that a provider took the message. The text is kept for its person, that of a security message isn't."""
     if message.status != Status.QUEUED:
         return message
-    message.status, message.sent_at, message.next_attempt_at = Status.SENT, timezone.now(), None
+    message.status, message.sent_at, message.next_attempt_at = Status.SENT, clock.now(), None
     message.provider, message.provider_message_id = provider, provider_message_id[:200]
     message.template, message.error_code = template, ""
     if message.category != Category.SECURITY:
@@ -260,7 +259,7 @@ def record_unsent(message: Message, *, actor: Actor, error_code: str, provider: 
         _end(message, Status.FAILED, error_code, events.MessageFailed)
     else:
         message.error_code = error_code[:60]
-        message.next_attempt_at = timezone.now() + waits[message.attempts - 1]
+        message.next_attempt_at = clock.now() + waits[message.attempts - 1]
         message.save()
     return message
 
@@ -268,7 +267,7 @@ def record_unsent(message: Message, *, actor: Actor, error_code: str, provider: 
 @service(requires=capabilities.MANAGE, emits=[events.MessageRequeued], raises=[NotFailed, TimeOver])
 def requeue(message: Message, *, actor: Actor) -> Message:
     """Send a failed message again, with all its tries anew. Raises NotFailed, TimeOver."""
-    now = timezone.now()
+    now = clock.now()
     if message.status != Status.FAILED:
         raise NotFailed(status_now=message.status)
     if message.not_after is not None and message.not_after <= now:

@@ -4,7 +4,6 @@ from typing import Any
 from uuid import UUID
 
 from celery import shared_task
-from django.utils import timezone
 
 from apps.accounts import secrets
 from apps.accounts.events import (
@@ -26,6 +25,7 @@ from apps.accounts.models import OneTimeToken, OtpChallenge, User
 from apps.notifications import notices, services
 from apps.notifications.clients import provider_for
 from apps.notifications.models import Channel, Message, Notice, Unsendable
+from erp import clock
 from erp.access import SYSTEM
 from erp.clients import RemoteRefused, RemoteUnavailable
 from erp.outbox.subscriber import handles
@@ -78,7 +78,7 @@ def deliver(message_id: str) -> None:
 def _unsent(message: Message, provider: str, code: str, *, final: bool) -> None:
     after = services.record_unsent(message, actor=SYSTEM, error_code=code, provider=provider, final=final)
     if after.status == Message.Status.QUEUED and after.next_attempt_at is not None:
-        wait = (after.next_attempt_at - timezone.now()).total_seconds()
+        wait = (after.next_attempt_at - clock.now()).total_seconds()
         if wait <= SOON:
             services.enqueue(str(after.pk), wait)
 
@@ -86,7 +86,7 @@ def _unsent(message: Message, provider: str, code: str, *, final: bool) -> None:
 @shared_task
 def sweep() -> int:
     """Hand over what is due and wasn't taken: a lost call, a sender that died, a broker that was away."""
-    due = Message.objects.due(timezone.now()).order_by("next_attempt_at", "pk")
+    due = Message.objects.due(clock.now()).order_by("next_attempt_at", "pk")
     found = list(due.values_list("pk", flat=True)[:CHUNK])
     for pk in found:
         services.enqueue(str(pk))
@@ -96,7 +96,7 @@ def sweep() -> int:
 @shared_task
 def send_digests() -> int:
     """Make the day's digests, one transaction each; returns how many."""
-    day = timezone.localdate()
+    day = clock.today()
     waiting = Message.objects.for_digests().order_by().values_list("user_id", "channel").distinct()
     made = 0
     for user_id, channel in list(waiting):
@@ -173,7 +173,7 @@ def otp_requested(event: OtpRequested, *, meta: Envelope) -> None:
 @handles(SignUpRepeated)
 def sign_up_repeated(event: SignUpRepeated, *, meta: Envelope) -> None:
     """Its owner hears once a day that somebody used the address or number."""
-    tell(notices.SIGN_UP_REPEATED, event.user_id, meta, key=f"{timezone.localdate():%Y-%m-%d}")
+    tell(notices.SIGN_UP_REPEATED, event.user_id, meta, key=f"{clock.today():%Y-%m-%d}")
 
 
 @handles(PasswordReset, PasswordChanged)

@@ -10,7 +10,6 @@ from django.db.models.fields import DateTimeField
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.html import format_html
 
 from apps.organization import capabilities, services
@@ -23,7 +22,6 @@ from apps.organization.models import (
     FinancialYear,
     GstRegistration,
     Organization,
-    business_date,
     uncovered,
 )
 from apps.organization.serializers import (
@@ -31,6 +29,7 @@ from apps.organization.serializers import (
     CreateCalendarInput,
     UpdateCalendarInput,
 )
+from erp import clock
 from erp.access import actor_of
 from erp.admin import Queue, ServiceAdmin, Table, acts
 from erp.errors import DomainError
@@ -73,8 +72,8 @@ class OrganizationAdmin(ServiceAdmin):
     ]  # fmt: skip
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        today = business_date()
-        due = timezone.now().replace(month=3, day=1) if today.month == 3 else timezone.now()
+        today = clock.today()
+        due = clock.now().replace(month=3, day=1) if today.month == 3 else clock.now()
         return (
             super()
             .get_queryset(request)

@@ -13,9 +13,9 @@ from apps.availability import services as availability
 from apps.availability.models import Reservation
 from apps.commodities.models import TERMS, Commission, HsnCode, TaxRate
 from apps.notifications.models import Template
-from apps.organization.models import DocumentSeries, FinancialYear, Organization, business_date
+from apps.organization.models import DocumentSeries, FinancialYear, Organization
 from apps.organization.tests import factories
-from erp import access
+from erp import access, clock
 from erp.models import unguarded_writes
 from erp.outbox.models import EventOutbox
 
@@ -48,7 +48,7 @@ def test_an_empty_database_gets_its_first_organization_with_year_and_series():
     code, told = run("bootstrap", **OURS)
     house = Organization.objects.get()
     assert (code, house.llpin, house.base_currency) == (0, "ZZZ-1001", "INR")
-    year = FinancialYear.objects.on(business_date()).get()
+    year = FinancialYear.objects.on(clock.today()).get()
     assert year.organization == house
     types = {"trade", "contract_note", "proforma_invoice", "settlement_statement", "claim"}
     assert {series.document_type for series in year.document_series.all()} == types
@@ -137,7 +137,7 @@ def test_the_demo_has_an_organization_with_years_up_to_today_and_its_staff_belon
     assert house.gst_registrations.get().is_primary
     codes = list(house.financial_years.order_by("start_date").values_list("code", flat=True))
     assert codes[0] == "2526"
-    assert FinancialYear.objects.filter(organization=house).on(business_date()).exists()
+    assert FinancialYear.objects.filter(organization=house).on(clock.today()).exists()
     assert DocumentSeries.objects.filter(document_type="trade").count() == len(codes)
     assert set(User.objects.filter(user_type="INTERNAL").values_list("organization_id", flat=True)) == {
         house.pk

@@ -16,6 +16,7 @@ from django.db import Error as DatabaseFailure
 from django.http import Http404, HttpRequest
 from django.utils import timezone
 
+from erp import clock
 from erp.api import problems
 from erp.api.files import fingerprinted
 from erp.api.parsers import canonical_json
@@ -119,7 +120,7 @@ def _answer(outcome: tuple[str, str] | Refusal) -> Answer:
         return refused(outcome)
     text, location = outcome
     headers = {"Content-Type": "application/json", "Location": location}
-    return Answer(303, headers, json.dumps({"text": text, "at": timezone.now().isoformat()}).encode())
+    return Answer(303, headers, json.dumps({"text": text, "at": clock.now().isoformat()}).encode())
 
 
 def refused(refusal: Refusal) -> Answer:
@@ -130,7 +131,7 @@ def refused(refusal: Refusal) -> Answer:
         "title": problem.title,
         "detail": problem.detail,
         "errors": [fault.as_dict() for fault in problem.errors],
-        "at": timezone.now().isoformat(),
+        "at": clock.now().isoformat(),
     }
     return Answer(problem.status, {"Content-Type": "application/json"}, json.dumps(kept).encode())
 

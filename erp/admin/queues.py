@@ -7,7 +7,8 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
 
 from django.http import HttpRequest
-from django.utils import timezone
+
+from erp import clock
 
 COUNTED: Final = 999
 
@@ -38,7 +39,7 @@ class Waiting(NamedTuple):
 
 
 def waiting(
-    admins: Iterable[Any], request: HttpRequest, clock: Callable[[], datetime] = timezone.now
+    admins: Iterable[Any], request: HttpRequest, clock: Callable[[], datetime] = clock.now
 ) -> list[Waiting]:
     """Every queue of these pages whose rows the person may see: two small queries each."""
     found = []

@@ -3,8 +3,8 @@
 from typing import ClassVar
 
 from django.db import models
-from django.utils import timezone
 
+from erp import clock
 from erp.ids import uuid7
 
 
@@ -24,7 +24,7 @@ class Record(models.Model):
         default=False
     )  # the body is encrypted, and wiped long before the record goes
     body_wiped = models.BooleanField(default=False)
-    created_at = models.DateTimeField(default=timezone.now)
+    created_at = models.DateTimeField(default=clock.now)
     body_expires_at = models.DateTimeField()
     expires_at = models.DateTimeField()
 

@@ -16,9 +16,8 @@ from uuid import UUID
 from cryptography.fernet import Fernet
 from django.conf import settings
 from django.db import OperationalError, connection, transaction
-from django.utils import timezone
 
-from erp import locks, metrics, services
+from erp import clock, locks, metrics, services
 from erp.errors import AnswerExpired, InProgress, KeyInvalid, KeyMissing, KeyReused, Unavailable
 from erp.idempotency.models import Record
 from erp.ids import uuid7
@@ -114,7 +113,7 @@ def _once(request: Request, run: Callable[[], Answer]) -> Answer:
             metrics.IDEMPOTENCY_CONFLICTS.inc()
             raise InProgress("The same request is being carried out; ask again in a moment.")
     record = Record.objects.filter(scope=request.scope).first()
-    now = timezone.now()
+    now = clock.now()
     if record is not None and record.expires_at > now:
         return _replay(record, request)
     if record is not None:
@@ -134,7 +133,7 @@ def _replay(record: Record, request: Request) -> Answer:
     if not hmac.compare_digest(bytes(record.fingerprint), request.fingerprint):
         metrics.IDEMPOTENCY_MISMATCHES.inc()
         raise KeyReused("This Idempotency-Key was used for another request; take a new one.")
-    if record.body_wiped or (record.secret and record.body_expires_at <= timezone.now()):
+    if record.body_wiped or (record.secret and record.body_expires_at <= clock.now()):
         raise AnswerExpired(
             "The request was carried out, and its answer held secrets that are no longer kept."
         )
@@ -146,7 +145,7 @@ def _replay(record: Record, request: Request) -> Answer:
 
 
 def _keep(record_id: UUID, request: Request, answer: Answer) -> None:
-    now = timezone.now()
+    now = clock.now()
     expires = now + timedelta(hours=settings.IDEMPOTENCY_TTL_HOURS)
     body = answer.body
     if len(body) > settings.IDEMPOTENCY_BODY_LIMIT:

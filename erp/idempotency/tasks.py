@@ -1,8 +1,8 @@
 """Expiry of idempotency records: secret bodies after minutes, records after a day."""
 
 from celery import shared_task
-from django.utils import timezone
 
+from erp import clock
 from erp.idempotency.models import Record
 
 BATCH = 1_000
@@ -11,7 +11,7 @@ BATCH = 1_000
 @shared_task
 def purge() -> int:
     """Wipe secret bodies past their time and delete expired records, in batches; returns the records deleted."""
-    now = timezone.now()
+    now = clock.now()
     Record.objects.filter(secret=True, body_wiped=False, body_expires_at__lte=now).update(
         body=b"", body_wiped=True
     )

@@ -3,11 +3,11 @@
 import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from datetime import datetime
 from typing import ClassVar, Literal
-from zoneinfo import ZoneInfo
 
 from stdnum import exceptions as stdnum
+
+from erp import clock
 
 Reason = Literal[
     "characters", "length", "format", "state", "retired", "holder_class", "checksum", "not_accepted"
@@ -144,4 +144,4 @@ class Wrapped(Identifier):
 
 def this_year() -> int:
     """The current year in India."""
-    return datetime.now(ZoneInfo("Asia/Kolkata")).year
+    return clock.today().year

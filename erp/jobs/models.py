@@ -6,8 +6,8 @@ from typing import ClassVar, Final, Self
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
-from django.utils import timezone
 
+from erp import clock
 from erp.access import Actor, granted_keys, holds_everywhere
 from erp.models import Guarded, Model, QuerySet
 
@@ -105,7 +105,7 @@ class Job(Model):
         """When it will be done if it goes on as it did so far."""
         if self.status != self.Status.RUNNING or not self.processed or self.started_at is None:
             return None
-        now = timezone.now()
+        now = clock.now()
         each: timedelta = (now - self.started_at) / self.processed
         return now + each * (self.total - self.processed)
 

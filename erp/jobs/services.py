@@ -9,8 +9,8 @@ from uuid import UUID
 from celery import current_app
 from django.conf import settings
 from django.db import transaction
-from django.utils import timezone
 
+from erp import clock
 from erp.access import Actor
 from erp.errors import CapabilityMissing, Conflict, DomainError
 from erp.jobs import capabilities, events, leases
@@ -90,7 +90,7 @@ def cancel(job: Job, *, actor: Actor) -> Job:
 @service(public=BOOKKEEPING, machinery=BOOKKEEPING)
 def claim(job: Job, *, actor: Actor) -> Job | None:
     """Take an open job whose lease is free; None when it is over or another worker has it."""
-    now = timezone.now()
+    now = clock.now()
     if job.status not in Job.OPEN or leases.is_held(job, now):
         return None
     leases.take(job, now)
@@ -121,7 +121,7 @@ def record(job: Job, *, actor: Actor, lease: UUID, rows: Sequence[JobRow]) -> Jo
     job.processed += len(rows)
     job.accepted += len(rows) - refused
     job.refused += refused
-    leases.extend(job, timezone.now())
+    leases.extend(job, clock.now())
     job.save()
     return job
 
@@ -148,7 +148,7 @@ def finish(job: Job, *, actor: Actor, lease: UUID, problem: DomainError | None =
         job.status = Job.Status.SUCCEEDED
     else:
         job.status = Job.Status.PARTIAL if job.accepted else Job.Status.FAILED
-    job.finished_at = timezone.now()
+    job.finished_at = clock.now()
     leases.give_up(job)
     job.save()
     return job
@@ -157,7 +157,7 @@ def finish(job: Job, *, actor: Actor, lease: UUID, problem: DomainError | None =
 @service(public=BOOKKEEPING, machinery=BOOKKEEPING)
 def forget_files(*, actor: Actor, limit: int) -> int:
     """Delete files and rows of jobs that ended long ago, ``limit`` jobs at a time; returns how many."""
-    before = timezone.now() - timedelta(days=settings.JOB_RETENTION_DAYS)
+    before = clock.now() - timedelta(days=settings.JOB_RETENTION_DAYS)
     old = Job.objects.filter(finished_at__lt=before).filter(rows__isnull=False) | Job.objects.filter(
         finished_at__lt=before, file__isnull=False
     )

@@ -17,8 +17,8 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import Error as DatabaseFailure
 from django.db import InterfaceError, OperationalError
-from django.utils import timezone
 
+from erp import clock
 from erp.access import SYSTEM, Actor
 from erp.api.problems import domain_error
 from erp.errors import DomainError, Forbidden
@@ -71,7 +71,7 @@ def work(job_id: str) -> str:
 @shared_task
 def sweep() -> int:
     """Hand out jobs that nobody works on; returns how many."""
-    due = Job.objects.due(timezone.now() - timedelta(seconds=1)).values_list("pk", flat=True)
+    due = Job.objects.due(clock.now() - timedelta(seconds=1)).values_list("pk", flat=True)
     for job_id in due:
         work.apply_async((str(job_id),), expires=settings.JOB_SWEEP_SECONDS)
     return len(due)

@@ -13,10 +13,9 @@ from django.db import Error as DatabaseFailure
 from django.db.models import Exists, OuterRef
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.html import format_html
 
-from erp import capabilities
+from erp import capabilities, clock
 from erp.admin import ServiceAdmin, Table
 from erp.admin.history import about, person
 from erp.admin.site import add_page
@@ -52,7 +51,7 @@ class Age(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         if self.value() not in ("60", "3600", "86400"):
             return queryset
-        return queryset.filter(created_at__lt=timezone.now() - timedelta(seconds=int(self.value() or 0)))
+        return queryset.filter(created_at__lt=clock.now() - timedelta(seconds=int(self.value() or 0)))
 
 
 class Blocked(admin.SimpleListFilter):

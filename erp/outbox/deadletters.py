@@ -19,9 +19,9 @@ from typing import Any, Final
 import structlog
 from django.conf import settings
 from django.db import connection, transaction
-from django.utils import timezone
 from google.auth.exceptions import GoogleAuthError
 
+from erp import clock
 from erp.access import Actor
 from erp.errors import Conflict
 from erp.ids import uuid7
@@ -130,7 +130,7 @@ def _decide(
     if letter.status != DeadLetter.Status.WAITING:
         raise NotWaiting(f"{letter.key} is {letter.status}.")
     letter.status, letter.carried_out_at = status, None
-    letter.resolved_at = timezone.now()
+    letter.resolved_at = clock.now()
     letter.resolved_by = operator(actor, by)
     letter.resolution_reason = reason_given(reason)
     letter.save(update_fields=["status", "carried_out_at", "resolved_at", "resolved_by", "resolution_reason"])
@@ -252,7 +252,7 @@ class Letters:
                     status=DeadLetter.Status.WAITING, last_error=f"sent again, Pub/Sub refused it: {error}"
                 )
                 raise
-            row.carried_out_at = timezone.now()
+            row.carried_out_at = clock.now()
             DeadLetter.objects.filter(pk=row.pk).update(carried_out_at=row.carried_out_at)
             log.warning(
                 f"dead_letter.{row.status}",

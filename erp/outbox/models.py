@@ -7,8 +7,8 @@ the subscriber use SQL of their own. Nothing else writes here.
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from django.db import models
-from django.utils import timezone
 
+from erp import clock
 from erp.ids import uuid7
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class EventStream(models.Model):
     aggregate_type = models.CharField(max_length=50)
     aggregate_id = models.UUIDField()
     last_sequence = models.BigIntegerField(default=0)
-    created_at = models.DateTimeField(default=timezone.now)
+    created_at = models.DateTimeField(default=clock.now)
 
     class Meta:
         db_table = "event_stream"
@@ -54,7 +54,7 @@ class EventOutbox(models.Model):
     payload = models.JSONField()
     aggregate_id = models.UUIDField()
     aggregate_type = models.CharField(max_length=50)
-    created_at = models.DateTimeField(default=timezone.now)
+    created_at = models.DateTimeField(default=clock.now)
     processed_at = models.DateTimeField(null=True)
     processing_attempts = models.IntegerField(default=0)
     last_error = models.TextField(null=True)  # noqa: DJ001 - the audit's column
@@ -117,7 +117,7 @@ class Inbox(models.Model):
     pk = models.CompositePrimaryKey("subscription", "event_id")
     subscription = models.CharField(max_length=255)
     event_id = models.UUIDField()
-    applied_at = models.DateTimeField(default=timezone.now)
+    applied_at = models.DateTimeField(default=clock.now)
 
     class Meta:
         db_table = "event_inbox"
@@ -129,7 +129,7 @@ class Subscriber(models.Model):
     """A subscription's first start: streams older than it may begin beyond sequence 1."""
 
     subscription = models.CharField(primary_key=True, max_length=255)
-    started_at = models.DateTimeField(default=timezone.now)
+    started_at = models.DateTimeField(default=clock.now)
 
     class Meta:
         db_table = "event_subscriber"
@@ -161,10 +161,10 @@ class Parked(models.Model):
     event_id = models.UUIDField()
     attributes = models.JSONField()
     data = models.JSONField()
-    parked_at = models.DateTimeField(default=timezone.now)
+    parked_at = models.DateTimeField(default=clock.now)
     attempts = models.IntegerField(default=0)
     last_error = models.TextField(default="")
-    next_attempt_at = models.DateTimeField(default=timezone.now)
+    next_attempt_at = models.DateTimeField(default=clock.now)
 
     class Meta:
         db_table = "event_parked"
@@ -201,7 +201,7 @@ class DeadLetter(models.Model):
     sequence = models.BigIntegerField(null=True)
     attempts = models.IntegerField(default=0)
     last_error = models.TextField("reason", default="")
-    failed_at = models.DateTimeField(default=timezone.now)
+    failed_at = models.DateTimeField(default=clock.now)
     seen_at = models.DateTimeField("last seen", null=True)
     message_id = models.CharField(max_length=64, default="")  # of the letter, each time it dies another
     status = models.CharField(max_length=10, choices=Status, default=Status.WAITING)
@@ -235,7 +235,7 @@ class RelayLayout(models.Model):
     id = models.SmallIntegerField(primary_key=True, default=1)
     ordering = models.CharField(max_length=10)
     buckets = models.SmallIntegerField()
-    changed_at = models.DateTimeField(default=timezone.now)
+    changed_at = models.DateTimeField(default=clock.now)
 
     class Meta:
         db_table = "event_relay_layout"

@@ -11,9 +11,8 @@ from uuid import UUID
 import structlog
 from django.db import connection, transaction
 from django.db.models import QuerySet
-from django.utils import timezone
 
-from erp import access, locks
+from erp import access, clock, locks
 from erp.access import Actor
 from erp.errors import Conflict, Fault, Invalid
 from erp.logs import mask_text
@@ -193,7 +192,7 @@ def _resolve(
         raise NotFailed(f"Event {row.pk} is {row.status}, not failed.")
     row.status, row.resolution = EventOutbox.Status.PENDING, resolution
     row.processing_attempts, row.not_before = 0, None
-    row.resolved_at = timezone.now()
+    row.resolved_at = clock.now()
     row.resolved_by = operator(actor, by)
     row.resolution_reason = reason_given(reason)
     row.save(

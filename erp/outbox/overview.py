@@ -11,10 +11,9 @@ from django.core.exceptions import PermissionDenied
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.utils import timezone
 from redis.exceptions import RedisError
 
-from erp import access, capabilities, heartbeat, locks, metrics
+from erp import access, capabilities, clock, heartbeat, locks, metrics
 from erp.admin.display import Table
 from erp.outbox import operations
 from erp.outbox.subscriber import Subscription
@@ -131,7 +130,7 @@ def _seen(what: str, name: str) -> tuple[str, str, Any]:
 def _schedules() -> Iterator[tuple[str, Any, Any]]:
     for name, entry in settings.CELERY_BEAT_SCHEDULE.items():
         last: datetime | None = _cached(heartbeat.last_run, name)
-        now = timezone.now()
+        now = clock.now()
         left: timedelta = schedules.maybe_schedule(entry["schedule"]).remaining_estimate(last or now)
         due = now + max(left, timedelta()) + timedelta(seconds=0.5)  # to the nearest second
         yield name, last or "not known", due.replace(microsecond=0)

@@ -1,16 +1,22 @@
 """Business dates and local times as moments."""
 
-from datetime import UTC, date, datetime, time
+import re
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.db import connection
 
 from erp import clock
+from erp.access import SYSTEM
+from erp.services import unit_of_work
 
 
 def test_the_business_date_is_the_day_in_kolkata():
     assert clock.today(datetime(2026, 3, 8, 18, 29, tzinfo=UTC)) == date(2026, 3, 8)
     assert clock.today(datetime(2026, 3, 8, 18, 30, tzinfo=UTC)) == date(2026, 3, 9)
+    assert clock.today(datetime(2026, 3, 31, 23, 59, 59, tzinfo=UTC)) == date(2026, 4, 1)
 
 
 @pytest.mark.parametrize(
@@ -30,3 +36,38 @@ def test_the_business_date_is_the_day_in_kolkata():
 )
 def test_a_local_time_is_one_moment(zone, day, at, moment):
     assert clock.instant(day, at, ZoneInfo(zone)) == datetime.fromisoformat(f"{moment}Z")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_unit_of_work_has_one_moment_that_of_its_transaction():
+    before = clock.now()
+    with unit_of_work(SYSTEM):
+        moment = clock.now()
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_sleep(0.01), transaction_timestamp()")
+            assert cursor.fetchone()[1] == moment
+        assert clock.now() == moment
+    assert before < moment < clock.now()
+
+
+def test_tests_set_the_clock_in_one_place(set_clock, db):
+    moment = datetime(2030, 4, 1, tzinfo=UTC)
+    set_clock(moment)
+    assert timedelta() <= clock.now() - moment < timedelta(minutes=1)
+    assert clock.today() == date(2030, 4, 1)
+    with unit_of_work(SYSTEM):
+        assert timedelta() <= clock.now() - moment < timedelta(minutes=1)
+
+
+def test_only_the_clock_reads_the_time_of_rows_and_services():
+    """Services, querysets and models take the present moment from ``erp.clock``."""
+    files = [
+        *Path("erp").glob("models.py"),
+        *Path("apps").glob("**/models/**/*.py"),
+        *Path("apps").glob("*/models.py"),
+        *Path("apps").glob("**/services/**/*.py"),
+        *Path("apps").glob("*/services.py"),
+    ]
+    assert len(files) > 50
+    others = re.compile(r"timezone\.now|datetime\.now|date\.today|localdate|time\.time\(")
+    assert [str(file) for file in files if others.search(file.read_text())] == []

@@ -3,9 +3,9 @@
 from datetime import datetime
 
 from django.db import models
-from django.utils import timezone
 
 from apps.accounts.models.users import User
+from erp import clock
 from erp.encryption import decrypt, encrypt
 from erp.models import Guarded
 
@@ -19,8 +19,8 @@ class TotpDevice(Guarded):
     last_step = models.BigIntegerField(default=0)  # of the newest code taken: none counts twice
     pending_secret = models.CharField(max_length=200, default="")  # encrypted
     pending_expires_at = models.DateTimeField(null=True)
-    created_at = models.DateTimeField(default=timezone.now)
-    updated_at = models.DateTimeField(default=timezone.now)
+    created_at = models.DateTimeField(default=clock.now)
+    updated_at = models.DateTimeField(default=clock.now)
 
     def __str__(self) -> str:
         return str(self.user_id)
@@ -61,8 +61,8 @@ class RecoveryCode(Guarded):
     user = models.ForeignKey(User, models.CASCADE, related_name="recovery_codes")
     digest = models.CharField(max_length=100, unique=True)
     used_at = models.DateTimeField(null=True)
-    created_at = models.DateTimeField(default=timezone.now)
-    updated_at = models.DateTimeField(default=timezone.now)
+    created_at = models.DateTimeField(default=clock.now)
+    updated_at = models.DateTimeField(default=clock.now)
 
     def __str__(self) -> str:
         return f"{self.user_id}: {'used' if self.used_at else 'unused'}"

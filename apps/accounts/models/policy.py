@@ -5,9 +5,9 @@ from uuid import UUID
 
 from django.db import models
 from django.db.models import Q
-from django.utils import timezone
 
 from apps.accounts.models.users import User
+from erp import clock
 from erp.access import Actor, Deviation, Grant, holds_everywhere, registry
 from erp.models import Guarded, Model, QuerySet
 
@@ -46,7 +46,7 @@ class AccessPolicy(Model):
 
     def touch(self) -> None:
         """Let the version rise with the next save."""
-        self.updated_at = timezone.now()
+        self.updated_at = clock.now()
 
 
 class PolicyDeviation(Guarded):
@@ -56,7 +56,7 @@ class PolicyDeviation(Guarded):
     capability = models.CharField(max_length=120)
     scope = models.CharField(max_length=10, choices=Scope)
     operation = models.CharField(max_length=6, choices=Operation)
-    created_at = models.DateTimeField(default=timezone.now)
+    created_at = models.DateTimeField(default=clock.now)
 
     class Meta(Guarded.Meta):
         constraints: ClassVar = [
@@ -146,7 +146,7 @@ class GrantQuerySet(_Administered):
     def live(self) -> Self:
         """Active ones that no date has ended, tidied or not."""
         return self.filter(
-            Q(expires_at=None) | Q(expires_at__gt=timezone.now()), status=CapabilityGrant.Status.ACTIVE
+            Q(expires_at=None) | Q(expires_at__gt=clock.now()), status=CapabilityGrant.Status.ACTIVE
         )
 
 
@@ -167,8 +167,8 @@ class CapabilityGrant(Guarded):
     reason = models.CharField(max_length=1000)
     change = models.ForeignKey(CapabilityChange, models.PROTECT, related_name="+")
     status = models.CharField(max_length=7, choices=Status, default=Status.ACTIVE)
-    created_at = models.DateTimeField(default=timezone.now)
-    updated_at = models.DateTimeField(default=timezone.now)
+    created_at = models.DateTimeField(default=clock.now)
+    updated_at = models.DateTimeField(default=clock.now)
 
     objects: ClassVar[Any] = GrantQuerySet.as_manager()
 
@@ -197,7 +197,7 @@ def _deviations() -> list[Deviation]:
 
 def _grants(user: Any) -> list[Grant]:
     """The user's grants that no date has ended, though the row may still say active; and those it has."""
-    now = timezone.now()
+    now = clock.now()
     rows = CapabilityGrant.objects.filter(user_id=user.pk, status=CapabilityGrant.Status.ACTIVE)
     return [
         Grant(name, (kind or "").lower(), str(key or ""), live=until is None or until > now)

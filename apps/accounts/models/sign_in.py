@@ -6,9 +6,9 @@ from typing import Any, ClassVar, Self
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
-from django.utils import timezone
 
 from apps.accounts.models.users import User
+from erp import clock
 from erp.access import Actor, holds_everywhere
 from erp.encryption import decrypt, encrypt
 from erp.ids import uuid7
@@ -27,7 +27,7 @@ class SessionQuerySet(QuerySet):
 
     def live(self) -> Self:
         """Sessions that may still be used."""
-        now = timezone.now()
+        now = clock.now()
         return self.filter(ended_at=None, expires_at__gt=now, absolute_expires_at__gt=now)
 
 
@@ -91,7 +91,7 @@ class Session(Model):
     @property
     def is_live(self) -> bool:
         """Whether it may still be used."""
-        now = timezone.now()
+        now = clock.now()
         return self.ended_at is None and min(self.expires_at, self.absolute_expires_at) > now
 
     @property
@@ -116,8 +116,8 @@ class RefreshToken(Guarded):
     session = models.ForeignKey(Session, models.CASCADE, related_name="tokens")
     expires_at = models.DateTimeField()
     rotated_at = models.DateTimeField(null=True)
-    created_at = models.DateTimeField(default=timezone.now)
-    updated_at = models.DateTimeField(default=timezone.now)
+    created_at = models.DateTimeField(default=clock.now)
+    updated_at = models.DateTimeField(default=clock.now)
 
     class Meta(Guarded.Meta):
         constraints: ClassVar = [
@@ -137,10 +137,10 @@ class SignInCounter(Guarded):
     key = models.CharField(max_length=64, unique=True)
     user = models.ForeignKey(User, models.CASCADE, null=True, related_name="+")
     failures = models.PositiveIntegerField(default=0)
-    window_started_at = models.DateTimeField(default=timezone.now)
+    window_started_at = models.DateTimeField(default=clock.now)
     locked_until = models.DateTimeField(null=True)
-    created_at = models.DateTimeField(default=timezone.now)
-    updated_at = models.DateTimeField(default=timezone.now)
+    created_at = models.DateTimeField(default=clock.now)
+    updated_at = models.DateTimeField(default=clock.now)
 
     def __str__(self) -> str:
         return self.key
@@ -151,7 +151,7 @@ class Once(QuerySet):
 
     def live(self) -> Self:
         """Neither used nor voided nor over."""
-        return self.filter(used_at=None, voided_at=None, expires_at__gt=timezone.now())
+        return self.filter(used_at=None, voided_at=None, expires_at__gt=clock.now())
 
 
 class OneTimeToken(Guarded):
@@ -177,8 +177,8 @@ class OneTimeToken(Guarded):
     expires_at = models.DateTimeField()
     used_at = models.DateTimeField(null=True)
     voided_at = models.DateTimeField(null=True)
-    created_at = models.DateTimeField(default=timezone.now)
-    updated_at = models.DateTimeField(default=timezone.now)
+    created_at = models.DateTimeField(default=clock.now)
+    updated_at = models.DateTimeField(default=clock.now)
 
     objects: ClassVar[Any] = Once.as_manager()
 
@@ -197,7 +197,7 @@ class OneTimeToken(Guarded):
     @property
     def is_live(self) -> bool:
         """Whether it may still be used."""
-        return self.used_at is None and self.voided_at is None and self.expires_at > timezone.now()
+        return self.used_at is None and self.voided_at is None and self.expires_at > clock.now()
 
 
 class OtpChallenge(Guarded):
@@ -218,8 +218,8 @@ class OtpChallenge(Guarded):
     expires_at = models.DateTimeField()
     used_at = models.DateTimeField(null=True)
     voided_at = models.DateTimeField(null=True)
-    created_at = models.DateTimeField(default=timezone.now)
-    updated_at = models.DateTimeField(default=timezone.now)
+    created_at = models.DateTimeField(default=clock.now)
+    updated_at = models.DateTimeField(default=clock.now)
 
     objects: ClassVar[Any] = Once.as_manager()
 
@@ -238,7 +238,7 @@ class OtpChallenge(Guarded):
     @property
     def is_live(self) -> bool:
         """Whether its code may still be used."""
-        return self.used_at is None and self.voided_at is None and self.expires_at > timezone.now()
+        return self.used_at is None and self.voided_at is None and self.expires_at > clock.now()
 
     @property
     def is_sent(self) -> bool:

@@ -7,9 +7,9 @@ from django.contrib.auth.models import AbstractBaseUser, Group, Permission, Perm
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower
-from django.utils import timezone
 from django.utils.functional import cached_property
 
+from erp import clock
 from erp.access import Actor, holds_everywhere, registry
 from erp.identifiers import PHONE
 from erp.models import Guarded, Model, QuerySet
@@ -238,8 +238,8 @@ class RoleMembership(Guarded):
     role = models.ForeignKey(Group, models.PROTECT, related_name="memberships")
     granted_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
     change_id = models.UUIDField(null=True)
-    created_at = models.DateTimeField(default=timezone.now)
-    updated_at = models.DateTimeField(default=timezone.now)
+    created_at = models.DateTimeField(default=clock.now)
+    updated_at = models.DateTimeField(default=clock.now)
 
     class Meta(Guarded.Meta):
         constraints: ClassVar = [
@@ -255,7 +255,7 @@ class PasswordHistory(Guarded):
 
     user = models.ForeignKey(User, models.CASCADE, related_name="passwords")
     hash = models.CharField(max_length=128)
-    created_at = models.DateTimeField(default=timezone.now)
+    created_at = models.DateTimeField(default=clock.now)
 
     def __str__(self) -> str:
         return f"{self.user_id}: {self.created_at}"

@@ -5,9 +5,9 @@ from typing import Any, ClassVar, Self
 from django.core.validators import MinLengthValidator
 from django.db import models
 from django.db.models import F, Q
-from django.utils import timezone
 
 from apps.accounts.models.users import RoleMembership, User
+from erp import clock
 from erp.access import Actor, holds_everywhere, simulate_roles
 from erp.models import Model, QuerySet
 
@@ -21,11 +21,11 @@ class ViewAsQuerySet(QuerySet):
 
     def live(self) -> Self:
         """Those that still run."""
-        return self.filter(ended_at=None, ends_at__gt=timezone.now())
+        return self.filter(ended_at=None, ends_at__gt=clock.now())
 
     def over(self) -> Self:
         """Those whose time is over, and which nobody has ended."""
-        return self.filter(ended_at=None, ends_at__lte=timezone.now())
+        return self.filter(ended_at=None, ends_at__lte=clock.now())
 
 
 class ViewAs(Model):

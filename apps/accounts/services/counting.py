@@ -10,11 +10,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.utils import timezone
 
 from apps.accounts import events
 from apps.accounts.models import SignInCounter, User
 from apps.accounts.services.doors import Locked
+from erp import clock
 from erp.errors import DomainError
 from erp.services import Refusal, emit, refuse
 
@@ -45,7 +45,7 @@ def counter_of(identifier: str) -> SignInCounter | None:
 
 
 def _open(counter: SignInCounter | None) -> SignInCounter | None:
-    now = timezone.now()
+    now = clock.now()
     if counter is not None and counter.locked_until is not None and counter.locked_until > now:
         seconds = int((counter.locked_until - now).total_seconds()) + 1
         raise Locked("Wait before you try again.", headers={"Retry-After": str(seconds)})
@@ -54,7 +54,7 @@ def _open(counter: SignInCounter | None) -> SignInCounter | None:
 
 def failed(identifier: str, user: User | None, problem: DomainError) -> Refusal:
     """Count a failure and refuse. Raises Locked where others shut the identifier meanwhile."""
-    now = timezone.now()
+    now = clock.now()
     SignInCounter.objects.bulk_create(
         [SignInCounter(key=counter_key(identifier), user=user, window_started_at=now)],
         ignore_conflicts=True,
@@ -67,7 +67,7 @@ def failed(identifier: str, user: User | None, problem: DomainError) -> Refusal:
 def succeeded(identifier: str) -> None:
     """Forget the identifier's failures."""
     SignInCounter.objects.filter(key=counter_key(identifier)).exclude(failures=0, locked_until=None).update(
-        failures=0, locked_until=None, updated_at=timezone.now()
+        failures=0, locked_until=None, updated_at=clock.now()
     )
 
 

@@ -1,13 +1,13 @@
 """Taking a person's data away; id and history stay."""
 
 from django.db.models import Q
-from django.utils import timezone
 
 from apps.accounts import secrets
 from apps.accounts.models import OneTimeToken, OtpChallenge, PasswordHistory, RecoveryCode, Session, User
 from apps.accounts.services import one_time
 from apps.accounts.services.second_factor import forget
 from apps.accounts.services.sessions import end_all
+from erp import clock
 from erp.access import SYSTEM
 
 ERASED_NAME = "Erased person"
@@ -15,7 +15,7 @@ ERASED_NAME = "Erased person"
 
 def erase_data(user: User) -> None:
     """Remove what identifies the person, whose row is locked; the caller tells the event."""
-    now = timezone.now()
+    now = clock.now()
     end_all(user, Session.EndReason.ERASED, by=SYSTEM)
     Session.objects.filter(user=user).update(ip=None, device_label="", device_hash="")
     forget(user)

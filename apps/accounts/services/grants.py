@@ -5,11 +5,11 @@ from typing import Any
 from django.apps import apps
 from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
-from django.utils import timezone
 from guardian.models import UserObjectPermission
 
 from apps.accounts import capabilities, events
 from apps.accounts.models import CapabilityChange, CapabilityGrant, Operation, User
+from erp import clock
 from erp.access import Actor
 from erp.ids import uuid7
 from erp.services import emit, service
@@ -62,7 +62,7 @@ def apply_grant(change: CapabilityChange, user: User) -> None:
 def expire_grants(*, actor: Actor) -> int:
     """Tidy up grants whose time is over; they count no longer anyway. Returns how many."""
     due = CapabilityGrant.objects.locked().filter(
-        status=CapabilityGrant.Status.ACTIVE, expires_at__lte=timezone.now()
+        status=CapabilityGrant.Status.ACTIVE, expires_at__lte=clock.now()
     )
     ended = list(due.order_by("pk")[:200])
     for grant in ended:
@@ -80,7 +80,7 @@ def end_grants(user: User) -> None:
 
 
 def _end_grant(grant: CapabilityGrant, status: str) -> None:
-    grant.status, grant.updated_at = status, timezone.now()
+    grant.status, grant.updated_at = status, clock.now()
     grant.save()
     mirror = _mirror(grant)
     if mirror is not None:

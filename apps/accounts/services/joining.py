@@ -5,8 +5,6 @@ from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
-from django.utils import timezone
-
 from apps.accounts import capabilities, events
 from apps.accounts.models import OneTimeToken, OtpChallenge, SignInCounter, User
 from apps.accounts.services import addresses, one_time, otp
@@ -35,6 +33,7 @@ from apps.accounts.services.roles import (
     set_roles,
 )
 from apps.accounts.services.signing_in import use_code
+from erp import clock
 from erp.access import SYSTEM, Actor
 from erp.errors import Conflict
 from erp.identifiers import EMAIL
@@ -128,12 +127,12 @@ def _register_number(mobile: str, profile: dict[str, str]) -> None:
     if user is not None:
         emit(events.SignUpRepeated(user_id=user.pk))
         return
-    user = _applicant(mobile=mobile, mobile_verified_at=timezone.now(), status=User.Status.ACTIVE, **profile)
+    user = _applicant(mobile=mobile, mobile_verified_at=clock.now(), status=User.Status.ACTIVE, **profile)
     emit(events.UserRegistered(user_id=user.pk, user_type=user.user_type, method="mobile"))
 
 
 def _applicant(**fields: Any) -> User:
-    user = User(user_type=User.Type.APPLICANT, terms_accepted_at=timezone.now(), **fields)
+    user = User(user_type=User.Type.APPLICANT, terms_accepted_at=clock.now(), **fields)
     user.set_password(None)
     user.save()
     set_roles(user, frozenset({APPLICANT}), by=SYSTEM)
@@ -176,7 +175,7 @@ def verify_email(*, actor: Actor, token: str) -> User:
             raise TokenInvalid
         if row.purpose == _Purpose.SIGN_UP:
             take_over(user, row.new_password)
-        user.status, user.email_verified_at = User.Status.ACTIVE, timezone.now()
+        user.status, user.email_verified_at = User.Status.ACTIVE, clock.now()
         user.save()
         one_time.use_up(row, _Purpose.SIGN_UP, _Purpose.VERIFY_EMAIL)
     emit(events.EmailVerified(user_id=user.pk, purpose=row.purpose))
@@ -191,7 +190,7 @@ def _change_email(row: OneTimeToken, user: User) -> None:
     if not _give_way(pending, reason_code="address_proven", by=user):
         raise EmailTaken
     user.former_email = user.email
-    user.email, user.pending_email, user.email_verified_at = pending, None, timezone.now()
+    user.email, user.pending_email, user.email_verified_at = pending, None, clock.now()
     user.save()
     one_time.use_up(row, _Purpose.CHANGE_EMAIL, _Purpose.RESET_PASSWORD)
 
@@ -320,7 +319,7 @@ def accept_invitation(
     row, user = one_time.take(token, _Purpose.INVITATION)
     if user is None or user.status != User.Status.INVITED or not one_time.is_for(row, user.email or ""):
         raise TokenInvalid
-    now = timezone.now()
+    now = clock.now()
     if full_name:
         user.full_name = full_name
     set_password(user, password, pointer="/password")

@@ -4,14 +4,13 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.conf import settings
-from django.utils import timezone
 
 from apps.accounts import secrets
 from apps.accounts.models import OneTimeToken, User
 from apps.accounts.services import addresses
 from apps.accounts.services.counting import seconds_to_wait
 from apps.accounts.services.doors import Door, TokenInvalid, TooManyMails
-from erp import locks
+from erp import clock, locks
 
 ACCEPTED = {"status": "accepted"}
 
@@ -32,7 +31,7 @@ def make(
     at ``door``. None where the address was sent its share: the answer must not show it, since it would tell who
     else asked. Raises TooManyMails where the caller, or everybody together, asked for theirs.
     """
-    now = timezone.now()
+    now = clock.now()
     address_hash = secrets.address_hash(address)
     network_hash = secrets.network_hash(door.network) if door is not None and door.network else ""
     addresses.hold(address)
@@ -96,7 +95,7 @@ def take(token: str, *purposes: str) -> tuple[OneTimeToken, User | None]:
 
 def use_up(row: OneTimeToken, *rest: str) -> None:
     """Mark the row as used and void the user's other tokens of the purposes ``rest``."""
-    now = timezone.now()
+    now = clock.now()
     row.used_at = row.updated_at = now
     row.new_password = ""
     row.save()
@@ -106,7 +105,7 @@ def use_up(row: OneTimeToken, *rest: str) -> None:
 
 def void(user_id: UUID, *purposes: str) -> None:
     """Void the user's live tokens of these purposes."""
-    now = timezone.now()
+    now = clock.now()
     rows = OneTimeToken.objects.live().filter(user_id=user_id, purpose__in=purposes)
     rows.update(voided_at=now, updated_at=now, new_password="")
 

@@ -15,6 +15,7 @@ from apps.accounts.models import OtpChallenge, Session, SignInCounter, User
 from apps.accounts.services.counting import FAILED, check_open, counter_of, failed, seconds_to_wait
 from apps.accounts.services.doors import Challenge, Door, Locked, OtpInvalid, Tokens, TooManyCodes
 from apps.accounts.services.signing_in import first_factor_passed
+from erp import clock
 from erp.access import Actor
 from erp.errors import DomainError
 from erp.services import Refusal, emit, service
@@ -44,7 +45,7 @@ def request_otp(*, actor: Actor, mobile: str, purpose: str) -> Requested:
 
     Within a minute of the number's latest, whatever became of it, nothing is sent. Raises TooManyCodes.
     """
-    now = timezone.now()
+    now = clock.now()
     mobile_hash = secrets.address_hash(mobile)
     earlier = OtpChallenge.objects.filter(mobile_hash=mobile_hash)
     latest = earlier.filter(purpose=purpose).order_by("-created_at").first()
@@ -119,7 +120,7 @@ def check(
     counter_of(challenge.number)
     if secrets.code_fits(challenge, code):
         return challenge, None
-    now = timezone.now()
+    now = clock.now()
     challenge.wrong += 1
     if challenge.wrong >= settings.OTP_TRIES:
         challenge.voided_at = now

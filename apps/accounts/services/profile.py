@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from django.utils import timezone
-
 from apps.accounts import capabilities, events
 from apps.accounts.models import OneTimeToken, OtpChallenge, SignInCounter, User
 from apps.accounts.services import addresses, one_time, otp
@@ -11,6 +9,7 @@ from apps.accounts.services.counting import FAILED, counter_of, failed, of_passw
 from apps.accounts.services.doors import Door, Locked, ReauthenticationFailed, TooManyMails
 from apps.accounts.services.passwords import is_right
 from apps.accounts.services.signing_in import use_code
+from erp import clock
 from erp.access import Actor
 from erp.errors import Conflict, Forbidden, RuleBroken
 from erp.identifiers import EMAIL
@@ -99,7 +98,7 @@ def update_profile(
     user.full_name, user.locale = full_name, locale
     user.notify_email, user.notify_sms, user.digest = notify_email, notify_sms, digest
     if changes_mobile:
-        user.mobile, user.mobile_verified_at = mobile, timezone.now() if mobile is not None else None
+        user.mobile, user.mobile_verified_at = mobile, clock.now() if mobile is not None else None
     if gone_email:
         user.email = user.email_verified_at = user.pending_email = None
         one_time.void(user.pk, _Purpose.RESET_PASSWORD, _Purpose.CHANGE_EMAIL)

@@ -8,7 +8,6 @@ from uuid import UUID
 from django.apps import apps
 from django.core.exceptions import ValidationError
 from django.db.models import Model
-from django.utils import timezone
 
 from apps.accounts import capabilities, events
 from apps.accounts.models import (
@@ -37,7 +36,7 @@ from apps.accounts.services.roles import (
     rights_of,
     set_roles,
 )
-from erp import access, locks
+from erp import access, clock, locks
 from erp.access import OWN, Actor
 from erp.approvals import Base, Kind
 from erp.errors import Conflict, Fault, Forbidden, Invalid, RuleBroken
@@ -229,7 +228,7 @@ def _check_shape(change: CapabilityChange) -> None:
     elif change.object_type is not None:
         faults += _faults_of_row(change)
     until = change.grant_expires_at
-    if until is not None and (change.operation != Operation.ADD or until <= timezone.now()):
+    if until is not None and (change.operation != Operation.ADD or until <= clock.now()):
         faults.append(Fault("/grant_expires_at", "invalid", "An end lies ahead, and only a grant has one."))
     if faults:
         raise Invalid(f"{len(faults)} fields need attention.", errors=faults)

@@ -1,12 +1,10 @@
 """The second factor: TOTP by RFC 6238 (SHA-1, 30 s, 6 digits), and ten recovery codes."""
 
 import hmac
-import time
 from typing import Any, Final, NamedTuple
 
 import pyotp
 from django.conf import settings
-from django.utils import timezone
 
 from apps.accounts import capabilities, events, secrets
 from apps.accounts.models import RecoveryCode, Session, SignInCounter, TotpDevice, User
@@ -22,6 +20,7 @@ from apps.accounts.services.doors import (
 )
 from apps.accounts.services.passwords import is_right
 from apps.accounts.services.sessions import end_all
+from erp import clock
 from erp.access import Actor
 from erp.services import Refusal, emit, service
 
@@ -54,7 +53,7 @@ def step_of(seed: str, code: str, *, after: int = 0) -> int | None:
 
     A step at or below ``after`` was used before and fits no more.
     """
-    totp, now, fitting = pyotp.TOTP(seed), int(time.time()) // STEP_SECONDS, None
+    totp, now, fitting = pyotp.TOTP(seed), int(clock.now().timestamp()) // STEP_SECONDS, None
     for step in (now - 1, now, now + 1):
         right = hmac.compare_digest(totp.generate_otp(step).encode(), code.encode())
         if right and step > after:
@@ -69,7 +68,7 @@ def take_code(device: TotpDevice | None, code: str) -> bool:
     step = step_of(device.seed, code, after=device.last_step)
     if step is None:
         return False
-    device.last_step, device.updated_at = step, timezone.now()
+    device.last_step, device.updated_at = step, clock.now()
     device.save()
     return True
 
@@ -80,7 +79,7 @@ def take_recovery_code(user: User, code: str) -> bool:
     row = RecoveryCode.objects.locked().filter(user=user, digest=digest, used_at=None).first()
     if row is None:
         return False
-    row.used_at = row.updated_at = timezone.now()
+    row.used_at = row.updated_at = clock.now()
     row.save()
     left = RecoveryCode.objects.filter(user=user, used_at=None).count()
     emit(events.RecoveryCodeUsed(user_id=user.pk, left=left))
@@ -106,7 +105,7 @@ def forget(user: User) -> bool:
         return False
     was_on = device.confirmed_at is not None
     device.forget()
-    device.updated_at = timezone.now()
+    device.updated_at = clock.now()
     device.save()
     return was_on
 
@@ -124,7 +123,7 @@ def start_mfa(
 
     A factor that is on stays in use until the new one is confirmed; replacing it needs password and code.
     """
-    now = timezone.now()
+    now = clock.now()
     counter_of(of_passwords(user))
     counter_of(of_codes(user))
     device = device_of(user) or TotpDevice(user=user)
@@ -153,7 +152,7 @@ def start_mfa(
 )
 def confirm_mfa(user: User, *, actor: Actor, code: str, door: Door) -> RecoveryCodes | Refusal:
     """Enable two-factor authentication. Returns ten recovery codes, once. Other sessions end."""
-    now = timezone.now()
+    now = clock.now()
     counter_of(of_codes(user))
     device = device_of(user)
     seed = device.pending_seed(now) if device is not None else ""

@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.conf import settings
-from django.utils import timezone
 
 from apps.accounts import capabilities, events, tokens
 from apps.accounts.models import RefreshToken, Session, User
 from apps.accounts.services.doors import Door, RefreshInvalid, RefreshReused, SessionEnded, Tokens
+from erp import clock
 from erp.access import Actor
 from erp.ids import uuid7
 from erp.services import Refusal, emit, refuse, service
@@ -92,7 +92,7 @@ def end_all(user: User, reason: str, *, by: Any, keep: Session | None = None, te
 
 
 def _end(session: Session, reason: str) -> None:
-    session.ended_at, session.end_reason = timezone.now(), reason
+    session.ended_at, session.end_reason = clock.now(), reason
     session.save()
 
 
@@ -107,7 +107,7 @@ def refresh(*, actor: Actor, refresh_token: str) -> Tokens | Refusal:
     claims = tokens.decode("refresh", refresh_token)
     if claims is None:
         raise RefreshInvalid
-    now = timezone.now()
+    now = clock.now()
     session = Session.objects.live().locked().filter(pk=claims.session_id, user_id=claims.user_id).first()
     if session is None or not User.objects.filter(pk=session.user_id, status=User.Status.ACTIVE).exists():
         raise RefreshInvalid

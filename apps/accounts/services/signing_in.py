@@ -3,7 +3,6 @@
 from datetime import timedelta
 
 from django.conf import settings
-from django.utils import timezone
 
 from apps.accounts import capabilities, events, tokens
 from apps.accounts.models import OtpChallenge, Session, SignInCounter, User
@@ -29,6 +28,7 @@ from apps.accounts.services.doors import (
 )
 from apps.accounts.services.passwords import is_right
 from apps.accounts.services.sessions import start_session
+from erp import clock
 from erp.access import Actor
 from erp.identifiers import EMAIL
 from erp.services import Refusal, emit, service
@@ -66,7 +66,7 @@ def first_factor_passed(
     user: User, door: Door, *, method: str, device_label: str, otp: OtpChallenge | None = None
 ) -> Tokens | Challenge:
     """Tokens for a user without a second factor, a challenge for one with."""
-    now = timezone.now()
+    now = clock.now()
     if user.has_second_factor:
         expires_at = now + timedelta(minutes=settings.CHALLENGE_MINUTES)
         passed = tokens.FirstFactor(
@@ -130,7 +130,7 @@ def pass_second_factor(
     return start_session(
         user,
         door,
-        timezone.now(),
+        clock.now(),
         method=passed.method,
         second_factor=factor,
         device_label=passed.device_label,
@@ -160,7 +160,7 @@ def reauthenticate(
         return failed(counted, user, ReauthenticationFailed())
     if password is not None:
         succeeded(counted)
-    session.reauthenticated_at = timezone.now()
+    session.reauthenticated_at = clock.now()
     session.save()
     emit(events.UserReauthenticated(user_id=user.pk, reason_code=session.door, by=actor.pk))
     return session
@@ -168,6 +168,6 @@ def reauthenticate(
 
 def use_code(challenge: OtpChallenge) -> None:
     """Mark the challenge as used and forget its number's failures."""
-    challenge.used_at = challenge.updated_at = timezone.now()
+    challenge.used_at = challenge.updated_at = clock.now()
     challenge.save()
     succeeded(challenge.number)

@@ -6,7 +6,6 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db.models import Q
-from django.utils import timezone
 
 from apps.accounts import capabilities, events
 from apps.accounts.models import (
@@ -31,6 +30,7 @@ from apps.accounts.services.policy import locked_policy
 from apps.accounts.services.references import PARTNER, check_exists
 from apps.accounts.services.roles import ROLE_ERRORS, RoleNotAllowed, check_rank, set_roles
 from apps.accounts.services.sessions import Revoked, end_all
+from erp import clock
 from erp.access import Actor
 from erp.errors import Conflict, Forbidden
 from erp.ids import uuid7
@@ -195,7 +195,7 @@ def erase(user: User, *, actor: Actor, reason_code: str) -> User:
 @service(requires=capabilities.MANAGE_USERS, emits=[events.AccountPurged])
 def purge(*, actor: Actor) -> dict[str, int]:
     """Delete a batch of what is kept no longer; returns how many rows of each kind."""
-    now = timezone.now()
+    now = clock.now()
     traces = now - timedelta(days=settings.ACCOUNT_TRACES_DAYS)
     sessions = now - timedelta(days=settings.ACCOUNT_SESSIONS_DAYS)
     over = {

@@ -5,11 +5,11 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.utils import timezone
 
 from apps.accounts import capabilities, events
 from apps.accounts.models import User, ViewAs, ViewAsQuerySet
 from apps.accounts.services.references import PARTNER, check_exists
+from erp import clock
 from erp.access import Actor
 from erp.errors import Conflict, Fault, Forbidden, RuleBroken
 from erp.services import emit, service
@@ -41,7 +41,7 @@ def start_view_as(*, actor: Actor, partner_id: UUID, reason: str) -> ViewAs:
 
     Raises AlreadyViewing, Invalid (no such partner), NobodyToViewAs.
     """
-    now = timezone.now()
+    now = clock.now()
     check_exists(PARTNER, partner_id, pointer="/partner_id")
     people = User.objects.filter(partner_id=partner_id, status=User.Status.ACTIVE)
     if not people.exists():
@@ -68,7 +68,7 @@ def end_view_as(view: ViewAs, *, actor: Actor) -> ViewAs:
     if view.user_id != actor.pk:
         raise NotViewer
     if view.ended_at is None:
-        _end(view, at=min(view.ends_at, timezone.now()))
+        _end(view, at=min(view.ends_at, clock.now()))
     return view
 
 

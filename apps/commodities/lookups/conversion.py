@@ -7,8 +7,6 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final
 
-from django.utils import timezone
-
 from apps.commodities.exact import (
     Factor,
     Rounding,
@@ -20,6 +18,7 @@ from apps.commodities.exact import (
 )
 from apps.commodities.models import Commodity, PricingUnit, Unit
 from apps.commodities.services import FieldsContradict, WeightNeeded, factors, package_weight, price_of
+from erp import clock
 from erp.access import Actor
 from erp.errors import Fault, Invalid
 
@@ -47,7 +46,7 @@ def calculate_conversion(
     weight always wins. The amount is rounded once, at its end, half up to the currency's decimals unless ``rounding``
     says otherwise.
     """
-    day = on_date or timezone.localdate()
+    day = on_date or clock.today()
     count, weight = quantity.get("count"), quantity.get("weight")
     price = _price(commodity, rate, pricing_unit)
     count_unit = quantity.get("count_unit") or (commodity.package_unit if count is not None else None)

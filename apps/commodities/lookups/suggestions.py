@@ -6,12 +6,11 @@ from datetime import date
 from decimal import Decimal
 from uuid import UUID
 
-from django.utils import timezone
-
 from apps.commodities import suggestions, tax
 from apps.commodities.models import Commodity, HsnCode, ParameterTemplate, TaxRate
 from apps.commodities.reference.tax import HSN_CODES
 from apps.commodities.suggestions import Hit, Reason
+from erp import clock
 from erp.access import Actor
 
 MOST_CODES = 5
@@ -102,7 +101,7 @@ def suggest_hsn(
         hits = _with_line(hits, cotton, suggestions.cotton_line(name, origin_country, staple_mm), staple_mm)
     hits = hits[:MOST_CODES]
     codes = [hit.value for hit in hits]
-    today = timezone.localdate()
+    today = clock.today()
     rates = list(TaxRate.objects.for_codes(codes).on(today))
     words = {**HSN_CODES, **dict(HsnCode.objects.filter(code__in=codes).values_list("code", "description"))}
     return Suggestions(
@@ -162,7 +161,7 @@ class Tax:
 
 def tax_of(commodity: Commodity, on_date: date | None, condition: str | None) -> Tax:
     """The rate on a commodity, today where no date is given. Raises NoTaxRate, ConditionNeeded."""
-    day = on_date or timezone.localdate()
+    day = on_date or clock.today()
     if commodity.hsn_code is None:
         raise tax.NoTaxRate(f"{commodity.name} has no HSN code.")
     return Tax(commodity.pk, commodity.hsn_code, day, tax.tax_on(commodity.hsn_code, day, condition))

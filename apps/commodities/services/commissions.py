@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
-from django.utils import timezone
-
 from apps.commodities import capabilities, events
 from apps.commodities.figures import plain
 from apps.commodities.models import Commission
@@ -19,6 +17,7 @@ from apps.commodities.services.rules import (
     require_active,
     require_dates_in_order,
 )
+from erp import clock
 from erp.errors import Fault
 from erp.reference import reference
 
@@ -29,7 +28,7 @@ ERRORS = (Overlap, FieldsContradict, LimitsInverted, BandsNotContiguous, NotActi
 
 
 def _check(row: Commission) -> None:
-    today = timezone.localdate()
+    today = clock.today()
     if not row.is_new:
         _require_not_begun(row, today)
     for field in ("commodity", "trade_type", "pricing_unit"):

@@ -6,13 +6,13 @@ from decimal import Decimal
 from typing import Any
 
 from django.db.models import Q
-from django.utils import timezone
 
 from apps.commodities import capabilities, events
 from apps.commodities.models import HsnCode, HsnMapping, TaxRate
 from apps.commodities.reference.tax import HSN_CODES, RATES
 from apps.commodities.services.drafts import Procedure
 from apps.commodities.services.rules import Duplicate, IllegalTransition, LimitsInverted
+from erp import clock
 from erp.access import Actor
 from erp.errors import Fault, RuleBroken
 from erp.reference import event_of, reference
@@ -54,7 +54,7 @@ def confirm_hsn_mapping(*, actor: Actor, name: str, hsn_code: str) -> HsnMapping
     mapping = HsnMapping.objects.filter(name_key=key).locked().first() or HsnMapping(name_key=key)
     if mapping.is_new or mapping.hsn_code != hsn_code:
         mapping.name, mapping.hsn_code = name, hsn_code
-        mapping.confirmed_by, mapping.confirmed_at = actor.pk, timezone.now()
+        mapping.confirmed_by, mapping.confirmed_at = actor.pk, clock.now()
         mapping.save()
         emit(event_of(events.HsnMappingConfirmed, mapping, "mapping"))
     return mapping

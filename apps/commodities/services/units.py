@@ -5,12 +5,12 @@ from decimal import Decimal
 from fractions import Fraction
 
 from django.db.models import Max
-from django.utils import timezone
 
 from apps.commodities import capabilities, events
 from apps.commodities.models import Unit, UnitDefinition
 from apps.commodities.services.drafts import Procedure
 from apps.commodities.services.rules import Duplicate, IllegalTransition, LimitsInverted
+from erp import clock
 from erp.access import Actor
 from erp.reference import event_of
 from erp.services import emit, service
@@ -19,7 +19,7 @@ from erp.services import emit, service
 def _touch_unit(definition: UnitDefinition) -> None:
     """A unit is shown with its definitions, so its version rises with them."""
     unit = Unit.objects.locked().get(pk=definition.unit_id)
-    unit.updated_at = timezone.now()
+    unit.updated_at = clock.now()
     unit.save()
 
 

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from django.utils import timezone as clock
-
 from apps.locations import capabilities, events
 from apps.locations.details import FACTS, Details
 from apps.locations.models import Location, Merged, ProviderRef
@@ -24,7 +22,7 @@ from apps.locations.services.rules import (
     put_under,
     require_active,
 )
-from erp import locks
+from erp import clock, locks
 from erp.access import Actor
 from erp.errors import Conflict, Fault, Invalid
 from erp.services import emit, service

@@ -1,12 +1,11 @@
 """Reference data: what the product knows of India by itself."""
 
-from django.utils import timezone
-
 from apps.locations import capabilities, events
 from apps.locations.gazetteer import Entry, gazetteer
 from apps.locations.models import Location, PinPrefix, ProviderRef, State
 from apps.locations.models.states import COTTON_ZONES, NOWHERE, aliases_of
 from apps.locations.services.places import created
+from erp import clock
 from erp.access import Actor
 from erp.identifiers import STATES
 from erp.services import emit, service
@@ -68,7 +67,7 @@ def load_places(*, actor: Actor) -> int:
             districts[entry.state, place.name_key] = place
         places.append(place)
         refs.append(
-            ProviderRef(location=place, provider=GAZETTEER, provider_id=entry.id, fetched_at=timezone.now())
+            ProviderRef(location=place, provider=GAZETTEER, provider_id=entry.id, fetched_at=clock.now())
         )
     Location.objects.bulk_create(places)
     ProviderRef.objects.bulk_create(refs)

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.db.models import F, Q
-from django.utils import timezone
 
 from apps.locations import capabilities, events
 from apps.locations.models import LONGEST_ALIAS, MOST_ALIASES, Distance, Location, ProviderRef
@@ -22,7 +21,7 @@ from apps.locations.services.rules import (
     require_active,
     require_open,
 )
-from erp import access
+from erp import access, clock
 from erp.access import Actor
 from erp.errors import Fault, RuleBroken
 from erp.services import emit, service
@@ -140,7 +139,7 @@ def _move(place: Location, parent: Location | None) -> None:
             country=place.country,
             state=place.state_id,
             version=F("version") + 1,
-            updated_at=timezone.now(),
+            updated_at=clock.now(),
         )
     keep(place)
     emit(

@@ -377,12 +377,12 @@ def test_providers_and_broker_away_neither_fail_nor_slow_a_request(
     assert len(post.mails) == 1
 
 
-def test_a_repeated_sms_wakes_nobody_either(reader, words, gateway, monkeypatch):
+def test_a_repeated_sms_wakes_nobody_either(reader, words, gateway, set_clock):
     message = told(reader(notify_email=False, notify_sms=True, mobile="+919812345678"), notice=NEWS)
     night = datetime(2026, 1, 12, 17, 30, tzinfo=UTC)  # 23:00 in India
     with unguarded_writes():
         Message.objects.filter(pk=message.pk).update(attempts=1, next_attempt_at=night)
-    monkeypatch.setattr(services.timezone, "now", lambda: night)
+    set_clock(night)
     message.refresh_from_db()
     assert services.begin(message, actor=SYSTEM) is False
     message.refresh_from_db()

@@ -2,11 +2,9 @@
 
 from apps.organization.models.calendars import Calendar, CalendarDay
 from apps.organization.models.identity import (
-    KOLKATA,
     BankAccount,
     GstRegistration,
     Organization,
-    business_date,
 )
 from apps.organization.models.numbers import (
     TAX_TYPES,
@@ -24,7 +22,6 @@ from apps.organization.models.years import (
 )
 
 __all__ = [
-    "KOLKATA",
     "LONGEST_FIRST_YEAR",
     "TAX_TYPES",
     "YEAR_END",
@@ -38,7 +35,6 @@ __all__ = [
     "Form",
     "GstRegistration",
     "Organization",
-    "business_date",
     "months_after",
     "uncovered",
 ]

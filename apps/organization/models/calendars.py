@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
-from apps.organization.models.identity import KOLKATA, Kept
+from apps.organization.models.identity import Kept
 from erp import clock
 from erp.access import Actor
 from erp.models import QuerySet
@@ -78,7 +78,7 @@ class Calendar(Kept):
         """When business ends on ``day`` by the clock of Kolkata; None: closed, or no set time."""
         special = self.days.filter(day=day).first()
         at = self._closes_at(special)
-        return clock.instant(day, at, KOLKATA) if at is not None and self._open(day, special) else None
+        return clock.instant(day, at, clock.KOLKATA) if at is not None and self._open(day, special) else None
 
     def cutoff(self, day: date, zone: ZoneInfo) -> datetime:
         """The moment (UTC) when ``day`` ends for business in ``zone``: its closing time, else the midnight after it.

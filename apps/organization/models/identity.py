@@ -1,15 +1,12 @@
 """Our own firms: identity, GST registrations, bank accounts."""
 
-from datetime import date, datetime
 from typing import Any, ClassVar, Self
-from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Exists, F, Q
 from django.db.models.functions import Substr
-from django.utils import timezone
 
 from apps.accounts.models import RoleMembership
 from erp import encryption
@@ -17,13 +14,6 @@ from erp.access import Actor, holds_everywhere
 from erp.identifiers.tax import PAN_SHAPE
 from erp.models import Model, QuerySet
 from erp.text import KEY_LENGTH
-
-KOLKATA = ZoneInfo("Asia/Kolkata")
-
-
-def business_date(moment: datetime | None = None) -> date:
-    """The business date of a moment (default: now): the day in Asia/Kolkata, whatever UTC says."""
-    return timezone.localtime(moment, KOLKATA).date()
 
 
 def optional_text(length: int) -> Any:

@@ -14,7 +14,6 @@ from apps.organization.models import (
     FinancialYear,
     GstRegistration,
     Organization,
-    business_date,
 )
 from apps.organization.services.rules import (
     FinancialYearLocked,
@@ -28,7 +27,7 @@ from apps.organization.services.rules import (
     require_same,
     require_writable,
 )
-from erp import locks
+from erp import clock, locks
 from erp.access import Actor
 from erp.errors import Conflict, Fault, NotFound, RuleBroken
 from erp.services import emit, service
@@ -229,8 +228,8 @@ def allocate_number(
         return found
     require_active(organization)
     _check_registration(organization, type, gst_registration)
-    if document_date > business_date():
-        raise DateInFuture(errors=[Fault("/document_date", "future", f"Today is {business_date()}.")])
+    if document_date > clock.today():
+        raise DateInFuture(errors=[Fault("/document_date", "future", f"Today is {clock.today()}.")])
     years = FinancialYear.objects.filter(organization=organization).on(document_date)
     year = years.first()
     series = (

@@ -13,7 +13,6 @@ from apps.organization.models import (
     DocumentSeries,
     FinancialYear,
     Organization,
-    business_date,
     months_after,
 )
 from apps.organization.services.rules import (
@@ -26,7 +25,7 @@ from apps.organization.services.rules import (
     require_active,
 )
 from apps.organization.services.series import announce_new_series, announce_series
-from erp import access
+from erp import access, clock
 from erp.access import Actor
 from erp.approvals import Kind
 from erp.errors import Conflict, Fault, RuleBroken
@@ -150,7 +149,7 @@ def _check_step(year: FinancialYear, status: str, actor: Actor, reason: str | No
     check_step(year, status)
     reopens = status == FinancialYear.Status.OPEN or year.status == FinancialYear.Status.LOCKED
     if not reopens:
-        if year.end_date >= business_date():
+        if year.end_date >= clock.today():
             raise invalid_state(year, (), f"The year lasts until {year.end_date}.")
         earlier = FinancialYear.objects.filter(
             organization=year.organization_id, end_date__lt=year.start_date

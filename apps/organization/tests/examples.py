@@ -4,8 +4,9 @@ from datetime import date, timedelta
 
 from apps.approvals import services as approvals
 from apps.approvals.models import ApprovalRequest
-from apps.organization.models import Organization, business_date
+from apps.organization.models import Organization
 from apps.organization.tests import factories
+from erp import clock
 from erp.api.examples import SAMPLE_ID, Example, Sample
 
 PART = {"pk": lambda world, part: part.organization_id, "child_id": lambda world, part: part.pk}
@@ -55,7 +56,7 @@ def active_account(world):
 
 def past_year(world):
     """A year that is over."""
-    start, _ = factories.year_of(business_date())
+    start, _ = factories.year_of(clock.today())
     return factories.year(world.organization(), start.replace(year=start.year - 1))
 
 
@@ -168,7 +169,7 @@ EXAMPLES = {
     "allocate_number": Example(
         finance,
         {
-            "document_date": Sample("2026-01-12", lambda world, target: business_date().isoformat()),
+            "document_date": Sample("2026-01-12", lambda world, target: clock.today().isoformat()),
             "reference_type": "paper",
             "reference_id": SAMPLE_ID,
         },

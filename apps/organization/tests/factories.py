@@ -16,8 +16,8 @@ from apps.organization.models import (
     FinancialYear,
     GstRegistration,
     Organization,
-    business_date,
 )
+from erp import clock
 from erp.access import SYSTEM
 
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -63,7 +63,7 @@ def year_of(day: date) -> tuple[date, date]:
 
 def year(organization: Organization, start: date | None = None, **fields: Any) -> FinancialYear:
     """The year that starts on a day (default: the one that holds today)."""
-    first, last = year_of(start or business_date())
+    first, last = year_of(start or clock.today())
     made: FinancialYear = services.add_financial_year(
         organization, actor=SYSTEM, **{"start_date": start or first, "end_date": last, **fields}
     )
@@ -112,7 +112,7 @@ def number(organization: Organization, kind: str = "trade", **fields: Any) -> Al
             actor=fields.pop("actor", SYSTEM),
             type=kind,
             **{
-                "document_date": business_date(),
+                "document_date": clock.today(),
                 "reference_type": "paper",
                 "reference_id": uuid4(),
                 **fields,

@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from apps.organization import events, services
-from apps.organization.models import KOLKATA
 from erp.access import SYSTEM
+from erp.clock import KOLKATA
 from erp.errors import CapabilityMissing
 
 pytestmark = pytest.mark.django_db

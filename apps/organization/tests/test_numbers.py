@@ -14,9 +14,9 @@ from apps.organization.models import (
     DocumentSeries,
     FinancialYear,
     Form,
-    business_date,
 )
 from apps.organization.tests import factories
+from erp import clock
 from erp.access import SYSTEM
 from erp.errors import CapabilityMissing, NotFound
 from erp.models import unguarded_writes
@@ -24,7 +24,7 @@ from erp.outbox.models import EventOutbox
 from erp.services import TransactionMissing
 
 pytestmark = pytest.mark.django_db
-TODAY = business_date()
+TODAY = clock.today()
 
 
 @pytest.fixture
@@ -182,27 +182,13 @@ def test_a_hole_is_found(house):
     assert list(DocumentSeries.objects.with_a_hole()) == [house.document_series.get()]
 
 
-@pytest.mark.parametrize(
-    ("moment", "day"),
-    [
-        (datetime(2026, 3, 31, 18, 29, 59, tzinfo=UTC), date(2026, 3, 31)),
-        (datetime(2026, 3, 31, 18, 30, 0, tzinfo=UTC), date(2026, 4, 1)),
-        (datetime(2026, 3, 31, 23, 59, 59, tzinfo=UTC), date(2026, 4, 1)),
-    ],
-)
-def test_the_business_date_is_kolkata_s(moment, day):
-    assert business_date(moment) == day
-
-
 def test_the_last_second_of_march_and_the_first_of_april_fall_into_two_years(organization):
     house = organization()
     factories.year(house, date(2024, 4, 1))
     factories.series(house)
     factories.year(house, date(2025, 4, 1))
-    before = factories.number(
-        house, document_date=business_date(datetime(2025, 3, 31, 18, 29, 59, tzinfo=UTC))
-    )
-    after = factories.number(house, document_date=business_date(datetime(2025, 3, 31, 18, 30, tzinfo=UTC)))
+    before = factories.number(house, document_date=clock.today(datetime(2025, 3, 31, 18, 29, 59, tzinfo=UTC)))
+    after = factories.number(house, document_date=clock.today(datetime(2025, 3, 31, 18, 30, tzinfo=UTC)))
     assert (before.document_number, after.document_number) == ("TRD-2425-000001", "TRD-2526-000001")
 
 

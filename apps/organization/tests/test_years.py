@@ -9,8 +9,9 @@ from django.db import IntegrityError, connection, transaction
 from apps.approvals import services as approvals
 from apps.approvals.models import ApprovalRequest
 from apps.organization import events, services
-from apps.organization.models import FinancialYear, Organization, business_date, months_after, uncovered
+from apps.organization.models import FinancialYear, Organization, months_after, uncovered
 from apps.organization.tests import factories
+from erp import clock
 from erp.access import SYSTEM
 from erp.errors import CapabilityMissing, SelfApproval
 from erp.models import unguarded_writes
@@ -145,8 +146,8 @@ def test_dates_stay_once_a_number_was_given(organization):
 def test_a_year_is_closed_when_it_is_over_and_locked_after_the_one_before(past):
     first, second = years(past)
     running = factories.year(past, factories.year_of(date(2025, 4, 1))[0])
-    for later in range(2026, business_date().year + 1):
-        if not FinancialYear.objects.filter(organization=past).on(business_date()).exists():
+    for later in range(2026, clock.today().year + 1):
+        if not FinancialYear.objects.filter(organization=past).on(clock.today()).exists():
             running = factories.year(past, date(later, 4, 1))
     with pytest.raises(services.InvalidState) as caught:
         move(running, "soft_closed")

@@ -15,11 +15,11 @@ from apps.accounts.models import User
 from apps.accounts.serializers import InviteInput
 from apps.notifications import services as notifications
 from apps.organization import services
-from apps.organization.models import DocumentType, Organization, business_date
+from apps.organization.models import DocumentType, Organization
 from apps.organization.serializers import CreateInput
 from config.management.commands.seed_demo import FIRM
 from config.reference import goods, places
-from erp import access
+from erp import access, clock
 from erp.access import SYSTEM
 from erp.api.faults import faults_from, invalid
 from erp.commands import USAGE, finish
@@ -58,7 +58,7 @@ def bootstrap(asked: dict[str, str], start: date | None = None) -> list[str]:
     given = CreateInput(data={name: text for name, text in asked.items() if text}, context={"actor": SYSTEM})
     if not given.is_valid():
         raise invalid(faults_from(given.errors))
-    today = business_date()
+    today = clock.today()
     april = date(today.year - (today.month < 4), 4, 1)
     organization = services.create(actor=SYSTEM, **given.validated_data)
     year = services.add_financial_year(

@@ -16,10 +16,11 @@ from apps.commodities import services as commodities
 from apps.commodities.models import Commission, Commodity
 from apps.notifications import services as notifications
 from apps.organization import services as organizations
-from apps.organization.models import TAX_TYPES, FinancialYear, Organization, business_date
+from apps.organization.models import TAX_TYPES, FinancialYear, Organization
 from apps.partners import services as partners
 from apps.partners.models import Partner
 from config.reference import goods
+from erp import clock
 from erp.access import SYSTEM
 from erp.commands import finish
 
@@ -120,7 +121,7 @@ def _firm() -> Organization:
         **place,
     )
     start = FIRST_YEAR
-    while not FinancialYear.objects.filter(organization=firm).on(business_date()).exists():
+    while not FinancialYear.objects.filter(organization=firm).on(clock.today()).exists():
         year = organizations.add_financial_year(
             firm, actor=SYSTEM, start_date=date(start, 4, 1), end_date=date(start + 1, 3, 31)
         )
