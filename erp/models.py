@@ -7,9 +7,13 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from django.db import models
+from django.db.models.signals import class_prepared
+from django.dispatch import receiver
 
 from erp import access, clock
+from erp.errors import snake
 from erp.ids import uuid7
+from erp.labels import plural_of, words_of
 
 if TYPE_CHECKING:
     from erp.access import Actor, Capability
@@ -26,6 +30,21 @@ class Writer:
     def __init__(self, label: str | None, changed: Callable[[type[models.Model], int], None]) -> None:
         """``label`` is the app whose rows may change (None: any); ``changed`` counts rows."""
         self.label, self.changed = label, changed
+
+
+@receiver(class_prepared)
+def _label(sender: type[models.Model], **kwargs: Any) -> None:
+    """Give a model of ours and its fields their names in people's spelling, where none was given."""
+    if sender.__module__.partition(".")[0] not in ("erp", "apps"):
+        return
+    options = sender._meta
+    if "verbose_name" not in options.original_attrs:
+        options.verbose_name = words_of(snake(sender.__name__))
+    if "verbose_name_plural" not in options.original_attrs:
+        options.verbose_name_plural = plural_of(str(options.verbose_name))
+    for field in options.local_fields:
+        if getattr(field, "_verbose_name", None) is None:  # what the declaration says
+            field.verbose_name = words_of(field.name)
 
 
 _writer: ContextVar[Writer | None] = ContextVar("erp_writer", default=None)

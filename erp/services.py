@@ -18,8 +18,10 @@ from django.db import IntegrityError, connection, models, transaction
 
 from erp import access, clock, errors, locks, logs
 from erp.access import Actor, Capability
-from erp.errors import DomainError, NotFound, PreconditionFailed, label_of
+from erp.errors import DomainError, NotFound, PreconditionFailed
+from erp.errors import label_of as app_label_of
 from erp.events import MAX_BYTES, Event
+from erp.labels import label_of
 from erp.models import Guarded, Writer, writing
 from erp.outbox.flush import Buffered, flush
 
@@ -221,6 +223,8 @@ class Service:
         within: str,
         reauthenticate: "bool | Callable[[Any], bool]",
         jobs: Iterable["Service"],
+        label: str,
+        description: str,
     ) -> None:
         self.function, self.jobs = function, tuple(jobs)
         self.requires_transaction, self.advisory_lock = requires_transaction, advisory_lock
@@ -229,8 +233,11 @@ class Service:
         self.emits = frozenset(emits)
         self._raises, self._forwards = tuple(dict.fromkeys(raises)), forwards
         self.writes_on_refusal = frozenset(writes_on_refusal)
-        self.label = label_of(function.__module__)
-        self.name = f"{self.label}.{function.__name__}"
+        self.app_label = app_label_of(function.__module__)
+        self.name = f"{self.app_label}.{function.__name__}"
+        # The words for people: on buttons and above forms.
+        self.label = label or label_of(function.__name__)
+        self.description = description or (function.__doc__ or "").strip().partition("\n")[0]
         self.__name__ = function.__name__
         self.__doc__ = function.__doc__
         self.__module__ = function.__module__
@@ -308,7 +315,7 @@ class Service:
                 # Later: a version tells how often a row changed, also to who sees it masked and may not change it.
                 if if_version is not None:
                     _require_version(row, if_version)
-                with writing(Writer(self.label, current.count)), _breaches_as_problems():
+                with writing(Writer(self.app_label, current.count)), _breaches_as_problems():
                     arguments = () if self.target is None else (row,)
                     result = self.function(*arguments, actor=actor, **keywords)
                 # Last, so that nobody confirms their identity for what they may not do or can't be done.
@@ -416,6 +423,8 @@ def service(
     within: str = "",
     reauthenticate: bool | Callable[[Any], bool] = False,
     jobs: Iterable[Service] = (),
+    label: str = "",
+    description: str = "",
 ) -> Callable[[Callable[..., Any]], Service]:
     """Make a function a service.
 
@@ -430,7 +439,8 @@ def service(
     before the target's, where several rows change as one thing. ``within``: the keyword whose row a single grant must
     cover, for a service that makes a part of that row. ``reauthenticate``: a person must have proved their identity
     lately (401 otherwise); a function of the target where not every row asks for it. ``jobs``: the services that
-    carry out the job which it accepts.
+    carry out the job which it accepts. ``label`` and ``description``: what staff read, where the name in words and the
+    docstring's first line don't say it.
     """
 
     def make(function: Callable[..., Any]) -> Service:
@@ -449,6 +459,8 @@ def service(
             within=within,
             reauthenticate=reauthenticate,
             jobs=jobs,
+            label=label,
+            description=description,
         )
 
     return make

@@ -189,7 +189,7 @@ class BankAccountAdmin(PartAdmin):
 
         def show() -> tuple[str, str]:
             shown.append(services.show_number(account, actor=actor_of(request)))
-            return "showed the number", back
+            return "The number was shown.", back
 
         try:
             acts.carry_out(

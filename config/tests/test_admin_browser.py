@@ -119,7 +119,7 @@ def test_a_manager_approves_an_offer_and_the_seller_is_on_the_market(browse, use
     page.fill("[name=note]", "papers seen")
     page.click("form#run_form button[type=submit]")
     page.wait_for_url("**/change/")
-    assert f"Done: approve {waiting.number}." in browser.say()
+    assert f"{waiting.number} was approved." in browser.say()
     waiting.refresh_from_db()
     assert waiting.status == "ACTIVE"
     assert len(emitted("availability.approved")) == 1
@@ -152,7 +152,7 @@ def test_back_and_send_again_tells_the_first_result(browse, user, emitted):
     if len(emitted("partner.registered")) == before:
         assert ", and not again: register Firm of Two." in said
     else:  # the browser drew the page anew, with a new key: a new intention
-        assert "Done: register Firm of Two." in said
+        assert "Organization Firm of Two was registered." in said
 
 
 def test_several_offers_are_decided_from_the_list(browse, user, offer, emitted):
@@ -191,13 +191,13 @@ def test_a_stale_page_shows_both_values(browse, user, commodity):
     mine.open(path)
     theirs.open(path).fill("[name=description]", "theirs")
     theirs.page.click("[name=_save]")
-    theirs.page.wait_for_selector("text=Done: update")
+    theirs.page.wait_for_selector("text=was updated.")
     mine.page.fill("[name=description]", "mine")
     mine.page.click("[name=_save]")
     mine.page.wait_for_selector("text=Nothing was done")
     assert re.search(r"Description\s+mine\s+theirs", mine.say())
     mine.page.click("[name=_save]")
-    mine.page.wait_for_selector("text=Done: update")
+    mine.page.wait_for_selector("text=was updated.")
     row.refresh_from_db()
     assert row.description == "mine"
 
@@ -239,7 +239,7 @@ def test_stuck_events_and_dead_letters_are_decided_with_a_reason(browse, user, p
     page.wait_for_selector("text=1 field needs attention")
     page.fill("[name=reason]", "told by telephone")
     page.click("form#run_form button[type=submit]")
-    page.wait_for_selector("text=Done: skip parcel.sent")
+    page.wait_for_selector("text=was skipped")
     first.refresh_from_db()
     assert (first.status, first.resolution) == ("pending", "skipped")
 
@@ -247,7 +247,7 @@ def test_stuck_events_and_dead_letters_are_decided_with_a_reason(browse, user, p
     page.click(f"tr:has-text('{dead}') >> text=Redrive")
     page.fill("[name=reason]", "the handler is mended")
     page.click("form#run_form button[type=submit]")
-    page.wait_for_selector("text=Done: redrive parcel.sent")
+    page.wait_for_selector("text=was redriven")
     assert "not carried out" not in browser.say()
     assert [event.event_id for event in received(count(1))] == [dead]
 

@@ -42,8 +42,12 @@ class Done(NamedTuple):
     replayed: bool = False
 
     def __str__(self) -> str:
-        when = f" at {timezone.localtime(self.at):%H:%M}, and not again" if self.replayed else ""
-        return f"Done{when}: {self.text}."
+        when = (
+            f" This happened at {timezone.localtime(self.at):%H:%M}; nothing was repeated."
+            if self.replayed
+            else ""
+        )
+        return self.text + when
 
 
 class CommittedRefusal(DomainError):

@@ -22,6 +22,7 @@ from django.forms.utils import ErrorDict
 from django.http import QueryDict
 from django.utils import timezone
 from django.utils.datastructures import MultiValueDict
+from django.utils.text import capfirst
 from rest_framework import serializers
 from unfold import widgets
 
@@ -34,6 +35,7 @@ from erp.api.parsers import parse_json
 from erp.api.serializers import Input
 from erp.api.viewsets import ViewSet
 from erp.errors import DomainError, Fault, Invalid
+from erp.labels import label_of
 from erp.services import Service
 
 _ABSENT: Final = object()
@@ -222,12 +224,12 @@ class ServiceForm(forms.Form):
         if isinstance(field, serializers.BooleanField):
             return forms.BooleanField(widget=widgets.UnfoldBooleanSwitchWidget())
         if isinstance(field, serializers.ChoiceField):
-            pairs = [(str(value), _words(str(label))) for value, label in field.choices.items()]
+            pairs = [(str(value), _choice(str(label))) for value, label in field.choices.items()]
             blank = [] if field.required and slot.name in self.initial else [("", "Choose")]
             return forms.ChoiceField(choices=[*blank, *pairs], widget=widgets.UnfoldAdminSelectWidget())
         if isinstance(field, serializers.ListField) and isinstance(field.child, serializers.ChoiceField):
             return forms.MultipleChoiceField(
-                choices=[(str(value), str(label)) for value, label in field.child.choices.items()],
+                choices=[(str(value), _choice(str(label))) for value, label in field.child.choices.items()],
                 widget=widgets.UnfoldAdminCheckboxSelectMultipleWidget(),
             )
         return forms.CharField(strip=False, widget=_text_widget(field))
@@ -287,13 +289,16 @@ def _frame(serializer: Any) -> dict[str, Any]:
 
 
 def _label(slot: Slot) -> str:
-    words = [_words(step) for step in slot.path]
-    return ": ".join([words[0], *(word.lower() for word in words[1:])]).removesuffix(" id")
+    own = slot.field._kwargs.get("label")  # DRF makes one of the name otherwise
+    words = [label_of(step) for step in slot.path[:-1]] + [capfirst(own) if own else label_of(slot.path[-1])]
+    return ": ".join(
+        [words[0], *(word[:1].lower() + word[1:] if word[1:2].islower() else word for word in words[1:])]
+    )
 
 
-def _words(name: str) -> str:
-    text = name.replace("_", " ")
-    return (text[:1].upper() + text[1:].lower()) if text.isupper() or "_" in name or text.islower() else text
+def _choice(label: str) -> str:
+    """A choice in words: an enumeration's own label, or its value where it has none."""
+    return label_of(label.lower()) if label.isupper() or "_" in label or label.islower() else label
 
 
 def _text_widget(field: Any) -> Any:

@@ -16,7 +16,6 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.functional import cached_property
 from django.utils.html import format_html, format_html_join
-from django.utils.text import capfirst
 from unfold.admin import ModelAdmin
 from unfold.views import ChangeList
 
@@ -215,7 +214,7 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
             else:
                 disabled_reason = CapabilityMissing(str(service.requires)).detail
             url = self._url("run", row.pk, verb=service.__name__)
-            found.append(Verb(service.__name__, label_of(service), url, disabled_reason))
+            found.append(Verb(service.__name__, service.label, url, disabled_reason))
         return found
 
     def _open_update(self, request: HttpRequest, row: Any) -> Service | None:
@@ -293,7 +292,7 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         shut = self.admin_site.reads_only(request)
         starts = [
-            Verb(service.__name__, label_of(service), self._url("start", verb=service.__name__))
+            Verb(service.__name__, service.label, self._url("start", verb=service.__name__))
             for service in self.starts
             if not shut and self._may(request, service)
         ]
@@ -341,11 +340,6 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
         )
         results = [{"id": str(row.pk), "text": str(row)} for row in page]
         return JsonResponse({"results": results, "pagination": {"more": page.has_next()}})
-
-
-def label_of(service: Service) -> str:
-    """A service's name in words."""
-    return capfirst(service.__name__.replace("_", " "))
 
 
 def _button(verb: Verb) -> str:

@@ -18,7 +18,6 @@ from unfold.forms import AdminForm
 from erp.access import actor_of
 from erp.admin import acts, forms
 from erp.admin.display import shown
-from erp.admin.looking import label_of
 from erp.admin.saving import SavingAdmin, as_answer
 from erp.errors import DomainError, InProgress, Malformed
 from erp.services import Refusal, Service
@@ -55,7 +54,7 @@ class ServiceAdmin(SavingAdmin):
         if self.admin_site.reads_only(request):
             return {}
         return {
-            service.__name__: (_on_list(service), service.__name__, f"{label_of(service)} …")
+            service.__name__: (_on_list(service), service.__name__, f"{service.label} …")
             for service in self.bulk
             if self._may(request, service)
         }
@@ -136,7 +135,7 @@ class ServiceAdmin(SavingAdmin):
             return self._busy_page(request, busy)
         context = {
             **self.admin_site.each_context(request),
-            "title": f"{label_of(service)}: result",
+            "title": f"{service.label}: result",
             "opts": self.opts,
             "lines": lines,
             "done": sum(line.done for line in lines),
@@ -209,11 +208,11 @@ class ServiceAdmin(SavingAdmin):
         ]
         context = {
             **self.admin_site.each_context(request),
-            "title": label_of(service),
+            "title": service.label,
             "opts": self.opts,
             "original": row,
             "service": service,
-            "explanation": (service.__doc__ or "").strip().splitlines()[0] if service.__doc__ else "",
+            "explanation": service.description,
             "adminform": AdminForm(
                 form, [(None, {"fields": names})] if names else [], {}, [], model_admin=self
             ),

@@ -14,9 +14,10 @@ from unfold.forms import AdminForm
 
 from erp.access import actor_of
 from erp.admin import acts, forms, history
-from erp.admin.looking import ReadOnlyAdmin, label_of
+from erp.admin.looking import ReadOnlyAdmin
 from erp.api.serializers import Input
 from erp.errors import DomainError, InProgress, PreconditionFailed
+from erp.labels import outcome_of
 from erp.services import Refusal, Service
 
 MOST_CHANGES: Final = 10  # told on a stale page
@@ -105,13 +106,14 @@ class SavingAdmin(ReadOnlyAdmin):
             return result
         if isinstance(result, self.model):
             row = result
+        noun = str(self.opts.verbose_name)
         if row is None:
             page = self.admin_site._registry.get(type(result))
             is_ours = isinstance(page, SavingAdmin)
-            return label_of(service).lower(), (
+            return outcome_of(service.__name__, noun, ""), (
                 page._url("change", result.pk) if is_ours else self._url("changelist")
             )
-        return f"{label_of(service).lower()} {row}", self._url("change", row.pk)
+        return outcome_of(service.__name__, noun, str(row)), self._url("change", row.pk)
 
     def _form_page(
         self,

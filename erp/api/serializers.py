@@ -1,6 +1,7 @@
 """What comes in (``Input``: strict, every fault at once) and what goes out (``Output``, ``Answer``)."""
 
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from typing import Any, ClassVar
 
 from django.db import models
@@ -53,9 +54,23 @@ class InputList(serializers.ListSerializer[Any]):
 
 
 class Input(serializers.Serializer[Any]):
-    """The shape of a request's body: an undeclared field is a fault, and all faults are found at once."""
+    """The shape of a request's body: an undeclared field is a fault, and all faults are found at once.
+
+    ``Meta.model``: the model whose ``verbose_name`` and ``help_text`` are the words of fields of the same name
+    (``state_id`` is named as ``state``) that have none of their own. An input says it, or one that it inherits from.
+    """
 
     default_error_messages = {"not_an_object": "Send an object."}
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if model := getattr(getattr(cls, "Meta", None), "model", None):
+            columns = {name: field for field in model._meta.fields for name in (field.name, field.attname)}
+            shared: dict[str, Any] = cls._declared_fields
+            cls._declared_fields = {
+                name: _with_words(field, columns.get(str(field.source or name)))
+                for name, field in shared.items()
+            }
 
     @classmethod
     def many_init(cls, *args: Any, **kwargs: Any) -> "InputList":
@@ -103,6 +118,17 @@ class Input(serializers.Serializer[Any]):
             else:
                 doubled[name] = [ErrorDetail("This came twice.", code="doubled")]
         return values, doubled
+
+
+def _with_words(field: Any, column: Any) -> Any:
+    """A copy of the field with the words of a model's column, where it has none."""
+    words = {"label": column.verbose_name, "help_text": column.help_text} if column is not None else {}
+    added = {name: str(text) for name, text in words.items() if text and not field._kwargs.get(name)}
+    if not added:
+        return field
+    copy = deepcopy(field)
+    copy._kwargs = {**field._kwargs, **added}
+    return deepcopy(copy)
 
 
 def _primitive(field: Any, part: Any) -> Any:

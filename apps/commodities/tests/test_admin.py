@@ -33,7 +33,7 @@ def test_saving_adds_a_commodity_by_the_service(desk, emitted):
     answer = desk.post(ADD, {**desk.form(ADD), **TYPED}, follow=True)
     row = Commodity.objects.get()
     assert answer.redirect_chain[0][0] == page_of(row)
-    assert said(answer) == ["Done: create Cotton X."]
+    assert said(answer) == ["Commodity Cotton X was created."]
     (event,) = emitted("commodity.created")
     assert event.payload["code"] == "COTTON-X"
     assert event.causation_id == str(Record.objects.get(route__startswith="admin/").pk)
@@ -44,7 +44,8 @@ def test_two_clicks_with_one_key_have_one_effect(desk, emitted):
     first = desk.post(ADD, {**form, "_save": ""})
     again = desk.post(ADD, {**form, "_save": ""}, follow=True)
     assert again.redirect_chain[0][0] == first["Location"]
-    assert re.fullmatch(r"Done at \d\d:\d\d, and not again: create Cotton X\.", said(again)[-1])
+    repeated = r"Commodity Cotton X was created\. This happened at \d\d:\d\d; nothing was repeated\."
+    assert re.fullmatch(repeated, said(again)[-1])
     assert Commodity.objects.count() == len(emitted("commodity.created")) == 1
 
 
@@ -110,7 +111,7 @@ def test_a_stale_page_does_nothing_and_shows_both_values(desk, commodity, emitte
     assert answer.status_code == 412
     assert answer.context["differences"] == [
         ("Description", "mine", "theirs"),
-        ("Hsn code", "52010015", "5201"),
+        ("HSN code", "52010015", "5201"),
     ]
     assert answer.context["changes"][-1].event == "commodity.updated v1"
     row.refresh_from_db()
