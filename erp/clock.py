@@ -14,8 +14,8 @@ KOLKATA: Final = ZoneInfo("Asia/Kolkata")
 
 # The moment of the current unit of work, once it was asked for; None outside one.
 _moments: ContextVar[list[datetime] | None] = ContextVar("erp_moments", default=None)
-# Tests replace these two (erp.testing).
-_transaction_time = "transaction_timestamp()"
+# The SQL for it, and how far time is moved. Tests replace these two (erp.testing).
+TRANSACTION_TIME = "transaction_timestamp()"
 _offset = timedelta()
 
 
@@ -26,15 +26,16 @@ def now() -> datetime:
         return timezone.now() + _offset
     if not moments:
         with connection.cursor() as cursor:
-            cursor.execute(f"SELECT {_transaction_time}")
+            cursor.execute(f"SELECT {TRANSACTION_TIME}")
             moments.append(cursor.fetchone()[0])
     return moments[0] + _offset
 
 
 @contextmanager
-def transaction_time() -> Iterator[None]:
-    """Make ``now()`` the one moment of the current transaction, as the database knows it."""
-    token = _moments.set([])
+def transaction_time(moment: datetime | None = None) -> Iterator[None]:
+    """Make ``now()`` the one moment of the current transaction; ``moment`` where it was read already."""
+    outer = _moments.get()
+    token = _moments.set(outer if outer is not None else [] if moment is None else [moment])
     try:
         yield
     finally:

@@ -171,6 +171,8 @@ class Guarded(models.Model):
         row._remember()
         return row
 
+    _version_rises = False
+
     @property
     def is_new(self) -> bool:
         """Whether the row isn't in the database yet."""
@@ -212,10 +214,11 @@ class Guarded(models.Model):
             super().save(*args, **{**kwargs, "force_insert": True})
         else:
             changed = self.changed_fields()
-            if not changed:
+            if not (changed or self._version_rises):
                 return
             kwargs["update_fields"] = [*changed, *self._stamp()]
             super().save(*args, **kwargs)
+            self._version_rises = False
         self._remember()
         writer.changed(type(self), 1)
 
@@ -271,6 +274,10 @@ class Model(Guarded):
 
     class Meta(Guarded.Meta):
         abstract = True
+
+    def raise_version(self) -> None:
+        """Let the version rise with the next save, also where no field differs: a part of the row has changed."""
+        self._version_rises = True
 
     def _stamp(self) -> list[str]:
         self.version += 1

@@ -57,7 +57,7 @@ def _clock_of_test_transactions(request: pytest.FixtureRequest, monkeypatch: pyt
 
     marker = request.node.get_closest_marker("django_db")
     if "transactional_db" not in request.fixturenames and not (marker and marker.kwargs.get("transaction")):
-        monkeypatch.setattr(clock, "_transaction_time", "statement_timestamp()")
+        monkeypatch.setattr(clock, "TRANSACTION_TIME", "statement_timestamp()")
 
 
 @pytest.fixture

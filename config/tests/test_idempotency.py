@@ -171,15 +171,13 @@ def test_a_create_costs_a_fixed_number_of_statements(desk):
         "SELECT",  # the session with its user
         "SELECT",  # the user's rights
         "BEGIN",
-        "SELECT",  # the key's lock, and the transaction's limits
+        "SELECT",  # the key's lock, the transaction's limits and its time
         "SELECT",  # the key's record
-        "SAVEPOINT",
         "SELECT",  # is the code taken?
         "INSERT",  # the row
         "SELECT",  # the names that it has,
         "INSERT",  # and those that it gets
         "WITH",  # streams and events
-        "RELEASE",
         "INSERT",  # the key's record
         "COMMIT",
     ]

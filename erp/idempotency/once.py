@@ -81,8 +81,7 @@ def parse_key(header: str | None) -> str:
 def once(request: Request, run: Callable[[], Answer]) -> Answer:
     """Run ``run`` unless the request was carried out before; then answer as before.
 
-    Everything happens in one transaction: the key's advisory lock, the look-up, the run inside a savepoint and
-    the record. Whatever ``run`` raises rolls back and leaves no record; so does a dry run, whatever its answer.
+    Everything happens in one transaction: the key's advisory lock, the look-up, the run and the record. Whatever ``run`` raises rolls back and leaves no record; so does a dry run, whatever its answer.
     Raises InProgress (409) while a twin runs, KeyReused (422) for other content, AnswerExpired (409) when a
     secret answer is no longer kept, and Unavailable (503) when the transaction keeps losing to others.
     """
@@ -106,12 +105,18 @@ def _once(request: Request, run: Callable[[], Answer]) -> Answer:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT pg_try_advisory_xact_lock(%s), set_config('lock_timeout', %s, true),"
-            " set_config('transaction_timeout', %s, true)",
+            f" set_config('transaction_timeout', %s, true), {clock.TRANSACTION_TIME}",
             [locks.scope_key(request.scope), settings.LOCK_TIMEOUT, settings.TRANSACTION_TIMEOUT],
         )
-        if not cursor.fetchone()[0]:
+        is_first, _, _, moment = cursor.fetchone()
+        if not is_first:
             metrics.IDEMPOTENCY_CONFLICTS.inc()
             raise InProgress("The same request is being carried out; ask again in a moment.")
+    with clock.transaction_time(moment):
+        return _replay_or_run(request, run)
+
+
+def _replay_or_run(request: Request, run: Callable[[], Answer]) -> Answer:
     record = Record.objects.filter(scope=request.scope).first()
     now = clock.now()
     if record is not None and record.expires_at > now:
@@ -119,7 +124,7 @@ def _once(request: Request, run: Callable[[], Answer]) -> Answer:
     if record is not None:
         record.delete()
     record_id = uuid7()
-    with transaction.atomic(), services.caused_by(str(record_id), dry_run=request.dry_run):
+    with services.caused_by(str(record_id), dry_run=request.dry_run):
         answer = run()
     if request.dry_run:
         connection.check_constraints()  # those that would be checked at the commit

@@ -44,10 +44,6 @@ class AccessPolicy(Model):
     def __str__(self) -> str:
         return f"version {self.version}"
 
-    def touch(self) -> None:
-        """Let the version rise with the next save."""
-        self.updated_at = clock.now()
-
 
 class PolicyDeviation(Guarded):
     """A change of the capability matrix made at run time; ``sync_capabilities`` never undoes it."""

@@ -387,7 +387,7 @@ def apply_capability_change(
     _close(change, _Status.APPLIED, approval_id=request and request.pk)
     if change.user is None:
         _apply_to_matrix(change)
-        policy.touch()
+        policy.raise_version()
         policy.save()
     else:
         if change.kind == _Kind.USER_ROLE:

@@ -18,7 +18,7 @@ from apps.approvals import events as approval_events
 from apps.approvals import services as approvals
 from apps.commodities.models import Drafted
 from apps.commodities.services.rules import IllegalTransition, Overlap, predecessor, require_dates_in_order
-from erp import clock, locks
+from erp import locks
 from erp.access import Actor, Capability
 from erp.approvals import Base, Kind
 from erp.errors import CapabilityMissing, DomainError
@@ -103,7 +103,7 @@ class Procedure:
         if was_submitted:
             approvals.mark_stale(actor=actor, row_type=self.noun, row_id=row.pk)
             row.status = Status.DRAFT
-        row.updated_at = clock.now()  # so that the version rises where only parts changed
+        row.raise_version()  # also where only parts changed
         row.save()
         if was_submitted:
             self._tell(self.returned, row)

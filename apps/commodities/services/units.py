@@ -10,7 +10,6 @@ from apps.commodities import capabilities, events
 from apps.commodities.models import Unit, UnitDefinition
 from apps.commodities.services.drafts import Procedure
 from apps.commodities.services.rules import Duplicate, IllegalTransition, LimitsInverted
-from erp import clock
 from erp.access import Actor
 from erp.reference import event_of
 from erp.services import emit, service
@@ -19,7 +18,7 @@ from erp.services import emit, service
 def _touch_unit(definition: UnitDefinition) -> None:
     """A unit is shown with its definitions, so its version rises with them."""
     unit = Unit.objects.locked().get(pk=definition.unit_id)
-    unit.updated_at = clock.now()
+    unit.raise_version()
     unit.save()
 
 
