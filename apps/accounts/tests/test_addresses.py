@@ -1,9 +1,6 @@
 """One mailbox and one number have one form, however they are typed and wherever they are sent."""
 
-from importlib import import_module
-
 import pytest
-from django.apps import apps
 from django.urls import reverse
 from django.utils import timezone
 
@@ -12,7 +9,6 @@ from apps.accounts.models import OneTimeToken, OtpChallenge, SignInCounter, User
 from apps.accounts.tests.factories import AUTH, MOBILE, NEW_PASSWORD, SIGN_UP, prove, token
 from config.testing import PASSWORD
 from erp.access import SYSTEM
-from erp.models import unguarded_writes
 
 pytestmark = pytest.mark.django_db
 # One mailbox each.
@@ -142,19 +138,3 @@ def test_a_profile_takes_mobiles_only(client_for, user):
     proof = {"mobile": "098765 43210", "mobile_proof": prove()}
     assert client.write(f"{AUTH}/me", profile | proof, method="PUT", if_match=tag).status_code == 200
     assert User.objects.get(pk=person.pk).mobile == MOBILE
-
-
-def test_stored_addresses_get_the_form_that_sign_in_looks_for(user):
-    moved = user("APPLICANT", email="asha@bücher.example", pending_email="asha@भारत.भारत")
-    second = user("APPLICANT", email="ravi@bücher.example")
-    user("APPLICANT", email="ravi@xn--bcher-kva.example")
-    without_form = user("APPLICANT", email="आशा@example.com")
-    with unguarded_writes():
-        import_module("apps.accounts.migrations.0005_ascii_email_domains").store_ascii_domains(apps, None)
-    moved.refresh_from_db()
-    assert (moved.email, moved.pending_email) == (
-        "asha@xn--bcher-kva.example",
-        "asha@xn--h2brj9c.xn--h2brj9c",
-    )
-    assert User.objects.get(pk=second.pk).email == "ravi@bücher.example"
-    assert User.objects.get(pk=without_form.pk).email == "आशा@example.com"

@@ -1,11 +1,9 @@
 """Our own firms over HTTP: identity, registrations, who sees what, and what is refused."""
 
 import threading
-from importlib import import_module
 from uuid import uuid4
 
 import pytest
-from django.apps import apps
 from django.db import connection
 
 from apps.organization.models import AllocatedNumber, GstRegistration, Organization
@@ -13,7 +11,6 @@ from apps.organization.serializers import AddGstRegistrationInput, CreateInput
 from apps.organization.tests import factories
 from apps.organization.tests.examples import IDENTITY, PLACE
 from erp.access import SYSTEM
-from erp.models import unguarded_writes
 from erp.outbox.models import EventOutbox
 
 pytestmark = pytest.mark.django_db
@@ -89,13 +86,6 @@ def test_no_text_of_an_organization_holds_what_nobody_can_read(director, field, 
     answer = director.write(BASE, IDENTITY | {field: text})
     assert answer.status_code == 400
     assert [pointer for pointer, _ in pointers(answer)] == [f"/{field}"]
-
-
-def test_stored_names_get_their_keys(house):
-    with unguarded_writes():
-        Organization.objects.update(name="Сотton\u200b Exchange", name_key="")
-        import_module("apps.organization.migrations.0004_name_key").fill_keys(apps, None)
-    assert Organization.objects.get().name_key == "cotton exchange"
 
 
 @pytest.mark.parametrize(

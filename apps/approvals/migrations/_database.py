@@ -1,12 +1,15 @@
 """What Django's constraints can't say, since it concerns two rows or two versions of one.
 
-Nobody whom a request excludes has a voice on it, nobody is ever taken out of those excluded, and a voice stays as it
-was given: the database says so too, to whoever comes past the services.
+Nobody whom a request excludes decides it, nobody is removed from those excluded, and a decision never changes: the
+database enforces it too, against writes that come past the services.
 """
 
 from django.db import migrations
 
-FORWARDS = """
+BEFORE = []
+AFTER = [
+    migrations.RunSQL(
+        """
 CREATE FUNCTION approval_voice_of_another() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     asked approval_approvalrequest%ROWTYPE;
@@ -42,18 +45,12 @@ CREATE TRIGGER approval_excluded_stay BEFORE UPDATE OF excluded, maker_id ON app
 
 ALTER TABLE approval_approvalrequest ADD CONSTRAINT approval_maker_is_excluded
     CHECK (maker_id IS NULL OR maker_id = ANY (excluded));
-"""
-BACKWARDS = """
+""",
+        """
 ALTER TABLE approval_approvalrequest DROP CONSTRAINT approval_maker_is_excluded;
-DROP TRIGGER approval_excluded_stay ON approval_approvalrequest;
-DROP FUNCTION approval_excluded_stay();
-DROP TRIGGER approval_voice_stays ON approval_approvaldecision;
-DROP FUNCTION approval_voice_stays();
-DROP TRIGGER approval_voice_of_another ON approval_approvaldecision;
-DROP FUNCTION approval_voice_of_another();
-"""
-
-
-class Migration(migrations.Migration):
-    dependencies = [("approval", "0001_initial")]
-    operations = [migrations.RunSQL(FORWARDS, BACKWARDS)]
+DROP FUNCTION approval_excluded_stay() CASCADE;
+DROP FUNCTION approval_voice_stays() CASCADE;
+DROP FUNCTION approval_voice_of_another() CASCADE;
+""",
+    )
+]
