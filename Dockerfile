@@ -15,7 +15,7 @@ COPY erp erp
 COPY apps apps
 COPY docs/events docs/events
 COPY docs/register docs/register
-COPY docs/openapi.yaml docs/openapi.yaml
+COPY docs/openapi.yaml docs/schema.txt docs/
 # Static files need no server and no secret, so a development environment serves to collect them.
 RUN ERP_ENV=development python manage.py collectstatic --no-input
 # Counters of gunicorn's workers and Celery's children add up in this folder; figures are on an inner port.

@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKERS ?= auto
 
-.PHONY: demo run test lint lint-docs types imports check openapi audit fix browser faults faults-small bench-relay clean
+.PHONY: demo run test lint lint-docs types imports check openapi schema initial-migrations audit fix browser faults faults-small bench-relay clean
 
 demo: $(READY)
 	@$(BIN)/python -m config.demo
@@ -49,6 +49,20 @@ check: $(READY)
 
 openapi: $(READY)
 	$(BIN)/python manage.py spectacular --fail-on-warn --validate --file docs/openapi.yaml
+
+schema: $(READY)
+	$(BIN)/python manage.py write_schema
+
+# Until the first release each app has one migration, written anew from its models. What models can't say stands in
+# migrations/_database.py of the app.
+initial-migrations: $(READY)
+	rm -f erp/*/migrations/0*.py apps/*/migrations/0*.py
+	$(BIN)/python manage.py makemigrations --no-header \
+		$$(sed -n 's/ *label = "\(.*\)"/\1/p' erp/*/apps.py apps/*/apps.py)  # named: their folders aren't empty
+	@for file in $$(ls erp/*/migrations/_database.py apps/*/migrations/_database.py); do \
+		printf '\n\n%s\n\n%s\n' 'from ._database import AFTER, BEFORE' \
+		'Migration.operations = [*BEFORE, *Migration.operations, *AFTER]' >> $$(dirname $$file)/0001_initial.py; done
+	$(BIN)/python manage.py write_schema
 
 audit: $(READY)
 	$(BIN)/python manage.py compliance_audit

@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+from erp.commands import DOWN
 from erp.embedded import state
 from erp.embedded.process import CannotStart, free_port
 from erp.embedded.supervisor import PROJECT, Process, Stack
@@ -50,7 +51,10 @@ def is_ready(port: int) -> bool:
 
 
 def manage(stack: Stack, *arguments: str) -> str:
-    """Run one management command against the stack; what it said. Raises CannotStart when it fails."""
+    """Run one management command against the stack; what it said. Raises CannotStart when it fails.
+
+    Of a dependency that is down, or a database that other migrations made, the message is the command's own line.
+    """
     env = os.environ | stack.urls | {"ERP_DATA_DIR": str(stack.data_dir)}
     done = subprocess.run(  # noqa: S603 - our own command
         [sys.executable, "manage.py", *arguments],
@@ -60,6 +64,8 @@ def manage(stack: Stack, *arguments: str) -> str:
         text=True,
         check=False,
     )
+    if done.returncode == DOWN:
+        raise CannotStart(done.stderr.splitlines()[-1].removeprefix("CommandError: "))
     if done.returncode:
         raise CannotStart(f"manage.py {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
     return done.stdout

@@ -13,7 +13,7 @@ from django.db import connection
 from kombu.connection import Connection
 from kombu.exceptions import OperationalError as BrokerError
 
-from erp import access, events, health, heartbeat, locks
+from erp import access, events, health, heartbeat, locks, schema
 from erp.audit import event_files
 from erp.audit.rules import own_clients
 from erp.outbox import topology
@@ -125,6 +125,8 @@ def _migrations() -> str:
     waiting = health.migrations()
     if waiting:
         raise Wrong(waiting, "run `manage.py migrate`")
+    if wrong := schema.fault():
+        raise Wrong(wrong, schema.remedy())
     return "all applied"
 
 

@@ -31,11 +31,13 @@ CALLS = {
     "seed_demo": "seed_demo",
     "sync_capabilities": "sync_capabilities --check",
     "verify_ledger": "verify_ledger",
+    "migrate": "migrate",
     "showmigrations": "showmigrations",
 }
-# The consumer waits until the database is back.
+# The consumer waits until the database is back; a schema is written from a database of its own.
 WITHOUT_DATABASE = {
     "changepassword", "compliance_audit", "consume_events", "createsuperuser", "events", "setup_pubsub",
+    "write_schema",
 }  # fmt: skip
 
 _WALK = """
@@ -91,7 +93,13 @@ def test_a_database_that_is_down_ends_every_command_with_4_and_one_line() -> Non
         "REDIS_URL": "redis://127.0.0.1:1/0",
         "CELERY_BROKER_URL": "redis://127.0.0.1:1/0",
     }
-    calls = [*CALLS.values(), "outbox list", "migrate", "bootstrap", "run_task sync-capabilities-not-there"]
+    calls = [
+        *CALLS.values(),
+        "outbox list",
+        "write_schema",
+        "bootstrap",
+        "run_task sync-capabilities-not-there",
+    ]
     told = walk(calls, **down)
     assert told.pop("run_task sync-capabilities-not-there")[0] == commands.USAGE
     assert {call: code for call, (code, _) in told.items() if code != commands.DOWN} == {}
@@ -104,19 +112,19 @@ def test_a_database_that_is_down_ends_every_command_with_4_and_one_line() -> Non
 def empty_database() -> Iterator[str]:
     """URL of a database without tables."""
     made = connection.settings_dict
-    server = "postgresql://{USER}:{PASSWORD}@{HOST}:{PORT}/".format(**made)
+    server, name = "postgresql://{USER}:{PASSWORD}@{HOST}:{PORT}/".format(**made), f"empty_{made['NAME']}"
     with psycopg.connect(f"{server}{made['NAME']}", autocommit=True) as admin:
-        admin.execute("DROP DATABASE IF EXISTS erp_without_tables")
-        admin.execute("CREATE DATABASE erp_without_tables TEMPLATE template0")
-        yield f"{server}erp_without_tables"
-        admin.execute("DROP DATABASE erp_without_tables WITH (FORCE)")
+        admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        admin.execute(f"CREATE DATABASE {name} TEMPLATE template0")
+        yield f"{server}{name}"
+        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.mark.slow
 def test_a_database_without_tables_ends_every_command_with_4_and_the_command_that_helps(
     empty_database: str,
 ) -> None:
-    without = {"dlq", "doctor", "showmigrations"}  # dlq asks Pub/Sub first
+    without = {"dlq", "doctor", "migrate", "showmigrations"}  # dlq asks Pub/Sub first
     calls = [call for name, call in CALLS.items() if name not in without]
     told = walk(calls, DATABASE_URL=empty_database, DATABASE_DIRECT_URL=empty_database)
     assert {call: code for call, (code, _) in told.items() if code != commands.DOWN} == {}

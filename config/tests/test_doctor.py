@@ -217,6 +217,12 @@ def test_a_remote_whose_breaker_is_open_is_down(healthy: Any, monkeypatch: pytes
     assert unwell() == (4, {"clients": "down"})
 
 
+def test_a_database_that_other_migrations_made_fails(healthy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor.schema, "fault", lambda: "The database was made by other migrations.")
+    skipped = {"capabilities": "skipped", "financial years": "skipped"}
+    assert unwell() == (1, {"migrations": "failed", **skipped})
+
+
 def test_a_clock_that_is_off_fails(healthy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "MOST_SKEW_SECONDS", -1.0)
     assert unwell() == (1, {"clock": "failed"})

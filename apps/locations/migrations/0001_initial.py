@@ -155,7 +155,6 @@ class Migration(migrations.Migration):
     ]
 
 
-# What makemigrations does not know; it must survive when this file is written anew.
-from ._database import AFTER, BEFORE  # noqa: E402
+from ._database import AFTER, BEFORE
 
 Migration.operations = [*BEFORE, *Migration.operations, *AFTER]

@@ -1,0 +1,22 @@
+"""``write_schema``: ``docs/schema.txt`` anew, from a fresh database."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.db import connection
+
+from erp import schema
+
+
+class Command(BaseCommand):
+    """Apply all migrations to an empty database, describe it in ``docs/schema.txt``, and drop it again."""
+
+    help = "Write docs/schema.txt, with which databases are compared, from the migrations."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        name = str(connection.settings_dict["NAME"])
+        connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
+        try:
+            schema.path().write_text(schema.describe())
+        finally:
+            connection.creation.destroy_test_db(name, verbosity=0)
