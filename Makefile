@@ -53,15 +53,8 @@ openapi: $(READY)
 schema: $(READY)
 	$(BIN)/python manage.py write_schema
 
-# Until the first release each app has one migration, written anew from its models. What models can't say stands in
-# migrations/_database.py of the app.
 initial-migrations: $(READY)
-	rm -f erp/*/migrations/0*.py apps/*/migrations/0*.py
-	$(BIN)/python manage.py makemigrations --no-header \
-		$$(sed -n 's/ *label = "\(.*\)"/\1/p' erp/*/apps.py apps/*/apps.py)  # named: their folders aren't empty
-	@for file in $$(ls erp/*/migrations/_database.py apps/*/migrations/_database.py); do \
-		printf '\n\n%s\n\n%s\n' 'from ._database import AFTER, BEFORE' \
-		'Migration.operations = [*BEFORE, *Migration.operations, *AFTER]' >> $$(dirname $$file)/0001_initial.py; done
+	$(BIN)/python .ci/initial_migrations.py
 	$(BIN)/python manage.py write_schema
 
 audit: $(READY)

@@ -1,4 +1,4 @@
-"""Migrations from nothing to the committed schema and back, and databases that other migrations made."""
+"""Migrations from nothing (the test database) to the committed schema and back; databases that others made."""
 
 import re
 from types import SimpleNamespace
@@ -10,10 +10,9 @@ from django.apps import apps
 from django.conf import settings as configured
 from django.core.management import CommandError, call_command
 from django.core.management.commands import migrate
-from django.db import connection, connections, transaction
+from django.db import connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.recorder import MigrationRecorder
-from psycopg.conninfo import conninfo_to_dict
 
 from config.run import manage
 from config.tests.test_commands import empty_database
@@ -65,29 +64,14 @@ def test_further_extensions_are_no_difference() -> None:
 
 
 @pytest.mark.slow
-def test_migrations_lead_from_nothing_to_the_schema_and_back(
-    empty_database: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    empty = connections["empty"] = connection.copy("empty")
-    empty.settings_dict["NAME"] = conninfo_to_dict(empty_database)["dbname"]
-    monkeypatch.setattr(schema, "connection", empty)
+def test_migrations_lead_back_to_nothing_and_to_the_schema_again() -> None:
     own = [app.label for app in apps.get_app_configs() if app.name.startswith(("erp.", "apps."))]
-    try:
-        migrate_to_newest(empty)
-        assert schema.differences() == []
-        MigrationExecutor(empty).migrate([(label, None) for label in own])
-        rest = [line.split("(")[0].split() for line in schema.describe().splitlines() if line[0] != " "]
-        assert [words for words in rest if words[0] != "extension" and not OF_DJANGO.match(words[-1])] == []
-        migrate_to_newest(empty)
-        assert schema.differences() == []
-    finally:
-        empty.close()
-        del connections["empty"]
-
-
-def migrate_to_newest(database: Any) -> None:
-    executor = MigrationExecutor(database)
+    MigrationExecutor(connection).migrate([(label, None) for label in own])
+    left = [line.split("(")[0].split() for line in schema.describe().splitlines() if line[0] != " "]
+    assert [words for words in left if words[0] != "extension" and not OF_DJANGO.match(words[-1])] == []
+    executor = MigrationExecutor(connection)
     executor.migrate(executor.loader.graph.leaf_nodes())
+    assert schema.differences() == []
 
 
 def test_migrate_refuses_a_database_with_migrations_that_the_code_does_not_know(settings: Any) -> None:

@@ -48,6 +48,8 @@ class Migration(migrations.Migration):
             options={
                 'abstract': False,
                 'default_permissions': (),
+                'indexes': [models.Index(fields=['status', 'kind', 'created_at'], name='idx_approval_queue'), models.Index(fields=['subject_id'], name='idx_approval_subject'), models.Index(fields=['base_id'], name='idx_approval_base'), models.Index(fields=['maker', 'created_at'], name='idx_approval_maker'), models.Index(condition=models.Q(('status', 'pending')), fields=['expires_at'], name='idx_approval_due')],
+                'constraints': [models.UniqueConstraint(condition=models.Q(('status', 'pending')), fields=('kind', 'subject_type', 'subject_id'), name='approval_one_pending'), models.CheckConstraint(condition=models.Q(('given__gte', 0), ('given__lte', models.F('needed')), ('needed__range', (1, 3))), name='approval_voices_in_range'), models.CheckConstraint(condition=models.Q(models.Q(('given', models.F('needed')), ('status', 'granted')), models.Q(models.Q(('status', 'granted'), _negated=True), ('given__lt', models.F('needed'))), _connector='OR'), name='approval_granted_by_all_voices'), models.CheckConstraint(condition=models.Q(models.Q(('decided_at', None), ('status', 'pending')), models.Q(models.Q(('status', 'pending'), _negated=True), ('decided_at__isnull', False)), _connector='OR'), name='approval_decided_has_a_time'), models.CheckConstraint(condition=models.Q(models.Q(('amount', None), ('currency', '')), models.Q(('amount__isnull', False), ('currency__regex', '^[A-Z]{3}$')), _connector='OR'), name='approval_amount_has_a_currency'), models.CheckConstraint(condition=models.Q(models.Q(('base_id', None), ('base_type', ''), ('base_version', None)), models.Q(models.Q(('base_type', ''), _negated=True), ('base_id__isnull', False), ('base_version__isnull', False)), _connector='OR'), name='approval_base_is_whole')],
             },
         ),
         migrations.CreateModel(
@@ -66,63 +68,8 @@ class Migration(migrations.Migration):
             options={
                 'abstract': False,
                 'default_permissions': (),
+                'constraints': [models.UniqueConstraint(fields=('request', 'decider'), name='approval_decision_once'), models.CheckConstraint(condition=models.Q(('decider', models.F('maker')), _negated=True), name='approval_decider_is_not_maker'), models.CheckConstraint(condition=models.Q(('decision', 'approve'), models.Q(('reason_code', ''), _negated=True), _connector='OR'), name='approval_refusal_has_a_reason')],
             },
-        ),
-        migrations.AddIndex(
-            model_name='approvalrequest',
-            index=models.Index(fields=['status', 'kind', 'created_at'], name='idx_approval_queue'),
-        ),
-        migrations.AddIndex(
-            model_name='approvalrequest',
-            index=models.Index(fields=['subject_id'], name='idx_approval_subject'),
-        ),
-        migrations.AddIndex(
-            model_name='approvalrequest',
-            index=models.Index(fields=['base_id'], name='idx_approval_base'),
-        ),
-        migrations.AddIndex(
-            model_name='approvalrequest',
-            index=models.Index(fields=['maker', 'created_at'], name='idx_approval_maker'),
-        ),
-        migrations.AddIndex(
-            model_name='approvalrequest',
-            index=models.Index(condition=models.Q(('status', 'pending')), fields=['expires_at'], name='idx_approval_due'),
-        ),
-        migrations.AddConstraint(
-            model_name='approvalrequest',
-            constraint=models.UniqueConstraint(condition=models.Q(('status', 'pending')), fields=('kind', 'subject_type', 'subject_id'), name='approval_one_pending'),
-        ),
-        migrations.AddConstraint(
-            model_name='approvalrequest',
-            constraint=models.CheckConstraint(condition=models.Q(('given__gte', 0), ('given__lte', models.F('needed')), ('needed__range', (1, 3))), name='approval_voices_in_range'),
-        ),
-        migrations.AddConstraint(
-            model_name='approvalrequest',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('given', models.F('needed')), ('status', 'granted')), models.Q(models.Q(('status', 'granted'), _negated=True), ('given__lt', models.F('needed'))), _connector='OR'), name='approval_granted_by_all_voices'),
-        ),
-        migrations.AddConstraint(
-            model_name='approvalrequest',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('decided_at', None), ('status', 'pending')), models.Q(models.Q(('status', 'pending'), _negated=True), ('decided_at__isnull', False)), _connector='OR'), name='approval_decided_has_a_time'),
-        ),
-        migrations.AddConstraint(
-            model_name='approvalrequest',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('amount', None), ('currency', '')), models.Q(('amount__isnull', False), ('currency__regex', '^[A-Z]{3}$')), _connector='OR'), name='approval_amount_has_a_currency'),
-        ),
-        migrations.AddConstraint(
-            model_name='approvalrequest',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('base_id', None), ('base_type', ''), ('base_version', None)), models.Q(models.Q(('base_type', ''), _negated=True), ('base_id__isnull', False), ('base_version__isnull', False)), _connector='OR'), name='approval_base_is_whole'),
-        ),
-        migrations.AddConstraint(
-            model_name='approvaldecision',
-            constraint=models.UniqueConstraint(fields=('request', 'decider'), name='approval_decision_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='approvaldecision',
-            constraint=models.CheckConstraint(condition=models.Q(('decider', models.F('maker')), _negated=True), name='approval_decider_is_not_maker'),
-        ),
-        migrations.AddConstraint(
-            model_name='approvaldecision',
-            constraint=models.CheckConstraint(condition=models.Q(('decision', 'approve'), models.Q(('reason_code', ''), _negated=True), _connector='OR'), name='approval_refusal_has_a_reason'),
         ),
     ]
 

@@ -63,6 +63,8 @@ class Migration(migrations.Migration):
                 'verbose_name_plural': 'availabilities',
                 'abstract': False,
                 'default_permissions': (),
+                'indexes': [models.Index(fields=['status', 'visibility', '-created_at'], name='idx_availability_market')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('total_quantity', django.db.models.expressions.CombinedExpression(django.db.models.expressions.CombinedExpression(django.db.models.expressions.CombinedExpression(models.F('available_quantity'), '+', models.F('reserved_quantity')), '+', models.F('sold_quantity')), '+', models.F('withdrawn_quantity')))), name='availability_ledger_adds_up'), models.CheckConstraint(condition=models.Q(('available_quantity__gte', 0), ('reserved_quantity__gte', 0), ('sold_quantity__gte', 0), ('withdrawn_quantity__gte', 0)), name='availability_ledger_not_negative'), models.CheckConstraint(condition=models.Q(('total_quantity__gt', 0)), name='availability_total_positive'), models.CheckConstraint(condition=models.Q(('total_weight_kg__gt', 0)), name='availability_weight_positive'), models.CheckConstraint(condition=models.Q(('min_order_quantity', None), models.Q(('min_order_quantity__gt', 0), ('min_order_quantity__lte', models.F('total_quantity'))), _connector='OR'), name='availability_minimum_within_total'), models.CheckConstraint(condition=models.Q(('available_until_date__gte', models.F('available_from_date'))), name='availability_window_in_order'), models.CheckConstraint(condition=models.Q(('max_hold_hours__range', (1, 168))), name='availability_hold_hours_range'), models.CheckConstraint(condition=models.Q(('quantity_tolerance_percent__range', (0, 10))), name='availability_tolerance_range'), models.CheckConstraint(condition=models.Q(models.Q(('status__in', ['EXPIRED', 'CANCELLED']), _negated=True), ('available_quantity', 0), _connector='OR'), name='availability_ended_has_nothing_free'), models.CheckConstraint(condition=models.Q(models.Q(('status', 'SOLD_OUT'), _negated=True), models.Q(('available_quantity', 0), ('reserved_quantity', 0), ('sold_quantity__gt', 0)), _connector='OR'), name='availability_sold_out_is_sold')],
             },
         ),
         migrations.CreateModel(
@@ -91,79 +93,9 @@ class Migration(migrations.Migration):
             options={
                 'abstract': False,
                 'default_permissions': (),
+                'indexes': [models.Index(condition=models.Q(('status', 'HELD')), fields=['expires_at'], name='idx_reservation_due'), models.Index(fields=['holder_partner', 'availability'], name='idx_reservation_holder')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('quantity__gt', 0)), name='reservation_quantity_positive'), models.CheckConstraint(condition=models.Q(('released_quantity__gte', 0), ('released_quantity__lte', models.F('quantity'))), name='reservation_released_within_quantity'), models.CheckConstraint(condition=models.Q(models.Q(('status', 'HELD'), _negated=True), ('expires_at__isnull', False), _connector='OR'), name='reservation_held_has_deadline'), models.CheckConstraint(condition=models.Q(models.Q(('status__in', ['IN_TRADE', 'SOLD']), _negated=True), ('trade_id__isnull', False), _connector='OR'), name='reservation_trade_named'), models.UniqueConstraint(condition=models.Q(('status__in', ['HELD', 'IN_TRADE', 'SOLD'])), fields=('trade_id',), name='reservation_one_per_trade')],
             },
-        ),
-        migrations.AddIndex(
-            model_name='availability',
-            index=models.Index(fields=['status', 'visibility', '-created_at'], name='idx_availability_market'),
-        ),
-        migrations.AddConstraint(
-            model_name='availability',
-            constraint=models.CheckConstraint(condition=models.Q(('total_quantity', django.db.models.expressions.CombinedExpression(django.db.models.expressions.CombinedExpression(django.db.models.expressions.CombinedExpression(models.F('available_quantity'), '+', models.F('reserved_quantity')), '+', models.F('sold_quantity')), '+', models.F('withdrawn_quantity')))), name='availability_ledger_adds_up'),
-        ),
-        migrations.AddConstraint(
-            model_name='availability',
-            constraint=models.CheckConstraint(condition=models.Q(('available_quantity__gte', 0), ('reserved_quantity__gte', 0), ('sold_quantity__gte', 0), ('withdrawn_quantity__gte', 0)), name='availability_ledger_not_negative'),
-        ),
-        migrations.AddConstraint(
-            model_name='availability',
-            constraint=models.CheckConstraint(condition=models.Q(('total_quantity__gt', 0)), name='availability_total_positive'),
-        ),
-        migrations.AddConstraint(
-            model_name='availability',
-            constraint=models.CheckConstraint(condition=models.Q(('total_weight_kg__gt', 0)), name='availability_weight_positive'),
-        ),
-        migrations.AddConstraint(
-            model_name='availability',
-            constraint=models.CheckConstraint(condition=models.Q(('min_order_quantity', None), models.Q(('min_order_quantity__gt', 0), ('min_order_quantity__lte', models.F('total_quantity'))), _connector='OR'), name='availability_minimum_within_total'),
-        ),
-        migrations.AddConstraint(
-            model_name='availability',
-            constraint=models.CheckConstraint(condition=models.Q(('available_until_date__gte', models.F('available_from_date'))), name='availability_window_in_order'),
-        ),
-        migrations.AddConstraint(
-            model_name='availability',
-            constraint=models.CheckConstraint(condition=models.Q(('max_hold_hours__range', (1, 168))), name='availability_hold_hours_range'),
-        ),
-        migrations.AddConstraint(
-            model_name='availability',
-            constraint=models.CheckConstraint(condition=models.Q(('quantity_tolerance_percent__range', (0, 10))), name='availability_tolerance_range'),
-        ),
-        migrations.AddConstraint(
-            model_name='availability',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('status__in', ['EXPIRED', 'CANCELLED']), _negated=True), ('available_quantity', 0), _connector='OR'), name='availability_ended_has_nothing_free'),
-        ),
-        migrations.AddConstraint(
-            model_name='availability',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('status', 'SOLD_OUT'), _negated=True), models.Q(('available_quantity', 0), ('reserved_quantity', 0), ('sold_quantity__gt', 0)), _connector='OR'), name='availability_sold_out_is_sold'),
-        ),
-        migrations.AddIndex(
-            model_name='reservation',
-            index=models.Index(condition=models.Q(('status', 'HELD')), fields=['expires_at'], name='idx_reservation_due'),
-        ),
-        migrations.AddIndex(
-            model_name='reservation',
-            index=models.Index(fields=['holder_partner', 'availability'], name='idx_reservation_holder'),
-        ),
-        migrations.AddConstraint(
-            model_name='reservation',
-            constraint=models.CheckConstraint(condition=models.Q(('quantity__gt', 0)), name='reservation_quantity_positive'),
-        ),
-        migrations.AddConstraint(
-            model_name='reservation',
-            constraint=models.CheckConstraint(condition=models.Q(('released_quantity__gte', 0), ('released_quantity__lte', models.F('quantity'))), name='reservation_released_within_quantity'),
-        ),
-        migrations.AddConstraint(
-            model_name='reservation',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('status', 'HELD'), _negated=True), ('expires_at__isnull', False), _connector='OR'), name='reservation_held_has_deadline'),
-        ),
-        migrations.AddConstraint(
-            model_name='reservation',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('status__in', ['IN_TRADE', 'SOLD']), _negated=True), ('trade_id__isnull', False), _connector='OR'), name='reservation_trade_named'),
-        ),
-        migrations.AddConstraint(
-            model_name='reservation',
-            constraint=models.UniqueConstraint(condition=models.Q(('status__in', ['HELD', 'IN_TRADE', 'SOLD'])), fields=('trade_id',), name='reservation_one_per_trade'),
         ),
     ]
 

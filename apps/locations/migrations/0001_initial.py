@@ -67,6 +67,8 @@ class Migration(migrations.Migration):
             options={
                 'abstract': False,
                 'default_permissions': (),
+                'indexes': [django.contrib.postgres.indexes.GinIndex(django.contrib.postgres.indexes.OpClass(django.db.models.functions.text.Upper('search_key'), name='gin_trgm_ops'), name='location_search'), models.Index(fields=['pincode'], name='location_pincode'), models.Index(fields=['type', 'status'], name='location_type_status'), models.Index(fields=['latitude'], name='location_latitude')],
+                'constraints': [models.UniqueConstraint(condition=models.Q(('status', 'ACTIVE')), fields=('type', 'parent', 'name_key'), name='location_once', nulls_distinct=False), models.CheckConstraint(condition=models.Q(models.Q(('country', 'IN'), ('state__isnull', False)), models.Q(models.Q(('country', 'IN'), _negated=True), ('state', None)), _connector='OR'), name='location_state_in_india'), models.CheckConstraint(condition=models.Q(models.Q(('latitude', None), ('longitude', None)), models.Q(('latitude__isnull', False), ('latitude__range', (-90, 90)), ('longitude__isnull', False), ('longitude__range', (-180, 180))), _connector='OR'), name='location_coordinates_whole'), models.CheckConstraint(condition=models.Q(models.Q(('merged_into__isnull', False), ('status', 'MERGED')), models.Q(models.Q(('status', 'MERGED'), _negated=True), ('merged_into', None)), _connector='OR'), name='location_merged_has_successor'), models.CheckConstraint(condition=models.Q(models.Q(('merged_into', None), models.Q(('merged_into', models.F('id')), _negated=True), _connector='OR'), models.Q(('parent', None), models.Q(('parent', models.F('id')), _negated=True), _connector='OR')), name='location_not_its_own')],
             },
         ),
         migrations.CreateModel(
@@ -115,42 +117,6 @@ class Migration(migrations.Migration):
                 'default_permissions': (),
                 'constraints': [models.UniqueConstraint(fields=('state', 'prefix'), name='pin_prefix_once_per_state')],
             },
-        ),
-        migrations.AddIndex(
-            model_name='location',
-            index=django.contrib.postgres.indexes.GinIndex(django.contrib.postgres.indexes.OpClass(django.db.models.functions.text.Upper('search_key'), name='gin_trgm_ops'), name='location_search'),
-        ),
-        migrations.AddIndex(
-            model_name='location',
-            index=models.Index(fields=['pincode'], name='location_pincode'),
-        ),
-        migrations.AddIndex(
-            model_name='location',
-            index=models.Index(fields=['type', 'status'], name='location_type_status'),
-        ),
-        migrations.AddIndex(
-            model_name='location',
-            index=models.Index(fields=['latitude'], name='location_latitude'),
-        ),
-        migrations.AddConstraint(
-            model_name='location',
-            constraint=models.UniqueConstraint(condition=models.Q(('status', 'ACTIVE')), fields=('type', 'parent', 'name_key'), name='location_once', nulls_distinct=False),
-        ),
-        migrations.AddConstraint(
-            model_name='location',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('country', 'IN'), ('state__isnull', False)), models.Q(models.Q(('country', 'IN'), _negated=True), ('state', None)), _connector='OR'), name='location_state_in_india'),
-        ),
-        migrations.AddConstraint(
-            model_name='location',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('latitude', None), ('longitude', None)), models.Q(('latitude__isnull', False), ('latitude__range', (-90, 90)), ('longitude__isnull', False), ('longitude__range', (-180, 180))), _connector='OR'), name='location_coordinates_whole'),
-        ),
-        migrations.AddConstraint(
-            model_name='location',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('merged_into__isnull', False), ('status', 'MERGED')), models.Q(models.Q(('status', 'MERGED'), _negated=True), ('merged_into', None)), _connector='OR'), name='location_merged_has_successor'),
-        ),
-        migrations.AddConstraint(
-            model_name='location',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('merged_into', None), models.Q(('merged_into', models.F('id')), _negated=True), _connector='OR'), models.Q(('parent', None), models.Q(('parent', models.F('id')), _negated=True), _connector='OR')), name='location_not_its_own'),
         ),
     ]
 

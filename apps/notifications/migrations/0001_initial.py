@@ -29,6 +29,7 @@ class Migration(migrations.Migration):
             options={
                 'abstract': False,
                 'default_permissions': (),
+                'constraints': [models.UniqueConstraint(fields=('user', 'channel', 'day'), name='digest_one_a_day')],
             },
         ),
         migrations.CreateModel(
@@ -83,34 +84,8 @@ class Migration(migrations.Migration):
             options={
                 'abstract': False,
                 'default_permissions': (),
+                'indexes': [models.Index(condition=models.Q(('status', 'queued')), fields=['next_attempt_at'], name='idx_message_due'), models.Index(fields=['user', 'created_at'], name='idx_message_user'), models.Index(fields=['status', 'created_at'], name='idx_message_status')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('user__isnull', False), ('challenge_id__isnull', False), _connector='OR'), name='message_has_a_recipient'), models.CheckConstraint(condition=models.Q(models.Q(('sent_at__isnull', False), ('status', 'sent')), models.Q(models.Q(('status', 'sent'), _negated=True), ('sent_at', None)), _connector='OR'), name='message_sent_has_a_time'), models.CheckConstraint(condition=models.Q(models.Q(('category', 'security'), _negated=True), models.Q(('body', ''), ('subject', '')), _connector='OR'), name='message_security_keeps_no_text')],
             },
-        ),
-        migrations.AddConstraint(
-            model_name='digest',
-            constraint=models.UniqueConstraint(fields=('user', 'channel', 'day'), name='digest_one_a_day'),
-        ),
-        migrations.AddIndex(
-            model_name='message',
-            index=models.Index(condition=models.Q(('status', 'queued')), fields=['next_attempt_at'], name='idx_message_due'),
-        ),
-        migrations.AddIndex(
-            model_name='message',
-            index=models.Index(fields=['user', 'created_at'], name='idx_message_user'),
-        ),
-        migrations.AddIndex(
-            model_name='message',
-            index=models.Index(fields=['status', 'created_at'], name='idx_message_status'),
-        ),
-        migrations.AddConstraint(
-            model_name='message',
-            constraint=models.CheckConstraint(condition=models.Q(('user__isnull', False), ('challenge_id__isnull', False), _connector='OR'), name='message_has_a_recipient'),
-        ),
-        migrations.AddConstraint(
-            model_name='message',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('sent_at__isnull', False), ('status', 'sent')), models.Q(models.Q(('status', 'sent'), _negated=True), ('sent_at', None)), _connector='OR'), name='message_sent_has_a_time'),
-        ),
-        migrations.AddConstraint(
-            model_name='message',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('category', 'security'), _negated=True), models.Q(('body', ''), ('subject', '')), _connector='OR'), name='message_security_keeps_no_text'),
         ),
     ]

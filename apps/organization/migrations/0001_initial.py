@@ -35,25 +35,7 @@ class Migration(migrations.Migration):
             options={
                 'abstract': False,
                 'default_permissions': (),
-            },
-        ),
-        migrations.CreateModel(
-            name='CalendarDay',
-            fields=[
-                ('id', models.UUIDField(default=erp.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('version', models.PositiveIntegerField(default=1, editable=False)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('day', models.DateField()),
-                ('name', models.CharField(max_length=100)),
-                ('closed', models.BooleanField(default=True)),
-                ('closes_at', models.TimeField(blank=True, null=True)),
-                ('calendar', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='days', to='organization.calendar')),
-                ('created_by', models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-            ],
-            options={
-                'abstract': False,
-                'default_permissions': (),
+                'constraints': [models.UniqueConstraint(fields=('code',), name='calendar_code_once')],
             },
         ),
         migrations.CreateModel(
@@ -90,6 +72,7 @@ class Migration(migrations.Migration):
             options={
                 'abstract': False,
                 'default_permissions': (),
+                'constraints': [models.UniqueConstraint(fields=('name_key',), name='organization_name_once'), models.UniqueConstraint(fields=('pan',), name='organization_pan_once'), models.CheckConstraint(condition=models.Q(('pan__regex', '^[A-Z]{5}[0-9]{4}[A-Z]$')), name='organization_pan_format'), models.CheckConstraint(condition=models.Q(('base_currency__regex', '^[A-Z]{3}$')), name='organization_currency_iso'), models.CheckConstraint(condition=models.Q(models.Q(('lut_number', None), ('lut_valid_until', None)), models.Q(('lut_number__isnull', False), ('lut_valid_until__isnull', False)), _connector='OR'), name='organization_lut_complete')],
             },
         ),
         migrations.CreateModel(
@@ -118,6 +101,7 @@ class Migration(migrations.Migration):
                 'verbose_name': 'GST registration',
                 'abstract': False,
                 'default_permissions': (),
+                'constraints': [models.UniqueConstraint(fields=('gstin',), name='gst_gstin_once'), models.UniqueConstraint(fields=('organization', 'branch_code'), name='gst_branch_code_once'), models.UniqueConstraint(condition=models.Q(('is_primary', True)), fields=('organization',), name='gst_one_primary'), models.CheckConstraint(condition=models.Q(('state_code', django.db.models.functions.text.Substr('gstin', 1, 2))), name='gst_state_of_gstin'), models.CheckConstraint(condition=models.Q(('is_primary', False), ('status', 'active'), _connector='OR'), name='gst_primary_is_active'), models.CheckConstraint(condition=models.Q(('branch_code__regex', '^[A-Z0-9]{2,6}$')), name='gst_branch_code_format')],
             },
         ),
         migrations.CreateModel(
@@ -140,6 +124,7 @@ class Migration(migrations.Migration):
             options={
                 'abstract': False,
                 'default_permissions': (),
+                'constraints': [models.UniqueConstraint(fields=('organization', 'code'), name='financial_year_code_once'), models.CheckConstraint(condition=models.Q(('start_date__lt', models.F('end_date')), ('end_date__lte', models.Func(models.F('start_date'), output_field=models.DateTimeField(), template="(%(expressions)s + INTERVAL '15 months')"))), name='financial_year_length'), django.contrib.postgres.constraints.ExclusionConstraint(expressions=[('organization', '='), (models.Func('start_date', 'end_date', django.contrib.postgres.fields.ranges.RangeBoundary(inclusive_lower=True, inclusive_upper=True), function='daterange', output_field=django.contrib.postgres.fields.ranges.DateRangeField()), '&&')], name='financial_year_no_overlap')],
             },
         ),
         migrations.CreateModel(
@@ -166,6 +151,27 @@ class Migration(migrations.Migration):
                 'verbose_name_plural': 'document series',
                 'abstract': False,
                 'default_permissions': (),
+                'constraints': [models.UniqueConstraint(condition=models.Q(('status', 'active')), fields=('organization', 'gst_registration', 'financial_year', 'document_type'), name='document_series_one_active', nulls_distinct=False), models.CheckConstraint(condition=models.Q(models.Q(('document_type__in', ['bill_of_supply', 'credit_note', 'debit_note', 'delivery_challan', 'payment_voucher', 'receipt_voucher', 'refund_voucher', 'self_invoice', 'tax_invoice']), ('gst_registration__isnull', False)), models.Q(models.Q(('document_type__in', ['bill_of_supply', 'credit_note', 'debit_note', 'delivery_challan', 'payment_voucher', 'receipt_voucher', 'refund_voucher', 'self_invoice', 'tax_invoice']), _negated=True), ('gst_registration', None)), _connector='OR'), name='document_series_of_registration'), models.CheckConstraint(condition=models.Q(('start_number__range', (1, 999999999))), name='document_series_start_number'), models.CheckConstraint(condition=models.Q(('last_number__gte', 0)), name='document_series_last_number'), models.CheckConstraint(condition=models.Q(('prefix__regex', '^[A-Z0-9/-]{0,8}$')), name='document_series_prefix_format')],
+            },
+        ),
+        migrations.CreateModel(
+            name='CalendarDay',
+            fields=[
+                ('id', models.UUIDField(default=erp.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ('version', models.PositiveIntegerField(default=1, editable=False)),
+                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ('updated_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ('day', models.DateField()),
+                ('name', models.CharField(max_length=100)),
+                ('closed', models.BooleanField(default=True)),
+                ('closes_at', models.TimeField(blank=True, null=True)),
+                ('calendar', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='days', to='organization.calendar')),
+                ('created_by', models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+            ],
+            options={
+                'abstract': False,
+                'default_permissions': (),
+                'constraints': [models.UniqueConstraint(fields=('calendar', 'day'), name='calendar_day_once')],
             },
         ),
         migrations.CreateModel(
@@ -199,6 +205,7 @@ class Migration(migrations.Migration):
             options={
                 'abstract': False,
                 'default_permissions': (),
+                'constraints': [models.UniqueConstraint(condition=models.Q(('status__in', ['pending_approval', 'active'])), fields=('organization', 'number_hash', 'ifsc', 'swift'), name='bank_account_once', nulls_distinct=False), models.UniqueConstraint(condition=models.Q(('is_default', True)), fields=('organization', 'currency'), name='bank_account_one_default'), models.CheckConstraint(condition=models.Q(('is_default', False), ('status', 'active'), _connector='OR'), name='bank_account_default_is_active'), models.CheckConstraint(condition=models.Q(models.Q(('status', 'active'), _negated=True), models.Q(('approved_by__isnull', False), models.Q(('approved_by', models.F('proposed_by')), _negated=True)), _connector='OR'), name='bank_account_two_people'), models.CheckConstraint(condition=models.Q(models.Q(('currency', 'INR'), ('ifsc__isnull', False), ('swift', None)), models.Q(models.Q(('currency', 'INR'), _negated=True), ('ifsc', None), ('swift__isnull', False)), _connector='OR'), name='bank_account_code_of_currency')],
             },
         ),
         migrations.CreateModel(
@@ -223,135 +230,9 @@ class Migration(migrations.Migration):
             options={
                 'abstract': False,
                 'default_permissions': (),
+                'indexes': [models.Index(fields=['reference_id', 'organization', 'document_type'], name='idx_allocated_reference'), models.Index(fields=['organization', 'number', 'id'], name='idx_allocated_order')],
+                'constraints': [models.UniqueConstraint(fields=('series', 'number'), name='allocated_number_once'), models.UniqueConstraint(fields=('organization', 'document_type', 'reference_type', 'reference_id'), name='allocated_number_reference_once'), models.UniqueConstraint(fields=('organization', 'gst_registration', 'financial_year', 'document_number'), name='allocated_number_text_once', nulls_distinct=False), models.CheckConstraint(condition=models.Q(('number__gte', 1)), name='allocated_number_positive')],
             },
-        ),
-        migrations.AddConstraint(
-            model_name='calendar',
-            constraint=models.UniqueConstraint(fields=('code',), name='calendar_code_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='calendarday',
-            constraint=models.UniqueConstraint(fields=('calendar', 'day'), name='calendar_day_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='organization',
-            constraint=models.UniqueConstraint(fields=('name_key',), name='organization_name_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='organization',
-            constraint=models.UniqueConstraint(fields=('pan',), name='organization_pan_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='organization',
-            constraint=models.CheckConstraint(condition=models.Q(('pan__regex', '^[A-Z]{5}[0-9]{4}[A-Z]$')), name='organization_pan_format'),
-        ),
-        migrations.AddConstraint(
-            model_name='organization',
-            constraint=models.CheckConstraint(condition=models.Q(('base_currency__regex', '^[A-Z]{3}$')), name='organization_currency_iso'),
-        ),
-        migrations.AddConstraint(
-            model_name='organization',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('lut_number', None), ('lut_valid_until', None)), models.Q(('lut_number__isnull', False), ('lut_valid_until__isnull', False)), _connector='OR'), name='organization_lut_complete'),
-        ),
-        migrations.AddConstraint(
-            model_name='gstregistration',
-            constraint=models.UniqueConstraint(fields=('gstin',), name='gst_gstin_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='gstregistration',
-            constraint=models.UniqueConstraint(fields=('organization', 'branch_code'), name='gst_branch_code_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='gstregistration',
-            constraint=models.UniqueConstraint(condition=models.Q(('is_primary', True)), fields=('organization',), name='gst_one_primary'),
-        ),
-        migrations.AddConstraint(
-            model_name='gstregistration',
-            constraint=models.CheckConstraint(condition=models.Q(('state_code', django.db.models.functions.text.Substr('gstin', 1, 2))), name='gst_state_of_gstin'),
-        ),
-        migrations.AddConstraint(
-            model_name='gstregistration',
-            constraint=models.CheckConstraint(condition=models.Q(('is_primary', False), ('status', 'active'), _connector='OR'), name='gst_primary_is_active'),
-        ),
-        migrations.AddConstraint(
-            model_name='gstregistration',
-            constraint=models.CheckConstraint(condition=models.Q(('branch_code__regex', '^[A-Z0-9]{2,6}$')), name='gst_branch_code_format'),
-        ),
-        migrations.AddConstraint(
-            model_name='financialyear',
-            constraint=models.UniqueConstraint(fields=('organization', 'code'), name='financial_year_code_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='financialyear',
-            constraint=models.CheckConstraint(condition=models.Q(('start_date__lt', models.F('end_date')), ('end_date__lte', models.Func(models.F('start_date'), output_field=models.DateTimeField(), template="(%(expressions)s + INTERVAL '15 months')"))), name='financial_year_length'),
-        ),
-        migrations.AddConstraint(
-            model_name='financialyear',
-            constraint=django.contrib.postgres.constraints.ExclusionConstraint(expressions=[('organization', '='), (models.Func('start_date', 'end_date', django.contrib.postgres.fields.ranges.RangeBoundary(inclusive_lower=True, inclusive_upper=True), function='daterange', output_field=django.contrib.postgres.fields.ranges.DateRangeField()), '&&')], name='financial_year_no_overlap'),
-        ),
-        migrations.AddConstraint(
-            model_name='documentseries',
-            constraint=models.UniqueConstraint(condition=models.Q(('status', 'active')), fields=('organization', 'gst_registration', 'financial_year', 'document_type'), name='document_series_one_active', nulls_distinct=False),
-        ),
-        migrations.AddConstraint(
-            model_name='documentseries',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('document_type__in', ['bill_of_supply', 'credit_note', 'debit_note', 'delivery_challan', 'payment_voucher', 'receipt_voucher', 'refund_voucher', 'self_invoice', 'tax_invoice']), ('gst_registration__isnull', False)), models.Q(models.Q(('document_type__in', ['bill_of_supply', 'credit_note', 'debit_note', 'delivery_challan', 'payment_voucher', 'receipt_voucher', 'refund_voucher', 'self_invoice', 'tax_invoice']), _negated=True), ('gst_registration', None)), _connector='OR'), name='document_series_of_registration'),
-        ),
-        migrations.AddConstraint(
-            model_name='documentseries',
-            constraint=models.CheckConstraint(condition=models.Q(('start_number__range', (1, 999999999))), name='document_series_start_number'),
-        ),
-        migrations.AddConstraint(
-            model_name='documentseries',
-            constraint=models.CheckConstraint(condition=models.Q(('last_number__gte', 0)), name='document_series_last_number'),
-        ),
-        migrations.AddConstraint(
-            model_name='documentseries',
-            constraint=models.CheckConstraint(condition=models.Q(('prefix__regex', '^[A-Z0-9/-]{0,8}$')), name='document_series_prefix_format'),
-        ),
-        migrations.AddConstraint(
-            model_name='bankaccount',
-            constraint=models.UniqueConstraint(condition=models.Q(('status__in', ['pending_approval', 'active'])), fields=('organization', 'number_hash', 'ifsc', 'swift'), name='bank_account_once', nulls_distinct=False),
-        ),
-        migrations.AddConstraint(
-            model_name='bankaccount',
-            constraint=models.UniqueConstraint(condition=models.Q(('is_default', True)), fields=('organization', 'currency'), name='bank_account_one_default'),
-        ),
-        migrations.AddConstraint(
-            model_name='bankaccount',
-            constraint=models.CheckConstraint(condition=models.Q(('is_default', False), ('status', 'active'), _connector='OR'), name='bank_account_default_is_active'),
-        ),
-        migrations.AddConstraint(
-            model_name='bankaccount',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('status', 'active'), _negated=True), models.Q(('approved_by__isnull', False), models.Q(('approved_by', models.F('proposed_by')), _negated=True)), _connector='OR'), name='bank_account_two_people'),
-        ),
-        migrations.AddConstraint(
-            model_name='bankaccount',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('currency', 'INR'), ('ifsc__isnull', False), ('swift', None)), models.Q(models.Q(('currency', 'INR'), _negated=True), ('ifsc', None), ('swift__isnull', False)), _connector='OR'), name='bank_account_code_of_currency'),
-        ),
-        migrations.AddIndex(
-            model_name='allocatednumber',
-            index=models.Index(fields=['reference_id', 'organization', 'document_type'], name='idx_allocated_reference'),
-        ),
-        migrations.AddIndex(
-            model_name='allocatednumber',
-            index=models.Index(fields=['organization', 'number', 'id'], name='idx_allocated_order'),
-        ),
-        migrations.AddConstraint(
-            model_name='allocatednumber',
-            constraint=models.UniqueConstraint(fields=('series', 'number'), name='allocated_number_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='allocatednumber',
-            constraint=models.UniqueConstraint(fields=('organization', 'document_type', 'reference_type', 'reference_id'), name='allocated_number_reference_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='allocatednumber',
-            constraint=models.UniqueConstraint(fields=('organization', 'gst_registration', 'financial_year', 'document_number'), name='allocated_number_text_once', nulls_distinct=False),
-        ),
-        migrations.AddConstraint(
-            model_name='allocatednumber',
-            constraint=models.CheckConstraint(condition=models.Q(('number__gte', 1)), name='allocated_number_positive'),
         ),
     ]
 

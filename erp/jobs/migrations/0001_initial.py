@@ -44,6 +44,8 @@ class Migration(migrations.Migration):
             options={
                 'abstract': False,
                 'default_permissions': (),
+                'indexes': [models.Index(condition=models.Q(('status__in', ['queued', 'running', 'cancelling'])), fields=['lease_until'], name='job_open'), models.Index(fields=['owner', 'created_at'], name='job_owner')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('processed', django.db.models.expressions.CombinedExpression(models.F('accepted'), '+', models.F('refused'))), ('processed__lte', models.F('total'))), name='job_counts_fit'), models.CheckConstraint(condition=models.Q(models.Q(('finished_at', None), ('status__in', ['queued', 'running', 'cancelling'])), models.Q(('finished_at__isnull', False), ('status__in', ['succeeded', 'partial', 'failed', 'cancelled'])), _connector='OR'), name='job_finished_has_time')],
             },
         ),
         migrations.CreateModel(
@@ -70,26 +72,7 @@ class Migration(migrations.Migration):
             options={
                 'abstract': False,
                 'default_permissions': (),
+                'constraints': [models.UniqueConstraint(fields=('job', 'number'), name='job_row_once')],
             },
-        ),
-        migrations.AddIndex(
-            model_name='job',
-            index=models.Index(condition=models.Q(('status__in', ['queued', 'running', 'cancelling'])), fields=['lease_until'], name='job_open'),
-        ),
-        migrations.AddIndex(
-            model_name='job',
-            index=models.Index(fields=['owner', 'created_at'], name='job_owner'),
-        ),
-        migrations.AddConstraint(
-            model_name='job',
-            constraint=models.CheckConstraint(condition=models.Q(('processed', django.db.models.expressions.CombinedExpression(models.F('accepted'), '+', models.F('refused'))), ('processed__lte', models.F('total'))), name='job_counts_fit'),
-        ),
-        migrations.AddConstraint(
-            model_name='job',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('finished_at', None), ('status__in', ['queued', 'running', 'cancelling'])), models.Q(('finished_at__isnull', False), ('status__in', ['succeeded', 'partial', 'failed', 'cancelled'])), _connector='OR'), name='job_finished_has_time'),
-        ),
-        migrations.AddConstraint(
-            model_name='jobrow',
-            constraint=models.UniqueConstraint(fields=('job', 'number'), name='job_row_once'),
         ),
     ]
