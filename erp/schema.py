@@ -69,7 +69,7 @@ def describe() -> str:
 def differences() -> list[str]:
     """Lines in which the connected database differs from ``docs/schema.txt``: ``+`` it has more, ``-`` it lacks.
 
-    Further extensions are none: administrators add their own.
+    Further extensions don't count: administrators add their own.
     """
     expected = path().read_text().splitlines()
     actual = [
@@ -96,7 +96,8 @@ def fault() -> str:
     found = differences()
     if found:
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""
-        return f"The database differs from docs/schema.txt: {' '.join(found[0].split())}{more}."
+        first = " ".join(found[0].split())
+        return f"The database differs from docs/schema.txt, which `manage.py write_schema` writes: {first}{more}."
     return ""
 
 
@@ -110,5 +111,6 @@ def remedy() -> str:
         row = cursor.fetchone()
     folder = Path(settings.DATA_DIR).resolve()
     is_embedded = row is not None and Path(row[0]).resolve().is_relative_to(folder)
-    again = f"Stop it and remove {folder}" if is_embedded else "Drop the database and create it anew"
-    return f"{again} (its data is lost); after a change of migrations run `manage.py write_schema` first."
+    if is_embedded:
+        return f"Stop the servers and remove {folder}; its data is lost."
+    return "Drop the database and create it anew; its data is lost."

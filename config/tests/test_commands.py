@@ -93,13 +93,7 @@ def test_a_database_that_is_down_ends_every_command_with_4_and_one_line() -> Non
         "REDIS_URL": "redis://127.0.0.1:1/0",
         "CELERY_BROKER_URL": "redis://127.0.0.1:1/0",
     }
-    calls = [
-        *CALLS.values(),
-        "outbox list",
-        "write_schema",
-        "bootstrap",
-        "run_task sync-capabilities-not-there",
-    ]
+    calls = [*CALLS.values(), "outbox list", "bootstrap", "run_task sync-capabilities-not-there"]
     told = walk(calls, **down)
     assert told.pop("run_task sync-capabilities-not-there")[0] == commands.USAGE
     assert {call: code for call, (code, _) in told.items() if code != commands.DOWN} == {}
