@@ -1,6 +1,6 @@
 import django.contrib.postgres.fields
 import django.db.models.deletion
-import django.utils.timezone
+import erp.clock
 import erp.ids
 from django.conf import settings
 from django.db import migrations, models
@@ -20,8 +20,8 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=erp.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('version', models.PositiveIntegerField(default=1, editable=False)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ('created_at', models.DateTimeField(default=erp.clock.now, editable=False)),
+                ('updated_at', models.DateTimeField(default=erp.clock.now, editable=False)),
                 ('kind', models.CharField(max_length=60)),
                 ('subject_type', models.CharField(max_length=60)),
                 ('subject_id', models.UUIDField()),
@@ -60,7 +60,7 @@ class Migration(migrations.Migration):
                 ('seen_version', models.PositiveIntegerField()),
                 ('reason_code', models.CharField(blank=True, choices=[('wrong_data', 'Wrong Data'), ('not_justified', 'Not Justified'), ('more_information', 'More Information'), ('duplicate', 'Duplicate'), ('other', 'Other')], default='', max_length=32)),
                 ('note', models.CharField(blank=True, default='', max_length=1000)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ('created_at', models.DateTimeField(default=erp.clock.now, editable=False)),
                 ('decider', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('maker', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('request', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='decisions', to='approval.approvalrequest')),

@@ -1,6 +1,6 @@
 import django.db.models.deletion
 import django.db.models.expressions
-import django.utils.timezone
+import erp.clock
 import erp.ids
 from django.conf import settings
 from django.db import migrations, models
@@ -22,8 +22,8 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=erp.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('version', models.PositiveIntegerField(default=1, editable=False)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ('created_at', models.DateTimeField(default=erp.clock.now, editable=False)),
+                ('updated_at', models.DateTimeField(default=erp.clock.now, editable=False)),
                 ('number', models.CharField(editable=False, max_length=20, unique=True)),
                 ('crop_year', models.CharField(blank=True, max_length=7, null=True)),
                 ('address', models.CharField(max_length=300)),
@@ -72,8 +72,8 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=erp.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('version', models.PositiveIntegerField(default=1, editable=False)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ('created_at', models.DateTimeField(default=erp.clock.now, editable=False)),
+                ('updated_at', models.DateTimeField(default=erp.clock.now, editable=False)),
                 ('requirement_id', models.UUIDField(null=True)),
                 ('match_id', models.UUIDField(null=True)),
                 ('negotiation_id', models.UUIDField(null=True)),

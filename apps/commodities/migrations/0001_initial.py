@@ -5,7 +5,7 @@ import django.core.validators
 import django.db.models.deletion
 import django.db.models.functions.comparison
 import django.db.models.lookups
-import django.utils.timezone
+import erp.clock
 import erp.ids
 import uuid
 from decimal import Decimal
@@ -25,8 +25,8 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=erp.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('version', models.PositiveIntegerField(default=1, editable=False)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ('created_at', models.DateTimeField(default=erp.clock.now, editable=False)),
+                ('updated_at', models.DateTimeField(default=erp.clock.now, editable=False)),
                 ('status', models.CharField(choices=[('ACTIVE', 'Active'), ('ARCHIVED', 'Archived')], default='ACTIVE', max_length=8)),
                 ('code', models.CharField(max_length=32, validators=[django.core.validators.RegexValidator('\\A[A-Z0-9][A-Z0-9_/-]{0,31}\\Z')])),
                 ('currency', models.CharField(max_length=3)),
@@ -44,8 +44,8 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=erp.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('version', models.PositiveIntegerField(default=1, editable=False)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ('created_at', models.DateTimeField(default=erp.clock.now, editable=False)),
+                ('updated_at', models.DateTimeField(default=erp.clock.now, editable=False)),
                 ('status', models.CharField(choices=[('ACTIVE', 'Active'), ('ARCHIVED', 'Archived')], default='ACTIVE', max_length=8)),
                 ('code', models.CharField(max_length=32, validators=[django.core.validators.RegexValidator('\\A[A-Z0-9][A-Z0-9_/-]{0,31}\\Z')])),
                 ('name', models.CharField(max_length=200)),
@@ -67,8 +67,8 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=erp.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('version', models.PositiveIntegerField(default=1, editable=False)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ('created_at', models.DateTimeField(default=erp.clock.now, editable=False)),
+                ('updated_at', models.DateTimeField(default=erp.clock.now, editable=False)),
                 ('status', models.CharField(choices=[('ACTIVE', 'Active'), ('ARCHIVED', 'Archived')], default='ACTIVE', max_length=8)),
                 ('code', models.CharField(max_length=32, validators=[django.core.validators.RegexValidator('\\A[A-Z0-9][A-Z0-9_/-]{0,31}\\Z')])),
                 ('name', models.CharField(max_length=200)),
@@ -98,8 +98,8 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=erp.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('version', models.PositiveIntegerField(default=1, editable=False)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ('created_at', models.DateTimeField(default=erp.clock.now, editable=False)),
+                ('updated_at', models.DateTimeField(default=erp.clock.now, editable=False)),
                 ('status', models.CharField(choices=[('ACTIVE', 'Active'), ('ARCHIVED', 'Archived')], default='ACTIVE', max_length=8)),
                 ('code', models.CharField(max_length=8)),
                 ('description', models.CharField(max_length=500)),
@@ -116,8 +116,8 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=erp.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('version', models.PositiveIntegerField(default=1, editable=False)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ('created_at', models.DateTimeField(default=erp.clock.now, editable=False)),
+                ('updated_at', models.DateTimeField(default=erp.clock.now, editable=False)),
                 ('name', models.CharField(max_length=200)),
                 ('name_key', models.CharField(editable=False, max_length=400)),
                 ('hsn_code', models.CharField(max_length=8)),
@@ -136,8 +136,8 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=erp.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('version', models.PositiveIntegerField(default=1, editable=False)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ('created_at', models.DateTimeField(default=erp.clock.now, editable=False)),
+                ('updated_at', models.DateTimeField(default=erp.clock.now, editable=False)),
                 ('status', models.CharField(choices=[('ACTIVE', 'Active'), ('ARCHIVED', 'Archived')], default='ACTIVE', max_length=8)),
                 ('code', models.CharField(max_length=40, validators=[django.core.validators.RegexValidator('\\A[a-z][a-z0-9_]{0,39}\\Z')])),
                 ('name', models.CharField(max_length=200)),
@@ -169,8 +169,8 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=erp.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('version', models.PositiveIntegerField(default=1, editable=False)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ('created_at', models.DateTimeField(default=erp.clock.now, editable=False)),
+                ('updated_at', models.DateTimeField(default=erp.clock.now, editable=False)),
                 ('status', models.CharField(choices=[('ACTIVE', 'Active'), ('ARCHIVED', 'Archived')], default='ACTIVE', max_length=8)),
                 ('code', models.CharField(max_length=32, validators=[django.core.validators.RegexValidator('\\A[A-Z0-9][A-Z0-9_/-]{0,31}\\Z')])),
                 ('name', models.CharField(max_length=200)),
@@ -197,8 +197,8 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=erp.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('version', models.PositiveIntegerField(default=1, editable=False)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ('created_at', models.DateTimeField(default=erp.clock.now, editable=False)),
+                ('updated_at', models.DateTimeField(default=erp.clock.now, editable=False)),
                 ('status', models.CharField(choices=[('ACTIVE', 'Active'), ('ARCHIVED', 'Archived')], default='ACTIVE', max_length=8)),
                 ('code', models.CharField(max_length=32, validators=[django.core.validators.RegexValidator('\\A[A-Z0-9][A-Z0-9_/-]{0,31}\\Z')])),
                 ('name', models.CharField(max_length=200)),
@@ -231,8 +231,8 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=erp.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('version', models.PositiveIntegerField(default=1, editable=False)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ('created_at', models.DateTimeField(default=erp.clock.now, editable=False)),
+                ('updated_at', models.DateTimeField(default=erp.clock.now, editable=False)),
                 ('code', models.CharField(max_length=32, validators=[django.core.validators.RegexValidator('\\A[A-Z0-9][A-Z0-9_/-]{0,31}\\Z')])),
                 ('name', models.CharField(max_length=200)),
                 ('aliases', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=100), blank=True, default=list, size=None)),
@@ -261,8 +261,8 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=erp.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('version', models.PositiveIntegerField(default=1, editable=False)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ('created_at', models.DateTimeField(default=erp.clock.now, editable=False)),
+                ('updated_at', models.DateTimeField(default=erp.clock.now, editable=False)),
                 ('valid_from', models.DateField()),
                 ('valid_to', models.DateField(blank=True, null=True)),
                 ('source', models.CharField(max_length=500)),
@@ -283,8 +283,8 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=erp.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('version', models.PositiveIntegerField(default=1, editable=False)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ('created_at', models.DateTimeField(default=erp.clock.now, editable=False)),
+                ('updated_at', models.DateTimeField(default=erp.clock.now, editable=False)),
                 ('status', models.CharField(choices=[('ACTIVE', 'Active'), ('ARCHIVED', 'Archived')], default='ACTIVE', max_length=8)),
                 ('code', models.CharField(max_length=32, validators=[django.core.validators.RegexValidator('\\A[A-Z0-9][A-Z0-9_/-]{0,31}\\Z')])),
                 ('name', models.CharField(max_length=200)),
@@ -306,8 +306,8 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=erp.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('version', models.PositiveIntegerField(default=1, editable=False)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ('created_at', models.DateTimeField(default=erp.clock.now, editable=False)),
+                ('updated_at', models.DateTimeField(default=erp.clock.now, editable=False)),
                 ('code', models.CharField(max_length=16, validators=[django.core.validators.RegexValidator('\\A[A-Z][A-Z0-9_]{0,15}\\Z')])),
                 ('dimension', models.CharField(choices=[('MASS', 'Mass'), ('LENGTH', 'Length'), ('AREA', 'Area'), ('VOLUME', 'Volume'), ('COUNT', 'Count')], max_length=6)),
                 ('symbol', models.CharField(max_length=20)),
@@ -331,8 +331,8 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=erp.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('version', models.PositiveIntegerField(default=1, editable=False)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ('created_at', models.DateTimeField(default=erp.clock.now, editable=False)),
+                ('updated_at', models.DateTimeField(default=erp.clock.now, editable=False)),
                 ('status', models.CharField(choices=[('ACTIVE', 'Active'), ('ARCHIVED', 'Archived')], default='ACTIVE', max_length=8)),
                 ('code', models.CharField(max_length=32, validators=[django.core.validators.RegexValidator('\\A[A-Z0-9][A-Z0-9_/-]{0,31}\\Z')])),
                 ('name', models.CharField(max_length=200)),
@@ -375,8 +375,8 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=erp.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('version', models.PositiveIntegerField(default=1, editable=False)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ('created_at', models.DateTimeField(default=erp.clock.now, editable=False)),
+                ('updated_at', models.DateTimeField(default=erp.clock.now, editable=False)),
                 ('status', models.CharField(choices=[('ACTIVE', 'Active'), ('ARCHIVED', 'Archived')], default='ACTIVE', max_length=8)),
                 ('code', models.CharField(max_length=32, validators=[django.core.validators.RegexValidator('\\A[A-Z0-9][A-Z0-9_/-]{0,31}\\Z')])),
                 ('name', models.CharField(max_length=200)),
@@ -399,8 +399,8 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=erp.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('version', models.PositiveIntegerField(default=1, editable=False)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ('created_at', models.DateTimeField(default=erp.clock.now, editable=False)),
+                ('updated_at', models.DateTimeField(default=erp.clock.now, editable=False)),
                 ('status', models.CharField(choices=[('ACTIVE', 'Active'), ('ARCHIVED', 'Archived')], default='ACTIVE', max_length=8)),
                 ('code', models.CharField(max_length=40, validators=[django.core.validators.RegexValidator('\\A[a-z][a-z0-9_]{0,39}\\Z')])),
                 ('name', models.CharField(max_length=200)),
@@ -435,8 +435,8 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=erp.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('version', models.PositiveIntegerField(default=1, editable=False)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ('created_at', models.DateTimeField(default=erp.clock.now, editable=False)),
+                ('updated_at', models.DateTimeField(default=erp.clock.now, editable=False)),
                 ('valid_from', models.DateField()),
                 ('valid_to', models.DateField(blank=True, null=True)),
                 ('source', models.CharField(max_length=500)),
@@ -494,8 +494,8 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=erp.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('version', models.PositiveIntegerField(default=1, editable=False)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ('created_at', models.DateTimeField(default=erp.clock.now, editable=False)),
+                ('updated_at', models.DateTimeField(default=erp.clock.now, editable=False)),
                 ('name', models.CharField(max_length=200)),
                 ('partner_id', models.UUIDField(blank=True, null=True)),
                 ('side', models.CharField(choices=[('BUYER', 'Buyer'), ('SELLER', 'Seller')], max_length=6)),
@@ -553,8 +553,8 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=erp.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('version', models.PositiveIntegerField(default=1, editable=False)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ('created_at', models.DateTimeField(default=erp.clock.now, editable=False)),
+                ('updated_at', models.DateTimeField(default=erp.clock.now, editable=False)),
                 ('origin_country', models.CharField(max_length=2)),
                 ('basis', models.CharField(choices=[('NOMINAL', 'Nominal'), ('STATISTICAL_NET', 'Statistical Net'), ('GROSS', 'Gross')], max_length=15)),
                 ('value', models.DecimalField(blank=True, decimal_places=3, max_digits=18, null=True)),
@@ -578,8 +578,8 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=erp.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('version', models.PositiveIntegerField(default=1, editable=False)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ('created_at', models.DateTimeField(default=erp.clock.now, editable=False)),
+                ('updated_at', models.DateTimeField(default=erp.clock.now, editable=False)),
                 ('valid_from', models.DateField()),
                 ('valid_to', models.DateField(blank=True, null=True)),
                 ('source', models.CharField(max_length=500)),
@@ -601,8 +601,8 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=erp.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('version', models.PositiveIntegerField(default=1, editable=False)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ('created_at', models.DateTimeField(default=erp.clock.now, editable=False)),
+                ('updated_at', models.DateTimeField(default=erp.clock.now, editable=False)),
                 ('status', models.CharField(choices=[('ACTIVE', 'Active'), ('ARCHIVED', 'Archived')], default='ACTIVE', max_length=8)),
                 ('code', models.CharField(max_length=32, validators=[django.core.validators.RegexValidator('\\A[A-Z0-9][A-Z0-9_/-]{0,31}\\Z')])),
                 ('name', models.CharField(max_length=200)),

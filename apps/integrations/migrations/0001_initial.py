@@ -1,5 +1,5 @@
 import django.contrib.postgres.fields
-import django.utils.timezone
+import erp.clock
 from django.db import migrations, models
 
 
@@ -24,7 +24,7 @@ class Migration(migrations.Migration):
                 ('occurred_at', models.DateTimeField()),
                 ('data', models.JSONField()),
                 ('readers', django.contrib.postgres.fields.ArrayField(base_field=models.UUIDField(), size=None)),
-                ('recorded_at', models.DateTimeField(default=django.utils.timezone.now)),
+                ('recorded_at', models.DateTimeField(default=erp.clock.now)),
             ],
             options={
                 'verbose_name': 'event',

@@ -2,7 +2,7 @@ import django.contrib.postgres.fields
 import django.contrib.postgres.indexes
 import django.db.models.deletion
 import django.db.models.functions.text
-import django.utils.timezone
+import erp.clock
 import erp.ids
 from django.db import migrations, models
 
@@ -19,8 +19,8 @@ class Migration(migrations.Migration):
             name='State',
             fields=[
                 ('version', models.PositiveIntegerField(default=1, editable=False)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ('created_at', models.DateTimeField(default=erp.clock.now, editable=False)),
+                ('updated_at', models.DateTimeField(default=erp.clock.now, editable=False)),
                 ('gst_code', models.CharField(max_length=2, primary_key=True, serialize=False, verbose_name='GST code')),
                 ('iso_code', models.CharField(max_length=2)),
                 ('plate_codes', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=2), size=None)),
@@ -39,8 +39,8 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=erp.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('version', models.PositiveIntegerField(default=1, editable=False)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ('created_at', models.DateTimeField(default=erp.clock.now, editable=False)),
+                ('updated_at', models.DateTimeField(default=erp.clock.now, editable=False)),
                 ('type', models.CharField(choices=[('STATE', 'State'), ('DISTRICT', 'District'), ('CITY', 'City'), ('MANDI', 'Mandi'), ('STATION', 'Station'), ('GIN', 'Gin'), ('MILL', 'Mill'), ('WAREHOUSE', 'Warehouse'), ('LAB', 'Lab'), ('PORT', 'Port'), ('ICD', 'ICD'), ('OTHER', 'Other')], max_length=9)),
                 ('name', models.CharField(max_length=200)),
                 ('name_key', models.CharField(editable=False, max_length=400)),

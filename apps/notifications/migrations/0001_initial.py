@@ -1,5 +1,5 @@
 import django.db.models.deletion
-import django.utils.timezone
+import erp.clock
 import erp.ids
 from django.conf import settings
 from django.db import migrations, models
@@ -19,8 +19,8 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=erp.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('version', models.PositiveIntegerField(default=1, editable=False)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ('created_at', models.DateTimeField(default=erp.clock.now, editable=False)),
+                ('updated_at', models.DateTimeField(default=erp.clock.now, editable=False)),
                 ('channel', models.CharField(choices=[('mail', 'Mail'), ('sms', 'Sms')], max_length=4)),
                 ('day', models.DateField()),
                 ('status', models.CharField(choices=[('queued', 'Queued'), ('sent', 'Sent')], default='queued', max_length=6)),
@@ -37,8 +37,8 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=erp.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('version', models.PositiveIntegerField(default=1, editable=False)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ('created_at', models.DateTimeField(default=erp.clock.now, editable=False)),
+                ('updated_at', models.DateTimeField(default=erp.clock.now, editable=False)),
                 ('code', models.CharField(max_length=60)),
                 ('channel', models.CharField(choices=[('mail', 'Mail'), ('sms', 'Sms')], max_length=4)),
                 ('locale', models.CharField(choices=[('en-IN', 'En In'), ('hi-IN', 'Hi In'), ('gu-IN', 'Gu In')], max_length=5)),
@@ -58,8 +58,8 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=erp.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('version', models.PositiveIntegerField(default=1, editable=False)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ('created_at', models.DateTimeField(default=erp.clock.now, editable=False)),
+                ('updated_at', models.DateTimeField(default=erp.clock.now, editable=False)),
                 ('code', models.CharField(max_length=60)),
                 ('channel', models.CharField(choices=[('mail', 'Mail'), ('sms', 'Sms')], max_length=4)),
                 ('category', models.CharField(choices=[('security', 'Security'), ('transactional', 'Transactional'), ('digest', 'Digest')], max_length=13)),

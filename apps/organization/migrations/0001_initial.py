@@ -4,7 +4,7 @@ import django.contrib.postgres.fields
 import django.contrib.postgres.fields.ranges
 import django.db.models.deletion
 import django.db.models.functions.text
-import django.utils.timezone
+import erp.clock
 import erp.ids
 from django.conf import settings
 from django.db import migrations, models
@@ -24,8 +24,8 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=erp.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('version', models.PositiveIntegerField(default=1, editable=False)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ('created_at', models.DateTimeField(default=erp.clock.now, editable=False)),
+                ('updated_at', models.DateTimeField(default=erp.clock.now, editable=False)),
                 ('code', models.CharField(max_length=20)),
                 ('name', models.CharField(max_length=100)),
                 ('weekly_off', django.contrib.postgres.fields.ArrayField(base_field=models.PositiveSmallIntegerField(), blank=True, default=apps.organization.models.calendars.sundays, size=7)),
@@ -43,8 +43,8 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=erp.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('version', models.PositiveIntegerField(default=1, editable=False)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ('created_at', models.DateTimeField(default=erp.clock.now, editable=False)),
+                ('updated_at', models.DateTimeField(default=erp.clock.now, editable=False)),
                 ('line1', models.CharField(max_length=255)),
                 ('line2', models.CharField(blank=True, max_length=255, null=True)),
                 ('city', models.CharField(max_length=100)),
@@ -80,8 +80,8 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=erp.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('version', models.PositiveIntegerField(default=1, editable=False)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ('created_at', models.DateTimeField(default=erp.clock.now, editable=False)),
+                ('updated_at', models.DateTimeField(default=erp.clock.now, editable=False)),
                 ('line1', models.CharField(max_length=255)),
                 ('line2', models.CharField(blank=True, max_length=255, null=True)),
                 ('city', models.CharField(max_length=100)),
@@ -109,8 +109,8 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=erp.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('version', models.PositiveIntegerField(default=1, editable=False)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ('created_at', models.DateTimeField(default=erp.clock.now, editable=False)),
+                ('updated_at', models.DateTimeField(default=erp.clock.now, editable=False)),
                 ('code', models.CharField(editable=False, max_length=4)),
                 ('start_date', models.DateField()),
                 ('end_date', models.DateField()),
@@ -132,8 +132,8 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=erp.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('version', models.PositiveIntegerField(default=1, editable=False)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ('created_at', models.DateTimeField(default=erp.clock.now, editable=False)),
+                ('updated_at', models.DateTimeField(default=erp.clock.now, editable=False)),
                 ('document_type', models.CharField(choices=[('tax_invoice', 'Tax Invoice'), ('bill_of_supply', 'Bill Of Supply'), ('self_invoice', 'Self Invoice'), ('credit_note', 'Credit Note'), ('debit_note', 'Debit Note'), ('receipt_voucher', 'Receipt Voucher'), ('refund_voucher', 'Refund Voucher'), ('payment_voucher', 'Payment Voucher'), ('delivery_challan', 'Delivery Challan'), ('trade', 'Trade'), ('contract_note', 'Contract Note'), ('proforma_invoice', 'Proforma Invoice'), ('settlement_statement', 'Settlement Statement'), ('claim', 'Claim')], max_length=20)),
                 ('prefix', models.CharField(blank=True, default='', max_length=8)),
                 ('template', models.CharField(max_length=64)),
@@ -159,8 +159,8 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=erp.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('version', models.PositiveIntegerField(default=1, editable=False)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ('created_at', models.DateTimeField(default=erp.clock.now, editable=False)),
+                ('updated_at', models.DateTimeField(default=erp.clock.now, editable=False)),
                 ('day', models.DateField()),
                 ('name', models.CharField(max_length=100)),
                 ('closed', models.BooleanField(default=True)),
@@ -179,8 +179,8 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=erp.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('version', models.PositiveIntegerField(default=1, editable=False)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ('created_at', models.DateTimeField(default=erp.clock.now, editable=False)),
+                ('updated_at', models.DateTimeField(default=erp.clock.now, editable=False)),
                 ('holder', models.CharField(max_length=200)),
                 ('bank_name', models.CharField(max_length=200)),
                 ('branch_name', models.CharField(blank=True, max_length=200, null=True)),
@@ -213,8 +213,8 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=erp.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('version', models.PositiveIntegerField(default=1, editable=False)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ('created_at', models.DateTimeField(default=erp.clock.now, editable=False)),
+                ('updated_at', models.DateTimeField(default=erp.clock.now, editable=False)),
                 ('number', models.BigIntegerField()),
                 ('document_number', models.CharField(max_length=20)),
                 ('document_type', models.CharField(choices=[('tax_invoice', 'Tax Invoice'), ('bill_of_supply', 'Bill Of Supply'), ('self_invoice', 'Self Invoice'), ('credit_note', 'Credit Note'), ('debit_note', 'Debit Note'), ('receipt_voucher', 'Receipt Voucher'), ('refund_voucher', 'Refund Voucher'), ('payment_voucher', 'Payment Voucher'), ('delivery_challan', 'Delivery Challan'), ('trade', 'Trade'), ('contract_note', 'Contract Note'), ('proforma_invoice', 'Proforma Invoice'), ('settlement_statement', 'Settlement Statement'), ('claim', 'Claim')], max_length=20)),

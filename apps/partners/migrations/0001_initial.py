@@ -1,4 +1,4 @@
-import django.utils.timezone
+import erp.clock
 import erp.ids
 from django.db import migrations, models
 
@@ -16,8 +16,8 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=erp.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('version', models.PositiveIntegerField(default=1, editable=False)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ('created_at', models.DateTimeField(default=erp.clock.now, editable=False)),
+                ('updated_at', models.DateTimeField(default=erp.clock.now, editable=False)),
                 ('legal_name', models.CharField(max_length=500)),
                 ('trade_name', models.CharField(blank=True, default='', max_length=500)),
                 ('legal_form', models.CharField(choices=[('proprietorship', 'Proprietorship'), ('huf', 'Huf'), ('partnership', 'Partnership'), ('llp', 'Llp'), ('private_limited', 'Private Limited'), ('public_limited', 'Public Limited'), ('trust', 'Trust'), ('society', 'Society'), ('cooperative_society', 'Cooperative Society'), ('government', 'Government'), ('foreign_entity', 'Foreign Entity')], max_length=20)),

@@ -1,4 +1,4 @@
-import django.utils.timezone
+import erp.clock
 import erp.ids
 from django.db import migrations, models
 
@@ -25,7 +25,7 @@ class Migration(migrations.Migration):
                 ('body', models.BinaryField(default=b'')),
                 ('secret', models.BooleanField(default=False)),
                 ('body_wiped', models.BooleanField(default=False)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
+                ('created_at', models.DateTimeField(default=erp.clock.now)),
                 ('body_expires_at', models.DateTimeField()),
                 ('expires_at', models.DateTimeField()),
             ],

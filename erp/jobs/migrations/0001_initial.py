@@ -1,6 +1,6 @@
 import django.db.models.deletion
 import django.db.models.expressions
-import django.utils.timezone
+import erp.clock
 import erp.ids
 from django.conf import settings
 from django.db import migrations, models
@@ -20,8 +20,8 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=erp.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('version', models.PositiveIntegerField(default=1, editable=False)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ('created_at', models.DateTimeField(default=erp.clock.now, editable=False)),
+                ('updated_at', models.DateTimeField(default=erp.clock.now, editable=False)),
                 ('kind', models.CharField(max_length=60)),
                 ('status', models.CharField(choices=[('queued', 'Queued'), ('running', 'Running'), ('succeeded', 'Succeeded'), ('partial', 'Partial'), ('failed', 'Failed'), ('cancelling', 'Cancelling'), ('cancelled', 'Cancelled')], default='queued', max_length=10)),
                 ('mode', models.CharField(choices=[('atomic', 'Atomic'), ('partial', 'Partial'), ('check', 'Check')], max_length=7)),

@@ -1,4 +1,4 @@
-import django.utils.timezone
+import erp.clock
 import erp.ids
 from django.db import migrations, models
 
@@ -32,7 +32,7 @@ class Migration(migrations.Migration):
                 ('aggregate_type', models.CharField(max_length=50)),
                 ('aggregate_id', models.UUIDField()),
                 ('last_sequence', models.BigIntegerField(default=0)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
+                ('created_at', models.DateTimeField(default=erp.clock.now)),
             ],
             options={
                 'db_table': 'event_stream',
@@ -43,7 +43,7 @@ class Migration(migrations.Migration):
             name='Subscriber',
             fields=[
                 ('subscription', models.CharField(max_length=255, primary_key=True, serialize=False)),
-                ('started_at', models.DateTimeField(default=django.utils.timezone.now)),
+                ('started_at', models.DateTimeField(default=erp.clock.now)),
             ],
             options={
                 'db_table': 'event_subscriber',
@@ -63,7 +63,7 @@ class Migration(migrations.Migration):
                 ('sequence', models.BigIntegerField(null=True)),
                 ('attempts', models.IntegerField(default=0)),
                 ('last_error', models.TextField(default='', verbose_name='reason')),
-                ('failed_at', models.DateTimeField(default=django.utils.timezone.now)),
+                ('failed_at', models.DateTimeField(default=erp.clock.now)),
                 ('seen_at', models.DateTimeField(null=True, verbose_name='last seen')),
                 ('message_id', models.CharField(default='', max_length=64)),
                 ('status', models.CharField(choices=[('failing', 'being delivered again'), ('waiting', 'waiting for a decision'), ('redriven', 'Redriven'), ('discarded', 'Discarded')], default='waiting', max_length=10)),
@@ -89,7 +89,7 @@ class Migration(migrations.Migration):
                 ('payload', models.JSONField()),
                 ('aggregate_id', models.UUIDField()),
                 ('aggregate_type', models.CharField(max_length=50)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
+                ('created_at', models.DateTimeField(default=erp.clock.now)),
                 ('processed_at', models.DateTimeField(null=True)),
                 ('processing_attempts', models.IntegerField(default=0)),
                 ('last_error', models.TextField(null=True)),
@@ -123,7 +123,7 @@ class Migration(migrations.Migration):
                 ('pk', models.CompositePrimaryKey('subscription', 'event_id', blank=True, editable=False, primary_key=True, serialize=False)),
                 ('subscription', models.CharField(max_length=255)),
                 ('event_id', models.UUIDField()),
-                ('applied_at', models.DateTimeField(default=django.utils.timezone.now)),
+                ('applied_at', models.DateTimeField(default=erp.clock.now)),
             ],
             options={
                 'db_table': 'event_inbox',
@@ -142,10 +142,10 @@ class Migration(migrations.Migration):
                 ('event_id', models.UUIDField()),
                 ('attributes', models.JSONField()),
                 ('data', models.JSONField()),
-                ('parked_at', models.DateTimeField(default=django.utils.timezone.now)),
+                ('parked_at', models.DateTimeField(default=erp.clock.now)),
                 ('attempts', models.IntegerField(default=0)),
                 ('last_error', models.TextField(default='')),
-                ('next_attempt_at', models.DateTimeField(default=django.utils.timezone.now)),
+                ('next_attempt_at', models.DateTimeField(default=erp.clock.now)),
             ],
             options={
                 'db_table': 'event_parked',
@@ -159,7 +159,7 @@ class Migration(migrations.Migration):
                 ('id', models.SmallIntegerField(default=1, primary_key=True, serialize=False)),
                 ('ordering', models.CharField(max_length=10)),
                 ('buckets', models.SmallIntegerField()),
-                ('changed_at', models.DateTimeField(default=django.utils.timezone.now)),
+                ('changed_at', models.DateTimeField(default=erp.clock.now)),
             ],
             options={
                 'db_table': 'event_relay_layout',
