@@ -1,7 +1,7 @@
 """Rows of reference data: a pair of services, add and replace, for rows whose only rule is validity."""
 
 import inspect
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -80,10 +80,12 @@ def reference(
     whole = next((path for path in model.granted_through if path in fields), "")
     title = str(model._meta.verbose_name)
     title = title if title.endswith("s") else f"a {title}"
-    _introduce(create, f"create_{noun}", model, f"Add {title}.", columns, None)
+    introduce(create, f"create_{noun}", model, f"Add {title}.", columns, None)
     words = f"Update {title}."
     words += " Its status archives it or takes it back into use." if has_status else ""
-    _introduce(update, f"update_{noun}", model, words, later, noun, also=("status",) if has_status else ())
+    introduce(
+        update, f"update_{noun}", model, words, later, noun, also={"status": str} if has_status else None
+    )
     return (
         service(requires=creates, emits=[created], raises=create_raises, within=whole)(create),
         service(requires=updates, emits=[updated], raises=update_raises)(update),
@@ -126,16 +128,19 @@ def _optional(column: Any) -> bool:
     return bool(column.has_default() or column.null or column.blank)
 
 
-def _introduce(
+def introduce(
     function: Any,
     name: str,
     model: type[models.Model],
     doc: str,
-    columns: dict[str, Any],
+    columns: Mapping[str, Any],
     target: str | None,
-    also: Sequence[str] = (),
+    also: Mapping[str, Any] | None = None,
 ) -> None:
-    """Give a made function the name, the words and the signature that services are known by."""
+    """Give a generated function the name, docstring and signature of a service of the model's module.
+
+    It takes ``target`` (None: no row), ``columns``, optional where the model has a default, and ``also``, by type.
+    """
     function.__name__ = function.__qualname__ = name
     function.__module__, function.__doc__ = model.__module__, doc
     parameters = [inspect.Parameter("actor", inspect.Parameter.KEYWORD_ONLY)]
@@ -147,9 +152,9 @@ def _introduce(
         )
         for key, column in columns.items()
     ]
-    function.__annotations__ = {}
+    function.__annotations__ = dict(also or {})
+    parameters += [inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY) for key in also or ()]
     if target is not None:
         parameters.insert(0, inspect.Parameter(target, inspect.Parameter.POSITIONAL_OR_KEYWORD))
-        parameters += [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in also]
         function.__annotations__[target] = model
     function.__signature__ = inspect.Signature(parameters)
