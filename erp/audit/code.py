@@ -140,7 +140,7 @@ def _guarded(source: Source) -> bool:
 
 
 def _unreached(sources: Iterable[Source]) -> Iterator[tuple[str, str]]:
-    """Functions of ``services`` that change rows and are neither a service nor called by one."""
+    """Functions of ``services`` that change rows and neither are or make a service nor are called by one."""
     by_app: dict[str, list[Source]] = defaultdict(list)
     for source in sources:
         if source.layer("services") and not source.in_("erp.services"):
@@ -155,7 +155,7 @@ def _unreached(sources: Iterable[Source]) -> Iterator[tuple[str, str]]:
                     for inner in ast.walk(node)
                     if isinstance(inner, ast.Call)
                 } | {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)}
-                if _is_service(source, node):
+                if _makes_service(source, node):
                     reached.add(name)
         waiting = list(reached)
         while waiting:
@@ -170,11 +170,11 @@ def _unreached(sources: Iterable[Source]) -> Iterator[tuple[str, str]]:
                         yield source.name, f"{source.at(call)}: {_said(call)} in {where}"
 
 
-def _is_service(source: Source, node: ast.AST) -> bool:
-    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and any(
-        source.stands_for(decorator.func if isinstance(decorator, ast.Call) else decorator)
-        == "erp.services.service"
-        for decorator in node.decorator_list
+def _makes_service(source: Source, node: ast.AST) -> bool:
+    """Whether it is a service, or a function or class that makes services."""
+    return any(
+        isinstance(inner, ast.Call) and source.stands_for(inner.func) == "erp.services.service"
+        for inner in ast.walk(node)
     )
 
 
