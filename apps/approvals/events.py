@@ -1,11 +1,20 @@
-"""What others may learn of a request: which kind, about what, at which version, and how it stands.
+"""What others may learn of a request, and the events of rows that are published by approval.
 
-``by`` is whoever did it; nobody for what SYSTEM did. Whoever needs more reads the request.
+An event of a request carries which kind it is, about what, at which version, and its status; ``by`` is whoever did
+it, null for what SYSTEM did. Whoever needs more reads the request.
 """
 
+from collections.abc import Collection, Mapping
+from datetime import date
+from typing import Any, NamedTuple
 from uuid import UUID
 
+from django.apps import apps
+from pydantic import create_model
+
 from apps.approvals import capabilities
+from erp.access import Capability
+from erp.errors import snake
 from erp.events import Event, event, rows_of
 
 rows_of("approval", model="approval.ApprovalRequest", reads=capabilities.VIEW)
@@ -66,3 +75,63 @@ class ApprovalStaled(Head):
 @event("approval.escalated", version=1, aggregate=APPROVAL, readers={})
 class ApprovalEscalated(Head):
     """It now needs a decider of another role."""
+
+
+class DraftEvents(NamedTuple):
+    """The events of one model that is published by approval."""
+
+    drafted: type[Event]
+    edited: type[Event]
+    submitted: type[Event]
+    returned: type[Event]
+    published: type[Event]
+    withdrawn: type[Event]
+
+
+def draft_events(
+    model: str,
+    *,
+    reads: Capability,
+    readers: Mapping[str, Collection[str]],
+    published: Mapping[str, Any] | None = None,
+    pinned: str = "agreed",
+    **members: Any,
+) -> DraftEvents:
+    """Declare the events of a model that is published by approval, ``label.TaxRate``: ``tax_rate.drafted`` and so on.
+
+    Each carries the row's id, ``members`` (name and type, read from the row), its version and dates; ``published``
+    names what that event carries beside. ``reads`` is the capability of reading the rows. ``readers`` are those of
+    publication and withdrawal (see ``erp.events``): until then a row is the staff's alone. ``pinned`` says what
+    others did by a row before it was withdrawn.
+    """
+    label, name = model.split(".")
+    noun, module = snake(name), f"{apps.get_app_config(label).name}.events"
+    word = noun.rsplit("_")[-1]
+    docs = {
+        "drafted": f"Somebody wrote a {word}.",
+        "edited": "Somebody changed a draft.",
+        "submitted": "A second person is asked.",
+        "returned": "It is a draft again: refused, taken back, not decided in time, or changed meanwhile.",
+        "published": "It holds from its first day on; the open one before it ends the day before.",
+        "withdrawn": f"It isn't chosen any more; what was {pinned} by it stays.",
+    }
+    rows_of(noun, model=model, reads=reads)
+
+    def declare(verb: str) -> type[Event]:
+        types: dict[str, Any] = {f"{noun}_id": UUID, **members, "version": int}
+        types |= {"valid_from": date, "valid_to": date | None}
+        if verb == "published":
+            types |= published or {}
+        fields: Any = {field: (annotation, ...) for field, annotation in types.items()}
+        made = create_model(
+            f"{name}{verb.title()}", __base__=Event, __module__=module, __doc__=docs[verb], **fields
+        )
+        is_public = verb in ("published", "withdrawn")
+        return event(
+            f"{noun}.{verb}",
+            version=1,
+            aggregate=(noun, f"{noun}_id"),
+            readers=readers if is_public else {},
+        )(made)
+
+    return DraftEvents(**{verb: declare(verb) for verb in docs})

@@ -1,11 +1,11 @@
-"""Maker and checker: requests bound to the version that was seen, and the voices of those who decide."""
+"""Requests for approval bound to the version that was seen, their decisions, and rows published by approval."""
 
 from typing import Any, ClassVar, Self
 from uuid import UUID
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
-from django.db import models
+from django.db import migrations, models
 from django.db.models import BooleanField, Exists, ExpressionWrapper, F, OuterRef, Q
 from django.utils import timezone
 
@@ -13,8 +13,10 @@ from apps.accounts.models import CapabilityGrant, User
 from erp import clock
 from erp.access import Actor, granted_keys, holds_everywhere
 from erp.approvals import kinds
+from erp.errors import snake
 from erp.ids import uuid7
 from erp.models import Guarded, Model, QuerySet
+from erp.periods import DatedQuerySet
 
 
 class ApprovalRequestQuerySet(QuerySet):
@@ -251,3 +253,80 @@ class ApprovalDecision(Guarded):
 
     def __str__(self) -> str:
         return f"{self.get_decision_display()} by {self.decider_id}"
+
+
+class PublishedByApprovalQuerySet(DatedQuerySet):
+    def visible_to(self, user: Actor) -> Self:
+        """Staff see every row; partners those that were published, withdrawn ones too: contracts name them."""
+        is_staff = user.is_system or user.is_staff
+        return self if is_staff else self.filter(status__in=PublishedByApproval.PUBLIC)
+
+    def active(self) -> Self:
+        """Rows that may be chosen for something new."""
+        return self.filter(status=PublishedByApproval.Status.PUBLISHED)
+
+
+class PublishedByApproval(Model):
+    """A row that one person drafts and another publishes (``apps.approvals.services.drafts``); published, it only ends.
+
+    A model names ``KEY``, the columns that rows share of which at most one is effective on a day; ``NUMBER``, the
+    column that numbers the rows of a key, if there is one; and ``CONTENT``, what the approver is shown. Its
+    constraints are ``dates_in_order`` and ``no_overlap``, its table has the trigger of ``protect_published``.
+    """
+
+    class Status(models.TextChoices):
+        DRAFT = "DRAFT"
+        SUBMITTED = "SUBMITTED"
+        PUBLISHED = "PUBLISHED"
+        WITHDRAWN = "WITHDRAWN"
+
+    PUBLIC: ClassVar = (Status.PUBLISHED, Status.WITHDRAWN)
+    KEY: ClassVar[tuple[str, ...]]
+    NUMBER: ClassVar[str] = ""
+    CONTENT: ClassVar[tuple[str, ...]]
+
+    valid_from = models.DateField()
+    valid_to = models.DateField(null=True, blank=True)
+    source = models.CharField(max_length=500)
+    status = models.CharField(max_length=9, choices=Status, default=Status.DRAFT)
+    # Everybody who wrote it, the author first: none of them decides on it.
+    editors = ArrayField(models.UUIDField(), default=list, editable=False)
+
+    objects: ClassVar[Any] = PublishedByApprovalQuerySet.as_manager()
+
+    class Meta(Model.Meta):
+        abstract = True
+
+    @classmethod
+    def noun(cls) -> str:
+        """Its name in services and events: ``tax_rate``."""
+        return snake(cls.__name__)
+
+    def open_verbs(self) -> frozenset[str]:
+        verbs = {
+            self.Status.DRAFT: {"update", f"submit_{self.noun()}"},
+            self.Status.SUBMITTED: {"update"},
+            self.Status.PUBLISHED: {f"withdraw_{self.noun()}"},
+        }
+        return frozenset(verbs.get(self.Status(self.status), ()))
+
+    def same_key(self) -> Any:
+        """The other rows of the same key."""
+        key = {name: getattr(self, name) for name in self.KEY}
+        return type(self)._default_manager.filter(**key).exclude(pk=self.pk)
+
+    def content(self) -> dict[str, Any]:
+        """What the approver decides on, by name."""
+        return {name: getattr(self, name) for name in (*self.CONTENT, "valid_from", "valid_to", "source")}
+
+
+def protect_published(table: str) -> migrations.RunSQL:
+    """The migration operation that makes the database refuse changes of published rows of a table.
+
+    The trigger's function comes with the first migration of commodities, on which the operation's depends.
+    """
+    return migrations.RunSQL(
+        f"CREATE TRIGGER commodity_published_stays BEFORE UPDATE OR DELETE ON {table} "
+        "FOR EACH ROW EXECUTE FUNCTION commodity_published_stays()",
+        f"DROP TRIGGER commodity_published_stays ON {table}",
+    )

@@ -13,33 +13,18 @@ from apps.commodities.events.parameters import (
 )
 from apps.commodities.events.pricing import PricingUnitCreated, PricingUnitUpdated
 from apps.commodities.events.schedules import (
-    QualityScheduleDrafted,
-    QualityScheduleEdited,
-    QualitySchedulePublished,
-    QualityScheduleReturned,
-    QualityScheduleSubmitted,
-    QualityScheduleWithdrawn,
+    QUALITY_SCHEDULE,
 )
 from apps.commodities.events.tax import (
+    TAX_RATE,
     HsnCodeCreated,
     HsnCodeUpdated,
     HsnMappingConfirmed,
-    TaxRateDrafted,
-    TaxRateEdited,
-    TaxRatePublished,
-    TaxRateReturned,
-    TaxRateSubmitted,
-    TaxRateWithdrawn,
 )
 from apps.commodities.events.terms import TradeTermsCreated, TradeTermsUpdated
 from apps.commodities.events.units import (
+    UNIT_DEFINITION,
     UnitCreated,
-    UnitDefinitionDrafted,
-    UnitDefinitionEdited,
-    UnitDefinitionPublished,
-    UnitDefinitionReturned,
-    UnitDefinitionSubmitted,
-    UnitDefinitionWithdrawn,
 )
 from apps.commodities.events.varieties import VarietyAdded, VarietyUpdated
 
@@ -61,27 +46,12 @@ __all__ = [
     "ParameterUpdated",
     "PricingUnitCreated",
     "PricingUnitUpdated",
-    "QualityScheduleDrafted",
-    "QualityScheduleEdited",
-    "QualitySchedulePublished",
-    "QualityScheduleReturned",
-    "QualityScheduleSubmitted",
-    "QualityScheduleWithdrawn",
-    "TaxRateDrafted",
-    "TaxRateEdited",
-    "TaxRatePublished",
-    "TaxRateReturned",
-    "TaxRateSubmitted",
-    "TaxRateWithdrawn",
+    "QUALITY_SCHEDULE",
+    "TAX_RATE",
     "TradeTermsCreated",
     "TradeTermsUpdated",
     "UnitCreated",
-    "UnitDefinitionDrafted",
-    "UnitDefinitionEdited",
-    "UnitDefinitionPublished",
-    "UnitDefinitionReturned",
-    "UnitDefinitionSubmitted",
-    "UnitDefinitionWithdrawn",
+    "UNIT_DEFINITION",
     "VarietyAdded",
     "VarietyUpdated",
 ]

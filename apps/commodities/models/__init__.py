@@ -3,7 +3,6 @@
 from apps.commodities.models.base import CODE, MOST_ALIASES, PartQuerySet, Simple, SimpleQuerySet
 from apps.commodities.models.commissions import Commission
 from apps.commodities.models.commodities import Commodity, CommodityName
-from apps.commodities.models.drafts import DatedQuerySet, Drafted, DraftedQuerySet, dates_in_order, no_overlap
 from apps.commodities.models.grades import Grade
 from apps.commodities.models.parameters import (
     CHOICE_CODE,
@@ -43,10 +42,7 @@ __all__ = [
     "Commission",
     "Commodity",
     "CommodityName",
-    "DatedQuerySet",
     "DeliveryTerms",
-    "Drafted",
-    "DraftedQuerySet",
     "Grade",
     "HsnCode",
     "HsnMapping",
@@ -70,6 +66,4 @@ __all__ = [
     "Variety",
     "VarietyName",
     "WeighmentTerms",
-    "dates_in_order",
-    "no_overlap",
 ]

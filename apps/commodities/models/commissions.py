@@ -11,11 +11,11 @@ from django.db.models.functions import Coalesce
 
 from apps.commodities.models.base import is_staff
 from apps.commodities.models.commodities import Commodity
-from apps.commodities.models.drafts import DatedQuerySet, dates_in_order, no_overlap
 from apps.commodities.models.pricing import PricingUnit
 from apps.commodities.models.terms import TradeType
 from erp.access import Actor
 from erp.models import Model
+from erp.periods import DatedQuerySet, dates_in_order, no_overlap
 
 
 def _or_none(column: str) -> Coalesce:

@@ -7,17 +7,18 @@ from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
 
+from apps.approvals.models import PublishedByApproval, PublishedByApprovalQuerySet
 from apps.commodities.figures import plain
 from apps.commodities.models.base import CODE, is_staff
 from apps.commodities.models.commodities import Commodity
-from apps.commodities.models.drafts import Drafted, DraftedQuerySet, dates_in_order, no_overlap
 from apps.commodities.models.parameters import QualityParameter, figure
 from apps.commodities.models.pricing import PricingUnit
 from erp.access import Actor
 from erp.models import Guarded
+from erp.periods import dates_in_order, no_overlap
 
 
-class QualityScheduleQuerySet(DraftedQuerySet):
+class QualityScheduleQuerySet(PublishedByApprovalQuerySet):
     def visible_to(self, user: Actor) -> Self:
         """Staff see every row; partners what was published for commodities that are past DRAFT."""
         rows = super().visible_to(user)
@@ -29,7 +30,7 @@ class QualityScheduleQuerySet(DraftedQuerySet):
         return self.prefetch_related(models.Prefetch("line_rows", lines))
 
 
-class QualitySchedule(Drafted):
+class QualitySchedule(PublishedByApproval):
     """What quality above or below the base adds to a price, or takes away, by the rules of one contract form."""
 
     granted_through = ("commodity",)
@@ -39,6 +40,7 @@ class QualitySchedule(Drafted):
         COMPOUND = "COMPOUND"
 
     KEY = ("code",)
+    NUMBER = "schedule_version"
     CONTENT = ("code", "schedule_version", "title", "contract_form", "mode", "pricing_unit", "cap_percent")
 
     code = models.CharField(max_length=32, validators=[RegexValidator(rf"\A{CODE}\Z")])
@@ -52,7 +54,7 @@ class QualitySchedule(Drafted):
 
     objects: ClassVar[Any] = QualityScheduleQuerySet.as_manager()
 
-    class Meta(Drafted.Meta):
+    class Meta(PublishedByApproval.Meta):
         constraints: ClassVar = [
             models.UniqueConstraint(
                 fields=["code", "schedule_version"], name="quality_schedule_version_once"
@@ -73,10 +75,10 @@ class QualitySchedule(Drafted):
         """Its lines as they are written: what is at its default is left out."""
         return [line.written() for line in type(self).objects.with_lines().get(pk=self.pk).line_rows.all()]
 
-    def shown(self) -> dict[str, Any]:
-        """What a second person decides on: the schedule's own fields, and one per line."""
+    def content(self) -> dict[str, Any]:
+        """What the approver decides on: the schedule's own fields, and one per line."""
         lines = {f"line {line['order']}": words_of(line) for line in self.lines}
-        return super().shown() | lines
+        return super().content() | lines
 
 
 def words_of(terms: dict[str, Any]) -> str:

@@ -6,10 +6,11 @@ from typing import Any, ClassVar, Self
 from django.db import models
 from django.db.models import Q
 
+from apps.approvals.models import PublishedByApproval, PublishedByApprovalQuerySet
 from apps.commodities.models.base import Simple, SimpleQuerySet, is_staff
-from apps.commodities.models.drafts import Drafted, DraftedQuerySet, dates_in_order, no_overlap
 from erp.access import Actor
 from erp.models import Model, QuerySet
+from erp.periods import dates_in_order, no_overlap
 
 HSN_PREFIX = "[0-9]{2,8}"
 
@@ -73,13 +74,13 @@ class HsnMapping(Model):
         return self.pk
 
 
-class TaxRateQuerySet(DraftedQuerySet):
+class TaxRateQuerySet(PublishedByApprovalQuerySet):
     def for_codes(self, codes: Iterable[str]) -> Self:
         """Published rates of these codes or of what they begin with."""
         return self.active().filter(hsn__in={prefix for code in codes for prefix in prefixes_of(code)})
 
 
-class TaxRate(Drafted):
+class TaxRate(PublishedByApproval):
     """A rate of goods and services tax: of all goods whose code begins so, under a condition, between two dates."""
 
     class Condition(models.TextChoices):
@@ -99,7 +100,7 @@ class TaxRate(Drafted):
 
     objects: ClassVar[Any] = TaxRateQuerySet.as_manager()
 
-    class Meta(Drafted.Meta):
+    class Meta(PublishedByApproval.Meta):
         constraints: ClassVar = [
             models.CheckConstraint(name="tax_rate_hsn", condition=Q(hsn__regex=f"^{HSN_PREFIX}$")),
             models.CheckConstraint(name="tax_rate_range", condition=Q(rate_percent__range=(0, 100))),

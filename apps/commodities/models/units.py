@@ -8,11 +8,12 @@ from django.db import models
 from django.db.models import F, Func, Q, Value
 from django.db.models.lookups import Exact
 
+from apps.approvals.models import PublishedByApproval
 from apps.commodities.models.base import is_staff
 from apps.commodities.models.commodities import Commodity
-from apps.commodities.models.drafts import DatedQuerySet, Drafted, dates_in_order, no_overlap
 from erp.access import Actor
 from erp.models import Model, QuerySet
+from erp.periods import DatedQuerySet, dates_in_order, no_overlap
 
 UNIT_CODE = "[A-Z][A-Z0-9_]{0,15}"
 
@@ -28,7 +29,7 @@ class UnitQuerySet(QuerySet):
 
     def with_definitions(self) -> Self:
         """With the definitions that were ever published, in their order."""
-        public = UnitDefinition.objects.filter(status__in=Drafted.PUBLIC).order_by("unit_version")
+        public = UnitDefinition.objects.filter(status__in=UnitDefinition.PUBLIC).order_by("unit_version")
         return self.prefetch_related(models.Prefetch("definitions", public, to_attr="published_definitions"))
 
 
@@ -68,10 +69,11 @@ class Unit(Model):
         return self.code
 
 
-class UnitDefinition(Drafted):
+class UnitDefinition(PublishedByApproval):
     """What a unit is in KG, M, M2, L or EACH: an exact fraction in lowest terms, since a date."""
 
     KEY = ("unit",)
+    NUMBER = "unit_version"
     CONTENT = ("code", "unit_version", "numerator", "denominator")
 
     unit = models.ForeignKey(Unit, models.PROTECT, related_name="definitions")
@@ -79,7 +81,7 @@ class UnitDefinition(Drafted):
     numerator = models.DecimalField(max_digits=40, decimal_places=0)
     denominator = models.DecimalField(max_digits=40, decimal_places=0)
 
-    class Meta(Drafted.Meta):
+    class Meta(PublishedByApproval.Meta):
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["unit", "unit_version"], name="unit_definition_version_once"),
             models.CheckConstraint(

@@ -6,10 +6,10 @@ from datetime import date
 from django.db.models import Q
 
 from apps.commodities.exact import Factor, Price
-from apps.commodities.models import Commodity, Drafted, PackWeight, PricingUnit, UnitDefinition
+from apps.commodities.models import Commodity, PackWeight, PricingUnit, UnitDefinition
 from erp.errors import RuleBroken
 
-Status = Drafted.Status
+Status = UnitDefinition.Status
 
 
 class NoDefinition(RuleBroken):
@@ -30,7 +30,7 @@ def factors(
     wanted, asked = set(codes), versions or {}
     named = Q(pk=None)
     for code, version in asked.items():
-        named |= Q(unit__code=code, unit_version=version, status__in=Drafted.PUBLIC)
+        named |= Q(unit__code=code, unit_version=version, status__in=UnitDefinition.PUBLIC)
     in_force = Q(pk__in=UnitDefinition.objects.active().on(on)) & ~Q(unit__code__in=asked)
     rows = UnitDefinition.objects.filter(named | in_force, unit__code__in=wanted).select_related("unit")
     found = {row.code: factor_of(row) for row in rows}

@@ -1,6 +1,6 @@
 """How it changes what packages weigh."""
 
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
 
 from apps.commodities import capabilities, events
@@ -10,7 +10,7 @@ from apps.commodities.services.rules import (
     LimitsInverted,
     NotActive,
     Overlap,
-    predecessor,
+    end_predecessor,
     require_active,
     require_dates_in_order,
 )
@@ -61,10 +61,7 @@ def set_pack_weight(
     )
     _check(weight)
     key = ("commodity_id", "package_unit_id", "origin_country", "basis")
-    former = predecessor(PackWeight.objects.filter(**{name: getattr(weight, name) for name in key}), weight)
-    if former is not None:
-        former.valid_to = valid_from - timedelta(days=1)
-        former.save()
+    end_predecessor(PackWeight.objects.filter(**{name: getattr(weight, name) for name in key}), weight)
     weight.save()
     emit(event_of(events.PackWeightSet, weight, "pack_weight"))
     return weight

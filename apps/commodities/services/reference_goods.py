@@ -56,7 +56,7 @@ def load_commodities(*, actor: Actor) -> int:
 
 @service(
     requires=capabilities.MANAGE_SPECIFICATIONS,
-    emits=[events.QualitySchedulePublished],
+    emits=[events.QUALITY_SCHEDULE.published],
     advisory_lock=QUALITY_SCHEDULE.lock,
 )
 def load_schedules(*, actor: Actor) -> int:

@@ -22,7 +22,7 @@ SINCE: Final = date(1900, 1, 1)  # before any contract here
 
 @service(
     requires=capabilities.MANAGE_TERMS,
-    emits=[events.UnitCreated, events.UnitDefinitionPublished, events.PricingUnitCreated],
+    emits=[events.UnitCreated, events.UNIT_DEFINITION.published, events.PricingUnitCreated],
     advisory_lock=UNIT_DEFINITION.lock,
 )
 def load_units(*, actor: Actor) -> int:

@@ -1,10 +1,11 @@
 """Refusals and checks that several kinds of rows share."""
 
+from functools import partial
 from typing import Any
 
-from django.db.models import Q
-
+from apps.approvals.services.drafts import DraftErrors
 from apps.commodities.models import TERMS, Commodity
+from erp import periods
 from erp.errors import Conflict, Fault, RuleBroken
 from erp.text import name_key
 
@@ -98,28 +99,9 @@ def require_unchanged(row: Any, *names: str, because: str) -> None:
         raise InForce(because, errors=faults)
 
 
-def require_dates_in_order(row: Any) -> None:
-    """Raise LimitsInverted where what holds from one date to another ends before it begins."""
-    if row.valid_to is not None and row.valid_to < row.valid_from:
-        raise LimitsInverted(errors=[Fault("/valid_to", "inverted", "It ends before it begins.")])
-
-
-def predecessor(others: Any, row: Any) -> Any:
-    """The one of ``others`` that ends as ``row`` begins, since its own end is open; None: there is none.
-
-    Raises Overlap where the row begins on or before its predecessor, or meets another on some day.
-    """
-    met = others.filter(Q(valid_to=None) | Q(valid_to__gte=row.valid_from))
-    if row.valid_to is not None:
-        met = met.filter(valid_from__lte=row.valid_to)
-    former = None
-    for other in met.order_by("valid_from").locked():
-        if other.valid_to is not None or other.valid_from >= row.valid_from:
-            raise Overlap(
-                errors=[Fault("/valid_from", "overlap", f"{other} holds from {other.valid_from} on.")]
-            )
-        former = other
-    return former
+require_dates_in_order = partial(periods.require_dates_in_order, error=LimitsInverted)
+end_predecessor = partial(periods.end_predecessor, error=Overlap)
+DRAFT_ERRORS = DraftErrors(IllegalTransition, Overlap, LimitsInverted)
 
 
 def keep_names(row: Any, **scope: Any) -> None:

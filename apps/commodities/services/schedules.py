@@ -5,123 +5,36 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+from apps.approvals.services.drafts import DraftProcedure
 from apps.commodities import capabilities, differences, events
 from apps.commodities.figures import plain
-from apps.commodities.models import Commodity, PricingUnit, QualityParameter, QualitySchedule, ScheduleLine
-from apps.commodities.services.drafts import Procedure
+from apps.commodities.models import QualityParameter, QualitySchedule, ScheduleLine
 from apps.commodities.services.factors import factors, price_of
 from apps.commodities.services.rules import (
+    DRAFT_ERRORS,
     FieldsContradict,
-    IllegalTransition,
-    LimitsInverted,
     NotActive,
     OtherCommodity,
     require_active,
     require_own,
 )
 from apps.commodities.services.soundness import SOUNDNESS_ERRORS, require_sound
-from erp.access import Actor
 from erp.errors import Fault
-from erp.services import service
-
-QUALITY_SCHEDULE = Procedure(
-    QualitySchedule,
-    title="Schedule of premiums and discounts",
-    requires=capabilities.MANAGE_SPECIFICATIONS,
-    drafted=events.QualityScheduleDrafted,
-    edited=events.QualityScheduleEdited,
-    submitted=events.QualityScheduleSubmitted,
-    returned=events.QualityScheduleReturned,
-    published=events.QualitySchedulePublished,
-    withdrawn=events.QualityScheduleWithdrawn,
-    ready=require_sound,
-    raises=SOUNDNESS_ERRORS,
-)
-submit_quality_schedule = QUALITY_SCHEDULE.submit
-withdraw_quality_schedule = QUALITY_SCHEDULE.withdraw
 
 
-@service(
-    requires=capabilities.MANAGE_SPECIFICATIONS,
-    emits=[events.QualityScheduleDrafted],
-    raises=[NotActive, FieldsContradict, LimitsInverted, OtherCommodity],
-    advisory_lock=QUALITY_SCHEDULE.lock,
-    within="commodity",
-)
-def draft_quality_schedule(
-    *,
-    actor: Actor,
-    commodity: Commodity,
-    code: str,
-    contract_form: str,
-    title: str,
-    mode: str,
-    lines: Sequence[Mapping[str, Any]],
-    source: str,
-    valid_from: date,
-    valid_to: date | None = None,
-    pricing_unit: PricingUnit | None = None,
-    cap_percent: Decimal | None = None,
-) -> QualitySchedule:
-    """Draft the next version of a schedule.
-
-    ``lines`` hold the columns of a line, parameters by their code, figures in the parameter's unit, percents or
-    money as ``effect`` says. ``cap_percent`` bounds all percents together. Raises NotActive, OtherCommodity,
-    FieldsContradict, LimitsInverted.
-    """
-    require_active(commodity, "/commodity_id")
-    last = QualitySchedule.objects.filter(code=code).order_by("schedule_version").last()
-    require_own(commodity, last, "/code")  # versions of a code end each other
-    schedule = QualitySchedule(
-        code=code,
-        schedule_version=last.schedule_version + 1 if last is not None else 1,
-        commodity=commodity,
-        contract_form=contract_form,
-        title=title,
-        mode=mode,
-        pricing_unit=pricing_unit,
-        cap_percent=cap_percent,
-        source=source,
-        valid_from=valid_from,
-        valid_to=valid_to,
-    )
-    QUALITY_SCHEDULE.begin(schedule, actor)
-    write_lines(schedule, lines)
-    return schedule
-
-
-@service(
-    requires=capabilities.MANAGE_SPECIFICATIONS,
-    emits=[events.QualityScheduleEdited, events.QualityScheduleReturned],
-    raises=[IllegalTransition, FieldsContradict, LimitsInverted],
-)
-def edit_quality_schedule(
-    schedule: QualitySchedule,
-    *,
-    actor: Actor,
-    contract_form: str,
-    title: str,
-    mode: str,
-    lines: Sequence[Mapping[str, Any]],
-    source: str,
-    valid_from: date,
-    valid_to: date | None = None,
-    pricing_unit: PricingUnit | None = None,
-    cap_percent: Decimal | None = None,
-) -> QualitySchedule:
-    """Replace what a draft says. What was submitted is a draft again, and its approval stale."""
-    schedule.contract_form, schedule.title, schedule.mode = contract_form, title, mode
-    schedule.pricing_unit, schedule.cap_percent = pricing_unit, cap_percent
-    schedule.source, schedule.valid_from, schedule.valid_to = source, valid_from, valid_to
-    parts_changed = schedule.status not in QualitySchedule.PUBLIC and write_lines(schedule, lines)
-    QUALITY_SCHEDULE.revise(schedule, actor, parts_changed=parts_changed)
-    return schedule
+def _require_commodity(schedule: QualitySchedule) -> None:
+    """Check the commodity of a new schedule: active, and that of the code's other versions."""
+    if schedule.is_new:
+        require_active(schedule.commodity, "/commodity_id")
+        require_own(schedule.commodity, schedule.same_key().first(), "/code")  # versions end each other
 
 
 def write_lines(schedule: QualitySchedule, lines: Sequence[Mapping[str, Any]]) -> bool:
-    """Bring the lines of a schedule in line with what is said of them; whether that changed any.
+    """Replace the lines of a schedule; whether that changed any.
 
-    Raises FieldsContradict for a parameter that the commodity doesn't have, or an order that comes twice.
+    ``lines`` hold the columns of a line, parameters by their code, figures in the parameter's unit, percents or
+    money as ``effect`` says. Raises FieldsContradict for a parameter that the commodity doesn't have, or an order
+    that comes twice.
     """
     known = {row.code: row for row in QualityParameter.objects.filter(commodity=schedule.commodity_id)}
     faults: list[Fault] = []
@@ -154,6 +67,23 @@ def _as_text(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         {name: plain(value) if isinstance(value, Decimal) else value for name, value in row.items()}
         for row in rows
     ]
+
+
+QUALITY_SCHEDULE = DraftProcedure(
+    QualitySchedule,
+    title="Schedule of premiums and discounts",
+    requires=capabilities.MANAGE_SPECIFICATIONS,
+    events=events.QUALITY_SCHEDULE,
+    errors=DRAFT_ERRORS,
+    fixed=("commodity",),
+    prepare=_require_commodity,
+    parts={"lines": write_lines},
+    draft_raises=(NotActive, OtherCommodity, FieldsContradict),
+    check=require_sound,
+    publish_raises=SOUNDNESS_ERRORS,
+)
+draft_quality_schedule, edit_quality_schedule = QUALITY_SCHEDULE.draft, QUALITY_SCHEDULE.edit
+submit_quality_schedule, withdraw_quality_schedule = QUALITY_SCHEDULE.submit, QUALITY_SCHEDULE.withdraw
 
 
 def terms_of(schedule: QualitySchedule, *, day: date) -> differences.Schedule:

@@ -1,17 +1,14 @@
 """How codes of the tariff, names mapped to them, and rates of tax change."""
 
-from collections.abc import Mapping
-from datetime import date
-from decimal import Decimal
 from typing import Any
 
 from django.db.models import Q
 
+from apps.approvals.services.drafts import DraftProcedure
 from apps.commodities import capabilities, events
 from apps.commodities.models import HsnCode, HsnMapping, TaxRate
 from apps.commodities.reference.tax import HSN_CODES, RATES
-from apps.commodities.services.drafts import Procedure
-from apps.commodities.services.rules import Duplicate, IllegalTransition, LimitsInverted
+from apps.commodities.services.rules import DRAFT_ERRORS, Duplicate
 from erp import clock
 from erp.access import Actor
 from erp.errors import Fault, RuleBroken
@@ -60,74 +57,23 @@ def confirm_hsn_mapping(*, actor: Actor, name: str, hsn_code: str) -> HsnMapping
     return mapping
 
 
-def _news(rate: TaxRate, former: TaxRate | None) -> Mapping[str, Any]:
+def _rates(rate: TaxRate, previous: TaxRate | None) -> dict[str, Any]:
     return {
-        "old_rate_percent": None if former is None else former.rate_percent,
+        "old_rate_percent": None if previous is None else previous.rate_percent,
         "new_rate_percent": rate.rate_percent,
     }
 
 
-TAX_RATE = Procedure(
+TAX_RATE = DraftProcedure(
     TaxRate,
     title="Rate of tax",
     requires=capabilities.MANAGE_TAX,
-    drafted=events.TaxRateDrafted,
-    edited=events.TaxRateEdited,
-    submitted=events.TaxRateSubmitted,
-    returned=events.TaxRateReturned,
-    published=events.TaxRatePublished,
-    withdrawn=events.TaxRateWithdrawn,
-    news=_news,
+    events=events.TAX_RATE,
+    errors=DRAFT_ERRORS,
+    published_members=_rates,
 )
-submit_tax_rate = TAX_RATE.submit
-withdraw_tax_rate = TAX_RATE.withdraw
-
-
-@service(requires=capabilities.MANAGE_TAX, emits=[events.TaxRateDrafted], raises=[LimitsInverted])
-def draft_tax_rate(
-    *,
-    actor: Actor,
-    hsn: str,
-    rate_percent: Decimal,
-    source: str,
-    valid_from: date,
-    valid_to: date | None = None,
-    condition: str = TaxRate.Condition.ANY,
-) -> TaxRate:
-    """Draft a rate for goods whose code begins with ``hsn``, under a condition; both dates are inclusive."""
-    rate = TaxRate(
-        hsn=hsn,
-        condition=condition,
-        rate_percent=rate_percent,
-        source=source,
-        valid_from=valid_from,
-        valid_to=valid_to,
-    )
-    TAX_RATE.begin(rate, actor)
-    return rate
-
-
-@service(
-    requires=capabilities.MANAGE_TAX,
-    emits=[events.TaxRateEdited, events.TaxRateReturned],
-    raises=[IllegalTransition, LimitsInverted],
-)
-def edit_tax_rate(
-    rate: TaxRate,
-    *,
-    actor: Actor,
-    hsn: str,
-    rate_percent: Decimal,
-    source: str,
-    valid_from: date,
-    valid_to: date | None = None,
-    condition: str = TaxRate.Condition.ANY,
-) -> TaxRate:
-    """Replace what a draft says. What was submitted is a draft again, and its approval stale."""
-    rate.hsn, rate.condition, rate.rate_percent, rate.source = hsn, condition, rate_percent, source
-    rate.valid_from, rate.valid_to = valid_from, valid_to
-    TAX_RATE.revise(rate, actor)
-    return rate
+draft_tax_rate, edit_tax_rate = TAX_RATE.draft, TAX_RATE.edit
+submit_tax_rate, withdraw_tax_rate = TAX_RATE.submit, TAX_RATE.withdraw
 
 
 @service(requires=capabilities.UPDATE, emits=[events.HsnCodeCreated])
@@ -140,7 +86,7 @@ def load_hsn_codes(*, actor: Actor) -> int:
     return len(missing)
 
 
-@service(requires=capabilities.MANAGE_TAX, emits=[events.TaxRatePublished])
+@service(requires=capabilities.MANAGE_TAX, emits=[events.TAX_RATE.published])
 def load_tax_rates(*, actor: Actor) -> int:
     """Publish the rates that the product knows; returns how many are new.
 

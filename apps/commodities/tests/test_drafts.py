@@ -5,13 +5,13 @@ from datetime import date
 from decimal import Decimal
 
 import pytest
-from django.db import IntegrityError, connection, connections, transaction
+from django.db import IntegrityError, connections, transaction
 
 from apps.approvals import services as approvals
 from apps.approvals.models import ApprovalRequest
 from apps.approvals.tasks import expire_overdue
 from apps.commodities import events, services
-from apps.commodities.models import Drafted, Unit, UnitDefinition
+from apps.commodities.models import Unit, UnitDefinition
 from erp.access import SYSTEM
 from erp.errors import SelfApproval
 from erp.models import unguarded_writes
@@ -108,7 +108,7 @@ def test_one_person_drafts_and_another_publishes(draft, author, manager, deliver
     request.refresh_from_db()
     assert (row.status, row.valid_to, request.status) == ("PUBLISHED", None, "granted")
     assert_emitted(
-        events.UnitDefinitionPublished,
+        events.UNIT_DEFINITION.published,
         unit_definition_id=str(row.pk),
         code="CANDY",
         unit_version=1,
@@ -175,7 +175,7 @@ def test_what_comes_to_nothing_is_a_draft_again(draft, author, manager, deliver,
         approvals.expire(request, actor=SYSTEM)
     deliver()
     assert again(row).status == "DRAFT"
-    assert_emitted(events.UnitDefinitionReturned, unit_definition_id=str(row.pk))
+    assert_emitted(events.UNIT_DEFINITION.returned, unit_definition_id=str(row.pk))
     edit(again(row), author, source="Another source")
     submit(again(row), author)
 
@@ -278,7 +278,7 @@ def test_what_was_published_is_withdrawn_by_two_people(publish, user, manager, d
     deliver()
     assert again(row).status == "WITHDRAWN"
     assert not UnitDefinition.objects.active().on(FIRST).exists()
-    assert_emitted(events.UnitDefinitionWithdrawn, unit_definition_id=str(row.pk))
+    assert_emitted(events.UNIT_DEFINITION.withdrawn, unit_definition_id=str(row.pk))
 
 
 def test_a_refused_withdrawal_leaves_it_published(publish, author, deliver):
@@ -340,16 +340,6 @@ def test_an_end_once_set_stays(publish):
     row = publish(FIRST, valid_to=LATER)
     with pytest.raises(IntegrityError), transaction.atomic(), unguarded_writes():
         UnitDefinition.objects.filter(pk=row.pk).update(valid_to=None)
-
-
-@pytest.mark.parametrize("kind", Drafted.__subclasses__(), ids=lambda kind: kind.noun())
-def test_every_kind_is_kept_by_the_database(kind):
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(*) FROM pg_trigger WHERE tgrelid = %s::regclass AND tgname = %s",
-            [kind._meta.db_table, "commodity_published_stays"],
-        )
-        assert cursor.fetchone() == (1,)
 
 
 def test_partners_see_no_draft_but_what_was_withdrawn(publish, draft, user):

@@ -77,7 +77,7 @@ def test_one_person_drafts_and_another_publishes(publish, assert_emitted):
     row = publish()
     assert (row.status, row.schedule_version, row.valid_to) == ("PUBLISHED", 1, None)
     assert_emitted(
-        events.QualitySchedulePublished,
+        events.QUALITY_SCHEDULE.published,
         quality_schedule_id=str(row.pk),
         code="DEMO",
         schedule_version=1,
@@ -106,7 +106,7 @@ def test_an_edit_of_a_line_after_submission_makes_the_approval_stale(cotton, aut
     edit(again(row), author, lines=changed(2, rate=D(2)))
     assert (again(row).status, again(row).version) == ("DRAFT", before + 1)
     assert ApprovalRequest.objects.get(subject_id=row.pk).status == ApprovalRequest.Status.STALE
-    assert_emitted(events.QualityScheduleEdited, version=before + 1)
+    assert_emitted(events.QUALITY_SCHEDULE.edited, version=before + 1)
 
 
 def test_a_new_version_ends_the_one_before_and_changes_nothing_of_it(publish):

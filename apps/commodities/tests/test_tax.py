@@ -141,7 +141,7 @@ def test_a_rate_is_published_by_another_and_ends_the_one_before_on_its_eve(
     assert TaxRate.objects.get(pk=row.pk).status == "PUBLISHED"
     assert TaxRate.objects.get(pk=former.pk).valid_to == date(2026, 11, 27)
     assert_emitted(
-        events.TaxRatePublished,
+        events.TAX_RATE.published,
         hsn="5201",
         condition="ANY",
         old_rate_percent="5.0000",

@@ -23,6 +23,8 @@ How a module uses it:
 
 A kind with ``door="own"`` is decided at the module's endpoint: its service calls ``decide`` in its own transaction
 and makes the change there and then when the answer is granted.
+
+Rows that one person drafts and another publishes need none of this, but the declaration of ``services.drafts``.
 """
 
 import json
