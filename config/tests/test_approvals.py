@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
+from django.apps import apps
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -13,7 +14,7 @@ from django.utils import timezone
 from apps.accounts import services as accounts
 from apps.accounts.models import CapabilityChange, CapabilityGrant, Session, User
 from apps.approvals import services
-from apps.approvals.models import ApprovalRequest
+from apps.approvals.models import ApprovalRequest, PublishedByApproval
 from apps.approvals.tasks import expire_overdue
 from apps.commodities import services as commodities
 from apps.notifications.models import Message
@@ -706,3 +707,14 @@ def test_two_accounts_that_become_the_default_at_once_leave_one_default(world, o
     assert no_deadlock(results) == []
     assert [again(account).status for account in proposed] == ["active"] * 3
     assert sum(again(account).is_default for account in proposed) == 1
+
+
+def test_the_database_protects_the_published_rows_of_every_model():
+    published = [model for model in apps.get_models() if issubclass(model, PublishedByApproval)]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT tgrelid::regclass::text FROM pg_trigger WHERE tgname = 'commodity_published_stays'"
+        )
+        protected = {table for (table,) in cursor.fetchall()}
+    assert published
+    assert {model._meta.db_table for model in published} <= protected
