@@ -67,10 +67,10 @@ class DraftProcedure:
         """``title`` says in words what is approved.
 
         A draft takes every editable column of the model, an edit all but ``fixed`` and the key of numbered rows, and
-        replaces: what is left out falls back to the model's default. ``prepare`` sees the row before it is saved: it fills in what follows from
-        other fields, and raises what speaks against it. ``parts`` are further inputs, each with the function that
-        stores it once the row is saved, and returns whether that changed anything. ``draft_raises`` is what these
-        raise.
+        replaces: what is left out falls back to the model's default. ``prepare`` sees the row before it is saved: it
+        fills in what follows from other fields, and raises what speaks against it. ``parts`` are further inputs, each
+        with the function that stores it once the row is saved, and returns whether that changed anything.
+        ``draft_raises`` is what these raise.
 
         ``check`` raises what keeps a row from being published, one of ``publish_raises``. The events are filled from
         the row; ``published_members`` gives what ``published`` has beside, from it and the row that ends for it
