@@ -3,7 +3,6 @@
 from decimal import Decimal
 from fractions import Fraction
 
-
 from apps.approvals.services.drafts import DraftProcedure
 from apps.commodities import capabilities, events
 from apps.commodities.models import Unit, UnitDefinition
