@@ -355,7 +355,7 @@ class StaffSite(Site):
             return
         if request.method not in ("GET", "HEAD"):
             raise PermissionDenied("While you look through a partner's eyes, you only read.")
-        request.user, request.view_as = view.eyes(), view  # type: ignore[attr-defined]
+        request.user, request.view_as = view.simulated_user(), view  # type: ignore[attr-defined]
 
     def end_view_as(self, request: HttpRequest) -> HttpResponse:
         """Be oneself again."""

@@ -86,7 +86,7 @@ class ApprovalRequestAdmin(ServiceAdmin):
 
     def get_queryset(self, request: HttpRequest) -> Any:
         mine = ExpressionWrapper(decidable_by(actor_of(request)), output_field=BooleanField())
-        rows = super().get_queryset(request).with_voices().judged_for(request.user)
+        rows = super().get_queryset(request).with_decisions().judged_for(request.user)
         return rows.annotate(for_me=mine)
 
     @admin.display(description="what", ordering="kind")

@@ -351,7 +351,7 @@ def disabled_reason(request: ApprovalRequest, actor: Actor) -> DomainError | Non
         return RoleRequired(
             f"Somebody with the role {request.decider_role} decides.", role=request.decider_role
         )
-    if request.voice_of(actor) is not None:
+    if request.decision_of(actor) is not None:
         return AlreadyDecided()
     return None
 

@@ -58,7 +58,7 @@ class ApprovalViewSet(RowViewSet):
     )
 
     def get_queryset(self) -> Any:
-        return super().get_queryset().with_voices().judged_for(self.request.user)
+        return super().get_queryset().with_decisions().judged_for(self.request.user)
 
     def allowed_actions(self, row: Any) -> list[str]:
         """None on one's own work, nor where a capability or role lacks."""
