@@ -103,11 +103,16 @@ class UserAdmin(ServiceAdmin):
             Session.objects.seen_by_staff(actor_of(request)).filter(user=row).order_by("-created_at")[:10]
         )
         lines = [
-            (session.created_at, session.door, session.get_method_display(), session.ended_at or "–")
+            (
+                session.created_at,
+                session.get_door_display(),
+                session.get_method_display(),
+                session.ended_at or "–",
+            )
             for session in sessions
         ]
         return [
-            Table("Latest sign-ins", ["Since", "Door", "Method", "Ended"], lines),
+            Table("Latest sign-ins", ["Since", "Channel", "Method", "Ended"], lines),
             Table("What this person may do", ["Capability", "Reach", "By"], lookups.rights_of(row)),
         ]
 

@@ -17,7 +17,7 @@ class BearerAuthentication(BaseAuthentication):
     def authenticate(self, request: Request) -> tuple[User, Session] | None:
         """User and session of the token; None without the header, NotAuthenticated for anything wrong in it.
 
-        Raises SecondFactorSetupRequired for staff who haven't set theirs up, but at the doors for doing so.
+        Raises SecondFactorSetupRequired for staff who haven't set theirs up, except at the endpoints for it.
         """
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if not scheme:
@@ -29,7 +29,7 @@ class BearerAuthentication(BaseAuthentication):
         session: Any = sessions.first()
         if session is None or session.user_id != claims.user_id or not session.user.is_active:
             raise NotAuthenticated
-        if session.door != Session.Door.API:
+        if session.door != Session.Channel.API:
             raise NotAuthenticated
         if session.user.must_set_up_factor and not self._stays_open(request):
             raise SecondFactorSetupRequired

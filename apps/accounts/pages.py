@@ -16,14 +16,14 @@ POLICY = "default-src 'self'; form-action 'self'; base-uri 'none'; frame-ancesto
 
 
 class Page(NamedTuple):
-    """What a page says, and the door that it sends its form to."""
+    """The texts of a page and the endpoint that its form is sent to."""
 
-    door: str
+    endpoint: str
     title: str
     words: str
     button: str
     done: str
-    password: str = ""  # the field's name at the door; empty where none is asked
+    password: str = ""  # the input's field for a new password; empty without one
     terms: bool = False
 
 
@@ -66,7 +66,7 @@ class LinkPage(TemplateView):
         return {
             **super().get_context_data(**kwargs),
             "page": page,
-            "door": reverse(page.door),
+            "endpoint": reverse(page.endpoint),
             "terms_version": settings.TERMS_VERSION,
         }
 

@@ -1,4 +1,4 @@
-"""The staff's door: signing in to the admin by the same service as over the API, and staying signed in."""
+"""The staff's origin: signing in to the admin by the same service as over the API, and staying signed in."""
 
 import json
 from collections.abc import Callable
@@ -86,12 +86,12 @@ class SignInForm(AuthenticationForm):  # type: ignore[misc]
         return cleaned
 
     def _sign_in(self) -> services.Tokens:
-        door = door_of(self.request, limited="login")
+        origin = origin_of(self.request, limited="login")
         outcome = services.log_in(
             actor=SYSTEM,
             email=self.cleaned_data["username"],
             password=self.cleaned_data["password"],
-            door=door,
+            origin=origin,
         )
         if isinstance(outcome, services.Challenge):
             self.request.account_challenge = outcome
@@ -149,9 +149,11 @@ class StaffSite(Site):
         if not form.is_valid():
             return self._code_page(request, token, form)
         try:
-            door = door_of(request, limited="second_factor")
+            origin = origin_of(request, limited="second_factor")
             tokens = told(
-                services.pass_second_factor(actor=SYSTEM, challenge_token=token, door=door, **form.proof())
+                services.pass_second_factor(
+                    actor=SYSTEM, challenge_token=token, origin=origin, **form.proof()
+                )
             )
         except services.ChallengeInvalid as error:
             messages.error(request, error.title)
@@ -235,7 +237,7 @@ class StaffSite(Site):
             raise services.CodeMismatch
 
         def run() -> Any:
-            done = services.confirm_mfa(user, actor=user, code=code, door=self._door(request))
+            done = services.confirm_mfa(user, actor=user, code=code, origin=self._origin(request))
             return done if isinstance(done, Refusal) else done.recovery_codes
 
         return self._once(request, services.confirm_mfa.name, code, run)
@@ -290,8 +292,8 @@ class StaffSite(Site):
     def reauthentication_url(self, request: HttpRequest) -> str:
         return f"{reverse('admin:prove')}?{urlencode({'next': request.get_full_path()})}"
 
-    def _door(self, request: HttpRequest) -> services.Door:
-        return door_of(request)._replace(session=self._session(request))
+    def _origin(self, request: HttpRequest) -> services.Origin:
+        return origin_of(request)._replace(session=self._session(request))
 
     def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Sign out: the account's session ends, not only the browser's."""
@@ -312,7 +314,7 @@ class StaffSite(Site):
             request._account_session = (  # type: ignore[attr-defined]
                 Session.objects.live()
                 .select_related("user__totp")
-                .filter(pk=request.session.get(SESSION), user_id=request.user.pk, door=Session.Door.ADMIN)
+                .filter(pk=request.session.get(SESSION), user_id=request.user.pk, door=Session.Channel.ADMIN)
                 .first()
             )
         found: Session | None = request._account_session  # type: ignore[attr-defined]
@@ -384,8 +386,8 @@ class StaffSite(Site):
         return bool(request._auditor)  # type: ignore[attr-defined]
 
 
-def door_of(request: HttpRequest, *, limited: str = "") -> services.Door:
-    """Where the person stands; ``limited`` counts the try with those of the API's door of that name."""
+def origin_of(request: HttpRequest, *, limited: str = "") -> services.Origin:
+    """Where the person stands; ``limited`` counts the try with those of the API's origin of that name."""
     if limited:
         throttling.check(
             SimpleNamespace(_request=request, META=request.META, data={}),  # type: ignore[arg-type]
@@ -396,8 +398,8 @@ def door_of(request: HttpRequest, *, limited: str = "") -> services.Door:
                 ),
             ),
         )
-    return services.Door(
-        kind=Session.Door.ADMIN,
+    return services.Origin(
+        channel=Session.Channel.ADMIN,
         ip=throttling.client_address(request),
         device=request.headers.get("User-Agent", "")[:400],
     )

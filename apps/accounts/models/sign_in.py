@@ -37,7 +37,7 @@ class Session(Model):
     owner_user = "user_id"
     granted_through = ("user",)
 
-    class Door(models.TextChoices):
+    class Channel(models.TextChoices):
         API = "api", "API"
         ADMIN = "admin", "Staff portal"
 
@@ -62,7 +62,7 @@ class Session(Model):
 
     user = models.ForeignKey(User, models.CASCADE, related_name="sessions")
     door = models.CharField(
-        max_length=5, choices=Door, verbose_name="channel", help_text="API or staff portal."
+        max_length=5, choices=Channel, verbose_name="channel", help_text="API or staff portal."
     )
     method = models.CharField(
         max_length=8, choices=Method, help_text="First factor used: password, or code by SMS."

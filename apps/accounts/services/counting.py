@@ -13,7 +13,7 @@ from django.conf import settings
 
 from apps.accounts import events
 from apps.accounts.models import SignInCounter, User
-from apps.accounts.services.doors import Locked
+from apps.accounts.services.common import Locked
 from erp import clock
 from erp.errors import DomainError
 from erp.services import Refusal, emit, refuse

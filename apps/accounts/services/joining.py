@@ -8,17 +8,17 @@ from uuid import UUID
 from apps.accounts import capabilities, events
 from apps.accounts.models import OneTimeToken, OtpChallenge, SignInCounter, User
 from apps.accounts.services import addresses, one_time, otp
-from apps.accounts.services.counting import FAILED
-from apps.accounts.services.doors import (
-    Door,
+from apps.accounts.services.common import (
     EmailTaken,
     Locked,
+    Origin,
     OtpInvalid,
     PasswordReused,
     PasswordWeak,
     TokenInvalid,
     TooManyMails,
 )
+from apps.accounts.services.counting import FAILED
 from apps.accounts.services.erasing import erase_data
 from apps.accounts.services.passwords import check_strength, hashed, set_password, take_over
 from apps.accounts.services.references import ORGANIZATION, PARTNER, check_exists
@@ -68,7 +68,7 @@ def register(
     password: str | None = None,
     challenge_id: UUID | None = None,
     code: str | None = None,
-    door: Door | None = None,
+    origin: Origin | None = None,
 ) -> dict[str, str] | Refusal:
     """Sign up as an applicant.
 
@@ -87,11 +87,11 @@ def register(
         return one_time.ACCEPTED
     email, password = EMAIL.normalise(email or ""), password or ""
     check_strength(password, pointer="/password", email=email, full_name=full_name)
-    _register_address(email, hashed(password), profile, door)
+    _register_address(email, hashed(password), profile, origin)
     return one_time.ACCEPTED
 
 
-def _register_address(email: str, new_password: str, profile: dict[str, str], door: Door | None) -> None:
+def _register_address(email: str, new_password: str, profile: dict[str, str], origin: Origin | None) -> None:
     addresses.hold(email)
     user = User.objects.locked().filter(email=email).first()
     if user is None:
@@ -101,10 +101,10 @@ def _register_address(email: str, new_password: str, profile: dict[str, str], do
         _register_nobody(profile)
     if user.status != User.Status.PENDING:
         # The same trace as elsewhere; nobody gets this token.
-        if one_time.make(_Purpose.SIGN_UP, address=email, user=None, door=door) is not None:
+        if one_time.make(_Purpose.SIGN_UP, address=email, user=None, origin=origin) is not None:
             emit(events.SignUpRepeated(user_id=user.pk))
         return
-    row = one_time.make(_Purpose.SIGN_UP, address=email, user=user, door=door, new_password=new_password)
+    row = one_time.make(_Purpose.SIGN_UP, address=email, user=user, origin=origin, new_password=new_password)
     if row is not None:
         emit(events.EmailVerificationRequested(token_id=row.pk, user_id=user.pk, purpose=_Purpose.SIGN_UP))
 
@@ -144,11 +144,11 @@ def _applicant(**fields: Any) -> User:
     emits=[events.EmailVerificationRequested],
     raises=[TooManyMails],
 )
-def request_email_verification(*, actor: Actor, email: str, door: Door | None = None) -> dict[str, str]:
+def request_email_verification(*, actor: Actor, email: str, origin: Origin | None = None) -> dict[str, str]:
     """Resend the verification e-mail. The answer is always the same."""
     email = EMAIL.normalise(email)
     user = User.objects.filter(email=email, status=User.Status.PENDING).first()
-    row = one_time.make(_Purpose.VERIFY_EMAIL, address=email, user=user, door=door, voids=True)
+    row = one_time.make(_Purpose.VERIFY_EMAIL, address=email, user=user, origin=origin, voids=True)
     if row is not None:
         emit(
             events.EmailVerificationRequested(

@@ -8,8 +8,8 @@ from django.conf import settings
 from apps.accounts import secrets
 from apps.accounts.models import OneTimeToken, User
 from apps.accounts.services import addresses
+from apps.accounts.services.common import Origin, TokenInvalid, TooManyMails
 from apps.accounts.services.counting import seconds_to_wait
-from apps.accounts.services.doors import Door, TokenInvalid, TooManyMails
 from erp import clock, locks
 
 ACCEPTED = {"status": "accepted"}
@@ -21,19 +21,19 @@ def make(
     address: str,
     user: User | None,
     asked_by: UUID | None = None,
-    door: Door | None = None,
+    origin: Origin | None = None,
     new_password: str = "",
     voids: bool = False,
 ) -> OneTimeToken | None:
     """A row whose token the message's renderer computes; ``voids`` ends the address's earlier ones.
 
     Each row stands for a mail, so here mails are limited, whoever asks for them: the user ``asked_by`` or somebody
-    at ``door``. None where the address was sent its share: the answer must not show it, since it would tell who
+    at ``origin``. None where the address was sent its share: the answer must not show it, since it would tell who
     else asked. Raises TooManyMails where the caller, or everybody together, asked for theirs.
     """
     now = clock.now()
     address_hash = secrets.address_hash(address)
-    network_hash = secrets.network_hash(door.network) if door is not None and door.network else ""
+    network_hash = secrets.network_hash(origin.network) if origin is not None and origin.network else ""
     addresses.hold(address)
     _check_caller(purpose, asked_by, network_hash, now)
     if seconds_to_wait(

@@ -12,8 +12,8 @@ from django.utils import timezone
 
 from apps.accounts import events, secrets
 from apps.accounts.models import OtpChallenge, Session, SignInCounter, User
+from apps.accounts.services.common import Challenge, Locked, Origin, OtpInvalid, Tokens, TooManyCodes
 from apps.accounts.services.counting import FAILED, check_open, counter_of, failed, seconds_to_wait
-from apps.accounts.services.doors import Challenge, Door, Locked, OtpInvalid, Tokens, TooManyCodes
 from apps.accounts.services.signing_in import first_factor_passed
 from erp import clock
 from erp.access import Actor
@@ -87,7 +87,7 @@ def request_otp(*, actor: Actor, mobile: str, purpose: str) -> Requested:
     writes_on_refusal=[SignInCounter, OtpChallenge],
 )
 def verify_otp(
-    *, actor: Actor, challenge_id: UUID, code: str, door: Door, device_label: str = ""
+    *, actor: Actor, challenge_id: UUID, code: str, origin: Origin, device_label: str = ""
 ) -> Tokens | Challenge | Refusal:
     """Sign in with a code sent by SMS. With two-factor authentication the answer is a challenge."""
     found = OtpChallenge.objects.filter(pk=challenge_id).first()
@@ -98,7 +98,7 @@ def verify_otp(
     if user is None or not user.is_active or user.mobile != challenge.number:
         return failed(challenge.number, user, OtpInvalid())
     return first_factor_passed(
-        user, door, method=Session.Method.OTP, device_label=device_label, otp=challenge
+        user, origin, method=Session.Method.OTP, device_label=device_label, otp=challenge
     )
 
 

@@ -11,17 +11,17 @@ from django.core.exceptions import ValidationError
 from apps.accounts import capabilities, events
 from apps.accounts.models import OneTimeToken, PasswordHistory, Session, SignInCounter, User
 from apps.accounts.services import one_time
-from apps.accounts.services.counting import FAILED, counter_of, failed, of_passwords, succeeded
-from apps.accounts.services.doors import (
-    Door,
+from apps.accounts.services.common import (
     Locked,
     NoPassword,
+    Origin,
     PasswordReused,
     PasswordWeak,
     ReauthenticationFailed,
     TokenInvalid,
     TooManyMails,
 )
+from apps.accounts.services.counting import FAILED, counter_of, failed, of_passwords, succeeded
 from apps.accounts.services.sessions import end_all
 from erp.access import Actor
 from erp.errors import Fault
@@ -95,7 +95,7 @@ def _dummy() -> str:
     writes_on_refusal=[SignInCounter],
 )
 def change_password(
-    user: User, *, actor: Actor, current_password: str, new_password: str, door: Door
+    user: User, *, actor: Actor, current_password: str, new_password: str, origin: Origin
 ) -> Refusal | None:
     """Change your password. All other sessions end."""
     if not user.has_usable_password():
@@ -110,7 +110,7 @@ def change_password(
     set_password(user, new_password, pointer="/new_password")
     user.save()
     succeeded(of_passwords(user))
-    ended = end_all(user, Session.EndReason.PASSWORD, by=actor, keep=door.session)
+    ended = end_all(user, Session.EndReason.PASSWORD, by=actor, keep=origin.session)
     emit(events.PasswordChanged(user_id=user.pk, sessions_revoked=ended))
     return None
 
@@ -120,12 +120,12 @@ def change_password(
     emits=[events.PasswordResetRequested],
     raises=[TooManyMails],
 )
-def request_password_reset(*, actor: Actor, email: str, door: Door | None = None) -> dict[str, str]:
+def request_password_reset(*, actor: Actor, email: str, origin: Origin | None = None) -> dict[str, str]:
     """Request a password reset link. The answer is the same whether or not the account exists."""
     purpose = OneTimeToken.Purpose.RESET_PASSWORD
     email = EMAIL.normalise(email)
     user = User.objects.active_at(email)
-    row = one_time.make(purpose, address=email, user=user, door=door, voids=True)
+    row = one_time.make(purpose, address=email, user=user, origin=origin, voids=True)
     if row is not None:
         user_id = user.pk if user else None
         emit(events.PasswordResetRequested(token_id=row.pk, user_id=user_id, purpose=purpose))

@@ -5,8 +5,8 @@ from typing import Any
 from apps.accounts import capabilities, events
 from apps.accounts.models import OneTimeToken, OtpChallenge, SignInCounter, User
 from apps.accounts.services import addresses, one_time, otp
+from apps.accounts.services.common import Locked, Origin, ReauthenticationFailed, TooManyMails
 from apps.accounts.services.counting import FAILED, counter_of, failed, of_passwords, succeeded
-from apps.accounts.services.doors import Door, Locked, ReauthenticationFailed, TooManyMails
 from apps.accounts.services.passwords import is_right
 from apps.accounts.services.signing_in import use_code
 from erp import clock
@@ -66,7 +66,7 @@ def update_profile(
     mobile: str | None = None,
     current_password: str | None = None,
     mobile_proof: dict[str, Any] | None = None,
-    door: Door | None = None,
+    origin: Origin | None = None,
 ) -> User | Refusal:
     """Update your profile.
 
@@ -103,7 +103,7 @@ def update_profile(
         user.email = user.email_verified_at = user.pending_email = None
         one_time.void(user.pk, _Purpose.RESET_PASSWORD, _Purpose.CHANGE_EMAIL)
     elif new_email is not None:
-        _ask_for_email(user, new_email, door)
+        _ask_for_email(user, new_email, origin)
     if user.email is None and user.mobile is None:
         raise IdentifierRequired  # the address that was sent still waits to be proved
     changed = sorted(name for name in user.changed_fields() if not name.endswith("_verified_at"))
@@ -129,7 +129,7 @@ def _prove(user: User, mobile: str, proof: dict[str, Any]) -> Refusal | None:
     return None
 
 
-def _ask_for_email(user: User, email: str, door: Door | None) -> None:
+def _ask_for_email(user: User, email: str, origin: Origin | None) -> None:
     """Let the address wait for its link. One that belongs to another isn't told: its owner gets a notice.
 
     A sign-up that was never proved owns nothing: it gives way when the link is used.
@@ -143,7 +143,7 @@ def _ask_for_email(user: User, email: str, door: Door | None) -> None:
     user.pending_email = email
     one_time.void(user.pk, purpose)
     row = one_time.make(
-        purpose, address=email, user=user if owner is None else None, asked_by=user.pk, door=door
+        purpose, address=email, user=user if owner is None else None, asked_by=user.pk, origin=origin
     )
     if row is None:
         return

@@ -8,16 +8,16 @@ from django.conf import settings
 
 from apps.accounts import capabilities, events, secrets
 from apps.accounts.models import RecoveryCode, Session, SignInCounter, TotpDevice, User
-from apps.accounts.services.counting import FAILED, counter_of, failed, of_codes, of_passwords, succeeded
-from apps.accounts.services.doors import (
+from apps.accounts.services.common import (
     CodeMismatch,
-    Door,
     Locked,
     MfaMandatory,
     MfaNotEnabled,
     MfaNotPending,
+    Origin,
     ReauthenticationFailed,
 )
+from apps.accounts.services.counting import FAILED, counter_of, failed, of_codes, of_passwords, succeeded
 from apps.accounts.services.passwords import is_right
 from apps.accounts.services.sessions import end_all
 from erp import clock
@@ -150,7 +150,7 @@ def start_mfa(
     raises=[MfaNotPending, CodeMismatch, Locked],
     writes_on_refusal=[SignInCounter],
 )
-def confirm_mfa(user: User, *, actor: Actor, code: str, door: Door) -> RecoveryCodes | Refusal:
+def confirm_mfa(user: User, *, actor: Actor, code: str, origin: Origin) -> RecoveryCodes | Refusal:
     """Enable two-factor authentication. Returns ten recovery codes, once. Other sessions end."""
     now = clock.now()
     counter_of(of_codes(user))
@@ -169,9 +169,9 @@ def confirm_mfa(user: User, *, actor: Actor, code: str, door: Door) -> RecoveryC
     RecoveryCode.objects.bulk_create(
         [RecoveryCode(user=user, digest=secrets.recovery_digest(user, each)) for each in codes]
     )
-    if door.session is not None:
-        Session.objects.filter(pk=door.session.pk).update(second_factor=Session.SecondFactor.TOTP)
-    end_all(user, Session.EndReason.SECOND_FACTOR, by=actor, keep=door.session)
+    if origin.session is not None:
+        Session.objects.filter(pk=origin.session.pk).update(second_factor=Session.SecondFactor.TOTP)
+    end_all(user, Session.EndReason.SECOND_FACTOR, by=actor, keep=origin.session)
     emit(events.MfaEnabled(user_id=user.pk, method="totp"))
     return RecoveryCodes(codes)
 
@@ -186,7 +186,7 @@ def disable_mfa(
     user: User,
     *,
     actor: Actor,
-    door: Door,
+    origin: Origin,
     password: str | None = None,
     code: str | None = None,
     recovery_code: str | None = None,
@@ -205,7 +205,7 @@ def disable_mfa(
         return failed(of_codes(user), user, ReauthenticationFailed())
     forget(user)
     succeeded(of_passwords(user))
-    end_all(user, Session.EndReason.SECOND_FACTOR, by=actor, keep=door.session)
+    end_all(user, Session.EndReason.SECOND_FACTOR, by=actor, keep=origin.session)
     emit(events.MfaDisabled(user_id=user.pk, by=actor.pk, reason_code="own_choice"))
     return None
 

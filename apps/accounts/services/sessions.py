@@ -9,7 +9,7 @@ from django.conf import settings
 
 from apps.accounts import capabilities, events, tokens
 from apps.accounts.models import RefreshToken, Session, User
-from apps.accounts.services.doors import Door, RefreshInvalid, RefreshReused, SessionEnded, Tokens
+from apps.accounts.services.common import Origin, RefreshInvalid, RefreshReused, SessionEnded, Tokens
 from erp import clock
 from erp.access import Actor
 from erp.ids import uuid7
@@ -23,23 +23,23 @@ class Revoked(NamedTuple):
 
 
 def start_session(
-    user: User, door: Door, now: datetime, *, method: str, second_factor: str, device_label: str
+    user: User, origin: Origin, now: datetime, *, method: str, second_factor: str, device_label: str
 ) -> Tokens:
     """Begin a session of the user, whose row is locked, and give its first pair of tokens."""
-    device_hash = hashlib.sha256(re.sub(r"[\d._]+", "", door.device).encode()).hexdigest()
+    device_hash = hashlib.sha256(re.sub(r"[\d._]+", "", origin.device).encode()).hexdigest()
     earlier = Session.objects.filter(user=user).values_list("device_hash", flat=True)
     known = set(earlier.distinct()[:200])
     family = timedelta(days=settings.JWT_FAMILY_DAYS)
-    if door.kind == Session.Door.ADMIN:
+    if origin.channel == Session.Channel.ADMIN:
         family = timedelta(hours=settings.ADMIN_SESSION_HOURS)
     session = Session(
         user=user,
-        door=door.kind,
+        door=origin.channel,
         method=method,
         second_factor=second_factor,
         device_label=device_label,
         device_hash=device_hash,
-        ip=door.ip,
+        ip=origin.ip,
         refreshed_at=now,
         expires_at=now + min(family, timedelta(days=settings.JWT_REFRESH_DAYS)),
         absolute_expires_at=now + family,
@@ -49,7 +49,7 @@ def start_session(
         events.UserLoggedIn(
             user_id=user.pk,
             session_id=session.pk,
-            door=door.kind,
+            door=origin.channel,
             method=method,
             second_factor=second_factor,
             new_device=bool(known) and device_hash not in known,

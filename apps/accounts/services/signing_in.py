@@ -7,6 +7,16 @@ from django.conf import settings
 from apps.accounts import capabilities, events, tokens
 from apps.accounts.models import OtpChallenge, Session, SignInCounter, User
 from apps.accounts.services import second_factor
+from apps.accounts.services.common import (
+    Challenge,
+    ChallengeInvalid,
+    CredentialsInvalid,
+    Locked,
+    Origin,
+    ReauthenticationFailed,
+    SecondFactorInvalid,
+    Tokens,
+)
 from apps.accounts.services.counting import (
     FAILED,
     check_open,
@@ -15,16 +25,6 @@ from apps.accounts.services.counting import (
     of_codes,
     of_passwords,
     succeeded,
-)
-from apps.accounts.services.doors import (
-    Challenge,
-    ChallengeInvalid,
-    CredentialsInvalid,
-    Door,
-    Locked,
-    ReauthenticationFailed,
-    SecondFactorInvalid,
-    Tokens,
 )
 from apps.accounts.services.passwords import is_right
 from apps.accounts.services.sessions import start_session
@@ -41,7 +41,7 @@ from erp.services import Refusal, emit, service
     writes_on_refusal=[SignInCounter],
 )
 def log_in(
-    *, actor: Actor, email: str, password: str, door: Door, device_label: str = ""
+    *, actor: Actor, email: str, password: str, origin: Origin, device_label: str = ""
 ) -> Tokens | Challenge | Refusal:
     """Sign in with e-mail and password. Unknown, inactive and wrong are one answer.
 
@@ -56,14 +56,14 @@ def log_in(
     counter_of(email)
     if user is not None and (seen is None or seen.password != user.password):
         right = is_right(user, password)
-    admin = door.kind == Session.Door.ADMIN
+    admin = origin.channel == Session.Channel.ADMIN
     if user is None or not right or not user.is_active or (admin and not user.is_staff):
         return failed(email, user, CredentialsInvalid())
-    return first_factor_passed(user, door, method=Session.Method.PASSWORD, device_label=device_label)
+    return first_factor_passed(user, origin, method=Session.Method.PASSWORD, device_label=device_label)
 
 
 def first_factor_passed(
-    user: User, door: Door, *, method: str, device_label: str, otp: OtpChallenge | None = None
+    user: User, origin: Origin, *, method: str, device_label: str, otp: OtpChallenge | None = None
 ) -> Tokens | Challenge:
     """Tokens for a user without a second factor, a challenge for one with."""
     now = clock.now()
@@ -79,7 +79,7 @@ def first_factor_passed(
         succeeded(of_passwords(user))
     return start_session(
         user,
-        door,
+        origin,
         now,
         method=method,
         second_factor=Session.SecondFactor.NONE,
@@ -97,7 +97,7 @@ def pass_second_factor(
     *,
     actor: Actor,
     challenge_token: str,
-    door: Door,
+    origin: Origin,
     code: str | None = None,
     recovery_code: str | None = None,
 ) -> Tokens | Refusal:
@@ -108,7 +108,7 @@ def pass_second_factor(
         raise ChallengeInvalid
     if tokens.password_mark(user.password) != passed.password_mark:
         raise ChallengeInvalid
-    if door.kind == Session.Door.ADMIN and not user.is_staff:
+    if origin.channel == Session.Channel.ADMIN and not user.is_staff:
         raise ChallengeInvalid
     counter_of(of_codes(user))
     otp = None
@@ -129,7 +129,7 @@ def pass_second_factor(
     factor = Session.SecondFactor.TOTP if code is not None else Session.SecondFactor.RECOVERY_CODE
     return start_session(
         user,
-        door,
+        origin,
         clock.now(),
         method=passed.method,
         second_factor=factor,

@@ -21,8 +21,8 @@ from apps.accounts.models import (
     UserQuerySet,
 )
 from apps.accounts.services import second_factor
+from apps.accounts.services.common import MfaNotEnabled
 from apps.accounts.services.counting import counter_key, of_codes, of_passwords
-from apps.accounts.services.doors import MfaNotEnabled
 from apps.accounts.services.erasing import erase_data
 from apps.accounts.services.grants import end_grants
 from apps.accounts.services.joining import InvalidState

@@ -1,4 +1,4 @@
-"""One request that succeeds per door of the accounts module."""
+"""One request that succeeds per origin of the accounts module."""
 
 from typing import Any
 from uuid import uuid4
@@ -102,7 +102,9 @@ def _pending_factor(world):
 
 def _with_factor(world):
     person = _pending_factor(world)
-    services.confirm_mfa(person, actor=person, code=totp_code(seed=person.seed), door=services.Door("api"))
+    services.confirm_mfa(
+        person, actor=person, code=totp_code(seed=person.seed), origin=services.Origin("api")
+    )
     return person
 
 

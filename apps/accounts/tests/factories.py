@@ -47,7 +47,7 @@ def with_factor(person: Any) -> tuple[str, list[str]]:
     setup = services.start_mfa(person, actor=person)
     assert not isinstance(setup, Refusal)
     done = services.confirm_mfa(
-        person, actor=person, code=totp_code(seed=setup.secret), door=services.Door("api")
+        person, actor=person, code=totp_code(seed=setup.secret), origin=services.Origin("api")
     )
     assert not isinstance(done, Refusal)
     return setup.secret, done.recovery_codes

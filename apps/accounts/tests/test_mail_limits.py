@@ -147,8 +147,8 @@ def test_a_network_has_only_so_many_addresses_mailed(client_for, put, limits, pa
     assert told(answer) == (429, "account.too_many_mails")
     assert told(put("four@example.com")) == (429, "account.too_many_mails")
     assert not User.objects.filter(email="three@example.com").exists()
-    elsewhere = services.Door("api", network="203.0.113.7")
-    services.request_password_reset(actor=SYSTEM, email="three@example.com", door=elsewhere)
+    elsewhere = services.Origin("api", network="203.0.113.7")
+    services.request_password_reset(actor=SYSTEM, email="three@example.com", origin=elsewhere)
     assert OneTimeToken.objects.count() == 3
 
 
@@ -180,9 +180,9 @@ def test_an_inviter_is_told_of_each_limit(user, limits, organization):
 @pytest.mark.django_db(transaction=True)
 def test_no_limit_is_passed_side_by_side(limits):
     limits.MAIL_PER_NETWORK = {HOUR: 3}
-    door = services.Door("api", network="203.0.113.7")
+    origin = services.Origin("api", network="203.0.113.7")
     results = in_threads(
-        lambda n: services.request_password_reset(actor=SYSTEM, email=f"{n}@example.com", door=door), 12
+        lambda n: services.request_password_reset(actor=SYSTEM, email=f"{n}@example.com", origin=origin), 12
     )
     assert results.count(services.TooManyMails) == 9
     assert OneTimeToken.objects.count() == 3

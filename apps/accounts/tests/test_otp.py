@@ -102,7 +102,7 @@ def test_the_third_wrong_code_voids_it_in_twenty_threads_too(user):
     body = prove(purpose="sign_in")
     bad = {"challenge_id": body["challenge_id"], "code": wrong(body["code"])}
     results = in_threads(
-        lambda _: type(services.verify_otp(actor=SYSTEM, door=services.Door("api"), **bad)).__name__
+        lambda _: type(services.verify_otp(actor=SYSTEM, origin=services.Origin("api"), **bad)).__name__
     )
     assert (results.count("Refusal"), results.count(services.OtpInvalid)) == (3, 17)
     challenge = OtpChallenge.objects.get()
@@ -115,7 +115,7 @@ def test_a_code_counts_once_in_twenty_threads(user):
     user("BUYER", mobile=MOBILE, mobile_verified_at=timezone.now())
     body = prove(purpose="sign_in")
     results = in_threads(
-        lambda _: type(services.verify_otp(actor=SYSTEM, door=services.Door("api"), **body)).__name__
+        lambda _: type(services.verify_otp(actor=SYSTEM, origin=services.Origin("api"), **body)).__name__
     )
     assert (results.count("Tokens"), results.count(services.OtpInvalid)) == (1, 19)
     assert Session.objects.count() == 1
@@ -234,11 +234,11 @@ def test_a_locked_number_is_told_to_wait_whatever_its_code_is(client_for, owner,
     assert told(client_for().write(VERIFY, body)) == (429, "account.locked")
 
 
-@pytest.mark.parametrize("door", ["register", "verify"])
-def test_a_right_code_forgets_the_wrong_ones_before(client_for, owner, door):
-    body = prove(purpose="sign_in" if door == "verify" else "prove_number")
+@pytest.mark.parametrize("endpoint", ["register", "verify"])
+def test_a_right_code_forgets_the_wrong_ones_before(client_for, owner, endpoint):
+    body = prove(purpose="sign_in" if endpoint == "verify" else "prove_number")
     sign_up = {"full_name": "Asha Patel", "terms_version": "1", "is_adult": True}
-    path, more = (VERIFY, {}) if door == "verify" else (f"{AUTH}/register", sign_up)
+    path, more = (VERIFY, {}) if endpoint == "verify" else (f"{AUTH}/register", sign_up)
     assert client_for().write(path, {**more, **body, "code": wrong(body["code"])}).status_code == 401
     assert SignInCounter.objects.get().failures == 1
     assert client_for().write(path, {**more, **body}).status_code in (200, 202)

@@ -18,7 +18,7 @@ def test_a_page_holds_nothing_and_loads_from_here_alone(name):
     text = answer.content.decode()
     assert "http:" not in text
     assert "https:" not in text
-    assert 'data-door="/api/v1/auth/' in text
+    assert 'data-endpoint="/api/v1/auth/' in text
     assert not answer.cookies
 
 

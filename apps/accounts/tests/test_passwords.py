@@ -128,7 +128,7 @@ def test_one_of_the_last_five_passwords_is_refused(user):
             actor=person,
             current_password=old,
             new_password=new,
-            door=services.Door("api"),
+            origin=services.Origin("api"),
         )
 
     had = [PASSWORD, *(f"passphrase number {n}" for n in range(5))]

@@ -144,7 +144,7 @@ def test_a_challenge_that_does_not_hold_begins_anew(client_for, user, change):
             actor=person,
             current_password=PASSWORD,
             new_password="quite another passphrase",
-            door=services.Door("api"),
+            origin=services.Origin("api"),
         )
     elif change == "deactivated":
         services.deactivate(person, actor=SYSTEM)
@@ -174,12 +174,14 @@ def test_a_code_older_than_the_newest_taken_is_refused(user):
 @pytest.mark.django_db(transaction=True)
 def test_a_code_counts_once_in_twenty_threads(user):
     person = user("INTERNAL")
-    asked = services.log_in(actor=SYSTEM, email=person.email, password=PASSWORD, door=services.Door("api"))
+    asked = services.log_in(
+        actor=SYSTEM, email=person.email, password=PASSWORD, origin=services.Origin("api")
+    )
     code = totp_code()
     results = in_threads(
         lambda _: isinstance(
             services.pass_second_factor(
-                actor=SYSTEM, challenge_token=asked.challenge_token, code=code, door=services.Door("api")
+                actor=SYSTEM, challenge_token=asked.challenge_token, code=code, origin=services.Origin("api")
             ),
             services.Tokens,
         )
@@ -204,14 +206,16 @@ def test_a_recovery_code_counts_once_and_the_last_ones_are_told(client_for, user
 def test_a_recovery_code_counts_once_in_twenty_threads(user):
     person = user("SELLER")
     _, codes = with_factor(person)
-    asked = services.log_in(actor=SYSTEM, email=person.email, password=PASSWORD, door=services.Door("api"))
+    asked = services.log_in(
+        actor=SYSTEM, email=person.email, password=PASSWORD, origin=services.Origin("api")
+    )
     results = in_threads(
         lambda _: isinstance(
             services.pass_second_factor(
                 actor=SYSTEM,
                 challenge_token=asked.challenge_token,
                 recovery_code=codes[0],
-                door=services.Door("api"),
+                origin=services.Origin("api"),
             ),
             services.Tokens,
         )
@@ -287,7 +291,7 @@ def test_a_correct_password_elsewhere_never_clears_the_count_of_codes(guess, cli
             if_match=person.version,
         ),
         lambda: client.write(SETUP, {"password": PASSWORD}),
-        lambda: services.verify_otp(actor=SYSTEM, **prove(purpose="sign_in"), door=services.Door("api")),
+        lambda: services.verify_otp(actor=SYSTEM, **prove(purpose="sign_in"), origin=services.Origin("api")),
         lambda: client.write(
             f"{AUTH}/change-password", {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
         ),
@@ -347,7 +351,7 @@ def test_a_person_without_address_types_passwords_that_clear_no_codes_by_sms(use
         actor=SYSTEM,
         challenge_id=proof["challenge_id"],
         code=wrong(proof["code"]),
-        door=services.Door("api"),
+        origin=services.Origin("api"),
     )
     session = begin_session(person)
     services.reauthenticate(session, actor=person, password="wrong")

@@ -113,7 +113,7 @@ def test_no_parallel_failure_is_lost(user):
     def fail(_: int) -> bool:
         try:
             return isinstance(
-                services.log_in(actor=SYSTEM, email=email, password="wrong", door=services.Door("api")),
+                services.log_in(actor=SYSTEM, email=email, password="wrong", origin=services.Origin("api")),
                 services.Refusal,
             )
         except services.Locked:
@@ -166,9 +166,9 @@ def test_while_a_password_is_hashed_its_owners_row_is_free(user, while_hashing):
     with unguarded_writes():
         SignInCounter(key=counter_key(person.email)).save()
     done = while_hashing(lock)
-    door = services.Door("api")
+    origin = services.Origin("api")
     assert isinstance(
-        services.log_in(actor=SYSTEM, email=person.email, password=PASSWORD, door=door), services.Tokens
+        services.log_in(actor=SYSTEM, email=person.email, password=PASSWORD, origin=origin), services.Tokens
     )
     assert done == [2]
 
@@ -183,8 +183,8 @@ def test_a_password_that_was_changed_while_it_was_hashed_opens_nothing(user, whi
             User.objects.filter(pk=person.pk).update(password=new)
 
     while_hashing(change)
-    door = services.Door("api")
-    outcome = services.log_in(actor=SYSTEM, email=person.email, password=PASSWORD, door=door)
+    origin = services.Origin("api")
+    outcome = services.log_in(actor=SYSTEM, email=person.email, password=PASSWORD, origin=origin)
     assert isinstance(outcome, services.Refusal)
     assert not Session.objects.exists()
 
@@ -200,7 +200,7 @@ def test_a_lock_that_fell_while_the_right_password_was_hashed_holds(user, while_
 
     while_hashing(shut)
     with pytest.raises(services.Locked):
-        services.log_in(actor=SYSTEM, email=person.email, password=PASSWORD, door=services.Door("api"))
+        services.log_in(actor=SYSTEM, email=person.email, password=PASSWORD, origin=services.Origin("api"))
 
 
 def test_a_refresh_rotates_the_pair(signed_in, client_for, emitted):

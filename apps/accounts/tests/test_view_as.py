@@ -71,8 +71,8 @@ def test_nothing_is_changed_meanwhile_and_nothing_is_offered(desk_for, manager, 
     path = f"{OFFERS}{own.pk}/change/"
     page = desk.get(path)
     assert "erp-verb" not in page.content.decode()
-    for door in (path, f"{OFFERS}{own.pk}/run/approve/", ADD):
-        assert desk.post(door, {"reason": REASON}).status_code == 403
+    for address in (path, f"{OFFERS}{own.pk}/run/approve/", ADD):
+        assert desk.post(address, {"reason": REASON}).status_code == 403
     assert len(emitted()) == told
 
 

@@ -43,7 +43,7 @@ form.addEventListener("submit", async (event) => {
   const button = form.querySelector("button");
   button.disabled = true;
   try {
-    const answer = await fetch(form.dataset.door, {
+    const answer = await fetch(form.dataset.endpoint, {
       method: "POST",
       headers: { "Content-Type": "application/json", "Idempotency-Key": sent.key },
       body: text,

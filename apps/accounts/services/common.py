@@ -1,4 +1,4 @@
-"""What every way of signing in shares: where somebody stands, what they hold afterwards, and what goes wrong."""
+"""Errors, origin and results that the services of accounts share."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -110,14 +110,14 @@ class CodeMismatch(RuleBroken):
     """The code doesn't fit the new secret."""
 
 
-class Door(NamedTuple):
-    """Through which door somebody comes, from where, and by which session once signed in."""
+class Origin(NamedTuple):
+    """Where a request comes from: channel, IP address, user agent, network and session."""
 
-    kind: str
+    channel: str
     ip: str | None = None
     device: str = ""
     session: Session | None = None
-    network: str = ""  # what one caller holds: an IPv4 address, or the /64 of an IPv6 one
+    network: str = ""  # an IPv4 address, or the /64 network of an IPv6 address
 
 
 class Tokens(NamedTuple):
