@@ -67,7 +67,7 @@ def decidable_by(user: Actor) -> Q:
     condition = (
         Q(status=ApprovalRequest.Status.PENDING)
         & subject_within_reach(user)
-        & ~Q(kind__in=[kind.name for kind in kinds.values() if kind.door == "own"])
+        & ~Q(kind__in=[kind.name for kind in kinds.values() if kind.decided_at == "module"])
         & (Q(expires_at=None) | Q(expires_at__gt=clock.now()))
         & ~Q(excluded__contains=[user.pk])
         & ~Q(pk__in=decided)
@@ -204,9 +204,9 @@ class ApprovalRequest(Model):
         if self.status != self.Status.PENDING:
             return frozenset()
         known = kinds.get(self.kind)
-        if known is None or (known.door == "own" and known.own_reject):
+        if known is None or (known.decided_at == "module" and known.own_reject):
             return frozenset({"escalate", "withdraw"})
-        if known.door == "own":
+        if known.decided_at == "module":
             return frozenset({"reject", "escalate", "withdraw"})
         return frozenset({"approve", "reject", "escalate", "withdraw"})
 

@@ -21,8 +21,8 @@ How a module uses it:
    approver sees the problem and nothing happened. Every decision locks what the kind names first and the request
    last, as edits do, so that neither waits for the other in a circle.
 
-A kind with ``door="own"`` is decided at the module's endpoint: its service calls ``decide`` in its own transaction
-and makes the change there and then when the answer is granted.
+A kind with ``decided_at="module"`` is decided at the module's endpoint: its service calls ``decide`` in its own
+transaction, and makes the change itself when the request is granted.
 """
 
 import json
@@ -256,7 +256,7 @@ def approve(
     Raises what ``decide`` raises, and what stands against the change by now.
     """
     kind = _kind(request)
-    if kind.door == "own" or kind.apply is None:
+    if kind.decided_at == "module" or kind.apply is None:
         raise DecidedElsewhere
     _decide(request, actor, ApprovalDecision.Decision.APPROVE, subject_version, "", note)
     if request.status == Status.GRANTED:
@@ -270,7 +270,7 @@ def reject(
 ) -> ApprovalRequest:
     """Reject a request. One rejection is enough."""
     kind = _kind(request)
-    if kind.door == "own" and kind.own_reject:
+    if kind.decided_at == "module" and kind.own_reject:
         raise DecidedElsewhere
     _decide(request, actor, ApprovalDecision.Decision.REJECT, subject_version, reason_code, note)
     return _ended(request, actor)

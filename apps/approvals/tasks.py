@@ -114,4 +114,4 @@ def tell_maker(event: events.Head, *, meta: Envelope) -> None:
 
 def _is_decided_elsewhere(request: ApprovalRequest) -> bool:
     """Whether the module of the subject has a queue and notices of its own for the request."""
-    return request.kind in kinds and kinds[request.kind].door == "own"
+    return request.kind in kinds and kinds[request.kind].decided_at == "module"

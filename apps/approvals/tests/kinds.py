@@ -33,13 +33,13 @@ OFFER = Kind(
     title="An offer",
     subject="offer",
     **COMMON,
-    door="own",
+    decided_at="module",
 )
 TRADE = Kind(
     name="test.trade",
     title="A trade",
     subject="trade",
     **COMMON,
-    door="own",
+    decided_at="module",
     own_reject=False,
 )
