@@ -1,6 +1,6 @@
-"""What others may learn of a request: which kind, about what, at which version, and how it stands.
+"""Events of approval requests: kind, subject, version and approvals so far.
 
-``by`` is whoever did it; nobody for what SYSTEM did. Whoever needs more reads the request.
+``by`` is the user who acted, null for the system. Everything else is read from the request itself.
 """
 
 from uuid import UUID
@@ -12,7 +12,7 @@ rows_of("approval", model="approval.ApprovalRequest", reads=capabilities.VIEW)
 
 
 class Head(Event):
-    """What each event says of its request."""
+    """The fields that all events of a request share."""
 
     approval_id: UUID
     kind: str
@@ -30,32 +30,32 @@ APPROVAL = ("approval", "approval_id")
 
 @event("approval.requested", version=1, aggregate=APPROVAL, readers={})
 class ApprovalRequested(Head):
-    """Somebody asks for a decision."""
+    """A request was opened."""
 
 
 @event("approval.endorsed", version=1, aggregate=APPROVAL, readers={})
 class ApprovalEndorsed(Head):
-    """A voice for it that isn't the last one needed."""
+    """A request was approved, and further approvals are needed."""
 
 
 @event("approval.granted", version=1, aggregate=APPROVAL, readers={})
 class ApprovalGranted(Head):
-    """The last approval; the change was made in the same transaction."""
+    """The last approval was given. The change was made in the same transaction."""
 
 
 @event("approval.refused", version=1, aggregate=APPROVAL, readers={})
 class ApprovalRefused(Head):
-    """One voice against it."""
+    """A request was rejected."""
 
 
 @event("approval.withdrawn", version=1, aggregate=APPROVAL, readers={})
 class ApprovalWithdrawn(Head):
-    """Its maker takes it back."""
+    """A request was withdrawn by the person who made it."""
 
 
 @event("approval.expired", version=1, aggregate=APPROVAL, readers={})
 class ApprovalExpired(Head):
-    """Nobody decided in time."""
+    """A request expired before it was decided."""
 
 
 @event("approval.staled", version=1, aggregate=APPROVAL, readers={})
@@ -65,4 +65,4 @@ class ApprovalStaled(Head):
 
 @event("approval.escalated", version=1, aggregate=APPROVAL, readers={})
 class ApprovalEscalated(Head):
-    """It now needs a decider of another role."""
+    """A request was escalated to a higher role."""

@@ -40,7 +40,7 @@ class ApprovalRequestQuerySet(QuerySet):
         """Requests that ``user`` made."""
         return self.filter(maker_id=user.pk)
 
-    def judged_for(self, user: Actor) -> Self:
+    def with_reach_of(self, user: Actor) -> Self:
         """Annotate each request with ``ApprovalRequest.is_within_reach`` for ``user``."""
         return self.annotate(
             within_reach=ExpressionWrapper(subject_within_reach(user), output_field=BooleanField())
@@ -217,7 +217,7 @@ class ApprovalRequest(Model):
 
     def is_within_reach(self, user: Actor) -> bool:
         """Whether ``user`` sees the subject and holds the kind's capability on it."""
-        if "within_reach" in self.__dict__:  # see ApprovalRequestQuerySet.judged_for
+        if "within_reach" in self.__dict__:  # see ApprovalRequestQuerySet.with_reach_of
             return bool(self.__dict__["within_reach"])
         return ApprovalRequest.objects.filter(subject_within_reach(user), pk=self.pk).exists()
 
