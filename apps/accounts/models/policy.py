@@ -45,8 +45,8 @@ class AccessPolicy(Model):
         return f"version {self.version}"
 
     def touch(self) -> None:
-        """Make the next save raise the version."""
-        self.updated_at = clock.now()
+        """Make the next save raise the version, also in the transaction that created the row."""
+        self.updated_at = None  # save() sets it
 
 
 class PolicyDeviation(Guarded):
