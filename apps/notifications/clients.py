@@ -1,4 +1,4 @@
-"""The ways out: mail by SMTP, SMS by a gateway over HTTP, and a console that stands in for both."""
+"""Providers: e-mail by SMTP, SMS by an HTTP gateway, and the console for development."""
 
 from email.message import EmailMessage
 from email.utils import formatdate
@@ -15,33 +15,33 @@ from erp.logs import console
 
 
 class MailProvider(Protocol):
-    """What sends mail."""
+    """A provider of e-mail."""
 
     name: ClassVar[str]
 
     def deliver(self, letter: Letter, message_id: str) -> str:
-        """Hand the letter over; returns the provider's id of it, "" where there is none.
+        """Send the letter; return the provider's ID of it, or "" without one.
 
-        ``message_id`` is our own, the same on every try. Raises RemoteUnavailable, RemoteRefused.
+        ``message_id`` is the ID of our message, the same at every attempt. Raises RemoteUnavailable, RemoteRefused.
         """
 
 
 class SmsProvider(Protocol):
-    """What sends SMS."""
+    """A provider of SMS."""
 
     name: ClassVar[str]
 
     def deliver(self, letter: Letter, message_id: str) -> str:
-        """As of mail."""
+        """Send the letter, like ``MailProvider.deliver``."""
 
 
 class Console:
-    """Shows each message on standard output, for development: it never comes near a log."""
+    """Writes each message to standard output, for development. It writes no log."""
 
     name: ClassVar[str] = "console"
 
     def deliver(self, letter: Letter, message_id: str) -> str:
-        """Write it out."""
+        """Write the letter to standard output."""
         head = [
             f"--- message {message_id} to {letter.address}",
             *([letter.subject] if letter.subject else []),
@@ -51,13 +51,13 @@ class Console:
 
 
 class Smtp(SmtpClient):
-    """Mail by the configured SMTP server."""
+    """E-mail by the configured SMTP server."""
 
     name, timeout = "smtp", 10.0
     connect_timeout, read_timeout = 2.0, 8.0
 
     def deliver(self, letter: Letter, message_id: str) -> str:
-        """Hand the letter over; the Message-ID header is our id, so that a repeated one is known as such."""
+        """Send the letter. The Message-ID header holds our ID, so that a repeated e-mail is recognized."""
         domain = settings.MAIL_FROM.rpartition("@")[2].strip("<> ")
         mail = EmailMessage()
         mail["From"] = settings.MAIL_FROM
@@ -72,14 +72,14 @@ class Smtp(SmtpClient):
 
 
 class HttpSms(Client):
-    """SMS by a gateway that takes JSON: sender, receiver, text and the ids of the DLT registration."""
+    """SMS by a gateway with a JSON API: sender, recipient, text and the IDs of the DLT registration."""
 
     name, timeout = "sms", 10.0
     connect_timeout, read_timeout = 2.0, 8.0
     fallback = "queued"
 
     def deliver(self, letter: Letter, message_id: str) -> str:
-        """Hand the text over; our id is the gateway's key, so a repeated call is no second SMS."""
+        """Send the text. Our ID is the idempotency key, so that a repeated call sends no second SMS."""
         answer = self.request(
             "POST",
             "",
@@ -98,7 +98,7 @@ class HttpSms(Client):
 
 
 def provider_for(channel: str) -> MailProvider | SmsProvider:
-    """The provider that settings name for the channel."""
+    """The configured provider of the channel."""
     return _mail() if channel == Channel.MAIL else _sms()
 
 
@@ -130,10 +130,10 @@ def _gateway(url: str) -> HttpSms:
 
 @checks.register(deploy=True)
 def check_providers(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMessage]:
-    """``check --deploy`` refuses the console: it shows codes and links to whoever reads the output."""
+    """Report the console provider as an error of ``check --deploy``: it writes codes and links to the output."""
     return [
         checks.Error(
-            f"{name} is the console: messages would be shown on standard output and reach nobody.",
+            f"{name} is console: messages would be written to standard output and not be sent.",
             hint=hint,
             id="notification.E001",
         )
