@@ -44,12 +44,12 @@ BY_ADDRESS_AND_MAIL = Limit(limit=10, window=HOUR, field="email", field_limit=3,
 TOKEN_LIMIT = Limit(limit=20, window=HOUR)
 
 
-def the_user(request: Request) -> Any:
+def current_user(request: Request) -> Any:
     """The caller."""
     return request.user
 
 
-def the_session(request: Request) -> Any:
+def current_session(request: Request) -> Any:
     """The session of the caller."""
     return request.auth
 
@@ -104,7 +104,7 @@ class AuthViewSet(NoStoreViewSet):
     otp_request = endpoint(
         services.request_otp,
         OtpRequestInput,
-        exempt="asked again within a minute, the answer is the same and nothing is sent",
+        exempt="repeated within a minute, the answer is the same and nothing is sent",
         path="otp/request",
         output=OtpRequestOutput,
         status=202,
@@ -125,7 +125,7 @@ class AuthViewSet(NoStoreViewSet):
         RegisterInput,
         context=WITH_ORIGIN,
         throttle=PASSWORD,
-        public="whoever signs up isn't known yet",
+        public="a person who signs up has no account yet",
         output=StatusOutput,
         status=202,
         limit=BY_ADDRESS_AND_MAIL,
@@ -138,13 +138,13 @@ class AuthViewSet(NoStoreViewSet):
         secret=True,
         limit=Limit(limit=60, window=60),
     )
-    logout = endpoint(services.log_out, target=the_session)
-    logout_all = endpoint(services.log_out_everywhere, target=the_session, output=RevokedOutput)
+    logout = endpoint(services.log_out, target=current_session)
+    logout_all = endpoint(services.log_out_everywhere, target=current_session, output=RevokedOutput)
     forgot_password = endpoint(
         services.request_password_reset,
         EmailInput,
         context=WITH_ORIGIN,
-        public="who forgot a password can't sign in; the mail goes to the verified address alone",
+        public="a user who forgot the password can't sign in; the e-mail is sent only to the verified address",
         output=StatusOutput,
         status=202,
         limit=BY_ADDRESS_AND_MAIL,
@@ -161,7 +161,7 @@ class AuthViewSet(NoStoreViewSet):
         ChangePasswordInput,
         context=WITH_ORIGIN,
         throttle=PASSWORD,
-        target=the_user,
+        target=current_user,
     )
     verify_email = endpoint(
         services.verify_email,
@@ -174,7 +174,7 @@ class AuthViewSet(NoStoreViewSet):
         services.request_email_verification,
         EmailInput,
         context=WITH_ORIGIN,
-        public="the mail goes to the address alone",
+        public="the e-mail is sent only to the address itself",
         path="verify-email/resend",
         output=StatusOutput,
         status=202,
@@ -191,7 +191,7 @@ class AuthViewSet(NoStoreViewSet):
     reauthenticate = endpoint(
         services.reauthenticate,
         ReauthenticateInput,
-        target=the_session,
+        target=current_session,
         output=ReauthenticatedOutput,
         throttle=PASSWORD,
     )
@@ -200,7 +200,7 @@ class AuthViewSet(NoStoreViewSet):
         StartMfaInput,
         throttle=PASSWORD,
         path="mfa/setup",
-        target=the_user,
+        target=current_user,
         output=SetupOutput,
         secret=True,
     )
@@ -209,7 +209,7 @@ class AuthViewSet(NoStoreViewSet):
         ConfirmMfaInput,
         context=WITH_ORIGIN,
         path="mfa/confirm",
-        target=the_user,
+        target=current_user,
         output=RecoveryCodesOutput,
         secret=True,
     )
@@ -219,7 +219,7 @@ class AuthViewSet(NoStoreViewSet):
         context=WITH_ORIGIN,
         throttle=PASSWORD,
         path="mfa/disable",
-        target=the_user,
+        target=current_user,
     )
 
 
@@ -236,7 +236,7 @@ class ProfileViewSet(NoStoreViewSet, RowViewSet):
         ProfileInput,
         context=WITH_ORIGIN,
         throttle=PASSWORD,
-        target=the_user,
+        target=current_user,
         if_match="required",
     )
 

@@ -46,7 +46,7 @@ class AccessPolicy(Model):
 
     def touch(self) -> None:
         """Make the next save raise the version, also in the transaction that created the row."""
-        self.updated_at = None  # save() sets it
+        self.updated_at = None  # type: ignore[assignment]  # save() sets it
 
 
 class PolicyDeviation(Guarded):

@@ -1,4 +1,4 @@
-"""Every way that users, their sessions and their rights change."""
+"""Services of users, sign-in, sessions and rights."""
 
 from apps.accounts.services.common import (
     Challenge,

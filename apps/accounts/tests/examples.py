@@ -1,4 +1,4 @@
-"""One request that succeeds per origin of the accounts module."""
+"""One successful request for each endpoint of the accounts module."""
 
 from typing import Any
 from uuid import uuid4
@@ -47,7 +47,7 @@ def _challenge_token(world, target):
 
 
 def _pair(purpose):
-    """Id and code of a challenge, made when the first of them is asked for."""
+    """ID and code of a challenge, created at the first access."""
     made: dict[Any, OtpChallenge] = {}
 
     def challenge(world):

@@ -212,8 +212,8 @@ def test_events_of_an_unknown_type_are_read_by_staff_only(deal, client_for):
 
 def test_a_gap_replaces_an_event_that_was_not_published(deal, client_for):
     sequence = EventOutbox.objects.filter(aggregate_id=deal.offer.pk).count() + 1
-    given_up = envelope(deal.offer.pk, sequence, stream=wire.Stream("availability", deal.offer.pk))
-    Subscription("tests").receive(given_up.gap())
+    lost = envelope(deal.offer.pk, sequence, stream=wire.Stream("availability", deal.offer.pk))
+    Subscription("tests").receive(lost.gap())
     for reader in (deal.seller, deal.third):
         gap = read(client_for(reader), type="erp.gap")[0]
         assert gap["aggregate"] == {"type": "availability", "id": str(deal.offer.pk)}
