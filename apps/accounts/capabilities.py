@@ -48,18 +48,18 @@ _EVERYBODY = (
     "AUDITOR",
 )
 
-VIEW = Capability("account.view", on="User", label="View one's own user and sessions", everywhere=_EVERYBODY)
+VIEW = Capability("account.view", on="User", label="View own user and sessions", everywhere=_EVERYBODY)
 UPDATE_PROFILE = Capability(
-    "account.update_profile", on="User", label="Change one's own profile", everywhere=_EVERYBODY
+    "account.update_profile", on="User", label="Change own profile", everywhere=_EVERYBODY
 )
 CHANGE_PASSWORD = Capability(
-    "account.change_password", on="User", label="Change one's own password", everywhere=_EVERYBODY
+    "account.change_password", on="User", label="Change own password", everywhere=_EVERYBODY
 )
 MANAGE_SESSIONS = Capability(
-    "account.manage_sessions", on="User", label="End one's own sessions", everywhere=_EVERYBODY
+    "account.manage_sessions", on="User", label="End own sessions", everywhere=_EVERYBODY
 )
 MANAGE_MFA = Capability(
-    "account.manage_mfa", on="User", label="Change one's own second factor", everywhere=_EVERYBODY
+    "account.manage_mfa", on="User", label="Manage own two-factor authentication", everywhere=_EVERYBODY
 )
 MANAGE_USERS = Capability(
     "account.manage_users", on="User", label="Administer users", everywhere=("INTERNAL_COMPLIANCE",)

@@ -10,7 +10,7 @@ from erp import access
 from erp.access import OWN, registry
 
 
-class Right(NamedTuple):
+class HeldCapability(NamedTuple):
     """A capability of a user, with scope and source."""
 
     capability: str
@@ -70,20 +70,20 @@ def matrix() -> list[tuple[str, str, list[Cell]]]:
     ]
 
 
-def rights_of(user: User) -> list[Right]:
+def rights_of(user: User) -> list[HeldCapability]:
     """All capabilities of the user, with their sources."""
     if user.is_superuser:
-        return [Right("every capability", "all", "super administrator")]
+        return [HeldCapability("every capability", "all", "super administrator")]
     table = access.matrix()
     rights = [
-        Right(right.removesuffix(OWN), "own" if right.endswith(OWN) else "all", f"role {role}")
+        HeldCapability(right.removesuffix(OWN), "own" if right.endswith(OWN) else "all", f"role {role}")
         for role in user.role_names
         for right in table.get(role, ())
     ]
     for grant in CapabilityGrant.objects.live().filter(user=user):
         reach = f"{grant.object_type} {grant.object_id}" if grant.object_id else "all"
         until = f" until {grant.expires_at:%d %b %Y}" if grant.expires_at else ""
-        rights.append(Right(grant.capability, reach, f"single grant{until}"))
+        rights.append(HeldCapability(grant.capability, reach, f"single grant{until}"))
     return sorted(rights)
 
 

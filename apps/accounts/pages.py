@@ -15,7 +15,7 @@ from django.views.generic import TemplateView
 POLICY = "default-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 
-class Page(NamedTuple):
+class PageContent(NamedTuple):
     """The texts of a page and the endpoint that its form is sent to."""
 
     endpoint: str
@@ -28,14 +28,14 @@ class Page(NamedTuple):
 
 
 PAGES = {
-    "verify-email": Page(
+    "verify-email": PageContent(
         "auth-verify-email",
         "Confirm your e-mail address",
         "Confirm that this e-mail address is yours.",
         "Confirm",
         "Your e-mail address is confirmed. You can sign in now.",
     ),
-    "reset-password": Page(
+    "reset-password": PageContent(
         "auth-reset-password",
         "Set a new password",
         "At least 12 characters. All sessions of your account will end.",
@@ -43,7 +43,7 @@ PAGES = {
         "Your password was changed. Sign in with the new one.",
         password="new_password",
     ),
-    "invitation": Page(
+    "invitation": PageContent(
         "auth-accept-invitation",
         "Welcome",
         "Choose a password of at least 12 characters to activate your account.",

@@ -27,7 +27,7 @@ from erp.api.validators import refuse_web_address
 from erp.identifiers import EMAIL, MOBILE
 
 
-class Secret(fields.CharField):
+class SecretField(fields.CharField):
     """A password or token, never trimmed."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -35,14 +35,14 @@ class Secret(fields.CharField):
         super().__init__(trim_whitespace=False, twelve_digits=True, **kwargs)
 
 
-class Password(Secret):
+class PasswordField(SecretField):
     """The current password."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"max_length": 128, "help_text": "Your current password.", **kwargs})
 
 
-class NewPassword(Secret):
+class NewPasswordField(SecretField):
     """12 to 128 characters of any kind."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -50,14 +50,14 @@ class NewPassword(Secret):
         super().__init__(**{"min_length": 12, "max_length": 128, "help_text": text, **kwargs})
 
 
-class LinkToken(Secret):
+class LinkTokenField(SecretField):
     """The one-time token of a link in an e-mail."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"max_length": 200, "help_text": "Token from the link in the e-mail.", **kwargs})
 
 
-class Mobile(fields.IdentifierField):
+class MobileField(fields.IdentifierField):
     """A mobile number in any usual spelling; with ``served``, of a country that messages are sent to."""
 
     default_error_messages = {
@@ -75,7 +75,7 @@ class Mobile(fields.IdentifierField):
         return value
 
 
-class Code(fields.CharField):
+class CodeField(fields.CharField):
     """The six digits of an authenticator app."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -84,14 +84,14 @@ class Code(fields.CharField):
         super().__init__(**{"max_length": 6, "validators": validators, "help_text": text, **kwargs})
 
 
-class SmsCode(Code):
+class SmsCodeField(CodeField):
     """The six digits of a code by SMS."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"help_text": "Six-digit code from the SMS.", **kwargs})
 
 
-class RecoveryCode(Secret):
+class RecoveryCodeField(SecretField):
     """A recovery code, with or without dashes."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -99,7 +99,7 @@ class RecoveryCode(Secret):
         super().__init__(**{"max_length": 40, "help_text": text, **kwargs})
 
 
-class ChallengeId(fields.UUIDField):
+class ChallengeIdField(fields.UUIDField):
     """The ID of a requested code by SMS."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -107,7 +107,7 @@ class ChallengeId(fields.UUIDField):
         super().__init__(**{"label": "challenge ID", "help_text": text, **kwargs})
 
 
-class Adult(fields.BooleanField):
+class AdultField(fields.BooleanField):
     """The confirmation that the person is of age."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -143,14 +143,14 @@ class SessionInput(Input):
 
 class LoginInput(SessionInput):
     email = fields.IdentifierField(EMAIL, label="e-mail", help_text="E-mail address of your account.")
-    password = Password(help_text="Your password.")
+    password = PasswordField(help_text="Your password.")
     device_label = fields.CharField(max_length=120, required=False, allow_blank=True)
 
 
 class SecondFactorInput(Input):
-    challenge_token = Secret(max_length=4096, help_text="Challenge token that the first step returned.")
-    code = Code(required=False, allow_null=True)
-    recovery_code = RecoveryCode(required=False, allow_null=True)
+    challenge_token = SecretField(max_length=4096, help_text="Challenge token that the first step returned.")
+    code = CodeField(required=False, allow_null=True)
+    recovery_code = RecoveryCodeField(required=False, allow_null=True)
 
     def validate(self, data: dict[str, Any]) -> dict[str, Any]:
         _either(data, "code", "recovery_code")
@@ -158,7 +158,7 @@ class SecondFactorInput(Input):
 
 
 class OtpRequestInput(Input):
-    mobile = Mobile(
+    mobile = MobileField(
         label="mobile number", help_text="Number to which the code is sent, with the country code."
     )
     purpose = fields.ChoiceField(choices=OtpChallenge.Purpose.choices)
@@ -168,13 +168,13 @@ class OtpRequestInput(Input):
 
 
 class OtpVerifyInput(SessionInput):
-    challenge_id = ChallengeId()
-    code = SmsCode()
+    challenge_id = ChallengeIdField()
+    code = SmsCodeField()
     device_label = fields.CharField(max_length=120, required=False, allow_blank=True)
 
 
 class RefreshInput(Input):
-    refresh_token = Secret(
+    refresh_token = SecretField(
         max_length=4096, help_text="Current refresh token of the session. It can be used once."
     )
 
@@ -218,14 +218,14 @@ class RevokedOutput(Answer):
 class RegisterInput(UserInput):
     full_name = fields.CharField(max_length=200, validators=[refuse_web_address])
     terms_version = fields.CharField(max_length=32)
-    is_adult = Adult()
+    is_adult = AdultField()
     locale = fields.ChoiceField(choices=User.Locale.choices, required=False)
     email = fields.IdentifierField(EMAIL, required=False, allow_null=True)
-    password = NewPassword(
+    password = NewPasswordField(
         required=False, allow_null=True, help_text="12 to 128 characters. Required with an e-mail address."
     )
-    challenge_id = ChallengeId(required=False, allow_null=True)
-    code = SmsCode(required=False, allow_null=True)
+    challenge_id = ChallengeIdField(required=False, allow_null=True)
+    code = SmsCodeField(required=False, allow_null=True)
 
     def validate(self, data: dict[str, Any]) -> dict[str, Any]:
         _either(data, "email", "challenge_id")
@@ -252,27 +252,27 @@ class EmailInput(Input):
 
 
 class TokenInput(Input):
-    token = LinkToken()
+    token = LinkTokenField()
 
 
 class ResetPasswordInput(Input):
-    token = LinkToken()
-    new_password = NewPassword()
+    token = LinkTokenField()
+    new_password = NewPasswordField()
 
 
 class AcceptInvitationInput(UserInput):
-    token = LinkToken()
-    password = NewPassword()
+    token = LinkTokenField()
+    password = NewPasswordField()
     full_name = fields.CharField(
         max_length=200, required=False, allow_null=True, validators=[refuse_web_address]
     )
     terms_version = fields.CharField(max_length=32)
-    is_adult = Adult()
+    is_adult = AdultField()
 
 
 class ChangePasswordInput(Input):
-    current_password = Password()
-    new_password = NewPassword()
+    current_password = PasswordField()
+    new_password = NewPasswordField()
 
 
 class StatusOutput(Answer):
@@ -280,8 +280,8 @@ class StatusOutput(Answer):
 
 
 class StartMfaInput(Input):
-    password = Password(required=False, allow_null=True)
-    code = Code(
+    password = PasswordField(required=False, allow_null=True)
+    code = CodeField(
         required=False,
         allow_null=True,
         help_text="To replace an authenticator: a code of the current one.",
@@ -289,13 +289,13 @@ class StartMfaInput(Input):
 
 
 class ConfirmMfaInput(Input):
-    code = Code()
+    code = CodeField()
 
 
 class DisableMfaInput(Input):
-    password = Password(required=False, allow_null=True)
-    code = Code(required=False, allow_null=True)
-    recovery_code = RecoveryCode(required=False, allow_null=True)
+    password = PasswordField(required=False, allow_null=True)
+    code = CodeField(required=False, allow_null=True)
+    recovery_code = RecoveryCodeField(required=False, allow_null=True)
 
     def validate(self, data: dict[str, Any]) -> dict[str, Any]:
         _either(data, "code", "recovery_code")
@@ -303,8 +303,8 @@ class DisableMfaInput(Input):
 
 
 class ReauthenticateInput(Input):
-    password = Password(required=False, allow_null=True)
-    code = Code(required=False, allow_null=True)
+    password = PasswordField(required=False, allow_null=True)
+    code = CodeField(required=False, allow_null=True)
 
     def validate(self, data: dict[str, Any]) -> dict[str, Any]:
         _either(data, "password", "code")
@@ -326,19 +326,19 @@ class RecoveryCodesOutput(Answer):
 
 
 class MobileProofInput(Input):
-    challenge_id = ChallengeId()
-    code = SmsCode()
+    challenge_id = ChallengeIdField()
+    code = SmsCodeField()
 
 
 class ProfileInput(UserInput):
     full_name = fields.CharField(max_length=200, validators=[refuse_web_address])
     email = fields.IdentifierField(EMAIL, required=False, allow_null=True)
-    mobile = Mobile(required=False, allow_null=True)
+    mobile = MobileField(required=False, allow_null=True)
     locale = fields.ChoiceField(choices=User.Locale.choices)
     notify_email = fields.BooleanField()
     notify_sms = fields.BooleanField()
     digest = fields.ChoiceField(choices=User.Digest.choices)
-    current_password = Password(
+    current_password = PasswordField(
         required=False,
         allow_null=True,
         help_text="Your current password. Required to change the e-mail address or mobile number.",
@@ -453,7 +453,7 @@ class UnlockInput(Input):
     reason_code = _reason_code(UnlockReason.choices)
 
 
-class CapabilityName(fields.ChoiceField):
+class CapabilityField(fields.ChoiceField):
     """A declared capability. Its choices are complete when every module is loaded."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -484,7 +484,7 @@ class ProposeRoleInput(ProposalInput):
 
 
 class ProposeGrantInput(ProposalInput):
-    capability = CapabilityName()
+    capability = CapabilityField()
     object_type = fields.CharField(max_length=100, required=False, allow_null=True)
     object_id = fields.UUIDField(required=False, allow_null=True)
     grant_expires_at = fields.DateTimeField(required=False, allow_null=True)
@@ -492,5 +492,5 @@ class ProposeGrantInput(ProposalInput):
 
 class ProposeChangeInput(ProposalInput):
     role = fields.ChoiceField(choices=ROLES)
-    capability = CapabilityName()
+    capability = CapabilityField()
     scope = fields.ChoiceField(choices=Scope.choices)

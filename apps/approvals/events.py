@@ -11,7 +11,7 @@ from erp.events import Event, event, rows_of
 rows_of("approval", model="approval.ApprovalRequest", reads=capabilities.VIEW)
 
 
-class Head(Event):
+class ApprovalEvent(Event):
     """The fields that all events of a request share."""
 
     approval_id: UUID
@@ -29,40 +29,40 @@ APPROVAL = ("approval", "approval_id")
 
 
 @event("approval.requested", version=1, aggregate=APPROVAL, readers={})
-class ApprovalRequested(Head):
+class ApprovalRequested(ApprovalEvent):
     """A request was opened."""
 
 
 @event("approval.endorsed", version=1, aggregate=APPROVAL, readers={})
-class ApprovalEndorsed(Head):
+class ApprovalEndorsed(ApprovalEvent):
     """A request was approved, and further approvals are needed."""
 
 
 @event("approval.granted", version=1, aggregate=APPROVAL, readers={})
-class ApprovalGranted(Head):
+class ApprovalGranted(ApprovalEvent):
     """The last approval was given. The change was made in the same transaction."""
 
 
 @event("approval.refused", version=1, aggregate=APPROVAL, readers={})
-class ApprovalRefused(Head):
+class ApprovalRefused(ApprovalEvent):
     """A request was rejected."""
 
 
 @event("approval.withdrawn", version=1, aggregate=APPROVAL, readers={})
-class ApprovalWithdrawn(Head):
+class ApprovalWithdrawn(ApprovalEvent):
     """A request was withdrawn by the person who made it."""
 
 
 @event("approval.expired", version=1, aggregate=APPROVAL, readers={})
-class ApprovalExpired(Head):
+class ApprovalExpired(ApprovalEvent):
     """A request expired before it was decided."""
 
 
 @event("approval.staled", version=1, aggregate=APPROVAL, readers={})
-class ApprovalStaled(Head):
+class ApprovalStaled(ApprovalEvent):
     """Subject or base changed before the decision."""
 
 
 @event("approval.escalated", version=1, aggregate=APPROVAL, readers={})
-class ApprovalEscalated(Head):
+class ApprovalEscalated(ApprovalEvent):
     """A request was escalated to a higher role."""

@@ -77,7 +77,7 @@ def withdraw_request(event: Event, *, meta: Envelope) -> None:
 
 
 @handles(events.ApprovalRequested, events.ApprovalEscalated)
-def notify_approvers(event: events.Head, *, meta: Envelope) -> None:
+def notify_approvers(event: events.ApprovalEvent, *, meta: Envelope) -> None:
     """Notify everybody who may decide on the request."""
     request = ApprovalRequest.objects.get(pk=event.approval_id)
     for person in [] if _is_decided_elsewhere(request) else request.possible_deciders():
@@ -97,7 +97,7 @@ def notify_approvers(event: events.Head, *, meta: Envelope) -> None:
     events.ApprovalExpired,
     events.ApprovalStaled,
 )
-def notify_requester(event: events.Head, *, meta: Envelope) -> None:
+def notify_requester(event: events.ApprovalEvent, *, meta: Envelope) -> None:
     """Notify the requester of the outcome, unless they ended the request themselves."""
     request = ApprovalRequest.objects.get(pk=event.approval_id)
     if request.maker is not None and request.maker_id != event.by and not _is_decided_elsewhere(request):

@@ -5,7 +5,7 @@ from erp.access import Capability
 VIEW = Capability(
     "notification.view",
     on="Message",
-    label="View one's own messages",
+    label="View own messages",
     everywhere=(
         "APPLICANT",
         "PARTNER_ADMIN",

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Protocol
 from django.conf import settings
 from django.core import checks
 
-from apps.notifications.models import Channel, Letter
+from apps.notifications.models import Channel, RenderedMessage
 from erp.clients import Client
 from erp.clients.smtp import SmtpClient
 from erp.logs import console
@@ -19,8 +19,8 @@ class MailProvider(Protocol):
 
     name: ClassVar[str]
 
-    def deliver(self, letter: Letter, message_id: str) -> str:
-        """Send the letter; return the provider's ID of it, or "" without one.
+    def deliver(self, rendered: RenderedMessage, message_id: str) -> str:
+        """Send the message; return the provider's ID of it, or "" without one.
 
         ``message_id`` is the ID of our message, the same at every attempt. Raises RemoteUnavailable, RemoteRefused.
         """
@@ -31,8 +31,8 @@ class SmsProvider(Protocol):
 
     name: ClassVar[str]
 
-    def deliver(self, letter: Letter, message_id: str) -> str:
-        """Send the letter, like ``MailProvider.deliver``."""
+    def deliver(self, rendered: RenderedMessage, message_id: str) -> str:
+        """Send the message, like ``MailProvider.deliver``."""
 
 
 class Console:
@@ -40,13 +40,13 @@ class Console:
 
     name: ClassVar[str] = "console"
 
-    def deliver(self, letter: Letter, message_id: str) -> str:
-        """Write the letter to standard output."""
+    def deliver(self, rendered: RenderedMessage, message_id: str) -> str:
+        """Write the message to standard output."""
         head = [
-            f"--- message {message_id} to {letter.address}",
-            *([letter.subject] if letter.subject else []),
+            f"--- message {message_id} to {rendered.address}",
+            *([rendered.subject] if rendered.subject else []),
         ]
-        console.show("\n".join([*head, letter.body, "---"]))
+        console.show("\n".join([*head, rendered.body, "---"]))
         return ""
 
 
@@ -56,17 +56,17 @@ class Smtp(SmtpClient):
     name, timeout = "smtp", 10.0
     connect_timeout, read_timeout = 2.0, 8.0
 
-    def deliver(self, letter: Letter, message_id: str) -> str:
-        """Send the letter. The Message-ID header holds our ID, so that a repeated e-mail is recognized."""
+    def deliver(self, rendered: RenderedMessage, message_id: str) -> str:
+        """Send the message. The Message-ID header holds our ID, so that a repeated e-mail is recognized."""
         domain = settings.MAIL_FROM.rpartition("@")[2].strip("<> ")
         mail = EmailMessage()
         mail["From"] = settings.MAIL_FROM
-        mail["To"] = self.recipient(letter.address)
-        mail["Subject"] = letter.subject
+        mail["To"] = self.recipient(rendered.address)
+        mail["Subject"] = rendered.subject
         mail["Date"] = formatdate()
         mail["Message-ID"] = f"<{message_id}@{domain}>"
         mail["Auto-Submitted"] = "auto-generated"
-        mail.set_content(letter.body)
+        mail.set_content(rendered.body)
         self.send(mail)
         return str(mail["Message-ID"])
 
@@ -78,7 +78,7 @@ class HttpSms(Client):
     connect_timeout, read_timeout = 2.0, 8.0
     fallback = "queued"
 
-    def deliver(self, letter: Letter, message_id: str) -> str:
+    def deliver(self, rendered: RenderedMessage, message_id: str) -> str:
         """Send the text. Our ID is the idempotency key, so that a repeated call sends no second SMS."""
         answer = self.request(
             "POST",
@@ -87,11 +87,11 @@ class HttpSms(Client):
             headers={"Authorization": f"Bearer {settings.SMS_TOKEN}", "Idempotency-Key": message_id},
             json={
                 "reference": message_id,
-                "to": letter.address,
+                "to": rendered.address,
                 "sender": settings.SMS_SENDER,
-                "text": letter.body,
+                "text": rendered.body,
                 "entity_id": settings.SMS_ENTITY_ID,
-                "template_id": letter.template.dlt_template_id,
+                "template_id": rendered.template.dlt_template_id,
             },
         ).json()
         return str(answer.get("id", "")) if isinstance(answer, dict) else ""

@@ -8,7 +8,7 @@ from erp.events import ALL, Event, event, rows_of
 rows_of("message", model="notification.Message", reads=capabilities.VIEW)
 
 
-class Head(Event):
+class MessageEvent(Event):
     """The fields that all events of a message share."""
 
     message_id: UUID
@@ -23,32 +23,32 @@ RECIPIENT = {"user_id": ALL}
 
 
 @event("notification.queued", version=1, aggregate=MESSAGE, readers=RECIPIENT)
-class MessageQueued(Head):
+class MessageQueued(MessageEvent):
     """A message was queued."""
 
 
 @event("notification.sent", version=1, aggregate=MESSAGE, readers=RECIPIENT)
-class MessageSent(Head):
+class MessageSent(MessageEvent):
     """A message was accepted by the provider."""
 
 
 @event("notification.failed", version=1, aggregate=MESSAGE, readers=RECIPIENT)
-class MessageFailed(Head):
+class MessageFailed(MessageEvent):
     """A message was refused permanently, or its attempts are used up."""
 
 
 @event("notification.expired", version=1, aggregate=MESSAGE, readers=RECIPIENT)
-class MessageExpired(Head):
+class MessageExpired(MessageEvent):
     """A message was no longer relevant before it could be sent."""
 
 
 @event("notification.suppressed", version=1, aggregate=MESSAGE, readers=RECIPIENT)
-class MessageSuppressed(Head):
+class MessageSuppressed(MessageEvent):
     """A message was not sent: the user turned it off, or has no verified address."""
 
 
 @event("notification.requeued", version=1, aggregate=MESSAGE, readers=RECIPIENT)
-class MessageRequeued(Head):
+class MessageRequeued(MessageEvent):
     """A failed message was queued again."""
 
 

@@ -44,7 +44,7 @@ SLOW: Final = tuple(timedelta(seconds=s) for s in (30, 120, 600, 3600, 6 * 3600)
 QUICK: Final = tuple(timedelta(seconds=s) for s in (5, 15, 45))
 
 
-def proven_address(message: "Message") -> str | None:
+def verified_address(message: "Message") -> str | None:
     """The user's verified e-mail address, or for SMS the verified mobile number."""
     user: Any = message.user
     if message.channel == Channel.MAIL:
@@ -69,7 +69,7 @@ class Notice:
     category: Category
     values: "Callable[[Message], Values | None]"
     variables: frozenset[str] = frozenset()
-    address: "Callable[[Message], str | None]" = proven_address
+    address: "Callable[[Message], str | None]" = verified_address
     waits: tuple[timedelta, ...] = SLOW
 
     def __post_init__(self) -> None:
@@ -302,8 +302,8 @@ class Message(Model):
         """An ID of the context. Raises KeyError if it is missing."""
         return UUID(self.context[name])
 
-    def letter(self) -> "Letter":
-        """The message with address and text, secrets included. It is sent and never stored.
+    def render(self) -> "RenderedMessage":
+        """Render address and text, secrets included. The result is sent and never stored.
 
         Raises Unsendable with the reason as its code.
         """
@@ -321,10 +321,10 @@ class Message(Model):
         if template is None:
             raise Unsendable("template_missing")
         # The name is free text of the user, so it is sent only to their verified address.
-        user = self.user if self.user is not None and address == proven_address(self) else None
+        user = self.user if self.user is not None and address == verified_address(self) else None
         values = {**values, "name": user.full_name if user is not None else NAMELESS[template.locale]}
         subject = " ".join(filled(template.subject, values).split())  # a header is one line
-        return Letter(address, subject, filled(template.body, values), template)
+        return RenderedMessage(address, subject, filled(template.body, values), template)
 
 
 class Unsendable(Exception):
@@ -336,7 +336,7 @@ class Unsendable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class RenderedMessage:
     """A message as it is handed to a provider."""
 
     address: str
@@ -346,4 +346,4 @@ class Letter:
 
     def __repr__(self) -> str:
         """No address and no secret: the text may end up in an error or a log."""
-        return "<letter>"
+        return "<rendered message>"

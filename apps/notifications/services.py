@@ -331,7 +331,7 @@ DIGEST = Notice(
 
 
 @service(requires=capabilities.MANAGE, emits=[events.MessageQueued, events.MessageSuppressed])
-def create_digest(*, actor: Actor, user: User, channel: str, day: date) -> Digest | None:
+def gather(*, actor: Actor, user: User, channel: str, day: date) -> Digest | None:
     """Create the day's digest of a user and channel; None without waiting messages, or if it exists."""
     waiting = list(Message.objects.for_digests().filter(user=user, channel=channel).order_by("pk").locked())
     if not waiting or Digest.objects.filter(user=user, channel=channel, day=day).exists():

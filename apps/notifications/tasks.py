@@ -46,14 +46,14 @@ def deliver(message_id: str) -> None:
     message.refresh_from_db()
     provider = provider_for(message.channel)
     try:
-        letter = message.letter()
+        rendered = message.render()
         if (
             message.channel == Channel.SMS
             and provider.name != "console"
-            and not letter.template.dlt_template_id
+            and not rendered.template.dlt_template_id
         ):
             raise Unsendable("dlt_template_missing")
-        provider_message_id = provider.deliver(letter, str(message.pk))
+        provider_message_id = provider.deliver(rendered, str(message.pk))
     except Unsendable as error:
         _record_unsent(message, provider.name, error.code, final=error.code == "notice_unknown")
     except RemoteUnavailable:
@@ -67,9 +67,9 @@ def deliver(message_id: str) -> None:
             actor=SYSTEM,
             provider=provider.name,
             provider_message_id=provider_message_id,
-            template=letter.template,
-            subject=letter.subject,
-            body=letter.body,
+            template=rendered.template,
+            subject=rendered.subject,
+            body=rendered.body,
         )
 
 
@@ -99,7 +99,7 @@ def send_digests() -> int:
     made = 0
     for user_id, channel in list(waiting):
         user = User.objects.get(pk=user_id)
-        made += services.create_digest(actor=SYSTEM, user=user, channel=channel, day=day) is not None
+        made += services.gather(actor=SYSTEM, user=user, channel=channel, day=day) is not None
     return made
 
 

@@ -25,9 +25,8 @@ def erase_data(user: User) -> None:
     OneTimeToken.objects.filter(user=user).exclude(new_password="").update(new_password="")
     codes = Q(user=user)
     if user.mobile is not None:
-        codes |= Q(
-            mobile_hash=secrets.address_hash(user.mobile)
-        )  # a challenge to verify a number names no user
+        # A challenge to verify a number has no user.
+        codes |= Q(mobile_hash=secrets.address_hash(user.mobile))
     OtpChallenge.objects.filter(codes).update(mobile="", voided_at=now, updated_at=now)
     user.full_name, user.email, user.mobile = ERASED_NAME, None, None
     user.pending_email = user.former_email = None

@@ -52,14 +52,14 @@ def test_the_mail_links_to_the_request_and_is_not_sent_after_the_decision(world,
     request = make_request(world)
     deliver()
     first, second = Message.objects.filter(code="approval_waiting").order_by("pk")
-    letter = first.letter()
-    assert f"/admin/approval/approvalrequest/{request.pk}/change/" in letter.body
-    assert letter.address in {person.email for person in deciders}
+    rendered = first.render()
+    assert f"/admin/approval/approvalrequest/{request.pk}/change/" in rendered.body
+    assert rendered.address in {person.email for person in deciders}
     assert first.not_after == request.expires_at
     services.approve(request, actor=deciders[0], **SEEN)
     for message in (first, second):
         with pytest.raises(Exception, match="over"):
-            message.letter()
+            message.render()
 
 
 def test_the_requester_is_notified_of_the_outcome(world, user, deliver):
@@ -72,7 +72,7 @@ def test_the_requester_is_notified_of_the_outcome(world, user, deliver):
     services.withdraw(withdrawn, actor=withdrawn.maker)
     deliver()
     assert told("approval_decided") == {granted.maker_id, refused.maker_id}
-    bodies = [message.letter().body for message in Message.objects.filter(code="approval_decided")]
+    bodies = [message.render().body for message in Message.objects.filter(code="approval_decided")]
     assert sum("is now granted" in body for body in bodies) == 1
     assert sum("is now refused" in body for body in bodies) == 1
 

@@ -417,7 +417,7 @@ def test_the_digest_messages_of_a_day_are_sent_as_one(reader, words, post, asser
     later = told(person, REPORT, context={"number": "9"})
     assert tasks.send_digests() == 0  # the day has its digest; this one waits for tomorrow's
     assert (
-        services.create_digest(actor=SYSTEM, user=person, channel="mail", day=date(2099, 1, 1)).messages.get()
+        services.gather(actor=SYSTEM, user=person, channel="mail", day=date(2099, 1, 1)).messages.get()
         == later
     )
 
@@ -536,7 +536,7 @@ def test_a_secret_is_in_the_mail_and_not_in_any_table_queue_or_log(reader, words
     broker.delete("mail")
     assert SECRET not in caplog.text
     assert person.email not in caplog.text
-    assert "link" not in repr(message.letter())
+    assert "link" not in repr(message.render())
 
 
 def test_the_console_writes_messages_to_standard_output_and_to_no_log(reader, words, capsys, caplog):
