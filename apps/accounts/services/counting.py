@@ -48,7 +48,8 @@ def _require_unlocked(counter: SignInCounter | None) -> SignInCounter | None:
     now = clock.now()
     if counter is not None and counter.locked_until is not None and counter.locked_until > now:
         seconds = int((counter.locked_until - now).total_seconds()) + 1
-        raise Locked(f"Try again in {seconds} s.", headers={"Retry-After": str(seconds)})
+        words = f"Wait up to {settings.SIGN_IN_LOCK_MINUTES} minutes before you try again."
+        raise Locked(words, headers={"Retry-After": str(seconds)})
     return counter
 
 
