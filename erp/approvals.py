@@ -39,8 +39,9 @@ class Kind:
     ``capability`` is what an approver holds on the subject beside ``approval.decide``; ``subject`` the subject's type
     in events and filters, ``model`` its model (``label.Model``): who sees a row of it and holds the capability on it
     sees and decides the request. ``bands`` say how many approvals an amount needs, the highest that applies counts.
-    ``days``: until it expires, None is never. ``door``: ``generic`` is decided at ``/approvals``, ``own`` at the
-    module's endpoint, which then calls ``decide``; ``own_reject`` says whether that module has a reject of its own.
+    ``days``: until it expires, None is never. ``decided_at``: ``approvals`` is decided at ``/approvals``, ``module``
+    at the module's endpoint, which then calls ``decide``; ``own_reject`` says whether that module has a reject of
+    its own.
     ``reauthenticate``: approving it needs a recent proof of identity. ``excludes`` names further people who can't
     decide, asked when the request is made and again at each decision.
 
@@ -62,7 +63,7 @@ class Kind:
     model: str
     bands: tuple[Band, ...] = (Band(),)
     days: int | None = DAYS
-    door: Literal["generic", "own"] = "generic"
+    decided_at: Literal["approvals", "module"] = "approvals"
     own_reject: bool = True
     reauthenticate: bool = False
     excludes: Callable[[Any], Iterable[UUID]] = lambda request: ()
@@ -79,7 +80,7 @@ class Kind:
         """Register the kind. Raises ImproperlyConfigured for a second one of the same name, or an incomplete one."""
         if self.name in kinds:
             raise ImproperlyConfigured(f"{self.name} is declared twice")
-        if self.apply is None and self.door == "generic":
+        if self.apply is None and self.decided_at == "approvals":
             raise ImproperlyConfigured(f"{self.name} needs `apply`, the service that makes the change")
         if not self.bands or any(not 1 <= band.needed <= 3 for band in self.bands):
             raise ImproperlyConfigured(f"{self.name}: 1 to 3 people decide")

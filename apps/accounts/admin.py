@@ -1,4 +1,4 @@
-"""People, their sign-ins and their rights as administrators see them."""
+"""Users, sessions and rights in the staff portal."""
 
 from typing import Any, ClassVar
 
@@ -27,12 +27,12 @@ from erp.admin import ServiceAdmin, Table
 from erp.capabilities import VIEW_TRAIL
 from erp.services import Service
 
-MOST_HOLDERS = 200  # told of one capability on one page
+MOST_HOLDERS = 200  # listed for one capability on one page
 
 
 @admin.register(User)
 class UserAdmin(ServiceAdmin):
-    """Everybody who can sign in."""
+    """Users."""
 
     views = capabilities.VIEW
     creates = services.invite
@@ -58,7 +58,7 @@ class UserAdmin(ServiceAdmin):
     list_display: ClassVar = ["full_name", "email", "user_type", "roles", "status", "created_at"]
     list_filter: ClassVar = ["user_type", "status", "groups"]
     search_fields: ClassVar = ["full_name", "=email"]
-    search_help_text = "Part of a name, or a whole address"
+    search_help_text = "Part of a name, or a complete e-mail address"
     ordering: ClassVar = ["full_name"]
     details: ClassVar = [
         "full_name",
@@ -83,19 +83,19 @@ class UserAdmin(ServiceAdmin):
 
     @admin.display(description="roles")
     def roles(self, row: User) -> str:
-        """Roles held now."""
+        """Current roles."""
         return ", ".join(row.role_names) or "–"
 
-    @admin.display(description="second factor", boolean=True)
+    @admin.display(description="two-factor authentication", boolean=True)
     def second_factor(self, row: User) -> bool:
-        """Whether one is on."""
+        """Whether two-factor authentication is enabled."""
         return row.has_second_factor
 
     def disabled_reason(self, request: HttpRequest, service: Service, row: User) -> str:
         if row.pk == request.user.pk:
-            return "Another person does this to your account."
+            return "Another person must do this for your account."
         if row.is_superuser and not request.user.is_superuser:
-            return "Only a super administrator changes another."
+            return "Only a super administrator can change another one."
         return ""
 
     def tables(self, request: HttpRequest, row: User) -> list[Table]:
@@ -103,18 +103,23 @@ class UserAdmin(ServiceAdmin):
             Session.objects.seen_by_staff(actor_of(request)).filter(user=row).order_by("-created_at")[:10]
         )
         lines = [
-            (session.created_at, session.door, session.get_method_display(), session.ended_at or "–")
+            (
+                session.created_at,
+                session.get_door_display(),
+                session.get_method_display(),
+                session.ended_at or "–",
+            )
             for session in sessions
         ]
         return [
-            Table("Latest sign-ins", ["Since", "Door", "Method", "Ended"], lines),
-            Table("What this person may do", ["Capability", "Reach", "By"], lookups.rights_of(row)),
+            Table("Latest sign-ins", ["Signed in at", "Channel", "Method", "Ended at"], lines),
+            Table("Capabilities", ["Capability", "Scope", "Source"], lookups.rights_of(row)),
         ]
 
 
 @admin.register(Session)
 class SessionAdmin(ServiceAdmin):
-    """Sign-ins. Device and address are shown to their owner and to who administers users."""
+    """Sessions. Device and IP address are shown to their owner and to administrators of users."""
 
     views = capabilities.VIEW
     list_display: ClassVar = ["created_at", "user", "door", "method", "expires_at", "ended_at", "end_reason"]
@@ -139,14 +144,14 @@ class SessionAdmin(ServiceAdmin):
         return Session.objects.seen_by_staff(actor_of(request))
 
     def get_details(self, request: HttpRequest, row: Session) -> list[Any]:
-        """With device and address for those who may know them."""
-        known = row.belongs_to(actor_of(request)) or may(actor_of(request), capabilities.MANAGE_USERS, row)
-        return [*super().get_details(request, row), *(["device_label", "ip"] if known else [])]
+        """Add device and IP address for the owner and administrators of users."""
+        may_see = row.belongs_to(actor_of(request)) or may(actor_of(request), capabilities.MANAGE_USERS, row)
+        return [*super().get_details(request, row), *(["device_label", "ip"] if may_see else [])]
 
 
 @admin.register(ViewAs)
 class ViewAsAdmin(ServiceAdmin):
-    """Who looked through which partner's eyes, and why. Adding one begins it."""
+    """Views as a partner: who, which partner and why. Adding one starts it."""
 
     views = (capabilities.VIEW_AS, VIEW_TRAIL)
     creates = services.start_view_as
@@ -159,14 +164,14 @@ class ViewAsAdmin(ServiceAdmin):
 
 
 class _RightsAdmin(ServiceAdmin):
-    """Pages on rights: for those who propose and decide them, and those who read the trail."""
+    """Pages on rights, for those who manage capabilities or read the trail."""
 
     views = (capabilities.MANAGE_CAPABILITIES, VIEW_TRAIL)
 
 
 @admin.register(CapabilityChange)
 class CapabilityChangeAdmin(_RightsAdmin):
-    """Changes of rights that wait for a second person, and what became of the others."""
+    """Proposed changes of rights and their outcomes."""
 
     creates = services.propose_matrix_change
     runs: ClassVar = [services.withdraw_capability_change]
@@ -197,28 +202,28 @@ class CapabilityChangeAdmin(_RightsAdmin):
 
 @admin.register(CapabilityGrant)
 class CapabilityGrantAdmin(_RightsAdmin):
-    """Single grants. New ones begin at a person's page; they are found by whom they were given to."""
+    """Single grants. A new one is proposed on the page of its user."""
 
     list_display: ClassVar = ["user", "capability", "object_type", "expires_at", "status"]
     list_filter: ClassVar = ["status"]
     list_select_related: ClassVar = ["user"]
     search_fields: ClassVar = ["user__full_name", "=user__email", "=capability"]
-    search_help_text = "Part of a name, a whole address, or a capability"
+    search_help_text = "Part of a name, a complete e-mail address, or a capability"
     ordering: ClassVar = ["-id"]
 
 
 @admin.register(AccessPolicy)
 class AccessPolicyAdmin(_RightsAdmin):
-    """The matrix in force, with what the business changed of the code's default."""
+    """The current capability matrix, with the deviations from the default in code."""
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        """Roles by capabilities; a deviation is marked, one from what the audit asked for in red."""
+        """The matrix of roles and capabilities. Deviations are marked, those of audited capabilities in red."""
         if not self._sees_every_row(request):
             raise PermissionDenied
         self.check_query(request)
         context = {
             **self.admin_site.each_context(request),
-            "title": "Who may do what",
+            "title": "Capability matrix",
             "opts": self.opts,
             "roles": list(registry.roles),
             "lines": lookups.matrix(),
@@ -236,29 +241,29 @@ class AccessPolicyAdmin(_RightsAdmin):
         return [who, *super().get_urls()]
 
     def who_view(self, request: HttpRequest, capability: str) -> HttpResponse:
-        """Who may do this, in any form or on the row of ``?type=label.Model&id=…``, and by which right."""
+        """Users with the capability, in general or on the row of ``?type=label.Model&id=…``, and its source."""
         if not self._sees_every_row(request):
             raise PermissionDenied
         if capability not in registry.capabilities:
             raise Http404
-        row, missing = self._row_asked(request)
-        found = [] if missing else list(lookups.holders(capability, row))
+        row, missing = self._requested_row(request)
+        holders = [] if missing else list(lookups.holders(capability, row))
         context = {
             **self.admin_site.each_context(request),
-            "title": f"Who may do this: {capability}",
+            "title": f"Users with {capability}",
             "opts": self.opts,
             "capability": registry.capabilities[capability],
             "kind": request.GET.get("type", ""),
             "row_id": request.GET.get("id", ""),
             "row": row,
             "missing": missing,
-            "more": len(found) > MOST_HOLDERS,
-            "holders": found[:MOST_HOLDERS],
+            "more": len(holders) > MOST_HOLDERS,
+            "holders": holders[:MOST_HOLDERS],
         }
         return TemplateResponse(request, "account/who.html", context)
 
-    def _row_asked(self, request: HttpRequest) -> tuple[Any, bool]:
-        """The row asked about, and whether one was asked for that isn't there, or that the person can't see."""
+    def _requested_row(self, request: HttpRequest) -> tuple[Any, bool]:
+        """The row of the query, and whether the query names a row that does not exist or is not visible."""
         kind, key = request.GET.get("type", ""), request.GET.get("id", "")
         if not kind and not key:
             return None, False

@@ -4,4 +4,4 @@ from django.apps import AppConfig
 class AccountsConfig(AppConfig):
     name = "apps.accounts"
     label = "account"
-    register_name = "auth"  # its word in the register of endpoints
+    register_name = "auth"  # its name in the register of endpoints

@@ -1,4 +1,4 @@
-"""Bearer authentication: signature, kind, dates, live session and active user, from the database each time."""
+"""Bearer authentication: checks signature, type and dates of the token, and reads session and user each time."""
 
 from typing import Any
 
@@ -12,12 +12,12 @@ from erp.errors import NotAuthenticated
 
 
 class BearerAuthentication(BaseAuthentication):
-    """``Authorization: Bearer <access token>``. No cache outlives a revocation."""
+    """``Authorization: Bearer <access token>``. Nothing is cached, so that a revocation takes effect at once."""
 
     def authenticate(self, request: Request) -> tuple[User, Session] | None:
-        """User and session of the token; None without the header, NotAuthenticated for anything wrong in it.
+        """The user and session of the token; None without the header. Raises NotAuthenticated for an invalid token.
 
-        Raises SecondFactorSetupRequired for staff who haven't set theirs up, but at the doors for doing so.
+        Raises SecondFactorSetupRequired for staff without two-factor authentication, except at its endpoints.
         """
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if not scheme:
@@ -29,18 +29,18 @@ class BearerAuthentication(BaseAuthentication):
         session: Any = sessions.first()
         if session is None or session.user_id != claims.user_id or not session.user.is_active:
             raise NotAuthenticated
-        if session.door != Session.Door.API:
+        if session.door != Session.Channel.API:
             raise NotAuthenticated
-        if session.user.must_set_up_factor and not self._stays_open(request):
+        if session.user.must_set_up_factor and not self._is_open_without_factor(request):
             raise SecondFactorSetupRequired
         session.user.current_session = session
         return session.user, session
 
     def authenticate_header(self, request: Request) -> str:
-        """Value of WWW-Authenticate on a 401."""
+        """The value of WWW-Authenticate of a 401 response."""
         return 'Bearer realm="api"'
 
     @staticmethod
-    def _stays_open(request: Request) -> bool:
+    def _is_open_without_factor(request: Request) -> bool:
         view = request.parser_context["view"] if request.parser_context else None
         return getattr(view, "action", "") in getattr(view, "open_without_factor", ())

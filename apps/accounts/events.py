@@ -1,4 +1,4 @@
-"""What others may learn of users and their sessions. Never a name, an address or a device."""
+"""Events of users, sessions and rights. They never hold a name, an address or a device."""
 
 from datetime import datetime
 from uuid import UUID
@@ -9,7 +9,7 @@ from erp.events import ALL, Event, event, rows_of
 rows_of("user", model="account.User", reads=capabilities.VIEW)
 rows_of("session", model="account.Session", reads=capabilities.VIEW)
 
-SELF = {"user_id": ALL}  # of people, only they themselves learn
+SELF = {"user_id": ALL}  # only the user themselves reads the event
 
 
 @event("user.registered", version=1, aggregate=("user", "user_id"), readers=SELF)
@@ -27,7 +27,7 @@ class EmailVerified(Event):
 
 @event("user.sign_up_repeated", version=1, aggregate=("user", "user_id"), readers=SELF)
 class SignUpRepeated(Event):
-    """Somebody signed up with an address or number that has an account; its owner is told, once a day."""
+    """An address or number of an existing account was used to sign up. Its owner is notified once a day."""
 
     user_id: UUID
 
@@ -39,7 +39,7 @@ class SignUpRepeated(Event):
     readers={"user_id": ["user_id", "user_type", "roles"]},
 )
 class UserInvited(Event):
-    """``token_id`` is the one-time token whose link the invitation carries."""
+    """``token_id`` is the one-time token of the link in the invitation."""
 
     user_id: UUID
     token_id: UUID
@@ -71,7 +71,7 @@ class UserLoggedOut(Event):
 
 @event("user.profile_updated", version=1, aggregate=("user", "user_id"), readers=SELF)
 class ProfileUpdated(Event):
-    """``changed``: names of fields."""
+    """``changed`` holds the names of the changed fields."""
 
     user_id: UUID
     changed: list[str]
@@ -246,7 +246,7 @@ class UserLocked(Event):
 
 @event("user.email_verification_requested", version=1, aggregate=("one_time_token", "token_id"), readers={})
 class EmailVerificationRequested(Event):
-    """Without a user, of the event or of the token's row, nobody gets the link."""
+    """No link is sent if the event or its token has no user."""
 
     token_id: UUID
     user_id: UUID | None
@@ -255,7 +255,7 @@ class EmailVerificationRequested(Event):
 
 @event("password.reset_requested", version=1, aggregate=("one_time_token", "token_id"), readers={})
 class PasswordResetRequested(Event):
-    """Without a user nobody gets a mail."""
+    """No e-mail is sent if the event has no user."""
 
     token_id: UUID
     user_id: UUID | None
@@ -264,7 +264,7 @@ class PasswordResetRequested(Event):
 
 @event("otp.requested", version=1, aggregate=("otp_challenge", "challenge_id"), readers={})
 class OtpRequested(Event):
-    """A code to sign in with goes to a known user's number only; one to prove a number goes to any."""
+    """A code to sign in is sent to known users only, a code to verify a number to any number."""
 
     challenge_id: UUID
     user_id: UUID | None

@@ -1,4 +1,4 @@
-"""What the list of sessions can be asked."""
+"""Filters of the list of sessions."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ class SessionFilter(filters.FilterSet):  # type: ignore[misc]
     """``live=true``: sessions that may still be used."""
 
     live = filters.ChoiceFilter(
-        choices=[("true", "true")], method="only_live", label="`true`: those that may still be used."
+        choices=[("true", "true")], method="only_live", label="`true`: sessions that may still be used."
     )
 
     class Meta:
@@ -19,5 +19,5 @@ class SessionFilter(filters.FilterSet):  # type: ignore[misc]
         fields: tuple[str, ...] = ()
 
     def only_live(self, rows: Any, name: str, value: str) -> Any:
-        """Narrow the rows."""
+        """Filter live sessions."""
         return rows.live()

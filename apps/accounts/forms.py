@@ -1,4 +1,4 @@
-"""What staff type to prove themselves: well formed, or asked for again and not counted."""
+"""Forms of two-factor authentication and reauthentication. A malformed input is not counted as an attempt."""
 
 import re
 from typing import Any, Final
@@ -12,30 +12,30 @@ SIX_DIGITS: Final = re.compile(r"^[0-9]{6}\Z")
 
 
 class CodeForm(forms.Form):
-    """Six digits of the authenticator, or a recovery code."""
+    """A code of the authenticator app, or a recovery code."""
 
     code = forms.CharField(
         max_length=40,
         label="Code",
-        help_text="Six digits of your authenticator, or one of your recovery codes",
+        help_text="Six digits of your authenticator app, or one of your recovery codes.",
         widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "one-time-code", "autofocus": True}),
     )
 
     def clean_code(self) -> str:
-        """What has the shape of neither is asked for again, and not counted."""
+        """Refuse what is neither a code nor a recovery code."""
         text: str = self.cleaned_data["code"]
         if not SIX_DIGITS.match(text) and not secrets.is_recovery_code(text):
-            raise forms.ValidationError("Type six digits, or a recovery code.", code="invalid")
+            raise forms.ValidationError("Enter six digits or a recovery code.", code="invalid")
         return text
 
     def proof(self) -> dict[str, Any]:
-        """What was typed, as the services take it: ``code`` or ``recovery_code``."""
+        """The keyword of the service: ``code`` or ``recovery_code``."""
         text = self.cleaned_data["code"]
         return {"code" if SIX_DIGITS.match(text) else "recovery_code": text}
 
 
 class ProofForm(forms.Form):
-    """The password, or a code: whoever sits here shows to be who signed in."""
+    """Password and code of the authenticator app."""
 
     password = forms.CharField(
         max_length=128,
@@ -46,27 +46,27 @@ class ProofForm(forms.Form):
     code = forms.RegexField(
         SIX_DIGITS,
         required=False,
-        label="Code of your authenticator",
+        label="Code of your authenticator app",
         widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "one-time-code", "inputmode": "numeric"}),
     )
 
     def proof(self) -> dict[str, Any]:
-        """What was typed."""
+        """The submitted values."""
         return {name: value for name, value in self.cleaned_data.items() if value}
 
 
 class EitherForm(ProofForm):
-    """At least one of the two."""
+    """At least one of password and code."""
 
     def clean(self) -> dict[str, Any]:
-        """Nothing typed is no try, and not counted."""
+        """Refuse an empty form."""
         if not self.errors and not self.proof():
-            raise forms.ValidationError("Type your password or a code.", code="required")
+            raise forms.ValidationError("Enter your password or a code.", code="required")
         return self.cleaned_data
 
 
 class BothForm(ProofForm):
-    """Both: what replaces a second factor."""
+    """Both password and code, to replace an authenticator."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""Who may do what, and by which right: the matrix, its deviations, and the source of each right."""
+"""Capabilities of roles and users: the matrix, its deviations, and the source of each right."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -10,8 +10,8 @@ from erp import access
 from erp.access import OWN, registry
 
 
-class Right(NamedTuple):
-    """A capability that a person holds: how far it reaches, and where it comes from."""
+class HeldCapability(NamedTuple):
+    """A capability of a user, with scope and source."""
 
     capability: str
     reach: str
@@ -19,7 +19,7 @@ class Right(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """What a role holds of a capability, and whether the business changed that."""
+    """The scopes in which a role holds a capability, and whether they deviate from the default."""
 
     everywhere: bool
     own: bool
@@ -30,7 +30,7 @@ class Cell(NamedTuple):
         return " ".join(name for name, held in (("all", self.everywhere), ("own", self.own)) if held)
 
 
-# What the audit asked for by name; a deviation from one of these shows in red.
+# Capabilities that the audit prescribes; a deviation from them is shown in red.
 AUDITED = frozenset(
     {
         "availability.approve",
@@ -49,9 +49,9 @@ AUDITED = frozenset(
 
 
 def matrix() -> list[tuple[str, str, list[Cell]]]:
-    """The matrix in force: per capability its name, label and a cell per role, in the roles' order."""
+    """The current matrix: for each capability its name, label and a cell for each role, in their order."""
     table = access.matrix()
-    moved = set(PolicyDeviation.objects.values_list("role", "capability"))
+    changed = set(PolicyDeviation.objects.values_list("role", "capability"))
     return [
         (
             name,
@@ -60,7 +60,7 @@ def matrix() -> list[tuple[str, str, list[Cell]]]:
                 Cell(
                     name in table[role],
                     name + OWN in table[role],
-                    (role, name) in moved,
+                    (role, name) in changed,
                     name in AUDITED,
                 )
                 for role in registry.roles
@@ -70,25 +70,25 @@ def matrix() -> list[tuple[str, str, list[Cell]]]:
     ]
 
 
-def rights_of(user: User) -> list[Right]:
-    """Everything that the person may do, with the source of each right."""
+def rights_of(user: User) -> list[HeldCapability]:
+    """All capabilities of the user, with their sources."""
     if user.is_superuser:
-        return [Right("every capability", "all", "superuser")]
+        return [HeldCapability("every capability", "all", "super administrator")]
     table = access.matrix()
-    found = [
-        Right(right.removesuffix(OWN), "own" if right.endswith(OWN) else "all", f"role {role}")
+    rights = [
+        HeldCapability(right.removesuffix(OWN), "own" if right.endswith(OWN) else "all", f"role {role}")
         for role in user.role_names
         for right in table.get(role, ())
     ]
     for grant in CapabilityGrant.objects.live().filter(user=user):
         reach = f"{grant.object_type} {grant.object_id}" if grant.object_id else "all"
         until = f" until {grant.expires_at:%d %b %Y}" if grant.expires_at else ""
-        found.append(Right(grant.capability, reach, f"single grant{until}"))
-    return sorted(found)
+        rights.append(HeldCapability(grant.capability, reach, f"single grant{until}"))
+    return sorted(rights)
 
 
 def holders(capability: str, row: Any = None) -> Iterator[tuple[User, str]]:
-    """Active people who may do it (on ``row``, or in any form), each with the source of the right."""
+    """Active users with the capability (on ``row``, or in any scope), each with its source."""
     table = access.matrix()
     everywhere = {role for role, rights in table.items() if capability in rights}
     own = {role for role, rights in table.items() if capability + OWN in rights}
@@ -115,7 +115,7 @@ def holders(capability: str, row: Any = None) -> Iterator[tuple[User, str]]:
 def _source(user: User, everywhere: set[str], own: set[str], granted: set[Any], row: Any) -> str:
     roles = set(user.role_names)
     if user.is_superuser:
-        return "superuser"
+        return "super administrator"
     if held := roles & everywhere:
         return f"role {sorted(held)[0]}"
     if (held := roles & own) and (row is None or row.belongs_to(user)):

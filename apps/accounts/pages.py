@@ -1,7 +1,7 @@
-"""The pages that links in mails lead to.
+"""The pages of the links in e-mails.
 
-A link carries its token behind the ``#``, which browsers keep to themselves: no server and no log sees it. The
-page's script sends it in the body of a request to the API, whose rules and limits so hold here as well.
+A link carries its token behind the ``#``, which browsers do not send: no server and no log sees it. The script of
+the page sends it in the body of an API request, so that the rules and limits of the API apply.
 """
 
 from typing import Any, NamedTuple
@@ -15,40 +15,40 @@ from django.views.generic import TemplateView
 POLICY = "default-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 
-class Page(NamedTuple):
-    """What a page says, and the door that it sends its form to."""
+class PageContent(NamedTuple):
+    """The texts of a page and the endpoint that its form is sent to."""
 
-    door: str
+    endpoint: str
     title: str
     words: str
     button: str
     done: str
-    password: str = ""  # the field's name at the door; empty where none is asked
+    password: str = ""  # the input's field for a new password; empty without one
     terms: bool = False
 
 
 PAGES = {
-    "verify-email": Page(
+    "verify-email": PageContent(
         "auth-verify-email",
-        "Confirm your address",
-        "One click, and we know that this address is yours.",
+        "Confirm your e-mail address",
+        "Confirm that this e-mail address is yours.",
         "Confirm",
-        "Your address is confirmed. You can sign in now.",
+        "Your e-mail address is confirmed. You can sign in now.",
     ),
-    "reset-password": Page(
+    "reset-password": PageContent(
         "auth-reset-password",
         "Set a new password",
-        "At least 12 characters. Every session of your account ends.",
-        "Set the password",
-        "Your new password counts from now on. Sign in with it.",
+        "At least 12 characters. All sessions of your account will end.",
+        "Set password",
+        "Your password was changed. Sign in with the new one.",
         password="new_password",
     ),
-    "invitation": Page(
+    "invitation": PageContent(
         "auth-accept-invitation",
         "Welcome",
-        "Choose a password of at least 12 characters to begin.",
-        "Begin",
-        "Your account is ready. Sign in with your address and the new password.",
+        "Choose a password of at least 12 characters to activate your account.",
+        "Activate account",
+        "Your account is active. Sign in with your e-mail address and the new password.",
         password="password",
         terms=True,
     ),
@@ -56,7 +56,7 @@ PAGES = {
 
 
 class LinkPage(TemplateView):
-    """One such page. It holds nothing of anybody, and its address is all that it is told."""
+    """A page of a link. It holds no personal data and depends on its URL only."""
 
     template_name = "account/link.html"
     http_method_names = ["get", "head"]
@@ -66,7 +66,7 @@ class LinkPage(TemplateView):
         return {
             **super().get_context_data(**kwargs),
             "page": page,
-            "door": reverse(page.door),
+            "endpoint": reverse(page.endpoint),
             "terms_version": settings.TERMS_VERSION,
         }
 

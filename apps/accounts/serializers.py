@@ -1,4 +1,4 @@
-"""Shapes of the sign-in doors, and of one's own profile and sessions."""
+"""Inputs and outputs of sign-in, profile, sessions, users and rights."""
 
 from typing import Any, ClassVar
 
@@ -8,6 +8,7 @@ from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
 from apps.accounts.models import (
+    CapabilityChange,
     DeactivationReason,
     FactorReason,
     Operation,
@@ -17,6 +18,7 @@ from apps.accounts.models import (
     Session,
     UnlockReason,
     User,
+    ViewAs,
 )
 from erp.access import OWN, registry
 from erp.api import fields
@@ -25,25 +27,42 @@ from erp.api.validators import refuse_web_address
 from erp.identifiers import EMAIL, MOBILE
 
 
-class Secret(fields.CharField):
-    """A password or token: taken as it is, never trimmed."""
+class SecretField(fields.CharField):
+    """A password or token, never trimmed."""
 
     def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("style", {"input_type": "password"})
         super().__init__(trim_whitespace=False, twelve_digits=True, **kwargs)
 
 
-class NewPassword(Secret):
+class PasswordField(SecretField):
+    """The current password."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"max_length": 128, "help_text": "Your current password.", **kwargs})
+
+
+class NewPasswordField(SecretField):
     """12 to 128 characters of any kind."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(min_length=12, max_length=128, **kwargs)
+        text = "New password: 12 to 128 characters, not one of your last five passwords."
+        super().__init__(**{"min_length": 12, "max_length": 128, "help_text": text, **kwargs})
 
 
-class Mobile(fields.IdentifierField):
+class LinkTokenField(SecretField):
+    """The one-time token of a link in an e-mail."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"max_length": 200, "help_text": "Token from the link in the e-mail.", **kwargs})
+
+
+class MobileField(fields.IdentifierField):
     """A mobile number in any usual spelling; with ``served``, of a country that messages are sent to."""
 
-    default_error_messages = {"mobile.not_accepted": "Messages aren't sent to this country."}
+    default_error_messages = {
+        "mobile.not_accepted": "No messages are sent to mobile numbers of this country."
+    }
 
     def __init__(self, *, served: bool = True, **kwargs: Any) -> None:
         self.served = served
@@ -56,36 +75,82 @@ class Mobile(fields.IdentifierField):
         return value
 
 
-class Code(fields.CharField):
-    """Six digits."""
+class CodeField(fields.CharField):
+    """The six digits of an authenticator app."""
 
     def __init__(self, **kwargs: Any) -> None:
-        validators = [RegexValidator(r"^[0-9]{6}\Z", "Send six digits.")]
-        super().__init__(max_length=6, validators=validators, **kwargs)
+        validators = [RegexValidator(r"^[0-9]{6}\Z", "Enter the six digits of the code.")]
+        text = "Six-digit code of your authenticator app."
+        super().__init__(**{"max_length": 6, "validators": validators, "help_text": text, **kwargs})
+
+
+class SmsCodeField(CodeField):
+    """The six digits of a code by SMS."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"help_text": "Six-digit code from the SMS.", **kwargs})
+
+
+class RecoveryCodeField(SecretField):
+    """A recovery code, with or without dashes."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        text = "One of your unused recovery codes, with or without dashes."
+        super().__init__(**{"max_length": 40, "help_text": text, **kwargs})
+
+
+class ChallengeIdField(fields.UUIDField):
+    """The ID of a requested code by SMS."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        text = "ID that the request for the code by SMS returned."
+        super().__init__(**{"label": "challenge ID", "help_text": text, **kwargs})
+
+
+class AdultField(fields.BooleanField):
+    """The confirmation that the person is of age."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        text = "Confirms that the person is 18 or older."
+        super().__init__(**{"validators": [_adult], "label": "18 or older", "help_text": text, **kwargs})
 
 
 def _adult(value: bool) -> None:
     if not value:
-        raise ValidationError("Only adults may sign up.", "not_true")
+        raise ValidationError("You must be 18 or older.", "not_true")
 
 
 def _either(data: dict[str, Any], *names: str) -> None:
-    """Exactly one of the members must be there. Raises DRF's ``ValidationError``."""
+    """Require exactly one of the fields. Raises DRF's ``ValidationError``."""
     if sum(data.get(name) is not None for name in names) != 1:
         words = f"Send exactly one of {' and '.join(names)}."
         raise ValidationError({name: [ErrorDetail(words, "exactly_one")] for name in names})
 
 
-class LoginInput(Input):
-    email = fields.IdentifierField(EMAIL)
-    password = Secret(max_length=128)
+class UserInput(Input):
+    """An input with fields of a user."""
+
+    class Meta:
+        model = User
+
+
+class SessionInput(Input):
+    """An input that starts a session."""
+
+    class Meta:
+        model = Session
+
+
+class LoginInput(SessionInput):
+    email = fields.IdentifierField(EMAIL, label="e-mail", help_text="E-mail address of your account.")
+    password = PasswordField(help_text="Your password.")
     device_label = fields.CharField(max_length=120, required=False, allow_blank=True)
 
 
 class SecondFactorInput(Input):
-    challenge_token = Secret(max_length=4096)
-    code = Code(required=False, allow_null=True)
-    recovery_code = Secret(max_length=40, required=False, allow_null=True)
+    challenge_token = SecretField(max_length=4096, help_text="Challenge token that the first step returned.")
+    code = CodeField(required=False, allow_null=True)
+    recovery_code = RecoveryCodeField(required=False, allow_null=True)
 
     def validate(self, data: dict[str, Any]) -> dict[str, Any]:
         _either(data, "code", "recovery_code")
@@ -93,18 +158,25 @@ class SecondFactorInput(Input):
 
 
 class OtpRequestInput(Input):
-    mobile = Mobile()
+    mobile = MobileField(
+        label="mobile number", help_text="Number to which the code is sent, with the country code."
+    )
     purpose = fields.ChoiceField(choices=OtpChallenge.Purpose.choices)
 
+    class Meta:
+        model = OtpChallenge
 
-class OtpVerifyInput(Input):
-    challenge_id = fields.UUIDField()
-    code = Code()
+
+class OtpVerifyInput(SessionInput):
+    challenge_id = ChallengeIdField()
+    code = SmsCodeField()
     device_label = fields.CharField(max_length=120, required=False, allow_blank=True)
 
 
 class RefreshInput(Input):
-    refresh_token = Secret(max_length=4096)
+    refresh_token = SecretField(
+        max_length=4096, help_text="Current refresh token of the session. It can be used once."
+    )
 
 
 class TokensOutput(Answer):
@@ -117,7 +189,7 @@ class TokensOutput(Answer):
 
 
 class SignInOutput(Answer):
-    """Tokens; or, where a second factor is on, what stands between: ``challenge_token`` and the ``methods``."""
+    """Tokens; or, with two-factor authentication, the ``challenge_token`` and ``methods`` of the second step."""
 
     token_type = fields.CharField(required=False)
     access_token = fields.CharField(required=False)
@@ -143,25 +215,29 @@ class RevokedOutput(Answer):
     revoked = fields.IntegerField()
 
 
-class RegisterInput(Input):
+class RegisterInput(UserInput):
     full_name = fields.CharField(max_length=200, validators=[refuse_web_address])
     terms_version = fields.CharField(max_length=32)
-    is_adult = fields.BooleanField(validators=[_adult])
+    is_adult = AdultField()
     locale = fields.ChoiceField(choices=User.Locale.choices, required=False)
     email = fields.IdentifierField(EMAIL, required=False, allow_null=True)
-    password = NewPassword(required=False, allow_null=True)
-    challenge_id = fields.UUIDField(required=False, allow_null=True)
-    code = Code(required=False, allow_null=True)
+    password = NewPasswordField(
+        required=False, allow_null=True, help_text="12 to 128 characters. Required with an e-mail address."
+    )
+    challenge_id = ChallengeIdField(required=False, allow_null=True)
+    code = SmsCodeField(required=False, allow_null=True)
 
     def validate(self, data: dict[str, Any]) -> dict[str, Any]:
         _either(data, "email", "challenge_id")
         one, other = ("email", "password"), ("challenge_id", "code")
-        wanted, unwanted = (one, other) if data.get("email") is not None else (other, one)
+        required, excluded = (one, other) if data.get("email") is not None else (other, one)
         faults = {
-            name: [ErrorDetail("This is needed.", "required")] for name in wanted if data.get(name) is None
+            name: [ErrorDetail("This field is required.", "required")]
+            for name in required
+            if data.get(name) is None
         } | {
-            name: [ErrorDetail("This belongs to the other way of signing up.", "exactly_one")]
-            for name in unwanted
+            name: [ErrorDetail("Leave this out: it belongs to the other way of signing up.", "exactly_one")]
+            for name in excluded
             if data.get(name) is not None
         }
         if faults:
@@ -170,31 +246,33 @@ class RegisterInput(Input):
 
 
 class EmailInput(Input):
-    email = fields.IdentifierField(EMAIL)
+    email = fields.IdentifierField(
+        EMAIL, label="e-mail", help_text="E-mail address to which the link is sent."
+    )
 
 
 class TokenInput(Input):
-    token = Secret(max_length=200)
+    token = LinkTokenField()
 
 
 class ResetPasswordInput(Input):
-    token = Secret(max_length=200)
-    new_password = NewPassword()
+    token = LinkTokenField()
+    new_password = NewPasswordField()
 
 
-class AcceptInvitationInput(Input):
-    token = Secret(max_length=200)
-    password = NewPassword()
+class AcceptInvitationInput(UserInput):
+    token = LinkTokenField()
+    password = NewPasswordField()
     full_name = fields.CharField(
         max_length=200, required=False, allow_null=True, validators=[refuse_web_address]
     )
     terms_version = fields.CharField(max_length=32)
-    is_adult = fields.BooleanField(validators=[_adult])
+    is_adult = AdultField()
 
 
 class ChangePasswordInput(Input):
-    current_password = Secret(max_length=128)
-    new_password = NewPassword()
+    current_password = PasswordField()
+    new_password = NewPasswordField()
 
 
 class StatusOutput(Answer):
@@ -202,18 +280,22 @@ class StatusOutput(Answer):
 
 
 class StartMfaInput(Input):
-    password = Secret(max_length=128, required=False, allow_null=True)
-    code = Code(required=False, allow_null=True)
+    password = PasswordField(required=False, allow_null=True)
+    code = CodeField(
+        required=False,
+        allow_null=True,
+        help_text="To replace an authenticator: a code of the current one.",
+    )
 
 
 class ConfirmMfaInput(Input):
-    code = Code()
+    code = CodeField()
 
 
 class DisableMfaInput(Input):
-    password = Secret(max_length=128, required=False, allow_null=True)
-    code = Code(required=False, allow_null=True)
-    recovery_code = Secret(max_length=40, required=False, allow_null=True)
+    password = PasswordField(required=False, allow_null=True)
+    code = CodeField(required=False, allow_null=True)
+    recovery_code = RecoveryCodeField(required=False, allow_null=True)
 
     def validate(self, data: dict[str, Any]) -> dict[str, Any]:
         _either(data, "code", "recovery_code")
@@ -221,8 +303,8 @@ class DisableMfaInput(Input):
 
 
 class ReauthenticateInput(Input):
-    password = Secret(max_length=128, required=False, allow_null=True)
-    code = Code(required=False, allow_null=True)
+    password = PasswordField(required=False, allow_null=True)
+    code = CodeField(required=False, allow_null=True)
 
     def validate(self, data: dict[str, Any]) -> dict[str, Any]:
         _either(data, "password", "code")
@@ -244,24 +326,33 @@ class RecoveryCodesOutput(Answer):
 
 
 class MobileProofInput(Input):
-    challenge_id = fields.UUIDField()
-    code = Code()
+    challenge_id = ChallengeIdField()
+    code = SmsCodeField()
 
 
-class ProfileInput(Input):
+class ProfileInput(UserInput):
     full_name = fields.CharField(max_length=200, validators=[refuse_web_address])
     email = fields.IdentifierField(EMAIL, required=False, allow_null=True)
-    mobile = Mobile(required=False, allow_null=True)
+    mobile = MobileField(required=False, allow_null=True)
     locale = fields.ChoiceField(choices=User.Locale.choices)
     notify_email = fields.BooleanField()
     notify_sms = fields.BooleanField()
     digest = fields.ChoiceField(choices=User.Digest.choices)
-    current_password = Secret(max_length=128, required=False, allow_null=True)
-    mobile_proof = MobileProofInput(required=False, allow_null=True)
+    current_password = PasswordField(
+        required=False,
+        allow_null=True,
+        help_text="Your current password. Required to change the e-mail address or mobile number.",
+    )
+    mobile_proof = MobileProofInput(
+        required=False,
+        allow_null=True,
+        label="verification of the mobile number",
+        help_text="Code sent to the new mobile number. Required to change the number.",
+    )
 
 
 class HeldOutput(Answer):
-    """Capabilities by reach: on every visible row, or on rows of one's own partner."""
+    """Capabilities on every visible row, and on rows of the user's own partner."""
 
     everywhere = fields.ListField(child=fields.CharField())
     own = fields.ListField(child=fields.CharField())
@@ -293,7 +384,7 @@ class ProfileOutput(Output):
         ]
 
     def get_capabilities(self, user: User) -> HeldOutput:
-        """Names of all that is held, by roles and general grants; a superuser holds everything."""
+        """Names of the capabilities from roles and general grants; a super administrator holds all."""
         held = set(registry.capabilities) if user.is_superuser else user.rights()
         return {  # type: ignore[return-value]
             "everywhere": sorted(name for name in held if not name.endswith(OWN)),
@@ -320,53 +411,50 @@ class SessionOutput(Output):
         ]
 
     def get_current(self, session: Session) -> bool:
-        """Whether this request came by it."""
-        asking = getattr(self.context["request"], "auth", None)
-        return asking is not None and bool(asking.pk == session.pk)
+        """Whether it is the session of this request."""
+        own = getattr(self.context["request"], "auth", None)
+        return own is not None and bool(own.pk == session.pk)
 
 
 ROLES = [(name, f"{name}: {meaning}") for name, meaning in registry.roles.items()]
 
 
-class InviteInput(Input):
-    """of the company's own people: a partner's are invited by who keeps the partner's roles."""
+class InviteInput(UserInput):
+    """Invitation of staff; partners' users are invited with their partner."""
 
     full_name = fields.CharField(min_length=2, max_length=200, validators=[refuse_web_address])
     email = fields.IdentifierField(EMAIL)
     user_type = fields.ChoiceField(
-        choices=[(kind.value, kind.value) for kind in (User.Type.INTERNAL, User.Type.SUPER_ADMIN)]
+        choices=[(kind.value, kind.label) for kind in (User.Type.INTERNAL, User.Type.SUPER_ADMIN)]
     )
-    organization_id = fields.UUIDField(
-        required=False, allow_null=True, help_text="For staff: the organization they work for"
-    )
+    organization_id = fields.UUIDField(required=False, allow_null=True)
     locale = fields.ChoiceField(choices=User.Locale.choices, required=False)
 
 
-class Reason(fields.CharField):
-    """Why, in 10 to 1000 characters."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**{"min_length": 10, "max_length": 1000, **kwargs})
+def _reason_code(choices: Any) -> fields.ChoiceField:
+    return fields.ChoiceField(
+        choices=choices, label="reason", help_text="Reason, recorded in the history of the user."
+    )
 
 
 class DeactivateInput(Input):
-    reason_code = fields.ChoiceField(choices=DeactivationReason.choices)
+    reason_code = _reason_code(DeactivationReason.choices)
 
 
 class ReactivateInput(Input):
-    reason_code = fields.ChoiceField(choices=ReactivationReason.choices)
+    reason_code = _reason_code(ReactivationReason.choices)
 
 
 class ResetFactorInput(Input):
-    reason_code = fields.ChoiceField(choices=FactorReason.choices)
+    reason_code = _reason_code(FactorReason.choices)
 
 
 class UnlockInput(Input):
-    reason_code = fields.ChoiceField(choices=UnlockReason.choices)
+    reason_code = _reason_code(UnlockReason.choices)
 
 
-class CapabilityName(fields.ChoiceField):
-    """One of the capabilities that the code declares, known once every module is loaded."""
+class CapabilityField(fields.ChoiceField):
+    """A declared capability. Its choices are complete when every module is loaded."""
 
     def __init__(self, **kwargs: Any) -> None:
         known = sorted(registry.capabilities.items())
@@ -374,33 +462,35 @@ class CapabilityName(fields.ChoiceField):
 
 
 class StartViewAsInput(Input):
-    partner_id = fields.UUIDField(help_text="Id of the partner, as its page shows it")
+    partner_id = fields.UUIDField()
     reason = fields.CharField(min_length=10, max_length=500)
 
+    class Meta:
+        model = ViewAs
 
-class ProposeRoleInput(Input):
-    role = fields.ChoiceField(choices=ROLES)
+
+class ProposalInput(Input):
+    """A proposed change of rights."""
+
     operation = fields.ChoiceField(choices=Operation.choices)
-    reason = Reason()
+    reason = fields.CharField(min_length=10, max_length=1000)
+
+    class Meta:
+        model = CapabilityChange
 
 
-class ProposeGrantInput(Input):
-    capability = CapabilityName()
-    operation = fields.ChoiceField(choices=Operation.choices)
-    object_type = fields.CharField(
-        max_length=100,
-        required=False,
-        allow_null=True,
-        help_text="Of a grant on one row: such as trade.Trade",
-    )
-    object_id = fields.UUIDField(required=False, allow_null=True, help_text="The row's id")
-    grant_expires_at = fields.DateTimeField(required=False, allow_null=True, help_text="The end; empty: none")
-    reason = Reason()
-
-
-class ProposeChangeInput(Input):
+class ProposeRoleInput(ProposalInput):
     role = fields.ChoiceField(choices=ROLES)
-    capability = CapabilityName()
+
+
+class ProposeGrantInput(ProposalInput):
+    capability = CapabilityField()
+    object_type = fields.CharField(max_length=100, required=False, allow_null=True)
+    object_id = fields.UUIDField(required=False, allow_null=True)
+    grant_expires_at = fields.DateTimeField(required=False, allow_null=True)
+
+
+class ProposeChangeInput(ProposalInput):
+    role = fields.ChoiceField(choices=ROLES)
+    capability = CapabilityField()
     scope = fields.ChoiceField(choices=Scope.choices)
-    operation = fields.ChoiceField(choices=Operation.choices)
-    reason = Reason()

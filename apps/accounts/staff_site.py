@@ -1,4 +1,4 @@
-"""The staff's door: signing in to the admin by the same service as over the API, and staying signed in."""
+"""The staff portal: sign-in by the services of the API, sessions, and view as a partner."""
 
 import json
 from collections.abc import Callable
@@ -39,19 +39,16 @@ from erp.idempotency.once import Request as Attempt
 from erp.identifiers import EMAIL, IdentifierInvalid
 from erp.services import Refusal
 
-SESSION: Final = "account_session"  # id of the account's session, kept in Django's
-SEEN_SECONDS: Final = 60  # how exactly idleness is measured: a write per minute, not per click
+SESSION: Final = "account_session"  # key of the account session's ID in Django's session
+SEEN_SECONDS: Final = 60  # precision of the idle time: at most one write per minute
 _OPEN_WITHOUT_FACTOR: Final = {"second_factor", "logout", "login"}
-_OPEN_TO_EYES: Final = {
-    "end_view_as",
-    "logout",
-    "login",
-}  # these are about the person, not what a partner sees
+# Pages that are not shown as a partner.
+_NEVER_VIEWED_AS: Final = {"end_view_as", "logout", "login"}
 LIMIT: Final = Limit(limit=100, window=3600)  # per address, counted together with the API's sign-in
 
 
 class SignInForm(AuthenticationForm):  # type: ignore[misc]
-    """E-mail and password; the answer is the same whatever is wrong."""
+    """E-mail and password. The error is the same for an unknown account and a wrong password."""
 
     def __init__(self, request: HttpRequest | None = None, *args: Any, **kwargs: Any) -> None:
         super().__init__(request, *args, **kwargs)
@@ -62,46 +59,43 @@ class SignInForm(AuthenticationForm):  # type: ignore[misc]
         self.fields["username"].widget.attrs.update(autocomplete="username", inputmode="email", maxlength=254)
 
     def clean_username(self) -> str:
-        """The address in the form that accounts are compared by."""
+        """Normalize the e-mail address."""
         try:
             return EMAIL.normalise(self.cleaned_data["username"])
         except IdentifierInvalid as fault:
             raise forms.ValidationError(str(fault), code=fault.code) from None
 
     def clean(self) -> dict[str, Any]:
-        """Sign in by the service: counted, locked after failures, told by events.
-
-        What isn't well formed doesn't reach it, and isn't counted.
-        """
+        """Sign in by the service, which counts failures and emits events. A malformed input is not counted."""
         cleaned: dict[str, Any] = self.cleaned_data
         if self.errors:
             return cleaned
         try:
             tokens = self._sign_in()
         except DomainError as error:
-            raise forms.ValidationError(words(error), code=error.code) from None
+            raise forms.ValidationError(message_of(error), code=error.code) from None
         session = Session.objects.select_related("user").get(pk=tokens.session_id)
         self.user_cache: User = session.user
         self.request.account_session = session
         return cleaned
 
     def _sign_in(self) -> services.Tokens:
-        door = door_of(self.request, limited="login")
+        origin = origin_of(self.request, limited="login")
         outcome = services.log_in(
             actor=SYSTEM,
             email=self.cleaned_data["username"],
             password=self.cleaned_data["password"],
-            door=door,
+            origin=origin,
         )
         if isinstance(outcome, services.Challenge):
             self.request.account_challenge = outcome
             raise forms.ValidationError("", code="challenge")
-        tokens: services.Tokens = told(outcome)
+        tokens: services.Tokens = result_of(outcome)
         return tokens
 
 
 class StaffSite(Site):
-    """Staff only, for as long as the account's session lives: 30 minutes idle, 12 hours in all."""
+    """The site for staff. A session ends after 30 idle minutes, or 12 hours in all."""
 
     login_form = SignInForm
     site_title = site_header = "Cotton ERP"
@@ -116,7 +110,7 @@ class StaffSite(Site):
         ]
 
     def admin_view(self, view: Any, cacheable: bool = False) -> Any:
-        """A view for staff; who has no second factor yet is led to its set-up and nowhere else."""
+        """Restrict the view to staff, and redirect those without two-factor authentication to its setup."""
         guarded = super().admin_view(view, cacheable)
 
         def opened(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
@@ -127,45 +121,49 @@ class StaffSite(Site):
                 and self._lacks_factor(request)
             ):
                 return redirect("admin:second_factor")
-            if here not in _OPEN_TO_EYES and self.has_permission(request):
-                self._look_as_partner(request)
+            if here not in _NEVER_VIEWED_AS and self.has_permission(request):
+                self._apply_view_as(request)
             return guarded(request, *args, **kwargs)
 
         return update_wrapper(opened, guarded)
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Sign in, by one step or two, and tie Django's session to the account's."""
+        """Sign in, with one or two factors, and link Django's session to the account's."""
         if request.method == "POST" and "challenge_token" in request.POST:
-            return self._second_step(request)
+            return self._submit_second_factor(request)
         response: HttpResponse = super().login(request, extra_context)
         challenge = getattr(request, "account_challenge", None)
         if challenge is not None:
             return self._code_page(request, challenge.challenge_token, CodeForm())
-        self._tie(request, getattr(request, "account_session", None))
+        self._link_session(request, getattr(request, "account_session", None))
         return response
 
-    def _second_step(self, request: HttpRequest) -> HttpResponse:
+    def _submit_second_factor(self, request: HttpRequest) -> HttpResponse:
         form, token = CodeForm(request.POST), request.POST["challenge_token"]
         if not form.is_valid():
             return self._code_page(request, token, form)
         try:
-            door = door_of(request, limited="second_factor")
-            tokens = told(
-                services.pass_second_factor(actor=SYSTEM, challenge_token=token, door=door, **form.proof())
+            origin = origin_of(request, limited="second_factor")
+            tokens = result_of(
+                services.pass_second_factor(
+                    actor=SYSTEM, challenge_token=token, origin=origin, **form.proof()
+                )
             )
         except services.ChallengeInvalid as error:
             messages.error(request, error.title)
             return redirect("admin:login")
         except DomainError as error:
-            form.add_error(None, words(error))
+            form.add_error(None, message_of(error))
             return self._code_page(request, token, form)
         session = Session.objects.select_related("user").get(pk=tokens.session_id)
         earlier = request.session.get(SESSION)
         begin_django_session(request, session.user, backend="erp.access.Backend")
-        self._tie(request, session, earlier)
+        self._link_session(request, session, earlier)
         return redirect(_next(request))
 
-    def _tie(self, request: HttpRequest, session: Session | None, earlier: str | None = None) -> None:
+    def _link_session(
+        self, request: HttpRequest, session: Session | None, earlier: str | None = None
+    ) -> None:
         if session is None:
             return
         earlier = earlier or request.session.get(SESSION)
@@ -183,14 +181,14 @@ class StaffSite(Site):
             "challenge_token": challenge_token,
             "next": request.POST.get("next", ""),
         }
-        return _unkept(TemplateResponse(request, "account/second_step.html", context))
+        return _without_storing(TemplateResponse(request, "account/second_step.html", context))
 
     def second_factor(self, request: HttpRequest) -> HttpResponse:
-        """Set the second factor up: a new secret, its first code, then the recovery codes, each shown once."""
+        """Set up two-factor authentication: a new secret, its first code, then the recovery codes, each shown once."""
         user = self._person(request)
         form_class = BothForm if user.has_second_factor else ProofForm
         context: dict[str, Any] = {
-            "title": "Second factor",
+            "title": "Two-factor authentication",
             "enabled": user.has_second_factor,
             "form": form_class(),
             "key": acts.new_key(),
@@ -198,23 +196,23 @@ class StaffSite(Site):
         try:
             if request.method == "POST" and request.POST.get("step") == "confirm":
                 context["confirming"] = True
-                context["codes"] = self._confirmed(request)
+                context["codes"] = self._confirm_factor(request)
                 context["enabled"] = True
             elif request.method == "POST":
                 form = context["form"] = form_class(request.POST)
                 if form.is_valid():
                     limit_passwords(request)
-                    setup = context["setup"] = self._begun(request, form.proof())
+                    setup = context["setup"] = self._start_factor(request, form.proof())
                     picture = segno.make(setup["otpauth_uri"]).svg_inline(scale=4, light="#fff")
-                    context["picture"] = mark_safe(picture)  # drawn here, holds no text
+                    context["picture"] = mark_safe(picture)  # generated here, contains no text
                     context["confirming"] = True
         except DomainError as error:
-            context["error"] = words(error)
+            context["error"] = message_of(error)
         context = {**self.each_context(request), **context}
-        return _unkept(TemplateResponse(request, "account/second_factor.html", context))
+        return _without_storing(TemplateResponse(request, "account/second_factor.html", context))
 
-    def _begun(self, request: HttpRequest, proof: dict[str, Any]) -> Any:
-        """The new secret, as the service gives it; two clicks show the same one."""
+    def _start_factor(self, request: HttpRequest, proof: dict[str, Any]) -> Any:
+        """The new secret. A repeated submission returns the same one."""
         user = self._person(request)
 
         def run() -> Any:
@@ -227,21 +225,21 @@ class StaffSite(Site):
 
         return self._once(request, services.start_mfa.name, proof, run)
 
-    def _confirmed(self, request: HttpRequest) -> Any:
-        """Recovery codes of the confirmed factor; two clicks show the same ones."""
+    def _confirm_factor(self, request: HttpRequest) -> Any:
+        """The recovery codes. A repeated submission returns the same ones."""
         user = self._person(request)
         code = request.POST.get("code", "").strip()
         if not SIX_DIGITS.match(code):
             raise services.CodeMismatch
 
         def run() -> Any:
-            done = services.confirm_mfa(user, actor=user, code=code, door=self._door(request))
+            done = services.confirm_mfa(user, actor=user, code=code, origin=self._origin(request))
             return done if isinstance(done, Refusal) else done.recovery_codes
 
         return self._once(request, services.confirm_mfa.name, code, run)
 
     def _once(self, request: HttpRequest, name: str, content: Any, run: Callable[[], Any]) -> Any:
-        """What ``run`` returns, secrets as they are, once per key of the form (core §4). Raises its refusal."""
+        """Run once per key of the form and return the stored result, secrets included (core §4). Raises a refusal."""
         attempt = Attempt(
             principal=f"user:{request.user.pk}",
             method="POST",
@@ -260,12 +258,12 @@ class StaffSite(Site):
         return acts.kept_of(once(attempt, answer))
 
     def prove(self, request: HttpRequest) -> HttpResponse:
-        """Ask for password or code again; it counts for ten minutes."""
+        """Confirm the identity by password or code, for ten minutes."""
         form = EitherForm(request.POST if request.method == "POST" else None)
         if request.method == "POST" and form.is_valid():
             try:
                 limit_passwords(request)
-                told(
+                result_of(
                     services.reauthenticate(
                         Session.objects.get(pk=request.session[SESSION]),
                         actor=actor_of(request),
@@ -274,14 +272,14 @@ class StaffSite(Site):
                 )
                 return redirect(_next(request))
             except DomainError as error:
-                form.add_error(None, words(error))
+                form.add_error(None, message_of(error))
         context = {
             **self.each_context(request),
             "title": "Confirm your identity",
             "form": form,
             "next": request.POST.get("next", request.GET.get("next", "")),
         }
-        return _unkept(TemplateResponse(request, "account/prove.html", context))
+        return _without_storing(TemplateResponse(request, "account/prove.html", context))
 
     def is_reauthenticated(self, request: HttpRequest) -> bool:
         session = self._session(request)
@@ -290,36 +288,36 @@ class StaffSite(Site):
     def reauthentication_url(self, request: HttpRequest) -> str:
         return f"{reverse('admin:prove')}?{urlencode({'next': request.get_full_path()})}"
 
-    def _door(self, request: HttpRequest) -> services.Door:
-        return door_of(request)._replace(session=self._session(request))
+    def _origin(self, request: HttpRequest) -> services.Origin:
+        return origin_of(request)._replace(session=self._session(request))
 
     def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Sign out: the account's session ends, not only the browser's."""
+        """Sign out of the account's session and the browser's."""
         if request.method == "POST" and request.user.is_authenticated:
             _end(request.session.get(SESSION), request.user)
         response: HttpResponse = super().logout(request, extra_context)
         return response
 
     def has_permission(self, request: HttpRequest) -> bool:
-        """Whether active staff is signed in and the session still lives; asked once per request."""
-        if not hasattr(request, "_staff_door"):
-            request._staff_door = self._is_open_to(request)  # type: ignore[attr-defined]
-        return bool(request._staff_door)  # type: ignore[attr-defined]
+        """Whether an active member of staff has a live session. Read once per request."""
+        if not hasattr(request, "_has_live_session"):
+            request._has_live_session = self._check_session(request)  # type: ignore[attr-defined]
+        return bool(request._has_live_session)  # type: ignore[attr-defined]
 
     def _session(self, request: HttpRequest) -> Session | None:
-        """The account's live session behind Django's; asked once per request."""
+        """The account's live session of Django's session. Read once per request."""
         if not hasattr(request, "_account_session"):
             request._account_session = (  # type: ignore[attr-defined]
                 Session.objects.live()
                 .select_related("user__totp")
-                .filter(pk=request.session.get(SESSION), user_id=request.user.pk, door=Session.Door.ADMIN)
+                .filter(pk=request.session.get(SESSION), user_id=request.user.pk, door=Session.Channel.ADMIN)
                 .first()
             )
-        found: Session | None = request._account_session  # type: ignore[attr-defined]
-        return found
+        session: Session | None = request._account_session  # type: ignore[attr-defined]
+        return session
 
     def _person(self, request: HttpRequest) -> User:
-        """Who is signed in, as a row: Django's ``request.user`` is a stand-in, which services don't take."""
+        """The signed-in user as a row: Django's ``request.user`` is a lazy object, which services don't accept."""
         session = self._session(request)
         assert session is not None  # the view is behind admin_view
         return session.user
@@ -328,7 +326,7 @@ class StaffSite(Site):
         session = self._session(request)
         return session is None or session.user.must_set_up_factor
 
-    def _is_open_to(self, request: HttpRequest) -> bool:
+    def _check_session(self, request: HttpRequest) -> bool:
         user: Any = request.user
         if not (user.is_active and user.is_staff):
             return False
@@ -343,10 +341,10 @@ class StaffSite(Site):
             request.session["seen"] = now
         return True
 
-    def _look_as_partner(self, request: HttpRequest) -> None:
-        """While the person views as a partner, everything is asked and shown as if one of its people were here.
+    def _apply_view_as(self, request: HttpRequest) -> None:
+        """During a view as a partner, replace the user of the request by a simulated one of the partner.
 
-        Raises PermissionDenied for whatever isn't looking.
+        Raises PermissionDenied for anything but reading.
         """
         if not may_create(actor_of(request), capabilities.VIEW_AS):
             return
@@ -354,29 +352,29 @@ class StaffSite(Site):
         if view is None:
             return
         if request.method not in ("GET", "HEAD"):
-            raise PermissionDenied("While you look through a partner's eyes, you only read.")
-        request.user, request.view_as = view.eyes(), view  # type: ignore[attr-defined]
+            raise PermissionDenied("A view as a partner is read-only. End it to make changes.")
+        request.user, request.view_as = view.simulated_user(), view  # type: ignore[attr-defined]
 
     def end_view_as(self, request: HttpRequest) -> HttpResponse:
-        """Be oneself again."""
+        """End the view as a partner."""
         if request.method == "POST":
             for view in ViewAs.objects.live().filter(user_id=request.user.pk):
                 services.end_view_as(view, actor=self._person(request))
         return redirect("admin:index")
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
-        """What every page shows; the banner while the person views as a partner."""
+        """The context of every page, with the banner of a view as a partner."""
         view = getattr(request, "view_as", None)
         banner = view and {
-            "text": f"You see what partner {view.partner_id} sees, until {timezone.localtime(view.ends_at):%H:%M}. "
-            "Nothing can be changed meanwhile.",
-            "button": "End this",
+            "text": f"You are viewing as partner {view.partner_id} until {timezone.localtime(view.ends_at):%H:%M}. "
+            "The view is read-only.",
+            "button": "End view",
             "url": reverse("admin:end_view_as"),
         }
         return {**super().each_context(request), "banner": banner}
 
     def reads_only(self, request: HttpRequest) -> bool:
-        """An auditor looks at everything, and so does who views as a partner; no action is drawn."""
+        """Whether no actions are shown: to an auditor, and during a view as a partner."""
         if hasattr(request, "view_as"):
             return True
         if not hasattr(request, "_auditor"):
@@ -384,8 +382,8 @@ class StaffSite(Site):
         return bool(request._auditor)  # type: ignore[attr-defined]
 
 
-def door_of(request: HttpRequest, *, limited: str = "") -> services.Door:
-    """Where the person stands; ``limited`` counts the try with those of the API's door of that name."""
+def origin_of(request: HttpRequest, *, limited: str = "") -> services.Origin:
+    """The origin of a request; ``limited`` counts it with the API's requests to the endpoint of that name."""
     if limited:
         throttling.check(
             SimpleNamespace(_request=request, META=request.META, data={}),  # type: ignore[arg-type]
@@ -396,43 +394,43 @@ def door_of(request: HttpRequest, *, limited: str = "") -> services.Door:
                 ),
             ),
         )
-    return services.Door(
-        kind=Session.Door.ADMIN,
+    return services.Origin(
+        channel=Session.Channel.ADMIN,
         ip=throttling.client_address(request),
         device=request.headers.get("User-Agent", "")[:400],
     )
 
 
 def limit_passwords(request: HttpRequest) -> None:
-    """Count a request that hashes the signed-in person's password with those of the API. Raises Throttled."""
+    """Count a request that hashes the user's password with those of the API. Raises Throttled."""
     throttling.check(
         SimpleNamespace(_request=request, META=request.META, user=request.user, auth=None),  # type: ignore[arg-type]
         SimpleNamespace(throttle_class_name=throttling.PASSWORD),
     )
 
 
-def told(outcome: Any) -> Any:
-    """What a service answered; a committed refusal is raised."""
+def result_of(outcome: Any) -> Any:
+    """The result of a service; a refusal is raised."""
     if isinstance(outcome, Refusal):
         raise outcome.problem
     return outcome
 
 
-def words(error: DomainError) -> str:
-    """A problem in words."""
+def message_of(error: DomainError) -> str:
+    """The title and detail of a problem."""
     return error.title if error.detail == error.title else f"{error.title} {error.detail}"
 
 
 def _next(request: HttpRequest) -> str:
-    """Where to go afterwards: a page of this site, else home."""
-    wanted = request.POST.get("next", "")
-    fits = url_has_allowed_host_and_scheme(
-        wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure()
+    """The URL to continue with: a page of this site, or else the home page."""
+    url = request.POST.get("next", "")
+    is_own = url_has_allowed_host_and_scheme(
+        url, allowed_hosts={request.get_host()}, require_https=request.is_secure()
     )
-    return wanted if fits else reverse("admin:index")
+    return url if is_own else reverse("admin:index")
 
 
-def _unkept(response: TemplateResponse) -> TemplateResponse:
+def _without_storing(response: TemplateResponse) -> TemplateResponse:
     response["Cache-Control"] = "no-store"
     return response
 
@@ -444,10 +442,10 @@ def _end(session_id: str | None, actor: Actor) -> None:
 
 
 def own_sessions(request: HttpRequest) -> str:
-    """Address of the person's own sign-ins."""
+    """The URL of the user's own sessions."""
     return f"{reverse('admin:account_session_changelist')}?user__id__exact={request.user.pk}"
 
 
 def own_factor(request: HttpRequest) -> str:
-    """Address of the set-up of the person's own second factor."""
+    """The URL of the user's own two-factor setup."""
     return reverse("admin:second_factor")

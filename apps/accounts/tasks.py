@@ -1,4 +1,4 @@
-"""Periodic work on accounts."""
+"""Periodic tasks of accounts."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -15,10 +15,10 @@ from erp.access import SYSTEM
 
 
 def codes_sent() -> Iterator[Metric]:
-    """How much of the day's codes by SMS is used up: at 1 nobody signs in by one any more."""
+    """Share of the daily limit of codes by SMS that is used. At 1 no codes are sent any more."""
     share = float(services.day_share(clock.now()))
     yield GaugeMetricFamily(
-        "erp_otp_day_share", "Share of the day's codes by SMS that is used up.", value=share
+        "erp_otp_day_share", "Share of the daily limit of codes by SMS that is used.", value=share
     )
 
 
@@ -27,25 +27,25 @@ metrics.of_modules.append(codes_sent)
 
 @shared_task
 def clear_sessions() -> None:
-    """Delete the admin's cookies' rows past their time (the sign-ins behind them are kept a year)."""
+    """Delete expired browser sessions of the staff portal (the sign-ins behind them are stored for a year)."""
     call_command("clearsessions")
 
 
 @shared_task
 def expire_grants() -> int:
-    """Tidy up single grants whose time is over; returns how many."""
+    """Mark expired single grants as expired; return how many."""
     return int(services.expire_grants(actor=SYSTEM))
 
 
 @shared_task
 def expire_views_as() -> int:
-    """End looks through a partner's eyes whose time is over; returns how many."""
+    """End views as a partner whose time is over; return how many."""
     return int(services.expire_views_as(actor=SYSTEM))
 
 
 @shared_task
 def purge() -> None:
-    """Delete what is kept no longer, in batches, and erase sign-ups that nobody proved within a month."""
+    """Delete rows whose retention is over, in batches, and erase sign-ups that are unverified for too long."""
     while any(services.purge(actor=SYSTEM).values()):
         pass
     since = clock.now() - timedelta(days=settings.ACCOUNT_PENDING_DAYS)

@@ -1,4 +1,4 @@
-"""JSON Web Tokens: HS256 fixed in code, no role or capability inside; each kind is good for its one use."""
+"""JSON Web Tokens: always HS256, without roles or capabilities; each type has one use."""
 
 import hashlib
 import hmac
@@ -15,7 +15,7 @@ KEY_ID = "1"
 
 
 class Claims(NamedTuple):
-    """What a token says: whose it is, of which session, and its own id."""
+    """The claims of a token: user, session and its own ID."""
 
     user_id: UUID
     session_id: UUID
@@ -23,7 +23,7 @@ class Claims(NamedTuple):
 
 
 def encode(kind: Literal["access", "refresh"], claims: Claims, *, issued: datetime, expires: datetime) -> str:
-    """A signed token of the kind."""
+    """Sign a token of the type."""
     return jwt.encode(
         {
             "iss": ISSUER,
@@ -42,7 +42,7 @@ def encode(kind: Literal["access", "refresh"], claims: Claims, *, issued: dateti
 
 
 class FirstFactor(NamedTuple):
-    """What a challenge token says: who passed the first factor, how, and with which password in force."""
+    """The claims of a challenge token: who passed the first factor, how, and the mark of the current password."""
 
     user_id: UUID
     method: str
@@ -52,7 +52,7 @@ class FirstFactor(NamedTuple):
 
 
 def encode_challenge(passed: FirstFactor, *, issued: datetime, expires: datetime) -> str:
-    """A signed token that stands for a passed first factor; nothing is stored of it."""
+    """Sign a challenge token after the first factor. Nothing is stored."""
     return jwt.encode(
         {
             "iss": ISSUER,
@@ -73,7 +73,7 @@ def encode_challenge(passed: FirstFactor, *, issued: datetime, expires: datetime
 
 
 def decode_challenge(token: str) -> FirstFactor | None:
-    """What a genuine, live challenge token says; None for anything else."""
+    """The claims of a valid challenge token; None for anything else."""
     payload = _payload(token, ["iss", "aud", "sub", "typ", "iat", "exp", "method", "label", "mark", "otp"])
     if payload is None or payload["typ"] != "challenge":
         return None
@@ -82,7 +82,7 @@ def decode_challenge(token: str) -> FirstFactor | None:
 
 
 def password_mark(encoded: str) -> str:
-    """A mark of a password's hash: it changes with the password and tells nothing of it."""
+    """A keyed hash of a password's hash: it changes with the password and does not reveal it."""
     key = settings.JWT_SIGNING_KEY.encode()
     return hmac.new(key, b"password" + encoded.encode(), hashlib.sha256).hexdigest()[:32]
 
@@ -104,7 +104,7 @@ def _payload(token: str, required: list[str]) -> dict[str, Any] | None:
 
 
 def decode(kind: Literal["access", "refresh"], token: str) -> Claims | None:
-    """The claims of a genuine, live token of the kind; None for anything else."""
+    """The claims of a valid token of the type; None for anything else."""
     payload = _payload(token, ["iss", "aud", "sub", "sid", "jti", "typ", "iat", "exp"])
     if payload is None or payload["typ"] != kind:
         return None

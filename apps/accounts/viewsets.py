@@ -1,4 +1,4 @@
-"""Sign-in, and oneself, over HTTP."""
+"""Endpoints of sign-in, profile and sessions."""
 
 from typing import Any, ClassVar, Final
 
@@ -41,40 +41,42 @@ from erp.api.viewsets import RowViewSet, ViewSet
 
 HOUR = 3600
 BY_ADDRESS_AND_MAIL = Limit(limit=10, window=HOUR, field="email", field_limit=3, field_window=HOUR)
-TOKEN_DOOR = Limit(limit=20, window=HOUR)
+TOKEN_LIMIT = Limit(limit=20, window=HOUR)
 
 
-def the_user(request: Request) -> Any:
+def current_user(request: Request) -> Any:
     """The caller."""
     return request.user
 
 
-def the_session(request: Request) -> Any:
-    """The session that the caller came by."""
+def current_session(request: Request) -> Any:
+    """The session of the caller."""
     return request.auth
 
 
-def door_of(request: Request) -> services.Door:
-    """Where the caller stands, for the services that ask for it."""
+def origin_of(request: Request) -> services.Origin:
+    """The origin of a request, for services that need it."""
     session = request.auth if isinstance(request.auth, Session) else None
     agent = request.headers.get("User-Agent", "")[:400]
     address = client_address(request)
-    return services.Door(kind="api", ip=address, device=agent, session=session, network=network_of(address))
+    return services.Origin(
+        channel="api", ip=address, device=agent, session=session, network=network_of(address)
+    )
 
 
-DOOR: Final = {"door": door_of}
+WITH_ORIGIN: Final = {"origin": origin_of}
 
 
-class Doors(ViewSet):
-    """What the endpoints of ``/auth`` share: nobody keeps their answers."""
+class NoStoreViewSet(ViewSet):
+    """Endpoints whose responses must not be stored by browsers and proxies."""
 
     no_store = True
-    # Open to staff who haven't set their second factor up yet (accounts §5.2).
+    # Actions open to staff who have not set up two-factor authentication yet (accounts §5.2).
     open_without_factor: ClassVar[frozenset[str]] = frozenset()
 
 
-class AuthViewSet(Doors):
-    """The doors of ``/auth``."""
+class AuthViewSet(NoStoreViewSet):
+    """Sign-in, sign-up, passwords and two-factor authentication."""
 
     serializer_class = None
     open_without_factor = frozenset({"logout", "mfa_setup", "mfa_confirm"})
@@ -82,7 +84,7 @@ class AuthViewSet(Doors):
     login = endpoint(
         services.log_in,
         LoginInput,
-        context=DOOR,
+        context=WITH_ORIGIN,
         throttle=PASSWORD,
         exempt="a repeated sign-in is a new session, and a wrong one is counted",
         output=SignInOutput,
@@ -92,7 +94,7 @@ class AuthViewSet(Doors):
     second_factor = endpoint(
         services.pass_second_factor,
         SecondFactorInput,
-        context=DOOR,
+        context=WITH_ORIGIN,
         exempt="a code counts once, and a wrong one is counted",
         path="login/second-factor",
         output=TokensOutput,
@@ -102,7 +104,7 @@ class AuthViewSet(Doors):
     otp_request = endpoint(
         services.request_otp,
         OtpRequestInput,
-        exempt="asked again within a minute, the answer is the same and nothing is sent",
+        exempt="repeated within a minute, the answer is the same and nothing is sent",
         path="otp/request",
         output=OtpRequestOutput,
         status=202,
@@ -111,7 +113,7 @@ class AuthViewSet(Doors):
     otp_verify = endpoint(
         services.verify_otp,
         OtpVerifyInput,
-        context=DOOR,
+        context=WITH_ORIGIN,
         exempt="a code counts once, and a wrong one is counted",
         path="otp/verify",
         output=SignInOutput,
@@ -121,9 +123,9 @@ class AuthViewSet(Doors):
     register = endpoint(
         services.register,
         RegisterInput,
-        context=DOOR,
+        context=WITH_ORIGIN,
         throttle=PASSWORD,
-        public="whoever signs up isn't known yet",
+        public="a person who signs up has no account yet",
         output=StatusOutput,
         status=202,
         limit=BY_ADDRESS_AND_MAIL,
@@ -136,13 +138,13 @@ class AuthViewSet(Doors):
         secret=True,
         limit=Limit(limit=60, window=60),
     )
-    logout = endpoint(services.log_out, target=the_session)
-    logout_all = endpoint(services.log_out_everywhere, target=the_session, output=RevokedOutput)
+    logout = endpoint(services.log_out, target=current_session)
+    logout_all = endpoint(services.log_out_everywhere, target=current_session, output=RevokedOutput)
     forgot_password = endpoint(
         services.request_password_reset,
         EmailInput,
-        context=DOOR,
-        public="who forgot a password can't sign in; the mail goes to the verified address alone",
+        context=WITH_ORIGIN,
+        public="a user who forgot the password can't sign in; the e-mail is sent only to the verified address",
         output=StatusOutput,
         status=202,
         limit=BY_ADDRESS_AND_MAIL,
@@ -152,27 +154,27 @@ class AuthViewSet(Doors):
         ResetPasswordInput,
         throttle=PASSWORD,
         public="the one-time token is the proof",
-        limit=TOKEN_DOOR,
+        limit=TOKEN_LIMIT,
     )
     change_password = endpoint(
         services.change_password,
         ChangePasswordInput,
-        context=DOOR,
+        context=WITH_ORIGIN,
         throttle=PASSWORD,
-        target=the_user,
+        target=current_user,
     )
     verify_email = endpoint(
         services.verify_email,
         TokenInput,
         public="the one-time token is the proof",
         output=StatusOutput,
-        limit=TOKEN_DOOR,
+        limit=TOKEN_LIMIT,
     )
     resend = endpoint(
         services.request_email_verification,
         EmailInput,
-        context=DOOR,
-        public="the mail goes to the address alone",
+        context=WITH_ORIGIN,
+        public="the e-mail is sent only to the address itself",
         path="verify-email/resend",
         output=StatusOutput,
         status=202,
@@ -184,12 +186,12 @@ class AuthViewSet(Doors):
         throttle=PASSWORD,
         public="the one-time token is the proof",
         path="invitations/accept",
-        limit=TOKEN_DOOR,
+        limit=TOKEN_LIMIT,
     )
     reauthenticate = endpoint(
         services.reauthenticate,
         ReauthenticateInput,
-        target=the_session,
+        target=current_session,
         output=ReauthenticatedOutput,
         throttle=PASSWORD,
     )
@@ -198,31 +200,31 @@ class AuthViewSet(Doors):
         StartMfaInput,
         throttle=PASSWORD,
         path="mfa/setup",
-        target=the_user,
+        target=current_user,
         output=SetupOutput,
         secret=True,
     )
     mfa_confirm = endpoint(
         services.confirm_mfa,
         ConfirmMfaInput,
-        context=DOOR,
+        context=WITH_ORIGIN,
         path="mfa/confirm",
-        target=the_user,
+        target=current_user,
         output=RecoveryCodesOutput,
         secret=True,
     )
     mfa_disable = endpoint(
         services.disable_mfa,
         DisableMfaInput,
-        context=DOOR,
+        context=WITH_ORIGIN,
         throttle=PASSWORD,
         path="mfa/disable",
-        target=the_user,
+        target=current_user,
     )
 
 
-class ProfileViewSet(Doors, RowViewSet):
-    """Oneself: ``/auth/me``."""
+class ProfileViewSet(NoStoreViewSet, RowViewSet):
+    """The profile of the caller: ``/auth/me``."""
 
     queryset = User.objects.all()
     serializer_class = ProfileOutput
@@ -232,9 +234,9 @@ class ProfileViewSet(Doors, RowViewSet):
     update = endpoint(
         services.update_profile,
         ProfileInput,
-        context=DOOR,
+        context=WITH_ORIGIN,
         throttle=PASSWORD,
-        target=the_user,
+        target=current_user,
         if_match="required",
     )
 
@@ -245,8 +247,8 @@ class ProfileViewSet(Doors, RowViewSet):
         return {"self": "/api/v1/auth/me", "sessions": "/api/v1/auth/sessions"}
 
 
-class SessionViewSet(Doors, RowViewSet):
-    """One's own sessions: ``/auth/sessions``."""
+class SessionViewSet(NoStoreViewSet, RowViewSet):
+    """The sessions of the caller: ``/auth/sessions``."""
 
     queryset = Session.objects.all()
     serializer_class = SessionOutput

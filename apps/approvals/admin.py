@@ -1,4 +1,4 @@
-"""The second person's queue, and each request as its deciders see it."""
+"""Pending approvals, and the page of each request."""
 
 from copy import copy
 from datetime import timedelta
@@ -20,13 +20,13 @@ from erp.services import Service
 DECISIONS = (services.approve, services.reject)
 
 
-class Mine(admin.SimpleListFilter):
-    """What waits for the person, or was asked by the person."""
+class AssignmentFilter(admin.SimpleListFilter):
+    """Requests that the user may decide on, or has made."""
 
-    title, parameter_name = "whose", "for_me"
+    title, parameter_name = "assignment", "for_me"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("True", "Mine to decide"), ("made", "Made by me")]
+        return [("True", "Waiting for my decision"), ("made", "Requested by me")]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         if self.value() == "True":
@@ -36,7 +36,7 @@ class Mine(admin.SimpleListFilter):
 
 @admin.register(ApprovalRequest)
 class ApprovalRequestAdmin(ServiceAdmin):
-    """What needs a second person: looked at one by one, never in bulk."""
+    """Approval requests. Decisions are made one by one, never in bulk."""
 
     views = capabilities.VIEW
     runs: ClassVar = [services.approve, services.reject, services.escalate, services.withdraw]
@@ -47,7 +47,7 @@ class ApprovalRequestAdmin(ServiceAdmin):
     }
     queues: ClassVar = [
         Queue(
-            title="Second person",
+            title="Pending approvals",
             filters={"status": "pending", "for_me": "True"},
             since="created_at",
             amber=timedelta(hours=4),
@@ -55,19 +55,27 @@ class ApprovalRequestAdmin(ServiceAdmin):
         )
     ]
     change_form_template = "admin/approval/form.html"
-    list_display: ClassVar = ["kind_name", "maker", "sum", "voices", "status", "created_at", "expires_at"]
-    list_filter: ClassVar = ["status", Mine, "kind", "decider_role"]
+    list_display: ClassVar = [
+        "kind_name",
+        "maker",
+        "formatted_amount",
+        "approvals",
+        "status",
+        "created_at",
+        "expires_at",
+    ]
+    list_filter: ClassVar = ["status", AssignmentFilter, "kind", "decider_role"]
     list_select_related: ClassVar = ["maker"]
     search_fields: ClassVar = ["=subject_id"]
-    search_help_text = "Whole id of what it is about"
+    search_help_text = "Complete ID of the record to be changed"
     ordering: ClassVar = ["id"]  # oldest first: ids rise with time
     details: ClassVar = [
         "kind_name",
         "status",
-        "voices",
+        "approvals",
         "maker",
         "reason",
-        "sum",
+        "formatted_amount",
         "subject_type",
         "subject_id",
         "subject_version",
@@ -86,26 +94,26 @@ class ApprovalRequestAdmin(ServiceAdmin):
 
     def get_queryset(self, request: HttpRequest) -> Any:
         mine = ExpressionWrapper(decidable_by(actor_of(request)), output_field=BooleanField())
-        rows = super().get_queryset(request).with_voices().judged_for(request.user)
+        rows = super().get_queryset(request).with_decisions().with_reach_of(request.user)
         return rows.annotate(for_me=mine)
 
-    @admin.display(description="what", ordering="kind")
+    @admin.display(description="change", ordering="kind")
     def kind_name(self, row: ApprovalRequest) -> str:
-        """The kind in words."""
+        """The title of the kind."""
         return row.title
 
-    @admin.display(description="voices")
-    def voices(self, row: ApprovalRequest) -> str:
-        """How many of those needed have said yes."""
+    @admin.display(description="approvals")
+    def approvals(self, row: ApprovalRequest) -> str:
+        """How many of the approvals needed there are."""
         return f"{row.given} of {row.needed}"
 
     @admin.display(description="amount", ordering="amount")
-    def sum(self, row: ApprovalRequest) -> str:
-        """The amount at stake."""
+    def formatted_amount(self, row: ApprovalRequest) -> str:
+        """The amount at stake with its currency."""
         return "–" if row.amount is None else measured(row.amount, row.currency)
 
     def disabled_reason(self, request: HttpRequest, service: Service, row: ApprovalRequest) -> str:
-        """Nobody decides on their own work; the service says so too."""
+        """Why the user cannot run the service on the request, as the service would refuse it."""
         if service is services.withdraw:
             return "" if request.user.pk == row.maker_id else services.MakerOnly.title
         if service is services.escalate:
@@ -116,23 +124,23 @@ class ApprovalRequestAdmin(ServiceAdmin):
 
     def tables(self, request: HttpRequest, row: ApprovalRequest) -> list[Table]:
         lines = [(line["field"], line["old"] or "–", line["new"] or "–") for line in row.diff]
-        voices = [
+        decisions = [
             (
-                v.decider,
-                v.get_decision_display(),
-                v.get_reason_code_display() or "–",
-                v.note or "–",
-                v.created_at,
+                decision.decider,
+                decision.get_decision_display(),
+                decision.get_reason_code_display() or "–",
+                decision.note or "–",
+                decision.created_at,
             )
-            for v in row.decisions.all()
+            for decision in row.decisions.all()
         ]
         return [
-            Table("What would change", ["Field", "Now", "Then"], lines),
-            Table("Decisions", ["Who", "Decision", "Reason", "Note", "When"], voices),
+            Table("Proposed changes", ["Field", "Current value", "Proposed value"], lines),
+            Table("Decisions", ["Decided by", "Decision", "Reason", "Note", "Decided at"], decisions),
         ]
 
     def _form(self, request: HttpRequest, service: Service, row: Any, *, data: bool = False) -> Any:
-        """A decision is about the version on the screen, so the form carries it."""
+        """Fill in the version that the page shows: a decision is about that version only."""
         form = super()._form(request, service, row, data=data)
         if service in DECISIONS and row is not None:
             form.initial.setdefault("subject_version", row.subject_version)
@@ -147,15 +155,15 @@ class ApprovalRequestAdmin(ServiceAdmin):
         return response
 
     def _neighbours(self, request: HttpRequest, row: ApprovalRequest) -> dict[str, str]:
-        """Addresses of the requests before and after this one in the list that the person came from."""
-        kept = request.GET.get("_changelist_filters", "")
-        listed: Any = copy(request)
-        listed.GET = QueryDict(kept or urlencode(self.queues[0].filters), mutable=True)
-        listed.GET.pop(PAGE_VAR, None)  # neighbours are of the whole list, whose pages may be fewer by now
-        rows = self.get_changelist_instance(listed).queryset.order_by("pk").values_list("pk", flat=True)
-        found = {
+        """URLs of the previous and next request of the list from which the page was opened."""
+        filters = request.GET.get("_changelist_filters", "")
+        list_request: Any = copy(request)
+        list_request.GET = QueryDict(filters or urlencode(self.queues[0].filters), mutable=True)
+        list_request.GET.pop(PAGE_VAR, None)  # the list may have fewer pages by now
+        rows = self.get_changelist_instance(list_request).queryset.order_by("pk").values_list("pk", flat=True)
+        neighbours = {
             "previous": rows.filter(pk__lt=row.pk).reverse().first(),
             "following": rows.filter(pk__gt=row.pk).first(),
         }
-        query = f"?{urlencode({'_changelist_filters': kept})}" if kept else ""
-        return {name: self._url("change", pk) + query for name, pk in found.items() if pk is not None}
+        query = f"?{urlencode({'_changelist_filters': filters})}" if filters else ""
+        return {name: self._url("change", pk) + query for name, pk in neighbours.items() if pk is not None}

@@ -1,11 +1,11 @@
-"""Who may ask for a second person's decision, and who may give it."""
+"""Capabilities of approval requests."""
 
 from erp.access import Capability
 
 VIEW = Capability(
     "approval.view",
     on="ApprovalRequest",
-    label="See requests that one made or may decide",
+    label="View own requests and those to decide on",
     everywhere=("INTERNAL", "AUDITOR"),
 )
 REQUEST = Capability(
@@ -17,6 +17,6 @@ REQUEST = Capability(
 DECIDE = Capability(
     "approval.decide",
     on="ApprovalRequest",
-    label="Decide on requests of others",
+    label="Decide on other users' requests",
     everywhere=("INTERNAL_MANAGER", "INTERNAL_DIRECTOR", "INTERNAL_FINANCE", "INTERNAL_COMPLIANCE"),
 )

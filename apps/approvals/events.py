@@ -1,7 +1,7 @@
-"""What others may learn of a request, and the events of rows that are published by approval.
+"""Events of approval requests, and of rows that are published by approval.
 
-An event of a request carries which kind it is, about what, at which version, and its status; ``by`` is whoever did
-it, null for what SYSTEM did. Whoever needs more reads the request.
+Events of a request carry kind, subject, version and approvals so far; ``by`` is the user who acted, null for the
+system. Everything else is read from the request itself.
 """
 
 from collections.abc import Collection, Mapping
@@ -20,8 +20,8 @@ from erp.events import Event, event, rows_of
 rows_of("approval", model="approval.ApprovalRequest", reads=capabilities.VIEW)
 
 
-class Head(Event):
-    """What each event says of its request."""
+class ApprovalEvent(Event):
+    """The fields that all events of a request share."""
 
     approval_id: UUID
     kind: str
@@ -38,43 +38,43 @@ APPROVAL = ("approval", "approval_id")
 
 
 @event("approval.requested", version=1, aggregate=APPROVAL, readers={})
-class ApprovalRequested(Head):
-    """Somebody asks for a decision."""
+class ApprovalRequested(ApprovalEvent):
+    """A request was opened."""
 
 
 @event("approval.endorsed", version=1, aggregate=APPROVAL, readers={})
-class ApprovalEndorsed(Head):
-    """A voice for it that isn't the last one needed."""
+class ApprovalEndorsed(ApprovalEvent):
+    """A request was approved, and further approvals are needed."""
 
 
 @event("approval.granted", version=1, aggregate=APPROVAL, readers={})
-class ApprovalGranted(Head):
-    """The last approval; the change was made in the same transaction."""
+class ApprovalGranted(ApprovalEvent):
+    """The last approval was given. The change was made in the same transaction."""
 
 
 @event("approval.refused", version=1, aggregate=APPROVAL, readers={})
-class ApprovalRefused(Head):
-    """One voice against it."""
+class ApprovalRefused(ApprovalEvent):
+    """A request was rejected."""
 
 
 @event("approval.withdrawn", version=1, aggregate=APPROVAL, readers={})
-class ApprovalWithdrawn(Head):
-    """Its maker takes it back."""
+class ApprovalWithdrawn(ApprovalEvent):
+    """A request was withdrawn by the person who made it."""
 
 
 @event("approval.expired", version=1, aggregate=APPROVAL, readers={})
-class ApprovalExpired(Head):
-    """Nobody decided in time."""
+class ApprovalExpired(ApprovalEvent):
+    """A request expired before it was decided."""
 
 
 @event("approval.staled", version=1, aggregate=APPROVAL, readers={})
-class ApprovalStaled(Head):
+class ApprovalStaled(ApprovalEvent):
     """Subject or base changed before the decision."""
 
 
 @event("approval.escalated", version=1, aggregate=APPROVAL, readers={})
-class ApprovalEscalated(Head):
-    """It now needs a decider of another role."""
+class ApprovalEscalated(ApprovalEvent):
+    """A request was escalated to a higher role."""
 
 
 class DraftEvents(NamedTuple):

@@ -1,4 +1,4 @@
-"""Requests for approval bound to the version that was seen, their decisions, and rows published by approval."""
+"""Approval requests, each bound to one version of its subject, decisions on them, rows published by approval."""
 
 from typing import Any, ClassVar, Self
 from uuid import UUID
@@ -21,41 +21,41 @@ from erp.periods import DatedQuerySet
 
 class ApprovalRequestQuerySet(QuerySet):
     def visible_to(self, user: Actor) -> Self:
-        """The user's own, and those whose subject it may decide on; all for readers of the trail."""
+        """The user's own requests and those that they may decide on; all for readers of the trail."""
         if holds_everywhere(user, "trail.view"):
             return self
         return self.filter(Q(maker_id=user.pk) | subject_within_reach(user))
 
     def pending(self) -> Self:
-        """Requests that wait for a decision."""
+        """Pending requests."""
         return self.filter(status=ApprovalRequest.Status.PENDING)
 
     def overdue(self, now: Any) -> Self:
-        """Pending requests past their time."""
+        """Pending requests that have expired."""
         return self.pending().filter(expires_at__lte=now)
 
     def to_decide(self, user: Actor) -> Self:
-        """Pending requests that ``user`` may decide and hasn't yet."""
+        """Pending requests that ``user`` may decide on and has not decided on yet."""
         return self.filter(decidable_by(user))
 
     def made(self, user: Actor) -> Self:
         """Requests that ``user`` made."""
         return self.filter(maker_id=user.pk)
 
-    def judged_for(self, user: Actor) -> Self:
-        """With the answer for ``user`` that ``ApprovalRequest.is_within_reach`` gives."""
+    def with_reach_of(self, user: Actor) -> Self:
+        """Annotate each request with ``ApprovalRequest.is_within_reach`` for ``user``."""
         return self.annotate(
             within_reach=ExpressionWrapper(subject_within_reach(user), output_field=BooleanField())
         )
 
-    def with_voices(self) -> Self:
-        """With their decisions, in order, and the people behind them."""
-        voices = ApprovalDecision.objects.select_related("decider").order_by("created_at")
-        return self.select_related("maker").prefetch_related(models.Prefetch("decisions", voices))
+    def with_decisions(self) -> Self:
+        """Prefetch requester, decisions and approvers."""
+        decisions = ApprovalDecision.objects.select_related("decider").order_by("created_at")
+        return self.select_related("maker").prefetch_related(models.Prefetch("decisions", decisions))
 
 
 def subject_within_reach(user: Actor) -> Q:
-    """The condition for requests whose subject ``user`` sees and holds the kind's capability on."""
+    """The condition for requests whose subject ``user`` may see and decide on."""
     reach = Q(pk__in=())
     for kind in kinds.values():
         rows = kind.subjects_of(user).filter(pk=OuterRef("subject_id"))
@@ -64,15 +64,15 @@ def subject_within_reach(user: Actor) -> Q:
 
 
 def decidable_by(user: Actor) -> Q:
-    """The condition behind ``to_decide``; what is decided at its own endpoint stands in that module's queue."""
-    heard = ApprovalDecision.objects.filter(decider_id=user.pk).values("request_id")
+    """The condition of ``to_decide``. Kinds decided at the module's endpoint are in that module's queue."""
+    decided = ApprovalDecision.objects.filter(decider_id=user.pk).values("request_id")
     condition = (
         Q(status=ApprovalRequest.Status.PENDING)
         & subject_within_reach(user)
-        & ~Q(kind__in=[kind.name for kind in kinds.values() if kind.door == "own"])
+        & ~Q(kind__in=[kind.name for kind in kinds.values() if kind.decided_at == "module"])
         & (Q(expires_at=None) | Q(expires_at__gt=clock.now()))
         & ~Q(excluded__contains=[user.pk])
-        & ~Q(pk__in=heard)
+        & ~Q(pk__in=decided)
     )
     if not holds_everywhere(user, "approval.decide"):
         condition &= Q(pk__in=granted_keys(user, "approval.decide", ApprovalRequest))
@@ -82,7 +82,7 @@ def decidable_by(user: Actor) -> Q:
 
 
 def roles_of(user: Any) -> frozenset[str]:
-    """Names of the roles that a person holds: one query a request."""
+    """Names of the user's roles, read once per HTTP request."""
     if not hasattr(user, "_approval_roles"):
         user._approval_roles = frozenset(user.groups.values_list("name", flat=True))
     roles: frozenset[str] = user._approval_roles
@@ -90,7 +90,7 @@ def roles_of(user: Any) -> frozenset[str]:
 
 
 class ApprovalRequest(Model):
-    """A change that somebody else must decide on, bound to the version that its maker saw."""
+    """A change that another person must approve, bound to the version that the requester saw."""
 
     class Status(models.TextChoices):
         PENDING = "pending"
@@ -100,27 +100,54 @@ class ApprovalRequest(Model):
         WITHDRAWN = "withdrawn"
         EXPIRED = "expired"
 
-    kind = models.CharField(max_length=60)
-    subject_type = models.CharField(max_length=60)
-    subject_id = models.UUIDField()
-    subject_version = models.PositiveIntegerField()
-    base_type = models.CharField(max_length=60, default="", blank=True)
-    base_id = models.UUIDField(null=True)
-    base_version = models.PositiveIntegerField(null=True)
-    capability = models.CharField(max_length=120)
-    decider_role = models.CharField(max_length=40, null=True)  # noqa: DJ001 - none is no role
-    # What changes, in words for people: [{"field", "old", "new"}], masked when it is stored.
-    diff = models.JSONField(default=list)
-    reason = models.CharField(max_length=1000)
-    amount = models.DecimalField(max_digits=18, decimal_places=2, null=True)
-    currency = models.CharField(max_length=3, default="", blank=True)
-    needed = models.PositiveSmallIntegerField(default=1)
-    given = models.PositiveSmallIntegerField(default=0)
+    kind = models.CharField(max_length=60, help_text="Kind of change, such as organization.bank_account.")
+    subject_type = models.CharField(max_length=60, help_text="Type of the record to be changed.")
+    subject_id = models.UUIDField(help_text="ID of the record to be changed.")
+    subject_version = models.PositiveIntegerField(
+        help_text="Version of the record that the request is about."
+    )
+    base_type = models.CharField(
+        max_length=60, default="", blank=True, help_text="Type of the record that the change builds on."
+    )
+    base_id = models.UUIDField(null=True, help_text="ID of the record that the change builds on.")
+    base_version = models.PositiveIntegerField(
+        null=True, help_text="Version of the record that the change builds on."
+    )
+    capability = models.CharField(
+        max_length=120, help_text="Capability that an approver needs on the record."
+    )
+    decider_role = models.CharField(  # noqa: DJ001 - null: any role
+        max_length=40,
+        null=True,
+        verbose_name="approver's role",
+        help_text="Role that an approver needs. Empty: any role with the capability.",
+    )
+    # For people: [{"field", "old", "new"}], masked before it is stored.
+    diff = models.JSONField(
+        default=list, verbose_name="changes", help_text="Proposed changes, field by field."
+    )
+    reason = models.CharField(max_length=1000, help_text="Why the change is requested.")
+    amount = models.DecimalField(
+        max_digits=18, decimal_places=2, null=True, help_text="Amount at stake, two decimals."
+    )
+    currency = models.CharField(
+        max_length=3, default="", blank=True, help_text="ISO 4217 code of the amount's currency, such as INR."
+    )
+    needed = models.PositiveSmallIntegerField(
+        default=1, verbose_name="approvals needed", help_text="Number of approvals that the change needs."
+    )
+    given = models.PositiveSmallIntegerField(
+        default=0, verbose_name="approvals so far", help_text="Number of approvals so far."
+    )
     status = models.CharField(max_length=9, choices=Status, default=Status.PENDING)
-    maker = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
-    # Maker, editors and whom the module adds. The database refuses to take anybody out, and their voices.
-    excluded = ArrayField(models.UUIDField(), default=list)
-    expires_at = models.DateTimeField(null=True)
+    maker = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", verbose_name="requested by"
+    )
+    # Requester, editors and whom the module adds. A trigger refuses to remove an entry, and their decisions.
+    excluded = ArrayField(
+        models.UUIDField(), default=list, help_text="IDs of the users who cannot decide on the request."
+    )
+    expires_at = models.DateTimeField(null=True, help_text="A request that is still pending then expires.")
     decided_at = models.DateTimeField(null=True)
     escalated_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
     escalation_reason = models.CharField(max_length=1000, default="", blank=True)
@@ -171,7 +198,7 @@ class ApprovalRequest(Model):
 
     @property
     def title(self) -> str:
-        """The kind in words; its name where the code no longer knows it."""
+        """The title of the kind; its name if the kind is no longer declared."""
         known = kinds.get(self.kind)
         return known.title if known else self.kind
 
@@ -179,25 +206,25 @@ class ApprovalRequest(Model):
         if self.status != self.Status.PENDING:
             return frozenset()
         known = kinds.get(self.kind)
-        if known is None or (known.door == "own" and known.own_reject):
+        if known is None or (known.decided_at == "module" and known.own_reject):
             return frozenset({"escalate", "withdraw"})
-        if known.door == "own":
+        if known.decided_at == "module":
             return frozenset({"reject", "escalate", "withdraw"})
         return frozenset({"approve", "reject", "escalate", "withdraw"})
 
     def people(self) -> list[UUID]:
-        """Maker and deciders: on whose behalf the granted change is made."""
+        """IDs of the requester and the approvers, for whom the change is made."""
         deciders = self.decisions.order_by("created_at").values_list("decider_id", flat=True)
         return [*([self.maker_id] if self.maker_id else []), *deciders]
 
     def is_within_reach(self, user: Actor) -> bool:
         """Whether ``user`` sees the subject and holds the kind's capability on it."""
-        if "within_reach" in self.__dict__:  # see ApprovalRequestQuerySet.judged_for
+        if "within_reach" in self.__dict__:  # see ApprovalRequestQuerySet.with_reach_of
             return bool(self.__dict__["within_reach"])
         return ApprovalRequest.objects.filter(subject_within_reach(user), pk=self.pk).exists()
 
     def possible_deciders(self) -> list[Any]:
-        """Staff who may decide on it now."""
+        """Active staff who may decide on the request now."""
         people = User.objects.filter(status=User.Status.ACTIVE).exclude(pk__in=self.excluded)
         granted = CapabilityGrant.objects.filter(
             status=CapabilityGrant.Status.ACTIVE, capability="approval.decide"
@@ -213,33 +240,46 @@ class ApprovalRequest(Model):
             if ApprovalRequest.objects.to_decide(person).filter(pk=self.pk).exists()
         ]
 
-    def voice_of(self, user: Actor) -> "ApprovalDecision | None":
-        """The decision that ``user`` gave, if any."""
-        return next((voice for voice in self.decisions.all() if voice.decider_id == user.pk), None)
+    def decision_of(self, user: Actor) -> "ApprovalDecision | None":
+        """The decision of ``user``, if any."""
+        return next((each for each in self.decisions.all() if each.decider_id == user.pk), None)
 
 
 class ApprovalDecision(Guarded):
-    """One person's voice on a request; it is never changed."""
+    """The decision of one person on a request. It is never changed."""
 
     class Decision(models.TextChoices):
         APPROVE = "approve"
         REJECT = "reject"
 
     class ReasonCode(models.TextChoices):
-        WRONG_DATA = "wrong_data"
-        NOT_JUSTIFIED = "not_justified"
-        MORE_INFORMATION = "more_information"
+        WRONG_DATA = "wrong_data", "Wrong data"
+        NOT_JUSTIFIED = "not_justified", "Not justified"
+        MORE_INFORMATION = "more_information", "More information needed"
         DUPLICATE = "duplicate"
         OTHER = "other"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     request = models.ForeignKey(ApprovalRequest, models.PROTECT, related_name="decisions")
-    decider = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
-    maker = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
+    decider = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", verbose_name="decided by"
+    )
+    maker = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", verbose_name="requested by"
+    )
     decision = models.CharField(max_length=7, choices=Decision)
-    seen_version = models.PositiveIntegerField()
-    reason_code = models.CharField(max_length=32, choices=ReasonCode, default="", blank=True)
-    note = models.CharField(max_length=1000, default="", blank=True)
+    seen_version = models.PositiveIntegerField(help_text="Version of the record that was reviewed.")
+    reason_code = models.CharField(
+        max_length=32,
+        choices=ReasonCode,
+        default="",
+        blank=True,
+        verbose_name="reason",
+        help_text="Reason for the rejection.",
+    )
+    note = models.CharField(
+        max_length=1000, default="", blank=True, help_text="Note to the requester, up to 1000 characters."
+    )
     created_at = models.DateTimeField(default=clock.now, editable=False)
 
     class Meta(Guarded.Meta):

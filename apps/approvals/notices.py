@@ -1,4 +1,4 @@
-"""What people are told of requests: that one waits for them, and what became of theirs."""
+"""Notices to approvers of pending requests, and to requesters of decisions."""
 
 from typing import Any
 
@@ -14,35 +14,35 @@ def _request(message: Message) -> ApprovalRequest:
     return found
 
 
-def _told(request: ApprovalRequest) -> dict[str, str]:
+def _values(request: ApprovalRequest) -> dict[str, str]:
     path = reverse("admin:approval_approvalrequest_change", args=[request.pk])
     return {"what": request.title, "link": f"{settings.PUBLIC_URL}{path}"}
 
 
 def _waiting(message: Message) -> Values | None:
-    """Nothing once it is decided, or no longer this person's to decide."""
+    """None once the request is decided, or if the user may no longer decide on it."""
     request = _request(message)
     person: Any = message.user
-    waits = ApprovalRequest.objects.to_decide(person).filter(pk=request.pk).exists()
-    return _told(request) if waits else None
+    is_waiting = ApprovalRequest.objects.to_decide(person).filter(pk=request.pk).exists()
+    return _values(request) if is_waiting else None
 
 
 def _decided(message: Message) -> Values:
     request = _request(message)
     outcome = request.get_status_display().lower()
-    return {**_told(request), "outcome": outcome}
+    return {**_values(request), "outcome": outcome}
 
 
 WAITING = Notice(
     code="approval_waiting",
-    title="Requests that wait for your decision",
+    title="Requests waiting for your decision",
     category=Category.DIGEST,
     variables=frozenset({"what", "link"}),
     values=_waiting,
 )
 DECIDED = Notice(
     code="approval_decided",
-    title="Requests of yours that were decided",
+    title="Your requests that were decided",
     category=Category.DIGEST,
     variables=frozenset({"what", "link", "outcome"}),
     values=_decided,

@@ -1,4 +1,4 @@
-"""Shapes of requests and decisions."""
+"""Inputs and outputs of approval requests and decisions."""
 
 from apps.approvals.models import ApprovalDecision, ApprovalRequest
 from erp.access import registry
@@ -6,22 +6,42 @@ from erp.api import fields
 from erp.api.serializers import Answer, Input, Output
 
 
-class ApproveInput(Input):
-    subject_version = fields.IntegerField(min_value=0)
+class DecisionInput(Input):
+    """A decision on a request."""
+
+    subject_version = fields.IntegerField(
+        min_value=0, label="version", help_text="Version of the record that you reviewed."
+    )
+
+    class Meta:
+        model = ApprovalDecision
+
+
+class ApproveInput(DecisionInput):
     note = fields.CharField(max_length=1000, required=False, allow_blank=True, multiline=True)
 
 
-class RejectInput(Input):
-    subject_version = fields.IntegerField(min_value=0)
+class RejectInput(DecisionInput):
     reason_code = fields.ChoiceField(choices=ApprovalDecision.ReasonCode.choices)
-    note = fields.CharField(min_length=10, max_length=1000, multiline=True)
+    note = fields.CharField(
+        min_length=10,
+        max_length=1000,
+        multiline=True,
+        help_text="Explanation for the requester, in 10 to 1000 characters.",
+    )
 
 
 class EscalateInput(Input):
     role = fields.ChoiceField(
-        choices=[(n, m) for n, m in registry.roles.items() if n.startswith("INTERNAL_")]
+        choices=[(n, m) for n, m in registry.roles.items() if n.startswith("INTERNAL_")],
+        help_text="Role that must decide, higher than the current one.",
     )
-    reason = fields.CharField(min_length=10, max_length=1000, multiline=True)
+    reason = fields.CharField(
+        min_length=10,
+        max_length=1000,
+        multiline=True,
+        help_text="Why the request is escalated, in 10 to 1000 characters.",
+    )
 
 
 class ChangeOutput(Answer):

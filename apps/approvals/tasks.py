@@ -1,4 +1,4 @@
-"""Periodic work on requests, requests of modules below, and what people are told of requests."""
+"""Periodic tasks, requests for modules below, and notifications of approvers and requesters."""
 
 from collections.abc import Iterator
 
@@ -23,12 +23,10 @@ _PENDING = ApprovalRequest.Status.PENDING
 log = structlog.get_logger(__name__)
 
 
-def waiting() -> Iterator[Metric]:
-    """How many requests wait for a decision, and for how long the oldest has, by kind."""
-    queue = GaugeMetricFamily("erp_approval_queue", "Requests that wait for a decision.", labels=["kind"])
-    age = GaugeMetricFamily(
-        "erp_approval_age_seconds", "How long the oldest of them has waited.", labels=["kind"]
-    )
+def pending_requests() -> Iterator[Metric]:
+    """Number of pending requests and age of the oldest, by kind."""
+    queue = GaugeMetricFamily("erp_approval_queue", "Pending approval requests.", labels=["kind"])
+    age = GaugeMetricFamily("erp_approval_age_seconds", "Age of the oldest pending request.", labels=["kind"])
     now = clock.now()
     pending = ApprovalRequest.objects.pending().values("kind").order_by("kind")
     for line in pending.annotate(number=Count("pk"), since=Min("created_at")):
@@ -38,12 +36,12 @@ def waiting() -> Iterator[Metric]:
     yield age
 
 
-metrics.of_modules.append(waiting)
+metrics.of_modules.append(pending_requests)
 
 
 @shared_task
 def expire_overdue() -> int:
-    """End requests that are past their time or were overtaken, each in a transaction of its own; returns how many."""
+    """End expired and stale requests, each in its own transaction; return how many."""
     ended = 0
     for request in list(ApprovalRequest.objects.pending().order_by("pk")):
         try:
@@ -55,7 +53,7 @@ def expire_overdue() -> int:
 
 @handles(*(kind.opened_by for kind in kinds.values() if kind.opened_by is not None))
 def open_request(event: Event, *, meta: Envelope) -> None:
-    """Ask for a decision on what a module below proposed."""
+    """Open a request for what a module below proposed."""
     for kind in kinds.values():
         if kind.opened_by is type(event) and kind.describe is not None:
             subject = apps.get_model(kind.model)._default_manager.get(pk=event.aggregate_id)
@@ -72,15 +70,15 @@ def open_request(event: Event, *, meta: Envelope) -> None:
 
 @handles(*(kind.closed_by for kind in kinds.values() if kind.closed_by is not None))
 def withdraw_request(event: Event, *, meta: Envelope) -> None:
-    """Withdraw the request about what was taken back where it was proposed."""
+    """Withdraw the request for a proposal that its module withdrew."""
     names = [kind.name for kind in kinds.values() if kind.closed_by is type(event)]
     for request in ApprovalRequest.objects.pending().filter(kind__in=names, subject_id=event.aggregate_id):
         services.withdraw(request, actor=SYSTEM)
 
 
 @handles(events.ApprovalRequested, events.ApprovalEscalated)
-def tell_deciders(event: events.Head, *, meta: Envelope) -> None:
-    """Whoever may decide learns that a request waits."""
+def notify_approvers(event: events.ApprovalEvent, *, meta: Envelope) -> None:
+    """Notify everybody who may decide on the request."""
     request = ApprovalRequest.objects.get(pk=event.approval_id)
     for person in [] if _is_decided_elsewhere(request) else request.possible_deciders():
         notifications.notify(
@@ -99,8 +97,8 @@ def tell_deciders(event: events.Head, *, meta: Envelope) -> None:
     events.ApprovalExpired,
     events.ApprovalStaled,
 )
-def tell_maker(event: events.Head, *, meta: Envelope) -> None:
-    """Whoever asked learns how it ended, unless they ended it themselves."""
+def notify_requester(event: events.ApprovalEvent, *, meta: Envelope) -> None:
+    """Notify the requester of the outcome, unless they ended the request themselves."""
     request = ApprovalRequest.objects.get(pk=event.approval_id)
     if request.maker is not None and request.maker_id != event.by and not _is_decided_elsewhere(request):
         notifications.notify(
@@ -113,5 +111,5 @@ def tell_maker(event: events.Head, *, meta: Envelope) -> None:
 
 
 def _is_decided_elsewhere(request: ApprovalRequest) -> bool:
-    """Whether the module of the subject has a queue and notices of its own for the request."""
-    return request.kind in kinds and kinds[request.kind].door == "own"
+    """Whether the subject's module has its own queue and notices for the request."""
+    return request.kind in kinds and kinds[request.kind].decided_at == "module"

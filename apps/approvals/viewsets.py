@@ -1,4 +1,4 @@
-"""The second person's door."""
+"""Endpoints of approval requests."""
 
 from typing import Any, ClassVar
 
@@ -13,28 +13,28 @@ from erp.api.endpoints import endpoint
 from erp.api.viewsets import RowViewSet
 
 
-class Mine(django_filters.FilterSet):  # type: ignore[misc]
-    """What waits for the caller, or was asked by the caller."""
+class ApprovalFilter(django_filters.FilterSet):  # type: ignore[misc]
+    """Requests that the caller may decide on, or has made."""
 
     mine = django_filters.ChoiceFilter(
         choices=[("to_decide", "to_decide"), ("made", "made")],
         method="pick",
-        label="`to_decide`: what the caller may decide now; `made`: what the caller asked for.",
+        label="`to_decide`: requests that the caller may decide on now; `made`: requests of the caller.",
     )
 
     def pick(self, rows: Any, name: str, value: str) -> QuerySet[ApprovalRequest]:
-        """The rows of one of the two."""
-        found: QuerySet[ApprovalRequest] = getattr(rows, value)(self.request.user)
-        return found
+        """Filter the rows."""
+        picked: QuerySet[ApprovalRequest] = getattr(rows, value)(self.request.user)
+        return picked
 
 
 class ApprovalViewSet(RowViewSet):
-    """Requests that the caller made or may decide."""
+    """Requests that the caller made or may decide on."""
 
     queryset = ApprovalRequest.objects.all()
     serializer_class = ApprovalOutput
     reads = capabilities.VIEW
-    filterset_class = Mine
+    filterset_class = ApprovalFilter
     filters: ClassVar = {
         "status": ["exact", "in"],
         "kind": ["exact", "in"],
@@ -58,8 +58,8 @@ class ApprovalViewSet(RowViewSet):
     )
 
     def get_queryset(self) -> Any:
-        return super().get_queryset().with_voices().judged_for(self.request.user)
+        return super().get_queryset().with_decisions().with_reach_of(self.request.user)
 
     def allowed_actions(self, row: Any) -> list[str]:
-        """None on one's own work, nor where a capability or role lacks."""
+        """No actions on the caller's own requests, nor without the capability or role."""
         return [] if services.disabled_reason(row, actor_of(self.request)) else super().allowed_actions(row)

@@ -36,7 +36,7 @@ OFFER = Kind(
     model="availability.Availability",
     capability=capabilities.APPROVE,
     days=None,
-    door="own",
+    decided_at="module",
     excludes=_authors,
     version_of=lambda offer: int(offer.terms_version),
 )

@@ -4,4 +4,4 @@ from django.apps import AppConfig
 class IntegrationsConfig(AppConfig):
     name = "apps.integrations"
     label = "integration"
-    register_name = "integrations"  # its word in the register of endpoints
+    register_name = "integrations"  # its name in the register of endpoints

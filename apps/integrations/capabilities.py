@@ -1,4 +1,4 @@
-"""Who may connect machines of a partner, and what these may read."""
+"""Capabilities of integrations."""
 
 from erp.access import Capability
 

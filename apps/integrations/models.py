@@ -1,4 +1,4 @@
-"""What partners' machines read: the feed of events, in an order that only grows at its end."""
+"""The event feed for partners' systems: entries are only appended."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -15,15 +15,15 @@ from erp.access import Actor
 from erp.models import Guarded, QuerySet
 
 
-class Place(NamedTuple):
-    """A place in the feed: behind this entry."""
+class FeedPosition(NamedTuple):
+    """A position in the feed: after this entry."""
 
     position: int
     event_id: UUID
 
 
 def reader_ids(user: Actor) -> Collection[UUID] | None:
-    """The ids under which events name ``user`` as their reader; None for the company, which reads them all."""
+    """The IDs by which events name ``user`` as a reader; None for staff and SYSTEM, who read all events."""
     if user.is_system or user.is_superuser or user.is_staff:
         return None
     return {i for i in (user.pk, user.partner_id, events.ANYBODY) if i is not None}
@@ -31,7 +31,7 @@ def reader_ids(user: Actor) -> Collection[UUID] | None:
 
 class FeedEntryQuerySet(QuerySet):
     def visible_to(self, user: Actor) -> Self:
-        """Events of rows that ``user`` sees now, as GET on the row would decide, and that name it as a reader."""
+        """Events that name ``user`` as a reader, of rows that ``user`` may see now."""
         rows = Q(pk__in=[])
         for aggregate_type, known in events.registry.rows.items():
             for model in known.models:
@@ -40,25 +40,25 @@ class FeedEntryQuerySet(QuerySet):
         ids = reader_ids(user)
         return self.filter(rows) if ids is None else self.filter(rows, readers__overlap=sorted(ids))
 
-    def behind(self, event_id: UUID) -> Self:
-        """Entries behind the one of this event; none where it isn't kept any more."""
+    def after(self, event_id: UUID) -> Self:
+        """Entries after the one of this event; none if it is no longer stored."""
         place = FeedEntry.objects.filter(event_id=event_id).values("position")
         return self.filter(position__gt=place)
 
-    def newest(self) -> Place | None:
-        """The feed's end: nothing will ever turn up before it."""
-        found = self.order_by("-position").values_list("position", "event_id").first()
-        return None if found is None else Place(*found)
+    def newest(self) -> FeedPosition | None:
+        """The end of the feed. No entry is ever added before it."""
+        values = self.order_by("-position").values_list("position", "event_id").first()
+        return None if values is None else FeedPosition(*values)
 
-    def kept_from(self, moment: datetime) -> int:
-        """Position of the first entry recorded since ``moment``; of the newest where all are older."""
+    def first_position_since(self, moment: datetime) -> int:
+        """Position of the first entry recorded since ``moment``; of the newest if all are older."""
         first = self.filter(recorded_at__gte=moment).order_by("position").values_list("position", flat=True)
         newest = self.newest()
         return first.first() or (newest.position if newest else 0)
 
 
 class FeedEntry(Guarded):
-    """One event in the feed. The position is given under a lock, so an entry is seen before any behind it."""
+    """An event in the feed. Positions are assigned under a lock, so that entries become visible in order."""
 
     machinery = True
 
@@ -87,7 +87,7 @@ class FeedEntry(Guarded):
         return f"{self.type} #{self.sequence}"
 
     def seen_by(self, user: Actor) -> dict[str, Any]:
-        """The payload as ``user`` may read it: what GET on the row hides is null."""
+        """The payload as ``user`` may read it: hidden fields are null."""
         data: dict[str, Any] = self.data
         ids = reader_ids(user)
         if ids is None or not data:

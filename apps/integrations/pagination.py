@@ -1,4 +1,4 @@
-"""Paging through a feed that has no last page: by a place that lasts, and a ``next`` that is always there."""
+"""Pagination of the feed: by a durable cursor, with a ``next`` link on every page."""
 
 from datetime import timedelta
 from typing import Any, Final
@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
-from apps.integrations.models import FeedEntry, Place
+from apps.integrations.models import FeedEntry, FeedPosition
 from apps.integrations.services import CursorExpired
 from erp import clock
 from erp.api.faults import invalid
@@ -22,18 +22,18 @@ LATEST: Final = "latest"
 
 
 class FeedPagination(BasePagination):
-    """``?after=&limit=``: entries behind a place of the feed, whatever the filters.
+    """``?after=&limit=``: entries after a position of the feed, independent of the filters.
 
-    A page that isn't full has looked at everything up to the feed's end, so its ``next`` begins there: a place
-    stays young while its holder keeps asking, even when nothing was for its eyes.
+    The ``next`` of a page that is not full starts at the end of the feed, so that the cursor of a client that polls
+    regularly does not expire, even without entries for that client.
     """
 
     request: Request
-    place: Place | None
+    position: FeedPosition | None
 
     @staticmethod
     def parameters(view: Any) -> tuple[str, ...]:
-        """The query parameters that it reads."""
+        """The query parameters of the pagination."""
         return ("after", "limit")
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any | None = None) -> list[Any]:
@@ -42,25 +42,27 @@ class FeedPagination(BasePagination):
         query = request.query_params.dict()
         limit = parse_limit(query["limit"]) if "limit" in query else DEFAULT_LIMIT
         after = query.get("after")
-        # The end is read first: whatever is committed later lies behind it.
-        self.place = end = FeedEntry.objects.newest()
+        # The end is read first: entries that are committed later come after it.
+        self.position = end = FeedEntry.objects.newest()
         if after == LATEST:
             return []
-        seen = None if after is None else _read(after)
-        if end is None and seen is None:
+        event_id = None if after is None else _decode(after)
+        if end is None and event_id is None:
             return []
-        if seen is not None:
-            queryset = queryset.behind(seen)
+        if event_id is not None:
+            queryset = queryset.after(event_id)
         rows = list(queryset.filter(position__lte=end.position if end else 0)[:limit])
-        if not rows and seen is not None and not FeedEntry.objects.filter(event_id=seen).exists():
-            raise CursorExpired("Take after=latest, then lists with updated_after for what you missed.")
+        if not rows and event_id is not None and not FeedEntry.objects.filter(event_id=event_id).exists():
+            raise CursorExpired(
+                "Continue with after=latest, and read lists with updated_after for missed changes."
+            )
         if len(rows) == limit:
-            self.place = Place(rows[-1].position, rows[-1].event_id)
+            self.position = FeedPosition(rows[-1].position, rows[-1].event_id)
         return rows
 
     def get_paginated_response(self, data: Any) -> Response:
-        """The envelope of lists, whose next page is always there."""
-        url = str(replace_query_param(self.request.build_absolute_uri(), "after", _written(self.place)))
+        """The envelope of lists, always with a next page."""
+        url = str(replace_query_param(self.request.build_absolute_uri(), "after", _encode(self.position)))
         body = {"results": data, "next": url, "previous": None}
         return Response(body, headers={"Link": f'<{url}>; rel="next"'})
 
@@ -69,16 +71,20 @@ class FeedPagination(BasePagination):
         return {
             "type": "object",
             "required": ["results", "next", "previous"],
-            "description": "Oldest first; without results you are up to date.",
+            "description": "Oldest first. Without results you are up to date.",
             "properties": {
                 "results": schema,
                 "next": {
                     "type": "string",
                     "format": "uri",
-                    "description": "Where to go on, now or later. Never null.",
+                    "description": "The next page, now or later. Never null.",
                     "example": "https://erp.example/api/v1/events?after=IjAxODkwYTVkIg.c2lnbmF0dXJl",
                 },
-                "previous": {"type": "null", "description": "A feed is read forwards.", "example": None},
+                "previous": {
+                    "type": "null",
+                    "description": "Always null: the feed is read forwards.",
+                    "example": None,
+                },
             },
         }
 
@@ -89,35 +95,35 @@ class FeedPagination(BasePagination):
                 "name": "after",
                 "in": "query",
                 "required": False,
-                "description": "A place in the feed, as `next` gives it, or `latest` for its end. Left out: "
-                "from the oldest event that is kept. Opaque; it holds for any filters.",
+                "description": "Cursor from `next`, or `latest` for the end of the feed. Without it the list starts "
+                "at the oldest stored event. Opaque; valid for any filters.",
                 "schema": {"type": "string"},
             },
             LIMIT_PARAMETER,
         ]
 
 
-# A place is written as the event before it: purged or lost to a restore, it isn't found again and has expired.
-# The beginning of a feed that was empty is written as the moment when it was.
+# A cursor holds the ID of the event before it: if the event was purged or lost in a restore, the cursor has expired.
+# The cursor of an empty feed holds the time.
 
 
 def _signer() -> signing.Signer:
     return signing.Signer(salt="integration.feed.cursor", sep=".")
 
 
-def _written(place: Place | None) -> str:
-    return str(_signer().sign_object(str(place.event_id) if place else int(clock.now().timestamp())))
+def _encode(position: FeedPosition | None) -> str:
+    return str(_signer().sign_object(str(position.event_id) if position else int(clock.now().timestamp())))
 
 
-def _read(cursor: str) -> UUID | None:
+def _decode(cursor: str) -> UUID | None:
     try:
-        told = _signer().unsign_object(cursor)
+        value = _signer().unsign_object(cursor)
     except (signing.BadSignature, ValueError):
-        words = "This cursor isn't one of the feed; start from the oldest event or from latest."
+        words = "This is not a cursor of the feed. Start without a cursor or with latest."
         raise invalid([Fault("/query/after", "invalid", words)]) from None
-    if isinstance(told, str):
-        return UUID(told)
-    kept = timedelta(days=settings.FEED_RETENTION_DAYS)
-    if told < (clock.now() - kept).timestamp():
+    if isinstance(value, str):
+        return UUID(value)
+    retention = timedelta(days=settings.FEED_RETENTION_DAYS)
+    if value < (clock.now() - retention).timestamp():
         raise CursorExpired
     return None

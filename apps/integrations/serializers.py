@@ -1,4 +1,4 @@
-"""What an event looks like outside."""
+"""Outputs of the event feed."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from erp.api.serializers import Answer
 
 
 class AggregateOutput(Answer):
-    """The row that an event is of."""
+    """The row that an event belongs to."""
 
     type = fields.CharField(source="aggregate_type")
     id = fields.UUIDField(source="aggregate_id")
@@ -50,19 +50,21 @@ class AggregateOutput(Answer):
     ]
 )
 class EventOutput(Answer):
-    """An event as feed and webhooks carry it; what GET on its row hides from the caller is null."""
+    """An event of the feed. Fields that the caller may not see are null."""
 
-    id = fields.UUIDField(source="event_id", help_text="The same wherever the event turns up.")
-    type = fields.CharField(help_text="New types can come; `erp.gap` stands for an event that was given up.")
-    version = fields.IntegerField(source="event_version", help_text="Of the type's `data`.")
+    id = fields.UUIDField(source="event_id", help_text="ID of the event, the same in feed and webhooks.")
+    type = fields.CharField(
+        help_text="New types can be added; `erp.gap` replaces an event that could not be published."
+    )
+    version = fields.IntegerField(source="event_version", help_text="Version of the `data` of this type.")
     occurred_at = fields.DateTimeField()
     aggregate = AggregateOutput(source="*")
     sequence = fields.IntegerField(
-        help_text="Rises per aggregate; numbers of events not for you are missing."
+        help_text="Rises per aggregate. Numbers of events that you may not see are missing."
     )
     data = SerializerMethodField()  # type: ignore[assignment]  # DRF takes it off the class
 
     @extend_schema_field({"type": "object", "additionalProperties": True})
     def get_data(self, entry: FeedEntry) -> dict[str, Any]:
-        """The facts, as far as the caller may read them."""
+        """The payload, as far as the caller may read it."""
         return entry.seen_by(self.context["actor"])

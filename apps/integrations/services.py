@@ -1,4 +1,4 @@
-"""How the feed of events grows and ends."""
+"""Services of the event feed."""
 
 from django.db import connection
 
@@ -10,7 +10,7 @@ from erp.outbox.wire import Envelope
 from erp.services import service
 
 PURGE_ROWS = 500
-# The position, a default, is taken for the row that comes out of the lock: not before.
+# The position, a column default, is assigned to the row after the lock is acquired.
 _APPEND = """
 WITH locked AS MATERIALIZED (SELECT pg_advisory_xact_lock(%s, 0))
 INSERT INTO integration_feedentry (
@@ -22,18 +22,18 @@ ON CONFLICT (event_id) DO NOTHING
 
 
 class CursorExpired(Gone):
-    """The place in the feed is no longer kept."""
+    """The cursor has expired: its event is no longer stored."""
 
 
 @service(
-    public="the consumer tells the feed; nobody asks for it",
-    machinery="the feed repeats what events have told",
+    public="called by the consumer of events only",
+    machinery="the feed repeats events",
 )
 def record(*, actor: Actor, event: Envelope) -> None:
-    """Append an event to the feed, once; events of rows that nobody can read are left out.
+    """Append an event to the feed, once. Events of rows without readers are left out.
 
-    The lock is held until the transaction ends. So positions become visible in their order, and none turns up
-    behind a place that was handed out.
+    The lock is held until the transaction ends, so that positions become visible in their order and no entry appears
+    before a cursor that a client already has.
     """
     stream = event.stream
     if stream.aggregate_type not in events.registry.rows:
@@ -60,11 +60,11 @@ def record(*, actor: Actor, event: Envelope) -> None:
 
 
 @service(
-    public="periodic work; nobody asks for it",
-    machinery="the feed repeats what events have told",
+    public="periodic task",
+    machinery="the feed repeats events",
 )
 def purge(*, actor: Actor, before: int) -> int:
-    """Delete a batch of the entries before a position; returns how many."""
+    """Delete a batch of entries before a position; return how many."""
     oldest = FeedEntry.objects.filter(position__lt=before).order_by("position").values("position")
     deleted, _ = FeedEntry.objects.filter(position__in=oldest[:PURGE_ROWS]).delete()
     return deleted

@@ -1,4 +1,4 @@
-"""The feed's ear on all events, and its retention."""
+"""The consumer of all events for the feed, and the purge of old entries."""
 
 import time
 from datetime import timedelta
@@ -18,18 +18,20 @@ PURGE_SECONDS = 30.0
 
 @handles_all
 def record_event(event: Envelope) -> None:
-    """Every event, and every gap marker, goes into the feed."""
+    """Append the event or gap marker to the feed."""
     services.record(actor=SYSTEM, event=event)
 
 
 @shared_task
 def purge_feed() -> int:
-    """Delete entries past their retention, in batches, for at most half a minute; returns how many.
+    """Delete entries past their retention, in batches, for at most 30 seconds; return how many.
 
-    The newest stays, however old: whoever has read all of a quiet feed keeps its place.
+    The newest entry is never deleted, so that the cursor of a client that has read a quiet feed remains valid.
     """
-    before = FeedEntry.objects.kept_from(clock.now() - timedelta(days=settings.FEED_RETENTION_DAYS))
-    give_up, deleted = time.monotonic() + PURGE_SECONDS, 0
-    while time.monotonic() < give_up and (batch := services.purge(actor=SYSTEM, before=before)):
+    before = FeedEntry.objects.first_position_since(
+        clock.now() - timedelta(days=settings.FEED_RETENTION_DAYS)
+    )
+    deadline, deleted = time.monotonic() + PURGE_SECONDS, 0
+    while time.monotonic() < deadline and (batch := services.purge(actor=SYSTEM, before=before)):
         deleted += batch
     return deleted

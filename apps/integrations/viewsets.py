@@ -1,4 +1,4 @@
-"""The feed over HTTP."""
+"""Endpoint of the event feed."""
 
 from typing import ClassVar
 
@@ -13,10 +13,10 @@ from erp.api.viewsets import ViewSet
 
 
 class EventViewSet(ListModelMixin, ViewSet):
-    """Events of the rows that you see, masked as GET masks them, each once and none ever behind your place.
+    """Events of the rows that you may see, masked like the rows, each once and never before your cursor.
 
-    Per aggregate they come in rising `sequence`. Told is what happens while a row is yours to see; of an offer
-    that comes to the market you learn from its approval on, not what it was as a draft. Kept for 30 days.
+    The `sequence` rises per aggregate. Events of a row appear while you may see the row: of an offer from its
+    approval on, not from its draft. Events are stored for 30 days.
     """
 
     queryset = FeedEntry.objects.all()

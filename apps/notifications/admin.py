@@ -1,4 +1,4 @@
-"""Texts as their keepers word them, and messages with what became of each."""
+"""Templates, messages and digests in the staff portal."""
 
 from datetime import timedelta
 from typing import Any, ClassVar
@@ -15,7 +15,7 @@ from erp.admin import Queue, ServiceAdmin, Table
 
 @admin.register(Template)
 class TemplateAdmin(ServiceAdmin):
-    """The words of each notice."""
+    """Templates of notices."""
 
     views = capabilities.VIEW
     creates, updates = services.add_template, services.change_template
@@ -43,19 +43,19 @@ class TemplateAdmin(ServiceAdmin):
     def tables(self, request: HttpRequest, row: Template) -> list[Table]:
         notice = notices.get(row.code)
         known = sorted(notice.variables | COMMON) if notice else []
-        return [Table("Names that can be filled in", ["Name"], [(f"{{{name}}}",) for name in known])]
+        return [Table("Placeholders", ["Name"], [(f"{{{name}}}",) for name in known])]
 
 
 @admin.register(Message)
 class MessageAdmin(ServiceAdmin):
-    """Messages, without their texts and addresses."""
+    """Messages, without text and address."""
 
     views = capabilities.VIEW
     runs: ClassVar = [services.requeue]
     bulk: ClassVar = [services.requeue]
     queues: ClassVar = [
         Queue(
-            title="Messages that failed",
+            title="Failed messages",
             filters={"status": "failed"},
             since="updated_at",
             amber=timedelta(hours=4),
@@ -66,7 +66,7 @@ class MessageAdmin(ServiceAdmin):
     list_filter: ClassVar = ["status", "channel", "category"]
     list_select_related: ClassVar = ["user"]
     search_fields: ClassVar = ["=code", "=id"]
-    search_help_text = "Whole code or id"
+    search_help_text = "Complete code or ID"
     ordering: ClassVar = ["-id"]  # ids rise with time
     details: ClassVar = [
         "code",
@@ -94,7 +94,7 @@ class MessageAdmin(ServiceAdmin):
 
 @admin.register(Digest)
 class DigestAdmin(ServiceAdmin):
-    """The day's messages of one person, as one."""
+    """Digests: the messages of a user and day, sent as one."""
 
     views = capabilities.MANAGE
     list_display: ClassVar = ["user", "channel", "day", "status"]

@@ -1,11 +1,11 @@
-"""Who sees messages, and who keeps their texts."""
+"""Capabilities of notifications."""
 
 from erp.access import Capability
 
 VIEW = Capability(
     "notification.view",
     on="Message",
-    label="See one's own messages",
+    label="View own messages",
     everywhere=(
         "APPLICANT",
         "PARTNER_ADMIN",
@@ -21,6 +21,6 @@ VIEW = Capability(
 MANAGE = Capability(
     "notification.manage",
     on="Message",
-    label="Keep texts, send failed messages again",
+    label="Maintain templates, send failed messages again",
     everywhere=("INTERNAL_MASTERDATA", "SYSTEM"),
 )

@@ -1,4 +1,4 @@
-"""The ways out: mail by SMTP, SMS by a gateway over HTTP, and a console that stands in for both."""
+"""Providers: e-mail by SMTP, SMS by an HTTP gateway, and the console for development."""
 
 from email.message import EmailMessage
 from email.utils import formatdate
@@ -8,78 +8,78 @@ from typing import Any, ClassVar, Protocol
 from django.conf import settings
 from django.core import checks
 
-from apps.notifications.models import Channel, Letter
+from apps.notifications.models import Channel, RenderedMessage
 from erp.clients import Client
 from erp.clients.smtp import SmtpClient
 from erp.logs import console
 
 
 class MailProvider(Protocol):
-    """What sends mail."""
+    """A provider of e-mail."""
 
     name: ClassVar[str]
 
-    def deliver(self, letter: Letter, message_id: str) -> str:
-        """Hand the letter over; returns the provider's id of it, "" where there is none.
+    def deliver(self, rendered: RenderedMessage, message_id: str) -> str:
+        """Send the message; return the provider's ID of it, or "" without one.
 
-        ``message_id`` is our own, the same on every try. Raises RemoteUnavailable, RemoteRefused.
+        ``message_id`` is the ID of our message, the same at every attempt. Raises RemoteUnavailable, RemoteRefused.
         """
 
 
 class SmsProvider(Protocol):
-    """What sends SMS."""
+    """A provider of SMS."""
 
     name: ClassVar[str]
 
-    def deliver(self, letter: Letter, message_id: str) -> str:
-        """As of mail."""
+    def deliver(self, rendered: RenderedMessage, message_id: str) -> str:
+        """Send the message, like ``MailProvider.deliver``."""
 
 
 class Console:
-    """Shows each message on standard output, for development: it never comes near a log."""
+    """Writes each message to standard output, for development. It writes no log."""
 
     name: ClassVar[str] = "console"
 
-    def deliver(self, letter: Letter, message_id: str) -> str:
-        """Write it out."""
+    def deliver(self, rendered: RenderedMessage, message_id: str) -> str:
+        """Write the message to standard output."""
         head = [
-            f"--- message {message_id} to {letter.address}",
-            *([letter.subject] if letter.subject else []),
+            f"--- message {message_id} to {rendered.address}",
+            *([rendered.subject] if rendered.subject else []),
         ]
-        console.show("\n".join([*head, letter.body, "---"]))
+        console.show("\n".join([*head, rendered.body, "---"]))
         return ""
 
 
 class Smtp(SmtpClient):
-    """Mail by the configured SMTP server."""
+    """E-mail by the configured SMTP server."""
 
     name, timeout = "smtp", 10.0
     connect_timeout, read_timeout = 2.0, 8.0
 
-    def deliver(self, letter: Letter, message_id: str) -> str:
-        """Hand the letter over; the Message-ID header is our id, so that a repeated one is known as such."""
+    def deliver(self, rendered: RenderedMessage, message_id: str) -> str:
+        """Send the message. The Message-ID header holds our ID, so that a repeated e-mail is recognized."""
         domain = settings.MAIL_FROM.rpartition("@")[2].strip("<> ")
         mail = EmailMessage()
         mail["From"] = settings.MAIL_FROM
-        mail["To"] = self.recipient(letter.address)
-        mail["Subject"] = letter.subject
+        mail["To"] = self.recipient(rendered.address)
+        mail["Subject"] = rendered.subject
         mail["Date"] = formatdate()
         mail["Message-ID"] = f"<{message_id}@{domain}>"
         mail["Auto-Submitted"] = "auto-generated"
-        mail.set_content(letter.body)
+        mail.set_content(rendered.body)
         self.send(mail)
         return str(mail["Message-ID"])
 
 
 class HttpSms(Client):
-    """SMS by a gateway that takes JSON: sender, receiver, text and the ids of the DLT registration."""
+    """SMS by a gateway with a JSON API: sender, recipient, text and the IDs of the DLT registration."""
 
     name, timeout = "sms", 10.0
     connect_timeout, read_timeout = 2.0, 8.0
     fallback = "queued"
 
-    def deliver(self, letter: Letter, message_id: str) -> str:
-        """Hand the text over; our id is the gateway's key, so a repeated call is no second SMS."""
+    def deliver(self, rendered: RenderedMessage, message_id: str) -> str:
+        """Send the text. Our ID is the idempotency key, so that a repeated call sends no second SMS."""
         answer = self.request(
             "POST",
             "",
@@ -87,18 +87,18 @@ class HttpSms(Client):
             headers={"Authorization": f"Bearer {settings.SMS_TOKEN}", "Idempotency-Key": message_id},
             json={
                 "reference": message_id,
-                "to": letter.address,
+                "to": rendered.address,
                 "sender": settings.SMS_SENDER,
-                "text": letter.body,
+                "text": rendered.body,
                 "entity_id": settings.SMS_ENTITY_ID,
-                "template_id": letter.template.dlt_template_id,
+                "template_id": rendered.template.dlt_template_id,
             },
         ).json()
         return str(answer.get("id", "")) if isinstance(answer, dict) else ""
 
 
 def provider_for(channel: str) -> MailProvider | SmsProvider:
-    """The provider that settings name for the channel."""
+    """The configured provider of the channel."""
     return _mail() if channel == Channel.MAIL else _sms()
 
 
@@ -130,10 +130,10 @@ def _gateway(url: str) -> HttpSms:
 
 @checks.register(deploy=True)
 def check_providers(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMessage]:
-    """``check --deploy`` refuses the console: it shows codes and links to whoever reads the output."""
+    """Report the console provider as an error of ``check --deploy``: it writes codes and links to the output."""
     return [
         checks.Error(
-            f"{name} is the console: messages would be shown on standard output and reach nobody.",
+            f"{name} is console: messages would be written to standard output and not be sent.",
             hint=hint,
             id="notification.E001",
         )

@@ -1,4 +1,4 @@
-"""What others may learn of messages: that there is one, and what became of it. Never to which address, nor its text."""
+"""Events of messages and templates. They never hold an address or a text."""
 
 from uuid import UUID
 
@@ -8,8 +8,8 @@ from erp.events import ALL, Event, event, rows_of
 rows_of("message", model="notification.Message", reads=capabilities.VIEW)
 
 
-class Head(Event):
-    """What each event says of its message."""
+class MessageEvent(Event):
+    """The fields that all events of a message share."""
 
     message_id: UUID
     code: str
@@ -23,38 +23,38 @@ RECIPIENT = {"user_id": ALL}
 
 
 @event("notification.queued", version=1, aggregate=MESSAGE, readers=RECIPIENT)
-class MessageQueued(Head):
-    """It waits to be sent."""
+class MessageQueued(MessageEvent):
+    """A message was queued."""
 
 
 @event("notification.sent", version=1, aggregate=MESSAGE, readers=RECIPIENT)
-class MessageSent(Head):
-    """The provider took it."""
+class MessageSent(MessageEvent):
+    """A message was accepted by the provider."""
 
 
 @event("notification.failed", version=1, aggregate=MESSAGE, readers=RECIPIENT)
-class MessageFailed(Head):
-    """It was refused for good, or tried often enough."""
+class MessageFailed(MessageEvent):
+    """A message was refused permanently, or its attempts are used up."""
 
 
 @event("notification.expired", version=1, aggregate=MESSAGE, readers=RECIPIENT)
-class MessageExpired(Head):
-    """What it tells was over before it could be sent."""
+class MessageExpired(MessageEvent):
+    """A message was no longer relevant before it could be sent."""
 
 
 @event("notification.suppressed", version=1, aggregate=MESSAGE, readers=RECIPIENT)
-class MessageSuppressed(Head):
-    """The person doesn't want it, or can't be reached."""
+class MessageSuppressed(MessageEvent):
+    """A message was not sent: the user turned it off, or has no verified address."""
 
 
 @event("notification.requeued", version=1, aggregate=MESSAGE, readers=RECIPIENT)
-class MessageRequeued(Head):
-    """Somebody had it sent again."""
+class MessageRequeued(MessageEvent):
+    """A failed message was queued again."""
 
 
 @event("notification.digest_sent", version=1, aggregate=("digest", "digest_id"), readers={})
 class DigestSent(Event):
-    """The day's messages of one person went out as one."""
+    """The messages of a user and day were sent as one."""
 
     digest_id: UUID
     user_id: UUID
@@ -68,7 +68,7 @@ class DigestSent(Event):
     readers={},
 )
 class TemplateChanged(Event):
-    """A text is new, reads differently, or is retired."""
+    """A template was added, changed or retired."""
 
     template_id: UUID
     code: str

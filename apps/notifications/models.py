@@ -1,4 +1,4 @@
-"""Mail and SMS to people: what is told, in which words, and what became of each message."""
+"""Notices by e-mail and SMS: their declarations, templates, messages and digests."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -18,22 +18,22 @@ from erp.models import Model, QuerySet
 
 DEFAULT_LOCALE: Final = "en-IN"
 PLACEHOLDER: Final = re.compile(r"\{([a-z_]*)\}|[{}]")
-# Known of every message, beside what its notice declares.
+# Placeholders of every message, in addition to those of its notice.
 COMMON: Final = frozenset({"name"})
-# How a mail to an address that nobody has proved addresses its reader.
+# Salutation of an e-mail to an address that is not verified.
 NAMELESS: Final = {"en-IN": "Sir or Madam", "hi-IN": "महोदय/महोदया", "gu-IN": "મહોદય/મહોદયા"}
 Values = Mapping[str, str]
 
 
 class Channel(models.TextChoices):
-    """How a message travels."""
+    """How a message is sent."""
 
-    MAIL = "mail"
-    SMS = "sms"
+    MAIL = "mail", "E-mail"
+    SMS = "sms", "SMS"
 
 
 class Category(models.TextChoices):
-    """Whose choice counts: security and transactional messages go whatever the person chose."""
+    """Whether the user can turn a message off: security and transactional messages are always sent."""
 
     SECURITY = "security"
     TRANSACTIONAL = "transactional"
@@ -44,8 +44,8 @@ SLOW: Final = tuple(timedelta(seconds=s) for s in (30, 120, 600, 3600, 6 * 3600)
 QUICK: Final = tuple(timedelta(seconds=s) for s in (5, 15, 45))
 
 
-def proven_address(message: "Message") -> str | None:
-    """Where the person has shown to be: the verified address, or for SMS the verified number."""
+def verified_address(message: "Message") -> str | None:
+    """The user's verified e-mail address, or for SMS the verified mobile number."""
     user: Any = message.user
     if message.channel == Channel.MAIL:
         found: str | None = user.email if user.email_verified_at is not None else None
@@ -56,12 +56,12 @@ def proven_address(message: "Message") -> str | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Notice:
-    """One thing that people are told, declared once by the module that tells it.
+    """A kind of message, declared once by the module that sends it.
 
-    ``title`` is its line in a digest. ``variables`` are what its texts may use, beside ``name``. ``values`` computes
-    them when the message is sent, secrets included, which therefore are in no row, event or queue; None: what it tells
-    is over, and nothing is sent. ``address`` finds where it goes at that moment. ``waits`` are the pauses between
-    tries.
+    ``title`` is its line in a digest. ``variables`` are the placeholders of its templates, in addition to ``name``.
+    ``values`` computes them when the message is sent, so that secrets are in no row, event or queue; it returns None
+    when the message is no longer relevant, and nothing is sent. ``address`` finds the recipient's address at that
+    moment. ``waits`` are the pauses between attempts.
     """
 
     code: str
@@ -69,7 +69,7 @@ class Notice:
     category: Category
     values: "Callable[[Message], Values | None]"
     variables: frozenset[str] = frozenset()
-    address: "Callable[[Message], str | None]" = proven_address
+    address: "Callable[[Message], str | None]" = verified_address
     waits: tuple[timedelta, ...] = SLOW
 
     def __post_init__(self) -> None:
@@ -83,22 +83,22 @@ notices: dict[str, Notice] = {}
 
 
 def placeholders(text: str) -> set[str]:
-    """Names in braces; the empty name stands for a brace that belongs to no name."""
+    """Names in braces; the empty name stands for an unmatched brace."""
     return {found[1] or "" for found in PLACEHOLDER.finditer(text)}
 
 
 def filled(text: str, values: Values) -> str:
-    """The text with ``{name}`` replaced; nothing in a value is read again. KeyError for a name without a value."""
+    """The text with ``{name}`` replaced, in one pass. Raises KeyError for a name without a value."""
     return PLACEHOLDER.sub(lambda found: values[found[1]], text)
 
 
 class TemplateQuerySet(QuerySet):
     def visible_to(self, user: Actor) -> Self:
-        """Staff read every text."""
+        """Every template for staff, none for others."""
         return self if user.is_staff or user.is_system else self.none()
 
     def for_locale(self, code: str, channel: str, locale: str) -> "Template | None":
-        """The active text in this language, else in English."""
+        """The active template in this language, else in English."""
         found = {
             row.locale: row
             for row in self.filter(
@@ -112,18 +112,36 @@ class TemplateQuerySet(QuerySet):
 
 
 class Template(Model):
-    """The words of a notice, per channel and language; names in braces are filled in."""
+    """The text of a notice for one channel and language. Names in braces are placeholders."""
 
     class Status(models.TextChoices):
         ACTIVE = "active"
         RETIRED = "retired"
 
-    code = models.CharField(max_length=60)
-    channel = models.CharField(max_length=4, choices=Channel)
-    locale = models.CharField(max_length=5, choices=User.Locale)
-    subject = models.CharField(max_length=150, default="", blank=True)
-    body = models.TextField(max_length=10_000)
-    dlt_template_id = models.CharField(max_length=40, default="", blank=True)
+    code = models.CharField(
+        max_length=60, verbose_name="notice", help_text="Notice that the template is for."
+    )
+    channel = models.CharField(max_length=4, choices=Channel, help_text="E-mail or SMS.")
+    locale = models.CharField(
+        max_length=5, choices=User.Locale, verbose_name="language", help_text="Language of the template."
+    )
+    subject = models.CharField(
+        max_length=150,
+        default="",
+        blank=True,
+        help_text="E-mail only, up to 150 characters. Names in braces are placeholders.",
+    )
+    body = models.TextField(
+        max_length=10_000,
+        help_text="Up to 10,000 characters. Names in braces are placeholders, such as {name}.",
+    )
+    dlt_template_id = models.CharField(
+        max_length=40,
+        default="",
+        blank=True,
+        verbose_name="DLT template ID",
+        help_text="ID of the text as registered on the operators' DLT platform. Required to send SMS.",
+    )
     status = models.CharField(max_length=7, choices=Status, default=Status.ACTIVE)
 
     objects: ClassVar[Any] = TemplateQuerySet.as_manager()
@@ -151,14 +169,14 @@ class Template(Model):
 
 class DigestQuerySet(QuerySet):
     def visible_to(self, user: Actor) -> Self:
-        """The user's own; for staff also those on which they hold a capability."""
+        """The user's own digests; for staff also those on which they hold a capability."""
         if holds_everywhere(user, "trail.view"):
             return self
         return self.filter(user_id=user.pk) | self.permitted(user, "notification.manage")
 
 
 class Digest(Model):
-    """One person's messages of one day and channel, sent as one."""
+    """One user's messages of one day and channel, sent as one message."""
 
     class Status(models.TextChoices):
         QUEUED = "queued"
@@ -182,32 +200,32 @@ class Digest(Model):
 
 class MessageQuerySet(QuerySet):
     def visible_to(self, user: Actor) -> Self:
-        """One's own."""
+        """The user's own messages."""
         return self.filter(user_id=user.pk) if user.pk is not None else self
 
     def seen_by_staff(self, user: Actor) -> Self:
-        """In the admin, also messages on which the person holds a capability; all for readers of the trail."""
+        """In the staff portal, also messages on which the user holds a capability; all for readers of the trail."""
         if holds_everywhere(user, "trail.view"):
             return self
         return self.visible_to(user) | self.permitted(user, "notification.manage")
 
     def due(self, now: datetime) -> Self:
-        """Messages whose next try has come, or whose time is over."""
+        """Messages whose next attempt is due, or that have expired."""
         return self.filter(status=Message.Status.QUEUED).filter(
             Q(next_attempt_at__lte=now) | Q(not_after__lte=now)
         )
 
     def for_digests(self) -> Self:
-        """Messages that wait for the day's digest of their person."""
+        """Messages that wait for the day's digest of their user."""
         return self.filter(status=Message.Status.QUEUED, next_attempt_at=None, category=Category.DIGEST)
 
 
 class Message(Model):
-    """One message to one person by one channel. Its address is looked up, and its text made, when it is sent."""
+    """A message to one user by one channel. Address and text are determined when it is sent."""
 
     owner_user = "user_id"
 
-    # Counting tries is bookkeeping; what becomes of a message is told by events all the same.
+    # Counting attempts needs no event; changes of the status emit events all the same.
     machinery = True
 
     class Status(models.TextChoices):
@@ -218,24 +236,30 @@ class Message(Model):
         SUPPRESSED = "suppressed"
         DIGESTED = "digested"
 
-    code = models.CharField(max_length=60)
-    channel = models.CharField(max_length=4, choices=Channel)
-    category = models.CharField(max_length=13, choices=Category)
+    code = models.CharField(max_length=60, verbose_name="notice", help_text="Notice that the message is of.")
+    channel = models.CharField(max_length=4, choices=Channel, help_text="E-mail or SMS.")
+    category = models.CharField(
+        max_length=13, choices=Category, help_text="Security and transactional messages cannot be turned off."
+    )
     event_id = models.UUIDField()
     dedupe_key = models.CharField(max_length=200, unique=True)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
     challenge_id = models.UUIDField(null=True)
-    context = models.JSONField(default=dict)  # ids and business facts
+    context = models.JSONField(default=dict)  # IDs and business data, never secrets
     status = models.CharField(max_length=10, choices=Status, default=Status.QUEUED)
-    attempts = models.PositiveSmallIntegerField(default=0)
+    attempts = models.PositiveSmallIntegerField(
+        default=0, help_text="Number of attempts to send the message."
+    )
     next_attempt_at = models.DateTimeField(null=True)
-    not_after = models.DateTimeField(null=True)
+    not_after = models.DateTimeField(
+        null=True, verbose_name="send not after", help_text="The message is not sent after this time."
+    )
     error_code = models.CharField(max_length=60, default="", blank=True)
     provider = models.CharField(max_length=20, default="", blank=True)
     provider_message_id = models.CharField(max_length=200, default="", blank=True)
     sent_at = models.DateTimeField(null=True)
     template = models.ForeignKey(Template, models.PROTECT, null=True, related_name="+")
-    # What was sent, to be read again by its person; empty for security messages.
+    # The sent text, which its user can read again; empty for security messages.
     subject = models.CharField(max_length=300, default="", blank=True)
     body = models.TextField(default="", blank=True)
     digest = models.ForeignKey(Digest, models.PROTECT, null=True, related_name="messages")
@@ -271,17 +295,17 @@ class Message(Model):
 
     @property
     def notice(self) -> Notice | None:
-        """What it tells; None where the code no longer knows it."""
+        """The declared notice; None if it is no longer declared."""
         return notices.get(self.code)
 
     def fact(self, name: str) -> UUID:
-        """An id of the context. KeyError without one."""
+        """An ID of the context. Raises KeyError if it is missing."""
         return UUID(self.context[name])
 
-    def letter(self) -> "Letter":
-        """What is to be sent now, secrets included: made for sending, never kept.
+    def render(self) -> "RenderedMessage":
+        """Render address and text, secrets included. The result is sent and never stored.
 
-        Raises Unsendable, whose code says why nothing can be.
+        Raises Unsendable with the reason as its code.
         """
         notice = self.notice
         if notice is None:
@@ -296,15 +320,15 @@ class Message(Model):
         template = Template.objects.for_locale(self.code, self.channel, locale)
         if template is None:
             raise Unsendable("template_missing")
-        # A name is its owner's free text: it goes nowhere but to an address that they have proved to be theirs.
-        user = self.user if self.user is not None and address == proven_address(self) else None
+        # The name is free text of the user, so it is sent only to their verified address.
+        user = self.user if self.user is not None and address == verified_address(self) else None
         values = {**values, "name": user.full_name if user is not None else NAMELESS[template.locale]}
         subject = " ".join(filled(template.subject, values).split())  # a header is one line
-        return Letter(address, subject, filled(template.body, values), template)
+        return RenderedMessage(address, subject, filled(template.body, values), template)
 
 
 class Unsendable(Exception):
-    """A message can't be made into a letter; ``code`` says why."""
+    """A message cannot be sent; ``code`` is the reason."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -312,8 +336,8 @@ class Unsendable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
-    """A message as it goes to a provider."""
+class RenderedMessage:
+    """A message as it is handed to a provider."""
 
     address: str
     subject: str
@@ -321,5 +345,5 @@ class Letter:
     template: Template
 
     def __repr__(self) -> str:
-        """Nothing of it: addresses and secrets don't belong in an error's text."""
-        return "<letter>"
+        """No address and no secret: the text may end up in an error or a log."""
+        return "<rendered message>"

@@ -1,4 +1,4 @@
-"""What people are told of their accounts. Secrets are computed here, when a message is sent, and kept nowhere."""
+"""Notices of accounts. Secrets are computed when a message is sent, and not stored."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -14,8 +14,8 @@ from apps.notifications.models import QUICK, Category, Message, Notice, Values
 LINK = frozenset({"link", "until"})
 
 
-def nothing_more(message: Message) -> Values:
-    """For notices whose text says all."""
+def no_values(message: Message) -> Values:
+    """No values, for notices whose templates have no placeholders of their own."""
     return {}
 
 
@@ -24,7 +24,7 @@ def _token(message: Message) -> OneTimeToken | None:
 
 
 def _link(page: str) -> Callable[[Message], Values | None]:
-    """Values with the link that carries the token behind its ``#``; none once it was used, voided or is over."""
+    """Values with the link and its token; None once the token was used or voided or has expired."""
 
     def values(message: Message) -> Values | None:
         row = _token(message)
@@ -39,7 +39,7 @@ def _link(page: str) -> Callable[[Message], Values | None]:
 
 
 def _token_address(message: Message) -> str | None:
-    """The address that the token was made for, proven or not: no token goes to any other."""
+    """The address of the token, verified or not: it is sent to no other."""
     row, user = _token(message), message.user
     if row is None or user is None:
         return None
@@ -61,7 +61,7 @@ SIGN_UP = Notice(
 )
 VERIFY_EMAIL = Notice(
     code="verify_email",
-    title="Confirm your address",
+    title="Confirm your e-mail address",
     category=Category.SECURITY,
     variables=LINK,
     values=_link("verify-email"),
@@ -77,7 +77,7 @@ RESET_PASSWORD = Notice(
 )
 INVITATION = Notice(
     code="invitation",
-    title="You are invited",
+    title="Invitation",
     category=Category.SECURITY,
     variables=LINK,
     values=_link("invitation"),
@@ -103,7 +103,7 @@ def _number(message: Message) -> str | None:
 
 OTP = Notice(
     code="otp",
-    title="A code",
+    title="Code",
     category=Category.SECURITY,
     variables=frozenset({"code", "minutes"}),
     values=_code,
@@ -113,11 +113,11 @@ OTP = Notice(
 
 
 def _old_address(message: Message) -> str | None:
-    """The address that was there when another was asked for; nothing goes to the new one."""
+    """The address before the requested change; nothing is sent to the new one."""
     user = message.user
     addresses = [user.email, user.former_email] if user is not None else []
-    wanted = message.context["address_hash"]
-    return next((a for a in addresses if a and secrets.address_hash(a) == wanted), None)
+    old_hash = message.context["address_hash"]
+    return next((a for a in addresses if a and secrets.address_hash(a) == old_hash), None)
 
 
 def _left(message: Message) -> Values:
@@ -126,51 +126,51 @@ def _left(message: Message) -> Values:
 
 SIGN_UP_REPEATED = Notice(
     code="sign_up_repeated",
-    title="Somebody used your address",
+    title="Sign-up with your e-mail address or number",
     category=Category.SECURITY,
-    values=nothing_more,
+    values=no_values,
 )
 EMAIL_CHANGED = Notice(
     code="email_changed",
-    title="Your address is being changed",
+    title="Change of your e-mail address",
     category=Category.SECURITY,
-    values=nothing_more,
+    values=no_values,
     address=_old_address,
 )
 PASSWORD_CHANGED = Notice(
     code="password_changed",
     title="Your password was changed",
     category=Category.SECURITY,
-    values=nothing_more,
+    values=no_values,
 )
 NEW_SIGN_IN = Notice(
     code="new_sign_in",
     title="Sign-in from a new device",
     category=Category.SECURITY,
-    values=nothing_more,
+    values=no_values,
 )
 ACCOUNT_LOCKED = Notice(
     code="account_locked",
-    title="Sign-in locked for a while",
+    title="Sign-in temporarily locked",
     category=Category.SECURITY,
-    values=nothing_more,
+    values=no_values,
 )
 SECOND_FACTOR_CHANGED = Notice(
     code="second_factor_changed",
-    title="Your second factor was changed",
+    title="Your two-factor authentication was changed",
     category=Category.SECURITY,
-    values=nothing_more,
+    values=no_values,
 )
 RECOVERY_CODES_LOW = Notice(
     code="recovery_codes_low",
-    title="Few recovery codes are left",
+    title="Few recovery codes left",
     category=Category.SECURITY,
     variables=frozenset({"left"}),
     values=_left,
 )
 SESSION_REUSE = Notice(
     code="session_reuse",
-    title="A session was ended for safety",
+    title="A session was ended for security",
     category=Category.SECURITY,
-    values=nothing_more,
+    values=no_values,
 )

@@ -1,9 +1,9 @@
-"""Every way messages and their texts can change.
+"""Services of messages and templates.
 
-How a module tells people something: it declares a ``Notice`` in its ``notices.py``, ships texts under
-``texts/<locale>/<channel>/<code>.txt`` (a mail's first line is its subject), and a handler in its ``tasks.py`` calls
-``notify`` as SYSTEM. Everything behind that is this module's: choosing the channel, sending outside any transaction,
-trying again, digests. A text carries a link and a number, never bank, tax or identity data.
+How a module notifies users: it declares a ``Notice`` in its ``notices.py``, ships texts under
+``texts/<locale>/<channel>/<code>.txt`` (the first line of an e-mail is its subject), and a handler in its
+``tasks.py`` calls ``notify`` as SYSTEM. This module does the rest: it selects the channel, sends outside any
+transaction, retries, and makes digests. A text holds a link and a number, never bank, tax or identity data.
 """
 
 from collections.abc import Iterator
@@ -42,30 +42,30 @@ from erp.services import emit, service
 
 log = structlog.get_logger(__name__)
 
-MORNING, EVENING = time(9), time(21)  # when a person may be disturbed by SMS
-LEASE: Final = timedelta(seconds=60)  # longer than any call to a provider; then another sender may try
+MORNING, EVENING = time(9), time(21)  # hours of SMS that are not urgent
+LEASE: Final = timedelta(seconds=60)  # longer than any call to a provider; then another worker may send
 DELIVER: Final = "apps.notifications.tasks.deliver"
 Status = Message.Status
 
 
 class NotFailed(Conflict):
-    """Only a failed message is sent again."""
+    """Only a failed message can be sent again."""
 
 
 class TimeOver(Conflict):
-    """What the message tells is over."""
+    """The message is no longer relevant."""
 
 
 class NotActive(Conflict):
-    """The text is retired."""
+    """The template is retired."""
 
 
 class TextExists(Conflict):
-    """There is an active text for this notice, channel and language."""
+    """There is already an active template for this notice, channel and language."""
 
 
 class TextInvalid(RuleBroken):
-    """The text doesn't fit its notice or channel."""
+    """The text is not valid for its notice or channel."""
 
 
 @service(requires=capabilities.MANAGE, emits=[events.MessageQueued, events.MessageSuppressed])
@@ -81,24 +81,23 @@ def notify(
     key: str = "",
     channel: str = "",
 ) -> list[Message]:
-    """Tell one person something that happened; once, however often the event comes.
+    """Notify one user of an event, once, even if the event is delivered repeatedly.
 
-    ``event_id`` is the event behind it; ``key`` stands in for it where several events are one message (once a day).
-    ``user`` is told, or whoever holds the number of an OTP challenge. ``context`` holds ids and business facts for the
-    notice's values. After ``not_after`` nothing is sent any more. ``channel`` names the only one that fits; else mail,
-    SMS where only a number is verified, and for messages of the category digest what the person
-    chose.
+    ``event_id`` is the event; ``key`` replaces it where several events cause one message (once a day). The recipient
+    is ``user``, or the number of an OTP challenge. ``context`` holds IDs and business data for the notice's values.
+    After ``not_after`` nothing is sent. ``channel`` is the only possible one; otherwise e-mail, SMS where only a
+    number is verified, and for digest messages the user's choice.
     """
     now = clock.now()
     made = []
-    for way, status in _ways(notice, user, channel):
+    for each, status in _channels(notice, user, channel):
         recipient = user.pk if user is not None else challenge_id
-        dedupe = f"{key or event_id}:{notice.code}:{way}:{recipient}"
+        dedupe = f"{key or event_id}:{notice.code}:{each}:{recipient}"
         if Message.objects.filter(dedupe_key=dedupe).exists():
             continue
         message = Message(
             code=notice.code,
-            channel=way,
+            channel=each,
             category=notice.category,
             event_id=event_id,
             dedupe_key=dedupe,
@@ -106,49 +105,49 @@ def notify(
             challenge_id=challenge_id,
             context=context or {},
             status=status,
-            next_attempt_at=_first_try(notice, user, way, now) if status == Status.QUEUED else None,
+            next_attempt_at=_first_attempt(notice, user, each, now) if status == Status.QUEUED else None,
             not_after=not_after,
             error_code="not_wanted" if status == Status.SUPPRESSED else "",
         )
         message.save()
-        told = events.MessageQueued if status == Status.QUEUED else events.MessageSuppressed
-        emit(told(**_head(message)))
+        event = events.MessageQueued if status == Status.QUEUED else events.MessageSuppressed
+        emit(event(**_head(message)))
         if message.next_attempt_at is not None and message.next_attempt_at <= now:
-            hurry(message)
+            enqueue_on_commit(message)
         made.append(message)
     return made
 
 
-def _ways(notice: Notice, user: User | None, channel: str) -> Iterator[tuple[str, str]]:
-    """Channels, and whether the person wants the message there."""
+def _channels(notice: Notice, user: User | None, channel: str) -> Iterator[tuple[str, str]]:
+    """Channels of the message, with its status: queued, or suppressed by the user's choice."""
     if channel or user is None:
         yield channel or Channel.SMS, Status.QUEUED
     elif notice.category != Category.DIGEST:
         by_sms = user.email_verified_at is None and user.mobile_verified_at is not None
         yield (Channel.SMS if by_sms else Channel.MAIL), Status.QUEUED
     else:
-        wanted = [
-            way
-            for way, wants in (
+        chosen = [
+            each
+            for each, is_on in (
                 (Channel.MAIL, user.notify_email and user.email),
                 (Channel.SMS, user.notify_sms and user.mobile),
             )
-            if wants
+            if is_on
         ]
-        yield from [(way, Status.QUEUED) for way in wanted] or [(Channel.MAIL, Status.SUPPRESSED)]
+        yield from [(each, Status.QUEUED) for each in chosen] or [(Channel.MAIL, Status.SUPPRESSED)]
 
 
-def _first_try(notice: Notice, user: User | None, channel: str, now: datetime) -> datetime | None:
-    """When to send; None: with the day's digest. An SMS that can wait doesn't wake anybody."""
+def _first_attempt(notice: Notice, user: User | None, channel: str, now: datetime) -> datetime | None:
+    """When to send the message; None for the day's digest."""
     if notice.category != Category.DIGEST:
         return now
     if user is not None and user.digest == User.Digest.DAILY:
         return None
-    return _by_day(notice.category, channel, now)
+    return _in_daytime(notice.category, channel, now)
 
 
-def _by_day(category: str, channel: str, moment: datetime) -> datetime:
-    """The moment, or the next morning's where an SMS that can wait would come in the evening or at night."""
+def _in_daytime(category: str, channel: str, moment: datetime) -> datetime:
+    """The moment, or the next morning for an SMS in the evening or at night that is not urgent."""
     local = timezone.localtime(moment, clock.KOLKATA)
     if category != Category.DIGEST or channel != Channel.SMS or MORNING <= local.time() < EVENING:
         return moment
@@ -156,19 +155,19 @@ def _by_day(category: str, channel: str, moment: datetime) -> datetime:
     return datetime.combine(day, MORNING, clock.KOLKATA)
 
 
-def hurry(message: Message) -> None:
-    """Have the message sent as soon as this transaction commits. A lost call costs the sweeper's interval."""
+def enqueue_on_commit(message: Message) -> None:
+    """Enqueue the message when this transaction commits. If the call is lost, ``sweep`` enqueues the message."""
     transaction.on_commit(partial(enqueue, str(message.pk)))
 
 
 def enqueue(message_id: str, countdown: float = 0) -> None:
-    """Hand a message's id to the mail queue. Never raises, never waits long: the sweeper is behind it."""
+    """Enqueue a message for sending. Never raises and never waits long: ``sweep`` repeats a failed call."""
     quick = {"socket_connect_timeout": 0.5, "socket_timeout": 0.5, "max_retries": 0}
     try:
         with current_app.connection_for_write(transport_options=quick, connect_timeout=1) as broker:
             current_app.send_task(DELIVER, [message_id], connection=broker, retry=False, countdown=countdown)
     except (KombuError, RedisError, OSError) as error:
-        log.warning("message_not_hurried", error=type(error).__name__)
+        log.warning("message_not_enqueued", error=type(error).__name__)
 
 
 @service(
@@ -176,10 +175,10 @@ def enqueue(message_id: str, countdown: float = 0) -> None:
     emits=[events.MessageExpired, events.MessageSuppressed, events.MessageFailed],
 )
 def begin(message: Message, *, actor: Actor) -> bool:
-    """Take a due message for sending; False: there is nothing to send now.
+    """Start an attempt to send a due message; False if there is nothing to send now.
 
-    The next try is set before this one, so that a sender that dies is followed by another. A mail may then come twice,
-    a row never.
+    The next attempt is scheduled before this one, so that another worker takes over if this one dies. An e-mail may
+    then be sent twice.
     """
     now = clock.now()
     if message.status != Status.QUEUED:
@@ -195,10 +194,10 @@ def begin(message: Message, *, actor: Actor) -> bool:
     if message.user is not None and message.category != Category.SECURITY and not message.user.is_active:
         _end(message, Status.SUPPRESSED, "not_active", events.MessageSuppressed)
         return False
-    if _is_unwanted(message):
+    if _is_turned_off(message):
         _end(message, Status.SUPPRESSED, "declined", events.MessageSuppressed)
         return False
-    if (morning := _by_day(message.category, message.channel, now)) > now:
+    if (morning := _in_daytime(message.category, message.channel, now)) > now:
         message.next_attempt_at = morning
         message.save()
         return False
@@ -222,7 +221,7 @@ def record_sent(
     subject: str,
     body: str,
 ) -> Message:
-    """Note that a provider took the message. The text is kept for its person, that of a security message isn't."""
+    """Record that a provider accepted the message. The text is stored, except that of a security message."""
     if message.status != Status.QUEUED:
         return message
     message.status, message.sent_at, message.next_attempt_at = Status.SENT, clock.now(), None
@@ -246,7 +245,7 @@ def record_sent(
     emits=[events.MessageFailed, events.MessageExpired, events.MessageSuppressed],
 )
 def record_unsent(message: Message, *, actor: Actor, error_code: str, provider: str, final: bool) -> Message:
-    """Note that a try didn't succeed: try again later, or give up when it is final or was the last."""
+    """Record a failed attempt: schedule the next one, or end the message if it is final or was the last."""
     if message.status != Status.QUEUED:
         return message
     message.provider = provider
@@ -264,9 +263,17 @@ def record_unsent(message: Message, *, actor: Actor, error_code: str, provider: 
     return message
 
 
-@service(requires=capabilities.MANAGE, emits=[events.MessageRequeued], raises=[NotFailed, TimeOver])
+@service(
+    label="Send again",
+    requires=capabilities.MANAGE,
+    emits=[events.MessageRequeued],
+    raises=[NotFailed, TimeOver],
+)
 def requeue(message: Message, *, actor: Actor) -> Message:
-    """Send a failed message again, with all its tries anew. Raises NotFailed, TimeOver."""
+    """Send a failed message again, with all attempts.
+
+    Raises NotFailed, TimeOver.
+    """
     now = clock.now()
     if message.status != Status.FAILED:
         raise NotFailed(status_now=message.status)
@@ -276,12 +283,12 @@ def requeue(message: Message, *, actor: Actor) -> Message:
     message.next_attempt_at = now
     message.save()
     emit(events.MessageRequeued(**_head(message)))
-    hurry(message)
+    enqueue_on_commit(message)
     return message
 
 
-def _is_unwanted(message: Message) -> bool:
-    """Whether the person has turned off, since it was written, what may be turned off."""
+def _is_turned_off(message: Message) -> bool:
+    """Whether the user has turned off such messages since it was created."""
     user = message.user
     if user is None or not (message.category == Category.DIGEST or message.code == DIGEST_CODE):
         return False
@@ -292,17 +299,17 @@ def _waits(message: Message) -> tuple[timedelta, ...]:
     return message.notice.waits if message.notice is not None else ()
 
 
-def _end(message: Message, status: str, code: str, told: Any) -> None:
+def _end(message: Message, status: str, code: str, event: Any) -> None:
     message.status, message.error_code, message.next_attempt_at = status, code[:60], None
     message.save()
-    emit(told(**_head(message)))
+    emit(event(**_head(message)))
 
 
 DIGEST_CODE: Final = "digest"
 
 
 def _digest_values(message: Message) -> dict[str, str]:
-    """What the day's messages were about, with how many of each."""
+    """The values of a digest: its notices, with the number of messages of each."""
     counts: dict[str, int] = {}
     for code in Message.objects.filter(digest_id=message.fact("digest_id")).values_list("code", flat=True):
         counts[code] = counts.get(code, 0) + 1
@@ -316,7 +323,7 @@ def _digest_values(message: Message) -> dict[str, str]:
 
 DIGEST = Notice(
     code=DIGEST_CODE,
-    title="The day's messages",
+    title="Digest",
     category=Category.TRANSACTIONAL,
     variables=frozenset({"count", "lines", "link"}),
     values=_digest_values,
@@ -325,7 +332,7 @@ DIGEST = Notice(
 
 @service(requires=capabilities.MANAGE, emits=[events.MessageQueued, events.MessageSuppressed])
 def gather(*, actor: Actor, user: User, channel: str, day: date) -> Digest | None:
-    """Make one digest of what waits for a person; None when nothing does, or the day's is made already."""
+    """Create the day's digest of a user and channel; None without waiting messages, or if it exists."""
     waiting = list(Message.objects.for_digests().filter(user=user, channel=channel).order_by("pk").locked())
     if not waiting or Digest.objects.filter(user=user, channel=channel, day=day).exists():
         return None
@@ -356,7 +363,10 @@ def add_template(
     subject: str = "",
     dlt_template_id: str = "",
 ) -> Template:
-    """Add the text of a notice for one channel and language. Raises TextExists, TextInvalid."""
+    """Add the template of a notice for one channel and language.
+
+    Raises TextExists, TextInvalid.
+    """
     same = Template.objects.filter(code=code, channel=channel, locale=locale)
     if same.filter(status=Template.Status.ACTIVE).exists():
         raise TextExists
@@ -365,7 +375,7 @@ def add_template(
     )
     _check(template)
     template.save()
-    _tell(template, actor)
+    _emit_changed(template, actor)
     return template
 
 
@@ -373,7 +383,10 @@ def add_template(
 def change_template(
     template: Template, *, actor: Actor, body: str, subject: str = "", dlt_template_id: str = ""
 ) -> Template:
-    """Word a text anew; the messages sent from now on carry it. Raises NotActive, TextInvalid."""
+    """Change a template. Messages sent from now on use the new text.
+
+    Raises NotActive, TextInvalid.
+    """
     if template.status != Template.Status.ACTIVE:
         raise NotActive
     template.subject, template.body, template.dlt_template_id = subject, body, dlt_template_id
@@ -381,23 +394,23 @@ def change_template(
         return template
     _check(template)
     template.save()
-    _tell(template, actor)
+    _emit_changed(template, actor)
     return template
 
 
 @service(requires=capabilities.MANAGE, emits=[events.TemplateChanged])
 def retire_template(template: Template, *, actor: Actor) -> Template:
-    """Use a text no more; English stands in where it was another language."""
+    """Retire a template. Messages in its language are then sent in English."""
     if template.status == Template.Status.ACTIVE:
         template.status = Template.Status.RETIRED
         template.save()
-        _tell(template, actor)
+        _emit_changed(template, actor)
     return template
 
 
 @service(requires=capabilities.MANAGE, emits=[events.TemplateChanged])
 def load_templates(*, actor: Actor) -> list[Template]:
-    """Add the texts that the modules ship and that aren't there in any form; a second run changes nothing."""
+    """Add the templates that the modules ship and that do not exist yet. A second run changes nothing."""
     known = set(Template.objects.values_list("code", "channel", "locale"))
     made = []
     for code, channel, locale, subject, body in shipped():
@@ -406,13 +419,13 @@ def load_templates(*, actor: Actor) -> list[Template]:
         template = Template(code=code, channel=channel, locale=locale, subject=subject, body=body)
         _check(template, shipped=True)
         template.save()
-        _tell(template, actor)
+        _emit_changed(template, actor)
         made.append(template)
     return made
 
 
 def shipped() -> Iterator[tuple[str, str, str, str, str]]:
-    """The modules' texts: code, channel, locale, subject, body."""
+    """The texts of all modules: code, channel, locale, subject, body."""
     for config in apps.get_app_configs():
         for file in sorted(Path(config.path).glob("texts/*/*/*.txt")):
             channel, locale = file.parent.name, file.parent.parent.name
@@ -425,15 +438,21 @@ def _check(template: Template, *, shipped: bool = False) -> None:
     notice = notices.get(template.code)
     faults = []
     if notice is None:
-        faults.append(Fault("/code", "unknown", f"Nothing is told under the code {template.code}."))
+        faults.append(Fault("/code", "unknown", f"There is no notice with the code {template.code}."))
     else:
         known = notice.variables | COMMON
         for field in ("subject", "body"):
             for name in sorted(placeholders(getattr(template, field)) - known):
-                words = f"{{{name}}} isn't one of {', '.join(sorted(known))}." if name else "A brace alone."
+                words = (
+                    f"{{{name}}} is not one of {', '.join(sorted(known))}."
+                    if name
+                    else "A brace is unmatched."
+                )
                 faults.append(Fault(f"/{field}", "unknown_variable", words))
     if (template.channel == Channel.MAIL) != bool(template.subject):
-        words = "A mail needs a subject." if template.channel == Channel.MAIL else "An SMS has no subject."
+        words = (
+            "Enter a subject." if template.channel == Channel.MAIL else "Leave the subject of an SMS empty."
+        )
         faults.append(Fault("/subject", "invalid", words))
     if (
         template.channel == Channel.SMS
@@ -441,13 +460,13 @@ def _check(template: Template, *, shipped: bool = False) -> None:
         and settings.SMS_PROVIDER != "console"
         and not shipped
     ):
-        words = "Operators pass on registered texts only: give the id of the DLT registration."
+        words = "Enter the ID of the DLT registration: operators transmit registered texts only."
         faults.append(Fault("/dlt_template_id", "required", words))
     if faults:
         raise TextInvalid(errors=faults)
 
 
-def _tell(template: Template, actor: Actor) -> None:
+def _emit_changed(template: Template, actor: Actor) -> None:
     emit(
         events.TemplateChanged(
             template_id=template.pk,

@@ -1,4 +1,4 @@
-"""Sending what waits, sweeping for what was left behind, the day's digests, and what accounts tell."""
+"""Sending of messages, digests, and notifications of events of accounts."""
 
 from typing import Any
 from uuid import UUID
@@ -31,51 +31,49 @@ from erp.clients import RemoteRefused, RemoteUnavailable
 from erp.outbox.subscriber import handles
 from erp.outbox.wire import Envelope
 
-# Statuses of HTTP and replies of SMTP that say that we are set up wrongly, not that a message is.
+# HTTP statuses and SMTP replies that report wrong settings on our side, not a wrong message.
 OUR_SETTINGS = frozenset({401, 402, 403, 404, 530, 534, 535, 538})
 CHUNK = 200  # messages of one sweep
-SOON = (
-    60  # seconds: a call for later than that would only lie in the broker, where the sweeper comes by anyway
-)
+SOON = 60  # seconds: later attempts are left to ``sweep``
 
 
 @shared_task
 def deliver(message_id: str) -> None:
-    """Send one message, once: whoever comes second finds it taken. The provider is called outside transactions."""
+    """Send one message; a second worker does not send it again. The provider is called outside transactions."""
     message = Message.objects.filter(pk=message_id).first()
     if message is None or not services.begin(message, actor=SYSTEM):
         return
     message.refresh_from_db()
     provider = provider_for(message.channel)
     try:
-        letter = message.letter()
+        rendered = message.render()
         if (
             message.channel == Channel.SMS
             and provider.name != "console"
-            and not letter.template.dlt_template_id
+            and not rendered.template.dlt_template_id
         ):
             raise Unsendable("dlt_template_missing")
-        given = provider.deliver(letter, str(message.pk))
+        provider_message_id = provider.deliver(rendered, str(message.pk))
     except Unsendable as error:
-        _unsent(message, provider.name, error.code, final=error.code == "notice_unknown")
+        _record_unsent(message, provider.name, error.code, final=error.code == "notice_unknown")
     except RemoteUnavailable:
-        _unsent(message, provider.name, "unavailable", final=False)
+        _record_unsent(message, provider.name, "unavailable", final=False)
     except RemoteRefused as error:
         status = error.answer.status
-        _unsent(message, provider.name, f"refused_{status}", final=status not in OUR_SETTINGS)
+        _record_unsent(message, provider.name, f"refused_{status}", final=status not in OUR_SETTINGS)
     else:
         services.record_sent(
             message,
             actor=SYSTEM,
             provider=provider.name,
-            provider_message_id=given,
-            template=letter.template,
-            subject=letter.subject,
-            body=letter.body,
+            provider_message_id=provider_message_id,
+            template=rendered.template,
+            subject=rendered.subject,
+            body=rendered.body,
         )
 
 
-def _unsent(message: Message, provider: str, code: str, *, final: bool) -> None:
+def _record_unsent(message: Message, provider: str, code: str, *, final: bool) -> None:
     after = services.record_unsent(message, actor=SYSTEM, error_code=code, provider=provider, final=final)
     if after.status == Message.Status.QUEUED and after.next_attempt_at is not None:
         wait = (after.next_attempt_at - clock.now()).total_seconds()
@@ -85,17 +83,17 @@ def _unsent(message: Message, provider: str, code: str, *, final: bool) -> None:
 
 @shared_task
 def sweep() -> int:
-    """Hand over what is due and wasn't taken: a lost call, a sender that died, a broker that was away."""
+    """Enqueue due messages whose call was lost, whose worker died or whose broker was down; return how many."""
     due = Message.objects.due(clock.now()).order_by("next_attempt_at", "pk")
-    found = list(due.values_list("pk", flat=True)[:CHUNK])
-    for pk in found:
+    keys = list(due.values_list("pk", flat=True)[:CHUNK])
+    for pk in keys:
         services.enqueue(str(pk))
-    return len(found)
+    return len(keys)
 
 
 @shared_task
 def send_digests() -> int:
-    """Make the day's digests, one transaction each; returns how many."""
+    """Create the day's digests, one transaction each; return how many."""
     day = clock.today()
     waiting = Message.objects.for_digests().order_by().values_list("user_id", "channel").distinct()
     made = 0
@@ -105,7 +103,7 @@ def send_digests() -> int:
     return made
 
 
-FEW_CODES = 3  # recovery codes; below it their owner is reminded
+FEW_CODES = 3  # recovery codes; with fewer the user is notified
 _BY_PURPOSE = {
     "sign_up": notices.SIGN_UP,
     "verify_email": notices.VERIFY_EMAIL,
@@ -113,50 +111,50 @@ _BY_PURPOSE = {
 }
 
 
-def tell(notice: Notice, user_id: UUID | None, meta: Envelope, **more: Any) -> None:
-    """Tell a user, if it is one."""
+def _notify(notice: Notice, user_id: UUID | None, meta: Envelope, **more: Any) -> None:
+    """Notify the user, if there is one."""
     user = User.objects.filter(pk=user_id).first() if user_id is not None else None
     if user is not None:
         services.notify(actor=SYSTEM, notice=notice, event_id=meta.event_id, user=user, **more)
 
 
 def _send_token(notice: Notice, token_id: UUID, meta: Envelope) -> None:
-    """Where nobody is to get the link the token has no user, and nothing is sent."""
+    """Send the link of the token. A token without a user is not sent."""
     row = OneTimeToken.objects.filter(pk=token_id).first()
     if row is not None:
         context = {"token_id": str(token_id)}
-        tell(notice, row.user_id, meta, context=context, not_after=row.expires_at, channel=Channel.MAIL)
+        _notify(notice, row.user_id, meta, context=context, not_after=row.expires_at, channel=Channel.MAIL)
 
 
 @handles(EmailVerificationRequested)
 def email_verification(event: EmailVerificationRequested, *, meta: Envelope) -> None:
-    """The link that proves an address; of a change, the old address hears as well."""
+    """Send the link to verify an address, and at a change a notice to the old address."""
     _send_token(_BY_PURPOSE[event.purpose], event.token_id, meta)
     if event.purpose == OneTimeToken.Purpose.CHANGE_EMAIL and event.user_id is not None:
         user = User.objects.get(pk=event.user_id)
-        # Where the link was used already, the address that it replaced.
-        used = OneTimeToken.objects.filter(pk=event.token_id, used_at__isnull=False).exists()
-        old = user.former_email if used else user.email
+        # If the link was used already, the old address is the former one.
+        is_used = OneTimeToken.objects.filter(pk=event.token_id, used_at__isnull=False).exists()
+        old = user.former_email if is_used else user.email
         if old:
             context = {"address_hash": secrets.address_hash(old)}
-            tell(notices.EMAIL_CHANGED, user.pk, meta, context=context, channel=Channel.MAIL)
+            _notify(notices.EMAIL_CHANGED, user.pk, meta, context=context, channel=Channel.MAIL)
 
 
 @handles(PasswordResetRequested)
 def password_reset_requested(event: PasswordResetRequested, *, meta: Envelope) -> None:
-    """The link to set a new password."""
+    """Send the link to set a new password."""
     _send_token(notices.RESET_PASSWORD, event.token_id, meta)
 
 
 @handles(UserInvited)
 def invited(event: UserInvited, *, meta: Envelope) -> None:
-    """The link of an invitation."""
+    """Send the link of an invitation."""
     _send_token(notices.INVITATION, event.token_id, meta)
 
 
 @handles(OtpRequested)
 def otp_requested(event: OtpRequested, *, meta: Envelope) -> None:
-    """The code of a challenge, where one is to be sent."""
+    """Send the code of a challenge."""
     challenge = OtpChallenge.objects.filter(pk=event.challenge_id).first()
     if challenge is not None and challenge.is_sent:
         services.notify(
@@ -172,43 +170,43 @@ def otp_requested(event: OtpRequested, *, meta: Envelope) -> None:
 
 @handles(SignUpRepeated)
 def sign_up_repeated(event: SignUpRepeated, *, meta: Envelope) -> None:
-    """Its owner hears once a day that somebody used the address or number."""
-    tell(notices.SIGN_UP_REPEATED, event.user_id, meta, key=f"{clock.today():%Y-%m-%d}")
+    """Notify the owner of an address or number, once a day, that it was used to sign up."""
+    _notify(notices.SIGN_UP_REPEATED, event.user_id, meta, key=f"{clock.today():%Y-%m-%d}")
 
 
 @handles(PasswordReset, PasswordChanged)
 def password_changed(event: PasswordReset | PasswordChanged, *, meta: Envelope) -> None:
-    """There is a new password."""
-    tell(notices.PASSWORD_CHANGED, event.user_id, meta)
+    """Notify the user of a new password."""
+    _notify(notices.PASSWORD_CHANGED, event.user_id, meta)
 
 
 @handles(MfaEnabled, MfaDisabled)
 def second_factor_changed(event: MfaEnabled | MfaDisabled, *, meta: Envelope) -> None:
-    """A second factor is on, another, or off."""
-    tell(notices.SECOND_FACTOR_CHANGED, event.user_id, meta)
+    """Notify the user of a change of two-factor authentication."""
+    _notify(notices.SECOND_FACTOR_CHANGED, event.user_id, meta)
 
 
 @handles(RecoveryCodeUsed)
 def recovery_code_used(event: RecoveryCodeUsed, *, meta: Envelope) -> None:
-    """Few codes are left."""
+    """Notify the user that few recovery codes are left."""
     if event.left < FEW_CODES:
-        tell(notices.RECOVERY_CODES_LOW, event.user_id, meta, context={"left": event.left})
+        _notify(notices.RECOVERY_CODES_LOW, event.user_id, meta, context={"left": event.left})
 
 
 @handles(UserLoggedIn)
 def signed_in(event: UserLoggedIn, *, meta: Envelope) -> None:
-    """A sign-in from a device that wasn't seen before."""
+    """Notify the user of a sign-in from a new device."""
     if event.new_device:
-        tell(notices.NEW_SIGN_IN, event.user_id, meta)
+        _notify(notices.NEW_SIGN_IN, event.user_id, meta)
 
 
 @handles(UserLocked)
 def locked(event: UserLocked, *, meta: Envelope) -> None:
-    """Too many wrong tries."""
-    tell(notices.ACCOUNT_LOCKED, event.user_id, meta)
+    """Notify the user that the sign-in is locked."""
+    _notify(notices.ACCOUNT_LOCKED, event.user_id, meta)
 
 
 @handles(RefreshReuseDetected)
 def reused(event: RefreshReuseDetected, *, meta: Envelope) -> None:
-    """A token came twice."""
-    tell(notices.SESSION_REUSE, event.user_id, meta)
+    """Notify the user that a refresh token was used twice."""
+    _notify(notices.SESSION_REUSE, event.user_id, meta)

@@ -1,4 +1,4 @@
-"""One's own messages over HTTP. There is no door to write them."""
+"""Endpoints of the caller's own messages, read-only."""
 
 from typing import ClassVar
 
@@ -9,7 +9,7 @@ from erp.api.viewsets import RowViewSet
 
 
 class MessageViewSet(RowViewSet):
-    """What the caller was told, or will be."""
+    """Messages of the caller."""
 
     queryset = Message.objects.all()
     serializer_class = MessageOutput

@@ -260,9 +260,11 @@ def test_who_may_do_something_on_a_row_is_told_to_those_who_see_the_row(world, d
     path = "/admin/account/accesspolicy/who/organization.update/"
     for row, seen in ((ours, True), (others, False)):
         page = desk.get(path, {"type": "organization.Organization", "id": str(row.pk)}).content.decode()
-        assert (row.name in page, "There is no such row." in page) == (seen, not seen)
+        assert (row.name in page, "There is no record with this ID." in page) == (seen, not seen)
     for kind in ("account.TotpDevice", "auth.Group", "sessions.Session"):
-        assert "There is no such row." in desk.get(path, {"type": kind, "id": "1"}).content.decode()
+        assert (
+            "There is no record with this ID." in desk.get(path, {"type": kind, "id": "1"}).content.decode()
+        )
 
 
 def test_people_of_a_partner_see_what_was_granted_to_them_beside_their_own(world, client_for):

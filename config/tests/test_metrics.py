@@ -24,7 +24,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from apps.approvals import services as approvals
 from apps.approvals.models import ApprovalRequest
-from apps.approvals.tests.examples import asked
+from apps.approvals.tests.examples import make_request
 from config.tests.test_environment import PRODUCTION
 from erp import access, heartbeat, tasks
 from erp.audit.sources import PROJECT
@@ -92,11 +92,11 @@ def test_the_outbox_is_told_as_it_is() -> None:
 
 @pytest.mark.django_db
 def test_requests_for_a_decision_are_told_by_kind_with_the_age_of_the_oldest(world: Any) -> None:
-    rule = asked(world).kind
+    rule = make_request(world).kind
     with unguarded_writes():
         ApprovalRequest.objects.update(created_at=timezone.now() - timedelta(hours=5))
-    decided = asked(world)
-    asked(world)
+    decided = make_request(world)
+    make_request(world)
     approvals.withdraw(decided, actor=decided.maker)
     now = scrape()
     assert value(now, "erp_approval_queue", kind=rule) == 2

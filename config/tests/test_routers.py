@@ -30,7 +30,7 @@ def test_rows_are_addressed_at_the_route_of_their_model() -> None:
 
 def test_an_endpoint_names_what_it_takes_from_the_request() -> None:
     log_out = services.registry["account.log_out"]
-    bound = endpoint(log_out, Empty, context={"door": lambda request: None})
+    bound = endpoint(log_out, Empty, context={"origin": lambda request: None})
     with pytest.raises(ImproperlyConfigured, match="differ"):
         bound.bind("log_out")
     confirm = services.registry["account.confirm_mfa"]

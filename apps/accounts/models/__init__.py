@@ -1,4 +1,4 @@
-"""Who a person is, how they sign in, and what they may do."""
+"""Users, sign-in and rights."""
 
 from apps.accounts.models.factors import RecoveryCode, TotpDevice
 from apps.accounts.models.policy import (

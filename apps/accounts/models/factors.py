@@ -1,4 +1,4 @@
-"""The second factor: a device that counts time, and codes for the day it is lost."""
+"""Two-factor authentication: the authenticator (TOTP) and recovery codes."""
 
 from datetime import datetime
 
@@ -11,12 +11,12 @@ from erp.models import Guarded
 
 
 class TotpDevice(Guarded):
-    """A user's authenticator. ``secret`` is in use once confirmed; a pending one waits for its first code."""
+    """A user's authenticator. A pending secret replaces ``secret`` when its first code is confirmed."""
 
     user = models.OneToOneField(User, models.CASCADE, related_name="totp")
     secret = models.CharField(max_length=200, default="")  # encrypted
     confirmed_at = models.DateTimeField(null=True)
-    last_step = models.BigIntegerField(default=0)  # of the newest code taken: none counts twice
+    last_step = models.BigIntegerField(default=0)  # of the newest accepted code: no code is accepted twice
     pending_secret = models.CharField(max_length=200, default="")  # encrypted
     pending_expires_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(default=clock.now)
@@ -31,32 +31,32 @@ class TotpDevice(Guarded):
 
     @property
     def seed(self) -> str:
-        """The secret in use, in base32; empty without one."""
+        """The current secret in base32; empty if there is none."""
         return decrypt(self.secret, context=self._context) if self.secret else ""
 
     def pend(self, seed: str, until: datetime) -> None:
-        """Let a new secret wait for its first code."""
+        """Store a new secret until its first code is confirmed."""
         self.pending_secret, self.pending_expires_at = encrypt(seed, context=self._context), until
 
     def pending_seed(self, now: datetime) -> str:
-        """The secret that waits for its first code; empty where none does any more."""
+        """The pending secret in base32; empty if there is none or it has expired."""
         if not self.pending_secret or self.pending_expires_at is None or self.pending_expires_at <= now:
             return ""
         return decrypt(self.pending_secret, context=self._context)
 
     def confirm(self, step: int, now: datetime) -> None:
-        """Take the pending secret into use; ``step`` is that of the code that proved it."""
+        """Replace the secret by the pending one; ``step`` is the time step of the confirmed code."""
         self.secret, self.pending_secret, self.pending_expires_at = self.pending_secret, "", None
         self.confirmed_at, self.last_step = now, step
 
     def forget(self) -> None:
-        """Have no second factor any more."""
+        """Remove the current and the pending secret."""
         self.secret = self.pending_secret = ""
         self.confirmed_at = self.pending_expires_at = None
 
 
 class RecoveryCode(Guarded):
-    """One of ten codes for the day the device is lost, as its keyed hash."""
+    """The keyed hash of one of the user's ten recovery codes."""
 
     user = models.ForeignKey(User, models.CASCADE, related_name="recovery_codes")
     digest = models.CharField(max_length=100, unique=True)

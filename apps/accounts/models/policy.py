@@ -1,4 +1,4 @@
-"""Who may do what beyond the code's default: changes by two people, and single grants."""
+"""Rights beyond the default in code: proposed changes, deviations of the matrix, and single grants."""
 
 from typing import Any, ClassVar, Self
 from uuid import UUID
@@ -13,14 +13,14 @@ from erp.models import Guarded, Model, QuerySet
 
 
 class Scope(models.TextChoices):
-    """Whose rows a role's capability reaches."""
+    """On which rows a role holds a capability."""
 
-    EVERYWHERE = "everywhere"
-    OWN = "own"
+    EVERYWHERE = "everywhere", "All rows"
+    OWN = "own", "Own rows"
 
 
 class Operation(models.TextChoices):
-    """Which way a change goes."""
+    """Whether a change adds or removes a right."""
 
     ADD = "add"
     REMOVE = "remove"
@@ -28,14 +28,14 @@ class Operation(models.TextChoices):
 
 class _Administered(QuerySet):
     def visible_to(self, user: Actor) -> Self:
-        """For those who change capabilities or read the trail."""
+        """Every row for those who manage capabilities or read the trail, none for others."""
         if holds_everywhere(user, "account.manage_capabilities") or holds_everywhere(user, "trail.view"):
             return self
         return self.none()
 
 
 class AccessPolicy(Model):
-    """The matrix as a whole: one row, whose version every change of the matrix moves."""
+    """The capability matrix as one row, whose version rises with every change of the matrix."""
 
     ONLY = UUID("01890000-0000-7000-8000-000000000001")
 
@@ -46,7 +46,7 @@ class AccessPolicy(Model):
 
 
 class PolicyDeviation(Guarded):
-    """A change of the capability matrix made at run time; ``sync_capabilities`` never undoes it."""
+    """A difference of the matrix from the default in code; ``sync_capabilities`` leaves it in place."""
 
     role = models.CharField(max_length=40)
     capability = models.CharField(max_length=120)
@@ -64,12 +64,12 @@ class PolicyDeviation(Guarded):
 
 
 class CapabilityChange(Model):
-    """A change of rights that one person proposes and another decides; nothing happens in between."""
+    """A change of rights that one person proposes and another approves. It takes effect when it is approved."""
 
     class Kind(models.TextChoices):
-        ROLE_CAPABILITY = "role_capability"
-        USER_ROLE = "user_role"
-        SINGLE_GRANT = "single_grant"
+        ROLE_CAPABILITY = "role_capability", "Capability of a role"
+        USER_ROLE = "user_role", "Role of a user"
+        SINGLE_GRANT = "single_grant", "Single grant"
 
     class Status(models.TextChoices):
         PROPOSED = "proposed"
@@ -80,15 +80,40 @@ class CapabilityChange(Model):
         EXPIRED = "expired"
 
     kind = models.CharField(max_length=15, choices=Kind)
-    role = models.CharField(max_length=40, null=True)  # noqa: DJ001 - absent, not empty: see the constraint
+    role = models.CharField(  # noqa: DJ001 - absent, not empty: see the constraint
+        max_length=40, null=True, help_text="Role to be changed, added or removed."
+    )
     user = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
-    capability = models.CharField(max_length=120, null=True)  # noqa: DJ001
-    scope = models.CharField(max_length=10, choices=Scope, null=True)  # noqa: DJ001
-    object_type = models.CharField(max_length=100, null=True)  # noqa: DJ001
-    object_id = models.UUIDField(null=True)
-    operation = models.CharField(max_length=6, choices=Operation)
-    grant_expires_at = models.DateTimeField(null=True)
-    reason = models.CharField(max_length=1000)
+    capability = models.CharField(  # noqa: DJ001
+        max_length=120, null=True, help_text="Capability to be granted or revoked."
+    )
+    scope = models.CharField(  # noqa: DJ001
+        max_length=10,
+        choices=Scope,
+        null=True,
+        help_text="All rows, or only the rows of the user's own partner.",
+    )
+    object_type = models.CharField(  # noqa: DJ001
+        max_length=100,
+        null=True,
+        verbose_name="record type",
+        help_text="For a grant on one record: its type, such as trade.Trade.",
+    )
+    object_id = models.UUIDField(
+        null=True,
+        verbose_name="record ID",
+        help_text="For a grant on one record: its ID, as its page shows it.",
+    )
+    operation = models.CharField(max_length=6, choices=Operation, help_text="Add or remove the right.")
+    grant_expires_at = models.DateTimeField(
+        null=True,
+        verbose_name="grant expires at",
+        help_text="Date and time at which the grant ends. Leave empty for a grant without an end.",
+    )
+    reason = models.CharField(
+        max_length=1000,
+        help_text="Why the change is needed, in 10 to 1000 characters. The approver reads it.",
+    )
     base_version = models.PositiveIntegerField()
     status = models.CharField(max_length=9, choices=Status, default=Status.PROPOSED)
     proposed_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
@@ -140,14 +165,14 @@ class CapabilityChange(Model):
 
 class GrantQuerySet(_Administered):
     def live(self) -> Self:
-        """Active ones that no date has ended, tidied or not."""
+        """Active grants that have not expired, whether or not the periodic task has closed them."""
         return self.filter(
             Q(expires_at=None) | Q(expires_at__gt=clock.now()), status=CapabilityGrant.Status.ACTIVE
         )
 
 
 class CapabilityGrant(Guarded):
-    """A capability that one person holds, on one row or in general, perhaps until a date."""
+    """A capability of one user, on one row or on all, with or without an expiry."""
 
     class Status(models.TextChoices):
         ACTIVE = "active"
@@ -157,8 +182,8 @@ class CapabilityGrant(Guarded):
     id = models.UUIDField(primary_key=True)
     user = models.ForeignKey(User, models.PROTECT, related_name="grants")
     capability = models.CharField(max_length=120)
-    object_type = models.CharField(max_length=100, null=True)  # noqa: DJ001
-    object_id = models.UUIDField(null=True)
+    object_type = models.CharField(max_length=100, null=True, verbose_name="record type")  # noqa: DJ001
+    object_id = models.UUIDField(null=True, verbose_name="record ID")
     expires_at = models.DateTimeField(null=True)
     reason = models.CharField(max_length=1000)
     change = models.ForeignKey(CapabilityChange, models.PROTECT, related_name="+")
@@ -192,7 +217,7 @@ def _deviations() -> list[Deviation]:
 
 
 def _grants(user: Any) -> list[Grant]:
-    """The user's grants that no date has ended, though the row may still say active; and those it has."""
+    """The user's active grants; ``live`` is false for an expired one that the periodic task has not closed yet."""
     now = clock.now()
     rows = CapabilityGrant.objects.filter(user_id=user.pk, status=CapabilityGrant.Status.ACTIVE)
     return [

@@ -1,4 +1,4 @@
-"""How people sign in: sessions, their tokens, failures, and codes that count once."""
+"""Sessions and their tokens, counters of failed sign-ins, one-time tokens and codes."""
 
 from datetime import datetime
 from typing import Any, ClassVar, Self
@@ -20,7 +20,7 @@ class SessionQuerySet(QuerySet):
         return self.filter(user_id=user.pk)
 
     def seen_by_staff(self, user: Actor) -> Self:
-        """In the admin, also sessions of users whom the person may administer; all for readers of the trail."""
+        """In the staff portal, also sessions of users whom the person may administer; all for readers of the trail."""
         if holds_everywhere(user, "trail.view"):
             return self
         return self.visible_to(user) | self.permitted(user, "account.manage_users")
@@ -37,40 +37,58 @@ class Session(Model):
     owner_user = "user_id"
     granted_through = ("user",)
 
-    class Door(models.TextChoices):
-        API = "api"
-        ADMIN = "admin"
+    class Channel(models.TextChoices):
+        API = "api", "API"
+        ADMIN = "admin", "Staff portal"
 
     class Method(models.TextChoices):
-        PASSWORD = "password"  # noqa: S105
-        OTP = "otp"
+        PASSWORD = "password", "Password"
+        OTP = "otp", "Code by SMS"
 
     class SecondFactor(models.TextChoices):
-        NONE = "none"
-        TOTP = "totp"
-        RECOVERY_CODE = "recovery_code"
+        NONE = "none", "None"
+        TOTP = "totp", "Authenticator app"
+        RECOVERY_CODE = "recovery_code", "Recovery code"
 
     class EndReason(models.TextChoices):
-        SIGNED_OUT = "signed_out"
-        USER = "user"
-        PASSWORD = "password"  # noqa: S105
-        SECOND_FACTOR = "second_factor"
-        REUSE = "reuse"
-        DEACTIVATED = "deactivated"
-        ADMINISTRATOR = "administrator"
-        ERASED = "erased"
+        SIGNED_OUT = "signed_out", "Signed out"
+        USER = "user", "Ended by the user"
+        PASSWORD = "password", "Password changed"
+        SECOND_FACTOR = "second_factor", "Two-factor authentication changed"
+        REUSE = "reuse", "Refresh token used twice"
+        DEACTIVATED = "deactivated", "User deactivated"
+        ADMINISTRATOR = "administrator", "Ended by an administrator"
+        ERASED = "erased", "User erased"
 
     user = models.ForeignKey(User, models.CASCADE, related_name="sessions")
-    door = models.CharField(max_length=5, choices=Door)
-    method = models.CharField(max_length=8, choices=Method)
-    second_factor = models.CharField(max_length=13, choices=SecondFactor, default=SecondFactor.NONE)
-    device_label = models.CharField(max_length=120, default="")
+    door = models.CharField(
+        max_length=5, choices=Channel, verbose_name="channel", help_text="API or staff portal."
+    )
+    method = models.CharField(
+        max_length=8, choices=Method, help_text="First factor used: password, or code by SMS."
+    )
+    second_factor = models.CharField(
+        max_length=13,
+        choices=SecondFactor,
+        default=SecondFactor.NONE,
+        help_text="Second factor used: authenticator app, recovery code or none.",
+    )
+    device_label = models.CharField(
+        max_length=120,
+        default="",
+        verbose_name="device name",
+        help_text="Name of the device in the list of sessions, up to 120 characters.",
+    )
     device_hash = models.CharField(max_length=64, default="")
-    ip = models.GenericIPAddressField(null=True)
-    refreshed_at = models.DateTimeField()
-    expires_at = models.DateTimeField()
-    absolute_expires_at = models.DateTimeField()
-    reauthenticated_at = models.DateTimeField(null=True)
+    ip = models.GenericIPAddressField(
+        null=True, verbose_name="IP address", help_text="IP address at sign-in."
+    )
+    refreshed_at = models.DateTimeField(verbose_name="last refreshed at")
+    expires_at = models.DateTimeField(help_text="Without a refresh the session ends at this time.")
+    absolute_expires_at = models.DateTimeField(
+        verbose_name="ends at the latest at", help_text="The session ends at this time in any case."
+    )
+    reauthenticated_at = models.DateTimeField(null=True, verbose_name="identity confirmed at")
     ended_at = models.DateTimeField(null=True)
     end_reason = models.CharField(max_length=13, choices=EndReason, null=True)  # noqa: DJ001
 
@@ -90,18 +108,18 @@ class Session(Model):
 
     @property
     def is_live(self) -> bool:
-        """Whether it may still be used."""
+        """Whether the session may still be used."""
         now = clock.now()
         return self.ended_at is None and min(self.expires_at, self.absolute_expires_at) > now
 
     @property
     def reauthentication_expires_at(self) -> datetime | None:
-        """Until when the last confirmation of the identity counts."""
+        """When the last confirmation of the identity expires."""
         reauthenticated = self.reauthenticated_at
         return None if reauthenticated is None else reauthenticated + settings.REAUTHENTICATION_AGE
 
     def is_reauthenticated(self, now: datetime) -> bool:
-        """Whether its user confirmed their identity within the last minutes."""
+        """Whether the confirmation of the user's identity is still valid."""
         until = self.reauthentication_expires_at
         return until is not None and now < until
 
@@ -110,7 +128,7 @@ class Session(Model):
 
 
 class RefreshToken(Guarded):
-    """One refresh token of a family; one per family is usable."""
+    """A refresh token of a session; one per session is usable."""
 
     jti = models.UUIDField(unique=True)
     session = models.ForeignKey(Session, models.CASCADE, related_name="tokens")
@@ -131,7 +149,7 @@ class RefreshToken(Guarded):
 
 
 class SignInCounter(Guarded):
-    """Failed sign-ins of one identifier, known or not; the row is locked while it is changed."""
+    """Failed sign-ins of one identifier, whether or not it belongs to a user."""
 
     id = models.UUIDField(primary_key=True, default=uuid7)
     key = models.CharField(max_length=64, unique=True)
@@ -146,16 +164,16 @@ class SignInCounter(Guarded):
         return self.key
 
 
-class Once(QuerySet):
-    """Rows that count once, for a while."""
+class SingleUseQuerySet(QuerySet):
+    """Rows that can be used once, until they expire."""
 
     def live(self) -> Self:
-        """Neither used nor voided nor over."""
+        """Rows that are neither used nor voided nor expired."""
         return self.filter(used_at=None, voided_at=None, expires_at__gt=clock.now())
 
 
 class OneTimeToken(Guarded):
-    """What a link in a mail stands for. The token itself is derived from the id, see ``apps.accounts.secrets``."""
+    """The token of a link in an e-mail. Its text is derived from the ID, see ``apps.accounts.secrets``."""
 
     class Purpose(models.TextChoices):
         SIGN_UP = "sign_up"
@@ -166,10 +184,10 @@ class OneTimeToken(Guarded):
 
     id = models.UUIDField(primary_key=True, default=uuid7)
     purpose = models.CharField(max_length=14, choices=Purpose)
-    # Absent where nobody gets a mail: an address that isn't known leaves the same trace as one that is.
+    # Null where no e-mail is sent: an unknown address must cost and store the same as a known one.
     user = models.ForeignKey(User, models.CASCADE, null=True, related_name="one_time_tokens")
     address_hash = models.CharField(max_length=64, default="")
-    # Who asked for the mail: by these, mails are limited.
+    # The caller who requested the e-mail: rate limits count by these.
     asked_by = models.UUIDField(null=True)
     network_hash = models.CharField(max_length=64, default="")
     new_password = models.CharField(max_length=128, default="")
@@ -180,7 +198,7 @@ class OneTimeToken(Guarded):
     created_at = models.DateTimeField(default=clock.now)
     updated_at = models.DateTimeField(default=clock.now)
 
-    objects: ClassVar[Any] = Once.as_manager()
+    objects: ClassVar[Any] = SingleUseQuerySet.as_manager()
 
     class Meta(Guarded.Meta):
         indexes: ClassVar = [
@@ -196,24 +214,26 @@ class OneTimeToken(Guarded):
 
     @property
     def is_live(self) -> bool:
-        """Whether it may still be used."""
+        """Whether the token may still be used."""
         return self.used_at is None and self.voided_at is None and self.expires_at > clock.now()
 
 
 class OtpChallenge(Guarded):
-    """A code sent to a mobile number. The code itself is derived from the id, see ``apps.accounts.secrets``."""
+    """A code sent to a mobile number. The code is derived from the ID, see ``apps.accounts.secrets``."""
 
     class Purpose(models.TextChoices):
-        SIGN_IN = "sign_in"
-        PROVE_NUMBER = "prove_number"
+        SIGN_IN = "sign_in", "Sign in"
+        PROVE_NUMBER = "prove_number", "Verify a mobile number"
 
     id = models.UUIDField(primary_key=True, default=uuid7)
-    purpose = models.CharField(max_length=12, choices=Purpose)
-    mobile = models.CharField(max_length=200, default="")  # encrypted; empty once its owner was erased
+    purpose = models.CharField(
+        max_length=12, choices=Purpose, help_text="To sign in, or to verify a new mobile number."
+    )
+    mobile = models.CharField(max_length=200, default="")  # encrypted; empty after the owner is erased
     mobile_hash = models.CharField(max_length=64)
-    # Whom the code signs in; absent for a number that isn't known, which gets no message.
+    # The user whom the code signs in; null for an unknown number, to which no message is sent.
     user = models.ForeignKey(User, models.CASCADE, null=True, related_name="otp_challenges")
-    wrong = models.PositiveSmallIntegerField(default=0)
+    wrong = models.PositiveSmallIntegerField(default=0, verbose_name="wrong attempts")
     key_id = models.CharField(max_length=16)
     expires_at = models.DateTimeField()
     used_at = models.DateTimeField(null=True)
@@ -221,7 +241,7 @@ class OtpChallenge(Guarded):
     created_at = models.DateTimeField(default=clock.now)
     updated_at = models.DateTimeField(default=clock.now)
 
-    objects: ClassVar[Any] = Once.as_manager()
+    objects: ClassVar[Any] = SingleUseQuerySet.as_manager()
 
     class Meta(Guarded.Meta):
         constraints: ClassVar = [
@@ -237,17 +257,17 @@ class OtpChallenge(Guarded):
 
     @property
     def is_live(self) -> bool:
-        """Whether its code may still be used."""
+        """Whether the code may still be used."""
         return self.used_at is None and self.voided_at is None and self.expires_at > clock.now()
 
     @property
     def is_sent(self) -> bool:
-        """Whether a message goes out: always to prove a number, to sign in only to whom it may sign in."""
+        """Whether a message is sent: always to verify a number, to sign in only to a known user's number."""
         return self.purpose == self.Purpose.PROVE_NUMBER or self.user_id is not None
 
     @property
     def number(self) -> str:
-        """The number to send to."""
+        """The decrypted mobile number."""
         return decrypt(self.mobile, context=f"account.otp_challenge.mobile:{self.pk}") if self.mobile else ""
 
     @number.setter

@@ -1,4 +1,4 @@
-"""Who a person is, and which roles they hold."""
+"""Users, their roles and their former passwords."""
 
 from typing import Any, ClassVar, Self
 
@@ -15,7 +15,7 @@ from erp.identifiers import PHONE
 from erp.models import Guarded, Model, QuerySet
 
 _ANY = frozenset({"propose_role", "propose_grant"})
-# What may be done with a user in the admin, by status.
+# Actions on a user in the staff portal, by status.
 VERBS = {
     "pending": frozenset[str](),
     "invited": frozenset({"invite_again", "deactivate"}),
@@ -26,44 +26,44 @@ VERBS = {
 
 
 class DeactivationReason(models.TextChoices):
-    """Why somebody is shut out."""
+    """Why a user is deactivated."""
 
     LEFT = "left", "Left the company or the partner"
     DUPLICATE = "duplicate", "Has another account"
     MISUSE = "misuse", "Misused the account"
-    SECURITY = "security", "Somebody else may use the account"
+    SECURITY = "security", "Account may be compromised"
     OTHER = "other"
 
 
 class ReactivationReason(models.TextChoices):
-    """Why somebody is let in again."""
+    """Why a user is reactivated."""
 
-    RETURNED = "returned", "Came back"
-    MISTAKE = "mistake", "Was shut out by mistake"
-    CLEARED = "cleared", "What it was shut for is settled"
+    RETURNED = "returned", "Returned to the company or the partner"
+    MISTAKE = "mistake", "Was deactivated by mistake"
+    CLEARED = "cleared", "The reason for deactivation is resolved"
     OTHER = "other"
 
 
 class FactorReason(models.TextChoices):
-    """Why another person takes a second factor away."""
+    """Why an administrator resets a user's two-factor authentication."""
 
-    DEVICE_LOST = "device_lost", "The device is lost"
-    DEVICE_BROKEN = "device_broken", "The device is broken or replaced"
-    SECURITY = "security", "Somebody else may know the secret"
+    DEVICE_LOST = "device_lost", "Device lost"
+    DEVICE_BROKEN = "device_broken", "Device broken or replaced"
+    SECURITY = "security", "Secret may be compromised"
     OTHER = "other"
 
 
 class UnlockReason(models.TextChoices):
-    """Why a lock ends early."""
+    """Why a user is unlocked early."""
 
-    ASKED = "asked", "The person asked, and is known"
-    ATTACK = "attack", "Somebody else locked it"
+    ASKED = "asked", "Requested by the user, identity verified"
+    ATTACK = "attack", "Locked by another person's attempts"
     OTHER = "other"
 
 
 class UserQuerySet(QuerySet):
     def visible_to(self, user: Actor) -> Self:
-        """One's own row; every row for those who read the trail; rows on which one may administer users."""
+        """The user's own row, rows of users whom they may administer, and every row for readers of the trail."""
         if holds_everywhere(user, "trail.view"):
             return self
         return self.filter(pk=user.pk) | self.permitted(user, "account.manage_users")
@@ -81,17 +81,17 @@ class UserQuerySet(QuerySet):
 
 
 class User(AbstractBaseUser, PermissionsMixin, Model):
-    """A person. The four types differ in whose they are: nobody's, an organization's or a partner's."""
+    """A person: of an organization (internal), of a partner (external), or of neither."""
 
     owner_user = "id"
     is_system = False
-    current_session: Any = None  # the session by which the person is here; authentication sets it
+    current_session: Any = None  # the session of the request; authentication sets it
 
     class Type(models.TextChoices):
-        SUPER_ADMIN = "SUPER_ADMIN"
-        INTERNAL = "INTERNAL"
-        EXTERNAL = "EXTERNAL"
-        APPLICANT = "APPLICANT"
+        SUPER_ADMIN = "SUPER_ADMIN", "Super administrator"
+        INTERNAL = "INTERNAL", "Internal"
+        EXTERNAL = "EXTERNAL", "External"
+        APPLICANT = "APPLICANT", "Applicant"
 
     class Status(models.TextChoices):
         PENDING = "pending"
@@ -101,33 +101,75 @@ class User(AbstractBaseUser, PermissionsMixin, Model):
         ERASED = "erased"
 
     class Locale(models.TextChoices):
-        EN_IN = "en-IN"
-        HI_IN = "hi-IN"
-        GU_IN = "gu-IN"
+        EN_IN = "en-IN", "English"
+        HI_IN = "hi-IN", "Hindi"
+        GU_IN = "gu-IN", "Gujarati"
 
     class Digest(models.TextChoices):
         IMMEDIATE = "immediate"
         DAILY = "daily"
 
-    email = models.EmailField(max_length=254, unique=True, null=True)
-    mobile = models.CharField(max_length=16, unique=True, null=True)  # noqa: DJ001 - absent is not empty
-    full_name = models.CharField(max_length=200)
-    user_type = models.CharField(max_length=11, choices=Type)
+    email = models.EmailField(
+        max_length=254,
+        unique=True,
+        null=True,
+        help_text="Used to sign in and for messages. Up to 254 characters.",
+    )
+    mobile = models.CharField(  # noqa: DJ001 - absent is not empty
+        max_length=16,
+        unique=True,
+        null=True,
+        verbose_name="mobile number",
+        help_text="With the country code, such as +91 98765 43210.",
+    )
+    full_name = models.CharField(
+        max_length=200, help_text="First and last name, up to 200 characters, without web addresses."
+    )
+    user_type = models.CharField(
+        max_length=11, choices=Type, help_text="Internal users work for an organization of the company."
+    )
     status = models.CharField(max_length=11, choices=Status, default=Status.PENDING)
-    # Organizations and partners lie above this module, so their ids stand here without a foreign key.
-    organization_id = models.UUIDField(null=True, db_index=True)
-    partner_id = models.UUIDField(null=True, db_index=True)
+    # The modules of organizations and partners lie above this one: a foreign key would import them.
+    organization_id = models.UUIDField(
+        null=True, db_index=True, help_text="Organization that an internal user works for."
+    )
+    partner_id = models.UUIDField(
+        null=True, db_index=True, help_text="Partner that an external user works for."
+    )
     email_verified_at = models.DateTimeField(null=True)
-    mobile_verified_at = models.DateTimeField(null=True)
-    pending_email = models.EmailField(max_length=254, null=True)
-    former_email = models.EmailField(max_length=254, null=True)  # whose owner hears of the change
-    locale = models.CharField(max_length=5, choices=Locale, default=Locale.EN_IN)
-    notify_email = models.BooleanField(default=True)
-    notify_sms = models.BooleanField(default=False)
-    digest = models.CharField(max_length=9, choices=Digest, default=Digest.IMMEDIATE)
-    terms_version = models.CharField(max_length=32, null=True)  # noqa: DJ001
+    mobile_verified_at = models.DateTimeField(null=True, verbose_name="mobile number verified at")
+    pending_email = models.EmailField(
+        max_length=254, null=True, help_text="New e-mail address that is not verified yet."
+    )
+    former_email = models.EmailField(max_length=254, null=True)  # notified of the change
+    locale = models.CharField(
+        max_length=5,
+        choices=Locale,
+        default=Locale.EN_IN,
+        verbose_name="language",
+        help_text="Language of messages: English, Hindi or Gujarati.",
+    )
+    notify_email = models.BooleanField(
+        default=True, verbose_name="notify by e-mail", help_text="Send notifications by e-mail."
+    )
+    notify_sms = models.BooleanField(
+        default=False, verbose_name="notify by SMS", help_text="Send notifications by SMS."
+    )
+    digest = models.CharField(
+        max_length=9,
+        choices=Digest,
+        default=Digest.IMMEDIATE,
+        verbose_name="frequency of notifications",
+        help_text="Send notifications immediately, or once a day in one message.",
+    )
+    terms_version = models.CharField(  # noqa: DJ001
+        max_length=32,
+        null=True,
+        verbose_name="version of the terms",
+        help_text="Version of the terms of use that the user accepts.",
+    )
     terms_accepted_at = models.DateTimeField(null=True)
-    # What a proposed change of rights builds on: an edit of the profile, which moves the version, leaves it as it is.
+    # A proposed change of rights refers to it: an edit of the profile raises the row's version, but not this one.
     rights_version = models.PositiveIntegerField(default=1, editable=False)
     erased_at = models.DateTimeField(null=True)
     groups: Any = models.ManyToManyField(
@@ -178,33 +220,33 @@ class User(AbstractBaseUser, PermissionsMixin, Model):
 
     @property
     def is_active(self) -> bool:  # type: ignore[override]
-        """Only an active user signs in or acts."""
+        """Whether the user may sign in and act."""
         return bool(self.status == self.Status.ACTIVE)
 
     @property
     def is_staff(self) -> bool:
-        """Who works in the admin."""
+        """Whether the user works in the staff portal."""
         return bool(self.user_type in (self.Type.SUPER_ADMIN, self.Type.INTERNAL))
 
     @property
     def has_second_factor(self) -> bool:
-        """Whether signing in asks for a code beside the password."""
+        """Whether two-factor authentication is enabled."""
         device = getattr(self, "totp", None)
         return device is not None and device.confirmed_at is not None
 
     @property
     def must_set_up_factor(self) -> bool:
-        """Whether nothing but the set-up of a second factor is open: staff never work without one."""
+        """Whether the user must set up two-factor authentication before anything else: it is mandatory for staff."""
         return self.is_staff and not self.has_second_factor
 
     @property
     def identifier(self) -> str:
-        """The e-mail, else the mobile: what an authenticator app shows for the account."""
+        """The e-mail address or mobile number, which an authenticator app shows for the account."""
         return self.email or self.mobile or str(self.pk)
 
     @cached_property
     def role_names(self) -> list[str]:
-        """Roles held now."""
+        """Names of the current roles, sorted."""
         return sorted(group.name for group in self.groups.all())
 
     def rights(self) -> set[str]:
@@ -214,24 +256,24 @@ class User(AbstractBaseUser, PermissionsMixin, Model):
         return {f"{label}.{codename}" for label, codename in names} | set(general)
 
     def open_verbs(self) -> frozenset[str]:
-        """What the status leaves open to who administers users."""
+        """Actions that the status allows."""
         return VERBS[self.Status(self.status)]
 
     def get_full_name(self) -> str:
-        """The name, as Django's pages ask for it."""
+        """The name, for Django's own pages."""
         return self.full_name
 
     def set_password(self, raw_password: str | None) -> None:
-        """Hash with argon2id; saving is the calling service's."""
+        """Hash with argon2id. The calling service saves the row."""
         self.password = make_password(raw_password)
 
     def has_usable_password(self) -> bool:
-        """Whether one was ever set."""
+        """Whether a password was ever set."""
         return bool(self.password) and bool(super().has_usable_password())
 
 
 class RoleMembership(Guarded):
-    """A role that a user holds now; the past is in the events."""
+    """A current role of a user; former ones are in the events."""
 
     id = models.BigAutoField(primary_key=True)
     user = models.ForeignKey(User, models.CASCADE, related_name="memberships")
@@ -251,7 +293,7 @@ class RoleMembership(Guarded):
 
 
 class PasswordHistory(Guarded):
-    """A password that the user had, as its hash; the newest is the one in use."""
+    """The hash of a password of the user; the newest is the current one."""
 
     user = models.ForeignKey(User, models.CASCADE, related_name="passwords")
     hash = models.CharField(max_length=128)

@@ -1,4 +1,4 @@
-"""Staff who look through a partner's eyes for a while, to see what it sees."""
+"""View as a partner: staff see in the staff portal what a partner's users see."""
 
 from typing import Any, ClassVar, Self
 
@@ -14,28 +14,32 @@ from erp.models import Model, QuerySet
 
 class ViewAsQuerySet(QuerySet):
     def visible_to(self, user: Actor) -> Self:
-        """One's own; all for those who administer users or read the trail."""
+        """The user's own rows; all for those who administer users or read the trail."""
         if holds_everywhere(user, "account.manage_users") or holds_everywhere(user, "trail.view"):
             return self
         return self.filter(user_id=user.pk)
 
     def live(self) -> Self:
-        """Those that still run."""
+        """Views that are running."""
         return self.filter(ended_at=None, ends_at__gt=clock.now())
 
     def over(self) -> Self:
-        """Those whose time is over, and which nobody has ended."""
+        """Views whose time is over and that have not been ended."""
         return self.filter(ended_at=None, ends_at__lte=clock.now())
 
 
 class ViewAs(Model):
-    """Half an hour, at most, in which a member of staff sees in the admin what a partner's people see."""
+    """A view as a partner, for 30 minutes at most: the member of staff sees what the partner's users see."""
 
     owner_user = "user_id"
 
     user = models.ForeignKey(User, models.PROTECT, related_name="views_as")
-    partner_id = models.UUIDField()
-    reason = models.CharField(max_length=500, validators=[MinLengthValidator(10)])
+    partner_id = models.UUIDField(help_text="ID of the partner, as its page shows it.")
+    reason = models.CharField(
+        max_length=500,
+        validators=[MinLengthValidator(10)],
+        help_text="Why the view is needed, in 10 to 500 characters.",
+    )
     ends_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)
 
@@ -57,10 +61,10 @@ class ViewAs(Model):
     def open_verbs(self) -> frozenset[str]:
         return frozenset({"end_view_as"} if self.ended_at is None else ())
 
-    def eyes(self) -> User:
-        """Somebody who holds what the partner's active people hold together, and is no row.
+    def simulated_user(self) -> User:
+        """An unsaved user with the rights of all active users of the partner.
 
-        Asked for rights and rows as anybody else; nothing that asks who acts may ever get it.
+        For checks of rights and visible rows only; never for a service, which stores who acts.
         """
         roles = RoleMembership.objects.filter(
             user__partner_id=self.partner_id, user__status=User.Status.ACTIVE
@@ -73,5 +77,5 @@ class ViewAs(Model):
             email=str(self.partner_id),
         )
         person.role_names = sorted(set(roles))
-        seeing: User = simulate_roles(person, person.role_names)
-        return seeing
+        simulated: User = simulate_roles(person, person.role_names)
+        return simulated

@@ -1,17 +1,17 @@
-"""Every way that users, their sessions and their rights change."""
+"""Services of users, sign-in, sessions and rights."""
 
-from apps.accounts.services.doors import (
+from apps.accounts.services.common import (
     Challenge,
     ChallengeInvalid,
     CodeMismatch,
     CredentialsInvalid,
-    Door,
     EmailTaken,
     Locked,
     MfaMandatory,
     MfaNotEnabled,
     MfaNotPending,
     NoPassword,
+    Origin,
     OtpInvalid,
     PasswordReused,
     PasswordWeak,
@@ -110,7 +110,7 @@ __all__ = [
     "CodeMismatch",
     "CredentialsInvalid",
     "CurrentPasswordRequired",
-    "Door",
+    "Origin",
     "EmailTaken",
     "GrantToSelf",
     "IdentifierRequired",

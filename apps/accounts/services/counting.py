@@ -1,7 +1,7 @@
-"""Failures per identifier, known or not: five within a quarter of an hour lock it for as long.
+"""Counters of failed sign-ins: five failures within 15 minutes lock an identifier for 15 minutes, known or not.
 
-Passwords, codes of the second factor, and codes by SMS (on their number) are counted apart: who knows one of them
-must not be able to clear the count of another.
+Passwords, codes of the second factor and codes by SMS (per number) are counted separately: knowing one of them must
+not reset the count of another.
 """
 
 import hashlib
@@ -13,47 +13,48 @@ from django.conf import settings
 
 from apps.accounts import events
 from apps.accounts.models import SignInCounter, User
-from apps.accounts.services.doors import Locked
+from apps.accounts.services.common import Locked
 from erp import clock
 from erp.errors import DomainError
 from erp.services import Refusal, emit, refuse
 
-FAILED = (events.UserLoginFailed, events.UserLocked)  # what a counted failure emits
+FAILED = (events.UserLoginFailed, events.UserLocked)  # emitted by a counted failure
 
 
 def of_passwords(user: User) -> str:
-    """Identifier that the user's wrong passwords count on: the e-mail that a sign-in names."""
+    """The identifier for wrong passwords of the user: the e-mail address."""
     return user.email or f"password:{user.pk}"
 
 
 def of_codes(user: User) -> str:
-    """Identifier that the user's wrong codes of the second factor count on, wherever they are typed.
+    """The identifier for wrong codes of the user's second factor, at all endpoints.
 
-    Only a complete sign-in, the factor's removal or an administrator clears it.
+    Only a complete sign-in, the removal of the factor or an administrator resets its counter.
     """
     return f"code:{user.pk}"
 
 
-def check_open(identifier: str) -> None:
-    """Raises Locked while the identifier is shut. Takes no lock: for the look before slow work."""
-    _open(SignInCounter.objects.filter(key=counter_key(identifier)).first())
+def check_not_locked(identifier: str) -> None:
+    """Raise Locked while the identifier is locked. Takes no row lock: for a check before slow work."""
+    _require_unlocked(SignInCounter.objects.filter(key=counter_key(identifier)).first())
 
 
 def counter_of(identifier: str) -> SignInCounter | None:
-    """The identifier's counter, locked; None while nothing ever failed. Raises Locked while it is shut."""
-    return _open(SignInCounter.objects.locked().filter(key=counter_key(identifier)).first())
+    """The counter of the identifier with a row lock; None without one. Raises Locked while it is locked."""
+    return _require_unlocked(SignInCounter.objects.locked().filter(key=counter_key(identifier)).first())
 
 
-def _open(counter: SignInCounter | None) -> SignInCounter | None:
+def _require_unlocked(counter: SignInCounter | None) -> SignInCounter | None:
     now = clock.now()
     if counter is not None and counter.locked_until is not None and counter.locked_until > now:
         seconds = int((counter.locked_until - now).total_seconds()) + 1
-        raise Locked("Wait before you try again.", headers={"Retry-After": str(seconds)})
+        words = f"Wait up to {settings.SIGN_IN_LOCK_MINUTES} minutes before you try again."
+        raise Locked(words, headers={"Retry-After": str(seconds)})
     return counter
 
 
-def failed(identifier: str, user: User | None, problem: DomainError) -> Refusal:
-    """Count a failure and refuse. Raises Locked where others shut the identifier meanwhile."""
+def count_failure(identifier: str, user: User | None, problem: DomainError) -> Refusal:
+    """Count a failure and refuse. Raises Locked where the identifier was locked meanwhile."""
     now = clock.now()
     SignInCounter.objects.bulk_create(
         [SignInCounter(key=counter_key(identifier), user=user, window_started_at=now)],
@@ -64,15 +65,15 @@ def failed(identifier: str, user: User | None, problem: DomainError) -> Refusal:
     return _count(counter, user, problem, now)
 
 
-def succeeded(identifier: str) -> None:
-    """Forget the identifier's failures."""
+def reset_failures(identifier: str) -> None:
+    """Reset the failures of the identifier."""
     SignInCounter.objects.filter(key=counter_key(identifier)).exclude(failures=0, locked_until=None).update(
         failures=0, locked_until=None, updated_at=clock.now()
     )
 
 
 def seconds_to_wait(rows: Any, limits: dict[timedelta, int], now: datetime) -> int:
-    """How long until another such row may be made under limits per window; 0 where one may be made now."""
+    """Seconds until another row is allowed by the limits per window; 0 if one is allowed now."""
     for window, most in limits.items():
         newest = rows.filter(created_at__gt=now - window).order_by("-created_at")
         if last := list(newest.values_list("created_at", flat=True)[most - 1 : most]):
@@ -81,7 +82,7 @@ def seconds_to_wait(rows: Any, limits: dict[timedelta, int], now: datetime) -> i
 
 
 def counter_key(identifier: str) -> str:
-    """What stands in the table for an identifier."""
+    """The keyed hash that stands for an identifier in the table."""
     key = settings.SIGN_IN_COUNTER_KEY.encode()
     return hmac.new(key, identifier.encode(), hashlib.sha256).hexdigest()
 

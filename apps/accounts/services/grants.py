@@ -1,4 +1,4 @@
-"""Single grants: given and taken by a change of rights, ended by their date or with their holder."""
+"""Single grants: added and revoked by changes of rights, ended by expiry or erasure of the user."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from erp.services import emit, service
 
 
 def active_grant(change: CapabilityChange) -> CapabilityGrant | None:
-    """The grant that the change is about, locked; None without one."""
+    """The active grant that the change concerns, locked; None without one."""
     row: CapabilityGrant | None = (
         CapabilityGrant.objects.locked()
         .filter(
@@ -32,13 +32,13 @@ def active_grant(change: CapabilityChange) -> CapabilityGrant | None:
 
 
 def apply_grant(change: CapabilityChange, user: User) -> None:
-    """Give or take what a second person agreed to; part of that service. Saving the user is the caller's."""
+    """Add or revoke the grant of an approved change, inside its service. The caller saves the user."""
     user.rights_version += 1
     if change.operation == Operation.REMOVE:
         grant = active_grant(change)
         assert grant is not None
         _end_grant(grant, CapabilityGrant.Status.REVOKED)
-        emit(events.CapabilityRevoked(**_told(grant)))
+        emit(events.CapabilityRevoked(**_values(grant)))
         return
     grant = CapabilityGrant(
         id=uuid7(),
@@ -53,30 +53,30 @@ def apply_grant(change: CapabilityChange, user: User) -> None:
     grant.save()
     mirror = _mirror(grant)
     if mirror is not None:
-        # guardian's save() knows only rows of the permission's own model, not those that scope them
+        # guardian's save() accepts only rows of the permission's own model, not those of related models
         UserObjectPermission.objects.bulk_create([UserObjectPermission(**mirror)], ignore_conflicts=True)
-    emit(events.CapabilityGranted(**_told(grant)))
+    emit(events.CapabilityGranted(**_values(grant)))
 
 
 @service(requires=capabilities.MANAGE_CAPABILITIES, emits=[events.CapabilityExpired])
 def expire_grants(*, actor: Actor) -> int:
-    """Tidy up grants whose time is over; they count no longer anyway. Returns how many."""
+    """Mark expired grants as expired; return how many. They have no effect from their expiry on anyway."""
     due = CapabilityGrant.objects.locked().filter(
         status=CapabilityGrant.Status.ACTIVE, expires_at__lte=clock.now()
     )
     ended = list(due.order_by("pk")[:200])
     for grant in ended:
         _end_grant(grant, CapabilityGrant.Status.EXPIRED)
-        emit(events.CapabilityExpired(**_told(grant)))
+        emit(events.CapabilityExpired(**_values(grant)))
     return len(ended)
 
 
 def end_grants(user: User) -> None:
-    """Take every single grant from somebody who is erased; part of that service, which emits CapabilityRevoked."""
+    """Revoke every grant of a user who is erased, inside the service that does so."""
     held = CapabilityGrant.objects.locked().filter(user=user, status=CapabilityGrant.Status.ACTIVE)
     for grant in held.order_by("pk"):
         _end_grant(grant, CapabilityGrant.Status.REVOKED)
-        emit(events.CapabilityRevoked(**_told(grant)))
+        emit(events.CapabilityRevoked(**_values(grant)))
 
 
 def _end_grant(grant: CapabilityGrant, status: str) -> None:
@@ -88,7 +88,7 @@ def _end_grant(grant: CapabilityGrant, status: str) -> None:
 
 
 def _mirror(grant: CapabilityGrant) -> dict[str, Any] | None:
-    """Guardian's row for a grant on one row; None for a general one, which guardian doesn't know."""
+    """The guardian row of a grant on one row; None for a general grant, which guardian has no row for."""
     if grant.object_type is None:
         return None
     label, _, codename = grant.capability.partition(".")
@@ -102,7 +102,7 @@ def _mirror(grant: CapabilityGrant) -> dict[str, Any] | None:
     }
 
 
-def _told(grant: CapabilityGrant) -> dict[str, Any]:
+def _values(grant: CapabilityGrant) -> dict[str, Any]:
     return {
         "grant_id": grant.pk,
         "user_id": grant.user_id,

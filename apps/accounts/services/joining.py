@@ -1,4 +1,4 @@
-"""Becoming a user: by signing up, by invitation, and by proving one's address."""
+"""Sign-up, invitation and verification of the e-mail address."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -8,19 +8,19 @@ from uuid import UUID
 from apps.accounts import capabilities, events
 from apps.accounts.models import OneTimeToken, OtpChallenge, SignInCounter, User
 from apps.accounts.services import addresses, one_time, otp
-from apps.accounts.services.counting import FAILED
-from apps.accounts.services.doors import (
-    Door,
+from apps.accounts.services.common import (
     EmailTaken,
     Locked,
+    Origin,
     OtpInvalid,
     PasswordReused,
     PasswordWeak,
     TokenInvalid,
     TooManyMails,
 )
+from apps.accounts.services.counting import FAILED
 from apps.accounts.services.erasing import erase_data
-from apps.accounts.services.passwords import check_strength, hashed, set_password, take_over
+from apps.accounts.services.passwords import check_strength, hashed, set_password, store_password
 from apps.accounts.services.references import ORGANIZATION, PARTNER, check_exists
 from apps.accounts.services.roles import (
     APPLICANT,
@@ -32,7 +32,7 @@ from apps.accounts.services.roles import (
     is_super,
     set_roles,
 )
-from apps.accounts.services.signing_in import use_code
+from apps.accounts.services.signing_in import mark_used
 from erp import clock
 from erp.access import SYSTEM, Actor
 from erp.errors import Conflict
@@ -44,15 +44,15 @@ _Purpose = OneTimeToken.Purpose
 
 
 class IdentifierUnavailable(Conflict):
-    """The address can't be used."""
+    """The e-mail address is already in use."""
 
 
 class InvalidState(Conflict):
-    """The user's status doesn't allow it."""
+    """The status of the user does not allow this action."""
 
 
 @service(
-    public="whoever signs up isn't known yet",
+    public="a person who signs up has no account yet",
     emits=[events.UserRegistered, events.EmailVerificationRequested, events.SignUpRepeated, *FAILED],
     raises=[PasswordWeak, OtpInvalid, Locked, TooManyMails],
     writes_on_refusal=[SignInCounter, OtpChallenge],
@@ -68,12 +68,12 @@ def register(
     password: str | None = None,
     challenge_id: UUID | None = None,
     code: str | None = None,
-    door: Door | None = None,
+    origin: Origin | None = None,
 ) -> dict[str, str] | Refusal:
     """Sign up as an applicant.
 
     Send e-mail and password, or the code that was sent to a mobile number. The answer is the same whether or
-    not the account exists. By e-mail, the password counts once the link in the mail was used.
+    not the account exists. By e-mail, the password becomes valid when the link in the e-mail is used.
     """
     profile = {"full_name": full_name, "locale": locale, "terms_version": terms_version}
     if challenge_id is not None:
@@ -82,43 +82,45 @@ def register(
         )
         if wrong is not None:
             return wrong
-        use_code(challenge)
+        mark_used(challenge)
         _register_number(challenge.number, profile)
         return one_time.ACCEPTED
     email, password = EMAIL.normalise(email or ""), password or ""
     check_strength(password, pointer="/password", email=email, full_name=full_name)
-    _register_address(email, hashed(password), profile, door)
+    _register_address(email, hashed(password), profile, origin)
     return one_time.ACCEPTED
 
 
-def _register_address(email: str, new_password: str, profile: dict[str, str], door: Door | None) -> None:
+def _register_address(email: str, new_password: str, profile: dict[str, str], origin: Origin | None) -> None:
     addresses.hold(email)
     user = User.objects.locked().filter(email=email).first()
     if user is None:
         user = _applicant(email=email, status=User.Status.PENDING, **profile)
         emit(events.UserRegistered(user_id=user.pk, user_type=user.user_type, method="email"))
     else:
-        _register_nobody(profile)
+        _simulate_registration(profile)
     if user.status != User.Status.PENDING:
-        # The same trace as elsewhere; nobody gets this token.
-        if one_time.make(_Purpose.SIGN_UP, address=email, user=None, door=door) is not None:
+        # A row like that of an unknown address; no e-mail carries this token.
+        if one_time.create(_Purpose.SIGN_UP, address=email, user=None, origin=origin) is not None:
             emit(events.SignUpRepeated(user_id=user.pk))
         return
-    row = one_time.make(_Purpose.SIGN_UP, address=email, user=user, door=door, new_password=new_password)
+    row = one_time.create(
+        _Purpose.SIGN_UP, address=email, user=user, origin=origin, new_password=new_password
+    )
     if row is not None:
         emit(events.EmailVerificationRequested(token_id=row.pk, user_id=user.pk, purpose=_Purpose.SIGN_UP))
 
 
-def _register_nobody(profile: dict[str, str]) -> None:
-    """Do the work that an unknown address costs, and undo it: no timing tells that an address is known."""
-    with suppress(_Undone), attempt():
-        nobody = _applicant(email=f"{uuid7().hex}@nobody.invalid", status=User.Status.PENDING, **profile)
-        emit(events.UserRegistered(user_id=nobody.pk, user_type=nobody.user_type, method="email"))
-        raise _Undone
+def _simulate_registration(profile: dict[str, str]) -> None:
+    """Do the work for an unknown address and roll it back, so that the timing does not reveal a known one."""
+    with suppress(_RolledBack), attempt():
+        simulated = _applicant(email=f"{uuid7().hex}@nobody.invalid", status=User.Status.PENDING, **profile)
+        emit(events.UserRegistered(user_id=simulated.pk, user_type=simulated.user_type, method="email"))
+        raise _RolledBack
 
 
-class _Undone(Exception):
-    """What was done in an attempt was done for the time that it takes."""
+class _RolledBack(Exception):
+    """Rolls back a simulated registration."""
 
 
 def _register_number(mobile: str, profile: dict[str, str]) -> None:
@@ -140,15 +142,15 @@ def _applicant(**fields: Any) -> User:
 
 
 @service(
-    public="the mail goes to the address alone",
+    public="the e-mail is sent only to the address itself",
     emits=[events.EmailVerificationRequested],
     raises=[TooManyMails],
 )
-def request_email_verification(*, actor: Actor, email: str, door: Door | None = None) -> dict[str, str]:
+def request_email_verification(*, actor: Actor, email: str, origin: Origin | None = None) -> dict[str, str]:
     """Resend the verification e-mail. The answer is always the same."""
     email = EMAIL.normalise(email)
     user = User.objects.filter(email=email, status=User.Status.PENDING).first()
-    row = one_time.make(_Purpose.VERIFY_EMAIL, address=email, user=user, door=door, voids=True)
+    row = one_time.create(_Purpose.VERIFY_EMAIL, address=email, user=user, origin=origin, voids=True)
     if row is not None:
         emit(
             events.EmailVerificationRequested(
@@ -164,8 +166,8 @@ def request_email_verification(*, actor: Actor, email: str, door: Door | None = 
     raises=[TokenInvalid, EmailTaken],
 )
 def verify_email(*, actor: Actor, token: str) -> User:
-    """Verify an e-mail address. A first sign-up's password counts from now on."""
-    row, user = one_time.take(token, _Purpose.SIGN_UP, _Purpose.VERIFY_EMAIL, _Purpose.CHANGE_EMAIL)
+    """Verify an e-mail address. The password of a new sign-up becomes valid."""
+    row, user = one_time.get_live(token, _Purpose.SIGN_UP, _Purpose.VERIFY_EMAIL, _Purpose.CHANGE_EMAIL)
     if user is None:
         raise TokenInvalid
     if row.purpose == _Purpose.CHANGE_EMAIL:
@@ -174,10 +176,10 @@ def verify_email(*, actor: Actor, token: str) -> User:
         if user.status != User.Status.PENDING:
             raise TokenInvalid
         if row.purpose == _Purpose.SIGN_UP:
-            take_over(user, row.new_password)
+            store_password(user, row.new_password)
         user.status, user.email_verified_at = User.Status.ACTIVE, clock.now()
         user.save()
-        one_time.use_up(row, _Purpose.SIGN_UP, _Purpose.VERIFY_EMAIL)
+        one_time.mark_used(row, _Purpose.SIGN_UP, _Purpose.VERIFY_EMAIL)
     emit(events.EmailVerified(user_id=user.pk, purpose=row.purpose))
     return user
 
@@ -187,15 +189,16 @@ def _change_email(row: OneTimeToken, user: User) -> None:
     if not user.is_active or pending is None or not one_time.is_for(row, pending):
         raise TokenInvalid
     addresses.hold(pending)
-    if not _give_way(pending, reason_code="address_proven", by=user):
+    if not _release_address(pending, reason_code="address_proven", by=user):
         raise EmailTaken
     user.former_email = user.email
     user.email, user.pending_email, user.email_verified_at = pending, None, clock.now()
     user.save()
-    one_time.use_up(row, _Purpose.CHANGE_EMAIL, _Purpose.RESET_PASSWORD)
+    one_time.mark_used(row, _Purpose.CHANGE_EMAIL, _Purpose.RESET_PASSWORD)
 
 
 @service(
+    label="Invite user",
     requires=capabilities.MANAGE_USERS,
     emits=[events.UserInvited, events.UserErased],
     raises=[*ROLE_ERRORS, IdentifierUnavailable, TooManyMails],
@@ -211,34 +214,34 @@ def invite(
     partner_id: UUID | None = None,
     locale: str = User.Locale.EN_IN,
 ) -> User:
-    """Invite a person, who then sets a password by the link in the mail (``secrets.invitation_of``).
+    """Invite a user, who sets a password with the link in the e-mail.
 
-    Staff are invited with the role INTERNAL only; every other role takes a second person. A partner's people
-    come with ``roles``, which the caller has held against what the partner may give. Raises
+    Staff are invited with the role INTERNAL only; every other role needs an approval. External users get ``roles``,
+    which the caller has checked against those of the partner. Raises
     IdentifierUnavailable, Invalid (no such organization or partner), RoleNotAllowed, RolesIncompatible,
     TooManyMails.
     """
     email = EMAIL.normalise(email)
     if user_type == User.Type.SUPER_ADMIN and not is_super(actor):
-        raise RoleNotAllowed("Only a super administrator invites another.")
-    held = {User.Type.INTERNAL: frozenset({INTERNAL}), User.Type.SUPER_ADMIN: frozenset[str]()}.get(
+        raise RoleNotAllowed("Only a super administrator can invite another one.")
+    allowed = {User.Type.INTERNAL: frozenset({INTERNAL}), User.Type.SUPER_ADMIN: frozenset[str]()}.get(
         User.Type(user_type), frozenset(roles)
     )
-    if frozenset(roles) - held or user_type == User.Type.APPLICANT:
-        raise RoleNotAllowed(
-            "Staff begin as INTERNAL; every other role is proposed and decided by two people."
-        )
+    if frozenset(roles) - allowed or user_type == User.Type.APPLICANT:
+        raise RoleNotAllowed("Staff are invited as INTERNAL. Propose every other role after the invitation.")
     fits = {User.Type.INTERNAL: (True, False), User.Type.EXTERNAL: (False, True)}.get(
         User.Type(user_type), (False, False)
     )
     if fits != (organization_id is not None, partner_id is not None):
-        raise RoleNotAllowed("Staff belong to an organization, a partner's people to a partner.")
-    check_roles(user_type, held)
+        raise RoleNotAllowed(
+            "Staff need an organization, external users a partner, super administrators neither."
+        )
+    check_roles(user_type, allowed)
     check_exists(ORGANIZATION, organization_id, pointer="/organization_id")
     check_exists(PARTNER, partner_id, pointer="/partner_id")
     addresses.hold(email)
-    if not _give_way(email, reason_code="invited", by=actor):
-        raise IdentifierUnavailable("Another user has this address.")
+    if not _release_address(email, reason_code="invited", by=actor):
+        raise IdentifierUnavailable("Another user has this e-mail address.")
     user = User(
         email=email,
         full_name=full_name.strip(),
@@ -251,8 +254,8 @@ def invite(
     )
     user.set_password(None)
     user.save()
-    set_roles(user, held, by=actor)
-    _send_invitation(user, held, actor)
+    set_roles(user, allowed, by=actor)
+    _send_invitation(user, allowed, actor)
     return user
 
 
@@ -262,7 +265,10 @@ def invite(
     raises=[RoleNotAllowed, InvalidState, TooManyMails],
 )
 def invite_again(user: User, *, actor: Actor) -> User:
-    """Send another invitation: to somebody deactivated, or whose link is over. Raises InvalidState, TooManyMails."""
+    """Send another invitation, which voids the earlier one.
+
+    Raises InvalidState, TooManyMails.
+    """
     if user.status not in (User.Status.INVITED, User.Status.DEACTIVATED) or user.email is None:
         raise InvalidState
     check_rank(actor, user)
@@ -273,11 +279,11 @@ def invite_again(user: User, *, actor: Actor) -> User:
 
 
 def _send_invitation(user: User, roles: frozenset[str], actor: Actor) -> None:
-    row = one_time.make(
+    row = one_time.create(
         _Purpose.INVITATION, address=user.email or "", user=user, asked_by=actor.pk, voids=True
     )
     if row is None:
-        raise TooManyMails("This address was sent several mails already; wait an hour.")
+        raise TooManyMails("Several e-mails were sent to this address already. Try again in an hour.")
     emit(
         events.UserInvited(
             user_id=user.pk,
@@ -289,8 +295,8 @@ def _send_invitation(user: User, roles: frozenset[str], actor: Actor) -> None:
     )
 
 
-def _give_way(email: str, *, reason_code: str, by: Any) -> bool:
-    """Erase a sign-up that nobody proved and that holds the address; False where anybody else has it."""
+def _release_address(email: str, *, reason_code: str, by: Any) -> bool:
+    """Erase an unverified sign-up with the address; False if any other user has the address."""
     holder = User.objects.locked().filter(email=email).first()
     if holder is None:
         return True
@@ -316,7 +322,7 @@ def accept_invitation(
     full_name: str | None = None,
 ) -> None:
     """Accept an invitation and set a password. This verifies the e-mail address."""
-    row, user = one_time.take(token, _Purpose.INVITATION)
+    row, user = one_time.get_live(token, _Purpose.INVITATION)
     if user is None or user.status != User.Status.INVITED or not one_time.is_for(row, user.email or ""):
         raise TokenInvalid
     now = clock.now()
@@ -326,5 +332,5 @@ def accept_invitation(
     user.status, user.email_verified_at = User.Status.ACTIVE, now
     user.terms_version, user.terms_accepted_at = terms_version, now
     user.save()
-    one_time.use_up(row, _Purpose.INVITATION)
+    one_time.mark_used(row, _Purpose.INVITATION)
     emit(events.InvitationAccepted(user_id=user.pk))

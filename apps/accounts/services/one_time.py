@@ -1,4 +1,4 @@
-"""Rows behind the links in mails: made for known and unknown addresses alike, taken once."""
+"""One-time tokens of links in e-mails: created for known and unknown addresses alike, used once."""
 
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -8,32 +8,32 @@ from django.conf import settings
 from apps.accounts import secrets
 from apps.accounts.models import OneTimeToken, User
 from apps.accounts.services import addresses
+from apps.accounts.services.common import Origin, TokenInvalid, TooManyMails
 from apps.accounts.services.counting import seconds_to_wait
-from apps.accounts.services.doors import Door, TokenInvalid, TooManyMails
 from erp import clock, locks
 
 ACCEPTED = {"status": "accepted"}
 
 
-def make(
+def create(
     purpose: str,
     *,
     address: str,
     user: User | None,
     asked_by: UUID | None = None,
-    door: Door | None = None,
+    origin: Origin | None = None,
     new_password: str = "",
     voids: bool = False,
 ) -> OneTimeToken | None:
-    """A row whose token the message's renderer computes; ``voids`` ends the address's earlier ones.
+    """Create a token, whose text is computed when the e-mail is rendered; ``voids`` voids the address's earlier ones.
 
-    Each row stands for a mail, so here mails are limited, whoever asks for them: the user ``asked_by`` or somebody
-    at ``door``. None where the address was sent its share: the answer must not show it, since it would tell who
-    else asked. Raises TooManyMails where the caller, or everybody together, asked for theirs.
+    Each row stands for an e-mail, so the limits are checked here: those of the user ``asked_by`` or of the network
+    of ``origin``. Returns None where the limit of the address is reached: the response must not show it, since it
+    would reveal requests of others. Raises TooManyMails at the limit of the caller, or of all callers together.
     """
     now = clock.now()
     address_hash = secrets.address_hash(address)
-    network_hash = secrets.network_hash(door.network) if door is not None and door.network else ""
+    network_hash = secrets.network_hash(origin.network) if origin is not None and origin.network else ""
     addresses.hold(address)
     _check_caller(purpose, asked_by, network_hash, now)
     if seconds_to_wait(
@@ -71,8 +71,8 @@ def _check_caller(purpose: str, asked_by: UUID | None, network_hash: str, now: d
     if network_hash:
         locks.hold(f"account.mail:{network_hash}")
         counted.append((rows.filter(network_hash=network_hash), settings.MAIL_PER_NETWORK))
-    for found, limits in counted:
-        if wait := seconds_to_wait(found, _limits(limits), now):
+    for mails, limits in counted:
+        if wait := seconds_to_wait(mails, _limits(limits), now):
             raise TooManyMails(f"Try again in {wait} s.", headers={"Retry-After": str(wait)})
 
 
@@ -80,20 +80,20 @@ def _limits(limits: dict[timedelta, int]) -> dict[timedelta, int]:
     return {window: most * settings.THROTTLE_PUBLIC_FACTOR for window, most in limits.items()}
 
 
-def take(token: str, *purposes: str) -> tuple[OneTimeToken, User | None]:
+def get_live(token: str, *purposes: str) -> tuple[OneTimeToken, User | None]:
     """The live row of a token and its user, both locked, the user first. Raises TokenInvalid."""
     row_id = secrets.id_of(token)
-    found = OneTimeToken.objects.filter(pk=row_id, purpose__in=purposes).first() if row_id else None
-    if found is None:
+    unlocked = OneTimeToken.objects.filter(pk=row_id, purpose__in=purposes).first() if row_id else None
+    if unlocked is None:
         raise TokenInvalid
-    user = User.objects.locked().filter(pk=found.user_id).first() if found.user_id else None
-    row: OneTimeToken = OneTimeToken.objects.locked().get(pk=found.pk)
-    if not secrets.fits(row, token) or not row.is_live:
+    user = User.objects.locked().filter(pk=unlocked.user_id).first() if unlocked.user_id else None
+    row: OneTimeToken = OneTimeToken.objects.locked().get(pk=unlocked.pk)
+    if not secrets.is_token_of(row, token) or not row.is_live:
         raise TokenInvalid
     return row, user
 
 
-def use_up(row: OneTimeToken, *rest: str) -> None:
+def mark_used(row: OneTimeToken, *rest: str) -> None:
     """Mark the row as used and void the user's other tokens of the purposes ``rest``."""
     now = clock.now()
     row.used_at = row.updated_at = now
@@ -111,5 +111,5 @@ def void(user_id: UUID, *purposes: str) -> None:
 
 
 def is_for(row: OneTimeToken, address: str) -> bool:
-    """Whether the row was made for the address."""
+    """Whether the token was created for the address."""
     return row.address_hash == secrets.address_hash(address)

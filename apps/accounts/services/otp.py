@@ -1,4 +1,4 @@
-"""Codes by SMS: to sign in with a verified number, or to prove that a number is one's own."""
+"""Codes by SMS: to sign in with a verified number, or to verify a number."""
 
 import math
 from datetime import datetime, timedelta
@@ -12,8 +12,14 @@ from django.utils import timezone
 
 from apps.accounts import events, secrets
 from apps.accounts.models import OtpChallenge, Session, SignInCounter, User
-from apps.accounts.services.counting import FAILED, check_open, counter_of, failed, seconds_to_wait
-from apps.accounts.services.doors import Challenge, Door, Locked, OtpInvalid, Tokens, TooManyCodes
+from apps.accounts.services.common import Challenge, Locked, Origin, OtpInvalid, Tokens, TooManyCodes
+from apps.accounts.services.counting import (
+    FAILED,
+    check_not_locked,
+    count_failure,
+    counter_of,
+    seconds_to_wait,
+)
 from apps.accounts.services.signing_in import first_factor_passed
 from erp import clock
 from erp.access import Actor
@@ -23,11 +29,11 @@ from erp.services import Refusal, emit, service
 log = structlog.get_logger(__name__)
 
 _MAY_SIGN_IN = (User.Type.EXTERNAL, User.Type.APPLICANT)
-ALERT_SHARE = Decimal("0.8")  # of the day's messages
+ALERT_SHARE = Decimal("0.8")  # of the daily limit of messages
 
 
 class Requested(NamedTuple):
-    """What was asked for: where to send the code, until when, and when another may be asked for."""
+    """A requested code: its challenge, its expiry, and when another may be requested."""
 
     challenge_id: UUID
     expires_at: datetime
@@ -35,15 +41,15 @@ class Requested(NamedTuple):
 
 
 @service(
-    public="nobody is signed in yet; limited per number and address",
+    public="the caller has not signed in yet; limited per number and address",
     emits=[events.OtpRequested],
     raises=[TooManyCodes],
-    advisory_lock="account.otp",  # one at a time: a number has one live code, and no cap is passed side by side
+    advisory_lock="account.otp",  # serialized: a number has one live code, and concurrent requests exceed no limit
 )
 def request_otp(*, actor: Actor, mobile: str, purpose: str) -> Requested:
-    """Request a code by SMS. The answer is the same whether or not the number is known, to the day's last.
+    """Request a code by SMS. The answer is the same whether or not the number is known.
 
-    Within a minute of the number's latest, whatever became of it, nothing is sent. Raises TooManyCodes.
+    Within a minute of the latest code of the number nothing is sent. Raises TooManyCodes.
     """
     now = clock.now()
     mobile_hash = secrets.address_hash(mobile)
@@ -69,7 +75,7 @@ def request_otp(*, actor: Actor, mobile: str, purpose: str) -> Requested:
         created_at=now,
     )
     challenge.number = mobile
-    _count_day(now)
+    _check_daily_limit(now)
     earlier.live().filter(purpose=purpose).update(voided_at=now, updated_at=now)
     challenge.save()
     emit(
@@ -87,38 +93,38 @@ def request_otp(*, actor: Actor, mobile: str, purpose: str) -> Requested:
     writes_on_refusal=[SignInCounter, OtpChallenge],
 )
 def verify_otp(
-    *, actor: Actor, challenge_id: UUID, code: str, door: Door, device_label: str = ""
+    *, actor: Actor, challenge_id: UUID, code: str, origin: Origin, device_label: str = ""
 ) -> Tokens | Challenge | Refusal:
     """Sign in with a code sent by SMS. With two-factor authentication the answer is a challenge."""
-    found = OtpChallenge.objects.filter(pk=challenge_id).first()
-    user = User.objects.locked().filter(pk=found.user_id).first() if found is not None else None
+    unlocked = OtpChallenge.objects.filter(pk=challenge_id).first()
+    user = User.objects.locked().filter(pk=unlocked.user_id).first() if unlocked is not None else None
     challenge, wrong = check(challenge_id, OtpChallenge.Purpose.SIGN_IN, code, OtpInvalid(), user=user)
     if wrong is not None:
         return wrong
     if user is None or not user.is_active or user.mobile != challenge.number:
-        return failed(challenge.number, user, OtpInvalid())
+        return count_failure(challenge.number, user, OtpInvalid())
     return first_factor_passed(
-        user, door, method=Session.Method.OTP, device_label=device_label, otp=challenge
+        user, origin, method=Session.Method.OTP, device_label=device_label, otp=challenge
     )
 
 
 def check(
     challenge_id: UUID, purpose: str, code: str, problem: DomainError, *, user: User | None = None
 ) -> tuple[OtpChallenge, Refusal | None]:
-    """The challenge, locked, and the refusal of a wrong code (counted; the third one voids the challenge).
+    """The locked challenge, and the refusal of a wrong code (counted; the third one voids the challenge).
 
-    Raises ``problem`` where no such challenge waits any more, Locked while the number is shut. The caller
-    marks the challenge as used.
+    Raises ``problem`` without a live challenge, Locked while the number is locked. The caller marks the challenge
+    as used.
     """
-    found = OtpChallenge.objects.filter(pk=challenge_id, purpose=purpose).first()
-    if found is None:
+    unlocked = OtpChallenge.objects.filter(pk=challenge_id, purpose=purpose).first()
+    if unlocked is None:
         raise problem
-    check_open(found.number)
-    challenge = OtpChallenge.objects.locked().filter(pk=found.pk).first()
+    check_not_locked(unlocked.number)
+    challenge = OtpChallenge.objects.locked().filter(pk=unlocked.pk).first()
     if challenge is None or not challenge.is_live:
         raise problem
     counter_of(challenge.number)
-    if secrets.code_fits(challenge, code):
+    if secrets.is_code_of(challenge, code):
         return challenge, None
     now = clock.now()
     challenge.wrong += 1
@@ -126,16 +132,16 @@ def check(
         challenge.voided_at = now
     challenge.updated_at = now
     challenge.save()
-    return challenge, failed(challenge.number, user, problem)
+    return challenge, count_failure(challenge.number, user, problem)
 
 
 def day_share(now: datetime) -> Decimal:
-    """How much of the day's messages is used up, 0 to 1 and, where the setting was lowered, above."""
-    return Decimal(_asked_today(now)) / settings.OTP_PER_DAY
+    """Share of the daily limit that is used: 0 to 1, or above where the setting was lowered."""
+    return Decimal(_requested_today(now)) / settings.OTP_PER_DAY
 
 
-def _asked_today(now: datetime) -> int:
-    """Unknown numbers count as well: the answer of a full day mustn't tell them from the known."""
+def _requested_today(now: datetime) -> int:
+    """Number of codes requested today. Unknown numbers count too, so that the limit does not reveal known ones."""
     return OtpChallenge.objects.filter(created_at__gte=_start_of_day(now)).count()
 
 
@@ -143,11 +149,13 @@ def _start_of_day(now: datetime) -> datetime:
     return timezone.localtime(now).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def _count_day(now: datetime) -> None:
-    """Hold the day's messages within their number; whoever watches the log is told before."""
-    count = _asked_today(now)
+def _check_daily_limit(now: datetime) -> None:
+    """Enforce the daily limit of messages, and log an error when four fifths of it are used."""
+    count = _requested_today(now)
     if count >= settings.OTP_PER_DAY:
         wait = int((_start_of_day(now) + timedelta(days=1) - now).total_seconds()) + 1
-        raise TooManyCodes("No more codes are sent today.", headers={"Retry-After": str(wait)})
+        raise TooManyCodes(
+            "The daily limit of codes is reached. Try again tomorrow.", headers={"Retry-After": str(wait)}
+        )
     if count + 1 == math.ceil(settings.OTP_PER_DAY * ALERT_SHARE):
         log.error("otp.day_nearly_used_up", sent=count + 1, most=settings.OTP_PER_DAY)

@@ -1,4 +1,4 @@
-"""Rows of modules that lie above this one: known by their model's label, since nothing here imports them."""
+"""References to rows of modules above this one, by the model's label: nothing here imports them."""
 
 from uuid import UUID
 
@@ -10,6 +10,6 @@ ORGANIZATION, PARTNER = "organization.Organization", "partner.Partner"
 
 
 def check_exists(label: str, key: UUID | None, *, pointer: str) -> None:
-    """Raise Invalid where an id that was sent at ``pointer`` belongs to no row of the model."""
+    """Raise Invalid where the ID at ``pointer`` belongs to no row of the model."""
     if key is not None and not apps.get_model(label)._default_manager.filter(pk=key).exists():
-        raise Invalid(errors=[Fault(pointer, "does_not_exist", "There is no such row.")])
+        raise Invalid(errors=[Fault(pointer, "does_not_exist", "There is no record with this ID.")])

@@ -1,4 +1,4 @@
-"""Rights that the business changes while the product runs: always proposed by one person, decided by another."""
+"""Changes of rights at run time: proposed by one person and approved by another."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -28,7 +28,7 @@ from apps.accounts.services.roles import (
     ROLE_ERRORS,
     RoleNotAllowed,
     RolesIncompatible,
-    check_apart,
+    check_compatible,
     check_rank,
     check_roles,
     granted_to,
@@ -46,15 +46,15 @@ _Kind, _Status = CapabilityChange.Kind, CapabilityChange.Status
 
 
 class GrantToSelf(RuleBroken):
-    """Nobody proposes rights for themselves."""
+    """You cannot propose rights for yourself."""
 
 
 class ChangePending(Conflict):
-    """The same change waits for a decision already."""
+    """The same change is already waiting for approval."""
 
 
 class ChangeDecided(Conflict):
-    """The change was decided already."""
+    """The change has already been decided."""
 
 
 class ChangeWithoutEffect(Conflict):
@@ -62,7 +62,7 @@ class ChangeWithoutEffect(Conflict):
 
 
 class NotProposer(Forbidden):
-    """Only who proposed a change withdraws it."""
+    """Only the person who proposed a change can withdraw it."""
 
 
 PROPOSAL_ERRORS = (*ROLE_ERRORS, GrantToSelf, ChangePending, ChangeWithoutEffect)
@@ -88,10 +88,10 @@ def propose_capability_change(
     object_id: UUID | None = None,
     grant_expires_at: datetime | None = None,
 ) -> CapabilityChange:
-    """Propose that a role, a user or a single grant changes; nothing happens before a second person agrees.
+    """Propose a change of rights. It takes effect when another person approves it.
 
-    ``role_capability`` names role, capability and scope; ``user_role`` user and role; ``single_grant`` user,
-    capability and perhaps one row (``object_type`` as ``label.Model``) and an end. Raises GrantToSelf,
+    ``role_capability`` needs role, capability and scope; ``user_role`` user and role; ``single_grant`` user and
+    capability, optionally one row (``object_type`` as ``label.Model``) and an expiry. Raises GrantToSelf,
     ChangePending, ChangeWithoutEffect, RoleNotAllowed, RoleRequired, RolesIncompatible.
     """
     change = CapabilityChange(
@@ -102,7 +102,7 @@ def propose_capability_change(
         user=user,
         capability=capability,
         scope=scope,
-        object_type=object_type and _written(object_type),
+        object_type=object_type and _normalized_type(object_type),
         object_id=object_id,
         grant_expires_at=grant_expires_at,
         proposed_by_id=actor.pk,
@@ -128,7 +128,7 @@ def propose_capability_change(
         raise ChangePending
     _check_effect(change)
     change.save()
-    _tell(events.CapabilityChangeProposed, change, by=actor)
+    _emit_change(events.CapabilityChangeProposed, change, by=actor)
     return change
 
 
@@ -140,7 +140,7 @@ def propose_capability_change(
     reauthenticate=True,
 )
 def propose_role(user: User, *, actor: Actor, role: str, operation: str, reason: str) -> CapabilityChange:
-    """Propose that a member of staff gets or loses a role; a second person decides."""
+    """Propose to add a role to a member of staff, or to remove one. It takes effect when approved."""
     change: CapabilityChange = propose_capability_change(
         actor=actor, kind=_Kind.USER_ROLE, user=user, role=role, operation=operation, reason=reason
     )
@@ -165,7 +165,7 @@ def propose_grant(
     object_id: UUID | None = None,
     grant_expires_at: datetime | None = None,
 ) -> CapabilityChange:
-    """Propose that one person gets or loses one capability, in general or on one row; a second person decides."""
+    """Propose to grant one capability to this user, or to revoke it. It takes effect when approved."""
     change: CapabilityChange = propose_capability_change(
         actor=actor,
         kind=_Kind.SINGLE_GRANT,
@@ -181,6 +181,7 @@ def propose_grant(
 
 
 @service(
+    label="Propose change of a role",
     requires=capabilities.MANAGE_CAPABILITIES,
     emits=[events.CapabilityChangeProposed],
     raises=[ChangePending, ChangeWithoutEffect, RolesIncompatible],
@@ -189,7 +190,7 @@ def propose_grant(
 def propose_matrix_change(
     *, actor: Actor, role: str, capability: str, scope: str, operation: str, reason: str
 ) -> CapabilityChange:
-    """Propose that a role gets or loses a capability; a second person decides."""
+    """Propose to add a capability to a role, or to remove one. It takes effect when approved."""
     change: CapabilityChange = propose_capability_change(
         actor=actor,
         kind=_Kind.ROLE_CAPABILITY,
@@ -203,7 +204,7 @@ def propose_matrix_change(
 
 
 def _check_shape(change: CapabilityChange) -> None:
-    """Raises Invalid with every fault of what the change names."""
+    """Raise Invalid with all errors of the fields of the change."""
     needed = {
         _Kind.ROLE_CAPABILITY: ("role", "capability", "scope"),
         _Kind.USER_ROLE: ("role", "user"),
@@ -214,22 +215,28 @@ def _check_shape(change: CapabilityChange) -> None:
     for name in ("role", "user", "capability", "scope", "object_type", "object_id", "grant_expires_at"):
         value = getattr(change, name)
         if value is None and name in needed:
-            faults.append(Fault(f"/{name}", "required", "This is needed."))
+            faults.append(Fault(f"/{name}", "required", "This field is required."))
         elif value is not None and name not in (*needed, *optional):
-            faults.append(Fault(f"/{name}", "not_here", "This doesn't belong to such a change."))
+            faults.append(Fault(f"/{name}", "not_here", "Leave this field empty for this kind of change."))
     if not 10 <= len(change.reason) <= 1000:
-        faults.append(Fault("/reason", "invalid", "Say why, in 10 to 1000 characters."))
+        faults.append(Fault("/reason", "invalid", "Enter a reason of 10 to 1000 characters."))
     if change.role is not None and change.role not in access.registry.roles:
         faults.append(Fault("/role", "does_not_exist", "There is no such role."))
     if change.capability is not None and change.capability not in access.registry.capabilities:
         faults.append(Fault("/capability", "does_not_exist", "There is no such capability."))
     if (change.object_type is None) != (change.object_id is None):
-        faults.append(Fault("/object_id", "required", "Name both the kind of row and its id."))
+        faults.append(Fault("/object_id", "required", "Enter both the record type and the record ID."))
     elif change.object_type is not None:
-        faults += _faults_of_row(change)
+        faults += _errors_of_row(change)
     until = change.grant_expires_at
     if until is not None and (change.operation != Operation.ADD or until <= clock.now()):
-        faults.append(Fault("/grant_expires_at", "invalid", "An end lies ahead, and only a grant has one."))
+        faults.append(
+            Fault(
+                "/grant_expires_at",
+                "invalid",
+                "Enter a future time, and only for a new grant.",
+            )
+        )
     if faults:
         raise Invalid(f"{len(faults)} fields need attention.", errors=faults)
 
@@ -241,28 +248,28 @@ def _model(object_type: str) -> type[Model] | None:
         return None
 
 
-def _written(object_type: str) -> str:
-    """The one way to write a kind of row, so that no two grants on one row differ by case; else as it came."""
+def _normalized_type(object_type: str) -> str:
+    """The model's label in its own case, so that grants on one row do not differ by case; otherwise unchanged."""
     model = _model(object_type)
     return model._meta.label if model is not None else object_type
 
 
-def _faults_of_row(change: CapabilityChange) -> list[Fault]:
-    """What is wrong with the row that a grant names: it must be one on which the capability is asked."""
+def _errors_of_row(change: CapabilityChange) -> list[Fault]:
+    """Errors of the row of a grant, which must be of a model that the capability can be granted on."""
     model = _model(change.object_type or "")
     known = access.registry.capabilities.get(change.capability or "")
     if known is not None and model not in known.grantable_on():
-        names = " or ".join(each._meta.label for each in known.grantable_on()) or "no row"
-        return [Fault("/object_type", "unfit", f"{known} is granted on {names}.")]
+        names = " or ".join(each._meta.label for each in known.grantable_on()) or "no record"
+        return [Fault("/object_type", "unfit", f"{known} can be granted on: {names}.")]
     try:
         exists = model is not None and model._default_manager.filter(pk=change.object_id).exists()
     except (ValidationError, ValueError, TypeError):
         exists = False
-    return [] if exists else [Fault("/object_id", "does_not_exist", "There is no such row.")]
+    return [] if exists else [Fault("/object_id", "does_not_exist", "There is no record with this ID.")]
 
 
 def _check_effect(change: CapabilityChange) -> None:
-    """Raises ChangeWithoutEffect, or what stands against the state that the change would lead to."""
+    """Raise ChangeWithoutEffect, or the reason why the rights after the change are not allowed."""
     adds = change.operation == Operation.ADD
     if change.kind == _Kind.USER_ROLE:
         assert change.user is not None
@@ -271,20 +278,22 @@ def _check_effect(change: CapabilityChange) -> None:
             raise ChangeWithoutEffect
         after = _roles_after(change, held)
         if AUDITOR in after and granted_to(change.user):
-            raise RoleNotAllowed("An auditor holds no single grants: take them away first.")
+            raise RoleNotAllowed("An auditor cannot have single grants. Revoke them first.")
         if change.user.user_type != User.Type.INTERNAL:
-            raise RoleNotAllowed("Partners' people get their roles from the partner, applicants have one.")
+            raise RoleNotAllowed(
+                "Only internal users get roles by proposal; external users get them from their partner."
+            )
         check_roles(change.user.user_type, after)
-        check_apart(rights_of(after) | granted_to(change.user), whose=str(change.user))
+        check_compatible(rights_of(after) | granted_to(change.user), whose=str(change.user))
     elif change.kind == _Kind.SINGLE_GRANT:
         assert change.user is not None
         if (active_grant(change) is not None and adds) or (active_grant(change) is None and not adds):
             raise ChangeWithoutEffect
         if adds:
             if AUDITOR in held_by(change.user):
-                raise RoleNotAllowed("An auditor reads everything and gets no single grants.")
+                raise RoleNotAllowed("An auditor cannot have single grants.")
             names = rights_of(held_by(change.user)) | granted_to(change.user) | {change.capability or ""}
-            check_apart(names, whose=str(change.user))
+            check_compatible(names, whose=str(change.user))
     else:
         table = access.matrix()
         right = _right(change)
@@ -296,8 +305,8 @@ def _check_effect(change: CapabilityChange) -> None:
 
 
 def _check_matrix(role: str, table: dict[str, set[str]]) -> None:
-    """Raises RolesIncompatible where the role, or anybody who holds it, would hold what never comes together."""
-    check_apart(table[role], whose=role)
+    """Raise RolesIncompatible where the role, or one of its members, would hold incompatible capabilities."""
+    check_compatible(table[role], whose=role)
     held: dict[UUID, set[str]] = {}
     holders = RoleMembership.objects.filter(role__name=role).values("user_id")
     for user_id, name in RoleMembership.objects.filter(user_id__in=holders).values_list(
@@ -311,11 +320,13 @@ def _check_matrix(role: str, table: dict[str, set[str]]) -> None:
     for combination in {
         (frozenset(roles), frozenset(extra.get(user_id, ()))) for user_id, roles in held.items()
     }:
-        check_apart(rights_of(combination[0], table) | combination[1], whose=" and ".join(combination[0]))
+        check_compatible(
+            rights_of(combination[0], table) | combination[1], whose=" and ".join(combination[0])
+        )
 
 
 def _roles_after(change: CapabilityChange, held: frozenset[str]) -> frozenset[str]:
-    """Roles after the change. AUDITOR stands alone: it takes the place of INTERNAL, and gives it back."""
+    """Roles after the change. AUDITOR replaces INTERNAL, and its removal restores INTERNAL."""
     role = change.role or ""
     if change.operation == Operation.ADD:
         return frozenset({AUDITOR}) if role == AUDITOR and held == {INTERNAL} else held | {role}
@@ -327,16 +338,20 @@ def _right(change: CapabilityChange) -> str:
 
 
 @service(
+    label="Withdraw",
     requires=capabilities.MANAGE_CAPABILITIES,
     emits=[events.CapabilityChangeWithdrawn],
     raises=[ChangeDecided, NotProposer],
 )
 def withdraw_capability_change(change: CapabilityChange, *, actor: Actor) -> CapabilityChange:
-    """Take a proposal back. Raises ChangeDecided, NotProposer."""
+    """Withdraw a proposal.
+
+    Raises ChangeDecided, NotProposer.
+    """
     if actor.pk not in (None, change.proposed_by_id):
         raise NotProposer
     _close(change, _Status.WITHDRAWN, approval_id=change.approval_id)
-    _tell(events.CapabilityChangeWithdrawn, change, by=actor)
+    _emit_change(events.CapabilityChangeWithdrawn, change, by=actor)
     return change
 
 
@@ -349,10 +364,10 @@ def withdraw_capability_change(change: CapabilityChange, *, actor: Actor) -> Cap
     ],
 )
 def end_capability_change(change: CapabilityChange, *, actor: Actor, request: Any) -> CapabilityChange:
-    """End a proposal as its request ended; one that has ended already stays as it is."""
+    """End a pending proposal with the status of its approval request."""
     if change.status == _Status.PROPOSED:
         _close(change, _Status(request.status), approval_id=request.pk)
-        _tell(_ENDINGS.get(request.status, events.CapabilityChangeRefused), change, by=actor)
+        _emit_change(_ENDINGS.get(request.status, events.CapabilityChangeRefused), change, by=actor)
     return change
 
 
@@ -375,9 +390,9 @@ _ENDINGS: dict[str, Any] = {
 def apply_capability_change(
     change: CapabilityChange, *, actor: Actor, request: Any = None
 ) -> CapabilityChange:
-    """Make a change that a second person agreed to; the product itself needs no request.
+    """Apply an approved change. SYSTEM needs no request.
 
-    Raises ChangeDecided, and what stands against the change by now.
+    Raises ChangeDecided, ChangeWithoutEffect, RoleNotAllowed, RoleRequired, RolesIncompatible.
     """
     if change.status != _Status.PROPOSED:
         raise ChangeDecided
@@ -395,7 +410,7 @@ def apply_capability_change(
         else:
             apply_grant(change, change.user)
         change.user.save()
-    _tell(events.CapabilityChanged, change, by=actor)
+    _emit_change(events.CapabilityChanged, change, by=actor)
     return change
 
 
@@ -407,7 +422,7 @@ def _close(change: CapabilityChange, status: str, *, approval_id: UUID | None) -
 
 
 def _apply_to_matrix(change: CapabilityChange) -> None:
-    """Keep the difference to the code's default, and bring the role's group in line at once."""
+    """Store the difference from the default in code, and update the permissions of the role's group."""
     capability = access.registry.get(change.capability or "")
     default = capability.own if change.scope == Scope.OWN else capability.everywhere
     same = PolicyDeviation.objects.filter(role=change.role, capability=change.capability, scope=change.scope)
@@ -440,7 +455,7 @@ def _proposer(change: CapabilityChange, actor: Actor) -> Any:
     return change.proposed_by or actor
 
 
-def _tell(event: Any, change: CapabilityChange, *, by: Any) -> None:
+def _emit_change(event: Any, change: CapabilityChange, *, by: Any) -> None:
     emit(
         event(
             change_id=change.pk,
@@ -458,19 +473,19 @@ def _tell(event: Any, change: CapabilityChange, *, by: Any) -> None:
     )
 
 
-EVERY_MEMBER_OF_STAFF = "INTERNAL"  # a role that nobody can be kept from deciding by
+EVERY_MEMBER_OF_STAFF = "INTERNAL"  # excludes nobody: every approver is a member
 
 
 def _lock(change_id: UUID) -> None:
-    """The matrix, then the user concerned: the order in which a change is applied."""
-    locks.hold("account.access_policy")  # the row isn't there before the first change
+    """Lock the matrix, then the user concerned: the order in which a change is applied."""
+    locks.hold("account.access_policy")  # the row does not exist before the first change
     AccessPolicy.objects.locked().filter(pk=AccessPolicy.ONLY).first()
     concerned = CapabilityChange.objects.filter(pk=change_id).values("user_id")
     User.objects.locked().filter(pk__in=concerned).first()
 
 
 def _base_of(change: CapabilityChange) -> Base:
-    """The rights of the user concerned, or the matrix."""
+    """Version of the rights of the user concerned, or of the matrix."""
     if change.user_id is not None:
         version = User.objects.values_list("rights_version", flat=True).get(pk=change.user_id)
         return Base("user", change.user_id, version)
@@ -478,7 +493,7 @@ def _base_of(change: CapabilityChange) -> Base:
 
 
 def _concerned(request: Any) -> Iterable[UUID]:
-    """The user whose rights change; for a role's, its members as they are now."""
+    """The user whose rights change; for a role, its current members."""
     change = CapabilityChange.objects.get(pk=request.subject_id)
     if change.user_id is not None:
         return [change.user_id]
@@ -491,7 +506,7 @@ def _concerned(request: Any) -> Iterable[UUID]:
 
 
 def _describe(change: CapabilityChange) -> dict[str, Any] | None:
-    """What the request says; None where the change was taken back meanwhile."""
+    """The fields of the approval request; None if the change was withdrawn meanwhile."""
     if change.status != _Status.PROPOSED:
         return None
     adds = change.operation == Operation.ADD
@@ -517,7 +532,7 @@ def _describe(change: CapabilityChange) -> dict[str, Any] | None:
 
 CAPABILITY_CHANGE = Kind(
     name="capability.change",
-    title="A change of rights",
+    title="Change of rights",
     subject="capability_change",
     model="account.CapabilityChange",
     capability=capabilities.MANAGE_CAPABILITIES,

@@ -1,4 +1,4 @@
-"""Which roles fit whom (accounts §5.3): by kind of user, and never deciding, paying and administering in one."""
+"""Roles by type of user, and separation of approving, paying and administering (accounts §5.3)."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -26,33 +26,33 @@ PARTNER_ROLES = frozenset({"PARTNER_ADMIN", "SELLER", "BUYER", "TRADER", "BROKER
 
 
 class RoleNotAllowed(RuleBroken):
-    """The role doesn't fit the kind of user."""
+    """The role is not allowed for this type of user."""
 
 
 class RoleRequired(RuleBroken):
-    """Nobody is without a role: deactivate the user instead."""
+    """A user needs a role. To remove all rights, deactivate the user."""
 
 
 class RolesIncompatible(RuleBroken):
-    """These never come together: who decides, who pays and who administers users are three people."""
+    """Approving trades, settling them and administering users must be held by different people."""
 
 
 ROLE_ERRORS = (RoleNotAllowed, RoleRequired, RolesIncompatible)
 
 
 def is_super(actor: Actor) -> bool:
-    """Whether it is a super administrator, or the product itself."""
+    """Whether the actor is a super administrator or SYSTEM."""
     return actor.is_superuser or actor.is_system
 
 
 def check_rank(actor: Actor, user: User) -> None:
-    """Raises RoleNotAllowed where ``user`` is a super administrator and the actor none."""
+    """Raise RoleNotAllowed if ``user`` is a super administrator and the actor is not."""
     if user.is_superuser and not is_super(actor):
-        raise RoleNotAllowed("Only a super administrator changes another.")
+        raise RoleNotAllowed("Only a super administrator can change another one.")
 
 
 def check_roles(user_type: str, roles: frozenset[str]) -> None:
-    """Raises RoleNotAllowed or RoleRequired where the roles don't fit the kind of user, or RolesIncompatible."""
+    """Raise RoleNotAllowed or RoleRequired where the roles do not suit the type of user, or RolesIncompatible."""
     if not roles and user_type != User.Type.SUPER_ADMIN:
         raise RoleRequired
     fits = {
@@ -62,13 +62,13 @@ def check_roles(user_type: str, roles: frozenset[str]) -> None:
         User.Type.APPLICANT: roles == {APPLICANT},
     }
     if not fits[User.Type(user_type)]:
-        raise RoleNotAllowed(f"{', '.join(sorted(roles))} doesn't fit a user of type {user_type}.")
+        raise RoleNotAllowed(f"{', '.join(sorted(roles))}: not allowed for a user of type {user_type}.")
     if len(roles & capabilities.ROLES_APART) > 1:
         raise RolesIncompatible(f"{' and '.join(sorted(roles & capabilities.ROLES_APART))}.")
 
 
-def check_apart(names: Iterable[str], *, whose: str) -> None:
-    """Raises RolesIncompatible where capabilities come together that never may; ``whose`` is for the words."""
+def check_compatible(names: Iterable[str], *, whose: str) -> None:
+    """Raise RolesIncompatible for incompatible capabilities; ``whose`` names their holder in the message."""
     held = {name.removesuffix(OWN) for name in names}
     sides = [sorted(side & held) for side in capabilities.APART if side & held]
     if len(sides) > 1:
@@ -76,31 +76,30 @@ def check_apart(names: Iterable[str], *, whose: str) -> None:
 
 
 def rights_of(roles: Iterable[str], table: dict[str, set[str]] | None = None) -> set[str]:
-    """What the roles hold by the matrix in force, or by another one."""
+    """The capabilities of the roles, by the current matrix or by ``table``."""
     table = access.matrix() if table is None else table
     return {right for role in roles for right in table.get(role, ())}
 
 
 def granted_to(user: User) -> set[str]:
-    """Capabilities of the user's single grants that no date has ended."""
+    """Capabilities of the user's live single grants."""
     return set(CapabilityGrant.objects.live().filter(user=user).values_list("capability", flat=True))
 
 
 def held_by(user: User) -> frozenset[str]:
-    """Roles that the user holds now, read afresh."""
+    """Current roles of the user, read from the database."""
     return frozenset(RoleMembership.objects.filter(user=user).values_list("role__name", flat=True))
 
 
 def set_roles(
     user: User, roles: frozenset[str], *, by: Any, change_id: UUID | None = None
 ) -> tuple[list[str], list[str]]:
-    """Make these the user's roles; returns what was added and removed. The user's row is locked; saving is
-    the caller's.
+    """Set the user's roles; return the added and removed ones. The caller has locked the user and saves it.
 
-    Raises what ``check_roles`` and ``check_apart`` raise.
+    Raises RoleNotAllowed, RoleRequired, RolesIncompatible.
     """
     check_roles(user.user_type, roles)
-    check_apart(rights_of(roles) | granted_to(user), whose=str(user))
+    check_compatible(rights_of(roles) | granted_to(user), whose=str(user))
     held = held_by(user)
     added, removed = sorted(roles - held), sorted(held - roles)
     if added or removed:

@@ -1,4 +1,4 @@
-"""The second factor: TOTP by RFC 6238 (SHA-1, 30 s, 6 digits), and ten recovery codes."""
+"""Two-factor authentication: TOTP by RFC 6238 (SHA-1, 30 s, 6 digits), and ten recovery codes."""
 
 import hmac
 from typing import Any, Final, NamedTuple
@@ -8,15 +8,22 @@ from django.conf import settings
 
 from apps.accounts import capabilities, events, secrets
 from apps.accounts.models import RecoveryCode, Session, SignInCounter, TotpDevice, User
-from apps.accounts.services.counting import FAILED, counter_of, failed, of_codes, of_passwords, succeeded
-from apps.accounts.services.doors import (
+from apps.accounts.services.common import (
     CodeMismatch,
-    Door,
     Locked,
     MfaMandatory,
     MfaNotEnabled,
     MfaNotPending,
+    Origin,
     ReauthenticationFailed,
+)
+from apps.accounts.services.counting import (
+    FAILED,
+    count_failure,
+    counter_of,
+    of_codes,
+    of_passwords,
+    reset_failures,
 )
 from apps.accounts.services.passwords import is_right
 from apps.accounts.services.sessions import end_all
@@ -29,7 +36,7 @@ RECOVERY_CODES: Final = 10
 
 
 class Setup(NamedTuple):
-    """A new secret: for the authenticator app, shown once."""
+    """A new secret for the authenticator app, shown once."""
 
     secret: str
     otpauth_uri: str
@@ -37,32 +44,32 @@ class Setup(NamedTuple):
 
 
 class RecoveryCodes(NamedTuple):
-    """Codes for the day the device is lost, shown once."""
+    """New recovery codes, shown once."""
 
     recovery_codes: list[str]
 
 
 def device_of(user: User) -> TotpDevice | None:
-    """The user's device, locked; None without one."""
+    """The authenticator of the user, locked; None without one."""
     device: TotpDevice | None = TotpDevice.objects.locked().filter(user=user).first()
     return device
 
 
 def step_of(seed: str, code: str, *, after: int = 0) -> int | None:
-    """Time step whose code it is, one before or after now at most; None where none fits.
+    """The time step of the code, at most one before or after now; None if there is none.
 
-    A step at or below ``after`` was used before and fits no more.
+    A step up to ``after`` was used before and is not accepted again.
     """
-    totp, now, fitting = pyotp.TOTP(seed), int(clock.now().timestamp()) // STEP_SECONDS, None
+    totp, now, accepted = pyotp.TOTP(seed), int(clock.now().timestamp()) // STEP_SECONDS, None
     for step in (now - 1, now, now + 1):
         right = hmac.compare_digest(totp.generate_otp(step).encode(), code.encode())
         if right and step > after:
-            fitting = step
-    return fitting
+            accepted = step
+    return accepted
 
 
-def take_code(device: TotpDevice | None, code: str) -> bool:
-    """Whether the code is the device's; it is then used. The device's row is locked."""
+def use_code(device: TotpDevice | None, code: str) -> bool:
+    """Use a code of the authenticator, whose row is locked; False if it is wrong."""
     if device is None or device.confirmed_at is None:
         return False
     step = step_of(device.seed, code, after=device.last_step)
@@ -73,8 +80,8 @@ def take_code(device: TotpDevice | None, code: str) -> bool:
     return True
 
 
-def take_recovery_code(user: User, code: str) -> bool:
-    """Whether it is one of the user's unused recovery codes; it is then used."""
+def use_recovery_code(user: User, code: str) -> bool:
+    """Use a recovery code of the user; False if it is wrong or was used before."""
     digest = secrets.recovery_digest(user, code)
     row = RecoveryCode.objects.locked().filter(user=user, digest=digest, used_at=None).first()
     if row is None:
@@ -86,28 +93,26 @@ def take_recovery_code(user: User, code: str) -> bool:
     return True
 
 
-def take_either(
-    user: User, device: TotpDevice | None, *, code: str | None, recovery_code: str | None
-) -> bool:
-    """Whether the code or recovery code proves the second factor; it is then used."""
+def use_either(user: User, device: TotpDevice | None, *, code: str | None, recovery_code: str | None) -> bool:
+    """Use the code or the recovery code; False if it is wrong."""
     if code is not None:
-        return take_code(device, code)
+        return use_code(device, code)
     enabled = device is not None and device.confirmed_at is not None
-    return enabled and recovery_code is not None and take_recovery_code(user, recovery_code)
+    return enabled and recovery_code is not None and use_recovery_code(user, recovery_code)
 
 
-def forget(user: User) -> bool:
-    """Take the user's second factor away; returns whether there was one."""
+def remove(user: User) -> bool:
+    """Remove the user's second factor; return whether one was enabled."""
     device = device_of(user)
-    succeeded(of_codes(user))
+    reset_failures(of_codes(user))
     RecoveryCode.objects.filter(user=user).delete()
     if device is None or not (device.secret or device.pending_secret):
         return False
-    was_on = device.confirmed_at is not None
+    was_enabled = device.confirmed_at is not None
     device.forget()
     device.updated_at = clock.now()
     device.save()
-    return was_on
+    return was_enabled
 
 
 @service(
@@ -121,7 +126,7 @@ def start_mfa(
 ) -> Setup | Refusal:
     """Start setting up two-factor authentication. Returns a secret for an authenticator app.
 
-    A factor that is on stays in use until the new one is confirmed; replacing it needs password and code.
+    An enabled authenticator stays in use until the new one is confirmed. To replace it, send password and code.
     """
     now = clock.now()
     counter_of(of_passwords(user))
@@ -129,11 +134,11 @@ def start_mfa(
     device = device_of(user) or TotpDevice(user=user)
     enabled = device.confirmed_at is not None
     if (enabled or password is not None) and not _knows_password(user, password):
-        return failed(of_passwords(user), user, ReauthenticationFailed())
-    if enabled and (code is None or not take_code(device, code)):
-        return failed(of_codes(user), user, ReauthenticationFailed())
+        return count_failure(of_passwords(user), user, ReauthenticationFailed())
+    if enabled and (code is None or not use_code(device, code)):
+        return count_failure(of_codes(user), user, ReauthenticationFailed())
     if password is not None and user.has_usable_password():
-        succeeded(of_passwords(user))
+        reset_failures(of_passwords(user))
     seed = pyotp.random_base32()
     expires_at = now + settings.TOTP_PENDING_AGE
     device.pend(seed, expires_at)
@@ -150,7 +155,7 @@ def start_mfa(
     raises=[MfaNotPending, CodeMismatch, Locked],
     writes_on_refusal=[SignInCounter],
 )
-def confirm_mfa(user: User, *, actor: Actor, code: str, door: Door) -> RecoveryCodes | Refusal:
+def confirm_mfa(user: User, *, actor: Actor, code: str, origin: Origin) -> RecoveryCodes | Refusal:
     """Enable two-factor authentication. Returns ten recovery codes, once. Other sessions end."""
     now = clock.now()
     counter_of(of_codes(user))
@@ -160,7 +165,7 @@ def confirm_mfa(user: User, *, actor: Actor, code: str, door: Door) -> RecoveryC
         raise MfaNotPending
     step = step_of(seed, code)
     if step is None:
-        return failed(of_codes(user), user, CodeMismatch())
+        return count_failure(of_codes(user), user, CodeMismatch())
     device.confirm(step, now)
     device.updated_at = now
     device.save()
@@ -169,9 +174,9 @@ def confirm_mfa(user: User, *, actor: Actor, code: str, door: Door) -> RecoveryC
     RecoveryCode.objects.bulk_create(
         [RecoveryCode(user=user, digest=secrets.recovery_digest(user, each)) for each in codes]
     )
-    if door.session is not None:
-        Session.objects.filter(pk=door.session.pk).update(second_factor=Session.SecondFactor.TOTP)
-    end_all(user, Session.EndReason.SECOND_FACTOR, by=actor, keep=door.session)
+    if origin.session is not None:
+        Session.objects.filter(pk=origin.session.pk).update(second_factor=Session.SecondFactor.TOTP)
+    end_all(user, Session.EndReason.SECOND_FACTOR, by=actor, except_session=origin.session)
     emit(events.MfaEnabled(user_id=user.pk, method="totp"))
     return RecoveryCodes(codes)
 
@@ -186,12 +191,12 @@ def disable_mfa(
     user: User,
     *,
     actor: Actor,
-    door: Door,
+    origin: Origin,
     password: str | None = None,
     code: str | None = None,
     recovery_code: str | None = None,
 ) -> Refusal | None:
-    """Disable two-factor authentication. Needs password and code; staff can't. Other sessions end."""
+    """Disable two-factor authentication. Not available to staff. Other sessions end."""
     counter_of(of_passwords(user))
     counter_of(of_codes(user))
     device = device_of(user)
@@ -200,18 +205,18 @@ def disable_mfa(
     if user.is_staff:
         raise MfaMandatory
     if not _knows_password(user, password):
-        return failed(of_passwords(user), user, ReauthenticationFailed())
-    if not take_either(user, device, code=code, recovery_code=recovery_code):
-        return failed(of_codes(user), user, ReauthenticationFailed())
-    forget(user)
-    succeeded(of_passwords(user))
-    end_all(user, Session.EndReason.SECOND_FACTOR, by=actor, keep=door.session)
+        return count_failure(of_passwords(user), user, ReauthenticationFailed())
+    if not use_either(user, device, code=code, recovery_code=recovery_code):
+        return count_failure(of_codes(user), user, ReauthenticationFailed())
+    remove(user)
+    reset_failures(of_passwords(user))
+    end_all(user, Session.EndReason.SECOND_FACTOR, by=actor, except_session=origin.session)
     emit(events.MfaDisabled(user_id=user.pk, by=actor.pk, reason_code="own_choice"))
     return None
 
 
 def _knows_password(user: User, password: str | None) -> bool:
-    """Whether the password is right; one that was never set isn't asked for."""
+    """Whether the password is right. A user without a password needs none."""
     if not user.has_usable_password():
         return True
     return password is not None and is_right(user, password)

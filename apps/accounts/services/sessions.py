@@ -1,4 +1,4 @@
-"""Sessions: begun by a sign-in, kept alive by refreshing, ended by whoever may."""
+"""Sessions and their tokens: start, refresh and end."""
 
 import hashlib
 import re
@@ -9,7 +9,7 @@ from django.conf import settings
 
 from apps.accounts import capabilities, events, tokens
 from apps.accounts.models import RefreshToken, Session, User
-from apps.accounts.services.doors import Door, RefreshInvalid, RefreshReused, SessionEnded, Tokens
+from apps.accounts.services.common import Origin, RefreshInvalid, RefreshReused, SessionEnded, Tokens
 from erp import clock
 from erp.access import Actor
 from erp.ids import uuid7
@@ -17,29 +17,29 @@ from erp.services import Refusal, emit, refuse, service
 
 
 class Revoked(NamedTuple):
-    """How many sessions were ended."""
+    """The number of ended sessions."""
 
     revoked: int
 
 
 def start_session(
-    user: User, door: Door, now: datetime, *, method: str, second_factor: str, device_label: str
+    user: User, origin: Origin, now: datetime, *, method: str, second_factor: str, device_label: str
 ) -> Tokens:
-    """Begin a session of the user, whose row is locked, and give its first pair of tokens."""
-    device_hash = hashlib.sha256(re.sub(r"[\d._]+", "", door.device).encode()).hexdigest()
+    """Start a session of the user, whose row is locked, and return its first tokens."""
+    device_hash = hashlib.sha256(re.sub(r"[\d._]+", "", origin.device).encode()).hexdigest()
     earlier = Session.objects.filter(user=user).values_list("device_hash", flat=True)
     known = set(earlier.distinct()[:200])
     family = timedelta(days=settings.JWT_FAMILY_DAYS)
-    if door.kind == Session.Door.ADMIN:
+    if origin.channel == Session.Channel.ADMIN:
         family = timedelta(hours=settings.ADMIN_SESSION_HOURS)
     session = Session(
         user=user,
-        door=door.kind,
+        door=origin.channel,
         method=method,
         second_factor=second_factor,
         device_label=device_label,
         device_hash=device_hash,
-        ip=door.ip,
+        ip=origin.ip,
         refreshed_at=now,
         expires_at=now + min(family, timedelta(days=settings.JWT_REFRESH_DAYS)),
         absolute_expires_at=now + family,
@@ -49,7 +49,7 @@ def start_session(
         events.UserLoggedIn(
             user_id=user.pk,
             session_id=session.pk,
-            door=door.kind,
+            door=origin.channel,
             method=method,
             second_factor=second_factor,
             new_device=bool(known) and device_hash not in known,
@@ -59,7 +59,7 @@ def start_session(
 
 
 def issue(session: Session, now: datetime) -> Tokens:
-    """A fresh pair for the family; its refresh token becomes the one that is usable."""
+    """New tokens of the session; the refresh token replaces the former one."""
     access_expires = now + timedelta(minutes=settings.JWT_ACCESS_MINUTES)
     token = RefreshToken(jti=uuid7(), session=session, expires_at=session.expires_at)
     token.save()
@@ -75,14 +75,16 @@ def issue(session: Session, now: datetime) -> Tokens:
     )
 
 
-def end_all(user: User, reason: str, *, by: Any, keep: Session | None = None, tell: bool = False) -> int:
-    """End the user's live sessions but ``keep``; ``tell`` emits ``session.revoked`` for each. Returns how many."""
+def end_all(
+    user: User, reason: str, *, by: Any, except_session: Session | None = None, emit_each: bool = False
+) -> int:
+    """End the user's live sessions; return how many. ``emit_each`` emits ``session.revoked`` for each."""
     ended = 0
     for session in Session.objects.live().locked().filter(user=user).order_by("pk"):
-        if keep is None or session.pk != keep.pk:
+        if except_session is None or session.pk != except_session.pk:
             _end(session, reason)
             ended += 1
-            if tell:
+            if emit_each:
                 emit(
                     events.SessionRevoked(
                         session_id=session.pk, user_id=session.user_id, reason=reason, by=by.pk
@@ -103,7 +105,7 @@ def _end(session: Session, reason: str) -> None:
     writes_on_refusal=[Session],
 )
 def refresh(*, actor: Actor, refresh_token: str) -> Tokens | Refusal:
-    """Refresh tokens. A token used a second time ends its whole family."""
+    """Refresh tokens. A refresh token that is used a second time ends its session."""
     claims = tokens.decode("refresh", refresh_token)
     if claims is None:
         raise RefreshInvalid
@@ -138,12 +140,17 @@ def log_out(session: Session, *, actor: Actor) -> None:
 @service(requires=capabilities.MANAGE_SESSIONS, emits=[events.SessionRevoked])
 def log_out_everywhere(session: Session, *, actor: Actor) -> Revoked:
     """Sign out of all other sessions."""
-    return Revoked(end_all(session.user, Session.EndReason.USER, by=actor, keep=session, tell=True))
+    return Revoked(
+        end_all(session.user, Session.EndReason.USER, by=actor, except_session=session, emit_each=True)
+    )
 
 
 @service(requires=capabilities.MANAGE_SESSIONS, emits=[events.SessionRevoked], raises=[SessionEnded])
 def revoke_session(session: Session, *, actor: Actor) -> Session:
-    """End one of your sessions. Raises SessionEnded."""
+    """End one of your sessions.
+
+    Raises SessionEnded.
+    """
     if not session.is_live:
         raise SessionEnded
     _end(session, Session.EndReason.USER)

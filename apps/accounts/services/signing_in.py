@@ -1,4 +1,4 @@
-"""Signing in: one factor, then perhaps the other; and proving oneself once more."""
+"""Sign-in with one or two factors, and reauthentication."""
 
 from datetime import timedelta
 
@@ -7,24 +7,24 @@ from django.conf import settings
 from apps.accounts import capabilities, events, tokens
 from apps.accounts.models import OtpChallenge, Session, SignInCounter, User
 from apps.accounts.services import second_factor
-from apps.accounts.services.counting import (
-    FAILED,
-    check_open,
-    counter_of,
-    failed,
-    of_codes,
-    of_passwords,
-    succeeded,
-)
-from apps.accounts.services.doors import (
+from apps.accounts.services.common import (
     Challenge,
     ChallengeInvalid,
     CredentialsInvalid,
-    Door,
     Locked,
+    Origin,
     ReauthenticationFailed,
     SecondFactorInvalid,
     Tokens,
+)
+from apps.accounts.services.counting import (
+    FAILED,
+    check_not_locked,
+    count_failure,
+    counter_of,
+    of_codes,
+    of_passwords,
+    reset_failures,
 )
 from apps.accounts.services.passwords import is_right
 from apps.accounts.services.sessions import start_session
@@ -35,37 +35,38 @@ from erp.services import Refusal, emit, service
 
 
 @service(
-    public="signing in is how one becomes known; failures are counted and lock the identifier",
+    public="the caller signs in here; failures are counted and lock the identifier",
     emits=[events.UserLoggedIn, *FAILED],
     raises=[CredentialsInvalid, Locked],
     writes_on_refusal=[SignInCounter],
 )
 def log_in(
-    *, actor: Actor, email: str, password: str, door: Door, device_label: str = ""
+    *, actor: Actor, email: str, password: str, origin: Origin, device_label: str = ""
 ) -> Tokens | Challenge | Refusal:
-    """Sign in with e-mail and password. Unknown, inactive and wrong are one answer.
+    """Sign in with e-mail and password.
 
-    With a second factor the answer is a challenge, and nothing is written.
+    The problem is the same for an unknown, an inactive and a wrong account. With two-factor authentication the
+    answer is a challenge.
     """
     email = EMAIL.normalise(email)
-    check_open(email)
-    # Hashing takes long, and whoever only knows an address mustn't hold its owner's row for as long.
-    seen = User.objects.filter(email=email).first()
-    right = is_right(seen, password)
+    check_not_locked(email)
+    # Hashing is slow: a caller who only knows an address must not lock its owner's row meanwhile.
+    unlocked = User.objects.filter(email=email).first()
+    right = is_right(unlocked, password)
     user = User.objects.locked().filter(email=email).first()
     counter_of(email)
-    if user is not None and (seen is None or seen.password != user.password):
+    if user is not None and (unlocked is None or unlocked.password != user.password):
         right = is_right(user, password)
-    admin = door.kind == Session.Door.ADMIN
+    admin = origin.channel == Session.Channel.ADMIN
     if user is None or not right or not user.is_active or (admin and not user.is_staff):
-        return failed(email, user, CredentialsInvalid())
-    return first_factor_passed(user, door, method=Session.Method.PASSWORD, device_label=device_label)
+        return count_failure(email, user, CredentialsInvalid())
+    return first_factor_passed(user, origin, method=Session.Method.PASSWORD, device_label=device_label)
 
 
 def first_factor_passed(
-    user: User, door: Door, *, method: str, device_label: str, otp: OtpChallenge | None = None
+    user: User, origin: Origin, *, method: str, device_label: str, otp: OtpChallenge | None = None
 ) -> Tokens | Challenge:
-    """Tokens for a user without a second factor, a challenge for one with."""
+    """Tokens, or a challenge for a user with two-factor authentication."""
     now = clock.now()
     if user.has_second_factor:
         expires_at = now + timedelta(minutes=settings.CHALLENGE_MINUTES)
@@ -74,12 +75,12 @@ def first_factor_passed(
         )
         return Challenge(tokens.encode_challenge(passed, issued=now, expires=expires_at), expires_at)
     if otp is not None:
-        use_code(otp)
+        mark_used(otp)
     else:
-        succeeded(of_passwords(user))
+        reset_failures(of_passwords(user))
     return start_session(
         user,
-        door,
+        origin,
         now,
         method=method,
         second_factor=Session.SecondFactor.NONE,
@@ -97,7 +98,7 @@ def pass_second_factor(
     *,
     actor: Actor,
     challenge_token: str,
-    door: Door,
+    origin: Origin,
     code: str | None = None,
     recovery_code: str | None = None,
 ) -> Tokens | Refusal:
@@ -108,7 +109,7 @@ def pass_second_factor(
         raise ChallengeInvalid
     if tokens.password_mark(user.password) != passed.password_mark:
         raise ChallengeInvalid
-    if door.kind == Session.Door.ADMIN and not user.is_staff:
+    if origin.channel == Session.Channel.ADMIN and not user.is_staff:
         raise ChallengeInvalid
     counter_of(of_codes(user))
     otp = None
@@ -119,17 +120,17 @@ def pass_second_factor(
     device = second_factor.device_of(user)
     if device is None or device.confirmed_at is None:
         raise ChallengeInvalid
-    if not second_factor.take_either(user, device, code=code, recovery_code=recovery_code):
-        return failed(of_codes(user), user, SecondFactorInvalid())
-    succeeded(of_codes(user))
+    if not second_factor.use_either(user, device, code=code, recovery_code=recovery_code):
+        return count_failure(of_codes(user), user, SecondFactorInvalid())
+    reset_failures(of_codes(user))
     if otp is not None:
-        use_code(otp)
+        mark_used(otp)
     else:
-        succeeded(of_passwords(user))
+        reset_failures(of_passwords(user))
     factor = Session.SecondFactor.TOTP if code is not None else Session.SecondFactor.RECOVERY_CODE
     return start_session(
         user,
-        door,
+        origin,
         clock.now(),
         method=passed.method,
         second_factor=factor,
@@ -147,27 +148,27 @@ def pass_second_factor(
 def reauthenticate(
     session: Session, *, actor: Actor, password: str | None = None, code: str | None = None
 ) -> Session | Refusal:
-    """Prove oneself once more by password or code; it counts for ten minutes of this session."""
+    """Confirm your identity by password or code. It is valid for ten minutes in this session."""
     user: User = session.user
     counted = of_passwords(user) if password is not None else of_codes(user)
     counter_of(counted)
     reauthenticated = (
         is_right(user, password)
         if password is not None
-        else second_factor.take_code(second_factor.device_of(user), code or "")
+        else second_factor.use_code(second_factor.device_of(user), code or "")
     )
     if not reauthenticated:
-        return failed(counted, user, ReauthenticationFailed())
+        return count_failure(counted, user, ReauthenticationFailed())
     if password is not None:
-        succeeded(counted)
+        reset_failures(counted)
     session.reauthenticated_at = clock.now()
     session.save()
     emit(events.UserReauthenticated(user_id=user.pk, reason_code=session.door, by=actor.pk))
     return session
 
 
-def use_code(challenge: OtpChallenge) -> None:
-    """Mark the challenge as used and forget its number's failures."""
+def mark_used(challenge: OtpChallenge) -> None:
+    """Mark the challenge as used and reset the failures of its number."""
     challenge.used_at = challenge.updated_at = clock.now()
     challenge.save()
-    succeeded(challenge.number)
+    reset_failures(challenge.number)

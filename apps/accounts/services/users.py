@@ -1,4 +1,4 @@
-"""What others do with a user: take on, shut out, let in again, help, erase; and what time takes away."""
+"""Administration of users: activation, roles, erasure, and the purge of old data."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -21,8 +21,8 @@ from apps.accounts.models import (
     UserQuerySet,
 )
 from apps.accounts.services import second_factor
+from apps.accounts.services.common import MfaNotEnabled
 from apps.accounts.services.counting import counter_key, of_codes, of_passwords
-from apps.accounts.services.doors import MfaNotEnabled
 from apps.accounts.services.erasing import erase_data
 from apps.accounts.services.grants import end_grants
 from apps.accounts.services.joining import InvalidState
@@ -40,22 +40,22 @@ PURGED_AT_ONCE = 1000
 
 
 class OwnAccount(Forbidden):
-    """Nobody does this to their own account."""
+    """Another person must do this for your account."""
 
 
 class LastAdministrator(Conflict):
-    """The last active super administrator stays."""
+    """The last active super administrator cannot be deactivated or erased."""
 
 
-def _outranks(actor: Actor, user: User) -> None:
-    """Raises OwnAccount for oneself, RoleNotAllowed where only a super administrator may."""
+def _check_may_administer(actor: Actor, user: User) -> None:
+    """Raise OwnAccount for the actor's own account, RoleNotAllowed where a super administrator is required."""
     if actor.pk == user.pk:
         raise OwnAccount
     check_rank(actor, user)
 
 
-def _keep_one(user: User) -> None:
-    """Raises LastAdministrator. The policy's row is the one place where such decisions queue up."""
+def _check_not_last(user: User) -> None:
+    """Raise LastAdministrator. The lock on the policy's row serializes concurrent checks."""
     if not user.is_superuser or not user.is_active:
         return
     locked_policy()
@@ -70,11 +70,14 @@ def _keep_one(user: User) -> None:
     raises=[OwnAccount, RoleNotAllowed, InvalidState, LastAdministrator],
 )
 def deactivate(user: User, *, actor: Actor, reason_code: str = DeactivationReason.LEFT) -> User:
-    """Shut a person out: all sessions end at once. Raises InvalidState, LastAdministrator, OwnAccount."""
-    _outranks(actor, user)
+    """Deactivate a user. All sessions end at once.
+
+    Raises InvalidState, LastAdministrator, OwnAccount, RoleNotAllowed.
+    """
+    _check_may_administer(actor, user)
     if user.status not in (User.Status.ACTIVE, User.Status.INVITED):
         raise InvalidState
-    _keep_one(user)
+    _check_not_last(user)
     user.status = User.Status.DEACTIVATED
     user.save()
     end_all(user, Session.EndReason.DEACTIVATED, by=actor)
@@ -88,10 +91,13 @@ def deactivate(user: User, *, actor: Actor, reason_code: str = DeactivationReaso
     raises=[OwnAccount, RoleNotAllowed, InvalidState],
 )
 def reactivate(user: User, *, actor: Actor, reason_code: str = ReactivationReason.RETURNED) -> User:
-    """Let a person in again who once proved an address or number. Raises InvalidState."""
-    _outranks(actor, user)
-    proved = user.email_verified_at is not None or user.mobile_verified_at is not None
-    if user.status != User.Status.DEACTIVATED or not proved:
+    """Reactivate a user who has a verified e-mail address or mobile number.
+
+    Raises InvalidState, OwnAccount, RoleNotAllowed.
+    """
+    _check_may_administer(actor, user)
+    is_verified = user.email_verified_at is not None or user.mobile_verified_at is not None
+    if user.status != User.Status.DEACTIVATED or not is_verified:
         raise InvalidState
     user.status = User.Status.ACTIVE
     user.save()
@@ -100,14 +106,18 @@ def reactivate(user: User, *, actor: Actor, reason_code: str = ReactivationReaso
 
 
 @service(
+    label="Reset two-factor authentication",
     requires=capabilities.MANAGE_USERS,
     emits=[events.MfaDisabled],
     raises=[OwnAccount, RoleNotAllowed, MfaNotEnabled],
 )
 def reset_second_factor(user: User, *, actor: Actor, reason_code: str = FactorReason.DEVICE_LOST) -> User:
-    """Take a lost second factor away, for another person; all sessions end. Raises MfaNotEnabled."""
-    _outranks(actor, user)
-    if not second_factor.forget(user):
+    """Reset the two-factor authentication of a user who lost the device. All sessions end.
+
+    Raises MfaNotEnabled, OwnAccount, RoleNotAllowed.
+    """
+    _check_may_administer(actor, user)
+    if not second_factor.remove(user):
         raise MfaNotEnabled
     end_all(user, Session.EndReason.SECOND_FACTOR, by=actor)
     emit(events.MfaDisabled(user_id=user.pk, by=actor.pk, reason_code=FactorReason(reason_code)))
@@ -118,20 +128,20 @@ def reset_second_factor(user: User, *, actor: Actor, reason_code: str = FactorRe
     requires=capabilities.MANAGE_USERS, emits=[events.SessionRevoked], raises=[OwnAccount, RoleNotAllowed]
 )
 def end_sessions(user: User, *, actor: Actor) -> Revoked:
-    """End all sessions of a person; returns how many."""
-    _outranks(actor, user)
-    return Revoked(end_all(user, Session.EndReason.ADMINISTRATOR, by=actor, tell=True))
+    """End all sessions of a user."""
+    _check_may_administer(actor, user)
+    return Revoked(end_all(user, Session.EndReason.ADMINISTRATOR, by=actor, emit_each=True))
 
 
 @service(requires=capabilities.MANAGE_USERS, emits=[events.UserUnlocked], raises=[OwnAccount, RoleNotAllowed])
 def unlock(user: User, *, actor: Actor, reason_code: str = UnlockReason.ASKED) -> User:
-    """Forget a person's failed sign-ins, so that the lock ends at once."""
-    _outranks(actor, user)
+    """Unlock a user: reset the failed sign-ins."""
+    _check_may_administer(actor, user)
     counted = (user.mobile, of_passwords(user), of_codes(user))
     keys = [counter_key(identifier) for identifier in counted if identifier]
-    shut = SignInCounter.objects.locked().filter(key__in=keys).order_by("pk")
+    counters = SignInCounter.objects.locked().filter(key__in=keys).order_by("pk")
     changed = False
-    for counter in shut:
+    for counter in counters:
         changed |= bool(counter.failures or counter.locked_until)
         counter.failures, counter.locked_until = 0, None
         counter.save()
@@ -142,7 +152,10 @@ def unlock(user: User, *, actor: Actor, reason_code: str = UnlockReason.ASKED) -
 
 @service(requires=capabilities.MANAGE_USERS, emits=[events.UserAdmitted], raises=[*ROLE_ERRORS, InvalidState])
 def admit(user: User, *, actor: Actor, partner_id: UUID, roles: Sequence[str]) -> User:
-    """Make an applicant a user of the partner that was taken on, with these roles. Raises Invalid, InvalidState."""
+    """Make an applicant an external user of a partner, with these roles.
+
+    Raises Invalid, InvalidState.
+    """
     if user.user_type != User.Type.APPLICANT or user.erased_at is not None:
         raise InvalidState
     check_exists(PARTNER, partner_id, pointer="/partner_id")
@@ -155,14 +168,14 @@ def admit(user: User, *, actor: Actor, partner_id: UUID, roles: Sequence[str]) -
 
 @service(requires=capabilities.MANAGE_USERS, emits=[events.RolesChanged], raises=ROLE_ERRORS)
 def set_partner_roles(user: User, *, actor: Actor, roles: Sequence[str], within: Sequence[str]) -> User:
-    """Replace the roles of a partner's user; ``within`` is what the partner's own roles allow.
+    """Replace the roles of an external user; ``within`` are the roles that the partner allows.
 
     Raises RoleNotAllowed, RoleRequired.
     """
     if user.user_type != User.Type.EXTERNAL:
-        raise RoleNotAllowed("Only a partner's people get their roles from the partner.")
+        raise RoleNotAllowed("Only external users get their roles from a partner.")
     if beyond := sorted(set(roles) - set(within)):
-        raise RoleNotAllowed(f"The partner has no {', '.join(beyond)}.")
+        raise RoleNotAllowed(f"The partner does not have the roles {', '.join(beyond)}.")
     added, removed = set_roles(user, frozenset(roles), by=actor)
     if added or removed:
         user.save()
@@ -178,14 +191,14 @@ def set_partner_roles(user: User, *, actor: Actor, roles: Sequence[str], within:
     raises=[RoleNotAllowed, InvalidState, LastAdministrator],
 )
 def erase(user: User, *, actor: Actor, reason_code: str) -> User:
-    """Take a person's data away; id and history stay. The caller has looked for legal holds.
+    """Erase the personal data of a user; ID and history remain. The caller has checked for legal holds.
 
     Raises InvalidState, LastAdministrator, RoleNotAllowed.
     """
     check_rank(actor, user)
     if user.erased_at is not None:
         raise InvalidState
-    _keep_one(user)
+    _check_not_last(user)
     erase_data(user)
     end_grants(user)
     emit(events.UserErased(user_id=user.pk, reason_code=reason_code, by=actor.pk))
@@ -194,20 +207,20 @@ def erase(user: User, *, actor: Actor, reason_code: str) -> User:
 
 @service(requires=capabilities.MANAGE_USERS, emits=[events.AccountPurged])
 def purge(*, actor: Actor) -> dict[str, int]:
-    """Delete a batch of what is kept no longer; returns how many rows of each kind."""
+    """Delete a batch of rows whose retention is over; return the number of each kind."""
     now = clock.now()
     traces = now - timedelta(days=settings.ACCOUNT_TRACES_DAYS)
     sessions = now - timedelta(days=settings.ACCOUNT_SESSIONS_DAYS)
-    over = {
+    expired = {
         "sessions": Session.objects.filter(Q(ended_at__lt=sessions) | Q(expires_at__lt=sessions)),
         "tokens": OneTimeToken.objects.filter(expires_at__lt=traces),
         "challenges": OtpChallenge.objects.filter(expires_at__lt=traces),
         "counters": SignInCounter.objects.filter(updated_at__lt=traces).exclude(locked_until__gt=traces),
     }
-    # Kept for the notice to the address that was replaced, which went out long ago.
+    # Stored only for the notice to the former address, which was sent long ago.
     former = User.objects.filter(former_email__isnull=False).exclude(email_verified_at__gte=traces)
     counts = {"addresses": _forget_former(former)}
-    for kind, rows in over.items():
+    for kind, rows in expired.items():
         keys = list(rows.order_by("pk").values_list("pk", flat=True)[:PURGED_AT_ONCE])
         rows.model.objects.filter(pk__in=keys).delete()
         counts[kind] = len(keys)
@@ -217,6 +230,6 @@ def purge(*, actor: Actor) -> dict[str, int]:
 
 
 def _forget_former(users: UserQuerySet) -> int:
-    """No change of the person's own: the version stands."""
+    """Clear the former addresses without raising the users' versions."""
     keys = list(users.order_by("pk").values_list("pk", flat=True)[:PURGED_AT_ONCE])
     return int(User.objects.filter(pk__in=keys).update(former_email=None))

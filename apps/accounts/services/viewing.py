@@ -1,4 +1,4 @@
-"""Looking through a partner's eyes: begun with a reason, over after half an hour, told with both ids."""
+"""View as a partner: started with a reason, limited to 30 minutes, recorded in events."""
 
 from datetime import timedelta
 from typing import Any
@@ -18,26 +18,27 @@ AT_ONCE = 200
 
 
 class AlreadyViewing(Conflict):
-    """You look through a partner's eyes already; end that first."""
+    """You already view as a partner. End that view first."""
 
     constraints = ("view_as_one_at_a_time",)
 
 
 class NobodyToViewAs(RuleBroken):
-    """Nobody of this partner signs in, so there is nothing that it sees."""
+    """This partner has no active users."""
 
 
 class NotViewer(Forbidden):
-    """Only who began it ends it."""
+    """Only the person who started a view can end it."""
 
 
 @service(
+    label="View as a partner",
     requires=capabilities.VIEW_AS,
     emits=[events.ViewAsStarted, events.ViewAsEnded],
     raises=[AlreadyViewing, NobodyToViewAs],
 )
 def start_view_as(*, actor: Actor, partner_id: UUID, reason: str) -> ViewAs:
-    """Look through a partner's eyes, reading only, in the admin, for 30 minutes.
+    """View the staff portal as the users of a partner see it, read-only, for 30 minutes.
 
     Raises AlreadyViewing, Invalid (no such partner), NobodyToViewAs.
     """
@@ -45,9 +46,8 @@ def start_view_as(*, actor: Actor, partner_id: UUID, reason: str) -> ViewAs:
     check_exists(PARTNER, partner_id, pointer="/partner_id")
     people = User.objects.filter(partner_id=partner_id, status=User.Status.ACTIVE)
     if not people.exists():
-        words = "Nobody of this partner signs in."
-        raise NobodyToViewAs(errors=[Fault("/partner_id", "nobody", words)])
-    _end_over(ViewAs.objects.filter(user_id=actor.pk))
+        raise NobodyToViewAs(errors=[Fault("/partner_id", "nobody", "Choose a partner with active users.")])
+    _end_expired(ViewAs.objects.filter(user_id=actor.pk))
     if ViewAs.objects.live().filter(user_id=actor.pk).exists():
         raise AlreadyViewing
     view = ViewAs(
@@ -62,9 +62,12 @@ def start_view_as(*, actor: Actor, partner_id: UUID, reason: str) -> ViewAs:
     return view
 
 
-@service(requires=capabilities.VIEW_AS, emits=[events.ViewAsEnded], raises=[NotViewer])
+@service(label="End view", requires=capabilities.VIEW_AS, emits=[events.ViewAsEnded], raises=[NotViewer])
 def end_view_as(view: ViewAs, *, actor: Actor) -> ViewAs:
-    """Be oneself again. Raises NotViewer."""
+    """End the view as a partner.
+
+    Raises NotViewer.
+    """
     if view.user_id != actor.pk:
         raise NotViewer
     if view.ended_at is None:
@@ -74,15 +77,15 @@ def end_view_as(view: ViewAs, *, actor: Actor) -> ViewAs:
 
 @service(requires=capabilities.VIEW_AS, emits=[events.ViewAsEnded])
 def expire_views_as(*, actor: Actor) -> int:
-    """End those whose time is over; they show nothing any more anyway. Returns how many."""
-    return _end_over(ViewAs.objects.all())
+    """End views whose time is over; return how many. They have no effect from that time on anyway."""
+    return _end_expired(ViewAs.objects.all())
 
 
-def _end_over(views: ViewAsQuerySet) -> int:
-    over = list(views.over().locked().order_by("pk")[:AT_ONCE])
-    for view in over:
+def _end_expired(views: ViewAsQuerySet) -> int:
+    expired = list(views.over().locked().order_by("pk")[:AT_ONCE])
+    for view in expired:
         _end(view, at=view.ends_at)
-    return len(over)
+    return len(expired)
 
 
 def _end(view: ViewAs, *, at: Any) -> None:

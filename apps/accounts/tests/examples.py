@@ -1,4 +1,4 @@
-"""One request that succeeds per door of the accounts module."""
+"""One successful request for each endpoint of the accounts module."""
 
 from typing import Any
 from uuid import uuid4
@@ -47,7 +47,7 @@ def _challenge_token(world, target):
 
 
 def _pair(purpose):
-    """Id and code of a challenge, made when the first of them is asked for."""
+    """ID and code of a challenge, created at the first access."""
     made: dict[Any, OtpChallenge] = {}
 
     def challenge(world):
@@ -102,7 +102,9 @@ def _pending_factor(world):
 
 def _with_factor(world):
     person = _pending_factor(world)
-    services.confirm_mfa(person, actor=person, code=totp_code(seed=person.seed), door=services.Door("api"))
+    services.confirm_mfa(
+        person, actor=person, code=totp_code(seed=person.seed), origin=services.Origin("api")
+    )
     return person
 
 

@@ -1,4 +1,4 @@
-"""What tests of accounts do again and again."""
+"""Helpers of the tests of accounts."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -28,12 +28,12 @@ SIGN_UP = {
 
 
 def token(purpose: str) -> str:
-    """The token of the newest row of the purpose, as its mail would carry it."""
+    """The token of the newest row of the purpose, as in its e-mail."""
     return secrets.token_of(OneTimeToken.objects.filter(purpose=purpose).latest("id"))
 
 
 def code(challenge_id: Any) -> str:
-    """The code of a challenge, as its message would carry it."""
+    """The code of a challenge, as in its message."""
     return secrets.code_of(OtpChallenge.objects.get(pk=challenge_id))
 
 
@@ -43,24 +43,24 @@ def wrong(right: str) -> str:
 
 
 def with_factor(person: Any) -> tuple[str, list[str]]:
-    """Turn a second factor on; its secret and the recovery codes. The next code is that of one step ahead."""
+    """Enable two-factor authentication; return secret and recovery codes. The next code is that of the next step."""
     setup = services.start_mfa(person, actor=person)
     assert not isinstance(setup, Refusal)
     done = services.confirm_mfa(
-        person, actor=person, code=totp_code(seed=setup.secret), door=services.Door("api")
+        person, actor=person, code=totp_code(seed=setup.secret), origin=services.Origin("api")
     )
     assert not isinstance(done, Refusal)
     return setup.secret, done.recovery_codes
 
 
 def prove(mobile: str = MOBILE, purpose: str = "prove_number") -> dict[str, str]:
-    """A challenge for the number, and its code."""
+    """Request a code for the number; return challenge and code."""
     asked = services.request_otp(actor=SYSTEM, mobile=mobile, purpose=purpose)
     return {"challenge_id": str(asked.challenge_id), "code": code(asked.challenge_id)}
 
 
 def proofs(number: int, mobile: str = MOBILE) -> list[dict[str, str]]:
-    """So many challenges of one number that all still wait, as when they were sent before a race."""
+    """Create live challenges of one number."""
     made = []
     for _ in range(number):
         challenge = OtpChallenge(
@@ -77,7 +77,7 @@ def proofs(number: int, mobile: str = MOBILE) -> list[dict[str, str]]:
 
 
 def in_threads(call: Callable[[int], Any], times: int = 20) -> list[Any]:
-    """Results of parallel calls over real connections; what was raised counts as its class."""
+    """Results of concurrent calls over real connections; an exception is returned as its class."""
 
     def one(number: int) -> Any:
         try:

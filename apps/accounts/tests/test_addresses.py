@@ -1,4 +1,4 @@
-"""One mailbox and one number have one form, however they are typed and wherever they are sent."""
+"""Addresses and numbers are normalized at every endpoint."""
 
 import pytest
 from django.urls import reverse
@@ -36,7 +36,7 @@ NOT_MOBILE = [
 
 
 @pytest.mark.parametrize("spellings", SPELLINGS)
-def test_one_mailbox_makes_one_account(client_for, spellings):
+def test_spellings_of_one_address_create_one_account(client_for, spellings):
     for spelling in spellings:
         answer = client_for().write(f"{AUTH}/register", SIGN_UP | {"email": spelling})
         assert answer.status_code == 202, spelling
@@ -45,7 +45,7 @@ def test_one_mailbox_makes_one_account(client_for, spellings):
 
 
 @pytest.mark.parametrize("spellings", SPELLINGS)
-def test_who_signed_up_in_one_spelling_signs_in_with_every_other(client_for, spellings):
+def test_users_sign_in_with_any_spelling_of_their_address(client_for, spellings):
     client_for().write(f"{AUTH}/register", SIGN_UP | {"email": spellings[-1]})
     client_for().write(f"{AUTH}/verify-email", {"token": token("sign_up")})
     for spelling in spellings:
@@ -65,7 +65,7 @@ def test_links_for_a_new_password_go_to_the_account_of_the_mailbox(client_for, u
 
 
 @pytest.mark.parametrize("spellings", SPELLINGS)
-def test_nobody_is_invited_twice_or_moves_to_the_mailbox_of_another(client_for, user, spellings):
+def test_an_address_in_use_is_neither_invited_nor_taken_over_in_any_spelling(client_for, user, spellings):
     user("APPLICANT", email=spellings[0])
     with pytest.raises(services.IdentifierUnavailable):
         services.invite(actor=SYSTEM, email=spellings[1], full_name="Asha", user_type="SUPER_ADMIN")
@@ -82,7 +82,7 @@ def test_nobody_is_invited_twice_or_moves_to_the_mailbox_of_another(client_for, 
 
 
 @pytest.mark.parametrize("address", UNUSABLE)
-def test_what_is_no_address_is_refused_everywhere(client_for, user, address):
+def test_an_invalid_address_is_refused_at_every_endpoint(client_for, user, address):
     bodies = {
         "register": SIGN_UP | {"email": address},
         "login": {"email": address, "password": PASSWORD},
@@ -106,7 +106,7 @@ def test_staff_sign_in_to_the_admin_in_any_spelling(client, user):
 
 
 @pytest.mark.parametrize("number", NOT_MOBILE)
-def test_no_code_is_sent_to_what_is_no_mobile(client_for, number):
+def test_no_code_is_sent_to_an_invalid_mobile_number(client_for, number):
     for purpose in ("sign_in", "prove_number"):
         answer = client_for().write(f"{AUTH}/otp/request", {"mobile": number, "purpose": purpose})
         assert answer.status_code == 400, number
@@ -124,7 +124,7 @@ def test_a_mobile_is_one_number_however_it_is_typed(client_for, user, number):
     assert (challenge.number, challenge.user_id) == (MOBILE, person.pk)
 
 
-def test_a_profile_takes_mobiles_only(client_for, user):
+def test_a_profile_accepts_mobile_numbers_only(client_for, user):
     person = user("APPLICANT")
     client = client_for(person)
     profile = {

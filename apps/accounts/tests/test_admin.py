@@ -1,4 +1,4 @@
-"""Signing in to the admin, staying signed in, and people as administrators see them."""
+"""Sign-in, sessions and users in the staff portal."""
 
 from datetime import timedelta
 from uuid import uuid4
@@ -21,7 +21,7 @@ def is_open(desk: Desk) -> bool:
 
 
 def enter(person: User) -> Desk:
-    """Sign in by both steps of the form, as people do."""
+    """Sign in by both steps of the form."""
     desk = Desk()
     asked = desk.sign_in(person.email, PASSWORD)
     assert asked.status_code == 200, asked.context["form"].errors
@@ -45,7 +45,7 @@ def test_staff_sign_in_by_password_and_code(user, assert_emitted):
     assert is_open(desk)
 
 
-def test_a_wrong_code_is_counted_and_a_recovery_code_opens_once(user, emitted):
+def test_a_wrong_code_is_counted_and_a_recovery_code_is_accepted_once(user, emitted):
     from apps.accounts import secrets
     from apps.accounts.models import RecoveryCode
 
@@ -55,7 +55,7 @@ def test_a_wrong_code_is_counted_and_a_recovery_code_opens_once(user, emitted):
         RecoveryCode(user=person, digest=secrets.recovery_digest(person, code)).save()
     form = controls(Desk().sign_in(person.email, PASSWORD), "login-form")
     wrong = Desk().post(LOGIN, {**form, "code": "000000"})
-    assert wrong.context["form"].non_field_errors() == ["The code doesn't fit."]
+    assert wrong.context["form"].non_field_errors() == ["Incorrect code."]
     assert emitted("user.login_failed")[-1].payload["reason"] == "second_factor_invalid"
     desk = Desk()
     assert desk.post(LOGIN, {**form, "code": code.lower().replace("-", "")}).status_code == 302
@@ -73,7 +73,7 @@ def test_a_wrong_code_is_counted_and_a_recovery_code_opens_once(user, emitted):
         ("known", "a NUL\u0000 inside"),
     ],
 )
-def test_what_is_malformed_is_not_tried_and_not_counted(user, emitted, email, password):
+def test_a_malformed_sign_in_is_not_attempted_and_not_counted(user, emitted, email, password):
     person = user("INTERNAL")
     answer = Desk().sign_in(person.email if email == "known" else email, password)
     assert answer.status_code == 200
@@ -83,7 +83,7 @@ def test_what_is_malformed_is_not_tried_and_not_counted(user, emitted, email, pa
 
 
 @pytest.mark.parametrize("code", ["12345a", "1234567", "", "٣٤٥٦٧٨", "AAAA-BBBB-CCCC-DDD1", "x" * 41])
-def test_what_is_neither_code_nor_recovery_code_is_not_counted(user, emitted, code):
+def test_a_malformed_code_is_not_counted_as_an_attempt(user, emitted, code):
     form = controls(Desk().sign_in(user("INTERNAL").email, PASSWORD), "login-form")
     answer = Desk().post(LOGIN, {**form, "code": code})
     assert answer.status_code == 200
@@ -92,13 +92,13 @@ def test_what_is_neither_code_nor_recovery_code_is_not_counted(user, emitted, co
     assert emitted() == []
 
 
-def test_a_second_step_that_took_too_long_begins_again(user):
+def test_an_expired_second_step_starts_again(user):
     answer = Desk().post(LOGIN, {"challenge_token": "x.y.z", "code": totp_code()})
     assert (answer.status_code, answer["Location"]) == (302, LOGIN)
 
 
 @pytest.mark.parametrize("roles", [("SELLER",), ("BUYER",), ("PARTNER_ADMIN",)])
-def test_a_partners_user_cant_sign_in_and_learns_nothing(user, roles):
+def test_an_external_user_cannot_sign_in_to_the_staff_portal(user, roles):
     person = user(*roles)
     desk = Desk()
     right, wrong = desk.sign_in(person.email, PASSWORD), desk.sign_in(f"{uuid4()}@example.com", PASSWORD)
@@ -116,13 +116,13 @@ def test_five_wrong_passwords_lock(user, emitted):
         answer = desk.sign_in(person.email, "a wrong passphrase")
         assert answer.context["form"].non_field_errors() == ["Incorrect e-mail or password."]
     answer = desk.sign_in(person.email, PASSWORD)
-    assert "Too many failed tries" in answer.content.decode()
+    assert "Too many failed attempts" in answer.content.decode()
     assert not is_open(desk)
     assert len(emitted("user.login_failed")) == 5
     assert len(emitted("user.locked")) == 1
 
 
-def test_failures_at_both_doors_are_counted_together(user, client_for):
+def test_failures_in_the_api_and_the_staff_portal_are_counted_together(user, client_for):
     person = user("INTERNAL")
     for _ in range(3):
         client_for().write("/api/v1/auth/login", {"email": person.email, "password": "wrong"})
@@ -134,11 +134,11 @@ def test_failures_at_both_doors_are_counted_together(user, client_for):
     )
 
 
-def test_signing_in_touches_no_user_row(user):
+def test_signing_in_changes_no_user_row(user):
     person = user("INTERNAL")
     enter(person)
-    kept = User.objects.get(pk=person.pk)
-    assert (kept.version, kept.updated_at, kept.password) == (
+    stored = User.objects.get(pk=person.pk)
+    assert (stored.version, stored.updated_at, stored.password) == (
         person.version,
         person.updated_at,
         person.password,
@@ -154,7 +154,7 @@ def test_signing_out_ends_the_accounts_session(user, desk_for, emitted):
     assert not is_open(desk)
 
 
-def test_an_ended_session_is_shut_at_the_next_request(user, desk_for):
+def test_an_ended_session_is_refused_at_the_next_request(user, desk_for):
     from apps.accounts import services
     from erp.access import SYSTEM
 
@@ -175,8 +175,8 @@ def test_a_session_ends_after_twelve_hours(user, desk_for, field):
 
 def test_a_session_ends_after_thirty_idle_minutes(user, desk_for):
     desk = desk_for(user("INTERNAL"))
-    kept = DjangoSession.objects.get()
-    assert timedelta(minutes=29) < kept.expire_date - timezone.now() <= timedelta(minutes=30)
+    stored = DjangoSession.objects.get()
+    assert timedelta(minutes=29) < stored.expire_date - timezone.now() <= timedelta(minutes=30)
     DjangoSession.objects.update(expire_date=timezone.now() + timedelta(minutes=1))
     store = desk.session
     store["seen"] -= 61
@@ -188,7 +188,7 @@ def test_a_session_ends_after_thirty_idle_minutes(user, desk_for):
     assert not is_open(desk)
 
 
-def test_who_is_deactivated_is_out_at_once(user, desk_for):
+def test_a_deactivated_user_is_signed_out_at_once(user, desk_for):
     person = user("INTERNAL")
     desk = desk_for(person)
     with unguarded_writes():
@@ -196,7 +196,7 @@ def test_who_is_deactivated_is_out_at_once(user, desk_for):
     assert not is_open(desk)
 
 
-def test_a_stolen_cookie_of_anothers_session_opens_nothing(user, desk_for):
+def test_a_cookie_with_another_users_session_is_refused(user, desk_for):
     one, two = desk_for(user("INTERNAL")), desk_for(user("INTERNAL"))
     store = one.session
     store["account_session"] = two.session["account_session"]
@@ -215,7 +215,7 @@ def test_signing_in_as_somebody_else_ends_the_earlier_session(user, desk_for):
     assert earlier.ended_at is None or earlier.end_reason == "signed_out"
 
 
-def test_sign_in_closes_when_failures_cant_be_counted(user, settings, monkeypatch):
+def test_sign_in_is_refused_when_failures_cannot_be_counted(user, settings, monkeypatch):
     monkeypatch.setattr(throttling._local, "quiet_until", 0.0)  # and put back, for the tests that follow
     settings.CACHES = {
         "default": {
@@ -261,7 +261,7 @@ def test_compliance_invites_staff(user, desk_for, assert_emitted, organization):
     assert secrets.invitation_of(person)
 
 
-def test_the_house_invites_its_own_people_here_and_no_partners(user, desk_for):
+def test_only_staff_are_invited_here(user, desk_for):
     desk = desk_for(user())
     form = controls(desk.get(ADD))
     assert not {"roles", "partner_id"} & set(form)
@@ -282,7 +282,7 @@ def test_the_house_invites_its_own_people_here_and_no_partners(user, desk_for):
     assert made.status_code == 302, made.context["errors"]
 
 
-def test_who_invites_into_no_organization_sees_it_at_the_field(user, desk_for):
+def test_an_invitation_to_an_unknown_organization_shows_the_error_at_the_field(user, desk_for):
     answer = desk_for(user("INTERNAL_COMPLIANCE")).fill(
         ADD,
         email="asha@example.com",
@@ -291,10 +291,10 @@ def test_who_invites_into_no_organization_sees_it_at_the_field(user, desk_for):
         organization_id=str(uuid4()),
     )
     assert answer.status_code == 400
-    assert "There is no such row." in answer.content.decode()
+    assert "There is no record with this ID." in answer.content.decode()
 
 
-def test_an_address_in_use_is_told_to_who_invites(user, desk_for, organization):
+def test_inviting_an_address_in_use_is_refused(user, desk_for, organization):
     taken = user("SELLER").email
     answer = desk_for(user("INTERNAL_COMPLIANCE")).fill(
         ADD, email=taken, full_name="Asha Patel", user_type="INTERNAL", organization_id=str(organization().pk)
@@ -303,7 +303,7 @@ def test_an_address_in_use_is_told_to_who_invites(user, desk_for, organization):
     assert "account.identifier_unavailable" in answer.content.decode()
 
 
-def test_only_who_administers_users_sees_others_and_adds_some(user, desk_for):
+def test_only_administrators_of_users_see_and_invite_other_users(user, desk_for):
     other, person = user("BUYER"), user("INTERNAL")
     desk = desk_for(person)
     listed = desk.get("/admin/account/user/").context["cl"].result_list
@@ -314,7 +314,7 @@ def test_only_who_administers_users_sees_others_and_adds_some(user, desk_for):
     assert {other.pk, person.pk} <= {row.pk for row in everybody}
 
 
-def test_device_and_address_are_for_the_owner_and_who_administers_users(user, desk_for):
+def test_device_and_ip_address_are_shown_to_the_owner_and_administrators_only(user, desk_for):
     person = user("INTERNAL")
     own = desk_for(person)
     session = Session.objects.get(user=person)

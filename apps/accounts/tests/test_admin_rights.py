@@ -1,4 +1,4 @@
-"""The second factor's set-up, proving oneself, users and rights: pages of the admin."""
+"""Two-factor setup, reauthentication, users and rights in the staff portal."""
 
 from datetime import timedelta
 
@@ -24,7 +24,7 @@ def page(person, verb=""):
     return f"/admin/account/user/{person.pk}/" + (f"run/{verb}/" if verb else "change/")
 
 
-def test_staff_without_a_factor_are_led_to_its_set_up_and_nowhere_else(user):
+def test_staff_without_two_factor_authentication_are_redirected_to_its_setup(user):
     person = user("INTERNAL_MANAGER", factor=False)
     desk = Desk()
     assert desk.sign_in(person.email, PASSWORD)["Location"] == "/admin/"
@@ -40,9 +40,9 @@ def test_staff_without_a_factor_are_led_to_its_set_up_and_nowhere_else(user):
     assert "no-store" in shown["Cache-Control"]
     for code in ("12345a", "", "1234567"):
         misspelt = desk.post(SETUP, {"step": "confirm", "code": code, "_key": shown.context["key"]})
-        assert "doesn" in misspelt.context["error"]
+        assert "Incorrect code" in misspelt.context["error"]
     again = desk.post(SETUP, {"step": "confirm", "code": "000000", "_key": shown.context["key"]})
-    assert "doesn" in again.context["error"]
+    assert "Incorrect code" in again.context["error"]
     assert seed not in again.content.decode()
     done = {"step": "confirm", "code": totp_code(seed=seed), "_key": again.context["key"]}
     codes = desk.post(SETUP, done).context["codes"]
@@ -52,7 +52,7 @@ def test_staff_without_a_factor_are_led_to_its_set_up_and_nowhere_else(user):
     assert desk.get("/admin/").status_code == 200
 
 
-def test_replacing_ones_factor_needs_password_and_code(user, desk_for):
+def test_replacing_an_authenticator_in_the_staff_portal_needs_password_and_code(user, desk_for):
     person = user("INTERNAL")
     desk = desk_for(person)
     begin = controls(desk.get(SETUP), "start_form")
@@ -62,7 +62,7 @@ def test_replacing_ones_factor_needs_password_and_code(user, desk_for):
     assert not SignInCounter.objects.exists(), "nothing was tried"
     tried = {**right, "password": "wrong"}
     for _ in range(2):
-        assert "doesn" in desk.post(SETUP, tried).context["error"]
+        assert "Incorrect password or code" in desk.post(SETUP, tried).context["error"]
     assert SignInCounter.objects.get().failures == 1, "the second click is the first"
     shown = desk.post(SETUP, {**controls(desk.get(SETUP), "start_form"), **proof(right)})
     seed = shown.context["setup"]["secret"]
@@ -74,14 +74,14 @@ def test_replacing_ones_factor_needs_password_and_code(user, desk_for):
 @pytest.mark.parametrize(
     "typed", [{}, {"password": ""}, {"code": "12345a"}, {"password": "x" * 129}, {"password": "NUL\u0000"}]
 )
-def test_nothing_typed_or_something_malformed_is_no_try(user, desk_for, emitted, typed):
+def test_an_empty_or_malformed_reauthentication_is_not_counted(user, desk_for, emitted, typed):
     desk = desk_for(user("INTERNAL"), reauthenticated=False)
     assert desk.post(PROVE, typed).context["form"].errors
     assert not SignInCounter.objects.exists()
     assert emitted() == []
 
 
-def test_changing_rights_asks_who_sits_here_and_comes_back(user, desk_for):
+def test_changing_rights_asks_for_reauthentication_and_returns_to_the_form(user, desk_for):
     person, boss = user("INTERNAL"), user("INTERNAL_COMPLIANCE")
     desk = desk_for(boss, reauthenticated=False)
     path = page(person, "propose_role")
@@ -105,7 +105,7 @@ def test_changing_rights_asks_who_sits_here_and_comes_back(user, desk_for):
     assert desk.get(path).status_code == 302
 
 
-def test_a_refusal_stands_beside_what_was_typed(user, desk_for):
+def test_an_error_is_shown_beside_its_field(user, desk_for):
     person = user("INTERNAL_MANAGER")
     desk = desk_for(user("INTERNAL_COMPLIANCE"))
     answer = desk.fill(page(person, "propose_role"), role="INTERNAL_FINANCE", operation="add", reason=WHY)
@@ -122,17 +122,17 @@ def test_a_refusal_stands_beside_what_was_typed(user, desk_for):
         ("unlock", {"reason_code": "asked"}, "active"),
     ],
 )
-def test_compliance_helps_and_shuts_out(user, desk_for, verb, typed, status):
+def test_compliance_resets_factors_and_deactivates_users(user, desk_for, verb, typed, status):
     person = user("INTERNAL")
     answer = desk_for(user("INTERNAL_COMPLIANCE")).fill(page(person, verb), **typed)
     assert answer.status_code == 302, answer.context["errors"]
-    kept = User.objects.get(pk=person.pk)
-    assert kept.status == status
-    assert kept.has_second_factor == (verb != "reset_second_factor")
+    stored = User.objects.get(pk=person.pk)
+    assert stored.status == status
+    assert stored.has_second_factor == (verb != "reset_second_factor")
 
 
 @pytest.mark.parametrize("verb", ["deactivate", "reset_second_factor", "unlock", "reactivate"])
-def test_a_reason_is_chosen_and_never_written(user, desk_for, emitted, verb):
+def test_reason_codes_have_no_free_text(user, desk_for, emitted, verb):
     person = user("INTERNAL", status="deactivated" if verb == "reactivate" else "active")
     desk = desk_for(user("INTERNAL_COMPLIANCE"))
     for reason in ("", "Asha's phone fell into the well"):
@@ -141,21 +141,21 @@ def test_a_reason_is_chosen_and_never_written(user, desk_for, emitted, verb):
     assert desk.fill(page(person, verb), reason_code="other").status_code == 302
 
 
-def test_ones_own_account_offers_no_verb_and_others_need_the_right(user, desk_for):
+def test_actions_on_users_need_the_capability_and_exclude_the_own_account(user, desk_for):
     boss, person = user("INTERNAL_COMPLIANCE"), user("INTERNAL")
     own = desk_for(boss).get(page(boss)).content.decode()
-    assert "Another person does this to your account." in own
+    assert "Another person must do this for your account." in own
     assert "run/deactivate" not in own
     assert desk_for(user("INTERNAL_MANAGER")).get(page(person)).status_code == 404
 
 
-def test_a_person_shows_what_they_may_and_by_what(user, desk_for):
+def test_the_page_of_a_user_lists_capabilities_and_their_sources(user, desk_for):
     drawn = desk_for(user("INTERNAL_COMPLIANCE")).get(page(user("SELLER"))).content.decode()
     assert "availability.create" in drawn
     assert "role SELLER" in drawn
 
 
-def test_the_matrix_shows_what_differs_and_the_audits_in_red(user, desk_for):
+def test_the_matrix_marks_deviations_and_audited_ones_in_red(user, desk_for):
     boss = user("INTERNAL_COMPLIANCE")
     for role, capability, scope, operation in (
         ("BROKER", "availability.create", "own", "add"),
@@ -189,10 +189,10 @@ def test_a_change_of_the_matrix_begins_on_its_page(user, desk_for):
     change = CapabilityChange.objects.get()
     assert change.status == "proposed"
     drawn = desk.get(f"/admin/account/capabilitychange/{change.pk}/change/").content.decode()
-    assert "Withdraw capability change" in drawn
+    assert "/run/withdraw_capability_change/" in drawn
 
 
-def test_who_may_do_this_to_this_object(user, offer, desk_for):
+def test_the_page_lists_the_users_with_a_capability_on_a_row(user, offer, desk_for):
     seller = user("SELLER", full_name="Asha of the offer")
     other = user("SELLER", full_name="Another seller")
     live = offer(seller=seller)
@@ -205,5 +205,5 @@ def test_who_may_do_this_to_this_object(user, offer, desk_for):
     assert seller.full_name in here
     assert other.full_name not in here
     for gone in ({"type": "no.Model", "id": "x"}, {"type": "availability.Availability", "id": "x"}):
-        assert "There is no such row." in desk.get(path, gone).content.decode()
+        assert "There is no record with this ID." in desk.get(path, gone).content.decode()
     assert desk.get("/admin/account/accesspolicy/who/no.such/").status_code == 404

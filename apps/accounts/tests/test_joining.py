@@ -1,4 +1,4 @@
-"""Signing up, proving an address, and being invited."""
+"""Sign-up, verification and invitation."""
 
 from datetime import timedelta
 from uuid import uuid4
@@ -28,12 +28,12 @@ from erp.models import unguarded_writes
 pytestmark = pytest.mark.django_db
 REGISTER, VERIFY, RESEND = f"{AUTH}/register", f"{AUTH}/verify-email", f"{AUTH}/verify-email/resend"
 LOGIN, ACCEPT = f"{AUTH}/login", f"{AUTH}/invitations/accept"
-HOUSE = {"user_type": "INTERNAL", "organization_id": uuid4()}
+STAFF = {"user_type": "INTERNAL", "organization_id": uuid4()}
 
 
 @pytest.fixture
 def company(organization):
-    """What an invitation of staff needs."""
+    """The fields of an invitation of staff."""
     return {"user_type": "INTERNAL", "organization_id": organization().pk}
 
 
@@ -41,7 +41,7 @@ def signs_in(client_for, email, password):
     return client_for().write(LOGIN, {"email": email, "password": password}).status_code == 200
 
 
-def test_signing_up_makes_an_applicant_whose_password_counts_once_the_address_is_proved(client_for, emitted):
+def test_a_sign_up_creates_an_applicant_whose_password_is_valid_after_verification(client_for, emitted):
     answer = client_for().write(REGISTER, SIGN_UP | {"email": "Asha@Example.com"})
     assert (answer.status_code, answer.json()) == (202, {"status": "accepted"})
     assert answer["Cache-Control"] == "no-store"
@@ -63,7 +63,7 @@ def test_signing_up_makes_an_applicant_whose_password_counts_once_the_address_is
 @pytest.mark.parametrize(
     "extra", ["user_type", "roles", "is_superuser", "partner_id", "organization_id", "status"]
 )
-def test_nobody_signs_up_as_more_than_an_applicant(client_for, extra):
+def test_a_sign_up_cannot_set_type_or_rights(client_for, extra):
     answer = client_for().write(REGISTER, SIGN_UP | {extra: "SUPER_ADMIN"})
     assert told(answer) == (400, "request.unknown_field")
     assert not User.objects.exists()
@@ -86,7 +86,7 @@ def test_nobody_signs_up_as_more_than_an_applicant(client_for, extra):
         ({"full_name": " "}, ["/full_name"]),
     ],
 )
-def test_what_does_not_fit_is_refused_by_name_and_counts_nothing(client_for, emitted, change, pointers):
+def test_an_invalid_input_is_refused_by_field_and_not_counted(client_for, emitted, change, pointers):
     answer = client_for().write(REGISTER, SIGN_UP | change)
     assert answer.status_code == 400
     if pointers:
@@ -126,7 +126,7 @@ def test_an_address_that_is_taken_gets_the_same_answer_and_its_owner_a_notice(
     assert owner.status == status
 
 
-def test_nobody_plants_a_password_on_anothers_address(client_for):
+def test_a_sign_up_cannot_set_the_password_of_another_users_address(client_for):
     client = client_for()
     client.write(REGISTER, SIGN_UP | {"password": "the attacker's passphrase", "full_name": "Attacker"})
     client.write(REGISTER, SIGN_UP | {"password": "the victim's own passphrase"})
@@ -138,7 +138,7 @@ def test_nobody_plants_a_password_on_anothers_address(client_for):
     assert not OneTimeToken.objects.exclude(new_password="").exists(), "no hash stays behind"
 
 
-def test_a_link_that_was_asked_for_again_proves_the_address_and_sets_no_password(client_for, emitted):
+def test_a_resent_link_verifies_the_address_and_sets_no_password(client_for, emitted):
     client = client_for()
     client.write(REGISTER, SIGN_UP)
     assert client.write(RESEND, {"email": SIGN_UP["email"]}).status_code == 202
@@ -161,7 +161,7 @@ def test_only_a_new_account_gets_the_link_again(client_for, user, emitted, statu
 
 
 @pytest.mark.parametrize("change", ["altered", "over", "used", "unknown", "nonsense", "other key", "long"])
-def test_a_token_that_is_not_live_and_genuine_is_one_answer(client_for, settings, change):
+def test_every_invalid_token_gets_the_same_answer(client_for, settings, change):
     client = client_for()
     client.write(REGISTER, SIGN_UP)
     good = token("sign_up")
@@ -197,7 +197,7 @@ def test_a_new_key_derives_new_links_while_older_ones_still_work(client_for, set
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_link_counts_once_in_twenty_threads():
+def test_twenty_concurrent_uses_of_a_link_are_one():
     services.register(actor=SYSTEM, **SIGN_UP)
     link = token("sign_up")
     results = in_threads(lambda _: services.verify_email(actor=SYSTEM, token=link).status)
@@ -205,14 +205,14 @@ def test_a_link_counts_once_in_twenty_threads():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_one_address_signed_up_for_in_twenty_threads_is_one_user():
+def test_twenty_concurrent_sign_ups_with_one_address_create_one_user():
     results = in_threads(lambda _: services.register(actor=SYSTEM, **SIGN_UP))
     assert results == [{"status": "accepted"}] * 20
     assert User.objects.filter(email=SIGN_UP["email"]).count() == 1
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_two_who_prove_one_new_address_the_second_is_told_that_it_is_taken(user):
+def test_of_two_users_who_verify_one_address_the_second_gets_a_conflict(user):
     links = []
     for _ in range(2):
         person = user("SELLER", pending_email="new@example.com")
@@ -234,7 +234,7 @@ def by_number(**proof):
     return {k: v for k, v in SIGN_UP.items() if k not in ("email", "password")} | proof
 
 
-def test_signing_up_by_number_makes_an_active_applicant(client_for, emitted):
+def test_a_sign_up_by_number_creates_an_active_applicant(client_for, emitted):
     answer = client_for().write(REGISTER, by_number(**prove()))
     assert (answer.status_code, answer.json()) == (202, {"status": "accepted"})
     person = User.objects.get(mobile=MOBILE)
@@ -243,7 +243,7 @@ def test_signing_up_by_number_makes_an_active_applicant(client_for, emitted):
     assert emitted("user.registered")[-1].payload["method"] == "mobile"
 
 
-def test_a_wrong_code_signs_nobody_up_and_is_counted(client_for, emitted):
+def test_a_wrong_code_creates_no_account_and_is_counted(client_for, emitted):
     proof = prove()
     answer = client_for().write(REGISTER, by_number(**proof | {"code": wrong(proof["code"])}))
     assert told(answer) == (401, "account.otp_invalid")
@@ -264,7 +264,7 @@ def test_a_number_that_is_taken_gets_the_same_answer(client_for, user, emitted):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_one_number_signed_up_with_in_threads_is_one_user_and_one_answer():
+def test_concurrent_sign_ups_with_one_number_create_one_user():
     waiting = proofs(8)
     results = in_threads(lambda n: services.register(actor=SYSTEM, **by_number(**waiting[n])), 8)
     assert results == [{"status": "accepted"}] * 8
@@ -303,8 +303,8 @@ def test_staff_are_invited_as_internal_and_set_their_own_password(client_for, us
 @pytest.mark.parametrize(
     ("fields", "problem"),
     [
-        ({**HOUSE, "roles": ["INTERNAL", "INTERNAL_MANAGER"]}, services.RoleNotAllowed),
-        ({**HOUSE, "roles": ["AUDITOR"]}, services.RoleNotAllowed),
+        ({**STAFF, "roles": ["INTERNAL", "INTERNAL_MANAGER"]}, services.RoleNotAllowed),
+        ({**STAFF, "roles": ["AUDITOR"]}, services.RoleNotAllowed),
         ({"user_type": "SUPER_ADMIN"}, services.RoleNotAllowed),
         ({"user_type": "APPLICANT"}, services.RoleNotAllowed),
         ({"user_type": "EXTERNAL", "partner_id": uuid4(), "roles": ["INTERNAL"]}, services.RoleNotAllowed),
@@ -313,7 +313,7 @@ def test_staff_are_invited_as_internal_and_set_their_own_password(client_for, us
         ({"user_type": "INTERNAL"}, services.RoleNotAllowed),
     ],
 )
-def test_an_invitation_gives_no_more_than_it_may(user, fields, problem):
+def test_an_invitation_grants_no_further_roles(user, fields, problem):
     boss = user("INTERNAL_COMPLIANCE")
     with pytest.raises(problem):
         services.invite(actor=boss, email="x@example.com", full_name="X", **fields)
@@ -329,7 +329,7 @@ def test_only_a_super_administrator_or_the_first_command_invites_another(user):
         assert not RoleMembership.objects.filter(user=made).exists()
 
 
-def test_an_invited_address_displaces_a_sign_up_that_nobody_proved_and_nobody_else(user, emitted, company):
+def test_an_invitation_erases_only_an_unverified_sign_up_with_the_address(user, emitted, company):
     services.register(actor=SYSTEM, **SIGN_UP)
     waiting = User.objects.get()
     link = token("sign_up")
@@ -345,14 +345,14 @@ def test_an_invited_address_displaces_a_sign_up_that_nobody_proved_and_nobody_el
 
 
 @pytest.mark.django_db(transaction=True)
-def test_one_address_invited_in_threads_is_one_user(company):
+def test_concurrent_invitations_of_one_address_create_one_user(company):
     results = in_threads(
         lambda _: services.invite(actor=SYSTEM, email="x@example.com", full_name="X", **company).status, 8
     )
     assert (results.count("invited"), results.count(services.IdentifierUnavailable)) == (1, 7)
 
 
-def test_another_invitation_voids_the_older_and_lets_a_deactivated_person_begin_again(user, company):
+def test_another_invitation_voids_the_earlier_one_and_reactivates_a_deactivated_user(user, company):
     boss = user("INTERNAL_COMPLIANCE")
     person = services.invite(actor=boss, email="x@example.com", full_name="X", **company)
     first = token("invitation")
@@ -369,7 +369,7 @@ def test_another_invitation_voids_the_older_and_lets_a_deactivated_person_begin_
         services.invite_again(person, actor=boss)
 
 
-def test_a_sign_up_that_nobody_proved_within_a_month_is_erased(emitted):
+def test_a_sign_up_unverified_for_a_month_is_erased(emitted):
     services.register(actor=SYSTEM, **SIGN_UP)
     services.register(actor=SYSTEM, **SIGN_UP | {"email": "other@example.com"})
     with unguarded_writes():
@@ -380,7 +380,7 @@ def test_a_sign_up_that_nobody_proved_within_a_month_is_erased(emitted):
 
 
 @pytest.mark.parametrize("where", ["organization_id", "partner_id"])
-def test_nobody_is_invited_into_what_does_not_exist(user, where):
+def test_an_invitation_needs_an_existing_organization_or_partner(user, where):
     kind = {"organization_id": "INTERNAL", "partner_id": "EXTERNAL"}[where]
     with pytest.raises(Invalid) as caught:
         services.invite(

@@ -1,4 +1,4 @@
-"""How many mails are sent, whoever asks for them and for whatever."""
+"""Limits of e-mails per address, user, network and day."""
 
 from datetime import timedelta
 
@@ -23,7 +23,7 @@ PUBLIC = {
 
 @pytest.fixture(autouse=True)
 def limits(settings):
-    """The limits as they are in production, each lifted unless a test lowers it."""
+    """Remove the limits; a test sets the ones that it needs."""
     for name in ("MAIL_PER_ADDRESS", "MAIL_PER_USER", "MAIL_PER_INVITER", "MAIL_PER_NETWORK"):
         setattr(settings, name, {HOUR: 1000})
     settings.MAIL_PER_DAY = 1000
@@ -33,14 +33,14 @@ def limits(settings):
 
 @pytest.fixture
 def put(client_for, user):
-    """Ask for a new address of one person."""
+    """Request a change of the user's address."""
     person = user("SELLER")
     client = client_for(person)
 
     def ask(email):
-        kept = User.objects.get(pk=person.pk)
+        stored = User.objects.get(pk=person.pk)
         body = {
-            "full_name": kept.full_name,
+            "full_name": stored.full_name,
             "email": email,
             "mobile": None,
             "locale": "en-IN",
@@ -49,7 +49,7 @@ def put(client_for, user):
             "digest": "immediate",
             "current_password": PASSWORD,
         }
-        return client.write(f"{AUTH}/me", body, method="PUT", if_match=kept.version)
+        return client.write(f"{AUTH}/me", body, method="PUT", if_match=stored.version)
 
     ask.person = person
     return ask
@@ -65,7 +65,7 @@ def invitation(organization, email="asha@example.com"):
 
 
 @pytest.mark.parametrize("path", [*PUBLIC, "me"])
-def test_all_paths_share_the_limit_of_an_address_and_none_shows_it(client_for, limits, put, path):
+def test_all_endpoints_share_the_limit_of_an_address_and_do_not_reveal_it(client_for, limits, put, path):
     limits.MAIL_PER_ADDRESS = {HOUR: 2}
 
     def ask(email):
@@ -117,7 +117,7 @@ def test_an_address_is_mailed_again_once_its_hour_is_over(limits):
     assert made() == 2, "the day's share is used up"
 
 
-def test_a_limited_request_leaves_the_link_that_is_under_way(client_for, user, limits):
+def test_a_limited_request_does_not_void_the_earlier_link(client_for, user, limits):
     limits.MAIL_PER_ADDRESS = {HOUR: 1}
     person = user("SELLER")
     for _ in range(3):
@@ -126,7 +126,7 @@ def test_a_limited_request_leaves_the_link_that_is_under_way(client_for, user, l
     assert client_for().write(f"{AUTH}/reset-password", body).status_code == 204
 
 
-def test_a_user_has_only_so_many_addresses_mailed(put, user, limits, client_for):
+def test_a_user_is_limited_in_requested_mails(put, user, limits, client_for):
     limits.MAIL_PER_USER = {HOUR: 2}
     taken = user("BUYER").email
     assert [put(email).status_code for email in ("one@example.com", taken)] == [200, 200]
@@ -138,7 +138,7 @@ def test_a_user_has_only_so_many_addresses_mailed(put, user, limits, client_for)
 
 
 @pytest.mark.parametrize("path", PUBLIC)
-def test_a_network_has_only_so_many_addresses_mailed(client_for, put, limits, path):
+def test_a_network_is_limited_in_requested_mails(client_for, put, limits, path):
     limits.MAIL_PER_NETWORK = {HOUR: 2}
     assert put("one@example.com").status_code == 200
     for email, status in (("two@example.com", 202), ("three@example.com", 429)):
@@ -147,13 +147,13 @@ def test_a_network_has_only_so_many_addresses_mailed(client_for, put, limits, pa
     assert told(answer) == (429, "account.too_many_mails")
     assert told(put("four@example.com")) == (429, "account.too_many_mails")
     assert not User.objects.filter(email="three@example.com").exists()
-    elsewhere = services.Door("api", network="203.0.113.7")
-    services.request_password_reset(actor=SYSTEM, email="three@example.com", door=elsewhere)
+    elsewhere = services.Origin("api", network="203.0.113.7")
+    services.request_password_reset(actor=SYSTEM, email="three@example.com", origin=elsewhere)
     assert OneTimeToken.objects.count() == 3
 
 
 @pytest.mark.parametrize("path", PUBLIC)
-def test_all_together_have_only_so_many_mails_a_day(client_for, limits, path):
+def test_all_requests_share_a_daily_limit_of_mails(client_for, limits, path):
     limits.MAIL_PER_DAY = 2
     for number in range(2):
         services.request_password_reset(actor=SYSTEM, email=f"{number}@example.com")
@@ -161,7 +161,7 @@ def test_all_together_have_only_so_many_mails_a_day(client_for, limits, path):
     assert told(answer) == (429, "account.too_many_mails")
 
 
-def test_an_inviter_is_told_of_each_limit(user, limits, organization):
+def test_an_inviter_gets_an_error_at_each_limit(user, limits, organization):
     limits.MAIL_PER_ADDRESS, limits.MAIL_PER_INVITER = {HOUR: 2}, {HOUR: 3}
     boss = user("INTERNAL_COMPLIANCE")
     person = services.invite(actor=boss, **invitation(organization))
@@ -178,11 +178,11 @@ def test_an_inviter_is_told_of_each_limit(user, limits, organization):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_no_limit_is_passed_side_by_side(limits):
+def test_concurrent_requests_do_not_exceed_a_limit(limits):
     limits.MAIL_PER_NETWORK = {HOUR: 3}
-    door = services.Door("api", network="203.0.113.7")
+    origin = services.Origin("api", network="203.0.113.7")
     results = in_threads(
-        lambda n: services.request_password_reset(actor=SYSTEM, email=f"{n}@example.com", door=door), 12
+        lambda n: services.request_password_reset(actor=SYSTEM, email=f"{n}@example.com", origin=origin), 12
     )
     assert results.count(services.TooManyMails) == 9
     assert OneTimeToken.objects.count() == 3
@@ -215,7 +215,7 @@ SPAM = [
 
 
 @pytest.mark.parametrize("name", SPAM)
-def test_a_web_address_is_no_name_of_a_person(client_for, user, desk_for, name):
+def test_a_web_address_in_a_name_is_refused(client_for, user, desk_for, name):
     invalid = {
         "pointer": "/full_name",
         "code": "web_address",
@@ -245,5 +245,5 @@ def test_a_web_address_is_no_name_of_a_person(client_for, user, desk_for, name):
     "name",
     ["J.P. Rao", "A.K.Sharma", "Shah & Co. Pvt.Ltd.", "M/s. Kapas", "St.John", "Ravi s/o Mohan", "સુરેશ પટેલ", "Unit 3/4"],
 )  # fmt: skip
-def test_names_with_dots_and_slashes_are_names(client_for, name):
+def test_names_with_dots_and_slashes_are_accepted(client_for, name):
     assert client_for().write(f"{AUTH}/register", SIGN_UP | {"full_name": name}).status_code == 202

@@ -1,4 +1,4 @@
-"""Ten thousand people: pages on them, grants by search, and signing in cost what they cost with ten."""
+"""Pages, searches and sign-in cost the same with ten thousand users as with ten."""
 
 from datetime import timedelta
 from uuid import uuid4
@@ -20,7 +20,7 @@ MOST_QUERIES = 25
 
 
 def crowd(number: int, grants: int) -> User:
-    """So many buyers, of whom the first hold a grant; returns the one who is looked for."""
+    """Create buyers, the first ones with a grant; return the one to search for."""
     with unguarded_writes():
         people = User.objects.bulk_create(
             [
@@ -104,7 +104,7 @@ def test_pages_on_people_and_grants_cost_the_same_for_ten_thousand(user, desk_fo
     assert [grant.user_id for grant in found] == [last.pk]
 
 
-def test_signing_in_asks_the_same_of_the_database_among_ten_thousand(user, client_for):
+def test_signing_in_makes_the_same_queries_among_ten_thousand_users(user, client_for):
     person = user("BUYER")
     body = {"email": person.email, "password": PASSWORD}
 

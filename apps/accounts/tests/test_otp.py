@@ -38,7 +38,7 @@ def test_a_code_signs_its_owner_in_once(client_for, owner, emitted):
     assert told(client_for().write(VERIFY, body)) == (401, "account.otp_invalid")
 
 
-def test_with_a_second_factor_the_code_is_half_the_way_and_counts_once(client_for, owner):
+def test_with_two_factor_authentication_a_code_by_sms_returns_a_challenge(client_for, owner):
     seed, _ = with_factor(owner)
     body = prove(purpose="sign_in")
     asked = client_for().write(VERIFY, body)
@@ -50,7 +50,7 @@ def test_with_a_second_factor_the_code_is_half_the_way_and_counts_once(client_fo
 
 
 @pytest.mark.parametrize("who", ["unknown", "unverified", "deactivated", "staff"])
-def test_nobody_else_gets_a_code_and_the_answer_is_the_same(client_for, user, emitted, who):
+def test_other_users_get_no_code_and_the_answer_is_the_same(client_for, user, emitted, who):
     if who == "unverified":
         user("BUYER", mobile=MOBILE)
     elif who == "deactivated":
@@ -74,7 +74,7 @@ def test_a_code_that_proves_a_number_signs_nobody_in(client_for, owner, emitted)
     assert not Session.objects.exists()
 
 
-def test_asked_again_within_a_minute_nothing_is_sent(client_for, owner, emitted):
+def test_a_repeated_request_within_a_minute_sends_nothing(client_for, owner, emitted):
     first, again = client_for().write(REQUEST, ASK), client_for().write(REQUEST, ASK)
     assert (first.status_code, first.json()) == (again.status_code, again.json())
     assert len(emitted("otp.requested")) == 1
@@ -86,7 +86,7 @@ def test_asked_again_within_a_minute_nothing_is_sent(client_for, owner, emitted)
     assert len(emitted("otp.requested")) == 2
 
 
-def test_the_third_wrong_code_voids_it_and_each_is_counted(client_for, owner, emitted):
+def test_the_third_wrong_code_voids_the_challenge_and_each_is_counted(client_for, owner, emitted):
     body = prove(purpose="sign_in")
     for tried in range(3):
         answer = client_for().write(VERIFY, body | {"code": wrong(body["code"])})
@@ -97,12 +97,12 @@ def test_the_third_wrong_code_voids_it_and_each_is_counted(client_for, owner, em
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_third_wrong_code_voids_it_in_twenty_threads_too(user):
+def test_the_third_wrong_code_voids_the_challenge_under_concurrency_too(user):
     user("BUYER", mobile=MOBILE, mobile_verified_at=timezone.now())
     body = prove(purpose="sign_in")
     bad = {"challenge_id": body["challenge_id"], "code": wrong(body["code"])}
     results = in_threads(
-        lambda _: type(services.verify_otp(actor=SYSTEM, door=services.Door("api"), **bad)).__name__
+        lambda _: type(services.verify_otp(actor=SYSTEM, origin=services.Origin("api"), **bad)).__name__
     )
     assert (results.count("Refusal"), results.count(services.OtpInvalid)) == (3, 17)
     challenge = OtpChallenge.objects.get()
@@ -111,11 +111,11 @@ def test_the_third_wrong_code_voids_it_in_twenty_threads_too(user):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_code_counts_once_in_twenty_threads(user):
+def test_twenty_concurrent_uses_of_a_code_are_one(user):
     user("BUYER", mobile=MOBILE, mobile_verified_at=timezone.now())
     body = prove(purpose="sign_in")
     results = in_threads(
-        lambda _: type(services.verify_otp(actor=SYSTEM, door=services.Door("api"), **body)).__name__
+        lambda _: type(services.verify_otp(actor=SYSTEM, origin=services.Origin("api"), **body)).__name__
     )
     assert (results.count("Tokens"), results.count(services.OtpInvalid)) == (1, 19)
     assert Session.objects.count() == 1
@@ -134,7 +134,7 @@ def test_five_wrong_codes_lock_the_number_and_not_its_owners_password(client_for
 
 
 @pytest.mark.parametrize("change", ["unknown", "over", "other purpose"])
-def test_what_does_not_wait_is_the_same_answer_and_counts_nothing(client_for, owner, change):
+def test_an_unknown_used_or_voided_challenge_is_refused_and_not_counted(client_for, owner, change):
     body = prove(purpose="prove_number" if change == "other purpose" else "sign_in")
     if change == "unknown":
         body["challenge_id"] = str(uuid4())
@@ -174,7 +174,7 @@ def numbered(number: int) -> str:
     return f"+9198765{number:05d}"
 
 
-def test_the_days_messages_have_an_end_that_tells_no_known_number(client_for, owner, settings):
+def test_the_daily_limit_of_codes_does_not_reveal_known_numbers(client_for, owner, settings):
     settings.OTP_PER_DAY = 1
     assert client_for().write(REQUEST, ASK | {"mobile": numbered(1)}).status_code == 202, "unknown, it counts"
     answers = [
@@ -185,27 +185,27 @@ def test_the_days_messages_have_an_end_that_tells_no_known_number(client_for, ow
     assert len({answer.json()["detail"] for answer in answers}) == 1
 
 
-def test_whoever_watches_is_told_once_when_four_fifths_of_the_day_are_used_up(settings, caplog):
+def test_an_error_is_logged_once_when_four_fifths_of_the_daily_limit_are_used(settings, caplog):
     settings.OTP_PER_DAY = 10
     for number in range(10):
         services.request_otp(actor=SYSTEM, mobile=numbered(number), purpose="prove_number")
         [metric] = tasks.codes_sent()
         assert metric.samples[0].value == (number + 1) / 10
-    told_at = [record for record in caplog.records if "otp.day_nearly_used_up" in record.getMessage()]
-    assert len(told_at) == 1
-    assert "'sent': 8" in told_at[0].getMessage()
+    errors = [record for record in caplog.records if "otp.day_nearly_used_up" in record.getMessage()]
+    assert len(errors) == 1
+    assert "'sent': 8" in errors[0].getMessage()
     assert tasks.codes_sent in metrics.of_modules
 
 
 @pytest.mark.django_db(transaction=True)
-def test_asked_for_in_twenty_threads_a_number_has_one_live_code(user, emitted):
+def test_twenty_concurrent_requests_leave_one_live_code(user, emitted):
     user("BUYER", mobile=MOBILE, mobile_verified_at=timezone.now())
     results = in_threads(lambda _: services.request_otp(actor=SYSTEM, **ASK).challenge_id)
     assert len(set(results)) == OtpChallenge.objects.count() == len(emitted("otp.requested")) == 1
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_days_end_holds_in_twenty_threads(settings):
+def test_the_daily_limit_of_codes_holds_for_twenty_concurrent_requests(settings):
     settings.OTP_PER_DAY = 5
     results = in_threads(
         lambda n: type(services.request_otp(actor=SYSTEM, mobile=numbered(n), purpose="sign_in")).__name__
@@ -214,7 +214,7 @@ def test_the_days_end_holds_in_twenty_threads(settings):
 
 
 @pytest.mark.parametrize("gone", ["used_at", "voided_at"])
-def test_nothing_is_sent_within_a_minute_of_a_code_that_was_used_or_voided(client_for, owner, emitted, gone):
+def test_no_code_is_sent_within_a_minute_of_a_used_or_voided_one(client_for, owner, emitted, gone):
     first = client_for().write(REQUEST, ASK).json()
     with unguarded_writes():
         OtpChallenge.objects.update(**{gone: timezone.now()})
@@ -223,7 +223,7 @@ def test_nothing_is_sent_within_a_minute_of_a_code_that_was_used_or_voided(clien
 
 
 @pytest.mark.parametrize("state", ["live", "used", "voided", "over"])
-def test_a_locked_number_is_told_to_wait_whatever_its_code_is(client_for, owner, state):
+def test_a_locked_number_is_refused_whatever_the_code(client_for, owner, state):
     body = prove(purpose="sign_in")
     now = timezone.now()
     change = {"used": {"used_at": now}, "voided": {"voided_at": now}, "over": {"expires_at": now}}
@@ -234,11 +234,11 @@ def test_a_locked_number_is_told_to_wait_whatever_its_code_is(client_for, owner,
     assert told(client_for().write(VERIFY, body)) == (429, "account.locked")
 
 
-@pytest.mark.parametrize("door", ["register", "verify"])
-def test_a_right_code_forgets_the_wrong_ones_before(client_for, owner, door):
-    body = prove(purpose="sign_in" if door == "verify" else "prove_number")
+@pytest.mark.parametrize("endpoint", ["register", "verify"])
+def test_a_right_code_resets_the_failures(client_for, owner, endpoint):
+    body = prove(purpose="sign_in" if endpoint == "verify" else "prove_number")
     sign_up = {"full_name": "Asha Patel", "terms_version": "1", "is_adult": True}
-    path, more = (VERIFY, {}) if door == "verify" else (f"{AUTH}/register", sign_up)
+    path, more = (VERIFY, {}) if endpoint == "verify" else (f"{AUTH}/register", sign_up)
     assert client_for().write(path, {**more, **body, "code": wrong(body["code"])}).status_code == 401
     assert SignInCounter.objects.get().failures == 1
     assert client_for().write(path, {**more, **body}).status_code in (200, 202)
@@ -254,7 +254,7 @@ def test_a_right_code_forgets_the_wrong_ones_before(client_for, owner, door):
         ("+9198765432101", "mobile.length"),
     ],
 )
-def test_a_number_that_gets_no_messages_is_told_beside_the_field(client_for, mobile, item):
+def test_an_unserved_number_shows_the_error_at_the_field(client_for, mobile, item):
     answer = client_for().write(REQUEST, ASK | {"mobile": mobile})
     assert told(answer) == (400, "request.invalid")
     assert [(fault["pointer"], fault["code"]) for fault in answer.json()["errors"]] == [("/mobile", item)]

@@ -1,4 +1,4 @@
-"""The pages that links in mails lead to: the secret stays behind the #, the API does the rest."""
+"""The pages of the links in e-mails."""
 
 import pytest
 from django.test import Client
@@ -9,7 +9,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_holds_nothing_and_loads_from_here_alone(name):
+def test_a_page_holds_no_data_and_loads_from_its_own_host_only(name):
     answer = Client().get(f"/{name}")
     assert answer.status_code == 200
     assert answer["Cache-Control"] == "no-store"
@@ -18,10 +18,10 @@ def test_a_page_holds_nothing_and_loads_from_here_alone(name):
     text = answer.content.decode()
     assert "http:" not in text
     assert "https:" not in text
-    assert 'data-door="/api/v1/auth/' in text
+    assert 'data-endpoint="/api/v1/auth/' in text
     assert not answer.cookies
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_takes_no_form(name):
+def test_a_page_refuses_post(name):
     assert Client().post(f"/{name}", {"token": "x"}).status_code == 405

@@ -1,4 +1,4 @@
-"""Forgetting, resetting and changing a password."""
+"""Reset and change of the password."""
 
 from datetime import timedelta
 from itertools import pairwise
@@ -61,7 +61,7 @@ def test_only_an_active_user_with_a_verified_address_gets_a_link(client_for, use
         services.reset_password(actor=SYSTEM, token=secrets.token_of(row), new_password=NEW_PASSWORD)
 
 
-def test_a_newer_link_voids_the_older_and_half_an_hour_ends_it(user):
+def test_a_new_link_voids_the_earlier_one_and_expires_after_half_an_hour(user):
     person = user("SELLER")
     services.request_password_reset(actor=SYSTEM, email=person.email)
     older = token("reset_password")
@@ -76,7 +76,7 @@ def test_a_newer_link_voids_the_older_and_half_an_hour_ends_it(user):
         services.reset_password(actor=SYSTEM, token=token("reset_password"), new_password=NEW_PASSWORD)
 
 
-def test_a_link_that_was_used_voids_those_that_wait_beside_it(user):
+def test_a_used_link_voids_the_other_live_links(user):
     person = user("SELLER")
     services.request_password_reset(actor=SYSTEM, email=person.email)
     waiting = OneTimeToken.objects.get()
@@ -93,13 +93,13 @@ def test_a_link_that_was_used_voids_those_that_wait_beside_it(user):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_links_asked_for_in_twenty_threads_one_is_live(user):
+def test_of_links_from_twenty_concurrent_requests_one_is_live(user):
     person = user("SELLER")
     in_threads(lambda _: services.request_password_reset(actor=SYSTEM, email=person.email))
     assert (OneTimeToken.objects.count(), OneTimeToken.objects.live().count()) == (20, 1)
 
 
-def test_a_link_to_an_address_that_is_no_longer_theirs_sets_nothing(user):
+def test_a_link_for_a_former_address_sets_no_password(user):
     person = user("SELLER")
     services.request_password_reset(actor=SYSTEM, email=f" {person.email.upper()}")
     with unguarded_writes():
@@ -109,7 +109,7 @@ def test_a_link_to_an_address_that_is_no_longer_theirs_sets_nothing(user):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_reset_link_counts_once_in_twenty_threads(user):
+def test_twenty_concurrent_uses_of_a_reset_link_are_one(user):
     person = user("SELLER")
     services.request_password_reset(actor=SYSTEM, email=person.email)
     link = token("reset_password")
@@ -128,7 +128,7 @@ def test_one_of_the_last_five_passwords_is_refused(user):
             actor=person,
             current_password=old,
             new_password=new,
-            door=services.Door("api"),
+            origin=services.Origin("api"),
         )
 
     had = [PASSWORD, *(f"passphrase number {n}" for n in range(5))]
@@ -141,7 +141,7 @@ def test_one_of_the_last_five_passwords_is_refused(user):
     assert PasswordHistory.objects.filter(user=person).count() == 5
 
 
-def test_changing_it_needs_the_current_one_and_ends_the_other_sessions(client_for, user, emitted):
+def test_changing_the_password_needs_the_current_one_and_ends_other_sessions(client_for, user, emitted):
     person = user("SELLER")
     client, other = client_for(person), client_for(person)
     body = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
@@ -166,9 +166,7 @@ def test_changing_it_needs_the_current_one_and_ends_the_other_sessions(client_fo
         (PASSWORD.replace("a", "ａ"), "account.password_reused"),
     ],
 )
-def test_what_can_be_refused_cheaply_is_refused_before_anything_is_hashed(
-    client_for, user, hashes, new, problem
-):
+def test_cheap_checks_are_made_before_a_password_is_hashed(client_for, user, hashes, new, problem):
     client = client_for(user("SELLER"))
     hashes.clear()
     answer = client.write(CHANGE, {"current_password": PASSWORD, "new_password": new})
@@ -176,7 +174,7 @@ def test_what_can_be_refused_cheaply_is_refused_before_anything_is_hashed(
 
 
 @pytest.mark.parametrize("path", ["reset-password", "invitations/accept", "register"])
-def test_a_weak_password_or_a_wrong_link_is_refused_before_anything_is_hashed(
+def test_a_weak_password_or_invalid_link_is_refused_before_a_password_is_hashed(
     client_for, user, organization, hashes, path
 ):
     person = user("SELLER")
@@ -202,7 +200,7 @@ def test_a_weak_password_or_a_wrong_link_is_refused_before_anything_is_hashed(
     assert hashes == []
 
 
-def test_a_profile_change_that_lacks_its_proof_is_refused_before_anything_is_hashed(client_for, user, hashes):
+def test_a_profile_change_without_its_proof_is_refused_before_a_password_is_hashed(client_for, user, hashes):
     person = user("SELLER")
     body = {
         "full_name": person.full_name,
@@ -222,7 +220,7 @@ def test_a_profile_change_that_lacks_its_proof_is_refused_before_anything_is_has
 
 @pytest.fixture
 def hashes(monkeypatch):
-    """One item for each password that is hashed."""
+    """A list with one item for each hashed password."""
     made = []
     encode = MD5PasswordHasher.encode
     monkeypatch.setattr(
@@ -244,7 +242,7 @@ def test_wrong_current_passwords_lock_like_those_of_a_sign_in(client_for, user):
     )
 
 
-def test_who_has_no_password_asks_for_a_link(client_for, user):
+def test_a_user_without_a_password_requests_a_link(client_for, user):
     person = user("SELLER", password=None)
     answer = client_for(person).write(CHANGE, {"current_password": "x", "new_password": NEW_PASSWORD})
     assert told(answer) == (409, "account.no_password")
@@ -253,7 +251,7 @@ def test_who_has_no_password_asks_for_a_link(client_for, user):
     assert client_for().write(LOGIN, {"email": person.email, "password": NEW_PASSWORD}).status_code == 200
 
 
-def test_the_same_letters_written_otherwise_are_the_same_password(client_for, user):
+def test_unicode_variants_of_a_password_are_equal(client_for, user):
     person = user("SELLER", password="Ａ ﬁne passphrase of mine")
     services.request_password_reset(actor=SYSTEM, email=person.email)
     services.reset_password(
@@ -272,10 +270,10 @@ def test_production_hashes_with_argon2id():
     assert Argon2PasswordHasher().encode("x", "12345678").startswith("argon2$argon2id$")
 
 
-def test_sessions_of_others_stay(user):
+def test_other_users_sessions_do_not_end(user):
     person, other = user("SELLER"), user("SELLER")
     begin_session(person)
-    kept = begin_session(other)
+    stored = begin_session(other)
     services.request_password_reset(actor=SYSTEM, email=person.email)
     services.reset_password(actor=SYSTEM, token=token("reset_password"), new_password=NEW_PASSWORD)
-    assert list(Session.objects.live()) == [kept]
+    assert list(Session.objects.live()) == [stored]

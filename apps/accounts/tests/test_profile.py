@@ -1,4 +1,4 @@
-"""Oneself: profile, sessions, signing out."""
+"""Profile, sessions and sign-out of the caller."""
 
 from uuid import uuid4
 
@@ -42,20 +42,20 @@ def profile(person, **change):
 
 @pytest.fixture
 def put(client_for, user):
-    """Replace the profile of a seller; the person and the answer."""
+    """Update the profile of a seller; return user and response."""
     person = user("SELLER")
     client = client_for(person)
 
     def send(if_match="current", **change):
-        kept = User.objects.get(pk=person.pk)
-        version = kept.version if if_match == "current" else if_match
-        return client.write(ME, profile(kept, **change), method="PUT", if_match=version)
+        stored = User.objects.get(pk=person.pk)
+        version = stored.version if if_match == "current" else if_match
+        return client.write(ME, profile(stored, **change), method="PUT", if_match=version)
 
     send.person, send.client = person, client
     return send
 
 
-def test_me_tells_who_one_is_and_what_one_may(client_for, user):
+def test_the_profile_lists_roles_and_capabilities(client_for, user):
     person = user("SELLER")
     answer = client_for(person).read(ME)
     body = answer.json()
@@ -72,14 +72,14 @@ def test_me_tells_who_one_is_and_what_one_may(client_for, user):
     assert "trade.approve" not in str(body["capabilities"])
 
 
-def test_me_is_told_in_full_each_time_since_rights_move_without_its_version(client_for, user):
+def test_the_profile_is_returned_in_full_as_rights_change_without_its_version(client_for, user):
     client = client_for(user("SELLER"))
     first = client.read(ME)
     again = client.read(ME, **{"If-None-Match": first["ETag"]})
     assert (again.status_code, again.json()) == (200, first.json())
 
 
-def test_a_profile_is_replaced_only_by_who_has_read_it(put, emitted):
+def test_a_profile_update_needs_the_current_version(put, emitted):
     assert told(put(if_match=None, full_name="New")) == (428, "precondition.required")
     assert told(put(if_match=99, full_name="New")) == (412, "precondition.failed")
     answer = put(full_name="New Name", locale="gu-IN", notify_sms=True, digest="daily")
@@ -93,7 +93,7 @@ def test_a_profile_is_replaced_only_by_who_has_read_it(put, emitted):
     assert (again.status_code, len(emitted())) == (200, before)
 
 
-def test_a_new_address_needs_the_password_and_waits_for_its_link(put, emitted):
+def test_a_new_address_needs_the_password_and_is_pending_until_verified(put, emitted):
     assert told(put(email="new@example.com")) == (422, "account.current_password_required")
     wrong_one = put(email="new@example.com", current_password="wrong")
     assert told(wrong_one) == (403, "account.reauthentication_failed")
@@ -101,11 +101,11 @@ def test_a_new_address_needs_the_password_and_waits_for_its_link(put, emitted):
     assert (answer.json()["email"], answer.json()["pending_email"]) == (put.person.email, "new@example.com")
     assert emitted("user.email_verification_requested")[-1].payload["purpose"] == "change_email"
     assert put.client.write(f"{AUTH}/verify-email", {"token": token("change_email")}).status_code == 200
-    kept = User.objects.get(pk=put.person.pk)
-    assert (kept.email, kept.pending_email) == ("new@example.com", None)
+    stored = User.objects.get(pk=put.person.pk)
+    assert (stored.email, stored.pending_email) == ("new@example.com", None)
 
 
-def test_an_address_that_waits_goes_on_waiting_while_others_change(put, emitted):
+def test_a_pending_address_remains_pending_when_other_fields_change(put, emitted):
     put(email="new@example.com", current_password=PASSWORD)
     before = len(emitted())
     again = put()
@@ -116,7 +116,7 @@ def test_an_address_that_waits_goes_on_waiting_while_others_change(put, emitted)
     assert put.client.write(f"{AUTH}/verify-email", {"token": token("change_email")}).status_code == 200
 
 
-def test_without_an_address_its_links_are_void(put):
+def test_removing_the_address_voids_its_links(put):
     services.request_password_reset(actor=SYSTEM, email=put.person.email)
     link = token("reset_password")
     put(mobile=MOBILE, current_password=PASSWORD, mobile_proof=prove())
@@ -129,7 +129,7 @@ def test_without_an_address_its_links_are_void(put):
         services.verify_email(actor=SYSTEM, token=change)
 
 
-def test_the_right_password_forgets_the_wrong_ones_before(put):
+def test_the_right_password_resets_the_failures(put):
     put(email="new@example.com", current_password="wrong")
     assert SignInCounter.objects.get().failures == 1
     put(email="new@example.com", current_password=PASSWORD)
@@ -137,7 +137,7 @@ def test_the_right_password_forgets_the_wrong_ones_before(put):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_two_who_prove_one_number_the_second_is_told_that_it_is_taken(user):
+def test_of_two_users_who_verify_one_number_the_second_gets_a_conflict(user):
     people, waiting = [user("SELLER"), user("BUYER")], proofs(2)
 
     def take(n):
@@ -156,7 +156,7 @@ def test_a_second_new_address_voids_the_link_of_the_first(put):
         services.verify_email(actor=SYSTEM, token=first)
 
 
-def test_anothers_address_is_the_same_answer_and_nothing_applies(put, user, emitted):
+def test_another_users_address_gets_the_same_answer_and_is_not_taken_over(put, user, emitted):
     other = user("BUYER")
     free = put(email="free@example.com", current_password=PASSWORD)
     taken = put(email=other.email, current_password=PASSWORD)
@@ -170,7 +170,9 @@ def test_anothers_address_is_the_same_answer_and_nothing_applies(put, user, emit
     assert User.objects.get(pk=put.person.pk).email == put.person.email
 
 
-def test_an_unproven_sign_up_gives_way_to_who_proves_the_address(put, user, emitted, client_for):
+def test_an_unverified_sign_up_is_erased_when_another_user_verifies_the_address(
+    put, user, emitted, client_for
+):
     squatter = user("APPLICANT", status="pending", email="mine@example.com", email_verified_at=None)
     free = put(email="free@example.com", current_password=PASSWORD)
     squatted = put(email="mine@example.com", current_password=PASSWORD)
@@ -185,7 +187,7 @@ def test_an_unproven_sign_up_gives_way_to_who_proves_the_address(put, user, emit
     }  # fmt: skip
 
 
-def test_who_proves_the_address_of_a_sign_up_first_keeps_it(put, client_for):
+def test_the_first_user_to_verify_an_address_owns_it(put, client_for):
     client_for().write(f"{AUTH}/register", SIGN_UP)
     sign_up = token("sign_up")
     put(email=SIGN_UP["email"], current_password=PASSWORD)
@@ -194,7 +196,7 @@ def test_who_proves_the_address_of_a_sign_up_first_keeps_it(put, client_for):
     assert told(put.client.write(f"{AUTH}/verify-email", {"token": change})) == (409, "account.email_taken")
 
 
-def test_a_sign_up_that_gave_way_is_proved_no_more(put, client_for):
+def test_an_erased_sign_up_can_no_longer_be_verified(put, client_for):
     client_for().write(f"{AUTH}/register", SIGN_UP)
     sign_up = token("sign_up")
     put(email=SIGN_UP["email"], current_password=PASSWORD)
@@ -205,7 +207,7 @@ def test_a_sign_up_that_gave_way_is_proved_no_more(put, client_for):
     )
 
 
-def test_an_address_taken_while_its_link_was_under_way_is_told(put, user):
+def test_a_link_for_an_address_that_was_taken_meanwhile_gets_a_conflict(put, user):
     put(email="new@example.com", current_password=PASSWORD)
     link = token("change_email")
     user("BUYER", email="new@example.com")
@@ -223,18 +225,18 @@ def test_a_new_number_needs_password_and_proof(put, emitted):
     assert told(other) == (403, "account.mobile_proof_invalid")
     answer = put(mobile=MOBILE, current_password=PASSWORD, mobile_proof=proof)
     assert answer.status_code == 200
-    kept = User.objects.get(pk=put.person.pk)
-    assert (kept.mobile, kept.mobile_verified_at is not None) == (MOBILE, True)
+    stored = User.objects.get(pk=put.person.pk)
+    assert (stored.mobile, stored.mobile_verified_at is not None) == (MOBILE, True)
     assert emitted("user.profile_updated")[-1].payload["changed"] == ["mobile"]
 
 
-def test_a_number_of_another_is_told_once_it_is_proved(put, user):
+def test_another_users_number_is_refused_after_its_verification(put, user):
     user("BUYER", mobile=MOBILE)
     answer = put(mobile=MOBILE, current_password=PASSWORD, mobile_proof=prove())
     assert told(answer) == (409, "account.mobile_taken")
 
 
-def test_nobody_is_left_without_address_and_number(put):
+def test_a_profile_needs_an_address_or_a_number(put):
     assert told(put(email=None, current_password=PASSWORD)) == (422, "account.identifier_required")
     put(mobile=MOBILE, current_password=PASSWORD, mobile_proof=prove())
     answer = put(email=None, current_password=PASSWORD)
@@ -245,7 +247,7 @@ def test_nobody_is_left_without_address_and_number(put):
     )
 
 
-def test_who_has_no_password_needs_none(client_for, user):
+def test_a_user_without_a_password_needs_none_to_change_the_profile(client_for, user):
     person = user("APPLICANT", email=None, mobile=MOBILE, mobile_verified_at=timezone.now(), password=None)
     answer = client_for(person).write(
         ME, profile(person, email="new@example.com"), method="PUT", if_match=person.version
@@ -253,7 +255,7 @@ def test_who_has_no_password_needs_none(client_for, user):
     assert (answer.status_code, answer.json()["pending_email"]) == (200, "new@example.com")
 
 
-def test_one_sees_ones_own_sessions_and_only_those(client_for, user):
+def test_users_see_only_their_own_sessions(client_for, user):
     person = user("SELLER")
     client, other = client_for(person), client_for(user("INTERNAL_COMPLIANCE"))
     ended = begin_session(person)
@@ -295,7 +297,7 @@ def test_signing_out_ends_this_session_and_everywhere_all_others(client_for, use
     assert client.read(ME).status_code == 401
 
 
-def test_a_token_of_a_session_that_never_was_opens_nothing(client_for, user):
+def test_a_token_of_an_unknown_session_is_refused(client_for, user):
     client = client_for(user("SELLER"))
 
     with unguarded_writes():

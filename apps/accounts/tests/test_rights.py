@@ -1,4 +1,4 @@
-"""Rights that change while the product runs: proposed by one person, decided by another."""
+"""Changes of rights: proposed by one user, approved by another."""
 
 from datetime import timedelta
 from types import SimpleNamespace
@@ -29,7 +29,7 @@ def boss(user):
 
 @pytest.fixture
 def propose(boss):
-    """Propose a change; the person and the rest by keyword."""
+    """Propose a change with the given fields."""
 
     def make(actor=None, operation="add", **what):
         kind = "role_capability" if "scope" in what else "user_role" if "role" in what else "single_grant"
@@ -52,11 +52,11 @@ def end(change, status):
 
 
 def again(person):
-    """The person as the next request sees it."""
+    """The user, read again as at the next request."""
     return User.objects.get(pk=person.pk)
 
 
-def test_a_role_counts_once_the_change_is_applied_and_from_the_next_request(
+def test_a_role_takes_effect_with_the_applied_change_from_the_next_request(
     client_for, user, propose, boss, emitted
 ):
     person = user("INTERNAL")
@@ -84,7 +84,7 @@ def test_a_role_counts_once_the_change_is_applied_and_from_the_next_request(
     )
 
 
-def test_a_replay_after_the_right_was_taken_away_is_refused_too(client_for, user):
+def test_a_replay_after_the_capability_was_revoked_is_refused_too(client_for, user):
     person = user("INTERNAL_MASTERDATA")
     client, key = client_for(person), uuid4().hex
     body = {"code": "JUTE", "name": "Jute", "category": "FIBRE"}
@@ -108,7 +108,7 @@ def test_a_replay_after_the_right_was_taken_away_is_refused_too(client_for, user
         (["INTERNAL"], "INTERNAL_MANAGER", "remove", services.ChangeWithoutEffect),
     ],
 )
-def test_what_could_never_be_is_not_proposed(user, propose, roles, role, operation, problem):
+def test_an_impossible_change_cannot_be_proposed(user, propose, roles, role, operation, problem):
     with pytest.raises(problem):
         propose(user=user(*roles), role=role, operation=operation)
     assert not CapabilityChange.objects.exists()
@@ -125,7 +125,7 @@ def test_an_auditor_holds_no_single_grants(user, propose):
     assert apply(propose(user=again(person), role="AUDITOR")).status == "applied"
 
 
-def test_a_proposal_says_why(user, boss):
+def test_a_proposal_needs_a_reason(user, boss):
     for reason in ("Too short", "x" * 1001, f"   short{' ' * 20}"):
         with pytest.raises(Invalid) as caught:
             services.propose_role(
@@ -135,7 +135,7 @@ def test_a_proposal_says_why(user, boss):
     assert not CapabilityChange.objects.exists()
 
 
-def test_an_auditor_is_nothing_else(user, propose):
+def test_an_auditor_has_no_other_role(user, propose):
     person = user("INTERNAL")
     apply(propose(user=person, role="AUDITOR"))
     assert again(person).role_names == ["AUDITOR"]
@@ -145,7 +145,7 @@ def test_an_auditor_is_nothing_else(user, propose):
     assert again(person).role_names == ["INTERNAL"]
 
 
-def test_nobody_proposes_rights_for_themselves_and_only_who_may_proposes(user, boss, propose):
+def test_users_cannot_propose_rights_for_themselves_or_without_the_capability(user, boss, propose):
     with pytest.raises(services.GrantToSelf):
         propose(user=boss, role="INTERNAL_DIRECTOR")
     root = user()
@@ -156,7 +156,7 @@ def test_nobody_proposes_rights_for_themselves_and_only_who_may_proposes(user, b
 
 
 @pytest.mark.django_db(transaction=True)
-def test_one_change_is_applied_once_in_twenty_threads(user):
+def test_twenty_concurrent_applications_apply_a_change_once(user):
     person = user("INTERNAL")
     change = services.propose_capability_change(
         actor=user("INTERNAL_COMPLIANCE"),
@@ -173,7 +173,7 @@ def test_one_change_is_applied_once_in_twenty_threads(user):
     assert again(person).role_names == ["INTERNAL", "INTERNAL_DIRECTOR"]
 
 
-def test_the_same_proposal_waits_once(user, propose):
+def test_the_same_change_is_pending_once(user, propose):
     person = user("INTERNAL")
     change = propose(user=person, role="INTERNAL_DIRECTOR")
     with pytest.raises(services.ChangePending):
@@ -191,7 +191,7 @@ def test_the_same_proposal_waits_once(user, propose):
     assert propose(user=person, role="INTERNAL_DIRECTOR").status == "proposed"
 
 
-def test_who_proposed_may_withdraw_and_nobody_else(user, propose, boss, emitted):
+def test_only_the_proposer_withdraws_a_change(user, propose, boss, emitted):
     change = propose(user=user("INTERNAL"), role="INTERNAL_DIRECTOR")
     with pytest.raises(services.NotProposer):
         services.withdraw_capability_change(change, actor=user("INTERNAL_COMPLIANCE"))
@@ -238,14 +238,14 @@ def test_the_matrix_changes_and_stays_changed_through_a_sync(user, propose):
     assert PolicyDeviation.objects.count() == 1, "what is the default again is no deviation"
 
 
-def test_a_role_that_nobody_holds_yet_is_kept_from_what_never_comes_together(propose, monkeypatch):
+def test_a_role_without_members_gets_no_incompatible_capabilities_either(propose, monkeypatch):
     sides = (frozenset({"commodity.create"}), frozenset({"availability.reserve"}))
     monkeypatch.setattr(capabilities, "APART", sides)
     with pytest.raises(services.RolesIncompatible):
         propose(role="INTERNAL_MASTERDATA", capability="availability.reserve", scope="everywhere")
 
 
-def test_no_role_ever_holds_what_is_kept_apart(user, propose, monkeypatch):
+def test_no_role_holds_incompatible_capabilities(user, propose, monkeypatch):
     apart = (frozenset({"availability.approve"}), frozenset({"commodity.create"}), *capabilities.APART)
     monkeypatch.setattr(capabilities, "APART", apart)
     with pytest.raises(services.RolesIncompatible):
@@ -262,13 +262,13 @@ def test_no_role_ever_holds_what_is_kept_apart(user, propose, monkeypatch):
         ({"role": "BROKER", "scope": "own"}, ["/capability"]),
     ],
 )
-def test_a_proposal_names_what_there_is(propose, what, pointers):
+def test_a_proposal_refers_to_existing_roles_capabilities_and_rows(propose, what, pointers):
     with pytest.raises(Invalid) as caught:
         propose(**what)
     assert [fault.pointer for fault in caught.value.errors] == pointers
 
 
-def test_a_grant_on_one_row_counts_there_alone_and_until_it_is_taken_away(user, offer, propose, emitted):
+def test_a_grant_on_one_row_is_effective_there_only_and_until_it_is_revoked(user, offer, propose, emitted):
     person, live, other = user("INTERNAL"), offer(), offer()
     on = {"object_type": "availability.Availability", "object_id": live.pk}
     apply(propose(user=person, capability="availability.create", **on))
@@ -284,7 +284,7 @@ def test_a_grant_on_one_row_counts_there_alone_and_until_it_is_taken_away(user, 
     assert len(emitted("capability.revoked")) == 1
 
 
-def test_however_the_kind_of_row_is_written_it_is_one_grant(user, offer, propose):
+def test_the_case_of_the_record_type_does_not_make_a_second_grant(user, offer, propose):
     person, live = user("INTERNAL"), offer()
     on = {"capability": "availability.create", "object_id": live.pk}
     waiting = propose(user=person, object_type="availability.availability", **on)
@@ -297,7 +297,7 @@ def test_however_the_kind_of_row_is_written_it_is_one_grant(user, offer, propose
         propose(user=again(person), object_type="availability.AVAILABILITY", **on)
 
 
-def test_a_general_grant_counts_on_every_row(client_for, user, offer, propose):
+def test_a_general_grant_is_effective_on_every_row(client_for, user, offer, propose):
     person, live = user("INTERNAL"), offer()
     apply(propose(user=person, capability="commodity.create"))
     assert again(person).has_perm("commodity.create")
@@ -308,7 +308,7 @@ def test_a_general_grant_counts_on_every_row(client_for, user, offer, propose):
     assert "commodity.create" in client.read("/api/v1/auth/me").json()["capabilities"]["everywhere"]
 
 
-def test_a_grant_ends_on_time_though_no_task_ran_and_is_tidied_then(user, offer, propose, emitted):
+def test_a_grant_ends_at_its_expiry_before_the_periodic_task_marks_it(user, offer, propose, emitted):
     person, live = user("INTERNAL"), offer()
     end = timezone.now() + timedelta(days=1)
     on = {"object_type": "availability.Availability", "object_id": live.pk}
@@ -329,7 +329,7 @@ def test_a_grant_ends_on_time_though_no_task_ran_and_is_tidied_then(user, offer,
     assert tasks.expire_grants() == 0
 
 
-def test_whoever_is_erased_keeps_no_grant(user, offer, propose, emitted):
+def test_erasing_a_user_revokes_the_grants(user, offer, propose, emitted):
     person, live = user("INTERNAL"), offer()
     apply(
         propose(
@@ -345,7 +345,7 @@ def test_whoever_is_erased_keeps_no_grant(user, offer, propose, emitted):
     assert len(emitted("capability.revoked")) == 1
 
 
-def test_a_grant_never_joins_what_is_kept_apart(user, propose, monkeypatch):
+def test_a_grant_cannot_combine_incompatible_capabilities(user, propose, monkeypatch):
     apart = (frozenset({"availability.approve"}), frozenset({"account.manage_users"}))
     monkeypatch.setattr(capabilities, "APART", apart)
     with pytest.raises(services.RolesIncompatible):
@@ -362,12 +362,12 @@ def test_a_grant_never_joins_what_is_kept_apart(user, propose, monkeypatch):
         {"grant_expires_at": timezone.now() - timedelta(days=1)},
     ],
 )
-def test_a_grant_names_a_row_that_is_there_and_an_end_that_lies_ahead(user, propose, what):
+def test_a_grant_needs_an_existing_row_and_a_future_expiry(user, propose, what):
     with pytest.raises(Invalid):
         propose(user=user("INTERNAL"), capability="availability.create", **what)
 
 
-def test_the_source_of_each_right_is_told(user, offer, propose):
+def test_the_source_of_each_capability_is_listed(user, offer, propose):
     seller = user("SELLER")
     live, root, helper = offer(seller=seller), user(), user("INTERNAL")
     on = {"object_type": "availability.Availability", "object_id": live.pk}
@@ -375,7 +375,7 @@ def test_the_source_of_each_right_is_told(user, offer, propose):
     stranger = user("SELLER")
     found = {person.pk: source for person, source in lookups.holders("availability.create", live)}
     assert found[seller.pk] == "role SELLER, own rows"
-    assert found[root.pk] == "superuser"
+    assert found[root.pk] == "super administrator"
     assert found[helper.pk] == "single grant"
     assert stranger.pk not in found
     assert stranger.pk in {person.pk for person, _ in lookups.holders("availability.create")}
@@ -386,7 +386,7 @@ def test_the_source_of_each_right_is_told(user, offer, propose):
     assert ("account.view", "all", "role INTERNAL") in rights
 
 
-def test_the_audits_eleven_are_those_of_the_register():
+def test_the_audited_capabilities_are_those_of_the_register():
     from config.tests.test_register import ASKED
 
     assert frozenset(ASKED) == lookups.AUDITED

@@ -1,4 +1,4 @@
-"""The second factor: setting it up, signing in with it, replacing it, and doing without."""
+"""Two-factor authentication: setup, sign-in, replacement and disabling."""
 
 from datetime import timedelta
 from uuid import uuid4
@@ -69,7 +69,7 @@ def test_setting_up_shows_the_secret_and_the_codes_once_and_ends_other_sessions(
     assert Session.objects.get(pk=client.session_id).second_factor == "totp"
 
 
-def test_secret_and_codes_are_stored_in_no_readable_form(user):
+def test_secret_and_recovery_codes_are_not_stored_in_plain_text(user):
     seed, codes = with_factor(user("SELLER"))
     with connection.cursor() as cursor:
         for table in ("account_totpdevice", "account_recoverycode"):
@@ -80,7 +80,7 @@ def test_secret_and_codes_are_stored_in_no_readable_form(user):
             ]
 
 
-def test_a_secret_that_waited_too_long_is_gone(client_for, user):
+def test_a_pending_secret_expires(client_for, user):
     client = client_for(user("SELLER"))
     seed = client.write(SETUP).json()["secret"]
     with unguarded_writes():
@@ -88,7 +88,7 @@ def test_a_secret_that_waited_too_long_is_gone(client_for, user):
     assert told(client.write(CONFIRM, {"code": totp_code(seed=seed)})) == (409, "account.mfa_not_pending")
 
 
-def test_signing_in_asks_for_the_code_and_writes_nothing_before(client_for, user, emitted):
+def test_the_first_factor_returns_a_challenge_and_writes_nothing(client_for, user, emitted):
     person = user("INTERNAL")
     asked = client_for().write(LOGIN, {"email": person.email, "password": PASSWORD, "device_label": "desk"})
     assert set(asked.json()) == {"challenge_token", "expires_at", "methods"}
@@ -144,7 +144,7 @@ def test_a_challenge_that_does_not_hold_begins_anew(client_for, user, change):
             actor=person,
             current_password=PASSWORD,
             new_password="quite another passphrase",
-            door=services.Door("api"),
+            origin=services.Origin("api"),
         )
     elif change == "deactivated":
         services.deactivate(person, actor=SYSTEM)
@@ -172,14 +172,16 @@ def test_a_code_older_than_the_newest_taken_is_refused(user):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_code_counts_once_in_twenty_threads(user):
+def test_twenty_concurrent_uses_of_a_code_are_one(user):
     person = user("INTERNAL")
-    asked = services.log_in(actor=SYSTEM, email=person.email, password=PASSWORD, door=services.Door("api"))
+    asked = services.log_in(
+        actor=SYSTEM, email=person.email, password=PASSWORD, origin=services.Origin("api")
+    )
     code = totp_code()
     results = in_threads(
         lambda _: isinstance(
             services.pass_second_factor(
-                actor=SYSTEM, challenge_token=asked.challenge_token, code=code, door=services.Door("api")
+                actor=SYSTEM, challenge_token=asked.challenge_token, code=code, origin=services.Origin("api")
             ),
             services.Tokens,
         )
@@ -189,7 +191,7 @@ def test_a_code_counts_once_in_twenty_threads(user):
     assert set(results) <= {True, False, services.Locked}
 
 
-def test_a_recovery_code_counts_once_and_the_last_ones_are_told(client_for, user, emitted):
+def test_a_recovery_code_is_accepted_once_and_the_last_ones_are_reported(client_for, user, emitted):
     person = user("SELLER")
     _, codes = with_factor(person)
     token = challenge(client_for, person)
@@ -201,17 +203,19 @@ def test_a_recovery_code_counts_once_and_the_last_ones_are_told(client_for, user
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_recovery_code_counts_once_in_twenty_threads(user):
+def test_twenty_concurrent_uses_of_a_recovery_code_are_one(user):
     person = user("SELLER")
     _, codes = with_factor(person)
-    asked = services.log_in(actor=SYSTEM, email=person.email, password=PASSWORD, door=services.Door("api"))
+    asked = services.log_in(
+        actor=SYSTEM, email=person.email, password=PASSWORD, origin=services.Origin("api")
+    )
     results = in_threads(
         lambda _: isinstance(
             services.pass_second_factor(
                 actor=SYSTEM,
                 challenge_token=asked.challenge_token,
                 recovery_code=codes[0],
-                door=services.Door("api"),
+                origin=services.Origin("api"),
             ),
             services.Tokens,
         )
@@ -220,7 +224,7 @@ def test_a_recovery_code_counts_once_in_twenty_threads(user):
     assert RecoveryCode.objects.exclude(used_at=None).count() == 1
 
 
-def test_wrong_codes_and_wrong_passwords_are_counted_and_lock_apart(client_for, user):
+def test_wrong_codes_and_wrong_passwords_are_counted_and_locked_separately(client_for, user):
     person = user("INTERNAL")
     token = challenge(client_for, person)
     right = {"challenge_token": token, "code": totp_code()}
@@ -235,7 +239,7 @@ def test_wrong_codes_and_wrong_passwords_are_counted_and_lock_apart(client_for, 
 
 @pytest.fixture
 def guess(client_for, user):
-    """One wrong code at each place that takes one, by somebody who knows the password and has a session."""
+    """One wrong code at each endpoint with a code, by a caller with password and session."""
     person = user("BUYER", mobile=MOBILE, mobile_verified_at=timezone.now())
     seed, _ = with_factor(person)
     client, token = client_for(person), challenge(client_for, person)
@@ -265,7 +269,7 @@ def guess(client_for, user):
     return send
 
 
-def test_a_correct_password_elsewhere_never_clears_the_count_of_codes(guess, client_for):
+def test_a_correct_password_elsewhere_does_not_reset_the_count_of_codes(guess, client_for):
     person, client = guess.person, guess.client
     session = Session.objects.get(pk=client.session_id)
     proofs = [
@@ -287,7 +291,7 @@ def test_a_correct_password_elsewhere_never_clears_the_count_of_codes(guess, cli
             if_match=person.version,
         ),
         lambda: client.write(SETUP, {"password": PASSWORD}),
-        lambda: services.verify_otp(actor=SYSTEM, **prove(purpose="sign_in"), door=services.Door("api")),
+        lambda: services.verify_otp(actor=SYSTEM, **prove(purpose="sign_in"), origin=services.Origin("api")),
         lambda: client.write(
             f"{AUTH}/change-password", {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
         ),
@@ -304,7 +308,7 @@ def test_a_correct_password_elsewhere_never_clears_the_count_of_codes(guess, cli
 
 
 @pytest.mark.parametrize("round", [0, 1, 2])
-def test_wrong_codes_of_all_places_count_together_and_lock_every_place(guess, round):
+def test_wrong_codes_of_all_endpoints_count_together_and_lock_every_endpoint(guess, round):
     for place in (guess.places * 2)[round * 2 : round * 2 + 5]:
         assert guess(place).status_code in (401, 403, 422), place
     for place in guess.places:
@@ -323,7 +327,7 @@ def test_wrong_codes_at_a_reauthentication_count_with_those_of_a_sign_in(guess):
 
 
 @pytest.mark.parametrize("cleared_by", ["sign-in", "removal", "reset", "unlock"])
-def test_a_complete_sign_in_or_a_reset_clears_the_count_of_codes(guess, client_for, user, cleared_by):
+def test_a_complete_sign_in_or_a_reset_resets_the_count_of_codes(guess, client_for, user, cleared_by):
     person = guess.person
     for _ in range(4):
         guess("sign-in")
@@ -340,14 +344,14 @@ def test_a_complete_sign_in_or_a_reset_clears_the_count_of_codes(guess, client_f
     assert set(failures()) == {0}
 
 
-def test_a_person_without_address_types_passwords_that_clear_no_codes_by_sms(user):
+def test_a_correct_password_does_not_reset_the_failures_of_codes_by_sms(user):
     person = user("BUYER", email=None, mobile=MOBILE, mobile_verified_at=timezone.now())
     proof = prove(purpose="sign_in")
     services.verify_otp(
         actor=SYSTEM,
         challenge_id=proof["challenge_id"],
         code=wrong(proof["code"]),
-        door=services.Door("api"),
+        origin=services.Origin("api"),
     )
     session = begin_session(person)
     services.reauthenticate(session, actor=person, password="wrong")
@@ -356,7 +360,7 @@ def test_a_person_without_address_types_passwords_that_clear_no_codes_by_sms(use
     assert failures() == [0, 1]
 
 
-def test_the_right_password_alone_does_not_forget_the_failures(client_for, user):
+def test_the_right_password_alone_does_not_reset_failures_of_the_second_factor(client_for, user):
     person = user("INTERNAL")
     client_for().write(LOGIN, {"email": person.email, "password": "wrong"})
     token = challenge(client_for, person)
@@ -365,7 +369,7 @@ def test_the_right_password_alone_does_not_forget_the_failures(client_for, user)
     assert SignInCounter.objects.get().failures == 0
 
 
-def test_replacing_a_factor_needs_password_and_code_and_keeps_the_old_one_until_then(client_for, user):
+def test_replacing_an_authenticator_needs_password_and_code_and_a_confirmation(client_for, user):
     person = user("SELLER")
     old, _ = with_factor(person)
     client = client_for(person)
@@ -381,7 +385,7 @@ def test_replacing_a_factor_needs_password_and_code_and_keeps_the_old_one_until_
     assert TotpDevice.objects.get().seed == new
 
 
-def test_doing_without_needs_both_and_ends_the_other_sessions(client_for, user, emitted):
+def test_disabling_needs_password_and_code_and_ends_other_sessions(client_for, user, emitted):
     person = user("SELLER")
     seed, codes = with_factor(person)
     client, other = client_for(person), client_for(person)
@@ -398,7 +402,7 @@ def test_doing_without_needs_both_and_ends_the_other_sessions(client_for, user, 
     assert "access_token" in client_for().write(LOGIN, {"email": person.email, "password": PASSWORD}).json()
 
 
-def test_staff_without_a_factor_reach_only_its_set_up(client_for, user):
+def test_staff_without_two_factor_authentication_reach_only_its_setup(client_for, user):
     person = user("INTERNAL_MANAGER", factor=False)
     answer = client_for().write(LOGIN, {"email": person.email, "password": PASSWORD})
     client = client_for()
@@ -415,13 +419,13 @@ def test_staff_without_a_factor_reach_only_its_set_up(client_for, user):
     assert client.read("/api/v1/commodities").status_code == 200
 
 
-def test_staff_without_a_factor_can_still_sign_out(client_for, user):
+def test_staff_without_two_factor_authentication_can_sign_out(client_for, user):
     client = client_for(user("AUDITOR", factor=False))
     assert client.write(f"{AUTH}/logout").status_code == 204
 
 
 @pytest.mark.parametrize("roles", [(), ("INTERNAL",), ("AUDITOR",)])
-def test_staff_never_do_without(client_for, user, roles):
+def test_staff_cannot_disable_two_factor_authentication(client_for, user, roles):
     client = client_for(user(*roles))
     answer = client.write(DISABLE, {"password": PASSWORD, "code": totp_code()})
     assert told(answer) == (409, "account.mfa_mandatory")
@@ -442,7 +446,7 @@ def test_a_lost_factor_is_reset_by_another_person(client_for, user, emitted):
         services.reset_second_factor(person, actor=boss)
 
 
-def test_what_proves_oneself_at_the_set_up_forgets_the_failures_before(client_for, user):
+def test_a_correct_password_at_the_setup_resets_the_failures(client_for, user):
     person = user("SELLER")
     client = client_for(person)
     client.write(SETUP, {"password": "wrong"})

@@ -1,4 +1,4 @@
-"""What must not be told: whether an account exists, and no secret anywhere."""
+"""Responses do not reveal accounts, and secrets are stored and logged nowhere."""
 
 from datetime import timedelta
 from types import SimpleNamespace
@@ -22,7 +22,7 @@ VARYING = {"X-Request-ID", "RateLimit", "Idempotency-Replayed"}
 
 
 def seen(answer):
-    """What a caller can see of an answer, but for what always varies."""
+    """The visible parts of a response, without those that always vary."""
     body = answer.json() if answer.content else None
     if isinstance(body, dict):
         body = {
@@ -42,7 +42,7 @@ def seen(answer):
         ("register", {**SIGN_UP, "email": "{}"}),
     ],
 )
-def test_no_answer_tells_whether_an_account_exists(client_for, user, path, body, status):
+def test_no_answer_reveals_whether_an_account_exists(client_for, user, path, body, status):
     def ask(email):
         return client_for().write(f"{AUTH}/{path}", {**body, "email": email})
 
@@ -74,7 +74,7 @@ def test_a_lock_is_the_same_for_known_and_unknown(client_for, user):
     assert SignInCounter.objects.count() == 2
 
 
-def test_a_password_is_hashed_on_every_path_that_takes_one(client_for, user, monkeypatch):
+def test_a_password_is_hashed_at_every_endpoint_that_needs_one(client_for, user, monkeypatch):
     known = user("SELLER", status="deactivated").email
     without = user("SELLER", password=None).email
     hashed = []
@@ -122,7 +122,7 @@ def test_no_secret_is_in_any_table_event_record_or_log(client_for, user, caplog,
             text = "\n".join(row[0] for row in cursor.fetchall())
             assert not [name for name, value in planted.items() if value in text], table
         cursor.execute("SELECT payload::text FROM event_outbox")
-        told_by_events = "\n".join(row[0] for row in cursor.fetchall())
+        events_text = "\n".join(row[0] for row in cursor.fetchall())
     for value in (
         *planted.values(),
         person.email,
@@ -131,7 +131,7 @@ def test_no_secret_is_in_any_table_event_record_or_log(client_for, user, caplog,
         SIGN_UP["full_name"],
         proof["code"],
     ):
-        assert f'"{value}"' not in told_by_events
+        assert f'"{value}"' not in events_text
     written = caplog.text + "".join(capfd.readouterr())
     assert not [name for name, value in planted.items() if value in written]
     assert person.email not in written
@@ -166,7 +166,7 @@ def test_no_event_of_accounts_has_a_member_for_personal_data_or_free_text():
         {"email": "a@example.com", "password": ""},
     ],
 )
-def test_what_is_malformed_is_not_counted(client_for, body):
+def test_a_malformed_code_is_not_counted(client_for, body):
     assert client_for().write(f"{AUTH}/login", body).status_code == 400
     raw = b'{"email":"a@example.com","email":"b@example.com","password":"x"}'
     assert told(client_for().write(f"{AUTH}/login", raw=raw)) == (400, "request.malformed")
@@ -175,7 +175,9 @@ def test_what_is_malformed_is_not_counted(client_for, body):
 
 @pytest.mark.parametrize("path", ["forgot-password", "verify-email/resend", "register"])
 @pytest.mark.parametrize("known", [True, False])
-def test_an_address_is_asked_for_three_times_an_hour_known_or_not(client_for, user, settings, path, known):
+def test_an_address_is_limited_to_three_requests_an_hour_known_or_not(
+    client_for, user, settings, path, known
+):
     settings.THROTTLE_PUBLIC_FACTOR = 1
     email = user("SELLER").email if known else "nobody@example.com"
     body = {**SIGN_UP, "email": email} if path == "register" else {"email": email}
@@ -214,7 +216,7 @@ def test_a_caller_is_limited_at_each_door(client_for, settings, path, body, most
         ("refresh", {"refresh_token": "x"}),
     ],
 )
-def test_doors_that_cannot_count_are_shut(client_for, settings, monkeypatch, path, body):
+def test_endpoints_are_refused_when_requests_cannot_be_counted(client_for, settings, monkeypatch, path, body):
     monkeypatch.setattr(throttling._local, "quiet_until", 0.0)
     settings.CACHES = {
         "default": {
@@ -272,7 +274,7 @@ def test_a_user_is_limited_over_all_endpoints_that_hash_a_password(client_for, u
     assert client_for(user("SELLER")).write(f"{AUTH}/mfa/setup").status_code == 200
 
 
-def test_signing_in_costs_the_same_however_many_people_there_are(client_for, user):
+def test_signing_in_costs_the_same_for_any_number_of_users(client_for, user):
     person = user("SELLER")
     body = {"email": person.email, "password": PASSWORD}
     client_for().write(f"{AUTH}/login", body)
@@ -288,7 +290,7 @@ def test_signing_in_costs_the_same_however_many_people_there_are(client_for, use
     assert cost() == few
 
 
-def test_a_new_device_is_told_and_the_first_is_not(client_for, user, emitted):
+def test_a_new_device_is_reported_but_not_the_first_one(client_for, user, emitted):
     person = user("SELLER")
     body = {"email": person.email, "password": PASSWORD}
     for agent in ("Firefox/130.0 Linux", "Firefox/131.2 Linux", "Safari/17 iPhone"):
@@ -296,7 +298,7 @@ def test_a_new_device_is_told_and_the_first_is_not(client_for, user, emitted):
     assert [event.payload["new_device"] for event in emitted("user.logged_in")] == [False, False, True]
 
 
-def test_a_message_that_goes_out_later_carries_the_same_secret_and_an_expired_row_none_that_works(client_for):
+def test_a_message_sent_later_carries_the_same_secret_and_an_expired_one_is_refused(client_for):
     client_for().write(f"{AUTH}/register", SIGN_UP)
     row = OneTimeToken.objects.get()
     assert secrets.token_of(row) == secrets.token_of(OneTimeToken.objects.get(pk=row.pk))

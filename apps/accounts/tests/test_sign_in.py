@@ -1,4 +1,4 @@
-"""Signing in and staying signed in."""
+"""Sign-in, tokens and sessions."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -27,7 +27,7 @@ LOGIN, REFRESH, LIST = "/api/v1/auth/login", "/api/v1/auth/refresh", "/api/v1/co
 
 @pytest.fixture
 def signed_in(user, client_for):
-    """Sign in as a buyer; the tokens."""
+    """Sign in as a buyer; return the tokens."""
     person = user("BUYER")
     return client_for().write(LOGIN, {"email": person.email, "password": PASSWORD}).json()
 
@@ -57,7 +57,7 @@ def test_a_token_holds_no_role_and_no_personal_data(signed_in):
     assert set(claims) == {"iss", "aud", "sub", "sid", "jti", "typ", "iat", "exp"}
 
 
-def test_unknown_wrong_and_inactive_are_one_answer(user, client_for):
+def test_unknown_wrong_and_inactive_accounts_get_the_same_answer(user, client_for):
     person, sleeper = user("BUYER"), user("BUYER")
     with unguarded_writes():
         sleeper.status = User.Status.DEACTIVATED
@@ -98,7 +98,7 @@ def test_five_failures_lock_and_are_counted_although_each_answer_is_a_refusal(
     assert client.write(LOGIN, {"email": email, "password": PASSWORD}).status_code == (200 if known else 401)
 
 
-def test_success_clears_the_count(user, client_for):
+def test_a_successful_sign_in_resets_the_failures(user, client_for):
     person, client = user("BUYER"), client_for()
     for _ in range(4):
         client.write(LOGIN, {"email": person.email, "password": "wrong password"})
@@ -113,7 +113,7 @@ def test_no_parallel_failure_is_lost(user):
     def fail(_: int) -> bool:
         try:
             return isinstance(
-                services.log_in(actor=SYSTEM, email=email, password="wrong", door=services.Door("api")),
+                services.log_in(actor=SYSTEM, email=email, password="wrong", origin=services.Origin("api")),
                 services.Refusal,
             )
         except services.Locked:
@@ -129,7 +129,7 @@ def test_no_parallel_failure_is_lost(user):
 
 @pytest.fixture
 def while_hashing(monkeypatch):
-    """Have something done by somebody else, over a connection of theirs, while the first password is hashed."""
+    """Run a function on another connection while the first password is hashed."""
     done = []
 
     def arrange(act):
@@ -155,7 +155,7 @@ def while_hashing(monkeypatch):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_while_a_password_is_hashed_its_owners_row_is_free(user, while_hashing):
+def test_the_users_row_is_not_locked_while_a_password_is_hashed(user, while_hashing):
     person = user("BUYER")
 
     def lock():
@@ -166,15 +166,15 @@ def test_while_a_password_is_hashed_its_owners_row_is_free(user, while_hashing):
     with unguarded_writes():
         SignInCounter(key=counter_key(person.email)).save()
     done = while_hashing(lock)
-    door = services.Door("api")
+    origin = services.Origin("api")
     assert isinstance(
-        services.log_in(actor=SYSTEM, email=person.email, password=PASSWORD, door=door), services.Tokens
+        services.log_in(actor=SYSTEM, email=person.email, password=PASSWORD, origin=origin), services.Tokens
     )
     assert done == [2]
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_password_that_was_changed_while_it_was_hashed_opens_nothing(user, while_hashing):
+def test_a_password_that_was_changed_while_it_was_hashed_is_refused(user, while_hashing):
     person = user("BUYER")
     new = make_password("quite another passphrase")
 
@@ -183,14 +183,14 @@ def test_a_password_that_was_changed_while_it_was_hashed_opens_nothing(user, whi
             User.objects.filter(pk=person.pk).update(password=new)
 
     while_hashing(change)
-    door = services.Door("api")
-    outcome = services.log_in(actor=SYSTEM, email=person.email, password=PASSWORD, door=door)
+    origin = services.Origin("api")
+    outcome = services.log_in(actor=SYSTEM, email=person.email, password=PASSWORD, origin=origin)
     assert isinstance(outcome, services.Refusal)
     assert not Session.objects.exists()
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_lock_that_fell_while_the_right_password_was_hashed_holds(user, while_hashing):
+def test_a_lock_set_while_the_right_password_was_hashed_is_effective(user, while_hashing):
     person = user("BUYER")
 
     def shut():
@@ -200,10 +200,10 @@ def test_a_lock_that_fell_while_the_right_password_was_hashed_holds(user, while_
 
     while_hashing(shut)
     with pytest.raises(services.Locked):
-        services.log_in(actor=SYSTEM, email=person.email, password=PASSWORD, door=services.Door("api"))
+        services.log_in(actor=SYSTEM, email=person.email, password=PASSWORD, origin=services.Origin("api"))
 
 
-def test_a_refresh_rotates_the_pair(signed_in, client_for, emitted):
+def test_a_refresh_returns_new_tokens(signed_in, client_for, emitted):
     fresh = client_for().write(REFRESH, {"refresh_token": signed_in["refresh_token"]})
     assert fresh.status_code == 200
     assert fresh.json()["session_id"] == signed_in["session_id"]
@@ -212,7 +212,7 @@ def test_a_refresh_rotates_the_pair(signed_in, client_for, emitted):
     assert emitted("session.refreshed")[-1].aggregate_type == "session"
 
 
-def test_a_refresh_token_used_twice_ends_its_family_and_leaves_the_event(signed_in, client_for, emitted):
+def test_a_refresh_token_used_twice_ends_the_session_and_emits_an_event(signed_in, client_for, emitted):
     client = client_for()
     fresh = client.write(REFRESH, {"refresh_token": signed_in["refresh_token"]}).json()
     reused = client.write(REFRESH, {"refresh_token": signed_in["refresh_token"]})
@@ -243,7 +243,7 @@ def test_fifty_refreshes_of_one_token_side_by_side_give_one_pair(signed_in, emit
 
 
 def one_time_tokens(person):
-    """A token of each purpose, live and the person's."""
+    """A live token of the user for each purpose."""
     made = []
     for purpose in OneTimeToken.Purpose:
         row = OneTimeToken(
@@ -260,13 +260,13 @@ def one_time_tokens(person):
 
 
 def challenge_tokens(person):
-    """What stands between the person's factors."""
+    """The challenge after the user's first factor."""
     passed = tokens.FirstFactor(person.pk, "password", "", tokens.password_mark(person.password), None)
     now = timezone.now()
     return [tokens.encode_challenge(passed, issued=now, expires=now + timedelta(minutes=5))]
 
 
-def test_only_a_genuine_live_access_token_opens_the_door(signed_in, client_for):
+def test_only_a_valid_access_token_authenticates(signed_in, client_for):
     client = client_for()
     claims = tokens.decode("access", signed_in["access_token"])
     assert claims is not None
@@ -297,7 +297,7 @@ def test_only_a_genuine_live_access_token_opens_the_door(signed_in, client_for):
     assert client.read(LIST).status_code == 200
 
 
-def test_a_session_that_ended_or_a_user_who_left_is_out_at_the_next_request(signed_in, client_for):
+def test_an_ended_session_or_deactivated_user_is_refused_at_the_next_request(signed_in, client_for):
     client = client_for()
     client.bearer = signed_in["access_token"]
     session = Session.objects.get(pk=signed_in["session_id"])
@@ -345,7 +345,7 @@ def test_no_password_or_token_is_in_any_table(signed_in, emitted):
         {"mobile": "9876543210"},
     ],
 )
-def test_the_database_refuses_users_that_can_not_be(user, wrong):
+def test_the_database_refuses_inconsistent_users(user, wrong):
     person = user("INTERNAL")
     for name, value in wrong.items():
         setattr(person, name, value)
@@ -373,7 +373,7 @@ def test_rights_come_from_roles_ownership_and_single_grants(user, partner, offer
     assert user().has_perm("availability.approve", other), "a superuser holds every capability"
 
 
-def test_a_grant_on_an_offer_covers_the_holds_on_it(user, offer):
+def test_a_grant_on_an_offer_covers_its_reservations(user, offer):
     from guardian.shortcuts import assign_perm
 
     from apps.availability import services as availability
@@ -384,7 +384,7 @@ def test_a_grant_on_an_offer_covers_the_holds_on_it(user, offer):
     assert [helper.has_perm("availability.release", hold) for hold in holds] == [True, False]
 
 
-def test_rights_taken_away_count_from_the_next_request(user, client_for):
+def test_removed_rights_have_no_effect_from_the_next_request(user, client_for):
     person = user("INTERNAL_MASTERDATA")
     client = client_for(person)
     body = {"code": "JUTE", "name": "Jute", "category": "FIBRE"}

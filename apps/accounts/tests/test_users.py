@@ -1,4 +1,4 @@
-"""What others do with a user, and which roles fit together."""
+"""Administration of users, and combinations of roles."""
 
 from datetime import timedelta
 from uuid import uuid4
@@ -25,7 +25,7 @@ def boss(user):
     return user("INTERNAL_COMPLIANCE")
 
 
-def test_who_is_deactivated_is_out_at_once_and_comes_back(client_for, user, boss, emitted):
+def test_a_deactivated_user_is_signed_out_at_once_and_can_be_reactivated(client_for, user, boss, emitted):
     person = user("SELLER")
     client = client_for(person)
     services.deactivate(person, actor=boss, reason_code="left")
@@ -43,7 +43,7 @@ def test_who_is_deactivated_is_out_at_once_and_comes_back(client_for, user, boss
         services.reactivate(person, actor=boss)
 
 
-def test_who_never_proved_an_address_is_invited_again_instead(user, boss):
+def test_a_user_without_a_verified_address_is_invited_again_instead_of_reactivated(user, boss):
     person = user("SELLER", status="invited", email_verified_at=None)
     services.deactivate(person, actor=boss)
     with pytest.raises(services.InvalidState):
@@ -53,7 +53,7 @@ def test_who_never_proved_an_address_is_invited_again_instead(user, boss):
 @pytest.mark.parametrize(
     "service", ["deactivate", "reset_second_factor", "end_sessions", "unlock", "reactivate"]
 )
-def test_nobody_does_it_to_themselves_nor_to_a_super_administrator(user, boss, service):
+def test_administrators_cannot_act_on_themselves_or_a_super_administrator(user, boss, service):
     with pytest.raises(services.OwnAccount):
         getattr(services, service)(boss, actor=boss)
     with pytest.raises(services.RoleNotAllowed):
@@ -74,7 +74,7 @@ def test_only_a_super_administrator_erases_another_or_proposes_rights_for_one(us
 
 
 @pytest.mark.parametrize("service", ["deactivate", "reactivate", "reset_second_factor", "unlock"])
-def test_a_reason_is_one_of_a_list_and_never_free_text(client_for, user, boss, emitted, service):
+def test_the_reason_is_chosen_from_a_list(client_for, user, boss, emitted, service):
     person = user("SELLER", status="deactivated" if service == "reactivate" else "active")
     if service == "reset_second_factor":
         with_factor(person)
@@ -85,7 +85,7 @@ def test_a_reason_is_one_of_a_list_and_never_free_text(client_for, user, boss, e
     assert len(emitted()) == before
 
 
-def test_the_last_super_administrator_stays(user):
+def test_the_last_super_administrator_cannot_be_deactivated(user):
     one, two = user(), user()
     services.deactivate(two, actor=one)
     with pytest.raises(services.LastAdministrator):
@@ -105,7 +105,7 @@ def test_two_super_administrators_who_deactivate_each_other_leave_one(user):
             User.objects.all().delete()
 
 
-def test_all_sessions_of_a_person_end_and_each_is_told(client_for, user, boss, emitted):
+def test_ending_all_sessions_emits_an_event_for_each(client_for, user, boss, emitted):
     person = user("SELLER")
     clients = [client_for(person), client_for(person)]
     assert services.end_sessions(person, actor=boss).revoked == 2
@@ -113,7 +113,7 @@ def test_all_sessions_of_a_person_end_and_each_is_told(client_for, user, boss, e
     assert [client.read(ME).status_code for client in clients] == [401, 401]
 
 
-def test_a_lock_is_lifted_by_hand(client_for, user, boss, emitted):
+def test_an_administrator_unlocks_a_user(client_for, user, boss, emitted):
     person = user("SELLER")
     for _ in range(5):
         client_for().write(LOGIN, {"email": person.email, "password": "wrong"})
@@ -128,20 +128,20 @@ def test_a_lock_is_lifted_by_hand(client_for, user, boss, emitted):
 def test_an_applicant_is_admitted_to_its_partner_and_in_no_other_way(client_for, user, partner, emitted):
     person, firm = user("APPLICANT"), partner()
     services.admit(person, actor=SYSTEM, partner_id=firm.pk, roles=["PARTNER_ADMIN", "SELLER"])
-    kept = User.objects.get(pk=person.pk)
-    assert (kept.user_type, kept.partner_id, kept.role_names) == (
+    stored = User.objects.get(pk=person.pk)
+    assert (stored.user_type, stored.partner_id, stored.role_names) == (
         "EXTERNAL", firm.pk, ["PARTNER_ADMIN", "SELLER"],
     )  # fmt: skip
     assert emitted("user.admitted")[-1].payload["partner_id"] == str(firm.pk)
     with pytest.raises(Invalid, match="not valid"):
         services.admit(user("APPLICANT"), actor=SYSTEM, partner_id=uuid4(), roles=["SELLER"])
     with pytest.raises(services.InvalidState):
-        services.admit(kept, actor=SYSTEM, partner_id=firm.pk, roles=["SELLER"])
+        services.admit(stored, actor=SYSTEM, partner_id=firm.pk, roles=["SELLER"])
     with pytest.raises(services.RoleNotAllowed):
         services.admit(user("APPLICANT"), actor=SYSTEM, partner_id=firm.pk, roles=["INTERNAL"])
 
 
-def test_a_partner_gives_its_people_roles_within_its_own(user, boss, emitted):
+def test_external_users_get_only_roles_of_their_partner(user, boss, emitted):
     person = user("SELLER")
     within = ["PARTNER_ADMIN", "SELLER"]
     services.set_partner_roles(person, actor=SYSTEM, roles=["PARTNER_ADMIN"], within=within)
@@ -180,7 +180,7 @@ def test_a_partner_gives_its_people_roles_within_its_own(user, boss, emitted):
         ("INTERNAL", ["INTERNAL", "INTERNAL_FINANCE", "INTERNAL_COMPLIANCE"], services.RolesIncompatible),
     ],
 )
-def test_roles_that_do_not_fit(kind, roles, problem):
+def test_roles_not_allowed_for_the_user_type(kind, roles, problem):
     with pytest.raises(problem):
         check_roles(kind, frozenset(roles))
 
@@ -196,11 +196,11 @@ def test_roles_that_do_not_fit(kind, roles, problem):
         ("SUPER_ADMIN", []),
     ],
 )
-def test_roles_that_fit(kind, roles):
+def test_roles_allowed_for_the_user_type(kind, roles):
     check_roles(kind, frozenset(roles))
 
 
-def test_erasing_takes_the_person_away_and_leaves_the_id(client_for, user, emitted):
+def test_erasing_removes_personal_data_and_leaves_the_id(client_for, user, emitted):
     person = user("SELLER", full_name="Asha Patel", mobile=MOBILE, mobile_verified_at=timezone.now())
     with_factor(person)
     client = client_for(person)
@@ -219,11 +219,16 @@ def test_erasing_takes_the_person_away_and_leaves_the_id(client_for, user, emitt
             expires_at=timezone.now(),
         ).save()
     services.erase(person, actor=SYSTEM, reason_code="asked")
-    kept = User.objects.get(pk=person.pk)
-    assert (kept.full_name, kept.email, kept.mobile, kept.status) == ("Erased person", None, None, "erased")
-    assert kept.erased_at is not None
-    assert not kept.has_usable_password()
-    assert not kept.has_second_factor
+    stored = User.objects.get(pk=person.pk)
+    assert (stored.full_name, stored.email, stored.mobile, stored.status) == (
+        "Erased person",
+        None,
+        None,
+        "erased",
+    )
+    assert stored.erased_at is not None
+    assert not stored.has_usable_password()
+    assert not stored.has_second_factor
     assert client.read(ME).status_code == 401
     assert not OneTimeToken.objects.live().exists()
     with connection.cursor() as cursor:
@@ -235,10 +240,10 @@ def test_erasing_takes_the_person_away_and_leaves_the_id(client_for, user, emitt
     assert {(each.number, each.is_live) for each in OtpChallenge.objects.all()} == {("", False)}
     assert not OneTimeToken.objects.exclude(new_password="").exists()
     with pytest.raises(services.InvalidState):
-        services.erase(kept, actor=SYSTEM, reason_code="asked")
+        services.erase(stored, actor=SYSTEM, reason_code="asked")
 
 
-def test_what_is_kept_no_longer_goes_in_batches(client_for, user, emitted):
+def test_expired_rows_are_purged_in_batches(client_for, user, emitted):
     person = user("SELLER", former_email="before@example.com")
     user("SELLER", former_email="lately@example.com")
     client_for().write(LOGIN, {"email": person.email, "password": "wrong"})
@@ -257,14 +262,14 @@ def test_what_is_kept_no_longer_goes_in_batches(client_for, user, emitted):
         User.objects.filter(pk=person.pk).update(email_verified_at=month)
     counts = services.purge(actor=SYSTEM)
     assert counts == {"sessions": 1, "tokens": 1, "challenges": 1, "counters": 1, "addresses": 1}
-    kept = User.objects.get(pk=person.pk)
-    assert (kept.former_email, kept.version) == (None, person.version)
+    stored = User.objects.get(pk=person.pk)
+    assert (stored.former_email, stored.version) == (None, person.version)
     assert emitted("account.purged")[-1].payload["counts"] == counts
     assert Session.objects.count() == 1
     assert not RefreshToken.objects.exclude(session__in=Session.objects.all()).exists()
 
 
-def test_proving_oneself_once_more_counts_for_ten_minutes(user, emitted):
+def test_a_reauthentication_is_valid_for_ten_minutes(user, emitted):
     person = user("INTERNAL")
     session = begin_session(person, door="admin")
     assert isinstance(services.reauthenticate(session, actor=person, password="wrong"), services.Refusal)

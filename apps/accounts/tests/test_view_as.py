@@ -1,4 +1,4 @@
-"""Looking through a partner's eyes: read-only, with a reason, half an hour, told with both ids."""
+"""View as a partner: read-only, with a reason, for 30 minutes, recorded in events."""
 
 from datetime import timedelta
 from uuid import uuid4
@@ -33,7 +33,9 @@ def start(desk, seller):
     return desk.post(ADD, {**form, "partner_id": str(seller.partner_id), "reason": REASON})
 
 
-def test_staff_see_what_the_partner_sees_and_nothing_more(desk_for, manager, seller, offer, assert_emitted):
+def test_a_view_as_a_partner_shows_only_what_the_partner_sees(
+    desk_for, manager, seller, offer, assert_emitted
+):
     own = offer(seller=seller, live=False)
     foreign = offer(live=False, submit=True)
     desk = desk_for(manager)
@@ -55,15 +57,15 @@ def test_staff_see_what_the_partner_sees_and_nothing_more(desk_for, manager, sel
 
 
 @pytest.mark.parametrize("path", ["/admin/", OFFERS, "/admin/commodity/commodity/"])
-def test_every_page_says_whose_eyes_these_are(desk_for, manager, seller, path):
+def test_every_page_shows_the_banner_of_the_view(desk_for, manager, seller, path):
     desk = desk_for(manager)
     start(desk, seller)
     page = desk.get(path).content.decode()
-    assert f"You see what partner {seller.partner_id} sees" in page
+    assert f"You are viewing as partner {seller.partner_id}" in page
     assert "/admin/view-as/end/" in page
 
 
-def test_nothing_is_changed_meanwhile_and_nothing_is_offered(desk_for, manager, seller, offer, emitted):
+def test_a_view_as_a_partner_is_read_only_and_shows_no_actions(desk_for, manager, seller, offer, emitted):
     own = offer(seller=seller, live=False)
     desk = desk_for(manager)
     start(desk, seller)
@@ -71,29 +73,29 @@ def test_nothing_is_changed_meanwhile_and_nothing_is_offered(desk_for, manager, 
     path = f"{OFFERS}{own.pk}/change/"
     page = desk.get(path)
     assert "erp-verb" not in page.content.decode()
-    for door in (path, f"{OFFERS}{own.pk}/run/approve/", ADD):
-        assert desk.post(door, {"reason": REASON}).status_code == 403
+    for address in (path, f"{OFFERS}{own.pk}/run/approve/", ADD):
+        assert desk.post(address, {"reason": REASON}).status_code == 403
     assert len(emitted()) == told
 
 
-def test_it_ends_by_a_click_and_by_itself(desk_for, manager, seller, assert_emitted):
+def test_a_view_ends_by_a_click_and_by_expiry(desk_for, manager, seller, assert_emitted):
     desk = desk_for(manager)
     start(desk, seller)
     assert desk.post("/admin/view-as/end/", {}).status_code == 302
     assert ViewAs.objects.get().ended_at is not None
     assert_emitted(events.ViewAsEnded, partner_id=str(seller.partner_id))
-    assert "You see what partner" not in desk.get("/admin/").content.decode()
+    assert "You are viewing as partner" not in desk.get("/admin/").content.decode()
 
     start(desk, seller)
     with unguarded_writes():
         ago = timezone.now() - timedelta(minutes=31)
         ViewAs.objects.live().update(created_at=ago, ends_at=ago + timedelta(minutes=30))
-    assert "You see what partner" not in desk.get("/admin/").content.decode()
+    assert "You are viewing as partner" not in desk.get("/admin/").content.decode()
     start(desk, seller)  # what is over doesn't stand in the way
     assert ViewAs.objects.filter(ended_at=None).count() == 1
 
 
-def test_one_partner_at_a_time_and_only_one_that_signs_in(manager, seller, partner):
+def test_only_one_view_at_a_time_and_only_of_a_partner_with_active_users(manager, seller, partner):
     with pytest.raises(services.NobodyToViewAs):
         services.start_view_as(actor=manager, partner_id=partner().pk, reason=REASON)
     with pytest.raises(Invalid) as caught:
@@ -107,7 +109,7 @@ def test_one_partner_at_a_time_and_only_one_that_signs_in(manager, seller, partn
     assert view.ends_at - view.created_at == timedelta(minutes=30)
 
 
-def test_who_may_not_look_is_refused_and_nobody_ends_another_s(user, manager, seller):
+def test_viewing_needs_the_capability_and_only_the_viewer_ends_a_view(user, manager, seller):
     with pytest.raises(CapabilityMissing):
         services.start_view_as(actor=user("INTERNAL"), partner_id=seller.partner_id, reason=REASON)
     view = services.start_view_as(actor=manager, partner_id=seller.partner_id, reason=REASON)
@@ -115,15 +117,15 @@ def test_who_may_not_look_is_refused_and_nobody_ends_another_s(user, manager, se
         services.end_view_as(view, actor=user("INTERNAL_MANAGER"))
 
 
-def test_a_look_that_ran_out_is_ended_and_told_once(manager, seller, emitted):
+def test_an_expired_view_is_ended_once_with_an_event(manager, seller, emitted):
     view = services.start_view_as(actor=manager, partner_id=seller.partner_id, reason=REASON)
     assert tasks.expire_views_as() == 0
     ago = timezone.now() - timedelta(minutes=31)
     with unguarded_writes():
         ViewAs.objects.update(created_at=ago, ends_at=ago + timedelta(minutes=30))
     assert tasks.expire_views_as() == 1
-    kept = ViewAs.objects.get(pk=view.pk)
-    assert kept.ended_at == kept.ends_at
+    stored = ViewAs.objects.get(pk=view.pk)
+    assert stored.ended_at == stored.ends_at
     [told] = emitted("user.view_as.ended")
     assert told.payload["view_as_id"] == str(view.pk)
     assert tasks.expire_views_as() == 0

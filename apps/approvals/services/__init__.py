@@ -1,30 +1,30 @@
-"""Every way a request for a second person's decision can change.
+"""Services of approval requests.
 
 How a module uses it:
 
-1. Declare what can be asked for, once (see ``erp.approvals.Kind``)::
+1. Declare the kind of change, once (see ``erp.approvals.Kind``)::
 
        REOPEN = Kind(name="organization.reopen_year", title="Reopening a financial year", subject="financial_year",
                      model="organization.FinancialYear", capability=capabilities.REOPEN_FINANCIAL_YEAR,
                      locks=_lock_organization, apply=apply_reopening, ended=end_reopening)
 
-2. Ask inside the service that would have made the change; the subject stores what was proposed. The authority is
-   that service's own::
+2. Open a request in the service that would have made the change; the subject stores the proposal. The capability
+   is that service's own::
 
        approval = approvals.request(actor=actor, kind=REOPEN, subject_id=year.pk, subject_version=year.version,
                                     reason=reason, diff=[("status", "locked", "soft_closed")], excluded=editors)
 
 3. In each service that edits the subject: ``approvals.mark_stale(actor=actor, row_type="financial_year",
-   row_id=year.pk)``. A base that moved is found at the decision, and by the sweep.
+   row_id=year.pk)``. A changed base is found at the decision, and by the periodic task.
 
 4. The last approval calls ``apply`` in its own transaction: decision, change and events commit together, or the
-   approver sees the problem and nothing happened. Every decision locks what the kind names first and the request
-   last, as edits do, so that neither waits for the other in a circle.
+   approver sees the problem and nothing is stored. Every decision locks what the kind names first and the request
+   last, as edits do, so that no deadlock can occur.
 
-A kind with ``door="own"`` is decided at the module's endpoint: its service calls ``decide`` in its own transaction
-and makes the change there and then when the answer is granted.
+A kind with ``decided_at="module"`` is decided at the module's endpoint: its service calls ``decide`` in its own
+transaction, and makes the change itself when the request is granted.
 
-Rows that one person drafts and another publishes need none of this, but the declaration of ``services.drafts``.
+Rows that one person drafts and another publishes need only the declaration of ``services.drafts``.
 """
 
 import json
@@ -59,41 +59,41 @@ BARRED = "You created or edited this request, or it concerns you, so another per
 
 
 class PendingExists(Conflict):
-    """A request about this is waiting already."""
+    """There is already a pending request for this record."""
 
     constraints = ("approval_one_pending",)
 
 
 class NotPending(Conflict):
-    """The request doesn't wait for a decision any more."""
+    """The request is no longer pending."""
 
 
 class Stale(Conflict):
-    """It has changed since it was put to you; only a new request can be decided."""
+    """The record has changed since the request was made. A new request is needed."""
 
 
 class AlreadyDecided(Conflict):
-    """You have decided on this request; it takes another person."""
+    """You have already decided on this request, so another person must decide."""
 
 
 class DecidedElsewhere(Conflict):
-    """This kind is decided at the endpoint of what it is about."""
+    """This request is decided on its record, not here."""
 
 
 class RoleRequired(Forbidden):
-    """Somebody of another role decides on this."""
+    """Another role is required to decide on this request."""
 
 
 class MakerOnly(Forbidden):
-    """Only its maker withdraws a request."""
+    """Only the person who made a request can withdraw it."""
 
 
 class ReasonMissing(RuleBroken):
-    """Say why, in 10 to 1000 characters."""
+    """A reason of 10 to 1000 characters is required."""
 
 
 class RoleUnfit(RuleBroken):
-    """Nobody of this role could decide on it."""
+    """This role cannot decide on the request."""
 
 
 DECISION_ERRORS = (
@@ -126,19 +126,19 @@ def request(
     decider_role: str | None = None,
     maker: User | None = None,
 ) -> ApprovalRequest:
-    """Ask for another person's decision on a change.
+    """Open a request for approval of a change.
 
     ``subject_version`` is the version that the approvers will see; ``base`` the row that the change builds on, as
     the kind's ``base_of`` will find it. ``diff`` holds (field, old, new) and is stored masked. ``excluded`` are all
-    who edited the subject since its last decision, and whom else the module keeps from deciding; the maker always is.
-    ``amount`` in ``currency`` picks the kind's band; ``needed`` (1–3) and ``decider_role`` stand in for the band's
-    where the module knows better. ``maker`` is who asks, where SYSTEM acts for somebody.
+    who edited the subject since its last decision, and others whom the module excludes; the requester always is.
+    ``amount`` in ``currency`` selects the kind's band; ``needed`` (1–3) and ``decider_role`` override the band's.
+    ``maker`` is the requester, where SYSTEM acts for a user.
 
     Raises PendingExists, ReasonMissing.
     """
     reason = reason.strip()
     if not 10 <= len(reason) <= 1000:
-        raise ReasonMissing(errors=[Fault("/reason", "invalid", "Say why, in 10 to 1000 characters.")])
+        raise ReasonMissing(errors=[Fault("/reason", "invalid", "Enter a reason of 10 to 1000 characters.")])
     if (
         ApprovalRequest.objects.pending()
         .filter(kind=kind.name, subject_type=kind.subject, subject_id=subject_id)
@@ -175,7 +175,7 @@ def request(
 
 
 def _lock_subject(request: ApprovalRequest) -> None:
-    """Lock what comes before the request: what its kind names, then its subject."""
+    """Lock what the kind names, then the subject, before the request."""
     if request.kind in kinds:
         kinds[request.kind].locked_subject(request.subject_id)
 
@@ -187,10 +187,13 @@ def _lock_subject(request: ApprovalRequest) -> None:
     lock_via=_lock_subject,
 )
 def withdraw(request: ApprovalRequest, *, actor: Actor) -> ApprovalRequest:
-    """Take a request back. Its maker may, and the module for it. Raises MakerOnly, NotPending, Stale."""
+    """Withdraw your request. The module may withdraw it too, as SYSTEM.
+
+    Raises MakerOnly, NotPending, Stale.
+    """
     if actor.pk is not None and actor.pk != request.maker_id:
         raise MakerOnly
-    _still_pending(request)
+    _require_pending(request)
     _end(request, Status.WITHDRAWN)
     emit(events.ApprovalWithdrawn(**_head(request, actor)))
     return _ended(request, actor)
@@ -198,11 +201,11 @@ def withdraw(request: ApprovalRequest, *, actor: Actor) -> ApprovalRequest:
 
 @service(requires=capabilities.REQUEST, emits=[events.ApprovalStaled])
 def mark_stale(*, actor: Actor, row_type: str, row_id: UUID) -> Sequence[UUID]:
-    """Void the pending requests about a row that is being edited; returns their ids.
+    """Mark the pending requests for a row that is being edited as stale; return their IDs.
 
-    The module calls it in the transaction of the edit, which holds the row; its ``ended`` isn't called.
+    The module calls it in the transaction of the edit, which has locked the row; its ``ended`` isn't called.
     """
-    voided = []
+    stale = []
     for row in (
         ApprovalRequest.objects.pending()
         .filter(subject_type=row_type, subject_id=row_id)
@@ -211,8 +214,8 @@ def mark_stale(*, actor: Actor, row_type: str, row_id: UUID) -> Sequence[UUID]:
     ):
         _end(row, Status.STALE)
         emit(events.ApprovalStaled(**_head(row, actor)))
-        voided.append(row.pk)
-    return voided
+        stale.append(row.pk)
+    return stale
 
 
 @service(
@@ -221,21 +224,21 @@ def mark_stale(*, actor: Actor, row_type: str, row_id: UUID) -> Sequence[UUID]:
     lock_via=_lock_subject,
 )
 def expire(request: ApprovalRequest, *, actor: Actor) -> ApprovalRequest:
-    """End a request that nobody decided in time, or whose subject or base has moved; a rerun changes nothing."""
+    """End a pending request that has expired, or whose subject or base has changed."""
     if request.status != Status.PENDING:
         return request
-    if _is_over(request):
+    if _is_expired(request):
         _end(request, Status.EXPIRED)
         emit(events.ApprovalExpired(**_head(request, actor)))
         return _ended(request, actor)
-    if request.kind in kinds and _is_overtaken(request):
+    if request.kind in kinds and _has_changed(request):
         _end(request, Status.STALE)
         emit(events.ApprovalStaled(**_head(request, actor)))
         return _ended(request, actor)
     return request
 
 
-_VOICES = [events.ApprovalEndorsed, events.ApprovalGranted, events.ApprovalRefused]
+_DECISION_EVENTS = [events.ApprovalEndorsed, events.ApprovalGranted, events.ApprovalRefused]
 
 
 def _asks_reauthentication(request: ApprovalRequest) -> bool:
@@ -244,7 +247,7 @@ def _asks_reauthentication(request: ApprovalRequest) -> bool:
 
 @service(
     requires=capabilities.DECIDE,
-    emits=_VOICES,
+    emits=_DECISION_EVENTS,
     raises=DECISION_ERRORS,
     forwards=lambda: (kind.apply for kind in kinds.values() if isinstance(kind.apply, Service)),
     lock_via=_lock_subject,
@@ -255,10 +258,10 @@ def approve(
 ) -> ApprovalRequest:
     """Approve a request. The last approval needed makes the change.
 
-    Raises what ``decide`` raises, and what stands against the change by now.
+    Raises what ``decide`` and the kind's ``apply`` raise.
     """
     kind = _kind(request)
-    if kind.door == "own" or kind.apply is None:
+    if kind.decided_at == "module" or kind.apply is None:
         raise DecidedElsewhere
     _decide(request, actor, ApprovalDecision.Decision.APPROVE, subject_version, "", note)
     if request.status == Status.GRANTED:
@@ -266,19 +269,19 @@ def approve(
     return request
 
 
-@service(requires=capabilities.DECIDE, emits=_VOICES, raises=DECISION_ERRORS, lock_via=_lock_subject)
+@service(requires=capabilities.DECIDE, emits=_DECISION_EVENTS, raises=DECISION_ERRORS, lock_via=_lock_subject)
 def reject(
     request: ApprovalRequest, *, actor: Actor, subject_version: int, reason_code: str, note: str
 ) -> ApprovalRequest:
     """Reject a request. One rejection is enough."""
     kind = _kind(request)
-    if kind.door == "own" and kind.own_reject:
+    if kind.decided_at == "module" and kind.own_reject:
         raise DecidedElsewhere
     _decide(request, actor, ApprovalDecision.Decision.REJECT, subject_version, reason_code, note)
     return _ended(request, actor)
 
 
-@service(requires=capabilities.DECIDE, emits=_VOICES, raises=DECISION_ERRORS, lock_via=_lock_subject)
+@service(requires=capabilities.DECIDE, emits=_DECISION_EVENTS, raises=DECISION_ERRORS, lock_via=_lock_subject)
 def decide(
     request: ApprovalRequest,
     *,
@@ -288,11 +291,11 @@ def decide(
     reason_code: str = "",
     note: str = "",
 ) -> ApprovalRequest:
-    """Store a person's decision at a module's own endpoint: ``approve`` or ``reject``, in its transaction.
+    """Store a decision (``approve`` or ``reject``) in the transaction of a module's own endpoint.
 
-    ``subject_version`` is the subject's version as the module finds it under lock. The caller looks at the answer's
-    status and makes the change: pending (another approval is needed), granted, refused. Raises SelfApproval,
-    CapabilityMissing, RoleRequired, Stale, NotPending, AlreadyDecided, ReauthenticationRequired.
+    ``subject_version`` is the version of the locked subject. The caller makes the change if the status of the result
+    is granted; pending means that another approval is needed. Raises SelfApproval, CapabilityMissing, RoleRequired,
+    Stale, NotPending, AlreadyDecided, ReauthenticationRequired.
     """
     decided = _decide(request, actor, ApprovalDecision.Decision(decision), subject_version, reason_code, note)
     if decision == ApprovalDecision.Decision.APPROVE and _asks_reauthentication(request):
@@ -307,28 +310,32 @@ def decide(
     lock_via=_lock_subject,
 )
 def escalate(request: ApprovalRequest, *, actor: Actor, role: str, reason: str) -> ApprovalRequest:
-    """Leave the decision to a higher role. Approvals already given stand.
+    """Escalate the decision to a higher role. Approvals so far remain valid.
 
-    Who can't decide can't escalate either. Raises SelfApproval, CapabilityMissing, Stale, NotPending, RoleUnfit.
+    Whoever cannot decide cannot escalate either. Raises SelfApproval, CapabilityMissing, Stale, NotPending, RoleUnfit.
     """
     against = exclusion(request, actor)
     if against is not None:
         raise against
     _require_not_concerned(request, actor)
-    _still_pending(request)
+    _require_pending(request)
     if not {str(capabilities.DECIDE), request.capability} <= access.matrix().get(role, set()):
-        raise RoleUnfit(errors=[Fault("/role", "unfit", f"{role} may not decide on {request.title}.")])
+        raise RoleUnfit(
+            errors=[Fault("/role", "unfit", f"The role {role} may not decide on: {request.title}.")]
+        )
     if request.decider_role == role:
         return request
     ranks = access.registry.ranks
     if request.decider_role is not None:
         is_upwards = ranks[role] > ranks[request.decider_role]
-    else:  # any role decides so far: nobody passes it to a role below or beside their own
+    else:  # any role may decide so far: the new one must be above the actor's own
         own = roles_of(actor)
         highest = max((ranks.get(held, 0) for held in own), default=0)
         is_upwards = ranks[role] > highest or (ranks[role] == highest and role in own)
     if not is_upwards:
-        raise RoleUnfit(errors=[Fault("/role", "lower", "Choose a higher role.")])
+        raise RoleUnfit(
+            errors=[Fault("/role", "lower", f"Choose a role above {request.decider_role or 'your own'}.")]
+        )
     request.decider_role, request.escalated_by_id, request.escalation_reason = role, actor.pk, reason
     request.save()
     emit(events.ApprovalEscalated(**_head(request, actor)))
@@ -336,7 +343,7 @@ def escalate(request: ApprovalRequest, *, actor: Actor, role: str, reason: str) 
 
 
 def exclusion(request: ApprovalRequest, actor: Actor) -> DomainError | None:
-    """Why this person can neither decide on the request nor escalate it, by what is stored; None: no reason."""
+    """Why the user can neither decide on the request nor escalate it, by the stored data; None if they can."""
     if actor.pk in request.excluded:
         return SelfApproval(BARRED)
     if not request.is_within_reach(actor):
@@ -345,15 +352,13 @@ def exclusion(request: ApprovalRequest, actor: Actor) -> DomainError | None:
 
 
 def disabled_reason(request: ApprovalRequest, actor: Actor) -> DomainError | None:
-    """Why this person can't decide on the request, by what is stored; None: no reason."""
+    """Why the user cannot decide on the request, by the stored data; None if they can."""
     against = exclusion(request, actor)
     if against is not None:
         return against
     if request.decider_role and not (actor.is_superuser or request.decider_role in roles_of(actor)):
-        return RoleRequired(
-            f"Somebody with the role {request.decider_role} decides.", role=request.decider_role
-        )
-    if request.voice_of(actor) is not None:
+        return RoleRequired(f"The role {request.decider_role} is required.", role=request.decider_role)
+    if request.decision_of(actor) is not None:
         return AlreadyDecided()
     return None
 
@@ -362,15 +367,17 @@ def _decide(
     request: ApprovalRequest, actor: Actor, decision: str, subject_version: int, reason_code: str, note: str
 ) -> ApprovalRequest:
     if actor.pk is None:
-        raise TypeError("a request is decided by a person")
+        raise TypeError("a request is decided by a user, not by SYSTEM")
     against = disabled_reason(request, actor)
     if against is not None:
         raise against
     _require_not_concerned(request, actor)
-    _still_pending(request)
+    _require_pending(request)
     if subject_version != request.subject_version:
-        raise Stale(f"You saw version {subject_version}; the request is about {request.subject_version}.")
-    if _is_overtaken(request):
+        raise Stale(
+            f"You reviewed version {subject_version}; the request is about version {request.subject_version}."
+        )
+    if _has_changed(request):
         raise Stale
     ApprovalDecision(
         request=request,
@@ -398,42 +405,42 @@ def _decide(
 def _kind(request: ApprovalRequest) -> Kind:
     kind = kinds.get(request.kind)
     if kind is None:
-        raise DecidedElsewhere(f"{request.kind} isn't decided here any more.")
+        raise DecidedElsewhere(f"Requests of kind {request.kind} are no longer decided here.")
     return kind
 
 
 def _require_not_concerned(request: ApprovalRequest, actor: Actor) -> None:
-    """Raises SelfApproval for whom the kind excludes by now."""
+    """Raise SelfApproval for users whom the kind excludes now."""
     if actor.pk in set(_kind(request).excludes(request)):
         raise SelfApproval(BARRED)
 
 
-def _still_pending(request: ApprovalRequest) -> None:
+def _require_pending(request: ApprovalRequest) -> None:
     if request.status == Status.STALE:
         raise Stale
-    if request.status != Status.PENDING or _is_over(request):
+    if request.status != Status.PENDING or _is_expired(request):
         raise NotPending(status_now=request.status)
 
 
-def _is_over(request: ApprovalRequest) -> bool:
+def _is_expired(request: ApprovalRequest) -> bool:
     return request.expires_at is not None and request.expires_at <= clock.now()
 
 
-def _is_overtaken(request: ApprovalRequest) -> bool:
-    """Whether the subject or its base isn't as it was when the request was made; the subject is locked."""
+def _has_changed(request: ApprovalRequest) -> bool:
+    """Whether the subject, which is locked, or its base has changed since the request was made."""
     kind = _kind(request)
     subject = kind.locked_subject(request.subject_id)
     if subject is None or kind.version_of(subject) != request.subject_version:
         return True
     try:
         base = kind.base_of(subject)
-    except DomainError:  # nothing can be built on what is there now
+    except DomainError:  # there is no valid base now
         return True
     return (base or ("", None, None)) != (request.base_type, request.base_id, request.base_version)
 
 
 def _ended(request: ApprovalRequest, actor: Actor) -> ApprovalRequest:
-    """Let the subject's module put an end to what was proposed."""
+    """Call the kind's ``ended``, which closes the proposal of the subject's module."""
     kind = kinds.get(request.kind)
     if kind is not None and kind.ended is not None:
         kind.ended(kind.locked_subject(request.subject_id), actor=actor, request=request)
@@ -446,7 +453,7 @@ def _end(request: ApprovalRequest, status: str) -> None:
 
 
 def _masked(field: str, value: Any) -> str | None:
-    """The value in words, as anybody who sees the request may see it."""
+    """The value as text, masked for everybody who sees the request."""
     shown = next(iter(mask({field: value}).values()))
     return (
         None if shown is None else shown if isinstance(shown, str) else json.dumps(shown, ensure_ascii=False)

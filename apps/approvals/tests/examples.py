@@ -1,4 +1,4 @@
-"""One request that succeeds per door of the approvals module."""
+"""One successful request for each endpoint of the approvals module."""
 
 from apps.approvals import services
 from apps.approvals.tests.kinds import RULE
@@ -6,8 +6,8 @@ from erp.access import SYSTEM
 from erp.api.examples import Example
 
 
-def asked(world, kind=RULE, **fields):
-    """A request that somebody of the company made."""
+def make_request(world, kind=RULE, **fields):
+    """An approval request of an internal user."""
     return services.request(
         actor=SYSTEM,
         **{
@@ -27,7 +27,7 @@ def decider(world, target):
 
 
 EXAMPLES = {
-    "approve": Example(decider, {"subject_version": 3, "note": "Seen."}, asked),
+    "approve": Example(decider, {"subject_version": 3, "note": "Seen."}, make_request),
     "reject": Example(
         decider,
         {
@@ -35,8 +35,8 @@ EXAMPLES = {
             "reason_code": "not_justified",
             "note": "The figure of last year still holds.",
         },
-        asked,
+        make_request,
     ),
 }
 
-LISTS = {"/api/v1/approvals": ("INTERNAL_COMPLIANCE", lambda world, viewer: asked(world))}
+LISTS = {"/api/v1/approvals": ("INTERNAL_COMPLIANCE", lambda world, viewer: make_request(world))}

@@ -1,4 +1,4 @@
-"""Kinds that exist only in tests: one per door, and one whose amounts ask for more."""
+"""Kinds of the tests: one for each place of decision, and one with bands of amounts."""
 
 from decimal import Decimal
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from apps.accounts.capabilities import MANAGE_USERS
 from erp.approvals import Band, Kind
 
-applied: list[Any] = []  # what the kinds here were asked to make, and to end
+applied: list[Any] = []  # calls of `apply` and of `ended`
 ended: list[Any] = []
 COMMON: dict[str, Any] = {
     "model": "account.User",
@@ -33,13 +33,13 @@ OFFER = Kind(
     title="An offer",
     subject="offer",
     **COMMON,
-    door="own",
+    decided_at="module",
 )
 TRADE = Kind(
     name="test.trade",
     title="A trade",
     subject="trade",
     **COMMON,
-    door="own",
+    decided_at="module",
     own_reject=False,
 )

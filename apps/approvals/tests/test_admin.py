@@ -1,11 +1,11 @@
-"""The second person's queue: looked at one by one, decided by the same services."""
+"""Pending approvals in the staff portal, decided by the same services as over the API."""
 
 import pytest
 from django.urls import reverse
 from django.utils.http import urlencode
 
 from apps.approvals.models import ApprovalDecision, ApprovalRequest
-from apps.approvals.tests.examples import asked
+from apps.approvals.tests.examples import make_request
 from apps.approvals.tests.kinds import LIMIT, OFFER
 
 pytestmark = pytest.mark.django_db
@@ -33,47 +33,51 @@ def desk(user, desk_for):
     return found
 
 
-def test_the_home_page_counts_what_waits_for_the_person(world, desk):
-    asked(world, maker=desk.person)
+def test_the_home_page_counts_the_pending_approvals_of_the_user(world, desk):
+    make_request(world, maker=desk.person)
     text = desk.get("/admin/").content.decode()
-    assert "Second person" in text
+    assert "Pending approvals" in text
     assert QUEUE.replace("&", "&amp;") in text
-    asked(world)
-    [queue] = [q for q in desk.get("/admin/").context["queues"] if q.title == "Second person"]
+    make_request(world)
+    [queue] = [q for q in desk.get("/admin/").context["queues"] if q.title == "Pending approvals"]
     assert queue.waiting == "1"
 
 
-def test_the_queue_lists_what_waits_oldest_first_and_its_own_makers_under_their_filter(world, desk):
-    own, first, second = asked(world, maker=desk.person), asked(world), asked(world, LIMIT)
+def test_the_queue_lists_pending_requests_oldest_first_and_own_ones_under_their_filter(world, desk):
+    own, first, second = (
+        make_request(world, maker=desk.person),
+        make_request(world),
+        make_request(world, LIMIT),
+    )
     assert list(desk.get(QUEUE).context["cl"].result_list) == [first, second]
     assert list(desk.get(f"{LIST}?for_me=made").context["cl"].result_list) == [own]
     assert list(desk.get(LIST).context["cl"].result_list) == [own, first, second]
 
 
-def test_the_page_shows_what_would_change_and_leads_to_its_neighbours(world, desk):
-    rows = [asked(world) for _ in range(3)]
-    asked(world, LIMIT)
-    kept = {"_changelist_filters": "status=pending&kind=test.rule"}
-    text = desk.get(page(rows[1]), kept).content.decode()
+def test_the_page_shows_the_proposed_changes_and_links_to_the_neighbours(world, desk):
+    rows = [make_request(world) for _ in range(3)]
+    make_request(world, LIMIT)
+    filters = {"_changelist_filters": "status=pending&kind=test.rule"}
+    text = desk.get(page(rows[1]), filters).content.decode()
     assert "5.00" in text
     assert "6.50" in text
     for rel, row in (("prev", rows[0]), ("next", rows[2])):
-        link = f"{page(row)}?{urlencode(kept)}"
+        link = f"{page(row)}?{urlencode(filters)}"
         assert f'rel="{rel}"' in text
         assert f'href="{link}"' in text
-    last = desk.get(page(rows[2]), kept).content.decode()
+    last = desk.get(page(rows[2]), filters).content.decode()
     assert 'rel="next"' not in last
     assert 'rel="next"' in desk.get(page(rows[2])).content.decode()
 
 
-def test_a_decision_is_given_once_with_its_reason_on_the_version_shown(world, desk):
-    request = asked(world)
+def test_a_decision_is_stored_once_with_its_reason_and_the_version_shown(world, desk):
+    request = make_request(world)
     form = desk.form(run(request, "reject"))
     assert form["subject_version"] == ["3"]
     for _ in range(2):
         assert desk.post(run(request, "reject"), {**form, **REFUSAL}).status_code == 302
-    voice = ApprovalDecision.objects.get()
-    assert (voice.decider, voice.reason_code, voice.note) == (
+    decision = ApprovalDecision.objects.get()
+    assert (decision.decider, decision.reason_code, decision.note) == (
         desk.person,
         "not_justified",
         "The figure of last year still holds.",
@@ -85,15 +89,15 @@ def test_a_decision_is_given_once_with_its_reason_on_the_version_shown(world, de
 
 
 def test_a_refusal_without_a_reason_changes_nothing(world, desk):
-    request = asked(world)
+    request = make_request(world)
     answer = desk.fill(run(request, "reject"), reason_code="", note="no")
     assert answer.status_code == 400
     assert set(answer.context["errors"]) >= {"reason_code", "note"}
     assert again(request).status == "pending"
 
 
-def test_a_page_that_was_overtaken_decides_nothing(world, desk):
-    request = asked(world)
+def test_an_outdated_page_decides_nothing(world, desk):
+    request = make_request(world)
     form = desk.form(run(request, "approve"))
     from apps.approvals import services
     from erp.access import SYSTEM
@@ -103,10 +107,10 @@ def test_a_page_that_was_overtaken_decides_nothing(world, desk):
     assert not ApprovalDecision.objects.exists()
 
 
-def test_nobody_decides_on_their_own_work_not_by_a_forged_post_either(world, desk, desk_for, user):
+def test_requesters_cannot_decide_on_their_own_requests_even_by_a_forged_post(world, desk, desk_for, user):
     superuser = user()
     for person, its_desk in ((desk.person, desk), (superuser, desk_for(superuser))):
-        request = asked(world, maker=person)
+        request = make_request(world, maker=person)
         shown = its_desk.get(page(request)).content.decode()
         assert "You created or edited this request" in shown
         assert run(request, "approve") not in shown
@@ -120,23 +124,25 @@ def test_nobody_decides_on_their_own_work_not_by_a_forged_post_either(world, des
         assert again(request).status == "withdrawn"
 
 
-def test_a_missing_right_is_named_and_a_kind_decided_elsewhere_offers_nothing(world, desk, desk_for, user):
-    request = asked(world)
+def test_a_missing_capability_is_named_and_a_kind_decided_elsewhere_has_no_actions(
+    world, desk, desk_for, user
+):
+    request = make_request(world)
     director = desk_for(user("INTERNAL_DIRECTOR"))
     assert "You need the capability account.manage_users." in director.get(page(request)).content.decode()
-    elsewhere = desk.get(page(asked(world, OFFER))).content.decode()
-    assert "Approve" not in elsewhere
+    elsewhere = desk.get(page(make_request(world, OFFER))).content.decode()
+    assert "/run/approve/" not in elsewhere
 
 
-def test_a_request_is_left_to_another_role_with_a_reason(world, desk):
-    request = asked(world)
+def test_a_request_is_escalated_to_another_role_with_a_reason(world, desk):
+    request = make_request(world)
     answer = desk.fill(run(request, "escalate"), role="INTERNAL_COMPLIANCE", reason="A matter of policy.")
     assert answer.status_code == 302
     assert again(request).decider_role == "INTERNAL_COMPLIANCE"
 
 
-def test_an_auditor_sees_everything_and_is_offered_nothing(world, desk_for, user):
-    request = asked(world)
+def test_an_auditor_sees_every_request_and_no_actions(world, desk_for, user):
+    request = make_request(world)
     desk = desk_for(user("AUDITOR"))
     shown = desk.get(page(request)).content.decode()
     assert "percentage" in shown
@@ -149,12 +155,12 @@ def test_a_list_costs_the_same_queries_for_one_row_and_for_many(world, desk):
     from django.db import connection
     from django.test.utils import CaptureQueriesContext
 
-    asked(world)
+    make_request(world)
     desk.get(LIST)
     with CaptureQueriesContext(connection) as few:
         desk.get(LIST)
     for _ in range(5):
-        asked(world)
+        make_request(world)
     with CaptureQueriesContext(connection) as many:
         assert len(desk.get(LIST).context["cl"].result_list) == 6
     assert len(many) == len(few) <= 25

@@ -1,11 +1,11 @@
-"""The second person's door over HTTP."""
+"""The endpoints of approval requests."""
 
 from decimal import Decimal
 
 import pytest
 
 from apps.approvals import services
-from apps.approvals.tests.examples import asked
+from apps.approvals.tests.examples import make_request
 from apps.approvals.tests.kinds import LIMIT, OFFER
 from erp.access import SYSTEM
 
@@ -28,8 +28,8 @@ def told(answer):
     return answer.status_code, answer.json().get("code")
 
 
-def test_a_decision_shows_how_the_request_stands(world, decide, user):
-    request, who = asked(world, LIMIT, needed=2), user("INTERNAL_COMPLIANCE")
+def test_a_decision_returns_the_current_state_of_the_request(world, decide, user):
+    request, who = make_request(world, LIMIT, needed=2), user("INTERNAL_COMPLIANCE")
     row = decide(request, who=who, body={**SEEN, "note": "Seen."}).json()
     assert (row["status"], row["given"], row["needed"]) == ("pending", 1, 2)
     assert row["diff"] == [{"field": "percentage", "old": "5.00", "new": "6.50"}]
@@ -39,21 +39,21 @@ def test_a_decision_shows_how_the_request_stands(world, decide, user):
 
 
 def test_each_refusal_has_its_code(world, decide, user):
-    own = asked(world, maker=user("INTERNAL_COMPLIANCE"))
+    own = make_request(world, maker=user("INTERNAL_COMPLIANCE"))
     assert told(decide(own, who=own.maker)) == (403, "approval.self")
-    answer = decide(asked(world), who=user("INTERNAL_DIRECTOR"))
+    answer = decide(make_request(world), who=user("INTERNAL_DIRECTOR"))
     assert told(answer) == (403, "capability.missing")
     assert answer.json()["capability"] == "account.manage_users"
-    large = asked(world, LIMIT, amount=Decimal(20_000_000), currency="INR")
+    large = make_request(world, LIMIT, amount=Decimal(20_000_000), currency="INR")
     assert told(decide(large)) == (403, "approval.role_required")
-    assert told(decide(asked(world), body={"subject_version": 2})) == (409, "approval.stale")
-    assert told(decide(asked(world, OFFER))) == (409, "approval.decided_elsewhere")
-    assert told(decide(asked(world, OFFER), "reject", REFUSAL)) == (409, "approval.decided_elsewhere")
-    request, who = asked(world, LIMIT, needed=2), user("INTERNAL_COMPLIANCE")
+    assert told(decide(make_request(world), body={"subject_version": 2})) == (409, "approval.stale")
+    assert told(decide(make_request(world, OFFER))) == (409, "approval.decided_elsewhere")
+    assert told(decide(make_request(world, OFFER), "reject", REFUSAL)) == (409, "approval.decided_elsewhere")
+    request, who = make_request(world, LIMIT, needed=2), user("INTERNAL_COMPLIANCE")
     assert decide(request, who=who).status_code == 200
     assert told(decide(request, who=who)) == (412, "precondition.failed")
     assert told(decide(request, who=who, version=2)) == (409, "approval.already_decided")
-    gone = asked(world)
+    gone = make_request(world)
     services.withdraw(gone, actor=gone.maker)
     assert told(decide(gone)) == (412, "precondition.failed")
     assert told(decide(gone, version=2)) == (409, "approval.not_pending")
@@ -61,13 +61,13 @@ def test_each_refusal_has_its_code(world, decide, user):
     assert told(decide(request, version=3)) == (409, "approval.stale")
 
 
-def test_what_one_may_not_see_is_not_there(world, decide, user):
-    assert told(decide(asked(world), who=user("INTERNAL_FINANCE"))) == (404, "resource.not_found")
+def test_an_invisible_request_is_not_found(world, decide, user):
+    assert told(decide(make_request(world), who=user("INTERNAL_FINANCE"))) == (404, "resource.not_found")
 
 
-def test_a_list_tells_what_waits_and_what_one_asked_for_oldest_first(world, client_for, user):
+def test_the_list_filters_own_requests_and_those_to_decide_oldest_first(world, client_for, user):
     me = user("INTERNAL_COMPLIANCE")
-    own, first, second = asked(world, maker=me), asked(world), asked(world, LIMIT)
+    own, first, second = make_request(world, maker=me), make_request(world), make_request(world, LIMIT)
     client = client_for(me)
 
     def listed(**query):
@@ -85,9 +85,9 @@ def test_a_list_tells_what_waits_and_what_one_asked_for_oldest_first(world, clie
     assert client.read("/api/v1/approvals", {"mine": "other"}).status_code == 400
 
 
-def test_amounts_are_found_by_range(world, client_for, user):
+def test_requests_are_filtered_by_a_range_of_amounts(world, client_for, user):
     small, large = (
-        asked(world, LIMIT, amount=Decimal(amount), currency="INR") for amount in (100, 5_000_000)
+        make_request(world, LIMIT, amount=Decimal(amount), currency="INR") for amount in (100, 5_000_000)
     )
     client = client_for(user("AUDITOR"))
     for query, found in (({"amount__gte": "101"}, large), ({"amount__lte": "100.00"}, small)):
@@ -96,8 +96,8 @@ def test_amounts_are_found_by_range(world, client_for, user):
         assert rows[0]["allowed_actions"] == []
 
 
-def test_actions_are_offered_to_who_may_take_them(world, client_for, user):
-    request = asked(world)
+def test_actions_are_listed_only_for_users_who_may_take_them(world, client_for, user):
+    request = make_request(world)
     for person, offered in (
         (request.maker, []),
         (user("AUDITOR"), []),
@@ -105,6 +105,6 @@ def test_actions_are_offered_to_who_may_take_them(world, client_for, user):
     ):
         row = client_for(person).read(f"/api/v1/approvals/{request.pk}").json()
         assert row["allowed_actions"] == offered, person
-    own_door = asked(world, OFFER)
-    row = client_for(user("INTERNAL_COMPLIANCE")).read(f"/api/v1/approvals/{own_door.pk}").json()
+    of_module = make_request(world, OFFER)
+    row = client_for(user("INTERNAL_COMPLIANCE")).read(f"/api/v1/approvals/{of_module.pk}").json()
     assert row["allowed_actions"] == []

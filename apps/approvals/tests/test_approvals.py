@@ -1,4 +1,4 @@
-"""One makes, another decides: on the version that was seen, once, and never on one's own work."""
+"""Approval requests: another person decides, once, on the version that they reviewed."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from apps.approvals import capabilities, events, services, tasks
 from apps.approvals.models import ApprovalDecision, ApprovalRequest
-from apps.approvals.tests.examples import asked
+from apps.approvals.tests.examples import make_request
 from apps.approvals.tests.kinds import COMMON, LIMIT, OFFER, RULE, TRADE, applied, ended
 from config.testing import begin_session
 from erp import access
@@ -37,8 +37,8 @@ def again(request):
     return ApprovalRequest.objects.get(pk=request.pk)
 
 
-def test_a_request_waits_for_somebody_else_and_tells_so(world, assert_emitted):
-    request = asked(world)
+def test_a_new_request_is_pending_and_emits_an_event(world, assert_emitted):
+    request = make_request(world)
     assert (request.status, request.needed, request.given) == ("pending", 1, 0)
     assert request.excluded == [request.maker_id]
     assert timedelta(days=13) < request.expires_at - timezone.now() < timedelta(days=15)
@@ -53,7 +53,7 @@ def test_a_request_waits_for_somebody_else_and_tells_so(world, assert_emitted):
     )
 
 
-def test_the_authority_to_ask_is_that_of_the_modules_own_service(user, commodity):
+def test_the_capability_of_the_modules_own_service_suffices_to_open_a_request(user, commodity):
     from apps.commodities import services as commodities
 
     seller = user("SELLER")
@@ -78,21 +78,21 @@ def test_the_authority_to_ask_is_that_of_the_modules_own_service(user, commodity
 
 
 def test_one_subject_has_one_pending_request(world):
-    request = asked(world)
+    request = make_request(world)
     with pytest.raises(services.PendingExists):
-        asked(world, subject_id=request.subject_id)
+        make_request(world, subject_id=request.subject_id)
     services.mark_stale(actor=SYSTEM, row_type="rule", row_id=request.subject_id)
-    assert asked(world, subject_id=request.subject_id, subject_version=4).status == "pending"
+    assert make_request(world, subject_id=request.subject_id, subject_version=4).status == "pending"
 
 
 @pytest.mark.parametrize("reason", ["", "too short", " " * 40, "x" * 1001])
-def test_a_request_says_why(world, reason):
+def test_a_request_needs_a_reason_of_ten_to_a_thousand_characters(world, reason):
     with pytest.raises(services.ReasonMissing):
-        asked(world, reason=reason)
+        make_request(world, reason=reason)
 
 
-def test_what_would_change_is_kept_masked(world):
-    request = asked(
+def test_the_proposed_changes_are_stored_masked(world):
+    request = make_request(
         world,
         diff=[
             ("account_number", "50100234567891", None),
@@ -116,17 +116,17 @@ def test_what_would_change_is_kept_masked(world):
         ("10000000.01", 2, "INTERNAL_DIRECTOR"),
     ],
 )
-def test_the_amount_says_how_many_decide_and_of_which_role(world, amount, needed, role):
+def test_the_amount_determines_the_number_of_approvals_and_the_role(world, amount, needed, role):
     money = {} if amount is None else {"amount": Decimal(amount), "currency": "INR"}
-    request = asked(world, LIMIT, **money)
+    request = make_request(world, LIMIT, **money)
     assert (request.needed, request.decider_role, request.expires_at) == (needed, role, None)
 
 
-def test_a_module_may_ask_for_more_voices_than_the_band(world):
-    assert asked(world, LIMIT, needed=3, decider_role="INTERNAL_DIRECTOR").needed == 3
+def test_a_module_may_require_more_approvals_than_the_band(world):
+    assert make_request(world, LIMIT, needed=3, decider_role="INTERNAL_DIRECTOR").needed == 3
 
 
-def test_a_kind_is_declared_once_and_asks_for_one_to_three_people():
+def test_a_kind_is_declared_once_and_needs_one_to_three_approvals():
     with pytest.raises(ImproperlyConfigured, match="twice"):
         Kind(
             name="test.rule",
@@ -142,20 +142,25 @@ def test_a_kind_is_declared_once_and_asks_for_one_to_three_people():
 
 
 def test_another_person_grants_it(world, decider, assert_emitted):
-    request, who = asked(world), decider()
+    request, who = make_request(world), decider()
     granted = services.approve(request, actor=who, **SEEN, note="Seen.")
     assert (granted.status, granted.given) == ("granted", 1)
     assert granted.people() == [request.maker_id, who.pk]
-    voice = granted.decisions.get()
-    assert (voice.decider, voice.decision, voice.seen_version, voice.note) == (who, "approve", 3, "Seen.")
+    decision = granted.decisions.get()
+    assert (decision.decider, decision.decision, decision.seen_version, decision.note) == (
+        who,
+        "approve",
+        3,
+        "Seen.",
+    )
     assert_emitted(events.ApprovalGranted, given=1, by=str(who.pk))
 
 
-def test_one_voice_refuses_it(world, decider, assert_emitted, emitted):
-    request = asked(world, LIMIT, needed=2)
+def test_one_rejection_refuses_it(world, decider, assert_emitted, emitted):
+    request = make_request(world, LIMIT, needed=2)
     services.approve(request, actor=decider(), **SEEN)
     refused = services.reject(
-        request, actor=decider(), **SEEN, reason_code="duplicate", note="It is there twice."
+        request, actor=decider(), **SEEN, reason_code="duplicate", note="A duplicate request."
     )
     assert (refused.status, refused.given) == ("refused", 1)
     assert_emitted(events.ApprovalRefused, given=1, needed=2)
@@ -163,9 +168,9 @@ def test_one_voice_refuses_it(world, decider, assert_emitted, emitted):
 
 
 @pytest.mark.parametrize("verb", ["approve", "reject", "decide"])
-def test_neither_maker_nor_editor_decides_whoever_they_are_now(world, user, verb):
+def test_neither_requester_nor_editor_decides_whatever_their_role(world, user, verb):
     maker, editor = user("INTERNAL_COMPLIANCE"), user()  # user() without a role is a superuser
-    request = asked(world, OFFER if verb == "decide" else RULE, maker=maker, excluded=[editor.pk])
+    request = make_request(world, OFFER if verb == "decide" else RULE, maker=maker, excluded=[editor.pk])
     more = {
         "approve": {},
         "reject": {"reason_code": "other", "note": "Ten characters."},
@@ -175,14 +180,14 @@ def test_neither_maker_nor_editor_decides_whoever_they_are_now(world, user, verb
         with pytest.raises(SelfApproval):
             getattr(services, verb)(request, actor=person, **SEEN, **more)
     superuser = user()
-    own = asked(world, OFFER if verb == "decide" else RULE, maker=superuser)
+    own = make_request(world, OFFER if verb == "decide" else RULE, maker=superuser)
     with pytest.raises(SelfApproval):
         getattr(services, verb)(own, actor=superuser, **SEEN, **more)
     assert not ApprovalDecision.objects.exists()
 
 
 def insert(request, decider, maker_id):
-    """What a statement past the services would do."""
+    """Insert a decision past the services."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO approval_approvaldecision (id, request_id, decider_id, maker_id, decision, seen_version,"
@@ -191,9 +196,9 @@ def insert(request, decider, maker_id):
         )
 
 
-def test_the_database_refuses_a_voice_on_ones_own_work_too(world, user, decider):
+def test_the_database_refuses_decisions_of_excluded_users_too(world, user, decider):
     maker, editor = user("INTERNAL_COMPLIANCE"), user()
-    request = asked(world, maker=maker, excluded=[editor.pk])
+    request = make_request(world, maker=maker, excluded=[editor.pk])
     for person, copied in ((maker, maker.pk), (editor, maker.pk), (maker, None), (decider(), None)):
         with pytest.raises(IntegrityError):
             insert(request, person, copied)
@@ -211,23 +216,23 @@ def test_the_database_refuses_a_voice_on_ones_own_work_too(world, user, decider)
         "DELETE FROM approval_approvaldecision WHERE request_id = %s",
     ],
 )
-def test_the_database_keeps_who_is_excluded_and_what_was_said(world, decider, statement):
-    request = asked(world, LIMIT, needed=2, excluded=[uuid4()])
+def test_the_database_refuses_changes_of_exclusions_and_decisions(world, decider, statement):
+    request = make_request(world, LIMIT, needed=2, excluded=[uuid4()])
     services.approve(request, actor=decider(), **SEEN)
     with pytest.raises(IntegrityError), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(statement, [request.pk])
 
 
-def test_whom_the_module_names_at_the_decision_is_barred_too(world, decider, monkeypatch):
-    request, member = asked(world), decider()
-    monkeypatch.setitem(RULE.__dict__, "excludes", lambda asked: [member.pk])
+def test_users_whom_the_kind_excludes_at_the_decision_cannot_decide(world, decider, monkeypatch):
+    request, member = make_request(world), decider()
+    monkeypatch.setitem(RULE.__dict__, "excludes", lambda request: [member.pk])
     with pytest.raises(SelfApproval):
         services.approve(request, actor=member, **SEEN)
     assert services.approve(request, actor=decider(), **SEEN).status == "granted"
 
 
-def test_the_subjects_own_capability_is_asked_and_named(world, user):
-    request = asked(world)
+def test_the_kinds_capability_is_required_and_named_in_the_problem(world, user):
+    request = make_request(world)
     with pytest.raises(CapabilityMissing) as caught:
         services.approve(request, actor=user("INTERNAL_FINANCE"), **SEEN)
     assert caught.value.members == {"capability": "account.manage_users"}
@@ -236,16 +241,16 @@ def test_the_subjects_own_capability_is_asked_and_named(world, user):
     assert caught.value.members == {"capability": "approval.decide"}
 
 
-def test_a_role_is_asked_where_the_request_names_one(world, user):
-    request = asked(world, LIMIT, amount=Decimal(20_000_000), currency="INR")
+def test_the_role_of_the_request_is_required(world, user):
+    request = make_request(world, LIMIT, amount=Decimal(20_000_000), currency="INR")
     with pytest.raises(services.RoleRequired):
         services.approve(request, actor=user("INTERNAL_COMPLIANCE"), **SEEN)
     director = user("INTERNAL_COMPLIANCE", "INTERNAL_DIRECTOR")
     assert services.approve(request, actor=director, **SEEN).given == 1
 
 
-def test_two_needed_means_two_people(world, decider, emitted):
-    request, first = asked(world, LIMIT, needed=2), decider()
+def test_two_approvals_need_two_people(world, decider, emitted):
+    request, first = make_request(world, LIMIT, needed=2), decider()
     assert services.approve(request, actor=first, **SEEN).status == "pending"
     with pytest.raises(services.AlreadyDecided):
         services.approve(request, actor=first, **SEEN)
@@ -253,23 +258,23 @@ def test_two_needed_means_two_people(world, decider, emitted):
     assert [row.payload["given"] for row in emitted() if row.event_type.startswith("approval.")] == [0, 1, 2]
 
 
-def test_an_edit_between_look_and_click_voids_the_request(world, decider, assert_emitted):
-    request = asked(world)
-    looked = request.version
+def test_an_edit_after_the_page_was_read_makes_the_request_stale(world, decider, assert_emitted):
+    request = make_request(world)
+    version = request.version
     services.mark_stale(actor=SYSTEM, row_type="rule", row_id=request.subject_id)
     with pytest.raises(PreconditionFailed):
-        services.approve(request, actor=decider(), if_version=looked, **SEEN)
+        services.approve(request, actor=decider(), if_version=version, **SEEN)
     with pytest.raises(services.Stale):
         services.approve(request, actor=decider(), subject_version=4)
     assert_emitted(events.ApprovalStaled, approval_id=str(request.pk))
 
 
-def test_a_decision_is_about_the_version_that_was_seen(world, decider):
+def test_a_decision_on_another_version_is_refused(world, decider):
     with pytest.raises(services.Stale):
-        services.approve(asked(world), actor=decider(), subject_version=2)
+        services.approve(make_request(world), actor=decider(), subject_version=2)
 
 
-def test_what_has_ended_takes_no_decision(world, decider):
+def test_an_ended_request_cannot_be_decided(world, decider):
     def refused(request, who):
         services.reject(request, actor=who, **SEEN, reason_code="other", note="Ten characters.")
 
@@ -286,11 +291,11 @@ def test_what_has_ended_takes_no_decision(world, decider):
         services.withdraw(request, actor=request.maker)
 
     for ending in (refused, overdue, expired, withdrawn):
-        request = asked(world)
+        request = make_request(world)
         ending(request, decider())
         with pytest.raises(services.NotPending):
             services.approve(request, actor=decider(), **SEEN)
-    request, who = asked(world), decider()
+    request, who = make_request(world), decider()
     services.approve(request, actor=who, **SEEN)
     with pytest.raises(services.AlreadyDecided):
         services.approve(request, actor=who, **SEEN)
@@ -298,8 +303,8 @@ def test_what_has_ended_takes_no_decision(world, decider):
         services.approve(request, actor=decider(), **SEEN)
 
 
-def test_a_kind_with_a_door_of_its_own_is_decided_there(world, decider):
-    offer, trade = asked(world, OFFER), asked(world, TRADE)
+def test_a_kind_decided_at_the_modules_endpoint_is_refused_here(world, decider):
+    offer, trade = make_request(world, OFFER), make_request(world, TRADE)
     refusal = {"reason_code": "other", "note": "Ten characters."}
     for request in (offer, trade):
         with pytest.raises(services.DecidedElsewhere):
@@ -310,12 +315,12 @@ def test_a_kind_with_a_door_of_its_own_is_decided_there(world, decider):
     assert services.decide(offer, actor=decider(), decision="approve", **SEEN).status == "granted"
 
 
-def test_an_approval_at_a_modules_own_endpoint_needs_a_recent_proof_where_its_kind_says_so(
+def test_an_approval_at_a_modules_endpoint_needs_reauthentication_if_the_kind_requires_it(
     world, decider, monkeypatch
 ):
     kind = replace(OFFER, name="test.settlement", reauthenticate=True)
     monkeypatch.setitem(kinds, kind.name, kinds.pop(kind.name))  # declared for this test only
-    request, refused, person = asked(world, kind), asked(world, kind), decider()
+    request, refused, person = make_request(world, kind), make_request(world, kind), decider()
     person.current_session = session = begin_session(person)
     with pytest.raises(ReauthenticationRequired):
         services.decide(request, actor=person, decision="approve", **SEEN)
@@ -326,8 +331,8 @@ def test_an_approval_at_a_modules_own_endpoint_needs_a_recent_proof_where_its_ki
     assert services.decide(request, actor=person, decision="approve", **SEEN).status == "granted"
 
 
-def test_only_its_maker_withdraws_a_request(world, decider, assert_emitted):
-    request = asked(world)
+def test_only_the_requester_withdraws_a_request(world, decider, assert_emitted):
+    request = make_request(world)
     with pytest.raises(services.MakerOnly):
         services.withdraw(request, actor=world.user("INTERNAL"))
     assert services.withdraw(request, actor=request.maker).status == "withdrawn"
@@ -336,42 +341,42 @@ def test_only_its_maker_withdraws_a_request(world, decider, assert_emitted):
         services.withdraw(request, actor=request.maker)
 
 
-def test_what_nobody_decides_in_time_expires_once(world, emitted):
-    request, kept = asked(world), asked(world)
+def test_an_undecided_request_expires_once(world, emitted):
+    request, other = make_request(world), make_request(world)
     with unguarded_writes():
         ApprovalRequest.objects.filter(pk=request.pk).update(expires_at=timezone.now())
     assert tasks.expire_overdue() == 1
     assert tasks.expire_overdue() == 0
-    services.expire(kept, actor=SYSTEM)
-    assert (again(request).status, again(kept).status) == ("expired", "pending")
+    services.expire(other, actor=SYSTEM)
+    assert (again(request).status, again(other).status) == ("expired", "pending")
     assert len(emitted("approval.expired")) == 1
 
 
-def test_a_decision_can_be_left_to_another_role(world, user, decider, assert_emitted):
+def test_a_decision_can_be_escalated_to_another_role(world, user, decider, assert_emitted):
     from erp.access import authorize
 
-    request, who = asked(world), decider()
+    request, who = make_request(world), decider()
     why = "A matter of policy."
     with pytest.raises(services.RoleUnfit):
         services.escalate(request, actor=who, role="INTERNAL_FINANCE", reason=why)
     services.escalate(request, actor=who, role="INTERNAL_COMPLIANCE", reason=why)
     assert_emitted(events.ApprovalEscalated, approval_id=str(request.pk))
-    held = again(request)
-    assert (held.decider_role, held.escalated_by, held.escalation_reason) == ("INTERNAL_COMPLIANCE", who, why)
+    row = again(request)
+    assert (row.decider_role, row.escalated_by, row.escalation_reason) == ("INTERNAL_COMPLIANCE", who, why)
     with pytest.raises(CapabilityMissing):
         services.escalate(request, actor=user("INTERNAL_FINANCE"), role="INTERNAL_COMPLIANCE", reason=why)
     authorize(who, capabilities.DECIDE, request)
 
 
-def test_a_decision_that_any_role_may_take_is_not_left_to_a_role_beside_ones_own(world, user, monkeypatch):
+def test_a_request_without_a_role_is_not_escalated_to_a_role_of_the_same_rank(world, user, monkeypatch):
     table = access.matrix()
     for role in ("INTERNAL_FINANCE", "INTERNAL_MANAGER", "INTERNAL_DIRECTOR"):
         table[role] |= {"account.manage_users", "approval.decide"}
     monkeypatch.setattr(access, "matrix", lambda: table)
-    request, who, why = asked(world), user("INTERNAL_COMPLIANCE"), "A matter of policy."
-    for beside in ("INTERNAL_FINANCE", "INTERNAL_MANAGER"):
+    request, who, why = make_request(world), user("INTERNAL_COMPLIANCE"), "A matter of policy."
+    for role in ("INTERNAL_FINANCE", "INTERNAL_MANAGER"):
         with pytest.raises(services.RoleUnfit):
-            services.escalate(request, actor=who, role=beside, reason=why)
+            services.escalate(request, actor=who, role=role, reason=why)
     assert again(request).decider_role is None
     services.escalate(request, actor=who, role="INTERNAL_DIRECTOR", reason=why)
     assert again(request).decider_role == "INTERNAL_DIRECTOR"
@@ -385,7 +390,7 @@ def calls():
 
 
 def test_the_last_approval_applies_the_change_with_the_approver_as_actor(world, decider, calls):
-    request, first, last = asked(world, LIMIT, needed=2), decider(), decider()
+    request, first, last = make_request(world, LIMIT, needed=2), decider(), decider()
     services.approve(request, actor=first, **SEEN)
     assert calls.applied == []
     services.approve(request, actor=last, **SEEN)
@@ -394,11 +399,11 @@ def test_the_last_approval_applies_the_change_with_the_approver_as_actor(world, 
     assert calls.ended == []
 
 
-def test_what_the_change_raises_leaves_the_request_as_it_was(world, decider, monkeypatch, emitted):
-    request, who = asked(world), decider()
+def test_an_error_of_the_change_leaves_the_request_unchanged(world, decider, monkeypatch, emitted):
+    request, who = make_request(world), decider()
 
     def fail(subject, *, actor, request):
-        raise services.AlreadyDecided("It can't be made now.")
+        raise services.AlreadyDecided("The change is refused.")
 
     monkeypatch.setitem(RULE.__dict__, "apply", fail)
     with pytest.raises(services.AlreadyDecided):
@@ -408,10 +413,8 @@ def test_what_the_change_raises_leaves_the_request_as_it_was(world, decider, mon
     assert not emitted("approval.granted")
 
 
-def test_however_a_request_ends_its_module_is_told_in_the_same_transaction(
-    world, decider, calls, monkeypatch
-):
-    refused, withdrawn, expired, overtaken, edited = (asked(world) for _ in range(5))
+def test_the_end_of_a_request_calls_its_module_in_the_same_transaction(world, decider, calls, monkeypatch):
+    refused, withdrawn, expired, overtaken, edited = (make_request(world) for _ in range(5))
     services.reject(refused, actor=decider(), **SEEN, reason_code="other", note="Ten characters.")
     services.withdraw(withdrawn, actor=withdrawn.maker)
     with unguarded_writes():
@@ -430,12 +433,12 @@ def test_however_a_request_ends_its_module_is_told_in_the_same_transaction(
 
 
 @pytest.mark.parametrize("verb", ["approve", "reject"])
-def test_a_base_that_moved_is_found_at_the_decision_and_marked_by_the_sweep(
+def test_a_changed_base_is_found_at_the_decision_and_marked_by_the_periodic_task(
     world, decider, monkeypatch, emitted, verb
 ):
     base = Base("policy", uuid4(), 7)
     monkeypatch.setitem(RULE.__dict__, "base_of", lambda subject: base._replace(version=8))
-    request = asked(world, base=base)
+    request = make_request(world, base=base)
     more = {"reason_code": "other", "note": "Ten characters."} if verb == "reject" else {}
     with pytest.raises(services.Stale):
         getattr(services, verb)(request, actor=decider(), **SEEN, **more)
@@ -445,8 +448,8 @@ def test_a_base_that_moved_is_found_at_the_decision_and_marked_by_the_sweep(
     assert len(emitted("approval.staled")) == 1
 
 
-def test_the_sweep_goes_on_past_a_request_that_fails(world, monkeypatch):
-    fails, over = asked(world), asked(world, LIMIT)
+def test_the_periodic_task_continues_after_a_request_that_fails(world, monkeypatch):
+    fails, over = make_request(world), make_request(world, LIMIT)
     with unguarded_writes():
         ApprovalRequest.objects.all().update(expires_at=timezone.now())
 
@@ -458,8 +461,8 @@ def test_the_sweep_goes_on_past_a_request_that_fails(world, monkeypatch):
     assert (again(fails).status, again(over).status) == ("pending", "expired")
 
 
-def test_a_request_is_seen_by_its_maker_by_who_may_decide_and_by_who_reads_the_trail(world, user):
-    request = asked(world)
+def test_requester_approvers_and_readers_of_the_trail_see_a_request(world, user):
+    request = make_request(world)
     for sees, person in (
         (True, request.maker),
         (True, user("INTERNAL_COMPLIANCE")),
@@ -474,12 +477,16 @@ def test_a_request_is_seen_by_its_maker_by_who_may_decide_and_by_who_reads_the_t
         assert ApprovalRequest.objects.visible_to(person).filter(pk=request.pk).exists() is sees, person
 
 
-def test_what_waits_for_a_person_leaves_out_their_own_and_what_they_decided(world, decider, user):
+def test_pending_approvals_exclude_own_and_already_decided_requests(world, decider, user):
     me = decider()
-    own, decided, waits = asked(world, maker=me), asked(world, LIMIT, needed=2), asked(world)
+    own, decided, waits = (
+        make_request(world, maker=me),
+        make_request(world, LIMIT, needed=2),
+        make_request(world),
+    )
     services.approve(decided, actor=me, **SEEN)
-    directors = asked(world, LIMIT, amount=Decimal(20_000_000), currency="INR")
-    over = asked(world)
+    directors = make_request(world, LIMIT, amount=Decimal(20_000_000), currency="INR")
+    over = make_request(world)
     with unguarded_writes():
         ApprovalRequest.objects.filter(pk=over.pk).update(expires_at=timezone.now())
 
@@ -492,8 +499,8 @@ def test_what_waits_for_a_person_leaves_out_their_own_and_what_they_decided(worl
 
 
 @pytest.mark.django_db(transaction=True)
-def test_twenty_clicks_of_one_decider_are_one_decision(world, decider, emitted):
-    request, who = asked(world, LIMIT, needed=2), decider()
+def test_twenty_concurrent_approvals_of_one_person_are_one_decision(world, decider, emitted):
+    request, who = make_request(world, LIMIT, needed=2), decider()
     results = at_once(*[lambda: services.approve(request, actor=who, **SEEN)] * 20)
     assert sum(isinstance(result, services.AlreadyDecided) for result in results) == 19
     assert (again(request).given, ApprovalDecision.objects.count()) == (1, 1)
@@ -501,8 +508,8 @@ def test_twenty_clicks_of_one_decider_are_one_decision(world, decider, emitted):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_two_deciders_where_one_is_needed_one_grants(world, decider, emitted):
-    request = asked(world)
+def test_of_two_concurrent_approvals_one_grants_where_one_is_needed(world, decider, emitted):
+    request = make_request(world)
     people = [decider(), decider()]
     results = at_once(*[lambda who=who: services.approve(request, actor=who, **SEEN) for who in people])
     assert sum(isinstance(result, services.NotPending) for result in results) == 1
@@ -511,8 +518,8 @@ def test_of_two_deciders_where_one_is_needed_one_grants(world, decider, emitted)
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_deciders_at_once_are_the_two_that_are_needed(world, decider, emitted):
-    request = asked(world, LIMIT, needed=2)
+def test_two_concurrent_approvals_grant_where_two_are_needed(world, decider, emitted):
+    request = make_request(world, LIMIT, needed=2)
     people = [decider(), decider()]
     at_once(*[lambda who=who: services.approve(request, actor=who, **SEEN) for who in people])
     assert (again(request).status, again(request).given) == ("granted", 2)
@@ -520,8 +527,8 @@ def test_two_deciders_at_once_are_the_two_that_are_needed(world, decider, emitte
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_requests_about_one_subject_at_once_are_one(world):
+def test_concurrent_requests_for_one_subject_create_one(world):
     subject, maker = uuid4(), world.user("INTERNAL")
-    results = at_once(*[lambda: asked(world, maker=maker, subject_id=subject)] * 5)
+    results = at_once(*[lambda: make_request(world, maker=maker, subject_id=subject)] * 5)
     assert sum(isinstance(result, ApprovalRequest) for result in results) == 1
     assert all(isinstance(r, ApprovalRequest | services.PendingExists | IntegrityError) for r in results)

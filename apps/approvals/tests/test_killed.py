@@ -1,4 +1,4 @@
-"""A process killed while it decides: the decision and its effect happened both, or neither."""
+"""A process killed during an approval stores both the decision and its effect, or neither."""
 
 import os
 import signal
@@ -45,7 +45,7 @@ services.approve(request, actor=User.objects.get(pk=person), subject_version=req
 
 
 @pytest.mark.parametrize("moment", ["before it commits", "after it committed"])
-def test_a_process_killed_while_it_approves_leaves_both_or_neither(
+def test_a_process_killed_during_an_approval_stores_both_or_neither(
     moment: str, user: Any, deliver: Any
 ) -> None:
     person, decider = user("INTERNAL"), user("INTERNAL_COMPLIANCE")

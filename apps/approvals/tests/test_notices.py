@@ -1,10 +1,10 @@
-"""Who may decide is told that something waits; who asked is told how it ended."""
+"""Notices to approvers and requesters."""
 
 import pytest
 
 from apps.accounts import services as accounts
 from apps.approvals import services
-from apps.approvals.tests.examples import asked
+from apps.approvals.tests.examples import make_request
 from apps.approvals.tests.kinds import LIMIT, OFFER
 from apps.notifications import services as notifications
 from apps.notifications.models import Message
@@ -18,27 +18,26 @@ def told(code):
     return {message.user_id for message in Message.objects.filter(code=code)}
 
 
-def test_those_who_may_decide_are_told_and_nobody_else(world, user, deliver):
+def test_only_users_who_may_decide_are_notified(world, user, deliver):
     decider, director = user("INTERNAL_COMPLIANCE"), user("INTERNAL_COMPLIANCE", "INTERNAL_DIRECTOR")
     editor = user("INTERNAL_COMPLIANCE")
     for role in ("INTERNAL_FINANCE", "INTERNAL", "AUDITOR", "SELLER"):
         user(role)
-    asked(world, maker=user("INTERNAL_COMPLIANCE"), excluded=[editor.pk])
+    make_request(world, maker=user("INTERNAL_COMPLIANCE"), excluded=[editor.pk])
     deliver()
     assert told("approval_waiting") == {decider.pk, director.pk}
-    Message.objects.all()
-    request = asked(world, LIMIT, needed=2, decider_role="INTERNAL_DIRECTOR")
+    request = make_request(world, LIMIT, needed=2, decider_role="INTERNAL_DIRECTOR")
     deliver()
     about = Message.objects.filter(context={"approval_id": str(request.pk)})
     assert {message.user_id for message in about} == {director.pk}
 
 
-def test_a_super_administrator_and_who_holds_single_grants_are_told_too(world, user, deliver):
+def test_super_administrators_and_users_with_single_grants_are_notified_too(world, user, deliver):
     head, granted, boss = user(), user("INTERNAL"), user("INTERNAL_COMPLIANCE")
-    request = asked(world)
+    request = make_request(world)
     for capability in ("approval.decide", request.capability):
         change = accounts.propose_grant(
-            granted, actor=boss, capability=capability, operation="add", reason="Stands in this week."
+            granted, actor=boss, capability=capability, operation="add", reason="Deputises this week."
         )
         accounts.apply_capability_change(change, actor=SYSTEM)
     deliver()
@@ -47,25 +46,25 @@ def test_a_super_administrator_and_who_holds_single_grants_are_told_too(world, u
     }
 
 
-def test_the_mail_leads_to_the_request_and_is_not_sent_once_it_is_decided(world, user, deliver):
+def test_the_mail_links_to_the_request_and_is_not_sent_after_the_decision(world, user, deliver):
     notifications.load_templates(actor=SYSTEM)
     deciders = [user("INTERNAL_COMPLIANCE") for _ in range(2)]
-    request = asked(world)
+    request = make_request(world)
     deliver()
     first, second = Message.objects.filter(code="approval_waiting").order_by("pk")
-    letter = first.letter()
-    assert f"/admin/approval/approvalrequest/{request.pk}/change/" in letter.body
-    assert letter.address in {person.email for person in deciders}
+    rendered = first.render()
+    assert f"/admin/approval/approvalrequest/{request.pk}/change/" in rendered.body
+    assert rendered.address in {person.email for person in deciders}
     assert first.not_after == request.expires_at
     services.approve(request, actor=deciders[0], **SEEN)
     for message in (first, second):
         with pytest.raises(Exception, match="over"):
-            message.letter()
+            message.render()
 
 
-def test_who_asked_is_told_how_it_ended(world, user, deliver):
+def test_the_requester_is_notified_of_the_outcome(world, user, deliver):
     notifications.load_templates(actor=SYSTEM)
-    granted, refused, withdrawn = asked(world), asked(world), asked(world)
+    granted, refused, withdrawn = make_request(world), make_request(world), make_request(world)
     services.approve(granted, actor=user("INTERNAL_COMPLIANCE"), **SEEN)
     services.reject(
         refused, actor=user("INTERNAL_COMPLIANCE"), **SEEN, reason_code="other", note="Ten characters."
@@ -73,13 +72,13 @@ def test_who_asked_is_told_how_it_ended(world, user, deliver):
     services.withdraw(withdrawn, actor=withdrawn.maker)
     deliver()
     assert told("approval_decided") == {granted.maker_id, refused.maker_id}
-    bodies = [message.letter().body for message in Message.objects.filter(code="approval_decided")]
-    assert sum("is granted" in body for body in bodies) == 1
-    assert sum("is refused" in body for body in bodies) == 1
+    bodies = [message.render().body for message in Message.objects.filter(code="approval_decided")]
+    assert sum("is now granted" in body for body in bodies) == 1
+    assert sum("is now refused" in body for body in bodies) == 1
 
 
-def test_requests_that_are_decided_at_their_own_endpoint_are_left_to_its_module(world, user, deliver):
-    request = asked(world, OFFER)
+def test_requests_decided_at_the_modules_endpoint_cause_no_notices(world, user, deliver):
+    request = make_request(world, OFFER)
     user("INTERNAL_COMPLIANCE")
     deliver()
     services.decide(request, actor=user("INTERNAL_COMPLIANCE"), decision="approve", **SEEN)

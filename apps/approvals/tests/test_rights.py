@@ -1,4 +1,4 @@
-"""A change of rights has no effect before the second person, and full effect at the next request after."""
+"""A change of rights takes effect with its approval, from the next HTTP request on."""
 
 import pytest
 from django.contrib.auth.models import Group
@@ -13,7 +13,7 @@ from erp.errors import SelfApproval
 from erp.models import unguarded_writes
 
 pytestmark = pytest.mark.django_db
-WHY = "The desk in Rajkot needs it."
+WHY = "The office in Rajkot needs it."
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def compliance(user):
 
 @pytest.fixture
 def proposed(compliance, deliver):
-    """A role proposed for somebody, and the request that asks for it."""
+    """A proposed role of a user, and the approval request for it."""
 
     def make(person, role="INTERNAL_MANAGER", by=None):
         change = accounts.propose_role(
@@ -43,7 +43,7 @@ def again(row):
     return type(row).objects.get(pk=row.pk)
 
 
-def test_a_role_counts_after_the_second_person_and_not_before(user, compliance, proposed, deliver, emitted):
+def test_a_role_takes_effect_with_its_approval_and_not_before(user, compliance, proposed, deliver, emitted):
     person = user("INTERNAL")
     change, request = proposed(person)
     assert (request.kind, request.maker, request.reason) == ("capability.change", change.proposed_by, WHY)
@@ -60,7 +60,7 @@ def test_a_role_counts_after_the_second_person_and_not_before(user, compliance, 
     assert len(emitted("capability.changed")) == 1
 
 
-def test_neither_maker_nor_who_gains_decides_superusers_included(user, compliance, proposed):
+def test_neither_the_requester_nor_the_user_concerned_decides_even_as_superuser(user, compliance, proposed):
     maker, gains = user(), compliance()
     _, request = proposed(gains, role="INTERNAL_MASTERDATA", by=maker)
     assert set(request.excluded) == {maker.pk, gains.pk}
@@ -107,7 +107,7 @@ def test_of_two_changes_on_one_base_the_second_turns_stale(user, compliance, pro
 
 
 @pytest.mark.parametrize("verb", ["approve", "reject"])
-def test_a_base_that_moved_before_the_decision_is_told_and_leaves_it_stale(
+def test_a_change_of_the_base_before_the_decision_is_reported_and_makes_the_request_stale(
     user, compliance, proposed, deliver, client_for, emitted, verb
 ):
     person, decider = user("INTERNAL"), compliance()
@@ -116,7 +116,7 @@ def test_a_base_that_moved_before_the_decision_is_told_and_leaves_it_stale(
         User.objects.filter(pk=person.pk).update(rights_version=person.rights_version + 1)
     body = {"subject_version": request.subject_version}
     if verb == "reject":
-        body |= {"reason_code": "not_justified", "note": "Nobody asked for it."}
+        body |= {"reason_code": "not_justified", "note": "There is no need for it."}
     client = client_for(decider)
     answer = client.write(f"/api/v1/approvals/{request.pk}/{verb}", body, if_match=request.version)
     assert (answer.status_code, answer.json()["code"]) == (409, "approval.stale")
@@ -127,7 +127,7 @@ def test_a_base_that_moved_before_the_decision_is_told_and_leaves_it_stale(
     assert not person.groups.filter(name="INTERNAL_MANAGER").exists()
 
 
-def test_a_matrix_that_moved_before_the_decision_is_stale_too(user, compliance, deliver):
+def test_a_change_of_the_matrix_before_the_decision_makes_the_request_stale_too(user, compliance, deliver):
     maker = user()
     first, second = (
         accounts.propose_matrix_change(
@@ -144,7 +144,7 @@ def test_a_matrix_that_moved_before_the_decision_is_stale_too(user, compliance, 
     assert again(second).status == "stale"
 
 
-def test_the_approver_sees_what_stands_against_it_by_then_and_nothing_is_changed(user, compliance, proposed):
+def test_the_approver_sees_why_the_change_is_refused_by_then_and_nothing_changes(user, compliance, proposed):
     person = user("INTERNAL")
     change, request = proposed(person)
     with unguarded_writes():
@@ -168,7 +168,7 @@ def test_however_a_request_ends_the_proposal_ends_with_it(user, compliance, prop
             actor=compliance(),
             subject_version=request.subject_version,
             reason_code="not_justified",
-            note="Nobody asked for it.",
+            note="There is no need for it.",
         )
     elif end == "expire":
         with unguarded_writes():

@@ -1,4 +1,4 @@
-"""What contract tests need of the integrations module: it has no writes yet."""
+"""Rows for the contract tests of integrations; the module has no endpoint that writes."""
 
 import json
 from typing import Any
@@ -10,14 +10,14 @@ from erp.outbox.subscriber import Subscription
 
 
 def consume(subscription: str = "tests") -> None:
-    """Hand all events to the consumer, each stream in its order; repeats of what it has had among them."""
+    """Pass all events to the consumer, each stream in order, repeated ones among them."""
     progress = Subscription(subscription)
     for row in EventOutbox.objects.order_by("position"):
         progress.receive(wire.envelope(row, row.pk, json.dumps(row.payload)))
 
 
 def told(world: Any, viewer: Any) -> None:
-    """Something happens, and the feed hears of it."""
+    """Cause an event and consume it."""
     world.offer()
     consume()
 

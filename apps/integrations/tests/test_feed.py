@@ -1,4 +1,4 @@
-"""The feed: what a partner may know, in order, once, and never behind a place that was handed out."""
+"""The event feed: visible events, in order, once, and never before a cursor that a client has."""
 
 import json
 import threading
@@ -37,7 +37,7 @@ FEED = "/api/v1/events"
 
 @pytest.fixture
 def deal(world: Any) -> Any:
-    """An offer that a buyer holds ten bales of; the people around it."""
+    """An offer with a reservation of ten bales, and the users concerned."""
 
     class Deal:
         seller, buyer, third = world.user("SELLER"), world.user("BUYER"), world.user("TRADER")
@@ -50,7 +50,7 @@ def deal(world: Any) -> Any:
 
 
 def read(client: Any, path: str = FEED, **query: Any) -> list[dict[str, Any]]:
-    """Every event from a place on, page by page until one is empty."""
+    """All events from a cursor on, page by page."""
     found: list[dict[str, Any]] = []
     page = client.read(path, query).json()
     while page["results"]:
@@ -60,12 +60,12 @@ def read(client: Any, path: str = FEED, **query: Any) -> list[dict[str, Any]]:
 
 
 def of_offers(events: list[dict[str, Any]]) -> list[str]:
-    """The types of the events that are of offers."""
+    """Types of the events of offers."""
     return [e["type"] for e in events if e["aggregate"]["type"] == "availability"]
 
 
 def shown(event: dict[str, Any]) -> set[str]:
-    """Members that aren't masked."""
+    """Fields that are not masked."""
     return {name for name, value in event["data"].items() if value is not None}
 
 
@@ -75,7 +75,7 @@ def told(answer: Any) -> tuple[int, str]:
 
 
 def envelope(aggregate_id: UUID, sequence: int = 1, **fields: Any) -> wire.Envelope:
-    """A commodity's event on its way."""
+    """The envelope of a commodity's event."""
     return wire.Envelope(
         **{
             "event_id": uuid4(),
@@ -90,7 +90,7 @@ def envelope(aggregate_id: UUID, sequence: int = 1, **fields: Any) -> wire.Envel
     )
 
 
-def test_each_party_is_told_its_part_and_nobody_what_came_before_the_market(deal, client_for):
+def test_each_party_reads_its_own_events_and_no_events_before_the_approval(deal, client_for):
     seen = {name: read(client_for(getattr(deal, name))) for name in ("seller", "buyer", "third", "manager")}
     assert of_offers(seen["seller"]) == [
         "availability.created",
@@ -106,8 +106,8 @@ def test_each_party_is_told_its_part_and_nobody_what_came_before_the_market(deal
         assert sequences == sorted(set(sequences))
 
 
-def test_an_event_tells_each_reader_no_more_than_get_does(deal, client_for):
-    """A member of an event about the offer that GET on the offer hides, by the same name, is hidden here too."""
+def test_an_event_shows_no_more_than_the_row_itself(deal, client_for):
+    """A field that is hidden in the offer is hidden in its events too."""
     for reader in (deal.seller, deal.buyer, deal.third):
         client = client_for(reader)
         row = client.read(f"/api/v1/availabilities/{deal.offer.pk}").json()
@@ -145,7 +145,7 @@ def test_an_event_looks_as_in_the_outbox(deal, client_for):
     }
 
 
-def test_a_row_that_goes_out_of_sight_takes_its_events_along(deal, client_for):
+def test_events_of_a_row_that_is_no_longer_visible_disappear(deal, client_for):
     client = client_for(deal.third)
     assert of_offers(read(client)) == ["availability.approved"]
     with unguarded_writes():
@@ -154,10 +154,10 @@ def test_a_row_that_goes_out_of_sight_takes_its_events_along(deal, client_for):
     assert of_offers(read(client_for(deal.buyer))) == ["availability.approved", "availability.reserved"]
 
 
-def test_drafts_of_master_data_stay_in_the_house(world, client_for):
-    """A commodity was a draft first; when it goes live, partners learn that, not what it had been."""
+def test_partners_do_not_read_events_of_drafts(world, client_for):
+    """Partners read the activation of a commodity, not the events of its draft."""
     commodity = world.commodity(active=False, name="A working title")
-    kept = {
+    fields = {
         "name": "Long staple",
         "aliases": [commodity.name],
         "category": "FIBRE",
@@ -166,7 +166,7 @@ def test_drafts_of_master_data_stay_in_the_house(world, client_for):
         "pricing_unit": make_ready(commodity),
     }
     commodities.update(
-        commodity, actor=SYSTEM, **kept, quantity_mode="COUNT_AND_WEIGHT", hsn_code="5201", status="ACTIVE"
+        commodity, actor=SYSTEM, **fields, quantity_mode="COUNT_AND_WEIGHT", hsn_code="5201", status="ACTIVE"
     )
     consume()
     events = read(client_for(world.user("BUYER")), aggregate_id=str(commodity.pk))
@@ -175,7 +175,7 @@ def test_drafts_of_master_data_stay_in_the_house(world, client_for):
     assert "working title" in json.dumps(read(client_for(world.user("INTERNAL"))))
 
 
-def test_of_people_only_they_themselves_are_told(world, client_for):
+def test_events_of_a_user_are_read_by_that_user_only(world, client_for):
     one, other = world.user("BUYER"), world.user("BUYER")
     client = client_for(one)
     for person in (one, other):
@@ -187,7 +187,7 @@ def test_of_people_only_they_themselves_are_told(world, client_for):
     assert {e["data"]["user_id"] for e in events} == {str(one.pk)}
 
 
-def test_what_nobody_can_read_is_not_kept(world, client_for):
+def test_events_without_readers_are_not_stored(world, client_for):
     client_for(world.user("BUYER")).write(
         "/api/v1/auth/login", {"email": "nobody@example.com", "password": "wrong and long enough"}
     )
@@ -196,7 +196,7 @@ def test_what_nobody_can_read_is_not_kept(world, client_for):
     assert not FeedEntry.objects.filter(aggregate_type="sign_in").exists()
 
 
-def test_an_event_type_of_a_later_release_is_for_the_house_alone(deal, client_for):
+def test_events_of_an_unknown_type_are_read_by_staff_only(deal, client_for):
     sequence = EventOutbox.objects.filter(aggregate_id=deal.offer.pk).count() + 1
     event = envelope(
         deal.offer.pk,
@@ -210,17 +210,17 @@ def test_an_event_type_of_a_later_release_is_for_the_house_alone(deal, client_fo
     assert read(client_for(deal.manager), type="availability.teleported")[0]["data"] == {"price": "1"}
 
 
-def test_a_gap_stands_where_an_event_was_given_up(deal, client_for):
+def test_a_gap_replaces_an_event_that_was_not_published(deal, client_for):
     sequence = EventOutbox.objects.filter(aggregate_id=deal.offer.pk).count() + 1
-    given_up = envelope(deal.offer.pk, sequence, stream=wire.Stream("availability", deal.offer.pk))
-    Subscription("tests").receive(given_up.gap())
+    lost = envelope(deal.offer.pk, sequence, stream=wire.Stream("availability", deal.offer.pk))
+    Subscription("tests").receive(lost.gap())
     for reader in (deal.seller, deal.third):
         gap = read(client_for(reader), type="erp.gap")[0]
         assert gap["aggregate"] == {"type": "availability", "id": str(deal.offer.pk)}
         assert (gap["sequence"], gap["data"]) == (sequence, {})
 
 
-def test_a_repeat_makes_no_second_entry(deal, world):
+def test_a_repeated_event_adds_no_second_entry(deal, world):
     before = FeedEntry.objects.count()
     consume()
     consume("another")  # which hasn't had them: the entry itself is there once
@@ -228,11 +228,11 @@ def test_a_repeat_makes_no_second_entry(deal, world):
 
 
 @transactional
-def test_what_commits_late_never_turns_up_behind_a_place_that_was_handed_out(world, client_for):
-    """Two consumers: the first has written its entry when the second comes, and commits last if it can."""
+def test_a_late_commit_adds_no_entry_before_an_existing_cursor(world, client_for):
+    """Two consumers: the first writes its entry before the second and tries to commit after it."""
     commodity = world.commodity()
     client = client_for(world.user("INTERNAL"))
-    place = client.read(FEED, {"after": "latest"}).json()["next"]
+    cursor = client.read(FEED, {"after": "latest"}).json()["next"]
     written, finish, done = threading.Event(), threading.Event(), threading.Event()
     before = last_position()
     first, second = envelope(commodity.pk), envelope(world.commodity().pk)
@@ -256,7 +256,7 @@ def test_what_commits_late_never_turns_up_behind_a_place_that_was_handed_out(wor
     threads[1].start()
     until(lambda: done.is_set() or waiting())
     assert last_position() == before + 1, "who waits has no position yet"
-    page = client.read(place).json()
+    page = client.read(cursor).json()
     finish.set()
     for thread in threads:
         thread.join(20)
@@ -265,14 +265,14 @@ def test_what_commits_late_never_turns_up_behind_a_place_that_was_handed_out(wor
 
 
 def last_position() -> int:
-    """The highest position that was given, whether or not it is to be seen."""
+    """The highest assigned position, visible or not."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT last_value FROM integration_feedentry_position_seq WHERE is_called")
         return (cursor.fetchone() or (0,))[0]
 
 
 def waiting() -> bool:
-    """Whether somebody waits for an advisory lock."""
+    """Whether a connection waits for an advisory lock."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
@@ -282,9 +282,9 @@ def waiting() -> bool:
 
 
 @transactional
-def test_a_reader_at_the_end_of_a_busy_feed_misses_nothing(world, client_for):
+def test_a_client_polling_a_busy_feed_misses_no_event(world, client_for):
     commodity, client = world.commodity(), client_for(world.user("INTERNAL"))
-    place = client.read(FEED, {"after": "latest"}).json()["next"]
+    cursor = client.read(FEED, {"after": "latest"}).json()["next"]
     events = [[envelope(commodity.pk, n) for n in range(25)] for _ in range(6)]
 
     def consume(mine: list[wire.Envelope]) -> None:
@@ -302,14 +302,14 @@ def test_a_reader_at_the_end_of_a_busy_feed_misses_nothing(world, client_for):
     alive, found = True, []
     while alive or found:
         alive = any(thread.is_alive() for thread in threads)
-        page = client.read(place).json()
-        place, found = page["next"], [e["id"] for e in page["results"]]
+        page = client.read(cursor).json()
+        cursor, found = page["next"], [e["id"] for e in page["results"]]
         seen += found
     assert len(seen) == len(set(seen))
     assert set(seen) == {str(event.event_id) for mine in events for event in mine}
 
 
-def test_next_is_always_there_and_an_empty_page_says_up_to_date(deal, client_for, world):
+def test_every_page_has_a_next_link_also_an_empty_one(deal, client_for, world):
     client = client_for(deal.seller)
     whole = client.read(FEED, {"limit": 200}).json()["results"]
     seen, page = [], client.read(FEED, {"limit": 1}).json()
@@ -326,7 +326,7 @@ def test_next_is_always_there_and_an_empty_page_says_up_to_date(deal, client_for
     assert of_offers(read(client, page["next"])) == ["availability.released"]
 
 
-def test_latest_begins_now(deal, client_for, world):
+def test_latest_starts_at_the_end_of_the_feed(deal, client_for, world):
     client = client_for(deal.seller)
     page = client.read(FEED, {"after": "latest", "type__in": "availability.released,availability.approved"})
     assert page.json()["results"] == []
@@ -335,7 +335,7 @@ def test_latest_begins_now(deal, client_for, world):
     assert of_offers(client.read(page.json()["next"]).json()["results"]) == ["availability.released"]
 
 
-def test_filters_choose_and_the_place_moves_all_the_same(deal, client_for):
+def test_the_cursor_advances_past_filtered_events(deal, client_for):
     client = client_for(deal.seller)
     assert of_offers(read(client, type="availability.approved")) == ["availability.approved"]
     two = "availability.approved,availability.created"
@@ -347,11 +347,11 @@ def test_filters_choose_and_the_place_moves_all_the_same(deal, client_for):
     assert read(client, page["next"].replace("availability.rejected", "availability.approved")) == []
 
 
-def test_a_place_can_not_be_made_up(deal, client_for):
+def test_a_forged_cursor_is_refused(deal, client_for):
     client = client_for(deal.seller)
-    place = client.read(FEED, {"limit": 1}).json()["next"].split("after=")[1].split("&")[0]
+    cursor = client.read(FEED, {"limit": 1}).json()["next"].split("after=")[1].split("&")[0]
     others = client.read("/api/v1/availabilities", {"limit": 1}).json()["next"]
-    bad = ["abc", "", place[:-1] + ("A" if place[-1] != "A" else "B"), str(uuid4()), "x" * 4000]
+    bad = ["abc", "", cursor[:-1] + ("A" if cursor[-1] != "A" else "B"), str(uuid4()), "x" * 4000]
     bad += [others.split("cursor=")[1].split("&")[0]] if others else []
     for after in bad:
         answer = client.read(FEED, {"after": after})
@@ -362,7 +362,7 @@ def test_a_place_can_not_be_made_up(deal, client_for):
         assert told(answer) == (400, "request.unknown_field"), name
 
 
-def test_only_who_may_read_events_does(world, client_for):
+def test_reading_the_feed_needs_the_capability(world, client_for):
     assert told(client_for().read(FEED)) == (401, "account.not_authenticated")
     refused = client_for(world.user("APPLICANT", user_type="APPLICANT", partner_id=None)).read(FEED)
     assert told(refused) == (403, "capability.missing")
@@ -386,13 +386,13 @@ def test_a_page_costs_the_same_queries_for_one_event_and_for_many(deal, client_f
 
 
 def age(**condition: Any) -> int:
-    """Let entries be older than they are kept."""
+    """Make entries older than their retention."""
     old = timezone.now() - timedelta(days=configured.FEED_RETENTION_DAYS, seconds=1)
     with unguarded_writes():
         return int(FeedEntry.objects.filter(**condition).update(recorded_at=old))
 
 
-def test_an_old_place_has_expired(deal, client_for, monkeypatch):
+def test_an_old_cursor_has_expired(deal, client_for, monkeypatch):
     monkeypatch.setattr(services, "PURGE_ROWS", 2)
     client = client_for(deal.seller)
     pages = [client.read(FEED, {"limit": 1}).json()]
@@ -408,7 +408,7 @@ def test_an_old_place_has_expired(deal, client_for, monkeypatch):
     assert client.read(FEED).status_code == 200
 
 
-def test_who_has_read_a_quiet_feed_keeps_its_place(deal, client_for):
+def test_the_cursor_of_a_quiet_feed_remains_valid(deal, client_for):
     client = client_for(deal.seller)
     latest = client.read(FEED, {"after": "latest"}).json()
     one = client.read(FEED, {"type": "availability.created"}).json()  # what it found is older than the end
@@ -421,35 +421,35 @@ def test_who_has_read_a_quiet_feed_keeps_its_place(deal, client_for):
     assert tasks.purge_feed() == 0
 
 
-def test_the_beginning_of_an_empty_feed_lasts_as_long_as_an_event(world, client_for, settings):
+def test_the_cursor_of_an_empty_feed_expires_like_an_event(world, client_for, settings):
     client = client_for(world.user("BUYER"))
     assert not FeedEntry.objects.exists()
     assert tasks.purge_feed() == 0
     page = client.read(FEED).json()
     assert page["results"] == []
-    place = page["next"]
+    cursor = page["next"]
     world.offer()
     consume()
-    assert "availability.approved" in of_offers(client.read(place).json()["results"])
+    assert "availability.approved" in of_offers(client.read(cursor).json()["results"])
     settings.FEED_RETENTION_DAYS = -1
-    assert told(client.read(place)) == (410, "integration.cursor_expired")
+    assert told(client.read(cursor)) == (410, "integration.cursor_expired")
 
 
-def test_a_place_that_a_restore_took_away_has_expired(deal, client_for):
+def test_a_cursor_whose_event_was_lost_in_a_restore_has_expired(deal, client_for):
     client = client_for(deal.seller)
-    place = client.read(FEED, {"after": "latest"}).json()["next"]
+    cursor = client.read(FEED, {"after": "latest"}).json()["next"]
     with unguarded_writes():
         FeedEntry.objects.filter(position=FeedEntry.objects.newest().position).delete()
-    assert told(client.read(place)) == (410, "integration.cursor_expired")
+    assert told(client.read(cursor)) == (410, "integration.cursor_expired")
     with unguarded_writes():
         FeedEntry.objects.all().delete()
-    assert told(client.read(place)) == (410, "integration.cursor_expired")
+    assert told(client.read(cursor)) == (410, "integration.cursor_expired")
     assert client.read(FEED).json()["results"] == []
 
 
 @transactional
 @pytest.mark.usefixtures("pubsub")
-def test_a_deal_over_http_reaches_the_feeds_of_its_parties(world, client_for):
+def test_the_parties_of_a_deal_read_its_events_in_their_feeds(world, client_for):
     seller, buyer, third = (client_for(world.user(role)) for role in ("SELLER", "BUYER", "TRADER"))
     manager = client_for(world.user("INTERNAL_MANAGER"))
     commodity = world.commodity()
@@ -460,7 +460,7 @@ def test_a_deal_over_http_reaches_the_feeds_of_its_parties(world, client_for):
         assert Consumer(subscription, idle=1.0).run().failed == 0
 
     settle()
-    places = [c.read(FEED, {"after": "latest"}).json()["next"] for c in (seller, buyer, third)]
+    cursors = [c.read(FEED, {"after": "latest"}).json()["next"] for c in (seller, buyer, third)]
     offer = seller.write(
         "/api/v1/availabilities",
         {
@@ -476,13 +476,13 @@ def test_a_deal_over_http_reaches_the_feeds_of_its_parties(world, client_for):
     url = f"/api/v1/availabilities/{offer['id']}"
     assert seller.write(f"{url}/submit", {}).status_code == 200
     settle()
-    assert [read(c, place) for c, place in zip((buyer, third), places[1:], strict=True)] == [[], []]
+    assert [read(c, cursor) for c, cursor in zip((buyer, third), cursors[1:], strict=True)] == [[], []]
     version = manager.read(url).json()["version"]
     assert manager.write(f"{url}/approve", {"note": "Seen."}, if_match=version).status_code == 200
     assert buyer.write(f"{url}/reserve", {"quantity": "60"}).status_code == 201
     settle()
     settle()
-    feeds = [read(c, place) for c, place in zip((seller, buyer, third), places, strict=True)]
+    feeds = [read(c, cursor) for c, cursor in zip((seller, buyer, third), cursors, strict=True)]
     assert [of_offers(feed) for feed in feeds] == [
         [f"availability.{verb}" for verb in ("created", "submitted", "approved", "reserved")],
         ["availability.approved", "availability.reserved"],

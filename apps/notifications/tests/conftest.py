@@ -1,4 +1,4 @@
-"""Providers played by real servers, and notices that exist only in tests."""
+"""Fixtures of notifications: templates, an SMTP server and an SMS gateway."""
 
 import json
 import threading
@@ -22,13 +22,13 @@ def _fresh_breakers():
 
 @pytest.fixture
 def texts(db):
-    """The shipped texts, loaded."""
+    """Load the shipped templates."""
     return services.load_templates(actor=SYSTEM)
 
 
 @pytest.fixture
 def post(settings):
-    """The SMTP server that mail goes to."""
+    """A running SMTP server for e-mail."""
     with running() as server:
         settings.MAIL_PROVIDER, settings.SMTP_SECURITY = "smtp", "none"
         settings.SMTP_HOST, settings.SMTP_PORT = "127.0.0.1", server.port
@@ -37,7 +37,7 @@ def post(settings):
 
 @pytest.fixture
 def gateway(settings):
-    """The gateway that SMS go to: what it was sent, and what it answers."""
+    """A running SMS gateway: its received calls and the status that it returns."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self):

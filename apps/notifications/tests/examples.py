@@ -1,4 +1,4 @@
-"""Rows for the module's list; it has no door that writes."""
+"""Rows for the module's list; it has no endpoint that writes."""
 
 from uuid import uuid4
 
@@ -7,7 +7,7 @@ from erp.access import SYSTEM
 
 
 def told(person, notice=notices.NEW_SIGN_IN, **fields):
-    """A message that waits for its person, or whatever became of it at once."""
+    """Notify a user; return the message."""
     return services.notify(actor=SYSTEM, **{"notice": notice, "event_id": uuid4(), "user": person, **fields})[
         0
     ]

@@ -1,4 +1,4 @@
-"""What accounts tell: links and codes reach whom they are for, work once, and are nowhere else."""
+"""Notifications of accounts: links and codes reach their recipients, work once, and are stored nowhere."""
 
 import re
 import time
@@ -33,14 +33,14 @@ MOBILE = "+919812345678"
 
 @pytest.fixture
 def registered(texts):
-    """SMS texts with the ids of their registration."""
+    """SMS templates with DLT template IDs."""
     with unguarded_writes():
         Template.objects.filter(channel="sms").update(dlt_template_id="1107")
 
 
 @pytest.fixture
 def ask(client_for):
-    """A write by somebody who isn't signed in, unless told otherwise."""
+    """Send a write request, without signing in unless ``who`` is given."""
 
     def send(path, body, who=None, **more):
         return client_for(who).write(f"/api/v1/auth/{path}", body, **more)
@@ -49,7 +49,7 @@ def ask(client_for):
 
 
 def send_all():
-    """What the mail queue does with everything that waits."""
+    """Deliver all queued messages."""
     for message in Message.objects.filter(status="queued").order_by("pk"):
         tasks.deliver(str(message.pk))
 
@@ -85,7 +85,7 @@ CANARY = "Wonderful Prize Inside"
 
 
 @pytest.mark.parametrize("locale", User.Locale.values)
-def test_nothing_that_people_typed_reaches_an_address_that_nobody_proved(
+def test_user_input_is_not_sent_to_an_unverified_address(
     ask, deliver, texts, post, user, organization, locale
 ):
     from apps.accounts import services as accounts
@@ -118,7 +118,7 @@ def test_nothing_that_people_typed_reaches_an_address_that_nobody_proved(
         assert (NAMELESS[locale] in text) != (address == person.email), address
 
 
-def test_a_mail_whose_address_had_its_share_is_not_sent(ask, deliver, texts, post, settings):
+def test_no_mail_is_sent_beyond_the_limit_of_an_address(ask, deliver, texts, post, settings):
     settings.THROTTLE_PUBLIC_FACTOR = 1
     settings.MAIL_PER_ADDRESS = {timedelta(hours=1): 2}
     for path in ("register", "verify-email/resend", "register", "verify-email/resend", "forgot-password"):
@@ -126,10 +126,13 @@ def test_a_mail_whose_address_had_its_share_is_not_sent(ask, deliver, texts, pos
         assert ask(path, body).status_code == 202
     deliver()
     send_all()
-    assert [mail["Subject"] for mail in post.mails] == ["Complete your sign-up", "Confirm your address"]
+    assert [mail["Subject"] for mail in post.mails] == [
+        "Complete your sign-up",
+        "Confirm your e-mail address",
+    ]
 
 
-def test_a_forgotten_password_is_set_anew_by_the_newest_link_only(ask, deliver, texts, post, user):
+def test_only_the_newest_link_resets_a_forgotten_password(ask, deliver, texts, post, user):
     person = user("SELLER")
     for _ in range(2):
         ask("forgot-password", {"email": person.email})
@@ -145,7 +148,7 @@ def test_a_forgotten_password_is_set_anew_by_the_newest_link_only(ask, deliver, 
     assert [m["Subject"] for m in post.mails[1:]] == ["Your password was changed"]
 
 
-def test_a_code_comes_by_sms_and_signs_in(ask, deliver, registered, gateway, user):
+def test_a_code_is_sent_by_sms_and_signs_in(ask, deliver, registered, gateway, user):
     person = user("SELLER", mobile=MOBILE, mobile_verified_at=timezone.now())
     asked = ask("otp/request", {"mobile": MOBILE, "purpose": "sign_in"}, key=None).json()
     ask("otp/request", {"mobile": "+919800000001", "purpose": "sign_in"}, key=None)
@@ -163,7 +166,7 @@ def test_a_code_comes_by_sms_and_signs_in(ask, deliver, registered, gateway, use
     )
 
 
-def test_no_code_is_sent_past_its_end_nor_after_its_use(ask, deliver, registered, gateway):
+def test_no_code_is_sent_after_its_expiry_or_use(ask, deliver, registered, gateway):
     for used in (False, True):
         ask("otp/request", {"mobile": MOBILE, "purpose": "prove_number"}, key=None)
         with unguarded_writes():
@@ -178,7 +181,7 @@ def test_no_code_is_sent_past_its_end_nor_after_its_use(ask, deliver, registered
     assert gateway.calls == []
 
 
-def test_a_new_address_is_asked_and_the_old_one_told(ask, deliver, texts, post, user):
+def test_a_new_address_gets_a_link_and_the_old_one_a_notice(ask, deliver, texts, post, user):
     person = user("SELLER")
     body = {
         "full_name": person.full_name,
@@ -194,16 +197,19 @@ def test_a_new_address_is_asked_and_the_old_one_told(ask, deliver, texts, post, 
     deliver()
     send_all()
     sent = {mail["To"]: mail["Subject"] for mail in post.mails}
-    assert sent == {"new@example.com": "Confirm your address", person.email: "Your address is being changed"}
+    assert sent == {
+        "new@example.com": "Confirm your e-mail address",
+        person.email: "Your e-mail address is being changed",
+    }
     assert "new@example.com" not in next(m for m in post.mails if m["To"] == person.email).get_content()
     token = token_in(next(m for m in post.mails if m["To"] == "new@example.com"))
     assert ask("verify-email", {"token": token}).status_code == 200
     assert User.objects.get(pk=person.pk).email == "new@example.com"
 
 
-@pytest.mark.parametrize("told_first", [True, False])
-def test_the_old_address_hears_of_the_change_however_soon_it_was_confirmed(
-    told_first, ask, deliver, texts, post, user
+@pytest.mark.parametrize("is_queued_first", [True, False])
+def test_the_old_address_gets_a_notice_however_soon_the_change_is_confirmed(
+    is_queued_first, ask, deliver, texts, post, user
 ):
     from apps.accounts import secrets
     from apps.accounts.models import OneTimeToken
@@ -219,7 +225,7 @@ def test_the_old_address_hears_of_the_change_however_soon_it_was_confirmed(
         "digest": "immediate",
     }
     assert ask("me", body, who=person, method="PUT", if_match=person.version).status_code == 200
-    if told_first:
+    if is_queued_first:
         deliver()  # the messages are rows now, and not sent yet
     token = secrets.token_of(OneTimeToken.objects.live().get(purpose="change_email"))
     assert ask("verify-email", {"token": token}).status_code == 200
@@ -228,9 +234,7 @@ def test_the_old_address_hears_of_the_change_however_soon_it_was_confirmed(
     assert [mail["To"] for mail in post.mails if "being changed" in mail["Subject"]] == [person.email]
 
 
-def test_the_old_address_hears_of_an_attempt_at_a_taken_one_and_nobody_gets_a_link(
-    ask, deliver, texts, post, user
-):
+def test_a_change_to_a_taken_address_sends_notices_and_no_link(ask, deliver, texts, post, user):
     person, other = user("SELLER"), user("BUYER")
     body = {
         "full_name": person.full_name,
@@ -245,13 +249,13 @@ def test_the_old_address_hears_of_an_attempt_at_a_taken_one_and_nobody_gets_a_li
     deliver()
     send_all()
     assert {mail["To"]: mail["Subject"] for mail in post.mails} == {
-        person.email: "Your address is being changed",
-        other.email: "Somebody used your address",
+        person.email: "Your e-mail address is being changed",
+        other.email: "Your e-mail address was used to sign up",
     }
     assert not [mail for mail in post.mails if "#" in mail.get_content()]
 
 
-def test_a_link_that_was_not_used_leaves_the_notice_with_the_address_in_use(ask, deliver, texts, post, user):
+def test_the_notice_of_an_unused_link_goes_to_the_current_address(ask, deliver, texts, post, user):
     from apps.accounts.models import OneTimeToken
 
     person = user("SELLER", former_email="earlier@example.com", pending_email="new@example.com")
@@ -267,16 +271,16 @@ def test_a_link_that_was_not_used_leaves_the_notice_with_the_address_in_use(ask,
     assert [mail["To"] for mail in post.mails] == [person.email]
 
 
-def test_the_owner_of_an_address_hears_once_a_day_that_somebody_used_it(ask, deliver, texts, post, user):
+def test_the_owner_of_an_address_is_notified_of_sign_ups_once_a_day(ask, deliver, texts, post, user):
     person = user("SELLER")
     for _ in range(3):
         assert ask("register", sign_up(person.email)).status_code == 202
     deliver()
     send_all()
-    assert [mail["Subject"] for mail in post.mails] == ["Somebody used your address"]
+    assert [mail["Subject"] for mail in post.mails] == ["Your e-mail address was used to sign up"]
 
 
-def test_an_invitation_leads_in(deliver, texts, post, user, ask, organization):
+def test_the_link_of_an_invitation_activates_the_account(deliver, texts, post, user, ask, organization):
     from apps.accounts import services as accounts
 
     accounts.invite(
@@ -296,7 +300,7 @@ def test_an_invitation_leads_in(deliver, texts, post, user, ask, organization):
 
 @pytest.mark.parametrize("away", ["refused", "hanging"])
 @pytest.mark.django_db(transaction=True)
-def test_an_outage_is_not_noticed_by_who_asks_and_the_messages_go_later(
+def test_an_outage_does_not_fail_requests_and_messages_are_sent_later(
     away, ask, deliver, texts, post, settings, user, monkeypatch
 ):
     person = user("SELLER")
@@ -327,14 +331,14 @@ def test_an_outage_is_not_noticed_by_who_asks_and_the_messages_go_later(
 
 @pytest.mark.usefixtures("pubsub")
 @pytest.mark.django_db(transaction=True)
-def test_with_pubsub_broker_and_sms_down_people_sign_in_and_only_codes_that_still_count_go_later(
+def test_with_pubsub_broker_and_sms_down_users_sign_in_and_only_valid_codes_are_sent_later(
     ask, deliver, registered, gateway, settings, user, monkeypatch
 ):
     person = user("SELLER", mobile=MOBILE, mobile_verified_at=timezone.now())
-    asleep, there = shut_port(), settings.SMS_URL
-    settings.PUBSUB_EMULATOR_HOST = f"127.0.0.1:{asleep}"
-    settings.SMS_URL = f"http://127.0.0.1:{asleep}/send"
-    monkeypatch.setattr(current_app.conf, "broker_url", f"redis://127.0.0.1:{asleep}/0")
+    port, sms_url = shut_port(), settings.SMS_URL
+    settings.PUBSUB_EMULATOR_HOST = f"127.0.0.1:{port}"
+    settings.SMS_URL = f"http://127.0.0.1:{port}/send"
+    monkeypatch.setattr(current_app.conf, "broker_url", f"redis://127.0.0.1:{port}/0")
     code = {"mobile": MOBILE, "purpose": "sign_in"}
     late = {"mobile": "+919800000001", "purpose": "prove_number"}
     with relaying() as running:
@@ -359,7 +363,7 @@ def test_with_pubsub_broker_and_sms_down_people_sign_in_and_only_codes_that_stil
         Message.objects.update(next_attempt_at=timezone.now())
     cache.clear()
     clients.Client._breakers.clear()
-    settings.SMS_URL = there
+    settings.SMS_URL = sms_url
     send_all()
     [(_, sms)] = gateway.calls
     assert sms["to"] == MOBILE
@@ -371,7 +375,7 @@ def test_with_pubsub_broker_and_sms_down_people_sign_in_and_only_codes_that_stil
 
 
 @pytest.mark.django_db(transaction=True)
-def test_links_and_codes_are_in_the_messages_and_nowhere_else(
+def test_links_and_codes_are_stored_and_logged_nowhere(
     ask, deliver, registered, post, gateway, caplog, settings, user
 ):
     from redis import Redis

@@ -1,4 +1,4 @@
-"""People are told once, by the way that fits, in time or not at all; a provider that is away loses nothing."""
+"""Messages are sent once, by the right channel and in time, also after an outage of a provider."""
 
 import threading
 import time
@@ -33,9 +33,9 @@ LINK = Notice(
     variables=frozenset({"link"}),
     values=lambda message: None if message.context.get("over") else {"link": f"https://x.example/#{SECRET}"},
 )
-NEWS = Notice(
-    code="test_news",
-    title="News of the day",
+REPORT = Notice(
+    code="test_report",
+    title="Daily report",
     category=Category.DIGEST,
     variables=frozenset({"number"}),
     values=lambda message: {"number": message.context["number"]},
@@ -53,11 +53,11 @@ CODE = Notice(
 
 @pytest.fixture
 def words(texts):
-    """Texts of the notices that exist only here."""
+    """Templates of the notices of this module."""
     for code, channel, subject, body in (
         ("test_link", "mail", "A link for {name}", "Dear {name}, go to {link}"),
-        ("test_news", "mail", "News {number}", "Number {number}"),
-        ("test_news", "sms", "", "Number {number}"),
+        ("test_report", "mail", "Report {number}", "Number {number}"),
+        ("test_report", "sms", "", "Number {number}"),
         ("test_code", "sms", "", "{code} is your code"),
     ):
         services.add_template(
@@ -73,7 +73,7 @@ def words(texts):
 
 @pytest.fixture
 def reader(user):
-    """Somebody with an address of each kind, and what they chose."""
+    """An internal user with the given fields."""
 
     def make(**fields):
         person = user("INTERNAL")
@@ -92,13 +92,13 @@ def now_due(message):
 
 
 def heal():
-    """The provider is back, and the breakers know it."""
+    """Reset the circuit breakers after an outage."""
     cache.clear()
     clients.Client._breakers.clear()
 
 
 def send(message):
-    """One try, as the mail queue makes it."""
+    """Make one attempt to send the message."""
     tasks.deliver(str(message.pk))
     return Message.objects.get(pk=message.pk)
 
@@ -111,7 +111,7 @@ def test_one_event_handled_twice_makes_one_message(reader, assert_emitted):
     assert_emitted(events.MessageQueued, code="test_link", channel="mail", user_id=str(person.pk))
 
 
-def test_a_sign_in_from_a_new_device_is_told_by_mail(user, client_for, deliver, texts, post):
+def test_a_sign_in_from_a_new_device_is_reported_by_mail(user, client_for, deliver, texts, post):
     from config.testing import PASSWORD
 
     person = user("SELLER")
@@ -129,7 +129,7 @@ def test_a_sign_in_from_a_new_device_is_told_by_mail(user, client_for, deliver, 
     assert person.full_name in mail.get_content()
 
 
-def test_who_has_only_a_number_is_told_by_sms(reader, words, gateway):
+def test_a_user_with_only_a_number_is_notified_by_sms(reader, words, gateway):
     person = reader(
         email=None, email_verified_at=None, mobile="+919812345678", mobile_verified_at=timezone.now()
     )
@@ -158,7 +158,7 @@ def test_an_sms_without_a_registered_text_waits_and_is_never_sent(reader, words,
     assert (after.status, after.error_code, gateway.calls) == ("queued", "dlt_template_missing", [])
 
 
-def test_an_address_that_was_never_proven_gets_nothing(reader, words, post, assert_emitted):
+def test_nothing_is_sent_to_an_unverified_address(reader, words, post, assert_emitted):
     after = send(told(reader(email_verified_at=None), LINK))
     assert (after.status, after.error_code, post.mails) == ("suppressed", "no_address", [])
     assert_emitted(events.MessageSuppressed, code="test_link")
@@ -172,22 +172,22 @@ def test_an_address_that_was_never_proven_gets_nothing(reader, words, post, asse
         ({"notify_email": False, "notify_sms": False}, {"mail": "suppressed"}),
     ],
 )
-def test_a_person_chooses_how_news_come(reader, choice, channels):
+def test_users_choose_the_channels_of_digest_messages(reader, choice, channels):
     person = reader(mobile="+919812345678", **choice)
-    made = services.notify(actor=SYSTEM, notice=NEWS, event_id=person.pk, user=person)
+    made = services.notify(actor=SYSTEM, notice=REPORT, event_id=person.pk, user=person)
     assert {message.channel: message.status for message in made} == channels
 
 
-def test_what_is_about_safety_comes_whatever_a_person_chose(reader):
+def test_security_messages_are_sent_whatever_the_user_chose(reader):
     person = reader(notify_email=False, digest="daily")
     message = told(person, LINK)
     assert message.status == "queued"
     assert message.next_attempt_at <= timezone.now()
 
 
-def test_who_was_erased_or_left_gets_nothing_more(reader, words, post):
+def test_erased_and_deactivated_users_get_no_messages(reader, words, post):
     erased, left = reader(), reader()
-    messages = told(erased, LINK), told(left, NEWS, context={"number": "7"})
+    messages = told(erased, LINK), told(left, REPORT, context={"number": "7"})
     with unguarded_writes():
         User.objects.filter(pk=erased.pk).update(erased_at=timezone.now())
         User.objects.filter(pk=left.pk).update(status="deactivated")
@@ -195,7 +195,7 @@ def test_who_was_erased_or_left_gets_nothing_more(reader, words, post):
     assert post.mails == []
 
 
-def test_each_reads_their_own_language_and_english_where_it_lacks(reader, words, post):
+def test_messages_are_in_the_users_language_or_else_in_english(reader, words, post):
     services.add_template(
         actor=SYSTEM, code="test_link", channel="mail", locale="hi-IN", subject="कड़ी", body="{link}"
     )
@@ -204,7 +204,7 @@ def test_each_reads_their_own_language_and_english_where_it_lacks(reader, words,
     assert [mail["Subject"] for mail in post.mails] == ["कड़ी", "A link for Test Person"]
 
 
-def test_a_provider_that_is_away_for_an_hour_loses_nothing(reader, words, post, settings, emitted):
+def test_no_message_is_lost_in_an_outage_of_an_hour(reader, words, post, settings, emitted):
     settings.SMTP_PORT = shut_port()
     message = told(reader(), LINK)
     waits = []
@@ -221,7 +221,9 @@ def test_a_provider_that_is_away_for_an_hour_loses_nothing(reader, words, post, 
     assert not emitted("notification.failed")
 
 
-def test_six_tries_are_all_and_staff_can_begin_anew(reader, words, post, settings, user, assert_emitted):
+def test_staff_send_a_message_again_that_failed_after_six_attempts(
+    reader, words, post, settings, user, assert_emitted
+):
     settings.SMTP_PORT = shut_port()
     message = told(reader(), LINK)
     for _ in range(6):
@@ -238,7 +240,7 @@ def test_six_tries_are_all_and_staff_can_begin_anew(reader, words, post, setting
         services.requeue(message, actor=SYSTEM)
 
 
-def test_codes_are_tried_quickly(words, gateway, assert_emitted):
+def test_codes_are_retried_quickly(words, gateway, assert_emitted):
     gateway.status = 503
     message = services.notify(actor=SYSTEM, notice=CODE, event_id=uuid4(), challenge_id=uuid4())[0]
     waits = []
@@ -254,13 +256,15 @@ def test_codes_are_tried_quickly(words, gateway, assert_emitted):
     ("answer", "status", "code"),
     [("550 unknown", "failed", "refused_550"), ("451 later", "queued", "unavailable")],
 )
-def test_a_final_no_ends_it_and_a_not_now_does_not(reader, words, post, answer, status, code):
+def test_a_permanent_refusal_ends_a_message_and_a_temporary_one_does_not(
+    reader, words, post, answer, status, code
+):
     post.answers["RCPT"] = answer
     after = send(told(reader(), LINK))
     assert (after.status, after.error_code) == (status, code)
 
 
-def test_a_bad_address_fails_its_message_and_no_other(reader, words, post):
+def test_an_invalid_address_fails_its_message_and_no_other(reader, words, post):
     for number in range(clients.Smtp.fail_max + 1):
         bad = send(told(reader(email=f"पटेल{number}@example.com"), LINK))
         assert (bad.status, bad.error_code) == ("failed", "refused_553")
@@ -269,7 +273,7 @@ def test_a_bad_address_fails_its_message_and_no_other(reader, words, post):
 
 
 @pytest.mark.parametrize("answer", [400, 404, 422])
-def test_a_number_that_the_gateway_refuses_stops_no_other(words, gateway, answer):
+def test_a_number_that_the_gateway_refuses_fails_no_other_message(words, gateway, answer):
     def one():
         return services.notify(actor=SYSTEM, notice=CODE, event_id=uuid4(), challenge_id=uuid4())[0]
 
@@ -281,21 +285,19 @@ def test_a_number_that_the_gateway_refuses_stops_no_other(words, gateway, answer
 
 
 @pytest.mark.parametrize("answer", ["530 authentication required", "535 credentials invalid"])
-def test_a_server_that_doubts_our_sign_in_fails_no_message_for_good(reader, words, post, answer):
+def test_an_authentication_failure_at_the_server_fails_no_message_permanently(reader, words, post, answer):
     post.answers["MAIL"] = answer
     assert send(told(reader(), LINK)).status == "queued"
 
 
 @pytest.mark.parametrize(("answer", "status"), [(400, "failed"), (401, "queued"), (503, "queued")])
-def test_a_gateway_that_doubts_us_is_asked_again_one_that_doubts_the_message_is_not(
-    words, gateway, answer, status
-):
+def test_a_message_is_retried_unless_the_gateway_refuses_the_message_itself(words, gateway, answer, status):
     gateway.status = answer
     message = services.notify(actor=SYSTEM, notice=CODE, event_id=uuid4(), challenge_id=uuid4())[0]
     assert send(message).status == status
 
 
-def test_what_is_over_is_never_sent(reader, words, post, assert_emitted):
+def test_an_expired_message_is_never_sent(reader, words, post, assert_emitted):
     late = told(reader(), LINK, not_after=timezone.now() + timedelta(hours=1))
     with unguarded_writes():
         Message.objects.filter(pk=late.pk).update(
@@ -312,7 +314,7 @@ def test_what_is_over_is_never_sent(reader, words, post, assert_emitted):
         services.requeue(late, actor=SYSTEM)
 
 
-def test_a_sender_that_died_is_followed_by_another(reader, words, post):
+def test_another_worker_sends_a_message_whose_worker_died(reader, words, post):
     message = told(reader(), LINK)
     assert services.begin(message, actor=SYSTEM)  # and then the process is gone
     assert send(message).status == "queued"
@@ -324,7 +326,7 @@ def test_a_sender_that_died_is_followed_by_another(reader, words, post):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_many_senders_of_one_message_send_it_once(reader, words, post):
+def test_concurrent_workers_send_a_message_once(reader, words, post):
     message = told(reader(), LINK)
     start = threading.Barrier(8)
 
@@ -346,7 +348,7 @@ def test_many_senders_of_one_message_send_it_once(reader, words, post):
 
 @pytest.mark.parametrize("away", ["refused", "hanging"])
 @pytest.mark.django_db(transaction=True)
-def test_providers_and_broker_away_neither_fail_nor_slow_a_request(
+def test_an_outage_of_providers_and_broker_neither_fails_nor_slows_a_request(
     away, user, client_for, deliver, texts, post, settings, monkeypatch
 ):
     from celery import current_app
@@ -366,7 +368,7 @@ def test_providers_and_broker_away_neither_fail_nor_slow_a_request(
             assert answer.status_code == 200
             assert time.monotonic() - began < 2
         began = time.monotonic()
-        deliver()  # what the consumer does; the message is kept though nobody hears of it
+        deliver()  # what the consumer does: the message is stored
         assert time.monotonic() - began < 5
         [message] = Message.objects.all()
         assert send(message).status == "queued"
@@ -377,8 +379,8 @@ def test_providers_and_broker_away_neither_fail_nor_slow_a_request(
     assert len(post.mails) == 1
 
 
-def test_a_repeated_sms_wakes_nobody_either(reader, words, gateway, set_clock):
-    message = told(reader(notify_email=False, notify_sms=True, mobile="+919812345678"), notice=NEWS)
+def test_a_retried_sms_waits_for_the_morning_too(reader, words, gateway, set_clock):
+    message = told(reader(notify_email=False, notify_sms=True, mobile="+919812345678"), notice=REPORT)
     night = datetime(2026, 1, 12, 17, 30, tzinfo=UTC)  # 23:00 in India
     with unguarded_writes():
         Message.objects.filter(pk=message.pk).update(attempts=1, next_attempt_at=night)
@@ -391,28 +393,28 @@ def test_a_repeated_sms_wakes_nobody_either(reader, words, gateway, set_clock):
     assert gateway.calls == []
 
 
-def test_who_turned_news_off_meanwhile_gets_none(reader, words, post, assert_emitted):
+def test_a_digest_message_turned_off_meanwhile_is_not_sent(reader, words, post, assert_emitted):
     person = reader()
-    message = told(person, notice=NEWS)
+    message = told(person, notice=REPORT)
     with unguarded_writes():
         type(person).objects.filter(pk=person.pk).update(notify_email=False)
     assert send(message).status == "suppressed"
     assert post.mails == []
 
 
-def test_news_of_a_day_come_as_one_and_none_when_there_are_none(reader, words, post, assert_emitted):
+def test_the_digest_messages_of_a_day_are_sent_as_one(reader, words, post, assert_emitted):
     person = reader(digest="daily")
-    news = [told(person, NEWS, context={"number": str(n)}) for n in range(3)]
+    messages = [told(person, REPORT, context={"number": str(n)}) for n in range(3)]
     assert tasks.sweep() == 0
     assert (tasks.send_digests(), tasks.send_digests()) == (1, 0)
-    assert {Message.objects.get(pk=each.pk).status for each in news} == {"digested"}
+    assert {Message.objects.get(pk=each.pk).status for each in messages} == {"digested"}
     digest = Message.objects.get(code="digest")
     assert send(digest).status == "sent"
     assert Digest.objects.get().status == "sent"
     [mail] = post.mails
-    assert "News of the day: 3" in mail.get_content()
+    assert "Daily report: 3" in mail.get_content()
     assert_emitted(events.DigestSent, user_id=str(person.pk), count=3)
-    later = told(person, NEWS, context={"number": "9"})
+    later = told(person, REPORT, context={"number": "9"})
     assert tasks.send_digests() == 0  # the day has its digest; this one waits for tomorrow's
     assert (
         services.gather(actor=SYSTEM, user=person, channel="mail", day=date(2099, 1, 1)).messages.get()
@@ -430,15 +432,15 @@ def test_news_of_a_day_come_as_one_and_none_when_there_are_none(reader, words, p
         ("2026-01-12T20:00:00Z", "2026-01-13T03:30:00Z"),
     ],
 )
-def test_an_sms_that_can_wait_wakes_nobody(reader, at, first):
+def test_an_sms_that_is_not_urgent_waits_for_the_morning(reader, at, first):
     person = reader()
     moment, expected = (datetime.fromisoformat(text).astimezone(UTC) for text in (at, first))
-    assert services._first_try(NEWS, person, Channel.SMS, moment) == expected
-    assert services._first_try(LINK, person, Channel.SMS, moment) == moment
-    assert services._first_try(NEWS, person, Channel.MAIL, moment) == moment
+    assert services._first_attempt(REPORT, person, Channel.SMS, moment) == expected
+    assert services._first_attempt(LINK, person, Channel.SMS, moment) == moment
+    assert services._first_attempt(REPORT, person, Channel.MAIL, moment) == moment
 
 
-def test_shipped_texts_are_whole_and_loading_them_again_changes_nothing(texts):
+def test_shipped_texts_are_complete_and_loading_them_again_changes_nothing(texts):
     codes = {code for code in m.notices if not code.startswith("test_")}
     assert {(t.code, t.channel) for t in texts if t.locale == "en-IN"} >= {
         (code, "mail") for code in codes
@@ -457,17 +459,17 @@ def test_shipped_texts_are_whole_and_loading_them_again_changes_nothing(texts):
         ({"body": "a lone {"}, "/body"),
         ({"subject": ""}, "/subject"),
         ({"channel": "sms", "subject": "An SMS with one"}, "/subject"),
-        ({"code": "unheard_of"}, "/code"),
+        ({"code": "unknown"}, "/code"),
     ],
 )
-def test_a_text_that_does_not_fit_its_notice_is_not_kept(db, fields, pointer):
+def test_an_invalid_template_is_refused(db, fields, pointer):
     values = {"code": "test_link", "channel": "mail", "locale": "gu-IN", "subject": "A", "body": "{link}"}
     with pytest.raises(services.TextInvalid) as caught:
         services.add_template(actor=SYSTEM, **{**values, **fields})
     assert pointer in [fault.pointer for fault in caught.value.errors]
 
 
-def test_an_sms_text_beyond_the_console_is_a_registered_one(db, settings):
+def test_an_sms_template_needs_a_dlt_template_id(db, settings):
     settings.SMS_PROVIDER = "http_sms"
     values = {"actor": SYSTEM, "code": "test_code", "channel": "sms", "locale": "en-IN", "body": "{code}"}
     with pytest.raises(services.TextInvalid):
@@ -475,29 +477,29 @@ def test_an_sms_text_beyond_the_console_is_a_registered_one(db, settings):
     assert services.add_template(**values, dlt_template_id="1107").status == "active"
 
 
-def test_a_text_is_worded_anew_and_retired(words, user, reader, post, assert_emitted):
-    keeper = user("INTERNAL_MASTERDATA")
+def test_a_template_is_changed_and_retired(words, user, reader, post, assert_emitted):
+    staff = user("INTERNAL_MASTERDATA")
     template = Template.objects.get(code="test_link")
     with pytest.raises(services.TextExists):
         services.add_template(
-            actor=keeper, code="test_link", channel="mail", locale="en-IN", subject="A", body="B"
+            actor=staff, code="test_link", channel="mail", locale="en-IN", subject="A", body="B"
         )
-    services.change_template(template, actor=keeper, subject="Anew", body="{link}")
-    assert_emitted(events.TemplateChanged, code="test_link", by=str(keeper.pk))
+    services.change_template(template, actor=staff, subject="Anew", body="{link}")
+    assert_emitted(events.TemplateChanged, code="test_link", by=str(staff.pk))
     send(told(reader(), LINK))
     assert post.mails[0]["Subject"] == "Anew"
-    services.retire_template(template, actor=keeper)
+    services.retire_template(template, actor=staff)
     with pytest.raises(services.NotActive):
-        services.change_template(template, actor=keeper, subject="Again", body="{link}")
+        services.change_template(template, actor=staff, subject="Again", body="{link}")
     after = send(told(reader(), LINK))
     assert (after.status, after.error_code) == ("queued", "template_missing")
 
 
-def test_a_value_is_put_in_as_it_is_and_a_subject_stays_one_line():
+def test_placeholders_in_values_are_not_replaced():
     assert m.filled("{a} {b}", {"a": "{b}", "b": "2"}) == "{b} 2"
 
 
-def test_a_name_can_not_break_out_of_the_subject(words, reader, post):
+def test_a_line_feed_in_a_name_adds_no_header(words, reader, post):
     send(told(reader(full_name="Asha\nBcc: all@example.com"), LINK))
     [mail] = post.mails
     assert mail["Subject"] == "A link for Asha Bcc: all@example.com"
@@ -505,7 +507,7 @@ def test_a_name_can_not_break_out_of_the_subject(words, reader, post):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_secret_is_in_the_mail_and_nowhere_else(reader, words, post, caplog, settings):
+def test_a_secret_is_in_the_mail_and_not_in_any_table_queue_or_log(reader, words, post, caplog, settings):
     from redis import Redis
 
     person = reader()
@@ -534,24 +536,24 @@ def test_a_secret_is_in_the_mail_and_nowhere_else(reader, words, post, caplog, s
     broker.delete("mail")
     assert SECRET not in caplog.text
     assert person.email not in caplog.text
-    assert "link" not in repr(message.letter())
+    assert "link" not in repr(message.render())
 
 
-def test_the_console_shows_messages_on_standard_output_and_in_no_log(reader, words, capsys, caplog):
+def test_the_console_writes_messages_to_standard_output_and_to_no_log(reader, words, capsys, caplog):
     person = reader()
     assert send(told(person, LINK)).status == "sent"
     assert SECRET in capsys.readouterr().out
     assert SECRET not in caplog.text
 
 
-def test_the_console_is_refused_where_it_counts(settings):
+def test_the_deployment_check_refuses_the_console(settings):
     settings.MAIL_PROVIDER, settings.SMS_PROVIDER = "console", "http_sms"
-    with pytest.raises(SystemCheckError, match="MAIL_PROVIDER is the console"):
+    with pytest.raises(SystemCheckError, match="MAIL_PROVIDER is console"):
         call_command("check", "--deploy", "--fail-level=ERROR", stdout=StringIO(), stderr=StringIO())
     assert [error.id for error in clients.check_providers()] == ["notification.E001"]
 
 
-def test_the_database_keeps_no_text_of_a_security_message(reader):
+def test_the_database_refuses_the_text_of_a_security_message(reader):
     from django.db import IntegrityError, transaction
 
     message = told(reader(), LINK)
@@ -559,24 +561,24 @@ def test_the_database_keeps_no_text_of_a_security_message(reader):
         Message.objects.filter(pk=message.pk).update(body=SECRET)
 
 
-def test_a_person_reads_their_own_messages_and_no_security_text(reader, words, post, client_for):
+def test_users_read_their_own_messages_without_security_texts(reader, words, post, client_for):
     person, other = reader(), reader()
-    link, news = told(person, LINK), told(person, NEWS, context={"number": "7"})
+    link, report = told(person, LINK), told(person, REPORT, context={"number": "7"})
     told(other, LINK)
-    for message in (link, news):
+    for message in (link, report):
         send(message)
     client = client_for(person)
     rows = {row["code"]: row for row in client.read("/api/v1/notifications").json()["results"]}
-    assert set(rows) == {"test_link", "test_news"}
+    assert set(rows) == {"test_link", "test_report"}
     assert (rows["test_link"]["subject"], rows["test_link"]["body"]) == (None, None)
-    assert (rows["test_news"]["subject"], rows["test_news"]["body"]) == ("News 7", "Number 7")
+    assert (rows["test_report"]["subject"], rows["test_report"]["body"]) == ("Report 7", "Number 7")
     assert client.read(f"/api/v1/notifications/{link.pk}").json()["status"] == "sent"
     assert client_for(other).read(f"/api/v1/notifications/{link.pk}").status_code == 404
-    found = client.read("/api/v1/notifications", {"code": "test_news", "channel": "mail"}).json()["results"]
-    assert [row["id"] for row in found] == [str(news.pk)]
+    found = client.read("/api/v1/notifications", {"code": "test_report", "channel": "mail"}).json()["results"]
+    assert [row["id"] for row in found] == [str(report.pk)]
     assert client.write("/api/v1/notifications", {}).status_code == 405
 
 
-def test_every_notice_of_the_product_is_declared_with_what_its_values_give(reader):
+def test_the_notices_of_accounts_are_declared(reader):
     assert {"new_sign_in", "account_locked", "session_reuse", "digest"} <= set(m.notices)
     assert notices.NEW_SIGN_IN.category == "security"

@@ -174,7 +174,7 @@ def _staff(person: User, roles: tuple[str, ...]) -> None:
     person = User.objects.get(pk=person.pk)
     setup = accounts.start_mfa(person, actor=person)
     accounts.confirm_mfa(
-        person, actor=person, code=pyotp.TOTP(setup.secret).now(), door=accounts.Door("admin")
+        person, actor=person, code=pyotp.TOTP(setup.secret).now(), origin=accounts.Origin("admin")
     )
 
 

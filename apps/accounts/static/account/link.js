@@ -1,14 +1,14 @@
 "use strict";
-// Sends what a mailed link carries behind its "#" to the API. The token leaves the address bar at once, so that
-// neither history nor a bookmark keeps it.
+// Sends the token behind the "#" of the link to the API. The token is removed from the address bar at once, so that
+// neither history nor bookmarks store it.
 const token = window.location.hash.slice(1);
 window.history.replaceState(null, "", window.location.pathname);
 window.addEventListener("hashchange", () => window.location.reload());  // another link, opened over this one
 const form = document.getElementById("link");
-const told = (name) => form.querySelector(`[data-for="${name}"]`);
+const errorOf = (name) => form.querySelector(`[data-for="${name}"]`);
 document.getElementById(token ? "link" : "stale").hidden = false;
 
-// One key per intention: a try whose answer was lost is sent again under the same one.
+// One key per submission: it is sent again with the same key if the response was lost.
 const newKey = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");
 let sent = { body: "", key: "" };
 
@@ -24,7 +24,7 @@ function body() {
 function show(problem) {
   let placed = false;
   for (const fault of problem.errors || []) {
-    const place = told(fault.pointer.slice(1));
+    const place = errorOf(fault.pointer.slice(1));
     if (place) { place.textContent = fault.detail; placed = true; }
   }
   if (!placed) document.getElementById("fault").textContent = problem.detail || problem.title;
@@ -35,7 +35,7 @@ form.addEventListener("submit", async (event) => {
   for (const place of form.querySelectorAll(".fault")) place.textContent = "";
   const password = form.querySelector("[autocomplete=new-password]");
   if (password && password.value !== form.elements.again.value) {
-    told("again").textContent = "The two differ.";
+    errorOf("again").textContent = "The passwords differ.";
     return;
   }
   const text = body();
@@ -43,7 +43,7 @@ form.addEventListener("submit", async (event) => {
   const button = form.querySelector("button");
   button.disabled = true;
   try {
-    const answer = await fetch(form.dataset.door, {
+    const answer = await fetch(form.dataset.endpoint, {
       method: "POST",
       headers: { "Content-Type": "application/json", "Idempotency-Key": sent.key },
       body: text,
@@ -57,7 +57,7 @@ form.addEventListener("submit", async (event) => {
     sent.body = "";
     show(await answer.json());
   } catch {
-    document.getElementById("fault").textContent = "The server can't be reached. Try again.";
+    document.getElementById("fault").textContent = "The server cannot be reached. Try again.";
   } finally {
     button.disabled = false;
   }

@@ -1,4 +1,4 @@
-"""What every way of signing in shares: where somebody stands, what they hold afterwards, and what goes wrong."""
+"""Errors, origin and results that the services of accounts share."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -15,19 +15,19 @@ class CredentialsInvalid(NotAuthenticated):
 
 
 class SecondFactorInvalid(NotAuthenticated):
-    """The code doesn't fit."""
+    """Incorrect code."""
 
     code = "account.second_factor_invalid"
 
 
 class ChallengeInvalid(NotAuthenticated):
-    """The sign-in took too long; begin again."""
+    """The sign-in has expired. Start again."""
 
     code = "account.challenge_invalid"
 
 
 class OtpInvalid(NotAuthenticated):
-    """The code doesn't fit, or no longer."""
+    """The code is incorrect or has expired."""
 
     code = "account.otp_invalid"
 
@@ -39,47 +39,47 @@ class RefreshInvalid(NotAuthenticated):
 
 
 class RefreshReused(NotAuthenticated):
-    """The refresh token was used before; the session has ended."""
+    """The refresh token was used before, so the session was ended."""
 
     code = "account.refresh_reused"
 
 
 class Locked(DomainError):
-    """Too many failed tries; wait."""
+    """Too many failed attempts. Try again later."""
 
     status = 429
 
 
 class TooManyCodes(DomainError):
-    """Too many codes were asked for; wait."""
+    """Too many codes were requested. Try again later."""
 
     status = 429
 
 
 class TooManyMails(DomainError):
-    """Too many mails were asked for; wait."""
+    """Too many e-mails were requested. Try again later."""
 
     status = 429
 
 
 class ReauthenticationFailed(Forbidden):
-    """The password or code doesn't fit."""
+    """Incorrect password or code."""
 
 
 class SecondFactorSetupRequired(Forbidden):
-    """Set up a second factor first; until then nothing else is open."""
+    """Set up two-factor authentication first."""
 
 
 class SessionEnded(Conflict):
-    """The session has ended already."""
+    """The session has already ended."""
 
 
 class TokenInvalid(Conflict):
-    """The link is not valid, or no longer."""
+    """The link is invalid or has expired."""
 
 
 class EmailTaken(Conflict):
-    """The address can't be used any more."""
+    """The e-mail address is no longer available."""
 
 
 class PasswordWeak(RuleBroken):
@@ -87,41 +87,41 @@ class PasswordWeak(RuleBroken):
 
 
 class PasswordReused(RuleBroken):
-    """The password is one of the last that you had."""
+    """The password is one of your last passwords."""
 
 
 class NoPassword(Conflict):
-    """There is no password yet; ask for a link to set one."""
+    """You have no password yet. Request a link to set one."""
 
 
 class MfaNotPending(Conflict):
-    """No second factor waits for its first code."""
+    """No two-factor setup is waiting for confirmation."""
 
 
 class MfaNotEnabled(Conflict):
-    """There is no second factor."""
+    """Two-factor authentication is not enabled."""
 
 
 class MfaMandatory(Conflict):
-    """Staff can't be without a second factor."""
+    """Two-factor authentication is mandatory for staff."""
 
 
 class CodeMismatch(RuleBroken):
-    """The code doesn't fit the new secret."""
+    """Incorrect code for the new secret."""
 
 
-class Door(NamedTuple):
-    """Through which door somebody comes, from where, and by which session once signed in."""
+class Origin(NamedTuple):
+    """Where a request comes from: channel, IP address, user agent, network and session."""
 
-    kind: str
+    channel: str
     ip: str | None = None
     device: str = ""
     session: Session | None = None
-    network: str = ""  # what one caller holds: an IPv4 address, or the /64 of an IPv6 one
+    network: str = ""  # an IPv4 address, or the /64 network of an IPv6 address
 
 
 class Tokens(NamedTuple):
-    """What a signed-in client holds."""
+    """The tokens of a session."""
 
     access_token: str
     access_expires_at: datetime
@@ -132,7 +132,7 @@ class Tokens(NamedTuple):
 
 
 class Challenge(NamedTuple):
-    """What stands between the first factor and the tokens."""
+    """The challenge after the first factor: it is completed with the second one."""
 
     challenge_token: str
     expires_at: datetime
