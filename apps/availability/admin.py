@@ -1,4 +1,4 @@
-"""Offers and holds as staff see them and act on them."""
+"""Offers and reservations as staff see them and act on them."""
 
 from datetime import timedelta
 from typing import ClassVar
@@ -13,12 +13,12 @@ from apps.availability.models import Availability, Reservation
 from erp.admin import Queue, ServiceAdmin, Table, measured, quantity
 from erp.services import Service
 
-HOLDS_SHOWN = 20
+RESERVATIONS_SHOWN = 20
 
 
 @admin.register(Availability)
 class AvailabilityAdmin(ServiceAdmin):
-    """Stock on offer, with the holds on it."""
+    """Stock on offer, with the reservations on it."""
 
     views = capabilities.VIEW
     creates = services.post
@@ -92,36 +92,43 @@ class AvailabilityAdmin(ServiceAdmin):
     def options(
         self, request: HttpRequest, service: Service, row: Availability | None
     ) -> dict[str, list[tuple[str, str]]]:
-        """A hold is released by choosing it."""
+        """A reservation is released by choosing it."""
         if service is not services.release or row is None:
             return {}
-        holds = row.reservations.filter(status=Reservation.Status.HELD).select_related("holder_partner")
+        reservations = row.reservations.filter(status=Reservation.Status.HELD).select_related(
+            "holder_partner"
+        )
         return {
             "reservation_id": [
-                (str(hold.pk), f"{measured(hold.open_quantity, row.unit)} for {hold.holder_partner}")
-                for hold in holds.order_by("expires_at", "pk")
+                (
+                    str(reservation.pk),
+                    f"{measured(reservation.open_quantity, row.unit)} for {reservation.holder_partner}",
+                )
+                for reservation in reservations.order_by("expires_at", "pk")
             ]
         }
 
     def tables(self, request: HttpRequest, row: Availability) -> list[Table]:
-        holds = row.reservations.select_related("holder_partner").order_by("-created_at")[:HOLDS_SHOWN]
+        reservations = row.reservations.select_related("holder_partner").order_by("-created_at")[
+            :RESERVATIONS_SHOWN
+        ]
         lines = [
             (
-                _link(hold, str(hold.holder_partner)),
-                measured(hold.quantity, row.unit),
-                measured(hold.open_quantity, row.unit),
-                hold.get_status_display(),
-                hold.expires_at or "–",
+                _link(reservation, str(reservation.holder_partner)),
+                measured(reservation.quantity, row.unit),
+                measured(reservation.open_quantity, row.unit),
+                reservation.get_status_display(),
+                reservation.expires_at or "–",
             )
-            for hold in holds
+            for reservation in reservations
         ]
         every = f"{reverse('admin:availability_reservation_changelist')}?availability__id__exact={row.pk}"
-        return [Table("Holds", ["Holder", "Held", "Still open", "Status", "Until"], lines, every)]
+        return [Table("Reservations", ["Holder", "Held", "Still open", "Status", "Until"], lines, every)]
 
 
 @admin.register(Reservation)
 class ReservationAdmin(ServiceAdmin):
-    """Holds. They are made and released on the page of their offer."""
+    """Reservations. They are created and released on the page of their offer."""
 
     views = capabilities.VIEW
     list_display: ClassVar = [
@@ -141,9 +148,9 @@ class ReservationAdmin(ServiceAdmin):
     ordering: ClassVar = ["-id"]  # ids rise with time
 
 
-def _link(hold: Reservation, text: str) -> str:
+def _link(reservation: Reservation, text: str) -> str:
     return format_html(
         '<a class="text-link" href="{}">{}</a>',
-        reverse("admin:availability_reservation_change", args=[hold.pk]),
+        reverse("admin:availability_reservation_change", args=[reservation.pk]),
         text,
     )

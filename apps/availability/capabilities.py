@@ -1,4 +1,4 @@
-"""Who may do what with offers and the holds on them."""
+"""Who may do what with offers and the reservations on them."""
 
 from erp.access import Capability
 

@@ -1,4 +1,4 @@
-"""What others may learn of offers and holds. Every event carries the head of the offer."""
+"""What others may learn of offers and reservations. Every event carries the head of the offer."""
 
 from datetime import date, datetime
 from uuid import UUID
@@ -21,7 +21,7 @@ class Head(Event):
 
 OFFER = ("availability", "availability_id")
 HEAD = ("commodity_id", "status", "terms_version")
-# Seller and holder don't learn each other's names here, nor the seller which hold it is.
+# Seller and holder don't learn each other's names here, nor the seller which reservation it is.
 SELLER, HOLDER = "seller_partner_id", "holder_partner_id"
 
 

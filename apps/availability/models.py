@@ -1,4 +1,4 @@
-"""Stock that can't be oversold: offers, the ledger of each, and the holds on it."""
+"""Stock that can't be oversold: offers, the ledger of each, and the reservations on it."""
 
 import hashlib
 import hmac
@@ -230,7 +230,7 @@ def band(quantity: Decimal) -> str:
 
 class ReservationQuerySet(QuerySet):
     def visible_to(self, user: Actor) -> Self:
-        """Staff see every hold; a partner those that it holds."""
+        """Staff see every reservation; a partner its own."""
         if user.is_system or user.is_superuser or user.is_staff:
             return self
         return self.of_partner(user, "holder_partner")
@@ -241,7 +241,7 @@ class ReservationQuerySet(QuerySet):
         return self.filter(running | Q(status__in=[Reservation.Status.IN_TRADE, Reservation.Status.SOLD]))
 
     def overdue(self, now: datetime) -> Self:
-        """Holds past their deadline."""
+        """Reservations past their deadline."""
         return self.filter(status=Reservation.Status.HELD, expires_at__lte=now)
 
 

@@ -1,4 +1,4 @@
-"""Shapes of offers and holds. What another partner may not see yet is null (fields masked by stage)."""
+"""Shapes of offers and reservations. What another partner may not see yet is null (fields masked by stage)."""
 
 import re
 from decimal import Decimal
@@ -170,7 +170,7 @@ class AvailabilityOutput(Output):
     def to_representation(self, offer: Availability) -> dict[str, Any]:
         actor = self.context["actor"]
         data: dict[str, Any] = super().to_representation(offer)
-        stage = offer.stage_for(actor, getattr(offer, "held_by_viewer", None))
+        stage = offer.stage_for(actor, getattr(offer, "has_reservation", None))
         for field, needed in self.FROM_STAGE.items():
             if stage < needed:
                 data[field] = None

@@ -1,4 +1,4 @@
-"""Every way an offer and the holds on it can change."""
+"""Every way an offer and the reservations on it can change."""
 
 from collections.abc import Iterable
 from datetime import date, datetime, timedelta
@@ -63,15 +63,15 @@ class WindowOver(Conflict):
 
 
 class ReservationClosed(Conflict):
-    """The hold has ended."""
+    """The reservation has ended."""
 
 
 class ReservationInTrade(Conflict):
-    """The hold backs a trade."""
+    """The reservation backs a trade."""
 
 
 class ReservationNotFound(RuleBroken):
-    """The offer has no such hold of yours."""
+    """The offer has no such reservation of yours."""
 
 
 class RelatedParty(RuleBroken):
@@ -91,7 +91,7 @@ class QuantityNotWhole(RuleBroken):
 
 
 class HoldTooLong(RuleBroken):
-    """The offer doesn't allow so long a hold."""
+    """The offer doesn't allow so long a reservation."""
 
 
 class UnitNotAllowed(RuleBroken):
@@ -337,19 +337,19 @@ def reserve(
                 **_head(offer), holder_partner_id=holder.pk, reason="related_party"
             )
         )
-        return refuse(RelatedParty("A seller can't hold its own stock."))
+        return refuse(RelatedParty("A seller can't reserve its own stock."))
 
     # The caller's own input stands above; what follows depends on figures that the caller may not see.
     stage = offer.stage_for(actor)
     sees_seller, sees_quantity = stage >= Stage.OWNER, stage >= Stage.NEGOTIATING
     with masked_checks(actor, offer, visible=sees_seller):
-        _gate(offer.seller_partner, SellerNotEligible, tells_reasons=sees_seller)
+        _gate(offer.seller_partner, SellerNotEligible, with_reasons=sees_seller)
     overdue = list(offer.reservations.overdue(now).locked().order_by("pk"))
-    free = offer.available_quantity + sum(hold.still_open for hold in overdue)
+    free = offer.available_quantity + sum(reservation.still_open for reservation in overdue)
     with masked_checks(actor, offer, visible=sees_quantity):
-        _check_quantity(offer, quantity, free, tells_free=sees_quantity)
+        _check_quantity(offer, quantity, free, with_available=sees_quantity)
 
-    _end_holds(offer, overdue, Reservation.Status.EXPIRED, "expired")
+    _end_reservations(offer, overdue, Reservation.Status.EXPIRED, "expired")
     reservation = Reservation(
         availability=offer,
         holder_partner=holder,
@@ -411,7 +411,7 @@ def release(
     )
     if reservation is None:
         raise ReservationNotFound(
-            errors=[Fault("/reservation_id", "does_not_exist", "The offer has no such hold of yours.")]
+            errors=[Fault("/reservation_id", "does_not_exist", "The offer has no such reservation of yours.")]
         )
     if reservation.status in (Reservation.Status.IN_TRADE, Reservation.Status.SOLD):
         raise ReservationInTrade
@@ -431,29 +431,31 @@ def release(
         if rest and offer.min_order_quantity is not None and rest < offer.min_order_quantity:
             raise BelowMinimum("What stays held is less than the offer's minimum.")
     reservation.release_reason = reason
-    _give_back(offer, reservation, part, Reservation.Status.RELEASED)
+    _return_stock(offer, reservation, part, Reservation.Status.RELEASED)
     offer.save()
-    _tell_released(offer, reservation, part, "by_staff" if by_staff else "by_holder")
+    _emit_released(offer, reservation, part, "by_staff" if by_staff else "by_holder")
     return reservation
 
 
 @service(requires=capabilities.RELEASE, emits=[events.AvailabilityReleased])
-def expire_holds(offer: Availability, *, actor: Actor) -> Availability:
-    """End the holds of an offer that are past their deadline; a rerun changes nothing."""
+def expire_reservations(offer: Availability, *, actor: Actor) -> Availability:
+    """End the reservations of an offer that are past their deadline; a rerun changes nothing."""
     overdue = list(offer.reservations.overdue(clock.now()).locked().order_by("pk"))
-    _end_holds(offer, overdue, Reservation.Status.EXPIRED, "expired")
+    _end_reservations(offer, overdue, Reservation.Status.EXPIRED, "expired")
     return offer
 
 
-def _end_holds(offer: Availability, holds: Iterable[Reservation], status: str, reason: str) -> None:
-    for hold in holds:
-        part = hold.still_open
-        _give_back(offer, hold, part, status)
+def _end_reservations(
+    offer: Availability, reservations: Iterable[Reservation], status: str, reason: str
+) -> None:
+    for reservation in reservations:
+        part = reservation.still_open
+        _return_stock(offer, reservation, part, status)
         offer.save()
-        _tell_released(offer, hold, part, reason)
+        _emit_released(offer, reservation, part, reason)
 
 
-def _give_back(offer: Availability, reservation: Reservation, part: Decimal, ended: str) -> None:
+def _return_stock(offer: Availability, reservation: Reservation, part: Decimal, ended: str) -> None:
     reservation.released_quantity += part
     reservation.weight_kg = offer.weight_of(reservation.still_open)
     if not reservation.still_open:
@@ -466,7 +468,7 @@ def _give_back(offer: Availability, reservation: Reservation, part: Decimal, end
         offer.available_quantity += part
 
 
-def _tell_released(offer: Availability, reservation: Reservation, part: Decimal, reason: str) -> None:
+def _emit_released(offer: Availability, reservation: Reservation, part: Decimal, reason: str) -> None:
     emit(
         events.AvailabilityReleased(
             **_head(offer),
@@ -515,16 +517,16 @@ def _party(actor: Actor, named: Partner | None, pointer: str) -> Partner:
     return named
 
 
-def _gate(partner: Partner, problem: type[Conflict], *, tells_reasons: bool = True) -> None:
+def _gate(partner: Partner, problem: type[Conflict], *, with_reasons: bool = True) -> None:
     reasons = partner.reasons_against_business()
     if reasons:
-        members: dict[str, Any] = {"reasons": reasons} if tells_reasons else {}
+        members: dict[str, Any] = {"reasons": reasons} if with_reasons else {}
         raise problem(**members)
 
 
-def _check_quantity(offer: Availability, quantity: Decimal, free: Decimal, *, tells_free: bool) -> None:
+def _check_quantity(offer: Availability, quantity: Decimal, free: Decimal, *, with_available: bool) -> None:
     if quantity > free:
-        members: dict[str, Any] = {"available": format(free, "f")} if tells_free else {}
+        members: dict[str, Any] = {"available": format(free, "f")} if with_available else {}
         raise QuantityExceeded("Less is available than was asked for.", **members)
     if not offer.allow_partial and quantity != offer.total_quantity - offer.withdrawn_quantity:
         raise WholeLotOnly

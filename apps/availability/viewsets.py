@@ -1,4 +1,4 @@
-"""Offers and holds over HTTP."""
+"""Offers and reservations over HTTP."""
 
 import hashlib
 from typing import Any, ClassVar
@@ -22,7 +22,7 @@ from erp.api.viewsets import RowViewSet
 
 
 class ReservationViewSet(RowViewSet):
-    """Holds that the caller may see."""
+    """Reservations that the caller may see."""
 
     queryset = Reservation.objects.all()
     serializer_class = ReservationOutput
@@ -82,10 +82,10 @@ class AvailabilityViewSet(RowViewSet):
             # Also of offers that its end has hidden from the holder: a repeated request is answered alike.
             rows |= Availability.objects.filter(pk__in=own.values("availability_id"))
         live = own.live(clock.now()).filter(availability=OuterRef("pk"))
-        return rows.annotate(held_by_viewer=Exists(live))
+        return rows.annotate(has_reservation=Exists(live))
 
     def etag_of(self, row: Availability) -> str:
         """The version to who sees the whole row; to others a digest of what they see."""
-        if row.stage_for(actor_of(self.request), row.held_by_viewer) >= Stage.OWNER:  # type: ignore[attr-defined]
+        if row.stage_for(actor_of(self.request), row.has_reservation) >= Stage.OWNER:  # type: ignore[attr-defined]
             return super().etag_of(row)
         return f'"{hashlib.sha256(self.encode(self.render(row))).hexdigest()[:32]}"'

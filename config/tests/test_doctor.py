@@ -302,7 +302,7 @@ def test_a_celery_process_gives_signs_of_life(started: Callable[[str], Path], na
     assert len(seen) >= 2
 
 
-@pytest.mark.parametrize("name", ["expire-holds", "expire_holds", "purge-idempotency"])
+@pytest.mark.parametrize("name", ["expire-reservations", "expire_reservations", "purge-idempotency"])
 def test_periodic_work_runs_by_hand(name: str) -> None:
     out = StringIO()
     call_command("run_task", name, "--json", stdout=out)
