@@ -1,4 +1,4 @@
-"""Offers in the admin: decided by another person, one by one or several at once, each with its own event."""
+"""Offers in the admin: approved by another person, singly or several at once, each with its own event."""
 
 from datetime import timedelta
 
@@ -32,7 +32,7 @@ def manager(user, desk_for):
 def test_the_confirm_page_shows_the_effect_of_an_approval(manager, waiting, emitted):
     offer = waiting()
     drawn = manager.get(page(offer, "approve"))
-    assert drawn.context["effects"][0][2] == "status: Pending Approval → Active"
+    assert drawn.context["effects"][0][2] == "status: Pending approval → Active"
     offer.refresh_from_db()
     assert offer.status == "PENDING_APPROVAL"
     assert not emitted("availability.approved")
@@ -48,7 +48,7 @@ def test_a_second_click_shows_the_first_result(manager, waiting, emitted):
     form = manager.form(page(offer, "approve"))
     manager.post(page(offer, "approve"), form)
     again = manager.post(page(offer, "approve"), form, follow=True)
-    assert ", and not again: approve " in again.content.decode()
+    assert f"Availability {offer.number} was approved. This happened at " in again.content.decode()
     assert len(emitted("availability.approved")) == 1
 
 
@@ -85,7 +85,7 @@ def test_a_creator_cannot_approve_by_click_or_forged_post(user, desk_for, waitin
     assert own.status == "PENDING_APPROVAL"
     drawn = desk.get(page(own)).content.decode()
     assert page(own, "approve") not in drawn
-    assert "You created or edited this." in drawn
+    assert "You created or edited this offer, so another person must approve it." in drawn
     confirm = desk.get(page(own, "approve"))
     assert "approval.self" in confirm.content.decode()
     answer = desk.post(page(own, "approve"), controls(confirm))
@@ -133,7 +133,7 @@ def test_each_of_several_offers_is_decided_separately(manager, waiting, offer, e
     assert result.context["done"] == 2
     lines = {line.row: line for line in result.context["lines"]}
     assert lines[draft.number].text == (
-        "The offer's status doesn't allow it. The offer is DRAFT. (availability.invalid_state)"
+        "The offer's status doesn't allow this action. The offer's status is Draft. (availability.invalid_state)"
     )
     approved = emitted("availability.approved")
     assert {event.aggregate_id for event in approved} == {one.pk, two.pk}
@@ -188,7 +188,7 @@ def test_staff_reserve_and_release_on_behalf(user, desk_for, offer, partner, emi
     assert "40 BALE for Kovai Spinners" in desk.get(page(live, "release")).content.decode()
     refused = desk.fill(page(live, "release"), reservation_id=str(reservation.pk))
     assert refused.status_code == 422
-    assert refused.context["errors"]["reason"] == ["Staff give a reason. (required)"]
+    assert refused.context["errors"]["reason"] == ["Enter a reason of at least 3 characters. (required)"]
     typed = {"reservation_id": str(reservation.pk), "reason": "asked by phone"}
     assert desk.fill(page(live, "release"), **typed).status_code == 302
     reservation.refresh_from_db()

@@ -1,4 +1,4 @@
-"""Figures that a caller may not see are not found by trial: order of checks, counted refusals, stages."""
+"""A caller cannot find masked figures by trial: order of checks, counted refusals, stages."""
 
 from datetime import timedelta
 from decimal import Decimal
