@@ -52,7 +52,7 @@ def assert_a_tree(places: Iterable[Location]) -> None:
             assert len(chain) <= LEVELS
             assert chain[-1].status != "MERGED"
         for below, above in pairwise(chain):
-            assert above.type in Location.UNDER[below.type]
+            assert above.type in Location.PARENT_TYPES[below.type]
             assert (below.country, below.state_id) == (above.country, above.state_id)
         assert chain[-1].type == "STATE"
 
