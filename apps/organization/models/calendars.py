@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
-from apps.organization.models.identity import Kept
+from apps.organization.models.identity import CreatedByModel
 from erp import clock
 from erp.access import Actor
 from erp.models import QuerySet
@@ -26,7 +26,7 @@ class CalendarQuerySet(QuerySet):
         return self.permitted(user, "organization.view")
 
 
-class Calendar(Kept):
+class Calendar(CreatedByModel):
     """The days on which a bank, an exchange or a state does business."""
 
     code = models.CharField(max_length=20)
@@ -36,7 +36,7 @@ class Calendar(Kept):
 
     objects: ClassVar[Any] = CalendarQuerySet.as_manager()
 
-    class Meta(Kept.Meta):
+    class Meta(CreatedByModel.Meta):
         constraints: ClassVar = [models.UniqueConstraint(fields=["code"], name="calendar_code_once")]
 
     def __str__(self) -> str:
@@ -100,7 +100,7 @@ class CalendarDayQuerySet(QuerySet):
         return self.permitted(user, "organization.view")
 
 
-class CalendarDay(Kept):
+class CalendarDay(CreatedByModel):
     """A day that differs from its weekday: a holiday, or a day that is open or shorter."""
 
     granted_through = ("calendar",)
@@ -113,7 +113,7 @@ class CalendarDay(Kept):
 
     objects: ClassVar[Any] = CalendarDayQuerySet.as_manager()
 
-    class Meta(Kept.Meta):
+    class Meta(CreatedByModel.Meta):
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["calendar", "day"], name="calendar_day_once")
         ]

@@ -21,7 +21,7 @@ def optional_text(length: int) -> Any:
     return models.CharField(max_length=length, null=True, blank=True)
 
 
-class Kept(Model):
+class CreatedByModel(Model):
     """A row of this module, with who made it (nobody: SYSTEM)."""
 
     created_by = models.ForeignKey(
@@ -32,7 +32,7 @@ class Kept(Model):
         abstract = True
 
 
-class Addressed(models.Model):
+class AddressModel(models.Model):
     """An address in India. ``state_code`` is the GST code of the state."""
 
     line1 = models.CharField(max_length=255)
@@ -65,7 +65,7 @@ class PartQuerySet(QuerySet):
         return self.filter(organization__in=Organization.objects.visible_to(user))
 
 
-class Organization(Kept, Addressed):
+class Organization(CreatedByModel, AddressModel):
     """A firm in whose name we trade and bill."""
 
     class LegalForm(models.TextChoices):
@@ -109,7 +109,7 @@ class Organization(Kept, Addressed):
 
     objects: ClassVar[Any] = OrganizationQuerySet.as_manager()
 
-    class Meta(Kept.Meta):
+    class Meta(CreatedByModel.Meta):
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["name_key"], name="organization_name_once"),
             models.UniqueConstraint(fields=["pan"], name="organization_pan_once"),
@@ -139,7 +139,7 @@ class Organization(Kept, Addressed):
         return frozenset({"update"} | (added if self.status == self.Status.ACTIVE else set()))
 
 
-class GstRegistration(Kept, Addressed):
+class GstRegistration(CreatedByModel, AddressModel):
     """A registration under GST. Several of one state are normal; one of the organization's is primary."""
 
     granted_through = ("organization",)
@@ -171,7 +171,7 @@ class GstRegistration(Kept, Addressed):
 
     objects: ClassVar[Any] = PartQuerySet.as_manager()
 
-    class Meta(Kept.Meta):
+    class Meta(CreatedByModel.Meta):
         verbose_name = "GST registration"
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["gstin"], name="gst_gstin_once"),
@@ -195,7 +195,7 @@ class GstRegistration(Kept, Addressed):
         return frozenset() if self.status == self.Status.CANCELLED else frozenset({"update"})
 
 
-class BankAccount(Kept):
+class BankAccount(CreatedByModel):
     """An account of ours. Its number is encrypted; two people stand behind one that is in use."""
 
     granted_through = ("organization",)
@@ -251,7 +251,7 @@ class BankAccount(Kept):
 
     objects: ClassVar[Any] = PartQuerySet.as_manager()
 
-    class Meta(Kept.Meta):
+    class Meta(CreatedByModel.Meta):
         constraints: ClassVar = [
             models.UniqueConstraint(
                 fields=["organization", "number_hash", "ifsc", "swift"],

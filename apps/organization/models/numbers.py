@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Count, Exists, F, Max, Min, OuterRef, Q
 
-from apps.organization.models.identity import GstRegistration, Kept, Organization, PartQuerySet
+from apps.organization.models.identity import CreatedByModel, GstRegistration, Organization, PartQuerySet
 from apps.organization.models.years import FinancialYear
 from erp.models import Model
 
@@ -84,7 +84,7 @@ class DocumentSeriesQuerySet(PartQuerySet):
         return counted.exclude(whole)
 
 
-class DocumentSeries(Kept):
+class DocumentSeries(CreatedByModel):
     """Where the numbers of one kind of document come from, in one year and for one registration.
 
     ``version`` counts changes of the definition; giving a number leaves it as it is.
@@ -115,7 +115,7 @@ class DocumentSeries(Kept):
 
     objects: ClassVar[Any] = DocumentSeriesQuerySet.as_manager()
 
-    class Meta(Kept.Meta):
+    class Meta(CreatedByModel.Meta):
         verbose_name_plural = "document series"
         constraints: ClassVar = [
             models.UniqueConstraint(

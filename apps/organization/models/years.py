@@ -8,7 +8,7 @@ from django.contrib.postgres.fields import ArrayField, DateRangeField, RangeBoun
 from django.db import models
 from django.db.models import F, Func, Q
 
-from apps.organization.models.identity import Kept, Organization, PartQuerySet, optional_text
+from apps.organization.models.identity import CreatedByModel, Organization, PartQuerySet, optional_text
 from erp.access import Actor, may
 
 YEAR_END = (3, 31)
@@ -33,7 +33,7 @@ class FinancialYearQuerySet(PartQuerySet):
         return self.filter(allocated_numbers__isnull=False).distinct()
 
 
-class FinancialYear(Kept):
+class FinancialYear(CreatedByModel):
     """A financial year of an organization: it ends on 31 March, and no two overlap."""
 
     granted_through = ("organization",)
@@ -61,7 +61,7 @@ class FinancialYear(Kept):
 
     objects: ClassVar[Any] = FinancialYearQuerySet.as_manager()
 
-    class Meta(Kept.Meta):
+    class Meta(CreatedByModel.Meta):
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["organization", "code"], name="financial_year_code_once"),
             models.CheckConstraint(
