@@ -161,7 +161,7 @@ def update_bank_account(
         _take_mark(account)
     account.save()
     if changed:
-        _announce(account, sorted(changed))
+        _emit_updated(account, sorted(changed))
     return account
 
 
@@ -266,10 +266,10 @@ def _take_mark(account: BankAccount) -> None:
     if former is not None:
         former.is_default = False
         former.save()
-        _announce(former, ["is_default"])
+        _emit_updated(former, ["is_default"])
 
 
-def _announce(account: BankAccount, changed: list[str]) -> None:
+def _emit_updated(account: BankAccount, changed: list[str]) -> None:
     emit(
         events.BankAccountUpdated(
             organization_id=account.organization_id,

@@ -13,7 +13,7 @@ from apps.organization.services.rules import (
     invalid_state,
     require_active,
 )
-from apps.organization.services.series import NumberTooLong, SeriesCollides, announce_series, check_form
+from apps.organization.services.series import NumberTooLong, SeriesCollides, check_form, emit_series_updated
 from erp.access import Actor
 from erp.errors import Conflict, Fault, RuleBroken
 from erp.identifiers import GSTIN
@@ -175,8 +175,8 @@ def update_gst_registration(
             if each.status == DocumentSeries.Status.ACTIVE:
                 each.status = DocumentSeries.Status.CLOSED
                 each.save()
-                announce_series(each, ["status"])
-    _announce(registration, sorted(changed))
+                emit_series_updated(each, ["status"])
+    _emit_updated(registration, sorted(changed))
     return registration
 
 
@@ -199,7 +199,7 @@ def _take_mark(registration: GstRegistration) -> None:
     if former is not None:
         former.is_primary = False
         former.save()
-        _announce(former, ["is_primary"])
+        _emit_updated(former, ["is_primary"])
 
 
 def _free_branch_code(registration: GstRegistration, series: list[DocumentSeries]) -> None:
@@ -213,7 +213,7 @@ def _free_branch_code(registration: GstRegistration, series: list[DocumentSeries
         check_form(each)
 
 
-def _announce(registration: GstRegistration, changed: list[str]) -> None:
+def _emit_updated(registration: GstRegistration, changed: list[str]) -> None:
     emit(
         events.GstUpdated(
             organization_id=registration.organization_id,

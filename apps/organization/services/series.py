@@ -139,7 +139,7 @@ def add_document_series(
     _refuse_second(series)
     check_form(series)
     series.save()
-    announce_new_series(series)
+    emit_series_added(series)
     return series
 
 
@@ -183,7 +183,7 @@ def update_document_series(
         check_template(series)
         check_form(series)
     series.save()
-    announce_series(series, sorted(changed))
+    emit_series_updated(series, sorted(changed))
     return series
 
 
@@ -397,12 +397,12 @@ def _refuse_second(series: DocumentSeries) -> None:
         raise SeriesExists
 
 
-def announce_new_series(series: DocumentSeries) -> None:
+def emit_series_added(series: DocumentSeries) -> None:
     """Tell of a new series."""
     emit(events.DocumentSeriesAdded(**_head(series)))
 
 
-def announce_series(series: DocumentSeries, changed: list[str]) -> None:
+def emit_series_updated(series: DocumentSeries, changed: list[str]) -> None:
     """Tell what changed of a series' definition."""
     emit(events.DocumentSeriesUpdated(**_head(series), status=series.status, changed=changed))
 

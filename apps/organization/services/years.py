@@ -24,7 +24,7 @@ from apps.organization.services.rules import (
     note_editor,
     require_active,
 )
-from apps.organization.services.series import announce_new_series, announce_series
+from apps.organization.services.series import emit_series_added, emit_series_updated
 from erp import access, clock
 from erp.access import Actor
 from erp.approvals import Kind
@@ -139,7 +139,7 @@ def update_financial_year(
             if each.status == DocumentSeries.Status.ACTIVE:
                 each.status = DocumentSeries.Status.CLOSED
                 each.save()
-                announce_series(each, ["status"])
+                emit_series_updated(each, ["status"])
     if changed:
         emit(events.FinancialYearUpdated(**_head(year), old_status=before, status=year.status))
     return year
@@ -293,7 +293,7 @@ def _copy_series(year: FinancialYear, actor: Actor) -> None:
             created_by_id=actor.pk,
         )
         series.save()
-        announce_new_series(series)
+        emit_series_added(series)
 
 
 def _head(year: FinancialYear) -> dict[str, Any]:
