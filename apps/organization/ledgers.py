@@ -6,8 +6,8 @@ from apps.organization.models import DocumentSeries
 from erp.ledgers import Mismatch, register
 
 
-def _holes() -> Iterator[Mismatch]:
-    for series in DocumentSeries.objects.with_a_hole().order_by("pk").iterator():
+def _gaps() -> Iterator[Mismatch]:
+    for series in DocumentSeries.objects.with_gaps().order_by("pk").iterator():
         yield Mismatch(
             str(series.pk),
             f"{series.document_type}: {series.given} numbers between {series.lowest} and {series.highest}, "
@@ -26,5 +26,5 @@ register(
     "organization.document_series",
     "document series without a gap",
     rows=lambda: DocumentSeries.objects.count(),
-    mismatches=_holes,
+    mismatches=_gaps,
 )

@@ -69,7 +69,7 @@ class DocumentSeriesQuerySet(PartQuerySet):
         """Series that still give numbers."""
         return self.filter(status=DocumentSeries.Status.ACTIVE)
 
-    def with_a_hole(self) -> Self:
+    def with_gaps(self) -> Self:
         """Series whose numbers don't run from the first to the last without a hole: there should be none."""
         counted = self.annotate(
             given=Count("allocated_numbers"),

@@ -62,7 +62,7 @@ def test_a_hundred_callers_take_consecutive_numbers_from_one(house):
         event_type="document_number.allocated", aggregate_id=series.pk
     ).order_by("sequence")
     assert [event.payload["number"] for event in told] == list(range(1, 101))
-    assert list(DocumentSeries.objects.with_a_hole()) == []
+    assert list(DocumentSeries.objects.with_gaps()) == []
 
 
 @pytest.mark.django_db(transaction=True)
@@ -84,7 +84,7 @@ def test_callers_that_roll_back_leave_no_hole(house):
     assert sorted(kept) == list(range(1, 21))
     assert house.document_series.get().last_number == 20
     assert EventOutbox.objects.filter(event_type="document_number.allocated").count() == 20
-    assert list(DocumentSeries.objects.with_a_hole()) == []
+    assert list(DocumentSeries.objects.with_gaps()) == []
 
 
 @pytest.mark.django_db(transaction=True)
@@ -176,10 +176,10 @@ def test_a_number_that_was_given_is_neither_changed_nor_deleted(house):
 
 def test_a_hole_is_found(house):
     factories.number(house)
-    assert list(DocumentSeries.objects.with_a_hole()) == []
+    assert list(DocumentSeries.objects.with_gaps()) == []
     with unguarded_writes():
         DocumentSeries.objects.update(last_number=3)
-    assert list(DocumentSeries.objects.with_a_hole()) == [house.document_series.get()]
+    assert list(DocumentSeries.objects.with_gaps()) == [house.document_series.get()]
 
 
 def test_the_last_second_of_march_and_the_first_of_april_fall_into_two_years(organization):
