@@ -62,7 +62,7 @@ class OrganizationViewSet(RowViewSet):
         path="next-document-number/<slug:type>",
         output=AllocatedNumberOutput,
         status=201,
-        otherwise={200: lambda given: given.given_before},
+        otherwise={200: lambda given: given.already_allocated},
     )
 
 

@@ -210,7 +210,7 @@ class AllocatedNumber(Model):
     allocated_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", editable=False
     )
-    given_before = False  # not a column: whether the last call found it rather than made it
+    already_allocated = False  # not a column: whether the last call found it rather than made it
 
     objects: ClassVar[Any] = PartQuerySet.as_manager()
 

@@ -224,7 +224,7 @@ def allocate_number(
         raise NotFound
     # One reference, one number: also where two callers name different dates or registrations.
     locks.hold(f"number:{organization.pk}:{type}:{reference_type}:{reference_id}")
-    if found := _given(organization, type, reference_type, reference_id):
+    if found := _find_allocation(organization, type, reference_type, reference_id):
         return found
     require_active(organization)
     _check_registration(organization, type, gst_registration)
@@ -249,7 +249,7 @@ def allocate_number(
     year = require_writable(years.first(), actor, document_date)
     if series is None:
         raise SeriesMissing
-    if found := _given(organization, type, reference_type, reference_id):  # by whom we waited for
+    if found := _find_allocation(organization, type, reference_type, reference_id):  # by whom we waited for
         return found
     require_active(Organization.objects.get(pk=organization.pk))
     if gst_registration is not None:
@@ -299,7 +299,7 @@ def allocate_number(
     return given
 
 
-def _given(
+def _find_allocation(
     organization: Organization, document_type: str, reference_type: str, reference_id: UUID
 ) -> AllocatedNumber | None:
     """The number that the document has already."""
@@ -310,7 +310,7 @@ def _given(
         reference_id=reference_id,
     ).first()
     if given is not None:
-        given.given_before = True
+        given.already_allocated = True
     return given
 
 

@@ -92,7 +92,7 @@ def test_two_callers_with_one_document_get_one_number(house):
     reference = uuid4()
     given = in_threads(12, lambda n: factories.number(house, reference_id=reference))
     assert {number.pk for number in given} == {AllocatedNumber.objects.get().pk}
-    assert sum(not number.given_before for number in given) == 1
+    assert sum(not number.already_allocated for number in given) == 1
     assert EventOutbox.objects.filter(event_type="document_number.allocated").count() == 1
 
 
