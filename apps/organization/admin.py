@@ -22,7 +22,7 @@ from apps.organization.models import (
     FinancialYear,
     GstRegistration,
     Organization,
-    uncovered,
+    lacks_financial_year,
 )
 from apps.organization.serializers import (
     CalendarDayInput,
@@ -78,7 +78,7 @@ class OrganizationAdmin(ServiceAdmin):
             super()
             .get_queryset(request)
             .annotate(
-                lacks_year=ExpressionWrapper(uncovered(today), output_field=BooleanField()),
+                lacks_year=ExpressionWrapper(lacks_financial_year(today), output_field=BooleanField()),
                 due_since=Value(due, output_field=DateTimeField()),
             )
         )
@@ -134,7 +134,7 @@ class OrganizationAdmin(ServiceAdmin):
                     r.get_document_type_display(),
                     r.financial_year.code,
                     r.gst_registration.branch_code if r.gst_registration else "–",
-                    r.form.text(r.next_number),
+                    r.number_format.text(r.next_number),
                 ),
             ),
         ]

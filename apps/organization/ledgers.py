@@ -10,12 +10,12 @@ def _gaps() -> Iterator[Mismatch]:
     for series in DocumentSeries.objects.with_gaps().order_by("pk").iterator():
         yield Mismatch(
             str(series.pk),
-            f"{series.document_type}: {series.given} numbers between {series.lowest} and {series.highest}, "
+            f"{series.document_type}: {series.allocated} numbers between {series.lowest} and {series.highest}, "
             f"but {series.start_number} to {series.last_number} were allocated",
             {
                 "start_number": series.start_number,
                 "last_number": series.last_number,
-                "given": series.given,
+                "allocated": series.allocated,
                 "lowest": series.lowest,
                 "highest": series.highest,
             },

@@ -145,7 +145,7 @@ class FinancialYearViewSet(PartOfOrganization):
         services.update_financial_year,
         UpdateFinancialYearInput,
         if_match="required",
-        otherwise={202: lambda year: year.reopening_asked},
+        otherwise={202: lambda year: year.reopening_requested},
     )
 
 

@@ -11,8 +11,8 @@ from apps.organization.models.numbers import (
     AllocatedNumber,
     DocumentSeries,
     DocumentType,
-    Form,
-    uncovered,
+    NumberFormat,
+    lacks_financial_year,
 )
 from apps.organization.models.years import (
     LONGEST_FIRST_YEAR,
@@ -32,9 +32,9 @@ __all__ = [
     "DocumentSeries",
     "DocumentType",
     "FinancialYear",
-    "Form",
+    "NumberFormat",
     "GstRegistration",
     "Organization",
     "months_after",
-    "uncovered",
+    "lacks_financial_year",
 ]

@@ -286,13 +286,13 @@ class BankAccount(CreatedByModel):
         usable = self.status in (self.Status.ACTIVE, self.Status.INACTIVE)
         return frozenset({"update", "show_number"} if usable else {"show_number"})
 
-    def hide(self, number: str) -> None:
+    def set_number(self, number: str) -> None:
         """Keep a canonical number: encrypted, its hash for equality, its last four for people."""
         self.number_encrypted = encryption.encrypt(number, context=self._context)
         self.number_hash = encryption.keyed_hash(number, context="organization.bank_account.number")
         self.last4 = number[-4:]
 
-    def reveal(self) -> str:
+    def decrypt_number(self) -> str:
         """The whole number, for documents that print it and for those who may see it."""
         return encryption.decrypt(self.number_encrypted, context=self._context)
 

@@ -48,7 +48,7 @@ TAX_TYPES = frozenset(DocumentType) - OTHER_TYPES
 _TAX_TYPES = sorted(kind.value for kind in TAX_TYPES)
 
 
-class Form(NamedTuple):
+class NumberFormat(NamedTuple):
     """What a series prints: a fixed head, then the number with at least ``width`` digits."""
 
     head: str
@@ -58,7 +58,7 @@ class Form(NamedTuple):
         """The document number of ``number``."""
         return f"{self.head}{number:0{self.width}d}"
 
-    def may_print_what(self, other: "Form") -> bool:
+    def overlaps(self, other: "NumberFormat") -> bool:
         """Whether some number here looks like some number there: heads that differ by digits at most."""
         shorter, longer = sorted((self.head, other.head), key=len)
         return longer.startswith(shorter) and re.fullmatch("[0-9]*", longer[len(shorter) :]) is not None
@@ -72,14 +72,14 @@ class DocumentSeriesQuerySet(PartQuerySet):
     def with_gaps(self) -> Self:
         """Series whose numbers don't run from the first to the last without a hole: there should be none."""
         counted = self.annotate(
-            given=Count("allocated_numbers"),
+            allocated=Count("allocated_numbers"),
             lowest=Min("allocated_numbers__number"),
             highest=Max("allocated_numbers__number"),
         )
-        whole = Q(given=0, last_number=0) | Q(
+        whole = Q(allocated=0, last_number=0) | Q(
             lowest=F("start_number"),
             highest=F("last_number"),
-            given=F("last_number") - F("start_number") + 1,
+            allocated=F("last_number") - F("start_number") + 1,
         )
         return counted.exclude(whole)
 
@@ -139,7 +139,7 @@ class DocumentSeries(CreatedByModel):
         ]
 
     def __str__(self) -> str:
-        return f"{self.get_document_type_display()} {self.form.text(self.next_number)}"
+        return f"{self.get_document_type_display()} {self.number_format.text(self.next_number)}"
 
     def _stamp(self) -> list[str]:
         touched = super()._stamp()
@@ -153,14 +153,14 @@ class DocumentSeries(CreatedByModel):
         return max(self.last_number + 1, self.start_number)
 
     @property
-    def form(self) -> Form:
+    def number_format(self) -> NumberFormat:
         """The template with all but the number filled in."""
         branch = self.gst_registration.branch_code if self.gst_registration is not None else ""
         head, width = re.fullmatch(r"(.*)\{N:([3-9])\}", self.template).groups()  # type: ignore[union-attr]
         filled = {"{PREFIX}": self.prefix, "{FY}": self.financial_year.code, "{BRANCH}": branch}
         for token, text in filled.items():
             head = head.replace(token, text)
-        return Form(head, int(width))
+        return NumberFormat(head, int(width))
 
     @property
     def longest(self) -> int:
@@ -171,7 +171,7 @@ class DocumentSeries(CreatedByModel):
         return frozenset({"update"} if self.status == self.Status.ACTIVE else ())
 
 
-def uncovered(today: date) -> Q:
+def lacks_financial_year(today: date) -> Q:
     """The condition on organizations that need their next financial year.
 
     In March and April, with a look at 1 April: no year holds that day, or a series that was active on 31 March has

@@ -57,7 +57,7 @@ class FinancialYear(CreatedByModel):
     status_reason = optional_text(1000)
     pending_approval_id = models.UUIDField(null=True, editable=False)
     editors = ArrayField(models.UUIDField(), default=list, editable=False)  # since somebody last decided
-    reopening_asked = False  # not a column: whether the last call asked a second person
+    reopening_requested = False  # not a column: whether the last call asked a second person
 
     objects: ClassVar[Any] = FinancialYearQuerySet.as_manager()
 

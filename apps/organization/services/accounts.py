@@ -10,10 +10,10 @@ from apps.organization.models import BankAccount, Organization
 from apps.organization.services.rules import (
     Inactive,
     InvalidState,
-    check_step,
+    check_transition,
     invalid_state,
     lock_organization_of,
-    note_editor,
+    record_editor,
     require_active,
 )
 from erp.access import Actor
@@ -95,11 +95,11 @@ def add_bank_account(
         currency=currency,
         purpose=purpose,
         wants_default=is_default,
-        proposed_by_id=_person(actor),
+        proposed_by_id=_require_person(actor),
         created_by_id=actor.pk,
     )
-    account.hide(canonical_number(number))
-    account.approval_id = _ask(account, actor, account.version, "A new account of the company.")
+    account.set_number(canonical_number(number))
+    account.approval_id = _request_approval(account, actor, account.version, "A new account of the company.")
     account.save()
     emit(
         events.BankAccountAdded(
@@ -140,25 +140,25 @@ def update_bank_account(
         raise DefaultRequired
     if is_default and status != BankAccount.Status.ACTIVE:
         raise NotActive(errors=[Fault("/is_default", "inactive", "Only an active account is the default.")])
-    comes_back = status == BankAccount.Status.ACTIVE and status != before
-    takes_mark = is_default and not account.is_default and not comes_back
+    reactivates = status == BankAccount.Status.ACTIVE and status != before
+    becomes_default = is_default and not account.is_default and not reactivates
     account.purpose = purpose
     account.branch_name = branch_name
-    account.is_default = is_default and not comes_back
+    account.is_default = is_default and not reactivates
     if status != before:
-        check_step(account, status)
-        account.status = BankAccount.Status.PENDING_APPROVAL if comes_back else status
-    note_editor(account, actor)
-    if comes_back:
+        check_transition(account, status)
+        account.status = BankAccount.Status.PENDING_APPROVAL if reactivates else status
+    record_editor(account, actor)
+    if reactivates:
         account.wants_default = is_default
-        account.proposed_by_id, account.approved_by_id = _person(actor), None
+        account.proposed_by_id, account.approved_by_id = _require_person(actor), None
         # Saving is one change, so this is the version that the second person sees.
-        account.approval_id = _ask(
+        account.approval_id = _request_approval(
             account, actor, account.version + 1, "An account of the company comes back."
         )
     changed = account.changed_fields().keys() & {"purpose", "branch_name", "is_default", "status"}
-    if takes_mark:
-        _take_mark(account)
+    if becomes_default:
+        _unset_former_default(account)
     account.save()
     if changed:
         _emit_updated(account, sorted(changed))
@@ -176,7 +176,7 @@ def activate_bank_account(account: BankAccount, *, actor: Actor, request: Any) -
     account.approved_by_id = actor.pk
     account.is_default, account.wants_default = account.wants_default, False
     if account.is_default:
-        _take_mark(account)
+        _unset_former_default(account)
     account.save()
     emit(
         events.BankAccountActivated(
@@ -218,8 +218,8 @@ BANK_ACCOUNT = Kind(
 @service(requires=capabilities.MANAGE_BANK_ACCOUNTS, emits=[events.BankAccountNumberShown])
 def show_number(account: BankAccount, *, actor: Actor) -> str:
     """The whole number, for a person who may see it; that they saw it is told."""
-    shown_to = _person(actor)
-    number = account.reveal()
+    shown_to = _require_person(actor)
+    number = account.decrypt_number()
     emit(
         events.BankAccountNumberShown(
             organization_id=account.organization_id, bank_account_id=account.pk, shown_to=shown_to
@@ -228,7 +228,7 @@ def show_number(account: BankAccount, *, actor: Actor) -> str:
     return number
 
 
-def _person(actor: Actor) -> UUID:
+def _require_person(actor: Actor) -> UUID:
     """Behind an account stand two people, so SYSTEM proposes none."""
     if actor.pk is None:
         raise CapabilityMissing(str(capabilities.MANAGE_BANK_ACCOUNTS))
@@ -236,7 +236,7 @@ def _person(actor: Actor) -> UUID:
     return person
 
 
-def _ask(account: BankAccount, actor: Actor, version: int, reason: str) -> UUID:
+def _request_approval(account: BankAccount, actor: Actor, version: int, reason: str) -> UUID:
     request = approvals.request(
         actor=actor,
         kind=BANK_ACCOUNT,
@@ -259,7 +259,7 @@ def _ask(account: BankAccount, actor: Actor, version: int, reason: str) -> UUID:
     return approval_id
 
 
-def _take_mark(account: BankAccount) -> None:
+def _unset_former_default(account: BankAccount) -> None:
     """Take the mark of the default from the former one of the currency, if there is any."""
     rows = BankAccount.objects.filter(organization=account.organization_id, currency=account.currency)
     former = rows.filter(is_default=True).exclude(pk=account.pk).locked().first()

@@ -5,7 +5,7 @@ from typing import Any
 
 from apps.organization import capabilities, events
 from apps.organization.models import DocumentSeries, FinancialYear, Organization
-from apps.organization.services.rules import InvalidState, PinStateMismatch, check_pin, check_step
+from apps.organization.services.rules import InvalidState, PinStateMismatch, check_pin, check_transition
 from erp.access import Actor
 from erp.errors import Conflict, Fault, RuleBroken
 from erp.identifiers import PAN, company_fits, holder_fits
@@ -13,7 +13,7 @@ from erp.services import emit, service
 from erp.text import name_key
 
 # Their values identify or address somebody, so events say only that they changed.
-UNTOLD = frozenset(
+UNREPORTED_FIELDS = frozenset(
     {
         "name", "legal_name", "pan", "cin", "llpin", "tan", "iec", "line1", "line2", "city", "state_code",
         "pin_code", "email", "phone", "lut_number", "invoice_footer",
@@ -211,7 +211,7 @@ def update(
                 organization_id=organization.pk,
                 changed=[
                     events.Change(field=field)
-                    if field in UNTOLD
+                    if field in UNREPORTED_FIELDS
                     else events.Change(field=field, old=_plain(old), new=_plain(new))
                     for field, (old, new) in changes.items()
                     if field != "name_key"
@@ -222,7 +222,7 @@ def update(
 
 
 def _move(organization: Organization, status: str) -> None:
-    check_step(organization, status)
+    check_transition(organization, status)
     if status == Organization.Status.INACTIVE:
         # Whoever takes a number holds its series: so none is given while this is decided.
         list(DocumentSeries.objects.filter(organization=organization).order_by("pk").locked())

@@ -9,11 +9,11 @@ from apps.organization.services.rules import (
     InvalidState,
     PinStateMismatch,
     check_pin,
-    check_step,
+    check_transition,
     invalid_state,
     require_active,
 )
-from apps.organization.services.series import NumberTooLong, SeriesCollides, check_form, emit_series_updated
+from apps.organization.services.series import NumberTooLong, SeriesCollides, check_format, emit_series_updated
 from erp.access import Actor
 from erp.errors import Conflict, Fault, RuleBroken
 from erp.identifiers import GSTIN
@@ -88,7 +88,7 @@ def add_gst_registration(
     )
     _check(registration)
     if registration.is_primary:
-        _take_mark(registration)
+        _unset_former_primary(registration)
     registration.save()
     emit(
         events.GstAdded(
@@ -141,7 +141,7 @@ def update_gst_registration(
     if was_primary and (not is_primary or status != GstRegistration.Status.ACTIVE):
         raise PrimaryRequired
     if status != before:
-        check_step(registration, status)
+        check_transition(registration, status)
     registration.kind = kind
     registration.trade_name = trade_name
     registration.line1 = line1
@@ -157,7 +157,7 @@ def update_gst_registration(
     if not changed:
         return registration
     if before == GstRegistration.Status.CANCELLED:
-        check_step(registration, status)
+        check_transition(registration, status)
     if is_primary and status != GstRegistration.Status.ACTIVE:
         raise invalid_state(registration, (), "Only an active registration is primary.")
     _check(registration)
@@ -166,9 +166,9 @@ def update_gst_registration(
         # Whoever takes a number holds its series: so none is given while this is decided.
         series = list(DocumentSeries.objects.filter(gst_registration=registration).order_by("pk").locked())
     if "branch_code" in changed:
-        _free_branch_code(registration, series)
+        _check_branch_code_change(registration, series)
     if is_primary and not was_primary:
-        _take_mark(registration)
+        _unset_former_primary(registration)
     registration.save()
     if status == GstRegistration.Status.CANCELLED:
         for each in series:
@@ -191,7 +191,7 @@ def _check(registration: GstRegistration) -> None:
     check_pin(registration)
 
 
-def _take_mark(registration: GstRegistration) -> None:
+def _unset_former_primary(registration: GstRegistration) -> None:
     """Take the mark of the primary from the former one, if there is any."""
     organization = registration.organization
     rows = organization.gst_registrations.exclude(pk=registration.pk)
@@ -202,7 +202,7 @@ def _take_mark(registration: GstRegistration) -> None:
         _emit_updated(former, ["is_primary"])
 
 
-def _free_branch_code(registration: GstRegistration, series: list[DocumentSeries]) -> None:
+def _check_branch_code_change(registration: GstRegistration, series: list[DocumentSeries]) -> None:
     """A new branch code may change no number of a year that isn't locked, and no two series into one."""
     for each in series:
         if "{BRANCH}" not in each.template or each.financial_year.status == FinancialYear.Status.LOCKED:
@@ -210,7 +210,7 @@ def _free_branch_code(registration: GstRegistration, series: list[DocumentSeries
         if each.last_number:
             raise BranchCodeInUse
         each.gst_registration = registration
-        check_form(each)
+        check_format(each)
 
 
 def _emit_updated(registration: GstRegistration, changed: list[str]) -> None:

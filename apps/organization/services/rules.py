@@ -64,7 +64,7 @@ def lock_organization_of(model: type[Model]) -> Callable[[UUID], None]:
     return lock
 
 
-def note_editor(row: Any, actor: Actor) -> None:
+def record_editor(row: Any, actor: Actor) -> None:
     """Keep who changed the row since somebody last decided on it: none of them decides next time."""
     if row.changed_fields() and actor.pk is not None and actor.pk not in row.editors:
         row.editors = [*row.editors, actor.pk]
@@ -77,7 +77,7 @@ def require_same(organization: Organization, row: Any, pointer: str) -> None:
         raise Invalid(errors=[Fault(pointer, "does_not_exist", words)])
 
 
-def check_step(row: Any, status: str) -> None:
+def check_transition(row: Any, status: str) -> None:
     """Raise InvalidState, with what is allowed, where the table of states has no such step."""
     allowed = row.TRANSITIONS[type(row).Status(row.status)]
     if status not in allowed:

@@ -21,7 +21,7 @@ from apps.organization.services.rules import (
     FinancialYearSoftClosed,
     Inactive,
     InvalidState,
-    check_step,
+    check_transition,
     invalid_state,
     require_active,
     require_same,
@@ -136,8 +136,8 @@ def add_document_series(
         created_by_id=actor.pk,
     )
     check_template(series)
-    _refuse_second(series)
-    check_form(series)
+    _refuse_duplicate(series)
+    check_format(series)
     series.save()
     emit_series_added(series)
     return series
@@ -166,7 +166,7 @@ def update_document_series(
     series = DocumentSeries.objects.locked().get(pk=series.pk)  # and no number is given meanwhile
     before = series.status
     if status != before:
-        check_step(series, status)
+        check_transition(series, status)
     series.prefix = prefix
     series.template = template
     series.start_number = start_number
@@ -181,7 +181,7 @@ def update_document_series(
         if series.last_number:
             raise SeriesInUse
         check_template(series)
-        check_form(series)
+        check_format(series)
     series.save()
     emit_series_updated(series, sorted(changed))
     return series
@@ -261,7 +261,7 @@ def allocate_number(
         )
     series.financial_year, series.gst_registration = year, gst_registration
     number = series.next_number
-    text = series.form.text(number)
+    text = series.number_format.text(number)
     if len(text) > series.longest:
         raise SeriesExhausted(f"{number} would need {len(text)} characters of {series.longest}.")
     series.last_number = number
@@ -331,21 +331,21 @@ def check_template(series: DocumentSeries) -> None:
         faults.append("{BRANCH} needs a GST registration.")
     if faults:
         raise TemplateInvalid(errors=[Fault("/template", "template", fault) for fault in faults])
-    if series.document_type in TAX_TYPES and series.form.head[:1] in ("0", "-", "/"):
+    if series.document_type in TAX_TYPES and series.number_format.head[:1] in ("0", "-", "/"):
         raise TemplateInvalid(
             errors=[Fault("/template", "template", "Such a number doesn't start with 0, - or /.")]
         )
 
 
-def check_form(series: DocumentSeries) -> None:
+def check_format(series: DocumentSeries) -> None:
     """What the series will print: short enough, and nothing that another series prints.
 
     Raises NumberTooLong or SeriesCollides.
     """
-    form = series.form
-    if len(form.text(series.start_number)) > series.longest:
+    number_format = series.number_format
+    if len(number_format.text(series.start_number)) > series.longest:
         raise NumberTooLong(
-            f"{form.text(series.start_number)} is longer than {series.longest} characters.",
+            f"{number_format.text(series.start_number)} is longer than {series.longest} characters.",
             errors=[Fault("/template", "too_long", f"At most {series.longest} characters are printed.")],
         )
     others = DocumentSeries.objects.filter(
@@ -356,7 +356,7 @@ def check_form(series: DocumentSeries) -> None:
     for other in others.select_related("financial_year", "gst_registration"):
         if other.gst_registration_id is not None:
             other.gst_registration = series.gst_registration  # whose branch code may be about to change
-        if form.may_print_what(other.form):
+        if number_format.overlaps(other.number_format):
             raise SeriesCollides(
                 errors=[Fault("/template", "collides", f"The series of {other.document_type} does so too.")]
             )
@@ -385,7 +385,7 @@ def _check_registration(
         )
 
 
-def _refuse_second(series: DocumentSeries) -> None:
+def _refuse_duplicate(series: DocumentSeries) -> None:
     """Say that an active series exists before saying that its numbers collide."""
     same = DocumentSeries.objects.active().filter(
         organization=series.organization_id,

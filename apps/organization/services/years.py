@@ -18,10 +18,10 @@ from apps.organization.models import (
 from apps.organization.services.rules import (
     Inactive,
     InvalidState,
-    check_step,
+    check_transition,
     invalid_state,
     lock_organization_of,
-    note_editor,
+    record_editor,
     require_active,
 )
 from apps.organization.services.series import emit_series_added, emit_series_updated
@@ -122,16 +122,16 @@ def update_financial_year(
     before = year.status
     if (start_date, end_date) != (year.start_date, year.end_date):
         _move_dates(year, start_date, end_date)
-        note_editor(year, actor)
+        record_editor(year, actor)
     series: list[DocumentSeries] = []
     if status != before:
         # Whoever takes a number holds its series: so none is given while the year's status moves.
         series = list(DocumentSeries.objects.filter(financial_year=year).order_by("pk").locked())
-        _check_step(year, status, actor, reason)
+        _check_transition(year, status, actor, reason)
         if before == FinancialYear.Status.LOCKED:
-            return _ask_to_reopen(year, actor, str(reason))
+            return _request_reopening(year, actor, str(reason))
         year.status, year.status_reason = status, reason
-        note_editor(year, actor)
+        record_editor(year, actor)
     changed = year.changed_fields()
     year.save()
     if status == FinancialYear.Status.LOCKED and status != before:
@@ -145,8 +145,8 @@ def update_financial_year(
     return year
 
 
-def _check_step(year: FinancialYear, status: str, actor: Actor, reason: str | None) -> None:
-    check_step(year, status)
+def _check_transition(year: FinancialYear, status: str, actor: Actor, reason: str | None) -> None:
+    check_transition(year, status)
     reopens = status == FinancialYear.Status.OPEN or year.status == FinancialYear.Status.LOCKED
     if not reopens:
         if year.end_date >= clock.today():
@@ -172,7 +172,7 @@ def _is_followed_by_a_locked_one(year: FinancialYear) -> bool:
     return bool(later.filter(status=FinancialYear.Status.LOCKED).exists())
 
 
-def _ask_to_reopen(year: FinancialYear, actor: Actor, reason: str) -> FinancialYear:
+def _request_reopening(year: FinancialYear, actor: Actor, reason: str) -> FinancialYear:
     """Ask a second person; only that somebody asked is kept on the year."""
     version = year.version + 1  # keeping it is one change, so this is what the second person sees
     request = approvals.request(
@@ -190,7 +190,7 @@ def _ask_to_reopen(year: FinancialYear, actor: Actor, reason: str) -> FinancialY
     )
     year.pending_approval_id = request.pk
     year.save()
-    year.reopening_asked = True
+    year.reopening_requested = True
     emit(events.FinancialYearReopeningRequested(**_head(year), approval_id=request.pk))
     return year
 

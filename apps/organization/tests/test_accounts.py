@@ -252,7 +252,7 @@ def test_the_number_is_in_no_answer_list_event_log_or_error(
         rows += repr(cursor.fetchall())
     out, err = capfd.readouterr()
     assert NUMBER not in told + rows + out + err + caplog.text
-    assert BankAccount.objects.get().reveal() == NUMBER
+    assert BankAccount.objects.get().decrypt_number() == NUMBER
 
 
 def test_an_encrypted_number_can_not_stand_in_another_row(organization, maker):
@@ -263,7 +263,7 @@ def test_an_encrypted_number_can_not_stand_in_another_row(organization, maker):
         BankAccount.objects.filter(pk=one.pk).update(number_encrypted=other.number_encrypted)
     one.refresh_from_db()
     with pytest.raises(Undecryptable):
-        one.reveal()
+        one.decrypt_number()
 
 
 def test_who_sees_the_whole_number_is_told(organization, maker, user, assert_emitted):

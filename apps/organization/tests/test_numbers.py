@@ -13,7 +13,7 @@ from apps.organization.models import (
     AllocatedNumber,
     DocumentSeries,
     FinancialYear,
-    Form,
+    NumberFormat,
 )
 from apps.organization.tests import factories
 from erp import clock
@@ -367,18 +367,18 @@ def test_the_longest_form_fits_the_law(house, kind, template, problem):
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [
-        (Form("A/", 5), Form("A/", 5), True),
-        (Form("A/", 5), Form("A/", 3), True),
-        (Form("A/", 5), Form("A/1", 5), True),
-        (Form("A/0", 4), Form("A/", 5), True),
-        (Form("A/", 5), Form("A/X", 5), False),
-        (Form("A/", 5), Form("B/", 5), False),
-        (Form("", 5), Form("2627", 5), True),
+        (NumberFormat("A/", 5), NumberFormat("A/", 5), True),
+        (NumberFormat("A/", 5), NumberFormat("A/", 3), True),
+        (NumberFormat("A/", 5), NumberFormat("A/1", 5), True),
+        (NumberFormat("A/0", 4), NumberFormat("A/", 5), True),
+        (NumberFormat("A/", 5), NumberFormat("A/X", 5), False),
+        (NumberFormat("A/", 5), NumberFormat("B/", 5), False),
+        (NumberFormat("", 5), NumberFormat("2627", 5), True),
     ],
 )
 def test_two_forms_that_could_print_one_text_are_told(one, other, same):
-    assert one.may_print_what(other) is same
-    assert other.may_print_what(one) is same
+    assert one.overlaps(other) is same
+    assert other.overlaps(one) is same
 
 
 def test_no_two_series_print_one_text_not_even_a_closed_one_and_its_successor(house):

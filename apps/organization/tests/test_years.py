@@ -9,7 +9,7 @@ from django.db import IntegrityError, connection, transaction
 from apps.approvals import services as approvals
 from apps.approvals.models import ApprovalRequest
 from apps.organization import events, services
-from apps.organization.models import FinancialYear, Organization, months_after, uncovered
+from apps.organization.models import FinancialYear, Organization, lacks_financial_year, months_after
 from apps.organization.tests import factories
 from erp import clock
 from erp.access import SYSTEM
@@ -125,7 +125,7 @@ def test_a_new_year_copies_the_active_series_of_the_one_before(past, emitted):
     first, second = years(past)
     copy = second.document_series.get()
     assert (copy.template, copy.last_number, copy.start_number) == ("TRD-{FY}-{N:6}", 0, 1)
-    assert copy.form.text(1) == "TRD-2425-000001"
+    assert copy.number_format.text(1) == "TRD-2425-000001"
     added = emitted("organization.document_series.added")
     assert [row.payload["financial_year_id"] for row in added] == [str(first.pk), str(second.pk)]
     third = factories.year(past, date(2025, 4, 1), copy_series=False)
@@ -292,15 +292,15 @@ def test_months_are_counted_to_the_month_s_end():
     [(date(2025, 2, 28), False), (date(2025, 3, 1), True), (date(2025, 4, 1), True)],
 )
 def test_from_march_on_a_year_that_is_not_opened_is_missed(past, today, lacks):
-    assert Organization.objects.filter(uncovered(today)).exists() is lacks
+    assert Organization.objects.filter(lacks_financial_year(today)).exists() is lacks
     factories.year(past, date(2025, 4, 1))
-    assert not Organization.objects.filter(uncovered(today)).exists()
+    assert not Organization.objects.filter(lacks_financial_year(today)).exists()
 
 
 def test_a_series_without_a_copy_is_missed_when_the_year_turns(past):
     factories.year(past, date(2025, 4, 1), copy_series=False)
     for today in (date(2025, 3, 1), date(2025, 4, 1), date(2025, 4, 30)):
-        assert Organization.objects.filter(uncovered(today)).exists(), today
-    assert not Organization.objects.filter(uncovered(date(2025, 5, 1))).exists()
+        assert Organization.objects.filter(lacks_financial_year(today)).exists(), today
+    assert not Organization.objects.filter(lacks_financial_year(date(2025, 5, 1))).exists()
     factories.series(past)
-    assert not Organization.objects.filter(uncovered(date(2025, 3, 1))).exists()
+    assert not Organization.objects.filter(lacks_financial_year(date(2025, 3, 1))).exists()
