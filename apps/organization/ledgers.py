@@ -1,4 +1,4 @@
-"""The sums of this module that ``verify_ledger`` recomputes."""
+"""Sums that ``verify_ledger`` recomputes."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Our own legal entities: firms, registrations, bank accounts, years, document numbers, calendars."""
+"""The company's organizations: registrations, bank accounts, years, document numbers, calendars."""
 
 from apps.organization.models.calendars import Calendar, CalendarDay
 from apps.organization.models.identity import (

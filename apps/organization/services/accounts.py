@@ -1,4 +1,4 @@
-"""Our bank accounts: proposed by one person, used after another has agreed."""
+"""Services of the company's bank accounts, which are used only after a second person approved them."""
 
 import re
 from typing import Any
@@ -26,29 +26,29 @@ _SEPARATORS = re.compile("[ -]")
 
 
 class BankAccountTaken(Conflict):
-    """This account is here already."""
+    """This bank account exists already."""
 
     constraints = ("bank_account_once",)
 
 
 class DefaultRequired(Conflict):
-    """This account is the default of its currency: make another the default first."""
+    """This account is the default of its currency: make another one the default first."""
 
 
 class NotActive(Conflict):
-    """Only an active account is the default."""
+    """Only an active account can be the default."""
 
 
 class NumbersDiffer(RuleBroken):
-    """The two numbers differ."""
+    """The two account numbers differ."""
 
 
 class BankCodeMismatch(RuleBroken):
-    """An account in rupees has an IFSC, one in another currency a SWIFT code."""
+    """An account in rupees needs an IFSC, one in another currency a SWIFT code."""
 
 
 def canonical_number(text: str) -> str:
-    """An account number without spaces and hyphens, in capitals; leading zeros are kept."""
+    """Return an account number without spaces and hyphens, in capitals, with leading zeros."""
     return _SEPARATORS.sub("", text).upper()
 
 
@@ -75,15 +75,21 @@ def add_bank_account(
 ) -> BankAccount:
     """Add a bank account. It can't be used until it is approved.
 
-    The number comes twice, against slips of the pen; it is encrypted, and answers show its last four. As the
-    default of its currency it takes effect with the agreement.
+    The number is entered twice and stored encrypted; only its last four characters are shown. A new default of its
+    currency takes effect with the approval.
     """
     require_active(organization)
     if canonical_number(number) != canonical_number(number_again):
-        raise NumbersDiffer(errors=[Fault("/number_again", "differs", "Type the same number twice.")])
+        raise NumbersDiffer(
+            errors=[Fault("/number_again", "differs", "The numbers differ. Enter the same number twice.")]
+        )
     if (currency == RUPEES) != (ifsc is not None) or (currency == RUPEES) == (swift is not None):
         wrong = "/ifsc" if (currency == RUPEES) != (ifsc is not None) else "/swift"
-        raise BankCodeMismatch(errors=[Fault(wrong, "currency", "IFSC for rupees, SWIFT for the rest.")])
+        raise BankCodeMismatch(
+            errors=[
+                Fault(wrong, "currency", "Enter the IFSC for rupees, the SWIFT code for other currencies.")
+            ]
+        )
     account = BankAccount(
         organization=organization,
         holder=holder,
@@ -99,7 +105,9 @@ def add_bank_account(
         created_by_id=actor.pk,
     )
     account.set_number(canonical_number(number))
-    account.approval_id = _request_approval(account, actor, account.version, "A new account of the company.")
+    account.approval_id = _request_approval(
+        account, actor, account.version, "New bank account of the company."
+    )
     account.save()
     emit(
         events.BankAccountAdded(
@@ -118,7 +126,7 @@ def add_bank_account(
     requires=capabilities.MANAGE_BANK_ACCOUNTS,
     emits=[events.BankAccountUpdated],
     raises=[DefaultRequired, NotActive, InvalidState, BankAccountTaken],
-    lock_via="organization",  # so that the mark of the default moves once at a time
+    lock_via="organization",  # so that concurrent changes leave one default account
 )
 def update_bank_account(
     account: BankAccount,
@@ -131,15 +139,17 @@ def update_bank_account(
 ) -> BankAccount:
     """Update a bank account.
 
-    Holder, number and codes stay: another account is another row. Bringing one back asks a second person.
+    Holder, number and codes can't change: add another account instead. Making one active again needs an approval.
     """
     before = account.status
     if before not in (BankAccount.Status.ACTIVE, BankAccount.Status.INACTIVE):
-        raise invalid_state(account, (), "It waits for a second person, or was refused.")
+        raise invalid_state(account, (), "The account is pending approval or was refused.")
     if account.is_default and not (is_default and status == BankAccount.Status.ACTIVE):
         raise DefaultRequired
     if is_default and status != BankAccount.Status.ACTIVE:
-        raise NotActive(errors=[Fault("/is_default", "inactive", "Only an active account is the default.")])
+        raise NotActive(
+            errors=[Fault("/is_default", "inactive", "Only an active account can be the default.")]
+        )
     reactivates = status == BankAccount.Status.ACTIVE and status != before
     becomes_default = is_default and not account.is_default and not reactivates
     account.purpose = purpose
@@ -152,9 +162,9 @@ def update_bank_account(
     if reactivates:
         account.wants_default = is_default
         account.proposed_by_id, account.approved_by_id = _require_person(actor), None
-        # Saving is one change, so this is the version that the second person sees.
+        # Saving raises the version by one, so this is the version that the approver sees.
         account.approval_id = _request_approval(
-            account, actor, account.version + 1, "An account of the company comes back."
+            account, actor, account.version + 1, "Bank account of the company to be made active again."
         )
     changed = account.changed_fields().keys() & {"purpose", "branch_name", "is_default", "status"}
     if becomes_default:
@@ -171,7 +181,7 @@ def update_bank_account(
     lock_via="organization",
 )
 def activate_bank_account(account: BankAccount, *, actor: Actor, request: Any) -> BankAccount:
-    """Put an account to use that a second person approved."""
+    """Activate a bank account after its approval."""
     account.status, account.editors = BankAccount.Status.ACTIVE, []
     account.approved_by_id = actor.pk
     account.is_default, account.wants_default = account.wants_default, False
@@ -190,7 +200,7 @@ def activate_bank_account(account: BankAccount, *, actor: Actor, request: Any) -
     requires=capabilities.MANAGE_BANK_ACCOUNTS, emits=[events.BankAccountRefused], lock_via="organization"
 )
 def refuse_bank_account(account: BankAccount, *, actor: Actor, request: Any) -> BankAccount:
-    """Close an account whose request was refused, withdrawn or not decided in time."""
+    """Refuse a bank account whose request was rejected, withdrawn or expired."""
     if account.status == BankAccount.Status.PENDING_APPROVAL and account.approval_id == request.pk:
         account.status, account.editors = BankAccount.Status.REFUSED, []
         account.save()
@@ -204,7 +214,7 @@ def refuse_bank_account(account: BankAccount, *, actor: Actor, request: Any) -> 
 
 BANK_ACCOUNT = Kind(
     name="organization.bank_account",
-    title="Own bank account",
+    title="Company bank account",
     subject="bank_account",
     model="organization.BankAccount",
     capability=capabilities.MANAGE_BANK_ACCOUNTS,
@@ -217,7 +227,7 @@ BANK_ACCOUNT = Kind(
 
 @service(requires=capabilities.MANAGE_BANK_ACCOUNTS, emits=[events.BankAccountNumberShown])
 def show_number(account: BankAccount, *, actor: Actor) -> str:
-    """The whole number, for a person who may see it; that they saw it is told."""
+    """Show the full account number. The audit trail records who saw it."""
     shown_to = _require_person(actor)
     number = account.decrypt_number()
     emit(
@@ -229,7 +239,7 @@ def show_number(account: BankAccount, *, actor: Actor) -> str:
 
 
 def _require_person(actor: Actor) -> UUID:
-    """Behind an account stand two people, so SYSTEM proposes none."""
+    """Return the user's id. Raises CapabilityMissing for SYSTEM: an account needs two people."""
     if actor.pk is None:
         raise CapabilityMissing(str(capabilities.MANAGE_BANK_ACCOUNTS))
     person: UUID = actor.pk
@@ -260,7 +270,7 @@ def _request_approval(account: BankAccount, actor: Actor, version: int, reason: 
 
 
 def _unset_former_default(account: BankAccount) -> None:
-    """Take the mark of the default from the former one of the currency, if there is any."""
+    """Make the former default account of the currency an ordinary one, if there is any."""
     rows = BankAccount.objects.filter(organization=account.organization_id, currency=account.currency)
     former = rows.filter(is_default=True).exclude(pk=account.pk).locked().first()
     if former is not None:
