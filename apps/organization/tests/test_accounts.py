@@ -81,7 +81,7 @@ def test_an_account_is_active_only_after_a_second_person_approved(
     request = ApprovalRequest.objects.get(pk=account.approval_id)
     assert (request.kind, request.subject_version) == ("organization.bank_account", account.version)
     for actor in (proposer, user()):
-        if actor is not maker:
+        if actor is not proposer:
             continue
         with pytest.raises(SelfApproval):
             approvals.approve(request, actor=actor, subject_version=request.subject_version)
@@ -197,7 +197,7 @@ def test_an_editor_of_the_account_cannot_approve_it(organization, proposer, user
 @pytest.mark.django_db(transaction=True)
 def test_two_concurrent_defaults_leave_one(organization, proposer, approve):
     house = organization()
-    accounts = [agree(factories.account(house, by=proposer)) for _ in range(2)]
+    accounts = [approve(factories.account(house, by=proposer)) for _ in range(2)]
     gate, failed = threading.Barrier(2), []
 
     def take(account):

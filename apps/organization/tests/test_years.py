@@ -199,7 +199,7 @@ def locked(past):
 def test_a_locked_year_reopens_only_after_a_second_director_approved(
     locked, user, client_for, deliver, emitted
 ):
-    maker, second = user("INTERNAL_DIRECTOR"), user("INTERNAL_DIRECTOR")
+    requester, second = user("INTERNAL_DIRECTOR"), user("INTERNAL_DIRECTOR")
     path = f"/api/v1/organizations/{locked.organization_id}/financial-years/{locked.pk}"
     body = {
         "start_date": "2023-04-01",
@@ -213,7 +213,7 @@ def test_a_locked_year_reopens_only_after_a_second_director_approved(
         403,
         "organization.reopen_financial_year",
     )
-    client = client_for(maker)
+    client = client_for(requester)
     answer = client.write(path, body, method="PUT", if_match=locked.version)
     assert answer.status_code == 202, answer.content
     assert (answer.json()["status"], answer["Location"]) == ("locked", path)
@@ -221,7 +221,7 @@ def test_a_locked_year_reopens_only_after_a_second_director_approved(
     again = client.write(path, body, method="PUT", if_match=answer["ETag"])
     assert (again.status_code, again.json()["code"]) == (409, "organization.reopening_pending")
     with pytest.raises(SelfApproval):
-        approvals.approve(request, actor=maker, subject_version=request.subject_version)
+        approvals.approve(request, actor=requester, subject_version=request.subject_version)
     deliver()
     assert FinancialYear.objects.get(pk=locked.pk).status == "locked"
 
