@@ -348,7 +348,7 @@ class Reservation(Model):
     quantity = quantity_field(
         help_text="Quantity in the offer's unit: up to three decimals, whole numbers for packages."
     )
-    released_quantity = quantity_field(default=0, help_text="Quantity given back, in the offer's unit.")
+    released_quantity = quantity_field(default=0, help_text="Quantity released, in the offer's unit.")
     open_quantity = models.GeneratedField(
         expression=F("quantity") - F("released_quantity"),
         output_field=models.DecimalField(max_digits=18, decimal_places=3),

@@ -70,7 +70,7 @@ class PostInput(Input):
     submit = fields.BooleanField(
         required=False,
         label="Submit for approval",
-        help_text="Submit the offer at once. Otherwise it is saved as a draft.",
+        help_text="Submit the offer for approval immediately. Otherwise it is saved as a draft.",
     )
 
 

@@ -165,7 +165,7 @@ def post(
     seller_partner: Partner | None = None,
     submit: bool = False,
 ) -> Availability:
-    """Post an offer. It is a draft unless it is submitted for approval at once."""
+    """Post an offer. It is saved as a draft unless it is submitted for approval."""
     now = clock.now()
     unit = unit or commodity.trade_unit
     offer = Availability(

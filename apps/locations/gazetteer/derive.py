@@ -2,7 +2,7 @@
 
 FILE is the package's ``pins.json.bz2``, one office a line. Left out are offices without a state, and those whose
 state contradicts the table of PIN prefixes; a point outside of India is dropped, its office stays. Under a line
-``#24|Rajkot`` for state and district stand its offices: PIN code, name, latitude and longitude in millionths of a
+``#24|Rajkot`` for state and district are its offices: PIN code, name, latitude and longitude in millionths of a
 degree. Head offices come first, branch offices last, so that the first of a name is the town's own.
 """
 

@@ -9,7 +9,7 @@ from erp.access import Actor
 from erp.identifiers import STATES
 from erp.models import Guarded, Model, QuerySet
 
-# GST codes that stand for no state.
+# GST codes that are no state.
 NO_STATE: Final = frozenset({"96", "97", "99"})
 # Older names that documents still use.
 OTHER_NAMES: Final = {

@@ -41,6 +41,7 @@ class OtherCountry(RuleBroken):
 
 
 @service(
+    label="Move",
     requires=capabilities.MANAGE_HIERARCHY,
     emits=[events.LocationReparented],
     raises=[*TREE_ERRORS, ParentType, OutsideCountry],

@@ -225,7 +225,11 @@ BANK_ACCOUNT = Kind(
 )
 
 
-@service(requires=capabilities.MANAGE_BANK_ACCOUNTS, emits=[events.BankAccountNumberShown])
+@service(
+    label="Show account number",
+    requires=capabilities.MANAGE_BANK_ACCOUNTS,
+    emits=[events.BankAccountNumberShown],
+)
 def show_number(account: BankAccount, *, actor: Actor) -> str:
     """Show the full account number. The audit trail records who saw it."""
     shown_to = _require_person(actor)

@@ -228,9 +228,9 @@ def moved(year, status):
 def test_a_soft_closed_year_accepts_postings_of_users_who_manage_years(house, user):
     moved(house.financial_years.get(), "soft_closed")
     finance = user("INTERNAL_FINANCE", organization_id=house.pk)
-    for nobody in (SYSTEM, user("INTERNAL_MANAGER", organization_id=house.pk)):
+    for actor in (SYSTEM, user("INTERNAL_MANAGER", organization_id=house.pk)):
         with pytest.raises((services.FinancialYearSoftClosed, CapabilityMissing)):
-            factories.number(house, actor=nobody)
+            factories.number(house, actor=actor)
     assert factories.number(house, actor=finance).number == 1
 
 
