@@ -132,9 +132,9 @@ def test_calendars_are_changed_in_the_admin(finance):
 def test_home_lists_an_organization_without_a_current_year(house, organization, desk_for, user):
     desk = desk_for(user())
     queues = {queue.title: queue for queue in desk.get("/admin/").context["queues"]}
-    before = int(queues["Financial years to open"].waiting)
+    before = int(queues["Financial years to add"].waiting)
     organization()
     queues = {queue.title: queue for queue in desk.get("/admin/").context["queues"]}
-    queue = queues["Financial years to open"]
+    queue = queues["Financial years to add"]
     assert int(queue.waiting) == before + 1
     assert len(desk.get(queue.url).context["cl"].result_list) == before + 1

@@ -13,6 +13,7 @@ from apps.organization.serializers import AddGstRegistrationInput, CreateInput
 from apps.organization.tests import factories
 from apps.organization.tests.examples import IDENTITY, PLACE
 from erp.access import SYSTEM
+from erp.api.fields import RowField
 from erp.models import unguarded_writes
 from erp.outbox.models import EventOutbox
 
@@ -413,7 +414,7 @@ def test_a_series_cannot_use_a_year_or_registration_of_another_organization(orga
         assert answer.status_code == 400
         assert pointers(answer) == {(f"/{wrong or 'financial_year_id'}", "does_not_exist")}
         words = {fault["detail"] for fault in answer.json()["errors"]}
-        assert words == {"The row doesn't exist, or you can't see it."}
+        assert words == {RowField.default_error_messages["does_not_exist"]}
 
 
 def test_no_endpoint_deletes(director, house):
