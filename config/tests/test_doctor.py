@@ -322,11 +322,13 @@ def test_periodic_work_does_what_beat_would_have_done(offer: Any, user: Any, emi
     hold = services.reserve(offer(), actor=user("BUYER"), quantity=Decimal(10))
     with unguarded_writes():
         Reservation.objects.filter(pk=hold.pk).update(expires_at=hold.created_at - timedelta(hours=1))
-    call_command("run_task", "expire-holds", stdout=StringIO())
+    call_command("run_task", "expire-reservations", stdout=StringIO())
     assert emitted("availability.released")[-1].payload["reason"] == "expired"
 
 
-@pytest.mark.parametrize(("name", "offered"), [("nonsense", "expire-holds"), ("purge", "purge-outbox")])
+@pytest.mark.parametrize(
+    ("name", "offered"), [("nonsense", "expire-reservations"), ("purge", "purge-outbox")]
+)
 def test_an_unknown_or_ambiguous_name_offers_those_there_are(name: str, offered: str) -> None:
     with pytest.raises(CommandError, match=offered) as raised:
         call_command("run_task", name)
