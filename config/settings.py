@@ -412,8 +412,8 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": crontab(hour="9", minute="0"),
         "options": {"expires": 3600},
     },
-    "expire-holds": {
-        "task": "apps.availability.tasks.expire_holds",
+    "expire-reservations": {
+        "task": "apps.availability.tasks.expire_reservations",
         "schedule": 60.0,
         "options": {"expires": 60},
     },

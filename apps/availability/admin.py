@@ -1,4 +1,4 @@
-"""Offers and holds as staff see them and act on them."""
+"""Offers and reservations in the staff portal."""
 
 from datetime import timedelta
 from typing import ClassVar
@@ -13,12 +13,12 @@ from apps.availability.models import Availability, Reservation
 from erp.admin import Queue, ServiceAdmin, Table, measured, quantity
 from erp.services import Service
 
-HOLDS_SHOWN = 20
+RESERVATIONS_SHOWN = 20
 
 
 @admin.register(Availability)
 class AvailabilityAdmin(ServiceAdmin):
-    """Stock on offer, with the holds on it."""
+    """Offers with their reservations."""
 
     views = capabilities.VIEW
     creates = services.post
@@ -37,7 +37,7 @@ class AvailabilityAdmin(ServiceAdmin):
         "number",
         "seller_partner",
         "commodity",
-        quantity("available_quantity", "unit", "free"),
+        quantity("available_quantity", "unit", "available"),
         quantity("total_quantity", "unit", "total"),
         "status",
         "available_until_date",
@@ -49,7 +49,7 @@ class AvailabilityAdmin(ServiceAdmin):
         "seller_partner__legal_name",
         "seller_partner__trade_name",
     ]
-    search_help_text = "Number or seller"
+    search_help_text = "Offer number or seller"
     ordering: ClassVar = ["-id"]  # ids rise with time
     details: ClassVar = [
         "number",
@@ -58,13 +58,13 @@ class AvailabilityAdmin(ServiceAdmin):
         "commodity",
         "crop_year",
         quantity("total_quantity", "unit", "total"),
-        quantity("available_quantity", "unit", "free"),
-        quantity("reserved_quantity", "unit", "held"),
+        quantity("available_quantity", "unit", "available"),
+        quantity("reserved_quantity", "unit", "reserved"),
         quantity("sold_quantity", "unit", "sold"),
         quantity("withdrawn_quantity", "unit", "withdrawn"),
         quantity("total_weight_kg", "kg", "weight"),
         "weight_basis",
-        quantity("min_order_quantity", "unit", "smallest part"),
+        quantity("min_order_quantity", "unit", "minimum order"),
         "allow_partial",
         "max_hold_hours",
         "address",
@@ -85,43 +85,54 @@ class AvailabilityAdmin(ServiceAdmin):
     ]
 
     def disabled_reason(self, request: HttpRequest, service: Service, row: Availability) -> str:
-        """Nobody decides on their own work; the service says so too."""
+        """Return why the action is disabled: the approver cannot be the creator or editor."""
         own = request.user.pk in (row.created_by_id, row.updated_by_id)
-        return "You created or edited this." if service is services.approve and own else ""
+        return (
+            "You created or edited this offer, so another person must approve it."
+            if service is services.approve and own
+            else ""
+        )
 
     def options(
         self, request: HttpRequest, service: Service, row: Availability | None
     ) -> dict[str, list[tuple[str, str]]]:
-        """A hold is released by choosing it."""
+        """Offer the open reservations to choose from when one is released."""
         if service is not services.release or row is None:
             return {}
-        holds = row.reservations.filter(status=Reservation.Status.HELD).select_related("holder_partner")
+        reservations = row.reservations.filter(status=Reservation.Status.HELD).select_related(
+            "holder_partner"
+        )
         return {
             "reservation_id": [
-                (str(hold.pk), f"{measured(hold.open_quantity, row.unit)} for {hold.holder_partner}")
-                for hold in holds.order_by("expires_at", "pk")
+                (
+                    str(reservation.pk),
+                    f"{measured(reservation.open_quantity, row.unit)} for {reservation.holder_partner}",
+                )
+                for reservation in reservations.order_by("expires_at", "pk")
             ]
         }
 
     def tables(self, request: HttpRequest, row: Availability) -> list[Table]:
-        holds = row.reservations.select_related("holder_partner").order_by("-created_at")[:HOLDS_SHOWN]
+        reservations = row.reservations.select_related("holder_partner").order_by("-created_at")[
+            :RESERVATIONS_SHOWN
+        ]
         lines = [
             (
-                _link(hold, str(hold.holder_partner)),
-                measured(hold.quantity, row.unit),
-                measured(hold.open_quantity, row.unit),
-                hold.get_status_display(),
-                hold.expires_at or "–",
+                _link(reservation, str(reservation.holder_partner)),
+                measured(reservation.quantity, row.unit),
+                measured(reservation.open_quantity, row.unit),
+                reservation.get_status_display(),
+                reservation.expires_at or "–",
             )
-            for hold in holds
+            for reservation in reservations
         ]
         every = f"{reverse('admin:availability_reservation_changelist')}?availability__id__exact={row.pk}"
-        return [Table("Holds", ["Holder", "Held", "Still open", "Status", "Until"], lines, every)]
+        return [Table("Reservations", ["Buyer", "Reserved", "Still open", "Status", "Until"], lines, every)]
 
 
 @admin.register(Reservation)
 class ReservationAdmin(ServiceAdmin):
-    """Holds. They are made and released on the page of their offer."""
+    """Reservations, created and released on the page of their offer."""
 
     views = capabilities.VIEW
     list_display: ClassVar = [
@@ -137,13 +148,13 @@ class ReservationAdmin(ServiceAdmin):
     drill_downs: ClassVar = ["availability__id__exact"]
     list_select_related: ClassVar = ["availability", "holder_partner"]
     search_fields: ClassVar = ["availability__number__startswith", "holder_partner__legal_name"]
-    search_help_text = "Offer's number or holder"
+    search_help_text = "Offer number or buyer"
     ordering: ClassVar = ["-id"]  # ids rise with time
 
 
-def _link(hold: Reservation, text: str) -> str:
+def _link(reservation: Reservation, text: str) -> str:
     return format_html(
         '<a class="text-link" href="{}">{}</a>',
-        reverse("admin:availability_reservation_change", args=[hold.pk]),
+        reverse("admin:availability_reservation_change", args=[reservation.pk]),
         text,
     )

@@ -1,4 +1,4 @@
-"""Who may do what with offers and the holds on them."""
+"""Capabilities on offers and reservations."""
 
 from erp.access import Capability
 

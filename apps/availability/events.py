@@ -1,4 +1,4 @@
-"""What others may learn of offers and holds. Every event carries the head of the offer."""
+"""Events of offers and reservations. Each carries the head of its offer."""
 
 from datetime import date, datetime
 from uuid import UUID
@@ -10,7 +10,7 @@ rows_of("availability", model="availability.Availability", reads=capabilities.VI
 
 
 class Head(Event):
-    """What each event says of the offer it belongs to."""
+    """Fields of the offer that every event carries."""
 
     availability_id: UUID
     seller_partner_id: UUID
@@ -21,7 +21,7 @@ class Head(Event):
 
 OFFER = ("availability", "availability_id")
 HEAD = ("commodity_id", "status", "terms_version")
-# Seller and holder don't learn each other's names here, nor the seller which hold it is.
+# Neither seller nor holder learns the other's name, and the seller doesn't learn which reservation it is.
 SELLER, HOLDER = "seller_partner_id", "holder_partner_id"
 
 

@@ -1,4 +1,4 @@
-"""The sums of this module that ``verify_ledger`` recomputes."""
+"""Sums that ``verify_ledger`` recomputes."""
 
 from collections.abc import Iterator
 
@@ -13,13 +13,15 @@ _RESERVED = Q(reservations__status__in=[Reservation.Status.HELD, Reservation.Sta
 
 def _offers() -> Iterator[Mismatch]:
     offers = Availability.objects.annotate(
-        held=Coalesce(Sum("reservations__open_quantity", filter=_RESERVED), 0, output_field=quantity_field())
+        reserved=Coalesce(
+            Sum("reservations__open_quantity", filter=_RESERVED), 0, output_field=quantity_field()
+        )
     )
-    for offer in offers.exclude(held=F("reserved_quantity")).order_by("pk").iterator():
+    for offer in offers.exclude(reserved=F("reserved_quantity")).order_by("pk").iterator():
         yield Mismatch(
             str(offer.pk),
-            f"{offer.number}: {offer.reserved_quantity} reserved, but its reservations add up to {offer.held}",
-            {"reserved_quantity": offer.reserved_quantity, "reservations": offer.held},
+            f"{offer.number}: {offer.reserved_quantity} reserved, but its reservations add up to {offer.reserved}",
+            {"reserved_quantity": offer.reserved_quantity, "reservations": offer.reserved},
         )
 
 

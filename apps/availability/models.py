@@ -1,4 +1,4 @@
-"""Stock that can't be oversold: offers, the ledger of each, and the holds on it."""
+"""Stock that can't be oversold: offers, the ledger of each, and the reservations on it."""
 
 import hashlib
 import hmac
@@ -28,7 +28,7 @@ def quantity_field(**kwargs: Any) -> Any:
 
 
 class Stage(models.IntegerChoices):
-    """How much of an offer another partner may see; the highest that applies counts."""
+    """How much of an offer a caller may see; the highest stage that applies counts."""
 
     BROWSE = 1
     NEGOTIATING = 3
@@ -37,7 +37,7 @@ class Stage(models.IntegerChoices):
 
 class AvailabilityQuerySet(QuerySet):
     def visible_to(self, user: Actor) -> Self:
-        """Staff see all; a partner its own, public ones by role, those it has a live reservation on; single grants."""
+        """Staff see all; a partner its own, public ones by role, and those with a live reservation or single grant."""
         if user.is_system or user.is_superuser or user.is_staff:
             return self
         granted, partner_id = self.granted(user, "availability.view"), user.partner_id
@@ -53,17 +53,17 @@ class AvailabilityQuerySet(QuerySet):
 
 
 class Availability(Model):
-    """One parcel of goods on offer. At any time: total = available + reserved + sold + withdrawn."""
+    """A parcel of goods for sale. At any time: total = available + reserved + sold + withdrawn."""
 
     owner_partner = "seller_partner_id"
 
     class Status(models.TextChoices):
         DRAFT = "DRAFT"
-        PENDING_APPROVAL = "PENDING_APPROVAL"
+        PENDING_APPROVAL = "PENDING_APPROVAL", "Pending approval"
         ACTIVE = "ACTIVE"
         REJECTED = "REJECTED"
         SUSPENDED = "SUSPENDED"
-        SOLD_OUT = "SOLD_OUT"
+        SOLD_OUT = "SOLD_OUT", "Sold out"
         EXPIRED = "EXPIRED"
         CANCELLED = "CANCELLED"
 
@@ -76,7 +76,7 @@ class Availability(Model):
         DECLARED = "DECLARED"
         WEIGHED = "WEIGHED"
 
-    # Verbs by status (the module's table of states).
+    # Verbs that each status allows.
     VERBS: ClassVar = {
         Status.DRAFT: {"submit"},
         Status.PENDING_APPROVAL: {"approve"},
@@ -84,40 +84,110 @@ class Availability(Model):
     }
 
     number = models.CharField(max_length=20, unique=True, editable=False)
-    seller_partner = models.ForeignKey(Partner, models.PROTECT, related_name="availabilities")
+    seller_partner = models.ForeignKey(
+        Partner,
+        models.PROTECT,
+        verbose_name="seller",
+        related_name="availabilities",
+        help_text="The partner that sells. Sellers can leave it empty: the offer is then their own.",
+    )
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", editable=False
     )
     updated_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", editable=False
     )
-    commodity = models.ForeignKey(Commodity, models.PROTECT, related_name="availabilities")
-    crop_year = models.CharField(max_length=7, null=True, blank=True)  # noqa: DJ001 - not seasonal
-    address = models.CharField(max_length=300)
-    country = models.CharField(max_length=2)
-    state_code = models.CharField(max_length=3, default="", blank=True)
-    district = models.CharField(max_length=80, default="", blank=True)
-    time_zone = models.CharField(max_length=64)
-    unit = models.CharField(max_length=16)
-    total_quantity = quantity_field()
-    available_quantity = quantity_field()
-    reserved_quantity = quantity_field(default=0)
-    sold_quantity = quantity_field(default=0)
-    withdrawn_quantity = quantity_field(default=0)
-    total_weight_kg = quantity_field()
-    weight_basis = models.CharField(max_length=9, choices=WeightBasis, default=WeightBasis.ESTIMATED)
-    quantity_tolerance_percent = models.DecimalField(max_digits=5, decimal_places=2, default=5)
-    allow_partial = models.BooleanField(default=True)
-    min_order_quantity = quantity_field(null=True, blank=True)
-    max_hold_hours = models.PositiveSmallIntegerField(default=24)
-    available_from_date = models.DateField()
-    available_until_date = models.DateField()
-    expires_at = models.DateTimeField(null=True, editable=False)
-    visibility = models.CharField(max_length=8, choices=Visibility, default=Visibility.PUBLIC)
-    internal_reference = models.CharField(max_length=64, default="", blank=True)
-    notes = models.CharField(max_length=2000, default="", blank=True)
+    commodity = models.ForeignKey(
+        Commodity, models.PROTECT, related_name="availabilities", help_text="The goods offered."
+    )
+    crop_year = models.CharField(
+        max_length=7,
+        null=True,  # noqa: DJ001 - not seasonal
+        blank=True,
+        help_text="Season of the crop, such as 2025-26. Required for seasonal commodities.",
+    )
+    address = models.CharField(
+        max_length=300, help_text="Street or plot, and town where the goods are stored."
+    )
+    country = models.CharField(max_length=2, help_text="Two-letter ISO 3166-1 code, such as IN.")
+    state_code = models.CharField(
+        "state", max_length=3, default="", blank=True, help_text="Code of the state, such as GJ."
+    )
+    district = models.CharField(max_length=80, default="", blank=True, help_text="District within the state.")
+    time_zone = models.CharField(
+        max_length=64,
+        help_text="IANA time zone of the place, such as Asia/Kolkata. Required outside India.",
+    )
+    unit = models.CharField(
+        max_length=16,
+        help_text="Unit of all quantities of the offer, such as BALE. Empty: the commodity's trade unit.",
+    )
+    total_quantity = quantity_field(
+        help_text="Quantity offered, in the offer's unit: up to three decimals, whole numbers for packages."
+    )
+    available_quantity = quantity_field(help_text="Quantity that can still be reserved, in the offer's unit.")
+    reserved_quantity = quantity_field(
+        default=0, help_text="Quantity reserved for buyers, in the offer's unit."
+    )
+    sold_quantity = quantity_field(default=0, help_text="Quantity sold, in the offer's unit.")
+    withdrawn_quantity = quantity_field(
+        default=0, help_text="Quantity that the seller no longer offers, in the offer's unit."
+    )
+    total_weight_kg = quantity_field(
+        help_text="Weight of the whole quantity in kilograms, up to three decimals. Not needed where the unit is KG."
+    )
+    weight_basis = models.CharField(
+        max_length=9,
+        choices=WeightBasis,
+        default=WeightBasis.ESTIMATED,
+        help_text="How the weight is known: estimated, declared by the seller, or weighed.",
+    )
+    quantity_tolerance_percent = models.DecimalField(
+        max_digits=5,
+        decimal_places=2,
+        default=5,
+        help_text="By how much the delivered quantity may differ, 0 to 10 percent. Default 5.",
+    )
+    allow_partial = models.BooleanField(
+        "partial sale", default=True, help_text="Whether buyers may reserve a part of the quantity."
+    )
+    min_order_quantity = quantity_field(
+        verbose_name="minimum order quantity",
+        null=True,
+        blank=True,
+        help_text="Smallest quantity that a buyer may reserve, in the offer's unit. The last part may be smaller.",
+    )
+    max_hold_hours = models.PositiveSmallIntegerField(
+        "longest reservation (hours)",
+        default=24,
+        help_text="How long a buyer may reserve, 1 to 168 hours. Default 24.",
+    )
+    available_from_date = models.DateField(
+        "available from", help_text="First day on which the goods can be collected."
+    )
+    available_until_date = models.DateField(
+        "available until", help_text="Last day of the offer, in the time zone of the place."
+    )
+    expires_at = models.DateTimeField(null=True, editable=False, help_text="When the offer ends.")
+    visibility = models.CharField(
+        max_length=8,
+        choices=Visibility,
+        default=Visibility.PUBLIC,
+        help_text="Public: buyers can find the offer. Internal: only its seller and staff see it.",
+    )
+    internal_reference = models.CharField(
+        max_length=64, default="", blank=True, help_text="The seller's own reference. Buyers don't see it."
+    )
+    notes = models.CharField(
+        max_length=2000,
+        default="",
+        blank=True,
+        help_text="Remarks for the seller and staff. Buyers don't see them.",
+    )
     status = models.CharField(max_length=16, choices=Status, default=Status.DRAFT)
-    terms_version = models.PositiveIntegerField(default=1, editable=False)
+    terms_version = models.PositiveIntegerField(
+        default=1, editable=False, help_text="Rises whenever the terms of the offer change."
+    )
     approved_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", editable=False
     )
@@ -185,41 +255,41 @@ class Availability(Model):
         return frozenset(self.VERBS.get(self.Status(self.status), ()))
 
     def window_end(self) -> datetime:
-        """The instant the window closes: local midnight after its last day, in the offer's time zone."""
+        """Return when the window closes: midnight after its last day, in the offer's time zone."""
         after = datetime.combine(
             self.available_until_date + timedelta(days=1), time(), ZoneInfo(self.time_zone)
         )
         return after.astimezone(UTC)
 
     def weight_of(self, quantity: Decimal) -> Decimal:
-        """Weight in kg of a part: by share of the total, 3 decimals half up."""
+        """Return the weight in kg of a part by its share of the total, three decimals, half up."""
         total_kg, total = Decimal(self.total_weight_kg), Decimal(self.total_quantity)
         return (total_kg * quantity / total).quantize(KG, ROUND_HALF_UP)
 
-    def stage_for(self, user: Actor, held: bool | None = None) -> Stage:
-        """How much ``user`` sees; ``held`` says whether its partner has a live reservation, else it is read."""
+    def stage_for(self, user: Actor, has_reservation: bool | None = None) -> Stage:
+        """Return how much ``user`` may see; without ``has_reservation`` (a live one) the database is asked."""
         if user.is_staff or user.is_system or self.belongs_to(user):
             return Stage.OWNER
-        if held is None:
-            held = self.reservations.live(clock.now()).of_partner(user, "holder_partner").exists()
-        return Stage.NEGOTIATING if held else Stage.BROWSE
+        if has_reservation is None:
+            has_reservation = self.reservations.live(clock.now()).of_partner(user, "holder_partner").exists()
+        return Stage.NEGOTIATING if has_reservation else Stage.BROWSE
 
     def seller_ref_for(self, user: Actor) -> str:
-        """A pseudonym of the seller: 128 bits that no two offers and no two viewers share."""
+        """Return a pseudonym of the seller: 128 bits, different for each offer and each viewer."""
         text = f"{user.partner_id}:{self.seller_partner_id}:{self.pk}"
         key = hashlib.sha256(b"seller-ref" + settings.SECRET_KEY.encode()).digest()
         return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()[:32]
 
     @staticmethod
     def next_number(now: datetime) -> str:
-        """``AVL-2627-000123``: financial year (April to March, Kolkata) and a sequence; gaps are allowed."""
+        """Return a new number: ``AVL-2627-000123``, financial year and a sequence that may have gaps."""
         local = timezone.localtime(now, clock.KOLKATA)
         start = local.year if local.month >= 4 else local.year - 1
         return f"AVL-{start % 100:02d}{(start + 1) % 100:02d}-{next_value('availability_number'):06d}"
 
 
 def band(quantity: Decimal) -> str:
-    """Quantity as a band of the 1–2–5 series: ``100–200`` for 100 ≤ x < 200; below one ``0–1``."""
+    """Return the quantity as a band of the 1–2–5 series: ``100–200`` for 100 ≤ x < 200; below one ``0–1``."""
     if quantity < 1:
         return "0–1"
     power = Decimal(10) ** (len(str(int(quantity))) - 1)
@@ -230,54 +300,73 @@ def band(quantity: Decimal) -> str:
 
 class ReservationQuerySet(QuerySet):
     def visible_to(self, user: Actor) -> Self:
-        """Staff see every hold; a partner those that it holds."""
+        """Staff see every reservation; a partner its own."""
         if user.is_system or user.is_superuser or user.is_staff:
             return self
         return self.of_partner(user, "holder_partner")
 
     def live(self, now: datetime) -> Self:
-        """Reservations that still bind stock or back a trade; only these raise what their holder may see."""
+        """Reservations that still bind stock or back a trade; only with these does the holder see more of the offer."""
         running = Q(status=Reservation.Status.HELD, expires_at__gt=now)
         return self.filter(running | Q(status__in=[Reservation.Status.IN_TRADE, Reservation.Status.SOLD]))
 
     def overdue(self, now: datetime) -> Self:
-        """Holds past their deadline."""
+        """Reservations past their deadline."""
         return self.filter(status=Reservation.Status.HELD, expires_at__lte=now)
 
 
 class Reservation(Model):
-    """A part of an offer held for one buyer until a deadline."""
+    """A part of an offer reserved for one buyer until a deadline."""
 
     owner_partner = "holder_partner_id"
     granted_through = ("availability",)
 
     class Status(models.TextChoices):
         HELD = "HELD"
-        IN_TRADE = "IN_TRADE"
+        IN_TRADE = "IN_TRADE", "In trade"
         SOLD = "SOLD"
         RELEASED = "RELEASED"
         EXPIRED = "EXPIRED"
         RETURNED = "RETURNED"
 
     availability = models.ForeignKey(Availability, models.PROTECT, related_name="reservations")
-    holder_partner = models.ForeignKey(Partner, models.PROTECT, related_name="reservations")
-    requirement_id = models.UUIDField(null=True)
-    match_id = models.UUIDField(null=True)
-    negotiation_id = models.UUIDField(null=True)
-    trade_id = models.UUIDField(null=True)
-    quantity = quantity_field()
-    released_quantity = quantity_field(default=0)
+    holder_partner = models.ForeignKey(
+        Partner,
+        models.PROTECT,
+        verbose_name="buyer",
+        related_name="reservations",
+        help_text="The partner that the quantity is reserved for. Buyers can leave it empty: it is then their own.",
+    )
+    requirement_id = models.UUIDField(
+        null=True, help_text="The requirement that the reservation serves, if any."
+    )
+    match_id = models.UUIDField(null=True, help_text="The match that led to the reservation, if any.")
+    negotiation_id = models.UUIDField(
+        null=True, help_text="The negotiation that the reservation belongs to, if any."
+    )
+    trade_id = models.UUIDField(null=True, help_text="The trade that the reservation backs, if any.")
+    quantity = quantity_field(
+        help_text="Quantity in the offer's unit: up to three decimals, whole numbers for packages."
+    )
+    released_quantity = quantity_field(default=0, help_text="Quantity released, in the offer's unit.")
     open_quantity = models.GeneratedField(
         expression=F("quantity") - F("released_quantity"),
         output_field=models.DecimalField(max_digits=18, decimal_places=3),
         db_persist=True,
     )
-    weight_kg = quantity_field()
-    terms_version = models.PositiveIntegerField()
+    weight_kg = quantity_field(help_text="Weight of the open quantity in kilograms.")
+    terms_version = models.PositiveIntegerField(help_text="Version of the offer's terms that was reserved.")
     status = models.CharField(max_length=8, choices=Status, default=Status.HELD)
-    expires_at = models.DateTimeField(null=True)
+    expires_at = models.DateTimeField(
+        null=True, help_text="When the reservation ends unless it backs a trade."
+    )
     reserved_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
-    release_reason = models.CharField(max_length=500, default="", blank=True)
+    release_reason = models.CharField(
+        max_length=500,
+        default="",
+        blank=True,
+        help_text="Why staff release it, 3 to 500 characters. Buyers need none.",
+    )
 
     objects: ClassVar[Any] = ReservationQuerySet.as_manager()
 

@@ -1,4 +1,4 @@
-"""Shapes of offers and holds. What another partner may not see yet is null (fields masked by stage)."""
+"""Inputs and outputs of offers and reservations. Fields that the caller may not see at its stage are null."""
 
 import re
 from decimal import Decimal
@@ -14,14 +14,14 @@ from erp.api import fields
 from erp.api.serializers import Answer, Input, Output
 from erp.api.validators import COUNTRY, matches, time_zone
 
-STATE = matches("[A-Z0-9]{1,3}", "Send the state's code, such as GJ.")
+STATE = matches("[A-Z0-9]{1,3}", "State must be a code of one to three letters or digits, such as GJ.")
 
 
 def crop_year(value: str) -> None:
-    """A season such as ``2025-26``: the second year follows the first."""
-    found = re.fullmatch(r"([0-9]{4})-([0-9]{2})", value)
-    if found is None or (int(found[1]) + 1) % 100 != int(found[2]):
-        raise ValidationError("Send the season as 2025-26.", code="format")
+    """Check a season such as ``2025-26``: the second year follows the first."""
+    years = re.fullmatch(r"([0-9]{4})-([0-9]{2})", value)
+    if years is None or (int(years[1]) + 1) % 100 != int(years[2]):
+        raise ValidationError("Crop year must be two consecutive years, such as 2025-26.", code="format")
 
 
 class QuantityField(fields.DecimalField):
@@ -32,6 +32,9 @@ class QuantityField(fields.DecimalField):
 
 
 class PlaceInput(Input):
+    class Meta:
+        model = Availability
+
     address = fields.CharField(max_length=300)
     country = fields.CharField(validators=[COUNTRY])
     state_code = fields.CharField(required=False, allow_blank=True, validators=[STATE])
@@ -40,11 +43,14 @@ class PlaceInput(Input):
 
 
 class PostInput(Input):
+    class Meta:
+        model = Availability
+
     commodity_id = fields.RowField(Commodity.objects.visible_to, source="commodity")
     total_quantity = QuantityField()
     unit = fields.CharField(max_length=16, required=False)
     crop_year = fields.CharField(required=False, allow_null=True, validators=[crop_year])
-    place = PlaceInput()
+    place = PlaceInput(help_text="Where the goods are stored.")
     total_weight_kg = QuantityField(required=False, allow_null=True)
     weight_basis = fields.ChoiceField(choices=Availability.WeightBasis.choices, required=False)
     quantity_tolerance_percent = fields.DecimalField(
@@ -61,16 +67,34 @@ class PostInput(Input):
     seller_partner_id = fields.RowField(
         Partner.objects.visible_to, source="seller_partner", required=False, allow_null=True
     )
-    submit = fields.BooleanField(required=False)
+    submit = fields.BooleanField(
+        required=False,
+        label="Submit for approval",
+        help_text="Submit the offer for approval immediately. Otherwise it is saved as a draft.",
+    )
 
 
 class ApproveInput(Input):
-    note = fields.CharField(max_length=1000, required=False, allow_blank=True)
+    note = fields.CharField(
+        max_length=1000,
+        required=False,
+        allow_blank=True,
+        help_text="Remark on the decision, stored with it. Up to 1,000 characters.",
+    )
 
 
 class ReserveInput(Input):
+    class Meta:
+        model = Reservation
+
     quantity = QuantityField()
-    hold_hours = fields.IntegerField(min_value=1, max_value=168, required=False)
+    hold_hours = fields.IntegerField(
+        min_value=1,
+        max_value=168,
+        required=False,
+        label="Reserved for (hours)",
+        help_text="Hours until the reservation ends. Empty: the longest that the offer allows.",
+    )
     holder_partner_id = fields.RowField(
         Partner.objects.visible_to, source="holder_partner", required=False, allow_null=True
     )
@@ -80,9 +104,18 @@ class ReserveInput(Input):
 
 
 class ReleaseInput(Input):
-    reservation_id = fields.UUIDField()
-    quantity = QuantityField(required=False, allow_null=True)
-    reason = fields.CharField(min_length=3, max_length=500, required=False)
+    reservation_id = fields.UUIDField(help_text="The reservation to release.")
+    quantity = QuantityField(
+        required=False,
+        allow_null=True,
+        help_text="Quantity to release, in the offer's unit. Empty: all that is still reserved.",
+    )
+    reason = fields.CharField(
+        min_length=3,
+        max_length=500,
+        required=False,
+        help_text="Why it is released, 3 to 500 characters. Required from staff.",
+    )
 
 
 class PlaceOutput(Answer):
@@ -160,7 +193,7 @@ class AvailabilityOutput(Output):
         return built
 
     def get_quantity_band(self, offer: Availability) -> str:
-        """What everybody may know of the free quantity."""
+        """The available quantity as a band, which every viewer may see."""
         return band(offer.available_quantity)
 
     def get_seller_ref(self, offer: Availability) -> str:
@@ -170,7 +203,7 @@ class AvailabilityOutput(Output):
     def to_representation(self, offer: Availability) -> dict[str, Any]:
         actor = self.context["actor"]
         data: dict[str, Any] = super().to_representation(offer)
-        stage = offer.stage_for(actor, getattr(offer, "held_by_viewer", None))
+        stage = offer.stage_for(actor, getattr(offer, "has_reservation", None))
         for field, needed in self.FROM_STAGE.items():
             if stage < needed:
                 data[field] = None

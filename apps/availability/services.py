@@ -1,4 +1,4 @@
-"""Every way an offer and the holds on it can change."""
+"""Services of offers and their reservations."""
 
 from collections.abc import Iterable
 from datetime import date, datetime, timedelta
@@ -21,7 +21,7 @@ from erp.masked import masked_checks
 from erp.services import Refusal, emit, refuse, service
 
 HOURS_FOR_STAFF = 168
-CHUNK = 500  # rows of one sweep
+CHUNK = 500  # reservations per run of the periodic task
 
 
 def _authors(request: ApprovalRequest) -> Iterable[UUID]:
@@ -31,7 +31,7 @@ def _authors(request: ApprovalRequest) -> Iterable[UUID]:
 
 OFFER = Kind(
     name="availability.approve",
-    title="An offer of goods",
+    title="Offer of goods",
     subject="availability",
     model="availability.Availability",
     capability=capabilities.APPROVE,
@@ -43,19 +43,19 @@ OFFER = Kind(
 
 
 class InvalidState(Conflict):
-    """The offer's status doesn't allow it."""
+    """The offer's status doesn't allow this action."""
 
 
 class SellerNotEligible(Conflict):
-    """The seller may not enter new business now."""
+    """The seller isn't open for new business at present."""
 
 
 class HolderNotEligible(Conflict):
-    """The buyer may not enter new business now."""
+    """The buyer isn't open for new business at present."""
 
 
 class QuantityExceeded(Conflict):
-    """Less is available than was asked for."""
+    """The quantity exceeds what is available."""
 
 
 class WindowOver(Conflict):
@@ -63,27 +63,27 @@ class WindowOver(Conflict):
 
 
 class ReservationClosed(Conflict):
-    """The hold has ended."""
+    """The reservation has ended."""
 
 
 class ReservationInTrade(Conflict):
-    """The hold backs a trade."""
+    """The reservation backs a trade."""
 
 
 class ReservationNotFound(RuleBroken):
-    """The offer has no such hold of yours."""
+    """The offer has no such reservation that you can release."""
 
 
 class RelatedParty(RuleBroken):
-    """Buyer and seller belong together."""
+    """Buyer and seller are related parties."""
 
 
 class BelowMinimum(RuleBroken):
-    """It is less than the offer's minimum."""
+    """The quantity is below the offer's minimum."""
 
 
 class WholeLotOnly(RuleBroken):
-    """The offer is sold as a whole."""
+    """The offer is sold only as a whole."""
 
 
 class QuantityNotWhole(RuleBroken):
@@ -91,7 +91,7 @@ class QuantityNotWhole(RuleBroken):
 
 
 class HoldTooLong(RuleBroken):
-    """The offer doesn't allow so long a hold."""
+    """The reservation is longer than the offer allows."""
 
 
 class UnitNotAllowed(RuleBroken):
@@ -99,15 +99,15 @@ class UnitNotAllowed(RuleBroken):
 
 
 class WindowInvalid(RuleBroken):
-    """The window isn't possible."""
+    """The dates of the offer are invalid."""
 
 
 class PlaceInvalid(RuleBroken):
-    """The place isn't complete."""
+    """The place is incomplete."""
 
 
 class PartnerInvalid(RuleBroken):
-    """Say for which partner, or leave it out."""
+    """The partner is missing or isn't your own."""
 
 
 class CommodityNotActive(RuleBroken):
@@ -115,11 +115,11 @@ class CommodityNotActive(RuleBroken):
 
 
 class Incomplete(RuleBroken):
-    """Something is missing before the offer can be submitted."""
+    """Required information is missing."""
 
 
 class Place(TypedDict, total=False):
-    """Where goods lie that are at no registered location."""
+    """Where the goods are stored."""
 
     address: str
     country: str
@@ -165,12 +165,12 @@ def post(
     seller_partner: Partner | None = None,
     submit: bool = False,
 ) -> Availability:
-    """Post an offer. It is a draft unless ``submit`` sends it for approval."""
+    """Post an offer. It is saved as a draft unless it is submitted for approval."""
     now = clock.now()
     unit = unit or commodity.trade_unit
     offer = Availability(
         number=Availability.next_number(now),
-        seller_partner=_party(actor, seller_partner, "/seller_partner_id"),
+        seller_partner=_acting_partner(actor, seller_partner, "/seller_partner_id"),
         created_by_id=actor.pk,
         updated_by_id=actor.pk,
         commodity=commodity,
@@ -194,7 +194,7 @@ def post(
     access.authorize(actor, capabilities.CREATE, offer)
     _check_offer(offer, commodity)
     if submit:
-        _ready(offer, commodity, now)
+        _check_submission(offer, commodity, now)
         offer.status = Availability.Status.PENDING_APPROVAL
         offer.expires_at = offer.window_end()
     offer.save()
@@ -212,7 +212,7 @@ def post(
     )
     if submit:
         emit(events.AvailabilitySubmitted(**_head(offer), cause="initial"))
-        _ask(offer, actor)
+        _request_approval(offer, actor)
     return offer
 
 
@@ -223,18 +223,18 @@ def post(
 )
 def submit(offer: Availability, *, actor: Actor) -> Availability:
     """Submit an offer for approval."""
-    _in_state(offer, Availability.Status.DRAFT)
-    _ready(offer, offer.commodity, clock.now())
+    _require_status(offer, Availability.Status.DRAFT)
+    _check_submission(offer, offer.commodity, clock.now())
     offer.status = Availability.Status.PENDING_APPROVAL
     offer.expires_at = offer.window_end()
     offer.updated_by_id = actor.pk
     offer.save()
     emit(events.AvailabilitySubmitted(**_head(offer), cause="initial"))
-    _ask(offer, actor)
+    _request_approval(offer, actor)
     return offer
 
 
-def _ask(offer: Availability, actor: Actor) -> ApprovalRequest:
+def _request_approval(offer: Availability, actor: Actor) -> ApprovalRequest:
     """Open the request that ``approve`` decides."""
     request: ApprovalRequest = approvals.request(
         actor=actor,
@@ -259,18 +259,18 @@ def _ask(offer: Availability, actor: Actor) -> ApprovalRequest:
     raises=[*approvals.DECISION_ERRORS, InvalidState, SellerNotEligible, WindowOver],
 )
 def approve(offer: Availability, *, actor: Actor, note: str = "") -> Availability:
-    """Approve an offer. The approver can't be a user who created or edited it."""
-    _in_state(offer, Availability.Status.PENDING_APPROVAL)
+    """Approve an offer. Its creator and its editor can't approve it."""
+    _require_status(offer, Availability.Status.PENDING_APPROVAL)
     request = ApprovalRequest.objects.pending().filter(kind=OFFER.name, subject_id=offer.pk).first()
     approvals.decide(
-        request or _ask(offer, SYSTEM),  # the requester may have withdrawn it
+        request or _request_approval(offer, SYSTEM),  # the requester may have withdrawn it
         actor=actor,
         decision=ApprovalDecision.Decision.APPROVE,
         subject_version=offer.terms_version,
         note=note,
     )
     now = clock.now()
-    _gate(offer.seller_partner, SellerNotEligible)
+    _require_eligible(offer.seller_partner, SellerNotEligible)
     if offer.window_end() <= now:
         raise WindowOver
     offer.status = Availability.Status.ACTIVE
@@ -316,40 +316,44 @@ def reserve(
     match_id: UUID | None = None,
     negotiation_id: UUID | None = None,
 ) -> Reservation | Refusal:
-    """Reserve part of an offer. What is free is checked on the locked row, so nothing is oversold."""
+    """Reserve part of an offer until a deadline.
+
+    The available quantity is checked on the locked row, so nothing is oversold.
+    """
     now = clock.now()
-    holder = _party(actor, holder_partner, "/holder_partner_id")
-    _in_state(offer, Availability.Status.ACTIVE)
+    holder = _acting_partner(actor, holder_partner, "/holder_partner_id")
+    _require_status(offer, Availability.Status.ACTIVE)
     if offer.expires_at is not None and offer.expires_at <= now:
-        raise InvalidState("The offer has run out.", status_now=offer.status, allowed_actions=[])
+        raise InvalidState("The offer has expired.", status_now=offer.status, allowed_actions=[])
     most = HOURS_FOR_STAFF if actor.pk is None or actor.is_staff else offer.max_hold_hours
     hours = hold_hours or offer.max_hold_hours
     expires_at = now + timedelta(hours=hours)
     if hours > most:
         raise HoldTooLong(
-            f"At most {most} hours.", errors=[Fault("/hold_hours", "too_long", f"At most {most}.")]
+            f"The reservation can last at most {most} hours.",
+            errors=[Fault("/hold_hours", "too_long", f"At most {most} hours.")],
         )
-    _whole(offer, quantity, "/quantity")
-    _gate(holder, HolderNotEligible)
+    _require_whole(offer, quantity, "/quantity")
+    _require_eligible(holder, HolderNotEligible)
     if holder.pk == offer.seller_partner_id:
         emit(
             events.AvailabilityReservationRefused(
                 **_head(offer), holder_partner_id=holder.pk, reason="related_party"
             )
         )
-        return refuse(RelatedParty("A seller can't hold its own stock."))
+        return refuse(RelatedParty("A seller can't reserve its own goods."))
 
-    # The caller's own input stands above; what follows depends on figures that the caller may not see.
+    # The caller's own input is checked above; what follows depends on figures that the caller may not see.
     stage = offer.stage_for(actor)
     sees_seller, sees_quantity = stage >= Stage.OWNER, stage >= Stage.NEGOTIATING
     with masked_checks(actor, offer, visible=sees_seller):
-        _gate(offer.seller_partner, SellerNotEligible, tells_reasons=sees_seller)
+        _require_eligible(offer.seller_partner, SellerNotEligible, with_reasons=sees_seller)
     overdue = list(offer.reservations.overdue(now).locked().order_by("pk"))
-    free = offer.available_quantity + sum(hold.still_open for hold in overdue)
+    free = offer.available_quantity + sum(reservation.still_open for reservation in overdue)
     with masked_checks(actor, offer, visible=sees_quantity):
-        _check_quantity(offer, quantity, free, tells_free=sees_quantity)
+        _check_quantity(offer, quantity, free, with_available=sees_quantity)
 
-    _end_holds(offer, overdue, Reservation.Status.EXPIRED, "expired")
+    _end_reservations(offer, overdue, Reservation.Status.EXPIRED, "expired")
     reservation = Reservation(
         availability=offer,
         holder_partner=holder,
@@ -405,13 +409,19 @@ def release(
     quantity: Decimal | None = None,
     reason: str = "",
 ) -> Reservation:
-    """Release all or part of a reservation. The seller can't release it."""
+    """Release all or part of a reservation. Only its buyer or staff can release it."""
     reservation: Reservation | None = (
         offer.reservations.locked().visible_to(actor).filter(pk=reservation_id).first()
     )
     if reservation is None:
         raise ReservationNotFound(
-            errors=[Fault("/reservation_id", "does_not_exist", "The offer has no such hold of yours.")]
+            errors=[
+                Fault(
+                    "/reservation_id",
+                    "does_not_exist",
+                    "The offer has no such reservation that you can release.",
+                )
+            ]
         )
     if reservation.status in (Reservation.Status.IN_TRADE, Reservation.Status.SOLD):
         raise ReservationInTrade
@@ -419,41 +429,43 @@ def release(
         raise ReservationClosed(status_now=reservation.status)
     by_staff = actor.is_staff
     if by_staff and len(reason) < 3:
-        raise Incomplete(errors=[Fault("/reason", "required", "Staff give a reason.")])
+        raise Incomplete(errors=[Fault("/reason", "required", "Enter a reason of at least 3 characters.")])
     part = quantity if quantity is not None else reservation.still_open
-    _whole(offer, part, "/quantity")
+    _require_whole(offer, part, "/quantity")
     if part > reservation.still_open:
-        raise QuantityExceeded(f"{reservation.still_open:f} is held.")
+        raise QuantityExceeded(f"Only {reservation.still_open:f} {offer.unit} is still reserved.")
     rest = reservation.still_open - part
     if rest and not offer.allow_partial:
         raise WholeLotOnly
     with masked_checks(actor, offer, visible=offer.stage_for(actor) >= Stage.NEGOTIATING):
         if rest and offer.min_order_quantity is not None and rest < offer.min_order_quantity:
-            raise BelowMinimum("What stays held is less than the offer's minimum.")
+            raise BelowMinimum("The quantity that would remain reserved is below the offer's minimum.")
     reservation.release_reason = reason
-    _give_back(offer, reservation, part, Reservation.Status.RELEASED)
+    _return_stock(offer, reservation, part, Reservation.Status.RELEASED)
     offer.save()
-    _tell_released(offer, reservation, part, "by_staff" if by_staff else "by_holder")
+    _emit_released(offer, reservation, part, "by_staff" if by_staff else "by_holder")
     return reservation
 
 
 @service(requires=capabilities.RELEASE, emits=[events.AvailabilityReleased])
-def expire_holds(offer: Availability, *, actor: Actor) -> Availability:
-    """End the holds of an offer that are past their deadline; a rerun changes nothing."""
+def expire_reservations(offer: Availability, *, actor: Actor) -> Availability:
+    """End the reservations of an offer that are past their deadline; a rerun changes nothing."""
     overdue = list(offer.reservations.overdue(clock.now()).locked().order_by("pk"))
-    _end_holds(offer, overdue, Reservation.Status.EXPIRED, "expired")
+    _end_reservations(offer, overdue, Reservation.Status.EXPIRED, "expired")
     return offer
 
 
-def _end_holds(offer: Availability, holds: Iterable[Reservation], status: str, reason: str) -> None:
-    for hold in holds:
-        part = hold.still_open
-        _give_back(offer, hold, part, status)
+def _end_reservations(
+    offer: Availability, reservations: Iterable[Reservation], status: str, reason: str
+) -> None:
+    for reservation in reservations:
+        part = reservation.still_open
+        _return_stock(offer, reservation, part, status)
         offer.save()
-        _tell_released(offer, hold, part, reason)
+        _emit_released(offer, reservation, part, reason)
 
 
-def _give_back(offer: Availability, reservation: Reservation, part: Decimal, ended: str) -> None:
+def _return_stock(offer: Availability, reservation: Reservation, part: Decimal, ended: str) -> None:
     reservation.released_quantity += part
     reservation.weight_kg = offer.weight_of(reservation.still_open)
     if not reservation.still_open:
@@ -466,7 +478,7 @@ def _give_back(offer: Availability, reservation: Reservation, part: Decimal, end
         offer.available_quantity += part
 
 
-def _tell_released(offer: Availability, reservation: Reservation, part: Decimal, reason: str) -> None:
+def _emit_released(offer: Availability, reservation: Reservation, part: Decimal, reason: str) -> None:
     emit(
         events.AvailabilityReleased(
             **_head(offer),
@@ -493,70 +505,88 @@ def _quantity(offer: Availability, value: Decimal) -> Quantity:
     return Quantity(value=value.quantize(Decimal("0.001")), unit=offer.unit)
 
 
-def _in_state(offer: Availability, *states: str) -> None:
+def _require_status(offer: Availability, *states: str) -> None:
     if offer.status not in states:
         raise InvalidState(
-            f"The offer is {offer.status}.",
+            f"The offer's status is {offer.get_status_display()}.",
             status_now=offer.status,
             allowed_actions=sorted(offer.open_verbs()),
         )
 
 
-def _party(actor: Actor, named: Partner | None, pointer: str) -> Partner:
-    """The partner that acts: a user's own, or the one that staff and SYSTEM name."""
+def _acting_partner(actor: Actor, chosen: Partner | None, pointer: str) -> Partner:
+    """Return the partner that acts: a user's own, or the one that staff and SYSTEM choose."""
     own = actor.partner_id
     if own is not None:
-        if named is not None and named.pk != own:
-            raise PartnerInvalid(errors=[Fault(pointer, "not_your_own", "Leave it out, or name your own.")])
+        if chosen is not None and chosen.pk != own:
+            raise PartnerInvalid(errors=[Fault(pointer, "not_your_own", "Choose your own partner, or none.")])
         partner: Partner = Partner.objects.get(pk=own)
         return partner
-    if named is None:
-        raise PartnerInvalid(errors=[Fault(pointer, "required", "Say for which partner.")])
-    return named
+    if chosen is None:
+        raise PartnerInvalid(errors=[Fault(pointer, "required", "Choose the partner.")])
+    return chosen
 
 
-def _gate(partner: Partner, problem: type[Conflict], *, tells_reasons: bool = True) -> None:
+def _require_eligible(partner: Partner, problem: type[Conflict], *, with_reasons: bool = True) -> None:
     reasons = partner.reasons_against_business()
     if reasons:
-        members: dict[str, Any] = {"reasons": reasons} if tells_reasons else {}
+        members: dict[str, Any] = {"reasons": reasons} if with_reasons else {}
         raise problem(**members)
 
 
-def _check_quantity(offer: Availability, quantity: Decimal, free: Decimal, *, tells_free: bool) -> None:
+def _check_quantity(offer: Availability, quantity: Decimal, free: Decimal, *, with_available: bool) -> None:
     if quantity > free:
-        members: dict[str, Any] = {"available": format(free, "f")} if tells_free else {}
-        raise QuantityExceeded("Less is available than was asked for.", **members)
+        members: dict[str, Any] = {"available": format(free, "f")} if with_available else {}
+        raise QuantityExceeded("The quantity exceeds what is available. Reserve less.", **members)
     if not offer.allow_partial and quantity != offer.total_quantity - offer.withdrawn_quantity:
         raise WholeLotOnly
     if offer.min_order_quantity is not None and quantity < offer.min_order_quantity and quantity != free:
         raise BelowMinimum
 
 
-def _whole(offer: Availability, quantity: Decimal, pointer: str) -> None:
+def _require_whole(offer: Availability, quantity: Decimal, pointer: str) -> None:
     if offer.commodity.is_counted_in(offer.unit) and quantity != quantity.to_integral_value():
-        raise QuantityNotWhole(errors=[Fault(pointer, "not_whole", f"Whole {offer.unit} only.")])
+        raise QuantityNotWhole(errors=[Fault(pointer, "not_whole", f"Enter a whole number of {offer.unit}.")])
 
 
 def _place(place: Place) -> Place:
     zone = place.get("time_zone") or ("Asia/Kolkata" if place["country"] == "IN" else None)
     if zone is None:
-        raise PlaceInvalid(errors=[Fault("/place/time_zone", "required", "Needed outside India.")])
+        raise PlaceInvalid(
+            errors=[
+                Fault("/place/time_zone", "required", "Enter the time zone: it is required outside India.")
+            ]
+        )
     return {**place, "time_zone": zone}
 
 
 def _weight(commodity: Commodity, unit: str, quantity: Decimal, weight: Decimal | None) -> Decimal:
     if unit not in (commodity.base_unit, commodity.trade_unit, commodity.package_unit):
         raise UnitNotAllowed(
-            errors=[Fault("/unit", "not_allowed", f"{commodity.code} isn't traded in {unit}.")]
+            errors=[
+                Fault(
+                    "/unit",
+                    "not_allowed",
+                    f"{commodity.code} isn't traded in {unit}. Choose one of its units.",
+                )
+            ]
         )
     if unit == "KG" and weight is None:
         return quantity
     if weight is None:
         raise Incomplete(
-            errors=[Fault("/total_weight_kg", "required", f"Give the weight of the {unit} in kg.")]
+            errors=[Fault("/total_weight_kg", "required", "Enter the total weight in kilograms.")]
         )
     if unit == "KG" and weight != quantity:
-        raise UnitNotAllowed(errors=[Fault("/total_weight_kg", "contradicts", "Quantity and weight differ.")])
+        raise UnitNotAllowed(
+            errors=[
+                Fault(
+                    "/total_weight_kg",
+                    "contradicts",
+                    "The weight must equal the quantity when the unit is KG.",
+                )
+            ]
+        )
     return weight
 
 
@@ -565,26 +595,32 @@ def _check_offer(offer: Availability, commodity: Commodity) -> None:
         raise CommodityNotActive(
             errors=[Fault("/commodity_id", "not_active", f"{commodity.code} isn't active.")]
         )
-    _whole(offer, offer.total_quantity, "/total_quantity")
+    _require_whole(offer, offer.total_quantity, "/total_quantity")
     if offer.min_order_quantity is not None:
-        _whole(offer, offer.min_order_quantity, "/min_order_quantity")
+        _require_whole(offer, offer.min_order_quantity, "/min_order_quantity")
         if offer.min_order_quantity > offer.total_quantity:
             raise BelowMinimum(
-                errors=[Fault("/min_order_quantity", "above_total", "It is more than the total.")]
+                errors=[
+                    Fault(
+                        "/min_order_quantity",
+                        "above_total",
+                        "The minimum order quantity exceeds the total quantity.",
+                    )
+                ]
             )
     if offer.available_until_date < offer.available_from_date:
         raise WindowInvalid(
-            errors=[Fault("/available_until_date", "before_from", "It is before the first day.")]
+            errors=[Fault("/available_until_date", "before_from", "The last day is before the first day.")]
         )
 
 
-def _ready(offer: Availability, commodity: Commodity, now: datetime) -> None:
-    """What an offer needs before people look at it."""
-    faults = []
+def _check_submission(offer: Availability, commodity: Commodity, now: datetime) -> None:
+    """Check what an offer needs before it is submitted."""
     if commodity.season_start_month is not None and not offer.crop_year:
-        faults.append(Fault("/crop_year", "required", f"{commodity.name} is seasonal: give the crop year."))
-    if faults:
-        raise Incomplete(errors=faults)
-    _gate(offer.seller_partner, SellerNotEligible)
+        words = f"Enter the crop year: {commodity.name} is seasonal."
+        raise Incomplete(errors=[Fault("/crop_year", "required", words)])
+    _require_eligible(offer.seller_partner, SellerNotEligible)
     if offer.window_end() <= now:
-        raise WindowInvalid(errors=[Fault("/available_until_date", "past", "The window is over.")])
+        raise WindowInvalid(
+            errors=[Fault("/available_until_date", "past", "The last day of the offer has passed.")]
+        )

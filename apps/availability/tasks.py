@@ -9,8 +9,8 @@ from erp.access import SYSTEM
 
 
 @shared_task
-def expire_holds() -> int:
-    """End holds past their deadline, one offer at a time; returns the number of offers touched."""
+def expire_reservations() -> int:
+    """End reservations past their deadline, one offer at a time; returns the number of offers touched."""
     due = (
         Reservation.objects.overdue(clock.now())
         .order_by("expires_at", "pk")
@@ -18,5 +18,5 @@ def expire_holds() -> int:
     )
     offers = list(dict.fromkeys(due))
     for offer in Availability.objects.filter(pk__in=offers):
-        services.expire_holds(offer, actor=SYSTEM)
+        services.expire_reservations(offer, actor=SYSTEM)
     return len(offers)

@@ -1,4 +1,4 @@
-"""Offers and holds over HTTP."""
+"""Offers and reservations over HTTP."""
 
 import hashlib
 from typing import Any, ClassVar
@@ -22,7 +22,7 @@ from erp.api.viewsets import RowViewSet
 
 
 class ReservationViewSet(RowViewSet):
-    """Holds that the caller may see."""
+    """Reservations that the caller may see."""
 
     queryset = Reservation.objects.all()
     serializer_class = ReservationOutput
@@ -35,12 +35,12 @@ class ReservationViewSet(RowViewSet):
 
 
 class AvailabilityViewSet(RowViewSet):
-    """Offers: own ones whole, others' by stage."""
+    """Offers: a seller sees its own completely, other callers see fields by stage."""
 
     queryset = Availability.objects.all()
     serializer_class = AvailabilityOutput
     reads = capabilities.VIEW
-    # Only what a caller may read on every row: nobody learns a masked value by filtering or sorting.
+    # Only fields that a caller may read on every row, so that filters and sorting reveal no masked value.
     filters: ClassVar = {
         "commodity_id": ["exact", "in"],
         "crop_year": ["exact"],
@@ -79,13 +79,13 @@ class AvailabilityViewSet(RowViewSet):
         own = Reservation.objects.of_partner(actor_of(self.request), "holder_partner")
         rows = super().get_queryset()
         if self.action == "release":
-            # Also of offers that its end has hidden from the holder: a repeated request is answered alike.
+            # Also offers hidden from the holder since its reservation ended: a repeated request gets its first answer.
             rows |= Availability.objects.filter(pk__in=own.values("availability_id"))
         live = own.live(clock.now()).filter(availability=OuterRef("pk"))
-        return rows.annotate(held_by_viewer=Exists(live))
+        return rows.annotate(has_reservation=Exists(live))
 
     def etag_of(self, row: Availability) -> str:
-        """The version to who sees the whole row; to others a digest of what they see."""
-        if row.stage_for(actor_of(self.request), row.held_by_viewer) >= Stage.OWNER:  # type: ignore[attr-defined]
+        """Return the version to callers who see the whole row, and to others a digest of what they see."""
+        if row.stage_for(actor_of(self.request), row.has_reservation) >= Stage.OWNER:  # type: ignore[attr-defined]
             return super().etag_of(row)
         return f'"{hashlib.sha256(self.encode(self.render(row))).hexdigest()[:32]}"'

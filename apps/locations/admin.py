@@ -1,4 +1,4 @@
-"""Places as staff keep them."""
+"""Places in the staff portal."""
 
 from typing import ClassVar
 
@@ -59,12 +59,12 @@ class LocationAdmin(ServiceAdmin):
     ]
 
     def tables(self, request: HttpRequest, row: Location) -> list[Table]:
-        """What lies in it, how far it is to others, and what providers call it."""
+        """Places located in it, and its distances to others."""
         below = row.children.selectable().order_by("type", "name")[:CHILDREN_SHOWN]
         every = f"{reverse('admin:location_location_changelist')}?parent__id__exact={row.pk}"
         far = row.distances_from.select_related("destination").order_by("destination__name", "-valid_from")
         return [
-            Table("Lies in it", ["Place", "Type"], [(_link(child), child.type) for child in below], every),
+            Table("Places in it", ["Place", "Type"], [(_link(child), child.type) for child in below], every),
             Table(
                 "Distances",
                 ["To", "By", "km", "Days", "From"],
@@ -79,7 +79,7 @@ class LocationAdmin(ServiceAdmin):
 
 @admin.register(State)
 class StateAdmin(ServiceAdmin):
-    """States of India; nobody changes one."""
+    """States of India, which are reference data."""
 
     views = capabilities.VIEW
     list_display: ClassVar = ["gst_code", "name", "iso_code", "region", "cotton_zone"]
@@ -90,7 +90,7 @@ class StateAdmin(ServiceAdmin):
 
 @admin.register(Distance)
 class DistanceAdmin(ServiceAdmin):
-    """Distances; they are set on the page of the place where they begin."""
+    """Distances, set on the page of the place where they begin."""
 
     views = capabilities.VIEW
     list_display: ClassVar = ["origin", "destination", "mode", "km", "transit_days", "valid_from", "source"]

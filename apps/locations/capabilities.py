@@ -1,4 +1,4 @@
-"""Who may do what with the registry of places."""
+"""Capabilities on the registry of places."""
 
 from erp.access import Capability
 

@@ -1,4 +1,4 @@
-"""What a provider knows of a place, and the signed form in which callers carry it from a look-up to L3."""
+"""Details of a place from a provider, and their signed form that callers send to add the place."""
 
 from dataclasses import asdict, dataclass, fields
 from decimal import Decimal
@@ -11,7 +11,7 @@ _SALT: Final = "apps.locations.details"
 
 
 class TokenInvalid(ValueError):
-    """A token that can't be taken: ``code`` is bad_signature or expired."""
+    """An invalid token: ``code`` is bad_signature or expired."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -20,7 +20,7 @@ class TokenInvalid(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Details:
-    """The facts of one place. ``type`` and ``state`` are the module's own codes."""
+    """The details of one place. ``type`` and ``state`` are the module's own codes."""
 
     provider: str
     provider_id: str
@@ -38,7 +38,7 @@ class Details:
     customs_code: str | None = None
 
     def signed(self) -> str:
-        """The facts as a token that nobody can alter, good for 15 minutes."""
+        """Return the details as a signed token, valid for 15 minutes."""
         plain = {
             name: str(value) if isinstance(value, Decimal) else value
             for name, value in asdict(self).items()
@@ -48,7 +48,7 @@ class Details:
 
     @classmethod
     def read(cls, token: str) -> "Details":
-        """The facts of a token. Raises TokenInvalid."""
+        """Return the details of a token. Raises TokenInvalid."""
         try:
             plain: dict[str, Any] = signing.loads(token, salt=_SALT, max_age=VALID_SECONDS)
         except signing.SignatureExpired:
@@ -61,7 +61,7 @@ class Details:
         return cls(**plain)
 
 
-#: Fields that, once a provider or staff confirmed them, are confirmed no more when somebody changes them.
+#: Fields whose change makes a confirmed place unconfirmed.
 FACTS: Final = tuple(
     field.name
     for field in fields(Details)

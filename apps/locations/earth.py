@@ -9,7 +9,7 @@ Point = tuple[Decimal, Decimal]  # latitude and longitude in degrees
 
 
 def haversine_km(south: float, west: float, north: float, east: float) -> float:
-    """Great-circle distance in km of two points in degrees."""
+    """Return the great-circle distance in km of two points in degrees."""
     south, west, north, east = map(math.radians, (south, west, north, east))
     half = math.sin((north - south) / 2) ** 2
     half += math.cos(south) * math.cos(north) * math.sin((east - west) / 2) ** 2
@@ -17,10 +17,10 @@ def haversine_km(south: float, west: float, north: float, east: float) -> float:
 
 
 def great_circle_km(origin: Point, destination: Point) -> Decimal:
-    """Great-circle distance in km, one decimal."""
+    """Return the great-circle distance in km, one decimal."""
     return tenth(haversine_km(*map(float, (*origin, *destination))))
 
 
 def tenth(km: float) -> Decimal:
-    """Kilometres with one decimal, half up."""
+    """Round kilometres to one decimal, half up."""
     return Decimal(repr(km)).quantize(Decimal("0.1"), ROUND_HALF_UP)

@@ -1,4 +1,4 @@
-"""What others may learn of places."""
+"""Events of places."""
 
 from datetime import date
 from typing import Any
@@ -12,11 +12,11 @@ from erp.events import ALL, EVERYONE, DecimalText, Event, event, rows_of
 rows_of("location", model="location.Location", reads=capabilities.VIEW)
 
 LOCATION = ("location", "location_id")
-EVERYBODY = {EVERYONE: ALL}  # the registry is open to whoever is signed in
+EVERYBODY = {EVERYONE: ALL}  # the registry is open to all users
 
 
 class Change(BaseModel):
-    """A field's value before and after; both are left out of an address."""
+    """A field's value before and after; both are left out for an address."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     old: Any = None
@@ -24,7 +24,7 @@ class Change(BaseModel):
 
 
 class OfLocation(Event):
-    """What each event of the aggregate says first."""
+    """Fields of every event of a place."""
 
     location_id: UUID
 

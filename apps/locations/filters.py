@@ -1,4 +1,4 @@
-"""What queries about places can hold."""
+"""Filters and query parameters of places."""
 
 from decimal import Decimal
 from typing import Any, Final
@@ -20,7 +20,7 @@ class PointField(forms.CharField):
     """``near=22.3,70.8``: latitude and longitude."""
 
     def clean(self, value: Any) -> Any:
-        """The two decimals, or None."""
+        """Return the two decimals, or None."""
         text = super().clean(value)
         if not text:
             return None
@@ -32,7 +32,7 @@ class PointField(forms.CharField):
                 for part, limit in zip(text.split(","), (90, 180), strict=True)
             )
         except (ValidationError, ValueError):
-            raise forms.ValidationError("Send latitude,longitude.", code="format") from None
+            raise forms.ValidationError("Use latitude,longitude, such as 22.3,70.8.", code="format") from None
         return latitude, longitude
 
 
@@ -40,11 +40,13 @@ class StateChoice(forms.CharField):
     """A state by code, letters or name."""
 
     def clean(self, value: Any) -> Any:
-        """Its GST code, or None."""
+        """Return its GST code, or None."""
         text = super().clean(value)
         code = code_of(text) if text else None
         if text and code is None:
-            raise forms.ValidationError("Send a state's code or name.", code="unknown_state")
+            raise forms.ValidationError(
+                "Unknown state. Use its code or name, such as 24, GJ or Gujarat.", code="unknown_state"
+            )
         return code
 
 
@@ -57,14 +59,16 @@ class _State(django_filters.Filter):  # type: ignore[misc]
 
 
 class PlaceFilters(django_filters.FilterSet):  # type: ignore[misc]
-    """What a list of places can be asked beyond its columns."""
+    """Filters of a list of places beyond its columns."""
 
     state = _State(field_name="state_id", label="A state by GST code, letters, name or older name.")
     region = django_filters.ChoiceFilter(
         field_name="state__region", choices=State.Region.choices, label="Region of India."
     )
     cotton_zone = django_filters.ChoiceFilter(
-        field_name="state__cotton_zone", choices=State.CottonZone.choices, label="The trade's zone."
+        field_name="state__cotton_zone",
+        choices=State.CottonZone.choices,
+        label="Zone of the Cotton Corporation of India.",
     )
     pincode_prefix = django_filters.CharFilter(
         field_name="pincode", lookup_expr="startswith", label="First digits of the PIN code.", max_length=12
@@ -75,27 +79,27 @@ class PlaceFilters(django_filters.FilterSet):  # type: ignore[misc]
     )
 
     def within(self, places: Any, name: str, point: Any) -> Any:
-        """Places near a point."""
+        """Return places near a point."""
         return places.near(*point, self.form.cleaned_data.get("radius_km") or RADIUS_KM[0])
 
     def widen(self, places: Any, name: str, radius: Any) -> Any:
-        """Nothing of its own: ``within`` reads it."""
+        """Return all places: ``within`` reads the radius."""
         return places
 
 
-def distance_asked(query: QueryDict) -> dict[str, Any]:
-    """The ids ``from`` and ``to`` and the ``mode`` of a question for a distance. Raises ``Invalid``."""
-    asked: dict[str, Any] = {}
-    faults: list[Fault] = []
+def distance_query(query: QueryDict) -> dict[str, Any]:
+    """Return the ids ``from`` and ``to`` and the ``mode`` of a request for a distance. Raises ``Invalid``."""
+    values: dict[str, Any] = {}
+    errors: list[Fault] = []
     for name, field in (
         ("from", fields.UUIDField()),
         ("to", fields.UUIDField()),
         ("mode", fields.ChoiceField(choices=Distance.Mode.choices)),
     ):
         try:
-            asked[name] = fields.from_text(field, query.get(name, "ROAD" if name == "mode" else ""))
+            values[name] = fields.from_text(field, query.get(name, "ROAD" if name == "mode" else ""))
         except ValidationError as error:
-            faults += faults_from(error.detail, f"/query/{name}")
-    if faults:
-        raise invalid(faults)
-    return asked
+            errors += faults_from(error.detail, f"/query/{name}")
+    if errors:
+        raise invalid(errors)
+    return values

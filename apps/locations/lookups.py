@@ -1,4 +1,4 @@
-"""Questions about places that a user waits for."""
+"""Look-ups of places at providers, and distances."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from apps.locations import capabilities
-from apps.locations.clients import Provider, Question, provider_of
+from apps.locations.clients import Provider, SearchQuery, provider_of
 from apps.locations.details import Details
 from apps.locations.earth import Point, great_circle_km
 from apps.locations.models import Distance, Location, ProviderRef
@@ -22,14 +22,14 @@ class NoCoordinates(RuleBroken):
 
 
 class PlaceNotFound(NotFound):
-    """The provider knows no such place."""
+    """The provider doesn't know this place."""
 
     code = "location.place_not_found"
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What a provider answers of one place."""
+class FoundPlace:
+    """One place in the answer of a provider."""
 
     details: Details
     label: str
@@ -38,16 +38,16 @@ class Found:
 
     @property
     def details_token(self) -> str:
-        """The facts, signed."""
+        """The details as a signed token."""
         return self.details.signed()
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
-    """What a provider answers."""
+class SearchResults:
+    """The answer of a provider."""
 
     provider: str
-    results: list[Found]
+    results: list[FoundPlace]
 
 
 def search(
@@ -61,11 +61,14 @@ def search(
     limit: int = 8,
     provider: str = "",
     session_token: str = "",
-) -> Answers:
-    """Find places by name or PIN code. One provider is asked; when it is down the answer is 503, never another's."""
-    asked = _provider(provider)
-    found = asked.search(
-        Question(
+) -> SearchResults:
+    """Find places by name or PIN code.
+
+    One provider is asked. While it is down the answer is 503; no other provider replaces it.
+    """
+    source = _provider(provider)
+    places = source.search(
+        SearchQuery(
             query=query,
             types=tuple(types),
             country=country,
@@ -75,45 +78,49 @@ def search(
             session_token=session_token,
         )
     )
-    known = _registered(asked, found)
-    return Answers(asked.name, [Found(place, _label(place), known.get(place.provider_id)) for place in found])
+    known = _registered(source, places)
+    return SearchResults(
+        source.name, [FoundPlace(place, _label(place), known.get(place.provider_id)) for place in places]
+    )
 
 
-def fetch_details(*, actor: Actor, provider_id: str, provider: str = "", session_token: str = "") -> Found:
-    """Fetch a place's details from its provider. They are signed, to add the place within 15 minutes."""
-    asked = _provider(provider)
-    place = asked.details(provider_id, session_token)
+def fetch_details(
+    *, actor: Actor, provider_id: str, provider: str = "", session_token: str = ""
+) -> FoundPlace:
+    """Fetch the details of a place, signed so that the place can be added within 15 minutes."""
+    source = _provider(provider)
+    place = source.details(provider_id, session_token)
     if place is None:
         raise PlaceNotFound
-    return Found(place, _label(place), _registered(asked, [place]).get(place.provider_id))
+    return FoundPlace(place, _label(place), _registered(source, [place]).get(place.provider_id))
 
 
 def reverse_geocode(
     *, actor: Actor, latitude: Decimal, longitude: Decimal, radius_km: int = 25, provider: str = ""
-) -> Answers:
+) -> SearchResults:
     """Find the places around a point, nearest first."""
-    asked = _provider(provider)
-    near = asked.reverse(latitude, longitude, radius_km)
-    known = _registered(asked, [found.place for found in near])
-    return Answers(
-        asked.name,
+    source = _provider(provider)
+    nearby = source.reverse(latitude, longitude, radius_km)
+    known = _registered(source, [each.place for each in nearby])
+    return SearchResults(
+        source.name,
         [
-            Found(found.place, _label(found.place), known.get(found.place.provider_id), found.km)
-            for found in near
+            FoundPlace(each.place, _label(each.place), known.get(each.place.provider_id), each.km)
+            for each in nearby
         ],
     )
 
 
 def _provider(name: str) -> Provider:
-    found = provider_of(name)
-    if found is None:
-        words = "There is no such provider, or it isn't switched on."
+    provider = provider_of(name)
+    if provider is None:
+        words = "The provider doesn't exist or isn't enabled."
         raise Invalid(words, errors=[Fault("/provider", "unknown_provider", words)])
-    return found
+    return provider
 
 
 def _registered(provider: Provider, places: Sequence[Details]) -> dict[str, UUID]:
-    """Ids of the places that are registered already."""
+    """Return the ids of the places that are registered already, by provider id."""
     refs = ProviderRef.objects.filter(
         provider=provider.name, provider_id__in=[place.provider_id for place in places]
     )
@@ -121,7 +128,7 @@ def _registered(provider: Provider, places: Sequence[Details]) -> dict[str, UUID
 
 
 def _label(place: Details) -> str:
-    """A place in one line, as people write it."""
+    """Return a place in one line: name, district, state and PIN code."""
     state = STATES[place.state].name if place.state else None
     parts = dict.fromkeys(part for part in (place.name, place.district, state) if part)
     tail = f" {place.pincode}" if place.pincode else ""
@@ -129,8 +136,8 @@ def _label(place: Details) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
-    """How far it is from one place to another."""
+class KnownDistance:
+    """The distance between two places."""
 
     from_id: UUID
     to_id: UUID
@@ -142,29 +149,29 @@ class Stretch:
     valid_from: date | None = None
 
 
-def distance(origin: UUID, destination: UUID, mode: str, *, actor: Actor) -> Stretch:
-    """How far it is between two places: along the great circle, and by road or rail where that is known.
+def distance(origin: UUID, destination: UUID, mode: str, *, actor: Actor) -> KnownDistance:
+    """Return the distance between two places: by great circle, and by road or rail where known.
 
-    Raises Invalid for an id that isn't there, or that the actor can't see; NoCoordinates.
+    Raises Invalid for an id that doesn't exist or that the actor can't see; NoCoordinates.
     """
     start, end = _place(origin, "/query/from", actor), _place(destination, "/query/to", actor)
     if start == end:
-        return Stretch(start.pk, end.pk, mode, Decimal("0.0"))
+        return KnownDistance(start.pk, end.pk, mode, Decimal("0.0"))
     known = Distance.objects.between(start, end, mode, clock.today())
-    told = (known.km, known.transit_days, known.source, known.valid_from) if known else ()
-    return Stretch(start.pk, end.pk, mode, great_circle_km(_point(start), _point(end)), *told)
+    values = (known.km, known.transit_days, known.source, known.valid_from) if known else ()
+    return KnownDistance(start.pk, end.pk, mode, great_circle_km(_point(start), _point(end)), *values)
 
 
 def _point(place: Location) -> Point:
     if place.latitude is None or place.longitude is None:
-        raise NoCoordinates(f"{place.name} has no coordinates.")
+        raise NoCoordinates(f"{place.name} has no coordinates. Add them to the place first.")
     return place.latitude, place.longitude
 
 
 def _place(pk: UUID, pointer: str, actor: Actor) -> Location:
-    seen = Location.objects.visible_to(actor).permitted(actor, capabilities.VIEW)
+    visible = Location.objects.visible_to(actor).permitted(actor, capabilities.VIEW)
     try:
-        return seen.resolve(pk)
+        return visible.resolve(pk)
     except Location.DoesNotExist:
-        words = "There is no such row, or none that you can see."
+        words = "The place doesn't exist, or you can't see it."
         raise Invalid(errors=[Fault(pointer, "does_not_exist", words)]) from None

@@ -1,4 +1,4 @@
-"""Shapes of places, states and distances."""
+"""Inputs and outputs of places, states and distances."""
 
 from decimal import Decimal
 from typing import Any, Final
@@ -16,16 +16,19 @@ from erp.files import CSV
 from erp.identifiers import CUSTOMS_PORT, PIN_CODE, UNLOCODE, IdentifierInvalid
 from erp.jobs.models import Job
 
+SESSION: Final = "Any text of up to 64 characters, the same for all requests of one entry by a user."
 POSTCODE: Final = matches("[A-Za-z0-9 -]{2,12}", "Use 2 to 12 letters, digits, spaces and hyphens.")
-PROVIDER: Final = matches("[a-z][a-z0-9_]{0,29}", "Send a provider's name, such as gazetteer.")
-# What a request with a details_token may say beside it; all else is in the token.
-BESIDE_TOKEN: Final = frozenset({"details", "name", "aliases", "type", "parent"})
+PROVIDER: Final = matches("[a-z][a-z0-9_]{0,29}", "Use a provider's name, such as gazetteer.")
+# Fields that may accompany a details_token; the token holds all others.
+ALLOWED_WITH_TOKEN: Final = frozenset({"details", "name", "aliases", "type", "parent"})
 
 
 class StateField(fields.CharField):
     """A state of India by GST code, letters, name or older name; validated, its GST code."""
 
-    default_error_messages = {"unknown_state": "Send a state's code or name, such as 24, GJ or Gujarat."}
+    default_error_messages = {
+        "unknown_state": "Unknown state. Use its code or name, such as 24, GJ or Gujarat."
+    }
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"max_length": 60, **kwargs})
@@ -38,19 +41,30 @@ class StateField(fields.CharField):
 
 
 class DetailsTokenField(fields.CharField):
-    """The signed facts of a look-up; validated, the facts."""
+    """The signed details of a look-up; validated, the details."""
 
     default_error_messages = {
-        "bad_signature": "This isn't a token of ours.",
-        "expired": "The token is older than 15 minutes: look the place up again.",
+        "bad_signature": "The token is invalid. Look the place up again.",
+        "expired": "The token is older than 15 minutes. Look the place up again.",
     }
 
     def run_validation(self, data: Any = empty) -> Any:
         token = super().run_validation(data)
         try:
             return Details.read(token)
-        except TokenInvalid as fault:
-            self.fail(fault.code)
+        except TokenInvalid as error:
+            self.fail(error.code)
+
+
+def provider_field(**kwargs: Any) -> fields.CharField:
+    """The name of a provider."""
+    words = "Name of the provider, such as gazetteer. Empty in a look-up: the default provider."
+    return fields.CharField(required=False, validators=[PROVIDER], help_text=words, **kwargs)
+
+
+def provider_id_field(**kwargs: Any) -> fields.CharField:
+    """The id of a place at a provider."""
+    return fields.CharField(max_length=255, help_text="ID of the place at the provider.", **kwargs)
 
 
 def coordinate(limit: int) -> fields.DecimalField:
@@ -93,6 +107,9 @@ def require(attrs: dict[str, Any], *names: str) -> None:
 
 
 class PlaceFacts(Input):
+    class Meta:
+        model = Location
+
     aliases = fields.ListField(
         child=fields.CharField(min_length=2, max_length=LONGEST_ALIAS),
         max_length=MOST_ALIASES,
@@ -114,21 +131,27 @@ class PlaceFields(PlaceFacts):
 
 
 class CreateInput(PlaceFields):
-    details_token = DetailsTokenField(max_length=4000, required=False, source="details")
+    details_token = DetailsTokenField(
+        max_length=4000,
+        required=False,
+        source="details",
+        help_text="Signed details from a look-up, usable for 15 minutes. They replace all fields but name, aliases, "
+        "type and parent.",
+    )
     type = fields.ChoiceField(choices=Location.Type.choices, required=False)
     name = fields.CharField(min_length=2, max_length=200, required=False)
     parent_id = fields.RowField(Location, source="parent", required=False, allow_null=True)
     country = fields.CharField(required=False, validators=[COUNTRY])
     state = StateField(required=False, allow_null=True)
-    provider = fields.CharField(required=False, allow_null=True, validators=[PROVIDER])
-    provider_id = fields.CharField(max_length=255, required=False, allow_null=True)
+    provider = provider_field(allow_null=True)
+    provider_id = provider_id_field(required=False, allow_null=True)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if "details" in attrs:
-            beside = {"parent": "parent_id"}
-            wrong = [beside.get(name, name) for name in attrs if name not in BESIDE_TOKEN]
+            renamed = {"parent": "parent_id"}
+            wrong = [renamed.get(name, name) for name in attrs if name not in ALLOWED_WITH_TOKEN]
             if wrong:
-                words = "Beside a details_token this can't be sent."
+                words = "This field can't be sent together with details_token."
                 raise ValidationError({name: [ErrorDetail(words, "not_allowed")] for name in wrong})
             return attrs
         require(attrs, "type", "name")
@@ -146,12 +169,12 @@ class ImportRow(PlaceFacts):
     ref = fields.CharField(max_length=100, required=False)
     parent_ref = fields.CharField(max_length=100, required=False)
     parent_id = fields.RowField(Location, source="parent", required=False)
-    provider = fields.CharField(required=False, validators=[PROVIDER])
-    provider_id = fields.CharField(max_length=255, required=False)
+    provider = provider_field()
+    provider_id = provider_id_field(required=False)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if "parent" in attrs and "parent_ref" in attrs:
-            words = "Beside a parent_id this can't be said."
+            words = "Use either parent_id or parent_ref."
             raise ValidationError({"parent_ref": [ErrorDetail(words, "not_allowed")]})
         require(attrs)
         check_postcode(attrs, "IN")
@@ -162,8 +185,12 @@ _MODES = [(value, label) for value, label in Job.Mode.choices if value != Job.Mo
 
 
 class BulkImportInput(Input):
-    file = FileField(accepts=(CSV,))
-    mode = fields.ChoiceField(choices=_MODES, required=False)
+    file = FileField(accepts=(CSV,), help_text="Table of places as CSV, one place per row.")
+    mode = fields.ChoiceField(
+        choices=_MODES,
+        required=False,
+        help_text="Whether one wrong row refuses the whole file, or only itself. Default: the whole file.",
+    )
 
 
 class UpdateInput(PlaceFields):
@@ -176,16 +203,26 @@ class UpdateInput(PlaceFields):
 
 
 class ReparentInput(Input):
+    class Meta:
+        model = Location
+
     parent_id = fields.RowField(Location, source="parent", allow_null=True)
 
 
 class MergeInput(Input):
-    into_id = fields.RowField(Location, source="into")
-    reason = fields.CharField(min_length=3, max_length=500)
+    into_id = fields.RowField(
+        Location, source="into", label="Merge into", help_text="The place of the same type that remains."
+    )
+    reason = fields.CharField(
+        min_length=3, max_length=500, help_text="Why the places are merged, 3 to 500 characters."
+    )
 
 
 class SetDistanceInput(Input):
-    to = fields.RowField(Location)
+    class Meta:
+        model = Distance
+
+    to = fields.RowField(Location, help_text="The place at the other end.")
     mode = fields.ChoiceField(choices=Distance.Mode.choices)
     km = fields.DecimalField(max_digits=7, decimal_places=1, min_value=Decimal("0.1"))
     transit_days = fields.IntegerField(min_value=0, max_value=60, required=False, allow_null=True)
@@ -194,6 +231,9 @@ class SetDistanceInput(Input):
 
 
 class PointInput(Input):
+    class Meta:
+        model = Location
+
     latitude = fields.DecimalField(9, 6, min_value=Decimal(-90), max_value=Decimal(90))
     longitude = fields.DecimalField(9, 6, min_value=Decimal(-180), max_value=Decimal(180))
 
@@ -203,29 +243,44 @@ class NearInput(PointInput):
         return attrs["latitude"], attrs["longitude"]
 
 
-class AskedProvider(Input):
-    provider = fields.CharField(required=False, validators=[PROVIDER])
+class ProviderInput(Input):
+    provider = provider_field()
 
 
-class SearchInput(AskedProvider):
-    query = fields.CharField(min_length=2, max_length=120)
+class SearchInput(ProviderInput):
+    class Meta:
+        model = Location
+
+    query = fields.CharField(
+        min_length=2, max_length=120, help_text="Beginning of a name, or of a PIN code, 2 to 120 characters."
+    )
     types = fields.ListField(
-        child=fields.ChoiceField(choices=Location.Type.choices), unique=True, required=False
+        child=fields.ChoiceField(choices=Location.Type.choices),
+        unique=True,
+        required=False,
+        help_text="Only places of these types. Empty: all types.",
     )
     country = fields.CharField(required=False, validators=[COUNTRY])
     state = StateField(required=False, allow_null=True)
-    near = NearInput(required=False, allow_null=True)
-    limit = fields.IntegerField(min_value=1, max_value=20, required=False)
-    session_token = fields.CharField(max_length=64, required=False)
+    near = NearInput(required=False, allow_null=True, help_text="A point: places near it come first.")
+    limit = fields.IntegerField(
+        min_value=1, max_value=20, required=False, help_text="Number of results, 1 to 20. Default 8."
+    )
+    session_token = fields.CharField(max_length=64, required=False, help_text=SESSION)
 
 
-class FetchDetailsInput(AskedProvider):
-    provider_id = fields.CharField(max_length=255)
-    session_token = fields.CharField(max_length=64, required=False)
+class FetchDetailsInput(ProviderInput):
+    provider_id = provider_id_field()
+    session_token = fields.CharField(max_length=64, required=False, help_text=SESSION)
 
 
-class ReverseGeocodeInput(AskedProvider, PointInput):
-    radius_km = fields.IntegerField(min_value=1, max_value=100, required=False)
+class ReverseGeocodeInput(ProviderInput, PointInput):
+    radius_km = fields.IntegerField(
+        min_value=1,
+        max_value=100,
+        required=False,
+        help_text="Kilometres around the point, 1 to 100. Default 25.",
+    )
 
 
 class AncestorOutput(Answer):

@@ -8,7 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.locations import capabilities, lookups, services
-from apps.locations.filters import PlaceFilters, distance_asked
+from apps.locations.filters import PlaceFilters, distance_query
 from apps.locations.models import Distance, Location, Merged, PinPrefix, State
 from apps.locations.serializers import (
     BulkImportInput,
@@ -35,7 +35,7 @@ from erp.outbox.viewsets import HistoryViewSet
 
 
 class PlaceRows(ViewSet):
-    """What lists and single answers of places share: rows come with all that they show, in two queries."""
+    """Common part of lists and single places: rows come with all their related rows in two queries."""
 
     queryset = Location.objects.select_related("state", "parent__parent__parent__parent").prefetch_related(
         "provider_refs"
@@ -47,10 +47,10 @@ class PlaceRows(ViewSet):
     ordering_fields: ClassVar = ["created_at", "updated_at", "name"]
 
     def filter_queryset(self, queryset: Any) -> Any:
-        """A list has active places only, unless the query names states of a place."""
+        """Return only active places in a list, unless the query filters by status."""
         rows = super().filter_queryset(queryset)
-        asked = {"status", "status__in"} & self.request.query_params.keys()
-        return rows if asked or self.action != "list" else rows.selectable()
+        by_status = {"status", "status__in"} & self.request.query_params.keys()
+        return rows if by_status or self.action != "list" else rows.selectable()
 
 
 class LocationViewSet(RowViewSet, PlaceRows):
@@ -129,27 +129,27 @@ class LocationViewSet(RowViewSet, PlaceRows):
     )
     @read("distance", detail=False, query=("from", "to", "mode"))
     def distance(self, request: Request) -> Response:
-        """How far it is along the great circle, and by road or rail where that is known."""
-        asked = distance_asked(request.query_params)
-        found = lookups.distance(asked["from"], asked["to"], asked["mode"], actor=actor_of(request))
-        return Response(DistanceOutput(found).data)
+        """Return the great-circle distance, and the distance by road or rail where it is known."""
+        query = distance_query(request.query_params)
+        distance = lookups.distance(query["from"], query["to"], query["mode"], actor=actor_of(request))
+        return Response(DistanceOutput(distance).data)
 
 
 class ChildrenViewSet(ListModelMixin, PlaceRows):
-    """What lies directly in a place."""
+    """Places located directly in a place."""
 
     read_problems = (Merged,)
     filters: ClassVar = {"type": ["exact", "in"], "status": ["exact", "in"]}
 
     def get_queryset(self) -> Any:
-        whole = self.row_of(Location.objects.all(), self.kwargs["pk"])
-        if (gone := whole.gone()) is not None:
+        parent = self.row_of(Location.objects.all(), self.kwargs["pk"])
+        if (gone := parent.gone()) is not None:
             raise gone
-        return super().get_queryset().filter(parent=whole)
+        return super().get_queryset().filter(parent=parent)
 
 
 class LocationHistoryViewSet(HistoryViewSet):
-    """What happened to a place."""
+    """History of a place."""
 
     wholes = Location.objects.all()
     aggregate = "location"

@@ -1,4 +1,4 @@
-"""Our own firms as staff see and keep them: everything that the API does, and calendars beside."""
+"""Organizations and calendars in the staff portal."""
 
 from datetime import timedelta
 from typing import Any, ClassVar
@@ -22,7 +22,7 @@ from apps.organization.models import (
     FinancialYear,
     GstRegistration,
     Organization,
-    uncovered,
+    lacks_financial_year,
 )
 from apps.organization.serializers import (
     CalendarDayInput,
@@ -35,7 +35,7 @@ from erp.admin import Queue, ServiceAdmin, Table, acts
 from erp.errors import DomainError
 from erp.services import Service
 
-SHOWN = 20  # parts of each kind on the organization's page; the list has all
+SHOWN = 20  # parts of each kind on the page of the organization
 
 ADDRESS = ("line1", "line2", "city", "state_code", "pin_code")
 ENDS = ("version", "created_by", "created_at", "updated_at")
@@ -43,7 +43,7 @@ ENDS = ("version", "created_by", "created_at", "updated_at")
 
 @admin.register(Organization)
 class OrganizationAdmin(ServiceAdmin):
-    """The firms in whose name we trade and bill."""
+    """The company's organizations."""
 
     views = capabilities.VIEW
     creates, updates = services.create, services.update
@@ -55,7 +55,7 @@ class OrganizationAdmin(ServiceAdmin):
     ]
     queues: ClassVar = [
         Queue(
-            title="Financial years to open",
+            title="Financial years to add",
             filters={"lacks_year": "True"},
             since="due_since",
             amber=timedelta(),
@@ -78,7 +78,7 @@ class OrganizationAdmin(ServiceAdmin):
             super()
             .get_queryset(request)
             .annotate(
-                lacks_year=ExpressionWrapper(uncovered(today), output_field=BooleanField()),
+                lacks_year=ExpressionWrapper(lacks_financial_year(today), output_field=BooleanField()),
                 due_since=Value(due, output_field=DateTimeField()),
             )
         )
@@ -86,7 +86,7 @@ class OrganizationAdmin(ServiceAdmin):
     def options(
         self, request: HttpRequest, service: Service, row: Organization | None
     ) -> dict[str, list[tuple[str, str]]]:
-        """Years and registrations of this organization only."""
+        """Offer only years and registrations of this organization."""
         if service is not services.add_document_series or row is None:
             return {}
         years = row.financial_years.exclude(status=FinancialYear.Status.LOCKED).order_by("-start_date")
@@ -134,14 +134,14 @@ class OrganizationAdmin(ServiceAdmin):
                     r.get_document_type_display(),
                     r.financial_year.code,
                     r.gst_registration.branch_code if r.gst_registration else "–",
-                    r.form.text(r.next_number),
+                    r.number_format.text(r.next_number),
                 ),
             ),
         ]
 
 
 class PartAdmin(ServiceAdmin):
-    """A part of an organization: added on the organization's page, changed on its own."""
+    """A part of an organization: added on the page of the organization, changed on its own page."""
 
     views = capabilities.VIEW
     list_select_related: ClassVar = ["organization"]
@@ -151,7 +151,7 @@ class PartAdmin(ServiceAdmin):
 
 @admin.register(GstRegistration)
 class GstRegistrationAdmin(PartAdmin):
-    """Where we are registered under GST."""
+    """GST registrations."""
 
     updates = services.update_gst_registration
     list_display: ClassVar = ["branch_code", "organization", "gstin", "state_code", "is_primary", "status"]
@@ -165,7 +165,7 @@ class GstRegistrationAdmin(PartAdmin):
 
 @admin.register(BankAccount)
 class BankAccountAdmin(PartAdmin):
-    """Our bank accounts. The whole number is shown on demand, and each time told."""
+    """Bank accounts. Showing the full number on demand is recorded each time."""
 
     updates = services.update_bank_account
     runs: ClassVar = [services.show_number]
@@ -179,7 +179,7 @@ class BankAccountAdmin(PartAdmin):
     ]  # fmt: skip
 
     def run_view(self, request: HttpRequest, object_id: str, verb: str) -> HttpResponse:
-        """The number is drawn once and kept nowhere, so it doesn't travel by redirect and message."""
+        """Render the full number once: it is stored nowhere, so no redirect or message carries it."""
         if verb != services.show_number.__name__ or request.method != "POST":
             return super().run_view(request, object_id, verb)
         account = self._row(request, object_id)
@@ -201,7 +201,7 @@ class BankAccountAdmin(PartAdmin):
         except DomainError as error:
             form = self._form(request, services.show_number, account, data=True)
             return self._confirm_page(request, services.show_number, [account], form, error)
-        if not shown:  # the same click again: the answer isn't kept
+        if not shown:  # a second click: the answer isn't stored
             return HttpResponseRedirect(back)
         context = {
             **self.admin_site.each_context(request),
@@ -218,7 +218,7 @@ class BankAccountAdmin(PartAdmin):
 
 @admin.register(FinancialYear)
 class FinancialYearAdmin(PartAdmin):
-    """Financial years. Reopening a locked one waits for a second person."""
+    """Financial years. Reopening a locked one needs an approval."""
 
     updates = services.update_financial_year
     list_display: ClassVar = ["code", "organization", "start_date", "end_date", "status"]
@@ -232,7 +232,7 @@ class FinancialYearAdmin(PartAdmin):
 
 @admin.register(DocumentSeries)
 class DocumentSeriesAdmin(PartAdmin):
-    """Where document numbers come from."""
+    """Document series."""
 
     updates = services.update_document_series
     list_display: ClassVar = [
@@ -251,15 +251,15 @@ class DocumentSeriesAdmin(PartAdmin):
         return super().get_queryset(request).select_related("financial_year", "gst_registration")
 
     def tables(self, request: HttpRequest, row: DocumentSeries) -> list[Table]:
-        given = row.allocated_numbers.order_by("-number")[:SHOWN]
-        lines = [(n.document_number, n.document_date, n.reference_type, n.created_at) for n in given]
+        numbers = row.allocated_numbers.order_by("-number")[:SHOWN]
+        lines = [(n.document_number, n.document_date, n.reference_type, n.created_at) for n in numbers]
         every = f"{reverse('admin:organization_allocatednumber_changelist')}?series__id__exact={row.pk}"
-        return [Table("Numbers given", ["Number", "Date", "For", "Given"], lines, every)]
+        return [Table("Document numbers", ["Number", "Date", "For", "Allocated"], lines, every)]
 
 
 @admin.register(AllocatedNumber)
 class AllocatedNumberAdmin(PartAdmin):
-    """Every document number that was given; none is ever changed."""
+    """Allocated document numbers, which never change."""
 
     list_display: ClassVar = [
         "document_number", "organization", "document_type", "document_date", "reference_type", "created_at",
@@ -267,7 +267,7 @@ class AllocatedNumberAdmin(PartAdmin):
     list_filter: ClassVar = ["document_type"]
     drill_downs: ClassVar = ["series__id__exact"]
     search_fields: ClassVar = ["document_number__startswith", "=reference_id"]
-    search_help_text = "Beginning of a number, or the whole id of a document"
+    search_help_text = "Beginning of a number, or the full ID of a document"
 
 
 @admin.register(Calendar)
@@ -293,12 +293,12 @@ class CalendarAdmin(ServiceAdmin):
             (day.day, day.name, "closed" if day.closed else "open", day.closes_at or "–") for day in days
         ]
         every = f"{reverse('admin:organization_calendarday_changelist')}?calendar__id__exact={row.pk}"
-        return [Table("Days of their own", ["Day", "Name", "Business", "Closes"], lines, every)]
+        return [Table("Holidays and special days", ["Day", "Name", "Business", "Closes"], lines, every)]
 
 
 @admin.register(CalendarDay)
 class CalendarDayAdmin(ServiceAdmin):
-    """Days that differ from their weekday; set on the page of their calendar."""
+    """Holidays and special days, set on the page of their calendar."""
 
     views = capabilities.VIEW
     list_display: ClassVar = ["day", "calendar", "name", "closed", "closes_at"]
@@ -310,7 +310,7 @@ class CalendarDayAdmin(ServiceAdmin):
 
 
 def _table(title: str, rows: Any, owner: Organization, headings: list[str], cells: Any) -> Table:
-    """The newest parts of one kind, each with a link from its first cell; the status comes last."""
+    """Return the newest parts of one kind, with a link in the first cell and the status in the last."""
     name = rows.model._meta.model_name
     lines = []
     for row in rows[:SHOWN]:

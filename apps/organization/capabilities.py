@@ -1,4 +1,4 @@
-"""Who may do what with our own firms, their accounts, years and numbers."""
+"""Capabilities on organizations, their bank accounts, years and document numbers."""
 
 from erp.access import Capability
 
@@ -20,19 +20,19 @@ UPDATE = Capability(
 MANAGE_BANK_ACCOUNTS = Capability(
     "organization.manage_bank_accounts",
     on="BankAccount",
-    label="Keep own bank accounts; a second holder decides",
+    label="Manage company bank accounts; a second holder approves",
     everywhere=("INTERNAL_FINANCE", "INTERNAL_DIRECTOR"),
 )
 MANAGE_FINANCIAL_YEARS = Capability(
     "organization.manage_financial_years",
     on="FinancialYear",
-    label="Open and close financial years, and book in a soft-closed one",
+    label="Open and close financial years, and post to a soft-closed one",
     everywhere=("INTERNAL_FINANCE", "INTERNAL_DIRECTOR"),
 )
 REOPEN_FINANCIAL_YEAR = Capability(
     "organization.reopen_financial_year",
     on="FinancialYear",
-    label="Reopen a financial year; a locked one needs two holders",
+    label="Reopen a financial year; for a locked one a second holder approves",
     everywhere=("INTERNAL_DIRECTOR",),
 )
 MANAGE_SERIES = Capability(
@@ -44,6 +44,6 @@ MANAGE_SERIES = Capability(
 ALLOCATE_NUMBER = Capability(
     "organization.allocate_number",
     on="DocumentSeries",
-    label="Take document numbers",
+    label="Allocate document numbers",
     everywhere=("INTERNAL_FINANCE", "SYSTEM"),
 )

@@ -1,6 +1,6 @@
-"""What others may learn of our own firms: ids and business facts, no numbers of tax or bank.
+"""Events of organizations: ids and business facts, no tax or bank account numbers.
 
-Partners never read this module, so no event of it reaches their feed.
+Partners can't read this module, so their feed contains none of its events.
 """
 
 from datetime import date
@@ -20,7 +20,7 @@ ORGANIZATION = ("organization", "organization_id")
 
 
 class Change(BaseModel):
-    """A field's value before and after; both are left out where the field identifies or addresses somebody."""
+    """A field's value before and after; both are left out where the field identifies the organization."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     field: str
@@ -29,7 +29,7 @@ class Change(BaseModel):
 
 
 class OfOrganization(Event):
-    """What each event of the aggregate says first."""
+    """Fields of every event of an organization."""
 
     organization_id: UUID
 

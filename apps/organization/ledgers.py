@@ -1,4 +1,4 @@
-"""The sums of this module that ``verify_ledger`` recomputes."""
+"""Sums that ``verify_ledger`` recomputes."""
 
 from collections.abc import Iterator
 
@@ -6,16 +6,16 @@ from apps.organization.models import DocumentSeries
 from erp.ledgers import Mismatch, register
 
 
-def _holes() -> Iterator[Mismatch]:
-    for series in DocumentSeries.objects.with_a_hole().order_by("pk").iterator():
+def _gaps() -> Iterator[Mismatch]:
+    for series in DocumentSeries.objects.with_gaps().order_by("pk").iterator():
         yield Mismatch(
             str(series.pk),
-            f"{series.document_type}: {series.given} numbers between {series.lowest} and {series.highest}, "
+            f"{series.document_type}: {series.allocated} numbers between {series.lowest} and {series.highest}, "
             f"but {series.start_number} to {series.last_number} were allocated",
             {
                 "start_number": series.start_number,
                 "last_number": series.last_number,
-                "given": series.given,
+                "allocated": series.allocated,
                 "lowest": series.lowest,
                 "highest": series.highest,
             },
@@ -26,5 +26,5 @@ register(
     "organization.document_series",
     "document series without a gap",
     rows=lambda: DocumentSeries.objects.count(),
-    mismatches=_holes,
+    mismatches=_gaps,
 )

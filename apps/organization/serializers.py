@@ -1,4 +1,4 @@
-"""Shapes of our own firms and their parts. A bank account's number goes in and never out."""
+"""Inputs and outputs of organizations and their parts. No output contains a bank account's number."""
 
 import re
 from typing import Any
@@ -9,6 +9,8 @@ from apps.organization import services
 from apps.organization.models import (
     AllocatedNumber,
     BankAccount,
+    Calendar,
+    CalendarDay,
     DocumentSeries,
     DocumentType,
     FinancialYear,
@@ -34,8 +36,8 @@ from erp.identifiers import (
     TAN,
 )
 
-BRANCH = matches("[A-Z0-9]{2,6}", "Use 2 to 6 of A–Z and 0–9.")
-PREFIX = matches("[A-Z0-9/-]{0,8}", "Use at most 8 of A–Z, 0–9, / and -.")
+BRANCH = matches("[A-Z0-9]{2,6}", "Use 2 to 6 capital letters and digits.")
+PREFIX = matches("[A-Z0-9/-]{0,8}", "Use at most 8 capital letters, digits, / and -.")
 FOREIGN_ACCOUNT = re.compile("[A-Z0-9]{6,34}")
 WEEKDAYS = [
     ("1", "Monday"),
@@ -47,22 +49,25 @@ WEEKDAYS = [
     ("7", "Sunday"),
 ]
 MOST_STARTING = 999_999_999
-# A firm of ours sits in a state: a place of supply abroad (96) is none.
-PLACES = [(code, state.name) for code, state in STATES.items() if code != "96"]
+# An organization is in a state: code 96, a place of supply abroad, is excluded.
+STATE_CHOICES = [(code, state.name) for code, state in STATES.items() if code != "96"]
 
 
 class PartField(fields.RowField):
-    """The id of a part of the organization that the request is about; another's part isn't there."""
+    """The id of a part of the organization in the URL; parts of other organizations don't exist for it."""
 
     def _visible(self) -> Any:
         return super()._visible().filter(organization=self.context["target"])
 
 
 class AddressFields(Input):
+    class Meta:
+        model = Organization
+
     line1 = fields.CharField(max_length=255)
     line2 = fields.CharField(max_length=255, required=False, allow_null=True)
     city = fields.CharField(max_length=100)
-    state_code = fields.ChoiceField(choices=PLACES, help_text="GST code of the state")
+    state_code = fields.ChoiceField(choices=STATE_CHOICES)
     pin_code = fields.IdentifierField(PIN_CODE)
 
 
@@ -89,6 +94,9 @@ class UpdateInput(CreateInput):
 
 
 class GstRegistrationFields(AddressFields):
+    class Meta:
+        model = GstRegistration
+
     kind = fields.ChoiceField(choices=GstRegistration.Kind.choices, required=False)
     trade_name = fields.CharField(
         max_length=255, required=False, allow_null=True, validators=[refuse_web_address]
@@ -107,11 +115,26 @@ class UpdateGstRegistrationInput(GstRegistrationFields):
 
 
 class AddBankAccountInput(Input):
+    class Meta:
+        model = BankAccount
+
     holder = fields.CharField(max_length=200)
     bank_name = fields.CharField(max_length=200)
     branch_name = fields.CharField(max_length=200, required=False, allow_null=True)
-    number = fields.CharField(max_length=40, twelve_digits=True, style={"input_type": "password"})
-    number_again = fields.CharField(max_length=40, twelve_digits=True, style={"input_type": "password"})
+    number = fields.CharField(
+        max_length=40,
+        twelve_digits=True,
+        style={"input_type": "password"},
+        label="Account number",
+        help_text="9 to 18 digits for rupees, else 6 to 34 letters and digits. Stored encrypted.",
+    )
+    number_again = fields.CharField(
+        max_length=40,
+        twelve_digits=True,
+        style={"input_type": "password"},
+        label="Repeat account number",
+        help_text="The same number again, to prevent typing errors.",
+    )
     ifsc = fields.IdentifierField(IFSC, required=False, allow_null=True)
     swift = fields.IdentifierField(BIC, required=False, allow_null=True)
     account_type = fields.ChoiceField(choices=BankAccount.AccountType.choices)
@@ -120,15 +143,18 @@ class AddBankAccountInput(Input):
     is_default = fields.BooleanField(required=False)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """The form of a number depends on the currency. A fault never holds the number."""
-        form = BANK_ACCOUNT.pattern if attrs.get("currency", "INR") == "INR" else FOREIGN_ACCOUNT
-        if not form.fullmatch(services.canonical_number(attrs["number"])):
-            words = "Send 9 to 18 digits for rupees, else 6 to 34 letters and digits."
+        """Check the number, whose format depends on the currency. No error contains the number."""
+        pattern = BANK_ACCOUNT.pattern if attrs.get("currency", "INR") == "INR" else FOREIGN_ACCOUNT
+        if not pattern.fullmatch(services.canonical_number(attrs["number"])):
+            words = "Use 9 to 18 digits for rupees, else 6 to 34 letters and digits."
             raise ValidationError({"number": ErrorDetail(words, code="bank_account.format")})
         return attrs
 
 
 class UpdateBankAccountInput(Input):
+    class Meta:
+        model = BankAccount
+
     branch_name = fields.CharField(max_length=200, required=False, allow_null=True)
     purpose = fields.ChoiceField(choices=BankAccount.Purpose.choices)
     is_default = fields.BooleanField()
@@ -136,19 +162,36 @@ class UpdateBankAccountInput(Input):
 
 
 class AddFinancialYearInput(Input):
+    class Meta:
+        model = FinancialYear
+
     start_date = fields.DateField()
     end_date = fields.DateField()
-    copy_series = fields.BooleanField(required=False)
+    copy_series = fields.BooleanField(
+        required=False, help_text="Whether each active series of the previous year is copied. Default: yes."
+    )
 
 
 class UpdateFinancialYearInput(Input):
+    class Meta:
+        model = FinancialYear
+
     start_date = fields.DateField()
     end_date = fields.DateField()
     status = fields.ChoiceField(choices=FinancialYear.Status.choices)
-    reason = fields.CharField(min_length=10, max_length=1000, required=False, allow_null=True)
+    reason = fields.CharField(
+        min_length=10,
+        max_length=1000,
+        required=False,
+        allow_null=True,
+        help_text="Why the status changes, 10 to 1,000 characters. Required to reopen a year.",
+    )
 
 
 class AddDocumentSeriesInput(Input):
+    class Meta:
+        model = DocumentSeries
+
     financial_year_id = PartField(FinancialYear, source="financial_year")
     document_type = fields.ChoiceField(choices=DocumentType.choices)
     gst_registration_id = PartField(
@@ -161,6 +204,9 @@ class AddDocumentSeriesInput(Input):
 
 
 class UpdateDocumentSeriesInput(Input):
+    class Meta:
+        model = DocumentSeries
+
     prefix = fields.CharField(required=False, allow_blank=True, validators=[PREFIX])
     template = fields.CharField(min_length=3, max_length=64)
     start_number = fields.IntegerField(min_value=1, max_value=MOST_STARTING)
@@ -169,6 +215,9 @@ class UpdateDocumentSeriesInput(Input):
 
 
 class AllocateInput(Input):
+    class Meta:
+        model = AllocatedNumber
+
     document_date = fields.DateField()
     gst_registration_id = PartField(
         GstRegistration, source="gst_registration", required=False, allow_null=True
@@ -178,16 +227,24 @@ class AllocateInput(Input):
 
 
 class UpdateCalendarInput(Input):
+    class Meta:
+        model = Calendar
+
     name = fields.CharField(max_length=100)
     weekly_off = fields.ListField(child=fields.ChoiceField(choices=WEEKDAYS), required=False)
     closes_at = fields.TimeField(required=False, allow_null=True)
 
 
 class CreateCalendarInput(UpdateCalendarInput):
-    code = fields.CharField(validators=[matches("[A-Z0-9_-]{2,20}", "Use 2 to 20 of A–Z, 0–9, _ and -.")])
+    code = fields.CharField(
+        validators=[matches("[A-Z0-9_-]{2,20}", "Use 2 to 20 capital letters, digits, _ and -.")]
+    )
 
 
 class CalendarDayInput(Input):
+    class Meta:
+        model = CalendarDay
+
     day = fields.DateField()
     name = fields.CharField(max_length=100)
     closed = fields.BooleanField(required=False)

@@ -1,4 +1,4 @@
-"""Our own firms over HTTP, each with its parts below it."""
+"""Organizations over HTTP, with their parts."""
 
 from typing import Any, ClassVar
 
@@ -37,7 +37,7 @@ from erp.api.viewsets import PartViewSet, RowViewSet
 
 
 class OrganizationViewSet(RowViewSet):
-    """The firms in whose name we trade and bill."""
+    """The company's organizations."""
 
     queryset = Organization.objects.all()
     serializer_class = OrganizationOutput
@@ -62,7 +62,7 @@ class OrganizationViewSet(RowViewSet):
         path="next-document-number/<slug:type>",
         output=AllocatedNumberOutput,
         status=201,
-        otherwise={200: lambda given: given.given_before},
+        otherwise={200: lambda number: number.already_allocated},
     )
 
 
@@ -75,7 +75,7 @@ class PartOfOrganization(PartViewSet):
 
 
 class GstRegistrationViewSet(PartOfOrganization):
-    """Where the organization is registered under GST."""
+    """GST registrations of the organization."""
 
     queryset = GstRegistration.objects.all()
     serializer_class = GstRegistrationOutput
@@ -98,7 +98,7 @@ class GstRegistrationViewSet(PartOfOrganization):
 
 
 class BankAccountViewSet(PartOfOrganization):
-    """The organization's bank accounts, of whose numbers the last four are shown."""
+    """Bank accounts of the organization. Only the last four characters of a number are shown."""
 
     queryset = BankAccount.objects.all()
     serializer_class = BankAccountOutput
@@ -117,19 +117,19 @@ class BankAccountViewSet(PartOfOrganization):
 
 
 class YearFilters(django_filters.FilterSet):  # type: ignore[misc]
-    """What a list of years can be asked beyond its columns."""
+    """Filters of a list of years beyond its columns."""
 
     on_date = django_filters.DateFilter(
-        label="The year that holds this date.", method="holding", input_formats=["%Y-%m-%d"]
+        label="The year that includes this date.", method="including", input_formats=["%Y-%m-%d"]
     )
 
-    def holding(self, years: Any, name: str, day: Any) -> Any:
-        """Years that hold ``day``."""
+    def including(self, years: Any, name: str, day: Any) -> Any:
+        """Return years that include ``day``."""
         return years.on(day)
 
 
 class FinancialYearViewSet(PartOfOrganization):
-    """The organization's financial years."""
+    """Financial years of the organization."""
 
     queryset = FinancialYear.objects.all()
     serializer_class = FinancialYearOutput
@@ -145,12 +145,12 @@ class FinancialYearViewSet(PartOfOrganization):
         services.update_financial_year,
         UpdateFinancialYearInput,
         if_match="required",
-        otherwise={202: lambda year: year.reopening_asked},
+        otherwise={202: lambda year: year.reopening_requested},
     )
 
 
 class DocumentSeriesViewSet(PartOfOrganization):
-    """Where the organization's document numbers come from."""
+    """Document series of the organization."""
 
     queryset = DocumentSeries.objects.all()
     serializer_class = DocumentSeriesOutput
@@ -174,7 +174,7 @@ class DocumentSeriesViewSet(PartOfOrganization):
 
 
 class DocumentNumberViewSet(PartOfOrganization):
-    """Every document number that the organization has given."""
+    """Document numbers that the organization allocated."""
 
     queryset = AllocatedNumber.objects.all()
     serializer_class = AllocatedNumberOutput

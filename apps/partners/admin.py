@@ -1,4 +1,4 @@
-"""Partners as staff see them and take them on."""
+"""Partners in the staff portal."""
 
 from typing import ClassVar
 

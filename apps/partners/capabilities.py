@@ -1,4 +1,4 @@
-"""Who may do what with partners."""
+"""Capabilities on partners."""
 
 from erp.access import Capability
 
@@ -12,7 +12,7 @@ VIEW = Capability(
 CREATE = Capability(
     "partner.create",
     on="Partner",
-    label="Take a partner on",
+    label="Register partners",
     everywhere=("INTERNAL",),
     own=("APPLICANT", "PARTNER_ADMIN"),
 )

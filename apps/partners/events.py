@@ -1,4 +1,4 @@
-"""What others may learn of partners: ids and status, never names or papers."""
+"""Events of partners: they carry ids and status, never names or documents."""
 
 from uuid import UUID
 

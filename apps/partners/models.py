@@ -18,7 +18,7 @@ class PartnerQuerySet(QuerySet):
 
 
 class Partner(Model):
-    """A firm, known to every organization of the company alike."""
+    """A firm, shared by all organizations of the company."""
 
     owner_partner = "id"
 
@@ -32,21 +32,33 @@ class Partner(Model):
 
     class LegalForm(models.TextChoices):
         PROPRIETORSHIP = "proprietorship"
-        HUF = "huf"
+        HUF = "huf", "HUF"
         PARTNERSHIP = "partnership"
-        LLP = "llp"
-        PRIVATE_LIMITED = "private_limited"
-        PUBLIC_LIMITED = "public_limited"
+        LLP = "llp", "LLP"
+        PRIVATE_LIMITED = "private_limited", "Private limited"
+        PUBLIC_LIMITED = "public_limited", "Public limited"
         TRUST = "trust"
         SOCIETY = "society"
-        COOPERATIVE_SOCIETY = "cooperative_society"
+        COOPERATIVE_SOCIETY = "cooperative_society", "Cooperative society"
         GOVERNMENT = "government"
-        FOREIGN_ENTITY = "foreign_entity"
+        FOREIGN_ENTITY = "foreign_entity", "Foreign entity"
 
-    legal_name = models.CharField(max_length=500)
-    trade_name = models.CharField(max_length=500, default="", blank=True)
-    legal_form = models.CharField(max_length=20, choices=LegalForm)
-    country = models.CharField(max_length=2, default="IN")
+    legal_name = models.CharField(
+        max_length=500,
+        help_text="As on the PAN card or the certificate of incorporation, without a web address.",
+    )
+    trade_name = models.CharField(
+        max_length=500,
+        default="",
+        blank=True,
+        help_text="Name in daily business, where it differs from the legal name.",
+    )
+    legal_form = models.CharField(
+        max_length=20, choices=LegalForm, help_text="Legal form of the firm, such as private limited."
+    )
+    country = models.CharField(
+        max_length=2, default="IN", help_text="Two-letter ISO 3166-1 code, such as IN. Default IN."
+    )
     status = models.CharField(max_length=9, choices=Status, default=Status.DRAFT)
 
     objects: ClassVar[Any] = PartnerQuerySet.as_manager()
@@ -61,5 +73,5 @@ class Partner(Model):
         return self.trade_name or self.legal_name
 
     def reasons_against_business(self) -> list[str]:
-        """Why the partner may not enter new business now; empty when it may."""
+        """Return why the partner isn't open for new business; empty when it is."""
         return [] if self.status == self.Status.ACTIVE else [f"partner_{self.status}"]

@@ -1,4 +1,4 @@
-"""Shapes of partners."""
+"""Inputs and outputs of partners."""
 
 from apps.partners.models import Partner
 from erp.api import fields
@@ -13,11 +13,12 @@ class PartnerOutput(Output):
 
 
 class RegisterInput(Input):
+    class Meta:
+        model = Partner
+
     legal_name = fields.CharField(min_length=2, max_length=500, validators=[refuse_web_address])
     trade_name = fields.CharField(
         max_length=500, required=False, allow_blank=True, validators=[refuse_web_address]
     )
     legal_form = fields.ChoiceField(choices=Partner.LegalForm.choices)
-    country = fields.CharField(
-        required=False, validators=[COUNTRY], help_text="Two letters, as in ISO 3166-1"
-    )
+    country = fields.CharField(required=False, validators=[COUNTRY])

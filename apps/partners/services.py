@@ -1,4 +1,4 @@
-"""How partners come to be known to the company."""
+"""Services of partners."""
 
 from apps.partners import capabilities, events
 from apps.partners.models import Partner
@@ -15,9 +15,9 @@ class StaffOnly(Forbidden):
 def register(
     *, actor: Actor, legal_name: str, legal_form: str, trade_name: str = "", country: str = "IN"
 ) -> Partner:
-    """Enter a firm that the company already deals with, as an active partner."""
+    """Register a firm that the company already trades with, as an active partner."""
     if not (actor.is_staff or actor.is_system):
-        raise StaffOnly("A firm that isn't known to the company yet applies through onboarding.")
+        raise StaffOnly("Only staff can register a partner. A new firm applies through onboarding.")
     partner = Partner(
         legal_name=legal_name,
         trade_name=trade_name,

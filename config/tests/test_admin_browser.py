@@ -115,7 +115,7 @@ def test_a_manager_approves_an_offer_and_the_seller_is_on_the_market(browse, use
     assert "TEST" in page.inner_text("#header-inner")
     page.click("text=Offers to approve")
     page.click(f"tr:has-text('{waiting.number}') >> text=Approve")
-    assert "Pending Approval → Active" in browser.say()
+    assert "Pending approval → Active" in browser.say()
     page.fill("[name=note]", "papers seen")
     page.click("form#run_form button[type=submit]")
     page.wait_for_url("**/change/")

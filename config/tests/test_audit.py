@@ -726,12 +726,13 @@ def test_the_command_needs_no_server_and_finds_what_a_file_hides(tmp_path: Path)
 
 def test_a_service_without_a_route_is_listed_with_its_other_doors() -> None:
     doors = Product(sources=SOURCES).doors
-    assert doors["availability.expire_holds"] == ["task expire_holds"]
+    assert doors["availability.expire_reservations"] == ["task expire_reservations"]
     assert "command seed_demo" in doors["account.invite"]
     assert {"POST /api/v1/availabilities/{id}/reserve", "admin availability.Availability"} <= {
         *doors["availability.reserve"]
     }
     told = "\n".join(audit(Product(sources=SOURCES)).lines())
     assert (
-        "availability.expire_holds · availability.release · availability.released · task expire_holds" in told
+        "availability.expire_reservations · availability.release · availability.released · task expire_reservations"
+        in told
     )

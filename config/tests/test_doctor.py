@@ -308,7 +308,7 @@ def test_a_celery_process_gives_signs_of_life(started: Callable[[str], Path], na
     assert len(seen) >= 2
 
 
-@pytest.mark.parametrize("name", ["expire-holds", "expire_holds", "purge-idempotency"])
+@pytest.mark.parametrize("name", ["expire-reservations", "expire_reservations", "purge-idempotency"])
 def test_periodic_work_runs_by_hand(name: str) -> None:
     out = StringIO()
     call_command("run_task", name, "--json", stdout=out)
@@ -328,11 +328,13 @@ def test_periodic_work_does_what_beat_would_have_done(offer: Any, user: Any, emi
     hold = services.reserve(offer(), actor=user("BUYER"), quantity=Decimal(10))
     with unguarded_writes():
         Reservation.objects.filter(pk=hold.pk).update(expires_at=hold.created_at - timedelta(hours=1))
-    call_command("run_task", "expire-holds", stdout=StringIO())
+    call_command("run_task", "expire-reservations", stdout=StringIO())
     assert emitted("availability.released")[-1].payload["reason"] == "expired"
 
 
-@pytest.mark.parametrize(("name", "offered"), [("nonsense", "expire-holds"), ("purge", "purge-outbox")])
+@pytest.mark.parametrize(
+    ("name", "offered"), [("nonsense", "expire-reservations"), ("purge", "purge-outbox")]
+)
 def test_an_unknown_or_ambiguous_name_offers_those_there_are(name: str, offered: str) -> None:
     with pytest.raises(CommandError, match=offered) as raised:
         call_command("run_task", name)

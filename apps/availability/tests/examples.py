@@ -1,4 +1,4 @@
-"""One request that succeeds per door of the availability module."""
+"""One successful request per endpoint of the availability module."""
 
 from decimal import Decimal
 

@@ -1,4 +1,4 @@
-"""Offers in the admin: decided by another person, one by one or several at once, each with its own event."""
+"""Offers in the admin: approved by another person, singly or several at once, each with its own event."""
 
 from datetime import timedelta
 
@@ -29,10 +29,10 @@ def manager(user, desk_for):
     return desk_for(user("INTERNAL_MANAGER"))
 
 
-def test_a_manager_approves_on_a_confirm_page_that_tells_the_effect(manager, waiting, emitted):
+def test_the_confirm_page_shows_the_effect_of_an_approval(manager, waiting, emitted):
     offer = waiting()
     drawn = manager.get(page(offer, "approve"))
-    assert drawn.context["effects"][0][2] == "status: Pending Approval → Active"
+    assert drawn.context["effects"][0][2] == "status: Pending approval → Active"
     offer.refresh_from_db()
     assert offer.status == "PENDING_APPROVAL"
     assert not emitted("availability.approved")
@@ -43,16 +43,16 @@ def test_a_manager_approves_on_a_confirm_page_that_tells_the_effect(manager, wai
     assert len(emitted("availability.approved")) == 1
 
 
-def test_a_second_click_tells_the_first_result(manager, waiting, emitted):
+def test_a_second_click_shows_the_first_result(manager, waiting, emitted):
     offer = waiting()
     form = manager.form(page(offer, "approve"))
     manager.post(page(offer, "approve"), form)
     again = manager.post(page(offer, "approve"), form, follow=True)
-    assert ", and not again: approve " in again.content.decode()
+    assert f"Availability {offer.number} was approved. This happened at " in again.content.decode()
     assert len(emitted("availability.approved")) == 1
 
 
-def test_a_decision_on_a_stale_page_is_not_carried_out(manager, waiting, emitted):
+def test_a_decision_on_a_stale_page_is_not_executed(manager, waiting, emitted):
     offer = waiting()
     answer = manager.fill(page(offer, "approve"), _version="7")
     assert answer.status_code == 412
@@ -60,7 +60,7 @@ def test_a_decision_on_a_stale_page_is_not_carried_out(manager, waiting, emitted
     assert not emitted("availability.approved")
 
 
-def test_ones_own_work_cant_be_approved_by_click_or_forged_post(user, desk_for, waiting, emitted):
+def test_a_creator_cannot_approve_by_click_or_forged_post(user, desk_for, waiting, emitted):
     person = user()  # a super administrator isn't exempt
     goods = waiting().commodity
     desk = desk_for(person)
@@ -85,7 +85,7 @@ def test_ones_own_work_cant_be_approved_by_click_or_forged_post(user, desk_for, 
     assert own.status == "PENDING_APPROVAL"
     drawn = desk.get(page(own)).content.decode()
     assert page(own, "approve") not in drawn
-    assert "You created or edited this." in drawn
+    assert "You created or edited this offer, so another person must approve it." in drawn
     confirm = desk.get(page(own, "approve"))
     assert "approval.self" in confirm.content.decode()
     answer = desk.post(page(own, "approve"), controls(confirm))
@@ -98,7 +98,7 @@ def test_ones_own_work_cant_be_approved_by_click_or_forged_post(user, desk_for, 
     assert not emitted("availability.approved")
 
 
-def test_without_the_capability_the_verb_is_shut_and_a_forged_post_is_403(user, desk_for, waiting):
+def test_without_the_capability_the_action_is_disabled_and_a_forged_post_is_403(user, desk_for, waiting):
     offer = waiting()
     desk = desk_for(user("INTERNAL"))
     drawn = desk.get(page(offer)).content.decode()
@@ -113,14 +113,14 @@ def test_without_the_capability_the_verb_is_shut_and_a_forged_post_is_403(user, 
     assert offer.status == "PENDING_APPROVAL"
 
 
-def test_verbs_that_the_status_forbids_are_not_drawn(manager, offer):
+def test_actions_that_the_status_forbids_are_not_shown(manager, offer):
     live = offer()
     drawn = manager.get(page(live)).content.decode()
     assert page(live, "approve") not in drawn
     assert page(live, "reserve") in drawn
 
 
-def test_of_several_offers_each_is_decided_by_itself(manager, waiting, offer, emitted):
+def test_each_of_several_offers_is_decided_separately(manager, waiting, offer, emitted):
     one, two, draft = waiting(), waiting(), offer(live=False)
     answer = manager.post(
         LIST, {"action": "approve", "_selected_action": [str(row.pk) for row in (one, two, draft)]}
@@ -133,7 +133,7 @@ def test_of_several_offers_each_is_decided_by_itself(manager, waiting, offer, em
     assert result.context["done"] == 2
     lines = {line.row: line for line in result.context["lines"]}
     assert lines[draft.number].text == (
-        "The offer's status doesn't allow it. The offer is DRAFT. (availability.invalid_state)"
+        "The offer's status doesn't allow this action. The offer's status is Draft. (availability.invalid_state)"
     )
     approved = emitted("availability.approved")
     assert {event.aggregate_id for event in approved} == {one.pk, two.pk}
@@ -160,10 +160,10 @@ def test_rows_that_changed_since_the_confirm_page_are_left(manager, waiting):
     form = controls(manager.post(LIST, {"action": "approve", "_selected_action": [str(one.pk), str(two.pk)]}))
     manager.fill(page(one, "approve"))
     result = manager.post(f"{LIST}run/approve/", form)
-    told = {line.row: (line.done, line.text) for line in result.context["lines"]}
-    assert told[two.number][0]
-    assert not told[one.number][0]
-    assert "precondition.failed" in told[one.number][1]
+    results = {line.row: (line.done, line.text) for line in result.context["lines"]}
+    assert results[two.number][0]
+    assert not results[one.number][0]
+    assert "precondition.failed" in results[one.number][1]
 
 
 @pytest.mark.parametrize(
@@ -183,16 +183,16 @@ def test_staff_reserve_and_release_on_behalf(user, desk_for, offer, partner, emi
     desk = desk_for(user("INTERNAL"))
     typed = {"quantity": "40", "holder_partner_id": str(buyer.pk)}
     assert desk.fill(page(live, "reserve"), **typed).status_code == 302
-    hold = Reservation.objects.get()
-    assert (hold.quantity, hold.holder_partner) == (40, buyer)
+    reservation = Reservation.objects.get()
+    assert (reservation.quantity, reservation.holder_partner) == (40, buyer)
     assert "40 BALE for Kovai Spinners" in desk.get(page(live, "release")).content.decode()
-    refused = desk.fill(page(live, "release"), reservation_id=str(hold.pk))
+    refused = desk.fill(page(live, "release"), reservation_id=str(reservation.pk))
     assert refused.status_code == 422
-    assert refused.context["errors"]["reason"] == ["Staff give a reason. (required)"]
-    typed = {"reservation_id": str(hold.pk), "reason": "asked by phone"}
+    assert refused.context["errors"]["reason"] == ["Enter a reason of at least 3 characters. (required)"]
+    typed = {"reservation_id": str(reservation.pk), "reason": "asked by phone"}
     assert desk.fill(page(live, "release"), **typed).status_code == 302
-    hold.refresh_from_db()
-    assert hold.status == "RELEASED"
+    reservation.refresh_from_db()
+    assert reservation.status == "RELEASED"
     assert len(emitted("availability.reserved")) == len(emitted("availability.released")) == 1
     assert "Kovai Spinners" in desk.get(page(live)).content.decode()
 
@@ -209,7 +209,7 @@ def test_too_much_is_refused_beside_the_form(user, desk_for, offer, partner, emi
     assert desk.post(page(live, "reserve"), {**typed, "quantity": "10"}).status_code == 302
 
 
-def test_a_committed_refusal_is_shown_as_an_error_and_told_once(user, desk_for, offer, emitted):
+def test_a_committed_refusal_is_shown_as_an_error_and_emitted_once(user, desk_for, offer, emitted):
     live = offer()
     desk = desk_for(user("INTERNAL"))
     form = {
@@ -224,7 +224,7 @@ def test_a_committed_refusal_is_shown_as_an_error_and_told_once(user, desk_for, 
     assert len(emitted("availability.reservation_refused")) == 1
 
 
-def test_staff_post_on_behalf_only_where_it_was_granted(user, desk_for, commodity, partner):
+def test_staff_post_for_a_seller_only_after_the_capability_was_granted(user, desk_for, commodity, partner):
     desk, seller = desk_for(user("INTERNAL")), partner()
     today = timezone.localdate()
     typed = {
@@ -248,7 +248,7 @@ def test_staff_post_on_behalf_only_where_it_was_granted(user, desk_for, commodit
     assert Availability.objects.get().seller_partner == seller
 
 
-def test_the_home_page_tells_what_waits(manager, waiting):
+def test_the_home_page_counts_pending_offers(manager, waiting):
     waiting()
     waiting()
     queues = {queue.title: queue for queue in manager.get("/admin/").context["queues"]}

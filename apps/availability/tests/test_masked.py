@@ -1,4 +1,4 @@
-"""Figures that a caller may not see are not found by trial: order of checks, counted refusals, stages."""
+"""A caller cannot find masked figures by trial: order of checks, counted refusals, stages."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -39,7 +39,9 @@ def refused(live, buyer, quantity) -> type[Exception] | None:
         ({"fraction": True}, "availability.quantity_not_whole"),
     ],
 )
-def test_an_own_mistake_is_answered_alike_whatever_the_quantity(offer, user, client_for, fields, wrong, code):
+def test_an_invalid_request_gets_the_same_answer_whatever_the_quantity(
+    offer, user, client_for, fields, wrong, code
+):
     live, client = offer(**fields), client_for(user("BUYER"))
     for quantity in ("1", "9", "50", "100", "101", "9999"):
         body = {"quantity": quantity + (".5" if "fraction" in wrong else "")}
@@ -53,8 +55,8 @@ def test_a_buyer_who_may_not_trade_learns_no_figure(offer, user, partner):
     with unguarded_writes():
         Partner.objects.filter(pk=firm.pk).update(status="suspended")
     buyer = user("BUYER", of=firm)
-    found = {refused(live, buyer, quantity) for quantity in (1, 100, 101) * 3}
-    assert found == {services.HolderNotEligible}
+    errors = {refused(live, buyer, quantity) for quantity in (1, 100, 101) * 3}
+    assert errors == {services.HolderNotEligible}
 
 
 @pytest.mark.parametrize(
@@ -98,7 +100,7 @@ def test_the_limit_answers_429_and_leaves_no_trace_in_the_database(offer, user, 
     assert not Reservation.objects.exists()
 
 
-def test_who_sees_the_figures_is_not_counted(offer, user, client_for, partner, settings):
+def test_refusals_of_callers_who_see_the_figures_are_not_counted(offer, user, client_for, partner, settings):
     settings.MASKED_REFUSALS_PER_DAY = 1
     live, buyer = offer(), user("BUYER")
     services.reserve(live, actor=buyer, quantity=Decimal(60))
@@ -112,7 +114,9 @@ def test_who_sees_the_figures_is_not_counted(offer, user, client_for, partner, s
             assert (answer.status_code, answer.json()["available"]) == (409, "40.000")
 
 
-def test_why_a_seller_is_shut_out_is_its_own_affair_and_counted(offer, user, client_for, settings):
+def test_the_reasons_why_a_seller_is_not_eligible_are_hidden_from_buyers_and_counted(
+    offer, user, client_for, settings
+):
     settings.MASKED_REFUSALS_PER_DAY = 1
     live, buyer = offer(), user("BUYER")
     with unguarded_writes():
@@ -127,7 +131,7 @@ def test_why_a_seller_is_shut_out_is_its_own_affair_and_counted(offer, user, cli
     assert staff.json()["reasons"] == ["partner_suspended"]
 
 
-def test_while_redis_is_down_reservations_go_on_and_refusals_stay_limited(offer, user, settings, monkeypatch):
+def test_while_redis_is_down_reservations_work_and_refusals_stay_limited(offer, user, settings, monkeypatch):
     def down(*args: object, **kwargs: object) -> None:
         raise RedisDown
 
@@ -147,18 +151,18 @@ def seen(client, live):
 def test_only_a_live_reservation_shows_the_exact_quantity(offer, user, client_for):
     live, buyer = offer(), user("BUYER")
     client = client_for(buyer)
-    hold = services.reserve(live, actor=buyer, quantity=Decimal(60))
-    services.release(live, actor=buyer, reservation_id=hold.pk, quantity=Decimal(20))
+    reservation = services.reserve(live, actor=buyer, quantity=Decimal(60))
+    services.release(live, actor=buyer, reservation_id=reservation.pk, quantity=Decimal(20))
     assert seen(client, live) == "60.000"
-    services.release(live, actor=buyer, reservation_id=hold.pk)
+    services.release(live, actor=buyer, reservation_id=reservation.pk)
     assert seen(client, live) is None
     assert client.read(OFFERS).json()["results"][0]["available_quantity"] is None
-    hold = services.reserve(live, actor=buyer, quantity=Decimal(60))
+    reservation = services.reserve(live, actor=buyer, quantity=Decimal(60))
     with unguarded_writes():
-        Reservation.objects.filter(pk=hold.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
+        Reservation.objects.filter(pk=reservation.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
     assert seen(client, live) is None  # before any sweep
     with unguarded_writes():
-        Reservation.objects.filter(pk=hold.pk).update(
+        Reservation.objects.filter(pk=reservation.pk).update(
             status="IN_TRADE", trade_id="01890a5d-ac96-774b-bcce-b302099a8057", expires_at=None
         )
     assert seen(client, live) == "40.000"
@@ -167,18 +171,18 @@ def test_only_a_live_reservation_shows_the_exact_quantity(offer, user, client_fo
 def test_an_offer_off_the_market_is_hidden_again_once_the_reservation_ends(offer, user, client_for):
     live, buyer = offer(), user("BUYER")
     client = client_for(buyer)
-    hold = services.reserve(live, actor=buyer, quantity=Decimal(60))
+    reservation = services.reserve(live, actor=buyer, quantity=Decimal(60))
     with unguarded_writes():
         Availability.objects.filter(pk=live.pk).update(visibility="INTERNAL")
     assert client.read(f"{OFFERS}/{live.pk}").status_code == 200
-    body, key = {"reservation_id": str(hold.pk)}, "a-release-sent-twice"
+    body, key = {"reservation_id": str(reservation.pk)}, "a-release-sent-twice"
     first, again = (client.write(f"{OFFERS}/{live.pk}/release", body, key=key) for _ in range(2))
     assert (first.status_code, again.content, again["Idempotency-Replayed"]) == (200, first.content, "true")
     closed = client.write(f"{OFFERS}/{live.pk}/release", body)
     assert closed.json()["code"] == "availability.reservation_closed"
     assert client.read(f"{OFFERS}/{live.pk}").status_code == 404
     assert client.write(f"{OFFERS}/{live.pk}/reserve", {"quantity": "1"}).status_code == 404
-    assert client.read(f"{OFFERS}/reservations/{hold.pk}").status_code == 200
+    assert client.read(f"{OFFERS}/reservations/{reservation.pk}").status_code == 200
 
 
 def test_what_others_reserve_moves_nothing_that_a_browsing_buyer_sees(offer, user, client_for):
@@ -197,7 +201,7 @@ def test_what_others_reserve_moves_nothing_that_a_browsing_buyer_sees(offer, use
 
 
 @pytest.mark.parametrize("version", [1, 2, 3, 99])
-def test_if_match_does_not_tell_the_version_of_an_offer_to_who_may_not_change_it(
+def test_if_match_does_not_reveal_the_version_to_a_caller_who_may_not_change_the_offer(
     offer, user, client_for, version
 ):
     live, trader = offer(), user("TRADER")
@@ -205,17 +209,21 @@ def test_if_match_does_not_tell_the_version_of_an_offer_to_who_may_not_change_it
     assert (answer.status_code, answer.json()["code"], "ETag" in answer) == (403, "capability.missing", False)
 
 
-def test_who_held_too_long_finds_no_minimum_by_releasing_parts(offer, user, settings):
+def test_after_its_reservation_expired_a_buyer_cannot_find_the_minimum_by_releasing_parts(
+    offer, user, settings
+):
     settings.MASKED_REFUSALS_PER_DAY = 2
     live, buyer = offer(min_order_quantity=Decimal(10)), user("BUYER")
-    hold = services.reserve(live, actor=buyer, quantity=Decimal(50))
+    reservation = services.reserve(live, actor=buyer, quantity=Decimal(50))
 
-    def found() -> type[Exception]:
-        with pytest.raises(Exception) as refusal:  # noqa: PT011
-            services.release(live, actor=buyer, reservation_id=hold.pk, quantity=Decimal(45))
-        return refusal.type
+    def refusal() -> type[Exception]:
+        with pytest.raises(Exception) as raised:  # noqa: PT011
+            services.release(live, actor=buyer, reservation_id=reservation.pk, quantity=Decimal(45))
+        return raised.type
 
-    assert [found() for _ in range(4)] == [services.BelowMinimum] * 4, "a live hold shows the minimum"
+    assert [refusal() for _ in range(4)] == [services.BelowMinimum] * 4, (
+        "a live reservation shows the minimum"
+    )
     with unguarded_writes():
-        Reservation.objects.filter(pk=hold.pk).update(expires_at=timezone.now() - timedelta(minutes=1))
-    assert [found() for _ in range(3)] == [services.BelowMinimum] * 2 + [Throttled]
+        Reservation.objects.filter(pk=reservation.pk).update(expires_at=timezone.now() - timedelta(minutes=1))
+    assert [refusal() for _ in range(3)] == [services.BelowMinimum] * 2 + [Throttled]

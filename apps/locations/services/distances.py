@@ -1,4 +1,4 @@
-"""Distances by road and rail, as staff know them."""
+"""Services of distances by road and rail."""
 
 from datetime import date
 from decimal import Decimal
@@ -12,7 +12,7 @@ from erp.services import emit, service
 
 
 class SamePlace(RuleBroken):
-    """A distance lies between two places."""
+    """A distance needs two different places."""
 
 
 @service(
@@ -29,14 +29,14 @@ def set_distance(
     source: str,
     transit_days: int | None = None,
 ) -> Distance:
-    """Say how far it is from a place to another from a day on.
+    """Set the distance from this place to another, effective from a day.
 
-    The way back counts the same unless it is said, too.
+    It also applies to the way back, unless that has a distance of its own.
     """
     require_active(location)
     require_active(to)
     if to.pk == location.pk:
-        raise SamePlace(errors=[Fault("/to", "same_place", "Name another place.")])
+        raise SamePlace(errors=[Fault("/to", "same_place", "Choose another place.")])
     row = Distance.objects.filter(
         origin=location, destination=to, mode=mode, valid_from=valid_from
     ).first() or Distance(origin=location, destination=to, mode=mode, valid_from=valid_from)

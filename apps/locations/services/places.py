@@ -1,4 +1,4 @@
-"""Adding, changing and confirming places."""
+"""Services that add, update and confirm places."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -18,21 +18,21 @@ from apps.locations.services.rules import (
     TooDeep,
     check,
     is_protected,
-    keep,
-    put_under,
     require_active,
+    save_place,
+    set_parent,
 )
 from erp import clock, locks
 from erp.access import Actor
 from erp.errors import Conflict, Fault, Invalid
 from erp.services import emit, service
 
-# Columns that follow from others, or tell of the row itself.
-_UNTOLD = frozenset({"name_key", "search_key"})
+# Columns derived from others, which events leave out.
+_UNREPORTED = frozenset({"name_key", "search_key"})
 
 
 class Archived(Conflict):
-    """The place was archived."""
+    """The place is archived."""
 
 
 @service(
@@ -63,10 +63,10 @@ def create(
     details: Details | None = None,
     source: str = "manual",
 ) -> Location:
-    """Add a place. Returns the existing one where the provider's id is known.
+    """Add a place, or return the existing one with the same provider ID.
 
-    With the signed details of a look-up the provider's facts win, and the place counts as verified; beside them
-    only name, aliases, type and parent are taken. Without a parent a place in India lies under its state.
+    With the signed details of a look-up the provider's details apply and the place is verified; only name, aliases,
+    type and parent can be set beside them. A place in India without a parent is located in its state.
     """
     locks.hold(TREE, shared=True)
     place = Location(
@@ -95,56 +95,64 @@ def create(
     if provider and provider_id and (known := _claim(provider, provider_id, place)) is not None:
         return known
     if not place.type or not name:
-        raise Invalid(errors=[Fault("/name", "required", "A place has a type and a name.")])
-    place.call(name, aliases)
+        raise Invalid(errors=[Fault("/name", "required", "Enter the type and the name of the place.")])
+    place.set_names(name, aliases)
     if is_protected(place):
-        raise Protected("The states of India are there already.")
-    _settle(place, parent, country, state)
+        raise Protected("The states of India exist already.")
+    _set_parent_of(place, parent, country, state)
     check(place)
-    keep(place)
+    save_place(place)
     emit(created(place, source))
     return place
 
 
 def _claim(provider: str, provider_id: str, place: Location) -> Location | None:
-    """Take the provider's id for the place; where another has it, that one. Raises Archived.
+    """Assign the provider's id to the place; return the place that has it already, if any. Raises Archived.
 
     The unique constraint decides a race: the insert waits for the other transaction, then does nothing. The
     place itself is saved later: its foreign key is checked when the transaction ends.
     """
     ref = ProviderRef(location=place, provider=provider, provider_id=provider_id, fetched_at=clock.now())
     ProviderRef.objects.bulk_create([ref], ignore_conflicts=True)
-    held_by = ProviderRef.objects.values_list("location_id", flat=True).get(
+    owner_id = ProviderRef.objects.values_list("location_id", flat=True).get(
         provider=provider, provider_id=provider_id
     )
-    if held_by == place.pk:
+    if owner_id == place.pk:
         return None
-    known: Location = Location.objects.resolve(held_by)
+    known: Location = Location.objects.resolve(owner_id)
     if known.status == Location.Status.ARCHIVED:
-        raise Archived(f"{known.name} was archived.", location_id=str(known.pk))
+        raise Archived(
+            f"{known.name} is archived. Make it active again to use it.", location_id=str(known.pk)
+        )
     known.existed = True
     return known
 
 
-def _settle(place: Location, parent: Location | None, country: str | None, state: str | None) -> None:
-    """Find the place its parent; country and state must be the parent's where they are given, too."""
+def _set_parent_of(place: Location, parent: Location | None, country: str | None, state: str | None) -> None:
+    """Set the parent; submitted country and state must be those of the parent."""
     if parent is not None:
-        parent = Location.objects.get(pk=parent.pk)  # as it is now that the tree stands still
+        parent = Location.objects.get(pk=parent.pk)  # read again under the lock of the tree
         require_active(parent)
         if (country or parent.country) != parent.country or (state or parent.state_id) != parent.state_id:
-            raise StateMismatch(f"{parent.name} is elsewhere.", country=parent.country, state=parent.state_id)
-        put_under(place, parent)
+            raise StateMismatch(
+                f"{parent.name} is in another state or country than submitted.",
+                country=parent.country,
+                state=parent.state_id,
+            )
+        set_parent(place, parent)
     elif place.country == "IN":
         above = Location.objects.selectable().filter(type=Location.Type.STATE, state=place.state_id).first()
         if place.state_id is None or above is None:
-            raise StateNeeded(errors=[Fault("/state", "required", "Name the state, or the parent.")])
-        put_under(place, above)
+            raise StateNeeded(
+                errors=[Fault("/state", "required", "Enter the state, or the place that it is located in.")]
+            )
+        set_parent(place, above)
     else:
         place.state_id = None
 
 
 def created(place: Location, source: str) -> events.LocationCreated:
-    """The event of a new place; ``source`` is provider, manual or import."""
+    """Return the event of a new place; ``source`` is provider, manual or import."""
     return events.LocationCreated(
         location_id=place.pk,
         type=place.type,
@@ -178,13 +186,13 @@ def update(
     customs_code: str | None = None,
     wdra_code: str | None = None,
 ) -> Location:
-    """Update a place. Its status archives it or takes it back into use.
+    """Update a place. Its status archives it or makes it active again.
 
-    Type, parent, country and state stay. What a provider confirmed is confirmed no more once it is changed.
+    Type, parent, country and state can't change here. Changed details have to be confirmed again.
     """
     if is_protected(location):
         raise Protected
-    location.call(name, aliases)
+    location.set_names(name, aliases)
     location.district, location.address, location.pincode = district, address, pincode
     location.latitude, location.longitude, location.timezone = latitude, longitude, timezone
     location.unlocode, location.customs_code, location.wdra_code = unlocode, customs_code, wdra_code
@@ -192,25 +200,25 @@ def update(
     if not location.changed_fields().keys().isdisjoint(FACTS):
         location.is_verified, location.verified_by = False, None
     check(location)
-    _tell(location)
+    _save_changes(location)
     return location
 
 
 @service(requires=capabilities.UPDATE, emits=[events.LocationUpdated], raises=[NotActive, Merged])
 def confirm(location: Location, *, actor: Actor) -> Location:
-    """Mark what is said of a place as checked by staff."""
+    """Confirm that the details of a place are correct."""
     require_active(location)
     location.is_verified, location.verified_by = True, "staff"
-    _tell(location)
+    _save_changes(location)
     return location
 
 
-def _tell(location: Location) -> None:
-    """Save a changed place and tell what changed."""
+def _save_changes(location: Location) -> None:
+    """Save the place and emit its changes, if any."""
     changes = location.changed_fields()
     if not changes:
         return
-    keep(location)
+    save_place(location)
     emit(
         events.LocationUpdated(
             location_id=location.pk,
@@ -220,7 +228,7 @@ def _tell(location: Location) -> None:
                 if field == "address"
                 else events.Change(old=_plain(old), new=_plain(new))
                 for field, (old, new) in changes.items()
-                if field not in _UNTOLD
+                if field not in _UNREPORTED
             },
         )
     )

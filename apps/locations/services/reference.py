@@ -1,9 +1,9 @@
-"""Reference data: what the product knows of India by itself."""
+"""Reference data of India that the product ships with."""
 
 from apps.locations import capabilities, events
 from apps.locations.gazetteer import Entry, gazetteer
 from apps.locations.models import Location, PinPrefix, ProviderRef, State
-from apps.locations.models.states import COTTON_ZONES, NOWHERE, aliases_of
+from apps.locations.models.states import COTTON_ZONES, NO_STATE, aliases_of
 from apps.locations.services.places import created
 from erp import clock
 from erp.access import Actor
@@ -17,25 +17,25 @@ GAZETTEER = "gazetteer"
 
 @service(requires=capabilities.CREATE, emits=[events.LocationCreated])
 def load_states(*, actor: Actor) -> int:
-    """Bring states, their PIN prefixes and their places in line with the code; returns how many places are new.
+    """Load the states, their PIN prefixes and their places; returns how many places are new.
 
     A second run changes nothing.
     """
-    kept = State.objects.in_bulk()
+    stored = State.objects.in_bulk()
     for code, known in STATES.items():
-        if code in NOWHERE:
+        if code in NO_STATE:
             continue
-        state = kept.get(code) or State(gst_code=code)
+        state = stored.get(code) or State(gst_code=code)
         state.iso_code, state.name, state.region = known.iso, known.name, known.region
         state.plate_codes = list(dict.fromkeys((known.plate, *known.older_plates)))
         state.aliases, state.cotton_zone = aliases_of(code), COTTON_ZONES.get(code)
         state.save()
     _load_prefixes()
-    there = set(Location.objects.filter(type="STATE", country="IN").values_list("state_id", flat=True))
-    missing = [code for code in STATES if code not in NOWHERE and code not in there]
+    registered = set(Location.objects.filter(type="STATE", country="IN").values_list("state_id", flat=True))
+    missing = [code for code in STATES if code not in NO_STATE and code not in registered]
     for code in missing:
         place = Location(type=Location.Type.STATE, state_id=code, is_verified=True, verified_by="reference")
-        place.call(STATES[code].name, aliases_of(code))
+        place.set_names(STATES[code].name, aliases_of(code))
         place.save()
         emit(created(place, SOURCE))
     return len(missing)
@@ -45,10 +45,10 @@ def load_states(*, actor: Actor) -> int:
 def load_places(*, actor: Actor) -> int:
     """Add the districts, ports and cotton places of the bundled gazetteer; returns how many are new.
 
-    Whatever has an entry's id, or its type, name and state, stays as it is; so a second run changes nothing.
+    An entry whose id, or whose type, name and state, is registered is skipped, so a second run changes nothing.
     """
     known = set(ProviderRef.objects.filter(provider=GAZETTEER).values_list("provider_id", flat=True))
-    there = set(Location.objects.values_list("type", "state_id", "name_key"))
+    registered = set(Location.objects.values_list("type", "state_id", "name_key"))
     states = {place.state_id: place for place in Location.objects.filter(type="STATE", country="IN")}
     districts = {
         (place.state_id, place.name_key): place
@@ -58,9 +58,9 @@ def load_places(*, actor: Actor) -> int:
     refs: list[ProviderRef] = []
     for entry in sorted(gazetteer().named, key=lambda entry: entry.type != Location.Type.DISTRICT):
         name = entry.type, entry.state, name_key(entry.name)
-        if entry.type == Location.Type.STATE or entry.id in known or name in there:
+        if entry.type == Location.Type.STATE or entry.id in known or name in registered:
             continue
-        there.add(name)
+        registered.add(name)
         above = districts.get((entry.state, name_key(entry.district or "")), states[entry.state])
         place = _place(entry, above)
         if place.type == Location.Type.DISTRICT:
@@ -90,20 +90,20 @@ def _place(entry: Entry, above: Location) -> Location:
         is_verified=True,
         verified_by=GAZETTEER,
     )
-    place.call(entry.name, entry.aliases)
+    place.set_names(entry.name, entry.aliases)
     return place
 
 
 def _load_prefixes() -> None:
-    wanted = {
+    expected = {
         (code, f"{prefix:03}")
         for code, state in STATES.items()
-        if code not in NOWHERE
+        if code not in NO_STATE
         for prefix in state.prefixes
     }
-    kept = set(PinPrefix.objects.values_list("state_id", "prefix"))
+    stored = set(PinPrefix.objects.values_list("state_id", "prefix"))
     PinPrefix.objects.bulk_create(
-        PinPrefix(state_id=code, prefix=prefix) for code, prefix in sorted(wanted - kept)
+        PinPrefix(state_id=code, prefix=prefix) for code, prefix in sorted(expected - stored)
     )
-    for code, prefix in kept - wanted:
+    for code, prefix in stored - expected:
         PinPrefix.objects.filter(state=code, prefix=prefix).delete()

@@ -1,4 +1,4 @@
-"""Refusals and checks that several services share."""
+"""Errors and checks that several services share."""
 
 from collections.abc import Iterable
 from decimal import Decimal
@@ -11,7 +11,7 @@ from erp.errors import Conflict, Fault, RuleBroken
 from erp.identifiers import PIN_CODE, STATES, pin_fits, states_of_pin
 from erp.services import attempt
 
-# Moves and merges hold it alone; whoever adds a place holds it with others, so that the tree stands still.
+# Advisory lock: exclusive for moves and merges, shared for additions, so that the tree doesn't change meanwhile.
 TREE: Final = "location.tree"
 # A box around India with its islands.
 LATITUDES: Final = (Decimal("6.0"), Decimal("37.6"))
@@ -24,7 +24,7 @@ APPLICABLE: Final = {
 
 
 class Duplicate(Conflict):
-    """There is such a place already."""
+    """The place exists already."""
 
     constraints = ("location_once",)
 
@@ -34,46 +34,46 @@ class NotActive(Conflict):
 
 
 class Protected(Conflict):
-    """A state of India stays as it is."""
+    """States of India can't be changed."""
 
 
 class PinStateMismatch(RuleBroken):
-    """The PIN code doesn't lie in the state."""
+    """The PIN code doesn't belong to the state."""
 
 
 class OutsideCountry(RuleBroken):
-    """The point doesn't lie in the country."""
+    """The coordinates are outside the country."""
 
 
 class ParentType(RuleBroken):
-    """A place of this type doesn't lie under that one."""
+    """A place of this type can't be located in a place of that type."""
 
 
 class StateNeeded(RuleBroken):
-    """A place in India has a state."""
+    """A place in India needs a state."""
 
 
 class StateMismatch(RuleBroken):
-    """The place that it lies in is in another state or country."""
+    """The parent is in another state or country."""
 
 
 class CoordinatesIncomplete(RuleBroken):
-    """Latitude and longitude come together."""
+    """Latitude and longitude must be entered together."""
 
 
 class FieldNotApplicable(RuleBroken):
-    """A place of this type has no such code."""
+    """The code doesn't apply to this type of place."""
 
 
 class Cycle(RuleBroken):
-    """A place can't lie in itself."""
+    """A place can't be located in itself."""
 
 
 class TooDeep(RuleBroken):
-    """The tree has at most five levels."""
+    """Places can be nested at most five levels deep."""
 
 
-# What the rules across the fields of a place raise, and what moving one in the tree does.
+# Errors of the rules across the fields of a place, and of moving a place in the tree.
 PLACE_ERRORS = (
     Duplicate,
     Protected,
@@ -86,12 +86,12 @@ TREE_ERRORS = (NotActive, Protected, Duplicate, PinStateMismatch, Cycle, TooDeep
 
 
 def is_protected(place: Location) -> bool:
-    """Whether it is a state of India, which is reference data."""
+    """Return whether it is a state of India, which is reference data."""
     return bool(place.type == Location.Type.STATE and place.country == "IN")
 
 
-def require_open(place: Location) -> None:
-    """Raise Protected for a state of India, NotActive for what isn't active."""
+def require_movable(place: Location) -> None:
+    """Raise Protected for a state of India, NotActive for an inactive place."""
     if is_protected(place):
         raise Protected
     require_active(place)
@@ -100,34 +100,40 @@ def require_open(place: Location) -> None:
 def require_active(place: Location) -> None:
     """Raise NotActive unless the place may be chosen for something new."""
     if place.status != Location.Status.ACTIVE:
-        raise NotActive(f"{place.name} is {place.status.lower()}.", status_now=place.status)
+        raise NotActive(f"{place.name} is {place.get_status_display().lower()}.", status_now=place.status)
 
 
-def put_under(place: Location, parent: Location, *, height: int = 0) -> None:
-    """Make ``parent`` what ``place`` lies in, and take over its country and state.
+def set_parent(place: Location, parent: Location, *, height: int = 0) -> None:
+    """Set the parent of a place, with its country and state.
 
-    ``height`` is how many levels lie below the place. Raises ParentType, TooDeep.
+    ``height`` is the number of levels below the place. Raises ParentType, TooDeep.
     """
-    if parent.type not in Location.UNDER[Location.Type(place.type)]:
-        words = f"A {place.type} doesn't lie under a {parent.type}."
+    if parent.type not in Location.PARENT_TYPES[Location.Type(place.type)]:
+        words = f"A {place.type} can't be located in a {parent.type}."
         raise ParentType(words, errors=[Fault("/parent_id", "parent_type", words)])
     levels = len(parent.ancestors) + 2 + height
     if levels > LEVELS:
-        raise TooDeep(f"That would be level {levels}; there are {LEVELS}.")
+        raise TooDeep(f"The place would be at level {levels}. The limit is {LEVELS}.")
     place.parent = parent
     place.country, place.state_id = parent.country, parent.state_id
 
 
 def check(place: Location) -> None:
-    """Rules across the fields of a place (spec §5.1, §5.3)."""
+    """Check the rules across the fields of a place."""
     if (place.latitude is None) != (place.longitude is None):
         missing = "latitude" if place.latitude is None else "longitude"
-        words = "Send both, or neither."
+        words = "Enter both latitude and longitude, or neither."
         raise CoordinatesIncomplete(errors=[Fault(f"/{missing}", "required", words)])
     for field, types in APPLICABLE.items():
         if getattr(place, field) and place.type not in types:
             raise FieldNotApplicable(
-                errors=[Fault(f"/{field}", "not_applicable", f"A {place.type} has none.")]
+                errors=[
+                    Fault(
+                        f"/{field}",
+                        "not_applicable",
+                        f"Leave this empty: it doesn't apply to the type {place.get_type_display()}.",
+                    )
+                ]
             )
     if place.country == "IN":
         check_pins([place])
@@ -135,28 +141,28 @@ def check(place: Location) -> None:
 
 
 def check_point(place: Location) -> None:
-    """The point of a place in India lies there. Raises OutsideCountry."""
+    """Check that the point of a place in India is in India. Raises OutsideCountry."""
     latitude, longitude = place.latitude, place.longitude
     if place.country != "IN" or latitude is None or longitude is None:
         return
     if not (LATITUDES[0] <= latitude <= LATITUDES[1] and LONGITUDES[0] <= longitude <= LONGITUDES[1]):
-        words = f"India lies within {LATITUDES[0]}…{LATITUDES[1]} N and {LONGITUDES[0]}…{LONGITUDES[1]} E."
+        words = f"India is within {LATITUDES[0]}–{LATITUDES[1]} N and {LONGITUDES[0]}–{LONGITUDES[1]} E."
         raise OutsideCountry(words, errors=[Fault("/latitude", "outside_country", words)])
 
 
 def check_pins(places: Iterable[Location]) -> None:
-    """Each PIN code lies in the state of its place in India. Raises PinStateMismatch, with those that fit."""
+    """Check that each PIN code belongs to the state of its place. Raises PinStateMismatch with the states that fit."""
     for place in places:
         pin, state = place.pincode, place.state_id
         if pin is None or state is None:
             continue
         if not PIN_CODE.is_valid(pin) or not pin_fits(pin, state):
-            fitting = [found.code for found in states_of_pin(pin)] if PIN_CODE.is_valid(pin) else []
-            words = f"{pin} doesn't lie in {STATES[state].name}."
+            fitting = [each.code for each in states_of_pin(pin)] if PIN_CODE.is_valid(pin) else []
+            words = f"PIN code {pin} doesn't belong to {STATES[state].name}."
             raise PinStateMismatch(words, errors=[Fault("/pincode", "state", words)], states=fitting)
 
 
-def keep(place: Location) -> None:
+def save_place(place: Location) -> None:
     """Save the place. Raises Duplicate with the id of the place that has its name, type and parent."""
     try:
         with attempt():
@@ -170,4 +176,4 @@ def keep(place: Location) -> None:
         )
         if twin is None:
             raise
-        raise Duplicate(f"{twin.name} is there already.", location_id=str(twin.pk)) from breach
+        raise Duplicate(f"{twin.name} exists already.", location_id=str(twin.pk)) from breach

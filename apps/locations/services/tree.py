@@ -1,4 +1,4 @@
-"""Moving places within the tree, and merging one into another. One at a time: see ``under``."""
+"""Services that move and merge places, one at a time (see ``rules.TREE``)."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -16,10 +16,10 @@ from apps.locations.services.rules import (
     check,
     check_pins,
     check_point,
-    keep,
-    put_under,
     require_active,
-    require_open,
+    require_movable,
+    save_place,
+    set_parent,
 )
 from erp import access, clock
 from erp.access import Actor
@@ -29,7 +29,7 @@ from erp.text import name_key
 
 
 class SameRow(RuleBroken):
-    """A place isn't merged into itself."""
+    """A place can't be merged into itself."""
 
 
 class OtherType(RuleBroken):
@@ -37,22 +37,23 @@ class OtherType(RuleBroken):
 
 
 class OtherCountry(RuleBroken):
-    """The places lie in different countries."""
+    """The places are in different countries."""
 
 
 @service(
+    label="Move",
     requires=capabilities.MANAGE_HIERARCHY,
     emits=[events.LocationReparented],
     raises=[*TREE_ERRORS, ParentType, OutsideCountry],
     advisory_lock=TREE,
 )
 def reparent(location: Location, *, actor: Actor, parent: Location | None) -> Location:
-    """Move a place under another.
+    """Move a place to another that it is located in.
 
-    Country and state of the place and of all below it become the new parent's. Only outside India can a place
-    lie under nothing.
+    Country and state of the place and of all places in it become those of the new parent. Only outside India can a
+    place have no parent.
     """
-    require_open(location)
+    require_movable(location)
     if location.parent_id == (parent.pk if parent else None):
         return location
     _move(location, parent)
@@ -66,23 +67,25 @@ def reparent(location: Location, *, actor: Actor, parent: Location | None) -> Lo
     advisory_lock=TREE,
 )
 def merge(location: Location, *, actor: Actor, into: Location, reason: str) -> Location:
-    """Merge a place into another of its type. This can't be undone; returns the other place.
+    """Merge a place into another of its type. This can't be undone.
 
-    Provider ids, names, children and distances move over; what was merged into the loser before points to the
-    winner. Other modules follow when the event reaches them.
+    Returns the other place. Provider ids, names, children and distances move to it; places merged into the loser
+    before now point to the winner. Other modules follow when the event reaches them.
     """
     if into.pk == location.pk:
-        raise SameRow(errors=[Fault("/into_id", "same_row", "Name another place.")])
-    require_open(location)
+        raise SameRow(errors=[Fault("/into_id", "same_row", "Choose another place.")])
+    require_movable(location)
     winner: Location = Location.objects.locked().get(pk=into.pk)
     access.authorize(actor, capabilities.MANAGE_HIERARCHY, winner)
     require_active(winner)
     if winner.type != location.type:
-        raise OtherType(f"{winner.name} is a {winner.type}.")
+        raise OtherType(
+            f"{winner.name} is of the type {winner.get_type_display()}. Both places must have the same type."
+        )
     if winner.country != location.country:
-        raise OtherCountry(f"{winner.name} lies in {winner.country}.")
+        raise OtherCountry(f"{winner.name} is in {winner.country}. Both places must be in the same country.")
     if winner.pk in Location.objects.below(location.pk):
-        raise Cycle(f"{winner.name} lies in {location.name}.")
+        raise Cycle(f"{winner.name} is located in {location.name}.")
     moved = list(_move_children(location, winner))
     known = {winner.name_key, *map(name_key, winner.aliases)}
     names = [
@@ -90,8 +93,8 @@ def merge(location: Location, *, actor: Actor, into: Location, reason: str) -> L
         for name in (location.name, *location.aliases)
         if name_key(name) not in known and len(name) <= LONGEST_ALIAS
     ]
-    # As many as a row may have: all stay on the loser, which leads here.
-    winner.call(winner.name, [*winner.aliases, *names][:MOST_ALIASES])
+    # Names beyond the limit stay on the loser, which points to the winner.
+    winner.set_names(winner.name, [*winner.aliases, *names][:MOST_ALIASES])
     winner.save()
     location.status, location.merged_into, location.merge_reason = Location.Status.MERGED, winner, reason
     location.save()
@@ -110,17 +113,25 @@ def _move_children(loser: Location, winner: Location) -> Iterator[Any]:
 
 
 def _move(place: Location, parent: Location | None) -> None:
-    """Put a place with all below it under another, and tell of it."""
+    """Move a place with all places in it to another parent, and emit the event."""
     old_parent_id, old_state, old_country = place.parent_id, place.state_id, place.country
     levels = Location.objects.below(place.pk)
     if parent is not None:
         if parent.pk in levels:
-            raise Cycle(f"{parent.name} lies in {place.name}.")
+            raise Cycle(f"{parent.name} is located in {place.name}.")
         parent = Location.objects.get(pk=parent.pk)
         require_active(parent)
-        put_under(place, parent, height=max(levels.values()))
+        set_parent(place, parent, height=max(levels.values()))
     elif place.country == "IN":
-        raise ParentType(errors=[Fault("/parent_id", "required", "In India a place lies under another.")])
+        raise ParentType(
+            errors=[
+                Fault(
+                    "/parent_id",
+                    "required",
+                    "Choose the place that it is located in. It is required in India.",
+                )
+            ]
+        )
     else:
         place.parent = None
     below = list(
@@ -141,7 +152,7 @@ def _move(place: Location, parent: Location | None) -> None:
             version=F("version") + 1,
             updated_at=clock.now(),
         )
-    keep(place)
+    save_place(place)
     emit(
         events.LocationReparented(
             location_id=place.pk,
@@ -154,7 +165,7 @@ def _move(place: Location, parent: Location | None) -> None:
 
 
 def _move_distances(loser: Location, winner: Location) -> None:
-    """Distances of the loser become the winner's; where that one has its own, it stands."""
+    """Move the loser's distances to the winner, except where the winner has its own."""
     for row in Distance.objects.filter(Q(origin=loser) | Q(destination=loser)).order_by("pk"):
         ends = {
             "origin": winner if row.origin_id == loser.pk else row.origin,

@@ -1,4 +1,4 @@
-"""One request that succeeds per door of the locations module."""
+"""One successful request per endpoint of the locations module."""
 
 from datetime import date
 from decimal import Decimal
@@ -27,7 +27,7 @@ def place(world):
 
 
 def state(code):
-    """Id of the place that stands for a state."""
+    """Return the id of the place of a state."""
     return lambda world, target: str(Location.objects.get(type="STATE", state=code).pk)
 
 

@@ -1,4 +1,4 @@
-"""Look-ups: what providers know, and what happens when one is down."""
+"""Look-ups at providers, also while one is down."""
 
 import json
 import socket
@@ -49,14 +49,14 @@ def buyer(user, client_for):
 
 @pytest.fixture
 def remote(settings):
-    """A server that speaks Nominatim's protocol; it answers as the test says and counts."""
+    """A server with Nominatim's API: it answers as the test sets, and counts requests."""
 
     class Remote(BaseHTTPRequestHandler):
         status, body, wait = 200, [GONDAL], 0.0
-        asked: list = []
+        requests: list = []
 
         def do_GET(self):
-            type(self).asked.append((urlsplit(self.path).path, parse_qs(urlsplit(self.path).query)))
+            type(self).requests.append((urlsplit(self.path).path, parse_qs(urlsplit(self.path).query)))
             time.sleep(type(self).wait)
             content = json.dumps(type(self).body).encode()
             self.send_response(type(self).status)
@@ -70,7 +70,7 @@ def remote(settings):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Remote)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     settings.NOMINATIM_URL = f"http://127.0.0.1:{server.server_port}"
-    settings.NOMINATIM_KEY = "a-key-nobody-may-see"
+    settings.NOMINATIM_KEY = "a-secret-key"
     for operation in ("search", "lookup", "reverse"):
         Nominatim._breakers.pop(("nominatim", operation, ""), None)
     yield Remote
@@ -85,24 +85,24 @@ def rows():
     return places, EventOutbox.objects.count(), Record.objects.count()
 
 
-def test_the_gazetteer_finds_places_by_beginning_likeness_and_pin(buyer, place):
-    def found(**asked):
-        answer = buyer.write(f"{PATH}/search", asked)
+def test_the_gazetteer_finds_places_by_beginning_similarity_and_pin_code(buyer, place):
+    def search(**query):
+        answer = buyer.write(f"{PATH}/search", query)
         assert answer.status_code == 200, answer.content
         assert answer.json()["provider"] == "gazetteer"
         return [(row["type"], row["label"]) for row in answer.json()["results"]]
 
     before = rows()
-    assert found(query="gondal")[0] == ("STATION", "Gondal, Rajkot, Gujarat 360311")
-    assert ("STATION", "Rajkot, Gujarat 360001") in found(query="Rajkt")
-    assert {label[-6:] for _, label in found(query="360311")} == {"360311"}
-    assert {kind for kind, _ in found(query="mu", types=["PORT"])} == {"PORT"}
-    assert all("Tamil Nadu" in label for _, label in found(query="coim", state="Tamil Nadu"))
-    assert len(found(query="ra", limit=20)) == 20
-    near = found(query="rampur", near={"latitude": "21.9", "longitude": "70.8"}, types=["CITY"])
+    assert search(query="gondal")[0] == ("STATION", "Gondal, Rajkot, Gujarat 360311")
+    assert ("STATION", "Rajkot, Gujarat 360001") in search(query="Rajkt")
+    assert {label[-6:] for _, label in search(query="360311")} == {"360311"}
+    assert {kind for kind, _ in search(query="mu", types=["PORT"])} == {"PORT"}
+    assert all("Tamil Nadu" in label for _, label in search(query="coim", state="Tamil Nadu"))
+    assert len(search(query="ra", limit=20)) == 20
+    near = search(query="rampur", near={"latitude": "21.9", "longitude": "70.8"}, types=["CITY"])
     assert "Gujarat" in near[0][1]
-    assert found(query="qxqxqx") == []
-    assert found(query="London", country="GB") == []
+    assert search(query="qxqxqx") == []
+    assert search(query="London", country="GB") == []
     for wrong in ({"query": "x"}, {"query": "ab", "limit": 21}, {"query": "ab", "near": {"latitude": "1"}}):
         assert buyer.write(f"{PATH}/search", wrong).status_code == 400, wrong
     refused = buyer.write(f"{PATH}/search", {"query": "gondal", "provider": "nominatim"})
@@ -110,12 +110,12 @@ def test_the_gazetteer_finds_places_by_beginning_likeness_and_pin(buyer, place):
     assert refused.json()["errors"][0] == {
         "pointer": "/provider",
         "code": "unknown_provider",
-        "detail": "There is no such provider, or it isn't switched on.",
+        "detail": "The provider doesn't exist or isn't enabled.",
     }
     assert rows() == before
 
 
-def test_the_gazetteer_keeps_to_the_table_of_pin_codes(place):
+def test_the_gazetteer_matches_the_table_of_pin_codes(place):
     known = gazetteer()
     offices = [known._office(number) for number in range(0, len(known._pins), 97)]
     assert len(known._pins) > 160_000
@@ -138,21 +138,21 @@ def test_places_around_a_point_come_nearest_first(buyer):
 
 
 def test_signed_details_become_a_verified_place_once(user, client_for, buyer, place, assert_emitted, emitted):
-    told = buyer.write(f"{PATH}/fetch-details", {"provider_id": "station-24-gondal"}).json()
-    assert (told["name"], told["state"], told["location_id"]) == ("Gondal", "24", None)
+    details = buyer.write(f"{PATH}/fetch-details", {"provider_id": "station-24-gondal"}).json()
+    assert (details["name"], details["state"], details["location_id"]) == ("Gondal", "24", None)
     staff = client_for(user("INTERNAL"))
-    first = staff.write(PATH, {"details_token": told["details_token"], "aliases": ["Gondal APMC"]})
+    first = staff.write(PATH, {"details_token": details["details_token"], "aliases": ["Gondal APMC"]})
     assert first.status_code == 201, first.content
     row = first.json()
     assert (row["is_verified"], row["verified_by"], row["pincode"]) == (True, "gazetteer", "360311")
     assert_emitted(events.LocationCreated, source="provider", is_verified=True)
     count = len(emitted("location.created"))
-    again = staff.write(PATH, {"details_token": told["details_token"]})
+    again = staff.write(PATH, {"details_token": details["details_token"]})
     assert (again.status_code, again.json()["id"]) == (200, row["id"])
     assert len(emitted("location.created")) == count
     now = buyer.write(f"{PATH}/fetch-details", {"provider_id": "station-24-gondal"}).json()
     assert now["location_id"] == row["id"]
-    beside = staff.write(PATH, {"details_token": told["details_token"], "pincode": "360001"})
+    beside = staff.write(PATH, {"details_token": details["details_token"], "pincode": "360001"})
     assert beside.status_code == 400
     assert beside.json()["errors"][0]["pointer"] == "/pincode"
     missing = buyer.write(f"{PATH}/fetch-details", {"provider_id": "station-24-atlantis"})
@@ -175,7 +175,7 @@ def test_an_altered_or_old_token_is_refused_and_a_replayed_key_answered(user, cl
     assert (replayed.status_code, replayed.content) == (201, done.content)
 
 
-def test_the_product_brings_ports_and_cotton_places_and_loads_them_once(place):
+def test_bundled_ports_and_cotton_places_are_loaded_once(place):
     count = services.load_places(actor=SYSTEM)
     assert count > 900
     mundra = Location.objects.get(type="PORT", name="Mundra")
@@ -187,9 +187,9 @@ def test_the_product_brings_ports_and_cotton_places_and_loads_them_once(place):
     assert EventOutbox.objects.count() == before
 
 
-def test_a_remote_provider_is_asked_and_its_details_are_registered(remote, buyer, user, client_for, place):
-    asked = {"query": "gondal", "provider": "nominatim", "state": "24"}
-    answer = buyer.write(f"{PATH}/search", asked)
+def test_a_remote_provider_is_queried_and_its_details_are_registered(remote, buyer, user, client_for, place):
+    body = {"query": "gondal", "provider": "nominatim", "state": "24"}
+    answer = buyer.write(f"{PATH}/search", body)
     assert answer.status_code == 200, answer.content
     assert answer.json()["results"][0] == {
         "provider": "nominatim",
@@ -202,8 +202,8 @@ def test_a_remote_provider_is_asked_and_its_details_are_registered(remote, buyer
         "longitude": "70.800000",
         "location_id": None,
     }
-    path, query = remote.asked[-1]
-    assert (path, query["q"], query["key"]) == ("/search", ["gondal"], ["a-key-nobody-may-see"])
+    path, query = remote.requests[-1]
+    assert (path, query["q"], query["key"]) == ("/search", ["gondal"], ["a-secret-key"])
     token = buyer.write(f"{PATH}/fetch-details", {"provider": "nominatim", "provider_id": "N245"}).json()
     made = client_for(user("INTERNAL")).write(PATH, {"details_token": token["details_token"]})
     assert (made.status_code, made.json()["verified_by"]) == (201, "nominatim")
@@ -215,25 +215,27 @@ def test_a_remote_provider_is_asked_and_its_details_are_registered(remote, buyer
     assert buyer.write(f"{PATH}/reverse-geocode", point).json()["results"] == []
 
 
-def test_while_a_provider_is_down_the_answer_is_503_and_the_gazetteer_goes_on(remote, buyer, place, capsys):
-    asked = {"query": "gondal", "provider": "nominatim"}
+def test_while_a_provider_is_down_its_lookups_answer_503_and_the_gazetteer_works(
+    remote, buyer, place, capsys
+):
+    body = {"query": "gondal", "provider": "nominatim"}
     before = rows()
     remote.status, remote.body = 500, {"message": "down"}
     started = time.monotonic()
-    answer = buyer.write(f"{PATH}/search", asked)
+    answer = buyer.write(f"{PATH}/search", body)
     assert time.monotonic() - started < 5
     assert (answer.status_code, answer.json()["code"]) == (503, "dependency.unavailable")
     assert int(answer["Retry-After"]) >= 1
     for _ in range(3):
-        buyer.write(f"{PATH}/search", asked)
+        buyer.write(f"{PATH}/search", body)
     assert Nominatim.breaker("search").state == "open"
-    calls = len(remote.asked)
-    answer = buyer.write(f"{PATH}/search", asked)
-    assert (answer.status_code, len(remote.asked)) == (503, calls)
+    calls = len(remote.requests)
+    answer = buyer.write(f"{PATH}/search", body)
+    assert (answer.status_code, len(remote.requests)) == (503, calls)
     text = answer.content.decode() + capsys.readouterr().out
-    assert "a-key-nobody-may-see" not in text
+    assert "a-secret-key" not in text
     assert "127.0.0.1:" not in answer.content.decode()
-    assert buyer.write(f"{PATH}/search", {**asked, "provider": "gazetteer"}).json()["results"]
+    assert buyer.write(f"{PATH}/search", {**body, "provider": "gazetteer"}).json()["results"]
     assert buyer.read(PATH).status_code == 200
     # Each operation has a breaker of its own.
     remote.status, remote.body = 200, [GONDAL]
@@ -242,37 +244,37 @@ def test_while_a_provider_is_down_the_answer_is_503_and_the_gazetteer_goes_on(re
     assert rows() == before
 
 
-def test_a_provider_that_takes_calls_and_never_answers_holds_nobody_up_for_long(
+def test_a_provider_that_never_answers_delays_callers_only_briefly(
     remote, settings, buyer, place, monkeypatch
 ):
     silent = socket.create_server(("127.0.0.1", 0))
     settings.NOMINATIM_URL = f"http://127.0.0.1:{silent.getsockname()[1]}"
     monkeypatch.setattr(Nominatim, "timeout", 0.3)
     monkeypatch.setattr(Nominatim, "read_timeout", 0.3)
-    asked = {"query": "gondal", "provider": "nominatim"}
+    body = {"query": "gondal", "provider": "nominatim"}
 
-    def told(**changes):
+    def post(**changes):
         started = time.monotonic()
-        answer = buyer.write(f"{PATH}/search", {**asked, **changes})
+        answer = buyer.write(f"{PATH}/search", {**body, **changes})
         return answer, time.monotonic() - started
 
-    told(provider="gazetteer")  # reads its table once per process
+    post(provider="gazetteer")  # reads its table once per process
     with silent:
         for _ in range(5):
-            answer, seconds = told()
+            answer, seconds = post()
             assert (answer.status_code, answer.json()["code"]) == (503, "dependency.unavailable")
             assert seconds < 1.5
         assert Nominatim.breaker("search").state == "open"
-        answer, seconds = told()
+        answer, seconds = post()
         assert (answer.status_code, int(answer["Retry-After"]) >= 1) == (503, True)
         assert seconds < 1
-        answer, seconds = told(provider="gazetteer")
+        answer, seconds = post(provider="gazetteer")
         assert (answer.status_code, answer.json()["provider"]) == (200, "gazetteer")
         assert answer.json()["results"]
         assert seconds < 1
 
 
-def test_a_refused_key_never_looks_like_nothing_found(remote, buyer):
+def test_a_refused_key_is_not_reported_as_an_empty_result(remote, buyer):
     remote.status, remote.body = 401, {"error": "Invalid key"}
     answer = buyer.write(f"{PATH}/search", {"query": "gondal", "provider": "nominatim"})
     assert (answer.status_code, answer.json()["code"]) == (503, "dependency.unavailable")

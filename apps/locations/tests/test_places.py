@@ -1,4 +1,4 @@
-"""Places: what is taken, what is refused, and what is found."""
+"""Places: input rules, searches and history."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -27,7 +27,7 @@ def keeper(user, client_for):
 
 
 def body(place, **changes):
-    """What a PUT sends to leave a place as it is, but for the changes."""
+    """Return the body of a PUT that changes only the given fields."""
     return {
         "name": place.name,
         "aliases": place.aliases,
@@ -46,11 +46,11 @@ def body(place, **changes):
 
 
 def codes(answer):
-    told = answer.json()
-    return answer.status_code, told["code"], [fault["code"] for fault in told.get("errors", [])]
+    problem = answer.json()
+    return answer.status_code, problem["code"], [error["code"] for error in problem.get("errors", [])]
 
 
-def test_a_pin_lies_in_the_states_that_have_its_prefix(staff, place):
+def test_a_pin_code_belongs_to_the_states_that_have_its_prefix(staff, place):
     taken = [("360311", "24"), ("396210", "24"), ("396210", "26"), ("507126", "36"), ("507126", "37")]
     taken += [("160055", "03"), ("160055", "04"), ("900056", "24")]
     for number, (pin, state) in enumerate(taken):
@@ -65,7 +65,7 @@ def test_a_pin_lies_in_the_states_that_have_its_prefix(staff, place):
         assert answer.json()["errors"][0]["pointer"] == "/pincode"
 
 
-def test_a_state_is_named_as_people_name_it(staff, place):
+def test_a_state_can_be_entered_by_code_letters_or_name(staff, place):
     for number, name in enumerate(("21", "Orissa", "OR", "OD", "odisha", " ORISSA ")):
         answer = staff.write(PATH, {"type": "CITY", "name": f"Town {number}", "state": name})
         assert (answer.status_code, answer.json()["state"]) == (201, "21"), name
@@ -95,14 +95,14 @@ def test_states_are_36_and_a_shared_prefix_is_two_rows(place, client_for, user):
     assert client.read("/api/v1/states/99").status_code == 404
 
 
-def test_a_new_place_lies_under_its_state_and_the_world_is_told(place, assert_emitted):
+def test_a_new_place_is_located_in_its_state_and_an_event_is_emitted(place, assert_emitted):
     made = place("Gondal", pincode="360311", latitude=Decimal("21.9611"), longitude=Decimal("70.8028"))
     assert (made.parent.type, made.parent.state_id, made.is_verified) == ("STATE", "24", False)
     row = assert_emitted(events.LocationCreated, name="Gondal", state="24", source="manual", pincode="360311")
     assert row.payload["latitude"] == "21.9611"
 
 
-def test_numbers_that_are_none_and_unknown_fields_are_refused(staff, place):
+def test_invalid_numbers_and_unknown_fields_are_refused(staff, place):
     town = {"type": "CITY", "name": "Town", "state": "24"}
     for wrong in (
         {"latitude": "NaN", "longitude": "70.0"},
@@ -135,7 +135,7 @@ def test_numbers_that_are_none_and_unknown_fields_are_refused(staff, place):
     assert not Location.objects.filter(name="Town").exists()
 
 
-def test_the_tree_has_an_order(staff, place):
+def test_the_type_of_a_parent_must_fit_and_levels_are_limited(staff, place):
     gin = place(type="GIN")
     mandi = {"type": "MANDI", "name": "Yard", "parent_id": str(gin.pk)}
     assert codes(staff.write(PATH, mandi))[:2] == (422, "location.parent_type")
@@ -161,7 +161,7 @@ def test_abroad_a_place_needs_neither_state_nor_parent(staff, place):
     assert codes(wrong) == (400, "request.invalid", ["format"])
 
 
-def test_the_same_place_twice_is_refused_with_the_one_that_is_there(staff, place):
+def test_a_duplicate_place_is_refused_with_the_id_of_the_existing_one(staff, place):
     there = place("Gondal  Mandi")
     answer = staff.write(PATH, {"type": "MANDI", "name": "GONDAL mandi", "state": "24"})
     assert codes(answer)[:2] == (409, "location.duplicate")
@@ -169,14 +169,14 @@ def test_the_same_place_twice_is_refused_with_the_one_that_is_there(staff, place
     assert staff.write(PATH, {"type": "CITY", "name": "GONDAL mandi", "state": "24"}).status_code == 201
 
 
-def test_a_provider_id_stands_for_one_place(staff, place, emitted, keeper):
+def test_a_provider_id_belongs_to_one_place(staff, place, emitted, keeper):
     named = {"type": "CITY", "name": "Gondal", "state": "24", "provider": "map", "provider_id": "x1"}
     first = staff.write(PATH, named)
     assert first.status_code == 201
-    told = len(emitted("location.created"))
+    before = len(emitted("location.created"))
     again = staff.write(PATH, {**named, "name": "Something else", "pincode": "641004"})
     assert (again.status_code, again.json()) == (200, first.json())
-    assert len(emitted("location.created")) == told
+    assert len(emitted("location.created")) == before
     row = Location.objects.get(pk=first.json()["id"])
     services.update(row, actor=SYSTEM, name=row.name, status="ARCHIVED")
     assert codes(staff.write(PATH, named))[:2] == (409, "location.archived")
@@ -205,7 +205,7 @@ def test_a_put_is_bound_to_the_version_that_was_read(keeper, place, assert_emitt
     assert codes(keeper.write(parent, other, method="PUT", if_match=1))[0] == 412
 
 
-def test_what_was_confirmed_is_confirmed_no_more_once_changed(place, user):
+def test_a_change_makes_a_confirmed_place_unconfirmed(place, user):
     made = services.confirm(place("Gondal", pincode="360311"), actor=user("INTERNAL_MASTERDATA"))
     assert (made.is_verified, made.verified_by) == (True, "staff")
     made = services.update(made, actor=SYSTEM, name="Gondal Yard", pincode="360311", status="ACTIVE")
@@ -214,7 +214,7 @@ def test_what_was_confirmed_is_confirmed_no_more_once_changed(place, user):
     assert (made.is_verified, made.verified_by) == (False, None)
 
 
-def test_an_archived_place_is_found_by_id_alone_and_taken_back(keeper, place):
+def test_an_archived_place_is_found_only_by_id_and_can_be_made_active_again(keeper, place):
     made = place("Old Yard")
     path = f"{PATH}/{made.pk}"
     answer = keeper.write(path, body(made, status="ARCHIVED"), method="PUT", if_match=1)
@@ -222,8 +222,8 @@ def test_an_archived_place_is_found_by_id_alone_and_taken_back(keeper, place):
     assert answer.json()["allowed_actions"] == ["update"]
     listed = {row["id"] for row in keeper.read(f"{PATH}?search=old+yard").json()["results"]}
     assert listed == set()
-    asked = keeper.read(f"{PATH}?search=old+yard&status=ARCHIVED").json()["results"]
-    assert [row["id"] for row in asked] == [str(made.pk)]
+    archived = keeper.read(f"{PATH}?search=old+yard&status=ARCHIVED").json()["results"]
+    assert [row["id"] for row in archived] == [str(made.pk)]
     assert keeper.read(path).json()["status"] == "ARCHIVED"
     child = keeper.write(PATH, {"type": "GIN", "name": "Gin", "parent_id": str(made.pk)})
     assert codes(child)[:2] == (409, "location.not_active")
@@ -231,7 +231,7 @@ def test_an_archived_place_is_found_by_id_alone_and_taken_back(keeper, place):
     assert (back.status_code, back.json()["status"]) == (200, "ACTIVE")
 
 
-def test_a_state_of_india_stays_as_it_is(keeper, place):
+def test_a_state_of_india_cannot_be_changed(keeper, place):
     gujarat = Location.objects.get(type="STATE", state="24")
     answer = keeper.write(f"{PATH}/{gujarat.pk}", body(gujarat, name="Gurjar"), method="PUT", if_match=1)
     assert codes(answer)[:2] == (409, "location.protected")
@@ -240,22 +240,22 @@ def test_a_state_of_india_stays_as_it_is(keeper, place):
     assert keeper.read(f"{PATH}/{gujarat.pk}").json()["allowed_actions"] == []
 
 
-def test_everybody_signed_in_finds_places_and_staff_alone_add_them(user, client_for, place):
+def test_every_user_finds_places_and_only_staff_add_them(user, client_for, place):
     made = place("Rajkot", aliases=["Rajkot Junction"], latitude=Decimal("22.3"), longitude=Decimal("70.8"))
     buyer = client_for(user("BUYER"))
 
-    def found(query):
+    def names(query):
         return {row["name"] for row in buyer.read(f"{PATH}?type=MANDI&{query}").json()["results"]}
 
     place("Akola", state="27", pincode="444001")
-    assert found("search=RAJK+junction") == {"Rajkot"}
-    assert found("state=gj") == found("region=WEST&state=Gujarat") == {"Rajkot"}
-    assert found("cotton_zone=CENTRAL") == {"Rajkot", "Akola"}
-    assert found("pincode_prefix=444") == {"Akola"}
-    assert found(f"parent={made.parent_id}") == {"Rajkot"}
-    assert found("near=22.30,70.85&radius_km=10") == {"Rajkot"}
-    assert found("near=22.30,71.80&radius_km=100") == set()
-    assert found("near=22.30,71.80&radius_km=103") == {"Rajkot"}
+    assert names("search=RAJK+junction") == {"Rajkot"}
+    assert names("state=gj") == names("region=WEST&state=Gujarat") == {"Rajkot"}
+    assert names("cotton_zone=CENTRAL") == {"Rajkot", "Akola"}
+    assert names("pincode_prefix=444") == {"Akola"}
+    assert names(f"parent={made.parent_id}") == {"Rajkot"}
+    assert names("near=22.30,70.85&radius_km=10") == {"Rajkot"}
+    assert names("near=22.30,71.80&radius_km=100") == set()
+    assert names("near=22.30,71.80&radius_km=103") == {"Rajkot"}
     for wrong in ("near=22.3", "near=91,0", "radius_km=501&near=1,1", "state=Atlantis", "region=UP"):
         assert buyer.read(f"{PATH}?{wrong}").status_code == 400, wrong
     refused = buyer.write(PATH, {"type": "CITY", "name": "Town", "state": "24"})
@@ -267,20 +267,20 @@ def test_everybody_signed_in_finds_places_and_staff_alone_add_them(user, client_
     assert (seen["region"], seen["allowed_actions"]) == ("WEST", [])
 
 
-def test_a_distance_is_the_same_both_ways_unless_somebody_says_otherwise(user, client_for, place):
+def test_a_distance_applies_both_ways_unless_the_way_back_has_its_own(user, client_for, place):
     rajkot = place(latitude=Decimal("22.300000"), longitude=Decimal("70.800000"))
     mundra = place(type="PORT", latitude=Decimal("22.839000"), longitude=Decimal("69.722000"))
     nowhere = place()
     client = client_for(user("BUYER"))
 
-    def asked(origin, destination, mode=""):
+    def distance(origin, destination, mode=""):
         return client.read(f"{PATH}/distance?from={origin.pk}&to={destination.pk}{mode}")
 
-    there, back = asked(rajkot, mundra).json(), asked(mundra, rajkot).json()
+    there, back = distance(rajkot, mundra).json(), distance(mundra, rajkot).json()
     assert there["great_circle_km"] == back["great_circle_km"] == "125.9"
     assert (there["km"], there["mode"]) == (None, "ROAD")
-    assert asked(rajkot, rajkot).json()["great_circle_km"] == "0.0"
-    assert codes(asked(rajkot, nowhere))[:2] == (422, "location.no_coordinates")
+    assert distance(rajkot, rajkot).json()["great_circle_km"] == "0.0"
+    assert codes(distance(rajkot, nowhere))[:2] == (422, "location.no_coordinates")
     today = timezone.localdate()
     for km, start in ((Decimal("190.0"), today - timedelta(days=400)), (Decimal("205.5"), today)):
         services.set_distance(
@@ -290,17 +290,17 @@ def test_a_distance_is_the_same_both_ways_unless_somebody_says_otherwise(user, c
     services.set_distance(
         rajkot, actor=SYSTEM, to=mundra, mode="ROAD", km=Decimal(1), valid_from=later, source="chart"
     )
-    assert asked(rajkot, mundra).json()["km"] == asked(mundra, rajkot).json()["km"] == "205.5"
+    assert distance(rajkot, mundra).json()["km"] == distance(mundra, rajkot).json()["km"] == "205.5"
     services.set_distance(
         mundra, actor=SYSTEM, to=rajkot, mode="ROAD", km=Decimal(211), valid_from=today, source="chart"
     )
-    assert asked(mundra, rajkot).json()["km"] == "211.0"
-    assert asked(rajkot, mundra, "&mode=RAIL").json()["km"] is None
+    assert distance(mundra, rajkot).json()["km"] == "211.0"
+    assert distance(rajkot, mundra, "&mode=RAIL").json()["km"] is None
     for wrong in ("", "?from=x&to=y", f"?from={rajkot.pk}&to={mundra.pk}&mode=AIR"):
         assert client.read(f"{PATH}/distance{wrong}").status_code == 400, wrong
 
 
-def test_staff_see_places_and_act_on_them_at_their_desk(user, desk_for, place):
+def test_staff_see_places_and_change_them_in_the_admin(user, desk_for, place):
     made = place("Gondal")
     desk = desk_for(user("INTERNAL_MASTERDATA"))
     page = desk.get(f"/admin/location/location/{made.pk}/change/")
@@ -310,7 +310,7 @@ def test_staff_see_places_and_act_on_them_at_their_desk(user, desk_for, place):
         assert desk.get(f"/admin/location/{path}").status_code == 200, path
 
 
-def test_what_happened_to_a_place_is_told_to_who_reads_the_trail(staff, keeper, user, client_for, place):
+def test_the_history_of_a_place_is_shown_to_auditors(staff, keeper, user, client_for, place):
     made = staff.write(PATH, {"type": "CITY", "name": "Gondal", "state": "24"}).json()
     row = Location.objects.get(pk=made["id"])
     changed = keeper.write(f"{PATH}/{row.pk}", body(row, name="Gondal City"), method="PUT", if_match=1)

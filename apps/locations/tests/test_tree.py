@@ -1,4 +1,4 @@
-"""Moves and merges: the tree stays a tree, whoever does what at the same time."""
+"""Moves and merges: the tree stays valid under concurrent changes."""
 
 import random
 from collections.abc import Callable, Iterable
@@ -23,7 +23,7 @@ PATH = "/api/v1/locations"
 
 
 def at_once(*calls: Callable[[], Any]) -> list[Any]:
-    """Results (or what was raised) of calls that start together, each on a connection of its own."""
+    """Return results or errors of calls that start together, each on its own connection."""
     start = Barrier(len(calls))
 
     def run(call: Callable[[], Any]) -> Any:
@@ -40,7 +40,7 @@ def at_once(*calls: Callable[[], Any]) -> list[Any]:
 
 
 def assert_a_tree(places: Iterable[Location]) -> None:
-    """No cycle, no orphan, no level too many; everywhere the parent's country and state."""
+    """Check that there is no cycle, orphan or extra level, and that country and state match the parent."""
     rows = {row.pk: row for row in places}
     for row in rows.values():
         if row.status == "MERGED":
@@ -52,12 +52,12 @@ def assert_a_tree(places: Iterable[Location]) -> None:
             assert len(chain) <= LEVELS
             assert chain[-1].status != "MERGED"
         for below, above in pairwise(chain):
-            assert above.type in Location.UNDER[below.type]
+            assert above.type in Location.PARENT_TYPES[below.type]
             assert (below.country, below.state_id) == (above.country, above.state_id)
         assert chain[-1].type == "STATE"
 
 
-def test_a_move_takes_all_below_along(place, assert_emitted, emitted):
+def test_a_move_includes_all_places_below(place, assert_emitted, emitted):
     yard = place()
     gin = place(type="GIN", parent=yard)
     press = place(type="OTHER", parent=gin)
@@ -98,7 +98,7 @@ def test_a_move_that_breaks_the_tree_is_refused(place):
     assert_a_tree(Location.objects.all())
 
 
-def test_below_a_place_that_moves_every_pin_must_fit(place):
+def test_every_pin_code_below_a_moved_place_must_belong_to_the_new_state(place):
     yard = place()
     place(type="GIN", parent=yard, pincode="360311")
     with pytest.raises(services.PinStateMismatch):
@@ -128,7 +128,7 @@ def test_a_merge_moves_everything_to_the_winner(place, emitted, assert_emitted):
     assert Location.objects.resolve(loser.pk) == winner
 
 
-def test_a_winner_takes_no_more_names_than_a_place_may_have(place, user, client_for):
+def test_a_merge_adds_aliases_only_up_to_the_limit(place, user, client_for):
     loser = place("Gondal APMC", aliases=[f"Yard {n}" for n in range(19)])
     winner = place("Gondal", aliases=[f"Market {n}" for n in range(15)])
     services.merge(loser, actor=SYSTEM, into=winner, reason="Entered twice.")
@@ -148,14 +148,14 @@ def test_a_place_abroad_moves_to_india_only_with_what_lies_below_it(place):
         services.reparent(abroad, actor=SYSTEM, parent=place("Gondal"))
 
 
-def test_the_database_refuses_half_a_point(place):
+def test_the_database_refuses_a_latitude_without_a_longitude(place):
     here = Location.objects.filter(pk=place(latitude=None, longitude=None).pk)
     for half in ({"latitude": Decimal(20)}, {"longitude": Decimal(70)}):
         with pytest.raises(IntegrityError), transaction.atomic(), unguarded_writes():
             here.update(**half)
 
 
-def test_a_merged_place_sends_to_its_successor_in_one_hop(place, user, client_for):
+def test_a_merged_place_points_directly_to_its_successor(place, user, client_for):
     first, second, third = place("A yard", provider="map", provider_id="a"), place("B yard"), place("C yard")
     gin = place(type="GIN", parent=first)
     keeper = client_for(user("INTERNAL_MASTERDATA"))
@@ -186,7 +186,7 @@ def test_a_merged_place_sends_to_its_successor_in_one_hop(place, user, client_fo
     assert (again.status_code, again.json()["id"]) == (200, str(third.pk))
 
 
-def test_a_merge_that_makes_no_sense_is_refused(place):
+def test_an_invalid_merge_is_refused(place):
     yard, gin = place(), place(type="GIN")
     inner = place(type="GIN", parent=gin)
     abroad = place(type="MANDI", country="BD")
@@ -221,16 +221,16 @@ def test_fifty_calls_with_one_provider_id_make_one_place(place, user, client_for
         answer = client.write(PATH, named)
         return answer.status_code, answer.json().get("id", answer.json())
 
-    told = len(emitted("location.created"))
+    before = len(emitted("location.created"))
     answers = at_once(*[send] * 50)
     assert sorted(status for status, _ in answers) == [200] * 49 + [201]
     assert len({pk for _, pk in answers}) == 1
     assert Location.objects.filter(name="Gondal").count() == 1
-    assert len(emitted("location.created")) == told + 1
+    assert len(emitted("location.created")) == before + 1
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_two_moves_under_each_other_one_is_refused(place):
+def test_one_of_two_concurrent_moves_into_each_other_is_refused(place):
     for _ in range(5):
         first, second = place(type="GIN"), place(type="GIN")
         results = at_once(
@@ -241,17 +241,17 @@ def test_of_two_moves_under_each_other_one_is_refused(place):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_two_merges_into_each_other_one_is_refused(place):
+def test_one_of_two_concurrent_merges_into_each_other_is_refused(place):
     for _ in range(5):
         first, second = place(), place()
         results = at_once(
             lambda a=first, b=second: services.merge(a, actor=SYSTEM, into=b, reason="Twice."),
             lambda a=first, b=second: services.merge(b, actor=SYSTEM, into=a, reason="Twice."),
         )
-        told = sorted(
+        statuses = sorted(
             getattr(result, "status", "") if isinstance(result, DomainError) else 200 for result in results
         )
-        assert told == [200, 409]
+        assert statuses == [200, 409]
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Our own legal entities: firms, registrations, bank accounts, years, document numbers, calendars."""
+"""The company's organizations: registrations, bank accounts, years, document numbers, calendars."""
 
 from apps.organization.models.calendars import Calendar, CalendarDay
 from apps.organization.models.identity import (
@@ -11,8 +11,8 @@ from apps.organization.models.numbers import (
     AllocatedNumber,
     DocumentSeries,
     DocumentType,
-    Form,
-    uncovered,
+    NumberFormat,
+    lacks_financial_year,
 )
 from apps.organization.models.years import (
     LONGEST_FIRST_YEAR,
@@ -32,9 +32,9 @@ __all__ = [
     "DocumentSeries",
     "DocumentType",
     "FinancialYear",
-    "Form",
+    "NumberFormat",
     "GstRegistration",
     "Organization",
     "months_after",
-    "uncovered",
+    "lacks_financial_year",
 ]

@@ -7,36 +7,47 @@ from zoneinfo import ZoneInfo
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
-from apps.organization.models.identity import Kept
+from apps.organization.models.identity import CreatedByModel
 from erp import clock
 from erp.access import Actor
 from erp.models import QuerySet
 
-SEARCHED_DAYS = 366  # in which a business day must turn up
+SEARCHED_DAYS = 366  # within which there must be a business day
 
 
 def sundays() -> list[int]:
-    """Sunday, as ISO counts the days of the week."""
+    """Return Sunday as an ISO day of the week."""
     return [7]
 
 
 class CalendarQuerySet(QuerySet):
     def visible_to(self, user: Actor) -> Self:
-        """Calendars belong to no organization: whoever sees organizations sees them."""
+        """Return all calendars to users with organization.view: they belong to no organization."""
         return self.permitted(user, "organization.view")
 
 
-class Calendar(Kept):
+class Calendar(CreatedByModel):
     """The days on which a bank, an exchange or a state does business."""
 
-    code = models.CharField(max_length=20)
-    name = models.CharField(max_length=100)
-    weekly_off = ArrayField(models.PositiveSmallIntegerField(), size=7, default=sundays, blank=True)
-    closes_at = models.TimeField(null=True, blank=True)
+    code = models.CharField(
+        max_length=20, help_text="2 to 20 capital letters, digits, _ and -, such as RBI. Can't be changed."
+    )
+    name = models.CharField(max_length=100, help_text="Name of the bank, exchange or state.")
+    weekly_off = ArrayField(
+        models.PositiveSmallIntegerField(),
+        verbose_name="weekly days off",
+        size=7,
+        default=sundays,
+        blank=True,
+        help_text="Days of the week without business: 1 is Monday, 7 is Sunday. Default: Sunday.",
+    )
+    closes_at = models.TimeField(
+        "closing time", null=True, blank=True, help_text="End of business, Indian time. Empty: no set time."
+    )
 
     objects: ClassVar[Any] = CalendarQuerySet.as_manager()
 
-    class Meta(Kept.Meta):
+    class Meta(CreatedByModel.Meta):
         constraints: ClassVar = [models.UniqueConstraint(fields=["code"], name="calendar_code_once")]
 
     def __str__(self) -> str:
@@ -46,21 +57,21 @@ class Calendar(Kept):
         return frozenset({"update_calendar", "update", "set_calendar_day"})
 
     def is_business_day(self, day: date) -> bool:
-        """Whether it is open on ``day``: a day of its own decides, else the weekly day off."""
+        """Return whether ``day`` is a business day: by its own entry, else by the weekly days off."""
         special = self.days.filter(day=day).first()
         return self._open(day, special)
 
     def next_business_day(self, day: date) -> date:
-        """The first business day after ``day``. Raises LookupError when a whole year has none."""
+        """Return the first business day after ``day``. Raises LookupError when a whole year has none."""
         return self.add_working_days(day, 1)
 
     def add_working_days(self, day: date, count: int) -> date:
-        """The ``count``-th business day after ``day``; ``day`` itself for 0.
+        """Return the ``count``-th business day after ``day``; ``day`` itself for 0.
 
         Raises ValueError for a negative count, LookupError when a whole year has no business day.
         """
         if count < 0:
-            raise ValueError("a count of working days isn't negative")
+            raise ValueError("the number of working days can't be negative")
         special: dict[date, CalendarDay] = {}
         known_until, searched = day, 0
         while count:
@@ -75,15 +86,15 @@ class Calendar(Kept):
         return day
 
     def closing_time(self, day: date) -> datetime | None:
-        """When business ends on ``day`` by the clock of Kolkata; None: closed, or no set time."""
+        """Return when business ends on ``day``, in Indian time; None: closed, or no set time."""
         special = self.days.filter(day=day).first()
         at = self._closes_at(special)
         return clock.instant(day, at, clock.KOLKATA) if at is not None and self._open(day, special) else None
 
     def cutoff(self, day: date, zone: ZoneInfo) -> datetime:
-        """The moment (UTC) when ``day`` ends for business in ``zone``: its closing time, else the midnight after it.
+        """Return the moment (UTC) when ``day`` ends for business in ``zone``: closing time, else the midnight after it.
 
-        Asked of a holiday too: what is good until that day ends then.
+        Also for a holiday, since a deadline can fall on one.
         """
         at = self._closes_at(self.days.filter(day=day).first())
         return clock.instant(day if at else day + timedelta(days=1), at or time.min, zone)
@@ -100,20 +111,24 @@ class CalendarDayQuerySet(QuerySet):
         return self.permitted(user, "organization.view")
 
 
-class CalendarDay(Kept):
-    """A day that differs from its weekday: a holiday, or a day that is open or shorter."""
+class CalendarDay(CreatedByModel):
+    """A day that differs from its weekday: a holiday, or an open or shorter day."""
 
     granted_through = ("calendar",)
 
     calendar = models.ForeignKey(Calendar, models.PROTECT, related_name="days")
-    day = models.DateField()
-    name = models.CharField(max_length=100)
-    closed = models.BooleanField(default=True)
-    closes_at = models.TimeField(null=True, blank=True)
+    day = models.DateField("date", help_text="The day that differs from its weekday.")
+    name = models.CharField(max_length=100, help_text="Occasion, such as Diwali.")
+    closed = models.BooleanField(
+        default=True, help_text="Whether there is no business on the day. Default: yes."
+    )
+    closes_at = models.TimeField(
+        "closing time", null=True, blank=True, help_text="End of business on the day. Empty: as usual."
+    )
 
     objects: ClassVar[Any] = CalendarDayQuerySet.as_manager()
 
-    class Meta(Kept.Meta):
+    class Meta(CreatedByModel.Meta):
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["calendar", "day"], name="calendar_day_once")
         ]

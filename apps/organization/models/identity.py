@@ -1,4 +1,4 @@
-"""Our own firms: identity, GST registrations, bank accounts."""
+"""Organizations of the company: identity, GST registrations, bank accounts."""
 
 from typing import Any, ClassVar, Self
 
@@ -16,13 +16,13 @@ from erp.models import Model, QuerySet
 from erp.text import KEY_LENGTH
 
 
-def optional_text(length: int) -> Any:
+def optional_text(length: int, help_text: str = "", **kwargs: Any) -> Any:
     """A column for text that may be absent."""
-    return models.CharField(max_length=length, null=True, blank=True)
+    return models.CharField(max_length=length, null=True, blank=True, help_text=help_text, **kwargs)
 
 
-class Kept(Model):
-    """A row of this module, with who made it (nobody: SYSTEM)."""
+class CreatedByModel(Model):
+    """A row of this module, with the user who created it (null: SYSTEM)."""
 
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", editable=False
@@ -32,14 +32,16 @@ class Kept(Model):
         abstract = True
 
 
-class Addressed(models.Model):
+class AddressModel(models.Model):
     """An address in India. ``state_code`` is the GST code of the state."""
 
-    line1 = models.CharField(max_length=255)
-    line2 = optional_text(255)
-    city = models.CharField(max_length=100)
-    state_code = models.CharField(max_length=2)
-    pin_code = models.CharField(max_length=6)
+    line1 = models.CharField(
+        "address line 1", max_length=255, help_text="Building and street, up to 255 characters."
+    )
+    line2 = optional_text(255, "Area or landmark, up to 255 characters.", verbose_name="address line 2")
+    city = models.CharField(max_length=100, help_text="Town or city.")
+    state_code = models.CharField("state", max_length=2, help_text="GST code of the state, such as 27.")
+    pin_code = models.CharField("PIN code", max_length=6, help_text="Six digits that belong to the state.")
 
     class Meta:
         abstract = True
@@ -47,7 +49,7 @@ class Addressed(models.Model):
 
 class OrganizationQuerySet(QuerySet):
     def visible_to(self, user: Actor) -> Self:
-        """The user's own organization and single grants; all for auditors and holders of organization.create."""
+        """Return the user's own organization and single grants; all for auditors and with organization.create."""
         if holds_everywhere(user, "organization.create"):
             return self
         auditor = RoleMembership.objects.filter(user_id=user.pk, role__name="AUDITOR")
@@ -59,26 +61,26 @@ class PartQuerySet(QuerySet):
     """Rows of an organization."""
 
     def visible_to(self, user: Actor) -> Self:
-        """Those of the organizations that the user may see."""
+        """Return rows of the organizations that the user may see."""
         if holds_everywhere(user, "organization.create"):
             return self
         return self.filter(organization__in=Organization.objects.visible_to(user))
 
 
-class Organization(Kept, Addressed):
-    """A firm in whose name we trade and bill."""
+class Organization(CreatedByModel, AddressModel):
+    """A firm of the company, in whose name it trades and issues invoices."""
 
     class LegalForm(models.TextChoices):
         PROPRIETORSHIP = "proprietorship"
-        HUF = "huf"
+        HUF = "huf", "HUF"
         PARTNERSHIP = "partnership"
-        LLP = "llp"
-        PRIVATE_LIMITED = "private_limited"
-        PUBLIC_LIMITED = "public_limited"
-        ONE_PERSON_COMPANY = "one_person_company"
+        LLP = "llp", "LLP"
+        PRIVATE_LIMITED = "private_limited", "Private limited"
+        PUBLIC_LIMITED = "public_limited", "Public limited"
+        ONE_PERSON_COMPANY = "one_person_company", "One-person company"
         TRUST = "trust"
         SOCIETY = "society"
-        COOPERATIVE_SOCIETY = "cooperative_society"
+        COOPERATIVE_SOCIETY = "cooperative_society", "Cooperative society"
 
     class Status(models.TextChoices):
         ACTIVE = "active"
@@ -89,27 +91,42 @@ class Organization(Kept, Addressed):
         {LegalForm.PRIVATE_LIMITED, LegalForm.PUBLIC_LIMITED, LegalForm.ONE_PERSON_COMPANY}
     )
 
-    name = models.CharField(max_length=255)
+    name = models.CharField(max_length=255, help_text="Short name in daily use, 2 to 255 characters. Unique.")
     name_key = models.CharField(max_length=KEY_LENGTH, editable=False)
-    legal_name = models.CharField(max_length=255)
-    legal_form = models.CharField(max_length=20, choices=LegalForm)
-    pan = models.CharField("PAN", max_length=10)
-    cin = optional_text(21)
-    llpin = optional_text(8)
-    tan = optional_text(10)
-    iec = optional_text(10)
-    base_currency = models.CharField(max_length=3, default="INR")
-    email = optional_text(254)
-    phone = optional_text(16)
-    e_invoice_from = models.DateField(null=True, blank=True)
-    lut_number = optional_text(32)
-    lut_valid_until = models.DateField(null=True, blank=True)
-    invoice_footer = optional_text(1024)
-    status = models.CharField(max_length=8, choices=Status, default=Status.ACTIVE)
+    legal_name = models.CharField(
+        max_length=255, help_text="As on the PAN card or the certificate of incorporation."
+    )
+    legal_form = models.CharField(
+        max_length=20, choices=LegalForm, help_text="Legal form, which must fit the PAN and the CIN."
+    )
+    pan = models.CharField("PAN", max_length=10, help_text="Ten characters, as printed on the PAN card.")
+    cin = optional_text(21, "Corporate identification number, 21 characters. Required for companies.")
+    llpin = optional_text(8, "LLP identification number, such as AAB-1234. Required for LLPs.")
+    tan = optional_text(10, "Tax deduction account number, ten characters.")
+    iec = optional_text(10, "Importer exporter code, ten characters. Usually the PAN.")
+    base_currency = models.CharField(
+        max_length=3, default="INR", help_text="Currency of the books, ISO 4217 code. Default INR."
+    )
+    email = optional_text(254, "Address for correspondence, printed on documents.")
+    phone = optional_text(16, "With country code, such as +91 22 2765 4321.")
+    e_invoice_from = models.DateField(
+        null=True, blank=True, help_text="First day on which e-invoices are mandatory. Empty: not yet."
+    )
+    lut_number = optional_text(32, "Number of the letter of undertaking for exports without IGST.")
+    lut_valid_until = models.DateField(
+        "LUT effective to", null=True, blank=True, help_text="Last day of the letter of undertaking."
+    )
+    invoice_footer = optional_text(1024, "Text at the foot of invoices, up to 1,024 characters.")
+    status = models.CharField(
+        max_length=8,
+        choices=Status,
+        default=Status.ACTIVE,
+        help_text="Inactive: nothing can be added. Requires that no financial year is open.",
+    )
 
     objects: ClassVar[Any] = OrganizationQuerySet.as_manager()
 
-    class Meta(Kept.Meta):
+    class Meta(CreatedByModel.Meta):
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["name_key"], name="organization_name_once"),
             models.UniqueConstraint(fields=["pan"], name="organization_pan_once"),
@@ -128,7 +145,7 @@ class Organization(Kept, Addressed):
         return self.name
 
     def open_verbs(self) -> frozenset[str]:
-        """What may be done now: nothing is added to a firm that is inactive."""
+        """Return the actions open now: nothing can be added to an inactive organization."""
         added = {
             "add_gst_registration",
             "add_bank_account",
@@ -139,15 +156,15 @@ class Organization(Kept, Addressed):
         return frozenset({"update"} | (added if self.status == self.Status.ACTIVE else set()))
 
 
-class GstRegistration(Kept, Addressed):
-    """A registration under GST. Several of one state are normal; one of the organization's is primary."""
+class GstRegistration(CreatedByModel, AddressModel):
+    """A GST registration. An organization can have several in one state; one of all is primary."""
 
     granted_through = ("organization",)
 
     class Kind(models.TextChoices):
         REGULAR = "regular"
         SEZ_UNIT = "sez_unit", "SEZ unit"
-        INPUT_SERVICE_DISTRIBUTOR = "input_service_distributor"
+        INPUT_SERVICE_DISTRIBUTOR = "input_service_distributor", "Input service distributor"
 
     class Status(models.TextChoices):
         ACTIVE = "active"
@@ -161,17 +178,36 @@ class GstRegistration(Kept, Addressed):
     }
 
     organization = models.ForeignKey(Organization, models.PROTECT, related_name="gst_registrations")
-    gstin = models.CharField("GSTIN", max_length=15)
-    kind = models.CharField(max_length=25, choices=Kind, default=Kind.REGULAR)
-    trade_name = optional_text(255)
-    branch_code = models.CharField(max_length=6)
-    is_primary = models.BooleanField("primary", default=False)
-    valid_from = models.DateField()
-    status = models.CharField(max_length=9, choices=Status, default=Status.ACTIVE)
+    gstin = models.CharField(
+        "GSTIN",
+        max_length=15,
+        help_text="15 characters. Positions 3 to 12 are the PAN, the first two the state.",
+    )
+    kind = models.CharField(
+        max_length=25, choices=Kind, default=Kind.REGULAR, help_text="Type of registration. Default: regular."
+    )
+    trade_name = optional_text(
+        255, "As on the registration certificate, where it differs from the legal name."
+    )
+    branch_code = models.CharField(
+        max_length=6, help_text="2 to 6 capital letters and digits, such as MUM. Printed in document numbers."
+    )
+    is_primary = models.BooleanField(
+        "primary",
+        default=False,
+        help_text="The first registration becomes primary automatically. Choosing a new primary replaces it.",
+    )
+    valid_from = models.DateField("effective from", help_text="First day of the registration.")
+    status = models.CharField(
+        max_length=9,
+        choices=Status,
+        default=Status.ACTIVE,
+        help_text="Cancelled is final and closes the document series of the registration.",
+    )
 
     objects: ClassVar[Any] = PartQuerySet.as_manager()
 
-    class Meta(Kept.Meta):
+    class Meta(CreatedByModel.Meta):
         verbose_name = "GST registration"
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["gstin"], name="gst_gstin_once"),
@@ -195,14 +231,14 @@ class GstRegistration(Kept, Addressed):
         return frozenset() if self.status == self.Status.CANCELLED else frozenset({"update"})
 
 
-class BankAccount(Kept):
-    """An account of ours. Its number is encrypted; two people stand behind one that is in use."""
+class BankAccount(CreatedByModel):
+    """A bank account of the company. Its number is encrypted, and a second person approves its use."""
 
     granted_through = ("organization",)
 
     class AccountType(models.TextChoices):
         CURRENT = "current"
-        CASH_CREDIT = "cash_credit"
+        CASH_CREDIT = "cash_credit", "Cash credit"
         OVERDRAFT = "overdraft"
         EEFC = "eefc", "EEFC"
         ESCROW = "escrow"
@@ -213,45 +249,75 @@ class BankAccount(Kept):
         BOTH = "both"
 
     class Status(models.TextChoices):
-        PENDING_APPROVAL = "pending_approval"
+        PENDING_APPROVAL = "pending_approval", "Pending approval"
         ACTIVE = "active"
         INACTIVE = "inactive"
         REFUSED = "refused"
 
     TRANSITIONS: ClassVar = {
-        Status.PENDING_APPROVAL: (),  # by its approval only
+        Status.PENDING_APPROVAL: (),  # only by its approval
         Status.ACTIVE: (Status.INACTIVE,),
         Status.INACTIVE: (Status.ACTIVE,),  # through another approval
         Status.REFUSED: (),
     }
 
     organization = models.ForeignKey(Organization, models.PROTECT, related_name="bank_accounts")
-    holder = models.CharField(max_length=200)
-    bank_name = models.CharField(max_length=200)
-    branch_name = optional_text(200)
+    holder = models.CharField("account holder", max_length=200, help_text="Name as in the bank's records.")
+    bank_name = models.CharField("bank", max_length=200, help_text="Name of the bank.")
+    branch_name = optional_text(200, "Name of the branch.", verbose_name="branch")
     number_encrypted = models.TextField(editable=False)
     number_hash = models.CharField(max_length=64, editable=False)
-    last4 = models.CharField("number's last four", max_length=4, editable=False)
-    ifsc = models.CharField("IFSC", max_length=11, null=True, blank=True)  # noqa: DJ001 - rupees only
-    swift = models.CharField("SWIFT", max_length=11, null=True, blank=True)  # noqa: DJ001 - other currencies
-    account_type = models.CharField(max_length=11, choices=AccountType)
-    currency = models.CharField(max_length=3, default="INR")
-    purpose = models.CharField(max_length=11, choices=Purpose, default=Purpose.BOTH)
-    wants_default = models.BooleanField(default=False, editable=False)  # takes effect with the approval
-    is_default = models.BooleanField("default", default=False)
-    status = models.CharField(max_length=16, choices=Status, default=Status.PENDING_APPROVAL)
+    last4 = models.CharField(
+        "last four digits",
+        max_length=4,
+        editable=False,
+        help_text="Last four characters of the account number.",
+    )
+    ifsc = optional_text(11, "Eleven characters, such as SBIN0000300. Required for accounts in rupees.")
+    swift = optional_text(
+        11,
+        "SWIFT code (BIC) of 8 or 11 characters. Required for other currencies.",
+        verbose_name="SWIFT code",
+    )
+    account_type = models.CharField(max_length=11, choices=AccountType, help_text="Type of account.")
+    currency = models.CharField(
+        max_length=3, default="INR", help_text="Currency of the account, ISO 4217 code. Default INR."
+    )
+    purpose = models.CharField(
+        max_length=11,
+        choices=Purpose,
+        default=Purpose.BOTH,
+        help_text="Whether it receives collections, makes payments, or both. Default: both.",
+    )
+    wants_default = models.BooleanField(
+        "default after approval",
+        default=False,
+        editable=False,
+        help_text="Whether it becomes the default account when it is approved.",
+    )
+    is_default = models.BooleanField(
+        "default",
+        default=False,
+        help_text="Default account of its currency. Choosing a new default replaces it.",
+    )
+    status = models.CharField(
+        max_length=16,
+        choices=Status,
+        default=Status.PENDING_APPROVAL,
+        help_text="Making an inactive account active again needs another approval.",
+    )
     proposed_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", editable=False
     )
     approved_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", editable=False
     )
-    approval_id = models.UUIDField(null=True, editable=False)
-    editors = ArrayField(models.UUIDField(), default=list, editable=False)  # since somebody last decided
+    approval_id = models.UUIDField(null=True, editable=False, help_text="The latest request for approval.")
+    editors = ArrayField(models.UUIDField(), default=list, editable=False)  # since the last decision
 
     objects: ClassVar[Any] = PartQuerySet.as_manager()
 
-    class Meta(Kept.Meta):
+    class Meta(CreatedByModel.Meta):
         constraints: ClassVar = [
             models.UniqueConstraint(
                 fields=["organization", "number_hash", "ifsc", "swift"],
@@ -286,14 +352,14 @@ class BankAccount(Kept):
         usable = self.status in (self.Status.ACTIVE, self.Status.INACTIVE)
         return frozenset({"update", "show_number"} if usable else {"show_number"})
 
-    def hide(self, number: str) -> None:
-        """Keep a canonical number: encrypted, its hash for equality, its last four for people."""
+    def set_number(self, number: str) -> None:
+        """Store a canonical number: encrypted, with a hash for equality and the last four characters to show."""
         self.number_encrypted = encryption.encrypt(number, context=self._context)
         self.number_hash = encryption.keyed_hash(number, context="organization.bank_account.number")
         self.last4 = number[-4:]
 
-    def reveal(self) -> str:
-        """The whole number, for documents that print it and for those who may see it."""
+    def decrypt_number(self) -> str:
+        """Return the full number, for documents that print it and users who may see it."""
         return encryption.decrypt(self.number_encrypted, context=self._context)
 
     @property

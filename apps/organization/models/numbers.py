@@ -1,4 +1,4 @@
-"""Document numbers that the law wants without gaps: series, and every number that one has given."""
+"""Document numbers, which the law requires to be gapless: series and their allocated numbers."""
 
 import re
 from datetime import date
@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Count, Exists, F, Max, Min, OuterRef, Q
 
-from apps.organization.models.identity import GstRegistration, Kept, Organization, PartQuerySet
+from apps.organization.models.identity import CreatedByModel, GstRegistration, Organization, PartQuerySet
 from apps.organization.models.years import FinancialYear
 from erp.models import Model
 
@@ -17,7 +17,7 @@ OTHER_LENGTH = 20
 
 
 class DocumentType(models.TextChoices):
-    """What a number stands on. The first nine are the law's; they belong to a registration."""
+    """Types of document. The first nine are those of GST law and need a registration."""
 
     TAX_INVOICE = "tax_invoice"
     BILL_OF_SUPPLY = "bill_of_supply"
@@ -48,46 +48,46 @@ TAX_TYPES = frozenset(DocumentType) - OTHER_TYPES
 _TAX_TYPES = sorted(kind.value for kind in TAX_TYPES)
 
 
-class Form(NamedTuple):
-    """What a series prints: a fixed head, then the number with at least ``width`` digits."""
+class NumberFormat(NamedTuple):
+    """The format of a series: a fixed head, then the number with at least ``width`` digits."""
 
     head: str
     width: int
 
     def text(self, number: int) -> str:
-        """The document number of ``number``."""
+        """Return the document number of ``number``."""
         return f"{self.head}{number:0{self.width}d}"
 
-    def may_print_what(self, other: "Form") -> bool:
-        """Whether some number here looks like some number there: heads that differ by digits at most."""
+    def overlaps(self, other: "NumberFormat") -> bool:
+        """Return whether both formats can print the same text: heads that differ at most by digits."""
         shorter, longer = sorted((self.head, other.head), key=len)
         return longer.startswith(shorter) and re.fullmatch("[0-9]*", longer[len(shorter) :]) is not None
 
 
 class DocumentSeriesQuerySet(PartQuerySet):
     def active(self) -> Self:
-        """Series that still give numbers."""
+        """Return series that still allocate numbers."""
         return self.filter(status=DocumentSeries.Status.ACTIVE)
 
-    def with_a_hole(self) -> Self:
-        """Series whose numbers don't run from the first to the last without a hole: there should be none."""
+    def with_gaps(self) -> Self:
+        """Return series whose numbers have a gap: there should be none."""
         counted = self.annotate(
-            given=Count("allocated_numbers"),
+            allocated=Count("allocated_numbers"),
             lowest=Min("allocated_numbers__number"),
             highest=Max("allocated_numbers__number"),
         )
-        whole = Q(given=0, last_number=0) | Q(
+        whole = Q(allocated=0, last_number=0) | Q(
             lowest=F("start_number"),
             highest=F("last_number"),
-            given=F("last_number") - F("start_number") + 1,
+            allocated=F("last_number") - F("start_number") + 1,
         )
         return counted.exclude(whole)
 
 
-class DocumentSeries(Kept):
-    """Where the numbers of one kind of document come from, in one year and for one registration.
+class DocumentSeries(CreatedByModel):
+    """The number series of one document type, in one financial year and for one registration.
 
-    ``version`` counts changes of the definition; giving a number leaves it as it is.
+    ``version`` counts changes of the definition; allocating a number doesn't change it.
     """
 
     granted_through = ("organization",)
@@ -101,21 +101,56 @@ class DocumentSeries(Kept):
 
     organization = models.ForeignKey(Organization, models.PROTECT, related_name="document_series")
     gst_registration = models.ForeignKey(
-        GstRegistration, models.PROTECT, null=True, blank=True, related_name="document_series"
+        GstRegistration,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="document_series",
+        help_text="Required for documents of GST law, not allowed for others.",
     )
-    financial_year = models.ForeignKey(FinancialYear, models.PROTECT, related_name="document_series")
-    document_type = models.CharField(max_length=20, choices=DocumentType)
-    prefix = models.CharField(max_length=8, default="", blank=True)
-    template = models.CharField(max_length=64)
-    start_number = models.PositiveIntegerField(default=1)
-    last_number = models.BigIntegerField(default=0, editable=False)
-    date_ordered = models.BooleanField()
-    last_document_date = models.DateField(null=True, editable=False)
-    status = models.CharField(max_length=6, choices=Status, default=Status.ACTIVE)
+    financial_year = models.ForeignKey(
+        FinancialYear,
+        models.PROTECT,
+        related_name="document_series",
+        help_text="Financial year of the documents.",
+    )
+    document_type = models.CharField(
+        max_length=20, choices=DocumentType, help_text="Type of document that the series numbers."
+    )
+    prefix = models.CharField(
+        max_length=8,
+        default="",
+        blank=True,
+        help_text="Up to 8 capital letters, digits, / and -, for {PREFIX}.",
+    )
+    template = models.CharField(
+        max_length=64,
+        help_text="Such as {PREFIX}/{FY}/{N:5}: {FY} once, {N:3} to {N:9} once at the end; {PREFIX} and {BRANCH} "
+        "are optional.",
+    )
+    start_number = models.PositiveIntegerField(
+        default=1, help_text="First number of the series, 1 to 999,999,999. Default 1."
+    )
+    last_number = models.BigIntegerField(
+        default=0, editable=False, help_text="Last number allocated; 0 before the first."
+    )
+    date_ordered = models.BooleanField(
+        "in date order",
+        help_text="Whether a number can't be dated before the last one. Default: yes for GST documents.",
+    )
+    last_document_date = models.DateField(
+        null=True, editable=False, help_text="Latest date of a numbered document."
+    )
+    status = models.CharField(
+        max_length=6,
+        choices=Status,
+        default=Status.ACTIVE,
+        help_text="A closed series allocates no numbers. Closing is final.",
+    )
 
     objects: ClassVar[Any] = DocumentSeriesQuerySet.as_manager()
 
-    class Meta(Kept.Meta):
+    class Meta(CreatedByModel.Meta):
         verbose_name_plural = "document series"
         constraints: ClassVar = [
             models.UniqueConstraint(
@@ -139,7 +174,7 @@ class DocumentSeries(Kept):
         ]
 
     def __str__(self) -> str:
-        return f"{self.get_document_type_display()} {self.form.text(self.next_number)}"
+        return f"{self.get_document_type_display()} {self.number_format.text(self.next_number)}"
 
     def _stamp(self) -> list[str]:
         touched = super()._stamp()
@@ -149,33 +184,33 @@ class DocumentSeries(Kept):
 
     @property
     def next_number(self) -> int:
-        """The number that is given next."""
+        """The number that is allocated next."""
         return max(self.last_number + 1, self.start_number)
 
     @property
-    def form(self) -> Form:
+    def number_format(self) -> NumberFormat:
         """The template with all but the number filled in."""
         branch = self.gst_registration.branch_code if self.gst_registration is not None else ""
         head, width = re.fullmatch(r"(.*)\{N:([3-9])\}", self.template).groups()  # type: ignore[union-attr]
         filled = {"{PREFIX}": self.prefix, "{FY}": self.financial_year.code, "{BRANCH}": branch}
         for token, text in filled.items():
             head = head.replace(token, text)
-        return Form(head, int(width))
+        return NumberFormat(head, int(width))
 
     @property
     def longest(self) -> int:
-        """How many characters a number may have."""
+        """The maximum length of a document number."""
         return TAX_LENGTH if self.document_type in TAX_TYPES else OTHER_LENGTH
 
     def open_verbs(self) -> frozenset[str]:
         return frozenset({"update"} if self.status == self.Status.ACTIVE else ())
 
 
-def uncovered(today: date) -> Q:
-    """The condition on organizations that need their next financial year.
+def lacks_financial_year(today: date) -> Q:
+    """Return the condition on organizations that need their next financial year.
 
-    In March and April, with a look at 1 April: no year holds that day, or a series that was active on 31 March has
-    no copy there. In other months: no year holds today.
+    In March and April the day is 1 April: no year includes it, or a series that is active on 31 March has no copy
+    there. In other months: no year includes today.
     """
     turns = today.month in (3, 4)
     day = date(today.year, 4, 1) if turns else today
@@ -193,24 +228,32 @@ def uncovered(today: date) -> Q:
 
 
 class AllocatedNumber(Model):
-    """A number that was given, for ever: a trigger refuses UPDATE and DELETE."""
+    """An allocated number. It is permanent: a trigger refuses UPDATE and DELETE."""
 
     series = models.ForeignKey(DocumentSeries, models.PROTECT, related_name="allocated_numbers")
     number = models.BigIntegerField()
     document_number = models.CharField(max_length=20)
     organization = models.ForeignKey(Organization, models.PROTECT, related_name="allocated_numbers")
     gst_registration = models.ForeignKey(
-        GstRegistration, models.PROTECT, null=True, related_name="allocated_numbers"
+        GstRegistration,
+        models.PROTECT,
+        null=True,
+        related_name="allocated_numbers",
+        help_text="Required for documents of GST law, not allowed for others.",
     )
     financial_year = models.ForeignKey(FinancialYear, models.PROTECT, related_name="allocated_numbers")
     document_type = models.CharField(max_length=20, choices=DocumentType)
-    document_date = models.DateField()
-    reference_type = models.CharField(max_length=50)
-    reference_id = models.UUIDField()
+    document_date = models.DateField(help_text="Date of the document, not after today.")
+    reference_type = models.CharField(
+        max_length=50, help_text="Kind of record that gets the number, such as invoice."
+    )
+    reference_id = models.UUIDField(
+        "reference ID", help_text="ID of that record. The same record always gets the same number."
+    )
     allocated_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", editable=False
     )
-    given_before = False  # not a column: whether the last call found it rather than made it
+    already_allocated = False  # not a column: whether the last call found it instead of allocating it
 
     objects: ClassVar[Any] = PartQuerySet.as_manager()
 

@@ -1,4 +1,4 @@
-"""Every way our own firms, their registrations, years, series and calendars can change."""
+"""Services of organizations, their registrations, bank accounts, years, series and calendars."""
 
 from apps.organization.services.accounts import (
     BANK_ACCOUNT,

@@ -1,4 +1,4 @@
-"""Our bank accounts: proposed by one person, used after another has agreed."""
+"""Services of the company's bank accounts, which are used only after a second person approved them."""
 
 import re
 from typing import Any
@@ -10,10 +10,10 @@ from apps.organization.models import BankAccount, Organization
 from apps.organization.services.rules import (
     Inactive,
     InvalidState,
-    check_step,
+    check_transition,
     invalid_state,
     lock_organization_of,
-    note_editor,
+    record_editor,
     require_active,
 )
 from erp.access import Actor
@@ -26,29 +26,29 @@ _SEPARATORS = re.compile("[ -]")
 
 
 class BankAccountTaken(Conflict):
-    """This account is here already."""
+    """This bank account exists already."""
 
     constraints = ("bank_account_once",)
 
 
 class DefaultRequired(Conflict):
-    """This account is the default of its currency: make another the default first."""
+    """This account is the default of its currency: make another one the default first."""
 
 
 class NotActive(Conflict):
-    """Only an active account is the default."""
+    """Only an active account can be the default."""
 
 
 class NumbersDiffer(RuleBroken):
-    """The two numbers differ."""
+    """The two account numbers differ."""
 
 
 class BankCodeMismatch(RuleBroken):
-    """An account in rupees has an IFSC, one in another currency a SWIFT code."""
+    """An account in rupees needs an IFSC, one in another currency a SWIFT code."""
 
 
 def canonical_number(text: str) -> str:
-    """An account number without spaces and hyphens, in capitals; leading zeros are kept."""
+    """Return an account number without spaces and hyphens, in capitals, with leading zeros."""
     return _SEPARATORS.sub("", text).upper()
 
 
@@ -75,15 +75,21 @@ def add_bank_account(
 ) -> BankAccount:
     """Add a bank account. It can't be used until it is approved.
 
-    The number comes twice, against slips of the pen; it is encrypted, and answers show its last four. As the
-    default of its currency it takes effect with the agreement.
+    The number is entered twice and stored encrypted; only its last four characters are shown. A new default of its
+    currency takes effect with the approval.
     """
     require_active(organization)
     if canonical_number(number) != canonical_number(number_again):
-        raise NumbersDiffer(errors=[Fault("/number_again", "differs", "Type the same number twice.")])
+        raise NumbersDiffer(
+            errors=[Fault("/number_again", "differs", "The numbers differ. Enter the same number twice.")]
+        )
     if (currency == RUPEES) != (ifsc is not None) or (currency == RUPEES) == (swift is not None):
         wrong = "/ifsc" if (currency == RUPEES) != (ifsc is not None) else "/swift"
-        raise BankCodeMismatch(errors=[Fault(wrong, "currency", "IFSC for rupees, SWIFT for the rest.")])
+        raise BankCodeMismatch(
+            errors=[
+                Fault(wrong, "currency", "Enter the IFSC for rupees, the SWIFT code for other currencies.")
+            ]
+        )
     account = BankAccount(
         organization=organization,
         holder=holder,
@@ -95,11 +101,13 @@ def add_bank_account(
         currency=currency,
         purpose=purpose,
         wants_default=is_default,
-        proposed_by_id=_person(actor),
+        proposed_by_id=_require_person(actor),
         created_by_id=actor.pk,
     )
-    account.hide(canonical_number(number))
-    account.approval_id = _ask(account, actor, account.version, "A new account of the company.")
+    account.set_number(canonical_number(number))
+    account.approval_id = _request_approval(
+        account, actor, account.version, "New bank account of the company."
+    )
     account.save()
     emit(
         events.BankAccountAdded(
@@ -118,7 +126,7 @@ def add_bank_account(
     requires=capabilities.MANAGE_BANK_ACCOUNTS,
     emits=[events.BankAccountUpdated],
     raises=[DefaultRequired, NotActive, InvalidState, BankAccountTaken],
-    lock_via="organization",  # so that the mark of the default moves once at a time
+    lock_via="organization",  # so that concurrent changes leave one default account
 )
 def update_bank_account(
     account: BankAccount,
@@ -131,37 +139,39 @@ def update_bank_account(
 ) -> BankAccount:
     """Update a bank account.
 
-    Holder, number and codes stay: another account is another row. Bringing one back asks a second person.
+    Holder, number and codes can't change: add another account instead. Making one active again needs an approval.
     """
     before = account.status
     if before not in (BankAccount.Status.ACTIVE, BankAccount.Status.INACTIVE):
-        raise invalid_state(account, (), "It waits for a second person, or was refused.")
+        raise invalid_state(account, (), "The account is pending approval or was refused.")
     if account.is_default and not (is_default and status == BankAccount.Status.ACTIVE):
         raise DefaultRequired
     if is_default and status != BankAccount.Status.ACTIVE:
-        raise NotActive(errors=[Fault("/is_default", "inactive", "Only an active account is the default.")])
-    comes_back = status == BankAccount.Status.ACTIVE and status != before
-    takes_mark = is_default and not account.is_default and not comes_back
+        raise NotActive(
+            errors=[Fault("/is_default", "inactive", "Only an active account can be the default.")]
+        )
+    reactivates = status == BankAccount.Status.ACTIVE and status != before
+    becomes_default = is_default and not account.is_default and not reactivates
     account.purpose = purpose
     account.branch_name = branch_name
-    account.is_default = is_default and not comes_back
+    account.is_default = is_default and not reactivates
     if status != before:
-        check_step(account, status)
-        account.status = BankAccount.Status.PENDING_APPROVAL if comes_back else status
-    note_editor(account, actor)
-    if comes_back:
+        check_transition(account, status)
+        account.status = BankAccount.Status.PENDING_APPROVAL if reactivates else status
+    record_editor(account, actor)
+    if reactivates:
         account.wants_default = is_default
-        account.proposed_by_id, account.approved_by_id = _person(actor), None
-        # Saving is one change, so this is the version that the second person sees.
-        account.approval_id = _ask(
-            account, actor, account.version + 1, "An account of the company comes back."
+        account.proposed_by_id, account.approved_by_id = _require_person(actor), None
+        # Saving raises the version by one, so this is the version that the approver sees.
+        account.approval_id = _request_approval(
+            account, actor, account.version + 1, "Bank account of the company to be made active again."
         )
     changed = account.changed_fields().keys() & {"purpose", "branch_name", "is_default", "status"}
-    if takes_mark:
-        _take_mark(account)
+    if becomes_default:
+        _unset_former_default(account)
     account.save()
     if changed:
-        _announce(account, sorted(changed))
+        _emit_updated(account, sorted(changed))
     return account
 
 
@@ -171,12 +181,12 @@ def update_bank_account(
     lock_via="organization",
 )
 def activate_bank_account(account: BankAccount, *, actor: Actor, request: Any) -> BankAccount:
-    """Put an account to use that a second person approved."""
+    """Activate a bank account after its approval."""
     account.status, account.editors = BankAccount.Status.ACTIVE, []
     account.approved_by_id = actor.pk
     account.is_default, account.wants_default = account.wants_default, False
     if account.is_default:
-        _take_mark(account)
+        _unset_former_default(account)
     account.save()
     emit(
         events.BankAccountActivated(
@@ -190,7 +200,7 @@ def activate_bank_account(account: BankAccount, *, actor: Actor, request: Any) -
     requires=capabilities.MANAGE_BANK_ACCOUNTS, emits=[events.BankAccountRefused], lock_via="organization"
 )
 def refuse_bank_account(account: BankAccount, *, actor: Actor, request: Any) -> BankAccount:
-    """Close an account whose request was refused, withdrawn or not decided in time."""
+    """Refuse a bank account whose request was rejected, withdrawn or expired."""
     if account.status == BankAccount.Status.PENDING_APPROVAL and account.approval_id == request.pk:
         account.status, account.editors = BankAccount.Status.REFUSED, []
         account.save()
@@ -204,7 +214,7 @@ def refuse_bank_account(account: BankAccount, *, actor: Actor, request: Any) -> 
 
 BANK_ACCOUNT = Kind(
     name="organization.bank_account",
-    title="Own bank account",
+    title="Company bank account",
     subject="bank_account",
     model="organization.BankAccount",
     capability=capabilities.MANAGE_BANK_ACCOUNTS,
@@ -215,11 +225,15 @@ BANK_ACCOUNT = Kind(
 )
 
 
-@service(requires=capabilities.MANAGE_BANK_ACCOUNTS, emits=[events.BankAccountNumberShown])
+@service(
+    label="Show account number",
+    requires=capabilities.MANAGE_BANK_ACCOUNTS,
+    emits=[events.BankAccountNumberShown],
+)
 def show_number(account: BankAccount, *, actor: Actor) -> str:
-    """The whole number, for a person who may see it; that they saw it is told."""
-    shown_to = _person(actor)
-    number = account.reveal()
+    """Show the full account number. The audit trail records who saw it."""
+    shown_to = _require_person(actor)
+    number = account.decrypt_number()
     emit(
         events.BankAccountNumberShown(
             organization_id=account.organization_id, bank_account_id=account.pk, shown_to=shown_to
@@ -228,15 +242,15 @@ def show_number(account: BankAccount, *, actor: Actor) -> str:
     return number
 
 
-def _person(actor: Actor) -> UUID:
-    """Behind an account stand two people, so SYSTEM proposes none."""
+def _require_person(actor: Actor) -> UUID:
+    """Return the user's id. Raises CapabilityMissing for SYSTEM: an account needs two people."""
     if actor.pk is None:
         raise CapabilityMissing(str(capabilities.MANAGE_BANK_ACCOUNTS))
     person: UUID = actor.pk
     return person
 
 
-def _ask(account: BankAccount, actor: Actor, version: int, reason: str) -> UUID:
+def _request_approval(account: BankAccount, actor: Actor, version: int, reason: str) -> UUID:
     request = approvals.request(
         actor=actor,
         kind=BANK_ACCOUNT,
@@ -259,17 +273,17 @@ def _ask(account: BankAccount, actor: Actor, version: int, reason: str) -> UUID:
     return approval_id
 
 
-def _take_mark(account: BankAccount) -> None:
-    """Take the mark of the default from the former one of the currency, if there is any."""
+def _unset_former_default(account: BankAccount) -> None:
+    """Make the former default account of the currency an ordinary one, if there is any."""
     rows = BankAccount.objects.filter(organization=account.organization_id, currency=account.currency)
     former = rows.filter(is_default=True).exclude(pk=account.pk).locked().first()
     if former is not None:
         former.is_default = False
         former.save()
-        _announce(former, ["is_default"])
+        _emit_updated(former, ["is_default"])
 
 
-def _announce(account: BankAccount, changed: list[str]) -> None:
+def _emit_updated(account: BankAccount, changed: list[str]) -> None:
     emit(
         events.BankAccountUpdated(
             organization_id=account.organization_id,

@@ -1,4 +1,4 @@
-"""Calendars of banks, exchanges and states; kept in the admin."""
+"""Services of calendars of banks, exchanges and states, used in the admin."""
 
 from collections.abc import Sequence
 from datetime import date, time
@@ -20,7 +20,10 @@ class CalendarCodeTaken(Conflict):
 def create_calendar(
     *, actor: Actor, code: str, name: str, weekly_off: Sequence[int] = (7,), closes_at: time | None = None
 ) -> Calendar:
-    """Add a calendar. ``weekly_off`` counts the days of the week from Monday, 1; ``closes_at`` is in Kolkata."""
+    """Add a calendar of business days.
+
+    ``weekly_off`` holds ISO days of the week, Monday is 1; ``closes_at`` is in Indian time.
+    """
     calendar = Calendar(
         code=code, name=name, weekly_off=_days(weekly_off), closes_at=closes_at, created_by_id=actor.pk
     )
@@ -38,7 +41,7 @@ def update_calendar(
     weekly_off: Sequence[int] = (7,),
     closes_at: time | None = None,
 ) -> Calendar:
-    """Change a calendar's name, days off and closing time; the code stays."""
+    """Update a calendar. The code can't change."""
     calendar.name, calendar.weekly_off, calendar.closes_at = name, _days(weekly_off), closes_at
     changed = calendar.changed_fields()
     calendar.save()
@@ -57,7 +60,7 @@ def set_calendar_day(
     closed: bool = True,
     closes_at: time | None = None,
 ) -> Calendar:
-    """Say of one day that it is a holiday, or that it is open or ends at another time."""
+    """Set a day as a holiday, or as a business day with its own closing time."""
     special = CalendarDay.objects.filter(calendar=calendar, day=day).first()
     if special is None:
         special = CalendarDay(calendar=calendar, day=day, created_by_id=actor.pk)

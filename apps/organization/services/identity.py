@@ -1,19 +1,19 @@
-"""Organizations: who we are."""
+"""Services of organizations."""
 
 from datetime import date
 from typing import Any
 
 from apps.organization import capabilities, events
 from apps.organization.models import DocumentSeries, FinancialYear, Organization
-from apps.organization.services.rules import InvalidState, PinStateMismatch, check_pin, check_step
+from apps.organization.services.rules import InvalidState, PinStateMismatch, check_pin, check_transition
 from erp.access import Actor
 from erp.errors import Conflict, Fault, RuleBroken
 from erp.identifiers import PAN, company_fits, holder_fits
 from erp.services import emit, service
 from erp.text import name_key
 
-# Their values identify or address somebody, so events say only that they changed.
-UNTOLD = frozenset(
+# Their values identify the organization, so events report only that they changed.
+UNREPORTED_FIELDS = frozenset(
     {
         "name", "legal_name", "pan", "cin", "llpin", "tan", "iec", "line1", "line2", "city", "state_code",
         "pin_code", "email", "phone", "lut_number", "invoice_footer",
@@ -38,31 +38,31 @@ class IdentityInUse(Conflict):
 
 
 class YearOpen(Conflict):
-    """A financial year is still open."""
+    """A financial year is still open: close it first."""
 
 
 class PanFormMismatch(RuleBroken):
-    """The PAN is of another kind of holder than the legal form."""
+    """The PAN doesn't fit the legal form."""
 
 
 class CinRequired(RuleBroken):
-    """A company has a CIN."""
+    """A company needs a CIN."""
 
 
 class CinFormMismatch(RuleBroken):
-    """The CIN is of another class of company than the legal form."""
+    """The CIN doesn't fit the legal form."""
 
 
 class LlpinRequired(RuleBroken):
-    """A limited liability partnership has an LLPIN."""
+    """A limited liability partnership needs an LLPIN."""
 
 
 class IecMismatch(RuleBroken):
-    """The IEC is another holder's PAN."""
+    """The IEC is the PAN of another holder."""
 
 
 class LutIncomplete(RuleBroken):
-    """A letter of undertaking has a number and an end."""
+    """A letter of undertaking needs a number and a last day."""
 
 
 IDENTITY_ERRORS = (
@@ -174,7 +174,7 @@ def update(
 ) -> Organization:
     """Update an organization.
 
-    PAN and base currency stay once a registration or a financial year exists.
+    PAN and base currency can't change once a registration or a financial year exists.
     """
     if status != organization.status:
         _move(organization, status)
@@ -201,7 +201,16 @@ def update(
     changes = organization.changed_fields()
     fixed = [field for field in ("pan", "base_currency") if field in changes]
     if fixed and (organization.gst_registrations.exists() or organization.financial_years.exists()):
-        raise IdentityInUse(errors=[Fault(f"/{field}", "fixed", "This stays as it is.") for field in fixed])
+        raise IdentityInUse(
+            errors=[
+                Fault(
+                    f"/{field}",
+                    "fixed",
+                    "This can't change any more: there is a registration or a financial year.",
+                )
+                for field in fixed
+            ]
+        )
     if changes.keys() - {"status"}:
         _check(organization)
     organization.save()
@@ -211,7 +220,7 @@ def update(
                 organization_id=organization.pk,
                 changed=[
                     events.Change(field=field)
-                    if field in UNTOLD
+                    if field in UNREPORTED_FIELDS
                     else events.Change(field=field, old=_plain(old), new=_plain(new))
                     for field, (old, new) in changes.items()
                     if field != "name_key"
@@ -222,9 +231,9 @@ def update(
 
 
 def _move(organization: Organization, status: str) -> None:
-    check_step(organization, status)
+    check_transition(organization, status)
     if status == Organization.Status.INACTIVE:
-        # Whoever takes a number holds its series: so none is given while this is decided.
+        # Allocating a number locks its series, so none is allocated meanwhile.
         list(DocumentSeries.objects.filter(organization=organization).order_by("pk").locked())
         if organization.financial_years.filter(status=FinancialYear.Status.OPEN).exists():
             raise YearOpen
@@ -236,20 +245,34 @@ def _plain(value: Any) -> Any:
 
 
 def _check(organization: Organization) -> None:
-    """Rules across the fields of an identity (identifiers §4 and §5)."""
+    """Check the rules across the fields of an organization."""
     form, pan = organization.legal_form, organization.pan
     if not holder_fits(pan, form):
-        raise PanFormMismatch(errors=[Fault("/pan", "holder_class", "Its fourth letter is another form's.")])
+        raise PanFormMismatch(
+            errors=[Fault("/pan", "holder_class", "The fourth letter of the PAN doesn't fit the legal form.")]
+        )
     if form in Organization.COMPANIES and not organization.cin:
-        raise CinRequired(errors=[Fault("/cin", "required", "Needed for a company.")])
+        raise CinRequired(errors=[Fault("/cin", "required", "Enter the CIN: it is required for a company.")])
     if organization.cin and not company_fits(organization.cin, form):
-        raise CinFormMismatch(errors=[Fault("/cin", "company_class", "It names another class of company.")])
+        raise CinFormMismatch(
+            errors=[
+                Fault("/cin", "company_class", "The CIN is of another class of company than the legal form.")
+            ]
+        )
     if form == Organization.LegalForm.LLP and not organization.llpin:
-        raise LlpinRequired(errors=[Fault("/llpin", "required", "Needed for an LLP.")])
+        raise LlpinRequired(
+            errors=[Fault("/llpin", "required", "Enter the LLPIN: it is required for an LLP.")]
+        )
     if organization.iec and PAN.is_valid(organization.iec) and organization.iec != pan:
-        raise IecMismatch(errors=[Fault("/iec", "pan", "It isn't this organization's PAN.")])
+        raise IecMismatch(
+            errors=[
+                Fault(
+                    "/iec", "pan", "The IEC is the PAN of another holder. It must be this organization's PAN."
+                )
+            ]
+        )
     if (organization.lut_number is None) != (organization.lut_valid_until is None):
         raise LutIncomplete(
-            errors=[Fault("/lut_valid_until", "contradicts", "Give number and end, or neither.")]
+            errors=[Fault("/lut_valid_until", "contradicts", "Enter both number and last day, or neither.")]
         )
     check_pin(organization)

@@ -1,4 +1,4 @@
-"""GST registrations: where we are registered, and which one is primary."""
+"""Services of GST registrations."""
 
 from datetime import date
 
@@ -9,11 +9,11 @@ from apps.organization.services.rules import (
     InvalidState,
     PinStateMismatch,
     check_pin,
-    check_step,
+    check_transition,
     invalid_state,
     require_active,
 )
-from apps.organization.services.series import NumberTooLong, SeriesCollides, announce_series, check_form
+from apps.organization.services.series import NumberTooLong, SeriesCollides, check_format, emit_series_updated
 from erp.access import Actor
 from erp.errors import Conflict, Fault, RuleBroken
 from erp.identifiers import GSTIN
@@ -21,7 +21,7 @@ from erp.services import emit, service
 
 
 class GstinTaken(Conflict):
-    """This GSTIN is registered already."""
+    """This GSTIN exists already."""
 
     constraints = ("gst_gstin_once",)
 
@@ -33,19 +33,19 @@ class BranchCodeTaken(Conflict):
 
 
 class BranchCodeInUse(Conflict):
-    """Numbers of a year that isn't locked carry the branch code."""
+    """The branch code is part of document numbers in a year that isn't locked."""
 
 
 class PrimaryRequired(Conflict):
-    """This registration is the primary one: make another primary first."""
+    """This registration is the primary one: make another one primary first."""
 
 
 class GstinPanMismatch(RuleBroken):
-    """The PAN inside the GSTIN isn't the organization's."""
+    """The PAN in the GSTIN isn't the organization's."""
 
 
 class GstinStateMismatch(RuleBroken):
-    """The address lies in another state than the GSTIN."""
+    """The address is in another state than the GSTIN."""
 
 
 @service(
@@ -88,7 +88,7 @@ def add_gst_registration(
     )
     _check(registration)
     if registration.is_primary:
-        _take_mark(registration)
+        _unset_former_primary(registration)
     registration.save()
     emit(
         events.GstAdded(
@@ -115,7 +115,7 @@ def add_gst_registration(
         PinStateMismatch,
         NumberTooLong,
     ],
-    lock_via="organization",  # so that the mark of the primary moves once at a time
+    lock_via="organization",  # so that concurrent changes leave one primary registration
 )
 def update_gst_registration(
     registration: GstRegistration,
@@ -135,13 +135,13 @@ def update_gst_registration(
 ) -> GstRegistration:
     """Update a GST registration. The GSTIN can't change.
 
-    Making it primary takes the mark from the former one. Cancelling is final and closes its series.
+    Making it primary replaces the former one. Cancelling is final and closes its series.
     """
     was_primary, before = registration.is_primary, registration.status
     if was_primary and (not is_primary or status != GstRegistration.Status.ACTIVE):
         raise PrimaryRequired
     if status != before:
-        check_step(registration, status)
+        check_transition(registration, status)
     registration.kind = kind
     registration.trade_name = trade_name
     registration.line1 = line1
@@ -157,63 +157,69 @@ def update_gst_registration(
     if not changed:
         return registration
     if before == GstRegistration.Status.CANCELLED:
-        check_step(registration, status)
+        check_transition(registration, status)
     if is_primary and status != GstRegistration.Status.ACTIVE:
-        raise invalid_state(registration, (), "Only an active registration is primary.")
+        raise invalid_state(registration, (), "Only an active registration can be primary.")
     _check(registration)
     series: list[DocumentSeries] = []
     if {"status", "branch_code"} & changed.keys():
-        # Whoever takes a number holds its series: so none is given while this is decided.
+        # Allocating a number locks its series, so none is allocated meanwhile.
         series = list(DocumentSeries.objects.filter(gst_registration=registration).order_by("pk").locked())
     if "branch_code" in changed:
-        _free_branch_code(registration, series)
+        _check_branch_code_change(registration, series)
     if is_primary and not was_primary:
-        _take_mark(registration)
+        _unset_former_primary(registration)
     registration.save()
     if status == GstRegistration.Status.CANCELLED:
         for each in series:
             if each.status == DocumentSeries.Status.ACTIVE:
                 each.status = DocumentSeries.Status.CLOSED
                 each.save()
-                announce_series(each, ["status"])
-    _announce(registration, sorted(changed))
+                emit_series_updated(each, ["status"])
+    _emit_updated(registration, sorted(changed))
     return registration
 
 
 def _check(registration: GstRegistration) -> None:
     parts = GSTIN.parts(registration.gstin)
     if parts.get("form") != "REGULAR" or parts.get("pan") != registration.organization.pan:
-        raise GstinPanMismatch(errors=[Fault("/gstin", "pan", "Positions 3 to 12 are another PAN.")])
+        raise GstinPanMismatch(
+            errors=[Fault("/gstin", "pan", "Positions 3 to 12 of the GSTIN aren't the organization's PAN.")]
+        )
     if registration.state_code != parts["state"]:
         raise GstinStateMismatch(
-            errors=[Fault("/state_code", "gstin", "The GSTIN's first two digits are another state.")]
+            errors=[
+                Fault(
+                    "/state_code", "gstin", "The first two digits of the GSTIN are the code of another state."
+                )
+            ]
         )
     check_pin(registration)
 
 
-def _take_mark(registration: GstRegistration) -> None:
-    """Take the mark of the primary from the former one, if there is any."""
+def _unset_former_primary(registration: GstRegistration) -> None:
+    """Make the former primary registration an ordinary one, if there is any."""
     organization = registration.organization
     rows = organization.gst_registrations.exclude(pk=registration.pk)
     former = rows.filter(is_primary=True).locked().first()
     if former is not None:
         former.is_primary = False
         former.save()
-        _announce(former, ["is_primary"])
+        _emit_updated(former, ["is_primary"])
 
 
-def _free_branch_code(registration: GstRegistration, series: list[DocumentSeries]) -> None:
-    """A new branch code may change no number of a year that isn't locked, and no two series into one."""
+def _check_branch_code_change(registration: GstRegistration, series: list[DocumentSeries]) -> None:
+    """Check that a new branch code changes no number of a year that isn't locked and makes no two series collide."""
     for each in series:
         if "{BRANCH}" not in each.template or each.financial_year.status == FinancialYear.Status.LOCKED:
             continue
         if each.last_number:
             raise BranchCodeInUse
         each.gst_registration = registration
-        check_form(each)
+        check_format(each)
 
 
-def _announce(registration: GstRegistration, changed: list[str]) -> None:
+def _emit_updated(registration: GstRegistration, changed: list[str]) -> None:
     emit(
         events.GstUpdated(
             organization_id=registration.organization_id,

@@ -1,4 +1,4 @@
-"""Refusals and checks that several kinds of rows share."""
+"""Errors and checks that several services share."""
 
 from collections.abc import Callable, Iterable
 from datetime import date
@@ -14,7 +14,7 @@ from erp.identifiers import pin_fits
 
 
 class InvalidState(Conflict):
-    """The status doesn't allow this step."""
+    """The status doesn't allow this change."""
 
 
 class Inactive(Conflict):
@@ -22,15 +22,15 @@ class Inactive(Conflict):
 
 
 class PinStateMismatch(RuleBroken):
-    """The PIN code doesn't lie in the state."""
+    """The PIN code doesn't belong to the state."""
 
 
 class FinancialYearMissing(Conflict):
-    """No financial year holds the date."""
+    """No financial year includes the date."""
 
 
 class FinancialYearSoftClosed(Conflict):
-    """The financial year is closed but for those who keep it."""
+    """The financial year is soft-closed: only users who manage financial years can post to it."""
 
 
 class FinancialYearLocked(Conflict):
@@ -38,15 +38,15 @@ class FinancialYearLocked(Conflict):
 
 
 def require_active(organization: Organization) -> None:
-    """Raise Inactive for an organization that is no longer used."""
+    """Raise Inactive unless the organization is active."""
     if organization.status != Organization.Status.ACTIVE:
         raise Inactive
 
 
 def require_writable(year: FinancialYear | None, actor: Actor, day: date) -> FinancialYear:
-    """The year, where ``actor`` may book on ``day``. Raises FinancialYear{Missing,SoftClosed,Locked}."""
+    """Return the year if ``actor`` may post on ``day``. Raises FinancialYear{Missing,SoftClosed,Locked}."""
     if year is None:
-        raise FinancialYearMissing(f"No financial year holds {day}.")
+        raise FinancialYearMissing(f"No financial year includes {day}. Add the year first.")
     if year.status == FinancialYear.Status.LOCKED:
         raise FinancialYearLocked
     if not year.writable_by(actor, day):
@@ -55,7 +55,7 @@ def require_writable(year: FinancialYear | None, actor: Actor, day: date) -> Fin
 
 
 def lock_organization_of(model: type[Model]) -> Callable[[UUID], None]:
-    """What a decision on a row of ``model`` locks before it: the row's organization, as edits of it do."""
+    """Return a function that locks the organization of a row of ``model`` by the row's id, as edits of it do."""
 
     def lock(row_id: UUID) -> None:
         owner = model._default_manager.filter(pk=row_id).values("organization_id")
@@ -64,34 +64,36 @@ def lock_organization_of(model: type[Model]) -> Callable[[UUID], None]:
     return lock
 
 
-def note_editor(row: Any, actor: Actor) -> None:
-    """Keep who changed the row since somebody last decided on it: none of them decides next time."""
+def record_editor(row: Any, actor: Actor) -> None:
+    """Record who changed the row since its last decision, so that they can't approve the next one."""
     if row.changed_fields() and actor.pk is not None and actor.pk not in row.editors:
         row.editors = [*row.editors, actor.pk]
 
 
 def require_same(organization: Organization, row: Any, pointer: str) -> None:
-    """A row of another organization is, in a body, one that doesn't exist."""
+    """Raise Invalid for a row of another organization, as for one that doesn't exist."""
     if row is not None and row.organization_id != organization.pk:
-        words = "There is no such row, or none that you can see."
+        words = "The row doesn't exist, or you can't see it."
         raise Invalid(errors=[Fault(pointer, "does_not_exist", words)])
 
 
-def check_step(row: Any, status: str) -> None:
-    """Raise InvalidState, with what is allowed, where the table of states has no such step."""
+def check_transition(row: Any, status: str) -> None:
+    """Raise InvalidState, with the allowed statuses, unless the transition is allowed."""
     allowed = row.TRANSITIONS[type(row).Status(row.status)]
     if status not in allowed:
-        raise invalid_state(row, allowed, f"{row.status} doesn't become {status}.")
+        raise invalid_state(row, allowed, f"The status can't change from {row.status} to {status}.")
 
 
 def invalid_state(row: Any, allowed: Iterable[str], detail: str) -> InvalidState:
-    """The refusal, with the row's status and what it may become."""
+    """Return the error, with the row's status and the statuses allowed next."""
     return InvalidState(detail, status_now=row.status, allowed=sorted(str(status) for status in allowed))
 
 
 def check_pin(row: Any) -> None:
-    """PIN code and state fit by prefix. Raises PinStateMismatch."""
+    """Raise PinStateMismatch unless the PIN code has a prefix of the state."""
     if not pin_fits(row.pin_code, row.state_code):
         raise PinStateMismatch(
-            errors=[Fault("/pin_code", "state", "No office of this state has such a PIN code.")]
+            errors=[
+                Fault("/pin_code", "state", "The PIN code doesn't belong to the state. Correct one of them.")
+            ]
         )

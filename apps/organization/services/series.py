@@ -1,4 +1,4 @@
-"""Document series, and the numbers that they give without a gap."""
+"""Services of document series, which allocate numbers without gaps."""
 
 import re
 from datetime import date
@@ -21,7 +21,7 @@ from apps.organization.services.rules import (
     FinancialYearSoftClosed,
     Inactive,
     InvalidState,
-    check_step,
+    check_transition,
     invalid_state,
     require_active,
     require_same,
@@ -37,33 +37,33 @@ _LITERAL = re.compile(r"[A-Z0-9/-]*")
 
 
 class SeriesExists(Conflict):
-    """There is an active series for this kind of document already."""
+    """An active series for this document type exists already."""
 
     constraints = ("document_series_one_active",)
 
 
 class SeriesCollides(Conflict):
-    """Another series prints the same numbers."""
+    """Another series can produce the same numbers."""
 
 
 class SeriesInUse(Conflict):
-    """The series has given a number: only its status and the order of dates may still change."""
+    """The series has allocated a number: only its status and date order can change."""
 
 
 class SeriesMissing(Conflict):
-    """No active series gives numbers for this kind of document."""
+    """There is no active series for this document type."""
 
 
 class SeriesExhausted(Conflict):
-    """The next number is longer than the law or the document allows."""
+    """The next number exceeds the maximum length."""
 
 
 class GstRegistrationRequired(RuleBroken):
-    """This kind of document belongs to a GST registration."""
+    """This document type needs a GST registration."""
 
 
 class GstRegistrationNotAllowed(RuleBroken):
-    """This kind of document belongs to no GST registration."""
+    """This document type can't have a GST registration."""
 
 
 class GstRegistrationNotActive(RuleBroken):
@@ -71,19 +71,19 @@ class GstRegistrationNotActive(RuleBroken):
 
 
 class TemplateInvalid(RuleBroken):
-    """The template can't be printed."""
+    """The template is invalid."""
 
 
 class NumberTooLong(RuleBroken):
-    """The numbers would be too long."""
+    """The numbers of the series would be too long."""
 
 
 class DateInFuture(RuleBroken):
-    """No document is dated after today."""
+    """A document can't be dated after today."""
 
 
 class DateOutOfOrder(RuleBroken):
-    """The series has given a number to a later date already."""
+    """The series has already allocated a number to a later date."""
 
 
 REGISTRATION_ERRORS = (GstRegistrationRequired, GstRegistrationNotAllowed, GstRegistrationNotActive)
@@ -116,8 +116,8 @@ def add_document_series(
 ) -> DocumentSeries:
     """Add a document series for one financial year and GST registration.
 
-    The template holds `{FY}` once, `{N:w}` once and last (w digits, 3 to 9), and may hold `{PREFIX}` and
-    `{BRANCH}`. Documents of tax law are ordered by date unless told otherwise.
+    The template contains `{FY}` once and `{N:w}` once at the end (w digits, 3 to 9); `{PREFIX}` and `{BRANCH}` are
+    optional. Documents of GST law are in date order by default.
     """
     require_active(organization)
     require_same(organization, financial_year, "/financial_year_id")
@@ -136,10 +136,10 @@ def add_document_series(
         created_by_id=actor.pk,
     )
     check_template(series)
-    _refuse_second(series)
-    check_form(series)
+    _refuse_duplicate(series)
+    check_format(series)
     series.save()
-    announce_new_series(series)
+    emit_series_added(series)
     return series
 
 
@@ -147,7 +147,7 @@ def add_document_series(
     requires=capabilities.MANAGE_SERIES,
     emits=[events.DocumentSeriesUpdated],
     raises=[SeriesInUse, SeriesCollides, InvalidState, TemplateInvalid, NumberTooLong],
-    lock_via="organization",  # two series may not begin to print the same at once
+    lock_via="organization",  # so that concurrent changes can't make two series collide
 )
 def update_document_series(
     series: DocumentSeries,
@@ -161,12 +161,12 @@ def update_document_series(
 ) -> DocumentSeries:
     """Update a document series. Closing it is final.
 
-    After its first number only status and the order of dates may differ.
+    After its first number only status and date order can change.
     """
-    series = DocumentSeries.objects.locked().get(pk=series.pk)  # and no number is given meanwhile
+    series = DocumentSeries.objects.locked().get(pk=series.pk)  # so that no number is allocated meanwhile
     before = series.status
     if status != before:
-        check_step(series, status)
+        check_transition(series, status)
     series.prefix = prefix
     series.template = template
     series.start_number = start_number
@@ -176,14 +176,14 @@ def update_document_series(
     if not changed:
         return series
     if before == DocumentSeries.Status.CLOSED:
-        raise invalid_state(series, (), "A closed series stays as it is.")
+        raise invalid_state(series, (), "A closed series can't be changed.")
     if {"prefix", "template", "start_number"} & changed.keys():
         if series.last_number:
             raise SeriesInUse
         check_template(series)
-        check_form(series)
+        check_format(series)
     series.save()
-    announce_series(series, sorted(changed))
+    emit_series_updated(series, sorted(changed))
     return series
 
 
@@ -201,7 +201,7 @@ def update_document_series(
         DateInFuture,
         DateOutOfOrder,
     ],
-    lock_via=None,  # the series' row alone: it is the last lock of whoever needs a number
+    lock_via=None,  # only the row of the series, as the last lock of a transaction
     requires_transaction=True,
 )
 def allocate_number(
@@ -216,20 +216,21 @@ def allocate_number(
 ) -> AllocatedNumber:
     """Allocate the next document number. Numbers of a series have no gaps.
 
-    The number is taken in the caller's transaction and lost with it. Take it as the last thing before the
-    commit: whoever needs the same series waits until then. The same reference again is answered with the
-    number that it has.
+    The number is allocated in the caller's transaction and rolled back with it. Allocate it last before the commit:
+    other callers of the same series wait until then. The same reference always gets the same number.
     """
     if type not in DocumentType.values:
         raise NotFound
-    # One reference, one number: also where two callers name different dates or registrations.
+    # One number per reference, also when two callers send different dates or registrations.
     locks.hold(f"number:{organization.pk}:{type}:{reference_type}:{reference_id}")
-    if found := _given(organization, type, reference_type, reference_id):
-        return found
+    if existing := _find_allocation(organization, type, reference_type, reference_id):
+        return existing
     require_active(organization)
     _check_registration(organization, type, gst_registration)
     if document_date > clock.today():
-        raise DateInFuture(errors=[Fault("/document_date", "future", f"Today is {clock.today()}.")])
+        raise DateInFuture(
+            errors=[Fault("/document_date", "future", f"The date must not be after today, {clock.today()}.")]
+        )
     years = FinancialYear.objects.filter(organization=organization).on(document_date)
     year = years.first()
     series = (
@@ -245,29 +246,36 @@ def allocate_number(
         if year is not None
         else None
     )
-    # Whatever could forbid the number changes only under the series' lock: now it is read for good.
+    # All conditions change only under the lock of the series, so they are read again under it.
     year = require_writable(years.first(), actor, document_date)
     if series is None:
         raise SeriesMissing
-    if found := _given(organization, type, reference_type, reference_id):  # by whom we waited for
-        return found
+    # Again: a call that this one waited for may have allocated it.
+    if existing := _find_allocation(organization, type, reference_type, reference_id):
+        return existing
     require_active(Organization.objects.get(pk=organization.pk))
     if gst_registration is not None:
         gst_registration.refresh_from_db()
         _check_registration(organization, type, gst_registration)
     if series.date_ordered and series.last_document_date and document_date < series.last_document_date:
         raise DateOutOfOrder(
-            errors=[Fault("/document_date", "order", f"The last was dated {series.last_document_date}.")]
+            errors=[
+                Fault(
+                    "/document_date",
+                    "order",
+                    f"The last document is dated {series.last_document_date}. Use that date or a later one.",
+                )
+            ]
         )
     series.financial_year, series.gst_registration = year, gst_registration
     number = series.next_number
-    text = series.form.text(number)
+    text = series.number_format.text(number)
     if len(text) > series.longest:
-        raise SeriesExhausted(f"{number} would need {len(text)} characters of {series.longest}.")
+        raise SeriesExhausted(f"Number {text} has {len(text)} characters. The limit is {series.longest}.")
     series.last_number = number
     series.last_document_date = max(document_date, series.last_document_date or document_date)
     series.save()
-    given = AllocatedNumber(
+    allocation = AllocatedNumber(
         series=series,
         number=number,
         document_number=text,
@@ -280,13 +288,13 @@ def allocate_number(
         reference_id=reference_id,
         allocated_by_id=actor.pk,
     )
-    given.save()
+    allocation.save()
     emit(
         events.DocumentNumberAllocated(
             document_series_id=series.pk,
-            allocation_id=given.pk,
+            allocation_id=allocation.pk,
             organization_id=organization.pk,
-            gst_registration_id=given.gst_registration_id,
+            gst_registration_id=allocation.gst_registration_id,
             financial_year_id=year.pk,
             document_type=type,
             number=number,
@@ -296,57 +304,59 @@ def allocate_number(
             reference_id=reference_id,
         )
     )
-    return given
+    return allocation
 
 
-def _given(
+def _find_allocation(
     organization: Organization, document_type: str, reference_type: str, reference_id: UUID
 ) -> AllocatedNumber | None:
-    """The number that the document has already."""
-    given: AllocatedNumber | None = AllocatedNumber.objects.filter(
+    """Return the number that the document has already, if any."""
+    allocation: AllocatedNumber | None = AllocatedNumber.objects.filter(
         organization=organization,
         document_type=document_type,
         reference_type=reference_type,
         reference_id=reference_id,
     ).first()
-    if given is not None:
-        given.given_before = True
-    return given
+    if allocation is not None:
+        allocation.already_allocated = True
+    return allocation
 
 
 def check_template(series: DocumentSeries) -> None:
-    """Tokens and letters of the template. Raises TemplateInvalid with every fault."""
+    """Check tokens and characters of the template. Raises TemplateInvalid with all errors."""
     tokens = _TOKEN.findall(series.template)
     literals = _TOKEN.sub("", series.template)
-    faults = []
+    problems = []
     if not _LITERAL.fullmatch(literals):
-        faults.append("Beside tokens only A–Z, 0–9, / and - are printed.")
+        problems.append("Besides tokens, use only A–Z, 0–9, / and -.")
     if unknown := {t for t in tokens if t not in ("PREFIX", "FY", "BRANCH") and not _number(t)}:
-        faults.append(f"These tokens aren't known: {', '.join(sorted(unknown))}.")
+        problems.append(f"Unknown tokens: {', '.join(sorted(unknown))}.")
     if tokens.count("FY") != 1:
-        faults.append("{FY} comes once.")
+        problems.append("Use {FY} exactly once.")
     if sum(map(_number, tokens)) != 1 or not re.search(r"\{N:[3-9]\}\Z", series.template):
-        faults.append("{N:3} to {N:9} comes once, at the end.")
+        problems.append("Use {N:3} to {N:9} exactly once, at the end.")
     if "BRANCH" in tokens and series.gst_registration is None:
-        faults.append("{BRANCH} needs a GST registration.")
-    if faults:
-        raise TemplateInvalid(errors=[Fault("/template", "template", fault) for fault in faults])
-    if series.document_type in TAX_TYPES and series.form.head[:1] in ("0", "-", "/"):
+        problems.append("{BRANCH} needs a GST registration.")
+    if problems:
+        raise TemplateInvalid(errors=[Fault("/template", "template", problem) for problem in problems])
+    if series.document_type in TAX_TYPES and series.number_format.head[:1] in ("0", "-", "/"):
         raise TemplateInvalid(
-            errors=[Fault("/template", "template", "Such a number doesn't start with 0, - or /.")]
+            errors=[Fault("/template", "template", "A number on a GST document can't start with 0, - or /.")]
         )
 
 
-def check_form(series: DocumentSeries) -> None:
-    """What the series will print: short enough, and nothing that another series prints.
+def check_format(series: DocumentSeries) -> None:
+    """Check that the numbers of the series are short enough and collide with no other series.
 
     Raises NumberTooLong or SeriesCollides.
     """
-    form = series.form
-    if len(form.text(series.start_number)) > series.longest:
+    number_format = series.number_format
+    if len(number_format.text(series.start_number)) > series.longest:
         raise NumberTooLong(
-            f"{form.text(series.start_number)} is longer than {series.longest} characters.",
-            errors=[Fault("/template", "too_long", f"At most {series.longest} characters are printed.")],
+            f"{number_format.text(series.start_number)} is longer than {series.longest} characters.",
+            errors=[
+                Fault("/template", "too_long", f"A number can have at most {series.longest} characters.")
+            ],
         )
     others = DocumentSeries.objects.filter(
         organization=series.organization_id,
@@ -355,10 +365,16 @@ def check_form(series: DocumentSeries) -> None:
     ).exclude(pk=series.pk)
     for other in others.select_related("financial_year", "gst_registration"):
         if other.gst_registration_id is not None:
-            other.gst_registration = series.gst_registration  # whose branch code may be about to change
-        if form.may_print_what(other.form):
+            other.gst_registration = series.gst_registration  # with the new branch code
+        if number_format.overlaps(other.number_format):
             raise SeriesCollides(
-                errors=[Fault("/template", "collides", f"The series of {other.document_type} does so too.")]
+                errors=[
+                    Fault(
+                        "/template",
+                        "collides",
+                        f"The series for {other.get_document_type_display()} can produce the same numbers.",
+                    )
+                ]
             )
 
 
@@ -373,20 +389,38 @@ def _check_registration(
     if document_type in TAX_TYPES:
         if registration is None:
             raise GstRegistrationRequired(
-                errors=[Fault("/gst_registration_id", "required", "Needed for this kind of document.")]
+                errors=[
+                    Fault(
+                        "/gst_registration_id",
+                        "required",
+                        "Choose the GST registration: it is required for this document type.",
+                    )
+                ]
             )
         if registration.status != GstRegistration.Status.ACTIVE:
             raise GstRegistrationNotActive(
-                errors=[Fault("/gst_registration_id", "inactive", f"It is {registration.status}.")]
+                errors=[
+                    Fault(
+                        "/gst_registration_id",
+                        "inactive",
+                        f"The GST registration is {registration.get_status_display().lower()}.",
+                    )
+                ]
             )
     elif registration is not None:
         raise GstRegistrationNotAllowed(
-            errors=[Fault("/gst_registration_id", "contradicts", "Leave it out for this kind of document.")]
+            errors=[
+                Fault(
+                    "/gst_registration_id",
+                    "contradicts",
+                    "Leave this empty: it doesn't apply to this document type.",
+                )
+            ]
         )
 
 
-def _refuse_second(series: DocumentSeries) -> None:
-    """Say that an active series exists before saying that its numbers collide."""
+def _refuse_duplicate(series: DocumentSeries) -> None:
+    """Raise SeriesExists before a collision of the numbers is reported."""
     same = DocumentSeries.objects.active().filter(
         organization=series.organization_id,
         gst_registration=series.gst_registration_id,
@@ -397,13 +431,13 @@ def _refuse_second(series: DocumentSeries) -> None:
         raise SeriesExists
 
 
-def announce_new_series(series: DocumentSeries) -> None:
-    """Tell of a new series."""
+def emit_series_added(series: DocumentSeries) -> None:
+    """Emit the event of a new series."""
     emit(events.DocumentSeriesAdded(**_head(series)))
 
 
-def announce_series(series: DocumentSeries, changed: list[str]) -> None:
-    """Tell what changed of a series' definition."""
+def emit_series_updated(series: DocumentSeries, changed: list[str]) -> None:
+    """Emit the event of a changed series."""
     emit(events.DocumentSeriesUpdated(**_head(series), status=series.status, changed=changed))
 
 

@@ -1,4 +1,4 @@
-"""Financial years: opened, closed, locked, and reopened by two people."""
+"""Services of financial years: adding, closing, locking, and reopening with an approval."""
 
 from datetime import date, timedelta
 from typing import Any
@@ -18,13 +18,13 @@ from apps.organization.models import (
 from apps.organization.services.rules import (
     Inactive,
     InvalidState,
-    check_step,
+    check_transition,
     invalid_state,
     lock_organization_of,
-    note_editor,
+    record_editor,
     require_active,
 )
-from apps.organization.services.series import announce_new_series, announce_series
+from apps.organization.services.series import emit_series_added, emit_series_updated
 from erp import access, clock
 from erp.access import Actor
 from erp.approvals import Kind
@@ -35,17 +35,17 @@ DAY = timedelta(days=1)
 
 
 class FinancialYearOverlap(Conflict):
-    """The year overlaps with another."""
+    """The financial year overlaps with another."""
 
     constraints = ("financial_year_no_overlap", "financial_year_code_once")
 
 
 class FinancialYearInUse(Conflict):
-    """A number was given in this year: its dates stay."""
+    """The dates can't change: a document number was allocated in this year."""
 
 
 class FinancialYearShape(RuleBroken):
-    """A year ends on 31 March and starts on 1 April; only the first may start on another day."""
+    """A year starts on 1 April and ends on 31 March; only the first can start on another day."""
 
 
 class FinancialYearGap(RuleBroken):
@@ -53,11 +53,11 @@ class FinancialYearGap(RuleBroken):
 
 
 class ReopeningPending(Conflict):
-    """A second person has been asked already."""
+    """A request to reopen the year is already pending."""
 
 
 class ReasonRequired(RuleBroken):
-    """Say why the year is reopened."""
+    """A reason is required to reopen the year."""
 
 
 @service(
@@ -102,7 +102,7 @@ def add_financial_year(
         FinancialYearShape,
         FinancialYearGap,
     ],
-    lock_via="organization",  # a step looks at the years before and after
+    lock_via="organization",  # a change depends on the years before and after
 )
 def update_financial_year(
     year: FinancialYear,
@@ -115,23 +115,22 @@ def update_financial_year(
 ) -> FinancialYear:
     """Update a financial year. Closes, locks or reopens it, or corrects unused dates.
 
-    Reopening asks organization.reopen_financial_year as well. A locked year stays locked until a second
-    person has agreed: the answer is 202, and ``pending_approval_id`` names what they decide. Locking closes
-    the year's series.
+    Reopening also needs organization.reopen_financial_year. A locked year stays locked until a second person
+    approves: the answer is 202 with ``pending_approval_id``. Locking closes the year's series.
     """
     before = year.status
     if (start_date, end_date) != (year.start_date, year.end_date):
         _move_dates(year, start_date, end_date)
-        note_editor(year, actor)
+        record_editor(year, actor)
     series: list[DocumentSeries] = []
     if status != before:
-        # Whoever takes a number holds its series: so none is given while the year's status moves.
+        # Allocating a number locks its series, so none is allocated while the status changes.
         series = list(DocumentSeries.objects.filter(financial_year=year).order_by("pk").locked())
-        _check_step(year, status, actor, reason)
+        _check_transition(year, status, actor, reason)
         if before == FinancialYear.Status.LOCKED:
-            return _ask_to_reopen(year, actor, str(reason))
+            return _request_reopening(year, actor, str(reason))
         year.status, year.status_reason = status, reason
-        note_editor(year, actor)
+        record_editor(year, actor)
     changed = year.changed_fields()
     year.save()
     if status == FinancialYear.Status.LOCKED and status != before:
@@ -139,42 +138,48 @@ def update_financial_year(
             if each.status == DocumentSeries.Status.ACTIVE:
                 each.status = DocumentSeries.Status.CLOSED
                 each.save()
-                announce_series(each, ["status"])
+                emit_series_updated(each, ["status"])
     if changed:
         emit(events.FinancialYearUpdated(**_head(year), old_status=before, status=year.status))
     return year
 
 
-def _check_step(year: FinancialYear, status: str, actor: Actor, reason: str | None) -> None:
-    check_step(year, status)
+def _check_transition(year: FinancialYear, status: str, actor: Actor, reason: str | None) -> None:
+    check_transition(year, status)
     reopens = status == FinancialYear.Status.OPEN or year.status == FinancialYear.Status.LOCKED
     if not reopens:
         if year.end_date >= clock.today():
-            raise invalid_state(year, (), f"The year lasts until {year.end_date}.")
+            raise invalid_state(
+                year, (), f"The year ends on {year.end_date}. It can be closed after that day."
+            )
         earlier = FinancialYear.objects.filter(
             organization=year.organization_id, end_date__lt=year.start_date
         ).exclude(status=FinancialYear.Status.LOCKED)
         if status == FinancialYear.Status.LOCKED and earlier.exists():
-            raise invalid_state(year, (FinancialYear.Status.OPEN,), "Lock the year before first.")
+            raise invalid_state(year, (FinancialYear.Status.OPEN,), "Lock the previous year first.")
         return
     access.authorize(actor, capabilities.REOPEN_FINANCIAL_YEAR, year)
     if reason is None:
-        raise ReasonRequired(errors=[Fault("/reason", "required", "Needed to reopen a year.")])
+        raise ReasonRequired(
+            errors=[Fault("/reason", "required", "Enter the reason for reopening the year.")]
+        )
     if year.status == FinancialYear.Status.LOCKED:
         if year.pending_approval_id is not None:
             raise ReopeningPending
-        if _is_followed_by_a_locked_one(year):
-            raise invalid_state(year, (), "A later year is locked.")
+        if _has_later_locked_year(year):
+            raise invalid_state(year, (), "The year can't be reopened: a later year is locked.")
 
 
-def _is_followed_by_a_locked_one(year: FinancialYear) -> bool:
+def _has_later_locked_year(year: FinancialYear) -> bool:
     later = FinancialYear.objects.filter(organization=year.organization_id, start_date__gt=year.end_date)
     return bool(later.filter(status=FinancialYear.Status.LOCKED).exists())
 
 
-def _ask_to_reopen(year: FinancialYear, actor: Actor, reason: str) -> FinancialYear:
-    """Ask a second person; only that somebody asked is kept on the year."""
-    version = year.version + 1  # keeping it is one change, so this is what the second person sees
+def _request_reopening(year: FinancialYear, actor: Actor, reason: str) -> FinancialYear:
+    """Request approval to reopen the year; the year stores only the request."""
+    version = (
+        year.version + 1
+    )  # saving raises the version by one, so this is the version that the approver sees
     request = approvals.request(
         actor=actor,
         kind=REOPEN_YEAR,
@@ -190,7 +195,7 @@ def _ask_to_reopen(year: FinancialYear, actor: Actor, reason: str) -> FinancialY
     )
     year.pending_approval_id = request.pk
     year.save()
-    year.reopening_asked = True
+    year.reopening_requested = True
     emit(events.FinancialYearReopeningRequested(**_head(year), approval_id=request.pk))
     return year
 
@@ -202,9 +207,9 @@ def _ask_to_reopen(year: FinancialYear, actor: Actor, reason: str) -> FinancialY
     lock_via="organization",
 )
 def apply_reopening(year: FinancialYear, *, actor: Actor, request: Any) -> FinancialYear:
-    """Reopen a locked year. Raises InvalidState where a later one was locked meanwhile."""
-    if _is_followed_by_a_locked_one(year):
-        raise invalid_state(year, (), "A later year is locked.")
+    """Reopen a locked year. Raises InvalidState when a later year was locked meanwhile."""
+    if _has_later_locked_year(year):
+        raise invalid_state(year, (), "The year can't be reopened: a later year is locked.")
     year.status, year.status_reason = FinancialYear.Status.SOFT_CLOSED, request.reason
     return _close_request(year, FinancialYear.Status.LOCKED)
 
@@ -213,7 +218,7 @@ def apply_reopening(year: FinancialYear, *, actor: Actor, request: Any) -> Finan
     requires=capabilities.REOPEN_FINANCIAL_YEAR, emits=[events.FinancialYearUpdated], lock_via="organization"
 )
 def end_reopening(year: FinancialYear, *, actor: Actor, request: Any) -> FinancialYear:
-    """Leave a year locked whose request ended without an approval."""
+    """Close the request of a year that stays locked."""
     return _close_request(year, year.status) if year.pending_approval_id == request.pk else year
 
 
@@ -226,7 +231,7 @@ def _close_request(year: FinancialYear, before: str) -> FinancialYear:
 
 REOPEN_YEAR = Kind(
     name="organization.reopen_year",
-    title="Reopening a locked year",
+    title="Reopening of a locked year",
     subject="financial_year",
     model="organization.FinancialYear",
     capability=capabilities.REOPEN_FINANCIAL_YEAR,
@@ -238,7 +243,7 @@ REOPEN_YEAR = Kind(
 
 def _move_dates(year: FinancialYear, start_date: date, end_date: date) -> None:
     if year.status != FinancialYear.Status.OPEN:
-        raise invalid_state(year, (), "Its dates stay as they are.")
+        raise invalid_state(year, (), "The dates can change only while the year is open.")
     list(DocumentSeries.objects.filter(financial_year=year).order_by("pk").locked())
     if year.allocated_numbers.exists():
         raise FinancialYearInUse
@@ -248,34 +253,40 @@ def _move_dates(year: FinancialYear, start_date: date, end_date: date) -> None:
 
 
 def _check_dates(year: FinancialYear) -> None:
-    """Shape, overlap, gap: in this order, so that each refusal names the nearest cause."""
+    """Check shape, overlap and gap, in this order, so that the error names the nearest cause."""
     others = FinancialYear.objects.filter(organization=year.organization_id).exclude(pk=year.pk)
     start, end = year.start_date, year.end_date
     is_first = not others.filter(start_date__lt=start).exists()
-    faults = []
+    errors = []
     if (end.month, end.day) != YEAR_END:
-        faults.append(Fault("/end_date", "shape", "A financial year ends on 31 March."))
+        errors.append(Fault("/end_date", "shape", "A financial year must end on 31 March."))
     if not start < end < months_after(start, LONGEST_FIRST_YEAR if is_first else 12):
-        faults.append(
+        errors.append(
             Fault(
-                "/end_date", "shape", "It ends after its start, at most a year later (the first: 15 months)."
+                "/end_date",
+                "shape",
+                "The end must be after the start, at most 12 months later (15 months for the first year).",
             )
         )
     if not is_first and (start.month, start.day) != (4, 1):
-        faults.append(
-            Fault("/start_date", "shape", "Only the first year starts on another day than 1 April.")
+        errors.append(
+            Fault(
+                "/start_date",
+                "shape",
+                "The year must start on 1 April. Only the first year can start on another day.",
+            )
         )
-    if faults:
-        raise FinancialYearShape(errors=faults)
+    if errors:
+        raise FinancialYearShape(errors=errors)
     if others.filter(start_date__lte=end, end_date__gte=start).exists():
         raise FinancialYearOverlap
     known = others.aggregate(first=Min("start_date"), last=Max("end_date"))
     if known["first"] is not None and start != known["last"] + DAY and end != known["first"] - DAY:
-        raise FinancialYearGap(f"The years known last from {known['first']} to {known['last']}.")
+        raise FinancialYearGap(f"The existing years cover {known['first']} to {known['last']}.")
 
 
 def _copy_series(year: FinancialYear, actor: Actor) -> None:
-    """Copies of the active series of the year before, from their first number on."""
+    """Copy the active series of the previous year; numbers start again."""
     before = FinancialYear.objects.filter(
         organization=year.organization_id, end_date=year.start_date - DAY
     ).first()
@@ -293,7 +304,7 @@ def _copy_series(year: FinancialYear, actor: Actor) -> None:
             created_by_id=actor.pk,
         )
         series.save()
-        announce_new_series(series)
+        emit_series_added(series)
 
 
 def _head(year: FinancialYear) -> dict[str, Any]:

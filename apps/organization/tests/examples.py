@@ -1,4 +1,4 @@
-"""One request that succeeds per door of the organization module."""
+"""One successful request per endpoint of the organization module."""
 
 from datetime import date, timedelta
 
@@ -27,7 +27,7 @@ PLACE = {"line1": "Cotton Green", "city": "Mumbai", "state_code": "27", "pin_cod
 
 
 def finance(world, target):
-    """Who keeps years, series and accounts of the organization."""
+    """Return a user who manages years, series and accounts of the organization."""
     owner = target if isinstance(target, Organization) else getattr(target, "organization", None)
     return world.user("INTERNAL_FINANCE", **({"organization_id": owner.pk} if owner else {}))
 
@@ -45,7 +45,7 @@ def registration(world):
 
 
 def active_account(world):
-    """An account that a second person agreed to."""
+    """Return an approved account."""
     account = factories.account(world.organization(), by=world.user("INTERNAL_DIRECTOR"))
     request = ApprovalRequest.objects.get(pk=account.approval_id)
     decider = world.user("INTERNAL_FINANCE", organization_id=account.organization_id)
@@ -55,7 +55,7 @@ def active_account(world):
 
 
 def past_year(world):
-    """A year that is over."""
+    """Return a year that has ended."""
     start, _ = factories.year_of(clock.today())
     return factories.year(world.organization(), start.replace(year=start.year - 1))
 
@@ -180,7 +180,7 @@ EXAMPLES = {
 
 
 def house(world):
-    """The organization whose parts a test lists."""
+    """Return the organization whose parts a test lists."""
     return Organization.objects.order_by("created_at").first() or world.organization()
 
 

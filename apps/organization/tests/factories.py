@@ -1,4 +1,4 @@
-"""Parts of an organization for tests, made through the services; numbers are made up and well formed."""
+"""Parts of an organization for tests, created by the services, with fictitious but well-formed numbers."""
 
 from datetime import date
 from itertools import count
@@ -25,19 +25,19 @@ _numbers = count(1)
 
 
 def pan(holder: str = "F") -> str:
-    """A PAN that no other call returns."""
+    """Return a PAN that no other call returns."""
     place, serial = divmod(next(_numbers), 9999)
     return f"ZZ{chr(65 + place % 26)}{holder}T{serial + 1:04d}K"
 
 
 def gstin(organization: Organization, state: str = "27", entity: str = "1") -> str:
-    """A GSTIN of the organization: ``entity`` tells several of one state apart."""
+    """Return a GSTIN of the organization; ``entity`` distinguishes several in one state."""
     start = f"{state}{organization.pan}{entity}Z"
     return start + luhn.calc_check_digit(start, _ALPHABET)
 
 
 def registration(organization: Organization, entity: str = "1", **fields: Any) -> GstRegistration:
-    """A registration in Mumbai; the first is primary."""
+    """Add a registration in Mumbai; the first is primary."""
     made: GstRegistration = services.add_gst_registration(
         organization,
         actor=SYSTEM,
@@ -56,13 +56,13 @@ def registration(organization: Organization, entity: str = "1", **fields: Any) -
 
 
 def year_of(day: date) -> tuple[date, date]:
-    """First and last day of the financial year that holds a date."""
+    """Return first and last day of the financial year that includes a date."""
     start = day.year if day.month >= 4 else day.year - 1
     return date(start, 4, 1), date(start + 1, 3, 31)
 
 
 def year(organization: Organization, start: date | None = None, **fields: Any) -> FinancialYear:
-    """The year that starts on a day (default: the one that holds today)."""
+    """Add the year that starts on a day (default: the one that includes today)."""
     first, last = year_of(start or clock.today())
     made: FinancialYear = services.add_financial_year(
         organization, actor=SYSTEM, **{"start_date": start or first, "end_date": last, **fields}
@@ -71,7 +71,7 @@ def year(organization: Organization, start: date | None = None, **fields: Any) -
 
 
 def series(organization: Organization, kind: str = "trade", **fields: Any) -> DocumentSeries:
-    """A series of the organization's latest year."""
+    """Add a series to the organization's latest year."""
     made: DocumentSeries = services.add_document_series(
         organization,
         actor=SYSTEM,
@@ -86,7 +86,7 @@ def series(organization: Organization, kind: str = "trade", **fields: Any) -> Do
 
 
 def account(organization: Organization, *, by: Any, number: str = "", **fields: Any) -> BankAccount:
-    """An account that ``by`` proposed; it waits for a second person."""
+    """Add an account proposed by ``by``, which is pending approval."""
     digits = number or f"50100{next(_numbers):09d}"
     made: BankAccount = services.add_bank_account(
         organization,
@@ -105,9 +105,9 @@ def account(organization: Organization, *, by: Any, number: str = "", **fields: 
 
 
 def number(organization: Organization, kind: str = "trade", **fields: Any) -> AllocatedNumber:
-    """A number, taken in a transaction of its own as the last thing."""
+    """Allocate a number in its own transaction."""
     with transaction.atomic():
-        given: AllocatedNumber = services.allocate_number(
+        allocation: AllocatedNumber = services.allocate_number(
             organization,
             actor=fields.pop("actor", SYSTEM),
             type=kind,
@@ -118,4 +118,4 @@ def number(organization: Organization, kind: str = "trade", **fields: Any) -> Al
                 **fields,
             },
         )
-    return given
+    return allocation

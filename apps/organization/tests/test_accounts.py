@@ -1,4 +1,4 @@
-"""Bank accounts: two people behind each, and a number that stands nowhere in the clear."""
+"""Bank accounts: two people for each, and a number that is stored only encrypted."""
 
 import threading
 
@@ -20,13 +20,13 @@ NUMBER = "50100777123454321"
 
 
 @pytest.fixture
-def maker(user):
+def proposer(user):
     return user("INTERNAL_FINANCE")
 
 
 @pytest.fixture
-def agree(user, deliver):
-    """A second person agrees, and what they decided is carried out."""
+def approve(user, deliver):
+    """Approve the account as a second person."""
 
     def run(account):
         request = ApprovalRequest.objects.get(pk=account.approval_id)
@@ -72,26 +72,28 @@ def change(account, actor, **fields):
     )
 
 
-def test_an_account_is_used_only_after_a_second_person_agreed(organization, maker, user, agree, emitted):
+def test_an_account_is_active_only_after_a_second_person_approved(
+    organization, proposer, user, approve, emitted
+):
     house = organization()
-    account = factories.account(house, by=maker, is_default=True)
+    account = factories.account(house, by=proposer, is_default=True)
     assert (account.status, account.is_default, account.approved_by) == ("pending_approval", False, None)
     request = ApprovalRequest.objects.get(pk=account.approval_id)
     assert (request.kind, request.subject_version) == ("organization.bank_account", account.version)
-    for actor in (maker, user()):
-        if actor is not maker:
+    for actor in (proposer, user()):
+        if actor is not proposer:
             continue
         with pytest.raises(SelfApproval):
             approvals.approve(request, actor=actor, subject_version=request.subject_version)
-    account = agree(account)
+    account = approve(account)
     assert (account.status, account.is_default) == ("active", True)
-    assert account.approved_by_id not in (None, maker.pk)
+    assert account.approved_by_id not in (None, proposer.pk)
     assert emitted("organization.bank_account.activated")[0].payload["approval_id"] == str(request.pk)
     request.refresh_from_db()
     assert request.status == "granted"
 
 
-def test_a_superuser_who_proposed_it_does_not_decide_either(organization, user):
+def test_a_superuser_cannot_approve_their_own_account(organization, user):
     head = user()
     account = factories.account(organization(), by=head)
     request = ApprovalRequest.objects.get(pk=account.approval_id)
@@ -99,9 +101,9 @@ def test_a_superuser_who_proposed_it_does_not_decide_either(organization, user):
         approvals.approve(request, actor=head, subject_version=request.subject_version)
 
 
-def test_the_database_refuses_one_person_on_both_sides(organization, maker):
-    account = factories.account(organization(), by=maker)
-    for approver in (maker.pk, None):
+def test_the_database_refuses_the_same_person_as_proposer_and_approver(organization, proposer):
+    account = factories.account(organization(), by=proposer)
+    for approver in (proposer.pk, None):
         with (
             pytest.raises(IntegrityError, match="bank_account_two_people"),
             transaction.atomic(),
@@ -110,17 +112,17 @@ def test_the_database_refuses_one_person_on_both_sides(organization, maker):
             BankAccount.objects.filter(pk=account.pk).update(status="active", approved_by=approver)
 
 
-def test_a_refused_account_is_refused_for_good_and_may_be_proposed_anew(organization, maker, refuse, emitted):
+def test_a_refused_account_stays_refused_and_can_be_proposed_again(organization, proposer, refuse, emitted):
     house = organization()
-    account = refuse(factories.account(house, by=maker, number=NUMBER))
+    account = refuse(factories.account(house, by=proposer, number=NUMBER))
     assert account.status == "refused"
     assert emitted("organization.bank_account.refused")
     with pytest.raises(services.InvalidState):
-        change(account, maker, status="active")
-    assert factories.account(house, by=maker, number=NUMBER).status == "pending_approval"
+        change(account, proposer, status="active")
+    assert factories.account(house, by=proposer, number=NUMBER).status == "pending_approval"
 
 
-def test_the_system_proposes_no_account(organization):
+def test_the_system_cannot_propose_an_account(organization):
     with pytest.raises(CapabilityMissing):
         factories.account(organization(), by=SYSTEM)
 
@@ -134,74 +136,74 @@ def test_the_system_proposes_no_account(organization):
         ({"currency": "USD"}, services.BankCodeMismatch),
     ],
 )
-def test_what_contradicts_is_refused(organization, maker, fields, problem):
+def test_contradicting_fields_are_refused(organization, proposer, fields, problem):
     with pytest.raises(problem) as caught:
-        factories.account(organization(), by=maker, number=NUMBER, **fields)
+        factories.account(organization(), by=proposer, number=NUMBER, **fields)
     assert NUMBER not in repr(caught.value) + repr([fault.as_dict() for fault in caught.value.errors])
 
 
-def test_the_same_account_twice_is_refused_however_it_is_spelt(organization, maker):
+def test_a_duplicate_account_is_refused_however_its_number_is_written(organization, proposer):
     house = organization()
-    factories.account(house, by=maker, number=NUMBER)
+    factories.account(house, by=proposer, number=NUMBER)
     with pytest.raises(services.BankAccountTaken), transaction.atomic():
-        factories.account(house, by=maker, number=f"{NUMBER[:4]} {NUMBER[4:]}")
-    assert factories.account(house, by=maker, number=NUMBER, ifsc="ZZZB0000002").pk
-    assert factories.account(organization(), by=maker, number=NUMBER).pk
+        factories.account(house, by=proposer, number=f"{NUMBER[:4]} {NUMBER[4:]}")
+    assert factories.account(house, by=proposer, number=NUMBER, ifsc="ZZZB0000002").pk
+    assert factories.account(organization(), by=proposer, number=NUMBER).pk
 
 
-def test_one_account_of_a_currency_is_the_default(organization, maker, agree, emitted):
+def test_one_account_of_a_currency_is_the_default(organization, proposer, approve, emitted):
     house = organization()
-    first = agree(factories.account(house, by=maker, is_default=True))
-    second = agree(factories.account(house, by=maker))
+    first = approve(factories.account(house, by=proposer, is_default=True))
+    second = approve(factories.account(house, by=proposer))
     with pytest.raises(services.DefaultRequired):
-        change(first, maker, is_default=False)
+        change(first, proposer, is_default=False)
     with pytest.raises(services.DefaultRequired):
-        change(first, maker, status="inactive", is_default=False)
-    assert change(second, maker, is_default=True).is_default
+        change(first, proposer, status="inactive", is_default=False)
+    assert change(second, proposer, is_default=True).is_default
     first.refresh_from_db()
     assert not first.is_default
-    told = [row.payload for row in emitted("organization.bank_account.updated")]
-    assert [(each["bank_account_id"], each["is_default"]) for each in told] == [
+    payloads = [row.payload for row in emitted("organization.bank_account.updated")]
+    assert [(each["bank_account_id"], each["is_default"]) for each in payloads] == [
         (str(first.pk), False),
         (str(second.pk), True),
     ]
     with pytest.raises(services.NotActive):
-        change(first, maker, status="inactive", is_default=True)
-    assert change(first, maker, status="inactive").status == "inactive"
+        change(first, proposer, status="inactive", is_default=True)
+    assert change(first, proposer, status="inactive").status == "inactive"
 
 
-def test_an_account_comes_back_through_a_second_person(organization, maker, agree):
-    account = agree(factories.account(organization(), by=maker))
-    change(account, maker, status="inactive")
-    back = change(account, maker, status="active", is_default=True)
+def test_an_inactive_account_needs_another_approval(organization, proposer, approve):
+    account = approve(factories.account(organization(), by=proposer))
+    change(account, proposer, status="inactive")
+    back = change(account, proposer, status="active", is_default=True)
     assert (back.status, back.is_default, back.approved_by) == ("pending_approval", False, None)
-    back = agree(back)
+    back = approve(back)
     assert (back.status, back.is_default) == ("active", True)
 
 
-def test_whoever_edited_it_since_does_not_decide_either(organization, maker, user, agree):
-    account = agree(factories.account(organization(), by=maker))
+def test_an_editor_of_the_account_cannot_approve_it(organization, proposer, user, approve):
+    account = approve(factories.account(organization(), by=proposer))
     editor = user("INTERNAL_DIRECTOR")
     change(account, editor, purpose="payments")
-    change(account, maker, status="inactive")
-    back = change(account, maker, status="active")
+    change(account, proposer, status="inactive")
+    back = change(account, proposer, status="active")
     request = ApprovalRequest.objects.get(pk=back.approval_id)
     with pytest.raises(SelfApproval):
         approvals.approve(request, actor=editor, subject_version=request.subject_version)
-    back = agree(back)
+    back = approve(back)
     assert (back.status, back.editors) == ("active", [])
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_two_defaults_at_once_one_remains(organization, maker, agree):
+def test_two_concurrent_defaults_leave_one(organization, proposer, approve):
     house = organization()
-    accounts = [agree(factories.account(house, by=maker)) for _ in range(2)]
+    accounts = [approve(factories.account(house, by=proposer)) for _ in range(2)]
     gate, failed = threading.Barrier(2), []
 
     def take(account):
         try:
             gate.wait(30)
-            change(account, maker, is_default=True)
+            change(account, proposer, is_default=True)
         except Exception as error:
             failed.append(error)
         finally:
@@ -245,30 +247,30 @@ def test_the_number_is_in_no_answer_list_event_log_or_error(
     answers.append(client.read(answers[0]["Location"]))
     deliver()
     assert answers[0].json()["last4"] == "4321"
-    told = b"".join(answer.content for answer in answers).decode()
+    bodies = b"".join(answer.content for answer in answers).decode()
     rows = repr(list(EventOutbox.objects.values("payload"))) + repr(list(ApprovalRequest.objects.values()))
     with connection.cursor() as cursor:
         cursor.execute("SELECT row_to_json(t)::text FROM organization_bankaccount t")
         rows += repr(cursor.fetchall())
     out, err = capfd.readouterr()
-    assert NUMBER not in told + rows + out + err + caplog.text
-    assert BankAccount.objects.get().reveal() == NUMBER
+    assert NUMBER not in bodies + rows + out + err + caplog.text
+    assert BankAccount.objects.get().decrypt_number() == NUMBER
 
 
-def test_an_encrypted_number_can_not_stand_in_another_row(organization, maker):
+def test_an_encrypted_number_cannot_be_decrypted_in_another_row(organization, proposer):
     from erp.encryption import Undecryptable
 
-    one, other = (factories.account(organization(), by=maker) for _ in range(2))
+    one, other = (factories.account(organization(), by=proposer) for _ in range(2))
     with unguarded_writes():
         BankAccount.objects.filter(pk=one.pk).update(number_encrypted=other.number_encrypted)
     one.refresh_from_db()
     with pytest.raises(Undecryptable):
-        one.reveal()
+        one.decrypt_number()
 
 
-def test_who_sees_the_whole_number_is_told(organization, maker, user, assert_emitted):
-    account = factories.account(organization(), by=maker, number=NUMBER)
+def test_showing_the_full_number_emits_an_event(organization, proposer, user, assert_emitted):
+    account = factories.account(organization(), by=proposer, number=NUMBER)
     with pytest.raises(CapabilityMissing):
         services.show_number(account, actor=user("INTERNAL_MANAGER"))
-    assert services.show_number(account, actor=maker) == NUMBER
-    assert_emitted(events.BankAccountNumberShown, bank_account_id=str(account.pk), shown_to=str(maker.pk))
+    assert services.show_number(account, actor=proposer) == NUMBER
+    assert_emitted(events.BankAccountNumberShown, bank_account_id=str(account.pk), shown_to=str(proposer.pk))

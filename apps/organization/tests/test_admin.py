@@ -1,4 +1,4 @@
-"""Our own firms at the staff portal: kept by the same services, and the whole account number on demand."""
+"""Organizations in the staff portal: changed by the same services, and the full account number on demand."""
 
 import pytest
 from django.urls import reverse
@@ -74,7 +74,7 @@ def test_parts_are_added_and_changed_on_pages_by_the_services(house, finance):
     assert FinancialYear.objects.get(pk=year.pk).status == "open"
 
 
-def test_choices_are_of_this_firm_only(house, organization, finance):
+def test_choices_contain_only_parts_of_this_organization(house, organization, finance):
     other = organization()
     factories.year(other)
     text = finance.get(page(house, "add_document_series")).content.decode()
@@ -82,7 +82,7 @@ def test_choices_are_of_this_firm_only(house, organization, finance):
     assert str(other.financial_years.get().pk) not in text
 
 
-def test_the_whole_number_is_shown_on_demand_and_each_time_told(house, keeper, finance, desk_for, user):
+def test_the_full_number_is_shown_on_demand_with_an_event_each_time(house, keeper, finance, desk_for, user):
     account = factories.account(house, by=keeper, number=NUMBER)
     assert NUMBER not in finance.get(page(account)).content.decode()
     assert NUMBER not in finance.get(page(account, "show_number")).content.decode()
@@ -93,7 +93,7 @@ def test_the_whole_number_is_shown_on_demand_and_each_time_told(house, keeper, f
         assert "no-store" in shown["Cache-Control"]
     lines = EventOutbox.objects.filter(event_type="organization.bank_account.number_shown")
     assert [line.payload["shown_to"] for line in lines] == [str(keeper.pk)] * 2
-    assert finance.post(page(account, "show_number")).status_code == 400  # without a key nothing is done
+    assert finance.post(page(account, "show_number")).status_code == 400  # without a key nothing is executed
     manager = desk_for(user("INTERNAL_MANAGER", organization_id=house.pk))
     forged = manager.post(page(account, "show_number"))
     assert forged.status_code == 403
@@ -101,7 +101,7 @@ def test_the_whole_number_is_shown_on_demand_and_each_time_told(house, keeper, f
     assert NUMBER not in repr(list(EventOutbox.objects.values("payload")))
 
 
-def test_an_account_is_proposed_at_the_desk(house, finance):
+def test_an_account_is_proposed_in_the_admin(house, finance):
     answer = finance.fill(
         page(house, "add_bank_account"),
         holder="Cotton House",
@@ -115,7 +115,7 @@ def test_an_account_is_proposed_at_the_desk(house, finance):
     assert BankAccount.objects.get().status == "pending_approval"
 
 
-def test_calendars_are_kept_at_the_desk(finance):
+def test_calendars_are_changed_in_the_admin(finance):
     url = reverse("admin:organization_calendar_add")
     filled = finance.fill(url, code="BANK", name="Banks", weekly_off=["6", "7"], closes_at="15:30")
     assert filled.status_code == 302, filled.content
@@ -129,12 +129,12 @@ def test_calendars_are_kept_at_the_desk(finance):
     assert "Republic Day" in finance.get(page(calendar)).content.decode()
 
 
-def test_home_tells_of_a_firm_without_a_running_year(house, organization, desk_for, user):
+def test_home_lists_an_organization_without_a_current_year(house, organization, desk_for, user):
     desk = desk_for(user())
     queues = {queue.title: queue for queue in desk.get("/admin/").context["queues"]}
-    before = int(queues["Financial years to open"].waiting)
+    before = int(queues["Financial years to add"].waiting)
     organization()
     queues = {queue.title: queue for queue in desk.get("/admin/").context["queues"]}
-    queue = queues["Financial years to open"]
+    queue = queues["Financial years to add"]
     assert int(queue.waiting) == before + 1
     assert len(desk.get(queue.url).context["cl"].result_list) == before + 1

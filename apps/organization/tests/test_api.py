@@ -1,4 +1,4 @@
-"""Our own firms over HTTP: identity, registrations, who sees what, and what is refused."""
+"""Organizations over HTTP: identity, registrations, visibility and refusals."""
 
 import threading
 from uuid import uuid4
@@ -11,6 +11,7 @@ from apps.organization.serializers import AddGstRegistrationInput, CreateInput
 from apps.organization.tests import factories
 from apps.organization.tests.examples import IDENTITY, PLACE
 from erp.access import SYSTEM
+from erp.api.fields import RowField
 from erp.outbox.models import EventOutbox
 
 pytestmark = pytest.mark.django_db
@@ -82,7 +83,7 @@ def test_an_update_of_a_name_reports_the_name_alone(director, house):
 @pytest.mark.parametrize(
     "text", ["\u200b\u2060", "Cotton\uffff", "Cotton\ufdd0", "Cot\u202eton", "Cot\u0007ton"]
 )
-def test_no_text_of_an_organization_holds_what_nobody_can_read(director, field, text):
+def test_text_of_an_organization_cannot_contain_invisible_characters(director, field, text):
     answer = director.write(BASE, IDENTITY | {field: text})
     assert answer.status_code == 400
     assert [pointer for pointer, _ in pointers(answer)] == [f"/{field}"]
@@ -104,7 +105,7 @@ def test_no_text_of_an_organization_holds_what_nobody_can_read(director, field, 
         ({"pan": "zzz cd5005-e", "lut_number": "A1", "lut_valid_until": "2027-03-31"}, 201, None),
     ],
 )
-def test_an_identity_fits_together(director, change, status, code):
+def test_legal_form_and_numbers_must_fit_together(director, change, status, code):
     answer = director.write(BASE, {**IDENTITY, **change})
     assert answer.status_code == status, answer.content
     if code:
@@ -115,7 +116,7 @@ def test_an_identity_fits_together(director, change, status, code):
         assert answer.json()["pan"] == "ZZZCD5005E"
 
 
-def test_name_and_pan_are_taken_once(director):
+def test_name_and_pan_are_unique(director):
     assert director.write(BASE, IDENTITY).status_code == 201
     same_name = {**IDENTITY, "name": IDENTITY["name"].upper(), "pan": "ZZZCX5005E"}
     assert told(director.write(BASE, same_name)) == (409, "organization.name_taken")
@@ -142,7 +143,7 @@ def test_name_and_pan_are_taken_once(director):
         ("lut_valid_until", "soon", "invalid"),
     ],
 )
-def test_what_is_ill_formed_is_named(director, name, value, code):
+def test_an_invalid_value_is_reported_with_its_field(director, name, value, code):
     before = events()
     answer = director.write(BASE, {**IDENTITY, name: value})
     assert answer.status_code == 400
@@ -151,7 +152,7 @@ def test_what_is_ill_formed_is_named(director, name, value, code):
     assert (events(), Organization.objects.count()) == (before, 0)
 
 
-def test_an_update_tells_real_old_and_new_values_but_none_that_identify(director, house, emitted):
+def test_an_update_reports_old_and_new_values_except_identifying_ones(director, house, emitted):
     path = f"{BASE}/{house.pk}"
     body = {
         **IDENTITY,
@@ -175,7 +176,7 @@ def test_an_update_tells_real_old_and_new_values_but_none_that_identify(director
     assert len(emitted("organization.updated")) == 2
 
 
-def test_an_identity_in_use_keeps_pan_and_currency(director, house):
+def test_pan_and_currency_of_an_organization_in_use_cannot_change(director, house):
     path = f"{BASE}/{house.pk}"
     body = {**IDENTITY, "legal_form": "partnership", "cin": None, "pan": "ZZZFX9999K", "status": "active"}
     assert put(director, path, body).status_code == 200
@@ -185,7 +186,9 @@ def test_an_identity_in_use_keeps_pan_and_currency(director, house):
     assert put(director, path, {**body, "city": "Pune"}).status_code == 200
 
 
-def test_a_firm_with_an_open_year_stays_active_and_an_inactive_one_gets_nothing_new(director, organization):
+def test_an_organization_with_an_open_year_stays_active_and_nothing_can_be_added_to_an_inactive_one(
+    director, organization
+):
     busy, idle = organization(), organization()
     factories.year(busy)
 
@@ -205,7 +208,7 @@ def test_a_firm_with_an_open_year_stays_active_and_an_inactive_one_gets_nothing_
 
 @pytest.fixture
 def exchange(director):
-    """The demo's organization, whose numbers the page names."""
+    """The demo organization."""
     answer = director.write(BASE, IDENTITY)
     return f"{BASE}/{answer.json()['id']}/gst-registrations"
 
@@ -228,18 +231,18 @@ GUJARAT = {"city": "Rajkot", "state_code": "24", "pin_code": "360311", "branch_c
         (registration(pin_code="641004"), 422, "organization.pin_state_mismatch"),
     ],
 )
-def test_a_gstin_fits_pan_and_address(director, exchange, body, status, code):
+def test_a_gstin_must_fit_pan_and_address(director, exchange, body, status, code):
     answer = director.write(exchange, body)
     assert answer.status_code == status, answer.content
     assert code is None or answer.json()["code"] == code
 
 
-def test_a_mistyped_gstin_is_told_by_its_check_character(director, exchange):
+def test_a_mistyped_gstin_is_detected_by_its_check_character(director, exchange):
     answer = director.write(exchange, registration("27ZZZCD5005E1ZX"))
     assert (answer.status_code, pointers(answer)) == (400, {("/gstin", "gstin.checksum")})
 
 
-def test_a_gstin_is_taken_once_and_nobody_learns_by_whom(director, exchange, organization):
+def test_a_gstin_is_unique_and_its_owner_is_not_revealed(director, exchange, organization):
     assert director.write(exchange, registration()).status_code == 201
     twice = director.write(exchange, registration(branch_code="MU2"))
     assert told(twice) == (409, "organization.gstin_taken")
@@ -251,7 +254,7 @@ def test_a_gstin_is_taken_once_and_nobody_learns_by_whom(director, exchange, org
     assert told(second) == (409, "organization.branch_code_taken")
 
 
-def test_the_first_registration_is_primary_and_the_mark_moves(director, exchange, emitted):
+def test_the_first_registration_is_primary_until_another_replaces_it(director, exchange, emitted):
     first = director.write(exchange, registration(is_primary=False)).json()
     assert first["is_primary"] is True
     second = director.write(exchange, registration("24ZZZCD5005E1ZL", **GUJARAT)).json()
@@ -292,7 +295,7 @@ def test_cancelling_is_final_and_closes_the_series(director, exchange, emitted):
     assert (back.json()["allowed"], put(director, path, body).status_code) == ([], 200)
 
 
-def test_a_branch_code_that_numbers_carry_stays(director, exchange):
+def test_a_branch_code_in_document_numbers_cannot_change(director, exchange):
     director.write(exchange, registration())
     owner, row = Organization.objects.get(), GstRegistration.objects.get()
     path = f"{exchange}/{row.pk}"
@@ -307,7 +310,7 @@ def test_a_branch_code_that_numbers_carry_stays(director, exchange):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_two_new_primaries_at_once_one_remains_and_events_say_which(organization, user, client_for):
+def test_two_concurrent_primaries_leave_one_and_events_report_it(organization, user, client_for):
     house = organization()
     rows = [factories.registration(house, entity) for entity in "123"]
     client = client_for(user("INTERNAL_FINANCE", organization_id=house.pk))
@@ -331,12 +334,12 @@ def test_of_two_new_primaries_at_once_one_remains_and_events_say_which(organizat
         thread.join(60)
     assert {answer.status_code for answer in answers} <= {200, 412}
     primary = GstRegistration.objects.get(is_primary=True)
-    told_primary = [
+    reported_primary = [
         row.payload["gst_registration_id"]
         for row in EventOutbox.objects.filter(event_type="organization.gst.updated").order_by("sequence")
         if row.payload["is_primary"]
     ]
-    assert told_primary[-1] == str(primary.pk)
+    assert reported_primary[-1] == str(primary.pk)
 
 
 def test_staff_see_their_own_organization_and_directors_and_auditors_all(organization, user, client_for):
@@ -357,7 +360,7 @@ def test_staff_see_their_own_organization_and_directors_and_auditors_all(organiz
     assert told(seller.read(BASE)) == (403, "capability.missing")
 
 
-def test_another_organization_s_rows_are_not_there(organization, user, client_for):
+def test_rows_of_another_organization_are_not_found(organization, user, client_for):
     own, other = organization(), organization()
     keeper = user("INTERNAL_FINANCE", organization_id=own.pk)
     client = client_for(keeper)
@@ -380,7 +383,7 @@ def test_another_organization_s_rows_are_not_there(organization, user, client_fo
     assert told(client.write(f"{BASE}/{other.pk}/financial-years", {}))[0] == 404
 
 
-def test_a_series_names_no_year_or_registration_of_another_organization(organization, user, client_for):
+def test_a_series_cannot_use_a_year_or_registration_of_another_organization(organization, user, client_for):
     own, other = organization(), organization()
     client = client_for(user())  # who sees both
     factories.registration(own)
@@ -401,10 +404,10 @@ def test_a_series_names_no_year_or_registration_of_another_organization(organiza
         assert answer.status_code == 400
         assert pointers(answer) == {(f"/{wrong or 'financial_year_id'}", "does_not_exist")}
         words = {fault["detail"] for fault in answer.json()["errors"]}
-        assert words == {"There is no such row, or none that you can see."}
+        assert words == {RowField.default_error_messages["does_not_exist"]}
 
 
-def test_nothing_is_deleted(director, house):
+def test_no_endpoint_deletes(director, house):
     row = factories.registration(house)
     for path in (f"{BASE}/{house.pk}", f"{BASE}/{house.pk}/gst-registrations/{row.pk}"):
         for method in ("DELETE", "PATCH"):
@@ -418,7 +421,7 @@ def numbered(house):
     return house
 
 
-def test_a_number_is_asked_for_once_per_document(numbered, user, client_for):
+def test_a_document_gets_one_number(numbered, user, client_for):
     client = client_for(user("INTERNAL_FINANCE", organization_id=numbered.pk))
     path = f"{BASE}/{numbered.pk}/next-document-number/trade"
     year = numbered.financial_years.get()
@@ -459,9 +462,7 @@ def test_a_number_is_asked_for_once_per_document(numbered, user, client_for):
         ({"document_type": "poem"}, 400, "/document_type"),
     ],
 )
-def test_a_definition_that_can_not_be_is_refused_without_effect(
-    house, user, client_for, change, status, pointer
-):
+def test_an_invalid_definition_is_refused_without_effect(house, user, client_for, change, status, pointer):
     client = client_for(user("INTERNAL_FINANCE", organization_id=house.pk))
     year = factories.year(house)
     before = events()
@@ -492,7 +493,7 @@ def test_the_year_of_a_date_is_found(house, director):
         assert [row["code"] for row in rows] == [code]
 
 
-def test_the_system_is_nobody_s_organization_and_sees_all(organization):
+def test_the_system_has_no_organization_and_sees_all(organization):
     organization()
     assert Organization.objects.visible_to(SYSTEM).count() == 1
 
@@ -501,7 +502,7 @@ def test_the_system_is_nobody_s_organization_and_sees_all(organization):
     ("input", "field"),
     [(CreateInput, "name"), (CreateInput, "legal_name"), (AddGstRegistrationInput, "trade_name")],
 )
-def test_a_web_address_is_no_name_of_an_organization(input, field):
+def test_an_organizations_name_cannot_be_a_web_address(input, field):
     form = input(data={field: "Kapas at www.kapas.example"})
     assert not form.is_valid()
     assert [fault.code for fault in form.errors[field]] == ["web_address"]

@@ -29,7 +29,7 @@ def test_a_holiday_and_the_weekly_day_off_are_no_business_days(bank, assert_emit
     assert bank.next_business_day(SATURDAY) == SUNDAY
 
 
-def test_business_ends_at_the_day_s_own_time_or_the_calendar_s(bank):
+def test_business_ends_at_the_closing_time_of_the_day_or_of_the_calendar(bank):
     assert bank.closing_time(FRIDAY) == datetime(2026, 1, 23, 15, 30, tzinfo=KOLKATA)
     services.set_calendar_day(bank, actor=SYSTEM, day=FRIDAY, name="Half", closed=False, closes_at=time(12))
     assert bank.closing_time(FRIDAY) == datetime(2026, 1, 23, 12, 0, tzinfo=KOLKATA)
@@ -56,21 +56,21 @@ def test_a_day_ends_at_its_closing_time_or_the_midnight_after_it(bank):
     assert bank.cutoff(date(2026, 3, 8), new_york) == datetime(2026, 3, 9, 4, 0, tzinfo=UTC)
 
 
-def test_the_same_again_tells_nothing(bank, emitted):
+def test_an_unchanged_update_emits_nothing(bank, emitted):
     for _ in range(2):
         services.set_calendar_day(bank, actor=SYSTEM, day=MONDAY, name="Republic Day")
         bank = services.update_calendar(bank, actor=SYSTEM, name="Banks", weekly_off=["7", "6"])
     assert bank.weekly_off == [6, 7]
-    assert len(emitted("calendar.changed")) == 3  # made, holiday, days off
+    assert len(emitted("calendar.changed")) == 3  # created, holiday, days off
 
 
-def test_a_calendar_without_business_days_is_told(bank):
+def test_a_calendar_without_business_days_is_an_error(bank):
     bank = services.update_calendar(bank, actor=SYSTEM, name="None", weekly_off=range(1, 8))
     with pytest.raises(LookupError):
         bank.next_business_day(FRIDAY)
 
 
-def test_only_who_keeps_organizations_keeps_calendars(bank, user):
+def test_calendars_need_the_capability_to_update_organizations(bank, user):
     with pytest.raises(CapabilityMissing):
         services.set_calendar_day(bank, actor=user("INTERNAL_MANAGER"), day=MONDAY, name="Off")
     with pytest.raises(services.CalendarCodeTaken):

@@ -1,4 +1,4 @@
-"""Document numbers: gap-free under concurrency, unique, and given only where a year may be written."""
+"""Document numbers: gapless under concurrency, unique, and allocated only in a writable year."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +13,7 @@ from apps.organization.models import (
     AllocatedNumber,
     DocumentSeries,
     FinancialYear,
-    Form,
+    NumberFormat,
 )
 from apps.organization.tests import factories
 from erp import clock
@@ -29,7 +29,7 @@ TODAY = clock.today()
 
 @pytest.fixture
 def house(organization):
-    """An organization with a registration, the running year and a series of trades."""
+    """An organization with a registration, the current year and a series of trades."""
     made = organization()
     factories.registration(made)
     factories.year(made)
@@ -38,7 +38,7 @@ def house(organization):
 
 
 def in_threads(count, work):
-    """Run ``work(n)`` in ``count`` threads at once, each with a connection of its own; returns the results."""
+    """Run ``work(n)`` in ``count`` threads at once, each with its own connection; return the results."""
     gate = threading.Barrier(count)
 
     def run(n):
@@ -53,20 +53,20 @@ def in_threads(count, work):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_hundred_callers_take_consecutive_numbers_from_one(house):
-    given = in_threads(100, lambda n: factories.number(house).number)
-    assert sorted(given) == list(range(1, 101))
+def test_a_hundred_concurrent_callers_get_consecutive_numbers_from_one(house):
+    numbers = in_threads(100, lambda n: factories.number(house).number)
+    assert sorted(numbers) == list(range(1, 101))
     series = house.document_series.get()
     assert series.last_number == 100
-    told = EventOutbox.objects.filter(
+    rows = EventOutbox.objects.filter(
         event_type="document_number.allocated", aggregate_id=series.pk
     ).order_by("sequence")
-    assert [event.payload["number"] for event in told] == list(range(1, 101))
-    assert list(DocumentSeries.objects.with_a_hole()) == []
+    assert [event.payload["number"] for event in rows] == list(range(1, 101))
+    assert list(DocumentSeries.objects.with_gaps()) == []
 
 
 @pytest.mark.django_db(transaction=True)
-def test_callers_that_roll_back_leave_no_hole(house):
+def test_callers_that_roll_back_leave_no_gap(house):
     class Changed(Exception):
         pass
 
@@ -80,36 +80,36 @@ def test_callers_that_roll_back_leave_no_hole(house):
             return None
         return number
 
-    kept = [number for number in in_threads(40, take) if number is not None]
-    assert sorted(kept) == list(range(1, 21))
+    numbers = [number for number in in_threads(40, take) if number is not None]
+    assert sorted(numbers) == list(range(1, 21))
     assert house.document_series.get().last_number == 20
     assert EventOutbox.objects.filter(event_type="document_number.allocated").count() == 20
-    assert list(DocumentSeries.objects.with_a_hole()) == []
+    assert list(DocumentSeries.objects.with_gaps()) == []
 
 
 @pytest.mark.django_db(transaction=True)
 def test_two_callers_with_one_document_get_one_number(house):
     reference = uuid4()
-    given = in_threads(12, lambda n: factories.number(house, reference_id=reference))
-    assert {number.pk for number in given} == {AllocatedNumber.objects.get().pk}
-    assert sum(not number.given_before for number in given) == 1
+    numbers = in_threads(12, lambda n: factories.number(house, reference_id=reference))
+    assert {number.pk for number in numbers} == {AllocatedNumber.objects.get().pk}
+    assert sum(not number.already_allocated for number in numbers) == 1
     assert EventOutbox.objects.filter(event_type="document_number.allocated").count() == 1
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_callers_with_one_document_get_one_number_whatever_else_they_say(house):
-    """They name different registrations, whose series differ: still one number."""
+def test_two_callers_with_one_document_get_one_number_even_with_different_registrations(house):
+    """Their registrations have different series: still one number."""
     places = [house.gst_registrations.get(), factories.registration(house, "2")]
     for n, place in enumerate(places):
         factories.series(house, "delivery_challan", gst_registration=place, template=f"C{n}/{{FY}}/{{N:3}}")
     reference = uuid4()
-    given = in_threads(
+    numbers = in_threads(
         8,
         lambda n: factories.number(
             house, "delivery_challan", reference_id=reference, gst_registration=places[n % 2]
         ),
     )
-    assert {number.pk for number in given} == {AllocatedNumber.objects.get().pk}
+    assert {number.pk for number in numbers} == {AllocatedNumber.objects.get().pk}
 
 
 def test_the_first_number_is_the_start_and_the_next_ones_follow(house):
@@ -121,15 +121,15 @@ def test_the_first_number_is_the_start_and_the_next_ones_follow(house):
         start_number=5,
     )
     registration = house.gst_registrations.get()
-    given = [factories.number(house, "delivery_challan", gst_registration=registration) for _ in range(2)]
+    numbers = [factories.number(house, "delivery_challan", gst_registration=registration) for _ in range(2)]
     code = house.financial_years.get().code
-    assert [number.document_number for number in given] == [f"CH/{code}/005", f"CH/{code}/006"]
+    assert [number.document_number for number in numbers] == [f"CH/{code}/005", f"CH/{code}/006"]
     challans.refresh_from_db()
     assert (challans.last_number, challans.version) == (6, 1)
     assert factories.number(house).document_number == f"TRD-{code}-000001"
 
 
-def test_a_number_grows_beyond_its_width_until_the_law_s_sixteen_characters(house):
+def test_a_number_grows_beyond_its_width_up_to_the_legal_limit_of_sixteen_characters(house):
     registration = house.gst_registrations.get()
     series = factories.series(
         house, "tax_invoice", gst_registration=registration, prefix="MUM", template="{PREFIX}/{FY}/{N:5}"
@@ -150,7 +150,7 @@ def test_a_number_grows_beyond_its_width_until_the_law_s_sixteen_characters(hous
     assert (series.last_number, AllocatedNumber.objects.count()) == (9_999_999, 3)
 
 
-def test_a_number_is_taken_in_the_caller_s_transaction_or_not_at_all(house, monkeypatch):
+def test_a_number_is_allocated_in_the_callers_transaction_or_not_at_all(house, monkeypatch):
     with pytest.raises(TransactionMissing):
         services.allocate_number(
             house,
@@ -163,23 +163,23 @@ def test_a_number_is_taken_in_the_caller_s_transaction_or_not_at_all(house, monk
     assert not AllocatedNumber.objects.exists()
 
 
-def test_a_number_that_was_given_is_neither_changed_nor_deleted(house):
-    given = factories.number(house)
+def test_an_allocated_number_can_be_neither_changed_nor_deleted(house):
+    allocation = factories.number(house)
     for statement in (
         "UPDATE organization_allocatednumber SET number = 7 WHERE id = %s",
         "DELETE FROM organization_allocatednumber WHERE id = %s",
     ):
         with pytest.raises(DatabaseError, match="stays as it is"), transaction.atomic():
-            connection.cursor().execute(statement, [given.pk])
+            connection.cursor().execute(statement, [allocation.pk])
     assert AllocatedNumber.objects.get().number == 1
 
 
-def test_a_hole_is_found(house):
+def test_a_gap_is_found(house):
     factories.number(house)
-    assert list(DocumentSeries.objects.with_a_hole()) == []
+    assert list(DocumentSeries.objects.with_gaps()) == []
     with unguarded_writes():
         DocumentSeries.objects.update(last_number=3)
-    assert list(DocumentSeries.objects.with_a_hole()) == [house.document_series.get()]
+    assert list(DocumentSeries.objects.with_gaps()) == [house.document_series.get()]
 
 
 def test_the_last_second_of_march_and_the_first_of_april_fall_into_two_years(organization):
@@ -198,7 +198,7 @@ def test_a_date_after_today_is_refused(house):
     assert factories.number(house, document_date=TODAY).number == 1
 
 
-def test_an_ordered_series_takes_no_earlier_date_and_another_does(house):
+def test_only_a_series_without_date_order_accepts_an_earlier_date(house):
     registration = house.gst_registrations.get()
     factories.series(house, "tax_invoice", gst_registration=registration, template="I/{FY}/{N:5}")
     start = house.financial_years.get().start_date
@@ -215,7 +215,7 @@ def test_an_ordered_series_takes_no_earlier_date_and_another_does(house):
             assert factories.number(house, kind, document_date=start).number == 3
 
 
-def test_a_year_that_is_not_there_has_no_numbers(house):
+def test_no_number_is_allocated_without_a_financial_year(house):
     with pytest.raises(services.FinancialYearMissing):
         factories.number(house, document_date=date(2001, 1, 1))
 
@@ -225,16 +225,16 @@ def moved(year, status):
         FinancialYear.objects.filter(pk=year.pk).update(status=status)
 
 
-def test_a_soft_closed_year_is_written_by_those_who_keep_it_in_person(house, user):
+def test_a_soft_closed_year_accepts_postings_of_users_who_manage_years(house, user):
     moved(house.financial_years.get(), "soft_closed")
     finance = user("INTERNAL_FINANCE", organization_id=house.pk)
-    for nobody in (SYSTEM, user("INTERNAL_MANAGER", organization_id=house.pk)):
+    for actor in (SYSTEM, user("INTERNAL_MANAGER", organization_id=house.pk)):
         with pytest.raises((services.FinancialYearSoftClosed, CapabilityMissing)):
-            factories.number(house, actor=nobody)
+            factories.number(house, actor=actor)
     assert factories.number(house, actor=finance).number == 1
 
 
-def test_a_locked_year_is_written_by_nobody(house, user):
+def test_a_locked_year_accepts_no_postings(house, user):
     moved(house.financial_years.get(), "locked")
     for actor in (SYSTEM, user(), user("INTERNAL_FINANCE", organization_id=house.pk)):
         with pytest.raises(services.FinancialYearLocked):
@@ -242,7 +242,7 @@ def test_a_locked_year_is_written_by_nobody(house, user):
     assert not house.financial_years.get().writable_by(user(), TODAY)
 
 
-def test_other_modules_ask_before_they_book(house, user):
+def test_other_modules_can_check_whether_a_year_is_writable(house, user):
     year = house.financial_years.get()
     assert year.writable_by(SYSTEM, TODAY)
     assert not year.writable_by(SYSTEM, year.end_date + timedelta(days=1))
@@ -254,8 +254,8 @@ def test_other_modules_ask_before_they_book(house, user):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_number_and_the_lock_of_its_year_do_not_pass_each_other(organization):
-    """Whoever takes a number first is waited for; whoever locks first is seen."""
+def test_allocating_a_number_and_locking_its_year_wait_for_each_other(organization):
+    """Locking waits for an allocation in progress; an allocation sees a lock that came first."""
     house = organization()
     year = factories.year(house, date(2024, 4, 1))
     factories.series(house)
@@ -294,7 +294,7 @@ def test_a_number_and_the_lock_of_its_year_do_not_pass_each_other(organization):
         factories.number(house, actor=keeper, document_date=date(2025, 3, 31))
 
 
-def test_documents_of_tax_law_belong_to_a_registration_and_others_do_not(house, organization):
+def test_gst_documents_need_a_registration_and_others_must_not_have_one(house, organization):
     registration = house.gst_registrations.get()
     with pytest.raises(services.GstRegistrationRequired):
         factories.number(house, "tax_invoice")
@@ -306,7 +306,7 @@ def test_documents_of_tax_law_belong_to_a_registration_and_others_do_not(house, 
         factories.number(house, "poem")
 
 
-def test_a_suspended_registration_gives_no_numbers(house):
+def test_a_suspended_registration_allocates_no_numbers(house):
     second = factories.registration(house, "2")
     factories.series(house, "tax_invoice", gst_registration=second, template="B/{FY}/{N:5}")
     with unguarded_writes():
@@ -337,7 +337,7 @@ def test_a_suspended_registration_gives_no_numbers(house):
         "{FY}/{N:5}\n",
     ],
 )
-def test_a_template_that_can_not_be_printed_is_refused(house, template):
+def test_an_invalid_template_is_refused(house, template):
     with pytest.raises(services.TemplateInvalid) as caught:
         factories.series(house, "claim", template=template)
     assert {fault.pointer for fault in caught.value.errors} == {"/template"}
@@ -355,7 +355,7 @@ def test_a_template_that_can_not_be_printed_is_refused(house, template):
         ("claim", "CLAIMS/HOUSES/{FY}{N:3}", services.NumberTooLong),
     ],
 )
-def test_the_longest_form_fits_the_law(house, kind, template, problem):
+def test_the_longest_number_must_be_within_the_legal_limit(house, kind, template, problem):
     options = {"gst_registration": house.gst_registrations.get()} if kind == "tax_invoice" else {}
     if problem is None:
         assert factories.series(house, kind, template=template, **options).pk
@@ -367,21 +367,21 @@ def test_the_longest_form_fits_the_law(house, kind, template, problem):
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [
-        (Form("A/", 5), Form("A/", 5), True),
-        (Form("A/", 5), Form("A/", 3), True),
-        (Form("A/", 5), Form("A/1", 5), True),
-        (Form("A/0", 4), Form("A/", 5), True),
-        (Form("A/", 5), Form("A/X", 5), False),
-        (Form("A/", 5), Form("B/", 5), False),
-        (Form("", 5), Form("2627", 5), True),
+        (NumberFormat("A/", 5), NumberFormat("A/", 5), True),
+        (NumberFormat("A/", 5), NumberFormat("A/", 3), True),
+        (NumberFormat("A/", 5), NumberFormat("A/1", 5), True),
+        (NumberFormat("A/0", 4), NumberFormat("A/", 5), True),
+        (NumberFormat("A/", 5), NumberFormat("A/X", 5), False),
+        (NumberFormat("A/", 5), NumberFormat("B/", 5), False),
+        (NumberFormat("", 5), NumberFormat("2627", 5), True),
     ],
 )
-def test_two_forms_that_could_print_one_text_are_told(one, other, same):
-    assert one.may_print_what(other) is same
-    assert other.may_print_what(one) is same
+def test_two_formats_that_can_print_the_same_text_overlap(one, other, same):
+    assert one.overlaps(other) is same
+    assert other.overlaps(one) is same
 
 
-def test_no_two_series_print_one_text_not_even_a_closed_one_and_its_successor(house):
+def test_no_two_series_can_print_the_same_number_not_even_a_closed_one_and_its_successor(house):
     registration = house.gst_registrations.get()
     options = {"gst_registration": registration}
     first = factories.series(house, "tax_invoice", template="A/{FY}/{N:5}", **options)
@@ -409,12 +409,12 @@ def test_no_two_series_print_one_text_not_even_a_closed_one_and_its_successor(ho
     assert len(set(texts)) == len(texts) == 2
 
 
-def test_a_series_in_use_keeps_its_definition(house):
+def test_the_definition_of_a_series_in_use_cannot_change(house):
     series = house.document_series.get()
     fields = {"template": "X-{FY}-{N:6}", "start_number": 1, "date_ordered": False, "status": "active"}
     series = services.update_document_series(series, actor=SYSTEM, **fields)
-    given = factories.number(house)
-    assert given.document_number.startswith("X-")
+    allocation = factories.number(house)
+    assert allocation.document_number.startswith("X-")
     with pytest.raises(services.SeriesInUse):
         services.update_document_series(series, actor=SYSTEM, **{**fields, "start_number": 9})
     ordered = services.update_document_series(series, actor=SYSTEM, **{**fields, "date_ordered": True})
@@ -427,13 +427,13 @@ def test_a_series_in_use_keeps_its_definition(house):
     assert caught.value.members == {"status_now": "closed", "allowed": []}
 
 
-def test_the_number_is_told_with_ids_only(house, assert_emitted):
-    given = factories.number(house)
+def test_the_event_of_a_number_contains_only_ids(house, assert_emitted):
+    allocation = factories.number(house)
     row = assert_emitted(
         events.DocumentNumberAllocated,
         number=1,
-        document_number=given.document_number,
+        document_number=allocation.document_number,
         organization_id=str(house.pk),
-        reference_id=str(given.reference_id),
+        reference_id=str(allocation.reference_id),
     )
-    assert (row.aggregate_type, row.aggregate_id) == ("document_series", given.series_id)
+    assert (row.aggregate_type, row.aggregate_id) == ("document_series", allocation.series_id)

@@ -1,4 +1,4 @@
-"""Financial years: shape, order, closing, and reopening by two people."""
+"""Financial years: shape, order, closing, and reopening with an approval."""
 
 import threading
 from datetime import date
@@ -9,7 +9,7 @@ from django.db import IntegrityError, connection, transaction
 from apps.approvals import services as approvals
 from apps.approvals.models import ApprovalRequest
 from apps.organization import events, services
-from apps.organization.models import FinancialYear, Organization, months_after, uncovered
+from apps.organization.models import FinancialYear, Organization, lacks_financial_year, months_after
 from apps.organization.tests import factories
 from erp import clock
 from erp.access import SYSTEM
@@ -28,7 +28,7 @@ def move(year, status, actor=SYSTEM, **fields):
 
 @pytest.fixture
 def past(organization):
-    """An organization with two years that are over, and a series in each."""
+    """An organization with two years that have ended, and a series in each."""
     made = organization()
     factories.year(made, date(2023, 4, 1))
     factories.series(made)
@@ -73,7 +73,7 @@ def test_a_first_year_ends_in_march_and_lasts_up_to_fifteen_months(organization,
         (date(2021, 4, 1), date(2022, 3, 31), services.FinancialYearGap),
     ],
 )
-def test_years_adjoin(past, start, end, problem):
+def test_years_must_follow_each_other_without_a_gap(past, start, end, problem):
     if problem is None:
         assert services.add_financial_year(past, actor=SYSTEM, start_date=start, end_date=end).pk
     else:
@@ -94,7 +94,7 @@ def test_the_database_itself_refuses_an_overlap(past):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_two_overlapping_years_at_once_one_is_opened(organization, user, client_for):
+def test_one_of_two_concurrent_overlapping_years_is_refused(organization, user, client_for):
     house = organization()
     clients = [client_for(user("INTERNAL_FINANCE", organization_id=house.pk)) for _ in range(2)]
     bodies = [
@@ -125,14 +125,14 @@ def test_a_new_year_copies_the_active_series_of_the_one_before(past, emitted):
     first, second = years(past)
     copy = second.document_series.get()
     assert (copy.template, copy.last_number, copy.start_number) == ("TRD-{FY}-{N:6}", 0, 1)
-    assert copy.form.text(1) == "TRD-2425-000001"
+    assert copy.number_format.text(1) == "TRD-2425-000001"
     added = emitted("organization.document_series.added")
     assert [row.payload["financial_year_id"] for row in added] == [str(first.pk), str(second.pk)]
     third = factories.year(past, date(2025, 4, 1), copy_series=False)
     assert not third.document_series.exists()
 
 
-def test_dates_stay_once_a_number_was_given(organization):
+def test_dates_cannot_change_once_a_number_was_allocated(organization):
     house = organization()
     year = factories.year(house, date(2025, 4, 1))
     moved = move(year, "open", start_date=date(2025, 6, 1))
@@ -143,7 +143,7 @@ def test_dates_stay_once_a_number_was_given(organization):
         move(year, "open", start_date=date(2025, 4, 1))
 
 
-def test_a_year_is_closed_when_it_is_over_and_locked_after_the_one_before(past):
+def test_a_year_is_closed_after_its_end_and_locked_after_the_previous_one(past):
     first, second = years(past)
     running = factories.year(past, factories.year_of(date(2025, 4, 1))[0])
     for later in range(2026, clock.today().year + 1):
@@ -196,8 +196,10 @@ def locked(past):
     return move(first, "locked")
 
 
-def test_a_locked_year_changes_only_after_a_second_director(locked, user, client_for, deliver, emitted):
-    maker, second = user("INTERNAL_DIRECTOR"), user("INTERNAL_DIRECTOR")
+def test_a_locked_year_reopens_only_after_a_second_director_approved(
+    locked, user, client_for, deliver, emitted
+):
+    requester, second = user("INTERNAL_DIRECTOR"), user("INTERNAL_DIRECTOR")
     path = f"/api/v1/organizations/{locked.organization_id}/financial-years/{locked.pk}"
     body = {
         "start_date": "2023-04-01",
@@ -211,7 +213,7 @@ def test_a_locked_year_changes_only_after_a_second_director(locked, user, client
         403,
         "organization.reopen_financial_year",
     )
-    client = client_for(maker)
+    client = client_for(requester)
     answer = client.write(path, body, method="PUT", if_match=locked.version)
     assert answer.status_code == 202, answer.content
     assert (answer.json()["status"], answer["Location"]) == ("locked", path)
@@ -219,7 +221,7 @@ def test_a_locked_year_changes_only_after_a_second_director(locked, user, client
     again = client.write(path, body, method="PUT", if_match=answer["ETag"])
     assert (again.status_code, again.json()["code"]) == (409, "organization.reopening_pending")
     with pytest.raises(SelfApproval):
-        approvals.approve(request, actor=maker, subject_version=request.subject_version)
+        approvals.approve(request, actor=requester, subject_version=request.subject_version)
     deliver()
     assert FinancialYear.objects.get(pk=locked.pk).status == "locked"
 
@@ -232,15 +234,15 @@ def test_a_locked_year_changes_only_after_a_second_director(locked, user, client
     assert emitted("organization.financial_year.reopening_requested")
 
 
-def test_who_locked_a_year_does_not_agree_to_its_reopening(past, user):
+def test_the_user_who_locked_a_year_cannot_approve_its_reopening(past, user):
     first, _ = years(past)
     locker = user("INTERNAL_DIRECTOR")
     move(first, "soft_closed", locker)
     first.refresh_from_db()
     move(first, "locked", locker)
     first.refresh_from_db()
-    asked = move(first, "soft_closed", user("INTERNAL_DIRECTOR"), reason=REASON)
-    request = ApprovalRequest.objects.get(pk=asked.pending_approval_id)
+    requested = move(first, "soft_closed", user("INTERNAL_DIRECTOR"), reason=REASON)
+    request = ApprovalRequest.objects.get(pk=requested.pending_approval_id)
     with pytest.raises(SelfApproval):
         approvals.approve(request, actor=locker, subject_version=request.subject_version)
 
@@ -281,7 +283,7 @@ def test_a_year_before_a_locked_one_stays_locked(past, locked, user):
         move(locked, "soft_closed", user("INTERNAL_DIRECTOR"), reason=REASON)
 
 
-def test_months_are_counted_to_the_month_s_end():
+def test_added_months_end_at_the_last_day_of_a_shorter_month():
     assert months_after(date(2026, 1, 31), 1) == date(2026, 2, 28)
     assert months_after(date(2026, 1, 1), 15) == date(2027, 4, 1)
     assert months_after(date(2025, 12, 31), 14) == date(2027, 2, 28)
@@ -291,16 +293,16 @@ def test_months_are_counted_to_the_month_s_end():
     ("today", "lacks"),
     [(date(2025, 2, 28), False), (date(2025, 3, 1), True), (date(2025, 4, 1), True)],
 )
-def test_from_march_on_a_year_that_is_not_opened_is_missed(past, today, lacks):
-    assert Organization.objects.filter(uncovered(today)).exists() is lacks
+def test_from_march_on_a_missing_year_is_reported(past, today, lacks):
+    assert Organization.objects.filter(lacks_financial_year(today)).exists() is lacks
     factories.year(past, date(2025, 4, 1))
-    assert not Organization.objects.filter(uncovered(today)).exists()
+    assert not Organization.objects.filter(lacks_financial_year(today)).exists()
 
 
-def test_a_series_without_a_copy_is_missed_when_the_year_turns(past):
+def test_a_series_without_a_copy_is_reported_when_the_year_turns(past):
     factories.year(past, date(2025, 4, 1), copy_series=False)
     for today in (date(2025, 3, 1), date(2025, 4, 1), date(2025, 4, 30)):
-        assert Organization.objects.filter(uncovered(today)).exists(), today
-    assert not Organization.objects.filter(uncovered(date(2025, 5, 1))).exists()
+        assert Organization.objects.filter(lacks_financial_year(today)).exists(), today
+    assert not Organization.objects.filter(lacks_financial_year(date(2025, 5, 1))).exists()
     factories.series(past)
-    assert not Organization.objects.filter(uncovered(date(2025, 3, 1))).exists()
+    assert not Organization.objects.filter(lacks_financial_year(date(2025, 3, 1))).exists()

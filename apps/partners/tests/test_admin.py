@@ -5,7 +5,7 @@ from apps.partners.models import Partner
 ADD = "/admin/partner/partner/add/"
 
 
-def test_staff_take_a_partner_on(user, desk_for, assert_emitted):
+def test_staff_register_a_partner(user, desk_for, assert_emitted):
     from apps.partners import events
 
     answer = desk_for(user("INTERNAL")).fill(
@@ -16,7 +16,7 @@ def test_staff_take_a_partner_on(user, desk_for, assert_emitted):
     assert_emitted(events.PartnerRegistered, partner_id=str(partner.pk))
 
 
-def test_a_country_that_is_none_is_refused_beside_its_field(user, desk_for):
+def test_an_invalid_country_is_refused_beside_its_field(user, desk_for):
     answer = desk_for(user("INTERNAL")).fill(
         ADD, legal_name="Firm", legal_form="partnership", country="india"
     )

@@ -1,4 +1,4 @@
-"""Partners: entered by staff, seen by their own people."""
+"""Partners are registered by staff and visible to their own users."""
 
 import pytest
 
@@ -10,7 +10,7 @@ pytestmark = pytest.mark.django_db
 PATH = "/api/v1/partners"
 
 
-def test_staff_enter_a_firm_and_its_event_carries_no_name(user, emitted):
+def test_staff_register_a_firm_and_its_event_carries_no_name(user, emitted):
     firm = services.register(
         actor=user("INTERNAL"), legal_name="Kovai Spinners", legal_form="private_limited"
     )
@@ -23,14 +23,14 @@ def test_staff_enter_a_firm_and_its_event_carries_no_name(user, emitted):
     }
 
 
-def test_a_partners_own_administrator_does_not_enter_firms(user):
+def test_a_partners_own_administrator_cannot_register_firms(user):
     with pytest.raises(services.StaffOnly):
         services.register(actor=user("PARTNER_ADMIN"), legal_name="Another", legal_form="trust")
     with pytest.raises(CapabilityMissing):
         services.register(actor=user("AUDITOR"), legal_name="Another", legal_form="trust")
 
 
-def test_a_user_sees_its_own_partner_and_no_other(user, partner, client_for):
+def test_a_user_sees_only_its_own_partner(user, partner, client_for):
     other = partner()
     buyer = user("BUYER")
     client = client_for(buyer)
@@ -40,8 +40,8 @@ def test_a_user_sees_its_own_partner_and_no_other(user, partner, client_for):
 
 
 @pytest.mark.parametrize("field", ["legal_name", "trade_name"])
-def test_a_web_address_is_no_name_of_a_partner(field):
+def test_a_partners_name_cannot_be_a_web_address(field):
     for name in ("Kapas at www.kapas.example", "kapas.in", "http://kapas.example"):
         form = RegisterInput(data={field: name})
         assert not form.is_valid()
-        assert [fault.code for fault in form.errors[field]] == ["web_address"]
+        assert [error.code for error in form.errors[field]] == ["web_address"]

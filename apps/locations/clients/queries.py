@@ -1,4 +1,4 @@
-"""What providers are asked, and what they answer beside the details of places."""
+"""Search queries to providers, and their answers about places near a point."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -7,8 +7,8 @@ from apps.locations.details import Details
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """A search for places by text. ``state`` is a GST code; ``near`` puts what is near that point first."""
+class SearchQuery:
+    """A search for places by text. ``state`` is a GST code; ``near`` ranks places near that point first."""
 
     query: str
     types: tuple[str, ...] = ()
@@ -21,7 +21,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Near:
-    """A place and how far it is from the point asked about."""
+    """A place and its distance from the point of the request."""
 
     place: Details
     km: Decimal
