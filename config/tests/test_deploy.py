@@ -32,7 +32,7 @@ RULES: list[dict[str, Any]] = [
     for rule in group["rules"]
 ]
 RULE_TESTS = [DEPLOY / "prometheus" / name for name in ("alerts_test.yaml", "alerts_week_test.yaml")]
-PARTS = ("Signs", "Effect", "First look", "Remedy", "Over when", "Tell")
+PARTS = ("Symptoms", "Effect", "Diagnosis", "Remedy", "Resolved when", "Notify")
 
 
 Block = dict[str, Any]
