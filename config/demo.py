@@ -197,7 +197,7 @@ def journey(base: str, password: str, seeds: dict[str, str], journal: Table) -> 
     key = secrets.token_hex(16)
     buyer.refused(400, "request.invalid", "POST", f"{path}/reserve", {"quantity": 5}, Idempotency_Key=key)
     answer = buyer.send("POST", f"/api/v1{path}/reserve", {"quantity": "5"}, Idempotency_Key=key)
-    buyer.note("POST", f"{path}/reserve", answer, "the mended body, same key")
+    buyer.note("POST", f"{path}/reserve", answer, "the corrected body, same key")
     buyer.refused(
         422, "idempotency.key_reused", "POST", f"{path}/reserve", {"quantity": "6"}, Idempotency_Key=key
     )
@@ -273,7 +273,7 @@ def check(events: dict[str, tuple[str, str, int]], received: list[Received]) -> 
         streams[message.stream].append(message.sequence)
     for stream, sequences in streams.items():
         if sequences != list(range(sequences[0], sequences[0] + len(sequences))):
-            faults.append(f"out of order or doubled in {stream}: {sequences}")
+            faults.append(f"out of order or duplicated in {stream}: {sequences}")
     return faults
 
 
@@ -319,10 +319,10 @@ def run(stack: Stack) -> None:
         tap.wait_for(set(events), ARRIVAL_SECONDS)
         received = tap.received()
         show_events([message for message in received if message.event_id in events])
-        console.print(f"The relay was killed with -9 {kills} times during {writes} writes.")
+        console.print(f"The relay was killed with SIGKILL {kills} times during {writes} writes.")
         if faults := check(events, received):
             raise Wrong("; ".join(faults))
-        console.print(f"All {len(events)} committed events arrived, each stream in order and without a hole.")
+        console.print(f"All {len(events)} committed events arrived, each stream in order and without a gap.")
 
 
 def main() -> int:
@@ -346,7 +346,7 @@ def main() -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    console.print(f"Done in {time.monotonic() - started:.0f} s; everything that was started has stopped.")
+    console.print(f"Done in {time.monotonic() - started:.0f} s; all started processes have stopped.")
     return 0
 
 

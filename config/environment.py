@@ -182,7 +182,7 @@ class Environment(BaseSettings):
             if not (keys := getattr(self, name)) or min(map(len, keys.values())) < 32
         ]
         if shared := self._settings_with_a_shared_secret():
-            wrong.append(f"{', '.join(shared)} must each have a secret of its own: one is used twice")
+            wrong.append(f"{', '.join(shared)} must each have a different secret: one is used twice")
         if not self.public_url:
             wrong.append("PUBLIC_URL must be set: links in messages start with it")
         elif urlsplit(self.public_url).scheme != "https" or _is_local(urlsplit(self.public_url).hostname):
@@ -200,7 +200,7 @@ class Environment(BaseSettings):
             if not getattr(self, name)
         ]
         if self.pubsub_emulator_host:
-            wrong.append("PUBSUB_EMULATOR_HOST must not be set: production speaks to Google Pub/Sub")
+            wrong.append("PUBSUB_EMULATOR_HOST must not be set: production uses Google Pub/Sub")
         if wrong:
             raise ValueError("; ".join(wrong))
         return self

@@ -104,7 +104,7 @@ def main(data_dir: Path | None = None) -> int:
             factors = json.loads(manage(stack, "seed_demo", "--json"))["second_factors"]
             stack.run_processes(processes(port))
             say("")
-            say(f"Staff work at    {base}/admin/")
+            say(f"Staff portal     {base}/admin/")
             say(f"API              {base}/api/v1   documented at {base}/api/docs and {base}/api/redoc")
             say(f"Health           {base}/readyz")
             say(f"Logs             {stack.data_dir / 'log'}")
@@ -117,9 +117,9 @@ def main(data_dir: Path | None = None) -> int:
             for firm, (_, people) in FIRMS.items():
                 for email, (_, roles) in people.items():
                     say(f"  partner  {email:26} {firm}, {', '.join(roles)}")
-            say("Staff type a code, too: put the secret behind their name into an authenticator app.")
+            say("Staff also enter a code: add the secret after their name to an authenticator app.")
             say("")
-            say("Ctrl-C stops everything; the data stays.")
+            say("Ctrl-C stops the stack and keeps the data.")
             stack.wait()
     except CannotStart as error:
         say(str(error))

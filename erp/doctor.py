@@ -136,7 +136,7 @@ def _clock() -> str:
     skew = max((before - theirs).total_seconds(), (theirs - after).total_seconds(), 0.0)
     told = f"{skew:.3f} s apart from the database"
     if skew > MOST_SKEW_SECONDS:
-        raise Wrong(told, "let both machines follow the same time server (chrony)")
+        raise Wrong(told, "synchronize both machines with the same time server (chrony)")
     return told
 
 
@@ -152,12 +152,12 @@ def _capabilities() -> str:
 def _redis() -> str:
     wrong = health.redis()
     if wrong:
-        raise Wrong(wrong, "start Redis and check REDIS_URL; writes go on without it, slower", "down")
+        raise Wrong(wrong, "start Redis and check REDIS_URL; without it, writes are slower", "down")
     key, value = "erp:doctor", datetime.now(UTC).isoformat()
     cache.set(key, value, 5)
     if cache.get(key) != value:
-        raise Wrong("a value that was set isn't there", "check CACHES and the server's memory limit")
-    return "answers and keeps values"
+        raise Wrong("a stored value is missing", "check CACHES and the server's memory limit")
+    return "answers and stores values"
 
 
 def _broker() -> str:
@@ -178,7 +178,7 @@ def _alive(name: str, seen: str = "") -> str:
         return f"alive {age:.0f} s ago"
     if seen:
         return seen
-    told = "no sign of life on this machine" if age is None else f"silent for {age:.0f} s"
+    told = "no heartbeat on this machine" if age is None else f"silent for {age:.0f} s"
     raise Wrong(told, f"start it: {PROCESSES[name]}; or check HEARTBEAT_DIR", "down")
 
 
@@ -246,11 +246,11 @@ def _secrets() -> str:
         if len(value) < (least := SECRETS.get(name, 32))
     ]
     if len(set(values.values())) < len(values):
-        wrong.append("two of them are the same")
+        wrong.append("two of them are equal")
     if settings.PRODUCTION and values["SECRET_KEY"].startswith(("development", "django-insecure")):
-        wrong.append("SECRET_KEY is the one for development")
+        wrong.append("SECRET_KEY is the development default")
     if wrong:
-        raise Wrong("; ".join(wrong), "set each to a random text of its own, see .env.example")
+        raise Wrong("; ".join(wrong), "set each to a different random text, see .env.example")
     return f"{len(values)} fit"
 
 
@@ -275,7 +275,7 @@ def _clients() -> str:
         if client.breaker(operation).state == "open"
     ]
     if shut:
-        hint = "the remote doesn't answer; what can wait is queued and tried again"
+        hint = "the remote system does not answer; queued work is retried"
         raise Wrong(f"breaker open: {', '.join(shut)}", hint, "down")
     return f"{len(found)} declared, no breaker open"
 

@@ -39,12 +39,14 @@ def decrypt(stored: str, *, context: str) -> str:
     key_id, _, sealed = stored.partition(":")
     secret = settings.ENCRYPTION_KEYS.get(key_id)
     if secret is None:
-        raise Undecryptable(f"the key of what is stored for {context} isn't there")
+        raise Undecryptable(f"the key that encrypted {context} is missing")
     try:
         data = base64.b64decode(sealed, validate=True)
         plain = _cipher(secret).decrypt(data[:_NONCE], data[_NONCE:], f"{key_id}:{context}".encode())
     except (InvalidTag, binascii.Error, ValueError):
-        raise Undecryptable(f"what is stored for {context} was changed or belongs elsewhere") from None
+        raise Undecryptable(
+            f"the encrypted value of {context} was changed or belongs to another row"
+        ) from None
     return plain.decode()
 
 

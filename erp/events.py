@@ -154,7 +154,7 @@ class Registry:
             meta = model.__event__
             if meta.readers and meta.aggregate_type not in self.rows:
                 raise ImproperlyConfigured(
-                    f"{meta.key} has readers, but nobody said where the rows of {meta.aggregate_type} are"
+                    f"{meta.key} has readers, but rows_of does not declare where the rows of {meta.aggregate_type} are"
                 )
 
 
@@ -286,7 +286,7 @@ def _readers(
             raise ImproperlyConfigured(f"{name}: what {reader} learns is a list of members")
         info = model.model_fields.get(reader)
         if reader != EVERYONE and (info is None or info.annotation not in (UUID, UUID | None)):
-            raise ImproperlyConfigured(f"{name}: {reader} holds no id of a reader")
+            raise ImproperlyConfigured(f"{name}: {reader} is not the id of a partner or user")
         members = frozenset(model.model_fields if tuple(named) == ALL else named)
         if unknown := members - model.model_fields.keys():
             raise ImproperlyConfigured(f"{name} has no {', '.join(sorted(unknown))} to show")
@@ -366,4 +366,4 @@ def _example(annotation: Any, name: str = "") -> Any:
         return _TEXTS.get(name, name or "text")
     if annotation in _PLAIN:
         return _PLAIN[annotation]
-    raise ValueError(f"{name}: no sample can be made up for {annotation}; give the member examples")
+    raise ValueError(f"{name}: no sample can be generated for {annotation}; give the field examples")

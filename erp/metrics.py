@@ -48,10 +48,14 @@ HTTP_SECONDS = Histogram(
     ["method", "route"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10),
 )
-IDEMPOTENCY_REPLAYS = Counter("erp_idempotency_replays_total", "Requests answered from their key's record.")
-IDEMPOTENCY_CONFLICTS = Counter("erp_idempotency_conflicts_total", "Requests refused while a twin ran.")
+IDEMPOTENCY_REPLAYS = Counter(
+    "erp_idempotency_replays_total", "Requests answered from the idempotency record."
+)
+IDEMPOTENCY_CONFLICTS = Counter(
+    "erp_idempotency_conflicts_total", "Requests refused while the same request was running."
+)
 IDEMPOTENCY_MISMATCHES = Counter(
-    "erp_idempotency_mismatch_total", "Keys used again for another request, and refused."
+    "erp_idempotency_mismatch_total", "Requests refused because their key belongs to another request."
 )
 CAPABILITY_DENIED = Counter("erp_capability_denied_total", "Refusals, by capability.", ["capability"])
 MASKED_REFUSALS = Counter(
@@ -93,8 +97,8 @@ WHERE datname = current_database() AND backend_type = 'client backend' AND pid <
 DEAD_LETTERS: Final = "erp_dlq_depth"
 TOPOLOGY: Final = "erp_topology_differences"
 _REMEMBERED: Final = {
-    DEAD_LETTERS: ("Dead letters that wait; counting stops at 100.", 15 * 60),
-    TOPOLOGY: ("Differences of Pub/Sub's topology and grants from what they must be.", 130 * 60),
+    DEAD_LETTERS: ("Waiting dead letters, counted up to 100.", 15 * 60),
+    TOPOLOGY: ("Differences between Pub/Sub's topology and grants and the configuration.", 130 * 60),
 }
 
 
@@ -130,7 +134,7 @@ class Processes(_Lazy):
 
         age = heartbeat.age("beat")
         if age is not None:  # its file is on this machine
-            yield _gauge("erp_beat_heartbeat_seconds", "Unix time of beat's last round.", time.time() - age)
+            yield _gauge("erp_beat_heartbeat_seconds", "Unix time of beat's last cycle.", time.time() - age)
         folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")
         if folder:
             _bury(folder)

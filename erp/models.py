@@ -79,7 +79,7 @@ class QuerySet(models.QuerySet[Any]):
 
     def visible_to(self, user: "Actor") -> Self:
         """Rows that ``user`` may see. Every model behind a viewset says its own."""
-        raise NotImplementedError(f"{self.model.__name__} doesn't say who may see its rows")
+        raise NotImplementedError(f"{self.model.__name__} does not declare who may see its rows")
 
     def of_partner(self, actor: "Actor", partner: str) -> Self:
         """Rows whose relation ``partner`` leads to the actor's own partner; none for people of no partner."""

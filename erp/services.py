@@ -246,7 +246,7 @@ class Service:
         if (requires is None) == (not public):
             raise ImproperlyConfigured(f"{self.name} needs either a capability or a reason to be public")
         if not self.emits and not machinery:
-            raise ImproperlyConfigured(f"{self.name} emits nothing: no silent change")
+            raise ImproperlyConfigured(f"{self.name} must emit at least one event")
         if not all(isinstance(kind, type) and issubclass(kind, DomainError) for kind in self._raises):
             raise ImproperlyConfigured(f"{self.name}: raises= names domain errors")
         if len(positional) > 1 or any(p.kind is not p.POSITIONAL_OR_KEYWORD for p in positional):
@@ -329,7 +329,7 @@ class Service:
                     raise result.problem
                 if not touched <= self.writes_on_refusal:
                     raise SilentChange(
-                        f"{self.name} refused and changed more than its trace: {touched - self.writes_on_refusal}"
+                        f"{self.name} refused and changed more than writes_on_refusal: {touched - self.writes_on_refusal}"
                     )
                 _report_undeclared(self.name, self.raises, result.problem)
             if outermost and touched and len(current.live()) == emitted:
@@ -372,7 +372,8 @@ class Service:
 def _require_version(row: Any, version: int) -> None:
     if row.version != version:
         raise PreconditionFailed(
-            f"You read version {version}; it is at {row.version} now.", headers={"ETag": f'"{row.version}"'}
+            f"You sent version {version}; the current version is {row.version}.",
+            headers={"ETag": f'"{row.version}"'},
         )
 
 

@@ -166,5 +166,5 @@ def _place(pk: UUID, pointer: str, actor: Actor) -> Location:
     try:
         return seen.resolve(pk)
     except Location.DoesNotExist:
-        words = "There is no such row, or none that you can see."
+        words = "This row does not exist, or you may not see it."
         raise Invalid(errors=[Fault(pointer, "does_not_exist", words)]) from None

@@ -230,7 +230,7 @@ def test_stuck_events_and_dead_letters_are_decided_with_a_reason(browse, user, p
     browser = browse(user("INTERNAL_DIRECTOR"))
     page = browser.page
 
-    page.click("text=Relays, Pub/Sub, signs of life")
+    page.click("text=Relays, Pub/Sub, heartbeats")
     assert f"parcel:{stream}" in browser.say()
 
     browser.open("/admin/outbox/eventoutbox/?status__exact=failed")

@@ -232,11 +232,11 @@ def test_drifted_capabilities_fail(healthy: Any, monkeypatch: pytest.MonkeyPatch
     ("change", "told"),
     [
         ({"JWT_SIGNING_KEY": "short"}, "JWT_SIGNING_KEY is shorter than 32"),
-        ({"JWT_SIGNING_KEY": "x" * 40, "SIGN_IN_COUNTER_KEY": "x" * 40}, "two of them are the same"),
+        ({"JWT_SIGNING_KEY": "x" * 40, "SIGN_IN_COUNTER_KEY": "x" * 40}, "two of them are equal"),
         ({"ENCRYPTION_KEYS": {"2026": "short"}}, "ENCRYPTION_KEYS 2026 is shorter than 32"),
         (
             {"PRODUCTION": True, "SECRET_KEY": "development-" + "x" * 50},
-            "SECRET_KEY is the one for development",
+            "SECRET_KEY is the development default",
         ),
     ],
 )

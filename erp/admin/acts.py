@@ -43,7 +43,7 @@ class Done(NamedTuple):
 
     def __str__(self) -> str:
         when = (
-            f" This happened at {timezone.localtime(self.at):%H:%M}; nothing was repeated."
+            f" This was already done at {timezone.localtime(self.at):%H:%M}; it was not done again."
             if self.replayed
             else ""
         )
@@ -68,9 +68,11 @@ def new_key() -> str:
 def version_of(text: str | None) -> int:
     """The version that a page showed. Raises PreconditionRequired or Malformed (nothing is done)."""
     if not text:
-        raise PreconditionRequired("The page didn't say which version it showed.")
+        raise PreconditionRequired(
+            "The form does not say which version of the row it shows. Reload the page and try again."
+        )
     if not (text.isascii() and text.isdecimal() and len(text) <= 9):
-        raise Malformed("The page's version is malformed.")
+        raise Malformed("The version in the form is malformed. Reload the page and try again.")
     return int(text)
 
 

@@ -115,7 +115,7 @@ def _field_of(service: Service, name: str, hint: Any, parameter: inspect.Paramet
         return RowField(kind, **options)
     if kind not in _FIELDS:
         raise ImproperlyConfigured(
-            f"{service.name}: give the admin an Input, {name} can't be drawn by itself"
+            f"{service.name}: give the admin an Input, because {name} has no form field of its own"
         )
     return _FIELDS[kind](**options)
 

@@ -114,15 +114,17 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
         super().__init__(*args)
         name = type(self).__name__
         if not hasattr(self, "views"):
-            raise ImproperlyConfigured(f"{name} needs `views`, the capability of looking")
+            raise ImproperlyConfigured(f"{name} needs `views`, the capability to view rows")
         if self.list_editable or self.inlines or self.actions:
-            raise ImproperlyConfigured(f"{name}: lists, inlines and actions change rows by services only")
+            raise ImproperlyConfigured(
+                f"{name}: lists, inlines and actions change rows through services only"
+            )
         targeted = [*([self.updates] if self.updates else []), *self.runs, *self.bulk]
         for service in [*([self.creates] if self.creates else []), *self.starts, *targeted]:
             if not isinstance(service, Service) or service.requires is None:
-                raise ImproperlyConfigured(f"{name}: {service!r} is no service with a capability")
+                raise ImproperlyConfigured(f"{name}: {service!r} is not a service with a capability")
             if (service.target is None) == (service in targeted):
-                raise ImproperlyConfigured(f"{name}: {service.name} doesn't fit where it stands")
+                raise ImproperlyConfigured(f"{name}: {service.name} does not fit this list of services")
         if not set(self.bulk) <= set(self.runs):
             raise ImproperlyConfigured(f"{name}: what runs on a list also runs on a row")
 

@@ -152,7 +152,7 @@ class ServiceAdmin(SavingAdmin):
         version: int | None,
     ) -> Line:
         if row is None:
-            return Line(pk, "", "There is nothing here, or nothing you may see. (resource.not_found)", False)
+            return Line(pk, "", "This row does not exist, or you may not see it. (resource.not_found)", False)
         try:
             done = acts.carry_out(
                 request,
@@ -277,7 +277,7 @@ def _chosen(key: Any, parts: list[str]) -> dict[str, int | None]:
         except ValidationError:
             pk = ""
         if not pk or pk in chosen:
-            raise Malformed("The choice of rows is malformed.")
+            raise Malformed("The selection of rows is malformed.")
         chosen[pk] = acts.version_of(version) if version else None
     if not 0 < len(chosen) <= MOST_AT_ONCE:
         raise Malformed(f"Choose 1 to {MOST_AT_ONCE} rows.")

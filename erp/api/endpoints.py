@@ -169,9 +169,9 @@ def endpoint(
     if not isinstance(service, Service):
         raise ImproperlyConfigured(f"{service!r} is not a service: rows change in services only")
     if bool(service.public) != bool(public or exempt):
-        raise ImproperlyConfigured(f"{service.name}: door and service disagree about being public")
+        raise ImproperlyConfigured(f"{service.name}: endpoint and service disagree about being public")
     if (public or exempt) and limit is None:
-        raise ImproperlyConfigured(f"{service.name}: a public door needs a throttle of its own")
+        raise ImproperlyConfigured(f"{service.name}: a public endpoint needs its own throttle")
     return Endpoint(
         call=service,
         input=input,
@@ -211,7 +211,7 @@ def lookup(
     may be called. ``raises``: the domain errors of the function, as a service declares its own.
     """
     if isinstance(function, Service):
-        raise ImproperlyConfigured(f"{function.name} is a service: a lookup changes nothing")
+        raise ImproperlyConfigured(f"{function.name} is a service; a lookup must not change rows")
     return Endpoint(
         call=function,
         input=input,

@@ -263,7 +263,7 @@ class ListField(serializers.ListField):
         if self.unique:
             again = [place for place, item in enumerate(items) if item in items[:place]]
             if again:
-                twice = ErrorDetail("This came before in the list.", code="doubled")
+                twice = ErrorDetail("This value is already in the list.", code="doubled")
                 raise ValidationError({str(place): [twice] for place in again})
         return items
 
@@ -308,7 +308,7 @@ class RowField(UUIDField):
     in one query per field, however many items of a list carry them.
     """
 
-    default_error_messages = {"does_not_exist": "There is no such row, or none that you can see."}
+    default_error_messages = {"does_not_exist": "This row does not exist, or you may not see it."}
 
     def __init__(self, rows: Rows, **kwargs: Any) -> None:
         self.rows = rows

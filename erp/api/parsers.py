@@ -85,7 +85,7 @@ def canonical_json(value: Any) -> bytes:
     try:
         return "".join(parts).encode("utf-8")
     except UnicodeEncodeError:
-        raise Malformed("A text holds half of a surrogate pair.") from None
+        raise Malformed("A text contains half of a surrogate pair.") from None
 
 
 class StrictJSONParser(BaseParser):
@@ -182,7 +182,7 @@ def _text_fault(text: str) -> tuple[str, str] | None:
         try:
             text.encode("utf-8")
         except UnicodeEncodeError:
-            return "lone_surrogate", "A text holds half of a surrogate pair."
+            return "lone_surrogate", "A text contains half of a surrogate pair."
     return None
 
 

@@ -122,9 +122,9 @@ _BREACHES: dict[str, tuple[type[DomainError], str, str]] = {
     "23503": (
         errors.Conflict,
         "reference_missing",
-        "A row that this refers to is gone, or this is still in use.",
+        "A row that this refers to no longer exists, or this row is still in use.",
     ),
-    "23514": (errors.RuleBroken, "rule_broken", "The values together break a rule of the row."),
+    "23514": (errors.RuleBroken, "rule_broken", "This combination of values is not allowed."),
 }
 _RACES = {"40001", "40P01"}
 
@@ -268,7 +268,7 @@ def _is_problem(response: HttpResponseBase) -> bool:
 def _unreadable(request: HttpRequest) -> DomainError | None:
     sent = {"HTTP_X_REQUEST_ID": getattr(request, "sent_request_id", "")}
     if repeated := headers.faults({**request.META, **sent}):
-        return errors.Malformed("A header came more than once.", errors=repeated)
+        return errors.Malformed("A header was sent more than once.", errors=repeated)
     length = str(request.META.get("CONTENT_LENGTH") or "")
     if not length and request.META.get("HTTP_TRANSFER_ENCODING"):
         # WSGI gives no end of a chunked body; Django would take it for an empty one.

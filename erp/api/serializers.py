@@ -96,7 +96,7 @@ class Input(serializers.Serializer[Any]):
         known = {field.field_name for field in self._writable_fields}
         for name in data:
             if name not in known:
-                unknown[str(name)] = [ErrorDetail("This field isn't known here.", code=UNKNOWN_FIELD)]
+                unknown[str(name)] = [ErrorDetail("This field is not supported here.", code=UNKNOWN_FIELD)]
         try:
             values: dict[str, Any] = super().to_internal_value(data)
         except ValidationError as error:

@@ -276,7 +276,7 @@ def _count(key: str, seconds: int, policy: Policy) -> int:
     if count is not None:
         return count
     if policy.fail_closed:
-        raise Unavailable("Sign-in is closed for a moment; try again.", retry_after=int(PAUSE_SECONDS))
+        raise Unavailable("Sign-in is temporarily unavailable; try again.", retry_after=int(PAUSE_SECONDS))
     return _local.up(key, seconds)
 
 

@@ -230,7 +230,7 @@ class Product:
             meta = model.__event__
             yield module_name(model.__module__), meta.key, event_files.faults(model)
         for name in event_files.orphans():
-            yield KERNEL, name, ["no event of the code belongs to it"]
+            yield KERNEL, name, ["no event in the code belongs to this file"]
         yield KERNEL, "AsyncAPI document", event_files.asyncapi_faults()
 
     def _errors(self) -> "_Found":
@@ -353,7 +353,7 @@ def _scoped(route: Route) -> Iterator[str]:
     if queryset is None:
         return
     if getattr(type(queryset), "visible_to", QuerySet.visible_to) is QuerySet.visible_to:
-        yield f"{queryset.model.__name__} doesn't say who may see its rows (visible_to)"
+        yield f"{queryset.model.__name__} does not declare who may see its rows (visible_to)"
     for kind in cls.__mro__:
         own = vars(kind).get("get_queryset")
         if kind is ViewSet:

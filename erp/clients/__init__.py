@@ -89,7 +89,7 @@ class Answer:
         try:
             return json.loads(self.body)
         except ValueError:
-            raise RemoteUnavailable("Another system answered in a form that can't be read.") from None
+            raise RemoteUnavailable("Another system returned a response that cannot be read.") from None
 
     def text(self) -> str:
         """The body as UTF-8; what isn't is replaced."""
@@ -348,7 +348,7 @@ class _Call:
         for chunk in [response.content] if response.is_stream_consumed else response.iter_raw():
             body += chunk
             if len(body) > self.client.max_bytes:
-                raise _Failure("error", "an answer beyond the limit")
+                raise _Failure("error", "a response larger than the limit")
         return bytes(body)
 
     def _fall_back(self, failure: _Failure) -> Answer:
@@ -366,7 +366,7 @@ class _Call:
             return stale
         self._measure(failure.outcome)
         raise RemoteUnavailable(
-            f"The service {name} doesn't answer; what depends on it stays queued."
+            f"The service {name} does not answer; the work stays queued."
             if self.client.fallback == "queued"
             else f"The service {name} doesn't answer.",
             retry_after=max(1, math.ceil(failure.retry_after)),

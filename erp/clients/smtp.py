@@ -123,7 +123,7 @@ class SmtpClient(Client, abstract=True):
 
     def _unavailable(self, retry_after: float = 0.0) -> RemoteUnavailable:
         return RemoteUnavailable(
-            f"The service {self.name} doesn't answer; what depends on it stays queued.",
+            f"The service {self.name} does not answer; the work stays queued.",
             retry_after=max(1, math.ceil(retry_after)),
         )
 

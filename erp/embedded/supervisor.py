@@ -87,7 +87,7 @@ class Stack:
         given = _given()
         missing = [name for name in state.SERVERS if name not in given]
         if missing and os.environ.get("ERP_ENV") == "production":
-            raise CannotStart(f"Embedded servers are not for production: set {', '.join(missing)}.")
+            raise CannotStart(f"Embedded servers are not allowed in production: set {', '.join(missing)}.")
         self._ended.clear()
         self._claim()
         try:
@@ -207,10 +207,10 @@ class Stack:
             self._failure = f"{child.process.name} ended unexpectedly ({_how(code)}); its log is {child.log}"
             self._echo(self._failure)
             # Not in this thread: it must end before the child counts as stopped.
-            threading.Thread(target=self.stop, name="stop after a server's death").start()
+            threading.Thread(target=self.stop, name="stop after a server died").start()
 
     def _app_died(self, child: Child, code: int) -> None:
-        then = "starting it again" if child.process.restart else "it is not started again"
+        then = "starting it again" if child.process.restart else "it is not restarted"
         self._echo(f"{child.process.name}  ended ({_how(code)}), {then}; log {child.log}")
 
     def _child(self, name: str) -> Child:
@@ -245,7 +245,7 @@ class Stack:
                     time.sleep(0.1)
                     continue
                 os.close(lock)
-                who = f"process {owner}" if owner else "servers of an earlier run that don't end"
+                who = f"process {owner}" if owner else "servers of an earlier run that have not ended"
                 raise Busy(f"{self.data_dir} is in use by {who}.") from None
         self._lock = lock
         self._failure = None

@@ -71,7 +71,7 @@ def parse_key(header: str | None) -> str:
     Raises KeyMissing or KeyInvalid (400).
     """
     if not header:
-        raise KeyMissing("Send an Idempotency-Key: one random key per intention, kept through its retries.")
+        raise KeyMissing("Send an Idempotency-Key: one random key per operation, repeated in its retries.")
     key = header[1:-1] if len(header) > 1 and header[0] == header[-1] == '"' else header
     if not _KEY.fullmatch(key):
         raise KeyInvalid("Use 16 to 255 visible ASCII characters without comma, such as a random UUID.")
@@ -97,7 +97,7 @@ def once(request: Request, run: Callable[[], Answer]) -> Answer:
             if tried == RETRIES:
                 break
             time.sleep(random.uniform(0, 0.05 * 2**tried))  # noqa: S311 - jitter, not a secret
-    raise Unavailable("The rows are busy; try again.")
+    raise Unavailable("The rows are locked by another request; try again.")
 
 
 def _once(request: Request, run: Callable[[], Answer]) -> Answer:
@@ -111,7 +111,7 @@ def _once(request: Request, run: Callable[[], Answer]) -> Answer:
         )
         if not cursor.fetchone()[0]:
             metrics.IDEMPOTENCY_CONFLICTS.inc()
-            raise InProgress("The same request is being carried out; ask again in a moment.")
+            raise InProgress("The same request is being executed; retry in a moment.")
     record = Record.objects.filter(scope=request.scope).first()
     now = clock.now()
     if record is not None and record.expires_at > now:
@@ -132,10 +132,10 @@ def _once(request: Request, run: Callable[[], Answer]) -> Answer:
 def _replay(record: Record, request: Request) -> Answer:
     if not hmac.compare_digest(bytes(record.fingerprint), request.fingerprint):
         metrics.IDEMPOTENCY_MISMATCHES.inc()
-        raise KeyReused("This Idempotency-Key was used for another request; take a new one.")
+        raise KeyReused("This Idempotency-Key was used for another request; use a new key.")
     if record.body_wiped or (record.secret and record.body_expires_at <= clock.now()):
         raise AnswerExpired(
-            "The request was carried out, and its answer held secrets that are no longer kept."
+            "The request was already executed. Its response contained secrets, which are no longer stored."
         )
     body = bytes(record.body)
     metrics.IDEMPOTENCY_REPLAYS.inc()

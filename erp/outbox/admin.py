@@ -191,7 +191,7 @@ class DeadLetterAdmin(_Decided):
                     pass
             except Unreachable as error:
                 messages.error(
-                    request, f"Pub/Sub can't be looked at now ({error}). Below is what was seen last."
+                    request, f"Pub/Sub is not reachable now ({error}). The list shows the last known state."
                 )
         return super().changelist_view(request, extra_context)
 
@@ -213,7 +213,7 @@ class DeadLetterAdmin(_Decided):
         """Carry out decisions, outside of any transaction. What can't be now is, by the periodic look."""
         if not deadletters.undone():
             return
-        disabled_reason = "somebody else looks at it, or it is gone"
+        disabled_reason = "another operator has it open, or it no longer exists"
         try:
             with deadletters.held(first=FIRST_SECONDS, more=NEXT_SECONDS) as letters:
                 letters.carry_out_decisions()
@@ -222,7 +222,7 @@ class DeadLetterAdmin(_Decided):
         if deadletters.undone():
             messages.warning(
                 request,
-                f"Decided, and not carried out yet ({disabled_reason}). It is tried again every five minutes.",
+                f"Decided, but not executed yet ({disabled_reason}). It is retried every five minutes.",
             )
 
     @admin.display(description="what")

@@ -70,10 +70,10 @@ def add_selection(parser: ArgumentParser) -> None:
 
 def add_change(parser: ArgumentParser) -> None:
     """Arguments of what changes something."""
-    parser.add_argument("--all", action="store_true", help="all of them, where nothing else selects")
-    parser.add_argument("--reason", required=True, help="why; kept with the operator's name")
-    parser.add_argument("--by", default=getpass.getuser(), help="who; by default the system's user")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done, change nothing")
+    parser.add_argument("--all", action="store_true", help="all, if no other selection is given")
+    parser.add_argument("--reason", required=True, help="reason; stored with the operator's name")
+    parser.add_argument("--by", default=getpass.getuser(), help="operator's name; default: the system user")
+    parser.add_argument("--dry-run", action="store_true", help="report what would be done, change nothing")
     parser.add_argument("--yes", action="store_true", help="don't ask")
 
 
@@ -93,7 +93,7 @@ def selection(options: dict[str, Any], *, changes: bool = False) -> Selection:
         raise CommandError("ids are UUIDs", returncode=commands.USAGE) from None
     if changes and not selected and not options["all"]:
         raise CommandError(
-            "say which: ids, --type, --aggregate, --since, --until, or --all", returncode=commands.USAGE
+            "select events: ids, --type, --aggregate, --since, --until, or --all", returncode=commands.USAGE
         )
     return selected
 
@@ -102,7 +102,7 @@ def reason(options: dict[str, Any]) -> str:
     """The operator's reason; an empty one is refused."""
     text: str = options["reason"].strip()
     if not text:
-        raise CommandError("--reason must say why", returncode=commands.USAGE)
+        raise CommandError("--reason must not be empty", returncode=commands.USAGE)
     return text
 
 

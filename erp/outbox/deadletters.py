@@ -41,7 +41,7 @@ log = structlog.get_logger(__name__)
 FIRST_SECONDS: Final = 3.0  # to wait for the first message, and for each further one
 NEXT_SECONDS: Final = 1.0
 MOST: Final = 1000  # held at a time
-NO_REASON: Final = "no consumer noted why: see its log"
+NO_REASON: Final = "no consumer recorded a reason: see its log"
 
 _PARKED: Final = """
 SELECT attributes::text, data::text, attempts, last_error FROM event_parked
@@ -111,7 +111,7 @@ def discard(letter: DeadLetter, *, actor: Actor, reason: str, by: str = "") -> D
 def check_redrivable(letter: DeadLetter) -> None:
     """Raise NotRedrivable unless it is an event that a consumer refused."""
     if letter.kind == DeadLetter.Kind.MALFORMED:
-        raise NotRedrivable(f"{letter.key} is not an event: it can only be discarded")
+        raise NotRedrivable(f"{letter.key} is not an event and can only be discarded")
     if letter.kind == DeadLetter.Kind.POISON:
         raise NotRedrivable(
             f"Pub/Sub refused event {letter.key}, which still blocks its stream in the outbox: "

@@ -181,7 +181,7 @@ class DeadLetter(models.Model):
 
     class Kind(models.TextChoices):
         REFUSED = "refused"  # by a consumer
-        PARKED = "parked", "refused after its turn had come"
+        PARKED = "parked", "refused in its turn"
         POISON = "poison", "refused by Pub/Sub"
         MALFORMED = "malformed", "not an event"
 

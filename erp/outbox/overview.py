@@ -47,7 +47,7 @@ def view(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
     """The page, for those who may look at the machinery."""
     if not access.holds_everywhere(access.actor_of(request), capabilities.VIEW_TRAIL):
         raise PermissionDenied
-    page = {**context, "title": "Relays, Pub/Sub, signs of life", "tables": list(tables())}
+    page = {**context, "title": "Relays, Pub/Sub, heartbeats", "tables": list(tables())}
     return TemplateResponse(request, "admin/service/tables.html", page)
 
 
@@ -66,7 +66,7 @@ def tables() -> Iterator[Table]:
     owners = {bucket: pid for pid, _, _, buckets in relays for bucket in buckets}
     yield Table(
         "Buckets with waiting events",
-        ["Bucket", "Owner", "Waiting", "Oldest since"],
+        ["Bucket", "Owner", "Waiting", "Oldest"],
         [
             (bucket, owners.get(bucket, "nobody"), count, oldest)
             for bucket, count, oldest in _rows(_WAITING, {"limit": operations.COUNT_LIMIT})
@@ -86,15 +86,15 @@ def tables() -> Iterator[Table]:
         ],
     )
     yield Table(
-        "Pub/Sub, as last seen",
+        "Pub/Sub, last known state",
         ["What", "Found", "Looked at"],
         [
-            _seen("Differences of topology and grants", metrics.TOPOLOGY),
-            _seen("Dead letters (counting stops at 100)", metrics.DEAD_LETTERS),
+            _seen("Differences in topology and grants", metrics.TOPOLOGY),
+            _seen("Dead letters (counted up to 100)", metrics.DEAD_LETTERS),
         ],
     )
     yield Table(
-        "Signs of life on this machine",
+        "Heartbeats on this machine",
         ["Process", "Last", "State"],
         [
             (name, f"{age:.0f} s ago", "alive" if age <= heartbeat.SILENT_SECONDS else "silent")

@@ -57,7 +57,7 @@ async def join(connection: Connection) -> None:
     wanted = (settings.OUTBOX_ORDERING, settings.OUTBOX_BUCKETS)
     while True:
         if not await _scalar(connection, "SELECT pg_try_advisory_lock_shared(%s, 0)", locks.RELAY_LAYOUT):
-            raise LayoutHeld("another relay changes the layout right now")
+            raise LayoutHeld("another relay is changing the layout")
         row = await (await connection.execute(sql.LAYOUT)).fetchone()
         if row is not None and tuple(row) == wanted:
             return

@@ -212,8 +212,8 @@ def _pair(pubsub: Clients, topic: types.Topic, subscription: types.Subscription)
             "detached" if found.detached else found.topic,
             topic.name,
             lossy=True,
-            remedy="a subscription can't be attached to another topic: consume what it still holds, delete it, "
-            "run this again, then send it what was published meanwhile (docs/runbooks/pubsub-iam-broken.md)",
+            remedy="a subscription cannot be attached to another topic: consume its remaining messages, delete it, "
+            "run this command again, then replay what was published in between (docs/runbooks/pubsub-iam-broken.md)",
         )
         yield from _topic(pubsub, topic, [], attachable=False)
         return

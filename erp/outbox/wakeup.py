@@ -13,7 +13,7 @@ from redis.retry import Retry
 
 log = structlog.get_logger(__name__)
 
-WAKE_UPS_LOST = Counter("erp_outbox_wake_ups_lost_total", "Wake-ups that Redis didn't take.")
+WAKE_UPS_LOST = Counter("erp_outbox_wake_ups_lost_total", "Wake-ups that could not be sent to Redis.")
 
 # A commit must never wait for Redis longer than a person notices.
 SOCKET_SECONDS = 0.2

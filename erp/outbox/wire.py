@@ -214,4 +214,4 @@ def decode(attributes: Mapping[str, str], data: str | bytes) -> Envelope:
             replay=attributes.get(REPLAY) == "true",
         )
     except (KeyError, ValueError) as error:
-        raise Malformed(f"not an event of ours: {error}") from None
+        raise Malformed(f"not an event of this product: {error}") from None

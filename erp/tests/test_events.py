@@ -212,7 +212,7 @@ def test_a_version_that_the_code_forgot_is_found(registry: events.Registry) -> N
     write_all()
     registry.types.clear()
     told = run("check", code=1)["faults"]
-    assert "bale.weighed.v1.schema.json: no event of the code belongs to it" in told
+    assert "bale.weighed.v1.schema.json: no event in the code belongs to this file" in told
     assert any(text.startswith("asyncapi.json is out of date") for text in told)
 
 

@@ -205,8 +205,8 @@ def test_one_page_tells_what_moves_events(
         (f"parcel:{stream}", "too large", 1)
     ]
     assert rows[1].bucket in {line[0] for line in told["Buckets with waiting events"]}
-    assert told["Pub/Sub, as last seen"][0][1] == "0"
-    assert {(line[0], line[2]) for line in told["Signs of life on this machine"]} >= {("beat", "alive")}
+    assert told["Pub/Sub, last known state"][0][1] == "0"
+    assert {(line[0], line[2]) for line in told["Heartbeats on this machine"]} >= {("beat", "alive")}
     assert {line[0] for line in told["Schedules"]} == set(settings.CELERY_BEAT_SCHEDULE)
     assert all(line[2] >= timezone.now() - timedelta(seconds=5) for line in told["Schedules"])
 

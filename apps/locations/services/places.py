@@ -178,7 +178,7 @@ def update(
     customs_code: str | None = None,
     wdra_code: str | None = None,
 ) -> Location:
-    """Update a place. Its status archives it or takes it back into use.
+    """Update a place. Its status archives or reactivates it.
 
     Type, parent, country and state stay. What a provider confirmed is confirmed no more once it is changed.
     """

@@ -73,7 +73,7 @@ def note_editor(row: Any, actor: Actor) -> None:
 def require_same(organization: Organization, row: Any, pointer: str) -> None:
     """A row of another organization is, in a body, one that doesn't exist."""
     if row is not None and row.organization_id != organization.pk:
-        words = "There is no such row, or none that you can see."
+        words = "This row does not exist, or you may not see it."
         raise Invalid(errors=[Fault(pointer, "does_not_exist", words)])
 
 

@@ -411,7 +411,7 @@ def test_a_series_names_no_year_or_registration_of_another_organization(organiza
         assert answer.status_code == 400
         assert pointers(answer) == {(f"/{wrong or 'financial_year_id'}", "does_not_exist")}
         words = {fault["detail"] for fault in answer.json()["errors"]}
-        assert words == {"There is no such row, or none that you can see."}
+        assert words == {"This row does not exist, or you may not see it."}
 
 
 def test_nothing_is_deleted(director, house):
