@@ -1,4 +1,4 @@
-"""Kinds of change that two people decide, declared by the module that owns the subject; no tables."""
+"""Kinds of approval requests, declared by the module that owns the subject; no tables."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ DAYS = 14
 
 @dataclass(frozen=True)
 class Band:
-    """What amounts above ``above`` ask for: so many people, perhaps of a role. Without ``above``: any amount."""
+    """The approvals that amounts above ``above`` (None: any amount) require: how many, and of which role."""
 
     above: Decimal | None = None
     needed: int = 1
@@ -25,7 +25,7 @@ class Band:
 
 
 class Base(NamedTuple):
-    """The row that a change builds on: its type in events, its id, and the version at which it stands."""
+    """The row that a change is based on: its type in events, its id and its version."""
 
     type: str
     id: UUID
@@ -34,7 +34,7 @@ class Base(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """What can be asked for, declared once by the module that owns the subject.
+    """A kind of approval request, declared once by the module that owns the subject.
 
     ``capability`` is what an approver holds on the subject beside ``approval.decide``; ``subject`` the subject's type
     in events and filters, ``model`` its model (``label.Model``): who sees a row of it and holds the capability on it

@@ -1,4 +1,4 @@
-"""Looks at everything the product depends on, one answer each, and never waits for what doesn't answer."""
+"""Checks every dependency of the product, with one result each and a time limit."""
 
 import inspect
 import threading
@@ -19,7 +19,7 @@ from erp.audit.rules import own_clients
 from erp.outbox import topology
 
 State = Literal["ok", "failed", "down", "skipped"]
-SECONDS: Final = 10.0  # most that one look takes
+SECONDS: Final = 10.0  # time limit of one check
 MINIMUM_POSTGRESQL: Final = 17
 MOST_SKEW_SECONDS: Final = 1.0
 SECRETS: Final = {
@@ -34,7 +34,7 @@ SECRETS: Final = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One line: what was looked at, how it is, what was seen, and what helps where it isn't well."""
+    """The result of one check: name, state, detail, and a hint for a failure."""
 
     name: str
     state: State
@@ -47,7 +47,7 @@ class Finding:
 
 
 class Wrong(Exception):
-    """A look found something wrong: ``down`` (nothing answers) or ``failed``."""
+    """A check failed: ``down`` (no answer) or ``failed``."""
 
     def __init__(self, detail: str, hint: str, state: State = "failed") -> None:
         super().__init__(detail)
@@ -56,7 +56,7 @@ class Wrong(Exception):
 
 @dataclass(frozen=True)
 class Look:
-    """One thing to look at. ``after`` names the one without whose answer this can't be asked."""
+    """One check. ``after`` names the check that must succeed before it."""
 
     name: str
     ask: Callable[[], str]
@@ -71,12 +71,12 @@ PROCESSES: Final = {
     "beat": "`celery_worker.py beat`, exactly one",
     "relay": "`celery_worker.py relay` or `manage.py relay_outbox`",
 }
-# What modules want to have looked at; they add theirs where they declare their periodic work.
+# Checks of modules, which add them where they declare their periodic work.
 of_modules: list[Look] = []
 
 
 def examine() -> Iterator[Finding]:
-    """Look at everything, in an order in which the first fault is the cause of later ones."""
+    """Run all checks, in an order in which the first failure explains later ones."""
     unwell: set[str] = set()
     for look in (*LOOKS, *of_modules):
         blocked = look.after in unwell
@@ -87,7 +87,7 @@ def examine() -> Iterator[Finding]:
 
 
 def _asked(look: Look) -> Finding:
-    """Ask in a thread of its own, which is left behind when no answer comes."""
+    """Run a check in its own thread, which is abandoned at the time limit."""
     answer: list[Finding] = []
 
     def ask() -> None:

@@ -14,7 +14,7 @@ def snake(name: str) -> str:
 
 
 class Fault:
-    """One fault of an input: where it is (JSON pointer), a stable code, and words for people."""
+    """One error of an input: JSON pointer, stable code, and text for people."""
 
     __slots__ = ("code", "detail", "pointer")
 
@@ -35,8 +35,8 @@ by_constraint: "dict[str, type[DomainError]]" = {}
 class DomainError(Exception):
     """The request can't be carried out.
 
-    ``constraints`` names the database's constraints whose breach is this very problem: a service then needs no
-    look before it writes, which a race would deceive anyway.
+    ``constraints`` names the database's constraints whose breach is this problem: a service then needs no
+    query before it writes, which a race would make unreliable.
     """
 
     status: ClassVar[int] = 422

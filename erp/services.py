@@ -437,8 +437,8 @@ def service(
     effect must commit or roll back with its caller's work. ``advisory_lock``: the named lock (erp.locks) that is taken
     before the target's, if several rows change together. ``within``: the keyword whose row a single grant must
     cover, for a service that creates a part of that row. ``reauthenticate``: a person must have confirmed their
-    identity recently (401 otherwise); a function of the target if only some rows require it. ``jobs``: the services that
-    execute the accepted job. ``label`` and ``description``: texts for staff, if the name in words and the
+    identity recently (401 otherwise); a function of the target if only some rows require it. ``jobs``: the
+    services that execute the accepted job. ``label`` and ``description``: texts for staff, if the name in words and the
     docstring's first line are not sufficient.
     """
 

@@ -19,7 +19,7 @@ __all__ = ["Answer", "Input", "Output", "faults_from", "invalid"]
 
 
 class InputList(serializers.ListSerializer[Any]):
-    """A list of inputs; faults are told by the item's place."""
+    """A list of inputs; errors name the item's position."""
 
     default_error_messages = {
         "not_a_list": "Send a list.",
@@ -54,11 +54,10 @@ class InputList(serializers.ListSerializer[Any]):
 
 
 class Input(serializers.Serializer[Any]):
-    """The shape of a request's body: an undeclared field is a fault, and all faults are found at once.
+    """The body of a request. Unknown fields are refused, and all errors are reported together."""
 
-    ``Meta.model``: the model whose ``verbose_name`` and ``help_text`` are the words of fields of the same name
-    (``state_id`` is named as ``state``) that have none of their own. An input says it, or one that it inherits from.
-    """
+    # ``Meta.model``: the model whose ``verbose_name`` and ``help_text`` apply to fields of the same name (``state_id``:
+    # ``state``) without texts of their own. Inherited by subclasses.
 
     default_error_messages = {"not_an_object": "Send an object."}
 
@@ -152,11 +151,11 @@ def _expect(field: Any, data: Any) -> None:
 
 
 class Answer(serializers.Serializer[Any]):
-    """The shape of an answer that isn't a row: of a lookup, or a part of a row."""
+    """A response that is not a row: the result of a lookup, or a part of a row."""
 
 
 class Output(serializers.ModelSerializer[Any]):
-    """The shape of a row in answers.
+    """A row in responses.
 
     ``Meta.model`` and ``Meta.fields`` name what is the row's own; ``id``, ``version``, ``status`` (where the
     model has one), the two times, ``allowed_actions`` and ``links`` are always there. The last two come from

@@ -1,4 +1,4 @@
-"""What the relay and the consumer count (operations §2). Labels carry no ids and no names of people."""
+"""Metrics of the relay and the consumer (operations §2). Labels carry no ids and no names of people."""
 
 import time
 
@@ -38,7 +38,7 @@ GAPS = Counter("erp_consumer_gaps_total", "Gaps in a stream that stayed open for
 
 
 class Heartbeat:
-    """Touches the process's sign of life, at most once a second."""
+    """Updates the process's heartbeat, at most once a second."""
 
     def __init__(self, name: str) -> None:
         self._name = name

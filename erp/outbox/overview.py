@@ -1,4 +1,4 @@
-"""What moves events, on one page: relays, what waits, Pub/Sub as last seen, signs of life, schedules. Only looks."""
+"""A read-only page on event delivery: relays, waiting events, Pub/Sub's last known state, heartbeats, schedules."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -44,7 +44,7 @@ FROM event_outbox f WHERE f.status = 'failed' ORDER BY f.created_at LIMIT %(most
 
 
 def view(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
-    """The page, for those who may look at the machinery."""
+    """Show the page to users who may view technical rows."""
     if not access.holds_everywhere(access.actor_of(request), capabilities.VIEW_TRAIL):
         raise PermissionDenied
     page = {**context, "title": "Relays, Pub/Sub, heartbeats", "tables": list(tables())}
@@ -52,7 +52,7 @@ def view(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
 
 
 def tables() -> Iterator[Table]:
-    """Everything that the page tells; six queries whatever is stored."""
+    """Return the tables of the page; six queries for any amount of data."""
     figures = [
         (name.replace("_", " "), f"{value:.0f}") for name, value in asdict(operations.figures()).items()
     ]
@@ -137,7 +137,7 @@ def _schedules() -> Iterator[tuple[str, Any, Any]]:
 
 
 def _cached(read: Callable[[str], Any], name: str) -> Any:
-    """What the cache says; None while it doesn't answer."""
+    """Return the cached value; None while the cache does not answer."""
     try:
         return read(name)
     except RedisError:

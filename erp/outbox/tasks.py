@@ -28,7 +28,7 @@ PURGE_SECONDS: Final = 30.0
 
 @shared_task(acks_late=False)
 def relay_shift() -> dict[str, object]:
-    """Relay for one shift and hand over; beat starts one each second, most of which find nothing to own."""
+    """Run the relay for a limited time; beat starts one task each second, most of which find no free bucket."""
     summary = asyncio.run(_shift())
     return {"ended": summary.ended, "published": summary.published}
 
@@ -103,9 +103,9 @@ DELETE FROM event_dead_letter WHERE id IN (
 
 @shared_task
 def purge() -> dict[str, int]:
-    """Delete what is published, received or dead and past its retention, in batches, for at most half a minute.
+    """Delete published, received and dead events past their retention, in batches, for at most half a minute.
 
-    What waits, backs off or has failed is never touched; the next run goes on where this one ends.
+    Waiting, delayed and failed events are never deleted; the next run continues where this one ends.
     """
     give_up = time.monotonic() + PURGE_SECONDS
     return {

@@ -1,4 +1,4 @@
-"""Wake-ups over Redis: a commit names the buckets that have work. Losing one costs the relay one poll."""
+"""Wake-ups over Redis: a commit names buckets with new rows. A lost one delays the relay until its next poll."""
 
 import time
 from collections.abc import Iterable
@@ -34,7 +34,7 @@ def _client(url: str) -> "redis.Redis":
 
 
 def wake(buckets: Iterable[int]) -> None:
-    """Tell the relays that ``buckets`` have rows. Never raises, never waits long; nothing without Redis."""
+    """Notify the relays that ``buckets`` have rows. Never raises or waits long; does nothing without Redis."""
     global _paused_until
     if not settings.REDIS_URL or time.monotonic() < _paused_until:
         return
