@@ -233,7 +233,7 @@ def test_an_extra_that_is_gone_or_unexplained_is_found(copied_docs: Path) -> Non
 @pytest.mark.parametrize(
     ("column", "value", "rule", "fault"),
     [
-        ("kind", "exempt", IDEMPOTENCY, "is a change door, the register says exempt"),
+        ("kind", "exempt", IDEMPOTENCY, "is a change endpoint, the register says exempt"),
         ("if_match", "optional", IDEMPOTENCY, "takes If-Match as required, the register says optional"),
         ("event", "commodity.renamed", OUTBOX, "doesn't emit commodity.renamed as the register says"),
         (

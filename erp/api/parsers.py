@@ -89,7 +89,7 @@ def canonical_json(value: Any) -> bytes:
 
 
 class StrictJSONParser(BaseParser):
-    """DRF's door to ``parse_json``: ``application/json`` in UTF-8, up to ``API_JSON_LIMIT`` bytes."""
+    """DRF's parser with ``parse_json``: ``application/json`` in UTF-8, up to ``API_JSON_LIMIT`` bytes."""
 
     media_type = "application/json"
 

@@ -1,4 +1,4 @@
-"""What comes in (``Input``: strict, every fault at once) and what goes out (``Output``, ``Answer``)."""
+"""Serializers of requests (``Input``: strict, reports all errors at once) and responses (``Output``, ``Answer``)."""
 
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
@@ -155,13 +155,12 @@ class Answer(serializers.Serializer[Any]):
 
 
 class Output(serializers.ModelSerializer[Any]):
-    """A row in responses.
+    """A row in responses."""
 
-    ``Meta.model`` and ``Meta.fields`` name what is the row's own; ``id``, ``version``, ``status`` (where the
-    model has one), the two times, ``allowed_actions`` and ``links`` are always there. The last two come from
-    functions of the row in the context (``allowed_actions``, ``links``); without one they are empty. Declared
-    fields go out too. ``masked`` names the fields that are null for callers who may not see their value.
-    """
+    # ``Meta.model`` and ``Meta.fields`` name the row's own fields; ``id``, ``version``, ``status`` (if the model
+    # has one), the two times, ``allowed_actions`` and ``links`` are always included. The last two come from
+    # functions of the row in the context (``allowed_actions``, ``links``); without one they are empty. Declared
+    # fields are included too. ``masked`` names the fields that are null for callers who may not see their value.
 
     masked: ClassVar[Iterable[str]] = ()
     id = fields.UUIDField(read_only=True)
@@ -223,11 +222,11 @@ class Output(serializers.ModelSerializer[Any]):
         return extra_kwargs, {}
 
     def get_allowed_actions(self, row: Any) -> list[str]:
-        """Verbs open to this caller now; advice, the write decides."""
+        """Return the verbs open to this caller now; the write checks again."""
         told = self.context.get("allowed_actions")
         return list(told(row)) if told else []
 
     def get_links(self, row: Any) -> dict[str, str]:
-        """`self`, and neighbours by name."""
+        """Return `self` and related rows by name."""
         told = self.context.get("links")
         return dict(told(row)) if told else {}

@@ -143,7 +143,7 @@ class Report:
 
     def _doorless(self) -> Iterator[str]:
         yield ""
-        yield "Services without a door over HTTP"
+        yield "Services without an HTTP endpoint"
         doors = self.product.doors
         for name in sorted(services.registry):
             found = doors.get(name, [])
@@ -151,7 +151,7 @@ class Report:
                 service = services.registry[name]
                 asks = service.requires or f"public: {service.public}"
                 events = ", ".join(emitted(service)) or f"no event: {service.machinery}"
-                yield f"  {name} · {asks} · {events} · {', '.join(found) or 'no door found'}"
+                yield f"  {name} · {asks} · {events} · {', '.join(found) or 'no channel found'}"
 
 
 def audit(product: Product | None = None) -> Report:

@@ -159,7 +159,7 @@ class Product:
                 yield "stands neither in endpoints.csv nor, with a reason, in extra.csv"
             return
         if endpoint.kind != row.kind:
-            yield f"is a {endpoint.kind} door, the register says {row.kind}"
+            yield f"is a {endpoint.kind} endpoint, the register says {row.kind}"
         if endpoint.if_match != row.if_match:
             yield f"takes If-Match as {endpoint.if_match}, the register says {row.if_match}"
 
@@ -214,7 +214,7 @@ class Product:
             yield source.module, source.name, code.questions_without_a_row(source)
         for model in events.registry:
             meta = model.__event__
-            told = ["doesn't say what partners learn of it (readers=)"] if meta.readers is None else []
+            told = ["does not declare its readers (readers=)"] if meta.readers is None else []
             yield module_name(model.__module__), f"event {meta.key}", told
         for extra in self.register.extras.values():
             if extra.kind == "service":
@@ -337,7 +337,7 @@ def _guarded_door(write: Write) -> Iterator[str]:
         return
     yield from _authorised(endpoint.capability, endpoint.reason if endpoint.anonymous else "")
     if endpoint.service is not None and endpoint.capability is not endpoint.service.requires:
-        yield "door and service ask for different capabilities"
+        yield "endpoint and service require different capabilities"
     if endpoint.anonymous and endpoint.limit is None:
         yield "is open to anybody without a limit of its own"
     held = endpoint.capability.name if endpoint.capability is not None else ""
