@@ -154,7 +154,7 @@ def _in_admin(request: HttpRequest) -> bool:
 
 
 def apply_headers(request: Request, response: HttpResponseBase) -> None:
-    """Set the headers of the policy that ends first (``RateLimit-Policy``, ``RateLimit``), if the request was counted."""
+    """Set the headers of the tightest policy (``RateLimit-Policy``, ``RateLimit``), if the request was counted."""
     _tell(request._request, response)
 
 
