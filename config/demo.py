@@ -1,8 +1,8 @@
-"""``make demo``: the main job, end to end, on real servers and real processes.
+"""``make demo``: the main use case, end to end, on real servers and processes.
 
-Starts the stack, drives a deal through HTTP as a client would (each write sent twice with the same key), shows
-wrong requests being refused, kills the relay with -9 while events flow, and checks with a Pub/Sub subscriber of
-its own that every event arrived, once per stream position and in order.
+Starts the stack, runs a deal over HTTP (each write sent twice with the same key), sends invalid requests, kills
+the relay with SIGKILL while events are published, and checks with its own Pub/Sub subscriber that every event
+arrived, once per stream position and in order.
 """
 
 import json
@@ -46,7 +46,7 @@ class Wrong(Exception):
 
 @dataclass
 class Answer:
-    """What a request came back with."""
+    """The response to a request."""
 
     status: int
     headers: dict[str, str]
@@ -60,7 +60,7 @@ class Answer:
 
 @dataclass
 class Caller:
-    """Somebody who uses the API."""
+    """A user of the API."""
 
     base: str
     name: str
@@ -261,7 +261,7 @@ def newest(database: str) -> int:
 
 
 def check(events: dict[str, tuple[str, str, int]], received: list[Received]) -> list[str]:
-    """Faults: a lost event, one nobody committed, a first delivery out of order, two events in one position."""
+    """Return the errors: a lost event, an uncommitted one, a delivery out of order, a duplicate position."""
     faults = []
     first: dict[str, Received] = {}
     for message in received:
@@ -326,7 +326,7 @@ def run(stack: Stack) -> None:
 
 
 def main() -> int:
-    """Run the demo; 0 only when everything held."""
+    """Run the demo; return 0 only if every check passed."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     import django
 

@@ -213,11 +213,11 @@ class Environment(BaseSettings):
         return list(dict.fromkeys(name.upper() for name, secret in secrets if uses[secret] > 1))
 
     def key(self, name: str) -> str:
-        """A key of its own setting; outside production one derived from SECRET_KEY stands in."""
+        """Return the key of a setting; outside production the default is derived from SECRET_KEY."""
         return str(getattr(self, name) or self._derived(name))
 
     def keys(self, name: str) -> dict[str, str]:
-        """Keys by id, of one setting; outside production a derived one stands in."""
+        """Return the keys of a setting by id; outside production the default is derived."""
         return dict(getattr(self, name) or {"derived": self._derived(name)})
 
     def _derived(self, name: str) -> str:

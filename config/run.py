@@ -1,4 +1,4 @@
-"""``make run``: the whole product on one machine. It stays up until Ctrl-C and keeps its data."""
+"""``make run``: the whole product on one machine. Runs until Ctrl-C; the data is kept on disk."""
 
 import json
 import os
@@ -41,7 +41,7 @@ def processes(port: int) -> list[Process]:
 
 
 def is_ready(port: int) -> bool:
-    """Whether the web process answers that it can carry out a write."""
+    """Return whether the web process reports that it can execute a write."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:  # noqa: S310 - own server
             return bool(answer.status == 200)
@@ -50,7 +50,7 @@ def is_ready(port: int) -> bool:
 
 
 def manage(stack: Stack, *arguments: str) -> str:
-    """Run one management command against the stack; what it said. Raises CannotStart when it fails."""
+    """Run one management command against the stack; return its output. Raises CannotStart if it fails."""
     env = os.environ | stack.urls | {"ERP_DATA_DIR": str(stack.data_dir)}
     done = subprocess.run(  # noqa: S603 - our own command
         [sys.executable, "manage.py", *arguments],
@@ -92,7 +92,7 @@ def say(line: str) -> None:
 
 
 def main(data_dir: Path | None = None) -> int:
-    """Start everything, say where it is, and wait."""
+    """Start the stack, print its URLs, and wait."""
     from config.management.commands.seed_demo import FIRMS, PASSWORD, STAFF
 
     try:

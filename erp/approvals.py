@@ -38,11 +38,11 @@ class Kind:
 
     ``capability`` is what an approver holds on the subject beside ``approval.decide``; ``subject`` the subject's type
     in events and filters, ``model`` its model (``label.Model``): who sees a row of it and holds the capability on it
-    sees and decides the request. ``bands`` say how many approvals an amount needs, the highest that applies counts.
+    sees and decides the request. ``bands`` define how many approvals an amount needs; the highest that applies counts.
     ``days``: until it expires, None is never. ``door``: ``generic`` is decided at ``/approvals``, ``own`` at the
-    module's endpoint, which then calls ``decide``; ``own_reject`` says whether that module has a reject of its own.
-    ``reauthenticate``: approving it needs a recent proof of identity. ``excludes`` names further people who can't
-    decide, asked when the request is made and again at each decision.
+    module's endpoint, which then calls ``decide``; ``own_reject``: whether that module has its own reject endpoint.
+    ``reauthenticate``: approving requires a recent confirmation of identity. ``excludes`` names further people who
+    cannot decide, evaluated when the request is created and at each decision.
 
     ``apply`` is the service that makes the change, in the transaction of the last approval, with the approver as
     actor: ``apply(subject, *, actor, request)``; what it raises the approver sees, and nothing has happened. ``ended``
@@ -51,8 +51,9 @@ class Kind:
     ``version_of`` is the subject's version, ``base_of`` type, id and version of the row that the change builds on:
     a request is stale once either differs from what was stored when it was made.
 
-    A module below the approvals can't call them: ``opened_by`` is its event that opens a request, ``closed_by`` the
-    one that withdraws it, and ``describe`` gives ``reason``, ``diff`` and ``maker`` of the request; None: don't ask.
+    A module below the approvals cannot call them: ``opened_by`` is its event that opens a request, ``closed_by`` the
+    one that withdraws it, and ``describe`` returns ``reason``, ``diff`` and ``maker`` of the request, or None to open
+    none.
     """
 
     name: str

@@ -1,11 +1,11 @@
-"""What Prometheus scrapes at ``/metrics`` (core §9, operations §2).
+"""Metrics for Prometheus at ``/metrics`` (core §9, operations §2).
 
-Processes count for themselves; those that share ``PROMETHEUS_MULTIPROC_DIR`` are told as one, so gunicorn's
-workers and Celery's children add up. What the database knows is read when somebody scrapes; what Pub/Sub knows
-is looked at by periodic tasks and remembered in the cache, for a scrape must not wait for other systems. A
-figure that can't be told now is left out, never told as 0.
+Each process counts for itself; processes that share ``PROMETHEUS_MULTIPROC_DIR`` are reported as one, so that
+gunicorn's workers and Celery's children add up. Figures of the database are read at each scrape; figures of Pub/Sub
+are read by periodic tasks and cached, because a scrape must not wait for other systems. An unavailable figure is
+left out, never reported as 0.
 
-In production the figures are on a port of their own (``METRICS_PORT``): gunicorn listens on it beside its public
+In production the metrics are on their own port (``METRICS_PORT``): gunicorn listens on it beside its public
 one, other processes by ``serve``. Labels hold route templates, event types and codes: no ids, no names.
 """
 
@@ -68,7 +68,7 @@ _METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "
 
 
 class Middleware:
-    """Counts and times requests. Outermost, so that whatever answers is counted."""
+    """Counts and times requests. Outermost, so that every response is counted."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response
@@ -103,7 +103,7 @@ _REMEMBERED: Final = {
 
 
 def remember(name: str, value: float) -> None:
-    """Keep what a task saw for the scrapes to come, until it is too old to be true."""
+    """Cache a figure of a task for scrapes, until it is too old."""
     shared.set(_key(name), (value, time.time()), _REMEMBERED[name][1])
 
 
@@ -160,10 +160,10 @@ of_modules: list[Callable[[], Iterator[Metric]]] = []
 
 
 class Database(_Lazy):
-    """Outbox, consumer and sessions, as the database tells them without counting a table."""
+    """Outbox, consumer and sessions, read from the database without counting a table."""
 
     def collect(self) -> Iterator[Metric]:
-        """One short transaction. While the database doesn't answer, only that is told."""
+        """One short transaction. While the database does not answer, only this is reported."""
         try:
             with transaction.atomic(), connection.cursor() as cursor:
                 cursor.execute("SELECT set_config('statement_timeout', %s, true)", [STATEMENT_TIMEOUT])

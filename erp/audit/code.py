@@ -1,4 +1,4 @@
-"""What syntax trees tell: writes past the services, clients past the breaker, events past the outbox."""
+"""Checks of syntax trees: writes outside services, clients without breaker, events outside the outbox."""
 
 import ast
 from collections import defaultdict

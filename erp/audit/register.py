@@ -46,7 +46,7 @@ class Extra:
 
 
 def folder() -> Path:
-    """Where the register lies: ``docs/register``."""
+    """The folder of the register: ``docs/register``."""
     return Path(settings.BASE_DIR) / "docs" / "register"
 
 

@@ -1,4 +1,4 @@
-"""What the audit answers: a table of modules by rules, and every write with what stands behind it."""
+"""The audit's report: a table of modules by rules, and every write with its service."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing falls short."""
+        """Return whether every rule holds."""
         return not any(check.faults for check in self.checks)
 
     @property

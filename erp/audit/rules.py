@@ -36,7 +36,7 @@ RULES: Final = (
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that a rule looked at, and what is wrong with it."""
+    """One item that a rule checked, and its problems."""
 
     rule: str
     module: str
@@ -113,7 +113,7 @@ class Product:
 
     @cached_property
     def doors(self) -> dict[str, list[str]]:
-        """Doors of every service that has one."""
+        """The channels of each service."""
         return doors(self.routes, self.sources)
 
     def checks(self) -> Iterator[Check]:

@@ -1,4 +1,4 @@
-"""Turns into a child of the supervisor: an ordinary user where asked, and never alive without its parent.
+"""Starts a child process of the supervisor, as an ordinary user if requested; it ends with its parent.
 
 Run as a script, since Python can't do this safely between fork and exec in a process with threads:
 ``python -IS launch.py SIGNAL PARENT UID GID COMMAND ARGUMENT…`` (UID -1: stay who we are).

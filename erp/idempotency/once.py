@@ -1,4 +1,4 @@
-"""Carry a request out once: lock the key, replay or run, and keep the answer in the same transaction (core §4)."""
+"""Execute a request once: lock the key, replay or run, and store the response in the same transaction (core §4)."""
 
 import base64
 import hashlib
@@ -30,7 +30,7 @@ _RETRYABLE: Final = {"40001", "40P01"}
 
 @dataclass(frozen=True)
 class Answer:
-    """What the caller gets, byte for byte."""
+    """The response to the caller, byte for byte."""
 
     status: int
     headers: dict[str, str]
@@ -79,12 +79,12 @@ def parse_key(header: str | None) -> str:
 
 
 def once(request: Request, run: Callable[[], Answer]) -> Answer:
-    """Run ``run`` unless the request was carried out before; then answer as before.
+    """Run ``run`` unless the request was executed before; then return the stored response.
 
     Everything happens in one transaction: the key's advisory lock, the look-up, the run inside a savepoint and
     the record. Whatever ``run`` raises rolls back and leaves no record; so does a dry run, whatever its answer.
-    Raises InProgress (409) while a twin runs, KeyReused (422) for other content, AnswerExpired (409) when a
-    secret answer is no longer kept, and Unavailable (503) when the transaction keeps losing to others.
+    Raises InProgress (409) while the same request runs, KeyReused (422) for other content, AnswerExpired (409) if
+    a secret response is no longer stored, and Unavailable (503) after repeated deadlocks.
     """
     for tried in range(RETRIES + 1):
         try:
@@ -101,7 +101,7 @@ def once(request: Request, run: Callable[[], Answer]) -> Answer:
 
 
 def _once(request: Request, run: Callable[[], Answer]) -> Answer:
-    # Two statements: in one, the look-up's snapshot would predate the lock and miss the twin's record.
+    # Two statements: in one, the look-up's snapshot would predate the lock and miss a concurrent record.
     # The first also bounds the transaction: who synchronises by updated_at counts on 30 s at most.
     with connection.cursor() as cursor:
         cursor.execute(

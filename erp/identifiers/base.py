@@ -82,7 +82,7 @@ class Identifier:
         return True
 
     def parts(self, text: str) -> dict[str, str]:
-        """What the number says by itself. Raises IdentifierInvalid."""
+        """Return the parts encoded in the number. Raises IdentifierInvalid."""
         return self._parts(self.normalise(text))
 
     def mask(self, text: str) -> str:

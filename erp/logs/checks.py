@@ -1,4 +1,4 @@
-"""Proof that masking is in force: looks at the live logging tree, not at a setting."""
+"""Check that masking is active in the live logging tree."""
 
 import logging
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""``bootstrap``: from an empty database to one that can be worked with; a second run changes nothing."""
+"""``bootstrap``: prepare an empty database for work; a second run changes nothing."""
 
 import os
 from argparse import ArgumentParser
@@ -44,14 +44,14 @@ SERIES = {
 
 
 class Undone(Exception):
-    """A dry run ends: nothing is kept."""
+    """Ends a dry run, which saves nothing."""
 
 
 def bootstrap(asked: dict[str, str], start: date | None = None) -> list[str]:
-    """Make the first organization with its running year and series; returns what was made.
+    """Create the first organization with its current year and series; return what was created.
 
-    ``asked`` are the fields of its input as text, ``start`` the first day of the year (default 1 April). Where an
-    organization is there, nothing is done. Raises DomainError for what doesn't fit together.
+    ``asked`` are the fields of its input as text, ``start`` the first day of the year (default 1 April). If an
+    organization exists, nothing is done. Raises DomainError for contradicting values.
     """
     if Organization.objects.exists():
         return []

@@ -34,7 +34,7 @@ STAFF = {
     "director@demo.example": ("Dinesh Shah", ("INTERNAL", "INTERNAL_DIRECTOR")),
     "finance@demo.example": ("Farida Khan", ("INTERNAL", "INTERNAL_FINANCE")),
 }
-# Our own firm, and where its numbers come from. Its PAN and GSTIN are made up.
+# The company of the demo and its number series. PAN and GSTIN are fictitious.
 FIRM: dict[str, Any] = {
     "name": "Demo Cotton Exchange",
     "legal_name": "Demo Cotton Exchange Pvt Ltd",
@@ -66,7 +66,7 @@ FIRMS = {
 
 
 def seed() -> list[str]:
-    """Add what is missing; returns what was added. A second run adds nothing."""
+    """Add missing demo data; return what was added. A second run adds nothing."""
     added: list[str] = []
     organization = Organization.objects.filter(pan=FIRM["pan"]).first()
     if organization is None:
@@ -146,7 +146,7 @@ def second_factors() -> dict[str, str]:
 
 
 def _person(email: str, name: str, **whose: Any) -> User | None:
-    """Invite somebody and accept in their place; None for who is there."""
+    """Invite a user and accept on their behalf; return None for an existing user."""
     if User.objects.filter(email=email).exists():
         return None
     person: User = accounts.invite(actor=SYSTEM, email=email, full_name=name, **whose)
