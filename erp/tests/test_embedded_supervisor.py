@@ -188,7 +188,7 @@ def test_a_url_replaces_its_server_and_only_that(folder: Path, monkeypatch: pyte
 
 def test_production_starts_no_embedded_server(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ERP_ENV", "production")
-    with pytest.raises(CannotStart, match="not for production"):
+    with pytest.raises(CannotStart, match="not allowed in production"):
         Stack(folder).start()
 
 

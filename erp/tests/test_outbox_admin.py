@@ -172,7 +172,7 @@ def test_the_page_opens_and_decisions_wait_while_pubsub_is_down(
     assert row.key == str(refused.pk)
     path = f"{LETTERS}{row.pk}/run/discard/"
     answer = desk.post(path, desk.form(path) | {"reason": ["of no use any more"]}, follow=True)
-    assert "not carried out yet" in answer.content.decode()
+    assert "not executed yet" in answer.content.decode()
     settings.PUBSUB_EMULATOR_HOST = alive
     assert tasks.count_dead_letters() == 0
     row.refresh_from_db()

@@ -149,7 +149,7 @@ def test_no_topic_is_made_that_its_old_subscription_cannot_be_attached_to(
     (line,) = (line for line in told["drift"] if line["remedy"])
     assert line["resource"] == endpoint.subscription_path("cotton-erp-events-sub")
     assert (line["found"], line["lossy"]) == ("_deleted-topic_", True)
-    assert "delete it, run this again" in line["remedy"]
+    assert "delete it, run this command again" in line["remedy"]
     assert not there("cotton-erp-events"), "whoever published to it would publish to nobody"
     assert not there("cotton-erp-events-dlq")
 

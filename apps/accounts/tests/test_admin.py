@@ -224,7 +224,7 @@ def test_sign_in_closes_when_failures_cant_be_counted(user, settings, monkeypatc
         }
     }
     answer = Desk().sign_in(user("INTERNAL").email, PASSWORD)
-    assert "closed for a moment" in answer.content.decode()
+    assert "temporarily unavailable" in answer.content.decode()
     assert not Session.objects.exists()
 
 

@@ -208,7 +208,7 @@ def test_while_the_first_runs_the_page_asks_again(desk):
     finally:
         other.close()
     assert answer.status_code == 409
-    assert "being done" in answer.content.decode()
+    assert "being processed" in answer.content.decode()
     again = controls(answer)
     assert again["_key"] == form["_key"]
     assert not Commodity.objects.exists()
