@@ -80,7 +80,7 @@ def planted_route(settings: Any) -> Callable[..., Product]:
 
 @pytest.fixture
 def copied_docs(tmp_path: Path, settings: Any) -> Path:
-    """A copy of the committed register and event files, which stands in for them."""
+    """A copy of the committed register and event files, used in their place."""
     shutil.copytree(PROJECT / "docs", tmp_path / "docs")
     settings.BASE_DIR = tmp_path
     return tmp_path / "docs"

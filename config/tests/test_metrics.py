@@ -1,4 +1,4 @@
-"""What Prometheus is told is true, cheap to tell, names nobody, and can't be had from outside."""
+"""Metrics are correct, cheap to read, free of personal data, and not reachable from outside."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""The supervisor starts what is missing, keeps the app's processes alive, and leaves nothing behind."""
+"""The supervisor starts what is missing, restarts the app's processes, and leaves no process behind."""
 
 import json
 import os

@@ -522,7 +522,7 @@ def test_the_configuration_in_force_has_no_way_past_the_masker():
 
 @pytest.fixture
 def intruder():
-    """Put a handler on a logger past its addHandler, as nobody should."""
+    """Add a handler to a logger without its addHandler."""
     added = []
 
     def put(name, handler):
