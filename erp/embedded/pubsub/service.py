@@ -1,4 +1,4 @@
-"""The gRPC face of the broker: what requests must look like, and what they are answered with."""
+"""The gRPC interface of the broker: validation of requests, and responses."""
 
 import asyncio
 import json
@@ -49,7 +49,7 @@ NOT_OFFERED_OF_SUBSCRIPTION = (
     "message_transforms",
 )  # fmt: skip
 
-# Unary methods by service, with the type of the request; the handler bears the method's name in snake case.
+# Unary methods by service, with the type of the request; the handler has the method's name in snake case.
 METHODS = {
     "google.pubsub.v1.Publisher": {
         "CreateTopic": types.Topic.pb(),
