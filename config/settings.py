@@ -215,7 +215,7 @@ VIEW_AS_MINUTES = 30  # how long staff can view the product as a partner
 TRUSTED_PROXIES = ENV.trusted_proxies
 
 PUBLIC_URL = ENV.public_url  # where links in messages lead
-TERMS_VERSION = ENV.terms_version  # of the terms of use that whoever accepts an invitation agrees to
+TERMS_VERSION = ENV.terms_version  # of the terms of use that an invited user accepts
 # Where look-ups of places go unless the caller names a provider; nominatim needs its address.
 LOCATION_PROVIDER = ENV.location_provider
 NOMINATIM_URL, NOMINATIM_KEY = ENV.nominatim_url, ENV.nominatim_key

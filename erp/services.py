@@ -318,7 +318,7 @@ class Service:
                 with writing(Writer(self.app_label, current.count)), _breaches_as_problems():
                     arguments = () if self.target is None else (row,)
                     result = self.function(*arguments, actor=actor, **keywords)
-                # Last, so that nobody confirms their identity for what they may not do or can't be done.
+                # Last, so that users confirm their identity only for operations that they may do and that are possible.
                 if self.asks_reauthentication(row) and not isinstance(result, Refusal):
                     access.require_reauthentication(actor)
             finally:

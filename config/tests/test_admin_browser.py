@@ -151,7 +151,7 @@ def test_back_and_send_again_tells_the_first_result(browse, user, emitted):
     said = browser.say()
     if len(emitted("partner.registered")) == before:
         assert ", and not again: register Firm of Two." in said
-    else:  # the browser drew the page anew, with a new key: a new intention
+    else:  # the browser reloaded the page with a new key: a new operation
         assert "Organization Firm of Two was registered." in said
 
 

@@ -20,7 +20,7 @@ from erp.errors import DomainError, InProgress, PreconditionFailed
 from erp.labels import outcome_of
 from erp.services import Refusal, Service
 
-MOST_CHANGES: Final = 10  # told on a stale page
+MOST_CHANGES: Final = 10  # shown on a stale page
 
 
 class SavingAdmin(ReadOnlyAdmin):

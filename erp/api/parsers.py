@@ -14,7 +14,7 @@ from erp.errors import Fault, Malformed, TooLarge, UnsupportedMediaType
 
 # Longer than any column or document needs; the cost of arithmetic on a number grows with its digits.
 NUMBER_LENGTH = 100
-# More than this many faults help nobody and would let a small request ask for a large answer.
+# More errors than this are not useful, and would let a small request cause a large response.
 FAULT_LIMIT = 100
 # A fingerprint is made of the body together with what came beside it.
 WRAPPING_DEPTH = 4

@@ -1,7 +1,7 @@
-"""Every answer that isn't a success, as RFC 9457 ``application/problem+json`` (core §6).
+"""Renders every error response as RFC 9457 ``application/problem+json`` (core §6).
 
-One function turns any exception into a domain error, one renders it, and a middleware catches whatever else
-leaves ``/api/`` with another face: the router's 404, Django's own 400, 403 and 500.
+One function converts any exception into a domain error, one renders it, and a middleware replaces other error
+responses under ``/api/``: the router's 404, Django's own 400, 403 and 500.
 """
 
 import json
@@ -55,7 +55,7 @@ class CsrfFailed(errors.Forbidden):
 
 
 def domain_error(exc: BaseException) -> DomainError:
-    """The problem behind any exception; what nobody foresaw is ``server.error``."""
+    """Return the problem of any exception; unexpected ones are ``server.error``."""
     if isinstance(exc, DomainError):
         return exc
     if isinstance(exc, drf.APIException):
@@ -199,7 +199,7 @@ def problem_response(error: DomainError, request: HttpRequest | Request) -> Http
 
 
 def exception_handler(exc: Exception, context: dict[str, Any]) -> HttpResponse:
-    """DRF's ``EXCEPTION_HANDLER``: whatever a view raises becomes a problem."""
+    """DRF's ``EXCEPTION_HANDLER``: convert any exception of a view into a problem."""
     error = _told(exc)
     if error.status == 405 and (view := context.get("view")) is not None:
         error.headers.setdefault("Allow", ", ".join(view.allowed_methods))
@@ -223,7 +223,7 @@ def _told(exc: Exception) -> DomainError:
 
 
 class ProblemMiddleware:
-    """Gives every failure under ``/api/`` the one face, also where no view was reached."""
+    """Renders every failure under ``/api/`` as a problem, also if no view was reached."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         """``get_response`` is the rest of the chain."""

@@ -59,7 +59,7 @@ class Write:
 
     @property
     def module(self) -> str:
-        """The register's word where the write stands in it, else that of the view."""
+        """Return the register's value if the write is listed, else that of the view."""
         return self.row.module if self.row is not None else self.route.module
 
     @cached_property

@@ -20,7 +20,9 @@ from erp.identifiers import EMAIL, IdentifierInvalid
 
 logger = structlog.get_logger(__name__)
 
-UNUSABLE_ADDRESS = 553  # "mailbox name not allowed" (RFC 5321 §4.2.3): stands for what is refused unsent
+UNUSABLE_ADDRESS = (
+    553  # "mailbox name not allowed" (RFC 5321 §4.2.3): used for addresses that are refused unsent
+)
 
 Security = Literal["none", "starttls", "tls"]
 

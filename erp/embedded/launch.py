@@ -20,7 +20,7 @@ def main(death_signal: int, parent: int, uid: int, gid: int, command: list[str])
         os.umask(0o077)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, death_signal)
-    if os.getppid() != parent:  # it died before it could be told
+    if os.getppid() != parent:  # the parent died before this process could be notified
         sys.exit(1)
     os.execv(command[0], command)
 

@@ -188,7 +188,7 @@ class _Walk:
             return _found("otp")
         if abs(value) < 10**8:
             return int(value)
-        if abs(value) >= 10**40:  # a number for nobody; also beyond what str() may convert
+        if abs(value) >= 10**40:  # not a meaningful number; also beyond what str() may convert
             return "[more]"
         text = str(int(value))
         masked = _text(text, kind=kind)

@@ -30,7 +30,7 @@ MOST_FOUND: Final = 1_000  # events of one search
 FIRST_SECONDS: Final = 1.5
 NEXT_SECONDS: Final = 0.3
 MOST_LETTERS: Final = 100
-BEHIND: Final = 50  # events told behind a failed one
+BEHIND: Final = 50  # events listed behind a failed one
 
 
 class ReasonInput(Input):

@@ -51,8 +51,8 @@ _REVIVE: Final = """
 UPDATE event_parked SET attempts = 0, next_attempt_at = clock_timestamp()
 WHERE subscription = %s AND aggregate_type = %s AND aggregate_id = %s AND sequence = %s
 """
-# A decision stands until it is carried out, and for the very letter that it was carried out on; a letter that
-# died since is another one and waits anew. Of what a consumer refused only the consumer knows the reason.
+# A decision applies until it is executed, and only to the dead letter on which it was executed; a later dead letter
+# of the same event waits for a new decision. Only the consumer knows why it refused an event.
 _SEEN: Final = """
 INSERT INTO event_dead_letter AS d (
     id, subscription, key, kind, event_type, aggregate_type, aggregate_id, sequence, attempts, last_error,

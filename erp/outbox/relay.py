@@ -39,7 +39,7 @@ BALANCE_SECONDS: Final = 0.5  # a dead relay's buckets are taken over within 2 s
 SWEEP_SECONDS: Final = 3.0  # a net under the low-water mark, and how soon a retried row is seen
 BACKOFF_SECONDS: Final = 30.0  # most that a poison event waits between two attempts
 RETRY_SECONDS: Final = 1.0  # most that a request waits in an outage
-SILENT_SECONDS: Final = 0.5  # without an answer a topic may have been deleted and made anew unnoticed
+SILENT_SECONDS: Final = 0.5  # without an answer a topic may have been deleted and recreated unnoticed
 JOIN_SECONDS: Final = 3.0  # relays that start together may see each other's passing layout lock
 REASON_CHARACTERS: Final = 1000  # an attribute's value has at most 1,024 bytes
 
@@ -550,7 +550,7 @@ class Relay:
         return asyncio.create_task(self._check_topology())
 
     async def _check_topology(self) -> bool:
-        """Whether nothing that is published can be lost; if it can, no request starts until that is mended."""
+        """Return whether no published event can be lost; if it can, no request starts until this is repaired."""
         try:
             await asyncio.to_thread(topology.preflight, fresh=True)
         except (topology.Lossy, topology.Unreachable) as error:
@@ -563,7 +563,7 @@ class Relay:
         return True
 
     async def _await_topology(self) -> None:
-        """Wait until the topology is safe again, so that nothing is published where nobody subscribes."""
+        """Wait until the topology is safe again, so that nothing is published to a topic without a subscription."""
         async with self._waiting:
             while not self._topology_ok:
                 self._check = self._start_check()

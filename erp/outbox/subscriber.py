@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 SWEEP_SECONDS: Final = 5.0
 GAP_SECONDS: Final = 60  # a gap older than this is an alarm
 QUICK_RETRIES: Final = 3  # of a deadlock or a lost connection, before it counts as the handler's failure
-STOP_SECONDS: Final = 20.0  # for what is held when the process is told to end
+STOP_SECONDS: Final = 20.0  # to settle pulled messages when the process is stopped
 # Pub/Sub may hold back what follows in a stream until then: acknowledge soon, in few calls.
 _ACK_BATCH: Final = 100
 _ACK_SECONDS: Final = 0.05
@@ -158,7 +158,7 @@ SET attempts = attempts + 1, last_error = %(error)s,
 WHERE subscription = %(subscription)s AND aggregate_type = %(type)s AND aggregate_id = %(id)s
   AND sequence = %(sequence)s
 """
-# The last error of each event that fails; a decision that isn't carried out yet stands.
+# The last error of each event that fails; a pending decision is not changed.
 _NOTE: Final = """
 INSERT INTO event_dead_letter AS d (
     id, subscription, key, kind, event_type, aggregate_type, aggregate_id, sequence, attempts, last_error,

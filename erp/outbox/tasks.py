@@ -46,7 +46,7 @@ async def _shift() -> Summary:
 
 
 async def _end_of_shift(relay: Relay) -> None:
-    """End the shift once a successor can be started: while the broker is down nobody else would relay."""
+    """End the shift once a successor can be started: while the broker is down no other relay would start."""
     await asyncio.sleep(SHIFT_SECONDS)
     while not await _broker_answers():
         await asyncio.sleep(1)
@@ -91,7 +91,7 @@ DELETE FROM event_inbox WHERE (subscription, event_id) IN (
     LIMIT %(rows)s FOR UPDATE SKIP LOCKED
 )
 """
-# Those that still lie there are seen every few minutes; the decision on the others is told by its event.
+# Waiting ones are counted every few minutes; the decision on the others is recorded by its event.
 _DEAD_LETTERS: Final = """
 DELETE FROM event_dead_letter WHERE id IN (
     SELECT id FROM event_dead_letter

@@ -17,7 +17,7 @@ WAKE_UPS_LOST = Counter("erp_outbox_wake_ups_lost_total", "Wake-ups that could n
 
 # A commit must never wait for Redis longer than a person notices.
 SOCKET_SECONDS = 0.2
-# After an error nobody tries for so long: an outage costs one timeout a pause, not one a commit.
+# After an error no wake-up is sent for this long: an outage costs one timeout a pause, not one a commit.
 PAUSE_SECONDS = 5.0
 
 _paused_until = 0.0

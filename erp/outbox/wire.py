@@ -50,7 +50,7 @@ class Stream(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """One event as it travels: what it is, where it stands in its stream, and its payload as JSON text."""
+    """One event in transport: its type, its position in the stream, and its payload as JSON text."""
 
     event_id: UUID
     event_type: str

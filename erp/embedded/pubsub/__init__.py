@@ -6,4 +6,4 @@ stored but never drops a message; exactly-once delivery, push, filters, snapshot
 """
 
 SERVICE_AGENT = "serviceAccount:service-1@gcp-sa-pubsub.iam.gserviceaccount.com"
-"""IAM member that stands for Pub/Sub's own agent (project number 1); dead-lettering needs its two grants."""
+"""IAM member of Pub/Sub's own agent (project number 1); dead-lettering needs its two grants."""

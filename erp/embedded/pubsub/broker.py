@@ -64,7 +64,7 @@ class Lane:
         self.key = key
         self.waiting: deque[Entry] = deque()
         self.run: list[Lease] = []
-        self.open = 0  # leases of the run that nobody has answered yet
+        self.open = 0  # unanswered leases of the run
         self.queued = False  # waits in the ready queue, or for its backoff to pass
         self.not_before = 0.0
 
@@ -352,7 +352,7 @@ class Broker:
                 self._apply(record)
             for subscription in self.subscriptions.values():
                 subscription.enqueue(subscription.entries.values())
-            # Ids go on beyond all that were ever given, also to messages that nobody was subscribed to.
+            # Ids continue after all that were ever assigned, also to messages without a subscription.
             self._last_id = max(self._last_id, time.time_ns() // 1000)
             journal.snapshot = self._snapshot
             self._journal = journal

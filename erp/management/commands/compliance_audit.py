@@ -10,7 +10,7 @@ from erp.commands import FAILED, OK, finish
 
 
 class Command(BaseCommand):
-    """Print modules by rules, and every write with what stands behind it; exit 1 on any violation."""
+    """Print modules by rules, and every write with its service; exit 1 on any violation."""
 
     help = "Check the eight compliance rules against the running code. Needs no database."
     requires_system_checks = ()  # what they would find is in the report

@@ -92,7 +92,7 @@ class Command(cli.Command):
         finish(self, told, [f"{name:16} {value}" for name, value in told.items()], as_json=options["json"])
 
     def retry(self, options: dict[str, Any]) -> None:
-        """Failed events go out anew."""
+        """Retry failed events."""
         self._resolve(options, operations.retry, "retried")
 
     def skip(self, options: dict[str, Any]) -> None:
