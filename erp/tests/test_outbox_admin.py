@@ -167,7 +167,7 @@ def test_the_page_opens_and_decisions_wait_while_pubsub_is_down(
     alive, settings.PUBSUB_EMULATOR_HOST = settings.PUBSUB_EMULATOR_HOST, "127.0.0.1:1"
     page = desk.get(LETTERS)
     assert page.status_code == 200
-    assert "Pub/Sub can&#x27;t be looked at now (UNAVAILABLE)" in page.content.decode()
+    assert "Pub/Sub is not reachable now (UNAVAILABLE)" in page.content.decode()
     (row,) = page.context["cl"].result_list
     assert row.key == str(refused.pk)
     path = f"{LETTERS}{row.pk}/run/discard/"
