@@ -1,9 +1,9 @@
 """Celery processes, for production and for ``make run``.
 
 python celery_worker.py worker    everything but the relay and mail
-python celery_worker.py relay     relay shifts: solo pool, so that SIGTERM reaches the running shift
-python celery_worker.py mail      mail and SMS, in threads: they wait for providers
-python celery_worker.py beat      the scheduler; exactly one of it
+python celery_worker.py relay     relay tasks: solo pool, so that SIGTERM reaches the running task
+python celery_worker.py mail      mail and SMS, in threads because they wait for providers
+python celery_worker.py beat      the scheduler; run exactly one
 """
 
 import sys

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Commands of the product. Outside production, embedded servers stand in where no URL is configured."""
+"""Commands of the product. Outside production, embedded servers are used where no URL is configured."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""How well the log masker does: recall and precision per kind on a seeded corpus, and its speed.
+"""Measure the log masker: recall and precision per kind on a seeded corpus, and its speed.
 
     python -m benchmarks.pii_corpus --lines 50000 --seed 42 [--json]
 

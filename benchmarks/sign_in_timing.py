@@ -1,8 +1,8 @@
-"""Whether timing tells that an account exists: known and unknown addresses in random turns, at production's cost.
+"""Measure whether response times reveal that an account exists: known and unknown addresses in random order.
 
 Each try is a request through the whole stack in this process: signing in with a wrong password, asking for a reset,
-asking for a link again, signing up. Told are the medians of both kinds and how far their distributions part: D, the
-largest distance between the two (Kolmogorov–Smirnov). Who sees one answer guesses right in 0.5 + D / 2 of all cases.
+asking for a link again, signing up. The report has the medians of both kinds and D, the largest distance between
+their distributions (Kolmogorov–Smirnov). From one response a guess is right in 0.5 + D / 2 of all cases.
 Exit 1 where D is larger than chance and 0.15 explain.
 
     python -m benchmarks.sign_in_timing [--tries 100] [--json]      # the full run: --tries 1000
@@ -37,7 +37,7 @@ def distance(one: list[float], two: list[float]) -> float:
 
 
 def measure(name: str, ask: Callable[[str], int], known: list[str], tries: int) -> dict[str, Any]:
-    """Ask for known and unknown addresses in random turns."""
+    """Send requests for known and unknown addresses in random order."""
     turns = [("known", address) for address in known[:tries]]
     turns += [("unknown", f"nobody{number}@{name}.example") for number in range(tries)]
     random.Random(42).shuffle(turns)
@@ -50,7 +50,7 @@ def measure(name: str, ask: Callable[[str], int], known: list[str], tries: int) 
     apart = distance(times["known"], times["unknown"])
     limit = ALLOWED + CHANCE * math.sqrt(2 / tries)
     return {
-        "door": name,
+        "endpoint": name,
         "known_ms": round(statistics.median(times["known"]), 2),
         "unknown_ms": round(statistics.median(times["unknown"]), 2),
         "spread_ms": round(statistics.pstdev(times["unknown"]), 2),
@@ -61,7 +61,7 @@ def measure(name: str, ask: Callable[[str], int], known: list[str], tries: int) 
 
 
 def run(tries: int, only: str = "") -> list[dict[str, Any]]:
-    """Measure every door, or ``only`` that of a name."""
+    """Measure every endpoint, or ``only`` the named one."""
     from django.contrib.auth.hashers import make_password
 
     from apps.accounts.models import User
@@ -101,10 +101,10 @@ def run(tries: int, only: str = "") -> list[dict[str, Any]]:
 
 
 def main() -> int:
-    """Measure and print a table; 0 when no door tells."""
+    """Measure and print a table; return 0 if no endpoint reveals it."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--tries", type=int, default=100, help="of each kind and door")
-    parser.add_argument("--only", default="", help="one door, such as register")
+    parser.add_argument("--tries", type=int, default=100, help="of each kind and endpoint")
+    parser.add_argument("--only", default="", help="one endpoint, such as register")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     from erp.embedded.testing import servers
@@ -120,14 +120,14 @@ def main() -> int:
         call_command("migrate", verbosity=0)
         found = run(options.tries, options.only)
     if options.json:
-        print(json.dumps({"tries": options.tries, "doors": found}))
+        print(json.dumps({"tries": options.tries, "endpoints": found}))
     else:
-        print(f"{options.tries} tries of each kind and door, argon2id as in production")
+        print(f"{options.tries} tries of each kind and endpoint, argon2id as in production")
         for line in found:
             print(
-                f"{line['door']:16} known {line['known_ms']:8.2f} ms   unknown {line['unknown_ms']:8.2f} ms"
+                f"{line['endpoint']:16} known {line['known_ms']:8.2f} ms   unknown {line['unknown_ms']:8.2f} ms"
                 f"   spread {line['spread_ms']:7.2f} ms   D {line['distance']:.3f} of {line['limit']:.3f}"
-                f"   {'ok' if line['passed'] else 'TELLS'}"
+                f"   {'ok' if line['passed'] else 'DIFFERS'}"
             )
     return 0 if all(line["passed"] for line in found) else 1
 

@@ -1,4 +1,4 @@
-"""The composition root: the only package that knows everything."""
+"""The composition root: the only package that imports all others."""
 
 from config.celery import app as celery_app
 

@@ -1,8 +1,8 @@
-"""``make demo``: the main job, end to end, on real servers and real processes.
+"""``make demo``: the main use case, end to end, on real servers and processes.
 
-Starts the stack, drives a deal through HTTP as a client would (each write sent twice with the same key), shows
-wrong requests being refused, kills the relay with -9 while events flow, and checks with a Pub/Sub subscriber of
-its own that every event arrived, once per stream position and in order.
+Starts the stack, runs a deal over HTTP (each write sent twice with the same key), sends invalid requests, kills
+the relay with SIGKILL while events are published, and checks with its own Pub/Sub subscriber that every event
+arrived, once per stream position and in order.
 """
 
 import json
@@ -46,7 +46,7 @@ class Wrong(Exception):
 
 @dataclass
 class Answer:
-    """What a request came back with."""
+    """The response to a request."""
 
     status: int
     headers: dict[str, str]
@@ -60,7 +60,7 @@ class Answer:
 
 @dataclass
 class Caller:
-    """Somebody who uses the API."""
+    """A user of the API."""
 
     base: str
     name: str
@@ -197,7 +197,7 @@ def journey(base: str, password: str, seeds: dict[str, str], journal: Table) -> 
     key = secrets.token_hex(16)
     buyer.refused(400, "request.invalid", "POST", f"{path}/reserve", {"quantity": 5}, Idempotency_Key=key)
     answer = buyer.send("POST", f"/api/v1{path}/reserve", {"quantity": "5"}, Idempotency_Key=key)
-    buyer.note("POST", f"{path}/reserve", answer, "the mended body, same key")
+    buyer.note("POST", f"{path}/reserve", answer, "the corrected body, same key")
     buyer.refused(
         422, "idempotency.key_reused", "POST", f"{path}/reserve", {"quantity": "6"}, Idempotency_Key=key
     )
@@ -261,7 +261,7 @@ def newest(database: str) -> int:
 
 
 def check(events: dict[str, tuple[str, str, int]], received: list[Received]) -> list[str]:
-    """Faults: a lost event, one nobody committed, a first delivery out of order, two events in one position."""
+    """Return the errors: a lost event, an uncommitted one, a delivery out of order, a duplicate position."""
     faults = []
     first: dict[str, Received] = {}
     for message in received:
@@ -273,7 +273,7 @@ def check(events: dict[str, tuple[str, str, int]], received: list[Received]) -> 
         streams[message.stream].append(message.sequence)
     for stream, sequences in streams.items():
         if sequences != list(range(sequences[0], sequences[0] + len(sequences))):
-            faults.append(f"out of order or doubled in {stream}: {sequences}")
+            faults.append(f"out of order or duplicated in {stream}: {sequences}")
     return faults
 
 
@@ -319,14 +319,14 @@ def run(stack: Stack) -> None:
         tap.wait_for(set(events), ARRIVAL_SECONDS)
         received = tap.received()
         show_events([message for message in received if message.event_id in events])
-        console.print(f"The relay was killed with -9 {kills} times during {writes} writes.")
+        console.print(f"The relay was killed with SIGKILL {kills} times during {writes} writes.")
         if faults := check(events, received):
             raise Wrong("; ".join(faults))
-        console.print(f"All {len(events)} committed events arrived, each stream in order and without a hole.")
+        console.print(f"All {len(events)} committed events arrived, each stream in order and without a gap.")
 
 
 def main() -> int:
-    """Run the demo; 0 only when everything held."""
+    """Run the demo; return 0 only if every check passed."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     import django
 
@@ -346,7 +346,7 @@ def main() -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    console.print(f"Done in {time.monotonic() - started:.0f} s; everything that was started has stopped.")
+    console.print(f"Done in {time.monotonic() - started:.0f} s; all started processes have stopped.")
     return 0
 
 

@@ -182,7 +182,7 @@ class Environment(BaseSettings):
             if not (keys := getattr(self, name)) or min(map(len, keys.values())) < 32
         ]
         if shared := self._settings_with_a_shared_secret():
-            wrong.append(f"{', '.join(shared)} must each have a secret of its own: one is used twice")
+            wrong.append(f"{', '.join(shared)} must each have a different secret: one is used twice")
         if not self.public_url:
             wrong.append("PUBLIC_URL must be set: links in messages start with it")
         elif urlsplit(self.public_url).scheme != "https" or _is_local(urlsplit(self.public_url).hostname):
@@ -200,7 +200,7 @@ class Environment(BaseSettings):
             if not getattr(self, name)
         ]
         if self.pubsub_emulator_host:
-            wrong.append("PUBSUB_EMULATOR_HOST must not be set: production speaks to Google Pub/Sub")
+            wrong.append("PUBSUB_EMULATOR_HOST must not be set: production uses Google Pub/Sub")
         if wrong:
             raise ValueError("; ".join(wrong))
         return self
@@ -213,11 +213,11 @@ class Environment(BaseSettings):
         return list(dict.fromkeys(name.upper() for name, secret in secrets if uses[secret] > 1))
 
     def key(self, name: str) -> str:
-        """A key of its own setting; outside production one derived from SECRET_KEY stands in."""
+        """Return the key of a setting; outside production the default is derived from SECRET_KEY."""
         return str(getattr(self, name) or self._derived(name))
 
     def keys(self, name: str) -> dict[str, str]:
-        """Keys by id, of one setting; outside production a derived one stands in."""
+        """Return the keys of a setting by id; outside production the default is derived."""
         return dict(getattr(self, name) or {"derived": self._derived(name)})
 
     def _derived(self, name: str) -> str:

@@ -6,13 +6,13 @@ from erp.access import SYSTEM
 
 
 def places() -> list[str]:
-    """Load what the product knows of India: states, districts, ports, cotton places; returns what was made."""
+    """Load reference data of India: states, districts, ports, cotton places; return what was created."""
     states, others = locations.load_states(actor=SYSTEM), locations.load_places(actor=SYSTEM)
     return [f"{states + others} places"] if states + others else []
 
 
 def goods() -> list[str]:
-    """Load what the product knows of the trade, each kind after those that it names; returns what was made."""
+    """Load reference data of the trade, each kind after those it refers to; return what was created."""
     loaded = {
         "units and pricing units": commodities.load_units(actor=SYSTEM),
         "terms": commodities.load_terms(actor=SYSTEM),

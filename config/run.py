@@ -1,4 +1,4 @@
-"""``make run``: the whole product on one machine. It stays up until Ctrl-C and keeps its data."""
+"""``make run``: the whole product on one machine. Runs until Ctrl-C; the data is kept on disk."""
 
 import json
 import os
@@ -42,7 +42,7 @@ def processes(port: int) -> list[Process]:
 
 
 def is_ready(port: int) -> bool:
-    """Whether the web process answers that it can carry out a write."""
+    """Return whether the web process reports that it can execute a write."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:  # noqa: S310 - own server
             return bool(answer.status == 200)
@@ -51,9 +51,9 @@ def is_ready(port: int) -> bool:
 
 
 def manage(stack: Stack, *arguments: str) -> str:
-    """Run one management command against the stack; what it said. Raises CannotStart when it fails.
+    """Run one management command against the stack; return its output. Raises CannotStart if it fails.
 
-    Of a dependency that is down, or a database that other migrations made, the message is the command's own line.
+    For a dependency that is down, or a database that other migrations made, the message is the command's own line.
     """
     env = os.environ | stack.urls | {"ERP_DATA_DIR": str(stack.data_dir)}
     done = subprocess.run(  # noqa: S603 - our own command
@@ -98,7 +98,7 @@ def say(line: str) -> None:
 
 
 def main(data_dir: Path | None = None) -> int:
-    """Start everything, say where it is, and wait."""
+    """Start the stack, print its URLs, and wait."""
     from config.management.commands.seed_demo import FIRMS, PASSWORD, STAFF
 
     try:
@@ -110,7 +110,7 @@ def main(data_dir: Path | None = None) -> int:
             factors = json.loads(manage(stack, "seed_demo", "--json"))["second_factors"]
             stack.run_processes(processes(port))
             say("")
-            say(f"Staff work at    {base}/admin/")
+            say(f"Staff portal     {base}/admin/")
             say(f"API              {base}/api/v1   documented at {base}/api/docs and {base}/api/redoc")
             say(f"Health           {base}/readyz")
             say(f"Logs             {stack.data_dir / 'log'}")
@@ -123,9 +123,9 @@ def main(data_dir: Path | None = None) -> int:
             for firm, (_, people) in FIRMS.items():
                 for email, (_, roles) in people.items():
                     say(f"  partner  {email:26} {firm}, {', '.join(roles)}")
-            say("Staff type a code, too: put the secret behind their name into an authenticator app.")
+            say("Staff also enter a code: add the secret after their name to an authenticator app.")
             say("")
-            say("Ctrl-C stops everything; the data stays.")
+            say("Ctrl-C stops the stack and keeps the data.")
             stack.wait()
     except CannotStart as error:
         say(str(error))

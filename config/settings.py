@@ -21,7 +21,7 @@ ALLOWED_HOSTS = ENV.allowed_hosts
 CSRF_TRUSTED_ORIGINS = ENV.csrf_trusted_origins
 
 INSTALLED_APPS = [
-    "erp",  # first: its templates and commands stand in for those of the apps below
+    "erp",  # first: its templates and commands replace those of the apps below
     "unfold.apps.BasicAppConfig",
     "config.desk.DeskConfig",
     "django.contrib.auth",
@@ -212,11 +212,11 @@ ACCOUNT_TRACES_DAYS = 30
 ACCOUNT_SESSIONS_DAYS = 365
 ADMIN_SESSION_HOURS = 12
 ADMIN_IDLE_MINUTES = 30
-VIEW_AS_MINUTES = 30  # how long staff look through a partner's eyes at a stretch
+VIEW_AS_MINUTES = 30  # how long staff can view the product as a partner
 TRUSTED_PROXIES = ENV.trusted_proxies
 
 PUBLIC_URL = ENV.public_url  # where links in messages lead
-TERMS_VERSION = ENV.terms_version  # of the terms of use that whoever accepts an invitation agrees to
+TERMS_VERSION = ENV.terms_version  # of the terms of use that an invited user accepts
 # Where look-ups of places go unless the caller names a provider; nominatim needs its address.
 LOCATION_PROVIDER = ENV.location_provider
 NOMINATIM_URL, NOMINATIM_KEY = ENV.nominatim_url, ENV.nominatim_key
@@ -253,9 +253,9 @@ THROTTLE_LIMITS = {
     "password": (ENV.throttle_password, 3600),
     "password-address": (ENV.throttle_password_address, 3600),
 }
-# Per address, of whatever is answered without sign-in: pages, documents, refusals; and of probes.
+# Per address, for all responses without sign-in: pages, documents, refusals; and of probes.
 THROTTLE_ANONYMOUS = {"anonymous": (ENV.throttle_anonymous, 60), "probe": (600, 60)}
-# Doors open to anybody bring limits of their own; this multiplies them, for tests and measurements.
+# Public endpoints have their own limits; this multiplies them, for tests and measurements.
 THROTTLE_PUBLIC_FACTOR = ENV.throttle_public_factor
 MASKED_REFUSALS_PER_DAY = ENV.masked_refusals_per_day
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
@@ -354,7 +354,7 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_ROUTES = {
     "erp.outbox.tasks.relay_shift": {"queue": "relay"},
-    # A slow provider holds up nothing else.
+    # A slow provider delays nothing else.
     "apps.notifications.tasks.*": {"queue": "mail"},
 }
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False

@@ -1,4 +1,4 @@
-"""A pytest plugin: people, partners and goods that tests of every module need."""
+"""A pytest plugin: fixtures for users, partners and commodities that tests of every module need."""
 
 import time
 from collections.abc import Callable
@@ -122,7 +122,7 @@ def begin_session(user: Any, door: str = "api") -> Any:
 
 @pytest.fixture
 def commodity(db: None) -> Callable[..., Any]:
-    """Make a commodity, counted in bales and weighed in kg; an active one though nothing more is said of it."""
+    """Make a commodity, counted in bales and weighed in kg; active unless ``active=False``."""
     from apps.commodities import services
     from apps.commodities.models import Commodity
     from erp.access import SYSTEM
@@ -189,7 +189,7 @@ def make_ready(commodity: Any) -> Any:
 
 @pytest.fixture
 def offer(db: None, user: Callable[..., Any], commodity: Callable[..., Any]) -> Callable[..., Any]:
-    """Make an offer of 100 bales, live unless told otherwise. ``seller``: the user that posts it."""
+    """Make an offer of 100 bales, live unless ``live=False``. ``seller``: the user that posts it."""
     from apps.availability import services
 
     def make(*, seller: Any = None, live: bool = True, quantity: int = 100, **fields: Any) -> Any:
@@ -235,7 +235,7 @@ def signed_in_client(user: Any = None) -> Any:
 
 @pytest.fixture
 def organization(db: None) -> Callable[..., Any]:
-    """Make an organization, a partnership in Maharashtra unless told otherwise."""
+    """Make an organization, a partnership in Maharashtra by default."""
     from apps.organization import services
     from apps.organization.tests.factories import pan
     from erp.access import SYSTEM
@@ -261,7 +261,7 @@ def organization(db: None) -> Callable[..., Any]:
 
 @pytest.fixture
 def place(db: None) -> Callable[..., Any]:
-    """Make a place, a mandi in Gujarat unless told otherwise."""
+    """Make a place, a mandi in Gujarat by default."""
     from apps.locations import services
     from erp.access import SYSTEM
 

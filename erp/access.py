@@ -1,4 +1,4 @@
-"""Capabilities: who may do what, asked the same way on every door (core §5).
+"""Capabilities: who may do what, checked in the same way in every channel (core §5).
 
 A capability's name is a Django permission string. Roles are groups; a group holds ``label.codename`` for rows
 everywhere and ``label.codename@own`` for rows of the holder's own partner; django-guardian holds single grants
@@ -25,11 +25,11 @@ SYSTEM_ROLE: Final = "SYSTEM"
 
 @dataclass(frozen=True)
 class Capability:
-    """One thing that somebody may do.
+    """A permission for one operation.
 
     ``everywhere`` lists the roles that hold it on every row they can see, ``own`` those that hold it on rows of
     their own partner; anyone else needs a single grant. ``on`` names the model (of the same app) it is about;
-    empty for what is about no row, such as looking at the machinery.
+    empty for operations without a row, such as viewing technical rows.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Capability:
 
 
 class Deviation(NamedTuple):
-    """What the business changed at run time: a role gains or loses a capability."""
+    """A change of the matrix at run time: a role gains or loses a capability."""
 
     role: str
     capability: str
@@ -76,7 +76,7 @@ class Deviation(NamedTuple):
 class Grant(NamedTuple):
     """A capability that one user holds: on one row (``label.model`` in lower case, and key), or in general: both empty.
 
-    One that isn't ``live`` any more outweighs guardian's row, which may be tidied later than its time ends.
+    A grant that is no longer ``live`` overrides guardian's row, which may be deleted later.
     """
 
     capability: str
@@ -97,7 +97,7 @@ class Registry:
     sealed: bool = False
 
     def add(self, capability: Capability) -> None:
-        """Register a capability; a second one of the same name is an error at import."""
+        """Register a capability. Raises an error for a second one of the same name."""
         if capability.name.count(".") != 1 or not all(capability.name.split(".")):
             raise ImproperlyConfigured(f"{capability.name}: a capability is called label.verb")
         if capability.name in self.capabilities:
@@ -120,7 +120,7 @@ class Registry:
         self.ranks.update({role: rank for rank, tier in enumerate(tiers) for role in tier})
 
     def seal(self) -> None:
-        """Check what can only be checked when every module is loaded."""
+        """Check the declarations once every module is loaded."""
         from django.apps import apps
 
         for capability in self.capabilities.values():
@@ -222,13 +222,13 @@ def _grants_of(user: Any) -> frozenset[tuple[str, str, str]]:
 
 
 def actor_of(request: Any) -> Actor:
-    """Who sent the request: somebody who has signed in."""
+    """Return the signed-in user who sent the request."""
     user: Actor = request.user
     return user
 
 
 def _passes_always(actor: Actor) -> bool | None:
-    """True for SYSTEM and superusers, False for nobody and the inactive, None where rights decide."""
+    """Return True for SYSTEM and superusers, False for anonymous and inactive users, None if permissions decide."""
     if getattr(actor, "is_system", False):
         return True
     if not getattr(actor, "is_authenticated", False) or not actor.is_active:
@@ -237,7 +237,7 @@ def _passes_always(actor: Actor) -> bool | None:
 
 
 def holds_everywhere(actor: Actor, capability: Capability | str) -> bool:
-    """Whether ``actor`` holds the capability on every row. The question of querysets and screens."""
+    """Return whether ``actor`` holds the capability on every row. For querysets and pages."""
     name, always = str(capability), _passes_always(actor)
     return (
         (name in _permissions_of(actor) or (name, "", "") in _grants_of(actor)) if always is None else always
@@ -263,15 +263,15 @@ def granted_keys(actor: Actor, capability: Capability | str, model: type[models.
 
 
 def may_enter(actor: Actor, capability: Capability | str) -> bool:
-    """Whether ``actor`` holds the capability in any form. Only for the check at an endpoint, before a row is known:
-    it opens no row."""
+    """Return whether ``actor`` holds the capability in any scope. Only for the check at an endpoint before the row is
+    known; it gives no access to a row."""
     if may_create(actor, capability):
         return True
     return _passes_always(actor) is None and any(held == str(capability) for held, _, _ in _grants_of(actor))
 
 
 def may_create(actor: Actor, capability: Capability | str) -> bool:
-    """Whether ``actor`` may make a row that doesn't exist yet: a grant on another row doesn't reach it."""
+    """Return whether ``actor`` may create a row; a grant on another row is not sufficient."""
     return holds_everywhere(actor, capability) or holds_own(actor, capability)
 
 
@@ -302,9 +302,9 @@ def authorize_entry(actor: Actor, capability: Capability | str) -> None:
 
 
 def require_reauthentication(actor: Actor) -> None:
-    """Raise ReauthenticationRequired (401) unless the person proved their identity lately.
+    """Raise ReauthenticationRequired (401) unless the person confirmed their identity recently.
 
-    Authentication sets ``current_session`` on the person. Tasks and commands have none: nobody is at a screen there.
+    Authentication sets ``current_session`` on the person. Tasks and commands have none, and are not checked.
     """
     session = getattr(actor, "current_session", None)
     if session is not None and not session.is_reauthenticated(clock.now()):
@@ -312,7 +312,7 @@ def require_reauthentication(actor: Actor) -> None:
 
 
 def require_capability(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """The audit's decorator, for plain functions that take ``actor`` by keyword; rows change in services."""
+    """Check a capability in a plain function that takes ``actor`` by keyword; for reads that the audit lists."""
     capability = registry.get(name)
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -329,13 +329,13 @@ def require_capability(name: str) -> Callable[[Callable[..., Any]], Callable[...
 
 
 class Backend:
-    """The one authentication backend: rights of groups, of ownership, and single grants until their end.
+    """The authentication backend: permissions of groups, of ownership, and single grants until they expire.
 
-    Signing in is a service of the accounts module, so ``authenticate`` knows nobody.
+    Sign-in is a service of the accounts module, so ``authenticate`` always returns None.
     """
 
     def authenticate(self, request: Any, **credentials: Any) -> None:
-        """Nobody signs in past the service."""
+        """Return None: users sign in through the service only."""
         return
 
     def get_user(self, user_id: Any) -> Any:
@@ -344,7 +344,7 @@ class Backend:
         return user if user is not None and user.is_active else None
 
     def has_perm(self, user_obj: Any, perm: str, obj: Any = None) -> bool:
-        """Django's question: on ``obj`` (everywhere, own or granted); without one, everywhere."""
+        """Return whether the user holds the permission on ``obj``; without ``obj``, on every row."""
         return holds_everywhere(user_obj, perm) if obj is None else may(user_obj, perm, obj)
 
     def has_module_perms(self, user_obj: Any, app_label: str) -> bool:
@@ -361,7 +361,7 @@ class Drift(NamedTuple):
 
 
 def matrix() -> dict[str, set[str]]:
-    """The matrix in force: role → rights, the code's default with the run-time deviations."""
+    """Return the current matrix: role → permissions, the code's default with the run-time deviations."""
     table: dict[str, set[str]] = {role: set() for role in registry.roles}
     for capability in registry.capabilities.values():
         for role in capability.everywhere:
@@ -377,7 +377,7 @@ def matrix() -> dict[str, set[str]]:
 
 
 def simulate_roles(person: Any, roles: Iterable[str]) -> Any:
-    """``person``, who is no row of the database, with what these roles hold by the matrix in force."""
+    """Return ``person``, who is not stored, with the permissions of these roles in the current matrix."""
     table = matrix()
     person._role_permissions = frozenset().union(*(table[role] for role in roles))
     person._single_grants = frozenset()
@@ -385,10 +385,10 @@ def simulate_roles(person: Any, roles: Iterable[str]) -> Any:
 
 
 def sync(*, check: bool = False, prune: bool = False) -> list[Drift]:
-    """Turn capabilities into permissions and roles into groups; returns what differed.
+    """Sync capabilities to permissions and roles to groups; return the differences.
 
-    ``check`` changes nothing. Permissions that the code no longer knows are reported and only removed with
-    ``prune``. Deviations made at run time survive, since they are part of the matrix.
+    ``check`` changes nothing. Permissions that the code no longer declares are reported and removed only with
+    ``prune``. Run-time deviations are part of the matrix and stay.
     """
     from django.db import transaction
 

@@ -1,4 +1,4 @@
-"""Kinds of change that two people decide, declared by the module that owns the subject; no tables."""
+"""Kinds of approval requests, declared by the module that owns the subject; no tables."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ DAYS = 14
 
 @dataclass(frozen=True)
 class Band:
-    """What amounts above ``above`` ask for: so many people, perhaps of a role. Without ``above``: any amount."""
+    """The approvals that amounts above ``above`` (None: any amount) require: how many, and of which role."""
 
     above: Decimal | None = None
     needed: int = 1
@@ -25,7 +25,7 @@ class Band:
 
 
 class Base(NamedTuple):
-    """The row that a change builds on: its type in events, its id, and the version at which it stands."""
+    """The row that a change is based on: its type in events, its id and its version."""
 
     type: str
     id: UUID
@@ -34,16 +34,15 @@ class Base(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """What can be asked for, declared once by the module that owns the subject.
+    """A kind of approval request, declared once by the module that owns the subject.
 
     ``capability`` is what an approver holds on the subject beside ``approval.decide``; ``subject`` the subject's type
     in events and filters, ``model`` its model (``label.Model``): who sees a row of it and holds the capability on it
-    sees and decides the request. ``bands`` say how many approvals an amount needs, the highest that applies counts.
-    ``days``: until it expires, None is never. ``decided_at``: ``approvals`` is decided at ``/approvals``, ``module``
-    at the module's endpoint, which then calls ``decide``; ``own_reject`` says whether that module has a reject of
-    its own.
-    ``reauthenticate``: approving it needs a recent proof of identity. ``excludes`` names further people who can't
-    decide, asked when the request is made and again at each decision.
+    sees and decides the request. ``bands`` define how many approvals an amount needs; the highest that applies counts.
+    ``days``: until it expires, None is never. ``decided_at``: ``approvals`` is decided at ``/approvals``, ``module`` at
+    the module's endpoint, which then calls ``decide``; ``own_reject``: whether that module has its own reject endpoint.
+    ``reauthenticate``: approving requires a recent confirmation of identity. ``excludes`` names further people who
+    cannot decide, evaluated when the request is created and at each decision.
 
     ``apply`` is the service that makes the change, in the transaction of the last approval, with the approver as
     actor: ``apply(subject, *, actor, request)``; what it raises the approver sees, and nothing has happened. ``ended``
@@ -52,8 +51,9 @@ class Kind:
     ``version_of`` is the subject's version, ``base_of`` type, id and version of the row that the change builds on:
     a request is stale once either differs from what was stored when it was made.
 
-    A module below the approvals can't call them: ``opened_by`` is its event that opens a request, ``closed_by`` the
-    one that withdraws it, and ``describe`` gives ``reason``, ``diff`` and ``maker`` of the request; None: don't ask.
+    A module below the approvals cannot call them: ``opened_by`` is its event that opens a request, ``closed_by`` the
+    one that withdraws it, and ``describe`` returns ``reason``, ``diff`` and ``maker`` of the request, or None to open
+    none.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Who may look at the machinery: rights of the kernel that are about no row."""
+"""Capabilities of the kernel for technical pages, without a row."""
 
 from erp.access import Capability
 

@@ -1,4 +1,4 @@
-"""Looks at everything the product depends on, one answer each, and never waits for what doesn't answer."""
+"""Checks every dependency of the product, with one result each and a time limit."""
 
 import inspect
 import threading
@@ -19,7 +19,7 @@ from erp.audit.rules import own_clients
 from erp.outbox import topology
 
 State = Literal["ok", "failed", "down", "skipped"]
-SECONDS: Final = 10.0  # most that one look takes
+SECONDS: Final = 10.0  # time limit of one check
 MINIMUM_POSTGRESQL: Final = 17
 MOST_SKEW_SECONDS: Final = 1.0
 SECRETS: Final = {
@@ -34,7 +34,7 @@ SECRETS: Final = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One line: what was looked at, how it is, what was seen, and what helps where it isn't well."""
+    """The result of one check: name, state, detail, and a hint for a failure."""
 
     name: str
     state: State
@@ -47,7 +47,7 @@ class Finding:
 
 
 class Wrong(Exception):
-    """A look found something wrong: ``down`` (nothing answers) or ``failed``."""
+    """A check failed: ``down`` (no answer) or ``failed``."""
 
     def __init__(self, detail: str, hint: str, state: State = "failed") -> None:
         super().__init__(detail)
@@ -56,7 +56,7 @@ class Wrong(Exception):
 
 @dataclass(frozen=True)
 class Look:
-    """One thing to look at. ``after`` names the one without whose answer this can't be asked."""
+    """One check. ``after`` names the check that must succeed before it."""
 
     name: str
     ask: Callable[[], str]
@@ -71,12 +71,12 @@ PROCESSES: Final = {
     "beat": "`celery_worker.py beat`, exactly one",
     "relay": "`celery_worker.py relay` or `manage.py relay_outbox`",
 }
-# What modules want to have looked at; they add theirs where they declare their periodic work.
+# Checks of modules, which add them where they declare their periodic work.
 of_modules: list[Look] = []
 
 
 def examine() -> Iterator[Finding]:
-    """Look at everything, in an order in which the first fault is the cause of later ones."""
+    """Run all checks, in an order in which the first failure explains later ones."""
     unwell: set[str] = set()
     for look in (*LOOKS, *of_modules):
         blocked = look.after in unwell
@@ -87,7 +87,7 @@ def examine() -> Iterator[Finding]:
 
 
 def _asked(look: Look) -> Finding:
-    """Ask in a thread of its own, which is left behind when no answer comes."""
+    """Run a check in its own thread, which is abandoned at the time limit."""
     answer: list[Finding] = []
 
     def ask() -> None:
@@ -138,7 +138,7 @@ def _clock() -> str:
     skew = max((before - theirs).total_seconds(), (theirs - after).total_seconds(), 0.0)
     told = f"{skew:.3f} s apart from the database"
     if skew > MOST_SKEW_SECONDS:
-        raise Wrong(told, "let both machines follow the same time server (chrony)")
+        raise Wrong(told, "synchronize both machines with the same time server (chrony)")
     return told
 
 
@@ -154,12 +154,12 @@ def _capabilities() -> str:
 def _redis() -> str:
     wrong = health.redis()
     if wrong:
-        raise Wrong(wrong, "start Redis and check REDIS_URL; writes go on without it, slower", "down")
+        raise Wrong(wrong, "start Redis and check REDIS_URL; without it, writes are slower", "down")
     key, value = "erp:doctor", datetime.now(UTC).isoformat()
     cache.set(key, value, 5)
     if cache.get(key) != value:
-        raise Wrong("a value that was set isn't there", "check CACHES and the server's memory limit")
-    return "answers and keeps values"
+        raise Wrong("a stored value is missing", "check CACHES and the server's memory limit")
+    return "answers and stores values"
 
 
 def _broker() -> str:
@@ -180,7 +180,7 @@ def _alive(name: str, seen: str = "") -> str:
         return f"alive {age:.0f} s ago"
     if seen:
         return seen
-    told = "no sign of life on this machine" if age is None else f"silent for {age:.0f} s"
+    told = "no heartbeat on this machine" if age is None else f"silent for {age:.0f} s"
     raise Wrong(told, f"start it: {PROCESSES[name]}; or check HEARTBEAT_DIR", "down")
 
 
@@ -248,11 +248,11 @@ def _secrets() -> str:
         if len(value) < (least := SECRETS.get(name, 32))
     ]
     if len(set(values.values())) < len(values):
-        wrong.append("two of them are the same")
+        wrong.append("two of them are equal")
     if settings.PRODUCTION and values["SECRET_KEY"].startswith(("development", "django-insecure")):
-        wrong.append("SECRET_KEY is the one for development")
+        wrong.append("SECRET_KEY is the development default")
     if wrong:
-        raise Wrong("; ".join(wrong), "set each to a random text of its own, see .env.example")
+        raise Wrong("; ".join(wrong), "set each to a different random text, see .env.example")
     return f"{len(values)} fit"
 
 
@@ -277,7 +277,7 @@ def _clients() -> str:
         if client.breaker(operation).state == "open"
     ]
     if shut:
-        hint = "the remote doesn't answer; what can wait is queued and tried again"
+        hint = "the remote system does not answer; queued work is retried"
         raise Wrong(f"breaker open: {', '.join(shut)}", hint, "down")
     return f"{len(found)} declared, no breaker open"
 

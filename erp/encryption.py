@@ -25,7 +25,7 @@ class Undecryptable(Exception):
 def encrypt(text: str, *, context: str) -> str:
     """``text`` under the newest key (AES-256-GCM), as ``<key id>:<base64>``.
 
-    ``context`` says where it belongs, such as ``organization.bank_account.number:<row id>``; the same words
+    ``context`` names the column and row, such as ``organization.bank_account.number:<row id>``; the same words
     are needed to read it, so a stored text moved to another place is refused.
     """
     key_id, secret = next(iter(settings.ENCRYPTION_KEYS.items()))
@@ -35,16 +35,18 @@ def encrypt(text: str, *, context: str) -> str:
 
 
 def decrypt(stored: str, *, context: str) -> str:
-    """The text again. Raises Undecryptable, which never says what was stored."""
+    """Decrypt a text. Raises Undecryptable, which never contains the stored value."""
     key_id, _, sealed = stored.partition(":")
     secret = settings.ENCRYPTION_KEYS.get(key_id)
     if secret is None:
-        raise Undecryptable(f"the key of what is stored for {context} isn't there")
+        raise Undecryptable(f"the key that encrypted {context} is missing")
     try:
         data = base64.b64decode(sealed, validate=True)
         plain = _cipher(secret).decrypt(data[:_NONCE], data[_NONCE:], f"{key_id}:{context}".encode())
     except (InvalidTag, binascii.Error, ValueError):
-        raise Undecryptable(f"what is stored for {context} was changed or belongs elsewhere") from None
+        raise Undecryptable(
+            f"the encrypted value of {context} was changed or belongs to another row"
+        ) from None
     return plain.decode()
 
 

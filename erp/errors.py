@@ -14,7 +14,7 @@ def snake(name: str) -> str:
 
 
 class Fault:
-    """One fault of an input: where it is (JSON pointer), a stable code, and words for people."""
+    """One error of an input: JSON pointer, stable code, and text for people."""
 
     __slots__ = ("code", "detail", "pointer")
 
@@ -33,10 +33,10 @@ by_constraint: "dict[str, type[DomainError]]" = {}
 
 
 class DomainError(Exception):
-    """The request can't be carried out.
+    """The request cannot be executed.
 
-    ``constraints`` names the database's constraints whose breach is this very problem: a service then needs no
-    look before it writes, which a race would deceive anyway.
+    ``constraints`` names the database's constraints whose breach is this problem: a service then needs no
+    query before it writes, which a race would make unreliable.
     """
 
     status: ClassVar[int] = 422
@@ -104,19 +104,19 @@ class Forbidden(DomainError):
 
 
 class NotFound(DomainError):
-    """There is nothing here, or nothing you may see."""
+    """The resource does not exist, or you may not see it."""
 
     status, code = 404, "resource.not_found"
 
 
 class Conflict(DomainError):
-    """The state of the row doesn't allow it."""
+    """The current state does not allow this."""
 
     status = 409
 
 
 class Gone(DomainError):
-    """It has moved; see the successor."""
+    """The resource was replaced; see its successor."""
 
     status = 410
 
@@ -128,7 +128,7 @@ class RuleBroken(DomainError):
 
 
 class Unavailable(DomainError):
-    """Something this needs is down; try again."""
+    """A required system is down; try again."""
 
     status, code = 503, "dependency.unavailable"
 
@@ -140,13 +140,13 @@ class Unavailable(DomainError):
 
 
 class Malformed(Invalid):
-    """The request can't be read."""
+    """The request is malformed."""
 
     code = "request.malformed"
 
 
 class UnknownField(Invalid):
-    """The request has a field that isn't known here."""
+    """The request contains an unknown field."""
 
     code = "request.unknown_field"
 
@@ -180,7 +180,7 @@ class CapabilityMissing(Forbidden):
 
 
 class SelfApproval(Forbidden):
-    """Nobody decides on their own work."""
+    """You created or edited this request, so another person must approve it."""
 
     code = "approval.self"
 
@@ -216,7 +216,7 @@ class KeyReused(RuleBroken):
 
 
 class InProgress(Conflict):
-    """The same request is being carried out."""
+    """The same request is being executed."""
 
     code = "idempotency.in_progress"
 
@@ -225,7 +225,7 @@ class InProgress(Conflict):
 
 
 class AnswerExpired(Conflict):
-    """The request was carried out; its answer is no longer kept."""
+    """The request was executed; its response is no longer stored."""
 
     code = "idempotency.answer_expired"
 
@@ -237,13 +237,13 @@ class Throttled(DomainError):
 
 
 class MethodNotAllowed(DomainError):
-    """The method isn't offered here."""
+    """This method is not supported here."""
 
     status, code = 405, "request.method_not_allowed"
 
 
 class NotAcceptable(DomainError):
-    """Answers are JSON only."""
+    """Only JSON responses are available."""
 
     status, code = 406, "request.not_acceptable"
 
@@ -255,7 +255,7 @@ class RequestTimeout(DomainError):
 
 
 class UriTooLong(DomainError):
-    """The address is too long."""
+    """The URL is too long."""
 
     status, code = 414, "request.uri_too_long"
 
@@ -273,13 +273,13 @@ class TooLarge(DomainError):
 
 
 class UnsupportedMediaType(DomainError):
-    """The media type isn't accepted here."""
+    """This media type is not accepted here."""
 
     status, code = 415, "request.unsupported_media_type"
 
 
 class ServerError(DomainError):
-    """Something went wrong on our side."""
+    """An internal error occurred."""
 
     status, code = 500, "server.error"
 

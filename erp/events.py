@@ -1,7 +1,7 @@
-"""Versioned events: what others may learn of a change (core §1).
+"""Versioned events: records of changes that other modules and partners receive (core §1).
 
 An event is a frozen Pydantic model that carries ids and business facts, never personal data. It is registered
-with a type, a version and the aggregate it belongs to. Older versions stay readable through upcasters.
+with a type, a version and its aggregate. Upcasters convert older versions when they are read.
 """
 
 import re
@@ -58,7 +58,7 @@ class Change(BaseModel):
 
 @dataclass(frozen=True)
 class EventMeta:
-    """What an event type is registered with."""
+    """The registered properties of an event type."""
 
     name: str
     version: int
@@ -80,7 +80,7 @@ class EventMeta:
 
 
 class Event(BaseModel):
-    """Base of all events. Frozen; unknown members are refused."""
+    """Base class of all events. Frozen; unknown members are rejected."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     __event__: ClassVar[EventMeta]
@@ -97,7 +97,7 @@ Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 
 @dataclass(frozen=True)
 class Rows:
-    """Where the rows of an aggregate type are (``app_label.Model``), and the capability of reading them."""
+    """Where the rows of an aggregate type are (``app_label.Model``), and the capability to read them."""
 
     models: tuple[str, ...]
     reads: Capability
@@ -112,7 +112,7 @@ class Registry:
     rows: dict[str, Rows] = field(default_factory=dict)
 
     def add(self, model: type[Event]) -> None:
-        """Register an event model; the same type and version twice is an error."""
+        """Register an event model. Raises an error if the type and version are already registered."""
         meta = model.__event__
         versions = self.types.setdefault(meta.name, {})
         if meta.version in versions:
@@ -125,17 +125,17 @@ class Registry:
                 yield self.types[name][version]
 
     def get(self, name: str, version: int) -> type[Event]:
-        """The model of a type and version. KeyError when it isn't known."""
+        """Return the model of a type and version. Raises KeyError if it is unknown."""
         return self.types[name][version]
 
     def latest(self, name: str) -> type[Event]:
-        """The newest version of a type. KeyError when it isn't known."""
+        """Return the newest version of a type. Raises KeyError if it is unknown."""
         return self.types[name][max(self.types[name])]
 
     def load(self, name: str, version: int, payload: dict[str, Any]) -> Event:
-        """Read a stored payload as the newest version, step by step through its upcasters.
+        """Convert a stored payload to the newest version through its upcasters.
 
-        Members that aren't known yet are left out: a newer release may have added them within the version.
+        Unknown members are dropped: a newer release may have added them within the version.
         """
         newest = self.latest(name)
         for step in range(version, newest.__event__.version):
@@ -143,7 +143,7 @@ class Registry:
         return newest.model_validate(payload, extra="ignore")
 
     def seal(self) -> None:
-        """Refuse a gap in a type's versions: a missing upcaster is an error, not a silent pass-through."""
+        """Raise an error for a type with a missing upcaster."""
         for name, versions in self.types.items():
             for version in range(1, max(versions)):
                 if (name, version) not in self.upcasters:
@@ -154,7 +154,7 @@ class Registry:
             meta = model.__event__
             if meta.readers and meta.aggregate_type not in self.rows:
                 raise ImproperlyConfigured(
-                    f"{meta.key} has readers, but nobody said where the rows of {meta.aggregate_type} are"
+                    f"{meta.key} has readers, but rows_of does not declare where the rows of {meta.aggregate_type} are"
                 )
 
 
@@ -171,8 +171,8 @@ def event(
     """Register an event model.
 
     ``name`` is ``aggregate.past_participle``; ``aggregate`` is its type and the field that holds its id;
-    ``readers`` says what partners learn of it, see below. Raises ImproperlyConfigured at import for personal
-    data, a missing aggregate field, a reader or member that isn't there, or a second declaration.
+    ``readers`` declares what partners may read of it, see below. Raises ImproperlyConfigured at import for personal
+    data, a missing aggregate field, an unknown reader or member, or a second declaration.
     """
     if not re.fullmatch(r"[a-z_]+(\.[a-z_]+)+", name) or version < 1:
         raise ImproperlyConfigured(
@@ -206,7 +206,7 @@ def _personal(annotation: Any) -> bool:
 
 
 def upcaster(name: str, *, from_version: int) -> Callable[[Upcaster], Upcaster]:
-    """Register the step from one version of a payload to the next: pure and total."""
+    """Register the conversion from one version of a payload to the next: a pure, total function."""
 
     def register(function: Upcaster) -> Upcaster:
         if (name, from_version) in registry.upcasters:
@@ -218,26 +218,26 @@ def upcaster(name: str, *, from_version: int) -> Callable[[Upcaster], Upcaster]:
 
 
 #
-# Events leave the company towards a partner (feed, webhooks) only while it sees the row that they are of, and
-# then as the event's ``readers`` say: a reader is a member of the payload that holds the id of a partner or a
-# user, or EVERYONE who sees the row; beside it stand the members that it learns, ALL or by name. Everything
-# else is null, who is no reader isn't told at all, and without any reader the event stays in the company. Staff
-# read every event of a row that they see.
+# A partner receives an event (feed, webhooks) only while it sees the event's row, and masked by the event's
+# ``readers``: a reader is a member of the payload with the id of a partner or a user, or EVERYONE who sees the
+# row; it is listed with the members that it may read, ALL or by name. All other members are null. A caller who
+# is not a reader does not receive the event, and an event without readers stays in the company. Staff read
+# every event of a row that they see.
 #
-# A reader learns no more than GET shows it. EVERYONE includes those who saw nothing when the event happened,
-# so its members must be as public then as they are now: none of an event that tells of drafts.
+# A reader may read no more than GET shows it. EVERYONE includes those who could not see the row at the time of
+# the event, so its members must have been public at that time: no members of events about drafts.
 
 EVERYONE: Final = "*"
 ALL: Final = ("*",)
-ANYBODY: Final = UUID(int=0)  # stands for EVERYONE among the ids of readers
+ANYBODY: Final = UUID(int=0)  # means EVERYONE among the ids of readers
 
 
 def rows_of(aggregate_type: str, *, model: str | tuple[str, ...], reads: Capability) -> None:
-    """Say where the rows of an aggregate type are (``app_label.Model``) and which capability reads them.
+    """Declare the models of an aggregate type (``app_label.Model``) and the capability to read their rows.
 
-    Several models where the type is told of like tables, such as lists of one shape.
+    Several models if the type covers similar tables, such as lists of one shape.
 
-    Events of aggregates without rows that anybody can read never leave the company.
+    Events of aggregates without readable rows never leave the company.
     """
     if aggregate_type in registry.rows:
         raise ImproperlyConfigured(f"the rows of {aggregate_type} are declared twice")
@@ -245,7 +245,7 @@ def rows_of(aggregate_type: str, *, model: str | tuple[str, ...], reads: Capabil
 
 
 def readers_of(name: str, version: int, payload: Mapping[str, Any]) -> frozenset[UUID]:
-    """Ids of the partners and users who are told of an event, ANYBODY for all who see its row."""
+    """Return the ids of the partners and users who may read an event; ANYBODY for all who see its row."""
     told = _declared(name, version)
     ids = {ANYBODY if reader == EVERYONE else _id(payload.get(reader)) for reader in told}
     return frozenset(found for found in ids if found is not None)
@@ -254,7 +254,7 @@ def readers_of(name: str, version: int, payload: Mapping[str, Any]) -> frozenset
 def seen_by(
     ids: Collection[UUID], name: str, version: int, payload: Mapping[str, Any]
 ) -> dict[str, Any] | None:
-    """The payload as those see it who bear one of these ids: masked; None when they aren't told at all."""
+    """Return the payload masked for a reader with one of these ids; None if they may not read the event."""
     members: set[str] = set()
     told = False
     for reader, named in _declared(name, version).items():
@@ -286,7 +286,7 @@ def _readers(
             raise ImproperlyConfigured(f"{name}: what {reader} learns is a list of members")
         info = model.model_fields.get(reader)
         if reader != EVERYONE and (info is None or info.annotation not in (UUID, UUID | None)):
-            raise ImproperlyConfigured(f"{name}: {reader} holds no id of a reader")
+            raise ImproperlyConfigured(f"{name}: {reader} is not the id of a partner or user")
         members = frozenset(model.model_fields if tuple(named) == ALL else named)
         if unknown := members - model.model_fields.keys():
             raise ImproperlyConfigured(f"{name} has no {', '.join(sorted(unknown))} to show")
@@ -300,7 +300,7 @@ _SAMPLE_ID = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
 def schema(model: type[Event]) -> dict[str, Any]:
     """JSON Schema (2020-12) of an event's payload, as it goes out.
 
-    Members with a default are optional. Readers must bear unknown members, since a version may gain one.
+    Members with a default are optional. Readers must accept unknown members, because a version may gain one.
     """
     meta = model.__event__
     told = model.model_json_schema(mode="serialization")
@@ -323,10 +323,10 @@ def schema(model: type[Event]) -> dict[str, Any]:
 
 
 def sample(model: type[Event]) -> dict[str, Any]:
-    """A golden payload, the same on every run: one plausible value per member.
+    """Return a sample payload, the same on every run: one plausible value per member.
 
-    A member whose type says too little (a pattern, a range) gives its own: ``Field(examples=[…])``. Raises
-    ValueError where a value can't be made up or doesn't fit.
+    A member with a constraint (a pattern, a range) declares its own: ``Field(examples=[…])``. Raises
+    ValueError if no valid value can be generated.
     """
     return model.model_validate(_example(model)).model_dump(mode="json")
 
@@ -366,4 +366,4 @@ def _example(annotation: Any, name: str = "") -> Any:
         return _TEXTS.get(name, name or "text")
     if annotation in _PLAIN:
         return _PLAIN[annotation]
-    raise ValueError(f"{name}: no sample can be made up for {annotation}; give the member examples")
+    raise ValueError(f"{name}: no sample can be generated for {annotation}; give the field examples")

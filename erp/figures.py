@@ -56,7 +56,7 @@ def amount_in_words(amount: Decimal, currency: str = "INR") -> str:
     Raises ValueError for negative amounts, more than two decimals, and currencies without names of their coins.
     """
     if currency not in _COINS:
-        raise ValueError(f"{currency} has no words here")
+        raise ValueError(f"amounts in {currency} cannot be written in words")
     if amount < 0 or amount != amount.quantize(Decimal("0.01")):
         raise ValueError(f"{amount} can't be written in words")
     coins, one_part, parts = _COINS[currency]

@@ -1,4 +1,4 @@
-"""Files as they come in: judged by their content, never by their name (api §7)."""
+"""Uploaded files: identified by their content, never by their name (api §7)."""
 
 import hashlib
 import re
@@ -23,7 +23,7 @@ _CONTROL: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file as it came in: cleaned name (to show, never a path), what it really is, its content."""
+    """An uploaded file: cleaned name (for display, never a path), detected type, content."""
 
     name: str
     media_type: str

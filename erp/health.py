@@ -1,4 +1,4 @@
-"""Probes: ``/livez`` says that the process answers, ``/readyz`` that it can carry out a write."""
+"""Probes: ``/livez`` reports that the process answers, ``/readyz`` that it can execute a write."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,6 +1,6 @@
-"""Signs of life: each process touches a file of its own, probes and ``doctor`` look at its age.
+"""Heartbeats: each process updates its own file; probes and ``doctor`` check its age.
 
-Nothing asks a worker anything: one that is busy for long is alive, one that is stuck touches nothing.
+Workers are not queried: a busy worker still updates its file, a stuck one does not.
 """
 
 import time

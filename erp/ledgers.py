@@ -1,4 +1,4 @@
-"""Sums that must agree: each module registers a check of its own ledger, and ``verify_ledger`` runs them all."""
+"""Ledger checks: each module registers a check of its own ledger, and ``verify_ledger`` runs them all."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -7,7 +7,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 
 class Mismatch(NamedTuple):
-    """A row whose sum disagrees: its key, what is wrong in words, and the figures."""
+    """A row whose recomputed sum differs: key, description and figures."""
 
     key: str
     detail: str
@@ -29,7 +29,7 @@ registry: dict[str, Ledger] = {}
 def register(
     name: str, title: str, *, rows: Callable[[], int], mismatches: Callable[[], Iterator[Mismatch]]
 ) -> None:
-    """Add a ledger. ``name`` is ``label.ledger``; a second one of the same name is an error at import."""
+    """Add a ledger. ``name`` is ``label.ledger``; raises an error for a second one of the same name."""
     if name in registry:
         raise ImproperlyConfigured(f"the ledger {name} is registered twice")
     registry[name] = Ledger(name, title, rows, mismatches)

@@ -1,11 +1,11 @@
-"""What Prometheus scrapes at ``/metrics`` (core §9, operations §2).
+"""Metrics for Prometheus at ``/metrics`` (core §9, operations §2).
 
-Processes count for themselves; those that share ``PROMETHEUS_MULTIPROC_DIR`` are told as one, so gunicorn's
-workers and Celery's children add up. What the database knows is read when somebody scrapes; what Pub/Sub knows
-is looked at by periodic tasks and remembered in the cache, for a scrape must not wait for other systems. A
-figure that can't be told now is left out, never told as 0.
+Each process counts for itself; processes that share ``PROMETHEUS_MULTIPROC_DIR`` are reported as one, so that
+gunicorn's workers and Celery's children add up. Figures of the database are read at each scrape; figures of Pub/Sub
+are read by periodic tasks and cached, because a scrape must not wait for other systems. An unavailable figure is
+left out, never reported as 0.
 
-In production the figures are on a port of their own (``METRICS_PORT``): gunicorn listens on it beside its public
+In production the metrics are on their own port (``METRICS_PORT``): gunicorn listens on it beside its public
 one, other processes by ``serve``. Labels hold route templates, event types and codes: no ids, no names.
 """
 
@@ -48,10 +48,14 @@ HTTP_SECONDS = Histogram(
     ["method", "route"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10),
 )
-IDEMPOTENCY_REPLAYS = Counter("erp_idempotency_replays_total", "Requests answered from their key's record.")
-IDEMPOTENCY_CONFLICTS = Counter("erp_idempotency_conflicts_total", "Requests refused while a twin ran.")
+IDEMPOTENCY_REPLAYS = Counter(
+    "erp_idempotency_replays_total", "Requests answered from the idempotency record."
+)
+IDEMPOTENCY_CONFLICTS = Counter(
+    "erp_idempotency_conflicts_total", "Requests refused while the same request was running."
+)
 IDEMPOTENCY_MISMATCHES = Counter(
-    "erp_idempotency_mismatch_total", "Keys used again for another request, and refused."
+    "erp_idempotency_mismatch_total", "Requests refused because their key belongs to another request."
 )
 CAPABILITY_DENIED = Counter("erp_capability_denied_total", "Refusals, by capability.", ["capability"])
 MASKED_REFUSALS = Counter(
@@ -64,7 +68,7 @@ _METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "
 
 
 class Middleware:
-    """Counts and times requests. Outermost, so that whatever answers is counted."""
+    """Counts and times requests. Outermost, so that every response is counted."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response
@@ -93,13 +97,13 @@ WHERE datname = current_database() AND backend_type = 'client backend' AND pid <
 DEAD_LETTERS: Final = "erp_dlq_depth"
 TOPOLOGY: Final = "erp_topology_differences"
 _REMEMBERED: Final = {
-    DEAD_LETTERS: ("Dead letters that wait; counting stops at 100.", 15 * 60),
-    TOPOLOGY: ("Differences of Pub/Sub's topology and grants from what they must be.", 130 * 60),
+    DEAD_LETTERS: ("Waiting dead letters, counted up to 100.", 15 * 60),
+    TOPOLOGY: ("Differences between Pub/Sub's topology and grants and the configuration.", 130 * 60),
 }
 
 
 def remember(name: str, value: float) -> None:
-    """Keep what a task saw for the scrapes to come, until it is too old to be true."""
+    """Cache a figure of a task for scrapes, until it is too old."""
     shared.set(_key(name), (value, time.time()), _REMEMBERED[name][1])
 
 
@@ -130,7 +134,7 @@ class Processes(_Lazy):
 
         age = heartbeat.age("beat")
         if age is not None:  # its file is on this machine
-            yield _gauge("erp_beat_heartbeat_seconds", "Unix time of beat's last round.", time.time() - age)
+            yield _gauge("erp_beat_heartbeat_seconds", "Unix time of beat's last cycle.", time.time() - age)
         folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")
         if folder:
             _bury(folder)
@@ -156,10 +160,10 @@ of_modules: list[Callable[[], Iterator[Metric]]] = []
 
 
 class Database(_Lazy):
-    """Outbox, consumer and sessions, as the database tells them without counting a table."""
+    """Outbox, consumer and sessions, read from the database without counting a table."""
 
     def collect(self) -> Iterator[Metric]:
-        """One short transaction. While the database doesn't answer, only that is told."""
+        """One short transaction. While the database does not answer, only this is reported."""
         try:
             with transaction.atomic(), connection.cursor() as cursor:
                 cursor.execute("SELECT set_config('statement_timeout', %s, true)", [STATEMENT_TIMEOUT])

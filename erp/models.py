@@ -1,4 +1,4 @@
-"""The base of every business row: guarded, versioned, and aware of what really changed."""
+"""The base of every business row: guarded, versioned, and tracking its changes."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -25,7 +25,7 @@ class UnguardedWrite(RuntimeError):
 
 
 class Writer:
-    """Who may write just now: the innermost running service, or nobody."""
+    """The current writer: the innermost running service, if any."""
 
     def __init__(self, label: str | None, changed: Callable[[type[models.Model], int], None]) -> None:
         """``label`` is the app whose rows may change (None: any); ``changed`` counts rows."""
@@ -34,7 +34,7 @@ class Writer:
 
 @receiver(class_prepared)
 def _label(sender: type[models.Model], **kwargs: Any) -> None:
-    """Give a model of ours and its fields their names in people's spelling, where none was given."""
+    """Set the verbose names of a model and its fields that have none."""
     if sender.__module__.partition(".")[0] not in ("erp", "apps"):
         return
     options = sender._meta
@@ -52,7 +52,7 @@ _writer: ContextVar[Writer | None] = ContextVar("erp_writer", default=None)
 
 @contextmanager
 def writing(writer: Writer) -> Iterator[None]:
-    """Let ``writer`` change rows while the block runs. For ``erp.services`` alone."""
+    """Allow ``writer`` to change rows inside the block. Only for ``erp.services``."""
     token = _writer.set(writer)
     try:
         yield
@@ -62,7 +62,7 @@ def writing(writer: Writer) -> Iterator[None]:
 
 @contextmanager
 def unguarded_writes() -> Iterator[None]:
-    """Lift the guard: for migrations, fixtures and test factories. The compliance audit finds other uses."""
+    """Disable the guard: for migrations, fixtures and test factories. The compliance audit reports other uses."""
     with writing(Writer(None, lambda model, rows: None)):
         yield
 
@@ -78,11 +78,11 @@ class QuerySet(models.QuerySet[Any]):
     """Reads as usual; writes only inside a service of the model's own app."""
 
     def visible_to(self, user: "Actor") -> Self:
-        """Rows that ``user`` may see. Every model behind a viewset says its own."""
-        raise NotImplementedError(f"{self.model.__name__} doesn't say who may see its rows")
+        """Rows that ``user`` may see. Every model behind a viewset defines its own."""
+        raise NotImplementedError(f"{self.model.__name__} does not declare who may see its rows")
 
     def of_partner(self, actor: "Actor", partner: str) -> Self:
-        """Rows whose relation ``partner`` leads to the actor's own partner; none for people of no partner."""
+        """Rows whose relation ``partner`` leads to the actor's own partner; none for users without a partner."""
         own = actor.partner_id
         return self.none() if own is None else self.filter(**{f"{partner}_id": own})
 
@@ -148,9 +148,9 @@ def _follow(row: Any, path: str, *, key: bool = False) -> Any:
 
 
 class Guarded(models.Model):
-    """A row that only services of its own app change. Unchanged rows aren't written at all.
+    """A row that only services of its own app change. Unchanged rows are not written.
 
-    ``owner_partner`` and ``owner_user`` name the column with the id of the partner or user whose own the row is;
+    ``owner_partner`` and ``owner_user`` name the column with the id of the partner or user that owns the row;
     ``granted_through`` the relations to rows whose single grants cover this one too (paths joined by ``__``).
     """
 
@@ -175,11 +175,11 @@ class Guarded(models.Model):
 
     @property
     def is_new(self) -> bool:
-        """Whether the row isn't in the database yet."""
+        """Whether the row is not stored yet."""
         return self._state.adding
 
     def remember_as_stored(self) -> None:
-        """Take the row, as it is now, for one read from the database: for previews that save nothing."""
+        """Treat the current values as stored: for previews that save nothing."""
         self._state.adding = False
         self._remember()
 
@@ -256,11 +256,11 @@ class Guarded(models.Model):
         return tuple(_related_model(cls, path) for path in cls.granted_through)
 
     def gone(self) -> "Gone | None":
-        """The problem that whoever asks for the row meets, whatever version they read: it has a successor."""
+        """Return the problem for requests to a row that has a successor, regardless of the version sent."""
         return None
 
     def open_verbs(self) -> frozenset[str]:
-        """Verbs that the row's status allows now; capability is asked beside it."""
+        """Return the verbs that the row's status allows; the capability is checked separately."""
         return frozenset()
 
 

@@ -82,7 +82,7 @@ def reference(
     title = title if title.endswith("s") else f"a {title}"
     introduce(create, f"create_{noun}", model, f"Add {title}.", columns, None)
     words = f"Update {title}."
-    words += " Its status archives it or takes it back into use." if has_status else ""
+    words += " Its status archives or reactivates it." if has_status else ""
     introduce(
         update, f"update_{noun}", model, words, later, noun, also={"status": str} if has_status else None
     )

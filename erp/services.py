@@ -1,8 +1,8 @@
 """Services: the one way rows change (core §5).
 
-A service needs an actor, opens the transaction, locks its target, compares If-Match with the locked row, asks
-for its capability, runs, and its events go out in one statement when the unit of work ends. A service that
-changes business rows and emits nothing fails: no silent change.
+A service needs an actor, opens the transaction, locks its target, compares If-Match with the locked row, checks
+its capability and runs; its events are written in one statement when the unit of work ends. A service that
+changes business rows without emitting an event fails.
 """
 
 import inspect
@@ -27,19 +27,19 @@ from erp.outbox.flush import Buffered, flush
 
 
 class EmitOutsideService(RuntimeError):
-    """An event was emitted where no service runs."""
+    """An event was emitted outside a service."""
 
 
 class SilentChange(RuntimeError):
-    """A service changed business rows and told nobody."""
+    """A service changed business rows without emitting an event."""
 
 
 class TransactionReused(RuntimeError):
-    """A second unit of work began in a transaction whose events were already written."""
+    """A second unit of work was started in a transaction whose events are already written."""
 
 
 class TransactionMissing(RuntimeError):
-    """A service that belongs into its caller's transaction was called outside one."""
+    """A service that requires its caller's transaction was called outside one."""
 
 
 # Called with the name of an outermost service and an error that leaves it undeclared. Tests set it (erp.testing).
@@ -47,14 +47,14 @@ on_undeclared: Callable[[str, DomainError], None] | None = None
 
 
 class Refusal:
-    """A refusal that leaves a trace: returned, so that the trace and its event commit (core §5)."""
+    """A refusal whose own writes and events commit: it is returned, not raised (core §5)."""
 
     def __init__(self, problem: DomainError) -> None:
         self.problem = problem
 
 
 def refuse(problem: DomainError) -> Refusal:
-    """Refuse and keep the trace. Only the outermost service may; an inner one's is raised."""
+    """Refuse and commit what was written. Only the outermost service may; the refusal of an inner one is raised."""
     return Refusal(problem)
 
 
@@ -65,7 +65,7 @@ class _Pending(NamedTuple):
 
 @dataclass
 class Unit:
-    """What is buffered between the start of the outermost service and the flush."""
+    """The events buffered between the start of the outermost service and the flush."""
 
     actor: Actor
     causation_id: str
@@ -74,14 +74,14 @@ class Unit:
     running: list["Service"] = field(default_factory=list)
 
     def count(self, model: type[models.Model], rows: int) -> None:
-        """Note that ``rows`` rows of ``model`` really changed."""
+        """Count ``rows`` changed rows of ``model``."""
         if rows and not getattr(model, "machinery", False):
             self.changed[model] += rows
 
     def live(self) -> list[_Pending]:
-        """Buffered events but those whose savepoint was rolled back.
+        """Return the buffered events whose savepoint was not rolled back.
 
-        Django drops a savepoint's on_commit hooks when it rolls back; each event rides on a hook of its own.
+        Django drops a savepoint's on_commit hooks when it rolls back; each event is attached to its own hook.
         """
         hooks = {id(entry[1]) for entry in connection.run_on_commit}
         return [pending for pending in self.pending if id(pending.marker) in hooks]
@@ -94,9 +94,9 @@ _dry_run: ContextVar[bool] = ContextVar("erp_dry_run", default=False)
 
 @contextmanager
 def caused_by(causation_id: str, *, dry_run: bool = False) -> Iterator[None]:
-    """Name what causes the events of the block: an idempotency record, or a consumed event.
+    """Set the cause of the events in the block: an idempotency record, or a consumed event.
 
-    ``dry_run``: everything in the block is rolled back at its end.
+    ``dry_run``: roll back everything in the block at its end.
     """
     cause, dry = _cause.set(causation_id), _dry_run.set(dry_run)
     try:
@@ -107,7 +107,7 @@ def caused_by(causation_id: str, *, dry_run: bool = False) -> Iterator[None]:
 
 
 def next_value(sequence: str) -> int:
-    """Take the next value of a database sequence; a dry run, which couldn't give it back, only looks at it."""
+    """Take the next value of a database sequence; a dry run only reads it, because it could not return the value."""
     looking = f'SELECT last_value + is_called::int FROM "{sequence}"'  # noqa: S608 - a name of our own
     with connection.cursor() as cursor:
         cursor.execute(*((looking,) if _dry_run.get() else ("SELECT nextval(%s)", [sequence])))
@@ -115,13 +115,13 @@ def next_value(sequence: str) -> int:
 
 
 class _Written:
-    """Rides on a transaction whose events are written, as a hook: gone with it, or with its savepoint."""
+    """An on_commit hook that marks a transaction whose events are written; dropped with it, or with its savepoint."""
 
     def __init__(self, block: Any) -> None:
         self.block = block
 
     def __call__(self) -> None:
-        """Nothing: it only marks the transaction."""
+        """Do nothing: the hook only marks the transaction."""
 
 
 def _enclosing() -> Any:
@@ -133,10 +133,10 @@ def _enclosing() -> Any:
 
 @contextmanager
 def unit_of_work(actor: Actor, *, causation_id: str = "") -> Iterator[Unit]:
-    """One transaction around one or several services; buffered events are written once, at its end.
+    """Open one transaction around one or several services; write buffered events once, at its end.
 
-    Services open it themselves; it is called by what runs several as one: a consumer's transaction, a job's
-    chunk. Raises TransactionReused where the enclosing transaction has already written its events.
+    Services open it themselves; callers that run several services as one use it: a consumer's transaction, a job's
+    chunk. Raises TransactionReused if the enclosing transaction has already written its events.
     """
     if _unit.get() is not None:
         raise TransactionReused("a unit of work is already open")
@@ -165,7 +165,7 @@ def unit_of_work(actor: Actor, *, causation_id: str = "") -> Iterator[Unit]:
 
 @contextmanager
 def attempt() -> Iterator[None]:
-    """The one explicit savepoint: what fails inside is undone, its events with it. For partial bulk work."""
+    """Open a savepoint: on failure the changes inside and their events are rolled back. For partial bulk work."""
     unit = _unit.get()
     if unit is None:
         raise EmitOutsideService("attempt() belongs inside a service")
@@ -181,7 +181,7 @@ def attempt() -> Iterator[None]:
 def emit(event: Event) -> None:
     """Buffer an event of the running service; it is written when the unit of work ends.
 
-    Raises EmitOutsideService where no service runs, ValueError when it is over 1 MB or not declared.
+    Raises EmitOutsideService outside a service, ValueError if the event is over 1 MB or not declared.
     """
     unit = _unit.get()
     if unit is None or not unit.running:
@@ -195,7 +195,7 @@ def emit(event: Event) -> None:
         raise ValueError(f"{meta.name} is larger than {MAX_BYTES} bytes")
 
     def marker() -> None:
-        """Ride on the transaction: see Unit.live."""
+        """Attach to the transaction: see Unit.live."""
 
     transaction.on_commit(marker)
     unit.pending.append(
@@ -204,7 +204,7 @@ def emit(event: Event) -> None:
 
 
 class Service:
-    """A callable that changes rows. Made by ``@service``."""
+    """A callable that changes rows; created by ``@service``."""
 
     def __init__(
         self,
@@ -246,7 +246,7 @@ class Service:
         if (requires is None) == (not public):
             raise ImproperlyConfigured(f"{self.name} needs either a capability or a reason to be public")
         if not self.emits and not machinery:
-            raise ImproperlyConfigured(f"{self.name} emits nothing: no silent change")
+            raise ImproperlyConfigured(f"{self.name} must emit at least one event")
         if not all(isinstance(kind, type) and issubclass(kind, DomainError) for kind in self._raises):
             raise ImproperlyConfigured(f"{self.name}: raises= names domain errors")
         if len(positional) > 1 or any(p.kind is not p.POSITIONAL_OR_KEYWORD for p in positional):
@@ -318,7 +318,7 @@ class Service:
                 with writing(Writer(self.app_label, current.count)), _breaches_as_problems():
                     arguments = () if self.target is None else (row,)
                     result = self.function(*arguments, actor=actor, **keywords)
-                # Last, so that nobody confirms their identity for what they may not do or can't be done.
+                # Last, so that users confirm their identity only for operations that they may do and that are possible.
                 if self.asks_reauthentication(row) and not isinstance(result, Refusal):
                     access.require_reauthentication(actor)
             finally:
@@ -328,9 +328,7 @@ class Service:
                 if not outermost:
                     raise result.problem
                 if not touched <= self.writes_on_refusal:
-                    raise SilentChange(
-                        f"{self.name} refused and changed more than its trace: {touched - self.writes_on_refusal}"
-                    )
+                    raise SilentChange(f"{self.name} refused and changed {touched - self.writes_on_refusal}")
                 _report_undeclared(self.name, self.raises, result.problem)
             if outermost and touched and len(current.live()) == emitted:
                 raise SilentChange(
@@ -372,7 +370,8 @@ class Service:
 def _require_version(row: Any, version: int) -> None:
     if row.version != version:
         raise PreconditionFailed(
-            f"You read version {version}; it is at {row.version} now.", headers={"ETag": f'"{row.version}"'}
+            f"You sent version {version}; the current version is {row.version}.",
+            headers={"ETag": f'"{row.version}"'},
         )
 
 
@@ -394,7 +393,7 @@ def _report_undeclared(name: str, raises: Collection[type[DomainError]], error: 
 
 @contextmanager
 def _breaches_as_problems() -> Iterator[None]:
-    """Raise the problem that a breached constraint stands for, so that every door hears the same."""
+    """Convert a violated database constraint into its domain error, so that every channel reports the same."""
     try:
         yield
     except IntegrityError as breach:
@@ -428,19 +427,19 @@ def service(
 ) -> Callable[[Callable[..., Any]], Service]:
     """Make a function a service.
 
-    ``requires``: the capability; or ``public``: the reason why nobody need be signed in. ``emits``: the events
-    it may emit; none only with ``machinery``, the reason why its rows are no business rows. ``raises``: the domain
+    ``requires``: the capability; or ``public``: the reason why no sign-in is needed. ``emits``: the events
+    it may emit; none only with ``machinery``, the reason why its rows are not business rows. ``raises``: the domain
     errors that it may raise or refuse with, those of services that it calls and of constraints among them; shared
-    ones (``erp.errors``) only where callers should read of them. ``forwards`` gives the services that it chooses from
-    at run time and whose errors it passes on. ``lock_via``: name of the target's relation that is locked in place of
+    ones (``erp.errors``) only if they should be documented. ``forwards`` returns the services that it selects from
+    at run time and whose errors it passes on. ``lock_via``: name of the target's relation that is locked instead of
     the target, or None; or a function of the target that locks what comes before it. ``writes_on_refusal``: models
-    that a committed refusal may have changed. ``requires_transaction``: it never opens the transaction, since its
-    effect is stored or lost with the work of its caller. ``advisory_lock``: the named lock (erp.locks) that is taken
-    before the target's, where several rows change as one thing. ``within``: the keyword whose row a single grant must
-    cover, for a service that makes a part of that row. ``reauthenticate``: a person must have proved their identity
-    lately (401 otherwise); a function of the target where not every row asks for it. ``jobs``: the services that
-    carry out the job which it accepts. ``label`` and ``description``: what staff read, where the name in words and the
-    docstring's first line don't say it.
+    that a committed refusal may have changed. ``requires_transaction``: it never opens a transaction, because its
+    effect must commit or roll back with its caller's work. ``advisory_lock``: the named lock (erp.locks) that is taken
+    before the target's, if several rows change together. ``within``: the keyword whose row a single grant must
+    cover, for a service that creates a part of that row. ``reauthenticate``: a person must have confirmed their
+    identity recently (401 otherwise); a function of the target if only some rows require it. ``jobs``: the
+    services that execute the accepted job. ``label`` and ``description``: texts for staff, if the name in words and the
+    docstring's first line are not sufficient.
     """
 
     def make(function: Callable[..., Any]) -> Service:

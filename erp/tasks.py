@@ -1,6 +1,6 @@
-"""Periodic looks at Pub/Sub, remembered for whoever scrapes ``/metrics``.
+"""Periodic checks of Pub/Sub, cached for ``/metrics``.
 
-A look that fails remembers nothing: the former one counts until it is too old, then the figure is missing.
+A failed check caches nothing: the previous value is used until it is too old, then the figure is missing.
 """
 
 from typing import Final
@@ -18,10 +18,10 @@ MOST_LETTERS: Final = 100  # held at a time: more is no other news, and a messag
 
 @shared_task
 def count_dead_letters() -> int | None:
-    """Hold the dead letters for a moment, count them and give them back; None when Pub/Sub doesn't answer.
+    """Pull, count and return the dead letters; return None if Pub/Sub does not answer.
 
-    Pub/Sub has no call that tells how many messages wait. A letter is away from `dlq` commands for about a second.
-    What was decided about letters and not carried out, since Pub/Sub or the process died, is carried out now.
+    Pub/Sub has no call for the number of waiting messages. `dlq` commands miss a pulled letter for about a second.
+    Pending decisions, left by a failure of Pub/Sub or of a process, are executed now.
     """
     try:
         with deadletters.held(deadletters.MOST if deadletters.undone() else MOST_LETTERS) as held:
@@ -36,7 +36,7 @@ def count_dead_letters() -> int | None:
 
 @shared_task
 def check_topology() -> int | None:
-    """Count what ``setup_pubsub --check`` would find; None when Pub/Sub can't be looked at."""
+    """Count the differences of ``setup_pubsub --check``; return None if Pub/Sub cannot be read."""
     try:
         with topology.clients() as pubsub:
             found = [difference for difference in topology.differences(pubsub) if difference.checked]

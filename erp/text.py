@@ -61,9 +61,9 @@ def normalise(text: str, *, multiline: bool = False, trim: bool = True) -> str:
     if (_LINES if multiline else _LINE).search(text):
         raise TextInvalid("control_character", "Control characters aren't allowed.")
     if _NONCHARACTER.search(text):
-        raise TextInvalid("noncharacter", "The text holds a code that isn't a character.")
+        raise TextInvalid("noncharacter", "The text contains a code that is not a character.")
     if _SURROGATE.search(text):
-        raise TextInvalid("lone_surrogate", "The text holds half of a surrogate pair.")
+        raise TextInvalid("lone_surrogate", "The text contains half of a surrogate pair.")
     if trim and text and not any(map(_is_visible, text)):
         raise TextInvalid("invisible", "The text has no visible character.")
     return text

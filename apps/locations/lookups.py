@@ -173,5 +173,5 @@ def _place(pk: UUID, pointer: str, actor: Actor) -> Location:
     try:
         return visible.resolve(pk)
     except Location.DoesNotExist:
-        words = "The place doesn't exist, or you can't see it."
+        words = "This row does not exist, or you may not see it."
         raise Invalid(errors=[Fault(pointer, "does_not_exist", words)]) from None

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.faults``: break everything around the outbox and see that nothing gets lost."""
+"""``python -m benchmarks.faults``: inject faults around the outbox and check that no event is lost."""
 
 import argparse
 import os
@@ -28,7 +28,7 @@ console = Console(highlight=False, width=max(Console().width, 120))
 
 
 def main() -> int:
-    """Run what was asked for; 1 when an invariant broke or a mutant wasn't caught."""
+    """Run the selected parts; return 1 if an invariant broke or a mutant was not detected."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.faults", description=__doc__)
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--events", type=int, help=f"default {EVENTS:,}; 0: only what else is asked for")
@@ -86,7 +86,7 @@ def folder(*, keep: bool) -> Iterator[Path]:
 
 
 def storm(world: World, seed: int, events: int, kills: int, *, small: bool) -> bool:
-    """The product's relay in everything that can happen; whether all held."""
+    """Run the product's relay under all faults; return whether every invariant held."""
     size = Size(events=events, streams=max(400, min(20_000, events // 40)), poison=1 / 500)
     weather = Weather(
         kills,

@@ -9,7 +9,7 @@ WRITERS = 4  # at most
 
 
 class Slot(IntEnum):
-    """What stands where. Each number has one process that writes it."""
+    """The position of each number; one process writes each."""
 
     ALLOWED = 0  # events that the writers may have committed by now, all together
     DELIVERIES = 1

@@ -1,4 +1,4 @@
-"""A subscriber that only writes down what arrives, on disk before it acknowledges.
+"""A subscriber that records each delivery on disk before it acknowledges it.
 
 A process of its own, without Django: ``python -m benchmarks.faults.checker …``.
 """

@@ -37,7 +37,7 @@ class Relay:
 
 
 class Fleet:
-    """So many relays; whoever dies is replaced at once. Thread-safe."""
+    """A number of relays; a dead one is replaced at once. Thread-safe."""
 
     def __init__(
         self,
@@ -135,7 +135,7 @@ class Fleet:
         return True
 
     def stop(self) -> None:
-        """End all: gently, and who doesn't hear by force."""
+        """End all relays: with SIGTERM, then with SIGKILL."""
         self.scale(0)
         end = time.monotonic() + GRACE_SECONDS
         for relay in list(self._relays):

@@ -1,4 +1,4 @@
-"""The verdict: ledgers and deliveries are loaded beside the outbox, and SQL says what of it doesn't fit."""
+"""The verdict: loads ledgers and deliveries beside the outbox, and finds contradictions with SQL."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

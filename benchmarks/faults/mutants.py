@@ -1,4 +1,4 @@
-"""Relays that are wrong on purpose, each in one of the ways that relays usually are; the harness must notice.
+"""Faulty relays, each with one common error of relays, which the harness must detect.
 
 ``python -m benchmarks.faults.mutants NAME`` is such a relay as a process. Most share the product's publisher,
 envelope and kill points, and differ in how they find, order and mark their rows. The last is the product's own relay

@@ -1,4 +1,4 @@
-"""What goes wrong, drawn from a seed, and how it is done to a run."""
+"""The fault plan of a run, drawn from a seed, and its execution."""
 
 import random
 import sys

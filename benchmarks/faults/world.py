@@ -1,4 +1,4 @@
-"""The servers of a harness: a PostgreSQL with fsync, a Redis and a Pub/Sub of its own, to be broken at will."""
+"""The servers of a harness: a PostgreSQL with fsync, a Redis and a Pub/Sub of its own, for fault injection."""
 
 import json
 import os
@@ -221,7 +221,7 @@ class Place:
 
 
 class Closing(Exception):
-    """The harness is told to end."""
+    """The harness was asked to stop."""
 
 
 class CommandFailed(Exception):

@@ -33,7 +33,7 @@ console = Console(highlight=False, stderr=True)
 
 
 def main() -> int:
-    """Run what was asked for; 1 when a goal is missed, of a quick run only one that isn't about time."""
+    """Run the selected parts; return 1 if a goal is missed (in a quick run only goals without time)."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.relay", description=__doc__)
     parser.add_argument(
         "--quick",
@@ -111,7 +111,7 @@ class Bar:
         self._task = progress.add_task("starting the servers", total=total)
 
     def tell(self, what: str) -> None:
-        """Say what is being done."""
+        """Print the current step."""
         self._progress.update(self._task, description=what)
 
     def step(self) -> None:

@@ -151,7 +151,7 @@ def test_back_and_send_again_tells_the_first_result(browse, user, emitted):
     said = browser.say()
     if len(emitted("partner.registered")) == before:
         assert "nothing was repeated" in said
-    else:  # the browser drew the page anew, with a new key: a new intention
+    else:  # the browser reloaded the page with a new key: a new operation
         assert "Organization Firm of Two was registered." in said
 
 
@@ -230,7 +230,7 @@ def test_stuck_events_and_dead_letters_are_decided_with_a_reason(browse, user, p
     browser = browse(user("INTERNAL_DIRECTOR"))
     page = browser.page
 
-    page.click("text=Relays, Pub/Sub, signs of life")
+    page.click("text=Relays, Pub/Sub, heartbeats")
     assert f"parcel:{stream}" in browser.say()
 
     browser.open("/admin/outbox/eventoutbox/?status__exact=failed")
@@ -248,7 +248,7 @@ def test_stuck_events_and_dead_letters_are_decided_with_a_reason(browse, user, p
     page.fill("[name=reason]", "the handler is mended")
     page.click("form#run_form button[type=submit]")
     page.wait_for_selector("text=was redriven")
-    assert "not carried out" not in browser.say()
+    assert "not executed" not in browser.say()
     assert [event.event_id for event in received(count(1))] == [dead]
 
 

@@ -54,7 +54,7 @@ def bank_account(world, house):
 
 
 def locked_year(world, house):
-    """Whoever asks reopens by a role, deciders hold the right on one organization only."""
+    """The requester may reopen by a role; approvers hold the capability on one organization only."""
     start, _ = factories.year_of(date(2024, 1, 1))
     year = factories.year(house, start)
     for status in ("soft_closed", "locked"):
@@ -77,7 +77,7 @@ SCOPED = {"bank account": bank_account, "financial year": locked_year}
 
 @pytest.fixture
 def asked(world, organization):
-    """A request about a row of one organization, somebody there who may decide, and the same of another one."""
+    """A request about a row of one organization, an approver there, and the same for another organization."""
 
     def make(what):
         house, other = organization(), organization()
@@ -96,7 +96,7 @@ def asked(world, organization):
 
 @pytest.fixture
 def proposed(world, deliver):
-    """A role proposed for somebody, and the request that waits for another person."""
+    """A proposed role of a user, and the pending request."""
 
     def make(person=None, role="INTERNAL_MASTERDATA", operation="add", by=None):
         change = accounts.propose_role(
@@ -272,7 +272,7 @@ def test_a_list_of_requests_costs_the_same_queries_for_one_and_for_many(world, o
 
 @pytest.fixture
 def needing_proof(asked, proposed, user):
-    """Requests of the kinds that need a recent proof, each with somebody who may approve it."""
+    """Requests of the kinds that require recent reauthentication, each with an approver."""
 
     def make(what):
         if what == "capability change":

@@ -80,7 +80,7 @@ def planted_route(settings: Any) -> Callable[..., Product]:
 
 @pytest.fixture
 def copied_docs(tmp_path: Path, settings: Any) -> Path:
-    """A copy of the committed register and event files, which stands in for them."""
+    """A copy of the committed register and event files, used in their place."""
     shutil.copytree(PROJECT / "docs", tmp_path / "docs")
     settings.BASE_DIR = tmp_path
     return tmp_path / "docs"
@@ -233,7 +233,7 @@ def test_an_extra_that_is_gone_or_unexplained_is_found(copied_docs: Path) -> Non
 @pytest.mark.parametrize(
     ("column", "value", "rule", "fault"),
     [
-        ("kind", "exempt", IDEMPOTENCY, "is a change door, the register says exempt"),
+        ("kind", "exempt", IDEMPOTENCY, "is a change endpoint, the register says exempt"),
         ("if_match", "optional", IDEMPOTENCY, "takes If-Match as required, the register says optional"),
         ("event", "commodity.renamed", OUTBOX, "doesn't emit commodity.renamed as the register says"),
         (
@@ -518,7 +518,7 @@ class _Plainest(ViewSet):
     [
         (_Unscoped, "_Unscoped.get_queryset leaves out visible_to"),
         (_Open, "asks for no capability and gives no reason"),
-        (_Plainest, "Commodity doesn't say who may see its rows (visible_to)"),
+        (_Plainest, "Commodity does not declare who may see its rows (visible_to)"),
     ],
 )
 def test_a_read_without_capability_or_scope_is_found(
@@ -635,7 +635,7 @@ def test_an_event_that_changed_within_its_version_is_found(copied_docs: Path) ->
 
 def test_an_event_that_the_code_forgot_is_found(copied_docs: Path) -> None:
     (copied_docs / "events" / "commodity.retired.v1.schema.json").write_text("{}")
-    assert found(VERSIONS) == ["commodity.retired.v1.schema.json: no event of the code belongs to it"]
+    assert found(VERSIONS) == ["commodity.retired.v1.schema.json: no event in the code belongs to this file"]
 
 
 def test_a_foreign_exception_handler_is_found(settings: Any) -> None:

@@ -333,7 +333,7 @@ def offer_and_hold(world: Any, viewer: Any) -> None:
 
 
 def listed(path: str) -> tuple[str, Any]:
-    """Who looks at a list, and what makes a row of it for them: as LISTS of a module's examples say."""
+    """The viewer of a list and the factory of its rows, from LISTS of a module's examples."""
     for app in apps.get_app_configs():
         with suppress(ModuleNotFoundError):
             examples = import_module(f"{app.name}.tests.examples")

@@ -32,7 +32,7 @@ RULES: list[dict[str, Any]] = [
     for rule in group["rules"]
 ]
 RULE_TESTS = [DEPLOY / "prometheus" / name for name in ("alerts_test.yaml", "alerts_week_test.yaml")]
-PARTS = ("Signs", "Effect", "First look", "Remedy", "Over when", "Tell")
+PARTS = ("Symptoms", "Effect", "Diagnosis", "Remedy", "Resolved when", "Notify")
 
 
 Block = dict[str, Any]
@@ -96,7 +96,7 @@ def seconds(duration: Any) -> str:
 
 @pytest.fixture(autouse=True)
 def _as_in_production(settings: Any) -> None:
-    """The defaults of the environment, whatever this run's servers need."""
+    """The defaults of the environment, without the settings of the test servers."""
     for name in ("max_delivery_attempts", "retry_min_seconds", "retry_max_seconds", "dlq_retention_days"):
         default = Environment.model_fields[f"pubsub_{name}"].default
         setattr(settings, f"PUBSUB_{name.upper()}", default)
@@ -237,7 +237,7 @@ def labels_named(expression: str) -> Iterator[tuple[str, str]]:
 
 @pytest.fixture
 def told(db: None, settings: Any, tmp_path: Path) -> dict[str, set[str]]:
-    """Every metric that the product tells, with its labels, when each has something to tell."""
+    """Every metric that the product reports, with its labels, when each has a value."""
     from erp import heartbeat
 
     settings.HEARTBEAT_DIR = str(tmp_path)

@@ -1,4 +1,4 @@
-"""The doctor tells what is well, what fails and what is down, and never waits for what doesn't answer."""
+"""The doctor reports what is ok, failed or down, and has a time limit for each check."""
 
 import json
 import os
@@ -69,7 +69,7 @@ def examined() -> tuple[int, dict[str, dict[str, str]]]:
 
 
 def unwell() -> tuple[int, dict[str, str]]:
-    """Exit code, and the state of whatever isn't well."""
+    """Return the exit code, and the state of each failed check."""
     code, checks = examined()
     for check in checks.values():
         assert bool(check["hint"]) == (check["state"] in ("failed", "down")), check
@@ -84,7 +84,7 @@ def free_port() -> int:
 
 @pytest.fixture
 def silent() -> Iterator[int]:
-    """Port of a server that takes connections and never says a word."""
+    """The port of a server that accepts connections and never answers."""
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         server.listen(64)
@@ -238,11 +238,11 @@ def test_drifted_capabilities_fail(healthy: Any, monkeypatch: pytest.MonkeyPatch
     ("change", "told"),
     [
         ({"JWT_SIGNING_KEY": "short"}, "JWT_SIGNING_KEY is shorter than 32"),
-        ({"JWT_SIGNING_KEY": "x" * 40, "SIGN_IN_COUNTER_KEY": "x" * 40}, "two of them are the same"),
+        ({"JWT_SIGNING_KEY": "x" * 40, "SIGN_IN_COUNTER_KEY": "x" * 40}, "two of them are equal"),
         ({"ENCRYPTION_KEYS": {"2026": "short"}}, "ENCRYPTION_KEYS 2026 is shorter than 32"),
         (
             {"PRODUCTION": True, "SECRET_KEY": "development-" + "x" * 50},
-            "SECRET_KEY is the one for development",
+            "SECRET_KEY is the development default",
         ),
     ],
 )

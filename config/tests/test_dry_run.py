@@ -1,4 +1,4 @@
-"""A dry run checks everything, answers what the answer would hold, and leaves everything as it was."""
+"""A dry run checks everything, returns the expected response, and changes nothing."""
 
 import re
 from typing import Any
@@ -37,7 +37,7 @@ not_offered = pytest.mark.parametrize(
 
 
 def tables() -> dict[str, Any]:
-    """Every row of every table, whatever model owns it, and every sequence that numbers documents."""
+    """Return every row of every table, and every sequence that numbers documents."""
     with connection.cursor() as cursor:
         state = {}
         for table in connection.introspection.table_names(cursor):

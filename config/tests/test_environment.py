@@ -118,7 +118,7 @@ def test_production_refuses_what_is_fit_for_one_machine_only(change, told):
 def test_production_refuses_one_secret_for_two_keys(one, other):
     secret = "the-one-random-text-that-everything-is-signed-with"  # noqa: S105
     change = {name: f"new:{secret}" if name.endswith("KEYS") else secret for name in (one, other)}
-    with pytest.raises(ValidationError, match=f"{one}, {other} must each have a secret of its own"):
+    with pytest.raises(ValidationError, match=f"{one}, {other} must each have a different secret"):
         production(**change)
 
 

@@ -25,7 +25,7 @@ JUTE = {"code": "JUTE", "name": "Jute", "category": "FIBRE"}
 
 @pytest.fixture
 def desk(user, client_for):
-    """The client of somebody who keeps master data."""
+    """The client of a user who maintains master data."""
     return client_for(user("INTERNAL_MASTERDATA"))
 
 

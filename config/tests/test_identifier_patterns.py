@@ -1,4 +1,4 @@
-"""One pattern for each identifier: nobody writes a second one for PAN, GSTIN, IFSC, PIN code, mobile or e-mail."""
+"""One pattern for each identifier: the code has no second one for PAN, GSTIN, IFSC, PIN code, mobile or e-mail."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""Long work: seen while it runs, stopped when asked, done once per row whatever happens to its worker."""
+"""Jobs: visible while running, cancellable, and applied once per row even if their worker dies."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""What Prometheus is told is true, cheap to tell, names nobody, and can't be had from outside."""
+"""Metrics are correct, cheap to read, free of personal data, and not reachable from outside."""
 
 import os
 import re
@@ -155,7 +155,7 @@ def test_a_stream_that_waits_for_a_missing_event_is_told(settings: Any) -> None:
 
 
 def test_dead_letters_are_counted_and_stay_where_they_are(pubsub: None) -> None:
-    assert value(scrape(), "erp_dlq_depth") is None  # nobody has looked yet: that isn't 0
+    assert value(scrape(), "erp_dlq_depth") is None  # not counted yet, which is not 0
     assert tasks.count_dead_letters() == 0
     assert value(scrape(), "erp_dlq_depth") == 0
 
@@ -181,7 +181,7 @@ def test_a_broken_topology_is_told_until_it_is_mended(pubsub: None, settings: An
 
 @pytest.mark.django_db
 def test_a_figure_that_nobody_could_look_up_is_missing_and_not_zero(settings: Any) -> None:
-    with socket.socket() as probe:  # a port where nobody listens
+    with socket.socket() as probe:  # a port without a listener
         probe.bind(("127.0.0.1", 0))
         settings.PUBSUB_EMULATOR_HOST = f"127.0.0.1:{probe.getsockname()[1]}"
         assert tasks.check_topology() is None

@@ -1,4 +1,4 @@
-"""Whatever answers without sign-in is cheap, limited by address, and says so."""
+"""Routes without sign-in are cheap and limited by address, and say so in their headers."""
 
 import gzip
 import re

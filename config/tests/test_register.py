@@ -1,4 +1,4 @@
-"""The product keeps to the register of endpoints and to the matrix of capabilities."""
+"""The product matches the register of endpoints and the matrix of capabilities."""
 
 import csv
 import re

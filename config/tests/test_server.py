@@ -1,4 +1,4 @@
-"""The web server as the product runs it, spoken to over a socket: whatever it refuses is a problem."""
+"""The web server as the product runs it, tested over a socket: each refusal is a problem document."""
 
 import json
 import os

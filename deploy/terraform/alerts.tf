@@ -68,7 +68,7 @@ resource "google_monitoring_alert_policy" "subscription" {
 }
 
 resource "google_monitoring_alert_policy" "dead_letters_rising" {
-  display_name = "Dead letters have kept rising for an hour"
+  display_name = "Dead letters have been rising for an hour"
   combiner     = "OR"
   severity     = "CRITICAL"
 

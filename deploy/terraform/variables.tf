@@ -22,12 +22,12 @@ variable "consumer_members" {
 }
 
 variable "operator_members" {
-  description = "Who runs dlq, outbox replay and the periodic look at dead letters: people's group, and the worker's service account."
+  description = "Members that run dlq, outbox replay and the periodic count of dead letters: the operators' group and the worker's service account."
   type        = set(string)
 }
 
 variable "preflight_members" {
-  description = "Who looks at topology and grants: relay, worker, operators (doctor, setup_pubsub --check)."
+  description = "Members that read topology and grants: relay, worker, operators (doctor, setup_pubsub --check)."
   type        = set(string)
 }
 

@@ -1,4 +1,4 @@
-"""The staff's door on the services: pages that look freely and write by services only."""
+"""The staff portal: pages that read rows directly and write through services only."""
 
 from erp.admin.display import Table, measured, quantity
 from erp.admin.looking import Verb

@@ -1,7 +1,7 @@
-"""One act of a person in the admin: inside the same ``once()`` as a request of the API (core §4, §5).
+"""One action in the admin, inside the same ``once()`` as a request of the API (core §4, §5).
 
-The key and the version that the page showed come with the form. What is kept for replay is where to go and
-what to say, never a page with data.
+The key and the version that the page showed come with the form. What is stored for replay is the redirect and
+the message, never a page with data.
 """
 
 import json
@@ -34,7 +34,7 @@ _APART: Final = {KEY, "csrfmiddlewaretoken", "_save", "_addanother", "_continue"
 
 
 class Done(NamedTuple):
-    """What was done, where to go now, when it was done, and whether that was before."""
+    """The result of an action: message, redirect, time, and whether it was replayed."""
 
     text: str
     location: str
@@ -43,7 +43,7 @@ class Done(NamedTuple):
 
     def __str__(self) -> str:
         when = (
-            f" This happened at {timezone.localtime(self.at):%H:%M}; nothing was repeated."
+            f" This was already done at {timezone.localtime(self.at):%H:%M}; it was not done again."
             if self.replayed
             else ""
         )
@@ -51,26 +51,28 @@ class Done(NamedTuple):
 
 
 class CommittedRefusal(DomainError):
-    """It was refused, and the refusal is on record."""
+    """The action was refused, and the refusal is stored."""
 
     def __init__(self, status: int, kept: dict[str, Any], when: str = "") -> None:
-        """``kept`` is what the record holds of the problem, which is told as the API would tell it."""
+        """``kept`` is the stored problem, which is shown as the API would show it."""
         faults = [Fault(fault["pointer"], fault["code"], fault["detail"]) for fault in kept["errors"]]
         super().__init__(kept["detail"] + when, errors=faults)
         self.__dict__.update(status=status, code=kept["code"], title=kept["title"])
 
 
 def new_key() -> str:
-    """A key for the form that is about to be drawn."""
+    """Return a new idempotency key for a form."""
     return secrets.token_urlsafe(24)
 
 
 def version_of(text: str | None) -> int:
-    """The version that a page showed. Raises PreconditionRequired or Malformed (nothing is done)."""
+    """Return the version that the form showed. Raises PreconditionRequired or Malformed."""
     if not text:
-        raise PreconditionRequired("The page didn't say which version it showed.")
+        raise PreconditionRequired(
+            "The form does not say which version of the row it shows. Reload the page and try again."
+        )
     if not (text.isascii() and text.isdecimal() and len(text) <= 9):
-        raise Malformed("The page's version is malformed.")
+        raise Malformed("The version in the form is malformed. Reload the page and try again.")
     return int(text)
 
 
@@ -81,10 +83,10 @@ def carry_out(
     run: Callable[[], tuple[str, str] | Refusal],
     parameters: tuple[tuple[str, str], ...] = (),
 ) -> Done:
-    """Run ``run`` once under the form's key; it returns what to say and where to go, or a committed refusal.
+    """Execute ``run`` once under the form's key; ``run`` returns the message and the redirect, or a committed refusal.
 
-    Raises the domain error for whatever stands against it, a committed refusal included (also when it is
-    replayed); what nobody foresaw is raised as it is.
+    Raises the domain error of a refusal, a committed one included (also when it is replayed); other
+    exceptions are raised unchanged.
     """
     try:
         attempt = Request(
@@ -108,7 +110,7 @@ def carry_out(
 
 
 def problem_of(failure: Exception) -> DomainError:
-    """The domain error behind a failure; what nobody foresaw is raised again."""
+    """Return the domain error behind a failure; raise other exceptions again."""
     error = problems.domain_error(failure)
     if isinstance(error, ServerError):
         raise failure

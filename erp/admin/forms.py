@@ -1,7 +1,7 @@
-"""Django forms drawn from the inputs of services: one definition of fields and rules for both doors.
+"""Django forms built from the inputs of services: one definition of fields and rules for API and admin.
 
-A form here only draws and reads. What was typed goes as JSON values through the service's ``Input``, as a
-request of the API would, and every fault comes back beside the field that its JSON pointer names.
+A form here only renders and reads. The submitted values go as JSON through the service's ``Input``, as in an API
+request, and every error is shown beside the field that its JSON pointer names.
 """
 
 import inspect
@@ -88,7 +88,7 @@ _FIELDS: Final[dict[type, Callable[..., Any]]] = {
 def input_from_keywords(service: Service) -> type[Input]:
     """An input with a field for every keyword of the service, by its annotation.
 
-    Raises ImproperlyConfigured for an annotation that no single control stands for: such a service gets an
+    Raises ImproperlyConfigured for an annotation without a matching control: such a service needs an
     ``Input`` of its own.
     """
     hints = get_type_hints(service.function)
@@ -115,7 +115,7 @@ def _field_of(service: Service, name: str, hint: Any, parameter: inspect.Paramet
         return RowField(kind, **options)
     if kind not in _FIELDS:
         raise ImproperlyConfigured(
-            f"{service.name}: give the admin an Input, {name} can't be drawn by itself"
+            f"{service.name}: give the admin an Input, because {name} has no form field of its own"
         )
     return _FIELDS[kind](**options)
 
@@ -158,12 +158,12 @@ class ServiceForm(forms.Form):
             self.fields[slot.name] = drawn
 
     def full_clean(self) -> None:
-        """Nothing: the input judges what was typed, when the service is about to run."""
+        """Do nothing: the input validates the values before the service runs."""
         self._errors = ErrorDict()
         self.cleaned_data: dict[str, Any] = {}
 
     def values(self) -> dict[str, Any]:
-        """What was typed, as the JSON values that a request of the API would hold."""
+        """Return the submitted values as the JSON of an API request."""
         values = _frame(self.input)
         for slot in self.slots:
             if isinstance(slot.field, FileField):
@@ -185,7 +185,7 @@ class ServiceForm(forms.Form):
         return dict(serializer.validated_data)
 
     def add_problem(self, error: DomainError) -> None:
-        """Put the problem's faults beside the fields they point to, and the problem itself above the form."""
+        """Add the problem's errors to the fields they point to, and the problem itself above the form."""
         self.add_error(None, forms.ValidationError(told(error), code=error.code))
         for fault in error.errors:
             slot = next((slot for slot in self.slots if _beside(fault.pointer, slot.pointer)), None)
@@ -195,7 +195,7 @@ class ServiceForm(forms.Form):
             self.add_error(slot.name if slot else None, forms.ValidationError(text, code=fault.code))
 
     def differences(self, row: models.Model) -> list[tuple[str, str, str]]:
-        """Where what was typed and what the row holds now part: label, typed, now."""
+        """Return the fields whose submitted value differs from the current one: label, submitted, current."""
         now = initial_of(row, self.slots)
         told = []
         for slot in self.slots:
@@ -259,7 +259,7 @@ class _Search(widgets.UnfoldAdminAutocompleteWidget):  # type: ignore[misc]
 
 
 def told(error: DomainError) -> str:
-    """A problem in one line: title, detail where it says more, and the stable code."""
+    """Return a problem in one line: title, detail if it adds something, and the code."""
     more = "" if error.detail == error.title else f" {error.detail}"
     return f"{error.title}{more} ({error.code})"
 
@@ -280,7 +280,7 @@ def _slots(serializer: Any, path: tuple[str, ...] = ()) -> Iterator[Slot]:
 
 
 def _frame(serializer: Any) -> dict[str, Any]:
-    """The objects that the input requires, still empty: their own fields then say what is missing."""
+    """Return the objects that the input requires, still empty, so that their fields report what is missing."""
     return {
         name: _frame(field)
         for name, field in serializer.fields.items()
@@ -322,7 +322,7 @@ def _text_widget(field: Any) -> Any:
 
 
 def _read(field: Any, data: Any, name: str) -> Any:
-    """The JSON value of a control; absent when nothing was said."""
+    """Return the JSON value of a control; absent if it was left empty."""
     if isinstance(field, serializers.BooleanField):
         return data.get(name, "") not in ("", "false", "0")
     if isinstance(field, serializers.ListField):
@@ -367,7 +367,7 @@ def _moment(text: str) -> str:
 
 
 def initial_of(row: models.Model, slots: list[Slot]) -> dict[str, Any]:
-    """What the row holds now, as the controls show it."""
+    """Return the current values of the row for the controls."""
     initial = {}
     for slot in slots:
         owner: Any = row
@@ -380,7 +380,7 @@ def initial_of(row: models.Model, slots: list[Slot]) -> dict[str, Any]:
 
 
 def initial_for(service: Service, slots: list[Slot]) -> dict[str, Any]:
-    """What the service takes where nothing is said, as the controls show it."""
+    """Return the service's default values for the controls."""
     parameters = inspect.signature(service.function).parameters
     return {
         slot.name: as_typed(slot.field, parameters[slot.field.source].default)
@@ -392,7 +392,7 @@ def initial_for(service: Service, slots: list[Slot]) -> dict[str, Any]:
 
 
 def as_typed(field: Any, value: Any) -> Any:
-    """A value as the control of the field would hold it."""
+    """Return a value as the field's control would submit it."""
     if value is None:
         return ""
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""What happened to a row, as its events tell it."""
+"""The history of a row, read from its events."""
 
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ MOST = 100
 
 
 class Line(NamedTuple):
-    """One event of a row: when, what, by whom, and what became of it."""
+    """One event of a row: time, type, actor and publication."""
 
     at: datetime
     event: str
@@ -27,7 +27,7 @@ class Line(NamedTuple):
 
 
 def of(pk: Any) -> list[Line]:
-    """The newest ``MOST`` events of the row, oldest first; events live as long as the outbox keeps them."""
+    """The newest ``MOST`` events of the row, oldest first, within the outbox's retention time."""
     if not isinstance(pk, UUID):
         return []
     return lines(about(pk))
@@ -45,7 +45,7 @@ def caused_by(record: Any) -> list[Line]:
 
 
 def person(name: str) -> str:
-    """Who is meant by a column that holds a person's id, or an operator's account as it is."""
+    """Return the name for a column with a person's id; an operator's account is returned unchanged."""
     try:
         found = get_user_model()._default_manager.filter(pk=UUID(name)).first()
     except ValueError:

@@ -1,4 +1,4 @@
-"""What staff see of a model: lists, read-only details, history. The half of ``ServiceAdmin`` that looks."""
+"""Read-only pages of a model: lists, details, history. The reading half of ``ServiceAdmin``."""
 
 from collections.abc import Mapping, Sequence
 from functools import reduce
@@ -43,7 +43,7 @@ class CappedPaginator(Paginator):  # type: ignore[type-arg]
 
 
 class Changes(ChangeList):  # type: ignore[misc]
-    """A list that counts once, and says "show all" only where something is filtered."""
+    """A list that counts once and shows "show all" only if it is filtered."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
@@ -66,7 +66,7 @@ class Changes(ChangeList):  # type: ignore[misc]
 
 
 class Verb(NamedTuple):
-    """A service as a person meets it on a row: where it is run, and what hinders this person."""
+    """A service offered on a row: its URL, and why this person cannot run it."""
 
     name: str
     label: str
@@ -75,11 +75,11 @@ class Verb(NamedTuple):
 
 
 class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
-    """Lists and pages of rows, and every right that they ask for.
+    """Lists and pages of rows, and the permissions that they require.
 
-    ``views`` is the capability of looking, or several of which one is enough; ``creates`` and ``updates`` are the
+    ``views`` is the capability to view rows, or several of which one is sufficient; ``creates`` and ``updates`` are the
     services behind the forms, ``runs`` those that act on one row, ``bulk`` those among them that may also run on
-    several rows of a list; ``starts`` are services about no row in particular, such as an import, which the list
+    several rows of a list; ``starts`` are services without a target row, such as an import, which the list
     offers. ``inputs`` names the input of a service where it isn't that of its endpoint. ``details`` are the read-only
     fields of a row's page (else all but those of its form). ``queues`` stand on the home page. ``drill_downs`` are
     lookups of the list that links of other pages use, beside those of ``list_filter`` and ``date_hierarchy``.
@@ -110,24 +110,26 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
     change_list_template = "admin/service/list.html"
 
     def __init__(self, *args: Any) -> None:
-        """Raises ImproperlyConfigured for what would write past a service, or doesn't say who may look."""
+        """Raises ImproperlyConfigured if the page would write without a service or has no `views`."""
         super().__init__(*args)
         name = type(self).__name__
         if not hasattr(self, "views"):
-            raise ImproperlyConfigured(f"{name} needs `views`, the capability of looking")
+            raise ImproperlyConfigured(f"{name} needs `views`, the capability to view rows")
         if self.list_editable or self.inlines or self.actions:
-            raise ImproperlyConfigured(f"{name}: lists, inlines and actions change rows by services only")
+            raise ImproperlyConfigured(
+                f"{name}: lists, inlines and actions change rows through services only"
+            )
         targeted = [*([self.updates] if self.updates else []), *self.runs, *self.bulk]
         for service in [*([self.creates] if self.creates else []), *self.starts, *targeted]:
             if not isinstance(service, Service) or service.requires is None:
-                raise ImproperlyConfigured(f"{name}: {service!r} is no service with a capability")
+                raise ImproperlyConfigured(f"{name}: {service!r} is not a service with a capability")
             if (service.target is None) == (service in targeted):
-                raise ImproperlyConfigured(f"{name}: {service.name} doesn't fit where it stands")
+                raise ImproperlyConfigured(f"{name}: {service.name} does not fit this list of services")
         if not set(self.bulk) <= set(self.runs):
             raise ImproperlyConfigured(f"{name}: what runs on a list also runs on a row")
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        """Rows that the person may see; machinery without owners is seen by whoever may look at all."""
+        """Return the rows that the person may see; of technical rows without owners, all."""
         rows = super().get_queryset(request)
         if not hasattr(rows, "visible_to"):
             rows = rows if self._sees_every_row(request) else rows.none()
@@ -159,7 +161,7 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
         return self._may(request, self.updates, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Never: nothing is deleted (it is withdrawn, suspended, archived)."""
+        """Return False: rows are withdrawn, suspended or archived, never deleted."""
         return False
 
     def _may(self, request: HttpRequest, service: Service | None, row: Any = None) -> bool:
@@ -175,7 +177,7 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
     def _reauthentication_needed(
         self, request: HttpRequest, service: Service | None, row: Any = None
     ) -> HttpResponse | None:
-        """The way to the page that confirms the identity, where the service needs it and it wasn't done lately."""
+        """Redirect to the page that confirms the identity, if the service requires it and it was not done recently."""
         if (
             service is None
             or not service.asks_reauthentication(row)
@@ -185,7 +187,7 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
         return HttpResponseRedirect(self.admin_site.reauthentication_url(request))
 
     def disabled_reason(self, request: HttpRequest, service: Service, row: Any) -> str:
-        """Why this person can't run a service on the row though the capability is there; empty: no reason."""
+        """Return why this person cannot run a service on the row despite the capability; empty if they can."""
         return ""
 
     def options(self, request: HttpRequest, service: Service, row: Any) -> dict[str, list[tuple[str, str]]]:
@@ -201,7 +203,7 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
         return list(self.details) or [f.name for f in self.opts.concrete_fields if f.name not in self.hidden]
 
     def verbs(self, request: HttpRequest, row: Any) -> list[Verb]:
-        """Services to offer on the row: none that its status forbids; with the reason where a right lacks."""
+        """Return the services that the row's status allows, each with the reason if a permission is missing."""
         if self.admin_site.reads_only(request):
             return []
         open_verbs = row.open_verbs() if hasattr(row, "open_verbs") else frozenset()
@@ -218,7 +220,7 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
         return found
 
     def _open_update(self, request: HttpRequest, row: Any) -> Service | None:
-        """The service behind the row's form, where status and rights leave it open."""
+        """Return the service behind the row's form, if status and permissions allow it."""
         open_verbs = row.open_verbs() if hasattr(row, "open_verbs") else frozenset()
         if self.updates is None or self.admin_site.reads_only(request) or "update" not in open_verbs:
             return None
@@ -240,14 +242,14 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
         return TemplateResponse(request, "admin/service/history.html", context)
 
     def _shut(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Django's own ways of writing lead nowhere: rows change in services only."""
+        """Refuse Django's own write views: rows change in services only."""
         raise PermissionDenied
 
     save_model = save_related = save_formset = delete_model = delete_queryset = _shut
     save_form = _shut
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        """Nothing: the events and the trail tell what happened, not Django's log."""
+        """Do nothing: events and audit trail record changes, not Django's log."""
 
     log_change = log_addition
 
@@ -299,7 +301,7 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
         return super().changelist_view(request, {"starts": starts, **(extra_context or {})})
 
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
-        """The list as the query string asks. Raises Malformed for what it doesn't declare or can't use."""
+        """Return the list for the query string. Raises Malformed for undeclared or invalid parameters."""
         self.check_query(request)
         try:
             return super().get_changelist_instance(request)
@@ -307,11 +309,11 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
             raise Malformed("The list has no such page, or the value of a filter cannot be used.") from None
 
     def check_query(self, request: HttpRequest) -> None:
-        """Raise Malformed for a query string that the list doesn't declare or can't use."""
+        """Raise Malformed for undeclared or invalid parameters in the query string."""
         queries.check_list(request.GET, self._lookups(request))
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
-        """Only what the page declares: whoever may see a list would else find out any column of its rows."""
+        """Allow only declared lookups: otherwise a viewer of the list could infer any column of its rows."""
         return lookup in self._lookups(request)
 
     def _lookups(self, request: HttpRequest | None) -> dict[str, queries.Check]:
@@ -322,14 +324,14 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
         )
 
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
-        """The rows that fit the term; where a column of keys is searched, by the term's key."""
+        """Return the rows that match the term; columns of keys are searched by the term's key."""
         if any("search_key" in path for path in self.search_fields):
             search_term = name_key(search_term)
         found: tuple[Any, bool] = super().get_search_results(request, queryset, search_term)
         return found
 
     def choose_view(self, request: HttpRequest) -> HttpResponse:
-        """Rows for a search field of another page: what fits the term, twenty at a time."""
+        """Rows for a search field of another page: matches of the term, twenty at a time."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         term = queries.check_search(request.GET.get("term", ""))

@@ -1,4 +1,4 @@
-"""What holds for every address of the admin: a rate limit, and a page for whatever can't be answered."""
+"""Middleware of the admin: rate limit, and a page for errors."""
 
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -24,7 +24,7 @@ class Middleware:
         return self._get_response(request)
 
     def process_view(self, request: HttpRequest, *view: Any) -> HttpResponseBase | None:
-        """Refuse what exceeds the limit, and characters that no column takes, before the view runs."""
+        """Refuse requests over the limit, and NUL characters, before the view runs."""
         if not _is_admin(request):
             return None
         try:
@@ -44,7 +44,7 @@ class Middleware:
         return None
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
-        """The page of a domain error; Django's own for missing rows, missing rights and what nobody foresaw."""
+        """The page of a domain error; Django's own page for missing rows, missing permissions and unexpected errors."""
         if not _is_admin(request) or isinstance(exception, Http404 | PermissionDenied):
             return None
         try:
@@ -55,7 +55,7 @@ class Middleware:
 
 
 def problem_page(request: HttpRequest, error: DomainError) -> HttpResponseBase:
-    """A page that needs no database: what is wrong, and the way back."""
+    """Return an error page that needs no database."""
     page = render(request, "admin/service/problem.html", {"error": error}, status=error.status)
     for name, value in error.headers.items():
         page[name] = value

@@ -1,7 +1,7 @@
-"""``ServiceAdmin``: what staff see of a model, and the services that they may run on it.
+"""``ServiceAdmin``: the pages of a model and the services that staff may run on it.
 
 Read-only until given services. Saving, actions and confirm pages call services only; nothing here writes a
-row, so capability, rules, event, history and key hold as on the API's door.
+row, so capability, rules, event, history and key are enforced as in the API.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -26,7 +26,7 @@ MOST_AT_ONCE: Final = 200  # rows of one run from a list
 
 
 class Line(NamedTuple):
-    """What became of one row of a run."""
+    """The result for one row of a run."""
 
     row: str
     url: str
@@ -60,7 +60,7 @@ class ServiceAdmin(SavingAdmin):
         }
 
     def start_view(self, request: HttpRequest, verb: str) -> HttpResponse:
-        """Ask for what a service needs that is about no row in particular, then run it."""
+        """Show the form of a service without a target row, then run it."""
         service = self._verb(request, verb, self.starts)
         if (shut := self._reauthentication_needed(request, service)) is not None:
             return shut
@@ -79,7 +79,7 @@ class ServiceAdmin(SavingAdmin):
         return HttpResponseRedirect(done.location)
 
     def run_view(self, request: HttpRequest, object_id: str, verb: str) -> HttpResponse:
-        """Confirm, then run, a service on one row."""
+        """Confirm and run a service on one row."""
         service = self._verb(request, verb, self.runs)
         row = self._row(request, object_id)
         if (shut := self._reauthentication_needed(request, service, row)) is not None:
@@ -106,7 +106,7 @@ class ServiceAdmin(SavingAdmin):
         return HttpResponseRedirect(done.location)
 
     def run_many_view(self, request: HttpRequest, verb: str) -> HttpResponse:
-        """Run a service on the rows that the confirm page showed, each in a transaction of its own."""
+        """Run a service on the rows that the confirm page showed, each in its own transaction."""
         service = self._verb(request, verb, self.bulk)
         if request.method != "POST":
             return HttpResponseRedirect(self._url("changelist"))
@@ -152,7 +152,7 @@ class ServiceAdmin(SavingAdmin):
         version: int | None,
     ) -> Line:
         if row is None:
-            return Line(pk, "", "There is nothing here, or nothing you may see. (resource.not_found)", False)
+            return Line(pk, "", "This row does not exist, or you may not see it. (resource.not_found)", False)
         try:
             done = acts.carry_out(
                 request,
@@ -230,7 +230,7 @@ class ServiceAdmin(SavingAdmin):
         return as_answer(TemplateResponse(request, "admin/service/confirm.html", context), error)
 
     def _effect(self, request: HttpRequest, service: Service, row: Any) -> str:
-        """What the service would do to the row, in words: it is run, and everything undone."""
+        """Return what the service would change on the row: it is run and rolled back."""
         try:
             with transaction.atomic():
                 result = service(row, actor=actor_of(request))
@@ -268,7 +268,7 @@ def _on_list(service: Service) -> Callable[..., Any]:
 
 
 def _chosen(key: Any, parts: list[str]) -> dict[str, int | None]:
-    """Rows and the versions shown. Raises Malformed, and nothing is done."""
+    """Return the selected rows and the versions shown. Raises Malformed for an invalid selection."""
     chosen: dict[str, int | None] = {}
     for part in parts:
         text, colon, version = part.rpartition(":")
@@ -277,7 +277,7 @@ def _chosen(key: Any, parts: list[str]) -> dict[str, int | None]:
         except ValidationError:
             pk = ""
         if not pk or pk in chosen:
-            raise Malformed("The choice of rows is malformed.")
+            raise Malformed("The selection of rows is malformed.")
         chosen[pk] = acts.version_of(version) if version else None
     if not 0 < len(chosen) <= MOST_AT_ONCE:
         raise Malformed(f"Choose 1 to {MOST_AT_ONCE} rows.")

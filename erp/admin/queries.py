@@ -1,7 +1,7 @@
-"""Query strings of the admin: what a list accepts, and nothing else. Whatever it doesn't know or can't use is 400.
+"""Query strings of the admin: unknown or invalid parameters of a list give 400.
 
-A list filters by what its page declares alone: else whoever sees a list could read any column of it, character
-by character, by ``?password__startswith=``.
+A list filters only by what its page declares: otherwise a viewer of the list could read any column, character
+by character, with ``?password__startswith=``.
 """
 
 from collections.abc import Callable, Mapping
@@ -65,7 +65,7 @@ def _check_of(field: Any) -> Check:
 
 
 def check_list(query: Any, lookups: Mapping[str, Check]) -> None:
-    """Raise Malformed for what a list doesn't know, or can't use, in its query string."""
+    """Raise Malformed for unknown or invalid parameters of a list."""
     for name, values in query.lists():
         if name in (PAGE_VAR, ORDER_VAR, SEARCH_VAR) and len(values) > 1:
             raise Malformed(f"The parameter {name} is repeated.")

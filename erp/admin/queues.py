@@ -1,4 +1,4 @@
-"""Queues on the home page: what waits for people, how much of it, and since when."""
+"""Queues on the home page: number of waiting rows and waiting time."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ COUNTED: Final = 999
 
 @dataclass(frozen=True, kw_only=True)
 class Queue:
-    """Rows that wait for people.
+    """Rows that wait for a person's action.
 
-    ``filters`` of the list find them, the field ``since`` tells since when they wait; ``amber`` and ``red``
-    say how long is too long.
+    ``filters`` of the list select them, the field ``since`` is the start of waiting; ``amber`` and ``red``
+    are limits of the waiting time.
     """
 
     title: str
@@ -29,7 +29,7 @@ class Queue:
 
 
 class Waiting(NamedTuple):
-    """A queue as it stands now."""
+    """The current state of a queue."""
 
     title: str
     url: str

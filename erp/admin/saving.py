@@ -1,4 +1,4 @@
-"""The form of a row's page: drawn from a service's input, saved by the service, once per key."""
+"""The form of a row's page: built from a service's input, saved by the service, once per key."""
 
 from contextlib import suppress
 from types import SimpleNamespace
@@ -20,11 +20,11 @@ from erp.errors import DomainError, InProgress, PreconditionFailed
 from erp.labels import outcome_of
 from erp.services import Refusal, Service
 
-MOST_CHANGES: Final = 10  # told on a stale page
+MOST_CHANGES: Final = 10  # shown on a stale page
 
 
 class SavingAdmin(ReadOnlyAdmin):
-    """Adding and changing rows by services."""
+    """Add and change rows through services."""
 
     def changeform_view(
         self,
@@ -178,7 +178,7 @@ class SavingAdmin(ReadOnlyAdmin):
         return []
 
     def _version_to_send(self, request: HttpRequest, row: Any, error: DomainError | None) -> Any:
-        """The row's version; after a fault still the one that the page showed: nothing unseen is lost."""
+        """Return the row's version; after an error the one that the page showed, to protect unseen changes."""
         if row is None:
             return ""
         if error is not None and not isinstance(error, PreconditionFailed):
@@ -187,7 +187,7 @@ class SavingAdmin(ReadOnlyAdmin):
         return getattr(row, "version", "")
 
     def _busy_page(self, request: HttpRequest, error: DomainError) -> HttpResponse:
-        """The same act is being carried out: the page asks again by itself."""
+        """Return a page that waits while the same action is running and then reloads."""
         context = {
             **self.admin_site.each_context(request),
             "title": "Being done",

@@ -1,4 +1,4 @@
-"""The admin site: the staff's door. What of Django's own screens writes by itself is absent."""
+"""The admin site of the staff portal, without Django's own views that write rows."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -59,7 +59,7 @@ class Site(UnfoldAdminSite):  # type: ignore[misc]
         admin_class: type[Any] | None = None,
         **options: Any,
     ) -> None:
-        """Take a page. One of our own that isn't a ServiceAdmin raises ImproperlyConfigured."""
+        """Register a page. Raises ImproperlyConfigured for one of our own that is not a ServiceAdmin."""
         if admin_class is None or not issubclass(admin_class, ServiceAdmin):
             if admin_class is None or admin_class.__module__.split(".")[0] in ("apps", "erp", "config"):
                 raise ImproperlyConfigured(f"{admin_class or model_or_iterable}: register a ServiceAdmin")
@@ -77,7 +77,7 @@ class Site(UnfoldAdminSite):  # type: ignore[misc]
         return view(request, self.each_context(request))
 
     def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
-        """Unfold's search among the names of lists. Raises Malformed for a search or page that can't be."""
+        """Unfold's search among the names of lists. Raises Malformed for an invalid search or page."""
         queries.check_search(request.GET.get("s", ""))
         queries.check_page(request.GET.get("page", "1"))
         try:
@@ -87,23 +87,23 @@ class Site(UnfoldAdminSite):  # type: ignore[misc]
         return found
 
     def reads_only(self, request: HttpRequest) -> bool:
-        """Whether the person only looks: no action is drawn. What they may do, their rights decide."""
+        """Whether the page is read-only for this person, so that no action is shown."""
         return False
 
     def is_reauthenticated(self, request: HttpRequest) -> bool:
-        """Whether the person has proved to be there within the last minutes; asked before what needs it."""
+        """Return whether the person confirmed their identity within the last minutes."""
         return True
 
     def reauthentication_url(self, request: HttpRequest) -> str:
-        """Where the person proves it, to come back then."""
+        """Return the URL of the page that confirms the identity and then returns."""
         raise NotImplementedError
 
     def get_log_entries(self, request: HttpRequest) -> Any:
-        """Nothing: Django's log isn't written."""
+        """Return nothing: Django's log is not used."""
         return super().get_log_entries(request).none()
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
-        """Home: what waits for a decision, and all the lists."""
+        """Show the home page: pending decisions and all lists."""
         waiting = queues.waiting(self._registry.values(), request)
         sees_machinery = access.holds_everywhere(access.actor_of(request), capabilities.VIEW_TRAIL)
         context = {"queues": waiting, "sees_machinery": sees_machinery, **(extra_context or {})}

@@ -1,4 +1,4 @@
-"""A browser without a screen for tests of the admin: opens pages, fills their forms in, sends them."""
+"""A test client for the admin: opens pages, fills in their forms, submits them."""
 
 from html.parser import HTMLParser
 from typing import Any
@@ -48,10 +48,10 @@ class _Forms(HTMLParser):
 
 
 class Desk(Client):
-    """A member of staff at the admin."""
+    """A member of staff using the admin."""
 
     def sign_in(self, email: str, password: str) -> Any:
-        """Sign in by the form, as people do."""
+        """Sign in through the form."""
         return self.post("/admin/login/", {"username": email, "password": password})
 
     def form(self, path: str, form: str = "", **query: str) -> dict[str, list[str]]:
@@ -61,7 +61,7 @@ class Desk(Client):
         return controls(response, form)
 
     def fill(self, path: str, form: str = "", **typed: Any) -> Any:
-        """Open a page, type into its form, send it."""
+        """Open a page, fill in its form and submit it."""
         return self.post(path, {**self.form(path, form), **typed})
 
 

@@ -1,4 +1,4 @@
-"""What a viewset binds a POST or PUT to. There are four kinds of door and no fifth (core §5)."""
+"""Endpoints: what a viewset binds a POST or PUT to. There are exactly four kinds (core §5)."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -36,7 +36,7 @@ class Empty(Input):
 
 @dataclass(frozen=True, kw_only=True)
 class Limit:
-    """A throttle of one door: ``limit`` requests per ``window`` seconds and address, and per value of ``field``."""
+    """A throttle of one endpoint: ``limit`` requests per ``window`` seconds and address, and per value of ``field``."""
 
     limit: int
     window: int
@@ -93,7 +93,7 @@ class Endpoint:
 
     @property
     def idempotent(self) -> bool:
-        """Whether an Idempotency-Key is required (all but exempt doors)."""
+        """Whether an Idempotency-Key is required (all but exempt endpoints)."""
         return self.kind != "exempt"
 
     @property
@@ -104,7 +104,7 @@ class Endpoint:
 
     @property
     def anonymous(self) -> bool:
-        """Whether nobody need be signed in."""
+        """Whether no sign-in is needed."""
         return self.kind in ("public", "exempt")
 
     @property
@@ -157,21 +157,21 @@ def endpoint(
     target: Callable[[Request], Any] | None = None,
     context: Mapping[str, Callable[[Request], Any]] | None = None,
 ) -> Any:
-    """A door to a service: a change, by someone signed in.
+    """Bind a service: a change by a signed-in user.
 
-    ``public`` (with the reason) opens it to anybody; ``exempt`` (with the reason) also waives the key.
+    ``public`` (with the reason) opens it to anonymous users; ``exempt`` (with the reason) also waives the key.
     ``output`` is the answer's serializer (default: the viewset's; None result: 204). ``otherwise`` names other
-    statuses of success, each with the question to the result whether it is the one (200 for what was there
-    already, 202 for what waits). ``secret``: the answer carries tokens. ``target`` finds the row where the path
+    success statuses, each with a test of the result (200 if it already existed,
+    202 if it waits for approval). ``secret``: the answer carries tokens. ``target`` finds the row where the path
     names none: the caller's own user or session. ``context`` fills keywords of the service
     from the request itself, such as where it comes from. Raises ImproperlyConfigured when input and service don't fit.
     """
     if not isinstance(service, Service):
         raise ImproperlyConfigured(f"{service!r} is not a service: rows change in services only")
     if bool(service.public) != bool(public or exempt):
-        raise ImproperlyConfigured(f"{service.name}: door and service disagree about being public")
+        raise ImproperlyConfigured(f"{service.name}: endpoint and service disagree about being public")
     if (public or exempt) and limit is None:
-        raise ImproperlyConfigured(f"{service.name}: a public door needs a throttle of its own")
+        raise ImproperlyConfigured(f"{service.name}: a public endpoint needs its own throttle")
     return Endpoint(
         call=service,
         input=input,
@@ -205,13 +205,13 @@ def lookup(
     throttle: str = "lookup",
     raises: Iterable[type[DomainError]] = (),
 ) -> Any:
-    """A door that asks, previews or suggests: capability and key as everywhere, nothing stored.
+    """Bind a lookup that queries, previews or suggests: capability and key as usual, nothing is stored.
 
     Local reads run in a read-only transaction; with ``remote`` no transaction is open at all, so that a client
     may be called. ``raises``: the domain errors of the function, as a service declares its own.
     """
     if isinstance(function, Service):
-        raise ImproperlyConfigured(f"{function.name} is a service: a lookup changes nothing")
+        raise ImproperlyConfigured(f"{function.name} is a service; a lookup must not change rows")
     return Endpoint(
         call=function,
         input=input,
@@ -227,7 +227,7 @@ def lookup(
 
 
 def handle(view: Any, request: Request, endpoint: Endpoint, parameters: Mapping[str, Any]) -> HttpResponse:
-    """Carry one request out: body read, target found, then one transaction (core's order of checks)."""
+    """Execute one request: read the body, find the target, then run one transaction (core's order of checks)."""
     data = request.data
     target = _target(view, request, endpoint)
     extra = {name: value for name, value in parameters.items() if name in endpoint.path_keywords}

@@ -1,4 +1,4 @@
-"""Faults of an input: DRF's nested details as one flat list with JSON pointers and stable codes."""
+"""Errors of an input: DRF's nested details as one flat list with JSON pointers and stable codes."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any

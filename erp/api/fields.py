@@ -1,4 +1,4 @@
-"""One strict set of fields: a value is taken as it was meant or refused, never guessed, rounded or cut.
+"""One strict set of fields: a value is accepted exactly or refused, never guessed, rounded or truncated.
 
 Each field also reads itself from text (``from_text``), for query parameters and multipart parts.
 """
@@ -31,7 +31,7 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def from_text(field: serializers.Field[Any, Any, Any, Any], text: str) -> Any:
-    """Read ``text`` (a query parameter, a multipart part) as ``field`` reads the JSON value it stands for.
+    """Read ``text`` (a query parameter, a multipart part) as ``field`` reads the equivalent JSON value.
 
     Raises DRF's ``ValidationError``.
     """
@@ -39,7 +39,7 @@ def from_text(field: serializers.Field[Any, Any, Any, Any], text: str) -> Any:
 
 
 def primitive(field: serializers.Field[Any, Any, Any, Any], text: str) -> Any:
-    """The JSON value that ``text`` stands for in this field; the text itself where it stands for none."""
+    """Return the JSON value of ``text`` in this field; the text itself if it has none."""
     if isinstance(field, serializers.IntegerField) and _INTEGER.fullmatch(text):
         return int(text)
     if isinstance(field, serializers.BooleanField) and text in ("true", "false"):
@@ -263,7 +263,7 @@ class ListField(serializers.ListField):
         if self.unique:
             again = [place for place, item in enumerate(items) if item in items[:place]]
             if again:
-                twice = ErrorDetail("This came before in the list.", code="doubled")
+                twice = ErrorDetail("This value is already in the list.", code="doubled")
                 raise ValidationError({str(place): [twice] for place in again})
         return items
 
@@ -308,7 +308,7 @@ class RowField(UUIDField):
     in one query per field, however many items of a list carry them.
     """
 
-    default_error_messages = {"does_not_exist": "There is no such row, or none that you can see."}
+    default_error_messages = {"does_not_exist": "This row does not exist, or you may not see it."}
 
     def __init__(self, rows: Rows, **kwargs: Any) -> None:
         self.rows = rows

@@ -39,7 +39,9 @@ class FileField(serializers.Field[Upload, Any, Any, Any]):
         content = data.read()
         media_type = media_type_of(content)
         if media_type not in self.accepts:
-            raise UnsupportedMediaType(f"Send one of: {', '.join(self.accepts)}; names don't count.")
+            raise UnsupportedMediaType(
+                f"Send one of: {', '.join(self.accepts)}; the file's content decides, not its name."
+            )
         return Upload(clean_name(data.name or ""), media_type, content)
 
     def to_representation(self, value: Any) -> Any:
@@ -63,7 +65,7 @@ class StrictMultiPartParser(MultiPartParser):
         try:
             return super().parse(stream, media_type, context)
         except (ParseError, TooManyFieldsSent, TooManyFilesSent):
-            raise Malformed("The parts can't be read.") from None
+            raise Malformed("The multipart body cannot be read.") from None
 
 
 def fingerprinted(data: Any) -> Any:

@@ -35,7 +35,7 @@ def check_query(query: QueryDict, known: Iterable[str]) -> None:
     for name, values in query.lists():
         pointer = f"/query/{escape(name)}"
         if name not in known:
-            faults.append(Fault(pointer, UNKNOWN_FIELD, "This parameter isn't known here."))
+            faults.append(Fault(pointer, UNKNOWN_FIELD, "This parameter is not supported here."))
         elif len(values) > 1:
             faults.append(Fault(pointer, "doubled", "Send this parameter once."))
     if faults:
@@ -82,7 +82,9 @@ class FilterBackend(BaseFilterBackend):
         if "updated_after" in query:
             order = ["updated_at"]
             if "ordering" in query:
-                faults.append(Fault("/query/ordering", "invalid", "updated_after has an order of its own."))
+                faults.append(
+                    Fault("/query/ordering", "invalid", "updated_after has its own order; remove ordering.")
+                )
         queryset = self._by_filterset(request, queryset, view, faults)
         if faults:
             raise invalid(faults)
@@ -204,7 +206,7 @@ def _ordering(text: str, names: Iterable[str]) -> list[str]:
     if unknown := [name for name in bare if name not in known]:
         raise ValidationError(f"{', '.join(unknown)} isn't one of {', '.join(known)}.", "not_a_choice")
     if len(set(bare)) < len(bare):
-        raise ValidationError("Each field orders once.", "doubled")
+        raise ValidationError("Name each field only once.", "doubled")
     return terms
 
 
@@ -228,15 +230,15 @@ def _told(name: str, offer: Any, view: Any) -> dict[str, Any]:
             schema, words = _schema(field), "Exactly this."
         case "search":
             schema |= {"minLength": 2, "maxLength": 100}
-            words = "Rows that hold every word, in whatever case."
+            words = "Rows that contain every word, ignoring case."
         case "ordering":
             known = [sign + field for field in view.ordering_fields for sign in ("", "-")]
             schema = {"type": "array", "items": {"type": "string", "enum": known}}
             default = ",".join(_default_order(view, view.queryset.model))
-            words = f"Fields, `-` for falling; the default is `{default}`."
+            words = f"Fields to order by, `-` for descending; the default is `{default}`."
         case "updated_after":
             schema["format"] = "date-time"
-            words = "Rows changed after this moment, in the order of their change."
+            words = "Rows changed after this time, in the order of their change."
         case _:
             words = str(view.filterset_class.base_filters[name].label or "")
     told = {"name": name, "in": "query", "required": False, "description": words, "schema": schema}

@@ -214,8 +214,8 @@ class KeysetPagination(BasePagination):
                 "name": "cursor",
                 "in": "query",
                 "required": False,
-                "description": "A place in the list, as `next` and `previous` give it. Opaque; it belongs to "
-                "the filters and the order that it was given for.",
+                "description": "A position in the list, taken from `next` or `previous`. Opaque; valid only "
+                "with the same filters and order.",
                 "schema": {"type": "string"},
             },
         ]
@@ -307,9 +307,7 @@ def _read(cursor: str, bound: str, keys: list[Key], pointer: str) -> tuple[list[
         values = told["k"]
         place = None if values is None else [key.read(value) for key, value in zip(keys, values, strict=True)]
     except (signing.BadSignature, DjangoValidationError, ValueError):
-        words = (
-            "This cursor isn't one of this list with these filters and this order; start from the first page."
-        )
+        words = "This cursor belongs to another list, filter or order. Start from the first page."
         raise invalid([Fault(pointer, "invalid", words)]) from None
     return place, bool(told["r"])
 

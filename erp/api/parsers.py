@@ -14,7 +14,7 @@ from erp.errors import Fault, Malformed, TooLarge, UnsupportedMediaType
 
 # Longer than any column or document needs; the cost of arithmetic on a number grows with its digits.
 NUMBER_LENGTH = 100
-# More than this many faults help nobody and would let a small request ask for a large answer.
+# More errors than this are not useful, and would let a small request cause a large response.
 FAULT_LIMIT = 100
 # A fingerprint is made of the body together with what came beside it.
 WRAPPING_DEPTH = 4
@@ -85,11 +85,11 @@ def canonical_json(value: Any) -> bytes:
     try:
         return "".join(parts).encode("utf-8")
     except UnicodeEncodeError:
-        raise Malformed("A text holds half of a surrogate pair.") from None
+        raise Malformed("A text contains half of a surrogate pair.") from None
 
 
 class StrictJSONParser(BaseParser):
-    """DRF's door to ``parse_json``: ``application/json`` in UTF-8, up to ``API_JSON_LIMIT`` bytes."""
+    """DRF's parser with ``parse_json``: ``application/json`` in UTF-8, up to ``API_JSON_LIMIT`` bytes."""
 
     media_type = "application/json"
 
@@ -182,7 +182,7 @@ def _text_fault(text: str) -> tuple[str, str] | None:
         try:
             text.encode("utf-8")
         except UnicodeEncodeError:
-            return "lone_surrogate", "A text holds half of a surrogate pair."
+            return "lone_surrogate", "A text contains half of a surrogate pair."
     return None
 
 

@@ -1,7 +1,7 @@
-"""Every answer that isn't a success, as RFC 9457 ``application/problem+json`` (core §6).
+"""Renders every error response as RFC 9457 ``application/problem+json`` (core §6).
 
-One function turns any exception into a domain error, one renders it, and a middleware catches whatever else
-leaves ``/api/`` with another face: the router's 404, Django's own 400, 403 and 500.
+One function converts any exception into a domain error, one renders it, and a middleware replaces other error
+responses under ``/api/``: the router's 404, Django's own 400, 403 and 500.
 """
 
 import json
@@ -55,7 +55,7 @@ class CsrfFailed(errors.Forbidden):
 
 
 def domain_error(exc: BaseException) -> DomainError:
-    """The problem behind any exception; what nobody foresaw is ``server.error``."""
+    """Return the problem of any exception; unexpected ones are ``server.error``."""
     if isinstance(exc, DomainError):
         return exc
     if isinstance(exc, drf.APIException):
@@ -122,9 +122,9 @@ _BREACHES: dict[str, tuple[type[DomainError], str, str]] = {
     "23503": (
         errors.Conflict,
         "reference_missing",
-        "A row that this refers to is gone, or this is still in use.",
+        "A row that this refers to no longer exists, or this row is still in use.",
     ),
-    "23514": (errors.RuleBroken, "rule_broken", "The values together break a rule of the row."),
+    "23514": (errors.RuleBroken, "rule_broken", "This combination of values is not allowed."),
 }
 _RACES = {"40001", "40P01"}
 
@@ -199,7 +199,7 @@ def problem_response(error: DomainError, request: HttpRequest | Request) -> Http
 
 
 def exception_handler(exc: Exception, context: dict[str, Any]) -> HttpResponse:
-    """DRF's ``EXCEPTION_HANDLER``: whatever a view raises becomes a problem."""
+    """DRF's ``EXCEPTION_HANDLER``: convert any exception of a view into a problem."""
     error = _told(exc)
     if error.status == 405 and (view := context.get("view")) is not None:
         error.headers.setdefault("Allow", ", ".join(view.allowed_methods))
@@ -223,7 +223,7 @@ def _told(exc: Exception) -> DomainError:
 
 
 class ProblemMiddleware:
-    """Gives every failure under ``/api/`` the one face, also where no view was reached."""
+    """Renders every failure under ``/api/`` as a problem, also if no view was reached."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         """``get_response`` is the rest of the chain."""
@@ -268,7 +268,7 @@ def _is_problem(response: HttpResponseBase) -> bool:
 def _unreadable(request: HttpRequest) -> DomainError | None:
     sent = {"HTTP_X_REQUEST_ID": getattr(request, "sent_request_id", "")}
     if repeated := headers.faults({**request.META, **sent}):
-        return errors.Malformed("A header came more than once.", errors=repeated)
+        return errors.Malformed("A header was sent more than once.", errors=repeated)
     length = str(request.META.get("CONTENT_LENGTH") or "")
     if not length and request.META.get("HTTP_TRANSFER_ENCODING"):
         # WSGI gives no end of a chunked body; Django would take it for an empty one.

@@ -26,16 +26,20 @@ FAULT = {
             "type": "string",
             "description": "JSON pointer into the body, or `/query/<name>`, or `/headers/<name>`.",
         },
-        "code": {"type": "string", "description": "What is wrong there. Stable."},
+        "code": {"type": "string", "description": "Stable code of the error."},
         "detail": {"type": "string", "description": "For people."},
     },
 }
 PROBLEM = {
     "type": "object",
-    "description": "RFC 9457 problem details. Decide by `code`. A problem can carry members of its own.",
+    "description": "RFC 9457 problem details. Check `code`, which is stable. A problem can have additional members.",
     "required": ["type", "title", "status", "detail", "instance", "code", "request_id"],
     "properties": {
-        "type": {"type": "string", "format": "uri-reference", "description": "Page of the code."},
+        "type": {
+            "type": "string",
+            "format": "uri-reference",
+            "description": "Documentation page of the code.",
+        },
         "title": {"type": "string"},
         "status": {"type": "integer"},
         "detail": {"type": "string"},
@@ -82,9 +86,10 @@ def _header(name: str, description: str, *codes: int, **schema: Any) -> OpenApiP
 _EVERY_ANSWER = (
     _header("X-Request-ID", "Identifies the request in logs, audit and events; quote it to support."),
     _header(
-        "RateLimit-Policy", 'The limit nearest its end, such as `"write";q=120;w=60` (requests, seconds).'
+        "RateLimit-Policy",
+        'The limit that will be reached first, such as `"write";q=120;w=60` (requests, seconds).',
     ),
-    _header("RateLimit", 'What remains of it, such as `"write";r=42;t=18` (requests, seconds).'),
+    _header("RateLimit", 'What remains of this limit, such as `"write";r=42;t=18` (requests, seconds).'),
 )
 _RETRY_AFTER = _header("Retry-After", "Seconds to wait before the same request again.", 409, 429, 503)
 _ETAG = 'The row\'s version, such as `"7"`.'
@@ -93,12 +98,12 @@ _KEY = OpenApiParameter(
     {"type": "string", "minLength": 16, "maxLength": 255, "pattern": "^[!#-+\\-.-~]{16,255}$"},
     OpenApiParameter.HEADER,
     required=True,
-    description="One key per intention, kept through all its retries. A random UUID serves.",
+    description="One key per operation, repeated in its retries, such as a random UUID.",
 )
 _DRY_RUN = OpenApiParameter(
     "dry_run",
     {"type": "boolean", "default": False},
-    description="`true` checks everything and answers 200 with what the answer would hold, but changes nothing.",
+    description="`true` runs all checks and returns 200 with the expected response, but changes nothing.",
 )
 
 
@@ -140,7 +145,7 @@ class AutoSchema(SpectacularSchema):
         if capability := getattr(self.view, "capability", None):
             told.append(f"Needs the capability `{capability}`.")
         if self.endpoint is not None and self.endpoint.anonymous:
-            told.append("Open to anybody; `Authorization` is ignored.")
+            told.append("Public; `Authorization` is ignored.")
         service = self.endpoint.service if self.endpoint is not None else None
         jobs = service.jobs if service is not None else ()
         if codes := sorted({f"`{kind.code}`" for job in jobs for kind in job.raises}):
@@ -186,7 +191,7 @@ class AutoSchema(SpectacularSchema):
                 fresh = (304,) if self._is_kept() else ()
                 headers.append(_header("ETag", _ETAG, 200, *fresh))
                 if fresh:
-                    words = "The ETag that you hold: 304 while it is current."
+                    words = "The ETag from an earlier response: 304 while it is current."
                     headers.append(_if("If-None-Match", words))
             elif self._is_list_view():
                 headers.append(_header("Link", 'RFC 8288, `rel="next"` and `rel="prev"`.', 200))
@@ -206,7 +211,7 @@ class AutoSchema(SpectacularSchema):
             headers.append(_header("ETag", _ETAG, *tagged, 412))
         located = [code for code in (status, *endpoint.otherwise) if code in (201, 202)]
         if located:
-            headers.append(_header("Location", "Where the row is.", *located, format="uri-reference"))
+            headers.append(_header("Location", "URL of the row.", *located, format="uri-reference"))
         if endpoint.if_match != "none":
             headers.append(
                 _if("If-Match", "The ETag of the row that you read.", endpoint.if_match == "required")
@@ -248,7 +253,7 @@ class AutoSchema(SpectacularSchema):
         if hasattr(self.view, "endpoint_for") and direction == "response":
             if self._reads_a_row() and self._is_kept():
                 responses["304"] = {
-                    "description": "The row is the one you hold.",
+                    "description": "The row has not changed.",
                     "headers": self._get_response_headers_for_code("304"),
                 }
             responses |= self._problems()

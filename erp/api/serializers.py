@@ -1,4 +1,4 @@
-"""What comes in (``Input``: strict, every fault at once) and what goes out (``Output``, ``Answer``)."""
+"""Serializers of requests (``Input``: strict, reports all errors at once) and responses (``Output``, ``Answer``)."""
 
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
@@ -19,7 +19,7 @@ __all__ = ["Answer", "Input", "Output", "faults_from", "invalid"]
 
 
 class InputList(serializers.ListSerializer[Any]):
-    """A list of inputs; faults are told by the item's place."""
+    """A list of inputs; errors name the item's position."""
 
     default_error_messages = {
         "not_a_list": "Send a list.",
@@ -54,11 +54,10 @@ class InputList(serializers.ListSerializer[Any]):
 
 
 class Input(serializers.Serializer[Any]):
-    """The shape of a request's body: an undeclared field is a fault, and all faults are found at once.
+    """The body of a request. Unknown fields are refused, and all errors are reported together."""
 
-    ``Meta.model``: the model whose ``verbose_name`` and ``help_text`` are the words of fields of the same name
-    (``state_id`` is named as ``state``) that have none of their own. An input says it, or one that it inherits from.
-    """
+    # ``Meta.model``: the model whose ``verbose_name`` and ``help_text`` apply to fields of the same name (``state_id``:
+    # ``state``) without texts of their own. Inherited by subclasses.
 
     default_error_messages = {"not_an_object": "Send an object."}
 
@@ -96,7 +95,7 @@ class Input(serializers.Serializer[Any]):
         known = {field.field_name for field in self._writable_fields}
         for name in data:
             if name not in known:
-                unknown[str(name)] = [ErrorDetail("This field isn't known here.", code=UNKNOWN_FIELD)]
+                unknown[str(name)] = [ErrorDetail("This field is not supported here.", code=UNKNOWN_FIELD)]
         try:
             values: dict[str, Any] = super().to_internal_value(data)
         except ValidationError as error:
@@ -152,17 +151,16 @@ def _expect(field: Any, data: Any) -> None:
 
 
 class Answer(serializers.Serializer[Any]):
-    """The shape of an answer that isn't a row: of a lookup, or a part of a row."""
+    """A response that is not a row: the result of a lookup, or a part of a row."""
 
 
 class Output(serializers.ModelSerializer[Any]):
-    """The shape of a row in answers.
+    """A row in responses."""
 
-    ``Meta.model`` and ``Meta.fields`` name what is the row's own; ``id``, ``version``, ``status`` (where the
-    model has one), the two times, ``allowed_actions`` and ``links`` are always there. The last two come from
-    functions of the row in the context (``allowed_actions``, ``links``); without one they are empty. Declared
-    fields go out too. ``masked`` names the fields that are null for callers who may not see their value.
-    """
+    # ``Meta.model`` and ``Meta.fields`` name the row's own fields; ``id``, ``version``, ``status`` (if the model
+    # has one), the two times, ``allowed_actions`` and ``links`` are always included. The last two come from
+    # functions of the row in the context (``allowed_actions``, ``links``); without one they are empty. Declared
+    # fields are included too. ``masked`` names the fields that are null for callers who may not see their value.
 
     masked: ClassVar[Iterable[str]] = ()
     id = fields.UUIDField(read_only=True)
@@ -224,11 +222,11 @@ class Output(serializers.ModelSerializer[Any]):
         return extra_kwargs, {}
 
     def get_allowed_actions(self, row: Any) -> list[str]:
-        """Verbs open to this caller now; advice, the write decides."""
+        """Return the verbs open to this caller now; the write checks again."""
         told = self.context.get("allowed_actions")
         return list(told(row)) if told else []
 
     def get_links(self, row: Any) -> dict[str, str]:
-        """`self`, and neighbours by name."""
+        """Return `self` and related rows by name."""
         told = self.context.get("links")
         return dict(told(row)) if told else {}

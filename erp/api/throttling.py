@@ -1,8 +1,8 @@
-"""Rate limits: counted per principal and partner, or per address and account on doors open to anybody.
+"""Rate limits: counted per principal and partner, or per address and account on public endpoints.
 
 Windows are fixed, each counter's at an offset of its own so that they don't all turn over together. Counters
-live in Django's cache (Redis). While it doesn't answer, each process counts for itself; doors that guard a
-sign-in answer 503 instead, since a limit that an outage lifts is none.
+live in Django's cache (Redis). While it doesn't answer, each process counts for itself; sign-in endpoints
+answer 503 instead, because an outage must not disable their limit.
 """
 
 import time
@@ -49,7 +49,7 @@ class Policy:
 
 @dataclass(frozen=True)
 class State:
-    """Where one policy stands: how many requests remain, and seconds until its window ends."""
+    """The state of one policy: remaining requests, and seconds until its window ends."""
 
     policy: Policy
     remaining: int
@@ -60,10 +60,10 @@ class State:
 def check(request: Request, view: Any, *, now: float | None = None) -> None:
     """Count the request against every limit of its class.
 
-    The class is ``view.throttle_class_name``: one of ``THROTTLE_LIMITS``, or ``public`` for doors that bring
-    a ``limit`` of their own (requests per ``window`` seconds and address, and per value of the body's
+    The class is ``view.throttle_class_name``: one of ``THROTTLE_LIMITS``, or ``public`` for endpoints with
+    their own ``limit`` (requests per ``window`` seconds and address, and per value of the body's
     ``field``). Endpoints of the class ``password``, public or not, share a limit per address as well: each hashes
-    passwords, which is slow by design. Raises ``Throttled`` with Retry-After, or ``Unavailable`` where a door must
+    passwords, which is slow by design. Raises ``Throttled`` with Retry-After, or ``Unavailable`` if an endpoint must
     not be open uncounted.
     """
     moment = time.time() if now is None else now
@@ -95,7 +95,7 @@ def _refuse_exceeded(state: State) -> None:
 
 
 def check_anonymous(request: HttpRequest, *, now: float | None = None) -> None:
-    """Count a request that nobody has signed in for, by its address. Raises ``Throttled``.
+    """Count an anonymous request by its address. Raises ``Throttled``.
 
     Probes have a limit of their own that each process counts: they must not depend on the cache.
     """
@@ -154,7 +154,7 @@ def _in_admin(request: HttpRequest) -> bool:
 
 
 def apply_headers(request: Request, response: HttpResponseBase) -> None:
-    """Tell the policy nearest its end (``RateLimit-Policy``, ``RateLimit``), if the request was counted."""
+    """Set the headers of the tightest policy (``RateLimit-Policy``, ``RateLimit``), if the request was counted."""
     _tell(request._request, response)
 
 
@@ -276,7 +276,7 @@ def _count(key: str, seconds: int, policy: Policy) -> int:
     if count is not None:
         return count
     if policy.fail_closed:
-        raise Unavailable("Sign-in is closed for a moment; try again.", retry_after=int(PAUSE_SECONDS))
+        raise Unavailable("Sign-in is temporarily unavailable; try again.", retry_after=int(PAUSE_SECONDS))
     return _local.up(key, seconds)
 
 

@@ -98,7 +98,7 @@ class ViewSet(GenericViewSet[Any]):
 
     @property
     def capability(self) -> Capability | None:
-        """What the door asks for: the endpoint's capability, or the one of reads."""
+        """What the endpoint requires: the endpoint's capability, or the one of reads."""
         return self.endpoint.capability if self.endpoint else self.reads
 
     def initialize_request(self, request: Any, *args: Any, **kwargs: Any) -> Request:
@@ -148,7 +148,7 @@ class ViewSet(GenericViewSet[Any]):
         return response
 
     def actor(self, request: Request) -> Any:
-        """Who acts: the user, or on public doors SYSTEM (the service checks what the caller proves)."""
+        """Who acts: the user, or on public endpoints SYSTEM (the service checks what the caller proves)."""
         endpoint = self.endpoint
         return access.SYSTEM if endpoint is not None and endpoint.anonymous else request.user
 

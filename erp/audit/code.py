@@ -1,4 +1,4 @@
-"""What syntax trees tell: writes past the services, clients past the breaker, events past the outbox."""
+"""Checks of syntax trees: writes outside services, clients without breaker, events outside the outbox."""
 
 import ast
 from collections import defaultdict
@@ -147,7 +147,7 @@ def _unreached(sources: Iterable[Source]) -> Iterator[tuple[str, str]]:
             by_app[source.app].append(source)
     for group in by_app.values():
         calls: dict[str, set[str]] = defaultdict(set)
-        reached = {""}  # what stands at module level may be a callback of the kernel's
+        reached = {""}  # module-level code may be a callback of the kernel
         for source in group:
             for name, node in source.functions():
                 calls[name] |= {

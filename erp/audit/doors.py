@@ -1,4 +1,4 @@
-"""Through which doors each service is reached: routes, admin, approvals, tasks, commands, other services."""
+"""The channels of each service: routes, admin, approvals, tasks, commands, other services."""
 
 import ast
 from collections import defaultdict
@@ -13,7 +13,7 @@ from erp.services import Service
 
 
 def doors(routes: Iterable[Route], sources: Iterable[Source]) -> dict[str, list[str]]:
-    """Doors of every service that has one, by the service's name."""
+    """Return the channels of each service by its name."""
     found: dict[str, list[str]] = defaultdict(list)
     for route in routes:
         for method in route.methods:
@@ -33,7 +33,7 @@ def doors(routes: Iterable[Route], sources: Iterable[Source]) -> dict[str, list[
 
 
 def _of_the_admin() -> Iterator[tuple[Service, str]]:
-    """Services that an admin class names as its own: ``creates``, ``updates``, ``runs`` and the like."""
+    """Yield the services that an admin class names: ``creates``, ``updates``, ``runs`` and the like."""
     for model, model_admin in admin.site._registry.items():
         for kind in type(model_admin).__mro__:
             for value in vars(kind).values():
@@ -43,7 +43,7 @@ def _of_the_admin() -> Iterator[tuple[Service, str]]:
 
 
 def _of_a_file(source: Source) -> Iterator[tuple[Service, str]]:
-    """Services that a file names: a task, a command, another service, a page of the staff's."""
+    """Yield the services that a file calls: a task, a command, another service, a staff page."""
     for name, node in source.functions():
         door = _door(source, name)
         if not door:
@@ -64,5 +64,5 @@ def _door(source: Source, function: str) -> str:
         return f"service {calling.name}" if isinstance(calling, Service) else "service"
     if source.layer("tasks"):
         return f"task {function}" if function else ""
-    # Routes and admin classes are asked themselves; whatever else calls a service is named by its file.
+    # Routes and admin classes are listed above; any other caller is named by its file.
     return "" if source.layer("viewsets", "admin") else f"file {source.name}"

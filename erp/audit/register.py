@@ -46,7 +46,7 @@ class Extra:
 
 
 def folder() -> Path:
-    """Where the register lies: ``docs/register``."""
+    """The folder of the register: ``docs/register``."""
     return Path(settings.BASE_DIR) / "docs" / "register"
 
 
@@ -77,14 +77,14 @@ class Register:
 
     @cached_property
     def extras(self) -> dict[tuple[str, str], Extra]:
-        """What stands beyond the register, by kind and name."""
+        """Endpoints beyond the register, by kind and name."""
         return {
             (line["kind"], line["name"]): Extra(line["kind"], line["name"], line["reason"].strip())  # type: ignore[arg-type]
             for line in self._lines("extra.csv")
         }
 
     def reason(self, kind: str, name: str) -> str:
-        """Why something beyond the register is right; "" where nobody said so."""
+        """Return the reason for an endpoint beyond the register; "" if there is none."""
         extra = self.extras.get((kind, name))
         return extra.reason if extra is not None else ""
 

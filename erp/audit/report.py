@@ -1,4 +1,4 @@
-"""What the audit answers: a table of modules by rules, and every write with what stands behind it."""
+"""The audit's report: a table of modules by rules, and every write with its service."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing falls short."""
+        """Return whether every rule holds."""
         return not any(check.faults for check in self.checks)
 
     @property
@@ -143,7 +143,7 @@ class Report:
 
     def _doorless(self) -> Iterator[str]:
         yield ""
-        yield "Services without a door over HTTP"
+        yield "Services without an HTTP endpoint"
         doors = self.product.doors
         for name in sorted(services.registry):
             found = doors.get(name, [])
@@ -151,7 +151,7 @@ class Report:
                 service = services.registry[name]
                 asks = service.requires or f"public: {service.public}"
                 events = ", ".join(emitted(service)) or f"no event: {service.machinery}"
-                yield f"  {name} · {asks} · {events} · {', '.join(found) or 'no door found'}"
+                yield f"  {name} · {asks} · {events} · {', '.join(found) or 'no channel found'}"
 
 
 def audit(product: Product | None = None) -> Report:

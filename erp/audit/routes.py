@@ -64,7 +64,7 @@ class Route:
         return tuple(method for method in self.methods if method in UNSAFE)
 
     def endpoint(self, method: str) -> Endpoint | None:
-        """What the method is bound to; None when it isn't one of the four kinds of door."""
+        """What the method is bound to; None when it isn't one of the four kinds of endpoint."""
         viewset = self.viewset
         if viewset is None:
             return None

@@ -36,7 +36,7 @@ RULES: Final = (
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that a rule looked at, and what is wrong with it."""
+    """One item that a rule checked, and its problems."""
 
     rule: str
     module: str
@@ -59,7 +59,7 @@ class Write:
 
     @property
     def module(self) -> str:
-        """The register's word where the write stands in it, else that of the view."""
+        """Return the register's value if the write is listed, else that of the view."""
         return self.row.module if self.row is not None else self.route.module
 
     @cached_property
@@ -113,7 +113,7 @@ class Product:
 
     @cached_property
     def doors(self) -> dict[str, list[str]]:
-        """Doors of every service that has one."""
+        """The channels of each service."""
         return doors(self.routes, self.sources)
 
     def checks(self) -> Iterator[Check]:
@@ -159,7 +159,7 @@ class Product:
                 yield "stands neither in endpoints.csv nor, with a reason, in extra.csv"
             return
         if endpoint.kind != row.kind:
-            yield f"is a {endpoint.kind} door, the register says {row.kind}"
+            yield f"is a {endpoint.kind} endpoint, the register says {row.kind}"
         if endpoint.if_match != row.if_match:
             yield f"takes If-Match as {endpoint.if_match}, the register says {row.if_match}"
 
@@ -214,7 +214,7 @@ class Product:
             yield source.module, source.name, code.questions_without_a_row(source)
         for model in events.registry:
             meta = model.__event__
-            told = ["doesn't say what partners learn of it (readers=)"] if meta.readers is None else []
+            told = ["does not declare its readers (readers=)"] if meta.readers is None else []
             yield module_name(model.__module__), f"event {meta.key}", told
         for extra in self.register.extras.values():
             if extra.kind == "service":
@@ -230,7 +230,7 @@ class Product:
             meta = model.__event__
             yield module_name(model.__module__), meta.key, event_files.faults(model)
         for name in event_files.orphans():
-            yield KERNEL, name, ["no event of the code belongs to it"]
+            yield KERNEL, name, ["no event in the code belongs to this file"]
         yield KERNEL, "AsyncAPI document", event_files.asyncapi_faults()
 
     def _errors(self) -> "_Found":
@@ -337,7 +337,7 @@ def _guarded_door(write: Write) -> Iterator[str]:
         return
     yield from _authorised(endpoint.capability, endpoint.reason if endpoint.anonymous else "")
     if endpoint.service is not None and endpoint.capability is not endpoint.service.requires:
-        yield "door and service ask for different capabilities"
+        yield "endpoint and service require different capabilities"
     if endpoint.anonymous and endpoint.limit is None:
         yield "is open to anybody without a limit of its own"
     held = endpoint.capability.name if endpoint.capability is not None else ""
@@ -353,7 +353,7 @@ def _scoped(route: Route) -> Iterator[str]:
     if queryset is None:
         return
     if getattr(type(queryset), "visible_to", QuerySet.visible_to) is QuerySet.visible_to:
-        yield f"{queryset.model.__name__} doesn't say who may see its rows (visible_to)"
+        yield f"{queryset.model.__name__} does not declare who may see its rows (visible_to)"
     for kind in cls.__mro__:
         own = vars(kind).get("get_queryset")
         if kind is ViewSet:

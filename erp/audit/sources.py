@@ -88,7 +88,7 @@ class Source:
 
     @cached_property
     def parts(self) -> tuple[str, ...]:
-        """What stands behind the app's name: ``("management", "commands", "doctor")``."""
+        """Return the path after the app's name: ``("management", "commands", "doctor")``."""
         return tuple(self.name.removeprefix(self.app).strip(".").split("."))
 
     def in_(self, *names: str) -> bool:
@@ -155,7 +155,7 @@ class Source:
         return f"{origin}.{rest}" if rest else origin
 
     def is_module(self, node: ast.AST) -> bool:
-        """Whether a name stands for an imported module, such as ``services``."""
+        """Return whether a name refers to an imported module, such as ``services``."""
         return dotted(node).split(".")[0] in self.names and _is_module(self.stands_for(node))
 
     def functions(self) -> Iterator[tuple[str, ast.AST]]:
@@ -164,7 +164,7 @@ class Source:
             yield getattr(node, "name", ""), node
 
     def at(self, node: ast.AST) -> str:
-        """Where a node stands: ``apps.availability.viewsets:12``."""
+        """Return the position of a node: ``apps.availability.viewsets:12``."""
         return f"{self.name}:{getattr(node, 'lineno', 0)}"
 
 

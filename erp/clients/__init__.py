@@ -64,7 +64,7 @@ class RemoteUnavailable(Unavailable):
 
 
 class RemoteRefused(Exception):
-    """The remote understood and said no (an answer other than 2xx): the caller's fault, not an outage."""
+    """The remote refused the request (a status other than 2xx): the caller's error, not an outage."""
 
     def __init__(self, client: str, operation: str, answer: "Answer") -> None:
         super().__init__(f"{client}.{operation} was answered with status {answer.status}")
@@ -77,7 +77,7 @@ class InsideTransaction(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a remote answered. ``age``: seconds since it was given; 0 unless it comes from the stale cache."""
+    """A remote's response. ``age``: its age in seconds; 0 unless it comes from the stale cache."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -89,7 +89,7 @@ class Answer:
         try:
             return json.loads(self.body)
         except ValueError:
-            raise RemoteUnavailable("Another system answered in a form that can't be read.") from None
+            raise RemoteUnavailable("Another system returned a response that cannot be read.") from None
 
     def text(self) -> str:
         """The body as UTF-8; what isn't is replaced."""
@@ -104,7 +104,7 @@ class Stale:
 
 
 class Client:
-    """Base of all clients: subclass it with ``name`` and ``timeout``, or the class can't be made.
+    """Base of all clients: subclass it with ``name`` and ``timeout``, or the class definition raises an error.
 
     Calls never run inside a transaction. A call ends within ``timeout`` seconds, whatever the remote does.
     """
@@ -190,7 +190,7 @@ class Client:
     ) -> Answer:
         """Call the remote and return its 2xx answer, or one whose status is in ``accept``.
 
-        ``operation`` names the breaker, by default the calling function. ``scope`` parts it further.
+        ``operation`` names the breaker, by default the calling function. ``scope`` divides it further.
         ``idempotent`` says that a POST may be repeated (it carries a key of its own).
 
         Raises RemoteUnavailable (down, too slow, breaker open; after the declared fallback), RemoteRefused
@@ -236,7 +236,7 @@ def clients() -> list[type[Client]]:
 
 
 class _Failure(Exception):
-    """One attempt failed: the remote's fault."""
+    """One attempt failed because of the remote."""
 
     def __init__(self, outcome: Outcome, reason: str, retry_after: float = 0.0) -> None:
         super().__init__(reason)
@@ -343,12 +343,12 @@ class _Call:
 
     def _body(self, response: httpx.Response) -> bytes:
         if response.headers.get("content-encoding", "identity") != "identity":
-            raise _Failure("error", "an encoded answer")  # not asked for, and it could unfold to any size
+            raise _Failure("error", "an encoded answer")  # not requested, and it could decompress to any size
         body = bytearray()
         for chunk in [response.content] if response.is_stream_consumed else response.iter_raw():
             body += chunk
             if len(body) > self.client.max_bytes:
-                raise _Failure("error", "an answer beyond the limit")
+                raise _Failure("error", "a response larger than the limit")
         return bytes(body)
 
     def _fall_back(self, failure: _Failure) -> Answer:
@@ -366,7 +366,7 @@ class _Call:
             return stale
         self._measure(failure.outcome)
         raise RemoteUnavailable(
-            f"The service {name} doesn't answer; what depends on it stays queued."
+            f"The service {name} does not answer; the work stays queued."
             if self.client.fallback == "queued"
             else f"The service {name} doesn't answer.",
             retry_after=max(1, math.ceil(failure.retry_after)),
@@ -400,7 +400,7 @@ def _retry_after(answer: Answer) -> float:
 def refuse_inside_transaction() -> None:
     """Raise InsideTransaction where a database transaction is open."""
     for connection in connections.all(initialized_only=True):
-        # TestCase wraps each test in a transaction; that one is nobody's business.
+        # TestCase wraps each test in a transaction, which is ignored here.
         blocks = [block for block in connection.atomic_blocks if not getattr(block, "_from_testcase", False)]
         if connection.in_atomic_block and blocks:
             raise InsideTransaction("Call other systems outside transactions: in a task or a lookup.")

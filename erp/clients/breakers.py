@@ -1,6 +1,6 @@
 """Circuit breakers: per client and operation, their state shared through Redis where it is configured.
 
-pybreaker decides; it is asked before a call and told afterwards, so that its lock is never held during one.
+pybreaker decides; it is called before and after a remote call, so that its lock is never held during one.
 """
 
 import threading
@@ -29,12 +29,12 @@ STATE = Gauge(
 _LEVELS = {pybreaker.STATE_CLOSED: 0, pybreaker.STATE_HALF_OPEN: 1, pybreaker.STATE_OPEN: 2}
 # Redis is a help, not a need: it gets this long to answer, and is left alone this long when it doesn't.
 _REDIS_TIMEOUT, _REDIS_REST = 0.2, 5.0
-# A breaker that nobody asked for this long starts anew.
+# A breaker that is unused for this long is reset.
 _FORGET_AFTER = 24 * 3600
 
 
 class Open(Exception):
-    """The breaker lets nothing through; ``retry_after`` in seconds."""
+    """The breaker is open; ``retry_after`` in seconds."""
 
     def __init__(self, retry_after: float) -> None:
         super().__init__(f"open for another {retry_after:.1f} s")
@@ -42,7 +42,7 @@ class Open(Exception):
 
 
 class _Failed(Exception):
-    """Tells pybreaker that a call failed."""
+    """Reports a failed call to pybreaker."""
 
 
 class _Redis:
@@ -89,7 +89,7 @@ class SharedStorage(pybreaker.CircuitBreakerStorage):
         self._probe_lock = threading.Lock()
 
     def refresh(self) -> None:
-        """Take over what other processes know. An empty or silent Redis leaves our own memory."""
+        """Read the state shared by other processes. If Redis is empty or down, the local state is used."""
         if (client := _redis.client()) is None:
             return
         try:
@@ -106,7 +106,7 @@ class SharedStorage(pybreaker.CircuitBreakerStorage):
             self.paused_until = float(found.get("paused_until", 0))
 
     def pause(self, seconds: float) -> None:
-        """Let nothing through for so long: the remote asked for it."""
+        """Refuse calls for this long, as requested by the remote."""
         self.paused_until = time.time() + seconds
         self._write(paused_until=self.paused_until)
 
@@ -169,7 +169,7 @@ class SharedStorage(pybreaker.CircuitBreakerStorage):
         self._successes = self._count("successes", self._successes)
 
     def reset_success_counter(self) -> None:
-        """Start counting trial calls anew."""
+        """Reset the count of trial calls."""
         if self._successes:
             self._successes = 0
             self._write(successes=0)
@@ -230,12 +230,12 @@ class Breaker(pybreaker.CircuitBreakerListener):
 
     @property
     def state(self) -> str:
-        """closed, open or half-open, as far as this process knows."""
+        """closed, open or half-open, as known to this process."""
         self._storage.refresh()
         return self._storage.state
 
     def admit(self, lease: float) -> bool:
-        """Let a call through. True: it is the trial call, for which ``lease`` seconds are kept.
+        """Admit a call. Return True if it is the trial call, which has ``lease`` seconds.
 
         Raises Open.
         """
@@ -255,7 +255,7 @@ class Breaker(pybreaker.CircuitBreakerListener):
         return True
 
     def report(self, *, ok: bool, probe: bool) -> None:
-        """Tell how the admitted call ended."""
+        """Record the outcome of the admitted call."""
         if probe or self._storage.state == pybreaker.STATE_CLOSED:  # else: late, the breaker knows better
             with suppress(pybreaker.CircuitBreakerError, _Failed):
                 self._breaker.call(_succeed if ok else _fail)
@@ -268,7 +268,7 @@ class Breaker(pybreaker.CircuitBreakerListener):
             self._storage.release_probe()
 
     def pause(self, seconds: float) -> None:
-        """Hold calls back for so long, as the remote asked (429, Retry-After). It isn't a failure."""
+        """Delay calls as requested by the remote (429, Retry-After). This is not counted as a failure."""
         self._storage.pause(seconds)
 
     def state_change(self, cb: Any, old_state: Any, new_state: Any) -> None:

@@ -1,4 +1,4 @@
-"""Sockets that keep a deadline: no slow name server and no dripping remote holds a call longer."""
+"""Sockets that keep a deadline: a slow name server or remote cannot delay a call beyond it."""
 
 import ipaddress
 import queue

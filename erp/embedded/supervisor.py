@@ -39,7 +39,7 @@ class Stack:
 
     Where a URL is set in the environment it replaces its embedded server, one by one; a Redis named by one
     of REDIS_URL and CELERY_BROKER_URL only serves as both. App processes that die are started again; when a
-    server dies, everything is stopped. If this process is killed, the kernel tells its children to end.
+    server dies, everything is stopped. If this process is killed, the operating system signals its children to end.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Stack:
         given = _given()
         missing = [name for name in state.SERVERS if name not in given]
         if missing and os.environ.get("ERP_ENV") == "production":
-            raise CannotStart(f"Embedded servers are not for production: set {', '.join(missing)}.")
+            raise CannotStart(f"Embedded servers are not allowed in production: set {', '.join(missing)}.")
         self._ended.clear()
         self._claim()
         try:
@@ -101,7 +101,7 @@ class Stack:
         return self.urls
 
     def set_public_url(self, base: str) -> None:
-        """Make links lead to ``base``, where the web process will answer, unless PUBLIC_URL says otherwise."""
+        """Set the base of links to ``base``, the web process's URL, unless PUBLIC_URL is set."""
         self.urls[state.PUBLIC_URL] = os.environ.get(state.PUBLIC_URL) or base
         self._write_state()
 
@@ -207,10 +207,10 @@ class Stack:
             self._failure = f"{child.process.name} ended unexpectedly ({_how(code)}); its log is {child.log}"
             self._echo(self._failure)
             # Not in this thread: it must end before the child counts as stopped.
-            threading.Thread(target=self.stop, name="stop after a server's death").start()
+            threading.Thread(target=self.stop, name="stop after a server died").start()
 
     def _app_died(self, child: Child, code: int) -> None:
-        then = "starting it again" if child.process.restart else "it is not started again"
+        then = "starting it again" if child.process.restart else "it is not restarted"
         self._echo(f"{child.process.name}  ended ({_how(code)}), {then}; log {child.log}")
 
     def _child(self, name: str) -> Child:
@@ -227,7 +227,7 @@ class Stack:
             thread.join()
 
     def _claim(self) -> None:
-        """Make the folder ours, or say who has it."""
+        """Lock the data folder, or report which process uses it."""
         try:
             # As root another user runs PostgreSQL and must get through.
             self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o711 if os.geteuid() == 0 else 0o700)
@@ -245,7 +245,7 @@ class Stack:
                     time.sleep(0.1)
                     continue
                 os.close(lock)
-                who = f"process {owner}" if owner else "servers of an earlier run that don't end"
+                who = f"process {owner}" if owner else "servers of an earlier run that have not ended"
                 raise Busy(f"{self.data_dir} is in use by {who}.") from None
         self._lock = lock
         self._failure = None
@@ -296,8 +296,8 @@ class Stack:
 def for_command() -> Iterator[dict[str, str]]:
     """URLs of the servers that a management command works with.
 
-    Those set in the environment or of the stack that runs. Where that gives no database, what is missing is
-    started for the duration of the command, which standard error says. Raises ``CannotStart``.
+    Those set in the environment or of the stack that runs. If there is no database, missing servers are
+    started for the duration of the command, which is reported on standard error. Raises ``CannotStart``.
     """
     urls = state.urls() | _given()
     if "DATABASE_URL" in urls or os.environ.get("ERP_ENV") == "production":

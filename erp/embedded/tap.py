@@ -1,4 +1,4 @@
-"""A subscriber of its own, with Google's client: it writes down what a topic delivers, in order of arrival."""
+"""A subscriber of its own, with Google's client: it records what a topic delivers, in order of arrival."""
 
 import threading
 import time

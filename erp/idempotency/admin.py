@@ -1,4 +1,4 @@
-"""Carried-out requests as operators see them: by whom, where, when; never an answer's body or a key."""
+"""Executed requests for operators: principal, route, time; never a response body or a key."""
 
 from typing import ClassVar
 

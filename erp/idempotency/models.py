@@ -1,4 +1,4 @@
-"""The record behind an Idempotency-Key: it exists if and only if the request was carried out and committed."""
+"""The record behind an Idempotency-Key: it exists if and only if the request was executed and committed."""
 
 from typing import ClassVar
 
@@ -9,7 +9,7 @@ from erp.ids import uuid7
 
 
 class Record(models.Model):
-    """One carried-out request with its answer, for replay (core §4)."""
+    """One executed request with its response, for replay (core §4)."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     scope = models.BinaryField(max_length=32, unique=True)

@@ -1,4 +1,4 @@
-"""Carry a request out once: lock the key, replay or run, and keep the answer in the same transaction (core §4)."""
+"""Execute a request once: lock the key, replay or run, and store the response in the same transaction (core §4)."""
 
 import base64
 import hashlib
@@ -30,7 +30,7 @@ _RETRYABLE: Final = {"40001", "40P01"}
 
 @dataclass(frozen=True)
 class Answer:
-    """What the caller gets, byte for byte."""
+    """The response to the caller, byte for byte."""
 
     status: int
     headers: dict[str, str]
@@ -71,7 +71,7 @@ def parse_key(header: str | None) -> str:
     Raises KeyMissing or KeyInvalid (400).
     """
     if not header:
-        raise KeyMissing("Send an Idempotency-Key: one random key per intention, kept through its retries.")
+        raise KeyMissing("Send an Idempotency-Key: one random key per operation, repeated in its retries.")
     key = header[1:-1] if len(header) > 1 and header[0] == header[-1] == '"' else header
     if not _KEY.fullmatch(key):
         raise KeyInvalid("Use 16 to 255 visible ASCII characters without comma, such as a random UUID.")
@@ -79,12 +79,11 @@ def parse_key(header: str | None) -> str:
 
 
 def once(request: Request, run: Callable[[], Answer]) -> Answer:
-    """Run ``run`` unless the request was carried out before; then answer as before.
+    """Run ``run`` unless the request was executed before; then return the stored response.
 
-    Everything happens in one transaction: the key's advisory lock, the look-up, the run and the record. Whatever
-    ``run`` raises rolls back and leaves no record; so does a dry run, whatever its answer.
-    Raises InProgress (409) while a twin runs, KeyReused (422) for other content, AnswerExpired (409) when a
-    secret answer is no longer kept, and Unavailable (503) when the transaction keeps losing to others.
+    Everything happens in one transaction: the key's advisory lock, the look-up, the run and the record. Whatever ``run`` raises rolls back and leaves no record; so does a dry run, whatever its answer.
+    Raises InProgress (409) while the same request runs, KeyReused (422) for other content, AnswerExpired (409) if
+    a secret response is no longer stored, and Unavailable (503) after repeated deadlocks.
     """
     for tried in range(RETRIES + 1):
         try:
@@ -97,11 +96,11 @@ def once(request: Request, run: Callable[[], Answer]) -> Answer:
             if tried == RETRIES:
                 break
             time.sleep(random.uniform(0, 0.05 * 2**tried))  # noqa: S311 - jitter, not a secret
-    raise Unavailable("The rows are busy; try again.")
+    raise Unavailable("The rows are locked by another request; try again.")
 
 
 def _once(request: Request, run: Callable[[], Answer]) -> Answer:
-    # Two statements: in one, the look-up's snapshot would predate the lock and miss the twin's record.
+    # Two statements: in one, the look-up's snapshot would predate the lock and miss a concurrent record.
     # The first also bounds the transaction: who synchronises by updated_at counts on 30 s at most.
     with connection.cursor() as cursor:
         cursor.execute(
@@ -112,7 +111,7 @@ def _once(request: Request, run: Callable[[], Answer]) -> Answer:
         is_first, _, _, moment = cursor.fetchone()
         if not is_first:
             metrics.IDEMPOTENCY_CONFLICTS.inc()
-            raise InProgress("The same request is being carried out; ask again in a moment.")
+            raise InProgress("The same request is being executed; retry in a moment.")
     with clock.transaction_time(moment):
         return _replay_or_run(request, run)
 
@@ -138,10 +137,10 @@ def _replay_or_run(request: Request, run: Callable[[], Answer]) -> Answer:
 def _replay(record: Record, request: Request) -> Answer:
     if not hmac.compare_digest(bytes(record.fingerprint), request.fingerprint):
         metrics.IDEMPOTENCY_MISMATCHES.inc()
-        raise KeyReused("This Idempotency-Key was used for another request; take a new one.")
+        raise KeyReused("This Idempotency-Key was used for another request; use a new key.")
     if record.body_wiped or (record.secret and record.body_expires_at <= clock.now()):
         raise AnswerExpired(
-            "The request was carried out, and its answer held secrets that are no longer kept."
+            "The request was already executed. Its response contained secrets, which are no longer stored."
         )
     body = bytes(record.body)
     metrics.IDEMPOTENCY_REPLAYS.inc()

@@ -17,12 +17,12 @@ MAX_INPUT = 400
 _WORDS: dict[Reason, str] = {
     "characters": "Use plain letters, digits and signs only.",
     "length": "The number of characters is wrong.",
-    "format": "The form is wrong.",
-    "state": "There is no such state.",
+    "format": "The format is wrong.",
+    "state": "Unknown state code.",
     "retired": "This state code is no longer in use.",
-    "holder_class": "There is no such class of holder.",
-    "checksum": "The check character doesn't fit: one of the characters is mistyped.",
-    "not_accepted": "This kind of number isn't accepted here.",
+    "holder_class": "Unknown class of holder.",
+    "checksum": "The check character does not match: one of the characters is wrong.",
+    "not_accepted": "This type of number is not accepted here.",
 }
 
 
@@ -82,7 +82,7 @@ class Identifier:
         return True
 
     def parts(self, text: str) -> dict[str, str]:
-        """What the number says by itself. Raises IdentifierInvalid."""
+        """Return the parts encoded in the number. Raises IdentifierInvalid."""
         return self._parts(self.normalise(text))
 
     def mask(self, text: str) -> str:

@@ -10,7 +10,7 @@ from stdnum import luhn
 from erp.identifiers.base import Identifier, this_year
 from erp.identifiers.states import LETTERS, RETIRED, STATES
 
-#: A PAN's fourth letter → the legal forms it stands for.
+#: A PAN's fourth letter → the legal forms it denotes.
 HOLDER_CLASSES: dict[str, frozenset[str]] = {
     "A": frozenset({"association", "society", "cooperative_society"}),
     "B": frozenset({"body_of_individuals"}),
@@ -23,7 +23,7 @@ HOLDER_CLASSES: dict[str, frozenset[str]] = {
     "P": frozenset({"individual", "proprietorship"}),
     "T": frozenset({"trust", "foreign_entity"}),
 }
-#: A CIN's class of company → the legal forms it stands for.
+#: A CIN's class of company → the legal forms it denotes.
 COMPANY_CLASSES: dict[str, frozenset[str]] = {
     "PTC": frozenset({"company", "private_limited"}),
     "PLC": frozenset({"company", "public_limited"}),
@@ -42,12 +42,12 @@ PAN_SHAPE = "[A-Z]{5}[0-9]{4}[A-Z]"
 
 
 def holder_fits(pan: str, legal_form: str) -> bool:
-    """Whether a canonical PAN's fourth letter stands for this legal form."""
+    """Whether a canonical PAN's fourth letter denotes this legal form."""
     return legal_form in HOLDER_CLASSES[pan[3]]
 
 
 def company_fits(cin: str, legal_form: str) -> bool:
-    """Whether a canonical CIN's class of company stands for this legal form."""
+    """Whether a canonical CIN's class of company denotes this legal form."""
     return legal_form in COMPANY_CLASSES[cin[12:15]]
 
 
@@ -88,7 +88,7 @@ _FORMS: dict[Form, re.Pattern[str]] = {
     "GOVT": re.compile(rf"{_STATE}(?P<tan>[A-Z]{{4}}[0-9]{{5}}[A-Z])(?P<entity>[0-9])Z(?P<check>[0-9])"),
     "REGULAR": re.compile(rf"{_STATE}(?P<pan>{PAN_SHAPE}){_ENTITY}[Z1-9ABD-J]{_CHECK}"),
 }
-#: Any form of GSTIN, for whoever looks for one in a longer text.
+#: Any form of GSTIN, to find one in a longer text.
 GSTIN_SHAPE = (
     r"[0-9]{2}(?:[A-Z]{5}[0-9]{4}[A-Z][1-9A-Z][Z1-9A-J]|[A-Z]{4}[A-Z0-9][0-9]{4}[A-Z][1-9A-Z]D"
     r"|[0-9]{2}[A-Z]{3}[0-9]{5}(?:OS|NR|UN|ON)|[A-Z]{4}[0-9]{5}[A-Z][0-9]Z)[0-9A-Z]"

@@ -9,7 +9,7 @@ from erp.jobs.models import Job
 
 
 class JobOutput(Output):
-    """A job looks the same on its own page and on the door that accepted it."""
+    """A job looks the same on its own page and in the response of the endpoint that accepted it."""
 
     eta_at = fields.DateTimeField(read_only=True, allow_null=True)
 

@@ -18,7 +18,7 @@ from erp.jobs.kinds import registry
 from erp.jobs.models import Job, JobFile, JobRow
 from erp.services import emit, service
 
-BOOKKEEPING = "a job's own bookkeeping; what it does to rows is done by their services"
+BOOKKEEPING = "records the job's own progress; rows are changed by their services"
 WORK = "erp.jobs.tasks.work"  # by name, since the tasks call these services
 
 
@@ -29,7 +29,7 @@ class NotCancellable(Conflict):
 
 
 @service(
-    public="runs inside the service that accepts the work, on its authority; no door leads here",
+    public="runs inside the service that accepts the work, with its authorization; no endpoint leads here",
     emits=[events.JobQueued],
 )
 def queue(

@@ -110,7 +110,7 @@ class _Workbook:
             kind, part = self._targets[sheet["id"]]
             if kind == "worksheet" and sheet.get("state", "visible") == "visible":
                 return part
-        raise unreadable("Every sheet of the workbook is hidden; show the one to read.", "hidden_sheet")
+        raise unreadable("All sheets of the workbook are hidden; unhide the one to import.", "hidden_sheet")
 
     def parse(self, part: str, handler: _Handler) -> Iterator[None]:
         """Feed a part to the handler, piece by piece."""

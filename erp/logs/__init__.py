@@ -1,6 +1,6 @@
 """Structured logs: one format for every record, a request id on each line, personal data masked.
 
-Configured once, by ``config.logging``. ``mask_text`` and ``mask`` also serve what is kept of an error
+Configured once, by ``config.logging``. ``mask_text`` and ``mask`` also mask errors that are stored
 elsewhere, such as ``last_error`` columns.
 """
 

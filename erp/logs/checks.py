@@ -1,4 +1,4 @@
-"""Proof that masking is in force: looks at the live logging tree, not at a setting."""
+"""Check that masking is active in the live logging tree."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ def masking_faults() -> list[str]:
     faults = []
     root = logging.getLogger()
     if not root.handlers:
-        faults.append("the root logger has no handler, so that Python's own raw one writes")
+        faults.append("the root logger has no handler, so that Python's unmasked default handler writes")
     for name, handler in _handlers():
         if not _masks(handler.formatter):
             faults.append(
@@ -28,7 +28,7 @@ def masking_faults() -> list[str]:
         or config["processors"][-1] is not structlog.stdlib.ProcessorFormatter.wrap_for_formatter
         or not isinstance(config["logger_factory"], structlog.stdlib.LoggerFactory)
     ):
-        faults.append("structlog doesn't hand its lines to the logging tree")
+        faults.append("structlog does not send its lines to Python's logging")
     return faults
 
 
@@ -36,7 +36,7 @@ def check_masking(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> li
     """System check ``erp.E801``: every effective log handler masks personal data."""
     return [
         checks.Error(
-            f"Log lines can leave unmasked: {fault}.",
+            f"Log lines can be written unmasked: {fault}.",
             hint="Configure logging through config.logging only.",
             id="erp.E801",
         )

@@ -13,7 +13,7 @@ from erp.logs.tracing import TRACEPARENT
 
 Renderer = Callable[[Any, str, Any], str]
 
-# What every record gets, whoever logged it.
+# Added to every record.
 COMMON: list[Any] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,

@@ -1,4 +1,4 @@
-"""Hides personal data and secrets in whatever is about to be logged or kept as an error's text (core §8)."""
+"""Masks personal data and secrets in log lines and in stored error texts (core §8)."""
 
 import math
 import re
@@ -50,7 +50,7 @@ def masking_processor(logger: Any, method: str, event_dict: Mapping[str, Any]) -
 
 
 def withheld(logger_name: Any = None) -> dict[str, Any]:
-    """What stands in for a line that could not be masked: nothing of it but the logger's name."""
+    """Return the replacement for a line that could not be masked: only the logger's name."""
     name = logger_name if isinstance(logger_name, str) and _LOGGER.fullmatch(logger_name) else ""
     return {"event": NOTICE, "level": "error", "logger": name, "timestamp": datetime.now(UTC).isoformat()}
 
@@ -188,7 +188,7 @@ class _Walk:
             return _found("otp")
         if abs(value) < 10**8:
             return int(value)
-        if abs(value) >= 10**40:  # a number for nobody; also beyond what str() may convert
+        if abs(value) >= 10**40:  # not a meaningful number; also beyond what str() may convert
             return "[more]"
         text = str(int(value))
         masked = _text(text, kind=kind)

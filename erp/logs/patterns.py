@@ -1,4 +1,4 @@
-"""What personal data and secrets look like inside running text.
+"""Patterns of personal data and secrets in running text.
 
 Each rule takes text and returns it with what it found replaced by a mark such as ``[pan hidden]``. Every
 expression has bounded repeats or a fixed place to start from, so that a hostile line costs time in proportion
@@ -213,17 +213,17 @@ _FIRST_KEPT = 0xF0000  # a private plane: fold() leaves none of its characters i
 
 
 class Kept:
-    """Puts order, invoice, payment and trade numbers, ids and times out of the rules' reach, then back."""
+    """Replaces order, invoice, payment and trade numbers, ids and times by placeholders, and restores them."""
 
     def __init__(self) -> None:
         self._tokens: list[str] = []
 
     def take(self, text: str) -> str:
-        """The text with a stand-in for each kept token."""
+        """Return the text with a placeholder for each reserved token."""
         return _KEPT.sub(self._stand_in, text)
 
     def give_back(self, text: str) -> str:
-        """The text with the tokens again."""
+        """Return the text with the tokens restored."""
         if not self._tokens:
             return text
         return text.translate({_FIRST_KEPT + n: token for n, token in enumerate(self._tokens)})

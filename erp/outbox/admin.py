@@ -1,6 +1,6 @@
-"""The outbox and the dead letters as operators see them, and what they may decide about stuck events.
+"""Admin pages of the outbox and the dead letters, with the operators' actions on stuck events.
 
-Rows change by services; a dead letter's decision is carried out here once it is committed.
+Rows change through services; a decision on a dead letter is executed here after its commit.
 """
 
 from datetime import timedelta
@@ -30,17 +30,17 @@ MOST_FOUND: Final = 1_000  # events of one search
 FIRST_SECONDS: Final = 1.5
 NEXT_SECONDS: Final = 0.3
 MOST_LETTERS: Final = 100
-BEHIND: Final = 50  # events told behind a failed one
+BEHIND: Final = 50  # events listed behind a failed one
 
 
 class ReasonInput(Input):
-    """Why it is decided so; kept with the decision."""
+    """The reason, stored with the decision."""
 
     reason = fields.CharField(min_length=3, max_length=500, multiline=True)
 
 
 class Age(admin.SimpleListFilter):
-    """Events that are older than so long: what waits for too long."""
+    """Filter for events by age."""
 
     title = "age"
     parameter_name = "age"
@@ -55,7 +55,7 @@ class Age(admin.SimpleListFilter):
 
 
 class Blocked(admin.SimpleListFilter):
-    """Events of streams that a failed event holds back, and that event itself."""
+    """Filter for events of streams blocked by a failed event, with that event."""
 
     title = "stream"
     parameter_name = "stream"
@@ -73,7 +73,7 @@ class Blocked(admin.SimpleListFilter):
 
 
 class _Decided(ServiceAdmin):
-    """Rows about which operators decide, with a reason."""
+    """Base page for rows on which operators decide, with a reason."""
 
     views = capabilities.VIEW_TRAIL
 
@@ -82,7 +82,7 @@ class _Decided(ServiceAdmin):
 
     @admin.display(description="resolved by")
     def decided_by(self, row: Any) -> str:
-        """Who decided, by name."""
+        """Name of the operator who decided."""
         return person(row.resolved_by)
 
 
@@ -115,7 +115,7 @@ class EventOutboxAdmin(_Decided):
         return ("sequence",) if "aggregate_id" in request.GET else ("-id",)
 
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
-        """Rows by an id: what has an index, and nothing else."""
+        """Search rows by id, using indexed columns only."""
         term = search_term.strip()
         if not term:
             return queryset, False
@@ -139,7 +139,7 @@ class EventOutboxAdmin(_Decided):
 
     @admin.display(description="attempts")
     def attempts(self, row: EventOutbox) -> int:
-        """How often it was refused."""
+        """Number of refusals."""
         return row.processing_attempts
 
     @admin.display(description="stream")
@@ -148,7 +148,7 @@ class EventOutboxAdmin(_Decided):
         return stream_link(row.aggregate_type, row.aggregate_id)
 
     def tables(self, request: HttpRequest, row: EventOutbox) -> list[Table]:
-        """What waits behind a failed event."""
+        """Events blocked by a failed event."""
         if row.status != EventOutbox.Status.FAILED:
             return []
         behind = EventOutbox.objects.filter(
@@ -163,7 +163,7 @@ class EventOutboxAdmin(_Decided):
 
 @admin.register(DeadLetter)
 class DeadLetterAdmin(_Decided):
-    """Events that were refused for good, as they lie in the dead-letter subscription now."""
+    """Finally refused events in the dead-letter subscription."""
 
     runs: ClassVar = [deadletters.redrive, deadletters.discard]
     bulk: ClassVar = [deadletters.redrive]
@@ -183,7 +183,7 @@ class DeadLetterAdmin(_Decided):
     search_help_text = "Id of an event, or the beginning of a type"
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        """The list, after a look at what lies there now; while Pub/Sub is silent, what was seen last."""
+        """Show the list after reading the subscription; while Pub/Sub is unreachable, show the last known state."""
         if request.method == "GET" and self.has_view_permission(request):
             self.check_query(request)
             try:
@@ -191,12 +191,12 @@ class DeadLetterAdmin(_Decided):
                     pass
             except Unreachable as error:
                 messages.error(
-                    request, f"Pub/Sub can't be looked at now ({error}). Below is what was seen last."
+                    request, f"Pub/Sub is not reachable now ({error}). The list shows the last known state."
                 )
         return super().changelist_view(request, extra_context)
 
     def run_view(self, request: HttpRequest, object_id: str, verb: str) -> HttpResponse:
-        """Confirm and decide, then carry out what was decided."""
+        """Confirm and store the decision, then execute it."""
         answer = super().run_view(request, object_id, verb)
         if answer.status_code == 302:
             self._carry_out(request)
@@ -210,10 +210,10 @@ class DeadLetterAdmin(_Decided):
         return answer
 
     def _carry_out(self, request: HttpRequest) -> None:
-        """Carry out decisions, outside of any transaction. What can't be now is, by the periodic look."""
+        """Execute decisions outside of any transaction. The periodic task retries what fails."""
         if not deadletters.undone():
             return
-        disabled_reason = "somebody else looks at it, or it is gone"
+        disabled_reason = "another operator has it open, or it no longer exists"
         try:
             with deadletters.held(first=FIRST_SECONDS, more=NEXT_SECONDS) as letters:
                 letters.carry_out_decisions()
@@ -222,7 +222,7 @@ class DeadLetterAdmin(_Decided):
         if deadletters.undone():
             messages.warning(
                 request,
-                f"Decided, and not carried out yet ({disabled_reason}). It is tried again every five minutes.",
+                f"Decided, but not executed yet ({disabled_reason}). It is retried every five minutes.",
             )
 
     @admin.display(description="what")
@@ -235,12 +235,12 @@ class DeadLetterAdmin(_Decided):
 
     @admin.display(description="reason")
     def reason(self, row: DeadLetter) -> str:
-        """Why it was refused last."""
+        """Reason of the last refusal."""
         return row.last_error[:200] or deadletters.NO_REASON
 
     @admin.display(description="source", ordering="subscription")
     def refused_by(self, row: DeadLetter) -> str:
-        """Who gave it up, and what kind it is therefore."""
+        """The subscription or the relay that refused it, and the kind."""
         return f"{row.subscription or 'relay'} ({row.kind})"
 
 

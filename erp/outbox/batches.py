@@ -1,4 +1,4 @@
-"""What the relay reads and remembers: rows, buckets with low-water marks, and what of a batch may go out."""
+"""The relay's state: rows read, buckets with low-water marks, and which rows of a batch may be published."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -46,14 +46,14 @@ class Row(NamedTuple):
         return Stream(self.aggregate_type, self.aggregate_id)
 
     def envelope(self) -> wire.Envelope:
-        """What goes out for the row: the event, or a gap marker where it was skipped."""
+        """Return the message for the row: the event, or a gap marker if it was skipped."""
         assert self.id is not None
         return wire.envelope(self, self.id, self.data)
 
 
 @dataclass(slots=True)
 class Hold:
-    """A stream left out of the reads: behind ``row_id`` until that is resolved, or until ``due``."""
+    """A stream excluded from reads until ``row_id`` is resolved, or until ``due``."""
 
     row_id: UUID
     due: float | None
@@ -61,7 +61,7 @@ class Hold:
 
 @dataclass(slots=True)
 class Bucket:
-    """What the relay remembers of a bucket that it owns."""
+    """The relay's state of a bucket that it owns."""
 
     number: int
     mark: int = 0  # no row at or below it waits, apart from held ones
@@ -98,7 +98,7 @@ class Bucket:
 
 @dataclass(slots=True)
 class Batch:
-    """One read of one bucket on its way out."""
+    """The rows of one read of a bucket that are being published."""
 
     bucket: Bucket
     rows: list[Row]
@@ -110,7 +110,7 @@ class Batch:
     stopped: set[Stream] = field(default_factory=set)  # streams of which nothing more may go out now
 
     def lanes(self) -> Iterator[tuple[str, list[Row]]]:
-        """What may go out, by ordering key: the runs of the streams that aren't blocked."""
+        """Return the publishable rows by ordering key: the runs of streams that are not blocked."""
         tails: dict[Stream, int] = {}
         lanes: dict[Stream, list[Row]] = {}
         ready: dict[str, list[Row]] = {}
@@ -130,7 +130,7 @@ class Batch:
         yield from ready.items()
 
     def _may_start(self, row: Row) -> bool:
-        """Whether a run may start with the row; notes what it waits for."""
+        """Return whether a run may start with the row; record what it waits for."""
         if row.predecessor_status in (None, "published"):
             return True
         if row.predecessor_status == "pending":

@@ -1,4 +1,4 @@
-"""Who may interfere with events on their way."""
+"""Capabilities of operators for stuck events."""
 
 from erp.access import Capability
 

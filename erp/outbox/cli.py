@@ -1,4 +1,4 @@
-"""What the outbox's commands share: selections, operators, reasons, failures as exit codes (core §11)."""
+"""Shared parts of the outbox's commands: selections, operators, reasons, failures as exit codes (core §11)."""
 
 import getpass
 import sys
@@ -28,7 +28,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
 
     def execute(self, *args: Any, **options: Any) -> str | None:
-        """Run; tell a failure as words, or as ``{"error": …}`` with ``--json``."""
+        """Run; report a failure as text, or as ``{"error": …}`` with ``--json``."""
         try:
             return super().execute(*args, **options)
         except (Unreachable, NotPublished) as error:
@@ -48,7 +48,7 @@ class Command(BaseCommand):
         return CommandError(message, returncode=code)
 
     def confirm(self, question: str, options: dict[str, Any]) -> None:
-        """Ask on a terminal unless ``--yes``; elsewhere the call itself is the decision."""
+        """Ask for confirmation on a terminal unless ``--yes``; without a terminal no confirmation is asked."""
         if options["yes"] or not sys.stdin.isatty():
             return
         if input(f"{question} [y/N] ").strip().lower() not in ("y", "yes"):
@@ -56,7 +56,7 @@ class Command(BaseCommand):
 
 
 def add_selection(parser: ArgumentParser) -> None:
-    """Arguments that select events."""
+    """Add the arguments that select events."""
     parser.add_argument("ids", nargs="*", metavar="ID", help="ids of events")
     parser.add_argument(
         "--type", action="append", default=[], metavar="NAME", help="event type, may be repeated"
@@ -69,16 +69,16 @@ def add_selection(parser: ArgumentParser) -> None:
 
 
 def add_change(parser: ArgumentParser) -> None:
-    """Arguments of what changes something."""
-    parser.add_argument("--all", action="store_true", help="all of them, where nothing else selects")
-    parser.add_argument("--reason", required=True, help="why; kept with the operator's name")
-    parser.add_argument("--by", default=getpass.getuser(), help="who; by default the system's user")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done, change nothing")
+    """Add the arguments of commands that change events."""
+    parser.add_argument("--all", action="store_true", help="all, if no other selection is given")
+    parser.add_argument("--reason", required=True, help="reason; stored with the operator's name")
+    parser.add_argument("--by", default=getpass.getuser(), help="operator's name; default: the system user")
+    parser.add_argument("--dry-run", action="store_true", help="report what would be done, change nothing")
     parser.add_argument("--yes", action="store_true", help="don't ask")
 
 
 def selection(options: dict[str, Any], *, changes: bool = False) -> Selection:
-    """The selection of the arguments. What changes something must say what it means, or ``--all``."""
+    """The selection of the arguments. A command that changes events requires a selection or ``--all``."""
     aggregate_type, _, aggregate_id = options["aggregate"].partition(":")
     try:
         selected = Selection(
@@ -93,7 +93,7 @@ def selection(options: dict[str, Any], *, changes: bool = False) -> Selection:
         raise CommandError("ids are UUIDs", returncode=commands.USAGE) from None
     if changes and not selected and not options["all"]:
         raise CommandError(
-            "say which: ids, --type, --aggregate, --since, --until, or --all", returncode=commands.USAGE
+            "select events: ids, --type, --aggregate, --since, --until, or --all", returncode=commands.USAGE
         )
     return selected
 
@@ -102,7 +102,7 @@ def reason(options: dict[str, Any]) -> str:
     """The operator's reason; an empty one is refused."""
     text: str = options["reason"].strip()
     if not text:
-        raise CommandError("--reason must say why", returncode=commands.USAGE)
+        raise CommandError("--reason must not be empty", returncode=commands.USAGE)
     return text
 
 

@@ -1,12 +1,12 @@
-"""Dead letters: what the consumer refused five times, and copies of what Pub/Sub refused to take (core §3).
+"""Dead letters: events that a consumer refused five times, and copies of events that Pub/Sub refused (core §3).
 
-They are read under lease: whoever looks holds them until it is done, and what isn't settled goes back.
-Parked events whose attempts are used up wait in the database instead; they count as dead letters too.
+They are read under lease: a reader locks them until it is done, and returns those it does not settle.
+Parked events whose attempts are used up stay in the database; they count as dead letters too.
 
-An operator decides by a service, on the row that stands for the letter; the decision is committed before anything
-is sent. Then it is carried out, outside of any transaction: publish, note that it is done, acknowledge. Who dies
-in between leaves the letter where it was, and the next one who comes goes on: a decision that isn't carried out
-is carried out, one that is only needs the acknowledgement, and an event sent twice is dropped by the inbox.
+An operator decides through a service on the dead letter's row; the decision is committed before anything is sent.
+Then it is executed outside of any transaction: publish, mark as executed, acknowledge. If the process dies in
+between, the dead letter stays and the next process continues: it executes a pending decision, only acknowledges
+an executed one, and the inbox drops an event that was sent twice.
 """
 
 import contextlib
@@ -41,7 +41,7 @@ log = structlog.get_logger(__name__)
 FIRST_SECONDS: Final = 3.0  # to wait for the first message, and for each further one
 NEXT_SECONDS: Final = 1.0
 MOST: Final = 1000  # held at a time
-NO_REASON: Final = "no consumer noted why: see its log"
+NO_REASON: Final = "no consumer recorded a reason: see its log"
 
 _PARKED: Final = """
 SELECT attributes::text, data::text, attempts, last_error FROM event_parked
@@ -51,8 +51,8 @@ _REVIVE: Final = """
 UPDATE event_parked SET attempts = 0, next_attempt_at = clock_timestamp()
 WHERE subscription = %s AND aggregate_type = %s AND aggregate_id = %s AND sequence = %s
 """
-# A decision stands until it is carried out, and for the very letter that it was carried out on; a letter that
-# died since is another one and waits anew. Of what a consumer refused only the consumer knows the reason.
+# A decision applies until it is executed, and only to the dead letter on which it was executed; a later dead letter
+# of the same event waits for a new decision. Only the consumer knows why it refused an event.
 _SEEN: Final = """
 INSERT INTO event_dead_letter AS d (
     id, subscription, key, kind, event_type, aggregate_type, aggregate_id, sequence, attempts, last_error,
@@ -73,13 +73,13 @@ SET (status, carried_out_at) = (
 
 
 class NotWaiting(Conflict):
-    """It doesn't wait for a decision."""
+    """This dead letter is not waiting for a decision."""
 
     code = "outbox.not_waiting"
 
 
 class NotRedrivable(Conflict):
-    """It can't be sent again."""
+    """This dead letter cannot be redriven."""
 
     code = "outbox.not_redrivable"
 
@@ -90,10 +90,10 @@ class NotRedrivable(Conflict):
     raises=[NotWaiting, NotRedrivable],
 )
 def redrive(letter: DeadLetter, *, actor: Actor, reason: str, by: str = "") -> DeadLetter:
-    """Send a dead letter to its consumer again, under the same event id; it is applied once, later ones after it.
+    """Redrive a dead letter to its consumer with the same event id; it is applied once, before later events.
 
-    ``by`` names the operator where a command acts. Raises NotWaiting, NotRedrivable for the relay's copies and
-    for what isn't an event, and Invalid without a reason.
+    ``by`` names the operator if called by a command. Raises NotWaiting; NotRedrivable for the relay's copies and
+    for messages that are not events; Invalid without a reason.
     """
     check_redrivable(letter)
     return _decide(letter, DeadLetter.Status.REDRIVEN, events.DeadLetterRedriven, actor, reason, by)
@@ -101,9 +101,9 @@ def redrive(letter: DeadLetter, *, actor: Actor, reason: str, by: str = "") -> D
 
 @service(requires=capabilities.MANAGE_DEAD_LETTERS, emits=[events.DeadLetterDiscarded], raises=[NotWaiting])
 def discard(letter: DeadLetter, *, actor: Actor, reason: str, by: str = "") -> DeadLetter:
-    """Give a dead letter up: its place in the stream counts as empty, and what was parked behind it is applied.
+    """Discard a dead letter: its place in the stream is skipped, and the parked events after it are applied.
 
-    ``by`` names the operator where a command acts. Raises NotWaiting, and Invalid without a reason.
+    ``by`` names the operator if called by a command. Raises NotWaiting, and Invalid without a reason.
     """
     return _decide(letter, DeadLetter.Status.DISCARDED, events.DeadLetterDiscarded, actor, reason, by)
 
@@ -111,7 +111,7 @@ def discard(letter: DeadLetter, *, actor: Actor, reason: str, by: str = "") -> D
 def check_redrivable(letter: DeadLetter) -> None:
     """Raise NotRedrivable unless it is an event that a consumer refused."""
     if letter.kind == DeadLetter.Kind.MALFORMED:
-        raise NotRedrivable(f"{letter.key} is not an event: it can only be discarded")
+        raise NotRedrivable(f"{letter.key} is not an event and can only be discarded")
     if letter.kind == DeadLetter.Kind.POISON:
         raise NotRedrivable(
             f"Pub/Sub refused event {letter.key}, which still blocks its stream in the outbox: "
@@ -153,13 +153,13 @@ def _decide(
 
 
 def undone() -> bool:
-    """Whether a decision waits to be carried out."""
+    """Return whether a decision waits for its execution."""
     return DeadLetter.objects.filter(status__in=["redriven", "discarded"], carried_out_at=None).exists()
 
 
 @dataclass
 class Letter:
-    """A dead letter in hand: its row, the event (None when it isn't one of ours) and the message."""
+    """A pulled dead letter: its row, the event (None if it is not one of this product) and the message."""
 
     row: DeadLetter
     event: wire.Envelope | None
@@ -167,7 +167,7 @@ class Letter:
 
     @property
     def key(self) -> str:
-        """What names it in commands: the event's id, or else the message's."""
+        """Return its key in commands: the event's id, or else the message's."""
         return self.row.key
 
     def as_dict(self, *, payload: bool = False) -> dict[str, Any]:
@@ -198,14 +198,14 @@ class Letter:
 
 
 class Letters:
-    """The dead letters held right now, and what can be done about each."""
+    """The dead letters that are pulled now, and the operations on them."""
 
     def __init__(self, puller: Puller, letters: list[Letter]) -> None:
         self._puller = puller
         self.letters = letters
 
     def select(self, selection: Selection, keys: tuple[str, ...] = ()) -> list[Letter]:
-        """Those that are meant: by key, else by the selection; malformed ones only by key."""
+        """Return the selected letters: by key, else by the selection; malformed ones only by key."""
         if keys:
             return [letter for letter in self.letters if letter.key in keys]
         return [
@@ -213,19 +213,19 @@ class Letters:
         ]
 
     def redrive(self, letter: Letter, *, actor: Actor, reason: str, by: str = "") -> None:
-        """Decide and carry out: as the service ``redrive`` and ``carry_out``."""
+        """Decide and execute: as the service ``redrive`` and ``carry_out``."""
         if letter.row.status != DeadLetter.Status.REDRIVEN:  # else it was decided, and somebody died over it
             letter.row = redrive(letter.row, actor=actor, reason=reason, by=by)
         self.carry_out(letter)
 
     def discard(self, letter: Letter, *, actor: Actor, reason: str, by: str = "") -> None:
-        """Decide and carry out: as the service ``discard`` and ``carry_out``."""
+        """Decide and execute: as the service ``discard`` and ``carry_out``."""
         if letter.row.status != DeadLetter.Status.DISCARDED:
             letter.row = discard(letter.row, actor=actor, reason=reason, by=by)
         self.carry_out(letter)
 
     def carry_out_decisions(self) -> int:
-        """Carry out what was decided about the letters held here; how many left.
+        """Execute the decisions on the pulled letters; return how many were settled.
 
         One that Pub/Sub refuses waits for another decision. Raises topology.Unreachable.
         """
@@ -238,7 +238,7 @@ class Letters:
         return left
 
     def carry_out(self, letter: Letter) -> None:
-        """Do what was decided about a letter. Nothing here may run inside a transaction.
+        """Execute the decision on a letter, outside of any transaction.
 
         Raises topology.Unreachable, then the decision stands, and publisher.Poison, then the letter waits for
         another one.
@@ -300,10 +300,10 @@ def _publish(stream: wire.Stream, delivery: Delivery) -> None:
 
 @contextlib.contextmanager
 def held(limit: int = MOST, *, first: float = FIRST_SECONDS, more: float = NEXT_SECONDS) -> Iterator[Letters]:
-    """Hold up to ``limit`` dead letters while the block runs; what it doesn't settle goes back at its end.
+    """Pull up to ``limit`` dead letters for the block; return those it does not settle.
 
-    ``first`` and ``more`` are the seconds to wait for the first message and for each further one. What is seen is
-    noted on the letters' rows. Another one who looks at the same time sees the rest. Raises topology.Unreachable
+    ``first`` and ``more`` are the seconds to wait for the first message and for each further one. The rows of the
+    dead letters are updated. A concurrent reader gets the others. Raises topology.Unreachable
     when Pub/Sub doesn't answer.
     """
     try:
@@ -329,7 +329,7 @@ def held(limit: int = MOST, *, first: float = FIRST_SECONDS, more: float = NEXT_
 
 
 def _noted(seen: list[Letter]) -> list[Letter]:
-    """The letters with their rows as they stand in the database, made or brought up to date."""
+    """Return the letters with their rows, created or updated."""
     if not seen:
         return seen
     with transaction.atomic(), connection.cursor() as cursor:

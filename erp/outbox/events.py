@@ -1,4 +1,4 @@
-"""What operators decided about events: the record that a later decision on the same row can't overwrite."""
+"""Events of operators' decisions: a record that a later decision on the same row cannot overwrite."""
 
 from uuid import UUID
 
@@ -6,9 +6,9 @@ from erp.events import Event, event
 
 
 class Resolved(Event):
-    """The event that was stuck, and why it was decided so.
+    """The stuck event, and the reason of the decision.
 
-    ``by`` names the operator's account where a command acted; a person in the portal is the event's actor.
+    ``by`` names the operator's account if a command decided; a person in the portal is the event's actor.
     """
 
     outbox_event_id: UUID
@@ -26,16 +26,16 @@ OUTBOX_EVENT = ("outbox_event", "outbox_event_id")
 
 @event("outbox_event.retried", version=1, aggregate=OUTBOX_EVENT, readers={})
 class OutboxEventRetried(Resolved):
-    """A failed event got its attempts anew."""
+    """The attempts of a failed event were reset."""
 
 
 @event("outbox_event.skipped", version=1, aggregate=OUTBOX_EVENT, readers={})
 class OutboxEventSkipped(Resolved):
-    """A failed event was given up: a gap marker takes its place."""
+    """A failed event was skipped: a gap marker replaces it."""
 
 
 class Settled(Event):
-    """The dead letter, and why it was decided so. Facts of the event are None where it isn't one of ours."""
+    """The dead letter, and the reason of the decision. Members of the event are None if the message is not an event."""
 
     dead_letter_id: UUID
     key: str
@@ -55,9 +55,9 @@ DEAD_LETTER = ("dead_letter", "dead_letter_id")
 
 @event("dead_letter.redriven", version=1, aggregate=DEAD_LETTER, readers={})
 class DeadLetterRedriven(Settled):
-    """It goes to its consumer once more, under the same event id."""
+    """A dead letter was sent to its consumer again, with the same event id."""
 
 
 @event("dead_letter.discarded", version=1, aggregate=DEAD_LETTER, readers={})
 class DeadLetterDiscarded(Settled):
-    """It was given up: its place in the stream counts as empty."""
+    """A dead letter was discarded: its place in the stream is skipped."""

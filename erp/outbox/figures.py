@@ -9,7 +9,7 @@ from erp.outbox import operations, subscriber
 
 
 def read_figures() -> Iterator[Metric]:
-    """Read what waits, what failed, and which streams have a gap."""
+    """Read the numbers of waiting and failed events and of streams with a gap."""
     now = operations.figures()
     gaps = subscriber.Subscription(settings.PUBSUB_SUBSCRIPTION).gaps()
     for name, text, value in (

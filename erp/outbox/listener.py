@@ -1,4 +1,4 @@
-"""What the relay learns of wake-ups over Redis; while Redis is down it polls."""
+"""Receives the relay's wake-ups over Redis; while Redis is down the relay polls."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""What the relay and the consumer count (operations §2). Labels carry no ids and no names of people."""
+"""Metrics of the relay and the consumer (operations §2). Labels carry no ids and no names of people."""
 
 import time
 
@@ -21,24 +21,24 @@ COMMIT_TO_ACK_SECONDS = Histogram(
     buckets=_SECONDS,
 )
 RELAY_HEARTBEAT = Gauge(
-    "erp_relay_heartbeat_seconds", "Unix time of the relay's last round.", multiprocess_mode="mostrecent"
+    "erp_relay_heartbeat_seconds", "Unix time of the relay's last cycle.", multiprocess_mode="mostrecent"
 )
 RELAY_BUCKETS = Gauge(
-    "erp_relay_owned_buckets", "Buckets that the relays here own.", multiprocess_mode="livesum"
+    "erp_relay_owned_buckets", "Buckets owned by the relays of this process.", multiprocess_mode="livesum"
 )
 
 CONSUMER_LAG_SECONDS = Gauge(
     "erp_consumer_lag_seconds",
-    "Age of the event handled last, when it was handled.",
+    "Age of the last handled event at the time it was handled.",
     multiprocess_mode="mostrecent",
 )
-CONSUMED = Counter("erp_consumer_events_total", "Events received, by what became of them.", ["outcome"])
+CONSUMED = Counter("erp_consumer_events_total", "Events received, by outcome.", ["outcome"])
 DUPLICATES = Counter("erp_consumer_duplicates_total", "Events received again after they had been applied.")
 GAPS = Counter("erp_consumer_gaps_total", "Gaps in a stream that stayed open for more than a minute.")
 
 
 class Heartbeat:
-    """Touches the process's sign of life, at most once a second."""
+    """Updates the process's heartbeat, at most once a second."""
 
     def __init__(self, name: str) -> None:
         self._name = name

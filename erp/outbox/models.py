@@ -1,7 +1,7 @@
 """Tables of the transactional outbox (core §2) and of the subscriber (core §3).
 
 Emitters write ``event_stream`` and ``event_outbox`` in one statement (``erp.outbox.flush``); the relay and
-the subscriber use SQL of their own. Nothing else writes here.
+the subscriber use their own SQL. No other code writes here.
 """
 
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -31,7 +31,7 @@ class EventStream(models.Model):
 
 class EventOutboxQuerySet(models.QuerySet[Any]):
     def visible_to(self, user: "Actor") -> Self:
-        """Every event: who asks over HTTP asks for those of one row, which must be visible itself."""
+        """Return all events: the HTTP endpoint filters those of one row, which must be visible itself."""
         return self
 
 
@@ -107,12 +107,12 @@ class EventOutbox(models.Model):
         return f"{self.event_type} v{self.event_version} #{self.sequence}"
 
     def open_verbs(self) -> frozenset[str]:
-        """What an operator can do about it now."""
+        """Return the operations allowed now."""
         return frozenset({"retry", "skip"} if self.status == self.Status.FAILED else ())
 
 
 class Inbox(models.Model):
-    """An event that a subscription has applied: the row that makes a repeat harmless."""
+    """An event that a subscription has applied; with this row a duplicate is dropped."""
 
     pk = models.CompositePrimaryKey("subscription", "event_id")
     subscription = models.CharField(max_length=255)
@@ -151,7 +151,7 @@ class Cursor(models.Model):
 
 
 class Parked(models.Model):
-    """An event that came before its predecessor: kept with its payload until its turn comes."""
+    """An event received before its predecessor: stored with its payload until its turn."""
 
     pk = models.CompositePrimaryKey("subscription", "aggregate_type", "aggregate_id", "sequence")
     subscription = models.CharField(max_length=255)
@@ -173,15 +173,15 @@ class Parked(models.Model):
 
 
 class DeadLetter(models.Model):
-    """An event that a consumer, or Pub/Sub itself, refused: the last error, and what was decided about it.
+    """An event that a consumer or Pub/Sub refused: the last error and the decision.
 
-    The consumer writes a row at each failure, whoever looks at the dead-letter subscription notes what lies
-    there, operators decide by services, and what they decided is carried out (``erp.outbox.deadletters``).
+    The consumer writes a row at each failure, each reader of the dead-letter subscription updates the rows,
+    operators decide through services, and the decisions are executed (``erp.outbox.deadletters``).
     """
 
     class Kind(models.TextChoices):
         REFUSED = "refused"  # by a consumer
-        PARKED = "parked", "refused after its turn had come"
+        PARKED = "parked", "refused in its turn"
         POISON = "poison", "refused by Pub/Sub"
         MALFORMED = "malformed", "not an event"
 
@@ -223,7 +223,7 @@ class DeadLetter(models.Model):
         return f"{self.event_type or 'message'} {self.key}"
 
     def open_verbs(self) -> frozenset[str]:
-        """What an operator can do about it now."""
+        """Return the operations allowed now."""
         if self.status != self.Status.WAITING:
             return frozenset()
         return frozenset({"discard", "redrive"} if self.kind in ("refused", "parked") else {"discard"})

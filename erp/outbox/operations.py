@@ -1,4 +1,4 @@
-"""What operators do about the outbox: look, retry, skip, replay. The commands and the admin call these."""
+"""Operations on the outbox: list, retry, skip, replay. Used by the commands and the admin."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -29,7 +29,7 @@ COUNT_LIMIT: Final = 100_000  # figures stop counting here: what is beyond needs
 
 @dataclass(frozen=True)
 class Selection:
-    """Which events are meant: by id, type, aggregate, and time of their creation (both ends included)."""
+    """A selection of events: by id, type, aggregate, and time of their creation (both ends included)."""
 
     ids: tuple[UUID, ...] = ()
     types: tuple[str, ...] = ()
@@ -58,7 +58,7 @@ class Selection:
         return rows
 
     def takes(self, event: wire.Envelope) -> bool:
-        """Whether an event that isn't a row belongs to the selection."""
+        """Return whether an event without a row belongs to the selection."""
         return (
             (not self.ids or event.event_id in self.ids)
             and (not self.types or event.event_type in self.types)
@@ -100,7 +100,7 @@ SELECT (SELECT count(*) FROM waiting WHERE status = 'pending'),
 
 @dataclass(frozen=True)
 class Figures:
-    """The outbox at this moment. ``oldest_seconds`` is of pending events whose stream isn't blocked."""
+    """The current figures of the outbox. ``oldest_seconds`` covers pending events whose stream is not blocked."""
 
     pending: int
     processing: int
@@ -164,18 +164,18 @@ class NotFailed(Conflict):
 
 @service(requires=capabilities.MANAGE, emits=[events.OutboxEventRetried], raises=[NotFailed])
 def retry(event: EventOutbox, *, actor: Actor, reason: str, by: str = "") -> EventOutbox:
-    """Give a failed event its attempts anew; the relay publishes it, and then what waits behind it.
+    """Reset the attempts of a failed event; the relay publishes it, then the events after it.
 
-    ``by`` names the operator where a command acts. Raises NotFailed, and Invalid without a reason.
+    ``by`` names the operator if called by a command. Raises NotFailed, and Invalid without a reason.
     """
     return _resolve(event, EventOutbox.Resolution.RETRIED, events.OutboxEventRetried, actor, reason, by)
 
 
 @service(requires=capabilities.MANAGE, emits=[events.OutboxEventSkipped], raises=[NotFailed])
 def skip(event: EventOutbox, *, actor: Actor, reason: str, by: str = "") -> EventOutbox:
-    """Give a failed event up: a gap marker takes its place, and what waits behind it goes out.
+    """Skip a failed event: a gap marker replaces it, and the events after it are published.
 
-    ``by`` names the operator where a command acts. Raises NotFailed, and Invalid without a reason.
+    ``by`` names the operator if called by a command. Raises NotFailed, and Invalid without a reason.
     """
     return _resolve(event, EventOutbox.Resolution.SKIPPED, events.OutboxEventSkipped, actor, reason, by)
 
@@ -223,12 +223,12 @@ def _resolve(
 
 
 def operator(actor: Actor, by: str = "") -> str:
-    """Who decides, for a row: the account named by a command, else the id of the person in the portal."""
+    """Return the deciding operator: the account named by a command, else the id of the person in the portal."""
     return (by or str(actor.pk or actor))[:200]
 
 
 def reason_given(reason: str) -> str:
-    """The reason as it is kept. Raises Invalid where there is none."""
+    """Return the reason as stored. Raises Invalid if it is empty."""
     if not reason.strip():
         raise Invalid(errors=[Fault("/reason", "required", "Say why.")])
     return mask_text(reason.strip())
@@ -236,10 +236,11 @@ def reason_given(reason: str) -> str:
 
 @access.require_capability("outbox.manage")
 def replay(selection: Selection, *, topic: str, actor: Actor, by: str, reason: str) -> int:
-    """Publish published events once more, same ids and sequences, each stream in order; how many.
+    """Publish events again with the same ids and sequences, each stream in order; return how many.
 
-    Consumers that have applied them drop them. ``topic`` is its short name. No row changes, so it is no service.
-    Raises Invalid without a reason, publisher.Poison and publisher.NotPublished; what went out before stays out.
+    Consumers that have applied them drop them. ``topic`` is its short name. No row changes, so it is not a service.
+    Raises Invalid without a reason, publisher.Poison and publisher.NotPublished; events published before
+    the error stay published.
     """
     reason_given(reason)
     rows = selection.rows("published").order_by("aggregate_type", "aggregate_id", "sequence")

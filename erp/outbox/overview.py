@@ -1,4 +1,4 @@
-"""What moves events, on one page: relays, what waits, Pub/Sub as last seen, signs of life, schedules. Only looks."""
+"""A read-only page on event delivery: relays, waiting events, Pub/Sub's last known state, heartbeats, schedules."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -44,15 +44,15 @@ FROM event_outbox f WHERE f.status = 'failed' ORDER BY f.created_at LIMIT %(most
 
 
 def view(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
-    """The page, for those who may look at the machinery."""
+    """Show the page to users who may view technical rows."""
     if not access.holds_everywhere(access.actor_of(request), capabilities.VIEW_TRAIL):
         raise PermissionDenied
-    page = {**context, "title": "Relays, Pub/Sub, signs of life", "tables": list(tables())}
+    page = {**context, "title": "Relays, Pub/Sub, heartbeats", "tables": list(tables())}
     return TemplateResponse(request, "admin/service/tables.html", page)
 
 
 def tables() -> Iterator[Table]:
-    """Everything that the page tells; six queries whatever is stored."""
+    """Return the tables of the page; six queries for any amount of data."""
     figures = [
         (name.replace("_", " "), f"{value:.0f}") for name, value in asdict(operations.figures()).items()
     ]
@@ -66,7 +66,7 @@ def tables() -> Iterator[Table]:
     owners = {bucket: pid for pid, _, _, buckets in relays for bucket in buckets}
     yield Table(
         "Buckets with waiting events",
-        ["Bucket", "Owner", "Waiting", "Oldest since"],
+        ["Bucket", "Owner", "Waiting", "Oldest"],
         [
             (bucket, owners.get(bucket, "nobody"), count, oldest)
             for bucket, count, oldest in _rows(_WAITING, {"limit": operations.COUNT_LIMIT})
@@ -86,15 +86,15 @@ def tables() -> Iterator[Table]:
         ],
     )
     yield Table(
-        "Pub/Sub, as last seen",
+        "Pub/Sub, last known state",
         ["What", "Found", "Looked at"],
         [
-            _seen("Differences of topology and grants", metrics.TOPOLOGY),
-            _seen("Dead letters (counting stops at 100)", metrics.DEAD_LETTERS),
+            _seen("Differences in topology and grants", metrics.TOPOLOGY),
+            _seen("Dead letters (counted up to 100)", metrics.DEAD_LETTERS),
         ],
     )
     yield Table(
-        "Signs of life on this machine",
+        "Heartbeats on this machine",
         ["Process", "Last", "State"],
         [
             (name, f"{age:.0f} s ago", "alive" if age <= heartbeat.SILENT_SECONDS else "silent")
@@ -137,7 +137,7 @@ def _schedules() -> Iterator[tuple[str, Any, Any]]:
 
 
 def _cached(read: Callable[[str], Any], name: str) -> Any:
-    """What the cache says; None while it doesn't answer."""
+    """Return the cached value; None while the cache does not answer."""
     try:
         return read(name)
     except RedisError:

@@ -1,4 +1,4 @@
-"""Who relays what: session-level advisory locks share the buckets among the relays that live (core §2)."""
+"""Bucket ownership: session-level advisory locks divide the buckets among the running relays (core §2)."""
 
 import random
 from typing import Any
@@ -30,7 +30,7 @@ class LayoutRefused(Exception):
 
 
 class LayoutHeld(Exception):
-    """Another relay still runs on the former layout, or changes it right now."""
+    """Another relay still uses the previous layout, or is changing it."""
 
 
 async def connect() -> Connection:
@@ -50,14 +50,14 @@ async def connect() -> Connection:
 
 
 async def join(connection: Connection) -> None:
-    """Take part in relaying under the configured layout; store it where it may change.
+    """Join relaying with the configured layout; store the layout if it may change.
 
     Raises LayoutRefused while rows of another layout wait, LayoutHeld while another relay runs on it.
     """
     wanted = (settings.OUTBOX_ORDERING, settings.OUTBOX_BUCKETS)
     while True:
         if not await _scalar(connection, "SELECT pg_try_advisory_lock_shared(%s, 0)", locks.RELAY_LAYOUT):
-            raise LayoutHeld("another relay changes the layout right now")
+            raise LayoutHeld("another relay is changing the layout")
         row = await (await connection.execute(sql.LAYOUT)).fetchone()
         if row is not None and tuple(row) == wanted:
             return
@@ -86,7 +86,7 @@ class Ownership:
         self.relays = 1
 
     async def announce(self) -> None:
-        """Be counted among the relays."""
+        """Register as a relay."""
         await self._connection.execute("SELECT pg_advisory_lock_shared(%s, 0)", [locks.RELAY_PRESENT])
 
     @property
@@ -118,7 +118,7 @@ class Ownership:
         return gained, 0
 
     async def give_back(self, buckets: set[int]) -> None:
-        """Let other relays have these."""
+        """Release these buckets to other relays."""
         await self._connection.execute(sql.RELEASE, {"space": locks.RELAY_BUCKET, "buckets": list(buckets)})
         self.buckets -= buckets
 

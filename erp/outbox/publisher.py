@@ -1,4 +1,4 @@
-"""Publish requests: one call, one answer, and which of two kinds a failure is (core §2)."""
+"""Publish requests: one call, one response, and two kinds of failure (core §2)."""
 
 from collections.abc import Sequence
 from types import TracebackType
@@ -18,11 +18,11 @@ _Request, _Response = PublishRequest.pb(), PublishResponse.pb()
 
 
 class Poison(Exception):
-    """Pub/Sub will never take this request: one of its messages is at fault."""
+    """Pub/Sub permanently refuses this request because of one of its messages."""
 
 
 class NotPublished(Exception):
-    """The request failed, and nothing says that a message is to blame: try again."""
+    """The request failed for a reason outside its messages: retry."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(f"{code}: {detail}")

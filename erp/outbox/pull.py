@@ -29,7 +29,7 @@ _StreamingPullRequest = types.StreamingPullRequest.pb()
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One message as it was handed out."""
+    """One delivered message."""
 
     ack_id: str
     message_id: str
@@ -92,7 +92,7 @@ class Puller:
         self._channel.close()
 
     def stop(self) -> None:
-        """Pull no more; what is held may still be settled."""
+        """Stop pulling; pulled messages can still be settled."""
         self._closing.set()
         if self._call is not None:
             self._call.cancel()
@@ -104,7 +104,7 @@ class Puller:
         return None
 
     def acknowledge(self, ack_ids: Sequence[str]) -> None:
-        """Settle messages for good. A failure is logged: they come again, which is harmless."""
+        """Acknowledge messages. A failure is logged: they are delivered again, which is harmless."""
         self._settle(ack_ids)
         for chunk in _chunks(ack_ids):
             request = types.AcknowledgeRequest.pb()(subscription=self._subscription, ack_ids=chunk)
@@ -117,7 +117,7 @@ class Puller:
             self._set_deadline(chunk, 0)
 
     def give_back_all(self) -> None:
-        """Refuse whatever isn't settled."""
+        """Refuse all messages that are not settled."""
         with self._lock:
             ack_ids = list(self._leases)
         self.give_back(ack_ids)

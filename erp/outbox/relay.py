@@ -1,9 +1,9 @@
-"""The relay: waiting rows of ``event_outbox`` go to Pub/Sub, each stream in sequence (core §2).
+"""The relay publishes waiting rows of ``event_outbox`` to Pub/Sub, each stream in sequence (core §2).
 
 One coroutine owns the database connection: it reads batches of idle buckets, marks what was acknowledged,
-and shares buckets with other relays. Batches publish beside it, many requests in flight. The order of a
-stream rests on one rule alone: a run of rows starts where its predecessor is published or purged, and what
-follows goes out in the same request behind it or in a later one. Locks only save work.
+and shares buckets with other relays. Batches are published concurrently, with many requests in flight. The order
+of a stream depends on one rule only: a run of rows starts where its predecessor is published or purged, and
+later rows are sent in the same request or a later one. Locks only save work.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ BALANCE_SECONDS: Final = 0.5  # a dead relay's buckets are taken over within 2 s
 SWEEP_SECONDS: Final = 3.0  # a net under the low-water mark, and how soon a retried row is seen
 BACKOFF_SECONDS: Final = 30.0  # most that a poison event waits between two attempts
 RETRY_SECONDS: Final = 1.0  # most that a request waits in an outage
-SILENT_SECONDS: Final = 0.5  # without an answer a topic may have been deleted and made anew unnoticed
+SILENT_SECONDS: Final = 0.5  # without an answer a topic may have been deleted and recreated unnoticed
 JOIN_SECONDS: Final = 3.0  # relays that start together may see each other's passing layout lock
 REASON_CHARACTERS: Final = 1000  # an attribute's value has at most 1,024 bytes
 
@@ -47,12 +47,12 @@ Ended = Literal["stopped", "drained", "idle", "unreachable"]
 
 
 class Abandoned(Exception):
-    """The relay stops; what wasn't acknowledged stays pending."""
+    """The relay stops; unacknowledged events stay pending."""
 
 
 @dataclass(slots=True)
 class Summary:
-    """What a relay did until it ended, and why it ended."""
+    """The result of a relay run, and why it ended."""
 
     ended: Ended = "stopped"
     published: int = 0
@@ -83,7 +83,7 @@ class Fault:
 
 
 class Relay:
-    """Relays until told to stop, or until everything has gone out.
+    """Publishes until stopped, or until all events are published.
 
     ``drain``: end when nothing of the owned buckets waits. ``patience``: seconds after which it gives up
     owning a bucket, or, when draining, reaching Pub/Sub; None is for ever. ``allow_lossy``: start although
@@ -432,7 +432,7 @@ class Relay:
         self._failing_since, self._outage = None, False
 
     async def _give_up(self, batch: Batch, row: Row, reason: str) -> None:
-        """Put off one poison event, or after its last attempt leave it failed with a copy as dead letter."""
+        """Delay one poison event, or after its last attempt mark it failed and publish a copy as dead letter."""
         batch.stopped.add(row.stream)
         reason = mask_text(reason)[:REASON_CHARACTERS]
         attempts = row.processing_attempts + 1
@@ -468,7 +468,7 @@ class Relay:
         return True
 
     async def _mark(self) -> None:
-        """Write down what was acknowledged or refused, in one update, then free the buckets that are done."""
+        """Store acknowledgements and refusals in one update, then free the finished buckets."""
         ended, self._ended = self._ended, deque()
         outcomes, self._outcomes = self._outcomes, deque()
         published = [o for o in outcomes if isinstance(o, Published)]
@@ -550,7 +550,7 @@ class Relay:
         return asyncio.create_task(self._check_topology())
 
     async def _check_topology(self) -> bool:
-        """Whether nothing that is published can be lost; if it can, no request starts until that is mended."""
+        """Return whether no published event can be lost; if it can, no request starts until this is repaired."""
         try:
             await asyncio.to_thread(topology.preflight, fresh=True)
         except (topology.Lossy, topology.Unreachable) as error:
@@ -563,7 +563,7 @@ class Relay:
         return True
 
     async def _await_topology(self) -> None:
-        """Wait until the topology is safe again, so that nothing is published where nobody subscribes."""
+        """Wait until the topology is safe again, so that nothing is published to a topic without a subscription."""
         async with self._waiting:
             while not self._topology_ok:
                 self._check = self._start_check()

@@ -1,4 +1,4 @@
-"""The consumer: each event once, in its stream's order, in one transaction with what it causes (core §3)."""
+"""The consumer applies each event once, in stream order, in one transaction with its effects (core §3)."""
 
 import json
 import random
@@ -30,22 +30,22 @@ log = structlog.get_logger(__name__)
 SWEEP_SECONDS: Final = 5.0
 GAP_SECONDS: Final = 60  # a gap older than this is an alarm
 QUICK_RETRIES: Final = 3  # of a deadlock or a lost connection, before it counts as the handler's failure
-STOP_SECONDS: Final = 20.0  # for what is held when the process is told to end
+STOP_SECONDS: Final = 20.0  # to settle pulled messages when the process is stopped
 # Pub/Sub may hold back what follows in a stream until then: acknowledge soon, in few calls.
 _ACK_BATCH: Final = 100
 _ACK_SECONDS: Final = 0.05
 
 
 class Handler(Protocol):
-    """What a module does about an event: calls services as SYSTEM, in the transaction of its inbox row."""
+    """A module's reaction to an event: calls services as SYSTEM, in the transaction of its inbox row."""
 
     def __call__(self, event: Any, /, *, meta: Envelope) -> None: ...
 
 
 class Listener(Protocol):
-    """What is done about every event of every type, and about gap markers, in that same transaction.
+    """A reaction to every event of every type, and to gap markers, in the same transaction.
 
-    Listeners come after the event's handlers and last of all, so what they lock is held the shortest.
+    Listeners run last, after the event's handlers, so that their locks are held for the shortest time.
     """
 
     def __call__(self, event: Envelope, /) -> None: ...
@@ -71,7 +71,7 @@ def handles(*events: type[Event]) -> Callable[[H], H]:
 
 
 def handles_all(listener: L) -> L:
-    """Register what is done about every event, as it travels; its payload may be of an older version."""
+    """Register a listener for every event as received; its payload may be of an older version."""
     _listeners.append(listener)
     return listener
 
@@ -82,7 +82,7 @@ def handlers(event_type: str) -> list[Handler]:
 
 
 def seal() -> None:
-    """Refuse a handler written for a version that isn't the newest: it would never be given one."""
+    """Refuse a handler for a version that is not the newest, because it would never be called."""
     for name, entries in _handlers.items():
         for event, handler in entries:
             if registry.latest(name) is not event:
@@ -93,7 +93,7 @@ def seal() -> None:
 
 
 class Outcome(StrEnum):
-    """What became of a received event."""
+    """The outcome of a received event."""
 
     APPLIED = "applied"
     REPEAT = "repeat"
@@ -158,7 +158,7 @@ SET attempts = attempts + 1, last_error = %(error)s,
 WHERE subscription = %(subscription)s AND aggregate_type = %(type)s AND aggregate_id = %(id)s
   AND sequence = %(sequence)s
 """
-# The last error of each event that fails; a decision that isn't carried out yet stands.
+# The last error of each event that fails; a pending decision is not changed.
 _NOTE: Final = """
 INSERT INTO event_dead_letter AS d (
     id, subscription, key, kind, event_type, aggregate_type, aggregate_id, sequence, attempts, last_error,
@@ -182,7 +182,7 @@ LIMIT 1000
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A stream that waits: parked events, and the sequence that they wait for."""
+    """A blocked stream: its parked events, and the sequence they wait for."""
 
     stream: Stream
     missing: int
@@ -190,19 +190,19 @@ class Gap:
 
 
 class Subscription:
-    """What one subscription has applied, kept in the database; for the consumer and ``dlq discard``."""
+    """The applied events of one subscription, stored in the database; for the consumer and ``dlq discard``."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
     def start(self) -> None:
-        """Note the subscription's first start."""
+        """Store the subscription's first start."""
         self._run(_START, [self.name])
 
     def receive(self, event: Envelope) -> Outcome:
-        """Apply an event, park it, or drop a repeat; afterwards apply what was parked behind it.
+        """Apply an event, park it, or drop a duplicate; then apply the parked events after it.
 
-        Whatever a handler raises comes out, and nothing of the event is kept.
+        An exception of a handler is raised, and nothing of the event is stored.
         """
         outcome = self._take(event)
         if outcome is Outcome.APPLIED:
@@ -212,7 +212,7 @@ class Subscription:
     def follow(self, stream: Stream) -> None:
         """Apply parked events of the stream for as long as the next one is there.
 
-        A failing one stays parked and is tried again later; after a message's attempts it counts as dead.
+        A failing event stays parked and is retried later; after the last attempt it counts as dead.
         Raises only where the database or Redis is down.
         """
         while row := self._one(_NEXT, self._keys(stream) | {"most": max_attempts()}):
@@ -238,7 +238,7 @@ class Subscription:
                 return
 
     def note_failure(self, event: Envelope, error: Exception, attempts: int) -> None:
-        """Keep why the event was refused, for when it ends as a dead letter: the letter itself doesn't say."""
+        """Store why the event was refused, because the dead letter does not contain the reason."""
         self._run(
             _NOTE,
             self._keys(event.stream)
@@ -253,7 +253,7 @@ class Subscription:
         )
 
     def forget_failure(self, event: Envelope) -> None:
-        """It was applied after all."""
+        """Delete the stored failure of an event that was applied."""
         self._run(_FORGET, [self.name, str(event.event_id)])
 
     def sweep(self) -> None:
@@ -359,7 +359,7 @@ def _failed(event: Envelope, error: Exception, attempt: int) -> None:
 
 @dataclass(slots=True)
 class Tally:
-    """How many messages a consumer settled, and how."""
+    """Counts of the messages that a consumer settled, by outcome."""
 
     applied: int = 0
     repeat: int = 0
@@ -373,7 +373,7 @@ class Tally:
 
 @dataclass
 class Consumer:
-    """Pulls a subscription and hands its events to the handlers until told to stop.
+    """Pulls a subscription and runs the handlers of its events until stopped.
 
     ``idle``: end after so many seconds without a message; None is never.
     """
@@ -391,7 +391,7 @@ class Consumer:
         self._heartbeat = metrics.Heartbeat("consumer")
 
     def stop(self) -> None:
-        """Pull no more, settle what is held, and end. Safe in a signal handler."""
+        """Stop pulling, settle pulled messages, and end. Safe in a signal handler."""
         self._stopping.set()
 
     def run(self) -> Tally:
@@ -475,7 +475,7 @@ class Consumer:
         puller.acknowledge(acks)
 
     def _patiently(self, work: Callable[[], None]) -> bool:
-        """Do ``work``, through any outage of database or Redis; False when the process must end before.
+        """Run ``work`` and retry during outages of database or Redis; return False if the process must end before.
 
         What is held keeps its lease meanwhile, and the server sends no more than that. Raises what ``work``
         raises once both answer; what only a retry can tell from an outage is tried again a few times.

@@ -28,7 +28,7 @@ PURGE_SECONDS: Final = 30.0
 
 @shared_task(acks_late=False)
 def relay_shift() -> dict[str, object]:
-    """Relay for one shift and hand over; beat starts one each second, most of which find nothing to own."""
+    """Run the relay for a limited time; beat starts one task each second, most of which find no free bucket."""
     summary = asyncio.run(_shift())
     return {"ended": summary.ended, "published": summary.published}
 
@@ -46,7 +46,7 @@ async def _shift() -> Summary:
 
 
 async def _end_of_shift(relay: Relay) -> None:
-    """End the shift once a successor can be started: while the broker is down nobody else would relay."""
+    """End the shift once a successor can be started: while the broker is down no other relay would start."""
     await asyncio.sleep(SHIFT_SECONDS)
     while not await _broker_answers():
         await asyncio.sleep(1)
@@ -91,7 +91,7 @@ DELETE FROM event_inbox WHERE (subscription, event_id) IN (
     LIMIT %(rows)s FOR UPDATE SKIP LOCKED
 )
 """
-# Those that still lie there are seen every few minutes; the decision on the others is told by its event.
+# Waiting ones are counted every few minutes; the decision on the others is recorded by its event.
 _DEAD_LETTERS: Final = """
 DELETE FROM event_dead_letter WHERE id IN (
     SELECT id FROM event_dead_letter
@@ -103,9 +103,9 @@ DELETE FROM event_dead_letter WHERE id IN (
 
 @shared_task
 def purge() -> dict[str, int]:
-    """Delete what is published, received or dead and past its retention, in batches, for at most half a minute.
+    """Delete published, received and dead events past their retention, in batches, for at most half a minute.
 
-    What waits, backs off or has failed is never touched; the next run goes on where this one ends.
+    Waiting, delayed and failed events are never deleted; the next run continues where this one ends.
     """
     give_up = time.monotonic() + PURGE_SECONDS
     return {

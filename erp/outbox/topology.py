@@ -29,20 +29,20 @@ SUBSCRIBE_ROLE: Final = "roles/pubsub.subscriber"
 
 
 class Unreachable(Exception):
-    """Pub/Sub, or the right to look at it, is missing."""
+    """Pub/Sub, or the permission to read it, is missing."""
 
 
 class Lossy(Exception):
-    """Events could be lost without a trace on this topology."""
+    """Events could be lost on this topology."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One way in which a resource isn't as it must be.
+    """One difference between a resource and its configuration.
 
-    ``lossy``: events can be lost because of it. ``repair``: what mends it, None where it must be made anew by
-    hand. ``checked`` is False where the server couldn't tell. ``remedy``: what people have to do before anything
-    here may be made; empty where nothing stands in the way.
+    ``lossy``: events can be lost because of it. ``repair``: the function that corrects it, None if it must be recreated
+    by hand. ``checked`` is False if the server could not report it. ``remedy``: what operators must do before
+    anything is created; empty if nothing.
     """
 
     resource: str
@@ -76,7 +76,7 @@ class Difference:
 
 @contextmanager
 def clients(timeout: float = DEADLINE_SECONDS) -> Iterator["Clients"]:
-    """Clients for one look at Pub/Sub. Whatever keeps them from it is raised as Unreachable."""
+    """Open the clients for one check of Pub/Sub. Raises Unreachable."""
     channel = None
     try:
         channel = endpoint.channel()
@@ -186,14 +186,14 @@ REFUSED: Final = (
 
 
 def differences(pubsub: Clients, *, main_first: bool = False) -> Iterator[Difference]:
-    """What isn't as it must be, in the order of mending: mend each before asking for the next.
+    """Yield the differences in the order of repair: repair each before requesting the next.
 
-    What is published to a topic without a subscription is lost without a trace. So each topic comes with its
-    subscription right behind it, dead letters first, and a topic is not made while a subscription of that name
-    listens elsewhere and can't be attached to it.
+    Messages published to a topic without a subscription are lost. So each topic is created together with its
+    subscription, dead letters first, and a topic is not created while a subscription of that name belongs to
+    another topic.
 
-    ``main_first`` is for a check that runs beside a publish: the sooner it reads the subscription of events, the
-    less can a subscription that was made just after the publish pass for one that received the events.
+    ``main_first`` is for a check during a publish: it reads the subscription of events first, so that a
+    subscription created just after the publish is not mistaken for one that received the events.
     """
     pairs = [*zip(topics(), subscriptions(), strict=True)]
     for topic, subscription in pairs if main_first else reversed(pairs):
@@ -212,8 +212,8 @@ def _pair(pubsub: Clients, topic: types.Topic, subscription: types.Subscription)
             "detached" if found.detached else found.topic,
             topic.name,
             lossy=True,
-            remedy="a subscription can't be attached to another topic: consume what it still holds, delete it, "
-            "run this again, then send it what was published meanwhile (docs/runbooks/pubsub-iam-broken.md)",
+            remedy="a subscription cannot be attached to another topic: consume its remaining messages, delete it, "
+            "run this command again, then replay what was published in between (docs/runbooks/pubsub-iam-broken.md)",
         )
         yield from _topic(pubsub, topic, [], attachable=False)
         return
@@ -348,9 +348,9 @@ _safe_until: dict[tuple[str, str], float] = {}
 
 
 def preflight(*, fresh: bool = False) -> None:
-    """Make sure that nothing published here can be lost; a good answer is trusted for some minutes.
+    """Check that no published event can be lost; a positive result is cached for some minutes.
 
-    Raises Lossy naming every fault, Unreachable when Pub/Sub doesn't answer or doesn't let us look.
+    Raises Lossy with every difference, Unreachable if Pub/Sub does not answer or refuses access.
     """
     key = (settings.PUBSUB_PROJECT_ID, settings.PUBSUB_EMULATOR_HOST)
     if not fresh and time.monotonic() < _safe_until.get(key, 0.0):
@@ -364,7 +364,7 @@ def preflight(*, fresh: bool = False) -> None:
 
 
 def reachable(timeout: float = DEADLINE_SECONDS) -> str:
-    """Empty when the topic can be read within ``timeout`` seconds, else what is wrong."""
+    """Return an empty text if the topic can be read within ``timeout`` seconds, else the error."""
     try:
         with clients(timeout) as pubsub:
             topic = pubsub.find(

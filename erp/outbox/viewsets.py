@@ -1,4 +1,4 @@
-"""What happened to a row, over HTTP."""
+"""The history of a row over HTTP."""
 
 from typing import Any, ClassVar
 
@@ -25,7 +25,7 @@ class HistoryOutput(Answer):
 
 
 class HistoryViewSet(ListModelMixin, ViewSet):
-    """Events of one row, newest first; they are kept as long as the outbox keeps them.
+    """Events of one row, newest first; available for the outbox's retention time.
 
     ``wholes`` are the rows, and the router's prefix is ``<wholes>/<uuid:pk>/history``.
     """

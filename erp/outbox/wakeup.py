@@ -1,4 +1,4 @@
-"""Wake-ups over Redis: a commit names the buckets that have work. Losing one costs the relay one poll."""
+"""Wake-ups over Redis: a commit names buckets with new rows. A lost one delays the relay until its next poll."""
 
 import time
 from collections.abc import Iterable
@@ -13,11 +13,11 @@ from redis.retry import Retry
 
 log = structlog.get_logger(__name__)
 
-WAKE_UPS_LOST = Counter("erp_outbox_wake_ups_lost_total", "Wake-ups that Redis didn't take.")
+WAKE_UPS_LOST = Counter("erp_outbox_wake_ups_lost_total", "Wake-ups that could not be sent to Redis.")
 
 # A commit must never wait for Redis longer than a person notices.
 SOCKET_SECONDS = 0.2
-# After an error nobody tries for so long: an outage costs one timeout a pause, not one a commit.
+# After an error no wake-up is sent for this long: an outage costs one timeout a pause, not one a commit.
 PAUSE_SECONDS = 5.0
 
 _paused_until = 0.0
@@ -34,7 +34,7 @@ def _client(url: str) -> "redis.Redis":
 
 
 def wake(buckets: Iterable[int]) -> None:
-    """Tell the relays that ``buckets`` have rows. Never raises, never waits long; nothing without Redis."""
+    """Notify the relays that ``buckets`` have rows. Never raises or waits long; does nothing without Redis."""
     global _paused_until
     if not settings.REDIS_URL or time.monotonic() < _paused_until:
         return

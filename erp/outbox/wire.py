@@ -33,7 +33,7 @@ Message: Final = PubsubMessage.pb()
 
 
 class Malformed(ValueError):
-    """A message isn't one of our events."""
+    """The message is not an event of this product."""
 
 
 class Stream(NamedTuple):
@@ -50,7 +50,7 @@ class Stream(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """One event as it travels: what it is, where it stands in its stream, and its payload as JSON text."""
+    """One event in transport: its type, its position in the stream, and its payload as JSON text."""
 
     event_id: UUID
     event_type: str
@@ -66,7 +66,7 @@ class Envelope:
 
     @property
     def is_gap(self) -> bool:
-        """Whether it only says that this place in the stream stays empty."""
+        """Return whether it is a gap marker."""
         return self.event_type == GAP
 
     def payload(self) -> dict[str, Any]:
@@ -80,7 +80,7 @@ class Envelope:
         return payload
 
     def gap(self) -> "Envelope":
-        """The marker that takes this event's place: same sequence, an id derived from its id."""
+        """Return the gap marker that replaces this event: same sequence, an id derived from its id."""
         return Envelope(
             event_id=uuid5(self.event_id, "gap"),
             event_type=GAP,
@@ -97,7 +97,7 @@ class Envelope:
 
 
 class Stored(Protocol):
-    """What a row of the outbox has, as the relay reads it and as Django does."""
+    """The columns of an outbox row, as read by the relay and by Django."""
 
     @property
     def event_type(self) -> str: ...
@@ -122,7 +122,7 @@ class Stored(Protocol):
 
 
 def envelope(row: Stored, event_id: UUID, data: str, *, replay: bool = False) -> Envelope:
-    """What goes out for a row with this id and payload: the event, or a gap marker where it was skipped."""
+    """Return the message for a row with this id and payload: the event, or a gap marker if it was skipped."""
     event = Envelope(
         event_id=event_id,
         event_type=row.event_type,
@@ -189,7 +189,7 @@ def dead_letters(event: Envelope, reason: str) -> tuple[Any, Any]:
 
 
 def decode(attributes: Mapping[str, str], data: str | bytes) -> Envelope:
-    """Read a message. Raises Malformed when it isn't one of our events."""
+    """Read a message. Raises Malformed if it is not an event of this product."""
     try:
         occurred_at = parse_datetime(attributes["ce-time"])
         if occurred_at is None or occurred_at.tzinfo is None:
@@ -214,4 +214,4 @@ def decode(attributes: Mapping[str, str], data: str | bytes) -> Envelope:
             replay=attributes.get(REPLAY) == "true",
         )
     except (KeyError, ValueError) as error:
-        raise Malformed(f"not an event of ours: {error}") from None
+        raise Malformed(f"not an event of this product: {error}") from None

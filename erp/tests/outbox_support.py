@@ -88,7 +88,7 @@ Faults = Callable[..., None]
 
 @pytest.fixture
 def faults(pubsub: None, settings: Any) -> Iterator[Faults]:
-    """A server of the test's own, and how to tell it what to do wrong on publishing: rules, or none any more."""
+    """A Pub/Sub server of the test, and a function that sets its publishing faults: rules, or none."""
     with PubSub() as server:
         settings.PUBSUB_EMULATOR_HOST = server.address
         align()
@@ -100,7 +100,7 @@ def faults(pubsub: None, settings: Any) -> Iterator[Faults]:
 
 
 def align() -> None:
-    """Make or mend the topology."""
+    """Create or repair the topology."""
     with topology.clients() as clients:
         for difference in topology.differences(clients):
             if difference.repair is not None:

@@ -1,4 +1,4 @@
-"""An SMTP server that takes, refuses, hangs or drips as a test says."""
+"""An SMTP server that accepts, refuses, hangs or answers slowly, as configured by a test."""
 
 import socket
 import socketserver
@@ -84,19 +84,19 @@ def running() -> Iterator[Server]:
 
 @contextmanager
 def black_hole() -> Iterator[int]:
-    """A port that takes connections and never says a word."""
+    """A port that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as held:
         yield held.getsockname()[1]
 
 
 def shut_port() -> int:
-    """A port where nobody listens."""
+    """A port without a listener."""
     with socket.create_server(("127.0.0.1", 0)) as held:
         return int(held.getsockname()[1])
 
 
 def until(done: object, seconds: float = 10.0) -> None:
-    """Poll until ``done()`` says yes."""
+    """Poll until ``done()`` is true."""
     give_up = time.monotonic() + seconds
     while not done():  # type: ignore[operator]
         assert time.monotonic() < give_up, "it didn't happen in time"

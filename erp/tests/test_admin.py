@@ -1,4 +1,4 @@
-"""The admin as a door: whatever is registered writes by services or not at all."""
+"""The admin: every registered page writes through services or not at all."""
 
 import re
 from datetime import date, datetime

@@ -1,4 +1,4 @@
-"""Query strings and rates of the admin: only what a page declares is accepted, whatever else is 400; limits are 429."""
+"""Query strings and rates of the admin: only declared parameters are accepted, others give 400; limits give 429."""
 
 import re
 from html import unescape

@@ -1,4 +1,4 @@
-"""Strict input: what each field takes, what it refuses and under which code, and that every fault is told."""
+"""Strict input: what each field accepts, what it refuses with which code, and that every error is reported."""
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -338,7 +338,7 @@ def test_multipart_text_is_read_as_strictly_as_json():
 
 
 class Shelf:
-    """A stand-in for a manager: rows by id, and how often it was asked."""
+    """A fake manager: rows by id, and the number of its queries."""
 
     def __init__(self, *ids: str) -> None:
         self.rows = [SimpleNamespace(pk=UUID(i)) for i in ids]

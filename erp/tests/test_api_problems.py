@@ -1,4 +1,4 @@
-"""Failures: whatever goes wrong under /api/ is one problem+json with a known code, and tells no internals."""
+"""Failures: every error under /api/ is a problem+json with a known code and without internals."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""OpenAPI: the document of the whole product, what each operation tells, and the pages that show it."""
+"""OpenAPI: the document of the product, the documentation of each operation, and the pages that show it."""
 
 import re
 from collections.abc import Iterator
@@ -161,7 +161,7 @@ urlpatterns = [
 
 @contextmanager
 def no_warnings() -> Iterator[None]:
-    """Fail on whatever drf-spectacular grumbles about."""
+    """Fail on any warning of drf-spectacular."""
     GENERATOR_STATS.reset()
     with patched_settings({"POSTPROCESSING_HOOKS": []}):
         yield

@@ -1,4 +1,4 @@
-"""Rate limits: who shares a counter, what the headers tell, and what an outage of the counters changes."""
+"""Rate limits: who shares a counter, the content of the headers, and the effect of an outage of the counters."""
 
 import socketserver
 from collections.abc import Iterator

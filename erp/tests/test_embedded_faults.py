@@ -1,4 +1,4 @@
-"""Faults on purpose: each does what its name says, as often as the plan says, and the same for one seed."""
+"""Injected faults: each has the effect of its name, as often as planned, and the same for one seed."""
 
 import json
 import threading

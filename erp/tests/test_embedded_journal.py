@@ -1,4 +1,4 @@
-"""What the embedded Pub/Sub server answered survives its death; what it can't keep it doesn't answer."""
+"""The embedded Pub/Sub server stores what it has acknowledged, and does not acknowledge what it cannot store."""
 
 import resource
 import signal

@@ -113,7 +113,7 @@ class Contract:
         setter.set_iam_policy(request={"resource": resource, "policy": policy})
 
     def use_up(self, subscription: str, attempts: int = 5) -> list[int]:
-        """Give one message back as often; its delivery attempts as they were told."""
+        """Refuse one message this often; return the reported delivery attempts."""
         told = []
         for _ in range(attempts):
             (received,) = self.wait_for(subscription)

@@ -1,4 +1,4 @@
-"""The supervisor starts what is missing, keeps the app's processes alive, and leaves nothing behind."""
+"""The supervisor starts what is missing, restarts the app's processes, and leaves no process behind."""
 
 import json
 import os
@@ -188,7 +188,7 @@ def test_a_url_replaces_its_server_and_only_that(folder: Path, monkeypatch: pyte
 
 def test_production_starts_no_embedded_server(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ERP_ENV", "production")
-    with pytest.raises(CannotStart, match="not for production"):
+    with pytest.raises(CannotStart, match="not allowed in production"):
         Stack(folder).start()
 
 

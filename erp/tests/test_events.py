@@ -1,4 +1,4 @@
-"""Events keep their contract: files are complete, a version only grows by optional members."""
+"""The contract of events: files are complete, a version only grows by optional members."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -63,7 +63,7 @@ def declare(version: int = 1, **members: Any) -> type[Event]:
 
 
 def again(registry: events.Registry, **members: Any) -> type[Event]:
-    """Declare the event anew, as a later release of the code would."""
+    """Declare the event again, as a later release of the code would."""
     registry.types.clear()
     return declare(**members)
 
@@ -212,7 +212,7 @@ def test_a_version_that_the_code_forgot_is_found(registry: events.Registry) -> N
     write_all()
     registry.types.clear()
     told = run("check", code=1)["faults"]
-    assert "bale.weighed.v1.schema.json: no event of the code belongs to it" in told
+    assert "bale.weighed.v1.schema.json: no event in the code belongs to this file" in told
     assert any(text.startswith("asyncapi.json is out of date") for text in told)
 
 
@@ -307,7 +307,7 @@ def test_the_asyncapi_document_names_every_message(document: dict[str, Any], fol
 
 @pytest.fixture
 def headers(document: dict[str, Any]) -> Callable[[str, dict[str, str]], bool]:
-    """Whether attributes fit the headers that the document tells of a message."""
+    """Return whether attributes match the headers that the document declares for a message."""
 
     def fit(name: str, attributes: dict[str, str]) -> bool:
         told = {**document["components"]["messages"][name]["headers"], "components": document["components"]}
@@ -373,7 +373,7 @@ SOLD = {
 
 
 def sold(*ids: UUID, **changes: Any) -> dict[str, Any] | None:
-    """What is left of the event for those who bear these ids: the members that aren't null."""
+    """Return the event's members that are not null for readers with these ids."""
     seen = events.seen_by(ids, "bale.sold", 1, SOLD | changes)
     if seen is None:
         return None

@@ -1,4 +1,4 @@
-"""The modules of the kernel depend on each other in one direction; their layers stand in ``.importlinter``."""
+"""The modules of the kernel depend on each other in one direction; their layers are listed in ``.importlinter``."""
 
 from graphlib import CycleError, TopologicalSorter
 

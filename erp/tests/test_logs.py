@@ -160,7 +160,7 @@ def test_what_the_database_tells_of_a_row_never_reaches_a_log(written, sql, erro
     logging.getLogger("some.library").error("refused: %s", raised.value, exc_info=raised.value)
     assert written().count("refused") == 2
     assert "Ramesh" not in written()
-    assert "Ramesh" in str(raised.value)  # it was there to be told
+    assert "Ramesh" in str(raised.value)  # the error text contained it
     assert "Ramesh" not in mask_text(f"{raised.value!r}") + mask_text(str(raised.value))
 
 
@@ -522,7 +522,7 @@ def test_the_configuration_in_force_has_no_way_past_the_masker():
 
 @pytest.fixture
 def intruder():
-    """Put a handler on a logger past its addHandler, as nobody should."""
+    """Add a handler to a logger without its addHandler."""
     added = []
 
     def put(name, handler):

@@ -167,12 +167,12 @@ def test_the_page_opens_and_decisions_wait_while_pubsub_is_down(
     alive, settings.PUBSUB_EMULATOR_HOST = settings.PUBSUB_EMULATOR_HOST, "127.0.0.1:1"
     page = desk.get(LETTERS)
     assert page.status_code == 200
-    assert "Pub/Sub can&#x27;t be looked at now (UNAVAILABLE)" in page.content.decode()
+    assert "Pub/Sub is not reachable now (UNAVAILABLE)" in page.content.decode()
     (row,) = page.context["cl"].result_list
     assert row.key == str(refused.pk)
     path = f"{LETTERS}{row.pk}/run/discard/"
     answer = desk.post(path, desk.form(path) | {"reason": ["of no use any more"]}, follow=True)
-    assert "not carried out yet" in answer.content.decode()
+    assert "not executed yet" in answer.content.decode()
     settings.PUBSUB_EMULATOR_HOST = alive
     assert tasks.count_dead_letters() == 0
     row.refresh_from_db()
@@ -205,8 +205,8 @@ def test_one_page_tells_what_moves_events(
         (f"parcel:{stream}", "too large", 1)
     ]
     assert rows[1].bucket in {line[0] for line in told["Buckets with waiting events"]}
-    assert told["Pub/Sub, as last seen"][0][1] == "0"
-    assert {(line[0], line[2]) for line in told["Signs of life on this machine"]} >= {("beat", "alive")}
+    assert told["Pub/Sub, last known state"][0][1] == "0"
+    assert {(line[0], line[2]) for line in told["Heartbeats on this machine"]} >= {("beat", "alive")}
     assert {line[0] for line in told["Schedules"]} == set(settings.CELERY_BEAT_SCHEDULE)
     assert all(line[2] >= timezone.now() - timedelta(seconds=5) for line in told["Schedules"])
 

@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 
 def run(*arguments: str) -> tuple[int, Any]:
-    """Run a command with ``--json``; its exit code and what it tells."""
+    """Run a command with ``--json``; return its exit code and output."""
     out = io.StringIO()
     code = 0
     try:

@@ -192,7 +192,7 @@ def ignore_open_transactions(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def ignore_locks(monkeypatch: pytest.MonkeyPatch) -> set[ownership.Ownership]:
-    """Let every relay work on all buckets, whoever owns them; those that do so far."""
+    """Make every relay work on all buckets, whatever their owner; return those relays."""
     working: set[ownership.Ownership] = set()
 
     async def balance(owner: ownership.Ownership) -> tuple[set[int], int]:
@@ -206,7 +206,7 @@ def ignore_locks(monkeypatch: pytest.MonkeyPatch) -> set[ownership.Ownership]:
 
 
 def ignore_predecessors(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every run of rows start, whatever precedes it."""
+    """Allow every run of rows to start, whatever precedes it."""
     monkeypatch.setattr(Batch, "_may_start", lambda batch, row: True)
 
 
@@ -504,7 +504,7 @@ def test_a_topic_that_vanished_gets_nothing_until_somebody_listens(settings: Any
 
 
 def replace_topic(settings: Any) -> None:
-    """Delete the topic with its subscription, and make it anew without one."""
+    """Delete the topic with its subscription, and recreate it without one."""
     topic, subscription = endpoint.topic_path(settings.PUBSUB_TOPIC), settings.PUBSUB_SUBSCRIPTION
     call("Subscriber", "DeleteSubscription", types.DeleteSubscriptionRequest(
         subscription=endpoint.subscription_path(subscription)))  # fmt: skip

@@ -308,7 +308,7 @@ def consuming() -> Iterator[Consumer]:
 
 
 def dlq(*arguments: str) -> Any:
-    """Run the command; what it tells."""
+    """Run the command; return its output."""
     out = io.StringIO()
     call_command("dlq", *arguments, "--json", stdout=out)
     return json.loads(out.getvalue())
@@ -367,7 +367,7 @@ def refused() -> Iterator[EventOutbox]:
 
 
 def decided() -> DeadLetter:
-    """The letter's row after somebody decided to redrive it, and died."""
+    """The dead letter's row after a process stored a redrive decision and died."""
     with deadletters.held() as letters:
         (letter,) = letters.letters
     return deadletters.redrive(letter.row, actor=SYSTEM, reason="mended")  # type: ignore[no-any-return]

@@ -184,7 +184,7 @@ def test_a_key_is_its_own_key(name):
 
 
 def test_a_key_fits_its_column_and_still_tells_names_apart():
-    long = "\ufdfa" * 200  # one character that stands for eighteen
+    long = "\ufdfa" * 200  # one character that expands to eighteen
     keys = {name_key(long), name_key(long + "a"), name_key(long + "b")}
     assert len(keys) == 3
     assert max(map(len, keys)) == KEY_LENGTH

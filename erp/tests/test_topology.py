@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 
 def setup_pubsub(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, Any]]:
-    """Run the command; its exit code and what it tells."""
+    """Run the command; return its exit code and output."""
     code = 0
     try:
         call_command("setup_pubsub", "--json", *arguments)
@@ -149,7 +149,7 @@ def test_no_topic_is_made_that_its_old_subscription_cannot_be_attached_to(
     (line,) = (line for line in told["drift"] if line["remedy"])
     assert line["resource"] == endpoint.subscription_path("cotton-erp-events-sub")
     assert (line["found"], line["lossy"]) == ("_deleted-topic_", True)
-    assert "delete it, run this again" in line["remedy"]
+    assert "delete it, run this command again" in line["remedy"]
     assert not there("cotton-erp-events"), "whoever published to it would publish to nobody"
     assert not there("cotton-erp-events-dlq")
 
@@ -212,12 +212,12 @@ def test_a_missing_grant_is_given_and_others_are_kept(capsys: pytest.CaptureFixt
 
 
 def without_subscription() -> None:
-    """Nobody listens to the topic."""
+    """The topic has no subscription."""
     no_subscription("cotton-erp-events-sub")
 
 
 def without_dead_letter_subscription() -> None:
-    """Nobody listens to the dead-letter topic."""
+    """The dead-letter topic has no subscription."""
     no_subscription("cotton-erp-events-dlq-sub")
 
 

@@ -224,7 +224,7 @@ def test_sign_in_is_refused_when_failures_cannot_be_counted(user, settings, monk
         }
     }
     answer = Desk().sign_in(user("INTERNAL").email, PASSWORD)
-    assert "closed for a moment" in answer.content.decode()
+    assert "temporarily unavailable" in answer.content.decode()
     assert not Session.objects.exists()
 
 

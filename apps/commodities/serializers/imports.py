@@ -25,7 +25,7 @@ SHA256 = matches("[0-9a-f]{64}", "Send a SHA-256 in lower-case hexadecimal.")
 class NamedField(fields.CharField):
     """A row of ``model`` by its code; validated, the row. Those that were asked for are remembered."""
 
-    default_error_messages = {"does_not_exist": "There is no such row, or none that you can see."}
+    default_error_messages = {"does_not_exist": "This row does not exist, or you may not see it."}
 
     def __init__(self, model: type[Model], **kwargs: Any) -> None:
         self.model = model

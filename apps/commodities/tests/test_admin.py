@@ -44,7 +44,7 @@ def test_two_clicks_with_one_key_have_one_effect(desk, emitted):
     first = desk.post(ADD, {**form, "_save": ""})
     again = desk.post(ADD, {**form, "_save": ""}, follow=True)
     assert again.redirect_chain[0][0] == first["Location"]
-    repeated = r"Commodity Cotton X was created\. This happened at \d\d:\d\d; nothing was repeated\."
+    repeated = r"Commodity Cotton X was created\. This was already done at \d\d:\d\d; it was not done again\."
     assert re.fullmatch(repeated, said(again)[-1])
     assert Commodity.objects.count() == len(emitted("commodity.created")) == 1
 
@@ -208,7 +208,7 @@ def test_while_the_first_runs_the_page_asks_again(desk):
     finally:
         other.close()
     assert answer.status_code == 409
-    assert "being done" in answer.content.decode()
+    assert "being processed" in answer.content.decode()
     again = controls(answer)
     assert again["_key"] == form["_key"]
     assert not Commodity.objects.exists()

@@ -186,7 +186,7 @@ def update(
     customs_code: str | None = None,
     wdra_code: str | None = None,
 ) -> Location:
-    """Update a place. Its status archives it or makes it active again.
+    """Update a place. Its status archives or reactivates it.
 
     Type, parent, country and state can't change here. Changed details have to be confirmed again.
     """

@@ -73,7 +73,7 @@ def record_editor(row: Any, actor: Actor) -> None:
 def require_same(organization: Organization, row: Any, pointer: str) -> None:
     """Raise Invalid for a row of another organization, as for one that doesn't exist."""
     if row is not None and row.organization_id != organization.pk:
-        words = "The row doesn't exist, or you can't see it."
+        words = "This row does not exist, or you may not see it."
         raise Invalid(errors=[Fault(pointer, "does_not_exist", words)])
 
 

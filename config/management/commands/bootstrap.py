@@ -1,4 +1,4 @@
-"""``bootstrap``: from an empty database to one that can be worked with; a second run changes nothing."""
+"""``bootstrap``: prepare an empty database for work; a second run changes nothing."""
 
 import os
 from argparse import ArgumentParser
@@ -44,14 +44,14 @@ SERIES = {
 
 
 class Undone(Exception):
-    """A dry run ends: nothing is kept."""
+    """Ends a dry run, which saves nothing."""
 
 
 def bootstrap(asked: dict[str, str], start: date | None = None) -> list[str]:
-    """Make the first organization with its running year and series; returns what was made.
+    """Create the first organization with its current year and series; return what was created.
 
-    ``asked`` are the fields of its input as text, ``start`` the first day of the year (default 1 April). Where an
-    organization is there, nothing is done. Raises DomainError for what doesn't fit together.
+    ``asked`` are the fields of its input as text, ``start`` the first day of the year (default 1 April). If an
+    organization exists, nothing is done. Raises DomainError for contradicting values.
     """
     if Organization.objects.exists():
         return []
@@ -108,7 +108,7 @@ class Command(BaseCommand):
 
     The invitation's link is printed once, beside the mail that carries it."""
 
-    help = "Make a database ready for work. Flags, or BOOTSTRAP_* variables, name organization and administrator."
+    help = "Prepare an empty database. Flags or BOOTSTRAP_* variables name the organization and the administrator."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         for field in FIELDS:
@@ -117,15 +117,15 @@ class Command(BaseCommand):
             "--admin-email", default="", help="who is invited as the first super administrator"
         )
         parser.add_argument("--admin-name", default="")
-        parser.add_argument("--year-start", default="", help="first day of a first year that isn't whole")
-        parser.add_argument("--dry-run", action="store_true", help="say what would be done, keep nothing")
+        parser.add_argument("--year-start", default="", help="first day of an incomplete first year")
+        parser.add_argument("--dry-run", action="store_true", help="report what would be done, save nothing")
         parser.add_argument("--json", action="store_true")
 
     def handle(self, *args: Any, **options: Any) -> None:
         asked = {field: _asked(field, options) for field in FIELDS}
         email = _asked("admin_email", options)
         if settings.PRODUCTION and (asked["pan"] == FIRM["pan"] or email.endswith(DEMO_MAIL)):
-            raise CommandError("The demo's values have no place in production.", returncode=USAGE)
+            raise CommandError("The demo's values are not allowed in production.", returncode=USAGE)
         try:
             text = _asked("year_start", options)
             start = date.fromisoformat(text) if text else None
@@ -155,7 +155,7 @@ class Command(BaseCommand):
         lines = done or ["nothing to do"]
         if link and not options["dry_run"]:
             told["invitation"] = link
-            lines = [*lines, "", f"The administrator begins here, within 7 days: {link}"]
+            lines = [*lines, "", f"The administrator accepts the invitation within 7 days: {link}"]
         finish(self, told, lines, as_json=options["json"])
 
 

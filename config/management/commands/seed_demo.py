@@ -24,7 +24,7 @@ from erp import clock
 from erp.access import SYSTEM
 from erp.commands import finish
 
-PASSWORD = "demo only: try everything"  # noqa: S105 - refused in production
+PASSWORD = "demo only: grants every role"  # noqa: S105 - refused in production
 HOUSE = "INTERNAL"
 STAFF = {
     "masterdata@demo.example": ("Meera Joshi", ("INTERNAL", "INTERNAL_MASTERDATA")),
@@ -34,7 +34,7 @@ STAFF = {
     "director@demo.example": ("Dinesh Shah", ("INTERNAL", "INTERNAL_DIRECTOR")),
     "finance@demo.example": ("Farida Khan", ("INTERNAL", "INTERNAL_FINANCE")),
 }
-# Our own firm, and where its numbers come from. Its PAN and GSTIN are made up.
+# The company of the demo and its number series. PAN and GSTIN are fictitious.
 FIRM: dict[str, Any] = {
     "name": "Demo Cotton Exchange",
     "legal_name": "Demo Cotton Exchange Pvt Ltd",
@@ -66,7 +66,7 @@ FIRMS = {
 
 
 def seed() -> list[str]:
-    """Add what is missing; returns what was added. A second run adds nothing."""
+    """Add missing demo data; return what was added. A second run adds nothing."""
     added: list[str] = []
     organization = Organization.objects.filter(pan=FIRM["pan"]).first()
     if organization is None:
@@ -146,7 +146,7 @@ def second_factors() -> dict[str, str]:
 
 
 def _person(email: str, name: str, **whose: Any) -> User | None:
-    """Invite somebody and accept in their place; None for who is there."""
+    """Invite a user and accept on their behalf; return None for an existing user."""
     if User.objects.filter(email=email).exists():
         return None
     person: User = accounts.invite(actor=SYSTEM, email=email, full_name=name, **whose)
@@ -168,7 +168,7 @@ def _staff(person: User, roles: tuple[str, ...]) -> None:
                 user=User.objects.get(pk=person.pk),
                 role=role,
                 operation="add",
-                reason="The demo's people need something to do.",
+                reason="Gives demo users their roles.",
             )
             accounts.apply_capability_change(change, actor=SYSTEM)
     person = User.objects.get(pk=person.pk)
@@ -181,21 +181,21 @@ def _staff(person: User, roles: tuple[str, ...]) -> None:
 class Command(BaseCommand):
     """Load demo data: staff, a seller and a buyer with their users."""
 
-    help = "Load people and partners to try the product with. Refused in production."
+    help = "Create demo users and partners. Refused in production."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--json", action="store_true")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if settings.PRODUCTION:
-            raise CommandError("Demo data has no place in production.")
+            raise CommandError("Demo data is not allowed in production.")
         added, factors = seed(), second_factors()
         finish(
             self,
             {"added": added, "password": PASSWORD, "second_factors": factors},
             [
                 *([f"added  {name}" for name in added] or ["nothing to add"]),
-                f"password of everybody: {PASSWORD}",
+                f"password of all users: {PASSWORD}",
                 *(f"authenticator of {email}: {secret}" for email, secret in factors.items()),
             ],
             as_json=options["json"],

@@ -13,7 +13,7 @@ from erp.commands import FAILED, OK, finish
 class Command(BaseCommand):
     """Recompute the sums of every module's ledgers; exit 1 when one disagrees."""
 
-    help = "Recompute the sums of every ledger and report what disagrees."
+    help = "Recompute every ledger and report differences."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--json", action="store_true")

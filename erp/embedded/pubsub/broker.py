@@ -1,4 +1,4 @@
-"""Topics, subscriptions and what is under way between them. Belongs to one event loop; knows no gRPC."""
+"""Topics, subscriptions and messages in delivery. Used in one event loop; independent of gRPC."""
 
 import asyncio
 import hashlib
@@ -64,7 +64,7 @@ class Lane:
         self.key = key
         self.waiting: deque[Entry] = deque()
         self.run: list[Lease] = []
-        self.open = 0  # leases of the run that nobody has answered yet
+        self.open = 0  # unanswered leases of the run
         self.queued = False  # waits in the ready queue, or for its backoff to pass
         self.not_before = 0.0
 
@@ -81,7 +81,7 @@ class Consumer:
 
 
 class Lease:
-    """A message in somebody's hands until its deadline."""
+    """A message leased to a client until its deadline."""
 
     __slots__ = ("ack_id", "bucket", "consumer", "entry", "lane")
 
@@ -194,7 +194,7 @@ class Subscription:
                 self._waiters.remove(waiter)
 
     def wake(self) -> None:
-        """Let whoever waits look again."""
+        """Wake the waiting clients."""
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)
@@ -234,7 +234,7 @@ class Subscription:
             self._fail(sorted(leases, key=lambda lease: lease.entry.id))
 
     def _fail(self, leases: Iterable[Lease]) -> None:
-        """These were given back or ran out of time: deliver again, later, or forward as dead letters."""
+        """Redeliver refused or expired messages, delay them, or forward them as dead letters."""
         failed: dict[Lane | None, list[Lease]] = {}
         for lease in leases:
             if lease.ack_id in self._leases:  # the same one may be named twice
@@ -338,7 +338,7 @@ class Broker:
     """All state. Changes are applied and logged in one step; await ``journal.flushed`` before answering."""
 
     def __init__(self, journal: Journal | None = None, *, service_agent: str = SERVICE_AGENT) -> None:
-        """Take up the journal's state; without a journal everything is in memory only."""
+        """Restore the journal's state; without a journal the state is in memory only."""
         self.topics: dict[str, Any] = {}
         self.subscriptions: dict[str, Subscription] = {}
         self.policies: dict[str, Any] = {}
@@ -352,7 +352,7 @@ class Broker:
                 self._apply(record)
             for subscription in self.subscriptions.values():
                 subscription.enqueue(subscription.entries.values())
-            # Ids go on beyond all that were ever given, also to messages that nobody was subscribed to.
+            # Ids continue after all that were ever assigned, also to messages without a subscription.
             self._last_id = max(self._last_id, time.time_ns() // 1000)
             journal.snapshot = self._snapshot
             self._journal = journal
@@ -417,9 +417,9 @@ class Broker:
         self.log(SUBSCRIPTION_GONE, name)
 
     def publish(self, topic: str, request: Any) -> list[str]:
-        """Hand the request's messages to the topic's subscriptions; ids by message.
+        """Deliver the request's messages to the topic's subscriptions; return their ids.
 
-        Nobody subscribed means nobody gets them. Raises ``Refused`` if there is no such topic.
+        Without a subscription they are dropped. Raises ``Refused`` if there is no such topic.
         """
         attached = self.attached(topic)
         seconds, nanos = divmod(time.time_ns(), 10**9)

@@ -1,4 +1,4 @@
-"""Faults on purpose, by a seeded plan: what the harness uses to show that nothing gets lost.
+"""Fault injection by a seeded plan, used by the fault harness.
 
 A plan is JSON::
 
@@ -28,8 +28,8 @@ class Rule(BaseModel):
     """One kind of fault and when it happens.
 
     ``delay``: the request waits ``milliseconds``. ``refuse``: it is answered with ``code``. ``outage``: from
-    that moment on everything the rule names is refused for ``milliseconds``. ``lose_answer``: it is carried
-    out but the client sees ``code``. ``drop``: its connection is cut before it is carried out.
+    that moment all requests the rule names are refused for ``milliseconds``. ``lose_answer``: it is executed
+    but the client sees ``code``. ``drop``: its connection is cut before it is executed.
 
     ``containing`` narrows a rule to publish requests with a message whose data holds this text, as a topic with
     a schema refuses some messages and takes the others.
@@ -54,7 +54,7 @@ class Rule(BaseModel):
 
 
 class Plan(BaseModel):
-    """What goes wrong. The n-th decision of each rule depends on nothing but the seed."""
+    """The rules in force. The n-th decision of each rule depends only on the seed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -69,7 +69,7 @@ class Faults:
         self.set(plan or Plan())
 
     def set(self, plan: Plan) -> None:
-        """Replace the plan; counts and random numbers start anew, a running outage ends."""
+        """Replace the plan; reset counts and random numbers, end a running outage."""
         self.plan = plan
         self.active = bool(plan.rules)
         self._random = [random.Random(f"{plan.seed}:{number}") for number in range(len(plan.rules))]
@@ -120,9 +120,9 @@ def _contains(request: Any, text: bytes) -> bool:
 
 
 def control(address: str, plan: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Put a plan in force at a server (``host:port``), or only ask; returns what ``Faults.state`` tells.
+    """Set the plan of a server (``host:port``), or only read it; return ``Faults.state``.
 
-    Raises ``grpc.RpcError``: INVALID_ARGUMENT for what is no plan.
+    Raises ``grpc.RpcError``: INVALID_ARGUMENT for an invalid plan.
     """
     method = "/erp.embedded.Faults/Get" if plan is None else "/erp.embedded.Faults/Set"
     with grpc.insecure_channel(address) as channel:

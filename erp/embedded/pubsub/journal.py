@@ -22,14 +22,14 @@ NAME = struct.Struct("<cH")  # kind, length of the name
 
 
 class Record(NamedTuple):
-    """One change: its kind (one byte), the resource's name, and what the kind says is in the body."""
+    """One change: its kind (one byte), the resource's name, and a body that depends on the kind."""
 
     kind: bytes
     name: str
     body: bytes = b""
 
     def encode(self) -> bytes:
-        """The record as it stands in the file."""
+        """Return the record as written to the file."""
         name = self.name.encode()
         content = b"".join((NAME.pack(self.kind, len(name)), name, self.body))
         return HEADER.pack(len(content), zlib.crc32(content)) + content
@@ -40,7 +40,7 @@ class Damaged(Exception):
 
 
 class Journal:
-    """Records in order, on disk before anybody is answered. Belongs to one event loop.
+    """Stores records in order, on disk before a request is answered. Used in one event loop.
 
     ``fsync=False`` leaves flushing to the kernel: that survives the death of the process, not of the machine.
     Once the logs hold more than ``compact_bytes`` and twice the last snapshot, ``snapshot()`` is called for
@@ -79,11 +79,11 @@ class Journal:
         self._remove_before(first)
 
     def append(self, record: Record) -> None:
-        """Add a record; it is written at once in the background, and ``flushed`` tells when it is done."""
+        """Add a record; it is written in the background, and ``flushed`` waits for it."""
         self._buffer.append(record.encode())
         if self._next is None:
             self._next = asyncio.get_running_loop().create_future()
-            # A failure is told through ``broken``; maybe nobody waits for this very write.
+            # A failure is reported through ``broken``, because this write may have no waiter.
             self._next.add_done_callback(asyncio.Future.exception)
             if not self._flushing:
                 self._flushing = True

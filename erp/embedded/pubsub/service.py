@@ -1,4 +1,4 @@
-"""The gRPC face of the broker: what requests must look like, and what they are answered with."""
+"""The gRPC interface of the broker: validation of requests, and responses."""
 
 import asyncio
 import json
@@ -49,7 +49,7 @@ NOT_OFFERED_OF_SUBSCRIPTION = (
     "message_transforms",
 )  # fmt: skip
 
-# Unary methods by service, with the type of the request; the handler bears the method's name in snake case.
+# Unary methods by service, with the type of the request; the handler has the method's name in snake case.
 METHODS = {
     "google.pubsub.v1.Publisher": {
         "CreateTopic": types.Topic.pb(),
@@ -190,7 +190,7 @@ class Service:
         return Empty()
 
     async def pull(self, request: Any, context: Any) -> Any:
-        """Pull: waits a while for a first message unless told to return at once."""
+        """Pull: waits a while for a first message unless ``return_immediately`` is set."""
         subscription = self._subscription(request.subscription)
         if request.max_messages < 1:
             raise Refused(INVALID, "max_messages must be at least 1.")
@@ -291,7 +291,7 @@ class Service:
         return policy
 
     async def test_iam_permissions(self, request: Any, context: Any) -> Any:
-        """TestIamPermissions: whoever reaches this server may do everything."""
+        """TestIamPermissions: every client has all permissions."""
         self._broker.policy(request.resource)
         return iam_policy_pb2.TestIamPermissionsResponse(permissions=request.permissions)
 

@@ -1,4 +1,4 @@
-"""One request that succeeds per door of the jobs module."""
+"""One request that succeeds per endpoint of the jobs module."""
 
 from erp.api.examples import Example
 

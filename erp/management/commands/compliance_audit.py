@@ -10,9 +10,9 @@ from erp.commands import FAILED, OK, finish
 
 
 class Command(BaseCommand):
-    """Print modules by rules, and every write with what stands behind it; exit 1 on any violation."""
+    """Print modules by rules, and every write with its service; exit 1 on any violation."""
 
-    help = "Prove the eight rules of the compliance audit from the running code. Needs no database."
+    help = "Check the eight compliance rules against the running code. Needs no database."
     requires_system_checks = ()  # what they would find is in the report
 
     def add_arguments(self, parser: ArgumentParser) -> None:

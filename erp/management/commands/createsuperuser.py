@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 class Command(BaseCommand):
     """In place of Django's command, which would write past the services."""
 
-    help = "Refused: the first super administrator comes by `bootstrap`, others are added in the admin."
+    help = "Refused: `bootstrap` creates the first super administrator; add others in the admin."
     requires_system_checks = []  # noqa: RUF012 - Django's own declaration
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -12,7 +12,7 @@ from erp.commands import DOWN, FAILED, OK, finish
 class Command(BaseCommand):
     """One line per dependency, with a hint where it isn't well: exit 4 when one is down, 1 when one fails."""
 
-    help = "Look at every dependency of the product and say what helps where one isn't well."
+    help = "Check every dependency of the product and print a hint for each failure."
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -19,8 +19,8 @@ class Command(BaseCommand):
         parser.add_argument(
             "action",
             choices=["check", "write", "asyncapi"],
-            help="check: exit 1 when code and files differ; write: add what is new and compatible, refuse"
-            " what breaks; asyncapi: write the AsyncAPI 3 document",
+            help="check: exit 1 when code and files differ; write: add new and compatible schemas,"
+            " refuse breaking changes; asyncapi: write the AsyncAPI 3 document",
         )
         parser.add_argument("--json", action="store_true")
 
@@ -35,7 +35,7 @@ _Result = tuple[dict[str, Any], list[str], int]
 def _check() -> _Result:
     versions = [model.__event__.key for model in events.registry]
     faults = [fault for model in events.registry for fault in event_files.faults(model)]
-    faults += [f"{name}: no event of the code belongs to it" for name in event_files.orphans()]
+    faults += [f"{name}: no event in the code belongs to this file" for name in event_files.orphans()]
     faults += event_files.asyncapi_faults()
     lines = faults or [f"{len(versions)} event versions: code and files agree"]
     return {"passed": not faults, "events": versions, "faults": faults}, lines, FAILED if faults else OK

@@ -51,6 +51,7 @@ def _find(name: str, schedule: dict[str, dict[str, Any]]) -> str:
     found = by_function.get(short, [])
     if len(found) != 1:
         raise CommandError(
-            f"{name} is no periodic task; there are: {', '.join(found or sorted(schedule))}", returncode=USAGE
+            f"{name} is not a periodic task; the tasks are: {', '.join(found or sorted(schedule))}",
+            returncode=USAGE,
         )
     return found[0]

@@ -12,14 +12,14 @@ from erp.commands import finish
 class Command(BaseCommand):
     """Bring permissions and groups in line with the code's matrix; deviations made at run time survive."""
 
-    help = "Turn capabilities into permissions and roles into groups (also runs after migrate)."
+    help = "Sync capabilities to permissions and roles to groups (also runs after migrate)."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
             "--check", action="store_true", help="change nothing; exit 1 when something differs"
         )
         parser.add_argument(
-            "--prune", action="store_true", help="remove permissions that the code no longer knows"
+            "--prune", action="store_true", help="remove permissions that the code no longer declares"
         )
         parser.add_argument("--json", action="store_true")
 

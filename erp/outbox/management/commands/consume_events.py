@@ -15,7 +15,7 @@ from erp.outbox.subscriber import Consumer
 class Command(cli.Command):
     """Consume until SIGTERM; several may run."""
 
-    help = "Pull events and hand them to their handlers, each once and in the order of its stream."
+    help = "Pull events and run their handlers, once per event and in stream order."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--subscription", default=settings.PUBSUB_SUBSCRIPTION)
@@ -23,7 +23,7 @@ class Command(cli.Command):
             "--idle",
             type=float,
             metavar="SECONDS",
-            help="end after so long without a message (default: never)",
+            help="end after this many seconds without a message (default: never)",
         )
         self.add_common(parser)
 

@@ -18,7 +18,7 @@ from erp.outbox.publisher import Poison
 class Command(cli.Command):
     """List and show dead letters, send them again, or give them up."""
 
-    help = "Look at dead letters; redrive or discard them. Looking holds them for some seconds."
+    help = "Show, redrive or discard dead letters. Showing them locks them for some seconds."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
@@ -28,12 +28,12 @@ class Command(cli.Command):
         self.add_common(listing)
 
         show = actions.add_parser("show", help="one dead letter with payload and attributes")
-        show.add_argument("id", help="the event's id, or the message's where it isn't an event")
+        show.add_argument("id", help="the event's id, or the message id if it is not an event")
         self.add_common(show)
 
         for name, text in (
-            ("redrive", "send them again, same event ids"),
-            ("discard", "give them up: their place in the stream counts as empty"),
+            ("redrive", "publish them again with the same event ids"),
+            ("discard", "discard them: consumers skip their place in the stream"),
         ):
             action = actions.add_parser(name, help=text)
             cli.add_selection(action)

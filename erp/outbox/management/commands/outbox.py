@@ -20,7 +20,7 @@ from erp.services import Service
 class Command(cli.Command):
     """Status, list, show; retry and skip failed events; replay published ones."""
 
-    help = "Look at the event outbox; retry, skip or replay events."
+    help = "Show, retry, skip or replay events of the outbox."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
@@ -44,9 +44,9 @@ class Command(cli.Command):
         self.add_common(show)
 
         for name, text in (
-            ("retry", "give failed events their attempts anew"),
-            ("skip", "give failed events up: a gap marker takes the place of each"),
-            ("replay", "publish published events again, same ids"),
+            ("retry", "reset the attempts of failed events"),
+            ("skip", "skip failed events: a gap marker replaces each"),
+            ("replay", "publish events again with the same ids"),
         ):
             action = actions.add_parser(name, help=text)
             cli.add_selection(action)
@@ -92,7 +92,7 @@ class Command(cli.Command):
         finish(self, told, [f"{name:16} {value}" for name, value in told.items()], as_json=options["json"])
 
     def retry(self, options: dict[str, Any]) -> None:
-        """Failed events go out anew."""
+        """Retry failed events."""
         self._resolve(options, operations.retry, "retried")
 
     def skip(self, options: dict[str, Any]) -> None:
@@ -137,7 +137,7 @@ class Command(cli.Command):
         if not options["dry_run"]:
             if live and not options["yes"]:
                 raise CommandError(
-                    f"{count} events would go to the live topic: say --yes, or another --topic",
+                    f"{count} events would be sent to the live topic: confirm with --yes, or choose another --topic",
                     returncode=commands.USAGE,
                 )
             try:

@@ -25,9 +25,9 @@ class Command(cli.Command):
     help = "Publish the event outbox to Pub/Sub."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--once", action="store_true", help="publish what waits, then end")
+        parser.add_argument("--once", action="store_true", help="publish waiting events, then end")
         parser.add_argument(
-            "--allow-lossy", action="store_true", help="start although the topology can lose events"
+            "--allow-lossy", action="store_true", help="start even if the topology can lose events"
         )
         self.add_common(parser)
 
@@ -37,7 +37,7 @@ class Command(cli.Command):
             summary = asyncio.run(self._relay(options["once"], options["allow_lossy"]))
         except Lossy as error:
             raise CommandError(
-                f"events could be lost, so nothing is published: {error}. Run setup_pubsub."
+                f"nothing is published, because events could be lost: {error}. Run setup_pubsub."
             ) from None
         except LayoutRefused as error:
             raise CommandError(str(error)) from None

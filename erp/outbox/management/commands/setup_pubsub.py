@@ -13,11 +13,13 @@ from erp.outbox import cli, topology
 class Command(cli.Command):
     """Make or align the topology; twice makes no change."""
 
-    help = "Create Pub/Sub's topics and subscriptions, or bring them in line."
+    help = "Create or update Pub/Sub's topics and subscriptions."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--check", action="store_true", help="change nothing; exit 1 on drift")
-        parser.add_argument("--dry-run", action="store_true", help="change nothing, say what would be done")
+        parser.add_argument(
+            "--dry-run", action="store_true", help="change nothing, report what would be done"
+        )
         self.add_common(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
