@@ -81,7 +81,8 @@ def parse_key(header: str | None) -> str:
 def once(request: Request, run: Callable[[], Answer]) -> Answer:
     """Run ``run`` unless the request was executed before; then return the stored response.
 
-    Everything happens in one transaction: the key's advisory lock, the look-up, the run and the record. Whatever ``run`` raises rolls back and leaves no record; so does a dry run, whatever its answer.
+    Everything happens in one transaction: the key's advisory lock, the look-up, the run and the record. Whatever
+    ``run`` raises rolls back and leaves no record; so does a dry run, whatever its answer.
     Raises InProgress (409) while the same request runs, KeyReused (422) for other content, AnswerExpired (409) if
     a secret response is no longer stored, and Unavailable (503) after repeated deadlocks.
     """
