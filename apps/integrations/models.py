@@ -60,6 +60,8 @@ class FeedEntryQuerySet(QuerySet):
 class FeedEntry(Guarded):
     """One event in the feed. The position is given under a lock, so an entry is seen before any behind it."""
 
+    trail_exempt = "repeats events, which are facts of their own"
+
     machinery = True
 
     position = models.BigAutoField(primary_key=True)

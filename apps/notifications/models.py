@@ -205,6 +205,9 @@ class MessageQuerySet(QuerySet):
 class Message(Model):
     """One message to one person by one channel. Its address is looked up, and its text made, when it is sent."""
 
+    trail_personal = ("context", "subject", "body")
+    trail_ignored = ("attempts", "next_attempt_at", "version")
+
     owner_user = "user_id"
 
     # Counting tries is bookkeeping; what becomes of a message is told by events all the same.

@@ -34,6 +34,9 @@ class SessionQuerySet(QuerySet):
 class Session(Model):
     """One sign-in and its family of tokens (``sid``)."""
 
+    trail_personal = ("device_label", "device_hash", "ip")
+    trail_ignored = ("refreshed_at", "expires_at", "version")
+
     owner_user = "user_id"
     granted_through = ("user",)
 
@@ -112,6 +115,8 @@ class Session(Model):
 class RefreshToken(Guarded):
     """One refresh token of a family; one per family is usable."""
 
+    trail_exempt = "moves with every use of a session"
+
     jti = models.UUIDField(unique=True)
     session = models.ForeignKey(Session, models.CASCADE, related_name="tokens")
     expires_at = models.DateTimeField()
@@ -132,6 +137,8 @@ class RefreshToken(Guarded):
 
 class SignInCounter(Guarded):
     """Failed sign-ins of one identifier, known or not; the row is locked while it is changed."""
+
+    trail_exempt = "counts attempts"
 
     id = models.UUIDField(primary_key=True, default=uuid7)
     key = models.CharField(max_length=64, unique=True)
@@ -156,6 +163,8 @@ class Once(QuerySet):
 
 class OneTimeToken(Guarded):
     """What a link in a mail stands for. The token itself is derived from the id, see ``apps.accounts.secrets``."""
+
+    trail_exempt = "lives for hours; what it was used for is a change of its own"
 
     class Purpose(models.TextChoices):
         SIGN_UP = "sign_up"
@@ -202,6 +211,8 @@ class OneTimeToken(Guarded):
 
 class OtpChallenge(Guarded):
     """A code sent to a mobile number. The code itself is derived from the id, see ``apps.accounts.secrets``."""
+
+    trail_exempt = "lives for minutes; what it was used for is a change of its own"
 
     class Purpose(models.TextChoices):
         SIGN_IN = "sign_in"

@@ -83,6 +83,8 @@ class UserQuerySet(QuerySet):
 class User(AbstractBaseUser, PermissionsMixin, Model):
     """A person. The four types differ in whose they are: nobody's, an organization's or a partner's."""
 
+    trail_personal = ("password", "email", "mobile", "full_name", "pending_email", "former_email")
+
     owner_user = "id"
     is_system = False
     current_session: Any = None  # the session by which the person is here; authentication sets it
@@ -252,6 +254,8 @@ class RoleMembership(Guarded):
 
 class PasswordHistory(Guarded):
     """A password that the user had, as its hash; the newest is the one in use."""
+
+    trail_personal = ("hash",)
 
     user = models.ForeignKey(User, models.CASCADE, related_name="passwords")
     hash = models.CharField(max_length=128)

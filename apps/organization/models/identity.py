@@ -68,6 +68,8 @@ class PartQuerySet(QuerySet):
 class Organization(Kept, Addressed):
     """A firm in whose name we trade and bill."""
 
+    trail_personal = ("pan", "email", "phone")
+
     class LegalForm(models.TextChoices):
         PROPRIETORSHIP = "proprietorship"
         HUF = "huf"
@@ -142,6 +144,8 @@ class Organization(Kept, Addressed):
 class GstRegistration(Kept, Addressed):
     """A registration under GST. Several of one state are normal; one of the organization's is primary."""
 
+    trail_personal = ("gstin",)
+
     granted_through = ("organization",)
 
     class Kind(models.TextChoices):
@@ -197,6 +201,8 @@ class GstRegistration(Kept, Addressed):
 
 class BankAccount(Kept):
     """An account of ours. Its number is encrypted; two people stand behind one that is in use."""
+
+    trail_personal = ("holder", "number_encrypted", "number_hash")
 
     granted_through = ("organization",)
 

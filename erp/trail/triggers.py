@@ -1,0 +1,207 @@
+"""The triggers that write the trail, attached to every table that belongs into it."""
+
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+from django.apps import apps
+from django.contrib.auth.models import Group
+from django.core import checks
+from django.db import connections, models
+
+from erp.trail.models import Anchor, Entry, Export, Seal
+
+APPEND_ONLY: Final[tuple[type[models.Model], ...]] = (Entry, Seal, Anchor, Export)
+NOISE: Final = ("updated_at",)  # moves with every change; the entry has its own time
+
+FUNCTIONS: Final = """
+CREATE OR REPLACE FUNCTION trail_mask(value jsonb) RETURNS jsonb LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    pads bytea := decode(coalesce(current_setting('trail.key', true), ''), 'hex');
+BEGIN
+    IF value IS NULL OR value = 'null' THEN
+        RETURN value;
+    END IF;
+    IF length(pads) <> 128 THEN
+        RETURN jsonb_build_object('masked', true);
+    END IF;
+    RETURN jsonb_build_object('masked', true, 'digest', encode(sha256(
+        substr(pads, 65) || sha256(substr(pads, 1, 64) || convert_to(value::text, 'UTF8'))
+    ), 'hex'));
+END $$;
+
+CREATE OR REPLACE FUNCTION trail_record() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+DECLARE
+    personal text[] := string_to_array(TG_ARGV[1], ',');
+    ignored text[] := string_to_array(TG_ARGV[2], ',');
+    context jsonb := nullif(current_setting('trail.context', true), '');
+    old_row jsonb;
+    new_row jsonb;
+    before jsonb;
+    after jsonb;
+    name text;
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        new_row := to_jsonb(NEW);
+        after := jsonb_strip_nulls(new_row - ignored);
+    ELSIF TG_OP = 'DELETE' THEN
+        old_row := to_jsonb(OLD);
+        before := jsonb_strip_nulls(old_row - ignored);
+    ELSE
+        old_row := to_jsonb(OLD);
+        new_row := to_jsonb(NEW);
+        SELECT jsonb_object_agg(field.key, old_row -> field.key), jsonb_object_agg(field.key, field.value)
+            INTO before, after
+            FROM jsonb_each(new_row - ignored) AS field
+            WHERE field.value IS DISTINCT FROM old_row -> field.key;
+        IF after IS NULL THEN
+            RETURN NULL;
+        END IF;
+    END IF;
+    FOREACH name IN ARRAY personal LOOP
+        IF before ? name THEN
+            before := before || jsonb_build_object(name, trail_mask(before -> name));
+        END IF;
+        IF after ? name THEN
+            after := after || jsonb_build_object(name, trail_mask(after -> name));
+        END IF;
+    END LOOP;
+    INSERT INTO trail_entry (
+        recorded_at, txid, actor_id, on_behalf_of, by_superuser, service, capability, channel, request_id,
+        record_id, reason, organization_id, table_name, row_key, operation, before, after
+    ) VALUES (
+        transaction_timestamp(), pg_current_xact_id()::text::bigint, (context ->> 'actor')::uuid,
+        (context ->> 'on_behalf_of')::uuid, coalesce((context ->> 'superuser')::boolean, false),
+        coalesce(context ->> 'service', ''), coalesce(context ->> 'capability', ''),
+        coalesce(context ->> 'channel', 'sql'), coalesce(context ->> 'request_id', ''),
+        coalesce(context ->> 'record_id', ''), coalesce(context ->> 'reason', ''),
+        (coalesce(new_row, old_row) ->> 'organization_id')::uuid, TG_TABLE_NAME,
+        coalesce(new_row, old_row) ->> TG_ARGV[0], TG_OP, before, after
+    );
+    RETURN NULL;
+END $$;
+
+CREATE OR REPLACE FUNCTION trail_written_by_triggers() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF pg_trigger_depth() < 2 THEN
+        RAISE EXCEPTION 'only changes of rows write the audit trail' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    RETURN NEW;
+END $$;
+
+CREATE OR REPLACE FUNCTION trail_stays() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '% of % is refused: the audit trail stays', TG_OP, TG_TABLE_NAME
+        USING ERRCODE = 'insufficient_privilege';
+END $$;
+"""
+
+
+class Trigger(NamedTuple):
+    """A trigger that a table has: its name, when it fires, and what it runs with which arguments."""
+
+    table: str
+    name: str
+    timing: str
+    function: str
+    arguments: tuple[str, ...] = ()
+
+    @property
+    def statement(self) -> str:
+        """The SQL that creates or replaces it, and lets it fire also where replication switches others off."""
+        row = "STATEMENT" if "TRUNCATE" in self.timing else "ROW"
+        arguments = ", ".join(f"'{argument}'" for argument in self.arguments)
+        return (
+            f'CREATE OR REPLACE TRIGGER {self.name} {self.timing} ON "{self.table}" FOR EACH {row}'
+            f" EXECUTE FUNCTION {self.function}({arguments});"
+            f' ALTER TABLE "{self.table}" ENABLE ALWAYS TRIGGER {self.name};'
+        )
+
+
+def recorded_models() -> list[type[models.Model]]:
+    """Models whose rows belong into the trail: those of every module, groups, their rights, and single grants."""
+    return [model for model in apps.get_models(include_auto_created=True) if _is_recorded(model)]
+
+
+def _is_recorded(model: type[models.Model]) -> bool:
+    if getattr(model, "trail_exempt", "") or not model._meta.managed or model._meta.proxy:
+        return False
+    package, _, _ = model.__module__.partition(".")
+    return (
+        package == "apps"
+        or model in (Group, Group.permissions.through, Export, Anchor)
+        or package == "guardian"
+    )
+
+
+def triggers() -> Iterator[Trigger]:
+    """Every trigger of the trail."""
+    for model in recorded_models():
+        table = model._meta.db_table
+        key = str(model._meta.pk.column)
+        personal = ",".join(getattr(model, "trail_personal", ()))
+        ignored = ",".join((*NOISE, *getattr(model, "trail_ignored", ())))
+        timing = "AFTER INSERT OR UPDATE OR DELETE"
+        yield Trigger(table, "trail_record", timing, "trail_record", (key, personal, ignored))
+        yield Trigger(table, "trail_no_truncate", "BEFORE TRUNCATE", "trail_stays")
+    for model in APPEND_ONLY:
+        table = model._meta.db_table
+        yield Trigger(table, "trail_stays", "BEFORE UPDATE OR DELETE", "trail_stays")
+        yield Trigger(table, "trail_no_truncate", "BEFORE TRUNCATE", "trail_stays")
+    yield Trigger(
+        Entry._meta.db_table, "trail_written_by_triggers", "BEFORE INSERT", "trail_written_by_triggers"
+    )
+
+
+_PRESENT: Final = """
+    SELECT t.tgrelid::regclass::text, t.tgname, t.tgenabled, encode(t.tgargs, 'escape')
+    FROM pg_trigger t WHERE NOT t.tgisinternal AND t.tgname LIKE 'trail\\_%%'
+"""
+
+
+def _present(using: str) -> dict[tuple[str, str], tuple[bool, tuple[str, ...]]]:
+    """Triggers of the trail in the database: (table, name) → whether it fires always, its arguments."""
+    with connections[using].cursor() as cursor:
+        cursor.execute(_PRESENT)
+        return {
+            (table.strip('"'), name): (enabled == "A", tuple(arguments.split("\\000")[:-1]))
+            for table, name, enabled, arguments in cursor.fetchall()
+        }
+
+
+def attach(using: str) -> None:
+    """Create what the database lacks of functions and triggers. A second run changes nothing."""
+    connection = connections[using]
+    tables = set(connection.introspection.table_names())
+    if Entry._meta.db_table not in tables:
+        return
+    present = _present(using)
+    with connection.cursor() as cursor:
+        cursor.execute(FUNCTIONS)
+        for trigger in dict.fromkeys(triggers()):
+            if trigger.table in tables and present.get((trigger.table, trigger.name)) != (
+                True,
+                trigger.arguments,
+            ):
+                cursor.execute(trigger.statement)
+
+
+def check_triggers(databases: Any = None, **kwargs: Any) -> list[checks.CheckMessage]:
+    """The database's check: every table that belongs into the trail has its triggers, and they fire."""
+    return [
+        checks.Error(
+            f"{trigger.table} lacks the trigger {trigger.name}, or it is switched off",
+            hint="Run `manage.py migrate`: it attaches the triggers of the audit trail.",
+            id="trail.E001",
+        )
+        for using in databases or ()
+        for trigger in _missing(using)
+    ]
+
+
+def _missing(using: str) -> list[Trigger]:
+    tables = set(connections[using].introspection.table_names())
+    if Entry._meta.db_table not in tables:
+        return []
+    present = _present(using)
+    wanted = [trigger for trigger in dict.fromkeys(triggers()) if trigger.table in tables]
+    return [t for t in wanted if present.get((t.table, t.name)) != (True, t.arguments)]
