@@ -22,8 +22,9 @@ class TrailConfig(AppConfig):
         checks.register(partial(triggers.check_triggers), checks.Tags.database)
 
 
-def _attach(plan: Any = (), using: str = "default", **kwargs: Any) -> None:
+def _attach(plan: Any = None, using: str = "default", **kwargs: Any) -> None:
     """Every table that belongs into the trail has its triggers after each migration."""
     from erp.trail import triggers
 
-    triggers.attach(using)
+    if plan is not None:  # a flush, which empties tables, migrates nothing
+        triggers.attach(using)
