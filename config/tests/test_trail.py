@@ -62,7 +62,7 @@ def tampering() -> Iterator[Callable[[str], None]]:
         sql(statement)
         for trigger in triggers.triggers():
             if trigger.table in ("trail_entry", "trail_seal") and trigger.name != "trail_no_truncate":
-                sql(f"ALTER TABLE {trigger.table} ENABLE ALWAYS TRIGGER {trigger.name}")
+                sql(f"ALTER TABLE {trigger.table} ENABLE TRIGGER {trigger.name}")
 
     return change
 
@@ -220,7 +220,7 @@ def no_truncate() -> Iterator[None]:
     """The refusal to TRUNCATE, which tests otherwise lift for their own flush."""
     wanted = [trigger for trigger in triggers.triggers() if trigger.name == "trail_no_truncate"]
     for trigger in wanted:
-        sql(f'ALTER TABLE "{trigger.table}" ENABLE ALWAYS TRIGGER trail_no_truncate')
+        sql(f'ALTER TABLE "{trigger.table}" ENABLE TRIGGER trail_no_truncate')
     assert triggers.check_triggers(["default"]) == []
     yield
     for trigger in wanted:

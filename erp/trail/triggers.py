@@ -107,13 +107,13 @@ class Trigger(NamedTuple):
 
     @property
     def statement(self) -> str:
-        """The SQL that creates or replaces it, and lets it fire also where replication switches others off."""
+        """The SQL that creates or replaces it, and switches it on."""
         row = "STATEMENT" if "TRUNCATE" in self.timing else "ROW"
         arguments = ", ".join(f"'{argument}'" for argument in self.arguments)
         return (
             f'CREATE OR REPLACE TRIGGER {self.name} {self.timing} ON "{self.table}" FOR EACH {row}'
             f" EXECUTE FUNCTION {self.function}({arguments});"
-            f' ALTER TABLE "{self.table}" ENABLE ALWAYS TRIGGER {self.name};'
+            f' ALTER TABLE "{self.table}" ENABLE TRIGGER {self.name};'
         )
 
 
@@ -159,11 +159,11 @@ _PRESENT: Final = """
 
 
 def _present(using: str) -> dict[tuple[str, str], tuple[bool, tuple[str, ...]]]:
-    """Triggers of the trail in the database: (table, name) → whether it fires always, its arguments."""
+    """Triggers of the trail in the database: (table, name) → whether it is on, its arguments."""
     with connections[using].cursor() as cursor:
         cursor.execute(_PRESENT)
         return {
-            (table.strip('"'), name): (enabled == "A", tuple(arguments.split("\\000")[:-1]))
+            (table.strip('"'), name): (enabled in "OA", tuple(arguments.split("\\000")[:-1]))
             for table, name, enabled, arguments in cursor.fetchall()
         }
 
