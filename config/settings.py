@@ -368,6 +368,7 @@ CELERY_BEAT_SCHEDULE = {
     "relay-shift": {"task": "erp.outbox.tasks.relay_shift", "schedule": 1.0, "options": {"expires": 2}},
     "seal-trail": {"task": "erp.trail.tasks.seal", "schedule": 5.0, "options": {"expires": 5}},
     "anchor-trail": {"task": "erp.trail.tasks.anchor", "schedule": crontab(hour="0", minute="5")},
+    "verify-trail": {"task": "erp.trail.tasks.verify", "schedule": crontab(hour="2", minute="43")},
     "purge-outbox": {"task": "erp.outbox.tasks.purge", "schedule": crontab(minute="17")},
     "count-dead-letters": {
         "task": "erp.tasks.count_dead_letters",

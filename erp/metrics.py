@@ -92,9 +92,11 @@ WHERE datname = current_database() AND backend_type = 'client backend' AND pid <
 # Figures that tasks look up: name, help, and how many seconds what was seen counts.
 DEAD_LETTERS: Final = "erp_dlq_depth"
 TOPOLOGY: Final = "erp_topology_differences"
+TRAIL: Final = "erp_trail_findings"
 _REMEMBERED: Final = {
     DEAD_LETTERS: ("Dead letters that wait; counting stops at 100.", 15 * 60),
     TOPOLOGY: ("Differences of Pub/Sub's topology and grants from what they must be.", 130 * 60),
+    TRAIL: ("Entries of the audit trail that were changed, removed or added, and missing triggers.", 26 * 3600),
 }
 
 

@@ -410,3 +410,15 @@ def test_a_killed_sealer_leaves_a_whole_chain(tmp_path):
     assert Seal.objects.count() == Entry.objects.count()
     assert list(sealing.findings()) == []
     assert Anchor.objects.count() == 0
+
+
+def test_the_nightly_proof_is_remembered_for_the_alert(tampering, no_truncate):
+    from erp import metrics
+    from erp.trail import tasks
+
+    create(actor=SYSTEM, **HEMP)
+    assert tasks.verify() == 0
+    assert metrics.seen(metrics.TRAIL)[0] == 0
+    tampering("UPDATE trail_entry SET channel = 'api' WHERE position = (SELECT max(position) FROM trail_entry)")
+    assert tasks.verify() == 1
+    assert metrics.seen(metrics.TRAIL)[0] == 1
