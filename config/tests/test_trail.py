@@ -58,11 +58,10 @@ def tampering() -> Iterator[Callable[[str], None]]:
 
     def change(statement: str) -> None:
         for table in ("trail_entry", "trail_seal"):
-            sql(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+            sql(f"ALTER TABLE {table} DISABLE TRIGGER trail_stays")
         sql(statement)
-        for trigger in triggers.triggers():
-            if trigger.table in ("trail_entry", "trail_seal") and trigger.name != "trail_no_truncate":
-                sql(f"ALTER TABLE {trigger.table} ENABLE TRIGGER {trigger.name}")
+        for table in ("trail_entry", "trail_seal"):
+            sql(f"ALTER TABLE {table} ENABLE TRIGGER trail_stays")
 
     return change
 
@@ -419,6 +418,8 @@ def test_the_nightly_proof_is_remembered_for_the_alert(tampering, no_truncate):
     create(actor=SYSTEM, **HEMP)
     assert tasks.verify() == 0
     assert metrics.seen(metrics.TRAIL)[0] == 0
-    tampering("UPDATE trail_entry SET channel = 'api' WHERE position = (SELECT max(position) FROM trail_entry)")
+    tampering(
+        "UPDATE trail_entry SET channel = 'api' WHERE position = (SELECT max(position) FROM trail_entry)"
+    )
     assert tasks.verify() == 1
     assert metrics.seen(metrics.TRAIL)[0] == 1
