@@ -21,6 +21,7 @@ KEYS = (
     "idempotency_secret_key",
     "sign_in_counter_key",
     "equality_key",
+    "trail_digest_key",
 )
 KEY_RINGS = ("encryption_keys", "one_time_keys")
 
@@ -60,6 +61,7 @@ class Environment(BaseSettings):
     sign_in_counter_key: str = ""
     encryption_keys: Annotated[dict[str, str], NoDecode] = Field(default={})
     equality_key: str = ""
+    trail_digest_key: str = ""
     one_time_keys: Annotated[dict[str, str], NoDecode] = Field(default={})
 
     port: str = Field(default="", pattern=r"^[0-9]{0,5}$")

@@ -38,6 +38,7 @@ INSTALLED_APPS = [
     "guardian",
     "corsheaders",
     "django_structlog",
+    "erp.trail",
     "erp.outbox",
     "erp.idempotency",
     "erp.jobs",
@@ -155,6 +156,7 @@ IDEMPOTENCY_SECRET_MINUTES = 15
 IDEMPOTENCY_BODY_LIMIT = 256 * 1024
 IDEMPOTENCY_FINGERPRINT_KEY = ENV.key("idempotency_fingerprint_key")
 IDEMPOTENCY_SECRET_KEY = ENV.key("idempotency_secret_key")
+TRAIL_DIGEST_KEY = ENV.key("trail_digest_key")
 
 AUTH_USER_MODEL = "account.User"
 AUTHENTICATION_BACKENDS = ["erp.access.Backend"]
@@ -364,6 +366,9 @@ CELERY_BEAT_SCHEDULER = "erp.heartbeat:BeatScheduler"
 CELERY_TIMEZONE = "Asia/Kolkata"
 CELERY_BEAT_SCHEDULE = {
     "relay-shift": {"task": "erp.outbox.tasks.relay_shift", "schedule": 1.0, "options": {"expires": 2}},
+    "seal-trail": {"task": "erp.trail.tasks.seal", "schedule": 5.0, "options": {"expires": 5}},
+    "anchor-trail": {"task": "erp.trail.tasks.anchor", "schedule": crontab(hour="0", minute="5")},
+    "verify-trail": {"task": "erp.trail.tasks.verify", "schedule": crontab(hour="2", minute="43")},
     "purge-outbox": {"task": "erp.outbox.tasks.purge", "schedule": crontab(minute="17")},
     "count-dead-letters": {
         "task": "erp.tasks.count_dead_letters",

@@ -8,3 +8,9 @@ VIEW_TRAIL = Capability(
     label="See trail, history and the screens of operations",
     everywhere=("INTERNAL_COMPLIANCE", "INTERNAL_DIRECTOR", "AUDITOR"),
 )
+EXPORT_TRAIL = Capability(
+    "trail.export",
+    on="",
+    label="Export the audit trail",
+    everywhere=("INTERNAL_COMPLIANCE", "AUDITOR"),
+)

@@ -42,6 +42,13 @@ def transaction_time(moment: datetime | None = None) -> Iterator[None]:
         _moments.reset(token)
 
 
+def set_transaction_time(moment: datetime) -> None:
+    """Take ``moment``, read in the current transaction, for its time."""
+    moments = _moments.get()
+    if moments is not None and not moments:
+        moments.append(moment)
+
+
 def today(moment: datetime | None = None) -> date:
     """The business date of ``moment`` (the present one by default): the day in Asia/Kolkata."""
     return (moment or now()).astimezone(KOLKATA).date()

@@ -96,9 +96,14 @@ WHERE datname = current_database() AND backend_type = 'client backend' AND pid <
 # Figures that tasks look up: name, help, and how many seconds what was seen counts.
 DEAD_LETTERS: Final = "erp_dlq_depth"
 TOPOLOGY: Final = "erp_topology_differences"
+TRAIL: Final = "erp_trail_findings"
 _REMEMBERED: Final = {
     DEAD_LETTERS: ("Waiting dead letters, counted up to 100.", 15 * 60),
     TOPOLOGY: ("Differences between Pub/Sub's topology and grants and the configuration.", 130 * 60),
+    TRAIL: (
+        "Entries of the audit trail that were changed, removed or added, and missing triggers.",
+        26 * 3600,
+    ),
 }
 
 

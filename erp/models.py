@@ -154,6 +154,11 @@ class Guarded(models.Model):
     ``granted_through`` the relations to rows whose single grants cover this one too (paths joined by ``__``).
     """
 
+    # Of the audit trail: why the table isn't in it; columns stored as mask and digest; columns whose changes alone
+    # write no entry.
+    trail_exempt: ClassVar[str] = ""
+    trail_personal: ClassVar[tuple[str, ...]] = ()
+    trail_ignored: ClassVar[tuple[str, ...]] = ()
     machinery: ClassVar[bool] = False  # True: its changes need no event (last use, cursors, jobs)
     owner_partner: ClassVar[str] = ""
     owner_user: ClassVar[str] = ""

@@ -24,6 +24,7 @@ from erp.events import MAX_BYTES, Event
 from erp.labels import label_of
 from erp.models import Guarded, Writer, writing
 from erp.outbox.flush import Buffered, flush
+from erp.trail import context as trail
 
 
 class EmitOutsideService(RuntimeError):
@@ -72,11 +73,25 @@ class Unit:
     pending: list[_Pending] = field(default_factory=list)
     changed: Counter[type[models.Model]] = field(default_factory=Counter)
     running: list["Service"] = field(default_factory=list)
+    context: str = ""  # what the audit trail was told last in this transaction
 
     def count(self, model: type[models.Model], rows: int) -> None:
         """Count ``rows`` changed rows of ``model``."""
         if rows and not getattr(model, "machinery", False):
             self.changed[model] += rows
+
+    def describe(self, service: "Service", reason: Any) -> None:
+        """Set for the audit trail who runs which service and why, where it differs from before."""
+        context = trail.describe(
+            self.actor,
+            service=service.name,
+            capability=str(service.requires or ""),
+            reason=reason,
+            record_id=self.causation_id,
+        )
+        if context != self.context:
+            clock.set_transaction_time(trail.apply(context))
+            self.context = context
 
     def live(self) -> list[_Pending]:
         """Return the buffered events whose savepoint was not rolled back.
@@ -174,7 +189,7 @@ def attempt() -> Iterator[None]:
         with transaction.atomic():
             yield
     except BaseException:
-        unit.changed, unit.running = changed, running
+        unit.changed, unit.running, unit.context = changed, running, ""
         raise
 
 
@@ -306,6 +321,8 @@ class Service:
             nullcontext(unit) if unit is not None else unit_of_work(actor) as current,
         ):
             assert current is not None
+            if outermost or trail.is_on_behalf():
+                current.describe(self, keywords.get("reason"))
             changed, emitted = current.changed.copy(), len(current.live())
             current.running.append(self)
             try:

@@ -41,6 +41,22 @@ def pytest_runtest_call() -> Iterator[None]:
         fail_on_undeclared()
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef: Any, request: Any) -> Iterator[Any]:
+    """Let tests empty the tables of the audit trail, and those that it records, once the database is made."""
+    result = yield
+    if fixturedef.argname == "django_db_setup":
+        from django.db import connection
+
+        from erp.trail import triggers
+
+        with request.getfixturevalue("django_db_blocker").unblock(), connection.cursor() as cursor:
+            for trigger in triggers.triggers():
+                if trigger.name == "trail_no_truncate":
+                    cursor.execute(f'ALTER TABLE "{trigger.table}" DISABLE TRIGGER trail_no_truncate')
+    return result
+
+
 @pytest.fixture(autouse=True)
 def _fresh_cache() -> Iterator[None]:
     """Limits and leases of one test don't reach the next."""

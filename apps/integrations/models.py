@@ -60,6 +60,8 @@ class FeedEntryQuerySet(QuerySet):
 class FeedEntry(Guarded):
     """An event in the feed. Positions are assigned under a lock, so that entries become visible in order."""
 
+    trail_exempt = "repeats events, which are facts of their own"
+
     machinery = True
 
     position = models.BigAutoField(primary_key=True)

@@ -223,6 +223,9 @@ class MessageQuerySet(QuerySet):
 class Message(Model):
     """A message to one user by one channel. Address and text are determined when it is sent."""
 
+    trail_personal = ("context", "subject", "body")
+    trail_ignored = ("attempts", "next_attempt_at", "version")
+
     owner_user = "user_id"
 
     # Counting attempts needs no event; changes of the status emit events all the same.

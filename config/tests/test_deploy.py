@@ -244,6 +244,7 @@ def told(db: None, settings: Any, tmp_path: Path) -> dict[str, set[str]]:
     heartbeat.touch("beat")
     metrics.remember(metrics.DEAD_LETTERS, 0)
     metrics.remember(metrics.TOPOLOGY, 0)
+    metrics.remember(metrics.TRAIL, 0)
     found: dict[str, set[str]] = {}
     text = Client().get("/metrics").content.decode()
     for family in text_string_to_metric_families(text):

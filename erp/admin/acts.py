@@ -23,6 +23,7 @@ from erp.api.parsers import canonical_json
 from erp.errors import DomainError, Fault, Malformed, PreconditionRequired, ServerError
 from erp.idempotency.once import Answer, Request, once, parse_key
 from erp.services import Refusal
+from erp.trail import context as trail
 
 log = structlog.get_logger(__name__)
 
@@ -102,7 +103,8 @@ def carry_out(
                 ]
             ),
         )
-        return _told(once(attempt, lambda: _answer(run())))
+        with trail.through("admin"):
+            return _told(once(attempt, lambda: _answer(run())))
     except (PermissionDenied, Http404):
         raise
     except Exception as failure:

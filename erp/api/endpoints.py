@@ -25,6 +25,7 @@ from erp.errors import DomainError, Fault, NotFound, PreconditionRequired
 from erp.idempotency.once import Answer, once
 from erp.idempotency.once import Request as Attempt
 from erp.services import Refusal, Service, declared_errors
+from erp.trail import context as trail
 
 Kind = Literal["change", "public", "exempt", "lookup"]
 IfMatch = Literal["required", "optional", "none"]
@@ -228,6 +229,11 @@ def lookup(
 
 def handle(view: Any, request: Request, endpoint: Endpoint, parameters: Mapping[str, Any]) -> HttpResponse:
     """Execute one request: read the body, find the target, then run one transaction (core's order of checks)."""
+    with trail.through("api"):
+        return _handle(view, request, endpoint, parameters)
+
+
+def _handle(view: Any, request: Request, endpoint: Endpoint, parameters: Mapping[str, Any]) -> HttpResponse:
     data = request.data
     target = _target(view, request, endpoint)
     extra = {name: value for name, value in parameters.items() if name in endpoint.path_keywords}

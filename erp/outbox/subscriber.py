@@ -24,6 +24,7 @@ from erp.outbox import endpoint, metrics, wire
 from erp.outbox.pull import Delivery, Puller
 from erp.outbox.wire import Envelope, Malformed, Stream
 from erp.services import unit_of_work
+from erp.trail import context as trail
 
 log = structlog.get_logger(__name__)
 
@@ -275,6 +276,7 @@ class Subscription:
             self._run(_BEGIN, keys)
         with (
             logs.bind(request_id=event.correlation_id, traceparent=event.traceparent),
+            trail.through("task"),
             unit_of_work(SYSTEM, causation_id=str(event.event_id)),
         ):
             locked = self._one(_LOCK, keys)

@@ -13,6 +13,9 @@ from erp.models import Guarded
 class TotpDevice(Guarded):
     """A user's authenticator. A pending secret replaces ``secret`` when its first code is confirmed."""
 
+    trail_personal = ("secret", "pending_secret")
+    trail_ignored = ("last_step",)
+
     user = models.OneToOneField(User, models.CASCADE, related_name="totp")
     secret = models.CharField(max_length=200, default="")  # encrypted
     confirmed_at = models.DateTimeField(null=True)
@@ -57,6 +60,8 @@ class TotpDevice(Guarded):
 
 class RecoveryCode(Guarded):
     """The keyed hash of one of the user's ten recovery codes."""
+
+    trail_personal = ("digest",)
 
     user = models.ForeignKey(User, models.CASCADE, related_name="recovery_codes")
     digest = models.CharField(max_length=100, unique=True)

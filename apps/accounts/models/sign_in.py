@@ -34,6 +34,9 @@ class SessionQuerySet(QuerySet):
 class Session(Model):
     """One sign-in and its family of tokens (``sid``)."""
 
+    trail_personal = ("device_label", "device_hash", "ip")
+    trail_ignored = ("refreshed_at", "expires_at", "version")
+
     owner_user = "user_id"
     granted_through = ("user",)
 
@@ -130,6 +133,8 @@ class Session(Model):
 class RefreshToken(Guarded):
     """A refresh token of a session; one per session is usable."""
 
+    trail_exempt = "moves with every use of a session"
+
     jti = models.UUIDField(unique=True)
     session = models.ForeignKey(Session, models.CASCADE, related_name="tokens")
     expires_at = models.DateTimeField()
@@ -150,6 +155,8 @@ class RefreshToken(Guarded):
 
 class SignInCounter(Guarded):
     """Failed sign-ins of one identifier, whether or not it belongs to a user."""
+
+    trail_exempt = "counts attempts"
 
     id = models.UUIDField(primary_key=True, default=uuid7)
     key = models.CharField(max_length=64, unique=True)
@@ -174,6 +181,8 @@ class SingleUseQuerySet(QuerySet):
 
 class OneTimeToken(Guarded):
     """The token of a link in an e-mail. Its text is derived from the ID, see ``apps.accounts.secrets``."""
+
+    trail_exempt = "lives for hours; what it was used for is a change of its own"
 
     class Purpose(models.TextChoices):
         SIGN_UP = "sign_up"
@@ -220,6 +229,8 @@ class OneTimeToken(Guarded):
 
 class OtpChallenge(Guarded):
     """A code sent to a mobile number. The code is derived from the ID, see ``apps.accounts.secrets``."""
+
+    trail_exempt = "lives for minutes; what it was used for is a change of its own"
 
     class Purpose(models.TextChoices):
         SIGN_IN = "sign_in", "Sign in"

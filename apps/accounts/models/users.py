@@ -83,6 +83,8 @@ class UserQuerySet(QuerySet):
 class User(AbstractBaseUser, PermissionsMixin, Model):
     """A person: of an organization (internal), of a partner (external), or of neither."""
 
+    trail_personal = ("password", "email", "mobile", "full_name", "pending_email", "former_email")
+
     owner_user = "id"
     is_system = False
     current_session: Any = None  # the session of the request; authentication sets it
@@ -294,6 +296,8 @@ class RoleMembership(Guarded):
 
 class PasswordHistory(Guarded):
     """The hash of a password of the user; the newest is the current one."""
+
+    trail_personal = ("hash",)
 
     user = models.ForeignKey(User, models.CASCADE, related_name="passwords")
     hash = models.CharField(max_length=128)

@@ -52,6 +52,7 @@ from erp.errors import (
 )
 from erp.logs import mask
 from erp.services import Service, emit, service
+from erp.trail import context as trail
 
 Diff = Iterable[tuple[str, Any, Any]]
 Status = ApprovalRequest.Status
@@ -265,7 +266,8 @@ def approve(
         raise DecidedElsewhere
     _decide(request, actor, ApprovalDecision.Decision.APPROVE, subject_version, "", note)
     if request.status == Status.GRANTED:
-        kind.apply(kind.locked_subject(request.subject_id), actor=actor, request=request)
+        with trail.on_behalf_of(request.maker_id):
+            kind.apply(kind.locked_subject(request.subject_id), actor=actor, request=request)
     return request
 
 

@@ -70,6 +70,8 @@ class PartQuerySet(QuerySet):
 class Organization(CreatedByModel, AddressModel):
     """A firm of the company, in whose name it trades and issues invoices."""
 
+    trail_personal = ("pan", "email", "phone")
+
     class LegalForm(models.TextChoices):
         PROPRIETORSHIP = "proprietorship"
         HUF = "huf", "HUF"
@@ -159,6 +161,8 @@ class Organization(CreatedByModel, AddressModel):
 class GstRegistration(CreatedByModel, AddressModel):
     """A GST registration. An organization can have several in one state; one of all is primary."""
 
+    trail_personal = ("gstin",)
+
     granted_through = ("organization",)
 
     class Kind(models.TextChoices):
@@ -233,6 +237,8 @@ class GstRegistration(CreatedByModel, AddressModel):
 
 class BankAccount(CreatedByModel):
     """A bank account of the company. Its number is encrypted, and a second person approves its use."""
+
+    trail_personal = ("holder", "number_encrypted", "number_hash")
 
     granted_through = ("organization",)
 

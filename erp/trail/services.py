@@ -1,0 +1,34 @@
+"""What the trail itself records: the anchor of a day, and that entries were exported."""
+
+import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from erp.access import Actor
+from erp.capabilities import EXPORT_TRAIL
+from erp.services import emit, service
+from erp.trail.events import TrailSealed
+from erp.trail.models import Anchor, Export, Seal
+
+TRAIL_ID: Final = UUID("01890000-0000-7000-8000-000000000002")  # there is one trail
+ROWS: Final = "anchors and exports are rows of the trail itself"
+
+
+@service(public="a task of the product runs it", emits=[TrailSealed])
+def publish_anchor(*, actor: Actor, day: datetime.date) -> Anchor | None:
+    """Publish the last hash of the chain as the anchor of a day; None where there is one, or nothing is sealed."""
+    last = Seal.objects.order_by("-number").first()
+    if last is None or Anchor.objects.filter(day=day).exists():
+        return None
+    anchor = Anchor(day=day, number=last.number, hash=bytes(last.hash).hex())
+    anchor.save()
+    emit(TrailSealed(trail_id=TRAIL_ID, day=day, number=anchor.number, hash=anchor.hash))
+    return anchor
+
+
+@service(requires=EXPORT_TRAIL, machinery=ROWS)
+def record_export(*, actor: Actor, year: str, filters: dict[str, Any], lines: int) -> Export:
+    """Record that entries were exported."""
+    export = Export(year=year, filters=filters, lines=lines)
+    export.save()
+    return export
