@@ -56,7 +56,7 @@ class Migration(migrations.Migration):
                 ('id', models.UUIDField(default=erp.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('subscription', models.CharField(max_length=255)),
                 ('key', models.CharField(max_length=64, verbose_name='event')),
-                ('kind', models.CharField(choices=[('refused', 'Refused'), ('parked', 'refused after its turn had come'), ('poison', 'refused by Pub/Sub'), ('malformed', 'not an event')], max_length=10)),
+                ('kind', models.CharField(choices=[('refused', 'Refused'), ('parked', 'refused in its turn'), ('poison', 'refused by Pub/Sub'), ('malformed', 'not an event')], max_length=10)),
                 ('event_type', models.CharField(default='', max_length=100)),
                 ('aggregate_type', models.CharField(default='', max_length=50)),
                 ('aggregate_id', models.UUIDField(null=True)),
