@@ -134,12 +134,14 @@ class Guarded(models.Model):
 
     ``owner_partner`` and ``owner_user`` name the column with the id of the partner or user whose own the row is;
     ``granted_through`` the relations to rows whose single grants cover this one too (paths joined by ``__``).
+    ``saved_fields`` are the columns that the last save wrote; all of them where it added the row.
     """
 
     machinery: ClassVar[bool] = False  # True: its changes need no event (last use, cursors, jobs)
     owner_partner: ClassVar[str] = ""
     owner_user: ClassVar[str] = ""
     granted_through: ClassVar[tuple[str, ...]] = ()
+    saved_fields: frozenset[str] = frozenset()
 
     objects: ClassVar[Any] = QuerySet.as_manager()
 
@@ -157,11 +159,6 @@ class Guarded(models.Model):
     def is_new(self) -> bool:
         """Whether the row isn't in the database yet."""
         return self._state.adding
-
-    def remember_as_stored(self) -> None:
-        """Take the row, as it is now, for one read from the database: for previews that save nothing."""
-        self._state.adding = False
-        self._remember()
 
     def _remember(self) -> None:
         state = self.__dict__
@@ -191,9 +188,11 @@ class Guarded(models.Model):
     def save(self, *args: Any, **kwargs: Any) -> None:
         writer = _guard(type(self))
         if self.is_new:
+            self.saved_fields = frozenset(field.attname for field in self._meta.concrete_fields)
             super().save(*args, **{**kwargs, "force_insert": True})
         else:
             changed = self.changed_fields()
+            self.saved_fields = frozenset(changed)
             if not changed:
                 return
             kwargs["update_fields"] = [*changed, *self._stamp()]
