@@ -34,9 +34,15 @@ def test_text_becomes_what_the_columns_hold_and_an_empty_cell_the_default(db, em
 
 
 def test_rows_that_are_there_stay_and_go_before_those_that_contradict_them(db, emitted):
-    kept = pricing_unit(code="USC/LB", unit=unit("KG"))
+    existing = pricing_unit(code="USC/LB", unit=unit("KG"))
     unit("LB")
-    twin = {**POUND, "code": "TWIN", "currency": kept.currency, "divisor": str(kept.divisor), "unit": "KG"}
+    twin = {
+        **POUND,
+        "code": "TWIN",
+        "currency": existing.currency,
+        "divisor": str(existing.divisor),
+        "unit": "KG",
+    }
     other = {**POUND, "code": "OTHER"}
     assert loaded(POUND, twin, other) == ["OTHER"]
     assert PricingUnit.objects.get(code="USC/LB").unit_id == "KG"

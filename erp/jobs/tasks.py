@@ -157,9 +157,9 @@ class _Turn:
             self._job = services.record(self._job, actor=SYSTEM, lease=self._lease, rows=error.rows)
 
     def _check(self, rows: list[Row]) -> bool:
-        """Do every row and undo it, in one transaction, as rows can depend on each other; then write it down.
+        """Do every row in one transaction, as rows can depend on each other, roll it back and record the outcomes.
 
-        Returns whether it broke off because somebody waits for one of the rows: the next turn does all again.
+        Returns whether it stopped because another session waits for one of the rows: the next turn starts again.
         """
         actor, checked, is_awaited = self._actor(), [], False
         with dry_run(actor):
@@ -167,18 +167,18 @@ class _Turn:
                 if (is_awaited := start > 0 and locks.are_awaited()) or self._stopping():
                     break
                 checked += [self._try(row, actor) for row in rows[start : start + CHUNK]]
-        while told := checked[self._job.processed :][:CHUNK]:
-            self._job = services.record(self._job, actor=SYSTEM, lease=self._lease, rows=told)
+        while batch := checked[self._job.processed :][:CHUNK]:
+            self._job = services.record(self._job, actor=SYSTEM, lease=self._lease, rows=batch)
         return is_awaited
 
     def _try(self, row: Row, actor: Actor) -> JobRow:
         outcome = self._kind.attempt(row, job=self._job, actor=actor)
-        told = JobRow(job=self._job, number=row.number, faults=outcome.faults)
+        entry = JobRow(job=self._job, number=row.number, faults=outcome.faults)
         if self._job.mode != Job.Mode.CHECK:
-            told.word, told.object_id = outcome.done.word, outcome.done.object_id
+            entry.word, entry.object_id = outcome.done.word, outcome.done.object_id
         elif not outcome.faults:
-            told.word = outcome.foreseen
-        return told
+            entry.word = outcome.foreseen
+        return entry
 
     def _end(self, problem: DomainError | None = None, error: Exception | None = None) -> Job:
         if error is not None:
