@@ -33,3 +33,13 @@ def hold(name: str, *, shared: bool = False) -> None:
     )
     with connection.cursor() as cursor:
         cursor.execute(query, [NAMED, name_key(name)])
+
+
+def are_awaited() -> bool:
+    """Whether another session waits for a lock that this one holds, on a row or any other."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM pg_locks"
+            " WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid)))"
+        )
+        return bool(cursor.fetchone()[0])

@@ -152,6 +152,7 @@ class Guarded(models.Model):
 
     ``owner_partner`` and ``owner_user`` name the column with the id of the partner or user that owns the row;
     ``granted_through`` the relations to rows whose single grants cover this one too (paths joined by ``__``).
+    ``saved_fields`` are the columns that the last save wrote; all of them where it added the row.
     """
 
     # Of the audit trail: why the table isn't in it; columns stored as mask and digest; columns whose changes alone
@@ -163,6 +164,7 @@ class Guarded(models.Model):
     owner_partner: ClassVar[str] = ""
     owner_user: ClassVar[str] = ""
     granted_through: ClassVar[tuple[str, ...]] = ()
+    saved_fields: frozenset[str] = frozenset()
 
     objects: ClassVar[Any] = QuerySet.as_manager()
 
@@ -182,11 +184,6 @@ class Guarded(models.Model):
     def is_new(self) -> bool:
         """Whether the row is not stored yet."""
         return self._state.adding
-
-    def remember_as_stored(self) -> None:
-        """Treat the current values as stored: for previews that save nothing."""
-        self._state.adding = False
-        self._remember()
 
     def _remember(self) -> None:
         state = self.__dict__
@@ -216,9 +213,11 @@ class Guarded(models.Model):
     def save(self, *args: Any, **kwargs: Any) -> None:
         writer = _guard(type(self))
         if self.is_new:
+            self.saved_fields = frozenset(field.attname for field in self._meta.concrete_fields)
             super().save(*args, **{**kwargs, "force_insert": True})
         else:
             changed = self.changed_fields()
+            self.saved_fields = frozenset(changed)
             if not (changed or self._version_rises):
                 return
             kwargs["update_fields"] = [*changed, *self._stamp()]

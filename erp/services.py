@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, get_args, get_type_hints
 
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import IntegrityError, connection, models, transaction
 
@@ -73,17 +74,17 @@ class Unit:
     pending: list[_Pending] = field(default_factory=list)
     changed: Counter[type[models.Model]] = field(default_factory=Counter)
     running: list["Service"] = field(default_factory=list)
-    context: str = ""  # what the audit trail was told last in this transaction
+    context: str = ""  # what was set last for the audit trail
 
     def count(self, model: type[models.Model], rows: int) -> None:
         """Count ``rows`` changed rows of ``model``."""
         if rows and not getattr(model, "machinery", False):
             self.changed[model] += rows
 
-    def describe(self, service: "Service", reason: Any) -> None:
+    def describe(self, service: "Service", actor: Actor, reason: Any) -> None:
         """Set for the audit trail who runs which service and why, where it differs from before."""
         context = trail.describe(
-            self.actor,
+            actor,
             service=service.name,
             capability=str(service.requires or ""),
             reason=reason,
@@ -93,18 +94,24 @@ class Unit:
             clock.set_transaction_time(trail.apply(context))
             self.context = context
 
-    def live(self) -> list[_Pending]:
-        """Return the buffered events whose savepoint was not rolled back.
+    def live(self, since: tuple[int, int] = (0, 0)) -> list[_Pending]:
+        """Return the buffered events whose savepoint was not rolled back; ``since``: after a ``mark`` of an open block.
 
         Django drops a savepoint's on_commit hooks when it rolls back; each event is attached to its own hook.
         """
-        hooks = {id(entry[1]) for entry in connection.run_on_commit}
-        return [pending for pending in self.pending if id(pending.marker) in hooks]
+        buffered, hooked = since
+        hooks = {id(entry[1]) for entry in connection.run_on_commit[hooked:]}
+        return [pending for pending in self.pending[buffered:] if id(pending.marker) in hooks]
+
+    def mark(self) -> tuple[int, int]:
+        """Return how many events and hooks there are now, for ``live``."""
+        return len(self.pending), len(connection.run_on_commit)
 
 
 _unit: ContextVar[Unit | None] = ContextVar("erp_unit", default=None)
 _cause: ContextVar[str] = ContextVar("erp_cause", default="")
-_dry_run: ContextVar[bool] = ContextVar("erp_dry_run", default=False)
+# In a dry run: how many values were taken of each sequence.
+_dry_run: ContextVar[Counter[str] | None] = ContextVar("erp_dry_run", default=None)
 
 
 @contextmanager
@@ -113,7 +120,7 @@ def caused_by(causation_id: str, *, dry_run: bool = False) -> Iterator[None]:
 
     ``dry_run``: roll back everything in the block at its end.
     """
-    cause, dry = _cause.set(causation_id), _dry_run.set(dry_run)
+    cause, dry = _cause.set(causation_id), _dry_run.set(Counter() if dry_run else None)
     try:
         yield
     finally:
@@ -123,10 +130,15 @@ def caused_by(causation_id: str, *, dry_run: bool = False) -> Iterator[None]:
 
 def next_value(sequence: str) -> int:
     """Take the next value of a database sequence; a dry run only reads it, because it could not return the value."""
+    taken = _dry_run.get()
     looking = f'SELECT last_value + is_called::int FROM "{sequence}"'  # noqa: S608 - a name of our own
     with connection.cursor() as cursor:
-        cursor.execute(*((looking,) if _dry_run.get() else ("SELECT nextval(%s)", [sequence])))
-        return int(cursor.fetchone()[0])
+        cursor.execute(*(("SELECT nextval(%s)", [sequence]) if taken is None else (looking,)))
+        value = int(cursor.fetchone()[0])
+    if taken is not None:
+        value += taken[sequence]
+        taken[sequence] += 1
+    return value
 
 
 class _Written:
@@ -167,15 +179,35 @@ def unit_of_work(actor: Actor, *, causation_id: str = "") -> Iterator[Unit]:
             yield unit
             if enclosing is not None:
                 transaction.on_commit(_Written(enclosing))
-            flush(
-                [pending.event for pending in unit.live()],
-                correlation_id=logs.current_request_id(),
-                causation_id=unit.causation_id,
-                traceparent=logs.current_traceparent(),
-                actor_id=actor.pk,
-            )
+            if _dry_run.get() is None:
+                flush(
+                    [pending.event for pending in unit.live()],
+                    correlation_id=logs.current_request_id(),
+                    causation_id=unit.causation_id,
+                    traceparent=logs.current_traceparent(),
+                    actor_id=actor.pk,
+                )
         finally:
             _unit.reset(token)
+
+
+@contextmanager
+def dry_run(actor: Actor, *, timeout: str = "0") -> Iterator[None]:
+    """A unit of work that is rolled back: services do all that they do, and nothing of it stays.
+
+    No event is written and no value of a sequence used up. A wait for a lock ends after ``LOCK_TIMEOUT``, the whole
+    after ``timeout`` (``"0"``: never), both with OperationalError.
+    """
+    with transaction.atomic(), caused_by("", dry_run=True):
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT set_config('lock_timeout', %s, true), set_config('transaction_timeout', %s, true)",
+                [settings.LOCK_TIMEOUT, timeout],
+            )
+        with unit_of_work(actor):
+            yield
+        connection.check_constraints()  # those that would be checked at the commit
+        transaction.set_rollback(True)
 
 
 @contextmanager
@@ -322,8 +354,8 @@ class Service:
         ):
             assert current is not None
             if outermost or trail.is_on_behalf():
-                current.describe(self, keywords.get("reason"))
-            changed, emitted = current.changed.copy(), len(current.live())
+                current.describe(self, actor, keywords.get("reason"))
+            changed, start = current.changed.copy(), current.mark()
             current.running.append(self)
             try:
                 row = self._lock(target)
@@ -347,7 +379,7 @@ class Service:
                 if not touched <= self.writes_on_refusal:
                     raise SilentChange(f"{self.name} refused and changed {touched - self.writes_on_refusal}")
                 _report_undeclared(self.name, self.raises, result.problem)
-            if outermost and touched and len(current.live()) == emitted:
+            if outermost and touched and not current.live(start):
                 raise SilentChange(
                     f"{self.name} changed {', '.join(m.__name__ for m in touched)} and emitted nothing"
                 )

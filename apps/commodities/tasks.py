@@ -29,16 +29,10 @@ class Import(TableKind, abstract=True):
 
     sort: services.ImportTarget
     wrong_header, too_many_rows = services.FileHeader, services.TooManyRows
-    _foresight: services.ImportPreview | None = None
 
     def do(self, values: dict[str, Any], *, row: Row, job: Job, actor: Actor) -> Done:
         with _faults_by_column():
-            return services.take(self.sort, values, told=self.told, actor=actor)
-
-    def foresee(self, values: dict[str, Any], *, actor: Actor) -> tuple[str, dict[str, Any]]:
-        self._foresight = self._foresight or services.ImportPreview(self.sort)
-        with _faults_by_column():
-            return self._foresight.foresee(values, told=self.told, actor=actor)
+            return services.upsert_row(self.sort, values, columns=self.told, actor=actor)
 
     def finish(self, job: Job) -> None:
         if job.mode != Job.Mode.CHECK:

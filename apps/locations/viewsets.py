@@ -70,14 +70,14 @@ class LocationViewSet(RowViewSet, PlaceRows):
         lookups.search,
         SearchInput,
         requires=capabilities.VIEW,
-        remote=True,
+        read_only=False,
         output=SearchOutput,
     )
     fetch_details = lookup(
         lookups.fetch_details,
         FetchDetailsInput,
         requires=capabilities.VIEW,
-        remote=True,
+        read_only=False,
         output=FetchDetailsOutput,
         raises=[lookups.PlaceNotFound],
     )
@@ -85,7 +85,7 @@ class LocationViewSet(RowViewSet, PlaceRows):
         lookups.reverse_geocode,
         ReverseGeocodeInput,
         requires=capabilities.VIEW,
-        remote=True,
+        read_only=False,
         output=ReverseGeocodeOutput,
     )
     bulk_import = endpoint(

@@ -22,8 +22,10 @@ from config.tests.test_contract import (
     traces,
     writes,
 )
+from erp.access import SYSTEM
 from erp.api.viewsets import ViewSet
 from erp.idempotency.models import Record
+from erp.services import dry_run, next_value
 
 __all__ = ["play"]  # the fixture
 pytestmark = pytest.mark.django_db
@@ -79,6 +81,36 @@ def test_it_answers_what_would_be_and_leaves_every_table_as_it_was(
     assert "Idempotency-Replayed" not in real
     if real.content:
         assert answer.json().keys() == real.json().keys()
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "endpoint"), [write for write in writes() if write.values[2].kind == "lookup"]
+)
+def test_a_lookup_leaves_every_table_as_it_was(
+    play, django_capture_on_commit_callbacks, path, method, endpoint
+):
+    played = play(path, method, endpoint)
+    before = tables()
+    with django_capture_on_commit_callbacks() as callbacks:
+        assert played.send().status_code == 200
+    assert (callbacks, tables()) == ([], before)
+
+
+def test_each_number_of_a_dry_run_is_another_and_none_is_used_up():
+    def numbers() -> list[int]:
+        with dry_run(SYSTEM):
+            return [next_value("availability_number") for _ in range(3)]
+
+    first, *others = numbers()
+    assert others == [first + 1, first + 2]
+    assert numbers()[0] == first == next_value("availability_number")
+
+
+def test_a_dry_run_waits_for_locks_as_long_as_a_request(settings):
+    settings.LOCK_TIMEOUT = "1234ms"
+    with dry_run(SYSTEM, timeout="77s"), connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('lock_timeout'), current_setting('transaction_timeout')")
+        assert cursor.fetchone() == ("1234ms", "77s")
 
 
 @offered

@@ -77,6 +77,25 @@ def test_an_atomic_job_does_all_rows_or_none_and_names_every_fault(start: Any, e
     assert (job.status, job.accepted) == ("succeeded", 2)
 
 
+def test_a_check_does_every_row_and_leaves_nothing(start: Any, emitted: Any) -> None:
+    job = finished(start("One", "bad", "Two", mode="check"))
+    assert (job.status, job.tally, job.refused) == ("partial", {"create": 2}, 1)
+    rows = job.rows.order_by("number").values_list("number", "word", "object_id")
+    assert list(rows) == [(1, "create", None), (2, "", None), (3, "create", None)]
+    assert job.rows.get(number=2).faults[0]["pointer"] == "/legal_name"
+    assert not Partner.objects.filter(legal_name__in=["One", "Two"]).exists()
+    assert not emitted("partner.registered")
+
+
+def test_a_cancelled_check_stops_before_its_next_chunk(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "CHUNK", 2)
+    job = start(*numbered(5), mode="check")
+    answers = iter([False, True])
+    monkeypatch.setattr(tasks._Turn, "_stopping", lambda turn: next(answers))
+    finished(job)
+    assert (job.processed, job.tally) == (2, {"create": 2})
+
+
 def test_a_job_of_bad_rows_only_has_failed(start: Any) -> None:
     assert finished(start("bad")).status == "failed"
 

@@ -174,7 +174,7 @@ def test_secret_and_personal_columns_are_stored_as_mask_and_digest(user):
     (changed,) = entries("account_user", operation="UPDATE")
     assert changed.after["email"] == {"masked": True}, "without the key no digest"
     with unit_of_work(SYSTEM) as unit, unguarded_writes():
-        unit.describe(create, "")
+        unit.describe(create, SYSTEM, "")
         User.objects.filter(pk=person.pk).update(email="asha.patel@example.com")
         User.objects.filter(pk=person.pk).update(email="other@example.com")
         User.objects.filter(pk=person.pk).update(email="asha.patel@example.com")

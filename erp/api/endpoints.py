@@ -65,7 +65,7 @@ class Endpoint:
     throttle: str = "write"
     limit: Limit | None = None
     lookup_raises: tuple[type[DomainError], ...] = ()
-    remote: bool = False
+    read_only: bool = True
     method: Literal["post", "put"] = "post"
     target: Callable[[Request], Any] | None = None
     context: Mapping[str, Callable[[Request], Any]] = field(default_factory=dict)
@@ -200,7 +200,7 @@ def lookup(
     *,
     requires: Capability,
     detail: bool = False,
-    remote: bool = False,
+    read_only: bool = True,
     output: Any = None,
     path: str = "",
     throttle: str = "lookup",
@@ -208,8 +208,9 @@ def lookup(
 ) -> Any:
     """Bind a lookup that queries, previews or suggests: capability and key as usual, nothing is stored.
 
-    Local reads run in a read-only transaction; with ``remote`` no transaction is open at all, so that a client
-    may be called. ``raises``: the domain errors of the function, as a service declares its own.
+    It runs in a read-only transaction. With ``read_only=False`` no transaction is open at all, so that it may call a
+    client, or run services and roll them back (``erp.services.dry_run``). ``raises``: the domain errors of the
+    function, as a service declares its own.
     """
     if isinstance(function, Service):
         raise ImproperlyConfigured(f"{function.name} is a service; a lookup must not change rows")
@@ -220,7 +221,7 @@ def lookup(
         capability=requires,
         output=output,
         detail=detail,
-        remote=remote,
+        read_only=read_only,
         path=path,
         throttle=throttle,
         lookup_raises=tuple(raises),
@@ -339,7 +340,7 @@ def _look_up(
     arguments = () if target is None else (target,)
     with (
         declared_errors(endpoint.call.__qualname__, endpoint.raises),
-        nullcontext() if endpoint.remote else _read_only(),
+        _read_only() if endpoint.read_only else nullcontext(),
     ):
         result = endpoint.call(*arguments, actor=request.user, **keywords)
         if endpoint.output is not None:

@@ -317,7 +317,9 @@ class RowField(UUIDField):
         super().__init__(**kwargs)
 
     def expect(self, data: Any) -> None:
-        """Note an id that will be asked for, so that one query can answer all."""
+        """Note an id that will be asked for, so that one query can answer all. What was found before is forgotten."""
+        if self.found is not None:  # an input that is validated again
+            self.wanted, self.found = set(), None
         if isinstance(data, str) and _UUID.fullmatch(data):
             self.wanted.add(UUID(data))
 

@@ -1,15 +1,19 @@
 """What sorts of long work there are: each module declares its own in its ``tasks.py``."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Final
 from uuid import UUID
 
 from django.core.exceptions import ImproperlyConfigured
+from django.db import Error as DatabaseFailure
+from django.db import InterfaceError, OperationalError
 
 from erp.access import Actor
+from erp.api.problems import domain_error
 from erp.errors import DomainError
 from erp.jobs.models import Job
+from erp.services import attempt
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,17 +26,28 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What an accepted row led to: one word (``created``, ``unchanged``) and the row concerned."""
+    """What an accepted row led to: one word (``created``, ``unchanged``), the row concerned, and what changed of it."""
 
     word: str
     object_id: UUID | None = None
+    changes: dict[str, Any] = field(default_factory=dict)
 
 
-def faults_of(problem: DomainError) -> list[dict[str, str]]:
-    """Why a row was refused: the faults of the problem, or the problem itself."""
-    if problem.errors:
-        return [fault.as_dict() for fault in problem.errors]
-    return [{"pointer": "", "code": problem.code, "detail": problem.detail}]
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a row: what was done, in no word (empty) where it was refused, and why it was."""
+
+    number: int
+    done: Done
+    faults: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def foreseen(self) -> str:
+        """The word for what would be done, where nothing was stored."""
+        return _FORESEEN.get(self.done.word, self.done.word)
+
+
+_FORESEEN: Final = {"": "refused", "created": "create", "updated": "update"}
 
 
 class Kind:
@@ -60,8 +75,25 @@ class Kind:
         """Do one row through services, inside the chunk's unit of work. Raises DomainError to refuse it."""
         raise NotImplementedError
 
+    def attempt(self, row: Row, *, job: Job, actor: Actor) -> Outcome:
+        """Do one row, or undo what was begun of it. Raises OperationalError and InterfaceError alone."""
+        try:
+            with attempt():
+                return Outcome(row.number, self.apply(row, job=job, actor=actor))
+        except (OperationalError, InterfaceError):
+            raise
+        except (DomainError, DatabaseFailure) as error:
+            return Outcome(row.number, Done(""), _faults_of(domain_error(error)))
+
     def finish(self, job: Job) -> None:
         """Tell that it is over, whatever the outcome, by a service of the module; as SYSTEM."""
+
+
+def _faults_of(problem: DomainError) -> list[dict[str, str]]:
+    """Why a row was refused: the faults of the problem, or the problem itself."""
+    if problem.errors:
+        return [fault.as_dict() for fault in problem.errors]
+    return [{"pointer": "", "code": problem.code, "detail": problem.detail}]
 
 
 registry: dict[str, type[Kind]] = {}

@@ -5,8 +5,6 @@ row is judged like a request of the API. Cells are text, or numbers in columns o
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
 from django.conf import settings
@@ -20,21 +18,12 @@ from erp.api.serializers import Input, faults_from, invalid
 from erp.errors import DomainError, Fault, RuleBroken
 from erp.files import Upload
 from erp.jobs import services
-from erp.jobs.kinds import Done, Kind, Row, faults_of, registry
+from erp.jobs.kinds import Done, Kind, Outcome, Row, registry
 from erp.jobs.limits import Budget, LimitExceeded
 from erp.jobs.models import Job
 from erp.jobs.sheets import items, records
 from erp.jobs.workbooks import TypedCell
-
-
-@dataclass(frozen=True, slots=True)
-class Foreseen:
-    """What would become of a row: one word (create, update, unchanged, refused), its changes, its faults."""
-
-    number: int
-    word: str
-    changes: dict[str, Any] = field(default_factory=dict)
-    faults: list[dict[str, str]] = field(default_factory=list)
+from erp.services import dry_run
 
 
 class TableKind(Kind, abstract=True):
@@ -52,39 +41,28 @@ class TableKind(Kind, abstract=True):
 
     def __init__(self) -> None:
         self.told: frozenset[str] = frozenset()  # columns of the table at hand, once its rows are being read
-        self.known: dict[Any, Any] = {}  # what the input's fields found out and later rows can use
+        # One input reads all rows; ``known`` is what its fields found out and later rows can use.
+        self._context: dict[str, Any] = {"known": {}}
+        self._input = self.row(context=self._context)
 
     def do(self, values: dict[str, Any], *, row: Row, job: Job, actor: Actor) -> Done:
         """Do one row, whose validated ``values`` are keywords of a service. Raises DomainError to refuse it."""
         raise NotImplementedError
 
-    def foresee(self, values: dict[str, Any], *, actor: Actor) -> tuple[str, dict[str, Any]]:
-        """What ``do`` would do, in a word, and with which changes; it writes nothing. Raises DomainError."""
-        raise NotImplementedError
-
     def rows(self, job: Job, content: bytes) -> Iterator[Row]:
         try:
-            rows = self.read(content, job.mode, Budget.for_job())
+            return iter(self.read(content, job.mode, Budget.for_job()))
         except LimitExceeded as error:
             raise too_large(str(error)) from None
-        self._unseen = iter(rows)
-        return iter(rows)
 
     def apply(self, row: Row, *, job: Job, actor: Actor) -> Done:
-        """Validate the row like a request, then do it; where the job only checks the file, foresee it."""
-        if job.mode != Job.Mode.CHECK:
-            return self.do(self.validated(row, actor), row=row, job=job, actor=actor)
-        for earlier in self._unseen:  # those of earlier turns come first: rows can depend on each other
-            if earlier.number == row.number:
-                break
-            with suppress(DomainError):
-                self.foresee(self.validated(earlier, actor), actor=actor)
-        word, _ = self.foresee(self.validated(row, actor), actor=actor)
-        return Done(word)
+        """Validate the row like a request, then do it."""
+        return self.do(self.validated(row, actor), row=row, job=job, actor=actor)
 
     def validated(self, row: Row, actor: Actor) -> dict[str, Any]:
         """What the row says, as the input understands it. Raises Invalid with every fault."""
-        input = self.row(context={"actor": actor, "known": self.known})
+        input = self._input
+        self._context["actor"] = actor
         faults = [fault for name, text in row.values.items() if (fault := _cell_fault(name, text, input))]
         values = {name: _value(input.fields.get(name), text) for name, text in row.values.items()}
         try:
@@ -124,7 +102,7 @@ class TableKind(Kind, abstract=True):
         return rows
 
     def _header_faults(self, names: Sequence[str]) -> list[Fault]:
-        columns: Mapping[str, Any] = self.row().fields
+        columns: Mapping[str, Any] = self._input.fields
         found = {
             "missing_column": [
                 name for name, field in columns.items() if field.required and name not in names
@@ -208,28 +186,25 @@ def accept(
     return job
 
 
-def preview(kind: str, *, actor: Actor, file: Upload) -> list[Foreseen]:
-    """What the work would do with each row, with the faults that it would find.
+def preview(kind: str, *, actor: Actor, file: Upload) -> list[Outcome]:
+    """Do the work on each row and undo it: what it would do, and the faults that it would find.
 
     Raises as ``accept`` does, and Invalid for a table that is too large for a request.
     """
     reader, budget = _reader(kind), Budget.for_request()
+    job = Job(kind=kind, mode=Job.Mode.CHECK)
     try:
         rows = reader.read(file.content, Job.Mode.PARTIAL, budget)
         if len(rows) > settings.TABLE_REQUEST_ROWS:
             raise LimitExceeded(f"The table has more than {settings.TABLE_REQUEST_ROWS:,} rows.")
-        return [_foreseen(reader, row, actor, budget) for row in rows]
+        with dry_run(actor, timeout=settings.TRANSACTION_TIMEOUT):
+            outcomes = []
+            for row in rows:
+                budget.check_time()
+                outcomes.append(reader.attempt(row, job=job, actor=actor))
+            return outcomes
     except LimitExceeded as error:
         raise too_large(f"{error} Upload it in mode check: a job then checks it.") from None
-
-
-def _foreseen(reader: TableKind, row: Row, actor: Actor, budget: Budget) -> Foreseen:
-    budget.check_time()
-    try:
-        word, changes = reader.foresee(reader.validated(row, actor), actor=actor)
-    except DomainError as problem:
-        return Foreseen(row.number, "refused", faults=faults_of(problem))
-    return Foreseen(row.number, word, changes)
 
 
 def too_large(detail: str) -> DomainError:

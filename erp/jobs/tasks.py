@@ -16,16 +16,15 @@ from celery import shared_task
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import Error as DatabaseFailure
-from django.db import InterfaceError, OperationalError
 
-from erp import clock
+from erp import clock, locks
 from erp.access import SYSTEM, Actor
 from erp.api.problems import domain_error
 from erp.errors import DomainError, Forbidden
 from erp.jobs import leases, services
-from erp.jobs.kinds import Done, Kind, Row, faults_of, registry
+from erp.jobs.kinds import Kind, Row, registry
 from erp.jobs.models import Job, JobFile, JobRow
-from erp.services import attempt, unit_of_work
+from erp.services import dry_run, unit_of_work
 
 log = structlog.get_logger(__name__)
 
@@ -101,7 +100,10 @@ class _Turn:
             if not self._job.total:
                 self._job = services.set_total(self._job, actor=SYSTEM, lease=self._lease, total=len(every))
             rows = islice(every, self._job.processed, None)
-            if self._job.mode == Job.Mode.ATOMIC:
+            if self._job.mode == Job.Mode.CHECK:
+                if self._check(every):
+                    return services.release(self._job, actor=SYSTEM, lease=self._lease)  # type: ignore[no-any-return]
+            elif self._job.mode == Job.Mode.ATOMIC:
                 self._all(list(rows))
             else:
                 while chunk := list(islice(rows, CHUNK)):
@@ -153,15 +155,29 @@ class _Turn:
         except _Refused as error:
             self._job = services.record(self._job, actor=SYSTEM, lease=self._lease, rows=error.rows)
 
+    def _check(self, rows: list[Row]) -> bool:
+        """Do every row in one transaction, as rows can depend on each other, roll it back and record the outcomes.
+
+        Returns whether it stopped because another session waits for one of the rows: the next turn starts again.
+        """
+        actor, checked, is_awaited = self._actor(), [], False
+        with dry_run(actor):
+            for start in range(0, len(rows), CHUNK):
+                if (is_awaited := start > 0 and locks.are_awaited()) or self._stopping():
+                    break
+                checked += [self._try(row, actor) for row in rows[start : start + CHUNK]]
+        while batch := checked[self._job.processed :][:CHUNK]:
+            self._job = services.record(self._job, actor=SYSTEM, lease=self._lease, rows=batch)
+        return is_awaited
+
     def _try(self, row: Row, actor: Actor) -> JobRow:
-        try:
-            with attempt():
-                done: Done = self._kind.apply(row, job=self._job, actor=actor)
-        except (OperationalError, InterfaceError):
-            raise
-        except (DomainError, DatabaseFailure) as error:
-            return JobRow(job=self._job, number=row.number, faults=faults_of(domain_error(error)))
-        return JobRow(job=self._job, number=row.number, word=done.word, object_id=done.object_id)
+        outcome = self._kind.attempt(row, job=self._job, actor=actor)
+        entry = JobRow(job=self._job, number=row.number, faults=outcome.faults)
+        if self._job.mode != Job.Mode.CHECK:
+            entry.word, entry.object_id = outcome.done.word, outcome.done.object_id
+        elif not outcome.faults:
+            entry.word = outcome.foreseen
+        return entry
 
     def _end(self, problem: DomainError | None = None, error: Exception | None = None) -> Job:
         if error is not None:

@@ -17,7 +17,7 @@ def bulk_validate(*, actor: Actor, file: Upload, kind: str) -> dict[str, Any]:
     A preview takes at most 1 MB and 2,000 rows. Upload a larger file in mode `check`: a job then checks it.
     """
     rows = tables.preview(SORTS[kind].job, actor=actor, file=file)
-    words = Counter(row.word for row in rows)
+    words = Counter(row.foreseen for row in rows)
     return {
         "kind": kind,
         "file_sha256": file.sha256,

@@ -1,1 +1,6 @@
-"""Reference data: what the product knows of the trade by itself."""
+"""Reference data that the product brings along, and its files."""
+
+from pathlib import Path
+from typing import Final
+
+FILES: Final = Path(__file__).parent

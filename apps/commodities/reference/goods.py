@@ -10,16 +10,18 @@ A range is ``26–32``, open where an end is missing; lists are separated by sem
 table: what is usual in contracts, which their schedules say and no parameter.
 """
 
-import csv
-from collections.abc import Iterator
-from decimal import Decimal
-from functools import cache
-from pathlib import Path
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Final
 
+from apps.commodities.reference import FILES
+from erp.reference_data import read
+
+# Codes of the tariff that the product brings along, by the code of the goods that bear them.
+HSN_CODES: Final = {row["code"]: row["hsn_code"] for row in read(FILES / "commodities.csv")}
 QUADRANTS: Final = range(1, 5)
 # Categories whose templates are the parameters of a commodity.
-TEMPLATES: Final = {
+SOURCES: Final = {
     "FIBRE": "COTTON",
     "SEED_COTTON": "KAPAS",
     "YARN": "COTTON_YARN",
@@ -29,63 +31,8 @@ TEMPLATES: Final = {
 }
 
 
-def commodities() -> list[dict[str, Any]]:
-    """Commodities as their service takes them, but ``pricing_unit``: its code."""
-    return [
-        {
-            **row,
-            "package_unit": row["package_unit"] or None,
-            "season_start_month": int(row["season_start_month"]) if row["season_start_month"] else None,
-            "aliases": _listed(row["aliases"]),
-        }
-        for row in _table("commodities")
-    ]
-
-
-@cache
-def hsn_codes() -> dict[str, str]:
-    """Codes of the tariff that the product brings along, by the code of the goods that bear them."""
-    return {row["code"]: row["hsn_code"] for row in _table("commodities")}
-
-
-def parameters(commodity: str) -> list[dict[str, Any]]:
-    """Parameters of a commodity, named by its code, as their service takes them, in the order to show them."""
-    rows = [row for row in _table("parameters") if row["commodity"] == commodity]
-    return [_parameter(row, place * 10) for place, row in enumerate(rows, 1)]
-
-
-def varieties(commodity: str) -> Iterator[dict[str, Any]]:
-    """Varieties of a commodity as their service takes them, but ``presets``: ranges by a parameter's code."""
-    for row in _table("varieties"):
-        if row["commodity"] == commodity:
-            yield {
-                "code": row["code"],
-                "name": row["name"],
-                "aliases": _listed(row["aliases"]),
-                "is_standard": bool(row["standard"]),
-                "presets": {code: _range(row[code]) for code in ("staple_length", "micronaire", "strength")},
-            }
-
-
-def grades(commodity: str) -> Iterator[dict[str, Any]]:
-    """Grades of a commodity as their service takes them."""
-    for row in _table("grades"):
-        if row["commodity"] == commodity:
-            yield {
-                "code": row["code"],
-                "name": row["name"],
-                "rank": int(row["rank"]),
-                "is_basis": bool(row["basis"]),
-            }
-
-
-@cache
-def _table(name: str) -> list[dict[str, str]]:
-    with (Path(__file__).parent / f"{name}.csv").open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def _parameter(row: dict[str, str], display_order: int) -> dict[str, Any]:
+    """A parameter by the columns of its model."""
     ranges = {
         f"{name}_{end}": value
         for name, ends in (
@@ -96,26 +43,32 @@ def _parameter(row: dict[str, str], display_order: int) -> dict[str, Any]:
         for end, value in zip(ends, _range(row[name]), strict=True)
     }
     return {
-        "code": row["code"],
-        "name": row["name"],
-        "data_type": "DECIMAL" if row["unit"] else "ENUM",
-        "unit": row["unit"] or None,
-        "methods": _listed(row["methods"]),
-        "precision": int(row["precision"]) if row["precision"] else None,
-        "direction": row["direction"],
-        "tolerance": Decimal(row["tolerance"]) if row["tolerance"] else None,
-        "choices": _choices(row["commodity"], row["code"]),
-        "is_mandatory": bool(row["mandatory"]),
-        "display_order": display_order,
+        **{
+            name: value
+            for name, value in row.items()
+            if name not in ("practice", "target", "possible", "usual")
+        },
         **ranges,
+        "data_type": "DECIMAL" if row["unit"] else "ENUM",
+        "choices": _choices(row["commodity"], row["code"]),
+        "display_order": display_order,
     }
 
 
+def _variety(row: dict[str, str]) -> dict[str, Any]:
+    """A variety by the columns of its model, but ``presets``: the ends of a range by a parameter's code."""
+    names = ("staple_length", "micronaire", "strength")
+    values = {name: value for name, value in row.items() if name not in names}
+    return {**values, "presets": {name: _range(row[name]) for name in names}}
+
+
 def _choices(commodity: str, parameter: str) -> list[dict[str, Any]]:
-    rows = [
-        row for row in _table("choices") if (row["commodity"], row["parameter"]) == (commodity, parameter)
+    rows = read(FILES / "choices.csv")
+    named = [
+        (row["code"], row["label"])
+        for row in rows
+        if (row["commodity"], row["parameter"]) == (commodity, parameter)
     ]
-    named = [(row["code"], row["label"]) for row in rows]
     if parameter == "colour_grade":
         named += [
             (f"{code}-{quadrant}", f"{label}, quadrant {quadrant}")
@@ -125,10 +78,21 @@ def _choices(commodity: str, parameter: str) -> list[dict[str, Any]]:
     return [{"code": code, "label": label, "rank": rank} for rank, (code, label) in enumerate(named, 1)]
 
 
-def _range(text: str) -> tuple[Decimal | None, Decimal | None]:
+def _range(text: str) -> tuple[str, str]:
     low, _, high = text.partition("–")
-    return (Decimal(low) if low else None), (Decimal(high) if high else None)
+    return low, high
 
 
-def _listed(text: str) -> list[str]:
-    return text.split(";") if text else []
+PARAMETERS: Final = [
+    _parameter(row, place * 10)
+    for _, rows in groupby(read(FILES / "parameters.csv"), itemgetter("commodity"))
+    for place, row in enumerate(rows, 1)
+]
+TEMPLATES: Final = [
+    {"category": category}
+    | {name: value for name, value in row.items() if name not in ("commodity", "is_mandatory")}
+    for category, commodity in SOURCES.items()
+    for row in PARAMETERS
+    if row["commodity"] == commodity
+]
+VARIETIES: Final = [_variety(row) for row in read(FILES / "varieties.csv")]

@@ -1,47 +1,13 @@
-"""Codes of the Customs Tariff that the cotton trade meets, words that name them, and rates of GST."""
+"""Codes of the Customs Tariff that the cotton trade meets, and words that name them."""
 
-from datetime import date
 from decimal import Decimal
 from typing import Final, NamedTuple
 
+from apps.commodities.reference import FILES
+from erp.reference_data import read
+
 # First schedule of the Customs Tariff Act 1975; 9961 is a service accounting code.
-HSN_CODES: Final = {
-    "0713": "Dried leguminous vegetables, shelled",
-    "07132020": "Bengal gram (desi chana), dried, shelled",
-    "1001": "Wheat and meslin",
-    "10019910": "Wheat, other than durum and for sowing",
-    "1005": "Maize (corn)",
-    "1006": "Rice",
-    "1201": "Soya beans",
-    "12019000": "Soya beans, other than seed",
-    "1202": "Groundnuts, not roasted or otherwise cooked",
-    "1206": "Sunflower seeds",
-    "1207": "Other oil seeds and oleaginous fruits",
-    "12072900": "Cotton seeds, other than for sowing",
-    "140420": "Cotton linters",
-    "2306": "Oil cake and other solid residues of vegetable fats or oils",
-    "5201": "Cotton, not carded or combed",
-    "52010011": "Indian cotton: Bengal deshi",
-    "52010012": "Indian cotton of staple length 20.5 mm and below",
-    "52010013": "Indian cotton of staple length above 20.5 mm, to 24.5 mm",
-    "52010014": "Indian cotton of staple length above 24.5 mm, to 28.0 mm",
-    "52010015": "Indian cotton of staple length 28.5 mm and above, below 34.5 mm",
-    "52010019": "Indian cotton of staple length 34.5 mm and above",
-    "52010021": "Other cotton of staple length 20.0 mm and below",
-    "52010022": "Other cotton of staple length above 20.0 mm, to 24.5 mm",
-    "52010023": "Other cotton of staple length above 24.5 mm, to 27.0 mm",
-    "52010024": "Other cotton of staple length above 27.0 mm, to 32.0 mm",
-    "52010025": "Other cotton of staple length above 32.0 mm",
-    "5202": "Cotton waste, with yarn waste and garnetted stock",
-    "5203": "Cotton, carded or combed",
-    "5204": "Cotton sewing thread",
-    "5205": "Cotton yarn, 85 % or more of cotton by weight, not for retail",
-    "5206": "Cotton yarn, less than 85 % of cotton by weight, not for retail",
-    "5208": "Woven fabrics of cotton, 85 % or more by weight, to 200 g/m2",
-    "5503": "Synthetic staple fibres, not carded or combed",
-    "5504": "Artificial staple fibres, not carded or combed",
-    "9961": "Services in wholesale trade, with those of commission agents",
-}
+HSN_CODES: Final = {row["code"]: row["description"] for row in read(FILES / "hsn_codes.csv")}
 
 PHRASES: Final = {
     "cotton seed oil cake": "2306",
@@ -138,56 +104,3 @@ OTHER_COTTON: Final = (
     Line("52010025", above=Decimal("32.0")),
 )
 BENGAL_DESHI: Final = "52010011"
-
-
-class Rate(NamedTuple):
-    """A rate of GST and the notification of Central Tax (Rate) that it rests on."""
-
-    hsn: str
-    condition: str
-    percent: Decimal
-    valid_from: date
-    valid_to: date | None
-    notification: str
-
-    @property
-    def source(self) -> str:
-        """The notification in full."""
-        return f"Notification {self.notification}-Central Tax (Rate)"
-
-
-GST, REFORM, REFORM_EVE = date(2017, 7, 1), date(2025, 9, 22), date(2025, 9, 21)
-LABELLED = date(2022, 7, 18)  # since then what is packed and labelled is taxed, not what is branded
-
-
-def _spans(hsn: str, condition: str, percent: int, start: date, first: str, second: str) -> tuple[Rate, Rate]:
-    return (
-        Rate(hsn, condition, Decimal(percent), start, REFORM_EVE, first),
-        Rate(hsn, condition, Decimal(percent), REFORM, None, second),
-    )
-
-
-RATES: Final = (
-    *(
-        rate
-        for hsn in ("5201", "5202", "5203", "5205", "5206")
-        for rate in _spans(hsn, "ANY", 5, GST, "1/2017", "9/2025")
-    ),
-    *(
-        rate
-        for hsn in ("1201", "1207")
-        for rate in (
-            *_spans(hsn, "NOT_SEED_QUALITY", 5, GST, "1/2017", "9/2025"),
-            *_spans(hsn, "SEED_QUALITY", 0, GST, "2/2017", "10/2025"),
-        )
-    ),
-    *(
-        rate
-        for hsn in ("1001", "0713")
-        for rate in (
-            *_spans(hsn, "PREPACKED", 5, LABELLED, "6/2022", "9/2025"),
-            *_spans(hsn, "NOT_PREPACKED", 0, LABELLED, "7/2022", "10/2025"),
-        )
-    ),
-    Rate("9961", "ANY", Decimal(18), GST, None, "11/2017"),
-)

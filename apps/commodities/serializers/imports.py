@@ -117,8 +117,8 @@ class ForeseenOutput(Answer):
     """What would become of one row."""
 
     row = fields.IntegerField(source="number")
-    action = fields.ChoiceField(source="word", choices=["create", "update", "unchanged", "refused"])
-    changes = fields.DictField()
+    action = fields.ChoiceField(source="foreseen", choices=["create", "update", "unchanged", "refused"])
+    changes = fields.DictField(source="done.changes")
     faults = FaultOutput(many=True)
 
 

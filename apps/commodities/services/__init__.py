@@ -16,12 +16,11 @@ from apps.commodities.services.imports import (
     FileDiffers,
     FileHeader,
     ImportInProgress,
-    ImportPreview,
     ImportTarget,
     TooManyRows,
     bulk_upload,
     report_import,
-    take,
+    upsert_row,
 )
 from apps.commodities.services.packs import set_pack_weight
 from apps.commodities.services.parameters import (
@@ -95,7 +94,6 @@ __all__ = [
     "FieldsContradict",
     "FileDiffers",
     "FileHeader",
-    "ImportPreview",
     "HsnUnknown",
     "IllegalTransition",
     "ImportInProgress",
@@ -151,7 +149,6 @@ __all__ = [
     "submit_quality_schedule",
     "submit_tax_rate",
     "submit_unit_definition",
-    "take",
     "terms_of",
     "update",
     "update_bargain_type",
@@ -167,6 +164,7 @@ __all__ = [
     "update_trade_type",
     "update_variety",
     "update_weighment_terms",
+    "upsert_row",
     "withdraw_quality_schedule",
     "withdraw_tax_rate",
     "withdraw_unit_definition",

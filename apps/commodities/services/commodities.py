@@ -7,7 +7,7 @@ from typing import Final
 from apps.commodities import capabilities, events
 from apps.commodities.exact import UnitDimension
 from apps.commodities.models import Commodity, HsnMapping, PricingUnit, Unit
-from apps.commodities.reference.goods import hsn_codes
+from apps.commodities.reference.goods import HSN_CODES
 from apps.commodities.reference.units import DIMENSIONS
 from apps.commodities.services.rules import (
     Duplicate,
@@ -178,7 +178,7 @@ def _require_ready(commodity: Commodity) -> None:
     names = [name_key(name) for name in (commodity.name, *commodity.aliases)]
     # A code that comes with the product for these very goods is confirmed by the release.
     confirmed = (
-        hsn_codes().get(commodity.code) == commodity.hsn_code
+        HSN_CODES.get(commodity.code) == commodity.hsn_code
         or HsnMapping.objects.filter(name_key__in=names, hsn_code=commodity.hsn_code).exists()
     )
     mandatory = commodity.quality_parameters.active().filter(is_mandatory=True)

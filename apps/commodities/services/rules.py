@@ -105,12 +105,14 @@ DRAFT_ERRORS = DraftErrors(IllegalTransition, Overlap, LimitsInverted)
 
 
 def keep_names(row: Any, **scope: Any) -> None:
-    """Bring the keys of a row's ``names`` in line with its name and aliases; a breach is Duplicate.
+    """Bring the keys of a saved row's ``names`` in line with its name and aliases; a breach is Duplicate.
 
     ``scope`` names the columns within which a key is unique.
     """
+    if row.saved_fields.isdisjoint(("name", "aliases")):
+        return
     wanted = {name_key(name) for name in (row.name, *row.aliases)}
-    there = set(row.names.values_list("key", flat=True))
+    there = set() if "id" in row.saved_fields else set(row.names.values_list("key", flat=True))
     if gone := there - wanted:
         row.names.filter(key__in=gone).delete()
     owner = {row.names.field.name: row, **scope}

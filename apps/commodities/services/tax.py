@@ -7,12 +7,14 @@ from django.db.models import Q
 from apps.approvals.services.drafts import DraftProcedure
 from apps.commodities import capabilities, events
 from apps.commodities.models import HsnCode, HsnMapping, TaxRate
-from apps.commodities.reference.tax import HSN_CODES, RATES
+from apps.commodities.reference import FILES
+from apps.commodities.reference.tax import HSN_CODES
 from apps.commodities.services.rules import DRAFT_ERRORS, Duplicate
 from erp import clock
 from erp.access import Actor
 from erp.errors import Fault, RuleBroken
 from erp.reference import event_of, reference
+from erp.reference_data import ReferenceTable
 from erp.services import emit, service
 from erp.text import name_key
 
@@ -76,14 +78,28 @@ draft_tax_rate, edit_tax_rate = TAX_RATE.draft, TAX_RATE.edit
 submit_tax_rate, withdraw_tax_rate = TAX_RATE.submit, TAX_RATE.withdraw
 
 
+def _publish_rate(*, actor: Actor, **values: Any) -> TaxRate | None:
+    rate = TaxRate(**values)
+    held = TaxRate.objects.filter(hsn=rate.hsn, condition=rate.condition, status=TaxRate.Status.PUBLISHED)
+    held = held.filter(Q(valid_to=None) | Q(valid_to__gte=rate.valid_from))
+    if rate.valid_to is not None:
+        held = held.filter(valid_from__lte=rate.valid_to)
+    if held.exists():
+        return None
+    TAX_RATE.release(rate, actor)
+    return rate
+
+
+CODES = ReferenceTable(model=HsnCode, rows=FILES / "hsn_codes.csv", create=create_hsn_code)
+RATES = ReferenceTable(
+    model=TaxRate, rows=FILES / "tax_rates.csv", create=_publish_rate, key=("hsn", "condition", "valid_from")
+)
+
+
 @service(requires=capabilities.UPDATE, emits=[events.HsnCodeCreated])
 def load_hsn_codes(*, actor: Actor) -> int:
     """Add the codes of the tariff that the product knows and that aren't there; returns how many are new."""
-    there = set(HsnCode.objects.values_list("code", flat=True))
-    missing = [code for code in HSN_CODES if code not in there]
-    for code in missing:
-        create_hsn_code(actor=actor, code=code, description=HSN_CODES[code])
-    return len(missing)
+    return len(CODES.load(actor))
 
 
 @service(requires=capabilities.MANAGE_TAX, emits=[events.TAX_RATE.published])
@@ -93,22 +109,4 @@ def load_tax_rates(*, actor: Actor) -> int:
     One that is there, whatever became of it, and one that meets a rate of the staff's stay away; so a second run
     changes nothing.
     """
-    added = 0
-    for known in RATES:
-        rows = TaxRate.objects.filter(hsn=known.hsn, condition=known.condition)
-        held = Q(status=TaxRate.Status.PUBLISHED) & (Q(valid_to=None) | Q(valid_to__gte=known.valid_from))
-        if known.valid_to is not None:
-            held &= Q(valid_from__lte=known.valid_to)
-        if rows.filter(Q(valid_from=known.valid_from) | held).exists():
-            continue
-        rate = TaxRate(
-            hsn=known.hsn,
-            condition=known.condition,
-            rate_percent=known.percent,
-            source=known.source,
-            valid_from=known.valid_from,
-            valid_to=known.valid_to,
-        )
-        TAX_RATE.release(rate, actor)
-        added += 1
-    return added
+    return len(RATES.load(actor))

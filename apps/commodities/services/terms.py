@@ -16,11 +16,12 @@ from apps.commodities.models import (
     WeighmentTerms,
 )
 from apps.commodities.models.terms import CARRIED, COLLECTED, INSURED
-from apps.commodities.reference import terms as reference_terms
+from apps.commodities.reference import FILES
 from apps.commodities.services.rules import Duplicate, FieldsContradict
 from erp.access import Actor
 from erp.errors import Fault
 from erp.reference import reference
+from erp.reference_data import ReferenceTable
 from erp.services import Service, service
 from erp.text import name_key
 
@@ -107,28 +108,17 @@ create_delivery_terms, update_delivery_terms = _pair(DeliveryTerms, "delivery_te
 create_payment_terms, update_payment_terms = _pair(PaymentTerms, "payment_terms", _payment)
 
 
-_REFERENCE = (
-    (TradeType, create_trade_type, reference_terms.TRADE_TYPES),
-    (BargainType, create_bargain_type, reference_terms.BARGAIN_TYPES),
-    (PassingTerms, create_passing_terms, reference_terms.PASSING_TERMS),
-    (WeighmentTerms, create_weighment_terms, reference_terms.WEIGHMENT_TERMS),
-    (DeliveryTerms, create_delivery_terms, reference_terms.DELIVERY_TERMS),
-    (PaymentTerms, create_payment_terms, reference_terms.PAYMENT_TERMS),
+REFERENCE = (
+    ReferenceTable(model=TradeType, rows=FILES / "trade_types.csv", create=create_trade_type),
+    ReferenceTable(model=BargainType, rows=FILES / "bargain_types.csv", create=create_bargain_type),
+    ReferenceTable(model=PassingTerms, rows=FILES / "passing_terms.csv", create=create_passing_terms),
+    ReferenceTable(model=WeighmentTerms, rows=FILES / "weighment_terms.csv", create=create_weighment_terms),
+    ReferenceTable(model=DeliveryTerms, rows=FILES / "delivery_terms.csv", create=create_delivery_terms),
+    ReferenceTable(model=PaymentTerms, rows=FILES / "payment_terms.csv", create=create_payment_terms),
 )
 
 
 @service(requires=capabilities.MANAGE_TERMS, emits=[events.TradeTermsCreated])
 def load_terms(*, actor: Actor) -> int:
-    """Add the usual terms that the six lists lack; returns how many are new.
-
-    A row whose code or name is there stays as it is; so a second run changes nothing.
-    """
-    added = 0
-    for model, create, rows in _REFERENCE:
-        there = model.objects.values_list("code", "name_key")
-        codes, names = {code for code, _ in there}, {name for _, name in there}
-        for row in rows:
-            if row["code"] not in codes and name_key(row["name"]) not in names:
-                create(actor=actor, **row)
-                added += 1
-    return added
+    """Add the usual terms that the six lists lack; returns how many are new. A second run changes nothing."""
+    return sum(len(table.load(actor)) for table in REFERENCE)

@@ -23,20 +23,21 @@ from apps.commodities.exact import (
     requoted,
     rounded,
 )
-from apps.commodities.reference.units import PRICES, UNITS
+from apps.commodities.reference import FILES
+from apps.commodities.reference.units import DIMENSIONS
 from apps.commodities.seasons import days_of, season_of
+from erp.reference_data import read
 
 EVERY = {
-    code: Factor(
-        unit=code,
+    row["unit"]: Factor(
+        unit=row["unit"],
         unit_version=1,
-        dimension=dimension,
-        numerator=Fraction(text).numerator,
-        denominator=Fraction(text).denominator,
-        source=source,
+        dimension=DIMENSIONS[row["unit"]],
+        numerator=int(row["numerator"]),
+        denominator=int(row["denominator"]),
+        source=row["source"],
     )
-    for dimension, rows in UNITS.items()
-    for code, _, _, text, source, _, _ in rows
+    for row in read(FILES / "unit_definitions.csv")
 }
 PAIRS = [(a, b) for a, b in product(EVERY.values(), repeat=2) if a.dimension == b.dimension]
 KG, LB, QTL = EVERY["KG"], EVERY["LB"], EVERY["QTL"]
@@ -101,7 +102,7 @@ def test_the_units_are_those_that_the_trade_knows():
     assert EVERY["US_GALLON"].value == 231 * EVERY["INCH"].value ** 3 * 1000
     assert EVERY["BARREL"].value == 42 * EVERY["US_GALLON"].value
     assert len(EVERY) == 40
-    assert len(PRICES) == 14
+    assert len(read(FILES / "pricing_units.csv")) == 14
 
 
 @given(st.fractions(min_value=0, max_denominator=10**6))

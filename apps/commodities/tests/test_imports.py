@@ -1,7 +1,9 @@
 """Commodities and varieties from tables: previewed, taken once a row, and out again as they came."""
 
 import io
+import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from decimal import Decimal
 from types import SimpleNamespace
@@ -10,6 +12,7 @@ from typing import Any
 import openpyxl
 import pytest
 from django.contrib.auth.models import Group, Permission
+from django.db import connection
 
 from apps.accounts.models import RoleMembership
 from apps.commodities import events, services
@@ -18,6 +21,7 @@ from apps.commodities.serializers import ROWS
 from apps.commodities.tests.examples import parameter
 from apps.commodities.tests.examples_units import pricing_unit, unit
 from config.tests.jobs_support import finished, memory_taken, refused
+from erp import locks
 from erp.access import SYSTEM
 from erp.files import CSV, XLSX, Upload
 from erp.idempotency.models import Record
@@ -278,6 +282,37 @@ def test_a_job_checks_a_table_as_the_preview_does_and_changes_nothing(keeper, co
     assert Commodity.objects.count() == 1
     kinds = EventOutbox.objects.order_by("position").values_list("event_type", flat=True)[count:]
     assert list(kinds) == ["job.queued"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_check_gives_way_to_whoever_waits_for_one_of_its_rows(user, commodity, monkeypatch):
+    actor, row = user("INTERNAL_MASTERDATA"), commodity(code="COTTON", name="Cotton", active=False)
+    file = table("COTTON,Raw cotton,FIBRE", "B,Beta,FIBRE", "C,Gamma,FIBRE")
+    job = services.bulk_upload(actor=actor, file=file, kind="COMMODITIES", mode="check")
+    monkeypatch.setattr(tasks, "CHUNK", 1)
+    are_awaited, edits = locks.are_awaited, []
+
+    def edit() -> str:
+        try:
+            return services.update(row, actor=actor, name="Edited", category="FIBRE").name
+        finally:
+            connection.close()
+
+    def wait_for_edit() -> bool:
+        if not edits:
+            edits.append(pool.submit(edit))
+            late = time.monotonic() + 20
+            while not are_awaited():
+                assert time.monotonic() < late
+        return are_awaited()
+
+    monkeypatch.setattr(locks, "are_awaited", wait_for_edit)
+    with ThreadPoolExecutor(1) as pool:
+        assert tasks.work(str(job.pk)) == "running"
+        assert edits[0].result(20) == "Edited"
+    assert checked(job) == [(1, "update")]
+    assert checked(finished(job)) == [(1, "update"), (2, "create"), (3, "create")]
+    assert Commodity.objects.get().name == "Edited"
 
 
 def test_checking_a_file_and_importing_it_do_not_block_each_other(keeper):

@@ -50,6 +50,7 @@ class Tables(ViewSet):
         path="bulk/validate",
         throttle="heavy",
         raises=[services.FileHeader, services.TooManyRows],
+        read_only=False,
     )
 
     def get_renderers(self) -> list[Any]:

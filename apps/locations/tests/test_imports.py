@@ -202,6 +202,15 @@ def test_a_row_finds_its_parent_in_a_chunk_that_another_turn_did(staff, monkeypa
     assert Location.objects.filter(parent__name="Rajkot").count() == 450
 
 
+def test_rows_of_one_table_name_different_parents_by_id(staff, place) -> None:
+    rajkot, surat = (place(type="DISTRICT", name=name) for name in ("Rajkot", "Surat"))
+    lines = [f"CITY,Town {number},24,{above.pk}" for number, above in enumerate((rajkot, surat, rajkot))]
+    job = done(staff.write(PATH, {"file": table(*lines, header="type,name,state,parent_id")}))
+    assert (job.status, refused(job)) == ("succeeded", [])
+    parents = Location.objects.filter(type="CITY").order_by("name").values_list("parent__name", flat=True)
+    assert list(parents) == ["Rajkot", "Surat", "Rajkot"]
+
+
 def test_staff_import_at_the_desk_and_are_led_to_the_job(user, place, desk_for) -> None:
     desk = desk_for(user("INTERNAL"))
     start = reverse("admin:location_location_start", args=["bulk_import"])
