@@ -1,6 +1,6 @@
 """Tables as answers: CSV or a workbook, as ``Accept`` says."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import chain
 from typing import Any
 
@@ -25,13 +25,18 @@ class WorkbookRenderer(BaseRenderer):
 
 
 def table(
-    name: str, header: Iterable[str], lines: Iterable[Iterable[Any]], *, media_type: str = CSV
+    name: str,
+    header: Iterable[str],
+    lines: Iterable[Iterable[Any]],
+    *,
+    media_type: str = CSV,
+    notes: Mapping[str, str] | None = None,
 ) -> HttpResponseBase:
-    """An attachment with the header and the lines; a CSV is streamed."""
+    """An attachment with the header and the lines; a CSV is streamed, a workbook shows ``notes`` on its columns."""
     rows = chain((header,), lines)
     response: HttpResponseBase
     if media_type == XLSX:
-        response = HttpResponse(as_workbook(rows), content_type=XLSX)
+        response = HttpResponse(as_workbook(rows, notes), content_type=XLSX)
     else:
         response = StreamingHttpResponse(as_csv(rows), content_type=f"{CSV}; charset=utf-8")
     ending = "xlsx" if media_type == XLSX else "csv"

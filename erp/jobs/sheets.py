@@ -2,12 +2,14 @@
 
 import csv
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from io import BytesIO, TextIOWrapper
 from typing import Any, Final
 
 import openpyxl
+from openpyxl.cell import WriteOnlyCell
+from openpyxl.comments import Comment
 
 from erp.jobs.limits import MAX_COLUMNS, Budget
 from erp.jobs.workbooks import Line, TypedCell, read_lines, unreadable
@@ -95,12 +97,20 @@ def as_csv(lines: Iterable[Iterable[Any]]) -> Iterator[str]:
         yield writer.writerow([cell(value) for value in line])
 
 
-def as_workbook(lines: Iterable[Iterable[Any]]) -> bytes:
-    """Return lines of values as a workbook of one sheet."""
+def as_workbook(lines: Iterable[Iterable[Any]], notes: Mapping[str, str] | None = None) -> bytes:
+    """Return lines of values as a workbook of one sheet; ``notes`` describe columns, shown at the header's cells."""
     book = openpyxl.Workbook(write_only=True)
     sheet = book.create_sheet("Rows")
-    for line in lines:
-        sheet.append([_NOT_XML.sub(lambda match: f"_x{ord(match[0]):04X}_", cell(value)) for value in line])
+    for number, line in enumerate(lines):
+        texts = [_NOT_XML.sub(lambda match: f"_x{ord(match[0]):04X}_", cell(value)) for value in line]
+        sheet.append([_noted(sheet, text, notes) for text in texts] if notes and not number else texts)
     packed = BytesIO()
     book.save(packed)
     return packed.getvalue()
+
+
+def _noted(sheet: Any, name: str, notes: Mapping[str, str]) -> Any:
+    header = WriteOnlyCell(sheet, name)
+    if name in notes:
+        header.comment = Comment(notes[name], "Cotton ERP", width=320, height=120)
+    return header

@@ -75,4 +75,9 @@ class Tables(ViewSet):
 
     def _table(self, name: str, kind: str, lines: Iterable[list[Any]]) -> HttpResponseBase:
         media_type = self.request.accepted_media_type
-        return table(name, ROWS[kind].columns, lines, media_type=XLSX if media_type == XLSX else CSV)
+        notes = {
+            column: str(field.help_text) for column, field in ROWS[kind]().fields.items() if field.help_text
+        }
+        return table(
+            name, ROWS[kind].columns, lines, media_type=XLSX if media_type == XLSX else CSV, notes=notes
+        )

@@ -217,3 +217,10 @@ def test_a_workbook_that_cannot_be_read_is_told_at_the_door() -> None:
         with pytest.raises(Invalid) as refused:
             Lots().read(content, "partial", Budget.for_request())
         assert [fault.code for fault in refused.value.errors] == ["malformed"]
+
+
+def test_a_workbook_shows_what_its_columns_mean_and_is_read_back() -> None:
+    content = as_workbook([["code", "name"], ["HEMP", "Hemp"]], {"code": "Capital letters and digits."})
+    sheet = openpyxl.load_workbook(io.BytesIO(content)).worksheets[0]
+    assert [cell.comment and cell.comment.text for cell in sheet[1]] == ["Capital letters and digits.", None]
+    assert rows(content) == rows("code,name\nHEMP,Hemp\n")
