@@ -1,8 +1,11 @@
 """What comes in (``Input``: strict, every fault at once) and what goes out (``Output``, ``Answer``)."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar
+from functools import cache
+from typing import Any, ClassVar, TypeVar
 
+from django.contrib.postgres.fields import ArrayField
+from django.core.validators import MaxLengthValidator, MinLengthValidator, RegexValidator
 from django.db import models
 from django.http import QueryDict
 from rest_framework import serializers
@@ -13,6 +16,10 @@ from rest_framework.settings import api_settings
 
 from erp.api import fields
 from erp.api.faults import UNKNOWN_FIELD, faults_from, invalid
+from erp.columns import Row, RowsField, bounds_of
+from erp.reference import default_of
+
+Shape = TypeVar("Shape")
 
 __all__ = ["Answer", "Input", "Output", "faults_from", "invalid"]
 
@@ -64,6 +71,28 @@ class Input(serializers.Serializer[Any]):
         own = {name: kwargs.pop(name) for name in lists if name in kwargs}
         shared = {name: value for name, value in kwargs.items() if name in LIST_SERIALIZER_KWARGS}
         return InputList(*args, **{"child": cls(*args, **kwargs), **shared, **own})
+
+    def get_fields(self) -> dict[str, Any]:
+        """The columns of ``Meta.model`` that ``Meta.fields`` names, derived by ``input_field``; then what is declared.
+
+        A declared field of the same name stands in the place of the derived one, and takes the column's words where
+        it has none. ``Meta.options`` are further keywords of derived fields: column → keywords.
+        """
+        declared = super().get_fields()
+        meta = getattr(self, "Meta", None)
+        if meta is None:
+            return declared
+        columns = {column.name: column for column in meta.model._meta.concrete_fields}
+        for name, field in declared.items():
+            if (column := columns.get(str(field.source or name))) is not None:
+                for word, text in words_of(column).items():
+                    setattr(field, word, getattr(field, word) or text)
+        options = getattr(meta, "options", {})
+        built = {}
+        for column in (columns[name] for name in meta.fields):
+            own = declared.pop(column.attname, None)
+            built[column.attname] = own or input_field(column, **options.get(column.name, {}))
+        return built | declared
 
     def run_validation(self, data: Any = empty) -> Any:
         """Validated values. Raises DRF's ``ValidationError`` with every fault."""
@@ -129,6 +158,108 @@ class Answer(serializers.Serializer[Any]):
     """The shape of an answer that isn't a row: of a lookup, or a part of a row."""
 
 
+_FIELDS: dict[Any, Any] = {
+    models.CharField: fields.CharField,
+    models.TextField: fields.CharField,
+    models.SlugField: fields.CharField,
+    models.EmailField: fields.CharField,
+    models.URLField: fields.CharField,
+    models.BooleanField: fields.BooleanField,
+    models.SmallIntegerField: fields.IntegerField,
+    models.IntegerField: fields.IntegerField,
+    models.BigIntegerField: fields.IntegerField,
+    models.PositiveSmallIntegerField: fields.IntegerField,
+    models.PositiveIntegerField: fields.IntegerField,
+    models.PositiveBigIntegerField: fields.IntegerField,
+    models.DecimalField: fields.DecimalField,
+    models.DateField: fields.DateField,
+    models.DateTimeField: fields.DateTimeField,
+    models.UUIDField: fields.UUIDField,
+}
+
+
+def words_of(column: Any) -> dict[str, str]:
+    """What people read of a column where its model says it: label and help text."""
+    words = {"label": column._verbose_name, "help_text": column.help_text}
+    return {name: str(text) for name, text in words.items() if text}
+
+
+def input_field(column: Any, **options: Any) -> Any:
+    """The input field of a model's column.
+
+    Type, choices, length, format and bounds are the column's; it may be left out where the column has a default or
+    may be blank, and null where the column may. ``options`` go before.
+    """
+    said: dict[str, Any] = {"required": not (column.has_default() or column.blank), **words_of(column)}
+    if column.null:
+        said["allow_null"] = True
+    if isinstance(column, models.ForeignKey):
+        return fields.RowField(column.related_model, **{**said, "source": column.name, **options})
+    if isinstance(column, RowsField):
+        return row_input(column.shape).many_init(**{**said, "max_length": column.most, **options})
+    if isinstance(column, ArrayField):
+        for validator in column.validators:
+            if isinstance(validator, MinLengthValidator | MaxLengthValidator):
+                end = "min" if isinstance(validator, MinLengthValidator) else "max"
+                said[f"{end}_length"] = validator.limit_value
+        child = input_field(column.base_field, required=True)
+        return fields.ListField(**{**said, "child": child, "unique": True, **options})
+    if column.choices:
+        return fields.ChoiceField(**{**said, "choices": column.choices, **options})
+    kind: Any = _FIELDS[type(column)]
+    if issubclass(kind, fields.CharField):
+        said |= _text_options(column)
+    if isinstance(column, models.DecimalField):
+        said |= {"max_digits": column.max_digits, "decimal_places": column.decimal_places}
+    if isinstance(column, models.DecimalField | models.IntegerField):
+        low, high = bounds_of(column)
+        said |= {name: end for name, end in (("min_value", low), ("max_value", high)) if end is not None}
+    return kind(**{**said, **options})
+
+
+def _text_options(column: Any) -> dict[str, Any]:
+    """Length and format; a pattern says how long the text may be."""
+    formats = [validator for validator in column.validators if isinstance(validator, RegexValidator)]
+    told: dict[str, Any] = {"validators": formats} if formats else {"max_length": column.max_length}
+    for validator in column.validators:
+        if isinstance(validator, MinLengthValidator):
+            told["min_length"] = validator.limit_value
+    if column.blank and not column.null:
+        told["allow_blank"] = True
+    return told
+
+
+@cache
+def row_input(shape: type[Row]) -> type[Input]:
+    """The input of a ``RowsField``'s rows. What a row leaves out is there all the same, with its default."""
+    built = {}
+    for column in shape.columns.values():
+        optional = column.has_default() or column.blank
+        built[column.attname] = input_field(column, **({"default": default_of(column)} if optional else {}))
+    return shape_of(shape, Input, shape.names[0] or f"{shape.__name__}Input", built)
+
+
+@cache
+def row_answer(shape: type[Row]) -> type[Answer]:
+    """The answer of a ``RowsField``'s rows."""
+    built = {}
+    for column in shape.columns.values():
+        told: dict[str, Any] = {"allow_null": column.null, **words_of(column)}
+        if isinstance(column, models.DecimalField):
+            told |= {"max_digits": column.max_digits, "decimal_places": column.decimal_places}
+        kind: Any = fields.UUIDField if column.is_relation else _FIELDS[type(column)]
+        built[column.attname] = kind(**told)
+    return shape_of(shape, Answer, shape.names[1] or f"{shape.__name__}Output", built)
+
+
+def shape_of(
+    source: type, base: type[Shape], name: str, members: Mapping[str, Any], module: str = ""
+) -> type[Shape]:
+    """A class of inputs or answers made for a model or a ``Row``, with the words and the module of its source."""
+    made = {"__doc__": source.__doc__, "__module__": module or source.__module__, **members}
+    return type(name, (base,), made)
+
+
 class Output(serializers.ModelSerializer[Any]):
     """The shape of a row in answers.
 
@@ -148,22 +279,7 @@ class Output(serializers.ModelSerializer[Any]):
 
     serializer_field_mapping = {
         **serializers.ModelSerializer.serializer_field_mapping,
-        models.CharField: fields.CharField,
-        models.TextField: fields.CharField,
-        models.SlugField: fields.CharField,
-        models.EmailField: fields.CharField,
-        models.URLField: fields.CharField,
-        models.BooleanField: fields.BooleanField,
-        models.SmallIntegerField: fields.IntegerField,
-        models.IntegerField: fields.IntegerField,
-        models.BigIntegerField: fields.IntegerField,
-        models.PositiveSmallIntegerField: fields.IntegerField,
-        models.PositiveIntegerField: fields.IntegerField,
-        models.PositiveBigIntegerField: fields.IntegerField,
-        models.DecimalField: fields.DecimalField,
-        models.DateField: fields.DateField,
-        models.DateTimeField: fields.DateTimeField,
-        models.UUIDField: fields.UUIDField,
+        **_FIELDS,
     }
     serializer_choice_field = fields.ChoiceField
 
@@ -175,6 +291,12 @@ class Output(serializers.ModelSerializer[Any]):
         ends = ("created_at", "updated_at", "allowed_actions", "links")
         order = ["id", "version", *(name for name in built if name not in ("id", "version", *ends)), *ends]
         return {name: built[name] for name in order if name in built}
+
+    def build_standard_field(self, field_name: str, model_field: Any) -> Any:
+        """Rows within a row go out as their shape says."""
+        if isinstance(model_field, RowsField):
+            return row_answer(model_field.shape), {"many": True, "read_only": True}
+        return super().build_standard_field(field_name, model_field)
 
     def get_field_names(self, declared_fields: Mapping[str, Any], info: Any) -> list[str]:
         status = ["status"] if "status" in info.fields else []
