@@ -1,12 +1,16 @@
-"""Rows of reference data: a pair of services, add and replace, for rows whose only rule is validity."""
+"""Reference data: rows whose only rule is validity. One declaration makes services, API, admin pages and examples."""
 
 import inspect
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 from uuid import UUID
 
+from django.apps import apps
 from django.db import models
 
 from erp.access import Actor, Capability
@@ -14,6 +18,96 @@ from erp.errors import DomainError
 from erp.events import Change, Event
 from erp.models import Model
 from erp.services import Service, emit, service
+
+
+@dataclass(kw_only=True, eq=False)
+class ReferenceList:
+    """Declaration of a list: services, inputs, answer, routes, admin page and examples follow from it and the model.
+
+    ``views`` is the capability of reads, ``requires`` that of both services, or of ``create`` where
+    ``update_requires`` names another. Both raise ``raises``, and ``update`` also ``update_raises``. ``fields``
+    default to every column that callers may write. ``path`` is the last part of the address. The other arguments of
+    the services are those of ``reference``. How the list is presented:
+
+    ``basename`` begins the operation ids of the API's document, ``schema_name`` names its components there, ``title``
+    says what the list is; they default to the noun, the module's name with the noun, and the words of the model.
+    ``part_of``: the relation to the row that a row is part of, and the path of such rows, below which their parts
+    are listed too. ``extra_output``: properties that answers hold beside the fields. ``filters``, ``search`` and
+    ``sortable``: columns that the API filters by (beside status), searches and orders by. ``columns`` and
+    ``ordering``: those of the admin's list.
+    """
+
+    model: type[Model] = field(kw_only=False)
+    noun: str
+    path: str
+    views: Capability
+    requires: Capability
+    created: type[Event]
+    updated: type[Event]
+    update_requires: Capability | None = None
+    fields: Sequence[str] = ()
+    fixed: Sequence[str] = ("code",)
+    raises: Collection[type[DomainError]] = ()
+    update_raises: Collection[type[DomainError]] = ()
+    unreported_fields: Sequence[str] = ()
+    prepare: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+    check: Callable[[Any], None] | None = None
+    after_save: Callable[[Any], None] | None = None
+    basename: str = ""
+    schema_name: str = ""
+    title: str = ""
+    part_of: tuple[str, str] | None = None
+    extra_output: Sequence[str] = ()
+    filters: Sequence[str] = ()
+    search: Sequence[str] = ("code", "name")
+    sortable: Sequence[str] = ("code", "name")
+    columns: Sequence[str] = ("code", "name")
+    ordering: Sequence[str] = ("code",)
+    create: Service = field(init=False)
+    update: Service = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.fields = tuple(self.fields) or writable_fields(self.model)
+        self.basename = self.basename or self.noun.replace("_", "-")
+        self.create, self.update = reference(
+            self.model,
+            noun=self.noun,
+            creates=self.requires,
+            updates=self.update_requires or self.requires,
+            created=self.created,
+            updated=self.updated,
+            fields=self.fields,
+            fixed=self.fixed,
+            create_raises=self.raises,
+            update_raises=(*self.raises, *self.update_raises),
+            unreported_fields=self.unreported_fields,
+            prepare=self.prepare,
+            check=self.check,
+            after_save=self.after_save,
+        )
+        _lists.append(self)
+
+
+_lists: list[ReferenceList] = []
+
+
+def lists_of(label: str) -> list[ReferenceList]:
+    """The lists that an app declares in its services."""
+    services = import_module(f"{apps.get_app_config(label).name}.services")
+    for topic in iter_modules(getattr(services, "__path__", ())):
+        import_module(f"{services.__name__}.{topic.name}")
+    return [declared for declared in _lists if declared.model._meta.app_label == label]
+
+
+def forget(declared: ReferenceList) -> None:
+    """Undeclare a list, for tests that declare one of their own."""
+    _lists.remove(declared)
+
+
+def writable_fields(model: type[models.Model]) -> tuple[str, ...]:
+    """Columns that callers write, in the model's order: all that are editable, but for ``status``."""
+    columns = model._meta.concrete_fields
+    return tuple(column.name for column in columns if column.editable and column.name != "status")
 
 
 def reference(

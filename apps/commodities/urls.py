@@ -1,6 +1,7 @@
 """Routes of the commodities module."""
 
 from apps.commodities import viewsets
+from erp.api import lists
 from erp.api.routers import Router
 
 router = Router()
@@ -21,12 +22,7 @@ for part, viewset in (
     ("pack-weights", viewsets.CommodityPackWeightsViewSet),
 ):
     router.register(f"commodities/<uuid:pk>/{part}", viewset, basename=f"commodity-{part}")
-router.register("trade-types", viewsets.TradeTypeViewSet, basename="trade-type")
-router.register("bargain-types", viewsets.BargainTypeViewSet, basename="bargain-type")
-router.register("passing-terms", viewsets.PassingTermsViewSet, basename="passing-terms")
-router.register("weighment-terms", viewsets.WeighmentTermsViewSet, basename="weighment-terms")
-router.register("delivery-terms", viewsets.DeliveryTermsViewSet, basename="delivery-terms")
-router.register("payment-terms", viewsets.PaymentTermsViewSet, basename="payment-terms")
+lists.register(router, "commodity")
 router.register("commissions", viewsets.CommissionViewSet, basename="commission")
 router.register("hsn-codes", viewsets.HsnCodeViewSet, basename="hsn-code")
 router.register("hsn-mappings", viewsets.HsnMappingViewSet, basename="hsn-mapping")

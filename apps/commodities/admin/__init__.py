@@ -6,36 +6,25 @@ from apps.commodities.admin.grades import GradeAdmin
 from apps.commodities.admin.parameters import ParameterTemplateAdmin, QualityParameterAdmin
 from apps.commodities.admin.schedules import QualityScheduleAdmin
 from apps.commodities.admin.tax import HsnCodeAdmin, HsnMappingAdmin, TaxRateAdmin
-from apps.commodities.admin.terms import (
-    BargainTypeAdmin,
-    DeliveryTermsAdmin,
-    PassingTermsAdmin,
-    PaymentTermsAdmin,
-    TradeTypeAdmin,
-    WeighmentTermsAdmin,
-)
 from apps.commodities.admin.units import PackWeightAdmin, PricingUnitAdmin, UnitAdmin, UnitDefinitionAdmin
 from apps.commodities.admin.varieties import VarietyAdmin
+from erp.admin import lists
+
+lists.register("commodity")
 
 __all__ = [
-    "BargainTypeAdmin",
     "CommissionAdmin",
     "CommodityAdmin",
-    "DeliveryTermsAdmin",
     "GradeAdmin",
     "HsnCodeAdmin",
     "HsnMappingAdmin",
     "PackWeightAdmin",
     "ParameterTemplateAdmin",
-    "PassingTermsAdmin",
-    "PaymentTermsAdmin",
     "PricingUnitAdmin",
     "QualityParameterAdmin",
     "QualityScheduleAdmin",
     "TaxRateAdmin",
-    "TradeTypeAdmin",
     "UnitAdmin",
     "UnitDefinitionAdmin",
     "VarietyAdmin",
-    "WeighmentTermsAdmin",
 ]

@@ -5,9 +5,11 @@ from typing import Self
 from django.db import models
 
 from erp.access import Actor
+from erp.columns import matches
 from erp.models import Guarded, Model, QuerySet
 
 CODE = "[A-Z0-9][A-Z0-9_/-]{0,31}"
+CODE_FORMAT = matches(CODE, "Use A–Z, 0–9, _ / and -, at most 32.")
 MOST_ALIASES = 20
 
 

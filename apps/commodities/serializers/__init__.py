@@ -54,14 +54,6 @@ from apps.commodities.serializers.tax import (
     TaxRateOutput,
     UpdateHsnCodeInput,
 )
-from apps.commodities.serializers.terms import (
-    BARGAIN_TYPE,
-    DELIVERY_TERMS,
-    PASSING_TERMS,
-    PAYMENT_TERMS,
-    TRADE_TYPE,
-    WEIGHMENT_TERMS,
-)
 from apps.commodities.serializers.units import (
     CreateUnitInput,
     DraftUnitDefinitionInput,
@@ -73,13 +65,7 @@ from apps.commodities.serializers.units import (
 from apps.commodities.serializers.varieties import CreateVarietyInput, UpdateVarietyInput, VarietyOutput
 
 __all__ = [
-    "BARGAIN_TYPE",
-    "DELIVERY_TERMS",
-    "PASSING_TERMS",
-    "PAYMENT_TERMS",
     "ROWS",
-    "TRADE_TYPE",
-    "WEIGHMENT_TERMS",
     "BestCategoryAnswer",
     "BulkUploadInput",
     "BulkValidateInput",

@@ -20,33 +20,43 @@ from apps.commodities.reference import terms as reference_terms
 from apps.commodities.services.rules import Duplicate, FieldsContradict
 from erp.access import Actor
 from erp.errors import Fault
-from erp.reference import reference
-from erp.services import Service, service
+from erp.reference import ReferenceList
+from erp.services import service
 from erp.text import name_key
 
 Contradictions = Callable[[Any], Iterator[Fault]]
 
 
-def _pair(
-    model: type[Terms], noun: str, contradictions: Contradictions = lambda row: iter(())
-) -> tuple[Service, Service]:
+def terms_list(
+    model: type[Terms],
+    noun: str,
+    contradictions: Contradictions = lambda row: iter(()),
+    extra_output: Sequence[str] = (),
+) -> ReferenceList:
+    """Declare a list of terms; ``contradictions`` finds what speaks against a row."""
+
     def check(row: Any) -> None:
         row.name_key = name_key(row.name)
         if faults := list(contradictions(row)):
             raise FieldsContradict(errors=faults)
 
-    return reference(
+    return ReferenceList(
         model,
         noun=noun,
-        creates=capabilities.MANAGE_TERMS,
-        updates=capabilities.MANAGE_TERMS,
+        path=model.kind,
+        schema_name=model.__name__,
+        views=capabilities.VIEW,
+        requires=capabilities.MANAGE_TERMS,
         created=events.TradeTermsCreated,
         updated=events.TradeTermsUpdated,
-        fields=model.said(),
         unreported_fields=("name_key",),
         check=check,
-        create_raises=[Duplicate, FieldsContradict],
-        update_raises=[Duplicate, FieldsContradict],
+        raises=[Duplicate, FieldsContradict],
+        extra_output=extra_output,
+        filters=("code",),
+        sortable=("sort_order", "code", "name"),
+        columns=("code", "name", "sort_order"),
+        ordering=("sort_order", "code"),
     )
 
 
@@ -99,21 +109,20 @@ def _payment(row: PaymentTerms) -> Iterator[Fault]:
     yield from _slabs(row, "carrying_slabs")
 
 
-create_trade_type, update_trade_type = _pair(TradeType, "trade_type")
-create_bargain_type, update_bargain_type = _pair(BargainType, "bargain_type")
-create_passing_terms, update_passing_terms = _pair(PassingTerms, "passing_terms")
-create_weighment_terms, update_weighment_terms = _pair(WeighmentTerms, "weighment_terms", _weighment)
-create_delivery_terms, update_delivery_terms = _pair(DeliveryTerms, "delivery_terms", _delivery)
-create_payment_terms, update_payment_terms = _pair(PaymentTerms, "payment_terms", _payment)
-
+TRADE_TYPES = terms_list(TradeType, "trade_type")
+BARGAIN_TYPES = terms_list(BargainType, "bargain_type")
+PASSING_TERMS = terms_list(PassingTerms, "passing_terms")
+WEIGHMENT_TERMS = terms_list(WeighmentTerms, "weighment_terms", _weighment)
+DELIVERY_TERMS = terms_list(DeliveryTerms, "delivery_terms", _delivery)
+PAYMENT_TERMS = terms_list(PaymentTerms, "payment_terms", _payment, ["over_msme_limit"])
 
 _REFERENCE = (
-    (TradeType, create_trade_type, reference_terms.TRADE_TYPES),
-    (BargainType, create_bargain_type, reference_terms.BARGAIN_TYPES),
-    (PassingTerms, create_passing_terms, reference_terms.PASSING_TERMS),
-    (WeighmentTerms, create_weighment_terms, reference_terms.WEIGHMENT_TERMS),
-    (DeliveryTerms, create_delivery_terms, reference_terms.DELIVERY_TERMS),
-    (PaymentTerms, create_payment_terms, reference_terms.PAYMENT_TERMS),
+    (TRADE_TYPES, reference_terms.TRADE_TYPES),
+    (BARGAIN_TYPES, reference_terms.BARGAIN_TYPES),
+    (PASSING_TERMS, reference_terms.PASSING_TERMS),
+    (WEIGHMENT_TERMS, reference_terms.WEIGHMENT_TERMS),
+    (DELIVERY_TERMS, reference_terms.DELIVERY_TERMS),
+    (PAYMENT_TERMS, reference_terms.PAYMENT_TERMS),
 )
 
 
@@ -124,11 +133,12 @@ def load_terms(*, actor: Actor) -> int:
     A row whose code or name is there stays as it is; so a second run changes nothing.
     """
     added = 0
-    for model, create, rows in _REFERENCE:
-        there = model.objects.values_list("code", "name_key")
+    for terms, rows in _REFERENCE:
+        manager: Any = terms.model._default_manager
+        there = manager.values_list("code", "name_key")
         codes, names = {code for code, _ in there}, {name for _, name in there}
         for row in rows:
             if row["code"] not in codes and name_key(row["name"]) not in names:
-                create(actor=actor, **row)
+                terms.create(actor=actor, **row)
                 added += 1
     return added

@@ -7,19 +7,10 @@ from apps.commodities.viewsets.parameters import CommodityParametersViewSet, Par
 from apps.commodities.viewsets.pricing import PricingUnitViewSet
 from apps.commodities.viewsets.schedules import CommoditySchedulesViewSet, QualityScheduleViewSet
 from apps.commodities.viewsets.tax import HsnCodeViewSet, HsnMappingViewSet, TaxRateViewSet
-from apps.commodities.viewsets.terms import (
-    BargainTypeViewSet,
-    DeliveryTermsViewSet,
-    PassingTermsViewSet,
-    PaymentTermsViewSet,
-    TradeTypeViewSet,
-    WeighmentTermsViewSet,
-)
 from apps.commodities.viewsets.units import CommodityPackWeightsViewSet, PackWeightViewSet, UnitViewSet
 from apps.commodities.viewsets.varieties import CommodityVarietiesViewSet, VarietyViewSet
 
 __all__ = [
-    "BargainTypeViewSet",
     "CommissionViewSet",
     "CommodityGradesViewSet",
     "CommodityPackWeightsViewSet",
@@ -27,20 +18,15 @@ __all__ = [
     "CommoditySchedulesViewSet",
     "CommodityVarietiesViewSet",
     "CommodityViewSet",
-    "DeliveryTermsViewSet",
     "GradeViewSet",
     "HsnCodeViewSet",
     "HsnMappingViewSet",
     "PackWeightViewSet",
     "ParameterViewSet",
-    "PassingTermsViewSet",
-    "PaymentTermsViewSet",
     "PricingUnitViewSet",
     "QualityScheduleViewSet",
     "TaxRateViewSet",
     "TemplateViewSet",
-    "TradeTypeViewSet",
     "UnitViewSet",
     "VarietyViewSet",
-    "WeighmentTermsViewSet",
 ]
