@@ -1,6 +1,7 @@
 """What comes in (``Input``: strict, every fault at once) and what goes out (``Output``, ``Answer``)."""
 
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from functools import cache
 from typing import Any, ClassVar, TypeVar
 
@@ -64,6 +65,31 @@ class Input(serializers.Serializer[Any]):
 
     default_error_messages = {"not_an_object": "Send an object."}
 
+    def __init_subclass__(cls) -> None:
+        """Derive the fields that ``Meta`` names.
+
+        ``Meta.model``: the model whose ``verbose_name`` and ``help_text`` are the words of fields of the same name
+        (``state_id`` is named as ``state``) that have none of their own. ``Meta.fields``: columns of the model whose
+        fields are derived from it (``input_field``), in this order and before all others, unless one of the same name
+        is declared; ``Meta.options``: further keywords of these, column → keywords.
+        """
+        super().__init_subclass__()
+        meta = vars(cls).get("Meta")
+        if model := getattr(meta or getattr(cls, "Meta", None), "model", None):
+            columns = {name: field for field in model._meta.fields for name in (field.name, field.attname)}
+            shared: dict[str, Any] = cls._declared_fields
+            declared = {
+                name: _with_words(field, columns.get(str(field.source or name)))
+                for name, field in shared.items()
+            }
+            options = getattr(meta, "options", {})
+            derived = [columns[name] for name in getattr(meta, "fields", ())]
+            cls._declared_fields = {
+                column.attname: declared.pop(column.attname, None)
+                or input_field(column, **options.get(column.name, {}))
+                for column in derived
+            } | declared
+
     @classmethod
     def many_init(cls, *args: Any, **kwargs: Any) -> "InputList":
         """``many=True`` makes a list that reports by place."""
@@ -71,28 +97,6 @@ class Input(serializers.Serializer[Any]):
         own = {name: kwargs.pop(name) for name in lists if name in kwargs}
         shared = {name: value for name, value in kwargs.items() if name in LIST_SERIALIZER_KWARGS}
         return InputList(*args, **{"child": cls(*args, **kwargs), **shared, **own})
-
-    def get_fields(self) -> dict[str, Any]:
-        """The columns of ``Meta.model`` that ``Meta.fields`` names, derived by ``input_field``; then what is declared.
-
-        A declared field of the same name stands in the place of the derived one, and takes the column's words where
-        it has none. ``Meta.options`` are further keywords of derived fields: column → keywords.
-        """
-        declared = super().get_fields()
-        meta = getattr(self, "Meta", None)
-        if meta is None:
-            return declared
-        columns = {column.name: column for column in meta.model._meta.concrete_fields}
-        for name, field in declared.items():
-            if (column := columns.get(str(field.source or name))) is not None:
-                for word, text in words_of(column).items():
-                    setattr(field, word, getattr(field, word) or text)
-        options = getattr(meta, "options", {})
-        built = {}
-        for column in (columns[name] for name in meta.fields):
-            own = declared.pop(column.attname, None)
-            built[column.attname] = own or input_field(column, **options.get(column.name, {}))
-        return built | declared
 
     def run_validation(self, data: Any = empty) -> Any:
         """Validated values. Raises DRF's ``ValidationError`` with every fault."""
@@ -132,6 +136,23 @@ class Input(serializers.Serializer[Any]):
             else:
                 doubled[name] = [ErrorDetail("This came twice.", code="doubled")]
         return values, doubled
+
+
+def _with_words(field: Any, column: Any) -> Any:
+    """A copy of the field with the words of a model's column, where it has none."""
+    words = {} if column is None else words_of(column)
+    added = {name: text for name, text in words.items() if not field._kwargs.get(name)}
+    if not added:
+        return field
+    copy = deepcopy(field)
+    copy._kwargs = {**field._kwargs, **added}
+    return deepcopy(copy)
+
+
+def words_of(column: Any) -> dict[str, str]:
+    """Label and description of a column, as its model says them."""
+    words = {"label": column.verbose_name, "help_text": column.help_text}
+    return {name: str(text) for name, text in words.items() if text}
 
 
 def _primitive(field: Any, part: Any) -> Any:
@@ -176,12 +197,6 @@ _FIELDS: dict[Any, Any] = {
     models.DateTimeField: fields.DateTimeField,
     models.UUIDField: fields.UUIDField,
 }
-
-
-def words_of(column: Any) -> dict[str, str]:
-    """What people read of a column where its model says it: label and help text."""
-    words = {"label": column._verbose_name, "help_text": column.help_text}
-    return {name: str(text) for name, text in words.items() if text}
 
 
 def input_field(column: Any, **options: Any) -> Any:

@@ -73,6 +73,10 @@ class LoomOutput(Output):
         fields = ("code", "rests")
 
 
+class ShortInput(LoomInput):
+    tags = None
+
+
 def column(name: str) -> Any:
     return Loom._meta.get_field(name)
 
@@ -96,6 +100,7 @@ def test_an_input_takes_length_format_choices_and_words_from_the_model():
     assert [name for name, field in given.items() if field.required] == ["code", "name", "kind"]
     assert [name for name, field in given.items() if field.allow_null] == ["kind", "width", "twin_id"]
     assert (given["note"].max_length, input_field(column("note")).allow_blank) == (5, True)
+    assert "tags" not in ShortInput().fields
     assert (given["code"].max_length, given["twin_id"].source) == (None, "twin")
 
 
