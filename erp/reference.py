@@ -25,9 +25,9 @@ class ReferenceList:
     """Declaration of a list: services, inputs, answer, routes, admin page and examples follow from it and the model.
 
     ``views`` is the capability of reads, ``requires`` that of both services, or of ``create`` where
-    ``update_requires`` names another. Both raise ``raises``, and ``update`` also ``update_raises``. ``fields``
-    default to every column that callers may write. ``path`` is the last part of the address. The other arguments of
-    the services are those of ``reference``. How the list is presented:
+    ``update_requires`` names another. Both raise ``raises``; ``create_raises`` and ``update_raises`` are one's own.
+    ``fields`` default to every column that callers may write. ``path`` is the last part of the address. The other
+    arguments are those of ``reference``. How the list is presented:
 
     ``basename`` begins the operation ids of the API's document, ``schema_name`` names its components there, ``title``
     says what the list is; they default to the noun, the module's name with the noun, and the words of the model.
@@ -48,8 +48,10 @@ class ReferenceList:
     fields: Sequence[str] = ()
     fixed: Sequence[str] = ("code",)
     raises: Collection[type[DomainError]] = ()
+    create_raises: Collection[type[DomainError]] = ()
     update_raises: Collection[type[DomainError]] = ()
     unreported_fields: Sequence[str] = ()
+    optional: Sequence[str] = ()
     prepare: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     check: Callable[[Any], None] | None = None
     after_save: Callable[[Any], None] | None = None
@@ -78,9 +80,10 @@ class ReferenceList:
             updated=self.updated,
             fields=self.fields,
             fixed=self.fixed,
-            create_raises=self.raises,
+            create_raises=(*self.raises, *self.create_raises),
             update_raises=(*self.raises, *self.update_raises),
             unreported_fields=self.unreported_fields,
+            optional=self.optional,
             prepare=self.prepare,
             check=self.check,
             after_save=self.after_save,
@@ -123,6 +126,7 @@ def reference(
     create_raises: Collection[type[DomainError]] = (),
     update_raises: Collection[type[DomainError]] = (),
     unreported_fields: Sequence[str] = (),
+    optional: Sequence[str] = (),
     prepare: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
     check: Callable[[Any], None] | None = None,
     after_save: Callable[[Any], None] | None = None,
@@ -134,7 +138,8 @@ def reference(
 
     ``fields`` name what a caller says of a row, ``fixed`` those of them that an update doesn't take; an update
     takes ``status`` as well where the model has one, and replaces: what is left out falls back to the model's
-    default. ``prepare`` adds to what is said of a new row what it takes over from another. ``check`` sees the row
+    default. ``prepare`` adds to what is said of a new row what it takes over from another; ``optional`` names
+    the fields that ``create`` may therefore leave out though the model needs them. ``check`` sees the row
     before it is saved: it raises what speaks against it, and fills in what follows from other fields; ``after_save``
     runs once it is saved. ``unreported_fields`` are columns that ``changes`` leaves out.
 
@@ -174,10 +179,11 @@ def reference(
     whole = next((path for path in model.granted_through if path in fields), "")
     title = str(model._meta.verbose_name)
     title = title if title.endswith("s") else f"a {title}"
-    _introduce(create, f"create_{noun}", model, f"Add {title}.", columns, None)
+    needed = {name for name, column in columns.items() if not _optional(column)}
+    _introduce(create, f"create_{noun}", model, f"Add {title}.", columns, None, needed.difference(optional))
     words = f"Update {title}."
     words += " Its status archives it or takes it back into use." if has_status else ""
-    _introduce(update, f"update_{noun}", model, words, later, noun, also=("status",) if has_status else ())
+    _introduce(update, f"update_{noun}", model, words, later, noun, needed, ("status",) if has_status else ())
     return (
         service(requires=creates, emits=[created], raises=create_raises, within=whole)(create),
         service(requires=updates, emits=[updated], raises=update_raises)(update),
@@ -225,8 +231,9 @@ def _introduce(
     name: str,
     model: type[models.Model],
     doc: str,
-    columns: dict[str, Any],
+    columns: Collection[str],
     target: str | None,
+    needed: Collection[str],
     also: Sequence[str] = (),
 ) -> None:
     """Give a made function the name, the words and the signature that services are known by."""
@@ -237,9 +244,9 @@ def _introduce(
         inspect.Parameter(
             key,
             inspect.Parameter.KEYWORD_ONLY,
-            default=None if _optional(column) else inspect.Parameter.empty,
+            default=inspect.Parameter.empty if key in needed else None,
         )
-        for key, column in columns.items()
+        for key in columns
     ]
     function.__annotations__ = {}
     if target is not None:

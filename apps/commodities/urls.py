@@ -6,18 +6,11 @@ from erp.api.routers import Router
 
 router = Router()
 router.register("commodities", viewsets.CommodityViewSet, basename="commodity")
-router.register("varieties", viewsets.VarietyViewSet, basename="variety")
-router.register("grades", viewsets.GradeViewSet, basename="grade")
-router.register("quality-parameters", viewsets.ParameterViewSet, basename="quality-parameter")
-router.register("parameter-templates", viewsets.TemplateViewSet, basename="parameter-template")
 router.register("quality-schedules", viewsets.QualityScheduleViewSet, basename="quality-schedule")
 router.register("units", viewsets.UnitViewSet, basename="unit")
 router.register("pricing-units", viewsets.PricingUnitViewSet, basename="pricing-unit")
 router.register("pack-weights", viewsets.PackWeightViewSet, basename="pack-weight")
 for part, viewset in (
-    ("varieties", viewsets.CommodityVarietiesViewSet),
-    ("grades", viewsets.CommodityGradesViewSet),
-    ("quality-parameters", viewsets.CommodityParametersViewSet),
     ("quality-schedules", viewsets.CommoditySchedulesViewSet),
     ("pack-weights", viewsets.CommodityPackWeightsViewSet),
 ):

@@ -52,11 +52,16 @@ def inputs_of(declared: ReferenceList) -> tuple[type[Input], type[Input]]:
     has_status = any(column.name == "status" for column in declared.model._meta.fields)
     changed = [name for name in declared.fields if name not in declared.fixed]
     changed += ["status"] if has_status else []
-    return _input(declared, "Create", declared.fields), _input(declared, "Update", changed)
+    optional = {name: {"required": False} for name in declared.optional}
+    return (
+        _input(declared, "Create", declared.fields, optional),
+        _input(declared, "Update", changed, {"status": {"required": True}}),
+    )
 
 
-def _input(declared: ReferenceList, verb: str, names: Sequence[str]) -> type[Input]:
-    options = {"status": {"required": True}}
+def _input(
+    declared: ReferenceList, verb: str, names: Sequence[str], options: Mapping[str, dict[str, Any]]
+) -> type[Input]:
     meta = type("Meta", (), {"model": declared.model, "fields": names, "options": options})
     return _shape(declared, Input, f"{verb}{{}}Input", {"Meta": meta})
 

@@ -311,7 +311,10 @@ class Output(serializers.ModelSerializer[Any]):
         """Rows within a row go out as their shape says."""
         if isinstance(model_field, RowsField):
             return row_answer(model_field.shape), {"many": True, "read_only": True}
-        return super().build_standard_field(field_name, model_field)
+        kind, options = super().build_standard_field(field_name, model_field)
+        if field_name == "child":  # of an array: answers aren't checked
+            options = {name: options[name] for name in options if name not in ("validators", "min_length")}
+        return kind, options
 
     def get_field_names(self, declared_fields: Mapping[str, Any], info: Any) -> list[str]:
         status = ["status"] if "status" in info.fields else []

@@ -3,11 +3,10 @@
 from decimal import Decimal
 from typing import Any, ClassVar, Final
 
-from django.core.validators import MinLengthValidator
 from django.db import models
 from django.db.models import Q
 
-from apps.commodities.models.base import CODE, CODE_FORMAT, Simple, SimpleQuerySet
+from apps.commodities.models.base import CODE, Simple, SimpleQuerySet, code_field, name_field
 from erp.columns import Row, RowsField, within
 
 MSME_DAYS: Final = (
@@ -60,8 +59,8 @@ class Terms(Simple):
 
     kind: ClassVar[str]  # the list's name, as in its address
 
-    code = models.CharField(max_length=32, validators=[CODE_FORMAT])
-    name = models.CharField(max_length=200, validators=[MinLengthValidator(2)])
+    code = code_field()
+    name = name_field()
     name_key = models.CharField(max_length=400, editable=False)
     description = models.CharField(max_length=500, default="", blank=True)
     sort_order = models.PositiveSmallIntegerField(default=100, validators=within(0, 9999))

@@ -6,7 +6,6 @@ from apps.commodities.serializers.commissions import (
     UpdateCommissionInput,
 )
 from apps.commodities.serializers.commodities import CommodityOutput, CreateInput, UpdateInput
-from apps.commodities.serializers.grades import CreateGradeInput, GradeOutput, UpdateGradeInput
 from apps.commodities.serializers.imports import (
     ROWS,
     BulkUploadInput,
@@ -15,14 +14,6 @@ from apps.commodities.serializers.imports import (
     CommodityRow,
     VarietyRow,
     kind_asked,
-)
-from apps.commodities.serializers.parameters import (
-    CreateParameterInput,
-    CreateTemplateInput,
-    ParameterOutput,
-    TemplateOutput,
-    UpdateParameterInput,
-    UpdateTemplateInput,
 )
 from apps.commodities.serializers.pricing import (
     ConversionInput,
@@ -62,7 +53,6 @@ from apps.commodities.serializers.units import (
     SetPackWeightInput,
     UnitOutput,
 )
-from apps.commodities.serializers.varieties import CreateVarietyInput, UpdateVarietyInput, VarietyOutput
 
 __all__ = [
     "ROWS",
@@ -78,24 +68,18 @@ __all__ = [
     "ConversionInput",
     "ConversionOutput",
     "CreateCommissionInput",
-    "CreateGradeInput",
     "CreateHsnCodeInput",
     "CreateInput",
-    "CreateParameterInput",
     "CreatePricingUnitInput",
-    "CreateTemplateInput",
     "CreateUnitInput",
-    "CreateVarietyInput",
     "DetectCategoryInput",
     "DraftQualityScheduleInput",
     "DraftUnitDefinitionInput",
     "EditQualityScheduleInput",
     "EditUnitDefinitionInput",
-    "GradeOutput",
     "HsnCodeOutput",
     "HsnMappingOutput",
     "PackWeightOutput",
-    "ParameterOutput",
     "ParametersAnswer",
     "PricingUnitOutput",
     "QualityScheduleOutput",
@@ -105,17 +89,11 @@ __all__ = [
     "TaxAnswer",
     "TaxRateInput",
     "TaxRateOutput",
-    "TemplateOutput",
     "UnitOutput",
     "UpdateCommissionInput",
-    "UpdateGradeInput",
     "UpdateHsnCodeInput",
     "UpdateInput",
-    "UpdateParameterInput",
     "UpdatePricingUnitInput",
-    "UpdateTemplateInput",
-    "UpdateVarietyInput",
-    "VarietyOutput",
     "VarietyRow",
     "kind_asked",
 ]
