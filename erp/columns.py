@@ -19,6 +19,10 @@ def matches(pattern: str, message: str) -> RegexValidator:
     return RegexValidator(rf"\A(?:{pattern})\Z", message, code="format")
 
 
+COUNTRY = matches("[A-Z]{2}", "Send an ISO 3166-1 country code of two letters, such as IN.")
+CURRENCY = matches("[A-Z]{3}", "Send an ISO 4217 code of three letters, such as INR.")
+
+
 def bounds_of(column: Any) -> tuple[Any, Any]:
     """The least and the greatest value that validators and check constraints allow; None: an end is open.
 

@@ -1,13 +1,13 @@
 """Reference data: rows whose only rule is validity. One declaration makes services, API, admin pages and examples."""
 
 import inspect
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from django.apps import apps
@@ -18,6 +18,8 @@ from erp.errors import DomainError
 from erp.events import Change, Event
 from erp.models import Model
 from erp.services import Service, emit, service
+
+EQUAL: Final = ("exact", "in")  # lookups of a column whose values are compared as a whole
 
 
 @dataclass(kw_only=True, eq=False)
@@ -32,9 +34,9 @@ class ReferenceList:
     ``basename`` begins the operation ids of the API's document, ``schema_name`` names its components there, ``title``
     says what the list is; they default to the noun, the module's name with the noun, and the words of the model.
     ``part_of``: the relation to the row that a row is part of, and the path of such rows, below which their parts
-    are listed too. ``extra_output``: properties that answers hold beside the fields. ``filters``, ``search`` and
-    ``sortable``: columns that the API filters by (beside status), searches and orders by. ``columns`` and
-    ``ordering``: those of the admin's list.
+    are listed too. ``extra_output``: properties that answers hold beside the fields. ``filters`` (column → lookups,
+    beside those of status and the whole), ``search`` and ``sortable``: what the API's list offers. ``columns`` and
+    ``ordering``: those of the admin's list, which is filtered by the columns that have choices.
     """
 
     model: type[Model] = field(kw_only=False)
@@ -60,7 +62,7 @@ class ReferenceList:
     title: str = ""
     part_of: tuple[str, str] | None = None
     extra_output: Sequence[str] = ()
-    filters: Sequence[str] = ()
+    filters: Mapping[str, Sequence[str]] = field(default_factory=dict)
     search: Sequence[str] = ("code", "name")
     sortable: Sequence[str] = ("code", "name")
     columns: Sequence[str] = ("code", "name")
@@ -131,15 +133,15 @@ def reference(
     check: Callable[[Any], None] | None = None,
     after_save: Callable[[Any], None] | None = None,
 ) -> tuple[Service, Service]:
-    """The services ``create_<noun>`` and ``update_<noun>`` of a model.
+    """The services ``create_<noun>`` and ``update_<noun>`` of a model; bare verbs for a module's main noun.
 
     ``creates`` and ``updates`` are the capabilities that they ask for, ``create_raises`` and ``update_raises`` what
     they declare to raise.
 
     ``fields`` name what a caller says of a row, ``fixed`` those of them that an update doesn't take; an update
     takes ``status`` as well where the model has one, and replaces: what is left out falls back to the model's
-    default. ``prepare`` adds to what is said of a new row what it takes over from another; ``optional`` names
-    the fields that ``create`` may therefore leave out though the model needs them. ``check`` sees the row
+    default. ``prepare`` adds to what is said of a new row what it takes over from another; ``optional`` names the
+    fields that may be left out though the model needs them (a ``status`` then stays as it is). ``check`` sees the row
     before it is saved: it raises what speaks against it, and fills in what follows from other fields; ``after_save``
     runs once it is saved. ``unreported_fields`` are columns that ``changes`` leaves out.
 
@@ -149,7 +151,7 @@ def reference(
     columns = {name: model._meta.get_field(name) for name in fields}
     later = {name: column for name, column in columns.items() if name not in fixed}
     tells = "changes" in updated.model_fields
-    has_status = any(column.name == "status" for column in model._meta.fields)
+    status: Any = next((column for column in model._meta.fields if column.name == "status"), None)
 
     def create(*, actor: Actor, **given: Any) -> Any:
         row = model(**(given if prepare is None else prepare(given)))
@@ -164,8 +166,8 @@ def reference(
     def update(row: Any, *, actor: Actor, **given: Any) -> Any:
         for name in later:
             setattr(row, name, given[name] if name in given else default_of(columns[name]))
-        if has_status:
-            row.status = given["status"]
+        if status is not None:
+            row.status = given.get("status") or row.status
         if check is not None:
             check(row)
         changes = changes_of(row, unreported_fields=unreported_fields)
@@ -179,11 +181,19 @@ def reference(
     whole = next((path for path in model.granted_through if path in fields), "")
     title = str(model._meta.verbose_name)
     title = title if title.endswith("s") else f"a {title}"
-    needed = {name for name, column in columns.items() if not _optional(column)}
-    _introduce(create, f"create_{noun}", model, f"Add {title}.", columns, None, needed.difference(optional))
+    of_noun = "" if noun == model._meta.app_label else f"_{noun}"
+    needed = {name for name, column in columns.items() if not _optional(column)} | {"status"}
+    needed -= set(optional)
+    statuses = [value for value, _ in status.choices] if status is not None else []
+    draft = " as a draft" if "DRAFT" in statuses else ""
+    _introduce(create, f"create{of_noun}", model, f"Add {title}{draft}.", columns, None, needed)
     words = f"Update {title}."
-    words += " Its status archives it or takes it back into use." if has_status else ""
-    _introduce(update, f"update_{noun}", model, words, later, noun, needed, ("status",) if has_status else ())
+    if statuses == ["ACTIVE", "ARCHIVED"]:
+        words += " Its status archives it or takes it back into use."
+    elif fixed:
+        words += f" The {' and '.join(fixed)} can't change."
+    replaced = [*later, *([] if status is None else ["status"])]
+    _introduce(update, f"update{of_noun}", model, words, replaced, noun, needed)
     return (
         service(requires=creates, emits=[created], raises=create_raises, within=whole)(create),
         service(requires=updates, emits=[updated], raises=update_raises)(update),
@@ -234,7 +244,6 @@ def _introduce(
     columns: Collection[str],
     target: str | None,
     needed: Collection[str],
-    also: Sequence[str] = (),
 ) -> None:
     """Give a made function the name, the words and the signature that services are known by."""
     function.__name__ = function.__qualname__ = name
@@ -251,6 +260,5 @@ def _introduce(
     function.__annotations__ = {}
     if target is not None:
         parameters.insert(0, inspect.Parameter(target, inspect.Parameter.POSITIONAL_OR_KEYWORD))
-        parameters += [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in also]
         function.__annotations__[target] = model
     function.__signature__ = inspect.Signature(parameters)

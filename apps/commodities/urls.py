@@ -1,6 +1,7 @@
 """Routes of the commodities module."""
 
 from apps.commodities import viewsets
+from apps.commodities.filters import DatedFilters
 from erp.api import lists
 from erp.api.routers import Router
 
@@ -15,8 +16,7 @@ for part, viewset in (
     ("pack-weights", viewsets.CommodityPackWeightsViewSet),
 ):
     router.register(f"commodities/<uuid:pk>/{part}", viewset, basename=f"commodity-{part}")
-lists.register(router, "commodity")
-router.register("commissions", viewsets.CommissionViewSet, basename="commission")
+lists.register(router, "commodity", commission={"filterset_class": DatedFilters})
 router.register("hsn-codes", viewsets.HsnCodeViewSet, basename="hsn-code")
 router.register("hsn-mappings", viewsets.HsnMappingViewSet, basename="hsn-mapping")
 router.register("tax-rates", viewsets.TaxRateViewSet, basename="tax-rate")

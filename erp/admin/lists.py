@@ -19,25 +19,26 @@ def register_list(declared: ReferenceList) -> None:
     """Add the page of one list: its columns, filters, and the two services behind its forms."""
     model = declared.model
     part_of = [declared.part_of[0]] if declared.part_of else []
-    choices = [name for name in declared.filters if _is_choice(model._meta.get_field(name))]
-    relations = [name for name in declared.columns if model._meta.get_field(name).is_relation]
+    columns = {name: model._meta.get_field(name) for name in declared.columns}
+    status = ["status"] if any(column.name == "status" for column in model._meta.fields) else []
+    choices = [name for name, column in columns.items() if _is_choice(column)]
     members: dict[str, Any] = {
         "__doc__": model.__doc__,
         "__module__": model.__module__,
         "views": declared.views,
         "creates": declared.create,
         "updates": declared.update,
-        "list_display": [*declared.columns, "status", "updated_at"],
-        "list_filter": ["status", *choices, *part_of],
-        "list_select_related": relations,
+        "list_display": [*columns, *status, "updated_at"],
+        "list_filter": [*status, *choices, *part_of],
+        "list_select_related": [name for name, column in columns.items() if column.is_relation],
         "search_fields": declared.search,
         "ordering": declared.ordering,
-        "details": [*declared.fields, *declared.extra_output, *_MACHINE],
+        "details": [*declared.fields, *declared.extra_output, *status, *_MACHINE],
     }
     admin.site.register(model, type(f"{model.__name__}Admin", (ServiceAdmin,), members))
 
 
-_MACHINE = ("status", "version", "created_at", "updated_at")
+_MACHINE = ("version", "created_at", "updated_at")
 
 
 def _is_choice(column: Any) -> bool:

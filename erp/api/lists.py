@@ -5,7 +5,7 @@ from functools import cache, partial
 from typing import Any
 from uuid import uuid4
 
-from django.db import models
+from django.db.models import Model
 from django.utils.text import capfirst
 from rest_framework.mixins import ListModelMixin
 
@@ -15,7 +15,7 @@ from erp.api.examples import Example
 from erp.api.routers import Router
 from erp.api.serializers import Input, Output, Shape, shape_of
 from erp.api.viewsets import RowViewSet, ViewSet
-from erp.reference import ReferenceList, lists_of
+from erp.reference import EQUAL, ReferenceList, lists_of
 
 
 class ReferenceRows(ViewSet):
@@ -49,9 +49,8 @@ class PartsViewSet(ListModelMixin, ReferenceRows):
 @cache
 def inputs_of(declared: ReferenceList) -> tuple[type[Input], type[Input]]:
     """What POST and PUT take."""
-    has_status = any(column.name == "status" for column in declared.model._meta.fields)
     changed = [name for name in declared.fields if name not in declared.fixed]
-    changed += ["status"] if has_status else []
+    changed += ["status"] if _has_status(declared) else []
     optional = {name: {"required": False} for name in declared.optional}
     return (
         _input(declared, "Create", declared.fields, optional),
@@ -69,9 +68,7 @@ def _input(
 @cache
 def output_of(declared: ReferenceList) -> type[Output]:
     """What answers hold of a row."""
-    columns: list[Any] = [declared.model._meta.get_field(name) for name in declared.fields]
-    names = [*(column.attname for column in columns), *declared.extra_output]
-    meta = type("Meta", (), {"model": declared.model, "fields": names})
+    meta = type("Meta", (), {"model": declared.model, "fields": (*declared.fields, *declared.extra_output)})
     return _shape(declared, Output, "{}Output", {"Meta": meta})
 
 
@@ -81,12 +78,12 @@ def _shape(declared: ReferenceList, base: type[Shape], name: str, members: dict[
     return shape_of(declared.model, base, name.format(noun), members, module)
 
 
-@cache
-def viewset_of(declared: ReferenceList) -> type[ReferenceViewSet]:
-    """The list, its rows and the two writes."""
+def viewset_of(declared: ReferenceList, **more: Any) -> type[ReferenceViewSet]:
+    """The list, its rows and the two writes; ``more`` are further members."""
     create, update = inputs_of(declared)
     members = {
         **_reads(declared),
+        **more,
         "__doc__": declared.title or _title(declared.model),
         "create": endpoint(declared.create, create),
         "update": endpoint(declared.update, update, if_match="required"),
@@ -96,7 +93,6 @@ def viewset_of(declared: ReferenceList) -> type[ReferenceViewSet]:
     return type(f"{declared.model.__name__}ViewSet", (ReferenceViewSet,), members)
 
 
-@cache
 def parts_viewset_of(declared: ReferenceList) -> type[PartsViewSet]:
     """The list below the rows that it is about parts of."""
     assert declared.part_of is not None
@@ -109,35 +105,36 @@ def parts_viewset_of(declared: ReferenceList) -> type[PartsViewSet]:
 
 
 def _reads(declared: ReferenceList) -> dict[str, Any]:
-    columns = {name: declared.model._meta.get_field(name) for name in (*declared.filters, "status")}
+    status = {"status": EQUAL} if _has_status(declared) else {}
     return {
         "__module__": declared.model.__module__,
         "queryset": declared.model._default_manager.all(),
         "serializer_class": output_of(declared),
         "reads": declared.views,
-        "filters": {
-            name: ["exact"] if isinstance(column, models.BooleanField) else ["exact", "in"]
-            for name, column in columns.items()
-        },
+        "filters": {**declared.filters, **status},
         "search_fields": declared.search,
         "ordering_fields": ["created_at", "updated_at", *declared.sortable],
     }
 
 
-def _title(model: type[models.Model]) -> str:
+def _has_status(declared: ReferenceList) -> bool:
+    return any(column.name == "status" for column in declared.model._meta.fields)
+
+
+def _title(model: type[Model]) -> str:
     names, words = str(model._meta.verbose_name_plural), (model.__doc__ or "").strip()
     return f"{capfirst(names)}: {words[:1].lower()}{words[1:]}"
 
 
-def register(router: Router, label: str) -> None:
-    """Add the routes of every list that an app declares."""
+def register(router: Router, label: str, **more: Mapping[str, Any]) -> None:
+    """Add the routes of every list that an app declares; ``more``: noun → further members of the list's viewset."""
     for declared in lists_of(label):
-        register_list(router, declared)
+        register_list(router, declared, **more.get(declared.noun, {}))
 
 
-def register_list(router: Router, declared: ReferenceList) -> None:
+def register_list(router: Router, declared: ReferenceList, **more: Any) -> None:
     """Add the routes of one list."""
-    router.register(declared.path, viewset_of(declared), basename=declared.basename)
+    router.register(declared.path, viewset_of(declared, **more), basename=declared.basename)
     if declared.part_of:
         relation, wholes = declared.part_of
         parts = f"{wholes}/<uuid:pk>/{declared.path}"

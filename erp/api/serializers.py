@@ -317,8 +317,11 @@ class Output(serializers.ModelSerializer[Any]):
         return kind, options
 
     def get_field_names(self, declared_fields: Mapping[str, Any], info: Any) -> list[str]:
+        """The fields of ``Meta``, a foreign key by its column, and those that are declared."""
         status = ["status"] if "status" in info.fields else []
-        return list(dict.fromkeys([*status, *getattr(self.Meta, "fields", ()), *declared_fields]))
+        keys = {name: f"{name}_id" for name in info.forward_relations if name not in declared_fields}
+        named = [keys.get(name, name) for name in getattr(self.Meta, "fields", ())]
+        return list(dict.fromkeys([*status, *named, *declared_fields]))
 
     def build_property_field(self, field_name: str, model_class: Any) -> tuple[Any, dict[str, Any]]:
         """A foreign key named by its column (``partner_id``) goes out as the id that it holds."""

@@ -6,12 +6,10 @@ from zoneinfo import available_timezones
 
 from rest_framework.exceptions import ValidationError
 
+from erp.columns import COUNTRY as COUNTRY
+from erp.columns import CURRENCY as CURRENCY
 from erp.columns import matches as matches
 from erp.text import INVISIBLE
-
-COUNTRY = matches("[A-Z]{2}", "Send an ISO 3166-1 country code of two letters, such as IN.")
-
-CURRENCY = matches("[A-Z]{3}", "Send an ISO 4217 code of three letters, such as INR.")
 
 
 def time_zone(value: str) -> None:

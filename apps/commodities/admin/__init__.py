@@ -1,6 +1,5 @@
 """Commodities and their reference data as staff keep them."""
 
-from apps.commodities.admin.commissions import CommissionAdmin
 from apps.commodities.admin.commodities import CommodityAdmin
 from apps.commodities.admin.schedules import QualityScheduleAdmin
 from apps.commodities.admin.tax import HsnCodeAdmin, HsnMappingAdmin, TaxRateAdmin
@@ -10,7 +9,6 @@ from erp.admin import lists
 lists.register("commodity")
 
 __all__ = [
-    "CommissionAdmin",
     "CommodityAdmin",
     "HsnCodeAdmin",
     "HsnMappingAdmin",

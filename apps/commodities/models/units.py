@@ -8,13 +8,11 @@ from django.db import models
 from django.db.models import F, Func, Q, Value
 from django.db.models.lookups import Exact
 
-from apps.commodities.models.base import is_staff
+from apps.commodities.models.base import UNIT_CODE, is_staff
 from apps.commodities.models.commodities import Commodity
 from apps.commodities.models.drafts import DatedQuerySet, Drafted, dates_in_order, no_overlap
 from erp.access import Actor
 from erp.models import Model, QuerySet
-
-UNIT_CODE = "[A-Z][A-Z0-9_]{0,15}"
 
 
 class UnitQuerySet(QuerySet):

@@ -1,10 +1,5 @@
 """Shapes of commodities and their reference data."""
 
-from apps.commodities.serializers.commissions import (
-    CommissionOutput,
-    CreateCommissionInput,
-    UpdateCommissionInput,
-)
 from apps.commodities.serializers.commodities import CommodityOutput, CreateInput, UpdateInput
 from apps.commodities.serializers.imports import (
     ROWS,
@@ -61,13 +56,11 @@ __all__ = [
     "BulkValidateInput",
     "BulkValidateOutput",
     "CodesAnswer",
-    "CommissionOutput",
     "CommodityOutput",
     "CommodityRow",
     "ConfirmHsnMappingInput",
     "ConversionInput",
     "ConversionOutput",
-    "CreateCommissionInput",
     "CreateHsnCodeInput",
     "CreateInput",
     "CreatePricingUnitInput",
@@ -90,7 +83,6 @@ __all__ = [
     "TaxRateInput",
     "TaxRateOutput",
     "UnitOutput",
-    "UpdateCommissionInput",
     "UpdateHsnCodeInput",
     "UpdateInput",
     "UpdatePricingUnitInput",

@@ -15,7 +15,7 @@ from apps.commodities.services.rules import (
     require_active,
 )
 from erp.errors import Fault, Invalid
-from erp.reference import ReferenceList, writable_fields
+from erp.reference import EQUAL, ReferenceList, writable_fields
 from erp.text import name_key
 
 FIELDS = writable_fields(Measured)
@@ -138,7 +138,7 @@ PARAMETERS = ReferenceList(
     raises=ERRORS,
     create_raises=[NotActive],
     update_raises=[InForce],
-    filters=("code", "is_mandatory"),
+    filters={"code": EQUAL, "is_mandatory": ["exact"]},
     sortable=("code", "name", "display_order"),
     columns=("code", "name", "commodity", "unit", "direction", "is_mandatory"),
     ordering=("display_order", "code"),
@@ -159,7 +159,7 @@ TEMPLATES = ReferenceList(
     check=_check,
     raises=ERRORS,
     update_raises=[InForce],
-    filters=("category", "code"),
+    filters={"category": EQUAL, "code": EQUAL},
     sortable=("code", "name", "display_order"),
     columns=("code", "name", "category", "unit", "direction"),
     ordering=("display_order", "code"),

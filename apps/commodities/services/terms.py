@@ -20,7 +20,7 @@ from apps.commodities.reference import terms as reference_terms
 from apps.commodities.services.rules import Duplicate, FieldsContradict
 from erp.access import Actor
 from erp.errors import Fault
-from erp.reference import ReferenceList
+from erp.reference import EQUAL, ReferenceList
 from erp.services import service
 from erp.text import name_key
 
@@ -53,7 +53,7 @@ def terms_list(
         check=check,
         raises=[Duplicate, FieldsContradict],
         extra_output=extra_output,
-        filters=("code",),
+        filters={"code": EQUAL},
         sortable=("sort_order", "code", "name"),
         columns=("code", "name", "sort_order"),
         ordering=("sort_order", "code"),

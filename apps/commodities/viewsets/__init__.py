@@ -1,6 +1,5 @@
 """Commodities and their reference data over HTTP."""
 
-from apps.commodities.viewsets.commissions import CommissionViewSet
 from apps.commodities.viewsets.commodities import CommodityViewSet
 from apps.commodities.viewsets.pricing import PricingUnitViewSet
 from apps.commodities.viewsets.schedules import CommoditySchedulesViewSet, QualityScheduleViewSet
@@ -8,7 +7,6 @@ from apps.commodities.viewsets.tax import HsnCodeViewSet, HsnMappingViewSet, Tax
 from apps.commodities.viewsets.units import CommodityPackWeightsViewSet, PackWeightViewSet, UnitViewSet
 
 __all__ = [
-    "CommissionViewSet",
     "CommodityPackWeightsViewSet",
     "CommoditySchedulesViewSet",
     "CommodityViewSet",
