@@ -1,13 +1,13 @@
 """Reference data: rows whose only rule is validity. One declaration makes services, API, admin pages and examples."""
 
 import inspect
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from django.apps import apps
@@ -19,6 +19,7 @@ from erp.events import Change, Event
 from erp.models import Model
 from erp.services import Service, emit, service
 
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 EQUAL: Final = ("exact", "in")  # lookups of a column whose values are compared as a whole
 
 
@@ -148,8 +149,7 @@ def reference(
     Both events are filled from the row (``event_of``); ``updated`` may have ``changes`` beside. Equal values change
     nothing and tell nothing.
     """
-    columns = {name: model._meta.get_field(name) for name in fields}
-    later = {name: column for name, column in columns.items() if name not in fixed}
+    later = [name for name in fields if name not in fixed]
     tells = "changes" in updated.model_fields
     status: Any = next((column for column in model._meta.fields if column.name == "status"), None)
 
@@ -164,8 +164,7 @@ def reference(
         return row
 
     def update(row: Any, *, actor: Actor, **given: Any) -> Any:
-        for name in later:
-            setattr(row, name, given[name] if name in given else default_of(columns[name]))
+        replace_columns(row, later, given)
         if status is not None:
             row.status = given.get("status") or row.status
         if check is not None:
@@ -181,19 +180,21 @@ def reference(
     whole = next((path for path in model.granted_through if path in fields), "")
     title = str(model._meta.verbose_name)
     title = title if title.endswith("s") else f"a {title}"
-    of_noun = "" if noun == model._meta.app_label else f"_{noun}"
-    needed = {name for name, column in columns.items() if not _optional(column)} | {"status"}
-    needed -= set(optional)
     statuses = [value for value, _ in status.choices] if status is not None else []
     draft = " as a draft" if "DRAFT" in statuses else ""
-    _introduce(create, f"create{of_noun}", model, f"Add {title}{draft}.", columns, None, needed)
     words = f"Update {title}."
     if statuses == ["ACTIVE", "ARCHIVED"]:
         words += " Its status archives it or takes it back into use."
     elif fixed:
         words += f" The {' and '.join(fixed)} can't change."
+    update.__annotations__["row"] = model
+    takes_columns(model, fields, optional=optional)(create)
     replaced = [*later, *([] if status is None else ["status"])]
-    _introduce(update, f"update{of_noun}", model, words, replaced, noun, needed)
+    takes_columns(model, replaced, required=["status"], optional=optional)(update)
+    of_noun = "" if noun == model._meta.app_label else f"_{noun}"
+    for function, verb, doc in ((create, "create", f"Add {title}{draft}."), (update, "update", words)):
+        function.__name__ = function.__qualname__ = f"{verb}{of_noun}"
+        function.__module__, function.__doc__ = model.__module__, doc
     return (
         service(requires=creates, emits=[created], raises=create_raises, within=whole)(create),
         service(requires=updates, emits=[updated], raises=update_raises)(update),
@@ -232,33 +233,36 @@ def default_of(column: Any) -> Any:
     return None if column.null else ""
 
 
-def _optional(column: Any) -> bool:
-    return bool(column.has_default() or column.null or column.blank)
+def replace_columns(row: models.Model, fields: Iterable[str], values: Mapping[str, Any]) -> None:
+    """Set the fields of a row: what ``values`` leave out falls back to the column's default."""
+    for name in fields:
+        setattr(row, name, values[name] if name in values else default_of(row._meta.get_field(name)))
 
 
-def _introduce(
-    function: Any,
-    name: str,
+def takes_columns(
     model: type[models.Model],
-    doc: str,
-    columns: Collection[str],
-    target: str | None,
-    needed: Collection[str],
-) -> None:
-    """Give a made function the name, the words and the signature that services are known by."""
-    function.__name__ = function.__qualname__ = name
-    function.__module__, function.__doc__ = model.__module__, doc
-    parameters = [inspect.Parameter("actor", inspect.Parameter.KEYWORD_ONLY)]
-    parameters += [
-        inspect.Parameter(
-            key,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=inspect.Parameter.empty if key in needed else None,
-        )
-        for key in columns
-    ]
-    function.__annotations__ = {}
-    if target is not None:
-        parameters.insert(0, inspect.Parameter(target, inspect.Parameter.POSITIONAL_OR_KEYWORD))
-        function.__annotations__[target] = model
-    function.__signature__ = inspect.Signature(parameters)
+    fields: Iterable[str],
+    *,
+    required: Collection[str] = (),
+    optional: Collection[str] = (),
+) -> Callable[[_Function], _Function]:
+    """Give a function with ``**values`` the keywords that services are known by: the columns that ``fields`` name.
+
+    One may be left out where the column has a default or may be empty, unless ``required`` names it, and where
+    ``optional`` does.
+    """
+
+    def decorate(function: _Function) -> _Function:
+        signature = inspect.signature(function)
+        own = [each for each in signature.parameters.values() if each.kind is not each.VAR_KEYWORD]
+        keywords = []
+        for name in fields:
+            column: Any = model._meta.get_field(name)
+            has_default = column.has_default() or column.null or column.blank
+            left_out = name in optional or (has_default and name not in required)
+            default = default_of(column) if left_out else inspect.Parameter.empty
+            keywords.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default))
+        function.__signature__ = inspect.Signature([*own, *keywords])  # type: ignore[attr-defined]
+        return function
+
+    return decorate

@@ -135,6 +135,7 @@ def test_a_list_of_terms_needs_its_model_and_one_line(brokerage, user, client_fo
     assert shapes["BrokerageTerms"]["description"] == "Who pays the broker, how much, and when."
 
     desk = desk_for(user("INTERNAL_MASTERDATA"))
+    assert desk.form(f"{PAGE}add/")["due_days"] == ["30"]
     typed = {"code": "BUYER", "name": "Buyer pays", "paid_by": "BUYER", "rate_percent": "1", "due_days": "7"}
     answer = desk.fill(f"{PAGE}add/", **typed)
     added = brokerage.model.objects.get(code="BUYER")
