@@ -1,21 +1,8 @@
-"""Commodities and their reference data as staff keep them."""
+"""Commodities and their reference data in the staff portal."""
 
-from apps.commodities.admin.commodities import CommodityAdmin
-from apps.commodities.admin.schedules import QualityScheduleAdmin
-from apps.commodities.admin.tax import HsnCodeAdmin, HsnMappingAdmin, TaxRateAdmin
-from apps.commodities.admin.units import PackWeightAdmin, PricingUnitAdmin, UnitAdmin, UnitDefinitionAdmin
+from apps.commodities.admin import commodities, schedules, tax, units
 from erp.admin import lists
 
-lists.register("commodity")
+__all__ = ["commodities", "schedules", "tax", "units"]
 
-__all__ = [
-    "CommodityAdmin",
-    "HsnCodeAdmin",
-    "HsnMappingAdmin",
-    "PackWeightAdmin",
-    "PricingUnitAdmin",
-    "QualityScheduleAdmin",
-    "TaxRateAdmin",
-    "UnitAdmin",
-    "UnitDefinitionAdmin",
-]
+lists.register("commodity")

@@ -8,7 +8,7 @@ from django.urls import reverse
 
 from apps.commodities import capabilities, services
 from apps.commodities.models import Commodity, PackWeight
-from apps.commodities.serializers import SetPackWeightInput
+from apps.commodities.serializers.units import SetPackWeightInput
 from erp.admin import ServiceAdmin, Table
 from erp.admin.display import measured
 
