@@ -1,9 +1,5 @@
 """What the reads of reference data share."""
 
-from typing import Any
-
-from rest_framework.mixins import ListModelMixin
-
 from apps.commodities import capabilities
 from apps.commodities.models import Commodity
 from erp.api import lists
@@ -19,9 +15,7 @@ class ReferenceViewSet(lists.ReferenceViewSet, ReferenceRows):
     """Reference data with a list and single rows."""
 
 
-class CommodityParts(ListModelMixin, ReferenceRows):
+class CommodityParts(lists.PartsViewSet, ReferenceRows):
     """The parts of one commodity: ``/commodities/{id}/<parts>``."""
 
-    def get_queryset(self) -> Any:
-        commodity = self.row_of(Commodity.objects.all(), self.kwargs["pk"])
-        return super().get_queryset().filter(commodity=commodity)
+    part_of, wholes = "commodity", Commodity.objects.all()
