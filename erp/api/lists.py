@@ -54,7 +54,7 @@ def inputs_of(declared: ReferenceList) -> tuple[type[Input], type[Input]]:
     optional = {name: {"required": False} for name in declared.optional}
     return (
         _input(declared, "Create", declared.fields, optional),
-        _input(declared, "Update", changed, {"status": {"required": True}}),
+        _input(declared, "Update", changed, {"status": {"required": "status" not in declared.optional}}),
     )
 
 
@@ -74,8 +74,9 @@ def output_of(declared: ReferenceList) -> type[Output]:
 
 def _shape(declared: ReferenceList, base: type[Shape], name: str, members: dict[str, Any]) -> type[Shape]:
     noun = declared.schema_name or declared.noun.title().replace("_", "")
-    module = __name__ if declared.schema_name else ""  # the document puts the app's name before other names
-    return shape_of(declared.model, base, name.format(noun), members, module)
+    if declared.schema_name:
+        members["schema_name"] = name.format(noun).removesuffix("Input").removesuffix("Output")
+    return shape_of(declared.model, base, name.format(noun), members)
 
 
 def viewset_of(declared: ReferenceList, **more: Any) -> type[ReferenceViewSet]:

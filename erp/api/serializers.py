@@ -267,12 +267,9 @@ def row_answer(shape: type[Row]) -> type[Answer]:
     return shape_of(shape, Answer, shape.names[1] or f"{shape.__name__}Output", built)
 
 
-def shape_of(
-    source: type, base: type[Shape], name: str, members: Mapping[str, Any], module: str = ""
-) -> type[Shape]:
+def shape_of(source: type, base: type[Shape], name: str, members: Mapping[str, Any]) -> type[Shape]:
     """A class of inputs or answers made for a model or a ``Row``, with the words and the module of its source."""
-    made = {"__doc__": source.__doc__, "__module__": module or source.__module__, **members}
-    return type(name, (base,), made)
+    return type(name, (base,), {"__doc__": source.__doc__, "__module__": source.__module__, **members})
 
 
 class Output(serializers.ModelSerializer[Any]):
