@@ -187,14 +187,12 @@ def reference(
         words += " Its status archives it or takes it back into use."
     elif fixed:
         words += f" The {' and '.join(fixed)} can't change."
-    update.__annotations__["row"] = model
-    takes_columns(model, fields, optional=optional)(create)
-    replaced = [*later, *([] if status is None else ["status"])]
-    takes_columns(model, replaced, required=["status"], optional=optional)(update)
+    columns = {name: model._meta.get_field(name) for name in fields}
+    replaced = {name: columns[name] for name in later}
     of_noun = "" if noun == model._meta.app_label else f"_{noun}"
-    for function, verb, doc in ((create, "create", f"Add {title}{draft}."), (update, "update", words)):
-        function.__name__ = function.__qualname__ = f"{verb}{of_noun}"
-        function.__module__, function.__doc__ = model.__module__, doc
+    also = {"status": str} if status is not None else None
+    introduce(create, f"create{of_noun}", model, f"Add {title}{draft}.", columns, None, optional=optional)
+    introduce(update, f"update{of_noun}", model, words, replaced, noun, also, optional)
     return (
         service(requires=creates, emits=[created], raises=create_raises, within=whole)(create),
         service(requires=updates, emits=[updated], raises=update_raises)(update),
@@ -239,30 +237,57 @@ def replace_columns(row: models.Model, fields: Iterable[str], values: Mapping[st
         setattr(row, name, values[name] if name in values else default_of(row._meta.get_field(name)))
 
 
-def takes_columns(
-    model: type[models.Model],
-    fields: Iterable[str],
-    *,
-    required: Collection[str] = (),
-    optional: Collection[str] = (),
-) -> Callable[[_Function], _Function]:
-    """Give a function with ``**values`` the keywords that services are known by: the columns that ``fields`` name.
-
-    One may be left out where the column has a default or may be empty, unless ``required`` names it, and where
-    ``optional`` does.
-    """
+def takes_columns(model: type[models.Model], fields: Iterable[str]) -> Callable[[_Function], _Function]:
+    """Give a function with ``**values`` the keywords that services are known by: the columns that ``fields`` name."""
 
     def decorate(function: _Function) -> _Function:
         signature = inspect.signature(function)
         own = [each for each in signature.parameters.values() if each.kind is not each.VAR_KEYWORD]
-        keywords = []
-        for name in fields:
-            column: Any = model._meta.get_field(name)
-            has_default = column.has_default() or column.null or column.blank
-            left_out = name in optional or (has_default and name not in required)
-            default = default_of(column) if left_out else inspect.Parameter.empty
-            keywords.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default))
-        function.__signature__ = inspect.Signature([*own, *keywords])  # type: ignore[attr-defined]
+        columns = {name: model._meta.get_field(name) for name in fields}
+        function.__signature__ = inspect.Signature([*own, *_keywords(columns)])  # type: ignore[attr-defined]
         return function
 
     return decorate
+
+
+def introduce(
+    function: Any,
+    name: str,
+    model: type[models.Model],
+    doc: str,
+    columns: Mapping[str, Any],
+    target: str | None,
+    also: Mapping[str, Any] | None = None,
+    optional: Collection[str] = (),
+) -> None:
+    """Give a generated function the name, docstring and signature of a service of the model's module.
+
+    It takes ``target`` (None: no row), ``columns``, which may be left out where the model has a default, and
+    ``also``, by type; those that ``optional`` names may be left out in any case.
+    """
+    function.__name__ = function.__qualname__ = name
+    function.__module__, function.__doc__ = model.__module__, doc
+    parameters = [inspect.Parameter("actor", inspect.Parameter.KEYWORD_ONLY), *_keywords(columns, optional)]
+    function.__annotations__ = dict(also or {})
+    parameters += [_keyword(key, None, key in optional) for key in also or ()]
+    if target is not None:
+        parameters.insert(0, inspect.Parameter(target, inspect.Parameter.POSITIONAL_OR_KEYWORD))
+        function.__annotations__[target] = model
+    function.__signature__ = inspect.Signature(parameters)
+
+
+def _keywords(columns: Mapping[str, Any], optional: Collection[str] = ()) -> list[inspect.Parameter]:
+    """A keyword for every column, with its default where it may be left out."""
+    return [
+        _keyword(
+            name,
+            default_of(column),
+            name in optional or bool(column.has_default() or column.null or column.blank),
+        )
+        for name, column in columns.items()
+    ]
+
+
+def _keyword(name: str, default: Any, may_be_left_out: bool) -> inspect.Parameter:
+    shown = default if may_be_left_out else inspect.Parameter.empty
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=shown)
