@@ -27,22 +27,31 @@ EQUAL: Final = ("exact", "in")  # lookups of a column whose values are compared 
 class ReferenceList:
     """Declaration of a list: services, inputs, answer, routes, admin page and examples follow from it and the model.
 
-    ``views`` is the capability of reads, ``requires`` that of both services, or of ``create`` where
-    ``update_requires`` names another. Both raise ``raises``; ``create_raises`` and ``update_raises`` are one's own.
-    ``fields`` default to every column that callers may write. ``path`` is the last part of the address. The other
-    arguments are those of ``reference``. How the list is presented:
+    The services ``create`` and ``update`` bear the noun in their names, unless it is the module's main one.
+    ``requires`` is the capability of both, or of ``create`` where ``update_requires`` names another. Both raise
+    ``raises``; ``create_raises`` and ``update_raises`` are one's own. ``fields`` are what a caller gives of a row, by
+    default every column that is editable; ``fixed`` those of them that an update doesn't take. An update takes
+    ``status`` as well where the model has one, and replaces: what is left out falls back to the model's default.
+    ``optional`` names fields that may be left out though the model needs them (a ``status`` then stays as it is).
+    ``prepare`` adds to the values of a new row those that it takes over from another. ``check`` sees the row before
+    it is saved: it raises what speaks against it, and fills in what follows from other fields; ``after_save`` runs
+    once it is saved.
 
-    ``basename`` begins the operation ids of the API's document, ``schema_name`` names its components there, ``title``
-    says what the list is; they default to the noun, the module's name with the noun, and the words of the model.
-    ``part_of``: the relation to the row that a row is part of, and the path of such rows, below which their parts
-    are listed too. ``extra_output``: properties that answers hold beside the fields. ``filters`` (column → lookups,
-    beside those of status and the whole), ``search`` and ``sortable``: what the API's list offers. ``columns`` and
-    ``ordering``: those of the admin's list, which is filtered by the columns that have choices.
+    Both events are filled from the row (``event_of``); ``updated`` may have ``changes`` beside, without
+    ``unreported_fields``. Equal values change nothing and emit nothing.
+
+    How the list is presented: ``views`` is the capability of reads. ``path`` is the last part of the address; without
+    one the module has routes and pages of its own. ``basename`` begins the operation ids of the API's document,
+    ``schema_name`` names its components there, ``title`` says what the list is; they default to the noun, the
+    module's name with the noun, and the words of the model. ``part_of``: the relation to the row that a row is part
+    of, and the path of such rows, below which their parts are listed too. ``extra_output``: properties that answers
+    hold beside the fields. ``filters`` (column → lookups, beside those of status and the whole), ``search`` and
+    ``sortable``: what the API's list offers. ``columns`` and ``ordering``: those of the admin's list, which is
+    filtered by the columns that have choices.
     """
 
     model: type[Model] = field(kw_only=False)
     noun: str
-    path: str
     views: Capability
     requires: Capability
     created: type[Event]
@@ -55,9 +64,10 @@ class ReferenceList:
     update_raises: Collection[type[DomainError]] = ()
     unreported_fields: Sequence[str] = ()
     optional: Sequence[str] = ()
-    prepare: Callable[[dict[str, Any]], dict[str, Any]] | None = None
-    check: Callable[[Any], None] | None = None
-    after_save: Callable[[Any], None] | None = None
+    prepare: Callable[[dict[str, Any]], dict[str, Any]] = dict
+    check: Callable[[Any], None] = lambda row: None
+    after_save: Callable[[Any], None] = lambda row: None
+    path: str = ""
     basename: str = ""
     schema_name: str = ""
     title: str = ""
@@ -74,35 +84,83 @@ class ReferenceList:
     def __post_init__(self) -> None:
         self.fields = tuple(self.fields) or writable_fields(self.model)
         self.basename = self.basename or self.noun.replace("_", "-")
-        self.create, self.update = reference(
-            self.model,
-            noun=self.noun,
-            creates=self.requires,
-            updates=self.update_requires or self.requires,
-            created=self.created,
-            updated=self.updated,
-            fields=self.fields,
-            fixed=self.fixed,
-            create_raises=(*self.raises, *self.create_raises),
-            update_raises=(*self.raises, *self.update_raises),
-            unreported_fields=self.unreported_fields,
-            optional=self.optional,
-            prepare=self.prepare,
-            check=self.check,
-            after_save=self.after_save,
-        )
+        self.create, self.update = self._create(), self._update()
         _lists.append(self)
+
+    @property
+    def status(self) -> Any:
+        """The model's column of that name, or None."""
+        return next((column for column in self.model._meta.fields if column.name == "status"), None)
+
+    def _create(self) -> Service:
+        def create(*, actor: Actor, **given: Any) -> Any:
+            row = self.model(**self.prepare(given))
+            self._save(row)
+            emit(event_of(self.created, row, self.noun))
+            return row
+
+        draft = " as a draft" if "DRAFT" in self._statuses else ""
+        doc, columns = f"Add {self._title}{draft}.", self._columns(self.fields)
+        introduce(create, self._name("create"), self.model, doc, columns, None, optional=self.optional)
+        whole = next((path for path in self.model.granted_through if path in self.fields), "")
+        raises = (*self.raises, *self.create_raises)
+        return service(requires=self.requires, emits=[self.created], raises=raises, within=whole)(create)
+
+    def _update(self) -> Service:
+        replaced = [name for name in self.fields if name not in self.fixed]
+        tells = "changes" in self.updated.model_fields
+
+        def update(row: Any, *, actor: Actor, **given: Any) -> Any:
+            replace_columns(row, replaced, given)
+            if self.status is not None:
+                row.status = given.get("status") or row.status
+            if changes := self._save(row):
+                emit(event_of(self.updated, row, self.noun, **({"changes": changes} if tells else {})))
+            return row
+
+        doc = f"Update {self._title}."
+        if self._statuses == ["ACTIVE", "ARCHIVED"]:
+            doc += " Its status archives it or takes it back into use."
+        elif self.fixed:
+            doc += f" The {' and '.join(self.fixed)} can't change."
+        also = {"status": str} if self.status is not None else None
+        name, columns = self._name("update"), self._columns(replaced)
+        introduce(update, name, self.model, doc, columns, self.noun, also, self.optional)
+        requires, raises = self.update_requires or self.requires, (*self.raises, *self.update_raises)
+        return service(requires=requires, emits=[self.updated], raises=raises)(update)
+
+    def _save(self, row: Any) -> dict[str, Change]:
+        self.check(row)
+        changes = changes_of(row, unreported_fields=self.unreported_fields)
+        row.save()
+        self.after_save(row)
+        return changes
+
+    def _name(self, verb: str) -> str:
+        return verb if self.noun == self.model._meta.app_label else f"{verb}_{self.noun}"
+
+    def _columns(self, names: Iterable[str]) -> dict[str, Any]:
+        return {name: self.model._meta.get_field(name) for name in names}
+
+    @property
+    def _title(self) -> str:
+        title = str(self.model._meta.verbose_name)
+        return title if title.endswith("s") else f"a {title}"
+
+    @property
+    def _statuses(self) -> list[str]:
+        return [value for value, _ in self.status.choices] if self.status is not None else []
 
 
 _lists: list[ReferenceList] = []
 
 
 def lists_of(label: str) -> list[ReferenceList]:
-    """The lists that an app declares in its services."""
+    """The lists with a path that an app declares in its services."""
     services = import_module(f"{apps.get_app_config(label).name}.services")
     for topic in iter_modules(getattr(services, "__path__", ())):
         import_module(f"{services.__name__}.{topic.name}")
-    return [declared for declared in _lists if declared.model._meta.app_label == label]
+    return [declared for declared in _lists if declared.path and declared.model._meta.app_label == label]
 
 
 def forget(declared: ReferenceList) -> None:
@@ -114,89 +172,6 @@ def writable_fields(model: type[models.Model]) -> tuple[str, ...]:
     """Columns that callers write, in the model's order: all that are editable, but for ``status``."""
     columns = model._meta.concrete_fields
     return tuple(column.name for column in columns if column.editable and column.name != "status")
-
-
-def reference(
-    model: type[Model],
-    *,
-    noun: str,
-    creates: Capability,
-    updates: Capability,
-    created: type[Event],
-    updated: type[Event],
-    fields: Sequence[str],
-    fixed: Sequence[str] = ("code",),
-    create_raises: Collection[type[DomainError]] = (),
-    update_raises: Collection[type[DomainError]] = (),
-    unreported_fields: Sequence[str] = (),
-    optional: Sequence[str] = (),
-    prepare: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
-    check: Callable[[Any], None] | None = None,
-    after_save: Callable[[Any], None] | None = None,
-) -> tuple[Service, Service]:
-    """The services ``create_<noun>`` and ``update_<noun>`` of a model; bare verbs for a module's main noun.
-
-    ``creates`` and ``updates`` are the capabilities that they ask for, ``create_raises`` and ``update_raises`` what
-    they declare to raise.
-
-    ``fields`` name what a caller says of a row, ``fixed`` those of them that an update doesn't take; an update
-    takes ``status`` as well where the model has one, and replaces: what is left out falls back to the model's
-    default. ``prepare`` adds to what is said of a new row what it takes over from another; ``optional`` names the
-    fields that may be left out though the model needs them (a ``status`` then stays as it is). ``check`` sees the row
-    before it is saved: it raises what speaks against it, and fills in what follows from other fields; ``after_save``
-    runs once it is saved. ``unreported_fields`` are columns that ``changes`` leaves out.
-
-    Both events are filled from the row (``event_of``); ``updated`` may have ``changes`` beside. Equal values change
-    nothing and tell nothing.
-    """
-    later = [name for name in fields if name not in fixed]
-    tells = "changes" in updated.model_fields
-    status: Any = next((column for column in model._meta.fields if column.name == "status"), None)
-
-    def create(*, actor: Actor, **given: Any) -> Any:
-        row = model(**(given if prepare is None else prepare(given)))
-        if check is not None:
-            check(row)
-        row.save()
-        if after_save is not None:
-            after_save(row)
-        emit(event_of(created, row, noun))
-        return row
-
-    def update(row: Any, *, actor: Actor, **given: Any) -> Any:
-        replace_columns(row, later, given)
-        if status is not None:
-            row.status = given.get("status") or row.status
-        if check is not None:
-            check(row)
-        changes = changes_of(row, unreported_fields=unreported_fields)
-        row.save()
-        if after_save is not None:
-            after_save(row)
-        if changes:
-            emit(event_of(updated, row, noun, **({"changes": changes} if tells else {})))
-        return row
-
-    whole = next((path for path in model.granted_through if path in fields), "")
-    title = str(model._meta.verbose_name)
-    title = title if title.endswith("s") else f"a {title}"
-    statuses = [value for value, _ in status.choices] if status is not None else []
-    draft = " as a draft" if "DRAFT" in statuses else ""
-    words = f"Update {title}."
-    if statuses == ["ACTIVE", "ARCHIVED"]:
-        words += " Its status archives it or takes it back into use."
-    elif fixed:
-        words += f" The {' and '.join(fixed)} can't change."
-    columns = {name: model._meta.get_field(name) for name in fields}
-    replaced = {name: columns[name] for name in later}
-    of_noun = "" if noun == model._meta.app_label else f"_{noun}"
-    also = {"status": str} if status is not None else None
-    introduce(create, f"create{of_noun}", model, f"Add {title}{draft}.", columns, None, optional=optional)
-    introduce(update, f"update{of_noun}", model, words, replaced, noun, also, optional)
-    return (
-        service(requires=creates, emits=[created], raises=create_raises, within=whole)(create),
-        service(requires=updates, emits=[updated], raises=update_raises)(update),
-    )
 
 
 def changes_of(row: Model, *, unreported_fields: Sequence[str] = ()) -> dict[str, Change]:

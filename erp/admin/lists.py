@@ -20,7 +20,7 @@ def register_list(declared: ReferenceList) -> None:
     model = declared.model
     part_of = [declared.part_of[0]] if declared.part_of else []
     columns = {name: model._meta.get_field(name) for name in declared.columns}
-    status = ["status"] if any(column.name == "status" for column in model._meta.fields) else []
+    status = ["status"] if declared.status is not None else []
     choices = [name for name, column in columns.items() if _is_choice(column)]
     members: dict[str, Any] = {
         "__doc__": model.__doc__,

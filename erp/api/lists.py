@@ -50,7 +50,7 @@ class PartsViewSet(ListModelMixin, ReferenceRows):
 def inputs_of(declared: ReferenceList) -> tuple[type[Input], type[Input]]:
     """What POST and PUT take."""
     changed = [name for name in declared.fields if name not in declared.fixed]
-    changed += ["status"] if _has_status(declared) else []
+    changed += ["status"] if declared.status is not None else []
     optional = {name: {"required": False} for name in declared.optional}
     return (
         _input(declared, "Create", declared.fields, optional),
@@ -106,7 +106,7 @@ def parts_viewset_of(declared: ReferenceList) -> type[PartsViewSet]:
 
 
 def _reads(declared: ReferenceList) -> dict[str, Any]:
-    status = {"status": EQUAL} if _has_status(declared) else {}
+    status = {"status": EQUAL} if declared.status is not None else {}
     return {
         "__module__": declared.model.__module__,
         "queryset": declared.model._default_manager.all(),
@@ -116,10 +116,6 @@ def _reads(declared: ReferenceList) -> dict[str, Any]:
         "search_fields": declared.search,
         "ordering_fields": ["created_at", "updated_at", *declared.sortable],
     }
-
-
-def _has_status(declared: ReferenceList) -> bool:
-    return any(column.name == "status" for column in declared.model._meta.fields)
 
 
 def _title(model: type[Model]) -> str:

@@ -151,7 +151,9 @@ def _with_words(field: Any, column: Any) -> Any:
 
 def words_of(column: Any) -> dict[str, str]:
     """Label and description of a column, as its model says them."""
-    own = column.verbose_name if hasattr(column, "model") else column._verbose_name  # of a Row: if it is given
+    own = (
+        column.verbose_name if hasattr(column, "model") else column._verbose_name
+    )  # of a Row: if it is given
     words = {"label": own, "help_text": column.help_text}
     return {name: str(text) for name, text in words.items() if text}
 

@@ -19,10 +19,9 @@ from apps.commodities.services.rules import (
 )
 from apps.commodities.services.tax import HsnUnknown, require_hsn
 from erp.errors import Fault, Invalid, RuleBroken
-from erp.reference import reference, writable_fields
+from erp.reference import ReferenceList
 from erp.text import name_key
 
-FIELDS: Final = writable_fields(Commodity)
 UNITS: Final = {"base_unit", "quantity_mode", "package_unit", "trade_unit", "pricing_unit_id"}
 
 
@@ -133,19 +132,18 @@ def _check(commodity: Commodity) -> None:
         raise Duplicate("The code is taken.", errors=[taken])
 
 
-ERRORS = (Duplicate, FieldsContradict, HsnUnknown, NotActive, UnitDimension)
-
-create, update = reference(
+COMMODITIES = ReferenceList(
     Commodity,
     noun="commodity",
-    creates=capabilities.CREATE,
-    updates=capabilities.UPDATE,
+    views=capabilities.VIEW,
+    requires=capabilities.CREATE,
+    update_requires=capabilities.UPDATE,
     created=events.CommodityCreated,
     updated=events.CommodityUpdated,
-    fields=FIELDS,
     optional=("trade_unit", "status"),
     check=_check,
     after_save=keep_names,
-    create_raises=ERRORS,
-    update_raises=[*ERRORS, IllegalTransition, InForce, NotReady],
+    raises=[Duplicate, FieldsContradict, HsnUnknown, NotActive, UnitDimension],
+    update_raises=[IllegalTransition, InForce, NotReady],
 )
+create, update = COMMODITIES.create, COMMODITIES.update
