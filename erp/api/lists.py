@@ -163,7 +163,8 @@ def examples_of(
         user = partial(_user, declared.requires.everywhere[0])
         status = {"status": "ACTIVE"} if "status" in declared.update.keywords else {}
         examples[declared.create.__name__] = Example(user, {"code": "USUAL", **body})
-        examples[declared.update.__name__] = Example(user, {**body, **status}, make)
+        changed = {name: value for name, value in body.items() if name not in declared.fixed}
+        examples[declared.update.__name__] = Example(user, {**changed, **status}, make)
         lists[f"/api/v1/{declared.path}"] = (declared.views.everywhere[0], make)
     return examples, lists
 
