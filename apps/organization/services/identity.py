@@ -13,7 +13,6 @@ from erp.reference import event_of, replace_columns, takes_columns, writable_fie
 from erp.services import emit, service
 from erp.text import name_key
 
-FIELDS = writable_fields(Organization)
 # Their values identify or address somebody, so events say only that they changed.
 UNTOLD = frozenset(
     {
@@ -78,6 +77,9 @@ IDENTITY_ERRORS = (
     IecMismatch,
     LutIncomplete,
 )
+
+
+FIELDS = writable_fields(Organization)
 
 
 @service(requires=capabilities.CREATE, emits=[events.OrganizationCreated], raises=IDENTITY_ERRORS)
