@@ -93,8 +93,8 @@ class ReferenceList:
         return next((column for column in self.model._meta.fields if column.name == "status"), None)
 
     def _create(self) -> Service:
-        def create(*, actor: Actor, **given: Any) -> Any:
-            row = self.model(**self.prepare(given))
+        def create(*, actor: Actor, **values: Any) -> Any:
+            row = self.model(**self.prepare(values))
             self._save(row)
             emit(event_of(self.created, row, self.noun))
             return row
@@ -108,19 +108,19 @@ class ReferenceList:
 
     def _update(self) -> Service:
         replaced = [name for name in self.fields if name not in self.fixed]
-        tells = "changes" in self.updated.model_fields
+        has_changes = "changes" in self.updated.model_fields
 
-        def update(row: Any, *, actor: Actor, **given: Any) -> Any:
-            replace_columns(row, replaced, given)
+        def update(row: Any, *, actor: Actor, **values: Any) -> Any:
+            replace_columns(row, replaced, values)
             if self.status is not None:
-                row.status = given.get("status") or row.status
+                row.status = values.get("status") or row.status
             if changes := self._save(row):
-                emit(event_of(self.updated, row, self.noun, **({"changes": changes} if tells else {})))
+                emit(event_of(self.updated, row, self.noun, **({"changes": changes} if has_changes else {})))
             return row
 
         doc = f"Update {self._title}."
         if self._statuses == ["ACTIVE", "ARCHIVED"]:
-            doc += " Its status archives it or takes it back into use."
+            doc += " Its status archives or reactivates it."
         elif self.fixed:
             doc += f" The {' and '.join(self.fixed)} can't change."
         also = {"status": str} if self.status is not None else None

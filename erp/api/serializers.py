@@ -202,49 +202,49 @@ _FIELDS: dict[Any, Any] = {
 }
 
 
-def input_field(column: Any, **options: Any) -> Any:
+def input_field(column: Any, **overrides: Any) -> Any:
     """The input field of a model's column.
 
     Type, choices, length, format and bounds are the column's; it may be left out where the column has a default or
-    may be blank, and null where the column may. ``options`` go before.
+    may be blank, and null where the column may. ``overrides`` go before.
     """
-    said: dict[str, Any] = {"required": not (column.has_default() or column.blank), **words_of(column)}
+    options: dict[str, Any] = {"required": not (column.has_default() or column.blank), **words_of(column)}
     if column.null:
-        said["allow_null"] = True
+        options["allow_null"] = True
     if isinstance(column, models.ForeignKey):
-        return fields.RowField(column.related_model, **{**said, "source": column.name, **options})
+        return fields.RowField(column.related_model, **{**options, "source": column.name, **overrides})
     if isinstance(column, RowsField):
-        return row_input(column.shape).many_init(**{**said, "max_length": column.most, **options})
+        return row_input(column.shape).many_init(**{**options, "max_length": column.most, **overrides})
     if isinstance(column, ArrayField):
         for validator in column.validators:
             if isinstance(validator, MinLengthValidator | MaxLengthValidator):
                 end = "min" if isinstance(validator, MinLengthValidator) else "max"
-                said[f"{end}_length"] = validator.limit_value
+                options[f"{end}_length"] = validator.limit_value
         child = input_field(column.base_field, required=True)
-        return fields.ListField(**{**said, "child": child, "unique": True, **options})
+        return fields.ListField(**{**options, "child": child, "unique": True, **overrides})
     if column.choices:
-        return fields.ChoiceField(**{**said, "choices": column.choices, **options})
+        return fields.ChoiceField(**{**options, "choices": column.choices, **overrides})
     kind: Any = _FIELDS[type(column)]
     if issubclass(kind, fields.CharField):
-        said |= _text_options(column)
+        options |= _text_options(column)
     if isinstance(column, models.DecimalField):
-        said |= {"max_digits": column.max_digits, "decimal_places": column.decimal_places}
+        options |= {"max_digits": column.max_digits, "decimal_places": column.decimal_places}
     if isinstance(column, models.DecimalField | models.IntegerField):
         low, high = bounds_of(column)
-        said |= {name: end for name, end in (("min_value", low), ("max_value", high)) if end is not None}
-    return kind(**{**said, **options})
+        options |= {name: end for name, end in (("min_value", low), ("max_value", high)) if end is not None}
+    return kind(**{**options, **overrides})
 
 
 def _text_options(column: Any) -> dict[str, Any]:
     """Length and format; a pattern says how long the text may be."""
     formats = [validator for validator in column.validators if isinstance(validator, RegexValidator)]
-    told: dict[str, Any] = {"validators": formats} if formats else {"max_length": column.max_length}
+    options: dict[str, Any] = {"validators": formats} if formats else {"max_length": column.max_length}
     for validator in column.validators:
         if isinstance(validator, MinLengthValidator):
-            told["min_length"] = validator.limit_value
+            options["min_length"] = validator.limit_value
     if column.blank and not column.null:
-        told["allow_blank"] = True
-    return told
+        options["allow_blank"] = True
+    return options
 
 
 @cache
@@ -262,11 +262,11 @@ def row_answer(shape: type[Row]) -> type[Answer]:
     """The answer of a ``RowsField``'s rows."""
     built = {}
     for column in shape.columns.values():
-        told: dict[str, Any] = {"allow_null": column.null, **words_of(column)}
+        options: dict[str, Any] = {"allow_null": column.null, **words_of(column)}
         if isinstance(column, models.DecimalField):
-            told |= {"max_digits": column.max_digits, "decimal_places": column.decimal_places}
+            options |= {"max_digits": column.max_digits, "decimal_places": column.decimal_places}
         kind: Any = fields.UUIDField if column.is_relation else _FIELDS[type(column)]
-        built[column.attname] = kind(**told)
+        built[column.attname] = kind(**options)
     return shape_of(shape, Answer, shape.names[1] or f"{shape.__name__}Output", built)
 
 

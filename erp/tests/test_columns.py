@@ -94,14 +94,14 @@ def test_bounds_of_a_column_come_from_its_validators_and_check_constraints(name,
 
 
 def test_an_input_takes_length_format_choices_and_words_from_the_model():
-    given = LoomInput().fields
-    assert list(given) == ["code", "name", "kind", "speed", "width", "note", "twin_id", "tags", "rests"]
-    assert (given["name"].label, given["name"].help_text) == ("loom's name", "As on its plate.")
-    assert [name for name, field in given.items() if field.required] == ["code", "name", "kind"]
-    assert [name for name, field in given.items() if field.allow_null] == ["kind", "width", "twin_id"]
-    assert (given["note"].max_length, input_field(column("note")).allow_blank) == (5, True)
+    made = LoomInput().fields
+    assert list(made) == ["code", "name", "kind", "speed", "width", "note", "twin_id", "tags", "rests"]
+    assert (made["name"].label, made["name"].help_text) == ("loom's name", "As on its plate.")
+    assert [name for name, field in made.items() if field.required] == ["code", "name", "kind"]
+    assert [name for name, field in made.items() if field.allow_null] == ["kind", "width", "twin_id"]
+    assert (made["note"].max_length, input_field(column("note")).allow_blank) == (5, True)
     assert "tags" not in ShortInput().fields
-    assert (given["code"].max_length, given["twin_id"].source) == (None, "twin")
+    assert (made["code"].max_length, made["twin_id"].source) == (None, "twin")
 
 
 @pytest.mark.parametrize(
