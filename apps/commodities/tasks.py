@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from apps.commodities import services
-from apps.commodities.serializers import CommodityRow, VarietyRow
+from apps.commodities.serializers.imports import CommodityRow, VarietyRow
 from erp.access import SYSTEM, Actor
 from erp.errors import DomainError
 from erp.jobs.kinds import Done, Row

@@ -1,7 +1,7 @@
 """Inputs and outputs of organizations and their parts. No output contains a bank account's number."""
 
 import re
-from typing import Any
+from typing import Any, ClassVar
 
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
@@ -74,7 +74,6 @@ class AddressFields(Input):
 class CreateInput(AddressFields):
     name = fields.CharField(min_length=2, max_length=255, validators=[refuse_web_address])
     legal_name = fields.CharField(min_length=2, max_length=255, validators=[refuse_web_address])
-    legal_form = fields.ChoiceField(choices=Organization.LegalForm.choices)
     pan = fields.IdentifierField(PAN)
     cin = fields.IdentifierField(CIN, required=False, allow_null=True)
     llpin = fields.IdentifierField(LLPIN, required=False, allow_null=True)
@@ -83,10 +82,11 @@ class CreateInput(AddressFields):
     base_currency = fields.CharField(required=False, validators=[CURRENCY])
     email = fields.IdentifierField(EMAIL, required=False, allow_null=True)
     phone = fields.IdentifierField(PHONE, required=False, allow_null=True)
-    e_invoice_from = fields.DateField(required=False, allow_null=True)
-    lut_number = fields.CharField(max_length=32, required=False, allow_null=True)
-    lut_valid_until = fields.DateField(required=False, allow_null=True)
-    invoice_footer = fields.CharField(max_length=1024, multiline=True, required=False, allow_null=True)
+
+    class Meta:
+        model = Organization
+        fields = services.FIELDS
+        options: ClassVar = {"invoice_footer": {"multiline": True}}
 
 
 class UpdateInput(CreateInput):
@@ -254,28 +254,7 @@ class CalendarDayInput(Input):
 class OrganizationOutput(Output):
     class Meta:
         model = Organization
-        fields = (
-            "name",
-            "legal_name",
-            "legal_form",
-            "pan",
-            "cin",
-            "llpin",
-            "tan",
-            "iec",
-            "base_currency",
-            "line1",
-            "line2",
-            "city",
-            "state_code",
-            "pin_code",
-            "email",
-            "phone",
-            "e_invoice_from",
-            "lut_number",
-            "lut_valid_until",
-            "invoice_footer",
-        )
+        fields = services.FIELDS
 
 
 class GstRegistrationOutput(Output):

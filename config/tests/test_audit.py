@@ -29,7 +29,7 @@ from apps.commodities import capabilities, services
 from apps.commodities.events import CommodityUpdated
 from apps.commodities.models import Commodity
 from apps.commodities.tests.examples import EXAMPLES
-from apps.commodities.viewsets import CommodityViewSet
+from apps.commodities.viewsets.commodities import CommodityViewSet
 from apps.partners.models import Partner
 from config import urls
 from erp.api.endpoints import lookup

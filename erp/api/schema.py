@@ -153,8 +153,13 @@ class AutoSchema(SpectacularSchema):
         return "\n\n".join(part for part in told if part)
 
     def get_serializer_name(self, serializer: Any, direction: Any) -> str:
-        """``CommodityCreate``, ``Commodity``: with the module's name, since modules reuse class names."""
+        """``CommodityCreate``, ``Commodity``: with the module's name, since modules reuse class names.
+
+        A class with a ``schema_name`` of its own bears that.
+        """
         kind = type(serializer)
+        if "schema_name" in vars(kind):
+            return str(kind.schema_name)
         name = kind.__name__
         for ending in ("Input", "Output", "Serializer"):
             name = name.removesuffix(ending)

@@ -2,8 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
-from typing import Any, ClassVar
+from functools import cache
+from typing import Any, ClassVar, TypeVar
 
+from django.contrib.postgres.fields import ArrayField
+from django.core.validators import MaxLengthValidator, MinLengthValidator, RegexValidator
 from django.db import models
 from django.http import QueryDict
 from rest_framework import serializers
@@ -14,6 +17,10 @@ from rest_framework.settings import api_settings
 
 from erp.api import fields
 from erp.api.faults import UNKNOWN_FIELD, faults_from, invalid
+from erp.columns import Row, RowsField, bounds_of
+from erp.reference import default_of
+
+Shape = TypeVar("Shape")
 
 __all__ = ["Answer", "Input", "Output", "faults_from", "invalid"]
 
@@ -62,14 +69,29 @@ class Input(serializers.Serializer[Any]):
     default_error_messages = {"not_an_object": "Send an object."}
 
     def __init_subclass__(cls) -> None:
+        """Derive the fields that ``Meta`` names.
+
+        ``Meta.model``: the model whose ``verbose_name`` and ``help_text`` are the words of fields of the same name
+        (``state_id`` is named as ``state``) that have none of their own. ``Meta.fields``: columns of the model whose
+        fields are derived from it (``input_field``), in this order and before all others, unless one of the same name
+        is declared; ``Meta.options``: further keywords of these, column → keywords.
+        """
         super().__init_subclass__()
-        if model := getattr(getattr(cls, "Meta", None), "model", None):
+        meta = vars(cls).get("Meta")
+        if model := getattr(meta or getattr(cls, "Meta", None), "model", None):
             columns = {name: field for field in model._meta.fields for name in (field.name, field.attname)}
             shared: dict[str, Any] = cls._declared_fields
-            cls._declared_fields = {
+            declared = {
                 name: _with_words(field, columns.get(str(field.source or name)))
                 for name, field in shared.items()
             }
+            options = getattr(meta, "options", {})
+            derived = [columns[name] for name in getattr(meta, "fields", ())]
+            cls._declared_fields = {
+                column.attname: declared.pop(column.attname, None)
+                or input_field(column, **options.get(column.name, {}))
+                for column in derived
+            } | declared
 
     @classmethod
     def many_init(cls, *args: Any, **kwargs: Any) -> "InputList":
@@ -121,13 +143,22 @@ class Input(serializers.Serializer[Any]):
 
 def _with_words(field: Any, column: Any) -> Any:
     """A copy of the field with the words of a model's column, where it has none."""
-    words = {"label": column.verbose_name, "help_text": column.help_text} if column is not None else {}
-    added = {name: str(text) for name, text in words.items() if text and not field._kwargs.get(name)}
+    words = {} if column is None else words_of(column)
+    added = {name: text for name, text in words.items() if not field._kwargs.get(name)}
     if not added:
         return field
     copy = deepcopy(field)
     copy._kwargs = {**field._kwargs, **added}
     return deepcopy(copy)
+
+
+def words_of(column: Any) -> dict[str, str]:
+    """Label and description of a column, as its model says them."""
+    own = (
+        column.verbose_name if hasattr(column, "model") else column._verbose_name
+    )  # of a Row: if it is given
+    words = {"label": own, "help_text": column.help_text}
+    return {name: str(text) for name, text in words.items() if text}
 
 
 def _primitive(field: Any, part: Any) -> Any:
@@ -154,6 +185,99 @@ class Answer(serializers.Serializer[Any]):
     """A response that is not a row: the result of a lookup, or a part of a row."""
 
 
+_FIELDS: dict[Any, Any] = {
+    models.CharField: fields.CharField,
+    models.TextField: fields.CharField,
+    models.SlugField: fields.CharField,
+    models.EmailField: fields.CharField,
+    models.URLField: fields.CharField,
+    models.BooleanField: fields.BooleanField,
+    models.SmallIntegerField: fields.IntegerField,
+    models.IntegerField: fields.IntegerField,
+    models.BigIntegerField: fields.IntegerField,
+    models.PositiveSmallIntegerField: fields.IntegerField,
+    models.PositiveIntegerField: fields.IntegerField,
+    models.PositiveBigIntegerField: fields.IntegerField,
+    models.DecimalField: fields.DecimalField,
+    models.DateField: fields.DateField,
+    models.DateTimeField: fields.DateTimeField,
+    models.UUIDField: fields.UUIDField,
+}
+
+
+def input_field(column: Any, **overrides: Any) -> Any:
+    """The input field of a model's column.
+
+    Type, choices, length, format and bounds are the column's; it may be left out where the column has a default or
+    may be blank, and null where the column may. ``overrides`` go before.
+    """
+    options: dict[str, Any] = {"required": not (column.has_default() or column.blank), **words_of(column)}
+    if column.null:
+        options["allow_null"] = True
+    if isinstance(column, models.ForeignKey):
+        return fields.RowField(column.related_model, **{**options, "source": column.name, **overrides})
+    if isinstance(column, RowsField):
+        return row_input(column.shape).many_init(**{**options, "max_length": column.most, **overrides})
+    if isinstance(column, ArrayField):
+        for validator in column.validators:
+            if isinstance(validator, MinLengthValidator | MaxLengthValidator):
+                end = "min" if isinstance(validator, MinLengthValidator) else "max"
+                options[f"{end}_length"] = validator.limit_value
+        child = input_field(column.base_field, required=True)
+        return fields.ListField(**{**options, "child": child, "unique": True, **overrides})
+    if column.choices:
+        return fields.ChoiceField(**{**options, "choices": column.choices, **overrides})
+    kind: Any = _FIELDS[type(column)]
+    if issubclass(kind, fields.CharField):
+        options |= _text_options(column)
+    if isinstance(column, models.DecimalField):
+        options |= {"max_digits": column.max_digits, "decimal_places": column.decimal_places}
+    if isinstance(column, models.DecimalField | models.IntegerField):
+        low, high = bounds_of(column)
+        options |= {name: end for name, end in (("min_value", low), ("max_value", high)) if end is not None}
+    return kind(**{**options, **overrides})
+
+
+def _text_options(column: Any) -> dict[str, Any]:
+    """Length and format; a pattern says how long the text may be."""
+    formats = [validator for validator in column.validators if isinstance(validator, RegexValidator)]
+    options: dict[str, Any] = {"validators": formats} if formats else {"max_length": column.max_length}
+    for validator in column.validators:
+        if isinstance(validator, MinLengthValidator):
+            options["min_length"] = validator.limit_value
+    if column.blank and not column.null:
+        options["allow_blank"] = True
+    return options
+
+
+@cache
+def row_input(shape: type[Row]) -> type[Input]:
+    """The input of a ``RowsField``'s rows. What a row leaves out is there all the same, with its default."""
+    built = {}
+    for column in shape.columns.values():
+        optional = column.has_default() or column.blank
+        built[column.attname] = input_field(column, **({"default": default_of(column)} if optional else {}))
+    return shape_of(shape, Input, shape.names[0] or f"{shape.__name__}Input", built)
+
+
+@cache
+def row_answer(shape: type[Row]) -> type[Answer]:
+    """The answer of a ``RowsField``'s rows."""
+    built = {}
+    for column in shape.columns.values():
+        options: dict[str, Any] = {"allow_null": column.null, **words_of(column)}
+        if isinstance(column, models.DecimalField):
+            options |= {"max_digits": column.max_digits, "decimal_places": column.decimal_places}
+        kind: Any = fields.UUIDField if column.is_relation else _FIELDS[type(column)]
+        built[column.attname] = kind(**options)
+    return shape_of(shape, Answer, shape.names[1] or f"{shape.__name__}Output", built)
+
+
+def shape_of(source: type, base: type[Shape], name: str, members: Mapping[str, Any]) -> type[Shape]:
+    """A class of inputs or answers made for a model or a ``Row``, with the words and the module of its source."""
+    return type(name, (base,), {"__doc__": source.__doc__, "__module__": source.__module__, **members})
+
+
 class Output(serializers.ModelSerializer[Any]):
     """A row in responses."""
 
@@ -172,22 +296,7 @@ class Output(serializers.ModelSerializer[Any]):
 
     serializer_field_mapping = {
         **serializers.ModelSerializer.serializer_field_mapping,
-        models.CharField: fields.CharField,
-        models.TextField: fields.CharField,
-        models.SlugField: fields.CharField,
-        models.EmailField: fields.CharField,
-        models.URLField: fields.CharField,
-        models.BooleanField: fields.BooleanField,
-        models.SmallIntegerField: fields.IntegerField,
-        models.IntegerField: fields.IntegerField,
-        models.BigIntegerField: fields.IntegerField,
-        models.PositiveSmallIntegerField: fields.IntegerField,
-        models.PositiveIntegerField: fields.IntegerField,
-        models.PositiveBigIntegerField: fields.IntegerField,
-        models.DecimalField: fields.DecimalField,
-        models.DateField: fields.DateField,
-        models.DateTimeField: fields.DateTimeField,
-        models.UUIDField: fields.UUIDField,
+        **_FIELDS,
     }
     serializer_choice_field = fields.ChoiceField
 
@@ -200,9 +309,21 @@ class Output(serializers.ModelSerializer[Any]):
         order = ["id", "version", *(name for name in built if name not in ("id", "version", *ends)), *ends]
         return {name: built[name] for name in order if name in built}
 
+    def build_standard_field(self, field_name: str, model_field: Any) -> Any:
+        """Rows within a row go out as their shape says."""
+        if isinstance(model_field, RowsField):
+            return row_answer(model_field.shape), {"many": True, "read_only": True}
+        kind, options = super().build_standard_field(field_name, model_field)
+        if field_name == "child":  # of an array: answers aren't checked
+            options = {name: options[name] for name in options if name not in ("validators", "min_length")}
+        return kind, options
+
     def get_field_names(self, declared_fields: Mapping[str, Any], info: Any) -> list[str]:
+        """The fields of ``Meta``, a foreign key by its column, and those that are declared."""
         status = ["status"] if "status" in info.fields else []
-        return list(dict.fromkeys([*status, *getattr(self.Meta, "fields", ()), *declared_fields]))
+        keys = {name: f"{name}_id" for name in info.forward_relations if name not in declared_fields}
+        named = [keys.get(name, name) for name in getattr(self.Meta, "fields", ())]
+        return list(dict.fromkeys([*status, *named, *declared_fields]))
 
     def build_property_field(self, field_name: str, model_class: Any) -> tuple[Any, dict[str, Any]]:
         """A foreign key named by its column (``partner_id``) goes out as the id that it holds."""

@@ -4,20 +4,12 @@ import re
 import unicodedata
 from zoneinfo import available_timezones
 
-from django.core.validators import RegexValidator
 from rest_framework.exceptions import ValidationError
 
+from erp.columns import COUNTRY as COUNTRY
+from erp.columns import CURRENCY as CURRENCY
+from erp.columns import matches as matches
 from erp.text import INVISIBLE
-
-
-def matches(pattern: str, message: str) -> RegexValidator:
-    """The whole text must fit ``pattern``; else the fault ``format`` with ``message``."""
-    return RegexValidator(rf"\A(?:{pattern})\Z", message, code="format")
-
-
-COUNTRY = matches("[A-Z]{2}", "Send an ISO 3166-1 country code of two letters, such as IN.")
-
-CURRENCY = matches("[A-Z]{3}", "Send an ISO 4217 code of three letters, such as INR.")
 
 
 def time_zone(value: str) -> None:

@@ -8,7 +8,7 @@ from django.urls import reverse
 
 from apps.commodities import capabilities, services
 from apps.commodities.models import Commodity, PackWeight
-from apps.commodities.serializers import SetPackWeightInput
+from apps.commodities.serializers.units import SetPackWeightInput
 from erp.admin import ServiceAdmin, Table
 from erp.admin.display import measured
 
@@ -28,26 +28,6 @@ class CommodityAdmin(ServiceAdmin):
     list_filter: ClassVar = ["status", "category"]
     search_fields: ClassVar = ["code", "name"]
     ordering: ClassVar = ["code"]
-    details: ClassVar = [
-        "code",
-        "name",
-        "aliases",
-        "category",
-        "description",
-        "base_unit",
-        "quantity_mode",
-        "package_unit",
-        "trade_unit",
-        "pricing_unit",
-        "hsn_code",
-        "origin_country",
-        "season_start_month",
-        "quantity_tolerance_percent",
-        "status",
-        "version",
-        "created_at",
-        "updated_at",
-    ]
 
     def tables(self, request: HttpRequest, row: Commodity) -> list[Table]:
         lines = [

@@ -5,10 +5,11 @@ from typing import ClassVar
 from django.contrib import admin
 from django.http import HttpRequest
 
-from apps.commodities import capabilities, serializers, services
+from apps.commodities import capabilities, services
 from apps.commodities.admin.units import DRAFTED
 from apps.commodities.models import QualitySchedule
 from apps.commodities.models.schedules import words_of
+from apps.commodities.serializers import schedules as serializers
 from erp.admin import ServiceAdmin, Table
 
 

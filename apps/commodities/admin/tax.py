@@ -4,9 +4,10 @@ from typing import ClassVar
 
 from django.contrib import admin
 
-from apps.commodities import capabilities, serializers, services
+from apps.commodities import capabilities, services
 from apps.commodities.admin.units import DRAFTED
 from apps.commodities.models import HsnCode, HsnMapping, TaxRate
+from apps.commodities.serializers import tax as serializers
 from erp.admin import ServiceAdmin
 
 

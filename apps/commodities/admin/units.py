@@ -6,8 +6,9 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
 
-from apps.commodities import capabilities, serializers, services
+from apps.commodities import capabilities, services
 from apps.commodities.models import PackWeight, PricingUnit, Unit, UnitDefinition
+from apps.commodities.serializers import units as serializers
 from erp.admin import ServiceAdmin, Table
 
 DRAFTED = ("source", "valid_from", "valid_to", "status", "version", "created_at", "updated_at")

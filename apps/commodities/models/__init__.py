@@ -1,6 +1,6 @@
 """What can be traded, and the reference data about it."""
 
-from apps.commodities.models.base import CODE, MOST_ALIASES, PartQuerySet, Simple, SimpleQuerySet
+from apps.commodities.models.base import CODE, MOST_ALIASES, UNIT_CODE, PartQuerySet, Simple, SimpleQuerySet
 from apps.commodities.models.commissions import Commission
 from apps.commodities.models.commodities import Commodity, CommodityName
 from apps.commodities.models.grades import Grade
@@ -26,7 +26,7 @@ from apps.commodities.models.terms import (
     TradeType,
     WeighmentTerms,
 )
-from apps.commodities.models.units import UNIT_CODE, PackWeight, Unit, UnitDefinition
+from apps.commodities.models.units import PackWeight, Unit, UnitDefinition
 from apps.commodities.models.varieties import Variety, VarietyName
 
 __all__ = [

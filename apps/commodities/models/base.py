@@ -2,13 +2,39 @@
 
 from typing import Self
 
+from django.contrib.postgres.fields import ArrayField
+from django.core.validators import MaxLengthValidator, MinLengthValidator
 from django.db import models
 
 from erp.access import Actor
+from erp.columns import matches
 from erp.models import Guarded, Model, QuerySet
 
 CODE = "[A-Z0-9][A-Z0-9_/-]{0,31}"
+CODE_FORMAT = matches(CODE, "Use A–Z, 0–9, _ / and -, at most 32.")
+UNIT_CODE = "[A-Z][A-Z0-9_]{0,15}"
+UNIT_FORMAT = matches(UNIT_CODE, "Send a unit's code, such as KG or BALE.")
 MOST_ALIASES = 20
+
+
+def name_field() -> "models.CharField[str, str]":
+    """A name as people write it."""
+    return models.CharField(max_length=200, validators=[MinLengthValidator(2)])
+
+
+def code_field() -> "models.CharField[str, str]":
+    """A code of capitals."""
+    return models.CharField(max_length=32, validators=[CODE_FORMAT])
+
+
+def aliases_field() -> "ArrayField[list[str], list[str]]":
+    """Other names, of which none comes twice."""
+    return ArrayField(
+        models.CharField(max_length=100, validators=[MinLengthValidator(2)]),
+        default=list,
+        blank=True,
+        validators=[MaxLengthValidator(MOST_ALIASES)],
+    )
 
 
 def is_staff(user: Actor) -> bool:

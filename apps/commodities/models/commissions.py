@@ -9,11 +9,12 @@ from django.db import models
 from django.db.models import F, Q, Value
 from django.db.models.functions import Coalesce
 
-from apps.commodities.models.base import is_staff
+from apps.commodities.models.base import is_staff, name_field
 from apps.commodities.models.commodities import Commodity
 from apps.commodities.models.pricing import PricingUnit
 from apps.commodities.models.terms import TradeType
 from erp.access import Actor
+from erp.columns import CURRENCY, Row, RowsField, within
 from erp.models import Model
 from erp.periods import DatedQuerySet, dates_in_order, no_overlap
 
@@ -21,6 +22,25 @@ from erp.periods import DatedQuerySet, dates_in_order, no_overlap
 def _or_none(column: str) -> Coalesce:
     """A column of which two nulls are equal."""
     return Coalesce(F(column), Value(UUID(int=0)), output_field=models.UUIDField())
+
+
+def _optional(max_digits: int, decimal_places: int, *bounds: int) -> Any:
+    return models.DecimalField(
+        max_digits=max_digits,
+        decimal_places=decimal_places,
+        null=True,
+        blank=True,
+        validators=within(*bounds),
+    )
+
+
+class CommissionSlab(Row):
+    """From one value or quantity to another: a percentage of the value, or an amount."""
+
+    vars()["from"] = models.DecimalField(max_digits=18, decimal_places=3, validators=within(0))
+    to = _optional(18, 3, 0)
+    percent = _optional(9, 4, 0, 100)
+    amount = _optional(18, 2, 0)
 
 
 class CommissionQuerySet(DatedQuerySet):
@@ -69,7 +89,7 @@ class Commission(Model):
         WHOLE = "WHOLE"
         MARGINAL = "MARGINAL"
 
-    name = models.CharField(max_length=200)
+    name = name_field()
     commodity = models.ForeignKey(
         Commodity, models.PROTECT, null=True, blank=True, related_name="commissions"
     )
@@ -77,15 +97,15 @@ class Commission(Model):
     partner_id = models.UUIDField(null=True, blank=True)  # partners lie above, so there is no foreign key
     side = models.CharField(max_length=6, choices=Side)
     basis = models.CharField(max_length=14, choices=Basis)
-    percent = models.DecimalField(max_digits=9, decimal_places=4, null=True, blank=True)
-    amount = models.DecimalField(max_digits=18, decimal_places=2, null=True, blank=True)
-    currency = models.CharField(max_length=3, default="INR")
+    percent = _optional(9, 4)
+    amount = _optional(18, 2)
+    currency = models.CharField(max_length=3, default="INR", validators=[CURRENCY])
     pricing_unit = models.ForeignKey(PricingUnit, models.PROTECT, null=True, blank=True, related_name="+")
     slab_by = models.CharField(max_length=8, choices=SlabBy, null=True, blank=True)  # noqa: DJ001 - no slabs
     slab_mode = models.CharField(max_length=8, choices=SlabMode, null=True, blank=True)  # noqa: DJ001 - likewise
-    slabs = models.JSONField(default=list, blank=True)  # rows of from, to, percent, amount in plain text
-    min_amount = models.DecimalField(max_digits=18, decimal_places=2, null=True, blank=True)
-    max_amount = models.DecimalField(max_digits=18, decimal_places=2, null=True, blank=True)
+    slabs = RowsField(CommissionSlab)
+    min_amount = _optional(18, 2)
+    max_amount = _optional(18, 2)
     valid_from = models.DateField()
     valid_to = models.DateField(null=True, blank=True)
 

@@ -2,14 +2,23 @@
 
 from typing import Any, ClassVar, Self
 
-from django.contrib.postgres.fields import ArrayField
-from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import F, Q
 
-from apps.commodities.models.base import CODE, Name, is_staff
+from apps.commodities.models.base import (
+    CODE,
+    UNIT_FORMAT,
+    Name,
+    aliases_field,
+    code_field,
+    is_staff,
+    name_field,
+)
 from erp.access import Actor
+from erp.columns import COUNTRY, matches
 from erp.models import Model, QuerySet
+
+HSN_FORMAT = matches("[0-9]{4}|[0-9]{6}|[0-9]{8}", "Send 4, 6 or 8 digits.")
 
 
 class CommodityQuerySet(QuerySet):
@@ -61,20 +70,24 @@ class Commodity(Model):
         Status.ARCHIVED: set(),
     }
 
-    code = models.CharField(max_length=32, validators=[RegexValidator(rf"\A{CODE}\Z")])
-    name = models.CharField(max_length=200)
-    aliases = ArrayField(models.CharField(max_length=100), default=list, blank=True)
+    code = code_field()
+    name = name_field()
+    aliases = aliases_field()
     category = models.CharField(max_length=13, choices=Category)
     description = models.CharField(max_length=2000, default="", blank=True)
-    base_unit = models.CharField(max_length=16, default="KG")
+    base_unit = models.CharField(max_length=16, default="KG", validators=[UNIT_FORMAT])
     quantity_mode = models.CharField(max_length=16, choices=QuantityMode, default=QuantityMode.WEIGHT)
-    package_unit = models.CharField(max_length=16, null=True, blank=True)  # noqa: DJ001 - absent with WEIGHT
-    trade_unit = models.CharField(max_length=16)
+    package_unit = models.CharField(  # noqa: DJ001 - absent with WEIGHT
+        max_length=16, null=True, blank=True, validators=[UNIT_FORMAT]
+    )
+    trade_unit = models.CharField(max_length=16, validators=[UNIT_FORMAT])
     pricing_unit = models.ForeignKey(
         "commodity.PricingUnit", models.PROTECT, null=True, blank=True, related_name="+"
     )
-    hsn_code = models.CharField(max_length=8, null=True, blank=True)  # noqa: DJ001 - not known yet
-    origin_country = models.CharField(max_length=2, default="IN")
+    hsn_code = models.CharField(  # noqa: DJ001 - not known yet
+        max_length=8, null=True, blank=True, validators=[HSN_FORMAT]
+    )
+    origin_country = models.CharField(max_length=2, default="IN", validators=[COUNTRY])
     season_start_month = models.PositiveSmallIntegerField(null=True, blank=True)
     quantity_tolerance_percent = models.DecimalField(max_digits=9, decimal_places=4, default=5)
     status = models.CharField(max_length=9, choices=Status, default=Status.DRAFT)

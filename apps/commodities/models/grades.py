@@ -2,13 +2,14 @@
 
 from typing import Any, ClassVar
 
-from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
 
-from apps.commodities.models.base import CODE, PartQuerySet, Simple
+from apps.commodities.models.base import CODE, PartQuerySet, Simple, code_field, name_field
 from apps.commodities.models.commodities import Commodity
+from apps.commodities.models.parameters import Limit
 from apps.commodities.models.pricing import PricingUnit
+from erp.columns import RowsField
 
 
 class Grade(Simple):
@@ -22,11 +23,11 @@ class Grade(Simple):
         MONEY = "MONEY"
 
     commodity = models.ForeignKey(Commodity, models.PROTECT, related_name="grades")
-    code = models.CharField(max_length=32, validators=[RegexValidator(rf"\A{CODE}\Z")])
-    name = models.CharField(max_length=200)
+    code = code_field()
+    name = name_field()
     rank = models.PositiveSmallIntegerField()
     is_basis = models.BooleanField(default=False)
-    limits = models.JSONField(default=list, blank=True)  # rows: parameter_id, low, high
+    limits = RowsField(Limit)
     difference_kind = models.CharField(max_length=7, choices=DifferenceKind, default=DifferenceKind.NONE)
     difference = models.DecimalField(max_digits=18, decimal_places=6, null=True, blank=True)
     pricing_unit = models.ForeignKey(PricingUnit, models.PROTECT, null=True, blank=True, related_name="+")

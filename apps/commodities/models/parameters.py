@@ -3,21 +3,34 @@
 from typing import Any, ClassVar, Final
 
 from django.contrib.postgres.fields import ArrayField
-from django.core.validators import RegexValidator
+from django.core.validators import MaxLengthValidator, MinLengthValidator
 from django.db import models
 from django.db.models import F, Q
 
-from apps.commodities.models.base import PartQuerySet, Simple, SimpleQuerySet
+from apps.commodities.models.base import CODE_FORMAT, PartQuerySet, Simple, SimpleQuerySet, name_field
 from apps.commodities.models.commodities import Commodity
+from erp.columns import Row, RowsField, matches, within
 
 PARAMETER_CODE: Final = "[a-z][a-z0-9_]{0,39}"
 CHOICE_CODE: Final = "[A-Za-z0-9][A-Za-z0-9_/-]{0,31}"
+PARAMETER_FORMAT: Final = matches(PARAMETER_CODE, "Use a–z, 0–9 and _, a letter first, at most 40.")
+CHOICE_FORMAT: Final = matches(CHOICE_CODE, "Use letters, digits, _ / and -, at most 32.")
 MOST_METHODS, MOST_CHOICES = 10, 200
 
 
 def figure(**options: Any) -> Any:
     """A figure of quality, in the parameter's unit: numeric(18,6), empty where nothing is said."""
     return models.DecimalField(max_digits=18, decimal_places=6, null=True, blank=True, **options)
+
+
+class Choice(Row):
+    """One value of an ENUM; ranks put them in order."""
+
+    names = ("ChoiceRow", "ChoiceAnswer")
+
+    code = models.CharField(max_length=32, validators=[CHOICE_FORMAT])
+    label = models.CharField(max_length=100)
+    rank = models.PositiveSmallIntegerField(validators=within(1, 999))
 
 
 class Measured(Simple):
@@ -54,20 +67,23 @@ class Measured(Simple):
 
     NUMBERS: ClassVar = (DataType.DECIMAL, DataType.INTEGER)
 
-    code = models.CharField(max_length=40, validators=[RegexValidator(rf"\A{PARAMETER_CODE}\Z")])
-    name = models.CharField(max_length=200)
+    code = models.CharField(max_length=40, validators=[PARAMETER_FORMAT])
+    name = name_field()
     data_type = models.CharField(max_length=7, choices=DataType)
     unit = models.CharField(max_length=8, choices=Measure, null=True, blank=True)
-    methods = ArrayField(models.CharField(max_length=32))
+    methods = ArrayField(
+        models.CharField(max_length=32, validators=[CODE_FORMAT]),
+        validators=[MinLengthValidator(1), MaxLengthValidator(MOST_METHODS)],
+    )
     default_method = models.CharField(max_length=32, blank=True)
-    precision = models.PositiveSmallIntegerField(null=True, blank=True)
+    precision = models.PositiveSmallIntegerField(null=True, blank=True, validators=within(0, 6))
     direction = models.CharField(max_length=6, choices=Direction)
     target_low, target_high = figure(), figure()
     possible_min, possible_max = figure(), figure()
     usual_min, usual_max = figure(), figure()
-    tolerance = figure()
-    choices = models.JSONField(default=list, blank=True)
-    display_order = models.PositiveSmallIntegerField(default=100)
+    tolerance = figure(validators=within(0))
+    choices = RowsField(Choice, most=MOST_CHOICES)
+    display_order = models.PositiveSmallIntegerField(default=100, validators=within(0, 9999))
 
     class Meta(Simple.Meta):
         abstract = True
@@ -154,3 +170,12 @@ class QualityParameter(Measured):
             models.UniqueConstraint(fields=["commodity", "name_key"], name="quality_parameter_name_once"),
             *measured_checks("quality_parameter"),
         ]
+
+
+class Limit(Row):
+    """A range of a parameter's values, in its unit; open where an end is left out."""
+
+    names = ("LimitRow", "LimitAnswer")
+
+    parameter = models.ForeignKey(QualityParameter, models.PROTECT)
+    low, high = figure(), figure()

@@ -1,24 +1,27 @@
 """What prices are quoted in: a currency, or its cents, per unit."""
 
+from decimal import Decimal
 from typing import Any, ClassVar
 
-from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
 
-from apps.commodities.models.base import CODE, Simple, SimpleQuerySet
+from apps.commodities.models.base import CODE, Simple, SimpleQuerySet, code_field
 from apps.commodities.models.units import Unit
+from erp.columns import CURRENCY, within
 
 
 class PricingUnit(Simple):
     """A way to quote a price, such as rupees per candy or US cents per pound."""
 
-    code = models.CharField(max_length=32, validators=[RegexValidator(rf"\A{CODE}\Z")])
-    currency = models.CharField(max_length=3)
+    code = code_field()
+    currency = models.CharField(max_length=3, validators=[CURRENCY])
     divisor = models.PositiveSmallIntegerField(default=1)  # 100: quoted in cents
     unit = models.ForeignKey(Unit, models.PROTECT, to_field="code", related_name="+", db_column="unit")
     places = models.PositiveSmallIntegerField()
-    tick = models.DecimalField(max_digits=18, decimal_places=6, null=True, blank=True)
+    tick = models.DecimalField(
+        max_digits=18, decimal_places=6, null=True, blank=True, validators=within(Decimal("0.000001"))
+    )
 
     objects: ClassVar[Any] = SimpleQuerySet.as_manager()
 

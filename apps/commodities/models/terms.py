@@ -3,11 +3,11 @@
 from decimal import Decimal
 from typing import Any, ClassVar, Final
 
-from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
 
-from apps.commodities.models.base import CODE, Simple, SimpleQuerySet
+from apps.commodities.models.base import CODE, Simple, SimpleQuerySet, code_field, name_field
+from erp.columns import Row, RowsField, within
 
 MSME_DAYS: Final = (
     45  # the longest agreed term: Micro, Small and Medium Enterprises Development Act 2006, s.15
@@ -33,9 +33,11 @@ def percent(default: int = 0) -> "models.DecimalField[Any, Any]":
     return models.DecimalField(max_digits=9, decimal_places=4, default=Decimal(default))
 
 
-def slabs() -> "models.JSONField[Any, Any]":
-    """Rows of days and percent a year, in plain text; the last row has no days and so no end."""
-    return models.JSONField(default=list, blank=True)
+class Slab(Row):
+    """So many days at so many percent a year; without days: all that follow."""
+
+    days = models.PositiveSmallIntegerField(null=True, validators=within(1, 365))
+    annual_percent = models.DecimalField(max_digits=9, decimal_places=4, validators=within(0, 60))
 
 
 def limits(**ranges: tuple[int, int]) -> models.CheckConstraint:
@@ -57,11 +59,11 @@ class Terms(Simple):
 
     kind: ClassVar[str]  # the list's name, as in its address
 
-    code = models.CharField(max_length=32, validators=[RegexValidator(rf"\A{CODE}\Z")])
-    name = models.CharField(max_length=200)
+    code = code_field()
+    name = name_field()
     name_key = models.CharField(max_length=400, editable=False)
     description = models.CharField(max_length=500, default="", blank=True)
-    sort_order = models.PositiveSmallIntegerField(default=100)
+    sort_order = models.PositiveSmallIntegerField(default=100, validators=within(0, 9999))
 
     objects: ClassVar[Any] = SimpleQuerySet.as_manager()
 
@@ -80,12 +82,6 @@ class Terms(Simple):
     def terms_id(self) -> Any:
         """Its id, as events of all six lists call it."""
         return self.pk
-
-    @classmethod
-    def said(cls) -> list[str]:
-        """Names of the columns that a caller says."""
-        machine = {field.name for field in Simple._meta.fields}
-        return [field.name for field in cls._meta.fields if field.name not in {*machine, "name_key"}]
 
 
 class TradeType(Terms):
@@ -211,7 +207,9 @@ class WeighmentTerms(Terms):
     weighbridge = models.CharField(max_length=11, choices=Weighbridge)
     weight = models.CharField(max_length=13, choices=Weight)
     tare_method = models.CharField(max_length=11, choices=TareMethod)
-    tare_value = models.DecimalField(max_digits=18, decimal_places=6, null=True, blank=True)
+    tare_value = models.DecimalField(
+        max_digits=18, decimal_places=6, null=True, blank=True, validators=within(0)
+    )
     deduction_percent = percent()
     franchise_kind = models.CharField(max_length=10, choices=FranchiseKind, default=FranchiseKind.NONE)
     franchise_percent = models.DecimalField(max_digits=9, decimal_places=4, null=True, blank=True)
@@ -277,7 +275,7 @@ class DeliveryTerms(Terms):
     insurance_percent = percent(110)  # of the goods' value
     risk_passes_at = models.CharField(max_length=11, choices=RiskPassesAt)
     free_days = whole()
-    late_slabs = slabs()
+    late_slabs = RowsField(Slab)
     needs_place = flag()
 
     class Meta(Terms.Meta):
@@ -343,7 +341,7 @@ class PaymentTerms(Terms):
     usance_days = models.PositiveSmallIntegerField(null=True, blank=True)
     bank_charges_by = models.CharField(max_length=6, choices=BankChargesBy)
     security_percent = percent()
-    carrying_slabs = slabs()
+    carrying_slabs = RowsField(Slab)
     carrying_tax = models.CharField(max_length=8, choices=CarryingTax, default=CarryingTax.AS_GOODS)
 
     class Meta(Terms.Meta):
@@ -377,11 +375,4 @@ class PaymentTerms(Terms):
         return max(self.balance_days, self.usance_days or 0) > MSME_DAYS
 
 
-TERMS: Final[tuple[type[Terms], ...]] = (
-    TradeType,
-    BargainType,
-    PassingTerms,
-    WeighmentTerms,
-    DeliveryTerms,
-    PaymentTerms,
-)
+TERMS: Final[tuple[type[Terms], ...]] = tuple(Terms.__subclasses__())

@@ -9,13 +9,11 @@ from django.db.models import F, Func, Q, Value
 from django.db.models.lookups import Exact
 
 from apps.approvals.models import PublishedByApproval
-from apps.commodities.models.base import is_staff
+from apps.commodities.models.base import UNIT_CODE, is_staff
 from apps.commodities.models.commodities import Commodity
 from erp.access import Actor
 from erp.models import Model, QuerySet
 from erp.periods import DatedQuerySet, dates_in_order, no_overlap
-
-UNIT_CODE = "[A-Z][A-Z0-9_]{0,15}"
 
 
 class UnitQuerySet(QuerySet):

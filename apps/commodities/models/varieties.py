@@ -2,13 +2,21 @@
 
 from typing import Any, ClassVar
 
-from django.contrib.postgres.fields import ArrayField
-from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
 
-from apps.commodities.models.base import CODE, Name, PartQuerySet, Simple
+from apps.commodities.models.base import (
+    CODE,
+    Name,
+    PartQuerySet,
+    Simple,
+    aliases_field,
+    code_field,
+    name_field,
+)
 from apps.commodities.models.commodities import Commodity
+from apps.commodities.models.parameters import Limit
+from erp.columns import RowsField
 
 
 class Variety(Simple):
@@ -17,11 +25,11 @@ class Variety(Simple):
     granted_through = ("commodity",)
 
     commodity = models.ForeignKey(Commodity, models.PROTECT, related_name="varieties")
-    code = models.CharField(max_length=32, validators=[RegexValidator(rf"\A{CODE}\Z")])
-    name = models.CharField(max_length=200)
-    aliases = ArrayField(models.CharField(max_length=100), default=list, blank=True)
+    code = code_field()
+    name = name_field()
+    aliases = aliases_field()
     is_standard = models.BooleanField(default=False)
-    presets = models.JSONField(default=list, blank=True)  # rows: parameter_id, low, high
+    presets = RowsField(Limit)
 
     objects: ClassVar[Any] = PartQuerySet.as_manager()
 

@@ -5,23 +5,12 @@ from typing import Any
 from rest_framework.fields import empty
 
 from apps.commodities import models
+from apps.commodities.models.base import CODE_FORMAT, UNIT_FORMAT
+from apps.commodities.models.commodities import HSN_FORMAT
 from erp.api import fields
 from erp.api.serializers import Input
-from erp.api.validators import matches
 
-CODE = matches(models.CODE, "Use A–Z, 0–9, _ / and -, at most 32.")
-HSN = matches("[0-9]{4}|[0-9]{6}|[0-9]{8}", "Send 4, 6 or 8 digits.")
-UNIT = matches(models.UNIT_CODE, "Send a unit's code, such as KG or BALE.")
-
-
-class AliasesField(fields.ListField):
-    """Other names, at most 20."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        child = fields.CharField(min_length=2, max_length=100)
-        super().__init__(
-            **{"child": child, "unique": True, "required": False, "max_length": models.MOST_ALIASES, **kwargs}
-        )
+CODE, HSN, UNIT = CODE_FORMAT, HSN_FORMAT, UNIT_FORMAT
 
 
 class UnitField(fields.CharField):

@@ -65,7 +65,7 @@ class CommodityRow(CreateInput):
         "status",
         "version",
     )
-    origin_country = quantity_tolerance_percent = pricing_unit_id = None  # type: ignore[assignment]
+    origin_country = quantity_tolerance_percent = pricing_unit_id = None
     pricing_unit = NamedField(PricingUnit, required=False, allow_null=True)
     status = fields.ChoiceField(choices=Commodity.Status.choices, required=False)
     version = fields.IntegerField(min_value=1, required=False)

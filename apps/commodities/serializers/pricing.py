@@ -8,23 +8,22 @@ from apps.commodities.serializers.base import CODE, UNIT, SimpleStatus, UnitFiel
 from apps.commodities.serializers.units import WeightField
 from erp.api import fields
 from erp.api.serializers import Answer, Input, Output
-from erp.api.validators import COUNTRY, CURRENCY
+from erp.api.validators import COUNTRY
 
 
 class PricingUnitFields(Input):
-    """What POST and PUT share."""
-
-    currency = fields.CharField(validators=[CURRENCY])
     divisor = fields.ChoiceField(choices=[(1, "the currency"), (100, "its cents")], required=False)
     unit = UnitField()
-    places = fields.IntegerField(min_value=0, max_value=6)
-    tick = fields.DecimalField(
-        max_digits=18, decimal_places=6, min_value=Decimal("0.000001"), required=False, allow_null=True
-    )
+
+    class Meta:
+        model = PricingUnit
+        fields = ("currency", "places", "tick")
 
 
 class CreatePricingUnitInput(PricingUnitFields):
-    code = fields.CharField(validators=[CODE])
+    class Meta:
+        model = PricingUnit
+        fields = ("code",)
 
 
 class UpdatePricingUnitInput(PricingUnitFields, SimpleStatus):

@@ -6,8 +6,8 @@ from typing import Any
 from rest_framework import serializers
 
 from apps.commodities.models import Commodity, PricingUnit, QualitySchedule, ScheduleLine
+from apps.commodities.models.parameters import PARAMETER_FORMAT
 from apps.commodities.serializers.base import CODE, FigureField, rows
-from apps.commodities.serializers.parameters import PARAMETER_CODE
 from apps.commodities.serializers.units import Dated
 from erp.api import fields
 from erp.api.serializers import Answer, Input, Output
@@ -71,9 +71,9 @@ class LineFields(serializers.Serializer[Any]):
     """A line but for its lists."""
 
     order = fields.IntegerField(min_value=1, max_value=999)
-    parameter = fields.CharField(validators=[PARAMETER_CODE])
+    parameter = fields.CharField(validators=[PARAMETER_FORMAT])
     method = fields.CharField(validators=[CODE])
-    second_parameter = fields.CharField(validators=[PARAMETER_CODE], required=False, allow_null=True)
+    second_parameter = fields.CharField(validators=[PARAMETER_FORMAT], required=False, allow_null=True)
     form = fields.ChoiceField(choices=ScheduleLine.Form.choices)
     effect = fields.ChoiceField(choices=ScheduleLine.Effect.choices, required=False, allow_null=True)
     base_low = FigureField()

@@ -19,7 +19,7 @@ from apps.commodities.services.rules import (
 )
 from erp import clock
 from erp.errors import Fault
-from erp.reference import reference
+from erp.reference import ReferenceList
 
 STAYS_EDITABLE = ("name", "valid_to")  # of a commission that has begun
 SLAB = ("from", "to", "percent", "amount")
@@ -100,34 +100,23 @@ def _require_contiguous(row: Commission) -> None:
         raise BandsNotContiguous(errors=faults)
 
 
-create_commission, update_commission = reference(
+COMMISSIONS = ReferenceList(
     Commission,
     noun="commission",
-    creates=capabilities.MANAGE_COMMISSIONS,
-    updates=capabilities.MANAGE_COMMISSIONS,
+    path="commissions",
+    title="What is due to whoever brought a bargain about.",
+    views=capabilities.VIEW_COMMISSIONS,
+    requires=capabilities.MANAGE_COMMISSIONS,
     created=events.CommissionSet,
     updated=events.CommissionSet,
-    fields=(
-        "name",
-        "commodity",
-        "trade_type",
-        "partner_id",
-        "side",
-        "basis",
-        "percent",
-        "amount",
-        "currency",
-        "pricing_unit",
-        "slab_by",
-        "slab_mode",
-        "slabs",
-        "min_amount",
-        "max_amount",
-        "valid_from",
-        "valid_to",
-    ),
     fixed=("commodity",),
     check=_check,
-    create_raises=ERRORS,
-    update_raises=[*ERRORS, InForce],
+    raises=ERRORS,
+    update_raises=[InForce],
+    filters={"commodity_id": ["exact", "isnull"], "side": ["exact"]},
+    search=("name",),
+    sortable=("name", "valid_from"),
+    columns=("name", "side", "commodity", "trade_type", "basis", "valid_from", "valid_to"),
+    ordering=("name",),
 )
+create_commission, update_commission = COMMISSIONS.create, COMMISSIONS.update

@@ -1,12 +1,10 @@
 """How the list of commodities changes."""
 
-from collections.abc import Sequence
-from decimal import Decimal
 from typing import Final
 
 from apps.commodities import capabilities, events
 from apps.commodities.exact import UnitDimension
-from apps.commodities.models import Commodity, HsnMapping, PricingUnit, Unit
+from apps.commodities.models import Commodity, HsnMapping, Unit
 from apps.commodities.reference.goods import HSN_CODES
 from apps.commodities.reference.units import DIMENSIONS
 from apps.commodities.services.rules import (
@@ -20,10 +18,8 @@ from apps.commodities.services.rules import (
     require_unchanged,
 )
 from apps.commodities.services.tax import HsnUnknown, require_hsn
-from erp.access import Actor
 from erp.errors import Fault, Invalid, RuleBroken
-from erp.reference import changes_of
-from erp.services import emit, service
+from erp.reference import ReferenceList
 from erp.text import name_key
 
 UNITS: Final = {"base_unit", "quantity_mode", "package_unit", "trade_unit", "pricing_unit_id"}
@@ -31,124 +27,6 @@ UNITS: Final = {"base_unit", "quantity_mode", "package_unit", "trade_unit", "pri
 
 class NotReady(RuleBroken):
     """Something is missing before it can be traded."""
-
-
-@service(
-    requires=capabilities.CREATE,
-    emits=[events.CommodityCreated],
-    raises=[Duplicate, FieldsContradict, HsnUnknown, NotActive, UnitDimension],
-)
-def create(
-    *,
-    actor: Actor,
-    code: str,
-    name: str,
-    category: str,
-    aliases: Sequence[str] = (),
-    description: str = "",
-    base_unit: str = "KG",
-    quantity_mode: str = Commodity.QuantityMode.WEIGHT,
-    package_unit: str | None = None,
-    trade_unit: str | None = None,
-    pricing_unit: PricingUnit | None = None,
-    hsn_code: str | None = None,
-    origin_country: str = "IN",
-    season_start_month: int | None = None,
-    quantity_tolerance_percent: Decimal = Decimal(5),
-) -> Commodity:
-    """Add a commodity as a draft. Nothing is filled in by guess."""
-    commodity = Commodity(
-        code=code,
-        name=name,
-        category=category,
-        aliases=list(aliases),
-        description=description,
-        base_unit=base_unit,
-        quantity_mode=quantity_mode,
-        package_unit=package_unit,
-        trade_unit=trade_unit or "",
-        pricing_unit=pricing_unit,
-        hsn_code=hsn_code,
-        origin_country=origin_country,
-        season_start_month=season_start_month,
-        quantity_tolerance_percent=quantity_tolerance_percent,
-    )
-    check(commodity)
-    taken = Commodity.objects.filter(code=code)
-    if taken.exists():
-        raise Duplicate(
-            "The code is taken.", errors=[Fault("/code", "taken", "Another commodity has this code.")]
-        )
-    commodity.save()
-    keep_names(commodity)
-    emit(
-        events.CommodityCreated(
-            commodity_id=commodity.pk,
-            code=code,
-            name=name,
-            category=category,
-            base_unit=base_unit,
-            quantity_mode=quantity_mode,
-            hsn_code=hsn_code,
-        )
-    )
-    return commodity
-
-
-@service(
-    requires=capabilities.UPDATE,
-    emits=[events.CommodityUpdated],
-    raises=[
-        Duplicate,
-        IllegalTransition,
-        InForce,
-        FieldsContradict,
-        HsnUnknown,
-        NotActive,
-        NotReady,
-        UnitDimension,
-    ],
-)
-def update(
-    commodity: Commodity,
-    *,
-    actor: Actor,
-    name: str,
-    category: str,
-    aliases: Sequence[str] = (),
-    description: str = "",
-    base_unit: str = "KG",
-    quantity_mode: str = Commodity.QuantityMode.WEIGHT,
-    package_unit: str | None = None,
-    trade_unit: str | None = None,
-    pricing_unit: PricingUnit | None = None,
-    hsn_code: str | None = None,
-    origin_country: str = "IN",
-    season_start_month: int | None = None,
-    quantity_tolerance_percent: Decimal = Decimal(5),
-    status: str | None = None,
-) -> Commodity:
-    """Update a commodity. The code can't change."""
-    commodity.name = name
-    commodity.category, commodity.aliases = category, list(aliases)
-    commodity.description = description
-    commodity.base_unit = base_unit
-    commodity.quantity_mode = quantity_mode
-    commodity.package_unit = package_unit
-    commodity.trade_unit = trade_unit or ""
-    commodity.pricing_unit = pricing_unit
-    commodity.hsn_code = hsn_code
-    commodity.origin_country = origin_country
-    commodity.season_start_month = season_start_month
-    commodity.quantity_tolerance_percent = quantity_tolerance_percent
-    commodity.status = status or commodity.status
-    check(commodity)
-    told = changes_of(commodity)
-    commodity.save()
-    keep_names(commodity)
-    if told:
-        emit(events.CommodityUpdated(commodity_id=commodity.pk, version=commodity.version, changes=told))
-    return commodity
 
 
 def check(commodity: Commodity) -> None:
@@ -245,3 +123,27 @@ def _check_units(commodity: Commodity) -> None:
         if not fit
     ]:
         raise UnitDimension(errors=faults)
+
+
+def _check(commodity: Commodity) -> None:
+    check(commodity)
+    if commodity.is_new and Commodity.objects.filter(code=commodity.code).exists():
+        taken = Fault("/code", "taken", "Another commodity has this code.")
+        raise Duplicate("The code is taken.", errors=[taken])
+
+
+COMMODITIES = ReferenceList(
+    Commodity,
+    noun="commodity",
+    views=capabilities.VIEW,
+    requires=capabilities.CREATE,
+    update_requires=capabilities.UPDATE,
+    created=events.CommodityCreated,
+    updated=events.CommodityUpdated,
+    optional=("trade_unit", "status"),
+    check=_check,
+    after_save=keep_names,
+    raises=[Duplicate, FieldsContradict, HsnUnknown, NotActive, UnitDimension],
+    update_raises=[IllegalTransition, InForce, NotReady],
+)
+create, update = COMMODITIES.create, COMMODITIES.update

@@ -5,7 +5,7 @@ from apps.commodities.models import Grade
 from apps.commodities.services.limits import LIMIT_ERRORS, take_limits
 from apps.commodities.services.rules import Duplicate, FieldsContradict, require_active
 from erp.errors import Conflict, Fault
-from erp.reference import reference
+from erp.reference import ReferenceList
 
 
 class SecondBasis(Conflict):
@@ -32,26 +32,21 @@ def _check(grade: Grade) -> None:
     take_limits(grade, "limits")
 
 
-create_grade, update_grade = reference(
+GRADES = ReferenceList(
     Grade,
     noun="grade",
-    creates=capabilities.MANAGE_SPECIFICATIONS,
-    updates=capabilities.MANAGE_SPECIFICATIONS,
+    path="grades",
+    part_of=("commodity", "commodities"),
+    title="Grades of commodities.",
+    views=capabilities.VIEW,
+    requires=capabilities.MANAGE_SPECIFICATIONS,
     created=events.GradeAdded,
     updated=events.GradeUpdated,
-    fields=(
-        "commodity",
-        "code",
-        "name",
-        "rank",
-        "is_basis",
-        "limits",
-        "difference_kind",
-        "difference",
-        "pricing_unit",
-    ),
     fixed=("commodity", "code"),
     check=_check,
-    create_raises=[Duplicate, SecondBasis, *LIMIT_ERRORS],
-    update_raises=[Duplicate, SecondBasis, *LIMIT_ERRORS],
+    raises=[Duplicate, SecondBasis, *LIMIT_ERRORS],
+    sortable=("code", "name", "rank"),
+    columns=("code", "name", "commodity", "rank", "is_basis"),
+    ordering=("commodity__code", "rank"),
 )
+create_grade, update_grade = GRADES.create, GRADES.update

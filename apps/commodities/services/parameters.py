@@ -14,29 +14,12 @@ from apps.commodities.services.rules import (
     OutsidePossible,
     require_active,
 )
-from erp.errors import Fault
-from erp.reference import reference
+from erp.errors import Fault, Invalid
+from erp.reference import EQUAL, ReferenceList, writable_fields
 from erp.text import name_key
 
-FIELDS = (
-    "code",
-    "name",
-    "data_type",
-    "unit",
-    "methods",
-    "default_method",
-    "precision",
-    "direction",
-    "target_low",
-    "target_high",
-    "possible_min",
-    "possible_max",
-    "usual_min",
-    "usual_max",
-    "tolerance",
-    "choices",
-    "display_order",
-)
+FIELDS = writable_fields(Measured)
+ITSELF = ("code", "name", "data_type", "direction", "methods")  # needed where no template is named
 NUMBERS_ONLY = ("possible_min", "possible_max", "usual_min", "usual_max", "tolerance")
 
 ERRORS = (Duplicate, FieldsContradict, LimitsInverted, OutsidePossible)
@@ -124,40 +107,61 @@ def _check_parameter(parameter: QualityParameter) -> None:
 
 
 def _with_template(given: Mapping[str, Any]) -> dict[str, Any]:
-    """What is said of a new parameter, completed from its template where one is named."""
+    """What is said of a new parameter, completed from its template where one is named. Raises Invalid."""
     template = given.get("template")
     if template is None:
+        missing = [name for name in ITSELF if name not in given]
+        words = "Needed where no template is named."
+        if faults := [Fault(f"/{name}", "required", words) for name in missing]:
+            raise Invalid(errors=faults)
         return dict(given)
     copied = {name: getattr(template, name) for name in FIELDS}
     return copied | {name: value for name, value in given.items() if value not in (None, "", [])}
 
 
-create_parameter, update_parameter = reference(
+PARAMETERS = ReferenceList(
     QualityParameter,
     noun="parameter",
-    creates=capabilities.MANAGE_SPECIFICATIONS,
-    updates=capabilities.MANAGE_SPECIFICATIONS,
+    path="quality-parameters",
+    basename="quality-parameter",
+    part_of=("commodity", "commodities"),
+    title="Quality parameters of commodities.",
+    views=capabilities.VIEW,
+    requires=capabilities.MANAGE_SPECIFICATIONS,
     created=events.ParameterAdded,
     updated=events.ParameterUpdated,
-    fields=("commodity", "template", *FIELDS, "is_mandatory"),
     fixed=("commodity", "template", "code"),
     unreported_fields=("name_key",),
+    optional=ITSELF,
     prepare=_with_template,
     check=_check_parameter,
-    create_raises=[*ERRORS, NotActive],
-    update_raises=[*ERRORS, InForce],
+    raises=ERRORS,
+    create_raises=[NotActive],
+    update_raises=[InForce],
+    filters={"code": EQUAL, "is_mandatory": ["exact"]},
+    sortable=("code", "name", "display_order"),
+    columns=("code", "name", "commodity", "unit", "direction", "is_mandatory"),
+    ordering=("display_order", "code"),
 )
+create_parameter, update_parameter = PARAMETERS.create, PARAMETERS.update
 
-create_template, update_template = reference(
+TEMPLATES = ReferenceList(
     ParameterTemplate,
     noun="template",
-    creates=capabilities.MANAGE_SPECIFICATIONS,
-    updates=capabilities.MANAGE_SPECIFICATIONS,
+    path="parameter-templates",
+    basename="parameter-template",
+    title="Quality parameters to copy, by category of commodities.",
+    views=capabilities.VIEW,
+    requires=capabilities.MANAGE_SPECIFICATIONS,
     created=events.ParameterTemplateCreated,
     updated=events.ParameterTemplateUpdated,
-    fields=("category", *FIELDS),
     fixed=("category", "code"),
     check=_check,
-    create_raises=ERRORS,
-    update_raises=[*ERRORS, InForce],
+    raises=ERRORS,
+    update_raises=[InForce],
+    filters={"category": EQUAL, "code": EQUAL},
+    sortable=("code", "name", "display_order"),
+    columns=("code", "name", "category", "unit", "direction"),
+    ordering=("display_order", "code"),
 )
+create_template, update_template = TEMPLATES.create, TEMPLATES.update

@@ -13,7 +13,7 @@ from apps.commodities.services.rules import DRAFT_ERRORS, Duplicate
 from erp import clock
 from erp.access import Actor
 from erp.errors import Fault, RuleBroken
-from erp.reference import event_of, reference
+from erp.reference import ReferenceList, event_of
 from erp.reference_data import ReferenceTable
 from erp.services import emit, service
 from erp.text import name_key
@@ -33,16 +33,16 @@ def require_hsn(code: str | None, pointer: str = "/hsn_code") -> None:
         raise HsnUnknown(errors=[Fault(pointer, "hsn_unknown", "No such code is in use.")])
 
 
-create_hsn_code, update_hsn_code = reference(
+HSN_LIST = ReferenceList(
     HsnCode,
     noun="hsn_code",
-    creates=capabilities.UPDATE,
-    updates=capabilities.UPDATE,
+    views=capabilities.VIEW,
+    requires=capabilities.UPDATE,
     created=events.HsnCodeCreated,
     updated=events.HsnCodeUpdated,
-    fields=("code", "description"),
     create_raises=[Duplicate],
 )
+create_hsn_code, update_hsn_code = HSN_LIST.create, HSN_LIST.update
 
 
 @service(requires=capabilities.UPDATE, emits=[events.HsnMappingConfirmed], raises=[HsnUnknown, Duplicate])

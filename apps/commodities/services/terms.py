@@ -20,34 +20,44 @@ from apps.commodities.reference import FILES
 from apps.commodities.services.rules import Duplicate, FieldsContradict
 from erp.access import Actor
 from erp.errors import Fault
-from erp.reference import reference
+from erp.reference import EQUAL, ReferenceList
 from erp.reference_data import ReferenceTable
-from erp.services import Service, service
+from erp.services import service
 from erp.text import name_key
 
 Contradictions = Callable[[Any], Iterator[Fault]]
 
 
-def _pair(
-    model: type[Terms], noun: str, contradictions: Contradictions = lambda row: iter(())
-) -> tuple[Service, Service]:
+def terms_list(
+    model: type[Terms],
+    noun: str,
+    contradictions: Contradictions = lambda row: iter(()),
+    extra_output: Sequence[str] = (),
+) -> ReferenceList:
+    """Declare a list of terms; ``contradictions`` finds what speaks against a row."""
+
     def check(row: Any) -> None:
         row.name_key = name_key(row.name)
         if faults := list(contradictions(row)):
             raise FieldsContradict(errors=faults)
 
-    return reference(
+    return ReferenceList(
         model,
         noun=noun,
-        creates=capabilities.MANAGE_TERMS,
-        updates=capabilities.MANAGE_TERMS,
+        path=model.kind,
+        schema_name=model.__name__,
+        views=capabilities.VIEW,
+        requires=capabilities.MANAGE_TERMS,
         created=events.TradeTermsCreated,
         updated=events.TradeTermsUpdated,
-        fields=model.said(),
         unreported_fields=("name_key",),
         check=check,
-        create_raises=[Duplicate, FieldsContradict],
-        update_raises=[Duplicate, FieldsContradict],
+        raises=[Duplicate, FieldsContradict],
+        extra_output=extra_output,
+        filters={"code": EQUAL},
+        sortable=("sort_order", "code", "name"),
+        columns=("code", "name", "sort_order"),
+        ordering=("sort_order", "code"),
     )
 
 
@@ -100,21 +110,20 @@ def _payment(row: PaymentTerms) -> Iterator[Fault]:
     yield from _slabs(row, "carrying_slabs")
 
 
-create_trade_type, update_trade_type = _pair(TradeType, "trade_type")
-create_bargain_type, update_bargain_type = _pair(BargainType, "bargain_type")
-create_passing_terms, update_passing_terms = _pair(PassingTerms, "passing_terms")
-create_weighment_terms, update_weighment_terms = _pair(WeighmentTerms, "weighment_terms", _weighment)
-create_delivery_terms, update_delivery_terms = _pair(DeliveryTerms, "delivery_terms", _delivery)
-create_payment_terms, update_payment_terms = _pair(PaymentTerms, "payment_terms", _payment)
-
+TRADE_TYPES = terms_list(TradeType, "trade_type")
+BARGAIN_TYPES = terms_list(BargainType, "bargain_type")
+PASSING_TERMS = terms_list(PassingTerms, "passing_terms")
+WEIGHMENT_TERMS = terms_list(WeighmentTerms, "weighment_terms", _weighment)
+DELIVERY_TERMS = terms_list(DeliveryTerms, "delivery_terms", _delivery)
+PAYMENT_TERMS = terms_list(PaymentTerms, "payment_terms", _payment, ["over_msme_limit"])
 
 REFERENCE = (
-    ReferenceTable(model=TradeType, rows=FILES / "trade_types.csv", create=create_trade_type),
-    ReferenceTable(model=BargainType, rows=FILES / "bargain_types.csv", create=create_bargain_type),
-    ReferenceTable(model=PassingTerms, rows=FILES / "passing_terms.csv", create=create_passing_terms),
-    ReferenceTable(model=WeighmentTerms, rows=FILES / "weighment_terms.csv", create=create_weighment_terms),
-    ReferenceTable(model=DeliveryTerms, rows=FILES / "delivery_terms.csv", create=create_delivery_terms),
-    ReferenceTable(model=PaymentTerms, rows=FILES / "payment_terms.csv", create=create_payment_terms),
+    ReferenceTable(model=TradeType, rows=FILES / "trade_types.csv", create=TRADE_TYPES.create),
+    ReferenceTable(model=BargainType, rows=FILES / "bargain_types.csv", create=BARGAIN_TYPES.create),
+    ReferenceTable(model=PassingTerms, rows=FILES / "passing_terms.csv", create=PASSING_TERMS.create),
+    ReferenceTable(model=WeighmentTerms, rows=FILES / "weighment_terms.csv", create=WEIGHMENT_TERMS.create),
+    ReferenceTable(model=DeliveryTerms, rows=FILES / "delivery_terms.csv", create=DELIVERY_TERMS.create),
+    ReferenceTable(model=PaymentTerms, rows=FILES / "payment_terms.csv", create=PAYMENT_TERMS.create),
 )
 
 

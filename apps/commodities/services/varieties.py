@@ -5,7 +5,7 @@ from apps.commodities.models import Variety
 from apps.commodities.services.limits import LIMIT_ERRORS, take_limits
 from apps.commodities.services.rules import Duplicate, keep_names, require_active
 from erp.errors import Conflict
-from erp.reference import reference
+from erp.reference import ReferenceList
 
 
 class SecondStandard(Conflict):
@@ -25,17 +25,21 @@ def _keep_names(variety: Variety) -> None:
     keep_names(variety, commodity=variety.commodity)
 
 
-create_variety, update_variety = reference(
+VARIETIES = ReferenceList(
     Variety,
     noun="variety",
-    creates=capabilities.CREATE,
-    updates=capabilities.UPDATE,
+    path="varieties",
+    part_of=("commodity", "commodities"),
+    title="Varieties of commodities.",
+    views=capabilities.VIEW,
+    requires=capabilities.CREATE,
+    update_requires=capabilities.UPDATE,
     created=events.VarietyAdded,
     updated=events.VarietyUpdated,
-    fields=("commodity", "code", "name", "aliases", "is_standard", "presets"),
     fixed=("commodity", "code"),
     check=check,
     after_save=_keep_names,
-    create_raises=[Duplicate, SecondStandard, *LIMIT_ERRORS],
-    update_raises=[Duplicate, SecondStandard, *LIMIT_ERRORS],
+    raises=[Duplicate, SecondStandard, *LIMIT_ERRORS],
+    columns=("code", "name", "commodity", "is_standard"),
 )
+create_variety, update_variety = VARIETIES.create, VARIETIES.update

@@ -1,21 +1,8 @@
 """One request that succeeds per door of the six lists of terms."""
 
-from functools import partial
-from uuid import uuid4
+from erp.api import lists
+from erp.reference import lists_of
 
-from apps.commodities import services
-from apps.commodities.models import TERMS
-from erp.access import SYSTEM
-from erp.api.examples import Example
-
-NOUNS = {
-    "trade-types": "trade_type",
-    "bargain-types": "bargain_type",
-    "passing-terms": "passing_terms",
-    "weighment-terms": "weighment_terms",
-    "delivery-terms": "delivery_terms",
-    "payment-terms": "payment_terms",
-}
 BODIES = {
     "trade-types": {
         "name": "Forward",
@@ -80,23 +67,12 @@ BODIES = {
 }
 
 
-def keeper(world, target):
-    return world.user("INTERNAL_MASTERDATA")
+DECLARED = {declared.path: declared for declared in lists_of("commodity")}
 
 
-def row(kind, world=None, viewer=None):
+def row(kind):
     """A row of the list, with a code and a name of its own."""
-    code = uuid4().hex[:8].upper()
-    create = getattr(services, f"create_{NOUNS[kind]}")
-    return create(actor=SYSTEM, code=code, **{**BODIES[kind], "name": f"Terms {code}"})
+    return lists.make_row(DECLARED[kind], BODIES[kind])
 
 
-EXAMPLES = {
-    name: example
-    for kind, noun in NOUNS.items()
-    for name, example in (
-        (f"create_{noun}", Example(keeper, {"code": "USUAL", **BODIES[kind]})),
-        (f"update_{noun}", Example(keeper, {**BODIES[kind], "status": "ACTIVE"}, partial(row, kind))),
-    )
-}
-LISTS = {f"/api/v1/{model.kind}": ("BUYER", partial(row, model.kind)) for model in TERMS}
+EXAMPLES, LISTS = lists.examples_of("commodity", BODIES)

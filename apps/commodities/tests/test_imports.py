@@ -17,7 +17,7 @@ from django.db import connection
 from apps.accounts.models import RoleMembership
 from apps.commodities import events, services
 from apps.commodities.models import Commodity, PricingUnit, Variety
-from apps.commodities.serializers import ROWS
+from apps.commodities.serializers.imports import ROWS
 from apps.commodities.tests.examples import parameter
 from apps.commodities.tests.examples_units import pricing_unit, unit
 from config.tests.jobs_support import finished, memory_taken, refused

@@ -8,6 +8,7 @@ from django.db import IntegrityError, connections, transaction
 
 from apps.commodities import events, services
 from apps.commodities.models import TERMS, DeliveryTerms, PassingTerms, PaymentTerms, TradeType
+from apps.commodities.services import terms
 from apps.commodities.tests.examples_terms import BODIES, row
 from erp.access import SYSTEM
 from erp.events import readers_of, seen_by
@@ -201,8 +202,8 @@ def test_the_usual_terms_are_loaded_once_and_what_staff_changed_stays():
     assert list(PaymentTerms.objects.filter(code="D45")) == [
         terms for terms in PaymentTerms.objects.filter(code="D45") if not terms.over_msme_limit
     ]
-    same = {name: getattr(slow, name) for name in PaymentTerms.said() if name != "code"}
-    services.update_payment_terms(slow, actor=SYSTEM, **{**same, "balance_days": 20}, status="ACTIVE")
+    same = {name: getattr(slow, name) for name in terms.PAYMENT_TERMS.fields if name != "code"}
+    terms.PAYMENT_TERMS.update(slow, actor=SYSTEM, **{**same, "balance_days": 20}, status="ACTIVE")
     assert services.load_terms(actor=SYSTEM) == 0
     assert EventOutbox.objects.count() == before + 1
     assert PaymentTerms.objects.get(code="ADV15_D15").balance_days == 20

@@ -10,20 +10,17 @@ from apps.commodities import capabilities, lookups, services, tax
 from apps.commodities.exact import UnitDimension
 from apps.commodities.filters import tax_asked
 from apps.commodities.models import Commodity, TaxRate
-from apps.commodities.serializers import (
+from apps.commodities.serializers.commodities import CommodityOutput, CreateInput, UpdateInput
+from apps.commodities.serializers.pricing import ConversionInput, ConversionOutput
+from apps.commodities.serializers.suggestions import (
     BestCategoryAnswer,
     CodesAnswer,
-    CommodityOutput,
-    ConversionInput,
-    ConversionOutput,
-    CreateInput,
     DetectCategoryInput,
     ParametersAnswer,
     SuggestHsnInput,
     SuggestParametersInput,
-    TaxAnswer,
-    UpdateInput,
 )
+from apps.commodities.serializers.tax import TaxAnswer
 from apps.commodities.viewsets.base import ReferenceViewSet
 from apps.commodities.viewsets.imports import Tables
 from erp.api.endpoints import endpoint, lookup

@@ -10,7 +10,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 
 from apps.commodities import capabilities, lookups, services
-from apps.commodities.serializers import (
+from apps.commodities.serializers.imports import (
     ROWS,
     BulkUploadInput,
     BulkValidateInput,

@@ -4,7 +4,11 @@ from typing import ClassVar
 
 from apps.commodities import services
 from apps.commodities.models import PricingUnit
-from apps.commodities.serializers import CreatePricingUnitInput, PricingUnitOutput, UpdatePricingUnitInput
+from apps.commodities.serializers.pricing import (
+    CreatePricingUnitInput,
+    PricingUnitOutput,
+    UpdatePricingUnitInput,
+)
 from apps.commodities.viewsets.base import ReferenceViewSet
 from erp.api.endpoints import endpoint
 

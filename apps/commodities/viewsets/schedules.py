@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from apps.commodities.filters import DatedFilters
 from apps.commodities.models import QualitySchedule
-from apps.commodities.serializers import QualityScheduleOutput
+from apps.commodities.serializers.schedules import QualityScheduleOutput
 from apps.commodities.viewsets.base import CommodityParts, ReferenceRows, ReferenceViewSet
 
 

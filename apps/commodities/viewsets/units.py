@@ -3,7 +3,7 @@
 from typing import Any, ClassVar
 
 from apps.commodities.models import PackWeight, Unit
-from apps.commodities.serializers import PackWeightOutput, UnitOutput
+from apps.commodities.serializers.units import PackWeightOutput, UnitOutput
 from apps.commodities.viewsets.base import CommodityParts, ReferenceRows, ReferenceViewSet
 
 

@@ -21,6 +21,7 @@ from apps.organization.services.calendars import (
     update_calendar,
 )
 from apps.organization.services.identity import (
+    FIELDS,
     CinFormMismatch,
     CinRequired,
     IdentityInUse,
@@ -83,6 +84,7 @@ from apps.organization.services.years import (
 )
 
 __all__ = [
+    "FIELDS",
     "BANK_ACCOUNT",
     "BankAccountTaken",
     "BankCodeMismatch",

@@ -9,6 +9,7 @@ from apps.organization.services.rules import InvalidState, PinStateMismatch, che
 from erp.access import Actor
 from erp.errors import Conflict, Fault, RuleBroken
 from erp.identifiers import PAN, company_fits, holder_fits
+from erp.reference import event_of, replace_columns, takes_columns, writable_fields
 from erp.services import emit, service
 from erp.text import name_key
 
@@ -78,66 +79,17 @@ IDENTITY_ERRORS = (
 )
 
 
+FIELDS = writable_fields(Organization)
+
+
 @service(requires=capabilities.CREATE, emits=[events.OrganizationCreated], raises=IDENTITY_ERRORS)
-def create(
-    *,
-    actor: Actor,
-    name: str,
-    legal_name: str,
-    legal_form: str,
-    pan: str,
-    line1: str,
-    city: str,
-    state_code: str,
-    pin_code: str,
-    line2: str | None = None,
-    cin: str | None = None,
-    llpin: str | None = None,
-    tan: str | None = None,
-    iec: str | None = None,
-    base_currency: str = "INR",
-    email: str | None = None,
-    phone: str | None = None,
-    e_invoice_from: date | None = None,
-    lut_number: str | None = None,
-    lut_valid_until: date | None = None,
-    invoice_footer: str | None = None,
-) -> Organization:
+@takes_columns(Organization, FIELDS)
+def create(*, actor: Actor, **values: Any) -> Organization:
     """Add an organization."""
-    organization = Organization(
-        name=name,
-        name_key=name_key(name),
-        legal_name=legal_name,
-        legal_form=legal_form,
-        pan=pan,
-        cin=cin,
-        llpin=llpin,
-        tan=tan,
-        iec=iec,
-        base_currency=base_currency,
-        line1=line1,
-        line2=line2,
-        city=city,
-        state_code=state_code,
-        pin_code=pin_code,
-        email=email,
-        phone=phone,
-        e_invoice_from=e_invoice_from,
-        lut_number=lut_number,
-        lut_valid_until=lut_valid_until,
-        invoice_footer=invoice_footer,
-        created_by_id=actor.pk,
-    )
+    organization = Organization(**values, name_key=name_key(values["name"]), created_by_id=actor.pk)
     _check(organization)
     organization.save()
-    emit(
-        events.OrganizationCreated(
-            organization_id=organization.pk,
-            legal_form=legal_form,
-            state_code=state_code,
-            base_currency=base_currency,
-        )
-    )
+    emit(event_of(events.OrganizationCreated, organization, "organization"))
     return organization
 
 
@@ -146,58 +98,16 @@ def create(
     emits=[events.OrganizationUpdated],
     raises=[*IDENTITY_ERRORS, IdentityInUse, YearOpen, InvalidState],
 )
-def update(
-    organization: Organization,
-    *,
-    actor: Actor,
-    name: str,
-    legal_name: str,
-    legal_form: str,
-    pan: str,
-    line1: str,
-    city: str,
-    state_code: str,
-    pin_code: str,
-    status: str,
-    line2: str | None = None,
-    cin: str | None = None,
-    llpin: str | None = None,
-    tan: str | None = None,
-    iec: str | None = None,
-    base_currency: str = "INR",
-    email: str | None = None,
-    phone: str | None = None,
-    e_invoice_from: date | None = None,
-    lut_number: str | None = None,
-    lut_valid_until: date | None = None,
-    invoice_footer: str | None = None,
-) -> Organization:
+@takes_columns(Organization, FIELDS)
+def update(organization: Organization, *, actor: Actor, status: str, **values: Any) -> Organization:
     """Update an organization.
 
     PAN and base currency can't change once a registration or a financial year exists.
     """
     if status != organization.status:
         _move(organization, status)
-    organization.name, organization.name_key = name, name_key(name)
-    organization.legal_name = legal_name
-    organization.legal_form = legal_form
-    organization.pan = pan
-    organization.cin = cin
-    organization.llpin = llpin
-    organization.tan = tan
-    organization.iec = iec
-    organization.base_currency = base_currency
-    organization.line1 = line1
-    organization.line2 = line2
-    organization.city = city
-    organization.state_code = state_code
-    organization.pin_code = pin_code
-    organization.email = email
-    organization.phone = phone
-    organization.e_invoice_from = e_invoice_from
-    organization.lut_number = lut_number
-    organization.lut_valid_until = lut_valid_until
-    organization.invoice_footer = invoice_footer
+    replace_columns(organization, FIELDS, values)
+    organization.name_key = name_key(organization.name)
     changes = organization.changed_fields()
     fixed = [field for field in ("pan", "base_currency") if field in changes]
     if fixed and (organization.gst_registrations.exists() or organization.financial_years.exists()):
