@@ -39,17 +39,16 @@ not_offered = pytest.mark.parametrize(
 def tables() -> dict[str, Any]:
     """Every row of every table, whatever model owns it, and every sequence that numbers documents."""
     with connection.cursor() as cursor:
-        state = {}
-        for table in connection.introspection.table_names(cursor):
-            cursor.execute(
-                f"SELECT md5(coalesce(string_agg(t::text, chr(10) ORDER BY t::text), '')) FROM \"{table}\" t"
-            )
-            state[table] = cursor.fetchone()[0]
+        digests = " UNION ALL ".join(
+            f"SELECT '{table}', md5(string_agg(t::text, chr(10) ORDER BY t::text)) FROM \"{table}\" t"
+            for table in connection.introspection.table_names(cursor)
+        )
         cursor.execute(
-            "SELECT sequencename, last_value FROM pg_sequences WHERE NOT EXISTS (SELECT FROM pg_depend"
+            f"{digests} UNION ALL"
+            " SELECT sequencename, last_value::text FROM pg_sequences WHERE NOT EXISTS (SELECT FROM pg_depend"
             " WHERE objid = sequencename::regclass AND deptype IN ('a', 'i'))"  # those of primary keys
         )
-        return state | dict(cursor.fetchall())
+        return dict(cursor.fetchall())
 
 
 def dry(played: Played, value: str = "dry_run=true", **kwargs: Any) -> Any:
