@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKERS ?= auto
 
-.PHONY: demo run test lint lint-docs types imports check openapi audit fix browser faults faults-small bench-relay clean
+.PHONY: demo run test lint lint-docs types imports check openapi audit fix browser large faults faults-small bench-relay clean
 
 demo: $(READY)
 	@$(BIN)/python -m config.demo
@@ -64,6 +64,9 @@ bench-relay: $(READY)
 
 browser: $(READY)
 	$(BIN)/python -m pytest config/tests/test_admin_browser.py -m browser
+
+large: $(READY)
+	LARGE_TABLE=10000 $(BIN)/python -m pytest -m large
 
 clean:
 	rm -rf $(VENV) .erp staticfiles .pytest_cache .mypy_cache .ruff_cache
