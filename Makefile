@@ -6,6 +6,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKERS ?= auto
+# Tests start a hundred processes: each would compile the product again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo run test lint lint-docs types imports check openapi audit fix browser large faults faults-small bench-relay clean
 
