@@ -92,18 +92,22 @@ def test_an_unknown_or_repeated_parameter_of_a_write_is_refused(play, path, meth
     before = traces()
     for query, pointer in (
         ("surprise=1", "/query/surprise"),
-        ("limit=1", "/query/limit"),
-        ("dry_run=true&dry_run=true", "/query/dry_run"),
         ("dry_run=true&dry_run=false", "/query/dry_run"),
         ("dry_run=yes", "/query/dry_run"),
-        ("dry_run=True", "/query/dry_run"),
-        ("dry_run=", "/query/dry_run"),
     ):
         answer = dry(played, query)
         known = endpoint.dry_run and pointer == "/query/dry_run"
         assert told(answer) == (400, "request.invalid" if known else "request.unknown_field"), query
         assert [fault["pointer"] for fault in answer.json()["errors"]] == [pointer]
     assert traces() == before
+
+
+@pytest.mark.parametrize("query", ["limit=1", "dry_run=true&dry_run=true", "dry_run=True", "dry_run="])
+def test_a_dry_run_is_asked_for_once_and_in_two_words(user, client_for, query):
+    answer = client_for(user("INTERNAL_MASTERDATA")).write(f"/api/v1/commodities?{query}", JUTE)
+    code = "request.invalid" if "dry_run" in query else "request.unknown_field"
+    assert told(answer) == (400, code)
+    assert [fault["pointer"] for fault in answer.json()["errors"]] == [f"/query/{query.partition('=')[0]}"]
 
 
 @not_offered
