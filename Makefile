@@ -5,7 +5,8 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3 python; do \
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-WORKERS ?= auto
+# Tests wait for servers a fifth of their time: one worker more than there are processors.
+WORKERS ?= $(shell $(BIN)/python -c 'import os; print(os.cpu_count() + 1)')
 # Tests start a hundred processes: each would compile the product again.
 unexport PYTHONDONTWRITEBYTECODE
 
