@@ -18,7 +18,7 @@ from erp.jobs.tasks import work
 from erp.testing import environment
 
 # Rows of a table that is taken in many chunks; `make large` takes as many as a table may have.
-LARGE = int(os.environ.get("LARGE_TABLE", "2000"))
+LARGE = int(os.environ.get("LARGE_TABLE", "1000"))
 
 
 class EnterFirms(Kind):
