@@ -5,9 +5,12 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3 python; do \
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-WORKERS ?= auto
+# Tests wait for servers a fifth of their time: one worker more than there are processors.
+WORKERS ?= $(shell $(BIN)/python -c 'import os; print(os.cpu_count() + 1)')
+# Tests start a hundred processes: each would compile the product again.
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo run test lint lint-docs types imports check openapi schema initial-migrations audit fix browser faults faults-small bench-relay clean
+.PHONY: demo run test lint lint-docs types imports check openapi schema initial-migrations audit fix browser large faults faults-small bench-relay clean
 
 demo: $(READY)
 	@$(BIN)/python -m config.demo
@@ -71,6 +74,9 @@ bench-relay: $(READY)
 
 browser: $(READY)
 	$(BIN)/python -m pytest config/tests/test_admin_browser.py -m browser
+
+large: $(READY)
+	LARGE_TABLE=10000 $(BIN)/python -m pytest -m large
 
 clean:
 	rm -rf $(VENV) .erp staticfiles .pytest_cache .mypy_cache .ruff_cache

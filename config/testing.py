@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
-from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -260,12 +259,21 @@ def organization(db: None) -> Callable[..., Any]:
 
 
 @pytest.fixture
-def place(db: None) -> Callable[..., Any]:
-    """Make a place, a mandi in Gujarat by default."""
+def state(db: None) -> Callable[[str], Any]:
+    """Find the place that stands for a state of India; all of them are loaded."""
     from apps.locations import services
+    from apps.locations.models import Location
     from erp.access import SYSTEM
 
     services.load_states(actor=SYSTEM)
+    return lambda code: Location.objects.get(type="STATE", state=code)
+
+
+@pytest.fixture
+def place(state: Callable[[str], Any]) -> Callable[..., Any]:
+    """Make a place, a mandi in Gujarat unless told otherwise."""
+    from apps.locations import services
+    from erp.access import SYSTEM
 
     def make(name: str = "", **fields: Any) -> Any:
         parent = fields.get("parent")
@@ -296,23 +304,25 @@ def job(db: None, user: Callable[..., Any]) -> Callable[..., Any]:
     return make
 
 
+class World:
+    """All factories in one hand: each is set up once it is needed."""
+
+    def __init__(self, request: pytest.FixtureRequest) -> None:
+        """Take factories from the test's fixtures."""
+        self._request = request
+
+    def __getattr__(self, name: str) -> Any:
+        """The factory with that name."""
+        return self._request.getfixturevalue(name)
+
+
 @pytest.fixture
-def world(
-    user: Any, partner: Any, commodity: Any, offer: Any, organization: Any, place: Any, job: Any
-) -> SimpleNamespace:
-    """All factories in one hand, for examples, which are loaded with it."""
+def world(request: pytest.FixtureRequest, db: None) -> World:
+    """All factories, for examples, which are loaded with it."""
     from erp.api import examples
 
     examples.load()
-    return SimpleNamespace(
-        user=user,
-        partner=partner,
-        commodity=commodity,
-        offer=offer,
-        organization=organization,
-        place=place,
-        job=job,
-    )
+    return World(request)
 
 
 @pytest.fixture

@@ -17,6 +17,9 @@ from erp.jobs.models import Job
 from erp.jobs.tasks import work
 from erp.testing import environment
 
+# Rows of a table that is taken in many chunks; `make large` takes as many as a table may have.
+LARGE = int(os.environ.get("LARGE_TABLE", "1000"))
+
 
 class EnterFirms(Kind):
     """One partner a row; a row called ``bad`` is refused, one called ``die`` kills its worker once."""

@@ -204,7 +204,7 @@ def _requests(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_thousand_requests_over_a_hundred_connections_with_one_key_have_one_effect(
+def test_requests_over_a_hundred_connections_with_one_key_have_one_effect(
     offer, user, client_for, live_server, emitted
 ):
     live = offer(quantity=1000)
@@ -212,11 +212,11 @@ def test_a_thousand_requests_over_a_hundred_connections_with_one_key_have_one_ef
     path = f"/api/v1/availabilities/{live.pk}/reserve"
     with ThreadPoolExecutor(100) as pool:
         sent = [
-            pool.submit(_requests, live_server.url, token, path, {"quantity": "1"}, [k] * 10)
+            pool.submit(_requests, live_server.url, token, path, {"quantity": "1"}, [k] * 3)
             for _ in range(100)
         ]
         answers = [answer for job in sent for answer in job.result()]
-    assert len(answers) == 1000
+    assert len(answers) == 300
     assert {status for status, _, _ in answers} <= {201, 409}
     first = [body for status, body, replayed in answers if status == 201 and not replayed]
     assert len(first) == 1

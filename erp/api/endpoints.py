@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 from django.core.exceptions import ImproperlyConfigured
@@ -87,7 +88,7 @@ class Endpoint:
         found = example_of(self.call)
         return [{"request": found.documented()}] if found and found.body else []
 
-    @property
+    @cached_property
     def multipart(self) -> bool:
         """Whether the body comes in parts, since a file is among them."""
         return any(isinstance(field, FileField) for field in self.input().fields.values())

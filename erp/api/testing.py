@@ -3,6 +3,7 @@
 import json
 import re
 from functools import cache
+from threading import Lock
 from typing import Any, Final
 from uuid import uuid4
 
@@ -88,9 +89,13 @@ _check("decimal", r"-?[0-9]+(?:\.[0-9]+)?")
 _check("date-time", r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-]\d{2}:\d{2})")
 
 
+_generating = Lock()
+
+
 def document() -> dict[str, Any]:
     """The OpenAPI document of the routes in use."""
-    return _document(settings.ROOT_URLCONF)
+    with _generating:  # threads of one test ask at the same time, and the generator serves one
+        return _document(settings.ROOT_URLCONF)
 
 
 @cache

@@ -26,10 +26,11 @@ _DOMAINS = (
     "xn--[a-z0-9-]+|भारत|भारतम्|भारोत|ભારત|ਭਾਰਤ|ভারত|ভাৰত|ଭାରତ|இந்தியா|భారత్|ಭಾರತ|ഭാരതം|بھارت|بارت|ڀارت|"
     "இலங்கை|ලංකා|বাংলা|پاکستان|संगठन|कॉम|नेट|рф|рус|онлайн|сайт|中国|公司|网络"
 )
+# Repetitions are bounded, so that the time for a text grows with its length and not with the square of it.
 _WEB_ADDRESS = re.compile(
-    r"[a-z][a-z0-9+.-]*:\s*/|\b(?:mailto|javascript)\s*:|\bhttps?\b|\bwww\d?\."
-    r"|\S@\S+\.\S|(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.])"
-    rf"|[^\W_][\w\u0900-\u0dff-]+\.(?:{_DOMAINS})(?![\w\u0900-\u0dff])"
+    r"[a-z][a-z0-9+.-]{0,30}:\s*/|\b(?:mailto|javascript)\s*:|\bhttps?\b|\bwww\d?\."
+    r"|\S@\S{1,255}\.\S|(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.])"
+    rf"|[^\W_][\w\u0900-\u0dff-]{{1,63}}\.(?:{_DOMAINS})(?![\w\u0900-\u0dff])"
     r"|\w\.(?:com|net|org)(?!\w)|\w\.[a-z]{2,}[:/?]",
     re.IGNORECASE,
 )

@@ -299,7 +299,7 @@ def _publish(stream: wire.Stream, delivery: Delivery) -> None:
 
 
 @contextlib.contextmanager
-def held(limit: int = MOST, *, first: float = FIRST_SECONDS, more: float = NEXT_SECONDS) -> Iterator[Letters]:
+def held(limit: int = MOST, *, first: float | None = None, more: float | None = None) -> Iterator[Letters]:
     """Pull up to ``limit`` dead letters for the block; return those it does not settle.
 
     ``first`` and ``more`` are the seconds to wait for the first message and for each further one. The rows of the
@@ -312,13 +312,13 @@ def held(limit: int = MOST, *, first: float = FIRST_SECONDS, more: float = NEXT_
         raise Unreachable(type(error).__name__) from None
     with pulling as puller:
         deliveries: dict[str, Delivery] = {}
-        give_up = time.monotonic() + first
+        give_up = time.monotonic() + (FIRST_SECONDS if first is None else first)
         while len(deliveries) < limit:
             delivery = puller.next(max(0.0, give_up - time.monotonic()))
             if delivery is None:
                 break
             deliveries[delivery.ack_id] = delivery
-            give_up = time.monotonic() + more
+            give_up = time.monotonic() + (NEXT_SECONDS if more is None else more)
         if not deliveries and puller.failure:
             raise Unreachable(puller.failure)
         puller.stop()  # now, so that what goes back at the end doesn't come to this stream once more

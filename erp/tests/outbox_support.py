@@ -14,12 +14,11 @@ from urllib.parse import urlencode
 from uuid import UUID, uuid4
 
 import pytest
-from django.contrib.contenttypes.models import ContentType
 from django.db import connection, transaction
 
 from erp.embedded.pubsub.faults import control
 from erp.embedded.testing import PubSub
-from erp.outbox import endpoint, topology, wire
+from erp.outbox import deadletters, endpoint, topology, wire
 from erp.outbox.flush import Buffered, bucket_of, flush
 from erp.outbox.models import EventOutbox
 from erp.outbox.pull import Delivery, Puller
@@ -65,8 +64,10 @@ def statuses() -> dict[str, int]:
 
 
 @pytest.fixture
-def pubsub(transactional_db: None, settings: Any) -> Iterator[None]:
+def pubsub(transactional_db: None, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A complete topology in a project of its own, with quick redelivery, beside the test's database."""
+    monkeypatch.setattr(deadletters, "FIRST_SECONDS", 1.5)
+    monkeypatch.setattr(deadletters, "NEXT_SECONDS", 0.3)
     kept = connection.settings_dict
     parts = {name: kept[name.upper()] for name in ("host", "port", "user", "password")}
     parts["dbname"] = kept["NAME"]
@@ -80,7 +81,6 @@ def pubsub(transactional_db: None, settings: Any) -> Iterator[None]:
         if process.poll() is None:
             process.kill()
         process.communicate()
-    ContentType.objects.clear_cache()  # the flush to come gives them new ids
 
 
 Faults = Callable[..., None]

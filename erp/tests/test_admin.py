@@ -28,6 +28,7 @@ from erp.idempotency.models import Record
 from erp.outbox.models import DeadLetter, EventOutbox
 from erp.services import registry
 
+pytestmark = pytest.mark.usefixtures("no_letters")
 SAVEPOINT = re.compile(r'(ROLLBACK TO )?SAVEPOINT "(\w+)"')
 WRITES = re.compile(r'(?:INSERT INTO|UPDATE|DELETE FROM) "(\w+)"')
 

@@ -17,7 +17,7 @@ from erp.errors import Malformed
 from erp.idempotency.models import Record
 from erp.outbox.models import EventOutbox
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_letters")]
 KINDS = (
     "",
     "__startswith",

@@ -4,7 +4,6 @@ from datetime import date
 from decimal import Decimal
 
 from apps.locations import services
-from apps.locations.models import Location, State
 from erp.access import SYSTEM
 from erp.api.examples import Example
 from erp.files import CSV, Upload
@@ -28,7 +27,7 @@ def place(world):
 
 def state(code):
     """Return the id of the place of a state."""
-    return lambda world, target: str(Location.objects.get(type="STATE", state=code).pk)
+    return lambda world, target: str(world.state(code).pk)
 
 
 EXAMPLES = {
@@ -87,7 +86,7 @@ EXAMPLES = {
 
 
 def gujarat(world):
-    return Location.objects.get(type="STATE", state="24")
+    return world.state("24")
 
 
 def add_distance(world, viewer):
@@ -109,10 +108,10 @@ LISTS = {
     ),
     "/api/v1/locations/<uuid:pk>/children": ("BUYER", lambda world, viewer: world.place()),
     "/api/v1/locations/<uuid:pk>/history": ("AUDITOR", add_distance),
-    "/api/v1/states": ("BUYER", lambda world, viewer: None),
-    "/api/v1/states/<str:pk>/pin-prefixes": ("BUYER", lambda world, viewer: None),
+    "/api/v1/states": ("BUYER", lambda world, viewer: world.state("24")),
+    "/api/v1/states/<str:pk>/pin-prefixes": ("BUYER", lambda world, viewer: world.state("24")),
 }
 WHOLES = {
     "/api/v1/locations/<uuid:pk>/": gujarat,
-    "/api/v1/states/<str:pk>/": lambda world: State.objects.get(pk="24"),
+    "/api/v1/states/<str:pk>/": lambda world: world.state("24").state,
 }

@@ -308,6 +308,7 @@ def test_an_outage_does_not_fail_requests_and_messages_are_sent_later(
         port = shut_port() if away == "refused" else stack.enter_context(black_hole())
         settings.SMTP_PORT = port
         monkeypatch.setattr(current_app.conf, "broker_url", f"redis://127.0.0.1:{port}/0")
+        monkeypatch.setattr(clients.Smtp, "read_timeout", 0.5)
         for path, body in (
             ("register", sign_up("asha@example.com")),
             ("forgot-password", {"email": person.email}),
