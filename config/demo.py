@@ -144,19 +144,19 @@ def journey(base: str, password: str, seeds: dict[str, str], journal: Table) -> 
     def caller(name: str, email: str) -> Caller:
         return Caller(base, name, journal, tags=tags).sign_in(email, password, seeds.get(email, ""))
 
-    desk = caller("master data", "masterdata@demo.example")
+    staff = caller("master data", "masterdata@demo.example")
     seller = caller("seller", "seller@demo.example")
     manager = caller("manager", "manager@demo.example")
     buyer = caller("buyer", "buyer@demo.example")
 
-    (commodity,) = desk.send("GET", "/api/v1/commodities?code=COTTON").json["results"]
+    (commodity,) = staff.send("GET", "/api/v1/commodities?code=COTTON").json["results"]
     tags[commodity["id"]] = "{cotton}"
     sort = {"name": f"Demo sort {run}", "aliases": [f"D-{run}"]}
-    variety = desk.write(
+    variety = staff.write(
         "POST", "/varieties", {"commodity_id": commodity["id"], "code": f"DEMO-{run}", **sort}
     )
     tags[variety["id"]] = "{variety}"
-    desk.write(
+    staff.write(
         "PUT",
         f"/varieties/{variety['id']}",
         {**sort, "status": "ACTIVE", "aliases": []},
@@ -164,8 +164,8 @@ def journey(base: str, password: str, seeds: dict[str, str], journal: Table) -> 
     )
     path = f"/commodities/{commodity['id']}/calculate-conversion"
     asked = {"quantity": {"count": "600", "count_unit": "BALE"}, "rate": "50000", "pricing_unit": "INR/CANDY"}
-    answer = desk.send("POST", f"/api/v1{path}", asked, Idempotency_Key=secrets.token_hex(16))
-    desk.note("POST", path, answer, "600 bales at 50,000 a candy of 355.62 kg")
+    answer = staff.send("POST", f"/api/v1{path}", asked, Idempotency_Key=secrets.token_hex(16))
+    staff.note("POST", path, answer, "600 bales at 50,000 a candy of 355.62 kg")
     price = answer.json
     if price["amount"]["value"] != "14341150.67":
         raise Wrong(f"600 bales at 50,000 a candy are 14,341,150.67 rupees, not {price['amount']['value']}")

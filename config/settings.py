@@ -23,7 +23,7 @@ CSRF_TRUSTED_ORIGINS = ENV.csrf_trusted_origins
 INSTALLED_APPS = [
     "erp",  # first: its templates and commands replace those of the apps below
     "unfold.apps.BasicAppConfig",
-    "config.desk.DeskConfig",
+    "config.portal.StaffPortalConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

@@ -170,10 +170,10 @@ def test_people_of_another_organization_neither_see_nor_decide_a_request(asked, 
 
 
 @pytest.mark.parametrize("what", SCOPED)
-def test_the_admin_shows_a_request_to_people_of_its_organization_only(asked, desk_for, what):
+def test_the_admin_shows_a_request_to_people_of_its_organization_only(asked, staff_client_for, what):
     case = asked(what)
     run = f"{LIST}{case.request.pk}/run/approve/"
-    outside, inside = desk_for(case.outside), desk_for(case.inside)
+    outside, inside = staff_client_for(case.outside), staff_client_for(case.inside)
     assert list(outside.get(LIST).context["cl"].result_list) == []
     assert outside.get(f"{LIST}{case.request.pk}/change/").status_code in (302, 404)
     form = inside.form(run)
@@ -340,26 +340,26 @@ def test_a_wrong_proof_confirms_nothing(needing_proof, client_for, body, status)
 
 
 @pytest.mark.parametrize("what", NEEDING)
-def test_the_admin_asks_for_the_proof_before_the_same_decisions(needing_proof, desk_for, what):
+def test_the_admin_asks_for_the_proof_before_the_same_decisions(needing_proof, staff_client_for, what):
     request, person = needing_proof(what)
     run = f"{LIST}{request.pk}/run/approve/"
-    desk = desk_for(person, reauthenticated=False)
-    form = desk_for(person).form(run)
-    for answer in (desk.get(run), desk.post(run, form)):
+    staff = staff_client_for(person, reauthenticated=False)
+    form = staff_client_for(person).form(run)
+    for answer in (staff.get(run), staff.post(run, form)):
         assert answer.status_code == 302
         assert answer["Location"].startswith("/admin/prove/")
     assert again(request).status == "pending"
-    assert desk_for(person).fill(run).status_code == 302
+    assert staff_client_for(person).fill(run).status_code == 302
     assert again(request).status == "granted"
 
 
-def test_other_decisions_need_no_proof_on_either_channel(asked, tax_rate, user, client_for, desk_for):
+def test_other_decisions_need_no_proof_on_either_channel(asked, tax_rate, user, client_for, staff_client_for):
     for request, person in (
         (tax_rate(), user("INTERNAL_DIRECTOR")),
         ((case := asked("financial year")).request, case.inside),
     ):
-        desk = desk_for(person, reauthenticated=False)
-        assert desk.get(f"{LIST}{request.pk}/run/approve/").status_code == 200
+        staff = staff_client_for(person, reauthenticated=False)
+        assert staff.get(f"{LIST}{request.pk}/run/approve/").status_code == 200
         assert decide(client_for(person), request).json()["status"] == "granted"
     request, person = (case := asked("bank account")).request, case.inside
     assert decide(client_for(person), request, "reject", **REFUSAL).json()["status"] == "refused"
@@ -389,15 +389,15 @@ def test_a_service_that_needs_a_proof_refuses_a_person_of_any_session_without_on
 
 
 @pytest.mark.parametrize("what", SCOPED)
-def test_the_requester_does_not_choose_who_decides(asked, desk_for, what):
+def test_the_requester_does_not_choose_who_decides(asked, staff_client_for, what):
     case = asked(what)
     with pytest.raises(SelfApproval):
         services.escalate(case.request, actor=case.maker, role="INTERNAL_DIRECTOR", reason=WHY)
     run = f"{LIST}{case.request.pk}/run/escalate/"
-    desk = desk_for(case.maker)
-    answer = desk.fill(run, role="INTERNAL_DIRECTOR", reason=WHY)
+    staff = staff_client_for(case.maker)
+    answer = staff.fill(run, role="INTERNAL_DIRECTOR", reason=WHY)
     assert (answer.status_code, "approval.self" in answer.content.decode()) == (403, True)
-    assert run not in desk.get(f"{LIST}{case.request.pk}/change/").content.decode()
+    assert run not in staff.get(f"{LIST}{case.request.pk}/change/").content.decode()
     assert again(case.request).decider_role is None
 
 

@@ -209,12 +209,12 @@ def test_nobody_stops_the_job_of_another(start: Any, user: Any, role: str) -> No
 
 
 def test_who_reads_the_trail_is_offered_to_stop_no_job_of_another(
-    start: Any, user: Any, client_for: Any, desk_for: Any
+    start: Any, user: Any, client_for: Any, staff_client_for: Any
 ) -> None:
     job, reader, granted = start("One"), user("INTERNAL_COMPLIANCE"), user("INTERNAL_COMPLIANCE")
     assert client_for(reader).read(f"/api/v1/jobs/{job.pk}").json()["allowed_actions"] == []
     assert client_for(reader).write(f"/api/v1/jobs/{job.pk}/cancel").status_code == 403
-    drawn = desk_for(reader).get(f"/admin/job/job/{job.pk}/change/").content.decode()
+    drawn = staff_client_for(reader).get(f"/admin/job/job/{job.pk}/change/").content.decode()
     assert "the job of another person" in drawn
     assert "/run/cancel/" not in drawn
     assign_perm("job.cancel", granted, job)

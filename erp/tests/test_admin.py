@@ -83,8 +83,8 @@ def test_only_service_admins_are_registered_and_djangos_own_screens_are_absent()
     assert not names & {"password_change", "password_change_done"}
 
 
-def test_no_forged_request_writes_past_a_service(rows, user, desk_for):
-    desk = desk_for(user())  # a super administrator: rights are no disabled_reason
+def test_no_forged_request_writes_past_a_service(rows, user, staff_client_for):
+    staff = staff_client_for(user())  # a super administrator: rights are no disabled_reason
     for model, row in rows.items():
         page = admin.site._registry[model]
         doors = [
@@ -107,7 +107,7 @@ def test_no_forged_request_writes_past_a_service(rows, user, desk_for):
         doors += [(address(page, "start", s.__name__), {}, {400}) for s in page.starts]
         for path, data, statuses in doors:
             with CaptureQueriesContext(connection) as caught:
-                answer = desk.post(path, data)
+                answer = staff.post(path, data)
             assert answer.status_code in statuses, (path, answer.status_code)
             assert not written(caught.captured_queries), (path, written(caught.captured_queries))
 
@@ -126,9 +126,9 @@ def test_djangos_ways_of_writing_are_shut(rows):
                 getattr(page, name)(None, None, None)
 
 
-def test_every_page_opens_for_an_auditor_and_offers_nothing_to_do(rows, user, desk_for):
-    desk = desk_for(user("AUDITOR"))
-    home = desk.get("/admin/").content.decode()
+def test_every_page_opens_for_an_auditor_and_offers_nothing_to_do(rows, user, staff_client_for):
+    staff = staff_client_for(user("AUDITOR"))
+    home = staff.get("/admin/").content.decode()
     for model, row in rows.items():
         page = admin.site._registry[model]
         for path in (
@@ -136,7 +136,7 @@ def test_every_page_opens_for_an_auditor_and_offers_nothing_to_do(rows, user, de
             address(page, "change", row.pk),
             address(page, "history", row.pk),
         ):
-            answer = desk.get(path)
+            answer = staff.get(path)
             assert answer.status_code == 200, path
             drawn = answer.content.decode()
             assert "/run/" not in drawn, path
@@ -148,20 +148,20 @@ def test_every_page_opens_for_an_auditor_and_offers_nothing_to_do(rows, user, de
         assert address(page, "add") not in home
 
 
-def test_every_link_to_a_service_opens(rows, user, desk_for):
-    desk = desk_for(user())
+def test_every_link_to_a_service_opens(rows, user, staff_client_for):
+    staff = staff_client_for(user())
     opened = set()
     for model, row in rows.items():
         page = admin.site._registry[model]
         for path in (address(page, "changelist"), address(page, "change", row.pk)):
-            for link in re.findall(r'href="([^"]*/(?:run|start)/[^"]*)"', desk.get(path).content.decode()):
-                assert desk.get(link).status_code == 200, link
+            for link in re.findall(r'href="([^"]*/(?:run|start)/[^"]*)"', staff.get(path).content.decode()):
+                assert staff.get(link).status_code == 200, link
                 opened.add(link.split("/")[-2])
     assert {"bulk_import", "bulk_upload"} <= opened
 
 
-def test_an_auditors_forged_requests_change_nothing(rows, user, desk_for):
-    desk = desk_for(user("AUDITOR"))
+def test_an_auditors_forged_requests_change_nothing(rows, user, staff_client_for):
+    staff = staff_client_for(user("AUDITOR"))
     for model, row in rows.items():
         page = admin.site._registry[model]
         forged = {"_key": uuid4().hex, "_version": "1", "_chosen": f"{row.pk}:1"}
@@ -171,16 +171,16 @@ def test_an_auditors_forged_requests_change_nothing(rows, user, desk_for):
         doors += [address(page, "start", service.__name__) for service in page.starts]
         for path in doors:
             with CaptureQueriesContext(connection) as caught:
-                assert desk.post(path, forged).status_code == 403, path
+                assert staff.post(path, forged).status_code == 403, path
             assert not written(caught.captured_queries)
 
 
-def test_lists_cost_the_same_for_one_row_and_for_fifty(rows, user, desk_for, offer, commodity):
-    desk = desk_for(user())
+def test_lists_cost_the_same_for_one_row_and_for_fifty(rows, user, staff_client_for, offer, commodity):
+    staff = staff_client_for(user())
 
     def cost(path: str) -> int:
         with CaptureQueriesContext(connection) as caught:
-            assert desk.get(path).status_code == 200
+            assert staff.get(path).status_code == 200
         return len(caught)
 
     lists = {page: address(page, "changelist") for page in admin.site._registry.values()}
@@ -196,48 +196,50 @@ def test_lists_cost_the_same_for_one_row_and_for_fifty(rows, user, desk_for, off
     assert cost("/admin/") <= min(25, home + 1)
 
 
-def test_nothing_writes_djangos_log(rows, user, desk_for):
-    desk = desk_for(user())
-    desk.fill("/admin/partner/partner/add/", legal_name="Firm of Two", legal_form="partnership")
+def test_nothing_writes_djangos_log(rows, user, staff_client_for):
+    staff = staff_client_for(user())
+    staff.fill("/admin/partner/partner/add/", legal_name="Firm of Two", legal_form="partnership")
     assert EventOutbox.objects.filter(event_type="partner.registered").count() >= 1
     assert not LogEntry.objects.exists()
 
 
-def test_a_search_field_offers_visible_rows_to_those_who_may_look(user, partner, desk_for):
+def test_a_search_field_offers_visible_rows_to_those_who_may_look(user, partner, staff_client_for):
     named = partner("Kapas Traders")
     partner("Another Firm")
-    answer = desk_for(user("INTERNAL")).get("/admin/partner/partner/choose/", {"term": "kapas"})
+    answer = staff_client_for(user("INTERNAL")).get("/admin/partner/partner/choose/", {"term": "kapas"})
     assert answer.json() == {
         "results": [{"id": str(named.pk), "text": str(named)}],
         "pagination": {"more": False},
     }
 
 
-def test_the_outbox_shows_a_stream_in_its_sequence(rows, user, desk_for):
-    desk = desk_for(user("AUDITOR"))
+def test_the_outbox_shows_a_stream_in_its_sequence(rows, user, staff_client_for):
+    staff = staff_client_for(user("AUDITOR"))
     event = EventOutbox.objects.get(event_type="availability.approved")
-    answer = desk.get(
+    answer = staff.get(
         "/admin/outbox/eventoutbox/",
         {"aggregate_type": event.aggregate_type, "aggregate_id": str(event.aggregate_id)},
     )
     assert [row.sequence for row in answer.context["cl"].result_list] == [1, 2, 3, 4]
-    found = desk.get("/admin/outbox/eventoutbox/", {"q": str(event.aggregate_id)})
+    found = staff.get("/admin/outbox/eventoutbox/", {"q": str(event.aggregate_id)})
     assert len(found.context["cl"].result_list) == 4
-    assert len(desk.get("/admin/outbox/eventoutbox/", {"q": "nonsense"}).context["cl"].result_list) == 0
+    assert len(staff.get("/admin/outbox/eventoutbox/", {"q": "nonsense"}).context["cl"].result_list) == 0
 
 
-def test_an_idempotency_record_shows_what_it_caused_and_never_its_answer(rows, user, desk_for):
-    desk = desk_for(user("AUDITOR"))
+def test_an_idempotency_record_shows_what_it_caused_and_never_its_answer(rows, user, staff_client_for):
+    staff = staff_client_for(user("AUDITOR"))
     record = Record.objects.get(route__contains="reserve")
-    page = desk.get(f"/admin/idempotency/record/{record.pk}/change/").content.decode()
+    page = staff.get(f"/admin/idempotency/record/{record.pk}/change/").content.decode()
     assert "availability.reserved" in page
     for hidden in ("body", "scope", "fingerprint", "headers"):
         assert f">{hidden.capitalize()}<" not in page
 
 
-def test_history_tells_the_events_of_a_row(rows, user, desk_for):
+def test_history_tells_the_events_of_a_row(rows, user, staff_client_for):
     event = EventOutbox.objects.get(event_type="availability.approved")
-    page = desk_for(user("INTERNAL")).get(f"/admin/availability/availability/{event.aggregate_id}/history/")
+    page = staff_client_for(user("INTERNAL")).get(
+        f"/admin/availability/availability/{event.aggregate_id}/history/"
+    )
     assert [line.event for line in page.context["lines"]] == [
         "availability.created v1",
         "availability.submitted v1",
@@ -246,11 +248,11 @@ def test_history_tells_the_events_of_a_row(rows, user, desk_for):
     ]
 
 
-def test_a_row_that_is_not_there_is_404(user, desk_for):
-    desk = desk_for(user())
-    assert desk.get(f"/admin/partner/partner/{uuid4()}/change/").status_code == 404
-    assert desk.get("/admin/partner/partner/nonsense/change/").status_code == 404
-    assert desk.get(f"/admin/partner/partner/{uuid4()}/run/approve/").status_code == 404
+def test_a_row_that_is_not_there_is_404(user, staff_client_for):
+    staff = staff_client_for(user())
+    assert staff.get(f"/admin/partner/partner/{uuid4()}/change/").status_code == 404
+    assert staff.get("/admin/partner/partner/nonsense/change/").status_code == 404
+    assert staff.get(f"/admin/partner/partner/{uuid4()}/run/approve/").status_code == 404
 
 
 @pytest.mark.parametrize("command", ["createsuperuser", "changepassword"])
@@ -411,9 +413,9 @@ def test_a_service_without_an_endpoint_is_drawn_from_its_keywords():
     assert not drawn["urgent"].required
 
 
-def test_a_page_says_what_a_service_takes_by_default(user, desk_for):
-    held = desk_for(user()).form("/admin/commodity/commodity/add/")
+def test_a_page_says_what_a_service_takes_by_default(user, staff_client_for):
+    held = staff_client_for(user()).form("/admin/commodity/commodity/add/")
     assert held["base_unit"] == ["KG"]
     assert held["quantity_tolerance_percent"] == ["5"]
-    answer = desk_for(user()).get("/admin/commodity/commodity/add/")
+    answer = staff_client_for(user()).get("/admin/commodity/commodity/add/")
     assert controls(answer)["_key"] != held["_key"]

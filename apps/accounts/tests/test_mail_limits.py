@@ -215,7 +215,7 @@ SPAM = [
 
 
 @pytest.mark.parametrize("name", SPAM)
-def test_a_web_address_in_a_name_is_refused(client_for, user, desk_for, name):
+def test_a_web_address_in_a_name_is_refused(client_for, user, staff_client_for, name):
     invalid = {
         "pointer": "/full_name",
         "code": "web_address",
@@ -234,7 +234,7 @@ def test_a_web_address_in_a_name_is_refused(client_for, user, desk_for, name):
         ),
     ):
         assert (answer.status_code, answer.json()["errors"]) == (400, [invalid])
-    page = desk_for(user()).fill(
+    page = staff_client_for(user()).fill(
         "/admin/account/user/add/", email="x@example.com", full_name=name, user_type="SUPER_ADMIN"
     )
     assert page.status_code == 400

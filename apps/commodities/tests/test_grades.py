@@ -15,7 +15,7 @@ PATH = "/api/v1/grades"
 
 
 @pytest.fixture
-def desk(user, client_for):
+def staff(user, client_for):
     return client_for(user("INTERNAL_MASTERDATA"))
 
 
@@ -25,9 +25,9 @@ def cotton(commodity):
 
 
 @pytest.fixture
-def add(desk, cotton):
+def add(staff, cotton):
     def send(**fields):
-        return desk.write(PATH, {"commodity_id": str(cotton.pk), "code": "FINE", **FINE, **fields})
+        return staff.write(PATH, {"commodity_id": str(cotton.pk), "code": "FINE", **FINE, **fields})
 
     return send
 
@@ -115,11 +115,11 @@ def test_limits_lie_within_what_the_parameter_can_be(add, cotton):
     assert made.json()["limits"] == [{"parameter_id": str(trash.pk), "low": None, "high": "3.500000"}]
 
 
-def test_a_change_is_told_with_old_and_new_and_an_equal_one_not_at_all(add, desk, emitted, assert_emitted):
+def test_a_change_is_told_with_old_and_new_and_an_equal_one_not_at_all(add, staff, emitted, assert_emitted):
     path = add()["Location"]
-    same = desk.write(path, {**FINE, "difference": "1.50", "status": "ACTIVE"}, method="PUT", if_match=1)
+    same = staff.write(path, {**FINE, "difference": "1.50", "status": "ACTIVE"}, method="PUT", if_match=1)
     assert (same.status_code, same["ETag"], emitted("commodity.grade.updated")) == (200, '"1"', [])
-    answer = desk.write(path, {**FINE, "rank": 1, "status": "ARCHIVED"}, method="PUT", if_match=1)
+    answer = staff.write(path, {**FINE, "rank": 1, "status": "ARCHIVED"}, method="PUT", if_match=1)
     assert answer.status_code == 200
     assert_emitted(
         events.GradeUpdated,

@@ -24,7 +24,7 @@ DAY = date(2026, 1, 12)
 
 
 @pytest.fixture
-def desk(user, client_for):
+def staff(user, client_for):
     return client_for(user("INTERNAL_MASTERDATA"))
 
 
@@ -330,7 +330,7 @@ def test_a_draft_defines_nothing(ask, user):
     assert told(ask({"count": "600"}, to_unit="STONE")) == (422, "commodity.no_definition")
 
 
-def test_units_are_shown_with_every_definition_that_was_published(desk, second_candy, user, client_for):
+def test_units_are_shown_with_every_definition_that_was_published(staff, second_candy, user, client_for):
     rows = client_for(user("BUYER")).read(f"{UNITS}?code=CANDY").json()["results"]
     shown = [
         (d["unit_version"], d["numerator"], d["denominator"], d["status"]) for d in rows[0]["definitions"]
@@ -339,12 +339,12 @@ def test_units_are_shown_with_every_definition_that_was_published(desk, second_c
     assert rows[0]["dimension"] == "MASS"
 
 
-def test_a_unit_shown_anew_has_another_tag(loaded, desk, user, deliver):
+def test_a_unit_shown_anew_has_another_tag(loaded, staff, user, deliver):
     from apps.approvals import services as approvals
     from apps.approvals.models import ApprovalRequest
 
     candy = Unit.objects.get(code="CANDY")
-    before = desk.read(f"{UNITS}/{candy.pk}")["ETag"]
+    before = staff.read(f"{UNITS}/{candy.pk}")["ETag"]
     draft = services.draft_unit_definition(
         actor=user("INTERNAL_MASTERDATA"),
         unit=candy,
@@ -353,18 +353,18 @@ def test_a_unit_shown_anew_has_another_tag(loaded, desk, user, deliver):
         source="The trade's agreement",
         valid_from=date(2027, 1, 1),
     )
-    assert desk.read(f"{UNITS}/{candy.pk}")["ETag"] == before
+    assert staff.read(f"{UNITS}/{candy.pk}")["ETag"] == before
     services.submit_unit_definition(draft, actor=user("INTERNAL_MASTERDATA"), reason="The trade has agreed.")
     request = ApprovalRequest.objects.get()
     approvals.approve(request, actor=user("INTERNAL_MANAGER"), subject_version=request.subject_version)
     deliver()
-    answer = desk.read(f"{UNITS}/{candy.pk}")
+    answer = staff.read(f"{UNITS}/{candy.pk}")
     assert answer["ETag"] != before
     assert [d["valid_to"] for d in answer.json()["definitions"]] == ["2026-12-31", None]
 
 
-def test_a_pricing_unit_is_added_and_told(desk, assert_emitted):
-    made = desk.write(PRICES, {"code": "INR/KG", **PER_KG})
+def test_a_pricing_unit_is_added_and_told(staff, assert_emitted):
+    made = staff.write(PRICES, {"code": "INR/KG", **PER_KG})
     row = made.json()
     assert (made.status_code, row["status"], row["unit"], row["tick"]) == (201, "ACTIVE", "KG", "0.050000")
     assert_emitted(
@@ -377,17 +377,17 @@ def test_a_pricing_unit_is_added_and_told(desk, assert_emitted):
     )
 
 
-def test_places_tick_and_status_change_the_rest_is_fixed(desk, emitted, assert_emitted):
+def test_places_tick_and_status_change_the_rest_is_fixed(staff, emitted, assert_emitted):
     row = pricing_unit()
     path = f"{PRICES}/{row.pk}"
-    same = desk.write(path, {**PER_KG, "status": "ACTIVE"}, method="PUT", if_match=1)
+    same = staff.write(path, {**PER_KG, "status": "ACTIVE"}, method="PUT", if_match=1)
     assert (same.status_code, emitted("pricing_unit.updated")) == (200, [])
     for name, value in (("currency", "USD"), ("divisor", 100), ("unit", "QTL")):
-        answer = desk.write(path, {**PER_KG, "status": "ACTIVE", name: value}, method="PUT", if_match=1)
+        answer = staff.write(path, {**PER_KG, "status": "ACTIVE", name: value}, method="PUT", if_match=1)
         assert told(answer) == (409, "commodity.in_force")
         assert answer.json()["errors"][0]["pointer"] == f"/{name}"
     body = {**PER_KG, "places": 4, "tick": None, "status": "ARCHIVED"}
-    assert desk.write(path, body, method="PUT", if_match=1).status_code == 200
+    assert staff.write(path, body, method="PUT", if_match=1).status_code == 200
     assert_emitted(
         events.PricingUnitUpdated,
         version=2,
@@ -399,11 +399,11 @@ def test_places_tick_and_status_change_the_rest_is_fixed(desk, emitted, assert_e
     )
 
 
-def test_code_and_quotation_are_one_pricing_units_alone(desk):
+def test_code_and_quotation_are_one_pricing_units_alone(staff):
     pricing_unit()
     for body in ({"code": "INR/KG", **PER_KG, "currency": "USD"}, {"code": "RS/KG", **PER_KG}):
-        assert told(desk.write(PRICES, body)) == (409, "commodity.duplicate")
-    unknown = desk.write(PRICES, {"code": "INR/STONE", **PER_KG, "unit": "STONE"})
+        assert told(staff.write(PRICES, body)) == (409, "commodity.duplicate")
+    unknown = staff.write(PRICES, {"code": "INR/STONE", **PER_KG, "unit": "STONE"})
     assert unknown.status_code == 400
     assert unknown.json()["errors"][0]["code"] == "does_not_exist"
 
@@ -486,15 +486,15 @@ def test_weights_are_read_beside_all_and_within_their_commodity(commodity, user,
     assert buyer.read(f"/api/v1/commodities/{hidden.pk}/pack-weights").status_code == 404
 
 
-def test_staff_set_a_weight_on_the_commoditys_page(commodity, desk_for, user):
-    cotton, desk = commodity(), desk_for(user("INTERNAL_MASTERDATA"))
+def test_staff_set_a_weight_on_the_commoditys_page(commodity, staff_client_for, user):
+    cotton, staff = commodity(), staff_client_for(user("INTERNAL_MASTERDATA"))
     page = f"/admin/commodity/commodity/{cotton.pk}"
     form = f"{page}/run/set_pack_weight/"
     typed = {"package_unit": "BALE", "unit": "KG", "value": "170", "low": "155", "high": "175"}
-    answer = desk.fill(form, **typed, source="Practice", valid_from="2026-01-01")
+    answer = staff.fill(form, **typed, source="Practice", valid_from="2026-01-01")
     assert answer.status_code == 302, answer.content
     assert PackWeight.objects.get().value == 170
-    assert "170" in desk.get(f"{page}/change/").content.decode()
+    assert "170" in staff.get(f"{page}/change/").content.decode()
 
 
 @pytest.mark.parametrize(
@@ -505,15 +505,15 @@ def test_staff_set_a_weight_on_the_commoditys_page(commodity, desk_for, user):
         ({"quantity_mode": "WEIGHT", "package_unit": None, "trade_unit": "BALE"}, "/trade_unit"),
     ],
 )
-def test_a_commoditys_units_measure_what_they_are_there_for(desk, fields, pointer):
-    answer = desk.write("/api/v1/commodities", {"code": "COTTON", **GOODS, **fields})
+def test_a_commoditys_units_measure_what_they_are_there_for(staff, fields, pointer):
+    answer = staff.write("/api/v1/commodities", {"code": "COTTON", **GOODS, **fields})
     assert told(answer) == (422, "commodity.unit_dimension"), answer.json()
     assert answer.json()["errors"][0]["pointer"] == pointer
 
 
-def test_a_commodity_names_units_that_are_there(desk):
+def test_a_commodity_names_units_that_are_there(staff):
     body = {"code": "COTTON", **GOODS, "base_unit": "STONE"}
-    answer = desk.write("/api/v1/commodities", body)
+    answer = staff.write("/api/v1/commodities", body)
     assert answer.status_code == 400
     assert answer.json()["errors"][0] == {
         "pointer": "/base_unit",
@@ -522,11 +522,11 @@ def test_a_commodity_names_units_that_are_there(desk):
     }
 
 
-def test_a_commodity_is_priced_in_its_own_kind_or_packages(desk, loaded):
+def test_a_commodity_is_priced_in_its_own_kind_or_packages(staff, loaded):
     def post(code, number):
         row = PricingUnit.objects.get(code=code)
         body = {"code": f"GOODS-{number}", **GOODS, "name": f"Goods {number}", "pricing_unit_id": str(row.pk)}
-        return desk.write("/api/v1/commodities", body)
+        return staff.write("/api/v1/commodities", body)
 
     made = post("INR/CANDY", 1)
     assert made.status_code == 201, made.content

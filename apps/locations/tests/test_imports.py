@@ -212,25 +212,25 @@ def test_rows_of_one_table_name_different_parents_by_id(staff, place) -> None:
     assert list(parents) == ["Rajkot", "Surat", "Rajkot"]
 
 
-def test_staff_import_at_the_desk_and_are_led_to_the_job(user, place, desk_for) -> None:
-    desk = desk_for(user("INTERNAL"))
+def test_staff_import_at_the_desk_and_are_led_to_the_job(user, place, staff_client_for) -> None:
+    portal = staff_client_for(user("INTERNAL"))
     start = reverse("admin:location_location_start", args=["bulk_import"])
-    assert start in desk.get(reverse("admin:location_location_changelist")).content.decode()
-    assert 'enctype="multipart/form-data"' in desk.get(start).content.decode()
+    assert start in portal.get(reverse("admin:location_location_changelist")).content.decode()
+    assert 'enctype="multipart/form-data"' in portal.get(start).content.decode()
 
     def sheet(text: bytes) -> SimpleUploadedFile:
         return SimpleUploadedFile("places.csv", text, "text/csv")
 
-    typed = {**desk.form(start), "mode": "partial"}
-    sent = desk.post(start, {**typed, "file": sheet(b"type,name,state\nCITY,Gondal,24\nCITY,Bad,99\n")})
+    typed = {**portal.form(start), "mode": "partial"}
+    sent = portal.post(start, {**typed, "file": sheet(b"type,name,state\nCITY,Gondal,24\nCITY,Bad,99\n")})
     job = Job.objects.get()
     assert (sent.status_code, sent["Location"]) == (302, reverse("admin:job_job_change", args=[job.pk]))
-    again = desk.post(start, {**typed, "file": sheet(b"type,name,state\nCITY,Gondal,24\nCITY,Bad,99\n")})
+    again = portal.post(start, {**typed, "file": sheet(b"type,name,state\nCITY,Gondal,24\nCITY,Bad,99\n")})
     assert (again["Location"], Job.objects.count()) == (sent["Location"], 1)
-    other = desk.post(start, {**typed, "file": sheet(b"type,name,state\nCITY,Other,24\n")})
+    other = portal.post(start, {**typed, "file": sheet(b"type,name,state\nCITY,Other,24\n")})
     assert (other.status_code, "idempotency.key_reused" in other.content.decode()) == (422, True)
     assert finished(job).tally == {"created": 1}
-    page = desk.get(sent["Location"]).content.decode()
+    page = portal.get(sent["Location"]).content.decode()
     assert "2 of 2" in page
     assert "row 2: /state unknown_state" in page
     for wrong, status, words in (
@@ -238,17 +238,17 @@ def test_staff_import_at_the_desk_and_are_led_to_the_job(user, place, desk_for) 
         (sheet(b"MZ\x90\x00"), 415, "request.unsupported_media_type"),
         ("", 400, "required"),
     ):
-        refused_page = desk.fill(start, file=wrong)
+        refused_page = portal.fill(start, file=wrong)
         assert (refused_page.status_code, words in refused_page.content.decode()) == (status, True)
     assert Job.objects.count() == 1
 
 
-def test_every_service_on_a_place_is_offered_on_its_page(user, place, desk_for) -> None:
-    desk = desk_for(user("INTERNAL_MASTERDATA"))
-    page = desk.get(reverse("admin:location_location_change", args=[place().pk])).content.decode()
+def test_every_service_on_a_place_is_offered_on_its_page(user, place, staff_client_for) -> None:
+    portal = staff_client_for(user("INTERNAL_MASTERDATA"))
+    page = portal.get(reverse("admin:location_location_change", args=[place().pk])).content.decode()
     links = set(re.findall(r'href="([^"]*/run/[^"]*)"', page))
     assert {link.split("/")[-2] for link in links} == {"confirm", "reparent", "merge", "set_distance"}
-    assert {desk.get(link).status_code for link in links} == {200}
+    assert {portal.get(link).status_code for link in links} == {200}
 
 
 @contextmanager

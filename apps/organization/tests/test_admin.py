@@ -26,8 +26,8 @@ def keeper(house, user):
 
 
 @pytest.fixture
-def finance(keeper, desk_for):
-    return desk_for(keeper)
+def finance(keeper, staff_client_for):
+    return staff_client_for(keeper)
 
 
 def page(row, *more):
@@ -82,7 +82,9 @@ def test_choices_contain_only_parts_of_this_organization(house, organization, fi
     assert str(other.financial_years.get().pk) not in text
 
 
-def test_the_full_number_is_shown_on_demand_with_an_event_each_time(house, keeper, finance, desk_for, user):
+def test_the_full_number_is_shown_on_demand_with_an_event_each_time(
+    house, keeper, finance, staff_client_for, user
+):
     account = factories.account(house, by=keeper, number=NUMBER)
     assert NUMBER not in finance.get(page(account)).content.decode()
     assert NUMBER not in finance.get(page(account, "show_number")).content.decode()
@@ -94,7 +96,7 @@ def test_the_full_number_is_shown_on_demand_with_an_event_each_time(house, keepe
     lines = EventOutbox.objects.filter(event_type="organization.bank_account.number_shown")
     assert [line.payload["shown_to"] for line in lines] == [str(keeper.pk)] * 2
     assert finance.post(page(account, "show_number")).status_code == 400  # without a key nothing is executed
-    manager = desk_for(user("INTERNAL_MANAGER", organization_id=house.pk))
+    manager = staff_client_for(user("INTERNAL_MANAGER", organization_id=house.pk))
     forged = manager.post(page(account, "show_number"))
     assert forged.status_code == 403
     assert lines.count() == 2
@@ -129,12 +131,12 @@ def test_calendars_are_changed_in_the_admin(finance):
     assert "Republic Day" in finance.get(page(calendar)).content.decode()
 
 
-def test_home_lists_an_organization_without_a_current_year(house, organization, desk_for, user):
-    desk = desk_for(user())
-    queues = {queue.title: queue for queue in desk.get("/admin/").context["queues"]}
+def test_home_lists_an_organization_without_a_current_year(house, organization, staff_client_for, user):
+    staff = staff_client_for(user())
+    queues = {queue.title: queue for queue in staff.get("/admin/").context["queues"]}
     before = int(queues["Financial years to add"].waiting)
     organization()
-    queues = {queue.title: queue for queue in desk.get("/admin/").context["queues"]}
+    queues = {queue.title: queue for queue in staff.get("/admin/").context["queues"]}
     queue = queues["Financial years to add"]
     assert int(queue.waiting) == before + 1
-    assert len(desk.get(queue.url).context["cl"].result_list) == before + 1
+    assert len(staff.get(queue.url).context["cl"].result_list) == before + 1
