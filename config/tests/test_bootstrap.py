@@ -46,10 +46,10 @@ def run(command: str, **options: Any) -> tuple[int, Any]:
 
 def test_an_empty_database_gets_its_first_organization_with_year_and_series():
     code, told = run("bootstrap", **OURS)
-    house = Organization.objects.get()
-    assert (code, house.llpin, house.base_currency) == (0, "ZZZ-1001", "INR")
+    company = Organization.objects.get()
+    assert (code, company.llpin, company.base_currency) == (0, "ZZZ-1001", "INR")
     year = FinancialYear.objects.on(clock.today()).get()
-    assert year.organization == house
+    assert year.organization == company
     types = {"trade", "contract_note", "proforma_invoice", "settlement_statement", "claim"}
     assert {series.document_type for series in year.document_series.all()} == types
     texts = [f"text {text}" for text in Template.objects.order_by("pk")]
@@ -57,7 +57,7 @@ def test_an_empty_database_gets_its_first_organization_with_year_and_series():
     assert set(texts) <= set(told["changed"])
     assert f"financial year {year.code}" in told["changed"]
     assert access.sync(check=True) == []
-    assert factories.number(house).document_number == f"TRD-{year.code}-000001"
+    assert factories.number(company).document_number == f"TRD-{year.code}-000001"
 
 
 def test_a_second_run_changes_nothing():
@@ -132,15 +132,15 @@ def test_the_demo_s_values_are_refused_in_production(settings, change):
 
 def test_the_demo_has_an_organization_with_years_up_to_today_and_its_staff_belong_to_it():
     code, _ = run("seed_demo")
-    house = Organization.objects.get(pan="ZZZCD5005E")
+    company = Organization.objects.get(pan="ZZZCD5005E")
     assert code == 0
-    assert house.gst_registrations.get().is_primary
-    codes = list(house.financial_years.order_by("start_date").values_list("code", flat=True))
+    assert company.gst_registrations.get().is_primary
+    codes = list(company.financial_years.order_by("start_date").values_list("code", flat=True))
     assert codes[0] == "2526"
-    assert FinancialYear.objects.filter(organization=house).on(clock.today()).exists()
+    assert FinancialYear.objects.filter(organization=company).on(clock.today()).exists()
     assert DocumentSeries.objects.filter(document_type="trade").count() == len(codes)
     assert set(User.objects.filter(user_type="INTERNAL").values_list("organization_id", flat=True)) == {
-        house.pk
+        company.pk
     }
     before = EventOutbox.objects.count()
     assert run("seed_demo")[1]["added"] == []
@@ -148,10 +148,10 @@ def test_the_demo_has_an_organization_with_years_up_to_today_and_its_staff_belon
 
 
 def test_a_hole_in_a_series_is_told(organization):
-    house = organization()
-    factories.year(house)
-    factories.series(house)
-    factories.number(house)
+    company = organization()
+    factories.year(company)
+    factories.series(company)
+    factories.number(company)
     code, report = run("verify_ledger")
     assert (code, report["passed"]) == (0, True)
     series = next(each for each in report["ledgers"] if each["ledger"] == "organization.document_series")

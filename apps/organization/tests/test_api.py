@@ -25,7 +25,7 @@ def director(user, client_for):
 
 
 @pytest.fixture
-def house(organization):
+def company(organization):
     return organization()
 
 
@@ -69,10 +69,10 @@ def test_an_organization_with_the_same_name_in_another_spelling_is_refused(direc
     assert told(refused) == (409, "organization.name_taken")
 
 
-def test_an_update_of_a_name_reports_the_name_alone(director, house):
-    path = f"{BASE}/{house.pk}"
-    body = IDENTITY | {"name": "Another Exchange", "pan": house.pan, "status": "active"}
-    body |= {"legal_form": house.legal_form, "cin": house.cin}
+def test_an_update_of_a_name_reports_the_name_alone(director, company):
+    path = f"{BASE}/{company.pk}"
+    body = IDENTITY | {"name": "Another Exchange", "pan": company.pan, "status": "active"}
+    body |= {"legal_form": company.legal_form, "cin": company.cin}
     assert put(director, path, body).status_code == 200
     changed = EventOutbox.objects.filter(event_type="organization.updated").latest("id").payload["changed"]
     assert "name_key" not in [change["field"] for change in changed]
@@ -152,12 +152,12 @@ def test_an_invalid_value_is_reported_with_its_field(director, name, value, code
     assert (events(), Organization.objects.count()) == (before, 0)
 
 
-def test_an_update_reports_old_and_new_values_except_identifying_ones(director, house, emitted):
-    path = f"{BASE}/{house.pk}"
+def test_an_update_reports_old_and_new_values_except_identifying_ones(director, company, emitted):
+    path = f"{BASE}/{company.pk}"
     body = {
         **IDENTITY,
         "legal_form": "partnership",
-        "pan": house.pan,
+        "pan": company.pan,
         "cin": None,
         "status": "active",
         "e_invoice_from": "2026-04-01",
@@ -176,11 +176,11 @@ def test_an_update_reports_old_and_new_values_except_identifying_ones(director, 
     assert len(emitted("organization.updated")) == 2
 
 
-def test_pan_and_currency_of_an_organization_in_use_cannot_change(director, house):
-    path = f"{BASE}/{house.pk}"
+def test_pan_and_currency_of_an_organization_in_use_cannot_change(director, company):
+    path = f"{BASE}/{company.pk}"
     body = {**IDENTITY, "legal_form": "partnership", "cin": None, "pan": "ZZZFX9999K", "status": "active"}
     assert put(director, path, body).status_code == 200
-    factories.year(Organization.objects.get(pk=house.pk))
+    factories.year(Organization.objects.get(pk=company.pk))
     for change in ({"pan": "ZZZFX9999L"}, {"base_currency": "USD"}):
         assert told(put(director, path, {**body, **change})) == (409, "organization.identity_in_use")
     assert put(director, path, {**body, "city": "Pune"}).status_code == 200
@@ -311,14 +311,14 @@ def test_a_branch_code_in_document_numbers_cannot_change(director, exchange):
 
 @pytest.mark.django_db(transaction=True)
 def test_two_concurrent_primaries_leave_one_and_events_report_it(organization, user, client_for):
-    house = organization()
-    rows = [factories.registration(house, entity) for entity in "123"]
-    client = client_for(user("INTERNAL_FINANCE", organization_id=house.pk))
+    company = organization()
+    rows = [factories.registration(company, entity) for entity in "123"]
+    client = client_for(user("INTERNAL_FINANCE", organization_id=company.pk))
     gate, answers = threading.Barrier(2), []
 
     def take(row):
         body = {**PLACE, "branch_code": row.branch_code, "valid_from": "2024-04-01", "status": "active"}
-        path = f"{BASE}/{house.pk}/gst-registrations/{row.pk}"
+        path = f"{BASE}/{company.pk}/gst-registrations/{row.pk}"
         try:
             gate.wait(30)
             answers.append(
@@ -407,18 +407,18 @@ def test_a_series_cannot_use_a_year_or_registration_of_another_organization(orga
         assert words == {RowField.default_error_messages["does_not_exist"]}
 
 
-def test_no_endpoint_deletes(director, house):
-    row = factories.registration(house)
-    for path in (f"{BASE}/{house.pk}", f"{BASE}/{house.pk}/gst-registrations/{row.pk}"):
+def test_no_endpoint_deletes(director, company):
+    row = factories.registration(company)
+    for path in (f"{BASE}/{company.pk}", f"{BASE}/{company.pk}/gst-registrations/{row.pk}"):
         for method in ("DELETE", "PATCH"):
             assert told(director.write(path, {}, method=method)) == (405, "request.method_not_allowed")
 
 
 @pytest.fixture
-def numbered(house):
-    factories.year(house)
-    factories.series(house)
-    return house
+def numbered(company):
+    factories.year(company)
+    factories.series(company)
+    return company
 
 
 def test_a_document_gets_one_number(numbered, user, client_for):
@@ -462,34 +462,34 @@ def test_a_document_gets_one_number(numbered, user, client_for):
         ({"document_type": "poem"}, 400, "/document_type"),
     ],
 )
-def test_an_invalid_definition_is_refused_without_effect(house, user, client_for, change, status, pointer):
-    client = client_for(user("INTERNAL_FINANCE", organization_id=house.pk))
-    year = factories.year(house)
+def test_an_invalid_definition_is_refused_without_effect(company, user, client_for, change, status, pointer):
+    client = client_for(user("INTERNAL_FINANCE", organization_id=company.pk))
+    year = factories.year(company)
     before = events()
     body = {"financial_year_id": str(year.pk), "document_type": "claim", "template": "C-{FY}-{N:6}"}
-    answer = client.write(f"{BASE}/{house.pk}/document-series", {**body, **change})
+    answer = client.write(f"{BASE}/{company.pk}/document-series", {**body, **change})
     assert answer.status_code == status, answer.content
     assert pointer in {fault["pointer"] for fault in answer.json()["errors"]}
-    assert (events(), house.document_series.count()) == (before, 0)
+    assert (events(), company.document_series.count()) == (before, 0)
 
 
-def test_dates_that_do_not_exist_are_refused(house, director):
+def test_dates_that_do_not_exist_are_refused(company, director):
     for body in (
         {"start_date": "2026-02-30", "end_date": "2027-03-31"},
         {"start_date": "2026-04-01", "end_date": "31.3.2027"},
     ):
-        assert director.write(f"{BASE}/{house.pk}/financial-years", body).status_code == 400
-    answer = director.read(f"{BASE}/{house.pk}/financial-years?on_date=2026-02-30")
+        assert director.write(f"{BASE}/{company.pk}/financial-years", body).status_code == 400
+    answer = director.read(f"{BASE}/{company.pk}/financial-years?on_date=2026-02-30")
     assert (answer.status_code, {pointer for pointer, _ in pointers(answer)}) == (400, {"/query/on_date"})
 
 
-def test_the_year_of_a_date_is_found(house, director):
+def test_the_year_of_a_date_is_found(company, director):
     from datetime import date
 
-    factories.year(house, date(2024, 4, 1))
-    factories.year(house, date(2025, 4, 1))
+    factories.year(company, date(2024, 4, 1))
+    factories.year(company, date(2025, 4, 1))
     for day, code in (("2025-03-31", "2425"), ("2025-04-01", "2526")):
-        rows = director.read(f"{BASE}/{house.pk}/financial-years?on_date={day}").json()["results"]
+        rows = director.read(f"{BASE}/{company.pk}/financial-years?on_date={day}").json()["results"]
         assert [row["code"] for row in rows] == [code]
 
 
