@@ -236,7 +236,7 @@ def labels_named(expression: str) -> Iterator[tuple[str, str]]:
 
 
 @pytest.fixture
-def told(db: None, settings: Any, tmp_path: Path) -> dict[str, set[str]]:
+def product_metrics(db: None, settings: Any, tmp_path: Path) -> dict[str, set[str]]:
     """Every metric that the product reports, with its labels, when each has a value."""
     from erp import heartbeat
 
@@ -277,19 +277,19 @@ def expressions() -> Iterator[str]:
         yield from (target["expr"] for target in panel.get("targets", ()))
 
 
-def test_alerts_and_dashboard_use_only_figures_that_are_told(told: dict[str, set[str]]) -> None:
+def test_alerts_and_dashboard_use_only_figures_that_are_told(product_metrics: dict[str, set[str]]) -> None:
     for expression in expressions():
         for name in metrics_named(expression):
-            assert name in told, expression
+            assert name in product_metrics, expression
         for name, label in labels_named(expression):
-            assert label in told[re.sub(r"_(bucket|sum|count)$", "", name)] | {"le"}, expression
+            assert label in product_metrics[re.sub(r"_(bucket|sum|count)$", "", name)] | {"le"}, expression
 
 
-def test_the_dashboard_shows_every_figure_of_the_product(told: dict[str, set[str]]) -> None:
+def test_the_dashboard_shows_every_figure_of_the_product(product_metrics: dict[str, set[str]]) -> None:
     shown = set().union(
         *(metrics_named(t["expr"]) for p in dashboard()["panels"] for t in p.get("targets", ()))
     )
-    assert {name for name in told if name.startswith("erp_")} == shown
+    assert {name for name in product_metrics if name.startswith("erp_")} == shown
 
 
 def test_the_dashboard_has_the_shape_that_grafana_loads() -> None:

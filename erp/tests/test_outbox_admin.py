@@ -46,7 +46,7 @@ def unknown(event_type: str) -> Iterator[None]:
         del subscriber._handlers[event_type]
 
 
-def told(name: str) -> list[EventOutbox]:
+def events_named(name: str) -> list[EventOutbox]:
     """The events of that type."""
     return list(EventOutbox.objects.filter(event_type=name))
 
@@ -86,7 +86,7 @@ def test_a_failed_event_is_resolved_once_with_a_reason(
     blocked.refresh_from_db()
     assert (blocked.status, blocked.resolution, blocked.processing_attempts) == ("pending", resolution, 0)
     assert (blocked.resolved_by, blocked.resolution_reason) == (str(director.pk), "the topic takes it now")
-    (event,) = told(f"outbox_event.{resolution}")
+    (event,) = events_named(f"outbox_event.{resolution}")
     assert (event.aggregate_id, event.actor_id) == (blocked.pk, director.pk)
     assert event.payload["reason"] == "the topic takes it now"
     page = staff.get(f"{OUTBOX}{blocked.pk}/change/").content.decode()
@@ -108,7 +108,7 @@ def test_several_failed_events_are_retried_from_the_list(
     form = controls(staff.post(OUTBOX, chosen)) | {"reason": ["the topic takes them now"]}
     lines = staff.post(f"{OUTBOX}run/retry/", form).context["lines"]
     assert sorted(line.done for line in lines) == [False, True]
-    assert len(told("outbox_event.retried")) == 1
+    assert len(events_named("outbox_event.retried")) == 1
 
 
 def test_who_may_not_decide_gets_403(blocked: EventOutbox, user: Any, staff_client_for: Any) -> None:
@@ -151,7 +151,7 @@ def test_a_dead_letter_is_seen_with_its_reason_and_redriven(
     row.refresh_from_db()
     assert (row.status, row.resolved_by) == ("redriven", str(director.pk))
     assert row.carried_out_at is not None
-    (event,) = told("dead_letter.redriven")
+    (event,) = events_named("dead_letter.redriven")
     assert event.actor_id == director.pk
     assert Consumer("cotton-erp-events-sub", idle=1).run().as_dict()["applied"] >= 1
     with deadletters.held() as letters:

@@ -20,7 +20,7 @@ def page_of(row: Commodity) -> str:
     return f"/admin/commodity/commodity/{row.pk}/change/"
 
 
-def said(response) -> list[str]:
+def messages_of(response) -> list[str]:
     return [str(message) for message in response.context["messages"]]
 
 
@@ -33,7 +33,7 @@ def test_saving_adds_a_commodity_by_the_service(staff, emitted):
     answer = staff.post(ADD, {**staff.form(ADD), **TYPED}, follow=True)
     row = Commodity.objects.get()
     assert answer.redirect_chain[0][0] == page_of(row)
-    assert said(answer) == ["Commodity Cotton X was created."]
+    assert messages_of(answer) == ["Commodity Cotton X was created."]
     (event,) = emitted("commodity.created")
     assert event.payload["code"] == "COTTON-X"
     assert event.causation_id == str(Record.objects.get(route__startswith="admin/").pk)
@@ -45,7 +45,7 @@ def test_two_clicks_with_one_key_have_one_effect(staff, emitted):
     again = staff.post(ADD, {**form, "_save": ""}, follow=True)
     assert again.redirect_chain[0][0] == first["Location"]
     repeated = r"Commodity Cotton X was created\. This was already done at \d\d:\d\d; it was not done again\."
-    assert re.fullmatch(repeated, said(again)[-1])
+    assert re.fullmatch(repeated, messages_of(again)[-1])
     assert Commodity.objects.count() == len(emitted("commodity.created")) == 1
 
 

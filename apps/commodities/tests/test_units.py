@@ -59,7 +59,7 @@ def ask(cotton, user, client_for):
     return send
 
 
-def told(answer):
+def status_and_code(answer):
     return answer.status_code, answer.json().get("code")
 
 
@@ -177,7 +177,7 @@ def test_bales_of_no_agreed_weight_ask_for_one(ask):
         ({"count": "600", "count_unit": "BAG"}, {}),
     ):
         answer = ask(quantity, to_unit="KG", **more)
-        assert told(answer) == (422, "commodity.weight_needed")
+        assert status_and_code(answer) == (422, "commodity.weight_needed")
     by_count = ask({"count": "600"}, origin_country="BR", rate="29000", pricing_unit="INR/BALE").json()
     assert (by_count["weight"], by_count["amount"]["value"]) == (None, "17400000.00")
 
@@ -186,7 +186,7 @@ def test_a_price_per_package_multiplies_the_count(ask):
     answer = ask({"count": "600", "weight": "99000"}, rate="29000", pricing_unit="INR/BALE").json()
     assert answer["amount"]["value"] == "17400000.00"
     missing = ask({"weight": "99000"}, rate="29000", pricing_unit="INR/BALE")
-    assert told(missing) == (422, "commodity.unit_dimension")
+    assert status_and_code(missing) == (422, "commodity.unit_dimension")
     assert missing.json()["errors"][0]["pointer"] == "/pricing_unit"
 
 
@@ -202,7 +202,7 @@ def test_a_price_per_package_multiplies_the_count(ask):
 )
 def test_what_measures_something_else_is_refused(ask, quantity, to_unit, pointer):
     answer = ask(quantity, to_unit=to_unit)
-    assert told(answer) == (422, "commodity.unit_dimension"), answer.json()
+    assert status_and_code(answer) == (422, "commodity.unit_dimension"), answer.json()
     if pointer:
         assert answer.json()["errors"][0]["pointer"] == pointer
 
@@ -234,7 +234,7 @@ def test_cents_are_hundredths(ask):
 
 def test_a_rate_is_quoted_in_the_commoditys_own_unit_unless_said(ask, cotton):
     lacking = ask({"count": "600"}, rate="50000")
-    assert told(lacking) == (422, "commodity.fields_contradict")
+    assert status_and_code(lacking) == (422, "commodity.fields_contradict")
     with unguarded_writes():
         cotton.pricing_unit = PricingUnit.objects.get(code="INR/CANDY")
         cotton.save()
@@ -252,7 +252,7 @@ def test_a_rate_is_quoted_in_the_commoditys_own_unit_unless_said(ask, cotton):
 )
 def test_fields_that_need_each_other(ask, body):
     quantity = body.pop("quantity")
-    assert told(ask(quantity, **body)) == (422, "commodity.fields_contradict")
+    assert status_and_code(ask(quantity, **body)) == (422, "commodity.fields_contradict")
 
 
 @pytest.mark.parametrize(
@@ -309,10 +309,13 @@ def test_what_was_withdrawn_is_not_chosen_but_resolves_for_ever(ask, second_cand
         second_candy.status = "WITHDRAWN"
         second_candy.save()
     more = {"rate": "50000", "pricing_unit": "INR/CANDY", "on_date": "2027-01-01"}
-    assert told(ask({"count": "600"}, **more)) == (422, "commodity.no_definition")
+    assert status_and_code(ask({"count": "600"}, **more)) == (422, "commodity.no_definition")
     pinned = ask({"count": "600"}, unit_versions={"CANDY": 2}, **more).json()
     assert pinned["amount"]["value"] == "14325842.70"
-    assert told(ask({"count": "600"}, unit_versions={"CANDY": 3}, **more)) == (422, "commodity.no_definition")
+    assert status_and_code(ask({"count": "600"}, unit_versions={"CANDY": 3}, **more)) == (
+        422,
+        "commodity.no_definition",
+    )
 
 
 def test_a_draft_defines_nothing(ask, user):
@@ -327,7 +330,7 @@ def test_a_draft_defines_nothing(ask, user):
         source="14 lb",
         valid_from=date(2020, 1, 1),
     )
-    assert told(ask({"count": "600"}, to_unit="STONE")) == (422, "commodity.no_definition")
+    assert status_and_code(ask({"count": "600"}, to_unit="STONE")) == (422, "commodity.no_definition")
 
 
 def test_units_are_shown_with_every_definition_that_was_published(staff, second_candy, user, client_for):
@@ -384,7 +387,7 @@ def test_places_tick_and_status_change_the_rest_is_fixed(staff, emitted, assert_
     assert (same.status_code, emitted("pricing_unit.updated")) == (200, [])
     for name, value in (("currency", "USD"), ("divisor", 100), ("unit", "QTL")):
         answer = staff.write(path, {**PER_KG, "status": "ACTIVE", name: value}, method="PUT", if_match=1)
-        assert told(answer) == (409, "commodity.in_force")
+        assert status_and_code(answer) == (409, "commodity.in_force")
         assert answer.json()["errors"][0]["pointer"] == f"/{name}"
     body = {**PER_KG, "places": 4, "tick": None, "status": "ARCHIVED"}
     assert staff.write(path, body, method="PUT", if_match=1).status_code == 200
@@ -402,7 +405,7 @@ def test_places_tick_and_status_change_the_rest_is_fixed(staff, emitted, assert_
 def test_code_and_quotation_are_one_pricing_units_alone(staff):
     pricing_unit()
     for body in ({"code": "INR/KG", **PER_KG, "currency": "USD"}, {"code": "RS/KG", **PER_KG}):
-        assert told(staff.write(PRICES, body)) == (409, "commodity.duplicate")
+        assert status_and_code(staff.write(PRICES, body)) == (409, "commodity.duplicate")
     unknown = staff.write(PRICES, {"code": "INR/STONE", **PER_KG, "unit": "STONE"})
     assert unknown.status_code == 400
     assert unknown.json()["errors"][0]["code"] == "does_not_exist"
@@ -507,7 +510,7 @@ def test_staff_set_a_weight_on_the_commoditys_page(commodity, staff_client_for, 
 )
 def test_a_commoditys_units_measure_what_they_are_there_for(staff, fields, pointer):
     answer = staff.write("/api/v1/commodities", {"code": "COTTON", **GOODS, **fields})
-    assert told(answer) == (422, "commodity.unit_dimension"), answer.json()
+    assert status_and_code(answer) == (422, "commodity.unit_dimension"), answer.json()
     assert answer.json()["errors"][0]["pointer"] == pointer
 
 
@@ -535,11 +538,11 @@ def test_a_commodity_is_priced_in_its_own_kind_or_packages(staff, loaded):
     bags = services.create_pricing_unit(
         actor=SYSTEM, code="INR/BAG", currency="INR", unit=unit("BAG"), places=2
     )
-    assert told(post("INR/BAG", 3)) == (422, "commodity.unit_dimension")
+    assert status_and_code(post("INR/BAG", 3)) == (422, "commodity.unit_dimension")
     services.update_pricing_unit(
         bags, actor=SYSTEM, currency="INR", unit=bags.unit, places=2, status="ARCHIVED"
     )
-    assert told(post("INR/BAG", 3)) == (422, "commodity.not_active")
+    assert status_and_code(post("INR/BAG", 3)) == (422, "commodity.not_active")
 
 
 @pytest.mark.parametrize(

@@ -168,20 +168,23 @@ def test_the_same_table_again_adds_nothing(staff, emitted) -> None:
 
 
 def test_a_table_that_is_none_of_ours_is_refused_at_the_door(staff) -> None:
-    def told(content: bytes, mode: str = "partial") -> tuple[int, str, list[str]]:
+    def upload_problem(content: bytes, mode: str = "partial") -> tuple[int, str, list[str]]:
         return codes(staff.write(PATH, {"file": Upload("places.csv", CSV, content), "mode": mode}))
 
-    wrong = told(b"type,name,colour\nCITY,One,red\n")
+    wrong = upload_problem(b"type,name,colour\nCITY,One,red\n")
     assert wrong == (422, "location.file_header", ["missing_column", "unknown_column"])
     many = b"type,name,state\n" + b"CITY,One,24\n" * 2001
-    assert told(many, "atomic") == (422, "location.too_many_rows", ["too_long"])
+    assert upload_problem(many, "atomic") == (422, "location.too_many_rows", ["too_long"])
     many = b"type,name,state\n" + b"CITY,One,24\n" * 10_001
-    assert told(many) == (422, "location.too_many_rows", ["too_long"])
-    assert told(b"type,name,state\n") == (400, "request.invalid", ["empty"])
-    assert told(b'type,name,state\n"CITY,One,24\n') == (400, "request.invalid", ["malformed"])
-    assert told(b"type,name,state\nCITY,O\x00ne,24\n")[:2] == (415, "request.unsupported_media_type")
-    assert told("type,name,state\nCITY,Málaga,24\n".encode("latin-1"))[0] == 415
-    assert told(b"PK\x03\x04 workbook")[0] == 415
+    assert upload_problem(many) == (422, "location.too_many_rows", ["too_long"])
+    assert upload_problem(b"type,name,state\n") == (400, "request.invalid", ["empty"])
+    assert upload_problem(b'type,name,state\n"CITY,One,24\n') == (400, "request.invalid", ["malformed"])
+    assert upload_problem(b"type,name,state\nCITY,O\x00ne,24\n")[:2] == (
+        415,
+        "request.unsupported_media_type",
+    )
+    assert upload_problem("type,name,state\nCITY,Málaga,24\n".encode("latin-1"))[0] == 415
+    assert upload_problem(b"PK\x03\x04 workbook")[0] == 415
     assert not Job.objects.exists()
 
 

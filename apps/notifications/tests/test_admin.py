@@ -4,7 +4,7 @@ import pytest
 from django.urls import reverse
 
 from apps.notifications.models import Message, Template
-from apps.notifications.tests.examples import told
+from apps.notifications.tests.examples import notify
 from erp.models import unguarded_writes
 
 pytestmark = pytest.mark.django_db
@@ -39,7 +39,7 @@ def test_master_data_staff_add_a_template_and_retire_it(staff, texts):
 
 
 def test_a_failed_message_is_sent_again(staff, user):
-    message = told(user("INTERNAL"))
+    message = notify(user("INTERNAL"))
     with unguarded_writes():
         Message.objects.filter(pk=message.pk).update(status="failed", error_code="unavailable", attempts=6)
     assert "Failed messages" in staff.get("/admin/").content.decode()
@@ -52,7 +52,7 @@ def test_a_failed_message_is_sent_again(staff, user):
 
 def test_other_staff_see_only_their_own_messages_and_change_no_template(user, staff_client_for, texts):
     me, other = user("INTERNAL"), user("INTERNAL")
-    own, others = told(me), told(other)
+    own, others = notify(me), notify(other)
     staff = staff_client_for(me)
     shown = staff.get(MESSAGES).content.decode()
     assert str(own.pk) in shown
