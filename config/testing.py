@@ -144,8 +144,8 @@ def commodity(db: None) -> Callable[..., Any]:
             values.pop("code")
             with unguarded_writes():
                 Commodity.objects.filter(pk=made.pk).update(status="ACTIVE")
-            said = {"description": "On the market.", **values}
-            made = services.update(made, actor=SYSTEM, **said, status="ACTIVE")
+            values_now = {"description": "On the market.", **values}
+            made = services.update(made, actor=SYSTEM, **values_now, status="ACTIVE")
         return made
 
     return make

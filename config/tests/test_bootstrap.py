@@ -45,7 +45,7 @@ def run(command: str, **options: Any) -> tuple[int, Any]:
 
 
 def test_an_empty_database_gets_its_first_organization_with_year_and_series():
-    code, told = run("bootstrap", **OURS)
+    code, output = run("bootstrap", **OURS)
     company = Organization.objects.get()
     assert (code, company.llpin, company.base_currency) == (0, "ZZZ-1001", "INR")
     year = FinancialYear.objects.on(clock.today()).get()
@@ -54,8 +54,8 @@ def test_an_empty_database_gets_its_first_organization_with_year_and_series():
     assert {series.document_type for series in year.document_series.all()} == types
     texts = [f"text {text}" for text in Template.objects.order_by("pk")]
     assert texts
-    assert set(texts) <= set(told["changed"])
-    assert f"financial year {year.code}" in told["changed"]
+    assert set(texts) <= set(output["changed"])
+    assert f"financial year {year.code}" in output["changed"]
     assert access.sync(check=True) == []
     assert factories.number(company).document_number == f"TRD-{year.code}-000001"
 
@@ -63,16 +63,16 @@ def test_an_empty_database_gets_its_first_organization_with_year_and_series():
 def test_a_second_run_changes_nothing():
     run("bootstrap", **OURS)
     before = EventOutbox.objects.count()
-    code, told = run("bootstrap", **{**OURS, "name": "Another", "pan": "ZZZFK9999L"})
-    assert (code, told["changed"], EventOutbox.objects.count()) == (0, [], before)
+    code, output = run("bootstrap", **{**OURS, "name": "Another", "pan": "ZZZFK9999L"})
+    assert (code, output["changed"], EventOutbox.objects.count()) == (0, [], before)
     assert Organization.objects.get().name == "Kapas House"
 
 
 def test_the_first_administrator_is_invited_and_begins_by_the_link_that_is_told_once(client_for):
-    told = run("bootstrap", **OURS)[1]
+    output = run("bootstrap", **OURS)[1]
     invited = User.objects.get(user_type="SUPER_ADMIN")
     assert (invited.email, invited.full_name, invited.status) == ("owner@kapas.in", "Kanti Owner", "invited")
-    page, _, token = told["invitation"].partition("#")
+    page, _, token = output["invitation"].partition("#")
     assert page.endswith("/invitation")
     body = {"token": token, "password": "nine bales of long staple", "terms_version": "1", "is_adult": True}
     assert client_for(None).write("/api/v1/auth/invitations/accept", body).status_code == 204
@@ -91,9 +91,9 @@ def test_without_an_administrator_nothing_is_made():
 
 
 def test_a_dry_run_tells_and_keeps_nothing():
-    _, told = run("bootstrap", dry_run=True, **OURS)
-    assert told["dry_run"]
-    assert "organization Kapas House" in told["changed"]
+    _, output = run("bootstrap", dry_run=True, **OURS)
+    assert output["dry_run"]
+    assert "organization Kapas House" in output["changed"]
     assert not Organization.objects.exists()
     assert not EventOutbox.objects.exists()
 
@@ -106,7 +106,7 @@ def test_the_environment_stands_in_for_flags(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "output"),
     [
         ({"pan": ""}, "--pan"),
         ({"pan": "ZZZCK4321L"}, "--pan"),
@@ -115,10 +115,10 @@ def test_the_environment_stands_in_for_flags(monkeypatch):
         ({"year_start": "2001-04-01"}, "--end-date"),
     ],
 )
-def test_what_does_not_fit_is_named_by_its_flag(change, told):
+def test_what_does_not_fit_is_named_by_its_flag(change, output):
     with pytest.raises(CommandError) as caught:
         run("bootstrap", **{**OURS, **change})
-    assert told in str(caught.value)
+    assert output in str(caught.value)
     assert caught.value.returncode == 2
     assert not Organization.objects.exists()
 
@@ -187,5 +187,5 @@ def test_what_the_product_knows_of_the_trade_is_loaded_once(emitted):
     run("bootstrap", **OURS)
     assert TaxRate.objects.filter(status="PUBLISHED").count() == 27
     assert HsnCode.objects.filter(code="52010015").exists()
-    told = {event.payload["kind"] for event in emitted("trade_terms.created")}
-    assert told == {model.kind for model in TERMS}
+    output = {event.payload["kind"] for event in emitted("trade_terms.created")}
+    assert output == {model.kind for model in TERMS}

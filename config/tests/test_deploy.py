@@ -112,8 +112,8 @@ def test_terraform_makes_the_topics_that_the_product_asks_for(terraform: Block) 
         assert list(wanted.message_storage_policy.allowed_persistence_regions) == [
             terraform["variable.region"]["default"]
         ]
-        kept = wanted.message_retention_duration
-        assert topic.get("message_retention_duration") == (seconds(kept) if kept else None)
+        retention = wanted.message_retention_duration
+        assert topic.get("message_retention_duration") == (seconds(retention) if retention else None)
         assert topic["lifecycle"] == {"prevent_destroy": True}
 
 

@@ -235,7 +235,7 @@ def test_drifted_capabilities_fail(healthy: Any, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "problem"),
     [
         ({"JWT_SIGNING_KEY": "short"}, "JWT_SIGNING_KEY is shorter than 32"),
         ({"JWT_SIGNING_KEY": "x" * 40, "SIGN_IN_COUNTER_KEY": "x" * 40}, "two of them are equal"),
@@ -246,12 +246,12 @@ def test_drifted_capabilities_fail(healthy: Any, monkeypatch: pytest.MonkeyPatch
         ),
     ],
 )
-def test_unfit_secrets_fail_without_being_shown(healthy: Any, change: dict[str, Any], told: str) -> None:
+def test_unfit_secrets_fail_without_being_shown(healthy: Any, change: dict[str, Any], problem: str) -> None:
     for name, value in change.items():
         setattr(healthy, name, value)
     code, checks = examined()
     assert code == 1
-    assert checks["secrets"]["detail"] == told
+    assert checks["secrets"]["detail"] == problem
 
 
 def test_events_that_differ_from_their_files_fail(healthy: Any, tmp_path: Path) -> None:
@@ -312,9 +312,9 @@ def test_a_celery_process_gives_signs_of_life(started: Callable[[str], Path], na
 def test_periodic_work_runs_by_hand(name: str) -> None:
     out = StringIO()
     call_command("run_task", name, "--json", stdout=out)
-    told = json.loads(out.getvalue())
-    assert told["task"] == app.conf.beat_schedule[name.replace("_", "-")]["task"]
-    assert told["result"] == 0
+    problem = json.loads(out.getvalue())
+    assert problem["task"] == app.conf.beat_schedule[name.replace("_", "-")]["task"]
+    assert problem["result"] == 0
 
 
 def test_periodic_work_does_what_beat_would_have_done(offer: Any, user: Any, emitted: Any) -> None:

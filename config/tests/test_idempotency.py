@@ -166,8 +166,8 @@ def test_tokens_are_kept_encrypted_replay_for_minutes_and_are_then_wiped(user, c
 def test_a_create_costs_a_fixed_number_of_statements(staff):
     with CaptureQueriesContext(connection) as made:
         assert staff.write("/api/v1/commodities", JUTE).status_code == 201
-    told = [query["sql"].split()[0] for query in made.captured_queries]
-    assert told == [
+    statements = [query["sql"].split()[0] for query in made.captured_queries]
+    assert statements == [
         "SELECT",  # the session with its user
         "SELECT",  # the user's rights
         "BEGIN",

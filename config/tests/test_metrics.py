@@ -196,19 +196,19 @@ def test_beats_sign_of_life_is_told_where_its_file_is(settings: Any, tmp_path: P
     settings.HEARTBEAT_DIR = str(tmp_path)
     assert value(scrape(), "erp_beat_heartbeat_seconds") is None
     heartbeat.touch("beat")
-    told = value(scrape(), "erp_beat_heartbeat_seconds")
-    assert told == pytest.approx((tmp_path / "beat").stat().st_mtime, abs=1)
+    reported = value(scrape(), "erp_beat_heartbeat_seconds")
+    assert reported == pytest.approx((tmp_path / "beat").stat().st_mtime, abs=1)
 
 
 @pytest.mark.django_db(transaction=True)
 def test_an_open_transaction_shows_its_age() -> None:
-    opened, told = threading.Event(), threading.Event()
+    opened, reported = threading.Event(), threading.Event()
 
     def dawdle() -> None:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SELECT pg_sleep(0.3)")
             opened.set()
-            told.wait(10)
+            reported.wait(10)
         connection.close()
 
     thread = threading.Thread(target=dawdle)
@@ -217,7 +217,7 @@ def test_an_open_transaction_shows_its_age() -> None:
         assert opened.wait(10)
         age = value(scrape(), "erp_database_oldest_transaction_seconds")
     finally:
-        told.set()
+        reported.set()
         thread.join()
     assert age is not None
     assert 0.3 <= age < 60
@@ -255,9 +255,9 @@ def test_no_label_holds_an_id_or_a_name(offer: Any, user: Any, client_for: Any) 
     client.write(f"/api/v1/availabilities/{row.pk}/approve")
     figures = scrape()
     assert {label for _, labels in figures for label, _ in labels} <= LABELS
-    told = str(list(figures))
-    assert not re.search(r"[0-9a-f]{8}-[0-9a-f]{4}-", told)
-    assert "@example.com" not in told
+    reported = str(list(figures))
+    assert not re.search(r"[0-9a-f]{8}-[0-9a-f]{4}-", reported)
+    assert "@example.com" not in reported
 
 
 @pytest.mark.django_db

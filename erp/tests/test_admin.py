@@ -87,7 +87,7 @@ def test_no_forged_request_writes_past_a_service(rows, user, staff_client_for):
     staff = staff_client_for(user())  # a super administrator: rights are no disabled_reason
     for model, row in rows.items():
         page = admin.site._registry[model]
-        doors = [
+        paths = [
             (address(page, "delete", row.pk), {"post": "yes"}, {403}),
             (
                 address(page, "changelist"),
@@ -102,10 +102,10 @@ def test_no_forged_request_writes_past_a_service(rows, user, staff_client_for):
                 {403} if page.updates is None else {400, 428},
             ),
         ]
-        doors += [(address(page, "run", row.pk, s.__name__), {}, {400, 428}) for s in page.runs]
-        doors += [(address(page, "run_many", s.__name__), {}, {302}) for s in page.bulk]
-        doors += [(address(page, "start", s.__name__), {}, {400}) for s in page.starts]
-        for path, data, statuses in doors:
+        paths += [(address(page, "run", row.pk, s.__name__), {}, {400, 428}) for s in page.runs]
+        paths += [(address(page, "run_many", s.__name__), {}, {302}) for s in page.bulk]
+        paths += [(address(page, "start", s.__name__), {}, {400}) for s in page.starts]
+        for path, data, statuses in paths:
             with CaptureQueriesContext(connection) as caught:
                 answer = staff.post(path, data)
             assert answer.status_code in statuses, (path, answer.status_code)
@@ -165,11 +165,11 @@ def test_an_auditors_forged_requests_change_nothing(rows, user, staff_client_for
     for model, row in rows.items():
         page = admin.site._registry[model]
         forged = {"_key": uuid4().hex, "_version": "1", "_chosen": f"{row.pk}:1"}
-        doors = [address(page, "add"), address(page, "change", row.pk), address(page, "delete", row.pk)]
-        doors += [address(page, "run", row.pk, service.__name__) for service in page.runs]
-        doors += [address(page, "run_many", service.__name__) for service in page.bulk]
-        doors += [address(page, "start", service.__name__) for service in page.starts]
-        for path in doors:
+        paths = [address(page, "add"), address(page, "change", row.pk), address(page, "delete", row.pk)]
+        paths += [address(page, "run", row.pk, service.__name__) for service in page.runs]
+        paths += [address(page, "run_many", service.__name__) for service in page.bulk]
+        paths += [address(page, "start", service.__name__) for service in page.starts]
+        for path in paths:
             with CaptureQueriesContext(connection) as caught:
                 assert staff.post(path, forged).status_code == 403, path
             assert not written(caught.captured_queries)

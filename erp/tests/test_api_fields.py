@@ -445,20 +445,20 @@ class BaleOutput(Output):
 def test_a_row_goes_out_with_what_every_row_has():
     row = Bale(id=UUID(ID), code="B1", status="OPEN", weight=Decimal(5), heavier_id=UUID(OTHER + "1"))
     context = {"allowed_actions": lambda row: ["update"], "links": lambda row: {"self": f"/x/{row.pk}"}}
-    told = BaleOutput(row, context=context).data
-    assert list(told) == [
+    output = BaleOutput(row, context=context).data
+    assert list(output) == [
         "id", "version", "status", "code", "weight", "heavier_id",
         "created_at", "updated_at", "allowed_actions", "links",
     ]  # fmt: skip
-    assert (told["id"], told["version"], told["status"], told["weight"]) == (ID, 1, "OPEN", "5.0000")
-    assert told["heavier_id"] == OTHER + "1"
-    assert told["updated_at"].endswith("Z")
-    assert (told["allowed_actions"], told["links"]) == (["update"], {"self": f"/x/{ID}"})
+    assert (output["id"], output["version"], output["status"], output["weight"]) == (ID, 1, "OPEN", "5.0000")
+    assert output["heavier_id"] == OTHER + "1"
+    assert output["updated_at"].endswith("Z")
+    assert (output["allowed_actions"], output["links"]) == (["update"], {"self": f"/x/{ID}"})
 
 
 def test_a_row_out_of_context_offers_nothing():
-    told = BaleOutput(Bale(code="B1", weight=Decimal(5))).data
-    assert (told["allowed_actions"], told["links"], told["heavier_id"]) == ([], {}, None)
+    output = BaleOutput(Bale(code="B1", weight=Decimal(5))).data
+    assert (output["allowed_actions"], output["links"], output["heavier_id"]) == ([], {}, None)
 
 
 @pytest.mark.parametrize("part", ["x", "x-", "a."])

@@ -114,12 +114,12 @@ class Contract:
 
     def use_up(self, subscription: str, attempts: int = 5) -> list[int]:
         """Refuse one message this often; return the reported delivery attempts."""
-        told = []
+        attempt_numbers = []
         for _ in range(attempts):
             (received,) = self.wait_for(subscription)
-            told.append(received.delivery_attempt)
+            attempt_numbers.append(received.delivery_attempt)
             self.nack(subscription, received)
-        return told
+        return attempt_numbers
 
 
 def until(true: Callable[[], object], seconds: float = 10) -> None:

@@ -46,8 +46,8 @@ def run(action: str, *, code: int = 0) -> dict[str, Any]:
         assert left.value.code == code
     else:
         call_command("events", action, "--json", stdout=out)
-    told: dict[str, Any] = json.loads(out.getvalue())
-    return told
+    output: dict[str, Any] = json.loads(out.getvalue())
+    return output
 
 
 def declare(version: int = 1, **members: Any) -> type[Event]:
@@ -75,8 +75,8 @@ def write_all() -> None:
 
 def test_check_asks_for_missing_files_and_write_makes_them(folder: Path) -> None:
     declare(quantity=Quantity)
-    told = run("check", code=1)
-    assert len(told["faults"]) == 3
+    output = run("check", code=1)
+    assert len(output["faults"]) == 3
     assert run("write")["written"] == ["bale.weighed.v1.sample.json", "bale.weighed.v1.schema.json"]
     assert run("asyncapi")["written"] == ["asyncapi.json"]
     assert run("check") == {"passed": True, "events": ["bale.weighed.v1"], "faults": []}
@@ -134,13 +134,13 @@ def test_anything_else_breaks_the_version(
 ) -> None:
     declare(**before)
     write_all()
-    kept = {path.name: path.read_text() for path in folder.iterdir()}
+    contents = {path.name: path.read_text() for path in folder.iterdir()}
     again(registry, **after)
-    told = run("check", code=1)["faults"]
-    assert any(text.startswith(f"breaking change without a new version: {fault}") for text in told), told
+    output = run("check", code=1)["faults"]
+    assert any(text.startswith(f"breaking change without a new version: {fault}") for text in output), output
     refused = run("write", code=1)["refused"]
     assert any(text.startswith(fault) for text in refused["bale.weighed.v1"])
-    assert {path.name: path.read_text() for path in folder.iterdir()} == kept, "nothing was overwritten"
+    assert {path.name: path.read_text() for path in folder.iterdir()} == contents, "nothing was overwritten"
 
 
 def test_another_aggregate_breaks_the_version(registry: events.Registry) -> None:
@@ -211,9 +211,9 @@ def test_a_version_that_the_code_forgot_is_found(registry: events.Registry) -> N
     declare()
     write_all()
     registry.types.clear()
-    told = run("check", code=1)["faults"]
-    assert "bale.weighed.v1.schema.json: no event in the code belongs to this file" in told
-    assert any(text.startswith("asyncapi.json is out of date") for text in told)
+    output = run("check", code=1)["faults"]
+    assert "bale.weighed.v1.schema.json: no event in the code belongs to this file" in output
+    assert any(text.startswith("asyncapi.json is out of date") for text in output)
 
 
 class Grade(Enum):
@@ -310,8 +310,8 @@ def headers(document: dict[str, Any]) -> Callable[[str, dict[str, str]], bool]:
     """Return whether attributes match the headers that the document declares for a message."""
 
     def fit(name: str, attributes: dict[str, str]) -> bool:
-        told = {**document["components"]["messages"][name]["headers"], "components": document["components"]}
-        return bool(Draft202012Validator(told).is_valid(attributes))
+        output = {**document["components"]["messages"][name]["headers"], "components": document["components"]}
+        return bool(Draft202012Validator(output).is_valid(attributes))
 
     return fit
 

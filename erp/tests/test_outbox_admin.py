@@ -198,17 +198,17 @@ def test_one_page_tells_what_moves_events(
             page = staff.get("/admin/relays/")
     assert page.status_code == 200
     assert len(caught) <= 25
-    told = {table.title: list(table.rows) for table in page.context["tables"]}
-    ((_, _, buckets, which),) = told["Relays"]
+    tables = {table.title: list(table.rows) for table in page.context["tables"]}
+    ((_, _, buckets, which),) = tables["Relays"]
     assert (buckets, which) == (settings.OUTBOX_BUCKETS, f"0–{settings.OUTBOX_BUCKETS - 1}")
-    assert [(line[0], line[4], line[5]) for line in told["Blocked streams"]] == [
+    assert [(line[0], line[4], line[5]) for line in tables["Blocked streams"]] == [
         (f"parcel:{stream}", "too large", 1)
     ]
-    assert rows[1].bucket in {line[0] for line in told["Buckets with waiting events"]}
-    assert told["Pub/Sub, last known state"][0][1] == "0"
-    assert {(line[0], line[2]) for line in told["Heartbeats on this machine"]} >= {("beat", "alive")}
-    assert {line[0] for line in told["Schedules"]} == set(settings.CELERY_BEAT_SCHEDULE)
-    assert all(line[2] >= timezone.now() - timedelta(seconds=5) for line in told["Schedules"])
+    assert rows[1].bucket in {line[0] for line in tables["Buckets with waiting events"]}
+    assert tables["Pub/Sub, last known state"][0][1] == "0"
+    assert {(line[0], line[2]) for line in tables["Heartbeats on this machine"]} >= {("beat", "alive")}
+    assert {line[0] for line in tables["Schedules"]} == set(settings.CELERY_BEAT_SCHEDULE)
+    assert all(line[2] >= timezone.now() - timedelta(seconds=5) for line in tables["Schedules"])
 
 
 def test_who_may_not_look_at_the_machinery_finds_no_page(user: Any, staff_client_for: Any) -> None:

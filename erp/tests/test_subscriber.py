@@ -347,8 +347,12 @@ def test_an_event_refused_five_times_is_redriven_and_applied_once_before_the_lat
     assert Inbox.objects.filter(event_id=dead.pk).count() == 1
     row = DeadLetter.objects.get(key=str(dead.pk))
     assert (row.status, row.resolved_by, row.resolution_reason) == ("redriven", "asha", "room made")
-    (told,) = EventOutbox.objects.filter(event_type="dead_letter.redriven")
-    assert (told.aggregate_id, told.payload["key"], told.payload["by"]) == (row.pk, str(dead.pk), "asha")
+    (redrive_event,) = EventOutbox.objects.filter(event_type="dead_letter.redriven")
+    assert (redrive_event.aggregate_id, redrive_event.payload["key"], redrive_event.payload["by"]) == (
+        row.pk,
+        str(dead.pk),
+        "asha",
+    )
 
 
 @pytest.fixture

@@ -71,13 +71,13 @@ def test_a_view_as_a_partner_is_read_only_and_shows_no_actions(
     own = offer(seller=seller, live=False)
     staff = staff_client_for(manager)
     start(staff, seller)
-    told = len(emitted())
+    ended = len(emitted())
     path = f"{OFFERS}{own.pk}/change/"
     page = staff.get(path)
     assert "erp-verb" not in page.content.decode()
     for address in (path, f"{OFFERS}{own.pk}/run/approve/", ADD):
         assert staff.post(address, {"reason": REASON}).status_code == 403
-    assert len(emitted()) == told
+    assert len(emitted()) == ended
 
 
 def test_a_view_ends_by_a_click_and_by_expiry(staff_client_for, manager, seller, assert_emitted):
@@ -128,6 +128,6 @@ def test_an_expired_view_is_ended_once_with_an_event(manager, seller, emitted):
     assert tasks.expire_views_as() == 1
     stored = ViewAs.objects.get(pk=view.pk)
     assert stored.ended_at == stored.ends_at
-    [told] = emitted("user.view_as.ended")
-    assert told.payload["view_as_id"] == str(view.pk)
+    [ended] = emitted("user.view_as.ended")
+    assert ended.payload["view_as_id"] == str(view.pk)
     assert tasks.expire_views_as() == 0

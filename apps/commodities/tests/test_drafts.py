@@ -91,8 +91,8 @@ def publish(draft, author, manager, deliver):
 
 def edit(row, by, **fields):
     values = {"numerator", "denominator", "source", "valid_from", "valid_to"}
-    kept = {name: getattr(row, name) for name in values}
-    return services.edit_unit_definition(row, actor=by, **{**kept, **fields})
+    stored = {name: getattr(row, name) for name in values}
+    return services.edit_unit_definition(row, actor=by, **{**stored, **fields})
 
 
 def test_one_person_drafts_and_another_publishes(draft, author, manager, deliver, assert_emitted):

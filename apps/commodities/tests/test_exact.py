@@ -145,8 +145,10 @@ def test_dimensions_never_mix():
 )
 def test_a_figure_between_two_goes_where_it_is_told(value, up, even, down):
     exact = Fraction(value)
-    told = [f"{rounded(exact, 2, mode):f}" for mode in (Rounding.HALF_UP, Rounding.HALF_EVEN, Rounding.DOWN)]
-    assert told == [up, even, down]
+    document = [
+        f"{rounded(exact, 2, mode):f}" for mode in (Rounding.HALF_UP, Rounding.HALF_EVEN, Rounding.DOWN)
+    ]
+    assert document == [up, even, down]
 
 
 @given(st.decimals(allow_nan=False, allow_infinity=False, places=8, min_value=-(10**12), max_value=10**12))

@@ -65,8 +65,10 @@ def previewed(client: Any, file: Upload, kind: str = "COMMODITIES") -> dict[str,
     return answer.json()
 
 
-def foreseen(told: dict[str, Any]) -> list[tuple[int, str, str]]:
-    return [(row["row"], fault["pointer"], fault["code"]) for row in told["rows"] for fault in row["faults"]]
+def foreseen(document: dict[str, Any]) -> list[tuple[int, str, str]]:
+    return [
+        (row["row"], fault["pointer"], fault["code"]) for row in document["rows"] for fault in row["faults"]
+    ]
 
 
 def exported(client: Any, kind: str = "COMMODITIES", accept: str = CSV, what: str = "export") -> Upload:
@@ -77,8 +79,8 @@ def exported(client: Any, kind: str = "COMMODITIES", accept: str = CSV, what: st
 
 
 def codes(answer: Any) -> tuple[int, str, list[str]]:
-    told = answer.json()
-    return answer.status_code, told["code"], [fault["code"] for fault in told.get("errors", [])]
+    document = answer.json()
+    return answer.status_code, document["code"], [fault["code"] for fault in document.get("errors", [])]
 
 
 def test_a_table_adds_commodities_and_each_row_has_its_own_events(keeper, emitted, assert_emitted):
@@ -98,8 +100,8 @@ def test_a_table_adds_commodities_and_each_row_has_its_own_events(keeper, emitte
         "ARCHIVED",
     )
     assert (seed.base_unit, seed.trade_unit, seed.package_unit, seed.status) == ("KG", "KG", None, "DRAFT")
-    told = EventOutbox.objects.filter(causation_id=str(job.pk)).order_by("position")
-    assert [row.event_type for row in told] == [
+    document = EventOutbox.objects.filter(causation_id=str(job.pk)).order_by("position")
+    assert [row.event_type for row in document] == [
         "commodity.created",
         "commodity.updated",
         "commodity.created",
@@ -175,15 +177,15 @@ def test_what_a_commodity_is_priced_in_is_named_by_its_code(keeper, commodity):
     services.load_units(actor=SYSTEM)
     row = commodity(code="COTTON", name="Cotton")
     columns = f"{GOODS},quantity_mode,package_unit,trade_unit,pricing_unit"
-    said = "COTTON,Cotton,FIBRE,COUNT_AND_WEIGHT,BALE,BALE"
-    assert uploaded(keeper, table(f"{said},INR/CANDY", header=columns)).tally == {"updated": 1}
+    line = "COTTON,Cotton,FIBRE,COUNT_AND_WEIGHT,BALE,BALE"
+    assert uploaded(keeper, table(f"{line},INR/CANDY", header=columns)).tally == {"updated": 1}
     row.refresh_from_db()
     assert row.pricing_unit.code == "INR/CANDY"
     assert b"INR/CANDY" in exported(keeper).content
     assert uploaded(keeper, exported(keeper)).tally == {"unchanged": 1}
     with unguarded_writes():
         PricingUnit.objects.filter(code="INR/QTL").update(status="ARCHIVED")
-    file = table(f"{said},INR/QTL", f"{said},INR/MOON", f"{said},", header=columns)
+    file = table(f"{line},INR/QTL", f"{line},INR/MOON", f"{line},", header=columns)
     expected = [(1, "/pricing_unit", "not_active"), (2, "/pricing_unit", "does_not_exist")]
     assert foreseen(previewed(keeper, file)) == expected
     job = uploaded(keeper, file)
@@ -226,18 +228,18 @@ def test_the_preview_says_what_the_upload_then_does(keeper, commodity, form):
     if form == "xlsx":
         file = workbook(columns.split(","), *(line.split(",") for line in MIXED))
     before = (EventOutbox.objects.count(), Record.objects.count(), Job.objects.count())
-    told = previewed(keeper, file)
+    document = previewed(keeper, file)
     assert (EventOutbox.objects.count(), Record.objects.count(), Job.objects.count()) == before
-    assert told["file_sha256"] == file.sha256
-    job = uploaded(keeper, file, expected_sha256=told["file_sha256"])
-    assert foreseen(told) == refused(job)
+    assert document["file_sha256"] == file.sha256
+    job = uploaded(keeper, file, expected_sha256=document["file_sha256"])
+    assert foreseen(document) == refused(job)
     words = {row.number: row.word or "refused" for row in job.rows.all()}
     done = {"create": "created", "update": "updated", "unchanged": "unchanged", "refused": "refused"}
-    assert {row["row"]: done[row["action"]] for row in told["rows"]} == words
-    assert [told[word] for word in ("total", "refused")] == [job.total, job.refused]
-    assert told["create"] == job.tally["created"]
+    assert {row["row"]: done[row["action"]] for row in document["rows"]} == words
+    assert [document[word] for word in ("total", "refused")] == [job.total, job.refused]
+    assert document["create"] == job.tally["created"]
     # None of these is empty by accident.
-    assert {row["action"] for row in told["rows"]} == set(done)
+    assert {row["action"] for row in document["rows"]} == set(done)
     assert {code for _, _, code in refused(job)} >= {
         "commodity.duplicate",
         "commodity.illegal_transition",
@@ -250,8 +252,8 @@ def test_the_preview_says_what_the_upload_then_does(keeper, commodity, form):
 
 def test_the_preview_shows_changes_and_writes_nothing(keeper, commodity):
     row = commodity(code="COTTON", name="Cotton")
-    told = previewed(keeper, table("COTTON,Raw cotton,FIBRE", "NEW,New,FIBRE"))
-    assert told["rows"] == [
+    document = previewed(keeper, table("COTTON,Raw cotton,FIBRE", "NEW,New,FIBRE"))
+    assert document["rows"] == [
         {
             "row": 1,
             "action": "update",
@@ -398,8 +400,8 @@ def test_varieties_belong_to_a_commodity_by_its_code(keeper, commodity, emitted)
         (5, "/commodity", "does_not_exist"),
         (8, "/status", "not_a_choice"),
     ]
-    told = previewed(keeper, file, "VARIETIES")
-    assert foreseen(told) == expected
+    document = previewed(keeper, file, "VARIETIES")
+    assert foreseen(document) == expected
     job = uploaded(keeper, file, "VARIETIES")
     assert refused(job) == expected
     assert job.tally == {"created": 3, "updated": 1}
@@ -420,12 +422,12 @@ def test_what_no_column_tells_of_a_variety_stays(keeper, commodity):
         is_standard=True,
         presets=[{"parameter": micronaire, "low": Decimal("3.6"), "high": None}],
     )
-    kept = row.presets
+    presets = row.presets
     file = table("COTTON,S-6,Shankar-6", header="commodity,code,name")
     assert previewed(keeper, file, "VARIETIES")["update"] == 1
     assert uploaded(keeper, file, "VARIETIES").tally == {"updated": 1}
     row = Variety.objects.get(pk=row.pk)
-    assert (row.name, row.is_standard, row.presets) == ("Shankar-6", True, kept)
+    assert (row.name, row.is_standard, row.presets) == ("Shankar-6", True, presets)
 
 
 def test_a_cell_names_a_pricing_unit_by_its_code(keeper, commodity):
@@ -439,8 +441,8 @@ def test_a_cell_names_a_pricing_unit_by_its_code(keeper, commodity):
         "BAGS,Bags,FIBRE,INR/BAG",
         header=f"{GOODS},pricing_unit",
     )
-    told = previewed(keeper, file)
-    assert foreseen(told) == [(3, "/pricing_unit", "does_not_exist"), (4, "/pricing_unit", "dimension")]
+    document = previewed(keeper, file)
+    assert foreseen(document) == [(3, "/pricing_unit", "does_not_exist"), (4, "/pricing_unit", "dimension")]
     assert uploaded(keeper, file).tally == {"created": 1, "updated": 1}
     known.refresh_from_db()
     assert known.pricing_unit == Commodity.objects.get(code="NEW").pricing_unit == row
@@ -477,11 +479,11 @@ def test_what_goes_out_comes_in_unchanged(keeper, commodity, accept):
     count = EventOutbox.objects.exclude(event_type__in=["job.queued", "commodity.bulk_imported"]).count()
     for kind, rows in (("COMMODITIES", 3), ("VARIETIES", 1)):
         file = exported(keeper, kind, accept)
-        told = previewed(keeper, file, kind)
-        assert (told["unchanged"], told["total"]) == (rows, rows), told["rows"]
+        document = previewed(keeper, file, kind)
+        assert (document["unchanged"], document["total"]) == (rows, rows), document["rows"]
         assert uploaded(keeper, file, kind, mode="atomic").tally == {"unchanged": rows}
-    kept = EventOutbox.objects.exclude(event_type__in=["job.queued", "commodity.bulk_imported"]).count()
-    assert kept == count
+    stored = EventOutbox.objects.exclude(event_type__in=["job.queued", "commodity.bulk_imported"]).count()
+    assert stored == count
 
 
 def test_no_cell_that_goes_out_is_a_formula(keeper, commodity):

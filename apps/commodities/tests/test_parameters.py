@@ -58,7 +58,7 @@ def test_a_parameter_is_added_and_told_in_the_stream_of_its_commodity(add, cotto
     row = made.json()
     assert (made.status_code, row["default_method"], row["template_id"]) == (201, "HVI", None), made.content
     assert (row["usual_min"], row["usual_max"]) == ("0.000000", "5.500000")  # zero is a value
-    told = assert_emitted(
+    document = assert_emitted(
         events.ParameterAdded,
         commodity_id=str(cotton.pk),
         parameter_id=row["id"],
@@ -66,7 +66,7 @@ def test_a_parameter_is_added_and_told_in_the_stream_of_its_commodity(add, cotto
         direction="TARGET",
         is_mandatory=True,
     )
-    assert (told.aggregate_type, str(told.aggregate_id)) == ("commodity", str(cotton.pk))
+    assert (document.aggregate_type, str(document.aggregate_id)) == ("commodity", str(cotton.pk))
 
 
 def test_an_enum_has_choices_and_no_figures(add):
@@ -105,8 +105,8 @@ def test_an_enum_has_choices_and_no_figures(add):
     ],
 )
 def test_what_does_not_fit_together_is_refused_with_its_field(add, fields, code, pointer):
-    status, told, pointers = code_of(add(**fields))
-    assert (status, told) == (422, f"commodity.{code}")
+    status, document, pointers = code_of(add(**fields))
+    assert (status, document) == (422, f"commodity.{code}")
     assert pointer in pointers
     assert not QualityParameter.objects.exists()
 
@@ -264,8 +264,8 @@ def test_an_equal_preset_is_no_change_and_an_archived_parameter_stays_where_it_w
     services.update_parameter(
         strength, actor=SYSTEM, **values, precision=1, possible_max=Decimal(50), status="ARCHIVED"
     )
-    kept = {"name": "Suvin", "presets": [{**row, "low": "34.0"}], "status": "ACTIVE"}
-    assert staff.write(path, kept, method="PUT", if_match=1).status_code == 200
+    stored = {"name": "Suvin", "presets": [{**row, "low": "34.0"}], "status": "ACTIVE"}
+    assert staff.write(path, stored, method="PUT", if_match=1).status_code == 200
     assert emitted("commodity.variety.updated") == []
     again = staff.write("/api/v1/varieties", {**body, "code": "DCH-32", "name": "DCH-32"})
     assert code_of(again)[:2] == (422, "commodity.not_active")

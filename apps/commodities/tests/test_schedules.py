@@ -69,8 +69,8 @@ def changed(place, **fields):
 
 def edit(row, by, **fields):
     names = ("contract_form", "title", "mode", "source", "valid_from", "valid_to", "cap_percent")
-    kept = {name: getattr(row, name) for name in names}
-    return services.edit_quality_schedule(row, actor=by, **{**kept, "lines": DEMO_LINES, **fields})
+    stored = {name: getattr(row, name) for name in names}
+    return services.edit_quality_schedule(row, actor=by, **{**stored, "lines": DEMO_LINES, **fields})
 
 
 def test_one_person_drafts_and_another_publishes(publish, assert_emitted):
@@ -334,5 +334,5 @@ def test_staff_draft_edit_and_submit_on_pages(cotton, author, staff_client_for):
 
 def test_a_line_is_told_in_words():
     bands = [{"to": "74", "from": "73", "effect": "-3.5"}, {"to": None, "from": "77.1", "effect": "1"}]
-    told = words_of({"effect": "PERCENT", "bands": bands})
-    assert told == "effect PERCENT, bands from 73 to 74 effect -3.5; from 77.1 effect 1"
+    document = words_of({"effect": "PERCENT", "bands": bands})
+    assert document == "effect PERCENT, bands from 73 to 74 effect -3.5; from 77.1 effect 1"

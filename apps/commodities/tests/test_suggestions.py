@@ -143,8 +143,8 @@ def test_the_goods_that_the_product_brings_along_are_known_by_name_and_alias(sta
     assert codes(name="granite") == []
     assert codes(name="narma", staple_mm=Decimal("28.5")) == [("5201", Decimal("0.95"))]
     assert [code for code, _ in codes(name="rui", staple_mm=Decimal("28.5"))] == ["52010015", "5201"]
-    for name, told in (("kapas", "SEED_COTTON"), ("sut", "YARN"), ("MCU-5", "FIBRE"), ("gram", "PULSE")):
-        assert category(staff, name=name)[0] == told, name
+    for name, document in (("kapas", "SEED_COTTON"), ("sut", "YARN"), ("MCU-5", "FIBRE"), ("gram", "PULSE")):
+        assert category(staff, name=name)[0] == document, name
 
 
 def category(staff, **asked):

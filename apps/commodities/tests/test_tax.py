@@ -208,8 +208,8 @@ def test_a_commodity_bears_a_code_that_is_in_use(user, client_for):
     assert made.status_code == 201
     services.update_hsn_code(row, actor=SYSTEM, description="Bars of iron or steel", status="ARCHIVED")
     del body["code"]
-    kept = staff.write(made["Location"], {**body, "description": "Bars."}, method="PUT", if_match=1)
-    assert kept.status_code == 200, kept.content
+    stored = staff.write(made["Location"], {**body, "description": "Bars."}, method="PUT", if_match=1)
+    assert stored.status_code == 200, stored.content
     moved = staff.write(made["Location"], {**body, "hsn_code": "7213"}, method="PUT", if_match=2)
     assert moved.json()["code"] == "commodity.hsn_unknown"
 

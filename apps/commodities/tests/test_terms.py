@@ -27,13 +27,13 @@ def staff(user, client_for):
 @every_list
 def test_terms_are_added_and_told_with_the_name_of_their_list(staff, assert_emitted, kind):
     made = staff.write(f"/api/v1/{kind}", {"code": "USUAL", **BODIES[kind]})
-    told = made.json()
-    assert (made.status_code, told["status"], told["version"]) == (201, "ACTIVE", 1), made.content
-    assert made["Location"] == f"/api/v1/{kind}/{told['id']}"
+    document = made.json()
+    assert (made.status_code, document["status"], document["version"]) == (201, "ACTIVE", 1), made.content
+    assert made["Location"] == f"/api/v1/{kind}/{document['id']}"
     event = assert_emitted(
-        events.TradeTermsCreated, terms_id=told["id"], kind=kind, code="USUAL", name=BODIES[kind]["name"]
+        events.TradeTermsCreated, terms_id=document["id"], kind=kind, code="USUAL", name=BODIES[kind]["name"]
     )
-    assert (event.aggregate_type, str(event.aggregate_id)) == ("trade_terms", told["id"])
+    assert (event.aggregate_type, str(event.aggregate_id)) == ("trade_terms", document["id"])
     assert staff.read(f"/api/v1/{kind}?search=USUAL").json()["results"] == [
         staff.read(made["Location"]).json()
     ]
@@ -185,8 +185,8 @@ def test_whoever_is_signed_in_hears_of_all_six_lists_in_the_feed(user, client_fo
         row(model.kind)
     deliver()
     buyer = client_for(user("BUYER"))
-    told = buyer.read("/api/v1/events?type=trade_terms.created").json()["results"]
-    assert {event["data"]["kind"] for event in told} == set(BODIES)
+    document = buyer.read("/api/v1/events?type=trade_terms.created").json()["results"]
+    assert {event["data"]["kind"] for event in document} == set(BODIES)
     payload = EventOutbox.objects.filter(event_type="trade_terms.created").first().payload
     assert (
         seen_by(readers_of("trade_terms.created", 1, payload), "trade_terms.created", 1, payload) == payload

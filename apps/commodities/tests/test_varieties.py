@@ -97,8 +97,8 @@ def test_a_second_standard_is_refused(staff, cotton):
 def test_nothing_new_is_said_of_an_archived_commodity(staff, cotton, commodity):
     path = f"/api/v1/commodities/{cotton.pk}"
     row = staff.read(path).json()
-    kept = ("name", "category", "quantity_mode", "package_unit", "trade_unit", "hsn_code")
-    body = {name: row[name] for name in kept} | {"status": "ARCHIVED"}
+    fields = ("name", "category", "quantity_mode", "package_unit", "trade_unit", "hsn_code")
+    body = {name: row[name] for name in fields} | {"status": "ARCHIVED"}
     assert staff.write(path, body, method="PUT", if_match=row["version"]).status_code == 200
     answer = staff.write(PATH, {"commodity_id": str(cotton.pk), "code": "J-34", "name": "J-34"})
     assert (answer.status_code, answer.json()["code"]) == (422, "commodity.not_active")

@@ -43,8 +43,8 @@ def done(answer: Any) -> Job:
 
 
 def codes(answer: Any) -> tuple[int, str, list[str]]:
-    told = answer.json()
-    return answer.status_code, told["code"], [fault["code"] for fault in told.get("errors", [])]
+    document = answer.json()
+    return answer.status_code, document["code"], [fault["code"] for fault in document.get("errors", [])]
 
 
 def test_a_table_becomes_places_and_each_has_its_own_event(staff, emitted, assert_emitted) -> None:
@@ -73,8 +73,8 @@ def test_a_table_becomes_places_and_each_has_its_own_event(staff, emitted, asser
     )
     assert (str(gondal.latitude), gondal.is_verified) == ("21.961100", False)
     assert ProviderRef.objects.get(provider="survey", provider_id="7").location.name == "Mundra"
-    told = emitted("location.created", causation_id=str(job.pk))
-    assert [row.payload["source"] for row in told] == ["import"] * 3
+    document = emitted("location.created", causation_id=str(job.pk))
+    assert [row.payload["source"] for row in document] == ["import"] * 3
     assert_emitted(
         events.LocationBulkImported,
         job_id=str(job.pk),
