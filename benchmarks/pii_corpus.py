@@ -478,8 +478,8 @@ def main() -> int:
                         for kind, s in result.scores.items()
                     },
                     "survival": {
-                        kind: round(kept / max(total, 1), 5)
-                        for kind, (kept, total) in result.survival.items()
+                        kind: round(surviving / max(total, 1), 5)
+                        for kind, (surviving, total) in result.survival.items()
                     },
                 }
             )
@@ -489,8 +489,8 @@ def main() -> int:
         for kind, score in result.scores.items():
             print(f"{kind:<12}{score.planted:>9}{score.recall:>10.4f}{score.precision:>11.4f}")
         print(f"\n{'look-alike':<12}{'items':>9}{'survive':>10}")
-        for kind, (kept, total) in result.survival.items():
-            print(f"{kind:<12}{total:>9}{kept / max(total, 1):>10.4f}")
+        for kind, (surviving, total) in result.survival.items():
+            print(f"{kind:<12}{total:>9}{surviving / max(total, 1):>10.4f}")
         print(f"\n{result.lines} lines, seed {options.seed}: {rate:,.0f} lines a second")
     for text, masked in result.missed[: options.show] + result.spoiled[: options.show]:
         print(f"\n{text}\n→ {masked}", file=sys.stderr)

@@ -415,8 +415,8 @@ def _sync(*, check: bool, prune: bool) -> Iterator[Drift]:
             rights.append((capability.name + OWN, f"{capability.label} (own)"))
         for right, label in rights:
             wanted.add(right)
-            kept = permissions.get(right)
-            if kept is not None and kept.name == label:
+            known = permissions.get(right)
+            if known is not None and known.name == label:
                 continue
             yield Drift("permission", right, "add")
             if not check:

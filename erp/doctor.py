@@ -97,8 +97,8 @@ def _asked(look: Look) -> Finding:
         except Wrong as wrong:
             answer.append(Finding(look.name, wrong.state, wrong.detail, wrong.hint))
         except Exception as error:
-            told = str(error).strip().split("\n")[0][:200]
-            answer.append(Finding(look.name, "down", f"{type(error).__name__}: {told}", look.hint))
+            detail = str(error).strip().split("\n")[0][:200]
+            answer.append(Finding(look.name, "down", f"{type(error).__name__}: {detail}", look.hint))
         finally:
             connection.close()
 
@@ -137,18 +137,18 @@ def _clock() -> str:
     after = datetime.now(UTC)
     # Their moment lies somewhere between ours: only what lies outside is skew.
     skew = max((before - theirs).total_seconds(), (theirs - after).total_seconds(), 0.0)
-    told = f"{skew:.3f} s apart from the database"
+    detail = f"{skew:.3f} s apart from the database"
     if skew > MOST_SKEW_SECONDS:
-        raise Wrong(told, "synchronize both machines with the same time server (chrony)")
-    return told
+        raise Wrong(detail, "synchronize both machines with the same time server (chrony)")
+    return detail
 
 
 def _capabilities() -> str:
     drift = access.sync(check=True)
     if drift:
-        told = ", ".join(f"{d.operation} {d.kind} {d.name}" for d in drift[:3])
+        detail = ", ".join(f"{d.operation} {d.kind} {d.name}" for d in drift[:3])
         more = f" and {len(drift) - 3} more" if len(drift) > 3 else ""
-        raise Wrong(f"{told}{more}", "run `manage.py sync_capabilities` (--prune for what is obsolete)")
+        raise Wrong(f"{detail}{more}", "run `manage.py sync_capabilities` (--prune for what is obsolete)")
     return f"{len(access.registry.capabilities)} in line"
 
 
@@ -181,8 +181,8 @@ def _alive(name: str, seen: str = "") -> str:
         return f"alive {age:.0f} s ago"
     if seen:
         return seen
-    told = "no heartbeat on this machine" if age is None else f"silent for {age:.0f} s"
-    raise Wrong(told, f"start it: {PROCESSES[name]}; or check HEARTBEAT_DIR", "down")
+    detail = "no heartbeat on this machine" if age is None else f"silent for {age:.0f} s"
+    raise Wrong(detail, f"start it: {PROCESSES[name]}; or check HEARTBEAT_DIR", "down")
 
 
 def _relay() -> str:

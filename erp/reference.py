@@ -186,8 +186,8 @@ def changes_of(row: Model, *, unreported_fields: Sequence[str] = ()) -> dict[str
 def event_of(event: type[Event], row: Model, noun: str, **given: Any) -> Event:
     """An event filled from the row: ``<noun>_id`` is its id, every other member that isn't given its attribute."""
     members = event.model_fields.keys() - given.keys()
-    told = {name: row.pk if name == f"{noun}_id" else row.serializable_value(name) for name in members}
-    return event(**told, **given)
+    payload = {name: row.pk if name == f"{noun}_id" else row.serializable_value(name) for name in members}
+    return event(**payload, **given)
 
 
 def _plain(value: Any) -> Any:

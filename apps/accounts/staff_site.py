@@ -255,7 +255,7 @@ class StaffSite(Site):
                 return acts.refused(outcome)
             return Answer(200, {}, json.dumps(outcome).encode())
 
-        return acts.kept_of(once(attempt, answer))
+        return acts.record_of(once(attempt, answer))
 
     def prove(self, request: HttpRequest) -> HttpResponse:
         """Confirm the identity by password or code, for ten minutes."""

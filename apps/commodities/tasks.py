@@ -32,7 +32,7 @@ class Import(TableKind, abstract=True):
 
     def do(self, values: dict[str, Any], *, row: Row, job: Job, actor: Actor) -> Done:
         with _faults_by_column():
-            return services.upsert_row(self.sort, values, columns=self.told, actor=actor)
+            return services.upsert_row(self.sort, values, columns=self.given_columns, actor=actor)
 
     def finish(self, job: Job) -> None:
         if job.mode != Job.Mode.CHECK:

@@ -25,19 +25,19 @@ OPTIONS = (
 
 def line(message: Any) -> str:
     """One delivery, tab-separated; ``COPY`` reads it as it stands."""
-    told = message.attributes
+    attributes = message.attributes
     published = message.publish_time.seconds + message.publish_time.nanos / 1e9
     fields = (
         message.message_id,
         f"{published:.6f}",
-        told["ce-id"],
-        told["ce-type"],
-        told["aggregatetype"],
-        told["aggregateid"],
-        told["sequence"],
+        attributes["ce-id"],
+        attributes["ce-type"],
+        attributes["aggregatetype"],
+        attributes["aggregateid"],
+        attributes["sequence"],
         message.ordering_key,
         message.data.decode().replace("\\", "\\\\"),
-        told.get("deadletterreason", "").replace("\\", "\\\\").replace("\n", " ").replace("\t", " "),
+        attributes.get("deadletterreason", "").replace("\\", "\\\\").replace("\n", " ").replace("\t", " "),
     )
     return "\t".join(fields) + "\n"
 

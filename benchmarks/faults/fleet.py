@@ -68,10 +68,10 @@ class Fleet:
         """Have so many relays: start what is missing, send SIGTERM to what is too much."""
         with self._lock:
             self.wanted = count
-            kept = [relay for relay in self._relays if not relay.retiring]
-            for relay in kept[count:]:
+            active = [relay for relay in self._relays if not relay.retiring]
+            for relay in active[count:]:
                 self._retire(relay)
-            for _ in range(count - len(kept)):
+            for _ in range(count - len(active)):
                 self._start()
 
     @contextmanager

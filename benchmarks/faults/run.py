@@ -340,10 +340,10 @@ class Run:
     def _resolve(self, action: str, ids: list[str], reason: str) -> int:
         count = 0
         for start in range(0, len(ids), 500):
-            told = self.place.command(
+            output = self.place.command(
                 "outbox", action, *ids[start : start + 500], "--reason", reason, "--yes", "--json"
             )
-            count += len(json.loads(told)["skipped" if action == "skip" else "retried"])
+            count += len(json.loads(output)["skipped" if action == "skip" else "retried"])
         return count
 
     def finish_writing(self, seconds: float) -> None:

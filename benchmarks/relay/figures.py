@@ -78,9 +78,9 @@ class Part:
 
 def markdown(part: Part) -> str:
     """The part as a section with a table."""
-    told = {True: "met", False: "**missed**", None: ""}
+    verdicts = {True: "met", False: "**missed**", None: ""}
     rows = [
-        f"| {' | '.join(_cell(each) for each in (line.what, line.measured, line.goal, told[line.met]))} |"
+        f"| {' | '.join(_cell(each) for each in (line.what, line.measured, line.goal, verdicts[line.met]))} |"
         for line in part.lines
     ]
     head = ["| measured | figure | goal | |", "|---|---|---|---|"]

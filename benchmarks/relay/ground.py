@@ -141,7 +141,7 @@ def a_place(world: World, name: str) -> Iterator[Place]:
     yield place
 
 
-Tell = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 def machine(place: Place) -> str:

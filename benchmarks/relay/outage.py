@@ -20,7 +20,7 @@ FAILED = (
 WAITING = "SELECT count(*) FROM event_outbox WHERE status = 'pending'"
 
 
-def measure(world: World, sizes: ground.Sizes, tell: ground.Tell) -> Part:
+def measure(world: World, sizes: ground.Sizes, report: ground.Report) -> Part:
     """The writers' rate without and with an outage, in turns; and what became of the events."""
     rounds, writes = sizes(4, 1), sizes(2_500, 100)
     part = Part(
@@ -35,7 +35,7 @@ def measure(world: World, sizes: ground.Sizes, tell: ground.Tell) -> Part:
     with ground.a_place(world, "outage") as place, Deployment(place) as running, _writers(place) as writers:
         running.drained()
         for turn in range(rounds):
-            tell(f"f: {writes:,} writes with Pub/Sub up and down, round {turn + 1} of {rounds}")
+            report(f"f: {writes:,} writes with Pub/Sub up and down, round {turn + 1} of {rounds}")
             up.append(_rate(writers, writes))
             running.drained()
             world.pubsub.stop()

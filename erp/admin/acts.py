@@ -54,11 +54,11 @@ class Done(NamedTuple):
 class CommittedRefusal(DomainError):
     """The action was refused, and the refusal is stored."""
 
-    def __init__(self, status: int, kept: dict[str, Any], when: str = "") -> None:
+    def __init__(self, status: int, record: dict[str, Any], when: str = "") -> None:
         """``kept`` is the stored problem, which is shown as the API would show it."""
-        faults = [Fault(fault["pointer"], fault["code"], fault["detail"]) for fault in kept["errors"]]
-        super().__init__(kept["detail"] + when, errors=faults)
-        self.__dict__.update(status=status, code=kept["code"], title=kept["title"])
+        faults = [Fault(fault["pointer"], fault["code"], fault["detail"]) for fault in record["errors"]]
+        super().__init__(record["detail"] + when, errors=faults)
+        self.__dict__.update(status=status, code=record["code"], title=record["title"])
 
 
 def new_key() -> str:
@@ -104,7 +104,7 @@ def carry_out(
             ),
         )
         with trail.through("admin"):
-            return _told(once(attempt, lambda: _answer(run())))
+            return _done_from(once(attempt, lambda: _answer(run())))
     except (PermissionDenied, Http404):
         raise
     except Exception as failure:
@@ -134,25 +134,27 @@ def _answer(outcome: tuple[str, str] | Refusal) -> Answer:
 def refused(refusal: Refusal) -> Answer:
     """What is kept of a committed refusal; ``kept_of`` raises it again."""
     problem = refusal.problem
-    kept = {
+    record = {
         "code": problem.code,
         "title": problem.title,
         "detail": problem.detail,
         "errors": [fault.as_dict() for fault in problem.errors],
         "at": clock.now().isoformat(),
     }
-    return Answer(problem.status, {"Content-Type": "application/json"}, json.dumps(kept).encode())
+    return Answer(problem.status, {"Content-Type": "application/json"}, json.dumps(record).encode())
 
 
-def kept_of(answer: Answer) -> Any:
+def record_of(answer: Answer) -> Any:
     """What an answer of ``once()`` holds. Raises CommittedRefusal where it is one."""
-    kept: Any = json.loads(answer.body)
+    record: Any = json.loads(answer.body)
     if answer.status < 400:
-        return kept
-    when = f" ({timezone.localtime(datetime.fromisoformat(kept['at'])):%H:%M})" if answer.replayed else ""
-    raise CommittedRefusal(answer.status, kept, when)
+        return record
+    when = f" ({timezone.localtime(datetime.fromisoformat(record['at'])):%H:%M})" if answer.replayed else ""
+    raise CommittedRefusal(answer.status, record, when)
 
 
-def _told(answer: Answer) -> Done:
-    kept = kept_of(answer)
-    return Done(kept["text"], answer.headers["Location"], datetime.fromisoformat(kept["at"]), answer.replayed)
+def _done_from(answer: Answer) -> Done:
+    record = record_of(answer)
+    return Done(
+        record["text"], answer.headers["Location"], datetime.fromisoformat(record["at"]), answer.replayed
+    )

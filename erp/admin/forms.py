@@ -186,7 +186,7 @@ class ServiceForm(forms.Form):
 
     def add_problem(self, error: DomainError) -> None:
         """Add the problem's errors to the fields they point to, and the problem itself above the form."""
-        self.add_error(None, forms.ValidationError(told(error), code=error.code))
+        self.add_error(None, forms.ValidationError(text_of_error(error), code=error.code))
         for fault in error.errors:
             slot = next((slot for slot in self.slots if _beside(fault.pointer, slot.pointer)), None)
             text = f"{fault.detail} ({fault.code})"
@@ -197,7 +197,7 @@ class ServiceForm(forms.Form):
     def differences(self, row: models.Model) -> list[tuple[str, str, str]]:
         """Return the fields whose submitted value differs from the current one: label, submitted, current."""
         now = initial_of(row, self.slots)
-        told = []
+        changed = []
         for slot in self.slots:
             held, typed = now.get(slot.name, ""), self.data.get(slot.name, "")
             if isinstance(slot.field, serializers.BooleanField):
@@ -208,8 +208,8 @@ class ServiceForm(forms.Form):
             ):
                 continue
             if str(held) != str(typed):
-                told.append((_label(slot), str(typed) or "–", str(held) or "–"))
-        return told
+                changed.append((_label(slot), str(typed) or "–", str(held) or "–"))
+        return changed
 
     def _draw(self, slot: Slot, choices: list[tuple[str, str]] | None, typed: Any) -> forms.Field:
         field = slot.field
@@ -258,7 +258,7 @@ class _Search(widgets.UnfoldAdminAutocompleteWidget):  # type: ignore[misc]
     option_template_name = "django/forms/widgets/select_option.html"
 
 
-def told(error: DomainError) -> str:
+def text_of_error(error: DomainError) -> str:
     """Return a problem in one line: title, detail if it adds something, and the code."""
     more = "" if error.detail == error.title else f" {error.detail}"
     return f"{error.title}{more} ({error.code})"

@@ -113,7 +113,7 @@ class ServiceAdmin(SavingAdmin):
         try:
             chosen = _chosen(self.opts.pk, request.POST.getlist(acts.CHOSEN))
         except DomainError as error:
-            messages.error(request, forms.told(error))
+            messages.error(request, forms.text_of_error(error))
             return HttpResponseRedirect(self._url("changelist"))
         found = {str(row.pk): row for row in self.get_queryset(request).filter(pk__in=list(chosen))}
         form = self._form(request, service, None, data=True)
@@ -164,7 +164,7 @@ class ServiceAdmin(SavingAdmin):
             raise
         except DomainError as error:
             faults = "".join(f" {fault.detail}" for fault in error.errors)
-            return Line(str(row), self._url("change", pk), forms.told(error) + faults, False)
+            return Line(str(row), self._url("change", pk), forms.text_of_error(error) + faults, False)
         return Line(str(row), self._url("change", pk), str(done), True, done.replayed)
 
     def confirm_many(self, request: HttpRequest, service: Service, rows: Any) -> HttpResponse | None:
@@ -237,10 +237,10 @@ class ServiceAdmin(SavingAdmin):
                 raise _Undone(result)
         except _Undone as undone:
             if isinstance(undone.result, Refusal):
-                return forms.told(undone.result.problem)
+                return forms.text_of_error(undone.result.problem)
             after = undone.result
         except Exception as failure:
-            return forms.told(acts.problem_of(failure))
+            return forms.text_of_error(acts.problem_of(failure))
         if not isinstance(after, self.model):
             return ""
         skipped = {"version", "updated_at"}

@@ -112,7 +112,7 @@ class FilterBackend(BaseFilterBackend):
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
         """OpenAPI query parameters."""
         offered = _offered(view.__class__, view.queryset.model)
-        return [_told(name, offer, view) for name, offer in offered.items() if offer != "page"]
+        return [_parameter(name, offer, view) for name, offer in offered.items() if offer != "page"]
 
 
 @dataclass(frozen=True)
@@ -217,7 +217,7 @@ def _default_order(view: Any, model: type[models.Model]) -> list[str]:
     return [DEFAULT_ORDERING] if any(field.name == "created_at" for field in model._meta.fields) else []
 
 
-def _told(name: str, offer: Any, view: Any) -> dict[str, Any]:
+def _parameter(name: str, offer: Any, view: Any) -> dict[str, Any]:
     schema: dict[str, Any] = {"type": "string"}
     match offer:
         case Filter(lookup="in", field=field):
@@ -241,8 +241,8 @@ def _told(name: str, offer: Any, view: Any) -> dict[str, Any]:
             words = "Rows changed after this time, in the order of their change."
         case _:
             words = str(view.filterset_class.base_filters[name].label or "")
-    told = {"name": name, "in": "query", "required": False, "description": words, "schema": schema}
-    return told | ({"explode": False, "style": "form"} if schema.get("type") == "array" else {})
+    parameter = {"name": name, "in": "query", "required": False, "description": words, "schema": schema}
+    return parameter | ({"explode": False, "style": "form"} if schema.get("type") == "array" else {})
 
 
 def _schema(field: Any) -> dict[str, Any]:

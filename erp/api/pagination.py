@@ -301,15 +301,15 @@ def _digest(binding: str, keys: list[Key]) -> str:
 
 def _read(cursor: str, bound: str, keys: list[Key], pointer: str) -> tuple[list[Any] | None, bool]:
     try:
-        told = _signer().unsign_object(cursor)
-        if told["b"] != bound:
+        position = _signer().unsign_object(cursor)
+        if position["b"] != bound:
             raise ValueError
-        values = told["k"]
+        values = position["k"]
         place = None if values is None else [key.read(value) for key, value in zip(keys, values, strict=True)]
     except (signing.BadSignature, DjangoValidationError, ValueError):
         words = "This cursor belongs to another list, filter or order. Start from the first page."
         raise invalid([Fault(pointer, "invalid", words)]) from None
-    return place, bool(told["r"])
+    return place, bool(position["r"])
 
 
 def _seek(keys: list[Key], values: list[Any], backwards: bool) -> Q:

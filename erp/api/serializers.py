@@ -344,10 +344,10 @@ class Output(serializers.ModelSerializer[Any]):
 
     def get_allowed_actions(self, row: Any) -> list[str]:
         """Return the verbs open to this caller now; the write checks again."""
-        told = self.context.get("allowed_actions")
-        return list(told(row)) if told else []
+        function = self.context.get("allowed_actions")
+        return list(function(row)) if function else []
 
     def get_links(self, row: Any) -> dict[str, str]:
         """Return `self` and related rows by name."""
-        told = self.context.get("links")
-        return dict(told(row)) if told else {}
+        function = self.context.get("links")
+        return dict(function(row)) if function else {}

@@ -125,7 +125,7 @@ class AnonymousMiddleware:
         if not hasattr(request, "rate_limit") and not _in_admin(request):
             response = self._refusal(request) or response
         if not response.headers.get("RateLimit"):
-            _tell(request, response)
+            _set_headers(request, response)
         return response
 
     def process_view(
@@ -155,10 +155,10 @@ def _in_admin(request: HttpRequest) -> bool:
 
 def apply_headers(request: Request, response: HttpResponseBase) -> None:
     """Set the headers of the tightest policy (``RateLimit-Policy``, ``RateLimit``), if the request was counted."""
-    _tell(request._request, response)
+    _set_headers(request._request, response)
 
 
-def _tell(request: HttpRequest, response: HttpResponseBase) -> None:
+def _set_headers(request: HttpRequest, response: HttpResponseBase) -> None:
     state: State | None = getattr(request, "rate_limit", None)
     if state is not None:
         policy = state.policy
@@ -260,7 +260,7 @@ class _Counters:
         now = time.monotonic()
         with self.lock:
             if len(self.counts) >= LOCAL_COUNTERS:
-                alive = {name: kept for name, kept in self.counts.items() if kept[1] > now}
+                alive = {name: counted for name, counted in self.counts.items() if counted[1] > now}
                 self.counts = alive if len(alive) < LOCAL_COUNTERS else {}
             count, until = self.counts.get(key, (0, now + seconds))
             self.counts[key] = count + 1, until

@@ -62,14 +62,14 @@ class Report:
     @staticmethod
     def _line(row: Any, write: Write | None) -> dict[str, Any]:
         endpoint = write.endpoint if write is not None else None
-        told = {
+        summary = {
             "service": write.service.name if write is not None and write.service is not None else None,
             "idempotent": endpoint is not None and endpoint.idempotent,
             "events": write.emits if write is not None else [],
         }
         if write is None:
             named = {"method": row.method, "path": row.path, "kind": row.kind, "module": row.module}
-            return named | {"capability": row.capability or None} | told
+            return named | {"capability": row.capability or None} | summary
         capability = endpoint.capability if endpoint is not None else None
         return {
             "method": write.method,
@@ -77,7 +77,7 @@ class Report:
             "kind": endpoint.kind if endpoint is not None else "unbound",
             "module": write.module,
             "capability": capability.name if capability is not None else None,
-        } | told
+        } | summary
 
     def lines(self) -> Iterator[str]:
         """The whole report as text."""
@@ -94,8 +94,8 @@ class Report:
                 yield f"  {check.rule} · {check.module} · {check.subject}: {fault}"
         yield ""
         rows, built = self._built("")
-        told = f"{built} of {rows} writes of the register are built"
-        yield f"failed: {len(faults)} violations; {told}" if faults else f"passed; {told}"
+        summary = f"{built} of {rows} writes of the register are built"
+        yield f"failed: {len(faults)} violations; {summary}" if faults else f"passed; {summary}"
 
     def _built(self, module: str) -> tuple[int, int]:
         rows = [row for row in self.product.register.rows if not module or row.module == module]

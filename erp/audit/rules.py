@@ -191,7 +191,7 @@ class Product:
         for source in self.sources:
             yield source.module, source.name, code.events_past_the_outbox(source)
         for service in services.registry.values():
-            yield module_name(service.__module__), f"service {service.name}", list(_told(service))
+            yield module_name(service.__module__), f"service {service.name}", list(_service_faults(service))
         for write in self.writes:
             if write.row is not None and write.row.event and write.endpoint is not None:
                 missing = write.row.event not in write.emits
@@ -214,8 +214,8 @@ class Product:
             yield source.module, source.name, code.questions_without_a_row(source)
         for model in events.registry:
             meta = model.__event__
-            told = ["does not declare its readers (readers=)"] if meta.readers is None else []
-            yield module_name(model.__module__), f"event {meta.key}", told
+            missing_readers = ["does not declare its readers (readers=)"] if meta.readers is None else []
+            yield module_name(model.__module__), f"event {meta.key}", missing_readers
         for extra in self.register.extras.values():
             if extra.kind == "service":
                 yield KERNEL, f"extra.csv: {extra.name}", _absent(extra.name, services.registry, extra.reason)
@@ -313,7 +313,7 @@ def _broken(client: Any, names: set[str]) -> Iterator[str]:
         yield "has a request() of its own, past the breaker"
 
 
-def _told(service: Service) -> Iterator[str]:
+def _service_faults(service: Service) -> Iterator[str]:
     if not service.emits and not service.machinery:
         yield "emits nothing and doesn't say why"
     for event in service.emits:

@@ -375,10 +375,10 @@ class _Call:
     def _stale(self) -> Answer | None:
         if not self.stale_key:
             return None
-        kept: tuple[float, Answer] | None = None
+        cached: tuple[float, Answer] | None = None
         with suppress(RedisError):
-            kept = cache.get(self.stale_key)
-        return replace(kept[1], age=max(0.0, time.time() - kept[0])) if kept else None
+            cached = cache.get(self.stale_key)
+        return replace(cached[1], age=max(0.0, time.time() - cached[0])) if cached else None
 
     def _measure(self, outcome: Outcome) -> None:
         self.client.measure(self.started, outcome)

@@ -22,7 +22,7 @@ from erp.errors import AnswerExpired, InProgress, KeyInvalid, KeyMissing, KeyReu
 from erp.idempotency.models import Record
 from erp.ids import uuid7
 
-KEPT_HEADERS: Final = ("Content-Type", "Location", "ETag")
+STORED_HEADERS: Final = ("Content-Type", "Location", "ETag")
 RETRIES: Final = 3  # of a transaction that lost to a deadlock or a serialization failure
 _KEY: Final = re.compile(r"[!#-+\--~]{16,255}")  # visible ASCII without quote and comma
 _RETRYABLE: Final = {"40001", "40P01"}
@@ -131,7 +131,7 @@ def _replay_or_run(request: Request, run: Callable[[], Answer]) -> Answer:
         connection.check_constraints()  # those that would be checked at the commit
         transaction.set_rollback(True)
         return answer
-    _keep(record_id, request, answer)
+    _store(record_id, request, answer)
     return answer
 
 
@@ -150,7 +150,7 @@ def _replay(record: Record, request: Request) -> Answer:
     )
 
 
-def _keep(record_id: UUID, request: Request, answer: Answer) -> None:
+def _store(record_id: UUID, request: Request, answer: Answer) -> None:
     now = clock.now()
     expires = now + timedelta(hours=settings.IDEMPOTENCY_TTL_HOURS)
     body = answer.body
@@ -165,7 +165,7 @@ def _keep(record_id: UUID, request: Request, answer: Answer) -> None:
         method=request.method,
         route=request.route,
         status=answer.status,
-        headers={name: answer.headers[name] for name in KEPT_HEADERS if name in answer.headers},
+        headers={name: answer.headers[name] for name in STORED_HEADERS if name in answer.headers},
         body=_cipher().encrypt(body) if request.secret else body,
         secret=request.secret,
         created_at=now,

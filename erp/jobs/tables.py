@@ -40,7 +40,9 @@ class TableKind(Kind, abstract=True):
     most_atomic: ClassVar[int] = 2_000  # rows of one transaction
 
     def __init__(self) -> None:
-        self.told: frozenset[str] = frozenset()  # columns of the table at hand, once its rows are being read
+        self.given_columns: frozenset[str] = (
+            frozenset()
+        )  # columns of the table at hand, once its rows are being read
         # One input reads all rows; ``known`` is what its fields found out and later rows can use.
         self._context: dict[str, Any] = {"known": {}}
         self._input = self.row(context=self._context)
@@ -87,7 +89,7 @@ class TableKind(Kind, abstract=True):
             names.pop()
         if faults := self._header_faults(names):
             raise self.wrong_header(errors=faults)
-        self.told = frozenset(names)
+        self.given_columns = frozenset(names)
         most = self.most_atomic if mode == Job.Mode.ATOMIC else self.most_rows
         rows: list[Row] = []
         for number, cells in lines:

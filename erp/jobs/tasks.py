@@ -138,8 +138,8 @@ class _Turn:
     def _chunk(self, rows: list[Row]) -> None:
         actor = self._actor()
         with unit_of_work(actor, causation_id=str(self._job.pk)):
-            told = [self._try(row, actor) for row in rows]
-            self._job = services.record(self._job, actor=SYSTEM, lease=self._lease, rows=told)
+            results = [self._try(row, actor) for row in rows]
+            self._job = services.record(self._job, actor=SYSTEM, lease=self._lease, rows=results)
 
     def _all(self, rows: list[Row]) -> None:
         """Every row or none, in one transaction."""
@@ -148,10 +148,10 @@ class _Turn:
         actor = self._actor()
         try:
             with unit_of_work(actor, causation_id=str(self._job.pk)):
-                told = [self._try(row, actor) for row in rows]
-                if refused := [row for row in told if not row.word]:
+                results = [self._try(row, actor) for row in rows]
+                if refused := [row for row in results if not row.word]:
                     raise _Refused(refused)
-                self._job = services.record(self._job, actor=SYSTEM, lease=self._lease, rows=told)
+                self._job = services.record(self._job, actor=SYSTEM, lease=self._lease, rows=results)
         except _Refused as error:
             self._job = services.record(self._job, actor=SYSTEM, lease=self._lease, rows=error.rows)
 

@@ -172,7 +172,7 @@ class Letter:
 
     def as_dict(self, *, payload: bool = False) -> dict[str, Any]:
         """For people and ``--json``; the payload only when asked for."""
-        told: dict[str, Any] = {
+        document: dict[str, Any] = {
             "id": self.key,
             "kind": self.row.kind,
             "source": self.row.subscription,
@@ -181,7 +181,7 @@ class Letter:
             "message_id": self.row.message_id,
         }
         if self.event is not None:
-            told |= {
+            document |= {
                 "type": self.event.event_type,
                 "version": self.event.event_version,
                 "aggregate": {
@@ -192,9 +192,9 @@ class Letter:
                 "occurred_at": self.event.occurred_at.isoformat(),
             }
         if payload:
-            told["data"] = self.event.data if self.event else self.delivery.data.decode(errors="replace")  # type: ignore[union-attr]
-            told["attributes"] = self.delivery.attributes if self.delivery else {}
-        return told
+            document["data"] = self.event.data if self.event else self.delivery.data.decode(errors="replace")  # type: ignore[union-attr]
+            document["attributes"] = self.delivery.attributes if self.delivery else {}
+        return document
 
 
 class Letters:

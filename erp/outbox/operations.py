@@ -123,7 +123,7 @@ def figures() -> Figures:
 
 def describe(row: EventOutbox, *, payload: bool = False) -> dict[str, Any]:
     """A row for people and ``--json``; the payload only when asked for."""
-    told: dict[str, Any] = {
+    document: dict[str, Any] = {
         "id": str(row.pk),
         "type": row.event_type,
         "version": row.event_version,
@@ -136,7 +136,7 @@ def describe(row: EventOutbox, *, payload: bool = False) -> dict[str, Any]:
         "last_error": row.last_error,
     }
     if payload:
-        told |= {
+        document |= {
             "payload": row.payload,
             "bucket": row.bucket,
             "position": row.position,
@@ -153,7 +153,7 @@ def describe(row: EventOutbox, *, payload: bool = False) -> dict[str, Any]:
                 "reason": row.resolution_reason,
             },
         }
-    return told
+    return document
 
 
 class NotFailed(Conflict):

@@ -483,15 +483,15 @@ class Consumer:
         raises once both answer; what only a retry can tell from an outage is tried again a few times.
         """
         failures = 0
-        told = False
+        is_reported = False
         while True:
             try:
                 work()
             except Exception as error:
                 if down := dependency_down():
-                    if not told:
+                    if not is_reported:
                         log.warning("consumer.waiting", down=down)
-                        told = True
+                        is_reported = True
                     failures = 0
                 elif (
                     not isinstance(error, (OperationalError, InterfaceError, RedisError))
@@ -503,7 +503,7 @@ class Consumer:
                 if self._stopping.wait(random.uniform(0.05, 1.0 if down else 0.2)):
                     return False
             else:
-                if told:
+                if is_reported:
                     log.info("consumer.resumed")
                 return True
 

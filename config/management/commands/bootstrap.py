@@ -151,12 +151,12 @@ class Command(BaseCommand):
         except DomainError as error:
             faults = "".join(f"\n  {_flag(fault.pointer)}: {fault.detail}" for fault in error.errors)
             raise CommandError(f"{error.detail}{faults}", returncode=USAGE) from None
-        told: dict[str, Any] = {"changed": done, "dry_run": options["dry_run"]}
+        output: dict[str, Any] = {"changed": done, "dry_run": options["dry_run"]}
         lines = done or ["nothing to do"]
         if link and not options["dry_run"]:
-            told["invitation"] = link
+            output["invitation"] = link
             lines = [*lines, "", f"The administrator accepts the invitation within 7 days: {link}"]
-        finish(self, told, lines, as_json=options["json"])
+        finish(self, output, lines, as_json=options["json"])
 
 
 def _asked(field: str, options: dict[str, Any]) -> str:
