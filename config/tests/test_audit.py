@@ -723,7 +723,7 @@ def test_the_command_needs_no_server_and_finds_what_a_file_hides(tmp_path: Path)
 
 
 def test_a_service_without_a_route_is_listed_with_its_other_doors() -> None:
-    channels = Product(sources=SOURCES).doors
+    channels = Product(sources=SOURCES).channels
     assert channels["availability.expire_reservations"] == ["task expire_reservations"]
     assert "command seed_demo" in channels["account.invite"]
     assert {"POST /api/v1/availabilities/{id}/reserve", "admin availability.Availability"} <= {

@@ -182,7 +182,7 @@ def client_address(request: Any) -> str:
 def _policies(request: Request, view: Any) -> Iterator[Policy]:
     name = view.throttle_class_name
     if name == "public":
-        yield from _of_door(request, view)
+        yield from _of_endpoint(request, view)
         if getattr(view.endpoint, "throttle", "") == PASSWORD:
             yield _of_passwords(request, closed=True)
         return
@@ -203,7 +203,7 @@ def _of_passwords(request: Request, *, closed: bool) -> Policy:
     return Policy("password-address", quota, window, f"address:{network_of(client_address(request))}", closed)
 
 
-def _of_door(request: Request, view: Any) -> Iterator[Policy]:
+def _of_endpoint(request: Request, view: Any) -> Iterator[Policy]:
     endpoint = view.endpoint
     limit = endpoint.limit
     closed = bool(getattr(limit, "fail_closed", True))

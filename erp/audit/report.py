@@ -85,7 +85,7 @@ class Report:
         yield ""
         yield from self._listing()
         yield from self._exempt()
-        yield from self._doorless()
+        yield from self._without_endpoint()
         faults = [(check, fault) for check in self.checks for fault in check.faults]
         if faults:
             yield ""
@@ -141,13 +141,13 @@ class Report:
             for extra in self.product.register.extras.values():
                 yield f"  {extra.kind} {extra.name}: {extra.reason}"
 
-    def _doorless(self) -> Iterator[str]:
+    def _without_endpoint(self) -> Iterator[str]:
         yield ""
         yield "Services without an HTTP endpoint"
-        doors = self.product.doors
+        channels = self.product.channels
         for name in sorted(services.registry):
-            found = doors.get(name, [])
-            if not any(door.startswith(("POST ", "PUT ")) for door in found):
+            found = channels.get(name, [])
+            if not any(channel.startswith(("POST ", "PUT ")) for channel in found):
                 service = services.registry[name]
                 asks = service.requires or f"public: {service.public}"
                 events = ", ".join(emitted(service)) or f"no event: {service.machinery}"

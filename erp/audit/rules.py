@@ -14,7 +14,7 @@ from erp.api import examples, problems
 from erp.api.endpoints import Endpoint
 from erp.api.viewsets import ViewSet
 from erp.audit import code, event_files
-from erp.audit.doors import doors
+from erp.audit.channels import channels
 from erp.audit.register import Register, Row
 from erp.audit.routes import Route, goes_through_the_handler, routes
 from erp.audit.sources import KERNEL, Source, is_own, module_name, own_apps, read
@@ -112,9 +112,9 @@ class Product:
         ]
 
     @cached_property
-    def doors(self) -> dict[str, list[str]]:
+    def channels(self) -> dict[str, list[str]]:
         """The channels of each service."""
-        return doors(self.routes, self.sources)
+        return channels(self.routes, self.sources)
 
     def checks(self, rules: Collection[str] = RULES) -> Iterator[Check]:
         """Apply all eight rules, or some of them."""
@@ -206,7 +206,7 @@ class Product:
             faults = list(_authorised(service.requires, service.public))
             yield module_name(service.__module__), f"service {service.name}", faults
         for write in self.writes:
-            yield write.module, write.name, list(_guarded_door(write))
+            yield write.module, write.name, list(_guard_faults(write))
         for route in self.routes:
             if route.reads():
                 yield route.module, f"GET {route.path}", list(_scoped(route))
@@ -330,7 +330,7 @@ def _authorised(capability: access.Capability | None, public: str) -> Iterator[s
         yield f"asks for {capability.name}, which isn't registered"
 
 
-def _guarded_door(write: Write) -> Iterator[str]:
+def _guard_faults(write: Write) -> Iterator[str]:
     endpoint, row = write.endpoint, write.row
     if endpoint is None:
         yield "asks for no capability"
