@@ -40,7 +40,7 @@ SHOWN = 24  # events in the table
 console = Console(highlight=False, width=max(Console().width, 110))
 
 
-class Wrong(Exception):
+class DemoFailed(Exception):
     """Something didn't happen as it must."""
 
 
@@ -98,7 +98,7 @@ class Caller:
             answer = second
             self.note("POST", "/auth/login/second-factor", answer, "")
         if answer.status != 200:
-            raise Wrong(f"{email} can't sign in: {answer.body.decode()}")
+            raise DemoFailed(f"{email} can't sign in: {answer.body.decode()}")
         self.token = answer.json["access_token"]
         return self
 
@@ -111,9 +111,9 @@ class Caller:
         same = (first.status, first.body) == (again.status, again.body)
         self.note(method, path, first, "same answer, replayed" if same and replayed else "NOT REPLAYED")
         if first.status >= 300:
-            raise Wrong(f"{method} {path}: {first.status} {first.body.decode()}")
+            raise DemoFailed(f"{method} {path}: {first.status} {first.body.decode()}")
         if not (same and replayed):
-            raise Wrong(f"{method} {path}: the second answer was {again.status} {again.body.decode()}")
+            raise DemoFailed(f"{method} {path}: the second answer was {again.status} {again.body.decode()}")
         return first.json | {"etag": first.headers.get("ETag", "")}
 
     def refused(
@@ -125,7 +125,7 @@ class Caller:
         self.note(method, path, answer, answer.json["code"])
         problem = answer.headers.get("Content-Type") == "application/problem+json"
         if (answer.status, answer.json["code"], problem) != (status, code, True):
-            raise Wrong(
+            raise DemoFailed(
                 f"{method} {path}: expected {status} {code}, got {answer.status} {answer.body.decode()}"
             )
 
@@ -168,7 +168,9 @@ def journey(base: str, password: str, seeds: dict[str, str], journal: Table) -> 
     staff.note("POST", path, answer, "600 bales at 50,000 a candy of 355.62 kg")
     price = answer.json
     if price["amount"]["value"] != "14341150.67":
-        raise Wrong(f"600 bales at 50,000 a candy are 14,341,150.67 rupees, not {price['amount']['value']}")
+        raise DemoFailed(
+            f"600 bales at 50,000 a candy are 14,341,150.67 rupees, not {price['amount']['value']}"
+        )
 
     offer = seller.write(
         "POST",
@@ -222,7 +224,7 @@ def storm(base: str, path: str, token: str, stack: Stack) -> tuple[int, int]:
                 hold = buyer.write("POST", f"{path}/reserve", {"quantity": "1"})
                 buyer.write("POST", f"{path}/release", {"reservation_id": hold["id"]})
                 made[0] += 2
-            except Wrong as error:
+            except DemoFailed as error:
                 failed.append(str(error))
 
     threads = [threading.Thread(target=work) for _ in range(2)]
@@ -237,7 +239,7 @@ def storm(base: str, path: str, token: str, stack: Stack) -> tuple[int, int]:
     for thread in threads:
         thread.join()
     if failed:
-        raise Wrong("; ".join(failed[:3]))
+        raise DemoFailed("; ".join(failed[:3]))
     return made[0], kills
 
 
@@ -313,7 +315,7 @@ def run(stack: Stack) -> None:
             console.print(journal)
         calm = expected(database, after)
         if missing := tap.wait_for(set(calm), ARRIVAL_SECONDS):
-            raise Wrong(f"{len(missing)} events of the journey did not arrive")
+            raise DemoFailed(f"{len(missing)} events of the journey did not arrive")
         writes, kills = storm(base, place["path"], place["token"], stack)
         events = expected(database, after)
         tap.wait_for(set(events), ARRIVAL_SECONDS)
@@ -321,7 +323,7 @@ def run(stack: Stack) -> None:
         show_events([message for message in received if message.event_id in events])
         console.print(f"The relay was killed with SIGKILL {kills} times during {writes} writes.")
         if faults := check(events, received):
-            raise Wrong("; ".join(faults))
+            raise DemoFailed("; ".join(faults))
         console.print(f"All {len(events)} committed events arrived, each stream in order and without a gap.")
 
 
@@ -341,7 +343,7 @@ def main() -> int:
     except CannotStart as error:
         console.print(str(error))
         return error.exit_code
-    except Wrong as error:
+    except DemoFailed as error:
         console.print(f"\nFAILED: {error}")
         return 1
     except KeyboardInterrupt:

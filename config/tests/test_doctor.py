@@ -142,7 +142,9 @@ def test_servers_that_are_down_or_silent_end_the_command_with_4_and_hold_nobody(
 def test_a_look_without_an_answer_is_left_behind(healthy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     never = threading.Event()
     monkeypatch.setattr(doctor, "SECONDS", 0.2)
-    monkeypatch.setattr(doctor, "LOOKS", (doctor.Look("clock", lambda: str(never.wait()), "wind it up"),))
+    monkeypatch.setattr(
+        doctor, "LOOKS", (doctor.HealthCheck("clock", lambda: str(never.wait()), "wind it up"),)
+    )
     assert unwell() == (4, {"clock": "down"})
     never.set()
 
