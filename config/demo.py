@@ -45,7 +45,7 @@ class DemoFailed(Exception):
 
 
 @dataclass
-class Answer:
+class DemoResponse:
     """The response to a request."""
 
     status: int
@@ -68,7 +68,7 @@ class Caller:
     token: str = ""
     tags: dict[str, str] = field(default_factory=dict)
 
-    def send(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
+    def send(self, method: str, path: str, body: Any = None, **headers: str) -> DemoResponse:
         """One request over HTTP."""
         request = urllib.request.Request(  # noqa: S310 - http to our own server
             self.base + path, method=method, data=None if body is None else json.dumps(body).encode()
@@ -79,9 +79,9 @@ class Caller:
             request.add_header("Authorization", f"Bearer {self.token}")
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
-                return Answer(answer.status, dict(answer.headers), answer.read())
+                return DemoResponse(answer.status, dict(answer.headers), answer.read())
         except urllib.error.HTTPError as error:
-            return Answer(error.code, dict(error.headers), error.read())
+            return DemoResponse(error.code, dict(error.headers), error.read())
 
     def sign_in(self, email: str, password: str, seed: str = "") -> "Caller":
         """Take a token; who has an authenticator (its secret is ``seed``) types its code, too."""
@@ -129,7 +129,7 @@ class Caller:
                 f"{method} {path}: expected {status} {code}, got {answer.status} {answer.body.decode()}"
             )
 
-    def note(self, method: str, path: str, answer: Answer, remark: str) -> None:
+    def note(self, method: str, path: str, answer: DemoResponse, remark: str) -> None:
         """Write the request down."""
         for value, tag in self.tags.items():
             path = path.replace(value, tag)

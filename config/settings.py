@@ -54,7 +54,7 @@ INSTALLED_APPS = [
     "config",
 ]
 MIDDLEWARE = [
-    "erp.metrics.Middleware",
+    "erp.metrics.MetricsMiddleware",
     "erp.logs.RequestIdMiddleware",
     "django_structlog.middlewares.RequestMiddleware",
     "django.middleware.security.SecurityMiddleware",
@@ -68,7 +68,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "erp.admin.middleware.Middleware",
+    "erp.admin.middleware.AdminMiddleware",
 ]
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"

@@ -86,7 +86,7 @@ class Grant(NamedTuple):
 
 
 @dataclass
-class Registry:
+class CapabilityRegistry:
     """Every capability and role that the code declares."""
 
     capabilities: dict[str, Capability] = field(default_factory=dict)
@@ -134,7 +134,7 @@ class Registry:
         self.sealed = True
 
 
-registry = Registry()
+registry = CapabilityRegistry()
 
 
 @runtime_checkable

@@ -48,7 +48,7 @@ class Money(BaseModel):
     currency: str
 
 
-class Change(BaseModel):
+class FieldChange(BaseModel):
     """A field's value before and after, in plain text as the API shows it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -104,7 +104,7 @@ class Rows:
 
 
 @dataclass
-class Registry:
+class EventRegistry:
     """Every event type × version, the steps from one version to the next, and the rows that events are of."""
 
     types: dict[str, dict[int, type[Event]]] = field(default_factory=dict)
@@ -158,7 +158,7 @@ class Registry:
                 )
 
 
-registry = Registry()
+registry = EventRegistry()
 
 
 def event(

@@ -67,7 +67,7 @@ MASKED_REFUSALS = Counter(
 _METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 
 
-class Middleware:
+class MetricsMiddleware:
     """Counts and times requests. Outermost, so that every response is counted."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:

@@ -14,7 +14,7 @@ from apps.commodities.models import Commodity
 from apps.partners.models import Partner
 from erp import access, clock
 from erp.access import SYSTEM, Actor
-from erp.approvals import Kind
+from erp.approvals import ApprovalKind
 from erp.errors import Conflict, Fault, RuleBroken
 from erp.events import Quantity
 from erp.masked import masked_checks
@@ -29,7 +29,7 @@ def _authors(request: ApprovalRequest) -> Iterable[UUID]:
     return [person for person in (offer.created_by_id, offer.updated_by_id) if person is not None]
 
 
-OFFER = Kind(
+OFFER = ApprovalKind(
     name="availability.approve",
     title="Offer of goods",
     subject="availability",

@@ -14,7 +14,7 @@ import grpc
 from google.protobuf.empty_pb2 import Empty
 from google.pubsub_v1 import types
 
-from benchmarks.faults.board import Board, Slot
+from benchmarks.faults.board import Board, BoardSlot
 
 OPTIONS = (
     ("grpc.max_reconnect_backoff_ms", 500),
@@ -103,9 +103,9 @@ def main() -> int:
         except grpc.RpcError:
             time.sleep(0.05)
             continue
-        board[Slot.DELIVERIES] += taken
+        board[BoardSlot.DELIVERIES] += taken
         if not taken:
-            board[Slot.IDLE] += 1
+            board[BoardSlot.IDLE] += 1
             time.sleep(0.02)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 
 from benchmarks.faults.run import MAX_ATTEMPTS, Facts, Outage
-from benchmarks.faults.world import Place
+from benchmarks.faults.world import PubSubPlace
 from benchmarks.faults.writer import REF
 
 RECOVERY_SECONDS = 2.0
@@ -135,7 +135,7 @@ class Judgement:
         return [verdict for verdict in self.verdicts if not verdict.ok]
 
 
-def judge(place: Place, facts: Facts, *, cut_off: int | None = None) -> Judgement:
+def judge(place: PubSubPlace, facts: Facts, *, cut_off: int | None = None) -> Judgement:
     """Load what was written down and compare.
 
     ``cut_off``: how often some relay was killed, or lost its database or Pub/Sub, by which repeats are judged.

@@ -4,7 +4,7 @@ import random
 from collections import Counter
 from pathlib import Path
 
-from benchmarks.faults.board import Board, Slot
+from benchmarks.faults.board import Board, BoardSlot
 from benchmarks.faults.judge import ledgers
 from benchmarks.faults.storm import Storm, Weather
 
@@ -34,5 +34,5 @@ def test_a_transaction_without_an_end_in_the_ledger_is_in_doubt(tmp_path: Path) 
 
 def test_processes_see_each_others_numbers(tmp_path: Path) -> None:
     mine, theirs = Board(tmp_path / "board", create=True), Board(tmp_path / "board")
-    mine[Slot.COMMITTED], mine[Slot.COMMITTED + 1] = 7, 8
-    assert theirs.total(Slot.COMMITTED) == 15
+    mine[BoardSlot.COMMITTED], mine[BoardSlot.COMMITTED + 1] = 7, 8
+    assert theirs.total(BoardSlot.COMMITTED) == 15

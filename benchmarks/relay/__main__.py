@@ -56,7 +56,7 @@ def main() -> int:
             World(path, tables="") as world,
             bar(len(letters)) as progress,
         ):
-            on = ground.machine(ground.Place(world, "erp"))
+            on = ground.machine(ground.PubSubPlace(world, "erp"))
             for letter in letters:
                 part = PARTS[letter](world, ground.Sizes(quick=arguments.quick), progress.report)
                 progress.step()

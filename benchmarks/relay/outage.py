@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from benchmarks.faults.world import PROJECT, Place, World
+from benchmarks.faults.world import PROJECT, PubSubPlace, World
 from benchmarks.relay import ground
 from benchmarks.relay.deployment import Deployment
 from benchmarks.relay.figures import Part, median, paired, spread
@@ -77,7 +77,7 @@ def measure(world: World, sizes: ground.Sizes, report: ground.Report) -> Part:
 
 
 @contextmanager
-def _writers(place: Place) -> Iterator[list["subprocess.Popen[str]"]]:
+def _writers(place: PubSubPlace) -> Iterator[list["subprocess.Popen[str]"]]:
     with ExitStack() as running:
         writers = []
         for number in range(WRITERS):

@@ -12,7 +12,7 @@ from django.utils import timezone
 from erp import access
 from erp.api.examples import example_of
 from erp.audit import Product
-from erp.audit.register import Register, Row
+from erp.audit.register import Register, RegisterRow
 from erp.audit.rules import Write, emitted
 from erp.audit.sources import PROJECT
 from erp.jobs.models import Job
@@ -142,7 +142,7 @@ def built(*, kind: tuple[str, ...] = ("change", "public", "exempt", "lookup")) -
 
 
 @built()
-def test_a_built_door_is_the_one_of_the_register(row: Row) -> None:
+def test_a_built_door_is_the_one_of_the_register(row: RegisterRow) -> None:
     write = BUILT[row.key]
     endpoint = write.endpoint
     assert endpoint is not None
@@ -155,7 +155,7 @@ def test_a_built_door_is_the_one_of_the_register(row: Row) -> None:
 
 @pytest.mark.django_db
 @built(kind=("change", "public", "exempt"))
-def test_a_built_door_tells_the_event_of_the_register(send: Any, row: Row) -> None:
+def test_a_built_door_tells_the_event_of_the_register(send: Any, row: RegisterRow) -> None:
     answer = send(BUILT[row.key])
     assert answer.status_code in (200, 201, 202, 204), answer.content
     for job in Job.objects.due(timezone.now()):
@@ -165,7 +165,7 @@ def test_a_built_door_tells_the_event_of_the_register(send: Any, row: Row) -> No
 
 @pytest.mark.django_db
 @built()
-def test_a_built_door_asks_for_a_key_unless_the_register_waives_it(send: Any, row: Row) -> None:
+def test_a_built_door_asks_for_a_key_unless_the_register_waives_it(send: Any, row: RegisterRow) -> None:
     answer = send(BUILT[row.key], with_key=False)
     if row.kind == "exempt":
         assert answer.status_code in (200, 202), answer.content
@@ -175,6 +175,6 @@ def test_a_built_door_asks_for_a_key_unless_the_register_waives_it(send: Any, ro
 
 @pytest.mark.django_db
 @built()
-def test_a_built_door_asks_for_if_match_as_the_register_says(send: Any, row: Row) -> None:
+def test_a_built_door_asks_for_if_match_as_the_register_says(send: Any, row: RegisterRow) -> None:
     answer = send(BUILT[row.key], with_tag=False)
     assert (answer.status_code == 428) == (row.if_match == "required"), answer.content

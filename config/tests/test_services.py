@@ -26,7 +26,7 @@ from erp.errors import (
     SelfApproval,
     Unavailable,
 )
-from erp.events import Change, registry, sample
+from erp.events import FieldChange, registry, sample
 from erp.ids import uuid7
 from erp.models import UnguardedWrite
 from erp.outbox.models import EventOutbox, EventStream
@@ -187,7 +187,7 @@ def test_an_event_larger_than_a_megabyte_is_refused(commodity, planted):
     def large(row: Commodity, *, actor: Any) -> None:
         emit(
             events.CommodityUpdated(
-                commodity_id=row.pk, version=1, changes={"name": Change(old="", new="x" * 1_000_001)}
+                commodity_id=row.pk, version=1, changes={"name": FieldChange(old="", new="x" * 1_000_001)}
             )
         )
 

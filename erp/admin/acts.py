@@ -21,7 +21,7 @@ from erp.api import problems
 from erp.api.files import fingerprinted
 from erp.api.parsers import canonical_json
 from erp.errors import DomainError, Fault, Malformed, PreconditionRequired, ServerError
-from erp.idempotency.once import Answer, Request, once, parse_key
+from erp.idempotency.once import Request, StoredResponse, once, parse_key
 from erp.services import Refusal
 from erp.trail import context as trail
 
@@ -34,7 +34,7 @@ CHOSEN: Final = "_chosen"  # of a run over several rows: "<id>:<version>", once 
 _APART: Final = {KEY, "csrfmiddlewaretoken", "_save", "_addanother", "_continue"}
 
 
-class Done(NamedTuple):
+class ActResult(NamedTuple):
     """The result of an action: message, redirect, time, and whether it was replayed."""
 
     text: str
@@ -83,7 +83,7 @@ def carry_out(
     route: str,
     run: Callable[[], tuple[str, str] | Refusal],
     parameters: tuple[tuple[str, str], ...] = (),
-) -> Done:
+) -> ActResult:
     """Execute ``run`` once under the form's key; ``run`` returns the message and the redirect, or a committed refusal.
 
     Raises the domain error of a refusal, a committed one included (also when it is replayed); other
@@ -123,15 +123,15 @@ def problem_of(failure: Exception) -> DomainError:
     return error
 
 
-def _answer(outcome: tuple[str, str] | Refusal) -> Answer:
+def _answer(outcome: tuple[str, str] | Refusal) -> StoredResponse:
     if isinstance(outcome, Refusal):
         return refused(outcome)
     text, location = outcome
     headers = {"Content-Type": "application/json", "Location": location}
-    return Answer(303, headers, json.dumps({"text": text, "at": clock.now().isoformat()}).encode())
+    return StoredResponse(303, headers, json.dumps({"text": text, "at": clock.now().isoformat()}).encode())
 
 
-def refused(refusal: Refusal) -> Answer:
+def refused(refusal: Refusal) -> StoredResponse:
     """What is kept of a committed refusal; ``kept_of`` raises it again."""
     problem = refusal.problem
     record = {
@@ -141,10 +141,10 @@ def refused(refusal: Refusal) -> Answer:
         "errors": [fault.as_dict() for fault in problem.errors],
         "at": clock.now().isoformat(),
     }
-    return Answer(problem.status, {"Content-Type": "application/json"}, json.dumps(record).encode())
+    return StoredResponse(problem.status, {"Content-Type": "application/json"}, json.dumps(record).encode())
 
 
-def record_of(answer: Answer) -> Any:
+def record_of(answer: StoredResponse) -> Any:
     """What an answer of ``once()`` holds. Raises CommittedRefusal where it is one."""
     record: Any = json.loads(answer.body)
     if answer.status < 400:
@@ -153,8 +153,8 @@ def record_of(answer: Answer) -> Any:
     raise CommittedRefusal(answer.status, record, when)
 
 
-def _done_from(answer: Answer) -> Done:
+def _done_from(answer: StoredResponse) -> ActResult:
     record = record_of(answer)
-    return Done(
+    return ActResult(
         record["text"], answer.headers["Location"], datetime.fromisoformat(record["at"]), answer.replayed
     )

@@ -43,7 +43,7 @@ _MOST_CHOICES: Final = 200  # of a relation whose rows have no page to search th
 
 
 @dataclass(frozen=True)
-class Slot:
+class FieldSlot:
     """One control of a form: the input's field, and the way to its value."""
 
     path: tuple[str, ...]
@@ -133,7 +133,7 @@ class ServiceForm(forms.Form):
     def __init__(
         self,
         input: Input,
-        slots: list[Slot],
+        slots: list[FieldSlot],
         *,
         data: QueryDict | None = None,
         files: MultiValueDict[str, Any] | None = None,
@@ -211,7 +211,7 @@ class ServiceForm(forms.Form):
                 changed.append((_label(slot), str(typed) or "–", str(held) or "–"))
         return changed
 
-    def _draw(self, slot: Slot, choices: list[tuple[str, str]] | None, typed: Any) -> forms.Field:
+    def _draw(self, slot: FieldSlot, choices: list[tuple[str, str]] | None, typed: Any) -> forms.Field:
         field = slot.field
         if choices is not None:
             return forms.ChoiceField(
@@ -264,19 +264,19 @@ def text_of_error(error: DomainError) -> str:
     return f"{error.title}{more} ({error.code})"
 
 
-def slots_of(input: Input, service: Service) -> list[Slot]:
+def slots_of(input: Input, service: Service) -> list[FieldSlot]:
     """The controls of an input, in the order in which the service names its keywords."""
     order = {name: place for place, name in enumerate(inspect.signature(service.function).parameters)}
     first = {name: order.get(str(field.source), len(order)) for name, field in input.fields.items()}
     return sorted(_slots(input), key=lambda slot: first[slot.path[0]])
 
 
-def _slots(serializer: Any, path: tuple[str, ...] = ()) -> Iterator[Slot]:
+def _slots(serializer: Any, path: tuple[str, ...] = ()) -> Iterator[FieldSlot]:
     for name, field in serializer.fields.items():
         if isinstance(field, serializers.Serializer):
             yield from _slots(field, (*path, name))
         else:
-            yield Slot((*path, name), field)
+            yield FieldSlot((*path, name), field)
 
 
 def _frame(serializer: Any) -> dict[str, Any]:
@@ -288,7 +288,7 @@ def _frame(serializer: Any) -> dict[str, Any]:
     }
 
 
-def _label(slot: Slot) -> str:
+def _label(slot: FieldSlot) -> str:
     own = slot.field._kwargs.get("label")  # DRF makes one of the name otherwise
     words = [label_of(step) for step in slot.path[:-1]] + [capfirst(own) if own else label_of(slot.path[-1])]
     return ": ".join(
@@ -366,7 +366,7 @@ def _moment(text: str) -> str:
         return text
 
 
-def initial_of(row: models.Model, slots: list[Slot]) -> dict[str, Any]:
+def initial_of(row: models.Model, slots: list[FieldSlot]) -> dict[str, Any]:
     """Return the current values of the row for the controls."""
     initial = {}
     for slot in slots:
@@ -379,7 +379,7 @@ def initial_of(row: models.Model, slots: list[Slot]) -> dict[str, Any]:
     return initial
 
 
-def initial_for(service: Service, slots: list[Slot]) -> dict[str, Any]:
+def initial_for(service: Service, slots: list[FieldSlot]) -> dict[str, Any]:
     """Return the service's default values for the controls."""
     parameters = inspect.signature(service.function).parameters
     return {

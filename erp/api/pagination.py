@@ -81,7 +81,7 @@ class Key:
 
 
 @dataclass(frozen=True)
-class Page:
+class ListPage:
     """Rows of one page, the cursors of its neighbours (None where there is none), the total if asked for."""
 
     rows: list[Any]
@@ -99,7 +99,7 @@ def paginate(
     filters: str = "",
     count: bool = False,
     pointer: str = "/query/cursor",
-) -> Page:
+) -> ListPage:
     """One page of ``queryset`` in its own order, with the primary key as the last word.
 
     ``binding`` stands for the list that the cursor belongs to: its route and filters; ``filters`` are parameters
@@ -125,7 +125,7 @@ def paginate(
 
     has_next, has_previous = (place is not None, more) if backwards else (more, place is not None)
     # A page can come out empty when its rows went; its neighbours are then the ends of the list.
-    return Page(
+    return ListPage(
         rows=found,
         next=neighbour(found[-1] if found else None, False) if has_next else None,
         previous=neighbour(found[0] if found else None, True) if has_previous else None,
@@ -143,7 +143,7 @@ def parse_limit(text: str, pointer: str = "/query/limit") -> int:
 class KeysetPagination(BasePagination):
     """``?limit=&cursor=`` over the queryset's order; ``?count=exact`` where the view sets ``count_exact``."""
 
-    page: Page
+    page: ListPage
     request: Request
 
     @staticmethod

@@ -23,7 +23,7 @@ EXPONENT = 400
 _EXACT = Context(prec=NUMBER_LENGTH)
 
 
-class _Refused:
+class _Unparsable:
     """Stands in the tree for what the scanner met and must not pass, until the walk knows its pointer."""
 
     __slots__ = ("code", "detail")
@@ -123,26 +123,26 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return _Doubled(members, doubled)
 
 
-def _integer(text: str) -> int | _Refused:
+def _integer(text: str) -> int | _Unparsable:
     if len(text) > NUMBER_LENGTH:
-        return _Refused("out_of_range", f"A number has at most {NUMBER_LENGTH} characters.")
+        return _Unparsable("out_of_range", f"A number has at most {NUMBER_LENGTH} characters.")
     return int(text)
 
 
-def _decimal(text: str) -> Decimal | _Refused:
+def _decimal(text: str) -> Decimal | _Unparsable:
     if len(text) > NUMBER_LENGTH:
-        return _Refused("out_of_range", f"A number has at most {NUMBER_LENGTH} characters.")
+        return _Unparsable("out_of_range", f"A number has at most {NUMBER_LENGTH} characters.")
     try:
         number = Decimal(text)
     except InvalidOperation:  # an exponent beyond what Decimal can hold
         number = Decimal("Infinity")
     if not number.is_finite() or abs(number.adjusted()) > EXPONENT:
-        return _Refused("out_of_range", "The exponent is too large.")
+        return _Unparsable("out_of_range", "The exponent is too large.")
     return number
 
 
-def _constant(name: str) -> _Refused:
-    return _Refused("invalid", f"{name} isn't JSON.")
+def _constant(name: str) -> _Unparsable:
+    return _Unparsable("invalid", f"{name} isn't JSON.")
 
 
 def _faults(root: Any, depth: int) -> list[Fault]:
@@ -170,7 +170,7 @@ def _faults(root: Any, depth: int) -> list[Fault]:
                         faults.append(Fault(_pointer((place, name)), *fault))
             steps = value.items() if isinstance(value, dict) else enumerate(value)
             waiting += reversed([(child, level + 1, (place, step)) for step, child in steps])
-        elif isinstance(value, _Refused):
+        elif isinstance(value, _Unparsable):
             faults.append(Fault(_pointer(place), value.code, value.detail))
     return faults[:FAULT_LIMIT]
 

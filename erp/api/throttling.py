@@ -48,7 +48,7 @@ class Policy:
 
 
 @dataclass(frozen=True)
-class State:
+class LimitState:
     """The state of one policy: remaining requests, and seconds until its window ends."""
 
     policy: Policy
@@ -67,7 +67,7 @@ def check(request: Request, view: Any, *, now: float | None = None) -> None:
     not be open uncounted.
     """
     moment = time.time() if now is None else now
-    states: list[State] = []
+    states: list[LimitState] = []
     for policy in _policies(request, view):
         states.append(_hit(policy, moment))
         if states[-1].exceeded:
@@ -89,7 +89,7 @@ def count_one(policy: Policy) -> None:
     _hit(policy, time.time())
 
 
-def _refuse_exceeded(state: State) -> None:
+def _refuse_exceeded(state: LimitState) -> None:
     if state.exceeded:
         raise Throttled(f"Try again in {state.reset} s.", headers={"Retry-After": str(state.reset)})
 
@@ -159,7 +159,7 @@ def apply_headers(request: Request, response: HttpResponseBase) -> None:
 
 
 def _set_headers(request: HttpRequest, response: HttpResponseBase) -> None:
-    state: State | None = getattr(request, "rate_limit", None)
+    state: LimitState | None = getattr(request, "rate_limit", None)
     if state is not None:
         policy = state.policy
         response["RateLimit-Policy"] = f'"{policy.name}";q={policy.quota};w={policy.window}'
@@ -234,18 +234,18 @@ def network_of(address: str) -> str:
     return str(whole.ipv4_mapped or IPv6Address(int(whole) >> 64 << 64))
 
 
-def _hit(policy: Policy, now: float) -> State:
+def _hit(policy: Policy, now: float) -> LimitState:
     return _state(policy, now, lambda key: _count(key, 2 * policy.window, policy))
 
 
-def _state(policy: Policy, now: float, count_of: Callable[[str], int]) -> State:
+def _state(policy: Policy, now: float, count_of: Callable[[str], int]) -> LimitState:
     # The subject can be an e-mail address or a number: it leaves this process only as a hash.
     digest = salted_hmac("erp.api.throttling", f"{policy.name}:{policy.subject}", algorithm="sha256").digest()
     shifted = now + int.from_bytes(digest[:4], "big") % policy.window
     turn = int(shifted // policy.window)
     count = count_of(f"throttle:{digest[:16].hex()}:{turn}")
     reset = max(1, round((turn + 1) * policy.window - shifted))
-    return State(policy, max(0, policy.quota - count), reset, exceeded=count > policy.quota)
+    return LimitState(policy, max(0, policy.quota - count), reset, exceeded=count > policy.quota)
 
 
 class _Counters:

@@ -15,7 +15,7 @@ from erp.api.endpoints import Endpoint
 from erp.api.viewsets import ViewSet
 from erp.audit import code, event_files
 from erp.audit.channels import channels
-from erp.audit.register import Register, Row
+from erp.audit.register import Register, RegisterRow
 from erp.audit.routes import Route, goes_through_the_handler, routes
 from erp.audit.sources import KERNEL, Source, is_own, module_name, own_apps, read
 from erp.clients import Client, clients
@@ -50,7 +50,7 @@ class Write:
 
     route: Route
     method: str
-    row: Row | None
+    row: RegisterRow | None
 
     @property
     def name(self) -> str:

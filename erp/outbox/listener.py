@@ -12,7 +12,7 @@ from redis.backoff import NoBackoff
 log = structlog.get_logger(__name__)
 
 
-class Listener:
+class NotifyListener:
     """Collects the wake-ups of all emitters while ``run`` runs beside the relay's loop."""
 
     def __init__(self, heard: asyncio.Event) -> None:

@@ -14,7 +14,7 @@ from rest_framework.exceptions import ValidationError
 
 from erp.api import fields
 from erp.api.parsers import parse_json
-from erp.api.serializers import Answer, Input, Output, faults_from, invalid
+from erp.api.serializers import Input, LookupOutput, Output, faults_from, invalid
 from erp.api.validators import refuse_web_address
 from erp.models import Model
 
@@ -402,7 +402,7 @@ def test_an_id_that_is_not_there_is_a_fault_at_its_place():
     ]
 
 
-class Quote(Answer):
+class Quote(LookupOutput):
     price = fields.DecimalField(18, 2)
     at = fields.DateTimeField()
     on = fields.DateField()

@@ -20,7 +20,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from erp.api import fields
 from erp.api.pagination import paginate
-from erp.api.serializers import Answer
+from erp.api.serializers import LookupOutput
 from erp.errors import Invalid
 from erp.ids import uuid7
 
@@ -51,7 +51,7 @@ class Lot(models.Model):
         app_label = "erp_tests_lists"
 
 
-class LotAnswer(Answer):
+class LotAnswer(LookupOutput):
     id = fields.UUIDField()
     number = fields.CharField()
 

@@ -25,7 +25,7 @@ from erp import errors
 from erp.api import fields, testing
 from erp.api.docs import RedocView, SwaggerView
 from erp.api.examples import SAMPLE_ID
-from erp.api.serializers import Answer, Input, Output
+from erp.api.serializers import Input, LookupOutput, Output
 from erp.files import CSV, XLSX
 from erp.models import Model
 
@@ -62,7 +62,7 @@ class SpindleOutput(Output):
     masked = ("speed",)
 
 
-class AdviceOutput(Answer):
+class AdviceOutput(LookupOutput):
     speed = fields.DecimalField(6, 2)
 
 

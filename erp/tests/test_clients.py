@@ -24,7 +24,7 @@ from erp.clients import (
     InsideTransaction,
     RemoteRefused,
     RemoteUnavailable,
-    Stale,
+    StaleFallback,
     clients,
     network,
 )
@@ -466,7 +466,7 @@ def test_calls_go_on_when_redis_is_silent(remote, make, settings):
 
 
 def test_the_last_good_answer_stands_in_with_its_age(remote, make):
-    client = make(remote.url, fallback=Stale(max_age=60), fail_max=1)
+    client = make(remote.url, fallback=StaleFallback(max_age=60), fail_max=1)
     assert ask(client, path="/rates").age == 0
     remote.behaviour = lambda handler, number: handler.respond_with(500)
     stale = ask(client, path="/rates")
@@ -479,7 +479,7 @@ def test_the_last_good_answer_stands_in_with_its_age(remote, make):
 
 
 def test_an_answer_past_its_age_does_not_stand_in(remote, make):
-    client = make(remote.url, fallback=Stale(max_age=1))
+    client = make(remote.url, fallback=StaleFallback(max_age=1))
     ask(client)
     remote.behaviour = lambda handler, number: handler.respond_with(500)
     time.sleep(1.2)

@@ -22,9 +22,9 @@ from erp.outbox import wire
 
 
 @pytest.fixture(autouse=True)
-def registry(monkeypatch: pytest.MonkeyPatch) -> events.Registry:
+def registry(monkeypatch: pytest.MonkeyPatch) -> events.EventRegistry:
     """An empty registry of events."""
-    fresh = events.Registry()
+    fresh = events.EventRegistry()
     monkeypatch.setattr(events, "registry", fresh)
     return fresh
 
@@ -62,7 +62,7 @@ def declare(version: int = 1, **members: Any) -> type[Event]:
     return event("bale.weighed", version=version, aggregate=("bale", "bale_id"))(model)
 
 
-def again(registry: events.Registry, **members: Any) -> type[Event]:
+def again(registry: events.EventRegistry, **members: Any) -> type[Event]:
     """Declare the event again, as a later release of the code would."""
     registry.types.clear()
     return declare(**members)
@@ -88,7 +88,7 @@ def test_check_asks_for_missing_files_and_write_makes_them(folder: Path) -> None
     ]
 
 
-def test_an_optional_member_may_join_a_version(registry: events.Registry, folder: Path) -> None:
+def test_an_optional_member_may_join_a_version(registry: events.EventRegistry, folder: Path) -> None:
     declare(quantity=Quantity)
     write_all()
     again(registry, quantity=Quantity, grade=(str | None, None))
@@ -130,7 +130,7 @@ class InnerGrown(BaseModel):
     ],
 )
 def test_anything_else_breaks_the_version(
-    registry: events.Registry, folder: Path, before: dict[str, Any], after: dict[str, Any], fault: str
+    registry: events.EventRegistry, folder: Path, before: dict[str, Any], after: dict[str, Any], fault: str
 ) -> None:
     declare(**before)
     write_all()
@@ -143,7 +143,7 @@ def test_anything_else_breaks_the_version(
     assert {path.name: path.read_text() for path in folder.iterdir()} == contents, "nothing was overwritten"
 
 
-def test_another_aggregate_breaks_the_version(registry: events.Registry) -> None:
+def test_another_aggregate_breaks_the_version(registry: events.EventRegistry) -> None:
     declare(lot_id=UUID)
     write_all()
     registry.types.clear()
@@ -159,7 +159,7 @@ def test_another_aggregate_breaks_the_version(registry: events.Registry) -> None
     )
 
 
-def test_words_for_readers_may_change(registry: events.Registry) -> None:
+def test_words_for_readers_may_change(registry: events.EventRegistry) -> None:
     declare(grade=(str, Field(description="As classed.")))
     write_all()
     again(registry, grade=(str, Field(description="As classed by the controller.")))
@@ -168,7 +168,7 @@ def test_words_for_readers_may_change(registry: events.Registry) -> None:
     assert run("check")["passed"]
 
 
-def test_a_new_version_reads_the_samples_of_the_old_one(registry: events.Registry, folder: Path) -> None:
+def test_a_new_version_reads_the_samples_of_the_old_one(registry: events.EventRegistry, folder: Path) -> None:
     declare(kilos=DecimalText)
     write_all()
     declare(version=2, weight=Quantity)
@@ -207,7 +207,7 @@ def test_a_sample_that_no_longer_fits_is_found_and_kept(folder: Path) -> None:
     assert run("check", code=1)["faults"]
 
 
-def test_a_version_that_the_code_forgot_is_found(registry: events.Registry) -> None:
+def test_a_version_that_the_code_forgot_is_found(registry: events.EventRegistry) -> None:
     declare()
     write_all()
     registry.types.clear()
@@ -425,7 +425,7 @@ def test_readers_that_can_not_be_are_refused_at_import(readers: Any, words: str)
         declare_read(readers)
 
 
-def test_readers_of_rows_that_nobody_can_find_are_refused(registry: events.Registry) -> None:
+def test_readers_of_rows_that_nobody_can_find_are_refused(registry: events.EventRegistry) -> None:
     declare_read({"seller_id": ALL}, rows=False)
     with pytest.raises(ImproperlyConfigured, match="where the rows of bale are"):
         registry.seal()

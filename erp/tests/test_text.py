@@ -11,7 +11,7 @@ from erp.text import (
     IGNORABLE,
     KEY_LENGTH,
     LOOKALIKES,
-    TextInvalid,
+    UnstorableText,
     company_form,
     name_key,
     name_score,
@@ -20,7 +20,7 @@ from erp.text import (
 
 
 def refusal(text: str, **options: bool) -> str:
-    with pytest.raises(TextInvalid) as caught:
+    with pytest.raises(UnstorableText) as caught:
         normalise(text, **options)
     return caught.value.code
 

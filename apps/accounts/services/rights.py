@@ -38,7 +38,7 @@ from apps.accounts.services.roles import (
 )
 from erp import access, clock, locks
 from erp.access import OWN, Actor
-from erp.approvals import Base, Kind
+from erp.approvals import ApprovalKind, Base
 from erp.errors import Conflict, Fault, Forbidden, Invalid, RuleBroken
 from erp.services import emit, service
 
@@ -530,7 +530,7 @@ def _describe(change: CapabilityChange) -> dict[str, Any] | None:
     }
 
 
-CAPABILITY_CHANGE = Kind(
+CAPABILITY_CHANGE = ApprovalKind(
     name="capability.change",
     title="Change of rights",
     subject="capability_change",

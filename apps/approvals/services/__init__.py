@@ -2,7 +2,7 @@
 
 How a module uses it:
 
-1. Declare the kind of change, once (see ``erp.approvals.Kind``)::
+1. Declare the kind of change, once (see ``erp.approvals.ApprovalKind``)::
 
        REOPEN = Kind(name="organization.reopen_year", title="Reopening a financial year", subject="financial_year",
                      model="organization.FinancialYear", capability=capabilities.REOPEN_FINANCIAL_YEAR,
@@ -39,7 +39,7 @@ from apps.approvals import capabilities, events
 from apps.approvals.models import ApprovalDecision, ApprovalRequest, roles_of
 from erp import access, clock
 from erp.access import Actor
-from erp.approvals import Base, Kind, kinds
+from erp.approvals import ApprovalKind, Base, kinds
 from erp.errors import (
     CapabilityMissing,
     Conflict,
@@ -114,7 +114,7 @@ DECISION_ERRORS = (
 def request(
     *,
     actor: Actor,
-    kind: Kind,
+    kind: ApprovalKind,
     subject_id: UUID,
     subject_version: int,
     reason: str,
@@ -404,7 +404,7 @@ def _decide(
     return request
 
 
-def _kind(request: ApprovalRequest) -> Kind:
+def _kind(request: ApprovalRequest) -> ApprovalKind:
     kind = kinds.get(request.kind)
     if kind is None:
         raise DecidedElsewhere(f"Requests of kind {request.kind} are no longer decided here.")

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from apps.commodities.models import Commodity, TaxRate
 from erp.api import fields
-from erp.api.serializers import Answer, Input
+from erp.api.serializers import Input, LookupOutput
 from erp.api.validators import COUNTRY
 
 
@@ -26,14 +26,14 @@ class SuggestParametersInput(Input):
     limit = fields.IntegerField(min_value=1, max_value=50, required=False)
 
 
-class ReasonAnswer(Answer):
+class ReasonAnswer(LookupOutput):
     """Why: a stable code, and what it rests on."""
 
     code = fields.CharField()
     facts = fields.DictField(child=fields.CharField())
 
 
-class SuggestionAnswer(Answer):
+class SuggestionAnswer(LookupOutput):
     """What every suggestion carries. It changes nothing: a person decides."""
 
     confidence = fields.DecimalField(4, 3)
@@ -50,7 +50,7 @@ class BestCategoryAnswer(CategoryAnswer):
     alternatives = CategoryAnswer(many=True)
 
 
-class RateAnswer(Answer):
+class RateAnswer(LookupOutput):
     """A rate that holds today."""
 
     condition = fields.ChoiceField(choices=TaxRate.Condition.choices)
@@ -64,7 +64,7 @@ class CodeAnswer(SuggestionAnswer):
     rates = RateAnswer(many=True)
 
 
-class CodesAnswer(Answer):
+class CodesAnswer(LookupOutput):
     results = CodeAnswer(many=True)
 
 
@@ -76,5 +76,5 @@ class ParameterSuggestionAnswer(SuggestionAnswer):
     unit = fields.CharField(source="template.unit", allow_null=True)
 
 
-class ParametersAnswer(Answer):
+class ParametersAnswer(LookupOutput):
     results = ParameterSuggestionAnswer(many=True)

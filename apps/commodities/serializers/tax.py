@@ -7,7 +7,7 @@ from apps.commodities.models.tax import HSN_PREFIX
 from apps.commodities.serializers.base import HSN, SimpleStatus
 from apps.commodities.serializers.units import Dated
 from erp.api import fields
-from erp.api.serializers import Answer, Input, Output
+from erp.api.serializers import Input, LookupOutput, Output
 from erp.api.validators import matches
 
 PREFIX = matches(HSN_PREFIX, "Send 2 to 8 digits.")
@@ -56,7 +56,7 @@ class TaxRateOutput(Output):
         fields = ("hsn", "condition", "rate_percent", "valid_from", "valid_to", "source")
 
 
-class TaxAnswer(Answer):
+class TaxAnswer(LookupOutput):
     """The rate that applies to a commodity on a date; pin ``tax_rate_id`` where it is billed."""
 
     commodity_id = fields.UUIDField()

@@ -86,14 +86,14 @@ draft_quality_schedule, edit_quality_schedule = QUALITY_SCHEDULE.draft, QUALITY_
 submit_quality_schedule, withdraw_quality_schedule = QUALITY_SCHEDULE.submit, QUALITY_SCHEDULE.withdraw
 
 
-def terms_of(schedule: QualitySchedule, *, day: date) -> differences.Schedule:
+def terms_of(schedule: QualitySchedule, *, day: date) -> differences.DifferenceSchedule:
     """A schedule as ``differences.evaluate`` takes it; its pricing unit as it is defined on ``day``.
 
     Raises NoDefinition where the pricing unit's unit isn't defined on that day.
     """
     lines = QualitySchedule.objects.with_lines().get(pk=schedule.pk).line_rows.all()
     unit = schedule.pricing_unit
-    return differences.Schedule(
+    return differences.DifferenceSchedule(
         mode=differences.Mode(schedule.mode),
         lines=tuple(_line_of(line) for line in lines),
         price=None if unit is None else price_of(unit, factors([unit.unit_id], on=day)[unit.unit_id]),
@@ -101,8 +101,8 @@ def terms_of(schedule: QualitySchedule, *, day: date) -> differences.Schedule:
     )
 
 
-def _line_of(line: ScheduleLine) -> differences.Line:
-    return differences.Line(
+def _line_of(line: ScheduleLine) -> differences.DifferenceLine:
+    return differences.DifferenceLine(
         order=line.order,
         parameter=line.parameter.code,
         method=line.method,

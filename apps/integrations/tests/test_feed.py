@@ -24,7 +24,7 @@ from erp.access import SYSTEM
 from erp.models import unguarded_writes
 from erp.outbox import wire
 from erp.outbox.models import EventOutbox
-from erp.outbox.subscriber import Consumer, Outcome, Subscription
+from erp.outbox.subscriber import Consumer, DeliveryOutcome, Subscription
 from erp.services import unit_of_work
 from erp.tests.outbox_support import drain, pubsub, until
 
@@ -205,7 +205,7 @@ def test_events_of_an_unknown_type_are_read_by_staff_only(deal, client_for):
         event_type="availability.teleported",
         data=json.dumps({"price": "1"}),
     )
-    assert Subscription("tests").receive(event) is Outcome.APPLIED
+    assert Subscription("tests").receive(event) is DeliveryOutcome.APPLIED
     assert "availability.teleported" not in of_offers(read(client_for(deal.seller)))
     assert read(client_for(deal.manager), type="availability.teleported")[0]["data"] == {"price": "1"}
 

@@ -17,7 +17,7 @@ from apps.organization.services.rules import (
     require_active,
 )
 from erp.access import Actor
-from erp.approvals import Kind
+from erp.approvals import ApprovalKind
 from erp.errors import CapabilityMissing, Conflict, Fault, RuleBroken
 from erp.services import emit, service
 
@@ -212,7 +212,7 @@ def refuse_bank_account(account: BankAccount, *, actor: Actor, request: Any) -> 
     return account
 
 
-BANK_ACCOUNT = Kind(
+BANK_ACCOUNT = ApprovalKind(
     name="organization.bank_account",
     title="Company bank account",
     subject="bank_account",

@@ -27,7 +27,7 @@ from apps.organization.services.rules import (
 from apps.organization.services.series import emit_series_added, emit_series_updated
 from erp import access, clock
 from erp.access import Actor
-from erp.approvals import Kind
+from erp.approvals import ApprovalKind
 from erp.errors import Conflict, Fault, RuleBroken
 from erp.services import emit, service
 
@@ -229,7 +229,7 @@ def _close_request(year: FinancialYear, before: str) -> FinancialYear:
     return year
 
 
-REOPEN_YEAR = Kind(
+REOPEN_YEAR = ApprovalKind(
     name="organization.reopen_year",
     title="Reopening of a locked year",
     subject="financial_year",

@@ -10,7 +10,7 @@ from erp.access import SYSTEM
 from erp.commands import finish
 from erp.errors import Conflict, NotFound
 from erp.outbox import cli
-from erp.outbox.deadletters import MOST, Letter, Letters, check_redrivable, held
+from erp.outbox.deadletters import MOST, Letters, PulledLetter, check_redrivable, held
 from erp.outbox.operations import Selection
 from erp.outbox.publisher import Poison
 
@@ -113,7 +113,7 @@ class Command(cli.Command):
         )
 
 
-def _chosen(letters: Letters, options: dict[str, Any]) -> list[Letter]:
+def _chosen(letters: Letters, options: dict[str, Any]) -> list[PulledLetter]:
     if options["ids"]:
         return letters.select(Selection(), tuple(options["ids"]))
     selected = cli.selection(options)
