@@ -10,7 +10,7 @@ from rest_framework.exceptions import ValidationError
 from apps.commodities.models import TaxRate
 from erp.api import fields
 from erp.api.faults import faults_from, invalid
-from erp.errors import Fault
+from erp.errors import FieldError
 
 
 class DayField(forms.CharField):
@@ -50,7 +50,7 @@ ASKED: dict[str, Any] = {
 def tax_asked(query: QueryDict) -> dict[str, Any]:
     """The date and the condition of a question for the tax, each None where it isn't said. Raises ``Invalid``."""
     asked: dict[str, Any] = dict.fromkeys(ASKED)
-    faults: list[Fault] = []
+    faults: list[FieldError] = []
     for name, text in query.dict().items():
         try:
             asked[name] = fields.from_text(ASKED[name], str(text))

@@ -8,7 +8,7 @@ from apps.locations.models import Location
 from apps.locations.serializers import ImportRow
 from erp.access import SYSTEM, Actor
 from erp.api.serializers import invalid
-from erp.errors import Fault
+from erp.errors import FieldError
 from erp.jobs.kinds import RowResult, WorkRow
 from erp.jobs.models import Job, JobRow
 from erp.jobs.tables import TableKind
@@ -37,7 +37,7 @@ class ImportPlaces(TableKind):
         ref, parent_ref = row.values.get("ref"), row.values.get("parent_ref")
         values = {name: value for name, value in values.items() if name not in ("ref", "parent_ref")}
         if ref is not None and self._numbers[ref] != row.number:
-            raise invalid([Fault("/ref", "doubled", "An earlier row has this ref.")])
+            raise invalid([FieldError("/ref", "doubled", "An earlier row has this ref.")])
         if parent_ref is not None:
             values["parent"] = self._parent(parent_ref, row, job)
         done = _added(values, actor)
@@ -52,7 +52,9 @@ class ImportPlaces(TableKind):
             pk = self._places.get(number) or self._told(job, number)
             if pk is not None:
                 return Location.objects.get(pk=pk)
-        raise invalid([Fault("/parent_ref", "does_not_exist", "No earlier row with this ref was taken.")])
+        raise invalid(
+            [FieldError("/parent_ref", "does_not_exist", "No earlier row with this ref was taken.")]
+        )
 
     @staticmethod
     def _told(job: Job, number: int) -> UUID | None:

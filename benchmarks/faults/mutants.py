@@ -69,7 +69,7 @@ class Mutant:
         from erp import heartbeat
         from erp.outbox import endpoint
         from erp.outbox.publisher import BlockingPublisher
-        from erp.outbox.relay import Fault
+        from erp.outbox.relay import CrashPoint
 
         self.connection = psycopg.connect(
             settings.DATABASE_DIRECT_URL,
@@ -79,7 +79,7 @@ class Mutant:
         )
         self._publisher = BlockingPublisher()
         self._topic = endpoint.topic_path(settings.PUBSUB_TOPIC)
-        self.fault = Fault()
+        self.fault = CrashPoint()
         heartbeat.touch("relay")
 
     def lead(self) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from apps.partners import services
 from apps.partners.models import Partner
 from erp.audit.sources import PROJECT
-from erp.errors import Fault, Invalid
+from erp.errors import FieldError, Invalid
 from erp.jobs.kinds import JobKind, RowResult, WorkRow
 from erp.jobs.models import Job
 from erp.jobs.tasks import work
@@ -33,7 +33,9 @@ class EnterFirms(JobKind):
     def apply(self, row: WorkRow, *, job: Job, actor: Any) -> RowResult:
         name = row.values["legal_name"]
         if name == "bad":
-            raise Invalid("No firm has this name.", errors=[Fault("/legal_name", "invalid", "Not this.")])
+            raise Invalid(
+                "No firm has this name.", errors=[FieldError("/legal_name", "invalid", "Not this.")]
+            )
         flag = os.environ.get("ERP_TEST_DIE_ONCE", "")
         if name == "die" and flag and os.path.exists(flag):
             os.unlink(flag)

@@ -22,7 +22,7 @@ from erp.api import lists
 from erp.api.examples import Example
 from erp.api.routers import Router
 from erp.api.testing import document
-from erp.errors import Fault
+from erp.errors import FieldError
 
 pytestmark = pytest.mark.django_db
 PATH, PAGE = "/api/v1/brokerage-terms", "/admin/commodity/brokerageterms/"
@@ -55,10 +55,10 @@ def declare_model() -> type[Terms]:
     return BrokerageTerms
 
 
-def free_of_charge(row: Any) -> Iterator[Fault]:
+def free_of_charge(row: Any) -> Iterator[FieldError]:
     """What services/terms.py would gain, beside one line."""
     if row.rate_percent == 0 and row.due_days:
-        yield Fault("/due_days", "contradicts", "Nothing is due.")
+        yield FieldError("/due_days", "contradicts", "Nothing is due.")
 
 
 BODY = {"name": "Seller pays", "paid_by": "SELLER", "rate_percent": "0.5", "due_days": 15}

@@ -20,7 +20,7 @@ from erp import clock
 from erp.api import problems
 from erp.api.files import fingerprinted
 from erp.api.parsers import canonical_json
-from erp.errors import DomainError, Fault, Malformed, PreconditionRequired, ServerError
+from erp.errors import DomainError, FieldError, Malformed, PreconditionRequired, ServerError
 from erp.idempotency.once import Request, StoredResponse, once, parse_key
 from erp.services import Refusal
 from erp.trail import context as trail
@@ -56,7 +56,7 @@ class CommittedRefusal(DomainError):
 
     def __init__(self, status: int, record: dict[str, Any], when: str = "") -> None:
         """``kept`` is the stored problem, which is shown as the API would show it."""
-        faults = [Fault(fault["pointer"], fault["code"], fault["detail"]) for fault in record["errors"]]
+        faults = [FieldError(fault["pointer"], fault["code"], fault["detail"]) for fault in record["errors"]]
         super().__init__(record["detail"] + when, errors=faults)
         self.__dict__.update(status=status, code=record["code"], title=record["title"])
 

@@ -34,7 +34,7 @@ from erp.api.files import FileField
 from erp.api.parsers import parse_json
 from erp.api.serializers import Input
 from erp.api.viewsets import ViewSet
-from erp.errors import DomainError, Fault, Invalid
+from erp.errors import DomainError, FieldError, Invalid
 from erp.labels import label_of
 from erp.services import Service
 
@@ -355,7 +355,9 @@ def _structure(text: str, name: str) -> Any:
         return parse_json(text.encode("utf-8", "surrogatepass"))
     except DomainError as error:
         pointer = "/" + name.replace(".", "/")
-        raise Invalid("A field needs attention.", errors=[Fault(pointer, error.code, error.detail)]) from None
+        raise Invalid(
+            "A field needs attention.", errors=[FieldError(pointer, error.code, error.detail)]
+        ) from None
 
 
 def _moment(text: str) -> str:

@@ -22,7 +22,7 @@ from erp.api.files import FileField, fingerprinted
 from erp.api.filters import check_query
 from erp.api.parsers import canonical_json
 from erp.api.serializers import Input
-from erp.errors import DomainError, Fault, NotFound, PreconditionRequired
+from erp.errors import DomainError, FieldError, NotFound, PreconditionRequired
 from erp.idempotency.once import Request as Attempt
 from erp.idempotency.once import StoredResponse, once
 from erp.services import Refusal, Service, declared_errors
@@ -294,7 +294,7 @@ def _is_dry_run(request: Request, endpoint: Endpoint) -> bool:
 def _check_query(request: Request, endpoint: Endpoint) -> None:
     check_query(request.query_params, ("dry_run",) if endpoint.dry_run else ())
     if request.query_params.get("dry_run", "true") not in ("true", "false"):
-        raise invalid([Fault("/query/dry_run", "not_a_choice", "Send true or false.")])
+        raise invalid([FieldError("/query/dry_run", "not_a_choice", "Send true or false.")])
 
 
 def _validated(view: Any, endpoint: Endpoint, data: Any, target: Any) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from erp.api.faults import invalid
-from erp.errors import Fault
+from erp.errors import FieldError
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
@@ -136,7 +136,7 @@ def paginate(
 def parse_limit(text: str, pointer: str = "/query/limit") -> int:
     """Rows per page, 1 to 200. Raises ``Invalid`` at ``pointer``."""
     if not (text.isascii() and text.isdecimal() and len(text) <= 3 and 1 <= int(text) <= MAX_LIMIT):
-        raise invalid([Fault(pointer, "out_of_range", f"Send a whole number from 1 to {MAX_LIMIT}.")])
+        raise invalid([FieldError(pointer, "out_of_range", f"Send a whole number from 1 to {MAX_LIMIT}.")])
     return int(text)
 
 
@@ -157,7 +157,7 @@ class KeysetPagination(BasePagination):
         query = request.query_params.dict()
         count = query.get("count")
         if count is not None and count != "exact":
-            raise invalid([Fault("/query/count", "not_a_choice", "The only value is exact.")])
+            raise invalid([FieldError("/query/count", "not_a_choice", "The only value is exact.")])
         self.page = paginate(
             queryset,
             limit=parse_limit(query["limit"]) if "limit" in query else DEFAULT_LIMIT,
@@ -308,7 +308,7 @@ def _read(cursor: str, bound: str, keys: list[Key], pointer: str) -> tuple[list[
         place = None if values is None else [key.read(value) for key, value in zip(keys, values, strict=True)]
     except (signing.BadSignature, DjangoValidationError, ValueError):
         words = "This cursor belongs to another list, filter or order. Start from the first page."
-        raise invalid([Fault(pointer, "invalid", words)]) from None
+        raise invalid([FieldError(pointer, "invalid", words)]) from None
     return place, bool(position["r"])
 
 

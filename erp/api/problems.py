@@ -33,7 +33,7 @@ from erp import errors, services
 from erp.api import headers
 from erp.api.faults import faults_from, invalid
 from erp.api.filters import check_query
-from erp.errors import DomainError, Fault
+from erp.errors import DomainError, FieldError
 
 log = structlog.get_logger(__name__)
 
@@ -311,7 +311,7 @@ def parse_if_match(header: str | None) -> int | None:
         return None
     opaque = value.removeprefix("W/")
     if len(opaque) < 2 or not (opaque[0] == opaque[-1] == '"') or '"' in opaque[1:-1]:
-        raise invalid([Fault("/headers/If-Match", "invalid", 'Send exactly one tag, such as "7".')])
+        raise invalid([FieldError("/headers/If-Match", "invalid", 'Send exactly one tag, such as "7".')])
     digits = opaque[1:-1]
     if opaque != value or not (digits.isascii() and digits.isdecimal()) or len(digits) > 18:
         return NEVER

@@ -15,7 +15,7 @@ from erp.access import Actor
 from erp.api import fields
 from erp.api.faults import escape
 from erp.api.serializers import Input, faults_from, invalid
-from erp.errors import DomainError, Fault, RuleBroken
+from erp.errors import DomainError, FieldError, RuleBroken
 from erp.files import Upload
 from erp.jobs import services
 from erp.jobs.kinds import JobKind, Outcome, RowResult, WorkRow, registry
@@ -97,13 +97,13 @@ class TableKind(JobKind, abstract=True):
                 continue
             if len(rows) == most:
                 words = f"A table has at most {most:,} rows in mode {mode}."
-                raise self.too_many_rows(words, errors=[Fault("/file", "too_long", words)])
+                raise self.too_many_rows(words, errors=[FieldError("/file", "too_long", words)])
             rows.append(WorkRow(number - 1, _by_column(names, cells)))
         if not rows:
-            raise invalid([Fault("/file", "empty", "The table has no rows.")])
+            raise invalid([FieldError("/file", "empty", "The table has no rows.")])
         return rows
 
-    def _header_faults(self, names: Sequence[str]) -> list[Fault]:
+    def _header_faults(self, names: Sequence[str]) -> list[FieldError]:
         columns: Mapping[str, Any] = self._input.fields
         found = {
             "missing_column": [
@@ -113,7 +113,7 @@ class TableKind(JobKind, abstract=True):
             "doubled_column": [name for name in dict.fromkeys(names) if names.count(name) > 1],
         }
         return [
-            Fault("/file", code, f"{code.replace('_', ' ').capitalize()}: {name or '(no name)'}.")
+            FieldError("/file", code, f"{code.replace('_', ' ').capitalize()}: {name or '(no name)'}.")
             for code, wrong in found.items()
             for name in wrong
         ]
@@ -133,11 +133,11 @@ def _by_column(names: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
     return values
 
 
-def _cell_fault(name: str, cell: str, input: Input) -> Fault | None:
+def _cell_fault(name: str, cell: str, input: Input) -> FieldError | None:
     """What is wrong with a cell that isn't text: only numbers and booleans count, in columns of theirs."""
     if not isinstance(cell, TypedCell) or isinstance(input.fields.get(name), _COLUMNS.get(cell.kind, ())):
         return None
-    return Fault(f"/{escape(name)}", f"{cell.kind}_cell", _CELL_FAULTS[cell.kind])
+    return FieldError(f"/{escape(name)}", f"{cell.kind}_cell", _CELL_FAULTS[cell.kind])
 
 
 _COLUMNS: Final[dict[str, tuple[type[Any], ...]]] = {
@@ -211,7 +211,7 @@ def preview(kind: str, *, actor: Actor, file: Upload) -> list[Outcome]:
 
 def too_large(detail: str) -> DomainError:
     """The problem of a table beyond a limit."""
-    return invalid([Fault("/file", "too_large", detail)])
+    return invalid([FieldError("/file", "too_large", detail)])
 
 
 def _reader(kind: str) -> TableKind:

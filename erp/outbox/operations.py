@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 
 from erp import access, clock, locks
 from erp.access import Actor
-from erp.errors import Conflict, Fault, Invalid
+from erp.errors import Conflict, FieldError, Invalid
 from erp.logs import mask_text
 from erp.outbox import capabilities, endpoint, events, wire
 from erp.outbox.models import EventOutbox
@@ -230,7 +230,7 @@ def operator(actor: Actor, by: str = "") -> str:
 def reason_given(reason: str) -> str:
     """Return the reason as stored. Raises Invalid if it is empty."""
     if not reason.strip():
-        raise Invalid(errors=[Fault("/reason", "required", "Say why.")])
+        raise Invalid(errors=[FieldError("/reason", "required", "Say why.")])
     return mask_text(reason.strip())
 
 

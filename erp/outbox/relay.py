@@ -62,7 +62,7 @@ class Summary:
     last_error: str = ""
 
 
-class Fault:
+class CrashPoint:
     """Kills this process at a named point once every N passings: ``ERP_RELAY_FAULT=after_publish:7``.
 
     For crash tests; inert in production and while the variable isn't set.
@@ -108,7 +108,7 @@ class Relay:
         self._dead_letter_topic = endpoint.topic_path(settings.PUBSUB_DLQ_TOPIC)
         self._failing_since: float | None = None  # no request has succeeded since
         self._outage = False  # for so long that it was worth a word
-        self._fault = Fault()
+        self._fault = CrashPoint()
         self._crash: BaseException | None = None
         self._heartbeat = metrics.Heartbeat("relay")
 

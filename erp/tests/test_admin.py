@@ -23,7 +23,7 @@ from erp.admin.testing import controls
 from erp.api import fields
 from erp.api.examples import example_of
 from erp.api.serializers import Input
-from erp.errors import Fault, RuleBroken
+from erp.errors import FieldError, RuleBroken
 from erp.idempotency.models import Record
 from erp.outbox.models import DeadLetter, EventOutbox
 from erp.services import registry
@@ -378,7 +378,9 @@ def test_faults_stand_beside_the_fields_they_point_to():
     assert "(required)" in form.errors["where.city"][0]
     form = _form("name=Asha")
     form.add_problem(
-        RuleBroken(errors=[Fault("/where", "unknown", "No such place."), Fault("/x", "odd", "Odd.")])
+        RuleBroken(
+            errors=[FieldError("/where", "unknown", "No such place."), FieldError("/x", "odd", "Odd.")]
+        )
     )
     assert form.errors["where.city"] == ["No such place. (unknown)"]
     assert form.non_field_errors()[1] == "/x: Odd. (odd)"

@@ -30,7 +30,7 @@ from erp import errors
 from erp.api import problems
 from erp.api.testing import FORMATS
 from erp.api.wsgi import readable
-from erp.errors import DomainError, Fault
+from erp.errors import DomainError, FieldError
 
 raised: list[Any] = []
 
@@ -186,7 +186,7 @@ def test_an_error_has_no_member_by_the_name_of_one_that_every_document_has(name)
 
 
 def test_faults_are_listed_with_pointers(api):
-    error = errors.Invalid(errors=[Fault("/a/0", "required", "Needed.")])
+    error = errors.Invalid(errors=[FieldError("/a/0", "required", "Needed.")])
     assert problem(raising(api, error), 400, "request.invalid")["errors"] == [
         {"pointer": "/a/0", "code": "required", "detail": "Needed."}
     ]

@@ -44,7 +44,7 @@ from erp.errors import (
     CapabilityMissing,
     Conflict,
     DomainError,
-    Fault,
+    FieldError,
     Forbidden,
     ReauthenticationRequired,
     RuleBroken,
@@ -139,7 +139,9 @@ def request(
     """
     reason = reason.strip()
     if not 10 <= len(reason) <= 1000:
-        raise ReasonMissing(errors=[Fault("/reason", "invalid", "Enter a reason of 10 to 1000 characters.")])
+        raise ReasonMissing(
+            errors=[FieldError("/reason", "invalid", "Enter a reason of 10 to 1000 characters.")]
+        )
     if (
         ApprovalRequest.objects.pending()
         .filter(kind=kind.name, subject_type=kind.subject, subject_id=subject_id)
@@ -323,7 +325,7 @@ def escalate(request: ApprovalRequest, *, actor: Actor, role: str, reason: str) 
     _require_pending(request)
     if not {str(capabilities.DECIDE), request.capability} <= access.matrix().get(role, set()):
         raise RoleUnfit(
-            errors=[Fault("/role", "unfit", f"The role {role} may not decide on: {request.title}.")]
+            errors=[FieldError("/role", "unfit", f"The role {role} may not decide on: {request.title}.")]
         )
     if request.decider_role == role:
         return request
@@ -336,7 +338,9 @@ def escalate(request: ApprovalRequest, *, actor: Actor, role: str, reason: str) 
         is_upwards = ranks[role] > highest or (ranks[role] == highest and role in own)
     if not is_upwards:
         raise RoleUnfit(
-            errors=[Fault("/role", "lower", f"Choose a role above {request.decider_role or 'your own'}.")]
+            errors=[
+                FieldError("/role", "lower", f"Choose a role above {request.decider_role or 'your own'}.")
+            ]
         )
     request.decider_role, request.escalated_by_id, request.escalation_reason = role, actor.pk, reason
     request.save()

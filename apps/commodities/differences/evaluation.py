@@ -19,7 +19,7 @@ from apps.commodities.differences.shapes import (
     WeightRule,
 )
 from apps.commodities.exact import Price, requoted, rounded
-from erp.errors import Fault, RuleBroken
+from erp.errors import FieldError, RuleBroken
 
 RATE_PLACES: Final = 6
 WEIGHT_PLACES: Final = 3
@@ -129,7 +129,7 @@ def _by_line(
         if known.setdefault(key, result.value) != result.value:
             raise ResultUnfit(f"Two results govern {result.parameter} by {result.method}.")
     missing = [
-        Fault("/results", "result_missing", f"{name} by {line.method} is needed.")
+        FieldError("/results", "result_missing", f"{name} by {line.method} is needed.")
         for line in lines
         for name in (line.parameter, line.second_parameter)
         if name is not None and (name, line.method) not in known

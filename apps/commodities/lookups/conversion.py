@@ -20,7 +20,7 @@ from apps.commodities.models import Commodity, PricingUnit, Unit
 from apps.commodities.services import FieldsContradict, WeightNeeded, factors, package_weight, price_of
 from erp import clock
 from erp.access import Actor
-from erp.errors import Fault, Invalid
+from erp.errors import FieldError, Invalid
 
 CONVERTED_PLACES: Final = 9
 UNROUNDED_PLACES: Final = 12
@@ -174,14 +174,18 @@ def _price(commodity: Commodity, rate: Decimal | None, code: str | None) -> Pric
     """What the rate is quoted in: what is said, else the commodity's own."""
     if rate is None:
         if code is not None:
-            raise FieldsContradict(errors=[Fault("/rate", "required", "A pricing unit is there for a rate.")])
+            raise FieldsContradict(
+                errors=[FieldError("/rate", "required", "A pricing unit is there for a rate.")]
+            )
         return None
     price = commodity.pricing_unit if code is None else PricingUnit.objects.filter(code=code).first()
     if price is None and code is not None:
-        raise Invalid(errors=[Fault("/pricing_unit", "does_not_exist", "There is no such pricing unit.")])
+        raise Invalid(
+            errors=[FieldError("/pricing_unit", "does_not_exist", "There is no such pricing unit.")]
+        )
     if price is None:
         raise FieldsContradict(
-            errors=[Fault("/pricing_unit", "required", "The commodity has none of its own.")]
+            errors=[FieldError("/pricing_unit", "required", "The commodity has none of its own.")]
         )
     return price
 
@@ -190,11 +194,13 @@ def _check_shape(count: Any, count_unit: str | None, weight: Any, weight_unit: s
     """Something is measured, and everything that is has its unit."""
     faults = []
     if count is None and weight is None:
-        faults.append(Fault("/quantity", "required", "Give a count or a weight."))
+        faults.append(FieldError("/quantity", "required", "Give a count or a weight."))
     for name, value, unit in (("count", count, count_unit), ("weight", weight, weight_unit)):
         if (value is None) != (unit is None):
             missing = name if value is None else f"{name}_unit"
-            faults.append(Fault(f"/quantity/{missing}", "required", "A figure and its unit go together."))
+            faults.append(
+                FieldError(f"/quantity/{missing}", "required", "A figure and its unit go together.")
+            )
     if faults:
         raise FieldsContradict(errors=faults)
 
@@ -203,12 +209,12 @@ def _dimensions(named: Mapping[str, str | None], versions: Mapping[str, int]) ->
     """Dimensions of the units that the question names. Raises Invalid for one that isn't there or isn't used."""
     kinds = dict(Unit.objects.filter(code__in=named.values()).values_list("code", "dimension"))
     faults = [
-        Fault(pointer, "does_not_exist", "There is no such unit.")
+        FieldError(pointer, "does_not_exist", "There is no such unit.")
         for pointer, code in named.items()
         if code is not None and code not in kinds
     ]
     faults += [
-        Fault(f"/unit_versions/{code}", "not_used", "The question doesn't name this unit.")
+        FieldError(f"/unit_versions/{code}", "not_used", "The question doesn't name this unit.")
         for code in versions
         if code not in kinds
     ]
@@ -218,4 +224,4 @@ def _dimensions(named: Mapping[str, str | None], versions: Mapping[str, int]) ->
 
 
 def _misfit(pointer: str, words: str) -> UnitDimension:
-    return UnitDimension(words, errors=[Fault(pointer, "dimension", words)])
+    return UnitDimension(words, errors=[FieldError(pointer, "dimension", words)])

@@ -18,7 +18,7 @@ from apps.commodities.services.rules import (
     require_dates_in_order,
 )
 from erp import clock
-from erp.errors import Fault
+from erp.errors import FieldError
 from erp.reference import ReferenceList
 
 STAYS_EDITABLE = ("name", "valid_to")  # of a commission that has begun
@@ -38,7 +38,7 @@ def _check(row: Commission) -> None:
     _require_contiguous(row)
     require_dates_in_order(row)
     if row.min_amount is not None and row.max_amount is not None and row.min_amount > row.max_amount:
-        raise LimitsInverted(errors=[Fault("/max_amount", "inverted", "It lies below min_amount.")])
+        raise LimitsInverted(errors=[FieldError("/max_amount", "inverted", "It lies below min_amount.")])
 
 
 def _require_not_begun(row: Commission, today: Any) -> None:
@@ -47,12 +47,12 @@ def _require_not_begun(row: Commission, today: Any) -> None:
     if began > today:
         return
     faults = [
-        Fault(f"/{field}", "fixed", "Fixed once the commission has begun.")
+        FieldError(f"/{field}", "fixed", "Fixed once the commission has begun.")
         for field in changes
         if field not in STAYS_EDITABLE
     ]
     if "valid_to" in changes and row.valid_to is not None and row.valid_to < today:
-        faults.append(Fault("/valid_to", "fixed", "It has held until today."))
+        faults.append(FieldError("/valid_to", "fixed", "It has held until today."))
     if faults:
         raise InForce("Deals were made under it.", errors=faults)
 
@@ -64,7 +64,7 @@ def _require_basis(row: Commission) -> None:
     faults = [fault for name in every for fault in _presence(row, name, name in needed)]
     for place, slab in enumerate(row.slabs):
         if (slab["percent"] is None) == (slab["amount"] is None):
-            faults.append(Fault(f"/slabs/{place}/percent", "contradicts", "Either percent or amount."))
+            faults.append(FieldError(f"/slabs/{place}/percent", "contradicts", "Either percent or amount."))
     if faults:
         raise FieldsContradict(errors=faults)
     row.slabs = [
@@ -73,13 +73,13 @@ def _require_basis(row: Commission) -> None:
     ]
 
 
-def _presence(row: Commission, name: str, needed: bool) -> Iterator[Fault]:
+def _presence(row: Commission, name: str, needed: bool) -> Iterator[FieldError]:
     value = getattr(row, name)
     pointer = "/pricing_unit_id" if name == "pricing_unit" else f"/{name}"
     if needed and value in (None, []):
-        yield Fault(pointer, "required", f"{row.basis} needs it.")
+        yield FieldError(pointer, "required", f"{row.basis} needs it.")
     elif not needed and value not in (None, []):
-        yield Fault(pointer, "contradicts", f"{row.basis} has none.")
+        yield FieldError(pointer, "contradicts", f"{row.basis} has none.")
 
 
 def _require_contiguous(row: Commission) -> None:
@@ -88,14 +88,14 @@ def _require_contiguous(row: Commission) -> None:
     for place, slab in enumerate(row.slabs):
         last = place == len(row.slabs) - 1
         if Decimal(slab["from"]) != start:
-            faults.append(Fault(f"/slabs/{place}/from", "not_contiguous", f"Begin at {start:f}."))
+            faults.append(FieldError(f"/slabs/{place}/from", "not_contiguous", f"Begin at {start:f}."))
         if (slab["to"] is None) != last:
-            faults.append(Fault(f"/slabs/{place}/to", "not_contiguous", "The last slab alone is open."))
+            faults.append(FieldError(f"/slabs/{place}/to", "not_contiguous", "The last slab alone is open."))
             break
         if slab["to"] is not None:
             start = Decimal(slab["to"])
             if start <= Decimal(slab["from"]):
-                faults.append(Fault(f"/slabs/{place}/to", "not_contiguous", "End above its beginning."))
+                faults.append(FieldError(f"/slabs/{place}/to", "not_contiguous", "End above its beginning."))
     if faults:
         raise BandsNotContiguous(errors=faults)
 

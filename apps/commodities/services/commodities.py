@@ -18,7 +18,7 @@ from apps.commodities.services.rules import (
     require_unchanged,
 )
 from apps.commodities.services.tax import HsnUnknown, require_hsn
-from erp.errors import Fault, Invalid, RuleBroken
+from erp.errors import FieldError, Invalid, RuleBroken
 from erp.reference import ReferenceList
 from erp.text import name_key
 
@@ -62,15 +62,15 @@ def _require_ready(commodity: Commodity) -> None:
     mandatory = commodity.quality_parameters.active().filter(is_mandatory=True)
     lacks = []
     if commodity.pricing_unit is None:
-        lacks.append(Fault("/pricing_unit_id", "required", "Name the unit that it is priced in."))
+        lacks.append(FieldError("/pricing_unit_id", "required", "Name the unit that it is priced in."))
     if not commodity.hsn_code:
-        lacks.append(Fault("/hsn_code", "required", "Give its HSN code."))
+        lacks.append(FieldError("/hsn_code", "required", "Give its HSN code."))
     elif not confirmed:
         words = "Somebody on the staff confirms first that goods of this name bear this code."
-        lacks.append(Fault("/hsn_code", "unconfirmed", words))
+        lacks.append(FieldError("/hsn_code", "unconfirmed", words))
     if not mandatory.exists():
         lacks.append(
-            Fault("/status", "no_parameter", "Add a quality parameter that every lot is tested for.")
+            FieldError("/status", "no_parameter", "Add a quality parameter that every lot is tested for.")
         )
     if lacks:
         raise NotReady(errors=lacks)
@@ -81,9 +81,11 @@ def _check_fields(commodity: Commodity) -> None:
     faults = []
     counted = commodity.quantity_mode == Commodity.QuantityMode.COUNT_AND_WEIGHT
     if counted != (commodity.package_unit is not None):
-        faults.append(Fault("/package_unit", "contradicts", "Needed exactly when packages are counted too."))
+        faults.append(
+            FieldError("/package_unit", "contradicts", "Needed exactly when packages are counted too.")
+        )
     elif counted and commodity.trade_unit not in (commodity.base_unit, commodity.package_unit):
-        faults.append(Fault("/trade_unit", "contradicts", "Trade in the base unit or in packages."))
+        faults.append(FieldError("/trade_unit", "contradicts", "Trade in the base unit or in packages."))
     if faults:
         raise FieldsContradict(errors=faults)
 
@@ -102,7 +104,7 @@ def _check_units(commodity: Commodity) -> None:
     if others := {code for code in named.values() if code is not None} - kinds.keys():
         kinds |= dict(Unit.objects.filter(code__in=others).values_list("code", "dimension"))
     unknown = [
-        Fault(f"/{name}", "does_not_exist", "There is no such unit.")
+        FieldError(f"/{name}", "does_not_exist", "There is no such unit.")
         for name, code in named.items()
         if code is not None and code not in kinds
     ]
@@ -118,7 +120,7 @@ def _check_units(commodity: Commodity) -> None:
         "pricing_unit_id": price is None or price.unit_id == packed or kinds[price.unit_id] == base,
     }
     if faults := [
-        Fault(f"/{name}", "dimension", f"{named[name]} measures {kinds[str(named[name])]}.")
+        FieldError(f"/{name}", "dimension", f"{named[name]} measures {kinds[str(named[name])]}.")
         for name, fit in fits.items()
         if not fit
     ]:
@@ -128,7 +130,7 @@ def _check_units(commodity: Commodity) -> None:
 def _check(commodity: Commodity) -> None:
     check(commodity)
     if commodity.is_new and Commodity.objects.filter(code=commodity.code).exists():
-        taken = Fault("/code", "taken", "Another commodity has this code.")
+        taken = FieldError("/code", "taken", "Another commodity has this code.")
         raise Duplicate("The code is taken.", errors=[taken])
 
 

@@ -4,7 +4,7 @@ from apps.commodities import capabilities, events
 from apps.commodities.models import Grade
 from apps.commodities.services.limits import LIMIT_ERRORS, take_limits
 from apps.commodities.services.rules import Duplicate, FieldsContradict, require_active
-from erp.errors import Conflict, Fault
+from erp.errors import Conflict, FieldError
 from erp.reference import ReferenceList
 
 
@@ -22,11 +22,13 @@ def _check(grade: Grade) -> None:
     kinds = Grade.DifferenceKind
     faults = []
     if (grade.difference is not None) != (grade.difference_kind != kinds.NONE):
-        faults.append(Fault("/difference", "contradicts", "Needed exactly with a kind of difference."))
+        faults.append(FieldError("/difference", "contradicts", "Needed exactly with a kind of difference."))
     if (grade.pricing_unit is not None) != (grade.difference_kind == kinds.MONEY):
-        faults.append(Fault("/pricing_unit_id", "contradicts", "Needed exactly with MONEY."))
+        faults.append(FieldError("/pricing_unit_id", "contradicts", "Needed exactly with MONEY."))
     if grade.is_basis and grade.difference_kind != kinds.NONE:
-        faults.append(Fault("/difference_kind", "contradicts", "The basis has no difference from itself."))
+        faults.append(
+            FieldError("/difference_kind", "contradicts", "The basis has no difference from itself.")
+        )
     if faults:
         raise FieldsContradict(errors=faults)
     take_limits(grade, "limits")

@@ -8,7 +8,7 @@ from apps.commodities import capabilities, events
 from apps.commodities.models import Commodity, Variety
 from apps.commodities.services import commodities, varieties
 from erp.access import Actor
-from erp.errors import Conflict, Fault, Invalid, PreconditionFailed, RuleBroken
+from erp.errors import Conflict, FieldError, Invalid, PreconditionFailed, RuleBroken
 from erp.files import Upload
 from erp.jobs import tables
 from erp.jobs.events import JobQueued
@@ -128,7 +128,7 @@ def _check_version(row: Any, values: dict[str, Any]) -> None:
     version = values.get("version")
     if version is not None and (row is None or row.version != version):
         words = "There is no such row yet." if row is None else f"It is at {row.version} now."
-        raise Invalid(errors=[Fault("/version", PreconditionFailed.code, words)])
+        raise Invalid(errors=[FieldError("/version", PreconditionFailed.code, words)])
 
 
 @service(requires=capabilities.CREATE, emits=[events.CommodityBulkImported])

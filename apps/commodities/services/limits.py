@@ -15,7 +15,7 @@ from apps.commodities.services.rules import (
     require_active,
     require_own,
 )
-from erp.errors import Fault
+from erp.errors import FieldError
 
 LIMIT_ERRORS = (FieldsContradict, LimitsInverted, NotActive, OtherCommodity, OutsidePossible)
 
@@ -48,7 +48,7 @@ def take_limits(row: Any, name: str) -> None:
             raise _contradiction(pointer, "required", "Give a lower limit, an upper one, or both.")
         if low is not None and high is not None and low > high:
             raise LimitsInverted(
-                errors=[Fault(f"{pointer}/high", "inverted", "It lies below the lower limit.")]
+                errors=[FieldError(f"{pointer}/high", "inverted", "It lies below the lower limit.")]
             )
         _check_possible(parameter, {"low": low, "high": high}, pointer)
         kept.append({"parameter_id": key, "low": _end(low), "high": _end(high)})
@@ -62,7 +62,7 @@ def _check_possible(parameter: Measured, ends: Mapping[str, Decimal | None], poi
             (least is not None and value < least) or (most is not None and value > most)
         ):
             words = f"{parameter.name} is never outside {_end(least) or '…'} to {_end(most) or '…'}."
-            raise OutsidePossible(errors=[Fault(f"{pointer}/{end}", "outside_possible", words)])
+            raise OutsidePossible(errors=[FieldError(f"{pointer}/{end}", "outside_possible", words)])
 
 
 def _end(value: Decimal | None) -> str | None:
@@ -70,4 +70,4 @@ def _end(value: Decimal | None) -> str | None:
 
 
 def _contradiction(pointer: str, code: str, words: str) -> FieldsContradict:
-    return FieldsContradict(errors=[Fault(pointer, code, words)])
+    return FieldsContradict(errors=[FieldError(pointer, code, words)])

@@ -15,7 +15,7 @@ from apps.commodities.services.rules import (
     require_dates_in_order,
 )
 from erp.access import Actor
-from erp.errors import Fault
+from erp.errors import FieldError
 from erp.reference import event_of
 from erp.services import emit, service
 
@@ -73,14 +73,14 @@ def _check(weight: PackWeight) -> None:
         ("unit", Unit.Dimension.MASS, "A weight is measured in a unit of mass."),
     )
     faults = [
-        Fault(f"/{name}", "dimension", words)
+        FieldError(f"/{name}", "dimension", words)
         for name, dimension, words in kinds
         if getattr(weight, name).dimension != dimension
     ]
     if faults:
         raise UnitDimension(errors=faults)
     if weight.low > weight.high:
-        raise LimitsInverted(errors=[Fault("/high", "inverted", "It lies below low.")])
+        raise LimitsInverted(errors=[FieldError("/high", "inverted", "It lies below low.")])
     if weight.value is not None and not weight.low <= weight.value <= weight.high:
-        raise LimitsInverted(errors=[Fault("/value", "outside", "It lies outside low and high.")])
+        raise LimitsInverted(errors=[FieldError("/value", "outside", "It lies outside low and high.")])
     require_dates_in_order(weight)

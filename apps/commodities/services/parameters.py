@@ -14,7 +14,7 @@ from apps.commodities.services.rules import (
     OutsidePossible,
     require_active,
 )
-from erp.errors import Fault, Invalid
+from erp.errors import FieldError, Invalid
 from erp.reference import EQUAL, ReferenceList, writable_fields
 from erp.text import name_key
 
@@ -37,11 +37,11 @@ def _check(row: Any) -> None:
         ("usual_min", "usual_max"),
     ):
         if _above(row, low, high):
-            raise LimitsInverted(errors=[Fault(f"/{high}", "inverted", f"It lies below {low}.")])
+            raise LimitsInverted(errors=[FieldError(f"/{high}", "inverted", f"It lies below {low}.")])
     for name in ("usual_min", "usual_max"):
         if _above(row, "possible_min", name) or _above(row, name, "possible_max"):
             raise OutsidePossible(
-                errors=[Fault(f"/{name}", "outside_possible", "It lies outside what is possible.")]
+                errors=[FieldError(f"/{name}", "outside_possible", "It lies outside what is possible.")]
             )
 
 
@@ -49,18 +49,18 @@ def _check_fixed(row: Any) -> None:
     """Results rely on type, unit and methods: these stay."""
     changed = row.changed_fields()
     faults = [
-        Fault(f"/{name}", "fixed", "Fixed for ever: results rely on it.")
+        FieldError(f"/{name}", "fixed", "Fixed for ever: results rely on it.")
         for name in ("data_type", "unit")
         if name in changed
     ]
     before, now = changed.get("methods", ((), ()))
     if lost := [method for method in before if method not in now]:
-        faults.append(Fault("/methods", "fixed", f"Methods are only added; keep {', '.join(lost)}."))
+        faults.append(FieldError("/methods", "fixed", f"Methods are only added; keep {', '.join(lost)}."))
     if faults:
         raise InForce("Results of this parameter rely on it.", errors=faults)
 
 
-def _contradictions(row: Any) -> list[Fault]:
+def _contradictions(row: Any) -> list[FieldError]:
     number, target = row.is_number, row.direction == Measured.Direction.TARGET
     expected = {
         "unit": (number, "figures"),
@@ -69,27 +69,27 @@ def _contradictions(row: Any) -> list[Fault]:
         "target_high": (target, "the direction TARGET"),
     }
     faults = [
-        Fault(f"/{name}", "contradicts", f"Needed exactly with {what}.")
+        FieldError(f"/{name}", "contradicts", f"Needed exactly with {what}.")
         for name, (wanted, what) in expected.items()
         if (getattr(row, name) is not None) != wanted
     ]
     if target and not number:
-        faults.append(Fault("/direction", "contradicts", "Only figures have a target."))
+        faults.append(FieldError("/direction", "contradicts", "Only figures have a target."))
     faults += [
-        Fault(f"/{name}", "contradicts", "Only figures have limits.")
+        FieldError(f"/{name}", "contradicts", "Only figures have limits.")
         for name in NUMBERS_ONLY
         if getattr(row, name) is not None and not number
     ]
     if (row.data_type == Measured.DataType.ENUM) != (len(row.choices) > 1):
-        faults.append(Fault("/choices", "contradicts", "Needed exactly with ENUM, at least two."))
+        faults.append(FieldError("/choices", "contradicts", "Needed exactly with ENUM, at least two."))
     codes = [choice["code"] for choice in row.choices]
     faults += [
-        Fault(f"/choices/{place}/code", "doubled", "This code came before.")
+        FieldError(f"/choices/{place}/code", "doubled", "This code came before.")
         for place, code in enumerate(codes)
         if code in codes[:place]
     ]
     if row.default_method not in row.methods:
-        faults.append(Fault("/default_method", "contradicts", "It is one of the methods."))
+        faults.append(FieldError("/default_method", "contradicts", "It is one of the methods."))
     return faults
 
 
@@ -112,7 +112,7 @@ def _with_template(given: Mapping[str, Any]) -> dict[str, Any]:
     if template is None:
         missing = [name for name in ITSELF if name not in given]
         words = "Needed where no template is named."
-        if faults := [Fault(f"/{name}", "required", words) for name in missing]:
+        if faults := [FieldError(f"/{name}", "required", words) for name in missing]:
             raise Invalid(errors=faults)
         return dict(given)
     copied = {name: getattr(template, name) for name in FIELDS}

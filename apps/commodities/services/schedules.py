@@ -19,7 +19,7 @@ from apps.commodities.services.rules import (
     require_own,
 )
 from apps.commodities.services.soundness import SOUNDNESS_ERRORS, require_sound
-from erp.errors import Fault
+from erp.errors import FieldError
 
 
 def _require_commodity(schedule: QualitySchedule) -> None:
@@ -37,17 +37,17 @@ def write_lines(schedule: QualitySchedule, lines: Sequence[Mapping[str, Any]]) -
     that comes twice.
     """
     known = {row.code: row for row in QualityParameter.objects.filter(commodity=schedule.commodity_id)}
-    faults: list[Fault] = []
+    faults: list[FieldError] = []
     rows: list[ScheduleLine] = []
     for place, line in enumerate(lines):
         named = {name: line.get(name) for name in ("parameter", "second_parameter")}
         faults += [
-            Fault(f"/lines/{place}/{name}", "does_not_exist", "The commodity has no such parameter.")
+            FieldError(f"/lines/{place}/{name}", "does_not_exist", "The commodity has no such parameter.")
             for name, code in named.items()
             if code is not None and code not in known
         ]
         if line["order"] in (row.order for row in rows):
-            faults.append(Fault(f"/lines/{place}/order", "doubled", "This order came before."))
+            faults.append(FieldError(f"/lines/{place}/order", "doubled", "This order came before."))
         lists = {name: _as_text(line.get(name) or ()) for name in ("bands", "steps", "cells")}
         parameters = {name: known.get(str(code)) for name, code in named.items()}
         if not faults:

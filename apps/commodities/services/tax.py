@@ -12,7 +12,7 @@ from apps.commodities.reference.tax import HSN_CODES
 from apps.commodities.services.rules import DRAFT_ERRORS, Duplicate
 from erp import clock
 from erp.access import Actor
-from erp.errors import Fault, RuleBroken
+from erp.errors import FieldError, RuleBroken
 from erp.reference import ReferenceList, event_of
 from erp.reference_data import ReferenceTable
 from erp.services import emit, service
@@ -30,7 +30,7 @@ def require_hsn(code: str | None, pointer: str = "/hsn_code") -> None:
     status = HsnCode.objects.filter(code=code).values_list("status", flat=True).first()
     known = code in HSN_CODES if status is None else status == HsnCode.Status.ACTIVE
     if not known:
-        raise HsnUnknown(errors=[Fault(pointer, "hsn_unknown", "No such code is in use.")])
+        raise HsnUnknown(errors=[FieldError(pointer, "hsn_unknown", "No such code is in use.")])
 
 
 HSN_LIST = ReferenceList(

@@ -19,13 +19,13 @@ from apps.commodities.models.terms import CARRIED, COLLECTED, INSURED
 from apps.commodities.reference import FILES
 from apps.commodities.services.rules import Duplicate, FieldsContradict
 from erp.access import Actor
-from erp.errors import Fault
+from erp.errors import FieldError
 from erp.reference import EQUAL, ReferenceList
 from erp.reference_data import ReferenceTable
 from erp.services import service
 from erp.text import name_key
 
-Contradictions = Callable[[Any], Iterator[Fault]]
+Contradictions = Callable[[Any], Iterator[FieldError]]
 
 
 def terms_list(
@@ -61,48 +61,48 @@ def terms_list(
     )
 
 
-def _only_with(row: Any, field: str, applies: bool, whose: str) -> Iterator[Fault]:
+def _only_with(row: Any, field: str, applies: bool, whose: str) -> Iterator[FieldError]:
     """The field is given exactly where it applies."""
     given = getattr(row, field) is not None
     if applies and not given:
-        yield Fault(f"/{field}", "required", f"{whose} needs it.")
+        yield FieldError(f"/{field}", "required", f"{whose} needs it.")
     elif given and not applies:
-        yield Fault(f"/{field}", "contradicts", f"{whose} has none.")
+        yield FieldError(f"/{field}", "contradicts", f"{whose} has none.")
 
 
-def _slabs(row: Any, field: str) -> Iterator[Fault]:
+def _slabs(row: Any, field: str) -> Iterator[FieldError]:
     """Every slab but the last has days, the last has none. They are kept as plain text."""
     rows: Sequence[Any] = getattr(row, field)
     for place, slab in enumerate(rows):
         if (slab["days"] is None) != (place == len(rows) - 1):
-            yield Fault(f"/{field}/{place}/days", "contradicts", "The last slab alone has no days.")
+            yield FieldError(f"/{field}/{place}/days", "contradicts", "The last slab alone has no days.")
     told = [{"days": slab["days"], "annual_percent": plain(Decimal(slab["annual_percent"]))} for slab in rows]
     setattr(row, field, told)
 
 
-def _weighment(row: WeighmentTerms) -> Iterator[Fault]:
+def _weighment(row: WeighmentTerms) -> Iterator[FieldError]:
     method = WeighmentTerms.TareMethod(row.tare_method)
     yield from _only_with(row, "tare_value", method != "ACTUAL", f"tare_method {method}")
     if method == "PERCENT" and row.tare_value is not None and row.tare_value > 100:
-        yield Fault("/tare_value", "contradicts", "At most 100 percent.")
+        yield FieldError("/tare_value", "contradicts", "At most 100 percent.")
     kind = WeighmentTerms.FranchiseKind(row.franchise_kind)
     yield from _only_with(row, "franchise_percent", kind != "NONE", f"franchise_kind {kind}")
 
 
-def _delivery(row: DeliveryTerms) -> Iterator[Fault]:
+def _delivery(row: DeliveryTerms) -> Iterator[FieldError]:
     basis = str(row.basis)
     for field, held, kept in (
         ("includes_freight", (*INSURED, *CARRIED), COLLECTED),
         ("includes_insurance", INSURED, COLLECTED),
     ):
         if basis in held and not getattr(row, field):
-            yield Fault(f"/{field}", "contradicts", f"The price {basis} includes it.")
+            yield FieldError(f"/{field}", "contradicts", f"The price {basis} includes it.")
         elif basis in kept and getattr(row, field):
-            yield Fault(f"/{field}", "contradicts", f"The price {basis} doesn't include it.")
+            yield FieldError(f"/{field}", "contradicts", f"The price {basis} doesn't include it.")
     yield from _slabs(row, "late_slabs")
 
 
-def _payment(row: PaymentTerms) -> Iterator[Fault]:
+def _payment(row: PaymentTerms) -> Iterator[FieldError]:
     instrument = str(row.instrument)
     if instrument != "SBLC":  # a standby credit may be silent about it
         yield from _only_with(row, "lc_kind", instrument == "LC", f"instrument {instrument}")
