@@ -16,7 +16,7 @@ def test_the_same_seed_plans_the_same_faults_and_another_one_others() -> None:
     assert plans[0] == plans[1] != plans[2]
 
 
-def test_a_plan_holds_every_fault_as_often_as_the_weather_says() -> None:
+def test_a_plan_contains_each_fault_as_often_as_configured() -> None:
     planned = Counter(name for step in WEATHER.plan(random.Random(1)) for name in step)
     assert planned == WEATHER.faults()
     assert all(callable(getattr(Storm, name)) for name in planned)

@@ -114,7 +114,7 @@ def test_a_grant_on_one_message_opens_no_other(world, client_for):
     assert other not in Message.objects.visible_to(person)
 
 
-def test_a_grant_on_one_commodity_lets_nobody_make_another(world):
+def test_a_grant_on_one_commodity_does_not_allow_creating_another(world):
     person = without_roles(world.user("INTERNAL"))
     assign_perm("commodity.create", person, world.commodity())
     with pytest.raises(CapabilityMissing):
@@ -208,7 +208,7 @@ def test_parts_of_a_commodity_take_the_right_on_that_commodity(world, client_for
     assert client.read(f"/api/v1/commodities/{granted.pk}/{part}").status_code != 404 or part == "tax"
 
 
-def test_a_grant_on_one_place_tells_no_distance_to_another_and_merges_it_into_none(world, client_for):
+def test_a_grant_on_one_place_gives_no_distance_to_another_and_no_merge(world, client_for):
     here = {"latitude": Decimal("23.0225"), "longitude": Decimal("72.5714")}
     granted, also, other = world.place(**here), world.place(**here), world.place(**here)
     person = holder(world, "location.view", granted)
@@ -254,7 +254,7 @@ def test_a_right_on_one_user_opens_neither_the_matrix_nor_who_holds_what(world, 
     assert staff.get(matrix).status_code == 200
 
 
-def test_who_may_do_something_on_a_row_is_told_to_those_who_see_the_row(world, staff_client_for):
+def test_users_with_access_to_a_row_are_listed_to_those_who_see_it(world, staff_client_for):
     ours, others = world.organization("Our House"), world.organization("Other House")
     staff = staff_client_for(world.user("INTERNAL_COMPLIANCE", organization_id=ours.pk))
     path = "/admin/account/accesspolicy/who/organization.update/"

@@ -137,7 +137,7 @@ def test_two_clicks_fifty_milliseconds_apart_have_one_effect(browse, user, emitt
     assert len(emitted("commodity.created")) == 1
 
 
-def test_back_and_send_again_tells_the_first_result(browse, user, emitted):
+def test_resubmitting_a_form_shows_the_first_result(browse, user, emitted):
     browser = browse(user("INTERNAL"))
     page = browser.open("/admin/partner/partner/add/")
     page.fill("[name=legal_name]", "Firm of Two")
@@ -252,7 +252,7 @@ def test_stuck_events_and_dead_letters_are_decided_with_a_reason(browse, user, p
     assert [event.event_id for event in received(count(1))] == [dead]
 
 
-def test_signing_out_shuts_the_door(browse, user):
+def test_signing_out_ends_access(browse, user):
     browser = browse(user("INTERNAL"))
     page = browser.page
     page.click("text=Test Person")
@@ -264,7 +264,7 @@ def test_signing_out_shuts_the_door(browse, user):
 
 @pytest.mark.parametrize("width", [1280, 820])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_pages_fit_desk_and_tablet_by_day_and_night(browse, user, offer, width, scheme):
+def test_pages_fit_desktop_and_tablet_in_light_and_dark_mode(browse, user, offer, width, scheme):
     live = offer()
     browser = browse(user("INTERNAL_MANAGER"), color_scheme=scheme)
     page = browser.page

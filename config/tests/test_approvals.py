@@ -365,7 +365,7 @@ def test_other_decisions_need_no_proof_on_either_channel(asked, tax_rate, user, 
     assert decide(client_for(person), request, "reject", **REFUSAL).json()["status"] == "refused"
 
 
-def test_who_may_not_decide_is_told_so_before_any_proof(asked, client_for):
+def test_a_user_who_may_not_decide_is_refused_before_reauthentication(asked, client_for):
     case = asked("bank account")
     answer = decide(client_for(case.maker), case.request)
     assert (answer.status_code, answer.json()["code"]) == (403, "approval.self")

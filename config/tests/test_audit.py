@@ -242,7 +242,7 @@ def test_an_extra_that_is_gone_or_unexplained_is_found(copied_docs: Path) -> Non
         ),
     ],
 )
-def test_a_door_that_differs_from_the_register_is_found(
+def test_an_endpoint_that_differs_from_the_register_is_found(
     copied_docs: Path, column: str, value: str, rule: str, fault: str
 ) -> None:
     file = copied_docs / "register" / "endpoints.csv"
@@ -333,7 +333,7 @@ def test_a_change_or_query_in_the_wrong_place_is_found(
     assert faults[0].endswith(f": {fault}")
 
 
-def test_what_only_looks_like_a_write_is_let_be(planted_file: Callable[[str, str], Product]) -> None:
+def test_a_call_that_only_resembles_a_write_is_allowed(planted_file: Callable[[str, str], Product]) -> None:
     product = planted_file(
         "apps.partners.tasks.planted",
         """
@@ -421,7 +421,7 @@ def test_a_client_past_the_breaker_is_found(planted_file: Callable[[str, str], P
     assert faults[0].endswith("past erp.clients")
 
 
-def test_parsing_an_address_calls_nobody(planted_file: Callable[[str, str], Product]) -> None:
+def test_parsing_an_address_makes_no_call(planted_file: Callable[[str, str], Product]) -> None:
     assert (
         found(BREAKER, planted_file("apps.partners.clients.planted", "from urllib.parse import urlsplit"))
         == []
@@ -483,7 +483,7 @@ def test_publishing_a_requirement_is_not_publishing_a_message(
     assert found(OUTBOX, planted_file("apps.partners.tasks.planted", text)) == []
 
 
-def test_a_service_that_tells_nobody_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_service_without_events_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(services.create, "emits", frozenset())
     assert found(OUTBOX) == [
         "service commodity.create: emits nothing and doesn't say why",
@@ -575,7 +575,7 @@ def test_a_write_without_a_capability_is_found(
     assert "service commodity.create: asks for no capability and gives no reason" in faults
 
 
-def test_an_event_that_does_not_say_who_reads_it_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_event_without_declared_readers_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     meta = replace(CommodityUpdated.__event__, readers=None)
     monkeypatch.setattr(CommodityUpdated, "__event__", meta)
     assert found(CAPABILITIES, Product(sources=[])) == [
@@ -583,7 +583,7 @@ def test_an_event_that_does_not_say_who_reads_it_is_found(monkeypatch: pytest.Mo
     ]
 
 
-def test_a_public_door_without_a_limit_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_public_endpoint_without_a_limit_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(AuthViewSet.endpoints["login"], "limit", None)
     assert found(CAPABILITIES) == ["POST /api/v1/auth/login: is open to anybody without a limit of its own"]
 
@@ -722,7 +722,7 @@ def test_the_command_needs_no_server_and_finds_what_a_file_hides(tmp_path: Path)
     ]
 
 
-def test_a_service_without_a_route_is_listed_with_its_other_doors() -> None:
+def test_a_service_without_a_route_is_listed_with_its_other_channels() -> None:
     channels = Product(sources=SOURCES).channels
     assert channels["availability.expire_reservations"] == ["task expire_reservations"]
     assert "command seed_demo" in channels["account.invite"]

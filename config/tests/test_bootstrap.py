@@ -68,7 +68,7 @@ def test_a_second_run_changes_nothing():
     assert Organization.objects.get().name == "Kapas House"
 
 
-def test_the_first_administrator_is_invited_and_begins_by_the_link_that_is_told_once(client_for):
+def test_the_first_administrator_is_invited_by_a_link_printed_once(client_for):
     output = run("bootstrap", **OURS)[1]
     invited = User.objects.get(user_type="SUPER_ADMIN")
     assert (invited.email, invited.full_name, invited.status) == ("owner@kapas.in", "Kanti Owner", "invited")
@@ -90,7 +90,7 @@ def test_without_an_administrator_nothing_is_made():
     assert not Organization.objects.exists()
 
 
-def test_a_dry_run_tells_and_keeps_nothing():
+def test_a_dry_run_reports_and_stores_nothing():
     _, output = run("bootstrap", dry_run=True, **OURS)
     assert output["dry_run"]
     assert "organization Kapas House" in output["changed"]
@@ -98,7 +98,7 @@ def test_a_dry_run_tells_and_keeps_nothing():
     assert not EventOutbox.objects.exists()
 
 
-def test_the_environment_stands_in_for_flags(monkeypatch):
+def test_environment_variables_replace_flags(monkeypatch):
     for name, value in OURS.items():
         monkeypatch.setenv(f"BOOTSTRAP_{name.upper()}", value)
     run("bootstrap", name="Named by flag")
@@ -147,7 +147,7 @@ def test_the_demo_has_an_organization_with_years_up_to_today_and_its_staff_belon
     assert EventOutbox.objects.count() == before
 
 
-def test_a_hole_in_a_series_is_told(organization):
+def test_a_gap_in_a_series_is_reported(organization):
     company = organization()
     factories.year(company)
     factories.series(company)
@@ -175,7 +175,7 @@ def test_a_reservation_that_an_offer_does_not_count_is_reported(offer, user):
     assert ledger["mismatches"][0]["figures"] == {"reserved_quantity": "10.000", "reservations": "9.000"}
 
 
-def test_where_cotton_is_kept_the_demo_adds_what_its_sellers_owe(commodity):
+def test_the_demo_adds_missing_seller_data_to_existing_cotton(commodity):
     cotton = commodity(code="COTTON")
     assert "Commission on cotton" in run("seed_demo")[1]["added"]
     row = Commission.objects.get()

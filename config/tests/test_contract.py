@@ -475,7 +475,7 @@ def test_the_documentation_needs_no_other_server(client, path):
 
 
 @pytest.mark.parametrize("allowed", [True, False])
-def test_browsers_of_other_origins_are_let_in_only_when_listed(client, settings, allowed):
+def test_browsers_of_other_origins_are_allowed_only_when_listed(client, settings, allowed):
     settings.CORS_ALLOWED_ORIGINS = ["https://desk.example"] if allowed else []
     asked = client.options(
         "/api/v1/commodities",

@@ -277,7 +277,7 @@ def expressions() -> Iterator[str]:
         yield from (target["expr"] for target in panel.get("targets", ()))
 
 
-def test_alerts_and_dashboard_use_only_figures_that_are_told(product_metrics: dict[str, set[str]]) -> None:
+def test_alerts_and_dashboard_use_only_reported_metrics(product_metrics: dict[str, set[str]]) -> None:
     for expression in expressions():
         for name in metrics_named(expression):
             assert name in product_metrics, expression
@@ -320,7 +320,7 @@ def test_every_alert_has_a_level_a_summary_and_a_runbook() -> None:
         assert (PROJECT / rule["annotations"]["runbook"]).is_file(), rule["alert"]
 
 
-def test_every_alert_is_made_to_fire_and_shown_to_keep_quiet() -> None:
+def test_every_alert_fires_and_stays_silent_as_expected() -> None:
     fired, quiet = set(), set()
     for file in RULE_TESTS:
         for test in yaml.safe_load(file.read_text())["tests"]:
@@ -375,6 +375,6 @@ def test_every_command_of_a_runbook_is_one_of_the_products(runbook: str, argumen
     assert all((PROJECT / "docs" / "events" / f"{kind}.v1.schema.json").is_file() for kind in types)
 
 
-def test_the_figures_that_need_a_look_are_looked_up_often_enough() -> None:
+def test_the_periodic_metrics_are_updated_often_enough() -> None:
     tasks = {entry["task"] for entry in configured.CELERY_BEAT_SCHEDULE.values()}
     assert {"erp.tasks.count_dead_letters", "erp.tasks.check_topology"} <= tasks

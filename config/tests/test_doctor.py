@@ -101,7 +101,7 @@ def test_a_healthy_product_passes_with_one_line_each(healthy: Any) -> None:
 
 
 @pytest.mark.slow
-def test_servers_that_are_down_or_silent_end_the_command_with_4_and_hold_nobody(silent: int) -> None:
+def test_unreachable_servers_end_the_command_with_4_without_delay(silent: int) -> None:
     env = os.environ | {
         "DJANGO_SETTINGS_MODULE": "config.settings",
         "DATABASE_URL": f"postgresql://nobody@127.0.0.1:{free_port()}/none",
@@ -139,7 +139,7 @@ def test_servers_that_are_down_or_silent_end_the_command_with_4_and_hold_nobody(
     assert (states["secrets"], states["events"]) == ("ok", "ok")
 
 
-def test_a_look_without_an_answer_is_left_behind(healthy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_check_without_an_answer_is_abandoned(healthy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     never = threading.Event()
     monkeypatch.setattr(doctor, "SECONDS", 0.2)
     monkeypatch.setattr(
@@ -155,12 +155,12 @@ def test_an_old_database_fails(healthy: Any, monkeypatch: pytest.MonkeyPatch) ->
     assert (code, states["database"]) == (1, "failed")
 
 
-def test_redis_and_broker_that_are_down_are_told(healthy: Any) -> None:
+def test_unreachable_redis_and_broker_are_reported(healthy: Any) -> None:
     healthy.REDIS_URL = healthy.CELERY_BROKER_URL = f"redis://127.0.0.1:{free_port()}/0"
     assert unwell() == (4, {"redis": "down", "broker": "down"})
 
 
-def test_pubsub_that_is_down_is_told(healthy: Any) -> None:
+def test_an_unreachable_pubsub_is_reported(healthy: Any) -> None:
     healthy.PUBSUB_EMULATOR_HOST = f"127.0.0.1:{free_port()}"
     assert unwell() == (
         4,

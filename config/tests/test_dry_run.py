@@ -192,7 +192,7 @@ def test_a_refusal_is_the_one_that_the_write_would_get(user, client_for, commodi
     assert tables() == before
 
 
-def test_a_key_belongs_to_the_write_that_was_carried_out_with_it(user, client_for):
+def test_a_key_belongs_to_the_write_that_was_executed_with_it(user, client_for):
     client, key = client_for(user("INTERNAL_MASTERDATA")), uuid4().hex
     for _ in range(2):
         assert client.write("/api/v1/commodities?dry_run=true", JUTE, key=key).status_code == 200

@@ -68,7 +68,7 @@ def test_the_same_key_with_other_content_is_refused(staff):
     assert Commodity.objects.count() == 1
 
 
-def test_a_raised_refusal_is_not_kept_so_the_mended_body_works_under_the_same_key(staff):
+def test_a_raised_refusal_is_not_stored_so_a_corrected_body_works_under_the_same_key(staff):
     k = key()
     wrong = staff.write("/api/v1/commodities", {**JUTE, "category": "NONE"}, key=k)
     assert wrong.status_code == 400
@@ -81,7 +81,7 @@ def test_a_raised_refusal_is_not_kept_so_the_mended_body_works_under_the_same_ke
     )
 
 
-def test_a_committed_refusal_is_kept_with_its_event(offer, user, client_for, emitted):
+def test_a_committed_refusal_is_stored_with_its_event(offer, user, client_for, emitted):
     seller = user("TRADER")
     own = offer(seller=seller)
     trader = client_for(seller)
@@ -139,7 +139,7 @@ def test_a_record_past_its_time_gives_the_key_back(staff):
     assert Record.objects.filter(route="api/v1/commodities").count() == 1
 
 
-def test_tokens_are_kept_encrypted_replay_for_minutes_and_are_then_wiped(user, client_for):
+def test_tokens_are_stored_encrypted_replayed_for_minutes_and_then_deleted(user, client_for):
     person = user("BUYER")
     client = client_for()
     login = client.write(

@@ -328,7 +328,7 @@ def test_a_target_that_is_gone_is_not_found(planted):
         planted(touch)(ghost, actor=SYSTEM)
 
 
-def test_a_returned_refusal_keeps_its_trace(commodity, planted, emitted):
+def test_a_returned_refusal_commits_its_writes(commodity, planted, emitted):
     row = commodity()
     problem = RuleBroken("no")
 

@@ -235,7 +235,7 @@ def test_an_idempotency_record_shows_what_it_caused_and_never_its_answer(rows, u
         assert f">{hidden.capitalize()}<" not in page
 
 
-def test_history_tells_the_events_of_a_row(rows, user, staff_client_for):
+def test_history_lists_the_events_of_a_row(rows, user, staff_client_for):
     event = EventOutbox.objects.get(event_type="availability.approved")
     page = staff_client_for(user("INTERNAL")).get(
         f"/admin/availability/availability/{event.aggregate_id}/history/"

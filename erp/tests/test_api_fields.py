@@ -42,7 +42,7 @@ def test_text_is_trimmed_and_composed():
     assert fields.CharField().run_validation("  Cafe\u0301 \u00a0") == "Caf\u00e9"
 
 
-def test_length_counts_what_is_kept():
+def test_length_counts_the_stored_text():
     assert fields.CharField(max_length=4).run_validation("  cafe\u0301  ") == "caf\u00e9"
     assert code(fields.CharField(max_length=3), "cafe") == "too_long"
     assert code(fields.CharField(min_length=3), " ab ") == "too_short"
@@ -75,7 +75,7 @@ def test_joiners_of_indic_scripts_pass():
     ],
 )
 @pytest.mark.parametrize("options", [{}, {"multiline": True}, {"allow_blank": True}, {"allow_null": True}])
-def test_text_that_nobody_can_read_is_refused_in_every_field(value, fault, options):
+def test_unreadable_text_is_refused_in_every_field(value, fault, options):
     assert code(fields.CharField(**options), value) == fault
     assert code(fields.ListField(child=fields.CharField(**options)), [value]) == fault
     assert code(fields.DictField(child=fields.CharField(**options)), {"x": value}) == fault
@@ -142,7 +142,7 @@ def test_a_decimal_is_text_in_plain_notation(value):
         ("-0.00", "0.00"),
     ],
 )
-def test_a_decimal_is_kept_exactly(text, value):
+def test_a_decimal_is_stored_exactly(text, value):
     number = fields.DecimalField(18, 3).run_validation(text)
     assert (number, str(number)) == (Decimal(value), value)
 
@@ -202,7 +202,7 @@ def test_a_moment_needs_its_offset(value):
 @pytest.mark.parametrize(
     "value", ["2026-02-03T04:05:06.5Z", "2026-02-03t09:35:06.5+05:30", "2026-02-02T22:05:06.500-06:00"]
 )
-def test_a_moment_is_kept_in_utc(value):
+def test_a_time_is_stored_in_utc(value):
     moment = fields.DateTimeField().run_validation(value)
     assert moment == datetime(2026, 2, 3, 4, 5, 6, 500_000, UTC)
     assert moment.tzinfo is UTC
@@ -269,7 +269,7 @@ def test_values_come_out_as_what_they_are():
     assert dict(body.validated_data) == {"quantity": Decimal("1.5"), "note": None, "lots": [{"number": "A"}]}
 
 
-def test_every_fault_is_told_with_its_place():
+def test_every_error_is_reported_with_its_pointer():
     data = {
         "quantity": 100,
         "lots": [{"number": "A"}, {"crop_year": "2025", "grade": 1}, 5],

@@ -425,7 +425,7 @@ def test_what_is_not_declared_or_does_not_fit_is_refused(query, fault):
     assert refused(query) == [fault]
 
 
-def test_all_faults_of_a_query_are_told_at_once():
+def test_all_errors_of_a_query_are_reported_at_once():
     assert refused("grade=x&price=y&status=z") == [
         ("/query/grade", "invalid"),
         ("/query/price", "not_a_decimal_string"),

@@ -192,7 +192,7 @@ def test_faults_are_listed_with_pointers(api):
     ]
 
 
-def test_a_problem_is_not_kept_by_anyone(api):
+def test_a_problem_is_never_cached(api):
     assert raising(api, Http404())["Cache-Control"] == "private, no-store"
 
 
@@ -269,7 +269,7 @@ def test_format_is_no_way_around_accept(api):
         (503, "dependency.unavailable"),
     ],
 )
-def test_an_answer_with_another_face_gets_this_one(api, status, code):
+def test_every_error_response_is_a_problem_document(api, status, code):
     response = api.get(f"/api/v1/answers/{status}")
     document = problem(response, 400 if status == 418 else 500 if status == 502 else status, code)
     assert "somebody else" not in json.dumps(document)
@@ -320,7 +320,7 @@ def test_a_body_of_unknown_length_is_refused_rather_than_ignored(api):
         ("{}", "application/json; charset=utf-16", 415, "request.unsupported_media_type"),
     ],
 )
-def test_a_body_that_can_not_be_read_says_why(api, body, kind, status, code):
+def test_an_unreadable_body_is_reported_with_its_reason(api, body, kind, status, code):
     problem(api.generic("POST", "/api/v1/raises", body, kind), status, code)
 
 
@@ -347,7 +347,7 @@ def test_a_nul_points_to_its_member(api):
     assert document["errors"][0]["pointer"] == "/a"
 
 
-def test_a_fault_of_ours_is_logged_with_its_traceback_and_told_without(api, caplog):
+def test_an_internal_error_is_logged_with_its_traceback_and_answered_without(api, caplog):
     problem(raising(api, ZeroDivisionError("internals")), 500, "server.error")
     logged = [record.msg for record in caplog.records if record.name == "erp.api.problems"]
     assert [(line["event"], type(line["exc_info"])) for line in logged] == [
@@ -502,7 +502,7 @@ def test_an_unknown_code_has_no_page(api):
     problem(api.get("/api/problems", headers={"Accept": "image/png"}), 406, "request.not_acceptable")
 
 
-def test_the_families_have_no_page_of_their_own():
+def test_base_classes_of_problems_have_no_page():
     assert all(
         isinstance(kind, type) and issubclass(kind, DomainError) for kind in problems.problem_kinds().values()
     )

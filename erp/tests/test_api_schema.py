@@ -239,7 +239,7 @@ def test_every_operation_says_what_it_does_and_what_can_go_wrong(product):
     assert len(identifiers) == len(set(identifiers))
 
 
-def test_every_code_told_has_its_page(product):
+def test_every_reported_code_has_its_page(product):
     from erp.api.problems import problem_kinds
 
     part = {
@@ -372,7 +372,7 @@ def test_every_example_fits_its_schema():
     assert checked > 50
 
 
-def test_a_sample_id_stands_only_where_an_id_is_meant():
+def test_a_sample_id_appears_only_where_an_id_is_expected():
     def is_id(name: str) -> bool:
         return name.endswith(("_id", "_ids"))
 
@@ -404,7 +404,7 @@ def test_words_come_from_the_service_s_docstring(document):
     assert operation(document, "spindle_retrieve")["summary"] == "Read one spindle"
 
 
-def test_a_write_asks_for_a_key_and_a_version_as_its_line_says(document):
+def test_a_write_requires_key_and_version_as_declared(document):
     key, version = "header Idempotency-Key", "header If-Match"
     assert parameters(operation(document, "spindle_create"))[key]["required"] is True
     assert version not in parameters(operation(document, "spindle_create"))
@@ -415,7 +415,7 @@ def test_a_write_asks_for_a_key_and_a_version_as_its_line_says(document):
     assert key not in parameters(operation(document, "spindle_list"))
 
 
-def test_a_write_tells_its_own_problems_beside_the_shared_ones(document):
+def test_a_write_documents_its_own_problems_and_the_shared_ones(document):
     part = codes(document, operation(document, "spindle_create"))
     assert part["422"] == ["idempotency.key_reused", "spindle.too_fast"]
     assert part["403"] == ["capability.missing"]
@@ -438,7 +438,7 @@ def test_a_lookup_stores_nothing_so_it_can_not_be_replayed(document):
     assert not {"ETag", "Idempotency-Replayed"} & set(part["responses"]["200"]["headers"])
 
 
-def test_an_open_door_needs_no_sign_in(document):
+def test_a_public_endpoint_needs_no_sign_in(document):
     part = operation(document, "spindle_enter")
     assert part["security"] == []
     assert "401" not in codes(document, part)
@@ -446,7 +446,7 @@ def test_an_open_door_needs_no_sign_in(document):
     assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
 
 
-def test_answers_tell_their_headers(document):
+def test_responses_document_their_headers(document):
     every = {"X-Request-ID", "RateLimit", "RateLimit-Policy"}
     created = operation(document, "spindle_create")["responses"]["201"]["headers"]
     assert set(created) == every | {"ETag", "Location", "Idempotency-Replayed"}
@@ -462,7 +462,7 @@ def test_answers_tell_their_headers(document):
     assert "ETag" in stale["headers"]
 
 
-def test_a_list_tells_what_it_can_be_asked(document):
+def test_a_list_documents_its_parameters(document):
     part = parameters(operation(document, "spindle_list"))
     assert {name.removeprefix("query ") for name in part} == {
         "status", "status__in", "speed__gte", "search", "ordering", "updated_after",
@@ -488,7 +488,7 @@ def test_a_list_answers_the_envelope(document):
     assert follow(document, envelope["properties"]["results"]["items"])["properties"]["number"]
 
 
-def test_bodies_tell_what_the_fields_take(document):
+def test_bodies_document_the_accepted_values(document):
     body = operation(document, "spindle_create")["requestBody"]["content"]["application/json"]
     part = follow(document, body["schema"])["properties"]
     speed, shift = re.compile(part["speed"]["pattern"]), re.compile(part["shift"]["pattern"])

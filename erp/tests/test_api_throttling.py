@@ -99,7 +99,7 @@ def test_a_principal_over_its_limit_takes_nothing_from_the_partner():
 
 
 @limits
-def test_headers_tell_what_remains_and_a_refusal_when_to_come_back():
+def test_headers_state_the_remaining_quota_and_a_refusal_its_retry_time():
     values = []
     for _ in range(3):
         asked = request()
@@ -147,7 +147,7 @@ def test_concurrent_requests_are_each_counted():
     assert taken.count(True) == 50
 
 
-def test_an_open_door_counts_addresses():
+def test_a_public_endpoint_counts_addresses():
     assert [passes(public_view(), REMOTE_ADDR="198.51.100.7") for _ in range(3)] == [True, True, False]
     assert passes(public_view(), REMOTE_ADDR="198.51.100.8")
 
@@ -164,7 +164,7 @@ def test_an_ipv6_caller_is_its_network():
     ][-1] is False
 
 
-def test_an_open_door_counts_the_account_named_from_wherever_it_comes():
+def test_a_public_endpoint_counts_the_named_account_for_all_addresses():
     view = public_view(limit=100, field="email", field_limit=2)
     named = [
         passes(view, body=body, REMOTE_ADDR=f"198.51.100.{place}")
@@ -177,7 +177,7 @@ def test_an_open_door_counts_the_account_named_from_wherever_it_comes():
     assert [passes(view, body=body) for body in ('{"email": 5}', "[]", "{}") for _ in range(4)] == [True] * 12
 
 
-def test_no_account_or_address_is_kept_in_the_clear():
+def test_no_account_or_address_is_stored_in_clear_text():
     passes(
         public_view(field="email", field_limit=2),
         body='{"email": "asha@x.example"}',
@@ -217,7 +217,7 @@ def test_without_its_store_each_process_counts_for_itself():
 
 
 @override_settings(CACHES=DOWN)
-def test_without_its_store_a_sign_in_door_closes():
+def test_without_its_store_a_sign_in_endpoint_is_unavailable():
     with pytest.raises(Unavailable) as caught:
         throttling.check(request(), public_view(), now=NOW)
     assert (caught.value.status, caught.value.headers["Retry-After"]) == (503, "2")

@@ -324,7 +324,7 @@ def test_a_post_is_sent_once_unless_it_may_be_repeated(remote, make):
     assert ask(client, method="POST", json={"pay": 1}, idempotent=True).json() == {"ok": 2}
 
 
-def test_a_throttled_call_waits_as_long_as_it_was_told(remote, make):
+def test_a_throttled_call_waits_for_retry_after(remote, make):
     remote.behaviour = falter(1, lambda handler: handler.respond_with(429, None, {"Retry-After": "1"}))
     client = make(remote.url, retries=1, timeout=4.0)
     started = time.monotonic()
@@ -334,7 +334,7 @@ def test_a_throttled_call_waits_as_long_as_it_was_told(remote, make):
 
 
 @pytest.mark.parametrize("written", ["seconds", "date"])
-def test_a_long_wait_is_handed_on_and_kept_for_all(remote, make, written):
+def test_a_long_retry_after_is_passed_on_and_shared(remote, make, written):
     when = "40" if written == "seconds" else format_datetime(timezone.now() + timezone.timedelta(seconds=40))
     remote.behaviour = lambda handler, number: handler.respond_with(429, None, {"Retry-After": when})
     client = make(remote.url, retries=2, fail_max=1)
@@ -465,7 +465,7 @@ def test_calls_go_on_when_redis_is_silent(remote, make, settings):
         assert time.monotonic() - started < 3
 
 
-def test_the_last_good_answer_stands_in_with_its_age(remote, make):
+def test_the_last_good_response_is_returned_with_its_age(remote, make):
     client = make(remote.url, fallback=StaleFallback(max_age=60), fail_max=1)
     assert ask(client, path="/rates").age == 0
     remote.behaviour = lambda handler, number: handler.respond_with(500)
@@ -486,7 +486,7 @@ def test_an_answer_past_its_age_does_not_stand_in(remote, make):
     unavailable(client)
 
 
-def test_queued_work_is_told_so(remote, make):
+def test_queued_work_is_reported_as_queued(remote, make):
     remote.behaviour = lambda handler, number: handler.respond_with(500)
     assert "queued" in unavailable(make(remote.url, fallback="queued")).detail
 

@@ -183,7 +183,7 @@ def test_two_servers_never_share_a_journal(tmp_path: Path) -> None:
         PubSub(tmp_path)
 
 
-def test_a_server_that_can_not_write_answers_nobody_and_ends(tmp_path: Path, options: list[str]) -> None:
+def test_a_server_that_cannot_write_stops_without_answering(tmp_path: Path, options: list[str]) -> None:
     with PubSub(tmp_path, *options) as server:
         clients = contract(server, "kept")
         topic = clients.topic()

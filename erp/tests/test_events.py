@@ -191,7 +191,7 @@ def test_a_new_version_reads_the_samples_of_the_old_one(registry: events.EventRe
     assert any("weight: Field required" in text for text in run("check", code=1)["faults"])
 
 
-def test_a_sample_that_no_longer_fits_is_found_and_kept(folder: Path) -> None:
+def test_an_outdated_sample_is_reported_and_not_overwritten(folder: Path) -> None:
     declare(quantity=Quantity)
     write_all()
     file = folder / "bale.weighed.v1.sample.json"
@@ -258,12 +258,12 @@ def test_a_sample_has_one_plausible_value_per_member() -> None:
     assert Draft202012Validator(events.schema(model)).is_valid(sample)
 
 
-def test_a_sample_that_cant_be_made_up_says_which_member() -> None:
+def test_a_sample_that_cannot_be_generated_names_the_member() -> None:
     declare(code=(str, Field(pattern="^[0-9]{4}$")))
     assert "code" in run("write", code=1)["refused"]["bale.weighed.v1"][0]
 
 
-def test_a_schema_says_what_goes_out_and_bears_new_members() -> None:
+def test_a_schema_describes_the_payload_and_allows_new_members() -> None:
     schema = events.schema(declare(weight=DecimalText, grade=(str | None, None)))
     assert schema["properties"]["weight"]["type"] == "string", "decimals travel as text"
     assert schema["required"] == ["bale_id", "weight"]
@@ -391,7 +391,7 @@ def test_each_reader_learns_its_members_its_own_id_and_the_rows() -> None:
     assert events.readers_of("bale.sold", 1, SOLD) == {SELLER, BUYER, events.ANYBODY}
 
 
-def test_who_is_no_reader_is_not_told_at_all() -> None:
+def test_a_caller_who_is_not_a_reader_gets_no_event() -> None:
     declare_read({"buyer_id": ["price"]})
     assert sold(SELLER, STRANGER, events.ANYBODY) is None
     assert sold(STRANGER, buyer_id=None) is None
@@ -399,7 +399,7 @@ def test_who_is_no_reader_is_not_told_at_all() -> None:
 
 
 @pytest.mark.parametrize("readers", [None, {}])
-def test_an_event_without_readers_stays_in_the_house(readers: Any) -> None:
+def test_an_event_without_readers_stays_in_the_company(readers: Any) -> None:
     declare_read(readers, rows=False).__event__  # noqa: B018
     assert sold(SELLER, BUYER, STRANGER, events.ANYBODY) is None
     assert events.readers_of("bale.sold", 1, SOLD) == frozenset()
@@ -425,7 +425,7 @@ def test_readers_that_can_not_be_are_refused_at_import(readers: Any, words: str)
         declare_read(readers)
 
 
-def test_readers_of_rows_that_nobody_can_find_are_refused(registry: events.EventRegistry) -> None:
+def test_readers_without_declared_rows_are_refused(registry: events.EventRegistry) -> None:
     declare_read({"seller_id": ALL}, rows=False)
     with pytest.raises(ImproperlyConfigured, match="where the rows of bale are"):
         registry.seal()

@@ -151,7 +151,7 @@ def test_a_canary_in_sql_parameters_never_reaches_a_log(written, request):
         ("SELECT %s::uuid, %s", Exception),
     ],
 )
-def test_what_the_database_tells_of_a_row_never_reaches_a_log(written, sql, error):
+def test_database_messages_about_a_row_never_reach_a_log(written, sql, error):
     with connection.cursor() as cursor:
         cursor.execute("CREATE TEMPORARY TABLE canary (note text UNIQUE CHECK (length(note) < 80))")
     with pytest.raises(error) as raised, transaction.atomic(), connection.cursor() as cursor:

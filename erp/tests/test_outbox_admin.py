@@ -181,7 +181,7 @@ def test_the_page_opens_and_decisions_wait_while_pubsub_is_down(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_one_page_tells_what_moves_events(
+def test_one_page_shows_relays_and_pubsub(
     pubsub: None, user: Any, staff_client_for: Any, settings: Any, tmp_path: Path
 ) -> None:
     settings.HEARTBEAT_DIR = str(tmp_path)
@@ -211,7 +211,7 @@ def test_one_page_tells_what_moves_events(
     assert all(line[2] >= timezone.now() - timedelta(seconds=5) for line in tables["Schedules"])
 
 
-def test_who_may_not_look_at_the_machinery_finds_no_page(user: Any, staff_client_for: Any) -> None:
+def test_users_without_the_capability_see_no_outbox_page(user: Any, staff_client_for: Any) -> None:
     staff = staff_client_for(user("INTERNAL_FINANCE"))
     assert staff.get("/admin/relays/").status_code == 403
     assert "/admin/relays/" not in staff.get("/admin/").content.decode()

@@ -93,7 +93,7 @@ def test_list_filters_by_type_aggregate_status_and_time(failed: EventOutbox) -> 
     assert listed(str(failed.pk)) == [("parcel.sent", "failed")]
 
 
-def test_show_tells_the_payload_and_the_reason(failed: EventOutbox) -> None:
+def test_show_prints_the_payload_and_the_reason(failed: EventOutbox) -> None:
     code, output = run("outbox", "show", str(failed.pk))
     assert code == 0
     assert output["payload"] == failed.payload
@@ -270,7 +270,7 @@ def test_a_dead_redis_costs_a_commit_one_attempt_and_then_a_pause(
     assert drain().published == 5, "the relay polls"
 
 
-def test_a_shift_ends_when_told_and_hands_over(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relay_task_ends_when_stopped_and_hands_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks, "SHIFT_SECONDS", 1.0)
     insert(uuid4())
     assert tasks.relay_shift() == {"ended": "stopped", "published": 1}

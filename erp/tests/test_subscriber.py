@@ -182,7 +182,7 @@ def listening(listener: Any) -> Iterator[None]:
         subscriber._listeners.remove(listener)
 
 
-def test_who_listens_to_everything_hears_each_event_once_after_its_handlers(
+def test_a_listener_receives_each_event_once_after_its_handlers(
     subscription: Subscription,
 ) -> None:
     stream, heard = uuid4(), []
@@ -275,7 +275,7 @@ def test_a_failure_of_the_first_event_does_not_move_the_beginning(subscription: 
     assert applied() == [7, 8]
 
 
-def test_the_first_start_is_kept() -> None:
+def test_the_first_start_is_stored() -> None:
     Subscription("sub").start()
     began = Start.objects.get().started_at
     Subscription("sub").start()
@@ -383,7 +383,7 @@ def decided() -> DeadLetter:
 
 
 @pytest.mark.parametrize("died_after", ["the decision", "the publication", "the note that it was done"])
-def test_whoever_dies_while_redriving_loses_nothing(refused: EventOutbox, died_after: str) -> None:
+def test_a_crash_while_redriving_loses_nothing(refused: EventOutbox, died_after: str) -> None:
     row = decided()
     if died_after != "the decision":
         with deadletters.held() as letters:

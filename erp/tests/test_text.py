@@ -213,7 +213,7 @@ def test_vowel_signs_tell_indic_names_apart():
     assert company_form("कपास") != company_form("कपूस")
 
 
-def test_likeness_is_told_without_the_words_of_the_trade():
+def test_similarity_ignores_legal_words():
     trade = {"ginning", "factory"}
     names = "Mahalaxmi Ginning Factory", "Mahavir Ginning Factory"
     assert name_score(*names) >= Decimal("0.800")

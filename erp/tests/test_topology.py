@@ -102,7 +102,7 @@ def test_it_is_what_the_audit_asks_for(settings: Any) -> None:
     assert not dead.expiration_policy.ttl
 
 
-def test_drift_is_reported_and_mended(capsys: pytest.CaptureFixture[str]) -> None:
+def test_drift_is_reported_and_repaired(capsys: pytest.CaptureFixture[str]) -> None:
     changed(["ack_deadline_seconds", "dead_letter_policy"], ack_deadline_seconds=20)
     code, output = setup_pubsub(capsys, "--check")
     assert code == 1
@@ -115,7 +115,7 @@ def test_drift_is_reported_and_mended(capsys: pytest.CaptureFixture[str]) -> Non
     assert setup_pubsub(capsys, "--check")[0] == 0
 
 
-def test_what_is_fixed_at_creation_must_be_made_anew(capsys: pytest.CaptureFixture[str]) -> None:
+def test_settings_fixed_at_creation_require_recreation(capsys: pytest.CaptureFixture[str]) -> None:
     no_subscription("cotton-erp-events-sub")
     wanted = topology.subscriptions()[0]
     wanted.enable_message_ordering = False
@@ -193,7 +193,7 @@ def test_topics_are_followed_by_their_subscriptions_dead_letters_first(settings:
     ]
 
 
-def test_a_missing_grant_is_given_and_others_are_kept(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_grant_is_added_and_others_stay(capsys: pytest.CaptureFixture[str]) -> None:
     resource = endpoint.topic_path("cotton-erp-events-dlq")
     other = "serviceAccount:relay@cotton-erp.iam.gserviceaccount.com"
     request = iam_policy_pb2.SetIamPolicyRequest(resource=resource)
@@ -243,7 +243,7 @@ def insert_one() -> None:
     insert(uuid4())
 
 
-def test_the_command_refuses_unless_told_otherwise() -> None:
+def test_the_command_refuses_a_lossy_topology_unless_allowed() -> None:
     without_dead_letter_subscription()
     insert_one()
     code, out, err = ended(command("relay_outbox", "--once", "--json"))
@@ -287,7 +287,7 @@ def test_the_official_emulator_serves_too_though_it_knows_no_grants(
     assert [len(sequence) for sequence in sequences.values()] == [8] * 5
 
 
-def test_reachable_tells_a_missing_topic(settings: Any) -> None:
+def test_reachable_reports_a_missing_topic(settings: Any) -> None:
     assert topology.reachable() == ""
     settings.PUBSUB_PROJECT_ID += "-fresh"
     assert topology.reachable() == "the topic is missing"

@@ -204,7 +204,7 @@ def test_numbers_of_a_workbook_are_read_as_the_decimals_that_it_shows() -> None:
     ]
 
 
-def test_a_workbook_that_cannot_be_read_is_told_at_the_door() -> None:
+def test_an_unreadable_workbook_is_refused_at_upload() -> None:
     whole = workbook(["code", "bales"], ["A", 1])
     packed = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(whole)) as source, zipfile.ZipFile(packed, "w") as target:
