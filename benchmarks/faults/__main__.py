@@ -18,7 +18,7 @@ from rich.table import Table
 from benchmarks.faults import mutants
 from benchmarks.faults.judge import Judgement, judge
 from benchmarks.faults.run import Facts, Run, Size
-from benchmarks.faults.storm import CUT, RELAY, ROBBED, SCALES, Storm, Weather
+from benchmarks.faults.storm import CUT, RELAY, ROBBED, SCALES, FaultRates, Storm
 from benchmarks.faults.world import World
 from erp.embedded.process import CannotStart
 
@@ -88,7 +88,7 @@ def folder(*, keep_folder: bool) -> Iterator[Path]:
 def storm(world: World, seed: int, events: int, kills: int, *, small: bool) -> bool:
     """Run the product's relay under all faults; return whether every invariant held."""
     size = Size(events=events, streams=max(400, min(20_000, events // 40)), poison=1 / 500)
-    weather = Weather(
+    rates = FaultRates(
         kills,
         pubsub_down=20.0 if small else 120.0,
         redis_down=3.0 if small else 30.0,
@@ -101,7 +101,7 @@ def storm(world: World, seed: int, events: int, kills: int, *, small: bool) -> b
     began = time.monotonic()
     with Run(world, "storm", size, seed, RELAY, armed=0.6) as run, bar(kills, events) as progress:
         run.sample_every(1.0 if small else 15.0)
-        Storm(run, weather).blow(lambda done: progress(done, run.committed))
+        Storm(run, rates).blow(lambda done: progress(done, run.committed))
         run.finish_writing(120 + events / 200)
         progress(run.fleet.kills.total(), run.committed)
         run.fleet.scale(3)

@@ -185,7 +185,7 @@ def _judge(connection: psycopg.Connection[Any], facts: Facts, cut_off: int | Non
     def one(statement: str) -> tuple[Any, ...]:
         return rows(statement)[0]
 
-    commits, events, undone, doubtful, doubtful_kept = one(COUNTS)
+    commits, events, undone, doubtful, doubtful_delivered = one(COUNTS)
     deliveries, messages, places, markers = one(DELIVERIES)
     poison, skipped, retried = one(POISON)
     torn, lost, foreign, ambiguous = rows(TORN), rows(LOST), rows(FOREIGN), rows(AMBIGUOUS)
@@ -202,7 +202,7 @@ def _judge(connection: psycopg.Connection[Any], facts: Facts, cut_off: int | Non
         Verdict(
             "acknowledged commits are in the database, whole; what was rolled back isn't",
             f"{commits:,} commits of {events:,} events, {undone:,} rolled back, {doubtful:,} without an answer"
-            f" ({doubtful_kept:,} of them committed); {len(torn)} wrong",
+            f" ({doubtful_delivered:,} of them committed); {len(torn)} wrong",
             not torn,
             _examples(torn),
         ),

@@ -6,19 +6,19 @@ from pathlib import Path
 
 from benchmarks.faults.board import Board, BoardSlot
 from benchmarks.faults.judge import ledgers
-from benchmarks.faults.storm import Storm, Weather
+from benchmarks.faults.storm import FaultRates, Storm
 
-WEATHER = Weather(kills=40, pubsub_down=20.0, redis_down=3.0, topic_gone=1.0)
+RATES = FaultRates(kills=40, pubsub_down=20.0, redis_down=3.0, topic_gone=1.0)
 
 
 def test_the_same_seed_plans_the_same_faults_and_another_one_others() -> None:
-    plans = [WEATHER.plan(random.Random(seed)) for seed in (1, 1, 2)]
+    plans = [RATES.plan(random.Random(seed)) for seed in (1, 1, 2)]
     assert plans[0] == plans[1] != plans[2]
 
 
 def test_a_plan_contains_each_fault_as_often_as_configured() -> None:
-    planned = Counter(name for step in WEATHER.plan(random.Random(1)) for name in step)
-    assert planned == WEATHER.faults()
+    planned = Counter(name for step in RATES.plan(random.Random(1)) for name in step)
+    assert planned == RATES.faults()
     assert all(callable(getattr(Storm, name)) for name in planned)
 
 
