@@ -226,9 +226,9 @@ def _save_changes(location: Location) -> None:
             location_id=location.pk,
             version=location.version,
             changes={
-                field: events.Change()
+                field: events.LocationFieldChange()
                 if field == "address"
-                else events.Change(old=_plain(old), new=_plain(new))
+                else events.LocationFieldChange(old=_plain(old), new=_plain(new))
                 for field, (old, new) in changes.items()
                 if field not in _UNREPORTED
             },

@@ -129,9 +129,9 @@ def update(organization: Organization, *, actor: Actor, status: str, **values: A
             events.OrganizationUpdated(
                 organization_id=organization.pk,
                 changed=[
-                    events.Change(field=field)
+                    events.OrganizationFieldChange(field=field)
                     if field in UNREPORTED_FIELDS
-                    else events.Change(field=field, old=_plain(old), new=_plain(new))
+                    else events.OrganizationFieldChange(field=field, old=_plain(old), new=_plain(new))
                     for field, (old, new) in changes.items()
                     if field != "name_key"
                 ],
