@@ -579,7 +579,7 @@ def test_an_event_without_declared_readers_is_found(monkeypatch: pytest.MonkeyPa
     meta = replace(CommodityUpdated.__event__, readers=None)
     monkeypatch.setattr(CommodityUpdated, "__event__", meta)
     assert found(CAPABILITIES, Product(sources=[])) == [
-        "event commodity.updated.v1: doesn't say what partners learn of it (readers=)"
+        "event commodity.updated.v1: does not declare its readers (readers=)"
     ]
 
 

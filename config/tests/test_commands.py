@@ -30,6 +30,8 @@ CALLS = {
     "run_task": "run_task purge-jobs",
     "seed_demo": "seed_demo",
     "sync_capabilities": "sync_capabilities --check",
+    "verify_audit": "verify_audit",
+    "export_audit": "export_audit --fy 2025-26",
     "verify_ledger": "verify_ledger",
     "migrate": "migrate",
     "showmigrations": "showmigrations",

@@ -24,6 +24,7 @@ KEYS = (
     "IDEMPOTENCY_SECRET_KEY",
     "SIGN_IN_COUNTER_KEY",
     "EQUALITY_KEY",
+    "TRAIL_DIGEST_KEY",
 )
 SECRETS = {name: f"a-random-text-made-for-this-test-only-and-for-{name.lower()}" for name in KEYS} | {
     "ENCRYPTION_KEYS": "2026:a-random-text-of-fifty-characters,2025:an-older-text-of-fifty-characters",

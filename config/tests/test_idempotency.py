@@ -173,6 +173,7 @@ def test_a_create_costs_a_fixed_number_of_statements(staff):
         "BEGIN",
         "SELECT",  # the key's lock, the transaction's limits and its time
         "SELECT",  # the key's record
+        "SELECT",  # who changes what, for the audit trail
         "SELECT",  # is the code taken?
         "INSERT",  # the row
         "SELECT",  # the names that it has,

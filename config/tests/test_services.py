@@ -456,7 +456,7 @@ def test_a_service_without_capability_or_event_can_not_be_declared(planted):
         planted(one, requires=None)
     with pytest.raises(ImproperlyConfigured, match="capability"):
         planted(one, public="both")
-    with pytest.raises(ImproperlyConfigured, match="emits nothing"):
+    with pytest.raises(ImproperlyConfigured, match="must emit at least one event"):
         planted(one, emits=[])
     with pytest.raises(ImproperlyConfigured, match="domain errors"):
         planted(one, raises=[ValueError])

@@ -414,8 +414,8 @@ def test_a_member_that_only_a_later_release_knows_is_hidden() -> None:
 @pytest.mark.parametrize(
     ("readers", "words"),
     [
-        ({"price": ALL}, "price holds no id"),
-        ({"nobody": ALL}, "nobody holds no id"),
+        ({"price": ALL}, "price is not the id"),
+        ({"nobody": ALL}, "nobody is not the id"),
         ({EVERYONE: ["grades"]}, "has no grades"),
         ({EVERYONE: "grade"}, "list of members"),
     ],
