@@ -1,5 +1,6 @@
 """What the rows of this module have in common."""
 
+from datetime import date
 from typing import Self
 
 from django.contrib.postgres.fields import ArrayField
@@ -19,21 +20,45 @@ MOST_ALIASES = 20
 
 def name_field() -> "models.CharField[str, str]":
     """A name as people write it."""
-    return models.CharField(max_length=200, validators=[MinLengthValidator(2)])
+    return models.CharField(
+        max_length=200,
+        validators=[MinLengthValidator(2)],
+        help_text="Name used in the trade, 2 to 200 characters.",
+    )
 
 
 def code_field() -> "models.CharField[str, str]":
     """A code of capitals."""
-    return models.CharField(max_length=32, validators=[CODE_FORMAT])
+    return models.CharField(
+        max_length=32,
+        validators=[CODE_FORMAT],
+        help_text="Short unique code: capital letters, digits, _, / and -, at most 32. Cannot be changed later.",
+    )
 
 
 def aliases_field() -> "ArrayField[list[str], list[str]]":
-    """Other names, of which none comes twice."""
+    """Other names, each of them once."""
     return ArrayField(
         models.CharField(max_length=100, validators=[MinLengthValidator(2)]),
         default=list,
         blank=True,
         validators=[MaxLengthValidator(MOST_ALIASES)],
+        help_text=f"Other names used in the trade, at most {MOST_ALIASES}, 2 to 100 characters each.",
+    )
+
+
+def valid_from_field() -> "models.DateField[date, date]":
+    """The first day on which a row applies."""
+    return models.DateField("effective from", help_text="First day on which it applies.")
+
+
+def valid_to_field() -> "models.DateField[date | None, date | None]":
+    """The last day on which a row applies."""
+    return models.DateField(
+        "effective to",
+        null=True,
+        blank=True,
+        help_text="Last day on which it applies. Empty: until further notice.",
     )
 
 
@@ -67,7 +92,12 @@ class Simple(Model):
         ACTIVE = "ACTIVE"
         ARCHIVED = "ARCHIVED"
 
-    status = models.CharField(max_length=8, choices=Status, default=Status.ACTIVE)
+    status = models.CharField(
+        max_length=8,
+        choices=Status,
+        default=Status.ACTIVE,
+        help_text="An archived entry cannot be chosen for anything new. Existing records still show it.",
+    )
 
     class Meta(Model.Meta):
         abstract = True

@@ -40,10 +40,10 @@ class Commodity(Model):
 
     class Category(models.TextChoices):
         FIBRE = "FIBRE"
-        SEED_COTTON = "SEED_COTTON"
+        SEED_COTTON = "SEED_COTTON", "Seed cotton (kapas)"
         OILSEED = "OILSEED"
-        OILCAKE = "OILCAKE"
-        VEGETABLE_OIL = "VEGETABLE_OIL"
+        OILCAKE = "OILCAKE", "Oil cake"
+        VEGETABLE_OIL = "VEGETABLE_OIL", "Vegetable oil"
         YARN = "YARN"
         FABRIC = "FABRIC"
         CEREAL = "CEREAL"
@@ -54,8 +54,8 @@ class Commodity(Model):
         OTHER = "OTHER"
 
     class QuantityMode(models.TextChoices):
-        WEIGHT = "WEIGHT"
-        COUNT_AND_WEIGHT = "COUNT_AND_WEIGHT"
+        WEIGHT = "WEIGHT", "Weight only"
+        COUNT_AND_WEIGHT = "COUNT_AND_WEIGHT", "Packages and weight"
 
     class Status(models.TextChoices):
         DRAFT = "DRAFT"
@@ -73,24 +73,72 @@ class Commodity(Model):
     code = code_field()
     name = name_field()
     aliases = aliases_field()
-    category = models.CharField(max_length=13, choices=Category)
-    description = models.CharField(max_length=2000, default="", blank=True)
-    base_unit = models.CharField(max_length=16, default="KG", validators=[UNIT_FORMAT])
-    quantity_mode = models.CharField(max_length=16, choices=QuantityMode, default=QuantityMode.WEIGHT)
-    package_unit = models.CharField(  # noqa: DJ001 - absent with WEIGHT
-        max_length=16, null=True, blank=True, validators=[UNIT_FORMAT]
+    category = models.CharField(
+        max_length=13, choices=Category, help_text="Group of goods to which the commodity belongs."
     )
-    trade_unit = models.CharField(max_length=16, validators=[UNIT_FORMAT])
+    description = models.CharField(
+        max_length=2000, default="", blank=True, help_text="What the commodity is, at most 2000 characters."
+    )
+    base_unit = models.CharField(
+        max_length=16,
+        default="KG",
+        validators=[UNIT_FORMAT],
+        help_text="Code of the unit in which stock and weight are recorded, such as KG.",
+    )
+    quantity_mode = models.CharField(
+        max_length=16,
+        choices=QuantityMode,
+        default=QuantityMode.WEIGHT,
+        help_text="Whether quantities are weights only, or packages (such as bales) together with their weight.",
+    )
+    package_unit = models.CharField(  # noqa: DJ001 - absent with WEIGHT
+        max_length=16,
+        null=True,
+        blank=True,
+        validators=[UNIT_FORMAT],
+        help_text="Code of the unit in which packages are counted, such as BALE. Only where packages are counted.",
+    )
+    trade_unit = models.CharField(
+        max_length=16,
+        validators=[UNIT_FORMAT],
+        help_text="Code of the unit in which quantities are traded, such as BALE or QTL. Default: the base unit.",
+    )
     pricing_unit = models.ForeignKey(
-        "commodity.PricingUnit", models.PROTECT, null=True, blank=True, related_name="+"
+        "commodity.PricingUnit",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="Unit in which prices are quoted, such as rupees per candy.",
     )
     hsn_code = models.CharField(  # noqa: DJ001 - not known yet
-        max_length=8, null=True, blank=True, validators=[HSN_FORMAT]
+        max_length=8,
+        null=True,
+        blank=True,
+        validators=[HSN_FORMAT],
+        help_text="HSN code of 4, 6 or 8 digits.",
     )
-    origin_country = models.CharField(max_length=2, default="IN", validators=[COUNTRY])
-    season_start_month = models.PositiveSmallIntegerField(null=True, blank=True)
-    quantity_tolerance_percent = models.DecimalField(max_digits=9, decimal_places=4, default=5)
-    status = models.CharField(max_length=9, choices=Status, default=Status.DRAFT)
+    origin_country = models.CharField(
+        max_length=2,
+        default="IN",
+        validators=[COUNTRY],
+        help_text="Country of origin, ISO 3166-1 code of two letters, such as IN.",
+    )
+    season_start_month = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="Month in which the crop season starts, 1 to 12. October is 10."
+    )
+    quantity_tolerance_percent = models.DecimalField(
+        max_digits=9,
+        decimal_places=4,
+        default=5,
+        help_text="Percent by which a delivery may differ from the contracted quantity, 0 to 20.",
+    )
+    status = models.CharField(
+        max_length=9,
+        choices=Status,
+        default=Status.DRAFT,
+        help_text="Draft: seen by staff only. Active: can be traded. Suspended: not for new deals. Archived is final.",
+    )
 
     objects: ClassVar[Any] = CommodityQuerySet.as_manager()
 

@@ -23,8 +23,10 @@ def prefixes_of(hsn: str) -> list[str]:
 class HsnCode(Simple):
     """A code of the tariff: HSN of goods, SAC of services."""
 
-    code = models.CharField(max_length=8)
-    description = models.CharField(max_length=500)
+    code = models.CharField(max_length=8, help_text="HSN code of goods or SAC of services, 2 to 8 digits.")
+    description = models.CharField(
+        max_length=500, help_text="Description in the tariff, 2 to 500 characters."
+    )
 
     objects: ClassVar[Any] = SimpleQuerySet.as_manager()
 
@@ -48,9 +50,9 @@ class HsnMappingQuerySet(QuerySet):
 class HsnMapping(Model):
     """What code goods of a name bear: somebody on the staff has said so."""
 
-    name = models.CharField(max_length=200)
+    name = models.CharField(max_length=200, help_text="Name of the goods, 2 to 200 characters.")
     name_key = models.CharField(max_length=400, editable=False)
-    hsn_code = models.CharField(max_length=8)
+    hsn_code = models.CharField(max_length=8, help_text="HSN code of these goods, 4, 6 or 8 digits.")
     confirmed_by = models.UUIDField(null=True, editable=False)  # null: the product itself
     confirmed_at = models.DateTimeField(editable=False)
 
@@ -84,19 +86,33 @@ class TaxRate(PublishedByApproval):
     """A rate of goods and services tax: of all goods whose code begins so, under a condition, between two dates."""
 
     class Condition(models.TextChoices):
-        ANY = "ANY"
-        SEED_QUALITY = "SEED_QUALITY"
-        NOT_SEED_QUALITY = "NOT_SEED_QUALITY"
+        ANY = "ANY", "Any"
+        SEED_QUALITY = "SEED_QUALITY", "Seed quality, for sowing"
+        NOT_SEED_QUALITY = "NOT_SEED_QUALITY", "Not of seed quality"
         # For retail, at most 25 kg, with the declarations of the Legal Metrology Act 2009.
-        PREPACKED = "PREPACKED"
-        NOT_PREPACKED = "NOT_PREPACKED"
+        PREPACKED = "PREPACKED", "Pre-packaged and labelled"
+        NOT_PREPACKED = "NOT_PREPACKED", "Not pre-packaged and labelled"
 
     KEY: ClassVar = ("hsn", "condition")
     CONTENT: ClassVar = ("hsn", "condition", "rate_percent")
 
-    hsn = models.CharField("HSN or SAC", max_length=8)
-    condition = models.CharField(max_length=16, choices=Condition, default=Condition.ANY)
-    rate_percent = models.DecimalField(max_digits=9, decimal_places=4)
+    hsn = models.CharField(
+        "HSN or SAC",
+        max_length=8,
+        help_text="First 2 to 8 digits of the HSN or SAC to which the rate applies.",
+    )
+    condition = models.CharField(
+        max_length=16,
+        choices=Condition,
+        default=Condition.ANY,
+        help_text="Condition on which the rate depends. Default: any.",
+    )
+    rate_percent = models.DecimalField(
+        "GST rate (%)",
+        max_digits=9,
+        decimal_places=4,
+        help_text="GST in percent, 0 to 100, such as 5 for 5 %.",
+    )
 
     objects: ClassVar[Any] = TaxRateQuerySet.as_manager()
 

@@ -46,6 +46,15 @@ class NamedField(fields.CharField):
         return found
 
 
+def version_field() -> Any:
+    """The version of a row that an import updates."""
+    return fields.IntegerField(
+        min_value=1,
+        required=False,
+        help_text="Version at the time of the export. If the row was changed since, it is refused. Empty: no check.",
+    )
+
+
 class CommodityRow(CreateInput):
     """A row of a table of commodities."""
 
@@ -66,9 +75,14 @@ class CommodityRow(CreateInput):
         "version",
     )
     origin_country = quantity_tolerance_percent = pricing_unit_id = None
-    pricing_unit = NamedField(PricingUnit, required=False, allow_null=True)
+    pricing_unit = NamedField(
+        PricingUnit,
+        required=False,
+        allow_null=True,
+        help_text="Code of the unit in which prices are quoted, such as INR/CANDY.",
+    )
     status = fields.ChoiceField(choices=Commodity.Status.choices, required=False)
-    version = fields.IntegerField(min_value=1, required=False)
+    version = version_field()
 
 
 class VarietyRow(VarietyFields):
@@ -76,10 +90,10 @@ class VarietyRow(VarietyFields):
 
     columns: ClassVar = ("commodity", "code", "name", "aliases", "is_standard", "status", "version")
     presets = None
-    commodity = NamedField(Commodity)
+    commodity = NamedField(Commodity, help_text="Code of the commodity, such as COTTON.")
     code = fields.CharField(validators=[CODE])
     status = fields.ChoiceField(choices=Simple.Status.choices, required=False)
-    version = fields.IntegerField(min_value=1, required=False)
+    version = version_field()
 
 
 ROWS: dict[str, type[CommodityRow] | type[VarietyRow]] = {
@@ -98,13 +112,23 @@ def kind_asked(query: QueryDict) -> str:
 
 
 class BulkValidateInput(Input):
-    file = FileField(accepts=(CSV, XLSX))
-    kind = fields.ChoiceField(choices=list(services.SORTS))
+    file = FileField(accepts=(CSV, XLSX), help_text="CSV or XLSX file with the columns of the template.")
+    kind = fields.ChoiceField(
+        choices=list(services.SORTS), help_text="Whether the file has commodities or varieties."
+    )
 
 
 class BulkUploadInput(BulkValidateInput):
-    mode = fields.ChoiceField(choices=Job.Mode.choices, required=False)
-    expected_sha256 = fields.CharField(required=False, validators=[SHA256])
+    mode = fields.ChoiceField(
+        choices=Job.Mode.choices,
+        required=False,
+        help_text="Atomic: all rows or none. Partial: all rows without errors. Check: change nothing.",
+    )
+    expected_sha256 = fields.CharField(
+        required=False,
+        validators=[SHA256],
+        help_text="SHA-256 of the file that was previewed. Another file is refused.",
+    )
 
 
 class FaultOutput(Answer):

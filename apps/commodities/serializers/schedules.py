@@ -21,11 +21,18 @@ class _Band(serializers.Serializer[Any]):
 
     # "from" is a word of the language, so the field can't be declared by that name.
     def get_fields(self) -> dict[str, Any]:
-        return {"from": FigureField(default=None), "to": FigureField(default=None), "effect": _effect()}
+        start = "Start of the band, included, in the parameter's unit. Empty: no lower end."
+        end = "End of the band, excluded, in the parameter's unit. Empty: no upper end."
+        return {
+            "from": FigureField(default=None, help_text=start),
+            "to": FigureField(default=None, help_text=end),
+            "effect": _effect(),
+        }
 
 
 def _effect() -> Any:
-    return FigureField(required=True, allow_null=False)
+    text = "Premium (above 0) or discount (below 0): percent, amount or points, as the line states."
+    return FigureField(required=True, allow_null=False, help_text=text)
 
 
 class BandRow(_Band, Input):
@@ -39,7 +46,12 @@ class BandAnswer(_Band, Answer):
 class StepFields(serializers.Serializer[Any]):
     """Deviations from the base up to ``up_to``, included."""
 
-    up_to = FigureField(required=True, allow_null=False, min_value=Decimal(0))
+    up_to = FigureField(
+        required=True,
+        allow_null=False,
+        min_value=Decimal(0),
+        help_text="Deviation from the base up to which the step applies, included, in the parameter's unit.",
+    )
     effect = _effect()
 
 
@@ -54,8 +66,8 @@ class StepAnswer(StepFields, Answer):
 class CellFields(serializers.Serializer[Any]):
     """A value of the parameter with one of the second parameter."""
 
-    first = fields.CharField(validators=[VALUE])
-    second = fields.CharField(validators=[VALUE])
+    first = fields.CharField(validators=[VALUE], help_text="Result of the parameter: number or code.")
+    second = fields.CharField(validators=[VALUE], help_text="Result of the second parameter: number or code.")
     effect = _effect()
 
 
@@ -92,6 +104,9 @@ class LineFields(serializers.Serializer[Any]):
 class LineRow(LineFields, Input):
     """A line of a schedule; parameters are named by their code."""
 
+    class Meta:
+        model = ScheduleLine
+
     bands = rows(BandRow)
     steps = rows(StepRow)
     cells = rows(CellRow, 200)
@@ -108,6 +123,9 @@ class LineAnswer(LineFields, Answer):
 
 
 class EditQualityScheduleInput(Dated):
+    class Meta:
+        model = QualitySchedule
+
     contract_form = fields.CharField(validators=[CODE])
     title = fields.CharField(min_length=2, max_length=200)
     mode = fields.ChoiceField(choices=QualitySchedule.Mode.choices)
@@ -120,7 +138,7 @@ class EditQualityScheduleInput(Dated):
         required=False,
         allow_null=True,
     )
-    lines = rows(LineRow)
+    lines = rows(LineRow, help_text="Lines of the schedule. At least one is needed to submit it.")
 
 
 class DraftQualityScheduleInput(EditQualityScheduleInput):

@@ -8,22 +8,46 @@ from erp.api.serializers import Answer, Input
 from erp.api.validators import COUNTRY
 
 
+def _name() -> fields.CharField:
+    return fields.CharField(min_length=2, max_length=200, help_text="Name of the goods, 2 to 200 characters.")
+
+
 class DetectCategoryInput(Input):
-    name = fields.CharField(min_length=2, max_length=200)
-    description = fields.CharField(max_length=2000, required=False, allow_blank=True, multiline=True)
+    name = _name()
+    description = fields.CharField(
+        max_length=2000,
+        required=False,
+        allow_blank=True,
+        multiline=True,
+        help_text="What the goods are, at most 2000 characters.",
+    )
 
 
 class SuggestHsnInput(Input):
-    name = fields.CharField(min_length=2, max_length=200)
+    class Meta:
+        model = Commodity
+
+    name = _name()
     category = fields.ChoiceField(choices=Commodity.Category.choices, required=False, allow_null=True)
     origin_country = fields.CharField(required=False, validators=[COUNTRY])
     staple_mm = fields.DecimalField(
-        5, 2, min_value=Decimal(1), max_value=Decimal(100), required=False, allow_null=True
+        5,
+        2,
+        min_value=Decimal(1),
+        max_value=Decimal(100),
+        required=False,
+        allow_null=True,
+        help_text="Staple length of cotton in mm, 1 to 100, up to two decimals.",
     )
 
 
 class SuggestParametersInput(Input):
-    limit = fields.IntegerField(min_value=1, max_value=50, required=False)
+    limit = fields.IntegerField(
+        min_value=1,
+        max_value=50,
+        required=False,
+        help_text="Most suggestions returned, 1 to 50. Default: 20.",
+    )
 
 
 class ReasonAnswer(Answer):

@@ -14,7 +14,10 @@ PREFIX = matches(HSN_PREFIX, "Send 2 to 8 digits.")
 
 
 class HsnCodeFields(Input):
-    """What adding and changing share."""
+    """Fields of creating and updating an HSN code."""
+
+    class Meta:
+        model = HsnCode
 
     description = fields.CharField(min_length=2, max_length=500)
 
@@ -34,6 +37,9 @@ class HsnCodeOutput(Output):
 
 
 class ConfirmHsnMappingInput(Input):
+    class Meta:
+        model = HsnMapping
+
     name = fields.CharField(min_length=2, max_length=200)
     hsn_code = fields.CharField(validators=[HSN])
 
@@ -45,6 +51,9 @@ class HsnMappingOutput(Output):
 
 
 class TaxRateInput(Dated):
+    class Meta:
+        model = TaxRate
+
     hsn = fields.CharField(validators=[PREFIX])
     condition = fields.ChoiceField(choices=TaxRate.Condition.choices, required=False)
     rate_percent = fields.DecimalField(9, 4, min_value=Decimal(0), max_value=Decimal(100))

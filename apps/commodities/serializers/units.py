@@ -11,6 +11,9 @@ from erp.api.validators import COUNTRY, matches
 
 
 class CreateUnitInput(Input):
+    class Meta:
+        model = Unit
+
     code = fields.CharField(validators=[UNIT])
     dimension = fields.ChoiceField(choices=Unit.Dimension.choices)
     symbol = fields.CharField(max_length=20)
@@ -26,7 +29,7 @@ class CreateUnitInput(Input):
 
 
 class Dated(Input):
-    """From when to when it holds, and where that stands."""
+    """The period in which a row applies, and the source that it comes from."""
 
     source = fields.CharField(min_length=2, max_length=500)  # type: ignore[assignment]  # DRF's has this name
     valid_from = fields.DateField()
@@ -34,6 +37,9 @@ class Dated(Input):
 
 
 class EditUnitDefinitionInput(Dated):
+    class Meta:
+        model = UnitDefinition
+
     numerator = fields.DecimalField(max_digits=40, decimal_places=0, min_value=Decimal(1))
     denominator = fields.DecimalField(max_digits=40, decimal_places=0, min_value=Decimal(1))
 
@@ -70,6 +76,9 @@ class WeightField(fields.DecimalField):
 
 
 class SetPackWeightInput(Dated):
+    class Meta:
+        model = PackWeight
+
     package_unit = UnitField()
     origin_country = fields.CharField(required=False, validators=[COUNTRY])
     basis = fields.ChoiceField(choices=PackWeight.Basis.choices, required=False)
