@@ -2,7 +2,7 @@
 
 from erp.access import Capability
 
-KEEPERS = ("INTERNAL_MANAGER", "INTERNAL_MASTERDATA")
+MANAGERS = ("INTERNAL_MANAGER", "INTERNAL_MASTERDATA")
 
 VIEW = Capability(
     "commodity.view",
@@ -24,25 +24,25 @@ CREATE = Capability(
     "commodity.create",
     on="Commodity",
     label="Add commodities",
-    everywhere=KEEPERS,
+    everywhere=MANAGERS,
 )
 UPDATE = Capability(
     "commodity.update",
     on="Commodity",
     label="Change commodities",
-    everywhere=KEEPERS,
+    everywhere=MANAGERS,
 )
 MANAGE_SPECIFICATIONS = Capability(
     "commodity.manage_specifications",
     on="Commodity",
     label="Keep quality parameters, templates, grades and schedules",
-    everywhere=KEEPERS,
+    everywhere=MANAGERS,
 )
 MANAGE_TERMS = Capability(
     "commodity.manage_terms",
     on="Commodity",
     label="Keep terms of trade, pricing units, units and pack weights",
-    everywhere=KEEPERS,
+    everywhere=MANAGERS,
 )
 MANAGE_COMMISSIONS = Capability(
     "commodity.manage_commissions",

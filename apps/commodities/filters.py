@@ -41,19 +41,19 @@ class DatedFilters(django_filters.FilterSet):  # type: ignore[misc]
         return rows.on(day)
 
 
-ASKED: dict[str, Any] = {
+TAX_QUERY: dict[str, Any] = {
     "on_date": fields.DateField(),
     "condition": fields.ChoiceField(choices=TaxRate.Condition.choices),
 }
 
 
-def tax_asked(query: QueryDict) -> dict[str, Any]:
+def parse_tax_query(query: QueryDict) -> dict[str, Any]:
     """The date and the condition of a question for the tax, each None where it isn't said. Raises ``Invalid``."""
-    asked: dict[str, Any] = dict.fromkeys(ASKED)
+    asked: dict[str, Any] = dict.fromkeys(TAX_QUERY)
     faults: list[Fault] = []
     for name, text in query.dict().items():
         try:
-            asked[name] = fields.from_text(ASKED[name], str(text))
+            asked[name] = fields.from_text(TAX_QUERY[name], str(text))
         except ValidationError as error:
             faults += faults_from(error.detail, f"/query/{name}")
     if faults:

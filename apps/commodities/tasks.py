@@ -42,12 +42,12 @@ class Import(TableKind, abstract=True):
 class ImportCommodities(Import):
     """Commodities, one a row."""
 
-    sort = services.SORTS["COMMODITIES"]
+    sort = services.IMPORT_TARGETS["COMMODITIES"]
     name, row = sort.job, CommodityRow
 
 
 class ImportVarieties(Import):
     """Varieties, one a row."""
 
-    sort = services.SORTS["VARIETIES"]
+    sort = services.IMPORT_TARGETS["VARIETIES"]
     name, row = sort.job, VarietyRow

@@ -30,6 +30,9 @@ from apps.commodities.events.varieties import VarietyAdded, VarietyUpdated
 
 __all__ = [
     "COMMODITY",
+    "QUALITY_SCHEDULE",
+    "TAX_RATE",
+    "UNIT_DEFINITION",
     "CommissionSet",
     "CommodityBulkImported",
     "CommodityCreated",
@@ -46,12 +49,9 @@ __all__ = [
     "ParameterUpdated",
     "PricingUnitCreated",
     "PricingUnitUpdated",
-    "QUALITY_SCHEDULE",
-    "TAX_RATE",
     "TradeTermsCreated",
     "TradeTermsUpdated",
     "UnitCreated",
-    "UNIT_DEFINITION",
     "VarietyAdded",
     "VarietyUpdated",
 ]

@@ -102,7 +102,7 @@ ROWS: dict[str, type[CommodityRow] | type[VarietyRow]] = {
 }
 
 
-def kind_asked(query: QueryDict) -> str:
+def parse_kind(query: QueryDict) -> str:
     """The sort of rows that a query asks for, ``COMMODITIES`` unless it says. Raises Invalid."""
     try:
         kind = fields.from_text(fields.ChoiceField(choices=list(ROWS)), query.get("kind", "COMMODITIES"))
@@ -114,7 +114,7 @@ def kind_asked(query: QueryDict) -> str:
 class BulkValidateInput(Input):
     file = FileField(accepts=(CSV, XLSX), help_text="CSV or XLSX file with the columns of the template.")
     kind = fields.ChoiceField(
-        choices=list(services.SORTS), help_text="Whether the file has commodities or varieties."
+        choices=list(services.IMPORT_TARGETS), help_text="Whether the file has commodities or varieties."
     )
 
 

@@ -13,9 +13,9 @@ from apps.commodities.services.rules import (
     IllegalTransition,
     InForce,
     NotActive,
-    keep_names,
     require_active,
     require_unchanged,
+    save_names,
 )
 from apps.commodities.services.tax import HsnUnknown, require_hsn
 from erp.errors import Fault, Invalid, RuleBroken
@@ -142,7 +142,7 @@ COMMODITIES = ReferenceList(
     updated=events.CommodityUpdated,
     optional=("trade_unit", "status"),
     check=_check,
-    after_save=keep_names,
+    after_save=save_names,
     raises=[Duplicate, FieldsContradict, HsnUnknown, NotActive, UnitDimension],
     update_raises=[IllegalTransition, InForce, NotReady],
 )

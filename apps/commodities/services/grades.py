@@ -2,7 +2,7 @@
 
 from apps.commodities import capabilities, events
 from apps.commodities.models import Grade
-from apps.commodities.services.limits import LIMIT_ERRORS, take_limits
+from apps.commodities.services.limits import LIMIT_ERRORS, normalize_limits
 from apps.commodities.services.rules import Duplicate, FieldsContradict, require_active
 from erp.errors import Conflict, Fault
 from erp.reference import ReferenceList
@@ -29,7 +29,7 @@ def _check(grade: Grade) -> None:
         faults.append(Fault("/difference_kind", "contradicts", "The basis has no difference from itself."))
     if faults:
         raise FieldsContradict(errors=faults)
-    take_limits(grade, "limits")
+    normalize_limits(grade, "limits")
 
 
 GRADES = ReferenceList(

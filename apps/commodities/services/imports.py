@@ -79,7 +79,7 @@ class ImportTarget:
         }
 
 
-SORTS: Final = {
+IMPORT_TARGETS: Final = {
     "COMMODITIES": ImportTarget(
         model=Commodity,
         creates=commodities.create,
@@ -153,8 +153,8 @@ def report_import(*, actor: Actor, job: Job) -> Job:
     emits=[JobQueued],
     raises=[FileHeader, TooManyRows, FileDiffers, ImportInProgress],
     jobs=[
-        *(sort.creates for sort in SORTS.values()),
-        *(sort.updates for sort in SORTS.values()),
+        *(sort.creates for sort in IMPORT_TARGETS.values()),
+        *(sort.updates for sort in IMPORT_TARGETS.values()),
         report_import,
     ],
     advisory_lock=IMPORTS,
@@ -180,7 +180,7 @@ def bulk_upload(
     """
     if expected_sha256 is not None and expected_sha256 != file.sha256:
         raise FileDiffers("Look at the preview of this file first.", file_sha256=file.sha256)
-    job = SORTS[kind].job
+    job = IMPORT_TARGETS[kind].job
     same = Job.objects.filter(kind=job, file_sha256=file.sha256, status__in=Job.OPEN)
     running = same.exclude(mode=Job.Mode.CHECK).first()
     if running is not None and mode != Job.Mode.CHECK:

@@ -20,7 +20,7 @@ from erp.errors import Fault
 LIMIT_ERRORS = (FieldsContradict, LimitsInverted, NotActive, OtherCommodity, OutsidePossible)
 
 
-def take_limits(row: Any, name: str) -> None:
+def normalize_limits(row: Any, name: str) -> None:
     """Check the ranges that were given to the field ``name`` of a variety or grade, and keep them as text.
 
     Each of them is a mapping with ``parameter`` (a QualityParameter), ``low`` and ``high`` (Decimal in its unit

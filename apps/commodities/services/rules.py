@@ -104,7 +104,7 @@ end_predecessor = partial(periods.end_predecessor, error=Overlap)
 DRAFT_ERRORS = DraftErrors(IllegalTransition, Overlap, LimitsInverted)
 
 
-def keep_names(row: Any, **scope: Any) -> None:
+def save_names(row: Any, **scope: Any) -> None:
     """Bring the keys of a saved row's ``names`` in line with its name and aliases; a breach is Duplicate.
 
     ``scope`` names the columns within which a key is unique.

@@ -15,7 +15,7 @@ from apps.commodities.serializers.imports import (
     BulkUploadInput,
     BulkValidateInput,
     BulkValidateOutput,
-    kind_asked,
+    parse_kind,
 )
 from erp.access import actor_of
 from erp.api.endpoints import endpoint, lookup
@@ -61,14 +61,14 @@ class Tables(ViewSet):
     @read("bulk/template", detail=False, query=("kind",))
     def bulk_template(self, request: Request) -> HttpResponseBase:
         """Download an empty import template as CSV or XLSX."""
-        kind = kind_asked(request.query_params)
+        kind = parse_kind(request.query_params)
         return self._table(f"{kind.lower()}-template", kind, ())
 
     @_TABLE
     @read("bulk/export", detail=False, query=("kind",))
     def bulk_export(self, request: Request) -> HttpResponseBase:
         """Export as CSV or XLSX. The file can be imported again."""
-        kind = kind_asked(request.query_params)
+        kind = parse_kind(request.query_params)
         return self._table(
             kind.lower(), kind, lookups.exported(kind, ROWS[kind].columns, actor=actor_of(request))
         )
