@@ -178,7 +178,7 @@ def _price(commodity: Commodity, rate: Decimal | None, code: str | None) -> Pric
         return None
     price = commodity.pricing_unit if code is None else PricingUnit.objects.filter(code=code).first()
     if price is None and code is not None:
-        raise Invalid(errors=[Fault("/pricing_unit", "does_not_exist", "There is no such pricing unit.")])
+        raise Invalid(errors=[Fault("/pricing_unit", "does_not_exist", "This pricing unit does not exist.")])
     if price is None:
         raise FieldsContradict(
             errors=[Fault("/pricing_unit", "required", "The commodity has none of its own.")]
@@ -203,7 +203,7 @@ def _dimensions(named: Mapping[str, str | None], versions: Mapping[str, int]) ->
     """Dimensions of the units that the question names. Raises Invalid for one that isn't there or isn't used."""
     kinds = dict(Unit.objects.filter(code__in=named.values()).values_list("code", "dimension"))
     faults = [
-        Fault(pointer, "does_not_exist", "There is no such unit.")
+        Fault(pointer, "does_not_exist", "This unit does not exist.")
         for pointer, code in named.items()
         if code is not None and code not in kinds
     ]

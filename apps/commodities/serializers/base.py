@@ -16,7 +16,7 @@ CODE, HSN, UNIT = CODE_FORMAT, HSN_FORMAT, UNIT_FORMAT
 class UnitField(fields.CharField):
     """The code of a unit, validated to the unit."""
 
-    default_error_messages = {"does_not_exist": "There is no such unit."}
+    default_error_messages = {"does_not_exist": "This unit does not exist."}
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"validators": [UNIT], **kwargs})

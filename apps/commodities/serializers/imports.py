@@ -1,4 +1,4 @@
-"""Shapes of tables with commodities or varieties, of uploads and of what they would do."""
+"""Inputs and outputs of imports: rows of commodities and varieties, uploads and previews."""
 
 from typing import Any, ClassVar
 
@@ -23,7 +23,7 @@ SHA256 = matches("[0-9a-f]{64}", "Send a SHA-256 in lower-case hexadecimal.")
 
 
 class NamedField(fields.CharField):
-    """A row of ``model`` by its code; validated, the row. Those that were asked for are remembered."""
+    """The code of a row of ``model``, validated to the row. Each code is queried once per import."""
 
     default_error_messages = {"does_not_exist": "This row does not exist, or you may not see it."}
 
@@ -56,7 +56,7 @@ def version_field() -> Any:
 
 
 class CommodityRow(CreateInput):
-    """A row of a table of commodities."""
+    """A row of an import of commodities."""
 
     columns: ClassVar = (
         "code",
@@ -86,7 +86,7 @@ class CommodityRow(CreateInput):
 
 
 class VarietyRow(VarietyFields):
-    """A row of a table of varieties."""
+    """A row of an import of varieties."""
 
     columns: ClassVar = ("commodity", "code", "name", "aliases", "is_standard", "status", "version")
     presets = None
@@ -103,7 +103,7 @@ ROWS: dict[str, type[CommodityRow] | type[VarietyRow]] = {
 
 
 def parse_kind(query: QueryDict) -> str:
-    """The sort of rows that a query asks for, ``COMMODITIES`` unless it says. Raises Invalid."""
+    """Parse the kind of rows from a query; the default is ``COMMODITIES``. Raises Invalid."""
     try:
         kind = fields.from_text(fields.ChoiceField(choices=list(ROWS)), query.get("kind", "COMMODITIES"))
     except ValidationError as error:
@@ -138,7 +138,7 @@ class FaultOutput(Answer):
 
 
 class ForeseenOutput(Answer):
-    """What would become of one row."""
+    """The effect that the import would have on one row."""
 
     row = fields.IntegerField(source="number")
     action = fields.ChoiceField(source="foreseen", choices=["create", "update", "unchanged", "refused"])

@@ -1,4 +1,4 @@
-"""Shapes of what prices are quoted in, and of conversions."""
+"""Inputs and outputs of pricing units and conversions."""
 
 from decimal import Decimal
 

@@ -1,4 +1,4 @@
-"""Shapes of schedules of premiums and discounts."""
+"""Inputs and outputs of schedules of premiums and discounts."""
 
 from decimal import Decimal
 from typing import Any
@@ -13,7 +13,9 @@ from erp.api import fields
 from erp.api.serializers import Answer, Input, Output
 from erp.api.validators import matches
 
-VALUE = matches("[A-Za-z0-9][A-Za-z0-9_/.-]{0,31}", "Send a choice's code, or a figure without idle zeros.")
+VALUE = matches(
+    "[A-Za-z0-9][A-Za-z0-9_/.-]{0,31}", "Send a choice's code, or a number without trailing zeros."
+)
 
 
 class _Band(serializers.Serializer[Any]):
@@ -80,7 +82,7 @@ class CellAnswer(CellFields, Answer):
 
 
 class LineFields(serializers.Serializer[Any]):
-    """A line but for its lists."""
+    """The fields of a line, without its lists."""
 
     order = fields.IntegerField(min_value=1, max_value=999)
     parameter = fields.CharField(validators=[PARAMETER_FORMAT])

@@ -1,4 +1,4 @@
-"""Shapes of suggestions."""
+"""Inputs and outputs of suggestions."""
 
 from decimal import Decimal
 
@@ -51,14 +51,14 @@ class SuggestParametersInput(Input):
 
 
 class ReasonAnswer(Answer):
-    """Why: a stable code, and what it rests on."""
+    """The reason: a stable code and its facts."""
 
     code = fields.CharField()
     facts = fields.DictField(child=fields.CharField())
 
 
 class SuggestionAnswer(Answer):
-    """What every suggestion carries. It changes nothing: a person decides."""
+    """Fields of every suggestion. A suggestion changes nothing: a person decides."""
 
     confidence = fields.DecimalField(4, 3)
     reasons = ReasonAnswer(many=True)
@@ -75,7 +75,7 @@ class BestCategoryAnswer(CategoryAnswer):
 
 
 class RateAnswer(Answer):
-    """A rate that holds today."""
+    """A GST rate that is effective today."""
 
     condition = fields.ChoiceField(choices=TaxRate.Condition.choices)
     rate_percent = fields.DecimalField(9, 4)

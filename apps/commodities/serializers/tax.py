@@ -1,4 +1,4 @@
-"""Shapes of codes of the tariff, names mapped to them, and rates of tax."""
+"""Inputs and outputs of HSN codes, HSN mappings and GST rates."""
 
 from decimal import Decimal
 
@@ -66,7 +66,7 @@ class TaxRateOutput(Output):
 
 
 class TaxAnswer(Answer):
-    """The rate that applies to a commodity on a date; pin ``tax_rate_id`` where it is billed."""
+    """The GST rate of a commodity on a date. Store ``tax_rate_id`` with the invoice."""
 
     commodity_id = fields.UUIDField()
     hsn_code = fields.CharField()

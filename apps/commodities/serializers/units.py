@@ -1,4 +1,4 @@
-"""Shapes of units of measure, and of what packages weigh."""
+"""Inputs and outputs of units of measure and pack weights."""
 
 from decimal import Decimal
 from typing import Any

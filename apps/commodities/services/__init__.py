@@ -1,4 +1,4 @@
-"""Every way the list of commodities and its reference data can change."""
+"""Services of commodities and their reference data."""
 
 from apps.commodities.services.commissions import create_commission, update_commission
 from apps.commodities.services.commodities import NotReady, create, update

@@ -1,4 +1,4 @@
-"""How grades change."""
+"""Change grades."""
 
 from apps.commodities import capabilities, events
 from apps.commodities.models import Grade
@@ -22,11 +22,11 @@ def _check(grade: Grade) -> None:
     kinds = Grade.DifferenceKind
     faults = []
     if (grade.difference is not None) != (grade.difference_kind != kinds.NONE):
-        faults.append(Fault("/difference", "contradicts", "Needed exactly with a kind of difference."))
+        faults.append(Fault("/difference", "contradicts", "Required with a difference, and only then."))
     if (grade.pricing_unit is not None) != (grade.difference_kind == kinds.MONEY):
-        faults.append(Fault("/pricing_unit_id", "contradicts", "Needed exactly with MONEY."))
+        faults.append(Fault("/pricing_unit_id", "contradicts", "Required with an amount, and only then."))
     if grade.is_basis and grade.difference_kind != kinds.NONE:
-        faults.append(Fault("/difference_kind", "contradicts", "The basis has no difference from itself."))
+        faults.append(Fault("/difference_kind", "contradicts", "The basis grade cannot have a difference."))
     if faults:
         raise FieldsContradict(errors=faults)
     normalize_limits(grade, "limits")

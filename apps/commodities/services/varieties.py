@@ -1,4 +1,4 @@
-"""How varieties change."""
+"""Change varieties."""
 
 from apps.commodities import capabilities, events
 from apps.commodities.models import Variety
@@ -15,7 +15,7 @@ class SecondStandard(Conflict):
 
 
 def check(variety: Variety) -> None:
-    """Raise what speaks against a variety as it is to be saved."""
+    """Check a variety before it is saved."""
     if variety.is_new:
         require_active(variety.commodity, "/commodity_id")
     normalize_limits(variety, "presets")

@@ -99,7 +99,7 @@ def test_a_rule_across_fields_stands_beside_its_field(desk):
     assert answer.status_code == 422
     assert "commodity.fields_contradict" in answer.content.decode()
     assert answer.context["errors"]["package_unit"] == [
-        "Needed exactly when packages are counted too. (contradicts)"
+        "Required if packages are counted, and only then. (contradicts)"
     ]
 
 

@@ -518,7 +518,7 @@ def test_a_commodity_names_units_that_are_there(desk):
     assert answer.json()["errors"][0] == {
         "pointer": "/base_unit",
         "code": "does_not_exist",
-        "detail": "There is no such unit.",
+        "detail": "This unit does not exist.",
     }
 
 
