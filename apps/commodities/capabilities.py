@@ -1,4 +1,4 @@
-"""Who may read and keep the master data of commodities."""
+"""Capabilities for the master data of commodities."""
 
 from erp.access import Capability
 
@@ -35,25 +35,25 @@ UPDATE = Capability(
 MANAGE_SPECIFICATIONS = Capability(
     "commodity.manage_specifications",
     on="Commodity",
-    label="Keep quality parameters, templates, grades and schedules",
+    label="Manage quality parameters, templates, grades and schedules",
     everywhere=MANAGERS,
 )
 MANAGE_TERMS = Capability(
     "commodity.manage_terms",
     on="Commodity",
-    label="Keep terms of trade, pricing units, units and pack weights",
+    label="Manage terms of trade, pricing units, units and pack weights",
     everywhere=MANAGERS,
 )
 MANAGE_COMMISSIONS = Capability(
     "commodity.manage_commissions",
     on="Commodity",
-    label="Keep commissions",
+    label="Manage commissions",
     everywhere=("INTERNAL_FINANCE", "INTERNAL_DIRECTOR"),
 )
 MANAGE_TAX = Capability(
     "commodity.manage_tax",
     on="Commodity",
-    label="Keep rates of tax",
+    label="Manage GST rates",
     everywhere=("INTERNAL_FINANCE", "INTERNAL_DIRECTOR"),
 )
 VIEW_COMMISSIONS = Capability(

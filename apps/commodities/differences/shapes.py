@@ -10,14 +10,14 @@ from apps.commodities.exact import Price
 
 
 class Mode(StrEnum):
-    """How percents come together: added up, or line upon line."""
+    """How percentages are combined: added up, or one after the other."""
 
     ADDITIVE = "ADDITIVE"
     COMPOUND = "COMPOUND"
 
 
 class Form(StrEnum):
-    """How a line finds its effect."""
+    """How a line determines its effect."""
 
     BAND = "BAND"
     LADDER = "LADDER"
@@ -51,7 +51,7 @@ class WeightRule(StrEnum):
 
 
 class RejectMode(StrEnum):
-    """Beyond its limits a lot is refused, or priced while the buyer may refuse it."""
+    """Whether a lot outside the limits is rejected, or the buyer may reject it."""
 
     ABSOLUTE = "ABSOLUTE"
     BUYER_OPTION = "BUYER_OPTION"

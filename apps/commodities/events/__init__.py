@@ -1,4 +1,4 @@
-"""What others may learn of commodities and their reference data."""
+"""Events of commodities and their reference data."""
 
 from apps.commodities.events.commissions import CommissionSet
 from apps.commodities.events.commodities import COMMODITY, CommodityCreated, CommodityUpdated

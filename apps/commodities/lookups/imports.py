@@ -1,4 +1,4 @@
-"""What an upload would do."""
+"""Preview and export of imports."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -28,7 +28,7 @@ def bulk_validate(*, actor: Actor, file: Upload, kind: str) -> dict[str, Any]:
 
 
 def exported(kind: str, columns: Sequence[str], *, actor: Actor) -> Iterator[list[Any]]:
-    """The rows of a sort that the actor can see, by code, as lines of a table that can be uploaded again."""
+    """Return the rows of a kind that the actor can see, by code, as lines of a file that can be imported again."""
     rows = IMPORT_TARGETS[kind].rows.visible_to(actor).permitted(actor, capabilities.VIEW)
     for row in rows.iterator(chunk_size=500):
         values = (getattr(row, column) for column in columns)

@@ -1,4 +1,4 @@
-"""What the rows of this module have in common."""
+"""Fields and base classes of the models of this module."""
 
 from datetime import date
 from typing import Self
@@ -69,11 +69,11 @@ def is_staff(user: Actor) -> bool:
 
 class SimpleQuerySet(QuerySet):
     def visible_to(self, user: Actor) -> Self:
-        """Everybody sees reference data, archived rows too: old contracts name them."""
+        """All users see reference data, including archived rows, which old contracts refer to."""
         return self
 
     def active(self) -> Self:
-        """Rows that may be chosen for something new."""
+        """Rows that can be chosen for new records."""
         return self.filter(status=Simple.Status.ACTIVE)
 
 
@@ -86,7 +86,7 @@ class PartQuerySet(SimpleQuerySet):
 
 
 class Simple(Model):
-    """A row of reference data: in use, or archived and still shown where it was used."""
+    """A row of reference data, active or archived."""
 
     class Status(models.TextChoices):
         ACTIVE = "ACTIVE"
@@ -107,7 +107,7 @@ class Simple(Model):
 
 
 class Name(Guarded):
-    """A name or alias as it is compared. A database constraint of each kind keeps it with one owner."""
+    """The normalized form of a name or alias. A database constraint of each kind makes it unique."""
 
     key = models.CharField(max_length=400)
 

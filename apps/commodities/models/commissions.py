@@ -1,4 +1,4 @@
-"""What is due to whoever brought a bargain about."""
+"""Commissions owed by buyers and sellers."""
 
 from collections.abc import Iterable
 from datetime import date
@@ -20,7 +20,7 @@ from erp.periods import DatedQuerySet, dates_in_order, no_overlap
 
 
 def _or_none(column: str) -> Coalesce:
-    """A column of which two nulls are equal."""
+    """Return a column in which two nulls count as equal."""
     return Coalesce(F(column), Value(UUID(int=0)), output_field=models.UUIDField())
 
 
@@ -36,7 +36,7 @@ def _optional(help_text: str, max_digits: int, decimal_places: int, *bounds: int
 
 
 class CommissionSlab(Row):
-    """From one value or quantity to another: a percentage of the value, or an amount."""
+    """A range of value or quantity with a percentage of the value or an amount."""
 
     vars()["from"] = models.DecimalField(
         max_digits=18,
@@ -51,7 +51,7 @@ class CommissionSlab(Row):
 
 class CommissionQuerySet(DatedQuerySet):
     def visible_to(self, user: Actor) -> Self:
-        """Commissions are the company's own affair: no partner sees one."""
+        """Only staff see commissions."""
         return self if is_staff(user) else self.none()
 
     def for_deal(
@@ -63,7 +63,7 @@ class CommissionQuerySet(DatedQuerySet):
         trade_type_id: UUID | None = None,
         partner_id: UUID | None = None,
     ) -> Self:
-        """Commissions that may apply to a deal: of the side, on that date, each of its scope or of none."""
+        """Commissions that apply to a deal of the side on that date, general ones included."""
         return self.on(on_date).filter(
             Q(commodity=None) | Q(commodity_id=commodity_id),
             Q(trade_type=None) | Q(trade_type_id=trade_type_id),
@@ -73,7 +73,7 @@ class CommissionQuerySet(DatedQuerySet):
 
 
 class Commission(Model):
-    """What one side owes, for all deals or those of a commodity, a trade type, a partner."""
+    """The commission of one side, for all deals or those of a commodity, trade type or partner."""
 
     granted_through = ("commodity",)
 
@@ -158,7 +158,7 @@ class Commission(Model):
     valid_from = valid_from_field()
     valid_to = valid_to_field()
 
-    # What each basis needs, and so what the others can't have.
+    # Fields that each basis requires; fields of other bases must be empty.
     NEEDS: ClassVar = {
         Basis.PERCENT: ("percent",),
         Basis.PER_PRICE_UNIT: ("amount", "pricing_unit"),
@@ -235,7 +235,7 @@ class Commission(Model):
 
     @property
     def change(self) -> str:
-        """What its last event tells: that it was created, or updated."""
+        """The change that its last event reports: created or updated."""
         return "created" if self.version == 1 else "updated"
 
     @property
@@ -246,7 +246,7 @@ class Commission(Model):
 
     @staticmethod
     def most_specific(rows: "Iterable[Commission]") -> "Commission | None":
-        """The one of ``rows`` that wins, None of none. No two of one scope hold on one date."""
+        """Return the most specific of ``rows``, or None. No two of one scope are effective on one date."""
         return max(rows, key=lambda row: row.specificity, default=None)
 
     def open_verbs(self) -> frozenset[str]:

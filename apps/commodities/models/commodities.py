@@ -1,4 +1,4 @@
-"""What can be traded."""
+"""Commodities."""
 
 from typing import Any, ClassVar, Self
 
@@ -27,16 +27,16 @@ class CommodityQuerySet(QuerySet):
         return self if is_staff(user) else self.exclude(status=Commodity.Status.DRAFT)
 
     def active(self) -> Self:
-        """What partners' lists show: all but archived ones."""
+        """All commodities but archived ones, as shown to partners."""
         return self.exclude(status=Commodity.Status.ARCHIVED)
 
     def tradable(self) -> Self:
-        """Commodities that new offers and wants may name."""
+        """Commodities that can be chosen for new offers and requirements."""
         return self.filter(status=Commodity.Status.ACTIVE)
 
 
 class Commodity(Model):
-    """A kind of goods, with how it is counted and coded. Everything else about it is rows of their own."""
+    """A kind of goods, with its units and codes."""
 
     class Category(models.TextChoices):
         FIBRE = "FIBRE"
@@ -178,7 +178,7 @@ class Commodity(Model):
         return self.name
 
     def is_counted_in(self, unit: str) -> bool:
-        """Whether ``unit`` counts packages, which are whole."""
+        """Whether quantities in ``unit`` are whole packages."""
         return unit == self.package_unit
 
     def open_verbs(self) -> frozenset[str]:

@@ -13,7 +13,7 @@ from erp.columns import RowsField
 
 
 class Grade(Simple):
-    """A grade of a commodity, with what it is worth against the basis. Rank 1 is the best."""
+    """A grade of a commodity, with its difference to the basis grade. Rank 1 is the best."""
 
     granted_through = ("commodity",)
 

@@ -1,4 +1,4 @@
-"""How the quality of a commodity is measured: its parameters, and the templates that they are copied from."""
+"""Quality parameters of commodities, and the templates from which they are copied."""
 
 from typing import Any, ClassVar, Final
 
@@ -50,7 +50,7 @@ class Choice(Row):
 
 
 class Measured(Simple):
-    """What a parameter and a template of one have in common."""
+    """Fields of a quality parameter and of a template."""
 
     class DataType(models.TextChoices):
         DECIMAL = "DECIMAL", "Number with decimals"
@@ -143,12 +143,12 @@ class Measured(Simple):
 
     @property
     def is_number(self) -> bool:
-        """Whether results are figures, so that limits and presets make sense."""
+        """Whether results are numbers, which can have limits and presets."""
         return self.data_type in self.NUMBERS
 
 
 def measured_checks(prefix: str) -> list[models.CheckConstraint]:
-    """The database's side of what holds for parameters and templates alike."""
+    """Return the check constraints that parameters and templates share."""
     number = Q(data_type__in=Measured.NUMBERS)
     figures = (
         "target_low",
@@ -189,7 +189,7 @@ def _ordered(low: str, high: str) -> Q:
 
 
 class ParameterTemplate(Measured):
-    """A parameter as commodities of a category usually have it, to be copied."""
+    """A quality parameter that commodities of a category usually have, to be copied."""
 
     category = models.CharField(
         max_length=13,
@@ -207,7 +207,7 @@ class ParameterTemplate(Measured):
 
 
 class QualityParameter(Measured):
-    """Something measured of a commodity, such as the micronaire of cotton. Methods don't compare."""
+    """A quality parameter of a commodity, such as micronaire. Results of different methods aren't comparable."""
 
     granted_through = ("commodity",)
 
@@ -241,7 +241,7 @@ class QualityParameter(Measured):
 
 
 class Limit(Row):
-    """A range of a parameter's values, in its unit; open where an end is left out."""
+    """A range of a parameter's values, in its unit; without an end it is open."""
 
     names = ("LimitRow", "LimitAnswer")
 

@@ -1,4 +1,4 @@
-"""What prices are quoted in: a currency, or its cents, per unit."""
+"""Pricing units: a currency, or its cents, per unit."""
 
 from decimal import Decimal
 from typing import Any, ClassVar

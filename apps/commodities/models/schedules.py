@@ -31,7 +31,7 @@ class QualityScheduleQuerySet(PublishedByApprovalQuerySet):
 
 
 class QualitySchedule(PublishedByApproval):
-    """What quality above or below the base adds to a price, or takes away, by the rules of one contract form."""
+    """Premiums and discounts for quality above or below the base, by the rules of one contract form."""
 
     granted_through = ("commodity",)
 
@@ -100,17 +100,17 @@ class QualitySchedule(PublishedByApproval):
 
     @property
     def lines(self) -> list[dict[str, Any]]:
-        """Its lines as they are written: what is at its default is left out."""
+        """Its lines as plain values, without values that are at their default."""
         return [line.written() for line in type(self).objects.with_lines().get(pk=self.pk).line_rows.all()]
 
     def content(self) -> dict[str, Any]:
-        """What the approver decides on: the schedule's own fields, and one per line."""
+        """The content to approve: the fields of the schedule, and one entry per line."""
         lines = {f"line {line['order']}": words_of(line) for line in self.lines}
         return super().content() | lines
 
 
 def words_of(terms: dict[str, Any]) -> str:
-    """A line's terms as people read them; of bands, steps and cells each ``from 73 to 74 effect -3.5``."""
+    """Word the terms of a line; bands, steps and cells as ``from 73 to 74 effect -3.5``."""
     return ", ".join(f"{name} {_words(value)}" for name, value in terms.items())
 
 
@@ -232,7 +232,7 @@ class ScheduleLine(Guarded):
         return f"{self.order} {self.parameter}"
 
     def written(self) -> dict[str, Any]:
-        """The line in plain values, as one writes it: parameters by code, nothing that is at its default."""
+        """Return the line as plain values: parameters by code, without values at their default."""
         row: dict[str, Any] = {}
         for column in self._meta.concrete_fields:
             if column.name in ("id", "schedule"):

@@ -1,4 +1,4 @@
-"""Codes of the tariff, names that staff have given one, and rates of goods and services tax."""
+"""HSN codes, HSN mappings of names, and GST rates."""
 
 from collections.abc import Iterable
 from typing import Any, ClassVar, Self
@@ -16,12 +16,12 @@ HSN_PREFIX = "[0-9]{2,8}"
 
 
 def prefixes_of(hsn: str) -> list[str]:
-    """The code and all that it begins with, of two digits or more, longest first."""
+    """Return the code and its prefixes of two digits or more, longest first."""
     return [hsn[:digits] for digits in range(len(hsn), 1, -1)]
 
 
 class HsnCode(Simple):
-    """A code of the tariff: HSN of goods, SAC of services."""
+    """A tariff code: HSN of goods or SAC of services."""
 
     code = models.CharField(max_length=8, help_text="HSN code of goods or SAC of services, 2 to 8 digits.")
     description = models.CharField(
@@ -43,12 +43,12 @@ class HsnCode(Simple):
 
 class HsnMappingQuerySet(QuerySet):
     def visible_to(self, user: Actor) -> Self:
-        """Mappings are the staff's own."""
+        """Only staff see mappings."""
         return self if is_staff(user) else self.none()
 
 
 class HsnMapping(Model):
-    """What code goods of a name bear: somebody on the staff has said so."""
+    """The HSN code of goods of a name, confirmed by staff."""
 
     name = models.CharField(max_length=200, help_text="Name of the goods, 2 to 200 characters.")
     name_key = models.CharField(max_length=400, editable=False)
@@ -72,18 +72,18 @@ class HsnMapping(Model):
 
     @property
     def mapping_id(self) -> Any:
-        """Its id, as its event calls it."""
+        """The id, under the name in its event."""
         return self.pk
 
 
 class TaxRateQuerySet(PublishedByApprovalQuerySet):
     def for_codes(self, codes: Iterable[str]) -> Self:
-        """Published rates of these codes or of what they begin with."""
+        """Published rates of these codes or of their prefixes."""
         return self.active().filter(hsn__in={prefix for code in codes for prefix in prefixes_of(code)})
 
 
 class TaxRate(PublishedByApproval):
-    """A rate of goods and services tax: of all goods whose code begins so, under a condition, between two dates."""
+    """A GST rate of all goods whose code starts with ``hsn``, under a condition, between two dates."""
 
     class Condition(models.TextChoices):
         ANY = "ANY", "Any"

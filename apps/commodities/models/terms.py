@@ -1,4 +1,4 @@
-"""Six lists of terms that contracts choose from. Their figures are a contract's defaults."""
+"""Six lists of terms for contracts. Their figures are the defaults of a contract."""
 
 from decimal import Decimal
 from typing import Any, ClassVar, Final
@@ -12,7 +12,7 @@ from erp.columns import Row, RowsField, within
 MSME_DAYS: Final = (
     45  # the longest agreed term: Micro, Small and Medium Enterprises Development Act 2006, s.15
 )
-# What the delivered price holds by an Incoterm's own rules (Incoterms 2020).
+# What the price includes by the rules of Incoterms 2020: freight and insurance, freight, neither.
 INSURED: Final = ("CIF", "CIP")
 CARRIED: Final = ("CFR", "CPT", "DAP", "DPU", "DDP")
 COLLECTED: Final = ("EXW", "FCA", "FAS", "FOB")
@@ -53,7 +53,7 @@ class Slab(Row):
 
 
 def limits(**ranges: tuple[int, int]) -> models.CheckConstraint:
-    """Columns stay within lowest and highest value."""
+    """Constrain columns to their lowest and highest value."""
     condition = Q()
     for name, both in ranges.items():
         condition &= Q(**{f"{name}__range": both})
@@ -61,13 +61,13 @@ def limits(**ranges: tuple[int, int]) -> models.CheckConstraint:
 
 
 def ends_open(name: str) -> models.CheckConstraint:
-    """The last slab has no days."""
+    """Constrain the last slab to have no days."""
     last = Q(**{f"{name}__-1__days": None})
     return models.CheckConstraint(name=f"%(class)s_{name}_end", condition=Q(**{name: []}) | last)
 
 
 class Terms(Simple):
-    """What the six lists have in common. Each is a table of its own."""
+    """Fields of all six lists. Each list has its own table."""
 
     kind: ClassVar[str]  # the list's name, as in its address
 
@@ -99,12 +99,12 @@ class Terms(Simple):
 
     @property
     def terms_id(self) -> Any:
-        """Its id, as events of all six lists call it."""
+        """The id, under its name in the events of all six lists."""
         return self.pk
 
 
 class TradeType(Terms):
-    """What kind of deal a trade is."""
+    """The kind of a trade."""
 
     kind = "trade-types"
 
@@ -135,7 +135,7 @@ class TradeType(Terms):
 
 
 class BargainType(Terms):
-    """How a bargain is struck and its price found."""
+    """The kind of a bargain and how its price is fixed."""
 
     kind = "bargain-types"
 
@@ -164,7 +164,7 @@ class BargainType(Terms):
 
 
 class PassingTerms(Terms):
-    """Where and by whom the quality is passed."""
+    """The place and the final result of quality passing."""
 
     kind = "passing-terms"
 
@@ -207,7 +207,7 @@ class PassingTerms(Terms):
 
 
 class WeighmentTerms(Terms):
-    """Whose weight is final, and what is taken off it."""
+    """The final weight and deductions from it."""
 
     kind = "weighment-terms"
 
@@ -302,7 +302,7 @@ class WeighmentTerms(Terms):
 
 
 class DeliveryTerms(Terms):
-    """Where the goods change hands, and what the price holds until there."""
+    """The place of delivery, and what the price includes."""
 
     kind = "delivery-terms"
 
@@ -377,7 +377,7 @@ class DeliveryTerms(Terms):
 
 
 class PaymentTerms(Terms):
-    """When, how and against what is paid."""
+    """The due dates and instrument of payment."""
 
     kind = "payment-terms"
 
@@ -493,7 +493,7 @@ class PaymentTerms(Terms):
 
     @property
     def over_msme_limit(self) -> bool:
-        """Whether a micro or small supplier would be paid later than the law allows to agree."""
+        """Whether payment is due later than the law allows for micro and small suppliers."""
         return max(self.balance_days, self.usance_days or 0) > MSME_DAYS
 
 

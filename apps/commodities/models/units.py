@@ -1,4 +1,4 @@
-"""Units of measure: what each is in the base unit of its dimension, exactly, and since when."""
+"""Units of measure and their exact definitions, effective from a date."""
 
 from fractions import Fraction
 from typing import Any, ClassVar, Self
@@ -18,21 +18,21 @@ from erp.periods import DatedQuerySet, dates_in_order, no_overlap
 
 class UnitQuerySet(QuerySet):
     def visible_to(self, user: Actor) -> Self:
-        """Everybody sees units."""
+        """All users see units."""
         return self
 
     def active(self) -> Self:
-        """All: a unit isn't archived, its definitions are withdrawn."""
+        """All units: they can't be archived; their definitions are withdrawn instead."""
         return self
 
     def with_definitions(self) -> Self:
-        """With the definitions that were ever published, in their order."""
+        """With their published and withdrawn definitions in order."""
         public = UnitDefinition.objects.filter(status__in=UnitDefinition.PUBLIC).order_by("unit_version")
         return self.prefetch_related(models.Prefetch("definitions", public, to_attr="published_definitions"))
 
 
 class Unit(Model):
-    """A unit of measure. What lives side by side under one name, such as two candies, is two units."""
+    """A unit of measure. Different measures of one name, such as two candies, are two units."""
 
     class Dimension(models.TextChoices):
         MASS = "MASS"
@@ -85,7 +85,7 @@ class Unit(Model):
 
 
 class UnitDefinition(PublishedByApproval):
-    """What a unit is in KG, M, M2, L or EACH: an exact fraction in lowest terms, since a date."""
+    """The value of a unit in KG, M, M2, L or EACH: an exact fraction in lowest terms, effective from a date."""
 
     KEY = ("unit",)
     NUMBER = "unit_version"
@@ -150,12 +150,12 @@ class PackWeightQuerySet(DatedQuerySet):
         return self if is_staff(user) else self.exclude(commodity__status="DRAFT")
 
     def active(self) -> Self:
-        """All: weights end by date."""
+        """All weights: they end by date."""
         return self
 
 
 class PackWeight(Model):
-    """What a package of a commodity from a country weighs: the only way from a count to a weight."""
+    """The weight of a package of a commodity from a country, which converts counts to weights."""
 
     granted_through = ("commodity",)
 
@@ -231,5 +231,5 @@ class PackWeight(Model):
         ]
 
     def __str__(self) -> str:
-        weight = "of no fixed weight" if self.value is None else f"{self.value.normalize():f} {self.unit_id}"
+        weight = "no fixed weight" if self.value is None else f"{self.value.normalize():f} {self.unit_id}"
         return f"{self.package_unit_id} of {self.origin_country}, {weight}"

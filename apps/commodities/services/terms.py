@@ -110,7 +110,9 @@ def _payment(row: PaymentTerms) -> Iterator[Fault]:
         yield from _only_with(
             row, "lc_kind", instrument == "LC", f"payment by {row.get_instrument_display()}"
         )
-    yield from _only_with(row, "usance_days", row.lc_kind == "USANCE", f"LC type {row.get_lc_kind_display()}")
+    yield from _only_with(
+        row, "usance_days", row.lc_kind == "USANCE", f"LC type {row.get_lc_kind_display() or 'empty'}"
+    )
     yield from _slabs(row, "carrying_slabs")
 
 

@@ -28,7 +28,7 @@ from erp.api.viewsets import read
 
 
 class CommodityViewSet(Tables, ReferenceViewSet):
-    """Commodities: what can be traded."""
+    """Commodities."""
 
     queryset = Commodity.objects.all()
     serializer_class = CommodityOutput
@@ -94,7 +94,7 @@ class CommodityViewSet(Tables, ReferenceViewSet):
     )
     @read("tax", query=("on_date", "condition"))
     def tax_on_date(self, request: Request, pk: Any = None) -> Response:
-        """The rate of goods and services tax on a date, under a condition where the rate depends on one."""
+        """Return the GST rate on a date, under a condition where the rate depends on one."""
         commodity = self.row_of(self.queryset, pk)
         found = lookups.tax_of(commodity, **parse_tax_query(request.query_params))
         return Response(TaxAnswer(found).data)

@@ -1,4 +1,4 @@
-"""Tables of commodities and varieties over HTTP: up, looked at beforehand, and down."""
+"""Import, preview and export of commodities and varieties over HTTP."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -32,7 +32,7 @@ _TABLE = extend_schema(
 
 
 class Tables(ViewSet):
-    """The doors for tables, of which the path names none in particular."""
+    """Endpoints of imports and exports."""
 
     bulk_upload = endpoint(
         services.bulk_upload,
