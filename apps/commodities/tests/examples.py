@@ -1,4 +1,4 @@
-"""One request that succeeds per door of the commodities module."""
+"""One successful request per endpoint of the commodities module."""
 
 from datetime import date
 from decimal import Decimal
@@ -57,21 +57,21 @@ MICRONAIRE = {
 
 
 def parameter(world, commodity=None, code="micronaire", **fields):
-    said = {**MICRONAIRE, "commodity": commodity or world.commodity(), "code": code, **fields}
-    return services.create_parameter(actor=SYSTEM, **said)
+    values = {**MICRONAIRE, "commodity": commodity or world.commodity(), "code": code, **fields}
+    return services.create_parameter(actor=SYSTEM, **values)
 
 
 def template(world, code="micronaire", **fields):
-    said = {"category": "FIBRE", "code": code, **MICRONAIRE, **fields}
-    return services.create_template(actor=SYSTEM, **said)
+    values = {"category": "FIBRE", "code": code, **MICRONAIRE, **fields}
+    return services.create_template(actor=SYSTEM, **values)
 
 
 FINE = {"name": "Fine", "rank": 2, "difference_kind": "PERCENT", "difference": "1.5"}
 
 
 def grade(world, commodity=None, code="FINE", **fields):
-    said = {**FINE, "commodity": commodity or world.commodity(), "code": code, **fields}
-    return services.create_grade(actor=SYSTEM, **said)
+    values = {**FINE, "commodity": commodity or world.commodity(), "code": code, **fields}
+    return services.create_grade(actor=SYSTEM, **values)
 
 
 # What DEMO_LINES are about: code, unit, methods, what is possible.
@@ -144,7 +144,7 @@ def measured(commodity):
 
 def schedule(commodity, code="DEMO", actor=SYSTEM, **fields):
     """Draft a schedule of a commodity that was ``measured``."""
-    said = {
+    values = {
         "contract_form": "OWN",
         "title": "Demo",
         "mode": "ADDITIVE",
@@ -153,7 +153,7 @@ def schedule(commodity, code="DEMO", actor=SYSTEM, **fields):
         "valid_from": date(2026, 1, 1),
         **fields,
     }
-    return services.draft_quality_schedule(actor=actor, commodity=commodity, code=code, **said)
+    return services.draft_quality_schedule(actor=actor, commodity=commodity, code=code, **values)
 
 
 def commodity_of(world, target):

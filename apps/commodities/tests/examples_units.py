@@ -1,4 +1,4 @@
-"""One request that succeeds per door of units, prices and conversions."""
+"""One successful request per endpoint of units, prices and conversions."""
 
 from datetime import date, timedelta
 from decimal import Decimal
@@ -27,14 +27,14 @@ def keeper(world, target):
 
 
 def pricing_unit(world=None, code="INR/KG", **fields):
-    said = {**PER_KG, "tick": Decimal("0.05"), "unit": unit(), "code": code, **fields}
-    return services.create_pricing_unit(actor=SYSTEM, **said)
+    values = {**PER_KG, "tick": Decimal("0.05"), "unit": unit(), "code": code, **fields}
+    return services.create_pricing_unit(actor=SYSTEM, **values)
 
 
 def pack_weight(commodity, **fields):
     """A bale from India of 170 kg, a day later than the one before."""
     before = PackWeight.objects.order_by("valid_from").last()
-    said = {
+    values = {
         "package_unit": unit("BALE"),
         "unit": unit(),
         "value": Decimal(170),
@@ -43,7 +43,7 @@ def pack_weight(commodity, **fields):
         "source": "Practice",
         "valid_from": date(2020, 1, 1) if before is None else before.valid_from + timedelta(days=1),
     }
-    return services.set_pack_weight(commodity, actor=SYSTEM, **{**said, **fields})
+    return services.set_pack_weight(commodity, actor=SYSTEM, **{**values, **fields})
 
 
 def goods(world):

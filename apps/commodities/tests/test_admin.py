@@ -20,7 +20,7 @@ def page_of(row: Commodity) -> str:
     return f"/admin/commodity/commodity/{row.pk}/change/"
 
 
-def said(response) -> list[str]:
+def messages_of(response) -> list[str]:
     return [str(message) for message in response.context["messages"]]
 
 
@@ -33,7 +33,7 @@ def test_saving_adds_a_commodity_by_the_service(desk, emitted):
     answer = desk.post(ADD, {**desk.form(ADD), **TYPED}, follow=True)
     row = Commodity.objects.get()
     assert answer.redirect_chain[0][0] == page_of(row)
-    assert said(answer) == ["Commodity Cotton X was created."]
+    assert messages_of(answer) == ["Commodity Cotton X was created."]
     (event,) = emitted("commodity.created")
     assert event.payload["code"] == "COTTON-X"
     assert event.causation_id == str(Record.objects.get(route__startswith="admin/").pk)
@@ -45,11 +45,11 @@ def test_two_clicks_with_one_key_have_one_effect(desk, emitted):
     again = desk.post(ADD, {**form, "_save": ""}, follow=True)
     assert again.redirect_chain[0][0] == first["Location"]
     repeated = r"Commodity Cotton X was created\. This was already done at \d\d:\d\d; it was not done again\."
-    assert re.fullmatch(repeated, said(again)[-1])
+    assert re.fullmatch(repeated, messages_of(again)[-1])
     assert Commodity.objects.count() == len(emitted("commodity.created")) == 1
 
 
-def test_the_same_key_with_other_content_does_nothing_and_keeps_what_was_typed(desk, emitted):
+def test_the_same_key_with_other_content_does_nothing_and_shows_the_submitted_values(desk, emitted):
     form = {**desk.form(ADD), **TYPED}
     desk.post(ADD, form)
     answer = desk.post(ADD, {**form, "code": "OTHER", "name": "Other"})
@@ -84,13 +84,13 @@ def test_a_form_without_a_proper_key_does_nothing_and_gets_a_fresh_one(desk, key
     assert desk.post(ADD, controls(answer)).status_code == 302
 
 
-def test_faults_are_told_in_the_words_and_codes_of_the_api_and_nothing_is_kept(desk):
+def test_errors_have_the_messages_of_the_api_and_nothing_is_stored(desk):
     form = {**desk.form(ADD), **TYPED, "hsn_code": "52"}
     answer = desk.post(ADD, form)
     assert answer.status_code == 400
     assert answer.context["errors"]["hsn_code"] == ["Send 4, 6 or 8 digits. (format)"]
     assert not Commodity.objects.exists()
-    # What was refused left no record: the corrected form goes under its fresh key, and so would the old one.
+    # A refused request has no record: the corrected form works with its new key or the old one.
     assert desk.post(ADD, {**form, "hsn_code": "5201"}).status_code == 302
 
 
@@ -125,7 +125,7 @@ def test_a_stale_page_does_nothing_and_shows_both_values(desk, commodity, emitte
 
 
 @pytest.mark.parametrize(("version", "status"), [("", 428), ("one", 400), ("-1", 400), ("1e3", 400)])
-def test_a_page_that_does_not_say_its_version_changes_nothing(desk, commodity, version, status):
+def test_a_page_without_its_version_changes_nothing(desk, commodity, version, status):
     row = commodity()
     answer = desk.fill(page_of(row), description="mine", _version=version)
     assert answer.status_code == status

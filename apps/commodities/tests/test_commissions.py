@@ -116,14 +116,14 @@ def test_of_eight_rows_the_most_specific_wins_and_as_each_ends_the_next(commodit
 
 
 @pytest.mark.django_db
-def test_a_deal_in_another_currency_is_not_taken_for_the_commission_s_own(commodity):
+def test_a_deal_in_another_currency_is_refused(commodity):
     percent()
     with pytest.raises(ValueError, match="INR"):
         commission_for(side="SELLER", on_date=FROM, commodity_id=commodity().pk, value=VALUE, currency="USD")
 
 
 @pytest.mark.django_db
-def test_a_commission_is_told_on_its_own_stream_and_to_no_partner(desk, commodity, assert_emitted, deliver):
+def test_a_commission_has_its_own_stream_which_partners_cannot_read(desk, commodity, assert_emitted, deliver):
     made = desk.write(PATH, {**SLABS, "commodity_id": str(commodity().pk)})
     told = made.json()
     assert made.status_code == 201, made.content
@@ -164,7 +164,7 @@ def test_partners_and_other_staff_see_no_commission(user, client_for, deliver):
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("scope", [(), ("commodity",), ("trade_type",), ("partner_id",)])
-def test_two_of_one_scope_and_side_never_hold_on_one_day(desk, commodity, scope):
+def test_two_commissions_of_one_scope_and_side_are_never_effective_on_one_day(desk, commodity, scope):
     given = {"commodity": commodity(), "trade_type": terms("trade-types"), "partner_id": uuid4()}
     fields = {name: given[name] for name in scope}
     percent(valid_to=FROM + timedelta(days=30), **fields)
@@ -183,7 +183,7 @@ def test_an_overlap_is_a_conflict_for_the_caller(desk):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_twenty_posted_at_once_for_the_same_days_one_holds(desk):
+def test_of_twenty_parallel_posts_for_the_same_days_one_is_stored(desk):
     def post(number):
         try:
             return desk.write(PATH, {**SLABS, "valid_from": f"2100-04-{number + 1:02}"}).status_code
@@ -269,7 +269,7 @@ def test_once_begun_only_the_name_and_a_later_end_change(desk):
         ({"slabs": [{"from": "0", "to": "5", "percent": "1"}]}, "bands_not_contiguous", "/slabs/0/to"),
     ],
 )
-def test_a_commission_holds_exactly_the_fields_of_its_basis(desk, change, code, pointer):
+def test_a_commission_has_exactly_the_fields_of_its_basis(desk, change, code, pointer):
     answer = desk.write(PATH, {**SLABS, **change})
     assert (answer.status_code, answer.json()["code"]) == (422, f"commodity.{code}"), answer.content
     assert pointer in [fault["pointer"] for fault in answer.json()["errors"]]
@@ -303,7 +303,7 @@ def test_a_price_unit_is_named_where_the_amount_is_for_one_and_may_not_be_archiv
 @pytest.mark.parametrize(
     "change", [{"amount": Decimal(1)}, {"percent": None}, {"percent": Decimal(101)}, {"currency": "rs"}]
 )
-def test_the_database_holds_the_rules_too(change):
+def test_the_database_enforces_the_rules_too(change):
     row = percent()
     with pytest.raises(IntegrityError), transaction.atomic(), unguarded_writes():
         Commission.objects.filter(pk=row.pk).update(**change)

@@ -1,4 +1,4 @@
-"""Lists of terms: one shape, six tables, and each with the contradictions that it can't hold."""
+"""Lists of terms: one shape, six tables, and the contradictions of each."""
 
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
@@ -25,7 +25,7 @@ def desk(user, client_for):
 
 
 @every_list
-def test_terms_are_added_and_told_with_the_name_of_their_list(desk, assert_emitted, kind):
+def test_new_terms_are_an_event_with_the_name_of_their_list(desk, assert_emitted, kind):
     made = desk.write(f"/api/v1/{kind}", {"code": "USUAL", **BODIES[kind]})
     told = made.json()
     assert (made.status_code, told["status"], told["version"]) == (201, "ACTIVE", 1), made.content
@@ -38,7 +38,9 @@ def test_terms_are_added_and_told_with_the_name_of_their_list(desk, assert_emitt
 
 
 @every_list
-def test_a_change_is_told_with_old_and_new_and_an_equal_one_not_at_all(desk, emitted, assert_emitted, kind):
+def test_an_update_event_has_old_and_new_values_and_equal_values_emit_none(
+    desk, emitted, assert_emitted, kind
+):
     path = desk.write(f"/api/v1/{kind}", {"code": "USUAL", **BODIES[kind]})["Location"]
     same = desk.write(path, {**BODIES[kind], "status": "ACTIVE"}, method="PUT", if_match=1)
     assert (same.status_code, same["ETag"]) == (200, '"1"'), same.content
@@ -57,7 +59,7 @@ def test_a_change_is_told_with_old_and_new_and_an_equal_one_not_at_all(desk, emi
 
 
 @every_list
-def test_code_and_name_are_taken_once_per_list_in_whatever_spelling(desk, kind):
+def test_code_and_name_are_unique_per_list_in_any_spelling(desk, kind):
     desk.write(f"/api/v1/{kind}", {"code": "USUAL", **BODIES[kind], "name": "Mill  Pass"})
     for taken in ({"code": "USUAL", "name": "Other"}, {"code": "OTHER", "name": "mill pass"}):
         answer = desk.write(f"/api/v1/{kind}", {**BODIES[kind], **taken})
@@ -67,7 +69,7 @@ def test_code_and_name_are_taken_once_per_list_in_whatever_spelling(desk, kind):
 
 
 @every_list
-def test_what_a_caller_leaves_out_falls_back_and_partners_read_but_do_not_write(desk, user, client_for, kind):
+def test_omitted_fields_get_defaults_and_partners_read_but_do_not_write(desk, user, client_for, kind):
     buyer = client_for(user("BUYER"))
     body = {"code": "USUAL", **BODIES[kind]}
     answer = buyer.write(f"/api/v1/{kind}", body)
@@ -137,7 +139,7 @@ def test_fields_that_contradict_are_refused_and_named(desk, kind, change, pointe
         ("bargain-types", "description", "x" * 501),
     ],
 )
-def test_what_has_no_sound_shape_is_no_figure(desk, kind, field, wrong):
+def test_malformed_numbers_and_slabs_are_refused(desk, kind, field, wrong):
     answer = desk.write(f"/api/v1/{kind}", {"code": "ODD", **BODIES[kind], field: wrong})
     assert (answer.status_code, answer.json()["code"]) == (400, "request.invalid")
     assert answer.json()["errors"][0]["pointer"].startswith(f"/{field}")
@@ -156,7 +158,7 @@ def test_what_has_no_sound_shape_is_no_figure(desk, kind, field, wrong):
         (TradeType, {"code": "small"}),
     ],
 )
-def test_the_database_holds_the_rules_too(model, change):
+def test_the_database_enforces_the_rules_too(model, change):
     terms = row(model.kind)
     with pytest.raises(IntegrityError), transaction.atomic(), unguarded_writes():
         model.objects.filter(pk=terms.pk).update(**change)
@@ -171,12 +173,12 @@ def test_the_database_holds_the_rules_too(model, change):
         ({"usance_days": 46, "balance_days": 0}, True),
     ],
 )
-def test_a_term_beyond_what_small_suppliers_may_be_asked_for_is_marked(desk, change, over):
+def test_terms_beyond_the_limit_for_small_suppliers_are_marked(desk, change, over):
     made = desk.write("/api/v1/payment-terms", {"code": "LONG", **BODIES["payment-terms"], **change})
     assert made.json()["over_msme_limit"] is over, made.content
 
 
-def test_whoever_is_signed_in_hears_of_all_six_lists_in_the_feed(user, client_for, deliver):
+def test_every_signed_in_user_gets_the_events_of_all_six_lists(user, client_for, deliver):
     for model in TERMS:
         row(model.kind)
     deliver()
@@ -189,7 +191,7 @@ def test_whoever_is_signed_in_hears_of_all_six_lists_in_the_feed(user, client_fo
     )
 
 
-def test_the_usual_terms_are_loaded_once_and_what_staff_changed_stays():
+def test_the_usual_terms_are_loaded_once_without_overwriting_changes_of_staff():
     assert services.load_terms(actor=SYSTEM) == sum(model.objects.count() for model in TERMS) == 64
     before = EventOutbox.objects.count()
     slow = PaymentTerms.objects.get(code="ADV15_D15")
@@ -225,7 +227,7 @@ def test_of_twenty_posts_of_one_name_at_once_one_wins(desk):
     assert PassingTerms.objects.count() == 1
 
 
-def test_slabs_are_typed_and_shown_as_json_in_the_admin(user, desk_for):
+def test_slabs_are_entered_and_shown_as_json_in_the_admin(user, desk_for):
     terms = row("delivery-terms")
     desk = desk_for(user("INTERNAL_MASTERDATA"))
     page = f"/admin/commodity/deliveryterms/{terms.pk}/change/"
