@@ -450,7 +450,7 @@ class PaymentTerms(Terms):
         help_text="Days of usance, 1 to 360. Only with a usance letter of credit.",
     )
     bank_charges_by = models.CharField(
-        max_length=6, choices=BankChargesBy, help_text="Who bears the bank charges."
+        max_length=6, choices=BankChargesBy, help_text="Who pays the bank charges."
     )
     security_percent = percent("Security deposit in percent of the contract value, 0 to 100.")
     carrying_slabs = RowsField(

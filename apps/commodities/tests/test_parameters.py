@@ -66,7 +66,7 @@ def test_a_new_parameter_is_an_event_in_the_stream_of_its_commodity(add, cotton,
         direction="TARGET",
         is_mandatory=True,
     )
-    assert (event.aggregate_type, str(problem.aggregate_id)) == ("commodity", str(cotton.pk))
+    assert (event.aggregate_type, str(event.aggregate_id)) == ("commodity", str(cotton.pk))
 
 
 def test_an_enum_has_choices_and_no_figures(add):
