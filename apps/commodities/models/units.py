@@ -35,7 +35,7 @@ class Unit(Model):
     """A unit of measure. Different measures of one name, such as two candies, are two units."""
 
     class Dimension(models.TextChoices):
-        MASS = "MASS"
+        MASS = "MASS", "Weight"
         LENGTH = "LENGTH"
         AREA = "AREA"
         VOLUME = "VOLUME"

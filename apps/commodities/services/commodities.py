@@ -48,9 +48,16 @@ def check(commodity: Commodity) -> None:
         _check_units(commodity)
     if commodity.status != before:
         if commodity.status not in Commodity.TRANSITIONS[Commodity.Status(before)]:
-            raise IllegalTransition(f"{before} cannot change to {commodity.status}.", status_now=before)
+            raise IllegalTransition(
+                f"The status cannot change from {_label(before)} to {_label(commodity.status)}.",
+                status_now=before,
+            )
         if before == Commodity.Status.DRAFT and commodity.status == Commodity.Status.ACTIVE:
             _require_ready(commodity)
+
+
+def _label(status: str) -> str:
+    return str(Commodity.Status(status).label).lower()
 
 
 def _require_ready(commodity: Commodity) -> None:
@@ -122,7 +129,11 @@ def _check_units(commodity: Commodity) -> None:
         "pricing_unit_id": price is None or price.unit_id == packed or kinds[price.unit_id] == base,
     }
     if faults := [
-        Fault(f"/{name}", "dimension", f"{named[name]} measures {kinds[str(named[name])]}.")
+        Fault(
+            f"/{name}",
+            "dimension",
+            f"{named[name]} is a unit of {Unit.Dimension(kinds[str(named[name])]).label.lower()}.",
+        )
         for name, fit in fits.items()
         if not fit
     ]:

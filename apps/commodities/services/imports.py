@@ -162,6 +162,7 @@ def report_import(*, actor: Actor, job: Job) -> Job:
         report_import,
     ],
     advisory_lock=IMPORTS,
+    label="Import from a file",
 )
 def bulk_upload(
     *,
