@@ -49,13 +49,13 @@ class Factor:
 
     @property
     def value(self) -> Fraction:
-        """How many KG, M, M2, L or EACH one of the unit is."""
+        """The value of the unit in KG, M, M2, L or EACH."""
         return Fraction(self.numerator, self.denominator)
 
 
 @dataclass(frozen=True)
 class Price:
-    """How a price is quoted: per unit of ``factor`` base units of its dimension, in 1 ÷ ``divisor`` of a currency."""
+    """The quotation of a price: per ``factor`` base units of its dimension, in 1 ÷ ``divisor`` of a currency."""
 
     currency: str
     divisor: int

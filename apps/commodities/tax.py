@@ -29,7 +29,7 @@ def choose(rates: list[TaxRate], hsn: str, on_date: date, condition: str | None 
     """``tax_on`` among effective rates, which may include rates of other codes."""
     found = longest(rates, hsn)
     if not found:
-        raise NoTaxRate(f"No rate is known for {hsn} on {on_date}.")
+        raise NoTaxRate(f"There is no GST rate for {hsn} on {on_date}.")
     rate = found.get(condition or ANY) or found.get(ANY)
     if rate is None:
         raise ConditionNeeded(f"Choose one of {', '.join(sorted(found))}.", conditions=sorted(found))

@@ -160,7 +160,7 @@ class Tax:
 
 
 def tax_of(commodity: Commodity, on_date: date | None, condition: str | None) -> Tax:
-    """The rate on a commodity, today where no date is given. Raises NoTaxRate, ConditionNeeded."""
+    """Return the GST rate of a commodity, by default today's. Raises NoTaxRate, ConditionNeeded."""
     day = on_date or clock.today()
     if commodity.hsn_code is None:
         raise tax.NoTaxRate(f"{commodity.name} has no HSN code.")

@@ -14,7 +14,7 @@ from erp.models import Guarded, Model, QuerySet
 CODE = "[A-Z0-9][A-Z0-9_/-]{0,31}"
 CODE_FORMAT = matches(CODE, "Use A–Z, 0–9, _ / and -, at most 32.")
 UNIT_CODE = "[A-Z][A-Z0-9_]{0,15}"
-UNIT_FORMAT = matches(UNIT_CODE, "Send a unit's code, such as KG or BALE.")
+UNIT_FORMAT = matches(UNIT_CODE, "Use the code of a unit, such as KG or BALE.")
 MOST_ALIASES = 20
 
 

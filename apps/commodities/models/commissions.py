@@ -240,7 +240,7 @@ class Commission(Model):
 
     @property
     def specificity(self) -> int:
-        """How narrow its scope is: a partner counts 4, a commodity 2, a trade type 1."""
+        """The weight of its scope: a partner counts 4, a commodity 2, a trade type 1."""
         scope = ((self.partner_id, 4), (self.commodity_id, 2), (self.trade_type_id, 1))
         return sum(weight for part, weight in scope if part is not None)
 

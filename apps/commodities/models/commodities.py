@@ -18,7 +18,7 @@ from erp.access import Actor
 from erp.columns import COUNTRY, matches
 from erp.models import Model, QuerySet
 
-HSN_FORMAT = matches("[0-9]{4}|[0-9]{6}|[0-9]{8}", "Send 4, 6 or 8 digits.")
+HSN_FORMAT = matches("[0-9]{4}|[0-9]{6}|[0-9]{8}", "Use 4, 6 or 8 digits.")
 
 
 class CommodityQuerySet(QuerySet):

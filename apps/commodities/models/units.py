@@ -140,7 +140,7 @@ class UnitDefinition(PublishedByApproval):
 
     @property
     def factor(self) -> Fraction:
-        """How many of the dimension's base unit one of the unit is."""
+        """The value of the unit in the base unit of its dimension."""
         return Fraction(int(self.numerator), int(self.denominator))
 
 

@@ -19,7 +19,7 @@ from erp.files import CSV, XLSX
 from erp.jobs.models import Job
 from erp.models import Model
 
-SHA256 = matches("[0-9a-f]{64}", "Send a SHA-256 in lower-case hexadecimal.")
+SHA256 = matches("[0-9a-f]{64}", "Use a SHA-256 in lower-case hexadecimal.")
 
 
 class NamedField(fields.CharField):

@@ -14,7 +14,7 @@ from erp.api.serializers import Answer, Input, Output
 from erp.api.validators import matches
 
 VALUE = matches(
-    "[A-Za-z0-9][A-Za-z0-9_/.-]{0,31}", "Send a choice's code, or a number without trailing zeros."
+    "[A-Za-z0-9][A-Za-z0-9_/.-]{0,31}", "Use the code of a choice, or a number without trailing zeros."
 )
 
 

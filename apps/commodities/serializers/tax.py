@@ -10,7 +10,7 @@ from erp.api import fields
 from erp.api.serializers import Answer, Input, Output
 from erp.api.validators import matches
 
-PREFIX = matches(HSN_PREFIX, "Send 2 to 8 digits.")
+PREFIX = matches(HSN_PREFIX, "Use 2 to 8 digits.")
 
 
 class HsnCodeFields(Input):

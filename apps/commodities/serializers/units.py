@@ -19,12 +19,12 @@ class CreateUnitInput(Input):
     symbol = fields.CharField(max_length=20)
     name = fields.CharField(min_length=2, max_length=200)
     gst_uqc = fields.CharField(
-        required=False, allow_null=True, validators=[matches("[A-Z]{3}", "Send three letters.")]
+        required=False, allow_null=True, validators=[matches("[A-Z]{3}", "Use three capital letters.")]
     )
     unece_code = fields.CharField(
         required=False,
         allow_null=True,
-        validators=[matches("[A-Z0-9]{2,3}", "Send two or three of A–Z, 0–9.")],
+        validators=[matches("[A-Z0-9]{2,3}", "Use two or three capital letters or digits.")],
     )
 
 

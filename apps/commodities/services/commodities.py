@@ -26,7 +26,7 @@ UNITS: Final = {"base_unit", "quantity_mode", "package_unit", "trade_unit", "pri
 
 
 class NotReady(RuleBroken):
-    """Something is missing before it can be traded."""
+    """The commodity cannot be traded yet, since something is missing."""
 
 
 def check(commodity: Commodity) -> None:
@@ -121,7 +121,7 @@ def _check_units(commodity: Commodity) -> None:
         raise Invalid(errors=unknown)
     base, counted = kinds[commodity.base_unit], Unit.Dimension.COUNT
     packed = commodity.package_unit
-    # What is counted beside its weight is weighed in mass; a price or a trade is in the base unit's kind or packages.
+    # Counted goods have a base unit of mass; trade and pricing units are packages or have its dimension.
     fits = {
         "base_unit": packed is None or base == Unit.Dimension.MASS,
         "package_unit": packed is None or kinds[packed] == counted,

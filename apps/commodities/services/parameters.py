@@ -116,17 +116,17 @@ def _check_parameter(parameter: QualityParameter) -> None:
     _check(parameter)
 
 
-def _with_template(given: Mapping[str, Any]) -> dict[str, Any]:
+def _with_template(values: Mapping[str, Any]) -> dict[str, Any]:
     """Complete the values of a new parameter from its template, if it has one. Raises Invalid."""
-    template = given.get("template")
+    template = values.get("template")
     if template is None:
-        missing = [name for name in ITSELF if name not in given]
+        missing = [name for name in ITSELF if name not in values]
         words = "Required without a template."
         if faults := [Fault(f"/{name}", "required", words) for name in missing]:
             raise Invalid(errors=faults)
-        return dict(given)
+        return dict(values)
     copied = {name: getattr(template, name) for name in FIELDS}
-    return copied | {name: value for name, value in given.items() if value not in (None, "", [])}
+    return copied | {name: value for name, value in values.items() if value not in (None, "", [])}
 
 
 PARAMETERS = ReferenceList(

@@ -74,7 +74,7 @@ class NotActive(RuleBroken):
 
 
 class OtherCommodity(RuleBroken):
-    """It belongs to another commodity."""
+    """The row belongs to another commodity."""
 
 
 def require_active(row: Any, pointer: str) -> None:

@@ -98,9 +98,9 @@ def _delivery(row: DeliveryTerms) -> Iterator[Fault]:
         ("includes_insurance", INSURED, COLLECTED),
     ):
         if basis in included and not getattr(row, field):
-            yield Fault(f"/{field}", "contradicts", f"The price {basis} includes it.")
+            yield Fault(f"/{field}", "contradicts", f"The {basis} price includes it: choose yes.")
         elif basis in excluded and getattr(row, field):
-            yield Fault(f"/{field}", "contradicts", f"The price {basis} doesn't include it.")
+            yield Fault(f"/{field}", "contradicts", f"The {basis} price does not include it: choose no.")
     yield from _slabs(row, "late_slabs")
 
 

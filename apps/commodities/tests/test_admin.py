@@ -88,7 +88,7 @@ def test_errors_have_the_messages_of_the_api_and_nothing_is_stored(desk):
     form = {**desk.form(ADD), **TYPED, "hsn_code": "52"}
     answer = desk.post(ADD, form)
     assert answer.status_code == 400
-    assert answer.context["errors"]["hsn_code"] == ["Send 4, 6 or 8 digits. (format)"]
+    assert answer.context["errors"]["hsn_code"] == ["Use 4, 6 or 8 digits. (format)"]
     assert not Commodity.objects.exists()
     # A refused request has no record: the corrected form works with its new key or the old one.
     assert desk.post(ADD, {**form, "hsn_code": "5201"}).status_code == 302
