@@ -125,17 +125,17 @@ def test_a_deal_in_another_currency_is_refused(commodity):
 @pytest.mark.django_db
 def test_a_commission_has_its_own_stream_which_partners_cannot_read(desk, commodity, assert_emitted, deliver):
     made = desk.write(PATH, {**SLABS, "commodity_id": str(commodity().pk)})
-    told = made.json()
+    created = made.json()
     assert made.status_code == 201, made.content
-    assert told["slabs"][1] == {"from": "1000000.000", "to": None, "percent": "0.2500", "amount": None}
-    event = assert_emitted(events.CommissionSet, commission_id=told["id"], change="created", side="SELLER")
-    assert (event.aggregate_type, str(event.aggregate_id)) == ("commission", told["id"])
+    assert created["slabs"][1] == {"from": "1000000.000", "to": None, "percent": "0.2500", "amount": None}
+    event = assert_emitted(events.CommissionSet, commission_id=created["id"], change="created", side="SELLER")
+    assert (event.aggregate_type, str(event.aggregate_id)) == ("commission", created["id"])
     same = desk.write(made["Location"], SLABS, method="PUT", if_match=1)
     assert (same.status_code, same["ETag"]) == (200, '"1"'), same.content
     body = {**SLABS, "basis": "FIXED", "slabs": [], "slab_by": None, "slab_mode": None, "amount": "150000.00"}
     changed = desk.write(made["Location"], body, method="PUT", if_match=1)
     assert changed.status_code == 200, changed.content
-    assert_emitted(events.CommissionSet, commission_id=told["id"], change="updated", basis="FIXED")
+    assert_emitted(events.CommissionSet, commission_id=created["id"], change="updated", basis="FIXED")
     deliver()
     assert [
         row["type"] for row in desk.read("/api/v1/events?type=commodity.commission.set").json()["results"]

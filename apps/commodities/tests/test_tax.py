@@ -208,8 +208,8 @@ def test_the_hsn_code_of_a_commodity_must_be_active(user, client_for):
     assert made.status_code == 201
     services.update_hsn_code(row, actor=SYSTEM, description="Bars of iron or steel", status="ARCHIVED")
     del body["code"]
-    kept = desk.write(made["Location"], {**body, "description": "Bars."}, method="PUT", if_match=1)
-    assert kept.status_code == 200, kept.content
+    updated = desk.write(made["Location"], {**body, "description": "Bars."}, method="PUT", if_match=1)
+    assert updated.status_code == 200, updated.content
     moved = desk.write(made["Location"], {**body, "hsn_code": "7213"}, method="PUT", if_match=2)
     assert moved.json()["code"] == "commodity.hsn_unknown"
 

@@ -27,13 +27,13 @@ def desk(user, client_for):
 @every_list
 def test_new_terms_are_an_event_with_the_name_of_their_list(desk, assert_emitted, kind):
     made = desk.write(f"/api/v1/{kind}", {"code": "USUAL", **BODIES[kind]})
-    told = made.json()
-    assert (made.status_code, told["status"], told["version"]) == (201, "ACTIVE", 1), made.content
-    assert made["Location"] == f"/api/v1/{kind}/{told['id']}"
+    created = made.json()
+    assert (made.status_code, created["status"], created["version"]) == (201, "ACTIVE", 1), made.content
+    assert made["Location"] == f"/api/v1/{kind}/{created['id']}"
     event = assert_emitted(
-        events.TradeTermsCreated, terms_id=told["id"], kind=kind, code="USUAL", name=BODIES[kind]["name"]
+        events.TradeTermsCreated, terms_id=created["id"], kind=kind, code="USUAL", name=BODIES[kind]["name"]
     )
-    assert (event.aggregate_type, str(event.aggregate_id)) == ("trade_terms", told["id"])
+    assert (event.aggregate_type, str(event.aggregate_id)) == ("trade_terms", created["id"])
     assert desk.read(f"/api/v1/{kind}?search=USUAL").json()["results"] == [desk.read(made["Location"]).json()]
 
 
@@ -183,8 +183,8 @@ def test_every_signed_in_user_gets_the_events_of_all_six_lists(user, client_for,
         row(model.kind)
     deliver()
     buyer = client_for(user("BUYER"))
-    told = buyer.read("/api/v1/events?type=trade_terms.created").json()["results"]
-    assert {event["data"]["kind"] for event in told} == set(BODIES)
+    reported = buyer.read("/api/v1/events?type=trade_terms.created").json()["results"]
+    assert {event["data"]["kind"] for event in reported} == set(BODIES)
     payload = EventOutbox.objects.filter(event_type="trade_terms.created").first().payload
     assert (
         seen_by(readers_of("trade_terms.created", 1, payload), "trade_terms.created", 1, payload) == payload
