@@ -331,7 +331,7 @@ MARKS = {
 
 
 @dataclass
-class Line:
+class CorpusLine:
     """A line and what was put into it."""
 
     text: str
@@ -344,7 +344,7 @@ SWEEPING = {"account", "otp", "aadhaar", "mobile", "abroad"}
 CLEAR = ("document", "invoice", "reference", "uuid", "amount", "hash", "words")
 
 
-def corpus(lines: int, seed: int) -> list[Line]:
+def corpus(lines: int, seed: int) -> list[CorpusLine]:
     """So many lines; the same seed gives the same lines."""
     maker = Maker(seed)
     made = []
@@ -363,7 +363,7 @@ def corpus(lines: int, seed: int) -> list[Line]:
         ]
         parts = [text for _, text, _ in planted] + [text for _, text in innocuous]
         maker.pick.shuffle(parts)
-        made.append(Line(maker.pick.choice(TEMPLATES)(parts), planted, innocuous))
+        made.append(CorpusLine(maker.pick.choice(TEMPLATES)(parts), planted, innocuous))
     return made
 
 
@@ -397,7 +397,7 @@ class Score:
 
 
 @dataclass
-class Result:
+class CorpusResult:
     """Everything that one run measured."""
 
     scores: dict[str, Score]
@@ -408,7 +408,7 @@ class Result:
     lines: int
 
 
-def measure(lines: int, seed: int) -> Result:
+def measure(lines: int, seed: int) -> CorpusResult:
     """Mask a corpus and count."""
     made = corpus(lines, seed)
     started = time.perf_counter()
@@ -449,7 +449,9 @@ def measure(lines: int, seed: int) -> Result:
                     if MARKS.get(kind, kind) == mark:
                         scores[kind].wrong_marks += 1
                         break
-    return Result(scores, {k: (a, b) for k, (a, b) in survival.items()}, missed, spoiled, seconds, lines)
+    return CorpusResult(
+        scores, {k: (a, b) for k, (a, b) in survival.items()}, missed, spoiled, seconds, lines
+    )
 
 
 def main() -> int:
@@ -478,8 +480,8 @@ def main() -> int:
                         for kind, s in result.scores.items()
                     },
                     "survival": {
-                        kind: round(kept / max(total, 1), 5)
-                        for kind, (kept, total) in result.survival.items()
+                        kind: round(surviving / max(total, 1), 5)
+                        for kind, (surviving, total) in result.survival.items()
                     },
                 }
             )
@@ -489,8 +491,8 @@ def main() -> int:
         for kind, score in result.scores.items():
             print(f"{kind:<12}{score.planted:>9}{score.recall:>10.4f}{score.precision:>11.4f}")
         print(f"\n{'look-alike':<12}{'items':>9}{'survive':>10}")
-        for kind, (kept, total) in result.survival.items():
-            print(f"{kind:<12}{total:>9}{kept / max(total, 1):>10.4f}")
+        for kind, (surviving, total) in result.survival.items():
+            print(f"{kind:<12}{total:>9}{surviving / max(total, 1):>10.4f}")
         print(f"\n{result.lines} lines, seed {options.seed}: {rate:,.0f} lines a second")
     for text, masked in result.missed[: options.show] + result.spoiled[: options.show]:
         print(f"\n{text}\n→ {masked}", file=sys.stderr)

@@ -80,23 +80,23 @@ def run(tries: int, only: str = "") -> list[dict[str, Any]]:
         User.objects.update(password=encoded)
     client = ApiClient()
 
-    def door(path: str, **body: Any) -> Callable[[str], int]:
+    def endpoint(path: str, **body: Any) -> Callable[[str], int]:
         def ask(email: str) -> int:
             return int(client.write(f"/api/v1/auth/{path}", {**body, "email": email}).status_code)
 
         return ask
 
     person = {"full_name": "Asha Patel", "terms_version": "1", "is_adult": True}
-    doors = {
-        "login": door("login", password="not the password"),
-        "forgot-password": door("forgot-password"),
-        "resend": door("verify-email/resend"),
-        "register": door("register", password="a long enough passphrase", **person),
+    endpoints = {
+        "login": endpoint("login", password="not the password"),
+        "forgot-password": endpoint("forgot-password"),
+        "resend": endpoint("verify-email/resend"),
+        "register": endpoint("register", password="a long enough passphrase", **person),
     }
-    for ask in doors.values():
+    for ask in endpoints.values():
         for _ in range(3):
             ask("warm@up.example")
-    wanted = {name: ask for name, ask in doors.items() if only in ("", name)}
+    wanted = {name: ask for name, ask in endpoints.items() if only in ("", name)}
     return [measure(name, ask, known, tries) for name, ask in wanted.items()]
 
 

@@ -40,12 +40,12 @@ SHOWN = 24  # events in the table
 console = Console(highlight=False, width=max(Console().width, 110))
 
 
-class Wrong(Exception):
+class DemoFailed(Exception):
     """Something didn't happen as it must."""
 
 
 @dataclass
-class Answer:
+class DemoResponse:
     """The response to a request."""
 
     status: int
@@ -68,7 +68,7 @@ class Caller:
     token: str = ""
     tags: dict[str, str] = field(default_factory=dict)
 
-    def send(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
+    def send(self, method: str, path: str, body: Any = None, **headers: str) -> DemoResponse:
         """One request over HTTP."""
         request = urllib.request.Request(  # noqa: S310 - http to our own server
             self.base + path, method=method, data=None if body is None else json.dumps(body).encode()
@@ -79,9 +79,9 @@ class Caller:
             request.add_header("Authorization", f"Bearer {self.token}")
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
-                return Answer(answer.status, dict(answer.headers), answer.read())
+                return DemoResponse(answer.status, dict(answer.headers), answer.read())
         except urllib.error.HTTPError as error:
-            return Answer(error.code, dict(error.headers), error.read())
+            return DemoResponse(error.code, dict(error.headers), error.read())
 
     def sign_in(self, email: str, password: str, seed: str = "") -> "Caller":
         """Take a token; who has an authenticator (its secret is ``seed``) types its code, too."""
@@ -98,7 +98,7 @@ class Caller:
             answer = second
             self.note("POST", "/auth/login/second-factor", answer, "")
         if answer.status != 200:
-            raise Wrong(f"{email} can't sign in: {answer.body.decode()}")
+            raise DemoFailed(f"{email} can't sign in: {answer.body.decode()}")
         self.token = answer.json["access_token"]
         return self
 
@@ -111,9 +111,9 @@ class Caller:
         same = (first.status, first.body) == (again.status, again.body)
         self.note(method, path, first, "same answer, replayed" if same and replayed else "NOT REPLAYED")
         if first.status >= 300:
-            raise Wrong(f"{method} {path}: {first.status} {first.body.decode()}")
+            raise DemoFailed(f"{method} {path}: {first.status} {first.body.decode()}")
         if not (same and replayed):
-            raise Wrong(f"{method} {path}: the second answer was {again.status} {again.body.decode()}")
+            raise DemoFailed(f"{method} {path}: the second answer was {again.status} {again.body.decode()}")
         return first.json | {"etag": first.headers.get("ETag", "")}
 
     def refused(
@@ -125,11 +125,11 @@ class Caller:
         self.note(method, path, answer, answer.json["code"])
         problem = answer.headers.get("Content-Type") == "application/problem+json"
         if (answer.status, answer.json["code"], problem) != (status, code, True):
-            raise Wrong(
+            raise DemoFailed(
                 f"{method} {path}: expected {status} {code}, got {answer.status} {answer.body.decode()}"
             )
 
-    def note(self, method: str, path: str, answer: Answer, remark: str) -> None:
+    def note(self, method: str, path: str, answer: DemoResponse, remark: str) -> None:
         """Write the request down."""
         for value, tag in self.tags.items():
             path = path.replace(value, tag)
@@ -144,19 +144,19 @@ def journey(base: str, password: str, seeds: dict[str, str], journal: Table) -> 
     def caller(name: str, email: str) -> Caller:
         return Caller(base, name, journal, tags=tags).sign_in(email, password, seeds.get(email, ""))
 
-    desk = caller("master data", "masterdata@demo.example")
+    staff = caller("master data", "masterdata@demo.example")
     seller = caller("seller", "seller@demo.example")
     manager = caller("manager", "manager@demo.example")
     buyer = caller("buyer", "buyer@demo.example")
 
-    (commodity,) = desk.send("GET", "/api/v1/commodities?code=COTTON").json["results"]
+    (commodity,) = staff.send("GET", "/api/v1/commodities?code=COTTON").json["results"]
     tags[commodity["id"]] = "{cotton}"
     sort = {"name": f"Demo sort {run}", "aliases": [f"D-{run}"]}
-    variety = desk.write(
+    variety = staff.write(
         "POST", "/varieties", {"commodity_id": commodity["id"], "code": f"DEMO-{run}", **sort}
     )
     tags[variety["id"]] = "{variety}"
-    desk.write(
+    staff.write(
         "PUT",
         f"/varieties/{variety['id']}",
         {**sort, "status": "ACTIVE", "aliases": []},
@@ -164,11 +164,13 @@ def journey(base: str, password: str, seeds: dict[str, str], journal: Table) -> 
     )
     path = f"/commodities/{commodity['id']}/calculate-conversion"
     asked = {"quantity": {"count": "600", "count_unit": "BALE"}, "rate": "50000", "pricing_unit": "INR/CANDY"}
-    answer = desk.send("POST", f"/api/v1{path}", asked, Idempotency_Key=secrets.token_hex(16))
-    desk.note("POST", path, answer, "600 bales at 50,000 a candy of 355.62 kg")
+    answer = staff.send("POST", f"/api/v1{path}", asked, Idempotency_Key=secrets.token_hex(16))
+    staff.note("POST", path, answer, "600 bales at 50,000 a candy of 355.62 kg")
     price = answer.json
     if price["amount"]["value"] != "14341150.67":
-        raise Wrong(f"600 bales at 50,000 a candy are 14,341,150.67 rupees, not {price['amount']['value']}")
+        raise DemoFailed(
+            f"600 bales at 50,000 a candy are 14,341,150.67 rupees, not {price['amount']['value']}"
+        )
 
     offer = seller.write(
         "POST",
@@ -222,7 +224,7 @@ def storm(base: str, path: str, token: str, stack: Stack) -> tuple[int, int]:
                 hold = buyer.write("POST", f"{path}/reserve", {"quantity": "1"})
                 buyer.write("POST", f"{path}/release", {"reservation_id": hold["id"]})
                 made[0] += 2
-            except Wrong as error:
+            except DemoFailed as error:
                 failed.append(str(error))
 
     threads = [threading.Thread(target=work) for _ in range(2)]
@@ -237,7 +239,7 @@ def storm(base: str, path: str, token: str, stack: Stack) -> tuple[int, int]:
     for thread in threads:
         thread.join()
     if failed:
-        raise Wrong("; ".join(failed[:3]))
+        raise DemoFailed("; ".join(failed[:3]))
     return made[0], kills
 
 
@@ -313,7 +315,7 @@ def run(stack: Stack) -> None:
             console.print(journal)
         calm = expected(database, after)
         if missing := tap.wait_for(set(calm), ARRIVAL_SECONDS):
-            raise Wrong(f"{len(missing)} events of the journey did not arrive")
+            raise DemoFailed(f"{len(missing)} events of the journey did not arrive")
         writes, kills = storm(base, place["path"], place["token"], stack)
         events = expected(database, after)
         tap.wait_for(set(events), ARRIVAL_SECONDS)
@@ -321,7 +323,7 @@ def run(stack: Stack) -> None:
         show_events([message for message in received if message.event_id in events])
         console.print(f"The relay was killed with SIGKILL {kills} times during {writes} writes.")
         if faults := check(events, received):
-            raise Wrong("; ".join(faults))
+            raise DemoFailed("; ".join(faults))
         console.print(f"All {len(events)} committed events arrived, each stream in order and without a gap.")
 
 
@@ -341,7 +343,7 @@ def main() -> int:
     except CannotStart as error:
         console.print(str(error))
         return error.exit_code
-    except Wrong as error:
+    except DemoFailed as error:
         console.print(f"\nFAILED: {error}")
         return 1
     except KeyboardInterrupt:

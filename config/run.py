@@ -91,7 +91,7 @@ def choose_port() -> int:
         return 8000 if probe.connect_ex(("127.0.0.1", 8000)) else free_port()
 
 
-def say(line: str) -> None:
+def report(line: str) -> None:
     """One line to the person at the terminal."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
@@ -102,36 +102,36 @@ def main(data_dir: Path | None = None) -> int:
     from config.management.commands.seed_demo import FIRMS, PASSWORD, STAFF
 
     try:
-        with Stack(data_dir or state.data_dir(), echo=say) as stack:
+        with Stack(data_dir or state.data_dir(), echo=report) as stack:
             port = choose_port()
             base = f"http://127.0.0.1:{port}"
             stack.set_public_url(base)
             prepare(stack)
             factors = json.loads(manage(stack, "seed_demo", "--json"))["second_factors"]
             stack.run_processes(processes(port))
-            say("")
-            say(f"Staff portal     {base}/admin/")
-            say(f"API              {base}/api/v1   documented at {base}/api/docs and {base}/api/redoc")
-            say(f"Health           {base}/readyz")
-            say(f"Logs             {stack.data_dir / 'log'}")
-            say("")
-            say(f"Demo logins, all with the password: {PASSWORD}")
+            report("")
+            report(f"Staff portal     {base}/admin/")
+            report(f"API              {base}/api/v1   documented at {base}/api/docs and {base}/api/redoc")
+            report(f"Health           {base}/readyz")
+            report(f"Logs             {stack.data_dir / 'log'}")
+            report("")
+            report(f"Demo logins, all with the password: {PASSWORD}")
             for email, (name, roles) in STAFF.items():
-                say(
+                report(
                     f"  staff    {email:26} {name}, {', '.join(roles)}; authenticator {factors.get(email, '–')}"
                 )
             for firm, (_, people) in FIRMS.items():
                 for email, (_, roles) in people.items():
-                    say(f"  partner  {email:26} {firm}, {', '.join(roles)}")
-            say("Staff also enter a code: add the secret after their name to an authenticator app.")
-            say("")
-            say("Ctrl-C stops the stack and keeps the data.")
+                    report(f"  partner  {email:26} {firm}, {', '.join(roles)}")
+            report("Staff also enter a code: add the secret after their name to an authenticator app.")
+            report("")
+            report("Ctrl-C stops the stack and keeps the data.")
             stack.wait()
     except CannotStart as error:
-        say(str(error))
+        report(str(error))
         return error.exit_code
     except KeyboardInterrupt:
-        say("Stopped.")
+        report("Stopped.")
     return 0
 
 

@@ -23,7 +23,7 @@ CSRF_TRUSTED_ORIGINS = ENV.csrf_trusted_origins
 INSTALLED_APPS = [
     "erp",  # first: its templates and commands replace those of the apps below
     "unfold.apps.BasicAppConfig",
-    "config.desk.DeskConfig",
+    "config.portal.StaffPortalConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -54,7 +54,7 @@ INSTALLED_APPS = [
     "config",
 ]
 MIDDLEWARE = [
-    "erp.metrics.Middleware",
+    "erp.metrics.MetricsMiddleware",
     "erp.logs.RequestIdMiddleware",
     "django_structlog.middlewares.RequestMiddleware",
     "django.middleware.security.SecurityMiddleware",
@@ -68,7 +68,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "erp.admin.middleware.Middleware",
+    "erp.admin.middleware.AdminMiddleware",
 ]
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"

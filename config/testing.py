@@ -145,8 +145,8 @@ def commodity(db: None) -> Callable[..., Any]:
             values.pop("code")
             with unguarded_writes():
                 Commodity.objects.filter(pk=made.pk).update(status="ACTIVE")
-            said = {"description": "On the market.", **values}
-            made = services.update(made, actor=SYSTEM, **said, status="ACTIVE")
+            values_now = {"description": "On the market.", **values}
+            made = services.update(made, actor=SYSTEM, **values_now, status="ACTIVE")
         return made
 
     return make
@@ -316,24 +316,24 @@ def world(
 
 
 @pytest.fixture
-def desk_for(db: None) -> Callable[..., Any]:
+def staff_client_for(db: None) -> Callable[..., Any]:
     """The admin as a member of staff sees it, signed in; ``reauthenticated``: with a fresh proof."""
     from apps.accounts.staff_site import SESSION
-    from erp.admin.testing import Desk
+    from erp.admin.testing import StaffClient
     from erp.models import unguarded_writes
 
     def make(user: Any, *, reauthenticated: bool = True) -> Any:
-        desk = Desk()
-        desk.force_login(user)
+        staff = StaffClient()
+        staff.force_login(user)
         session = begin_session(user, door="admin")
         if reauthenticated:
             session.reauthenticated_at = clock.now()
             with unguarded_writes():
                 session.save()
-        store = desk.session
+        store = staff.session
         store[SESSION], store["seen"] = str(session.pk), int(time.time())
         store.set_expiry(30 * 60)
         store.save()
-        return desk
+        return staff
 
     return make

@@ -86,7 +86,7 @@ class Grant(NamedTuple):
 
 
 @dataclass
-class Registry:
+class CapabilityRegistry:
     """Every capability and role that the code declares."""
 
     capabilities: dict[str, Capability] = field(default_factory=dict)
@@ -134,7 +134,7 @@ class Registry:
         self.sealed = True
 
 
-registry = Registry()
+registry = CapabilityRegistry()
 
 
 @runtime_checkable
@@ -415,8 +415,8 @@ def _sync(*, check: bool, prune: bool) -> Iterator[Drift]:
             rights.append((capability.name + OWN, f"{capability.label} (own)"))
         for right, label in rights:
             wanted.add(right)
-            kept = permissions.get(right)
-            if kept is not None and kept.name == label:
+            known = permissions.get(right)
+            if known is not None and known.name == label:
                 continue
             yield Drift("permission", right, "add")
             if not check:

@@ -16,7 +16,7 @@ DAYS = 14
 
 
 @dataclass(frozen=True)
-class Band:
+class ApprovalBand:
     """The approvals that amounts above ``above`` (None: any amount) require: how many, and of which role."""
 
     above: Decimal | None = None
@@ -33,7 +33,7 @@ class Base(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kind:
+class ApprovalKind:
     """A kind of approval request, declared once by the module that owns the subject.
 
     ``capability`` is what an approver holds on the subject beside ``approval.decide``; ``subject`` the subject's type
@@ -61,7 +61,7 @@ class Kind:
     capability: Capability
     subject: str
     model: str
-    bands: tuple[Band, ...] = (Band(),)
+    bands: tuple[ApprovalBand, ...] = (ApprovalBand(),)
     days: int | None = DAYS
     decided_at: Literal["approvals", "module"] = "approvals"
     own_reject: bool = True
@@ -86,7 +86,7 @@ class Kind:
             raise ImproperlyConfigured(f"{self.name}: 1 to 3 people decide")
         kinds[self.name] = self
 
-    def band(self, amount: Decimal | None) -> Band:
+    def band(self, amount: Decimal | None) -> ApprovalBand:
         """The band of an amount; without one, that of the smallest."""
         found = [b for b in self.bands if b.above is None or (amount is not None and amount > b.above)]
         return max(found, key=lambda b: b.above if b.above is not None else Decimal("-Infinity"))
@@ -105,4 +105,4 @@ class Kind:
         return apps.get_model(self.model)._default_manager
 
 
-kinds: dict[str, Kind] = {}
+kinds: dict[str, ApprovalKind] = {}

@@ -23,11 +23,11 @@ INTERRUPTED: Final = 130
 
 
 def finish(
-    command: BaseCommand, told: dict[str, Any], lines: Iterable[str], *, as_json: bool, code: int = OK
+    command: BaseCommand, document: dict[str, Any], lines: Iterable[str], *, as_json: bool, code: int = OK
 ) -> None:
     """Print the result on standard output (logs go to standard error) and leave with ``code``."""
     if as_json:
-        command.stdout.write(json.dumps(told, default=str))
+        command.stdout.write(json.dumps(document, default=str))
     else:
         for line in lines:
             command.stdout.write(line)

@@ -47,7 +47,7 @@ class Finding:
         return {"name": self.name, "state": self.state, "detail": self.detail, "hint": self.hint}
 
 
-class Wrong(Exception):
+class CheckFailed(Exception):
     """A check failed: ``down`` (no answer) or ``failed``."""
 
     def __init__(self, detail: str, hint: str, state: State = "failed") -> None:
@@ -56,7 +56,7 @@ class Wrong(Exception):
 
 
 @dataclass(frozen=True)
-class Look:
+class HealthCheck:
     """One check. ``after`` names the check that must succeed before it."""
 
     name: str
@@ -73,39 +73,39 @@ PROCESSES: Final = {
     "relay": "`celery_worker.py relay` or `manage.py relay_outbox`",
 }
 # Checks of modules, which add them where they declare their periodic work.
-of_modules: list[Look] = []
+module_checks: list[HealthCheck] = []
 
 
 def examine() -> Iterator[Finding]:
     """Run all checks, in an order in which the first failure explains later ones."""
     unwell: set[str] = set()
-    for look in (*LOOKS, *of_modules):
-        blocked = look.after in unwell
-        finding = Finding(look.name, "skipped", f"needs the {look.after}") if blocked else _asked(look)
+    for check in (*CHECKS, *module_checks):
+        blocked = check.after in unwell
+        finding = Finding(check.name, "skipped", f"needs the {check.after}") if blocked else _run_check(check)
         if finding.state != "ok":
-            unwell.add(look.name)
+            unwell.add(check.name)
         yield finding
 
 
-def _asked(look: Look) -> Finding:
+def _run_check(check: HealthCheck) -> Finding:
     """Run a check in its own thread, which is abandoned at the time limit."""
     answer: list[Finding] = []
 
     def ask() -> None:
         try:
-            answer.append(Finding(look.name, "ok", look.ask()))
-        except Wrong as wrong:
-            answer.append(Finding(look.name, wrong.state, wrong.detail, wrong.hint))
+            answer.append(Finding(check.name, "ok", check.ask()))
+        except CheckFailed as wrong:
+            answer.append(Finding(check.name, wrong.state, wrong.detail, wrong.hint))
         except Exception as error:
-            told = str(error).strip().split("\n")[0][:200]
-            answer.append(Finding(look.name, "down", f"{type(error).__name__}: {told}", look.hint))
+            detail = str(error).strip().split("\n")[0][:200]
+            answer.append(Finding(check.name, "down", f"{type(error).__name__}: {detail}", check.hint))
         finally:
             connection.close()
 
-    thread = threading.Thread(target=ask, name=f"doctor {look.name}", daemon=True)
+    thread = threading.Thread(target=ask, name=f"doctor {check.name}", daemon=True)
     thread.start()
     thread.join(SECONDS)
-    return answer[0] if answer else Finding(look.name, "down", f"no answer in {SECONDS:g} s", look.hint)
+    return answer[0] if answer else Finding(check.name, "down", f"no answer in {SECONDS:g} s", check.hint)
 
 
 def _value(statement: str, *parameters: int) -> Any:
@@ -118,16 +118,16 @@ def _database() -> str:
     number = int(_value("SELECT current_setting('server_version_num')"))
     found = f"PostgreSQL {number // 10000}.{number % 10000}"
     if number < MINIMUM_POSTGRESQL * 10000:
-        raise Wrong(found, f"use PostgreSQL {MINIMUM_POSTGRESQL} or newer")
+        raise CheckFailed(found, f"use PostgreSQL {MINIMUM_POSTGRESQL} or newer")
     return found
 
 
 def _migrations() -> str:
     waiting = health.migrations()
     if waiting:
-        raise Wrong(waiting, "run `manage.py migrate`")
+        raise CheckFailed(waiting, "run `manage.py migrate`")
     if wrong := schema.fault():
-        raise Wrong(wrong, schema.remedy())
+        raise CheckFailed(wrong, schema.remedy())
     return "all applied"
 
 
@@ -137,29 +137,31 @@ def _clock() -> str:
     after = datetime.now(UTC)
     # Their moment lies somewhere between ours: only what lies outside is skew.
     skew = max((before - theirs).total_seconds(), (theirs - after).total_seconds(), 0.0)
-    told = f"{skew:.3f} s apart from the database"
+    detail = f"{skew:.3f} s apart from the database"
     if skew > MOST_SKEW_SECONDS:
-        raise Wrong(told, "synchronize both machines with the same time server (chrony)")
-    return told
+        raise CheckFailed(detail, "synchronize both machines with the same time server (chrony)")
+    return detail
 
 
 def _capabilities() -> str:
     drift = access.sync(check=True)
     if drift:
-        told = ", ".join(f"{d.operation} {d.kind} {d.name}" for d in drift[:3])
+        detail = ", ".join(f"{d.operation} {d.kind} {d.name}" for d in drift[:3])
         more = f" and {len(drift) - 3} more" if len(drift) > 3 else ""
-        raise Wrong(f"{told}{more}", "run `manage.py sync_capabilities` (--prune for what is obsolete)")
+        raise CheckFailed(
+            f"{detail}{more}", "run `manage.py sync_capabilities` (--prune for what is obsolete)"
+        )
     return f"{len(access.registry.capabilities)} in line"
 
 
 def _redis() -> str:
     wrong = health.redis()
     if wrong:
-        raise Wrong(wrong, "start Redis and check REDIS_URL; without it, writes are slower", "down")
+        raise CheckFailed(wrong, "start Redis and check REDIS_URL; without it, writes are slower", "down")
     key, value = "erp:doctor", datetime.now(UTC).isoformat()
     cache.set(key, value, 5)
     if cache.get(key) != value:
-        raise Wrong("a stored value is missing", "check CACHES and the server's memory limit")
+        raise CheckFailed("a stored value is missing", "check CACHES and the server's memory limit")
     return "answers and stores values"
 
 
@@ -169,7 +171,7 @@ def _broker() -> str:
         try:
             broker.ensure_connection(max_retries=1, interval_start=0, timeout=5)
         except (BrokerError, OSError) as error:
-            raise Wrong(
+            raise CheckFailed(
                 type(error).__name__, "start the broker and check CELERY_BROKER_URL", "down"
             ) from None
     return "answers"
@@ -181,8 +183,8 @@ def _alive(name: str, seen: str = "") -> str:
         return f"alive {age:.0f} s ago"
     if seen:
         return seen
-    told = "no heartbeat on this machine" if age is None else f"silent for {age:.0f} s"
-    raise Wrong(told, f"start it: {PROCESSES[name]}; or check HEARTBEAT_DIR", "down")
+    detail = "no heartbeat on this machine" if age is None else f"silent for {age:.0f} s"
+    raise CheckFailed(detail, f"start it: {PROCESSES[name]}; or check HEARTBEAT_DIR", "down")
 
 
 def _relay() -> str:
@@ -200,7 +202,7 @@ def _relay() -> str:
 def _pubsub() -> str:
     wrong = topology.reachable(timeout=3.0)
     if wrong and "missing" not in wrong:
-        raise Wrong(
+        raise CheckFailed(
             wrong, "check PUBSUB_EMULATOR_HOST or PUBSUB_ENDPOINT and credentials; events wait", "down"
         )
     return "answers"
@@ -211,7 +213,7 @@ def _differences(belongs: Callable[[topology.Difference], bool]) -> str:
         found = [difference for difference in topology.differences(pubsub) if belongs(difference)]
     wrong = [str(difference) for difference in found if difference.checked]
     if wrong:
-        raise Wrong("; ".join(wrong), "run `manage.py setup_pubsub`")
+        raise CheckFailed("; ".join(wrong), "run `manage.py setup_pubsub`")
     return "; ".join(str(difference) for difference in found) or "in line"
 
 
@@ -253,7 +255,7 @@ def _secrets() -> str:
     if settings.PRODUCTION and values["SECRET_KEY"].startswith(("development", "django-insecure")):
         wrong.append("SECRET_KEY is the development default")
     if wrong:
-        raise Wrong("; ".join(wrong), "set each to a different random text, see .env.example")
+        raise CheckFailed("; ".join(wrong), "set each to a different random text, see .env.example")
     return f"{len(values)} fit"
 
 
@@ -263,7 +265,7 @@ def _events() -> str:
     faults += event_files.asyncapi_faults()
     if faults:
         more = f" and {len(faults) - 1} more" if len(faults) > 1 else ""
-        raise Wrong(f"{faults[0]}{more}", "see `manage.py events check`")
+        raise CheckFailed(f"{faults[0]}{more}", "see `manage.py events check`")
     return f"{len(list(events.registry))} versions agree with docs/events"
 
 
@@ -279,26 +281,26 @@ def _clients() -> str:
     ]
     if shut:
         hint = "the remote system does not answer; queued work is retried"
-        raise Wrong(f"breaker open: {', '.join(shut)}", hint, "down")
+        raise CheckFailed(f"breaker open: {', '.join(shut)}", hint, "down")
     return f"{len(found)} declared, no breaker open"
 
 
-LOOKS: Final = (
-    Look("database", _database, "start PostgreSQL and check DATABASE_URL"),
-    Look("migrations", _migrations, "run `manage.py migrate`", after="database"),
-    Look("clock", _clock, "check the database", after="database"),
-    Look("capabilities", _capabilities, "run `manage.py sync_capabilities`", after="migrations"),
-    Look("redis", _redis, "start Redis and check REDIS_URL"),
-    Look("broker", _broker, "start the broker and check CELERY_BROKER_URL"),
-    Look("worker", lambda: _alive("worker"), f"start it: {PROCESSES['worker']}"),
-    Look("consumer", lambda: _alive("consumer"), f"start it: {PROCESSES['consumer']}"),
-    Look("beat", lambda: _alive("beat"), f"start it: {PROCESSES['beat']}"),
-    Look("relay", _relay, f"start it: {PROCESSES['relay']}", after="database"),
-    Look("pubsub", _pubsub, "check PUBSUB_EMULATOR_HOST, or PUBSUB_ENDPOINT and credentials"),
-    Look("topology", _topology, "run `manage.py setup_pubsub`", after="pubsub"),
-    Look("dead letters", _dead_letters, "run `manage.py setup_pubsub`", after="pubsub"),
-    Look("iam", _iam, "grant the preflight's role (operations, Google Pub/Sub)", after="pubsub"),
-    Look("clients", _clients, "see the log"),
-    Look("secrets", _secrets, "see .env.example"),
-    Look("events", _events, "see `manage.py events check`"),
+CHECKS: Final = (
+    HealthCheck("database", _database, "start PostgreSQL and check DATABASE_URL"),
+    HealthCheck("migrations", _migrations, "run `manage.py migrate`", after="database"),
+    HealthCheck("clock", _clock, "check the database", after="database"),
+    HealthCheck("capabilities", _capabilities, "run `manage.py sync_capabilities`", after="migrations"),
+    HealthCheck("redis", _redis, "start Redis and check REDIS_URL"),
+    HealthCheck("broker", _broker, "start the broker and check CELERY_BROKER_URL"),
+    HealthCheck("worker", lambda: _alive("worker"), f"start it: {PROCESSES['worker']}"),
+    HealthCheck("consumer", lambda: _alive("consumer"), f"start it: {PROCESSES['consumer']}"),
+    HealthCheck("beat", lambda: _alive("beat"), f"start it: {PROCESSES['beat']}"),
+    HealthCheck("relay", _relay, f"start it: {PROCESSES['relay']}", after="database"),
+    HealthCheck("pubsub", _pubsub, "check PUBSUB_EMULATOR_HOST, or PUBSUB_ENDPOINT and credentials"),
+    HealthCheck("topology", _topology, "run `manage.py setup_pubsub`", after="pubsub"),
+    HealthCheck("dead letters", _dead_letters, "run `manage.py setup_pubsub`", after="pubsub"),
+    HealthCheck("iam", _iam, "grant the preflight's role (operations, Google Pub/Sub)", after="pubsub"),
+    HealthCheck("clients", _clients, "see the log"),
+    HealthCheck("secrets", _secrets, "see .env.example"),
+    HealthCheck("events", _events, "see `manage.py events check`"),
 )

@@ -13,7 +13,7 @@ def snake(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
-class Fault:
+class FieldError:
     """One error of an input: JSON pointer, stable code, and text for people."""
 
     __slots__ = ("code", "detail", "pointer")
@@ -58,7 +58,7 @@ class DomainError(Exception):
         self,
         detail: str = "",
         *,
-        errors: "list[Fault] | None" = None,
+        errors: "list[FieldError] | None" = None,
         headers: dict[str, str] | None = None,
         **members: Any,
     ) -> None:

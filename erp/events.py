@@ -48,7 +48,7 @@ class Money(BaseModel):
     currency: str
 
 
-class Change(BaseModel):
+class FieldChange(BaseModel):
     """A field's value before and after, in plain text as the API shows it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -104,7 +104,7 @@ class Rows:
 
 
 @dataclass
-class Registry:
+class EventRegistry:
     """Every event type × version, the steps from one version to the next, and the rows that events are of."""
 
     types: dict[str, dict[int, type[Event]]] = field(default_factory=dict)
@@ -158,7 +158,7 @@ class Registry:
                 )
 
 
-registry = Registry()
+registry = EventRegistry()
 
 
 def event(
@@ -186,8 +186,8 @@ def event(
         for field_name, info in model.model_fields.items():
             if PERSONAL_NAMES.search(field_name) or any(map(_personal, (info.annotation, *info.metadata))):
                 raise ImproperlyConfigured(f"{name}: {field_name} is personal data, which no event carries")
-        told = None if readers is None else _readers(name, model, aggregate[1], readers)
-        model.__event__ = EventMeta(name, version, *aggregate, told)
+        members_by_reader = None if readers is None else _readers(name, model, aggregate[1], readers)
+        model.__event__ = EventMeta(name, version, *aggregate, members_by_reader)
         registry.add(model)
         return model
 
@@ -246,8 +246,8 @@ def rows_of(aggregate_type: str, *, model: str | tuple[str, ...], reads: Capabil
 
 def readers_of(name: str, version: int, payload: Mapping[str, Any]) -> frozenset[UUID]:
     """Return the ids of the partners and users who may read an event; ANYBODY for all who see its row."""
-    told = _declared(name, version)
-    ids = {ANYBODY if reader == EVERYONE else _id(payload.get(reader)) for reader in told}
+    declared = _declared(name, version)
+    ids = {ANYBODY if reader == EVERYONE else _id(payload.get(reader)) for reader in declared}
     return frozenset(found for found in ids if found is not None)
 
 
@@ -256,12 +256,12 @@ def seen_by(
 ) -> dict[str, Any] | None:
     """Return the payload masked for a reader with one of these ids; None if they may not read the event."""
     members: set[str] = set()
-    told = False
+    is_reader = False
     for reader, named in _declared(name, version).items():
         if reader == EVERYONE or _id(payload.get(reader)) in ids:
-            told = True
+            is_reader = True
             members |= named
-    if not told:
+    if not is_reader:
         return None
     return {member: value if member in members else None for member, value in payload.items()}
 
@@ -280,7 +280,7 @@ def _id(value: Any) -> UUID | None:
 def _readers(
     name: str, model: type[Event], aggregate_field: str, readers: Mapping[str, Collection[str]]
 ) -> dict[str, frozenset[str]]:
-    told = {}
+    members_by_reader = {}
     for reader, named in readers.items():
         if isinstance(named, str):
             raise ImproperlyConfigured(f"{name}: what {reader} learns is a list of members")
@@ -290,8 +290,8 @@ def _readers(
         members = frozenset(model.model_fields if tuple(named) == ALL else named)
         if unknown := members - model.model_fields.keys():
             raise ImproperlyConfigured(f"{name} has no {', '.join(sorted(unknown))} to show")
-        told[reader] = members | {aggregate_field} | ({reader} & model.model_fields.keys())
-    return told
+        members_by_reader[reader] = members | {aggregate_field} | ({reader} & model.model_fields.keys())
+    return members_by_reader
 
 
 _SAMPLE_ID = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
@@ -303,10 +303,13 @@ def schema(model: type[Event]) -> dict[str, Any]:
     Members with a default are optional. Readers must accept unknown members, because a version may gain one.
     """
     meta = model.__event__
-    told = model.model_json_schema(mode="serialization")
+    document = model.model_json_schema(mode="serialization")
     # A writer always sends every member, so optionality is what the reading side asks for.
     asked = model.model_json_schema(mode="validation")
-    parts = [(told, asked), *((part, asked["$defs"][name]) for name, part in told.get("$defs", {}).items())]
+    parts = [
+        (document, asked),
+        *((part, asked["$defs"][name]) for name, part in document.get("$defs", {}).items()),
+    ]
     for sent, read in parts:
         for member in ("required", "additionalProperties"):
             sent.pop(member, None)
@@ -318,7 +321,7 @@ def schema(model: type[Event]) -> dict[str, Any]:
         "x-event-type": meta.name,
         "x-event-version": meta.version,
         "x-aggregate-type": meta.aggregate_type,
-        **told,
+        **document,
     }
 
 

@@ -14,7 +14,7 @@ class Mismatch(NamedTuple):
     figures: dict[str, Any]
 
 
-class Ledger(NamedTuple):
+class LedgerCheck(NamedTuple):
     """One ledger: ``rows`` counts what is checked, ``mismatches`` recomputes it."""
 
     name: str
@@ -23,7 +23,7 @@ class Ledger(NamedTuple):
     mismatches: Callable[[], Iterator[Mismatch]]
 
 
-registry: dict[str, Ledger] = {}
+registry: dict[str, LedgerCheck] = {}
 
 
 def register(
@@ -32,4 +32,4 @@ def register(
     """Add a ledger. ``name`` is ``label.ledger``; raises an error for a second one of the same name."""
     if name in registry:
         raise ImproperlyConfigured(f"the ledger {name} is registered twice")
-    registry[name] = Ledger(name, title, rows, mismatches)
+    registry[name] = LedgerCheck(name, title, rows, mismatches)

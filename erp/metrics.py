@@ -67,7 +67,7 @@ MASKED_REFUSALS = Counter(
 _METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 
 
-class Middleware:
+class MetricsMiddleware:
     """Counts and times requests. Outermost, so that every response is counted."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -114,8 +114,8 @@ def remember(name: str, value: float) -> None:
 
 def seen(name: str) -> tuple[float, datetime] | None:
     """What a task saw last, and when; None where that is too old to be true."""
-    kept = shared.get(_key(name))
-    return None if kept is None else (kept[0], datetime.fromtimestamp(kept[1], UTC))
+    stored = shared.get(_key(name))
+    return None if stored is None else (stored[0], datetime.fromtimestamp(stored[1], UTC))
 
 
 def _key(name: str) -> str:
@@ -196,8 +196,8 @@ class Remembered(_Lazy):
             log.warning("metrics.cache_silent", error=type(error).__name__)
             return
         for name, (text, _) in _REMEMBERED.items():
-            if (kept := seen.get(_key(name))) is not None:
-                yield _gauge(name, text, kept[0])
+            if (stored := seen.get(_key(name))) is not None:
+                yield _gauge(name, text, stored[0])
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

@@ -9,7 +9,7 @@ from django.db import models
 from django.db.models import F, Func, Q
 
 from erp.access import Actor
-from erp.errors import DomainError, Fault
+from erp.errors import DomainError, FieldError
 from erp.models import QuerySet
 
 
@@ -50,7 +50,7 @@ class DatedQuerySet(QuerySet):
 def require_dates_in_order(row: Any, *, error: type[DomainError]) -> None:
     """Raise ``error`` where the row ends before it begins."""
     if row.valid_to is not None and row.valid_to < row.valid_from:
-        raise error(errors=[Fault("/valid_to", "inverted", "It ends before it begins.")])
+        raise error(errors=[FieldError("/valid_to", "inverted", "It ends before it begins.")])
 
 
 def predecessor(others: Any, row: Any, *, error: type[DomainError]) -> Any:
@@ -65,7 +65,7 @@ def predecessor(others: Any, row: Any, *, error: type[DomainError]) -> Any:
     for other in met.order_by("valid_from").locked():
         if other.valid_to is not None or other.valid_from >= row.valid_from:
             raise error(
-                errors=[Fault("/valid_from", "overlap", f"{other} holds from {other.valid_from} on.")]
+                errors=[FieldError("/valid_from", "overlap", f"{other} holds from {other.valid_from} on.")]
             )
         found = other
     return found

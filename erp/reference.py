@@ -15,7 +15,7 @@ from django.db import models
 
 from erp.access import Actor, Capability
 from erp.errors import DomainError
-from erp.events import Change, Event
+from erp.events import Event, FieldChange
 from erp.models import Model
 from erp.services import Service, emit, service
 
@@ -129,7 +129,7 @@ class ReferenceList:
         requires, raises = self.update_requires or self.requires, (*self.raises, *self.update_raises)
         return service(requires=requires, emits=[self.updated], raises=raises)(update)
 
-    def _save(self, row: Any) -> dict[str, Change]:
+    def _save(self, row: Any) -> dict[str, FieldChange]:
         self.check(row)
         changes = changes_of(row, unreported_fields=self.unreported_fields)
         row.save()
@@ -174,10 +174,10 @@ def writable_fields(model: type[models.Model]) -> tuple[str, ...]:
     return tuple(column.name for column in columns if column.editable and column.name != "status")
 
 
-def changes_of(row: Model, *, unreported_fields: Sequence[str] = ()) -> dict[str, Change]:
+def changes_of(row: Model, *, unreported_fields: Sequence[str] = ()) -> dict[str, FieldChange]:
     """What differs from the row as it was read, as its ``….updated`` event tells it."""
     return {
-        name: Change(old=_plain(old), new=_plain(new))
+        name: FieldChange(old=_plain(old), new=_plain(new))
         for name, (old, new) in row.changed_fields().items()
         if name not in unreported_fields
     }
@@ -186,8 +186,8 @@ def changes_of(row: Model, *, unreported_fields: Sequence[str] = ()) -> dict[str
 def event_of(event: type[Event], row: Model, noun: str, **given: Any) -> Event:
     """An event filled from the row: ``<noun>_id`` is its id, every other member that isn't given its attribute."""
     members = event.model_fields.keys() - given.keys()
-    told = {name: row.pk if name == f"{noun}_id" else row.serializable_value(name) for name in members}
-    return event(**told, **given)
+    payload = {name: row.pk if name == f"{noun}_id" else row.serializable_value(name) for name in members}
+    return event(**payload, **given)
 
 
 def _plain(value: Any) -> Any:

@@ -66,7 +66,7 @@ class _Pending(NamedTuple):
 
 
 @dataclass
-class Unit:
+class UnitOfWork:
     """The events buffered between the start of the outermost service and the flush."""
 
     actor: Actor
@@ -108,7 +108,7 @@ class Unit:
         return len(self.pending), len(connection.run_on_commit)
 
 
-_unit: ContextVar[Unit | None] = ContextVar("erp_unit", default=None)
+_unit: ContextVar[UnitOfWork | None] = ContextVar("erp_unit", default=None)
 _cause: ContextVar[str] = ContextVar("erp_cause", default="")
 # In a dry run: how many values were taken of each sequence.
 _dry_run: ContextVar[Counter[str] | None] = ContextVar("erp_dry_run", default=None)
@@ -159,7 +159,7 @@ def _enclosing() -> Any:
 
 
 @contextmanager
-def unit_of_work(actor: Actor, *, causation_id: str = "") -> Iterator[Unit]:
+def unit_of_work(actor: Actor, *, causation_id: str = "") -> Iterator[UnitOfWork]:
     """Open one transaction around one or several services; write buffered events once, at its end.
 
     Services open it themselves; callers that run several services as one use it: a consumer's transaction, a job's
@@ -172,7 +172,7 @@ def unit_of_work(actor: Actor, *, causation_id: str = "") -> Iterator[Unit]:
         isinstance(entry[1], _Written) and entry[1].block is enclosing for entry in connection.run_on_commit
     ):
         raise TransactionReused("this transaction has already written its events")
-    unit = Unit(actor, causation_id or _cause.get())
+    unit = UnitOfWork(actor, causation_id or _cause.get())
     with transaction.atomic(savepoint=enclosing is None), clock.transaction_time():
         token = _unit.set(unit)
         try:

@@ -141,7 +141,7 @@ def deliver(emitted: Callable[..., list[Any]]) -> Callable[[], int]:
     Returns how many were handed over. Where a handler raises, its event and all behind it stay undelivered.
     """
     from erp.outbox import wire
-    from erp.outbox.subscriber import Outcome, Subscription
+    from erp.outbox.subscriber import DeliveryOutcome, Subscription
 
     subscription = Subscription("tests")
 
@@ -157,7 +157,7 @@ def deliver(emitted: Callable[..., list[Any]]) -> Callable[[], int]:
                 return seen
             for row in rows:
                 event = wire.envelope(row, row.id, json.dumps(row.payload))
-                seen += subscription.receive(event) is Outcome.APPLIED
+                seen += subscription.receive(event) is DeliveryOutcome.APPLIED
                 delivered = row.position
 
     return run

@@ -42,7 +42,7 @@ LOOKALIKES: Final = {
 _LATIN: Final = {ord(drawn): letter for letter, alike in LOOKALIKES.items() for drawn in alike}
 
 
-class TextInvalid(ValueError):
+class UnstorableText(ValueError):
     """Text that isn't stored; ``code`` says why."""
 
     def __init__(self, code: str, message: str) -> None:
@@ -59,13 +59,13 @@ def normalise(text: str, *, multiline: bool = False, trim: bool = True) -> str:
     text = text.replace("\r\n", "\n") if multiline else text
     text = unicodedata.normalize("NFC", text.strip() if trim else text)
     if (_LINES if multiline else _LINE).search(text):
-        raise TextInvalid("control_character", "Control characters aren't allowed.")
+        raise UnstorableText("control_character", "Control characters aren't allowed.")
     if _NONCHARACTER.search(text):
-        raise TextInvalid("noncharacter", "The text contains a code that is not a character.")
+        raise UnstorableText("noncharacter", "The text contains a code that is not a character.")
     if _SURROGATE.search(text):
-        raise TextInvalid("lone_surrogate", "The text contains half of a surrogate pair.")
+        raise UnstorableText("lone_surrogate", "The text contains half of a surrogate pair.")
     if trim and text and not any(map(_is_visible, text)):
-        raise TextInvalid("invisible", "The text has no visible character.")
+        raise UnstorableText("invisible", "The text has no visible character.")
     return text
 
 

@@ -22,7 +22,7 @@ from apps.accounts.models import (
 )
 from erp.access import OWN, registry
 from erp.api import fields
-from erp.api.serializers import Answer, Input, Output
+from erp.api.serializers import Input, LookupOutput, Output
 from erp.api.validators import refuse_web_address
 from erp.identifiers import EMAIL, MOBILE
 
@@ -179,7 +179,7 @@ class RefreshInput(Input):
     )
 
 
-class TokensOutput(Answer):
+class TokensOutput(LookupOutput):
     token_type = fields.CharField()
     access_token = fields.CharField()
     access_expires_at = fields.DateTimeField()
@@ -188,7 +188,7 @@ class TokensOutput(Answer):
     session_id = fields.UUIDField()
 
 
-class SignInOutput(Answer):
+class SignInOutput(LookupOutput):
     """Tokens; or, with two-factor authentication, the ``challenge_token`` and ``methods`` of the second step."""
 
     token_type = fields.CharField(required=False)
@@ -205,13 +205,13 @@ class SignInOutput(Answer):
         return dict(super().to_representation(instance._asdict()))
 
 
-class OtpRequestOutput(Answer):
+class OtpRequestOutput(LookupOutput):
     challenge_id = fields.UUIDField()
     expires_at = fields.DateTimeField()
     resend_after = fields.DateTimeField()
 
 
-class RevokedOutput(Answer):
+class RevokedOutput(LookupOutput):
     revoked = fields.IntegerField()
 
 
@@ -275,7 +275,7 @@ class ChangePasswordInput(Input):
     new_password = NewPasswordField()
 
 
-class StatusOutput(Answer):
+class StatusOutput(LookupOutput):
     status = fields.CharField()
 
 
@@ -311,17 +311,17 @@ class ReauthenticateInput(Input):
         return data
 
 
-class ReauthenticatedOutput(Answer):
+class ReauthenticatedOutput(LookupOutput):
     expires_at = fields.DateTimeField(source="reauthentication_expires_at")
 
 
-class SetupOutput(Answer):
+class SetupOutput(LookupOutput):
     secret = fields.CharField()
     otpauth_uri = fields.CharField()
     expires_at = fields.DateTimeField()
 
 
-class RecoveryCodesOutput(Answer):
+class RecoveryCodesOutput(LookupOutput):
     recovery_codes = fields.ListField(child=fields.CharField())
 
 
@@ -351,7 +351,7 @@ class ProfileInput(UserInput):
     )
 
 
-class HeldOutput(Answer):
+class HeldOutput(LookupOutput):
     """Capabilities on every visible row, and on rows of the user's own partner."""
 
     everywhere = fields.ListField(child=fields.CharField())

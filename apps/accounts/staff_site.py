@@ -34,8 +34,8 @@ from erp.api import throttling
 from erp.api.endpoints import Limit
 from erp.api.parsers import canonical_json
 from erp.errors import DomainError
-from erp.idempotency.once import Answer, once, parse_key
 from erp.idempotency.once import Request as Attempt
+from erp.idempotency.once import StoredResponse, once, parse_key
 from erp.identifiers import EMAIL, IdentifierInvalid
 from erp.services import Refusal
 
@@ -249,13 +249,13 @@ class StaffSite(Site):
             secret=True,
         )
 
-        def answer() -> Answer:
+        def answer() -> StoredResponse:
             outcome = run()
             if isinstance(outcome, Refusal):
                 return acts.refused(outcome)
-            return Answer(200, {}, json.dumps(outcome).encode())
+            return StoredResponse(200, {}, json.dumps(outcome).encode())
 
-        return acts.kept_of(once(attempt, answer))
+        return acts.record_of(once(attempt, answer))
 
     def prove(self, request: HttpRequest) -> HttpResponse:
         """Confirm the identity by password or code, for ten minutes."""

@@ -3,7 +3,7 @@
 from apps.approvals.models import ApprovalDecision, ApprovalRequest
 from erp.access import registry
 from erp.api import fields
-from erp.api.serializers import Answer, Input, Output
+from erp.api.serializers import Input, LookupOutput, Output
 
 
 class DecisionInput(Input):
@@ -44,13 +44,13 @@ class EscalateInput(Input):
     )
 
 
-class ChangeOutput(Answer):
+class ChangeOutput(LookupOutput):
     field = fields.CharField()
     old = fields.CharField(allow_null=True)
     new = fields.CharField(allow_null=True)
 
 
-class DecisionOutput(Answer):
+class DecisionOutput(LookupOutput):
     decider_id = fields.UUIDField()
     decision = fields.ChoiceField(choices=ApprovalDecision.Decision.choices)
     seen_version = fields.IntegerField()

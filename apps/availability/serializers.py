@@ -11,7 +11,7 @@ from apps.availability.models import Availability, Reservation, Stage, band
 from apps.commodities.models import Commodity
 from apps.partners.models import Partner
 from erp.api import fields
-from erp.api.serializers import Answer, Input, Output
+from erp.api.serializers import Input, LookupOutput, Output
 from erp.api.validators import COUNTRY, matches, time_zone
 
 STATE = matches("[A-Z0-9]{1,3}", "State must be a code of one to three letters or digits, such as GJ.")
@@ -118,7 +118,7 @@ class ReleaseInput(Input):
     )
 
 
-class PlaceOutput(Answer):
+class PlaceOutput(LookupOutput):
     address = fields.CharField(allow_null=True)
     country = fields.CharField()
     state_code = fields.CharField()

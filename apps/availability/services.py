@@ -14,8 +14,8 @@ from apps.commodities.models import Commodity
 from apps.partners.models import Partner
 from erp import access, clock
 from erp.access import SYSTEM, Actor
-from erp.approvals import Kind
-from erp.errors import Conflict, Fault, RuleBroken
+from erp.approvals import ApprovalKind
+from erp.errors import Conflict, FieldError, RuleBroken
 from erp.events import Quantity
 from erp.masked import masked_checks
 from erp.services import Refusal, emit, refuse, service
@@ -29,7 +29,7 @@ def _authors(request: ApprovalRequest) -> Iterable[UUID]:
     return [person for person in (offer.created_by_id, offer.updated_by_id) if person is not None]
 
 
-OFFER = Kind(
+OFFER = ApprovalKind(
     name="availability.approve",
     title="Offer of goods",
     subject="availability",
@@ -331,7 +331,7 @@ def reserve(
     if hours > most:
         raise HoldTooLong(
             f"The reservation can last at most {most} hours.",
-            errors=[Fault("/hold_hours", "too_long", f"At most {most} hours.")],
+            errors=[FieldError("/hold_hours", "too_long", f"At most {most} hours.")],
         )
     _require_whole(offer, quantity, "/quantity")
     _require_eligible(holder, HolderNotEligible)
@@ -416,7 +416,7 @@ def release(
     if reservation is None:
         raise ReservationNotFound(
             errors=[
-                Fault(
+                FieldError(
                     "/reservation_id",
                     "does_not_exist",
                     "The offer has no such reservation that you can release.",
@@ -429,7 +429,9 @@ def release(
         raise ReservationClosed(status_now=reservation.status)
     by_staff = actor.is_staff
     if by_staff and len(reason) < 3:
-        raise Incomplete(errors=[Fault("/reason", "required", "Enter a reason of at least 3 characters.")])
+        raise Incomplete(
+            errors=[FieldError("/reason", "required", "Enter a reason of at least 3 characters.")]
+        )
     part = quantity if quantity is not None else reservation.still_open
     _require_whole(offer, part, "/quantity")
     if part > reservation.still_open:
@@ -519,11 +521,13 @@ def _acting_partner(actor: Actor, chosen: Partner | None, pointer: str) -> Partn
     own = actor.partner_id
     if own is not None:
         if chosen is not None and chosen.pk != own:
-            raise PartnerInvalid(errors=[Fault(pointer, "not_your_own", "Choose your own partner, or none.")])
+            raise PartnerInvalid(
+                errors=[FieldError(pointer, "not_your_own", "Choose your own partner, or none.")]
+            )
         partner: Partner = Partner.objects.get(pk=own)
         return partner
     if chosen is None:
-        raise PartnerInvalid(errors=[Fault(pointer, "required", "Choose the partner.")])
+        raise PartnerInvalid(errors=[FieldError(pointer, "required", "Choose the partner.")])
     return chosen
 
 
@@ -546,7 +550,9 @@ def _check_quantity(offer: Availability, quantity: Decimal, free: Decimal, *, wi
 
 def _require_whole(offer: Availability, quantity: Decimal, pointer: str) -> None:
     if offer.commodity.is_counted_in(offer.unit) and quantity != quantity.to_integral_value():
-        raise QuantityNotWhole(errors=[Fault(pointer, "not_whole", f"Enter a whole number of {offer.unit}.")])
+        raise QuantityNotWhole(
+            errors=[FieldError(pointer, "not_whole", f"Enter a whole number of {offer.unit}.")]
+        )
 
 
 def _place(place: Place) -> Place:
@@ -554,7 +560,9 @@ def _place(place: Place) -> Place:
     if zone is None:
         raise PlaceInvalid(
             errors=[
-                Fault("/place/time_zone", "required", "Enter the time zone: it is required outside India.")
+                FieldError(
+                    "/place/time_zone", "required", "Enter the time zone: it is required outside India."
+                )
             ]
         )
     return {**place, "time_zone": zone}
@@ -564,7 +572,7 @@ def _weight(commodity: Commodity, unit: str, quantity: Decimal, weight: Decimal 
     if unit not in (commodity.base_unit, commodity.trade_unit, commodity.package_unit):
         raise UnitNotAllowed(
             errors=[
-                Fault(
+                FieldError(
                     "/unit",
                     "not_allowed",
                     f"{commodity.code} isn't traded in {unit}. Choose one of its units.",
@@ -575,12 +583,12 @@ def _weight(commodity: Commodity, unit: str, quantity: Decimal, weight: Decimal 
         return quantity
     if weight is None:
         raise Incomplete(
-            errors=[Fault("/total_weight_kg", "required", "Enter the total weight in kilograms.")]
+            errors=[FieldError("/total_weight_kg", "required", "Enter the total weight in kilograms.")]
         )
     if unit == "KG" and weight != quantity:
         raise UnitNotAllowed(
             errors=[
-                Fault(
+                FieldError(
                     "/total_weight_kg",
                     "contradicts",
                     "The weight must equal the quantity when the unit is KG.",
@@ -593,7 +601,7 @@ def _weight(commodity: Commodity, unit: str, quantity: Decimal, weight: Decimal 
 def _check_offer(offer: Availability, commodity: Commodity) -> None:
     if commodity.status != Commodity.Status.ACTIVE:
         raise CommodityNotActive(
-            errors=[Fault("/commodity_id", "not_active", f"{commodity.code} isn't active.")]
+            errors=[FieldError("/commodity_id", "not_active", f"{commodity.code} isn't active.")]
         )
     _require_whole(offer, offer.total_quantity, "/total_quantity")
     if offer.min_order_quantity is not None:
@@ -601,7 +609,7 @@ def _check_offer(offer: Availability, commodity: Commodity) -> None:
         if offer.min_order_quantity > offer.total_quantity:
             raise BelowMinimum(
                 errors=[
-                    Fault(
+                    FieldError(
                         "/min_order_quantity",
                         "above_total",
                         "The minimum order quantity exceeds the total quantity.",
@@ -610,7 +618,9 @@ def _check_offer(offer: Availability, commodity: Commodity) -> None:
             )
     if offer.available_until_date < offer.available_from_date:
         raise WindowInvalid(
-            errors=[Fault("/available_until_date", "before_from", "The last day is before the first day.")]
+            errors=[
+                FieldError("/available_until_date", "before_from", "The last day is before the first day.")
+            ]
         )
 
 
@@ -618,9 +628,9 @@ def _check_submission(offer: Availability, commodity: Commodity, now: datetime) 
     """Check what an offer needs before it is submitted."""
     if commodity.season_start_month is not None and not offer.crop_year:
         words = f"Enter the crop year: {commodity.name} is seasonal."
-        raise Incomplete(errors=[Fault("/crop_year", "required", words)])
+        raise Incomplete(errors=[FieldError("/crop_year", "required", words)])
     _require_eligible(offer.seller_partner, SellerNotEligible)
     if offer.window_end() <= now:
         raise WindowInvalid(
-            errors=[Fault("/available_until_date", "past", "The last day of the offer has passed.")]
+            errors=[FieldError("/available_until_date", "past", "The last day of the offer has passed.")]
         )

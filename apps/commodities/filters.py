@@ -10,7 +10,7 @@ from rest_framework.exceptions import ValidationError
 from apps.commodities.models import TaxRate
 from erp.api import fields
 from erp.api.faults import faults_from, invalid
-from erp.errors import Fault
+from erp.errors import FieldError
 
 
 class DayField(forms.CharField):
@@ -50,7 +50,7 @@ TAX_QUERY: dict[str, Any] = {
 def parse_tax_query(query: QueryDict) -> dict[str, Any]:
     """Parse the date and the condition of a tax query, each None where it is left out. Raises ``Invalid``."""
     values: dict[str, Any] = dict.fromkeys(TAX_QUERY)
-    faults: list[Fault] = []
+    faults: list[FieldError] = []
     for name, text in query.dict().items():
         try:
             values[name] = fields.from_text(TAX_QUERY[name], str(text))

@@ -20,7 +20,7 @@ PHRASES: Final = tuple(sorted(known.PHRASES, key=lambda phrase: (-len(phrase), p
 
 
 @dataclass(frozen=True, slots=True)
-class Reason:
+class SuggestionReason:
     """The reason of a suggestion: a stable code and its facts."""
 
     code: str
@@ -33,7 +33,7 @@ class Hit:
 
     value: str
     confidence: Decimal
-    reasons: tuple[Reason, ...]
+    reasons: tuple[SuggestionReason, ...]
 
 
 def phrases_in(text: str) -> Iterator[tuple[str, Decimal]]:
@@ -61,7 +61,7 @@ def codes_for(name: str, category: str | None) -> list[Hit]:
     key = name_key(name)
     found = [*_confirmed(key), *_aliases(key), *_phrases(name)]
     if not found and category in known.USUAL_CODES:
-        reason = Reason("usual_of_category", {"category": str(category)})
+        reason = SuggestionReason("usual_of_category", {"category": str(category)})
         found = [Hit(known.USUAL_CODES[str(category)], USUAL, (reason,))]
     return _once(found)
 
@@ -88,7 +88,7 @@ def categories_for(name: str, description: str) -> list[Hit]:
     named = Commodity.objects.filter(Q(names__key=key) | Q(code__iexact=key)).values_list("category", "code")
     of_variety = Variety.objects.filter(names__key=key).values_list("commodity__category", "commodity__code")
     found = [
-        Hit(category, ALIAS, (Reason("named_so", {"commodity": code}),))
+        Hit(category, ALIAS, (SuggestionReason("named_so", {"commodity": code}),))
         for category, code in (*named, *of_variety)
     ]
     confirmed = [(hit, _category_of(hit.value)) for hit in _confirmed(key)]
@@ -100,7 +100,7 @@ def categories_for(name: str, description: str) -> list[Hit]:
 
 def _confirmed(key: str) -> list[Hit]:
     rows = HsnMapping.objects.filter(name_key=key).values_list("hsn_code", flat=True)
-    return [Hit(code, CONFIRMED, (Reason("confirmed", {"name": key}),)) for code in rows]
+    return [Hit(code, CONFIRMED, (SuggestionReason("confirmed", {"name": key}),)) for code in rows]
 
 
 def _aliases(key: str) -> list[Hit]:
@@ -115,12 +115,12 @@ def _aliases(key: str) -> list[Hit]:
         if key in {name_key(alias) for alias in row.aliases}
     ]
     rows += goods.filter(variety_names__key=key).values_list("hsn_code", "code")
-    return [Hit(str(hsn), ALIAS, (Reason("alias", {"commodity": code}),)) for hsn, code in rows]
+    return [Hit(str(hsn), ALIAS, (SuggestionReason("alias", {"commodity": code}),)) for hsn, code in rows]
 
 
 def _phrases(name: str) -> list[Hit]:
     return [
-        Hit(known.PHRASES[phrase], sure, (Reason("phrase", {"phrase": phrase}),))
+        Hit(known.PHRASES[phrase], sure, (SuggestionReason("phrase", {"phrase": phrase}),))
         for phrase, sure in phrases_in(name)
     ]
 
@@ -130,7 +130,9 @@ def _categories_of_phrases(text: str, most: Decimal, where: str) -> list[Hit]:
     for phrase, sure in phrases_in(text):
         category = _category_of(known.PHRASES[phrase])
         if category is not None:
-            reason = Reason("phrase", {"phrase": phrase, "in": where, "hsn_code": known.PHRASES[phrase]})
+            reason = SuggestionReason(
+                "phrase", {"phrase": phrase, "in": where, "hsn_code": known.PHRASES[phrase]}
+            )
             hits.append(Hit(category, min(sure, most), (reason,)))
     return hits
 

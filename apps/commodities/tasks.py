@@ -8,7 +8,7 @@ from apps.commodities import services
 from apps.commodities.serializers.imports import CommodityRow, VarietyRow
 from erp.access import SYSTEM, Actor
 from erp.errors import DomainError
-from erp.jobs.kinds import Done, Row
+from erp.jobs.kinds import RowResult, WorkRow
 from erp.jobs.models import Job
 from erp.jobs.tables import TableKind
 
@@ -30,9 +30,9 @@ class Import(TableKind, abstract=True):
     target: services.ImportTarget
     wrong_header, too_many_rows = services.FileHeader, services.TooManyRows
 
-    def do(self, values: dict[str, Any], *, row: Row, job: Job, actor: Actor) -> Done:
+    def do(self, values: dict[str, Any], *, row: WorkRow, job: Job, actor: Actor) -> RowResult:
         with _faults_by_column():
-            return services.upsert_row(self.target, values, columns=self.told, actor=actor)
+            return services.upsert_row(self.target, values, columns=self.given_columns, actor=actor)
 
     def finish(self, job: Job) -> None:
         if job.mode != Job.Mode.CHECK:

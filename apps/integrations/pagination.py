@@ -16,7 +16,7 @@ from apps.integrations.services import CursorExpired
 from erp import clock
 from erp.api.faults import invalid
 from erp.api.pagination import DEFAULT_LIMIT, LIMIT_PARAMETER, parse_limit
-from erp.errors import Fault
+from erp.errors import FieldError
 
 LATEST: Final = "latest"
 
@@ -120,7 +120,7 @@ def _decode(cursor: str) -> UUID | None:
         value = _signer().unsign_object(cursor)
     except (signing.BadSignature, ValueError):
         words = "This is not a cursor of the feed. Start without a cursor or with latest."
-        raise invalid([Fault("/query/after", "invalid", words)]) from None
+        raise invalid([FieldError("/query/after", "invalid", words)]) from None
     if isinstance(value, str):
         return UUID(value)
     retention = timedelta(days=settings.FEED_RETENTION_DAYS)

@@ -8,10 +8,10 @@ from rest_framework.serializers import SerializerMethodField
 from apps.integrations.models import FeedEntry
 from erp.api import fields
 from erp.api.examples import SAMPLE_ID
-from erp.api.serializers import Answer
+from erp.api.serializers import LookupOutput
 
 
-class AggregateOutput(Answer):
+class AggregateOutput(LookupOutput):
     """The row that an event belongs to."""
 
     type = fields.CharField(source="aggregate_type")
@@ -49,7 +49,7 @@ class AggregateOutput(Answer):
         )
     ]
 )
-class EventOutput(Answer):
+class EventOutput(LookupOutput):
     """An event of the feed. Fields that the caller may not see are null."""
 
     id = fields.UUIDField(source="event_id", help_text="ID of the event, the same in feed and webhooks.")

@@ -15,7 +15,7 @@ LOCATION = ("location", "location_id")
 EVERYBODY = {EVERYONE: ALL}  # the registry is open to all users
 
 
-class Change(BaseModel):
+class LocationFieldChange(BaseModel):
     """A field's value before and after; both are left out for an address."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,7 +46,7 @@ class LocationCreated(OfLocation):
 @event("location.updated", version=1, aggregate=LOCATION, readers=EVERYBODY)
 class LocationUpdated(OfLocation):
     version: int
-    changes: dict[str, Change]
+    changes: dict[str, LocationFieldChange]
 
 
 @event("location.reparented", version=1, aggregate=LOCATION, readers=EVERYBODY)

@@ -11,7 +11,7 @@ from rest_framework.exceptions import ValidationError
 from apps.locations.models import Distance, State, code_of
 from erp.api import fields
 from erp.api.faults import faults_from, invalid
-from erp.errors import Fault
+from erp.errors import FieldError
 
 RADIUS_KM: Final = (Decimal(25), Decimal(500))  # default, most
 
@@ -90,7 +90,7 @@ class PlaceFilters(django_filters.FilterSet):  # type: ignore[misc]
 def distance_query(query: QueryDict) -> dict[str, Any]:
     """Return the ids ``from`` and ``to`` and the ``mode`` of a request for a distance. Raises ``Invalid``."""
     values: dict[str, Any] = {}
-    errors: list[Fault] = []
+    errors: list[FieldError] = []
     for name, field in (
         ("from", fields.UUIDField()),
         ("to", fields.UUIDField()),

@@ -13,7 +13,7 @@ from apps.locations.earth import Point, great_circle_km
 from apps.locations.models import Distance, Location, ProviderRef
 from erp import clock
 from erp.access import Actor
-from erp.errors import Fault, Invalid, NotFound, RuleBroken
+from erp.errors import FieldError, Invalid, NotFound, RuleBroken
 from erp.identifiers import STATES
 
 
@@ -115,7 +115,7 @@ def _provider(name: str) -> Provider:
     provider = provider_of(name)
     if provider is None:
         words = "The provider doesn't exist or isn't enabled."
-        raise Invalid(words, errors=[Fault("/provider", "unknown_provider", words)])
+        raise Invalid(words, errors=[FieldError("/provider", "unknown_provider", words)])
     return provider
 
 
@@ -174,4 +174,4 @@ def _place(pk: UUID, pointer: str, actor: Actor) -> Location:
         return visible.resolve(pk)
     except Location.DoesNotExist:
         words = "This row does not exist, or you may not see it."
-        raise Invalid(errors=[Fault(pointer, "does_not_exist", words)]) from None
+        raise Invalid(errors=[FieldError(pointer, "does_not_exist", words)]) from None

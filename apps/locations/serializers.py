@@ -10,7 +10,7 @@ from apps.locations.details import Details, TokenInvalid
 from apps.locations.models import LONGEST_ALIAS, MOST_ALIASES, Distance, Location, PinPrefix, State, code_of
 from erp.api import fields
 from erp.api.files import FileField
-from erp.api.serializers import Answer, Input, Output
+from erp.api.serializers import Input, LookupOutput, Output
 from erp.api.validators import COUNTRY, matches, time_zone
 from erp.files import CSV
 from erp.identifiers import CUSTOMS_PORT, PIN_CODE, UNLOCODE, IdentifierInvalid
@@ -283,13 +283,13 @@ class ReverseGeocodeInput(ProviderInput, PointInput):
     )
 
 
-class AncestorOutput(Answer):
+class AncestorOutput(LookupOutput):
     id = fields.UUIDField()
     type = fields.CharField()
     name = fields.CharField()
 
 
-class ProviderRefOutput(Answer):
+class ProviderRefOutput(LookupOutput):
     provider = fields.CharField()
     provider_id = fields.CharField()
     fetched_at = fields.DateTimeField()
@@ -332,7 +332,7 @@ class StateOutput(Output):
         fields = ("gst_code", "iso_code", "plate_codes", "name", "aliases", "region", "cotton_zone")
 
 
-class PinPrefixOutput(Answer):
+class PinPrefixOutput(LookupOutput):
     id = fields.CharField(source="prefix")
     prefix = fields.CharField()
     state = fields.CharField(source="state_id")
@@ -341,7 +341,7 @@ class PinPrefixOutput(Answer):
         model = PinPrefix
 
 
-class FoundOutput(Answer):
+class FoundOutput(LookupOutput):
     """One result of a search."""
 
     provider = fields.CharField(source="details.provider")
@@ -355,7 +355,7 @@ class FoundOutput(Answer):
     location_id = fields.UUIDField(allow_null=True)
 
 
-class SearchOutput(Answer):
+class SearchOutput(LookupOutput):
     provider = fields.CharField()
     results = FoundOutput(many=True)
 
@@ -365,7 +365,7 @@ class NearbyOutput(FoundOutput):
     details_token = fields.CharField()
 
 
-class ReverseGeocodeOutput(Answer):
+class ReverseGeocodeOutput(LookupOutput):
     provider = fields.CharField()
     results = NearbyOutput(many=True)
 
@@ -381,7 +381,7 @@ class FetchDetailsOutput(FoundOutput):
     details_token = fields.CharField()
 
 
-class DistanceOutput(Answer):
+class DistanceOutput(LookupOutput):
     from_id = fields.UUIDField()
     to_id = fields.UUIDField()
     mode = fields.CharField()

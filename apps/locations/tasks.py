@@ -8,8 +8,8 @@ from apps.locations.models import Location
 from apps.locations.serializers import ImportRow
 from erp.access import SYSTEM, Actor
 from erp.api.serializers import invalid
-from erp.errors import Fault
-from erp.jobs.kinds import Done, Row
+from erp.errors import FieldError
+from erp.jobs.kinds import RowResult, WorkRow
 from erp.jobs.models import Job, JobRow
 from erp.jobs.tables import TableKind
 from erp.services import attempt
@@ -33,11 +33,11 @@ class ImportPlaces(TableKind):
                 self._numbers.setdefault(row.values["ref"], row.number)
             yield row
 
-    def do(self, values: dict[str, Any], *, row: Row, job: Job, actor: Actor) -> Done:
+    def do(self, values: dict[str, Any], *, row: WorkRow, job: Job, actor: Actor) -> RowResult:
         ref, parent_ref = row.values.get("ref"), row.values.get("parent_ref")
         values = {name: value for name, value in values.items() if name not in ("ref", "parent_ref")}
         if ref is not None and self._numbers[ref] != row.number:
-            raise invalid([Fault("/ref", "doubled", "An earlier row has this ref.")])
+            raise invalid([FieldError("/ref", "doubled", "An earlier row has this ref.")])
         if parent_ref is not None:
             values["parent"] = self._parent(parent_ref, row, job)
         done = _added(values, actor)
@@ -45,14 +45,16 @@ class ImportPlaces(TableKind):
             self._places[row.number] = done.object_id
         return done
 
-    def _parent(self, ref: str, row: Row, job: Job) -> Location:
+    def _parent(self, ref: str, row: WorkRow, job: Job) -> Location:
         """The place of the earlier row with that ref: added in this turn, or told by the job's books."""
         number = self._numbers.get(ref, row.number)
         if number < row.number:
             pk = self._places.get(number) or self._told(job, number)
             if pk is not None:
                 return Location.objects.get(pk=pk)
-        raise invalid([Fault("/parent_ref", "does_not_exist", "No earlier row with this ref was taken.")])
+        raise invalid(
+            [FieldError("/parent_ref", "does_not_exist", "No earlier row with this ref was taken.")]
+        )
 
     @staticmethod
     def _told(job: Job, number: int) -> UUID | None:
@@ -62,10 +64,10 @@ class ImportPlaces(TableKind):
         services.report_import(actor=SYSTEM, job=job)
 
 
-def _added(values: dict[str, Any], actor: Actor) -> Done:
+def _added(values: dict[str, Any], actor: Actor) -> RowResult:
     try:
         with attempt():  # what a duplicate has claimed is given back
             place = services.create(actor=actor, source="import", **values)
     except services.Duplicate as twin:
-        return Done("existing", UUID(twin.members["location_id"]))
-    return Done("existing" if place.existed else "created", place.pk)
+        return RowResult("existing", UUID(twin.members["location_id"]))
+    return RowResult("existing" if place.existed else "created", place.pk)

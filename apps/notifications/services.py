@@ -37,7 +37,7 @@ from apps.notifications.models import (
 )
 from erp import clock
 from erp.access import Actor
-from erp.errors import Conflict, Fault, RuleBroken
+from erp.errors import Conflict, FieldError, RuleBroken
 from erp.services import emit, service
 
 log = structlog.get_logger(__name__)
@@ -438,7 +438,7 @@ def _check(template: Template, *, shipped: bool = False) -> None:
     notice = notices.get(template.code)
     faults = []
     if notice is None:
-        faults.append(Fault("/code", "unknown", f"There is no notice with the code {template.code}."))
+        faults.append(FieldError("/code", "unknown", f"There is no notice with the code {template.code}."))
     else:
         known = notice.variables | COMMON
         for field in ("subject", "body"):
@@ -448,12 +448,12 @@ def _check(template: Template, *, shipped: bool = False) -> None:
                     if name
                     else "A brace is unmatched."
                 )
-                faults.append(Fault(f"/{field}", "unknown_variable", words))
+                faults.append(FieldError(f"/{field}", "unknown_variable", words))
     if (template.channel == Channel.MAIL) != bool(template.subject):
         words = (
             "Enter a subject." if template.channel == Channel.MAIL else "Leave the subject of an SMS empty."
         )
-        faults.append(Fault("/subject", "invalid", words))
+        faults.append(FieldError("/subject", "invalid", words))
     if (
         template.channel == Channel.SMS
         and not template.dlt_template_id
@@ -461,7 +461,7 @@ def _check(template: Template, *, shipped: bool = False) -> None:
         and not shipped
     ):
         words = "Enter the ID of the DLT registration: operators transmit registered texts only."
-        faults.append(Fault("/dlt_template_id", "required", words))
+        faults.append(FieldError("/dlt_template_id", "required", words))
     if faults:
         raise TextInvalid(errors=faults)
 

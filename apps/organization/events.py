@@ -19,7 +19,7 @@ rows_of("calendar", model="organization.Calendar", reads=capabilities.VIEW)
 ORGANIZATION = ("organization", "organization_id")
 
 
-class Change(BaseModel):
+class OrganizationFieldChange(BaseModel):
     """A field's value before and after; both are left out where the field identifies the organization."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,7 +43,7 @@ class OrganizationCreated(OfOrganization):
 
 @event("organization.updated", version=1, aggregate=ORGANIZATION, readers={})
 class OrganizationUpdated(OfOrganization):
-    changed: list[Change]
+    changed: list[OrganizationFieldChange]
 
 
 @event("organization.gst.added", version=1, aggregate=ORGANIZATION, readers={})

@@ -18,7 +18,7 @@ from rich.table import Table
 from benchmarks.faults import mutants
 from benchmarks.faults.judge import Judgement, judge
 from benchmarks.faults.run import Facts, Run, Size
-from benchmarks.faults.storm import CUT, RELAY, ROBBED, SCALES, Storm, Weather
+from benchmarks.faults.storm import CUT, RELAY, ROBBED, SCALES, FaultRates, Storm
 from benchmarks.faults.world import World
 from erp.embedded.process import CannotStart
 
@@ -46,7 +46,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, ended)
     ok = True
     try:
-        with folder(keep=arguments.keep) as path, World(path) as world:
+        with folder(keep_folder=arguments.keep) as path, World(path) as world:
             world.seed, world.ordering = arguments.seed, arguments.ordering
             if events:
                 ok &= storm(world, arguments.seed, events, kills, small=arguments.small)
@@ -71,7 +71,7 @@ def ended(number: int, frame: object) -> None:
 
 
 @contextmanager
-def folder(*, keep: bool) -> Iterator[Path]:
+def folder(*, keep_folder: bool) -> Iterator[Path]:
     """A temporary folder for everything."""
     path = Path(tempfile.mkdtemp(prefix="erp-faults-"))
     if os.geteuid() == 0:
@@ -79,7 +79,7 @@ def folder(*, keep: bool) -> Iterator[Path]:
     try:
         yield path
     finally:
-        if keep:
+        if keep_folder:
             console.print(f"Kept {path}")
         else:
             shutil.rmtree(path, ignore_errors=True)
@@ -88,7 +88,7 @@ def folder(*, keep: bool) -> Iterator[Path]:
 def storm(world: World, seed: int, events: int, kills: int, *, small: bool) -> bool:
     """Run the product's relay under all faults; return whether every invariant held."""
     size = Size(events=events, streams=max(400, min(20_000, events // 40)), poison=1 / 500)
-    weather = Weather(
+    rates = FaultRates(
         kills,
         pubsub_down=20.0 if small else 120.0,
         redis_down=3.0 if small else 30.0,
@@ -101,7 +101,7 @@ def storm(world: World, seed: int, events: int, kills: int, *, small: bool) -> b
     began = time.monotonic()
     with Run(world, "storm", size, seed, RELAY, armed=0.6) as run, bar(kills, events) as progress:
         run.sample_every(1.0 if small else 15.0)
-        Storm(run, weather).blow(lambda done: progress(done, run.committed))
+        Storm(run, rates).blow(lambda done: progress(done, run.committed))
         run.finish_writing(120 + events / 200)
         progress(run.fleet.kills.total(), run.committed)
         run.fleet.scale(3)
@@ -127,14 +127,14 @@ def bar(kills: int, events: int) -> Iterator[Callable[[int, int], None]]:
     columns = (TextColumn("{task.description:7}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as shown:
         tasks = shown.add_task("kills", total=kills), shown.add_task("events", total=events)
-        told = 0
+        reported = 0
 
         def progress(killed: int, committed: int) -> None:
-            nonlocal told
+            nonlocal reported
             shown.update(tasks[0], completed=min(killed, kills))
             shown.update(tasks[1], completed=committed)
-            if not console.is_terminal and committed >= told + events // 10:
-                told = committed
+            if not console.is_terminal and committed >= reported + events // 10:
+                reported = committed
                 console.print(f"  {committed:,} events committed, {killed:,} kills")
 
         yield progress
@@ -153,11 +153,11 @@ def report(facts: Facts, run: Run, judgement: Judgement) -> None:
     console.print(faults)
     outages = Table("outage", "times", "away", "next publish after, slowest", title="Outages")
     for what in dict.fromkeys(outage.what for outage, _ in judgement.recoveries):
-        told = [(outage.seconds, took) for outage, took in judgement.recoveries if outage.what == what]
+        times = [(outage.seconds, took) for outage, took in judgement.recoveries if outage.what == what]
         slowest = (
-            "never" if any(took is None for _, took in told) else f"{max(t or 0 for _, t in told):.2f} s"
+            "never" if any(took is None for _, took in times) else f"{max(t or 0 for _, t in times):.2f} s"
         )
-        outages.add_row(what, str(len(told)), f"{max(away for away, _ in told):.1f} s", slowest)
+        outages.add_row(what, str(len(times)), f"{max(away for away, _ in times):.1f} s", slowest)
     console.print(outages)
     result = Table("must hold", "seen", "", title="Invariants", expand=True)
     for verdict in judgement.verdicts:

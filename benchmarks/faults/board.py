@@ -8,7 +8,7 @@ from pathlib import Path
 WRITERS = 4  # at most
 
 
-class Slot(IntEnum):
+class BoardSlot(IntEnum):
     """The position of each number; one process writes each."""
 
     ALLOWED = 0  # events that the writers may have committed by now, all together

@@ -14,7 +14,7 @@ import grpc
 from google.protobuf.empty_pb2 import Empty
 from google.pubsub_v1 import types
 
-from benchmarks.faults.board import Board, Slot
+from benchmarks.faults.board import Board, BoardSlot
 
 OPTIONS = (
     ("grpc.max_reconnect_backoff_ms", 500),
@@ -25,19 +25,19 @@ OPTIONS = (
 
 def line(message: Any) -> str:
     """One delivery, tab-separated; ``COPY`` reads it as it stands."""
-    told = message.attributes
+    attributes = message.attributes
     published = message.publish_time.seconds + message.publish_time.nanos / 1e9
     fields = (
         message.message_id,
         f"{published:.6f}",
-        told["ce-id"],
-        told["ce-type"],
-        told["aggregatetype"],
-        told["aggregateid"],
-        told["sequence"],
+        attributes["ce-id"],
+        attributes["ce-type"],
+        attributes["aggregatetype"],
+        attributes["aggregateid"],
+        attributes["sequence"],
         message.ordering_key,
         message.data.decode().replace("\\", "\\\\"),
-        told.get("deadletterreason", "").replace("\\", "\\\\").replace("\n", " ").replace("\t", " "),
+        attributes.get("deadletterreason", "").replace("\\", "\\\\").replace("\n", " ").replace("\t", " "),
     )
     return "\t".join(fields) + "\n"
 
@@ -103,9 +103,9 @@ def main() -> int:
         except grpc.RpcError:
             time.sleep(0.05)
             continue
-        board[Slot.DELIVERIES] += taken
+        board[BoardSlot.DELIVERIES] += taken
         if not taken:
-            board[Slot.IDLE] += 1
+            board[BoardSlot.IDLE] += 1
             time.sleep(0.02)
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.faults.world import PROJECT, Place
+from benchmarks.faults.world import PROJECT, PubSubPlace
 from erp.embedded.process import Child, Process
 
 # Where a relay kills itself, and after how many passings at most: it marks less often than it publishes.
@@ -19,7 +19,7 @@ GRACE_SECONDS = 30.0
 
 
 @dataclass
-class Relay:
+class RelayProcess:
     """One relay process."""
 
     child: Child
@@ -41,7 +41,7 @@ class Fleet:
 
     def __init__(
         self,
-        place: Place,
+        place: PubSubPlace,
         argv: Sequence[str],
         pick: random.Random,
         *,
@@ -53,7 +53,7 @@ class Fleet:
         self._place, self._argv, self._pick, self._armed = place, list(argv), pick, armed
         self._points, self._note = points, note
         self._lock = threading.RLock()
-        self._relays: list[Relay] = []
+        self._relays: list[RelayProcess] = []
         self._started = 0
         self.wanted = 0
         self.kills: Counter[str] = Counter()  # by point, or "any moment"
@@ -68,10 +68,10 @@ class Fleet:
         """Have so many relays: start what is missing, send SIGTERM to what is too much."""
         with self._lock:
             self.wanted = count
-            kept = [relay for relay in self._relays if not relay.retiring]
-            for relay in kept[count:]:
+            active = [relay for relay in self._relays if not relay.retiring]
+            for relay in active[count:]:
                 self._retire(relay)
-            for _ in range(count - len(kept)):
+            for _ in range(count - len(active)):
                 self._start()
 
     @contextmanager
@@ -103,7 +103,7 @@ class Fleet:
         """No relay that starts from now on kills itself."""
         self._armed = 0.0
 
-    def working(self) -> list[Relay]:
+    def working(self) -> list[RelayProcess]:
         """Relays past their start that are to stay."""
         with self._lock:
             return [relay for relay in self._relays if relay.works and not relay.retiring]
@@ -164,10 +164,10 @@ class Fleet:
         beat = self._place.folder / name / "relay"
         log = self._place.folder / "log" / f"{name}.log"
         with self._lock:
-            relay = Relay(Child(process, log, {}, died=self._died), point, beat)
+            relay = RelayProcess(Child(process, log, {}, died=self._died), point, beat)
             self._relays.append(relay)
 
-    def _retire(self, relay: Relay) -> None:
+    def _retire(self, relay: RelayProcess) -> None:
         relay.retiring = True
         relay.child.kill(signal.SIGCONT)
         # Before it listens for SIGTERM the signal simply ends it.
@@ -184,7 +184,7 @@ class Fleet:
             if self.wanted > sum(not each.retiring for each in self._relays):
                 self._start()
 
-    def _judge_end(self, relay: Relay, code: int) -> None:
+    def _judge_end(self, relay: RelayProcess, code: int) -> None:
         self._note(f"{relay.child.process.name} ended with {code} {relay.point}")
         if code == -signal.SIGKILL:
             self.kills["any moment" if relay.shot else relay.point] += 1

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 
 from benchmarks.faults.run import MAX_ATTEMPTS, Facts, Outage
-from benchmarks.faults.world import Place
+from benchmarks.faults.world import PubSubPlace
 from benchmarks.faults.writer import REF
 
 RECOVERY_SECONDS = 2.0
@@ -135,7 +135,7 @@ class Judgement:
         return [verdict for verdict in self.verdicts if not verdict.ok]
 
 
-def judge(place: Place, facts: Facts, *, cut_off: int | None = None) -> Judgement:
+def judge(place: PubSubPlace, facts: Facts, *, cut_off: int | None = None) -> Judgement:
     """Load what was written down and compare.
 
     ``cut_off``: how often some relay was killed, or lost its database or Pub/Sub, by which repeats are judged.
@@ -185,7 +185,7 @@ def _judge(connection: psycopg.Connection[Any], facts: Facts, cut_off: int | Non
     def one(statement: str) -> tuple[Any, ...]:
         return rows(statement)[0]
 
-    commits, events, undone, doubtful, doubtful_kept = one(COUNTS)
+    commits, events, undone, doubtful, doubtful_delivered = one(COUNTS)
     deliveries, messages, places, markers = one(DELIVERIES)
     poison, skipped, retried = one(POISON)
     torn, lost, foreign, ambiguous = rows(TORN), rows(LOST), rows(FOREIGN), rows(AMBIGUOUS)
@@ -202,7 +202,7 @@ def _judge(connection: psycopg.Connection[Any], facts: Facts, cut_off: int | Non
         Verdict(
             "acknowledged commits are in the database, whole; what was rolled back isn't",
             f"{commits:,} commits of {events:,} events, {undone:,} rolled back, {doubtful:,} without an answer"
-            f" ({doubtful_kept:,} of them committed); {len(torn)} wrong",
+            f" ({doubtful_delivered:,} of them committed); {len(torn)} wrong",
             not torn,
             _examples(torn),
         ),

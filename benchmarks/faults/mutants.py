@@ -41,7 +41,7 @@ QUIET_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
-class Row:
+class MutantRow:
     """A waiting row."""
 
     id: UUID
@@ -69,17 +69,17 @@ class Mutant:
         from erp import heartbeat
         from erp.outbox import endpoint
         from erp.outbox.publisher import BlockingPublisher
-        from erp.outbox.relay import Fault
+        from erp.outbox.relay import CrashPoint
 
         self.connection = psycopg.connect(
             settings.DATABASE_DIRECT_URL,
             autocommit=True,
             application_name="erp-relay",
-            row_factory=class_row(Row),
+            row_factory=class_row(MutantRow),
         )
         self._publisher = BlockingPublisher()
         self._topic = endpoint.topic_path(settings.PUBSUB_TOPIC)
-        self.fault = Fault()
+        self.fault = CrashPoint()
         heartbeat.touch("relay")
 
     def lead(self) -> None:
@@ -88,11 +88,11 @@ class Mutant:
             while not cursor.execute("SELECT pg_try_advisory_lock(%s)", [LEADER]).fetchone()[0]:  # type: ignore[index]
                 time.sleep(0.05)
 
-    def read(self, rest: str, *parameters: object) -> list[Row]:
+    def read(self, rest: str, *parameters: object) -> list[MutantRow]:
         """Waiting rows."""
         return self.connection.execute(ROWS + rest, parameters).fetchall()
 
-    def publish(self, rows: Sequence[Row]) -> None:
+    def publish(self, rows: Sequence[MutantRow]) -> None:
         """Each by itself, for as long as it takes."""
         from erp.outbox import wire
         from erp.outbox.publisher import NotPublished
@@ -109,7 +109,7 @@ class Mutant:
                     time.sleep(0.05)
             self.fault("after_publish")
 
-    def mark(self, rows: Sequence[Row]) -> None:
+    def mark(self, rows: Sequence[MutantRow]) -> None:
         """Published."""
         self.connection.execute(MARK, [[row.id for row in rows]])
 
@@ -195,12 +195,12 @@ def without_marks_and_locks() -> None:
 
 def start_behind_pending() -> None:
     """The same, and a run starts behind a predecessor that is still pending."""
-    from erp.outbox.batches import Batch, Row
+    from erp.outbox.batches import Batch, MutantRow
 
     without_marks_and_locks()
     may_start = Batch._may_start
 
-    def start(batch: Batch, row: Row) -> bool:
+    def start(batch: Batch, row: MutantRow) -> bool:
         return row.predecessor_status == "pending" or may_start(batch, row)
 
     setattr(Batch, "_may_start", start)  # noqa: B010

@@ -16,10 +16,10 @@ import psycopg
 from google.protobuf.empty_pb2 import Empty
 from google.pubsub_v1 import types
 
-from benchmarks.faults.board import Board, Slot
+from benchmarks.faults.board import Board, BoardSlot
 from benchmarks.faults.checker import Checker
 from benchmarks.faults.fleet import POINTS, Fleet
-from benchmarks.faults.world import Closing, Place, World
+from benchmarks.faults.world import Closing, PubSubPlace, World
 from benchmarks.faults.writer import MOST, POISON, THREADS, streams
 from erp.embedded.process import Child
 
@@ -117,7 +117,7 @@ class Run:
     ) -> None:
         self.world, self.size, self.seed = world, size, seed
         self.facts = Facts()
-        self.place = Place(world, name)
+        self.place = PubSubPlace(world, name)
         self.board = Board(self.place.folder / "board", create=True)
         self.fleet = Fleet(
             self.place, relay, random.Random(f"{seed}:fleet"), armed=armed, points=points, note=self.note
@@ -200,12 +200,12 @@ class Run:
     @property
     def committed(self) -> int:
         """Events whose commit was acknowledged."""
-        return self.board.total(Slot.COMMITTED)
+        return self.board.total(BoardSlot.COMMITTED)
 
     @property
     def delivered(self) -> int:
         """Deliveries that the checker has written down, repeats included."""
-        return self.board[Slot.DELIVERIES]
+        return self.board[BoardSlot.DELIVERIES]
 
     def sample(self) -> None:
         """Compare the rows with the ledgers and with themselves, at one instant."""
@@ -215,7 +215,7 @@ class Run:
         assert row is not None
         rows, pending, processing, published, failed, innocent, holes, decisions = row
         # What the writers have in hand right now may be there or not, and so may what ended in doubt.
-        most = self.committed + self.board.total(Slot.DOUBTFUL) + self.size.writers * THREADS * MOST
+        most = self.committed + self.board.total(BoardSlot.DOUBTFUL) + self.size.writers * THREADS * MOST
         self.facts.samples += 1
         if not least <= rows - decisions <= most or rows != pending + processing + published + failed:
             self.facts.unbalanced.append(
@@ -250,7 +250,7 @@ class Run:
 
     def allow(self, share: float) -> None:
         """Let the writers commit up to this share of all events."""
-        self.board[Slot.ALLOWED] = round(share * self.size.events)
+        self.board[BoardSlot.ALLOWED] = round(share * self.size.events)
 
     def wait_committed(self, share: float) -> None:
         """Wait until the writers got so far, or as near as a transaction of each thread allows."""
@@ -300,13 +300,13 @@ class Run:
 
     def wait_checked(self, looks: int = IDLE_LOOKS) -> None:
         """Wait until the checker has found its subscription empty for a while."""
-        seen, idle = self.board[Slot.DELIVERIES], self.board[Slot.IDLE]
+        seen, idle = self.board[BoardSlot.DELIVERIES], self.board[BoardSlot.IDLE]
 
         def quiet() -> bool:
             nonlocal seen, idle
-            if (now := self.board[Slot.DELIVERIES]) != seen:
-                seen, idle = now, self.board[Slot.IDLE]
-            return self.board[Slot.IDLE] >= idle + looks
+            if (now := self.board[BoardSlot.DELIVERIES]) != seen:
+                seen, idle = now, self.board[BoardSlot.IDLE]
+            return self.board[BoardSlot.IDLE] >= idle + looks
 
         self.until(quiet, SETTLE_SECONDS, "the subscription read to its end")
 
@@ -340,10 +340,10 @@ class Run:
     def _resolve(self, action: str, ids: list[str], reason: str) -> int:
         count = 0
         for start in range(0, len(ids), 500):
-            told = self.place.command(
+            output = self.place.command(
                 "outbox", action, *ids[start : start + 500], "--reason", reason, "--yes", "--json"
             )
-            count += len(json.loads(told)["skipped" if action == "skip" else "retried"])
+            count += len(json.loads(output)["skipped" if action == "skip" else "retried"])
         return count
 
     def finish_writing(self, seconds: float) -> None:

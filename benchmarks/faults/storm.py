@@ -34,7 +34,7 @@ CUT, ROBBED = "relays' sessions cut", "relays stopped, robbed of their locks and
 
 
 @dataclass(frozen=True)
-class Weather:
+class FaultRates:
     """How often each fault comes in a run of so many kills, and how long it lasts."""
 
     kills: int
@@ -118,19 +118,19 @@ class Pace(threading.Thread):
 class Storm:
     """Does to a run what a plan says, kill by kill, while the writers write steadily."""
 
-    def __init__(self, run: Run, weather: Weather) -> None:
-        self._run, self._weather = run, weather
+    def __init__(self, run: Run, rates: FaultRates) -> None:
+        self._run, self._rates = run, rates
         self._pick = random.Random(f"{run.seed}:storm")
         self._fleet, self._facts = run.fleet, run.facts
         self._scaled = 0
         self._pace = Pace(run)
-        self._away_left = weather.away()
+        self._away_left = rates.away()
         self._away = 0.0  # seconds of outages so far
 
     def blow(self, progress: Callable[[int], object]) -> None:
         """All of it. ``progress`` is told the number of kills."""
         run = self._run
-        plan = self._weather.plan(random.Random(f"{run.seed}:plan"))
+        plan = self._rates.plan(random.Random(f"{run.seed}:plan"))
         run.world.plan([poison_rule(), *EVERYDAY])
         run.start_writers()
         self._fleet.scale(3)
@@ -163,7 +163,7 @@ class Storm:
             time.sleep(RECOVERY_SECONDS)
         finally:
             self._away += time.monotonic() - began
-            self._away_left = max(RECOVERY_SECONDS, self._away_left - self._weather.lasts()[name])
+            self._away_left = max(RECOVERY_SECONDS, self._away_left - self._rates.lasts()[name])
 
     @property
     def kills(self) -> int:
@@ -211,7 +211,7 @@ class Storm:
         def live() -> None:
             self._fleet.kill()
             self._fleet.kill()
-            time.sleep(self._weather.pubsub_down)
+            time.sleep(self._rates.pubsub_down)
 
         world = self._run.world
         with self._outage("take_pubsub_away"):
@@ -221,15 +221,13 @@ class Storm:
         """Redis is down for a while: no wake-ups, nothing else."""
         redis = self._run.world.redis
         with self._outage("take_redis_away"):
-            self._interrupt(
-                "Redis down", redis.stop, redis.start, lambda: time.sleep(self._weather.redis_down)
-            )
+            self._interrupt("Redis down", redis.stop, redis.start, lambda: time.sleep(self._rates.redis_down))
 
     def delete_topic(self) -> None:
         """Somebody deletes the topic; the operator makes it anew by the product's command."""
         with self._outage("delete_topic"), self._fleet.refusing_to_start():
             began = time.time()
-            back = self._run.lose_topic(self._weather.topic_gone)
+            back = self._run.lose_topic(self._rates.topic_gone)
             self._facts.outages.append(Outage("topic deleted", back - began, back))
 
     def _interrupt(

@@ -4,21 +4,21 @@ import random
 from collections import Counter
 from pathlib import Path
 
-from benchmarks.faults.board import Board, Slot
+from benchmarks.faults.board import Board, BoardSlot
 from benchmarks.faults.judge import ledgers
-from benchmarks.faults.storm import Storm, Weather
+from benchmarks.faults.storm import FaultRates, Storm
 
-WEATHER = Weather(kills=40, pubsub_down=20.0, redis_down=3.0, topic_gone=1.0)
+RATES = FaultRates(kills=40, pubsub_down=20.0, redis_down=3.0, topic_gone=1.0)
 
 
 def test_the_same_seed_plans_the_same_faults_and_another_one_others() -> None:
-    plans = [WEATHER.plan(random.Random(seed)) for seed in (1, 1, 2)]
+    plans = [RATES.plan(random.Random(seed)) for seed in (1, 1, 2)]
     assert plans[0] == plans[1] != plans[2]
 
 
-def test_a_plan_holds_every_fault_as_often_as_the_weather_says() -> None:
-    planned = Counter(name for step in WEATHER.plan(random.Random(1)) for name in step)
-    assert planned == WEATHER.faults()
+def test_a_plan_contains_each_fault_as_often_as_configured() -> None:
+    planned = Counter(name for step in RATES.plan(random.Random(1)) for name in step)
+    assert planned == RATES.faults()
     assert all(callable(getattr(Storm, name)) for name in planned)
 
 
@@ -34,5 +34,5 @@ def test_a_transaction_without_an_end_in_the_ledger_is_in_doubt(tmp_path: Path) 
 
 def test_processes_see_each_others_numbers(tmp_path: Path) -> None:
     mine, theirs = Board(tmp_path / "board", create=True), Board(tmp_path / "board")
-    mine[Slot.COMMITTED], mine[Slot.COMMITTED + 1] = 7, 8
-    assert theirs.total(Slot.COMMITTED) == 15
+    mine[BoardSlot.COMMITTED], mine[BoardSlot.COMMITTED + 1] = 7, 8
+    assert theirs.total(BoardSlot.COMMITTED) == 15

@@ -97,7 +97,7 @@ class World:
             for server in (self.postgres, self.redis, self.pubsub):
                 self._running.callback(server.stop)
                 server.start()
-            template = Place(self, "erp")
+            template = PubSubPlace(self, "erp")
             template.command("migrate", "--verbosity", "0")
             with template.connect() as connection:
                 connection.execute(self._tables)
@@ -155,7 +155,7 @@ class World:
         return True
 
 
-class Place:
+class PubSubPlace:
     """One run's own database and Pub/Sub project on the servers."""
 
     def __init__(self, world: World, database: str) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from uuid import UUID, uuid5
 
-from benchmarks.faults.board import Board, Slot
+from benchmarks.faults.board import Board, BoardSlot
 
 NAMESPACE = UUID("6f1d2a50-3f0c-5f55-9b0e-3a7f9a4b7c11")
 SIZES = (1, 2, 3, 5, 8, 13, 21, 34, 40)  # of transactions, in events
@@ -33,7 +33,7 @@ def streams(seed: int, count: int) -> list[tuple[str, UUID]]:
     return [(("lot", "note")[n % 2], uuid5(NAMESPACE, f"{seed}:{n}")) for n in range(count)]
 
 
-class Ledger:
+class WriteLedger:
     """A file of one thread; what it says of commits is on disk before the thread goes on.
 
     ``B`` transaction events: about to commit. Then one of ``C`` transaction time: acknowledged; ``R``: certainly
@@ -61,18 +61,18 @@ class Counts:
         self._board, self._writer, self._lock = board, writer, threading.Lock()
         self.share = 1
 
-    def add(self, slot: Slot, events: int) -> None:
+    def add(self, slot: BoardSlot, events: int) -> None:
         """More events."""
         with self._lock:
             self._board[slot + self._writer] += events
 
     def wait_for_leave(self, events: int) -> None:
         """Wait until a thread that has committed so many events may commit more."""
-        while events * self.share >= self._board[Slot.ALLOWED]:
+        while events * self.share >= self._board[BoardSlot.ALLOWED]:
             time.sleep(0.005)
 
 
-class Writer(threading.Thread):
+class WriterThread(threading.Thread):
     """One connection's worth of transactions."""
 
     def __init__(self, number: int, arguments: argparse.Namespace, counts: Counts) -> None:
@@ -82,7 +82,7 @@ class Writer(threading.Thread):
         self._quota, self._poison, self._slow = arguments.events, arguments.poison, arguments.slow
         self._sizes = [size for size in SIZES if size <= arguments.most]
         self._number, self._counts = number * TRANSACTIONS, counts
-        self._ledger = Ledger(arguments.folder / f"ledger-{number}.log")
+        self._ledger = WriteLedger(arguments.folder / f"ledger-{number}.log")
         self._poisoned: set[UUID] = set()
         self.failure: BaseException | None = None
 
@@ -125,14 +125,14 @@ class Writer(threading.Thread):
                 flushed = True
         except (RolledBack, DatabaseError, InterfaceError) as error:
             self._ledger.write("U" if flushed else "R", self._number, time.time())
-            self._counts.add(Slot.DOUBTFUL if flushed else Slot.ABANDONED, count)
+            self._counts.add(BoardSlot.DOUBTFUL if flushed else BoardSlot.ABANDONED, count)
             if not undo:
                 connection.close()
                 if not isinstance(error, RolledBack):
                     time.sleep(self._pick.uniform(0.02, 0.1))
             return 0
         self._ledger.write("C", self._number, time.time(), sync=True)
-        self._counts.add(Slot.COMMITTED, count)
+        self._counts.add(BoardSlot.COMMITTED, count)
         return count
 
     def _work(self, chosen: Sequence[tuple[str, UUID]], texts: Sequence[str]) -> None:
@@ -202,7 +202,7 @@ def main() -> int:
     counts = Counts(Board(arguments.folder / "board"), arguments.writer)
     counts.share = arguments.writers * THREADS
     first = arguments.writer * THREADS
-    threads = [Writer(number, arguments, counts) for number in range(first, first + THREADS)]
+    threads = [WriterThread(number, arguments, counts) for number in range(first, first + THREADS)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -51,11 +51,15 @@ def main() -> int:
     started = time.monotonic()
     parts: list[Part] = []
     try:
-        with folder(keep=arguments.keep) as path, World(path, tables="") as world, bar(len(letters)) as told:
-            on = ground.machine(ground.Place(world, "erp"))
+        with (
+            folder(keep_folder=arguments.keep) as path,
+            World(path, tables="") as world,
+            bar(len(letters)) as progress,
+        ):
+            on = ground.machine(ground.PubSubPlace(world, "erp"))
             for letter in letters:
-                part = PARTS[letter](world, ground.Sizes(quick=arguments.quick), told.tell)
-                told.step()
+                part = PARTS[letter](world, ground.Sizes(quick=arguments.quick), progress.report)
+                progress.step()
                 print(markdown(part), flush=True)
                 parts.append(part)
     except CannotStart as error:
@@ -89,7 +93,7 @@ def write(parts: list[Part], on: str, seconds: float) -> None:
 
 
 @contextmanager
-def folder(*, keep: bool) -> Iterator[Path]:
+def folder(*, keep_folder: bool) -> Iterator[Path]:
     """A temporary folder for everything."""
     path = Path(tempfile.mkdtemp(prefix="erp-bench-"))
     if geteuid() == 0:
@@ -97,7 +101,7 @@ def folder(*, keep: bool) -> Iterator[Path]:
     try:
         yield path
     finally:
-        if keep:
+        if keep_folder:
             console.print(f"Kept {path}")
         else:
             shutil.rmtree(path, ignore_errors=True)
@@ -110,7 +114,7 @@ class Bar:
         self._progress = progress
         self._task = progress.add_task("starting the servers", total=total)
 
-    def tell(self, what: str) -> None:
+    def report(self, what: str) -> None:
         """Print the current step."""
         self._progress.update(self._task, description=what)
 

@@ -17,7 +17,7 @@ CLAIM_ROWS = 640  # on average ten in each of the 64 buckets
 BULK_ROWS = 2_000
 
 
-def measure(world: World, sizes: ground.Sizes, tell: ground.Tell) -> Part:
+def measure(world: World, sizes: ground.Sizes, report: ground.Report) -> Part:
     """Claims before and after many events, all under one old snapshot."""
     events, claims = sizes(60_000, 2_000), sizes(30, 4)
     part = Part(
@@ -28,7 +28,7 @@ def measure(world: World, sizes: ground.Sizes, tell: ground.Tell) -> Part:
         f" {events:,} events are relayed; then the same again. A poll is the read that finds nothing; every tenth"
         " or so of it is a sweep from the bucket's beginning, the net under the low-water mark.",
     )
-    tell(f"d: claims before and after {events:,} events")
+    report(f"d: claims before and after {events:,} events")
     with ground.a_place(world, "claims") as place:
         result: dict[str, Any] = ground.run(place, "benchmarks.relay.claims", events, claims)
     ratio = result["claim"][1] / result["claim"][0]

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from benchmarks.faults.world import PROJECT, Place
+from benchmarks.faults.world import PROJECT, PubSubPlace
 from erp.embedded.process import Child, Process
 
 START_SECONDS = 60.0
@@ -27,7 +27,7 @@ class Arrival(NamedTuple):
 class Deployment:
     """Beat, relay worker and a subscriber beside each other on a place. A context manager."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: PubSubPlace) -> None:
         self.place = place
         self._arrivals = place.folder / "arrivals.txt"
         self._running = ExitStack()

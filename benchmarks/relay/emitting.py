@@ -14,7 +14,7 @@ from benchmarks.relay.figures import Part, median
 COUNTS = (1, 10, 100)
 
 
-def measure(world: World, sizes: ground.Sizes, tell: ground.Tell) -> Part:
+def measure(world: World, sizes: ground.Sizes, report: ground.Report) -> Part:
     """Statements and time."""
     rounds = sizes(400, 20)
     part = Part(
@@ -24,13 +24,13 @@ def measure(world: World, sizes: ground.Sizes, tell: ground.Tell) -> Part:
         " statements. Then a commodity is created as usual and, in turns, with the write to the outbox left out:"
         f" the difference of the medians of {rounds} rounds is what emitting adds, commit and wake-up included.",
     )
-    tell("e: statements and time of emit")
+    report("e: statements and time of emit")
     with ground.a_place(world, "emitting") as place:
         result: dict[str, Any] = ground.run(place, "benchmarks.relay.emitting", rounds)
     counts = result["statements"]
-    told = ", ".join(f"{n} events: {count}" for n, count in counts.items())
+    text = ", ".join(f"{n} events: {count}" for n, count in counts.items())
     same = len(set(counts.values())) == 1
-    part.add("statements of a unit of work", told, "the same", same, hard=True)
+    part.add("statements of a unit of work", text, "the same", same, hard=True)
     for n, seconds in result["units"].items():
         part.add(f"unit of work with nothing but {n} events, median", f"{seconds * 1000:.2f} ms")
     for what, (whole, without) in result["writes"].items():
@@ -64,12 +64,12 @@ def _units(rounds: int) -> tuple[dict[int, int], dict[int, float]]:
     from erp.ids import uuid7
     from erp.services import emit, service
 
-    def tell(*, actor: Any, count: int) -> None:
+    def emit_events(*, actor: Any, count: int) -> None:
         for _ in range(count):
             emit(events.CommodityUpdated(commodity_id=uuid7(), version=2, changes={}))
 
-    tell.__module__ = "apps.commodities.services"
-    telling = service(public="a benchmark", emits=[events.CommodityUpdated])(tell)
+    emit_events.__module__ = "apps.commodities.services"
+    telling = service(public="a benchmark", emits=[events.CommodityUpdated])(emit_events)
     statements, units = {}, {}
     for count in COUNTS:
         telling(actor=SYSTEM, count=count)
@@ -118,10 +118,10 @@ def _writes(rounds: int) -> dict[str, tuple[float, float]]:
     for name, write in (("create by its service", by_service), ("create by the API", by_api)):
         times: tuple[list[float], list[float]] = ([], [])
         for _ in range(rounds):
-            for kept, call in zip(times, (write, lambda write=write: without(write)), strict=True):
+            for taken_times, call in zip(times, (write, lambda write=write: without(write)), strict=True):
                 started = time.perf_counter()
                 call()
-                kept.append(time.perf_counter() - started)
+                taken_times.append(time.perf_counter() - started)
         found[name] = median(times[0][5:]), median(times[1][5:])
     return found
 

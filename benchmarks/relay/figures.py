@@ -36,7 +36,7 @@ def spread(values: Sequence[float]) -> str:
 
 
 @dataclass(frozen=True)
-class Line:
+class FigureLine:
     """One row of the table.
 
     ``goal`` is empty where a figure only informs; ``met`` is None then. ``hard``: the goal isn't about time, so it
@@ -57,13 +57,13 @@ class Part:
     letter: str
     title: str
     how: str
-    lines: list[Line] = field(default_factory=list)
+    lines: list[FigureLine] = field(default_factory=list)
 
     def add(
         self, what: str, measured: str, goal: str = "", met: bool | None = None, *, hard: bool = False
     ) -> None:
         """One more line."""
-        self.lines.append(Line(what, measured, goal, met, hard))
+        self.lines.append(FigureLine(what, measured, goal, met, hard))
 
     @property
     def met(self) -> bool:
@@ -78,9 +78,9 @@ class Part:
 
 def markdown(part: Part) -> str:
     """The part as a section with a table."""
-    told = {True: "met", False: "**missed**", None: ""}
+    verdicts = {True: "met", False: "**missed**", None: ""}
     rows = [
-        f"| {' | '.join(_cell(each) for each in (line.what, line.measured, line.goal, told[line.met]))} |"
+        f"| {' | '.join(_cell(each) for each in (line.what, line.measured, line.goal, verdicts[line.met]))} |"
         for line in part.lines
     ]
     head = ["| measured | figure | goal | |", "|---|---|---|---|"]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
 
-from benchmarks.faults.world import PROJECT, Place, World
+from benchmarks.faults.world import PROJECT, PubSubPlace, World
 from erp.embedded.testing import PubSub
 
 PAYLOAD_BYTES = 1000
@@ -53,7 +53,7 @@ class Sizes:
 class Outbox:
     """``events`` waiting events over ``streams`` streams, in a random order, each of 1 KB."""
 
-    def __init__(self, place: Place, events: int, streams: int) -> None:
+    def __init__(self, place: PubSubPlace, events: int, streams: int) -> None:
         self.place, self.events = place, events
         pick = random.Random(42)
         ids = [UUID(int=pick.getrandbits(128), version=4) for _ in range(streams)]
@@ -96,7 +96,7 @@ def _bucket(stream: UUID) -> int:
     return int.from_bytes(digest[:8], "big") % 64
 
 
-def run(place: Place, module: str, *arguments: object, **env: str) -> dict[str, float]:
+def run(place: PubSubPlace, module: str, *arguments: object, **env: str) -> dict[str, float]:
     """Run a process of the benchmark that prints one JSON object. Raises RuntimeError with what it complained of."""
     done = subprocess.run(
         [sys.executable, "-m", module, *map(str, arguments)],
@@ -134,17 +134,17 @@ def drain(outbox: Outbox, contestant: str) -> Drained:
 
 
 @contextmanager
-def a_place(world: World, name: str) -> Iterator[Place]:
+def a_place(world: World, name: str) -> Iterator[PubSubPlace]:
     """A database of its own on the servers."""
-    place = Place(world, name)
+    place = PubSubPlace(world, name)
     place.make()
     yield place
 
 
-Tell = Callable[[str], None]
+Report = Callable[[str], None]
 
 
-def machine(place: Place) -> str:
+def machine(place: PubSubPlace) -> str:
     """What it ran on, without a name."""
     import platform
 

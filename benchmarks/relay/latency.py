@@ -10,7 +10,7 @@ from benchmarks.relay.figures import Part, percentile
 RATE, QUIET_RATE = 200, 1  # events a second
 
 
-def measure(world: World, sizes: ground.Sizes, tell: ground.Tell) -> Part:
+def measure(world: World, sizes: ground.Sizes, report: ground.Report) -> Part:
     """With wake-ups over a change of shifts, on a quiet system, and without Redis."""
     heard, deaf, quiet, warm = sizes(50, 3), sizes(25, 3), sizes(60, 12), sizes(4, 2)
     part = Part(
@@ -32,7 +32,7 @@ def measure(world: World, sizes: ground.Sizes, tell: ground.Tell) -> Part:
             if name == "Redis stopped":
                 world.redis.stop()
                 time.sleep(1)
-            tell(f"c: {name}, {seconds} s")
+            report(f"c: {name}, {seconds} s")
             latencies = _traffic(running, rate, seconds + warm, first)
             skipped = first + rate * warm
             taken = [latency for ref, latency in latencies.items() if int(ref) >= skipped]

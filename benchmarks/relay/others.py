@@ -71,7 +71,7 @@ class CannotRun(Exception):
     """The library can't be tried here; the message says why."""
 
 
-def measure(world: World, sizes: ground.Sizes, tell: ground.Tell) -> Part:
+def measure(world: World, sizes: ground.Sizes, report: ground.Report) -> Part:
     """Everyone in turns."""
     ours, rounds = sizes(10_000, 1_000), sizes(3, 1)
     part = Part(
@@ -86,15 +86,15 @@ def measure(world: World, sizes: ground.Sizes, tell: ground.Tell) -> Part:
     reasons: dict[str, str] = {}
     with ground.a_place(world, "others") as place:
         outbox = ground.Outbox(place, ours, ours // PER_STREAM)
-        pythons = _prepare(reasons, tell)
+        pythons = _prepare(reasons, report)
         for turn in range(rounds):
             for name in ("relay-aggregate", "relay-bucket"):
-                tell(f"b: {name}, round {turn + 1} of {rounds}")
+                report(f"b: {name}, round {turn + 1} of {rounds}")
                 rates.setdefault(name, []).append(ground.drain(outbox, name).rate)
             for other in OTHERS:
                 if other.name in reasons:
                     continue
-                tell(f"b: {other.name}, round {turn + 1} of {rounds}")
+                report(f"b: {other.name}, round {turn + 1} of {rounds}")
                 try:
                     rate = _drain(world, other, pythons[other.name], sizes(other.events, 200), turn)
                     rates.setdefault(other.name, []).append(rate)
@@ -119,18 +119,18 @@ def measure(world: World, sizes: ground.Sizes, tell: ground.Tell) -> Part:
     return part
 
 
-def _prepare(reasons: dict[str, str], tell: ground.Tell) -> dict[str, Path]:
+def _prepare(reasons: dict[str, str], report: ground.Report) -> dict[str, Path]:
     """The interpreters, by library; why there is none goes into ``reasons``."""
     pythons = {}
     for other in OTHERS:
         try:
-            pythons[other.name] = _environment(other, tell)
+            pythons[other.name] = _environment(other, report)
         except CannotRun as error:
             reasons[other.name] = str(error)
     return pythons
 
 
-def _environment(other: Other, tell: ground.Tell) -> Path:
+def _environment(other: Other, report: ground.Report) -> Path:
     """Python of a virtual environment with the library, kept in the cache folder for the next time."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cotton-erp-benchmarks"
     wanted = f"{sys.version}{other.requirements.read_text()}"
@@ -138,7 +138,7 @@ def _environment(other: Other, tell: ground.Tell) -> Path:
     python = folder / "bin" / "python"
     if (folder / "ready").exists():
         return python
-    tell(f"b: installing {other.name} {other.version}")
+    report(f"b: installing {other.name} {other.version}")
     shutil.rmtree(folder, ignore_errors=True)
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
     for argv in ([sys.executable, "-m", "venv", str(folder)], [*pip, "-r", str(other.requirements)]):

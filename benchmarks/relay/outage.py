@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from benchmarks.faults.world import PROJECT, Place, World
+from benchmarks.faults.world import PROJECT, PubSubPlace, World
 from benchmarks.relay import ground
 from benchmarks.relay.deployment import Deployment
 from benchmarks.relay.figures import Part, median, paired, spread
@@ -20,7 +20,7 @@ FAILED = (
 WAITING = "SELECT count(*) FROM event_outbox WHERE status = 'pending'"
 
 
-def measure(world: World, sizes: ground.Sizes, tell: ground.Tell) -> Part:
+def measure(world: World, sizes: ground.Sizes, report: ground.Report) -> Part:
     """The writers' rate without and with an outage, in turns; and what became of the events."""
     rounds, writes = sizes(4, 1), sizes(2_500, 100)
     part = Part(
@@ -35,7 +35,7 @@ def measure(world: World, sizes: ground.Sizes, tell: ground.Tell) -> Part:
     with ground.a_place(world, "outage") as place, Deployment(place) as running, _writers(place) as writers:
         running.drained()
         for turn in range(rounds):
-            tell(f"f: {writes:,} writes with Pub/Sub up and down, round {turn + 1} of {rounds}")
+            report(f"f: {writes:,} writes with Pub/Sub up and down, round {turn + 1} of {rounds}")
             up.append(_rate(writers, writes))
             running.drained()
             world.pubsub.stop()
@@ -77,7 +77,7 @@ def measure(world: World, sizes: ground.Sizes, tell: ground.Tell) -> Part:
 
 
 @contextmanager
-def _writers(place: Place) -> Iterator[list["subprocess.Popen[str]"]]:
+def _writers(place: PubSubPlace) -> Iterator[list["subprocess.Popen[str]"]]:
     with ExitStack() as running:
         writers = []
         for number in range(WRITERS):

@@ -30,9 +30,11 @@ def main() -> None:
             delivery = puller.next(0.0 if settle else 0.2)
             if delivery is not None:
                 at = time.time_ns()
-                told = delivery.attributes
+                attributes = delivery.attributes
                 ref = json.loads(delivery.data).get("ref", "-")
-                file.write(f"{at} {told['aggregatetype']}:{told['aggregateid']} {told['sequence']} {ref}\n")
+                file.write(
+                    f"{at} {attributes['aggregatetype']}:{attributes['aggregateid']} {attributes['sequence']} {ref}\n"
+                )
                 settle.append(delivery.ack_id)
             if settle and (delivery is None or len(settle) >= 50):
                 puller.acknowledge(settle)

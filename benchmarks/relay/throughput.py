@@ -8,7 +8,7 @@ NAMES = (("bare", "bare"), ("bucket", "relay-bucket"), ("aggregate", "relay-aggr
 PER_STREAM = 10  # events of each stream
 
 
-def measure(world: World, sizes: ground.Sizes, tell: ground.Tell) -> Part:
+def measure(world: World, sizes: ground.Sizes, report: ground.Report) -> Part:
     """The relay in both modes against a bare loop, then against itself with Google's batching client."""
     events, fewer = sizes(50_000, 2_000), sizes(10_000, 1_000)
     rounds, turns = sizes(5, 1), sizes(3, 1)
@@ -29,7 +29,7 @@ def measure(world: World, sizes: ground.Sizes, tell: ground.Tell) -> Part:
         for turn in range(rounds):
             for name in rates:
                 if name != "relay-aggregate" or turn < turns:
-                    tell(f"a: {name}, round {turn + 1} of {rounds}")
+                    report(f"a: {name}, round {turn + 1} of {rounds}")
                     drained = ground.drain(outbox, name)
                     rates[name].append(drained.rate)
                     costs[name].append(drained.cpu * 1e6)
@@ -38,7 +38,7 @@ def measure(world: World, sizes: ground.Sizes, tell: ground.Tell) -> Part:
         outbox = ground.Outbox(place, fewer, fewer // PER_STREAM)
         for turn in range(turns):
             for name in pairs:
-                tell(f"a: {name} with {fewer:,}, round {turn + 1} of {turns}")
+                report(f"a: {name} with {fewer:,}, round {turn + 1} of {turns}")
                 pairs[name].append(ground.drain(outbox, name).rate)
     bucket = paired(rates["relay-bucket"], rates["bare"])
     aggregate = paired(rates["relay-aggregate"], rates["bare"][: len(rates["relay-aggregate"])])
@@ -48,8 +48,8 @@ def measure(world: World, sizes: ground.Sizes, tell: ground.Tell) -> Part:
     part.add("relay, aggregate mode, events a second", spread(rates["relay-aggregate"]))
     part.add("bucket mode against the bare loop", f"{bucket:.2f} ×", "≥ 0.8 ×", bucket >= 0.8)
     part.add("aggregate mode against the bare loop", f"{aggregate:.2f} ×")
-    told = ", ".join(f"{name} {median(costs[key]):.0f} µs" for name, key in NAMES)
-    part.add("CPU of the process itself, an event", told)
+    text = ", ".join(f"{name} {median(costs[key]):.0f} µs" for name, key in NAMES)
+    part.add("CPU of the process itself, an event", text)
     part.add("Google's batching client in the relay, events a second", spread(pairs["batcher"]))
     part.add("the relay's own requests, same events", spread(pairs["relay-aggregate"]))
     part.add("aggregate mode against the batching client", f"{client:.2f} ×", "≥ 3 ×", client >= 3)

@@ -25,12 +25,12 @@ def test_nothing_measured_is_no_figure() -> None:
             figure([])
 
 
-def test_rates_are_told_to_three_digits() -> None:
+def test_rates_have_three_digits() -> None:
     assert [rate(value) for value in (12_345.6, 987.65, 61.72)] == ["12,300 /s", "988 /s", "61.7 /s"]
     assert spread([10.0, 12_345.0, 987.0]) == "987 /s (10 to 12,300)"
 
 
-def test_the_table_tells_goals_and_a_quick_run_asks_only_what_is_not_about_time() -> None:
+def test_the_table_shows_goals_and_a_quick_run_checks_only_untimed_ones() -> None:
     part = Part("a", "Speed", "On one machine.")
     part.add("rate | of a", "5 /s")
     part.add("lost", "0", "0", True, hard=True)

@@ -11,32 +11,34 @@ from typing import Any
 from apps.partners import services
 from apps.partners.models import Partner
 from erp.audit.sources import PROJECT
-from erp.errors import Fault, Invalid
-from erp.jobs.kinds import Done, Kind, Row
+from erp.errors import FieldError, Invalid
+from erp.jobs.kinds import JobKind, RowResult, WorkRow
 from erp.jobs.models import Job
 from erp.jobs.tasks import work
 from erp.testing import environment
 
 
-class EnterFirms(Kind):
+class EnterFirms(JobKind):
     """One partner a row; a row called ``bad`` is refused, one called ``die`` kills its worker once."""
 
     name = "test.enter_firms"
 
-    def rows(self, job: Job, content: bytes) -> Iterator[Row]:
+    def rows(self, job: Job, content: bytes) -> Iterator[WorkRow]:
         for number, name in enumerate(json.loads(content), start=1):
-            yield Row(number, {"legal_name": name})
+            yield WorkRow(number, {"legal_name": name})
 
-    def apply(self, row: Row, *, job: Job, actor: Any) -> Done:
+    def apply(self, row: WorkRow, *, job: Job, actor: Any) -> RowResult:
         name = row.values["legal_name"]
         if name == "bad":
-            raise Invalid("No firm has this name.", errors=[Fault("/legal_name", "invalid", "Not this.")])
+            raise Invalid(
+                "No firm has this name.", errors=[FieldError("/legal_name", "invalid", "Not this.")]
+            )
         flag = os.environ.get("ERP_TEST_DIE_ONCE", "")
         if name == "die" and flag and os.path.exists(flag):
             os.unlink(flag)
             os.kill(os.getpid(), signal.SIGKILL)
         firm: Partner = services.register(actor=actor, legal_name=name, legal_form="partnership")
-        return Done("created", firm.pk)
+        return RowResult("created", firm.pk)
 
 
 def finished(job: Job) -> Job:

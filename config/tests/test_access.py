@@ -68,18 +68,18 @@ def test_a_grant_on_one_row_opens_that_row_alone(world, client_for, make):
 
 
 @each_model
-def test_a_grant_on_one_row_opens_that_row_alone_in_the_portal(world, desk_for, make):
+def test_a_grant_on_one_row_opens_that_row_alone_in_the_portal(world, staff_client_for, make):
     granted, other = make(world), make(world)
     page = admin.site._registry.get(type(granted))
     views = page._views[0]
     person = without_roles(world.user("INTERNAL"))
     assign_perm(str(views), person, granted)
-    desk = desk_for(person)
+    staff = staff_client_for(person)
     name = f"admin:{granted._meta.app_label}_{granted._meta.model_name}"
-    shown = desk.get(reverse(f"{name}_changelist"))
+    shown = staff.get(reverse(f"{name}_changelist"))
     assert shown.status_code == 200
     assert str(other.pk) not in shown.content.decode()
-    assert desk.get(reverse(f"{name}_change", args=[other.pk])).status_code in (302, 403, 404)
+    assert staff.get(reverse(f"{name}_change", args=[other.pk])).status_code in (302, 403, 404)
 
 
 @pytest.mark.parametrize("role", ["APPLICANT", "SELLER", "BUYER", "PARTNER_ADMIN"])
@@ -114,7 +114,7 @@ def test_a_grant_on_one_message_opens_no_other(world, client_for):
     assert other not in Message.objects.visible_to(person)
 
 
-def test_a_grant_on_one_commodity_lets_nobody_make_another(world):
+def test_a_grant_on_one_commodity_does_not_allow_creating_another(world):
     person = without_roles(world.user("INTERNAL"))
     assign_perm("commodity.create", person, world.commodity())
     with pytest.raises(CapabilityMissing):
@@ -208,7 +208,7 @@ def test_parts_of_a_commodity_take_the_right_on_that_commodity(world, client_for
     assert client.read(f"/api/v1/commodities/{granted.pk}/{part}").status_code != 404 or part == "tax"
 
 
-def test_a_grant_on_one_place_tells_no_distance_to_another_and_merges_it_into_none(world, client_for):
+def test_a_grant_on_one_place_gives_no_distance_to_another_and_no_merge(world, client_for):
     here = {"latitude": Decimal("23.0225"), "longitude": Decimal("72.5714")}
     granted, also, other = world.place(**here), world.place(**here), world.place(**here)
     person = holder(world, "location.view", granted)
@@ -245,25 +245,25 @@ def test_a_schedule_of_another_commodity_gets_no_next_version(world):
         commodities.draft_quality_schedule(actor=person, commodity=granted, **terms)
 
 
-def test_a_right_on_one_user_opens_neither_the_matrix_nor_who_holds_what(world, desk_for):
-    desk = desk_for(holder(world, "account.manage_capabilities", world.user("INTERNAL")))
+def test_a_right_on_one_user_opens_neither_the_matrix_nor_who_holds_what(world, staff_client_for):
+    staff = staff_client_for(holder(world, "account.manage_capabilities", world.user("INTERNAL")))
     matrix = "/admin/account/accesspolicy/"
-    assert desk.get(matrix).status_code == 403
-    assert desk.get(f"{matrix}who/availability.create/").status_code == 403
-    desk = desk_for(world.user("INTERNAL_COMPLIANCE"))
-    assert desk.get(matrix).status_code == 200
+    assert staff.get(matrix).status_code == 403
+    assert staff.get(f"{matrix}who/availability.create/").status_code == 403
+    staff = staff_client_for(world.user("INTERNAL_COMPLIANCE"))
+    assert staff.get(matrix).status_code == 200
 
 
-def test_who_may_do_something_on_a_row_is_told_to_those_who_see_the_row(world, desk_for):
+def test_users_with_access_to_a_row_are_listed_to_those_who_see_it(world, staff_client_for):
     ours, others = world.organization("Our House"), world.organization("Other House")
-    desk = desk_for(world.user("INTERNAL_COMPLIANCE", organization_id=ours.pk))
+    staff = staff_client_for(world.user("INTERNAL_COMPLIANCE", organization_id=ours.pk))
     path = "/admin/account/accesspolicy/who/organization.update/"
     for row, seen in ((ours, True), (others, False)):
-        page = desk.get(path, {"type": "organization.Organization", "id": str(row.pk)}).content.decode()
+        page = staff.get(path, {"type": "organization.Organization", "id": str(row.pk)}).content.decode()
         assert (row.name in page, "There is no record with this ID." in page) == (seen, not seen)
     for kind in ("account.TotpDevice", "auth.Group", "sessions.Session"):
         assert (
-            "There is no record with this ID." in desk.get(path, {"type": kind, "id": "1"}).content.decode()
+            "There is no record with this ID." in staff.get(path, {"type": kind, "id": "1"}).content.decode()
         )
 
 

@@ -85,7 +85,7 @@ class Browser:
         page.wait_for_url("**/admin/")
         return page
 
-    def say(self) -> str:
+    def dialog_text(self) -> str:
         return self.page.inner_text("#main")
 
 
@@ -115,11 +115,11 @@ def test_a_manager_approves_an_offer_and_the_seller_is_on_the_market(browse, use
     assert "TEST" in page.inner_text("#header-inner")
     page.click("text=Offers to approve")
     page.click(f"tr:has-text('{waiting.number}') >> text=Approve")
-    assert "Pending approval → Active" in browser.say()
+    assert "Pending approval → Active" in browser.dialog_text()
     page.fill("[name=note]", "papers seen")
     page.click("form#run_form button[type=submit]")
     page.wait_for_url("**/change/")
-    assert f"{waiting.number} was approved." in browser.say()
+    assert f"{waiting.number} was approved." in browser.dialog_text()
     waiting.refresh_from_db()
     assert waiting.status == "ACTIVE"
     assert len(emitted("availability.approved")) == 1
@@ -137,7 +137,7 @@ def test_two_clicks_fifty_milliseconds_apart_have_one_effect(browse, user, emitt
     assert len(emitted("commodity.created")) == 1
 
 
-def test_back_and_send_again_tells_the_first_result(browse, user, emitted):
+def test_resubmitting_a_form_shows_the_first_result(browse, user, emitted):
     browser = browse(user("INTERNAL"))
     page = browser.open("/admin/partner/partner/add/")
     page.fill("[name=legal_name]", "Firm of Two")
@@ -148,11 +148,11 @@ def test_back_and_send_again_tells_the_first_result(browse, user, emitted):
     page.go_back()
     page.click("[name=_save]")
     page.wait_for_url("**/change/")
-    said = browser.say()
+    messages = browser.dialog_text()
     if len(emitted("partner.registered")) == before:
-        assert "nothing was repeated" in said
+        assert "nothing was repeated" in messages
     else:  # the browser reloaded the page with a new key: a new operation
-        assert "Organization Firm of Two was registered." in said
+        assert "Organization Firm of Two was registered." in messages
 
 
 def test_several_offers_are_decided_from_the_list(browse, user, offer, emitted):
@@ -166,7 +166,7 @@ def test_several_offers_are_decided_from_the_list(browse, user, offer, emitted):
     page.click("button[name=index]")
     page.click("form#run_form button[type=submit]")
     page.wait_for_selector("text=3 of 4 done.")
-    assert "availability.invalid_state" in browser.say()
+    assert "availability.invalid_state" in browser.dialog_text()
     assert len(emitted("availability.approved")) == 3
 
 
@@ -181,7 +181,7 @@ def test_staff_reserve_for_a_partner_found_by_search(browse, user, offer, partne
     page.click(".select2-results__option:has-text('Kovai Spinners')")
     page.click("form#run_form button[type=submit]")
     page.wait_for_url("**/change/")
-    assert re.search(r"Kovai Spinners\s+40 BALE", browser.say())
+    assert re.search(r"Kovai Spinners\s+40 BALE", browser.dialog_text())
 
 
 def test_a_stale_page_shows_both_values(browse, user, commodity):
@@ -195,7 +195,7 @@ def test_a_stale_page_shows_both_values(browse, user, commodity):
     mine.page.fill("[name=description]", "mine")
     mine.page.click("[name=_save]")
     mine.page.wait_for_selector("text=Nothing was done")
-    assert re.search(r"Description\s+mine\s+theirs", mine.say())
+    assert re.search(r"Description\s+mine\s+theirs", mine.dialog_text())
     mine.page.click("[name=_save]")
     mine.page.wait_for_selector("text=was updated.")
     row.refresh_from_db()
@@ -231,7 +231,7 @@ def test_stuck_events_and_dead_letters_are_decided_with_a_reason(browse, user, p
     page = browser.page
 
     page.click("text=Relays, Pub/Sub, heartbeats")
-    assert f"parcel:{stream}" in browser.say()
+    assert f"parcel:{stream}" in browser.dialog_text()
 
     browser.open("/admin/outbox/eventoutbox/?status__exact=failed")
     page.click(f"tr:has-text('{str(stream)[-12:]}') >> text=Skip")
@@ -248,11 +248,11 @@ def test_stuck_events_and_dead_letters_are_decided_with_a_reason(browse, user, p
     page.fill("[name=reason]", "the handler is mended")
     page.click("form#run_form button[type=submit]")
     page.wait_for_selector("text=was redriven")
-    assert "not executed" not in browser.say()
+    assert "not executed" not in browser.dialog_text()
     assert [event.event_id for event in received(count(1))] == [dead]
 
 
-def test_signing_out_shuts_the_door(browse, user):
+def test_signing_out_ends_access(browse, user):
     browser = browse(user("INTERNAL"))
     page = browser.page
     page.click("text=Test Person")
@@ -264,7 +264,7 @@ def test_signing_out_shuts_the_door(browse, user):
 
 @pytest.mark.parametrize("width", [1280, 820])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_pages_fit_desk_and_tablet_by_day_and_night(browse, user, offer, width, scheme):
+def test_pages_fit_desktop_and_tablet_in_light_and_dark_mode(browse, user, offer, width, scheme):
     live = offer()
     browser = browse(user("INTERNAL_MANAGER"), color_scheme=scheme)
     page = browser.page

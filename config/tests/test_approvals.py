@@ -47,19 +47,19 @@ def grant(person, capability, row=None):
     accounts.apply_capability_change(change, actor=SYSTEM)
 
 
-def bank_account(world, house):
-    maker = world.user("INTERNAL_FINANCE", organization_id=house.pk)
-    account = factories.account(house, by=maker)
+def bank_account(world, company):
+    maker = world.user("INTERNAL_FINANCE", organization_id=company.pk)
+    account = factories.account(company, by=maker)
     return account, maker, ("INTERNAL_FINANCE",), ()
 
 
-def locked_year(world, house):
+def locked_year(world, company):
     """The requester may reopen by a role; approvers hold the capability on one organization only."""
     start, _ = factories.year_of(date(2024, 1, 1))
-    year = factories.year(house, start)
+    year = factories.year(company, start)
     for status in ("soft_closed", "locked"):
         year = update_year(year, SYSTEM, status)
-    maker = world.user("INTERNAL_DIRECTOR", organization_id=house.pk)
+    maker = world.user("INTERNAL_DIRECTOR", organization_id=company.pk)
     return update_year(year, maker, "soft_closed", reason=WHY), maker, ("INTERNAL_MANAGER",), (
         "organization.reopen_financial_year",
     )  # fmt: skip
@@ -80,10 +80,10 @@ def asked(world, organization):
     """A request about a row of one organization, an approver there, and the same for another organization."""
 
     def make(what):
-        house, other = organization(), organization()
-        subject, maker, roles, granted = SCOPED[what](world, house)
+        company, other = organization(), organization()
+        subject, maker, roles, granted = SCOPED[what](world, company)
         people = []
-        for each in (house, other):
+        for each in (company, other):
             person = world.user(*roles, organization_id=each.pk)
             for capability in granted:
                 grant(person, capability, each)
@@ -170,10 +170,10 @@ def test_people_of_another_organization_neither_see_nor_decide_a_request(asked, 
 
 
 @pytest.mark.parametrize("what", SCOPED)
-def test_the_admin_shows_a_request_to_people_of_its_organization_only(asked, desk_for, what):
+def test_the_admin_shows_a_request_to_people_of_its_organization_only(asked, staff_client_for, what):
     case = asked(what)
     run = f"{LIST}{case.request.pk}/run/approve/"
-    outside, inside = desk_for(case.outside), desk_for(case.inside)
+    outside, inside = staff_client_for(case.outside), staff_client_for(case.inside)
     assert list(outside.get(LIST).context["cl"].result_list) == []
     assert outside.get(f"{LIST}{case.request.pk}/change/").status_code in (302, 404)
     form = inside.form(run)
@@ -218,10 +218,10 @@ def test_requesters_see_their_own_requests_and_readers_of_the_trail_see_all(aske
 
 def test_a_grant_on_one_organization_opens_the_requests_about_its_rows(asked, user, client_for):
     case = asked("bank account")
-    house = organizations_of(case.request)
+    company = organizations_of(case.request)
     person = user("INTERNAL_MANAGER")
     for capability in ("organization.view", "organization.manage_bank_accounts"):
-        grant(person, capability, house)
+        grant(person, capability, company)
     client = client_for(person)
     confirm(client)
     assert seen_in_list(client) == [str(case.request.pk)]
@@ -250,20 +250,20 @@ def test_changes_of_rights_and_drafts_are_judged_on_their_subject_too(
 
 
 def test_a_list_of_requests_costs_the_same_queries_for_one_and_for_many(world, organization, client_for):
-    house = organization()
-    client = client_for(world.user("INTERNAL_FINANCE", organization_id=house.pk))
-    maker = world.user("INTERNAL_FINANCE", organization_id=house.pk)
+    company = organization()
+    client = client_for(world.user("INTERNAL_FINANCE", organization_id=company.pk))
+    maker = world.user("INTERNAL_FINANCE", organization_id=company.pk)
 
     def cost():
         with CaptureQueriesContext(connection) as queries:
             found = len(seen_in_list(client))
         return found, len(queries)
 
-    factories.account(house, by=maker)
+    factories.account(company, by=maker)
     cost()
     few = cost()
     for _ in range(5):
-        factories.account(house, by=maker)
+        factories.account(company, by=maker)
         factories.account(organization(), by=maker)
     many = cost()
     assert (few[0], many[0]) == (1, 6)
@@ -340,32 +340,32 @@ def test_a_wrong_proof_confirms_nothing(needing_proof, client_for, body, status)
 
 
 @pytest.mark.parametrize("what", NEEDING)
-def test_the_admin_asks_for_the_proof_before_the_same_decisions(needing_proof, desk_for, what):
+def test_the_admin_asks_for_the_proof_before_the_same_decisions(needing_proof, staff_client_for, what):
     request, person = needing_proof(what)
     run = f"{LIST}{request.pk}/run/approve/"
-    desk = desk_for(person, reauthenticated=False)
-    form = desk_for(person).form(run)
-    for answer in (desk.get(run), desk.post(run, form)):
+    staff = staff_client_for(person, reauthenticated=False)
+    form = staff_client_for(person).form(run)
+    for answer in (staff.get(run), staff.post(run, form)):
         assert answer.status_code == 302
         assert answer["Location"].startswith("/admin/prove/")
     assert again(request).status == "pending"
-    assert desk_for(person).fill(run).status_code == 302
+    assert staff_client_for(person).fill(run).status_code == 302
     assert again(request).status == "granted"
 
 
-def test_other_decisions_need_no_proof_on_either_channel(asked, tax_rate, user, client_for, desk_for):
+def test_other_decisions_need_no_proof_on_either_channel(asked, tax_rate, user, client_for, staff_client_for):
     for request, person in (
         (tax_rate(), user("INTERNAL_DIRECTOR")),
         ((case := asked("financial year")).request, case.inside),
     ):
-        desk = desk_for(person, reauthenticated=False)
-        assert desk.get(f"{LIST}{request.pk}/run/approve/").status_code == 200
+        staff = staff_client_for(person, reauthenticated=False)
+        assert staff.get(f"{LIST}{request.pk}/run/approve/").status_code == 200
         assert decide(client_for(person), request).json()["status"] == "granted"
     request, person = (case := asked("bank account")).request, case.inside
     assert decide(client_for(person), request, "reject", **REFUSAL).json()["status"] == "refused"
 
 
-def test_who_may_not_decide_is_told_so_before_any_proof(asked, client_for):
+def test_a_user_who_may_not_decide_is_refused_before_reauthentication(asked, client_for):
     case = asked("bank account")
     answer = decide(client_for(case.maker), case.request)
     assert (answer.status_code, answer.json()["code"]) == (403, "approval.self")
@@ -389,15 +389,15 @@ def test_a_service_that_needs_a_proof_refuses_a_person_of_any_session_without_on
 
 
 @pytest.mark.parametrize("what", SCOPED)
-def test_the_requester_does_not_choose_who_decides(asked, desk_for, what):
+def test_the_requester_does_not_choose_who_decides(asked, staff_client_for, what):
     case = asked(what)
     with pytest.raises(SelfApproval):
         services.escalate(case.request, actor=case.maker, role="INTERNAL_DIRECTOR", reason=WHY)
     run = f"{LIST}{case.request.pk}/run/escalate/"
-    desk = desk_for(case.maker)
-    answer = desk.fill(run, role="INTERNAL_DIRECTOR", reason=WHY)
+    staff = staff_client_for(case.maker)
+    answer = staff.fill(run, role="INTERNAL_DIRECTOR", reason=WHY)
     assert (answer.status_code, "approval.self" in answer.content.decode()) == (403, True)
-    assert run not in desk.get(f"{LIST}{case.request.pk}/change/").content.decode()
+    assert run not in staff.get(f"{LIST}{case.request.pk}/change/").content.decode()
     assert again(case.request).decider_role is None
 
 
@@ -576,10 +576,10 @@ def test_a_grant_on_a_malformed_or_unknown_id_is_refused_when_proposed(user, key
 
 @pytest.mark.parametrize("what", ["the row itself", "the row that scopes it"])
 def test_a_grant_on_a_row_or_on_the_row_that_scopes_it_is_applied(world, organization, user, deliver, what):
-    house = organization()
-    maker = world.user("INTERNAL_FINANCE", organization_id=house.pk)
-    account = factories.account(house, by=maker)
-    row = account if what == "the row itself" else house
+    company = organization()
+    maker = world.user("INTERNAL_FINANCE", organization_id=company.pk)
+    account = factories.account(company, by=maker)
+    row = account if what == "the row itself" else company
     person = user("INTERNAL")
     change = accounts.propose_grant(
         person,
@@ -699,9 +699,9 @@ def test_two_changes_of_the_same_rights_approved_at_once_are_one(user, deliver, 
 
 @pytest.mark.django_db(transaction=True)
 def test_two_accounts_that_become_the_default_at_once_leave_one_default(world, organization, emitted):
-    house = organization()
-    maker, decider = (world.user("INTERNAL_FINANCE", organization_id=house.pk) for _ in range(2))
-    proposed = [factories.account(house, by=maker, is_default=True) for _ in range(3)]
+    company = organization()
+    maker, decider = (world.user("INTERNAL_FINANCE", organization_id=company.pk) for _ in range(2))
+    proposed = [factories.account(company, by=maker, is_default=True) for _ in range(3)]
     requests = [ApprovalRequest.objects.get(pk=account.approval_id) for account in proposed]
     results = at_once(*(approving(request, decider) for request in requests))
     assert no_deadlock(results) == []

@@ -47,11 +47,11 @@ IDEMPOTENCY, SERVICES, BREAKER, OUTBOX, CAPABILITIES, PERSONAL, VERSIONS, ERRORS
 def found(rule: str, product: Product | None = None) -> list[str]:
     """What the audit holds against the product under one rule; it fails exactly when there is something."""
     report = audit(product or Product(sources=SOURCES))
-    told = [
+    faults = [
         text for entry in report.as_dict()["rules"] if entry["rule"] == rule for text in entry["violations"]
     ]
     assert report.passed or report.as_dict()["passed"] is False
-    return told
+    return faults
 
 
 @pytest.fixture
@@ -95,15 +95,15 @@ def test_the_product_passes() -> None:
 def test_the_report_lists_every_row_of_the_register_and_every_write() -> None:
     out = StringIO()
     call_command("compliance_audit", "--json", stdout=out)
-    told = json.loads(out.getvalue())
-    assert set(told) == {"passed", "rules", "endpoints"}
-    assert told["passed"] is True
-    assert all(set(entry) == {"rule", "module", "checked", "violations"} for entry in told["rules"])
+    faults = json.loads(out.getvalue())
+    assert set(faults) == {"passed", "rules", "endpoints"}
+    assert faults["passed"] is True
+    assert all(set(entry) == {"rule", "module", "checked", "violations"} for entry in faults["rules"])
     assert all(
         set(line) == {"method", "path", "kind", "module", "service", "capability", "idempotent", "events"}
-        for line in told["endpoints"]
+        for line in faults["endpoints"]
     )
-    listed = {(line["method"], line["path"]): line for line in told["endpoints"]}
+    listed = {(line["method"], line["path"]): line for line in faults["endpoints"]}
     assert listed.keys() >= {row.key for row in Register().rows}
     reserve = listed["POST", "/api/v1/availabilities/{id}/reserve"]
     assert (reserve["service"], reserve["capability"], reserve["idempotent"], reserve["module"]) == (
@@ -178,8 +178,8 @@ def _function(request: HttpRequest) -> HttpResponse:
 def test_a_write_past_the_endpoints_is_found(
     planted_route: Callable[..., Product], view: Any, methods: list[str]
 ) -> None:
-    told = found(IDEMPOTENCY, planted_route("api/v1/planted", view))
-    assert told == [
+    faults = found(IDEMPOTENCY, planted_route("api/v1/planted", view))
+    assert faults == [
         f"{method} /api/v1/planted: isn't bound with endpoint() or lookup(), so it asks for no"
         " Idempotency-Key"
         for method in methods
@@ -187,17 +187,17 @@ def test_a_write_past_the_endpoints_is_found(
 
 
 def test_a_write_outside_the_api_is_found(planted_route: Callable[..., Product]) -> None:
-    told = found(IDEMPOTENCY, planted_route("hooks/planted", _Plain.as_view()))
-    assert [text.split(":")[0] for text in told] == ["POST /hooks/planted"]
+    faults = found(IDEMPOTENCY, planted_route("hooks/planted", _Plain.as_view()))
+    assert [text.split(":")[0] for text in faults] == ["POST /hooks/planted"]
 
 
 def test_a_viewset_that_skips_the_checks_of_the_kernel_is_found(
     planted_route: Callable[..., Product],
 ) -> None:
-    told = found(
+    faults = found(
         IDEMPOTENCY, planted_route("api/v1/planted", _WithoutTheKernelsChecks.as_view({"post": "create"}))
     )
-    assert any("has its own initial" in text for text in told)
+    assert any("has its own initial" in text for text in faults)
 
 
 def test_a_write_beyond_the_register_needs_a_reason(
@@ -244,7 +244,7 @@ def test_an_extra_that_is_gone_or_unexplained_is_found(copied_docs: Path) -> Non
         ),
     ],
 )
-def test_a_door_that_differs_from_the_register_is_found(
+def test_an_endpoint_that_differs_from_the_register_is_found(
     copied_docs: Path, column: str, value: str, rule: str, fault: str
 ) -> None:
     file = copied_docs / "register" / "endpoints.csv"
@@ -330,12 +330,12 @@ def test_a_door_that_differs_from_the_register_is_found(
 def test_a_change_or_query_in_the_wrong_place_is_found(
     planted_file: Callable[[str, str], Product], name: str, text: str, fault: str
 ) -> None:
-    told = found(SERVICES, planted_file(name, text))
-    assert len(told) == 1
-    assert told[0].endswith(f": {fault}")
+    faults = found(SERVICES, planted_file(name, text))
+    assert len(faults) == 1
+    assert faults[0].endswith(f": {fault}")
 
 
-def test_what_only_looks_like_a_write_is_let_be(planted_file: Callable[[str, str], Product]) -> None:
+def test_a_call_that_only_resembles_a_write_is_allowed(planted_file: Callable[[str, str], Product]) -> None:
     product = planted_file(
         "apps.partners.tasks.planted",
         """
@@ -400,9 +400,9 @@ class _Asking(RowViewSet):
 
 
 def test_a_lookup_outside_lookups_is_found(planted_route: Callable[..., Product]) -> None:
-    told = found(SERVICES, planted_route("api/v1/planted", _Asking.as_view({"post": "suggest"})))
-    assert len(told) == 1
-    assert "doesn't stand in a lookups.py" in told[0]
+    faults = found(SERVICES, planted_route("api/v1/planted", _Asking.as_view({"post": "suggest"})))
+    assert len(faults) == 1
+    assert "doesn't stand in a lookups.py" in faults[0]
 
 
 @pytest.mark.parametrize(
@@ -418,12 +418,12 @@ def test_a_lookup_outside_lookups_is_found(planted_route: Callable[..., Product]
     ],
 )
 def test_a_client_past_the_breaker_is_found(planted_file: Callable[[str, str], Product], text: str) -> None:
-    told = found(BREAKER, planted_file("apps.partners.clients.planted", text))
-    assert len(told) == 1
-    assert told[0].endswith("past erp.clients")
+    faults = found(BREAKER, planted_file("apps.partners.clients.planted", text))
+    assert len(faults) == 1
+    assert faults[0].endswith("past erp.clients")
 
 
-def test_parsing_an_address_calls_nobody(planted_file: Callable[[str, str], Product]) -> None:
+def test_parsing_an_address_makes_no_call(planted_file: Callable[[str, str], Product]) -> None:
     assert (
         found(BREAKER, planted_file("apps.partners.clients.planted", "from urllib.parse import urlsplit"))
         == []
@@ -433,10 +433,10 @@ def test_parsing_an_address_calls_nobody(planted_file: Callable[[str, str], Prod
 def test_a_client_that_calls_past_its_breaker_is_found(
     planted_file: Callable[[str, str], Product], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = found(
+    faults = found(
         BREAKER, planted_file("apps.partners.clients.planted", "def ask(client):\n    client._http.get('/')")
     )
-    assert [text.partition(": ")[2] for text in told] == [
+    assert [text.partition(": ")[2] for text in faults] == [
         "apps.partners.clients.planted:2: _http calls past the breaker"
     ]
     monkeypatch.setattr(Client, "_all", dict(Client._all))
@@ -485,7 +485,7 @@ def test_publishing_a_requirement_is_not_publishing_a_message(
     assert found(OUTBOX, planted_file("apps.partners.tasks.planted", text)) == []
 
 
-def test_a_service_that_tells_nobody_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_service_without_events_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(services.create, "emits", frozenset())
     assert found(OUTBOX) == [
         "service commodity.create: emits nothing and doesn't say why",
@@ -524,8 +524,8 @@ class _Plainest(ViewSet):
 def test_a_read_without_capability_or_scope_is_found(
     planted_route: Callable[..., Product], view: Any, fault: str
 ) -> None:
-    told = found(CAPABILITIES, planted_route("api/v1/planted", view.as_view({"get": "list"})))
-    assert told == [f"GET /api/v1/planted: {fault}"]
+    faults = found(CAPABILITIES, planted_route("api/v1/planted", view.as_view({"get": "list"})))
+    assert faults == [f"GET /api/v1/planted: {fault}"]
 
 
 @pytest.mark.parametrize(
@@ -573,11 +573,11 @@ def test_a_write_without_a_capability_is_found(
         "POST /api/v1/planted: asks for no capability"
     ]
     monkeypatch.setattr(services.create, "requires", None)
-    told = found(CAPABILITIES, Product(sources=SOURCES, urlconf="config.urls"))
-    assert "service commodity.create: asks for no capability and gives no reason" in told
+    faults = found(CAPABILITIES, Product(sources=SOURCES, urlconf="config.urls"))
+    assert "service commodity.create: asks for no capability and gives no reason" in faults
 
 
-def test_an_event_that_does_not_say_who_reads_it_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_event_without_declared_readers_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     meta = replace(CommodityUpdated.__event__, readers=None)
     monkeypatch.setattr(CommodityUpdated, "__event__", meta)
     assert found(CAPABILITIES, Product(sources=[])) == [
@@ -585,7 +585,7 @@ def test_an_event_that_does_not_say_who_reads_it_is_found(monkeypatch: pytest.Mo
     ]
 
 
-def test_a_public_door_without_a_limit_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_public_endpoint_without_a_limit_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(AuthViewSet.endpoints["login"], "limit", None)
     assert found(CAPABILITIES) == ["POST /api/v1/auth/login: is open to anybody without a limit of its own"]
 
@@ -594,11 +594,11 @@ def test_a_log_handler_past_the_mask_is_found() -> None:
     handler = logging.StreamHandler()
     logging.getLogger().addHandler(handler)
     try:
-        told = found(PERSONAL)
+        faults = found(PERSONAL)
     finally:
         logging.getLogger().removeHandler(handler)
-    assert len(told) == 1
-    assert "StreamHandler doesn't mask" in told[0]
+    assert len(faults) == 1
+    assert "StreamHandler doesn't mask" in faults[0]
 
 
 @pytest.mark.parametrize(
@@ -611,9 +611,9 @@ def test_a_log_handler_past_the_mask_is_found() -> None:
     ],
 )
 def test_output_past_the_log_is_found(planted_file: Callable[[str, str], Product], text: str) -> None:
-    told = found(PERSONAL, planted_file("apps.partners.tasks.planted", text))
-    assert len(told) == 1
-    assert told[0].endswith("writes past the masked log")
+    faults = found(PERSONAL, planted_file("apps.partners.tasks.planted", text))
+    assert len(faults) == 1
+    assert faults[0].endswith("writes past the masked log")
 
 
 def test_an_event_without_a_sample_or_schema_is_found(copied_docs: Path) -> None:
@@ -714,25 +714,25 @@ def test_the_command_needs_no_server_and_finds_what_a_file_hides(tmp_path: Path)
         )
         return done.returncode, json.loads(done.stdout)
 
-    code, told = run()
-    assert (code, told["passed"]) == (0, True)
+    code, faults = run()
+    assert (code, faults["passed"]) == (0, True)
     (tmp_path / "apps" / "partners" / "reminders.py").write_text("import httpx\n")
-    code, told = run()
-    assert (code, told["passed"]) == (1, False)
-    assert [entry["violations"] for entry in told["rules"] if entry["violations"]] == [
+    code, faults = run()
+    assert (code, faults["passed"]) == (1, False)
+    assert [entry["violations"] for entry in faults["rules"] if entry["violations"]] == [
         ["apps.partners.reminders: apps.partners.reminders:1: imports httpx past erp.clients"]
     ]
 
 
-def test_a_service_without_a_route_is_listed_with_its_other_doors() -> None:
-    doors = Product(sources=SOURCES).doors
-    assert doors["availability.expire_reservations"] == ["task expire_reservations"]
-    assert "command seed_demo" in doors["account.invite"]
+def test_a_service_without_a_route_is_listed_with_its_other_channels() -> None:
+    channels = Product(sources=SOURCES).channels
+    assert channels["availability.expire_reservations"] == ["task expire_reservations"]
+    assert "command seed_demo" in channels["account.invite"]
     assert {"POST /api/v1/availabilities/{id}/reserve", "admin availability.Availability"} <= {
-        *doors["availability.reserve"]
+        *channels["availability.reserve"]
     }
-    told = "\n".join(audit(Product(sources=SOURCES)).lines())
+    faults = "\n".join(audit(Product(sources=SOURCES)).lines())
     assert (
         "availability.expire_reservations · availability.release · availability.released · task expire_reservations"
-        in told
+        in faults
     )

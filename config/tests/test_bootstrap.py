@@ -45,34 +45,34 @@ def run(command: str, **options: Any) -> tuple[int, Any]:
 
 
 def test_an_empty_database_gets_its_first_organization_with_year_and_series():
-    code, told = run("bootstrap", **OURS)
-    house = Organization.objects.get()
-    assert (code, house.llpin, house.base_currency) == (0, "ZZZ-1001", "INR")
+    code, output = run("bootstrap", **OURS)
+    company = Organization.objects.get()
+    assert (code, company.llpin, company.base_currency) == (0, "ZZZ-1001", "INR")
     year = FinancialYear.objects.on(clock.today()).get()
-    assert year.organization == house
+    assert year.organization == company
     types = {"trade", "contract_note", "proforma_invoice", "settlement_statement", "claim"}
     assert {series.document_type for series in year.document_series.all()} == types
     texts = [f"text {text}" for text in Template.objects.order_by("pk")]
     assert texts
-    assert set(texts) <= set(told["changed"])
-    assert f"financial year {year.code}" in told["changed"]
+    assert set(texts) <= set(output["changed"])
+    assert f"financial year {year.code}" in output["changed"]
     assert access.sync(check=True) == []
-    assert factories.number(house).document_number == f"TRD-{year.code}-000001"
+    assert factories.number(company).document_number == f"TRD-{year.code}-000001"
 
 
 def test_a_second_run_changes_nothing():
     run("bootstrap", **OURS)
     before = EventOutbox.objects.count()
-    code, told = run("bootstrap", **{**OURS, "name": "Another", "pan": "ZZZFK9999L"})
-    assert (code, told["changed"], EventOutbox.objects.count()) == (0, [], before)
+    code, output = run("bootstrap", **{**OURS, "name": "Another", "pan": "ZZZFK9999L"})
+    assert (code, output["changed"], EventOutbox.objects.count()) == (0, [], before)
     assert Organization.objects.get().name == "Kapas House"
 
 
-def test_the_first_administrator_is_invited_and_begins_by_the_link_that_is_told_once(client_for):
-    told = run("bootstrap", **OURS)[1]
+def test_the_first_administrator_is_invited_by_a_link_printed_once(client_for):
+    output = run("bootstrap", **OURS)[1]
     invited = User.objects.get(user_type="SUPER_ADMIN")
     assert (invited.email, invited.full_name, invited.status) == ("owner@kapas.in", "Kanti Owner", "invited")
-    page, _, token = told["invitation"].partition("#")
+    page, _, token = output["invitation"].partition("#")
     assert page.endswith("/invitation")
     body = {"token": token, "password": "nine bales of long staple", "terms_version": "1", "is_adult": True}
     assert client_for(None).write("/api/v1/auth/invitations/accept", body).status_code == 204
@@ -90,15 +90,15 @@ def test_without_an_administrator_nothing_is_made():
     assert not Organization.objects.exists()
 
 
-def test_a_dry_run_tells_and_keeps_nothing():
-    _, told = run("bootstrap", dry_run=True, **OURS)
-    assert told["dry_run"]
-    assert "organization Kapas House" in told["changed"]
+def test_a_dry_run_reports_and_stores_nothing():
+    _, output = run("bootstrap", dry_run=True, **OURS)
+    assert output["dry_run"]
+    assert "organization Kapas House" in output["changed"]
     assert not Organization.objects.exists()
     assert not EventOutbox.objects.exists()
 
 
-def test_the_environment_stands_in_for_flags(monkeypatch):
+def test_environment_variables_replace_flags(monkeypatch):
     for name, value in OURS.items():
         monkeypatch.setenv(f"BOOTSTRAP_{name.upper()}", value)
     run("bootstrap", name="Named by flag")
@@ -106,7 +106,7 @@ def test_the_environment_stands_in_for_flags(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "output"),
     [
         ({"pan": ""}, "--pan"),
         ({"pan": "ZZZCK4321L"}, "--pan"),
@@ -115,10 +115,10 @@ def test_the_environment_stands_in_for_flags(monkeypatch):
         ({"year_start": "2001-04-01"}, "--end-date"),
     ],
 )
-def test_what_does_not_fit_is_named_by_its_flag(change, told):
+def test_what_does_not_fit_is_named_by_its_flag(change, output):
     with pytest.raises(CommandError) as caught:
         run("bootstrap", **{**OURS, **change})
-    assert told in str(caught.value)
+    assert output in str(caught.value)
     assert caught.value.returncode == 2
     assert not Organization.objects.exists()
 
@@ -132,26 +132,26 @@ def test_the_demo_s_values_are_refused_in_production(settings, change):
 
 def test_the_demo_has_an_organization_with_years_up_to_today_and_its_staff_belong_to_it():
     code, _ = run("seed_demo")
-    house = Organization.objects.get(pan="ZZZCD5005E")
+    company = Organization.objects.get(pan="ZZZCD5005E")
     assert code == 0
-    assert house.gst_registrations.get().is_primary
-    codes = list(house.financial_years.order_by("start_date").values_list("code", flat=True))
+    assert company.gst_registrations.get().is_primary
+    codes = list(company.financial_years.order_by("start_date").values_list("code", flat=True))
     assert codes[0] == "2526"
-    assert FinancialYear.objects.filter(organization=house).on(clock.today()).exists()
+    assert FinancialYear.objects.filter(organization=company).on(clock.today()).exists()
     assert DocumentSeries.objects.filter(document_type="trade").count() == len(codes)
     assert set(User.objects.filter(user_type="INTERNAL").values_list("organization_id", flat=True)) == {
-        house.pk
+        company.pk
     }
     before = EventOutbox.objects.count()
     assert run("seed_demo")[1]["added"] == []
     assert EventOutbox.objects.count() == before
 
 
-def test_a_hole_in_a_series_is_told(organization):
-    house = organization()
-    factories.year(house)
-    factories.series(house)
-    factories.number(house)
+def test_a_gap_in_a_series_is_reported(organization):
+    company = organization()
+    factories.year(company)
+    factories.series(company)
+    factories.number(company)
     code, report = run("verify_ledger")
     assert (code, report["passed"]) == (0, True)
     series = next(each for each in report["ledgers"] if each["ledger"] == "organization.document_series")
@@ -175,7 +175,7 @@ def test_a_reservation_that_an_offer_does_not_count_is_reported(offer, user):
     assert ledger["mismatches"][0]["figures"] == {"reserved_quantity": "10.000", "reservations": "9.000"}
 
 
-def test_where_cotton_is_kept_the_demo_adds_what_its_sellers_owe(commodity):
+def test_the_demo_adds_missing_seller_data_to_existing_cotton(commodity):
     cotton = commodity(code="COTTON")
     assert "Commission on cotton" in run("seed_demo")[1]["added"]
     row = Commission.objects.get()
@@ -187,5 +187,5 @@ def test_what_the_product_knows_of_the_trade_is_loaded_once(emitted):
     run("bootstrap", **OURS)
     assert TaxRate.objects.filter(status="PUBLISHED").count() == 27
     assert HsnCode.objects.filter(code="52010015").exists()
-    told = {event.payload["kind"] for event in emitted("trade_terms.created")}
-    assert told == {model.kind for model in TERMS}
+    output = {event.payload["kind"] for event in emitted("trade_terms.created")}
+    assert output == {model.kind for model in TERMS}

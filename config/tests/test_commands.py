@@ -94,11 +94,11 @@ def test_a_database_that_is_down_ends_every_command_with_4_and_one_line() -> Non
         "CELERY_BROKER_URL": "redis://127.0.0.1:1/0",
     }
     calls = [*CALLS.values(), "outbox list", "bootstrap", "run_task sync-capabilities-not-there"]
-    told = walk(calls, **down)
-    assert told.pop("run_task sync-capabilities-not-there")[0] == commands.USAGE
-    assert {call: code for call, (code, _) in told.items() if code != commands.DOWN} == {}
-    assert {call: lines for call, (_, lines) in told.items() if len(lines) > 1} == {}
-    for call, (_, lines) in told.items():
+    output = walk(calls, **down)
+    assert output.pop("run_task sync-capabilities-not-there")[0] == commands.USAGE
+    assert {call: code for call, (code, _) in output.items() if code != commands.DOWN} == {}
+    assert {call: lines for call, (_, lines) in output.items() if len(lines) > 1} == {}
+    for call, (_, lines) in output.items():
         assert call == "doctor" or re.search("check DATABASE_URL|Pub/Sub", "".join(lines)), (call, lines)
 
 
@@ -120,9 +120,9 @@ def test_a_database_without_tables_ends_every_command_with_4_and_the_command_tha
 ) -> None:
     without = {"dlq", "doctor", "migrate", "showmigrations"}  # dlq asks Pub/Sub first
     calls = [call for name, call in CALLS.items() if name not in without]
-    told = walk(calls, DATABASE_URL=empty_database, DATABASE_DIRECT_URL=empty_database)
-    assert {call: code for call, (code, _) in told.items() if code != commands.DOWN} == {}
-    for call, (_, lines) in told.items():
+    output = walk(calls, DATABASE_URL=empty_database, DATABASE_DIRECT_URL=empty_database)
+    assert {call: code for call, (code, _) in output.items() if code != commands.DOWN} == {}
+    for call, (_, lines) in output.items():
         assert len(lines) == 1, (call, lines)
         assert "manage.py migrate" in lines[0]
 

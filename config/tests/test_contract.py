@@ -89,7 +89,7 @@ def play(world, client_for):
 every_write = pytest.mark.parametrize(("path", "method", "endpoint"), writes())
 
 
-def told(answer: Any) -> tuple[int, str]:
+def status_and_code(answer: Any) -> tuple[int, str]:
     assert answer["Content-Type"] == "application/problem+json", answer.content
     body = answer.json()
     assert body["request_id"] == answer["X-Request-ID"]
@@ -114,7 +114,7 @@ def test_the_example_succeeds_once(play, path, method, endpoint):
         return
     assert events >= 1
     if played.signs_out:
-        assert told(played.send(key=key)) == (401, "account.not_authenticated")
+        assert status_and_code(played.send(key=key)) == (401, "account.not_authenticated")
     elif endpoint.idempotent:
         again = played.send(key=key)
         assert (again.status_code, again.content) == (first.status_code, first.content)
@@ -153,7 +153,7 @@ def test_without_sign_in_nothing_happens(play, client_for, path, method, endpoin
     if endpoint.anonymous:
         pytest.skip("open to anybody")
     before = traces()
-    assert told(played.send(client_for())) == (401, "account.not_authenticated")
+    assert status_and_code(played.send(client_for())) == (401, "account.not_authenticated")
     assert traces() == before
 
 
@@ -170,7 +170,7 @@ def test_without_the_capability_nothing_happens_and_it_is_named(
     stranger = client_for(nobody)
     before = traces()
     answer = played.send(stranger)
-    assert told(answer) == (403, "capability.missing")
+    assert status_and_code(answer) == (403, "capability.missing")
     assert answer.json()["capability"] == str(endpoint.capability)
     assert traces() == before
 
@@ -182,9 +182,9 @@ def test_a_key_is_asked_for_and_must_be_well_formed(play, path, method, endpoint
         assert played.send(key=None).status_code == endpoint.status
         return
     before = traces()
-    assert told(played.send(key=None)) == (400, "idempotency.key_missing")
+    assert status_and_code(played.send(key=None)) == (400, "idempotency.key_missing")
     for bad in ("short", "x" * 256, "with space in the key", 'quotes"inside-the-key'):
-        assert told(played.send(key=bad)) == (400, "idempotency.key_invalid")
+        assert status_and_code(played.send(key=bad)) == (400, "idempotency.key_invalid")
     assert traces() == before
 
 
@@ -195,7 +195,7 @@ def test_a_used_key_takes_no_other_body(play, path, method, endpoint):
         pytest.skip("remembers no key, or knows nobody afterwards")
     assert played.send(key=key).status_code < 300
     before = traces()
-    assert told(played.send(key=key, body={**played.body, "another": "field"})) == (
+    assert status_and_code(played.send(key=key, body={**played.body, "another": "field"})) == (
         422,
         "idempotency.key_reused",
     )
@@ -207,7 +207,7 @@ def test_an_unknown_field_is_refused_with_a_pointer(play, path, method, endpoint
     played = play(path, method, endpoint)
     before = traces()
     answer = played.send(body={**played.body, "surprise/~": 1})
-    assert told(answer) == (400, "request.unknown_field")
+    assert status_and_code(answer) == (400, "request.unknown_field")
     assert [fault["pointer"] for fault in answer.json()["errors"]] == ["/surprise~1~0"]
     assert traces() == before
 
@@ -224,7 +224,11 @@ def test_every_field_of_a_wrong_type_is_named(play, path, method, endpoint):
                 continue  # a part without a file is text
             answer = played.send(body={**played.body, name: wrong})
             assert answer.status_code == 400, (name, wrong, answer.content)
-            assert told(answer)[1] in ("request.invalid", "request.malformed", "request.unknown_field")
+            assert status_and_code(answer)[1] in (
+                "request.invalid",
+                "request.malformed",
+                "request.unknown_field",
+            )
             pointers = {fault["pointer"].split("/")[1] for fault in answer.json()["errors"]}
             assert pointers == {name}
     assert traces() == before
@@ -245,13 +249,16 @@ def test_what_is_not_json_is_refused(play, path, method, endpoint):
         b'{"a":"\\ud800"}',
         b"\xef\xbb\xbf{}",
     ):
-        assert told(played.send(raw=raw)) == (400, "request.malformed"), raw
-    assert told(played.send(raw=b"[]"))[0] == 400
-    assert told(played.send(raw=b"a=b", content_type="application/x-www-form-urlencoded")) == (
+        assert status_and_code(played.send(raw=raw)) == (400, "request.malformed"), raw
+    assert status_and_code(played.send(raw=b"[]"))[0] == 400
+    assert status_and_code(played.send(raw=b"a=b", content_type="application/x-www-form-urlencoded")) == (
         415,
         "request.unsupported_media_type",
     )
-    assert told(played.send(raw=b'{"a":"' + b"x" * 2_100_000 + b'"}')) == (413, "request.too_large")
+    assert status_and_code(played.send(raw=b'{"a":"' + b"x" * 2_100_000 + b'"}')) == (
+        413,
+        "request.too_large",
+    )
     assert traces() == before
 
 
@@ -262,15 +269,18 @@ def test_what_does_not_come_in_parts_is_refused(play, path, method, endpoint):
     played = play(path, method, endpoint)
     before = traces()
     for content_type in (MULTIPART, f"{MULTIPART}; boundary="):
-        assert told(played.send(raw=b"{", content_type=content_type)) == (400, "request.malformed")
-    assert told(played.send(raw=b"--b\r\n\r\n", content_type=f"{MULTIPART}; boundary=b"))[0] == 400
+        assert status_and_code(played.send(raw=b"{", content_type=content_type)) == (400, "request.malformed")
+    assert status_and_code(played.send(raw=b"--b\r\n\r\n", content_type=f"{MULTIPART}; boundary=b"))[0] == 400
     for content_type in ("application/json", "application/x-www-form-urlencoded", "text/csv"):
-        assert told(played.send(raw=b"{}", content_type=content_type)) == (
+        assert status_and_code(played.send(raw=b"{}", content_type=content_type)) == (
             415,
             "request.unsupported_media_type",
         )
     large = b"x" * (10 * 1024 * 1024 + 1)
-    assert told(played.send(raw=large, content_type=f"{MULTIPART}; boundary=b")) == (413, "request.too_large")
+    assert status_and_code(played.send(raw=large, content_type=f"{MULTIPART}; boundary=b")) == (
+        413,
+        "request.too_large",
+    )
     files = [name for name, value in played.body.items() if isinstance(value, Upload)]
     for content, refused in (
         (b"", (400, "request.invalid")),
@@ -279,7 +289,7 @@ def test_what_does_not_come_in_parts_is_refused(play, path, method, endpoint):
     ):
         for name in files:
             sent = {**played.body, name: Upload("rows.csv", "text/csv", content)}
-            assert told(played.send(body=sent)) == refused
+            assert status_and_code(played.send(body=sent)) == refused
     assert traces() == before
 
 
@@ -291,13 +301,13 @@ def test_if_match_is_as_the_endpoint_says(play, path, method, endpoint):
     before, version = traces(), played.target.version
     missing = {"required": (428, "precondition.required"), "optional": None}[endpoint.if_match]
     if missing:
-        assert told(played.send(if_match=None)) == missing
-        assert told(played.send(if_match="*")) == missing
+        assert status_and_code(played.send(if_match=None)) == missing
+        assert status_and_code(played.send(if_match="*")) == missing
     stale = played.send(if_match=version + 1)
-    assert told(stale) == (412, "precondition.failed")
+    assert status_and_code(stale) == (412, "precondition.failed")
     assert stale["ETag"] == f'"{version}"'
-    assert told(played.send(if_match=f'W/"{version}"'))[0] == 412
-    assert told(played.send(if_match=f'"{version}", "9"'))[0] == 400
+    assert status_and_code(played.send(if_match=f'W/"{version}"'))[0] == 412
+    assert status_and_code(played.send(if_match=f'"{version}", "9"'))[0] == 400
     assert traces() == before
 
 
@@ -308,7 +318,7 @@ def test_an_id_that_is_not_there_and_one_that_is_not_visible_are_one_answer(play
         pytest.skip("has no target")
     for named in re.findall(r"[0-9a-f]{8}-[0-9a-f-]{27}", played.path):
         there, played.path = played.path, played.path.replace(named, str(uuid4()))
-        assert told(played.send()) == (404, "resource.not_found")
+        assert status_and_code(played.send()) == (404, "resource.not_found")
         played.path = there
 
 
@@ -318,13 +328,13 @@ def test_other_methods_are_not_offered(play, path, method, endpoint):
     client = played.client if not endpoint.anonymous else None
     for other in ("PATCH", "DELETE"):
         answer = (client or played.client).write(played.path, {}, method=other)
-        assert told(answer)[0] in (401, 405)
+        assert status_and_code(answer)[0] in (401, 405)
 
 
 @every_write
 def test_answers_are_json_only(play, path, method, endpoint):
     played = play(path, method, endpoint)
-    assert told(played.send(Accept="text/html")) == (406, "request.not_acceptable")
+    assert status_and_code(played.send(Accept="text/html")) == (406, "request.not_acceptable")
 
 
 def offer_and_hold(world: Any, viewer: Any) -> None:
@@ -382,14 +392,14 @@ def test_a_list_refuses_what_it_does_not_know(path, world, client_for):
         ("updated_after=yesterday", "/query/updated_after"),
     ):
         answer = client.read(f"{path}?{query}")
-        assert told(answer)[0] == 400, query
+        assert status_and_code(answer)[0] == 400, query
         assert [fault["pointer"] for fault in answer.json()["errors"]] == [pointer]
 
 
 @pytest.mark.parametrize("path", reads())
 def test_a_list_asks_for_sign_in_and_capability(path, world, client_for):
     path = address(path, world)
-    assert told(client_for().read(path)) == (401, "account.not_authenticated")
+    assert status_and_code(client_for().read(path)) == (401, "account.not_authenticated")
 
 
 @pytest.mark.parametrize("path", reads())
@@ -417,7 +427,7 @@ def test_paging_sees_each_row_once_though_rows_come_meanwhile(path, world, clien
 @pytest.mark.parametrize("path", ["/api/v1/nothing", "/api/v1/commodities/", "/api/", "/api/v2/commodities"])
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
 def test_an_unknown_path_is_a_problem(client_for, path, method):
-    assert told(client_for().write(path, {}, method=method)) == (404, "resource.not_found")
+    assert status_and_code(client_for().write(path, {}, method=method)) == (404, "resource.not_found")
 
 
 def test_the_schema_is_generated_and_documents_every_write(client):
@@ -471,7 +481,7 @@ def test_the_documentation_needs_no_other_server(client, path):
 
 
 @pytest.mark.parametrize("allowed", [True, False])
-def test_browsers_of_other_origins_are_let_in_only_when_listed(client, settings, allowed):
+def test_browsers_of_other_origins_are_allowed_only_when_listed(client, settings, allowed):
     settings.CORS_ALLOWED_ORIGINS = ["https://desk.example"] if allowed else []
     asked = client.options(
         "/api/v1/commodities",

@@ -112,8 +112,8 @@ def test_terraform_makes_the_topics_that_the_product_asks_for(terraform: Block) 
         assert list(wanted.message_storage_policy.allowed_persistence_regions) == [
             terraform["variable.region"]["default"]
         ]
-        kept = wanted.message_retention_duration
-        assert topic.get("message_retention_duration") == (seconds(kept) if kept else None)
+        retention = wanted.message_retention_duration
+        assert topic.get("message_retention_duration") == (seconds(retention) if retention else None)
         assert topic["lifecycle"] == {"prevent_destroy": True}
 
 
@@ -236,7 +236,7 @@ def labels_named(expression: str) -> Iterator[tuple[str, str]]:
 
 
 @pytest.fixture
-def told(db: None, settings: Any, tmp_path: Path) -> dict[str, set[str]]:
+def product_metrics(db: None, settings: Any, tmp_path: Path) -> dict[str, set[str]]:
     """Every metric that the product reports, with its labels, when each has a value."""
     from erp import heartbeat
 
@@ -277,19 +277,19 @@ def expressions() -> Iterator[str]:
         yield from (target["expr"] for target in panel.get("targets", ()))
 
 
-def test_alerts_and_dashboard_use_only_figures_that_are_told(told: dict[str, set[str]]) -> None:
+def test_alerts_and_dashboard_use_only_reported_metrics(product_metrics: dict[str, set[str]]) -> None:
     for expression in expressions():
         for name in metrics_named(expression):
-            assert name in told, expression
+            assert name in product_metrics, expression
         for name, label in labels_named(expression):
-            assert label in told[re.sub(r"_(bucket|sum|count)$", "", name)] | {"le"}, expression
+            assert label in product_metrics[re.sub(r"_(bucket|sum|count)$", "", name)] | {"le"}, expression
 
 
-def test_the_dashboard_shows_every_figure_of_the_product(told: dict[str, set[str]]) -> None:
+def test_the_dashboard_shows_every_figure_of_the_product(product_metrics: dict[str, set[str]]) -> None:
     shown = set().union(
         *(metrics_named(t["expr"]) for p in dashboard()["panels"] for t in p.get("targets", ()))
     )
-    assert {name for name in told if name.startswith("erp_")} == shown
+    assert {name for name in product_metrics if name.startswith("erp_")} == shown
 
 
 def test_the_dashboard_has_the_shape_that_grafana_loads() -> None:
@@ -320,7 +320,7 @@ def test_every_alert_has_a_level_a_summary_and_a_runbook() -> None:
         assert (PROJECT / rule["annotations"]["runbook"]).is_file(), rule["alert"]
 
 
-def test_every_alert_is_made_to_fire_and_shown_to_keep_quiet() -> None:
+def test_every_alert_fires_and_stays_silent_as_expected() -> None:
     fired, quiet = set(), set()
     for file in RULE_TESTS:
         for test in yaml.safe_load(file.read_text())["tests"]:
@@ -375,6 +375,6 @@ def test_every_command_of_a_runbook_is_one_of_the_products(runbook: str, argumen
     assert all((PROJECT / "docs" / "events" / f"{kind}.v1.schema.json").is_file() for kind in types)
 
 
-def test_the_figures_that_need_a_look_are_looked_up_often_enough() -> None:
+def test_the_periodic_metrics_are_updated_often_enough() -> None:
     tasks = {entry["task"] for entry in configured.CELERY_BEAT_SCHEDULE.values()}
     assert {"erp.tasks.count_dead_letters", "erp.tasks.check_topology"} <= tasks

@@ -101,7 +101,7 @@ def test_a_healthy_product_passes_with_one_line_each(healthy: Any) -> None:
 
 
 @pytest.mark.slow
-def test_servers_that_are_down_or_silent_end_the_command_with_4_and_hold_nobody(silent: int) -> None:
+def test_unreachable_servers_end_the_command_with_4_without_delay(silent: int) -> None:
     env = os.environ | {
         "DJANGO_SETTINGS_MODULE": "config.settings",
         "DATABASE_URL": f"postgresql://nobody@127.0.0.1:{free_port()}/none",
@@ -139,10 +139,12 @@ def test_servers_that_are_down_or_silent_end_the_command_with_4_and_hold_nobody(
     assert (states["secrets"], states["events"]) == ("ok", "ok")
 
 
-def test_a_look_without_an_answer_is_left_behind(healthy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_check_without_an_answer_is_abandoned(healthy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     never = threading.Event()
     monkeypatch.setattr(doctor, "SECONDS", 0.2)
-    monkeypatch.setattr(doctor, "LOOKS", (doctor.Look("clock", lambda: str(never.wait()), "wind it up"),))
+    monkeypatch.setattr(
+        doctor, "LOOKS", (doctor.HealthCheck("clock", lambda: str(never.wait()), "wind it up"),)
+    )
     assert unwell() == (4, {"clock": "down"})
     never.set()
 
@@ -153,12 +155,12 @@ def test_an_old_database_fails(healthy: Any, monkeypatch: pytest.MonkeyPatch) ->
     assert (code, states["database"]) == (1, "failed")
 
 
-def test_redis_and_broker_that_are_down_are_told(healthy: Any) -> None:
+def test_unreachable_redis_and_broker_are_reported(healthy: Any) -> None:
     healthy.REDIS_URL = healthy.CELERY_BROKER_URL = f"redis://127.0.0.1:{free_port()}/0"
     assert unwell() == (4, {"redis": "down", "broker": "down"})
 
 
-def test_pubsub_that_is_down_is_told(healthy: Any) -> None:
+def test_an_unreachable_pubsub_is_reported(healthy: Any) -> None:
     healthy.PUBSUB_EMULATOR_HOST = f"127.0.0.1:{free_port()}"
     assert unwell() == (
         4,
@@ -235,7 +237,7 @@ def test_drifted_capabilities_fail(healthy: Any, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "problem"),
     [
         ({"JWT_SIGNING_KEY": "short"}, "JWT_SIGNING_KEY is shorter than 32"),
         ({"JWT_SIGNING_KEY": "x" * 40, "SIGN_IN_COUNTER_KEY": "x" * 40}, "two of them are equal"),
@@ -246,12 +248,12 @@ def test_drifted_capabilities_fail(healthy: Any, monkeypatch: pytest.MonkeyPatch
         ),
     ],
 )
-def test_unfit_secrets_fail_without_being_shown(healthy: Any, change: dict[str, Any], told: str) -> None:
+def test_unfit_secrets_fail_without_being_shown(healthy: Any, change: dict[str, Any], problem: str) -> None:
     for name, value in change.items():
         setattr(healthy, name, value)
     code, checks = examined()
     assert code == 1
-    assert checks["secrets"]["detail"] == told
+    assert checks["secrets"]["detail"] == problem
 
 
 def test_events_that_differ_from_their_files_fail(healthy: Any, tmp_path: Path) -> None:
@@ -312,9 +314,9 @@ def test_a_celery_process_gives_signs_of_life(started: Callable[[str], Path], na
 def test_periodic_work_runs_by_hand(name: str) -> None:
     out = StringIO()
     call_command("run_task", name, "--json", stdout=out)
-    told = json.loads(out.getvalue())
-    assert told["task"] == app.conf.beat_schedule[name.replace("_", "-")]["task"]
-    assert told["result"] == 0
+    problem = json.loads(out.getvalue())
+    assert problem["task"] == app.conf.beat_schedule[name.replace("_", "-")]["task"]
+    assert problem["result"] == 0
 
 
 def test_periodic_work_does_what_beat_would_have_done(offer: Any, user: Any, emitted: Any) -> None:

@@ -80,7 +80,7 @@ def test_production_starts_when_everything_is_set():
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "problem"),
     [
         ({"DEBUG": "true"}, "DEBUG must be off"),
         ({"SECRET_KEY": ""}, "SECRET_KEY must be set"),
@@ -105,10 +105,10 @@ def test_production_starts_when_everything_is_set():
         ({"SMTP_SECURITY": "none", "SMTP_USERNAME": "x"}, "SMTP_SECURITY must be starttls or tls"),
     ],
 )
-def test_production_refuses_what_is_fit_for_one_machine_only(change, told):
+def test_production_refuses_what_is_fit_for_one_machine_only(change, problem):
     done = start(**{**PRODUCTION, **change})
     assert done.returncode == 1
-    assert told in done.stderr
+    assert problem in done.stderr
 
 
 @pytest.mark.parametrize(

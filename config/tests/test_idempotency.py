@@ -24,7 +24,7 @@ JUTE = {"code": "JUTE", "name": "Jute", "category": "FIBRE"}
 
 
 @pytest.fixture
-def desk(user, client_for):
+def staff(user, client_for):
     """The client of a user who maintains master data."""
     return client_for(user("INTERNAL_MASTERDATA"))
 
@@ -33,10 +33,10 @@ def key() -> str:
     return uuid4().hex
 
 
-def test_a_repeat_gets_the_first_answer_byte_for_byte_and_has_no_second_effect(desk, emitted):
+def test_a_repeat_gets_the_first_answer_byte_for_byte_and_has_no_second_effect(staff, emitted):
     k = key()
-    first = desk.write("/api/v1/commodities", JUTE, key=k)
-    again = desk.write(
+    first = staff.write("/api/v1/commodities", JUTE, key=k)
+    again = staff.write(
         "/api/v1/commodities", {"name": "Jute", "category": "FIBRE", "code": "JUTE"}, key=f'"{k}"'
     )
     assert first.status_code == again.status_code == 201
@@ -49,39 +49,39 @@ def test_a_repeat_gets_the_first_answer_byte_for_byte_and_has_no_second_effect(d
     assert Commodity.objects.count() == len(emitted("commodity.created")) == 1
 
 
-def test_the_events_of_a_request_name_its_record_as_their_cause(desk, emitted):
-    desk.write("/api/v1/commodities", JUTE)
+def test_the_events_of_a_request_name_its_record_as_their_cause(staff, emitted):
+    staff.write("/api/v1/commodities", JUTE)
     event = emitted("commodity.created")[0]
     record = Record.objects.get(route="api/v1/commodities")
     assert event.causation_id == str(record.pk)
     assert event.correlation_id != ""
 
 
-def test_the_same_key_with_other_content_is_refused(desk):
+def test_the_same_key_with_other_content_is_refused(staff):
     k = key()
-    desk.write("/api/v1/commodities", JUTE, key=k)
+    staff.write("/api/v1/commodities", JUTE, key=k)
     for body in ({**JUTE, "name": "Other"}, {**JUTE, "description": ""}):
-        answer = desk.write("/api/v1/commodities", body, key=k)
+        answer = staff.write("/api/v1/commodities", body, key=k)
         assert (answer.status_code, answer.json()["code"]) == (422, "idempotency.key_reused")
-    answer = desk.write("/api/v1/commodities?x=1", JUTE, key=k)
+    answer = staff.write("/api/v1/commodities?x=1", JUTE, key=k)
     assert answer.status_code == 422
     assert Commodity.objects.count() == 1
 
 
-def test_a_raised_refusal_is_not_kept_so_the_mended_body_works_under_the_same_key(desk):
+def test_a_raised_refusal_is_not_stored_so_a_corrected_body_works_under_the_same_key(staff):
     k = key()
-    wrong = desk.write("/api/v1/commodities", {**JUTE, "category": "NONE"}, key=k)
+    wrong = staff.write("/api/v1/commodities", {**JUTE, "category": "NONE"}, key=k)
     assert wrong.status_code == 400
-    assert desk.write("/api/v1/commodities", JUTE, key=k).status_code == 201
+    assert staff.write("/api/v1/commodities", JUTE, key=k).status_code == 201
     k = key()
-    taken = desk.write("/api/v1/commodities", JUTE, key=k)
+    taken = staff.write("/api/v1/commodities", JUTE, key=k)
     assert taken.status_code == 409
     assert (
-        desk.write("/api/v1/commodities", {**JUTE, "code": "JUTE2", "name": "J2"}, key=k).status_code == 201
+        staff.write("/api/v1/commodities", {**JUTE, "code": "JUTE2", "name": "J2"}, key=k).status_code == 201
     )
 
 
-def test_a_committed_refusal_is_kept_with_its_event(offer, user, client_for, emitted):
+def test_a_committed_refusal_is_stored_with_its_event(offer, user, client_for, emitted):
     seller = user("TRADER")
     own = offer(seller=seller)
     trader = client_for(seller)
@@ -119,27 +119,27 @@ def test_who_lost_the_capability_gets_403_and_not_the_stored_answer(user, client
     assert (answer.status_code, answer.json()["capability"]) == (403, "commodity.create")
 
 
-def test_a_late_retry_of_a_put_replays_with_its_old_if_match(desk):
-    row = desk.write("/api/v1/commodities", JUTE)
+def test_a_late_retry_of_a_put_replays_with_its_old_if_match(staff):
+    row = staff.write("/api/v1/commodities", JUTE)
     path, k = row["Location"], key()
     body = {"name": "Jute fibre", "category": "FIBRE"}
-    first = desk.write(path, body, method="PUT", if_match=1, key=k)
-    desk.write(path, {**body, "name": "Newest"}, method="PUT", if_match=2)
-    late = desk.write(path, body, method="PUT", if_match=1, key=k)
+    first = staff.write(path, body, method="PUT", if_match=1, key=k)
+    staff.write(path, {**body, "name": "Newest"}, method="PUT", if_match=2)
+    late = staff.write(path, body, method="PUT", if_match=1, key=k)
     assert (late.status_code, late.content) == (200, first.content)
-    assert desk.read(path).json()["version"] == 3
+    assert staff.read(path).json()["version"] == 3
 
 
-def test_a_record_past_its_time_gives_the_key_back(desk):
+def test_a_record_past_its_time_gives_the_key_back(staff):
     k = key()
-    desk.write("/api/v1/commodities", JUTE, key=k)
+    staff.write("/api/v1/commodities", JUTE, key=k)
     Record.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
-    answer = desk.write("/api/v1/commodities", {**JUTE, "code": "JUTE2", "name": "Jute 2"}, key=k)
+    answer = staff.write("/api/v1/commodities", {**JUTE, "code": "JUTE2", "name": "Jute 2"}, key=k)
     assert answer.status_code == 201
     assert Record.objects.filter(route="api/v1/commodities").count() == 1
 
 
-def test_tokens_are_kept_encrypted_replay_for_minutes_and_are_then_wiped(user, client_for):
+def test_tokens_are_stored_encrypted_replayed_for_minutes_and_then_deleted(user, client_for):
     person = user("BUYER")
     client = client_for()
     login = client.write(
@@ -163,11 +163,11 @@ def test_tokens_are_kept_encrypted_replay_for_minutes_and_are_then_wiped(user, c
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_create_costs_a_fixed_number_of_statements(desk):
+def test_a_create_costs_a_fixed_number_of_statements(staff):
     with CaptureQueriesContext(connection) as made:
-        assert desk.write("/api/v1/commodities", JUTE).status_code == 201
-    told = [query["sql"].split()[0] for query in made.captured_queries]
-    assert told == [
+        assert staff.write("/api/v1/commodities", JUTE).status_code == 201
+    statements = [query["sql"].split()[0] for query in made.captured_queries]
+    assert statements == [
         "SELECT",  # the session with its user
         "SELECT",  # the user's rights
         "BEGIN",

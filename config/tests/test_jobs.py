@@ -100,7 +100,7 @@ def test_a_job_of_bad_rows_only_has_failed(start: Any) -> None:
     assert finished(start("bad")).status == "failed"
 
 
-def test_nobody_goes_on_with_what_another_worker_holds(start: Any) -> None:
+def test_a_worker_does_not_continue_a_job_leased_by_another(start: Any) -> None:
     job = start(*numbered(3))
     held = services.claim(job, actor=SYSTEM)
     assert tasks.work(str(job.pk)) == ""
@@ -203,18 +203,18 @@ def test_a_cancelled_job_stops_before_its_next_chunk(
 
 
 @pytest.mark.parametrize("role", ["AUDITOR", "INTERNAL_COMPLIANCE", "INTERNAL_DIRECTOR", "SELLER"])
-def test_nobody_stops_the_job_of_another(start: Any, user: Any, role: str) -> None:
+def test_users_cannot_cancel_the_jobs_of_others(start: Any, user: Any, role: str) -> None:
     with pytest.raises(CapabilityMissing):
         services.cancel(start("One"), actor=user(role))
 
 
 def test_who_reads_the_trail_is_offered_to_stop_no_job_of_another(
-    start: Any, user: Any, client_for: Any, desk_for: Any
+    start: Any, user: Any, client_for: Any, staff_client_for: Any
 ) -> None:
     job, reader, granted = start("One"), user("INTERNAL_COMPLIANCE"), user("INTERNAL_COMPLIANCE")
     assert client_for(reader).read(f"/api/v1/jobs/{job.pk}").json()["allowed_actions"] == []
     assert client_for(reader).write(f"/api/v1/jobs/{job.pk}/cancel").status_code == 403
-    drawn = desk_for(reader).get(f"/admin/job/job/{job.pk}/change/").content.decode()
+    drawn = staff_client_for(reader).get(f"/admin/job/job/{job.pk}/change/").content.decode()
     assert "the job of another person" in drawn
     assert "/run/cancel/" not in drawn
     assign_perm("job.cancel", granted, job)

@@ -70,7 +70,7 @@ def counting(name: str, **labels: str) -> Iterator[Callable[[], float]]:
 
 
 @pytest.mark.django_db
-def test_the_outbox_is_told_as_it_is() -> None:
+def test_outbox_metrics_match_the_outbox() -> None:
     calm = scrape()
     for name in ("pending", "oldest_seconds", "failed", "blocked_streams", "unowned_buckets"):
         assert value(calm, f"erp_outbox_{name}") == 0, name
@@ -91,7 +91,7 @@ def test_the_outbox_is_told_as_it_is() -> None:
 
 
 @pytest.mark.django_db
-def test_requests_for_a_decision_are_told_by_kind_with_the_age_of_the_oldest(world: Any) -> None:
+def test_pending_approvals_are_reported_by_kind_with_the_age_of_the_oldest(world: Any) -> None:
     rule = make_request(world).kind
     with unguarded_writes():
         ApprovalRequest.objects.update(created_at=timezone.now() - timedelta(hours=5))
@@ -133,7 +133,7 @@ def test_a_scrape_reads_no_published_event_however_many_there_are() -> None:
 
 
 @pytest.mark.django_db
-def test_a_stream_that_waits_for_a_missing_event_is_told(settings: Any) -> None:
+def test_a_stream_that_waits_for_a_missing_event_is_reported(settings: Any) -> None:
     stream = uuid4()
     with connection.cursor() as cursor:
         cursor.execute(
@@ -170,7 +170,7 @@ def test_dead_letters_are_counted_and_stay_where_they_are(pubsub: None) -> None:
         assert len(held.letters) == 3
 
 
-def test_a_broken_topology_is_told_until_it_is_mended(pubsub: None, settings: Any) -> None:
+def test_a_broken_topology_is_reported_until_it_is_repaired(pubsub: None, settings: Any) -> None:
     settings.PUBSUB_RETRY_MAX_SECONDS = 20
     assert tasks.check_topology() == 1
     assert value(scrape(), "erp_topology_differences") == 1
@@ -180,7 +180,7 @@ def test_a_broken_topology_is_told_until_it_is_mended(pubsub: None, settings: An
 
 
 @pytest.mark.django_db
-def test_a_figure_that_nobody_could_look_up_is_missing_and_not_zero(settings: Any) -> None:
+def test_a_figure_that_could_not_be_read_is_missing_and_not_zero(settings: Any) -> None:
     with socket.socket() as probe:  # a port without a listener
         probe.bind(("127.0.0.1", 0))
         settings.PUBSUB_EMULATOR_HOST = f"127.0.0.1:{probe.getsockname()[1]}"
@@ -192,23 +192,23 @@ def test_a_figure_that_nobody_could_look_up_is_missing_and_not_zero(settings: An
 
 
 @pytest.mark.django_db
-def test_beats_sign_of_life_is_told_where_its_file_is(settings: Any, tmp_path: Path) -> None:
+def test_the_heartbeat_of_beat_is_reported_with_its_file(settings: Any, tmp_path: Path) -> None:
     settings.HEARTBEAT_DIR = str(tmp_path)
     assert value(scrape(), "erp_beat_heartbeat_seconds") is None
     heartbeat.touch("beat")
-    told = value(scrape(), "erp_beat_heartbeat_seconds")
-    assert told == pytest.approx((tmp_path / "beat").stat().st_mtime, abs=1)
+    reported = value(scrape(), "erp_beat_heartbeat_seconds")
+    assert reported == pytest.approx((tmp_path / "beat").stat().st_mtime, abs=1)
 
 
 @pytest.mark.django_db(transaction=True)
 def test_an_open_transaction_shows_its_age() -> None:
-    opened, told = threading.Event(), threading.Event()
+    opened, reported = threading.Event(), threading.Event()
 
     def dawdle() -> None:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SELECT pg_sleep(0.3)")
             opened.set()
-            told.wait(10)
+            reported.wait(10)
         connection.close()
 
     thread = threading.Thread(target=dawdle)
@@ -217,7 +217,7 @@ def test_an_open_transaction_shows_its_age() -> None:
         assert opened.wait(10)
         age = value(scrape(), "erp_database_oldest_transaction_seconds")
     finally:
-        told.set()
+        reported.set()
         thread.join()
     assert age is not None
     assert 0.3 <= age < 60
@@ -255,9 +255,9 @@ def test_no_label_holds_an_id_or_a_name(offer: Any, user: Any, client_for: Any) 
     client.write(f"/api/v1/availabilities/{row.pk}/approve")
     figures = scrape()
     assert {label for _, labels in figures for label, _ in labels} <= LABELS
-    told = str(list(figures))
-    assert not re.search(r"[0-9a-f]{8}-[0-9a-f]{4}-", told)
-    assert "@example.com" not in told
+    reported = str(list(figures))
+    assert not re.search(r"[0-9a-f]{8}-[0-9a-f]{4}-", reported)
+    assert "@example.com" not in reported
 
 
 @pytest.mark.django_db
@@ -275,7 +275,9 @@ def test_replays_and_reused_keys_are_counted(offer: Any, user: Any, client_for: 
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_request_whose_twin_runs_counts_as_a_conflict(offer: Any, user: Any, client_for: Any) -> None:
+def test_a_duplicate_of_a_running_request_counts_as_a_conflict(
+    offer: Any, user: Any, client_for: Any
+) -> None:
     row = offer()
     buyers = [client_for(person := user("BUYER")), client_for(person)]
     path, key = f"/api/v1/availabilities/{row.pk}/reserve", uuid4().hex
@@ -364,7 +366,7 @@ def answers(port: int) -> bool:
 
 
 @pytest.mark.slow
-def test_in_production_the_inner_port_tells_all_workers_figures_and_the_public_one_tells_none(
+def test_in_production_the_inner_port_serves_all_workers_metrics_and_the_public_one_none(
     tmp_path: Path,
 ) -> None:
     public, inner = free_port(), free_port()

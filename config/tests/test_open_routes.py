@@ -55,7 +55,7 @@ def limits(method: str, path: str) -> int:
 
 
 @pytest.mark.parametrize(("method", "path"), open_routes())
-def test_whoever_has_not_signed_in_is_limited(limited, method, path):
+def test_anonymous_requests_are_limited(limited, method, path):
     client, quota = Client(), limits(method, path)
     answers = [
         client.generic(
@@ -131,7 +131,7 @@ def test_the_document_is_the_committed_file(client, committed):
     assert as_json.json() == yaml.load(committed, yaml.CSafeLoader)
 
 
-def test_it_is_kept_by_callers_and_asked_for_again_by_its_tag(client):
+def test_the_document_is_cached_and_revalidated_by_its_etag(client):
     tags = set()
     for accept in ("application/yaml", "application/json"):
         for coding in ("gzip", ""):

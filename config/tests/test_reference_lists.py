@@ -22,7 +22,7 @@ from erp.api import lists
 from erp.api.examples import Example
 from erp.api.routers import Router
 from erp.api.testing import document
-from erp.errors import Fault
+from erp.errors import FieldError
 
 pytestmark = pytest.mark.django_db
 PATH, PAGE = "/api/v1/brokerage-terms", "/admin/commodity/brokerageterms/"
@@ -55,10 +55,10 @@ def declare_model() -> type[Terms]:
     return BrokerageTerms
 
 
-def free_of_charge(row: Any) -> Iterator[Fault]:
+def free_of_charge(row: Any) -> Iterator[FieldError]:
     """What services/terms.py would gain, beside one line."""
     if row.rate_percent == 0 and row.due_days:
-        yield Fault("/due_days", "contradicts", "Nothing is due.")
+        yield FieldError("/due_days", "contradicts", "Nothing is due.")
 
 
 BODY = {"name": "Seller pays", "paid_by": "SELLER", "rate_percent": "0.5", "due_days": 15}
@@ -92,7 +92,7 @@ def brokerage(monkeypatch: pytest.MonkeyPatch, settings: Any) -> Iterator[Any]:
         del services.registry[name]
 
 
-def test_a_list_of_terms_needs_its_model_and_one_line(brokerage, user, client_for, desk_for, emitted):
+def test_a_list_of_terms_needs_its_model_and_one_line(brokerage, user, client_for, staff_client_for, emitted):
     keeper, buyer = client_for(user("INTERNAL_MASTERDATA")), client_for(user("BUYER"))
 
     refused = buyer.write(PATH, {"code": "SELLER", **BODY})
@@ -134,13 +134,13 @@ def test_a_list_of_terms_needs_its_model_and_one_line(brokerage, user, client_fo
     )
     assert shapes["BrokerageTerms"]["description"] == "Who pays the broker, how much, and when."
 
-    desk = desk_for(user("INTERNAL_MASTERDATA"))
-    assert desk.form(f"{PAGE}add/")["due_days"] == ["30"]
+    staff = staff_client_for(user("INTERNAL_MASTERDATA"))
+    assert staff.form(f"{PAGE}add/")["due_days"] == ["30"]
     typed = {"code": "BUYER", "name": "Buyer pays", "paid_by": "BUYER", "rate_percent": "1", "due_days": "7"}
-    answer = desk.fill(f"{PAGE}add/", **typed)
+    answer = staff.fill(f"{PAGE}add/", **typed)
     added = brokerage.model.objects.get(code="BUYER")
     assert answer["Location"] == f"{PAGE}{added.pk}/change/"
-    assert "Buyer pays" in desk.get(PAGE).content.decode()
+    assert "Buyer pays" in staff.get(PAGE).content.decode()
 
 
 def test_examples_of_a_list_follow_from_one_body(brokerage):

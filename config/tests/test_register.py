@@ -12,7 +12,7 @@ from django.utils import timezone
 from erp import access
 from erp.api.examples import example_of
 from erp.audit import Product
-from erp.audit.register import Register, Row
+from erp.audit.register import Register, RegisterRow
 from erp.audit.rules import Write, emitted
 from erp.audit.sources import PROJECT
 from erp.jobs.models import Job
@@ -58,7 +58,7 @@ def lines(name: str) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("name", ["endpoints.csv", "capabilities.csv"])
-def test_the_project_keeps_the_tables_that_were_agreed(name: str) -> None:
+def test_the_project_has_the_agreed_tables(name: str) -> None:
     agreed: Path = SHARED / name
     if not agreed.exists():
         pytest.skip("the agreed tables aren't on this machine")
@@ -85,7 +85,7 @@ def test_every_seat_of_the_audit_is_in_the_register() -> None:
         assert len(found) == count, (module, found)
 
 
-def test_what_stands_beyond_the_register_has_a_reason() -> None:
+def test_endpoints_beyond_the_register_have_a_reason() -> None:
     for extra in REGISTER.extras.values():
         assert extra.kind in ("route", "service", "import")
         assert len(extra.reason) > 10, extra.name
@@ -142,7 +142,7 @@ def built(*, kind: tuple[str, ...] = ("change", "public", "exempt", "lookup")) -
 
 
 @built()
-def test_a_built_door_is_the_one_of_the_register(row: Row) -> None:
+def test_a_built_endpoint_matches_the_register(row: RegisterRow) -> None:
     write = BUILT[row.key]
     endpoint = write.endpoint
     assert endpoint is not None
@@ -155,7 +155,7 @@ def test_a_built_door_is_the_one_of_the_register(row: Row) -> None:
 
 @pytest.mark.django_db
 @built(kind=("change", "public", "exempt"))
-def test_a_built_door_tells_the_event_of_the_register(send: Any, row: Row) -> None:
+def test_a_built_endpoint_emits_the_event_of_the_register(send: Any, row: RegisterRow) -> None:
     answer = send(BUILT[row.key])
     assert answer.status_code in (200, 201, 202, 204), answer.content
     for job in Job.objects.due(timezone.now()):
@@ -165,7 +165,7 @@ def test_a_built_door_tells_the_event_of_the_register(send: Any, row: Row) -> No
 
 @pytest.mark.django_db
 @built()
-def test_a_built_door_asks_for_a_key_unless_the_register_waives_it(send: Any, row: Row) -> None:
+def test_a_built_endpoint_requires_a_key_unless_the_register_waives_it(send: Any, row: RegisterRow) -> None:
     answer = send(BUILT[row.key], with_key=False)
     if row.kind == "exempt":
         assert answer.status_code in (200, 202), answer.content
@@ -175,6 +175,6 @@ def test_a_built_door_asks_for_a_key_unless_the_register_waives_it(send: Any, ro
 
 @pytest.mark.django_db
 @built()
-def test_a_built_door_asks_for_if_match_as_the_register_says(send: Any, row: Row) -> None:
+def test_a_built_endpoint_requires_if_match_as_the_register_says(send: Any, row: RegisterRow) -> None:
     answer = send(BUILT[row.key], with_tag=False)
     assert (answer.status_code == 428) == (row.if_match == "required"), answer.content

@@ -252,7 +252,7 @@ def test_the_beginning_of_a_body_does_not_pass_for_the_whole(content_type, missi
     assert problems.domain_error(refused.value).code == "request.malformed"
 
 
-def test_a_fault_of_ours_is_told_without_internals():
+def test_an_internal_error_is_reported_without_internals():
     answer = server.render(server.problem_of(ZeroDivisionError("internals")), "/x")
     assert answer.startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
     assert b"internals" not in answer

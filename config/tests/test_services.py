@@ -26,7 +26,7 @@ from erp.errors import (
     SelfApproval,
     Unavailable,
 )
-from erp.events import Change, registry, sample
+from erp.events import FieldChange, registry, sample
 from erp.ids import uuid7
 from erp.models import UnguardedWrite
 from erp.outbox.models import EventOutbox, EventStream
@@ -53,7 +53,7 @@ def planted() -> Iterator[Callable[..., Any]]:
         del services.registry[name]
 
 
-def told(commodity: Commodity) -> events.CommodityUpdated:
+def event_of(commodity: Commodity) -> events.CommodityUpdated:
     return events.CommodityUpdated(commodity_id=commodity.pk, version=commodity.version, changes={})
 
 
@@ -124,7 +124,7 @@ def test_a_rolled_back_service_leaves_no_event(commodity, planted, emitted):
 
     def fail(row: Commodity, *, actor: Any) -> None:
         rename(row, "Never")
-        emit(told(row))
+        emit(event_of(row))
         raise Conflict("no")
 
     with pytest.raises(Conflict):
@@ -141,7 +141,7 @@ def test_events_of_a_rolled_back_savepoint_are_dropped_with_it(commodity, plante
             try:
                 with attempt():
                     rename(row, name)
-                    emit(told(row))
+                    emit(event_of(row))
                     if name == "Second":
                         raise Conflict("not this one")
             except Conflict:
@@ -158,7 +158,7 @@ def test_a_silent_change_is_found_even_beside_a_rolled_back_event(commodity, pla
         rename(row, "Sly")
         try:
             with attempt():
-                emit(told(row))
+                emit(event_of(row))
                 raise Conflict("gone")
         except Conflict:
             pass
@@ -170,14 +170,14 @@ def test_a_silent_change_is_found_even_beside_a_rolled_back_event(commodity, pla
 def test_nothing_is_emitted_outside_a_service(commodity):
     row = commodity()
     with pytest.raises(services.EmitOutsideService):
-        emit(told(row))
+        emit(event_of(row))
     with pytest.raises(services.EmitOutsideService), unit_of_work(SYSTEM):
-        emit(told(row))
+        emit(event_of(row))
 
 
 def test_a_service_emits_only_what_it_declares(commodity, planted):
     def stray(row: Commodity, *, actor: Any) -> None:
-        emit(told(row))
+        emit(event_of(row))
 
     with pytest.raises(ValueError, match="doesn't declare"):
         planted(stray, emits=[events.CommodityCreated])(commodity(), actor=SYSTEM)
@@ -187,7 +187,7 @@ def test_an_event_larger_than_a_megabyte_is_refused(commodity, planted):
     def large(row: Commodity, *, actor: Any) -> None:
         emit(
             events.CommodityUpdated(
-                commodity_id=row.pk, version=1, changes={"name": Change(old="", new="x" * 1_000_001)}
+                commodity_id=row.pk, version=1, changes={"name": FieldChange(old="", new="x" * 1_000_001)}
             )
         )
 
@@ -200,7 +200,7 @@ def test_sequences_have_no_gap_and_several_streams_go_in_one_statement(commodity
 
     def many(*, actor: Any) -> None:
         for row in rows * 3:
-            emit(told(row))
+            emit(event_of(row))
 
     planted(many)(actor=SYSTEM)
     for row in rows:
@@ -224,7 +224,7 @@ def test_one_ten_or_a_hundred_events_cost_one_statement(planted, django_assert_n
     def tell(*, actor: Any, count: int) -> None:
         row = Commodity(pk=uuid7())
         for _ in range(count):
-            emit(told(row if streams == "one" else Commodity(pk=uuid7())))
+            emit(event_of(row if streams == "one" else Commodity(pk=uuid7())))
 
     service = planted(tell, requires=None, public="a test")
     for count in (1, 10, 100):
@@ -328,13 +328,13 @@ def test_a_target_that_is_gone_is_not_found(planted):
         planted(touch)(ghost, actor=SYSTEM)
 
 
-def test_a_returned_refusal_keeps_its_trace(commodity, planted, emitted):
+def test_a_returned_refusal_commits_its_writes(commodity, planted, emitted):
     row = commodity()
     problem = RuleBroken("no")
 
     def decline(row: Commodity, *, actor: Any) -> Any:
         rename(row, "Traced")
-        emit(told(row))
+        emit(event_of(row))
         return refuse(problem)
 
     result = planted(decline, writes_on_refusal=[Commodity], raises=[RuleBroken])(row, actor=SYSTEM)
@@ -346,7 +346,7 @@ def test_a_returned_refusal_keeps_its_trace(commodity, planted, emitted):
 def test_a_refusal_that_changed_more_than_its_trace_fails(commodity, planted):
     def decline(row: Commodity, *, actor: Any) -> Any:
         rename(row, "Too much")
-        emit(told(row))
+        emit(event_of(row))
         return refuse(RuleBroken("no"))
 
     with pytest.raises(services.SilentChange):

@@ -121,9 +121,9 @@ def test_the_channel_is_that_of_the_caller(staff_page):
 
 
 @pytest.fixture
-def staff_page(user, desk_for):
+def staff_page(user, staff_client_for):
     def make() -> None:
-        staff = desk_for(user("INTERNAL_MASTERDATA"))
+        staff = staff_client_for(user("INTERNAL_MASTERDATA"))
         answer = staff.fill("/admin/commodity/commodity/add/", code="SISAL", name="Sisal", category="FIBRE")
         assert answer.status_code == 302, answer.context["errors"]
 

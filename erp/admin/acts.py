@@ -20,8 +20,8 @@ from erp import clock
 from erp.api import problems
 from erp.api.files import fingerprinted
 from erp.api.parsers import canonical_json
-from erp.errors import DomainError, Fault, Malformed, PreconditionRequired, ServerError
-from erp.idempotency.once import Answer, Request, once, parse_key
+from erp.errors import DomainError, FieldError, Malformed, PreconditionRequired, ServerError
+from erp.idempotency.once import Request, StoredResponse, once, parse_key
 from erp.services import Refusal
 from erp.trail import context as trail
 
@@ -34,7 +34,7 @@ CHOSEN: Final = "_chosen"  # of a run over several rows: "<id>:<version>", once 
 _APART: Final = {KEY, "csrfmiddlewaretoken", "_save", "_addanother", "_continue"}
 
 
-class Done(NamedTuple):
+class ActResult(NamedTuple):
     """The result of an action: message, redirect, time, and whether it was replayed."""
 
     text: str
@@ -54,11 +54,11 @@ class Done(NamedTuple):
 class CommittedRefusal(DomainError):
     """The action was refused, and the refusal is stored."""
 
-    def __init__(self, status: int, kept: dict[str, Any], when: str = "") -> None:
+    def __init__(self, status: int, record: dict[str, Any], when: str = "") -> None:
         """``kept`` is the stored problem, which is shown as the API would show it."""
-        faults = [Fault(fault["pointer"], fault["code"], fault["detail"]) for fault in kept["errors"]]
-        super().__init__(kept["detail"] + when, errors=faults)
-        self.__dict__.update(status=status, code=kept["code"], title=kept["title"])
+        faults = [FieldError(fault["pointer"], fault["code"], fault["detail"]) for fault in record["errors"]]
+        super().__init__(record["detail"] + when, errors=faults)
+        self.__dict__.update(status=status, code=record["code"], title=record["title"])
 
 
 def new_key() -> str:
@@ -83,7 +83,7 @@ def carry_out(
     route: str,
     run: Callable[[], tuple[str, str] | Refusal],
     parameters: tuple[tuple[str, str], ...] = (),
-) -> Done:
+) -> ActResult:
     """Execute ``run`` once under the form's key; ``run`` returns the message and the redirect, or a committed refusal.
 
     Raises the domain error of a refusal, a committed one included (also when it is replayed); other
@@ -104,7 +104,7 @@ def carry_out(
             ),
         )
         with trail.through("admin"):
-            return _told(once(attempt, lambda: _answer(run())))
+            return _done_from(once(attempt, lambda: _answer(run())))
     except (PermissionDenied, Http404):
         raise
     except Exception as failure:
@@ -123,36 +123,38 @@ def problem_of(failure: Exception) -> DomainError:
     return error
 
 
-def _answer(outcome: tuple[str, str] | Refusal) -> Answer:
+def _answer(outcome: tuple[str, str] | Refusal) -> StoredResponse:
     if isinstance(outcome, Refusal):
         return refused(outcome)
     text, location = outcome
     headers = {"Content-Type": "application/json", "Location": location}
-    return Answer(303, headers, json.dumps({"text": text, "at": clock.now().isoformat()}).encode())
+    return StoredResponse(303, headers, json.dumps({"text": text, "at": clock.now().isoformat()}).encode())
 
 
-def refused(refusal: Refusal) -> Answer:
+def refused(refusal: Refusal) -> StoredResponse:
     """What is kept of a committed refusal; ``kept_of`` raises it again."""
     problem = refusal.problem
-    kept = {
+    record = {
         "code": problem.code,
         "title": problem.title,
         "detail": problem.detail,
         "errors": [fault.as_dict() for fault in problem.errors],
         "at": clock.now().isoformat(),
     }
-    return Answer(problem.status, {"Content-Type": "application/json"}, json.dumps(kept).encode())
+    return StoredResponse(problem.status, {"Content-Type": "application/json"}, json.dumps(record).encode())
 
 
-def kept_of(answer: Answer) -> Any:
+def record_of(answer: StoredResponse) -> Any:
     """What an answer of ``once()`` holds. Raises CommittedRefusal where it is one."""
-    kept: Any = json.loads(answer.body)
+    record: Any = json.loads(answer.body)
     if answer.status < 400:
-        return kept
-    when = f" ({timezone.localtime(datetime.fromisoformat(kept['at'])):%H:%M})" if answer.replayed else ""
-    raise CommittedRefusal(answer.status, kept, when)
+        return record
+    when = f" ({timezone.localtime(datetime.fromisoformat(record['at'])):%H:%M})" if answer.replayed else ""
+    raise CommittedRefusal(answer.status, record, when)
 
 
-def _told(answer: Answer) -> Done:
-    kept = kept_of(answer)
-    return Done(kept["text"], answer.headers["Location"], datetime.fromisoformat(kept["at"]), answer.replayed)
+def _done_from(answer: StoredResponse) -> ActResult:
+    record = record_of(answer)
+    return ActResult(
+        record["text"], answer.headers["Location"], datetime.fromisoformat(record["at"]), answer.replayed
+    )

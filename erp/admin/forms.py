@@ -34,7 +34,7 @@ from erp.api.files import FileField
 from erp.api.parsers import parse_json
 from erp.api.serializers import Input
 from erp.api.viewsets import ViewSet
-from erp.errors import DomainError, Fault, Invalid
+from erp.errors import DomainError, FieldError, Invalid
 from erp.labels import label_of
 from erp.services import Service
 
@@ -43,7 +43,7 @@ _MOST_CHOICES: Final = 200  # of a relation whose rows have no page to search th
 
 
 @dataclass(frozen=True)
-class Slot:
+class FieldSlot:
     """One control of a form: the input's field, and the way to its value."""
 
     path: tuple[str, ...]
@@ -133,7 +133,7 @@ class ServiceForm(forms.Form):
     def __init__(
         self,
         input: Input,
-        slots: list[Slot],
+        slots: list[FieldSlot],
         *,
         data: QueryDict | None = None,
         files: MultiValueDict[str, Any] | None = None,
@@ -186,7 +186,7 @@ class ServiceForm(forms.Form):
 
     def add_problem(self, error: DomainError) -> None:
         """Add the problem's errors to the fields they point to, and the problem itself above the form."""
-        self.add_error(None, forms.ValidationError(told(error), code=error.code))
+        self.add_error(None, forms.ValidationError(text_of_error(error), code=error.code))
         for fault in error.errors:
             slot = next((slot for slot in self.slots if _beside(fault.pointer, slot.pointer)), None)
             text = f"{fault.detail} ({fault.code})"
@@ -197,7 +197,7 @@ class ServiceForm(forms.Form):
     def differences(self, row: models.Model) -> list[tuple[str, str, str]]:
         """Return the fields whose submitted value differs from the current one: label, submitted, current."""
         now = initial_of(row, self.slots)
-        told = []
+        changed = []
         for slot in self.slots:
             held, typed = now.get(slot.name, ""), self.data.get(slot.name, "")
             if isinstance(slot.field, serializers.BooleanField):
@@ -208,10 +208,10 @@ class ServiceForm(forms.Form):
             ):
                 continue
             if str(held) != str(typed):
-                told.append((_label(slot), str(typed) or "–", str(held) or "–"))
-        return told
+                changed.append((_label(slot), str(typed) or "–", str(held) or "–"))
+        return changed
 
-    def _draw(self, slot: Slot, choices: list[tuple[str, str]] | None, typed: Any) -> forms.Field:
+    def _draw(self, slot: FieldSlot, choices: list[tuple[str, str]] | None, typed: Any) -> forms.Field:
         field = slot.field
         if choices is not None:
             return forms.ChoiceField(
@@ -258,25 +258,25 @@ class _Search(widgets.UnfoldAdminAutocompleteWidget):  # type: ignore[misc]
     option_template_name = "django/forms/widgets/select_option.html"
 
 
-def told(error: DomainError) -> str:
+def text_of_error(error: DomainError) -> str:
     """Return a problem in one line: title, detail if it adds something, and the code."""
     more = "" if error.detail == error.title else f" {error.detail}"
     return f"{error.title}{more} ({error.code})"
 
 
-def slots_of(input: Input, service: Service) -> list[Slot]:
+def slots_of(input: Input, service: Service) -> list[FieldSlot]:
     """The controls of an input, in the order in which the service names its keywords."""
     order = {name: place for place, name in enumerate(inspect.signature(service.function).parameters)}
     first = {name: order.get(str(field.source), len(order)) for name, field in input.fields.items()}
     return sorted(_slots(input), key=lambda slot: first[slot.path[0]])
 
 
-def _slots(serializer: Any, path: tuple[str, ...] = ()) -> Iterator[Slot]:
+def _slots(serializer: Any, path: tuple[str, ...] = ()) -> Iterator[FieldSlot]:
     for name, field in serializer.fields.items():
         if isinstance(field, serializers.Serializer):
             yield from _slots(field, (*path, name))
         else:
-            yield Slot((*path, name), field)
+            yield FieldSlot((*path, name), field)
 
 
 def _frame(serializer: Any) -> dict[str, Any]:
@@ -288,7 +288,7 @@ def _frame(serializer: Any) -> dict[str, Any]:
     }
 
 
-def _label(slot: Slot) -> str:
+def _label(slot: FieldSlot) -> str:
     own = slot.field._kwargs.get("label")  # DRF makes one of the name otherwise
     words = [label_of(step) for step in slot.path[:-1]] + [capfirst(own) if own else label_of(slot.path[-1])]
     return ": ".join(
@@ -355,7 +355,9 @@ def _structure(text: str, name: str) -> Any:
         return parse_json(text.encode("utf-8", "surrogatepass"))
     except DomainError as error:
         pointer = "/" + name.replace(".", "/")
-        raise Invalid("A field needs attention.", errors=[Fault(pointer, error.code, error.detail)]) from None
+        raise Invalid(
+            "A field needs attention.", errors=[FieldError(pointer, error.code, error.detail)]
+        ) from None
 
 
 def _moment(text: str) -> str:
@@ -366,7 +368,7 @@ def _moment(text: str) -> str:
         return text
 
 
-def initial_of(row: models.Model, slots: list[Slot]) -> dict[str, Any]:
+def initial_of(row: models.Model, slots: list[FieldSlot]) -> dict[str, Any]:
     """Return the current values of the row for the controls."""
     initial = {}
     for slot in slots:
@@ -379,7 +381,7 @@ def initial_of(row: models.Model, slots: list[Slot]) -> dict[str, Any]:
     return initial
 
 
-def initial_for(service: Service, slots: list[Slot]) -> dict[str, Any]:
+def initial_for(service: Service, slots: list[FieldSlot]) -> dict[str, Any]:
     """Return the service's default values for the controls."""
     parameters = inspect.signature(service.function).parameters
     return {

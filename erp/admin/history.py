@@ -12,7 +12,7 @@ from erp.outbox.models import EventOutbox
 MOST = 100
 
 
-class Line(NamedTuple):
+class HistoryLine(NamedTuple):
     """One event of a row: time, type, actor and publication."""
 
     at: datetime
@@ -26,7 +26,7 @@ class Line(NamedTuple):
     id: UUID
 
 
-def of(pk: Any) -> list[Line]:
+def of(pk: Any) -> list[HistoryLine]:
     """The newest ``MOST`` events of the row, oldest first, within the outbox's retention time."""
     if not isinstance(pk, UUID):
         return []
@@ -39,7 +39,7 @@ def about(pk: UUID) -> Any:
     return EventOutbox.objects.filter(aggregate_type__in=sorted(kinds), aggregate_id=pk)
 
 
-def caused_by(record: Any) -> list[Line]:
+def caused_by(record: Any) -> list[HistoryLine]:
     """The events that the request behind an idempotency record caused."""
     return lines(EventOutbox.objects.filter(causation_id=str(record)))
 
@@ -53,12 +53,12 @@ def person(name: str) -> str:
     return str(found or name or "–")
 
 
-def lines(rows: Any) -> list[Line]:
+def lines(rows: Any) -> list[HistoryLine]:
     """Events as lines, with the actors' names read in one query."""
     found = list(rows.order_by("-position")[:MOST])[::-1]
     people = get_user_model()._default_manager.in_bulk({row.actor_id for row in found if row.actor_id})
     return [
-        Line(
+        HistoryLine(
             row.created_at,
             f"{row.event_type} v{row.event_version}",
             row.sequence,

@@ -14,7 +14,7 @@ from erp.api import throttling
 from erp.errors import DomainError, Malformed
 
 
-class Middleware:
+class AdminMiddleware:
     """Counts requests to the admin with those to the API, per person or address; renders domain errors."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:

@@ -25,7 +25,7 @@ from erp.services import Refusal, Service
 MOST_AT_ONCE: Final = 200  # rows of one run from a list
 
 
-class Line(NamedTuple):
+class ResultLine(NamedTuple):
     """The result for one row of a run."""
 
     row: str
@@ -113,7 +113,7 @@ class ServiceAdmin(SavingAdmin):
         try:
             chosen = _chosen(self.opts.pk, request.POST.getlist(acts.CHOSEN))
         except DomainError as error:
-            messages.error(request, forms.told(error))
+            messages.error(request, forms.text_of_error(error))
             return HttpResponseRedirect(self._url("changelist"))
         found = {str(row.pk): row for row in self.get_queryset(request).filter(pk__in=list(chosen))}
         form = self._form(request, service, None, data=True)
@@ -150,9 +150,11 @@ class ServiceAdmin(SavingAdmin):
         pk: str,
         row: Any,
         version: int | None,
-    ) -> Line:
+    ) -> ResultLine:
         if row is None:
-            return Line(pk, "", "This row does not exist, or you may not see it. (resource.not_found)", False)
+            return ResultLine(
+                pk, "", "This row does not exist, or you may not see it. (resource.not_found)", False
+            )
         try:
             done = acts.carry_out(
                 request,
@@ -164,8 +166,8 @@ class ServiceAdmin(SavingAdmin):
             raise
         except DomainError as error:
             faults = "".join(f" {fault.detail}" for fault in error.errors)
-            return Line(str(row), self._url("change", pk), forms.told(error) + faults, False)
-        return Line(str(row), self._url("change", pk), str(done), True, done.replayed)
+            return ResultLine(str(row), self._url("change", pk), forms.text_of_error(error) + faults, False)
+        return ResultLine(str(row), self._url("change", pk), str(done), True, done.replayed)
 
     def confirm_many(self, request: HttpRequest, service: Service, rows: Any) -> HttpResponse | None:
         """The confirm page for rows chosen on the list."""
@@ -234,13 +236,13 @@ class ServiceAdmin(SavingAdmin):
         try:
             with transaction.atomic():
                 result = service(row, actor=actor_of(request))
-                raise _Undone(result)
-        except _Undone as undone:
+                raise _PreviewUndone(result)
+        except _PreviewUndone as undone:
             if isinstance(undone.result, Refusal):
-                return forms.told(undone.result.problem)
+                return forms.text_of_error(undone.result.problem)
             after = undone.result
         except Exception as failure:
-            return forms.told(acts.problem_of(failure))
+            return forms.text_of_error(acts.problem_of(failure))
         if not isinstance(after, self.model):
             return ""
         skipped = {"version", "updated_at"}
@@ -254,7 +256,7 @@ class ServiceAdmin(SavingAdmin):
         )
 
 
-class _Undone(Exception):
+class _PreviewUndone(Exception):
     def __init__(self, result: Any) -> None:
         self.result = result
 

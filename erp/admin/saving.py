@@ -170,7 +170,7 @@ class SavingAdmin(ReadOnlyAdmin):
         """The version that the page showed. Raises a domain error where it is missing or malformed."""
         return acts.version_of(request.POST.get(acts.VERSION)) if hasattr(row, "version") else None
 
-    def _changes_since(self, request: HttpRequest, row: Any) -> list[history.Line]:
+    def _changes_since(self, request: HttpRequest, row: Any) -> list[history.HistoryLine]:
         """The newest events of the row: about as many as its version rose since the page was drawn."""
         with suppress(DomainError):
             rose = row.version - (self._version_shown(request, row) or 0)

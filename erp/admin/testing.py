@@ -47,7 +47,7 @@ class _Forms(HTMLParser):
             self.form[self.area] = [self.form[self.area][0] + data.removeprefix("\n")]
 
 
-class Desk(Client):
+class StaffClient(Client):
     """A member of staff using the admin."""
 
     def sign_in(self, email: str, password: str) -> Any:

@@ -21,9 +21,9 @@ from erp.api.files import FileField, fingerprinted
 from erp.api.filters import check_query
 from erp.api.parsers import canonical_json
 from erp.api.serializers import Input
-from erp.errors import DomainError, Fault, NotFound, PreconditionRequired
-from erp.idempotency.once import Answer, once
+from erp.errors import DomainError, FieldError, NotFound, PreconditionRequired
 from erp.idempotency.once import Request as Attempt
+from erp.idempotency.once import StoredResponse, once
 from erp.services import Refusal, Service, declared_errors
 from erp.trail import context as trail
 
@@ -241,7 +241,7 @@ def _handle(view: Any, request: Request, endpoint: Endpoint, parameters: Mapping
     if endpoint.kind == "lookup":
         return _look_up(view, request, endpoint, target, extra, data)
 
-    def run() -> Answer:
+    def run() -> StoredResponse:
         return _change(view, request, endpoint, target, extra, data)
 
     if endpoint.kind == "exempt":
@@ -252,7 +252,7 @@ def _handle(view: Any, request: Request, endpoint: Endpoint, parameters: Mapping
     return _response(answer)
 
 
-def _response(answer: Answer) -> HttpResponse:
+def _response(answer: StoredResponse) -> HttpResponse:
     response = HttpResponse(answer.body, status=answer.status)
     del response["Content-Type"]  # Django's own: an answer without a body has none
     for name, value in answer.headers.items():
@@ -293,7 +293,7 @@ def _is_dry_run(request: Request, endpoint: Endpoint) -> bool:
 def _check_query(request: Request, endpoint: Endpoint) -> None:
     check_query(request.query_params, ("dry_run",) if endpoint.dry_run else ())
     if request.query_params.get("dry_run", "true") not in ("true", "false"):
-        raise invalid([Fault("/query/dry_run", "not_a_choice", "Send true or false.")])
+        raise invalid([FieldError("/query/dry_run", "not_a_choice", "Send true or false.")])
 
 
 def _validated(view: Any, endpoint: Endpoint, data: Any, target: Any) -> dict[str, Any]:
@@ -305,7 +305,7 @@ def _validated(view: Any, endpoint: Endpoint, data: Any, target: Any) -> dict[st
 
 def _change(
     view: Any, request: Request, endpoint: Endpoint, target: Any, extra: dict[str, Any], data: Any
-) -> Answer:
+) -> StoredResponse:
     service = endpoint.service
     assert service is not None
     _check_query(request, endpoint)
@@ -316,19 +316,19 @@ def _change(
     if isinstance(result, Refusal):
         problem = problems.problem_response(result.problem, request._request)
         headers = dict(problem.items())
-        return Answer(problem.status_code, headers, problem.content)
+        return StoredResponse(problem.status_code, headers, problem.content)
     if result is None:
-        return Answer(204, {}, b"")
+        return StoredResponse(204, {}, b"")
     body = view.render(result, endpoint.output)
     headers = {"Content-Type": "application/json"}
     if hasattr(result, "version"):
         headers["ETag"] = problems.etag(result.version)
     if _is_dry_run(request, endpoint):
-        return Answer(200, {"Content-Type": "application/json"}, view.encode(body))
+        return StoredResponse(200, {"Content-Type": "application/json"}, view.encode(body))
     status = endpoint.status_of(result)
     if status in (201, 202) and "links" in body:
         headers["Location"] = body["links"]["self"]
-    return Answer(status, headers, view.encode(body))
+    return StoredResponse(status, headers, view.encode(body))
 
 
 def _look_up(

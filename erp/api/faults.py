@@ -5,7 +5,7 @@ from typing import Any
 
 from rest_framework.settings import api_settings
 
-from erp.errors import Fault, Invalid, UnknownField
+from erp.errors import FieldError, Invalid, UnknownField
 
 UNKNOWN_FIELD = "unknown_field"
 # Codes of DRF, Django and django-filter under the one name that callers see.
@@ -34,7 +34,7 @@ def escape(step: object) -> str:
     return text.replace("~", "~0").replace("/", "~1")
 
 
-def faults_from(detail: Any, pointer: str = "") -> list[Fault]:
+def faults_from(detail: Any, pointer: str = "") -> list[FieldError]:
     """The faults in the ``detail`` of a DRF ``ValidationError``, in the order of the input's fields.
 
     A dictionary's keys and a list's places become steps of the JSON pointer; what concerns an object as a
@@ -43,7 +43,7 @@ def faults_from(detail: Any, pointer: str = "") -> list[Fault]:
     return list(_walk(detail, pointer))
 
 
-def invalid(faults: Iterable[Fault]) -> Invalid:
+def invalid(faults: Iterable[FieldError]) -> Invalid:
     """The problem that ``faults`` make: ``request.unknown_field`` when they are nothing else."""
     found = list(faults)
     kind = UnknownField if all(fault.code == UNKNOWN_FIELD for fault in found) else Invalid
@@ -53,7 +53,7 @@ def invalid(faults: Iterable[Fault]) -> Invalid:
     )
 
 
-def _walk(detail: Any, pointer: str) -> Iterator[Fault]:
+def _walk(detail: Any, pointer: str) -> Iterator[FieldError]:
     if isinstance(detail, Mapping):
         for name, inner in detail.items():
             whole = name == api_settings.NON_FIELD_ERRORS_KEY
@@ -64,4 +64,4 @@ def _walk(detail: Any, pointer: str) -> Iterator[Fault]:
             yield from _walk(inner, f"{pointer}/{place}" if isinstance(inner, Mapping) else pointer)
     else:
         code = str(getattr(detail, "code", None) or "invalid")
-        yield Fault(pointer, _CODES.get(code, code), str(detail))
+        yield FieldError(pointer, _CODES.get(code, code), str(detail))

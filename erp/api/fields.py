@@ -15,7 +15,7 @@ from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
 from erp.identifiers import AADHAAR, Identifier, IdentifierInvalid
-from erp.text import TextInvalid, normalise
+from erp.text import UnstorableText, normalise
 
 INT64 = (-(2**63), 2**63 - 1)
 YEARS = (1900, 2200)
@@ -73,7 +73,7 @@ class CharField(serializers.CharField):
             text = normalise(data, multiline=self.multiline, trim=self.trim_whitespace)
             if not self.twelve_digits:
                 AADHAAR.refuse(text)
-        except (TextInvalid, IdentifierInvalid) as fault:
+        except (UnstorableText, IdentifierInvalid) as fault:
             raise ValidationError(str(fault), code=fault.code) from None
         return text
 

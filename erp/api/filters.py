@@ -18,7 +18,7 @@ from rest_framework.request import Request
 from erp.api import fields
 from erp.api.faults import UNKNOWN_FIELD, escape, faults_from, invalid
 from erp.api.pagination import unfold
-from erp.errors import Fault
+from erp.errors import FieldError
 from erp.text import name_key
 
 LOOKUPS = ("exact", "in", "gte", "lte", "isnull")
@@ -35,9 +35,9 @@ def check_query(query: QueryDict, known: Iterable[str]) -> None:
     for name, values in query.lists():
         pointer = f"/query/{escape(name)}"
         if name not in known:
-            faults.append(Fault(pointer, UNKNOWN_FIELD, "This parameter is not supported here."))
+            faults.append(FieldError(pointer, UNKNOWN_FIELD, "This parameter is not supported here."))
         elif len(values) > 1:
-            faults.append(Fault(pointer, "doubled", "Send this parameter once."))
+            faults.append(FieldError(pointer, "doubled", "Send this parameter once."))
     if faults:
         raise invalid(faults)
 
@@ -65,7 +65,7 @@ class FilterBackend(BaseFilterBackend):
         offered = _offered(view.__class__, model)
         check_query(query, [*offered, *getattr(view, "query_parameters", ())])
         condition, order = Q(), _default_order(view, model)
-        faults: list[Fault] = []
+        faults: list[FieldError] = []
         for name, text in query.dict().items():
             try:
                 match offered.get(name):
@@ -83,7 +83,9 @@ class FilterBackend(BaseFilterBackend):
             order = ["updated_at"]
             if "ordering" in query:
                 faults.append(
-                    Fault("/query/ordering", "invalid", "updated_after has its own order; remove ordering.")
+                    FieldError(
+                        "/query/ordering", "invalid", "updated_after has its own order; remove ordering."
+                    )
                 )
         queryset = self._by_filterset(request, queryset, view, faults)
         if faults:
@@ -91,7 +93,7 @@ class FilterBackend(BaseFilterBackend):
         return queryset.filter(condition).order_by(*order)
 
     def _by_filterset(
-        self, request: Request, queryset: models.QuerySet[Any], view: Any, faults: list[Fault]
+        self, request: Request, queryset: models.QuerySet[Any], view: Any, faults: list[FieldError]
     ) -> models.QuerySet[Any]:
         kind = getattr(view, "filterset_class", None)
         if kind is None:
@@ -112,7 +114,7 @@ class FilterBackend(BaseFilterBackend):
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
         """OpenAPI query parameters."""
         offered = _offered(view.__class__, view.queryset.model)
-        return [_told(name, offer, view) for name, offer in offered.items() if offer != "page"]
+        return [_parameter(name, offer, view) for name, offer in offered.items() if offer != "page"]
 
 
 @dataclass(frozen=True)
@@ -217,7 +219,7 @@ def _default_order(view: Any, model: type[models.Model]) -> list[str]:
     return [DEFAULT_ORDERING] if any(field.name == "created_at" for field in model._meta.fields) else []
 
 
-def _told(name: str, offer: Any, view: Any) -> dict[str, Any]:
+def _parameter(name: str, offer: Any, view: Any) -> dict[str, Any]:
     schema: dict[str, Any] = {"type": "string"}
     match offer:
         case Filter(lookup="in", field=field):
@@ -241,8 +243,8 @@ def _told(name: str, offer: Any, view: Any) -> dict[str, Any]:
             words = "Rows changed after this time, in the order of their change."
         case _:
             words = str(view.filterset_class.base_filters[name].label or "")
-    told = {"name": name, "in": "query", "required": False, "description": words, "schema": schema}
-    return told | ({"explode": False, "style": "form"} if schema.get("type") == "array" else {})
+    parameter = {"name": name, "in": "query", "required": False, "description": words, "schema": schema}
+    return parameter | ({"explode": False, "style": "form"} if schema.get("type") == "array" else {})
 
 
 def _schema(field: Any) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from erp.errors import Fault
+from erp.errors import FieldError
 
 # Canonical names by the form in which servers pass headers on.
 SINGLE: Final = {
@@ -44,10 +44,10 @@ def repeated(names: Iterable[str]) -> list[str]:
     return [name for name in SINGLE if listed.count(name) > 1]
 
 
-def faults(meta: Mapping[str, Any]) -> list[Fault]:
+def faults(meta: Mapping[str, Any]) -> list[FieldError]:
     """A fault for each header of a request (as WSGI passes it on) that came more than once."""
     return [
-        Fault(f"/headers/{name}", "doubled", "Send this header once.")
+        FieldError(f"/headers/{name}", "doubled", "Send this header once.")
         for name in dict.fromkeys((*_noted(meta), *_joined(meta)))
     ]
 

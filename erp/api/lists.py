@@ -18,7 +18,7 @@ from erp.api.viewsets import RowViewSet, ViewSet
 from erp.reference import EQUAL, ReferenceList, lists_of
 
 
-class ReferenceRows(ViewSet):
+class ListReadsViewSet(ViewSet):
     """Reads of reference data.
 
     Partners' lists leave out archived rows; by id they are still found, since old contracts name them.
@@ -31,11 +31,11 @@ class ReferenceRows(ViewSet):
         return queryset.active() if hides and hasattr(queryset, "active") else queryset
 
 
-class ReferenceViewSet(RowViewSet, ReferenceRows):
+class ReferenceListViewSet(RowViewSet, ListReadsViewSet):
     """Reference data with a list and single rows."""
 
 
-class PartsViewSet(ListModelMixin, ReferenceRows):
+class PartsViewSet(ListModelMixin, ListReadsViewSet):
     """The parts of one row: ``/commodities/{id}/grades``."""
 
     part_of: str
@@ -79,7 +79,7 @@ def _shape(declared: ReferenceList, base: type[Shape], name: str, members: dict[
     return shape_of(declared.model, base, name.format(noun), members)
 
 
-def viewset_of(declared: ReferenceList, **more: Any) -> type[ReferenceViewSet]:
+def viewset_of(declared: ReferenceList, **more: Any) -> type[ReferenceListViewSet]:
     """The list, its rows and the two writes; ``more`` are further members."""
     create, update = inputs_of(declared)
     members = {
@@ -91,7 +91,7 @@ def viewset_of(declared: ReferenceList, **more: Any) -> type[ReferenceViewSet]:
     }
     if declared.part_of:
         members["filters"] = {f"{declared.part_of[0]}_id": ["exact"], **members["filters"]}
-    return type(f"{declared.model.__name__}ViewSet", (ReferenceViewSet,), members)
+    return type(f"{declared.model.__name__}ViewSet", (ReferenceListViewSet,), members)
 
 
 def parts_viewset_of(declared: ReferenceList) -> type[PartsViewSet]:

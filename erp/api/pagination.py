@@ -18,7 +18,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from erp.api.faults import invalid
-from erp.errors import Fault
+from erp.errors import FieldError
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
@@ -81,7 +81,7 @@ class Key:
 
 
 @dataclass(frozen=True)
-class Page:
+class ListPage:
     """Rows of one page, the cursors of its neighbours (None where there is none), the total if asked for."""
 
     rows: list[Any]
@@ -99,7 +99,7 @@ def paginate(
     filters: str = "",
     count: bool = False,
     pointer: str = "/query/cursor",
-) -> Page:
+) -> ListPage:
     """One page of ``queryset`` in its own order, with the primary key as the last word.
 
     ``binding`` stands for the list that the cursor belongs to: its route and filters; ``filters`` are parameters
@@ -125,7 +125,7 @@ def paginate(
 
     has_next, has_previous = (place is not None, more) if backwards else (more, place is not None)
     # A page can come out empty when its rows went; its neighbours are then the ends of the list.
-    return Page(
+    return ListPage(
         rows=found,
         next=neighbour(found[-1] if found else None, False) if has_next else None,
         previous=neighbour(found[0] if found else None, True) if has_previous else None,
@@ -136,14 +136,14 @@ def paginate(
 def parse_limit(text: str, pointer: str = "/query/limit") -> int:
     """Rows per page, 1 to 200. Raises ``Invalid`` at ``pointer``."""
     if not (text.isascii() and text.isdecimal() and len(text) <= 3 and 1 <= int(text) <= MAX_LIMIT):
-        raise invalid([Fault(pointer, "out_of_range", f"Send a whole number from 1 to {MAX_LIMIT}.")])
+        raise invalid([FieldError(pointer, "out_of_range", f"Send a whole number from 1 to {MAX_LIMIT}.")])
     return int(text)
 
 
 class KeysetPagination(BasePagination):
     """``?limit=&cursor=`` over the queryset's order; ``?count=exact`` where the view sets ``count_exact``."""
 
-    page: Page
+    page: ListPage
     request: Request
 
     @staticmethod
@@ -157,7 +157,7 @@ class KeysetPagination(BasePagination):
         query = request.query_params.dict()
         count = query.get("count")
         if count is not None and count != "exact":
-            raise invalid([Fault("/query/count", "not_a_choice", "The only value is exact.")])
+            raise invalid([FieldError("/query/count", "not_a_choice", "The only value is exact.")])
         self.page = paginate(
             queryset,
             limit=parse_limit(query["limit"]) if "limit" in query else DEFAULT_LIMIT,
@@ -301,15 +301,15 @@ def _digest(binding: str, keys: list[Key]) -> str:
 
 def _read(cursor: str, bound: str, keys: list[Key], pointer: str) -> tuple[list[Any] | None, bool]:
     try:
-        told = _signer().unsign_object(cursor)
-        if told["b"] != bound:
+        position = _signer().unsign_object(cursor)
+        if position["b"] != bound:
             raise ValueError
-        values = told["k"]
+        values = position["k"]
         place = None if values is None else [key.read(value) for key, value in zip(keys, values, strict=True)]
     except (signing.BadSignature, DjangoValidationError, ValueError):
         words = "This cursor belongs to another list, filter or order. Start from the first page."
-        raise invalid([Fault(pointer, "invalid", words)]) from None
-    return place, bool(told["r"])
+        raise invalid([FieldError(pointer, "invalid", words)]) from None
+    return place, bool(position["r"])
 
 
 def _seek(keys: list[Key], values: list[Any], backwards: bool) -> Q:

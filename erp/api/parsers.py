@@ -10,7 +10,7 @@ from rest_framework.parsers import BaseParser
 from rest_framework.utils.mediatypes import _MediaType
 
 from erp.api.faults import escape
-from erp.errors import Fault, Malformed, TooLarge, UnsupportedMediaType
+from erp.errors import FieldError, Malformed, TooLarge, UnsupportedMediaType
 
 # Longer than any column or document needs; the cost of arithmetic on a number grows with its digits.
 NUMBER_LENGTH = 100
@@ -23,7 +23,7 @@ EXPONENT = 400
 _EXACT = Context(prec=NUMBER_LENGTH)
 
 
-class _Refused:
+class _Unparsable:
     """Stands in the tree for what the scanner met and must not pass, until the walk knows its pointer."""
 
     __slots__ = ("code", "detail")
@@ -123,55 +123,57 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return _Doubled(members, doubled)
 
 
-def _integer(text: str) -> int | _Refused:
+def _integer(text: str) -> int | _Unparsable:
     if len(text) > NUMBER_LENGTH:
-        return _Refused("out_of_range", f"A number has at most {NUMBER_LENGTH} characters.")
+        return _Unparsable("out_of_range", f"A number has at most {NUMBER_LENGTH} characters.")
     return int(text)
 
 
-def _decimal(text: str) -> Decimal | _Refused:
+def _decimal(text: str) -> Decimal | _Unparsable:
     if len(text) > NUMBER_LENGTH:
-        return _Refused("out_of_range", f"A number has at most {NUMBER_LENGTH} characters.")
+        return _Unparsable("out_of_range", f"A number has at most {NUMBER_LENGTH} characters.")
     try:
         number = Decimal(text)
     except InvalidOperation:  # an exponent beyond what Decimal can hold
         number = Decimal("Infinity")
     if not number.is_finite() or abs(number.adjusted()) > EXPONENT:
-        return _Refused("out_of_range", "The exponent is too large.")
+        return _Unparsable("out_of_range", "The exponent is too large.")
     return number
 
 
-def _constant(name: str) -> _Refused:
-    return _Refused("invalid", f"{name} isn't JSON.")
+def _constant(name: str) -> _Unparsable:
+    return _Unparsable("invalid", f"{name} isn't JSON.")
 
 
-def _faults(root: Any, depth: int) -> list[Fault]:
+def _faults(root: Any, depth: int) -> list[FieldError]:
     """What the scanner let through and the API doesn't, with its pointers."""
-    faults: list[Fault] = []
+    faults: list[FieldError] = []
     # A pointer is kept as its chain of steps and written out only for a fault: most walks end without one.
     waiting: list[tuple[Any, int, tuple[Any, Any] | None]] = [(root, 0, None)]
     while waiting and len(faults) < FAULT_LIMIT:
         value, level, place = waiting.pop()
         if isinstance(value, str):
             if fault := _text_fault(value):
-                faults.append(Fault(_pointer(place), *fault))
+                faults.append(FieldError(_pointer(place), *fault))
         elif isinstance(value, dict | list):
             if level == depth:
-                faults.append(Fault(_pointer(place), "too_deep", f"At most {depth} levels may be nested."))
+                faults.append(
+                    FieldError(_pointer(place), "too_deep", f"At most {depth} levels may be nested.")
+                )
                 continue
             if isinstance(value, _Doubled):
                 faults += [
-                    Fault(_pointer((place, name)), "doubled", "This came twice.")
+                    FieldError(_pointer((place, name)), "doubled", "This came twice.")
                     for name in sorted(value.names)
                 ]
             if isinstance(value, dict):
                 for name in value:
                     if fault := _text_fault(name):
-                        faults.append(Fault(_pointer((place, name)), *fault))
+                        faults.append(FieldError(_pointer((place, name)), *fault))
             steps = value.items() if isinstance(value, dict) else enumerate(value)
             waiting += reversed([(child, level + 1, (place, step)) for step, child in steps])
-        elif isinstance(value, _Refused):
-            faults.append(Fault(_pointer(place), value.code, value.detail))
+        elif isinstance(value, _Unparsable):
+            faults.append(FieldError(_pointer(place), value.code, value.detail))
     return faults[:FAULT_LIMIT]
 
 

@@ -33,7 +33,7 @@ from erp import errors, services
 from erp.api import headers
 from erp.api.faults import faults_from, invalid
 from erp.api.filters import check_query
-from erp.errors import DomainError, Fault
+from erp.errors import DomainError, FieldError
 
 log = structlog.get_logger(__name__)
 
@@ -200,13 +200,13 @@ def problem_response(error: DomainError, request: HttpRequest | Request) -> Http
 
 def exception_handler(exc: Exception, context: dict[str, Any]) -> HttpResponse:
     """DRF's ``EXCEPTION_HANDLER``: convert any exception of a view into a problem."""
-    error = _told(exc)
+    error = _convert_and_log(exc)
     if error.status == 405 and (view := context.get("view")) is not None:
         error.headers.setdefault("Allow", ", ".join(view.allowed_methods))
     return problem_response(error, context["request"])
 
 
-def _told(exc: Exception) -> DomainError:
+def _convert_and_log(exc: Exception) -> DomainError:
     """The problem behind ``exc``, with a line in the log where operators need one."""
     error = domain_error(exc)
     if error.status == 500:
@@ -254,7 +254,7 @@ class ProblemMiddleware:
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """What a view outside of DRF raises."""
-        return problem_response(_told(exception), request) if _is_api(request) else None
+        return problem_response(_convert_and_log(exception), request) if _is_api(request) else None
 
 
 def _is_api(request: HttpRequest) -> bool:
@@ -311,7 +311,7 @@ def parse_if_match(header: str | None) -> int | None:
         return None
     opaque = value.removeprefix("W/")
     if len(opaque) < 2 or not (opaque[0] == opaque[-1] == '"') or '"' in opaque[1:-1]:
-        raise invalid([Fault("/headers/If-Match", "invalid", 'Send exactly one tag, such as "7".')])
+        raise invalid([FieldError("/headers/If-Match", "invalid", 'Send exactly one tag, such as "7".')])
     digits = opaque[1:-1]
     if opaque != value or not (digits.isascii() and digits.isdecimal()) or len(digits) > 18:
         return NEVER
@@ -341,7 +341,7 @@ def problem_kinds() -> dict[str, type[DomainError]]:
     return dict(sorted(kinds.items()))
 
 
-def _told_page(kind: type[DomainError]) -> dict[str, Any]:
+def _kind_page(kind: type[DomainError]) -> dict[str, Any]:
     _, _, more = (kind.__doc__ or "").strip().partition("\n")
     return {
         "type": f"/api/problems/{kind.code}",
@@ -357,7 +357,7 @@ def _told_page(kind: type[DomainError]) -> dict[str, Any]:
 @require_safe
 def problem_index(request: HttpRequest) -> HttpResponse:
     """All problem codes: a page for people, a JSON list for programs."""
-    return _page(request, [_told_page(kind) for kind in problem_kinds().values()])
+    return _page(request, [_kind_page(kind) for kind in problem_kinds().values()])
 
 
 @csrf_exempt  # so that another method is 405, not a failed check
@@ -367,17 +367,19 @@ def problem_page(request: HttpRequest, code: str) -> HttpResponse:
     kind = problem_kinds().get(code)
     if kind is None:
         raise Http404
-    return _page(request, _told_page(kind))
+    return _page(request, _kind_page(kind))
 
 
-def _page(request: HttpRequest, told: dict[str, Any] | list[dict[str, Any]]) -> HttpResponse:
+def _page(request: HttpRequest, content: dict[str, Any] | list[dict[str, Any]]) -> HttpResponse:
     form = request.get_preferred_type(["application/json", "text/html"])
     if form is None:
         raise errors.NotAcceptable("The answer comes as application/json, text/html.")
     if form == "text/html":
-        kinds = told if isinstance(told, list) else [told]
-        response = render(request, "erp/problems.html", {"kinds": kinds, "one": not isinstance(told, list)})
+        kinds = content if isinstance(content, list) else [content]
+        response = render(
+            request, "erp/problems.html", {"kinds": kinds, "one": not isinstance(content, list)}
+        )
     else:
-        response = JsonResponse({"results": told} if isinstance(told, list) else told)
+        response = JsonResponse({"results": content} if isinstance(content, list) else content)
     response["Vary"] = "Accept"
     return response

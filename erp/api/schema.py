@@ -131,26 +131,28 @@ class AutoSchema(SpectacularSchema):
     def get_summary(self) -> str | None:
         """First sentence of the service's docstring; for reads what they read."""
         if self.endpoint is not None:
-            return _told(self.endpoint.doc)[0]
+            return _split_docstring(self.endpoint.doc)[0]
         model = getattr(getattr(self.view, "queryset", None), "model", None)
         action = getattr(self.view, "action", None)
         if model is None or action not in ("list", "retrieve"):
-            return _told(super().get_description())[0] or None
+            return _split_docstring(super().get_description())[0] or None
         names = model._meta
         return f"List {names.verbose_name_plural}" if action == "list" else f"Read one {names.verbose_name}"
 
     def get_description(self) -> str:  # type: ignore[override]
         """The rest of the docstring, the capability that is asked for, and what refuses rows of a job."""
-        told = [_told(self.endpoint.doc)[1] if self.endpoint else str(super().get_description() or "")]
+        paragraphs = [
+            _split_docstring(self.endpoint.doc)[1] if self.endpoint else str(super().get_description() or "")
+        ]
         if capability := getattr(self.view, "capability", None):
-            told.append(f"Needs the capability `{capability}`.")
+            paragraphs.append(f"Needs the capability `{capability}`.")
         if self.endpoint is not None and self.endpoint.anonymous:
-            told.append("Public; `Authorization` is ignored.")
+            paragraphs.append("Public; `Authorization` is ignored.")
         service = self.endpoint.service if self.endpoint is not None else None
         jobs = service.jobs if service is not None else ()
         if codes := sorted({f"`{kind.code}`" for job in jobs for kind in job.raises}):
-            told.append(f"A row of the job can be refused with {', '.join(codes)}.")
-        return "\n\n".join(part for part in told if part)
+            paragraphs.append(f"A row of the job can be refused with {', '.join(codes)}.")
+        return "\n\n".join(part for part in paragraphs if part)
 
     def get_serializer_name(self, serializer: Any, direction: Any) -> str:
         """``CommodityCreate``, ``Commodity``: with the module's name, since modules reuse class names.
@@ -193,7 +195,7 @@ class AutoSchema(SpectacularSchema):
         headers = [*_EVERY_ANSWER, _RETRY_AFTER]
         if endpoint is None:
             if self._reads_a_row():
-                fresh = (304,) if self._is_kept() else ()
+                fresh = (304,) if self._has_etag() else ()
                 headers.append(_header("ETag", _ETAG, 200, *fresh))
                 if fresh:
                     words = "The ETag from an earlier response: 304 while it is current."
@@ -208,9 +210,9 @@ class AutoSchema(SpectacularSchema):
             headers.append(_DRY_RUN)
         if endpoint.idempotent and endpoint.kind != "lookup":
             # Beside success, refusals that were committed are replayed too; only the endpoint's own can be.
-            kept = {status, *endpoint.otherwise, *(kind.status for kind in endpoint.raises)}
+            statuses = {status, *endpoint.otherwise, *(kind.status for kind in endpoint.raises)}
             words = "`true` when this is the stored answer of an earlier request."
-            headers.append(_header("Idempotency-Replayed", words, *sorted(kept), enum=["true"]))
+            headers.append(_header("Idempotency-Replayed", words, *sorted(statuses), enum=["true"]))
         tagged = [status, *endpoint.otherwise] if endpoint.kind != "lookup" and self._answers_a_row() else []
         if tagged or endpoint.if_match != "none":
             headers.append(_header("ETag", _ETAG, *tagged, 412))
@@ -256,7 +258,7 @@ class AutoSchema(SpectacularSchema):
     def _get_response_bodies(self, direction: Any = "response") -> dict[str, Any]:
         responses: dict[str, Any] = super()._get_response_bodies(direction)
         if hasattr(self.view, "endpoint_for") and direction == "response":
-            if self._reads_a_row() and self._is_kept():
+            if self._reads_a_row() and self._has_etag():
                 responses["304"] = {
                     "description": "The row has not changed.",
                     "headers": self._get_response_headers_for_code("304"),
@@ -340,7 +342,7 @@ class AutoSchema(SpectacularSchema):
     def _reads_a_row(self) -> bool:
         return self.endpoint is None and getattr(self.view, "action", None) == "retrieve"
 
-    def _is_kept(self) -> bool:
+    def _has_etag(self) -> bool:
         """Whether callers may keep the answer, and ask if it is still current."""
         return not getattr(self.view, "no_store", False)
 
@@ -354,7 +356,7 @@ def _if(name: str, description: str, required: bool = False) -> OpenApiParameter
     return OpenApiParameter(name, schema, OpenApiParameter.HEADER, required=required, description=description)
 
 
-def _told(text: str | None) -> tuple[str, str]:
+def _split_docstring(text: str | None) -> tuple[str, str]:
     """A docstring's first sentence without its full stop, and the rest with its paragraphs."""
     paragraphs = [" ".join(part.split()) for part in (text or "").strip().split("\n\n")]
     first, stop, rest = paragraphs[0].partition(". ")

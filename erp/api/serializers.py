@@ -22,7 +22,7 @@ from erp.reference import default_of
 
 Shape = TypeVar("Shape")
 
-__all__ = ["Answer", "Input", "Output", "faults_from", "invalid"]
+__all__ = ["LookupOutput", "Input", "Output", "faults_from", "invalid"]
 
 
 class InputList(serializers.ListSerializer[Any]):
@@ -181,7 +181,7 @@ def _expect(field: Any, data: Any) -> None:
             _expect(field.child, item)
 
 
-class Answer(serializers.Serializer[Any]):
+class LookupOutput(serializers.Serializer[Any]):
     """A response that is not a row: the result of a lookup, or a part of a row."""
 
 
@@ -261,7 +261,7 @@ def row_input(shape: type[Row]) -> type[Input]:
 
 
 @cache
-def row_answer(shape: type[Row]) -> type[Answer]:
+def row_answer(shape: type[Row]) -> type[LookupOutput]:
     """The answer of a ``RowsField``'s rows."""
     built = {}
     for column in shape.columns.values():
@@ -270,7 +270,7 @@ def row_answer(shape: type[Row]) -> type[Answer]:
             options |= {"max_digits": column.max_digits, "decimal_places": column.decimal_places}
         kind: Any = fields.UUIDField if column.is_relation else _FIELDS[type(column)]
         built[column.attname] = kind(**options)
-    return shape_of(shape, Answer, shape.names[1] or f"{shape.__name__}Output", built)
+    return shape_of(shape, LookupOutput, shape.names[1] or f"{shape.__name__}Output", built)
 
 
 def shape_of(source: type, base: type[Shape], name: str, members: Mapping[str, Any]) -> type[Shape]:
@@ -344,10 +344,10 @@ class Output(serializers.ModelSerializer[Any]):
 
     def get_allowed_actions(self, row: Any) -> list[str]:
         """Return the verbs open to this caller now; the write checks again."""
-        told = self.context.get("allowed_actions")
-        return list(told(row)) if told else []
+        function = self.context.get("allowed_actions")
+        return list(function(row)) if function else []
 
     def get_links(self, row: Any) -> dict[str, str]:
         """Return `self` and related rows by name."""
-        told = self.context.get("links")
-        return dict(told(row)) if told else {}
+        function = self.context.get("links")
+        return dict(function(row)) if function else {}

@@ -17,7 +17,15 @@ from gunicorn.http.unreader import SocketUnreader
 from gunicorn.workers.gthread import ThreadWorker
 
 from erp.api import headers
-from erp.errors import DomainError, Fault, HeadersTooLarge, Malformed, RequestTimeout, ServerError, UriTooLong
+from erp.errors import (
+    DomainError,
+    FieldError,
+    HeadersTooLarge,
+    Malformed,
+    RequestTimeout,
+    ServerError,
+    UriTooLong,
+)
 from erp.ids import uuid7
 
 log = structlog.get_logger(__name__)
@@ -116,7 +124,7 @@ def problem_of(exc: BaseException) -> DomainError:
 def _malformed(name: str) -> Malformed:
     shown = headers.SINGLE.get(name.upper(), name.title())
     detail = "Send this header once, in the form that HTTP defines."
-    return Malformed("A header can't be read.", errors=[Fault(f"/headers/{shown}", "invalid", detail)])
+    return Malformed("A header can't be read.", errors=[FieldError(f"/headers/{shown}", "invalid", detail)])
 
 
 def render(error: DomainError, path: str) -> bytes:

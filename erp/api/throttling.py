@@ -48,7 +48,7 @@ class Policy:
 
 
 @dataclass(frozen=True)
-class State:
+class LimitState:
     """The state of one policy: remaining requests, and seconds until its window ends."""
 
     policy: Policy
@@ -67,7 +67,7 @@ def check(request: Request, view: Any, *, now: float | None = None) -> None:
     not be open uncounted.
     """
     moment = time.time() if now is None else now
-    states: list[State] = []
+    states: list[LimitState] = []
     for policy in _policies(request, view):
         states.append(_hit(policy, moment))
         if states[-1].exceeded:
@@ -89,7 +89,7 @@ def count_one(policy: Policy) -> None:
     _hit(policy, time.time())
 
 
-def _refuse_exceeded(state: State) -> None:
+def _refuse_exceeded(state: LimitState) -> None:
     if state.exceeded:
         raise Throttled(f"Try again in {state.reset} s.", headers={"Retry-After": str(state.reset)})
 
@@ -125,7 +125,7 @@ class AnonymousMiddleware:
         if not hasattr(request, "rate_limit") and not _in_admin(request):
             response = self._refusal(request) or response
         if not response.headers.get("RateLimit"):
-            _tell(request, response)
+            _set_headers(request, response)
         return response
 
     def process_view(
@@ -155,11 +155,11 @@ def _in_admin(request: HttpRequest) -> bool:
 
 def apply_headers(request: Request, response: HttpResponseBase) -> None:
     """Set the headers of the tightest policy (``RateLimit-Policy``, ``RateLimit``), if the request was counted."""
-    _tell(request._request, response)
+    _set_headers(request._request, response)
 
 
-def _tell(request: HttpRequest, response: HttpResponseBase) -> None:
-    state: State | None = getattr(request, "rate_limit", None)
+def _set_headers(request: HttpRequest, response: HttpResponseBase) -> None:
+    state: LimitState | None = getattr(request, "rate_limit", None)
     if state is not None:
         policy = state.policy
         response["RateLimit-Policy"] = f'"{policy.name}";q={policy.quota};w={policy.window}'
@@ -182,7 +182,7 @@ def client_address(request: Any) -> str:
 def _policies(request: Request, view: Any) -> Iterator[Policy]:
     name = view.throttle_class_name
     if name == "public":
-        yield from _of_door(request, view)
+        yield from _of_endpoint(request, view)
         if getattr(view.endpoint, "throttle", "") == PASSWORD:
             yield _of_passwords(request, closed=True)
         return
@@ -203,7 +203,7 @@ def _of_passwords(request: Request, *, closed: bool) -> Policy:
     return Policy("password-address", quota, window, f"address:{network_of(client_address(request))}", closed)
 
 
-def _of_door(request: Request, view: Any) -> Iterator[Policy]:
+def _of_endpoint(request: Request, view: Any) -> Iterator[Policy]:
     endpoint = view.endpoint
     limit = endpoint.limit
     closed = bool(getattr(limit, "fail_closed", True))
@@ -234,18 +234,18 @@ def network_of(address: str) -> str:
     return str(whole.ipv4_mapped or IPv6Address(int(whole) >> 64 << 64))
 
 
-def _hit(policy: Policy, now: float) -> State:
+def _hit(policy: Policy, now: float) -> LimitState:
     return _state(policy, now, lambda key: _count(key, 2 * policy.window, policy))
 
 
-def _state(policy: Policy, now: float, count_of: Callable[[str], int]) -> State:
+def _state(policy: Policy, now: float, count_of: Callable[[str], int]) -> LimitState:
     # The subject can be an e-mail address or a number: it leaves this process only as a hash.
     digest = salted_hmac("erp.api.throttling", f"{policy.name}:{policy.subject}", algorithm="sha256").digest()
     shifted = now + int.from_bytes(digest[:4], "big") % policy.window
     turn = int(shifted // policy.window)
     count = count_of(f"throttle:{digest[:16].hex()}:{turn}")
     reset = max(1, round((turn + 1) * policy.window - shifted))
-    return State(policy, max(0, policy.quota - count), reset, exceeded=count > policy.quota)
+    return LimitState(policy, max(0, policy.quota - count), reset, exceeded=count > policy.quota)
 
 
 class _Counters:
@@ -260,7 +260,7 @@ class _Counters:
         now = time.monotonic()
         with self.lock:
             if len(self.counts) >= LOCAL_COUNTERS:
-                alive = {name: kept for name, kept in self.counts.items() if kept[1] > now}
+                alive = {name: counted for name, counted in self.counts.items() if counted[1] > now}
                 self.counts = alive if len(alive) < LOCAL_COUNTERS else {}
             count, until = self.counts.get(key, (0, now + seconds))
             self.counts[key] = count + 1, until

@@ -221,8 +221,8 @@ class RowViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
         if (gone := row.gone()) is not None:
             raise gone
         tag = self.etag_of(row)
-        kept = not self.no_store and not request.query_params
-        if kept and problems.is_fresh(request.headers.get("If-None-Match"), tag):
+        has_etag = not self.no_store and not request.query_params
+        if has_etag and problems.is_fresh(request.headers.get("If-None-Match"), tag):
             response: Any = HttpResponseNotModified()
             response["ETag"] = tag
             return response

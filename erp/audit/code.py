@@ -112,9 +112,9 @@ def to_many() -> frozenset[str]:
 
 def past_the_services(sources: Iterable[Source]) -> dict[str, list[str]]:
     """Faults by file: rows changed outside a service, queries of a viewset's own, the guard lifted."""
-    kept = [source for source in sources if _guarded(source)]
-    faults: dict[str, list[str]] = {source.name: [] for source in kept}
-    for source in kept:
+    guarded = [source for source in sources if _guarded(source)]
+    faults: dict[str, list[str]] = {source.name: [] for source in guarded}
+    for source in guarded:
         if not source.layer("services"):
             faults[source.name] += [
                 f"{source.at(call)}: {_said(call)} outside a service" for call in writes(source, source.tree)
@@ -127,7 +127,7 @@ def past_the_services(sources: Iterable[Source]) -> dict[str, list[str]]:
                 for name, line in source.imports
                 if name == "erp.models.unguarded_writes"
             ]
-    for fault_of, fault in _unreached(kept):
+    for fault_of, fault in _unreached(guarded):
         faults[fault_of].append(fault)
     return faults
 

@@ -37,8 +37,8 @@ def faults(model: type[Event]) -> list[str]:
         found.append(f"{meta.key}{SCHEMA} is missing: run `manage.py events write`")
     else:
         found += [
-            f"breaking change without a new version: {told}"
-            for told in breaking(schema, events.schema(model))
+            f"breaking change without a new version: {problem}"
+            for problem in breaking(schema, events.schema(model))
         ]
         if not found and schema != events.schema(model):
             found.append(f"{meta.key}{SCHEMA} is out of date: run `manage.py events write`")
@@ -90,11 +90,11 @@ def write() -> tuple[list[str], dict[str, list[str]]]:
         meta = model.__event__
         schema, wanted = _read(meta.key + SCHEMA), events.schema(model)
         sample = _read(meta.key + SAMPLE)
-        if schema is not None and (told := list(breaking(schema, wanted))):
-            refused[meta.key] = told
+        if schema is not None and (problem := list(breaking(schema, wanted))):
+            refused[meta.key] = problem
             continue
-        if sample is not None and (told := unreadable(meta, sample)):
-            refused[meta.key] = told
+        if sample is not None and (problem := unreadable(meta, sample)):
+            refused[meta.key] = problem
             continue
         if sample is None:
             try:
@@ -266,7 +266,7 @@ def asyncapi() -> dict[str, Any]:
 
 def _message(model: type[Event]) -> dict[str, Any]:
     meta = model.__event__
-    told = {
+    document = {
         "name": meta.name,
         "title": f"{meta.name}, version {meta.version}",
         "contentType": "application/json",
@@ -290,7 +290,7 @@ def _message(model: type[Event]) -> dict[str, Any]:
             "schema": {"$ref": f"./{meta.key}{SCHEMA}"},
         },
     }
-    return told if not model.__doc__ else {**told, "summary": model.__doc__.strip().splitlines()[0]}
+    return document if not model.__doc__ else {**document, "summary": model.__doc__.strip().splitlines()[0]}
 
 
 def asyncapi_faults() -> list[str]:

@@ -10,7 +10,7 @@ from django.conf import settings
 
 
 @dataclass(frozen=True)
-class Row:
+class RegisterRow:
     """One write of ``endpoints.csv``; ``-`` there is "" here."""
 
     module: str
@@ -28,7 +28,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Right:
+class RegisteredRight:
     """One line of ``capabilities.csv``."""
 
     capability: str
@@ -58,18 +58,20 @@ class Register:
         self._folder = path if path is not None else folder()
 
     @cached_property
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[RegisterRow]:
         """Every write that the product is to have, in the register's order."""
         return [
-            Row(*("" if line[name] == "-" else line[name] for name in Row.__dataclass_fields__))
+            RegisterRow(
+                *("" if line[name] == "-" else line[name] for name in RegisterRow.__dataclass_fields__)
+            )
             for line in self._lines("endpoints.csv")
         ]
 
     @cached_property
-    def rights(self) -> dict[str, Right]:
+    def rights(self) -> dict[str, RegisteredRight]:
         """The default matrix by capability."""
         return {
-            line["capability"]: Right(
+            line["capability"]: RegisteredRight(
                 line["capability"], tuple(line["everywhere"].split()), tuple(line["own"].split())
             )
             for line in self._lines("capabilities.csv")

@@ -62,14 +62,14 @@ class Report:
     @staticmethod
     def _line(row: Any, write: Write | None) -> dict[str, Any]:
         endpoint = write.endpoint if write is not None else None
-        told = {
+        summary = {
             "service": write.service.name if write is not None and write.service is not None else None,
             "idempotent": endpoint is not None and endpoint.idempotent,
             "events": write.emits if write is not None else [],
         }
         if write is None:
             named = {"method": row.method, "path": row.path, "kind": row.kind, "module": row.module}
-            return named | {"capability": row.capability or None} | told
+            return named | {"capability": row.capability or None} | summary
         capability = endpoint.capability if endpoint is not None else None
         return {
             "method": write.method,
@@ -77,7 +77,7 @@ class Report:
             "kind": endpoint.kind if endpoint is not None else "unbound",
             "module": write.module,
             "capability": capability.name if capability is not None else None,
-        } | told
+        } | summary
 
     def lines(self) -> Iterator[str]:
         """The whole report as text."""
@@ -85,7 +85,7 @@ class Report:
         yield ""
         yield from self._listing()
         yield from self._exempt()
-        yield from self._doorless()
+        yield from self._without_endpoint()
         faults = [(check, fault) for check in self.checks for fault in check.faults]
         if faults:
             yield ""
@@ -94,8 +94,8 @@ class Report:
                 yield f"  {check.rule} · {check.module} · {check.subject}: {fault}"
         yield ""
         rows, built = self._built("")
-        told = f"{built} of {rows} writes of the register are built"
-        yield f"failed: {len(faults)} violations; {told}" if faults else f"passed; {told}"
+        summary = f"{built} of {rows} writes of the register are built"
+        yield f"failed: {len(faults)} violations; {summary}" if faults else f"passed; {summary}"
 
     def _built(self, module: str) -> tuple[int, int]:
         rows = [row for row in self.product.register.rows if not module or row.module == module]
@@ -141,13 +141,13 @@ class Report:
             for extra in self.product.register.extras.values():
                 yield f"  {extra.kind} {extra.name}: {extra.reason}"
 
-    def _doorless(self) -> Iterator[str]:
+    def _without_endpoint(self) -> Iterator[str]:
         yield ""
         yield "Services without an HTTP endpoint"
-        doors = self.product.doors
+        channels = self.product.channels
         for name in sorted(services.registry):
-            found = doors.get(name, [])
-            if not any(door.startswith(("POST ", "PUT ")) for door in found):
+            found = channels.get(name, [])
+            if not any(channel.startswith(("POST ", "PUT ")) for channel in found):
                 service = services.registry[name]
                 asks = service.requires or f"public: {service.public}"
                 events = ", ".join(emitted(service)) or f"no event: {service.machinery}"

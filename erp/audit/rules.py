@@ -14,8 +14,8 @@ from erp.api import examples, problems
 from erp.api.endpoints import Endpoint
 from erp.api.viewsets import ViewSet
 from erp.audit import code, event_files
-from erp.audit.doors import doors
-from erp.audit.register import Register, Row
+from erp.audit.channels import channels
+from erp.audit.register import Register, RegisterRow
 from erp.audit.routes import Route, goes_through_the_handler, routes
 from erp.audit.sources import KERNEL, Source, is_own, module_name, own_apps, read
 from erp.clients import Client, clients
@@ -50,7 +50,7 @@ class Write:
 
     route: Route
     method: str
-    row: Row | None
+    row: RegisterRow | None
 
     @property
     def name(self) -> str:
@@ -112,9 +112,9 @@ class Product:
         ]
 
     @cached_property
-    def doors(self) -> dict[str, list[str]]:
+    def channels(self) -> dict[str, list[str]]:
         """The channels of each service."""
-        return doors(self.routes, self.sources)
+        return channels(self.routes, self.sources)
 
     def checks(self) -> Iterator[Check]:
         """Apply all eight rules."""
@@ -191,7 +191,7 @@ class Product:
         for source in self.sources:
             yield source.module, source.name, code.events_past_the_outbox(source)
         for service in services.registry.values():
-            yield module_name(service.__module__), f"service {service.name}", list(_told(service))
+            yield module_name(service.__module__), f"service {service.name}", list(_service_faults(service))
         for write in self.writes:
             if write.row is not None and write.row.event and write.endpoint is not None:
                 missing = write.row.event not in write.emits
@@ -206,7 +206,7 @@ class Product:
             faults = list(_authorised(service.requires, service.public))
             yield module_name(service.__module__), f"service {service.name}", faults
         for write in self.writes:
-            yield write.module, write.name, list(_guarded_door(write))
+            yield write.module, write.name, list(_guard_faults(write))
         for route in self.routes:
             if route.reads():
                 yield route.module, f"GET {route.path}", list(_scoped(route))
@@ -214,8 +214,8 @@ class Product:
             yield source.module, source.name, code.questions_without_a_row(source)
         for model in events.registry:
             meta = model.__event__
-            told = ["does not declare its readers (readers=)"] if meta.readers is None else []
-            yield module_name(model.__module__), f"event {meta.key}", told
+            missing_readers = ["does not declare its readers (readers=)"] if meta.readers is None else []
+            yield module_name(model.__module__), f"event {meta.key}", missing_readers
         for extra in self.register.extras.values():
             if extra.kind == "service":
                 yield KERNEL, f"extra.csv: {extra.name}", _absent(extra.name, services.registry, extra.reason)
@@ -313,7 +313,7 @@ def _broken(client: Any, names: set[str]) -> Iterator[str]:
         yield "has a request() of its own, past the breaker"
 
 
-def _told(service: Service) -> Iterator[str]:
+def _service_faults(service: Service) -> Iterator[str]:
     if not service.emits and not service.machinery:
         yield "emits nothing and doesn't say why"
     for event in service.emits:
@@ -330,7 +330,7 @@ def _authorised(capability: access.Capability | None, public: str) -> Iterator[s
         yield f"asks for {capability.name}, which isn't registered"
 
 
-def _guarded_door(write: Write) -> Iterator[str]:
+def _guard_faults(write: Write) -> Iterator[str]:
     endpoint, row = write.endpoint, write.row
     if endpoint is None:
         yield "asks for no capability"

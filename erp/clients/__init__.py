@@ -66,7 +66,7 @@ class RemoteUnavailable(Unavailable):
 class RemoteRefused(Exception):
     """The remote refused the request (a status other than 2xx): the caller's error, not an outage."""
 
-    def __init__(self, client: str, operation: str, answer: "Answer") -> None:
+    def __init__(self, client: str, operation: str, answer: "RemoteResponse") -> None:
         super().__init__(f"{client}.{operation} was answered with status {answer.status}")
         self.answer = answer
 
@@ -76,7 +76,7 @@ class InsideTransaction(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RemoteResponse:
     """A remote's response. ``age``: its age in seconds; 0 unless it comes from the stale cache."""
 
     status: int
@@ -97,7 +97,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Stale:
+class StaleFallback:
     """Fallback: the last good answer to the same GET, at most so many seconds old."""
 
     max_age: int
@@ -125,7 +125,7 @@ class Client:
     max_bytes: ClassVar[int] = 1024 * 1024
     #: What happens when the remote is down: the caller gets 503; the caller keeps the work as a row and a
     #: sweeper tries again (it catches RemoteUnavailable); or an older answer is given, with its age.
-    fallback: ClassVar[Literal["unavailable", "queued"] | Stale] = "unavailable"
+    fallback: ClassVar[Literal["unavailable", "queued"] | StaleFallback] = "unavailable"
     #: Whether only addresses of the public internet may be reached (for addresses that users give).
     public_only: ClassVar[bool] = False
 
@@ -187,7 +187,7 @@ class Client:
         json: Any = None,
         data: Mapping[str, Any] | None = None,
         content: bytes | None = None,
-    ) -> Answer:
+    ) -> RemoteResponse:
         """Call the remote and return its 2xx answer, or one whose status is in ``accept``.
 
         ``operation`` names the breaker, by default the calling function. ``scope`` divides it further.
@@ -262,11 +262,11 @@ class _Call:
         self.attempts = 1 + (client.retries if idempotent else 0)
         self.breaker = client.breaker(operation, scope)
         self.stale_key = ""
-        if isinstance(client.fallback, Stale) and method == "GET":
+        if isinstance(client.fallback, StaleFallback) and method == "GET":
             identity = f"{client.name} {operation} {request.url}".encode()
             self.stale_key = f"erp:stale:{hashlib.sha256(identity).hexdigest()}"
 
-    def run(self) -> Answer:
+    def run(self) -> RemoteResponse:
         try:
             answer = self._with_retries()
         except _Failure as failure:
@@ -274,13 +274,13 @@ class _Call:
         if not (200 <= answer.status < 300 or answer.status in self.accept):
             self._measure("refused")
             raise RemoteRefused(self.client.name, self.operation, answer)
-        if self.stale_key and isinstance(self.client.fallback, Stale):
+        if self.stale_key and isinstance(self.client.fallback, StaleFallback):
             with suppress(RedisError):  # the cache is a help, not a need
                 cache.set(self.stale_key, (time.time(), answer), self.client.fallback.max_age)
         self._measure("ok")
         return answer
 
-    def _with_retries(self) -> Answer:
+    def _with_retries(self) -> RemoteResponse:
         for attempt in range(1, self.attempts + 1):
             try:
                 return self._attempt()
@@ -294,7 +294,7 @@ class _Call:
             time.sleep(wait)
         raise AssertionError("unreachable")
 
-    def _attempt(self) -> Answer:
+    def _attempt(self) -> RemoteResponse:
         left = self.deadline - time.monotonic()
         try:
             probe = self.breaker.admit(lease=max(left, 0) + 1)
@@ -318,7 +318,7 @@ class _Call:
             raise _Failure("throttled" if answer.status == 429 else "error", f"status {answer.status}", pause)
         return answer
 
-    def _send(self) -> Answer:
+    def _send(self) -> RemoteResponse:
         """One exchange on the network, ended by the deadline. Raises _Failure, AddressRefused."""
         client, left = self.client, self.deadline - time.monotonic()
         if left <= 0:
@@ -333,7 +333,7 @@ class _Call:
             with network.within(self.deadline):
                 response = client._http.send(self.request, stream=True)
                 try:
-                    return Answer(response.status_code, dict(response.headers), self._body(response))
+                    return RemoteResponse(response.status_code, dict(response.headers), self._body(response))
                 finally:
                     response.close()
         except httpx.TimeoutException as error:
@@ -351,7 +351,7 @@ class _Call:
                 raise _Failure("error", "a response larger than the limit")
         return bytes(body)
 
-    def _fall_back(self, failure: _Failure) -> Answer:
+    def _fall_back(self, failure: _Failure) -> RemoteResponse:
         name = self.client.name
         logger.warning(
             "remote_call_failed",
@@ -372,19 +372,19 @@ class _Call:
             retry_after=max(1, math.ceil(failure.retry_after)),
         ) from failure
 
-    def _stale(self) -> Answer | None:
+    def _stale(self) -> RemoteResponse | None:
         if not self.stale_key:
             return None
-        kept: tuple[float, Answer] | None = None
+        cached: tuple[float, RemoteResponse] | None = None
         with suppress(RedisError):
-            kept = cache.get(self.stale_key)
-        return replace(kept[1], age=max(0.0, time.time() - kept[0])) if kept else None
+            cached = cache.get(self.stale_key)
+        return replace(cached[1], age=max(0.0, time.time() - cached[0])) if cached else None
 
     def _measure(self, outcome: Outcome) -> None:
         self.client.measure(self.started, outcome)
 
 
-def _retry_after(answer: Answer) -> float:
+def _retry_after(answer: RemoteResponse) -> float:
     """Seconds of a Retry-After header (RFC 9110 §10.2.3), bounded; 0 without one."""
     text = answer.headers.get("retry-after", "").strip()
     if re.fullmatch(r"[0-9]{1,9}", text):
@@ -408,12 +408,12 @@ def refuse_inside_transaction() -> None:
 
 __all__ = [
     "AddressRefused",
-    "Answer",
+    "RemoteResponse",
     "Client",
     "InsideTransaction",
     "RemoteRefused",
     "RemoteUnavailable",
-    "Stale",
+    "StaleFallback",
     "clients",
     "refuse_inside_transaction",
 ]

@@ -14,7 +14,14 @@ from typing import Any, Literal
 import httpcore
 import structlog
 
-from erp.clients import Answer, Client, RemoteRefused, RemoteUnavailable, network, refuse_inside_transaction
+from erp.clients import (
+    Client,
+    RemoteRefused,
+    RemoteResponse,
+    RemoteUnavailable,
+    network,
+    refuse_inside_transaction,
+)
 from erp.clients.breakers import Open
 from erp.identifiers import EMAIL, IdentifierInvalid
 
@@ -72,7 +79,7 @@ class SmtpClient(Client, abstract=True):
             raise self._unavailable(refused.retry_after) from None
         try:
             self._exchange(message, started + self.timeout)
-        except _Refused as error:
+        except _ReplyRefused as error:
             breaker.report(ok=not error.by_server, probe=probe)
             raise self._no(started, error.code) from None
         except OSError as error:  # smtplib's own failures included
@@ -107,13 +114,13 @@ class SmtpClient(Client, abstract=True):
             try:
                 server.send_message(message)
             except smtplib.SMTPRecipientsRefused as error:
-                raise _Refused(
+                raise _ReplyRefused(
                     max(code for code, _ in error.recipients.values()), of_recipient=True
                 ) from None
             except (smtplib.SMTPSenderRefused, smtplib.SMTPDataError) as error:
-                raise _Refused(error.smtp_code) from None
+                raise _ReplyRefused(error.smtp_code) from None
             except (smtplib.SMTPNotSupportedError, ValueError):  # what the server or SMTP can't express
-                raise _Refused(UNUSABLE_ADDRESS) from None
+                raise _ReplyRefused(UNUSABLE_ADDRESS) from None
 
     def _no(self, started: float, code: int) -> Exception:
         """Classify a refusal: codes from 500 on are final, those below say "not now" (RFC 5321 §4.2.1)."""
@@ -121,7 +128,7 @@ class SmtpClient(Client, abstract=True):
             self.measure(started, "throttled")
             return self._unavailable()
         self.measure(started, "refused")
-        return RemoteRefused(self.name, "send", Answer(status=code))
+        return RemoteRefused(self.name, "send", RemoteResponse(status=code))
 
     def _unavailable(self, retry_after: float = 0.0) -> RemoteUnavailable:
         return RemoteUnavailable(
@@ -130,7 +137,7 @@ class SmtpClient(Client, abstract=True):
         )
 
 
-class _Refused(Exception):
+class _ReplyRefused(Exception):
     """The server refused a message by this code. ``by_server``: any other message would be refused as well."""
 
     def __init__(self, code: int, *, of_recipient: bool = False) -> None:

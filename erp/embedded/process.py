@@ -85,7 +85,9 @@ class Child:
         log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         if log.exists() and log.stat().st_size > LOG_BYTES:
             log.rename(log.with_suffix(".log.1"))
-        self._thread = threading.Thread(target=self._keep, name=f"keeper of {process.name}", daemon=True)
+        self._thread = threading.Thread(
+            target=self._store_state, name=f"keeper of {process.name}", daemon=True
+        )
         self._thread.start()
         self._started.wait()
         if self._error is not None:
@@ -148,7 +150,7 @@ class Child:
                 "  " + line for line in file.read().decode(errors="replace").splitlines()[-count:]
             )
 
-    def _keep(self) -> None:
+    def _store_state(self) -> None:
         backoff = FIRST_BACKOFF
         while True:
             began = time.monotonic()

@@ -25,8 +25,10 @@ def urls() -> dict[str, str]:
 
 def _read(folder: Path) -> tuple[int | None, dict[str, str]]:
     try:
-        kept = json.loads((folder / "state.json").read_text())
-        os.kill(kept["pid"], 0)
+        stored = json.loads((folder / "state.json").read_text())
+        os.kill(stored["pid"], 0)
     except (OSError, ValueError, KeyError):
         return None, {}
-    return kept["pid"], {name: url for name, url in kept["urls"].items() if name in (*SERVERS, PUBLIC_URL)}
+    return stored["pid"], {
+        name: url for name, url in stored["urls"].items() if name in (*SERVERS, PUBLIC_URL)
+    }

@@ -304,13 +304,13 @@ def for_command() -> Iterator[dict[str, str]]:
         yield urls
         return
 
-    def tell(line: str) -> None:
+    def report(line: str) -> None:
         sys.stderr.write(f"{line}\n")
 
-    tell("No stack is running: starting the embedded servers for this command.")
+    report("No stack is running: starting the embedded servers for this command.")
     with ExitStack() as held:
         try:
-            urls = held.enter_context(Stack(state.data_dir(), echo=tell)).urls
+            urls = held.enter_context(Stack(state.data_dir(), echo=report)).urls
         except Busy:  # another one was just starting
             urls = state.urls() | _given()
             if "DATABASE_URL" not in urls:

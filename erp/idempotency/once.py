@@ -22,14 +22,14 @@ from erp.errors import AnswerExpired, InProgress, KeyInvalid, KeyMissing, KeyReu
 from erp.idempotency.models import Record
 from erp.ids import uuid7
 
-KEPT_HEADERS: Final = ("Content-Type", "Location", "ETag")
+STORED_HEADERS: Final = ("Content-Type", "Location", "ETag")
 RETRIES: Final = 3  # of a transaction that lost to a deadlock or a serialization failure
 _KEY: Final = re.compile(r"[!#-+\--~]{16,255}")  # visible ASCII without quote and comma
 _RETRYABLE: Final = {"40001", "40P01"}
 
 
 @dataclass(frozen=True)
-class Answer:
+class StoredResponse:
     """The response to the caller, byte for byte."""
 
     status: int
@@ -78,7 +78,7 @@ def parse_key(header: str | None) -> str:
     return key
 
 
-def once(request: Request, run: Callable[[], Answer]) -> Answer:
+def once(request: Request, run: Callable[[], StoredResponse]) -> StoredResponse:
     """Run ``run`` unless the request was executed before; then return the stored response.
 
     Everything happens in one transaction: the key's advisory lock, the look-up, the run and the record. Whatever
@@ -100,7 +100,7 @@ def once(request: Request, run: Callable[[], Answer]) -> Answer:
     raise Unavailable("The rows are locked by another request; try again.")
 
 
-def _once(request: Request, run: Callable[[], Answer]) -> Answer:
+def _once(request: Request, run: Callable[[], StoredResponse]) -> StoredResponse:
     # Two statements: in one, the look-up's snapshot would predate the lock and miss a concurrent record.
     # The first also bounds the transaction: who synchronises by updated_at counts on 30 s at most.
     with connection.cursor() as cursor:
@@ -117,7 +117,7 @@ def _once(request: Request, run: Callable[[], Answer]) -> Answer:
         return _replay_or_run(request, run)
 
 
-def _replay_or_run(request: Request, run: Callable[[], Answer]) -> Answer:
+def _replay_or_run(request: Request, run: Callable[[], StoredResponse]) -> StoredResponse:
     record = Record.objects.filter(scope=request.scope).first()
     now = clock.now()
     if record is not None and record.expires_at > now:
@@ -131,11 +131,11 @@ def _replay_or_run(request: Request, run: Callable[[], Answer]) -> Answer:
         connection.check_constraints()  # those that would be checked at the commit
         transaction.set_rollback(True)
         return answer
-    _keep(record_id, request, answer)
+    _store(record_id, request, answer)
     return answer
 
 
-def _replay(record: Record, request: Request) -> Answer:
+def _replay(record: Record, request: Request) -> StoredResponse:
     if not hmac.compare_digest(bytes(record.fingerprint), request.fingerprint):
         metrics.IDEMPOTENCY_MISMATCHES.inc()
         raise KeyReused("This Idempotency-Key was used for another request; use a new key.")
@@ -145,12 +145,12 @@ def _replay(record: Record, request: Request) -> Answer:
         )
     body = bytes(record.body)
     metrics.IDEMPOTENCY_REPLAYS.inc()
-    return Answer(
+    return StoredResponse(
         record.status, dict(record.headers), _cipher().decrypt(body) if record.secret else body, replayed=True
     )
 
 
-def _keep(record_id: UUID, request: Request, answer: Answer) -> None:
+def _store(record_id: UUID, request: Request, answer: StoredResponse) -> None:
     now = clock.now()
     expires = now + timedelta(hours=settings.IDEMPOTENCY_TTL_HOURS)
     body = answer.body
@@ -165,7 +165,7 @@ def _keep(record_id: UUID, request: Request, answer: Answer) -> None:
         method=request.method,
         route=request.route,
         status=answer.status,
-        headers={name: answer.headers[name] for name in KEPT_HEADERS if name in answer.headers},
+        headers={name: answer.headers[name] for name in STORED_HEADERS if name in answer.headers},
         body=_cipher().encrypt(body) if request.secret else body,
         secret=request.secret,
         created_at=now,

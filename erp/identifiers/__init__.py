@@ -10,7 +10,7 @@ from erp.identifiers.base import Identifier, IdentifierInvalid, Personal, Reason
 from erp.identifiers.money import BANK_ACCOUNT, BANK_REFERENCE, BIC, IBAN, IFSC, LEI, UPI
 from erp.identifiers.people import AADHAAR, EMAIL, MOBILE, PHONE
 from erp.identifiers.places import CONTAINER, CUSTOMS_PORT, PIN_CODE, UNLOCODE, VEHICLE
-from erp.identifiers.states import RETIRED, STATES, State, pin_fits, states_of_pin
+from erp.identifiers.states import RETIRED, STATES, GstState, pin_fits, states_of_pin
 from erp.identifiers.tax import (
     CIN,
     COMPANY_CLASSES,
@@ -106,7 +106,7 @@ __all__ = [
     "Personal",
     "PersonNameText",
     "Reason",
-    "State",
+    "GstState",
     "TanText",
     "UpiText",
     "company_fits",

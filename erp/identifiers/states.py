@@ -11,7 +11,7 @@ Region = Literal["NORTH", "WEST", "EAST", "NORTHEAST", "CENTRAL", "SOUTH", ""]
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class GstState:
     """One state or territory. ``older_iso`` and ``older_plates`` are letters still met on papers."""
 
     code: str
@@ -78,14 +78,14 @@ _TABLE = """
 """
 
 
-def _state(line: str) -> State:
+def _state(line: str) -> GstState:
     code, iso, plate, name, region, prefixes = (cell.strip() for cell in line.split("|"))
     (iso, older_iso), (plate, older_plates) = _letters(iso), _letters(plate)
-    return State(code, iso, plate, name, region, _prefixes(prefixes), older_iso, older_plates)  # type: ignore[arg-type]
+    return GstState(code, iso, plate, name, region, _prefixes(prefixes), older_iso, older_plates)  # type: ignore[arg-type]
 
 
 #: Every state by its GST code. 96 is a place of supply only, never part of a GSTIN.
-STATES: dict[str, State] = {state.code: state for state in map(_state, _TABLE.strip().splitlines())}
+STATES: dict[str, GstState] = {state.code: state for state in map(_state, _TABLE.strip().splitlines())}
 #: Codes that merged into another: no new registration has them.
 RETIRED: dict[str, str] = {"25": "26", "28": "37"}
 #: State letters of vehicle plates, and of other papers (ISO letters, older ones included).
@@ -109,6 +109,6 @@ def pin_fits(pin: str, state_code: str) -> bool:
     return not prefixes or pin.startswith("9") or int(pin[:3]) in prefixes
 
 
-def states_of_pin(pin: str) -> list[State]:
+def states_of_pin(pin: str) -> list[GstState]:
     """The states that a canonical PIN code can lie in."""
     return [state for state in STATES.values() if state.prefixes and pin_fits(pin, state.code)]

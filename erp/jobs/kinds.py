@@ -17,7 +17,7 @@ from erp.services import attempt
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class WorkRow:
     """One row of the work: its number from 1, and its values by column."""
 
     number: int
@@ -25,7 +25,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class RowResult:
     """What an accepted row led to: one word (``created``, ``unchanged``), the row concerned, and what changed of it."""
 
     word: str
@@ -38,7 +38,7 @@ class Outcome:
     """What became of a row: what was done, in no word (empty) where it was refused, and why it was."""
 
     number: int
-    done: Done
+    done: RowResult
     faults: list[dict[str, str]] = field(default_factory=list)
 
     @property
@@ -50,7 +50,7 @@ class Outcome:
 _FORESEEN: Final = {"": "refused", "created": "create", "updated": "update"}
 
 
-class Kind:
+class JobKind:
     """One sort of long work. A subclass names itself and says how to read, to do and to end it.
 
     Each turn of a worker makes an instance of its own: what that notes is gone when another goes on.
@@ -67,15 +67,15 @@ class Kind:
             raise ImproperlyConfigured(f"job kind {cls.name} is declared twice")
         registry[cls.name] = cls
 
-    def rows(self, job: Job, content: bytes) -> Iterator[Row]:
+    def rows(self, job: Job, content: bytes) -> Iterator[WorkRow]:
         """All rows, always in the same order; ``content`` is the job's file, empty without one."""
         raise NotImplementedError
 
-    def apply(self, row: Row, *, job: Job, actor: Actor) -> Done:
+    def apply(self, row: WorkRow, *, job: Job, actor: Actor) -> RowResult:
         """Do one row through services, inside the chunk's unit of work. Raises DomainError to refuse it."""
         raise NotImplementedError
 
-    def attempt(self, row: Row, *, job: Job, actor: Actor) -> Outcome:
+    def attempt(self, row: WorkRow, *, job: Job, actor: Actor) -> Outcome:
         """Do one row, or undo what was begun of it. Raises OperationalError and InterfaceError alone."""
         try:
             with attempt():
@@ -83,7 +83,7 @@ class Kind:
         except (OperationalError, InterfaceError):
             raise
         except (DomainError, DatabaseFailure) as error:
-            return Outcome(row.number, Done(""), _faults_of(domain_error(error)))
+            return Outcome(row.number, RowResult(""), _faults_of(domain_error(error)))
 
     def finish(self, job: Job) -> None:
         """Tell that it is over, whatever the outcome, by a service of the module; as SYSTEM."""
@@ -96,4 +96,4 @@ def _faults_of(problem: DomainError) -> list[dict[str, str]]:
     return [{"pointer": "", "code": problem.code, "detail": problem.detail}]
 
 
-registry: dict[str, type[Kind]] = {}
+registry: dict[str, type[JobKind]] = {}

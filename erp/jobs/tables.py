@@ -15,10 +15,10 @@ from erp.access import Actor
 from erp.api import fields
 from erp.api.faults import escape
 from erp.api.serializers import Input, faults_from, invalid
-from erp.errors import DomainError, Fault, RuleBroken
+from erp.errors import DomainError, FieldError, RuleBroken
 from erp.files import Upload
 from erp.jobs import services
-from erp.jobs.kinds import Done, Kind, Outcome, Row, registry
+from erp.jobs.kinds import JobKind, Outcome, RowResult, WorkRow, registry
 from erp.jobs.limits import Budget, LimitExceeded
 from erp.jobs.models import Job
 from erp.jobs.sheets import items, records
@@ -26,7 +26,7 @@ from erp.jobs.workbooks import TypedCell
 from erp.services import dry_run
 
 
-class TableKind(Kind, abstract=True):
+class TableKind(JobKind, abstract=True):
     """Long work on the rows of a table.
 
     A subclass names the ``row`` input, whose required fields are the mandatory columns, and says what to ``do``
@@ -40,26 +40,28 @@ class TableKind(Kind, abstract=True):
     most_atomic: ClassVar[int] = 2_000  # rows of one transaction
 
     def __init__(self) -> None:
-        self.told: frozenset[str] = frozenset()  # columns of the table at hand, once its rows are being read
+        self.given_columns: frozenset[str] = (
+            frozenset()
+        )  # columns of the table at hand, once its rows are being read
         # One input reads all rows; ``known`` is what its fields found out and later rows can use.
         self._context: dict[str, Any] = {"known": {}}
         self._input = self.row(context=self._context)
 
-    def do(self, values: dict[str, Any], *, row: Row, job: Job, actor: Actor) -> Done:
+    def do(self, values: dict[str, Any], *, row: WorkRow, job: Job, actor: Actor) -> RowResult:
         """Do one row, whose validated ``values`` are keywords of a service. Raises DomainError to refuse it."""
         raise NotImplementedError
 
-    def rows(self, job: Job, content: bytes) -> Iterator[Row]:
+    def rows(self, job: Job, content: bytes) -> Iterator[WorkRow]:
         try:
             return iter(self.read(content, job.mode, Budget.for_job()))
         except LimitExceeded as error:
             raise too_large(str(error)) from None
 
-    def apply(self, row: Row, *, job: Job, actor: Actor) -> Done:
+    def apply(self, row: WorkRow, *, job: Job, actor: Actor) -> RowResult:
         """Validate the row like a request, then do it."""
         return self.do(self.validated(row, actor), row=row, job=job, actor=actor)
 
-    def validated(self, row: Row, actor: Actor) -> dict[str, Any]:
+    def validated(self, row: WorkRow, actor: Actor) -> dict[str, Any]:
         """What the row says, as the input understands it. Raises Invalid with every fault."""
         input = self._input
         self._context["actor"] = actor
@@ -74,7 +76,7 @@ class TableKind(Kind, abstract=True):
             raise invalid(faults)
         return data
 
-    def read(self, content: bytes, mode: str, budget: Budget) -> list[Row]:
+    def read(self, content: bytes, mode: str, budget: Budget) -> list[WorkRow]:
         """The rows that hold anything; a row's number counts from the first below the header, blank ones too.
 
         Reading stops at the first row too many. Raises Invalid, ``wrong_header``, ``too_many_rows`` or
@@ -87,21 +89,21 @@ class TableKind(Kind, abstract=True):
             names.pop()
         if faults := self._header_faults(names):
             raise self.wrong_header(errors=faults)
-        self.told = frozenset(names)
+        self.given_columns = frozenset(names)
         most = self.most_atomic if mode == Job.Mode.ATOMIC else self.most_rows
-        rows: list[Row] = []
+        rows: list[WorkRow] = []
         for number, cells in lines:
             if not any(cells):
                 continue
             if len(rows) == most:
                 words = f"A table has at most {most:,} rows in mode {mode}."
-                raise self.too_many_rows(words, errors=[Fault("/file", "too_long", words)])
-            rows.append(Row(number - 1, _by_column(names, cells)))
+                raise self.too_many_rows(words, errors=[FieldError("/file", "too_long", words)])
+            rows.append(WorkRow(number - 1, _by_column(names, cells)))
         if not rows:
-            raise invalid([Fault("/file", "empty", "The table has no rows.")])
+            raise invalid([FieldError("/file", "empty", "The table has no rows.")])
         return rows
 
-    def _header_faults(self, names: Sequence[str]) -> list[Fault]:
+    def _header_faults(self, names: Sequence[str]) -> list[FieldError]:
         columns: Mapping[str, Any] = self._input.fields
         found = {
             "missing_column": [
@@ -111,7 +113,7 @@ class TableKind(Kind, abstract=True):
             "doubled_column": [name for name in dict.fromkeys(names) if names.count(name) > 1],
         }
         return [
-            Fault("/file", code, f"{code.replace('_', ' ').capitalize()}: {name or '(no name)'}.")
+            FieldError("/file", code, f"{code.replace('_', ' ').capitalize()}: {name or '(no name)'}.")
             for code, wrong in found.items()
             for name in wrong
         ]
@@ -131,11 +133,11 @@ def _by_column(names: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
     return values
 
 
-def _cell_fault(name: str, cell: str, input: Input) -> Fault | None:
+def _cell_fault(name: str, cell: str, input: Input) -> FieldError | None:
     """What is wrong with a cell that isn't text: only numbers and booleans count, in columns of theirs."""
     if not isinstance(cell, TypedCell) or isinstance(input.fields.get(name), _COLUMNS.get(cell.kind, ())):
         return None
-    return Fault(f"/{escape(name)}", f"{cell.kind}_cell", _CELL_FAULTS[cell.kind])
+    return FieldError(f"/{escape(name)}", f"{cell.kind}_cell", _CELL_FAULTS[cell.kind])
 
 
 _COLUMNS: Final[dict[str, tuple[type[Any], ...]]] = {
@@ -209,7 +211,7 @@ def preview(kind: str, *, actor: Actor, file: Upload) -> list[Outcome]:
 
 def too_large(detail: str) -> DomainError:
     """The problem of a table beyond a limit."""
-    return invalid([Fault("/file", "too_large", detail)])
+    return invalid([FieldError("/file", "too_large", detail)])
 
 
 def _reader(kind: str) -> TableKind:

@@ -22,7 +22,7 @@ from erp.access import SYSTEM, Actor
 from erp.api.problems import domain_error
 from erp.errors import DomainError, Forbidden
 from erp.jobs import leases, services
-from erp.jobs.kinds import Kind, Row, registry
+from erp.jobs.kinds import JobKind, WorkRow, registry
 from erp.jobs.models import Job, JobFile, JobRow
 from erp.services import dry_run, unit_of_work
 
@@ -39,7 +39,7 @@ class OwnerInactive(Forbidden):
     code = "job.owner_inactive"
 
 
-class _Refused(Exception):
+class _ChunkRefused(Exception):
     """Rolls an atomic job back; what was wrong with its rows is written down afterwards."""
 
     def __init__(self, rows: list[JobRow]) -> None:
@@ -91,7 +91,7 @@ class _Turn:
     def __init__(self, job: Job) -> None:
         assert job.lease_token is not None
         self._job, self._lease = job, job.lease_token
-        self._kind: Kind = registry[job.kind]()
+        self._kind: JobKind = registry[job.kind]()
         self._until = time.monotonic() + TURN_SECONDS
 
     def run(self) -> Job:
@@ -118,7 +118,7 @@ class _Turn:
             return self._end(domain_error(error), error)
         return self._end()
 
-    def _rows(self) -> Iterator[Row]:
+    def _rows(self) -> Iterator[WorkRow]:
         file = JobFile.objects.filter(job=self._job).first()
         return self._kind.rows(self._job, bytes(file.content) if file else b"")
 
@@ -135,27 +135,27 @@ class _Turn:
             raise OwnerInactive
         return actor
 
-    def _chunk(self, rows: list[Row]) -> None:
+    def _chunk(self, rows: list[WorkRow]) -> None:
         actor = self._actor()
         with unit_of_work(actor, causation_id=str(self._job.pk)):
-            told = [self._try(row, actor) for row in rows]
-            self._job = services.record(self._job, actor=SYSTEM, lease=self._lease, rows=told)
+            results = [self._try(row, actor) for row in rows]
+            self._job = services.record(self._job, actor=SYSTEM, lease=self._lease, rows=results)
 
-    def _all(self, rows: list[Row]) -> None:
+    def _all(self, rows: list[WorkRow]) -> None:
         """Every row or none, in one transaction."""
         if not rows or self._stopping():
             return
         actor = self._actor()
         try:
             with unit_of_work(actor, causation_id=str(self._job.pk)):
-                told = [self._try(row, actor) for row in rows]
-                if refused := [row for row in told if not row.word]:
-                    raise _Refused(refused)
-                self._job = services.record(self._job, actor=SYSTEM, lease=self._lease, rows=told)
-        except _Refused as error:
+                results = [self._try(row, actor) for row in rows]
+                if refused := [row for row in results if not row.word]:
+                    raise _ChunkRefused(refused)
+                self._job = services.record(self._job, actor=SYSTEM, lease=self._lease, rows=results)
+        except _ChunkRefused as error:
             self._job = services.record(self._job, actor=SYSTEM, lease=self._lease, rows=error.rows)
 
-    def _check(self, rows: list[Row]) -> bool:
+    def _check(self, rows: list[WorkRow]) -> bool:
         """Do every row in one transaction, as rows can depend on each other, roll it back and record the outcomes.
 
         Returns whether it stopped because another session waits for one of the rows: the next turn starts again.
@@ -170,7 +170,7 @@ class _Turn:
             self._job = services.record(self._job, actor=SYSTEM, lease=self._lease, rows=batch)
         return is_awaited
 
-    def _try(self, row: Row, actor: Actor) -> JobRow:
+    def _try(self, row: WorkRow, actor: Actor) -> JobRow:
         outcome = self._kind.attempt(row, job=self._job, actor=actor)
         entry = JobRow(job=self._job, number=row.number, faults=outcome.faults)
         if self._job.mode != Job.Mode.CHECK:

@@ -16,7 +16,7 @@ from xml.parsers import expat
 from openpyxl.styles.numbers import is_date_format
 
 from erp.api.serializers import invalid
-from erp.errors import DomainError, Fault
+from erp.errors import DomainError, FieldError
 from erp.jobs.limits import MAX_CELL_LENGTH, Budget, LimitExceeded
 
 _MAX_ROW: Final = 1_048_576
@@ -53,7 +53,7 @@ class _Malformed(Exception):
 
 def unreadable(detail: str, code: str = "malformed") -> DomainError:
     """The problem of a file that can't be read."""
-    return invalid([Fault("/file", code, detail)])
+    return invalid([FieldError("/file", code, detail)])
 
 
 def read_lines(content: bytes, budget: Budget) -> Iterator[Line]:

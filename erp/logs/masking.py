@@ -69,11 +69,11 @@ def _text(text: str, *, kind: str = "") -> str:
     if patterns.NUMERIC.search(masked):
         masked = patterns.tax(masked, _found)
         if kind != "kept" or not _TOKEN.fullmatch(masked):
-            kept = patterns.Kept()
-            masked = kept.take(masked)
+            reserved = patterns.ReservedTokens()
+            masked = reserved.take(masked)
             if kind == "account":
                 masked = patterns.accounts(masked, _found)
-            masked = kept.give_back(patterns.numbers(masked, _found))
+            masked = reserved.give_back(patterns.numbers(masked, _found))
     masked = patterns.named(masked, _found)  # last: a name hides one word, a pattern the whole number
     if masked == folded:  # nothing found: leave the script as it was
         masked = text

@@ -60,16 +60,16 @@ def database(text: str) -> str:
     """Drop PostgreSQL's DETAIL, HINT, CONTEXT, QUERY and LINE parts and quoted values: rows' data."""
     if "value" in text or "literal: " in text or "syntax" in text:
         text = _VALUE.sub(lambda m: f'{m[1] or m[2]}"[hidden]"', text)
-    kept, position = [], 0
+    pieces, position = [], 0
     while match := _TRAILER.search(text, position):
-        kept.append(text[position : match.start()])
+        pieces.append(text[position : match.start()])
         if match[0].startswith("\\n"):  # inside a repr: up to the end of that line
             end = text.find("\n", match.end())
         else:
             resume = _RESUME.search(text, match.end())
             end = resume.start() if resume else -1
         position = len(text) if end < 0 else end
-    return "".join(kept) + text[position:] if kept else text
+    return "".join(pieces) + text[position:] if pieces else text
 
 
 _SQL = re.compile(
@@ -136,7 +136,7 @@ _COOKIE = re.compile(
     rf"(?<![A-Za-z0-9])((?:set-|http_)?cookie{_NAMED_VALUE})(?:{_QUOTED}|[^\n]+)", re.IGNORECASE
 )
 # In a sentence a value must hold a digit or a sign: "password is too short" says nothing.
-_SAID = re.compile(
+_SECRET_PHRASE = re.compile(
     r"(?<![A-Za-z0-9])((?:password|passcode|passphrase|secret|token)\s{1,3}(?:is|was|to)\s{1,3})"
     r"(?=[^\s]{0,100}[0-9!@#$%^&*])[^\s,;]{4,}",
     re.IGNORECASE,
@@ -148,7 +148,7 @@ def named(text: str, found: Found) -> str:
     if ":" in text or "=" in text:
         for pattern in (_AUTHORIZATION, _COOKIE, _NAMED):
             text = pattern.sub(lambda m: m[1] + found("hidden"), text)
-    return _SAID.sub(lambda m: m[1] + found("hidden"), text)
+    return _SECRET_PHRASE.sub(lambda m: m[1] + found("hidden"), text)
 
 
 # The names of our own Celery workers look like addresses.
@@ -180,7 +180,7 @@ _GSTIN = re.compile(
 )
 _PAN_PLAIN = re.compile(rf"{_L}[A-Z]{{3}}{_CLASS}[A-Z][0-9]{{4}}[A-Z]{_R}", re.IGNORECASE)
 _PAN_SPACED = re.compile(rf"{_L}[A-Z]{{3}}{_CLASS}[A-Z](?:[ -][0-9]{{4}}[ -]?|[0-9]{{4}}[ -])[A-Z]{_R}")
-_PAN_SAID = re.compile(r"(?<![a-z])pan(?![a-z]| hidden\])", re.IGNORECASE)
+_PAN_NAMED = re.compile(r"(?<![a-z])pan(?![a-z]| hidden\])", re.IGNORECASE)
 _PAN_TYPED = re.compile(
     rf"{_L}[A-Z]{{5}}[ -]?[0-9]{{4}}[ -]?[A-Z]{_R}", re.IGNORECASE
 )  # as the normaliser takes it; too wide without the word nearby
@@ -192,11 +192,11 @@ def tax(text: str, found: Found) -> str:
     text = _GSTIN.sub(lambda _: found("gstin"), text)
     text = _PAN_PLAIN.sub(lambda _: found("pan"), text)
     text = _PAN_SPACED.sub(lambda _: found("pan"), text)
-    text = _near(text, _PAN_SAID, _PAN_TYPED, lambda _: found("pan"))
+    text = _near(text, _PAN_NAMED, _PAN_TYPED, lambda _: found("pan"))
     return _TAN.sub(lambda _: found("tan"), text)
 
 
-_KEPT = re.compile(
+_RESERVED = re.compile(
     r"(?<![A-Za-z0-9])(?:"
     r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![A-Za-z0-9])"  # UUID
     r"|(?:19|20)\d\d-(?:0[1-9]|1[0-2])-(?:[0-2]\d|3[01])"
@@ -209,10 +209,10 @@ _KEPT = re.compile(
     r")",
     re.IGNORECASE,
 )
-_FIRST_KEPT = 0xF0000  # a private plane: fold() leaves none of its characters in the text
+_FIRST_RESERVED = 0xF0000  # a private plane: fold() leaves none of its characters in the text
 
 
-class Kept:
+class ReservedTokens:
     """Replaces order, invoice, payment and trade numbers, ids and times by placeholders, and restores them."""
 
     def __init__(self) -> None:
@@ -220,19 +220,19 @@ class Kept:
 
     def take(self, text: str) -> str:
         """Return the text with a placeholder for each reserved token."""
-        return _KEPT.sub(self._stand_in, text)
+        return _RESERVED.sub(self._stand_in, text)
 
     def give_back(self, text: str) -> str:
         """Return the text with the tokens restored."""
         if not self._tokens:
             return text
-        return text.translate({_FIRST_KEPT + n: token for n, token in enumerate(self._tokens)})
+        return text.translate({_FIRST_RESERVED + n: token for n, token in enumerate(self._tokens)})
 
     def _stand_in(self, match: re.Match[str]) -> str:
         if len(self._tokens) > 0xFFFD:  # the plane is full
             return match[0]
         self._tokens.append(match[0])
-        return chr(_FIRST_KEPT + len(self._tokens) - 1)
+        return chr(_FIRST_RESERVED + len(self._tokens) - 1)
 
 
 # Where this isn't found, none of the rules for numbers finds anything.

@@ -14,7 +14,7 @@ from erp.outbox.wire import Stream
 _ENVELOPE_BYTES: Final = 1_500  # what a message weighs beyond its payload, rounded up
 
 
-class Row(NamedTuple):
+class OutboxRow(NamedTuple):
     """A waiting row and its predecessor, as READ gives them; without ``id`` only the snapshot's limits."""
 
     xmin: int
@@ -101,7 +101,7 @@ class Batch:
     """The rows of one read of a bucket that are being published."""
 
     bucket: Bucket
-    rows: list[Row]
+    rows: list[OutboxRow]
     xmin: int
     xmax: int
     swept: bool  # read from the bucket's beginning
@@ -109,11 +109,11 @@ class Batch:
     settled: set[UUID] = field(default_factory=set)
     stopped: set[Stream] = field(default_factory=set)  # streams of which nothing more may go out now
 
-    def lanes(self) -> Iterator[tuple[str, list[Row]]]:
+    def lanes(self) -> Iterator[tuple[str, list[OutboxRow]]]:
         """Return the publishable rows by ordering key: the runs of streams that are not blocked."""
         tails: dict[Stream, int] = {}
-        lanes: dict[Stream, list[Row]] = {}
-        ready: dict[str, list[Row]] = {}
+        lanes: dict[Stream, list[OutboxRow]] = {}
+        ready: dict[str, list[OutboxRow]] = {}
         for row in self.rows:
             stream = row.stream
             if stream in self.stopped:
@@ -129,7 +129,7 @@ class Batch:
             lane.append(row)
         yield from ready.items()
 
-    def _may_start(self, row: Row) -> bool:
+    def _may_start(self, row: OutboxRow) -> bool:
         """Return whether a run may start with the row; record what it waits for."""
         if row.predecessor_status in (None, "published"):
             return True
@@ -159,7 +159,7 @@ class Batch:
 class Published:
     """An acknowledged row."""
 
-    row: Row
+    row: OutboxRow
     message_id: str
 
 
@@ -167,15 +167,15 @@ class Published:
 class Poisoned:
     """A row that Pub/Sub refused: it waits ``delay`` seconds, or has failed for good."""
 
-    row: Row
+    row: OutboxRow
     status: Literal["processing", "failed"]
     reason: str
     delay: float
 
 
-def requests(rows: Iterable[Row]) -> Iterator[list[Row]]:
+def requests(rows: Iterable[OutboxRow]) -> Iterator[list[OutboxRow]]:
     """Cut the rows of one ordering key into requests within Pub/Sub's limits."""
-    request: list[Row] = []
+    request: list[OutboxRow] = []
     size = 0
     for row in rows:
         weight = row.size + _ENVELOPE_BYTES

@@ -158,7 +158,7 @@ def undone() -> bool:
 
 
 @dataclass
-class Letter:
+class PulledLetter:
     """A pulled dead letter: its row, the event (None if it is not one of this product) and the message."""
 
     row: DeadLetter
@@ -172,7 +172,7 @@ class Letter:
 
     def as_dict(self, *, payload: bool = False) -> dict[str, Any]:
         """For people and ``--json``; the payload only when asked for."""
-        told: dict[str, Any] = {
+        document: dict[str, Any] = {
             "id": self.key,
             "kind": self.row.kind,
             "source": self.row.subscription,
@@ -181,7 +181,7 @@ class Letter:
             "message_id": self.row.message_id,
         }
         if self.event is not None:
-            told |= {
+            document |= {
                 "type": self.event.event_type,
                 "version": self.event.event_version,
                 "aggregate": {
@@ -192,19 +192,19 @@ class Letter:
                 "occurred_at": self.event.occurred_at.isoformat(),
             }
         if payload:
-            told["data"] = self.event.data if self.event else self.delivery.data.decode(errors="replace")  # type: ignore[union-attr]
-            told["attributes"] = self.delivery.attributes if self.delivery else {}
-        return told
+            document["data"] = self.event.data if self.event else self.delivery.data.decode(errors="replace")  # type: ignore[union-attr]
+            document["attributes"] = self.delivery.attributes if self.delivery else {}
+        return document
 
 
 class Letters:
     """The dead letters that are pulled now, and the operations on them."""
 
-    def __init__(self, puller: Puller, letters: list[Letter]) -> None:
+    def __init__(self, puller: Puller, letters: list[PulledLetter]) -> None:
         self._puller = puller
         self.letters = letters
 
-    def select(self, selection: Selection, keys: tuple[str, ...] = ()) -> list[Letter]:
+    def select(self, selection: Selection, keys: tuple[str, ...] = ()) -> list[PulledLetter]:
         """Return the selected letters: by key, else by the selection; malformed ones only by key."""
         if keys:
             return [letter for letter in self.letters if letter.key in keys]
@@ -212,13 +212,13 @@ class Letters:
             letter for letter in self.letters if letter.event is not None and selection.takes(letter.event)
         ]
 
-    def redrive(self, letter: Letter, *, actor: Actor, reason: str, by: str = "") -> None:
+    def redrive(self, letter: PulledLetter, *, actor: Actor, reason: str, by: str = "") -> None:
         """Decide and execute: as the service ``redrive`` and ``carry_out``."""
         if letter.row.status != DeadLetter.Status.REDRIVEN:  # else it was decided, and somebody died over it
             letter.row = redrive(letter.row, actor=actor, reason=reason, by=by)
         self.carry_out(letter)
 
-    def discard(self, letter: Letter, *, actor: Actor, reason: str, by: str = "") -> None:
+    def discard(self, letter: PulledLetter, *, actor: Actor, reason: str, by: str = "") -> None:
         """Decide and execute: as the service ``discard`` and ``carry_out``."""
         if letter.row.status != DeadLetter.Status.DISCARDED:
             letter.row = discard(letter.row, actor=actor, reason=reason, by=by)
@@ -237,7 +237,7 @@ class Letters:
                     left += 1
         return left
 
-    def carry_out(self, letter: Letter) -> None:
+    def carry_out(self, letter: PulledLetter) -> None:
         """Execute the decision on a letter, outside of any transaction.
 
         Raises topology.Unreachable, then the decision stands, and publisher.Poison, then the letter waits for
@@ -268,7 +268,7 @@ class Letters:
         self.letters = [other for other in self.letters if other is not letter]
 
     @staticmethod
-    def _do(letter: Letter) -> None:
+    def _do(letter: PulledLetter) -> None:
         row, event = letter.row, letter.event
         if row.status == DeadLetter.Status.DISCARDED:
             if event is not None and row.subscription:
@@ -328,7 +328,7 @@ def held(limit: int = MOST, *, first: float = FIRST_SECONDS, more: float = NEXT_
             puller.give_back_all()
 
 
-def _noted(seen: list[Letter]) -> list[Letter]:
+def _noted(seen: list[PulledLetter]) -> list[PulledLetter]:
     """Return the letters with their rows, created or updated."""
     if not seen:
         return seen
@@ -362,12 +362,12 @@ def _noted(seen: list[Letter]) -> list[Letter]:
     return seen
 
 
-def _letter(delivery: Delivery) -> Letter:
+def _letter(delivery: Delivery) -> PulledLetter:
     attributes = delivery.attributes
     event: wire.Envelope | None
     try:
         event, fault = wire.decode(attributes, delivery.data), ""
-    except wire.Malformed as error:
+    except wire.MalformedMessage as error:
         event, fault = None, str(error)
     attempts = attributes.get(wire.DELIVERIES, "")
     kind = DeadLetter.Kind.POISON if wire.REASON in attributes else DeadLetter.Kind.REFUSED
@@ -379,10 +379,10 @@ def _letter(delivery: Delivery) -> Letter:
         reason=attributes.get(wire.REASON) or fault,
         message_id=delivery.message_id,
     )
-    return Letter(row, event, delivery)
+    return PulledLetter(row, event, delivery)
 
 
-def _parked(limit: int) -> Iterator[Letter]:
+def _parked(limit: int) -> Iterator[PulledLetter]:
     with connection.cursor() as cursor:
         cursor.execute(_PARKED, [settings.PUBSUB_SUBSCRIPTION, max_attempts(), limit])
         for attributes, data, attempts, last_error in cursor.fetchall():
@@ -394,7 +394,7 @@ def _parked(limit: int) -> Iterator[Letter]:
                 attempts=attempts,
                 reason=last_error,
             )
-            yield Letter(row, event, None)
+            yield PulledLetter(row, event, None)
 
 
 def _row(

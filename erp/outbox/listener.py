@@ -12,7 +12,7 @@ from redis.backoff import NoBackoff
 log = structlog.get_logger(__name__)
 
 
-class Listener:
+class NotifyListener:
     """Collects the wake-ups of all emitters while ``run`` runs beside the relay's loop."""
 
     def __init__(self, heard: asyncio.Event) -> None:
@@ -30,7 +30,7 @@ class Listener:
         """Listen until cancelled; while Redis is down try again each second."""
         if not settings.REDIS_URL:
             return
-        told = False
+        is_reported = False
         while True:
             client = redis.asyncio.Redis.from_url(
                 settings.REDIS_URL,
@@ -42,7 +42,7 @@ class Listener:
             try:
                 async with client.pubsub() as channel:
                     await channel.subscribe(settings.OUTBOX_WAKE_CHANNEL)
-                    self.hearing, told = True, False
+                    self.hearing, is_reported = True, False
                     while True:
                         message = await channel.get_message(ignore_subscribe_messages=True, timeout=5)
                         if message is not None:
@@ -50,9 +50,9 @@ class Listener:
                             self._heard.set()
             except (redis.RedisError, OSError, ValueError) as error:
                 self.hearing = False
-                if not told:
+                if not is_reported:
                     log.warning("outbox.wake_ups_not_heard", error=type(error).__name__)
-                    told = True
+                    is_reported = True
                 await asyncio.sleep(1)
             finally:
                 await client.aclose()

@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 
 from erp import access, clock, locks
 from erp.access import Actor
-from erp.errors import Conflict, Fault, Invalid
+from erp.errors import Conflict, FieldError, Invalid
 from erp.logs import mask_text
 from erp.outbox import capabilities, endpoint, events, wire
 from erp.outbox.models import EventOutbox
@@ -123,7 +123,7 @@ def figures() -> Figures:
 
 def describe(row: EventOutbox, *, payload: bool = False) -> dict[str, Any]:
     """A row for people and ``--json``; the payload only when asked for."""
-    told: dict[str, Any] = {
+    document: dict[str, Any] = {
         "id": str(row.pk),
         "type": row.event_type,
         "version": row.event_version,
@@ -136,7 +136,7 @@ def describe(row: EventOutbox, *, payload: bool = False) -> dict[str, Any]:
         "last_error": row.last_error,
     }
     if payload:
-        told |= {
+        document |= {
             "payload": row.payload,
             "bucket": row.bucket,
             "position": row.position,
@@ -153,7 +153,7 @@ def describe(row: EventOutbox, *, payload: bool = False) -> dict[str, Any]:
                 "reason": row.resolution_reason,
             },
         }
-    return told
+    return document
 
 
 class NotFailed(Conflict):
@@ -230,7 +230,7 @@ def operator(actor: Actor, by: str = "") -> str:
 def reason_given(reason: str) -> str:
     """Return the reason as stored. Raises Invalid if it is empty."""
     if not reason.strip():
-        raise Invalid(errors=[Fault("/reason", "required", "Say why.")])
+        raise Invalid(errors=[FieldError("/reason", "required", "Say why.")])
     return mask_text(reason.strip())
 
 

@@ -25,8 +25,8 @@ from psycopg.rows import class_row
 
 from erp.logs import mask_text
 from erp.outbox import endpoint, metrics, ownership, sql, topology, wire
-from erp.outbox.batches import Batch, Bucket, Hold, Poisoned, Published, Row, requests
-from erp.outbox.listener import Listener
+from erp.outbox.batches import Batch, Bucket, Hold, OutboxRow, Poisoned, Published, requests
+from erp.outbox.listener import NotifyListener
 from erp.outbox.publisher import MAX_BYTES, MAX_MESSAGES, NotPublished, Poison, Publisher
 
 log = structlog.get_logger(__name__)
@@ -62,7 +62,7 @@ class Summary:
     last_error: str = ""
 
 
-class Fault:
+class CrashPoint:
     """Kills this process at a named point once every N passings: ``ERP_RELAY_FAULT=after_publish:7``.
 
     For crash tests; inert in production and while the variable isn't set.
@@ -98,7 +98,7 @@ class Relay:
         self._stopping = False
         self._nudge = asyncio.Event()  # something for the loop to look at
         self._stop = asyncio.Event()
-        self._listener = Listener(self._nudge)
+        self._listener = NotifyListener(self._nudge)
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._waiting = asyncio.Lock()  # one waits for the topology, and all with it
         self._topology_ok = True  # as far as the last answers show
@@ -108,7 +108,7 @@ class Relay:
         self._dead_letter_topic = endpoint.topic_path(settings.PUBSUB_DLQ_TOPIC)
         self._failing_since: float | None = None  # no request has succeeded since
         self._outage = False  # for so long that it was worth a word
-        self._fault = Fault()
+        self._fault = CrashPoint()
         self._crash: BaseException | None = None
         self._heartbeat = metrics.Heartbeat("relay")
 
@@ -154,7 +154,7 @@ class Relay:
         connection = await ownership.connect()
         try:
             self._connection = connection
-            self._cursor = connection.cursor(row_factory=class_row(Row))
+            self._cursor = connection.cursor(row_factory=class_row(OutboxRow))
             await self._join()
             self._owner = ownership.Ownership(connection)
             await self._owner.announce()
@@ -288,7 +288,7 @@ class Relay:
         )
         found = await self._cursor.fetchall()
         snapshot = found[0]
-        waiting: dict[int, list[Row]] = {bucket.number: [] for bucket in due}
+        waiting: dict[int, list[OutboxRow]] = {bucket.number: [] for bucket in due}
         for row in found:
             if row.id is not None:
                 waiting[row.bucket].append(row)
@@ -340,12 +340,12 @@ class Relay:
                 raise result
         self._ended.append(batch)
 
-    async def _send_lane(self, batch: Batch, key: str, rows: list[Row]) -> None:
+    async def _send_lane(self, batch: Batch, key: str, rows: list[OutboxRow]) -> None:
         """Send the rows of one ordering key, request after request."""
         for request in requests(rows):
             await self._send(batch, key, request)
 
-    async def _send(self, batch: Batch, key: str, rows: list[Row]) -> None:
+    async def _send(self, batch: Batch, key: str, rows: list[OutboxRow]) -> None:
         """Send one request; where it holds poison, halve it until the one event is alone."""
         if batch.stopped:
             rows = [row for row in rows if row.stream not in batch.stopped]
@@ -370,7 +370,7 @@ class Relay:
         self._nudge.set()
 
     @staticmethod
-    def _encode(row: Row, key: str) -> Any:
+    def _encode(row: OutboxRow, key: str) -> Any:
         try:
             return wire.encode(row.envelope(), key)
         except (ValueError, TypeError) as error:
@@ -431,7 +431,7 @@ class Relay:
             log.info("relay.pubsub_back", seconds=round(self._failing_for(time.monotonic()), 1))
         self._failing_since, self._outage = None, False
 
-    async def _give_up(self, batch: Batch, row: Row, reason: str) -> None:
+    async def _give_up(self, batch: Batch, row: OutboxRow, reason: str) -> None:
         """Delay one poison event, or after its last attempt mark it failed and publish a copy as dead letter."""
         batch.stopped.add(row.stream)
         reason = mask_text(reason)[:REASON_CHARACTERS]
@@ -450,7 +450,7 @@ class Relay:
         self._outcomes.append(Poisoned(row, status, reason, delay))
         self._nudge.set()
 
-    async def _copy(self, row: Row, reason: str) -> bool:
+    async def _copy(self, row: OutboxRow, reason: str) -> bool:
         """Put a copy of a poison event on the dead-letter topic; False when that can't be reached now.
 
         What Pub/Sub refused once it may refuse again: then the copy goes without the payload.

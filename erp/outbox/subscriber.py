@@ -22,7 +22,7 @@ from erp.events import Event, registry
 from erp.ids import uuid7
 from erp.outbox import endpoint, metrics, wire
 from erp.outbox.pull import Delivery, Puller
-from erp.outbox.wire import Envelope, Malformed, Stream
+from erp.outbox.wire import Envelope, MalformedMessage, Stream
 from erp.services import unit_of_work
 from erp.trail import context as trail
 
@@ -43,7 +43,7 @@ class Handler(Protocol):
     def __call__(self, event: Any, /, *, meta: Envelope) -> None: ...
 
 
-class Listener(Protocol):
+class EventListener(Protocol):
     """A reaction to every event of every type, and to gap markers, in the same transaction.
 
     Listeners run last, after the event's handlers, so that their locks are held for the shortest time.
@@ -53,11 +53,11 @@ class Listener(Protocol):
 
 
 _handlers: dict[str, list[tuple[type[Event], Handler]]] = {}
-_listeners: list[Listener] = []
+_listeners: list[EventListener] = []
 
 
 H = TypeVar("H", bound=Handler)
-L = TypeVar("L", bound=Listener)
+L = TypeVar("L", bound=EventListener)
 
 
 def handles(*events: type[Event]) -> Callable[[H], H]:
@@ -93,7 +93,7 @@ def seal() -> None:
                 )
 
 
-class Outcome(StrEnum):
+class DeliveryOutcome(StrEnum):
     """The outcome of a received event."""
 
     APPLIED = "applied"
@@ -200,13 +200,13 @@ class Subscription:
         """Store the subscription's first start."""
         self._run(_START, [self.name])
 
-    def receive(self, event: Envelope) -> Outcome:
+    def receive(self, event: Envelope) -> DeliveryOutcome:
         """Apply an event, park it, or drop a duplicate; then apply the parked events after it.
 
         An exception of a handler is raised, and nothing of the event is stored.
         """
         outcome = self._take(event)
-        if outcome is Outcome.APPLIED:
+        if outcome is DeliveryOutcome.APPLIED:
             self.follow(event.stream)
         return outcome
 
@@ -269,7 +269,7 @@ class Subscription:
             for aggregate_type, aggregate_id, applied, _, parked in self._all(_GAPS, [self.name, older_than])
         ]
 
-    def _take(self, event: Envelope) -> Outcome:
+    def _take(self, event: Envelope) -> DeliveryOutcome:
         keys = self._keys(event.stream) | {"sequence": event.sequence, "event": event.event_id}
         if self._one(_LOCK.replace(" FOR UPDATE", ""), keys) is None:
             # On its own, before the handlers: their failure must not undo where the stream begins for us.
@@ -284,12 +284,12 @@ class Subscription:
             applied = locked[0]
             if event.sequence <= applied:
                 self._run(_UNPARK, keys | {"sequence": applied})
-                return Outcome.REPEAT
+                return DeliveryOutcome.REPEAT
             if event.sequence > applied + 1:
                 self._run(
                     _PARK, keys | {"attributes": json.dumps(wire.attributes(event)), "data": event.data}
                 )
-                return Outcome.PARKED
+                return DeliveryOutcome.PARKED
             new = self._run(_RECEIVED, keys)
             if new and not event.is_gap and (todo := handlers(event.event_type)):
                 loaded = registry.load(event.event_type, event.event_version, event.payload())
@@ -299,7 +299,7 @@ class Subscription:
             self._run(_UNPARK, keys)
             for listener in _listeners if new else ():
                 listener(event)
-        return Outcome.APPLIED
+        return DeliveryOutcome.APPLIED
 
     def _keys(self, stream: Stream) -> dict[str, Any]:
         return {"subscription": self.name, "type": stream.aggregate_type, "id": stream.aggregate_id}
@@ -433,16 +433,16 @@ class Consumer:
         """Settle one message; False when the process ends before it could be."""
         try:
             event = wire.decode(delivery.attributes, delivery.data)
-        except Malformed as error:
+        except MalformedMessage as error:
             log.error("consumer.malformed", message_id=delivery.message_id, error=str(error))
             self._refuse(puller, delivery)
             return True
-        outcome: Outcome | None = None
+        outcome: DeliveryOutcome | None = None
 
         def receive() -> None:
             nonlocal outcome
             outcome = self._progress.receive(event)
-            if delivery.attempt > 1 and outcome is not Outcome.PARKED:
+            if delivery.attempt > 1 and outcome is not DeliveryOutcome.PARKED:
                 self._progress.forget_failure(event)
 
         try:
@@ -458,7 +458,7 @@ class Consumer:
         assert outcome is not None
         metrics.CONSUMED.labels(outcome=outcome.value).inc()
         metrics.CONSUMER_LAG_SECONDS.set((datetime.now(UTC) - event.occurred_at).total_seconds())
-        if outcome is Outcome.REPEAT:
+        if outcome is DeliveryOutcome.REPEAT:
             metrics.DUPLICATES.inc()
         setattr(self.tally, outcome.value, getattr(self.tally, outcome.value) + 1)
         if not self._acks:
@@ -483,15 +483,15 @@ class Consumer:
         raises once both answer; what only a retry can tell from an outage is tried again a few times.
         """
         failures = 0
-        told = False
+        is_reported = False
         while True:
             try:
                 work()
             except Exception as error:
                 if down := dependency_down():
-                    if not told:
+                    if not is_reported:
                         log.warning("consumer.waiting", down=down)
-                        told = True
+                        is_reported = True
                     failures = 0
                 elif (
                     not isinstance(error, (OperationalError, InterfaceError, RedisError))
@@ -503,7 +503,7 @@ class Consumer:
                 if self._stopping.wait(random.uniform(0.05, 1.0 if down else 0.2)):
                     return False
             else:
-                if told:
+                if is_reported:
                     log.info("consumer.resumed")
                 return True
 

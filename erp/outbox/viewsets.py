@@ -5,13 +5,13 @@ from typing import Any, ClassVar
 from rest_framework.mixins import ListModelMixin
 
 from erp.api import fields
-from erp.api.serializers import Answer
+from erp.api.serializers import LookupOutput
 from erp.api.viewsets import ViewSet
 from erp.capabilities import VIEW_TRAIL
 from erp.outbox.models import EventOutbox
 
 
-class HistoryOutput(Answer):
+class HistoryOutput(LookupOutput):
     """One event of a row."""
 
     id = fields.UUIDField()

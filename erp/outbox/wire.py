@@ -32,7 +32,7 @@ MAX_MESSAGE_BYTES: Final = 10_000_000
 Message: Final = PubsubMessage.pb()
 
 
-class Malformed(ValueError):
+class MalformedMessage(ValueError):
     """The message is not an event of this product."""
 
 
@@ -74,9 +74,9 @@ class Envelope:
         try:
             payload = json.loads(self.data)
         except ValueError:
-            raise Malformed("the data is not JSON") from None
+            raise MalformedMessage("the data is not JSON") from None
         if not isinstance(payload, dict):
-            raise Malformed("the data is not a JSON object")
+            raise MalformedMessage("the data is not a JSON object")
         return payload
 
     def gap(self) -> "Envelope":
@@ -214,4 +214,4 @@ def decode(attributes: Mapping[str, str], data: str | bytes) -> Envelope:
             replay=attributes.get(REPLAY) == "true",
         )
     except (KeyError, ValueError) as error:
-        raise Malformed(f"not an event of this product: {error}") from None
+        raise MalformedMessage(f"not an event of this product: {error}") from None

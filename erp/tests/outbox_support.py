@@ -67,9 +67,9 @@ def statuses() -> dict[str, int]:
 @pytest.fixture
 def pubsub(transactional_db: None, settings: Any) -> Iterator[None]:
     """A complete topology in a project of its own, with quick redelivery, beside the test's database."""
-    kept = connection.settings_dict
-    parts = {name: kept[name.upper()] for name in ("host", "port", "user", "password")}
-    parts["dbname"] = kept["NAME"]
+    original = connection.settings_dict
+    parts = {name: original[name.upper()] for name in ("host", "port", "user", "password")}
+    parts["dbname"] = original["NAME"]
     settings.DATABASE_DIRECT_URL = f"postgresql:///?{urlencode({k: v for k, v in parts.items() if v})}"
     settings.PUBSUB_PROJECT_ID = f"test-{uuid4().hex[:16]}"
     settings.PUBSUB_RETRY_MIN_SECONDS = settings.PUBSUB_RETRY_MAX_SECONDS = 0.1

@@ -40,11 +40,11 @@ class Conversation(socketserver.StreamRequestHandler):
         if self.server.hang:
             self.server.stopped.wait(60)
             return
-        self.say("CONNECT", "220 ready")
+        self.set_reply("CONNECT", "220 ready")
         while line := self.rfile.readline():
             verb = line.decode().split(" ")[0].strip().split(":")[0].upper()
             if verb == "DATA":
-                self.say(verb, "354 go on")
+                self.set_reply(verb, "354 go on")
                 if self.server.answers.get("DATA"):
                     continue
                 lines = []
@@ -53,11 +53,11 @@ class Conversation(socketserver.StreamRequestHandler):
                 taken = self.server.answers.get("END", "250 taken")
                 if taken.startswith("250"):
                     self.server.mails.append(message_from_bytes(b"".join(lines), policy=policy.default))  # type: ignore[arg-type]
-                self.say("END", taken)
+                self.set_reply("END", taken)
             else:
-                self.say(verb, "250 fine")
+                self.set_reply(verb, "250 fine")
 
-    def say(self, verb: str, answer: str) -> None:
+    def set_reply(self, verb: str, answer: str) -> None:
         text = (self.server.answers.get(verb, answer) + "\r\n").encode()
         if not self.server.drip:
             self.wfile.write(text)

@@ -23,7 +23,7 @@ from erp.admin.testing import controls
 from erp.api import fields
 from erp.api.examples import example_of
 from erp.api.serializers import Input
-from erp.errors import Fault, RuleBroken
+from erp.errors import FieldError, RuleBroken
 from erp.idempotency.models import Record
 from erp.outbox.models import DeadLetter, EventOutbox
 from erp.services import registry
@@ -82,11 +82,11 @@ def test_only_service_admins_are_registered_and_djangos_own_screens_are_absent()
     assert not names & {"password_change", "password_change_done"}
 
 
-def test_no_forged_request_writes_past_a_service(rows, user, desk_for):
-    desk = desk_for(user())  # a super administrator: rights are no disabled_reason
+def test_no_forged_request_writes_past_a_service(rows, user, staff_client_for):
+    staff = staff_client_for(user())  # a super administrator: rights are no disabled_reason
     for model, row in rows.items():
         page = admin.site._registry[model]
-        doors = [
+        paths = [
             (address(page, "delete", row.pk), {"post": "yes"}, {403}),
             (
                 address(page, "changelist"),
@@ -101,12 +101,12 @@ def test_no_forged_request_writes_past_a_service(rows, user, desk_for):
                 {403} if page.updates is None else {400, 428},
             ),
         ]
-        doors += [(address(page, "run", row.pk, s.__name__), {}, {400, 428}) for s in page.runs]
-        doors += [(address(page, "run_many", s.__name__), {}, {302}) for s in page.bulk]
-        doors += [(address(page, "start", s.__name__), {}, {400}) for s in page.starts]
-        for path, data, statuses in doors:
+        paths += [(address(page, "run", row.pk, s.__name__), {}, {400, 428}) for s in page.runs]
+        paths += [(address(page, "run_many", s.__name__), {}, {302}) for s in page.bulk]
+        paths += [(address(page, "start", s.__name__), {}, {400}) for s in page.starts]
+        for path, data, statuses in paths:
             with CaptureQueriesContext(connection) as caught:
-                answer = desk.post(path, data)
+                answer = staff.post(path, data)
             assert answer.status_code in statuses, (path, answer.status_code)
             assert not written(caught.captured_queries), (path, written(caught.captured_queries))
 
@@ -125,9 +125,9 @@ def test_djangos_ways_of_writing_are_shut(rows):
                 getattr(page, name)(None, None, None)
 
 
-def test_every_page_opens_for_an_auditor_and_offers_nothing_to_do(rows, user, desk_for):
-    desk = desk_for(user("AUDITOR"))
-    home = desk.get("/admin/").content.decode()
+def test_every_page_opens_for_an_auditor_and_offers_nothing_to_do(rows, user, staff_client_for):
+    staff = staff_client_for(user("AUDITOR"))
+    home = staff.get("/admin/").content.decode()
     for model, row in rows.items():
         page = admin.site._registry[model]
         for path in (
@@ -135,7 +135,7 @@ def test_every_page_opens_for_an_auditor_and_offers_nothing_to_do(rows, user, de
             address(page, "change", row.pk),
             address(page, "history", row.pk),
         ):
-            answer = desk.get(path)
+            answer = staff.get(path)
             assert answer.status_code == 200, path
             drawn = answer.content.decode()
             assert "/run/" not in drawn, path
@@ -147,39 +147,39 @@ def test_every_page_opens_for_an_auditor_and_offers_nothing_to_do(rows, user, de
         assert address(page, "add") not in home
 
 
-def test_every_link_to_a_service_opens(rows, user, desk_for):
-    desk = desk_for(user())
+def test_every_link_to_a_service_opens(rows, user, staff_client_for):
+    staff = staff_client_for(user())
     opened = set()
     for model, row in rows.items():
         page = admin.site._registry[model]
         for path in (address(page, "changelist"), address(page, "change", row.pk)):
-            for link in re.findall(r'href="([^"]*/(?:run|start)/[^"]*)"', desk.get(path).content.decode()):
-                assert desk.get(link).status_code == 200, link
+            for link in re.findall(r'href="([^"]*/(?:run|start)/[^"]*)"', staff.get(path).content.decode()):
+                assert staff.get(link).status_code == 200, link
                 opened.add(link.split("/")[-2])
     assert {"bulk_import", "bulk_upload"} <= opened
 
 
-def test_an_auditors_forged_requests_change_nothing(rows, user, desk_for):
-    desk = desk_for(user("AUDITOR"))
+def test_an_auditors_forged_requests_change_nothing(rows, user, staff_client_for):
+    staff = staff_client_for(user("AUDITOR"))
     for model, row in rows.items():
         page = admin.site._registry[model]
         forged = {"_key": uuid4().hex, "_version": "1", "_chosen": f"{row.pk}:1"}
-        doors = [address(page, "add"), address(page, "change", row.pk), address(page, "delete", row.pk)]
-        doors += [address(page, "run", row.pk, service.__name__) for service in page.runs]
-        doors += [address(page, "run_many", service.__name__) for service in page.bulk]
-        doors += [address(page, "start", service.__name__) for service in page.starts]
-        for path in doors:
+        paths = [address(page, "add"), address(page, "change", row.pk), address(page, "delete", row.pk)]
+        paths += [address(page, "run", row.pk, service.__name__) for service in page.runs]
+        paths += [address(page, "run_many", service.__name__) for service in page.bulk]
+        paths += [address(page, "start", service.__name__) for service in page.starts]
+        for path in paths:
             with CaptureQueriesContext(connection) as caught:
-                assert desk.post(path, forged).status_code == 403, path
+                assert staff.post(path, forged).status_code == 403, path
             assert not written(caught.captured_queries)
 
 
-def test_lists_cost_the_same_for_one_row_and_for_fifty(rows, user, desk_for, offer, commodity):
-    desk = desk_for(user())
+def test_lists_cost_the_same_for_one_row_and_for_fifty(rows, user, staff_client_for, offer, commodity):
+    staff = staff_client_for(user())
 
     def cost(path: str) -> int:
         with CaptureQueriesContext(connection) as caught:
-            assert desk.get(path).status_code == 200
+            assert staff.get(path).status_code == 200
         return len(caught)
 
     lists = {page: address(page, "changelist") for page in admin.site._registry.values()}
@@ -195,48 +195,50 @@ def test_lists_cost_the_same_for_one_row_and_for_fifty(rows, user, desk_for, off
     assert cost("/admin/") <= min(25, home + 1)
 
 
-def test_nothing_writes_djangos_log(rows, user, desk_for):
-    desk = desk_for(user())
-    desk.fill("/admin/partner/partner/add/", legal_name="Firm of Two", legal_form="partnership")
+def test_nothing_writes_djangos_log(rows, user, staff_client_for):
+    staff = staff_client_for(user())
+    staff.fill("/admin/partner/partner/add/", legal_name="Firm of Two", legal_form="partnership")
     assert EventOutbox.objects.filter(event_type="partner.registered").count() >= 1
     assert not LogEntry.objects.exists()
 
 
-def test_a_search_field_offers_visible_rows_to_those_who_may_look(user, partner, desk_for):
+def test_a_search_field_offers_visible_rows_to_those_who_may_look(user, partner, staff_client_for):
     named = partner("Kapas Traders")
     partner("Another Firm")
-    answer = desk_for(user("INTERNAL")).get("/admin/partner/partner/choose/", {"term": "kapas"})
+    answer = staff_client_for(user("INTERNAL")).get("/admin/partner/partner/choose/", {"term": "kapas"})
     assert answer.json() == {
         "results": [{"id": str(named.pk), "text": str(named)}],
         "pagination": {"more": False},
     }
 
 
-def test_the_outbox_shows_a_stream_in_its_sequence(rows, user, desk_for):
-    desk = desk_for(user("AUDITOR"))
+def test_the_outbox_shows_a_stream_in_its_sequence(rows, user, staff_client_for):
+    staff = staff_client_for(user("AUDITOR"))
     event = EventOutbox.objects.get(event_type="availability.approved")
-    answer = desk.get(
+    answer = staff.get(
         "/admin/outbox/eventoutbox/",
         {"aggregate_type": event.aggregate_type, "aggregate_id": str(event.aggregate_id)},
     )
     assert [row.sequence for row in answer.context["cl"].result_list] == [1, 2, 3, 4]
-    found = desk.get("/admin/outbox/eventoutbox/", {"q": str(event.aggregate_id)})
+    found = staff.get("/admin/outbox/eventoutbox/", {"q": str(event.aggregate_id)})
     assert len(found.context["cl"].result_list) == 4
-    assert len(desk.get("/admin/outbox/eventoutbox/", {"q": "nonsense"}).context["cl"].result_list) == 0
+    assert len(staff.get("/admin/outbox/eventoutbox/", {"q": "nonsense"}).context["cl"].result_list) == 0
 
 
-def test_an_idempotency_record_shows_what_it_caused_and_never_its_answer(rows, user, desk_for):
-    desk = desk_for(user("AUDITOR"))
+def test_an_idempotency_record_shows_what_it_caused_and_never_its_answer(rows, user, staff_client_for):
+    staff = staff_client_for(user("AUDITOR"))
     record = Record.objects.get(route__contains="reserve")
-    page = desk.get(f"/admin/idempotency/record/{record.pk}/change/").content.decode()
+    page = staff.get(f"/admin/idempotency/record/{record.pk}/change/").content.decode()
     assert "availability.reserved" in page
     for hidden in ("body", "scope", "fingerprint", "headers"):
         assert f">{hidden.capitalize()}<" not in page
 
 
-def test_history_tells_the_events_of_a_row(rows, user, desk_for):
+def test_history_lists_the_events_of_a_row(rows, user, staff_client_for):
     event = EventOutbox.objects.get(event_type="availability.approved")
-    page = desk_for(user("INTERNAL")).get(f"/admin/availability/availability/{event.aggregate_id}/history/")
+    page = staff_client_for(user("INTERNAL")).get(
+        f"/admin/availability/availability/{event.aggregate_id}/history/"
+    )
     assert [line.event for line in page.context["lines"]] == [
         "availability.created v1",
         "availability.submitted v1",
@@ -245,11 +247,11 @@ def test_history_tells_the_events_of_a_row(rows, user, desk_for):
     ]
 
 
-def test_a_row_that_is_not_there_is_404(user, desk_for):
-    desk = desk_for(user())
-    assert desk.get(f"/admin/partner/partner/{uuid4()}/change/").status_code == 404
-    assert desk.get("/admin/partner/partner/nonsense/change/").status_code == 404
-    assert desk.get(f"/admin/partner/partner/{uuid4()}/run/approve/").status_code == 404
+def test_a_row_that_is_not_there_is_404(user, staff_client_for):
+    staff = staff_client_for(user())
+    assert staff.get(f"/admin/partner/partner/{uuid4()}/change/").status_code == 404
+    assert staff.get("/admin/partner/partner/nonsense/change/").status_code == 404
+    assert staff.get(f"/admin/partner/partner/{uuid4()}/run/approve/").status_code == 404
 
 
 @pytest.mark.parametrize("command", ["createsuperuser", "changepassword"])
@@ -375,7 +377,9 @@ def test_faults_stand_beside_the_fields_they_point_to():
     assert "(required)" in form.errors["where.city"][0]
     form = _form("name=Asha")
     form.add_problem(
-        RuleBroken(errors=[Fault("/where", "unknown", "No such place."), Fault("/x", "odd", "Odd.")])
+        RuleBroken(
+            errors=[FieldError("/where", "unknown", "No such place."), FieldError("/x", "odd", "Odd.")]
+        )
     )
     assert form.errors["where.city"] == ["No such place. (unknown)"]
     assert form.non_field_errors()[1] == "/x: Odd. (odd)"
@@ -410,9 +414,9 @@ def test_a_service_without_an_endpoint_is_drawn_from_its_keywords():
     assert not drawn["urgent"].required
 
 
-def test_a_page_says_what_a_service_takes_by_default(user, desk_for):
-    held = desk_for(user()).form("/admin/commodity/commodity/add/")
+def test_a_page_says_what_a_service_takes_by_default(user, staff_client_for):
+    held = staff_client_for(user()).form("/admin/commodity/commodity/add/")
     assert held["base_unit"] == ["KG"]
     assert held["quantity_tolerance_percent"] == ["5"]
-    answer = desk_for(user()).get("/admin/commodity/commodity/add/")
+    answer = staff_client_for(user()).get("/admin/commodity/commodity/add/")
     assert controls(answer)["_key"] != held["_key"]

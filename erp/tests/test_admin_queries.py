@@ -38,13 +38,13 @@ def address(page, name="changelist", *args) -> str:
 
 
 @pytest.fixture
-def desk(user, desk_for):
-    return desk_for(user("AUDITOR"))
+def staff(user, staff_client_for):
+    return staff_client_for(user("AUDITOR"))
 
 
 @pytest.fixture
-def boss(user, desk_for):
-    return desk_for(user())
+def boss(user, staff_client_for):
+    return staff_client_for(user())
 
 
 def hidden_lookups(page) -> set[str]:
@@ -95,8 +95,8 @@ def test_every_list_answers_400_to_a_hidden_lookup(boss):
         "e=1",
     ],
 )
-def test_an_auditor_reads_no_hash_off_the_list_of_users(desk, query):
-    answer = desk.get(f"/admin/account/user/?{query}")
+def test_an_auditor_reads_no_hash_off_the_list_of_users(staff, query):
+    answer = staff.get(f"/admin/account/user/?{query}")
     assert answer.status_code == 400
     page = answer.content.decode()
     assert "<h1>" in page
@@ -104,7 +104,7 @@ def test_an_auditor_reads_no_hash_off_the_list_of_users(desk, query):
     assert "password" not in page or "filtered by password" in page or "filtered by groups" in page
 
 
-def test_neighbours_in_a_list_are_no_way_around(desk, user, monkeypatch):
+def test_neighbours_in_a_list_are_no_way_around(staff, user, monkeypatch):
     page = next(p for m, p in admin.site._registry.items() if m.__name__ == "ApprovalRequest")
     request = SimpleNamespace(
         GET=QueryDict("_changelist_filters=reason__startswith%3Da"), user=user("AUDITOR")
@@ -233,8 +233,8 @@ def test_an_address_that_asks_too_often_waits(db, path):
     assert 1 <= int(answers[3]["Retry-After"]) <= 60
 
 
-def test_staff_have_limits_of_their_own_for_reads_and_writes(user, desk_for):
-    one, other = desk_for(user("AUDITOR")), desk_for(user("AUDITOR"))
+def test_staff_have_limits_of_their_own_for_reads_and_writes(user, staff_client_for):
+    one, other = staff_client_for(user("AUDITOR")), staff_client_for(user("AUDITOR"))
     path = address(admin.site._registry[Record])
     with limited:
         assert [one.get(path).status_code for _ in range(4)] == [200, 200, 200, 429]

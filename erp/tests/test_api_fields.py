@@ -13,7 +13,7 @@ from rest_framework.exceptions import ValidationError
 
 from erp.api import fields
 from erp.api.parsers import parse_json
-from erp.api.serializers import Answer, Input, Output, faults_from, invalid
+from erp.api.serializers import Input, LookupOutput, Output, faults_from, invalid
 from erp.models import Model
 
 ID = "01993c1e-7d2a-7abc-8def-0123456789ab"
@@ -40,7 +40,7 @@ def test_text_is_trimmed_and_composed():
     assert fields.CharField().run_validation("  Cafe\u0301 \u00a0") == "Caf\u00e9"
 
 
-def test_length_counts_what_is_kept():
+def test_length_counts_the_stored_text():
     assert fields.CharField(max_length=4).run_validation("  cafe\u0301  ") == "caf\u00e9"
     assert code(fields.CharField(max_length=3), "cafe") == "too_long"
     assert code(fields.CharField(min_length=3), " ab ") == "too_short"
@@ -73,7 +73,7 @@ def test_joiners_of_indic_scripts_pass():
     ],
 )
 @pytest.mark.parametrize("options", [{}, {"multiline": True}, {"allow_blank": True}, {"allow_null": True}])
-def test_text_that_nobody_can_read_is_refused_in_every_field(value, fault, options):
+def test_unreadable_text_is_refused_in_every_field(value, fault, options):
     assert code(fields.CharField(**options), value) == fault
     assert code(fields.ListField(child=fields.CharField(**options)), [value]) == fault
     assert code(fields.DictField(child=fields.CharField(**options)), {"x": value}) == fault
@@ -140,7 +140,7 @@ def test_a_decimal_is_text_in_plain_notation(value):
         ("-0.00", "0.00"),
     ],
 )
-def test_a_decimal_is_kept_exactly(text, value):
+def test_a_decimal_is_stored_exactly(text, value):
     number = fields.DecimalField(18, 3).run_validation(text)
     assert (number, str(number)) == (Decimal(value), value)
 
@@ -200,7 +200,7 @@ def test_a_moment_needs_its_offset(value):
 @pytest.mark.parametrize(
     "value", ["2026-02-03T04:05:06.5Z", "2026-02-03t09:35:06.5+05:30", "2026-02-02T22:05:06.500-06:00"]
 )
-def test_a_moment_is_kept_in_utc(value):
+def test_a_time_is_stored_in_utc(value):
     moment = fields.DateTimeField().run_validation(value)
     assert moment == datetime(2026, 2, 3, 4, 5, 6, 500_000, UTC)
     assert moment.tzinfo is UTC
@@ -267,7 +267,7 @@ def test_values_come_out_as_what_they_are():
     assert dict(body.validated_data) == {"quantity": Decimal("1.5"), "note": None, "lots": [{"number": "A"}]}
 
 
-def test_every_fault_is_told_with_its_place():
+def test_every_error_is_reported_with_its_pointer():
     data = {
         "quantity": 100,
         "lots": [{"number": "A"}, {"crop_year": "2025", "grade": 1}, 5],
@@ -400,7 +400,7 @@ def test_an_id_that_is_not_there_is_a_fault_at_its_place():
     ]
 
 
-class Quote(Answer):
+class Quote(LookupOutput):
     price = fields.DecimalField(18, 2)
     at = fields.DateTimeField()
     on = fields.DateField()
@@ -443,17 +443,17 @@ class BaleOutput(Output):
 def test_a_row_goes_out_with_what_every_row_has():
     row = Bale(id=UUID(ID), code="B1", status="OPEN", weight=Decimal(5), heavier_id=UUID(OTHER + "1"))
     context = {"allowed_actions": lambda row: ["update"], "links": lambda row: {"self": f"/x/{row.pk}"}}
-    told = BaleOutput(row, context=context).data
-    assert list(told) == [
+    output = BaleOutput(row, context=context).data
+    assert list(output) == [
         "id", "version", "status", "code", "weight", "heavier_id",
         "created_at", "updated_at", "allowed_actions", "links",
     ]  # fmt: skip
-    assert (told["id"], told["version"], told["status"], told["weight"]) == (ID, 1, "OPEN", "5.0000")
-    assert told["heavier_id"] == OTHER + "1"
-    assert told["updated_at"].endswith("Z")
-    assert (told["allowed_actions"], told["links"]) == (["update"], {"self": f"/x/{ID}"})
+    assert (output["id"], output["version"], output["status"], output["weight"]) == (ID, 1, "OPEN", "5.0000")
+    assert output["heavier_id"] == OTHER + "1"
+    assert output["updated_at"].endswith("Z")
+    assert (output["allowed_actions"], output["links"]) == (["update"], {"self": f"/x/{ID}"})
 
 
 def test_a_row_out_of_context_offers_nothing():
-    told = BaleOutput(Bale(code="B1", weight=Decimal(5))).data
-    assert (told["allowed_actions"], told["links"], told["heavier_id"]) == ([], {}, None)
+    output = BaleOutput(Bale(code="B1", weight=Decimal(5))).data
+    assert (output["allowed_actions"], output["links"], output["heavier_id"]) == ([], {}, None)

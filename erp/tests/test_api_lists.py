@@ -20,7 +20,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from erp.api import fields
 from erp.api.pagination import paginate
-from erp.api.serializers import Answer
+from erp.api.serializers import LookupOutput
 from erp.errors import Invalid
 from erp.ids import uuid7
 
@@ -51,7 +51,7 @@ class Lot(models.Model):
         app_label = "erp_tests_lists"
 
 
-class LotAnswer(Answer):
+class LotAnswer(LookupOutput):
     id = fields.UUIDField()
     number = fields.CharField()
 
@@ -425,7 +425,7 @@ def test_what_is_not_declared_or_does_not_fit_is_refused(query, fault):
     assert refused(query) == [fault]
 
 
-def test_all_faults_of_a_query_are_told_at_once():
+def test_all_errors_of_a_query_are_reported_at_once():
     assert refused("grade=x&price=y&status=z") == [
         ("/query/grade", "invalid"),
         ("/query/price", "not_a_decimal_string"),

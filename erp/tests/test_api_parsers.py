@@ -150,7 +150,7 @@ def test_bodies_that_differ_have_different_forms(one, other):
     assert canonical_json(parse_json(one.encode())) != canonical_json(parse_json(other.encode()))
 
 
-def test_a_body_as_deep_as_allowed_still_fits_with_what_stands_beside_it():
+def test_a_body_of_the_maximum_depth_fits_into_its_envelope():
     assert canonical_json([[], "application/json", parse_json(b"[" * 20 + b"]" * 20)])
 
 

@@ -30,7 +30,7 @@ from erp import errors
 from erp.api import problems
 from erp.api.testing import FORMATS
 from erp.api.wsgi import readable
-from erp.errors import DomainError, Fault
+from erp.errors import DomainError, FieldError
 
 raised: list[Any] = []
 
@@ -86,19 +86,19 @@ def problem(response: Any, status: int, code: str) -> dict[str, Any]:
     """Check what every problem has; returns the document."""
     assert response.status_code == status
     assert response["Content-Type"] == "application/problem+json"
-    told: dict[str, Any] = json.loads(response.content)
-    assert {"type", "title", "status", "detail", "instance", "code", "request_id"} <= set(told)
-    assert (told["code"], told["status"], told["type"]) == (code, status, f"/api/problems/{code}")
-    assert told["request_id"] == response["X-Request-ID"] != ""
-    assert unquote(told["instance"]) == response.wsgi_request.path
-    assert FORMATS.conforms(told["instance"], "uri-reference")
+    document: dict[str, Any] = json.loads(response.content)
+    assert {"type", "title", "status", "detail", "instance", "code", "request_id"} <= set(document)
+    assert (document["code"], document["status"], document["type"]) == (code, status, f"/api/problems/{code}")
+    assert document["request_id"] == response["X-Request-ID"] != ""
+    assert unquote(document["instance"]) == response.wsgi_request.path
+    assert FORMATS.conforms(document["instance"], "uri-reference")
     assert code in problems.problem_kinds()
-    return told
+    return document
 
 
-def raising(api: Client, exception: Any, door: str = "/api/v1/raises") -> Any:
+def raising(api: Client, exception: Any, url: str = "/api/v1/raises") -> Any:
     raised.append(exception)
-    return api.get(door)
+    return api.get(url)
 
 
 @pytest.mark.parametrize(
@@ -113,8 +113,8 @@ def raising(api: Client, exception: Any, door: str = "/api/v1/raises") -> Any:
     ],
 )
 def test_instance_is_a_uri_reference_for_every_path(api, path, instance):
-    told = problem(api.get(path), 404, "resource.not_found")
-    assert instance in (None, told["instance"])
+    document = problem(api.get(path), 404, "resource.not_found")
+    assert instance in (None, document["instance"])
 
 
 def test_every_problem_type_is_a_uri_reference():
@@ -171,8 +171,8 @@ def test_so_does_what_a_view_outside_of_drf_raises(api, exception, status, code,
 def test_a_domain_error_keeps_its_words_members_and_headers(api):
     error = errors.Unavailable("The registry is down.", retry_after=9, registry="gst")
     response = raising(api, error)
-    told = problem(response, 503, "dependency.unavailable")
-    assert (told["detail"], told["registry"], response["Retry-After"]) == (
+    document = problem(response, 503, "dependency.unavailable")
+    assert (document["detail"], document["registry"], response["Retry-After"]) == (
         "The registry is down.",
         "gst",
         "9",
@@ -186,13 +186,13 @@ def test_an_error_has_no_member_by_the_name_of_one_that_every_document_has(name)
 
 
 def test_faults_are_listed_with_pointers(api):
-    error = errors.Invalid(errors=[Fault("/a/0", "required", "Needed.")])
+    error = errors.Invalid(errors=[FieldError("/a/0", "required", "Needed.")])
     assert problem(raising(api, error), 400, "request.invalid")["errors"] == [
         {"pointer": "/a/0", "code": "required", "detail": "Needed."}
     ]
 
 
-def test_a_problem_is_not_kept_by_anyone(api):
+def test_a_problem_is_never_cached(api):
     assert raising(api, Http404())["Cache-Control"] == "private, no-store"
 
 
@@ -269,10 +269,10 @@ def test_format_is_no_way_around_accept(api):
         (503, "dependency.unavailable"),
     ],
 )
-def test_an_answer_with_another_face_gets_this_one(api, status, code):
+def test_every_error_response_is_a_problem_document(api, status, code):
     response = api.get(f"/api/v1/answers/{status}")
-    told = problem(response, 400 if status == 418 else 500 if status == 502 else status, code)
-    assert "somebody else" not in json.dumps(told)
+    document = problem(response, 400 if status == 418 else 500 if status == 502 else status, code)
+    assert "somebody else" not in json.dumps(document)
     assert response["Retry-After"] == "7"
 
 
@@ -320,7 +320,7 @@ def test_a_body_of_unknown_length_is_refused_rather_than_ignored(api):
         ("{}", "application/json; charset=utf-16", 415, "request.unsupported_media_type"),
     ],
 )
-def test_a_body_that_can_not_be_read_says_why(api, body, kind, status, code):
+def test_an_unreadable_body_is_reported_with_its_reason(api, body, kind, status, code):
     problem(api.generic("POST", "/api/v1/raises", body, kind), status, code)
 
 
@@ -341,13 +341,13 @@ def test_a_media_type_that_django_can_not_read_does_not_crash_it(sent, read):
 
 
 def test_a_nul_points_to_its_member(api):
-    told = problem(
+    document = problem(
         api.post("/api/v1/raises", '{"a": "\\u0000"}', "application/json"), 400, "request.malformed"
     )
-    assert told["errors"][0]["pointer"] == "/a"
+    assert document["errors"][0]["pointer"] == "/a"
 
 
-def test_a_fault_of_ours_is_logged_with_its_traceback_and_told_without(api, caplog):
+def test_an_internal_error_is_logged_with_its_traceback_and_answered_without(api, caplog):
     problem(raising(api, ZeroDivisionError("internals")), 500, "server.error")
     logged = [record.msg for record in caplog.records if record.name == "erp.api.problems"]
     assert [(line["event"], type(line["exc_info"])) for line in logged] == [
@@ -421,8 +421,8 @@ def test_a_race_lost_for_good_asks_to_try_again(state):
 
     error = OperationalError()
     error.__cause__ = psycopg.errors.lookup(state)()
-    told = problems.domain_error(error)
-    assert (told.status, told.headers["Retry-After"]) == (503, "1")
+    document = problems.domain_error(error)
+    assert (document.status, document.headers["Retry-After"]) == (503, "1")
 
 
 def test_data_that_only_the_driver_refuses_is_the_caller_s():
@@ -469,12 +469,12 @@ def test_if_none_match_knows_the_tag_in_any_company():
 
 
 def test_the_type_of_a_problem_opens_its_page(api):
-    told = problem(raising(api, Exceeded()), 409, "test.exceeded")
-    page = api.get(told["type"], headers={"Accept": "text/html"})
+    document = problem(raising(api, Exceeded()), 409, "test.exceeded")
+    page = api.get(document["type"], headers={"Accept": "text/html"})
     assert page.status_code == 200
     assert "Less is there than was asked for." in page.content.decode()
-    assert api.get(told["type"]).json() == {
-        "type": told["type"],
+    assert api.get(document["type"]).json() == {
+        "type": document["type"],
         "code": "test.exceeded",
         "title": "Less is there than was asked for.",
         "status": 409,
@@ -502,7 +502,7 @@ def test_an_unknown_code_has_no_page(api):
     problem(api.get("/api/problems", headers={"Accept": "image/png"}), 406, "request.not_acceptable")
 
 
-def test_the_families_have_no_page_of_their_own():
+def test_base_classes_of_problems_have_no_page():
     assert all(
         isinstance(kind, type) and issubclass(kind, DomainError) for kind in problems.problem_kinds().values()
     )

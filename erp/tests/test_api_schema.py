@@ -25,7 +25,7 @@ from erp import errors
 from erp.api import fields, testing
 from erp.api.docs import RedocView, SwaggerView
 from erp.api.examples import SAMPLE_ID
-from erp.api.serializers import Answer, Input, Output
+from erp.api.serializers import Input, LookupOutput, Output
 from erp.files import CSV, XLSX
 from erp.models import Model
 
@@ -62,7 +62,7 @@ class SpindleOutput(Output):
     masked = ("speed",)
 
 
-class AdviceOutput(Answer):
+class AdviceOutput(LookupOutput):
     speed = fields.DecimalField(6, 2)
 
 
@@ -72,7 +72,7 @@ class TooFast(errors.RuleBroken):
     code = "spindle.too_fast"
 
 
-def door(**told: Any) -> Any:
+def endpoint_with(**options: Any) -> Any:
     usual: dict[str, Any] = {
         "kind": "change",
         "input": NothingInput,
@@ -88,24 +88,24 @@ def door(**told: Any) -> Any:
         "examples": [],
         "doc": "Do it.",
     }
-    return SimpleNamespace(**{**usual, **told})
+    return SimpleNamespace(**{**usual, **options})
 
 
-DOORS = {
-    "create": door(
+ENDPOINTS = {
+    "create": endpoint_with(
         input=SpeedInput,
         status=201,
         raises=(TooFast,),
         doc="Put up a spindle. It starts idle.\n\n    And stays so for a while.\n    ",
         examples=[{"name": "slow", "request": {"speed": "1.00"}, "response": {"number": "S1"}}],
     ),
-    "update": door(input=SpeedInput, if_match="required"),
-    "stop": door(
+    "update": endpoint_with(input=SpeedInput, if_match="required"),
+    "stop": endpoint_with(
         if_match="optional",
         service=SimpleNamespace(jobs=[SimpleNamespace(raises=(TooFast,))], reauthenticate=False),
     ),
-    "advise": door(kind="lookup", input=SpeedInput, output=AdviceOutput),
-    "enter": door(kind="exempt", idempotent=False, anonymous=True, secret=True, output=AdviceOutput),
+    "advise": endpoint_with(kind="lookup", input=SpeedInput, output=AdviceOutput),
+    "enter": endpoint_with(kind="exempt", idempotent=False, anonymous=True, secret=True, output=AdviceOutput),
 }
 
 
@@ -120,7 +120,7 @@ class SpindleViewSet(GenericViewSet):
     count_exact = True
 
     def endpoint_for(self, name: str | None) -> Any:
-        return DOORS.get(name or "")
+        return ENDPOINTS.get(name or "")
 
     def get_authenticators(self) -> list[Any]:
         own = self.endpoint_for(self.action)
@@ -183,32 +183,32 @@ def document() -> Any:
 
 def operation(document: Any, identifier: str) -> Any:
     found = [
-        told
+        part
         for methods in document["paths"].values()
-        for told in methods.values()
-        if told["operationId"] == identifier
+        for part in methods.values()
+        if part["operationId"] == identifier
     ]
     assert len(found) == 1
     return found[0]
 
 
-def follow(document: Any, told: Any) -> Any:
-    while "$ref" in told:
-        where = told["$ref"].removeprefix("#/").split("/")
-        told = document
+def follow(document: Any, part: Any) -> Any:
+    while "$ref" in part:
+        where = part["$ref"].removeprefix("#/").split("/")
+        part = document
         for step in where:
-            told = told[step]
-    return told
+            part = part[step]
+    return part
 
 
-def parameters(told: Any) -> dict[str, Any]:
-    return {f"{each['in']} {each['name']}": each for each in told.get("parameters", [])}
+def parameters(part: Any) -> dict[str, Any]:
+    return {f"{each['in']} {each['name']}": each for each in part.get("parameters", [])}
 
 
-def codes(document: Any, told: Any) -> dict[str, list[str]]:
+def codes(document: Any, part: Any) -> dict[str, list[str]]:
     return {
         status: follow(document, answer)["x-problem-codes"]
-        for status, answer in told["responses"].items()
+        for status, answer in part["responses"].items()
         if int(status) >= 400
     }
 
@@ -226,12 +226,12 @@ def test_the_product_s_document_is_valid_and_made_without_a_warning(product):
 def test_every_operation_says_what_it_does_and_what_can_go_wrong(product):
     identifiers = []
     for route, methods in product["paths"].items():
-        for method, told in methods.items():
-            identifiers.append(told["operationId"])
-            assert told["summary"], route
-            assert told["x-rate-limit-class"], route
-            assert {"400", "406", "429", "500", "503"} <= set(told["responses"]), (route, method)
-            for status, answer in told["responses"].items():
+        for method, part in methods.items():
+            identifiers.append(part["operationId"])
+            assert part["summary"], route
+            assert part["x-rate-limit-class"], route
+            assert {"400", "406", "429", "500", "503"} <= set(part["responses"]), (route, method)
+            for status, answer in part["responses"].items():
                 content = set(follow(product, answer).get("content", {}))
                 assert content <= (
                     {"application/problem+json"} if int(status) >= 400 else {"application/json", CSV, XLSX}
@@ -239,17 +239,17 @@ def test_every_operation_says_what_it_does_and_what_can_go_wrong(product):
     assert len(identifiers) == len(set(identifiers))
 
 
-def test_every_code_told_has_its_page(product):
+def test_every_reported_code_has_its_page(product):
     from erp.api.problems import problem_kinds
 
-    told = {
+    part = {
         code
         for methods in product["paths"].values()
         for each in methods.values()
         for listed in codes(product, each).values()
         for code in listed
     }
-    assert told <= set(problem_kinds())
+    assert part <= set(problem_kinds())
 
 
 # Numbers, booleans and nulls of YAML 1.2's core schema.
@@ -372,7 +372,7 @@ def test_every_example_fits_its_schema():
     assert checked > 50
 
 
-def test_a_sample_id_stands_only_where_an_id_is_meant():
+def test_a_sample_id_appears_only_where_an_id_is_expected():
     def is_id(name: str) -> bool:
         return name.endswith(("_id", "_ids"))
 
@@ -395,16 +395,16 @@ def test_what_can_refuse_the_rows_of_a_job_is_described(document):
 
 
 def test_words_come_from_the_service_s_docstring(document):
-    told = operation(document, "spindle_create")
-    assert told["summary"] == "Put up a spindle"
-    assert told["description"] == (
+    part = operation(document, "spindle_create")
+    assert part["summary"] == "Put up a spindle"
+    assert part["description"] == (
         "It starts idle.\n\nAnd stays so for a while.\n\nNeeds the capability `spindle.create`."
     )
     assert operation(document, "spindle_list")["summary"] == "List spindles"
     assert operation(document, "spindle_retrieve")["summary"] == "Read one spindle"
 
 
-def test_a_write_asks_for_a_key_and_a_version_as_its_line_says(document):
+def test_a_write_requires_key_and_version_as_declared(document):
     key, version = "header Idempotency-Key", "header If-Match"
     assert parameters(operation(document, "spindle_create"))[key]["required"] is True
     assert version not in parameters(operation(document, "spindle_create"))
@@ -415,15 +415,15 @@ def test_a_write_asks_for_a_key_and_a_version_as_its_line_says(document):
     assert key not in parameters(operation(document, "spindle_list"))
 
 
-def test_a_write_tells_its_own_problems_beside_the_shared_ones(document):
-    told = codes(document, operation(document, "spindle_create"))
-    assert told["422"] == ["idempotency.key_reused", "spindle.too_fast"]
-    assert told["403"] == ["capability.missing"]
-    assert told["409"] == ["idempotency.in_progress"]
-    assert "404" not in told
-    assert "412" not in told
-    told = codes(document, operation(document, "spindle_update"))
-    assert (told["404"], told["412"], told["428"]) == (
+def test_a_write_documents_its_own_problems_and_the_shared_ones(document):
+    part = codes(document, operation(document, "spindle_create"))
+    assert part["422"] == ["idempotency.key_reused", "spindle.too_fast"]
+    assert part["403"] == ["capability.missing"]
+    assert part["409"] == ["idempotency.in_progress"]
+    assert "404" not in part
+    assert "412" not in part
+    part = codes(document, operation(document, "spindle_update"))
+    assert (part["404"], part["412"], part["428"]) == (
         ["resource.not_found"],
         ["precondition.failed"],
         ["precondition.required"],
@@ -432,21 +432,21 @@ def test_a_write_tells_its_own_problems_beside_the_shared_ones(document):
 
 
 def test_a_lookup_stores_nothing_so_it_can_not_be_replayed(document):
-    told = operation(document, "spindle_advise")
-    assert "409" not in codes(document, told)
-    assert "422" not in codes(document, told)
-    assert not {"ETag", "Idempotency-Replayed"} & set(told["responses"]["200"]["headers"])
+    part = operation(document, "spindle_advise")
+    assert "409" not in codes(document, part)
+    assert "422" not in codes(document, part)
+    assert not {"ETag", "Idempotency-Replayed"} & set(part["responses"]["200"]["headers"])
 
 
-def test_an_open_door_needs_no_sign_in(document):
-    told = operation(document, "spindle_enter")
-    assert told["security"] == []
-    assert "401" not in codes(document, told)
+def test_a_public_endpoint_needs_no_sign_in(document):
+    part = operation(document, "spindle_enter")
+    assert part["security"] == []
+    assert "401" not in codes(document, part)
     assert operation(document, "spindle_create")["security"] == [{"bearer": []}]
     assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
 
 
-def test_answers_tell_their_headers(document):
+def test_responses_document_their_headers(document):
     every = {"X-Request-ID", "RateLimit", "RateLimit-Policy"}
     created = operation(document, "spindle_create")["responses"]["201"]["headers"]
     assert set(created) == every | {"ETag", "Location", "Idempotency-Replayed"}
@@ -462,15 +462,15 @@ def test_answers_tell_their_headers(document):
     assert "ETag" in stale["headers"]
 
 
-def test_a_list_tells_what_it_can_be_asked(document):
-    told = parameters(operation(document, "spindle_list"))
-    assert {name.removeprefix("query ") for name in told} == {
+def test_a_list_documents_its_parameters(document):
+    part = parameters(operation(document, "spindle_list"))
+    assert {name.removeprefix("query ") for name in part} == {
         "status", "status__in", "speed__gte", "search", "ordering", "updated_after",
         "limit", "cursor", "count",
     }  # fmt: skip
-    assert told["query status"]["schema"]["enum"] == ["IDLE", "BUSY"]
-    assert told["query status__in"]["explode"] is False
-    assert told["query ordering"]["schema"]["items"]["enum"] == [
+    assert part["query status"]["schema"]["enum"] == ["IDLE", "BUSY"]
+    assert part["query status__in"]["explode"] is False
+    assert part["query ordering"]["schema"]["items"]["enum"] == [
         "created_at",
         "-created_at",
         "speed",
@@ -488,10 +488,10 @@ def test_a_list_answers_the_envelope(document):
     assert follow(document, envelope["properties"]["results"]["items"])["properties"]["number"]
 
 
-def test_bodies_tell_what_the_fields_take(document):
+def test_bodies_document_the_accepted_values(document):
     body = operation(document, "spindle_create")["requestBody"]["content"]["application/json"]
-    told = follow(document, body["schema"])["properties"]
-    speed, shift = re.compile(told["speed"]["pattern"]), re.compile(told["shift"]["pattern"])
+    part = follow(document, body["schema"])["properties"]
+    speed, shift = re.compile(part["speed"]["pattern"]), re.compile(part["shift"]["pattern"])
     for text in ("0", "9999.99", "10", "-1", "007", "1e2", "1.234", "10000", "", "1.", ".5"):
         field = fields.DecimalField(6, 2, min_value=Decimal(0))
         try:
@@ -507,8 +507,8 @@ def test_bodies_tell_what_the_fields_take(document):
         False,
     ]
     assert follow(document, body["schema"])["additionalProperties"] is False
-    assert told["note"]["type"] == ["string", "null"]
-    assert told["twin"]["format"] == "uuid"
+    assert part["note"]["type"] == ["string", "null"]
+    assert part["twin"]["format"] == "uuid"
     assert "requestBody" not in operation(document, "spindle_stop")
 
 
@@ -526,11 +526,11 @@ def test_a_row_in_answers_has_what_every_row_has(document):
 
 
 def test_examples_of_the_tests_are_in_the_document(document):
-    told = operation(document, "spindle_create")
-    assert told["requestBody"]["content"]["application/json"]["examples"]["Slow"]["value"] == {
+    part = operation(document, "spindle_create")
+    assert part["requestBody"]["content"]["application/json"]["examples"]["Slow"]["value"] == {
         "speed": "1.00"
     }
-    assert told["responses"]["201"]["content"]["application/json"]["examples"]["Slow"]["value"] == {
+    assert part["responses"]["201"]["content"]["application/json"]["examples"]["Slow"]["value"] == {
         "number": "S1"
     }
 

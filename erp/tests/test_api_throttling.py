@@ -44,7 +44,9 @@ def request(user: Any = "u1", partner: Any = None, body: str = "{}", **meta: str
     return asked
 
 
-def door(limit: int = 2, window: int = 3600, field: str = "", field_limit: int = 0, **more: Any) -> Any:
+def public_view(
+    limit: int = 2, window: int = 3600, field: str = "", field_limit: int = 0, **more: Any
+) -> Any:
     rule = SimpleNamespace(
         limit=limit, window=window, field=field, field_limit=field_limit, field_window=3600, **more
     )
@@ -97,15 +99,15 @@ def test_a_principal_over_its_limit_takes_nothing_from_the_partner():
 
 
 @limits
-def test_headers_tell_what_remains_and_a_refusal_when_to_come_back():
-    told = []
+def test_headers_state_the_remaining_quota_and_a_refusal_its_retry_time():
+    values = []
     for _ in range(3):
         asked = request()
         throttling.check(asked, READ, now=NOW)
-        told.append(headers(asked))
-    assert [policy for policy, _ in told] == ['"read";q=3;w=60'] * 3
-    assert [limit.split(";")[1] for _, limit in told] == ["r=2", "r=1", "r=0"]
-    seconds = int(told[0][1].split("t=")[1])
+        values.append(headers(asked))
+    assert [policy for policy, _ in values] == ['"read";q=3;w=60'] * 3
+    assert [limit.split(";")[1] for _, limit in values] == ["r=2", "r=1", "r=0"]
+    seconds = int(values[0][1].split("t=")[1])
     assert 1 <= seconds <= 60
     asked = request()
     with pytest.raises(Throttled) as caught:
@@ -145,25 +147,25 @@ def test_concurrent_requests_are_each_counted():
     assert taken.count(True) == 50
 
 
-def test_an_open_door_counts_addresses():
-    assert [passes(door(), REMOTE_ADDR="198.51.100.7") for _ in range(3)] == [True, True, False]
-    assert passes(door(), REMOTE_ADDR="198.51.100.8")
+def test_a_public_endpoint_counts_addresses():
+    assert [passes(public_view(), REMOTE_ADDR="198.51.100.7") for _ in range(3)] == [True, True, False]
+    assert passes(public_view(), REMOTE_ADDR="198.51.100.8")
 
 
 def test_an_ipv6_caller_is_its_network():
-    assert [passes(door(), REMOTE_ADDR=f"2001:db8:0:1::{place}") for place in range(1, 4)] == [
+    assert [passes(public_view(), REMOTE_ADDR=f"2001:db8:0:1::{place}") for place in range(1, 4)] == [
         True,
         True,
         False,
     ]
-    assert passes(door(), REMOTE_ADDR="2001:db8:0:2::1")
-    assert [passes(door(), REMOTE_ADDR=a) for a in ("203.0.113.1", "203.0.113.1", "::ffff:203.0.113.1")][
-        -1
-    ] is False
+    assert passes(public_view(), REMOTE_ADDR="2001:db8:0:2::1")
+    assert [
+        passes(public_view(), REMOTE_ADDR=a) for a in ("203.0.113.1", "203.0.113.1", "::ffff:203.0.113.1")
+    ][-1] is False
 
 
-def test_an_open_door_counts_the_account_named_from_wherever_it_comes():
-    view = door(limit=100, field="email", field_limit=2)
+def test_a_public_endpoint_counts_the_named_account_for_all_addresses():
+    view = public_view(limit=100, field="email", field_limit=2)
     named = [
         passes(view, body=body, REMOTE_ADDR=f"198.51.100.{place}")
         for place, body in enumerate(
@@ -175,14 +177,18 @@ def test_an_open_door_counts_the_account_named_from_wherever_it_comes():
     assert [passes(view, body=body) for body in ('{"email": 5}', "[]", "{}") for _ in range(4)] == [True] * 12
 
 
-def test_no_account_or_address_is_kept_in_the_clear():
-    passes(door(field="email", field_limit=2), body='{"email": "asha@x.example"}', REMOTE_ADDR="198.51.100.7")
+def test_no_account_or_address_is_stored_in_clear_text():
+    passes(
+        public_view(field="email", field_limit=2),
+        body='{"email": "asha@x.example"}',
+        REMOTE_ADDR="198.51.100.7",
+    )
     client: Any = caches["default"]
     if hasattr(client, "_cache") and hasattr(client._cache, "get_client"):
-        kept = b" ".join(client._cache.get_client().keys("*throttle*"))
-        assert kept
-        assert b"asha" not in kept
-        assert b"198.51" not in kept
+        stored_keys = b" ".join(client._cache.get_client().keys("*throttle*"))
+        assert stored_keys
+        assert b"asha" not in stored_keys
+        assert b"198.51" not in stored_keys
 
 
 @pytest.mark.parametrize(
@@ -211,11 +217,11 @@ def test_without_its_store_each_process_counts_for_itself():
 
 
 @override_settings(CACHES=DOWN)
-def test_without_its_store_a_sign_in_door_closes():
+def test_without_its_store_a_sign_in_endpoint_is_unavailable():
     with pytest.raises(Unavailable) as caught:
-        throttling.check(request(), door(), now=NOW)
+        throttling.check(request(), public_view(), now=NOW)
     assert (caught.value.status, caught.value.headers["Retry-After"]) == (503, "2")
-    assert [passes(door(fail_closed=False)) for _ in range(3)] == [True, True, False]
+    assert [passes(public_view(fail_closed=False)) for _ in range(3)] == [True, True, False]
 
 
 @pytest.fixture

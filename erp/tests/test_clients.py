@@ -24,7 +24,7 @@ from erp.clients import (
     InsideTransaction,
     RemoteRefused,
     RemoteUnavailable,
-    Stale,
+    StaleFallback,
     clients,
     network,
 )
@@ -38,7 +38,7 @@ class Remote(ThreadingHTTPServer):
 
     def __init__(self):
         self.hits = Counter()
-        self.behaviour = lambda handler, number: handler.say(200, {"ok": True})
+        self.behaviour = lambda handler, number: handler.respond_with(200, {"ok": True})
         self._counting = threading.Lock()
         super().__init__(("127.0.0.1", 0), Handler)
 
@@ -66,7 +66,7 @@ class Handler(BaseHTTPRequestHandler):
 
     do_POST = do_PUT = do_GET
 
-    def say(self, status, body=None, headers=None):
+    def respond_with(self, status, body=None, headers=None):
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send_response(status)
         for name, value in {"Content-Length": str(len(content)), **(headers or {})}.items():
@@ -173,7 +173,7 @@ def test_the_calling_function_names_the_operation(remote, make):
 
 
 def test_an_answer_is_given_with_status_headers_and_body(remote, make):
-    remote.behaviour = lambda handler, number: handler.say(
+    remote.behaviour = lambda handler, number: handler.respond_with(
         201, {"echo": json.loads(handler.body), "path": handler.path}, {"X-Thing": "1"}
     )
     answer = ask(make(remote.url), "POST", "/things", json={"a": 1}, params={"q": "é"})
@@ -182,7 +182,7 @@ def test_an_answer_is_given_with_status_headers_and_body(remote, make):
 
 
 def test_a_no_of_the_remote_is_raised_and_never_opens_the_breaker(remote, make):
-    remote.behaviour = lambda handler, number: handler.say(404, {"reason": "unknown"})
+    remote.behaviour = lambda handler, number: handler.respond_with(404, {"reason": "unknown"})
     client = make(remote.url, fail_max=2)
     for _ in range(6):
         with pytest.raises(RemoteRefused) as raised:
@@ -194,26 +194,26 @@ def test_a_no_of_the_remote_is_raised_and_never_opens_the_breaker(remote, make):
 
 
 def test_an_answer_that_is_no_json_is_an_outage(remote, make):
-    remote.behaviour = lambda handler, number: handler.say(200, b"<html>")
+    remote.behaviour = lambda handler, number: handler.respond_with(200, b"<html>")
     with pytest.raises(RemoteUnavailable):
         ask(make(remote.url)).json()
 
 
 def test_a_redirect_is_not_followed(remote, make):
-    remote.behaviour = lambda handler, number: handler.say(302, None, {"Location": "/elsewhere"})
+    remote.behaviour = lambda handler, number: handler.respond_with(302, None, {"Location": "/elsewhere"})
     with pytest.raises(RemoteRefused):
         ask(make(remote.url))
     assert remote.hits == {"/": 1}
 
 
 def test_an_answer_beyond_the_limit_is_not_read(remote, make):
-    remote.behaviour = lambda handler, number: handler.say(200, b"x" * 100_000)
+    remote.behaviour = lambda handler, number: handler.respond_with(200, b"x" * 100_000)
     assert len(ask(make(remote.url, max_bytes=100_000)).body) == 100_000
     unavailable(make(remote.url, max_bytes=99_999))
 
 
 def test_an_answer_that_would_unfold_is_not_read(remote, make):
-    remote.behaviour = lambda handler, number: handler.say(
+    remote.behaviour = lambda handler, number: handler.respond_with(
         200, gzip.compress(b"0" * 10_000_000), {"Content-Encoding": "gzip"}
     )
     unavailable(make(remote.url))
@@ -224,7 +224,7 @@ def test_a_remote_cannot_set_cookies(remote, make):
 
     def behaviour(handler, number):
         seen.append(handler.headers.get("Cookie"))
-        handler.say(200, None, {"Set-Cookie": "a=b"})
+        handler.respond_with(200, None, {"Set-Cookie": "a=b"})
 
     remote.behaviour = behaviour
     client = make(remote.url)
@@ -235,7 +235,7 @@ def test_a_remote_cannot_set_cookies(remote, make):
 
 def silence(handler, number):
     time.sleep(3)
-    handler.say(200)
+    handler.respond_with(200)
 
 
 def drip_headers(handler, number):
@@ -295,11 +295,14 @@ def test_an_unknown_name_and_a_closed_port_are_outages(make):
 
 def falter(times, failure=Handler.drop):
     """Fail so many times, then answer."""
-    return lambda handler, number: failure(handler) if number <= times else handler.say(200, {"ok": number})
+    return lambda handler, number: (
+        failure(handler) if number <= times else handler.respond_with(200, {"ok": number})
+    )
 
 
 @pytest.mark.parametrize(
-    "failure", [Handler.drop, lambda handler: handler.say(503), lambda handler: handler.say(408)]
+    "failure",
+    [Handler.drop, lambda handler: handler.respond_with(503), lambda handler: handler.respond_with(408)],
 )
 def test_a_failed_idempotent_call_is_tried_again(remote, make, failure):
     remote.behaviour = falter(2, failure)
@@ -321,8 +324,8 @@ def test_a_post_is_sent_once_unless_it_may_be_repeated(remote, make):
     assert ask(client, method="POST", json={"pay": 1}, idempotent=True).json() == {"ok": 2}
 
 
-def test_a_throttled_call_waits_as_long_as_it_was_told(remote, make):
-    remote.behaviour = falter(1, lambda handler: handler.say(429, None, {"Retry-After": "1"}))
+def test_a_throttled_call_waits_for_retry_after(remote, make):
+    remote.behaviour = falter(1, lambda handler: handler.respond_with(429, None, {"Retry-After": "1"}))
     client = make(remote.url, retries=1, timeout=4.0)
     started = time.monotonic()
     assert ask(client).json() == {"ok": 2}
@@ -331,9 +334,9 @@ def test_a_throttled_call_waits_as_long_as_it_was_told(remote, make):
 
 
 @pytest.mark.parametrize("written", ["seconds", "date"])
-def test_a_long_wait_is_handed_on_and_kept_for_all(remote, make, written):
+def test_a_long_retry_after_is_passed_on_and_shared(remote, make, written):
     when = "40" if written == "seconds" else format_datetime(timezone.now() + timezone.timedelta(seconds=40))
-    remote.behaviour = lambda handler, number: handler.say(429, None, {"Retry-After": when})
+    remote.behaviour = lambda handler, number: handler.respond_with(429, None, {"Retry-After": when})
     client = make(remote.url, retries=2, fail_max=1)
     assert 35 <= int(unavailable(client).headers["Retry-After"]) <= 41
     assert 35 <= int(unavailable(client).headers["Retry-After"]) <= 41
@@ -347,7 +350,7 @@ def test_a_long_wait_is_handed_on_and_kept_for_all(remote, make, written):
 def test_failures_in_a_row_open_the_breaker_and_a_success_closes_it(remote, make, settings, store):
     if store == "memory":
         settings.REDIS_URL = ""
-    remote.behaviour = lambda handler, number: handler.say(500)
+    remote.behaviour = lambda handler, number: handler.respond_with(500)
     client = make(remote.url, fail_max=3, reset_timeout=0.5)
     for _ in range(3):
         unavailable(client)
@@ -357,7 +360,7 @@ def test_failures_in_a_row_open_the_breaker_and_a_success_closes_it(remote, make
     unavailable(client)
     assert time.monotonic() - started < 0.3
     assert remote.hits["/"] == 3  # the fourth never left
-    remote.behaviour = lambda handler, number: handler.say(200, {"ok": True})
+    remote.behaviour = lambda handler, number: handler.respond_with(200, {"ok": True})
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline:
         try:
@@ -370,7 +373,7 @@ def test_failures_in_a_row_open_the_breaker_and_a_success_closes_it(remote, make
 
 
 def test_a_success_in_between_ends_the_row(remote, make):
-    remote.behaviour = lambda handler, number: handler.say(200 if number % 3 == 0 else 500)
+    remote.behaviour = lambda handler, number: handler.respond_with(200 if number % 3 == 0 else 500)
     client = make(remote.url, fail_max=3)
     for number in range(1, 10):
         if number % 3 == 0:
@@ -381,7 +384,7 @@ def test_a_success_in_between_ends_the_row(remote, make):
 
 
 def test_operations_and_scopes_have_breakers_of_their_own(remote, make):
-    remote.behaviour = lambda handler, number: handler.say(500 if handler.path == "/bad" else 200)
+    remote.behaviour = lambda handler, number: handler.respond_with(500 if handler.path == "/bad" else 200)
     client = make(remote.url, fail_max=1)
     with pytest.raises(RemoteUnavailable):
         client.request("GET", "/bad", operation="deliver", scope="endpoint-1")
@@ -395,14 +398,14 @@ def test_an_open_breaker_makes_one_trial_call_at_a_time(remote, make, settings, 
     if store == "memory":
         settings.REDIS_URL = ""
     client = make(remote.url, fail_max=1, reset_timeout=0.2)
-    remote.behaviour = lambda handler, number: handler.say(500)
+    remote.behaviour = lambda handler, number: handler.respond_with(500)
     unavailable(client)
     time.sleep(0.3)
     remote.hits.clear()
 
     def slow(handler, number):
         time.sleep(0.5)
-        handler.say(500)
+        handler.respond_with(500)
 
     remote.behaviour = slow
     with ThreadPoolExecutor(8) as pool:
@@ -415,7 +418,7 @@ def test_an_open_breaker_makes_one_trial_call_at_a_time(remote, make, settings, 
 def test_threads_dont_wait_for_each_other(remote, make):
     def slow(handler, number):
         time.sleep(0.4)
-        handler.say(200)
+        handler.respond_with(200)
 
     remote.behaviour = slow
     client = make(remote.url, timeout=10.0)
@@ -446,7 +449,7 @@ def test_calls_go_on_when_redis_is_down(remote, make, settings):
         for _ in range(20):
             ask(client)
         assert time.monotonic() - started < 3
-        remote.behaviour = lambda handler, number: handler.say(500)
+        remote.behaviour = lambda handler, number: handler.respond_with(500)
         unavailable(client)
         unavailable(client)
         assert client.breaker("ask").state == "open"
@@ -462,10 +465,10 @@ def test_calls_go_on_when_redis_is_silent(remote, make, settings):
         assert time.monotonic() - started < 3
 
 
-def test_the_last_good_answer_stands_in_with_its_age(remote, make):
-    client = make(remote.url, fallback=Stale(max_age=60), fail_max=1)
+def test_the_last_good_response_is_returned_with_its_age(remote, make):
+    client = make(remote.url, fallback=StaleFallback(max_age=60), fail_max=1)
     assert ask(client, path="/rates").age == 0
-    remote.behaviour = lambda handler, number: handler.say(500)
+    remote.behaviour = lambda handler, number: handler.respond_with(500)
     stale = ask(client, path="/rates")
     assert stale.json() == {"ok": True}
     assert 0 < stale.age < 30
@@ -476,15 +479,15 @@ def test_the_last_good_answer_stands_in_with_its_age(remote, make):
 
 
 def test_an_answer_past_its_age_does_not_stand_in(remote, make):
-    client = make(remote.url, fallback=Stale(max_age=1))
+    client = make(remote.url, fallback=StaleFallback(max_age=1))
     ask(client)
-    remote.behaviour = lambda handler, number: handler.say(500)
+    remote.behaviour = lambda handler, number: handler.respond_with(500)
     time.sleep(1.2)
     unavailable(client)
 
 
-def test_queued_work_is_told_so(remote, make):
-    remote.behaviour = lambda handler, number: handler.say(500)
+def test_queued_work_is_reported_as_queued(remote, make):
+    remote.behaviour = lambda handler, number: handler.respond_with(500)
     assert "queued" in unavailable(make(remote.url, fallback="queued")).detail
 
 

@@ -44,7 +44,7 @@ def outcome(clients: Contract, topic: str, sent: bytes = b"x") -> grpc.StatusCod
     return grpc.StatusCode.OK
 
 
-def test_a_refused_request_is_not_carried_out(server: PubSub, clients: Contract) -> None:
+def test_a_refused_request_is_not_executed(server: PubSub, clients: Contract) -> None:
     topic = clients.topic()
     subscription = clients.subscription(topic)
     plan(server, {"kind": "refuse", "methods": ["Publish"], "code": "RESOURCE_EXHAUSTED", "limit": 2})

@@ -136,8 +136,8 @@ def test_a_compacted_journal_holds_the_same(tmp_path: Path) -> None:
         churn()
         clients.publish(topic, b"4", key="a")
         server.end(signal.SIGKILL)
-    kept = sum(path.stat().st_size for path in tmp_path.glob("0*"))
-    assert kept < 50_000  # of some 80,000 that were written
+    size = sum(path.stat().st_size for path in tmp_path.glob("0*"))
+    assert size < 50_000  # of some 80,000 that were written
     with PubSub(tmp_path) as server:
         clients = contract(server, "kept")
         received = clients.wait_for(subscription, 4)
@@ -183,7 +183,7 @@ def test_two_servers_never_share_a_journal(tmp_path: Path) -> None:
         PubSub(tmp_path)
 
 
-def test_a_server_that_can_not_write_answers_nobody_and_ends(tmp_path: Path, options: list[str]) -> None:
+def test_a_server_that_cannot_write_stops_without_answering(tmp_path: Path, options: list[str]) -> None:
     with PubSub(tmp_path, *options) as server:
         clients = contract(server, "kept")
         topic = clients.topic()

@@ -114,12 +114,12 @@ class Contract:
 
     def use_up(self, subscription: str, attempts: int = 5) -> list[int]:
         """Refuse one message this often; return the reported delivery attempts."""
-        told = []
+        attempt_numbers = []
         for _ in range(attempts):
             (received,) = self.wait_for(subscription)
-            told.append(received.delivery_attempt)
+            attempt_numbers.append(received.delivery_attempt)
             self.nack(subscription, received)
-        return told
+        return attempt_numbers
 
 
 def until(true: Callable[[], object], seconds: float = 10) -> None:
@@ -293,7 +293,7 @@ def test_a_deleted_subscription_is_gone(server: Contract) -> None:
     assert list(server.publisher.list_topic_subscriptions(request={"topic": topic})) == []
 
 
-def test_what_is_not_offered_says_so(ours: Contract) -> None:
+def test_unsupported_methods_are_unimplemented(ours: Contract) -> None:
     subscription = ours.subscription(ours.topic())
     with pytest.raises(exceptions.MethodNotImplemented):
         ours.subscriber.seek(request={"subscription": subscription, "time": datetime.now(UTC)})
@@ -326,7 +326,7 @@ def test_a_message_reaches_every_subscription_as_it_was_sent(server: Contract) -
         assert received.delivery_attempt == 0  # counted only with a dead-letter policy
 
 
-def test_nobody_gets_what_was_published_before_they_subscribed(server: Contract) -> None:
+def test_a_subscription_receives_nothing_published_before_it(server: Contract) -> None:
     topic = server.topic()
     server.publish(topic, b"lost")
     subscription = server.subscription(topic)
@@ -454,7 +454,7 @@ def test_a_message_given_back_brings_all_later_ones_of_its_key(server: Contract)
     assert data(server.wait_for(subscription, 2)) == [b"2", b"3"]
 
 
-def test_a_key_waits_for_its_run_and_holds_up_nobody_else(server: Contract) -> None:
+def test_a_key_waits_for_its_run_and_blocks_no_other(server: Contract) -> None:
     topic = server.topic()
     subscription = server.subscription(topic, enable_message_ordering=True)
     server.publish(topic, b"1", b"2", b"3", key="a")
@@ -633,7 +633,7 @@ def test_without_both_grants_nothing_is_forwarded_and_nothing_lost(ours: Contrac
     assert data(ours.wait_for(dead)) == [b"poison"]
 
 
-def test_a_policy_is_kept_and_a_stale_etag_refused(server: Contract) -> None:
+def test_a_policy_is_stored_and_a_stale_etag_refused(server: Contract) -> None:
     topic = server.topic()
     if server.lacks("IAM"):
         with pytest.raises(exceptions.MethodNotImplemented):

@@ -192,7 +192,7 @@ def test_production_starts_no_embedded_server(folder: Path, monkeypatch: pytest.
         Stack(folder).start()
 
 
-def test_missing_programs_are_told_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_programs_are_reported_with_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [])
     monkeypatch.setenv("PATH", "")
     for find in (programs, program):
@@ -272,7 +272,7 @@ def test_a_process_that_keeps_dying_is_started_ever_more_slowly(folder: Path, gi
     assert 2 <= sum("exit code 3" in line for line in lines) <= 5
 
 
-def test_a_process_that_does_not_get_ready_is_told_with_its_log(folder: Path, given: None) -> None:
+def test_a_process_that_does_not_get_ready_is_reported_with_its_log(folder: Path, given: None) -> None:
     process = Process("app", python("print('no such table'); exit(1)"), restart=False, ready=lambda: False)
     with Stack(folder, echo=lambda line: None) as stack, pytest.raises(CannotStart, match="no such table"):
         stack.run_processes([process])
@@ -358,7 +358,7 @@ def test_the_death_of_a_server_ends_everything(folder: Path, server: int) -> Non
     assert any("ended unexpectedly (signal 9)" in line for line in running.lines)
 
 
-def test_a_second_supervisor_is_told_who_has_the_folder(folder: Path) -> None:
+def test_a_second_supervisor_learns_which_process_uses_the_folder(folder: Path) -> None:
     with Running(folder) as running, Running(folder) as second:
         assert second.end() == 5
         assert second.lines == [f"{folder} is in use by process {running.process.pid}."]

@@ -41,7 +41,7 @@ def test_a_new_key_in_front_writes_and_the_older_one_still_reads(settings: Any) 
         lambda stored: "",
     ],
 )
-def test_what_was_changed_is_refused_and_never_told(spoil: Any) -> None:
+def test_a_modified_ciphertext_is_refused_without_its_content(spoil: Any) -> None:
     with pytest.raises(Undecryptable) as caught:
         decrypt(spoil(encrypt(NUMBER, context="a")), context="a")
     assert NUMBER not in str(caught.value)

@@ -22,9 +22,9 @@ from erp.outbox import wire
 
 
 @pytest.fixture(autouse=True)
-def registry(monkeypatch: pytest.MonkeyPatch) -> events.Registry:
+def registry(monkeypatch: pytest.MonkeyPatch) -> events.EventRegistry:
     """An empty registry of events."""
-    fresh = events.Registry()
+    fresh = events.EventRegistry()
     monkeypatch.setattr(events, "registry", fresh)
     return fresh
 
@@ -46,8 +46,8 @@ def run(action: str, *, code: int = 0) -> dict[str, Any]:
         assert left.value.code == code
     else:
         call_command("events", action, "--json", stdout=out)
-    told: dict[str, Any] = json.loads(out.getvalue())
-    return told
+    output: dict[str, Any] = json.loads(out.getvalue())
+    return output
 
 
 def declare(version: int = 1, **members: Any) -> type[Event]:
@@ -62,7 +62,7 @@ def declare(version: int = 1, **members: Any) -> type[Event]:
     return event("bale.weighed", version=version, aggregate=("bale", "bale_id"))(model)
 
 
-def again(registry: events.Registry, **members: Any) -> type[Event]:
+def again(registry: events.EventRegistry, **members: Any) -> type[Event]:
     """Declare the event again, as a later release of the code would."""
     registry.types.clear()
     return declare(**members)
@@ -75,8 +75,8 @@ def write_all() -> None:
 
 def test_check_asks_for_missing_files_and_write_makes_them(folder: Path) -> None:
     declare(quantity=Quantity)
-    told = run("check", code=1)
-    assert len(told["faults"]) == 3
+    output = run("check", code=1)
+    assert len(output["faults"]) == 3
     assert run("write")["written"] == ["bale.weighed.v1.sample.json", "bale.weighed.v1.schema.json"]
     assert run("asyncapi")["written"] == ["asyncapi.json"]
     assert run("check") == {"passed": True, "events": ["bale.weighed.v1"], "faults": []}
@@ -88,7 +88,7 @@ def test_check_asks_for_missing_files_and_write_makes_them(folder: Path) -> None
     ]
 
 
-def test_an_optional_member_may_join_a_version(registry: events.Registry, folder: Path) -> None:
+def test_an_optional_member_may_join_a_version(registry: events.EventRegistry, folder: Path) -> None:
     declare(quantity=Quantity)
     write_all()
     again(registry, quantity=Quantity, grade=(str | None, None))
@@ -130,20 +130,20 @@ class InnerGrown(BaseModel):
     ],
 )
 def test_anything_else_breaks_the_version(
-    registry: events.Registry, folder: Path, before: dict[str, Any], after: dict[str, Any], fault: str
+    registry: events.EventRegistry, folder: Path, before: dict[str, Any], after: dict[str, Any], fault: str
 ) -> None:
     declare(**before)
     write_all()
-    kept = {path.name: path.read_text() for path in folder.iterdir()}
+    contents = {path.name: path.read_text() for path in folder.iterdir()}
     again(registry, **after)
-    told = run("check", code=1)["faults"]
-    assert any(text.startswith(f"breaking change without a new version: {fault}") for text in told), told
+    output = run("check", code=1)["faults"]
+    assert any(text.startswith(f"breaking change without a new version: {fault}") for text in output), output
     refused = run("write", code=1)["refused"]
     assert any(text.startswith(fault) for text in refused["bale.weighed.v1"])
-    assert {path.name: path.read_text() for path in folder.iterdir()} == kept, "nothing was overwritten"
+    assert {path.name: path.read_text() for path in folder.iterdir()} == contents, "nothing was overwritten"
 
 
-def test_another_aggregate_breaks_the_version(registry: events.Registry) -> None:
+def test_another_aggregate_breaks_the_version(registry: events.EventRegistry) -> None:
     declare(lot_id=UUID)
     write_all()
     registry.types.clear()
@@ -159,7 +159,7 @@ def test_another_aggregate_breaks_the_version(registry: events.Registry) -> None
     )
 
 
-def test_words_for_readers_may_change(registry: events.Registry) -> None:
+def test_words_for_readers_may_change(registry: events.EventRegistry) -> None:
     declare(grade=(str, Field(description="As classed.")))
     write_all()
     again(registry, grade=(str, Field(description="As classed by the controller.")))
@@ -168,7 +168,7 @@ def test_words_for_readers_may_change(registry: events.Registry) -> None:
     assert run("check")["passed"]
 
 
-def test_a_new_version_reads_the_samples_of_the_old_one(registry: events.Registry, folder: Path) -> None:
+def test_a_new_version_reads_the_samples_of_the_old_one(registry: events.EventRegistry, folder: Path) -> None:
     declare(kilos=DecimalText)
     write_all()
     declare(version=2, weight=Quantity)
@@ -191,7 +191,7 @@ def test_a_new_version_reads_the_samples_of_the_old_one(registry: events.Registr
     assert any("weight: Field required" in text for text in run("check", code=1)["faults"])
 
 
-def test_a_sample_that_no_longer_fits_is_found_and_kept(folder: Path) -> None:
+def test_an_outdated_sample_is_reported_and_not_overwritten(folder: Path) -> None:
     declare(quantity=Quantity)
     write_all()
     file = folder / "bale.weighed.v1.sample.json"
@@ -207,13 +207,13 @@ def test_a_sample_that_no_longer_fits_is_found_and_kept(folder: Path) -> None:
     assert run("check", code=1)["faults"]
 
 
-def test_a_version_that_the_code_forgot_is_found(registry: events.Registry) -> None:
+def test_a_version_that_the_code_forgot_is_found(registry: events.EventRegistry) -> None:
     declare()
     write_all()
     registry.types.clear()
-    told = run("check", code=1)["faults"]
-    assert "bale.weighed.v1.schema.json: no event in the code belongs to this file" in told
-    assert any(text.startswith("asyncapi.json is out of date") for text in told)
+    output = run("check", code=1)["faults"]
+    assert "bale.weighed.v1.schema.json: no event in the code belongs to this file" in output
+    assert any(text.startswith("asyncapi.json is out of date") for text in output)
 
 
 class Grade(Enum):
@@ -258,12 +258,12 @@ def test_a_sample_has_one_plausible_value_per_member() -> None:
     assert Draft202012Validator(events.schema(model)).is_valid(sample)
 
 
-def test_a_sample_that_cant_be_made_up_says_which_member() -> None:
+def test_a_sample_that_cannot_be_generated_names_the_member() -> None:
     declare(code=(str, Field(pattern="^[0-9]{4}$")))
     assert "code" in run("write", code=1)["refused"]["bale.weighed.v1"][0]
 
 
-def test_a_schema_says_what_goes_out_and_bears_new_members() -> None:
+def test_a_schema_describes_the_payload_and_allows_new_members() -> None:
     schema = events.schema(declare(weight=DecimalText, grade=(str | None, None)))
     assert schema["properties"]["weight"]["type"] == "string", "decimals travel as text"
     assert schema["required"] == ["bale_id", "weight"]
@@ -310,8 +310,8 @@ def headers(document: dict[str, Any]) -> Callable[[str, dict[str, str]], bool]:
     """Return whether attributes match the headers that the document declares for a message."""
 
     def fit(name: str, attributes: dict[str, str]) -> bool:
-        told = {**document["components"]["messages"][name]["headers"], "components": document["components"]}
-        return bool(Draft202012Validator(told).is_valid(attributes))
+        output = {**document["components"]["messages"][name]["headers"], "components": document["components"]}
+        return bool(Draft202012Validator(output).is_valid(attributes))
 
     return fit
 
@@ -391,7 +391,7 @@ def test_each_reader_learns_its_members_its_own_id_and_the_rows() -> None:
     assert events.readers_of("bale.sold", 1, SOLD) == {SELLER, BUYER, events.ANYBODY}
 
 
-def test_who_is_no_reader_is_not_told_at_all() -> None:
+def test_a_caller_who_is_not_a_reader_gets_no_event() -> None:
     declare_read({"buyer_id": ["price"]})
     assert sold(SELLER, STRANGER, events.ANYBODY) is None
     assert sold(STRANGER, buyer_id=None) is None
@@ -399,7 +399,7 @@ def test_who_is_no_reader_is_not_told_at_all() -> None:
 
 
 @pytest.mark.parametrize("readers", [None, {}])
-def test_an_event_without_readers_stays_in_the_house(readers: Any) -> None:
+def test_an_event_without_readers_stays_in_the_company(readers: Any) -> None:
     declare_read(readers, rows=False).__event__  # noqa: B018
     assert sold(SELLER, BUYER, STRANGER, events.ANYBODY) is None
     assert events.readers_of("bale.sold", 1, SOLD) == frozenset()
@@ -425,7 +425,7 @@ def test_readers_that_can_not_be_are_refused_at_import(readers: Any, words: str)
         declare_read(readers)
 
 
-def test_readers_of_rows_that_nobody_can_find_are_refused(registry: events.Registry) -> None:
+def test_readers_without_declared_rows_are_refused(registry: events.EventRegistry) -> None:
     declare_read({"seller_id": ALL}, rows=False)
     with pytest.raises(ImproperlyConfigured, match="where the rows of bale are"):
         registry.seal()

@@ -151,7 +151,7 @@ def test_a_canary_in_sql_parameters_never_reaches_a_log(written, request):
         ("SELECT %s::uuid, %s", Exception),
     ],
 )
-def test_what_the_database_tells_of_a_row_never_reaches_a_log(written, sql, error):
+def test_database_messages_about_a_row_never_reach_a_log(written, sql, error):
     with connection.cursor() as cursor:
         cursor.execute("CREATE TEMPORARY TABLE canary (note text UNIQUE CHECK (length(note) < 80))")
     with pytest.raises(error) as raised, transaction.atomic(), connection.cursor() as cursor:
@@ -178,7 +178,7 @@ def test_a_canary_in_a_celery_argument_never_reaches_a_log(written, monkeypatch)
         done.set()
         raise ValueError(f"can't do {kwargs}")
 
-    setup_logging.connect(_keep, weak=False)
+    setup_logging.connect(_collect, weak=False)
     try:
         monkeypatch.setattr(logging.getLogger("celery"), "level", logging.DEBUG)
         with start_worker(app, pool="solo", loglevel="debug", perform_ping_check=False, shutdown_timeout=30):
@@ -189,14 +189,14 @@ def test_a_canary_in_a_celery_argument_never_reaches_a_log(written, monkeypatch)
             while "canaries.unknown" not in written() and time.monotonic() < deadline:
                 time.sleep(0.05)
     finally:
-        setup_logging.disconnect(_keep)
+        setup_logging.disconnect(_collect)
     assert "canaries.fail" in written()
     assert "ValueError" in written()
     assert "canaries.unknown" in written()
     assert leaks(written()) == []
 
 
-def _keep(**kwargs):
+def _collect(**kwargs):
     """As config.celery does: Celery must not replace our logging."""
 
 
@@ -369,7 +369,7 @@ def test_fields_are_judged_by_their_names():
 
 
 def test_fields_that_say_nothing_personal_survive():
-    kept = {
+    fields = {
         "code": 200,
         "email_sent": True,
         "mobile": None,
@@ -382,7 +382,7 @@ def test_fields_that_say_nothing_personal_survive():
         "amount": "2479684.66",
         "rows": [1, 2.5, "three"],
     }
-    assert mask(kept) == kept
+    assert mask(fields) == fields
 
 
 def test_a_value_of_any_shape_is_masked_and_bounded():
@@ -569,12 +569,12 @@ def test_a_library_cannot_add_a_handler_of_its_own():
 
 
 def test_structlog_writing_by_itself_fails_the_check():
-    kept = structlog.get_config()
+    original = structlog.get_config()
     try:
         structlog.configure(processors=[structlog.processors.JSONRenderer()])
         assert "structlog" in logs.masking_faults()[0]
     finally:
-        structlog.configure(**kept)
+        structlog.configure(**original)
 
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -719,5 +719,5 @@ def test_on_the_seeded_corpus_nothing_planted_can_be_read():
 def test_on_the_seeded_corpus_business_numbers_survive():
     survival = pii_corpus.measure(lines=3_000, seed=8).survival
     for kind in ("document", "invoice", "reference", "uuid", "amount", "hash", "words"):
-        kept, total = survival[kind]
-        assert kept == total > 100, kind
+        surviving, total = survival[kind]
+        assert surviving == total > 100, kind

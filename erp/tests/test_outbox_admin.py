@@ -46,18 +46,18 @@ def unknown(event_type: str) -> Iterator[None]:
         del subscriber._handlers[event_type]
 
 
-def told(name: str) -> list[EventOutbox]:
+def events_named(name: str) -> list[EventOutbox]:
     """The events of that type."""
     return list(EventOutbox.objects.filter(event_type=name))
 
 
 def test_failed_and_blocked_events_are_found_by_status_stream_and_age(
-    blocked: EventOutbox, user: Any, desk_for: Any
+    blocked: EventOutbox, user: Any, staff_client_for: Any
 ) -> None:
-    desk = desk_for(user("INTERNAL_DIRECTOR"))
+    staff = staff_client_for(user("INTERNAL_DIRECTOR"))
 
     def found(**query: str) -> list[int]:
-        rows = desk.get(OUTBOX, {"aggregate_type": "parcel", **query}).context["cl"].result_list
+        rows = staff.get(OUTBOX, {"aggregate_type": "parcel", **query}).context["cl"].result_list
         return sorted(row.sequence for row in rows)
 
     assert found() == [1, 1, 2, 3]
@@ -66,57 +66,57 @@ def test_failed_and_blocked_events_are_found_by_status_stream_and_age(
     assert found(age="60") == []
     EventOutbox.objects.filter(pk=blocked.pk).update(created_at=timezone.now() - timedelta(hours=2))
     assert found(age="3600") == [1]
-    page = desk.get(f"{OUTBOX}{blocked.pk}/change/").content.decode()
+    page = staff.get(f"{OUTBOX}{blocked.pk}/change/").content.decode()
     assert "Waiting behind it" in page
     assert "too large" in page
 
 
 @pytest.mark.parametrize(("verb", "resolution"), [("retry", "retried"), ("skip", "skipped")])
 def test_a_failed_event_is_resolved_once_with_a_reason(
-    blocked: EventOutbox, user: Any, desk_for: Any, verb: str, resolution: str
+    blocked: EventOutbox, user: Any, staff_client_for: Any, verb: str, resolution: str
 ) -> None:
     director = user("INTERNAL_DIRECTOR")
-    desk = desk_for(director)
+    staff = staff_client_for(director)
     path = f"{OUTBOX}{blocked.pk}/run/{verb}/"
-    assert f'href="{path}"' in desk.get(OUTBOX).content.decode()
-    assert desk.fill(path, reason=" ").status_code == 400
-    form = desk.form(path) | {"reason": ["the topic takes it now"]}
+    assert f'href="{path}"' in staff.get(OUTBOX).content.decode()
+    assert staff.fill(path, reason=" ").status_code == 400
+    form = staff.form(path) | {"reason": ["the topic takes it now"]}
     for _ in range(2):
-        assert desk.post(path, form).status_code == 302
+        assert staff.post(path, form).status_code == 302
     blocked.refresh_from_db()
     assert (blocked.status, blocked.resolution, blocked.processing_attempts) == ("pending", resolution, 0)
     assert (blocked.resolved_by, blocked.resolution_reason) == (str(director.pk), "the topic takes it now")
-    (event,) = told(f"outbox_event.{resolution}")
+    (event,) = events_named(f"outbox_event.{resolution}")
     assert (event.aggregate_id, event.actor_id) == (blocked.pk, director.pk)
     assert event.payload["reason"] == "the topic takes it now"
-    page = desk.get(f"{OUTBOX}{blocked.pk}/change/").content.decode()
+    page = staff.get(f"{OUTBOX}{blocked.pk}/change/").content.decode()
     assert str(director) in page
     assert path not in page, "nothing more to decide"
-    history = desk.get(f"{OUTBOX}{blocked.pk}/history/").context["lines"]
+    history = staff.get(f"{OUTBOX}{blocked.pk}/history/").context["lines"]
     assert [(line.event, line.actor) for line in history] == [
         (f"outbox_event.{resolution} v1", str(director))
     ]
-    assert desk.fill(path, reason="once more").status_code == 409
+    assert staff.fill(path, reason="once more").status_code == 409
 
 
 def test_several_failed_events_are_retried_from_the_list(
-    blocked: EventOutbox, user: Any, desk_for: Any
+    blocked: EventOutbox, user: Any, staff_client_for: Any
 ) -> None:
-    desk = desk_for(user("INTERNAL_COMPLIANCE"))
+    staff = staff_client_for(user("INTERNAL_COMPLIANCE"))
     waiting = EventOutbox.objects.get(aggregate_id=blocked.aggregate_id, sequence=2)
     chosen = {"action": "retry", "_selected_action": [str(blocked.pk), str(waiting.pk)]}
-    form = controls(desk.post(OUTBOX, chosen)) | {"reason": ["the topic takes them now"]}
-    lines = desk.post(f"{OUTBOX}run/retry/", form).context["lines"]
+    form = controls(staff.post(OUTBOX, chosen)) | {"reason": ["the topic takes them now"]}
+    lines = staff.post(f"{OUTBOX}run/retry/", form).context["lines"]
     assert sorted(line.done for line in lines) == [False, True]
-    assert len(told("outbox_event.retried")) == 1
+    assert len(events_named("outbox_event.retried")) == 1
 
 
-def test_who_may_not_decide_gets_403(blocked: EventOutbox, user: Any, desk_for: Any) -> None:
+def test_who_may_not_decide_gets_403(blocked: EventOutbox, user: Any, staff_client_for: Any) -> None:
     letter = DeadLetter.objects.create(subscription="sub", key=str(uuid4()), kind="refused")
     for role in ("AUDITOR", "INTERNAL_MANAGER", "INTERNAL_FINANCE"):
-        desk = desk_for(user(role))
+        staff = staff_client_for(user(role))
         for path in (f"{OUTBOX}{blocked.pk}/run/skip/", f"{LETTERS}{letter.pk}/run/discard/"):
-            answer = desk.post(path, {"_key": uuid4().hex, "reason": "I want to"})
+            answer = staff.post(path, {"_key": uuid4().hex, "reason": "I want to"})
             assert answer.status_code == 403
     assert EventOutbox.objects.get(pk=blocked.pk).status == "failed"
     assert DeadLetter.objects.get(pk=letter.pk).status == "waiting"
@@ -134,24 +134,24 @@ def refused(pubsub: None) -> EventOutbox:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_dead_letter_is_seen_with_its_reason_and_redriven(
-    refused: EventOutbox, user: Any, desk_for: Any
+    refused: EventOutbox, user: Any, staff_client_for: Any
 ) -> None:
     director = user("INTERNAL_DIRECTOR")
-    desk = desk_for(director)
+    staff = staff_client_for(director)
     with CaptureQueriesContext(connection) as caught:
-        page = desk.get(LETTERS)
+        page = staff.get(LETTERS)
     assert len(caught) <= 25
     (row,) = page.context["cl"].result_list
     assert (row.key, row.kind, row.attempts, row.status) == (str(refused.pk), "refused", 5, "waiting")
     assert "KeyError: &#x27;parcel.sent&#x27;" in page.content.decode()
     path = f"{LETTERS}{row.pk}/run/redrive/"
-    form = desk.form(path) | {"reason": ["the type is known now"]}
+    form = staff.form(path) | {"reason": ["the type is known now"]}
     for _ in range(2):
-        assert desk.post(path, form).status_code == 302
+        assert staff.post(path, form).status_code == 302
     row.refresh_from_db()
     assert (row.status, row.resolved_by) == ("redriven", str(director.pk))
     assert row.carried_out_at is not None
-    (event,) = told("dead_letter.redriven")
+    (event,) = events_named("dead_letter.redriven")
     assert event.actor_id == director.pk
     assert Consumer("cotton-erp-events-sub", idle=1).run().as_dict()["applied"] >= 1
     with deadletters.held() as letters:
@@ -160,18 +160,18 @@ def test_a_dead_letter_is_seen_with_its_reason_and_redriven(
 
 @pytest.mark.django_db(transaction=True)
 def test_the_page_opens_and_decisions_wait_while_pubsub_is_down(
-    refused: EventOutbox, user: Any, desk_for: Any, settings: Any
+    refused: EventOutbox, user: Any, staff_client_for: Any, settings: Any
 ) -> None:
-    desk = desk_for(user("INTERNAL_COMPLIANCE"))
-    desk.get(LETTERS)
+    staff = staff_client_for(user("INTERNAL_COMPLIANCE"))
+    staff.get(LETTERS)
     alive, settings.PUBSUB_EMULATOR_HOST = settings.PUBSUB_EMULATOR_HOST, "127.0.0.1:1"
-    page = desk.get(LETTERS)
+    page = staff.get(LETTERS)
     assert page.status_code == 200
     assert "Pub/Sub is not reachable now (UNAVAILABLE)" in page.content.decode()
     (row,) = page.context["cl"].result_list
     assert row.key == str(refused.pk)
     path = f"{LETTERS}{row.pk}/run/discard/"
-    answer = desk.post(path, desk.form(path) | {"reason": ["of no use any more"]}, follow=True)
+    answer = staff.post(path, staff.form(path) | {"reason": ["of no use any more"]}, follow=True)
     assert "not executed yet" in answer.content.decode()
     settings.PUBSUB_EMULATOR_HOST = alive
     assert tasks.count_dead_letters() == 0
@@ -181,8 +181,8 @@ def test_the_page_opens_and_decisions_wait_while_pubsub_is_down(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_one_page_tells_what_moves_events(
-    pubsub: None, user: Any, desk_for: Any, settings: Any, tmp_path: Path
+def test_one_page_shows_relays_and_pubsub(
+    pubsub: None, user: Any, staff_client_for: Any, settings: Any, tmp_path: Path
 ) -> None:
     settings.HEARTBEAT_DIR = str(tmp_path)
     heartbeat.touch("beat")
@@ -190,31 +190,31 @@ def test_one_page_tells_what_moves_events(
     rows = insert(stream, stream)
     EventOutbox.objects.filter(pk=rows[0].pk).update(status="failed", last_error="too large")
     tasks.check_topology()
-    desk = desk_for(user("AUDITOR"))
-    assert 'href="/admin/relays/"' in desk.get("/admin/").content.decode()
+    staff = staff_client_for(user("AUDITOR"))
+    assert 'href="/admin/relays/"' in staff.get("/admin/").content.decode()
     with relaying():
         until(lambda: sum(map(len, owners().values())) == settings.OUTBOX_BUCKETS)
         with CaptureQueriesContext(connection) as caught:
-            page = desk.get("/admin/relays/")
+            page = staff.get("/admin/relays/")
     assert page.status_code == 200
     assert len(caught) <= 25
-    told = {table.title: list(table.rows) for table in page.context["tables"]}
-    ((_, _, buckets, which),) = told["Relays"]
+    tables = {table.title: list(table.rows) for table in page.context["tables"]}
+    ((_, _, buckets, which),) = tables["Relays"]
     assert (buckets, which) == (settings.OUTBOX_BUCKETS, f"0–{settings.OUTBOX_BUCKETS - 1}")
-    assert [(line[0], line[4], line[5]) for line in told["Blocked streams"]] == [
+    assert [(line[0], line[4], line[5]) for line in tables["Blocked streams"]] == [
         (f"parcel:{stream}", "too large", 1)
     ]
-    assert rows[1].bucket in {line[0] for line in told["Buckets with waiting events"]}
-    assert told["Pub/Sub, last known state"][0][1] == "0"
-    assert {(line[0], line[2]) for line in told["Heartbeats on this machine"]} >= {("beat", "alive")}
-    assert {line[0] for line in told["Schedules"]} == set(settings.CELERY_BEAT_SCHEDULE)
-    assert all(line[2] >= timezone.now() - timedelta(seconds=5) for line in told["Schedules"])
+    assert rows[1].bucket in {line[0] for line in tables["Buckets with waiting events"]}
+    assert tables["Pub/Sub, last known state"][0][1] == "0"
+    assert {(line[0], line[2]) for line in tables["Heartbeats on this machine"]} >= {("beat", "alive")}
+    assert {line[0] for line in tables["Schedules"]} == set(settings.CELERY_BEAT_SCHEDULE)
+    assert all(line[2] >= timezone.now() - timedelta(seconds=5) for line in tables["Schedules"])
 
 
-def test_who_may_not_look_at_the_machinery_finds_no_page(user: Any, desk_for: Any) -> None:
-    desk = desk_for(user("INTERNAL_FINANCE"))
-    assert desk.get("/admin/relays/").status_code == 403
-    assert "/admin/relays/" not in desk.get("/admin/").content.decode()
+def test_users_without_the_capability_see_no_outbox_page(user: Any, staff_client_for: Any) -> None:
+    staff = staff_client_for(user("INTERNAL_FINANCE"))
+    assert staff.get("/admin/relays/").status_code == 403
+    assert "/admin/relays/" not in staff.get("/admin/").content.decode()
 
 
 def test_beat_notes_when_it_sent_a_task(settings: Any) -> None:

@@ -48,29 +48,29 @@ def failed(settings: Any, monkeypatch: pytest.MonkeyPatch) -> EventOutbox:
 def test_status_is_0_when_all_is_out() -> None:
     insert(uuid4())
     drain()
-    code, told = run("outbox", "status")
+    code, output = run("outbox", "status")
     assert code == 0
-    assert (told["pending"], told["failed"], told["faults"]) == (0, 0, [])
+    assert (output["pending"], output["failed"], output["faults"]) == (0, 0, [])
 
 
 def test_status_is_1_when_something_waits_too_long() -> None:
     insert(uuid4())
     assert run("outbox", "status")[0] == 0
     EventOutbox.objects.update(created_at=timezone.now() - timedelta(seconds=30))
-    code, told = run("outbox", "status")
+    code, output = run("outbox", "status")
     assert code == 1
-    assert told["pending"] == 1
-    assert 29 < told["oldest_seconds"] < 60
-    assert told["unowned_buckets"] == 1
+    assert output["pending"] == 1
+    assert 29 < output["oldest_seconds"] < 60
+    assert output["unowned_buckets"] == 1
     assert run("outbox", "status", "--max-age", "60")[0] == 0
 
 
 def test_status_is_1_when_something_failed(failed: EventOutbox) -> None:
     EventOutbox.objects.update(created_at=timezone.now() - timedelta(hours=1))
-    code, told = run("outbox", "status")
+    code, output = run("outbox", "status")
     assert code == 1
-    assert (told["failed"], told["blocked_streams"]) == (1, 1)
-    assert told["oldest_seconds"] == 0, "what waits behind a failed event is told by that event"
+    assert (output["failed"], output["blocked_streams"]) == (1, 1)
+    assert output["oldest_seconds"] == 0, "what waits behind a failed event is told by that event"
     assert run("outbox", "status", "--max-failed", "1")[0] == 0
 
 
@@ -79,9 +79,9 @@ def test_list_filters_by_type_aggregate_status_and_time(failed: EventOutbox) -> 
     drain()
 
     def listed(*arguments: str) -> list[tuple[str, str]]:
-        code, told = run("outbox", "list", *arguments)
+        code, output = run("outbox", "list", *arguments)
         assert code == 0
-        return [(event["type"], event["status"]) for event in told["events"]]
+        return [(event["type"], event["status"]) for event in output["events"]]
 
     assert listed() == [("parcel.sent", "failed"), ("parcel.sent", "pending"), ("crate.sent", "published")]
     assert listed("--type", "crate.sent") == [("crate.sent", "published")]
@@ -93,11 +93,11 @@ def test_list_filters_by_type_aggregate_status_and_time(failed: EventOutbox) -> 
     assert listed(str(failed.pk)) == [("parcel.sent", "failed")]
 
 
-def test_show_tells_the_payload_and_the_reason(failed: EventOutbox) -> None:
-    code, told = run("outbox", "show", str(failed.pk))
+def test_show_prints_the_payload_and_the_reason(failed: EventOutbox) -> None:
+    code, output = run("outbox", "show", str(failed.pk))
     assert code == 0
-    assert told["payload"] == failed.payload
-    assert "bytes" in told["last_error"]
+    assert output["payload"] == failed.payload
+    assert "bytes" in output["last_error"]
     assert run("outbox", "show", str(uuid4()))[0] == 1
     assert run("outbox", "show", "nonsense")[0] == 2
 
@@ -106,18 +106,18 @@ def test_show_tells_the_payload_and_the_reason(failed: EventOutbox) -> None:
 def test_a_failed_event_is_resolved_with_a_name_and_a_reason(
     failed: EventOutbox, verb: str, resolution: str
 ) -> None:
-    code, told = run("outbox", verb, str(failed.pk), "--reason", "why not", "--by", "asha", "--dry-run")
+    code, output = run("outbox", verb, str(failed.pk), "--reason", "why not", "--by", "asha", "--dry-run")
     assert code == 0
-    assert [event["id"] for event in told[resolution]] == [str(failed.pk)]
+    assert [event["id"] for event in output[resolution]] == [str(failed.pk)]
     assert statuses() == {"failed": 1, "pending": 1}, "a dry run changes nothing"
     assert run("outbox", verb, str(failed.pk), "--reason", "why not", "--by", "asha")[0] == 0
     failed.refresh_from_db()
     assert (failed.status, failed.resolution, failed.resolved_by) == ("pending", resolution, "asha")
     assert failed.resolution_reason == "why not"
     assert failed.resolved_at is not None
-    (told,) = EventOutbox.objects.filter(aggregate_type="outbox_event", aggregate_id=failed.pk)
-    assert (told.event_type, told.actor_id) == (f"outbox_event.{resolution}", None)
-    assert (told.payload["reason"], told.payload["by"]) == ("why not", "asha")
+    (output,) = EventOutbox.objects.filter(aggregate_type="outbox_event", aggregate_id=failed.pk)
+    assert (output.event_type, output.actor_id) == (f"outbox_event.{resolution}", None)
+    assert (output.payload["reason"], output.payload["by"]) == ("why not", "asha")
     drain()
     assert statuses() == {"published": 3}
 
@@ -125,9 +125,9 @@ def test_a_failed_event_is_resolved_with_a_name_and_a_reason(
 def test_resolving_needs_a_reason_and_something_to_resolve(failed: EventOutbox) -> None:
     assert run("outbox", "skip", str(failed.pk), "--reason", "  ")[0] == 2
     assert run("outbox", "skip", "--reason", "all of them")[0] == 2, "which? Everything only by --all"
-    code, told = run("outbox", "skip", str(failed.pk), str(uuid4()), "--reason", "two")
+    code, output = run("outbox", "skip", str(failed.pk), str(uuid4()), "--reason", "two")
     assert code == 3
-    assert len(told["skipped"]) == len(told["not_failed"]) == 1
+    assert len(output["skipped"]) == len(output["not_failed"]) == 1
     assert run("outbox", "skip", str(failed.pk), "--reason", "again")[0] == 1, "it isn't failed any more"
     with pytest.raises(CommandError):
         call_command("outbox", "skip", str(failed.pk))
@@ -172,8 +172,8 @@ def test_once_is_4_when_pubsub_or_the_database_is_down(
     monkeypatch.setattr(relay_outbox, "PATIENCE_SECONDS", 0.5)
     insert(uuid4())
     alive, settings.PUBSUB_EMULATOR_HOST = settings.PUBSUB_EMULATOR_HOST, "127.0.0.1:1"
-    code, told = run("relay_outbox", "--once")
-    assert (code, told["ended"]) == (4, "unreachable")
+    code, output = run("relay_outbox", "--once")
+    assert (code, output["ended"]) == (4, "unreachable")
     settings.PUBSUB_EMULATOR_HOST = alive
     settings.DATABASE_DIRECT_URL = "postgresql://erp@127.0.0.1:1/erp"
     assert run("relay_outbox", "--once")[0] == 4
@@ -184,9 +184,9 @@ def test_once_is_1_on_a_layout_that_the_rows_were_not_written_for(settings: Any)
     drain()
     insert(uuid4())
     settings.OUTBOX_BUCKETS = 8
-    code, told = run("relay_outbox", "--once")
+    code, output = run("relay_outbox", "--once")
     assert code == 1
-    assert "not drained" in told["error"]
+    assert "not drained" in output["error"]
 
 
 def test_dead_letters_are_listed_shown_redriven_and_discarded() -> None:
@@ -210,17 +210,17 @@ def test_dead_letters_are_listed_shown_redriven_and_discarded() -> None:
     assert run("dlq", "list", "--aggregate", f"nonsense:{first.aggregate_id}")[1]["dead_letters"][0][
         "id"
     ] == str(first.pk)
-    code, told = run("dlq", "show", str(first.pk))
+    code, output = run("dlq", "show", str(first.pk))
     assert code == 0
-    assert told["attributes"]["ce-id"] == str(first.pk)
-    assert (told["kind"], told["attempts"], told["source"]) == ("refused", 5, "cotton-erp-events-sub")
-    assert told["reason"] == "KeyError: 'nonsense.sent'", (
+    assert output["attributes"]["ce-id"] == str(first.pk)
+    assert (output["kind"], output["attempts"], output["source"]) == ("refused", 5, "cotton-erp-events-sub")
+    assert output["reason"] == "KeyError: 'nonsense.sent'", (
         "its type is unknown: told before any handler is asked"
     )
     assert run("dlq", "show", str(uuid4()))[0] == 1
 
-    code, told = run("dlq", "redrive", str(first.pk), "--reason", "mended", "--dry-run")
-    assert (code, [letter["id"] for letter in told["redriven"]]) == (0, [str(first.pk)])
+    code, output = run("dlq", "redrive", str(first.pk), "--reason", "mended", "--dry-run")
+    assert (code, [letter["id"] for letter in output["redriven"]]) == (0, [str(first.pk)])
     assert ids() == {first.pk, second.pk}
     assert run("dlq", "redrive", str(first.pk), "--reason", "mended")[0] == 0
     assert ids() == {second.pk}
@@ -228,16 +228,16 @@ def test_dead_letters_are_listed_shown_redriven_and_discarded() -> None:
     assert Inbox.objects.filter(event_id=first.pk).count() == 1
 
     assert run("dlq", "discard", "--reason", "all?")[0] == 2
-    code, told = run("dlq", "discard", str(second.pk), str(uuid4()), "--reason", "no use")
-    assert (code, len(told["discarded"]), len(told["missing"])) == (3, 1, 1)
+    code, output = run("dlq", "discard", str(second.pk), str(uuid4()), "--reason", "no use")
+    assert (code, len(output["discarded"]), len(output["missing"])) == (3, 1, 1)
     assert ids() == set()
 
 
 def test_redriving_the_relays_copy_is_refused_with_a_hint(failed: EventOutbox) -> None:
     for extra in ((), ("--dry-run",)):
-        code, told = run("dlq", "redrive", "--all", "--reason", "try", *extra)
+        code, output = run("dlq", "redrive", "--all", "--reason", "try", *extra)
         assert code == 1
-        assert f"outbox retry {failed.pk}" in told["refused"][0]["error"]
+        assert f"outbox retry {failed.pk}" in output["refused"][0]["error"]
 
 
 def test_dlq_without_a_server_is_4(settings: Any) -> None:
@@ -270,7 +270,7 @@ def test_a_dead_redis_costs_a_commit_one_attempt_and_then_a_pause(
     assert drain().published == 5, "the relay polls"
 
 
-def test_a_shift_ends_when_told_and_hands_over(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relay_task_ends_when_stopped_and_hands_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks, "SHIFT_SECONDS", 1.0)
     insert(uuid4())
     assert tasks.relay_shift() == {"ended": "stopped", "published": 1}
@@ -285,16 +285,16 @@ def test_a_shift_does_not_end_while_no_successor_can_be_started(
 
     monkeypatch.setattr(tasks, "SHIFT_SECONDS", 0.1)
     alive, settings.CELERY_BROKER_URL = settings.CELERY_BROKER_URL, "redis://127.0.0.1:1/0"
-    told: list[object] = []
-    shift = threading.Thread(target=lambda: told.append(tasks.relay_shift()))
+    output: list[object] = []
+    shift = threading.Thread(target=lambda: output.append(tasks.relay_shift()))
     shift.start()
     for number in range(1, 4):
         insert(uuid4())
         until(lambda number=number: statuses() == {"published": number})
-    assert not told
+    assert not output
     settings.CELERY_BROKER_URL = alive
     shift.join(10)
-    assert told == [{"ended": "stopped", "published": 3}]
+    assert output == [{"ended": "stopped", "published": 3}]
 
 
 def test_a_shift_ends_promptly_with_its_worker(monkeypatch: pytest.MonkeyPatch) -> None:

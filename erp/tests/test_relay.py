@@ -483,7 +483,7 @@ def test_a_connection_cut_again_and_again_loses_nothing(faults: Faults) -> None:
     assert [len(sequence) for sequence in sequences.values()] == [10] * 10
 
 
-def test_a_topic_that_vanished_gets_nothing_until_somebody_listens(settings: Any) -> None:
+def test_a_recreated_topic_receives_nothing_until_it_has_a_subscription(settings: Any) -> None:
     topic, subscription = endpoint.topic_path(settings.PUBSUB_TOPIC), settings.PUBSUB_SUBSCRIPTION
     (stream,), (other,) = streams_of(1, 1), streams_of(2, 1)
     with relaying() as running:
@@ -721,7 +721,9 @@ def test_what_pubsub_itself_refuses_is_found_and_put_aside(
 
 
 @pytest.mark.usefixtures("small_messages")
-def test_a_thousand_waiting_rows_of_a_blocked_stream_hold_up_nobody(settings: Any, one_bucket: None) -> None:
+def test_a_thousand_waiting_rows_of_a_blocked_stream_delay_no_other_stream(
+    settings: Any, one_bucket: None
+) -> None:
     ill = uuid4()
     insert(ill, size=6_000)
     drain()
@@ -788,7 +790,7 @@ def test_no_relay_starts_on_another_layout_beside_a_running_one(settings: Any) -
         settings.OUTBOX_BUCKETS = 64
 
 
-def test_a_row_in_a_bucket_that_nobody_owns_shows(settings: Any) -> None:
+def test_a_row_in_a_bucket_without_owner_is_reported(settings: Any) -> None:
     insert(uuid4())
     assert operations.figures().unowned_buckets == 1
     with relaying():

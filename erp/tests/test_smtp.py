@@ -170,7 +170,7 @@ def test_a_server_that_is_away_opens_the_breaker():
     assert int(caught.value.headers["Retry-After"]) >= 1
 
 
-def test_a_server_that_says_nothing_is_left_in_time():
+def test_a_silent_server_is_abandoned_in_time():
     with black_hole() as port:
         began = time.monotonic()
         with pytest.raises(RemoteUnavailable):

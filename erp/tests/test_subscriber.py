@@ -27,7 +27,7 @@ from erp.outbox import deadletters, metrics, operations, subscriber, wire
 from erp.outbox.models import Cursor, DeadLetter, EventOutbox, EventStream, Inbox, Parked
 from erp.outbox.models import Subscriber as Start
 from erp.outbox.publisher import BlockingPublisher
-from erp.outbox.subscriber import Consumer, Outcome, Subscription
+from erp.outbox.subscriber import Consumer, DeliveryOutcome, Subscription
 from erp.tests.outbox_support import PROJECT, command, drain, ended, insert, relaying, until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("pubsub", "effects")]
@@ -128,9 +128,9 @@ def test_a_repeat_has_no_effect(subscription: Subscription) -> None:
     sent = envelope(uuid4(), 1)
     with handling(note):
         assert [subscription.receive(sent) for _ in range(3)] == [
-            Outcome.APPLIED,
-            Outcome.REPEAT,
-            Outcome.REPEAT,
+            DeliveryOutcome.APPLIED,
+            DeliveryOutcome.REPEAT,
+            DeliveryOutcome.REPEAT,
         ]
     assert applied() == [1]
     assert Inbox.objects.count() == 1
@@ -141,11 +141,11 @@ def test_what_comes_early_is_parked_and_applied_when_the_gap_closes(subscription
     with handling(note):
         outcomes = [subscription.receive(envelope(stream, n)) for n in (1, 3, 4, 6, 2)]
         assert outcomes == [
-            Outcome.APPLIED,
-            Outcome.PARKED,
-            Outcome.PARKED,
-            Outcome.PARKED,
-            Outcome.APPLIED,
+            DeliveryOutcome.APPLIED,
+            DeliveryOutcome.PARKED,
+            DeliveryOutcome.PARKED,
+            DeliveryOutcome.PARKED,
+            DeliveryOutcome.APPLIED,
         ]
         assert applied() == [1, 2, 3, 4]
         assert list(Parked.objects.values_list("sequence", flat=True)) == [6]
@@ -165,7 +165,10 @@ def test_older_versions_reach_the_handler_upcast(subscription: Subscription) -> 
 def test_events_that_nobody_handles_still_move_the_cursor(subscription: Subscription) -> None:
     stream = uuid4()
     for number in (1, 2):
-        assert subscription.receive(envelope(stream, number, event_type="parcel.lost")) is Outcome.APPLIED
+        assert (
+            subscription.receive(envelope(stream, number, event_type="parcel.lost"))
+            is DeliveryOutcome.APPLIED
+        )
     assert Cursor.objects.get().applied == 2
 
 
@@ -179,7 +182,7 @@ def listening(listener: Any) -> Iterator[None]:
         subscriber._listeners.remove(listener)
 
 
-def test_who_listens_to_everything_hears_each_event_once_after_its_handlers(
+def test_a_listener_receives_each_event_once_after_its_handlers(
     subscription: Subscription,
 ) -> None:
     stream, heard = uuid4(), []
@@ -211,7 +214,7 @@ def test_what_a_listener_does_commits_with_the_event_or_not_at_all(subscription:
             subscription.receive(sent)
         assert applied() == []
         subscription.receive(envelope(uuid4(), 2))
-        assert subscription.receive(sent) is Outcome.APPLIED
+        assert subscription.receive(sent) is DeliveryOutcome.APPLIED
     assert applied() == [1, 1]
 
 
@@ -237,8 +240,10 @@ def test_a_stream_begins_at_1(subscription: Subscription) -> None:
     stream = uuid4()
     EventStream.objects.create(aggregate_type="parcel", aggregate_id=stream, created_at=timezone.now())
     with handling(note):
-        assert subscription.receive(envelope(stream, 2)) is Outcome.PARKED
-        assert subscription.receive(envelope(uuid4(), 2)) is Outcome.PARKED, "nor one that we know nothing of"
+        assert subscription.receive(envelope(stream, 2)) is DeliveryOutcome.PARKED
+        assert subscription.receive(envelope(uuid4(), 2)) is DeliveryOutcome.PARKED, (
+            "nor one that we know nothing of"
+        )
 
 
 def test_only_a_stream_older_than_the_subscription_may_begin_later(subscription: Subscription) -> None:
@@ -247,8 +252,8 @@ def test_only_a_stream_older_than_the_subscription_may_begin_later(subscription:
         aggregate_type="parcel", aggregate_id=stream, created_at=timezone.now() - timedelta(days=1)
     )
     with handling(note):
-        assert subscription.receive(envelope(stream, 7)) is Outcome.APPLIED
-        assert subscription.receive(envelope(stream, 9)) is Outcome.PARKED
+        assert subscription.receive(envelope(stream, 7)) is DeliveryOutcome.APPLIED
+        assert subscription.receive(envelope(stream, 9)) is DeliveryOutcome.PARKED
     assert applied() == [7]
 
 
@@ -265,12 +270,12 @@ def test_a_failure_of_the_first_event_does_not_move_the_beginning(subscription: 
     with handling(fail), pytest.raises(ValueError, match="not today"):
         subscription.receive(first)
     with handling(note):
-        assert subscription.receive(envelope(stream, 8)) is Outcome.PARKED
-        assert subscription.receive(first) is Outcome.APPLIED
+        assert subscription.receive(envelope(stream, 8)) is DeliveryOutcome.PARKED
+        assert subscription.receive(first) is DeliveryOutcome.APPLIED
     assert applied() == [7, 8]
 
 
-def test_the_first_start_is_kept() -> None:
+def test_the_first_start_is_stored() -> None:
     Subscription("sub").start()
     began = Start.objects.get().started_at
     Subscription("sub").start()
@@ -347,8 +352,12 @@ def test_an_event_refused_five_times_is_redriven_and_applied_once_before_the_lat
     assert Inbox.objects.filter(event_id=dead.pk).count() == 1
     row = DeadLetter.objects.get(key=str(dead.pk))
     assert (row.status, row.resolved_by, row.resolution_reason) == ("redriven", "asha", "room made")
-    (told,) = EventOutbox.objects.filter(event_type="dead_letter.redriven")
-    assert (told.aggregate_id, told.payload["key"], told.payload["by"]) == (row.pk, str(dead.pk), "asha")
+    (redrive_event,) = EventOutbox.objects.filter(event_type="dead_letter.redriven")
+    assert (redrive_event.aggregate_id, redrive_event.payload["key"], redrive_event.payload["by"]) == (
+        row.pk,
+        str(dead.pk),
+        "asha",
+    )
 
 
 @pytest.fixture
@@ -374,7 +383,7 @@ def decided() -> DeadLetter:
 
 
 @pytest.mark.parametrize("died_after", ["the decision", "the publication", "the note that it was done"])
-def test_whoever_dies_while_redriving_loses_nothing(refused: EventOutbox, died_after: str) -> None:
+def test_a_crash_while_redriving_loses_nothing(refused: EventOutbox, died_after: str) -> None:
     row = decided()
     if died_after != "the decision":
         with deadletters.held() as letters:
@@ -512,7 +521,7 @@ def test_a_parked_event_that_fails_waits_for_an_operator_after_its_attempts(
         second = envelope(stream, 2)
         subscription.receive(second)
         subscription.receive(envelope(stream, 3))
-        assert subscription.receive(envelope(stream, 1)) is Outcome.APPLIED
+        assert subscription.receive(envelope(stream, 1)) is DeliveryOutcome.APPLIED
         for _ in range(8):
             subscription.sweep()
         parked = Parked.objects.get(sequence=2)

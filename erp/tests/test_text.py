@@ -11,7 +11,7 @@ from erp.text import (
     IGNORABLE,
     KEY_LENGTH,
     LOOKALIKES,
-    TextInvalid,
+    UnstorableText,
     company_form,
     name_key,
     name_score,
@@ -20,7 +20,7 @@ from erp.text import (
 
 
 def refusal(text: str, **options: bool) -> str:
-    with pytest.raises(TextInvalid) as caught:
+    with pytest.raises(UnstorableText) as caught:
         normalise(text, **options)
     return caught.value.code
 
@@ -213,7 +213,7 @@ def test_vowel_signs_tell_indic_names_apart():
     assert company_form("कपास") != company_form("कपूस")
 
 
-def test_likeness_is_told_without_the_words_of_the_trade():
+def test_similarity_ignores_legal_words():
     trade = {"ginning", "factory"}
     names = "Mahalaxmi Ginning Factory", "Mahavir Ginning Factory"
     assert name_score(*names) >= Decimal("0.800")

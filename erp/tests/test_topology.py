@@ -63,13 +63,13 @@ def changed(paths: list[str], **fields: Any) -> None:
 
 def test_the_topology_is_made_once(settings: Any, capsys: pytest.CaptureFixture[str]) -> None:
     settings.PUBSUB_PROJECT_ID += "-fresh"
-    code, told = setup_pubsub(capsys, "--check")
+    code, output = setup_pubsub(capsys, "--check")
     assert code == 1
-    assert {line["found"] for line in told["drift"]} == {"missing"}
-    assert setup_pubsub(capsys, "--dry-run") == (0, told)
-    code, told = setup_pubsub(capsys)
+    assert {line["found"] for line in output["drift"]} == {"missing"}
+    assert setup_pubsub(capsys, "--dry-run") == (0, output)
+    code, output = setup_pubsub(capsys)
     assert code == 0
-    assert told["changed"] == 6, "two topics, two subscriptions, two grants"
+    assert output["changed"] == 6, "two topics, two subscriptions, two grants"
     assert setup_pubsub(capsys) == (0, {"drift": [], "not_checked": [], "changed": 0})
     assert setup_pubsub(capsys, "--check")[0] == 0
 
@@ -102,29 +102,29 @@ def test_it_is_what_the_audit_asks_for(settings: Any) -> None:
     assert not dead.expiration_policy.ttl
 
 
-def test_drift_is_reported_and_mended(capsys: pytest.CaptureFixture[str]) -> None:
+def test_drift_is_reported_and_repaired(capsys: pytest.CaptureFixture[str]) -> None:
     changed(["ack_deadline_seconds", "dead_letter_policy"], ack_deadline_seconds=20)
-    code, told = setup_pubsub(capsys, "--check")
+    code, output = setup_pubsub(capsys, "--check")
     assert code == 1
-    assert [(line["what"], line["found"]) for line in told["drift"]] == [
+    assert [(line["what"], line["found"]) for line in output["drift"]] == [
         ("ack_deadline_seconds", "20"),
         ("dead_letter_policy", "none"),
     ]
-    code, told = setup_pubsub(capsys)
-    assert (code, told["changed"]) == (0, 2)
+    code, output = setup_pubsub(capsys)
+    assert (code, output["changed"]) == (0, 2)
     assert setup_pubsub(capsys, "--check")[0] == 0
 
 
-def test_what_is_fixed_at_creation_must_be_made_anew(capsys: pytest.CaptureFixture[str]) -> None:
+def test_settings_fixed_at_creation_require_recreation(capsys: pytest.CaptureFixture[str]) -> None:
     no_subscription("cotton-erp-events-sub")
     wanted = topology.subscriptions()[0]
     wanted.enable_message_ordering = False
     call("Subscriber", "CreateSubscription", wanted)
-    code, told = setup_pubsub(capsys)
+    code, output = setup_pubsub(capsys)
     assert code == 1
-    line = told["drift"][0]
+    line = output["drift"][0]
     assert (line["what"], line["repairable"], line["repaired"]) == ("enable_message_ordering", False, False)
-    assert all(line["repaired"] for line in told["drift"][1:]), "its grant went with the old one"
+    assert all(line["repaired"] for line in output["drift"][1:]), "its grant went with the old one"
 
 
 def no_topic(name: str) -> None:
@@ -144,9 +144,9 @@ def test_no_topic_is_made_that_its_old_subscription_cannot_be_attached_to(
     no_topic("cotton-erp-events")
     no_topic("cotton-erp-events-dlq")
     no_subscription("cotton-erp-events-dlq-sub")
-    code, told = setup_pubsub(capsys)
-    assert (code, told["changed"]) == (1, 0)
-    (line,) = (line for line in told["drift"] if line["remedy"])
+    code, output = setup_pubsub(capsys)
+    assert (code, output["changed"]) == (1, 0)
+    (line,) = (line for line in output["drift"] if line["remedy"])
     assert line["resource"] == endpoint.subscription_path("cotton-erp-events-sub")
     assert (line["found"], line["lossy"]) == ("_deleted-topic_", True)
     assert "delete it, run this command again" in line["remedy"]
@@ -154,8 +154,8 @@ def test_no_topic_is_made_that_its_old_subscription_cannot_be_attached_to(
     assert not there("cotton-erp-events-dlq")
 
     no_subscription("cotton-erp-events-sub")
-    code, told = setup_pubsub(capsys)
-    assert (code, told["changed"]) == (0, 6)
+    code, output = setup_pubsub(capsys)
+    assert (code, output["changed"]) == (0, 6)
     assert setup_pubsub(capsys, "--check")[0] == 0
 
 
@@ -167,9 +167,9 @@ def test_a_topic_goes_again_when_its_subscription_is_refused(
         settings.PUBSUB_EMULATOR_HOST,
         {"rules": [{"kind": "refuse", "methods": ["CreateSubscription"], "code": "PERMISSION_DENIED"}]},
     )
-    code, told = setup_pubsub(capsys)
+    code, output = setup_pubsub(capsys)
     assert code == 1
-    assert {line["resource"].rpartition("/")[2] for line in told["drift"] if "error" in line} == {
+    assert {line["resource"].rpartition("/")[2] for line in output["drift"] if "error" in line} == {
         "cotton-erp-events-sub",
         "cotton-erp-events-dlq-sub",
     }
@@ -193,7 +193,7 @@ def test_topics_are_followed_by_their_subscriptions_dead_letters_first(settings:
     ]
 
 
-def test_a_missing_grant_is_given_and_others_are_kept(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_grant_is_added_and_others_stay(capsys: pytest.CaptureFixture[str]) -> None:
     resource = endpoint.topic_path("cotton-erp-events-dlq")
     other = "serviceAccount:relay@cotton-erp.iam.gserviceaccount.com"
     request = iam_policy_pb2.SetIamPolicyRequest(resource=resource)
@@ -243,7 +243,7 @@ def insert_one() -> None:
     insert(uuid4())
 
 
-def test_the_command_refuses_unless_told_otherwise() -> None:
+def test_the_command_refuses_a_lossy_topology_unless_allowed() -> None:
     without_dead_letter_subscription()
     insert_one()
     code, out, err = ended(command("relay_outbox", "--once", "--json"))
@@ -276,9 +276,9 @@ def test_the_official_emulator_serves_too_though_it_knows_no_grants(
     settings.PUBSUB_DLQ_RETENTION_DAYS = 7  # the most that it takes
     settings.PUBSUB_RETRY_MIN_SECONDS, settings.PUBSUB_RETRY_MAX_SECONDS = 10, 600
     assert setup_pubsub(capsys)[0] == 0
-    code, told = setup_pubsub(capsys, "--check")
-    assert (code, told["drift"]) == (0, [])
-    assert len(told["not_checked"]) == 2
+    code, output = setup_pubsub(capsys, "--check")
+    assert (code, output["drift"]) == (0, [])
+    assert len(output["not_checked"]) == 2
     streams = [uuid4() for _ in range(5)]
     for _ in range(8):
         insert(*streams)
@@ -287,7 +287,7 @@ def test_the_official_emulator_serves_too_though_it_knows_no_grants(
     assert [len(sequence) for sequence in sequences.values()] == [8] * 5
 
 
-def test_reachable_tells_a_missing_topic(settings: Any) -> None:
+def test_reachable_reports_a_missing_topic(settings: Any) -> None:
     assert topology.reachable() == ""
     settings.PUBSUB_PROJECT_ID += "-fresh"
     assert topology.reachable() == "the topic is missing"

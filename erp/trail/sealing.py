@@ -43,7 +43,7 @@ _UNKNOWN: Final = """
 """
 
 
-class Finding(NamedTuple):
+class ChainFinding(NamedTuple):
     """Where the chain breaks: the position of the entry (None: no entry in particular), and what is wrong."""
 
     position: int | None
@@ -97,27 +97,29 @@ def _mark(last: Seal | None, lowest: int, highest: int, seen: int, *, complete: 
     return {"settled": last.seen, "seen": seen, "horizon": highest}
 
 
-def findings() -> Iterator[Finding]:
+def findings() -> Iterator[ChainFinding]:
     """Recompute the whole chain: every entry that was changed, removed or added, and every missing seal."""
     previous, number, settled = START, 0, 0
     for sealed_number, position, stored, is_missing, canonical in _chain():
         if sealed_number != number + 1:
-            yield Finding(None, f"The seals {number + 1} to {sealed_number - 1} were removed.")
+            yield ChainFinding(None, f"The seals {number + 1} to {sealed_number - 1} were removed.")
         elif is_missing:
-            yield Finding(position, f"Entry {position} was removed (seal {sealed_number}).")
+            yield ChainFinding(position, f"Entry {position} was removed (seal {sealed_number}).")
         elif hash_of(previous, canonical) != stored:
-            yield Finding(position, f"Entry {position} or its seal {sealed_number} was changed.")
+            yield ChainFinding(position, f"Entry {position} or its seal {sealed_number} was changed.")
         previous, number = stored, sealed_number
     last = Seal.objects.order_by("-number").first()
     settled = last.settled if last is not None else 0
     with connection.cursor() as cursor:
         cursor.execute(_UNKNOWN, [settled])
         for (position,) in cursor.fetchall():
-            yield Finding(position, f"Entry {position} was added: it has no seal, and all around it have.")
+            yield ChainFinding(
+                position, f"Entry {position} was added: it has no seal, and all around it have."
+            )
     for anchor in Anchor.objects.order_by("day"):
         link = Seal.objects.filter(number=anchor.number).first()
         if link is None or bytes(link.hash).hex() != anchor.hash:
-            yield Finding(
+            yield ChainFinding(
                 link.position if link else None,
                 f"Seal {anchor.number} differs from the anchor of {anchor.day}.",
             )

@@ -24,7 +24,7 @@ from apps.accounts.services.common import (
 from apps.accounts.services.counting import FAILED, count_failure, counter_of, of_passwords, reset_failures
 from apps.accounts.services.sessions import end_all
 from erp.access import Actor
-from erp.errors import Fault
+from erp.errors import FieldError
 from erp.identifiers import EMAIL
 from erp.ids import uuid7
 from erp.services import Refusal, emit, service
@@ -49,7 +49,9 @@ def check_strength(password: str, *, pointer: str, email: str | None, full_name:
     except ValidationError as error:
         raise PasswordWeak(
             "Choose another password.",
-            errors=[Fault(pointer, f"password_{item.code}", item.messages[0]) for item in error.error_list],
+            errors=[
+                FieldError(pointer, f"password_{item.code}", item.messages[0]) for item in error.error_list
+            ],
         ) from None
 
 
@@ -64,7 +66,8 @@ def set_password(user: User, password: str, *, pointer: str) -> None:
 
 def _reused(pointer: str) -> PasswordReused:
     return PasswordReused(
-        "Choose a new password.", errors=[Fault(pointer, "reused", "This is one of your last passwords.")]
+        "Choose a new password.",
+        errors=[FieldError(pointer, "reused", "This is one of your last passwords.")],
     )
 
 

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from django.apps import apps
 
-from erp.errors import Fault, Invalid
+from erp.errors import FieldError, Invalid
 
 ORGANIZATION, PARTNER = "organization.Organization", "partner.Partner"
 
@@ -12,4 +12,4 @@ ORGANIZATION, PARTNER = "organization.Organization", "partner.Partner"
 def check_exists(label: str, key: UUID | None, *, pointer: str) -> None:
     """Raise Invalid where the ID at ``pointer`` belongs to no row of the model."""
     if key is not None and not apps.get_model(label)._default_manager.filter(pk=key).exists():
-        raise Invalid(errors=[Fault(pointer, "does_not_exist", "There is no record with this ID.")])
+        raise Invalid(errors=[FieldError(pointer, "does_not_exist", "There is no record with this ID.")])

@@ -38,8 +38,8 @@ from apps.accounts.services.roles import (
 )
 from erp import access, clock, locks
 from erp.access import OWN, Actor
-from erp.approvals import Base, Kind
-from erp.errors import Conflict, Fault, Forbidden, Invalid, RuleBroken
+from erp.approvals import ApprovalKind, Base
+from erp.errors import Conflict, FieldError, Forbidden, Invalid, RuleBroken
 from erp.services import emit, service
 
 _Kind, _Status = CapabilityChange.Kind, CapabilityChange.Status
@@ -215,23 +215,25 @@ def _check_shape(change: CapabilityChange) -> None:
     for name in ("role", "user", "capability", "scope", "object_type", "object_id", "grant_expires_at"):
         value = getattr(change, name)
         if value is None and name in needed:
-            faults.append(Fault(f"/{name}", "required", "This field is required."))
+            faults.append(FieldError(f"/{name}", "required", "This field is required."))
         elif value is not None and name not in (*needed, *optional):
-            faults.append(Fault(f"/{name}", "not_here", "Leave this field empty for this kind of change."))
+            faults.append(
+                FieldError(f"/{name}", "not_here", "Leave this field empty for this kind of change.")
+            )
     if not 10 <= len(change.reason) <= 1000:
-        faults.append(Fault("/reason", "invalid", "Enter a reason of 10 to 1000 characters."))
+        faults.append(FieldError("/reason", "invalid", "Enter a reason of 10 to 1000 characters."))
     if change.role is not None and change.role not in access.registry.roles:
-        faults.append(Fault("/role", "does_not_exist", "There is no such role."))
+        faults.append(FieldError("/role", "does_not_exist", "There is no such role."))
     if change.capability is not None and change.capability not in access.registry.capabilities:
-        faults.append(Fault("/capability", "does_not_exist", "There is no such capability."))
+        faults.append(FieldError("/capability", "does_not_exist", "There is no such capability."))
     if (change.object_type is None) != (change.object_id is None):
-        faults.append(Fault("/object_id", "required", "Enter both the record type and the record ID."))
+        faults.append(FieldError("/object_id", "required", "Enter both the record type and the record ID."))
     elif change.object_type is not None:
         faults += _errors_of_row(change)
     until = change.grant_expires_at
     if until is not None and (change.operation != Operation.ADD or until <= clock.now()):
         faults.append(
-            Fault(
+            FieldError(
                 "/grant_expires_at",
                 "invalid",
                 "Enter a future time, and only for a new grant.",
@@ -254,18 +256,18 @@ def _normalized_type(object_type: str) -> str:
     return model._meta.label if model is not None else object_type
 
 
-def _errors_of_row(change: CapabilityChange) -> list[Fault]:
+def _errors_of_row(change: CapabilityChange) -> list[FieldError]:
     """Errors of the row of a grant, which must be of a model that the capability can be granted on."""
     model = _model(change.object_type or "")
     known = access.registry.capabilities.get(change.capability or "")
     if known is not None and model not in known.grantable_on():
         names = " or ".join(each._meta.label for each in known.grantable_on()) or "no record"
-        return [Fault("/object_type", "unfit", f"{known} can be granted on: {names}.")]
+        return [FieldError("/object_type", "unfit", f"{known} can be granted on: {names}.")]
     try:
         exists = model is not None and model._default_manager.filter(pk=change.object_id).exists()
     except (ValidationError, ValueError, TypeError):
         exists = False
-    return [] if exists else [Fault("/object_id", "does_not_exist", "There is no record with this ID.")]
+    return [] if exists else [FieldError("/object_id", "does_not_exist", "There is no record with this ID.")]
 
 
 def _check_effect(change: CapabilityChange) -> None:
@@ -530,7 +532,7 @@ def _describe(change: CapabilityChange) -> dict[str, Any] | None:
     }
 
 
-CAPABILITY_CHANGE = Kind(
+CAPABILITY_CHANGE = ApprovalKind(
     name="capability.change",
     title="Change of rights",
     subject="capability_change",

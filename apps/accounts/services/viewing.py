@@ -11,7 +11,7 @@ from apps.accounts.models import User, ViewAs, ViewAsQuerySet
 from apps.accounts.services.references import PARTNER, check_exists
 from erp import clock
 from erp.access import Actor
-from erp.errors import Conflict, Fault, Forbidden, RuleBroken
+from erp.errors import Conflict, FieldError, Forbidden, RuleBroken
 from erp.services import emit, service
 
 AT_ONCE = 200
@@ -46,7 +46,9 @@ def start_view_as(*, actor: Actor, partner_id: UUID, reason: str) -> ViewAs:
     check_exists(PARTNER, partner_id, pointer="/partner_id")
     people = User.objects.filter(partner_id=partner_id, status=User.Status.ACTIVE)
     if not people.exists():
-        raise NobodyToViewAs(errors=[Fault("/partner_id", "nobody", "Choose a partner with active users.")])
+        raise NobodyToViewAs(
+            errors=[FieldError("/partner_id", "nobody", "Choose a partner with active users.")]
+        )
     _end_expired(ViewAs.objects.filter(user_id=actor.pk))
     if ViewAs.objects.live().filter(user_id=actor.pk).exists():
         raise AlreadyViewing

@@ -91,6 +91,6 @@ def in_threads(call: Callable[[int], Any], times: int = 20) -> list[Any]:
         return list(pool.map(one, range(times)))
 
 
-def told(answer: Any) -> tuple[int, str]:
+def status_and_code(answer: Any) -> tuple[int, str]:
     """Status and code of a problem."""
     return answer.status_code, answer.json()["code"]

@@ -16,8 +16,8 @@ from apps.accounts.tests.factories import (
     in_threads,
     proofs,
     prove,
+    status_and_code,
     token,
-    told,
     wrong,
 )
 from config.testing import PASSWORD
@@ -65,7 +65,7 @@ def test_a_sign_up_creates_an_applicant_whose_password_is_valid_after_verificati
 )
 def test_a_sign_up_cannot_set_type_or_rights(client_for, extra):
     answer = client_for().write(REGISTER, SIGN_UP | {extra: "SUPER_ADMIN"})
-    assert told(answer) == (400, "request.unknown_field")
+    assert status_and_code(answer) == (400, "request.unknown_field")
     assert not User.objects.exists()
 
 
@@ -104,7 +104,7 @@ def test_a_weak_password_is_refused_known_or_not(client_for, user, weak):
         )
         if weak.startswith("ASHA") and email.startswith("other"):
             continue  # like nobody's address here
-        assert told(answer) == (422, "account.password_weak")
+        assert status_and_code(answer) == (422, "account.password_weak")
         assert answer.json()["errors"][0]["pointer"] == "/password"
     assert not OneTimeToken.objects.exists()
 
@@ -134,7 +134,10 @@ def test_a_sign_up_cannot_set_the_password_of_another_users_address(client_for):
     assert client.write(VERIFY, {"token": secrets.token_of(own)}).status_code == 200
     assert signs_in(client_for, SIGN_UP["email"], "the victim's own passphrase")
     assert not signs_in(client_for, SIGN_UP["email"], "the attacker's passphrase")
-    assert told(client.write(VERIFY, {"token": secrets.token_of(first)})) == (409, "account.token_invalid")
+    assert status_and_code(client.write(VERIFY, {"token": secrets.token_of(first)})) == (
+        409,
+        "account.token_invalid",
+    )
     assert not OneTimeToken.objects.exclude(new_password="").exists(), "no hash stays behind"
 
 
@@ -144,12 +147,15 @@ def test_a_resent_link_verifies_the_address_and_sets_no_password(client_for, emi
     assert client.write(RESEND, {"email": SIGN_UP["email"]}).status_code == 202
     older = token("verify_email")
     assert client.write(RESEND, {"email": SIGN_UP["email"]}).status_code == 202
-    assert told(client.write(VERIFY, {"token": older})) == (409, "account.token_invalid")
+    assert status_and_code(client.write(VERIFY, {"token": older})) == (409, "account.token_invalid")
     assert client.write(VERIFY, {"token": token("verify_email")}).status_code == 200
     person = User.objects.get(email=SIGN_UP["email"])
     assert person.is_active
     assert not person.has_usable_password()
-    assert told(client.write(VERIFY, {"token": token("sign_up")})) == (409, "account.token_invalid")
+    assert status_and_code(client.write(VERIFY, {"token": token("sign_up")})) == (
+        409,
+        "account.token_invalid",
+    )
 
 
 @pytest.mark.parametrize("status", ["active", "deactivated", None])
@@ -182,7 +188,7 @@ def test_every_invalid_token_gets_the_same_answer(client_for, settings, change):
     else:
         text = "x" * 10_000
     expected = (400, "request.invalid") if change == "long" else (409, "account.token_invalid")
-    assert told(client.write(VERIFY, {"token": text})) == expected
+    assert status_and_code(client.write(VERIFY, {"token": text})) == expected
 
 
 def test_a_new_key_derives_new_links_while_older_ones_still_work(client_for, settings):
@@ -246,13 +252,13 @@ def test_a_sign_up_by_number_creates_an_active_applicant(client_for, emitted):
 def test_a_wrong_code_creates_no_account_and_is_counted(client_for, emitted):
     proof = prove()
     answer = client_for().write(REGISTER, by_number(**proof | {"code": wrong(proof["code"])}))
-    assert told(answer) == (401, "account.otp_invalid")
+    assert status_and_code(answer) == (401, "account.otp_invalid")
     assert len(emitted("user.login_failed")) == 1
     assert OtpChallenge.objects.get().wrong == 1
     assert not User.objects.exists()
     used = client_for().write(REGISTER, by_number(**proof))
     assert used.status_code == 202
-    assert told(client_for().write(REGISTER, by_number(**proof))) == (401, "account.otp_invalid")
+    assert status_and_code(client_for().write(REGISTER, by_number(**proof))) == (401, "account.otp_invalid")
 
 
 def test_a_number_that_is_taken_gets_the_same_answer(client_for, user, emitted):
@@ -297,7 +303,7 @@ def test_staff_are_invited_as_internal_and_set_their_own_password(client_for, us
     assert PasswordHistory.objects.filter(user=person).count() == 1
     assert signs_in(client_for, person.email, NEW_PASSWORD)
     assert secrets.invitation_of(person) is None
-    assert told(client_for().write(ACCEPT, accepted())) == (409, "account.token_invalid")
+    assert status_and_code(client_for().write(ACCEPT, accepted())) == (409, "account.token_invalid")
 
 
 @pytest.mark.parametrize(

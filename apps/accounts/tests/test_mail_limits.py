@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from apps.accounts import services
 from apps.accounts.models import OneTimeToken, User
-from apps.accounts.tests.factories import AUTH, SIGN_UP, in_threads, token, told
+from apps.accounts.tests.factories import AUTH, SIGN_UP, in_threads, status_and_code, token
 from config.testing import PASSWORD
 from erp.access import SYSTEM
 from erp.models import unguarded_writes
@@ -131,7 +131,7 @@ def test_a_user_is_limited_in_requested_mails(put, user, limits, client_for):
     taken = user("BUYER").email
     assert [put(email).status_code for email in ("one@example.com", taken)] == [200, 200]
     answer = put("three@example.com")
-    assert told(answer) == (429, "account.too_many_mails")
+    assert status_and_code(answer) == (429, "account.too_many_mails")
     assert 0 < int(answer["Retry-After"]) <= 3601
     assert User.objects.get(pk=put.person.pk).pending_email == taken
     assert client_for().write(f"{AUTH}/register", SIGN_UP).status_code == 202
@@ -144,8 +144,8 @@ def test_a_network_is_limited_in_requested_mails(client_for, put, limits, path):
     for email, status in (("two@example.com", 202), ("three@example.com", 429)):
         answer = client_for().write(f"{AUTH}/{path}", PUBLIC[path](email))
         assert answer.status_code == status
-    assert told(answer) == (429, "account.too_many_mails")
-    assert told(put("four@example.com")) == (429, "account.too_many_mails")
+    assert status_and_code(answer) == (429, "account.too_many_mails")
+    assert status_and_code(put("four@example.com")) == (429, "account.too_many_mails")
     assert not User.objects.filter(email="three@example.com").exists()
     elsewhere = services.Origin("api", network="203.0.113.7")
     services.request_password_reset(actor=SYSTEM, email="three@example.com", origin=elsewhere)
@@ -158,7 +158,7 @@ def test_all_requests_share_a_daily_limit_of_mails(client_for, limits, path):
     for number in range(2):
         services.request_password_reset(actor=SYSTEM, email=f"{number}@example.com")
     answer = client_for().write(f"{AUTH}/{path}", PUBLIC[path]("asha@example.com"))
-    assert told(answer) == (429, "account.too_many_mails")
+    assert status_and_code(answer) == (429, "account.too_many_mails")
 
 
 def test_an_inviter_gets_an_error_at_each_limit(user, limits, organization):
@@ -215,7 +215,7 @@ SPAM = [
 
 
 @pytest.mark.parametrize("name", SPAM)
-def test_a_web_address_in_a_name_is_refused(client_for, user, desk_for, name):
+def test_a_web_address_in_a_name_is_refused(client_for, user, staff_client_for, name):
     invalid = {
         "pointer": "/full_name",
         "code": "web_address",
@@ -234,7 +234,7 @@ def test_a_web_address_in_a_name_is_refused(client_for, user, desk_for, name):
         ),
     ):
         assert (answer.status_code, answer.json()["errors"]) == (400, [invalid])
-    page = desk_for(user()).fill(
+    page = staff_client_for(user()).fill(
         "/admin/account/user/add/", email="x@example.com", full_name=name, user_type="SUPER_ADMIN"
     )
     assert page.status_code == 400

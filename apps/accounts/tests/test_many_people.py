@@ -68,9 +68,9 @@ def crowd(number: int, grants: int) -> User:
     return people[grants - 1]
 
 
-def test_pages_on_people_and_grants_cost_the_same_for_ten_thousand(user, desk_for):
+def test_pages_on_people_and_grants_cost_the_same_for_ten_thousand(user, staff_client_for):
     boss = user("INTERNAL_COMPLIANCE", full_name="Chief of Rights")
-    desk = desk_for(boss)
+    staff = staff_client_for(boss)
     paths = [
         "/admin/account/user/",
         "/admin/account/user/?q=Person+00",
@@ -84,9 +84,9 @@ def test_pages_on_people_and_grants_cost_the_same_for_ten_thousand(user, desk_fo
     def costs() -> dict[str, int]:
         found = {}
         for path in paths:
-            desk.get(path)
+            staff.get(path)
             with CaptureQueriesContext(connection) as seen:
-                assert desk.get(path).status_code == 200, path
+                assert staff.get(path).status_code == 200, path
             found[path] = len(seen)
         return found
 
@@ -100,7 +100,7 @@ def test_pages_on_people_and_grants_cost_the_same_for_ten_thousand(user, desk_fo
     last = crowd(MANY, grants=1_000)
     assert costs() == few
     assert max(few.values()) <= MOST_QUERIES
-    found = desk.get(f"/admin/account/capabilitygrant/?q={last.email}").context["cl"].result_list
+    found = staff.get(f"/admin/account/capabilitygrant/?q={last.email}").context["cl"].result_list
     assert [grant.user_id for grant in found] == [last.pk]
 
 

@@ -9,7 +9,16 @@ from django.utils import timezone
 from apps.accounts import secrets, services, tasks
 from apps.accounts.models import OtpChallenge, Session, SignInCounter
 from apps.accounts.services.counting import counter_key
-from apps.accounts.tests.factories import AUTH, MOBILE, code, in_threads, prove, told, with_factor, wrong
+from apps.accounts.tests.factories import (
+    AUTH,
+    MOBILE,
+    code,
+    in_threads,
+    prove,
+    status_and_code,
+    with_factor,
+    wrong,
+)
 from config.testing import PASSWORD, totp_code
 from erp import metrics
 from erp.access import SYSTEM
@@ -35,7 +44,7 @@ def test_a_code_signs_its_owner_in_once(client_for, owner, emitted):
     assert answer.status_code == 200
     assert Session.objects.get().method == "otp"
     assert emitted("user.logged_in")[-1].payload["method"] == "otp"
-    assert told(client_for().write(VERIFY, body)) == (401, "account.otp_invalid")
+    assert status_and_code(client_for().write(VERIFY, body)) == (401, "account.otp_invalid")
 
 
 def test_with_two_factor_authentication_a_code_by_sms_returns_a_challenge(client_for, owner):
@@ -46,7 +55,7 @@ def test_with_two_factor_authentication_a_code_by_sms_returns_a_challenge(client
     second = {"challenge_token": asked.json()["challenge_token"], "code": totp_code(seed=seed, steps=1)}
     assert client_for().write(f"{AUTH}/login/second-factor", second).status_code == 200
     assert Session.objects.get().method == "otp"
-    assert told(client_for().write(VERIFY, body)) == (401, "account.otp_invalid")
+    assert status_and_code(client_for().write(VERIFY, body)) == (401, "account.otp_invalid")
 
 
 @pytest.mark.parametrize("who", ["unknown", "unverified", "deactivated", "staff"])
@@ -63,14 +72,14 @@ def test_other_users_get_no_code_and_the_answer_is_the_same(client_for, user, em
     assert emitted("otp.requested")[-1].payload["user_id"] is None
     assert not OtpChallenge.objects.get().is_sent
     body = {"challenge_id": asked.json()["challenge_id"], "code": code(asked.json()["challenge_id"])}
-    assert told(client_for().write(VERIFY, body)) == (401, "account.otp_invalid")
+    assert status_and_code(client_for().write(VERIFY, body)) == (401, "account.otp_invalid")
     assert not Session.objects.exists()
 
 
 def test_a_code_that_proves_a_number_signs_nobody_in(client_for, owner, emitted):
     body = prove(purpose="prove_number")
     assert emitted("otp.requested")[-1].payload["purpose"] == "prove_number"
-    assert told(client_for().write(VERIFY, body)) == (401, "account.otp_invalid")
+    assert status_and_code(client_for().write(VERIFY, body)) == (401, "account.otp_invalid")
     assert not Session.objects.exists()
 
 
@@ -90,9 +99,9 @@ def test_the_third_wrong_code_voids_the_challenge_and_each_is_counted(client_for
     body = prove(purpose="sign_in")
     for tried in range(3):
         answer = client_for().write(VERIFY, body | {"code": wrong(body["code"])})
-        assert told(answer) == (401, "account.otp_invalid")
+        assert status_and_code(answer) == (401, "account.otp_invalid")
         assert OtpChallenge.objects.get().wrong == tried + 1
-    assert told(client_for().write(VERIFY, body)) == (401, "account.otp_invalid")
+    assert status_and_code(client_for().write(VERIFY, body)) == (401, "account.otp_invalid")
     assert [event.payload["failures"] for event in emitted("user.login_failed")] == [1, 2, 3]
 
 
@@ -128,7 +137,7 @@ def test_five_wrong_codes_lock_the_number_and_not_its_owners_password(client_for
         body = prove(purpose="sign_in")
         for _ in range(3 - round_):
             client_for().write(VERIFY, body | {"code": wrong(body["code"])})
-    assert told(client_for().write(VERIFY, body)) == (429, "account.locked")
+    assert status_and_code(client_for().write(VERIFY, body)) == (429, "account.locked")
     login = client_for().write(f"{AUTH}/login", {"email": owner.email, "password": PASSWORD})
     assert login.status_code == 200
 
@@ -141,7 +150,7 @@ def test_an_unknown_used_or_voided_challenge_is_refused_and_not_counted(client_f
     elif change == "over":
         with unguarded_writes():
             OtpChallenge.objects.update(expires_at=timezone.now())
-    assert told(client_for().write(VERIFY, body)) == (401, "account.otp_invalid")
+    assert status_and_code(client_for().write(VERIFY, body)) == (401, "account.otp_invalid")
     assert not SignInCounter.objects.exists()
 
 
@@ -181,7 +190,7 @@ def test_the_daily_limit_of_codes_does_not_reveal_known_numbers(client_for, owne
         client_for().write(REQUEST, {"mobile": mobile, "purpose": purpose})
         for mobile, purpose in ((MOBILE, "sign_in"), (numbered(2), "sign_in"), (numbered(2), "prove_number"))
     ]
-    assert [told(answer) for answer in answers] == [(429, "account.too_many_codes")] * 3
+    assert [status_and_code(answer) for answer in answers] == [(429, "account.too_many_codes")] * 3
     assert len({answer.json()["detail"] for answer in answers}) == 1
 
 
@@ -231,7 +240,7 @@ def test_a_locked_number_is_refused_whatever_the_code(client_for, owner, state):
         SignInCounter(key=counter_key(MOBILE), locked_until=now + timedelta(minutes=15)).save()
         if state in change:
             OtpChallenge.objects.update(**change[state])
-    assert told(client_for().write(VERIFY, body)) == (429, "account.locked")
+    assert status_and_code(client_for().write(VERIFY, body)) == (429, "account.locked")
 
 
 @pytest.mark.parametrize("endpoint", ["register", "verify"])
@@ -256,7 +265,7 @@ def test_a_right_code_resets_the_failures(client_for, owner, endpoint):
 )
 def test_an_unserved_number_shows_the_error_at_the_field(client_for, mobile, item):
     answer = client_for().write(REQUEST, ASK | {"mobile": mobile})
-    assert told(answer) == (400, "request.invalid")
+    assert status_and_code(answer) == (400, "request.invalid")
     assert [(fault["pointer"], fault["code"]) for fault in answer.json()["errors"]] == [("/mobile", item)]
 
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from apps.accounts import secrets, services
 from apps.accounts.models import OneTimeToken, PasswordHistory, Session, SignInCounter, User
-from apps.accounts.tests.factories import AUTH, NEW_PASSWORD, in_threads, token, told, with_factor
+from apps.accounts.tests.factories import AUTH, NEW_PASSWORD, in_threads, status_and_code, token, with_factor
 from config.testing import PASSWORD, begin_session
 from erp.access import SYSTEM
 from erp.models import unguarded_writes
@@ -145,7 +145,7 @@ def test_changing_the_password_needs_the_current_one_and_ends_other_sessions(cli
     person = user("SELLER")
     client, other = client_for(person), client_for(person)
     body = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
-    assert told(client.write(CHANGE, body | {"current_password": "wrong"})) == (
+    assert status_and_code(client.write(CHANGE, body | {"current_password": "wrong"})) == (
         403,
         "account.reauthentication_failed",
     )
@@ -170,7 +170,7 @@ def test_cheap_checks_are_made_before_a_password_is_hashed(client_for, user, has
     client = client_for(user("SELLER"))
     hashes.clear()
     answer = client.write(CHANGE, {"current_password": PASSWORD, "new_password": new})
-    assert (told(answer), hashes) == ((422, problem), [])
+    assert (status_and_code(answer), hashes) == ((422, problem), [])
 
 
 @pytest.mark.parametrize("path", ["reset-password", "invitations/accept", "register"])
@@ -193,10 +193,10 @@ def test_a_weak_password_or_invalid_link_is_refused_before_a_password_is_hashed(
         "register": {"email": "x@example.com", "full_name": "X Y", "password": weak, **whole},
     }[path]
     hashes.clear()
-    assert told(client_for().write(f"{AUTH}/{path}", body)) == (422, "account.password_weak")
+    assert status_and_code(client_for().write(f"{AUTH}/{path}", body)) == (422, "account.password_weak")
     if "token" in body:
         answer = client_for().write(f"{AUTH}/{path}", body | {"token": "x.y"})
-        assert told(answer) == (409, "account.token_invalid")
+        assert status_and_code(answer) == (409, "account.token_invalid")
     assert hashes == []
 
 
@@ -215,7 +215,7 @@ def test_a_profile_change_without_its_proof_is_refused_before_a_password_is_hash
     client = client_for(person)
     hashes.clear()
     answer = client.write(f"{AUTH}/me", body, method="PUT", if_match=person.version)
-    assert (told(answer), hashes) == ((422, "account.mobile_proof_required"), [])
+    assert (status_and_code(answer), hashes) == ((422, "account.mobile_proof_required"), [])
 
 
 @pytest.fixture
@@ -235,8 +235,8 @@ def test_wrong_current_passwords_lock_like_those_of_a_sign_in(client_for, user):
     for _ in range(5):
         client.write(CHANGE, {"current_password": "wrong", "new_password": NEW_PASSWORD})
     right = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
-    assert told(client.write(CHANGE, right)) == (429, "account.locked")
-    assert told(client_for().write(LOGIN, {"email": person.email, "password": PASSWORD})) == (
+    assert status_and_code(client.write(CHANGE, right)) == (429, "account.locked")
+    assert status_and_code(client_for().write(LOGIN, {"email": person.email, "password": PASSWORD})) == (
         429,
         "account.locked",
     )
@@ -245,7 +245,7 @@ def test_wrong_current_passwords_lock_like_those_of_a_sign_in(client_for, user):
 def test_a_user_without_a_password_requests_a_link(client_for, user):
     person = user("SELLER", password=None)
     answer = client_for(person).write(CHANGE, {"current_password": "x", "new_password": NEW_PASSWORD})
-    assert told(answer) == (409, "account.no_password")
+    assert status_and_code(answer) == (409, "account.no_password")
     services.request_password_reset(actor=SYSTEM, email=person.email)
     services.reset_password(actor=SYSTEM, token=token("reset_password"), new_password=NEW_PASSWORD)
     assert client_for().write(LOGIN, {"email": person.email, "password": NEW_PASSWORD}).status_code == 200

@@ -15,8 +15,8 @@ from apps.accounts.tests.factories import (
     in_threads,
     proofs,
     prove,
+    status_and_code,
     token,
-    told,
     wrong,
 )
 from config.testing import PASSWORD, begin_session
@@ -80,8 +80,8 @@ def test_the_profile_is_returned_in_full_as_rights_change_without_its_version(cl
 
 
 def test_a_profile_update_needs_the_current_version(put, emitted):
-    assert told(put(if_match=None, full_name="New")) == (428, "precondition.required")
-    assert told(put(if_match=99, full_name="New")) == (412, "precondition.failed")
+    assert status_and_code(put(if_match=None, full_name="New")) == (428, "precondition.required")
+    assert status_and_code(put(if_match=99, full_name="New")) == (412, "precondition.failed")
     answer = put(full_name="New Name", locale="gu-IN", notify_sms=True, digest="daily")
     assert answer.status_code == 200
     assert answer.json()["full_name"] == "New Name"
@@ -94,9 +94,9 @@ def test_a_profile_update_needs_the_current_version(put, emitted):
 
 
 def test_a_new_address_needs_the_password_and_is_pending_until_verified(put, emitted):
-    assert told(put(email="new@example.com")) == (422, "account.current_password_required")
+    assert status_and_code(put(email="new@example.com")) == (422, "account.current_password_required")
     wrong_one = put(email="new@example.com", current_password="wrong")
-    assert told(wrong_one) == (403, "account.reauthentication_failed")
+    assert status_and_code(wrong_one) == (403, "account.reauthentication_failed")
     answer = put(email="New@Example.com", current_password=PASSWORD)
     assert (answer.json()["email"], answer.json()["pending_email"]) == (put.person.email, "new@example.com")
     assert emitted("user.email_verification_requested")[-1].payload["purpose"] == "change_email"
@@ -193,7 +193,10 @@ def test_the_first_user_to_verify_an_address_owns_it(put, client_for):
     put(email=SIGN_UP["email"], current_password=PASSWORD)
     change = token("change_email")
     assert client_for().write(f"{AUTH}/verify-email", {"token": sign_up}).status_code == 200
-    assert told(put.client.write(f"{AUTH}/verify-email", {"token": change})) == (409, "account.email_taken")
+    assert status_and_code(put.client.write(f"{AUTH}/verify-email", {"token": change})) == (
+        409,
+        "account.email_taken",
+    )
 
 
 def test_an_erased_sign_up_can_no_longer_be_verified(put, client_for):
@@ -201,7 +204,7 @@ def test_an_erased_sign_up_can_no_longer_be_verified(put, client_for):
     sign_up = token("sign_up")
     put(email=SIGN_UP["email"], current_password=PASSWORD)
     put.client.write(f"{AUTH}/verify-email", {"token": token("change_email")})
-    assert told(client_for().write(f"{AUTH}/verify-email", {"token": sign_up})) == (
+    assert status_and_code(client_for().write(f"{AUTH}/verify-email", {"token": sign_up})) == (
         409,
         "account.token_invalid",
     )
@@ -211,18 +214,24 @@ def test_a_link_for_an_address_that_was_taken_meanwhile_gets_a_conflict(put, use
     put(email="new@example.com", current_password=PASSWORD)
     link = token("change_email")
     user("BUYER", email="new@example.com")
-    assert told(put.client.write(f"{AUTH}/verify-email", {"token": link})) == (409, "account.email_taken")
+    assert status_and_code(put.client.write(f"{AUTH}/verify-email", {"token": link})) == (
+        409,
+        "account.email_taken",
+    )
 
 
 def test_a_new_number_needs_password_and_proof(put, emitted):
-    assert told(put(mobile=MOBILE)) == (422, "account.current_password_required")
-    assert told(put(mobile=MOBILE, current_password=PASSWORD)) == (422, "account.mobile_proof_required")
+    assert status_and_code(put(mobile=MOBILE)) == (422, "account.current_password_required")
+    assert status_and_code(put(mobile=MOBILE, current_password=PASSWORD)) == (
+        422,
+        "account.mobile_proof_required",
+    )
     proof = prove()
     bad = put(mobile=MOBILE, current_password=PASSWORD, mobile_proof=proof | {"code": wrong(proof["code"])})
-    assert told(bad) == (403, "account.mobile_proof_invalid")
+    assert status_and_code(bad) == (403, "account.mobile_proof_invalid")
     assert OtpChallenge.objects.get().wrong == 1
     other = put(mobile="+919876500000", current_password=PASSWORD, mobile_proof=proof)
-    assert told(other) == (403, "account.mobile_proof_invalid")
+    assert status_and_code(other) == (403, "account.mobile_proof_invalid")
     answer = put(mobile=MOBILE, current_password=PASSWORD, mobile_proof=proof)
     assert answer.status_code == 200
     stored = User.objects.get(pk=put.person.pk)
@@ -233,15 +242,15 @@ def test_a_new_number_needs_password_and_proof(put, emitted):
 def test_another_users_number_is_refused_after_its_verification(put, user):
     user("BUYER", mobile=MOBILE)
     answer = put(mobile=MOBILE, current_password=PASSWORD, mobile_proof=prove())
-    assert told(answer) == (409, "account.mobile_taken")
+    assert status_and_code(answer) == (409, "account.mobile_taken")
 
 
 def test_a_profile_needs_an_address_or_a_number(put):
-    assert told(put(email=None, current_password=PASSWORD)) == (422, "account.identifier_required")
+    assert status_and_code(put(email=None, current_password=PASSWORD)) == (422, "account.identifier_required")
     put(mobile=MOBILE, current_password=PASSWORD, mobile_proof=prove())
     answer = put(email=None, current_password=PASSWORD)
     assert (answer.status_code, answer.json()["email"]) == (200, None)
-    assert told(put(email=None, mobile=None, current_password=PASSWORD)) == (
+    assert status_and_code(put(email=None, mobile=None, current_password=PASSWORD)) == (
         422,
         "account.identifier_required",
     )
@@ -270,8 +279,11 @@ def test_users_see_only_their_own_sessions(client_for, user):
     assert client.read(f"{SESSIONS}?live=maybe").status_code == 400
     one = client.read(f"{SESSIONS}/{client.session_id}").json()
     assert (one["door"], one["ip"], one["allowed_actions"]) == ("api", "127.0.0.1", ["revoke"])
-    assert told(other.read(f"{SESSIONS}/{client.session_id}")) == (404, "resource.not_found")
-    assert told(other.write(f"{SESSIONS}/{client.session_id}/revoke")) == (404, "resource.not_found")
+    assert status_and_code(other.read(f"{SESSIONS}/{client.session_id}")) == (404, "resource.not_found")
+    assert status_and_code(other.write(f"{SESSIONS}/{client.session_id}/revoke")) == (
+        404,
+        "resource.not_found",
+    )
 
 
 def test_a_revoked_sessions_token_fails_at_the_next_request(client_for, user, emitted):
@@ -280,9 +292,12 @@ def test_a_revoked_sessions_token_fails_at_the_next_request(client_for, user, em
     assert other.read(ME).status_code == 200
     answer = client.write(f"{SESSIONS}/{other.session_id}/revoke")
     assert (answer.status_code, answer.json()["end_reason"]) == (200, "user")
-    assert told(other.read(ME)) == (401, "account.not_authenticated")
+    assert status_and_code(other.read(ME)) == (401, "account.not_authenticated")
     assert emitted("session.revoked")[-1].payload["by"] == str(person.pk)
-    assert told(client.write(f"{SESSIONS}/{other.session_id}/revoke")) == (409, "account.session_ended")
+    assert status_and_code(client.write(f"{SESSIONS}/{other.session_id}/revoke")) == (
+        409,
+        "account.session_ended",
+    )
 
 
 def test_signing_out_ends_this_session_and_everywhere_all_others(client_for, user, emitted):
@@ -302,5 +317,5 @@ def test_a_token_of_an_unknown_session_is_refused(client_for, user):
 
     with unguarded_writes():
         Session.objects.all().delete()
-    assert told(client.read(ME)) == (401, "account.not_authenticated")
-    assert told(client.write(f"{SESSIONS}/{uuid4()}/revoke")) == (401, "account.not_authenticated")
+    assert status_and_code(client.read(ME)) == (401, "account.not_authenticated")
+    assert status_and_code(client.write(f"{SESSIONS}/{uuid4()}/revoke")) == (401, "account.not_authenticated")

@@ -12,7 +12,7 @@ from guardian.models import UserObjectPermission
 from apps.accounts import capabilities, lookups, services, tasks
 from apps.accounts.models import CapabilityChange, CapabilityGrant, PolicyDeviation, User
 from apps.accounts.services.policy import policy_version
-from apps.accounts.tests.factories import in_threads, told
+from apps.accounts.tests.factories import in_threads, status_and_code
 from erp import access
 from erp.access import SYSTEM, registry
 from erp.errors import CapabilityMissing, Invalid
@@ -66,7 +66,7 @@ def test_a_role_takes_effect_with_the_applied_change_from_the_next_request(
     assert (change.status, change.base_version) == ("proposed", person.version)
     proposed = emitted("capability.change_proposed")[-1]
     assert (proposed.aggregate_type, proposed.payload["by"]) == ("capability_change", str(boss.pk))
-    assert told(client.write("/api/v1/commodities", body)) == (403, "capability.missing")
+    assert status_and_code(client.write("/api/v1/commodities", body)) == (403, "capability.missing")
     approval = uuid4()
     assert apply(change, approval).status == "applied"
     assert client.write("/api/v1/commodities", body).status_code == 201
@@ -78,7 +78,9 @@ def test_a_role_takes_effect_with_the_applied_change_from_the_next_request(
     taken = apply(propose(user=again(person), role="INTERNAL_MASTERDATA", operation="remove"))
     assert taken.status == "applied"
     key = uuid4().hex
-    assert told(client.write("/api/v1/commodities", {**body, "code": "J2", "name": "J2"}, key=key)) == (
+    assert status_and_code(
+        client.write("/api/v1/commodities", {**body, "code": "J2", "name": "J2"}, key=key)
+    ) == (
         403,
         "capability.missing",
     )
@@ -91,7 +93,7 @@ def test_a_replay_after_the_capability_was_revoked_is_refused_too(client_for, us
     assert client.write("/api/v1/commodities", body, key=key).status_code == 201
     with unguarded_writes():
         person.memberships.filter(role__name="INTERNAL_MASTERDATA").delete()
-    assert told(client.write("/api/v1/commodities", body, key=key)) == (403, "capability.missing")
+    assert status_and_code(client.write("/api/v1/commodities", body, key=key)) == (403, "capability.missing")
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from apps.accounts.tests.factories import (
     NEW_PASSWORD,
     in_threads,
     prove,
-    told,
+    status_and_code,
     with_factor,
     wrong,
 )
@@ -56,13 +56,16 @@ def test_setting_up_shows_the_secret_and_the_codes_once_and_ends_other_sessions(
     seed = setup.json()["secret"]
     assert seed in setup.json()["otpauth_uri"]
     assert TotpDevice.objects.get().confirmed_at is None
-    assert told(client.write(CONFIRM, {"code": wrong(totp_code(seed=seed))})) == (
+    assert status_and_code(client.write(CONFIRM, {"code": wrong(totp_code(seed=seed))})) == (
         422,
         "account.code_mismatch",
     )
     done = client.write(CONFIRM, {"code": totp_code(seed=seed)})
     assert len(set(done.json()["recovery_codes"])) == 10
-    assert told(client.write(CONFIRM, {"code": totp_code(seed=seed)})) == (409, "account.mfa_not_pending")
+    assert status_and_code(client.write(CONFIRM, {"code": totp_code(seed=seed)})) == (
+        409,
+        "account.mfa_not_pending",
+    )
     assert emitted("mfa.enabled")[-1].payload["method"] == "totp"
     assert client.read(f"{AUTH}/me").json()["second_factor"] is True
     assert other.read(f"{AUTH}/me").status_code == 401
@@ -85,7 +88,10 @@ def test_a_pending_secret_expires(client_for, user):
     seed = client.write(SETUP).json()["secret"]
     with unguarded_writes():
         TotpDevice.objects.update(pending_expires_at=timezone.now())
-    assert told(client.write(CONFIRM, {"code": totp_code(seed=seed)})) == (409, "account.mfa_not_pending")
+    assert status_and_code(client.write(CONFIRM, {"code": totp_code(seed=seed)})) == (
+        409,
+        "account.mfa_not_pending",
+    )
 
 
 def test_the_first_factor_returns_a_challenge_and_writes_nothing(client_for, user, emitted):
@@ -151,7 +157,7 @@ def test_a_challenge_that_does_not_hold_begins_anew(client_for, user, change):
     else:
         services.reset_second_factor(person, actor=SYSTEM)
     answer = client_for().write(SECOND, {"challenge_token": token, "code": totp_code(seed=seed, steps=1)})
-    assert told(answer) == (401, "account.challenge_invalid")
+    assert status_and_code(answer) == (401, "account.challenge_invalid")
 
 
 def test_a_code_counts_once_and_one_step_to_either_side(client_for, user):
@@ -160,7 +166,7 @@ def test_a_code_counts_once_and_one_step_to_either_side(client_for, user):
         body = {"challenge_token": challenge(client_for, person), "code": totp_code(steps=steps)}
         assert (client_for().write(SECOND, body).status_code == 200) == taken, steps
         if taken:
-            assert told(client_for().write(SECOND, body)) == (401, "account.second_factor_invalid")
+            assert status_and_code(client_for().write(SECOND, body)) == (401, "account.second_factor_invalid")
 
 
 def test_a_code_older_than_the_newest_taken_is_refused(user):
@@ -199,7 +205,7 @@ def test_a_recovery_code_is_accepted_once_and_the_last_ones_are_reported(client_
     assert client_for().write(SECOND, body).status_code == 200
     assert emitted("mfa.recovery_code_used")[-1].payload["left"] == 9
     assert emitted("user.logged_in")[-1].payload["second_factor"] == "recovery_code"
-    assert told(client_for().write(SECOND, body)) == (401, "account.second_factor_invalid")
+    assert status_and_code(client_for().write(SECOND, body)) == (401, "account.second_factor_invalid")
 
 
 @pytest.mark.django_db(transaction=True)
@@ -233,7 +239,7 @@ def test_wrong_codes_and_wrong_passwords_are_counted_and_locked_separately(clien
         client_for().write(SECOND, right | {"code": wrong(totp_code())})
     assert failures() == [4, 4]
     client_for().write(SECOND, right | {"code": wrong(totp_code())})
-    assert told(client_for().write(SECOND, right)) == (429, "account.locked")
+    assert status_and_code(client_for().write(SECOND, right)) == (429, "account.locked")
     assert client_for().write(LOGIN, {"email": person.email, "password": PASSWORD}).status_code == 200
 
 
@@ -312,7 +318,7 @@ def test_wrong_codes_of_all_endpoints_count_together_and_lock_every_endpoint(gue
     for place in (guess.places * 2)[round * 2 : round * 2 + 5]:
         assert guess(place).status_code in (401, 403, 422), place
     for place in guess.places:
-        assert told(guess(place)) == (429, "account.locked"), place
+        assert status_and_code(guess(place)) == (429, "account.locked"), place
     session = Session.objects.get(pk=guess.client.session_id)
     with pytest.raises(services.Locked):
         services.reauthenticate(session, actor=guess.person, code=totp_code(seed=guess.seed, steps=1))
@@ -323,7 +329,7 @@ def test_wrong_codes_at_a_reauthentication_count_with_those_of_a_sign_in(guess):
     for _ in range(5):
         services.reauthenticate(session, actor=guess.person, code=wrong(totp_code(seed=guess.seed, steps=1)))
         services.reauthenticate(session, actor=guess.person, password=PASSWORD)
-    assert told(guess("sign-in")) == (429, "account.locked")
+    assert status_and_code(guess("sign-in")) == (429, "account.locked")
 
 
 @pytest.mark.parametrize("cleared_by", ["sign-in", "removal", "reset", "unlock"])
@@ -374,9 +380,12 @@ def test_replacing_an_authenticator_needs_password_and_code_and_a_confirmation(c
     old, _ = with_factor(person)
     client = client_for(person)
     failed = (403, "account.reauthentication_failed")
-    assert told(client.write(SETUP)) == failed
-    assert told(client.write(SETUP, {"password": PASSWORD})) == failed
-    assert told(client.write(SETUP, {"password": "wrong", "code": totp_code(seed=old, steps=1)})) == failed
+    assert status_and_code(client.write(SETUP)) == failed
+    assert status_and_code(client.write(SETUP, {"password": PASSWORD})) == failed
+    assert (
+        status_and_code(client.write(SETUP, {"password": "wrong", "code": totp_code(seed=old, steps=1)}))
+        == failed
+    )
     setup = client.write(SETUP, {"password": PASSWORD, "code": totp_code(seed=old, steps=1)})
     assert setup.status_code == 200
     assert TotpDevice.objects.get().seed == old
@@ -390,15 +399,15 @@ def test_disabling_needs_password_and_code_and_ends_other_sessions(client_for, u
     seed, codes = with_factor(person)
     client, other = client_for(person), client_for(person)
     failed = (403, "account.reauthentication_failed")
-    assert told(client.write(DISABLE, {"code": totp_code(seed=seed, steps=1)})) == failed
-    assert told(client.write(DISABLE, {"password": PASSWORD, "code": "000000"})) == failed
+    assert status_and_code(client.write(DISABLE, {"code": totp_code(seed=seed, steps=1)})) == failed
+    assert status_and_code(client.write(DISABLE, {"password": PASSWORD, "code": "000000"})) == failed
     assert client.write(DISABLE, {"password": PASSWORD, "recovery_code": codes[1]}).status_code == 204
     assert emitted("mfa.disabled")[-1].payload == {
         "user_id": str(person.pk), "by": str(person.pk), "reason_code": "own_choice",
     }  # fmt: skip
     assert other.read(f"{AUTH}/me").status_code == 401
     assert not RecoveryCode.objects.exists()
-    assert told(client.write(DISABLE, {"code": "123456"})) == (409, "account.mfa_not_enabled")
+    assert status_and_code(client.write(DISABLE, {"code": "123456"})) == (409, "account.mfa_not_enabled")
     assert "access_token" in client_for().write(LOGIN, {"email": person.email, "password": PASSWORD}).json()
 
 
@@ -408,11 +417,11 @@ def test_staff_without_two_factor_authentication_reach_only_its_setup(client_for
     client = client_for()
     client.bearer = answer.json()["access_token"]
     shut = (403, "account.second_factor_setup_required")
-    assert told(client.read("/api/v1/commodities")) == shut
-    assert told(client.read(f"{AUTH}/sessions")) == shut
-    assert told(client.write("/api/v1/commodities", {})) == shut
-    assert told(client.write(f"{AUTH}/change-password", {})) == shut
-    assert told(client.write(f"{AUTH}/me", {}, method="PUT")) == shut
+    assert status_and_code(client.read("/api/v1/commodities")) == shut
+    assert status_and_code(client.read(f"{AUTH}/sessions")) == shut
+    assert status_and_code(client.write("/api/v1/commodities", {})) == shut
+    assert status_and_code(client.write(f"{AUTH}/change-password", {})) == shut
+    assert status_and_code(client.write(f"{AUTH}/me", {}, method="PUT")) == shut
     assert client.read(f"{AUTH}/me").json()["second_factor"] is False
     seed = client.write(SETUP).json()["secret"]
     assert client.write(CONFIRM, {"code": totp_code(seed=seed)}).status_code == 200
@@ -428,7 +437,7 @@ def test_staff_without_two_factor_authentication_can_sign_out(client_for, user):
 def test_staff_cannot_disable_two_factor_authentication(client_for, user, roles):
     client = client_for(user(*roles))
     answer = client.write(DISABLE, {"password": PASSWORD, "code": totp_code()})
-    assert told(answer) == (409, "account.mfa_mandatory")
+    assert status_and_code(answer) == (409, "account.mfa_mandatory")
 
 
 def test_a_lost_factor_is_reset_by_another_person(client_for, user, emitted):

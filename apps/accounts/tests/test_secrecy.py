@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from apps.accounts import events, secrets
 from apps.accounts.models import OneTimeToken, OtpChallenge, SignInCounter
-from apps.accounts.tests.factories import AUTH, MOBILE, NEW_PASSWORD, SIGN_UP, prove, token, told
+from apps.accounts.tests.factories import AUTH, MOBILE, NEW_PASSWORD, SIGN_UP, prove, status_and_code, token
 from config.testing import PASSWORD, totp_code
 from erp.api import throttling
 from erp.events import registry, sample
@@ -69,7 +69,7 @@ def test_a_lock_is_the_same_for_known_and_unknown(client_for, user):
         for _ in range(5):
             client_for().write(f"{AUTH}/login", {"email": email, "password": "wrong"})
         answer = client_for().write(f"{AUTH}/login", {"email": email, "password": PASSWORD})
-        answers.append((told(answer), set(answer.headers) - VARYING))
+        answers.append((status_and_code(answer), set(answer.headers) - VARYING))
     assert answers[0] == answers[1]
     assert SignInCounter.objects.count() == 2
 
@@ -169,7 +169,7 @@ def test_no_event_of_accounts_has_a_member_for_personal_data_or_free_text():
 def test_a_malformed_code_is_not_counted(client_for, body):
     assert client_for().write(f"{AUTH}/login", body).status_code == 400
     raw = b'{"email":"a@example.com","email":"b@example.com","password":"x"}'
-    assert told(client_for().write(f"{AUTH}/login", raw=raw)) == (400, "request.malformed")
+    assert status_and_code(client_for().write(f"{AUTH}/login", raw=raw)) == (400, "request.malformed")
     assert not SignInCounter.objects.exists()
 
 
@@ -183,7 +183,7 @@ def test_an_address_is_limited_to_three_requests_an_hour_known_or_not(
     body = {**SIGN_UP, "email": email} if path == "register" else {"email": email}
     answers = [client_for().write(f"{AUTH}/{path}", body) for _ in range(4)]
     assert [answer.status_code for answer in answers] == [202, 202, 202, 429]
-    assert told(answers[3])[1] == "throttle.limited"
+    assert status_and_code(answers[3])[1] == "throttle.limited"
     assert int(answers[3]["Retry-After"]) > 0
     upper = {**body, "email": email.upper()}
     assert client_for().write(f"{AUTH}/{path}", upper).status_code == 429
@@ -225,7 +225,7 @@ def test_endpoints_are_refused_when_requests_cannot_be_counted(client_for, setti
         }
     }
     answer = client_for().write(f"{AUTH}/{path}", body)
-    assert told(answer) == (503, "dependency.unavailable")
+    assert status_and_code(answer) == (503, "dependency.unavailable")
     assert int(answer["Retry-After"]) > 0
     assert not OneTimeToken.objects.exists()
     assert not OtpChallenge.objects.exists()
@@ -257,7 +257,7 @@ def test_endpoints_that_hash_a_password_share_a_limit_per_address(client_for, us
     others = [other for other in HASHING if other != path][:3]
     assert 429 not in [ask(other).status_code for other in others]
     answer = ask(path)
-    assert told(answer) == (429, "throttle.limited")
+    assert status_and_code(answer) == (429, "throttle.limited")
     assert answer["RateLimit-Policy"] == '"password-address";q=3;w=3600'
     assert client_for(user("SELLER")).read(f"{AUTH}/me").status_code == 200
 
@@ -270,7 +270,7 @@ def test_a_user_is_limited_over_all_endpoints_that_hash_a_password(client_for, u
     for other in ("mfa/disable", "change-password"):
         assert client.write(f"{AUTH}/{other}", HASHING[other]).status_code != 429
     answer = client.write(f"{AUTH}/{path}", HASHING[path], method=method, if_match=1)
-    assert told(answer) == (429, "throttle.limited")
+    assert status_and_code(answer) == (429, "throttle.limited")
     assert client_for(user("SELLER")).write(f"{AUTH}/mfa/setup").status_code == 200
 
 
@@ -305,4 +305,4 @@ def test_a_message_sent_later_carries_the_same_secret_and_an_expired_one_is_refu
     with unguarded_writes():
         OneTimeToken.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
     answer = client_for().write(f"{AUTH}/verify-email", {"token": secrets.token_of(row)})
-    assert told(answer) == (409, "account.token_invalid")
+    assert status_and_code(answer) == (409, "account.token_invalid")

@@ -10,7 +10,7 @@ from django.utils import timezone
 from apps.accounts import services
 from apps.accounts.models import OneTimeToken, OtpChallenge, RefreshToken, Session, SignInCounter, User
 from apps.accounts.services.roles import check_roles
-from apps.accounts.tests.factories import AUTH, MOBILE, in_threads, prove, told, with_factor
+from apps.accounts.tests.factories import AUTH, MOBILE, in_threads, prove, status_and_code, with_factor
 from config.testing import PASSWORD, begin_session, totp_code
 from erp.access import SYSTEM
 from erp.errors import CapabilityMissing, Invalid
@@ -118,7 +118,7 @@ def test_an_administrator_unlocks_a_user(client_for, user, boss, emitted):
     for _ in range(5):
         client_for().write(LOGIN, {"email": person.email, "password": "wrong"})
     right = {"email": person.email, "password": PASSWORD}
-    assert told(client_for().write(LOGIN, right)) == (429, "account.locked")
+    assert status_and_code(client_for().write(LOGIN, right)) == (429, "account.locked")
     services.unlock(person, actor=boss)
     assert client_for().write(LOGIN, right).status_code == 200
     services.unlock(person, actor=boss)

@@ -28,19 +28,19 @@ def seller(user):
     return user("SELLER")
 
 
-def start(desk, seller):
-    form = controls(desk.get(ADD), "viewas_form")
-    return desk.post(ADD, {**form, "partner_id": str(seller.partner_id), "reason": REASON})
+def start(staff, seller):
+    form = controls(staff.get(ADD), "viewas_form")
+    return staff.post(ADD, {**form, "partner_id": str(seller.partner_id), "reason": REASON})
 
 
 def test_a_view_as_a_partner_shows_only_what_the_partner_sees(
-    desk_for, manager, seller, offer, assert_emitted
+    staff_client_for, manager, seller, offer, assert_emitted
 ):
     own = offer(seller=seller, live=False)
     foreign = offer(live=False, submit=True)
-    desk = desk_for(manager)
-    assert foreign.number in desk.get(OFFERS).content.decode()
-    assert start(desk, seller).status_code == 302
+    staff = staff_client_for(manager)
+    assert foreign.number in staff.get(OFFERS).content.decode()
+    assert start(staff, seller).status_code == 302
     view = ViewAs.objects.get()
     assert_emitted(
         events.ViewAsStarted,
@@ -48,50 +48,52 @@ def test_a_view_as_a_partner_shows_only_what_the_partner_sees(
         view_as_id=str(view.pk),
         partner_id=str(seller.partner_id),
     )
-    page = desk.get(OFFERS).content.decode()
+    page = staff.get(OFFERS).content.decode()
     assert own.number in page
     assert foreign.number not in page
-    assert desk.get(f"{OFFERS}{foreign.pk}/change/").status_code in (302, 404)
-    assert desk.get("/admin/account/user/").status_code == 200  # as everybody: one's own row, here nobody's
-    assert str(manager.email) not in desk.get("/admin/account/user/").content.decode()
+    assert staff.get(f"{OFFERS}{foreign.pk}/change/").status_code in (302, 404)
+    assert staff.get("/admin/account/user/").status_code == 200  # as everybody: one's own row, here nobody's
+    assert str(manager.email) not in staff.get("/admin/account/user/").content.decode()
 
 
 @pytest.mark.parametrize("path", ["/admin/", OFFERS, "/admin/commodity/commodity/"])
-def test_every_page_shows_the_banner_of_the_view(desk_for, manager, seller, path):
-    desk = desk_for(manager)
-    start(desk, seller)
-    page = desk.get(path).content.decode()
+def test_every_page_shows_the_banner_of_the_view(staff_client_for, manager, seller, path):
+    staff = staff_client_for(manager)
+    start(staff, seller)
+    page = staff.get(path).content.decode()
     assert f"You are viewing as partner {seller.partner_id}" in page
     assert "/admin/view-as/end/" in page
 
 
-def test_a_view_as_a_partner_is_read_only_and_shows_no_actions(desk_for, manager, seller, offer, emitted):
+def test_a_view_as_a_partner_is_read_only_and_shows_no_actions(
+    staff_client_for, manager, seller, offer, emitted
+):
     own = offer(seller=seller, live=False)
-    desk = desk_for(manager)
-    start(desk, seller)
-    told = len(emitted())
+    staff = staff_client_for(manager)
+    start(staff, seller)
+    ended = len(emitted())
     path = f"{OFFERS}{own.pk}/change/"
-    page = desk.get(path)
+    page = staff.get(path)
     assert "erp-verb" not in page.content.decode()
     for address in (path, f"{OFFERS}{own.pk}/run/approve/", ADD):
-        assert desk.post(address, {"reason": REASON}).status_code == 403
-    assert len(emitted()) == told
+        assert staff.post(address, {"reason": REASON}).status_code == 403
+    assert len(emitted()) == ended
 
 
-def test_a_view_ends_by_a_click_and_by_expiry(desk_for, manager, seller, assert_emitted):
-    desk = desk_for(manager)
-    start(desk, seller)
-    assert desk.post("/admin/view-as/end/", {}).status_code == 302
+def test_a_view_ends_by_a_click_and_by_expiry(staff_client_for, manager, seller, assert_emitted):
+    staff = staff_client_for(manager)
+    start(staff, seller)
+    assert staff.post("/admin/view-as/end/", {}).status_code == 302
     assert ViewAs.objects.get().ended_at is not None
     assert_emitted(events.ViewAsEnded, partner_id=str(seller.partner_id))
-    assert "You are viewing as partner" not in desk.get("/admin/").content.decode()
+    assert "You are viewing as partner" not in staff.get("/admin/").content.decode()
 
-    start(desk, seller)
+    start(staff, seller)
     with unguarded_writes():
         ago = timezone.now() - timedelta(minutes=31)
         ViewAs.objects.live().update(created_at=ago, ends_at=ago + timedelta(minutes=30))
-    assert "You are viewing as partner" not in desk.get("/admin/").content.decode()
-    start(desk, seller)  # what is over doesn't stand in the way
+    assert "You are viewing as partner" not in staff.get("/admin/").content.decode()
+    start(staff, seller)  # what is over doesn't stand in the way
     assert ViewAs.objects.filter(ended_at=None).count() == 1
 
 
@@ -126,6 +128,6 @@ def test_an_expired_view_is_ended_once_with_an_event(manager, seller, emitted):
     assert tasks.expire_views_as() == 1
     stored = ViewAs.objects.get(pk=view.pk)
     assert stored.ended_at == stored.ends_at
-    [told] = emitted("user.view_as.ended")
-    assert told.payload["view_as_id"] == str(view.pk)
+    [ended] = emitted("user.view_as.ended")
+    assert ended.payload["view_as_id"] == str(view.pk)
     assert tasks.expire_views_as() == 0

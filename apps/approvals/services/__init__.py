@@ -2,7 +2,7 @@
 
 How a module uses it:
 
-1. Declare the kind of change, once (see ``erp.approvals.Kind``)::
+1. Declare the kind of change, once (see ``erp.approvals.ApprovalKind``)::
 
        REOPEN = Kind(name="organization.reopen_year", title="Reopening a financial year", subject="financial_year",
                      model="organization.FinancialYear", capability=capabilities.REOPEN_FINANCIAL_YEAR,
@@ -39,12 +39,12 @@ from apps.approvals import capabilities, events
 from apps.approvals.models import ApprovalDecision, ApprovalRequest, roles_of
 from erp import access, clock
 from erp.access import Actor
-from erp.approvals import Base, Kind, kinds
+from erp.approvals import ApprovalKind, Base, kinds
 from erp.errors import (
     CapabilityMissing,
     Conflict,
     DomainError,
-    Fault,
+    FieldError,
     Forbidden,
     ReauthenticationRequired,
     RuleBroken,
@@ -114,7 +114,7 @@ DECISION_ERRORS = (
 def request(
     *,
     actor: Actor,
-    kind: Kind,
+    kind: ApprovalKind,
     subject_id: UUID,
     subject_version: int,
     reason: str,
@@ -139,7 +139,9 @@ def request(
     """
     reason = reason.strip()
     if not 10 <= len(reason) <= 1000:
-        raise ReasonMissing(errors=[Fault("/reason", "invalid", "Enter a reason of 10 to 1000 characters.")])
+        raise ReasonMissing(
+            errors=[FieldError("/reason", "invalid", "Enter a reason of 10 to 1000 characters.")]
+        )
     if (
         ApprovalRequest.objects.pending()
         .filter(kind=kind.name, subject_type=kind.subject, subject_id=subject_id)
@@ -323,7 +325,7 @@ def escalate(request: ApprovalRequest, *, actor: Actor, role: str, reason: str) 
     _require_pending(request)
     if not {str(capabilities.DECIDE), request.capability} <= access.matrix().get(role, set()):
         raise RoleUnfit(
-            errors=[Fault("/role", "unfit", f"The role {role} may not decide on: {request.title}.")]
+            errors=[FieldError("/role", "unfit", f"The role {role} may not decide on: {request.title}.")]
         )
     if request.decider_role == role:
         return request
@@ -336,7 +338,9 @@ def escalate(request: ApprovalRequest, *, actor: Actor, role: str, reason: str) 
         is_upwards = ranks[role] > highest or (ranks[role] == highest and role in own)
     if not is_upwards:
         raise RoleUnfit(
-            errors=[Fault("/role", "lower", f"Choose a role above {request.decider_role or 'your own'}.")]
+            errors=[
+                FieldError("/role", "lower", f"Choose a role above {request.decider_role or 'your own'}.")
+            ]
         )
     request.decider_role, request.escalated_by_id, request.escalation_reason = role, actor.pk, reason
     request.save()
@@ -404,7 +408,7 @@ def _decide(
     return request
 
 
-def _kind(request: ApprovalRequest) -> Kind:
+def _kind(request: ApprovalRequest) -> ApprovalKind:
     kind = kinds.get(request.kind)
     if kind is None:
         raise DecidedElsewhere(f"Requests of kind {request.kind} are no longer decided here.")

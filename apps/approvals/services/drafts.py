@@ -27,7 +27,7 @@ from apps.approvals.events import ApprovalRequested, DraftEvents
 from apps.approvals.models import PublishedByApproval
 from erp import locks, periods
 from erp.access import Actor, Capability
-from erp.approvals import Base, Kind
+from erp.approvals import ApprovalKind, Base
 from erp.errors import CapabilityMissing, DomainError
 from erp.events import Event
 from erp.reference import default_of, event_of, introduce
@@ -124,7 +124,7 @@ class DraftProcedure:
             emits=[ApprovalRequested],
             raises=request_errors,
         )
-        self.kind = Kind(
+        self.kind = ApprovalKind(
             name=self.lock,
             title=title,
             subject=self.noun,

@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 from apps.accounts.capabilities import MANAGE_USERS
-from erp.approvals import Band, Kind
+from erp.approvals import ApprovalBand, ApprovalKind
 
 applied: list[Any] = []  # calls of `apply` and of `ended`
 ended: list[Any] = []
@@ -15,27 +15,27 @@ COMMON: dict[str, Any] = {
     "apply": lambda subject, *, actor, request: applied.append((subject, actor, request)),
     "ended": lambda subject, *, actor, request: ended.append((subject, request.status)),
 }
-RULE = Kind(name="test.rule", title="A rule", subject="rule", **COMMON)
-LIMIT = Kind(
+RULE = ApprovalKind(name="test.rule", title="A rule", subject="rule", **COMMON)
+LIMIT = ApprovalKind(
     name="test.limit",
     title="A limit",
     subject="limit",
     **COMMON,
     bands=(
-        Band(),
-        Band(above=Decimal(2_500_000), needed=2),
-        Band(above=Decimal(10_000_000), needed=2, role="INTERNAL_DIRECTOR"),
+        ApprovalBand(),
+        ApprovalBand(above=Decimal(2_500_000), needed=2),
+        ApprovalBand(above=Decimal(10_000_000), needed=2, role="INTERNAL_DIRECTOR"),
     ),
     days=None,
 )
-OFFER = Kind(
+OFFER = ApprovalKind(
     name="test.offer",
     title="An offer",
     subject="offer",
     **COMMON,
     decided_at="module",
 )
-TRADE = Kind(
+TRADE = ApprovalKind(
     name="test.trade",
     title="A trade",
     subject="trade",

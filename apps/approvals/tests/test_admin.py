@@ -27,140 +27,142 @@ def again(request):
 
 
 @pytest.fixture
-def desk(user, desk_for):
-    found = desk_for(me := user("INTERNAL_COMPLIANCE"))
+def staff(user, staff_client_for):
+    found = staff_client_for(me := user("INTERNAL_COMPLIANCE"))
     found.person = me
     return found
 
 
-def test_the_home_page_counts_the_pending_approvals_of_the_user(world, desk):
-    make_request(world, maker=desk.person)
-    text = desk.get("/admin/").content.decode()
+def test_the_home_page_counts_the_pending_approvals_of_the_user(world, staff):
+    make_request(world, maker=staff.person)
+    text = staff.get("/admin/").content.decode()
     assert "Pending approvals" in text
     assert QUEUE.replace("&", "&amp;") in text
     make_request(world)
-    [queue] = [q for q in desk.get("/admin/").context["queues"] if q.title == "Pending approvals"]
+    [queue] = [q for q in staff.get("/admin/").context["queues"] if q.title == "Pending approvals"]
     assert queue.waiting == "1"
 
 
-def test_the_queue_lists_pending_requests_oldest_first_and_own_ones_under_their_filter(world, desk):
+def test_the_queue_lists_pending_requests_oldest_first_and_own_ones_under_their_filter(world, staff):
     own, first, second = (
-        make_request(world, maker=desk.person),
+        make_request(world, maker=staff.person),
         make_request(world),
         make_request(world, LIMIT),
     )
-    assert list(desk.get(QUEUE).context["cl"].result_list) == [first, second]
-    assert list(desk.get(f"{LIST}?for_me=made").context["cl"].result_list) == [own]
-    assert list(desk.get(LIST).context["cl"].result_list) == [own, first, second]
+    assert list(staff.get(QUEUE).context["cl"].result_list) == [first, second]
+    assert list(staff.get(f"{LIST}?for_me=made").context["cl"].result_list) == [own]
+    assert list(staff.get(LIST).context["cl"].result_list) == [own, first, second]
 
 
-def test_the_page_shows_the_proposed_changes_and_links_to_the_neighbours(world, desk):
+def test_the_page_shows_the_proposed_changes_and_links_to_the_neighbours(world, staff):
     rows = [make_request(world) for _ in range(3)]
     make_request(world, LIMIT)
     filters = {"_changelist_filters": "status=pending&kind=test.rule"}
-    text = desk.get(page(rows[1]), filters).content.decode()
+    text = staff.get(page(rows[1]), filters).content.decode()
     assert "5.00" in text
     assert "6.50" in text
     for rel, row in (("prev", rows[0]), ("next", rows[2])):
         link = f"{page(row)}?{urlencode(filters)}"
         assert f'rel="{rel}"' in text
         assert f'href="{link}"' in text
-    last = desk.get(page(rows[2]), filters).content.decode()
+    last = staff.get(page(rows[2]), filters).content.decode()
     assert 'rel="next"' not in last
-    assert 'rel="next"' in desk.get(page(rows[2])).content.decode()
+    assert 'rel="next"' in staff.get(page(rows[2])).content.decode()
 
 
-def test_a_decision_is_stored_once_with_its_reason_and_the_version_shown(world, desk):
+def test_a_decision_is_stored_once_with_its_reason_and_the_version_shown(world, staff):
     request = make_request(world)
-    form = desk.form(run(request, "reject"))
+    form = staff.form(run(request, "reject"))
     assert form["subject_version"] == ["3"]
     for _ in range(2):
-        assert desk.post(run(request, "reject"), {**form, **REFUSAL}).status_code == 302
+        assert staff.post(run(request, "reject"), {**form, **REFUSAL}).status_code == 302
     decision = ApprovalDecision.objects.get()
     assert (decision.decider, decision.reason_code, decision.note) == (
-        desk.person,
+        staff.person,
         "not_justified",
         "The figure of last year still holds.",
     )
     assert again(request).status == "refused"
-    shown = desk.get(page(request)).content.decode()
+    shown = staff.get(page(request)).content.decode()
     assert "The figure of last year still holds." in shown
     assert run(request, "approve") not in shown
 
 
-def test_a_refusal_without_a_reason_changes_nothing(world, desk):
+def test_a_refusal_without_a_reason_changes_nothing(world, staff):
     request = make_request(world)
-    answer = desk.fill(run(request, "reject"), reason_code="", note="no")
+    answer = staff.fill(run(request, "reject"), reason_code="", note="no")
     assert answer.status_code == 400
     assert set(answer.context["errors"]) >= {"reason_code", "note"}
     assert again(request).status == "pending"
 
 
-def test_an_outdated_page_decides_nothing(world, desk):
+def test_an_outdated_page_decides_nothing(world, staff):
     request = make_request(world)
-    form = desk.form(run(request, "approve"))
+    form = staff.form(run(request, "approve"))
     from apps.approvals import services
     from erp.access import SYSTEM
 
     services.mark_stale(actor=SYSTEM, row_type="rule", row_id=request.subject_id)
-    assert desk.post(run(request, "approve"), form).status_code == 412
+    assert staff.post(run(request, "approve"), form).status_code == 412
     assert not ApprovalDecision.objects.exists()
 
 
-def test_requesters_cannot_decide_on_their_own_requests_even_by_a_forged_post(world, desk, desk_for, user):
+def test_requesters_cannot_decide_on_their_own_requests_even_by_a_forged_post(
+    world, staff, staff_client_for, user
+):
     superuser = user()
-    for person, its_desk in ((desk.person, desk), (superuser, desk_for(superuser))):
+    for person, client in ((staff.person, staff), (superuser, staff_client_for(superuser))):
         request = make_request(world, maker=person)
-        shown = its_desk.get(page(request)).content.decode()
+        shown = client.get(page(request)).content.decode()
         assert "You created or edited this request" in shown
         assert run(request, "approve") not in shown
         assert run(request, "withdraw") in shown
-        form = its_desk.form(run(request, "approve"))
-        answer = its_desk.post(run(request, "approve"), form)
+        form = client.form(run(request, "approve"))
+        answer = client.post(run(request, "approve"), form)
         assert answer.status_code == 403
         assert "approval.self" in answer.content.decode()
         assert again(request).status == "pending"
-        assert its_desk.fill(run(request, "withdraw")).status_code == 302
+        assert client.fill(run(request, "withdraw")).status_code == 302
         assert again(request).status == "withdrawn"
 
 
 def test_a_missing_capability_is_named_and_a_kind_decided_elsewhere_has_no_actions(
-    world, desk, desk_for, user
+    world, staff, staff_client_for, user
 ):
     request = make_request(world)
-    director = desk_for(user("INTERNAL_DIRECTOR"))
+    director = staff_client_for(user("INTERNAL_DIRECTOR"))
     assert "You need the capability account.manage_users." in director.get(page(request)).content.decode()
-    elsewhere = desk.get(page(make_request(world, OFFER))).content.decode()
+    elsewhere = staff.get(page(make_request(world, OFFER))).content.decode()
     assert "/run/approve/" not in elsewhere
 
 
-def test_a_request_is_escalated_to_another_role_with_a_reason(world, desk):
+def test_a_request_is_escalated_to_another_role_with_a_reason(world, staff):
     request = make_request(world)
-    answer = desk.fill(run(request, "escalate"), role="INTERNAL_COMPLIANCE", reason="A matter of policy.")
+    answer = staff.fill(run(request, "escalate"), role="INTERNAL_COMPLIANCE", reason="A matter of policy.")
     assert answer.status_code == 302
     assert again(request).decider_role == "INTERNAL_COMPLIANCE"
 
 
-def test_an_auditor_sees_every_request_and_no_actions(world, desk_for, user):
+def test_an_auditor_sees_every_request_and_no_actions(world, staff_client_for, user):
     request = make_request(world)
-    desk = desk_for(user("AUDITOR"))
-    shown = desk.get(page(request)).content.decode()
+    staff = staff_client_for(user("AUDITOR"))
+    shown = staff.get(page(request)).content.decode()
     assert "percentage" in shown
     assert "/run/" not in shown
-    answer = desk.post(run(request, "approve"), {"_key": "a" * 20, "_version": "1", "subject_version": "3"})
+    answer = staff.post(run(request, "approve"), {"_key": "a" * 20, "_version": "1", "subject_version": "3"})
     assert answer.status_code == 403
 
 
-def test_a_list_costs_the_same_queries_for_one_row_and_for_many(world, desk):
+def test_a_list_costs_the_same_queries_for_one_row_and_for_many(world, staff):
     from django.db import connection
     from django.test.utils import CaptureQueriesContext
 
     make_request(world)
-    desk.get(LIST)
+    staff.get(LIST)
     with CaptureQueriesContext(connection) as few:
-        desk.get(LIST)
+        staff.get(LIST)
     for _ in range(5):
         make_request(world)
     with CaptureQueriesContext(connection) as many:
-        assert len(desk.get(LIST).context["cl"].result_list) == 6
+        assert len(staff.get(LIST).context["cl"].result_list) == 6
     assert len(many) == len(few) <= 25

@@ -24,7 +24,7 @@ def decide(client_for, user):
     return send
 
 
-def told(answer):
+def status_and_code(answer):
     return answer.status_code, answer.json().get("code")
 
 
@@ -40,29 +40,38 @@ def test_a_decision_returns_the_current_state_of_the_request(world, decide, user
 
 def test_each_refusal_has_its_code(world, decide, user):
     own = make_request(world, maker=user("INTERNAL_COMPLIANCE"))
-    assert told(decide(own, who=own.maker)) == (403, "approval.self")
+    assert status_and_code(decide(own, who=own.maker)) == (403, "approval.self")
     answer = decide(make_request(world), who=user("INTERNAL_DIRECTOR"))
-    assert told(answer) == (403, "capability.missing")
+    assert status_and_code(answer) == (403, "capability.missing")
     assert answer.json()["capability"] == "account.manage_users"
     large = make_request(world, LIMIT, amount=Decimal(20_000_000), currency="INR")
-    assert told(decide(large)) == (403, "approval.role_required")
-    assert told(decide(make_request(world), body={"subject_version": 2})) == (409, "approval.stale")
-    assert told(decide(make_request(world, OFFER))) == (409, "approval.decided_elsewhere")
-    assert told(decide(make_request(world, OFFER), "reject", REFUSAL)) == (409, "approval.decided_elsewhere")
+    assert status_and_code(decide(large)) == (403, "approval.role_required")
+    assert status_and_code(decide(make_request(world), body={"subject_version": 2})) == (
+        409,
+        "approval.stale",
+    )
+    assert status_and_code(decide(make_request(world, OFFER))) == (409, "approval.decided_elsewhere")
+    assert status_and_code(decide(make_request(world, OFFER), "reject", REFUSAL)) == (
+        409,
+        "approval.decided_elsewhere",
+    )
     request, who = make_request(world, LIMIT, needed=2), user("INTERNAL_COMPLIANCE")
     assert decide(request, who=who).status_code == 200
-    assert told(decide(request, who=who)) == (412, "precondition.failed")
-    assert told(decide(request, who=who, version=2)) == (409, "approval.already_decided")
+    assert status_and_code(decide(request, who=who)) == (412, "precondition.failed")
+    assert status_and_code(decide(request, who=who, version=2)) == (409, "approval.already_decided")
     gone = make_request(world)
     services.withdraw(gone, actor=gone.maker)
-    assert told(decide(gone)) == (412, "precondition.failed")
-    assert told(decide(gone, version=2)) == (409, "approval.not_pending")
+    assert status_and_code(decide(gone)) == (412, "precondition.failed")
+    assert status_and_code(decide(gone, version=2)) == (409, "approval.not_pending")
     services.mark_stale(actor=SYSTEM, row_type="limit", row_id=request.subject_id)
-    assert told(decide(request, version=3)) == (409, "approval.stale")
+    assert status_and_code(decide(request, version=3)) == (409, "approval.stale")
 
 
 def test_an_invisible_request_is_not_found(world, decide, user):
-    assert told(decide(make_request(world), who=user("INTERNAL_FINANCE"))) == (404, "resource.not_found")
+    assert status_and_code(decide(make_request(world), who=user("INTERNAL_FINANCE"))) == (
+        404,
+        "resource.not_found",
+    )
 
 
 def test_the_list_filters_own_requests_and_those_to_decide_oldest_first(world, client_for, user):

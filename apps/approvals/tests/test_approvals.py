@@ -18,7 +18,7 @@ from apps.approvals.tests.kinds import COMMON, LIMIT, OFFER, RULE, TRADE, applie
 from config.testing import begin_session
 from erp import access
 from erp.access import SYSTEM
-from erp.approvals import Band, Base, Kind, kinds
+from erp.approvals import ApprovalBand, ApprovalKind, Base, kinds
 from erp.errors import CapabilityMissing, PreconditionFailed, ReauthenticationRequired, SelfApproval
 from erp.models import unguarded_writes
 from erp.services import service
@@ -128,16 +128,16 @@ def test_a_module_may_require_more_approvals_than_the_band(world):
 
 def test_a_kind_is_declared_once_and_needs_one_to_three_approvals():
     with pytest.raises(ImproperlyConfigured, match="twice"):
-        Kind(
+        ApprovalKind(
             name="test.rule",
             title="Again",
             subject="rule",
             model="account.User",
             capability=capabilities.DECIDE,
         )
-    for bands in ((), (Band(needed=0),), (Band(needed=4),)):
+    for bands in ((), (ApprovalBand(needed=0),), (ApprovalBand(needed=4),)):
         with pytest.raises(ImproperlyConfigured, match="1 to 3"):
-            Kind(**{**COMMON, "name": "test.bad", "title": "Bad", "subject": "rule", "bands": bands})
+            ApprovalKind(**{**COMMON, "name": "test.bad", "title": "Bad", "subject": "rule", "bands": bands})
     assert "test.bad" not in kinds
 
 

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.django_db
 SEEN = {"subject_version": 3}
 
 
-def told(code):
+def messages_with_code(code):
     return {message.user_id for message in Message.objects.filter(code=code)}
 
 
@@ -25,7 +25,7 @@ def test_only_users_who_may_decide_are_notified(world, user, deliver):
         user(role)
     make_request(world, maker=user("INTERNAL_COMPLIANCE"), excluded=[editor.pk])
     deliver()
-    assert told("approval_waiting") == {decider.pk, director.pk}
+    assert messages_with_code("approval_waiting") == {decider.pk, director.pk}
     request = make_request(world, LIMIT, needed=2, decider_role="INTERNAL_DIRECTOR")
     deliver()
     about = Message.objects.filter(context={"approval_id": str(request.pk)})
@@ -71,7 +71,7 @@ def test_the_requester_is_notified_of_the_outcome(world, user, deliver):
     )
     services.withdraw(withdrawn, actor=withdrawn.maker)
     deliver()
-    assert told("approval_decided") == {granted.maker_id, refused.maker_id}
+    assert messages_with_code("approval_decided") == {granted.maker_id, refused.maker_id}
     bodies = [message.render().body for message in Message.objects.filter(code="approval_decided")]
     assert sum("is now granted" in body for body in bodies) == 1
     assert sum("is now refused" in body for body in bodies) == 1

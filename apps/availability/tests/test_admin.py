@@ -25,8 +25,8 @@ def waiting(offer):
 
 
 @pytest.fixture
-def manager(user, desk_for):
-    return desk_for(user("INTERNAL_MANAGER"))
+def manager(user, staff_client_for):
+    return staff_client_for(user("INTERNAL_MANAGER"))
 
 
 def test_the_confirm_page_shows_the_effect_of_an_approval(manager, waiting, emitted):
@@ -60,13 +60,13 @@ def test_a_decision_on_a_stale_page_is_not_executed(manager, waiting, emitted):
     assert not emitted("availability.approved")
 
 
-def test_a_creator_cannot_approve_by_click_or_forged_post(user, desk_for, waiting, emitted):
+def test_a_creator_cannot_approve_by_click_or_forged_post(user, staff_client_for, waiting, emitted):
     person = user()  # a super administrator isn't exempt
     goods = waiting().commodity
-    desk = desk_for(person)
+    staff = staff_client_for(person)
     seller = waiting().seller_partner
     today = timezone.localdate()
-    answer = desk.fill(
+    answer = staff.fill(
         f"{LIST}add/",
         **{
             "commodity_id": str(goods.pk),
@@ -83,32 +83,34 @@ def test_a_creator_cannot_approve_by_click_or_forged_post(user, desk_for, waitin
     assert answer.status_code == 302, answer.context["errors"]
     own = Availability.objects.get(created_by=person)
     assert own.status == "PENDING_APPROVAL"
-    drawn = desk.get(page(own)).content.decode()
+    drawn = staff.get(page(own)).content.decode()
     assert page(own, "approve") not in drawn
     assert "You created or edited this offer, so another person must approve it." in drawn
-    confirm = desk.get(page(own, "approve"))
+    confirm = staff.get(page(own, "approve"))
     assert "approval.self" in confirm.content.decode()
-    answer = desk.post(page(own, "approve"), controls(confirm))
+    answer = staff.post(page(own, "approve"), controls(confirm))
     assert answer.status_code == 403
     assert "approval.self" in answer.content.decode()
     chosen = {"_key": "0123456789abcdef", "_chosen": f"{own.pk}:1"}
-    assert "approval.self" in desk.post(f"{LIST}run/approve/", chosen).content.decode()
+    assert "approval.self" in staff.post(f"{LIST}run/approve/", chosen).content.decode()
     own.refresh_from_db()
     assert own.status == "PENDING_APPROVAL"
     assert not emitted("availability.approved")
 
 
-def test_without_the_capability_the_action_is_disabled_and_a_forged_post_is_403(user, desk_for, waiting):
+def test_without_the_capability_the_action_is_disabled_and_a_forged_post_is_403(
+    user, staff_client_for, waiting
+):
     offer = waiting()
-    desk = desk_for(user("INTERNAL"))
-    drawn = desk.get(page(offer)).content.decode()
+    staff = staff_client_for(user("INTERNAL"))
+    drawn = staff.get(page(offer)).content.decode()
     assert "You need the capability availability.approve." in drawn
     assert page(offer, "approve") not in drawn
-    assert "You need the capability availability.approve." in desk.get(LIST).content.decode()
+    assert "You need the capability availability.approve." in staff.get(LIST).content.decode()
     forged = {"_key": "0123456789abcdef", "_version": "1"}
-    assert desk.get(page(offer, "approve")).status_code == 403
-    assert desk.post(page(offer, "approve"), forged).status_code == 403
-    assert desk.post(f"{LIST}run/approve/", {**forged, "_chosen": f"{offer.pk}:1"}).status_code == 403
+    assert staff.get(page(offer, "approve")).status_code == 403
+    assert staff.post(page(offer, "approve"), forged).status_code == 403
+    assert staff.post(f"{LIST}run/approve/", {**forged, "_chosen": f"{offer.pk}:1"}).status_code == 403
     offer.refresh_from_db()
     assert offer.status == "PENDING_APPROVAL"
 
@@ -178,54 +180,56 @@ def test_a_malformed_choice_does_nothing(manager, waiting, chosen):
     assert offer.status == "PENDING_APPROVAL"
 
 
-def test_staff_reserve_and_release_on_behalf(user, desk_for, offer, partner, emitted):
+def test_staff_reserve_and_release_on_behalf(user, staff_client_for, offer, partner, emitted):
     live, buyer = offer(), partner("Kovai Spinners")
-    desk = desk_for(user("INTERNAL"))
+    staff = staff_client_for(user("INTERNAL"))
     typed = {"quantity": "40", "holder_partner_id": str(buyer.pk)}
-    assert desk.fill(page(live, "reserve"), **typed).status_code == 302
+    assert staff.fill(page(live, "reserve"), **typed).status_code == 302
     reservation = Reservation.objects.get()
     assert (reservation.quantity, reservation.holder_partner) == (40, buyer)
-    assert "40 BALE for Kovai Spinners" in desk.get(page(live, "release")).content.decode()
-    refused = desk.fill(page(live, "release"), reservation_id=str(reservation.pk))
+    assert "40 BALE for Kovai Spinners" in staff.get(page(live, "release")).content.decode()
+    refused = staff.fill(page(live, "release"), reservation_id=str(reservation.pk))
     assert refused.status_code == 422
     assert refused.context["errors"]["reason"] == ["Enter a reason of at least 3 characters. (required)"]
     typed = {"reservation_id": str(reservation.pk), "reason": "asked by phone"}
-    assert desk.fill(page(live, "release"), **typed).status_code == 302
+    assert staff.fill(page(live, "release"), **typed).status_code == 302
     reservation.refresh_from_db()
     assert reservation.status == "RELEASED"
     assert len(emitted("availability.reserved")) == len(emitted("availability.released")) == 1
-    assert "Kovai Spinners" in desk.get(page(live)).content.decode()
+    assert "Kovai Spinners" in staff.get(page(live)).content.decode()
 
 
-def test_too_much_is_refused_beside_the_form(user, desk_for, offer, partner, emitted):
+def test_too_much_is_refused_beside_the_form(user, staff_client_for, offer, partner, emitted):
     live = offer(quantity=10)
-    desk = desk_for(user("INTERNAL"))
-    answer = desk.fill(page(live, "reserve"), quantity="11", holder_partner_id=str(partner().pk))
+    staff = staff_client_for(user("INTERNAL"))
+    answer = staff.fill(page(live, "reserve"), quantity="11", holder_partner_id=str(partner().pk))
     assert answer.status_code == 409
     assert "availability.quantity_exceeded" in answer.content.decode()
     typed = controls(answer)
     assert typed["quantity"] == ["11"]
     assert not emitted("availability.reserved")
-    assert desk.post(page(live, "reserve"), {**typed, "quantity": "10"}).status_code == 302
+    assert staff.post(page(live, "reserve"), {**typed, "quantity": "10"}).status_code == 302
 
 
-def test_a_committed_refusal_is_shown_as_an_error_and_emitted_once(user, desk_for, offer, emitted):
+def test_a_committed_refusal_is_shown_as_an_error_and_emitted_once(user, staff_client_for, offer, emitted):
     live = offer()
-    desk = desk_for(user("INTERNAL"))
+    staff = staff_client_for(user("INTERNAL"))
     form = {
-        **desk.form(page(live, "reserve")),
+        **staff.form(page(live, "reserve")),
         "quantity": "5",
         "holder_partner_id": str(live.seller_partner_id),
     }
     for _ in range(2):
-        answer = desk.post(page(live, "reserve"), form)
+        answer = staff.post(page(live, "reserve"), form)
         assert answer.status_code == 422
         assert "availability.related_party" in answer.content.decode()
     assert len(emitted("availability.reservation_refused")) == 1
 
 
-def test_staff_post_for_a_seller_only_after_the_capability_was_granted(user, desk_for, commodity, partner):
-    desk, seller = desk_for(user("INTERNAL")), partner()
+def test_staff_post_for_a_seller_only_after_the_capability_was_granted(
+    user, staff_client_for, commodity, partner
+):
+    staff, seller = staff_client_for(user("INTERNAL")), partner()
     today = timezone.localdate()
     typed = {
         "commodity_id": str(commodity().pk),
@@ -237,14 +241,14 @@ def test_staff_post_for_a_seller_only_after_the_capability_was_granted(user, des
         "available_until_date": str(today),
         "seller_partner_id": str(seller.pk),
     }
-    assert desk.get(f"{LIST}add/").status_code == 403
-    assert desk.post(f"{LIST}add/", {**typed, "_key": "0123456789abcdef"}).status_code == 403
+    assert staff.get(f"{LIST}add/").status_code == 403
+    assert staff.post(f"{LIST}add/", {**typed, "_key": "0123456789abcdef"}).status_code == 403
     with unguarded_writes():
         PolicyDeviation.objects.create(
             role="INTERNAL", capability="availability.create", scope="everywhere", operation="add"
         )
     access.sync()
-    assert desk.fill(f"{LIST}add/", **typed).status_code == 302
+    assert staff.fill(f"{LIST}add/", **typed).status_code == 302
     assert Availability.objects.get().seller_partner == seller
 
 

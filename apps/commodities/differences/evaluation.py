@@ -9,17 +9,17 @@ from typing import Final
 
 from apps.commodities import figures
 from apps.commodities.differences.shapes import (
+    DifferenceLine,
+    DifferenceSchedule,
     Effect,
     Form,
-    Line,
     Mode,
     RejectMode,
-    Schedule,
     Side,
     WeightRule,
 )
 from apps.commodities.exact import Price, requoted, rounded
-from erp.errors import Fault, RuleBroken
+from erp.errors import FieldError, RuleBroken
 
 RATE_PLACES: Final = 6
 WEIGHT_PLACES: Final = 3
@@ -86,7 +86,7 @@ class Evaluation:
 
 
 def evaluate(
-    schedule: Schedule,
+    schedule: DifferenceSchedule,
     results: Iterable[Result],
     *,
     rate: Decimal,
@@ -121,7 +121,7 @@ def named(value: Decimal | str) -> str:
 
 
 def _by_line(
-    lines: Sequence[Line], results: Iterable[Result]
+    lines: Sequence[DifferenceLine], results: Iterable[Result]
 ) -> dict[int, tuple[Decimal | str, Decimal | str | None]]:
     known: dict[tuple[str, str], Decimal | str] = {}
     for result in results:
@@ -129,7 +129,7 @@ def _by_line(
         if known.setdefault(key, result.value) != result.value:
             raise ResultUnfit(f"Two results govern {result.parameter} by {result.method}.")
     missing = [
-        Fault("/results", "result_missing", f"{name} by {line.method} is needed.")
+        FieldError("/results", "result_missing", f"{name} by {line.method} is needed.")
         for line in lines
         for name in (line.parameter, line.second_parameter)
         if name is not None and (name, line.method) not in known
@@ -145,13 +145,13 @@ def _by_line(
     }
 
 
-def _figure(line: Line, value: Decimal | str) -> Fraction:
+def _figure(line: DifferenceLine, value: Decimal | str) -> Fraction:
     if isinstance(value, str):
         raise ResultUnfit(f"{line.parameter} is not a number.")
     return Fraction(value)
 
 
-def _beyond_limits(line: Line, value: Decimal | str) -> bool:
+def _beyond_limits(line: DifferenceLine, value: Decimal | str) -> bool:
     if line.reject_below is None and line.reject_above is None:
         return False
     figure = _figure(line, value)
@@ -159,7 +159,7 @@ def _beyond_limits(line: Line, value: Decimal | str) -> bool:
     return below or (line.reject_above is not None and figure > line.reject_above)
 
 
-def _deviation(line: Line, figure: Fraction) -> tuple[Fraction, int]:
+def _deviation(line: DifferenceLine, figure: Fraction) -> tuple[Fraction, int]:
     """Return the deviation of a value from its base less the tolerance, and its sign: discount −1, premium 1."""
     low, high = line.base()
     above, below = figure - high, low - figure
@@ -172,11 +172,13 @@ def _deviation(line: Line, figure: Fraction) -> tuple[Fraction, int]:
     return max(bad - tolerance, Fraction(0)), -1
 
 
-def _earned(line: Line, gain: Fraction) -> Fraction:
+def _earned(line: DifferenceLine, gain: Fraction) -> Fraction:
     return gain if line.line_cap is None else min(gain, Fraction(line.line_cap))
 
 
-def _effect(line: Line, value: Decimal | str, second: Decimal | str | None) -> tuple[Fraction, Fraction]:
+def _effect(
+    line: DifferenceLine, value: Decimal | str, second: Decimal | str | None
+) -> tuple[Fraction, Fraction]:
     """Deviation and effect of a line on the rate. Raises ScheduleGap."""
     nothing = Fraction(0)
     if line.form is Form.NO_LIMIT:
@@ -207,7 +209,7 @@ def _effect(line: Line, value: Decimal | str, second: Decimal | str | None) -> t
     return deviation, _earned(line, change) if sign > 0 else -change
 
 
-def _weight_factor(line: Line, value: Decimal | str) -> tuple[Fraction, Fraction]:
+def _weight_factor(line: DifferenceLine, value: Decimal | str) -> tuple[Fraction, Fraction]:
     """Deviation of a WEIGHT line, and the factor of the weight that is paid for."""
     deviation, sign = _deviation(line, _figure(line, value))
     if line.weight_rule is WeightRule.ONE_FOR_ONE:
@@ -221,7 +223,7 @@ def _weight_factor(line: Line, value: Decimal | str) -> tuple[Fraction, Fraction
     return deviation, 1 + change
 
 
-def _gap(line: Line, value: str) -> ScheduleGap:
+def _gap(line: DifferenceLine, value: str) -> ScheduleGap:
     return ScheduleGap(
         f"Line {line.order} has no effect for {line.parameter} {value}.",
         line=line.order,
@@ -232,7 +234,9 @@ def _gap(line: Line, value: str) -> ScheduleGap:
 class _Running:
     """Rate and weight while the lines are applied, one after the other."""
 
-    def __init__(self, schedule: Schedule, rate: Fraction, weight: Fraction, price: Price | None) -> None:
+    def __init__(
+        self, schedule: DifferenceSchedule, rate: Fraction, weight: Fraction, price: Price | None
+    ) -> None:
         self.schedule, self.contract_rate, self.rate, self.weight, self.price = (
             schedule,
             rate,
@@ -242,7 +246,7 @@ class _Running:
         )
         self.percent, self.money, self.product = Fraction(0), Fraction(0), Fraction(1)
 
-    def apply(self, line: Line, value: Decimal | str, second: Decimal | str | None) -> Traced:
+    def apply(self, line: DifferenceLine, value: Decimal | str, second: Decimal | str | None) -> Traced:
         """Apply a line; returns what it did."""
         kind: Effect | Form = line.effect
         if line.form is Form.WEIGHT:

@@ -75,7 +75,7 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Line:
+class DifferenceLine:
     """One line of a schedule. Figures are in the unit of the parameter; ``line_cap`` bounds what good quality earns."""
 
     order: int
@@ -109,10 +109,10 @@ class Line:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Schedule:
+class DifferenceSchedule:
     """A schedule as it is applied. ``price``: in what MONEY and POINTS are quoted."""
 
     mode: Mode
-    lines: Sequence[Line]
+    lines: Sequence[DifferenceLine]
     price: Price | None = None
     cap_percent: Decimal | None = None

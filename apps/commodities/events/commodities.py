@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from apps.commodities import capabilities
-from erp.events import EVERYONE, Change, Event, event, rows_of
+from erp.events import EVERYONE, Event, FieldChange, event, rows_of
 
 rows_of("commodity", model="commodity.Commodity", reads=capabilities.VIEW)
 
@@ -31,4 +31,4 @@ class CommodityCreated(Event):
 class CommodityUpdated(Event):
     commodity_id: UUID
     version: int
-    changes: dict[str, Change]
+    changes: dict[str, FieldChange]

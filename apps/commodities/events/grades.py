@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from apps.commodities.events.commodities import COMMODITY
-from erp.events import EVERYONE, Change, Event, event
+from erp.events import EVERYONE, Event, FieldChange, event
 
 # Partners don't see drafts, so they get no event of new parts.
 
@@ -22,4 +22,4 @@ class GradeUpdated(Event):
     commodity_id: UUID
     grade_id: UUID
     version: int
-    changes: dict[str, Change]
+    changes: dict[str, FieldChange]

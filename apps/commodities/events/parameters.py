@@ -4,7 +4,7 @@ from uuid import UUID
 
 from apps.commodities import capabilities
 from apps.commodities.events.commodities import COMMODITY
-from erp.events import ALL, EVERYONE, Change, Event, event, rows_of
+from erp.events import ALL, EVERYONE, Event, FieldChange, event, rows_of
 
 TEMPLATE = ("parameter_template", "template_id")
 rows_of("parameter_template", model="commodity.ParameterTemplate", reads=capabilities.VIEW)
@@ -32,7 +32,7 @@ class ParameterUpdated(Event):
     commodity_id: UUID
     parameter_id: UUID
     version: int
-    changes: dict[str, Change]
+    changes: dict[str, FieldChange]
 
 
 @event("parameter_template.created", version=1, aggregate=TEMPLATE, readers={EVERYONE: ALL})
@@ -46,4 +46,4 @@ class ParameterTemplateCreated(Event):
 class ParameterTemplateUpdated(Event):
     template_id: UUID
     version: int
-    changes: dict[str, Change]
+    changes: dict[str, FieldChange]

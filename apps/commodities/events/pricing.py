@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from apps.commodities import capabilities
-from erp.events import ALL, EVERYONE, Change, Event, event, rows_of
+from erp.events import ALL, EVERYONE, Event, FieldChange, event, rows_of
 
 rows_of("pricing_unit", model="commodity.PricingUnit", reads=capabilities.VIEW)
 
@@ -23,4 +23,4 @@ class PricingUnitCreated(Event):
 class PricingUnitUpdated(Event):
     pricing_unit_id: UUID
     version: int
-    changes: dict[str, Change]
+    changes: dict[str, FieldChange]

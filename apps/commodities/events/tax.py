@@ -4,7 +4,7 @@ from uuid import UUID
 
 from apps.approvals.events import draft_events
 from apps.commodities import capabilities
-from erp.events import ALL, EVERYONE, Change, DecimalText, Event, event, rows_of
+from erp.events import ALL, EVERYONE, DecimalText, Event, FieldChange, event, rows_of
 
 rows_of("hsn_code", model="commodity.HsnCode", reads=capabilities.VIEW)
 rows_of("hsn_mapping", model="commodity.HsnMapping", reads=capabilities.VIEW)
@@ -23,7 +23,7 @@ class HsnCodeCreated(Event):
 class HsnCodeUpdated(Event):
     hsn_code_id: UUID
     version: int
-    changes: dict[str, Change]
+    changes: dict[str, FieldChange]
 
 
 @event("commodity.hsn_mapping.confirmed", version=1, aggregate=("hsn_mapping", "mapping_id"), readers={})

@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from apps.commodities import capabilities
-from erp.events import ALL, EVERYONE, Change, Event, event, rows_of
+from erp.events import ALL, EVERYONE, Event, FieldChange, event, rows_of
 
 TERMS = ("trade_terms", "terms_id")
 EVERYBODY = {EVERYONE: ALL}  # all signed-in users read the lists
@@ -38,4 +38,4 @@ class TradeTermsCreated(OfTerms):
 @event("trade_terms.updated", version=1, aggregate=TERMS, readers=EVERYBODY)
 class TradeTermsUpdated(OfTerms):
     version: int
-    changes: dict[str, Change]
+    changes: dict[str, FieldChange]

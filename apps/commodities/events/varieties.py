@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from apps.commodities.events.commodities import COMMODITY
-from erp.events import EVERYONE, Change, Event, event
+from erp.events import EVERYONE, Event, FieldChange, event
 
 # Partners don't see drafts, so they get no event of new parts.
 
@@ -24,4 +24,4 @@ class VarietyUpdated(Event):
     commodity_id: UUID
     variety_id: UUID
     version: int
-    changes: dict[str, Change]
+    changes: dict[str, FieldChange]

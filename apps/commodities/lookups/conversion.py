@@ -20,7 +20,7 @@ from apps.commodities.models import Commodity, PricingUnit, Unit
 from apps.commodities.services import FieldsContradict, WeightNeeded, factors, package_weight, price_of
 from erp import clock
 from erp.access import Actor
-from erp.errors import Fault, Invalid
+from erp.errors import FieldError, Invalid
 
 CONVERTED_PLACES: Final = 9
 UNROUNDED_PLACES: Final = 12
@@ -175,14 +175,18 @@ def _price(commodity: Commodity, rate: Decimal | None, code: str | None) -> Pric
     """Return the pricing unit of the rate: the requested one, else the commodity's."""
     if rate is None:
         if code is not None:
-            raise FieldsContradict(errors=[Fault("/rate", "required", "Enter the rate of the pricing unit.")])
+            raise FieldsContradict(
+                errors=[FieldError("/rate", "required", "Enter the rate of the pricing unit.")]
+            )
         return None
     price = commodity.pricing_unit if code is None else PricingUnit.objects.filter(code=code).first()
     if price is None and code is not None:
-        raise Invalid(errors=[Fault("/pricing_unit", "does_not_exist", "This pricing unit does not exist.")])
+        raise Invalid(
+            errors=[FieldError("/pricing_unit", "does_not_exist", "This pricing unit does not exist.")]
+        )
     if price is None:
         raise FieldsContradict(
-            errors=[Fault("/pricing_unit", "required", "The commodity has no pricing unit: enter one.")]
+            errors=[FieldError("/pricing_unit", "required", "The commodity has no pricing unit: enter one.")]
         )
     return price
 
@@ -191,11 +195,13 @@ def _check_shape(count: Any, count_unit: str | None, weight: Any, weight_unit: s
     """Check that there is a count or a weight, each with its unit."""
     faults = []
     if count is None and weight is None:
-        faults.append(Fault("/quantity", "required", "Enter a count or a weight."))
+        faults.append(FieldError("/quantity", "required", "Enter a count or a weight."))
     for name, value, unit in (("count", count, count_unit), ("weight", weight, weight_unit)):
         if (value is None) != (unit is None):
             missing = name if value is None else f"{name}_unit"
-            faults.append(Fault(f"/quantity/{missing}", "required", "Enter both the number and its unit."))
+            faults.append(
+                FieldError(f"/quantity/{missing}", "required", "Enter both the number and its unit.")
+            )
     if faults:
         raise FieldsContradict(errors=faults)
 
@@ -204,12 +210,12 @@ def _dimensions(named: Mapping[str, str | None], versions: Mapping[str, int]) ->
     """Return the dimensions of the requested units. Raises Invalid for an unknown or unused one."""
     kinds = dict(Unit.objects.filter(code__in=named.values()).values_list("code", "dimension"))
     faults = [
-        Fault(pointer, "does_not_exist", "This unit does not exist.")
+        FieldError(pointer, "does_not_exist", "This unit does not exist.")
         for pointer, code in named.items()
         if code is not None and code not in kinds
     ]
     faults += [
-        Fault(f"/unit_versions/{code}", "not_used", "This unit is not used in the conversion.")
+        FieldError(f"/unit_versions/{code}", "not_used", "This unit is not used in the conversion.")
         for code in versions
         if code not in kinds
     ]
@@ -219,4 +225,4 @@ def _dimensions(named: Mapping[str, str | None], versions: Mapping[str, int]) ->
 
 
 def _misfit(pointer: str, words: str) -> UnitDimension:
-    return UnitDimension(words, errors=[Fault(pointer, "dimension", words)])
+    return UnitDimension(words, errors=[FieldError(pointer, "dimension", words)])

@@ -9,7 +9,7 @@ from uuid import UUID
 from apps.commodities import suggestions, tax
 from apps.commodities.models import Commodity, HsnCode, ParameterTemplate, TaxRate
 from apps.commodities.reference.tax import HSN_CODES
-from apps.commodities.suggestions import Hit, Reason
+from apps.commodities.suggestions import Hit, SuggestionReason
 from erp import clock
 from erp.access import Actor
 
@@ -22,7 +22,7 @@ class Suggestion:
     """A suggestion with its confidence and reasons."""
 
     confidence: Decimal
-    reasons: Sequence[Reason]
+    reasons: Sequence[SuggestionReason]
     provider: str = suggestions.PROVIDER
     is_suggestion: bool = True
 
@@ -72,7 +72,7 @@ def detect_category(*, actor: Actor, name: str, description: str = "") -> BestCa
     ]
     if not found:
         return BestCategory(
-            category=None, confidence=Decimal(0), reasons=[Reason("unknown")], alternatives=[]
+            category=None, confidence=Decimal(0), reasons=[SuggestionReason("unknown")], alternatives=[]
         )
     best = found[0]
     return BestCategory(
@@ -124,10 +124,10 @@ def _with_line(hits: list[Hit], cotton: Hit, line: str | None, staple_mm: Decima
     if line is None:
         if staple_mm is None:
             return hits
-        silent = Reason("tariff_silent", {"staple_mm": f"{staple_mm:f}"})
+        silent = SuggestionReason("tariff_silent", {"staple_mm": f"{staple_mm:f}"})
         return [*hits[:at], Hit(cotton.value, cotton.confidence, (*cotton.reasons, silent)), *hits[at + 1 :]]
     facts = {} if staple_mm is None else {"staple_mm": f"{staple_mm:f}"}
-    exact = Hit(line, cotton.confidence, (*cotton.reasons, Reason("cotton_line", facts)))
+    exact = Hit(line, cotton.confidence, (*cotton.reasons, SuggestionReason("cotton_line", facts)))
     return [*hits[:at], exact, *hits[at:]]
 
 
@@ -140,7 +140,7 @@ def suggest_parameters(commodity: Commodity, *, actor: Actor, limit: int = 20) -
         .exclude(code__in=there)
         .order_by("display_order", "code")[:limit]
     )
-    reason = Reason("usual_of_category", {"category": commodity.category})
+    reason = SuggestionReason("usual_of_category", {"category": commodity.category})
     return Suggestions(
         [
             ParameterSuggestion(template=template, confidence=suggestions.WORDS, reasons=[reason])

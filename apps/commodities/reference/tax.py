@@ -69,7 +69,7 @@ USUAL_CODES: Final = {
 }
 
 
-class Line(NamedTuple):
+class TaxLine(NamedTuple):
     """A line of the tariff by staple length in mm: above, or from, to, or below."""
 
     code: str
@@ -90,17 +90,17 @@ class Line(NamedTuple):
 
 # The tariff has no line for Indian cotton between 28.0 and 28.5 mm.
 INDIAN_COTTON: Final = (
-    Line("52010012", to=Decimal("20.5")),
-    Line("52010013", above=Decimal("20.5"), to=Decimal("24.5")),
-    Line("52010014", above=Decimal("24.5"), to=Decimal("28.0")),
-    Line("52010015", start=Decimal("28.5"), below=Decimal("34.5")),
-    Line("52010019", start=Decimal("34.5")),
+    TaxLine("52010012", to=Decimal("20.5")),
+    TaxLine("52010013", above=Decimal("20.5"), to=Decimal("24.5")),
+    TaxLine("52010014", above=Decimal("24.5"), to=Decimal("28.0")),
+    TaxLine("52010015", start=Decimal("28.5"), below=Decimal("34.5")),
+    TaxLine("52010019", start=Decimal("34.5")),
 )
 OTHER_COTTON: Final = (
-    Line("52010021", to=Decimal("20.0")),
-    Line("52010022", above=Decimal("20.0"), to=Decimal("24.5")),
-    Line("52010023", above=Decimal("24.5"), to=Decimal("27.0")),
-    Line("52010024", above=Decimal("27.0"), to=Decimal("32.0")),
-    Line("52010025", above=Decimal("32.0")),
+    TaxLine("52010021", to=Decimal("20.0")),
+    TaxLine("52010022", above=Decimal("20.0"), to=Decimal("24.5")),
+    TaxLine("52010023", above=Decimal("24.5"), to=Decimal("27.0")),
+    TaxLine("52010024", above=Decimal("27.0"), to=Decimal("32.0")),
+    TaxLine("52010025", above=Decimal("32.0")),
 )
 BENGAL_DESHI: Final = "52010011"

@@ -13,7 +13,7 @@ from apps.commodities.serializers.commodities import CreateInput
 from apps.commodities.serializers.varieties import VarietyFields
 from erp.api import fields
 from erp.api.files import FileField
-from erp.api.serializers import Answer, Input, faults_from, invalid
+from erp.api.serializers import Input, LookupOutput, faults_from, invalid
 from erp.api.validators import matches
 from erp.files import CSV, XLSX
 from erp.jobs.models import Job
@@ -131,13 +131,13 @@ class BulkUploadInput(BulkValidateInput):
     )
 
 
-class FaultOutput(Answer):
+class FaultOutput(LookupOutput):
     pointer = fields.CharField()
     code = fields.CharField()
     detail = fields.CharField()
 
 
-class ForeseenOutput(Answer):
+class ForeseenOutput(LookupOutput):
     """The effect that the import would have on one row."""
 
     row = fields.IntegerField(source="number")
@@ -146,7 +146,7 @@ class ForeseenOutput(Answer):
     faults = FaultOutput(many=True)
 
 
-class BulkValidateOutput(Answer):
+class BulkValidateOutput(LookupOutput):
     kind = fields.CharField()
     file_sha256 = fields.CharField()
     total = fields.IntegerField()

@@ -7,7 +7,7 @@ from apps.commodities.models import PricingUnit
 from apps.commodities.serializers.base import CODE, UNIT, SimpleStatus, UnitField
 from apps.commodities.serializers.units import WeightField
 from erp.api import fields
-from erp.api.serializers import Answer, Input, Output
+from erp.api.serializers import Input, LookupOutput, Output
 from erp.api.validators import COUNTRY
 
 
@@ -122,26 +122,26 @@ class ConversionInput(Input):
     rounding = RoundingInput(required=False, help_text="How the final amount is rounded.")
 
 
-class WeighedAnswer(Answer):
+class WeighedAnswer(LookupOutput):
     value = fields.CharField()
     unit = fields.CharField()
     basis = fields.ChoiceField(choices=[("given", "given"), ("nominal", "nominal")])
 
 
-class ConvertedAnswer(Answer):
+class ConvertedAnswer(LookupOutput):
     value = fields.CharField(help_text="To 9 places.")
     unit = fields.CharField()
     numerator = fields.CharField()
     denominator = fields.CharField()
 
 
-class AmountAnswer(Answer):
+class AmountAnswer(LookupOutput):
     value = fields.CharField()
     currency = fields.CharField()
     unrounded = fields.CharField(help_text="To 12 places.")
 
 
-class UsedAnswer(Answer):
+class UsedAnswer(LookupOutput):
     unit = fields.CharField()
     unit_version = fields.IntegerField()
     numerator = fields.CharField()
@@ -149,7 +149,7 @@ class UsedAnswer(Answer):
     source = fields.CharField()  # type: ignore[assignment]  # DRF's has this name
 
 
-class ConversionOutput(Answer):
+class ConversionOutput(LookupOutput):
     weight = WeighedAnswer(allow_null=True)
     converted = ConvertedAnswer(allow_null=True)
     amount = AmountAnswer(allow_null=True)

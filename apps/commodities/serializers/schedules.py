@@ -10,7 +10,7 @@ from apps.commodities.models.parameters import PARAMETER_FORMAT
 from apps.commodities.serializers.base import CODE, FigureField, rows
 from apps.commodities.serializers.units import Dated
 from erp.api import fields
-from erp.api.serializers import Answer, Input, Output
+from erp.api.serializers import Input, LookupOutput, Output
 from erp.api.validators import matches
 
 VALUE = matches(
@@ -41,7 +41,7 @@ class BandRow(_Band, Input):
     """A band of values."""
 
 
-class BandAnswer(_Band, Answer):
+class BandAnswer(_Band, LookupOutput):
     """A band of values."""
 
 
@@ -61,7 +61,7 @@ class StepRow(StepFields, Input):
     """A step of a ladder."""
 
 
-class StepAnswer(StepFields, Answer):
+class StepAnswer(StepFields, LookupOutput):
     """A step of a ladder."""
 
 
@@ -77,7 +77,7 @@ class CellRow(CellFields, Input):
     """A cell of a matrix."""
 
 
-class CellAnswer(CellFields, Answer):
+class CellAnswer(CellFields, LookupOutput):
     """A cell of a matrix."""
 
 
@@ -114,7 +114,7 @@ class LineRow(LineFields, Input):
     cells = rows(CellRow, 200)
 
 
-class LineAnswer(LineFields, Answer):
+class LineAnswer(LineFields, LookupOutput):
     """A line of a schedule."""
 
     parameter = fields.CharField(source="parameter.code")

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from apps.commodities.models import Commodity, TaxRate
 from erp.api import fields
-from erp.api.serializers import Answer, Input
+from erp.api.serializers import Input, LookupOutput
 from erp.api.validators import COUNTRY
 
 
@@ -50,14 +50,14 @@ class SuggestParametersInput(Input):
     )
 
 
-class ReasonAnswer(Answer):
+class ReasonAnswer(LookupOutput):
     """The reason: a stable code and its facts."""
 
     code = fields.CharField()
     facts = fields.DictField(child=fields.CharField())
 
 
-class SuggestionAnswer(Answer):
+class SuggestionAnswer(LookupOutput):
     """Fields of every suggestion. A suggestion changes nothing: a person decides."""
 
     confidence = fields.DecimalField(4, 3)
@@ -74,7 +74,7 @@ class BestCategoryAnswer(CategoryAnswer):
     alternatives = CategoryAnswer(many=True)
 
 
-class RateAnswer(Answer):
+class RateAnswer(LookupOutput):
     """A GST rate that is effective today."""
 
     condition = fields.ChoiceField(choices=TaxRate.Condition.choices)
@@ -88,7 +88,7 @@ class CodeAnswer(SuggestionAnswer):
     rates = RateAnswer(many=True)
 
 
-class CodesAnswer(Answer):
+class CodesAnswer(LookupOutput):
     results = CodeAnswer(many=True)
 
 
@@ -100,5 +100,5 @@ class ParameterSuggestionAnswer(SuggestionAnswer):
     unit = fields.CharField(source="template.unit", allow_null=True)
 
 
-class ParametersAnswer(Answer):
+class ParametersAnswer(LookupOutput):
     results = ParameterSuggestionAnswer(many=True)

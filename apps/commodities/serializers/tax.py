@@ -7,7 +7,7 @@ from apps.commodities.models.tax import HSN_PREFIX
 from apps.commodities.serializers.base import HSN, SimpleStatus
 from apps.commodities.serializers.units import Dated
 from erp.api import fields
-from erp.api.serializers import Answer, Input, Output
+from erp.api.serializers import Input, LookupOutput, Output
 from erp.api.validators import matches
 
 PREFIX = matches(HSN_PREFIX, "Use 2 to 8 digits.")
@@ -65,7 +65,7 @@ class TaxRateOutput(Output):
         fields = ("hsn", "condition", "rate_percent", "valid_from", "valid_to", "source")
 
 
-class TaxAnswer(Answer):
+class TaxAnswer(LookupOutput):
     """The GST rate of a commodity on a date. Store ``tax_rate_id`` with the invoice."""
 
     commodity_id = fields.UUIDField()

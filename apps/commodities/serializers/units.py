@@ -6,7 +6,7 @@ from typing import Any
 from apps.commodities.models import PackWeight, Unit, UnitDefinition
 from apps.commodities.serializers.base import UNIT, UnitField
 from erp.api import fields
-from erp.api.serializers import Answer, Input, Output
+from erp.api.serializers import Input, LookupOutput, Output
 from erp.api.validators import COUNTRY, matches
 
 
@@ -48,7 +48,7 @@ class DraftUnitDefinitionInput(EditUnitDefinitionInput):
     unit = fields.RowField(Unit)
 
 
-class DefinitionAnswer(Answer):
+class DefinitionAnswer(LookupOutput):
     """A definition within its unit."""
 
     unit_version = fields.IntegerField()

@@ -18,7 +18,7 @@ from apps.commodities.services.rules import (
     require_dates_in_order,
 )
 from erp import clock
-from erp.errors import Fault
+from erp.errors import FieldError
 from erp.reference import ReferenceList
 
 STAYS_EDITABLE = ("name", "valid_to")  # of a commission that has begun
@@ -38,7 +38,9 @@ def _check(row: Commission) -> None:
     _require_contiguous(row)
     require_dates_in_order(row)
     if row.min_amount is not None and row.max_amount is not None and row.min_amount > row.max_amount:
-        raise LimitsInverted(errors=[Fault("/max_amount", "inverted", "The maximum is below the minimum.")])
+        raise LimitsInverted(
+            errors=[FieldError("/max_amount", "inverted", "The maximum is below the minimum.")]
+        )
 
 
 def _require_not_begun(row: Commission, today: Any) -> None:
@@ -47,13 +49,13 @@ def _require_not_begun(row: Commission, today: Any) -> None:
     if began > today:
         return
     faults = [
-        Fault(f"/{field}", "fixed", "It cannot be changed once the commission is effective.")
+        FieldError(f"/{field}", "fixed", "It cannot be changed once the commission is effective.")
         for field in changes
         if field not in STAYS_EDITABLE
     ]
     if "valid_to" in changes and row.valid_to is not None and row.valid_to < today:
         faults.append(
-            Fault(
+            FieldError(
                 "/valid_to",
                 "fixed",
                 "The commission is effective until today at least: choose today or a later day.",
@@ -71,7 +73,9 @@ def _require_basis(row: Commission) -> None:
     for place, slab in enumerate(row.slabs):
         if (slab["percent"] is None) == (slab["amount"] is None):
             faults.append(
-                Fault(f"/slabs/{place}/percent", "contradicts", "Enter either a percentage or an amount.")
+                FieldError(
+                    f"/slabs/{place}/percent", "contradicts", "Enter either a percentage or an amount."
+                )
             )
     if faults:
         raise FieldsContradict(errors=faults)
@@ -81,13 +85,13 @@ def _require_basis(row: Commission) -> None:
     ]
 
 
-def _presence(row: Commission, name: str, needed: bool) -> Iterator[Fault]:
+def _presence(row: Commission, name: str, needed: bool) -> Iterator[FieldError]:
     value = getattr(row, name)
     pointer = "/pricing_unit_id" if name == "pricing_unit" else f"/{name}"
     if needed and value in (None, []):
-        yield Fault(pointer, "required", f"Required with {row.get_basis_display()}.")
+        yield FieldError(pointer, "required", f"Required with {row.get_basis_display()}.")
     elif not needed and value not in (None, []):
-        yield Fault(pointer, "contradicts", f"Not allowed with {row.get_basis_display()}.")
+        yield FieldError(pointer, "contradicts", f"Not allowed with {row.get_basis_display()}.")
 
 
 def _require_contiguous(row: Commission) -> None:
@@ -97,16 +101,18 @@ def _require_contiguous(row: Commission) -> None:
         last = place == len(row.slabs) - 1
         if Decimal(slab["from"]) != start:
             faults.append(
-                Fault(f"/slabs/{place}/from", "not_contiguous", f"The slab must start at {start:f}.")
+                FieldError(f"/slabs/{place}/from", "not_contiguous", f"The slab must start at {start:f}.")
             )
         if (slab["to"] is None) != last:
-            faults.append(Fault(f"/slabs/{place}/to", "not_contiguous", "Only the last slab has no end."))
+            faults.append(
+                FieldError(f"/slabs/{place}/to", "not_contiguous", "Only the last slab has no end.")
+            )
             break
         if slab["to"] is not None:
             start = Decimal(slab["to"])
             if start <= Decimal(slab["from"]):
                 faults.append(
-                    Fault(f"/slabs/{place}/to", "not_contiguous", "The end must be above the start.")
+                    FieldError(f"/slabs/{place}/to", "not_contiguous", "The end must be above the start.")
                 )
     if faults:
         raise BandsNotContiguous(errors=faults)

@@ -18,7 +18,7 @@ from apps.commodities.services.rules import (
     save_names,
 )
 from apps.commodities.services.tax import HsnUnknown, require_hsn
-from erp.errors import Fault, Invalid, RuleBroken
+from erp.errors import FieldError, Invalid, RuleBroken
 from erp.reference import ReferenceList
 from erp.text import name_key
 
@@ -71,14 +71,14 @@ def _require_ready(commodity: Commodity) -> None:
     mandatory = commodity.quality_parameters.active().filter(is_mandatory=True)
     lacks = []
     if commodity.pricing_unit is None:
-        lacks.append(Fault("/pricing_unit_id", "required", "Enter the pricing unit."))
+        lacks.append(FieldError("/pricing_unit_id", "required", "Enter the pricing unit."))
     if not commodity.hsn_code:
-        lacks.append(Fault("/hsn_code", "required", "Enter the HSN code."))
+        lacks.append(FieldError("/hsn_code", "required", "Enter the HSN code."))
     elif not confirmed:
         words = "Confirm this HSN code for the name first, under HSN mappings."
-        lacks.append(Fault("/hsn_code", "unconfirmed", words))
+        lacks.append(FieldError("/hsn_code", "unconfirmed", words))
     if not mandatory.exists():
-        lacks.append(Fault("/status", "no_parameter", "Add a mandatory quality parameter first."))
+        lacks.append(FieldError("/status", "no_parameter", "Add a mandatory quality parameter first."))
     if lacks:
         raise NotReady(errors=lacks)
 
@@ -89,11 +89,13 @@ def _check_fields(commodity: Commodity) -> None:
     counted = commodity.quantity_mode == Commodity.QuantityMode.COUNT_AND_WEIGHT
     if counted != (commodity.package_unit is not None):
         faults.append(
-            Fault("/package_unit", "contradicts", "Required if packages are counted, and only then.")
+            FieldError("/package_unit", "contradicts", "Required if packages are counted, and only then.")
         )
     elif counted and commodity.trade_unit not in (commodity.base_unit, commodity.package_unit):
         faults.append(
-            Fault("/trade_unit", "contradicts", "The trade unit must be the base unit or the package unit.")
+            FieldError(
+                "/trade_unit", "contradicts", "The trade unit must be the base unit or the package unit."
+            )
         )
     if faults:
         raise FieldsContradict(errors=faults)
@@ -113,7 +115,7 @@ def _check_units(commodity: Commodity) -> None:
     if others := {code for code in named.values() if code is not None} - kinds.keys():
         kinds |= dict(Unit.objects.filter(code__in=others).values_list("code", "dimension"))
     unknown = [
-        Fault(f"/{name}", "does_not_exist", "This unit does not exist.")
+        FieldError(f"/{name}", "does_not_exist", "This unit does not exist.")
         for name, code in named.items()
         if code is not None and code not in kinds
     ]
@@ -129,7 +131,7 @@ def _check_units(commodity: Commodity) -> None:
         "pricing_unit_id": price is None or price.unit_id == packed or kinds[price.unit_id] == base,
     }
     if faults := [
-        Fault(
+        FieldError(
             f"/{name}",
             "dimension",
             f"{named[name]} is a unit of {Unit.Dimension(kinds[str(named[name])]).label.lower()}.",
@@ -143,7 +145,7 @@ def _check_units(commodity: Commodity) -> None:
 def _check(commodity: Commodity) -> None:
     check(commodity)
     if commodity.is_new and Commodity.objects.filter(code=commodity.code).exists():
-        taken = Fault("/code", "taken", "Another commodity has this code.")
+        taken = FieldError("/code", "taken", "Another commodity has this code.")
         raise Duplicate("This code is already in use.", errors=[taken])
 
 

@@ -4,7 +4,7 @@ from apps.commodities import capabilities, events
 from apps.commodities.models import Grade
 from apps.commodities.services.limits import LIMIT_ERRORS, normalize_limits
 from apps.commodities.services.rules import Duplicate, FieldsContradict, require_active
-from erp.errors import Conflict, Fault
+from erp.errors import Conflict, FieldError
 from erp.reference import ReferenceList
 
 
@@ -22,11 +22,15 @@ def _check(grade: Grade) -> None:
     kinds = Grade.DifferenceKind
     faults = []
     if (grade.difference is not None) != (grade.difference_kind != kinds.NONE):
-        faults.append(Fault("/difference", "contradicts", "Required with a difference, and only then."))
+        faults.append(FieldError("/difference", "contradicts", "Required with a difference, and only then."))
     if (grade.pricing_unit is not None) != (grade.difference_kind == kinds.MONEY):
-        faults.append(Fault("/pricing_unit_id", "contradicts", "Required with an amount, and only then."))
+        faults.append(
+            FieldError("/pricing_unit_id", "contradicts", "Required with an amount, and only then.")
+        )
     if grade.is_basis and grade.difference_kind != kinds.NONE:
-        faults.append(Fault("/difference_kind", "contradicts", "The basis grade cannot have a difference."))
+        faults.append(
+            FieldError("/difference_kind", "contradicts", "The basis grade cannot have a difference.")
+        )
     if faults:
         raise FieldsContradict(errors=faults)
     normalize_limits(grade, "limits")

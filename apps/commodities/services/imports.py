@@ -8,11 +8,11 @@ from apps.commodities import capabilities, events
 from apps.commodities.models import Commodity, Variety
 from apps.commodities.services import commodities, varieties
 from erp.access import Actor
-from erp.errors import Conflict, Fault, Invalid, PreconditionFailed, RuleBroken
+from erp.errors import Conflict, FieldError, Invalid, PreconditionFailed, RuleBroken
 from erp.files import Upload
 from erp.jobs import tables
 from erp.jobs.events import JobQueued
-from erp.jobs.kinds import Done
+from erp.jobs.kinds import RowResult
 from erp.jobs.models import Job
 from erp.models import Model
 from erp.reference import changes_of, default_of
@@ -99,7 +99,7 @@ IMPORT_TARGETS: Final = {
 
 def upsert_row(
     target: ImportTarget, values: dict[str, Any], *, columns: Collection[str], actor: Actor
-) -> Done:
+) -> RowResult:
     """Create the row that the values describe, or update the one with its code.
 
     ``columns`` are those of the table. Raises whatever the services raise, and Invalid for a version that
@@ -111,14 +111,16 @@ def upsert_row(
         row = target.creates(actor=actor, **target.new(values))
         if values.get("status", row.status) != row.status:
             row = target.updates(row, actor=actor, **target.replaced(row, values, columns))
-        return Done("created", row.pk)
+        return RowResult("created", row.pk)
     _check_version(row, values)
     updated = target.updates(row, actor=actor, **target.replaced(row, values, columns))
     if updated.version == row.version:
-        return Done("unchanged", row.pk)
+        return RowResult("unchanged", row.pk)
     for name in target.updates.keywords:
         setattr(row, name, getattr(updated, name))
-    return Done("updated", row.pk, {name: change.model_dump() for name, change in changes_of(row).items()})
+    return RowResult(
+        "updated", row.pk, {name: change.model_dump() for name, change in changes_of(row).items()}
+    )
 
 
 def _check_version(row: Any, values: dict[str, Any]) -> None:
@@ -130,7 +132,7 @@ def _check_version(row: Any, values: dict[str, Any]) -> None:
             if row is None
             else f"The current version is {row.version}."
         )
-        raise Invalid(errors=[Fault("/version", PreconditionFailed.code, words)])
+        raise Invalid(errors=[FieldError("/version", PreconditionFailed.code, words)])
 
 
 @service(requires=capabilities.CREATE, emits=[events.CommodityBulkImported])

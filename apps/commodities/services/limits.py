@@ -15,7 +15,7 @@ from apps.commodities.services.rules import (
     require_active,
     require_own,
 )
-from erp.errors import Fault
+from erp.errors import FieldError
 
 LIMIT_ERRORS = (FieldsContradict, LimitsInverted, NotActive, OtherCommodity, OutsidePossible)
 
@@ -50,7 +50,9 @@ def normalize_limits(row: Any, name: str) -> None:
             raise _contradiction(pointer, "required", "Enter a lower limit, an upper limit or both.")
         if low is not None and high is not None and low > high:
             raise LimitsInverted(
-                errors=[Fault(f"{pointer}/high", "inverted", "The upper limit is below the lower limit.")]
+                errors=[
+                    FieldError(f"{pointer}/high", "inverted", "The upper limit is below the lower limit.")
+                ]
             )
         _check_possible(parameter, {"low": low, "high": high}, pointer)
         checked.append({"parameter_id": key, "low": _end(low), "high": _end(high)})
@@ -64,7 +66,7 @@ def _check_possible(parameter: Measured, ends: Mapping[str, Decimal | None], poi
             (least is not None and value < least) or (most is not None and value > most)
         ):
             words = f"{parameter.name} can only be from {_end(least) or '…'} to {_end(most) or '…'}."
-            raise OutsidePossible(errors=[Fault(f"{pointer}/{end}", "outside_possible", words)])
+            raise OutsidePossible(errors=[FieldError(f"{pointer}/{end}", "outside_possible", words)])
 
 
 def _end(value: Decimal | None) -> str | None:
@@ -72,4 +74,4 @@ def _end(value: Decimal | None) -> str | None:
 
 
 def _contradiction(pointer: str, code: str, words: str) -> FieldsContradict:
-    return FieldsContradict(errors=[Fault(pointer, code, words)])
+    return FieldsContradict(errors=[FieldError(pointer, code, words)])

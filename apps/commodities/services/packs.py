@@ -15,7 +15,7 @@ from apps.commodities.services.rules import (
     require_dates_in_order,
 )
 from erp.access import Actor
-from erp.errors import Fault
+from erp.errors import FieldError
 from erp.reference import event_of
 from erp.services import emit, service
 
@@ -74,7 +74,7 @@ def _check(weight: PackWeight) -> None:
         ("unit", Unit.Dimension.MASS, "Choose a unit of weight."),
     )
     faults = [
-        Fault(f"/{name}", "dimension", words)
+        FieldError(f"/{name}", "dimension", words)
         for name, dimension, words in kinds
         if getattr(weight, name).dimension != dimension
     ]
@@ -82,12 +82,14 @@ def _check(weight: PackWeight) -> None:
         raise UnitDimension(errors=faults)
     if weight.low > weight.high:
         raise LimitsInverted(
-            errors=[Fault("/high", "inverted", "The highest weight is below the lowest weight.")]
+            errors=[FieldError("/high", "inverted", "The highest weight is below the lowest weight.")]
         )
     if weight.value is not None and not weight.low <= weight.value <= weight.high:
         raise LimitsInverted(
             errors=[
-                Fault("/value", "outside", "The weight must be between the lowest and the highest weight.")
+                FieldError(
+                    "/value", "outside", "The weight must be between the lowest and the highest weight."
+                )
             ]
         )
     require_dates_in_order(weight)

@@ -14,7 +14,7 @@ from apps.commodities.services.rules import (
     OutsidePossible,
     require_active,
 )
-from erp.errors import Fault, Invalid
+from erp.errors import FieldError, Invalid
 from erp.reference import EQUAL, ReferenceList, writable_fields
 from erp.text import name_key
 
@@ -38,12 +38,14 @@ def _check(row: Any) -> None:
     ):
         if _above(row, low, high):
             raise LimitsInverted(
-                errors=[Fault(f"/{high}", "inverted", "The upper limit is below the lower limit.")]
+                errors=[FieldError(f"/{high}", "inverted", "The upper limit is below the lower limit.")]
             )
     for name in ("usual_min", "usual_max"):
         if _above(row, "possible_min", name) or _above(row, name, "possible_max"):
             raise OutsidePossible(
-                errors=[Fault(f"/{name}", "outside_possible", "The value is outside the possible range.")]
+                errors=[
+                    FieldError(f"/{name}", "outside_possible", "The value is outside the possible range.")
+                ]
             )
 
 
@@ -51,18 +53,20 @@ def _check_fixed(row: Any) -> None:
     """Type, unit and methods can't change, since results rely on them."""
     changed = row.changed_fields()
     faults = [
-        Fault(f"/{name}", "fixed", "It cannot be changed: test results depend on it.")
+        FieldError(f"/{name}", "fixed", "It cannot be changed: test results depend on it.")
         for name in ("data_type", "unit")
         if name in changed
     ]
     before, now = changed.get("methods", ((), ()))
     if lost := [method for method in before if method not in now]:
-        faults.append(Fault("/methods", "fixed", f"Methods cannot be removed: add {', '.join(lost)} again."))
+        faults.append(
+            FieldError("/methods", "fixed", f"Methods cannot be removed: add {', '.join(lost)} again.")
+        )
     if faults:
         raise InForce("Test results of this parameter depend on it.", errors=faults)
 
 
-def _contradictions(row: Any) -> list[Fault]:
+def _contradictions(row: Any) -> list[FieldError]:
     number, target = row.is_number, row.direction == Measured.Direction.TARGET
     expected = {
         "unit": (number, "numbers"),
@@ -71,20 +75,20 @@ def _contradictions(row: Any) -> list[Fault]:
         "target_high": (target, "a target range"),
     }
     faults = [
-        Fault(f"/{name}", "contradicts", f"Required with {what}, and only then.")
+        FieldError(f"/{name}", "contradicts", f"Required with {what}, and only then.")
         for name, (wanted, what) in expected.items()
         if (getattr(row, name) is not None) != wanted
     ]
     if target and not number:
-        faults.append(Fault("/direction", "contradicts", "Only numbers have a target range."))
+        faults.append(FieldError("/direction", "contradicts", "Only numbers have a target range."))
     faults += [
-        Fault(f"/{name}", "contradicts", "Only numbers have limits.")
+        FieldError(f"/{name}", "contradicts", "Only numbers have limits.")
         for name in NUMBERS_ONLY
         if getattr(row, name) is not None and not number
     ]
     if (row.data_type == Measured.DataType.ENUM) != (len(row.choices) > 1):
         faults.append(
-            Fault(
+            FieldError(
                 "/choices",
                 "contradicts",
                 "At least two choices are required for a choice from a list, and only then.",
@@ -92,13 +96,13 @@ def _contradictions(row: Any) -> list[Fault]:
         )
     codes = [choice["code"] for choice in row.choices]
     faults += [
-        Fault(f"/choices/{place}/code", "doubled", "This code is listed twice.")
+        FieldError(f"/choices/{place}/code", "doubled", "This code is listed twice.")
         for place, code in enumerate(codes)
         if code in codes[:place]
     ]
     if row.default_method not in row.methods:
         faults.append(
-            Fault("/default_method", "contradicts", "The default method must be one of the methods.")
+            FieldError("/default_method", "contradicts", "The default method must be one of the methods.")
         )
     return faults
 
@@ -122,7 +126,7 @@ def _with_template(values: Mapping[str, Any]) -> dict[str, Any]:
     if template is None:
         missing = [name for name in ITSELF if name not in values]
         words = "Required without a template."
-        if faults := [Fault(f"/{name}", "required", words) for name in missing]:
+        if faults := [FieldError(f"/{name}", "required", words) for name in missing]:
             raise Invalid(errors=faults)
         return dict(values)
     copied = {name: getattr(template, name) for name in FIELDS}

@@ -6,7 +6,7 @@ from typing import Any
 from apps.approvals.services.drafts import DraftErrors
 from apps.commodities.models import TERMS, Commodity
 from erp import periods
-from erp.errors import Conflict, Fault, RuleBroken
+from erp.errors import Conflict, FieldError, RuleBroken
 from erp.text import name_key
 
 
@@ -80,20 +80,24 @@ class OtherCommodity(RuleBroken):
 def require_active(row: Any, pointer: str) -> None:
     """Raise NotActive if the row (or None) is archived."""
     if row is not None and row.status == Commodity.Status.ARCHIVED:
-        raise NotActive(errors=[Fault(pointer, "not_active", "It is archived and cannot be chosen.")])
+        raise NotActive(errors=[FieldError(pointer, "not_active", "It is archived and cannot be chosen.")])
 
 
 def require_own(commodity: Commodity, row: Any, pointer: str) -> None:
     """Raise OtherCommodity if the row (or None) belongs to another commodity."""
     if row is not None and row.commodity_id != commodity.pk:
-        raise OtherCommodity(errors=[Fault(pointer, "other_commodity", "It belongs to another commodity.")])
+        raise OtherCommodity(
+            errors=[FieldError(pointer, "other_commodity", "It belongs to another commodity.")]
+        )
 
 
 def require_unchanged(row: Any, *names: str, because: str) -> None:
     """Raise InForce, with the reason, if one of the fixed fields has changed."""
     changed = row.changed_fields()
     faults = [
-        Fault(f"/{name}", "fixed", because) for name in names if row._meta.get_field(name).attname in changed
+        FieldError(f"/{name}", "fixed", because)
+        for name in names
+        if row._meta.get_field(name).attname in changed
     ]
     if faults:
         raise InForce(because, errors=faults)

@@ -19,7 +19,7 @@ from apps.commodities.services.rules import (
     require_own,
 )
 from apps.commodities.services.soundness import SOUNDNESS_ERRORS, require_sound
-from erp.errors import Fault
+from erp.errors import FieldError
 
 
 def _require_commodity(schedule: QualitySchedule) -> None:
@@ -37,17 +37,17 @@ def write_lines(schedule: QualitySchedule, lines: Sequence[Mapping[str, Any]]) -
     that comes twice.
     """
     known = {row.code: row for row in QualityParameter.objects.filter(commodity=schedule.commodity_id)}
-    faults: list[Fault] = []
+    faults: list[FieldError] = []
     rows: list[ScheduleLine] = []
     for place, line in enumerate(lines):
         named = {name: line.get(name) for name in ("parameter", "second_parameter")}
         faults += [
-            Fault(f"/lines/{place}/{name}", "does_not_exist", "The commodity has no such parameter.")
+            FieldError(f"/lines/{place}/{name}", "does_not_exist", "The commodity has no such parameter.")
             for name, code in named.items()
             if code is not None and code not in known
         ]
         if line["order"] in (row.order for row in rows):
-            faults.append(Fault(f"/lines/{place}/order", "doubled", "Another line has this order."))
+            faults.append(FieldError(f"/lines/{place}/order", "doubled", "Another line has this order."))
         lists = {name: _as_text(line.get(name) or ()) for name in ("bands", "steps", "cells")}
         parameters = {name: known.get(str(code)) for name, code in named.items()}
         if not faults:
@@ -86,14 +86,14 @@ draft_quality_schedule, edit_quality_schedule = QUALITY_SCHEDULE.draft, QUALITY_
 submit_quality_schedule, withdraw_quality_schedule = QUALITY_SCHEDULE.submit, QUALITY_SCHEDULE.withdraw
 
 
-def terms_of(schedule: QualitySchedule, *, day: date) -> differences.Schedule:
+def terms_of(schedule: QualitySchedule, *, day: date) -> differences.DifferenceSchedule:
     """Convert a schedule for ``differences.evaluate``, with the definition of its pricing unit on ``day``.
 
     Raises NoDefinition where the pricing unit's unit isn't defined on that day.
     """
     lines = QualitySchedule.objects.with_lines().get(pk=schedule.pk).line_rows.all()
     unit = schedule.pricing_unit
-    return differences.Schedule(
+    return differences.DifferenceSchedule(
         mode=differences.Mode(schedule.mode),
         lines=tuple(_line_of(line) for line in lines),
         price=None if unit is None else price_of(unit, factors([unit.unit_id], on=day)[unit.unit_id]),
@@ -101,8 +101,8 @@ def terms_of(schedule: QualitySchedule, *, day: date) -> differences.Schedule:
     )
 
 
-def _line_of(line: ScheduleLine) -> differences.Line:
-    return differences.Line(
+def _line_of(line: ScheduleLine) -> differences.DifferenceLine:
+    return differences.DifferenceLine(
         order=line.order,
         parameter=line.parameter.code,
         method=line.method,

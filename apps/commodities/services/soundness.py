@@ -16,7 +16,7 @@ from apps.commodities.services.rules import (
     require_active,
     require_own,
 )
-from erp.errors import Fault
+from erp.errors import FieldError
 
 Form, Side = ScheduleLine.Form, ScheduleLine.Side
 PRICED = (Form.BAND, Form.LADDER, Form.LINEAR, Form.MATRIX)
@@ -34,29 +34,31 @@ def require_sound(schedule: QualitySchedule) -> None:
     require_active(schedule.commodity, "/commodity_id")
     require_active(schedule.pricing_unit, "/pricing_unit_id")
     lines = list(schedule.line_rows.select_related("parameter", "second_parameter").order_by("order"))
-    faults = [] if lines else [Fault("/lines", "required", "Add at least one line.")]
-    inverted: list[Fault] = []
+    faults = [] if lines else [FieldError("/lines", "required", "Add at least one line.")]
+    inverted: list[FieldError] = []
     for place, line in enumerate(lines):
         pointer = f"/lines/{place}"
         for name in ("parameter", "second_parameter"):
             require_own(schedule.commodity, getattr(line, name), f"{pointer}/{name}")
             require_active(getattr(line, name), f"{pointer}/{name}")
-        faults += [Fault(f"{pointer}/{name}", "contradicts", words) for name, words in _contradictions(line)]
         faults += [
-            Fault(f"{pointer}/{name}", "contradicts", words) for name, words in _unpriced(schedule, line)
+            FieldError(f"{pointer}/{name}", "contradicts", words) for name, words in _contradictions(line)
+        ]
+        faults += [
+            FieldError(f"{pointer}/{name}", "contradicts", words) for name, words in _unpriced(schedule, line)
         ]
         for low, high in (("base_low", "base_high"), ("reject_below", "reject_above")):
             least, most = getattr(line, low), getattr(line, high)
             if least is not None and most is not None and least > most:
                 inverted.append(
-                    Fault(f"{pointer}/{high}", "inverted", "The upper limit is below the lower limit.")
+                    FieldError(f"{pointer}/{high}", "inverted", "The upper limit is below the lower limit.")
                 )
     if faults:
         raise FieldsContradict(errors=faults)
     if inverted:
         raise LimitsInverted(errors=inverted)
     holes = [
-        Fault(f"/lines/{place}/{name}", "not_contiguous", words)
+        FieldError(f"/lines/{place}/{name}", "not_contiguous", words)
         for place, line in enumerate(lines)
         for name, words in _holes(line)
     ]

@@ -12,7 +12,7 @@ from apps.commodities.reference.tax import HSN_CODES
 from apps.commodities.services.rules import DRAFT_ERRORS, Duplicate
 from erp import clock
 from erp.access import Actor
-from erp.errors import Fault, RuleBroken
+from erp.errors import FieldError, RuleBroken
 from erp.reference import ReferenceList, event_of
 from erp.reference_data import ReferenceTable
 from erp.services import emit, service
@@ -31,7 +31,7 @@ def require_hsn(code: str | None, pointer: str = "/hsn_code") -> None:
     known = code in HSN_CODES if status is None else status == HsnCode.Status.ACTIVE
     if not known:
         raise HsnUnknown(
-            errors=[Fault(pointer, "hsn_unknown", "This HSN code does not exist or is archived.")]
+            errors=[FieldError(pointer, "hsn_unknown", "This HSN code does not exist or is archived.")]
         )
 
 

@@ -19,13 +19,13 @@ from apps.commodities.models.terms import CARRIED, COLLECTED, INSURED
 from apps.commodities.reference import FILES
 from apps.commodities.services.rules import Duplicate, FieldsContradict
 from erp.access import Actor
-from erp.errors import Fault
+from erp.errors import FieldError
 from erp.reference import EQUAL, ReferenceList
 from erp.reference_data import ReferenceTable
 from erp.services import service
 from erp.text import name_key
 
-Contradictions = Callable[[Any], Iterator[Fault]]
+Contradictions = Callable[[Any], Iterator[FieldError]]
 
 
 def terms_list(
@@ -61,50 +61,50 @@ def terms_list(
     )
 
 
-def _only_with(row: Any, field: str, applies: bool, whose: str) -> Iterator[Fault]:
+def _only_with(row: Any, field: str, applies: bool, whose: str) -> Iterator[FieldError]:
     """Check that the field has a value where it applies, and only there."""
     has_value = getattr(row, field) is not None
     if applies and not has_value:
-        yield Fault(f"/{field}", "required", f"Required with {whose}.")
+        yield FieldError(f"/{field}", "required", f"Required with {whose}.")
     elif has_value and not applies:
-        yield Fault(f"/{field}", "contradicts", f"Not allowed with {whose}.")
+        yield FieldError(f"/{field}", "contradicts", f"Not allowed with {whose}.")
 
 
-def _slabs(row: Any, field: str) -> Iterator[Fault]:
+def _slabs(row: Any, field: str) -> Iterator[FieldError]:
     """Check that every slab but the last has days, and convert the figures to plain text."""
     rows: Sequence[Any] = getattr(row, field)
     for place, slab in enumerate(rows):
         if (slab["days"] is None) != (place == len(rows) - 1):
-            yield Fault(f"/{field}/{place}/days", "contradicts", "Enter days in every row but the last.")
+            yield FieldError(f"/{field}/{place}/days", "contradicts", "Enter days in every row but the last.")
     slabs = [
         {"days": slab["days"], "annual_percent": plain(Decimal(slab["annual_percent"]))} for slab in rows
     ]
     setattr(row, field, slabs)
 
 
-def _weighment(row: WeighmentTerms) -> Iterator[Fault]:
+def _weighment(row: WeighmentTerms) -> Iterator[FieldError]:
     method = WeighmentTerms.TareMethod(row.tare_method)
     yield from _only_with(row, "tare_value", method != "ACTUAL", f"tare by {method.label}")
     if method == "PERCENT" and row.tare_value is not None and row.tare_value > 100:
-        yield Fault("/tare_value", "contradicts", "The tare must be at most 100 percent.")
+        yield FieldError("/tare_value", "contradicts", "The tare must be at most 100 percent.")
     kind = WeighmentTerms.FranchiseKind(row.franchise_kind)
     yield from _only_with(row, "franchise_percent", kind != "NONE", f"franchise {kind.label}")
 
 
-def _delivery(row: DeliveryTerms) -> Iterator[Fault]:
+def _delivery(row: DeliveryTerms) -> Iterator[FieldError]:
     basis = str(row.basis)
     for field, included, excluded in (
         ("includes_freight", (*INSURED, *CARRIED), COLLECTED),
         ("includes_insurance", INSURED, COLLECTED),
     ):
         if basis in included and not getattr(row, field):
-            yield Fault(f"/{field}", "contradicts", f"The {basis} price includes it: choose yes.")
+            yield FieldError(f"/{field}", "contradicts", f"The {basis} price includes it: choose yes.")
         elif basis in excluded and getattr(row, field):
-            yield Fault(f"/{field}", "contradicts", f"The {basis} price does not include it: choose no.")
+            yield FieldError(f"/{field}", "contradicts", f"The {basis} price does not include it: choose no.")
     yield from _slabs(row, "late_slabs")
 
 
-def _payment(row: PaymentTerms) -> Iterator[Fault]:
+def _payment(row: PaymentTerms) -> Iterator[FieldError]:
     instrument = str(row.instrument)
     if instrument != "SBLC":  # optional for a standby letter of credit
         yield from _only_with(

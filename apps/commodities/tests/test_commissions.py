@@ -25,7 +25,7 @@ FROM = date(2026, 4, 1)
 
 
 @pytest.fixture
-def desk(user, client_for):
+def staff(user, client_for):
     return client_for(user("INTERNAL_FINANCE"))
 
 
@@ -123,22 +123,24 @@ def test_a_deal_in_another_currency_is_refused(commodity):
 
 
 @pytest.mark.django_db
-def test_a_commission_has_its_own_stream_which_partners_cannot_read(desk, commodity, assert_emitted, deliver):
-    made = desk.write(PATH, {**SLABS, "commodity_id": str(commodity().pk)})
+def test_a_commission_has_its_own_stream_which_partners_cannot_read(
+    staff, commodity, assert_emitted, deliver
+):
+    made = staff.write(PATH, {**SLABS, "commodity_id": str(commodity().pk)})
     created = made.json()
     assert made.status_code == 201, made.content
     assert created["slabs"][1] == {"from": "1000000.000", "to": None, "percent": "0.2500", "amount": None}
     event = assert_emitted(events.CommissionSet, commission_id=created["id"], change="created", side="SELLER")
     assert (event.aggregate_type, str(event.aggregate_id)) == ("commission", created["id"])
-    same = desk.write(made["Location"], SLABS, method="PUT", if_match=1)
+    same = staff.write(made["Location"], SLABS, method="PUT", if_match=1)
     assert (same.status_code, same["ETag"]) == (200, '"1"'), same.content
     body = {**SLABS, "basis": "FIXED", "slabs": [], "slab_by": None, "slab_mode": None, "amount": "150000.00"}
-    changed = desk.write(made["Location"], body, method="PUT", if_match=1)
+    changed = staff.write(made["Location"], body, method="PUT", if_match=1)
     assert changed.status_code == 200, changed.content
     assert_emitted(events.CommissionSet, commission_id=created["id"], change="updated", basis="FIXED")
     deliver()
     assert [
-        row["type"] for row in desk.read("/api/v1/events?type=commodity.commission.set").json()["results"]
+        row["type"] for row in staff.read("/api/v1/events?type=commodity.commission.set").json()["results"]
     ]
 
 
@@ -164,7 +166,7 @@ def test_partners_and_other_staff_see_no_commission(user, client_for, deliver):
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("scope", [(), ("commodity",), ("trade_type",), ("partner_id",)])
-def test_two_commissions_of_one_scope_and_side_are_never_effective_on_one_day(desk, commodity, scope):
+def test_two_commissions_of_one_scope_and_side_are_never_effective_on_one_day(staff, commodity, scope):
     given = {"commodity": commodity(), "trade_type": terms("trade-types"), "partner_id": uuid4()}
     fields = {name: given[name] for name in scope}
     percent(valid_to=FROM + timedelta(days=30), **fields)
@@ -176,17 +178,17 @@ def test_two_commissions_of_one_scope_and_side_are_never_effective_on_one_day(de
 
 
 @pytest.mark.django_db
-def test_an_overlap_is_a_conflict_for_the_caller(desk):
-    assert desk.write(PATH, SLABS).status_code == 201
-    answer = desk.write(PATH, {**SLABS, "valid_from": "2101-03-31", "valid_to": None})
+def test_an_overlap_is_a_conflict_for_the_caller(staff):
+    assert staff.write(PATH, SLABS).status_code == 201
+    answer = staff.write(PATH, {**SLABS, "valid_from": "2101-03-31", "valid_to": None})
     assert (answer.status_code, answer.json()["code"]) == (409, "commodity.overlap")
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_twenty_parallel_posts_for_the_same_days_one_is_stored(desk):
+def test_of_twenty_parallel_posts_for_the_same_days_one_is_stored(staff):
     def post(number):
         try:
-            return desk.write(PATH, {**SLABS, "valid_from": f"2100-04-{number + 1:02}"}).status_code
+            return staff.write(PATH, {**SLABS, "valid_from": f"2100-04-{number + 1:02}"}).status_code
         finally:
             connections.close_all()
 
@@ -200,14 +202,14 @@ def test_of_twenty_parallel_posts_for_the_same_days_one_is_stored(desk):
 @pytest.mark.parametrize(
     ("basis", "field", "figure"), [("FIXED", "amount", "150000.00"), ("PERCENT", "percent", "0.1250")]
 )
-def test_a_fixed_amount_and_an_eighth_of_a_percent_are_stored_as_they_are(desk, basis, field, figure):
+def test_a_fixed_amount_and_an_eighth_of_a_percent_are_stored_as_they_are(staff, basis, field, figure):
     plain = {name: value for name, value in SLABS.items() if not name.startswith("slab")}
-    made = desk.write(PATH, {**plain, "basis": basis, field: figure})
+    made = staff.write(PATH, {**plain, "basis": basis, field: figure})
     assert (made.status_code, made.json()[field]) == (201, figure), made.content
 
 
 @pytest.mark.django_db
-def test_once_begun_only_the_name_and_a_later_end_change(desk):
+def test_once_begun_only_the_name_and_a_later_end_change(staff):
     today = timezone.localdate()
     row = percent(valid_from=today)
     body = {
@@ -226,17 +228,17 @@ def test_once_begun_only_the_name_and_a_later_end_change(desk):
         ({"valid_from": yesterday}, "valid_from"),
         ({"max_amount": "5.00"}, "max_amount"),
     ):
-        answer = desk.write(path, {**body, **change}, method="PUT", if_match=1)
+        answer = staff.write(path, {**body, **change}, method="PUT", if_match=1)
         assert (answer.status_code, answer.json()["code"]) == (409, "commodity.in_force"), change
         assert [fault["pointer"] for fault in answer.json()["errors"]] == [f"/{field}"]
-    assert desk.write(path, {**body, "valid_to": str(today)}, method="PUT", if_match=1).status_code == 200
+    assert staff.write(path, {**body, "valid_to": str(today)}, method="PUT", if_match=1).status_code == 200
     old = percent(side="BUYER", valid_from=today - timedelta(days=9))
     body = {**body, "side": "BUYER", "valid_from": str(old.valid_from), "valid_to": yesterday}
-    answer = desk.write(f"{PATH}/{old.pk}", body, method="PUT", if_match=1)
+    answer = staff.write(f"{PATH}/{old.pk}", body, method="PUT", if_match=1)
     assert answer.json()["code"] == "commodity.in_force"
     later = percent(partner_id=uuid4(), valid_from=today + timedelta(days=1))
     body = {**body, "side": "SELLER", "partner_id": str(later.partner_id), "valid_to": None, "percent": "1"}
-    answer = desk.write(f"{PATH}/{later.pk}", {**body, "valid_from": tomorrow}, method="PUT", if_match=1)
+    answer = staff.write(f"{PATH}/{later.pk}", {**body, "valid_from": tomorrow}, method="PUT", if_match=1)
     assert answer.status_code == 200, answer.content
 
 
@@ -269,14 +271,14 @@ def test_once_begun_only_the_name_and_a_later_end_change(desk):
         ({"slabs": [{"from": "0", "to": "5", "percent": "1"}]}, "bands_not_contiguous", "/slabs/0/to"),
     ],
 )
-def test_a_commission_has_exactly_the_fields_of_its_basis(desk, change, code, pointer):
-    answer = desk.write(PATH, {**SLABS, **change})
+def test_a_commission_has_exactly_the_fields_of_its_basis(staff, change, code, pointer):
+    answer = staff.write(PATH, {**SLABS, **change})
     assert (answer.status_code, answer.json()["code"]) == (422, f"commodity.{code}"), answer.content
     assert pointer in [fault["pointer"] for fault in answer.json()["errors"]]
 
 
 @pytest.mark.django_db
-def test_a_price_unit_is_named_where_the_amount_is_for_one_and_may_not_be_archived(desk):
+def test_a_price_unit_is_named_where_the_amount_is_for_one_and_may_not_be_archived(staff):
     unit = services.create_unit(
         actor=SYSTEM, code="CANDY", dimension=Unit.Dimension.MASS, symbol="c", name="Candy"
     )
@@ -290,13 +292,13 @@ def test_a_price_unit_is_named_where_the_amount_is_for_one_and_may_not_be_archiv
         "amount": "100.00",
         "valid_from": "2100-04-01",
     }
-    assert desk.write(PATH, body).json()["code"] == "commodity.fields_contradict"
+    assert staff.write(PATH, body).json()["code"] == "commodity.fields_contradict"
     body["pricing_unit_id"] = str(candy.pk)
-    made = desk.write(PATH, body)
+    made = staff.write(PATH, body)
     assert (made.status_code, made.json()["pricing_unit_id"]) == (201, str(candy.pk)), made.content
     with unguarded_writes():
         PricingUnit.objects.update(status="ARCHIVED")
-    assert desk.write(PATH, {**body, "partner_id": str(uuid4())}).json()["code"] == "commodity.not_active"
+    assert staff.write(PATH, {**body, "partner_id": str(uuid4())}).json()["code"] == "commodity.not_active"
 
 
 @pytest.mark.django_db

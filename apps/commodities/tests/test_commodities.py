@@ -17,27 +17,27 @@ PATH = "/api/v1/commodities"
 
 
 @pytest.fixture
-def desk(user, client_for):
+def staff(user, client_for):
     return client_for(user("INTERNAL_MASTERDATA"))
 
 
-def test_a_commodity_starts_as_a_draft_that_partners_do_not_see(desk, user, client_for):
-    made = desk.write(PATH, {"code": "COTTON", **GOODS})
+def test_a_commodity_starts_as_a_draft_that_partners_do_not_see(staff, user, client_for):
+    made = staff.write(PATH, {"code": "COTTON", **GOODS})
     row = made.json()
     assert (made.status_code, row["status"], row["version"], made["ETag"]) == (201, "DRAFT", 1, '"1"')
     assert row["quantity_tolerance_percent"] == "5.0000"
     assert client_for(user("BUYER")).read(made["Location"]).status_code == 404
     price = make_ready(Commodity.objects.get())
     body = {**GOODS, "pricing_unit_id": str(price.pk), "status": "ACTIVE"}
-    assert desk.write(made["Location"], body, method="PUT", if_match=1).status_code == 200
+    assert staff.write(made["Location"], body, method="PUT", if_match=1).status_code == 200
     assert client_for(user("BUYER")).read(made["Location"]).status_code == 200
 
 
-def test_an_update_event_has_old_and_new_values(desk, assert_emitted):
+def test_an_update_event_has_old_and_new_values(staff, assert_emitted):
     from apps.commodities import events
 
-    made = desk.write(PATH, {"code": "COTTON", **GOODS})
-    changed = desk.write(
+    made = staff.write(PATH, {"code": "COTTON", **GOODS})
+    changed = staff.write(
         made["Location"],
         {**GOODS, "name": "Cotton lint", "quantity_tolerance_percent": "2.5"},
         method="PUT",
@@ -54,23 +54,23 @@ def test_an_update_event_has_old_and_new_values(desk, assert_emitted):
     )
 
 
-def test_the_same_values_give_no_version_and_no_event(desk, emitted):
-    made = desk.write(PATH, {"code": "COTTON", **GOODS})
-    same = desk.write(made["Location"], GOODS, method="PUT", if_match=1)
+def test_the_same_values_give_no_version_and_no_event(staff, emitted):
+    made = staff.write(PATH, {"code": "COTTON", **GOODS})
+    same = staff.write(made["Location"], GOODS, method="PUT", if_match=1)
     assert (same.status_code, same["ETag"]) == (200, '"1"')
     assert emitted("commodity.updated") == []
 
 
-def test_put_replaces_what_is_left_out_with_its_default(desk):
-    made = desk.write(PATH, {"code": "COTTON", **GOODS, "description": "Ginned."})
-    changed = desk.write(made["Location"], GOODS, method="PUT", if_match=1)
+def test_put_replaces_what_is_left_out_with_its_default(staff):
+    made = staff.write(PATH, {"code": "COTTON", **GOODS, "description": "Ginned."})
+    changed = staff.write(made["Location"], GOODS, method="PUT", if_match=1)
     assert changed.json()["description"] == ""
 
 
-def test_two_puts_on_one_version_have_one_winner(desk, user, client_for):
-    made = desk.write(PATH, {"code": "COTTON", **GOODS})
+def test_two_puts_on_one_version_have_one_winner(staff, user, client_for):
+    made = staff.write(PATH, {"code": "COTTON", **GOODS})
     answers = [
-        desk.write(made["Location"], {**GOODS, "name": f"Cotton {n}"}, method="PUT", if_match=1)
+        staff.write(made["Location"], {**GOODS, "name": f"Cotton {n}"}, method="PUT", if_match=1)
         for n in range(2)
     ]
     assert [a.status_code for a in answers] == [200, 412]
@@ -94,12 +94,12 @@ def test_of_parallel_posts_of_one_name_one_wins_and_the_others_get_409(user):
         assert sorted(pool.map(make, range(1, 9))) == ["made"] + ["taken"] * 7
 
 
-def test_a_duplicate_code_or_name_is_409_with_its_field(desk):
-    desk.write(PATH, {"code": "COTTON", **GOODS})
-    code = desk.write(PATH, {"code": "COTTON", **GOODS, "name": "Other"})
+def test_a_duplicate_code_or_name_is_409_with_its_field(staff):
+    staff.write(PATH, {"code": "COTTON", **GOODS})
+    code = staff.write(PATH, {"code": "COTTON", **GOODS, "name": "Other"})
     assert (code.status_code, code.json()["code"]) == (409, "commodity.duplicate")
     assert code.json()["errors"][0]["pointer"] == "/code"
-    name = desk.write(PATH, {"code": "OTHER", **GOODS, "name": "RAW  cotton"})
+    name = staff.write(PATH, {"code": "OTHER", **GOODS, "name": "RAW  cotton"})
     assert (name.status_code, name.json()["code"]) == (409, "commodity.duplicate")
 
 
@@ -120,21 +120,21 @@ def test_a_duplicate_code_or_name_is_409_with_its_field(desk):
         ({"origin_country": "IND"}, 400, "request.invalid", "/origin_country"),
     ],
 )
-def test_contradictory_commodities_are_refused(desk, wrong, status, code, pointer):
-    answer = desk.write(PATH, {"code": "COTTON", **GOODS, **wrong})
+def test_contradictory_commodities_are_refused(staff, wrong, status, code, pointer):
+    answer = staff.write(PATH, {"code": "COTTON", **GOODS, **wrong})
     assert (answer.status_code, answer.json()["code"]) == (status, code), answer.content
     assert [fault["pointer"] for fault in answer.json()["errors"]] == [pointer]
     assert Commodity.objects.count() == 0
 
 
-def test_only_allowed_changes_of_status_are_possible(desk, commodity):
+def test_only_allowed_changes_of_status_are_possible(staff, commodity):
     row = commodity()
     path = f"{PATH}/{row.pk}"
     values = {**GOODS, "name": row.name}
 
     def put(**fields):
         version = Commodity.objects.get(pk=row.pk).version
-        return desk.write(path, {**values, **fields}, method="PUT", if_match=version)
+        return staff.write(path, {**values, **fields}, method="PUT", if_match=version)
 
     assert put(status="DRAFT").json()["code"] == "commodity.illegal_transition"
     fixed = put(base_unit="G", trade_unit="G")
@@ -149,12 +149,12 @@ def test_only_allowed_changes_of_status_are_possible(desk, commodity):
     assert (same.status_code, same.json()["version"]) == (200, version)
 
 
-def test_a_commodity_is_traded_once_it_can_be_priced_coded_and_tested(desk, user, client_for):
+def test_a_commodity_is_traded_once_it_can_be_priced_coded_and_tested(staff, user, client_for):
     body = {**GOODS, "hsn_code": None}
-    made = desk.write(PATH, {"code": "LINT", **body})
+    made = staff.write(PATH, {"code": "LINT", **body})
 
     def activate(**fields):
-        return desk.write(made["Location"], {**body, **fields, "status": "ACTIVE"}, method="PUT", if_match=1)
+        return staff.write(made["Location"], {**body, **fields, "status": "ACTIVE"}, method="PUT", if_match=1)
 
     def lacks(answer):
         assert (answer.status_code, answer.json()["code"]) == (422, "commodity.not_ready")

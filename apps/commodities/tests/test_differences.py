@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from apps.commodities.differences import (
     Band,
     CurrencyMismatch,
+    DifferenceLine,
+    DifferenceSchedule,
     Effect,
     Form,
-    Line,
     Mode,
     Outcome,
     Price,
@@ -21,7 +22,6 @@ from apps.commodities.differences import (
     Result,
     ResultMissing,
     ResultUnfit,
-    Schedule,
     ScheduleGap,
     Side,
     Step,
@@ -39,7 +39,7 @@ def band(start, end, effect):
     return Band(start and D(start), end and D(end), D(effect))
 
 
-MOISTURE = Line(
+MOISTURE = DifferenceLine(
     order=1,
     parameter="moisture",
     method="OVEN",
@@ -48,7 +48,7 @@ MOISTURE = Line(
     base_high=D("8.5"),
     side=Side.ABOVE,
 )
-RD = Line(
+RD = DifferenceLine(
     order=2,
     parameter="rd",
     method="HVI",
@@ -61,7 +61,7 @@ RD = Line(
     ),
     reject_below=D("73.0"),
 )
-TRASH = Line(
+TRASH = DifferenceLine(
     order=3,
     parameter="trash",
     method="GRAVIMETRIC",
@@ -72,7 +72,7 @@ TRASH = Line(
     rate=D(1),
     reject_above=D("4.5"),
 )
-STAPLE = Line(
+STAPLE = DifferenceLine(
     order=4,
     parameter="staple_length",
     method="UHML_HVI",
@@ -80,7 +80,7 @@ STAPLE = Line(
     reject_below=D("28.0"),
     reject_above=D("31.0"),
 )
-MICRONAIRE = Line(
+MICRONAIRE = DifferenceLine(
     order=5,
     parameter="micronaire",
     method="HVI",
@@ -88,7 +88,7 @@ MICRONAIRE = Line(
     reject_below=D("3.5"),
     reject_above=D("4.9"),
 )
-DEMO = Schedule(mode=Mode.ADDITIVE, lines=(MOISTURE, RD, TRASH, STAPLE, MICRONAIRE))
+DEMO = DifferenceSchedule(mode=Mode.ADDITIVE, lines=(MOISTURE, RD, TRASH, STAPLE, MICRONAIRE))
 LOT = {"rd": "75.1", "trash": "3.8", "moisture": "8.9", "staple_length": "29.2", "micronaire": "3.9"}
 METHODS = {line.parameter: line.method for line in DEMO.lines}
 
@@ -223,10 +223,10 @@ def test_a_reciprocal_line_pays_the_good_side_alike_up_to_its_cap():
     assert done.accounted_weight == D("17023.193")  # 16,938.5 × 1.005, half up
 
 
-KCA_MIC = Schedule(
+KCA_MIC = DifferenceSchedule(
     mode=Mode.ADDITIVE,
     lines=(
-        Line(
+        DifferenceLine(
             order=1,
             parameter="micronaire",
             method="HVI",
@@ -248,11 +248,11 @@ KCA_MIC = Schedule(
         ),
     ),
 )
-KCA_STAPLE = Schedule(
+KCA_STAPLE = DifferenceSchedule(
     mode=Mode.ADDITIVE,
     price=Price("PKR", 1, "MASS", Fraction(186621, 5000)),
     lines=(
-        Line(
+        DifferenceLine(
             order=1,
             parameter="kca_grade",
             second_parameter="staple_32",
@@ -305,7 +305,7 @@ def test_money_of_another_currency_or_dimension_is_refused(price):
 
 def test_points_are_hundredths_of_the_quoted_cents():
     cents = Price("USD", 100, "MASS", Fraction(45359237, 100000000))
-    line = Line(
+    line = DifferenceLine(
         order=1,
         parameter="leaf",
         method="CLASSER",
@@ -313,7 +313,7 @@ def test_points_are_hundredths_of_the_quoted_cents():
         effect=Effect.POINTS,
         bands=(band(None, None, "-125"),),
     )
-    schedule = Schedule(mode=Mode.ADDITIVE, lines=(line,), price=cents)
+    schedule = DifferenceSchedule(mode=Mode.ADDITIVE, lines=(line,), price=cents)
     leaf = [Result("leaf", "CLASSER", D(4))]
     assert evaluate(schedule, leaf, rate=D("73.26"), net_weight=NET, price=cents).adjusted_rate == D(
         "72.010000"

@@ -352,9 +352,9 @@ def test_partners_see_no_draft_but_what_was_withdrawn(publish, draft, user):
     assert set(UnitDefinition.objects.visible_to(user("INTERNAL_MASTERDATA"))) == {row, waiting}
 
 
-def test_staff_draft_and_submit_on_pages(candy, author, manager, desk_for, deliver):
-    desk = desk_for(author)
-    added = desk.fill(
+def test_staff_draft_and_submit_on_pages(candy, author, manager, staff_client_for, deliver):
+    staff = staff_client_for(author)
+    added = staff.fill(
         "/admin/commodity/unitdefinition/add/",
         unit=str(candy.pk),
         numerator="35562",
@@ -366,12 +366,12 @@ def test_staff_draft_and_submit_on_pages(candy, author, manager, desk_for, deliv
     row = UnitDefinition.objects.get()
     assert (row.numerator, row.denominator) == (17781, 50)
     page = f"/admin/commodity/unitdefinition/{row.pk}/"
-    assert desk.fill(f"{page}run/submit_unit_definition/", reason=WHY).status_code == 302
+    assert staff.fill(f"{page}run/submit_unit_definition/", reason=WHY).status_code == 302
     assert again(row).status == "SUBMITTED"
     approve(request_of(row), manager)
     deliver()
-    assert 'name="_save"' not in desk.get(f"{page}change/").content.decode()
-    unit_page = desk.get(f"/admin/commodity/unit/{candy.pk}/change/").content.decode()
+    assert 'name="_save"' not in staff.get(f"{page}change/").content.decode()
+    unit_page = staff.get(f"/admin/commodity/unit/{candy.pk}/change/").content.decode()
     assert "17781/50" in unit_page
 
 

@@ -15,7 +15,7 @@ PATH = "/api/v1/grades"
 
 
 @pytest.fixture
-def desk(user, client_for):
+def staff(user, client_for):
     return client_for(user("INTERNAL_MASTERDATA"))
 
 
@@ -25,9 +25,9 @@ def cotton(commodity):
 
 
 @pytest.fixture
-def add(desk, cotton):
+def add(staff, cotton):
     def send(**fields):
-        return desk.write(PATH, {"commodity_id": str(cotton.pk), "code": "FINE", **FINE, **fields})
+        return staff.write(PATH, {"commodity_id": str(cotton.pk), "code": "FINE", **FINE, **fields})
 
     return send
 
@@ -116,12 +116,12 @@ def test_limits_are_within_the_possible_range_of_the_parameter(add, cotton):
 
 
 def test_an_update_event_has_old_and_new_values_and_equal_values_emit_none(
-    add, desk, emitted, assert_emitted
+    add, staff, emitted, assert_emitted
 ):
     path = add()["Location"]
-    same = desk.write(path, {**FINE, "difference": "1.50", "status": "ACTIVE"}, method="PUT", if_match=1)
+    same = staff.write(path, {**FINE, "difference": "1.50", "status": "ACTIVE"}, method="PUT", if_match=1)
     assert (same.status_code, same["ETag"], emitted("commodity.grade.updated")) == (200, '"1"', [])
-    answer = desk.write(path, {**FINE, "rank": 1, "status": "ARCHIVED"}, method="PUT", if_match=1)
+    answer = staff.write(path, {**FINE, "rank": 1, "status": "ARCHIVED"}, method="PUT", if_match=1)
     assert answer.status_code == 200
     assert_emitted(
         events.GradeUpdated,

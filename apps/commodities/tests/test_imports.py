@@ -515,19 +515,19 @@ def test_a_partner_exports_only_visible_rows(user, client_for, commodity):
 
 
 def test_a_file_of_another_format_is_refused(keeper):
-    def told(file: Upload, **more: Any) -> tuple[int, str, list[str]]:
+    def upload_problem(file: Upload, **more: Any) -> tuple[int, str, list[str]]:
         return codes(keeper.write(f"{PATH}/upload", {"file": file, "kind": "COMMODITIES", **more}))
 
     file = table("COTTON,Cotton,FIBRE")
-    assert told(file, expected_sha256="0" * 64) == (422, "commodity.file_differs", [])
-    assert told(file, expected_sha256="xyz")[:2] == (400, "request.invalid")
-    assert told(table("x", header="code,colour")) == (
+    assert upload_problem(file, expected_sha256="0" * 64) == (422, "commodity.file_differs", [])
+    assert upload_problem(file, expected_sha256="xyz")[:2] == (400, "request.invalid")
+    assert upload_problem(table("x", header="code,colour")) == (
         422,
         "commodity.file_header",
         ["missing_column", "missing_column", "unknown_column"],
     )
-    assert told(table(*["COTTON,Cotton,FIBRE"] * 2_001))[:2] == (422, "commodity.too_many_rows")
-    assert told(table(*["COTTON,Cotton,FIBRE"] * 10_001), mode="partial")[:2] == (
+    assert upload_problem(table(*["COTTON,Cotton,FIBRE"] * 2_001))[:2] == (422, "commodity.too_many_rows")
+    assert upload_problem(table(*["COTTON,Cotton,FIBRE"] * 10_001), mode="partial")[:2] == (
         422,
         "commodity.too_many_rows",
     )
@@ -539,7 +539,7 @@ def test_a_file_of_another_format_is_refused(keeper):
         archive.writestr("xl/media/filler", b"0" * 100_000_001)
     encrypted = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1 encrypted"
     for wrong in (encrypted, book.getvalue(), bomb.getvalue()):
-        assert told(Upload("rows.xlsx", XLSX, wrong))[:2] == (415, "request.unsupported_media_type")
+        assert upload_problem(Upload("rows.xlsx", XLSX, wrong))[:2] == (415, "request.unsupported_media_type")
     assert not Job.objects.exists()
 
 

@@ -27,7 +27,7 @@ KCA = {
 
 
 @pytest.fixture
-def desk(user, client_for):
+def staff(user, client_for):
     return client_for(user("INTERNAL_MASTERDATA"))
 
 
@@ -37,10 +37,10 @@ def cotton(commodity):
 
 
 @pytest.fixture
-def add(desk, cotton):
+def add(staff, cotton):
     def send(**fields):
         body = {"commodity_id": str(cotton.pk), "code": "micronaire", **MICRONAIRE, **fields}
-        return desk.write(PATH, {name: value for name, value in body.items() if value is not ...})
+        return staff.write(PATH, {name: value for name, value in body.items() if value is not ...})
 
     return send
 
@@ -141,27 +141,29 @@ def test_code_and_name_of_a_parameter_are_unique_within_the_commodity(add, cotto
     assert add(commodity_id=str(commodity().pk)).status_code == 201
 
 
-def test_type_and_unit_are_fixed_and_methods_only_added(add, desk):
+def test_type_and_unit_are_fixed_and_methods_only_added(add, staff):
     path = add()["Location"]
     for fields, pointer in (
         ({"unit": "ratio"}, "/unit"),
         ({"data_type": "INTEGER", "precision": None}, "/data_type"),
         ({"methods": ["AIRFLOW"]}, "/methods"),
     ):
-        answer = desk.write(path, {**MICRONAIRE, **fields, "status": "ACTIVE"}, method="PUT", if_match=1)
+        answer = staff.write(path, {**MICRONAIRE, **fields, "status": "ACTIVE"}, method="PUT", if_match=1)
         assert code_of(answer) == (409, "commodity.in_force", [pointer])
     more = {**MICRONAIRE, "methods": ["AIRFLOW", "HVI", "AFIS"], "default_method": "HVI", "status": "ACTIVE"}
-    assert desk.write(path, more, method="PUT", if_match=1).status_code == 200
+    assert staff.write(path, more, method="PUT", if_match=1).status_code == 200
 
 
 def test_an_update_event_has_old_and_new_values_and_equal_values_emit_none(
-    add, desk, emitted, assert_emitted
+    add, staff, emitted, assert_emitted
 ):
     path = add()["Location"]
-    assert desk.write(path, {**MICRONAIRE, "status": "ACTIVE"}, method="PUT").status_code == 428
-    same = desk.write(path, {**MICRONAIRE, "usual_max": "5.50", "status": "ACTIVE"}, method="PUT", if_match=1)
+    assert staff.write(path, {**MICRONAIRE, "status": "ACTIVE"}, method="PUT").status_code == 428
+    same = staff.write(
+        path, {**MICRONAIRE, "usual_max": "5.50", "status": "ACTIVE"}, method="PUT", if_match=1
+    )
     assert (same.status_code, same["ETag"], emitted("commodity.parameter.updated")) == (200, '"1"', [])
-    less = desk.write(
+    less = staff.write(
         path,
         {**MICRONAIRE, "name": "Mic", "usual_max": "5.4", "status": "ARCHIVED"},
         method="PUT",
@@ -177,16 +179,16 @@ def test_an_update_event_has_old_and_new_values_and_equal_values_emit_none(
             "status": {"old": "ACTIVE", "new": "ARCHIVED"},
         },
     )
-    stale = desk.write(path, {**MICRONAIRE, "status": "ACTIVE"}, method="PUT", if_match=1)
+    stale = staff.write(path, {**MICRONAIRE, "status": "ACTIVE"}, method="PUT", if_match=1)
     assert (stale.status_code, stale["ETag"]) == (412, '"2"')
 
 
-def test_a_template_is_copied_once_and_submitted_values_take_precedence(desk, cotton, assert_emitted):
-    made = desk.write(TEMPLATES, {"category": "FIBRE", "code": "micronaire", **MICRONAIRE})
+def test_a_template_is_copied_once_and_submitted_values_take_precedence(staff, cotton, assert_emitted):
+    made = staff.write(TEMPLATES, {"category": "FIBRE", "code": "micronaire", **MICRONAIRE})
     assert made.status_code == 201, made.content
     template = made.json()
     assert_emitted(events.ParameterTemplateCreated, template_id=template["id"], category="FIBRE")
-    copied = desk.write(
+    copied = staff.write(
         PATH,
         {
             "commodity_id": str(cotton.pk),
@@ -199,21 +201,21 @@ def test_a_template_is_copied_once_and_submitted_values_take_precedence(desk, co
     assert copied.status_code == 201, copied.content
     assert (row["code"], row["template_id"], row["tolerance"]) == ("micronaire", template["id"], "0.100000")
     assert {row[name] for name in ("target_low", "usual_min")} == {"3.500000", "3.000000"}
-    changed = desk.write(
+    changed = staff.write(
         made["Location"], {**MICRONAIRE, "name": "Fineness", "status": "ACTIVE"}, method="PUT", if_match=1
     )
     assert changed.status_code == 200
     assert_emitted(
         events.ParameterTemplateUpdated, changes={"name": {"old": "Micronaire", "new": "Fineness"}}
     )
-    assert desk.read(copied["Location"]).json()["name"] == "Micronaire"
+    assert staff.read(copied["Location"]).json()["name"] == "Micronaire"
 
 
-def test_archived_templates_and_commodities_get_no_new_parameters(desk, cotton):
+def test_archived_templates_and_commodities_get_no_new_parameters(staff, cotton):
     template = services.create_template(actor=SYSTEM, category="FIBRE", code="micronaire", **MICRONAIRE)
     services.update_template(template, actor=SYSTEM, **MICRONAIRE, status="ARCHIVED")
     body = {"commodity_id": str(cotton.pk), "template_id": str(template.pk)}
-    assert code_of(desk.write(PATH, body)) == (422, "commodity.not_active", ["/template_id"])
+    assert code_of(staff.write(PATH, body)) == (422, "commodity.not_active", ["/template_id"])
 
 
 @pytest.fixture
@@ -233,10 +235,10 @@ def strength(cotton):
     )
 
 
-def test_presets_name_parameters_of_the_commodity_within_what_is_possible(desk, cotton, strength, commodity):
+def test_presets_name_parameters_of_the_commodity_within_what_is_possible(staff, cotton, strength, commodity):
     def send(*presets, **fields):
         body = {"commodity_id": str(cotton.pk), "code": "SUVIN", "name": "Suvin", "presets": list(presets)}
-        return desk.write("/api/v1/varieties", {**body, **fields})
+        return staff.write("/api/v1/varieties", {**body, **fields})
 
     row = {"parameter_id": str(strength.pk), "low": "34"}
     for refused, code, pointer in (
@@ -254,18 +256,18 @@ def test_presets_name_parameters_of_the_commodity_within_what_is_possible(desk, 
     assert made.json()["presets"] == [{"parameter_id": str(strength.pk), "low": "34.000000", "high": None}]
 
 
-def test_an_equal_preset_is_no_change_and_an_archived_parameter_may_remain(desk, cotton, strength, emitted):
+def test_an_equal_preset_is_no_change_and_an_archived_parameter_may_remain(staff, cotton, strength, emitted):
     row = {"parameter_id": str(strength.pk), "low": "34"}
     body = {"commodity_id": str(cotton.pk), "code": "SUVIN", "name": "Suvin", "presets": [row]}
-    path = desk.write("/api/v1/varieties", body)["Location"]
+    path = staff.write("/api/v1/varieties", body)["Location"]
     values = {name: getattr(strength, name) for name in ("name", "data_type", "unit", "methods", "direction")}
     services.update_parameter(
         strength, actor=SYSTEM, **values, precision=1, possible_max=Decimal(50), status="ARCHIVED"
     )
     values = {"name": "Suvin", "presets": [{**row, "low": "34.0"}], "status": "ACTIVE"}
-    assert desk.write(path, values, method="PUT", if_match=1).status_code == 200
+    assert staff.write(path, values, method="PUT", if_match=1).status_code == 200
     assert emitted("commodity.variety.updated") == []
-    again = desk.write("/api/v1/varieties", {**body, "code": "DCH-32", "name": "DCH-32"})
+    again = staff.write("/api/v1/varieties", {**body, "code": "DCH-32", "name": "DCH-32"})
     assert code_of(again)[:2] == (422, "commodity.not_active")
 
 

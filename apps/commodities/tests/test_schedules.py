@@ -309,8 +309,8 @@ def test_partners_read_what_was_published_and_its_lines(publish, cotton, user, c
     assert len(client_for(user("INTERNAL")).read(PATH).json()["results"]) == 2
 
 
-def test_staff_draft_edit_and_submit_on_pages(cotton, author, desk_for):
-    desk = desk_for(author)
+def test_staff_draft_edit_and_submit_on_pages(cotton, author, staff_client_for):
+    staff = staff_client_for(author)
     typed = {
         "commodity": str(cotton.pk),
         "code": "PAGE",
@@ -321,14 +321,14 @@ def test_staff_draft_edit_and_submit_on_pages(cotton, author, desk_for):
         "source": "By-law 52",
         "valid_from": "2026-01-01",
     }
-    answer = desk.fill("/admin/commodity/qualityschedule/add/", **typed)
+    answer = staff.fill("/admin/commodity/qualityschedule/add/", **typed)
     assert answer.status_code == 302, answer.content.decode()
     row = QualitySchedule.objects.get(code="PAGE")
     page = f"/admin/commodity/qualityschedule/{row.pk}/change/"
-    assert "staple_length" in desk.get(page).content.decode()
-    assert desk.fill(page).status_code == 302  # the lines shown on the page, unchanged
+    assert "staple_length" in staff.get(page).content.decode()
+    assert staff.fill(page).status_code == 302  # the lines shown on the page, unchanged
     assert again(row).version == row.version
-    assert desk.fill(page, title="Another").status_code == 302
+    assert staff.fill(page, title="Another").status_code == 302
     assert again(row).title == "Another"
 
 

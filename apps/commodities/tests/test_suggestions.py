@@ -14,7 +14,7 @@ BASE = "/api/v1/commodities"
 
 
 @pytest.fixture
-def desk(user, client_for):
+def staff(user, client_for):
     return client_for(user("INTERNAL_MASTERDATA"))
 
 
@@ -105,9 +105,9 @@ def test_a_gap_in_the_tariff_is_a_reason_and_seed_cotton_has_no_staple():
     assert codes(name="Cotton, Bengal deshi")[0][0] == "52010011"
 
 
-def test_a_suggestion_has_provider_reasons_and_rates(desk, cotton):
+def test_a_suggestion_has_provider_reasons_and_rates(staff, cotton):
     services.load_tax_rates(actor=SYSTEM)
-    answer = desk.write(f"{BASE}/ai/suggest-hsn", {"name": "Wheat"})
+    answer = staff.write(f"{BASE}/ai/suggest-hsn", {"name": "Wheat"})
     assert answer.json() == {
         "results": [
             {
@@ -124,10 +124,10 @@ def test_a_suggestion_has_provider_reasons_and_rates(desk, cotton):
             }
         ]
     }
-    assert desk.write(f"{BASE}/ai/suggest-hsn", {"name": "granite"}).json() == {"results": []}
+    assert staff.write(f"{BASE}/ai/suggest-hsn", {"name": "granite"}).json() == {"results": []}
 
 
-def test_included_commodities_are_recognized_by_name_and_alias(desk):
+def test_included_commodities_are_recognized_by_name_and_alias(staff):
     services.load_units(actor=SYSTEM)
     services.load_commodities(actor=SYSTEM)
     for name, code in (
@@ -143,30 +143,30 @@ def test_included_commodities_are_recognized_by_name_and_alias(desk):
     assert codes(name="granite") == []
     assert codes(name="narma", staple_mm=Decimal("28.5")) == [("5201", Decimal("0.95"))]
     assert [code for code, _ in codes(name="rui", staple_mm=Decimal("28.5"))] == ["52010015", "5201"]
-    for name, told in (("kapas", "SEED_COTTON"), ("sut", "YARN"), ("MCU-5", "FIBRE"), ("gram", "PULSE")):
-        assert category(desk, name=name)[0] == told, name
+    for name, document in (("kapas", "SEED_COTTON"), ("sut", "YARN"), ("MCU-5", "FIBRE"), ("gram", "PULSE")):
+        assert category(staff, name=name)[0] == document, name
 
 
-def category(desk, **asked):
-    found = desk.write(f"{BASE}/ai/detect-category", asked).json()
+def category(staff, **asked):
+    found = staff.write(f"{BASE}/ai/detect-category", asked).json()
     return found["category"], [each["category"] for each in found["alternatives"]]
 
 
-def test_a_category_is_suggested_from_commodities_phrases_and_description(desk, cotton, commodity):
+def test_a_category_is_suggested_from_commodities_phrases_and_description(staff, cotton, commodity):
     commodity(name="Kapas", category="SEED_COTTON", aliases=["narma"])
-    assert category(desk, name="Narma") == ("SEED_COTTON", [])
-    assert category(desk, name="kapas") == ("SEED_COTTON", ["FIBRE"])
-    assert category(desk, name="Cotton Yarn 30s") == ("YARN", [])
-    assert category(desk, name="S-6") == ("FIBRE", [])
-    assert category(desk, name="Grey cotton fabric") == ("FABRIC", [])
-    assert category(desk, name="Maize, moong and paddy") == ("CEREAL", ["PULSE"])
-    assert category(desk, name="DOC", description="Cotton seed oil cake") == ("OILCAKE", [])
-    answer = desk.write(f"{BASE}/ai/detect-category", {"name": "granite"}).json()
+    assert category(staff, name="Narma") == ("SEED_COTTON", [])
+    assert category(staff, name="kapas") == ("SEED_COTTON", ["FIBRE"])
+    assert category(staff, name="Cotton Yarn 30s") == ("YARN", [])
+    assert category(staff, name="S-6") == ("FIBRE", [])
+    assert category(staff, name="Grey cotton fabric") == ("FABRIC", [])
+    assert category(staff, name="Maize, moong and paddy") == ("CEREAL", ["PULSE"])
+    assert category(staff, name="DOC", description="Cotton seed oil cake") == ("OILCAKE", [])
+    answer = staff.write(f"{BASE}/ai/detect-category", {"name": "granite"}).json()
     assert (answer["category"], answer["confidence"], answer["is_suggestion"]) == (None, "0.000", True)
     assert answer["reasons"] == [{"code": "unknown", "facts": {}}]
 
 
-def test_templates_that_a_commodity_lacks_are_suggested_in_their_order(desk, commodity):
+def test_templates_that_a_commodity_lacks_are_suggested_in_their_order(staff, commodity):
     shape = {"data_type": "TEXT", "direction": "NONE", "methods": ["CLASSER"]}
     for code, order, of in (("leaf", 20, "FIBRE"), ("colour", 10, "FIBRE"), ("csp", 5, "YARN")):
         services.create_template(
@@ -174,10 +174,10 @@ def test_templates_that_a_commodity_lacks_are_suggested_in_their_order(desk, com
         )
     goods = commodity()
     path = f"{BASE}/{goods.pk}/ai/suggest-parameters"
-    assert [row["code"] for row in desk.write(path, {}).json()["results"]] == ["colour", "leaf"]
-    assert [row["code"] for row in desk.write(path, {"limit": 1}).json()["results"]] == ["colour"]
+    assert [row["code"] for row in staff.write(path, {}).json()["results"]] == ["colour", "leaf"]
+    assert [row["code"] for row in staff.write(path, {"limit": 1}).json()["results"]] == ["colour"]
     services.create_parameter(actor=SYSTEM, commodity=goods, code="colour", name="Colour", **shape)
-    (left,) = desk.write(path, {}).json()["results"]
+    (left,) = staff.write(path, {}).json()["results"]
     assert (left["code"], left["provider"], left["is_suggestion"]) == ("leaf", "builtin", True)
 
 

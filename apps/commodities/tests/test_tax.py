@@ -199,18 +199,18 @@ def test_of_twenty_overlapping_rates_published_at_once_one_is_published(author, 
 
 
 def test_the_hsn_code_of_a_commodity_must_be_active(user, client_for):
-    desk = client_for(user("INTERNAL_MASTERDATA"))
+    staff = client_for(user("INTERNAL_MASTERDATA"))
     body = {"code": "TMT", "name": "TMT bars", "category": "METAL", "hsn_code": "7214"}
-    refused = desk.write("/api/v1/commodities", body)
+    refused = staff.write("/api/v1/commodities", body)
     assert (refused.status_code, refused.json()["code"]) == (422, "commodity.hsn_unknown")
     row = services.create_hsn_code(actor=SYSTEM, code="7214", description="Bars of iron or steel")
-    made = desk.write("/api/v1/commodities", body)
+    made = staff.write("/api/v1/commodities", body)
     assert made.status_code == 201
     services.update_hsn_code(row, actor=SYSTEM, description="Bars of iron or steel", status="ARCHIVED")
     del body["code"]
-    updated = desk.write(made["Location"], {**body, "description": "Bars."}, method="PUT", if_match=1)
+    updated = staff.write(made["Location"], {**body, "description": "Bars."}, method="PUT", if_match=1)
     assert updated.status_code == 200, updated.content
-    moved = desk.write(made["Location"], {**body, "hsn_code": "7213"}, method="PUT", if_match=2)
+    moved = staff.write(made["Location"], {**body, "hsn_code": "7213"}, method="PUT", if_match=2)
     assert moved.json()["code"] == "commodity.hsn_unknown"
 
 
@@ -231,8 +231,8 @@ def test_an_hsn_mapping_is_stored_once_per_name_and_shown_only_to_staff(user, cl
     assert buyer.read(f"/api/v1/hsn-mappings/{mapping.pk}").status_code == 404
 
 
-def test_staff_draft_and_submit_a_rate_in_the_admin(author, desk_for):
-    desk = desk_for(author)
+def test_staff_draft_and_submit_a_rate_in_the_admin(author, staff_client_for):
+    staff = staff_client_for(author)
     page = "/admin/commodity/taxrate/add/"
     typed = {
         "hsn": "7214",
@@ -241,10 +241,10 @@ def test_staff_draft_and_submit_a_rate_in_the_admin(author, desk_for):
         "source": "1/2017",
         "valid_from": "2017-07-01",
     }
-    answer = desk.post(page, {**desk.form(page), **typed}, follow=True)
+    answer = staff.post(page, {**staff.form(page), **typed}, follow=True)
     assert answer.status_code == 200, answer.context["errors"]
     row = TaxRate.objects.get()
     assert (row.status, row.editors) == ("DRAFT", [author.pk])
     page = f"/admin/commodity/taxrate/{row.pk}/run/submit_tax_rate/"
-    desk.post(page, {**desk.form(page), "reason": "The council has decided."}, follow=True)
+    staff.post(page, {**staff.form(page), "reason": "The council has decided."}, follow=True)
     assert TaxRate.objects.get().status == "SUBMITTED"

@@ -20,13 +20,13 @@ every_list = pytest.mark.parametrize("kind", list(BODIES))
 
 
 @pytest.fixture
-def desk(user, client_for):
+def staff(user, client_for):
     return client_for(user("INTERNAL_MASTERDATA"))
 
 
 @every_list
-def test_new_terms_are_an_event_with_the_name_of_their_list(desk, assert_emitted, kind):
-    made = desk.write(f"/api/v1/{kind}", {"code": "USUAL", **BODIES[kind]})
+def test_new_terms_are_an_event_with_the_name_of_their_list(staff, assert_emitted, kind):
+    made = staff.write(f"/api/v1/{kind}", {"code": "USUAL", **BODIES[kind]})
     created = made.json()
     assert (made.status_code, created["status"], created["version"]) == (201, "ACTIVE", 1), made.content
     assert made["Location"] == f"/api/v1/{kind}/{created['id']}"
@@ -34,19 +34,21 @@ def test_new_terms_are_an_event_with_the_name_of_their_list(desk, assert_emitted
         events.TradeTermsCreated, terms_id=created["id"], kind=kind, code="USUAL", name=BODIES[kind]["name"]
     )
     assert (event.aggregate_type, str(event.aggregate_id)) == ("trade_terms", created["id"])
-    assert desk.read(f"/api/v1/{kind}?search=USUAL").json()["results"] == [desk.read(made["Location"]).json()]
+    assert staff.read(f"/api/v1/{kind}?search=USUAL").json()["results"] == [
+        staff.read(made["Location"]).json()
+    ]
 
 
 @every_list
 def test_an_update_event_has_old_and_new_values_and_equal_values_emit_none(
-    desk, emitted, assert_emitted, kind
+    staff, emitted, assert_emitted, kind
 ):
-    path = desk.write(f"/api/v1/{kind}", {"code": "USUAL", **BODIES[kind]})["Location"]
-    same = desk.write(path, {**BODIES[kind], "status": "ACTIVE"}, method="PUT", if_match=1)
+    path = staff.write(f"/api/v1/{kind}", {"code": "USUAL", **BODIES[kind]})["Location"]
+    same = staff.write(path, {**BODIES[kind], "status": "ACTIVE"}, method="PUT", if_match=1)
     assert (same.status_code, same["ETag"]) == (200, '"1"'), same.content
     assert emitted("trade_terms.updated") == []
     body = {**BODIES[kind], "name": "Another name", "status": "ARCHIVED"}
-    assert desk.write(path, body, method="PUT", if_match=1).status_code == 200
+    assert staff.write(path, body, method="PUT", if_match=1).status_code == 200
     assert_emitted(
         events.TradeTermsUpdated,
         kind=kind,
@@ -59,24 +61,24 @@ def test_an_update_event_has_old_and_new_values_and_equal_values_emit_none(
 
 
 @every_list
-def test_code_and_name_are_unique_per_list_in_any_spelling(desk, kind):
-    desk.write(f"/api/v1/{kind}", {"code": "USUAL", **BODIES[kind], "name": "Mill  Pass"})
+def test_code_and_name_are_unique_per_list_in_any_spelling(staff, kind):
+    staff.write(f"/api/v1/{kind}", {"code": "USUAL", **BODIES[kind], "name": "Mill  Pass"})
     for taken in ({"code": "USUAL", "name": "Other"}, {"code": "OTHER", "name": "mill pass"}):
-        answer = desk.write(f"/api/v1/{kind}", {**BODIES[kind], **taken})
+        answer = staff.write(f"/api/v1/{kind}", {**BODIES[kind], **taken})
         assert (answer.status_code, answer.json()["code"]) == (409, "commodity.duplicate"), taken
     other = next(each for each in BODIES if each != kind)
-    assert desk.write(f"/api/v1/{other}", {"code": "USUAL", **BODIES[other]}).status_code == 201
+    assert staff.write(f"/api/v1/{other}", {"code": "USUAL", **BODIES[other]}).status_code == 201
 
 
 @every_list
-def test_omitted_fields_get_defaults_and_partners_read_but_do_not_write(desk, user, client_for, kind):
+def test_omitted_fields_get_defaults_and_partners_read_but_do_not_write(staff, user, client_for, kind):
     buyer = client_for(user("BUYER"))
     body = {"code": "USUAL", **BODIES[kind]}
     answer = buyer.write(f"/api/v1/{kind}", body)
     assert (answer.status_code, answer.json()["capability"]) == (403, "commodity.manage_terms")
-    path = desk.write(f"/api/v1/{kind}", body)["Location"]
+    path = staff.write(f"/api/v1/{kind}", body)["Location"]
     assert buyer.read(path).json()["sort_order"] == body.get("sort_order", 100)
-    desk.write(path, {**BODIES[kind], "status": "ARCHIVED"}, method="PUT", if_match=1)
+    staff.write(path, {**BODIES[kind], "status": "ARCHIVED"}, method="PUT", if_match=1)
     assert buyer.read(f"/api/v1/{kind}").json()["results"] == []
     assert buyer.read(path).json()["status"] == "ARCHIVED"
 
@@ -112,8 +114,8 @@ CONTRADICTIONS = [
 
 
 @pytest.mark.parametrize(("kind", "change", "pointer"), CONTRADICTIONS)
-def test_fields_that_contradict_are_refused_and_named(desk, kind, change, pointer):
-    answer = desk.write(f"/api/v1/{kind}", {"code": "ODD", **BODIES[kind], **change})
+def test_fields_that_contradict_are_refused_and_named(staff, kind, change, pointer):
+    answer = staff.write(f"/api/v1/{kind}", {"code": "ODD", **BODIES[kind], **change})
     assert (answer.status_code, answer.json()["code"]) == (422, "commodity.fields_contradict")
     assert [fault["pointer"] for fault in answer.json()["errors"]] == [pointer]
 
@@ -139,8 +141,8 @@ def test_fields_that_contradict_are_refused_and_named(desk, kind, change, pointe
         ("bargain-types", "description", "x" * 501),
     ],
 )
-def test_malformed_numbers_and_slabs_are_refused(desk, kind, field, wrong):
-    answer = desk.write(f"/api/v1/{kind}", {"code": "ODD", **BODIES[kind], field: wrong})
+def test_malformed_numbers_and_slabs_are_refused(staff, kind, field, wrong):
+    answer = staff.write(f"/api/v1/{kind}", {"code": "ODD", **BODIES[kind], field: wrong})
     assert (answer.status_code, answer.json()["code"]) == (400, "request.invalid")
     assert answer.json()["errors"][0]["pointer"].startswith(f"/{field}")
 
@@ -173,8 +175,8 @@ def test_the_database_enforces_the_rules_too(model, change):
         ({"usance_days": 46, "balance_days": 0}, True),
     ],
 )
-def test_terms_beyond_the_limit_for_small_suppliers_are_marked(desk, change, over):
-    made = desk.write("/api/v1/payment-terms", {"code": "LONG", **BODIES["payment-terms"], **change})
+def test_terms_beyond_the_limit_for_small_suppliers_are_marked(staff, change, over):
+    made = staff.write("/api/v1/payment-terms", {"code": "LONG", **BODIES["payment-terms"], **change})
     assert made.json()["over_msme_limit"] is over, made.content
 
 
@@ -212,12 +214,12 @@ def test_the_usual_terms_are_loaded_once_without_overwriting_changes_of_staff():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_twenty_posts_of_one_name_at_once_one_wins(desk):
+def test_of_twenty_posts_of_one_name_at_once_one_wins(staff):
     def post(number):
         try:
             name = "Mill pass" if number % 2 else "MILL  PASS"
             body = {"code": f"M{number}", **BODIES["passing-terms"], "name": name}
-            return desk.write("/api/v1/passing-terms", body).status_code
+            return staff.write("/api/v1/passing-terms", body).status_code
         finally:
             connections.close_all()
 
@@ -227,14 +229,14 @@ def test_of_twenty_posts_of_one_name_at_once_one_wins(desk):
     assert PassingTerms.objects.count() == 1
 
 
-def test_slabs_are_entered_and_shown_as_json_in_the_admin(user, desk_for):
+def test_slabs_are_entered_and_shown_as_json_in_the_admin(user, staff_client_for):
     terms = row("delivery-terms")
-    desk = desk_for(user("INTERNAL_MASTERDATA"))
+    staff = staff_client_for(user("INTERNAL_MASTERDATA"))
     page = f"/admin/commodity/deliveryterms/{terms.pk}/change/"
-    form = desk.form(page)
+    form = staff.form(page)
     typed = '[{"days": 7, "annual_percent": "12.5"}, {"days": null, "annual_percent": "18"}]'
     assert '"annual_percent": "18"' in str(form["late_slabs"])
-    answer = desk.post(page, {**form, "late_slabs": typed}, follow=True)
+    answer = staff.post(page, {**form, "late_slabs": typed}, follow=True)
     assert answer.status_code == 200
     terms.refresh_from_db()
     assert [slab["days"] for slab in terms.late_slabs] == [7, None]

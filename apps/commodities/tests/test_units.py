@@ -24,7 +24,7 @@ DAY = date(2026, 1, 12)
 
 
 @pytest.fixture
-def desk(user, client_for):
+def staff(user, client_for):
     return client_for(user("INTERNAL_MASTERDATA"))
 
 
@@ -59,7 +59,7 @@ def ask(cotton, user, client_for):
     return send
 
 
-def told(answer):
+def status_and_code(answer):
     return answer.status_code, answer.json().get("code")
 
 
@@ -177,7 +177,7 @@ def test_bales_without_a_fixed_weight_need_a_weight(ask):
         ({"count": "600", "count_unit": "BAG"}, {}),
     ):
         answer = ask(quantity, to_unit="KG", **more)
-        assert told(answer) == (422, "commodity.weight_needed")
+        assert status_and_code(answer) == (422, "commodity.weight_needed")
     by_count = ask({"count": "600"}, origin_country="BR", rate="29000", pricing_unit="INR/BALE").json()
     assert (by_count["weight"], by_count["amount"]["value"]) == (None, "17400000.00")
 
@@ -186,7 +186,7 @@ def test_a_price_per_package_multiplies_the_count(ask):
     answer = ask({"count": "600", "weight": "99000"}, rate="29000", pricing_unit="INR/BALE").json()
     assert answer["amount"]["value"] == "17400000.00"
     missing = ask({"weight": "99000"}, rate="29000", pricing_unit="INR/BALE")
-    assert told(missing) == (422, "commodity.unit_dimension")
+    assert status_and_code(missing) == (422, "commodity.unit_dimension")
     assert missing.json()["errors"][0]["pointer"] == "/pricing_unit"
 
 
@@ -202,7 +202,7 @@ def test_a_price_per_package_multiplies_the_count(ask):
 )
 def test_units_of_another_dimension_are_refused(ask, quantity, to_unit, pointer):
     answer = ask(quantity, to_unit=to_unit)
-    assert told(answer) == (422, "commodity.unit_dimension"), answer.json()
+    assert status_and_code(answer) == (422, "commodity.unit_dimension"), answer.json()
     if pointer:
         assert answer.json()["errors"][0]["pointer"] == pointer
 
@@ -234,7 +234,7 @@ def test_cents_are_hundredths(ask):
 
 def test_a_rate_is_quoted_in_the_commoditys_pricing_unit_by_default(ask, cotton):
     lacking = ask({"count": "600"}, rate="50000")
-    assert told(lacking) == (422, "commodity.fields_contradict")
+    assert status_and_code(lacking) == (422, "commodity.fields_contradict")
     with unguarded_writes():
         cotton.pricing_unit = PricingUnit.objects.get(code="INR/CANDY")
         cotton.save()
@@ -252,7 +252,7 @@ def test_a_rate_is_quoted_in_the_commoditys_pricing_unit_by_default(ask, cotton)
 )
 def test_fields_that_need_each_other(ask, body):
     quantity = body.pop("quantity")
-    assert told(ask(quantity, **body)) == (422, "commodity.fields_contradict")
+    assert status_and_code(ask(quantity, **body)) == (422, "commodity.fields_contradict")
 
 
 @pytest.mark.parametrize(
@@ -309,10 +309,13 @@ def test_a_withdrawn_definition_is_not_chosen_but_can_be_requested(ask, second_c
         second_candy.status = "WITHDRAWN"
         second_candy.save()
     more = {"rate": "50000", "pricing_unit": "INR/CANDY", "on_date": "2027-01-01"}
-    assert told(ask({"count": "600"}, **more)) == (422, "commodity.no_definition")
+    assert status_and_code(ask({"count": "600"}, **more)) == (422, "commodity.no_definition")
     pinned = ask({"count": "600"}, unit_versions={"CANDY": 2}, **more).json()
     assert pinned["amount"]["value"] == "14325842.70"
-    assert told(ask({"count": "600"}, unit_versions={"CANDY": 3}, **more)) == (422, "commodity.no_definition")
+    assert status_and_code(ask({"count": "600"}, unit_versions={"CANDY": 3}, **more)) == (
+        422,
+        "commodity.no_definition",
+    )
 
 
 def test_a_draft_defines_nothing(ask, user):
@@ -327,10 +330,10 @@ def test_a_draft_defines_nothing(ask, user):
         source="14 lb",
         valid_from=date(2020, 1, 1),
     )
-    assert told(ask({"count": "600"}, to_unit="STONE")) == (422, "commodity.no_definition")
+    assert status_and_code(ask({"count": "600"}, to_unit="STONE")) == (422, "commodity.no_definition")
 
 
-def test_units_are_shown_with_every_definition_that_was_published(desk, second_candy, user, client_for):
+def test_units_are_shown_with_every_definition_that_was_published(staff, second_candy, user, client_for):
     rows = client_for(user("BUYER")).read(f"{UNITS}?code=CANDY").json()["results"]
     shown = [
         (d["unit_version"], d["numerator"], d["denominator"], d["status"]) for d in rows[0]["definitions"]
@@ -339,12 +342,12 @@ def test_units_are_shown_with_every_definition_that_was_published(desk, second_c
     assert rows[0]["dimension"] == "MASS"
 
 
-def test_a_new_definition_changes_the_etag_of_the_unit(loaded, desk, user, deliver):
+def test_a_new_definition_changes_the_etag_of_the_unit(loaded, staff, user, deliver):
     from apps.approvals import services as approvals
     from apps.approvals.models import ApprovalRequest
 
     candy = Unit.objects.get(code="CANDY")
-    before = desk.read(f"{UNITS}/{candy.pk}")["ETag"]
+    before = staff.read(f"{UNITS}/{candy.pk}")["ETag"]
     draft = services.draft_unit_definition(
         actor=user("INTERNAL_MASTERDATA"),
         unit=candy,
@@ -353,18 +356,18 @@ def test_a_new_definition_changes_the_etag_of_the_unit(loaded, desk, user, deliv
         source="The trade's agreement",
         valid_from=date(2027, 1, 1),
     )
-    assert desk.read(f"{UNITS}/{candy.pk}")["ETag"] == before
+    assert staff.read(f"{UNITS}/{candy.pk}")["ETag"] == before
     services.submit_unit_definition(draft, actor=user("INTERNAL_MASTERDATA"), reason="The trade has agreed.")
     request = ApprovalRequest.objects.get()
     approvals.approve(request, actor=user("INTERNAL_MANAGER"), subject_version=request.subject_version)
     deliver()
-    answer = desk.read(f"{UNITS}/{candy.pk}")
+    answer = staff.read(f"{UNITS}/{candy.pk}")
     assert answer["ETag"] != before
     assert [d["valid_to"] for d in answer.json()["definitions"]] == ["2026-12-31", None]
 
 
-def test_a_new_pricing_unit_is_an_event(desk, assert_emitted):
-    made = desk.write(PRICES, {"code": "INR/KG", **PER_KG})
+def test_a_new_pricing_unit_is_an_event(staff, assert_emitted):
+    made = staff.write(PRICES, {"code": "INR/KG", **PER_KG})
     row = made.json()
     assert (made.status_code, row["status"], row["unit"], row["tick"]) == (201, "ACTIVE", "KG", "0.050000")
     assert_emitted(
@@ -377,17 +380,17 @@ def test_a_new_pricing_unit_is_an_event(desk, assert_emitted):
     )
 
 
-def test_places_tick_and_status_change_the_rest_is_fixed(desk, emitted, assert_emitted):
+def test_places_tick_and_status_change_the_rest_is_fixed(staff, emitted, assert_emitted):
     row = pricing_unit()
     path = f"{PRICES}/{row.pk}"
-    same = desk.write(path, {**PER_KG, "status": "ACTIVE"}, method="PUT", if_match=1)
+    same = staff.write(path, {**PER_KG, "status": "ACTIVE"}, method="PUT", if_match=1)
     assert (same.status_code, emitted("pricing_unit.updated")) == (200, [])
     for name, value in (("currency", "USD"), ("divisor", 100), ("unit", "QTL")):
-        answer = desk.write(path, {**PER_KG, "status": "ACTIVE", name: value}, method="PUT", if_match=1)
-        assert told(answer) == (409, "commodity.in_force")
+        answer = staff.write(path, {**PER_KG, "status": "ACTIVE", name: value}, method="PUT", if_match=1)
+        assert status_and_code(answer) == (409, "commodity.in_force")
         assert answer.json()["errors"][0]["pointer"] == f"/{name}"
     body = {**PER_KG, "places": 4, "tick": None, "status": "ARCHIVED"}
-    assert desk.write(path, body, method="PUT", if_match=1).status_code == 200
+    assert staff.write(path, body, method="PUT", if_match=1).status_code == 200
     assert_emitted(
         events.PricingUnitUpdated,
         version=2,
@@ -399,11 +402,11 @@ def test_places_tick_and_status_change_the_rest_is_fixed(desk, emitted, assert_e
     )
 
 
-def test_code_and_quotation_of_a_pricing_unit_are_unique(desk):
+def test_code_and_quotation_of_a_pricing_unit_are_unique(staff):
     pricing_unit()
     for body in ({"code": "INR/KG", **PER_KG, "currency": "USD"}, {"code": "RS/KG", **PER_KG}):
-        assert told(desk.write(PRICES, body)) == (409, "commodity.duplicate")
-    unknown = desk.write(PRICES, {"code": "INR/STONE", **PER_KG, "unit": "STONE"})
+        assert status_and_code(staff.write(PRICES, body)) == (409, "commodity.duplicate")
+    unknown = staff.write(PRICES, {"code": "INR/STONE", **PER_KG, "unit": "STONE"})
     assert unknown.status_code == 400
     assert unknown.json()["errors"][0]["code"] == "does_not_exist"
 
@@ -486,15 +489,15 @@ def test_weights_are_read_beside_all_and_within_their_commodity(commodity, user,
     assert buyer.read(f"/api/v1/commodities/{hidden.pk}/pack-weights").status_code == 404
 
 
-def test_staff_set_a_weight_on_the_commoditys_page(commodity, desk_for, user):
-    cotton, desk = commodity(), desk_for(user("INTERNAL_MASTERDATA"))
+def test_staff_set_a_weight_on_the_commoditys_page(commodity, staff_client_for, user):
+    cotton, staff = commodity(), staff_client_for(user("INTERNAL_MASTERDATA"))
     page = f"/admin/commodity/commodity/{cotton.pk}"
     form = f"{page}/run/set_pack_weight/"
     typed = {"package_unit": "BALE", "unit": "KG", "value": "170", "low": "155", "high": "175"}
-    answer = desk.fill(form, **typed, source="Practice", valid_from="2026-01-01")
+    answer = staff.fill(form, **typed, source="Practice", valid_from="2026-01-01")
     assert answer.status_code == 302, answer.content
     assert PackWeight.objects.get().value == 170
-    assert "170" in desk.get(f"{page}/change/").content.decode()
+    assert "170" in staff.get(f"{page}/change/").content.decode()
 
 
 @pytest.mark.parametrize(
@@ -505,15 +508,15 @@ def test_staff_set_a_weight_on_the_commoditys_page(commodity, desk_for, user):
         ({"quantity_mode": "WEIGHT", "package_unit": None, "trade_unit": "BALE"}, "/trade_unit"),
     ],
 )
-def test_units_of_a_commodity_need_the_right_dimension(desk, fields, pointer):
-    answer = desk.write("/api/v1/commodities", {"code": "COTTON", **GOODS, **fields})
-    assert told(answer) == (422, "commodity.unit_dimension"), answer.json()
+def test_units_of_a_commodity_need_the_right_dimension(staff, fields, pointer):
+    answer = staff.write("/api/v1/commodities", {"code": "COTTON", **GOODS, **fields})
+    assert status_and_code(answer) == (422, "commodity.unit_dimension"), answer.json()
     assert answer.json()["errors"][0]["pointer"] == pointer
 
 
-def test_units_of_a_commodity_must_exist(desk):
+def test_units_of_a_commodity_must_exist(staff):
     body = {"code": "COTTON", **GOODS, "base_unit": "STONE"}
-    answer = desk.write("/api/v1/commodities", body)
+    answer = staff.write("/api/v1/commodities", body)
     assert answer.status_code == 400
     assert answer.json()["errors"][0] == {
         "pointer": "/base_unit",
@@ -522,11 +525,11 @@ def test_units_of_a_commodity_must_exist(desk):
     }
 
 
-def test_a_commodity_is_priced_in_its_own_kind_or_packages(desk, loaded):
+def test_a_commodity_is_priced_in_its_own_kind_or_packages(staff, loaded):
     def post(code, number):
         row = PricingUnit.objects.get(code=code)
         body = {"code": f"GOODS-{number}", **GOODS, "name": f"Goods {number}", "pricing_unit_id": str(row.pk)}
-        return desk.write("/api/v1/commodities", body)
+        return staff.write("/api/v1/commodities", body)
 
     made = post("INR/CANDY", 1)
     assert made.status_code == 201, made.content
@@ -535,11 +538,11 @@ def test_a_commodity_is_priced_in_its_own_kind_or_packages(desk, loaded):
     bags = services.create_pricing_unit(
         actor=SYSTEM, code="INR/BAG", currency="INR", unit=unit("BAG"), places=2
     )
-    assert told(post("INR/BAG", 3)) == (422, "commodity.unit_dimension")
+    assert status_and_code(post("INR/BAG", 3)) == (422, "commodity.unit_dimension")
     services.update_pricing_unit(
         bags, actor=SYSTEM, currency="INR", unit=bags.unit, places=2, status="ARCHIVED"
     )
-    assert told(post("INR/BAG", 3)) == (422, "commodity.not_active")
+    assert status_and_code(post("INR/BAG", 3)) == (422, "commodity.not_active")
 
 
 @pytest.mark.parametrize(

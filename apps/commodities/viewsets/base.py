@@ -5,13 +5,13 @@ from apps.commodities.models import Commodity
 from erp.api import lists
 
 
-class ReferenceRows(lists.ReferenceRows):
+class ReferenceRows(lists.ListReadsViewSet):
     """Reference data: open to all signed-in users."""
 
     reads = capabilities.VIEW
 
 
-class ReferenceViewSet(lists.ReferenceViewSet, ReferenceRows):
+class ReferenceViewSet(lists.ReferenceListViewSet, ReferenceRows):
     """Reference data with a list and single rows."""
 
 

@@ -16,11 +16,11 @@ def consume(subscription: str = "tests") -> None:
         progress.receive(wire.envelope(row, row.pk, json.dumps(row.payload)))
 
 
-def told(world: Any, viewer: Any) -> None:
+def emit_for(world: Any, viewer: Any) -> None:
     """Cause an event and consume it."""
     world.offer()
     consume()
 
 
 EXAMPLES: dict[str, Example] = {}
-LISTS = {"/api/v1/events": ("INTERNAL_MANAGER", told)}
+LISTS = {"/api/v1/events": ("INTERNAL_MANAGER", emit_for)}

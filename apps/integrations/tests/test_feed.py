@@ -24,7 +24,7 @@ from erp.access import SYSTEM
 from erp.models import unguarded_writes
 from erp.outbox import wire
 from erp.outbox.models import EventOutbox
-from erp.outbox.subscriber import Consumer, Outcome, Subscription
+from erp.outbox.subscriber import Consumer, DeliveryOutcome, Subscription
 from erp.services import unit_of_work
 from erp.tests.outbox_support import drain, pubsub, until
 
@@ -69,7 +69,7 @@ def shown(event: dict[str, Any]) -> set[str]:
     return {name for name, value in event["data"].items() if value is not None}
 
 
-def told(answer: Any) -> tuple[int, str]:
+def status_and_code(answer: Any) -> tuple[int, str]:
     """Status and code of a problem."""
     return answer.status_code, answer.json()["code"]
 
@@ -205,7 +205,7 @@ def test_events_of_an_unknown_type_are_read_by_staff_only(deal, client_for):
         event_type="availability.teleported",
         data=json.dumps({"price": "1"}),
     )
-    assert Subscription("tests").receive(event) is Outcome.APPLIED
+    assert Subscription("tests").receive(event) is DeliveryOutcome.APPLIED
     assert "availability.teleported" not in of_offers(read(client_for(deal.seller)))
     assert read(client_for(deal.manager), type="availability.teleported")[0]["data"] == {"price": "1"}
 
@@ -355,17 +355,17 @@ def test_a_forged_cursor_is_refused(deal, client_for):
     bad += [others.split("cursor=")[1].split("&")[0]] if others else []
     for after in bad:
         answer = client.read(FEED, {"after": after})
-        assert told(answer) == (400, "request.invalid"), after
+        assert status_and_code(answer) == (400, "request.invalid"), after
         assert [fault["pointer"] for fault in answer.json()["errors"]] == ["/query/after"]
     for name in ("cursor", "updated_after", "ordering", "since"):
         answer = client.read(FEED, {name: "1"})
-        assert told(answer) == (400, "request.unknown_field"), name
+        assert status_and_code(answer) == (400, "request.unknown_field"), name
 
 
 def test_reading_the_feed_needs_the_capability(world, client_for):
-    assert told(client_for().read(FEED)) == (401, "account.not_authenticated")
+    assert status_and_code(client_for().read(FEED)) == (401, "account.not_authenticated")
     refused = client_for(world.user("APPLICANT", user_type="APPLICANT", partner_id=None)).read(FEED)
-    assert told(refused) == (403, "capability.missing")
+    assert status_and_code(refused) == (403, "capability.missing")
     assert refused.json()["capability"] == "integration.read_events"
 
 
@@ -403,7 +403,7 @@ def test_an_old_cursor_has_expired(deal, client_for, monkeypatch):
     assert age(position__lte=third) == 3
     assert tasks.purge_feed() == 3
     assert FeedEntry.objects.count() == total - 3
-    assert told(client.read(pages[0]["next"])) == (410, "integration.cursor_expired")
+    assert status_and_code(client.read(pages[0]["next"])) == (410, "integration.cursor_expired")
     assert client.read(pages[-1]["next"]).json()["results"] == []
     assert client.read(FEED).status_code == 200
 
@@ -432,7 +432,7 @@ def test_the_cursor_of_an_empty_feed_expires_like_an_event(world, client_for, se
     consume()
     assert "availability.approved" in of_offers(client.read(cursor).json()["results"])
     settings.FEED_RETENTION_DAYS = -1
-    assert told(client.read(cursor)) == (410, "integration.cursor_expired")
+    assert status_and_code(client.read(cursor)) == (410, "integration.cursor_expired")
 
 
 def test_a_cursor_whose_event_was_lost_in_a_restore_has_expired(deal, client_for):
@@ -440,10 +440,10 @@ def test_a_cursor_whose_event_was_lost_in_a_restore_has_expired(deal, client_for
     cursor = client.read(FEED, {"after": "latest"}).json()["next"]
     with unguarded_writes():
         FeedEntry.objects.filter(position=FeedEntry.objects.newest().position).delete()
-    assert told(client.read(cursor)) == (410, "integration.cursor_expired")
+    assert status_and_code(client.read(cursor)) == (410, "integration.cursor_expired")
     with unguarded_writes():
         FeedEntry.objects.all().delete()
-    assert told(client.read(cursor)) == (410, "integration.cursor_expired")
+    assert status_and_code(client.read(cursor)) == (410, "integration.cursor_expired")
     assert client.read(FEED).json()["results"] == []
 
 

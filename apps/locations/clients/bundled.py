@@ -6,7 +6,7 @@ from typing import ClassVar
 from apps.locations.clients.queries import Near, SearchQuery
 from apps.locations.details import Details
 from apps.locations.earth import tenth
-from apps.locations.gazetteer import Entry, gazetteer
+from apps.locations.gazetteer import GazetteerEntry, gazetteer
 
 
 class Bundled:
@@ -39,7 +39,7 @@ class Bundled:
         return [Near(_details(entry), tenth(km)) for entry, km in entries]
 
 
-def _details(entry: Entry) -> Details:
+def _details(entry: GazetteerEntry) -> Details:
     return Details(
         provider=Bundled.name,
         provider_id=entry.id,

@@ -31,7 +31,7 @@ NO_STATE: Final = frozenset({"96", "97", "99"})
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class GazetteerEntry:
     """One place. ``state`` is its GST code; ``id`` stays the same from release to release."""
 
     id: str
@@ -77,7 +77,7 @@ class Gazetteer:
         state: str | None = None,
         near: tuple[float, float] | None = None,
         limit: int = 8,
-    ) -> list[Entry]:
+    ) -> list[GazetteerEntry]:
         """Return entries that begin with ``query``, then similar ones; a number finds PIN codes."""
         text_key, kinds = key(query), frozenset(types)
 
@@ -102,7 +102,7 @@ class Gazetteer:
             best += list(dict.fromkeys(islice(like, 4 * limit)))[: limit - len(best)]
         return [self._entry(ref) for ref in best]
 
-    def details(self, id: str) -> Entry | None:
+    def details(self, id: str) -> GazetteerEntry | None:
         """Return the entry with that id."""
         if not id.startswith("pin-"):
             return self._by_id.get(id)
@@ -111,7 +111,7 @@ class Gazetteer:
 
     def nearest(
         self, latitude: float, longitude: float, radius_km: float, limit: int = 5
-    ) -> list[tuple[Entry, float]]:
+    ) -> list[tuple[GazetteerEntry, float]]:
         """Return entries within the radius with their distance in km, nearest first."""
         reach = int(radius_km / 100 * _CELL) + 1  # a degree is 111 km; of longitude, in India, 88 km or more
         row, column = int(latitude * _CELL), int(longitude * _CELL)
@@ -145,12 +145,12 @@ class Gazetteer:
                 self._latitudes.append(int(cells[2]) if known else _UNKNOWN)
                 self._longitudes.append(int(cells[3]) if known else _UNKNOWN)
 
-    def _states(self) -> Iterator[Entry]:
+    def _states(self) -> Iterator[GazetteerEntry]:
         for code, state in STATES.items():
             if code not in NO_STATE:
-                yield Entry(f"state-{code}", "STATE", state.name, code)
+                yield GazetteerEntry(f"state-{code}", "STATE", state.name, code)
 
-    def _districts(self) -> Iterator[Entry]:
+    def _districts(self) -> Iterator[GazetteerEntry]:
         """Yield districts of the directory; their point is the median of their offices."""
         points: dict[int, list[int]] = defaultdict(list)
         for place, area in enumerate(self._areas):
@@ -166,7 +166,7 @@ class Gazetteer:
                 else None
                 for column in (self._latitudes, self._longitudes)
             )
-            yield Entry(
+            yield GazetteerEntry(
                 f"district-{state}-{_slug(district)}",
                 "DISTRICT",
                 district,
@@ -177,7 +177,7 @@ class Gazetteer:
                 longitude,
             )
 
-    def _stations(self) -> Iterator[Entry]:
+    def _stations(self) -> Iterator[GazetteerEntry]:
         """Yield cotton places, at the post office of their name where there is one."""
         cotton_places = list(_cotton())
         names = {(state, key(office)) for state, _, office in cotton_places}
@@ -189,7 +189,7 @@ class Gazetteer:
         for state, name, office in cotton_places:
             found = offices.get((state, key(office)))
             known = None if found is None else self._office(found)
-            yield Entry(
+            yield GazetteerEntry(
                 f"station-{state}-{_slug(name)}",
                 "STATION",
                 name,
@@ -263,15 +263,15 @@ class Gazetteer:
             for office in self._of_pin[pin]:
                 yield first + office
 
-    def _entry(self, ref: int) -> Entry:
+    def _entry(self, ref: int) -> GazetteerEntry:
         first = len(self.named)
         return self.named[ref] if ref < first else self._office(ref - first)
 
-    def _office(self, place: int) -> Entry:
+    def _office(self, place: int) -> GazetteerEntry:
         state, district = self._area[self._areas[place]]
         pin, name = self._pins[place], self._names[place]
         known = self._latitudes[place] != _UNKNOWN
-        return Entry(
+        return GazetteerEntry(
             f"pin-{pin}-{_slug(name)}",
             "CITY",
             name,
@@ -330,11 +330,11 @@ def _cotton() -> Iterator[tuple[str, str, str]]:
             yield state, name, office or name
 
 
-def _ports() -> Iterator[Entry]:
+def _ports() -> Iterator[GazetteerEntry]:
     for line in _lines("ports.txt"):
         cells = [cell.strip() for cell in line.split("|")]
         state, name, aliases, district, pin, latitude, longitude, unlocode, customs = cells
-        yield Entry(
+        yield GazetteerEntry(
             f"port-{customs}",
             "PORT",
             name,

@@ -7,7 +7,7 @@ from apps.locations import capabilities, events
 from apps.locations.models import Distance, Location, Merged
 from apps.locations.services.rules import NotActive, require_active
 from erp.access import Actor
-from erp.errors import Fault, RuleBroken
+from erp.errors import FieldError, RuleBroken
 from erp.services import emit, service
 
 
@@ -36,7 +36,7 @@ def set_distance(
     require_active(location)
     require_active(to)
     if to.pk == location.pk:
-        raise SamePlace(errors=[Fault("/to", "same_place", "Choose another place.")])
+        raise SamePlace(errors=[FieldError("/to", "same_place", "Choose another place.")])
     row = Distance.objects.filter(
         origin=location, destination=to, mode=mode, valid_from=valid_from
     ).first() or Distance(origin=location, destination=to, mode=mode, valid_from=valid_from)

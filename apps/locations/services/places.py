@@ -24,7 +24,7 @@ from apps.locations.services.rules import (
 )
 from erp import clock, locks
 from erp.access import Actor
-from erp.errors import Conflict, Fault, Invalid
+from erp.errors import Conflict, FieldError, Invalid
 from erp.services import emit, service
 
 # Columns derived from others, which events leave out.
@@ -95,7 +95,7 @@ def create(
     if provider and provider_id and (known := _claim(provider, provider_id, place)) is not None:
         return known
     if not place.type or not name:
-        raise Invalid(errors=[Fault("/name", "required", "Enter the type and the name of the place.")])
+        raise Invalid(errors=[FieldError("/name", "required", "Enter the type and the name of the place.")])
     place.set_names(name, aliases)
     if is_protected(place):
         raise Protected("The states of India exist already.")
@@ -144,7 +144,9 @@ def _set_parent_of(place: Location, parent: Location | None, country: str | None
         above = Location.objects.selectable().filter(type=Location.Type.STATE, state=place.state_id).first()
         if place.state_id is None or above is None:
             raise StateNeeded(
-                errors=[Fault("/state", "required", "Enter the state, or the place that it is located in.")]
+                errors=[
+                    FieldError("/state", "required", "Enter the state, or the place that it is located in.")
+                ]
             )
         set_parent(place, above)
     else:
@@ -224,9 +226,9 @@ def _save_changes(location: Location) -> None:
             location_id=location.pk,
             version=location.version,
             changes={
-                field: events.Change()
+                field: events.LocationFieldChange()
                 if field == "address"
-                else events.Change(old=_plain(old), new=_plain(new))
+                else events.LocationFieldChange(old=_plain(old), new=_plain(new))
                 for field, (old, new) in changes.items()
                 if field not in _UNREPORTED
             },

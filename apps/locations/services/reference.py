@@ -1,7 +1,7 @@
 """Reference data of India that the product ships with."""
 
 from apps.locations import capabilities, events
-from apps.locations.gazetteer import Entry, gazetteer
+from apps.locations.gazetteer import GazetteerEntry, gazetteer
 from apps.locations.models import Location, PinPrefix, ProviderRef, State
 from apps.locations.models.states import COTTON_ZONES, NO_STATE, aliases_of
 from apps.locations.services.places import created
@@ -76,7 +76,7 @@ def load_places(*, actor: Actor) -> int:
     return len(places)
 
 
-def _place(entry: Entry, above: Location) -> Location:
+def _place(entry: GazetteerEntry, above: Location) -> Location:
     place = Location(
         type=entry.type,
         parent=above,

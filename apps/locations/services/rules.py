@@ -7,7 +7,7 @@ from typing import Final
 from django.db import IntegrityError
 
 from apps.locations.models import LEVELS, Location, Merged
-from erp.errors import Conflict, Fault, RuleBroken
+from erp.errors import Conflict, FieldError, RuleBroken
 from erp.identifiers import PIN_CODE, STATES, pin_fits, states_of_pin
 from erp.services import attempt
 
@@ -110,7 +110,7 @@ def set_parent(place: Location, parent: Location, *, height: int = 0) -> None:
     """
     if parent.type not in Location.PARENT_TYPES[Location.Type(place.type)]:
         words = f"A {place.type} can't be located in a {parent.type}."
-        raise ParentType(words, errors=[Fault("/parent_id", "parent_type", words)])
+        raise ParentType(words, errors=[FieldError("/parent_id", "parent_type", words)])
     levels = len(parent.ancestors) + 2 + height
     if levels > LEVELS:
         raise TooDeep(f"The place would be at level {levels}. The limit is {LEVELS}.")
@@ -123,12 +123,12 @@ def check(place: Location) -> None:
     if (place.latitude is None) != (place.longitude is None):
         missing = "latitude" if place.latitude is None else "longitude"
         words = "Enter both latitude and longitude, or neither."
-        raise CoordinatesIncomplete(errors=[Fault(f"/{missing}", "required", words)])
+        raise CoordinatesIncomplete(errors=[FieldError(f"/{missing}", "required", words)])
     for field, types in APPLICABLE.items():
         if getattr(place, field) and place.type not in types:
             raise FieldNotApplicable(
                 errors=[
-                    Fault(
+                    FieldError(
                         f"/{field}",
                         "not_applicable",
                         f"Leave this empty: it doesn't apply to the type {place.get_type_display()}.",
@@ -147,7 +147,7 @@ def check_point(place: Location) -> None:
         return
     if not (LATITUDES[0] <= latitude <= LATITUDES[1] and LONGITUDES[0] <= longitude <= LONGITUDES[1]):
         words = f"India is within {LATITUDES[0]}–{LATITUDES[1]} N and {LONGITUDES[0]}–{LONGITUDES[1]} E."
-        raise OutsideCountry(words, errors=[Fault("/latitude", "outside_country", words)])
+        raise OutsideCountry(words, errors=[FieldError("/latitude", "outside_country", words)])
 
 
 def check_pins(places: Iterable[Location]) -> None:
@@ -159,7 +159,7 @@ def check_pins(places: Iterable[Location]) -> None:
         if not PIN_CODE.is_valid(pin) or not pin_fits(pin, state):
             fitting = [each.code for each in states_of_pin(pin)] if PIN_CODE.is_valid(pin) else []
             words = f"PIN code {pin} doesn't belong to {STATES[state].name}."
-            raise PinStateMismatch(words, errors=[Fault("/pincode", "state", words)], states=fitting)
+            raise PinStateMismatch(words, errors=[FieldError("/pincode", "state", words)], states=fitting)
 
 
 def save_place(place: Location) -> None:

@@ -23,7 +23,7 @@ from apps.locations.services.rules import (
 )
 from erp import access, clock
 from erp.access import Actor
-from erp.errors import Fault, RuleBroken
+from erp.errors import FieldError, RuleBroken
 from erp.services import emit, service
 from erp.text import name_key
 
@@ -73,7 +73,7 @@ def merge(location: Location, *, actor: Actor, into: Location, reason: str) -> L
     before now point to the winner. Other modules follow when the event reaches them.
     """
     if into.pk == location.pk:
-        raise SameRow(errors=[Fault("/into_id", "same_row", "Choose another place.")])
+        raise SameRow(errors=[FieldError("/into_id", "same_row", "Choose another place.")])
     require_movable(location)
     winner: Location = Location.objects.locked().get(pk=into.pk)
     access.authorize(actor, capabilities.MANAGE_HIERARCHY, winner)
@@ -125,7 +125,7 @@ def _move(place: Location, parent: Location | None) -> None:
     elif place.country == "IN":
         raise ParentType(
             errors=[
-                Fault(
+                FieldError(
                     "/parent_id",
                     "required",
                     "Choose the place that it is located in. It is required in India.",

@@ -42,8 +42,8 @@ def done(answer: Any) -> Job:
 
 
 def codes(answer: Any) -> tuple[int, str, list[str]]:
-    told = answer.json()
-    return answer.status_code, told["code"], [fault["code"] for fault in told.get("errors", [])]
+    document = answer.json()
+    return answer.status_code, document["code"], [fault["code"] for fault in document.get("errors", [])]
 
 
 def test_a_table_becomes_places_and_each_has_its_own_event(staff, emitted, assert_emitted) -> None:
@@ -72,8 +72,8 @@ def test_a_table_becomes_places_and_each_has_its_own_event(staff, emitted, asser
     )
     assert (str(gondal.latitude), gondal.is_verified) == ("21.961100", False)
     assert ProviderRef.objects.get(provider="survey", provider_id="7").location.name == "Mundra"
-    told = emitted("location.created", causation_id=str(job.pk))
-    assert [row.payload["source"] for row in told] == ["import"] * 3
+    document = emitted("location.created", causation_id=str(job.pk))
+    assert [row.payload["source"] for row in document] == ["import"] * 3
     assert_emitted(
         events.LocationBulkImported,
         job_id=str(job.pk),
@@ -167,20 +167,23 @@ def test_the_same_table_again_adds_nothing(staff, emitted) -> None:
 
 
 def test_a_table_that_is_none_of_ours_is_refused_at_the_door(staff) -> None:
-    def told(content: bytes, mode: str = "partial") -> tuple[int, str, list[str]]:
+    def upload_problem(content: bytes, mode: str = "partial") -> tuple[int, str, list[str]]:
         return codes(staff.write(PATH, {"file": Upload("places.csv", CSV, content), "mode": mode}))
 
-    wrong = told(b"type,name,colour\nCITY,One,red\n")
+    wrong = upload_problem(b"type,name,colour\nCITY,One,red\n")
     assert wrong == (422, "location.file_header", ["missing_column", "unknown_column"])
     many = b"type,name,state\n" + b"CITY,One,24\n" * 2001
-    assert told(many, "atomic") == (422, "location.too_many_rows", ["too_long"])
+    assert upload_problem(many, "atomic") == (422, "location.too_many_rows", ["too_long"])
     many = b"type,name,state\n" + b"CITY,One,24\n" * 10_001
-    assert told(many) == (422, "location.too_many_rows", ["too_long"])
-    assert told(b"type,name,state\n") == (400, "request.invalid", ["empty"])
-    assert told(b'type,name,state\n"CITY,One,24\n') == (400, "request.invalid", ["malformed"])
-    assert told(b"type,name,state\nCITY,O\x00ne,24\n")[:2] == (415, "request.unsupported_media_type")
-    assert told("type,name,state\nCITY,Málaga,24\n".encode("latin-1"))[0] == 415
-    assert told(b"PK\x03\x04 workbook")[0] == 415
+    assert upload_problem(many) == (422, "location.too_many_rows", ["too_long"])
+    assert upload_problem(b"type,name,state\n") == (400, "request.invalid", ["empty"])
+    assert upload_problem(b'type,name,state\n"CITY,One,24\n') == (400, "request.invalid", ["malformed"])
+    assert upload_problem(b"type,name,state\nCITY,O\x00ne,24\n")[:2] == (
+        415,
+        "request.unsupported_media_type",
+    )
+    assert upload_problem("type,name,state\nCITY,Málaga,24\n".encode("latin-1"))[0] == 415
+    assert upload_problem(b"PK\x03\x04 workbook")[0] == 415
     assert not Job.objects.exists()
 
 
@@ -211,25 +214,25 @@ def test_rows_of_one_table_name_different_parents_by_id(staff, place) -> None:
     assert list(parents) == ["Rajkot", "Surat", "Rajkot"]
 
 
-def test_staff_import_at_the_desk_and_are_led_to_the_job(user, place, desk_for) -> None:
-    desk = desk_for(user("INTERNAL"))
+def test_staff_import_at_the_desk_and_are_led_to_the_job(user, place, staff_client_for) -> None:
+    portal = staff_client_for(user("INTERNAL"))
     start = reverse("admin:location_location_start", args=["bulk_import"])
-    assert start in desk.get(reverse("admin:location_location_changelist")).content.decode()
-    assert 'enctype="multipart/form-data"' in desk.get(start).content.decode()
+    assert start in portal.get(reverse("admin:location_location_changelist")).content.decode()
+    assert 'enctype="multipart/form-data"' in portal.get(start).content.decode()
 
     def sheet(text: bytes) -> SimpleUploadedFile:
         return SimpleUploadedFile("places.csv", text, "text/csv")
 
-    typed = {**desk.form(start), "mode": "partial"}
-    sent = desk.post(start, {**typed, "file": sheet(b"type,name,state\nCITY,Gondal,24\nCITY,Bad,99\n")})
+    typed = {**portal.form(start), "mode": "partial"}
+    sent = portal.post(start, {**typed, "file": sheet(b"type,name,state\nCITY,Gondal,24\nCITY,Bad,99\n")})
     job = Job.objects.get()
     assert (sent.status_code, sent["Location"]) == (302, reverse("admin:job_job_change", args=[job.pk]))
-    again = desk.post(start, {**typed, "file": sheet(b"type,name,state\nCITY,Gondal,24\nCITY,Bad,99\n")})
+    again = portal.post(start, {**typed, "file": sheet(b"type,name,state\nCITY,Gondal,24\nCITY,Bad,99\n")})
     assert (again["Location"], Job.objects.count()) == (sent["Location"], 1)
-    other = desk.post(start, {**typed, "file": sheet(b"type,name,state\nCITY,Other,24\n")})
+    other = portal.post(start, {**typed, "file": sheet(b"type,name,state\nCITY,Other,24\n")})
     assert (other.status_code, "idempotency.key_reused" in other.content.decode()) == (422, True)
     assert finished(job).tally == {"created": 1}
-    page = desk.get(sent["Location"]).content.decode()
+    page = portal.get(sent["Location"]).content.decode()
     assert "2 of 2" in page
     assert "row 2: /state unknown_state" in page
     for wrong, status, words in (
@@ -237,17 +240,17 @@ def test_staff_import_at_the_desk_and_are_led_to_the_job(user, place, desk_for) 
         (sheet(b"MZ\x90\x00"), 415, "request.unsupported_media_type"),
         ("", 400, "required"),
     ):
-        refused_page = desk.fill(start, file=wrong)
+        refused_page = portal.fill(start, file=wrong)
         assert (refused_page.status_code, words in refused_page.content.decode()) == (status, True)
     assert Job.objects.count() == 1
 
 
-def test_every_service_on_a_place_is_offered_on_its_page(user, place, desk_for) -> None:
-    desk = desk_for(user("INTERNAL_MASTERDATA"))
-    page = desk.get(reverse("admin:location_location_change", args=[place().pk])).content.decode()
+def test_every_service_on_a_place_is_offered_on_its_page(user, place, staff_client_for) -> None:
+    portal = staff_client_for(user("INTERNAL_MASTERDATA"))
+    page = portal.get(reverse("admin:location_location_change", args=[place().pk])).content.decode()
     links = set(re.findall(r'href="([^"]*/run/[^"]*)"', page))
     assert {link.split("/")[-2] for link in links} == {"confirm", "reparent", "merge", "set_distance"}
-    assert {desk.get(link).status_code for link in links} == {200}
+    assert {portal.get(link).status_code for link in links} == {200}
 
 
 @contextmanager

@@ -300,14 +300,14 @@ def test_a_distance_applies_both_ways_unless_the_way_back_has_its_own(user, clie
         assert client.read(f"{PATH}/distance{wrong}").status_code == 400, wrong
 
 
-def test_staff_see_places_and_change_them_in_the_admin(user, desk_for, place):
+def test_staff_see_places_and_change_them_in_the_admin(user, staff_client_for, place):
     made = place("Gondal")
-    desk = desk_for(user("INTERNAL_MASTERDATA"))
-    page = desk.get(f"/admin/location/location/{made.pk}/change/")
+    portal = staff_client_for(user("INTERNAL_MASTERDATA"))
+    page = portal.get(f"/admin/location/location/{made.pk}/change/")
     assert page.status_code == 200
     assert b"Gondal" in page.content
     for path in ("location/", "state/", "distance/", f"location/{made.pk}/run/merge/"):
-        assert desk.get(f"/admin/location/{path}").status_code == 200, path
+        assert portal.get(f"/admin/location/{path}").status_code == 200, path
 
 
 def test_the_history_of_a_place_is_shown_to_auditors(staff, keeper, user, client_for, place):

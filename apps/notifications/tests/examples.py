@@ -6,12 +6,12 @@ from apps.notifications import notices, services
 from erp.access import SYSTEM
 
 
-def told(person, notice=notices.NEW_SIGN_IN, **fields):
+def notify(person, notice=notices.NEW_SIGN_IN, **fields):
     """Notify a user; return the message."""
     return services.notify(actor=SYSTEM, **{"notice": notice, "event_id": uuid4(), "user": person, **fields})[
         0
     ]
 
 
-LISTS = {"/api/v1/notifications": ("INTERNAL", lambda world, viewer: told(viewer))}
+LISTS = {"/api/v1/notifications": ("INTERNAL", lambda world, viewer: notify(viewer))}
 EXAMPLES = {}

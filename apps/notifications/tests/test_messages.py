@@ -18,7 +18,7 @@ from apps.accounts.models import User
 from apps.notifications import clients, events, notices, services, tasks
 from apps.notifications import models as m
 from apps.notifications.models import Category, Channel, Digest, Message, Notice, Template
-from apps.notifications.tests.examples import told
+from apps.notifications.tests.examples import notify
 from erp.access import SYSTEM
 from erp.models import unguarded_writes
 from erp.tests.smtp_server import black_hole, shut_port
@@ -135,7 +135,7 @@ def test_a_user_with_only_a_number_is_notified_by_sms(reader, words, gateway):
     )
     with unguarded_writes():
         Template.objects.filter(channel="sms").update(dlt_template_id="1107")
-    message = told(person)
+    message = notify(person)
     assert message.channel == "sms"
     sent = send(message)
     assert (sent.status, sent.provider, sent.provider_message_id) == ("sent", "sms", "gw-1")
@@ -154,12 +154,12 @@ def test_an_sms_without_a_registered_text_waits_and_is_never_sent(reader, words,
     person = reader(
         email=None, email_verified_at=None, mobile="+919812345678", mobile_verified_at=timezone.now()
     )
-    after = send(told(person))
+    after = send(notify(person))
     assert (after.status, after.error_code, gateway.calls) == ("queued", "dlt_template_missing", [])
 
 
 def test_nothing_is_sent_to_an_unverified_address(reader, words, post, assert_emitted):
-    after = send(told(reader(email_verified_at=None), LINK))
+    after = send(notify(reader(email_verified_at=None), LINK))
     assert (after.status, after.error_code, post.mails) == ("suppressed", "no_address", [])
     assert_emitted(events.MessageSuppressed, code="test_link")
 
@@ -180,14 +180,14 @@ def test_users_choose_the_channels_of_digest_messages(reader, choice, channels):
 
 def test_security_messages_are_sent_whatever_the_user_chose(reader):
     person = reader(notify_email=False, digest="daily")
-    message = told(person, LINK)
+    message = notify(person, LINK)
     assert message.status == "queued"
     assert message.next_attempt_at <= timezone.now()
 
 
 def test_erased_and_deactivated_users_get_no_messages(reader, words, post):
     erased, left = reader(), reader()
-    messages = told(erased, LINK), told(left, REPORT, context={"number": "7"})
+    messages = notify(erased, LINK), notify(left, REPORT, context={"number": "7"})
     with unguarded_writes():
         User.objects.filter(pk=erased.pk).update(erased_at=timezone.now())
         User.objects.filter(pk=left.pk).update(status="deactivated")
@@ -200,13 +200,13 @@ def test_messages_are_in_the_users_language_or_else_in_english(reader, words, po
         actor=SYSTEM, code="test_link", channel="mail", locale="hi-IN", subject="कड़ी", body="{link}"
     )
     for locale in ("hi-IN", "gu-IN"):
-        send(told(reader(locale=locale), LINK))
+        send(notify(reader(locale=locale), LINK))
     assert [mail["Subject"] for mail in post.mails] == ["कड़ी", "A link for Test Person"]
 
 
 def test_no_message_is_lost_in_an_outage_of_an_hour(reader, words, post, settings, emitted):
     settings.SMTP_PORT = shut_port()
-    message = told(reader(), LINK)
+    message = notify(reader(), LINK)
     waits = []
     for _ in range(4):
         after = send(message)
@@ -225,7 +225,7 @@ def test_staff_send_a_message_again_that_failed_after_six_attempts(
     reader, words, post, settings, user, assert_emitted
 ):
     settings.SMTP_PORT = shut_port()
-    message = told(reader(), LINK)
+    message = notify(reader(), LINK)
     for _ in range(6):
         now_due(message)
         after = send(message)
@@ -260,16 +260,16 @@ def test_a_permanent_refusal_ends_a_message_and_a_temporary_one_does_not(
     reader, words, post, answer, status, code
 ):
     post.answers["RCPT"] = answer
-    after = send(told(reader(), LINK))
+    after = send(notify(reader(), LINK))
     assert (after.status, after.error_code) == (status, code)
 
 
 def test_an_invalid_address_fails_its_message_and_no_other(reader, words, post):
     for number in range(clients.Smtp.fail_max + 1):
-        bad = send(told(reader(email=f"पटेल{number}@example.com"), LINK))
+        bad = send(notify(reader(email=f"पटेल{number}@example.com"), LINK))
         assert (bad.status, bad.error_code) == ("failed", "refused_553")
     assert post.connections == 0
-    assert send(told(reader(), LINK)).status == "sent"
+    assert send(notify(reader(), LINK)).status == "sent"
 
 
 @pytest.mark.parametrize("answer", [400, 404, 422])
@@ -287,7 +287,7 @@ def test_a_number_that_the_gateway_refuses_fails_no_other_message(words, gateway
 @pytest.mark.parametrize("answer", ["530 authentication required", "535 credentials invalid"])
 def test_an_authentication_failure_at_the_server_fails_no_message_permanently(reader, words, post, answer):
     post.answers["MAIL"] = answer
-    assert send(told(reader(), LINK)).status == "queued"
+    assert send(notify(reader(), LINK)).status == "queued"
 
 
 @pytest.mark.parametrize(("answer", "status"), [(400, "failed"), (401, "queued"), (503, "queued")])
@@ -298,12 +298,12 @@ def test_a_message_is_retried_unless_the_gateway_refuses_the_message_itself(word
 
 
 def test_an_expired_message_is_never_sent(reader, words, post, assert_emitted):
-    late = told(reader(), LINK, not_after=timezone.now() + timedelta(hours=1))
+    late = notify(reader(), LINK, not_after=timezone.now() + timedelta(hours=1))
     with unguarded_writes():
         Message.objects.filter(pk=late.pk).update(
             not_after=timezone.now(), next_attempt_at=timezone.now() + timedelta(hours=6)
         )
-    used = told(reader(), LINK, context={"over": True})
+    used = notify(reader(), LINK, context={"over": True})
     assert tasks.sweep() == 2
     assert [send(message).status for message in (late, used)] == ["expired", "expired"]
     assert post.mails == []
@@ -315,7 +315,7 @@ def test_an_expired_message_is_never_sent(reader, words, post, assert_emitted):
 
 
 def test_another_worker_sends_a_message_whose_worker_died(reader, words, post):
-    message = told(reader(), LINK)
+    message = notify(reader(), LINK)
     assert services.begin(message, actor=SYSTEM)  # and then the process is gone
     assert send(message).status == "queued"
     assert tasks.sweep() == 0
@@ -327,7 +327,7 @@ def test_another_worker_sends_a_message_whose_worker_died(reader, words, post):
 
 @pytest.mark.django_db(transaction=True)
 def test_concurrent_workers_send_a_message_once(reader, words, post):
-    message = told(reader(), LINK)
+    message = notify(reader(), LINK)
     start = threading.Barrier(8)
 
     def run():
@@ -380,7 +380,7 @@ def test_an_outage_of_providers_and_broker_neither_fails_nor_slows_a_request(
 
 
 def test_a_retried_sms_waits_for_the_morning_too(reader, words, gateway, set_clock):
-    message = told(reader(notify_email=False, notify_sms=True, mobile="+919812345678"), notice=REPORT)
+    message = notify(reader(notify_email=False, notify_sms=True, mobile="+919812345678"), notice=REPORT)
     night = datetime(2026, 1, 12, 17, 30, tzinfo=UTC)  # 23:00 in India
     with unguarded_writes():
         Message.objects.filter(pk=message.pk).update(attempts=1, next_attempt_at=night)
@@ -395,7 +395,7 @@ def test_a_retried_sms_waits_for_the_morning_too(reader, words, gateway, set_clo
 
 def test_a_digest_message_turned_off_meanwhile_is_not_sent(reader, words, post, assert_emitted):
     person = reader()
-    message = told(person, notice=REPORT)
+    message = notify(person, notice=REPORT)
     with unguarded_writes():
         type(person).objects.filter(pk=person.pk).update(notify_email=False)
     assert send(message).status == "suppressed"
@@ -404,7 +404,7 @@ def test_a_digest_message_turned_off_meanwhile_is_not_sent(reader, words, post, 
 
 def test_the_digest_messages_of_a_day_are_sent_as_one(reader, words, post, assert_emitted):
     person = reader(digest="daily")
-    messages = [told(person, REPORT, context={"number": str(n)}) for n in range(3)]
+    messages = [notify(person, REPORT, context={"number": str(n)}) for n in range(3)]
     assert tasks.sweep() == 0
     assert (tasks.send_digests(), tasks.send_digests()) == (1, 0)
     assert {Message.objects.get(pk=each.pk).status for each in messages} == {"digested"}
@@ -414,7 +414,7 @@ def test_the_digest_messages_of_a_day_are_sent_as_one(reader, words, post, asser
     [mail] = post.mails
     assert "Daily report: 3" in mail.get_content()
     assert_emitted(events.DigestSent, user_id=str(person.pk), count=3)
-    later = told(person, REPORT, context={"number": "9"})
+    later = notify(person, REPORT, context={"number": "9"})
     assert tasks.send_digests() == 0  # the day has its digest; this one waits for tomorrow's
     assert (
         services.gather(actor=SYSTEM, user=person, channel="mail", day=date(2099, 1, 1)).messages.get()
@@ -486,12 +486,12 @@ def test_a_template_is_changed_and_retired(words, user, reader, post, assert_emi
         )
     services.change_template(template, actor=staff, subject="Anew", body="{link}")
     assert_emitted(events.TemplateChanged, code="test_link", by=str(staff.pk))
-    send(told(reader(), LINK))
+    send(notify(reader(), LINK))
     assert post.mails[0]["Subject"] == "Anew"
     services.retire_template(template, actor=staff)
     with pytest.raises(services.NotActive):
         services.change_template(template, actor=staff, subject="Again", body="{link}")
-    after = send(told(reader(), LINK))
+    after = send(notify(reader(), LINK))
     assert (after.status, after.error_code) == ("queued", "template_missing")
 
 
@@ -500,7 +500,7 @@ def test_placeholders_in_values_are_not_replaced():
 
 
 def test_a_line_feed_in_a_name_adds_no_header(words, reader, post):
-    send(told(reader(full_name="Asha\nBcc: all@example.com"), LINK))
+    send(notify(reader(full_name="Asha\nBcc: all@example.com"), LINK))
     [mail] = post.mails
     assert mail["Subject"] == "A link for Asha Bcc: all@example.com"
     assert mail["Bcc"] is None
@@ -511,7 +511,7 @@ def test_a_secret_is_in_the_mail_and_not_in_any_table_queue_or_log(reader, words
     from redis import Redis
 
     person = reader()
-    message = told(person, LINK)
+    message = notify(person, LINK)
     post.answers["END"] = "451 later"
     send(message)
     post.answers.clear()
@@ -541,7 +541,7 @@ def test_a_secret_is_in_the_mail_and_not_in_any_table_queue_or_log(reader, words
 
 def test_the_console_writes_messages_to_standard_output_and_to_no_log(reader, words, capsys, caplog):
     person = reader()
-    assert send(told(person, LINK)).status == "sent"
+    assert send(notify(person, LINK)).status == "sent"
     assert SECRET in capsys.readouterr().out
     assert SECRET not in caplog.text
 
@@ -556,15 +556,15 @@ def test_the_deployment_check_refuses_the_console(settings):
 def test_the_database_refuses_the_text_of_a_security_message(reader):
     from django.db import IntegrityError, transaction
 
-    message = told(reader(), LINK)
+    message = notify(reader(), LINK)
     with pytest.raises(IntegrityError), transaction.atomic(), unguarded_writes():
         Message.objects.filter(pk=message.pk).update(body=SECRET)
 
 
 def test_users_read_their_own_messages_without_security_texts(reader, words, post, client_for):
     person, other = reader(), reader()
-    link, report = told(person, LINK), told(person, REPORT, context={"number": "7"})
-    told(other, LINK)
+    link, report = notify(person, LINK), notify(person, REPORT, context={"number": "7"})
+    notify(other, LINK)
     for message in (link, report):
         send(message)
     client = client_for(person)

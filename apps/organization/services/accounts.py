@@ -17,8 +17,8 @@ from apps.organization.services.rules import (
     require_active,
 )
 from erp.access import Actor
-from erp.approvals import Kind
-from erp.errors import CapabilityMissing, Conflict, Fault, RuleBroken
+from erp.approvals import ApprovalKind
+from erp.errors import CapabilityMissing, Conflict, FieldError, RuleBroken
 from erp.services import emit, service
 
 RUPEES = "INR"
@@ -81,13 +81,17 @@ def add_bank_account(
     require_active(organization)
     if canonical_number(number) != canonical_number(number_again):
         raise NumbersDiffer(
-            errors=[Fault("/number_again", "differs", "The numbers differ. Enter the same number twice.")]
+            errors=[
+                FieldError("/number_again", "differs", "The numbers differ. Enter the same number twice.")
+            ]
         )
     if (currency == RUPEES) != (ifsc is not None) or (currency == RUPEES) == (swift is not None):
         wrong = "/ifsc" if (currency == RUPEES) != (ifsc is not None) else "/swift"
         raise BankCodeMismatch(
             errors=[
-                Fault(wrong, "currency", "Enter the IFSC for rupees, the SWIFT code for other currencies.")
+                FieldError(
+                    wrong, "currency", "Enter the IFSC for rupees, the SWIFT code for other currencies."
+                )
             ]
         )
     account = BankAccount(
@@ -148,7 +152,7 @@ def update_bank_account(
         raise DefaultRequired
     if is_default and status != BankAccount.Status.ACTIVE:
         raise NotActive(
-            errors=[Fault("/is_default", "inactive", "Only an active account can be the default.")]
+            errors=[FieldError("/is_default", "inactive", "Only an active account can be the default.")]
         )
     reactivates = status == BankAccount.Status.ACTIVE and status != before
     becomes_default = is_default and not account.is_default and not reactivates
@@ -212,7 +216,7 @@ def refuse_bank_account(account: BankAccount, *, actor: Actor, request: Any) -> 
     return account
 
 
-BANK_ACCOUNT = Kind(
+BANK_ACCOUNT = ApprovalKind(
     name="organization.bank_account",
     title="Company bank account",
     subject="bank_account",

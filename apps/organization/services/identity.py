@@ -7,7 +7,7 @@ from apps.organization import capabilities, events
 from apps.organization.models import DocumentSeries, FinancialYear, Organization
 from apps.organization.services.rules import InvalidState, PinStateMismatch, check_pin, check_transition
 from erp.access import Actor
-from erp.errors import Conflict, Fault, RuleBroken
+from erp.errors import Conflict, FieldError, RuleBroken
 from erp.identifiers import PAN, company_fits, holder_fits
 from erp.reference import event_of, replace_columns, takes_columns, writable_fields
 from erp.services import emit, service
@@ -113,7 +113,7 @@ def update(organization: Organization, *, actor: Actor, status: str, **values: A
     if fixed and (organization.gst_registrations.exists() or organization.financial_years.exists()):
         raise IdentityInUse(
             errors=[
-                Fault(
+                FieldError(
                     f"/{field}",
                     "fixed",
                     "This can't change any more: there is a registration or a financial year.",
@@ -129,9 +129,9 @@ def update(organization: Organization, *, actor: Actor, status: str, **values: A
             events.OrganizationUpdated(
                 organization_id=organization.pk,
                 changed=[
-                    events.Change(field=field)
+                    events.OrganizationFieldChange(field=field)
                     if field in UNREPORTED_FIELDS
-                    else events.Change(field=field, old=_plain(old), new=_plain(new))
+                    else events.OrganizationFieldChange(field=field, old=_plain(old), new=_plain(new))
                     for field, (old, new) in changes.items()
                     if field != "name_key"
                 ],
@@ -159,30 +159,38 @@ def _check(organization: Organization) -> None:
     form, pan = organization.legal_form, organization.pan
     if not holder_fits(pan, form):
         raise PanFormMismatch(
-            errors=[Fault("/pan", "holder_class", "The fourth letter of the PAN doesn't fit the legal form.")]
+            errors=[
+                FieldError("/pan", "holder_class", "The fourth letter of the PAN doesn't fit the legal form.")
+            ]
         )
     if form in Organization.COMPANIES and not organization.cin:
-        raise CinRequired(errors=[Fault("/cin", "required", "Enter the CIN: it is required for a company.")])
+        raise CinRequired(
+            errors=[FieldError("/cin", "required", "Enter the CIN: it is required for a company.")]
+        )
     if organization.cin and not company_fits(organization.cin, form):
         raise CinFormMismatch(
             errors=[
-                Fault("/cin", "company_class", "The CIN is of another class of company than the legal form.")
+                FieldError(
+                    "/cin", "company_class", "The CIN is of another class of company than the legal form."
+                )
             ]
         )
     if form == Organization.LegalForm.LLP and not organization.llpin:
         raise LlpinRequired(
-            errors=[Fault("/llpin", "required", "Enter the LLPIN: it is required for an LLP.")]
+            errors=[FieldError("/llpin", "required", "Enter the LLPIN: it is required for an LLP.")]
         )
     if organization.iec and PAN.is_valid(organization.iec) and organization.iec != pan:
         raise IecMismatch(
             errors=[
-                Fault(
+                FieldError(
                     "/iec", "pan", "The IEC is the PAN of another holder. It must be this organization's PAN."
                 )
             ]
         )
     if (organization.lut_number is None) != (organization.lut_valid_until is None):
         raise LutIncomplete(
-            errors=[Fault("/lut_valid_until", "contradicts", "Enter both number and last day, or neither.")]
+            errors=[
+                FieldError("/lut_valid_until", "contradicts", "Enter both number and last day, or neither.")
+            ]
         )
     check_pin(organization)

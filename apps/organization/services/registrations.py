@@ -15,7 +15,7 @@ from apps.organization.services.rules import (
 )
 from apps.organization.services.series import NumberTooLong, SeriesCollides, check_format, emit_series_updated
 from erp.access import Actor
-from erp.errors import Conflict, Fault, RuleBroken
+from erp.errors import Conflict, FieldError, RuleBroken
 from erp.identifiers import GSTIN
 from erp.services import emit, service
 
@@ -184,12 +184,14 @@ def _check(registration: GstRegistration) -> None:
     parts = GSTIN.parts(registration.gstin)
     if parts.get("form") != "REGULAR" or parts.get("pan") != registration.organization.pan:
         raise GstinPanMismatch(
-            errors=[Fault("/gstin", "pan", "Positions 3 to 12 of the GSTIN aren't the organization's PAN.")]
+            errors=[
+                FieldError("/gstin", "pan", "Positions 3 to 12 of the GSTIN aren't the organization's PAN.")
+            ]
         )
     if registration.state_code != parts["state"]:
         raise GstinStateMismatch(
             errors=[
-                Fault(
+                FieldError(
                     "/state_code", "gstin", "The first two digits of the GSTIN are the code of another state."
                 )
             ]

@@ -9,7 +9,7 @@ from django.db.models import Model
 
 from apps.organization.models import FinancialYear, Organization
 from erp.access import Actor
-from erp.errors import Conflict, Fault, Invalid, RuleBroken
+from erp.errors import Conflict, FieldError, Invalid, RuleBroken
 from erp.identifiers import pin_fits
 
 
@@ -74,7 +74,7 @@ def require_same(organization: Organization, row: Any, pointer: str) -> None:
     """Raise Invalid for a row of another organization, as for one that doesn't exist."""
     if row is not None and row.organization_id != organization.pk:
         words = "This row does not exist, or you may not see it."
-        raise Invalid(errors=[Fault(pointer, "does_not_exist", words)])
+        raise Invalid(errors=[FieldError(pointer, "does_not_exist", words)])
 
 
 def check_transition(row: Any, status: str) -> None:
@@ -94,6 +94,8 @@ def check_pin(row: Any) -> None:
     if not pin_fits(row.pin_code, row.state_code):
         raise PinStateMismatch(
             errors=[
-                Fault("/pin_code", "state", "The PIN code doesn't belong to the state. Correct one of them.")
+                FieldError(
+                    "/pin_code", "state", "The PIN code doesn't belong to the state. Correct one of them."
+                )
             ]
         )

@@ -29,7 +29,7 @@ from apps.organization.services.rules import (
 )
 from erp import clock, locks
 from erp.access import Actor
-from erp.errors import Conflict, Fault, NotFound, RuleBroken
+from erp.errors import Conflict, FieldError, NotFound, RuleBroken
 from erp.services import emit, service
 
 _TOKEN = re.compile(r"\{([^{}]*)\}")
@@ -229,7 +229,9 @@ def allocate_number(
     _check_registration(organization, type, gst_registration)
     if document_date > clock.today():
         raise DateInFuture(
-            errors=[Fault("/document_date", "future", f"The date must not be after today, {clock.today()}.")]
+            errors=[
+                FieldError("/document_date", "future", f"The date must not be after today, {clock.today()}.")
+            ]
         )
     years = FinancialYear.objects.filter(organization=organization).on(document_date)
     year = years.first()
@@ -260,7 +262,7 @@ def allocate_number(
     if series.date_ordered and series.last_document_date and document_date < series.last_document_date:
         raise DateOutOfOrder(
             errors=[
-                Fault(
+                FieldError(
                     "/document_date",
                     "order",
                     f"The last document is dated {series.last_document_date}. Use that date or a later one.",
@@ -338,10 +340,12 @@ def check_template(series: DocumentSeries) -> None:
     if "BRANCH" in tokens and series.gst_registration is None:
         problems.append("{BRANCH} needs a GST registration.")
     if problems:
-        raise TemplateInvalid(errors=[Fault("/template", "template", problem) for problem in problems])
+        raise TemplateInvalid(errors=[FieldError("/template", "template", problem) for problem in problems])
     if series.document_type in TAX_TYPES and series.number_format.head[:1] in ("0", "-", "/"):
         raise TemplateInvalid(
-            errors=[Fault("/template", "template", "A number on a GST document can't start with 0, - or /.")]
+            errors=[
+                FieldError("/template", "template", "A number on a GST document can't start with 0, - or /.")
+            ]
         )
 
 
@@ -355,7 +359,7 @@ def check_format(series: DocumentSeries) -> None:
         raise NumberTooLong(
             f"{number_format.text(series.start_number)} is longer than {series.longest} characters.",
             errors=[
-                Fault("/template", "too_long", f"A number can have at most {series.longest} characters.")
+                FieldError("/template", "too_long", f"A number can have at most {series.longest} characters.")
             ],
         )
     others = DocumentSeries.objects.filter(
@@ -369,7 +373,7 @@ def check_format(series: DocumentSeries) -> None:
         if number_format.overlaps(other.number_format):
             raise SeriesCollides(
                 errors=[
-                    Fault(
+                    FieldError(
                         "/template",
                         "collides",
                         f"The series for {other.get_document_type_display()} can produce the same numbers.",
@@ -390,7 +394,7 @@ def _check_registration(
         if registration is None:
             raise GstRegistrationRequired(
                 errors=[
-                    Fault(
+                    FieldError(
                         "/gst_registration_id",
                         "required",
                         "Choose the GST registration: it is required for this document type.",
@@ -400,7 +404,7 @@ def _check_registration(
         if registration.status != GstRegistration.Status.ACTIVE:
             raise GstRegistrationNotActive(
                 errors=[
-                    Fault(
+                    FieldError(
                         "/gst_registration_id",
                         "inactive",
                         f"The GST registration is {registration.get_status_display().lower()}.",
@@ -410,7 +414,7 @@ def _check_registration(
     elif registration is not None:
         raise GstRegistrationNotAllowed(
             errors=[
-                Fault(
+                FieldError(
                     "/gst_registration_id",
                     "contradicts",
                     "Leave this empty: it doesn't apply to this document type.",

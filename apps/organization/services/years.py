@@ -27,8 +27,8 @@ from apps.organization.services.rules import (
 from apps.organization.services.series import emit_series_added, emit_series_updated
 from erp import access, clock
 from erp.access import Actor
-from erp.approvals import Kind
-from erp.errors import Conflict, Fault, RuleBroken
+from erp.approvals import ApprovalKind
+from erp.errors import Conflict, FieldError, RuleBroken
 from erp.services import emit, service
 
 DAY = timedelta(days=1)
@@ -161,7 +161,7 @@ def _check_transition(year: FinancialYear, status: str, actor: Actor, reason: st
     access.authorize(actor, capabilities.REOPEN_FINANCIAL_YEAR, year)
     if reason is None:
         raise ReasonRequired(
-            errors=[Fault("/reason", "required", "Enter the reason for reopening the year.")]
+            errors=[FieldError("/reason", "required", "Enter the reason for reopening the year.")]
         )
     if year.status == FinancialYear.Status.LOCKED:
         if year.pending_approval_id is not None:
@@ -229,7 +229,7 @@ def _close_request(year: FinancialYear, before: str) -> FinancialYear:
     return year
 
 
-REOPEN_YEAR = Kind(
+REOPEN_YEAR = ApprovalKind(
     name="organization.reopen_year",
     title="Reopening of a locked year",
     subject="financial_year",
@@ -259,10 +259,10 @@ def _check_dates(year: FinancialYear) -> None:
     is_first = not others.filter(start_date__lt=start).exists()
     errors = []
     if (end.month, end.day) != YEAR_END:
-        errors.append(Fault("/end_date", "shape", "A financial year must end on 31 March."))
+        errors.append(FieldError("/end_date", "shape", "A financial year must end on 31 March."))
     if not start < end < months_after(start, LONGEST_FIRST_YEAR if is_first else 12):
         errors.append(
-            Fault(
+            FieldError(
                 "/end_date",
                 "shape",
                 "The end must be after the start, at most 12 months later (15 months for the first year).",
@@ -270,7 +270,7 @@ def _check_dates(year: FinancialYear) -> None:
         )
     if not is_first and (start.month, start.day) != (4, 1):
         errors.append(
-            Fault(
+            FieldError(
                 "/start_date",
                 "shape",
                 "The year must start on 1 April. Only the first year can start on another day.",

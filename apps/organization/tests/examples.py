@@ -179,36 +179,36 @@ EXAMPLES = {
 }
 
 
-def house(world):
+def company(world):
     """Return the organization whose parts a test lists."""
     return Organization.objects.order_by("created_at").first() or world.organization()
 
 
 def add_registration(world, viewer):
-    owner = house(world)
+    owner = company(world)
     entity = "123456789ABCDEF"[owner.gst_registrations.count()]
     factories.registration(owner, entity)
 
 
 def add_account(world, viewer):
-    factories.account(house(world), by=world.user("INTERNAL_FINANCE"))
+    factories.account(company(world), by=world.user("INTERNAL_FINANCE"))
 
 
 def add_year(world, viewer):
-    owner = house(world)
+    owner = company(world)
     last = owner.financial_years.order_by("end_date").last()
     start = last.end_date + timedelta(days=1) if last else date(2020, 4, 1)
     factories.year(owner, start, copy_series=False)
 
 
 def add_series(world, viewer):
-    owner = house(world)
+    owner = company(world)
     add_year(world, viewer)
     factories.series(owner)
 
 
 def add_number(world, viewer):
-    owner = house(world)
+    owner = company(world)
     if not owner.document_series.exists():
         factories.year(owner)
         factories.series(owner)
@@ -224,4 +224,4 @@ LISTS = {
     f"{_PARTS}document-series": ("INTERNAL_DIRECTOR", add_series),
     f"{_PARTS}document-numbers": ("INTERNAL_DIRECTOR", add_number),
 }
-WHOLES = {_PARTS: house}
+WHOLES = {_PARTS: company}

@@ -75,8 +75,8 @@ def change(account, actor, **fields):
 def test_an_account_is_active_only_after_a_second_person_approved(
     organization, proposer, user, approve, emitted
 ):
-    house = organization()
-    account = factories.account(house, by=proposer, is_default=True)
+    company = organization()
+    account = factories.account(company, by=proposer, is_default=True)
     assert (account.status, account.is_default, account.approved_by) == ("pending_approval", False, None)
     request = ApprovalRequest.objects.get(pk=account.approval_id)
     assert (request.kind, request.subject_version) == ("organization.bank_account", account.version)
@@ -113,13 +113,13 @@ def test_the_database_refuses_the_same_person_as_proposer_and_approver(organizat
 
 
 def test_a_refused_account_stays_refused_and_can_be_proposed_again(organization, proposer, refuse, emitted):
-    house = organization()
-    account = refuse(factories.account(house, by=proposer, number=NUMBER))
+    company = organization()
+    account = refuse(factories.account(company, by=proposer, number=NUMBER))
     assert account.status == "refused"
     assert emitted("organization.bank_account.refused")
     with pytest.raises(services.InvalidState):
         change(account, proposer, status="active")
-    assert factories.account(house, by=proposer, number=NUMBER).status == "pending_approval"
+    assert factories.account(company, by=proposer, number=NUMBER).status == "pending_approval"
 
 
 def test_the_system_cannot_propose_an_account(organization):
@@ -143,18 +143,18 @@ def test_contradicting_fields_are_refused(organization, proposer, fields, proble
 
 
 def test_a_duplicate_account_is_refused_however_its_number_is_written(organization, proposer):
-    house = organization()
-    factories.account(house, by=proposer, number=NUMBER)
+    company = organization()
+    factories.account(company, by=proposer, number=NUMBER)
     with pytest.raises(services.BankAccountTaken), transaction.atomic():
-        factories.account(house, by=proposer, number=f"{NUMBER[:4]} {NUMBER[4:]}")
-    assert factories.account(house, by=proposer, number=NUMBER, ifsc="ZZZB0000002").pk
+        factories.account(company, by=proposer, number=f"{NUMBER[:4]} {NUMBER[4:]}")
+    assert factories.account(company, by=proposer, number=NUMBER, ifsc="ZZZB0000002").pk
     assert factories.account(organization(), by=proposer, number=NUMBER).pk
 
 
 def test_one_account_of_a_currency_is_the_default(organization, proposer, approve, emitted):
-    house = organization()
-    first = approve(factories.account(house, by=proposer, is_default=True))
-    second = approve(factories.account(house, by=proposer))
+    company = organization()
+    first = approve(factories.account(company, by=proposer, is_default=True))
+    second = approve(factories.account(company, by=proposer))
     with pytest.raises(services.DefaultRequired):
         change(first, proposer, is_default=False)
     with pytest.raises(services.DefaultRequired):
@@ -196,8 +196,8 @@ def test_an_editor_of_the_account_cannot_approve_it(organization, proposer, user
 
 @pytest.mark.django_db(transaction=True)
 def test_two_concurrent_defaults_leave_one(organization, proposer, approve):
-    house = organization()
-    accounts = [approve(factories.account(house, by=proposer)) for _ in range(2)]
+    company = organization()
+    accounts = [approve(factories.account(company, by=proposer)) for _ in range(2)]
     gate, failed = threading.Barrier(2), []
 
     def take(account):
@@ -221,9 +221,9 @@ def test_two_concurrent_defaults_leave_one(organization, proposer, approve):
 def test_the_number_is_in_no_answer_list_event_log_or_error(
     organization, user, client_for, deliver, capfd, caplog
 ):
-    house = organization()
-    client = client_for(user("INTERNAL_FINANCE", organization_id=house.pk))
-    path = f"/api/v1/organizations/{house.pk}/bank-accounts"
+    company = organization()
+    client = client_for(user("INTERNAL_FINANCE", organization_id=company.pk))
+    path = f"/api/v1/organizations/{company.pk}/bank-accounts"
     body = {
         "holder": "Cotton House",
         "bank_name": "Zeta Bank",

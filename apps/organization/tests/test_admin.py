@@ -12,7 +12,7 @@ NUMBER = "50100777123454321"
 
 
 @pytest.fixture
-def house(organization):
+def company(organization):
     made = organization("Kapas House")
     factories.registration(made)
     factories.year(made)
@@ -21,13 +21,13 @@ def house(organization):
 
 
 @pytest.fixture
-def keeper(house, user):
-    return user("INTERNAL_FINANCE", organization_id=house.pk)
+def keeper(company, user):
+    return user("INTERNAL_FINANCE", organization_id=company.pk)
 
 
 @pytest.fixture
-def finance(keeper, desk_for):
-    return desk_for(keeper)
+def finance(keeper, staff_client_for):
+    return staff_client_for(keeper)
 
 
 def page(row, *more):
@@ -36,18 +36,18 @@ def page(row, *more):
     return address if not more else address.replace("change/", f"run/{more[0]}/")
 
 
-def test_the_page_of_a_firm_shows_its_parts(house, keeper, finance):
-    factories.account(house, by=keeper, number=NUMBER)
-    text = finance.get(page(house)).content.decode()
-    for part in ("MU1", "…4321", "TRD-", house.financial_years.get().code):
+def test_the_page_of_a_firm_shows_its_parts(company, keeper, finance):
+    factories.account(company, by=keeper, number=NUMBER)
+    text = finance.get(page(company)).content.decode()
+    for part in ("MU1", "…4321", "TRD-", company.financial_years.get().code):
         assert part in text
     assert NUMBER not in text
 
 
-def test_parts_are_added_and_changed_on_pages_by_the_services(house, finance):
+def test_parts_are_added_and_changed_on_pages_by_the_services(company, finance):
     added = finance.fill(
-        page(house, "add_gst_registration"),
-        gstin=factories.gstin(house, entity="2"),
+        page(company, "add_gst_registration"),
+        gstin=factories.gstin(company, entity="2"),
         line1="Fort",
         city="Mumbai",
         state_code="27",
@@ -58,32 +58,34 @@ def test_parts_are_added_and_changed_on_pages_by_the_services(house, finance):
     assert added.status_code == 302, added.content
     second = GstRegistration.objects.get(branch_code="FRT")
     assert not second.is_primary
-    year = house.financial_years.get()
+    year = company.financial_years.get()
     made = finance.fill(
-        page(house, "add_document_series"),
+        page(company, "add_document_series"),
         financial_year_id=str(year.pk),
         gst_registration_id=str(second.pk),
         document_type="tax_invoice",
         template="F/{FY}/{N:5}",
     )
     assert made.status_code == 302, made.content
-    assert house.document_series.filter(gst_registration=second).exists()
+    assert company.document_series.filter(gst_registration=second).exists()
     refused = finance.fill(page(year), status="soft_closed")
     assert refused.status_code == 409
     assert "organization.invalid_state" in refused.content.decode()
     assert FinancialYear.objects.get(pk=year.pk).status == "open"
 
 
-def test_choices_contain_only_parts_of_this_organization(house, organization, finance):
+def test_choices_contain_only_parts_of_this_organization(company, organization, finance):
     other = organization()
     factories.year(other)
-    text = finance.get(page(house, "add_document_series")).content.decode()
-    assert str(house.financial_years.get().pk) in text
+    text = finance.get(page(company, "add_document_series")).content.decode()
+    assert str(company.financial_years.get().pk) in text
     assert str(other.financial_years.get().pk) not in text
 
 
-def test_the_full_number_is_shown_on_demand_with_an_event_each_time(house, keeper, finance, desk_for, user):
-    account = factories.account(house, by=keeper, number=NUMBER)
+def test_the_full_number_is_shown_on_demand_with_an_event_each_time(
+    company, keeper, finance, staff_client_for, user
+):
+    account = factories.account(company, by=keeper, number=NUMBER)
     assert NUMBER not in finance.get(page(account)).content.decode()
     assert NUMBER not in finance.get(page(account, "show_number")).content.decode()
     for _ in range(2):
@@ -94,16 +96,16 @@ def test_the_full_number_is_shown_on_demand_with_an_event_each_time(house, keepe
     lines = EventOutbox.objects.filter(event_type="organization.bank_account.number_shown")
     assert [line.payload["shown_to"] for line in lines] == [str(keeper.pk)] * 2
     assert finance.post(page(account, "show_number")).status_code == 400  # without a key nothing is executed
-    manager = desk_for(user("INTERNAL_MANAGER", organization_id=house.pk))
+    manager = staff_client_for(user("INTERNAL_MANAGER", organization_id=company.pk))
     forged = manager.post(page(account, "show_number"))
     assert forged.status_code == 403
     assert lines.count() == 2
     assert NUMBER not in repr(list(EventOutbox.objects.values("payload")))
 
 
-def test_an_account_is_proposed_in_the_admin(house, finance):
+def test_an_account_is_proposed_in_the_admin(company, finance):
     answer = finance.fill(
-        page(house, "add_bank_account"),
+        page(company, "add_bank_account"),
         holder="Cotton House",
         bank_name="Zeta Bank",
         number=NUMBER,
@@ -129,12 +131,12 @@ def test_calendars_are_changed_in_the_admin(finance):
     assert "Republic Day" in finance.get(page(calendar)).content.decode()
 
 
-def test_home_lists_an_organization_without_a_current_year(house, organization, desk_for, user):
-    desk = desk_for(user())
-    queues = {queue.title: queue for queue in desk.get("/admin/").context["queues"]}
+def test_home_lists_an_organization_without_a_current_year(company, organization, staff_client_for, user):
+    staff = staff_client_for(user())
+    queues = {queue.title: queue for queue in staff.get("/admin/").context["queues"]}
     before = int(queues["Financial years to add"].waiting)
     organization()
-    queues = {queue.title: queue for queue in desk.get("/admin/").context["queues"]}
+    queues = {queue.title: queue for queue in staff.get("/admin/").context["queues"]}
     queue = queues["Financial years to add"]
     assert int(queue.waiting) == before + 1
-    assert len(desk.get(queue.url).context["cl"].result_list) == before + 1
+    assert len(staff.get(queue.url).context["cl"].result_list) == before + 1

@@ -25,7 +25,7 @@ def director(user, client_for):
 
 
 @pytest.fixture
-def house(organization):
+def company(organization):
     return organization()
 
 
@@ -35,7 +35,7 @@ def put(client, path, body, **fields):
     return client.write(path, body, **{"method": "PUT", "if_match": tag, **fields})
 
 
-def told(answer):
+def status_and_code(answer):
     return answer.status_code, answer.json()["code"]
 
 
@@ -62,17 +62,17 @@ def events():
 def test_an_organization_with_the_same_name_in_another_spelling_is_refused(director, name):
     assert director.write(BASE, IDENTITY).status_code == 201
     spelled = IDENTITY | {"name": name, "pan": "ZZZCD5006E"}
-    assert told(director.write(BASE, spelled)) == (409, "organization.name_taken")
+    assert status_and_code(director.write(BASE, spelled)) == (409, "organization.name_taken")
     other = director.write(BASE, spelled | {"name": "Demo Exchange"}).json()
     path = f"{BASE}/{other['id']}"
     refused = put(director, path, spelled | {"status": "active"})
-    assert told(refused) == (409, "organization.name_taken")
+    assert status_and_code(refused) == (409, "organization.name_taken")
 
 
-def test_an_update_of_a_name_reports_the_name_alone(director, house):
-    path = f"{BASE}/{house.pk}"
-    body = IDENTITY | {"name": "Another Exchange", "pan": house.pan, "status": "active"}
-    body |= {"legal_form": house.legal_form, "cin": house.cin}
+def test_an_update_of_a_name_reports_the_name_alone(director, company):
+    path = f"{BASE}/{company.pk}"
+    body = IDENTITY | {"name": "Another Exchange", "pan": company.pan, "status": "active"}
+    body |= {"legal_form": company.legal_form, "cin": company.cin}
     assert put(director, path, body).status_code == 200
     changed = EventOutbox.objects.filter(event_type="organization.updated").latest("id").payload["changed"]
     assert "name_key" not in [change["field"] for change in changed]
@@ -119,9 +119,9 @@ def test_legal_form_and_numbers_must_fit_together(director, change, status, code
 def test_name_and_pan_are_unique(director):
     assert director.write(BASE, IDENTITY).status_code == 201
     same_name = {**IDENTITY, "name": IDENTITY["name"].upper(), "pan": "ZZZCX5005E"}
-    assert told(director.write(BASE, same_name)) == (409, "organization.name_taken")
+    assert status_and_code(director.write(BASE, same_name)) == (409, "organization.name_taken")
     same_pan = {**IDENTITY, "name": "Another"}
-    assert told(director.write(BASE, same_pan)) == (409, "organization.pan_taken")
+    assert status_and_code(director.write(BASE, same_pan)) == (409, "organization.pan_taken")
 
 
 @pytest.mark.parametrize(
@@ -152,12 +152,12 @@ def test_an_invalid_value_is_reported_with_its_field(director, name, value, code
     assert (events(), Organization.objects.count()) == (before, 0)
 
 
-def test_an_update_reports_old_and_new_values_except_identifying_ones(director, house, emitted):
-    path = f"{BASE}/{house.pk}"
+def test_an_update_reports_old_and_new_values_except_identifying_ones(director, company, emitted):
+    path = f"{BASE}/{company.pk}"
     body = {
         **IDENTITY,
         "legal_form": "partnership",
-        "pan": house.pan,
+        "pan": company.pan,
         "cin": None,
         "status": "active",
         "e_invoice_from": "2026-04-01",
@@ -176,13 +176,16 @@ def test_an_update_reports_old_and_new_values_except_identifying_ones(director, 
     assert len(emitted("organization.updated")) == 2
 
 
-def test_pan_and_currency_of_an_organization_in_use_cannot_change(director, house):
-    path = f"{BASE}/{house.pk}"
+def test_pan_and_currency_of_an_organization_in_use_cannot_change(director, company):
+    path = f"{BASE}/{company.pk}"
     body = {**IDENTITY, "legal_form": "partnership", "cin": None, "pan": "ZZZFX9999K", "status": "active"}
     assert put(director, path, body).status_code == 200
-    factories.year(Organization.objects.get(pk=house.pk))
+    factories.year(Organization.objects.get(pk=company.pk))
     for change in ({"pan": "ZZZFX9999L"}, {"base_currency": "USD"}):
-        assert told(put(director, path, {**body, **change})) == (409, "organization.identity_in_use")
+        assert status_and_code(put(director, path, {**body, **change})) == (
+            409,
+            "organization.identity_in_use",
+        )
     assert put(director, path, {**body, "city": "Pune"}).status_code == 200
 
 
@@ -196,14 +199,14 @@ def test_an_organization_with_an_open_year_stays_active_and_nothing_can_be_added
         base = {**IDENTITY, "legal_form": "partnership", "cin": None, "name": of.name, "pan": of.pan}
         return {**base, "status": "inactive"}
 
-    assert told(put(director, f"{BASE}/{busy.pk}", body(busy))) == (409, "organization.year_open")
+    assert status_and_code(put(director, f"{BASE}/{busy.pk}", body(busy))) == (409, "organization.year_open")
     stopped = put(director, f"{BASE}/{idle.pk}", body(idle))
     assert stopped.status_code == 200
     assert stopped.json()["allowed_actions"] == ["update"]
     answer = director.write(
         f"{BASE}/{idle.pk}/financial-years", {"start_date": "2026-04-01", "end_date": "2027-03-31"}
     )
-    assert told(answer) == (409, "organization.inactive")
+    assert status_and_code(answer) == (409, "organization.inactive")
 
 
 @pytest.fixture
@@ -245,13 +248,13 @@ def test_a_mistyped_gstin_is_detected_by_its_check_character(director, exchange)
 def test_a_gstin_is_unique_and_its_owner_is_not_revealed(director, exchange, organization):
     assert director.write(exchange, registration()).status_code == 201
     twice = director.write(exchange, registration(branch_code="MU2"))
-    assert told(twice) == (409, "organization.gstin_taken")
+    assert status_and_code(twice) == (409, "organization.gstin_taken")
     other = f"{BASE}/{organization().pk}/gst-registrations"
     elsewhere = director.write(other, registration())
-    assert told(elsewhere) == (422, "organization.gstin_pan_mismatch")
+    assert status_and_code(elsewhere) == (422, "organization.gstin_pan_mismatch")
     assert exchange.split("/")[4] not in elsewhere.content.decode()
     second = director.write(exchange, registration("24ZZZCD5005E1ZL", **{**GUJARAT, "branch_code": "MUM"}))
-    assert told(second) == (409, "organization.branch_code_taken")
+    assert status_and_code(second) == (409, "organization.branch_code_taken")
 
 
 def test_the_first_registration_is_primary_until_another_replaces_it(director, exchange, emitted):
@@ -270,10 +273,10 @@ def test_the_first_registration_is_primary_until_another_replaces_it(director, e
     ]
     for change in ({"is_primary": False}, {"status": "suspended"}, {"status": "cancelled"}):
         answer = put(director, path, {**body, **change})
-        assert told(answer) == (409, "organization.primary_required"), change
+        assert status_and_code(answer) == (409, "organization.primary_required"), change
     assert put(director, path, body)["ETag"] == moved["ETag"]
     fixed = put(director, path, {**body, "gstin": "24ZZZCD5005E1ZL"})
-    assert told(fixed) == (400, "request.unknown_field")
+    assert status_and_code(fixed) == (400, "request.unknown_field")
 
 
 def test_cancelling_is_final_and_closes_the_series(director, exchange, emitted):
@@ -291,7 +294,7 @@ def test_cancelling_is_final_and_closes_the_series(director, exchange, emitted):
     assert series.status == "closed"
     assert emitted("organization.document_series.updated")[0].payload["changed"] == ["status"]
     back = put(director, path, {**body, "status": "active"})
-    assert told(back) == (409, "organization.invalid_state")
+    assert status_and_code(back) == (409, "organization.invalid_state")
     assert (back.json()["allowed"], put(director, path, body).status_code) == ([], 200)
 
 
@@ -306,19 +309,19 @@ def test_a_branch_code_in_document_numbers_cannot_change(director, exchange):
     row.refresh_from_db()
     assert factories.number(owner, "tax_invoice", gst_registration=row).document_number.startswith("BOM/")
     answer = put(director, path, {**body, "branch_code": "MUM"})
-    assert told(answer) == (409, "organization.branch_code_in_use")
+    assert status_and_code(answer) == (409, "organization.branch_code_in_use")
 
 
 @pytest.mark.django_db(transaction=True)
 def test_two_concurrent_primaries_leave_one_and_events_report_it(organization, user, client_for):
-    house = organization()
-    rows = [factories.registration(house, entity) for entity in "123"]
-    client = client_for(user("INTERNAL_FINANCE", organization_id=house.pk))
+    company = organization()
+    rows = [factories.registration(company, entity) for entity in "123"]
+    client = client_for(user("INTERNAL_FINANCE", organization_id=company.pk))
     gate, answers = threading.Barrier(2), []
 
     def take(row):
         body = {**PLACE, "branch_code": row.branch_code, "valid_from": "2024-04-01", "status": "active"}
-        path = f"{BASE}/{house.pk}/gst-registrations/{row.pk}"
+        path = f"{BASE}/{company.pk}/gst-registrations/{row.pk}"
         try:
             gate.wait(30)
             answers.append(
@@ -357,7 +360,7 @@ def test_staff_see_their_own_organization_and_directors_and_auditors_all(organiz
         status = client.read(f"{BASE}/{other.pk}").status_code
         assert status == (200 if "Other" in seen else 404)
     seller = client_for(user("SELLER"))
-    assert told(seller.read(BASE)) == (403, "capability.missing")
+    assert status_and_code(seller.read(BASE)) == (403, "capability.missing")
 
 
 def test_rows_of_another_organization_are_not_found(organization, user, client_for):
@@ -374,13 +377,13 @@ def test_rows_of_another_organization_are_not_found(organization, user, client_f
     for part, child in children.items():
         for owner in (own, other):
             path = f"{BASE}/{owner.pk}/{part}/{child.pk}"
-            assert told(client.read(path)) == (404, "resource.not_found")
+            assert status_and_code(client.read(path)) == (404, "resource.not_found")
             if part != "document-numbers":
                 answer = client.write(path, {}, method="PUT", if_match=child.version)
-                assert told(answer) == (404, "resource.not_found")
-        assert told(client.read(f"{BASE}/{other.pk}/{part}")) == (404, "resource.not_found")
-    assert told(client.write(f"{BASE}/{other.pk}", {}, method="PUT", if_match=1))[0] == 404
-    assert told(client.write(f"{BASE}/{other.pk}/financial-years", {}))[0] == 404
+                assert status_and_code(answer) == (404, "resource.not_found")
+        assert status_and_code(client.read(f"{BASE}/{other.pk}/{part}")) == (404, "resource.not_found")
+    assert status_and_code(client.write(f"{BASE}/{other.pk}", {}, method="PUT", if_match=1))[0] == 404
+    assert status_and_code(client.write(f"{BASE}/{other.pk}/financial-years", {}))[0] == 404
 
 
 def test_a_series_cannot_use_a_year_or_registration_of_another_organization(organization, user, client_for):
@@ -407,18 +410,21 @@ def test_a_series_cannot_use_a_year_or_registration_of_another_organization(orga
         assert words == {RowField.default_error_messages["does_not_exist"]}
 
 
-def test_no_endpoint_deletes(director, house):
-    row = factories.registration(house)
-    for path in (f"{BASE}/{house.pk}", f"{BASE}/{house.pk}/gst-registrations/{row.pk}"):
+def test_no_endpoint_deletes(director, company):
+    row = factories.registration(company)
+    for path in (f"{BASE}/{company.pk}", f"{BASE}/{company.pk}/gst-registrations/{row.pk}"):
         for method in ("DELETE", "PATCH"):
-            assert told(director.write(path, {}, method=method)) == (405, "request.method_not_allowed")
+            assert status_and_code(director.write(path, {}, method=method)) == (
+                405,
+                "request.method_not_allowed",
+            )
 
 
 @pytest.fixture
-def numbered(house):
-    factories.year(house)
-    factories.series(house)
-    return house
+def numbered(company):
+    factories.year(company)
+    factories.series(company)
+    return company
 
 
 def test_a_document_gets_one_number(numbered, user, client_for):
@@ -444,7 +450,7 @@ def test_a_document_gets_one_number(numbered, user, client_for):
     assert [row["number"] for row in numbers] == [1, 2]
     found = client.read(f"{BASE}/{numbered.pk}/document-numbers?reference_id={body['reference_id']}")
     assert [row["document_number"] for row in found.json()["results"]] == [first.json()["document_number"]]
-    assert told(client.write(path.replace("trade", "poem"), body)) == (404, "resource.not_found")
+    assert status_and_code(client.write(path.replace("trade", "poem"), body)) == (404, "resource.not_found")
 
 
 @pytest.mark.parametrize(
@@ -462,34 +468,34 @@ def test_a_document_gets_one_number(numbered, user, client_for):
         ({"document_type": "poem"}, 400, "/document_type"),
     ],
 )
-def test_an_invalid_definition_is_refused_without_effect(house, user, client_for, change, status, pointer):
-    client = client_for(user("INTERNAL_FINANCE", organization_id=house.pk))
-    year = factories.year(house)
+def test_an_invalid_definition_is_refused_without_effect(company, user, client_for, change, status, pointer):
+    client = client_for(user("INTERNAL_FINANCE", organization_id=company.pk))
+    year = factories.year(company)
     before = events()
     body = {"financial_year_id": str(year.pk), "document_type": "claim", "template": "C-{FY}-{N:6}"}
-    answer = client.write(f"{BASE}/{house.pk}/document-series", {**body, **change})
+    answer = client.write(f"{BASE}/{company.pk}/document-series", {**body, **change})
     assert answer.status_code == status, answer.content
     assert pointer in {fault["pointer"] for fault in answer.json()["errors"]}
-    assert (events(), house.document_series.count()) == (before, 0)
+    assert (events(), company.document_series.count()) == (before, 0)
 
 
-def test_dates_that_do_not_exist_are_refused(house, director):
+def test_dates_that_do_not_exist_are_refused(company, director):
     for body in (
         {"start_date": "2026-02-30", "end_date": "2027-03-31"},
         {"start_date": "2026-04-01", "end_date": "31.3.2027"},
     ):
-        assert director.write(f"{BASE}/{house.pk}/financial-years", body).status_code == 400
-    answer = director.read(f"{BASE}/{house.pk}/financial-years?on_date=2026-02-30")
+        assert director.write(f"{BASE}/{company.pk}/financial-years", body).status_code == 400
+    answer = director.read(f"{BASE}/{company.pk}/financial-years?on_date=2026-02-30")
     assert (answer.status_code, {pointer for pointer, _ in pointers(answer)}) == (400, {"/query/on_date"})
 
 
-def test_the_year_of_a_date_is_found(house, director):
+def test_the_year_of_a_date_is_found(company, director):
     from datetime import date
 
-    factories.year(house, date(2024, 4, 1))
-    factories.year(house, date(2025, 4, 1))
+    factories.year(company, date(2024, 4, 1))
+    factories.year(company, date(2025, 4, 1))
     for day, code in (("2025-03-31", "2425"), ("2025-04-01", "2526")):
-        rows = director.read(f"{BASE}/{house.pk}/financial-years?on_date={day}").json()["results"]
+        rows = director.read(f"{BASE}/{company.pk}/financial-years?on_date={day}").json()["results"]
         assert [row["code"] for row in rows] == [code]
 
 

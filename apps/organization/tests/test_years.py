@@ -53,13 +53,13 @@ def years(organization):
     ],
 )
 def test_a_first_year_ends_in_march_and_lasts_up_to_fifteen_months(organization, start, end, fits):
-    house = organization()
+    company = organization()
     if fits:
-        year = services.add_financial_year(house, actor=SYSTEM, start_date=start, end_date=end)
+        year = services.add_financial_year(company, actor=SYSTEM, start_date=start, end_date=end)
         assert year.code == "2627"
     else:
         with pytest.raises(services.FinancialYearShape):
-            services.add_financial_year(house, actor=SYSTEM, start_date=start, end_date=end)
+            services.add_financial_year(company, actor=SYSTEM, start_date=start, end_date=end)
 
 
 @pytest.mark.parametrize(
@@ -95,8 +95,8 @@ def test_the_database_itself_refuses_an_overlap(past):
 
 @pytest.mark.django_db(transaction=True)
 def test_one_of_two_concurrent_overlapping_years_is_refused(organization, user, client_for):
-    house = organization()
-    clients = [client_for(user("INTERNAL_FINANCE", organization_id=house.pk)) for _ in range(2)]
+    company = organization()
+    clients = [client_for(user("INTERNAL_FINANCE", organization_id=company.pk)) for _ in range(2)]
     bodies = [
         {"start_date": "2026-04-01", "end_date": "2027-03-31"},
         {"start_date": "2026-01-01", "end_date": "2027-03-31"},
@@ -106,7 +106,7 @@ def test_one_of_two_concurrent_overlapping_years_is_refused(organization, user, 
     def send(client, body):
         try:
             gate.wait(30)
-            answers.append(client.write(f"/api/v1/organizations/{house.pk}/financial-years", body))
+            answers.append(client.write(f"/api/v1/organizations/{company.pk}/financial-years", body))
         finally:
             connection.close()
 
@@ -118,7 +118,7 @@ def test_one_of_two_concurrent_overlapping_years_is_refused(organization, user, 
     assert sorted(answer.status_code for answer in answers) == [201, 409]
     refused = next(answer for answer in answers if answer.status_code == 409)
     assert refused.json()["code"] == "organization.financial_year_overlap"
-    assert house.financial_years.count() == 1
+    assert company.financial_years.count() == 1
 
 
 def test_a_new_year_copies_the_active_series_of_the_one_before(past, emitted):
@@ -133,12 +133,12 @@ def test_a_new_year_copies_the_active_series_of_the_one_before(past, emitted):
 
 
 def test_dates_cannot_change_once_a_number_was_allocated(organization):
-    house = organization()
-    year = factories.year(house, date(2025, 4, 1))
+    company = organization()
+    year = factories.year(company, date(2025, 4, 1))
     moved = move(year, "open", start_date=date(2025, 6, 1))
     assert (moved.start_date, moved.version) == (date(2025, 6, 1), 2)
-    factories.series(house)
-    factories.number(house, document_date=date(2025, 7, 1))
+    factories.series(company)
+    factories.number(company, document_date=date(2025, 7, 1))
     with pytest.raises(services.FinancialYearInUse):
         move(year, "open", start_date=date(2025, 4, 1))
 

@@ -34,8 +34,8 @@ class Connection:
 
     def send(self, *, body: str, destination: str, headers: dict[str, Any]) -> None:
         """Publish, and not return before the message is safe."""
-        told = {name: str(value) for name, value in headers.items()}
-        self._client.publish(topic_path(), body.encode(), ordering_key=destination, **told).result(30)
+        attributes = {name: str(value) for name, value in headers.items()}
+        self._client.publish(topic_path(), body.encode(), ordering_key=destination, **attributes).result(30)
 
 
 def put(payload: dict[str, Any], *, key: str) -> None:

@@ -23,7 +23,7 @@ from erp import access, clock
 from erp.access import SYSTEM
 from erp.api.faults import faults_from, invalid
 from erp.commands import USAGE, finish
-from erp.errors import DomainError, Fault, Invalid
+from erp.errors import DomainError, FieldError, Invalid
 from erp.services import unit_of_work
 
 # What names the first organization: flag and variable → field of its input.
@@ -80,7 +80,7 @@ def administrator(email: str, full_name: str) -> User | None:
     if not email:
         raise Invalid(
             errors=[
-                Fault(
+                FieldError(
                     "/admin_email", "required", "Enter the e-mail address of the first super administrator."
                 )
             ]
@@ -95,7 +95,7 @@ def administrator(email: str, full_name: str) -> User | None:
     )
     if not given.is_valid():
         raise invalid(
-            Fault(ADMINISTRATOR[fault.pointer], fault.code, fault.detail)
+            FieldError(ADMINISTRATOR[fault.pointer], fault.code, fault.detail)
             for fault in faults_from(given.errors)
         )
     invited: User = accounts.invite(actor=SYSTEM, **given.validated_data)
@@ -151,12 +151,12 @@ class Command(BaseCommand):
         except DomainError as error:
             faults = "".join(f"\n  {_flag(fault.pointer)}: {fault.detail}" for fault in error.errors)
             raise CommandError(f"{error.detail}{faults}", returncode=USAGE) from None
-        told: dict[str, Any] = {"changed": done, "dry_run": options["dry_run"]}
+        output: dict[str, Any] = {"changed": done, "dry_run": options["dry_run"]}
         lines = done or ["nothing to do"]
         if link and not options["dry_run"]:
-            told["invitation"] = link
+            output["invitation"] = link
             lines = [*lines, "", f"The administrator accepts the invitation within 7 days: {link}"]
-        finish(self, told, lines, as_json=options["json"])
+        finish(self, output, lines, as_json=options["json"])
 
 
 def _asked(field: str, options: dict[str, Any]) -> str:

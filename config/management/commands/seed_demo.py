@@ -25,7 +25,7 @@ from erp.access import SYSTEM
 from erp.commands import finish
 
 PASSWORD = "demo only: grants every role"  # noqa: S105 - refused in production
-HOUSE = "INTERNAL"
+STAFF_ROLE = "INTERNAL"
 STAFF = {
     "masterdata@demo.example": ("Meera Joshi", ("INTERNAL", "INTERNAL_MASTERDATA")),
     "manager@demo.example": ("Mohan Desai", ("INTERNAL", "INTERNAL_MANAGER")),
@@ -161,7 +161,7 @@ def _person(email: str, name: str, **whose: Any) -> User | None:
 def _staff(person: User, roles: tuple[str, ...]) -> None:
     """Give a member of the company the further roles, and an authenticator."""
     for role in roles:
-        if role != HOUSE:
+        if role != STAFF_ROLE:
             change = accounts.propose_capability_change(
                 actor=SYSTEM,
                 kind="user_role",

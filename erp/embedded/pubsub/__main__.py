@@ -15,7 +15,7 @@ from erp.embedded.pubsub import SERVICE_AGENT
 from erp.embedded.pubsub.broker import Broker
 from erp.embedded.pubsub.faults import Faults, Plan
 from erp.embedded.pubsub.journal import Damaged, Journal
-from erp.embedded.pubsub.service import MAX_REQUEST_BYTES, Service
+from erp.embedded.pubsub.service import MAX_REQUEST_BYTES, PubSubServer
 
 OPTIONS = [
     ("grpc.so_reuseport", 0),  # two servers on one port would each get half of the calls
@@ -32,7 +32,7 @@ async def serve(host: str, port: int, journal: Journal | None, service_agent: st
     gc.collect()
     gc.freeze()
     server = grpc.aio.server(options=OPTIONS)
-    server.add_generic_rpc_handlers(Service(broker, journal, faults).handlers())
+    server.add_generic_rpc_handlers(PubSubServer(broker, journal, faults).handlers())
     try:
         port = server.add_insecure_port(f"{host}:{port}")
     except RuntimeError:

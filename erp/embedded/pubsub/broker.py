@@ -14,7 +14,7 @@ from google.iam.v1.policy_pb2 import Policy
 from google.pubsub_v1 import types
 
 from erp.embedded.pubsub import SERVICE_AGENT
-from erp.embedded.pubsub.journal import Journal, Record
+from erp.embedded.pubsub.journal import Journal, JournalRecord
 
 Topic = types.Topic.pb()
 PubsubMessage = types.PubsubMessage.pb()
@@ -33,7 +33,7 @@ PUBLISHED, ACKNOWLEDGED, FAILED, POLICY = b"P", b"A", b"F", b"I"
 BACKLOG = b"B"  # only in snapshots
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """The request is answered with a gRPC status."""
 
     def __init__(self, code: grpc.StatusCode, detail: str) -> None:
@@ -41,12 +41,12 @@ class Refused(Exception):
         self.code, self.detail = code, detail
 
 
-def not_found(name: str) -> Refused:
+def not_found(name: str) -> RequestRefused:
     """What the service answers for a resource that isn't there."""
-    return Refused(grpc.StatusCode.NOT_FOUND, f"Resource not found (resource={name}).")
+    return RequestRefused(grpc.StatusCode.NOT_FOUND, f"Resource not found (resource={name}).")
 
 
-class Entry:
+class QueueEntry:
     """A message as one subscription sees it."""
 
     __slots__ = ("failures", "id", "key", "raw")
@@ -62,14 +62,14 @@ class Lane:
 
     def __init__(self, key: str) -> None:
         self.key = key
-        self.waiting: deque[Entry] = deque()
+        self.waiting: deque[QueueEntry] = deque()
         self.run: list[Lease] = []
         self.open = 0  # unanswered leases of the run
         self.queued = False  # waits in the ready queue, or for its backoff to pass
         self.not_before = 0.0
 
 
-class Consumer:
+class StreamConsumer:
     """What one stream can still take (a pull needs none of this)."""
 
     __slots__ = ("bytes", "messages")
@@ -85,19 +85,21 @@ class Lease:
 
     __slots__ = ("ack_id", "bucket", "consumer", "entry", "lane")
 
-    def __init__(self, ack_id: str, entry: Entry, lane: Lane | None, consumer: Consumer | None) -> None:
+    def __init__(
+        self, ack_id: str, entry: QueueEntry, lane: Lane | None, consumer: StreamConsumer | None
+    ) -> None:
         self.ack_id, self.entry, self.lane, self.consumer = ack_id, entry, lane, consumer
         self.bucket: set[Lease] = set()
 
 
-class Subscription:
+class BrokerSubscription:
     """One subscription's backlog and leases."""
 
     def __init__(self, broker: "Broker", settings: Any) -> None:
         self.settings, self.gone = settings, False
-        self.entries: dict[int, Entry] = {}  # everything not acknowledged, in order of publication
+        self.entries: dict[int, QueueEntry] = {}  # everything not acknowledged, in order of publication
         self._broker = broker
-        self._ready: deque[Entry | Lane] = deque()
+        self._ready: deque[QueueEntry | Lane] = deque()
         self._lanes: dict[str, Lane] = {}
         self._leases: dict[str, Lease] = {}
         self._buckets: dict[int, set[Lease]] = {}
@@ -108,7 +110,7 @@ class Subscription:
         """Full name."""
         return str(self.settings.name)
 
-    def enqueue(self, entries: Iterable[Entry]) -> None:
+    def enqueue(self, entries: Iterable[QueueEntry]) -> None:
         """Put messages at the end of the backlog."""
         ordered = self.settings.enable_message_ordering
         for entry in entries:
@@ -122,7 +124,9 @@ class Subscription:
                 self._ready.append(entry)
         self.wake()
 
-    def take(self, count: int, size: int, seconds: float, consumer: Consumer | None = None) -> list[Lease]:
+    def take(
+        self, count: int, size: int, seconds: float, consumer: StreamConsumer | None = None
+    ) -> list[Lease]:
         """Lease up to ``count`` messages of ``size`` bytes together (but one at least) for ``seconds``.
 
         Of an ordering key one run is out at a time: the next follows when all of it is acknowledged.
@@ -133,7 +137,7 @@ class Subscription:
         bucket = self._bucket(seconds) if self._ready and count > 0 else set()
         while self._ready and len(taken) < count and size > 0:
             item = self._ready[0]
-            entry, lane = (item, None) if isinstance(item, Entry) else (item.waiting[0], item)
+            entry, lane = (item, None) if isinstance(item, QueueEntry) else (item.waiting[0], item)
             if taken and len(entry.raw) > size:
                 break
             self._ready.popleft()
@@ -200,7 +204,9 @@ class Subscription:
                 waiter.set_result(None)
         self._waiters.clear()
 
-    def _lease(self, entry: Entry, lane: Lane | None, consumer: Consumer | None, bucket: set[Lease]) -> Lease:
+    def _lease(
+        self, entry: QueueEntry, lane: Lane | None, consumer: StreamConsumer | None, bucket: set[Lease]
+    ) -> Lease:
         lease = Lease(self._broker.next_ack_id(), entry, lane, consumer)
         self._leases[lease.ack_id] = lease
         bucket.add(lease)
@@ -258,7 +264,7 @@ class Subscription:
             self._advance(lane)
         self.wake()
 
-    def _deliver_later(self, entry: Entry) -> None:
+    def _deliver_later(self, entry: QueueEntry) -> None:
         backoff = self._backoff(entry)
         if not backoff:
             self._ready.append(entry)
@@ -300,7 +306,7 @@ class Subscription:
         else:
             self._ready.append(lane)
 
-    def _backoff(self, entry: Entry) -> float:
+    def _backoff(self, entry: QueueEntry) -> float:
         """Seconds until the next attempt: exponential between the retry policy's bounds, none without one."""
         if not self.settings.HasField("retry_policy") or entry.failures < 1:
             return 0.0
@@ -310,7 +316,7 @@ class Subscription:
         )
         return float(min(highest, lowest * 2.0 ** min(entry.failures - 1, 60)))
 
-    def _forward(self, entry: Entry) -> bool:
+    def _forward(self, entry: QueueEntry) -> bool:
         """Move a message that used up its attempts to the dead-letter topic; False if it stays here."""
         policy = self.settings.dead_letter_policy
         if entry.id not in self.entries or not policy.dead_letter_topic:
@@ -340,9 +346,9 @@ class Broker:
     def __init__(self, journal: Journal | None = None, *, service_agent: str = SERVICE_AGENT) -> None:
         """Restore the journal's state; without a journal the state is in memory only."""
         self.topics: dict[str, Any] = {}
-        self.subscriptions: dict[str, Subscription] = {}
+        self.subscriptions: dict[str, BrokerSubscription] = {}
         self.policies: dict[str, Any] = {}
-        self._attached: dict[str, list[Subscription]] = {}
+        self._attached: dict[str, list[BrokerSubscription]] = {}
         self._last_id = self._last_lease = 0
         self._boot = f"{time.time_ns():x}"  # tells the leases of this run from those before a restart
         self._service_agent = service_agent
@@ -360,21 +366,21 @@ class Broker:
     def log(self, kind: bytes, name: str, body: bytes = b"") -> None:
         """Append to the journal, if there is one and it isn't just being replayed."""
         if self._journal is not None:
-            self._journal.append(Record(kind, name, body))
+            self._journal.append(JournalRecord(kind, name, body))
 
     def next_ack_id(self) -> str:
         """A name for a lease."""
         self._last_lease += 1
         return f"{self._boot}-{self._last_lease}"
 
-    def subscription(self, name: str) -> Subscription:
+    def subscription(self, name: str) -> BrokerSubscription:
         """The subscription of that name. Raises ``Refused`` if there is none."""
         found = self.subscriptions.get(name)
         if found is None:
             raise not_found(name)
         return found
 
-    def attached(self, topic: str) -> list[Subscription]:
+    def attached(self, topic: str) -> list[BrokerSubscription]:
         """Subscriptions of a topic. Raises ``Refused`` if there is no such topic."""
         if topic not in self.topics:
             raise not_found(topic)
@@ -400,7 +406,7 @@ class Broker:
         if known is not None:
             known.settings = settings
         else:
-            known = self.subscriptions[settings.name] = Subscription(self, settings)
+            known = self.subscriptions[settings.name] = BrokerSubscription(self, settings)
             if settings.topic in self._attached:
                 self._attached[settings.topic].append(known)
         self.log(SUBSCRIPTION, settings.name, settings.SerializeToString())
@@ -445,14 +451,14 @@ class Broker:
     def put_policy(self, resource: str, policy: Any) -> Any:
         """Replace a policy. Raises ``Refused`` when its etag is given and not the present one."""
         if policy.etag and policy.etag != self.policy(resource).etag:
-            raise Refused(grpc.StatusCode.ABORTED, "The policy was changed meanwhile (etag).")
+            raise RequestRefused(grpc.StatusCode.ABORTED, "The policy was changed meanwhile (etag).")
         policy.ClearField("etag")
         policy.etag = hashlib.sha256(policy.SerializeToString(deterministic=True)).digest()[:8]
         self.policies[resource] = policy
         self.log(POLICY, resource, policy.SerializeToString())
         return policy
 
-    def forwards(self, subscription: Subscription) -> bool:
+    def forwards(self, subscription: BrokerSubscription) -> bool:
         """Whether the service agent may forward dead letters; it needs both grants."""
         topic = subscription.settings.dead_letter_policy.dead_letter_topic
         return (
@@ -469,16 +475,18 @@ class Broker:
             if not binding.HasField("condition")  # conditions aren't evaluated, so they grant nothing
         )
 
-    def _store(self, subscriptions: list[Subscription], messages: Iterable[Any]) -> list[list[Entry]]:
+    def _store(
+        self, subscriptions: list[BrokerSubscription], messages: Iterable[Any]
+    ) -> list[list[QueueEntry]]:
         raws = [(int(each.message_id), each.ordering_key, each.SerializeToString()) for each in messages]
         stored = []
         for subscription in subscriptions:
-            entries = [Entry(*raw) for raw in raws]
+            entries = [QueueEntry(*raw) for raw in raws]
             subscription.entries.update((entry.id, entry) for entry in entries)
             stored.append(entries)
         return stored
 
-    def _apply(self, record: Record) -> None:
+    def _apply(self, record: JournalRecord) -> None:
         """Replay one record. Messages only gather in ``entries``; what is left at the end is enqueued."""
         kind, name, body = record
         if kind == TOPIC:
@@ -510,17 +518,19 @@ class Broker:
                 elif message_id in entries_of:
                     entries_of[message_id].failures += 1
 
-    def _snapshot(self) -> Iterator[Record]:
+    def _snapshot(self) -> Iterator[JournalRecord]:
         """Records that rebuild the present state. The copy is made now, the rest when it is iterated."""
-        records = [Record(TOPIC, name, topic.SerializeToString()) for name, topic in self.topics.items()]
+        records = [
+            JournalRecord(TOPIC, name, topic.SerializeToString()) for name, topic in self.topics.items()
+        ]
         backlogs = []
         for name, subscription in self.subscriptions.items():
-            records.append(Record(SUBSCRIPTION, name, subscription.settings.SerializeToString()))
+            records.append(JournalRecord(SUBSCRIPTION, name, subscription.settings.SerializeToString()))
             backlogs.append((name, [(entry.raw, entry.failures) for entry in subscription.entries.values()]))
         for name, policy in self.policies.items():
-            records.append(Record(POLICY, name, policy.SerializeToString()))
+            records.append(JournalRecord(POLICY, name, policy.SerializeToString()))
 
-        def rest() -> Iterator[Record]:
+        def rest() -> Iterator[JournalRecord]:
             yield from records
             for name, backlog in backlogs:
                 for at in range(0, len(backlog), 500):
@@ -528,6 +538,6 @@ class Broker:
                     for raw, failures in backlog[at : at + 500]:
                         item = response.received_messages.add(delivery_attempt=failures)
                         item.message.MergeFromString(raw)
-                    yield Record(BACKLOG, name, response.SerializeToString())
+                    yield JournalRecord(BACKLOG, name, response.SerializeToString())
 
         return rest()

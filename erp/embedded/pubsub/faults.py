@@ -21,7 +21,7 @@ from typing import Annotated, Any, Literal
 import grpc
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from erp.embedded.pubsub.broker import Refused
+from erp.embedded.pubsub.broker import RequestRefused
 
 
 class Rule(BaseModel):
@@ -131,9 +131,9 @@ def control(address: str, plan: dict[str, Any] | None = None) -> dict[str, Any]:
     return state
 
 
-def refusal(rule: Rule) -> Refused:
+def refusal(rule: Rule) -> RequestRefused:
     """The answer a client sees by this rule."""
-    return Refused(grpc.StatusCode[rule.code], f"fault on purpose: {rule.kind}")
+    return RequestRefused(grpc.StatusCode[rule.code], f"fault on purpose: {rule.kind}")
 
 
 def cut(peer: str) -> None:

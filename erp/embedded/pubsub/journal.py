@@ -21,7 +21,7 @@ HEADER = struct.Struct("<II")  # length of what follows, its CRC-32
 NAME = struct.Struct("<cH")  # kind, length of the name
 
 
-class Record(NamedTuple):
+class JournalRecord(NamedTuple):
     """One change: its kind (one byte), the resource's name, and a body that depends on the kind."""
 
     kind: bytes
@@ -51,7 +51,7 @@ class Journal:
     def __init__(self, folder: Path, *, fsync: bool = True, compact_bytes: int = 64 * 2**20) -> None:
         """Open the folder (made if missing). Raises ``BlockingIOError`` when another server holds it."""
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.snapshot: Callable[[], Iterable[Record]] | None = None
+        self.snapshot: Callable[[], Iterable[JournalRecord]] | None = None
         self.broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._folder, self._fsync, self._compact_bytes = folder, fsync, compact_bytes
         self._lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR, 0o600)
@@ -63,7 +63,7 @@ class Journal:
         self._flushing = self._compacting = False
         self._number = self._bytes = self._snapshot_bytes = 0
 
-    def replay(self) -> Iterator[Record]:
+    def replay(self) -> Iterator[JournalRecord]:
         """All records since the newest snapshot, less a torn last one; call once, before ``append``."""
         snapshots = sorted(self._folder.glob("*.snapshot"))
         first = int(snapshots[-1].stem) if snapshots else 0
@@ -78,7 +78,7 @@ class Journal:
         self._open()
         self._remove_before(first)
 
-    def append(self, record: Record) -> None:
+    def append(self, record: JournalRecord) -> None:
         """Add a record; it is written in the background, and ``flushed`` waits for it."""
         self._buffer.append(record.encode())
         if self._next is None:
@@ -165,7 +165,7 @@ class Journal:
 
         work.add_done_callback(compacted)
 
-    def _write_snapshot(self, number: int, state: Iterable[Record]) -> None:
+    def _write_snapshot(self, number: int, state: Iterable[JournalRecord]) -> None:
         final = self._folder / f"{number:012}.snapshot"
         draft = final.with_suffix(".draft")
         with open(draft, "wb") as file:
@@ -200,7 +200,7 @@ class Journal:
             finally:
                 os.close(handle)
 
-    def _read(self, path: Path, *, last: bool) -> Iterator[Record]:
+    def _read(self, path: Path, *, last: bool) -> Iterator[JournalRecord]:
         good = 0
         with open(path, "rb") as file:
             while header := file.read(HEADER.size):
@@ -211,7 +211,7 @@ class Journal:
                 good += HEADER.size + length
                 kind, name_length = NAME.unpack_from(content)
                 body = NAME.size + name_length
-                yield Record(kind, content[NAME.size : body].decode(), content[body:])
+                yield JournalRecord(kind, content[NAME.size : body].decode(), content[body:])
         if good == path.stat().st_size:
             return
         if not last:

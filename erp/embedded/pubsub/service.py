@@ -16,10 +16,10 @@ from pydantic import ValidationError
 from erp.embedded.pubsub.broker import (
     DELETED_TOPIC,
     Broker,
-    Consumer,
+    BrokerSubscription,
     Lease,
-    Refused,
-    Subscription,
+    RequestRefused,
+    StreamConsumer,
     not_found,
 )
 from erp.embedded.pubsub.faults import Faults, Plan, refusal
@@ -78,7 +78,7 @@ METHODS = {
 }
 
 
-class Service:
+class PubSubServer:
     """Checks requests, changes the broker, waits for the journal, answers."""
 
     def __init__(self, broker: Broker, journal: Journal | None, faults: Faults) -> None:
@@ -193,7 +193,7 @@ class Service:
         """Pull: waits a while for a first message unless ``return_immediately`` is set."""
         subscription = self._subscription(request.subscription)
         if request.max_messages < 1:
-            raise Refused(INVALID, "max_messages must be at least 1.")
+            raise RequestRefused(INVALID, "max_messages must be at least 1.")
         loop = asyncio.get_running_loop()
         remaining = context.time_remaining()
         end = loop.time() + (PULL_SECONDS if remaining is None else min(PULL_SECONDS, remaining - 0.5))
@@ -227,11 +227,11 @@ class Service:
         """StreamingPull: messages as they come, within the client's flow control, until it is done."""
         first = await anext(requests, None)
         if first is None:
-            raise Refused(INVALID, "The first request must name the subscription.")
+            raise RequestRefused(INVALID, "The first request must name the subscription.")
         subscription = self._subscription(first.subscription)
         if not 10 <= first.stream_ack_deadline_seconds <= 600:
-            raise Refused(INVALID, "stream_ack_deadline_seconds must be from 10 to 600.")
-        consumer = Consumer(first.max_outstanding_messages, first.max_outstanding_bytes)
+            raise RequestRefused(INVALID, "stream_ack_deadline_seconds must be from 10 to 600.")
+        consumer = StreamConsumer(first.max_outstanding_messages, first.max_outstanding_bytes)
         seconds = first.stream_ack_deadline_seconds
         self._take_answers(subscription, first)
 
@@ -263,9 +263,11 @@ class Service:
             reading.cancel()
 
     @staticmethod
-    def _take_answers(subscription: Subscription, request: Any) -> None:
+    def _take_answers(subscription: BrokerSubscription, request: Any) -> None:
         if len(request.modify_deadline_seconds) != len(request.modify_deadline_ack_ids):
-            raise Refused(INVALID, "modify_deadline_seconds and modify_deadline_ack_ids differ in length.")
+            raise RequestRefused(
+                INVALID, "modify_deadline_seconds and modify_deadline_ack_ids differ in length."
+            )
         if request.ack_ids:
             subscription.acknowledge(request.ack_ids)
         by_seconds: dict[int, list[str]] = {}
@@ -306,7 +308,7 @@ class Service:
                 if lost is not None:
                     raise refusal(lost)
                 return response
-            except Refused as refused:
+            except RequestRefused as refused:
                 await context.abort(refused.code, refused.detail)
             except OSError as error:
                 await context.abort(grpc.StatusCode.UNAVAILABLE, f"The journal can't be written: {error}")
@@ -323,7 +325,7 @@ class Service:
                     raise refusal(lost)
                 yield response
                 lost = await self._strike_stream(context)
-        except Refused as refused:
+        except RequestRefused as refused:
             await context.abort(refused.code, refused.detail)
 
     async def _strike_stream(self, context: Any) -> Any:
@@ -349,7 +351,7 @@ class Service:
             raise not_found(name)
         return self._broker.topics[name]
 
-    def _subscription(self, name: str) -> Subscription:
+    def _subscription(self, name: str) -> BrokerSubscription:
         found = self._broker.subscriptions.get(name)
         if found is None:
             _check_name(name, "subscriptions")
@@ -361,10 +363,10 @@ class Service:
         for field in NOT_OFFERED_OF_SUBSCRIPTION:
             _refuse_if_set(settings, field)
         if settings.push_config.push_endpoint:
-            raise Refused(grpc.StatusCode.UNIMPLEMENTED, "push_config is not offered here.")
+            raise RequestRefused(grpc.StatusCode.UNIMPLEMENTED, "push_config is not offered here.")
         settings.ack_deadline_seconds = settings.ack_deadline_seconds or 10
         if not 10 <= settings.ack_deadline_seconds <= 600:
-            raise Refused(INVALID, "ack_deadline_seconds must be from 10 to 600.")
+            raise RequestRefused(INVALID, "ack_deadline_seconds must be from 10 to 600.")
         if not settings.HasField("message_retention_duration"):
             settings.message_retention_duration.seconds = 7 * DAY
         _check_duration(settings, "message_retention_duration", 10 * MINUTE, 31 * DAY)
@@ -376,7 +378,7 @@ class Service:
             self._topic(policy.dead_letter_topic)
             policy.max_delivery_attempts = policy.max_delivery_attempts or 5
             if not 5 <= policy.max_delivery_attempts <= 100:
-                raise Refused(INVALID, "max_delivery_attempts must be from 5 to 100.")
+                raise RequestRefused(INVALID, "max_delivery_attempts must be from 5 to 100.")
         if settings.HasField("retry_policy"):
             policy = settings.retry_policy
             for field, default in (("minimum_backoff", 10), ("maximum_backoff", 600)):
@@ -384,7 +386,7 @@ class Service:
                     getattr(policy, field).seconds = default
                 _check_duration(policy, field, 0, 600)
             if _seconds(policy.minimum_backoff) > _seconds(policy.maximum_backoff):
-                raise Refused(INVALID, "minimum_backoff must not exceed maximum_backoff.")
+                raise RequestRefused(INVALID, "minimum_backoff must not exceed maximum_backoff.")
 
     def _shown(self, settings: Any) -> Any:
         """A subscription with what follows from its topic."""
@@ -402,17 +404,17 @@ class Service:
 def _check_name(name: str, collection: str) -> None:
     found = NAME.fullmatch(name)
     if found is None or found[1] != collection:
-        raise Refused(INVALID, f"Invalid [{collection}] name: (name={name}).")
+        raise RequestRefused(INVALID, f"Invalid [{collection}] name: (name={name}).")
 
 
-def _exists(name: str) -> Refused:
+def _exists(name: str) -> RequestRefused:
     detail = f"Resource already exists in the project (resource={name})."
-    return Refused(grpc.StatusCode.ALREADY_EXISTS, detail)
+    return RequestRefused(grpc.StatusCode.ALREADY_EXISTS, detail)
 
 
 def _refuse_if_set(message: Any, field: str) -> None:
     if any(descriptor.name == field for descriptor, _ in message.ListFields()):
-        raise Refused(grpc.StatusCode.UNIMPLEMENTED, f"{field} is not offered here.")
+        raise RequestRefused(grpc.StatusCode.UNIMPLEMENTED, f"{field} is not offered here.")
 
 
 def _seconds(duration: Any) -> float:
@@ -421,24 +423,24 @@ def _seconds(duration: Any) -> float:
 
 def _check_duration(message: Any, field: str, lowest: float, highest: float) -> None:
     if message.HasField(field) and not lowest <= _seconds(getattr(message, field)) <= highest:
-        raise Refused(INVALID, f"{field} must be from {lowest} to {highest} seconds.")
+        raise RequestRefused(INVALID, f"{field} must be from {lowest} to {highest} seconds.")
 
 
 def _check_deadline(seconds: int) -> None:
     if not 0 <= seconds <= 600:
-        raise Refused(INVALID, "An ack deadline must be from 0 to 600 seconds.")
+        raise RequestRefused(INVALID, "An ack deadline must be from 0 to 600 seconds.")
 
 
 def _check_later(request: Any) -> None:
     if request.subscription or request.max_outstanding_messages or request.max_outstanding_bytes:
-        raise Refused(INVALID, "Subscription and flow control belong to the first request.")
+        raise RequestRefused(INVALID, "Subscription and flow control belong to the first request.")
 
 
 def _check_acks(request: Any, ack_ids: Any) -> None:
     if not ack_ids:
-        raise Refused(INVALID, "No ack ids specified.")
+        raise RequestRefused(INVALID, "No ack ids specified.")
     if request.ByteSize() > MAX_ACK_BYTES:
-        raise Refused(INVALID, f"Request payload size exceeds the limit: {MAX_ACK_BYTES} bytes.")
+        raise RequestRefused(INVALID, f"Request payload size exceeds the limit: {MAX_ACK_BYTES} bytes.")
 
 
 def _check_topic(topic: Any) -> None:
@@ -451,14 +453,14 @@ def _check_publish(request: Any) -> None:
     messages = request.messages
     count = len(messages)
     if not count:
-        raise Refused(INVALID, "The request contains no messages.")
+        raise RequestRefused(INVALID, "The request contains no messages.")
     _check_at_most(count, MAX_MESSAGES, "message_count")
     _check_at_most(request.ByteSize(), MAX_REQUEST_BYTES, "request_size")
     key = messages[0].ordering_key
     _check_at_most(len(key.encode()), MAX_KEY_BYTES, "ordering_key size")
     for message in messages:
         if message.ordering_key != key:
-            raise Refused(
+            raise RequestRefused(
                 INVALID,
                 "In a single publish request, all messages must have no ordering key or they must all have"
                 " the same ordering key.",
@@ -466,14 +468,16 @@ def _check_publish(request: Any) -> None:
         attributes = message.attributes
         if not attributes:
             if not message.data:
-                raise Refused(
+                raise RequestRefused(
                     INVALID, "Some messages in the publish request contain neither data nor attributes."
                 )
             continue
         _check_at_most(len(attributes), MAX_ATTRIBUTES, "number of attributes")
         for name in attributes:
             if not name or name.startswith("goog"):
-                raise Refused(INVALID, f"Attribute keys must not be empty nor begin with goog: {name!r}.")
+                raise RequestRefused(
+                    INVALID, f"Attribute keys must not be empty nor begin with goog: {name!r}."
+                )
             if len(name) > MAX_ATTRIBUTE_KEY_BYTES // 4:  # of at most 4 bytes a character
                 _check_at_most(len(name.encode()), MAX_ATTRIBUTE_KEY_BYTES, "attribute key size")
         if message.ByteSize() > MAX_ATTRIBUTE_VALUE_BYTES:
@@ -483,7 +487,7 @@ def _check_publish(request: Any) -> None:
 
 def _check_at_most(value: int, highest: int, what: str) -> None:
     if value > highest:
-        raise Refused(
+        raise RequestRefused(
             INVALID,
             f"The value for {what} is too large. You passed {value} in the request, but the maximum value is"
             f" {highest}.",
@@ -493,16 +497,18 @@ def _check_at_most(value: int, highest: int, what: str) -> None:
 def _merged(known: Any, given: Any, mask: Any, mutable: set[str]) -> Any:
     """A copy of ``known`` with the masked fields of ``given``."""
     if not mask.paths:
-        raise Refused(INVALID, "The update_mask in the request must be set and not empty.")
+        raise RequestRefused(INVALID, "The update_mask in the request must be set and not empty.")
     for path in mask.paths:
         if path.partition(".")[0] not in mutable:
-            raise Refused(INVALID, f"Invalid update_mask provided in the request: {path} can't be changed.")
+            raise RequestRefused(
+                INVALID, f"Invalid update_mask provided in the request: {path} can't be changed."
+            )
     merged = type(known)()
     merged.CopyFrom(known)
     try:
         mask.MergeMessage(given, merged, replace_message_field=True, replace_repeated_field=True)
     except ValueError as error:
-        raise Refused(INVALID, f"Invalid update_mask provided in the request: {error}") from None
+        raise RequestRefused(INVALID, f"Invalid update_mask provided in the request: {error}") from None
     return merged
 
 
@@ -510,12 +516,12 @@ def _page(names: Any, request: Any, prefix: str = "") -> tuple[list[str], str]:
     """The names after the page token in order, and the token of the next page."""
     size = request.page_size or 1000
     if size < 0:
-        raise Refused(INVALID, "page_size must not be negative.")
+        raise RequestRefused(INVALID, "page_size must not be negative.")
     found = sorted(name for name in names if name.startswith(prefix) and name > request.page_token)
     return found[:size], found[size - 1] if len(found) > size else ""
 
 
-def _filled(response: Any, subscription: Subscription, leases: list[Lease]) -> Any:
+def _filled(response: Any, subscription: BrokerSubscription, leases: list[Lease]) -> Any:
     counted = subscription.settings.HasField("dead_letter_policy")
     add = response.received_messages.add
     for lease in leases:

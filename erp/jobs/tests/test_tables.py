@@ -121,8 +121,8 @@ def test_a_row_is_judged_like_a_request_with_every_fault_of_it() -> None:
 
 
 def test_no_cell_that_is_written_is_a_formula_and_what_is_written_reads_back() -> None:
-    told = ["=1+1", "+A", "-A", "@A", "'=A", "-12.5", "+7", "plain", "", "it's"]
-    assert [guarded(text) for text in told] == [
+    texts = ["=1+1", "+A", "-A", "@A", "'=A", "-12.5", "+7", "plain", "", "it's"]
+    assert [guarded(text) for text in texts] == [
         "'=1+1",
         "'+A",
         "'-A",
@@ -134,10 +134,10 @@ def test_no_cell_that_is_written_is_a_formula_and_what_is_written_reads_back() -
         "",
         "it's",
     ]
-    assert [plain(guarded(text)) for text in told] == told
-    kept = [[text] for text in told if text]
-    for content in ("".join(as_csv(kept)).encode(), as_workbook(kept)):
-        assert [cells for _, cells in records(content, Budget.for_job())] == kept
+    assert [plain(guarded(text)) for text in texts] == texts
+    non_empty = [[text] for text in texts if text]
+    for content in ("".join(as_csv(non_empty)).encode(), as_workbook(non_empty)):
+        assert [cells for _, cells in records(content, Budget.for_job())] == non_empty
 
 
 def test_a_csv_starts_with_a_byte_order_mark_so_that_excel_shows_every_script() -> None:
@@ -204,7 +204,7 @@ def test_numbers_of_a_workbook_are_read_as_the_decimals_that_it_shows() -> None:
     ]
 
 
-def test_a_workbook_that_cannot_be_read_is_told_at_the_door() -> None:
+def test_an_unreadable_workbook_is_refused_at_upload() -> None:
     whole = workbook(["code", "bales"], ["A", 1])
     packed = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(whole)) as source, zipfile.ZipFile(packed, "w") as target:

@@ -25,8 +25,8 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        told, lines, code = {"check": _check, "write": _write, "asyncapi": _asyncapi}[options["action"]]()
-        finish(self, told, lines, as_json=options["json"], code=code)
+        output, lines, code = {"check": _check, "write": _write, "asyncapi": _asyncapi}[options["action"]]()
+        finish(self, output, lines, as_json=options["json"], code=code)
 
 
 _Result = tuple[dict[str, Any], list[str], int]

@@ -24,9 +24,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         schedule: dict[str, dict[str, Any]] = current_app.conf.beat_schedule
         if not options["name"]:
-            told = {name: entry["task"] for name, entry in sorted(schedule.items())}
-            lines = [f"{name:24} {task}" for name, task in told.items()]
-            finish(self, {"tasks": told}, lines, as_json=options["json"])
+            tasks = {name: entry["task"] for name, entry in sorted(schedule.items())}
+            lines = [f"{name:24} {task}" for name, task in tasks.items()]
+            finish(self, {"tasks": tasks}, lines, as_json=options["json"])
             return
         entry = schedule[_find(options["name"], schedule)]
         current_app.loader.import_default_modules()

@@ -25,8 +25,12 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         drift = access.sync(check=options["check"], prune=options["prune"])
-        told = [{"kind": d.kind, "name": d.name, "operation": d.operation} for d in drift]
+        changes = [{"kind": d.kind, "name": d.name, "operation": d.operation} for d in drift]
         lines = [f"{d.operation:6}  {d.kind:10}  {d.name}" for d in drift] or ["in line"]
         finish(
-            self, {"drift": told}, lines, as_json=options["json"], code=1 if options["check"] and drift else 0
+            self,
+            {"drift": changes},
+            lines,
+            as_json=options["json"],
+            code=1 if options["check"] and drift else 0,
         )

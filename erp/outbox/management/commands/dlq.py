@@ -10,7 +10,7 @@ from erp.access import SYSTEM
 from erp.commands import finish
 from erp.errors import Conflict, NotFound
 from erp.outbox import cli
-from erp.outbox.deadletters import MOST, Letter, Letters, check_redrivable, held
+from erp.outbox.deadletters import MOST, Letters, PulledLetter, check_redrivable, held
 from erp.outbox.operations import Selection
 from erp.outbox.publisher import Poison
 
@@ -47,17 +47,24 @@ class Command(cli.Command):
     def list(self, options: dict[str, Any]) -> None:
         """What there is."""
         with held(options["limit"]) as letters:
-            told = [letter.as_dict() for letter in _chosen(letters, options)]
-        finish(self, {"dead_letters": told}, [*map(_line, told)] or ["none"], as_json=options["json"])
+            documents = [letter.as_dict() for letter in _chosen(letters, options)]
+        finish(
+            self, {"dead_letters": documents}, [*map(_line, documents)] or ["none"], as_json=options["json"]
+        )
 
     def show(self, options: dict[str, Any]) -> None:
         """One of them."""
         with held() as letters:
             found = letters.select(Selection(), (options["id"],))
-            told = found[0].as_dict(payload=True) if found else {}
-        if not told:
+            document = found[0].as_dict(payload=True) if found else {}
+        if not document:
             raise CommandError(f"there is no dead letter {options['id']}")
-        finish(self, told, [f"{name:12} {value}" for name, value in told.items()], as_json=options["json"])
+        finish(
+            self,
+            document,
+            [f"{name:12} {value}" for name, value in document.items()],
+            as_json=options["json"],
+        )
 
     def redrive(self, options: dict[str, Any]) -> None:
         """Send again."""
@@ -87,14 +94,17 @@ class Command(cli.Command):
                     refused.append({**letter.as_dict(), "error": str(error)})
                 else:
                     settled.append(letter.as_dict())
-        missing = sorted(set(options["ids"]) - {told["id"] for told in settled + refused})
+        missing = sorted(set(options["ids"]) - {document["id"] for document in settled + refused})
         wrong = bool(refused or missing)
         finish(
             self,
             {done: settled, "refused": refused, "missing": missing, "dry_run": options["dry_run"]},
             [
-                *(f"{'would be ' if options['dry_run'] else ''}{done}: {_line(told)}" for told in settled),
-                *(f"refused: {told['error']}" for told in refused),
+                *(
+                    f"{'would be ' if options['dry_run'] else ''}{done}: {_line(document)}"
+                    for document in settled
+                ),
+                *(f"refused: {document['error']}" for document in refused),
                 *(f"not found: {key}" for key in missing),
             ]
             or ["none"],
@@ -103,18 +113,18 @@ class Command(cli.Command):
         )
 
 
-def _chosen(letters: Letters, options: dict[str, Any]) -> list[Letter]:
+def _chosen(letters: Letters, options: dict[str, Any]) -> list[PulledLetter]:
     if options["ids"]:
         return letters.select(Selection(), tuple(options["ids"]))
     selected = cli.selection(options)
     return letters.select(selected) if selected else list(letters.letters)
 
 
-def _line(told: dict[str, Any]) -> str:
-    if told["kind"] == "malformed":
-        return f"{told['id']}  malformed  {told['reason']}"
-    stream = f"{told['aggregate']['type']}:{told['aggregate']['id']}"
+def _line(letter: dict[str, Any]) -> str:
+    if letter["kind"] == "malformed":
+        return f"{letter['id']}  malformed  {letter['reason']}"
+    stream = f"{letter['aggregate']['type']}:{letter['aggregate']['id']}"
     return (
-        f"{told['id']}  {told['kind']:9}  {told['type']} v{told['version']}  {stream} #{told['sequence']}  "
-        f"{told['attempts']} attempts  {told['reason']}"
+        f"{letter['id']}  {letter['kind']:9}  {letter['type']} v{letter['version']}  {stream} #{letter['sequence']}  "
+        f"{letter['attempts']} attempts  {letter['reason']}"
     )

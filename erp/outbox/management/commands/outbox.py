@@ -80,16 +80,21 @@ class Command(cli.Command):
     def list(self, options: dict[str, Any]) -> None:
         """Events that match."""
         rows = cli.selection(options).rows(*options["status"])[: options["limit"]]
-        told = [operations.describe(row) for row in rows]
-        finish(self, {"events": told}, [*map(_line, told)] or ["none"], as_json=options["json"])
+        documents = [operations.describe(row) for row in rows]
+        finish(self, {"events": documents}, [*map(_line, documents)] or ["none"], as_json=options["json"])
 
     def show(self, options: dict[str, Any]) -> None:
         """One event."""
         row = cli.selection({**_NOTHING, "ids": [options["id"]]}).rows().first()
         if row is None:
             raise CommandError(f"there is no event {options['id']}")
-        told = operations.describe(row, payload=True)
-        finish(self, told, [f"{name:16} {value}" for name, value in told.items()], as_json=options["json"])
+        documents = operations.describe(row, payload=True)
+        finish(
+            self,
+            documents,
+            [f"{name:16} {value}" for name, value in documents.items()],
+            as_json=options["json"],
+        )
 
     def retry(self, options: dict[str, Any]) -> None:
         """Retry failed events."""
@@ -105,14 +110,17 @@ class Command(cli.Command):
         if rows and not options["dry_run"]:
             self.confirm(f"{len(rows)} failed events will be {done}. Continue?", options)
             rows = [row for row in rows if self._one(resolve, row, reason, options["by"])]
-        told = [operations.describe(row) for row in rows]
-        missing = sorted({str(i) for i in selected.ids} - {event["id"] for event in told})
-        code = commands.OK if not missing else commands.PARTIAL if told else commands.FAILED
+        documents = [operations.describe(row) for row in rows]
+        missing = sorted({str(i) for i in selected.ids} - {event["id"] for event in documents})
+        code = commands.OK if not missing else commands.PARTIAL if documents else commands.FAILED
         finish(
             self,
-            {done: told, "not_failed": missing, "dry_run": options["dry_run"]},
+            {done: documents, "not_failed": missing, "dry_run": options["dry_run"]},
             [
-                *(f"{'would be ' if options['dry_run'] else ''}{done}: {_line(event)}" for event in told),
+                *(
+                    f"{'would be ' if options['dry_run'] else ''}{done}: {_line(event)}"
+                    for event in documents
+                ),
                 *(f"not a failed event: {key}" for key in missing),
             ]
             or ["none"],

@@ -44,11 +44,11 @@ class Command(cli.Command):
         except LayoutHeld as error:
             raise CommandError(str(error), returncode=commands.LOCKED) from None
         code = {"idle": commands.LOCKED, "unreachable": commands.DOWN}.get(summary.ended, commands.OK)
-        told = asdict(summary)
+        counts = asdict(summary)
         finish(
             self,
-            told,
-            [f"{name} {value}" for name, value in told.items()],
+            counts,
+            [f"{name} {value}" for name, value in counts.items()],
             as_json=options["json"],
             code=code,
         )

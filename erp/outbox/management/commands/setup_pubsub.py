@@ -32,13 +32,13 @@ class Command(cli.Command):
             # Whatever was made beside what people must first put right would stand alone.
             blocked = not look_only and any(d.remedy for d in topology.differences(pubsub))
             for difference in topology.differences(pubsub):
-                told = difference.as_dict()
+                change = difference.as_dict()
                 if not difference.checked:
-                    unchecked.append(told)
+                    unchecked.append(change)
                     lines.append(f"?  {difference}")
                     continue
-                drift.append(told)
-                told["repaired"] = False
+                drift.append(change)
+                change["repaired"] = False
                 if look_only or blocked or difference.repair is None:
                     broken = broken or not look_only
                     lines.append(f"!  {difference}")
@@ -47,15 +47,19 @@ class Command(cli.Command):
                     difference.repair()
                 except (*topology.REFUSED, api.AlreadyExists) as error:
                     broken = True
-                    told["error"] = error.message
+                    change["error"] = error.message
                     lines.append(f"!  {difference} – {error.message}")
                 else:
-                    told["repaired"] = True
+                    change["repaired"] = True
                     lines.append(f"+  {difference}")
         failed = broken or (options["check"] and bool(drift))
         finish(
             self,
-            {"drift": drift, "not_checked": unchecked, "changed": sum(told["repaired"] for told in drift)},
+            {
+                "drift": drift,
+                "not_checked": unchecked,
+                "changed": sum(change["repaired"] for change in drift),
+            },
             lines if drift else [*lines, "in line"],
             as_json=options["json"],
             code=commands.FAILED if failed else commands.OK,

@@ -12,7 +12,7 @@ from erp.audit.sources import Source, loaded
 from erp.services import Service
 
 
-def doors(routes: Iterable[Route], sources: Iterable[Source]) -> dict[str, list[str]]:
+def channels(routes: Iterable[Route], sources: Iterable[Source]) -> dict[str, list[str]]:
     """Return the channels of each service by its name."""
     found: dict[str, list[str]] = defaultdict(list)
     for route in routes:
@@ -20,16 +20,16 @@ def doors(routes: Iterable[Route], sources: Iterable[Source]) -> dict[str, list[
             endpoint = route.endpoint(method)
             if endpoint is not None and endpoint.service is not None:
                 found[endpoint.service.name].append(f"{method} {route.path}")
-    for service, door in _of_the_admin():
-        found[service.name].append(door)
+    for service, channel in _of_the_admin():
+        found[service.name].append(channel)
     for kind in kinds.values():
         for applied in (kind.apply, kind.ended):
             if isinstance(applied, Service):
                 found[applied.name].append(f"approval {kind.name}")
     for source in sources:
-        for service, door in _of_a_file(source):
-            found[service.name].append(door)
-    return {name: list(dict.fromkeys(told)) for name, told in found.items()}
+        for service, channel in _of_a_file(source):
+            found[service.name].append(channel)
+    return {name: list(dict.fromkeys(names)) for name, names in found.items()}
 
 
 def _of_the_admin() -> Iterator[tuple[Service, str]]:
@@ -45,18 +45,18 @@ def _of_the_admin() -> Iterator[tuple[Service, str]]:
 def _of_a_file(source: Source) -> Iterator[tuple[Service, str]]:
     """Yield the services that a file calls: a task, a command, another service, a staff page."""
     for name, node in source.functions():
-        door = _door(source, name)
-        if not door:
+        channel = _channel(source, name)
+        if not channel:
             continue
         for inner in ast.walk(node):
             if isinstance(inner, ast.Attribute | ast.Name):
                 dotted = source.stands_for(inner)
                 service = loaded(dotted) if dotted else None
-                if isinstance(service, Service) and door != f"service {service.name}":
-                    yield service, door
+                if isinstance(service, Service) and channel != f"service {service.name}":
+                    yield service, channel
 
 
-def _door(source: Source, function: str) -> str:
+def _channel(source: Source, function: str) -> str:
     if source.layer("commands"):
         return f"command {source.parts[-1]}"
     if source.layer("services"):

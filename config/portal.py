@@ -3,7 +3,7 @@
 from django.contrib.admin.apps import AdminConfig
 
 
-class DeskConfig(AdminConfig):
+class StaffPortalConfig(AdminConfig):
     """The staff's site in place of Django's own."""
 
     default_site = "apps.accounts.staff_site.StaffSite"
