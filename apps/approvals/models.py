@@ -325,9 +325,16 @@ class PublishedByApproval(Model):
     NUMBER: ClassVar[str] = ""
     CONTENT: ClassVar[tuple[str, ...]]
 
-    valid_from = models.DateField()
-    valid_to = models.DateField(null=True, blank=True)
-    source = models.CharField(max_length=500)
+    valid_from = models.DateField("effective from", help_text="First day on which it applies.")
+    valid_to = models.DateField(
+        "effective to",
+        null=True,
+        blank=True,
+        help_text="Last day on which it applies. Empty: until further notice.",
+    )
+    source = models.CharField(
+        max_length=500, help_text="Law, standard or document that it comes from, 2 to 500 characters."
+    )
     status = models.CharField(max_length=9, choices=Status, default=Status.DRAFT)
     # Everybody who wrote it, the author first: none of them decides on it.
     editors = ArrayField(models.UUIDField(), default=list, editable=False)

@@ -1,8 +1,8 @@
-"""Who may read and keep the master data of commodities."""
+"""Capabilities for the master data of commodities."""
 
 from erp.access import Capability
 
-KEEPERS = ("INTERNAL_MANAGER", "INTERNAL_MASTERDATA")
+MANAGERS = ("INTERNAL_MANAGER", "INTERNAL_MASTERDATA")
 
 VIEW = Capability(
     "commodity.view",
@@ -24,36 +24,36 @@ CREATE = Capability(
     "commodity.create",
     on="Commodity",
     label="Add commodities",
-    everywhere=KEEPERS,
+    everywhere=MANAGERS,
 )
 UPDATE = Capability(
     "commodity.update",
     on="Commodity",
     label="Change commodities",
-    everywhere=KEEPERS,
+    everywhere=MANAGERS,
 )
 MANAGE_SPECIFICATIONS = Capability(
     "commodity.manage_specifications",
     on="Commodity",
-    label="Keep quality parameters, templates, grades and schedules",
-    everywhere=KEEPERS,
+    label="Manage quality parameters, templates, grades and schedules",
+    everywhere=MANAGERS,
 )
 MANAGE_TERMS = Capability(
     "commodity.manage_terms",
     on="Commodity",
-    label="Keep terms of trade, pricing units, units and pack weights",
-    everywhere=KEEPERS,
+    label="Manage terms of trade, pricing units, units and pack weights",
+    everywhere=MANAGERS,
 )
 MANAGE_COMMISSIONS = Capability(
     "commodity.manage_commissions",
     on="Commodity",
-    label="Keep commissions",
+    label="Manage commissions",
     everywhere=("INTERNAL_FINANCE", "INTERNAL_DIRECTOR"),
 )
 MANAGE_TAX = Capability(
     "commodity.manage_tax",
     on="Commodity",
-    label="Keep rates of tax",
+    label="Manage GST rates",
     everywhere=("INTERNAL_FINANCE", "INTERNAL_DIRECTOR"),
 )
 VIEW_COMMISSIONS = Capability(

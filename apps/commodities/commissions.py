@@ -1,4 +1,4 @@
-"""What commission is due on a deal: the most specific row, and its amount, exact and rounded once."""
+"""The commission on a deal: the most specific row, and its exact amount, rounded once."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -13,7 +13,7 @@ from apps.commodities.models import Commission
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """What one side owes. Without a commission nothing is due, and ``commission_id`` says so."""
+    """The commission that one side owes. Without one the amount is 0 and ``commission_id`` is None."""
 
     amount: Decimal
     currency: str
@@ -32,7 +32,7 @@ def commission_for(
     quantity_kg: Decimal | None = None,
     price_units: Fraction | None = None,
 ) -> Due:
-    """What ``side`` (BUYER or SELLER) owes on a deal of ``on_date``.
+    """Calculate the commission of ``side`` (BUYER or SELLER) on a deal of ``on_date``.
 
     ``value`` is before tax, in ``currency``; ``quantity_kg`` the net weight, ``price_units`` how many units of the
     commission's pricing unit the deal comes to. Raises ValueError where the commission that applies needs a figure
@@ -61,7 +61,7 @@ def amount_of(
     quantity_kg: Decimal | None = None,
     price_units: Fraction | None = None,
 ) -> Decimal:
-    """The commission on ``value`` (before tax), at two places, half up; the least and the most amount hold.
+    """Calculate the commission on ``value`` (before tax) within its minimum and maximum, two decimals, half up.
 
     Raises ValueError where the basis needs ``quantity_kg`` or ``price_units`` and none is given.
     """

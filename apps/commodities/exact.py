@@ -1,6 +1,6 @@
 """Exact arithmetic of units, weights and prices: fractions all the way, one rounding at the end of a named amount.
 
-Pure: whatever it needs is given to it, so that what a contract pinned gives the same figures for ever.
+Pure functions: the values that a contract stored always give the same result.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class UnitDimension(RuleBroken):
 
 
 class Rounding(StrEnum):
-    """Where a figure between two goes."""
+    """How a number is rounded."""
 
     HALF_UP = "HALF_UP"
     HALF_EVEN = "HALF_EVEN"
@@ -38,7 +38,7 @@ class Rounding(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Factor:
-    """A unit as a contract pins it: what one of it is in the base unit of its dimension, and by which version."""
+    """A unit as a contract stores it: its value in the base unit of its dimension, and its version."""
 
     unit: str
     unit_version: int
@@ -49,13 +49,13 @@ class Factor:
 
     @property
     def value(self) -> Fraction:
-        """How many KG, M, M2, L or EACH one of the unit is."""
+        """The value of the unit in KG, M, M2, L or EACH."""
         return Fraction(self.numerator, self.denominator)
 
 
 @dataclass(frozen=True)
 class Price:
-    """How a price is quoted: per unit of ``factor`` base units of its dimension, in 1 ÷ ``divisor`` of a currency."""
+    """The quotation of a price: per ``factor`` base units of its dimension, in 1 ÷ ``divisor`` of a currency."""
 
     currency: str
     divisor: int
@@ -65,12 +65,12 @@ class Price:
 
 def converted(value: Number, source: Factor, target: Factor) -> Fraction:
     """``value`` of one unit in another. Raises UnitDimension."""
-    _require_same(source.dimension, target.dimension, f"{source.unit} isn't measured in {target.unit}.")
+    _require_same(source.dimension, target.dimension, f"{source.unit} cannot be converted to {target.unit}.")
     return Fraction(value) * source.value / target.value
 
 
 def amount(quantity: Number, unit: Factor, rate: Number, price: Price) -> Fraction:
-    """What ``quantity`` of a unit costs at ``rate``, quoted as ``price`` says; in the price's currency.
+    """Calculate the price of ``quantity`` of a unit at ``rate``, quoted in ``price``; in the price's currency.
 
     Raises UnitDimension.
     """
@@ -99,7 +99,7 @@ def rounded(value: Fraction, places: int, mode: Rounding = Rounding.HALF_UP) -> 
         rest == HALF and (mode is Rounding.HALF_UP or (mode is Rounding.HALF_EVEN and whole % 2 == 1))
     )
     digits = whole + (up and mode is not Rounding.DOWN)
-    # Read from text, which takes every digit; arithmetic on decimals keeps 28.
+    # From text, which has every digit; arithmetic on decimals is limited to 28.
     return Decimal(f"{digits if value >= 0 else -digits}E-{places}")
 
 

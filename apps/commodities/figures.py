@@ -1,9 +1,9 @@
-"""Figures in plain text."""
+"""Numbers as plain text."""
 
 from decimal import Decimal
 
 
 def plain(value: Decimal) -> str:
-    """A figure in plain notation without idle zeros, so that equal ones are equal: ``28.50`` → ``28.5``."""
+    """Format a number without trailing zeros, so that equal numbers have equal texts: ``28.50`` → ``28.5``."""
     text = format(value, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text

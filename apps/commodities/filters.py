@@ -1,4 +1,4 @@
-"""What queries about commodities can hold."""
+"""Query parameters of commodities."""
 
 from typing import Any
 
@@ -32,30 +32,30 @@ class DayFilter(django_filters.Filter):  # type: ignore[misc]
 
 
 class DatedFilters(django_filters.FilterSet):  # type: ignore[misc]
-    """What a list of rows that hold between two dates can be asked beyond its columns."""
+    """Filters of a list of rows that are effective between two dates."""
 
-    on_date = DayFilter(label="Rows that hold on this date.", method="holding")
+    on_date = DayFilter(label="Rows that are effective on this date.", method="effective_on")
 
-    def holding(self, rows: Any, name: str, day: Any) -> Any:
-        """Rows that hold on ``day``."""
+    def effective_on(self, rows: Any, name: str, day: Any) -> Any:
+        """Rows that are effective on ``day``."""
         return rows.on(day)
 
 
-ASKED: dict[str, Any] = {
+TAX_QUERY: dict[str, Any] = {
     "on_date": fields.DateField(),
     "condition": fields.ChoiceField(choices=TaxRate.Condition.choices),
 }
 
 
-def tax_asked(query: QueryDict) -> dict[str, Any]:
-    """The date and the condition of a question for the tax, each None where it isn't said. Raises ``Invalid``."""
-    asked: dict[str, Any] = dict.fromkeys(ASKED)
+def parse_tax_query(query: QueryDict) -> dict[str, Any]:
+    """Parse the date and the condition of a tax query, each None where it is left out. Raises ``Invalid``."""
+    values: dict[str, Any] = dict.fromkeys(TAX_QUERY)
     faults: list[FieldError] = []
     for name, text in query.dict().items():
         try:
-            asked[name] = fields.from_text(ASKED[name], str(text))
+            values[name] = fields.from_text(TAX_QUERY[name], str(text))
         except ValidationError as error:
             faults += faults_from(error.detail, f"/query/{name}")
     if faults:
         raise invalid(faults)
-    return asked
+    return values

@@ -1,4 +1,4 @@
-"""The rules by which the product suggests codes and categories. They read words and rows, and guess nothing else."""
+"""Rules that suggest HSN codes and categories from names, descriptions and stored rows."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ PHRASES: Final = tuple(sorted(known.PHRASES, key=lambda phrase: (-len(phrase), p
 
 @dataclass(frozen=True, slots=True)
 class SuggestionReason:
-    """Why something is suggested: a stable code, and what it rests on."""
+    """The reason of a suggestion: a stable code and its facts."""
 
     code: str
     facts: Mapping[str, str] = field(default_factory=dict)
@@ -29,7 +29,7 @@ class SuggestionReason:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A code of the tariff or a category, with how sure it is and why."""
+    """An HSN code or a category, with its confidence and reasons."""
 
     value: str
     confidence: Decimal
@@ -57,7 +57,7 @@ def phrases_in(text: str) -> Iterator[tuple[str, Decimal]]:
 
 
 def codes_for(name: str, category: str | None) -> list[Hit]:
-    """Codes that goods of this name may bear, surest first, each once; the category's usual one for want of others."""
+    """Return possible codes of goods of this name, most certain first; else the usual one of the category."""
     key = name_key(name)
     found = [*_confirmed(key), *_aliases(key), *_phrases(name)]
     if not found and category in known.USUAL_CODES:
@@ -67,7 +67,7 @@ def codes_for(name: str, category: str | None) -> list[Hit]:
 
 
 def cotton_line(name: str, origin_country: str, staple_mm: Decimal | None) -> str | None:
-    """The line of eight digits for lint; None where nothing decides, or where the tariff is silent."""
+    """Return the line of eight digits for lint; None if it is undetermined or the tariff has none."""
     key = name_key(name)
     if any(word in key for word in UNGINNED):
         return None
@@ -76,11 +76,11 @@ def cotton_line(name: str, origin_country: str, staple_mm: Decimal | None) -> st
     if staple_mm is None:
         return None
     lines = known.INDIAN_COTTON if origin_country == "IN" else known.OTHER_COTTON
-    return next((line.code for line in lines if line.holds(staple_mm)), None)
+    return next((line.code for line in lines if line.contains(staple_mm)), None)
 
 
 def categories_for(name: str, description: str) -> list[Hit]:
-    """Categories that goods of this name may be of, surest first, each once.
+    """Return possible categories of goods of this name, most certain first.
 
     A commodity of this very code, name or alias decides first, then phrases of the name, then those of the description.
     """
@@ -104,9 +104,9 @@ def _confirmed(key: str) -> list[Hit]:
 
 
 def _aliases(key: str) -> list[Hit]:
-    """Codes of commodities that are also called so, and of those whose variety is.
+    """Return codes of commodities with this alias, or with a variety of this name.
 
-    A commodity's own name tells nothing here: no other may bear it.
+    A commodity's own name is left out, since it is unique.
     """
     goods = Commodity.objects.active().exclude(hsn_code=None)
     rows = [
@@ -143,8 +143,8 @@ def _category_of(hsn: str) -> str | None:
 
 
 def _once(hits: list[Hit]) -> list[Hit]:
-    """Each value once, by its surest hit; equally sure ones in the order in which they were found."""
-    kept: dict[str, Hit] = {}
+    """Return each value once, by its most certain hit; equally certain ones in their order."""
+    unique: dict[str, Hit] = {}
     for hit in sorted(hits, key=lambda hit: -hit.confidence):
-        kept.setdefault(hit.value, hit)
-    return list(kept.values())
+        unique.setdefault(hit.value, hit)
+    return list(unique.values())

@@ -1,4 +1,4 @@
-"""What runs without a caller: uploads."""
+"""Import jobs."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from erp.jobs.tables import TableKind
 
 @contextmanager
 def _faults_by_column() -> Iterator[None]:
-    """Point to the column: a table names rows by code where services are given their ids."""
+    """Point errors to columns of the file, which refer to rows by code instead of id."""
     try:
         yield
     except DomainError as problem:
@@ -25,14 +25,14 @@ def _faults_by_column() -> Iterator[None]:
 
 
 class Import(TableKind, abstract=True):
-    """A row of a table adds a row, or brings the one with its code in line."""
+    """A row of the file creates a row, or updates the one with its code."""
 
-    sort: services.ImportTarget
+    target: services.ImportTarget
     wrong_header, too_many_rows = services.FileHeader, services.TooManyRows
 
     def do(self, values: dict[str, Any], *, row: WorkRow, job: Job, actor: Actor) -> RowResult:
         with _faults_by_column():
-            return services.upsert_row(self.sort, values, columns=self.given_columns, actor=actor)
+            return services.upsert_row(self.target, values, columns=self.given_columns, actor=actor)
 
     def finish(self, job: Job) -> None:
         if job.mode != Job.Mode.CHECK:
@@ -42,12 +42,12 @@ class Import(TableKind, abstract=True):
 class ImportCommodities(Import):
     """Commodities, one a row."""
 
-    sort = services.SORTS["COMMODITIES"]
-    name, row = sort.job, CommodityRow
+    target = services.IMPORT_TARGETS["COMMODITIES"]
+    name, row = target.job, CommodityRow
 
 
 class ImportVarieties(Import):
     """Varieties, one a row."""
 
-    sort = services.SORTS["VARIETIES"]
-    name, row = sort.job, VarietyRow
+    target = services.IMPORT_TARGETS["VARIETIES"]
+    name, row = target.job, VarietyRow

@@ -44,8 +44,8 @@ def declare_model() -> type[Terms]:
         paid_by = models.CharField(
             max_length=6, choices=PaidBy, help_text="The side that owes the brokerage."
         )
-        rate_percent = percent()
-        due_days = whole(30)
+        rate_percent = percent("Percent of the value before GST, 0 to 5.")
+        due_days = whole("Days after the invoice date, 0 to 180.", default=30)
 
         class Meta(Terms.Meta):
             app_label = "commodity"

@@ -1,4 +1,4 @@
-"""Commodities as staff keep them."""
+"""Commodities in the staff portal."""
 
 from typing import Any, ClassVar
 
@@ -17,7 +17,7 @@ SHOWN = 20  # newest weights on the commodity's page; the list has all
 
 @admin.register(Commodity)
 class CommodityAdmin(ServiceAdmin):
-    """What can be traded."""
+    """Goods that can be traded."""
 
     views = capabilities.VIEW
     creates, updates = services.create, services.update
@@ -35,8 +35,8 @@ class CommodityAdmin(ServiceAdmin):
             for each in row.pack_weights.order_by("package_unit", "origin_country", "-valid_from")[:SHOWN]
         ]
         every = f"{reverse('admin:commodity_packweight_changelist')}?commodity__id__exact={row.pk}"
-        headings = ["Package", "From", "Basis", "Weighs", "Limits", "Since", "Until"]
-        return [Table("What packages weigh", headings, lines, every)]
+        headings = ["Package", "Origin", "Basis", "Weight", "Limits", "Effective from", "Effective to"]
+        return [Table("Pack weights", headings, lines, every)]
 
 
 def _weight(weight: PackWeight) -> tuple[Any, ...]:

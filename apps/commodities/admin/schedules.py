@@ -1,4 +1,4 @@
-"""Schedules of premiums and discounts as staff keep them."""
+"""Schedules of premiums and discounts in the staff portal."""
 
 from typing import ClassVar
 
@@ -15,7 +15,7 @@ from erp.admin import ServiceAdmin, Table
 
 @admin.register(QualitySchedule)
 class QualityScheduleAdmin(ServiceAdmin):
-    """What quality adds to a price or takes away. A second person publishes."""
+    """Premiums and discounts for quality. Another person approves them for publication."""
 
     views = capabilities.VIEW
     creates, updates = services.draft_quality_schedule, services.edit_quality_schedule

@@ -1,4 +1,4 @@
-"""Codes of the tariff, names mapped to them, and rates of tax as staff keep them."""
+"""HSN codes, HSN mappings and GST rates in the staff portal."""
 
 from typing import ClassVar
 
@@ -13,7 +13,7 @@ from erp.admin import ServiceAdmin
 
 @admin.register(HsnCode)
 class HsnCodeAdmin(ServiceAdmin):
-    """Codes of the tariff."""
+    """HSN codes."""
 
     views = capabilities.VIEW
     creates, updates = services.create_hsn_code, services.update_hsn_code
@@ -29,7 +29,7 @@ class HsnCodeAdmin(ServiceAdmin):
 
 @admin.register(HsnMapping)
 class HsnMappingAdmin(ServiceAdmin):
-    """Names that staff have given a code; saying another code of a name replaces the one before."""
+    """Confirmed HSN codes by name of the goods. A new confirmation of a name replaces the previous one."""
 
     views = capabilities.VIEW
     creates = services.confirm_hsn_mapping
@@ -42,7 +42,7 @@ class HsnMappingAdmin(ServiceAdmin):
 
 @admin.register(TaxRate)
 class TaxRateAdmin(ServiceAdmin):
-    """Rates of goods and services tax. A second person publishes."""
+    """GST rates. Another person approves them for publication."""
 
     views = capabilities.VIEW
     creates, updates = services.draft_tax_rate, services.edit_tax_rate

@@ -1,4 +1,4 @@
-"""Units of measure and their definitions as staff keep them."""
+"""Units of measure, their definitions, pricing units and pack weights in the staff portal."""
 
 from typing import Any, ClassVar
 
@@ -32,12 +32,19 @@ class UnitAdmin(ServiceAdmin):
             for each in row.definitions.order_by("-unit_version")
         ]
         every = f"{reverse('admin:commodity_unitdefinition_changelist')}?unit__id__exact={row.pk}"
-        return [Table("Definitions", ["Version", "In the base unit", "From", "To", "Status"], lines, every)]
+        return [
+            Table(
+                "Definitions",
+                ["Version", "In the base unit", "Effective from", "Effective to", "Status"],
+                lines,
+                every,
+            )
+        ]
 
 
 @admin.register(UnitDefinition)
 class UnitDefinitionAdmin(ServiceAdmin):
-    """What units are, exactly. A second person publishes."""
+    """Exact definitions of units. Another person approves them for publication."""
 
     views = capabilities.VIEW
     creates, updates = services.draft_unit_definition, services.edit_unit_definition
@@ -67,7 +74,7 @@ class UnitDefinitionAdmin(ServiceAdmin):
 
 @admin.register(PricingUnit)
 class PricingUnitAdmin(ServiceAdmin):
-    """What prices are quoted in."""
+    """Units in which prices are quoted."""
 
     views = capabilities.VIEW
     creates, updates = services.create_pricing_unit, services.update_pricing_unit
@@ -80,7 +87,7 @@ class PricingUnitAdmin(ServiceAdmin):
 
 @admin.register(PackWeight)
 class PackWeightAdmin(ServiceAdmin):
-    """What packages weigh; set on the page of their commodity."""
+    """Weights of packages, set on the page of their commodity."""
 
     views = capabilities.VIEW
     list_display: ClassVar = [

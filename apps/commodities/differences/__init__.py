@@ -1,8 +1,8 @@
-"""Premium and discount: what a lot's quality does to its rate and its weight. Pure, and exact until the end.
+"""Premiums and discounts: the effect of a lot's quality on its rate and weight. Pure, and exact until the end.
 
-A schedule holds lines, each about one parameter measured by one method. WEIGHT lines run first and change the weight
+A schedule has lines, each about one parameter measured by one method. WEIGHT lines run first and change the weight
 that is paid for; the others change the rate, by percents of the contract's rate, by money or by points. Everything
-is worked out in fractions; the adjusted rate (6 places) and the accounted weight (3 places) are rounded once, half up.
+is calculated in fractions; the adjusted rate (6 places) and the accounted weight (3 places) are rounded once, half up.
 """
 
 from apps.commodities.differences.evaluation import (

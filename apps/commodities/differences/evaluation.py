@@ -1,4 +1,4 @@
-"""How a schedule is applied to a lot."""
+"""Evaluation of a lot by a schedule."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class ResultMissing(RuleBroken):
 
 
 class ScheduleGap(RuleBroken):
-    """The schedule says nothing for this value."""
+    """The schedule has no effect for this value."""
 
 
 class ResultUnfit(RuleBroken):
@@ -39,11 +39,11 @@ class ResultUnfit(RuleBroken):
 
 
 class CurrencyMismatch(RuleBroken):
-    """The schedule's money isn't in the contract's currency and dimension."""
+    """The amounts of the schedule are not in the contract's currency and dimension."""
 
 
 class Outcome(StrEnum):
-    """What becomes of the lot."""
+    """The outcome for the lot."""
 
     ACCEPTED = "ACCEPTED"
     BUYER_OPTION = "BUYER_OPTION"
@@ -61,7 +61,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Traced:
-    """What one line did: ``effect`` as the line has it, and where rate and weight (kg) stood after it."""
+    """The effect of one line, and the rate and weight (kg) after it."""
 
     order: int
     parameter: str
@@ -95,7 +95,7 @@ def evaluate(
 ) -> Evaluation:
     """Price a lot by its results.
 
-    ``rate`` is the contract's, quoted as ``price`` says (needed where lines are about money or points);
+    ``rate`` is the contract's, quoted in ``price`` (needed where lines are about money or points);
     ``net_weight`` is in kg. Raises ResultMissing, ResultUnfit, ScheduleGap, CurrencyMismatch.
     """
     lines = sorted(schedule.lines, key=lambda line: (line.form is not Form.WEIGHT, line.order))
@@ -116,7 +116,7 @@ def evaluate(
 
 
 def named(value: Decimal | str) -> str:
-    """A result as cells name it: a code, or a figure without idle zeros."""
+    """A result as cells name it: a code, or a number without trailing zeros."""
     return value if isinstance(value, str) else figures.plain(value)
 
 
@@ -147,7 +147,7 @@ def _by_line(
 
 def _figure(line: DifferenceLine, value: Decimal | str) -> Fraction:
     if isinstance(value, str):
-        raise ResultUnfit(f"{line.parameter} isn't a figure.")
+        raise ResultUnfit(f"{line.parameter} is not a number.")
     return Fraction(value)
 
 
@@ -160,7 +160,7 @@ def _beyond_limits(line: DifferenceLine, value: Decimal | str) -> bool:
 
 
 def _deviation(line: DifferenceLine, figure: Fraction) -> tuple[Fraction, int]:
-    """How far outside its base a value lies, less the tolerance, and whether that costs (−1) or earns (1)."""
+    """Return the deviation of a value from its base less the tolerance, and its sign: discount −1, premium 1."""
     low, high = line.base()
     above, below = figure - high, low - figure
     bad = {Side.ABOVE: above, Side.BELOW: below, Side.BOTH: max(above, below)}[line.side]
@@ -225,7 +225,7 @@ def _weight_factor(line: DifferenceLine, value: Decimal | str) -> tuple[Fraction
 
 def _gap(line: DifferenceLine, value: str) -> ScheduleGap:
     return ScheduleGap(
-        f"Line {line.order} says nothing for {line.parameter} {value}.",
+        f"Line {line.order} has no effect for {line.parameter} {value}.",
         line=line.order,
         parameter=line.parameter,
     )

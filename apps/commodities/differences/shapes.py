@@ -10,14 +10,14 @@ from apps.commodities.exact import Price
 
 
 class Mode(StrEnum):
-    """How percents come together: added up, or line upon line."""
+    """How percentages are combined: added up, or one after the other."""
 
     ADDITIVE = "ADDITIVE"
     COMPOUND = "COMPOUND"
 
 
 class Form(StrEnum):
-    """How a line finds its effect."""
+    """How a line determines its effect."""
 
     BAND = "BAND"
     LADDER = "LADDER"
@@ -28,7 +28,7 @@ class Form(StrEnum):
 
 
 class Effect(StrEnum):
-    """What a line's figure means: percents of the contract's rate, money, or points of the quoted cents."""
+    """The meaning of a line's figure: percents of the contract's rate, money, or points of the quoted cents."""
 
     PERCENT = "PERCENT"
     MONEY = "MONEY"
@@ -44,14 +44,14 @@ class Side(StrEnum):
 
 
 class WeightRule(StrEnum):
-    """How a WEIGHT line reduces: by the deviation itself, or to the same dry matter."""
+    """Whether a WEIGHT line reduces by the deviation itself, or to the same dry matter."""
 
     ONE_FOR_ONE = "ONE_FOR_ONE"
     DRY_MATTER = "DRY_MATTER"
 
 
 class RejectMode(StrEnum):
-    """Beyond its limits a lot is refused, or priced while the buyer may refuse it."""
+    """Whether a lot outside the limits is rejected, or the buyer may reject it."""
 
     ABSOLUTE = "ABSOLUTE"
     BUYER_OPTION = "BUYER_OPTION"
@@ -100,7 +100,7 @@ class DifferenceLine:
     cells: Mapping[tuple[str, str], Decimal] = field(default_factory=dict)
 
     def base(self) -> tuple[Fraction, Fraction]:
-        """Both ends of the base; one that isn't given is the other."""
+        """Both ends of the base; a missing one equals the other."""
         low = self.base_low if self.base_low is not None else self.base_high
         high = self.base_high if self.base_high is not None else self.base_low
         if low is None or high is None:

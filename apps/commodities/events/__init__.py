@@ -1,4 +1,4 @@
-"""What others may learn of commodities and their reference data."""
+"""Events of commodities and their reference data."""
 
 from apps.commodities.events.commissions import CommissionSet
 from apps.commodities.events.commodities import COMMODITY, CommodityCreated, CommodityUpdated
@@ -30,6 +30,9 @@ from apps.commodities.events.varieties import VarietyAdded, VarietyUpdated
 
 __all__ = [
     "COMMODITY",
+    "QUALITY_SCHEDULE",
+    "TAX_RATE",
+    "UNIT_DEFINITION",
     "CommissionSet",
     "CommodityBulkImported",
     "CommodityCreated",
@@ -46,12 +49,9 @@ __all__ = [
     "ParameterUpdated",
     "PricingUnitCreated",
     "PricingUnitUpdated",
-    "QUALITY_SCHEDULE",
-    "TAX_RATE",
     "TradeTermsCreated",
     "TradeTermsUpdated",
     "UnitCreated",
-    "UNIT_DEFINITION",
     "VarietyAdded",
     "VarietyUpdated",
 ]

@@ -1,4 +1,4 @@
-"""What others may learn of commissions: inside the company only."""
+"""Events of commissions (internal)."""
 
 from datetime import date
 from typing import Literal

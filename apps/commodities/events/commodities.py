@@ -1,4 +1,4 @@
-"""What others may learn of commodities."""
+"""Events of commodities."""
 
 from uuid import UUID
 
@@ -10,7 +10,7 @@ rows_of("commodity", model="commodity.Commodity", reads=capabilities.VIEW)
 COMMODITY = ("commodity", "commodity_id")  # events of a commodity's parts go in its stream
 
 
-# A commodity begins as a draft, which partners don't see; nor do they learn later what it was.
+# Partners don't see drafts, so they get no event of a new commodity.
 @event("commodity.created", version=1, aggregate=COMMODITY, readers={})
 class CommodityCreated(Event):
     commodity_id: UUID

@@ -1,11 +1,11 @@
-"""What others may learn of grades."""
+"""Events of grades."""
 
 from uuid import UUID
 
 from apps.commodities.events.commodities import COMMODITY
 from erp.events import EVERYONE, Event, FieldChange, event
 
-# Parts of a draft aren't told to partners, nor later what they were.
+# Partners don't see drafts, so they get no event of new parts.
 
 
 @event("commodity.grade.added", version=1, aggregate=COMMODITY, readers={})

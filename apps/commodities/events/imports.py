@@ -1,4 +1,4 @@
-"""What others may learn of uploads."""
+"""Events of uploads."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""What others may learn of the weights of packages."""
+"""Events of the weights of packages."""
 
 from datetime import date
 from uuid import UUID
@@ -7,7 +7,7 @@ from apps.commodities.events.commodities import COMMODITY
 from erp.events import DecimalText, Event, event
 
 
-# A commodity begins as a draft, which partners don't see: its parts aren't told to them either.
+# Partners don't see drafts, so they get no event of new parts.
 @event("commodity.pack_weight.set", version=1, aggregate=COMMODITY, readers={})
 class PackWeightSet(Event):
     commodity_id: UUID

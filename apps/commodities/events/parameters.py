@@ -1,4 +1,4 @@
-"""What others may learn of quality parameters and their templates."""
+"""Events of quality parameters and their templates."""
 
 from uuid import UUID
 
@@ -10,7 +10,7 @@ TEMPLATE = ("parameter_template", "template_id")
 rows_of("parameter_template", model="commodity.ParameterTemplate", reads=capabilities.VIEW)
 
 
-# Parts of a draft aren't told to partners, nor later what they were.
+# Partners don't see drafts, so they get no event of new parts.
 @event("commodity.parameter.added", version=1, aggregate=COMMODITY, readers={})
 class ParameterAdded(Event):
     commodity_id: UUID

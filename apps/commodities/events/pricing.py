@@ -1,4 +1,4 @@
-"""What others may learn of pricing units."""
+"""Events of pricing units."""
 
 from uuid import UUID
 

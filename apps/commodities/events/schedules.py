@@ -1,4 +1,4 @@
-"""What others may learn of schedules of premiums and discounts."""
+"""Events of schedules of premiums and discounts."""
 
 from uuid import UUID
 

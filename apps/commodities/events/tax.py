@@ -1,4 +1,4 @@
-"""What others may learn of codes and rates of tax."""
+"""Events of codes and rates of tax."""
 
 from uuid import UUID
 

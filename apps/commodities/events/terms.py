@@ -1,4 +1,4 @@
-"""What others may learn of the lists of terms."""
+"""Events of the lists of terms."""
 
 from uuid import UUID
 
@@ -6,7 +6,7 @@ from apps.commodities import capabilities
 from erp.events import ALL, EVERYONE, Event, FieldChange, event, rows_of
 
 TERMS = ("trade_terms", "terms_id")
-EVERYBODY = {EVERYONE: ALL}  # whoever is signed in reads the lists
+EVERYBODY = {EVERYONE: ALL}  # all signed-in users read the lists
 
 rows_of(
     "trade_terms",
@@ -23,7 +23,7 @@ rows_of(
 
 
 class OfTerms(Event):
-    """What each event of the lists says first; ``kind`` is the list's name, as in its address."""
+    """Common fields of the events; ``kind`` is the name of the list, as in its URL."""
 
     terms_id: UUID
     kind: str

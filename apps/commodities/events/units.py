@@ -1,4 +1,4 @@
-"""What others may learn of units of measure."""
+"""Events of units of measure."""
 
 from uuid import UUID
 

@@ -1,11 +1,11 @@
-"""What others may learn of varieties."""
+"""Events of varieties."""
 
 from uuid import UUID
 
 from apps.commodities.events.commodities import COMMODITY
 from erp.events import EVERYONE, Event, FieldChange, event
 
-# A commodity begins as a draft, which partners don't see: its parts aren't told to them either.
+# Partners don't see drafts, so they get no event of new parts.
 
 
 @event("commodity.variety.added", version=1, aggregate=COMMODITY, readers={})

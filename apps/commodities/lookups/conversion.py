@@ -1,4 +1,4 @@
-"""What a quantity is in another unit, and what it costs."""
+"""Conversion of quantities and calculation of prices."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -42,9 +42,8 @@ def calculate_conversion(
 ) -> dict[str, Any]:
     """Convert a quantity and calculate its price. The answer names every factor used.
 
-    A count becomes a weight only by what a package of this commodity, from this country, weighs on the date; a given
-    weight always wins. The amount is rounded once, at its end, half up to the currency's decimals unless ``rounding``
-    says otherwise.
+    A count is converted by the pack weight of the commodity and country on the date; a given weight overrides it.
+    The amount is rounded once, at the end, half up to the currency's decimals unless ``rounding`` differs.
     """
     day = on_date or clock.today()
     count, weight = quantity.get("count"), quantity.get("weight")
@@ -60,15 +59,17 @@ def calculate_conversion(
     }
     kinds = _dimensions(named, unit_versions or {})
     if count_unit is not None and kinds[count_unit] != COUNT:
-        raise _misfit("/quantity/count_unit", f"{count_unit} counts nothing.")
+        raise _misfit("/quantity/count_unit", f"{count_unit} is not a unit of packages.")
     if weight_unit is not None and kinds[weight_unit] == COUNT:
-        raise _misfit("/quantity/weight_unit", f"{weight_unit} has no mass.")
-    asked = [kinds[code] for code in (to_unit, named["/pricing_unit"]) if code is not None]
+        raise _misfit("/quantity/weight_unit", f"{weight_unit} is not a unit of weight.")
+    dimensions = [kinds[code] for code in (to_unit, named["/pricing_unit"]) if code is not None]
     sheet = _Sheet(day, unit_versions or {})
     sheet.count = (count, str(count_unit)) if count is not None else None
     sheet.weight = (weight, str(weight_unit), "given") if weight is not None else None
     if sheet.weight is None:
-        sheet.weigh(commodity, origin_country or commodity.origin_country, any(d != COUNT for d in asked))
+        sheet.weigh(
+            commodity, origin_country or commodity.origin_country, any(d != COUNT for d in dimensions)
+        )
     return {
         "converted": None if to_unit is None else sheet.convert(to_unit, kinds[to_unit]),
         "amount": None if price is None else sheet.price(rate, price, kinds[price.unit_id], rounding or {}),
@@ -89,7 +90,7 @@ def calculate_conversion(
 
 @dataclass
 class _Sheet:
-    """What is known of the quantity while it is worked out, and how it came about."""
+    """The state of a conversion, with its steps."""
 
     day: date
     versions: Mapping[str, int]
@@ -99,7 +100,7 @@ class _Sheet:
     steps: list[str] = field(default_factory=list)
 
     def weigh(self, commodity: Commodity, origin: str, needed: bool) -> None:
-        """Turn the count into a weight by what a package weighs. Raises WeightNeeded where it must be known."""
+        """Convert the count to a weight by the pack weight. Raises WeightNeeded if the weight is needed."""
         assert self.count is not None
         count, unit = self.count
         try:
@@ -116,14 +117,14 @@ class _Sheet:
         )
 
     def weighed(self) -> dict[str, Any] | None:
-        """The weight, as it is answered."""
+        """Return the weight for the response."""
         if self.weight is None:
             return None
         value, unit, basis = self.weight
         return {"value": f"{value:.3f}", "unit": unit, "basis": basis}
 
     def convert(self, to_unit: str, dimension: str) -> dict[str, Any]:
-        """The quantity in another unit."""
+        """Convert the quantity to another unit."""
         value, unit = self._quantity(dimension, "/to_unit")
         source, target = self._factors(unit, to_unit)
         result = converted(value, source, target)
@@ -138,7 +139,7 @@ class _Sheet:
     def price(
         self, rate: Decimal | None, price: PricingUnit, dimension: str, rounding: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """What the quantity costs; a price per package multiplies the count."""
+        """Calculate the price of the quantity; a price per package multiplies the count."""
         assert rate is not None
         value, unit = self._quantity(dimension, "/pricing_unit")
         source, per = self._factors(unit, price.unit_id)
@@ -158,7 +159,7 @@ class _Sheet:
         """The count for what is counted, else the weight."""
         if dimension == COUNT:
             if self.count is None:
-                raise _misfit(pointer, "Packages aren't counted from a weight: give the count.")
+                raise _misfit(pointer, "A weight cannot be converted to packages: enter the count.")
             return self.count
         assert self.weight is not None
         return self.weight[0], self.weight[1]
@@ -171,50 +172,50 @@ class _Sheet:
 
 
 def _price(commodity: Commodity, rate: Decimal | None, code: str | None) -> PricingUnit | None:
-    """What the rate is quoted in: what is said, else the commodity's own."""
+    """Return the pricing unit of the rate: the requested one, else the commodity's."""
     if rate is None:
         if code is not None:
             raise FieldsContradict(
-                errors=[FieldError("/rate", "required", "A pricing unit is there for a rate.")]
+                errors=[FieldError("/rate", "required", "Enter the rate of the pricing unit.")]
             )
         return None
     price = commodity.pricing_unit if code is None else PricingUnit.objects.filter(code=code).first()
     if price is None and code is not None:
         raise Invalid(
-            errors=[FieldError("/pricing_unit", "does_not_exist", "There is no such pricing unit.")]
+            errors=[FieldError("/pricing_unit", "does_not_exist", "This pricing unit does not exist.")]
         )
     if price is None:
         raise FieldsContradict(
-            errors=[FieldError("/pricing_unit", "required", "The commodity has none of its own.")]
+            errors=[FieldError("/pricing_unit", "required", "The commodity has no pricing unit: enter one.")]
         )
     return price
 
 
 def _check_shape(count: Any, count_unit: str | None, weight: Any, weight_unit: str | None) -> None:
-    """Something is measured, and everything that is has its unit."""
+    """Check that there is a count or a weight, each with its unit."""
     faults = []
     if count is None and weight is None:
-        faults.append(FieldError("/quantity", "required", "Give a count or a weight."))
+        faults.append(FieldError("/quantity", "required", "Enter a count or a weight."))
     for name, value, unit in (("count", count, count_unit), ("weight", weight, weight_unit)):
         if (value is None) != (unit is None):
             missing = name if value is None else f"{name}_unit"
             faults.append(
-                FieldError(f"/quantity/{missing}", "required", "A figure and its unit go together.")
+                FieldError(f"/quantity/{missing}", "required", "Enter both the number and its unit.")
             )
     if faults:
         raise FieldsContradict(errors=faults)
 
 
 def _dimensions(named: Mapping[str, str | None], versions: Mapping[str, int]) -> dict[str, str]:
-    """Dimensions of the units that the question names. Raises Invalid for one that isn't there or isn't used."""
+    """Return the dimensions of the requested units. Raises Invalid for an unknown or unused one."""
     kinds = dict(Unit.objects.filter(code__in=named.values()).values_list("code", "dimension"))
     faults = [
-        FieldError(pointer, "does_not_exist", "There is no such unit.")
+        FieldError(pointer, "does_not_exist", "This unit does not exist.")
         for pointer, code in named.items()
         if code is not None and code not in kinds
     ]
     faults += [
-        FieldError(f"/unit_versions/{code}", "not_used", "The question doesn't name this unit.")
+        FieldError(f"/unit_versions/{code}", "not_used", "This unit is not used in the conversion.")
         for code in versions
         if code not in kinds
     ]

@@ -1,4 +1,4 @@
-"""Questions about commodities that a user waits for: suggestions, and the tax on a date. Nothing is stored."""
+"""Suggestions for commodities, and the GST rate on a date. Nothing is stored."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ MOST_ALTERNATIVES = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suggestion:
-    """What the product thinks likely, and why; a person decides."""
+    """A suggestion with its confidence and reasons."""
 
     confidence: Decimal
     reasons: Sequence[SuggestionReason]
@@ -36,14 +36,14 @@ class CategorySuggestion(Suggestion):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BestCategory(CategorySuggestion):
-    """The likeliest category, with others that the words allow."""
+    """The most likely category, with alternatives."""
 
     alternatives: Sequence[CategorySuggestion]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeSuggestion(Suggestion):
-    """A code of the tariff, with the rates of tax on it today."""
+    """An HSN code with its GST rates today."""
 
     hsn_code: str
     description: str
@@ -52,14 +52,14 @@ class CodeSuggestion(Suggestion):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParameterSuggestion(Suggestion):
-    """A template from which the commodity could take a parameter over."""
+    """A template from which a parameter of the commodity can be copied."""
 
     template: ParameterTemplate
 
 
 @dataclass(frozen=True, slots=True)
 class Suggestions:
-    """What is suggested, likeliest first."""
+    """Suggestions, the most likely first."""
 
     results: Sequence[Suggestion]
 
@@ -93,7 +93,7 @@ def suggest_hsn(
 ) -> Suggestions:
     """Suggest HSN codes for a name. At most five, likeliest first; none where no word is known.
 
-    Cotton lint is told to eight digits where its staple decides; between two lines staff choose.
+    Cotton lint gets a code of eight digits if its staple length determines one.
     """
     hits = suggestions.codes_for(name, category)
     cotton = next((hit for hit in hits if hit.value == suggestions.COTTON), None)
@@ -119,7 +119,7 @@ def suggest_hsn(
 
 
 def _with_line(hits: list[Hit], cotton: Hit, line: str | None, staple_mm: Decimal | None) -> list[Hit]:
-    """The hits with the line of eight digits before the heading, or a word that the tariff is silent."""
+    """Insert the line of eight digits before the heading, or add the reason that the tariff has none."""
     at = hits.index(cotton)
     if line is None:
         if staple_mm is None:
@@ -160,7 +160,7 @@ class Tax:
 
 
 def tax_of(commodity: Commodity, on_date: date | None, condition: str | None) -> Tax:
-    """The rate on a commodity, today where no date is given. Raises NoTaxRate, ConditionNeeded."""
+    """Return the GST rate of a commodity, by default today's. Raises NoTaxRate, ConditionNeeded."""
     day = on_date or clock.today()
     if commodity.hsn_code is None:
         raise tax.NoTaxRate(f"{commodity.name} has no HSN code.")

@@ -1,4 +1,4 @@
-"""What can be traded, and the reference data about it."""
+"""Commodities and their reference data."""
 
 from apps.commodities.models.base import CODE, MOST_ALIASES, UNIT_CODE, PartQuerySet, Simple, SimpleQuerySet
 from apps.commodities.models.commissions import Commission

@@ -1,4 +1,4 @@
-"""What can be traded."""
+"""Commodities."""
 
 from typing import Any, ClassVar, Self
 
@@ -18,7 +18,7 @@ from erp.access import Actor
 from erp.columns import COUNTRY, matches
 from erp.models import Model, QuerySet
 
-HSN_FORMAT = matches("[0-9]{4}|[0-9]{6}|[0-9]{8}", "Send 4, 6 or 8 digits.")
+HSN_FORMAT = matches("[0-9]{4}|[0-9]{6}|[0-9]{8}", "Use 4, 6 or 8 digits.")
 
 
 class CommodityQuerySet(QuerySet):
@@ -27,23 +27,23 @@ class CommodityQuerySet(QuerySet):
         return self if is_staff(user) else self.exclude(status=Commodity.Status.DRAFT)
 
     def active(self) -> Self:
-        """What partners' lists show: all but archived ones."""
+        """All commodities but archived ones, as shown to partners."""
         return self.exclude(status=Commodity.Status.ARCHIVED)
 
     def tradable(self) -> Self:
-        """Commodities that new offers and wants may name."""
+        """Commodities that can be chosen for new offers and requirements."""
         return self.filter(status=Commodity.Status.ACTIVE)
 
 
 class Commodity(Model):
-    """A kind of goods, with how it is counted and coded. Everything else about it is rows of their own."""
+    """A kind of goods, with its units and codes."""
 
     class Category(models.TextChoices):
         FIBRE = "FIBRE"
-        SEED_COTTON = "SEED_COTTON"
+        SEED_COTTON = "SEED_COTTON", "Seed cotton (kapas)"
         OILSEED = "OILSEED"
-        OILCAKE = "OILCAKE"
-        VEGETABLE_OIL = "VEGETABLE_OIL"
+        OILCAKE = "OILCAKE", "Oil cake"
+        VEGETABLE_OIL = "VEGETABLE_OIL", "Vegetable oil"
         YARN = "YARN"
         FABRIC = "FABRIC"
         CEREAL = "CEREAL"
@@ -54,8 +54,8 @@ class Commodity(Model):
         OTHER = "OTHER"
 
     class QuantityMode(models.TextChoices):
-        WEIGHT = "WEIGHT"
-        COUNT_AND_WEIGHT = "COUNT_AND_WEIGHT"
+        WEIGHT = "WEIGHT", "Weight only"
+        COUNT_AND_WEIGHT = "COUNT_AND_WEIGHT", "Packages and weight"
 
     class Status(models.TextChoices):
         DRAFT = "DRAFT"
@@ -73,24 +73,72 @@ class Commodity(Model):
     code = code_field()
     name = name_field()
     aliases = aliases_field()
-    category = models.CharField(max_length=13, choices=Category)
-    description = models.CharField(max_length=2000, default="", blank=True)
-    base_unit = models.CharField(max_length=16, default="KG", validators=[UNIT_FORMAT])
-    quantity_mode = models.CharField(max_length=16, choices=QuantityMode, default=QuantityMode.WEIGHT)
-    package_unit = models.CharField(  # noqa: DJ001 - absent with WEIGHT
-        max_length=16, null=True, blank=True, validators=[UNIT_FORMAT]
+    category = models.CharField(
+        max_length=13, choices=Category, help_text="Group of goods to which the commodity belongs."
     )
-    trade_unit = models.CharField(max_length=16, validators=[UNIT_FORMAT])
+    description = models.CharField(
+        max_length=2000, default="", blank=True, help_text="What the commodity is, at most 2000 characters."
+    )
+    base_unit = models.CharField(
+        max_length=16,
+        default="KG",
+        validators=[UNIT_FORMAT],
+        help_text="Code of the unit in which stock and weight are recorded, such as KG.",
+    )
+    quantity_mode = models.CharField(
+        max_length=16,
+        choices=QuantityMode,
+        default=QuantityMode.WEIGHT,
+        help_text="Whether quantities are weights only, or packages (such as bales) together with their weight.",
+    )
+    package_unit = models.CharField(  # noqa: DJ001 - absent with WEIGHT
+        max_length=16,
+        null=True,
+        blank=True,
+        validators=[UNIT_FORMAT],
+        help_text="Code of the unit in which packages are counted, such as BALE. Only where packages are counted.",
+    )
+    trade_unit = models.CharField(
+        max_length=16,
+        validators=[UNIT_FORMAT],
+        help_text="Code of the unit in which quantities are traded, such as BALE or QTL. Default: the base unit.",
+    )
     pricing_unit = models.ForeignKey(
-        "commodity.PricingUnit", models.PROTECT, null=True, blank=True, related_name="+"
+        "commodity.PricingUnit",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="Unit in which prices are quoted, such as rupees per candy.",
     )
     hsn_code = models.CharField(  # noqa: DJ001 - not known yet
-        max_length=8, null=True, blank=True, validators=[HSN_FORMAT]
+        max_length=8,
+        null=True,
+        blank=True,
+        validators=[HSN_FORMAT],
+        help_text="HSN code of 4, 6 or 8 digits.",
     )
-    origin_country = models.CharField(max_length=2, default="IN", validators=[COUNTRY])
-    season_start_month = models.PositiveSmallIntegerField(null=True, blank=True)
-    quantity_tolerance_percent = models.DecimalField(max_digits=9, decimal_places=4, default=5)
-    status = models.CharField(max_length=9, choices=Status, default=Status.DRAFT)
+    origin_country = models.CharField(
+        max_length=2,
+        default="IN",
+        validators=[COUNTRY],
+        help_text="Country of origin, ISO 3166-1 code of two letters, such as IN.",
+    )
+    season_start_month = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="Month in which the crop season starts, 1 to 12. October is 10."
+    )
+    quantity_tolerance_percent = models.DecimalField(
+        max_digits=9,
+        decimal_places=4,
+        default=5,
+        help_text="Percent by which a delivery may differ from the contracted quantity, 0 to 20.",
+    )
+    status = models.CharField(
+        max_length=9,
+        choices=Status,
+        default=Status.DRAFT,
+        help_text="Draft: seen by staff only. Active: can be traded. Suspended: not for new deals. Archived is final.",
+    )
 
     objects: ClassVar[Any] = CommodityQuerySet.as_manager()
 
@@ -130,7 +178,7 @@ class Commodity(Model):
         return self.name
 
     def is_counted_in(self, unit: str) -> bool:
-        """Whether ``unit`` counts packages, which are whole."""
+        """Whether quantities in ``unit`` are whole packages."""
         return unit == self.package_unit
 
     def open_verbs(self) -> frozenset[str]:

@@ -13,24 +13,50 @@ from erp.columns import RowsField
 
 
 class Grade(Simple):
-    """A grade of a commodity, with what it is worth against the basis. Rank 1 is the best."""
+    """A grade of a commodity, with its difference to the basis grade. Rank 1 is the best."""
 
     granted_through = ("commodity",)
 
     class DifferenceKind(models.TextChoices):
-        NONE = "NONE"
-        PERCENT = "PERCENT"
-        MONEY = "MONEY"
+        NONE = "NONE", "No difference"
+        PERCENT = "PERCENT", "Percent of the price"
+        MONEY = "MONEY", "Amount per pricing unit"
 
-    commodity = models.ForeignKey(Commodity, models.PROTECT, related_name="grades")
+    commodity = models.ForeignKey(
+        Commodity, models.PROTECT, related_name="grades", help_text="Commodity to which the grade belongs."
+    )
     code = code_field()
     name = name_field()
-    rank = models.PositiveSmallIntegerField()
-    is_basis = models.BooleanField(default=False)
-    limits = RowsField(Limit)
-    difference_kind = models.CharField(max_length=7, choices=DifferenceKind, default=DifferenceKind.NONE)
-    difference = models.DecimalField(max_digits=18, decimal_places=6, null=True, blank=True)
-    pricing_unit = models.ForeignKey(PricingUnit, models.PROTECT, null=True, blank=True, related_name="+")
+    rank = models.PositiveSmallIntegerField(
+        help_text="Place in the order of quality, 1 to 999. 1 is the best grade."
+    )
+    is_basis = models.BooleanField(
+        "basis grade",
+        default=False,
+        help_text="Whether prices are quoted for this grade. A commodity has at most one basis grade.",
+    )
+    limits = RowsField(Limit, help_text="Range of each quality parameter within the grade.")
+    difference_kind = models.CharField(
+        max_length=7,
+        choices=DifferenceKind,
+        default=DifferenceKind.NONE,
+        help_text="How the price differs from that of the basis grade. The basis grade itself has no difference.",
+    )
+    difference = models.DecimalField(
+        max_digits=18,
+        decimal_places=6,
+        null=True,
+        blank=True,
+        help_text="Premium (above 0) or discount (below 0) against the basis grade: percent or amount.",
+    )
+    pricing_unit = models.ForeignKey(
+        PricingUnit,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="Unit in which the amount is quoted, such as rupees per candy. Only for an amount.",
+    )
 
     objects: ClassVar[Any] = PartQuerySet.as_manager()
 

@@ -1,4 +1,4 @@
-"""How the quality of a commodity is measured: its parameters, and the templates that they are copied from."""
+"""Quality parameters of commodities, and the templates from which they are copied."""
 
 from typing import Any, ClassVar, Final
 
@@ -18,72 +18,122 @@ CHOICE_FORMAT: Final = matches(CHOICE_CODE, "Use letters, digits, _ / and -, at 
 MOST_METHODS, MOST_CHOICES = 10, 200
 
 
-def figure(**options: Any) -> Any:
-    """A figure of quality, in the parameter's unit: numeric(18,6), empty where nothing is said."""
-    return models.DecimalField(max_digits=18, decimal_places=6, null=True, blank=True, **options)
+def figure(help_text: str, verbose_name: str | None = None, **options: Any) -> Any:
+    """An optional figure of quality in the parameter's unit: numeric(18,6)."""
+    return models.DecimalField(
+        verbose_name,
+        max_digits=18,
+        decimal_places=6,
+        null=True,
+        blank=True,
+        help_text=help_text,
+        **options,
+    )
 
 
 class Choice(Row):
-    """One value of an ENUM; ranks put them in order."""
+    """One value of a parameter with a list of choices, ordered by rank."""
 
     names = ("ChoiceRow", "ChoiceAnswer")
 
-    code = models.CharField(max_length=32, validators=[CHOICE_FORMAT])
-    label = models.CharField(max_length=100)
-    rank = models.PositiveSmallIntegerField(validators=within(1, 999))
+    code = models.CharField(
+        max_length=32,
+        validators=[CHOICE_FORMAT],
+        help_text="Code of the choice: letters, digits, _, / and -, at most 32.",
+    )
+    label = models.CharField(
+        max_length=100, help_text="Choice as people read it, such as Strict Middling. At most 100 characters."
+    )
+    rank = models.PositiveSmallIntegerField(
+        validators=within(1, 999), help_text="Place in the order of the choices, 1 to 999; 1 comes first."
+    )
 
 
 class Measured(Simple):
-    """What a parameter and a template of one have in common."""
+    """Fields of a quality parameter and of a template."""
 
     class DataType(models.TextChoices):
-        DECIMAL = "DECIMAL"
-        INTEGER = "INTEGER"
-        ENUM = "ENUM"
-        BOOLEAN = "BOOLEAN"
+        DECIMAL = "DECIMAL", "Number with decimals"
+        INTEGER = "INTEGER", "Whole number"
+        ENUM = "ENUM", "Choice from a list"
+        BOOLEAN = "BOOLEAN", "Yes or no"
         TEXT = "TEXT"
 
     class Measure(models.TextChoices):
-        PERCENT = "%"
-        MILLIMETRE = "mm"
-        INCH_32 = "1/32in"
-        GRAM_TEX = "g/tex"
-        CENTINEWTON_TEX = "cN/tex"
+        PERCENT = "%", "%"
+        MILLIMETRE = "mm", "mm"
+        INCH_32 = "1/32in", "1/32 inch"
+        GRAM_TEX = "g/tex", "g/tex"
+        CENTINEWTON_TEX = "cN/tex", "cN/tex"
         INDEX = "index"
         RATIO = "ratio"
-        COUNT_GRAM = "count/g"
-        GRAM_BALE = "g/bale"
-        KILOGRAM_HECTOLITRE = "kg/hl"
-        ENGLISH_COUNT = "Ne"
-        PER_KILOMETRE = "/km"
-        PER_INCH = "/in"
+        COUNT_GRAM = "count/g", "count/g"
+        GRAM_BALE = "g/bale", "g/bale"
+        KILOGRAM_HECTOLITRE = "kg/hl", "kg/hl"
+        ENGLISH_COUNT = "Ne", "Ne (English cotton count)"
+        PER_KILOMETRE = "/km", "per km"
+        PER_INCH = "/in", "per inch"
         COUNT = "count"
 
     class Direction(models.TextChoices):
-        HIGHER = "HIGHER"
-        LOWER = "LOWER"
-        TARGET = "TARGET"
-        NONE = "NONE"
+        HIGHER = "HIGHER", "Higher is better"
+        LOWER = "LOWER", "Lower is better"
+        TARGET = "TARGET", "Within a target range is best"
+        NONE = "NONE", "Neither"
 
     NUMBERS: ClassVar = (DataType.DECIMAL, DataType.INTEGER)
 
-    code = models.CharField(max_length=40, validators=[PARAMETER_FORMAT])
+    code = models.CharField(
+        max_length=40,
+        validators=[PARAMETER_FORMAT],
+        help_text="Short code: small letters, digits and _, a letter first, at most 40, such as staple_length.",
+    )
     name = name_field()
-    data_type = models.CharField(max_length=7, choices=DataType)
-    unit = models.CharField(max_length=8, choices=Measure, null=True, blank=True)
+    data_type = models.CharField(
+        max_length=7, choices=DataType, help_text="Type of the test result. Cannot be changed later."
+    )
+    unit = models.CharField(
+        max_length=8,
+        choices=Measure,
+        null=True,
+        blank=True,
+        help_text="Unit of the test result. Only for numbers. Cannot be changed later.",
+    )
     methods = ArrayField(
         models.CharField(max_length=32, validators=[CODE_FORMAT]),
         validators=[MinLengthValidator(1), MaxLengthValidator(MOST_METHODS)],
+        help_text="Codes of the test methods, such as HVI, 1 to 10. Methods can be added later, but not removed.",
     )
-    default_method = models.CharField(max_length=32, blank=True)
-    precision = models.PositiveSmallIntegerField(null=True, blank=True, validators=within(0, 6))
-    direction = models.CharField(max_length=6, choices=Direction)
-    target_low, target_high = figure(), figure()
-    possible_min, possible_max = figure(), figure()
-    usual_min, usual_max = figure(), figure()
-    tolerance = figure(validators=within(0))
-    choices = RowsField(Choice, most=MOST_CHOICES)
-    display_order = models.PositiveSmallIntegerField(default=100, validators=within(0, 9999))
+    default_method = models.CharField(
+        max_length=32,
+        blank=True,
+        help_text="Method used unless another is chosen: one of the methods. Default: the first.",
+    )
+    precision = models.PositiveSmallIntegerField(
+        null=True,
+        blank=True,
+        validators=within(0, 6),
+        help_text="Decimals of the test result, 0 to 6. Only for numbers with decimals.",
+    )
+    direction = models.CharField(max_length=6, choices=Direction, help_text="Which results are better.")
+    target_low = figure("Lower end of the target range, in the parameter's unit.", "target from")
+    target_high = figure("Upper end of the target range, in the parameter's unit.", "target to")
+    possible_min = figure("Lowest possible result, in the parameter's unit.", "lowest possible")
+    possible_max = figure("Highest possible result, in the parameter's unit.", "highest possible")
+    usual_min = figure("Lowest usual result, in the parameter's unit.", "lowest usual")
+    usual_max = figure("Highest usual result, in the parameter's unit.", "highest usual")
+    tolerance = figure(
+        "Accepted difference between two laboratories, in the parameter's unit, 0 or more.",
+        validators=within(0),
+    )
+    choices = RowsField(
+        Choice,
+        most=MOST_CHOICES,
+        help_text="Possible results in their order, at least two. Only for a choice from a list.",
+    )
+    display_order = models.PositiveSmallIntegerField(
+        default=100, validators=within(0, 9999), help_text="Position in lists, 0 to 9999, lowest first."
+    )
 
     class Meta(Simple.Meta):
         abstract = True
@@ -93,12 +143,12 @@ class Measured(Simple):
 
     @property
     def is_number(self) -> bool:
-        """Whether results are figures, so that limits and presets make sense."""
+        """Whether results are numbers, which can have limits and presets."""
         return self.data_type in self.NUMBERS
 
 
 def measured_checks(prefix: str) -> list[models.CheckConstraint]:
-    """The database's side of what holds for parameters and templates alike."""
+    """Return the check constraints that parameters and templates share."""
     number = Q(data_type__in=Measured.NUMBERS)
     figures = (
         "target_low",
@@ -139,9 +189,13 @@ def _ordered(low: str, high: str) -> Q:
 
 
 class ParameterTemplate(Measured):
-    """A parameter as commodities of a category usually have it, to be copied."""
+    """A quality parameter that commodities of a category usually have, to be copied."""
 
-    category = models.CharField(max_length=13, choices=Commodity.Category)
+    category = models.CharField(
+        max_length=13,
+        choices=Commodity.Category,
+        help_text="Group of goods whose commodities usually have the parameter.",
+    )
 
     objects: ClassVar[Any] = SimpleQuerySet.as_manager()
 
@@ -153,14 +207,28 @@ class ParameterTemplate(Measured):
 
 
 class QualityParameter(Measured):
-    """Something measured of a commodity, such as the micronaire of cotton. Methods don't compare."""
+    """A quality parameter of a commodity, such as micronaire. Results of different methods aren't comparable."""
 
     granted_through = ("commodity",)
 
-    commodity = models.ForeignKey(Commodity, models.PROTECT, related_name="quality_parameters")
-    template = models.ForeignKey(ParameterTemplate, models.PROTECT, null=True, blank=True, related_name="+")
+    commodity = models.ForeignKey(
+        Commodity,
+        models.PROTECT,
+        related_name="quality_parameters",
+        help_text="Commodity whose quality is tested.",
+    )
+    template = models.ForeignKey(
+        ParameterTemplate,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="Template from which values that are left out are copied.",
+    )
     name_key = models.CharField(max_length=400, editable=False)
-    is_mandatory = models.BooleanField(default=False)
+    is_mandatory = models.BooleanField(
+        "mandatory", default=False, help_text="Whether every lot must be tested for it."
+    )
 
     objects: ClassVar[Any] = PartQuerySet.as_manager()
 
@@ -173,9 +241,14 @@ class QualityParameter(Measured):
 
 
 class Limit(Row):
-    """A range of a parameter's values, in its unit; open where an end is left out."""
+    """A range of a parameter's values, in its unit; without an end it is open."""
 
     names = ("LimitRow", "LimitAnswer")
 
-    parameter = models.ForeignKey(QualityParameter, models.PROTECT)
-    low, high = figure(), figure()
+    parameter = models.ForeignKey(
+        QualityParameter,
+        models.PROTECT,
+        help_text="Quality parameter of the commodity. Its results must be numbers.",
+    )
+    low = figure("Lowest value, in the parameter's unit. Empty: no lower limit.", "from")
+    high = figure("Highest value, in the parameter's unit. Empty: no upper limit.", "to")

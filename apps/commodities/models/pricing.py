@@ -1,4 +1,4 @@
-"""What prices are quoted in: a currency, or its cents, per unit."""
+"""Pricing units: a currency, or its cents, per unit."""
 
 from decimal import Decimal
 from typing import Any, ClassVar
@@ -15,12 +15,34 @@ class PricingUnit(Simple):
     """A way to quote a price, such as rupees per candy or US cents per pound."""
 
     code = code_field()
-    currency = models.CharField(max_length=3, validators=[CURRENCY])
-    divisor = models.PositiveSmallIntegerField(default=1)  # 100: quoted in cents
-    unit = models.ForeignKey(Unit, models.PROTECT, to_field="code", related_name="+", db_column="unit")
-    places = models.PositiveSmallIntegerField()
+    currency = models.CharField(
+        max_length=3,
+        validators=[CURRENCY],
+        help_text="Currency of the price, ISO 4217 code of three letters, such as INR.",
+    )
+    divisor = models.PositiveSmallIntegerField(
+        "quoted in",
+        default=1,
+        help_text="Whether prices are quoted in the currency (1) or in its cents (100).",
+    )
+    unit = models.ForeignKey(
+        Unit,
+        models.PROTECT,
+        to_field="code",
+        related_name="+",
+        db_column="unit",
+        help_text="Code of the unit that the price is for, such as CANDY.",
+        verbose_name="price per",
+    )
+    places = models.PositiveSmallIntegerField("decimals", help_text="Decimals of a price, 0 to 6.")
     tick = models.DecimalField(
-        max_digits=18, decimal_places=6, null=True, blank=True, validators=within(Decimal("0.000001"))
+        "tick size",
+        max_digits=18,
+        decimal_places=6,
+        null=True,
+        blank=True,
+        validators=within(Decimal("0.000001")),
+        help_text="Smallest step between two prices, such as 0.01. Empty: any price.",
     )
 
     objects: ClassVar[Any] = SimpleQuerySet.as_manager()

@@ -1,4 +1,4 @@
-"""Codes of the tariff, names that staff have given one, and rates of goods and services tax."""
+"""HSN codes, HSN mappings of names, and GST rates."""
 
 from collections.abc import Iterable
 from typing import Any, ClassVar, Self
@@ -16,15 +16,17 @@ HSN_PREFIX = "[0-9]{2,8}"
 
 
 def prefixes_of(hsn: str) -> list[str]:
-    """The code and all that it begins with, of two digits or more, longest first."""
+    """Return the code and its prefixes of two digits or more, longest first."""
     return [hsn[:digits] for digits in range(len(hsn), 1, -1)]
 
 
 class HsnCode(Simple):
-    """A code of the tariff: HSN of goods, SAC of services."""
+    """A tariff code: HSN of goods or SAC of services."""
 
-    code = models.CharField(max_length=8)
-    description = models.CharField(max_length=500)
+    code = models.CharField(max_length=8, help_text="HSN code of goods or SAC of services, 2 to 8 digits.")
+    description = models.CharField(
+        max_length=500, help_text="Description in the tariff, 2 to 500 characters."
+    )
 
     objects: ClassVar[Any] = SimpleQuerySet.as_manager()
 
@@ -41,16 +43,16 @@ class HsnCode(Simple):
 
 class HsnMappingQuerySet(QuerySet):
     def visible_to(self, user: Actor) -> Self:
-        """Mappings are the staff's own."""
+        """Only staff see mappings."""
         return self if is_staff(user) else self.none()
 
 
 class HsnMapping(Model):
-    """What code goods of a name bear: somebody on the staff has said so."""
+    """The HSN code of goods of a name, confirmed by staff."""
 
-    name = models.CharField(max_length=200)
+    name = models.CharField(max_length=200, help_text="Name of the goods, 2 to 200 characters.")
     name_key = models.CharField(max_length=400, editable=False)
-    hsn_code = models.CharField(max_length=8)
+    hsn_code = models.CharField(max_length=8, help_text="HSN code of these goods, 4, 6 or 8 digits.")
     confirmed_by = models.UUIDField(null=True, editable=False)  # null: the product itself
     confirmed_at = models.DateTimeField(editable=False)
 
@@ -70,33 +72,47 @@ class HsnMapping(Model):
 
     @property
     def mapping_id(self) -> Any:
-        """Its id, as its event calls it."""
+        """The id, under the name in its event."""
         return self.pk
 
 
 class TaxRateQuerySet(PublishedByApprovalQuerySet):
     def for_codes(self, codes: Iterable[str]) -> Self:
-        """Published rates of these codes or of what they begin with."""
+        """Published rates of these codes or of their prefixes."""
         return self.active().filter(hsn__in={prefix for code in codes for prefix in prefixes_of(code)})
 
 
 class TaxRate(PublishedByApproval):
-    """A rate of goods and services tax: of all goods whose code begins so, under a condition, between two dates."""
+    """A GST rate of all goods whose code starts with ``hsn``, under a condition, between two dates."""
 
     class Condition(models.TextChoices):
-        ANY = "ANY"
-        SEED_QUALITY = "SEED_QUALITY"
-        NOT_SEED_QUALITY = "NOT_SEED_QUALITY"
+        ANY = "ANY", "Any"
+        SEED_QUALITY = "SEED_QUALITY", "Seed quality, for sowing"
+        NOT_SEED_QUALITY = "NOT_SEED_QUALITY", "Not of seed quality"
         # For retail, at most 25 kg, with the declarations of the Legal Metrology Act 2009.
-        PREPACKED = "PREPACKED"
-        NOT_PREPACKED = "NOT_PREPACKED"
+        PREPACKED = "PREPACKED", "Pre-packaged and labelled"
+        NOT_PREPACKED = "NOT_PREPACKED", "Not pre-packaged and labelled"
 
     KEY: ClassVar = ("hsn", "condition")
     CONTENT: ClassVar = ("hsn", "condition", "rate_percent")
 
-    hsn = models.CharField("HSN or SAC", max_length=8)
-    condition = models.CharField(max_length=16, choices=Condition, default=Condition.ANY)
-    rate_percent = models.DecimalField(max_digits=9, decimal_places=4)
+    hsn = models.CharField(
+        "HSN or SAC",
+        max_length=8,
+        help_text="First 2 to 8 digits of the HSN or SAC to which the rate applies.",
+    )
+    condition = models.CharField(
+        max_length=16,
+        choices=Condition,
+        default=Condition.ANY,
+        help_text="Condition on which the rate depends. Default: any.",
+    )
+    rate_percent = models.DecimalField(
+        "GST rate (%)",
+        max_digits=9,
+        decimal_places=4,
+        help_text="GST in percent, 0 to 100, such as 5 for 5 %.",
+    )
 
     objects: ClassVar[Any] = TaxRateQuerySet.as_manager()
 

@@ -1,4 +1,4 @@
-"""Units of measure: what each is in the base unit of its dimension, exactly, and since when."""
+"""Units of measure and their exact definitions, effective from a date."""
 
 from fractions import Fraction
 from typing import Any, ClassVar, Self
@@ -9,7 +9,7 @@ from django.db.models import F, Func, Q, Value
 from django.db.models.lookups import Exact
 
 from apps.approvals.models import PublishedByApproval
-from apps.commodities.models.base import UNIT_CODE, is_staff
+from apps.commodities.models.base import UNIT_CODE, is_staff, valid_from_field, valid_to_field
 from apps.commodities.models.commodities import Commodity
 from erp.access import Actor
 from erp.models import Model, QuerySet
@@ -18,35 +18,52 @@ from erp.periods import DatedQuerySet, dates_in_order, no_overlap
 
 class UnitQuerySet(QuerySet):
     def visible_to(self, user: Actor) -> Self:
-        """Everybody sees units."""
+        """All users see units."""
         return self
 
     def active(self) -> Self:
-        """All: a unit isn't archived, its definitions are withdrawn."""
+        """All units: they can't be archived; their definitions are withdrawn instead."""
         return self
 
     def with_definitions(self) -> Self:
-        """With the definitions that were ever published, in their order."""
+        """With their published and withdrawn definitions in order."""
         public = UnitDefinition.objects.filter(status__in=UnitDefinition.PUBLIC).order_by("unit_version")
         return self.prefetch_related(models.Prefetch("definitions", public, to_attr="published_definitions"))
 
 
 class Unit(Model):
-    """A unit of measure. What lives side by side under one name, such as two candies, is two units."""
+    """A unit of measure. Different measures of one name, such as two candies, are two units."""
 
     class Dimension(models.TextChoices):
-        MASS = "MASS"
+        MASS = "MASS", "Weight"
         LENGTH = "LENGTH"
         AREA = "AREA"
         VOLUME = "VOLUME"
         COUNT = "COUNT"
 
-    code = models.CharField(max_length=16, validators=[RegexValidator(rf"\A{UNIT_CODE}\Z")])
-    dimension = models.CharField(max_length=6, choices=Dimension)
-    symbol = models.CharField(max_length=20)
-    name = models.CharField(max_length=200)
-    gst_uqc = models.CharField(max_length=3, null=True, blank=True)  # noqa: DJ001 - tax law names none
-    unece_code = models.CharField(max_length=3, null=True, blank=True)  # noqa: DJ001 - not in Rec. 20 or 21
+    code = models.CharField(
+        max_length=16,
+        validators=[RegexValidator(rf"\A{UNIT_CODE}\Z")],
+        help_text="Code of the unit, such as BALE: capital letters, digits and _, at most 16. Cannot be changed.",
+    )
+    dimension = models.CharField(max_length=6, choices=Dimension, help_text="What the unit measures.")
+    symbol = models.CharField(
+        max_length=20, help_text="Symbol as printed, such as kg. At most 20 characters."
+    )
+    name = models.CharField(max_length=200, help_text="Name of the unit, 2 to 200 characters.")
+    gst_uqc = models.CharField(  # noqa: DJ001 - tax law names none
+        max_length=3,
+        null=True,
+        blank=True,
+        help_text="Unit quantity code for GST returns, three capital letters, such as KGS.",
+    )
+    unece_code = models.CharField(  # noqa: DJ001 - not in Rec. 20 or 21
+        "UN/ECE code",
+        max_length=3,
+        null=True,
+        blank=True,
+        help_text="Code of UN/ECE Recommendation 20 or 21, two or three characters, such as KGM.",
+    )
 
     objects: ClassVar[Any] = UnitQuerySet.as_manager()
 
@@ -68,16 +85,28 @@ class Unit(Model):
 
 
 class UnitDefinition(PublishedByApproval):
-    """What a unit is in KG, M, M2, L or EACH: an exact fraction in lowest terms, since a date."""
+    """The value of a unit in KG, M, M2, L or EACH: an exact fraction in lowest terms, effective from a date."""
 
     KEY = ("unit",)
     NUMBER = "unit_version"
     CONTENT = ("code", "unit_version", "numerator", "denominator")
 
-    unit = models.ForeignKey(Unit, models.PROTECT, related_name="definitions")
-    unit_version = models.PositiveIntegerField(editable=False)
-    numerator = models.DecimalField(max_digits=40, decimal_places=0)
-    denominator = models.DecimalField(max_digits=40, decimal_places=0)
+    unit = models.ForeignKey(
+        Unit, models.PROTECT, related_name="definitions", help_text="Unit that is defined."
+    )
+    unit_version = models.PositiveIntegerField(
+        editable=False, help_text="Number of the definition, counted from 1."
+    )
+    numerator = models.DecimalField(
+        max_digits=40,
+        decimal_places=0,
+        help_text="Value in kg, m, m², litres or pieces as a fraction: its upper number, a whole number from 1.",
+    )
+    denominator = models.DecimalField(
+        max_digits=40,
+        decimal_places=0,
+        help_text="Value as a fraction: its lower number, a whole number from 1.",
+    )
 
     class Meta(PublishedByApproval.Meta):
         constraints: ClassVar = [
@@ -111,7 +140,7 @@ class UnitDefinition(PublishedByApproval):
 
     @property
     def factor(self) -> Fraction:
-        """How many of the dimension's base unit one of the unit is."""
+        """The value of the unit in the base unit of its dimension."""
         return Fraction(int(self.numerator), int(self.denominator))
 
 
@@ -121,33 +150,69 @@ class PackWeightQuerySet(DatedQuerySet):
         return self if is_staff(user) else self.exclude(commodity__status="DRAFT")
 
     def active(self) -> Self:
-        """All: weights end by date."""
+        """All weights: they end by date."""
         return self
 
 
 class PackWeight(Model):
-    """What a package of a commodity from a country weighs: the only way from a count to a weight."""
+    """The weight of a package of a commodity from a country, which converts counts to weights."""
 
     granted_through = ("commodity",)
 
     class Basis(models.TextChoices):
-        NOMINAL = "NOMINAL"
-        STATISTICAL_NET = "STATISTICAL_NET"
+        NOMINAL = "NOMINAL", "Nominal net"
+        STATISTICAL_NET = "STATISTICAL_NET", "Statistical net"
         GROSS = "GROSS"
 
-    commodity = models.ForeignKey(Commodity, models.PROTECT, related_name="pack_weights")
-    package_unit = models.ForeignKey(
-        Unit, models.PROTECT, to_field="code", related_name="+", db_column="package_unit"
+    commodity = models.ForeignKey(
+        Commodity, models.PROTECT, related_name="pack_weights", help_text="Commodity that is packed."
     )
-    origin_country = models.CharField(max_length=2)
-    basis = models.CharField(max_length=15, choices=Basis)
-    value = models.DecimalField(max_digits=18, decimal_places=3, null=True, blank=True)
-    unit = models.ForeignKey(Unit, models.PROTECT, to_field="code", related_name="+", db_column="unit")
-    low = models.DecimalField(max_digits=18, decimal_places=3)
-    high = models.DecimalField(max_digits=18, decimal_places=3)
-    source = models.CharField(max_length=500)
-    valid_from = models.DateField()
-    valid_to = models.DateField(null=True, blank=True)
+    package_unit = models.ForeignKey(
+        Unit,
+        models.PROTECT,
+        to_field="code",
+        related_name="+",
+        db_column="package_unit",
+        help_text="Code of the unit in which packages are counted, such as BALE.",
+    )
+    origin_country = models.CharField(
+        max_length=2, help_text="Country of origin, ISO 3166-1 code of two letters, such as IN."
+    )
+    basis = models.CharField(max_length=15, choices=Basis, help_text="Which weight of the package is stated.")
+    value = models.DecimalField(
+        "weight",
+        max_digits=18,
+        decimal_places=3,
+        null=True,
+        blank=True,
+        help_text="Weight of one package, up to three decimals. Empty: packages have no fixed weight.",
+    )
+    unit = models.ForeignKey(
+        Unit,
+        models.PROTECT,
+        to_field="code",
+        related_name="+",
+        db_column="unit",
+        help_text="Code of the unit of the weights, such as KG.",
+    )
+    low = models.DecimalField(
+        "lowest weight",
+        max_digits=18,
+        decimal_places=3,
+        help_text="Lowest weight of one package, up to three decimals.",
+    )
+    high = models.DecimalField(
+        "highest weight",
+        max_digits=18,
+        decimal_places=3,
+        help_text="Highest weight of one package, up to three decimals.",
+    )
+    source = models.CharField(
+        max_length=500,
+        help_text="Where the weight is laid down, such as a standard or a contract form. 2 to 500 characters.",
+    )
+    valid_from = valid_from_field()
+    valid_to = valid_to_field()
 
     objects: ClassVar[Any] = PackWeightQuerySet.as_manager()
 
@@ -166,5 +231,5 @@ class PackWeight(Model):
         ]
 
     def __str__(self) -> str:
-        weight = "of no fixed weight" if self.value is None else f"{self.value.normalize():f} {self.unit_id}"
+        weight = "no fixed weight" if self.value is None else f"{self.value.normalize():f} {self.unit_id}"
         return f"{self.package_unit_id} of {self.origin_country}, {weight}"

@@ -24,12 +24,23 @@ class Variety(Simple):
 
     granted_through = ("commodity",)
 
-    commodity = models.ForeignKey(Commodity, models.PROTECT, related_name="varieties")
+    commodity = models.ForeignKey(
+        Commodity,
+        models.PROTECT,
+        related_name="varieties",
+        help_text="Commodity to which the variety belongs.",
+    )
     code = code_field()
     name = name_field()
     aliases = aliases_field()
-    is_standard = models.BooleanField(default=False)
-    presets = RowsField(Limit)
+    is_standard = models.BooleanField(
+        "standard",
+        default=False,
+        help_text="Whether it is the standard variety. A commodity has at most one.",
+    )
+    presets = RowsField(
+        Limit, help_text="Usual range of each quality parameter. Proposed for offers of the variety."
+    )
 
     objects: ClassVar[Any] = PartQuerySet.as_manager()
 

@@ -1,4 +1,4 @@
-"""Reference data that the product brings along, and its files."""
+"""Reference data that the product includes, and its files."""
 
 from pathlib import Path
 from typing import Final

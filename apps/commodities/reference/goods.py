@@ -1,13 +1,13 @@
-"""Commodities and what is measured of them: tables beside this file, in the words of the trade.
+"""Commodities and their quality parameters, from the tables beside this file.
 
-- ``commodities.csv``: the goods of an Indian cotton house, with their headings of the customs tariff.
-- ``parameters.csv``, ``choices.csv``: what is measured of them, by HVI practice of the cotton trade (Cotton Association
+- ``commodities.csv``: the goods of an Indian cotton trader, with their headings of the customs tariff.
+- ``parameters.csv``, ``choices.csv``: their quality parameters, by HVI practice of the cotton trade (Cotton Association
   of India, USDA classing), the FCI's uniform specifications and the NCDEX's contract specifications. Colour grades are
   the USDA's 30 codes for upland cotton, each also with one of its four quadrants (31-3).
-- ``varieties.csv``, ``grades.csv``: growths and grades of Indian cotton, with what their lots usually measure.
+- ``varieties.csv``, ``grades.csv``: growths and grades of Indian cotton, with the usual results of their lots.
 
-A range is ``26–32``, open where an end is missing; lists are separated by semicolons. ``practice`` is for who reads the
-table: what is usual in contracts, which their schedules say and no parameter.
+A range is ``26–32``, open where an end is missing; lists are separated by semicolons. ``practice`` is a note for
+readers: what is usual in contracts.
 """
 
 from itertools import groupby
@@ -17,7 +17,7 @@ from typing import Any, Final
 from apps.commodities.reference import FILES
 from erp.reference_data import read
 
-# Codes of the tariff that the product brings along, by the code of the goods that bear them.
+# HSN codes that the product includes, by the code of the commodity.
 HSN_CODES: Final = {row["code"]: row["hsn_code"] for row in read(FILES / "commodities.csv")}
 QUADRANTS: Final = range(1, 5)
 # Categories whose templates are the parameters of a commodity.

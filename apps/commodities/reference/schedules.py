@@ -20,7 +20,7 @@ def _steps(*rows: tuple[str, str]) -> list[dict[str, Decimal]]:
 
 
 def _cells(columns: tuple[str, ...], rows: dict[str, tuple[str | None, ...]]) -> list[dict[str, Any]]:
-    """Cells of a table; where it has a dash (None), the schedule says nothing."""
+    """Cells of a table; None: the schedule has no cell."""
     return [
         {"first": first, "second": second, "effect": Decimal(effect)}
         for first, effects in rows.items()

@@ -1,4 +1,4 @@
-"""Codes of the Customs Tariff that the cotton trade meets, and words that name them."""
+"""HSN codes of the cotton trade, and phrases that name their goods."""
 
 from decimal import Decimal
 from typing import Final, NamedTuple
@@ -56,7 +56,7 @@ CATEGORIES: Final = {
     "0713": "PULSE",
 }
 
-# The code that goods of a category bear where nothing else is known.
+# The usual code of a category, if nothing else is known.
 USUAL_CODES: Final = {
     "FIBRE": "5201",
     "SEED_COTTON": "5201",
@@ -78,7 +78,7 @@ class TaxLine(NamedTuple):
     to: Decimal | None = None
     below: Decimal | None = None
 
-    def holds(self, staple_mm: Decimal) -> bool:
+    def contains(self, staple_mm: Decimal) -> bool:
         """Whether cotton of this staple belongs to the line."""
         return (
             (self.above is None or staple_mm > self.above)
@@ -88,7 +88,7 @@ class TaxLine(NamedTuple):
         )
 
 
-# Between 28.0 and 28.5 mm the tariff is silent on Indian cotton.
+# The tariff has no line for Indian cotton between 28.0 and 28.5 mm.
 INDIAN_COTTON: Final = (
     TaxLine("52010012", to=Decimal("20.5")),
     TaxLine("52010013", above=Decimal("20.5"), to=Decimal("24.5")),

@@ -1,4 +1,4 @@
-"""What the product knows of units also before they are loaded."""
+"""Dimensions of the product's units, known before they are loaded."""
 
 from typing import Final
 

@@ -1,1 +1,1 @@
-"""Shapes of commodities and their reference data."""
+"""Inputs and outputs of commodities and their reference data."""

@@ -1,4 +1,4 @@
-"""Fields that the shapes of several kinds of rows share."""
+"""Fields that several inputs and outputs share."""
 
 from typing import Any
 
@@ -14,9 +14,9 @@ CODE, HSN, UNIT = CODE_FORMAT, HSN_FORMAT, UNIT_FORMAT
 
 
 class UnitField(fields.CharField):
-    """The code of a unit; validated, it is the unit."""
+    """The code of a unit, validated to the unit."""
 
-    default_error_messages = {"does_not_exist": "There is no such unit."}
+    default_error_messages = {"does_not_exist": "This unit does not exist."}
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"validators": [UNIT], **kwargs})
@@ -42,12 +42,12 @@ class FigureField(fields.DecimalField):
 MOST_ROWS = 50
 
 
-def rows(shape: type[Input], most: int = MOST_ROWS) -> Any:
-    """A list of small rows within a row; none where it is left out."""
-    return shape.many_init(required=False, max_length=most)
+def rows(shape: type[Input], most: int = MOST_ROWS, **options: Any) -> Any:
+    """A list of small rows within a row; empty where it is left out."""
+    return shape.many_init(required=False, max_length=most, **options)
 
 
 class SimpleStatus(Input):
-    """What PUT takes beside the fields of POST, for rows that are in use or archived."""
+    """The status, which an update takes beside the fields of a creation."""
 
     status = fields.ChoiceField(choices=models.Simple.Status.choices)

@@ -1,4 +1,4 @@
-"""Shapes of commodities."""
+"""Inputs and outputs of commodities."""
 
 from typing import ClassVar
 
@@ -16,7 +16,7 @@ class CreateInput(Input):
 
 class UpdateInput(Input):
     class Meta(CreateInput.Meta):
-        fields = (*COMMODITIES.fields[1:], "status")  # the code stays
+        fields = (*COMMODITIES.fields[1:], "status")  # the code can't change
 
 
 class CommodityOutput(Output):

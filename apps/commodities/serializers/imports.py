@@ -1,4 +1,4 @@
-"""Shapes of tables with commodities or varieties, of uploads and of what they would do."""
+"""Inputs and outputs of imports: rows of commodities and varieties, uploads and previews."""
 
 from typing import Any, ClassVar
 
@@ -19,11 +19,11 @@ from erp.files import CSV, XLSX
 from erp.jobs.models import Job
 from erp.models import Model
 
-SHA256 = matches("[0-9a-f]{64}", "Send a SHA-256 in lower-case hexadecimal.")
+SHA256 = matches("[0-9a-f]{64}", "Use a SHA-256 in lower-case hexadecimal.")
 
 
 class NamedField(fields.CharField):
-    """A row of ``model`` by its code; validated, the row. Those that were asked for are remembered."""
+    """The code of a row of ``model``, validated to the row. Each code is queried once per import."""
 
     default_error_messages = {"does_not_exist": "This row does not exist, or you may not see it."}
 
@@ -46,8 +46,17 @@ class NamedField(fields.CharField):
         return found
 
 
+def version_field() -> Any:
+    """The version of a row that an import updates."""
+    return fields.IntegerField(
+        min_value=1,
+        required=False,
+        help_text="Version at the time of the export. If the row was changed since, it is refused. Empty: no check.",
+    )
+
+
 class CommodityRow(CreateInput):
-    """A row of a table of commodities."""
+    """A row of an import of commodities."""
 
     columns: ClassVar = (
         "code",
@@ -66,20 +75,25 @@ class CommodityRow(CreateInput):
         "version",
     )
     origin_country = quantity_tolerance_percent = pricing_unit_id = None
-    pricing_unit = NamedField(PricingUnit, required=False, allow_null=True)
+    pricing_unit = NamedField(
+        PricingUnit,
+        required=False,
+        allow_null=True,
+        help_text="Code of the unit in which prices are quoted, such as INR/CANDY.",
+    )
     status = fields.ChoiceField(choices=Commodity.Status.choices, required=False)
-    version = fields.IntegerField(min_value=1, required=False)
+    version = version_field()
 
 
 class VarietyRow(VarietyFields):
-    """A row of a table of varieties."""
+    """A row of an import of varieties."""
 
     columns: ClassVar = ("commodity", "code", "name", "aliases", "is_standard", "status", "version")
     presets = None
-    commodity = NamedField(Commodity)
+    commodity = NamedField(Commodity, help_text="Code of the commodity, such as COTTON.")
     code = fields.CharField(validators=[CODE])
     status = fields.ChoiceField(choices=Simple.Status.choices, required=False)
-    version = fields.IntegerField(min_value=1, required=False)
+    version = version_field()
 
 
 ROWS: dict[str, type[CommodityRow] | type[VarietyRow]] = {
@@ -88,8 +102,8 @@ ROWS: dict[str, type[CommodityRow] | type[VarietyRow]] = {
 }
 
 
-def kind_asked(query: QueryDict) -> str:
-    """The sort of rows that a query asks for, ``COMMODITIES`` unless it says. Raises Invalid."""
+def parse_kind(query: QueryDict) -> str:
+    """Parse the kind of rows from a query; the default is ``COMMODITIES``. Raises Invalid."""
     try:
         kind = fields.from_text(fields.ChoiceField(choices=list(ROWS)), query.get("kind", "COMMODITIES"))
     except ValidationError as error:
@@ -98,13 +112,23 @@ def kind_asked(query: QueryDict) -> str:
 
 
 class BulkValidateInput(Input):
-    file = FileField(accepts=(CSV, XLSX))
-    kind = fields.ChoiceField(choices=list(services.SORTS))
+    file = FileField(accepts=(CSV, XLSX), help_text="CSV or XLSX file with the columns of the template.")
+    kind = fields.ChoiceField(
+        choices=list(services.IMPORT_TARGETS), help_text="Whether the file has commodities or varieties."
+    )
 
 
 class BulkUploadInput(BulkValidateInput):
-    mode = fields.ChoiceField(choices=Job.Mode.choices, required=False)
-    expected_sha256 = fields.CharField(required=False, validators=[SHA256])
+    mode = fields.ChoiceField(
+        choices=Job.Mode.choices,
+        required=False,
+        help_text="Atomic: all rows or none. Partial: all rows without errors. Check: change nothing.",
+    )
+    expected_sha256 = fields.CharField(
+        required=False,
+        validators=[SHA256],
+        help_text="SHA-256 of the file that was previewed. Another file is refused.",
+    )
 
 
 class FaultOutput(LookupOutput):
@@ -114,7 +138,7 @@ class FaultOutput(LookupOutput):
 
 
 class ForeseenOutput(LookupOutput):
-    """What would become of one row."""
+    """The effect that the import would have on one row."""
 
     row = fields.IntegerField(source="number")
     action = fields.ChoiceField(source="foreseen", choices=["create", "update", "unchanged", "refused"])

@@ -1,4 +1,4 @@
-"""Shapes of schedules of premiums and discounts."""
+"""Inputs and outputs of schedules of premiums and discounts."""
 
 from decimal import Decimal
 from typing import Any
@@ -13,7 +13,9 @@ from erp.api import fields
 from erp.api.serializers import Input, LookupOutput, Output
 from erp.api.validators import matches
 
-VALUE = matches("[A-Za-z0-9][A-Za-z0-9_/.-]{0,31}", "Send a choice's code, or a figure without idle zeros.")
+VALUE = matches(
+    "[A-Za-z0-9][A-Za-z0-9_/.-]{0,31}", "Use the code of a choice, or a number without trailing zeros."
+)
 
 
 class _Band(serializers.Serializer[Any]):
@@ -21,11 +23,18 @@ class _Band(serializers.Serializer[Any]):
 
     # "from" is a word of the language, so the field can't be declared by that name.
     def get_fields(self) -> dict[str, Any]:
-        return {"from": FigureField(default=None), "to": FigureField(default=None), "effect": _effect()}
+        start = "Start of the band, included, in the parameter's unit. Empty: no lower end."
+        end = "End of the band, excluded, in the parameter's unit. Empty: no upper end."
+        return {
+            "from": FigureField(default=None, help_text=start),
+            "to": FigureField(default=None, help_text=end),
+            "effect": _effect(),
+        }
 
 
 def _effect() -> Any:
-    return FigureField(required=True, allow_null=False)
+    text = "Premium (above 0) or discount (below 0): percent, amount or points, as the line states."
+    return FigureField(required=True, allow_null=False, help_text=text)
 
 
 class BandRow(_Band, Input):
@@ -39,7 +48,12 @@ class BandAnswer(_Band, LookupOutput):
 class StepFields(serializers.Serializer[Any]):
     """Deviations from the base up to ``up_to``, included."""
 
-    up_to = FigureField(required=True, allow_null=False, min_value=Decimal(0))
+    up_to = FigureField(
+        required=True,
+        allow_null=False,
+        min_value=Decimal(0),
+        help_text="Deviation from the base up to which the step applies, included, in the parameter's unit.",
+    )
     effect = _effect()
 
 
@@ -54,8 +68,8 @@ class StepAnswer(StepFields, LookupOutput):
 class CellFields(serializers.Serializer[Any]):
     """A value of the parameter with one of the second parameter."""
 
-    first = fields.CharField(validators=[VALUE])
-    second = fields.CharField(validators=[VALUE])
+    first = fields.CharField(validators=[VALUE], help_text="Result of the parameter: number or code.")
+    second = fields.CharField(validators=[VALUE], help_text="Result of the second parameter: number or code.")
     effect = _effect()
 
 
@@ -68,7 +82,7 @@ class CellAnswer(CellFields, LookupOutput):
 
 
 class LineFields(serializers.Serializer[Any]):
-    """A line but for its lists."""
+    """The fields of a line, without its lists."""
 
     order = fields.IntegerField(min_value=1, max_value=999)
     parameter = fields.CharField(validators=[PARAMETER_FORMAT])
@@ -92,6 +106,9 @@ class LineFields(serializers.Serializer[Any]):
 class LineRow(LineFields, Input):
     """A line of a schedule; parameters are named by their code."""
 
+    class Meta:
+        model = ScheduleLine
+
     bands = rows(BandRow)
     steps = rows(StepRow)
     cells = rows(CellRow, 200)
@@ -108,6 +125,9 @@ class LineAnswer(LineFields, LookupOutput):
 
 
 class EditQualityScheduleInput(Dated):
+    class Meta:
+        model = QualitySchedule
+
     contract_form = fields.CharField(validators=[CODE])
     title = fields.CharField(min_length=2, max_length=200)
     mode = fields.ChoiceField(choices=QualitySchedule.Mode.choices)
@@ -120,7 +140,7 @@ class EditQualityScheduleInput(Dated):
         required=False,
         allow_null=True,
     )
-    lines = rows(LineRow)
+    lines = rows(LineRow, help_text="Lines of the schedule. At least one is needed to submit it.")
 
 
 class DraftQualityScheduleInput(EditQualityScheduleInput):

@@ -1,4 +1,4 @@
-"""Shapes of suggestions."""
+"""Inputs and outputs of suggestions."""
 
 from decimal import Decimal
 
@@ -8,33 +8,57 @@ from erp.api.serializers import Input, LookupOutput
 from erp.api.validators import COUNTRY
 
 
+def _name() -> fields.CharField:
+    return fields.CharField(min_length=2, max_length=200, help_text="Name of the goods, 2 to 200 characters.")
+
+
 class DetectCategoryInput(Input):
-    name = fields.CharField(min_length=2, max_length=200)
-    description = fields.CharField(max_length=2000, required=False, allow_blank=True, multiline=True)
+    name = _name()
+    description = fields.CharField(
+        max_length=2000,
+        required=False,
+        allow_blank=True,
+        multiline=True,
+        help_text="What the goods are, at most 2000 characters.",
+    )
 
 
 class SuggestHsnInput(Input):
-    name = fields.CharField(min_length=2, max_length=200)
+    class Meta:
+        model = Commodity
+
+    name = _name()
     category = fields.ChoiceField(choices=Commodity.Category.choices, required=False, allow_null=True)
     origin_country = fields.CharField(required=False, validators=[COUNTRY])
     staple_mm = fields.DecimalField(
-        5, 2, min_value=Decimal(1), max_value=Decimal(100), required=False, allow_null=True
+        5,
+        2,
+        min_value=Decimal(1),
+        max_value=Decimal(100),
+        required=False,
+        allow_null=True,
+        help_text="Staple length of cotton in mm, 1 to 100, up to two decimals.",
     )
 
 
 class SuggestParametersInput(Input):
-    limit = fields.IntegerField(min_value=1, max_value=50, required=False)
+    limit = fields.IntegerField(
+        min_value=1,
+        max_value=50,
+        required=False,
+        help_text="Most suggestions returned, 1 to 50. Default: 20.",
+    )
 
 
 class ReasonAnswer(LookupOutput):
-    """Why: a stable code, and what it rests on."""
+    """The reason: a stable code and its facts."""
 
     code = fields.CharField()
     facts = fields.DictField(child=fields.CharField())
 
 
 class SuggestionAnswer(LookupOutput):
-    """What every suggestion carries. It changes nothing: a person decides."""
+    """Fields of every suggestion. A suggestion changes nothing: a person decides."""
 
     confidence = fields.DecimalField(4, 3)
     reasons = ReasonAnswer(many=True)
@@ -51,7 +75,7 @@ class BestCategoryAnswer(CategoryAnswer):
 
 
 class RateAnswer(LookupOutput):
-    """A rate that holds today."""
+    """A GST rate that is effective today."""
 
     condition = fields.ChoiceField(choices=TaxRate.Condition.choices)
     rate_percent = fields.DecimalField(9, 4)

@@ -1,4 +1,4 @@
-"""Shapes of codes of the tariff, names mapped to them, and rates of tax."""
+"""Inputs and outputs of HSN codes, HSN mappings and GST rates."""
 
 from decimal import Decimal
 
@@ -10,11 +10,14 @@ from erp.api import fields
 from erp.api.serializers import Input, LookupOutput, Output
 from erp.api.validators import matches
 
-PREFIX = matches(HSN_PREFIX, "Send 2 to 8 digits.")
+PREFIX = matches(HSN_PREFIX, "Use 2 to 8 digits.")
 
 
 class HsnCodeFields(Input):
-    """What adding and changing share."""
+    """Fields of creating and updating an HSN code."""
+
+    class Meta:
+        model = HsnCode
 
     description = fields.CharField(min_length=2, max_length=500)
 
@@ -34,6 +37,9 @@ class HsnCodeOutput(Output):
 
 
 class ConfirmHsnMappingInput(Input):
+    class Meta:
+        model = HsnMapping
+
     name = fields.CharField(min_length=2, max_length=200)
     hsn_code = fields.CharField(validators=[HSN])
 
@@ -45,6 +51,9 @@ class HsnMappingOutput(Output):
 
 
 class TaxRateInput(Dated):
+    class Meta:
+        model = TaxRate
+
     hsn = fields.CharField(validators=[PREFIX])
     condition = fields.ChoiceField(choices=TaxRate.Condition.choices, required=False)
     rate_percent = fields.DecimalField(9, 4, min_value=Decimal(0), max_value=Decimal(100))
@@ -57,7 +66,7 @@ class TaxRateOutput(Output):
 
 
 class TaxAnswer(LookupOutput):
-    """The rate that applies to a commodity on a date; pin ``tax_rate_id`` where it is billed."""
+    """The GST rate of a commodity on a date. Store ``tax_rate_id`` with the invoice."""
 
     commodity_id = fields.UUIDField()
     hsn_code = fields.CharField()

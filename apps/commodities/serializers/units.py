@@ -1,4 +1,4 @@
-"""Shapes of units of measure, and of what packages weigh."""
+"""Inputs and outputs of units of measure and pack weights."""
 
 from decimal import Decimal
 from typing import Any
@@ -11,22 +11,25 @@ from erp.api.validators import COUNTRY, matches
 
 
 class CreateUnitInput(Input):
+    class Meta:
+        model = Unit
+
     code = fields.CharField(validators=[UNIT])
     dimension = fields.ChoiceField(choices=Unit.Dimension.choices)
     symbol = fields.CharField(max_length=20)
     name = fields.CharField(min_length=2, max_length=200)
     gst_uqc = fields.CharField(
-        required=False, allow_null=True, validators=[matches("[A-Z]{3}", "Send three letters.")]
+        required=False, allow_null=True, validators=[matches("[A-Z]{3}", "Use three capital letters.")]
     )
     unece_code = fields.CharField(
         required=False,
         allow_null=True,
-        validators=[matches("[A-Z0-9]{2,3}", "Send two or three of A–Z, 0–9.")],
+        validators=[matches("[A-Z0-9]{2,3}", "Use two or three capital letters or digits.")],
     )
 
 
 class Dated(Input):
-    """From when to when it holds, and where that stands."""
+    """The period in which a row applies, and the source that it comes from."""
 
     source = fields.CharField(min_length=2, max_length=500)  # type: ignore[assignment]  # DRF's has this name
     valid_from = fields.DateField()
@@ -34,6 +37,9 @@ class Dated(Input):
 
 
 class EditUnitDefinitionInput(Dated):
+    class Meta:
+        model = UnitDefinition
+
     numerator = fields.DecimalField(max_digits=40, decimal_places=0, min_value=Decimal(1))
     denominator = fields.DecimalField(max_digits=40, decimal_places=0, min_value=Decimal(1))
 
@@ -70,6 +76,9 @@ class WeightField(fields.DecimalField):
 
 
 class SetPackWeightInput(Dated):
+    class Meta:
+        model = PackWeight
+
     package_unit = UnitField()
     origin_country = fields.CharField(required=False, validators=[COUNTRY])
     basis = fields.ChoiceField(choices=PackWeight.Basis.choices, required=False)

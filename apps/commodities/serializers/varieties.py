@@ -1,11 +1,11 @@
-"""Shapes of varieties."""
+"""Inputs of varieties."""
 
 from apps.commodities.models import Variety
 from erp.api.serializers import Input
 
 
 class VarietyFields(Input):
-    """What rows of a table hold of a variety."""
+    """Fields of a variety in an import."""
 
     class Meta:
         model = Variety

@@ -1,4 +1,4 @@
-"""Every way the list of commodities and its reference data can change."""
+"""Services of commodities and their reference data."""
 
 from apps.commodities.services.commissions import create_commission, update_commission
 from apps.commodities.services.commodities import NotReady, create, update
@@ -12,7 +12,7 @@ from apps.commodities.services.factors import (
 )
 from apps.commodities.services.grades import SecondBasis, create_grade, update_grade
 from apps.commodities.services.imports import (
-    SORTS,
+    IMPORT_TARGETS,
     FileDiffers,
     FileHeader,
     ImportInProgress,
@@ -74,7 +74,7 @@ from apps.commodities.services.units import (
 from apps.commodities.services.varieties import SecondStandard, create_variety, update_variety
 
 __all__ = [
-    "SORTS",
+    "IMPORT_TARGETS",
     "BandsNotContiguous",
     "Duplicate",
     "FieldsContradict",
@@ -83,6 +83,7 @@ __all__ = [
     "HsnUnknown",
     "IllegalTransition",
     "ImportInProgress",
+    "ImportTarget",
     "InForce",
     "LimitsInverted",
     "NoDefinition",
@@ -93,7 +94,6 @@ __all__ = [
     "Overlap",
     "SecondBasis",
     "SecondStandard",
-    "ImportTarget",
     "TooManyRows",
     "WeightNeeded",
     "bulk_upload",

@@ -1,4 +1,4 @@
-"""How commissions change."""
+"""Change commissions."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -38,7 +38,9 @@ def _check(row: Commission) -> None:
     _require_contiguous(row)
     require_dates_in_order(row)
     if row.min_amount is not None and row.max_amount is not None and row.min_amount > row.max_amount:
-        raise LimitsInverted(errors=[FieldError("/max_amount", "inverted", "It lies below min_amount.")])
+        raise LimitsInverted(
+            errors=[FieldError("/max_amount", "inverted", "The maximum is below the minimum.")]
+        )
 
 
 def _require_not_begun(row: Commission, today: Any) -> None:
@@ -47,24 +49,34 @@ def _require_not_begun(row: Commission, today: Any) -> None:
     if began > today:
         return
     faults = [
-        FieldError(f"/{field}", "fixed", "Fixed once the commission has begun.")
+        FieldError(f"/{field}", "fixed", "It cannot be changed once the commission is effective.")
         for field in changes
         if field not in STAYS_EDITABLE
     ]
     if "valid_to" in changes and row.valid_to is not None and row.valid_to < today:
-        faults.append(FieldError("/valid_to", "fixed", "It has held until today."))
+        faults.append(
+            FieldError(
+                "/valid_to",
+                "fixed",
+                "The commission is effective until today at least: choose today or a later day.",
+            )
+        )
     if faults:
-        raise InForce("Deals were made under it.", errors=faults)
+        raise InForce("The commission is effective: only its name and its end can be changed.", errors=faults)
 
 
 def _require_basis(row: Commission) -> None:
-    """Exactly the fields of the basis; slabs are kept in plain text."""
+    """Check that exactly the fields of the basis have values, and convert slabs to plain text."""
     needed = Commission.NEEDS[Commission.Basis(row.basis)]
     every = dict.fromkeys(name for names in Commission.NEEDS.values() for name in names)
     faults = [fault for name in every for fault in _presence(row, name, name in needed)]
     for place, slab in enumerate(row.slabs):
         if (slab["percent"] is None) == (slab["amount"] is None):
-            faults.append(FieldError(f"/slabs/{place}/percent", "contradicts", "Either percent or amount."))
+            faults.append(
+                FieldError(
+                    f"/slabs/{place}/percent", "contradicts", "Enter either a percentage or an amount."
+                )
+            )
     if faults:
         raise FieldsContradict(errors=faults)
     row.slabs = [
@@ -77,9 +89,9 @@ def _presence(row: Commission, name: str, needed: bool) -> Iterator[FieldError]:
     value = getattr(row, name)
     pointer = "/pricing_unit_id" if name == "pricing_unit" else f"/{name}"
     if needed and value in (None, []):
-        yield FieldError(pointer, "required", f"{row.basis} needs it.")
+        yield FieldError(pointer, "required", f"Required with {row.get_basis_display()}.")
     elif not needed and value not in (None, []):
-        yield FieldError(pointer, "contradicts", f"{row.basis} has none.")
+        yield FieldError(pointer, "contradicts", f"Not allowed with {row.get_basis_display()}.")
 
 
 def _require_contiguous(row: Commission) -> None:
@@ -88,14 +100,20 @@ def _require_contiguous(row: Commission) -> None:
     for place, slab in enumerate(row.slabs):
         last = place == len(row.slabs) - 1
         if Decimal(slab["from"]) != start:
-            faults.append(FieldError(f"/slabs/{place}/from", "not_contiguous", f"Begin at {start:f}."))
+            faults.append(
+                FieldError(f"/slabs/{place}/from", "not_contiguous", f"The slab must start at {start:f}.")
+            )
         if (slab["to"] is None) != last:
-            faults.append(FieldError(f"/slabs/{place}/to", "not_contiguous", "The last slab alone is open."))
+            faults.append(
+                FieldError(f"/slabs/{place}/to", "not_contiguous", "Only the last slab has no end.")
+            )
             break
         if slab["to"] is not None:
             start = Decimal(slab["to"])
             if start <= Decimal(slab["from"]):
-                faults.append(FieldError(f"/slabs/{place}/to", "not_contiguous", "End above its beginning."))
+                faults.append(
+                    FieldError(f"/slabs/{place}/to", "not_contiguous", "The end must be above the start.")
+                )
     if faults:
         raise BandsNotContiguous(errors=faults)
 
@@ -104,7 +122,7 @@ COMMISSIONS = ReferenceList(
     Commission,
     noun="commission",
     path="commissions",
-    title="What is due to whoever brought a bargain about.",
+    title="Commissions owed by buyers and sellers.",
     views=capabilities.VIEW_COMMISSIONS,
     requires=capabilities.MANAGE_COMMISSIONS,
     created=events.CommissionSet,

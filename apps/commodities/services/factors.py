@@ -1,4 +1,4 @@
-"""What contracts pin: the definitions in force, and what a package weighs. Reads only."""
+"""Read what contracts store: definitions of units and pack weights."""
 
 from collections.abc import Iterable, Mapping
 from datetime import date
@@ -17,31 +17,34 @@ class NoDefinition(RuleBroken):
 
 
 class WeightNeeded(RuleBroken):
-    """What a package weighs isn't known: give the weight."""
+    """The weight of a package is not known: enter the weight."""
 
 
 def factors(
     codes: Iterable[str], *, on: date, versions: Mapping[str, int] | None = None
 ) -> dict[str, Factor]:
-    """The definitions of units, by code: of the version asked for, else the one in force on that day.
+    """Return the definitions of units by code: of the requested version, else the one effective on that day.
 
-    A version asked for may be withdrawn by now, it resolves for ever. Raises NoDefinition.
+    A requested version may be withdrawn: it can always be read. Raises NoDefinition.
     """
-    wanted, asked = set(codes), versions or {}
+    wanted, requested = set(codes), versions or {}
     named = Q(pk=None)
-    for code, version in asked.items():
+    for code, version in requested.items():
         named |= Q(unit__code=code, unit_version=version, status__in=UnitDefinition.PUBLIC)
-    in_force = Q(pk__in=UnitDefinition.objects.active().on(on)) & ~Q(unit__code__in=asked)
-    rows = UnitDefinition.objects.filter(named | in_force, unit__code__in=wanted).select_related("unit")
+    effective = Q(pk__in=UnitDefinition.objects.active().on(on)) & ~Q(unit__code__in=requested)
+    rows = UnitDefinition.objects.filter(named | effective, unit__code__in=wanted).select_related("unit")
     found = {row.code: factor_of(row) for row in rows}
     if missing := sorted(wanted - found.keys()):
-        told = [f"{code} version {asked[code]}" if code in asked else f"{code} on {on}" for code in missing]
-        raise NoDefinition(f"There is no definition of {', '.join(told)}.")
+        names = [
+            f"{code} version {requested[code]}" if code in requested else f"{code} on {on}"
+            for code in missing
+        ]
+        raise NoDefinition(f"There is no definition of {', '.join(names)}.")
     return found
 
 
 def factor_of(definition: UnitDefinition) -> Factor:
-    """A definition as it is pinned."""
+    """Convert a definition to the factor that contracts store."""
     return Factor(
         unit=definition.code,
         unit_version=definition.unit_version,
@@ -53,12 +56,12 @@ def factor_of(definition: UnitDefinition) -> Factor:
 
 
 def price_of(pricing_unit: PricingUnit, factor: Factor) -> Price:
-    """How a pricing unit quotes, with its unit as it is pinned."""
+    """Convert a pricing unit, with the stored factor of its unit, to a price."""
     return Price(pricing_unit.currency, pricing_unit.divisor, factor.dimension, factor.value)
 
 
 def package_weight(commodity: Commodity, package_unit: str, *, origin_country: str, on: date) -> PackWeight:
-    """The row that says what one package weighs: NOMINAL, else STATISTICAL_NET. Raises WeightNeeded."""
+    """Return the weight of one package: NOMINAL, else STATISTICAL_NET. Raises WeightNeeded."""
     known = PackWeight.objects.on(on).filter(
         commodity=commodity,
         package_unit=package_unit,
@@ -66,7 +69,7 @@ def package_weight(commodity: Commodity, package_unit: str, *, origin_country: s
         basis__in=(PackWeight.Basis.NOMINAL, PackWeight.Basis.STATISTICAL_NET),
         value__isnull=False,
     )
-    weight: PackWeight | None = known.order_by("basis").first()  # NOMINAL stands first
+    weight: PackWeight | None = known.order_by("basis").first()  # NOMINAL sorts first
     if weight is None:
         raise WeightNeeded(f"{package_unit} of {commodity} from {origin_country} has no weight of its own.")
     return weight

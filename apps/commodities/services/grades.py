@@ -1,8 +1,8 @@
-"""How grades change."""
+"""Change grades."""
 
 from apps.commodities import capabilities, events
 from apps.commodities.models import Grade
-from apps.commodities.services.limits import LIMIT_ERRORS, take_limits
+from apps.commodities.services.limits import LIMIT_ERRORS, normalize_limits
 from apps.commodities.services.rules import Duplicate, FieldsContradict, require_active
 from erp.errors import Conflict, FieldError
 from erp.reference import ReferenceList
@@ -22,16 +22,18 @@ def _check(grade: Grade) -> None:
     kinds = Grade.DifferenceKind
     faults = []
     if (grade.difference is not None) != (grade.difference_kind != kinds.NONE):
-        faults.append(FieldError("/difference", "contradicts", "Needed exactly with a kind of difference."))
+        faults.append(FieldError("/difference", "contradicts", "Required with a difference, and only then."))
     if (grade.pricing_unit is not None) != (grade.difference_kind == kinds.MONEY):
-        faults.append(FieldError("/pricing_unit_id", "contradicts", "Needed exactly with MONEY."))
+        faults.append(
+            FieldError("/pricing_unit_id", "contradicts", "Required with an amount, and only then.")
+        )
     if grade.is_basis and grade.difference_kind != kinds.NONE:
         faults.append(
-            FieldError("/difference_kind", "contradicts", "The basis has no difference from itself.")
+            FieldError("/difference_kind", "contradicts", "The basis grade cannot have a difference.")
         )
     if faults:
         raise FieldsContradict(errors=faults)
-    take_limits(grade, "limits")
+    normalize_limits(grade, "limits")
 
 
 GRADES = ReferenceList(

@@ -1,4 +1,4 @@
-"""Adding and changing many commodities or varieties from a table."""
+"""Import commodities and varieties from a file."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -22,34 +22,34 @@ IMPORTS: Final = "commodity.imports"  # the lock under which uploads are accepte
 
 
 class FileHeader(RuleBroken):
-    """The table's columns aren't those of an upload."""
+    """The columns of the file are not those of the template."""
 
 
 class TooManyRows(RuleBroken):
-    """The table has more rows than one upload takes."""
+    """The file has more rows than one import allows."""
 
 
 class FileDiffers(RuleBroken):
-    """This isn't the file that was looked at before."""
+    """The file is not the one that was previewed."""
 
 
 class ImportInProgress(Conflict):
-    """The same file is being worked through."""
+    """The same file is being imported."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImportTarget:
-    """One sort of rows that a table can hold, and the services that it goes through."""
+    """A kind of rows that can be imported, with the services that create and update them."""
 
     model: type[Model]
     creates: Service
     updates: Service
-    fixed: tuple[str, ...]  # tell one row from another, for ever
+    fixed: tuple[str, ...]  # identify a row and can't change
     names: str  # the relation whose row a cell names by its code
 
     @property
     def job(self) -> str:
-        """The kind of job that works through such a table."""
+        """The kind of the import job."""
         return f"commodity.import_{self.model._meta.model_name}"
 
     @property
@@ -64,11 +64,11 @@ class ImportTarget:
         return rows.locked().filter(**{name: values[name] for name in self.fixed}).first()
 
     def new(self, values: dict[str, Any]) -> dict[str, Any]:
-        """Keywords that add a row."""
+        """Keywords that create a row."""
         return {name: value for name, value in values.items() if name in self.creates.keywords}
 
     def replaced(self, row: Any, values: dict[str, Any], columns: Collection[str]) -> dict[str, Any]:
-        """Keywords that bring the row in line: an empty cell takes the default, a missing column changes nothing."""
+        """Keywords that update the row: an empty cell sets the default, a missing column changes nothing."""
         return {
             name: values[name]
             if name in values
@@ -79,7 +79,7 @@ class ImportTarget:
         }
 
 
-SORTS: Final = {
+IMPORT_TARGETS: Final = {
     "COMMODITIES": ImportTarget(
         model=Commodity,
         creates=commodities.create,
@@ -124,16 +124,20 @@ def upsert_row(
 
 
 def _check_version(row: Any, values: dict[str, Any]) -> None:
-    """A version that the table tells is the row's."""
+    """Check that a version in the file is the row's."""
     version = values.get("version")
     if version is not None and (row is None or row.version != version):
-        words = "There is no such row yet." if row is None else f"It is at {row.version} now."
+        words = (
+            "The row does not exist yet, so it has no version."
+            if row is None
+            else f"The current version is {row.version}."
+        )
         raise Invalid(errors=[FieldError("/version", PreconditionFailed.code, words)])
 
 
 @service(requires=capabilities.CREATE, emits=[events.CommodityBulkImported])
 def report_import(*, actor: Actor, job: Job) -> Job:
-    """Tell how an upload ended, whatever the outcome."""
+    """Emit the outcome of an import."""
     emit(
         events.CommodityBulkImported(
             job_id=job.pk,
@@ -155,11 +159,12 @@ def report_import(*, actor: Actor, job: Job) -> Job:
     emits=[JobQueued],
     raises=[FileHeader, TooManyRows, FileDiffers, ImportInProgress],
     jobs=[
-        *(sort.creates for sort in SORTS.values()),
-        *(sort.updates for sort in SORTS.values()),
+        *(target.creates for target in IMPORT_TARGETS.values()),
+        *(target.updates for target in IMPORT_TARGETS.values()),
         report_import,
     ],
     advisory_lock=IMPORTS,
+    label="Import from a file",
 )
 def bulk_upload(
     *,
@@ -171,20 +176,20 @@ def bulk_upload(
 ) -> Job:
     """Import commodities or varieties from a file. The import runs as a job.
 
-    The columns are those of the template. A code that is known changes that row: an empty cell takes the
-    default, a column that isn't there leaves what is; a filled `version` must be the row's. With `atomic` all rows
-    are taken or none, at most 2,000; with `partial` up to 10,000, and those that are refused stand in the job's
-    errors. `expected_sha256` is that of the file which was previewed. With `check` the job changes nothing:
-    its result lists what each row would do, its errors what is wrong with it.
+    The columns are those of the template. A known code updates that row: an empty cell sets the default, a missing
+    column changes nothing; a filled `version` must be the row's current version. With `atomic` all rows are imported
+    or none, at most 2,000; with `partial` up to 10,000, and refused rows are listed in the job's errors.
+    `expected_sha256` is the hash of the file that was previewed. With `check` the job changes nothing: its result
+    lists the effect of each row, its errors what is wrong with it.
 
     Of a workbook the first visible sheet is read. Cells must be text, or numbers in columns of numbers; formulas,
     dates and errors are refused.
     """
     if expected_sha256 is not None and expected_sha256 != file.sha256:
-        raise FileDiffers("Look at the preview of this file first.", file_sha256=file.sha256)
-    job = SORTS[kind].job
+        raise FileDiffers("Preview this file first.", file_sha256=file.sha256)
+    job = IMPORT_TARGETS[kind].job
     same = Job.objects.filter(kind=job, file_sha256=file.sha256, status__in=Job.OPEN)
     running = same.exclude(mode=Job.Mode.CHECK).first()
     if running is not None and mode != Job.Mode.CHECK:
-        raise ImportInProgress(f"It was sent at {running.created_at:%H:%M} UTC.")
+        raise ImportInProgress(f"The file was uploaded at {running.created_at:%H:%M} UTC.")
     return tables.accept(job, actor=actor, file=file, mode=mode, parameters={"kind": kind})

@@ -1,4 +1,4 @@
-"""Ranges of quality parameters, as varieties (presets) and grades (limits) keep them."""
+"""Ranges of quality parameters in varieties (presets) and grades (limits)."""
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
@@ -20,39 +20,43 @@ from erp.errors import FieldError
 LIMIT_ERRORS = (FieldsContradict, LimitsInverted, NotActive, OtherCommodity, OutsidePossible)
 
 
-def take_limits(row: Any, name: str) -> None:
-    """Check the ranges that were given to the field ``name`` of a variety or grade, and keep them as text.
+def normalize_limits(row: Any, name: str) -> None:
+    """Check the ranges in the field ``name`` of a variety or grade, and convert them to text.
 
     Each of them is a mapping with ``parameter`` (a QualityParameter), ``low`` and ``high`` (Decimal in its unit
-    or None, not both). A parameter that was archived may stay where it was, but isn't named anew. Raises
+    or None, not both). An archived parameter may remain, but can't be added. Raises
     OtherCommodity, NotActive, FieldsContradict, LimitsInverted, OutsidePossible.
     """
     changes = row.changed_fields()
     if not row.is_new and name not in changes:
-        return  # what is kept was checked when it was given
-    given: Iterable[Mapping[str, Any]] = getattr(row, name)
+        return  # stored ranges were checked before
+    ranges: Iterable[Mapping[str, Any]] = getattr(row, name)
     before, _ = changes.get(name, ((), ()))
-    known = {kept["parameter_id"] for kept in before}
-    kept: list[dict[str, str | None]] = []
-    for place, limit in enumerate(given):
+    known = {limit["parameter_id"] for limit in before}
+    checked: list[dict[str, str | None]] = []
+    for place, limit in enumerate(ranges):
         parameter, low, high = limit["parameter"], limit.get("low"), limit.get("high")
         pointer, key = f"/{name}/{place}", str(parameter.pk)
         require_own(row.commodity, parameter, f"{pointer}/parameter_id")
         if key not in known:
             require_active(parameter, f"{pointer}/parameter_id")
-        if key in {earlier["parameter_id"] for earlier in kept}:
-            raise _contradiction(f"{pointer}/parameter_id", "doubled", "This parameter came before.")
+        if key in {earlier["parameter_id"] for earlier in checked}:
+            raise _contradiction(f"{pointer}/parameter_id", "doubled", "This parameter is listed twice.")
         if not parameter.is_number:
-            raise _contradiction(f"{pointer}/parameter_id", "contradicts", "Its results aren't figures.")
+            raise _contradiction(
+                f"{pointer}/parameter_id", "contradicts", "The parameter's results are not numbers."
+            )
         if low is None and high is None:
-            raise _contradiction(pointer, "required", "Give a lower limit, an upper one, or both.")
+            raise _contradiction(pointer, "required", "Enter a lower limit, an upper limit or both.")
         if low is not None and high is not None and low > high:
             raise LimitsInverted(
-                errors=[FieldError(f"{pointer}/high", "inverted", "It lies below the lower limit.")]
+                errors=[
+                    FieldError(f"{pointer}/high", "inverted", "The upper limit is below the lower limit.")
+                ]
             )
         _check_possible(parameter, {"low": low, "high": high}, pointer)
-        kept.append({"parameter_id": key, "low": _end(low), "high": _end(high)})
-    setattr(row, name, kept)
+        checked.append({"parameter_id": key, "low": _end(low), "high": _end(high)})
+    setattr(row, name, checked)
 
 
 def _check_possible(parameter: Measured, ends: Mapping[str, Decimal | None], pointer: str) -> None:
@@ -61,7 +65,7 @@ def _check_possible(parameter: Measured, ends: Mapping[str, Decimal | None], poi
         if value is not None and (
             (least is not None and value < least) or (most is not None and value > most)
         ):
-            words = f"{parameter.name} is never outside {_end(least) or '…'} to {_end(most) or '…'}."
+            words = f"{parameter.name} can only be from {_end(least) or '…'} to {_end(most) or '…'}."
             raise OutsidePossible(errors=[FieldError(f"{pointer}/{end}", "outside_possible", words)])
 
 

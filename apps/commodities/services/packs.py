@@ -1,4 +1,4 @@
-"""How it changes what packages weigh."""
+"""Change pack weights."""
 
 from datetime import date
 from decimal import Decimal
@@ -40,10 +40,11 @@ def set_pack_weight(
     value: Decimal | None = None,
     valid_to: date | None = None,
 ) -> PackWeight:
-    """Say what a package of a commodity from a country weighs, from a day on: ``value`` of ``unit``, within limits.
+    """Set the weight of a package of a commodity from a country. The previous weight ends the day before.
 
-    Without ``value`` only the limits are known, and nothing is counted into weight. The open weight before it ends
-    the day before. Raises UnitDimension, LimitsInverted, NotActive, Overlap.
+    Without ``value`` only the limits are known, so counts can't be converted to weights.
+
+    Raises UnitDimension, LimitsInverted, NotActive, Overlap.
     """
     require_active(commodity, "/commodity_id")
     weight = PackWeight(
@@ -69,8 +70,8 @@ def set_pack_weight(
 
 def _check(weight: PackWeight) -> None:
     kinds = (
-        ("package_unit", Unit.Dimension.COUNT, "Packages are counted."),
-        ("unit", Unit.Dimension.MASS, "A weight is measured in a unit of mass."),
+        ("package_unit", Unit.Dimension.COUNT, "Choose a unit that counts packages."),
+        ("unit", Unit.Dimension.MASS, "Choose a unit of weight."),
     )
     faults = [
         FieldError(f"/{name}", "dimension", words)
@@ -80,7 +81,15 @@ def _check(weight: PackWeight) -> None:
     if faults:
         raise UnitDimension(errors=faults)
     if weight.low > weight.high:
-        raise LimitsInverted(errors=[FieldError("/high", "inverted", "It lies below low.")])
+        raise LimitsInverted(
+            errors=[FieldError("/high", "inverted", "The highest weight is below the lowest weight.")]
+        )
     if weight.value is not None and not weight.low <= weight.value <= weight.high:
-        raise LimitsInverted(errors=[FieldError("/value", "outside", "It lies outside low and high.")])
+        raise LimitsInverted(
+            errors=[
+                FieldError(
+                    "/value", "outside", "The weight must be between the lowest and the highest weight."
+                )
+            ]
+        )
     require_dates_in_order(weight)

@@ -1,4 +1,4 @@
-"""How quality parameters and their templates change."""
+"""Change quality parameters and their templates."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,14 +19,14 @@ from erp.reference import EQUAL, ReferenceList, writable_fields
 from erp.text import name_key
 
 FIELDS = writable_fields(Measured)
-ITSELF = ("code", "name", "data_type", "direction", "methods")  # needed where no template is named
+ITSELF = ("code", "name", "data_type", "direction", "methods")  # required without a template
 NUMBERS_ONLY = ("possible_min", "possible_max", "usual_min", "usual_max", "tolerance")
 
 ERRORS = (Duplicate, FieldsContradict, LimitsInverted, OutsidePossible)
 
 
 def _check(row: Any) -> None:
-    """Rules across fields; each fault names its field."""
+    """Check rules across fields; each error names its field."""
     row.default_method = row.default_method or row.methods[0]
     _check_fixed(row)
     if faults := [*_contradictions(row)]:
@@ -37,59 +37,73 @@ def _check(row: Any) -> None:
         ("usual_min", "usual_max"),
     ):
         if _above(row, low, high):
-            raise LimitsInverted(errors=[FieldError(f"/{high}", "inverted", f"It lies below {low}.")])
+            raise LimitsInverted(
+                errors=[FieldError(f"/{high}", "inverted", "The upper limit is below the lower limit.")]
+            )
     for name in ("usual_min", "usual_max"):
         if _above(row, "possible_min", name) or _above(row, name, "possible_max"):
             raise OutsidePossible(
-                errors=[FieldError(f"/{name}", "outside_possible", "It lies outside what is possible.")]
+                errors=[
+                    FieldError(f"/{name}", "outside_possible", "The value is outside the possible range.")
+                ]
             )
 
 
 def _check_fixed(row: Any) -> None:
-    """Results rely on type, unit and methods: these stay."""
+    """Type, unit and methods can't change, since results rely on them."""
     changed = row.changed_fields()
     faults = [
-        FieldError(f"/{name}", "fixed", "Fixed for ever: results rely on it.")
+        FieldError(f"/{name}", "fixed", "It cannot be changed: test results depend on it.")
         for name in ("data_type", "unit")
         if name in changed
     ]
     before, now = changed.get("methods", ((), ()))
     if lost := [method for method in before if method not in now]:
-        faults.append(FieldError("/methods", "fixed", f"Methods are only added; keep {', '.join(lost)}."))
+        faults.append(
+            FieldError("/methods", "fixed", f"Methods cannot be removed: add {', '.join(lost)} again.")
+        )
     if faults:
-        raise InForce("Results of this parameter rely on it.", errors=faults)
+        raise InForce("Test results of this parameter depend on it.", errors=faults)
 
 
 def _contradictions(row: Any) -> list[FieldError]:
     number, target = row.is_number, row.direction == Measured.Direction.TARGET
     expected = {
-        "unit": (number, "figures"),
-        "precision": (row.data_type == Measured.DataType.DECIMAL, "DECIMAL"),
-        "target_low": (target, "the direction TARGET"),
-        "target_high": (target, "the direction TARGET"),
+        "unit": (number, "numbers"),
+        "precision": (row.data_type == Measured.DataType.DECIMAL, "decimals"),
+        "target_low": (target, "a target range"),
+        "target_high": (target, "a target range"),
     }
     faults = [
-        FieldError(f"/{name}", "contradicts", f"Needed exactly with {what}.")
+        FieldError(f"/{name}", "contradicts", f"Required with {what}, and only then.")
         for name, (wanted, what) in expected.items()
         if (getattr(row, name) is not None) != wanted
     ]
     if target and not number:
-        faults.append(FieldError("/direction", "contradicts", "Only figures have a target."))
+        faults.append(FieldError("/direction", "contradicts", "Only numbers have a target range."))
     faults += [
-        FieldError(f"/{name}", "contradicts", "Only figures have limits.")
+        FieldError(f"/{name}", "contradicts", "Only numbers have limits.")
         for name in NUMBERS_ONLY
         if getattr(row, name) is not None and not number
     ]
     if (row.data_type == Measured.DataType.ENUM) != (len(row.choices) > 1):
-        faults.append(FieldError("/choices", "contradicts", "Needed exactly with ENUM, at least two."))
+        faults.append(
+            FieldError(
+                "/choices",
+                "contradicts",
+                "At least two choices are required for a choice from a list, and only then.",
+            )
+        )
     codes = [choice["code"] for choice in row.choices]
     faults += [
-        FieldError(f"/choices/{place}/code", "doubled", "This code came before.")
+        FieldError(f"/choices/{place}/code", "doubled", "This code is listed twice.")
         for place, code in enumerate(codes)
         if code in codes[:place]
     ]
     if row.default_method not in row.methods:
-        faults.append(FieldError("/default_method", "contradicts", "It is one of the methods."))
+        faults.append(
+            FieldError("/default_method", "contradicts", "The default method must be one of the methods.")
+        )
     return faults
 
 
@@ -106,17 +120,17 @@ def _check_parameter(parameter: QualityParameter) -> None:
     _check(parameter)
 
 
-def _with_template(given: Mapping[str, Any]) -> dict[str, Any]:
-    """What is said of a new parameter, completed from its template where one is named. Raises Invalid."""
-    template = given.get("template")
+def _with_template(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Complete the values of a new parameter from its template, if it has one. Raises Invalid."""
+    template = values.get("template")
     if template is None:
-        missing = [name for name in ITSELF if name not in given]
-        words = "Needed where no template is named."
+        missing = [name for name in ITSELF if name not in values]
+        words = "Required without a template."
         if faults := [FieldError(f"/{name}", "required", words) for name in missing]:
             raise Invalid(errors=faults)
-        return dict(given)
+        return dict(values)
     copied = {name: getattr(template, name) for name in FIELDS}
-    return copied | {name: value for name, value in given.items() if value not in (None, "", [])}
+    return copied | {name: value for name, value in values.items() if value not in (None, "", [])}
 
 
 PARAMETERS = ReferenceList(

@@ -1,4 +1,4 @@
-"""How it changes what prices are quoted in."""
+"""Change pricing units."""
 
 from apps.commodities import capabilities, events
 from apps.commodities.models import PricingUnit
@@ -7,7 +7,9 @@ from erp.reference import ReferenceList
 
 
 def _check(pricing_unit: PricingUnit) -> None:
-    require_unchanged(pricing_unit, "currency", "divisor", "unit", because="Prices were quoted in it.")
+    require_unchanged(
+        pricing_unit, "currency", "divisor", "unit", because="It cannot be changed: prices are quoted in it."
+    )
 
 
 PRICING_UNITS = ReferenceList(

@@ -1,4 +1,4 @@
-"""Commodities that the product brings along, with their parameters, varieties, grades and schedules."""
+"""Load the commodities that the product includes, with their parameters, varieties, grades and schedules."""
 
 from decimal import Decimal
 from typing import Any
@@ -90,9 +90,9 @@ SCHEDULES = ReferenceTable(model=QualitySchedule, rows=schedules.SCHEDULES, crea
     ],
 )
 def load_commodities(*, actor: Actor) -> int:
-    """Add the commodities that are missing, templates and whatever part a commodity lacks; returns how many are new.
+    """Add missing commodities, templates and parts of commodities; returns how many are new.
 
-    A new commodity is active once its parts are there. A second run changes nothing.
+    A new commodity is activated once it has its parts. A second run changes nothing.
     """
     templates, commodities = TEMPLATES.load(actor), COMMODITIES.load(actor)
     parts = [part for table in PARTS for part in table.load(actor)]
@@ -102,7 +102,7 @@ def load_commodities(*, actor: Actor) -> int:
             with attempt():
                 update(commodity, actor=actor, **{**values, "status": Commodity.Status.ACTIVE})
         except (Conflict, RuleBroken):
-            continue  # it stays a draft
+            continue  # it remains a draft
     return len(templates) + len(commodities) + len(parts)
 
 

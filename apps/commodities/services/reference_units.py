@@ -1,4 +1,4 @@
-"""How the units, pricing units and weights that the product brings along are loaded."""
+"""Load the units, pricing units and pack weights that the product includes."""
 
 from typing import Any
 
@@ -51,5 +51,5 @@ def load_units(*, actor: Actor) -> int:
 
 @service(requires=capabilities.MANAGE_TERMS, emits=[events.PackWeightSet])
 def load_pack_weights(*, actor: Actor) -> int:
-    """Add the weights of packages that are missing, of the commodities that are there; returns how many are new."""
+    """Add missing pack weights of existing commodities; returns how many are new."""
     return len(WEIGHTS.load(actor))

@@ -1,4 +1,4 @@
-"""Refusals and checks that several kinds of rows share."""
+"""Errors and checks that several kinds of rows share."""
 
 from functools import partial
 from typing import Any
@@ -34,7 +34,7 @@ class Duplicate(Conflict):
 
 
 class Overlap(Conflict):
-    """Another row holds on some of these days."""
+    """Another row is effective on some of these days."""
 
     constraints = (
         "commission_no_overlap",
@@ -46,7 +46,7 @@ class Overlap(Conflict):
 
 
 class IllegalTransition(Conflict):
-    """The status can't change like that."""
+    """This change of status is not possible."""
 
 
 class InForce(Conflict):
@@ -54,37 +54,37 @@ class InForce(Conflict):
 
 
 class FieldsContradict(RuleBroken):
-    """Two fields exclude or need each other."""
+    """Two fields contradict or require each other."""
 
 
 class BandsNotContiguous(RuleBroken):
-    """Between two bands is a hole or an overlap, or an end is missing."""
+    """There is a gap or an overlap between two bands, or an end is missing."""
 
 
 class LimitsInverted(RuleBroken):
-    """A lower limit lies above the upper one."""
+    """A lower limit is above the upper limit."""
 
 
 class OutsidePossible(RuleBroken):
-    """A figure lies outside what the parameter can be."""
+    """A value is outside the possible range of the parameter."""
 
 
 class NotActive(RuleBroken):
-    """It was archived: nothing new may name it."""
+    """The row is archived and cannot be chosen for anything new."""
 
 
 class OtherCommodity(RuleBroken):
-    """It belongs to another commodity."""
+    """The row belongs to another commodity."""
 
 
 def require_active(row: Any, pointer: str) -> None:
-    """Raise NotActive where a row that something new names (or None: none is named) was archived."""
+    """Raise NotActive if the row (or None) is archived."""
     if row is not None and row.status == Commodity.Status.ARCHIVED:
-        raise NotActive(errors=[FieldError(pointer, "not_active", "It was archived.")])
+        raise NotActive(errors=[FieldError(pointer, "not_active", "It is archived and cannot be chosen.")])
 
 
 def require_own(commodity: Commodity, row: Any, pointer: str) -> None:
-    """Raise OtherCommodity where a named row (or None) is another commodity's."""
+    """Raise OtherCommodity if the row (or None) belongs to another commodity."""
     if row is not None and row.commodity_id != commodity.pk:
         raise OtherCommodity(
             errors=[FieldError(pointer, "other_commodity", "It belongs to another commodity.")]
@@ -92,7 +92,7 @@ def require_own(commodity: Commodity, row: Any, pointer: str) -> None:
 
 
 def require_unchanged(row: Any, *names: str, because: str) -> None:
-    """Raise InForce, with the reason, where a field that is fixed was given another value."""
+    """Raise InForce, with the reason, if one of the fixed fields has changed."""
     changed = row.changed_fields()
     faults = [
         FieldError(f"/{name}", "fixed", because)
@@ -108,8 +108,8 @@ end_predecessor = partial(periods.end_predecessor, error=Overlap)
 DRAFT_ERRORS = DraftErrors(IllegalTransition, Overlap, LimitsInverted)
 
 
-def keep_names(row: Any, **scope: Any) -> None:
-    """Bring the keys of a saved row's ``names`` in line with its name and aliases; a breach is Duplicate.
+def save_names(row: Any, **scope: Any) -> None:
+    """Update the keys of a saved row's ``names`` from its name and aliases; a breach is Duplicate.
 
     ``scope`` names the columns within which a key is unique.
     """

@@ -1,4 +1,4 @@
-"""How schedules of premiums and discounts change, and how they are applied."""
+"""Change schedules of premiums and discounts, and prepare them for evaluation."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -30,10 +30,10 @@ def _require_commodity(schedule: QualitySchedule) -> None:
 
 
 def write_lines(schedule: QualitySchedule, lines: Sequence[Mapping[str, Any]]) -> bool:
-    """Replace the lines of a schedule; whether that changed any.
+    """Replace the lines of a schedule; returns whether they changed.
 
     ``lines`` hold the columns of a line, parameters by their code, figures in the parameter's unit, percents or
-    money as ``effect`` says. Raises FieldsContradict for a parameter that the commodity doesn't have, or an order
+    money according to ``effect``. Raises FieldsContradict for a parameter that the commodity doesn't have, or an order
     that comes twice.
     """
     known = {row.code: row for row in QualityParameter.objects.filter(commodity=schedule.commodity_id)}
@@ -47,7 +47,7 @@ def write_lines(schedule: QualitySchedule, lines: Sequence[Mapping[str, Any]]) -
             if code is not None and code not in known
         ]
         if line["order"] in (row.order for row in rows):
-            faults.append(FieldError(f"/lines/{place}/order", "doubled", "This order came before."))
+            faults.append(FieldError(f"/lines/{place}/order", "doubled", "Another line has this order."))
         lists = {name: _as_text(line.get(name) or ()) for name in ("bands", "steps", "cells")}
         parameters = {name: known.get(str(code)) for name, code in named.items()}
         if not faults:
@@ -87,7 +87,7 @@ submit_quality_schedule, withdraw_quality_schedule = QUALITY_SCHEDULE.submit, QU
 
 
 def terms_of(schedule: QualitySchedule, *, day: date) -> differences.DifferenceSchedule:
-    """A schedule as ``differences.evaluate`` takes it; its pricing unit as it is defined on ``day``.
+    """Convert a schedule for ``differences.evaluate``, with the definition of its pricing unit on ``day``.
 
     Raises NoDefinition where the pricing unit's unit isn't defined on that day.
     """

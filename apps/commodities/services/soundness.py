@@ -1,4 +1,4 @@
-"""What keeps a schedule of premiums and discounts from being published."""
+"""Check a schedule of premiums and discounts before it is published."""
 
 from collections.abc import Iterator, Sequence
 from decimal import Decimal, InvalidOperation
@@ -27,14 +27,14 @@ SOUNDNESS_ERRORS = (NotActive, OtherCommodity, FieldsContradict, LimitsInverted,
 
 
 def require_sound(schedule: QualitySchedule) -> None:
-    """Raise what speaks against publishing: every value that can occur must have one effect, or be refused.
+    """Check that every possible value has one effect or is rejected.
 
     Raises FieldsContradict, LimitsInverted, BandsNotContiguous, NotActive, OtherCommodity.
     """
     require_active(schedule.commodity, "/commodity_id")
     require_active(schedule.pricing_unit, "/pricing_unit_id")
     lines = list(schedule.line_rows.select_related("parameter", "second_parameter").order_by("order"))
-    faults = [] if lines else [FieldError("/lines", "required", "A schedule has lines.")]
+    faults = [] if lines else [FieldError("/lines", "required", "Add at least one line.")]
     inverted: list[FieldError] = []
     for place, line in enumerate(lines):
         pointer = f"/lines/{place}"
@@ -50,7 +50,9 @@ def require_sound(schedule: QualitySchedule) -> None:
         for low, high in (("base_low", "base_high"), ("reject_below", "reject_above")):
             least, most = getattr(line, low), getattr(line, high)
             if least is not None and most is not None and least > most:
-                inverted.append(FieldError(f"{pointer}/{high}", "inverted", f"It lies below {low}."))
+                inverted.append(
+                    FieldError(f"{pointer}/{high}", "inverted", "The upper limit is below the lower limit.")
+                )
     if faults:
         raise FieldsContradict(errors=faults)
     if inverted:
@@ -67,48 +69,48 @@ def require_sound(schedule: QualitySchedule) -> None:
 def _contradictions(line: ScheduleLine) -> Iterator[tuple[str, str]]:
     has_base = line.base_low is not None or line.base_high is not None
     expected = {
-        "effect": (line.effect is not None, line.form in PRICED, "all forms but WEIGHT and NO_LIMIT"),
-        "base_low": (has_base, line.form in MEASURED_FROM_BASE, "LADDER, LINEAR and WEIGHT"),
-        "side": (line.side is not None, line.form in MEASURED_FROM_BASE, "LADDER, LINEAR and WEIGHT"),
-        "rate": (line.rate is not None, line.form == Form.LINEAR, "LINEAR"),
-        "weight_rule": (line.weight_rule is not None, line.form == Form.WEIGHT, "WEIGHT"),
-        "bands": (bool(line.bands), line.form == Form.BAND, "BAND"),
-        "steps": (bool(line.steps), line.form == Form.LADDER, "LADDER"),
-        "cells": (bool(line.cells), line.form == Form.MATRIX, "MATRIX"),
-        "second_parameter": (line.second_parameter is not None, line.form == Form.MATRIX, "MATRIX"),
+        "effect": (line.effect is not None, PRICED),
+        "base_low": (has_base, MEASURED_FROM_BASE),
+        "side": (line.side is not None, MEASURED_FROM_BASE),
+        "rate": (line.rate is not None, (Form.LINEAR,)),
+        "weight_rule": (line.weight_rule is not None, (Form.WEIGHT,)),
+        "bands": (bool(line.bands), (Form.BAND,)),
+        "steps": (bool(line.steps), (Form.LADDER,)),
+        "cells": (bool(line.cells), (Form.MATRIX,)),
+        "second_parameter": (line.second_parameter is not None, (Form.MATRIX,)),
     }
-    for name, (there, wanted, forms) in expected.items():
-        if there != wanted:
-            yield name, f"Needed exactly with {forms}."
+    for name, (has_value, forms) in expected.items():
+        if has_value != (line.form in forms):
+            yield name, f"Required with these forms only: {', '.join(str(form.label) for form in forms)}."
     for name, parameter in (("parameter", line.parameter), ("second_parameter", line.second_parameter)):
         if parameter is not None and line.method not in parameter.methods:
             yield "method", f"{parameter.name} isn't measured by {line.method}."
         if name == "parameter" and not line.parameter.is_number and _needs_figures(line):
-            yield name, "Its results aren't figures."
+            yield name, "The parameter's results are not numbers."
     if line.rate is not None and line.rate < 0:
-        yield "rate", "A rate isn't negative: it is what a deviation costs."
+        yield "rate", "The rate must be 0 or more."
     if line.reciprocal and (line.form not in MEASURED_FROM_BASE or line.side == Side.BOTH):
-        yield "reciprocal", "Only a line with a good side pays it."
+        yield "reciprocal", "Only a line with a base and one side can be reciprocal."
     if line.line_cap is not None and not line.reciprocal:
-        yield "line_cap", "It bounds what the good side earns: needed with reciprocal only."
+        yield "line_cap", "Only a reciprocal line has a cap."
     if line.tolerance and line.form not in MEASURED_FROM_BASE:
-        yield "tolerance", "Only a line with a base has a control limit."
+        yield "tolerance", "Only a line with a base has a tolerance."
     if line.weight_rule == ScheduleLine.WeightRule.DRY_MATTER:
         if line.side != Side.ABOVE:
-            yield "side", "Dry matter is lost above the base only."
+            yield "side", "The dry matter rule applies above the base only."
         if has_base and max(_base(line)) >= 100:
-            yield "base_low", "Goods without dry matter have no base."
+            yield "base_low", "With the dry matter rule the base must be below 100."
     yield from (("cells", words) for words in _cell_faults(line))
 
 
 def _cell_faults(line: ScheduleLine) -> Iterator[str]:
     pairs = [(cell["first"], cell["second"]) for cell in line.cells]
     if len(set(pairs)) < len(pairs):
-        yield "A pair comes twice."
+        yield "A pair of results is listed twice."
     for name, parameter in (("first", line.parameter), ("second", line.second_parameter)):
         values = {cell[name] for cell in line.cells}
         if unknown := sorted(value for value in values if not _is_value(parameter, value)):
-            yield f"{parameter} has no value {', '.join(unknown)}."
+            yield f"{parameter} has no result {', '.join(unknown)}."
 
 
 def _is_value(parameter: QualityParameter | None, text: str) -> bool:
@@ -129,9 +131,9 @@ def _needs_figures(line: ScheduleLine) -> bool:
 def _unpriced(schedule: QualitySchedule, line: ScheduleLine) -> Iterator[tuple[str, str]]:
     unit = schedule.pricing_unit
     if line.effect in (ScheduleLine.Effect.MONEY, ScheduleLine.Effect.POINTS) and unit is None:
-        yield "effect", "Money and points need the schedule's pricing unit."
+        yield "effect", "Amounts and points require a pricing unit of the schedule."
     elif line.effect == ScheduleLine.Effect.POINTS and unit is not None and unit.divisor != 100:
-        yield "effect", "Points are of a price quoted in cents."
+        yield "effect", "Points require a pricing unit quoted in cents."
 
 
 def _holes(line: ScheduleLine) -> Iterator[tuple[str, str]]:
@@ -174,7 +176,7 @@ def _band_holes(bands: Sequence[dict[str, Any]], needed: Range) -> Iterator[str]
 def _step_holes(line: ScheduleLine) -> Iterator[str]:
     ends = [Decimal(step["up_to"]) for step in line.steps]
     if any(end <= 0 for end in ends) or any(after <= before for before, after in pairwise(ends)):
-        yield "Steps rise from one to the next."
+        yield "Each step must be above the one before."
         return
     (low, high), (least, most) = _base(line), _priced_range(line)
     sides = {Side.ABOVE, Side.BELOW} if line.reciprocal or line.side == Side.BOTH else {line.side}

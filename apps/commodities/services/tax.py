@@ -1,4 +1,4 @@
-"""How codes of the tariff, names mapped to them, and rates of tax change."""
+"""Change HSN codes, HSN mappings and GST rates."""
 
 from typing import Any
 
@@ -20,17 +20,19 @@ from erp.text import name_key
 
 
 class HsnUnknown(RuleBroken):
-    """The tariff has no such code, or it isn't in use."""
+    """The HSN code does not exist or is archived."""
 
 
 def require_hsn(code: str | None, pointer: str = "/hsn_code") -> None:
-    """Raise HsnUnknown for a code (None: none is named) that is neither kept by staff nor known to the product."""
+    """Raise HsnUnknown for a code (None: no check) that is neither stored nor included in the product."""
     if code is None:
         return
     status = HsnCode.objects.filter(code=code).values_list("status", flat=True).first()
     known = code in HSN_CODES if status is None else status == HsnCode.Status.ACTIVE
     if not known:
-        raise HsnUnknown(errors=[FieldError(pointer, "hsn_unknown", "No such code is in use.")])
+        raise HsnUnknown(
+            errors=[FieldError(pointer, "hsn_unknown", "This HSN code does not exist or is archived.")]
+        )
 
 
 HSN_LIST = ReferenceList(
@@ -47,7 +49,10 @@ create_hsn_code, update_hsn_code = HSN_LIST.create, HSN_LIST.update
 
 @service(requires=capabilities.UPDATE, emits=[events.HsnMappingConfirmed], raises=[HsnUnknown, Duplicate])
 def confirm_hsn_mapping(*, actor: Actor, name: str, hsn_code: str) -> HsnMapping:
-    """Say which code goods of a name bear; what was said of the name before is replaced. Raises HsnUnknown."""
+    """Confirm the HSN code of goods by their name. It replaces an earlier confirmation of the name.
+
+    Raises HsnUnknown.
+    """
     require_hsn(hsn_code)
     key = name_key(name)
     mapping = HsnMapping.objects.filter(name_key=key).locked().first() or HsnMapping(name_key=key)
@@ -68,7 +73,7 @@ def _rates(rate: TaxRate, previous: TaxRate | None) -> dict[str, Any]:
 
 TAX_RATE = DraftProcedure(
     TaxRate,
-    title="Rate of tax",
+    title="GST rate",
     requires=capabilities.MANAGE_TAX,
     events=events.TAX_RATE,
     errors=DRAFT_ERRORS,
@@ -80,11 +85,13 @@ submit_tax_rate, withdraw_tax_rate = TAX_RATE.submit, TAX_RATE.withdraw
 
 def _publish_rate(*, actor: Actor, **values: Any) -> TaxRate | None:
     rate = TaxRate(**values)
-    held = TaxRate.objects.filter(hsn=rate.hsn, condition=rate.condition, status=TaxRate.Status.PUBLISHED)
-    held = held.filter(Q(valid_to=None) | Q(valid_to__gte=rate.valid_from))
+    effective = TaxRate.objects.filter(
+        hsn=rate.hsn, condition=rate.condition, status=TaxRate.Status.PUBLISHED
+    )
+    effective = effective.filter(Q(valid_to=None) | Q(valid_to__gte=rate.valid_from))
     if rate.valid_to is not None:
-        held = held.filter(valid_from__lte=rate.valid_to)
-    if held.exists():
+        effective = effective.filter(valid_from__lte=rate.valid_to)
+    if effective.exists():
         return None
     TAX_RATE.release(rate, actor)
     return rate
@@ -98,15 +105,14 @@ RATES = ReferenceTable(
 
 @service(requires=capabilities.UPDATE, emits=[events.HsnCodeCreated])
 def load_hsn_codes(*, actor: Actor) -> int:
-    """Add the codes of the tariff that the product knows and that aren't there; returns how many are new."""
+    """Add missing HSN codes; returns how many are new."""
     return len(CODES.load(actor))
 
 
 @service(requires=capabilities.MANAGE_TAX, emits=[events.TAX_RATE.published])
 def load_tax_rates(*, actor: Actor) -> int:
-    """Publish the rates that the product knows; returns how many are new.
+    """Publish missing GST rates; returns how many are new.
 
-    One that is there, whatever became of it, and one that meets a rate of the staff's stay away; so a second run
-    changes nothing.
+    A rate that exists, in any status, or overlaps a published rate is skipped; so a second run changes nothing.
     """
     return len(RATES.load(actor))

@@ -1,4 +1,4 @@
-"""How the six lists of terms change."""
+"""Change the six lists of terms."""
 
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
@@ -34,7 +34,7 @@ def terms_list(
     contradictions: Contradictions = lambda row: iter(()),
     extra_output: Sequence[str] = (),
 ) -> ReferenceList:
-    """Declare a list of terms; ``contradictions`` finds what speaks against a row."""
+    """Declare a list of terms; ``contradictions`` finds the errors of a row."""
 
     def check(row: Any) -> None:
         row.name_key = name_key(row.name)
@@ -62,51 +62,57 @@ def terms_list(
 
 
 def _only_with(row: Any, field: str, applies: bool, whose: str) -> Iterator[FieldError]:
-    """The field is given exactly where it applies."""
-    given = getattr(row, field) is not None
-    if applies and not given:
-        yield FieldError(f"/{field}", "required", f"{whose} needs it.")
-    elif given and not applies:
-        yield FieldError(f"/{field}", "contradicts", f"{whose} has none.")
+    """Check that the field has a value where it applies, and only there."""
+    has_value = getattr(row, field) is not None
+    if applies and not has_value:
+        yield FieldError(f"/{field}", "required", f"Required with {whose}.")
+    elif has_value and not applies:
+        yield FieldError(f"/{field}", "contradicts", f"Not allowed with {whose}.")
 
 
 def _slabs(row: Any, field: str) -> Iterator[FieldError]:
-    """Every slab but the last has days, the last has none. They are kept as plain text."""
+    """Check that every slab but the last has days, and convert the figures to plain text."""
     rows: Sequence[Any] = getattr(row, field)
     for place, slab in enumerate(rows):
         if (slab["days"] is None) != (place == len(rows) - 1):
-            yield FieldError(f"/{field}/{place}/days", "contradicts", "The last slab alone has no days.")
-    told = [{"days": slab["days"], "annual_percent": plain(Decimal(slab["annual_percent"]))} for slab in rows]
-    setattr(row, field, told)
+            yield FieldError(f"/{field}/{place}/days", "contradicts", "Enter days in every row but the last.")
+    slabs = [
+        {"days": slab["days"], "annual_percent": plain(Decimal(slab["annual_percent"]))} for slab in rows
+    ]
+    setattr(row, field, slabs)
 
 
 def _weighment(row: WeighmentTerms) -> Iterator[FieldError]:
     method = WeighmentTerms.TareMethod(row.tare_method)
-    yield from _only_with(row, "tare_value", method != "ACTUAL", f"tare_method {method}")
+    yield from _only_with(row, "tare_value", method != "ACTUAL", f"tare by {method.label}")
     if method == "PERCENT" and row.tare_value is not None and row.tare_value > 100:
-        yield FieldError("/tare_value", "contradicts", "At most 100 percent.")
+        yield FieldError("/tare_value", "contradicts", "The tare must be at most 100 percent.")
     kind = WeighmentTerms.FranchiseKind(row.franchise_kind)
-    yield from _only_with(row, "franchise_percent", kind != "NONE", f"franchise_kind {kind}")
+    yield from _only_with(row, "franchise_percent", kind != "NONE", f"franchise {kind.label}")
 
 
 def _delivery(row: DeliveryTerms) -> Iterator[FieldError]:
     basis = str(row.basis)
-    for field, held, kept in (
+    for field, included, excluded in (
         ("includes_freight", (*INSURED, *CARRIED), COLLECTED),
         ("includes_insurance", INSURED, COLLECTED),
     ):
-        if basis in held and not getattr(row, field):
-            yield FieldError(f"/{field}", "contradicts", f"The price {basis} includes it.")
-        elif basis in kept and getattr(row, field):
-            yield FieldError(f"/{field}", "contradicts", f"The price {basis} doesn't include it.")
+        if basis in included and not getattr(row, field):
+            yield FieldError(f"/{field}", "contradicts", f"The {basis} price includes it: choose yes.")
+        elif basis in excluded and getattr(row, field):
+            yield FieldError(f"/{field}", "contradicts", f"The {basis} price does not include it: choose no.")
     yield from _slabs(row, "late_slabs")
 
 
 def _payment(row: PaymentTerms) -> Iterator[FieldError]:
     instrument = str(row.instrument)
-    if instrument != "SBLC":  # a standby credit may be silent about it
-        yield from _only_with(row, "lc_kind", instrument == "LC", f"instrument {instrument}")
-    yield from _only_with(row, "usance_days", row.lc_kind == "USANCE", f"lc_kind {row.lc_kind or 'null'}")
+    if instrument != "SBLC":  # optional for a standby letter of credit
+        yield from _only_with(
+            row, "lc_kind", instrument == "LC", f"payment by {row.get_instrument_display()}"
+        )
+    yield from _only_with(
+        row, "usance_days", row.lc_kind == "USANCE", f"LC type {row.get_lc_kind_display() or 'empty'}"
+    )
     yield from _slabs(row, "carrying_slabs")
 
 

@@ -1,4 +1,4 @@
-"""How units of measure and their definitions change."""
+"""Change units of measure and their definitions."""
 
 from decimal import Decimal
 from fractions import Fraction
@@ -51,7 +51,7 @@ def create_unit(
     gst_uqc: str | None = None,
     unece_code: str | None = None,
 ) -> Unit:
-    """Add a unit of measure; nothing converts to or from it before a definition of it is published.
+    """Add a unit of measure. Conversions need a published definition of it.
 
     ``gst_uqc`` is its quantity code in GST returns, ``unece_code`` its code of UN/ECE Recommendation 20 or 21.
     """

@@ -1,9 +1,9 @@
-"""How varieties change."""
+"""Change varieties."""
 
 from apps.commodities import capabilities, events
 from apps.commodities.models import Variety
-from apps.commodities.services.limits import LIMIT_ERRORS, take_limits
-from apps.commodities.services.rules import Duplicate, keep_names, require_active
+from apps.commodities.services.limits import LIMIT_ERRORS, normalize_limits
+from apps.commodities.services.rules import Duplicate, require_active, save_names
 from erp.errors import Conflict
 from erp.reference import ReferenceList
 
@@ -15,14 +15,14 @@ class SecondStandard(Conflict):
 
 
 def check(variety: Variety) -> None:
-    """Raise what speaks against a variety as it is to be saved."""
+    """Check a variety before it is saved."""
     if variety.is_new:
         require_active(variety.commodity, "/commodity_id")
-    take_limits(variety, "presets")
+    normalize_limits(variety, "presets")
 
 
-def _keep_names(variety: Variety) -> None:
-    keep_names(variety, commodity=variety.commodity)
+def _save_names(variety: Variety) -> None:
+    save_names(variety, commodity=variety.commodity)
 
 
 VARIETIES = ReferenceList(
@@ -38,7 +38,7 @@ VARIETIES = ReferenceList(
     updated=events.VarietyUpdated,
     fixed=("commodity", "code"),
     check=check,
-    after_save=_keep_names,
+    after_save=_save_names,
     raises=[Duplicate, SecondStandard, *LIMIT_ERRORS],
     columns=("code", "name", "commodity", "is_standard"),
 )

@@ -1,4 +1,4 @@
-"""One request that succeeds per door of the commodities module."""
+"""One successful request per endpoint of the commodities module."""
 
 from datetime import date
 from decimal import Decimal
@@ -74,7 +74,7 @@ def grade(world, commodity=None, code="FINE", **fields):
     return services.create_grade(actor=SYSTEM, **values)
 
 
-# What DEMO_LINES are about: code, unit, methods, what is possible.
+# Parameters of DEMO_LINES: code, unit, methods, possible range.
 MEASURED = (
     ("moisture", "%", ["OVEN", "METER"], 3, 15),
     ("rd", "%", ["HVI"], 40, 85),

@@ -1,4 +1,4 @@
-"""One request that succeeds per door of commissions, suggestions and tax."""
+"""One successful request per endpoint of commissions, suggestions and tax."""
 
 from datetime import date
 from decimal import Decimal
@@ -56,7 +56,7 @@ def mapping(world=None, viewer=None):
 
 
 def rate(world=None, viewer=None, **fields):
-    """A published rate, of a code of its own unless told otherwise."""
+    """Publish a rate, by default of a new code."""
     row = TaxRate(
         **{
             "hsn": str(uuid4().int)[:8],

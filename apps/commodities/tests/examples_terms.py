@@ -1,4 +1,4 @@
-"""One request that succeeds per door of the six lists of terms."""
+"""One successful request per endpoint of the six lists of terms."""
 
 from erp.api import lists
 from erp.reference import lists_of

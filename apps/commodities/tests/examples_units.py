@@ -1,4 +1,4 @@
-"""One request that succeeds per door of units, prices and conversions."""
+"""One successful request per endpoint of units, prices and conversions."""
 
 from datetime import date, timedelta
 from decimal import Decimal

@@ -49,7 +49,7 @@ def test_two_clicks_with_one_key_have_one_effect(staff, emitted):
     assert Commodity.objects.count() == len(emitted("commodity.created")) == 1
 
 
-def test_the_same_key_with_other_content_does_nothing_and_keeps_what_was_typed(staff, emitted):
+def test_the_same_key_with_other_content_does_nothing_and_shows_the_submitted_values(staff, emitted):
     form = {**staff.form(ADD), **TYPED}
     staff.post(ADD, form)
     answer = staff.post(ADD, {**form, "code": "OTHER", "name": "Other"})
@@ -84,13 +84,13 @@ def test_a_form_without_a_proper_key_does_nothing_and_gets_a_fresh_one(staff, ke
     assert staff.post(ADD, controls(answer)).status_code == 302
 
 
-def test_faults_are_told_in_the_words_and_codes_of_the_api_and_nothing_is_kept(staff):
+def test_errors_have_the_messages_of_the_api_and_nothing_is_stored(staff):
     form = {**staff.form(ADD), **TYPED, "hsn_code": "52"}
     answer = staff.post(ADD, form)
     assert answer.status_code == 400
-    assert answer.context["errors"]["hsn_code"] == ["Send 4, 6 or 8 digits. (format)"]
+    assert answer.context["errors"]["hsn_code"] == ["Use 4, 6 or 8 digits. (format)"]
     assert not Commodity.objects.exists()
-    # What was refused left no record: the corrected form goes under its fresh key, and so would the old one.
+    # A refused request has no record: the corrected form works with its new key or the old one.
     assert staff.post(ADD, {**form, "hsn_code": "5201"}).status_code == 302
 
 
@@ -99,7 +99,7 @@ def test_a_rule_across_fields_stands_beside_its_field(staff):
     assert answer.status_code == 422
     assert "commodity.fields_contradict" in answer.content.decode()
     assert answer.context["errors"]["package_unit"] == [
-        "Needed exactly when packages are counted too. (contradicts)"
+        "Required if packages are counted, and only then. (contradicts)"
     ]
 
 
@@ -125,7 +125,7 @@ def test_a_stale_page_does_nothing_and_shows_both_values(staff, commodity, emitt
 
 
 @pytest.mark.parametrize(("version", "status"), [("", 428), ("one", 400), ("-1", 400), ("1e3", 400)])
-def test_a_page_that_does_not_say_its_version_changes_nothing(staff, commodity, version, status):
+def test_a_page_without_its_version_changes_nothing(staff, commodity, version, status):
     row = commodity()
     answer = staff.fill(page_of(row), description="mine", _version=version)
     assert answer.status_code == status

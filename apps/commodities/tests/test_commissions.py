@@ -116,28 +116,28 @@ def test_of_eight_rows_the_most_specific_wins_and_as_each_ends_the_next(commodit
 
 
 @pytest.mark.django_db
-def test_a_deal_in_another_currency_is_not_taken_for_the_commission_s_own(commodity):
+def test_a_deal_in_another_currency_is_refused(commodity):
     percent()
     with pytest.raises(ValueError, match="INR"):
         commission_for(side="SELLER", on_date=FROM, commodity_id=commodity().pk, value=VALUE, currency="USD")
 
 
 @pytest.mark.django_db
-def test_a_commission_is_told_on_its_own_stream_and_to_no_partner(staff, commodity, assert_emitted, deliver):
+def test_a_commission_has_its_own_stream_which_partners_cannot_read(
+    staff, commodity, assert_emitted, deliver
+):
     made = staff.write(PATH, {**SLABS, "commodity_id": str(commodity().pk)})
-    document = made.json()
+    created = made.json()
     assert made.status_code == 201, made.content
-    assert document["slabs"][1] == {"from": "1000000.000", "to": None, "percent": "0.2500", "amount": None}
-    event = assert_emitted(
-        events.CommissionSet, commission_id=document["id"], change="created", side="SELLER"
-    )
-    assert (event.aggregate_type, str(event.aggregate_id)) == ("commission", document["id"])
+    assert created["slabs"][1] == {"from": "1000000.000", "to": None, "percent": "0.2500", "amount": None}
+    event = assert_emitted(events.CommissionSet, commission_id=created["id"], change="created", side="SELLER")
+    assert (event.aggregate_type, str(event.aggregate_id)) == ("commission", created["id"])
     same = staff.write(made["Location"], SLABS, method="PUT", if_match=1)
     assert (same.status_code, same["ETag"]) == (200, '"1"'), same.content
     body = {**SLABS, "basis": "FIXED", "slabs": [], "slab_by": None, "slab_mode": None, "amount": "150000.00"}
     changed = staff.write(made["Location"], body, method="PUT", if_match=1)
     assert changed.status_code == 200, changed.content
-    assert_emitted(events.CommissionSet, commission_id=document["id"], change="updated", basis="FIXED")
+    assert_emitted(events.CommissionSet, commission_id=created["id"], change="updated", basis="FIXED")
     deliver()
     assert [
         row["type"] for row in staff.read("/api/v1/events?type=commodity.commission.set").json()["results"]
@@ -166,7 +166,7 @@ def test_partners_and_other_staff_see_no_commission(user, client_for, deliver):
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("scope", [(), ("commodity",), ("trade_type",), ("partner_id",)])
-def test_two_of_one_scope_and_side_never_hold_on_one_day(staff, commodity, scope):
+def test_two_commissions_of_one_scope_and_side_are_never_effective_on_one_day(staff, commodity, scope):
     given = {"commodity": commodity(), "trade_type": terms("trade-types"), "partner_id": uuid4()}
     fields = {name: given[name] for name in scope}
     percent(valid_to=FROM + timedelta(days=30), **fields)
@@ -185,7 +185,7 @@ def test_an_overlap_is_a_conflict_for_the_caller(staff):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_twenty_posted_at_once_for_the_same_days_one_holds(staff):
+def test_of_twenty_parallel_posts_for_the_same_days_one_is_stored(staff):
     def post(number):
         try:
             return staff.write(PATH, {**SLABS, "valid_from": f"2100-04-{number + 1:02}"}).status_code
@@ -271,7 +271,7 @@ def test_once_begun_only_the_name_and_a_later_end_change(staff):
         ({"slabs": [{"from": "0", "to": "5", "percent": "1"}]}, "bands_not_contiguous", "/slabs/0/to"),
     ],
 )
-def test_a_commission_holds_exactly_the_fields_of_its_basis(staff, change, code, pointer):
+def test_a_commission_has_exactly_the_fields_of_its_basis(staff, change, code, pointer):
     answer = staff.write(PATH, {**SLABS, **change})
     assert (answer.status_code, answer.json()["code"]) == (422, f"commodity.{code}"), answer.content
     assert pointer in [fault["pointer"] for fault in answer.json()["errors"]]
@@ -305,7 +305,7 @@ def test_a_price_unit_is_named_where_the_amount_is_for_one_and_may_not_be_archiv
 @pytest.mark.parametrize(
     "change", [{"amount": Decimal(1)}, {"percent": None}, {"percent": Decimal(101)}, {"currency": "rs"}]
 )
-def test_the_database_holds_the_rules_too(change):
+def test_the_database_enforces_the_rules_too(change):
     row = percent()
     with pytest.raises(IntegrityError), transaction.atomic(), unguarded_writes():
         Commission.objects.filter(pk=row.pk).update(**change)

@@ -1,4 +1,4 @@
-"""What can be traded: codes for ever, names once, changes told with old and new."""
+"""Commodities: fixed codes, unique names, events with old and new values."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -33,7 +33,7 @@ def test_a_commodity_starts_as_a_draft_that_partners_do_not_see(staff, user, cli
     assert client_for(user("BUYER")).read(made["Location"]).status_code == 200
 
 
-def test_a_change_is_told_with_old_and_new(staff, assert_emitted):
+def test_an_update_event_has_old_and_new_values(staff, assert_emitted):
     from apps.commodities import events
 
     made = staff.write(PATH, {"code": "COTTON", **GOODS})
@@ -78,7 +78,7 @@ def test_two_puts_on_one_version_have_one_winner(staff, user, client_for):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_in_a_race_for_a_name_one_wins_and_the_others_are_told(user):
+def test_of_parallel_posts_of_one_name_one_wins_and_the_others_get_409(user):
     def make(number: int) -> str:
         try:
             services.create(
@@ -94,7 +94,7 @@ def test_in_a_race_for_a_name_one_wins_and_the_others_are_told(user):
         assert sorted(pool.map(make, range(1, 9))) == ["made"] + ["taken"] * 7
 
 
-def test_a_taken_code_or_name_is_409_and_tells_which(staff):
+def test_a_duplicate_code_or_name_is_409_with_its_field(staff):
     staff.write(PATH, {"code": "COTTON", **GOODS})
     code = staff.write(PATH, {"code": "COTTON", **GOODS, "name": "Other"})
     assert (code.status_code, code.json()["code"]) == (409, "commodity.duplicate")
@@ -120,14 +120,14 @@ def test_a_taken_code_or_name_is_409_and_tells_which(staff):
         ({"origin_country": "IND"}, 400, "request.invalid", "/origin_country"),
     ],
 )
-def test_commodities_that_can_not_be(staff, wrong, status, code, pointer):
+def test_contradictory_commodities_are_refused(staff, wrong, status, code, pointer):
     answer = staff.write(PATH, {"code": "COTTON", **GOODS, **wrong})
     assert (answer.status_code, answer.json()["code"]) == (status, code), answer.content
     assert [fault["pointer"] for fault in answer.json()["errors"]] == [pointer]
     assert Commodity.objects.count() == 0
 
 
-def test_status_moves_only_along_its_ways(staff, commodity):
+def test_only_allowed_changes_of_status_are_possible(staff, commodity):
     row = commodity()
     path = f"{PATH}/{row.pk}"
     values = {**GOODS, "name": row.name}
@@ -173,7 +173,7 @@ def test_a_commodity_is_traded_once_it_can_be_priced_coded_and_tested(staff, use
     assert (done.status_code, done.json()["status"]) == (200, "ACTIVE")
 
 
-def test_the_database_itself_refuses_what_can_not_be(commodity):
+def test_database_constraints_refuse_invalid_rows(commodity):
     row = commodity()
     for change in (
         {"code": "lower"},

@@ -1,4 +1,4 @@
-"""Premium and discount to the digit: what the schedules in use make of a lot, and what holds for every lot."""
+"""Premiums and discounts to the digit: real schedules, and properties of every lot."""
 
 from dataclasses import replace
 from decimal import ROUND_HALF_UP, Decimal
@@ -102,7 +102,7 @@ def demo(schedule=DEMO, **values):
 
 
 def amount(done):
-    """What the lot costs, per candy, in paise."""
+    """Return the price of the lot, per candy, in paise."""
     exact = Fraction(done.accounted_weight) / CANDY * Fraction(done.adjusted_rate)
     return (D(exact.numerator) / D(exact.denominator)).quantize(D("0.01"), ROUND_HALF_UP)
 
@@ -118,7 +118,7 @@ def test_a_lot_is_priced_and_weighed_to_the_digit():
     assert amount(done) == D("2479684.66")
 
 
-def test_compound_takes_line_upon_line():
+def test_compound_applies_percentages_one_after_the_other():
     done = demo(replace(DEMO, mode=Mode.COMPOUND))
     assert done.adjusted_rate == D("52275.920000")
     assert amount(done) == D("2479989.23")
@@ -141,7 +141,7 @@ def test_a_cap_bounds_the_percents_together(mode):
     assert demo(replace(DEMO, mode=mode, cap_percent=D(2))).adjusted_rate == D("52430.000000")
 
 
-def test_better_quality_earns_only_where_the_schedule_says_so():
+def test_better_quality_earns_a_premium_only_on_reciprocal_lines():
     done = demo(rd="77.4", trash="2.4", moisture="8.0")
     assert figures(done) == (Outcome.ACCEPTED, D("54035.000000"), NET)
 
@@ -154,7 +154,7 @@ def test_better_quality_earns_only_where_the_schedule_says_so():
         ({"rd": "73.0"}, "51199.500000"),  # −3.5 and −0.8
         ({"rd": "72.9"}, None),
         ({"rd": "73.9"}, "51199.500000"),
-        ({"rd": "74.0"}, "52269.500000"),  # a band takes its first value, not its last
+        ({"rd": "74.0"}, "52269.500000"),  # a band includes its first value, not its last
         ({"rd": "77.1"}, "53607.000000"),
         ({"staple_length": "27.9"}, None),
         ({"staple_length": "28.0"}, "52269.500000"),
@@ -170,7 +170,7 @@ def test_limits_belong_to_what_is_accepted(values, rate):
     )
 
 
-def test_a_rejection_names_its_lines():
+def test_a_rejection_lists_its_lines():
     assert demo(rd="72.9", micronaire="5.0").refused_by == (2, 5)
 
 

@@ -1,4 +1,4 @@
-"""What two people answer for: drafted by one, published by another, never changed afterwards."""
+"""Drafts: created by one person, published by another, never changed afterwards."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
@@ -40,7 +40,7 @@ def manager(user):
 
 @pytest.fixture
 def draft(candy, author):
-    """Draft a definition of the candy, 355.62 kg unless told otherwise."""
+    """Draft a definition of the candy, by default 355.62 kg."""
 
     def make(start=FIRST, *, by=author, kilos="355.62", **fields):
         numerator, denominator = Decimal(kilos).as_integer_ratio()
@@ -91,8 +91,8 @@ def publish(draft, author, manager, deliver):
 
 def edit(row, by, **fields):
     values = {"numerator", "denominator", "source", "valid_from", "valid_to"}
-    stored = {name: getattr(row, name) for name in values}
-    return services.edit_unit_definition(row, actor=by, **{**stored, **fields})
+    current = {name: getattr(row, name) for name in values}
+    return services.edit_unit_definition(row, actor=by, **{**current, **fields})
 
 
 def test_one_person_drafts_and_another_publishes(draft, author, manager, deliver, assert_emitted):
@@ -118,7 +118,7 @@ def test_one_person_drafts_and_another_publishes(draft, author, manager, deliver
     )
 
 
-def test_author_and_editors_decide_on_nothing_of_theirs_superusers_neither(draft, user, manager):
+def test_authors_and_editors_cannot_approve_their_drafts_even_as_superusers(draft, user, manager):
     author, editor = user(), user("INTERNAL_MANAGER")
     row = draft(by=author)
     edit(row, editor, source="Trade convention in India")
@@ -155,7 +155,9 @@ def test_equal_values_change_nothing_and_leave_the_approval(draft, author, manag
 
 
 @pytest.mark.parametrize("end", ["refuse", "withdraw", "expire"])
-def test_what_comes_to_nothing_is_a_draft_again(draft, author, manager, deliver, assert_emitted, end):
+def test_a_rejected_or_expired_submission_is_a_draft_again(
+    draft, author, manager, deliver, assert_emitted, end
+):
     row = draft()
     request = submit(row, author)
     if end == "refuse":
@@ -221,7 +223,7 @@ def test_what_ended_before_the_first_may_be_published_later(publish):
 
 
 def test_an_approval_is_of_what_was_open_then(publish, draft, author, manager, deliver):
-    """Two successors at once: whoever approves the second saw it end a row that has ended by then."""
+    """Two successors at once: the second approval was of the end of a row that has ended by then."""
     publish(FIRST)
     one, two = draft(LATER), draft(date(2028, 1, 1), kilos="356")
     requests = [submit(row, author) for row in (one, two)]
@@ -236,7 +238,7 @@ def test_an_approval_is_of_what_was_open_then(publish, draft, author, manager, d
     assert again(one).valid_to == date(2027, 12, 31)
 
 
-def test_the_end_of_a_row_voids_what_waits_for_it(publish, author, manager, deliver):
+def test_the_end_of_a_row_voids_pending_requests(publish, author, manager, deliver):
     first = publish(FIRST)
     services.withdraw_unit_definition(first, actor=author, reason=WHY)
     publish(LATER)
@@ -268,7 +270,7 @@ def test_of_twenty_parallel_publications_of_overlapping_rows_one_is_published(dr
     assert statuses == ["DRAFT"] * 19 + ["PUBLISHED"]
 
 
-def test_what_was_published_is_withdrawn_by_two_people(publish, user, manager, deliver, assert_emitted):
+def test_a_withdrawal_needs_the_approval_of_another_person(publish, user, manager, deliver, assert_emitted):
     row, asker = publish(), user("INTERNAL_MANAGER")
     services.withdraw_unit_definition(row, actor=asker, reason=WHY)
     assert again(row).status == "PUBLISHED"
@@ -306,7 +308,7 @@ def test_nothing_published_is_edited(publish, author):
         {"editors": []},
     ],
 )
-def test_the_database_itself_keeps_what_was_published(publish, change):
+def test_the_database_refuses_changes_of_published_rows(publish, change):
     row = publish()
     with (
         pytest.raises(IntegrityError, match="what was published stays"),
@@ -318,7 +320,7 @@ def test_the_database_itself_keeps_what_was_published(publish, change):
         row.delete()
 
 
-def test_the_database_itself_refuses_two_that_hold_on_one_day(publish, candy):
+def test_the_database_refuses_two_rows_effective_on_one_day(publish, candy):
     publish(FIRST, valid_to=LATER)
     with (
         pytest.raises(IntegrityError, match="unit_definition_no_overlap"),
@@ -336,7 +338,7 @@ def test_the_database_itself_refuses_two_that_hold_on_one_day(publish, candy):
         ).save()
 
 
-def test_an_end_once_set_stays(publish):
+def test_an_end_cannot_be_changed_once_set(publish):
     row = publish(FIRST, valid_to=LATER)
     with pytest.raises(IntegrityError), transaction.atomic(), unguarded_writes():
         UnitDefinition.objects.filter(pk=row.pk).update(valid_to=None)
@@ -373,7 +375,7 @@ def test_staff_draft_and_submit_on_pages(candy, author, manager, staff_client_fo
     assert "17781/50" in unit_page
 
 
-def test_only_keepers_of_terms_draft(draft, user):
+def test_drafting_needs_the_capability_to_manage_terms(draft, user):
     from erp.errors import CapabilityMissing
 
     with pytest.raises(CapabilityMissing):

@@ -143,12 +143,12 @@ def test_dimensions_never_mix():
         ("0", "0.00", "0.00", "0.00"),
     ],
 )
-def test_a_figure_between_two_goes_where_it_is_told(value, up, even, down):
+def test_a_number_between_two_is_rounded_by_the_mode(value, up, even, down):
     exact = Fraction(value)
-    document = [
+    values = [
         f"{rounded(exact, 2, mode):f}" for mode in (Rounding.HALF_UP, Rounding.HALF_EVEN, Rounding.DOWN)
     ]
-    assert document == [up, even, down]
+    assert values == [up, even, down]
 
 
 @given(st.decimals(allow_nan=False, allow_infinity=False, places=8, min_value=-(10**12), max_value=10**12))
@@ -191,7 +191,7 @@ def test_a_season_lasts_twelve_months():
 @pytest.mark.parametrize(
     "label", ["2025-27", "2025-25", "2025", "25-26", "2025-2026", "२०२५-२६", "", "0000-01"]
 )
-def test_other_labels_name_no_season(label):
+def test_other_labels_are_not_seasons(label):
     with pytest.raises(ValueError):  # noqa: PT011 - the words don't matter here
         days_of(label, 10)
 

@@ -49,7 +49,7 @@ def code_of(answer):
     )
 
 
-def test_a_grade_is_added_and_told_in_the_stream_of_its_commodity(add, cotton, assert_emitted):
+def test_a_new_grade_is_an_event_in_the_stream_of_its_commodity(add, cotton, assert_emitted):
     made = add()
     row = made.json()
     assert (made.status_code, row["difference"], row["limits"]) == (201, "1.500000", []), made.content
@@ -63,7 +63,7 @@ def test_a_grade_is_added_and_told_in_the_stream_of_its_commodity(add, cotton, a
     )
 
 
-def test_code_and_rank_are_one_grades_alone_within_the_commodity(add, commodity):
+def test_code_and_rank_of_a_grade_are_unique_within_the_commodity(add, commodity):
     assert add().status_code == 201
     assert code_of(add(rank=3))[:2] == (409, "commodity.duplicate")
     assert code_of(add(code="GOOD"))[:2] == (409, "commodity.duplicate")
@@ -86,7 +86,7 @@ def test_a_second_basis_is_refused(add):
         ({"is_basis": True}, "/difference_kind"),
     ],
 )
-def test_a_difference_is_as_its_kind_says(add, fields, pointer):
+def test_a_difference_must_match_its_kind(add, fields, pointer):
     assert code_of(add(**fields)) == (422, "commodity.fields_contradict", [pointer])
 
 
@@ -97,7 +97,7 @@ def test_money_is_per_pricing_unit(add, candy):
     assert code_of(percent) == (422, "commodity.fields_contradict", ["/pricing_unit_id"])
 
 
-def test_limits_lie_within_what_the_parameter_can_be(add, cotton):
+def test_limits_are_within_the_possible_range_of_the_parameter(add, cotton):
     measured(cotton)
     trash = cotton.quality_parameters.get(code="trash")
     row = {"parameter_id": str(trash.pk), "high": "3.5"}
@@ -115,7 +115,9 @@ def test_limits_lie_within_what_the_parameter_can_be(add, cotton):
     assert made.json()["limits"] == [{"parameter_id": str(trash.pk), "low": None, "high": "3.500000"}]
 
 
-def test_a_change_is_told_with_old_and_new_and_an_equal_one_not_at_all(add, staff, emitted, assert_emitted):
+def test_an_update_event_has_old_and_new_values_and_equal_values_emit_none(
+    add, staff, emitted, assert_emitted
+):
     path = add()["Location"]
     same = staff.write(path, {**FINE, "difference": "1.50", "status": "ACTIVE"}, method="PUT", if_match=1)
     assert (same.status_code, same["ETag"], emitted("commodity.grade.updated")) == (200, '"1"', [])
@@ -137,7 +139,7 @@ def test_partners_read_grades_and_write_none(add, cotton, user, client_for):
     assert (answer.status_code, answer.json()["capability"]) == (403, "commodity.manage_specifications")
 
 
-def test_the_database_itself_keeps_the_basis_without_a_difference(add):
+def test_the_database_refuses_a_basis_with_a_difference(add):
     from django.db import IntegrityError, transaction
 
     add()

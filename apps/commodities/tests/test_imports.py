@@ -65,9 +65,9 @@ def previewed(client: Any, file: Upload, kind: str = "COMMODITIES") -> dict[str,
     return answer.json()
 
 
-def foreseen(document: dict[str, Any]) -> list[tuple[int, str, str]]:
+def foreseen(preview: dict[str, Any]) -> list[tuple[int, str, str]]:
     return [
-        (row["row"], fault["pointer"], fault["code"]) for row in document["rows"] for fault in row["faults"]
+        (row["row"], fault["pointer"], fault["code"]) for row in preview["rows"] for fault in row["faults"]
     ]
 
 
@@ -79,8 +79,8 @@ def exported(client: Any, kind: str = "COMMODITIES", accept: str = CSV, what: st
 
 
 def codes(answer: Any) -> tuple[int, str, list[str]]:
-    document = answer.json()
-    return answer.status_code, document["code"], [fault["code"] for fault in document.get("errors", [])]
+    body = answer.json()
+    return answer.status_code, body["code"], [fault["code"] for fault in body.get("errors", [])]
 
 
 def test_a_table_adds_commodities_and_each_row_has_its_own_events(keeper, emitted, assert_emitted):
@@ -100,8 +100,8 @@ def test_a_table_adds_commodities_and_each_row_has_its_own_events(keeper, emitte
         "ARCHIVED",
     )
     assert (seed.base_unit, seed.trade_unit, seed.package_unit, seed.status) == ("KG", "KG", None, "DRAFT")
-    document = EventOutbox.objects.filter(causation_id=str(job.pk)).order_by("position")
-    assert [row.event_type for row in document] == [
+    reported = EventOutbox.objects.filter(causation_id=str(job.pk)).order_by("position")
+    assert [row.event_type for row in reported] == [
         "commodity.created",
         "commodity.updated",
         "commodity.created",
@@ -126,7 +126,7 @@ def test_a_known_code_changes_its_row_by_the_columns_that_are_there(keeper, comm
     job = uploaded(keeper, table("COTTON,Raw cotton,FIBRE,", header=f"{GOODS},description"))
     assert job.tally == {"updated": 1}
     row.refresh_from_db()
-    # An empty cell takes the default; what no column tells of stays.
+    # An empty cell sets the default; values without a column are unchanged.
     assert (row.name, row.description, row.aliases, row.origin_country, row.status) == (
         "Raw cotton",
         "",
@@ -142,7 +142,7 @@ def test_a_known_code_changes_its_row_by_the_columns_that_are_there(keeper, comm
     assert list(kinds) == ["job.queued", "commodity.bulk_imported"]
 
 
-def test_a_version_in_the_table_is_the_row_s_own(keeper, commodity):
+def test_a_version_in_the_file_must_be_the_rows(keeper, commodity):
     row = commodity(code="COTTON", name="Cotton", active=False)
     file = table("COTTON,Raw,FIBRE,7", "NEW,New,FIBRE,1", "COTTON,Raw,FIBRE,1", header=f"{GOODS},version")
     stale = [(1, "/version", "precondition.failed"), (2, "/version", "precondition.failed")]
@@ -153,7 +153,7 @@ def test_a_version_in_the_table_is_the_row_s_own(keeper, commodity):
     assert (row.name, row.version) == ("Raw", 2)
 
 
-def test_who_may_only_add_changes_nothing(user, client_for, commodity):
+def test_a_user_who_may_only_create_cannot_update_by_import(user, client_for, commodity):
     commodity(code="COTTON", name="Cotton")
     adder = user("INTERNAL")
     with unguarded_writes():
@@ -173,19 +173,19 @@ def test_who_may_only_add_changes_nothing(user, client_for, commodity):
     assert (refused(job), job.tally) == (expected, {"created": 1})
 
 
-def test_what_a_commodity_is_priced_in_is_named_by_its_code(keeper, commodity):
+def test_the_pricing_unit_of_a_commodity_is_named_by_its_code(keeper, commodity):
     services.load_units(actor=SYSTEM)
     row = commodity(code="COTTON", name="Cotton")
     columns = f"{GOODS},quantity_mode,package_unit,trade_unit,pricing_unit"
-    line = "COTTON,Cotton,FIBRE,COUNT_AND_WEIGHT,BALE,BALE"
-    assert uploaded(keeper, table(f"{line},INR/CANDY", header=columns)).tally == {"updated": 1}
+    cells = "COTTON,Cotton,FIBRE,COUNT_AND_WEIGHT,BALE,BALE"
+    assert uploaded(keeper, table(f"{cells},INR/CANDY", header=columns)).tally == {"updated": 1}
     row.refresh_from_db()
     assert row.pricing_unit.code == "INR/CANDY"
     assert b"INR/CANDY" in exported(keeper).content
     assert uploaded(keeper, exported(keeper)).tally == {"unchanged": 1}
     with unguarded_writes():
         PricingUnit.objects.filter(code="INR/QTL").update(status="ARCHIVED")
-    file = table(f"{line},INR/QTL", f"{line},INR/MOON", f"{line},", header=columns)
+    file = table(f"{cells},INR/QTL", f"{cells},INR/MOON", f"{cells},", header=columns)
     expected = [(1, "/pricing_unit", "not_active"), (2, "/pricing_unit", "does_not_exist")]
     assert foreseen(previewed(keeper, file)) == expected
     job = uploaded(keeper, file)
@@ -217,7 +217,7 @@ MIXED = (
 
 
 @pytest.mark.parametrize("form", ["csv", "xlsx"])
-def test_the_preview_says_what_the_upload_then_does(keeper, commodity, form):
+def test_the_preview_predicts_the_effect_of_the_upload(keeper, commodity, form):
     commodity(code="KNOWN", name="Known", quantity_mode="WEIGHT", package_unit=None, trade_unit="KG")
     row = commodity(
         code="ARCHIVED", name="Archived", quantity_mode="WEIGHT", package_unit=None, trade_unit="KG"
@@ -228,18 +228,18 @@ def test_the_preview_says_what_the_upload_then_does(keeper, commodity, form):
     if form == "xlsx":
         file = workbook(columns.split(","), *(line.split(",") for line in MIXED))
     before = (EventOutbox.objects.count(), Record.objects.count(), Job.objects.count())
-    document = previewed(keeper, file)
+    preview = previewed(keeper, file)
     assert (EventOutbox.objects.count(), Record.objects.count(), Job.objects.count()) == before
-    assert document["file_sha256"] == file.sha256
-    job = uploaded(keeper, file, expected_sha256=document["file_sha256"])
-    assert foreseen(document) == refused(job)
+    assert preview["file_sha256"] == file.sha256
+    job = uploaded(keeper, file, expected_sha256=preview["file_sha256"])
+    assert foreseen(preview) == refused(job)
     words = {row.number: row.word or "refused" for row in job.rows.all()}
     done = {"create": "created", "update": "updated", "unchanged": "unchanged", "refused": "refused"}
-    assert {row["row"]: done[row["action"]] for row in document["rows"]} == words
-    assert [document[word] for word in ("total", "refused")] == [job.total, job.refused]
-    assert document["create"] == job.tally["created"]
+    assert {row["row"]: done[row["action"]] for row in preview["rows"]} == words
+    assert [preview[word] for word in ("total", "refused")] == [job.total, job.refused]
+    assert preview["create"] == job.tally["created"]
     # None of these is empty by accident.
-    assert {row["action"] for row in document["rows"]} == set(done)
+    assert {row["action"] for row in preview["rows"]} == set(done)
     assert {code for _, _, code in refused(job)} >= {
         "commodity.duplicate",
         "commodity.illegal_transition",
@@ -252,8 +252,8 @@ def test_the_preview_says_what_the_upload_then_does(keeper, commodity, form):
 
 def test_the_preview_shows_changes_and_writes_nothing(keeper, commodity):
     row = commodity(code="COTTON", name="Cotton")
-    document = previewed(keeper, table("COTTON,Raw cotton,FIBRE", "NEW,New,FIBRE"))
-    assert document["rows"] == [
+    preview = previewed(keeper, table("COTTON,Raw cotton,FIBRE", "NEW,New,FIBRE"))
+    assert preview["rows"] == [
         {
             "row": 1,
             "action": "update",
@@ -287,7 +287,7 @@ def test_a_job_checks_a_table_as_the_preview_does_and_changes_nothing(keeper, co
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_check_gives_way_to_whoever_waits_for_one_of_its_rows(user, commodity, monkeypatch):
+def test_a_check_releases_rows_that_others_wait_for(user, commodity, monkeypatch):
     actor, row = user("INTERNAL_MASTERDATA"), commodity(code="COTTON", name="Cotton", active=False)
     file = table("COTTON,Raw cotton,FIBRE", "B,Beta,FIBRE", "C,Gamma,FIBRE")
     job = services.bulk_upload(actor=actor, file=file, kind="COMMODITIES", mode="check")
@@ -400,8 +400,8 @@ def test_varieties_belong_to_a_commodity_by_its_code(keeper, commodity, emitted)
         (5, "/commodity", "does_not_exist"),
         (8, "/status", "not_a_choice"),
     ]
-    document = previewed(keeper, file, "VARIETIES")
-    assert foreseen(document) == expected
+    preview = previewed(keeper, file, "VARIETIES")
+    assert foreseen(preview) == expected
     job = uploaded(keeper, file, "VARIETIES")
     assert refused(job) == expected
     assert job.tally == {"created": 3, "updated": 1}
@@ -410,7 +410,7 @@ def test_varieties_belong_to_a_commodity_by_its_code(keeper, commodity, emitted)
     assert len(emitted("commodity.variety.added", causation_id=str(job.pk))) == 3
 
 
-def test_what_no_column_tells_of_a_variety_stays(keeper, commodity):
+def test_values_of_a_variety_without_a_column_are_unchanged(keeper, commodity):
     cotton = commodity(code="COTTON", name="Cotton")
     micronaire = parameter(SimpleNamespace(commodity=commodity), cotton)
     micronaire.refresh_from_db()
@@ -441,15 +441,15 @@ def test_a_cell_names_a_pricing_unit_by_its_code(keeper, commodity):
         "BAGS,Bags,FIBRE,INR/BAG",
         header=f"{GOODS},pricing_unit",
     )
-    document = previewed(keeper, file)
-    assert foreseen(document) == [(3, "/pricing_unit", "does_not_exist"), (4, "/pricing_unit", "dimension")]
+    preview = previewed(keeper, file)
+    assert foreseen(preview) == [(3, "/pricing_unit", "does_not_exist"), (4, "/pricing_unit", "dimension")]
     assert uploaded(keeper, file).tally == {"created": 1, "updated": 1}
     known.refresh_from_db()
     assert known.pricing_unit == Commodity.objects.get(code="NEW").pricing_unit == row
 
 
 @pytest.mark.parametrize("accept", [CSV, XLSX])
-def test_what_goes_out_comes_in_unchanged(keeper, commodity, accept):
+def test_an_export_imports_unchanged(keeper, commodity, accept):
     cotton = commodity(
         code="COTTON",
         name="Cotton",
@@ -479,14 +479,14 @@ def test_what_goes_out_comes_in_unchanged(keeper, commodity, accept):
     count = EventOutbox.objects.exclude(event_type__in=["job.queued", "commodity.bulk_imported"]).count()
     for kind, rows in (("COMMODITIES", 3), ("VARIETIES", 1)):
         file = exported(keeper, kind, accept)
-        document = previewed(keeper, file, kind)
-        assert (document["unchanged"], document["total"]) == (rows, rows), document["rows"]
+        preview = previewed(keeper, file, kind)
+        assert (preview["unchanged"], preview["total"]) == (rows, rows), preview["rows"]
         assert uploaded(keeper, file, kind, mode="atomic").tally == {"unchanged": rows}
-    stored = EventOutbox.objects.exclude(event_type__in=["job.queued", "commodity.bulk_imported"]).count()
-    assert stored == count
+    events = EventOutbox.objects.exclude(event_type__in=["job.queued", "commodity.bulk_imported"]).count()
+    assert events == count
 
 
-def test_no_cell_that_goes_out_is_a_formula(keeper, commodity):
+def test_an_export_has_no_formula(keeper, commodity):
     commodity(code="COTTON", name="=HYPERLINK(1)", active=False)
     assert b"'=HYPERLINK(1)" in exported(keeper).content
     sheet = openpyxl.load_workbook(io.BytesIO(exported(keeper, accept=XLSX).content)).worksheets[0]
@@ -506,7 +506,7 @@ def test_the_template_has_the_columns_of_an_upload(keeper, kind):
     assert (wrong.status_code, wrong.json()["errors"][0]["pointer"]) == (400, "/query/kind")
 
 
-def test_a_partner_takes_out_what_it_may_see(user, client_for, commodity):
+def test_a_partner_exports_only_visible_rows(user, client_for, commodity):
     commodity(code="COTTON", name="Cotton")
     commodity(code="DRAFT", name="Draft", active=False)
     text = exported(client_for(user("BUYER"))).content.decode()
@@ -514,7 +514,7 @@ def test_a_partner_takes_out_what_it_may_see(user, client_for, commodity):
     assert "DRAFT" not in text
 
 
-def test_a_file_that_is_no_table_of_ours_is_refused(keeper):
+def test_a_file_of_another_format_is_refused(keeper):
     def upload_problem(file: Upload, **more: Any) -> tuple[int, str, list[str]]:
         return codes(keeper.write(f"{PATH}/upload", {"file": file, "kind": "COMMODITIES", **more}))
 
@@ -543,7 +543,7 @@ def test_a_file_that_is_no_table_of_ours_is_refused(keeper):
     assert not Job.objects.exists()
 
 
-def test_the_same_file_is_worked_through_once_at_a_time(keeper):
+def test_the_same_file_is_imported_once_at_a_time(keeper):
     file = table("COTTON,Cotton,FIBRE")
     body = {"file": file, "kind": "COMMODITIES"}
     first = keeper.write(f"{PATH}/upload", body)
@@ -552,7 +552,7 @@ def test_the_same_file_is_worked_through_once_at_a_time(keeper):
     assert keeper.write(f"{PATH}/upload", body).status_code == 202
 
 
-def test_who_may_not_add_uploads_and_previews_nothing(user, client_for):
+def test_uploads_and_previews_need_the_capability_to_create(user, client_for):
     client = client_for(user("BUYER"))
     for path in ("upload", "validate"):
         answer = client.write(f"{PATH}/{path}", {"file": table("COTTON,Cotton,FIBRE"), "kind": "COMMODITIES"})
@@ -562,7 +562,7 @@ def test_who_may_not_add_uploads_and_previews_nothing(user, client_for):
 @pytest.mark.large
 @pytest.mark.timeout(600)
 @pytest.mark.django_db(transaction=True)
-def test_a_large_table_is_checked_and_taken_with_the_same_faults(user, emitted):
+def test_ten_thousand_rows_are_checked_and_imported_with_the_same_errors(user, emitted):
     actor = user("INTERNAL_MASTERDATA")
 
     def goods(letter, count, bad=()):

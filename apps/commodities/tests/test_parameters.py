@@ -1,4 +1,4 @@
-"""Quality parameters: typed, ordered limits, methods that stay, and templates that are copied once."""
+"""Quality parameters: typed, ordered limits, fixed methods, and templates that are copied once."""
 
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
@@ -53,12 +53,12 @@ def code_of(answer):
     )
 
 
-def test_a_parameter_is_added_and_told_in_the_stream_of_its_commodity(add, cotton, assert_emitted):
+def test_a_new_parameter_is_an_event_in_the_stream_of_its_commodity(add, cotton, assert_emitted):
     made = add(is_mandatory=True, usual_min="0", possible_min="0")
     row = made.json()
     assert (made.status_code, row["default_method"], row["template_id"]) == (201, "HVI", None), made.content
     assert (row["usual_min"], row["usual_max"]) == ("0.000000", "5.500000")  # zero is a value
-    document = assert_emitted(
+    event = assert_emitted(
         events.ParameterAdded,
         commodity_id=str(cotton.pk),
         parameter_id=row["id"],
@@ -66,7 +66,7 @@ def test_a_parameter_is_added_and_told_in_the_stream_of_its_commodity(add, cotto
         direction="TARGET",
         is_mandatory=True,
     )
-    assert (document.aggregate_type, str(document.aggregate_id)) == ("commodity", str(cotton.pk))
+    assert (event.aggregate_type, str(event.aggregate_id)) == ("commodity", str(cotton.pk))
 
 
 def test_an_enum_has_choices_and_no_figures(add):
@@ -105,8 +105,8 @@ def test_an_enum_has_choices_and_no_figures(add):
     ],
 )
 def test_what_does_not_fit_together_is_refused_with_its_field(add, fields, code, pointer):
-    status, document, pointers = code_of(add(**fields))
-    assert (status, document) == (422, f"commodity.{code}")
+    status, problem, pointers = code_of(add(**fields))
+    assert (status, problem) == (422, f"commodity.{code}")
     assert pointer in pointers
     assert not QualityParameter.objects.exists()
 
@@ -134,7 +134,7 @@ def test_what_is_out_of_shape_is_400(add, fields):
     assert add(**fields).status_code == 400
 
 
-def test_code_and_name_are_one_parameters_alone_within_the_commodity(add, cotton, commodity):
+def test_code_and_name_of_a_parameter_are_unique_within_the_commodity(add, cotton, commodity):
     assert add().status_code == 201
     assert code_of(add(name="Other"))[:2] == (409, "commodity.duplicate")
     assert code_of(add(code="other", name="  ＭICRONAIRE "))[:2] == (409, "commodity.duplicate")
@@ -154,7 +154,9 @@ def test_type_and_unit_are_fixed_and_methods_only_added(add, staff):
     assert staff.write(path, more, method="PUT", if_match=1).status_code == 200
 
 
-def test_a_change_is_told_with_old_and_new_and_an_equal_one_not_at_all(add, staff, emitted, assert_emitted):
+def test_an_update_event_has_old_and_new_values_and_equal_values_emit_none(
+    add, staff, emitted, assert_emitted
+):
     path = add()["Location"]
     assert staff.write(path, {**MICRONAIRE, "status": "ACTIVE"}, method="PUT").status_code == 428
     same = staff.write(
@@ -181,7 +183,7 @@ def test_a_change_is_told_with_old_and_new_and_an_equal_one_not_at_all(add, staf
     assert (stale.status_code, stale["ETag"]) == (412, '"2"')
 
 
-def test_a_template_is_copied_once_and_what_is_said_beside_goes_before(staff, cotton, assert_emitted):
+def test_a_template_is_copied_once_and_submitted_values_take_precedence(staff, cotton, assert_emitted):
     made = staff.write(TEMPLATES, {"category": "FIBRE", "code": "micronaire", **MICRONAIRE})
     assert made.status_code == 201, made.content
     template = made.json()
@@ -209,7 +211,7 @@ def test_a_template_is_copied_once_and_what_is_said_beside_goes_before(staff, co
     assert staff.read(copied["Location"]).json()["name"] == "Micronaire"
 
 
-def test_an_archived_template_and_an_archived_commodity_take_nothing_new(staff, cotton):
+def test_archived_templates_and_commodities_get_no_new_parameters(staff, cotton):
     template = services.create_template(actor=SYSTEM, category="FIBRE", code="micronaire", **MICRONAIRE)
     services.update_template(template, actor=SYSTEM, **MICRONAIRE, status="ARCHIVED")
     body = {"commodity_id": str(cotton.pk), "template_id": str(template.pk)}
@@ -254,9 +256,7 @@ def test_presets_name_parameters_of_the_commodity_within_what_is_possible(staff,
     assert made.json()["presets"] == [{"parameter_id": str(strength.pk), "low": "34.000000", "high": None}]
 
 
-def test_an_equal_preset_is_no_change_and_an_archived_parameter_stays_where_it_was(
-    staff, cotton, strength, emitted
-):
+def test_an_equal_preset_is_no_change_and_an_archived_parameter_may_remain(staff, cotton, strength, emitted):
     row = {"parameter_id": str(strength.pk), "low": "34"}
     body = {"commodity_id": str(cotton.pk), "code": "SUVIN", "name": "Suvin", "presets": [row]}
     path = staff.write("/api/v1/varieties", body)["Location"]
@@ -264,8 +264,8 @@ def test_an_equal_preset_is_no_change_and_an_archived_parameter_stays_where_it_w
     services.update_parameter(
         strength, actor=SYSTEM, **values, precision=1, possible_max=Decimal(50), status="ARCHIVED"
     )
-    stored = {"name": "Suvin", "presets": [{**row, "low": "34.0"}], "status": "ACTIVE"}
-    assert staff.write(path, stored, method="PUT", if_match=1).status_code == 200
+    values = {"name": "Suvin", "presets": [{**row, "low": "34.0"}], "status": "ACTIVE"}
+    assert staff.write(path, values, method="PUT", if_match=1).status_code == 200
     assert emitted("commodity.variety.updated") == []
     again = staff.write("/api/v1/varieties", {**body, "code": "DCH-32", "name": "DCH-32"})
     assert code_of(again)[:2] == (422, "commodity.not_active")
@@ -289,7 +289,7 @@ def test_partners_read_and_are_refused_every_write_by_its_capability(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_twenty_at_once_with_one_name_one_is_kept(user, commodity, client_for):
+def test_of_twenty_parallel_posts_of_one_name_one_is_stored(user, commodity, client_for):
     cotton, people = commodity(), [user("INTERNAL_MASTERDATA") for _ in range(20)]
     spellings = ("Micronaire", "MICRONAIRE", "micronaire", "Ｍicronaire")
 

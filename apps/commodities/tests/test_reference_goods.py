@@ -1,4 +1,4 @@
-"""Reference data of commodities: all of it, once, and never over what staff changed."""
+"""Reference data of commodities: loaded completely, once, and never over changes of staff."""
 
 from dataclasses import replace
 from datetime import date
@@ -40,7 +40,7 @@ def parameter(commodity, code):
     return QualityParameter.objects.get(commodity__code=commodity, code=code)
 
 
-def test_everything_is_there_and_in_use(loaded):
+def test_all_reference_data_is_loaded_and_active(loaded):
     assert set(Commodity.objects.values_list("code", "status")) == {
         (code, "ACTIVE")
         for code in ("COTTON", "KAPAS", "COTTON_SEED", "COTTON_YARN", "WHEAT", "CHANA", "SOYBEAN")
@@ -138,7 +138,7 @@ def test_a_second_run_changes_nothing(loaded):
     assert EventOutbox.objects.count() == before
 
 
-def test_what_staff_changed_stays(loaded):
+def test_changes_of_staff_are_not_overwritten(loaded):
     variety = Variety.objects.get(code="J-34")
     services.update_variety(variety, actor=SYSTEM, name="J 34", status="ARCHIVED")
     schedule = QualitySchedule.objects.get(code="KCA-MIC")

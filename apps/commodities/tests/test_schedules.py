@@ -69,8 +69,8 @@ def changed(place, **fields):
 
 def edit(row, by, **fields):
     names = ("contract_form", "title", "mode", "source", "valid_from", "valid_to", "cap_percent")
-    stored = {name: getattr(row, name) for name in names}
-    return services.edit_quality_schedule(row, actor=by, **{**stored, "lines": DEMO_LINES, **fields})
+    current = {name: getattr(row, name) for name in names}
+    return services.edit_quality_schedule(row, actor=by, **{**current, "lines": DEMO_LINES, **fields})
 
 
 def test_one_person_drafts_and_another_publishes(publish, assert_emitted):
@@ -118,7 +118,7 @@ def test_a_new_version_ends_the_one_before_and_changes_nothing_of_it(publish):
     assert services.terms_of(again(first), day=date(2026, 2, 1)) == terms
 
 
-def test_nothing_published_is_edited_by_nobody(publish, author):
+def test_a_published_schedule_cannot_be_edited(publish, author):
     row = publish()
     with pytest.raises(services.IllegalTransition):
         edit(row, author, lines=changed(2, rate=D(2)))
@@ -194,7 +194,7 @@ LADDER = {
         ),
     ],
 )
-def test_what_is_not_sound_is_not_published(cotton, author, lines, code, pointer):
+def test_an_inconsistent_schedule_is_not_published(cotton, author, lines, code, pointer):
     row = schedule(cotton, actor=author, lines=lines)
     with pytest.raises(RuleBroken) as caught:
         services.submit_quality_schedule(row, actor=author, reason=WHY)
@@ -217,9 +217,9 @@ MATRIX = {
 @pytest.mark.parametrize(
     ("cell", "words"),
     [
-        ({"first": "2.50"}, "no value 2.50"),
-        ({"first": "light"}, "no value light"),
-        ({"second": "dark"}, "no value dark"),
+        ({"first": "2.50"}, "no result 2.50"),
+        ({"first": "light"}, "no result light"),
+        ({"second": "dark"}, "no result dark"),
         ({}, "twice"),
     ],
 )
@@ -326,13 +326,13 @@ def test_staff_draft_edit_and_submit_on_pages(cotton, author, staff_client_for):
     row = QualitySchedule.objects.get(code="PAGE")
     page = f"/admin/commodity/qualityschedule/{row.pk}/change/"
     assert "staple_length" in staff.get(page).content.decode()
-    assert staff.fill(page).status_code == 302  # the same lines, as the page shows them
+    assert staff.fill(page).status_code == 302  # the lines shown on the page, unchanged
     assert again(row).version == row.version
     assert staff.fill(page, title="Another").status_code == 302
     assert again(row).title == "Another"
 
 
-def test_a_line_is_told_in_words():
+def test_a_line_is_described_in_words():
     bands = [{"to": "74", "from": "73", "effect": "-3.5"}, {"to": None, "from": "77.1", "effect": "1"}]
-    document = words_of({"effect": "PERCENT", "bands": bands})
-    assert document == "effect PERCENT, bands from 73 to 74 effect -3.5; from 77.1 effect 1"
+    text = words_of({"effect": "PERCENT", "bands": bands})
+    assert text == "effect PERCENT, bands from 73 to 74 effect -3.5; from 77.1 effect 1"

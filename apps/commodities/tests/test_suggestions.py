@@ -1,4 +1,4 @@
-"""Suggestions: the same words give the same answer, with reasons, and nothing is kept of a question."""
+"""Suggestions: the same words give the same answer, with reasons, and nothing is stored."""
 
 from decimal import Decimal
 
@@ -54,7 +54,7 @@ def test_a_name_suggests_its_code(cotton, name, code, confidence):
     assert codes(name=name)[0] == (code, Decimal(confidence))
 
 
-def test_what_a_phrase_holds_is_not_read_again_and_the_unknown_gets_nothing(cotton):
+def test_parts_of_a_phrase_are_not_matched_again_and_unknown_names_get_no_code(cotton):
     assert codes(name="Cotton yarn") == [("5205", Decimal("0.85"))]
     assert [code for code, _ in codes(name="wheat, soybean or rice")] == ["1201", "1001", "1006"]
     assert len(codes(name="wheat maize rice soybean groundnut chana cotton")) == 5
@@ -90,12 +90,12 @@ def test_what_staff_confirmed_comes_first(cotton):
         ("32.1", "EG", "52010025"),
     ],
 )
-def test_lint_is_told_to_eight_digits_by_its_staple(staple, origin, line):
+def test_lint_gets_a_code_of_eight_digits_by_its_staple(staple, origin, line):
     found = [code for code, _ in codes(name="Cotton lint", origin_country=origin, staple_mm=Decimal(staple))]
     assert found == ([line, "5201"] if line else ["5201"])
 
 
-def test_where_the_tariff_is_silent_it_says_so_and_seed_cotton_has_no_staple():
+def test_a_gap_in_the_tariff_is_a_reason_and_seed_cotton_has_no_staple():
     (silent,) = lookups.suggest_hsn(actor=SYSTEM, name="cotton", staple_mm=Decimal("28.2")).results
     assert [reason.code for reason in silent.reasons] == ["phrase", "tariff_silent"]
     assert codes(name="kapas", staple_mm=Decimal("28.5")) == [("5201", Decimal("0.85"))]
@@ -105,7 +105,7 @@ def test_where_the_tariff_is_silent_it_says_so_and_seed_cotton_has_no_staple():
     assert codes(name="Cotton, Bengal deshi")[0][0] == "52010011"
 
 
-def test_an_answer_says_who_suggests_why_and_what_tax_there_is(staff, cotton):
+def test_a_suggestion_has_provider_reasons_and_rates(staff, cotton):
     services.load_tax_rates(actor=SYSTEM)
     answer = staff.write(f"{BASE}/ai/suggest-hsn", {"name": "Wheat"})
     assert answer.json() == {
@@ -127,7 +127,7 @@ def test_an_answer_says_who_suggests_why_and_what_tax_there_is(staff, cotton):
     assert staff.write(f"{BASE}/ai/suggest-hsn", {"name": "granite"}).json() == {"results": []}
 
 
-def test_the_goods_that_the_product_brings_along_are_known_by_name_and_alias(staff):
+def test_included_commodities_are_recognized_by_name_and_alias(staff):
     services.load_units(actor=SYSTEM)
     services.load_commodities(actor=SYSTEM)
     for name, code in (
@@ -152,7 +152,7 @@ def category(staff, **asked):
     return found["category"], [each["category"] for each in found["alternatives"]]
 
 
-def test_a_category_is_told_by_commodities_words_and_description(staff, cotton, commodity):
+def test_a_category_is_suggested_from_commodities_phrases_and_description(staff, cotton, commodity):
     commodity(name="Kapas", category="SEED_COTTON", aliases=["narma"])
     assert category(staff, name="Narma") == ("SEED_COTTON", [])
     assert category(staff, name="kapas") == ("SEED_COTTON", ["FIBRE"])
@@ -181,7 +181,7 @@ def test_templates_that_a_commodity_lacks_are_suggested_in_their_order(staff, co
     assert (left["code"], left["provider"], left["is_suggestion"]) == ("leaf", "builtin", True)
 
 
-def test_a_thousand_questions_have_one_answer_and_leave_no_row(cotton):
+def test_a_thousand_suggestions_are_equal_and_store_nothing(cotton):
     def rows():
         return {model: model._base_manager.count() for model in apps.get_app_config("commodity").get_models()}
 

@@ -41,7 +41,7 @@ def decide(row, by):
     approvals.approve(request, actor=by, subject_version=request.subject_version)
 
 
-def test_the_usual_rates_are_loaded_once_and_what_staff_changed_stays():
+def test_the_usual_rates_are_loaded_once_without_overwriting_changes_of_staff():
     codes, rates = services.load_hsn_codes(actor=SYSTEM), services.load_tax_rates(actor=SYSTEM)
     assert (codes, rates) == (HsnCode.objects.count(), TaxRate.objects.count())
     assert rates == 27
@@ -74,7 +74,7 @@ def test_a_rate_is_found_by_date_longest_prefix_and_condition():
     assert tax.tax_on("5201", DAY).rate_percent == 5
 
 
-def test_the_last_day_of_a_rate_is_its_own_and_drafts_and_withdrawn_ones_are_none(author):
+def test_a_rate_applies_on_its_last_day_and_drafts_and_withdrawn_ones_never(author):
     rate(hsn="5201", valid_to=date(2020, 3, 31))
     rate(hsn="5201", valid_from=date(2020, 4, 1), rate_percent=Decimal(12))
     draft(author, hsn="52010015")
@@ -83,7 +83,7 @@ def test_the_last_day_of_a_rate_is_its_own_and_drafts_and_withdrawn_ones_are_non
     assert tax.tax_on("52010015", date(2020, 4, 1)).rate_percent == 12
 
 
-def test_the_tax_of_a_commodity_is_told_with_the_row_to_pin(user, client_for, commodity):
+def test_the_tax_of_a_commodity_comes_with_the_id_of_the_rate(user, client_for, commodity):
     services.load_tax_rates(actor=SYSTEM)
     wheat, cotton = commodity(hsn_code="10019910"), commodity()
     buyer = client_for(user("BUYER"))
@@ -178,7 +178,7 @@ def test_an_edit_returns_it_and_makes_the_approval_stale(author, director, deliv
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_twenty_overlapping_rates_published_at_once_one_holds(author, director):
+def test_of_twenty_overlapping_rates_published_at_once_one_is_published(author, director):
     rows = [draft(author, hsn="7214") for _ in range(20)]
     for row in rows:
         services.submit_tax_rate(row, actor=author, reason="The council has decided.")
@@ -198,7 +198,7 @@ def test_of_twenty_overlapping_rates_published_at_once_one_holds(author, directo
     assert connection.in_atomic_block is False
 
 
-def test_a_commodity_bears_a_code_that_is_in_use(user, client_for):
+def test_the_hsn_code_of_a_commodity_must_be_active(user, client_for):
     staff = client_for(user("INTERNAL_MASTERDATA"))
     body = {"code": "TMT", "name": "TMT bars", "category": "METAL", "hsn_code": "7214"}
     refused = staff.write("/api/v1/commodities", body)
@@ -208,13 +208,13 @@ def test_a_commodity_bears_a_code_that_is_in_use(user, client_for):
     assert made.status_code == 201
     services.update_hsn_code(row, actor=SYSTEM, description="Bars of iron or steel", status="ARCHIVED")
     del body["code"]
-    stored = staff.write(made["Location"], {**body, "description": "Bars."}, method="PUT", if_match=1)
-    assert stored.status_code == 200, stored.content
+    updated = staff.write(made["Location"], {**body, "description": "Bars."}, method="PUT", if_match=1)
+    assert updated.status_code == 200, updated.content
     moved = staff.write(made["Location"], {**body, "hsn_code": "7213"}, method="PUT", if_match=2)
     assert moved.json()["code"] == "commodity.hsn_unknown"
 
 
-def test_what_staff_say_of_a_name_is_kept_once_and_shown_to_staff_alone(user, client_for, emitted):
+def test_an_hsn_mapping_is_stored_once_per_name_and_shown_only_to_staff(user, client_for, emitted):
     keeper = user("INTERNAL_MASTERDATA")
     mapping = services.confirm_hsn_mapping(actor=keeper, name="Comber  Noil", hsn_code="5202")
     assert (mapping.name_key, mapping.confirmed_by) == ("comber noil", keeper.pk)

@@ -1,4 +1,4 @@
-"""Lists of terms: one shape, six tables, and each with the contradictions that it can't hold."""
+"""Lists of terms: one shape, six tables, and the contradictions of each."""
 
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
@@ -25,22 +25,24 @@ def staff(user, client_for):
 
 
 @every_list
-def test_terms_are_added_and_told_with_the_name_of_their_list(staff, assert_emitted, kind):
+def test_new_terms_are_an_event_with_the_name_of_their_list(staff, assert_emitted, kind):
     made = staff.write(f"/api/v1/{kind}", {"code": "USUAL", **BODIES[kind]})
-    document = made.json()
-    assert (made.status_code, document["status"], document["version"]) == (201, "ACTIVE", 1), made.content
-    assert made["Location"] == f"/api/v1/{kind}/{document['id']}"
+    created = made.json()
+    assert (made.status_code, created["status"], created["version"]) == (201, "ACTIVE", 1), made.content
+    assert made["Location"] == f"/api/v1/{kind}/{created['id']}"
     event = assert_emitted(
-        events.TradeTermsCreated, terms_id=document["id"], kind=kind, code="USUAL", name=BODIES[kind]["name"]
+        events.TradeTermsCreated, terms_id=created["id"], kind=kind, code="USUAL", name=BODIES[kind]["name"]
     )
-    assert (event.aggregate_type, str(event.aggregate_id)) == ("trade_terms", document["id"])
+    assert (event.aggregate_type, str(event.aggregate_id)) == ("trade_terms", created["id"])
     assert staff.read(f"/api/v1/{kind}?search=USUAL").json()["results"] == [
         staff.read(made["Location"]).json()
     ]
 
 
 @every_list
-def test_a_change_is_told_with_old_and_new_and_an_equal_one_not_at_all(staff, emitted, assert_emitted, kind):
+def test_an_update_event_has_old_and_new_values_and_equal_values_emit_none(
+    staff, emitted, assert_emitted, kind
+):
     path = staff.write(f"/api/v1/{kind}", {"code": "USUAL", **BODIES[kind]})["Location"]
     same = staff.write(path, {**BODIES[kind], "status": "ACTIVE"}, method="PUT", if_match=1)
     assert (same.status_code, same["ETag"]) == (200, '"1"'), same.content
@@ -59,7 +61,7 @@ def test_a_change_is_told_with_old_and_new_and_an_equal_one_not_at_all(staff, em
 
 
 @every_list
-def test_code_and_name_are_taken_once_per_list_in_whatever_spelling(staff, kind):
+def test_code_and_name_are_unique_per_list_in_any_spelling(staff, kind):
     staff.write(f"/api/v1/{kind}", {"code": "USUAL", **BODIES[kind], "name": "Mill  Pass"})
     for taken in ({"code": "USUAL", "name": "Other"}, {"code": "OTHER", "name": "mill pass"}):
         answer = staff.write(f"/api/v1/{kind}", {**BODIES[kind], **taken})
@@ -69,9 +71,7 @@ def test_code_and_name_are_taken_once_per_list_in_whatever_spelling(staff, kind)
 
 
 @every_list
-def test_what_a_caller_leaves_out_falls_back_and_partners_read_but_do_not_write(
-    staff, user, client_for, kind
-):
+def test_omitted_fields_get_defaults_and_partners_read_but_do_not_write(staff, user, client_for, kind):
     buyer = client_for(user("BUYER"))
     body = {"code": "USUAL", **BODIES[kind]}
     answer = buyer.write(f"/api/v1/{kind}", body)
@@ -141,7 +141,7 @@ def test_fields_that_contradict_are_refused_and_named(staff, kind, change, point
         ("bargain-types", "description", "x" * 501),
     ],
 )
-def test_what_has_no_sound_shape_is_no_figure(staff, kind, field, wrong):
+def test_malformed_numbers_and_slabs_are_refused(staff, kind, field, wrong):
     answer = staff.write(f"/api/v1/{kind}", {"code": "ODD", **BODIES[kind], field: wrong})
     assert (answer.status_code, answer.json()["code"]) == (400, "request.invalid")
     assert answer.json()["errors"][0]["pointer"].startswith(f"/{field}")
@@ -160,7 +160,7 @@ def test_what_has_no_sound_shape_is_no_figure(staff, kind, field, wrong):
         (TradeType, {"code": "small"}),
     ],
 )
-def test_the_database_holds_the_rules_too(model, change):
+def test_the_database_enforces_the_rules_too(model, change):
     terms = row(model.kind)
     with pytest.raises(IntegrityError), transaction.atomic(), unguarded_writes():
         model.objects.filter(pk=terms.pk).update(**change)
@@ -175,25 +175,25 @@ def test_the_database_holds_the_rules_too(model, change):
         ({"usance_days": 46, "balance_days": 0}, True),
     ],
 )
-def test_a_term_beyond_what_small_suppliers_may_be_asked_for_is_marked(staff, change, over):
+def test_terms_beyond_the_limit_for_small_suppliers_are_marked(staff, change, over):
     made = staff.write("/api/v1/payment-terms", {"code": "LONG", **BODIES["payment-terms"], **change})
     assert made.json()["over_msme_limit"] is over, made.content
 
 
-def test_whoever_is_signed_in_hears_of_all_six_lists_in_the_feed(user, client_for, deliver):
+def test_every_signed_in_user_gets_the_events_of_all_six_lists(user, client_for, deliver):
     for model in TERMS:
         row(model.kind)
     deliver()
     buyer = client_for(user("BUYER"))
-    document = buyer.read("/api/v1/events?type=trade_terms.created").json()["results"]
-    assert {event["data"]["kind"] for event in document} == set(BODIES)
+    reported = buyer.read("/api/v1/events?type=trade_terms.created").json()["results"]
+    assert {event["data"]["kind"] for event in reported} == set(BODIES)
     payload = EventOutbox.objects.filter(event_type="trade_terms.created").first().payload
     assert (
         seen_by(readers_of("trade_terms.created", 1, payload), "trade_terms.created", 1, payload) == payload
     )
 
 
-def test_the_usual_terms_are_loaded_once_and_what_staff_changed_stays():
+def test_the_usual_terms_are_loaded_once_without_overwriting_changes_of_staff():
     assert services.load_terms(actor=SYSTEM) == sum(model.objects.count() for model in TERMS) == 64
     before = EventOutbox.objects.count()
     slow = PaymentTerms.objects.get(code="ADV15_D15")
@@ -229,7 +229,7 @@ def test_of_twenty_posts_of_one_name_at_once_one_wins(staff):
     assert PassingTerms.objects.count() == 1
 
 
-def test_slabs_are_typed_and_shown_as_json_in_the_admin(user, staff_client_for):
+def test_slabs_are_entered_and_shown_as_json_in_the_admin(user, staff_client_for):
     terms = row("delivery-terms")
     staff = staff_client_for(user("INTERNAL_MASTERDATA"))
     page = f"/admin/commodity/deliveryterms/{terms.pk}/change/"

@@ -1,4 +1,4 @@
-"""Units, what prices are quoted in, what packages weigh, and conversions that show every factor."""
+"""Units, pricing units, pack weights, and conversions that show every factor."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
@@ -74,7 +74,7 @@ def test_the_units_of_the_trade_are_loaded_once(db, emitted):
     assert EventOutbox.objects.count() == before
 
 
-def test_what_staff_changed_stays(loaded):
+def test_changes_of_staff_are_not_overwritten(loaded):
     cents = PricingUnit.objects.get(code="USC/LB")
     assert (cents.currency, cents.divisor, cents.unit_id, cents.tick) == ("USD", 100, "LB", Decimal("0.01"))
     services.update_pricing_unit(
@@ -85,7 +85,7 @@ def test_what_staff_changed_stays(loaded):
     assert (cents.places, cents.tick, cents.status) == (4, None, "ARCHIVED")
 
 
-def test_weights_of_packages_are_loaded_for_the_goods_that_are_there(loaded, commodity, emitted):
+def test_pack_weights_are_loaded_for_existing_commodities(loaded, commodity, emitted):
     assert services.load_pack_weights(actor=SYSTEM) == 0
     cotton = commodity(code="COTTON", name="Cotton lint")
     assert services.load_pack_weights(actor=SYSTEM) == 10
@@ -97,7 +97,7 @@ def test_weights_of_packages_are_loaded_for_the_goods_that_are_there(loaded, com
     assert weights["US", "STATISTICAL_NET"] == (480, "LB")
 
 
-def test_only_the_product_itself_publishes_without_a_second_person(user):
+def test_only_the_product_itself_publishes_without_approval(user):
     with pytest.raises(CapabilityMissing):
         services.load_units(actor=user())
 
@@ -145,13 +145,13 @@ def test_every_factor_is_shown(ask):
     assert body["steps"][2] == "102000.000 KG × 1 ÷ 17781/50 × 50000 ÷ 1 = 85000000000/5927 INR"
 
 
-def test_a_question_leaves_nothing(ask):
+def test_a_conversion_stores_nothing(ask):
     before = EventOutbox.objects.count()
     assert ask({"count": "600"}, to_unit="LB").status_code == 200
     assert EventOutbox.objects.count() == before
 
 
-def test_a_weight_that_is_given_wins(ask, cotton):
+def test_a_given_weight_overrides_the_count(ask, cotton):
     given = ask({"count": "600", "weight": "101990.5"}, rate="50000", pricing_unit="INR/CANDY").json()
     assert given["weight"] == {"value": "101990.500", "unit": "KG", "basis": "given"}
     assert given["amount"]["value"] == "14339814.97"
@@ -159,7 +159,7 @@ def test_a_weight_that_is_given_wins(ask, cotton):
     assert in_pounds["converted"]["value"] == "453.592370000"
 
 
-def test_a_bale_weighs_what_it_weighs_then_and_there(ask, cotton):
+def test_a_bale_has_the_weight_of_its_country_and_date(ask, cotton):
     pack_weight(cotton, value=Decimal(165), valid_from=date(2026, 2, 1))
     later = ask({"count": "600"}, on_date="2026-02-01").json()
     assert later["weight"]["value"] == "99000.000"
@@ -170,7 +170,7 @@ def test_a_bale_weighs_what_it_weighs_then_and_there(ask, cotton):
     assert american["converted"]["value"] == "21772.433760000"
 
 
-def test_bales_of_no_agreed_weight_ask_for_one(ask):
+def test_bales_without_a_fixed_weight_need_a_weight(ask):
     for quantity, more in (
         ({"count": "600"}, {"origin_country": "BR"}),
         ({"count": "600"}, {"origin_country": "ZW"}),
@@ -200,7 +200,7 @@ def test_a_price_per_package_multiplies_the_count(ask):
         ({"count": "100"}, "M", ""),
     ],
 )
-def test_what_measures_something_else_is_refused(ask, quantity, to_unit, pointer):
+def test_units_of_another_dimension_are_refused(ask, quantity, to_unit, pointer):
     answer = ask(quantity, to_unit=to_unit)
     assert status_and_code(answer) == (422, "commodity.unit_dimension"), answer.json()
     if pointer:
@@ -220,7 +220,7 @@ def test_a_count_is_converted_among_counts(ask):
         ({"mode": "HALF_EVEN"}, "14341150.67"),
     ],
 )
-def test_the_amount_is_rounded_once_as_is_asked(ask, rounding, value):
+def test_the_amount_is_rounded_once_as_requested(ask, rounding, value):
     answer = ask({"count": "600"}, rate="50000", pricing_unit="INR/CANDY", rounding=rounding).json()
     assert answer["amount"]["value"] == value
     assert answer["amount"]["unrounded"] == "14341150.666441707441"
@@ -232,7 +232,7 @@ def test_cents_are_hundredths(ask):
     assert answer["amount"]["currency"] == "USD"
 
 
-def test_a_rate_is_quoted_in_the_commoditys_own_unit_unless_said(ask, cotton):
+def test_a_rate_is_quoted_in_the_commoditys_pricing_unit_by_default(ask, cotton):
     lacking = ask({"count": "600"}, rate="50000")
     assert status_and_code(lacking) == (422, "commodity.fields_contradict")
     with unguarded_writes():
@@ -265,7 +265,7 @@ def test_fields_that_need_each_other(ask, body):
         ({"rounding": {"places": 7}}, "/rounding/places", "out_of_range"),
     ],
 )
-def test_what_is_not_there_is_named(ask, more, pointer, code):
+def test_missing_units_are_named(ask, more, pointer, code):
     answer = ask({"count": "600"}, **more)
     assert answer.status_code == 400
     assert (answer.json()["errors"][0]["pointer"], answer.json()["errors"][0]["code"]) == (pointer, code)
@@ -304,7 +304,7 @@ def test_a_new_version_changes_no_pinned_figure(ask, second_candy):
     assert (pinned.unit_version, pinned.value) == (1, Fraction("355.62"))
 
 
-def test_what_was_withdrawn_is_not_chosen_but_resolves_for_ever(ask, second_candy):
+def test_a_withdrawn_definition_is_not_chosen_but_can_be_requested(ask, second_candy):
     with unguarded_writes():
         second_candy.status = "WITHDRAWN"
         second_candy.save()
@@ -342,7 +342,7 @@ def test_units_are_shown_with_every_definition_that_was_published(staff, second_
     assert rows[0]["dimension"] == "MASS"
 
 
-def test_a_unit_shown_anew_has_another_tag(loaded, staff, user, deliver):
+def test_a_new_definition_changes_the_etag_of_the_unit(loaded, staff, user, deliver):
     from apps.approvals import services as approvals
     from apps.approvals.models import ApprovalRequest
 
@@ -366,7 +366,7 @@ def test_a_unit_shown_anew_has_another_tag(loaded, staff, user, deliver):
     assert [d["valid_to"] for d in answer.json()["definitions"]] == ["2026-12-31", None]
 
 
-def test_a_pricing_unit_is_added_and_told(staff, assert_emitted):
+def test_a_new_pricing_unit_is_an_event(staff, assert_emitted):
     made = staff.write(PRICES, {"code": "INR/KG", **PER_KG})
     row = made.json()
     assert (made.status_code, row["status"], row["unit"], row["tick"]) == (201, "ACTIVE", "KG", "0.050000")
@@ -402,7 +402,7 @@ def test_places_tick_and_status_change_the_rest_is_fixed(staff, emitted, assert_
     )
 
 
-def test_code_and_quotation_are_one_pricing_units_alone(staff):
+def test_code_and_quotation_of_a_pricing_unit_are_unique(staff):
     pricing_unit()
     for body in ({"code": "INR/KG", **PER_KG, "currency": "USD"}, {"code": "RS/KG", **PER_KG}):
         assert status_and_code(staff.write(PRICES, body)) == (409, "commodity.duplicate")
@@ -439,7 +439,7 @@ def test_partners_read_and_get_403_on_writes(user, client_for):
     assert buyer.read(f"{PRICES}/{row.pk}").json()["status"] == "ARCHIVED"
 
 
-def test_a_weight_is_told_in_the_stream_of_its_commodity(commodity, assert_emitted):
+def test_a_pack_weight_is_an_event_in_the_stream_of_its_commodity(commodity, assert_emitted):
     cotton = commodity()
     row = pack_weight(cotton)
     assert_emitted(
@@ -467,7 +467,7 @@ def test_the_open_weight_ends_the_day_before_the_next(commodity):
         pack_weight(cotton, valid_from=date(2026, 1, 1))
 
 
-def test_weights_lie_within_their_limits_and_packages_are_counted(commodity):
+def test_weights_are_within_their_limits_and_packages_are_counted(commodity):
     cotton = commodity()
     for wrong in ({"value": Decimal(180)}, {"low": Decimal(180)}, {"valid_to": date(2019, 1, 1)}):
         with pytest.raises(services.LimitsInverted):
@@ -508,20 +508,20 @@ def test_staff_set_a_weight_on_the_commoditys_page(commodity, staff_client_for, 
         ({"quantity_mode": "WEIGHT", "package_unit": None, "trade_unit": "BALE"}, "/trade_unit"),
     ],
 )
-def test_a_commoditys_units_measure_what_they_are_there_for(staff, fields, pointer):
+def test_units_of_a_commodity_need_the_right_dimension(staff, fields, pointer):
     answer = staff.write("/api/v1/commodities", {"code": "COTTON", **GOODS, **fields})
     assert status_and_code(answer) == (422, "commodity.unit_dimension"), answer.json()
     assert answer.json()["errors"][0]["pointer"] == pointer
 
 
-def test_a_commodity_names_units_that_are_there(staff):
+def test_units_of_a_commodity_must_exist(staff):
     body = {"code": "COTTON", **GOODS, "base_unit": "STONE"}
     answer = staff.write("/api/v1/commodities", body)
     assert answer.status_code == 400
     assert answer.json()["errors"][0] == {
         "pointer": "/base_unit",
         "code": "does_not_exist",
-        "detail": "There is no such unit.",
+        "detail": "This unit does not exist.",
     }
 
 
@@ -560,7 +560,7 @@ def test_a_commodity_is_priced_in_its_own_kind_or_packages(staff, loaded):
         (Unit, {"code": "kg"}),
     ],
 )
-def test_the_database_itself_refuses_what_can_not_be(commodity, model, change):
+def test_database_constraints_refuse_invalid_rows(commodity, model, change):
     pack_weight(commodity())
     pricing_unit()
     services.draft_unit_definition(

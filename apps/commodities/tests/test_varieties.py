@@ -1,4 +1,4 @@
-"""Varieties: one name, one variety; at most one standard; changes told in the commodity's stream."""
+"""Varieties: one name, one variety; at most one standard; events in the commodity's stream."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -24,7 +24,7 @@ def cotton(commodity):
     return commodity()
 
 
-def test_a_variety_is_added_and_told_in_the_stream_of_its_commodity(staff, cotton, assert_emitted):
+def test_a_new_variety_is_an_event_in_the_stream_of_its_commodity(staff, cotton, assert_emitted):
     made = staff.write(PATH, {"commodity_id": str(cotton.pk), "code": "SHANKAR-6", **VARIETY})
     row = made.json()
     assert (made.status_code, row["status"], row["version"]) == (201, "ACTIVE", 1), made.content
@@ -33,7 +33,7 @@ def test_a_variety_is_added_and_told_in_the_stream_of_its_commodity(staff, cotto
     assert_emitted(events.VarietyAdded, commodity_id=str(cotton.pk), variety_id=row["id"], code="SHANKAR-6")
 
 
-def test_a_change_is_told_with_old_and_new_and_an_equal_one_not_at_all(
+def test_an_update_event_has_old_and_new_values_and_equal_values_emit_none(
     staff, cotton, emitted, assert_emitted
 ):
     made = staff.write(PATH, {"commodity_id": str(cotton.pk), "code": "SHANKAR-6", **VARIETY})
@@ -54,7 +54,7 @@ def test_a_change_is_told_with_old_and_new_and_an_equal_one_not_at_all(
     )
 
 
-def test_code_name_and_alias_are_one_varietys_alone_within_the_commodity(staff, cotton, commodity):
+def test_code_name_and_alias_of_a_variety_are_unique_within_the_commodity(staff, cotton, commodity):
     first = {"commodity_id": str(cotton.pk), "code": "SHANKAR-6", **VARIETY}
     staff.write(PATH, first)
     other = {**first, "is_standard": False, "aliases": []}
@@ -69,7 +69,7 @@ def test_code_name_and_alias_are_one_varietys_alone_within_the_commodity(staff, 
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_twenty_at_once_with_one_alias_in_other_spellings_one_is_kept(user, commodity, client_for):
+def test_of_twenty_parallel_posts_of_one_alias_in_other_spellings_one_is_stored(user, commodity, client_for):
     cotton, people = commodity(), [user("INTERNAL_MASTERDATA") for _ in range(20)]
     spellings = ("ICS 105", "ics 105", "ICS  105", "ＩＣＳ 105")
 
@@ -94,11 +94,11 @@ def test_a_second_standard_is_refused(staff, cotton):
     assert Variety.objects.count() == 1
 
 
-def test_nothing_new_is_said_of_an_archived_commodity(staff, cotton, commodity):
+def test_an_archived_commodity_gets_no_new_rows(staff, cotton, commodity):
     path = f"/api/v1/commodities/{cotton.pk}"
     row = staff.read(path).json()
-    fields = ("name", "category", "quantity_mode", "package_unit", "trade_unit", "hsn_code")
-    body = {name: row[name] for name in fields} | {"status": "ARCHIVED"}
+    names = ("name", "category", "quantity_mode", "package_unit", "trade_unit", "hsn_code")
+    body = {name: row[name] for name in names} | {"status": "ARCHIVED"}
     assert staff.write(path, body, method="PUT", if_match=row["version"]).status_code == 200
     answer = staff.write(PATH, {"commodity_id": str(cotton.pk), "code": "J-34", "name": "J-34"})
     assert (answer.status_code, answer.json()["code"]) == (422, "commodity.not_active")

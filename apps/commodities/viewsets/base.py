@@ -1,4 +1,4 @@
-"""What the reads of reference data share."""
+"""Common base of the viewsets of reference data."""
 
 from apps.commodities import capabilities
 from apps.commodities.models import Commodity
@@ -6,7 +6,7 @@ from erp.api import lists
 
 
 class ReferenceRows(lists.ListReadsViewSet):
-    """Reference data: open to whoever is signed in."""
+    """Reference data: open to all signed-in users."""
 
     reads = capabilities.VIEW
 

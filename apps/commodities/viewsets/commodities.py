@@ -8,7 +8,7 @@ from rest_framework.response import Response
 
 from apps.commodities import capabilities, lookups, services, tax
 from apps.commodities.exact import UnitDimension
-from apps.commodities.filters import tax_asked
+from apps.commodities.filters import parse_tax_query
 from apps.commodities.models import Commodity, TaxRate
 from apps.commodities.serializers.commodities import CommodityOutput, CreateInput, UpdateInput
 from apps.commodities.serializers.pricing import ConversionInput, ConversionOutput
@@ -28,7 +28,7 @@ from erp.api.viewsets import read
 
 
 class CommodityViewSet(Tables, ReferenceViewSet):
-    """Commodities: what can be traded."""
+    """Commodities."""
 
     queryset = Commodity.objects.all()
     serializer_class = CommodityOutput
@@ -94,7 +94,7 @@ class CommodityViewSet(Tables, ReferenceViewSet):
     )
     @read("tax", query=("on_date", "condition"))
     def tax_on_date(self, request: Request, pk: Any = None) -> Response:
-        """The rate of goods and services tax on a date, under a condition where the rate depends on one."""
+        """Return the GST rate on a date, under a condition where the rate depends on one."""
         commodity = self.row_of(self.queryset, pk)
-        found = lookups.tax_of(commodity, **tax_asked(request.query_params))
+        found = lookups.tax_of(commodity, **parse_tax_query(request.query_params))
         return Response(TaxAnswer(found).data)

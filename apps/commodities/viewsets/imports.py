@@ -1,4 +1,4 @@
-"""Tables of commodities and varieties over HTTP: up, looked at beforehand, and down."""
+"""Import, preview and export of commodities and varieties over HTTP."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -15,7 +15,7 @@ from apps.commodities.serializers.imports import (
     BulkUploadInput,
     BulkValidateInput,
     BulkValidateOutput,
-    kind_asked,
+    parse_kind,
 )
 from erp.access import actor_of
 from erp.api.endpoints import endpoint, lookup
@@ -32,7 +32,7 @@ _TABLE = extend_schema(
 
 
 class Tables(ViewSet):
-    """The doors for tables, of which the path names none in particular."""
+    """Endpoints of imports and exports."""
 
     bulk_upload = endpoint(
         services.bulk_upload,
@@ -61,14 +61,14 @@ class Tables(ViewSet):
     @read("bulk/template", detail=False, query=("kind",))
     def bulk_template(self, request: Request) -> HttpResponseBase:
         """Download an empty import template as CSV or XLSX."""
-        kind = kind_asked(request.query_params)
+        kind = parse_kind(request.query_params)
         return self._table(f"{kind.lower()}-template", kind, ())
 
     @_TABLE
     @read("bulk/export", detail=False, query=("kind",))
     def bulk_export(self, request: Request) -> HttpResponseBase:
         """Export as CSV or XLSX. The file can be imported again."""
-        kind = kind_asked(request.query_params)
+        kind = parse_kind(request.query_params)
         return self._table(
             kind.lower(), kind, lookups.exported(kind, ROWS[kind].columns, actor=actor_of(request))
         )

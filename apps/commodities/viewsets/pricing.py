@@ -1,4 +1,4 @@
-"""What prices are quoted in, over HTTP."""
+"""Pricing units over HTTP."""
 
 from typing import ClassVar
 
@@ -14,7 +14,7 @@ from erp.api.endpoints import endpoint
 
 
 class PricingUnitViewSet(ReferenceViewSet):
-    """What prices are quoted in."""
+    """Units in which prices are quoted."""
 
     queryset = PricingUnit.objects.all()
     serializer_class = PricingUnitOutput

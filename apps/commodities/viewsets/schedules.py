@@ -1,4 +1,4 @@
-"""Schedules of premiums and discounts over HTTP: read only, since two people publish them in the admin."""
+"""Schedules of premiums and discounts over HTTP, read only. Staff publish them in the portal."""
 
 from typing import ClassVar
 
@@ -9,7 +9,7 @@ from apps.commodities.viewsets.base import CommodityParts, ReferenceRows, Refere
 
 
 class ScheduleRows(ReferenceRows):
-    """How schedules are listed."""
+    """Lists of schedules."""
 
     queryset = QualitySchedule.objects.with_lines()
     serializer_class = QualityScheduleOutput

@@ -1,4 +1,4 @@
-"""Codes of the tariff and rates of tax over HTTP: read only, since staff keep them in the admin."""
+"""HSN codes, HSN mappings and GST rates over HTTP, read only. Staff change them in the portal."""
 
 from typing import ClassVar
 
@@ -11,7 +11,7 @@ from erp.api.viewsets import RowViewSet
 
 
 class HsnCodeViewSet(ReferenceViewSet):
-    """Codes of the tariff."""
+    """HSN codes."""
 
     queryset = HsnCode.objects.all()
     serializer_class = HsnCodeOutput
@@ -21,7 +21,7 @@ class HsnCodeViewSet(ReferenceViewSet):
 
 
 class HsnMappingViewSet(RowViewSet):
-    """Names that staff have given a code. No partner sees them."""
+    """Confirmed HSN codes by name of the goods, for staff only."""
 
     queryset = HsnMapping.objects.all()
     serializer_class = HsnMappingOutput
@@ -32,7 +32,7 @@ class HsnMappingViewSet(RowViewSet):
 
 
 class TaxRateViewSet(ReferenceViewSet):
-    """Rates of goods and services tax."""
+    """GST rates."""
 
     queryset = TaxRate.objects.all()
     serializer_class = TaxRateOutput

@@ -1,4 +1,4 @@
-"""Units of measure, and what packages weigh, over HTTP."""
+"""Units of measure and pack weights over HTTP."""
 
 from typing import Any, ClassVar
 
@@ -8,7 +8,7 @@ from apps.commodities.viewsets.base import CommodityParts, ReferenceRows, Refere
 
 
 class UnitViewSet(ReferenceViewSet):
-    """Units of measure, with what they are and since when."""
+    """Units of measure with their definitions."""
 
     queryset = Unit.objects.all()
     serializer_class = UnitOutput
@@ -21,7 +21,7 @@ class UnitViewSet(ReferenceViewSet):
 
 
 class PackWeightRows(ReferenceRows):
-    """How the weights of packages are listed."""
+    """Lists of pack weights."""
 
     queryset = PackWeight.objects.all()
     serializer_class = PackWeightOutput
@@ -35,10 +35,10 @@ class PackWeightRows(ReferenceRows):
 
 
 class PackWeightViewSet(ReferenceViewSet, PackWeightRows):
-    """What packages of commodities weigh."""
+    """Pack weights of commodities."""
 
     filters: ClassVar = {"commodity_id": ["exact"], **PackWeightRows.filters}
 
 
 class CommodityPackWeightsViewSet(CommodityParts, PackWeightRows):
-    """What packages of one commodity weigh."""
+    """Pack weights of one commodity."""
