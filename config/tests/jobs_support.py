@@ -20,6 +20,7 @@ from erp.testing import environment
 # Rows of a table that is taken in many chunks; `make large` takes as many as a table may have.
 LARGE = int(os.environ.get("LARGE_TABLE", "1000"))
 
+
 class EnterFirms(JobKind):
     """One partner a row; a row called ``bad`` is refused, one called ``die`` kills its worker once."""
 

@@ -66,6 +66,8 @@ def statuses() -> dict[str, int]:
 @pytest.fixture
 def pubsub(transactional_db: None, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A complete topology in a project of its own, with quick redelivery, beside the test's database."""
+    monkeypatch.setattr(deadletters, "FIRST_SECONDS", 1.5)
+    monkeypatch.setattr(deadletters, "NEXT_SECONDS", 0.3)
     original = connection.settings_dict
     parts = {name: original[name.upper()] for name in ("host", "port", "user", "password")}
     parts["dbname"] = original["NAME"]

@@ -15,6 +15,7 @@ from rest_framework.exceptions import ValidationError
 from erp.api import fields
 from erp.api.parsers import parse_json
 from erp.api.serializers import Input, LookupOutput, Output, faults_from, invalid
+from erp.api.validators import refuse_web_address
 from erp.models import Model
 
 ID = "01993c1e-7d2a-7abc-8def-0123456789ab"
@@ -458,3 +459,10 @@ def test_a_row_goes_out_with_what_every_row_has():
 def test_a_row_out_of_context_offers_nothing():
     output = BaleOutput(Bale(code="B1", weight=Decimal(5))).data
     assert (output["allowed_actions"], output["links"], output["heavier_id"]) == ([], {}, None)
+
+
+@pytest.mark.parametrize("part", ["x", "x-", "a."])
+def test_the_time_to_look_for_a_web_address_grows_with_the_text_and_not_faster(part):
+    began = time.process_time()
+    refuse_web_address(part * (60_000 // len(part)))
+    assert time.process_time() - began < 5
