@@ -40,6 +40,15 @@ def plural_of(noun: str) -> str:
     return f"{re.sub(r'(?<=[^aeiou])y$', 'ie', noun)}s"
 
 
+def with_article(noun: str) -> str:
+    """A noun with its article as it is spoken: ``a unit``, ``an HSN code``, ``an organization``."""
+    first = noun.split()[0]
+    vowel = (
+        first[0] in "AEFHILMNORSX" if first.isupper() else re.match(r"(?!uni|us)[aeiou]", first) is not None
+    )
+    return f"{'an' if vowel else 'a'} {noun}"
+
+
 _PARTICIPLES: Final = {
     "cancel": "cancelled", "forget": "forgotten", "put": "put", "redrive": "redriven", "reset": "reset", "run": "run",
     "send": "sent", "set": "set", "show": "shown", "skip": "skipped", "stop": "stopped", "submit": "submitted",

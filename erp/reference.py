@@ -16,6 +16,7 @@ from django.db import models
 from erp.access import Actor, Capability
 from erp.errors import DomainError
 from erp.events import Event, FieldChange
+from erp.labels import with_article
 from erp.models import Model
 from erp.services import Service, emit, service
 
@@ -145,7 +146,7 @@ class ReferenceList:
     @property
     def _title(self) -> str:
         title = str(self.model._meta.verbose_name)
-        return title if title.endswith("s") else f"a {title}"
+        return title if title.endswith("s") else with_article(title)
 
     @property
     def _statuses(self) -> list[str]:

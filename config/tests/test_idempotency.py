@@ -176,8 +176,7 @@ def test_a_create_costs_a_fixed_number_of_statements(staff):
         "SELECT",  # who changes what, for the audit trail
         "SELECT",  # is the code taken?
         "INSERT",  # the row
-        "SELECT",  # the names that it has,
-        "INSERT",  # and those that it gets
+        "INSERT",  # its names
         "WITH",  # streams and events
         "INSERT",  # the key's record
         "COMMIT",

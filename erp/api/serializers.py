@@ -9,6 +9,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.core.validators import MaxLengthValidator, MinLengthValidator, RegexValidator
 from django.db import models
 from django.http import QueryDict
+from django.utils.text import capfirst
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.fields import empty
@@ -154,11 +155,10 @@ def _with_words(field: Any, column: Any) -> Any:
 
 def words_of(column: Any) -> dict[str, str]:
     """Label and description of a column, as its model says them."""
-    own = (
-        column.verbose_name if hasattr(column, "model") else column._verbose_name
-    )  # of a Row: if it is given
-    words = {"label": own, "help_text": column.help_text}
-    return {name: str(text) for name, text in words.items() if text}
+    # Of a Row only a label that was given.
+    label = column.verbose_name if hasattr(column, "model") else column._verbose_name
+    words = {"label": capfirst(str(label or "")), "help_text": str(column.help_text)}
+    return {name: text for name, text in words.items() if text}
 
 
 def _primitive(field: Any, part: Any) -> Any:

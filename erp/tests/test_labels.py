@@ -2,7 +2,7 @@
 
 import pytest
 
-from erp.labels import label_of, outcome_of, plural_of
+from erp.labels import label_of, outcome_of, plural_of, with_article
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,13 @@ def test_a_python_name_becomes_a_label(name, label):
 )
 def test_a_noun_has_its_plural(noun, plural):
     assert plural_of(noun) == plural
+
+
+@pytest.mark.parametrize(
+    "words", ["a unit", "an HSN code", "a GST rate", "an organization", "a user", "an LC", "a pack weight"]
+)
+def test_a_noun_has_the_article_that_is_spoken(words):
+    assert with_article(words.split(" ", 1)[1]) == words
 
 
 @pytest.mark.parametrize(
