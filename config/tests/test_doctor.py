@@ -143,7 +143,7 @@ def test_a_check_without_an_answer_is_abandoned(healthy: Any, monkeypatch: pytes
     never = threading.Event()
     monkeypatch.setattr(doctor, "SECONDS", 0.2)
     monkeypatch.setattr(
-        doctor, "LOOKS", (doctor.HealthCheck("clock", lambda: str(never.wait()), "wind it up"),)
+        doctor, "CHECKS", (doctor.HealthCheck("clock", lambda: str(never.wait()), "wind it up"),)
     )
     assert unwell() == (4, {"clock": "down"})
     never.set()

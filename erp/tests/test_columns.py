@@ -96,7 +96,7 @@ def test_bounds_of_a_column_come_from_its_validators_and_check_constraints(name,
 def test_an_input_takes_length_format_choices_and_words_from_the_model():
     made = LoomInput().fields
     assert list(made) == ["code", "name", "kind", "speed", "width", "note", "twin_id", "tags", "rests"]
-    assert (made["name"].label, made["name"].help_text) == ("loom's name", "As on its plate.")
+    assert (made["name"].label, made["name"].help_text) == ("Loom's name", "As on its plate.")
     assert [name for name, field in made.items() if field.required] == ["code", "name", "kind"]
     assert [name for name, field in made.items() if field.allow_null] == ["kind", "width", "twin_id"]
     assert (made["note"].max_length, input_field(column("note")).allow_blank) == (5, True)
