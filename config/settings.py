@@ -270,7 +270,7 @@ TABLE_REQUEST_ROWS = 2_000
 TABLE_REQUEST_SECONDS = 5.0
 SPECTACULAR_SETTINGS = {
     "TITLE": "Cotton ERP",
-    "DESCRIPTION": "The back office of a cotton and multi-commodity trading house.",
+    "DESCRIPTION": "The back office of a cotton and multi-commodity trading company.",
     "VERSION": "1.0.0",
     "LICENSE": {"name": "Proprietary", "identifier": "LicenseRef-Proprietary"},
     "SERVERS": [{"url": "/", "description": "The server that this document comes from."}],
@@ -314,7 +314,7 @@ LOGIN_REDIRECT_URL = "admin:index"
 UNFOLD = {
     "SITE_TITLE": "Cotton ERP",
     "SITE_HEADER": "Cotton ERP",
-    "SITE_SUBHEADER": "The house's desk",
+    "SITE_SUBHEADER": "Staff portal",
     "SITE_SYMBOL": "inventory_2",
     "SITE_URL": None,
     "SHOW_VIEW_ON_SITE": False,
@@ -324,8 +324,8 @@ UNFOLD = {
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "erp.admin.icon"}],
     "ACCOUNT": {
         "navigation": [
-            {"title": "My sign-ins", "link": "apps.accounts.staff_site.own_sessions"},
-            {"title": "My second factor", "link": "apps.accounts.staff_site.own_factor"},
+            {"title": "My sessions", "link": "apps.accounts.staff_site.own_sessions"},
+            {"title": "Two-factor authentication", "link": "apps.accounts.staff_site.own_factor"},
         ]
     },
     "COLORS": {

@@ -128,21 +128,21 @@ def _either(data: dict[str, Any], *names: str) -> None:
 
 
 class UserInput(Input):
-    """An input with fields of a user."""
+    """Request body with fields of a user."""
 
     class Meta:
         model = User
 
 
 class SessionInput(Input):
-    """An input that starts a session."""
+    """Request body that starts a session."""
 
     class Meta:
         model = Session
 
 
 class LoginInput(SessionInput):
-    email = fields.IdentifierField(EMAIL, label="e-mail", help_text="E-mail address of your account.")
+    email = fields.IdentifierField(EMAIL, label="E-mail", help_text="E-mail address of your account.")
     password = PasswordField(help_text="Your password.")
     device_label = fields.CharField(max_length=120, required=False, allow_blank=True)
 
@@ -159,7 +159,7 @@ class SecondFactorInput(Input):
 
 class OtpRequestInput(Input):
     mobile = MobileField(
-        label="mobile number", help_text="Number to which the code is sent, with the country code."
+        label="Mobile number", help_text="Number to which the code is sent, with the country code."
     )
     purpose = fields.ChoiceField(choices=OtpChallenge.Purpose.choices)
 
@@ -247,7 +247,7 @@ class RegisterInput(UserInput):
 
 class EmailInput(Input):
     email = fields.IdentifierField(
-        EMAIL, label="e-mail", help_text="E-mail address to which the link is sent."
+        EMAIL, label="E-mail", help_text="E-mail address to which the link is sent."
     )
 
 
@@ -346,7 +346,7 @@ class ProfileInput(UserInput):
     mobile_proof = MobileProofInput(
         required=False,
         allow_null=True,
-        label="verification of the mobile number",
+        label="Verification code",
         help_text="Code sent to the new mobile number. Required to change the number.",
     )
 
@@ -433,7 +433,7 @@ class InviteInput(UserInput):
 
 def _reason_code(choices: Any) -> fields.ChoiceField:
     return fields.ChoiceField(
-        choices=choices, label="reason", help_text="Reason, recorded in the history of the user."
+        choices=choices, label="Reason", help_text="Reason, recorded in the history of the user."
     )
 
 

@@ -128,7 +128,7 @@ class ApprovalRequest(Model):
     )
     reason = models.CharField(max_length=1000, help_text="Why the change is requested.")
     amount = models.DecimalField(
-        max_digits=18, decimal_places=2, null=True, help_text="Amount at stake, two decimals."
+        max_digits=18, decimal_places=2, null=True, help_text="Amount of the change, two decimals."
     )
     currency = models.CharField(
         max_length=3, default="", blank=True, help_text="ISO 4217 code of the amount's currency, such as INR."
@@ -147,7 +147,7 @@ class ApprovalRequest(Model):
     excluded = ArrayField(
         models.UUIDField(), default=list, help_text="IDs of the users who cannot decide on the request."
     )
-    expires_at = models.DateTimeField(null=True, help_text="A request that is still pending then expires.")
+    expires_at = models.DateTimeField(null=True, help_text="When the request expires if it is still pending.")
     decided_at = models.DateTimeField(null=True)
     escalated_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
     escalation_reason = models.CharField(max_length=1000, default="", blank=True)

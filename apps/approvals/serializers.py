@@ -10,7 +10,7 @@ class DecisionInput(Input):
     """A decision on a request."""
 
     subject_version = fields.IntegerField(
-        min_value=0, label="version", help_text="Version of the record that you reviewed."
+        min_value=0, label="Version", help_text="Version of the record that you reviewed."
     )
 
     class Meta:

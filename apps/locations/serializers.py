@@ -189,7 +189,7 @@ class BulkImportInput(Input):
     mode = fields.ChoiceField(
         choices=_MODES,
         required=False,
-        help_text="Whether one wrong row refuses the whole file, or only itself. Default: the whole file.",
+        help_text="Atomic: all rows or none. Partial: all rows without errors. Default: atomic.",
     )
 
 

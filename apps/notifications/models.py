@@ -239,7 +239,9 @@ class Message(Model):
         SUPPRESSED = "suppressed"
         DIGESTED = "digested"
 
-    code = models.CharField(max_length=60, verbose_name="notice", help_text="Notice that the message is of.")
+    code = models.CharField(
+        max_length=60, verbose_name="notice", help_text="Notice from which the message was created."
+    )
     channel = models.CharField(max_length=4, choices=Channel, help_text="E-mail or SMS.")
     category = models.CharField(
         max_length=13, choices=Category, help_text="Security and transactional messages cannot be turned off."

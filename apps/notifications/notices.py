@@ -2,14 +2,13 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.utils import timezone
 
 from apps.accounts import secrets
 from apps.accounts.models import OneTimeToken, OtpChallenge
 from apps.notifications.models import QUICK, Category, Message, Notice, Values
+from erp import clock
 
 LINK = frozenset({"link", "until"})
 
@@ -48,7 +47,7 @@ def _token_address(message: Message) -> str | None:
 
 
 def _local(moment: datetime) -> str:
-    return f"{timezone.localtime(moment, ZoneInfo('Asia/Kolkata')):%d-%m-%Y %H:%M} IST"
+    return f"{moment.astimezone(clock.KOLKATA):%-d %b %Y, %H:%M} IST"
 
 
 SIGN_UP = Notice(

@@ -133,7 +133,7 @@ def test_two_clicks_fifty_milliseconds_apart_have_one_effect(browse, user, emitt
     page.select_option("[name=category]", "FIBRE")
     click = "document.querySelector('[name=_save]').click()"
     page.evaluate(f"() => {{ {click}; setTimeout(() => {click}, 50); }}")
-    page.wait_for_selector("text=create Two clicks.")
+    page.wait_for_selector("text=Commodity Two clicks was created.")
     assert len(emitted("commodity.created")) == 1
 
 
@@ -152,7 +152,7 @@ def test_resubmitting_a_form_shows_the_first_result(browse, user, emitted):
     if len(emitted("partner.registered")) == before:
         assert "it was not done again" in messages
     else:  # the browser reloaded the page with a new key: a new operation
-        assert "Organization Firm of Two was registered." in messages
+        assert "Partner Firm of Two was registered." in messages
 
 
 def test_several_offers_are_decided_from_the_list(browse, user, offer, emitted):
@@ -194,7 +194,7 @@ def test_a_stale_page_shows_both_values(browse, user, commodity):
     theirs.page.wait_for_selector("text=was updated.")
     mine.page.fill("[name=description]", "mine")
     mine.page.click("[name=_save]")
-    mine.page.wait_for_selector("text=Nothing was done")
+    mine.page.wait_for_selector("text=Nothing was saved")
     assert re.search(r"Description\s+mine\s+theirs", mine.dialog_text())
     mine.page.click("[name=_save]")
     mine.page.wait_for_selector("text=was updated.")
@@ -309,7 +309,7 @@ def test_an_invited_person_begins_by_the_link_in_the_mail(browse):
     page.check("[name=is_adult]")
     page.click("button")
     page.wait_for_selector("#fault:not(:empty)")
-    assert "not valid" in page.inner_text("#fault")
+    assert "is invalid" in page.inner_text("#fault")
 
 
 def test_a_link_that_is_not_whole_says_so(browse):

@@ -356,9 +356,16 @@ def _if(name: str, description: str, required: bool = False) -> OpenApiParameter
     return OpenApiParameter(name, schema, OpenApiParameter.HEADER, required=required, description=description)
 
 
+_RAISES = re.compile(r" ?\bRaises\b[^.]*(?:\.|$)")
+
+
 def _split_docstring(text: str | None) -> tuple[str, str]:
-    """A docstring's first sentence without its full stop, and the rest with its paragraphs."""
-    paragraphs = [" ".join(part.split()) for part in (text or "").strip().split("\n\n")]
+    """A docstring's first sentence without its full stop, and the rest with its paragraphs.
+
+    What it raises is left out: the responses list the problems.
+    """
+    paragraphs = [_RAISES.sub("", " ".join(part.split())) for part in (text or "").strip().split("\n\n")]
+    paragraphs = [part for number, part in enumerate(paragraphs) if part or not number]
     first, stop, rest = paragraphs[0].partition(". ")
     return first.removesuffix("."), "\n\n".join([rest, *paragraphs[1:]] if stop else paragraphs[1:])
 

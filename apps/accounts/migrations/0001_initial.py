@@ -295,7 +295,7 @@ class Migration(migrations.Migration):
                 ('ip', models.GenericIPAddressField(help_text='IP address at sign-in.', null=True, verbose_name='IP address')),
                 ('refreshed_at', models.DateTimeField(verbose_name='last refreshed at')),
                 ('expires_at', models.DateTimeField(help_text='Without a refresh the session ends at this time.')),
-                ('absolute_expires_at', models.DateTimeField(help_text='The session ends at this time in any case.', verbose_name='ends at the latest at')),
+                ('absolute_expires_at', models.DateTimeField(help_text='The session ends at this time in any case.', verbose_name='latest end')),
                 ('reauthenticated_at', models.DateTimeField(null=True, verbose_name='identity confirmed at')),
                 ('ended_at', models.DateTimeField(null=True)),
                 ('end_reason', models.CharField(choices=[('signed_out', 'Signed out'), ('user', 'Ended by the user'), ('password', 'Password changed'), ('second_factor', 'Two-factor authentication changed'), ('reuse', 'Refresh token used twice'), ('deactivated', 'User deactivated'), ('administrator', 'Ended by an administrator'), ('erased', 'User erased')], max_length=13, null=True)),

@@ -89,7 +89,7 @@ class Session(Model):
     refreshed_at = models.DateTimeField(verbose_name="last refreshed at")
     expires_at = models.DateTimeField(help_text="Without a refresh the session ends at this time.")
     absolute_expires_at = models.DateTimeField(
-        verbose_name="ends at the latest at", help_text="The session ends at this time in any case."
+        verbose_name="latest end", help_text="The session ends at this time in any case."
     )
     reauthenticated_at = models.DateTimeField(null=True, verbose_name="identity confirmed at")
     ended_at = models.DateTimeField(null=True)

@@ -153,8 +153,8 @@ class Commission(Model):
     slabs = RowsField(
         CommissionSlab, help_text="Commission by value or quantity, without gaps. Only with slabs."
     )
-    min_amount = _optional("Least amount due per deal, two decimals. Empty: no minimum.", 18, 2)
-    max_amount = _optional("Greatest amount due per deal, two decimals. Empty: no maximum.", 18, 2)
+    min_amount = _optional("Minimum amount due per deal, two decimals. Empty: no minimum.", 18, 2)
+    max_amount = _optional("Maximum amount due per deal, two decimals. Empty: no maximum.", 18, 2)
     valid_from = valid_from_field()
     valid_to = valid_to_field()
 

@@ -100,12 +100,12 @@ class UnitDefinition(PublishedByApproval):
     numerator = models.DecimalField(
         max_digits=40,
         decimal_places=0,
-        help_text="Value in kg, m, m², litres or pieces as a fraction: its upper number, a whole number from 1.",
+        help_text="Numerator of the value in kg, m, m², litres or pieces: a whole number from 1.",
     )
     denominator = models.DecimalField(
         max_digits=40,
         decimal_places=0,
-        help_text="Value as a fraction: its lower number, a whole number from 1.",
+        help_text="Denominator of the value: a whole number from 1.",
     )
 
     class Meta(PublishedByApproval.Meta):
@@ -209,7 +209,7 @@ class PackWeight(Model):
     )
     source = models.CharField(
         max_length=500,
-        help_text="Where the weight is laid down, such as a standard or a contract form. 2 to 500 characters.",
+        help_text="Where the weight is specified, such as a standard or a contract form. 2 to 500 characters.",
     )
     valid_from = valid_from_field()
     valid_to = valid_to_field()

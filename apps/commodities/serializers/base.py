@@ -48,6 +48,6 @@ def rows(shape: type[Input], most: int = MOST_ROWS, **options: Any) -> Any:
 
 
 class SimpleStatus(Input):
-    """The status, which an update takes beside the fields of a creation."""
+    """Fields of an update: the status, and the fields of a new row."""
 
     status = fields.ChoiceField(choices=models.Simple.Status.choices)

@@ -129,7 +129,7 @@ class WeighedAnswer(LookupOutput):
 
 
 class ConvertedAnswer(LookupOutput):
-    value = fields.CharField(help_text="To 9 places.")
+    value = fields.CharField(help_text="Converted value, rounded to 9 decimals.")
     unit = fields.CharField()
     numerator = fields.CharField()
     denominator = fields.CharField()
@@ -138,7 +138,7 @@ class ConvertedAnswer(LookupOutput):
 class AmountAnswer(LookupOutput):
     value = fields.CharField()
     currency = fields.CharField()
-    unrounded = fields.CharField(help_text="To 12 places.")
+    unrounded = fields.CharField(help_text="Amount before the final rounding, to 12 decimals.")
 
 
 class UsedAnswer(LookupOutput):

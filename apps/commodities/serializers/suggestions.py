@@ -46,7 +46,7 @@ class SuggestParametersInput(Input):
         min_value=1,
         max_value=50,
         required=False,
-        help_text="Most suggestions returned, 1 to 50. Default: 20.",
+        help_text="Maximum number of suggestions, 1 to 50. Default: 20.",
     )
 
 

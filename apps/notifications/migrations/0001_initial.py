@@ -60,7 +60,7 @@ class Migration(migrations.Migration):
                 ('version', models.PositiveIntegerField(default=1, editable=False)),
                 ('created_at', models.DateTimeField(default=erp.clock.now, editable=False)),
                 ('updated_at', models.DateTimeField(default=erp.clock.now, editable=False)),
-                ('code', models.CharField(help_text='Notice that the message is of.', max_length=60, verbose_name='notice')),
+                ('code', models.CharField(help_text='Notice from which the message was created.', max_length=60, verbose_name='notice')),
                 ('channel', models.CharField(choices=[('mail', 'E-mail'), ('sms', 'SMS')], help_text='E-mail or SMS.', max_length=4)),
                 ('category', models.CharField(choices=[('security', 'Security'), ('transactional', 'Transactional'), ('digest', 'Digest')], help_text='Security and transactional messages cannot be turned off.', max_length=13)),
                 ('event_id', models.UUIDField()),

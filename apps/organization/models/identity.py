@@ -104,7 +104,7 @@ class Organization(CreatedByModel, AddressModel):
     pan = models.CharField("PAN", max_length=10, help_text="Ten characters, as printed on the PAN card.")
     cin = optional_text(21, "Corporate identification number, 21 characters. Required for companies.")
     llpin = optional_text(8, "LLP identification number, such as AAB-1234. Required for LLPs.")
-    tan = optional_text(10, "Tax deduction account number, ten characters.")
+    tan = optional_text(10, "Tax deduction and collection account number, ten characters.")
     iec = optional_text(10, "Importer exporter code, ten characters. Usually the PAN.")
     base_currency = models.CharField(
         max_length=3, default="INR", help_text="Currency of the books, ISO 4217 code. Default INR."
@@ -274,7 +274,7 @@ class BankAccount(CreatedByModel):
     number_encrypted = models.TextField(editable=False)
     number_hash = models.CharField(max_length=64, editable=False)
     last4 = models.CharField(
-        "last four digits",
+        "last four characters",
         max_length=4,
         editable=False,
         help_text="Last four characters of the account number.",
