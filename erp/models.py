@@ -222,7 +222,7 @@ class Guarded(models.Model):
                 return
             kwargs["update_fields"] = [*changed, *self._stamp()]
             super().save(*args, **kwargs)
-            self._version_rises = False
+        self._version_rises = False
         self._remember()
         writer.changed(type(self), 1)
 

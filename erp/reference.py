@@ -115,7 +115,8 @@ class ReferenceList:
             replace_columns(row, replaced, values)
             if self.status is not None:
                 row.status = values.get("status") or row.status
-            if changes := self._save(row):
+            changes = self._save(row)
+            if row.saved_fields:
                 emit(event_of(self.updated, row, self.noun, **({"changes": changes} if has_changes else {})))
             return row
 

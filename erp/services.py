@@ -353,8 +353,9 @@ class Service:
             nullcontext(unit) if unit is not None else unit_of_work(actor) as current,
         ):
             assert current is not None
+            outer_context = current.context
             if outermost or trail.is_on_behalf():
-                current.describe(self, actor, keywords.get("reason"))
+                current.describe(self, actor, _reason_of(keywords))
             changed, start = current.changed.copy(), current.mark()
             current.running.append(self)
             try:
@@ -372,6 +373,9 @@ class Service:
                     access.require_reauthentication(actor)
             finally:
                 current.running.pop()
+            if not outermost and current.context != outer_context:
+                trail.apply(outer_context)
+                current.context = outer_context
             touched = {model for model, rows in current.changed.items() if rows > changed[model]}
             if isinstance(result, Refusal):
                 if not outermost:
@@ -414,6 +418,12 @@ class Service:
         if isinstance(row, Guarded) and (gone := row.gone()) is not None:
             raise gone
         return row
+
+
+def _reason_of(keywords: dict[str, Any]) -> str:
+    """Why a service runs: its own reason, that of the request that it applies, or the decision's note."""
+    request = keywords.get("request")
+    return str(keywords.get("reason") or getattr(request, "reason", "") or keywords.get("note") or "")
 
 
 def _require_version(row: Any, version: int) -> None:

@@ -20,6 +20,7 @@ class PartnerQuerySet(QuerySet):
 class Partner(Model):
     """A firm, shared by all organizations of the company."""
 
+    trail_personal = ("legal_name", "trade_name")  # of a proprietor: a person's name
     owner_partner = "id"
 
     class Status(models.TextChoices):

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
@@ -248,11 +249,50 @@ def test_a_table_without_its_trigger_is_found_and_mended(no_truncate):
     assert triggers.check_triggers(["default"]) == []
     sql("ALTER TABLE commodity_commodity DISABLE TRIGGER trail_record")
     sql("DROP TRIGGER trail_record ON location_location")
+    sql(
+        "CREATE OR REPLACE TRIGGER trail_record AFTER INSERT OR UPDATE OR DELETE ON partner_partner FOR EACH ROW"
+        " WHEN (false) EXECUTE FUNCTION trail_record('id', 'legal_name,trade_name', 'updated_at')"
+    )
     found = {error.msg.split()[0] for error in triggers.check_triggers(["default"])}
-    assert found == {Commodity._meta.db_table, Location._meta.db_table}
+    assert found == {Commodity._meta.db_table, Location._meta.db_table, "partner_partner"}
     assert run("verify_audit")[0] == 1
     triggers.attach("default")
     assert triggers.check_triggers(["default"]) == []
+
+
+def test_a_function_that_writes_nothing_is_found(no_truncate):
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_get_functiondef('trail_record'::regproc)")
+        (definition,) = cursor.fetchone()
+    sql(
+        "CREATE OR REPLACE FUNCTION trail_record() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'"
+    )
+    try:
+        assert len(triggers.check_triggers(["default"])) == len(triggers.recorded_models())
+    finally:
+        sql(definition)
+    assert triggers.check_triggers(["default"]) == []
+
+
+def test_a_temporary_table_of_the_same_name_takes_no_entry():
+    with transaction.atomic():
+        sql("CREATE TEMP TABLE trail_entry (LIKE public.trail_entry INCLUDING ALL) ON COMMIT DROP")
+        create(actor=SYSTEM, **HEMP)
+    assert len(entries()) == 1
+
+
+def test_an_open_end_inside_a_column_of_rows_is_recorded(db):
+    from apps.commodities.models import PaymentTerms
+
+    slabs = [{"days": None, "annual_percent": "12"}]
+    with unguarded_writes():
+        PaymentTerms.objects.create(
+            code="P1", name="P", name_key="p", balance_days=5, balance_from="INVOICE", day_kind="CALENDAR",
+            instrument="CHEQUE", bank_charges_by="BUYER", carrying_slabs=slabs,
+        )  # fmt: skip
+    (entry,) = entries("commodity_paymentterms")
+    assert entry.after["carrying_slabs"] == slabs
+    assert "lc_kind" not in entry.after
 
 
 def test_every_model_of_a_module_is_recorded_or_says_why_not():
@@ -327,9 +367,7 @@ def test_a_published_anchor_shows_a_chain_that_was_written_anew(tampering, asser
 
 def test_a_late_commit_is_sealed_after_those_that_overtook_it():
     """The first entry's transaction ends last: its position is the lowest, its seal a later one."""
-    from threading import Event as Flag
-
-    begun, over = Flag(), Flag()
+    begun, over = threading.Event(), threading.Event()
     seal_all()
 
     def slow() -> None:
@@ -350,6 +388,29 @@ def test_a_late_commit_is_sealed_after_those_that_overtook_it():
     assert early == 0, "below a running transaction nothing is sealed"
     seal_all()
     assert Seal.objects.count() == Entry.objects.count()
+    assert list(sealing.findings()) == []
+
+
+def test_an_entry_of_the_newest_running_transaction_is_sealed_when_it_commits():
+    """It holds the lowest position and the highest transaction id while others commit and are sealed."""
+    begun, sealed = threading.Event(), threading.Event()
+    seal_all()
+
+    def late() -> None:
+        with transaction.atomic():
+            create(actor=SYSTEM, **HEMP)
+            begun.set()
+            assert sealed.wait(30)
+
+    def others() -> None:
+        assert begun.wait(30)
+        for code in ("JUTE", "SISAL", "RAMIE"):
+            create(actor=SYSTEM, code=code, name=code.title(), category="FIBRE")
+            sealing.seal()
+        sealed.set()
+
+    assert at_once(late, others) == [None, None]
+    seal_all()
     assert list(sealing.findings()) == []
 
 

@@ -12,6 +12,7 @@ from django.shortcuts import render
 from erp.admin import acts
 from erp.api import throttling
 from erp.errors import DomainError, Malformed
+from erp.trail import context as trail
 
 
 class AdminMiddleware:
@@ -21,7 +22,10 @@ class AdminMiddleware:
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        return self._get_response(request)
+        if not _is_admin(request):
+            return self._get_response(request)
+        with trail.through("admin"):
+            return self._get_response(request)
 
     def process_view(self, request: HttpRequest, *view: Any) -> HttpResponseBase | None:
         """Refuse requests over the limit, and NUL characters, before the view runs."""

@@ -9,13 +9,16 @@ from datetime import datetime
 from functools import cache
 from typing import Any, Final, Literal
 
+import psycopg
 from django.conf import settings
 from django.db import connection
+from psycopg import sql
 
 from erp import clock, logs
 
 Channel = Literal["api", "admin", "command", "task"]
 
+_SET: Final = "SELECT set_config('trail.context', %s, true), set_config('trail.key', %s, true), {}"
 _BLOCK: Final = 64  # bytes of a block of SHA-256
 _channel: ContextVar[Channel] = ContextVar("erp_channel", default="command")
 _on_behalf_of: ContextVar[str | None] = ContextVar("erp_on_behalf_of", default=None)
@@ -65,13 +68,14 @@ def describe(actor: Any, *, service: str, capability: str, reason: Any, record_i
 
 def apply(context: str) -> datetime:
     """Set the context for the rest of the transaction; returns the transaction's time, read in the same statement."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT set_config('trail.context', %s, true), set_config('trail.key', %s, true),"
-            f" {clock.TRANSACTION_TIME}",
-            [context, _pads()],
-        )
-        moment: datetime = cursor.fetchone()[2]
+    connection.ensure_connection()
+    statement = sql.SQL(_SET).format(sql.SQL(clock.TRANSACTION_TIME))
+    # Bound by the server, unlike Django's own cursors do it: the key stands in no text of a statement.
+    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+        cursor.execute(statement, [context, _pads()])
+        row = cursor.fetchone()
+    assert row is not None
+    moment: datetime = row[2]
     return moment
 
 

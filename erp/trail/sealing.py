@@ -75,8 +75,11 @@ def _seal_batch(batch: int) -> int:
         rows = cursor.fetchall()
         if not rows:
             return 0
-        _, _, lowest, highest, seen = rows[0]
-        mark = _mark(last, lowest, highest, seen, complete=len(rows) < batch)
+        _, _, lowest, _, seen = rows[0]
+        # Taken after the read: whoever holds a position up to ``seen`` has a lower transaction id than this one.
+        cursor.execute("SELECT pg_current_xact_id()::text::bigint")
+        horizon = cursor.fetchone()[0]
+        mark = _mark(last, lowest, horizon, seen, complete=len(rows) < batch)
         number, previous, moment = (
             (last.number, bytes(last.hash), clock.now()) if last else (0, START, clock.now())
         )
@@ -88,13 +91,17 @@ def _seal_batch(batch: int) -> int:
         return len(seals)
 
 
-def _mark(last: Seal | None, lowest: int, highest: int, seen: int, *, complete: bool) -> dict[str, int]:
+def _mark(last: Seal | None, lowest: int, horizon: int, seen: int, *, complete: bool) -> dict[str, int]:
     """How far the chain is settled: a position that was seen once the transactions of that time have ended."""
     if last is None:
-        return {"settled": 0, "seen": seen, "horizon": highest}
+        return {"settled": 0, "seen": seen, "horizon": horizon}
+    if (
+        complete and last.horizon > horizon
+    ):  # of another cluster, from which the rows were restored: begin anew
+        return {"settled": last.settled, "seen": seen, "horizon": horizon}
     if not complete or lowest < last.horizon:
         return {"settled": last.settled, "seen": last.seen, "horizon": last.horizon}
-    return {"settled": last.seen, "seen": seen, "horizon": highest}
+    return {"settled": last.seen, "seen": seen, "horizon": horizon}
 
 
 def findings() -> Iterator[ChainFinding]:

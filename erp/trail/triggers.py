@@ -6,8 +6,10 @@ from typing import Any, Final, NamedTuple
 from django.apps import apps
 from django.contrib.auth.models import Group
 from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, models
 
+from erp.trail.migrations._database import FUNCTIONS
 from erp.trail.models import Anchor, Entry, Export, Seal
 
 APPEND_ONLY: Final[tuple[type[models.Model], ...]] = (Entry, Seal, Anchor, Export)
@@ -56,10 +58,17 @@ def triggers() -> Iterator[Trigger]:
     for model in recorded_models():
         table = model._meta.db_table
         key = str(model._meta.pk.column)
-        personal = ",".join(getattr(model, "trail_personal", ()))
-        ignored = ",".join((*NOISE, *getattr(model, "trail_ignored", ())))
+        personal, ignored = getattr(model, "trail_personal", ()), getattr(model, "trail_ignored", ())
+        if unknown := {*personal, *ignored} - {field.column for field in model._meta.local_fields}:
+            raise ImproperlyConfigured(f"{model._meta.label} names columns that it lacks: {sorted(unknown)}")
         timing = "AFTER INSERT OR UPDATE OR DELETE"
-        yield Trigger(table, "trail_record", timing, "trail_record", (key, personal, ignored))
+        yield Trigger(
+            table,
+            "trail_record",
+            timing,
+            "trail_record",
+            (key, ",".join(personal), ",".join((*NOISE, *ignored))),
+        )
         yield Trigger(table, "trail_no_truncate", "BEFORE TRUNCATE", "trail_stays")
     for model in APPEND_ONLY:
         table = model._meta.db_table
@@ -71,19 +80,31 @@ def triggers() -> Iterator[Trigger]:
 
 
 _PRESENT: Final = """
-    SELECT t.tgrelid::regclass::text, t.tgname, t.tgenabled, encode(t.tgargs, 'escape')
-    FROM pg_trigger t WHERE NOT t.tgisinternal AND t.tgname LIKE 'trail\\_%%'
+    SELECT t.tgrelid::regclass::text, t.tgname, t.tgenabled IN ('O', 'A') AND t.tgqual IS NULL, t.tgtype::int,
+        p.proname, p.prosrc, encode(t.tgargs, 'escape')
+    FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+    WHERE NOT t.tgisinternal AND t.tgname LIKE 'trail\\_%'
 """
+_BEFORE: Final = 2  # of pg_trigger.tgtype, as the events
+_EVENTS: Final = {"INSERT": 4, "DELETE": 8, "UPDATE": 16, "TRUNCATE": 32}
 
 
-def _present(using: str) -> dict[tuple[str, str], tuple[bool, tuple[str, ...]]]:
-    """Triggers of the trail in the database: (table, name) → whether it is on, its arguments."""
+def _present(using: str) -> set[Trigger]:
+    """The triggers of the trail that fire in the database, with the functions that the migration made."""
     with connections[using].cursor() as cursor:
         cursor.execute(_PRESENT)
         return {
-            (table.strip('"'), name): (enabled in "OA", tuple(arguments.split("\\000")[:-1]))
-            for table, name, enabled, arguments in cursor.fetchall()
+            Trigger(table.strip('"'), name, _timing(kind), function, tuple(arguments.split("\\000")[:-1]))
+            for table, name, fires, kind, function, source, arguments in cursor.fetchall()
+            if fires and source in FUNCTIONS
         }
+
+
+def _timing(kind: int) -> str:
+    events = " OR ".join(
+        event for event in ("INSERT", "UPDATE", "DELETE", "TRUNCATE") if kind & _EVENTS[event]
+    )
+    return f"{'BEFORE' if kind & _BEFORE else 'AFTER'} {events}"
 
 
 def attach(using: str) -> None:
@@ -95,10 +116,7 @@ def attach(using: str) -> None:
     present = _present(using)
     with connection.cursor() as cursor:
         for trigger in dict.fromkeys(triggers()):
-            if trigger.table in tables and present.get((trigger.table, trigger.name)) != (
-                True,
-                trigger.arguments,
-            ):
+            if trigger.table in tables and trigger not in present:
                 cursor.execute(trigger.statement)
 
 
@@ -121,4 +139,4 @@ def _missing(using: str) -> list[Trigger]:
         return []
     present = _present(using)
     wanted = [trigger for trigger in dict.fromkeys(triggers()) if trigger.table in tables]
-    return [t for t in wanted if present.get((t.table, t.name)) != (True, t.arguments)]
+    return [t for t in wanted if t not in present]

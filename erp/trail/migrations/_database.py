@@ -2,8 +2,9 @@
 
 from django.db import migrations
 
-_FUNCTIONS = """
-CREATE FUNCTION trail_mask(value jsonb) RETURNS jsonb LANGUAGE plpgsql STABLE AS $$
+FUNCTIONS = """
+CREATE FUNCTION trail_mask(value jsonb, place text) RETURNS jsonb LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     pads bytea := decode(coalesce(current_setting('trail.key', true), ''), 'hex');
 BEGIN
@@ -14,11 +15,12 @@ BEGIN
         RETURN jsonb_build_object('masked', true);
     END IF;
     RETURN jsonb_build_object('masked', true, 'digest', encode(sha256(
-        substr(pads, 65) || sha256(substr(pads, 1, 64) || convert_to(value::text, 'UTF8'))
+        substr(pads, 65) || sha256(substr(pads, 1, 64) || convert_to(place || value::text, 'UTF8'))
     ), 'hex'));
 END $$;
 
-CREATE FUNCTION trail_record() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+CREATE FUNCTION trail_record() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     personal text[] := string_to_array(TG_ARGV[1], ',');
     ignored text[] := string_to_array(TG_ARGV[2], ',');
@@ -31,10 +33,10 @@ DECLARE
 BEGIN
     IF TG_OP = 'INSERT' THEN
         new_row := to_jsonb(NEW);
-        after := jsonb_strip_nulls(new_row - ignored);
+        SELECT jsonb_object_agg(key, value) INTO after FROM jsonb_each(new_row - ignored) WHERE value <> 'null';
     ELSIF TG_OP = 'DELETE' THEN
         old_row := to_jsonb(OLD);
-        before := jsonb_strip_nulls(old_row - ignored);
+        SELECT jsonb_object_agg(key, value) INTO before FROM jsonb_each(old_row - ignored) WHERE value <> 'null';
     ELSE
         old_row := to_jsonb(OLD);
         new_row := to_jsonb(NEW);
@@ -48,10 +50,10 @@ BEGIN
     END IF;
     FOREACH name IN ARRAY personal LOOP
         IF before ? name THEN
-            before := before || jsonb_build_object(name, trail_mask(before -> name));
+            before := before || jsonb_build_object(name, trail_mask(before -> name, TG_TABLE_NAME || '.' || name || ' '));
         END IF;
         IF after ? name THEN
-            after := after || jsonb_build_object(name, trail_mask(after -> name));
+            after := after || jsonb_build_object(name, trail_mask(after -> name, TG_TABLE_NAME || '.' || name || ' '));
         END IF;
     END LOOP;
     INSERT INTO trail_entry (
@@ -85,10 +87,10 @@ END $$;
 """
 _REVERSE = """
 DROP FUNCTION trail_record() CASCADE;
-DROP FUNCTION trail_mask(jsonb);
+DROP FUNCTION trail_mask(jsonb, text);
 DROP FUNCTION trail_written_by_triggers() CASCADE;
 DROP FUNCTION trail_stays() CASCADE;
 """
 
-BEFORE = []
-AFTER = [migrations.RunSQL(_FUNCTIONS, _REVERSE)]
+BEFORE: list[migrations.RunSQL] = []
+AFTER = [migrations.RunSQL(FUNCTIONS, _REVERSE)]

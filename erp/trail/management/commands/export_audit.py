@@ -46,14 +46,21 @@ class Command(BaseCommand):
         if options["table"]:
             rows = rows.filter(table=options["table"])
         out = options["output"].open("w", encoding="utf-8", newline="") if options["output"] else self.stdout
+        filters = {name: str(options[name]) for name in ("user", "table") if options[name]}
+        written = [0]
         try:
-            count = _write(_lines(rows), out, options["format"])
-        finally:
+            _write(_counted(_lines(rows), written), out, options["format"])
+        finally:  # also of an export that was cut off
+            services.record_export(actor=SYSTEM, year=options["fy"], filters=filters, lines=written[0])
             if options["output"]:
                 out.close()
-        filters = {name: str(options[name]) for name in ("user", "table") if options[name]}
-        services.record_export(actor=SYSTEM, year=options["fy"], filters=filters, lines=count)
-        sys.stderr.write(f"{count} lines exported.\n")
+        sys.stderr.write(f"{written[0]} lines exported.\n")
+
+
+def _counted(lines: Iterator[dict[str, Any]], written: list[int]) -> Iterator[dict[str, Any]]:
+    for line in lines:
+        written[0] += 1
+        yield line
 
 
 def _lines(rows: Any) -> Iterator[dict[str, Any]]:
@@ -90,19 +97,17 @@ def _fields(entry: Entry, seal: int | None) -> Iterator[dict[str, Any]]:
         }
 
 
-def _write(lines: Iterator[dict[str, Any]], out: Any, form: str) -> int:
-    count = 0
+def _write(lines: Iterator[dict[str, Any]], out: Any, form: str) -> None:
     if form == "csv":
         writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
         writer.writeheader()
-    for count, line in enumerate(lines, start=1):  # noqa: B007 - the number of lines is the answer
+    for line in lines:
         if form == "csv":
             texts = {name: line[name] for name in COLUMNS}
             texts |= {name: _text(line[name]) for name in ("old", "new", "reason")}
             writer.writerow(texts)
         else:
             out.write(json.dumps(line, default=str) + "\n")
-    return count
 
 
 def _text(value: Any) -> str:
