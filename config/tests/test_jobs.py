@@ -13,6 +13,7 @@ from guardian.shortcuts import assign_perm
 
 from apps.partners.models import Partner
 from config.tests.jobs_support import EnterFirms, finished
+from erp import locks
 from erp.access import SYSTEM
 from erp.audit.sources import PROJECT
 from erp.errors import CapabilityMissing
@@ -94,6 +95,15 @@ def test_a_cancelled_check_stops_before_its_next_chunk(start: Any, monkeypatch: 
     monkeypatch.setattr(tasks._Turn, "_stopping", lambda turn: next(answers))
     finished(job)
     assert (job.processed, job.tally) == (2, {"create": 2})
+
+
+def test_a_check_ends_although_others_always_wait_for_its_rows(
+    start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "CHUNK", 1)
+    monkeypatch.setattr(locks, "are_awaited", lambda: True)
+    job = finished(start(*numbered(4), mode="check"))
+    assert (job.status, job.tally) == ("succeeded", {"create": 4})
 
 
 def test_a_job_of_bad_rows_only_has_failed(start: Any) -> None:

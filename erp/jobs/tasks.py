@@ -163,7 +163,8 @@ class _Turn:
         actor, checked, is_awaited = self._actor(), [], False
         with dry_run(actor):
             for start in range(0, len(rows), CHUNK):
-                if (is_awaited := start > 0 and locks.are_awaited()) or self._stopping():
+                # Each turn goes a chunk further than the one before, so that the check ends however busy the rows are.
+                if (is_awaited := start > self._job.processed and locks.are_awaited()) or self._stopping():
                     break
                 checked += [self._try(row, actor) for row in rows[start : start + CHUNK]]
         while batch := checked[self._job.processed :][:CHUNK]:
