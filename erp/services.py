@@ -81,7 +81,7 @@ class UnitOfWork:
         if rows and not getattr(model, "machinery", False):
             self.changed[model] += rows
 
-    def describe(self, service: "Service", actor: Actor, reason: Any) -> None:
+    def describe(self, service: "Service", actor: Actor, reason: str) -> None:
         """Set for the audit trail who runs which service and why, where it differs from before."""
         context = trail.describe(
             actor,

@@ -177,6 +177,14 @@ def test_what_is_approved_is_done_on_behalf_of_the_requester(user):
     assert entries()[-1].on_behalf_of == maker.pk
 
 
+def test_personal_data_in_a_reason_is_masked(user):
+    described = context.describe(
+        user("INTERNAL"), service="x.y", capability="", reason="Asked by asha@example.com", record_id=""
+    )
+    assert "asha@example.com" not in described
+    assert json.loads(described)["reason"].startswith("Asked by ")
+
+
 def test_secret_and_personal_columns_are_stored_as_mask_and_digest(user):
     person = user("INTERNAL", email="asha.patel@example.com")
     plain = json.dumps([[e.before, e.after] for e in entries("account_user")])

@@ -49,7 +49,7 @@ def is_on_behalf() -> bool:
     return _on_behalf_of.get() is not None
 
 
-def describe(actor: Any, *, service: str, capability: str, reason: Any, record_id: str) -> str:
+def describe(actor: Any, *, service: str, capability: str, reason: str, record_id: str) -> str:
     """The context of one service call, as the triggers read it."""
     return json.dumps(
         {
@@ -61,7 +61,7 @@ def describe(actor: Any, *, service: str, capability: str, reason: Any, record_i
             "channel": _channel.get(),
             "request_id": logs.current_request_id(),
             "record_id": record_id,
-            "reason": reason if isinstance(reason, str) else "",
+            "reason": logs.mask_text(reason) if reason else "",
         }
     )
 

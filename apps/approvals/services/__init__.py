@@ -449,7 +449,8 @@ def _ended(request: ApprovalRequest, actor: Actor) -> ApprovalRequest:
     """Call the kind's ``ended``, which closes the proposal of the subject's module."""
     kind = kinds.get(request.kind)
     if kind is not None and kind.ended is not None:
-        kind.ended(kind.locked_subject(request.subject_id), actor=actor, request=request)
+        with trail.on_behalf_of(request.maker_id):
+            kind.ended(kind.locked_subject(request.subject_id), actor=actor, request=request)
     return request
 
 
