@@ -390,7 +390,7 @@ def test_relays_share_the_buckets_and_take_over_from_a_dead_one() -> None:
 
 
 def test_a_relay_that_can_own_nothing_ends_at_once(one_bucket: None) -> None:
-    until(lambda: not owners())  # a relay of another test that is about to end would leave its bucket to the second
+    until(lambda: not owners())  # else a relay of another test leaves its bucket to the second when it ends
     with relaying():
         until(owners)
         assert asyncio.run(Relay(patience=60).run()).ended == "idle"
