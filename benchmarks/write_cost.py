@@ -29,7 +29,7 @@ def main() -> None:
     with servers():
         import django
 
-        os.environ["THROTTLE_WRITE"] = "1000000"
+        os.environ |= {"THROTTLE_WRITE": "1000000", "THROTTLE_ANONYMOUS": "1000000"}
         os.environ["LOG_LEVEL"] = "ERROR"
         django.setup()
         from django.core.management import call_command
