@@ -15,6 +15,7 @@ from django.db import connection
 from psycopg import sql
 
 from erp import clock, logs
+from erp.access import Actor
 
 Channel = Literal["api", "admin", "command", "task"]
 
@@ -49,7 +50,7 @@ def is_on_behalf() -> bool:
     return _on_behalf_of.get() is not None
 
 
-def describe(actor: Any, *, service: str, capability: str, reason: str, record_id: str) -> str:
+def describe(actor: Actor, *, service: str, capability: str, reason: str, record_id: str) -> str:
     """The context of one service call, as the triggers read it."""
     return json.dumps(
         {
