@@ -182,6 +182,11 @@ class System:
 SYSTEM: Final = System()
 
 
+def remember_permissions(user: Any, names: Iterable[str]) -> None:
+    """Take ``names`` for the permissions of the user's roles: whoever read the user has read them, too."""
+    user._role_permissions = frozenset(names)
+
+
 def _permissions_of(user: Any) -> frozenset[str]:
     """``label.codename`` and ``label.codename@own`` of the user's groups: one query a request."""
     if not hasattr(user, "_role_permissions"):

@@ -83,13 +83,7 @@ class UnitOfWork:
 
     def describe(self, service: "Service", actor: Actor, reason: str) -> None:
         """Set for the audit trail who runs which service and why, where it differs from before."""
-        context = trail.describe(
-            actor,
-            service=service.name,
-            capability=str(service.requires or ""),
-            reason=reason,
-            record_id=self.causation_id,
-        )
+        context = service.trail_context(actor, self.causation_id, reason)
         if context != self.context:
             clock.set_transaction_time(trail.apply(context))
             self.context = context
@@ -172,7 +166,7 @@ def unit_of_work(actor: Actor, *, causation_id: str = "") -> Iterator[UnitOfWork
         isinstance(entry[1], _Written) and entry[1].block is enclosing for entry in connection.run_on_commit
     ):
         raise TransactionReused("this transaction has already written its events")
-    unit = UnitOfWork(actor, causation_id or _cause.get())
+    unit = UnitOfWork(actor, causation_id or _cause.get(), context=trail.current())
     with transaction.atomic(savepoint=enclosing is None), clock.transaction_time():
         token = _unit.set(unit)
         try:
@@ -326,6 +320,12 @@ class Service:
         """Whether it can refuse and still commit a trace, by its annotation or by ``writes_on_refusal``."""
         answer = get_type_hints(self.function).get("return")
         return bool(self.writes_on_refusal) or answer is Refusal or Refusal in get_args(answer)
+
+    def trail_context(self, actor: Actor, record_id: str, reason: str = "") -> str:
+        """The context of a call for the audit trail; ``record_id`` is the idempotency record or event behind it."""
+        return trail.describe(
+            actor, service=self.name, capability=str(self.requires or ""), reason=reason, record_id=record_id
+        )
 
     def asks_reauthentication(self, row: Any) -> bool:
         """Whether a person must have proved their identity lately to run it on ``row``."""

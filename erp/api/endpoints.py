@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal
 
 from django.core.exceptions import ImproperlyConfigured
@@ -284,6 +284,7 @@ def _attempt(
         secret=endpoint.secret,
         anonymous=endpoint.anonymous,
         dry_run=_is_dry_run(request, endpoint),
+        context=partial(endpoint.service.trail_context, view.actor(request)) if endpoint.service else None,
     )
 
 

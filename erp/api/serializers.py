@@ -1,7 +1,7 @@
 """Serializers of requests (``Input``: strict, reports all errors at once) and responses (``Output``, ``Answer``)."""
 
 from collections.abc import Iterable, Mapping
-from copy import deepcopy
+from copy import copy, deepcopy
 from functools import cache
 from typing import Any, ClassVar, TypeVar
 
@@ -24,6 +24,18 @@ from erp.reference import default_of
 Shape = TypeVar("Shape")
 
 __all__ = ["LookupOutput", "Input", "Output", "faults_from", "invalid"]
+
+
+def copy_fields(built: Mapping[str, Any]) -> dict[str, Any]:
+    """Copies of a serializer's fields that can be bound to another one.
+
+    DRF makes each field anew for every request; a field without fields below it has nothing that binding changes
+    in place, so a shallow copy is enough.
+    """
+    return {
+        name: deepcopy(field) if hasattr(field, "child") or hasattr(field, "fields") else copy(field)
+        for name, field in built.items()
+    }
 
 
 class InputList(serializers.ListSerializer[Any]):
@@ -101,6 +113,10 @@ class Input(serializers.Serializer[Any]):
         own = {name: kwargs.pop(name) for name in lists if name in kwargs}
         shared = {name: value for name, value in kwargs.items() if name in LIST_SERIALIZER_KWARGS}
         return InputList(*args, **{"child": cls(*args, **kwargs), **shared, **own})
+
+    def get_fields(self) -> dict[str, Any]:
+        """The declared fields."""
+        return copy_fields(self._declared_fields)
 
     def run_validation(self, data: Any = empty) -> Any:
         """Validated values. Raises DRF's ``ValidationError`` with every fault."""
@@ -287,6 +303,7 @@ class Output(serializers.ModelSerializer[Any]):
     # fields are included too. ``masked`` names the fields that are null for callers who may not see their value.
 
     masked: ClassVar[Iterable[str]] = ()
+    _built: ClassVar[dict[str, Any]]  # the fields of the class, copied for each use
     id = fields.UUIDField(read_only=True)
     version = fields.IntegerField(read_only=True)
     created_at = fields.DateTimeField(read_only=True)
@@ -302,7 +319,12 @@ class Output(serializers.ModelSerializer[Any]):
 
     def get_fields(self) -> dict[str, Any]:
         """All fields, every one read-only."""
-        built = super().get_fields() if hasattr(self, "Meta") else dict(self._declared_fields)
+        if "_built" not in vars(type(self)):
+            type(self)._built = self._build_fields()
+        return copy_fields(type(self)._built)
+
+    def _build_fields(self) -> dict[str, Any]:
+        built = super().get_fields() if hasattr(self, "Meta") else deepcopy(self._declared_fields)
         for name in self.masked:
             built[name].allow_null = True
         ends = ("created_at", "updated_at", "allowed_actions", "links")

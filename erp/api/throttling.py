@@ -297,10 +297,11 @@ def _stored(ask: Callable[[], int]) -> int | None:
 
 
 def _up(key: str, seconds: int) -> int:
-    # A key lives twice its window and is asked for during one, so it can't expire between the two calls.
-    try:
-        return int(cache.incr(key))
-    except ValueError:
-        if cache.add(key, 1, seconds):
-            return 1
-        return int(cache.incr(key))
+    name = cache.make_key(key)
+    client = cache._cache.get_client(name, write=True)  # type: ignore[attr-defined]
+    with client.pipeline(
+        transaction=False
+    ) as both:  # one round trip, where the cache's own methods need two or three
+        both.set(name, 0, ex=seconds, nx=True)
+        both.incr(name)
+        return int(both.execute()[1])

@@ -3,14 +3,15 @@
 import base64
 import hashlib
 import hmac
+import json
 import random
 import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
-from typing import Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from cryptography.fernet import Fernet
@@ -19,8 +20,9 @@ from django.db import OperationalError, connection, transaction
 
 from erp import clock, locks, metrics, services
 from erp.errors import AnswerExpired, InProgress, KeyInvalid, KeyMissing, KeyReused, Unavailable
-from erp.idempotency.models import Record
 from erp.ids import uuid7
+from erp.outbox.flush import flush_with_statement
+from erp.trail import context as trail
 
 STORED_HEADERS: Final = ("Content-Type", "Location", "ETag")
 RETRIES: Final = 3  # of a transaction that lost to a deadlock or a serialization failure
@@ -51,6 +53,8 @@ class Request:
     secret: bool = False
     anonymous: bool = False
     dry_run: bool = False
+    # Of the audit trail: the context of a service of that id, set together with the lock.
+    context: Callable[[str], str] | None = None
     scope: bytes = field(init=False)
     fingerprint: bytes = field(init=False)
 
@@ -100,43 +104,66 @@ def once(request: Request, run: Callable[[], StoredResponse]) -> StoredResponse:
     raise Unavailable("The rows are locked by another request; try again.")
 
 
+# The function takes the lock before it looks up (see migrations/_database.py). It also bounds the transaction: who
+# synchronises by updated_at counts on 30 s at most.
+_BEGIN: Final = (
+    "SELECT locked, (record).fingerprint, (record).status, (record).headers::text, (record).body, (record).secret,"
+    " (record).body_wiped, (record).body_expires_at, (record).expires_at, {} FROM idempotency_begin(%s, %s, %s, %s)"
+)
+_STORE: Final = """
+INSERT INTO idempotency_record (id, scope, fingerprint, principal, method, route, status, headers, body, secret,
+    body_wiped, created_at, body_expires_at, expires_at)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, false, %s, %s, %s)
+ON CONFLICT (scope) DO UPDATE SET (id, fingerprint, status, headers, body, secret, body_wiped, created_at,
+    body_expires_at, expires_at) = (EXCLUDED.id, EXCLUDED.fingerprint, EXCLUDED.status, EXCLUDED.headers,
+    EXCLUDED.body, EXCLUDED.secret, false, EXCLUDED.created_at, EXCLUDED.body_expires_at, EXCLUDED.expires_at)
+"""
+
+
+class _Found(NamedTuple):
+    """The stored record of a request; every member is None where there is none."""
+
+    fingerprint: bytes | None
+    status: int
+    headers: str
+    body: bytes
+    secret: bool
+    body_wiped: bool
+    body_expires_at: datetime
+    expires_at: datetime
+
+
 def _once(request: Request, run: Callable[[], StoredResponse]) -> StoredResponse:
-    # Two statements: in one, the look-up's snapshot would predate the lock and miss a concurrent record.
-    # The first also bounds the transaction: who synchronises by updated_at counts on 30 s at most.
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_try_advisory_xact_lock(%s), set_config('lock_timeout', %s, true),"
-            f" set_config('transaction_timeout', %s, true), {clock.TRANSACTION_TIME}",
-            [locks.scope_key(request.scope), settings.LOCK_TIMEOUT, settings.TRANSACTION_TIMEOUT],
-        )
-        is_first, _, _, moment = cursor.fetchone()
-        if not is_first:
-            metrics.IDEMPOTENCY_CONFLICTS.inc()
-            raise InProgress("The same request is being executed; retry in a moment.")
-    with clock.transaction_time(moment):
-        return _replay_or_run(request, run)
-
-
-def _replay_or_run(request: Request, run: Callable[[], StoredResponse]) -> StoredResponse:
-    record = Record.objects.filter(scope=request.scope).first()
-    now = clock.now()
-    if record is not None and record.expires_at > now:
-        return _replay(record, request)
-    if record is not None:
-        record.delete()
+    scope, timeouts = request.scope, (settings.LOCK_TIMEOUT, settings.TRANSACTION_TIMEOUT)
     record_id = uuid7()
-    with services.caused_by(str(record_id), dry_run=request.dry_run):
+    context = request.context(str(record_id)) if request.context is not None else ""
+    is_first, *record, moment = trail.apply_with(
+        _BEGIN.format(clock.TRANSACTION_TIME), [locks.scope_key(scope), scope, *timeouts], context
+    )
+    if not is_first:
+        metrics.IDEMPOTENCY_CONFLICTS.inc()
+        raise InProgress("The same request is being executed; retry in a moment.")
+    with clock.transaction_time(moment), trail.applied(context):
+        return _replay_or_run(_Found(*record), record_id, request, run)
+
+
+def _replay_or_run(
+    record: _Found, record_id: UUID, request: Request, run: Callable[[], StoredResponse]
+) -> StoredResponse:
+    if record.fingerprint is not None and record.expires_at > clock.now():
+        return _replay(record, bytes(record.fingerprint), request)
+    with services.caused_by(str(record_id), dry_run=request.dry_run), flush_with_statement() as execute:
         answer = run()
     if request.dry_run:
         connection.check_constraints()  # those that would be checked at the commit
         transaction.set_rollback(True)
         return answer
-    _store(record_id, request, answer)
+    execute(_STORE, _values(record_id, request, answer))
     return answer
 
 
-def _replay(record: Record, request: Request) -> StoredResponse:
-    if not hmac.compare_digest(bytes(record.fingerprint), request.fingerprint):
+def _replay(record: _Found, fingerprint: bytes, request: Request) -> StoredResponse:
+    if not hmac.compare_digest(fingerprint, request.fingerprint):
         metrics.IDEMPOTENCY_MISMATCHES.inc()
         raise KeyReused("This Idempotency-Key was used for another request; use a new key.")
     if record.body_wiped or (record.secret and record.body_expires_at <= clock.now()):
@@ -146,34 +173,35 @@ def _replay(record: Record, request: Request) -> StoredResponse:
     body = bytes(record.body)
     metrics.IDEMPOTENCY_REPLAYS.inc()
     return StoredResponse(
-        record.status, dict(record.headers), _cipher().decrypt(body) if record.secret else body, replayed=True
+        record.status,
+        json.loads(record.headers),
+        _cipher().decrypt(body) if record.secret else body,
+        replayed=True,
     )
 
 
-def _store(record_id: UUID, request: Request, answer: StoredResponse) -> None:
+def _values(record_id: UUID, request: Request, answer: StoredResponse) -> list[Any]:
     now = clock.now()
     expires = now + timedelta(hours=settings.IDEMPOTENCY_TTL_HOURS)
     body = answer.body
     if len(body) > settings.IDEMPOTENCY_BODY_LIMIT:
         location = answer.headers.get("Location", request.route)
         body = b'{"links":{"self":"%b"}}' % location.encode()
-    Record.objects.create(
-        id=record_id,
-        scope=request.scope,
-        fingerprint=request.fingerprint,
-        principal=request.principal,
-        method=request.method,
-        route=request.route,
-        status=answer.status,
-        headers={name: answer.headers[name] for name in STORED_HEADERS if name in answer.headers},
-        body=_cipher().encrypt(body) if request.secret else body,
-        secret=request.secret,
-        created_at=now,
-        body_expires_at=now + timedelta(minutes=settings.IDEMPOTENCY_SECRET_MINUTES)
-        if request.secret
-        else expires,
-        expires_at=expires,
-    )
+    wiped_at = now + timedelta(minutes=settings.IDEMPOTENCY_SECRET_MINUTES) if request.secret else expires
+    headers = {name: answer.headers[name] for name in STORED_HEADERS if name in answer.headers}
+    stored = _cipher().encrypt(body) if request.secret else body
+    asked = (request.scope, request.fingerprint, request.principal, request.method, request.route)
+    return [
+        record_id,
+        *asked,
+        answer.status,
+        json.dumps(headers),
+        stored,
+        request.secret,
+        now,
+        wiped_at,
+        expires,
+    ]
 
 
 @cache

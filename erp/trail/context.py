@@ -2,7 +2,7 @@
 
 import hmac
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime
@@ -19,7 +19,10 @@ from erp.access import Actor
 
 Channel = Literal["api", "admin", "command", "task"]
 
-_SET: Final = "SELECT set_config('trail.context', %s, true), set_config('trail.key', %s, true), {}"
+_SET: Final = (
+    "SELECT set_config('trail.context', %s, true), set_config('trail.key', %s, true), query.*"
+    " FROM ({}) AS query"
+)
 _BLOCK: Final = 64  # bytes of a block of SHA-256
 _channel: ContextVar[Channel] = ContextVar("erp_channel", default="command")
 _on_behalf_of: ContextVar[str | None] = ContextVar("erp_on_behalf_of", default=None)
@@ -69,15 +72,39 @@ def describe(actor: Actor, *, service: str, capability: str, reason: str, record
 
 def apply(context: str) -> datetime:
     """Set the context for the rest of the transaction; returns the transaction's time, read in the same statement."""
+    moment: datetime = apply_with(f"SELECT {clock.TRANSACTION_TIME}", (), context)[0]
+    return moment
+
+
+def apply_with(query: str, parameters: Sequence[Any], context: str) -> tuple[Any, ...]:
+    """Set the context (none where it is empty) in the statement of a query of one row; returns that row."""
     connection.ensure_connection()
-    statement = sql.SQL(_SET).format(sql.SQL(clock.TRANSACTION_TIME))
+    statement = sql.SQL(_SET).format(sql.SQL(query)) if context else sql.SQL(query)
+    values = [context, _pads(), *parameters] if context else parameters
     # Bound by the server, unlike Django's own cursors do it: the key stands in no text of a statement.
     with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-        cursor.execute(statement, [context, _pads()])
+        cursor.execute(statement, values)
         row = cursor.fetchone()
     assert row is not None
-    moment: datetime = row[2]
-    return moment
+    return tuple(row[2:] if context else row)
+
+
+_applied: ContextVar[str] = ContextVar("erp_trail_applied", default="")
+
+
+@contextmanager
+def applied(context: str) -> Iterator[None]:
+    """The context that the transaction around the block has already set."""
+    token = _applied.set(context)
+    try:
+        yield
+    finally:
+        _applied.reset(token)
+
+
+def current() -> str:
+    """The context that the transaction has set before its first service; empty where there is none."""
+    return _applied.get()
 
 
 @cache

@@ -36,3 +36,8 @@ class Migration(migrations.Migration):
             },
         ),
     ]
+
+
+from ._database import AFTER, BEFORE
+
+Migration.operations = [*BEFORE, *Migration.operations, *AFTER]
