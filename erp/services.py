@@ -25,6 +25,7 @@ from erp.events import MAX_BYTES, Event
 from erp.labels import label_of
 from erp.models import Guarded, Writer, writing
 from erp.outbox.flush import Buffered, flush
+from erp.outbox.flush import flush_with_statement as flush_with_statement  # for the idempotency record
 from erp.trail import context as trail
 
 

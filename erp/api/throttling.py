@@ -297,11 +297,13 @@ def _stored(ask: Callable[[], int]) -> int | None:
 
 
 def _up(key: str, seconds: int) -> int:
+    redis = cache._cache  # type: ignore[attr-defined]
+    if not hasattr(redis, "get_client"):  # a cache of the process's own
+        cache.add(key, 0, seconds)
+        return int(cache.incr(key))
     name = cache.make_key(key)
-    client = cache._cache.get_client(name, write=True)  # type: ignore[attr-defined]
-    with client.pipeline(
-        transaction=False
-    ) as both:  # one round trip, where the cache's own methods need two or three
+    # One round trip, where the cache's own methods need two or three.
+    with redis.get_client(name, write=True).pipeline(transaction=False) as both:
         both.set(name, 0, ex=seconds, nx=True)
         both.incr(name)
         return int(both.execute()[1])

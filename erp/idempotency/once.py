@@ -21,7 +21,6 @@ from django.db import OperationalError, connection, transaction
 from erp import clock, locks, metrics, services
 from erp.errors import AnswerExpired, InProgress, KeyInvalid, KeyMissing, KeyReused, Unavailable
 from erp.ids import uuid7
-from erp.outbox.flush import flush_with_statement
 from erp.trail import context as trail
 
 STORED_HEADERS: Final = ("Content-Type", "Location", "ETag")
@@ -152,7 +151,10 @@ def _replay_or_run(
 ) -> StoredResponse:
     if record.fingerprint is not None and record.expires_at > clock.now():
         return _replay(record, bytes(record.fingerprint), request)
-    with services.caused_by(str(record_id), dry_run=request.dry_run), flush_with_statement() as execute:
+    with (
+        services.caused_by(str(record_id), dry_run=request.dry_run),
+        services.flush_with_statement() as execute,
+    ):
         answer = run()
     if request.dry_run:
         connection.check_constraints()  # those that would be checked at the commit
