@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from threading import Event, Thread
@@ -220,6 +221,32 @@ def test_requests_over_a_hundred_connections_with_one_key_have_one_effect(
     assert all(b"idempotency.in_progress" in body for status, body, _ in answers if status == 409)
     assert Reservation.objects.count() == len(emitted("availability.reserved")) == 1
     assert Availability.objects.get(pk=live.pk).available_quantity == 999
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_look_up_sees_a_record_that_was_committed_before_the_lock_was_given(staff):
+    staff.write("/api/v1/commodities", JUTE)
+    record = Record.objects.get(route="api/v1/commodities")
+    Record.objects.all().delete()
+
+    def begin() -> Any:
+        try:
+            with transaction.atomic(), connection.cursor() as cursor:
+                # The statement has its snapshot before the sleep, the function asks for the lock after it.
+                cursor.execute(
+                    "SELECT locked, (record).id"
+                    " FROM idempotency_begin(1 + length(pg_sleep(1)::text), %s, '1s', '5s')",
+                    [record.scope],
+                )
+                return cursor.fetchone()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        begun = pool.submit(begin)
+        time.sleep(0.5)
+        record.save(force_insert=True)
+        assert begun.result() == (True, record.pk)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -32,8 +32,9 @@ def copy_fields(built: Mapping[str, Any]) -> dict[str, Any]:
     DRF makes each field anew for every request; a field without fields below it has nothing that binding changes
     in place, so a shallow copy is enough.
     """
+    nested = ("child", "child_relation", "fields")
     return {
-        name: deepcopy(field) if hasattr(field, "child") or hasattr(field, "fields") else copy(field)
+        name: deepcopy(field) if any(hasattr(field, below) for below in nested) else copy(field)
         for name, field in built.items()
     }
 

@@ -14,7 +14,8 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.core.cache import cache
+from django.core.cache import cache, caches
+from django.core.cache.backends.redis import RedisCache
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.crypto import salted_hmac
 from redis.exceptions import RedisError
@@ -297,13 +298,13 @@ def _stored(ask: Callable[[], int]) -> int | None:
 
 
 def _up(key: str, seconds: int) -> int:
-    redis = cache._cache  # type: ignore[attr-defined]
-    if not hasattr(redis, "get_client"):  # a cache of the process's own
-        cache.add(key, 0, seconds)
-        return int(cache.incr(key))
-    name = cache.make_key(key)
+    store: Any = caches["default"]
+    if not isinstance(store, RedisCache):
+        store.add(key, 0, seconds)
+        return int(store.incr(key))
+    name = store.make_key(key)
     # One round trip, where the cache's own methods need two or three.
-    with redis.get_client(name, write=True).pipeline(transaction=False) as both:
+    with store._cache.get_client(name, write=True).pipeline(transaction=False) as both:
         both.set(name, 0, ex=seconds, nx=True)
         both.incr(name)
         return int(both.execute()[1])

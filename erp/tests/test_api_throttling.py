@@ -209,6 +209,11 @@ def test_the_caller_s_address_is_what_trusted_proxies_saw(proxies, forwarded, ad
         assert throttling.client_address(asked) == address
 
 
+@override_settings(CACHES={"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}})
+def test_without_redis_a_limit_holds_in_each_process():
+    assert [throttling._up("throttle:x", 60) for _ in range(3)] == [1, 2, 3]
+
+
 @limits
 @override_settings(CACHES=DOWN)
 def test_without_its_store_each_process_counts_for_itself():
