@@ -6,7 +6,9 @@ request, and every error is shown beside the field that its JSON pointer names.
 
 import inspect
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -34,7 +36,16 @@ from erp.api.files import FileField
 from erp.api.parsers import parse_json
 from erp.api.serializers import Input
 from erp.api.viewsets import ViewSet
-from erp.errors import DomainError, FieldError, Invalid
+from erp.errors import (
+    DomainError,
+    FieldError,
+    Invalid,
+    KeyInvalid,
+    KeyMissing,
+    KeyReused,
+    PreconditionFailed,
+)
+from erp.figures import trim
 from erp.labels import label_of
 from erp.services import Service
 
@@ -152,10 +163,7 @@ class ServiceForm(forms.Form):
         self._choose = choose
         for slot in self.slots:
             typed = data.get(slot.name) if data is not None else self.initial.get(slot.name)
-            drawn = self._draw(slot, (options or {}).get(slot.name), typed)
-            drawn.label, drawn.help_text = _label(slot), slot.field.help_text or ""
-            drawn.required = slot.field.required and not isinstance(slot.field, serializers.BooleanField)
-            self.fields[slot.name] = drawn
+            self.fields[slot.name] = self.draw(slot, typed, (options or {}).get(slot.name))
 
     def full_clean(self) -> None:
         """Do nothing: the input validates the values before the service runs."""
@@ -189,9 +197,7 @@ class ServiceForm(forms.Form):
         self.add_error(None, forms.ValidationError(text_of_error(error), code=error.code))
         for fault in error.errors:
             slot = next((slot for slot in self.slots if _beside(fault.pointer, slot.pointer)), None)
-            text = f"{fault.detail} ({fault.code})"
-            if slot is None:
-                text = f"{fault.pointer}: {text}"
+            text = words_of_fault(slot, fault)
             self.add_error(slot.name if slot else None, forms.ValidationError(text, code=fault.code))
 
     def differences(self, row: models.Model) -> list[tuple[str, str, str]]:
@@ -200,7 +206,10 @@ class ServiceForm(forms.Form):
         changed = []
         for slot in self.slots:
             held, typed = now.get(slot.name, ""), self.data.get(slot.name, "")
-            if isinstance(slot.field, serializers.BooleanField):
+            if isinstance(slot.field, serializers.ListSerializer):
+                held = _rows_text(held)
+                typed = _rows_text(_read(slot.field, self.data, slot.name))
+            elif isinstance(slot.field, serializers.BooleanField):
                 held, typed = ("yes" if held else "no"), ("yes" if slot.name in self.data else "no")
             if (
                 isinstance(slot.field, serializers.CharField)
@@ -210,6 +219,13 @@ class ServiceForm(forms.Form):
             if str(held) != str(typed):
                 changed.append((_label(slot), str(typed) or "–", str(held) or "–"))
         return changed
+
+    def draw(self, slot: FieldSlot, typed: Any, choices: list[tuple[str, str]] | None = None) -> forms.Field:
+        """The control of a slot, with its words."""
+        drawn = self._draw(slot, choices, typed)
+        drawn.label, drawn.help_text = _label(slot), slot.field.help_text or ""
+        drawn.required = slot.field.required and not isinstance(slot.field, serializers.BooleanField)
+        return drawn
 
     def _draw(self, slot: FieldSlot, choices: list[tuple[str, str]] | None, typed: Any) -> forms.Field:
         field = slot.field
@@ -221,6 +237,8 @@ class ServiceForm(forms.Form):
             return self._draw_row(field, typed)
         if isinstance(field, FileField):
             return forms.FileField(widget=widgets.UnfoldAdminFileFieldWidget())
+        if isinstance(field, serializers.ListSerializer):
+            return forms.Field(widget=RowsWidget(self, slot))
         if isinstance(field, serializers.BooleanField):
             return forms.BooleanField(widget=widgets.UnfoldBooleanSwitchWidget())
         if isinstance(field, serializers.ChoiceField):
@@ -252,16 +270,137 @@ class ServiceForm(forms.Form):
         return forms.ChoiceField(choices=pairs, widget=widget)
 
 
+class RowsWidget(forms.Widget):
+    """Rows of a list, each with the controls of its input, and buttons that add and remove a row (rows.js).
+
+    A control is named by its place: ``lines.0.effect``. The row that the script copies has a mark of its depth in place
+    of the number, so that lists within rows work likewise.
+    """
+
+    template_name = "admin/service/rows.html"
+
+    class Media:
+        js = ("erp/rows.js",)
+
+    def __init__(self, form: ServiceForm, slot: FieldSlot) -> None:
+        super().__init__()
+        self.form, self.slot = form, slot
+
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> Any:
+        """The rows as they were typed."""
+        return [
+            {slot.name: _typed(slot.field, data, f"{name}.{place}.{slot.name}") for slot in self._slots()}
+            for place in _places(data, name)
+        ]
+
+    def get_context(self, name: str, value: Any, attrs: Any) -> dict[str, Any]:
+        rows = [self._row(name, place, row) for place, row in enumerate(value or [])]
+        mark = f"__{name.count('.')}__"
+        return {
+            **super().get_context(name, None, attrs),
+            "name": name,
+            "mark": mark,
+            "rows": rows,
+            "empty": self._row(name, mark, {}),
+        }
+
+    def _slots(self) -> list[FieldSlot]:
+        return list(_slots(self.slot.field.child))
+
+    def _row(self, name: str, place: Any, row: Mapping[str, Any]) -> list[dict[str, Any]]:
+        cells = []
+        for slot in self._slots():
+            full = f"{name}.{place}.{slot.name}"
+            value = row.get(slot.name, row.get(slot.path[0], ""))
+            field = self.form.draw(slot, value)
+            attrs = {"id": f"id_{full}", **field.widget_attrs(field.widget)}
+            widget = field.widget.render(full, value, attrs)
+            cells.append({"id": attrs["id"], "field": field, "widget": widget})
+        return cells
+
+
+def _typed(field: Any, data: Any, name: str) -> Any:
+    """What was typed into a control of a row, to show it again."""
+    if isinstance(field, serializers.ListSerializer):
+        return [
+            {
+                slot.name: _typed(slot.field, data, f"{name}.{place}.{slot.name}")
+                for slot in _slots(field.child)
+            }
+            for place in _places(data, name)
+        ]
+    if isinstance(field, serializers.ListField):
+        parts = data.getlist(name)
+        return parts if isinstance(field.child, serializers.ChoiceField) else "\n".join(parts)
+    return data.get(name, "")
+
+
+def _places(data: Any, name: str) -> list[int]:
+    """The numbers of a list's rows among the names of controls, in order."""
+    steps = {key[len(name) + 1 :].partition(".")[0] for key in data if key.startswith(f"{name}.")}
+    return sorted(int(step) for step in steps if step.isdecimal() and len(step) < 6)
+
+
+def _rows_text(rows: Any) -> str:
+    """Rows in one line, for the difference of two."""
+    return "; ".join(
+        ", ".join(str(value) for value in row.values() if value not in ("", None)) for row in rows or []
+    )
+
+
 class _Search(widgets.UnfoldAdminAutocompleteWidget):  # type: ignore[misc]
     """Unfold's search field; its own option template knows only options of a model field."""
 
     option_template_name = "django/forms/widgets/select_option.html"
 
 
+# Problems whose words are for integrators of the API.
+_WORDS: Final[dict[type[DomainError], str]] = {
+    KeyMissing: "The form was not submitted completely. Check your entries and save again.",
+    KeyInvalid: "The form was not submitted completely. Check your entries and save again.",
+    KeyReused: "This form was already submitted with other values. Check your entries and save again.",
+    PreconditionFailed: "Somebody changed this in the meantime. Compare the values, then save again.",
+}
+
+
 def text_of_error(error: DomainError) -> str:
-    """Return a problem in one line: title, detail if it adds something, and the code."""
-    more = "" if error.detail == error.title else f" {error.detail}"
-    return f"{error.title}{more} ({error.code})"
+    """A problem in one line: its title, and its detail if that adds something."""
+    if type(error) in _WORDS:
+        return _WORDS[type(error)]
+    if isinstance(error, Invalid) and error.errors:
+        return "Correct the fields marked below."
+    return error.title if error.detail in ("", error.title) else f"{error.title} {error.detail}"
+
+
+def words_of_fault(slot: FieldSlot | None, fault: FieldError) -> str:
+    """An error of a form in words: no code, no pointer; ``slot`` is the control that it stands beside, if any."""
+    steps = [step for step in fault.pointer[len(slot.pointer) if slot else 0 :].split("/") if step]
+    place = ": ".join(f"row {int(step) + 1}" if step.isdecimal() else label_of(step) for step in steps)
+    field = slot.field if slot else None
+    for step in steps:
+        field = getattr(field, "child", None) if step.isdecimal() else getattr(field, "fields", {}).get(step)
+    text = _words_of_number(field, fault.code) or fault.detail
+    if text.startswith("Send "):
+        text = f"Enter {text.removeprefix('Send ')}"
+    return f"{capfirst(place)}: {text}" if place else text
+
+
+_NOT_A_NUMBER: Final = ("not_a_decimal_string", "out_of_range", "min_value", "max_value")
+
+
+def _words_of_number(field: Any, code: str) -> str:
+    whole = isinstance(field, serializers.IntegerField)
+    if not (whole or isinstance(field, serializers.DecimalField)) or not (
+        code in _NOT_A_NUMBER or (code == "invalid" and whole)
+    ):
+        return ""
+    low, high = field.min_value, field.max_value
+    kind = "a whole number" if whole else "a number"
+    if low is not None and high is not None:
+        return f"Enter {kind} from {trim(low)} to {trim(high)}."
+    if low is not None:
+        return f"Enter {kind} of {trim(low)} or more."
+    return f"Enter {kind} of at most {trim(high)}." if high is not None else f"Enter {kind}."
 
 
 def slots_of(input: Input, service: Service) -> list[FieldSlot]:
@@ -325,9 +464,11 @@ def _read(field: Any, data: Any, name: str) -> Any:
     """Return the JSON value of a control; absent if it was left empty."""
     if isinstance(field, serializers.BooleanField):
         return data.get(name, "") not in ("", "false", "0")
+    if isinstance(field, serializers.ListSerializer):
+        return [_read_row(field.child, data, f"{name}.{place}") for place in _places(data, name)]
     if isinstance(field, serializers.ListField):
         return _read_list(field, data.getlist(name), name)
-    text = data.get(name, "")
+    text = _plain(field, data.get(name, ""))
     if text == "":
         if field.allow_null:
             return None
@@ -336,9 +477,45 @@ def _read(field: Any, data: Any, name: str) -> Any:
         return next((value for value in field.choices if str(value) == text), text)
     if isinstance(field, serializers.DateTimeField):
         return _moment(text)
-    if isinstance(field, serializers.DictField | serializers.ListSerializer | serializers.JSONField):
+    if isinstance(field, serializers.DictField | serializers.JSONField):
         return _structure(text, name)
     return inputs.primitive(field, text)
+
+
+def _read_row(child: Any, data: Any, name: str) -> dict[str, Any]:
+    """The JSON object of one row of a list."""
+    values = _frame(child)
+    for slot in _slots(child):
+        value = _read(slot.field, data, f"{name}.{slot.name}")
+        if value is not _ABSENT:
+            place = values
+            for step in slot.path[:-1]:
+                place = place.setdefault(step, {})
+            place[slot.path[-1]] = value
+    return values
+
+
+_GROUPED: Final = re.compile(r"([-+]?)(?:₹\s*)?([0-9]{1,3}(?:,[0-9]{2,3})*|[0-9]+)((?:\.[0-9]+)?)")
+_DATE_FORMATS: Final = ("%d/%m/%Y", "%d-%m-%Y", "%d.%m.%Y", "%d %b %Y", "%d %B %Y")
+
+
+def _plain(field: Any, text: str) -> str:
+    """A number or date as people type it in the API's form: ``1,500`` is 1500, ``5%`` 5, ``30/11/2026`` 2026-11-30."""
+    typed = text.strip()
+    if isinstance(field, serializers.IntegerField | serializers.DecimalField):
+        if typed.endswith("%") and "percent" in f"{field.field_name} {field.help_text}".lower():
+            typed = typed[:-1].rstrip()
+        found = _GROUPED.fullmatch(typed.replace("\N{MINUS SIGN}", "-"))
+        if found is None:
+            return typed
+        sign, whole, fraction = found.groups()
+        digits = whole.replace(",", "").lstrip("0") or "0"
+        return f"{sign.replace('+', '')}{digits}{fraction}"
+    if type(field) is inputs.DateField:
+        for form in _DATE_FORMATS:
+            with suppress(ValueError):
+                return datetime.strptime(typed, form).date().isoformat()  # noqa: DTZ007 - a day
+    return text
 
 
 def _read_list(field: Any, parts: list[str], name: str) -> Any:
@@ -400,16 +577,17 @@ def as_typed(field: Any, value: Any) -> Any:
     if isinstance(value, bool):
         return value
     if isinstance(value, Decimal):
-        return format(value, "f")
+        text = format(value, "f")
+        return text.rstrip("0").rstrip(".") if "." in text else text
     if isinstance(value, datetime):
         return timezone.localtime(value.replace(tzinfo=value.tzinfo or UTC)).strftime("%Y-%m-%dT%H:%M")
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, models.Model):
         return str(value.pk)
+    if isinstance(field, serializers.ListSerializer):
+        return [_typed_row(field.child, item) for item in value]
     if isinstance(value, list | tuple):
-        if any(isinstance(item, dict) for item in value):
-            return json.dumps(value, ensure_ascii=False, indent=2)
         simple = isinstance(getattr(field, "child", None), serializers.ChoiceField)
         if any(isinstance(item, dict) for item in value):
             return json.dumps(value, ensure_ascii=False, indent=2)
@@ -417,6 +595,17 @@ def as_typed(field: Any, value: Any) -> Any:
     if isinstance(value, dict):
         return json.dumps(value, ensure_ascii=False, indent=2)
     return str(value)
+
+
+def _typed_row(child: Any, row: Any) -> dict[str, Any]:
+    """A row of a list as its controls would submit it."""
+    typed = {}
+    for slot in _slots(child):
+        value = row
+        for step in (*slot.path[:-1], slot.field.source or slot.path[-1]):
+            value = value.get(step) if isinstance(value, dict) else getattr(value, step, None)
+        typed[slot.name] = as_typed(slot.field, value)
+    return typed
 
 
 def _beside(pointer: str, place: str) -> bool:

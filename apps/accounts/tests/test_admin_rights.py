@@ -110,7 +110,7 @@ def test_an_error_is_shown_beside_its_field(user, staff_client_for):
     staff = staff_client_for(user("INTERNAL_COMPLIANCE"))
     answer = staff.fill(page(person, "propose_role"), role="INTERNAL_FINANCE", operation="add", reason=WHY)
     assert answer.status_code == 422
-    assert "account.roles_incompatible" in answer.content.decode()
+    assert "held by different people" in answer.content.decode()
 
 
 @pytest.mark.parametrize(

@@ -87,12 +87,12 @@ def test_a_creator_cannot_approve_by_click_or_forged_post(user, staff_client_for
     assert page(own, "approve") not in drawn
     assert "You created or edited this offer, so another person must approve it." in drawn
     confirm = staff.get(page(own, "approve"))
-    assert "approval.self" in confirm.content.decode()
+    assert "another person must" in confirm.content.decode()
     answer = staff.post(page(own, "approve"), controls(confirm))
     assert answer.status_code == 403
-    assert "approval.self" in answer.content.decode()
+    assert "another person must" in answer.content.decode()
     chosen = {"_key": "0123456789abcdef", "_chosen": f"{own.pk}:1"}
-    assert "approval.self" in staff.post(f"{LIST}run/approve/", chosen).content.decode()
+    assert "another person must" in staff.post(f"{LIST}run/approve/", chosen).content.decode()
     own.refresh_from_db()
     assert own.status == "PENDING_APPROVAL"
     assert not emitted("availability.approved")
@@ -129,13 +129,13 @@ def test_each_of_several_offers_is_decided_separately(manager, waiting, offer, e
     )
     form = controls(answer)
     effects = {row.pk: effect for row, _, effect in answer.context["effects"]}
-    assert "availability.invalid_state" in effects[draft.pk]
+    assert "status is Draft" in effects[draft.pk]
     assert not emitted("availability.approved")
     result = manager.post(f"{LIST}run/approve/", form)
     assert result.context["done"] == 2
     lines = {line.row: line for line in result.context["lines"]}
     assert lines[draft.number].text == (
-        "The offer's status doesn't allow this action. The offer's status is Draft. (availability.invalid_state)"
+        "The offer's status doesn't allow this action. The offer's status is Draft."
     )
     approved = emitted("availability.approved")
     assert {event.aggregate_id for event in approved} == {one.pk, two.pk}
@@ -151,7 +151,7 @@ def test_a_key_belongs_to_its_choice_of_rows(manager, waiting, emitted):
     manager.post(f"{LIST}run/approve/", form)
     answer = manager.post(f"{LIST}run/approve/", {**form, "_chosen": [f"{two.pk}:1"]})
     assert answer.status_code == 422
-    assert "idempotency.key_reused" in answer.content.decode()
+    assert "already submitted with other values" in answer.content.decode()
     two.refresh_from_db()
     assert two.status == "PENDING_APPROVAL"
     assert len(emitted("availability.approved")) == 1
@@ -165,7 +165,7 @@ def test_rows_that_changed_since_the_confirm_page_are_left(manager, waiting):
     results = {line.row: (line.done, line.text) for line in result.context["lines"]}
     assert results[two.number][0]
     assert not results[one.number][0]
-    assert "precondition.failed" in results[one.number][1]
+    assert "changed this in the meantime" in results[one.number][1]
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_staff_reserve_and_release_on_behalf(user, staff_client_for, offer, part
     assert "40 BALE for Kovai Spinners" in staff.get(page(live, "release")).content.decode()
     refused = staff.fill(page(live, "release"), reservation_id=str(reservation.pk))
     assert refused.status_code == 422
-    assert refused.context["errors"]["reason"] == ["Enter a reason of at least 3 characters. (required)"]
+    assert refused.context["errors"]["reason"] == ["Enter a reason of at least 3 characters."]
     typed = {"reservation_id": str(reservation.pk), "reason": "asked by phone"}
     assert staff.fill(page(live, "release"), **typed).status_code == 302
     reservation.refresh_from_db()
@@ -204,7 +204,7 @@ def test_too_much_is_refused_beside_the_form(user, staff_client_for, offer, part
     staff = staff_client_for(user("INTERNAL"))
     answer = staff.fill(page(live, "reserve"), quantity="11", holder_partner_id=str(partner().pk))
     assert answer.status_code == 409
-    assert "availability.quantity_exceeded" in answer.content.decode()
+    assert "exceeds what is available" in answer.content.decode()
     typed = controls(answer)
     assert typed["quantity"] == ["11"]
     assert not emitted("availability.reserved")
@@ -222,7 +222,7 @@ def test_a_committed_refusal_is_shown_as_an_error_and_emitted_once(user, staff_c
     for _ in range(2):
         answer = staff.post(page(live, "reserve"), form)
         assert answer.status_code == 422
-        assert "availability.related_party" in answer.content.decode()
+        assert "related parties" in answer.content.decode()
     assert len(emitted("availability.reservation_refused")) == 1
 
 

@@ -54,7 +54,7 @@ def test_the_same_key_with_other_content_does_nothing_and_shows_the_submitted_va
     staff.post(ADD, form)
     answer = staff.post(ADD, {**form, "code": "OTHER", "name": "Other"})
     assert answer.status_code == 422
-    assert "idempotency.key_reused" in answer.content.decode()
+    assert "already submitted with other values" in answer.content.decode()
     redrawn = controls(answer)
     assert redrawn["code"] == ["OTHER"]
     assert redrawn["_key"] != form["_key"]
@@ -63,22 +63,14 @@ def test_the_same_key_with_other_content_does_nothing_and_shows_the_submitted_va
     assert Commodity.objects.count() == 2
 
 
-@pytest.mark.parametrize(
-    ("key", "code"),
-    [
-        (None, "key_missing"),
-        ("short", "key_invalid"),
-        ("a key with blanks", "key_invalid"),
-        ("x" * 256, "key_invalid"),
-    ],
-)
-def test_a_form_without_a_proper_key_does_nothing_and_gets_a_fresh_one(staff, key, code):
+@pytest.mark.parametrize("key", [None, "short", "a key with blanks", "x" * 256])
+def test_a_form_without_a_proper_key_does_nothing_and_gets_a_fresh_one(staff, key):
     form = {**staff.form(ADD), **TYPED, **({"_key": key} if key else {})}
     if key is None:
         del form["_key"]
     answer = staff.post(ADD, form)
     assert answer.status_code == 400
-    assert f"idempotency.{code}" in answer.content.decode()
+    assert "not submitted completely" in answer.content.decode()
     assert controls(answer)["name"] == ["Cotton X"]
     assert not Commodity.objects.exists()
     assert staff.post(ADD, controls(answer)).status_code == 302
@@ -88,7 +80,7 @@ def test_errors_have_the_messages_of_the_api_and_nothing_is_stored(staff):
     form = {**staff.form(ADD), **TYPED, "hsn_code": "52"}
     answer = staff.post(ADD, form)
     assert answer.status_code == 400
-    assert answer.context["errors"]["hsn_code"] == ["Use 4, 6 or 8 digits. (format)"]
+    assert answer.context["errors"]["hsn_code"] == ["Use 4, 6 or 8 digits."]
     assert not Commodity.objects.exists()
     # A refused request has no record: the corrected form works with its new key or the old one.
     assert staff.post(ADD, {**form, "hsn_code": "5201"}).status_code == 302
@@ -97,10 +89,7 @@ def test_errors_have_the_messages_of_the_api_and_nothing_is_stored(staff):
 def test_a_rule_across_fields_stands_beside_its_field(staff):
     answer = staff.fill(ADD, **{**TYPED, "quantity_mode": "COUNT_AND_WEIGHT"})
     assert answer.status_code == 422
-    assert "commodity.fields_contradict" in answer.content.decode()
-    assert answer.context["errors"]["package_unit"] == [
-        "Required if packages are counted, and only then. (contradicts)"
-    ]
+    assert answer.context["errors"]["package_unit"] == ["Required if packages are counted, and only then."]
 
 
 def test_a_stale_page_does_nothing_and_shows_both_values(staff, commodity, emitted):

@@ -70,7 +70,7 @@ def test_parts_are_added_and_changed_on_pages_by_the_services(company, finance):
     assert company.document_series.filter(gst_registration=second).exists()
     refused = finance.fill(page(year), status="soft_closed")
     assert refused.status_code == 409
-    assert "organization.invalid_state" in refused.content.decode()
+    assert "doesn&#x27;t allow" in refused.content.decode()
     assert FinancialYear.objects.get(pk=year.pk).status == "open"
 
 
