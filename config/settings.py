@@ -311,8 +311,18 @@ CORS_EXPOSE_HEADERS = [
 
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
+# Groups of the staff portal's sidebar, by work: title, and apps.
+PORTAL_GROUPS = [
+    ("Trading", ["availability"]),
+    ("Partners", ["partner"]),
+    ("Approvals", ["approval"]),
+    ("Master data", ["commodity", "location"]),
+    ("Company", ["organization"]),
+    ("Administration", ["account", "notification", "integration"]),
+    ("Operations", ["job", "outbox", "idempotency", "trail"]),
+]
 UNFOLD = {
-    "SITE_TITLE": "Cotton ERP",
+    "SITE_TITLE": "Staff portal",
     "SITE_HEADER": "Cotton ERP",
     "SITE_SUBHEADER": "Staff portal",
     "SITE_SYMBOL": "inventory_2",
@@ -320,6 +330,8 @@ UNFOLD = {
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_BACK_BUTTON": True,
     "ENVIRONMENT": "erp.admin.environment",
+    "SIDEBAR": {"show_search": True, "navigation": "erp.admin.navigation.sidebar"},
+    "COMMAND": {"search_models": False, "show_history": True},
     "STYLES": ["erp.admin.style"],
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "erp.admin.icon"}],
     "ACCOUNT": {

@@ -11,8 +11,20 @@ from apps.locations import capabilities, services
 from apps.locations.models import Distance, Location, State
 from apps.locations.serializers import SetDistanceInput
 from erp.admin import ServiceAdmin, Table
+from erp.admin.site import NextStep, next_steps
 
 CHILDREN_SHOWN = 20
+
+
+def _step(request: HttpRequest) -> NextStep | None:
+    """Load places while there is none."""
+    if Location.objects.exists():
+        return None
+    text = "Offers, branches and freight refer to them."
+    return NextStep("Load places", text, reverse("admin:location_location_changelist"))
+
+
+next_steps.append(_step)
 
 
 @admin.register(Location)

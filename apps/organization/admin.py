@@ -32,6 +32,7 @@ from apps.organization.serializers import (
 from erp import clock
 from erp.access import actor_of
 from erp.admin import Queue, ServiceAdmin, Table, acts
+from erp.admin.site import NextStep, next_steps
 from erp.errors import DomainError
 from erp.services import Service
 
@@ -39,6 +40,20 @@ SHOWN = 20  # parts of each kind on the page of the organization
 
 ADDRESS = ("line1", "line2", "city", "state_code", "pin_code")
 ENDS = ("version", "created_by", "created_at", "updated_at")
+
+
+def _step(request: HttpRequest) -> NextStep | None:
+    """The organization, then its financial year of today, as long as one is missing."""
+    years = reverse("admin:organization_financialyear_changelist")
+    if not Organization.objects.exists():
+        text = "Contracts, invoices and document numbers belong to one."
+        return NextStep("Add an organization", text, reverse("admin:organization_organization_changelist"))
+    if not FinancialYear.objects.on(clock.today()).exists():
+        return NextStep("Add the current financial year", "Nothing can be numbered without one.", years)
+    return None
+
+
+next_steps.append(_step)
 
 
 @admin.register(Organization)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -18,6 +18,27 @@ from erp import access, capabilities
 from erp.admin import queries, queues
 from erp.admin.options import ServiceAdmin
 from erp.errors import Malformed
+
+
+class NextStep(NamedTuple):
+    """What is left to set up: a link and a sentence."""
+
+    title: str
+    text: str
+    url: str
+
+
+class HealthSign(NamedTuple):
+    """A figure of the system's health with its colour (``success``, ``warning``, ``danger``)."""
+
+    title: str
+    text: str
+    colour: str
+
+
+# Filled by the modules: each function finds one step that is left, or None; reads the signs of one part.
+next_steps: list[Callable[[HttpRequest], NextStep | None]] = []
+health_signs: list[Callable[[], Iterable[HealthSign]]] = []
 
 PageView = Callable[[HttpRequest, dict[str, Any]], HttpResponse]
 _pages: dict[str, tuple[str, PageView]] = {}
@@ -103,9 +124,15 @@ class Site(UnfoldAdminSite):  # type: ignore[misc]
         return super().get_log_entries(request).none()
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
-        """Show the home page: pending decisions and all lists."""
+        """Show the home page: next steps of the set-up, what waits for the person, and the health of the system."""
         waiting = queues.waiting(self._registry.values(), request)
         sees_machinery = access.holds_everywhere(access.actor_of(request), capabilities.VIEW_TRAIL)
-        context = {"queues": waiting, "sees_machinery": sees_machinery, **(extra_context or {})}
+        context = {
+            "queues": waiting,
+            "next_steps": [step for find in next_steps if (step := find(request)) is not None],
+            "health": [sign for read in health_signs for sign in read()],
+            "sees_machinery": sees_machinery,
+            **(extra_context or {}),
+        }
         page: TemplateResponse = super().index(request, context)
         return page

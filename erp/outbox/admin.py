@@ -3,6 +3,7 @@
 Rows change through services; a decision on a dead letter is executed here after its commit.
 """
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any, ClassVar, Final
 from urllib.parse import urlencode
@@ -18,7 +19,7 @@ from django.utils.html import format_html
 from erp import capabilities, clock
 from erp.admin import ServiceAdmin, Table
 from erp.admin.history import about, person
-from erp.admin.site import add_page
+from erp.admin.site import HealthSign, add_page, health_signs
 from erp.api import fields
 from erp.api.serializers import Input
 from erp.outbox import deadletters, operations, overview
@@ -31,6 +32,20 @@ FIRST_SECONDS: Final = 1.5
 NEXT_SECONDS: Final = 0.3
 MOST_LETTERS: Final = 100
 BEHIND: Final = 50  # events listed behind a failed one
+
+
+SLOW, STUCK = 10, 60  # seconds that an event has waited
+
+
+def _signs() -> Iterator[HealthSign]:
+    now = operations.figures()
+    age = now.oldest_seconds
+    colour = "danger" if age > STUCK else "warning" if age > SLOW else "success"
+    yield HealthSign("Oldest unpublished event", f"{age:.0f} s" if age else "none", colour)
+    yield HealthSign("Failed events", str(now.failed), "danger" if now.failed else "success")
+
+
+health_signs.append(_signs)
 
 
 class ReasonInput(Input):

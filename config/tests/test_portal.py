@@ -1,0 +1,63 @@
+"""The staff portal's sidebar and home page."""
+
+import re
+
+import pytest
+from django.core.cache import cache
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from erp.admin.navigation import sidebar
+
+HOME = reverse("admin:index")
+
+pytestmark = pytest.mark.django_db
+
+
+def groups(answer):
+    return {group.get("title", ""): group["items"] for group in answer.context["sidebar_navigation"]}
+
+
+def test_pages_are_grouped_by_work_and_only_those_that_the_person_may_see(user, staff_client_for):
+    seen = groups(staff_client_for(user("INTERNAL", "INTERNAL_MASTERDATA")).get(HOME))
+    assert list(seen)[:6] == ["", "Trading", "Partners", "Approvals", "Master data", "Company"]
+    assert "Quality schedules" in [item["title"] for item in seen["Master data"]]
+    assert "Events" not in [item["title"] for item in seen["Operations"]]
+    everything = groups(staff_client_for(user("AUDITOR")).get(HOME))
+    assert "Events" in [item["title"] for item in everything["Operations"]]
+
+
+def test_the_sidebar_marks_the_current_page_and_counts_what_waits(user, staff_client_for, offer):
+    offer(live=False, submit=True)
+    page = reverse("admin:availability_availability_changelist")
+    (item,) = [
+        item
+        for item in groups(staff_client_for(user("INTERNAL_MANAGER")).get(page))["Trading"]
+        if item["link"] == page
+    ]
+    assert (item["active"], item["badge"]) == (True, "1")
+
+
+def test_the_sidebar_asks_for_its_counts_once_in_half_a_minute(user, rf, offer):
+    request = rf.get(HOME)
+    request.user = user("INTERNAL_MANAGER")
+    sidebar(request)
+    with CaptureQueriesContext(connection) as asked:
+        sidebar(request)
+    assert len(asked) == 0
+    cache.clear()
+    offer(live=False, submit=True)
+    with CaptureQueriesContext(connection) as asked:
+        sidebar(request)
+    assert 0 < len(asked) <= 16
+
+
+def test_home_shows_queues_as_cards_and_next_steps_until_they_are_done(user, staff_client_for, offer):
+    client = staff_client_for(user("INTERNAL_MANAGER"))
+    assert "Load places" in client.get(HOME).content.decode()
+    offer(live=False, submit=True)
+    drawn = client.get(HOME).content.decode()
+    assert re.search(r"Offers to approve</span>\s*<strong>1</strong>\s*<small>oldest", drawn)
+    assert "Add an organization" in drawn or "Add the current financial year" in drawn
+    assert "Load places" not in drawn
