@@ -8,6 +8,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from apps.availability.models import Availability
+from erp.admin.display import columns_of
 from erp.admin.navigation import sidebar
 
 HOME = reverse("admin:index")
@@ -53,11 +55,22 @@ def test_the_sidebar_asks_for_its_counts_once_in_half_a_minute(user, rf, offer):
     assert 0 < len(asked) <= 16
 
 
-def test_home_shows_queues_as_cards_and_next_steps_until_they_are_done(user, staff_client_for, offer):
+def test_home_shows_queues_as_cards_and_next_steps_until_they_are_done(
+    user, staff_client_for, offer, request
+):
     client = staff_client_for(user("INTERNAL_MANAGER"))
     assert "Load places" in client.get(HOME).content.decode()
     offer(live=False, submit=True)
     drawn = client.get(HOME).content.decode()
     assert re.search(r"Offers to approve</span>\s*<strong>1</strong>\s*<small>oldest", drawn)
     assert "Add an organization" in drawn or "Add the current financial year" in drawn
-    assert "Load places" not in drawn
+    request.getfixturevalue("place")()
+    assert "Load places" not in client.get(HOME).content.decode()
+
+
+def test_a_status_is_a_coloured_label_and_a_figure_is_grouped_and_to_the_right(offer):
+    status, figure, plain = columns_of(Availability, ["status", "quantity_tolerance_percent", "number"])
+    row = offer()
+    assert (status(row), status.label["success"]) == (("success", "Active"), "success")
+    assert figure(row) == '<span class="erp-number">5</span>'
+    assert (status.admin_order_field, plain) == ("status", "number")

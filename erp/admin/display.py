@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from django.core.exceptions import FieldDoesNotExist
 from django.db import models
+from django.utils.html import format_html
 
-from erp.figures import group
+from erp.figures import group, trim
 
 
 def measured(value: Decimal, unit: str) -> str:
@@ -28,10 +30,73 @@ def quantity(name: str, unit: str, label: str = "") -> Callable[[Any], str]:
         held = row
         for step in unit.split("."):
             held = getattr(held, step, unit)
-        return measured(value, str(held))
+        return _number(measured(value, str(held)))
 
     column.__name__ = name
     column.short_description = label or name.replace("_", " ")  # type: ignore[attr-defined]
+    column.admin_order_field = name  # type: ignore[attr-defined]
+    return column
+
+
+def _number(text: str) -> str:
+    return format_html('<span class="erp-number">{}</span>', text)  # the style sheet aligns its cell right
+
+
+# Words of a status → its colour; others have none.
+_COLOURS: Final = {
+    **dict.fromkeys(
+        ("active", "approved", "published", "granted", "succeeded", "sent", "delivered", "verified", "live"),
+        "success",
+    ),
+    **dict.fromkeys(
+        (
+            "pending",
+            "pending approval",
+            "proposed",
+            "submitted",
+            "queued",
+            "running",
+            "held",
+            "partial",
+            "invited",
+        ),
+        "warning",
+    ),
+    **dict.fromkeys(
+        ("rejected", "refused", "failed", "suspended", "expired", "stale", "locked", "deactivated", "dead"),
+        "danger",
+    ),
+    **dict.fromkeys(("draft", "open", "processing", "sold out"), "info"),
+}
+
+
+def columns_of(model: type[models.Model], names: Iterable[Any]) -> list[Any]:
+    """Columns of a list: a status as a coloured label, figures grouped and to the right, all else as it is."""
+    return [_column(model, name) if isinstance(name, str) else name for name in names]
+
+
+def _column(model: type[models.Model], name: str) -> Any:
+    try:
+        field: Any = model._meta.get_field(name)
+    except FieldDoesNotExist:
+        return name
+    if name == "status" and field.choices:
+
+        def column(row: Any) -> Any:
+            text = row.get_status_display()
+            return _COLOURS.get(str(text).lower(), "neutral"), text
+
+        column.label = {colour: colour for colour in ("neutral", *_COLOURS.values())}  # type: ignore[attr-defined]
+    elif isinstance(field, models.DecimalField):
+
+        def column(row: Any) -> Any:
+            value = getattr(row, name)
+            return None if value is None else _number(trim(value))
+
+    else:
+        return name
+    column.__name__ = name
+    column.short_description = field.verbose_name  # type: ignore[attr-defined]
     column.admin_order_field = name  # type: ignore[attr-defined]
     return column
 

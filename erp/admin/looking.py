@@ -22,7 +22,7 @@ from unfold.views import ChangeList
 from erp import access
 from erp.access import Capability
 from erp.admin import history, queries
-from erp.admin.display import Table
+from erp.admin.display import Table, columns_of
 from erp.admin.queues import Queue
 from erp.api.serializers import Input
 from erp.errors import CapabilityMissing, Malformed
@@ -63,6 +63,9 @@ class Changes(ChangeList):  # type: ignore[misc]
     def get_ordering(self, request: HttpRequest, queryset: Any) -> Any:
         queries.check_order(self.params.get(ORDER_VAR, ""), len(self.list_display))
         return super().get_ordering(request, queryset)
+
+
+BUTTONS: Final = 2  # of a row; the others are in its menu
 
 
 class Verb(NamedTuple):
@@ -278,12 +281,15 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
         return row
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
-        columns = list(super().get_list_display(request))
+        columns = columns_of(self.model, super().get_list_display(request))
         if not self.runs or self.admin_site.reads_only(request):
             return columns
 
         def actions(row: Any) -> str:
-            return format_html_join(" ", "{}", ((_button(verb),) for verb in self.verbs(request, row)))
+            buttons = [_button(verb) for verb in self.verbs(request, row)]
+            if len(buttons) > BUTTONS + 1:  # the menu would take the place of a single button
+                buttons[BUTTONS:] = [_menu(buttons[BUTTONS:])]
+            return format_html_join(" ", "{}", ((button,) for button in buttons))
 
         actions.short_description = ""  # type: ignore[attr-defined]
         return [*columns, actions]
@@ -344,10 +350,17 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
         return JsonResponse({"results": results, "pagination": {"more": page.has_next()}})
 
 
+def _menu(buttons: list[str]) -> str:
+    items = format_html_join("", "<li>{}</li>", ((button,) for button in buttons))
+    return format_html(
+        '<details class="erp-menu"><summary class="erp-verb">More</summary><ul>{}</ul></details>', items
+    )
+
+
 def _button(verb: Verb) -> str:
     if verb.disabled_reason:
         return format_html(
-            '<span class="erp-verb erp-shut" aria-disabled="true" title="{}">{}</span>',
+            '<span class="erp-verb erp-shut" tabindex="0" aria-disabled="true" data-reason="{}">{}</span>',
             verb.disabled_reason,
             verb.label,
         )

@@ -34,7 +34,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
 
 def _group(request: HttpRequest, title: str, pages: list[Any], waiting: dict[str, str]) -> dict[str, Any]:
     items = []
-    for page in sorted(pages, key=lambda page: str(page.opts.verbose_name_plural)):
+    for page in sorted(pages, key=lambda page: str(page.opts.verbose_name_plural).lower()):
         address = page._url("changelist")
         item = {
             "title": capfirst(page.opts.verbose_name_plural),

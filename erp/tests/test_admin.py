@@ -21,6 +21,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from erp.admin import ServiceAdmin, Site, environment, forms, quantity
+from erp.admin.looking import Verb, _button, _menu
 from erp.admin.testing import controls
 from erp.api import fields
 from erp.api.examples import example_of
@@ -312,11 +313,19 @@ def test_only_production_has_a_plain_banner(name, banner):
 
 def test_a_quantity_carries_its_unit():
     row = SimpleNamespace(n=Decimal("12500.000"), unit="BALE", offer=SimpleNamespace(unit="BALE"))
-    assert quantity("n", "unit")(row) == "12,500 BALE"
-    assert quantity("n", "offer.unit")(row) == "12,500 BALE"
-    assert quantity("n", "kg")(row) == "12,500.000 kg"
+    assert quantity("n", "unit")(row) == '<span class="erp-number">12,500 BALE</span>'
+    assert quantity("n", "offer.unit")(row) == '<span class="erp-number">12,500 BALE</span>'
+    assert quantity("n", "kg")(row) == '<span class="erp-number">12,500.000 kg</span>'
     row.n = Decimal("0.250")
-    assert quantity("n", "unit")(row) == "0.250 BALE"
+    assert quantity("n", "unit")(row) == '<span class="erp-number">0.250 BALE</span>'
+
+
+def test_a_row_shows_two_buttons_and_the_others_in_a_menu():
+    buttons = [_button(Verb(name, name, "/x")) for name in ("a", "b", "c", "d")]
+    assert _menu(buttons[2:]).count('class="erp-verb" href') == 2
+    shut = _button(Verb("a", "Approve", "/x", "You created this."))
+    assert 'tabindex="0"' in shut
+    assert 'data-reason="You created this."' in shut
 
 
 class Where(Input):
