@@ -60,6 +60,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
+    "erp.pages.PageMiddleware",
     "erp.api.throttling.AnonymousMiddleware",
     "erp.api.problems.ProblemMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -217,6 +218,8 @@ ADMIN_IDLE_MINUTES = 30
 VIEW_AS_MINUTES = 30  # how long staff can view the product as a partner
 TRUSTED_PROXIES = ENV.trusted_proxies
 
+MAINTENANCE = ENV.maintenance  # every request is answered with 503
+SUPPORT_EMAIL = ENV.support_email  # shown on the sign-in page and on pages of errors
 PUBLIC_URL = ENV.public_url  # where links in messages lead
 TERMS_VERSION = ENV.terms_version  # of the terms of use that an invited user accepts
 # Where look-ups of places go unless the caller names a provider; nominatim needs its address.
@@ -445,7 +448,7 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = 12 * 3600
 CSRF_COOKIE_SAMESITE = "Lax"
-CSRF_FAILURE_VIEW = "erp.api.problems.csrf_failure"
+CSRF_FAILURE_VIEW = "erp.pages.csrf_failure"
 if PRODUCTION:
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = True
     SECURE_HSTS_SECONDS = 31_536_000

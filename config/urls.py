@@ -19,6 +19,11 @@ def home(request: HttpRequest) -> HttpResponse:
     return redirect("admin:index")
 
 
+handler400 = "erp.pages.bad_request"
+handler403 = "erp.pages.permission_denied"
+handler404 = "erp.pages.not_found"
+handler500 = "erp.pages.server_error"
+
 urlpatterns = [
     path("", home),
     path("admin/", admin.site.urls),

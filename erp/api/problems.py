@@ -22,7 +22,6 @@ from django.http.request import UnreadablePostError
 from django.shortcuts import render
 from django.utils.encoding import escape_uri_path
 from django.utils.http import parse_etags
-from django.views.csrf import csrf_failure as django_csrf_failure
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 from rest_framework import exceptions as drf
@@ -231,7 +230,7 @@ class ProblemMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """Answer the request; refuse a body that can't be read whole before anything reads it."""
-        if not _is_api(request):
+        if not is_api(request):
             return self.get_response(request)
         refused = _unreadable(request)
         response = problem_response(refused, request) if refused else self.get_response(request)
@@ -245,7 +244,7 @@ class ProblemMiddleware:
         self, request: HttpRequest, view: Callable[..., Any], args: Any, kwargs: Any
     ) -> HttpResponse | None:
         """Refuse parameters of pages under ``/api/``; what a viewset takes depends on its action."""
-        if _is_api(request) and not hasattr(view, "actions"):
+        if is_api(request) and not hasattr(view, "actions"):
             try:
                 check_query(request.GET, ())
             except DomainError as error:
@@ -254,10 +253,11 @@ class ProblemMiddleware:
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """What a view outside of DRF raises."""
-        return problem_response(_convert_and_log(exception), request) if _is_api(request) else None
+        return problem_response(_convert_and_log(exception), request) if is_api(request) else None
 
 
-def _is_api(request: HttpRequest) -> bool:
+def is_api(request: HttpRequest) -> bool:
+    """Whether the request is to the API, which answers with problems, not with pages."""
     return request.path_info == "/api" or request.path_info.startswith("/api/")
 
 
@@ -285,13 +285,6 @@ def _as_problem(response: HttpResponseBase, request: HttpRequest) -> HttpRespons
             error.headers[name] = response.headers[name]
     # Not closed: that would fire request_finished, and with it close the database's connection, mid-request.
     return problem_response(error, request)
-
-
-def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """Django's ``CSRF_FAILURE_VIEW``: a problem under ``/api/``, Django's own page elsewhere."""
-    if _is_api(request):
-        return problem_response(CsrfFailed(), request)
-    return django_csrf_failure(request, reason)
 
 
 def etag(version: int) -> str:
