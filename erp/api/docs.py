@@ -38,6 +38,12 @@ def _document(as_json: bool) -> tuple[bytes, bytes, str]:
     return content, gzip.compress(content, mtime=0), hashlib.sha256(content).hexdigest()[:32]
 
 
+def read_document(as_json: bool) -> tuple[bytes, bytes, str]:
+    """The committed document in JSON or YAML, the same compressed, and its ETag's text."""
+    with _reading:  # once, however many ask for it first
+        return _document(as_json)
+
+
 class SchemaView(APIView):
     """The document as it was committed, in YAML or JSON by ``Accept``: nothing is generated for a request."""
 
@@ -48,8 +54,7 @@ class SchemaView(APIView):
     def get(self, request: Request) -> HttpResponseBase:
         """Answer the document, compressed where the caller takes it, or 304."""
         media_type = str(request.accepted_media_type)
-        with _reading:  # once, however many ask for it first
-            plain, compressed, digest = _document("json" in media_type)
+        plain, compressed, digest = read_document("json" in media_type)
         zipped = "gzip" in _accepted_codings(request)
         tag = f'"{digest}{"-gzip" if zipped else ""}"'
         if problems.is_fresh(request.headers.get("If-None-Match"), tag):

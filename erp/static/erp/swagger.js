@@ -30,6 +30,7 @@ function fillKeys() {
       field.dataset.filled = "true";
       setValue.call(field, newKey());  // React notices the value by its own setter only
       field.dispatchEvent(new Event("input", { bubbles: true }));
+      field.dispatchEvent(new FocusEvent("focusout", { bubbles: true }));  // ends the wait for more typing
     }
   }).observe(document.getElementById("swagger-ui"), { childList: true, subtree: true });
 }
