@@ -7,7 +7,7 @@ from typing import Any
 from celery.schedules import crontab
 from psycopg.conninfo import conninfo_to_dict
 
-from config import environment
+from config import api_document, environment
 from config.logging import logging_config
 from erp.embedded import state
 
@@ -273,7 +273,8 @@ TABLE_REQUEST_ROWS = 2_000
 TABLE_REQUEST_SECONDS = 5.0
 SPECTACULAR_SETTINGS = {
     "TITLE": "Cotton ERP",
-    "DESCRIPTION": "The back office of a cotton and multi-commodity trading company.",
+    "DESCRIPTION": api_document.INTRODUCTION,
+    "TAGS": api_document.TAGS,
     "VERSION": "1.0.0",
     "LICENSE": {"name": "Proprietary", "identifier": "LicenseRef-Proprietary"},
     "SERVERS": [{"url": "/", "description": "The server that this document comes from."}],
@@ -288,8 +289,11 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": r"/api/v1",
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "PREPROCESSING_HOOKS": ["erp.api.schema.load_examples"],
-    "POSTPROCESSING_HOOKS": [],  # the default one guesses names for enums; here they stay inline
+    # Without the default one, which guesses names for enums; here they stay inline.
+    "POSTPROCESSING_HOOKS": ["erp.api.schema_texts.complete"],
 }
+API_FIELD_DESCRIPTIONS = api_document.FIELDS
+API_FIELD_EXAMPLES = api_document.EXAMPLES
 # Examples of requests, for the API document, the audit and tests.
 API_EXAMPLES = (
     "erp.jobs.tests.examples",
@@ -324,6 +328,7 @@ UNFOLD = {
     "SHOW_BACK_BUTTON": True,
     "ENVIRONMENT": "erp.admin.environment",
     "STYLES": ["erp.admin.style"],
+    "SCRIPTS": ["erp.admin.script"],
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "erp.admin.icon"}],
     "ACCOUNT": {
         "navigation": [

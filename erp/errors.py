@@ -114,7 +114,9 @@ class NotFound(DomainError):
     """The resource does not exist, or you may not see it."""
 
     status, code = 404, "resource.not_found"
-    cause = "The ID or path is wrong, or the row is not visible to you. The response is the same in both cases."
+    cause = (
+        "The ID or path is wrong, or the row is not visible to you. The response is the same in both cases."
+    )
     fix = "Take IDs from a list or from `links`. If you expect to see the row, ask an administrator to check your access."
 
 
@@ -168,7 +170,9 @@ class UnknownField(Invalid):
     """The request contains an unknown field."""
 
     code = "request.unknown_field"
-    cause = "The body or the query has a member that this operation doesn't know. Nothing is ignored silently."
+    cause = (
+        "The body or the query has a member that this operation doesn't know. Nothing is ignored silently."
+    )
     fix = "Remove or rename what `errors` names; the operation's schema lists what it accepts."
 
 
@@ -210,7 +214,9 @@ class SelfApproval(Forbidden):
     """You created or edited this request, so another person must approve it."""
 
     code = "approval.self"
-    cause = "You created or edited what is to be approved. Approval needs a second person, whatever your role."
+    cause = (
+        "You created or edited what is to be approved. Approval needs a second person, whatever your role."
+    )
     fix = "Ask a colleague with the capability to approve it."
 
 
@@ -218,7 +224,9 @@ class PreconditionFailed(DomainError):
     """The row has changed since you read it."""
 
     status, code = 412, "precondition.failed"
-    cause = "Another request changed the row after you read it, so the version in If-Match is no longer current."
+    cause = (
+        "Another request changed the row after you read it, so the version in If-Match is no longer current."
+    )
     fix = "Read the row, compare, and send the change again with the new ETag."
 
 
@@ -226,7 +234,9 @@ class PreconditionRequired(DomainError):
     """Send If-Match with the version you read."""
 
     status, code = 428, "precondition.required"
-    cause = "This operation changes a row and needs the version that you read, to protect the changes of others."
+    cause = (
+        "This operation changes a row and needs the version that you read, to protect the changes of others."
+    )
     fix = "Read the row and send its ETag as `If-Match`, quotes included."
 
 

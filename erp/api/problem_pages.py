@@ -185,7 +185,11 @@ def _page(request: HttpRequest, content: dict[str, Any] | list[dict[str, Any]]) 
         raise errors.NotAcceptable("The answer comes as application/json, text/html.")
     one = not isinstance(content, list)
     if form == "text/html":
-        context = {"kind": content, "example": json.dumps(content["example"], indent=2)} if one else {"kinds": content}  # type: ignore[call-overload]
+        context = (
+            {"kind": content, "example": json.dumps(content["example"], indent=2)}
+            if one
+            else {"kinds": content}
+        )  # type: ignore[call-overload]
         response = render(request, "erp/problems.html", context)
     else:
         response = JsonResponse(content if one else {"results": content})
