@@ -31,7 +31,7 @@ An access token is valid for 15 minutes; `POST /auth/refresh` exchanges the refr
 
 ### 2. Read a list
 ```sh
-curl -s "$API/commodities?limit=2&ordering=name&fields=id,code,name" -H "Authorization: Bearer $TOKEN"
+curl -s "$API/commodities?limit=2&ordering=name" -H "Authorization: Bearer $TOKEN"
 ```
 
 Lists are read page by page: call the URL in `next` until it is null. For synchronisation use `updated_after`.

@@ -99,7 +99,10 @@ class Invalid(DomainError):
 
     status, code = 400, "request.invalid"
     cause = "One or more values have the wrong type or format, are out of range, or are missing."
-    fix = "Correct each place named in `errors` (a JSON pointer into the body, or `/query/<name>`) and send the request again. The same Idempotency-Key can be used."
+    fix = (
+        "Correct each place named in `errors` (a JSON pointer into the body, or `/query/<name>`) and "
+        "send the request again. The same Idempotency-Key can be used."
+    )
 
 
 class Forbidden(DomainError):
@@ -107,7 +110,10 @@ class Forbidden(DomainError):
 
     status = 403
     cause = "You are signed in, but your roles or the rules for this row don't permit the action."
-    fix = "Check `allowed_actions` of the row, or ask an administrator for the right. Repeating the request does not help."
+    fix = (
+        "Check `allowed_actions` of the row, or ask an administrator for the right. Repeating the "
+        "request does not help."
+    )
 
 
 class NotFound(DomainError):
@@ -117,15 +123,24 @@ class NotFound(DomainError):
     cause = (
         "The ID or path is wrong, or the row is not visible to you. The response is the same in both cases."
     )
-    fix = "Take IDs from a list or from `links`. If you expect to see the row, ask an administrator to check your access."
+    fix = (
+        "Take IDs from a list or from `links`. If you expect to see the row, ask an administrator to "
+        "check your access."
+    )
 
 
 class Conflict(DomainError):
     """The current state does not allow this."""
 
     status = 409
-    cause = "The request is valid, but the current state of the data does not allow it, or another request was faster."
-    fix = "Read the row again, check `status` and `allowed_actions`, and decide anew. Repeating the unchanged request gives the same response until the state changes."
+    cause = (
+        "The request is valid, but the current state of the data does not allow it, or another request "
+        "was faster."
+    )
+    fix = (
+        "Read the row again, check `status` and `allowed_actions`, and decide anew. Repeating the "
+        "unchanged request gives the same response until the state changes."
+    )
 
 
 class Gone(DomainError):
@@ -141,7 +156,10 @@ class RuleBroken(DomainError):
 
     status = 422
     cause = "Each value is valid by itself, but together, or with stored data, they break a business rule."
-    fix = "Correct the values named in `errors` or `detail` and send the request again. The same Idempotency-Key can be used."
+    fix = (
+        "Correct the values named in `errors` or `detail` and send the request again. The same "
+        "Idempotency-Key can be used."
+    )
 
 
 class Unavailable(DomainError):
@@ -149,7 +167,10 @@ class Unavailable(DomainError):
 
     status, code = 503, "dependency.unavailable"
     cause = "A system that the request needs is down, overloaded or under maintenance. Nothing was changed."
-    fix = "Wait for the seconds in `Retry-After`, then send the same request with the same Idempotency-Key; increase the wait with each attempt."
+    fix = (
+        "Wait for the seconds in `Retry-After`, then send the same request with the same Idempotency-"
+        "Key; increase the wait with each attempt."
+    )
 
     def __init__(self, detail: str = "", *, retry_after: int = 1, **kwargs: Any) -> None:
         super().__init__(detail, headers={"Retry-After": str(retry_after)}, **kwargs)
@@ -162,8 +183,14 @@ class Malformed(Invalid):
     """The request is malformed."""
 
     code = "request.malformed"
-    cause = "The body is not valid JSON in UTF-8, a header or parameter was sent twice, or the address can't be read."
-    fix = "Send valid JSON with `Content-Type: application/json` and a `Content-Length`, and each header and parameter once."
+    cause = (
+        "The body is not valid JSON in UTF-8, a header or parameter was sent twice, or the address can't"
+        " be read."
+    )
+    fix = (
+        "Send valid JSON with `Content-Type: application/json` and a `Content-Length`, and each header "
+        "and parameter once."
+    )
 
 
 class UnknownField(Invalid):
@@ -181,7 +208,10 @@ class NotAuthenticated(DomainError):
 
     status, code = 401, "account.not_authenticated"
     cause = "The Authorization header is missing, or the token has expired or was revoked."
-    fix = "Sign in, or refresh the tokens, and send `Authorization: Bearer <access token>`. An access token is valid for 15 minutes."
+    fix = (
+        "Sign in, or refresh the tokens, and send `Authorization: Bearer <access token>`. An access "
+        "token is valid for 15 minutes."
+    )
 
     def __init__(self, detail: str = "", **kwargs: Any) -> None:
         super().__init__(detail, headers={"WWW-Authenticate": 'Bearer realm="api"'}, **kwargs)
@@ -191,8 +221,14 @@ class ReauthenticationRequired(DomainError):
     """Confirm your identity with your password or a code, then repeat the request."""
 
     status, code = 401, "account.reauthentication_required"
-    cause = "The action is sensitive and the session's last confirmation of identity is more than ten minutes ago."
-    fix = "Call `POST /api/v1/auth/reauthenticate` with the password or a code, then repeat the request with the same Idempotency-Key."
+    cause = (
+        "The action is sensitive and the session's last confirmation of identity is more than ten "
+        "minutes ago."
+    )
+    fix = (
+        "Call `POST /api/v1/auth/reauthenticate` with the password or a code, then repeat the request "
+        "with the same Idempotency-Key."
+    )
 
     def __init__(self, detail: str = "", **kwargs: Any) -> None:
         challenge = 'Bearer realm="api", error="insufficient_user_authentication"'  # RFC 9470
@@ -245,7 +281,10 @@ class KeyMissing(Invalid):
 
     code = "idempotency.key_missing"
     cause = "The request writes, and writes need an Idempotency-Key so that they can be repeated safely."
-    fix = "Send `Idempotency-Key` with a random UUID. Use one key per operation, and the same key for its retries."
+    fix = (
+        "Send `Idempotency-Key` with a random UUID. Use one key per operation, and the same key for its "
+        "retries."
+    )
 
 
 class KeyInvalid(Invalid):
@@ -269,7 +308,10 @@ class InProgress(Conflict):
 
     code = "idempotency.in_progress"
     cause = "An earlier attempt with the same key has not finished."
-    fix = "Wait for the seconds in `Retry-After` and send the same request with the same key: the response is then replayed."
+    fix = (
+        "Wait for the seconds in `Retry-After` and send the same request with the same key: the response"
+        " is then replayed."
+    )
 
     def __init__(self, detail: str = "") -> None:
         super().__init__(detail, headers={"Retry-After": "1"})
@@ -279,7 +321,10 @@ class AnswerExpired(Conflict):
     """The request was executed; its response is no longer stored."""
 
     code = "idempotency.answer_expired"
-    cause = "The operation was executed, and its response contained secrets, which are stored for 15 minutes only."
+    cause = (
+        "The operation was executed, and its response contained secrets, which are stored for 15 minutes"
+        " only."
+    )
     fix = "Read the current state. If you need the secret, start a new operation with a new key."
 
 
@@ -288,7 +333,10 @@ class Throttled(DomainError):
 
     status, code = 429, "throttle.limited"
     cause = "You reached a rate limit. The headers `RateLimit` and `RateLimit-Policy` show it."
-    fix = "Wait for the seconds in `Retry-After`, then continue more slowly. The same Idempotency-Key can be used."
+    fix = (
+        "Wait for the seconds in `Retry-After`, then continue more slowly. The same Idempotency-Key can "
+        "be used."
+    )
 
 
 class MethodNotAllowed(DomainError):
@@ -344,7 +392,10 @@ class UnsupportedMediaType(DomainError):
 
     status, code = 415, "request.unsupported_media_type"
     cause = "The Content-Type is not accepted here, or a file's content isn't what it claims to be."
-    fix = "Send `application/json`, or `multipart/form-data` where a file travels, with a file of a listed type."
+    fix = (
+        "Send `application/json`, or `multipart/form-data` where a file travels, with a file of a listed"
+        " type."
+    )
 
 
 class ServerError(DomainError):
@@ -352,7 +403,10 @@ class ServerError(DomainError):
 
     status, code = 500, "server.error"
     cause = "The server failed unexpectedly. The change was rolled back."
-    fix = "Send the same request with the same Idempotency-Key. If it fails again, give support the `request_id`."
+    fix = (
+        "Send the same request with the same Idempotency-Key. If it fails again, give support the "
+        "`request_id`."
+    )
 
 
 # What any service may raise undeclared: every class above with a code of its own, so not the families.

@@ -78,9 +78,6 @@ def test_the_commands_of_getting_started_work_as_they_stand(live_server, user):
     assert created.startswith("HTTP/1.1 201")
     assert retried.startswith("HTTP/1.1 201")
     assert "Idempotency-Replayed: true" in retried
-    assert (
-        created.splitlines()[-3] == retried.splitlines()[-3]
-        or created.split("\n\n")[1] == retried.split("\n\n")[1]
-    )
+    assert created.split("\n\n")[1] == retried.split("\n\n")[1]  # the body
     assert '"code":"request.invalid"' in refused
     assert '"next":' in events

@@ -142,7 +142,8 @@ def _operations(code: str) -> tuple[list[dict[str, str]], bool]:
 def _declared() -> tuple[dict[str, list[dict[str, str]]], int]:
     """Code → operations of the committed document, and how many operations it has."""
     document = json.loads(docs.read_document(True)[0])
-    shared, by_code, total = document["components"].get("responses", {}), {}, 0
+    shared, total = document["components"].get("responses", {}), 0
+    by_code: dict[str, list[dict[str, str]]] = {}
     for path, item in document["paths"].items():
         for method, operation in item.items():
             if not isinstance(operation, dict) or "responses" not in operation:
@@ -183,15 +184,12 @@ def _page(request: HttpRequest, content: dict[str, Any] | list[dict[str, Any]]) 
     form = request.get_preferred_type(["application/json", "text/html"])
     if form is None:
         raise errors.NotAcceptable("The answer comes as application/json, text/html.")
-    one = not isinstance(content, list)
     if form == "text/html":
-        context = (
-            {"kind": content, "example": json.dumps(content["example"], indent=2)}
-            if one
-            else {"kinds": content}
-        )  # type: ignore[call-overload]
+        context: dict[str, Any] = {"kinds": content}
+        if not isinstance(content, list):
+            context = {"kind": content, "example": json.dumps(content["example"], indent=2)}
         response = render(request, "erp/problems.html", context)
     else:
-        response = JsonResponse(content if one else {"results": content})
+        response = JsonResponse({"results": content} if isinstance(content, list) else content)
     response["Vary"] = "Accept"
     return response
