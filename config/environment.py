@@ -66,6 +66,8 @@ class Environment(BaseSettings):
 
     port: str = Field(default="", pattern=r"^[0-9]{0,5}$")
     public_url: str = ""
+    maintenance: bool = False
+    support_email: str = Field(default="", pattern=r"^([^@\s]+@[^@\s]+)?$")
     terms_version: str = Field(default="1", min_length=1, max_length=32)
     mail_provider: Literal["console", "smtp"] = "console"
     mail_from: str = "Cotton ERP <no-reply@cotton-erp.example>"

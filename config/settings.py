@@ -7,7 +7,7 @@ from typing import Any
 from celery.schedules import crontab
 from psycopg.conninfo import conninfo_to_dict
 
-from config import environment
+from config import api_document, environment
 from config.logging import logging_config
 from erp.embedded import state
 
@@ -60,6 +60,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
+    "erp.pages.PageMiddleware",
     "erp.api.throttling.AnonymousMiddleware",
     "erp.api.problems.ProblemMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -217,6 +218,8 @@ ADMIN_IDLE_MINUTES = 30
 VIEW_AS_MINUTES = 30  # how long staff can view the product as a partner
 TRUSTED_PROXIES = ENV.trusted_proxies
 
+MAINTENANCE = ENV.maintenance  # every request is answered with 503
+SUPPORT_EMAIL = ENV.support_email  # shown on the sign-in page and on pages of errors
 PUBLIC_URL = ENV.public_url  # where links in messages lead
 TERMS_VERSION = ENV.terms_version  # of the terms of use that an invited user accepts
 # Where look-ups of places go unless the caller names a provider; nominatim needs its address.
@@ -270,7 +273,8 @@ TABLE_REQUEST_ROWS = 2_000
 TABLE_REQUEST_SECONDS = 5.0
 SPECTACULAR_SETTINGS = {
     "TITLE": "Cotton ERP",
-    "DESCRIPTION": "The back office of a cotton and multi-commodity trading company.",
+    "DESCRIPTION": api_document.INTRODUCTION,
+    "TAGS": api_document.TAGS,
     "VERSION": "1.0.0",
     "LICENSE": {"name": "Proprietary", "identifier": "LicenseRef-Proprietary"},
     "SERVERS": [{"url": "/", "description": "The server that this document comes from."}],
@@ -285,8 +289,11 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": r"/api/v1",
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "PREPROCESSING_HOOKS": ["erp.api.schema.load_examples"],
-    "POSTPROCESSING_HOOKS": [],  # the default one guesses names for enums; here they stay inline
+    # Without the default one, which guesses names for enums; here they stay inline.
+    "POSTPROCESSING_HOOKS": ["erp.api.schema_texts.complete"],
 }
+API_FIELD_DESCRIPTIONS = api_document.FIELDS
+API_FIELD_EXAMPLES = api_document.EXAMPLES
 # Examples of requests, for the API document, the audit and tests.
 API_EXAMPLES = (
     "erp.jobs.tests.examples",
@@ -333,6 +340,7 @@ UNFOLD = {
     "SIDEBAR": {"show_search": True, "navigation": "erp.admin.navigation.sidebar"},
     "COMMAND": {"search_models": False, "show_history": True},
     "STYLES": ["erp.admin.style"],
+    "SCRIPTS": ["erp.admin.script"],
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "erp.admin.icon"}],
     "ACCOUNT": {
         "navigation": [
@@ -457,7 +465,7 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = 12 * 3600
 CSRF_COOKIE_SAMESITE = "Lax"
-CSRF_FAILURE_VIEW = "erp.api.problems.csrf_failure"
+CSRF_FAILURE_VIEW = "erp.pages.csrf_failure"
 if PRODUCTION:
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = True
     SECURE_HSTS_SECONDS = 31_536_000

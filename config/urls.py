@@ -9,7 +9,7 @@ from django.views.decorators.http import require_safe
 
 from apps.accounts import pages
 from erp import health, metrics
-from erp.api import problems
+from erp.api import problem_pages
 from erp.api.docs import RedocView, SchemaView, SwaggerView
 
 
@@ -18,6 +18,11 @@ def home(request: HttpRequest) -> HttpResponse:
     """Staff work in the admin."""
     return redirect("admin:index")
 
+
+handler400 = "erp.pages.bad_request"
+handler403 = "erp.pages.permission_denied"
+handler404 = "erp.pages.not_found"
+handler500 = "erp.pages.server_error"
 
 urlpatterns = [
     path("", home),
@@ -30,8 +35,8 @@ urlpatterns = [
     path("api/schema", SchemaView.as_view(), name="schema"),
     path("api/docs", SwaggerView.as_view(), name="docs"),
     path("api/redoc", RedocView.as_view(), name="redoc"),
-    path("api/problems", problems.problem_index),
-    path("api/problems/<str:code>", problems.problem_page),
+    path("api/problems", problem_pages.problem_index),
+    path("api/problems/<str:code>", problem_pages.problem_page),
     path("api/v1/", include("erp.jobs.urls")),
     path("api/v1/", include("apps.accounts.urls")),
     path("api/v1/", include("apps.notifications.urls")),

@@ -1,4 +1,4 @@
-"""The pages of the links in e-mails.
+"""The pages of the links in e-mails, and the page that asks for one.
 
 A link carries its token behind the ``#``, which browsers do not send: no server and no log sees it. The script of
 the page sends it in the body of an API request, so that the rules and limits of the API apply.
@@ -12,7 +12,7 @@ from django.http.response import HttpResponseBase
 from django.urls import path, reverse
 from django.views.generic import TemplateView
 
-POLICY = "default-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+POLICY = "default-src 'self'; object-src 'none'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 
 class PageContent(NamedTuple):
@@ -25,9 +25,18 @@ class PageContent(NamedTuple):
     done: str
     password: str = ""  # the input's field for a new password; empty without one
     terms: bool = False
+    email: bool = False  # asks for the address instead of taking the token of a link
 
 
 PAGES = {
+    "forgot-password": PageContent(
+        "auth-forgot-password",
+        "Forgot your password?",
+        "Enter your e-mail address. If it belongs to an account, we send a link to set a new password.",
+        "Send link",
+        "If the address belongs to an account, the link is on its way. It works for 30 minutes.",
+        email=True,
+    ),
     "verify-email": PageContent(
         "auth-verify-email",
         "Confirm your e-mail address",
@@ -68,6 +77,7 @@ class LinkPage(TemplateView):
             "page": page,
             "endpoint": reverse(page.endpoint),
             "terms_version": settings.TERMS_VERSION,
+            "support": settings.SUPPORT_EMAIL,
         }
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:

@@ -131,7 +131,10 @@ class StaffSite(Site):
         """Sign in, with one or two factors, and link Django's session to the account's."""
         if request.method == "POST" and "challenge_token" in request.POST:
             return self._submit_second_factor(request)
-        response: HttpResponse = super().login(request, extra_context)
+        links = [{"title": "Forgot password?", "url": reverse("forgot-password")}]
+        if settings.SUPPORT_EMAIL:
+            links.append({"title": "Contact", "url": f"mailto:{settings.SUPPORT_EMAIL}"})
+        response: HttpResponse = super().login(request, {**(extra_context or {}), "sign_in_links": links})
         challenge = getattr(request, "account_challenge", None)
         if challenge is not None:
             return self._code_page(request, challenge.challenge_token, CodeForm())

@@ -224,7 +224,9 @@ class AuthViewSet(NoStoreViewSet):
 
 
 class ProfileViewSet(NoStoreViewSet, RowViewSet):
-    """The profile of the caller: ``/auth/me``."""
+    """Your profile."""
+
+    summaries = {"retrieve": "Read your profile"}
 
     queryset = User.objects.all()
     serializer_class = ProfileOutput
@@ -248,7 +250,9 @@ class ProfileViewSet(NoStoreViewSet, RowViewSet):
 
 
 class SessionViewSet(NoStoreViewSet, RowViewSet):
-    """The sessions of the caller: ``/auth/sessions``."""
+    """Your sessions."""
+
+    summaries = {"list": "List your sessions", "retrieve": "Read one of your sessions"}
 
     queryset = Session.objects.all()
     serializer_class = SessionOutput

@@ -138,6 +138,8 @@ class LocationViewSet(RowViewSet, PlaceRows):
 class ChildrenViewSet(ListModelMixin, PlaceRows):
     """Places located directly in a place."""
 
+    summaries = {"list": "List the places in a place"}
+
     read_problems = (Merged,)
     filters: ClassVar = {"type": ["exact", "in"], "status": ["exact", "in"]}
 
@@ -150,6 +152,8 @@ class ChildrenViewSet(ListModelMixin, PlaceRows):
 
 class LocationHistoryViewSet(HistoryViewSet):
     """History of a place."""
+
+    summaries = {"list": "Read the history of a place"}
 
     wholes = Location.objects.all()
     aggregate = "location"

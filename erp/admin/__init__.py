@@ -4,7 +4,7 @@ from erp.admin.display import Table, measured, quantity
 from erp.admin.looking import Verb
 from erp.admin.options import ServiceAdmin
 from erp.admin.queues import Queue
-from erp.admin.site import Site, environment, icon, style
+from erp.admin.site import Site, environment, icon, script, style
 
 __all__ = [
     "Queue",
@@ -16,5 +16,6 @@ __all__ = [
     "icon",
     "measured",
     "quantity",
+    "script",
     "style",
 ]

@@ -7,8 +7,8 @@ from typing import Any
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
-from django.shortcuts import render
 
+from erp import pages
 from erp.admin import acts
 from erp.api import throttling
 from erp.errors import DomainError, Malformed
@@ -60,7 +60,9 @@ class AdminMiddleware:
 
 def problem_page(request: HttpRequest, error: DomainError) -> HttpResponseBase:
     """Return an error page that needs no database."""
-    page = render(request, "admin/service/problem.html", {"error": error}, status=error.status)
+    page = pages.error_page(
+        request, error.status, error.title, "" if error.detail == error.title else error.detail
+    )
     for name, value in error.headers.items():
         page[name] = value
     return page

@@ -62,6 +62,11 @@ def style(request: HttpRequest) -> str:
     return static("erp/admin.css")
 
 
+def script(request: HttpRequest) -> str:
+    """Address of the script that names search fields for screen readers."""
+    return static("erp/select2.js")
+
+
 def icon(request: HttpRequest) -> str:
     """Address of the icon in the browser's tab."""
     return static("erp/icon.svg")

@@ -17,19 +17,15 @@ from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooB
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import Error as DatabaseFailure
 from django.db import InterfaceError, OperationalError
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.http.request import UnreadablePostError
-from django.shortcuts import render
 from django.utils.encoding import escape_uri_path
 from django.utils.http import parse_etags
-from django.views.csrf import csrf_failure as django_csrf_failure
-from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_safe
 from rest_framework import exceptions as drf
 from rest_framework.fields import get_error_detail
 from rest_framework.request import Request
 
-from erp import errors, services
+from erp import errors
 from erp.api import headers
 from erp.api.faults import faults_from, invalid
 from erp.api.filters import check_query
@@ -46,12 +42,16 @@ class Refused(errors.Forbidden):
     """This is not allowed."""
 
     code = "request.forbidden"
+    cause = "The server refuses this request for everyone in your position."
+    fix = "Check the address and your roles; ask an administrator if you need access."
 
 
 class CsrfFailed(errors.Forbidden):
     """The form's token is missing or doesn't match."""
 
     code = "request.csrf_failed"
+    cause = "A browser form was sent without its token, or after the session changed."
+    fix = "Reload the page and submit the form again. API clients use a Bearer token, which needs no form token."
 
 
 def domain_error(exc: BaseException) -> DomainError:
@@ -231,7 +231,7 @@ class ProblemMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """Answer the request; refuse a body that can't be read whole before anything reads it."""
-        if not _is_api(request):
+        if not is_api(request):
             return self.get_response(request)
         refused = _unreadable(request)
         response = problem_response(refused, request) if refused else self.get_response(request)
@@ -245,7 +245,7 @@ class ProblemMiddleware:
         self, request: HttpRequest, view: Callable[..., Any], args: Any, kwargs: Any
     ) -> HttpResponse | None:
         """Refuse parameters of pages under ``/api/``; what a viewset takes depends on its action."""
-        if _is_api(request) and not hasattr(view, "actions"):
+        if is_api(request) and not hasattr(view, "actions"):
             try:
                 check_query(request.GET, ())
             except DomainError as error:
@@ -254,10 +254,11 @@ class ProblemMiddleware:
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """What a view outside of DRF raises."""
-        return problem_response(_convert_and_log(exception), request) if _is_api(request) else None
+        return problem_response(_convert_and_log(exception), request) if is_api(request) else None
 
 
-def _is_api(request: HttpRequest) -> bool:
+def is_api(request: HttpRequest) -> bool:
+    """Whether the request is to the API, which answers with problems, not with pages."""
     return request.path_info == "/api" or request.path_info.startswith("/api/")
 
 
@@ -285,13 +286,6 @@ def _as_problem(response: HttpResponseBase, request: HttpRequest) -> HttpRespons
             error.headers[name] = response.headers[name]
     # Not closed: that would fire request_finished, and with it close the database's connection, mid-request.
     return problem_response(error, request)
-
-
-def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """Django's ``CSRF_FAILURE_VIEW``: a problem under ``/api/``, Django's own page elsewhere."""
-    if _is_api(request):
-        return problem_response(CsrfFailed(), request)
-    return django_csrf_failure(request, reason)
 
 
 def etag(version: int) -> str:
@@ -339,47 +333,3 @@ def problem_kinds() -> dict[str, type[DomainError]]:
     # The families in erp.errors that have no code of their own are never answered as such.
     kinds = {kind.code: kind for kind in _subclasses(DomainError) if not kind.code.startswith("erp.")}
     return dict(sorted(kinds.items()))
-
-
-def _kind_page(kind: type[DomainError]) -> dict[str, Any]:
-    _, _, more = (kind.__doc__ or "").strip().partition("\n")
-    return {
-        "type": f"/api/problems/{kind.code}",
-        "code": kind.code,
-        "title": kind.title,
-        "status": kind.status,
-        "description": " ".join(more.split()),
-        "raised_by": sorted(name for name, service in services.registry.items() if kind in service.raises),
-    }
-
-
-@csrf_exempt  # so that another method is 405, not a failed check
-@require_safe
-def problem_index(request: HttpRequest) -> HttpResponse:
-    """All problem codes: a page for people, a JSON list for programs."""
-    return _page(request, [_kind_page(kind) for kind in problem_kinds().values()])
-
-
-@csrf_exempt  # so that another method is 405, not a failed check
-@require_safe
-def problem_page(request: HttpRequest, code: str) -> HttpResponse:
-    """One problem code, which is what a problem's ``type`` points to."""
-    kind = problem_kinds().get(code)
-    if kind is None:
-        raise Http404
-    return _page(request, _kind_page(kind))
-
-
-def _page(request: HttpRequest, content: dict[str, Any] | list[dict[str, Any]]) -> HttpResponse:
-    form = request.get_preferred_type(["application/json", "text/html"])
-    if form is None:
-        raise errors.NotAcceptable("The answer comes as application/json, text/html.")
-    if form == "text/html":
-        kinds = content if isinstance(content, list) else [content]
-        response = render(
-            request, "erp/problems.html", {"kinds": kinds, "one": not isinstance(content, list)}
-        )
-    else:
-        response = JsonResponse({"results": content} if isinstance(content, list) else content)
-    response["Vary"] = "Accept"
-    return response

@@ -129,7 +129,10 @@ class AutoSchema(SpectacularSchema):
         return f"{base}_{action}".replace("-", "_") if base and action else str(super().get_operation_id())
 
     def get_summary(self) -> str | None:
-        """First sentence of the service's docstring; for reads what they read."""
+        """First sentence of the service's docstring; for reads what they read, or the view's own ``summaries``."""
+        own = getattr(self.view, "summaries", {}).get(getattr(self.view, "action", None))
+        if own:
+            return str(own)
         if self.endpoint is not None:
             return _split_docstring(self.endpoint.doc)[0]
         model = getattr(getattr(self.view, "queryset", None), "model", None)
@@ -137,7 +140,10 @@ class AutoSchema(SpectacularSchema):
         if model is None or action not in ("list", "retrieve"):
             return _split_docstring(super().get_description())[0] or None
         names = model._meta
-        return f"List {names.verbose_name_plural}" if action == "list" else f"Read one {names.verbose_name}"
+        if action == "list":
+            return f"List {names.verbose_name_plural}"
+        same = str(names.verbose_name) == str(names.verbose_name_plural)  # delivery terms, document series
+        return f"Read {names.verbose_name}" if same else f"Read one {names.verbose_name}"
 
     def get_description(self) -> str:  # type: ignore[override]
         """The rest of the docstring, the capability that is asked for, and what refuses rows of a job."""
@@ -152,7 +158,9 @@ class AutoSchema(SpectacularSchema):
         jobs = service.jobs if service is not None else ()
         if codes := sorted({f"`{kind.code}`" for job in jobs for kind in job.raises}):
             paragraphs.append(f"A row of the job can be refused with {', '.join(codes)}.")
-        return "\n\n".join(part for part in paragraphs if part)
+        # A description that only repeats the summary adds nothing.
+        summary = (self.get_summary() or "").rstrip(".")
+        return "\n\n".join(part for part in paragraphs if part and part.rstrip(".") != summary)
 
     def get_serializer_name(self, serializer: Any, direction: Any) -> str:
         """``CommodityCreate``, ``Commodity``: with the module's name, since modules reuse class names.
@@ -234,6 +242,12 @@ class AutoSchema(SpectacularSchema):
         schema: dict[str, Any] = super()._map_basic_serializer(serializer, direction)  # type: ignore[no-untyped-call]
         if direction == "request" and schema.get("properties"):
             schema["additionalProperties"] = False
+        own = (vars(type(serializer)).get("__doc__") or "").strip()
+        if own and not type(serializer).__module__.startswith("erp.api."):
+            first, rest = _split_docstring(own)
+            schema["description"] = "\n\n".join(filter(None, (f"{first}.", rest)))
+        else:
+            schema.pop("description", None)  # inherited: how the class works, not what the body is
         return schema
 
     def get_examples(self) -> list[OpenApiExample]:

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.utils.module_loading import autodiscover_modules
 from rest_framework.settings import api_settings
 
-from erp import access, events, logs, services
+from erp import access, events, logs, pages, services
 from erp.api import examples, problems
 from erp.api.endpoints import Endpoint
 from erp.api.viewsets import ViewSet
@@ -240,7 +240,7 @@ class Product:
         middleware = f"{problems.__name__}.{problems.ProblemMiddleware.__name__}"
         installed = middleware in settings.MIDDLEWARE
         yield KERNEL, "MIDDLEWARE", [] if installed else [f"lacks {middleware}"]
-        refused = f"{problems.__name__}.{problems.csrf_failure.__name__}"
+        refused = f"{pages.__name__}.{pages.csrf_failure.__name__}"
         csrf = settings.CSRF_FAILURE_VIEW
         yield KERNEL, "CSRF_FAILURE_VIEW", [] if csrf == refused else [f"is {csrf}, not ours"]
         kinds = problems.problem_kinds()

@@ -73,7 +73,7 @@ def _hand_over(job_id: UUID) -> None:
 
 @service(requires=capabilities.CANCEL, emits=[events.JobCancelled], raises=[NotCancellable])
 def cancel(job: Job, *, actor: Actor) -> Job:
-    """Cancel a job of one's own. Rows already processed stay."""
+    """Cancel one of your jobs. Rows already processed stay."""
     if not job.is_stopped_by(actor):
         raise CapabilityMissing(str(capabilities.CANCEL))
     if job.status == Job.Status.CANCELLING:

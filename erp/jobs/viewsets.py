@@ -33,7 +33,7 @@ class JobViewSet(RowViewSet):
         return [*tables, JSONRenderer()]
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Any:
-        """How far it is; while it runs, Retry-After says when to ask again."""
+        """Its progress; while it runs, `Retry-After` says when to ask again."""
         response = super().retrieve(request, *args, **kwargs)
         data = getattr(response, "data", None)
         if data is not None and data["finished_at"] is None:

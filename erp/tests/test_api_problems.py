@@ -27,7 +27,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from erp import errors
-from erp.api import problems
+from erp.api import problem_pages, problems
 from erp.api.testing import FORMATS
 from erp.api.wsgi import readable
 from erp.errors import DomainError, FieldError
@@ -69,8 +69,8 @@ urlpatterns = [
     path("api/v1/form", form),
     path("form", form),
     path("api/v1/fine", lambda request: JsonResponse({"fine": True})),
-    path("api/problems", problems.problem_index),
-    path("api/problems/<str:code>", problems.problem_page),
+    path("api/problems", problem_pages.problem_index),
+    path("api/problems/<str:code>", problem_pages.problem_page),
     path("plain", plain),
     path("api/v2/", include([])),
 ]
@@ -473,20 +473,35 @@ def test_the_type_of_a_problem_opens_its_page(api):
     page = api.get(document["type"], headers={"Accept": "text/html"})
     assert page.status_code == 200
     assert "Less is there than was asked for." in page.content.decode()
-    assert api.get(document["type"]).json() == {
-        "type": document["type"],
-        "code": "test.exceeded",
-        "title": "Less is there than was asked for.",
-        "status": 409,
-        "description": "",
-        "raised_by": [],
-    }
+    shown = api.get(document["type"]).json()
+    assert (shown["code"], shown["title"], shown["status"]) == ("test.exceeded", document["title"], 409)
+    assert shown["example"]["code"] == "test.exceeded"
 
 
-def test_a_page_names_the_services_that_raise_the_error(api):
-    page = "/api/problems/job.not_cancellable"
-    assert api.get(page).json()["raised_by"] == ["job.cancel"]
-    assert "<code>job.cancel</code>" in api.get(page, headers={"Accept": "text/html"}).content.decode()
+def test_no_page_of_a_problem_is_empty(api):
+    for shown in api.get("/api/problems").json()["results"]:
+        assert min(len(shown[part]) for part in ("title", "cause", "fix")) > 10, shown["code"]
+        assert shown["example"]["status"] == shown["status"]
+        assert shown["example"]["type"] == shown["type"]
+
+
+def test_the_cause_of_a_problem_is_its_own_or_follows_from_its_code_or_family():
+    own = problem_pages.kind_page(errors.KeyReused)
+    assert own["cause"] == errors.KeyReused.cause
+    taken = type("NumberTaken", (errors.Conflict,), {"__doc__": "The number exists already."})
+    assert "exist only once" in problem_pages.kind_page(taken)["cause"]
+    other = type("Sleepy", (errors.Conflict,), {"__doc__": "The office is closed."})
+    assert problem_pages.kind_page(other)["fix"] == errors.Conflict.fix
+
+
+def test_a_page_links_to_the_operations_that_declare_the_problem(api):
+    shown = api.get("/api/problems/job.not_cancellable").json()
+    assert [(each["method"], each["path"]) for each in shown["operations"]] == [
+        ("POST", "/api/v1/jobs/{id}/cancel")
+    ]
+    page = api.get(shown["type"], headers={"Accept": "text/html"}).content.decode()
+    assert shown["operations"][0]["url"] in page
+    assert api.get("/api/problems/server.error").json()["any_operation"]
 
 
 def test_the_index_lists_every_code_and_each_has_one_meaning(api):

@@ -6,14 +6,15 @@ window.history.replaceState(null, "", window.location.pathname);
 window.addEventListener("hashchange", () => window.location.reload());  // another link, opened over this one
 const form = document.getElementById("link");
 const errorOf = (name) => form.querySelector(`[data-for="${name}"]`);
-document.getElementById(token ? "link" : "stale").hidden = false;
+const needsToken = !("withoutToken" in form.dataset);
+document.getElementById(token || !needsToken ? "link" : "stale").hidden = false;
 
 // One key per submission: it is sent again with the same key if the response was lost.
 const newKey = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");
 let sent = { body: "", key: "" };
 
 function body() {
-  const values = { token };
+  const values = needsToken ? { token } : {};
   for (const field of form.elements) {
     if (!field.name || field.name === "again") continue;
     values[field.name] = field.type === "checkbox" ? field.checked : field.value;
