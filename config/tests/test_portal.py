@@ -74,3 +74,31 @@ def test_a_status_is_a_coloured_label_and_a_figure_is_grouped_and_to_the_right(o
     assert (status(row), status.label["success"]) == (("success", "Active"), "success")
     assert figure(row) == '<span class="erp-number">5</span>'
     assert (status.admin_order_field, plain) == ("status", "number")
+
+
+def test_the_history_shows_who_changed_which_field_from_what_to_what(user, staff_client_for, commodity):
+    first, second = user("INTERNAL", "INTERNAL_MASTERDATA"), user("INTERNAL", "INTERNAL_MASTERDATA")
+    row = commodity()
+    page = reverse("admin:commodity_commodity_change", args=[row.pk])
+    staff_client_for(first).fill(page, description="Long staple", quantity_tolerance_percent="2.5 %")
+    client = staff_client_for(second)
+    client.fill(page, origin_country="US")
+    address = reverse("admin:commodity_commodity_history", args=[row.pk])
+    changes = client.get(address).context["changes"]
+    assert changes[0].fields == [("Origin country", "IN", "US")]
+    assert (changes[0].actor, changes[0].channel, changes[0].action) == (
+        str(second), "Staff portal", "Update",
+    )  # fmt: skip
+    assert ("Quantity tolerance (%)", "5", "2.5") in changes[1].fields
+    assert changes[-1].operation == "Added"
+    one = client.get(address, {"by": str(first.pk), "field": "description"}).context["changes"]
+    assert [change.actor for change in one] == [str(first)]
+    assert client.get(address, {"by": "x", "field": "password"}).status_code == 200
+
+
+def test_personal_columns_are_masked_in_the_history(user, staff_client_for, partner):
+    row = partner("Firm of Ten")
+    page = reverse("admin:partner_partner_history", args=[row.pk])
+    drawn = staff_client_for(user("INTERNAL")).get(page).content.decode()
+    assert "•••" in drawn
+    assert "td>Firm of Ten" not in drawn

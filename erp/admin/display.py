@@ -116,4 +116,4 @@ def shown(field: "models.Field[Any, Any]", value: Any) -> str:
         return "–"
     if field.choices:
         return str(dict(field.flatchoices).get(value, value))
-    return group(value) if isinstance(value, Decimal) else str(value)
+    return trim(value) if isinstance(value, Decimal) else str(value)

@@ -279,12 +279,17 @@ class RowsWidget(forms.Widget):
 
     template_name = "admin/service/rows.html"
 
-    class Media:
-        js = ("erp/rows.js",)
-
     def __init__(self, form: ServiceForm, slot: FieldSlot) -> None:
         super().__init__()
         self.form, self.slot = form, slot
+
+    @property
+    def media(self) -> forms.Media:
+        """The script, and what the controls of a row need."""
+        needed = forms.Media(js=("erp/rows.js",))
+        for slot in self._slots():
+            needed += self.form.draw(slot, "").widget.media
+        return needed
 
     def value_from_datadict(self, data: Any, files: Any, name: str) -> Any:
         """The rows as they were typed."""

@@ -1,15 +1,141 @@
-"""The history of a row, read from its events."""
+"""The history of a row: its changes from the audit trail, and its events."""
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from django.contrib.auth import get_user_model
+from django.db import models
+from django.db.models import Q
+from django.utils.text import capfirst
 
-from erp import events
+from erp import events, services
+from erp.admin.display import shown
 from erp.outbox.models import EventOutbox
+from erp.trail.models import Entry
 
 MOST = 100
+_UNSHOWN: Final = ("version", "updated_at", "created_at")  # they say nothing that the line doesn't
+_CHANNELS: Final = {
+    "api": "API",
+    "admin": "Staff portal",
+    "command": "Command",
+    "task": "Task",
+    "sql": "Database",
+}
+_OPERATIONS: Final = {"INSERT": "Added", "UPDATE": "Changed", "DELETE": "Deleted"}
+
+
+class Change(NamedTuple):
+    """A change of a row: when, by whom and how, and the fields with their values before and after."""
+
+    at: datetime
+    operation: str
+    actor: str
+    on_behalf_of: str
+    channel: str
+    action: str
+    capability: str
+    reason: str
+    request: str
+    fields: list[tuple[str, str, str]]
+
+
+def changes(row: models.Model, *, by: str = "", field: str = "") -> list[Change]:
+    """The newest ``MOST`` changes of a row, newest first; of one person, or of one field."""
+    entries = Entry.objects.of(row).order_by("-position")
+    if by:
+        entries = entries.filter(actor_id=_uuid(by))
+    if field:
+        entries = entries.filter(Q(before__has_key=field) | Q(after__has_key=field))
+    found = list(entries[:MOST])
+    ids: set[UUID] = {entry.actor_id for entry in found if entry.actor_id is not None}
+    ids |= {entry.on_behalf_of for entry in found if entry.on_behalf_of is not None}
+    people = get_user_model()._default_manager.in_bulk(ids)
+    related = _related(type(row), found)
+    return [
+        Change(
+            entry.recorded_at,
+            _OPERATIONS.get(entry.operation, entry.operation),
+            _name(people, entry.actor_id),
+            _name(people, entry.on_behalf_of) if entry.on_behalf_of else "",
+            _CHANNELS.get(entry.channel, entry.channel),
+            service.label if (service := services.registry.get(entry.service)) else entry.service,
+            entry.capability,
+            entry.reason,
+            entry.request_id,
+            _fields(type(row), entry, related),
+        )
+        for entry in found
+    ]
+
+
+def filters_of(row: models.Model) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """The people and the fields by which the row's history can be filtered: value and words."""
+    entries = Entry.objects.of(row)
+    actors = entries.exclude(actor_id=None).order_by().values("actor_id").distinct()[:MOST]
+    people = get_user_model()._default_manager.filter(pk__in=actors)
+    columns = [field for field in row._meta.concrete_fields if field.attname not in _UNSHOWN]
+    return (
+        [(str(person.pk), str(person)) for person in people],
+        [(field.attname, capfirst(str(field.verbose_name))) for field in columns],
+    )
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        return UUID(int=0)
+
+
+def _name(people: Mapping[Any, Any], pk: UUID | None) -> str:
+    return str(people.get(pk, "System" if pk is None else pk))
+
+
+def _fields(
+    model: type[models.Model], entry: Entry, related: Mapping[tuple[Any, str], str]
+) -> list[tuple[str, str, str]]:
+    before, after = entry.before or {}, entry.after or {}
+    lines = []
+    for field in model._meta.concrete_fields:
+        name = field.attname
+        if name in _UNSHOWN or field.primary_key or (name not in before and name not in after):
+            continue
+        old, new = (_value(field, side.get(name), related) for side in (before, after))
+        lines.append((capfirst(str(field.verbose_name)), old, new))
+    return lines
+
+
+def _value(field: Any, value: Any, related: Mapping[tuple[Any, str], str]) -> str:
+    if isinstance(value, dict) and value.get("masked") is True:
+        return "•••"
+    if field.is_relation and value is not None:
+        return related.get((field.related_model, str(value)), str(value))
+    try:
+        return shown(field, field.to_python(value))
+    except Exception:  # noqa: BLE001 - an older value that the column no longer takes is shown as it is
+        return str(value)
+
+
+def _related(model: type[models.Model], entries: Iterable[Entry]) -> dict[tuple[Any, str], str]:
+    """Names of the rows that relations pointed to: one query per model."""
+    wanted: dict[Any, set[str]] = {}
+    for field in model._meta.concrete_fields:
+        if field.is_relation:
+            values = {
+                (side or {}).get(field.attname) for each in entries for side in (each.before, each.after)
+            }
+            wanted.setdefault(field.related_model, set()).update(
+                str(v) for v in values if isinstance(v, str | int)
+            )
+    return {
+        (target, str(row.pk)): str(row)
+        for target, keys in wanted.items()
+        if keys
+        for row in target._default_manager.filter(pk__in=keys)
+    }
 
 
 class HistoryLine(NamedTuple):

@@ -232,14 +232,24 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """The row's events, with what became of each."""
+        """The row's changes, of one person or field if asked, and its events with what became of each."""
         row = self._row(request, object_id)
+        people, fields = history.filters_of(row)
+        by, field = (
+            value if value in dict(known) else ""
+            for value, known in ((request.GET.get("by", ""), people), (request.GET.get("field", ""), fields))
+        )
         context = {
             **self.admin_site.each_context(request),
             "title": "History",
             "opts": self.opts,
             "original": row,
-            "lines": history.of(row.pk),
+            "changes": history.changes(row, by=by, field=field),
+            "people": people,
+            "fields": [each for each in fields if each[0] not in self.hidden],
+            "by": by,
+            "field": field,
+            "lines": history.of(row.pk)[::-1],
             **(extra_context or {}),
         }
         return TemplateResponse(request, "admin/service/history.html", context)

@@ -14,9 +14,8 @@ document.addEventListener("click", (event) => {
         holder.innerHTML = list.querySelector(":scope > template").innerHTML.replaceAll(list.dataset.mark, next);
         const row = holder.firstElementChild;
         list.querySelector(":scope > .erp-rows-list").append(row);
-        if (window.django && window.django.jQuery) {
-            window.django.jQuery(row).find(".admin-autocomplete").djangoAdminSelect2();
-        }
+        const fields = window.django?.jQuery?.(row).find(".unfold-admin-autocomplete");
+        if (fields?.length) fields.djangoCustomSelect2();
         const first = row.querySelector("input, select, textarea");
         if (first) first.focus();
     }
