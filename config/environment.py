@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from erp.embedded import state
+from erp.identifiers import EMAIL
 
 DEVELOPMENT_SECRET = "development-only-secret-key-never-used-in-production"
 Names = Annotated[list[str], NoDecode]
@@ -67,7 +68,7 @@ class Environment(BaseSettings):
     port: str = Field(default="", pattern=r"^[0-9]{0,5}$")
     public_url: str = ""
     maintenance: bool = False
-    support_email: str = Field(default="", pattern=r"^([^@\s]+@[^@\s]+)?$")
+    support_email: str = ""
     terms_version: str = Field(default="1", min_length=1, max_length=32)
     mail_provider: Literal["console", "smtp"] = "console"
     mail_from: str = "Cotton ERP <no-reply@cotton-erp.example>"
@@ -134,6 +135,13 @@ class Environment(BaseSettings):
     @classmethod
     def _redis(cls, value: str) -> str:
         return _checked(value, {"redis", "rediss", "unix"})
+
+    @field_validator("support_email")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        if value and not EMAIL.is_valid(value):
+            raise ValueError("must be an e-mail address")
+        return value
 
     @field_validator("pubsub_emulator_host")
     @classmethod

@@ -317,7 +317,10 @@ def test_staff_draft_edit_and_submit_on_pages(cotton, author, staff_client_for):
         "contract_form": "CAI",
         "title": "On a page",
         "mode": "ADDITIVE",
-        "lines": '[{"order": 1, "parameter": "staple_length", "method": "CLASSER", "form": "NO_LIMIT"}]',
+        "lines.0.order": "1",
+        "lines.0.parameter": "staple_length",
+        "lines.0.method": "CLASSER",
+        "lines.0.form": "NO_LIMIT",
         "source": "By-law 52",
         "valid_from": "2026-01-01",
     }

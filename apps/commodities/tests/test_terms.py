@@ -1,5 +1,6 @@
 """Lists of terms: one shape, six tables, and the contradictions of each."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
@@ -229,14 +230,17 @@ def test_of_twenty_posts_of_one_name_at_once_one_wins(staff):
     assert PassingTerms.objects.count() == 1
 
 
-def test_slabs_are_entered_and_shown_as_json_in_the_admin(user, staff_client_for):
+def test_slabs_are_entered_and_shown_as_rows_in_the_admin(user, staff_client_for):
     terms = row("delivery-terms")
     staff = staff_client_for(user("INTERNAL_MASTERDATA"))
     page = f"/admin/commodity/deliveryterms/{terms.pk}/change/"
     form = staff.form(page)
-    typed = '[{"days": 7, "annual_percent": "12.5"}, {"days": null, "annual_percent": "18"}]'
-    assert '"annual_percent": "18"' in str(form["late_slabs"])
-    answer = staff.post(page, {**form, "late_slabs": typed}, follow=True)
+    last = max(int(name.split(".")[1]) for name in form if re.fullmatch(r"late_slabs\.\d+\.days", name))
+    assert form[f"late_slabs.{last}.annual_percent"] == ["18"]
+    kept = {name: value for name, value in form.items() if not name.startswith("late_slabs.")}
+    typed = {"late_slabs.0.days": "7", "late_slabs.0.annual_percent": "12.5 %"}
+    typed |= {"late_slabs.1.days": "", "late_slabs.1.annual_percent": "18"}
+    answer = staff.post(page, {**kept, **typed}, follow=True)
     assert answer.status_code == 200
     terms.refresh_from_db()
     assert [slab["days"] for slab in terms.late_slabs] == [7, None]
