@@ -73,7 +73,7 @@ bench-relay: $(READY)
 	$(BIN)/python -m benchmarks.relay
 
 browser: $(READY)
-	$(BIN)/python -m pytest config/tests/test_admin_browser.py -m browser
+	$(BIN)/python -m pytest config/tests -m browser
 
 large: $(READY)
 	LARGE_TABLE=10000 $(BIN)/python -m pytest -m large

@@ -316,3 +316,44 @@ def test_a_link_that_is_not_whole_says_so(browse):
     page = browse().open("/reset-password")
     assert page.is_visible("#stale")
     assert not page.is_visible("#link")
+
+
+def test_a_schedule_is_drafted_with_two_lines_after_a_mistake_and_its_history_read(
+    browse, user, commodity, emitted
+):
+    cotton = commodity()
+    browser = browse(user("INTERNAL", "INTERNAL_MASTERDATA"))
+    page = browser.open("/admin/commodity/qualityschedule/add/")
+    page.evaluate(
+        "([id, name]) => document.querySelector('[name=commodity]').add(new Option(name, id, true, true))",
+        [str(cotton.pk), cotton.name],
+    )
+    for name, value in {
+        "code": "TWO",
+        "contract_form": "CAI",
+        "title": "Two lines",
+        "source": "By-law 52",
+    }.items():
+        page.fill(f"[name={name}]", value)
+    page.fill("[name=valid_from]", "2027-01-01")
+    page.select_option("[name=mode]", "ADDITIVE")
+    for place, order in enumerate(("1", "second")):
+        page.locator("[data-add-row]").last.click()
+        page.fill(f"[name='lines.{place}.order']", order)
+        page.fill(f"[name='lines.{place}.parameter']", ("staple_length", "micronaire")[place])
+        page.fill(f"[name='lines.{place}.method']", "CLASSER")
+        page.select_option(f"[name='lines.{place}.form']", "NO_LIMIT")
+    page.click("[name=_save]")
+    page.wait_for_selector("text=Row 2: Order: Enter a whole number")
+    assert page.input_value("[name='lines.0.parameter']") == "staple_length"
+    page.fill("[name='lines.1.order']", "2")
+    page.click("[name=_save]")
+    page.wait_for_selector("text=Two lines was created.")
+    assert len(emitted("quality_schedule.drafted")) <= 1
+    page.fill("[name=title]", "Two lines, corrected")
+    page.click("[name=_save]")
+    page.wait_for_url("**/change/")
+    page.goto(page.url.replace("/change/", "/history/"))
+    text = browser.dialog_text()
+    assert "Two lines, corrected" in text
+    assert "Staff portal" in text

@@ -244,10 +244,10 @@ def test_history_lists_the_events_of_a_row(rows, user, staff_client_for):
         f"/admin/availability/availability/{event.aggregate_id}/history/"
     )
     assert [line.event for line in page.context["lines"]] == [
-        "availability.created v1",
-        "availability.submitted v1",
-        "availability.approved v1",
         "availability.reserved v1",
+        "availability.approved v1",
+        "availability.submitted v1",
+        "availability.created v1",
     ]
 
 
