@@ -1,8 +1,6 @@
 """A day in the staff portal in a real browser. Run with ``pytest -m browser config/tests/test_admin_browser.py``."""
 
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ import pytest
 from apps.accounts import secrets
 from apps.accounts import services as accounts
 from apps.commodities.tests.examples import measured
-from config.testing import PASSWORD, totp_code
+from config.testing import CHROMIUM, PASSWORD, totp_code
 from erp.access import SYSTEM
 from erp.outbox import endpoint, wire
 from erp.outbox.models import EventOutbox
@@ -22,28 +20,11 @@ from erp.tests.outbox_support import count, insert, pubsub, received
 
 __all__ = ["pubsub"]
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or ""
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.django_db(transaction=True),
     pytest.mark.skipif(not Path(CHROMIUM).is_file(), reason="no Chromium here: apt-get install chromium"),
 ]
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    # Playwright runs an event loop of its own on this thread; Django's guard would take us for async code.
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"],
-        )
-        yield browser
-        browser.close()
-    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
 
 
 class Browser:
@@ -237,7 +218,7 @@ def test_stuck_events_and_dead_letters_are_decided_with_a_reason(browse, user, p
     browser.open("/admin/outbox/eventoutbox/?status__exact=failed")
     page.click(f"tr:has-text('{str(stream)[-12:]}') >> text=Skip")
     page.click("form#run_form button[type=submit]")
-    page.wait_for_selector("text=1 field needs attention")
+    page.wait_for_selector("text=Correct the fields marked below")
     page.fill("[name=reason]", "told by telephone")
     page.click("form#run_form button[type=submit]")
     page.wait_for_selector("text=was skipped")

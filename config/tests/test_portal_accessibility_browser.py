@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from config.tests.test_admin_browser import browse, chromium, pytestmark
+from config.tests.test_admin_browser import browse, pytestmark
 
-__all__ = ["browse", "chromium", "pytestmark"]  # the fixtures and marks
+__all__ = ["browse", "pytestmark"]  # the fixtures and marks
 
 BLOCKED = """
 window.blocked = [];
