@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 from django.contrib import admin
+from django.contrib.auth.models import AnonymousUser, Permission
+from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse
 from guardian.shortcuts import assign_perm
 
@@ -156,6 +159,56 @@ def test_a_grant_whose_key_is_no_key_of_the_model_opens_nothing(world):
     person._single_grants = frozenset({("availability.approve", "availability.availability", "no uuid")})
     assert access.granted_keys(person, "availability.approve", model) == []
     assert list(model.objects.permitted(person, "availability.approve")) == []
+
+
+def test_a_grant_of_one_capability_is_none_of_another(world):
+    offer = world.offer()
+    person = holder(world, "availability.approve", offer)
+    assert access.granted_keys(person, "availability.approve", type(offer)) == [offer.pk]
+    assert access.granted_keys(person, "availability.view", type(offer)) == []
+    assert access.granted_keys(person, "availability.approve", QualitySchedule) == []
+
+
+@pytest.mark.parametrize("actor", [None, AnonymousUser()])
+def test_an_actor_who_is_not_signed_in_holds_nothing(actor):
+    assert not access.holds_everywhere(actor, "availability.approve")
+    assert not access.holds_own(actor, "availability.approve")
+
+
+def test_a_guarded_read_checks_its_first_argument(world):
+    offer = world.offer()
+    person = holder(world, "availability.approve", offer)
+
+    @access.require_capability("availability.approve")
+    def read(row, part, *, actor):
+        return part
+
+    assert read(offer, "price", actor=person) == "price"
+    with pytest.raises(CapabilityMissing):
+        read(world.offer(), "price", actor=person)
+
+
+def test_a_user_holds_permissions_of_the_module_of_their_capability_only(world):
+    person = holder(world, "availability.approve", world.offer())
+    assert person.has_module_perms("availability")
+    assert not person.has_module_perms("commodity")
+
+
+@pytest.mark.parametrize("name", ["one", "one.two.three", "one.", ".two"])
+def test_a_capability_is_named_label_and_verb(name):
+    with pytest.raises(ImproperlyConfigured, match=r"label\.verb"):
+        access.Capability(name, "", "Some label")
+
+
+def test_a_sync_removes_obsolete_permissions_of_its_modules_if_asked(world):
+    obsolete = Permission.objects.create(
+        codename="obsolete", content_type=ContentType.objects.get_for_model(QualitySchedule)
+    )
+    drift = access.Drift("obsolete", "commodity.obsolete", "remove")
+    assert drift in access.sync()
+    assert Permission.objects.filter(pk=obsolete.pk).exists()
+    assert drift in access.sync(prune=True)
+    assert not Permission.objects.filter(pk=obsolete.pk).exists()
 
 
 def holder(world: Any, capability: str, row: Any) -> Any:

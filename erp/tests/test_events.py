@@ -3,21 +3,23 @@
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from enum import Enum
 from io import StringIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID, uuid4
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from jsonschema import Draft202012Validator
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
 from erp import events
 from erp.audit import event_files
-from erp.events import ALL, EVERYONE, DecimalText, Event, Money, Quantity, event, upcaster
+from erp.events import ALL, EVERYONE, DecimalText, Event, FieldChange, Money, Quantity, event, upcaster
+from erp.identifiers import PanText
 from erp.outbox import wire
 
 
@@ -435,3 +437,35 @@ def test_the_rows_of_an_aggregate_are_declared_once() -> None:
     declare_read({})
     with pytest.raises(ImproperlyConfigured, match="twice"):
         events.rows_of("bale", model="yard.Bale", reads=VIEW)
+
+
+class Contact(BaseModel):
+    email: str
+
+
+@pytest.mark.parametrize(
+    "members", [{"email": str}, {"tax_number": PanText}, {"numbers": list[PanText]}, {"contact": Contact}]
+)
+def test_an_event_with_personal_data_is_refused_by_name_or_by_type(members: Any) -> None:
+    with pytest.raises(ImproperlyConfigured, match="personal data"):
+        declare(**members)
+
+
+@pytest.mark.parametrize(
+    ("value", "member"),
+    [
+        (Quantity(value=Decimal(1), unit="BALE"), "unit"),
+        (Money(amount=Decimal(1), currency="INR"), "currency"),
+        (FieldChange(old="a", new="b"), "new"),
+    ],
+)
+def test_values_of_an_event_cannot_be_changed(value: BaseModel, member: str) -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(value, member, "other")
+
+
+def test_a_sample_takes_the_first_example_of_a_nested_member() -> None:
+    class Code(BaseModel):
+        code: Annotated[str, Field(examples=["first", "second"])]
+
+    assert events.sample(declare(code=Code))["code"] == {"code": "first"}
