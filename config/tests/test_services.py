@@ -10,6 +10,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.db import IntegrityError, connection, transaction
 from django.http import QueryDict
+from guardian.shortcuts import assign_perm
 
 from apps.commodities import capabilities, events
 from apps.commodities import services as commodities
@@ -32,6 +33,8 @@ from erp.models import UnguardedWrite
 from erp.outbox.models import EventOutbox, EventStream
 from erp.services import attempt, emit, refuse, service, unit_of_work
 from erp.testing import fail_on_undeclared
+from erp.trail.context import on_behalf_of
+from erp.trail.models import Entry
 
 pytestmark = pytest.mark.django_db
 _names = itertools.count()
@@ -218,6 +221,38 @@ def test_several_services_in_one_unit_write_their_events_once(commodity, django_
     assert [(r.event_type, r.causation_id) for r in emitted()] == [("commodity.created", "cause-1")] * 2
 
 
+def test_a_service_without_changes_needs_no_event_after_another_in_a_unit_of_work(planted):
+    def do_nothing(*, actor: Any) -> None: ...
+
+    with unit_of_work(SYSTEM):
+        commodities.create(actor=SYSTEM, code="JUTE", name="Jute", category="FIBRE")
+        planted(do_nothing)(actor=SYSTEM)
+
+
+def test_a_change_after_an_inner_service_on_behalf_of_a_user_is_recorded_for_the_outer_one(
+    user, commodity, planted
+):
+    row = commodity()
+
+    def rename_to(row: Commodity, *, actor: Any, name: str) -> None:
+        rename(row, name)
+        emit(event_of(row))
+
+    inner = planted(rename_to)
+
+    def rename_twice(row: Commodity, *, actor: Any) -> None:
+        inner(row, actor=actor, name="Inner")
+        row.refresh_from_db()
+        rename(row, "Outer")
+        emit(event_of(row))
+
+    outer = planted(rename_twice)
+    with on_behalf_of(user("SELLER").pk):
+        outer(row, actor=SYSTEM)
+    entries = Entry.objects.filter(table=Commodity._meta.db_table, row=row.pk).order_by("position")
+    assert [entry.service for entry in entries][-2:] == [inner.name, outer.name]
+
+
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("streams", ["one", "many"])
 def test_one_ten_or_a_hundred_events_cost_one_statement(planted, django_assert_num_queries, emitted, streams):
@@ -288,6 +323,19 @@ def test_the_capability_is_asked_at_the_outermost_service_only(user, planted, em
     assert emitted("commodity.created")[0].actor_id == seller.pk
 
 
+def test_a_grant_on_one_row_allows_a_service_on_that_row_only(user, commodity, planted):
+    person, granted, other = user("SELLER"), commodity(), commodity()
+    assign_perm("commodity.update", person, granted)
+
+    def look(row: Commodity, *, actor: Any) -> Any:
+        return row.pk
+
+    look_at = planted(look)
+    assert look_at(granted, actor=person) == granted.pk
+    with pytest.raises(CapabilityMissing):
+        look_at(other, actor=person)
+
+
 def test_a_service_runs_on_the_row_as_it_is_now(commodity, planted):
     stale = commodity()
     seen = []
@@ -304,6 +352,22 @@ def test_a_service_runs_on_the_row_as_it_is_now(commodity, planted):
     commodities.update(stale, actor=SYSTEM, name="Newer", trade_unit="BALE", **values)
     planted(look)(stale, actor=SYSTEM)
     assert seen == [("Newer", True)]
+
+
+def test_a_service_that_does_not_lock_its_target_reads_it_again_if_it_is_stored(commodity, planted):
+    stale = commodity()
+
+    def rename_to(row: Commodity, *, actor: Any, name: str) -> None:
+        rename(row, name)
+        emit(event_of(row))
+
+    def look(row: Commodity, *, actor: Any) -> str:
+        return row.name
+
+    planted(rename_to)(Commodity.objects.get(pk=stale.pk), actor=SYSTEM, name="Newer")
+    look_at = planted(look, lock_via=None)
+    assert look_at(stale, actor=SYSTEM) == "Newer"
+    assert look_at(Commodity(name="Not stored"), actor=SYSTEM) == "Not stored"
 
 
 def test_a_stale_version_is_refused_with_the_current_etag(commodity, planted):
@@ -463,6 +527,14 @@ def test_a_service_without_capability_or_event_can_not_be_declared(planted):
     for function in (two, three, four):
         with pytest.raises(ImproperlyConfigured):
             planted(function)
+
+
+def test_the_label_of_a_service_is_its_name_in_words_unless_it_declares_one(planted):
+    def one(*, actor: Any) -> None: ...
+    def two(*, actor: Any) -> None: ...
+
+    assert planted(one).label.startswith("Planted ")
+    assert planted(two, label="Weigh the bales").label == "Weigh the bales"
 
 
 def test_outbox_rows_keep_their_sequence_unique(commodity, emitted):
