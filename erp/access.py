@@ -163,7 +163,6 @@ class System:
     pk = id = None
     is_superuser = False
     is_active = True
-    is_authenticated = True
     is_system = True
     is_staff = False
     partner_id: UUID | None = None

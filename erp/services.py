@@ -406,7 +406,7 @@ class Service:
                 type(other)._default_manager.select_for_update(no_key=True, of=("self",)).get(pk=other.pk)
             row: Any = target
             if not target._state.adding:
-                row = type(target)._default_manager.get(pk=target.pk)
+                row = type(target)._default_manager.filter(pk=target.pk).first()
         else:
             row = (
                 type(target)
