@@ -24,6 +24,8 @@ PAGES = [
     "/admin/commodity/commodity/",
     "/admin/commodity/commodity/add/",
     "/admin/commodity/commodity/{commodity}/change/",
+    "/admin/commodity/commodity/{commodity}/history/",
+    "/admin/commodity/deliveryterms/add/",
     "/admin/availability/availability/",
     "/admin/availability/availability/{offer}/change/",
     "/admin/availability/availability/{offer}/run/approve/",
