@@ -96,6 +96,16 @@ def test_the_history_shows_who_changed_which_field_from_what_to_what(user, staff
     assert client.get(address, {"by": "x", "field": "password"}).status_code == 200
 
 
+def test_the_history_shows_no_field_that_the_page_does_not_show(user, staff_client_for):
+    person = user("INTERNAL")
+    address = reverse("admin:account_user_history", args=[person.pk])
+    context = staff_client_for(user("AUDITOR")).get(address).context
+    shown = {label for change in context["changes"] for label, _, _ in change.fields}
+    assert "Full name" in shown
+    assert not {"Password", "Rights version"} & shown
+    assert "password" not in dict(context["fields"])
+
+
 def test_personal_columns_are_masked_in_the_history(user, staff_client_for, partner):
     row = partner("Firm of Ten")
     page = reverse("admin:partner_partner_history", args=[row.pk])

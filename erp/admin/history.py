@@ -1,11 +1,12 @@
 """The history of a row: its changes from the audit trail, and its events."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 from django.utils.text import capfirst
@@ -42,8 +43,11 @@ class Change(NamedTuple):
     fields: list[tuple[str, str, str]]
 
 
-def changes(row: models.Model, *, by: str = "", field: str = "") -> list[Change]:
-    """The newest ``MOST`` changes of a row, newest first; of one person, or of one field."""
+def changes(row: models.Model, names: Container[str], *, by: str = "", field: str = "") -> list[Change]:
+    """The newest ``MOST`` changes of a row, newest first; of one person, or of one field.
+
+    ``names`` are the fields that the row's page shows: others stay out of its history, too.
+    """
     entries = Entry.objects.of(row).order_by("-position")
     if by:
         entries = entries.filter(actor_id=_uuid(by))
@@ -53,7 +57,8 @@ def changes(row: models.Model, *, by: str = "", field: str = "") -> list[Change]
     ids: set[UUID] = {entry.actor_id for entry in found if entry.actor_id is not None}
     ids |= {entry.on_behalf_of for entry in found if entry.on_behalf_of is not None}
     people = get_user_model()._default_manager.in_bulk(ids)
-    related = _related(type(row), found)
+    columns = shown_columns(row, names)
+    related = _related(columns, found)
     return [
         Change(
             entry.recorded_at,
@@ -65,18 +70,31 @@ def changes(row: models.Model, *, by: str = "", field: str = "") -> list[Change]
             entry.capability,
             entry.reason,
             entry.request_id,
-            _fields(type(row), entry, related),
+            _fields(columns, entry, related),
         )
         for entry in found
     ]
 
 
-def filters_of(row: models.Model) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+def shown_columns(row: models.Model, names: Container[str]) -> list[Any]:
+    """Columns of the row that its page shows, without those that a history says anyway."""
+    return [
+        field
+        for field in row._meta.concrete_fields
+        if (field.name in names or field.attname in names)
+        and field.attname not in _UNSHOWN
+        and not field.primary_key
+    ]
+
+
+def filters_of(
+    row: models.Model, names: Container[str]
+) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     """The people and the fields by which the row's history can be filtered: value and words."""
     entries = Entry.objects.of(row)
     actors = entries.exclude(actor_id=None).order_by().values("actor_id").distinct()[:MOST]
     people = get_user_model()._default_manager.filter(pk__in=actors)
-    columns = [field for field in row._meta.concrete_fields if field.attname not in _UNSHOWN]
+    columns = shown_columns(row, names)
     return (
         [(str(person.pk), str(person)) for person in people],
         [(field.attname, capfirst(str(field.verbose_name))) for field in columns],
@@ -95,13 +113,13 @@ def _name(people: Mapping[Any, Any], pk: UUID | None) -> str:
 
 
 def _fields(
-    model: type[models.Model], entry: Entry, related: Mapping[tuple[Any, str], str]
+    columns: list[Any], entry: Entry, related: Mapping[tuple[Any, str], str]
 ) -> list[tuple[str, str, str]]:
     before, after = entry.before or {}, entry.after or {}
     lines = []
-    for field in model._meta.concrete_fields:
+    for field in columns:
         name = field.attname
-        if name in _UNSHOWN or field.primary_key or (name not in before and name not in after):
+        if name not in before and name not in after:
             continue
         old, new = (_value(field, side.get(name), related) for side in (before, after))
         lines.append((capfirst(str(field.verbose_name)), old, new))
@@ -115,14 +133,14 @@ def _value(field: Any, value: Any, related: Mapping[tuple[Any, str], str]) -> st
         return related.get((field.related_model, str(value)), str(value))
     try:
         return shown(field, field.to_python(value))
-    except Exception:  # noqa: BLE001 - an older value that the column no longer takes is shown as it is
+    except (ValidationError, ValueError, TypeError):  # an older value that the column no longer takes
         return str(value)
 
 
-def _related(model: type[models.Model], entries: Iterable[Entry]) -> dict[tuple[Any, str], str]:
+def _related(columns: list[Any], entries: Iterable[Entry]) -> dict[tuple[Any, str], str]:
     """Names of the rows that relations pointed to: one query per model."""
     wanted: dict[Any, set[str]] = {}
-    for field in model._meta.concrete_fields:
+    for field in columns:
         if field.is_relation:
             values = {
                 (side or {}).get(field.attname) for each in entries for side in (each.before, each.after)

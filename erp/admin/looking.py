@@ -234,7 +234,8 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
     ) -> HttpResponse:
         """The row's changes, of one person or field if asked, and its events with what became of each."""
         row = self._row(request, object_id)
-        people, fields = history.filters_of(row)
+        names = {getattr(each, "__name__", each) for each in self.get_details(request, row)}
+        people, fields = history.filters_of(row, names)
         by, field = (
             value if value in dict(known) else ""
             for value, known in ((request.GET.get("by", ""), people), (request.GET.get("field", ""), fields))
@@ -244,9 +245,9 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
             "title": "History",
             "opts": self.opts,
             "original": row,
-            "changes": history.changes(row, by=by, field=field),
+            "changes": history.changes(row, names, by=by, field=field),
             "people": people,
-            "fields": [each for each in fields if each[0] not in self.hidden],
+            "fields": fields,
             "by": by,
             "field": field,
             "lines": history.of(row.pk)[::-1],
