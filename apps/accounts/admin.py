@@ -7,7 +7,7 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 
 from apps.accounts import capabilities, lookups, services
 from apps.accounts.models import AccessPolicy, CapabilityChange, CapabilityGrant, Session, User, ViewAs
@@ -22,11 +22,13 @@ from apps.accounts.serializers import (
     StartViewAsInput,
     UnlockInput,
 )
+from apps.accounts.services.references import PARTNER
 from erp.access import actor_of, holds_everywhere, may, registry
 from erp.admin import ServiceAdmin, Table
 from erp.capabilities import VIEW_TRAIL
-from erp.services import Service
+from erp.services import Refusal, Service
 
+MOST_PARTNERS = 500  # offered for a view as one of them
 MOST_HOLDERS = 200  # listed for one capability on one page
 
 
@@ -161,6 +163,26 @@ class ViewAsAdmin(ServiceAdmin):
     list_select_related: ClassVar = ["user"]
     ordering: ClassVar = ["-id"]
     details: ClassVar = ["user", "partner_id", "reason", "created_at", "ends_at", "ended_at"]
+
+    def options(self, request: HttpRequest, service: Service, row: Any) -> dict[str, list[tuple[str, str]]]:
+        """Offer the partners with active users, by name."""
+        if service is not services.start_view_as:
+            return {}
+        active = User.objects.filter(status=User.Status.ACTIVE, partner_id__isnull=False)
+        partners = apps.get_model(PARTNER)._default_manager.filter(pk__in=active.values("partner_id"))
+        shown = sorted(
+            (str(each), str(each.pk)) for each in partners.visible_to(request.user)[:MOST_PARTNERS]
+        )
+        return {"partner_id": [(pk, name) for name, pk in shown]}
+
+    def _run(
+        self, request: HttpRequest, service: Service, form: Any, row: Any, version: int | None
+    ) -> tuple[str, str] | Refusal:
+        """Continue on the home page: the partner doesn't see the page of the view itself."""
+        done = super()._run(request, service, form, row, version)
+        if isinstance(done, Refusal) or service is not services.start_view_as:
+            return done
+        return done[0], reverse("admin:index")
 
 
 class _RightsAdmin(ServiceAdmin):

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 import segno
 from django import forms
+from django.apps import apps
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import login as begin_django_session
@@ -27,6 +28,7 @@ from unfold.forms import AuthenticationForm
 from apps.accounts import capabilities, services
 from apps.accounts.forms import SIX_DIGITS, BothForm, CodeForm, EitherForm, ProofForm
 from apps.accounts.models import Session, User, ViewAs
+from apps.accounts.services.references import PARTNER
 from erp import clock
 from erp.access import SYSTEM, Actor, actor_of, may_create
 from erp.admin import Site, acts
@@ -369,8 +371,8 @@ class StaffSite(Site):
         """The context of every page, with the banner of a view as a partner."""
         view = getattr(request, "view_as", None)
         banner = view and {
-            "text": f"You are viewing as partner {view.partner_id} until {timezone.localtime(view.ends_at):%H:%M}. "
-            "The view is read-only.",
+            "text": f"You are viewing as {_partner_name(view.partner_id)} until"
+            f" {timezone.localtime(view.ends_at):%H:%M} IST. The view is read-only.",
             "button": "End view",
             "url": reverse("admin:end_view_as"),
         }
@@ -383,6 +385,12 @@ class StaffSite(Site):
         if not hasattr(request, "_auditor"):
             request._auditor = request.user.groups.filter(name="AUDITOR").exists()  # type: ignore
         return bool(request._auditor)  # type: ignore[attr-defined]
+
+
+def _partner_name(pk: Any) -> str:
+    """The partner's name; the module of partners lies above this one, so its model is asked for by name."""
+    row = apps.get_model(PARTNER)._default_manager.filter(pk=pk).first()
+    return str(row or pk)
 
 
 def origin_of(request: HttpRequest, *, limited: str = "") -> services.Origin:

@@ -21,7 +21,7 @@ from unfold.views import ChangeList
 
 from erp import access
 from erp.access import Capability
-from erp.admin import history, queries
+from erp.admin import history, partner_view, queries
 from erp.admin.display import Table, columns_of
 from erp.admin.queues import Queue
 from erp.api.serializers import Input
@@ -153,6 +153,8 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
         return self.has_view_permission(request)
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        if partner_view.is_active(request) and partner_view.viewset_of(self.model) is None:
+            return False
         if obj is None:
             return any(access.may_enter(access.actor_of(request), each) for each in self._views)
         return any(access.may(access.actor_of(request), each, obj) for each in self._views)
@@ -233,6 +235,8 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """The row's changes, of one person or field if asked, and its events with what became of each."""
+        if partner_view.is_active(request):
+            raise PermissionDenied("A partner has no such page.")
         row = self._row(request, object_id)
         names = {getattr(each, "__name__", each) for each in self.get_details(request, row)}
         people, fields = history.filters_of(row, names)
@@ -309,6 +313,8 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
         return Changes
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        if partner_view.is_active(request) and self.has_view_permission(request):
+            return partner_view.list_page(self, request)
         shut = self.admin_site.reads_only(request)
         starts = [
             Verb(service.__name__, service.label, self._url("start", verb=service.__name__))

@@ -13,7 +13,7 @@ from django.template.response import TemplateResponse
 from unfold.forms import AdminForm
 
 from erp.access import actor_of
-from erp.admin import acts, forms, history
+from erp.admin import acts, forms, history, partner_view
 from erp.admin.looking import ReadOnlyAdmin
 from erp.api.serializers import Input
 from erp.errors import DomainError, InProgress, PreconditionFailed
@@ -34,6 +34,8 @@ class SavingAdmin(ReadOnlyAdmin):
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         """A row's page and its form; a POST runs the service behind it once."""
+        if partner_view.is_active(request) and object_id is not None:
+            return partner_view.row_page(self, request, object_id)
         service = self.creates if object_id is None else self.updates
         writes = request.method == "POST"
         if (writes or object_id is None) and not self._may(request, service):

@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from apps.accounts import events, services, tasks
 from apps.accounts.models import ViewAs
+from apps.partners.models import Partner
 from erp.admin.testing import controls
 from erp.errors import CapabilityMissing, Invalid
 from erp.models import unguarded_writes
@@ -56,12 +57,43 @@ def test_a_view_as_a_partner_shows_only_what_the_partner_sees(
     assert str(manager.email) not in staff.get("/admin/account/user/").content.decode()
 
 
+def test_pages_show_what_the_api_answers_to_the_partner(staff_client_for, manager, user, offer, client_for):
+    buyer = user("BUYER")
+    foreign = offer()  # of another seller: public, and masked
+    staff = staff_client_for(manager)
+    answer = start(staff, buyer)
+    assert (answer.status_code, answer["Location"]) == (302, "/admin/")
+    page = staff.get(f"{OFFERS}{foreign.pk}/change/")
+    answer = client_for(buyer).read(f"/api/v1/availabilities/{foreign.pk}")
+    assert (page.status_code, answer.status_code) == (200, 200)
+    (table,) = page.context["tables"]
+    shown = dict(table.rows)
+    assert shown["Available quantity"] == (answer.json()["available_quantity"] or "–")
+    assert shown["Place address"] == "–"
+    assert foreign.address not in page.content.decode()
+    assert str(foreign.seller_partner) not in page.content.decode()
+    assert str(foreign.seller_partner) not in staff.get(OFFERS).content.decode()
+    assert staff.get(f"{OFFERS}{foreign.pk}/history/").status_code == 403
+
+
+def test_a_view_is_started_by_the_name_of_the_partner_and_names_it_on_every_page(
+    staff_client_for, manager, seller
+):
+    name = str(Partner.objects.get(pk=seller.partner_id))
+    staff = staff_client_for(manager)
+    assert f">{name}</option>" in staff.get(ADD).content.decode()
+    start(staff, seller)
+    banner = staff.get("/admin/").content.decode()
+    assert f"You are viewing as {name} until" in banner
+    assert "IST" in banner
+
+
 @pytest.mark.parametrize("path", ["/admin/", OFFERS, "/admin/commodity/commodity/"])
 def test_every_page_shows_the_banner_of_the_view(staff_client_for, manager, seller, path):
     staff = staff_client_for(manager)
     start(staff, seller)
     page = staff.get(path).content.decode()
-    assert f"You are viewing as partner {seller.partner_id}" in page
+    assert f"You are viewing as {Partner.objects.get(pk=seller.partner_id)} until" in page
     assert "/admin/view-as/end/" in page
 
 
@@ -86,13 +118,13 @@ def test_a_view_ends_by_a_click_and_by_expiry(staff_client_for, manager, seller,
     assert staff.post("/admin/view-as/end/", {}).status_code == 302
     assert ViewAs.objects.get().ended_at is not None
     assert_emitted(events.ViewAsEnded, partner_id=str(seller.partner_id))
-    assert "You are viewing as partner" not in staff.get("/admin/").content.decode()
+    assert "You are viewing as" not in staff.get("/admin/").content.decode()
 
     start(staff, seller)
     with unguarded_writes():
         ago = timezone.now() - timedelta(minutes=31)
         ViewAs.objects.live().update(created_at=ago, ends_at=ago + timedelta(minutes=30))
-    assert "You are viewing as partner" not in staff.get("/admin/").content.decode()
+    assert "You are viewing as" not in staff.get("/admin/").content.decode()
     start(staff, seller)  # what is over doesn't stand in the way
     assert ViewAs.objects.filter(ended_at=None).count() == 1
 
