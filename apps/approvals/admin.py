@@ -4,10 +4,13 @@ from copy import copy
 from datetime import timedelta
 from typing import Any, ClassVar
 
+from django.apps import apps
 from django.contrib import admin
 from django.contrib.admin.views.main import PAGE_VAR
 from django.db.models import BooleanField, ExpressionWrapper
+from django.forms import HiddenInput
 from django.http import HttpRequest, HttpResponse, QueryDict
+from django.utils.html import format_html
 from django.utils.http import urlencode
 
 from apps.approvals import capabilities, services
@@ -15,6 +18,7 @@ from apps.approvals.models import ApprovalRequest, decidable_by
 from apps.approvals.serializers import ApproveInput, EscalateInput, RejectInput
 from erp.access import actor_of
 from erp.admin import Queue, ServiceAdmin, Table, measured
+from erp.approvals import kinds
 from erp.services import Service
 
 DECISIONS = (services.approve, services.reject)
@@ -76,20 +80,13 @@ class ApprovalRequestAdmin(ServiceAdmin):
         "maker",
         "reason",
         "formatted_amount",
-        "subject_type",
-        "subject_id",
-        "subject_version",
-        "base_type",
-        "base_id",
-        "base_version",
-        "capability",
+        "subject",
         "decider_role",
         "escalated_by",
         "escalation_reason",
         "created_at",
         "expires_at",
         "decided_at",
-        "version",
     ]
 
     def get_queryset(self, request: HttpRequest) -> Any:
@@ -101,6 +98,19 @@ class ApprovalRequestAdmin(ServiceAdmin):
     def kind_name(self, row: ApprovalRequest) -> str:
         """The title of the kind."""
         return row.title
+
+    @admin.display(description="what is decided")
+    def subject(self, row: ApprovalRequest) -> str:
+        """A link to the row that the request is about, for those who may see its page."""
+        kind = kinds.get(row.kind)
+        subject: Any = kind and apps.get_model(kind.model)._default_manager.filter(pk=row.subject_id).first()
+        if subject is None:
+            return "–"
+        page = self.admin_site._registry.get(type(subject))
+        if not isinstance(page, ServiceAdmin):
+            return str(subject)
+        url = page._url("change", subject.pk)
+        return format_html('<a class="text-link" href="{}">{}</a>', url, str(subject))
 
     @admin.display(description="approvals")
     def approvals(self, row: ApprovalRequest) -> str:
@@ -144,7 +154,7 @@ class ApprovalRequestAdmin(ServiceAdmin):
         form = super()._form(request, service, row, data=data)
         if service in DECISIONS and row is not None:
             form.initial.setdefault("subject_version", row.subject_version)
-            form.fields["subject_version"].widget.attrs["readonly"] = True
+            form.fields["subject_version"].widget = HiddenInput()
         return form
 
     def render_change_form(
