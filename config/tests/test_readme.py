@@ -19,6 +19,7 @@ PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").rglob("*.md"))]
 # The smallest run of each benchmark; those whose harness starts servers of its own show their options.
 BENCHMARKS = {
     "benchmarks.faults": "--help",
+    "benchmarks.mutants": "--help",
     "benchmarks.pii_corpus": "--lines 200",
     "benchmarks.relay": "--help",
     "benchmarks.sign_in_timing": "--tries 1 --only login",

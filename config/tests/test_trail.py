@@ -428,11 +428,11 @@ def test_an_entry_of_the_newest_running_transaction_is_sealed_when_it_commits():
     assert list(sealing.findings()) == []
 
 
-def test_many_writers_and_several_sealers_leave_no_hole():
+def test_a_hundred_writers_and_several_sealers_leave_no_hole():
     def write(number: int) -> Callable[[], Any]:
         return lambda: create(actor=SYSTEM, code=f"C{number}", name=f"Fibre {number}", category="FIBRE")
 
-    results = at_once(*(write(number) for number in range(20)), *(sealing.seal for _ in range(4)))
+    results = at_once(*(write(number) for number in range(100)), *(sealing.seal for _ in range(4)))
     assert not [result for result in results if isinstance(result, Exception)]
     seal_all()
     assert Seal.objects.count() == Entry.objects.count()
