@@ -170,11 +170,13 @@ def bare_views() -> tuple[Any, Any]:
             column.remote_field.related_name = "+"
     columns["name_key"].default = lambda: uuid4().hex  # which the product makes from the name
     unique = [rule for rule in BargainType._meta.constraints if isinstance(rule, models.UniqueConstraint)]
-    table = {"app_label": "benchmark", "db_table": "benchmark_bargaintype", "managed": False}
+    table = {"app_label": "benchmark", "db_table": 'benchmark"."bargaintype', "managed": False}
     options = type("Meta", (), {**table, "constraints": unique})
     bare: Any = type("Bare", (models.Model,), {"__module__": __name__, "Meta": options, **columns})
     with connection.cursor() as cursor:
-        cursor.execute("CREATE TABLE benchmark_bargaintype (LIKE commodity_bargaintype INCLUDING ALL)")
+        # Beside the product's schema, whose tables are compared with docs/schema.txt.
+        cursor.execute("DROP SCHEMA IF EXISTS benchmark CASCADE; CREATE SCHEMA benchmark")
+        cursor.execute("CREATE TABLE benchmark.bargaintype (LIKE commodity_bargaintype INCLUDING ALL)")
     shown = (
         "id",
         "version",
