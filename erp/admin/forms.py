@@ -180,10 +180,7 @@ class ServiceForm(forms.Form):
                 value = _read(slot.field, self.data, slot.name)
             if value is _ABSENT:
                 continue
-            place = values
-            for step in slot.path[:-1]:
-                place = place.setdefault(step, {})
-            place[slot.path[-1]] = value
+            _put(values, slot.path, value)
         return values
 
     def keywords(self) -> dict[str, Any]:
@@ -316,7 +313,7 @@ class RowsWidget(forms.Widget):
         cells = []
         for slot in self._slots():
             full = f"{name}.{place}.{slot.name}"
-            value = row.get(slot.name, row.get(slot.path[0], ""))
+            value = row.get(slot.name, "")
             field = self.form.draw(slot, value)
             attrs = {"id": f"id_{full}", **field.widget_attrs(field.widget)}
             widget = field.widget.render(full, value, attrs)
@@ -493,19 +490,24 @@ def _read_row(child: Any, data: Any, name: str) -> dict[str, Any]:
     for slot in _slots(child):
         value = _read(slot.field, data, f"{name}.{slot.name}")
         if value is not _ABSENT:
-            place = values
-            for step in slot.path[:-1]:
-                place = place.setdefault(step, {})
-            place[slot.path[-1]] = value
+            _put(values, slot.path, value)
     return values
 
 
-_GROUPED: Final = re.compile(r"([-+]?)(?:₹\s*)?([0-9]{1,3}(?:,[0-9]{2,3})*|[0-9]+)((?:\.[0-9]+)?)")
+def _put(values: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+    """Set a value within objects, which are made as needed."""
+    for step in path[:-1]:
+        values = values.setdefault(step, {})
+    values[path[-1]] = value
+
+
+# Grouped by lakh or by thousand: the last group has three digits, so that a decimal comma (12,50) is refused.
+_GROUPED: Final = re.compile(r"([-+]?)(?:₹\s*)?([0-9]{1,3}(?:,[0-9]{2,3})*,[0-9]{3}|[0-9]+)((?:\.[0-9]+)?)")
 _DATE_FORMATS: Final = ("%d/%m/%Y", "%d-%m-%Y", "%d.%m.%Y", "%d %b %Y", "%d %B %Y")
 
 
 def _plain(field: Any, text: str) -> str:
-    """A number or date as people type it in the API's form: ``1,500`` is 1500, ``5%`` 5, ``30/11/2026`` 2026-11-30."""
+    """A number or date as the API takes it: ``1,500`` is 1500, ``5%`` is 5, ``30/11/2026`` is 2026-11-30."""
     typed = text.strip()
     if isinstance(field, serializers.IntegerField | serializers.DecimalField):
         if typed.endswith("%") and "percent" in f"{field.field_name} {field.help_text}".lower():

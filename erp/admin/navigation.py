@@ -49,7 +49,8 @@ def _group(request: HttpRequest, title: str, pages: list[Any], waiting: dict[str
 
 def _waiting(request: HttpRequest) -> dict[str, str]:
     """Address of a page → how many rows wait in its queues; only those where some do."""
-    key = f"admin:waiting:{request.user.pk}"
+    view = getattr(request, "view_as", None)  # a simulated user has no id of its own
+    key = f"admin:waiting:{request.user.pk if view is None else view.pk}"
     found: dict[str, str] | None = cache.get(key)
     if found is None:
         found = {}

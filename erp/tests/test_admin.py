@@ -404,6 +404,8 @@ def test_faults_stand_beside_the_fields_they_point_to():
         (fields.DecimalField(max_digits=9, decimal_places=2), "₹1,00,000.50", "100000.50"),
         (fields.DecimalField(max_digits=9, decimal_places=2), "-1,500", "-1500"),
         (fields.DecimalField(max_digits=9, decimal_places=2), "1,5", "1,5"),
+        (fields.DecimalField(max_digits=9, decimal_places=2), "12,50", "12,50"),
+        (fields.DecimalField(max_digits=9, decimal_places=2), "1,234,567", "1234567"),
         (fields.DecimalField(max_digits=9, decimal_places=2), "5 %", "5 %"),
         (fields.IntegerField(), " 1,500 ", 1500),
         (fields.IntegerField(), "007", 7),

@@ -237,10 +237,10 @@ def test_slabs_are_entered_and_shown_as_rows_in_the_admin(user, staff_client_for
     form = staff.form(page)
     last = max(int(name.split(".")[1]) for name in form if re.fullmatch(r"late_slabs\.\d+\.days", name))
     assert form[f"late_slabs.{last}.annual_percent"] == ["18"]
-    kept = {name: value for name, value in form.items() if not name.startswith("late_slabs.")}
+    others = {name: value for name, value in form.items() if not name.startswith("late_slabs.")}
     typed = {"late_slabs.0.days": "7", "late_slabs.0.annual_percent": "12.5 %"}
     typed |= {"late_slabs.1.days": "", "late_slabs.1.annual_percent": "18"}
-    answer = staff.post(page, {**kept, **typed}, follow=True)
+    answer = staff.post(page, {**others, **typed}, follow=True)
     assert answer.status_code == 200
     terms.refresh_from_db()
     assert [slab["days"] for slab in terms.late_slabs] == [7, None]
