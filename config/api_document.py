@@ -37,7 +37,7 @@ curl -s "$API/commodities?limit=2&ordering=name" -H "Authorization: Bearer $TOKE
 Lists are read page by page: call the URL in `next` until it is null. For synchronisation use `updated_after`.
 
 ### 3. Create with a key
-Every write needs an `Idempotency-Key`: one new key per operation, kept through all its retries.
+Every write needs an `Idempotency-Key`: one new key per operation, the same in all its retries.
 
 ```sh
 KEY=$(new_key)
