@@ -29,11 +29,19 @@ def pytest_configure() -> None:
     case: Any = TransactionTestCase
     flush = case._fixture_teardown
 
+    def flush_without_triggers(self: Any) -> None:
+        from django.db import connection
+
+        with connection.cursor() as cursor:  # those of the audit trail refuse TRUNCATE
+            cursor.execute("SET session_replication_role = replica")
+            flush(self)
+            cursor.execute("RESET session_replication_role")
+
     def empty(self: Any) -> None:
         if permissions_and_roles() == _digest():
             delete_rows()
         else:
-            flush(self)
+            flush_without_triggers(self)
             permissions_and_roles.cache_clear()  # they have new ids
 
     case._fixture_setup, case._fixture_teardown = classmethod(lambda cls: permissions_and_roles()), empty
@@ -93,22 +101,6 @@ def pytest_runtest_call() -> Iterator[None]:
         return (yield)
     finally:
         fail_on_undeclared()
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_fixture_setup(fixturedef: Any, request: Any) -> Iterator[Any]:
-    """Let tests empty the tables of the audit trail, and those that it records, once the database is made."""
-    result = yield
-    if fixturedef.argname == "django_db_setup":
-        from django.db import connection
-
-        from erp.trail import triggers
-
-        with request.getfixturevalue("django_db_blocker").unblock(), connection.cursor() as cursor:
-            for trigger in triggers.triggers():
-                if trigger.name == "trail_no_truncate":
-                    cursor.execute(f'ALTER TABLE "{trigger.table}" DISABLE TRIGGER trail_no_truncate')
-    return result
 
 
 @pytest.fixture(autouse=True)

@@ -223,7 +223,7 @@ def test_rights_of_groups_are_in_the_trail(user):
 
 @pytest.mark.parametrize("table", ["trail_entry", "trail_seal", "trail_anchor", "trail_export"])
 @pytest.mark.parametrize("statement", ["UPDATE {} SET {}", "DELETE FROM {}", "TRUNCATE {}"])
-def test_nobody_changes_the_trail_not_even_its_owner(table, statement, no_truncate):
+def test_nobody_changes_the_trail_not_even_its_owner(table, statement):
     create(actor=SYSTEM, **HEMP)
     services.record_export(actor=SYSTEM, year="2026-27", filters={}, lines=1)
     seal_all()
@@ -235,25 +235,13 @@ def test_nobody_changes_the_trail_not_even_its_owner(table, statement, no_trunca
     assert Seal.objects.count() == before
 
 
-@pytest.fixture
-def no_truncate() -> Iterator[None]:
-    """The refusal to TRUNCATE, which tests otherwise lift for their own flush."""
-    wanted = [trigger for trigger in triggers.triggers() if trigger.name == "trail_no_truncate"]
-    for trigger in wanted:
-        sql(f'ALTER TABLE "{trigger.table}" ENABLE TRIGGER trail_no_truncate')
-    assert triggers.check_triggers(["default"]) == []
-    yield
-    for trigger in wanted:
-        sql(f'ALTER TABLE "{trigger.table}" DISABLE TRIGGER trail_no_truncate')
-
-
 def test_nobody_writes_an_entry_by_hand():
     create(actor=SYSTEM, **HEMP)
     with pytest.raises(Error, match="only changes of rows"):
         sql(f"INSERT INTO trail_entry ({COLUMNS}) SELECT {COLUMNS} FROM trail_entry LIMIT 1")
 
 
-def test_a_table_without_its_trigger_is_found_and_mended(no_truncate):
+def test_a_table_without_its_trigger_is_found_and_mended():
     assert triggers.check_triggers(["default"]) == []
     sql("ALTER TABLE commodity_commodity DISABLE TRIGGER trail_record")
     sql("DROP TRIGGER trail_record ON location_location")
@@ -268,7 +256,7 @@ def test_a_table_without_its_trigger_is_found_and_mended(no_truncate):
     assert triggers.check_triggers(["default"]) == []
 
 
-def test_a_function_that_writes_nothing_is_found(no_truncate):
+def test_a_function_that_writes_nothing_is_found():
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_get_functiondef('trail_record'::regproc)")
         (definition,) = cursor.fetchone()
@@ -315,7 +303,7 @@ def test_every_model_of_a_module_is_recorded_or_says_why_not():
     assert "outbox.EventOutbox" not in recorded
 
 
-def test_the_chain_is_sealed_once_and_proves_itself(no_truncate):
+def test_the_chain_is_sealed_once_and_proves_itself():
     create(actor=SYSTEM, **HEMP)
     count = Entry.objects.count()
     sealing.seal(batch=2)
@@ -495,7 +483,7 @@ def test_a_killed_sealer_leaves_a_whole_chain(tmp_path):
     assert Anchor.objects.count() == 0
 
 
-def test_the_nightly_proof_is_remembered_for_the_alert(tampering, no_truncate):
+def test_the_nightly_proof_is_remembered_for_the_alert(tampering):
     from erp import metrics
     from erp.trail import tasks
 

@@ -1,6 +1,5 @@
 """The audit trail as a Django app."""
 
-from functools import partial
 from typing import Any
 
 from django.apps import AppConfig
@@ -19,7 +18,7 @@ class TrailConfig(AppConfig):
         from erp.trail import triggers
 
         post_migrate.connect(_attach, sender=self, dispatch_uid="erp.trail.attach")
-        checks.register(partial(triggers.check_triggers), checks.Tags.database)
+        checks.register(triggers.check_triggers, checks.Tags.database)
 
 
 def _attach(plan: Any = None, using: str = "default", **kwargs: Any) -> None:
