@@ -25,6 +25,7 @@ def pytest_configure() -> None:
 
     from erp import services
 
+    gc.disable()
     services.on_undeclared = lambda name, error: undeclared.append(f"{name} raised {type(error).__name__}")
     case: Any = TransactionTestCase
     flush = case._fixture_teardown
@@ -51,6 +52,7 @@ def pytest_configure() -> None:
 def pytest_collection_finish() -> None:
     """Spare garbage collection the thousands of tests: it went through all of them in each of its full turns."""
     gc.freeze()
+    gc.enable()
 
 
 # What each migration, and so each flush, makes of the declared capabilities.
