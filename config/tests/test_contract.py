@@ -102,9 +102,26 @@ def traces() -> tuple[int, int]:
     return EventOutbox.objects.count(), Record.objects.count()
 
 
+def check_example(played, *operation):
+    """The request and its documented example fit the schema and the endpoint."""
+    endpoint, example = played.endpoint, example_of(played.endpoint.call)
+    if not endpoint.input().fields or endpoint.multipart:  # files are parts, not JSON
+        return
+    place = ("paths", *operation, "requestBody", "content", "application/json", "schema")
+    shown = example.documented()
+    assert deviations_of(played.body, *place) == []
+    assert deviations_of(shown, *place) == []
+    assert deviations_of({**shown, "surprise": 1}, *place) != []
+    taken = endpoint.input(data=shown, context={"actor": SYSTEM, "target": played.target})
+    taken.is_valid()
+    ids = {name for name, value in shown.items() if value == SAMPLE_ID}
+    assert {name: faults for name, faults in taken.errors.items() if name not in ids} == {}
+
+
 @every_write
-def test_the_example_succeeds_once(play, path, method, endpoint):
-    played, key = play(path, method, endpoint), uuid4().hex
+def test_the_example_is_as_documented_and_succeeds_once(play, path, method, endpoint):
+    played, key = play(path, method, endpoint), uuid4().hex if endpoint.idempotent else None
+    check_example(played, documented_path(path), method.lower())
     before, left = EventOutbox.objects.count(), traces()
     first = played.send(key=key)
     assert first.status_code == (endpoint.status if first.content else 204), first.content
@@ -119,6 +136,10 @@ def test_the_example_succeeds_once(play, path, method, endpoint):
         again = played.send(key=key)
         assert (again.status_code, again.content) == (first.status_code, first.content)
         assert again["Idempotency-Replayed"] == "true"
+        left = traces()
+        other = played.send(key=key, body={**played.body, "another": "field"})
+        assert status_and_code(other) == (422, "idempotency.key_reused")
+        assert traces() == left
         assert EventOutbox.objects.count() - before == events
     row = first.json() if first.content else {}
     if "version" in row:
@@ -129,94 +150,37 @@ def test_the_example_succeeds_once(play, path, method, endpoint):
         assert played.client.read(first["Location"]).json()["id"] == row["id"]
 
 
-@every_write
-def test_the_request_and_its_documented_example_fit_the_schema_and_the_endpoint(play, path, method, endpoint):
-    played, example = play(path, method, endpoint), example_of(endpoint.call)
-    if not endpoint.input().fields:
-        pytest.skip("has no body")
-    if endpoint.multipart:
-        pytest.skip("files are parts, not JSON")
-    place = ("paths", documented_path(path), method.lower(), "requestBody", "content", "application/json")
-    shown = example.documented()
-    assert deviations_of(played.body, *place, "schema") == []
-    assert deviations_of(shown, *place, "schema") == []
-    assert deviations_of({**shown, "surprise": 1}, *place, "schema") != []
-    taken = endpoint.input(data=shown, context={"actor": SYSTEM, "target": played.target})
-    taken.is_valid()
-    ids = {name for name, value in shown.items() if value == SAMPLE_ID}
-    assert {name: faults for name, faults in taken.errors.items() if name not in ids} == {}
+def without_sign_in(played, world):
+    if not played.endpoint.anonymous:
+        assert status_and_code(played.send(world.client_for())) == (401, "account.not_authenticated")
 
 
-@every_write
-def test_without_sign_in_nothing_happens(play, client_for, path, method, endpoint):
-    played = play(path, method, endpoint)
-    if endpoint.anonymous:
-        pytest.skip("open to anybody")
-    before = traces()
-    assert status_and_code(played.send(client_for())) == (401, "account.not_authenticated")
-    assert traces() == before
-
-
-@every_write
-def test_without_the_capability_nothing_happens_and_it_is_named(
-    play, world, client_for, path, method, endpoint
-):
-    played = play(path, method, endpoint)
-    if endpoint.anonymous:
-        pytest.skip("open to anybody")
+def without_the_capability(played, world):
+    if played.endpoint.anonymous:
+        return
     nobody = world.user("AUDITOR")
     with unguarded_writes():
         nobody.memberships.all().delete()
-    stranger = client_for(nobody)
-    before = traces()
-    answer = played.send(stranger)
+    answer = played.send(world.client_for(nobody))
     assert status_and_code(answer) == (403, "capability.missing")
-    assert answer.json()["capability"] == str(endpoint.capability)
-    assert traces() == before
+    assert answer.json()["capability"] == str(played.endpoint.capability)
 
 
-@every_write
-def test_a_key_is_asked_for_and_must_be_well_formed(play, path, method, endpoint):
-    played = play(path, method, endpoint)
-    if not endpoint.idempotent:
-        assert played.send(key=None).status_code == endpoint.status
+def without_a_well_formed_key(played, world):
+    if not played.endpoint.idempotent:
         return
-    before = traces()
     assert status_and_code(played.send(key=None)) == (400, "idempotency.key_missing")
     for bad in ("short", "x" * 256, "with space in the key", 'quotes"inside-the-key'):
         assert status_and_code(played.send(key=bad)) == (400, "idempotency.key_invalid")
-    assert traces() == before
 
 
-@every_write
-def test_a_used_key_takes_no_other_body(play, path, method, endpoint):
-    played, key = play(path, method, endpoint), uuid4().hex
-    if not endpoint.idempotent or endpoint.kind == "lookup" or played.signs_out:
-        pytest.skip("remembers no key, or knows nobody afterwards")
-    assert played.send(key=key).status_code < 300
-    before = traces()
-    assert status_and_code(played.send(key=key, body={**played.body, "another": "field"})) == (
-        422,
-        "idempotency.key_reused",
-    )
-    assert traces() == before
-
-
-@every_write
-def test_an_unknown_field_is_refused_with_a_pointer(play, path, method, endpoint):
-    played = play(path, method, endpoint)
-    before = traces()
+def with_an_unknown_field(played, world):
     answer = played.send(body={**played.body, "surprise/~": 1})
     assert status_and_code(answer) == (400, "request.unknown_field")
     assert [fault["pointer"] for fault in answer.json()["errors"]] == ["/surprise~1~0"]
-    assert traces() == before
 
 
-@every_write
-def test_every_field_of_a_wrong_type_is_named(play, path, method, endpoint):
-    played = play(path, method, endpoint)
-    before = traces()
-
+def with_fields_of_a_wrong_type(played, world):
     def faulty(names, wrong):
         answer = played.send(body={**played.body, **dict.fromkeys(names, wrong)})
         assert answer.status_code == 400, (names, wrong, answer.content)
@@ -228,21 +192,17 @@ def test_every_field_of_a_wrong_type_is_named(play, path, method, endpoint):
             name
             for name, value in played.body.items()
             if (wrong != [] or not isinstance(value, list))  # an empty list is one
-            and (isinstance(wrong, str) or not endpoint.multipart)  # a part without a file is text
+            and (isinstance(wrong, str) or not played.endpoint.multipart)  # a part without a file is text
         }
         named = faulty(names, wrong) if names else set()
         assert named <= names, wrong
         for name in names - named:  # judged once the others are right
             assert faulty([name], wrong) == {name}, wrong
-    assert traces() == before
 
 
-@every_write
-def test_what_is_not_json_is_refused(play, path, method, endpoint):
-    played = play(path, method, endpoint)
-    if endpoint.multipart:
-        pytest.skip("takes parts")
-    before = traces()
+def with_what_is_not_json(played, world):
+    if played.endpoint.multipart:
+        return
     assert status_and_code(played.send(raw=b"{")) == (400, "request.malformed")
     assert status_and_code(played.send(raw=b"[]"))[0] == 400
     assert status_and_code(played.send(raw=b"a=b", content_type="application/x-www-form-urlencoded")) == (
@@ -253,7 +213,59 @@ def test_what_is_not_json_is_refused(play, path, method, endpoint):
         413,
         "request.too_large",
     )
-    assert traces() == before
+
+
+def with_a_wrong_if_match(played, world):
+    if played.endpoint.if_match == "none":
+        return
+    version = played.target.version
+    if played.endpoint.if_match == "required":
+        assert status_and_code(played.send(if_match=None)) == (428, "precondition.required")
+        assert status_and_code(played.send(if_match="*")) == (428, "precondition.required")
+    stale = played.send(if_match=version + 1)
+    assert status_and_code(stale) == (412, "precondition.failed")
+    assert stale["ETag"] == f'"{version}"'
+    assert status_and_code(played.send(if_match=f'W/"{version}"'))[0] == 412
+    assert status_and_code(played.send(if_match=f'"{version}", "9"'))[0] == 400
+
+
+def with_the_id_of_nothing_visible(played, world):
+    for named in re.findall(r"[0-9a-f]{8}-[0-9a-f-]{27}", played.path) if played.endpoint.detail else ():
+        there, played.path = played.path, played.path.replace(named, str(uuid4()))
+        assert status_and_code(played.send()) == (404, "resource.not_found")
+        played.path = there
+
+
+def by_another_method(played, world):
+    for other in ("PATCH", "DELETE"):
+        assert status_and_code(played.client.write(played.path, {}, method=other))[0] in (401, 405)
+
+
+def for_an_answer_that_is_not_json(played, world):
+    assert status_and_code(played.send(Accept="text/html")) == (406, "request.not_acceptable")
+
+
+REFUSED = (
+    without_sign_in,
+    without_the_capability,
+    without_a_well_formed_key,
+    with_an_unknown_field,
+    with_fields_of_a_wrong_type,
+    with_what_is_not_json,
+    with_a_wrong_if_match,
+    with_the_id_of_nothing_visible,
+    by_another_method,
+    for_an_answer_that_is_not_json,
+)
+
+
+@every_write
+def test_what_is_refused_says_why_and_leaves_no_trace(play, world, path, method, endpoint):
+    played = play(path, method, endpoint)
+    before = traces()
+    for request in REFUSED:
+        request(played, world)
+        assert traces() == before, request.__name__
 
 
 @pytest.mark.parametrize(
@@ -287,50 +299,6 @@ def test_what_does_not_come_in_parts_is_refused(play, path, method, endpoint):
     assert traces() == before
 
 
-@every_write
-def test_if_match_is_as_the_endpoint_says(play, path, method, endpoint):
-    played = play(path, method, endpoint)
-    if endpoint.if_match == "none":
-        pytest.skip("takes no If-Match")
-    before, version = traces(), played.target.version
-    missing = {"required": (428, "precondition.required"), "optional": None}[endpoint.if_match]
-    if missing:
-        assert status_and_code(played.send(if_match=None)) == missing
-        assert status_and_code(played.send(if_match="*")) == missing
-    stale = played.send(if_match=version + 1)
-    assert status_and_code(stale) == (412, "precondition.failed")
-    assert stale["ETag"] == f'"{version}"'
-    assert status_and_code(played.send(if_match=f'W/"{version}"'))[0] == 412
-    assert status_and_code(played.send(if_match=f'"{version}", "9"'))[0] == 400
-    assert traces() == before
-
-
-@every_write
-def test_an_id_that_is_not_there_and_one_that_is_not_visible_are_one_answer(play, path, method, endpoint):
-    played = play(path, method, endpoint)
-    if not endpoint.detail:
-        pytest.skip("has no target")
-    for named in re.findall(r"[0-9a-f]{8}-[0-9a-f-]{27}", played.path):
-        there, played.path = played.path, played.path.replace(named, str(uuid4()))
-        assert status_and_code(played.send()) == (404, "resource.not_found")
-        played.path = there
-
-
-@every_write
-def test_other_methods_are_not_offered(play, path, method, endpoint):
-    played = play(path, method, endpoint)
-    client = played.client if not endpoint.anonymous else None
-    for other in ("PATCH", "DELETE"):
-        answer = (client or played.client).write(played.path, {}, method=other)
-        assert status_and_code(answer)[0] in (401, 405)
-
-
-@every_write
-def test_answers_are_json_only(play, path, method, endpoint):
-    played = play(path, method, endpoint)
-    assert status_and_code(played.send(Accept="text/html")) == (406, "request.not_acceptable")
-
-
 def offer_and_hold(world: Any, viewer: Any) -> None:
     live = world.offer()
     availability.reserve(live, actor=world.user("BUYER"), quantity=Decimal(10))
@@ -358,7 +326,9 @@ def address(path: str, world: Any) -> str:
 
 
 @pytest.mark.parametrize("path", reads())
-def test_a_list_costs_the_same_queries_for_one_row_and_for_many(path, world, client_for):
+def test_a_list_costs_the_same_queries_for_one_row_and_for_many_and_pages_through_each_once(
+    path, world, client_for
+):
     role, make = listed(path)
     viewer = world.user(role)
     make(world, viewer)
@@ -369,13 +339,28 @@ def test_a_list_costs_the_same_queries_for_one_row_and_for_many(path, world, cli
     for _ in range(4):
         make(world, viewer)
     with CaptureQueriesContext(connection) as many:
-        assert len(client.read(path).json()["results"]) >= 5
+        rows = client.read(path).json()["results"]
+    assert len(rows) >= 5
     assert len(many) == len(few)
+    before = {row["id"] for row in rows}
+    seen: list[str] = []
+    url = f"{path}?limit=2"
+    while url:
+        page = client.read(url)
+        seen += [row["id"] for row in page.json()["results"]]
+        if len(seen) == 2:
+            make(world, viewer)  # rows come meanwhile
+        following = page.json()["next"]
+        assert (following is not None) == ('rel="next"' in page.get("Link", ""))
+        url = following if page.json()["results"] else None  # a feed can always be asked for more
+    assert len(seen) == len(set(seen))
+    assert before <= set(seen)
 
 
 @pytest.mark.parametrize("path", reads())
-def test_a_list_refuses_what_it_does_not_know(path, world, client_for):
+def test_a_list_asks_for_sign_in_and_refuses_what_it_does_not_know(path, world, client_for):
     client, path = client_for(world.user(listed(path)[0])), address(path, world)
+    assert status_and_code(client_for().read(path)) == (401, "account.not_authenticated")
     for query, pointer in (
         ("surprise=1", "/query/surprise"),
         ("limit=0", "/query/limit"),
@@ -388,34 +373,6 @@ def test_a_list_refuses_what_it_does_not_know(path, world, client_for):
         answer = client.read(f"{path}?{query}")
         assert status_and_code(answer)[0] == 400, query
         assert [fault["pointer"] for fault in answer.json()["errors"]] == [pointer]
-
-
-@pytest.mark.parametrize("path", reads())
-def test_a_list_asks_for_sign_in_and_capability(path, world, client_for):
-    path = address(path, world)
-    assert status_and_code(client_for().read(path)) == (401, "account.not_authenticated")
-
-
-@pytest.mark.parametrize("path", reads())
-def test_paging_sees_each_row_once_though_rows_come_meanwhile(path, world, client_for):
-    role, make = listed(path)
-    viewer = world.user(role)
-    for _ in range(3):
-        make(world, viewer)
-    client, path = client_for(viewer), address(path, world)
-    before = {row["id"] for row in client.read(path).json()["results"]}
-    seen: list[str] = []
-    url = f"{path}?limit=2"
-    while url:
-        page = client.read(url)
-        seen += [row["id"] for row in page.json()["results"]]
-        if len(seen) == 2:
-            make(world, viewer)
-        following = page.json()["next"]
-        assert (following is not None) == ('rel="next"' in page.get("Link", ""))
-        url = following if page.json()["results"] else None  # a feed can always be asked for more
-    assert len(seen) == len(set(seen))
-    assert before <= set(seen)
 
 
 @pytest.mark.parametrize("path", ["/api/v1/nothing", "/api/v1/commodities/", "/api/", "/api/v2/commodities"])
