@@ -74,11 +74,12 @@ class Played:
         self.client = client_for(None if endpoint.anonymous else example.actor(world, self.target))
         self.if_match = self.target.version if endpoint.if_match != "none" else None
 
-    def send(self, client: Any = None, **kwargs: Any) -> Any:
+    def send(self, client: Any = None, query: str = "", **kwargs: Any) -> Any:
         options = {"method": self.method, "if_match": self.if_match, **kwargs}
         if self.endpoint.multipart:
             options.setdefault("content_type", MULTIPART)
-        return (client or self.client).write(self.path, options.pop("body", self.body), **options)
+        path = f"{self.path}?{query}" if query else self.path
+        return (client or self.client).write(path, options.pop("body", self.body), **options)
 
 
 @pytest.fixture
@@ -169,7 +170,8 @@ def without_the_capability(played, world):
 def without_a_well_formed_key(played, world):
     if not played.endpoint.idempotent:
         return
-    assert status_and_code(played.send(key=None)) == (400, "idempotency.key_missing")
+    for query in ("", "dry_run=true") if played.endpoint.dry_run else ("",):
+        assert status_and_code(played.send(key=None, query=query)) == (400, "idempotency.key_missing")
     for bad in ("short", "x" * 256, "with space in the key", 'quotes"inside-the-key'):
         assert status_and_code(played.send(key=bad)) == (400, "idempotency.key_invalid")
 
@@ -245,6 +247,19 @@ def for_an_answer_that_is_not_json(played, world):
     assert status_and_code(played.send(Accept="text/html")) == (406, "request.not_acceptable")
 
 
+def with_a_parameter_that_it_does_not_take(played, world):
+    for query in ("surprise=1", "dry_run=true&dry_run=false", "dry_run=yes", "dry_run=true", "dry_run=false"):
+        name = query.partition("=")[0]
+        known = played.endpoint.dry_run and name == "dry_run"
+        if known and query in ("dry_run=true", "dry_run=false"):
+            continue
+        answer = played.send(query=query)
+        assert status_and_code(answer) == (400, "request.invalid" if known else "request.unknown_field"), (
+            query
+        )
+        assert [fault["pointer"] for fault in answer.json()["errors"]] == [f"/query/{name}"]
+
+
 REFUSED = (
     without_sign_in,
     without_the_capability,
@@ -252,6 +267,7 @@ REFUSED = (
     with_an_unknown_field,
     with_fields_of_a_wrong_type,
     with_what_is_not_json,
+    with_a_parameter_that_it_does_not_take,
     with_a_wrong_if_match,
     with_the_id_of_nothing_visible,
     by_another_method,
@@ -361,18 +377,21 @@ def test_a_list_costs_the_same_queries_for_one_row_and_for_many_and_pages_throug
 def test_a_list_asks_for_sign_in_and_refuses_what_it_does_not_know(path, world, client_for):
     client, path = client_for(world.user(listed(path)[0])), address(path, world)
     assert status_and_code(client_for().read(path)) == (401, "account.not_authenticated")
-    for query, pointer in (
-        ("surprise=1", "/query/surprise"),
-        ("limit=0", "/query/limit"),
-        ("limit=201", "/query/limit"),
-        ("limit=1&limit=2", "/query/limit"),
-        ("cursor=abc", "/query/cursor"),
-        ("ordering=secret", "/query/ordering"),
-        ("updated_after=yesterday", "/query/updated_after"),
+    for query in (
+        "surprise=1",
+        "dry_run=true",
+        "limit=0",
+        "limit=201",
+        "limit=1&limit=2",
+        "cursor=abc",
+        "ordering=secret",
+        "updated_after=yesterday",
     ):
-        answer = client.read(f"{path}?{query}")
-        assert status_and_code(answer)[0] == 400, query
-        assert [fault["pointer"] for fault in answer.json()["errors"]] == [pointer]
+        name, answer = query.partition("=")[0], client.read(f"{path}?{query}")
+        status, code = status_and_code(answer)
+        assert status == 400, query
+        assert code == "request.unknown_field" or name not in ("surprise", "dry_run")
+        assert [fault["pointer"] for fault in answer.json()["errors"]] == [f"/query/{name}"]
 
 
 @pytest.mark.parametrize("path", ["/api/v1/nothing", "/api/v1/commodities/", "/api/", "/api/v2/commodities"])
