@@ -125,6 +125,12 @@ def _clock_of_test_transactions(request: pytest.FixtureRequest, monkeypatch: pyt
 
 
 @pytest.fixture
+def request_lines(caplog: pytest.LogCaptureFixture) -> None:
+    """Log the lines of each request, which other tests do without."""
+    caplog.set_level("INFO", "django_structlog.middlewares")
+
+
+@pytest.fixture
 def set_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[datetime], None]:
     """Make a moment the present one, from which time goes on."""
     from django.utils import timezone

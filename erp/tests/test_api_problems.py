@@ -91,7 +91,7 @@ def problem(response: Any, status: int, code: str) -> dict[str, Any]:
     assert (document["code"], document["status"], document["type"]) == (code, status, f"/api/problems/{code}")
     assert document["request_id"] == response["X-Request-ID"] != ""
     assert unquote(document["instance"]) == response.wsgi_request.path
-    assert FORMATS.conforms(document["instance"], "uri-reference")
+    assert FORMATS["uri-reference"](document["instance"])
     assert code in problems.problem_kinds()
     return document
 
@@ -119,7 +119,7 @@ def test_instance_is_a_uri_reference_for_every_path(api, path, instance):
 
 def test_every_problem_type_is_a_uri_reference():
     for code in problems.problem_kinds():
-        assert FORMATS.conforms(f"/api/problems/{code}", "uri-reference"), code
+        assert FORMATS["uri-reference"](f"/api/problems/{code}"), code
 
 
 class Exceeded(errors.Conflict):

@@ -53,7 +53,7 @@ def leaks(text: str) -> list[str]:
 
 
 @pytest.fixture(params=[True, False], ids=["json", "console"])
-def written(request):
+def written(request, request_lines):
     """What the root logger writes through the masking formatter, in both forms."""
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
@@ -65,7 +65,7 @@ def written(request):
 
 
 @pytest.fixture
-def entries():
+def entries(request_lines):
     """Lines of the machine-readable form, parsed."""
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)

@@ -93,7 +93,7 @@ def test_a_password_is_hashed_at_every_endpoint_that_needs_one(client_for, user,
             assert len(hashed) == 1, (email, path)
 
 
-def test_no_secret_is_in_any_table_event_record_or_log(client_for, user, caplog, capfd):
+def test_no_secret_is_in_any_table_event_record_or_log(client_for, user, request_lines, caplog, capfd):
     person = user("SELLER", mobile=MOBILE, mobile_verified_at=timezone.now())
     planted = {"password": PASSWORD, "new": NEW_PASSWORD}
     anonymous = client_for()

@@ -377,7 +377,7 @@ def test_with_pubsub_broker_and_sms_down_users_sign_in_and_only_valid_codes_are_
 
 @pytest.mark.django_db(transaction=True)
 def test_links_and_codes_are_stored_and_logged_nowhere(
-    ask, deliver, registered, post, gateway, caplog, settings, user
+    ask, deliver, registered, post, gateway, request_lines, caplog, settings, user
 ):
     from redis import Redis
 

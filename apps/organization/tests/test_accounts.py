@@ -219,7 +219,7 @@ def test_two_concurrent_defaults_leave_one(organization, proposer, approve):
 
 
 def test_the_number_is_in_no_answer_list_event_log_or_error(
-    organization, user, client_for, deliver, capfd, caplog
+    organization, user, client_for, deliver, request_lines, capfd, caplog
 ):
     company = organization()
     client = client_for(user("INTERNAL_FINANCE", organization_id=company.pk))
