@@ -5,7 +5,10 @@ import signal
 import socket
 import threading
 import time
+from collections import deque
+from dataclasses import FrozenInstanceError
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4, uuid5
 
@@ -13,16 +16,19 @@ import psycopg
 import pytest
 from django.conf import settings
 from django.db import connection, connections, transaction
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 from google.pubsub_v1 import types
 
 from erp import locks
 from erp.embedded.testing import PubSub
 from erp.outbox import endpoint, operations, ownership, relay, topology, wire
-from erp.outbox.batches import Batch, Bucket
-from erp.outbox.flush import Buffered, flush
-from erp.outbox.models import EventOutbox
+from erp.outbox.batches import Batch, Bucket, Hold, OutboxRow, Poisoned, Published, requests
+from erp.outbox.flush import Buffered, bucket_of, flush, flush_with_statement
+from erp.outbox.models import EventOutbox, Subscriber
+from erp.outbox.publisher import MAX_BYTES, MAX_MESSAGES, NotPublished, Poison
 from erp.outbox.pull import Puller
-from erp.outbox.relay import Relay
+from erp.outbox.relay import Abandoned, Relay
 from erp.tests.outbox_support import (
     Faults,
     align,
@@ -172,6 +178,520 @@ def test_the_low_water_mark_moves_only_when_nothing_can_commit_below_it() -> Non
     assert bucket.mark == 21, "24 waits still, so the mark stays below it"
     bucket.settle(xmin=112, xmax=115, last=8, done=7)
     assert bucket.mark == 7, "a sweep found what waits below the mark"
+
+
+def test_a_row_that_waits_right_above_the_low_water_mark_does_not_hold_up_the_mark_for_longer() -> None:
+    bucket = Bucket(1)
+    bucket.settle(xmin=100, xmax=105, last=10, done=None)
+    bucket.settle(xmin=103, xmax=110, last=1, done=0)
+    bucket.settle(xmin=105, xmax=112, last=None, done=None)
+    assert bucket.mark == 10, "what was done before it came is remembered"
+    bucket.settle(xmin=112, xmax=115, last=12, done=10)
+    bucket.settle(xmin=113, xmax=120, last=20, done=None)
+    bucket.settle(xmin=120, xmax=125, last=None, done=None)
+    assert bucket.mark == 20, "where the mark is already is no place to wait for"
+
+
+def waiting(stream: wire.Stream, sequence: int = 1, **fields: Any) -> OutboxRow:
+    """A row that was read, without a predecessor."""
+    row = OutboxRow(
+        xmin=1,
+        xmax=1,
+        id=uuid4(),
+        bucket=1,
+        position=sequence,
+        sequence=sequence,
+        aggregate_type=stream.aggregate_type,
+        aggregate_id=stream.aggregate_id,
+        event_type="parcel.sent",
+        event_version=1,
+        data="{}",
+        size=2,
+        bytes=2,
+        created_at=timezone.now(),
+        correlation_id="",
+        causation_id="",
+        traceparent="",
+        processing_attempts=0,
+        resolution=None,
+        predecessor=None,
+        predecessor_status=None,
+        predecessor_wait=None,
+    )
+    return row._replace(**fields)
+
+
+def batch_of(*rows: OutboxRow, swept: bool = False, full: bool = False) -> Batch:
+    """The rows, read from a bucket of their own."""
+    return Batch(Bucket(1, busy=True), list(rows), xmin=100, xmax=105, swept=swept, full=full)
+
+
+def parcel() -> wire.Stream:
+    """A stream of its own."""
+    return wire.Stream("parcel", uuid4())
+
+
+@pytest.mark.parametrize("ordering", ["aggregate", "bucket"])
+def test_runs_that_may_not_start_are_left_out_and_all_others_sent(settings: Any, ordering: str) -> None:
+    settings.OUTBOX_ORDERING = ordering
+    one, held, two = parcel(), parcel(), parcel()
+    failed = {"predecessor": uuid4(), "predecessor_status": "failed"}
+    rows = [
+        waiting(held, 4, **failed),
+        waiting(one, 1),
+        waiting(two, 7, predecessor=uuid4(), predecessor_status="published"),
+        waiting(held, 5, predecessor=uuid4(), predecessor_status="pending"),
+        waiting(one, 2, predecessor=uuid4(), predecessor_status="pending"),
+    ]
+    batch = batch_of(*rows)
+    lanes = [row for _, lane in batch.lanes() for row in lane]
+    assert sorted(lanes) == sorted(row for row in rows if row.stream != held)
+    assert [row.sequence for row in lanes if row.stream == one] == [1, 2]
+    assert (batch.stopped, set(batch.bucket.holds)) == ({held}, {held})
+    assert not batch.bucket.again
+
+
+@pytest.mark.parametrize(("swept", "again"), [(False, True), (True, False)])
+def test_a_run_behind_a_waiting_row_that_was_not_read_asks_for_a_sweep_at_once(
+    swept: bool, again: bool
+) -> None:
+    batch = batch_of(waiting(parcel(), 2, predecessor=uuid4(), predecessor_status="pending"), swept=swept)
+    batch.bucket.sweep_at = later = time.monotonic() + 60
+    assert list(batch.lanes()) == []
+    assert (batch.bucket.again, batch.bucket.sweep_at < later) == (again, again)
+    assert batch.bucket.sweep_at <= time.monotonic() or not again
+
+
+@pytest.mark.parametrize(
+    ("status", "seconds", "due"),
+    [("failed", None, None), ("processing", None, 0), ("processing", 0.0, 0), ("processing", 60.0, 60)],
+)
+def test_a_stream_is_held_until_the_event_that_blocks_it_is_tried_again(
+    status: str, seconds: float | None, due: float | None
+) -> None:
+    stream, blocking = parcel(), uuid4()
+    batch = batch_of(
+        waiting(stream, 2, predecessor=blocking, predecessor_status=status, predecessor_wait=seconds)
+    )
+    assert list(batch.lanes()) == []
+    (hold,) = batch.bucket.holds.values()
+    assert hold.row_id == blocking
+    expected = None if due is None else pytest.approx(time.monotonic() + due, abs=0.5)
+    assert hold.due == expected
+
+
+@pytest.mark.parametrize(
+    ("unsettled", "held", "full", "limits"),
+    [
+        ([], [], False, (8, None)),
+        ([], [], True, (8, 8)),
+        ([5], [], False, (8, 4)),
+        ([5, 8], [], True, (8, 4)),
+        ([5], [5], False, (8, None)),
+        ([], [3], False, (8, None)),
+        ([5, 8], [5], True, (8, 7)),
+    ],
+)
+def test_the_end_of_a_batch_tells_how_far_nothing_waits(
+    monkeypatch: pytest.MonkeyPatch,
+    unsettled: list[int],
+    held: list[int],
+    full: bool,
+    limits: tuple[int, int | None],
+) -> None:
+    told: list[Any] = []
+    monkeypatch.setattr(Bucket, "settle", lambda bucket, *values: told.append(values))
+    rows = {position: waiting(parcel(), position) for position in (3, 5, 8)}
+    batch = batch_of(*rows.values(), full=full)
+    batch.settled = {row.id for place, row in rows.items() if place not in unsettled and row.id}
+    batch.bucket.holds = {rows[place].stream: Hold(uuid4(), None) for place in held}
+    batch.close()
+    assert told == [(100, 105, *limits)]
+    assert not batch.bucket.busy
+    batch_of().close()
+    assert told[1:] == [(100, 105, None, None)]
+
+
+def test_requests_take_as_many_rows_and_bytes_as_pubsub_does() -> None:
+    def cut(*sizes: int) -> list[int]:
+        return [len(request) for request in requests(waiting(parcel(), size=size) for size in sizes)]
+
+    half = MAX_BYTES // 2 - 1_500
+    assert cut() == []
+    assert cut(*[2] * 2 * MAX_MESSAGES, 2) == [MAX_MESSAGES, MAX_MESSAGES, 1]
+    assert cut(half, half, half, half) == [2, 2]
+    assert cut(half, half + 1, half, half) == [1, 1, 2]
+    assert cut(MAX_BYTES + 1, 2) == [1, 1]
+
+
+def test_what_the_relay_notes_about_a_row_cannot_be_changed() -> None:
+    row = waiting(parcel())
+    for noted in (Published(row, "1"), Poisoned(row, "failed", "too long", 0.0)):
+        with pytest.raises(FrozenInstanceError):
+            noted.row = row  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("fault", "environment", "kills"),
+    [
+        ("", "test", []),
+        ("after_publish", "test", [1, 2, 3, 4, 5, 6, 7]),
+        ("after_publish:3", "test", [3, 6]),
+        ("after_publish:3", "production", []),
+    ],
+)
+def test_a_crash_point_kills_at_every_nth_passing_but_never_in_production(
+    monkeypatch: pytest.MonkeyPatch, settings: Any, fault: str, environment: str, kills: list[int]
+) -> None:
+    settings.ERP_ENV = environment
+    killed: list[int] = []
+    passed: list[int] = []
+    system = SimpleNamespace(
+        environ={"ERP_RELAY_FAULT": fault} if fault else {},
+        getpid=lambda: 77,
+        kill=lambda pid, number: (
+            killed.append(len(passed)) if (pid, number) == (77, signal.SIGKILL) else None
+        ),
+    )
+    monkeypatch.setattr(relay, "os", system)
+    point = relay.CrashPoint()
+    for number in range(7):
+        passed.append(number)
+        point("before_publish")
+        point("after_publish")
+    assert killed == kills
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
+    """The limits between which the relay draws; it always draws the most."""
+    limits: list[tuple[float, float]] = []
+
+    def uniform(least: float, most: float) -> float:
+        limits.append((least, most))
+        return most
+
+    monkeypatch.setattr(relay, "random", SimpleNamespace(uniform=uniform))
+    return limits
+
+
+def relay_of(*buckets: Bucket) -> Relay:
+    """A relay that owns the buckets, without servers."""
+    made = Relay()
+    made._buckets = {bucket.number: bucket for bucket in buckets}
+    made._outcomes, made._ended, made._tasks = deque(), deque(), set()
+    return made
+
+
+@pytest.mark.parametrize(("attempts", "most"), [(0, 1), (1, 2), (2, 4), (4, 16), (5, 30)])
+def test_poison_waits_twice_as_long_after_each_attempt(
+    settings: Any, drawn: list[tuple[float, float]], attempts: int, most: float
+) -> None:
+    settings.OUTBOX_MAX_ATTEMPTS = attempts + 2
+    row = waiting(parcel(), processing_attempts=attempts)
+    batch, running = batch_of(row), relay_of()
+    asyncio.run(running._give_up(batch, row, "r" * 3_000))
+    assert drawn == [(0.5, 1)]
+    assert list(running._outcomes) == [Poisoned(row, "processing", "r" * 1_000, most)]
+    (hold,) = batch.bucket.holds.values()
+    assert (hold.row_id, hold.due) == (row.id, pytest.approx(time.monotonic() + most, abs=0.5))
+    assert batch.stopped == {row.stream}
+
+
+@pytest.mark.parametrize(("copied", "status", "delay"), [(True, "failed", 0.0), (False, "processing", 30.0)])
+def test_poison_fails_after_its_last_attempt_once_its_copy_was_sent(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, copied: bool, status: str, delay: float
+) -> None:
+    async def copy(*_: Any) -> bool:
+        return copied
+
+    settings.OUTBOX_MAX_ATTEMPTS = 3
+    monkeypatch.setattr(Relay, "_copy", copy)
+    row = waiting(parcel(), processing_attempts=2)
+    batch, running = batch_of(row), relay_of()
+    asyncio.run(running._give_up(batch, row, "refused"))
+    assert list(running._outcomes) == [Poisoned(row, status, "refused", delay)]
+    (hold,) = batch.bucket.holds.values()
+    assert hold.due == (None if copied else pytest.approx(time.monotonic() + delay, abs=0.5))
+
+
+@pytest.mark.parametrize(
+    ("answers", "sent", "copied"),
+    [
+        ([None], 1, True),
+        ([Poison("too long"), None], 2, True),
+        ([Poison("too long"), Poison("too long")], 2, True),
+        ([NotPublished("UNAVAILABLE", "away")], 1, False),
+    ],
+)
+def test_a_dead_letter_copy_goes_without_its_payload_if_it_is_refused_with_it(
+    answers: list[Exception | None], sent: int, copied: bool
+) -> None:
+    running, messages = relay_of(), []
+
+    class Publisher:
+        async def publish(self, topic: str, copies: list[Any]) -> list[str]:
+            messages.extend(copies)
+            if (error := answers[len(messages) - 1]) is not None:
+                raise error
+            return ["1"]
+
+    running._publisher = Publisher()  # type: ignore[assignment]
+    assert asyncio.run(running._copy(waiting(parcel(), data='{"a": 1}'), "refused")) is copied
+    assert len(messages) == sent
+    assert [message.data for message in messages] == [b'{"a": 1}', b"{}"][:sent]
+
+
+def test_idle_buckets_are_read_when_polling_or_woken(monkeypatch: pytest.MonkeyPatch) -> None:
+    idle, woken, again, busy, leaving = (Bucket(number) for number in range(5))
+    again.again = busy.busy = leaving.leaving = True
+    running = relay_of(idle, woken, again, busy, leaving)
+    monkeypatch.setattr(running._listener, "take", lambda: {1, 3, 4})
+    assert running._due(100.0, False) == [woken, again]
+    assert running._due(100.0, True) == [idle, woken, again]
+    assert busy.again, "it is read when its batch is done"
+    assert not running._nudge.is_set()
+
+
+def test_a_bucket_is_swept_when_the_wait_of_a_poison_event_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    buckets = [Bucket(number, sweep_at=900.0) for number in range(3)]
+    for bucket, due in zip(buckets, (99.0, 101.0, None), strict=True):
+        bucket.holds = {parcel(): Hold(uuid4(), due)}
+    running = relay_of(*buckets)
+    monkeypatch.setattr(running._listener, "take", set)
+    running._due(100.0, True)
+    assert [bucket.sweep_at for bucket in buckets] == [100.0, 900.0, 900.0]
+
+
+def test_of_many_buckets_with_a_backlog_those_read_longest_ago_come_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    buckets = [Bucket(number, behind=float(200 - number)) for number in range(16)]
+    other = Bucket(90)
+    running = relay_of(*buckets, other)
+    monkeypatch.setattr(running._listener, "take", set)
+    assert running._due(300.0, True) == [*buckets, other]
+    assert not running._nudge.is_set()
+    running._buckets |= {number: Bucket(number, behind=float(200 - number)) for number in (16, 17)}
+    due = running._due(300.0, True)
+    assert {bucket.number for bucket in due} == {*range(2, 18), 90}
+    assert running._nudge.is_set(), "the next read follows at once"
+
+
+class Cursor:
+    """In place of the relay's database: what it is asked for, and the rows that it finds."""
+
+    def __init__(self, *rows: Any) -> None:
+        self.rows, self.asked = rows, []
+
+    async def execute(self, statement: str, parameters: dict[str, Any]) -> "Cursor":
+        self.asked.append(parameters)
+        return self
+
+    async def fetchall(self) -> Any:
+        return self.rows
+
+
+def read(buckets: list[Bucket], *rows: OutboxRow) -> tuple[Relay, dict[str, Any]]:
+    """Let a relay read its buckets; what it asked for."""
+    running, cursor = relay_of(*buckets), Cursor(*rows, waiting(parcel(), id=None))
+
+    async def send(self: Any, batch: Batch) -> None:
+        pass
+
+    async def work() -> None:
+        running._cursor = running._connection = cursor  # type: ignore[assignment]
+        running._send_batch = send.__get__(running)  # type: ignore[method-assign]
+        await running._read(buckets)
+        await asyncio.gather(*running._tasks)
+
+    asyncio.run(work())
+    return running, cursor.asked[-1]
+
+
+@pytest.mark.parametrize(
+    ("buckets", "rows", "size"),
+    [
+        (1, 1_000, 9_000_000),
+        (4, 1_000, 9_000_000),
+        (8, 500, 8_000_000),
+        (16, 250, 4_000_000),
+        (1_000, 10, 64_000),
+    ],
+)
+def test_a_read_is_bounded_over_all_its_buckets(buckets: int, rows: int, size: int) -> None:
+    _, asked = read([Bucket(number) for number in range(buckets)])
+    assert (len(asked["buckets"]), asked["rows"], asked["bytes"]) == (buckets, rows, size)
+
+
+def test_a_read_begins_above_the_low_water_mark_except_for_a_sweep() -> None:
+    later = time.monotonic() + 60
+    buckets = [
+        Bucket(1, mark=7, sweep_at=later),
+        Bucket(2, mark=8),
+        Bucket(3, mark=9, sweep_at=later, clean=True),
+    ]
+    stream = parcel()
+    buckets[0].holds = {stream: Hold(uuid4(), None)}
+    _, asked = read(buckets, waiting(parcel(), bucket=3))
+    assert (asked["buckets"], asked["marks"], asked["held"]) == ([1, 2, 3], [7, 0, 9], [stream.key])
+    assert [bucket.clean for bucket in buckets] == [False, True, False], "a sweep found nothing in 2"
+    assert [bucket.busy for bucket in buckets] == [False, False, True]
+    read(buckets[1:2])
+    assert buckets[1].clean, "nothing came since"
+
+
+@pytest.mark.parametrize(
+    ("count", "last", "again"),
+    [(0, 0, False), (249, 3_999_999, False), (250, 250, True), (1, 4_000_000, True), (251, 4_000_001, True)],
+)
+def test_a_bucket_is_read_on_at_once_after_a_batch_that_a_limit_cut_short(
+    count: int, last: int, again: bool
+) -> None:
+    buckets = [Bucket(number, behind=5.0) for number in range(16)]
+    rows = [waiting(parcel(), bucket=3, bytes=2) for _ in range(count)]
+    if rows:
+        rows[-1] = rows[-1]._replace(bytes=last)
+    read(buckets, *rows)
+    assert [bucket.number for bucket in buckets if bucket.again] == [3] * again
+    assert [bucket.number for bucket in buckets if bucket.behind is not None] == [3] * again
+
+
+def test_before_a_sweep_holds_that_were_resolved_or_are_due_are_forgotten(
+    drawn: list[tuple[float, float]],
+) -> None:
+    failed, resolved, due, later = (parcel() for _ in range(4))
+    bucket, still = Bucket(1), uuid4()
+    bucket.holds = {
+        failed: Hold(still, None),
+        resolved: Hold(uuid4(), None),
+        due: Hold(uuid4(), 100.0),
+        later: Hold(uuid4(), 101.0),
+    }
+    running, cursor = relay_of(bucket), Cursor((still,))
+    running._connection = cursor  # type: ignore[assignment]
+    asyncio.run(running._review(100.0, [bucket]))
+    assert set(bucket.holds) == {failed, later}
+    assert (bucket.sweep_at, drawn) == (103.6, [(0.8, 1.2)])
+    bucket.holds = {later: bucket.holds[later]}
+    asyncio.run(running._review(100.5, [bucket]))
+    assert set(bucket.holds) == {later}
+    assert len(cursor.asked) == 1, "there was nothing to ask"
+
+
+@pytest.mark.parametrize(
+    ("surplus", "kept"), [(-1, {1, 2, 3}), (0, {1, 2, 3}), (1, {1, 3}), (2, {1}), (3, {1})]
+)
+def test_a_relay_gives_back_surplus_buckets_the_idle_ones_first(surplus: int, kept: set[int]) -> None:
+    running, given = relay_of(Bucket(1, busy=True), Bucket(2)), set()
+
+    class Owner:
+        async def balance(self) -> tuple[set[int], int]:
+            return {3}, surplus
+
+        async def give_back(self, buckets: set[int]) -> None:
+            given.update(buckets)
+
+    running._owner = Owner()  # type: ignore[assignment]
+    asyncio.run(running._balance())
+    assert set(running._buckets) == kept
+    assert given == {1, 2, 3} - kept
+    assert running._buckets[1].leaving == (surplus == 3), "it is given back when its batch is done"
+    assert running.summary.buckets == len(kept)
+
+
+def test_a_request_is_repeated_after_growing_pauses_until_the_relay_stops(
+    monkeypatch: pytest.MonkeyPatch, drawn: list[tuple[float, float]]
+) -> None:
+    running, refusals = relay_of(), 7
+
+    class Publisher:
+        async def publish(self, topic: str, messages: list[Any]) -> list[str]:
+            if len(drawn) < refusals:
+                raise NotPublished("UNAVAILABLE", "away")
+            return ["1"]
+
+    async def pause(seconds: float) -> None:
+        pass
+
+    async def fine() -> bool:
+        return True
+
+    monkeypatch.setattr(running, "_pause", pause)
+    monkeypatch.setattr(running, "_check_topology", fine)
+    running._publisher = Publisher()  # type: ignore[assignment]
+    assert asyncio.run(running._publish("topic", [])) == ["1"]
+    assert drawn == [(0, most) for most in (0.1, 0.2, 0.4, 0.8, 1.0, 1.0, 1.0)]
+    refusals = 99
+    running.stop()
+    with pytest.raises(Abandoned):
+        asyncio.run(running._publish("topic", []))
+    assert len(drawn) == 8, "once more, because it had to be known"
+
+
+def test_an_outage_is_reported_once_when_it_lasts_and_once_when_it_ends(
+    monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    running, clock = relay_of(), SimpleNamespace(now=100.0)
+    monkeypatch.setattr(relay, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    assert running._failing_for(100.0) == 0
+    for moment in (100.0, 101.0, 101.5, 109.0):
+        clock.now = moment
+        running._failing(NotPublished("UNAVAILABLE", "away"))
+    assert running._failing_for(109.0) == 9
+    clock.now = 110.04
+    running._recovered()
+    running._recovered()
+    assert running._failing_for(111.0) == 0
+    logged = [record.msg for record in caplog.records if record.name == "erp.outbox.relay"]
+    assert [(line["event"], line.get("seconds")) for line in logged] == [
+        ("relay.pubsub_failing", None),
+        ("relay.pubsub_back", 10.0),
+    ]
+    clock.now = 200.0
+    running._failing(NotPublished("UNAVAILABLE", "away"))
+    running._recovered()
+    assert len(caplog.records) == 2, "a refusal is no outage"
+
+
+def test_a_stream_falls_into_the_same_bucket_in_every_release(settings: Any) -> None:
+    streams = [UUID(int=number) for number in (1, 2)]
+    settings.OUTBOX_BUCKETS = 64
+    assert [bucket_of("parcel", stream) for stream in streams] == [49, 35]
+    settings.OUTBOX_BUCKETS = 1_000
+    assert [bucket_of("parcel", stream) for stream in streams] == [145, 91]
+
+
+def test_one_more_statement_is_executed_with_the_events_or_alone() -> None:
+    statement = "INSERT INTO event_subscriber (subscription, started_at) VALUES (%s, clock_timestamp())"
+    for events in ([Buffered("parcel.sent", 1, {}, "parcel", uuid4())], []):
+        with (
+            transaction.atomic(),
+            flush_with_statement() as execute,
+            CaptureQueriesContext(connection) as made,
+        ):
+            flush(events)
+            assert len(made) == 0
+            execute(statement, [f"with {len(events)}"])
+            assert len(made) == 1
+    assert sorted(Subscriber.objects.values_list("subscription", flat=True)) == ["with 0", "with 1"]
+    assert EventOutbox.objects.count() == 1
+    (row,) = insert(uuid4())
+    assert row.sequence == 1, "the next unit of work writes its own"
+
+
+def test_what_has_no_events_to_write_asks_the_database_nothing(django_assert_num_queries: Any) -> None:
+    with django_assert_num_queries(0):
+        flush([])
+
+
+def test_events_are_committed_although_the_relay_cannot_be_woken(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(buckets: frozenset[int]) -> None:
+        raise ConnectionError("no Redis")
+
+    monkeypatch.setattr("erp.outbox.flush.wake", fail)
+    insert(uuid4())
+    assert statuses() == {"pending": 1}
 
 
 #
