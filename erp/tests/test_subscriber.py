@@ -7,17 +7,20 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import FrozenInstanceError
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
-from django.db import connection, connections
+from django.db import InterfaceError, OperationalError, connection, connections
 from django.utils import timezone
+from redis.exceptions import RedisError
 
 from erp import tasks
 from erp.access import SYSTEM
@@ -27,7 +30,8 @@ from erp.outbox import deadletters, metrics, operations, subscriber, wire
 from erp.outbox.models import Cursor, DeadLetter, EventOutbox, EventStream, Inbox, Parked
 from erp.outbox.models import Subscriber as Start
 from erp.outbox.publisher import BlockingPublisher
-from erp.outbox.subscriber import Consumer, DeliveryOutcome, Subscription
+from erp.outbox.pull import Delivery
+from erp.outbox.subscriber import Consumer, DeliveryOutcome, Gap, Subscription
 from erp.tests.outbox_support import PROJECT, command, drain, ended, insert, relaying, until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("pubsub", "effects")]
@@ -597,7 +601,7 @@ def test_a_gap_older_than_a_minute_is_an_alarm_once() -> None:
     before = metrics.GAPS._value.get()
     consumer._sweep()
     assert metrics.GAPS._value.get() == before
-    Parked.objects.update(parked_at=timezone.now() - timedelta(seconds=61))
+    Parked.objects.update(parked_at=timezone.now() - timedelta(seconds=60))
     consumer._sweep()
     consumer._sweep()
     assert metrics.GAPS._value.get() == before + 1
@@ -614,6 +618,311 @@ def test_the_sweeper_applies_a_parked_event_whose_turn_has_come(subscription: Su
         assert applied() == [1]
         subscription.sweep()
     assert applied() == [1, 2]
+
+
+def test_an_event_in_the_inbox_is_not_handled_again_although_its_cursor_is_behind(
+    subscription: Subscription,
+) -> None:
+    sent, heard = envelope(uuid4(), 1), []
+    Inbox.objects.create(subscription="sub", event_id=sent.event_id)
+    with handling(note), listening(heard.append):
+        assert subscription.receive(sent) is DeliveryOutcome.APPLIED
+    assert (applied(), heard) == ([], [])
+    assert Cursor.objects.get().applied == 1
+
+
+def test_a_parked_event_that_fails_is_put_off_for_longer_each_time(
+    subscription: Subscription, settings: Any, caplog: Any
+) -> None:
+    settings.PUBSUB_RETRY_MIN_SECONDS, settings.PUBSUB_RETRY_MAX_SECONDS = 100, 500
+    stream, waits = uuid4(), []
+
+    def fail(event: Any, *, meta: wire.Envelope) -> None:
+        if meta.sequence == 2:
+            raise ValueError("no")
+
+    with handling(fail):
+        subscription.receive(envelope(stream, 2))
+        subscription.receive(envelope(stream, 1))
+        for _ in range(4):
+            waits.append((Parked.objects.get().next_attempt_at - timezone.now()).total_seconds())
+            Parked.objects.update(next_attempt_at=timezone.now())
+            subscription.sweep()
+    assert waits == pytest.approx([100, 200, 400, 500], abs=30)
+    logged = [record.msg for record in caplog.records if record.name == "erp.outbox.subscriber"]
+    assert [line["attempt"] for line in logged] == [1, 2, 3, 4, 5]
+
+
+def test_during_an_outage_a_parked_event_loses_no_attempt(
+    subscription: Subscription, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = uuid4()
+
+    def fail(event: Any, *, meta: wire.Envelope) -> None:
+        if meta.sequence == 2:
+            raise ConnectionError("what is down")
+
+    monkeypatch.setattr(subscriber, "dependency_down", lambda: "Redis: it is down")
+    with handling(fail):
+        subscription.receive(envelope(stream, 2))
+        with pytest.raises(ConnectionError):
+            subscription.receive(envelope(stream, 1))
+    assert Parked.objects.get().attempts == 0
+    assert Cursor.objects.get().applied == 1
+
+
+def test_of_a_failure_the_first_thousand_characters_are_stored(subscription: Subscription) -> None:
+    event = envelope(uuid4(), 1, event_type="t" * 150)
+    subscription.note_failure(event, ValueError("w" * 3_000), 2)
+    row = DeadLetter.objects.get()
+    assert (row.event_type, row.last_error) == ("t" * 100, f"ValueError: {'w' * 988}")
+
+
+def test_what_is_reported_of_a_gap_cannot_be_changed() -> None:
+    with pytest.raises(FrozenInstanceError):
+        Gap(wire.Stream("parcel", uuid4()), 1, 1).missing = 2  # type: ignore[misc]
+
+
+class Clock:
+    """The monotonic clock that the consumer reads."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+class Messages:
+    """In place of a puller: messages that wait, and what became of them. Each takes ``seconds``."""
+
+    def __init__(self, clock: Clock, seconds: float, *events: wire.Envelope | None, attempt: int = 1) -> None:
+        self.clock, self.seconds, self.attempt = clock, seconds, attempt
+        self.waiting = list(events)
+        self.acknowledged: list[int] = []  # messages per call
+        self.refused = 0
+        self.open = 0  # taken and not settled
+        self.longest = 0.0  # wait for a message
+
+    def __call__(self, path: str) -> "Messages":
+        return self
+
+    def __enter__(self) -> "Messages":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def stop(self) -> None:
+        pass
+
+    def next(self, timeout: float) -> Delivery | None:
+        self.longest = max(self.longest, timeout)
+        if not self.waiting:
+            assert timeout <= 0 or not self.open, "it settles what it has before it waits"
+            self.clock.now += timeout or 0.001
+            assert self.clock.now < 1_100, "it does not end"
+            return None
+        event = self.waiting.pop(0)
+        self.clock.now += self.seconds
+        self.open += 1
+        values = ({}, b"hello") if event is None else (wire.attributes(event), event.data.encode())
+        return Delivery(uuid4().hex, uuid4().hex, *values, ordering_key="", attempt=self.attempt)
+
+    def acknowledge(self, ack_ids: Any) -> None:
+        if ack_ids:
+            self.acknowledged.append(len(ack_ids))
+            self.open -= len(ack_ids)
+
+    def give_back(self, ack_ids: Any) -> None:
+        self.refused += len(ack_ids)
+        self.open -= len(ack_ids)
+
+
+@pytest.fixture
+def messages(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Messages]:
+    """Make the messages that a consumer finds, each taking it so many seconds."""
+
+    def make(seconds: float, *events: wire.Envelope | None, **more: Any) -> Messages:
+        clock = Clock()
+        found = Messages(clock, seconds, *events, **more)
+        monkeypatch.setattr(subscriber, "time", clock)
+        monkeypatch.setattr(subscriber, "Puller", found)
+        return found
+
+    return make
+
+
+def events_of(count: int) -> list[wire.Envelope]:
+    """The first events of one stream."""
+    stream = uuid4()
+    return [envelope(stream, sequence) for sequence in range(1, count + 1)]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "acknowledged"), [(0.0, [100, 5]), (0.02, [4] * 26 + [1]), (0.5, [2] * 52 + [1])]
+)
+def test_messages_are_acknowledged_by_the_hundred_or_after_a_twentieth_of_a_second(
+    messages: Any, seconds: float, acknowledged: list[int]
+) -> None:
+    found = messages(seconds, *events_of(105))
+    tally = Consumer("sub", idle=1).run()
+    assert tally.as_dict() == {"applied": 105, "repeat": 0, "parked": 0, "failed": 0}
+    assert found.acknowledged == acknowledged
+    assert found.longest <= 0.5, "it looks that often whether it is to stop"
+
+
+def test_a_consumer_sweeps_every_five_seconds_and_ends_when_nothing_came_for_long_enough(
+    messages: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, sweeps = messages(0.1, *events_of(1)), []
+    monkeypatch.setattr(Consumer, "_sweep", lambda consumer: sweeps.append(found.clock.now - 1_000))
+    Consumer("sub", idle=12).run()
+    assert sweeps == pytest.approx([0, 5.1, 10.3], abs=0.35)
+    assert found.clock.now - 1_000 == pytest.approx(12.3, abs=0.35)
+
+
+@pytest.mark.parametrize(("seconds", "handled"), [(0.1, 6), (6.5, 5), (10.0, 3)])
+def test_a_consumer_told_to_stop_settles_what_it_has_for_twenty_seconds(
+    messages: Any, seconds: float, handled: int
+) -> None:
+    found = messages(seconds, *events_of(6))
+    consumer = Consumer("sub")
+
+    def stop(event: wire.Envelope) -> None:
+        consumer.stop()
+
+    with listening(stop):
+        assert consumer.run().applied == handled
+    assert (sum(found.acknowledged), found.open) == (handled, 0)
+
+
+def test_a_consumer_told_to_stop_settles_messages_behind_those_that_it_refuses(messages: Any) -> None:
+    first, ill, well = envelope(uuid4(), 1), envelope(uuid4(), 1), envelope(uuid4(), 1)
+    found = messages(0.1, first, None, ill, well)
+    consumer = Consumer("sub")
+
+    def stop(event: wire.Envelope) -> None:
+        consumer.stop()
+        if event.event_id == ill.event_id:
+            raise ValueError("never")
+
+    with listening(stop):
+        assert consumer.run().as_dict() == {"applied": 2, "repeat": 0, "parked": 0, "failed": 2}
+    assert (sum(found.acknowledged), found.refused) == (2, 2)
+
+
+@pytest.mark.parametrize("is_noted", [False, True])
+def test_a_consumer_told_to_stop_in_an_outage_leaves_the_rest_to_the_next(
+    messages: Any, monkeypatch: pytest.MonkeyPatch, is_noted: bool
+) -> None:
+    found, tries = messages(0.1, *events_of(3)), []
+    consumer = Consumer("sub")
+
+    def receive(*_: Any) -> None:
+        tries.append("receive")
+        if is_noted:
+            raise ValueError("never")
+        consumer.stop()
+        raise ConnectionError("what is down")
+
+    def write(*_: Any) -> None:
+        tries.append("note")
+        consumer.stop()
+        raise ConnectionError("what is down")
+
+    def down() -> str:
+        return "" if is_noted and tries[-1] == "receive" else "database: it is down"
+
+    monkeypatch.setattr(subscriber, "dependency_down", down)
+    monkeypatch.setattr(Subscription, "receive", receive)
+    monkeypatch.setattr(Subscription, "note_failure", write)
+    assert sum(consumer.run().as_dict().values()) == 0
+    assert tries == (["receive", "note"] if is_noted else ["receive"]) * 2
+    assert (found.acknowledged, found.refused, len(found.waiting)) == ([], 0, 1)
+
+
+def test_what_came_again_and_was_applied_is_no_failure_any_more(
+    messages: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forgotten: list[tuple[int, int]] = []
+    attempt = 0
+
+    def forget(subscription: Subscription, event: wire.Envelope) -> None:
+        forgotten.append((attempt, event.sequence))
+
+    monkeypatch.setattr(Subscription, "forget_failure", forget)
+    for attempt in (0, 1, 2, 3):
+        first, _, early = events_of(3)
+        messages(0.1, early, first, attempt=attempt)
+        Consumer("sub", idle=1).run()
+    assert forgotten == [(2, 1), (3, 1)], "not the first time, nor what is parked"
+
+
+def test_each_outcome_is_counted(messages: Any) -> None:
+    first, _, early = events_of(3)
+    before = metrics.DUPLICATES._value.get()
+    messages(0.1, first, early, first, first)
+    assert Consumer("sub", idle=1).run().as_dict() == {"applied": 1, "repeat": 2, "parked": 1, "failed": 0}
+    assert metrics.DUPLICATES._value.get() == before + 2
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
+    """Least and most of the random pauses between tries; none takes any time."""
+    made: list[tuple[float, float]] = []
+
+    def uniform(least: float, most: float) -> float:
+        made.append((least, most))
+        return 0.0
+
+    monkeypatch.setattr(subscriber, "random", SimpleNamespace(uniform=uniform))
+    return made
+
+
+class Failing:
+    """Work that fails with the errors, one after the other, and then is done."""
+
+    def __init__(self, *failures: Exception) -> None:
+        self.failures, self.runs = list(failures), 0
+
+    def __call__(self) -> None:
+        self.runs += 1
+        if self.failures:
+            raise self.failures.pop(0)
+
+
+@pytest.mark.parametrize("error", [OperationalError, InterfaceError, RedisError])
+def test_what_may_be_an_outage_is_tried_three_times_more(
+    pauses: list[tuple[float, float]], caplog: Any, error: type[Exception]
+) -> None:
+    work = Failing(*[error() for _ in range(3)])
+    assert Consumer("sub")._patiently(work)
+    assert (work.runs, pauses) == (4, [(0.05, 0.2)] * 3)
+    assert caplog.records == [], "a try more is no outage"
+    work = Failing(*[error() for _ in range(9)])
+    with pytest.raises(error):
+        Consumer("sub")._patiently(work)
+    assert work.runs == 4
+
+
+def test_what_is_no_outage_is_tried_once(pauses: list[tuple[float, float]]) -> None:
+    work = Failing(ValueError())
+    with pytest.raises(ValueError):  # noqa: PT011 - it is the one above
+        Consumer("sub")._patiently(work)
+    assert (work.runs, pauses) == (1, [])
+
+
+def test_an_outage_is_waited_for_and_reported_once(
+    pauses: list[tuple[float, float]], monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    down = iter([*["Redis: it is down"] * 9, "", ""])
+    monkeypatch.setattr(subscriber, "dependency_down", lambda: next(down))
+    work = Failing(*[ValueError() for _ in range(9)], OperationalError(), OperationalError())
+    assert Consumer("sub")._patiently(work)
+    assert (work.runs, pauses) == (12, [(0.05, 1.0)] * 9 + [(0.05, 0.2)] * 2)
+    logged = [record.msg["event"] for record in caplog.records if record.name == "erp.outbox.subscriber"]
+    assert logged == ["consumer.waiting", "consumer.resumed"]
 
 
 def test_a_replay_changes_nothing_for_who_has_it_all(settings: Any) -> None:
