@@ -237,6 +237,16 @@ def test_author_and_editors_do_not_approve(rules, draft, submit, user, author, a
     approve(request, approver)
 
 
+def test_each_editor_counts_once_and_the_product_is_none(rules, draft, author, user):
+    editor = user("INTERNAL_DIRECTOR")
+    row = draft()
+    assert row.editors == [author.pk]
+    for most, person in enumerate((editor, author, editor, SYSTEM), 20):
+        edit(rules, row, person, most=most)
+    assert again(row).editors == [author.pk, editor.pk]
+    assert draft(LATER, actor=SYSTEM).editors == []
+
+
 def test_a_rejected_submission_is_a_draft_again(draft, submit, approver):
     row = draft()
     services.reject(
@@ -273,6 +283,12 @@ def test_partners_see_what_was_published(rules, publish, draft, user):
     row, waiting = publish(), draft(LATER)
     assert set(rules.model.objects.visible_to(user("BUYER"))) == {row}
     assert set(rules.model.objects.visible_to(user("INTERNAL"))) == {row, waiting}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_rows_drafted_at_once_are_numbered_one_after_the_other(rules, draft):
+    rows = at_once(*[draft] * 4)
+    assert sorted(row.number for row in rows) == [1, 2, 3, 4]
 
 
 @pytest.mark.django_db(transaction=True)
