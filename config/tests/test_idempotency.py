@@ -4,20 +4,29 @@ import http.client
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import FrozenInstanceError
 from datetime import timedelta
 from threading import Event, Thread
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+import psycopg
 import pytest
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from psycopg.errors import DeadlockDetected, LockNotAvailable, SerializationFailure
 
 from apps.availability.models import Availability, Reservation
 from apps.commodities.models import Commodity
+from config.celery import app
+from erp import clock
+from erp.errors import AnswerExpired, KeyInvalid, KeyMissing, Unavailable
+from erp.idempotency import tasks
 from erp.idempotency.models import Record
+from erp.idempotency.once import Request, StoredResponse, once, parse_key
 from erp.idempotency.tasks import purge
 
 pytestmark = pytest.mark.django_db
@@ -305,3 +314,196 @@ def test_a_row_that_stays_locked_answers_503_and_leaves_nothing(offer, user, cli
     assert (
         client.write(f"/api/v1/availabilities/{live.pk}/reserve", {"quantity": "1"}, key=k).status_code == 201
     )
+
+
+def attempt(**fields: Any) -> Request:
+    """A request under a key of its own."""
+    return Request(**{"principal": "user:1", "method": "POST", "route": "shelf/tidy", "key": key(), **fields})
+
+
+def never() -> StoredResponse:
+    raise AssertionError("it must not run")
+
+
+TIDY = StoredResponse(201, {"Content-Type": "text/plain"}, b"tidy")
+
+
+def test_a_request_without_options_is_carried_out_and_its_answer_stored_in_the_clear(settings):
+    settings.IDEMPOTENCY_TTL_HOURS = 5
+    sent = attempt()
+    assert once(sent, lambda: TIDY) == TIDY
+    record = Record.objects.get(scope=sent.scope)
+    assert (bytes(record.body), record.secret) == (b"tidy", False)
+    assert record.body_expires_at == record.expires_at == record.created_at + timedelta(hours=5)
+    assert once(sent, never) == StoredResponse(201, TIDY.headers, b"tidy", replayed=True)
+
+
+def test_request_and_answer_cannot_be_changed():
+    for value, name in ((attempt(), "content"), (TIDY, "body")):
+        with pytest.raises(FrozenInstanceError):
+            setattr(value, name, b"other")
+
+
+def test_only_the_scope_of_an_anonymous_request_depends_on_the_secret(settings):
+    k = key()
+    known, anonymous = (attempt(key=k, **options).scope for options in ({}, {"anonymous": True}))
+    settings.IDEMPOTENCY_FINGERPRINT_KEY = "another secret"
+    assert attempt(key=k).scope == known
+    assert attempt(key=k, anonymous=True).scope != anonymous
+
+
+@pytest.fixture
+def one_moment(monkeypatch):
+    """Let time stand still: the database's ``now()`` is that of the test's own transaction."""
+    monkeypatch.setattr(clock, "TRANSACTION_TIME", "transaction_timestamp()")
+
+
+def test_a_key_is_taken_until_its_very_end(one_moment):
+    sent = attempt()
+    once(sent, lambda: TIDY)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE idempotency_record SET expires_at = now() + interval '1 microsecond' WHERE scope = %s",
+            [sent.scope],
+        )
+        assert once(sent, never).replayed
+        cursor.execute("UPDATE idempotency_record SET expires_at = now() WHERE scope = %s", [sent.scope])
+    assert not once(sent, lambda: TIDY).replayed
+
+
+def test_a_secret_answer_is_not_replayed_past_its_time_even_before_it_is_wiped(settings, one_moment):
+    settings.IDEMPOTENCY_SECRET_MINUTES = 7
+    sent = attempt(secret=True)
+    once(sent, lambda: TIDY)
+    record = Record.objects.get(scope=sent.scope)
+    assert record.body_expires_at == record.created_at + timedelta(minutes=7)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE idempotency_record SET body_expires_at = now() + interval '1 microsecond' WHERE scope = %s",
+            [sent.scope],
+        )
+        assert once(sent, never).body == b"tidy"
+        cursor.execute("UPDATE idempotency_record SET body_expires_at = now() WHERE scope = %s", [sent.scope])
+    with pytest.raises(AnswerExpired):
+        once(sent, never)
+
+
+def test_of_a_body_above_the_limit_a_link_is_stored(settings):
+    settings.IDEMPOTENCY_BODY_LIMIT = len(TIDY.body)
+    kept, long, placed = attempt(), attempt(), attempt()
+    once(kept, lambda: TIDY)
+    once(long, lambda: StoredResponse(200, {}, b"tidy!"))
+    once(placed, lambda: StoredResponse(201, {"Location": "/shelf/1"}, b"tidy!"))
+    assert once(kept, never).body == b"tidy"
+    assert once(long, never).body == b'{"links":{"self":"shelf/tidy"}}'
+    assert once(placed, never).body == b'{"links":{"self":"/shelf/1"}}'
+
+
+@pytest.mark.parametrize("header", [None, ""])
+def test_a_key_must_be_sent(header):
+    with pytest.raises(KeyMissing):
+        parse_key(header)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "x" * 15,
+        "x" * 256,
+        '"',
+        '""',
+        f'"{"x" * 16}',
+        f'{"x" * 16}"',
+        "x" * 16 + ",",
+        f"{'x' * 16} ",
+        "ü" * 16,
+    ],
+)
+def test_a_key_is_16_to_255_visible_characters_bare_or_in_quotes(header):
+    for k in ("0123456789abcdef", "x" * 255):
+        assert parse_key(k) == parse_key(f'"{k}"') == k
+    with pytest.raises(KeyInvalid):
+        parse_key(header)
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
+    """Least and most of the random pauses between tries, of which none is made."""
+    made: list[tuple[float, float]] = []
+    monkeypatch.setattr(
+        "erp.idempotency.once.random", SimpleNamespace(uniform=lambda least, most: (least, most))
+    )
+    monkeypatch.setattr("erp.idempotency.once.time", SimpleNamespace(sleep=made.append))
+    return made
+
+
+class Losing:
+    """What loses to another transaction so many times before it succeeds."""
+
+    def __init__(self, times: int, error: type[psycopg.Error]) -> None:
+        self.times, self.error, self.runs = times, error, 0
+
+    def __call__(self) -> StoredResponse:
+        self.runs += 1
+        if self.runs > self.times:
+            return TIDY
+        raise OperationalError from self.error()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("lost", [DeadlockDetected, SerializationFailure])
+def test_what_loses_a_race_is_tried_three_times_more_after_growing_pauses(pauses, lost):
+    run = Losing(3, lost)
+    assert once(attempt(), run) == TIDY
+    assert (run.runs, pauses) == (4, [(0, 0.05), (0, 0.1), (0, 0.2)])
+    run = Losing(9, lost)
+    sent = attempt()
+    with pytest.raises(Unavailable):
+        once(sent, run)
+    assert (run.runs, len(pauses)) == (4, 6)
+    assert not Record.objects.filter(scope=sent.scope).exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_other_errors_of_the_database_are_not_retried(pauses):
+    run = Losing(1, LockNotAvailable)
+    with pytest.raises(OperationalError):
+        once(attempt(), run)
+    assert (run.runs, pauses) == (1, [])
+
+
+def test_nothing_is_retried_inside_a_transaction_that_the_error_has_ended(pauses):
+    run = Losing(1, DeadlockDetected)
+    with pytest.raises(OperationalError):
+        once(attempt(), run)
+    assert (run.runs, pauses) == (1, [])
+
+
+def test_the_purge_deletes_batch_after_batch_what_has_expired(monkeypatch):
+    monkeypatch.setattr(tasks, "BATCH", 2)
+    sent = [attempt() for _ in range(6)]
+    for each in sent:
+        once(each, lambda: TIDY)
+    Record.objects.exclude(scope=sent[0].scope).update(expires_at=timezone.now())
+    assert purge() == 5
+    assert Record.objects.get().scope == sent[0].scope
+    assert purge() == 0
+
+
+def test_the_purge_wipes_secret_answers_past_their_time_only():
+    due, early, public = attempt(secret=True), attempt(secret=True), attempt()
+    for each in (due, early, public):
+        once(each, lambda: TIDY)
+    Record.objects.exclude(scope=early.scope).update(body_expires_at=timezone.now())
+    assert purge() == 0
+    wiped = {bytes(record.scope): record.body_wiped for record in Record.objects.all()}
+    assert wiped == {due.scope: True, early.scope: False, public.scope: False}
+    assert bytes(Record.objects.get(scope=due.scope).body) == b""
+    assert once(early, never).body == once(public, never).body == TIDY.body
+    with pytest.raises(AnswerExpired):
+        once(due, never)
+
+
+def test_the_purge_is_a_task_that_runs_every_now_and_then():
+    assert purge.name in app.tasks
+    assert purge.name in {entry["task"] for entry in app.conf.beat_schedule.values()}
