@@ -654,6 +654,140 @@ def test_an_outage_is_reported_once_when_it_lasts_and_once_when_it_ends(
     assert len(caplog.records) == 2, "a refusal is no outage"
 
 
+def test_a_relay_that_drains_is_done_when_a_sweep_of_each_bucket_found_nothing() -> None:
+    def drained(*buckets: Bucket) -> bool:
+        return relay_of(*buckets)._drained()
+
+    failed, backing_off = ({parcel(): Hold(uuid4(), due)} for due in (None, 9.0))
+    assert drained(Bucket(1, clean=True), Bucket(2, clean=True, holds=failed))
+    assert not drained()
+    assert not drained(Bucket(1, clean=True), Bucket(2))
+    assert not drained(Bucket(1, clean=True), Bucket(2, clean=True, holds=backing_off))
+
+
+@pytest.mark.parametrize(
+    ("options", "answers", "reached"),
+    [
+        ({}, [None], True),
+        ({}, [topology.Unreachable("away"), topology.Unreachable("away"), None], True),
+        ({}, [topology.Lossy("no subscription")], topology.Lossy),
+        ({"allow_lossy": True}, [topology.Lossy("no subscription")], True),
+        ({"drain": True}, [topology.Unreachable("away")], False),
+        ({"drain": True, "patience": 2.0}, [*[topology.Unreachable("away")] * 2, None], True),
+        ({"drain": True, "patience": 2.0}, [topology.Unreachable("away")] * 3, False),
+        ({"patience": 0.5}, [*[topology.Unreachable("away")] * 4, None], True),
+    ],
+)
+def test_a_relay_starts_when_it_sees_a_safe_topology(
+    monkeypatch: pytest.MonkeyPatch,
+    drawn: list[tuple[float, float]],
+    options: dict[str, Any],
+    answers: list[Exception | None],
+    reached: Any,
+) -> None:
+    clock, left = SimpleNamespace(now=100.0), list(answers)
+
+    def preflight() -> None:
+        clock.now += 0.7
+        if (error := left.pop(0)) is not None:
+            raise error
+
+    async def pause(seconds: float) -> None:
+        pass
+
+    monkeypatch.setattr(relay.topology, "preflight", preflight)
+    monkeypatch.setattr(relay, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    running = Relay(**options)
+    monkeypatch.setattr(running, "_pause", pause)
+    if reached is topology.Lossy:
+        with pytest.raises(topology.Lossy):
+            asyncio.run(running._reach_pubsub())
+    else:
+        assert asyncio.run(running._reach_pubsub()) is reached
+        assert running.summary.ended == ("stopped" if reached else "unreachable")
+    assert left == []
+    assert drawn == [(0.1, 1.0)] * (len(answers) - 1)
+
+
+def test_a_relay_that_stops_before_it_saw_the_topology_ends_so() -> None:
+    running = Relay()
+    running.stop()
+    assert asyncio.run(running._reach_pubsub()) is False
+    assert running.summary.ended == "stopped"
+
+
+def test_one_check_of_the_topology_is_good_until_a_silence_of_half_a_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, running = SimpleNamespace(now=100.0), relay_of()
+    checks: list[bool] = []
+    monkeypatch.setattr(relay, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(relay.topology, "preflight", lambda *, fresh: checks.append(fresh))
+
+    async def work() -> list[bool]:
+        first = running._check_after_silence()
+        clock.now += 0.5
+        assert running._check_after_silence() is first
+        running._recovered()
+        clock.now += 0.5
+        assert running._check_after_silence() is first, "an answer came meanwhile"
+        clock.now += 0.1
+        second = running._check_after_silence()
+        assert second is not first
+        assert running._check_after_silence() is second
+        return [await first, await second]
+
+    assert asyncio.run(work()) == [True, True]
+    assert checks == [True, True], "each looks anew"
+
+
+@pytest.mark.parametrize("error", [topology.Lossy, topology.Unreachable])
+def test_a_topology_that_can_lose_events_stops_publishing_unless_that_is_allowed(
+    monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def preflight(*, fresh: bool) -> None:
+        raise error("no subscription")
+
+    monkeypatch.setattr(relay.topology, "preflight", preflight)
+    for options, fine in (({}, False), ({"allow_lossy": True}, True)):
+        running = Relay(**options)
+        assert asyncio.run(running._check_topology()) is fine
+        assert running._topology_ok is fine
+        assert (running._failing_since is None) is fine
+
+
+def test_a_relay_waits_three_seconds_for_the_lock_of_a_layout(
+    monkeypatch: pytest.MonkeyPatch, drawn: list[tuple[float, float]]
+) -> None:
+    clock, running, tries = SimpleNamespace(now=100.0), relay_of(), []
+    refusals = 6
+
+    async def join(connection: Any) -> None:
+        clock.now += 0.5
+        tries.append(clock.now)
+        if len(tries) <= refusals:
+            raise ownership.LayoutHeld("held")
+
+    async def pause(seconds: float) -> None:
+        pass
+
+    monkeypatch.setattr(relay.ownership, "join", join)
+    monkeypatch.setattr(relay, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(running, "_pause", pause)
+    running._connection = None  # type: ignore[assignment]
+    asyncio.run(running._join())
+    assert drawn == [(0, 0.3)] * 6
+    refusals = 99
+    tries.clear()
+    with pytest.raises(ownership.LayoutHeld):
+        asyncio.run(running._join())
+    assert len(tries) == 7
+    running.stop()
+    with pytest.raises(ownership.LayoutHeld):
+        asyncio.run(running._join())
+    assert len(tries) == 8, "one that is told to stop does not wait"
+
+
 def test_a_stream_falls_into_the_same_bucket_in_every_release(settings: Any) -> None:
     streams = [UUID(int=number) for number in (1, 2)]
     settings.OUTBOX_BUCKETS = 64
