@@ -54,6 +54,11 @@ def today(moment: datetime | None = None) -> date:
     return (moment or now()).astimezone(KOLKATA).date()
 
 
+def local(moment: datetime) -> str:
+    """A moment as people read it: ``30 Nov 2026, 14:05 IST``."""
+    return f"{moment.astimezone(KOLKATA):%-d %b %Y, %H:%M} IST"
+
+
 def instant(day: date, at: time, zone: ZoneInfo) -> datetime:
     """The moment (UTC) of a local time on a day.
 

@@ -2,16 +2,20 @@
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
-from typing import Any, Final, NoReturn
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any, ClassVar, Final, NoReturn
 
 import psycopg
 import redis
 from django.core.management import ManagementUtility
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandParser, DjangoHelpFormatter
 from django.db import Error as DatabaseError
 from django.db import InterfaceError, OperationalError
 from kombu.exceptions import OperationalError as BrokerError
+
+from erp import clock
 
 OK: Final = 0
 FAILED: Final = 1
@@ -20,6 +24,51 @@ PARTIAL: Final = 3
 DOWN: Final = 4
 LOCKED: Final = 5
 INTERRUPTED: Final = 130
+
+
+class _HelpFormatter(DjangoHelpFormatter, RawDescriptionHelpFormatter):
+    """Django's order of options; examples keep their lines."""
+
+
+class Command(BaseCommand):
+    """A command of the product. ``--help`` ends with its examples, which are the arguments after its name."""
+
+    examples: ClassVar[tuple[str, ...]] = ()
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        """Django's parser, with the examples."""
+        calls = "".join(f"\n  manage.py {subcommand} {example}".rstrip() for example in self.examples)
+        return super().create_parser(
+            prog_name, subcommand, formatter_class=_HelpFormatter, epilog=f"examples:{calls}", **kwargs
+        )
+
+    def add_json(self, parser: ArgumentParser) -> None:
+        """Add ``--json``."""
+        parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
+    """Yield the lines of a table: a header, aligned columns (numbers to the right), times in IST; or "none"."""
+    listed = [tuple(row) for row in rows]
+    if not listed:
+        yield "none"
+        return
+    cells = [tuple(header.upper() for header in headers), *(tuple(map(_cell, row)) for row in listed)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    numeric = [all(isinstance(row[at], int | None) for row in listed) for at in range(len(headers))]
+    for line in cells:
+        yield "  ".join(
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(line, widths, numeric, strict=True)
+        ).rstrip()
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, datetime):
+        return clock.local(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return " ".join(str(value).split()) if value not in (None, "") else "–"
 
 
 def finish(

@@ -20,7 +20,6 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
-from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.safestring import mark_safe
 from unfold.forms import AuthenticationForm
@@ -372,7 +371,7 @@ class StaffSite(Site):
         view = getattr(request, "view_as", None)
         banner = view and {
             "text": f"You are viewing as {_partner_name(view.partner_id)} until"
-            f" {timezone.localtime(view.ends_at):%H:%M} IST. The view is read-only.",
+            f" {clock.local(view.ends_at)}. The view is read-only.",
             "button": "End view",
             "url": reverse("admin:end_view_as"),
         }

@@ -1,7 +1,6 @@
 """Notices of accounts. Secrets are computed when a message is sent, and not stored."""
 
 from collections.abc import Callable
-from datetime import datetime
 
 from django.conf import settings
 
@@ -31,7 +30,7 @@ def _link(page: str) -> Callable[[Message], Values | None]:
             return None
         return {
             "link": f"{settings.PUBLIC_URL}/{page}#{secrets.token_of(row)}",
-            "until": _local(row.expires_at),
+            "until": clock.local(row.expires_at),
         }
 
     return values
@@ -44,10 +43,6 @@ def _token_address(message: Message) -> str | None:
         return None
     addresses = [address for address in (user.pending_email, user.email) if address]
     return next((a for a in addresses if secrets.address_hash(a) == row.address_hash), None)
-
-
-def _local(moment: datetime) -> str:
-    return f"{moment.astimezone(clock.KOLKATA):%-d %b %Y, %H:%M} IST"
 
 
 SIGN_UP = Notice(

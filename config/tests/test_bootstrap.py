@@ -35,10 +35,10 @@ OURS = {
 }
 
 
-def run(command: str, **options: Any) -> tuple[int, Any]:
+def run(command: str, *arguments: str, **options: Any) -> tuple[int, Any]:
     out, code = StringIO(), 0
     try:
-        call_command(command, json=True, stdout=out, **options)
+        call_command(command, *arguments, json=True, stdout=out, **options)
     except SystemExit as left:
         code = int(str(left.code))
     return code, json.loads(out.getvalue())
@@ -189,3 +189,19 @@ def test_what_the_product_knows_of_the_trade_is_loaded_once(emitted):
     assert HsnCode.objects.filter(code="52010015").exists()
     output = {event.payload["kind"] for event in emitted("trade_terms.created")}
     assert output == {model.kind for model in TERMS}
+
+
+def test_the_code_of_a_demo_user_signs_in_and_is_refused_in_production(client_for, settings):
+    password = run("seed_demo")[1]["password"]
+    client, email = client_for(None), "manager@demo.example"
+    login = client.write("/api/v1/auth/login", {"email": email, "password": password}).json()
+    code = run("demo_code", email)[1]["code"]
+    body = {"challenge_token": login["challenge_token"], "code": code}
+    answer = client.write("/api/v1/auth/login/second-factor", body)
+    assert answer.status_code == 200, answer.content
+    assert run("demo_code", email)[1]["code"] != code, "each code works once"
+    with pytest.raises(CommandError, match="no authenticator"):
+        run("demo_code", "seller@demo.example")
+    settings.PRODUCTION = True
+    with pytest.raises(CommandError, match="not printed in production"):
+        run("demo_code", email)

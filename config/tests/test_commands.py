@@ -1,11 +1,14 @@
 """Commands of ``manage.py``: exit codes and one line where a dependency is missing, and the hints that name them."""
 
+import argparse
 import inspect
 import json
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -23,6 +26,7 @@ pytestmark = pytest.mark.django_db
 # How each command of the product that needs the database is called, and some of Django's.
 CALLS = {
     "bootstrap": "bootstrap --dry-run",
+    "demo_code": "demo_code manager@demo.example",
     "dlq": "dlq list",
     "doctor": "doctor",
     "outbox": "outbox status",
@@ -127,6 +131,42 @@ def test_a_database_without_tables_ends_every_command_with_4_and_the_command_tha
     for call, (_, lines) in output.items():
         assert len(lines) == 1, (call, lines)
         assert "manage.py migrate" in lines[0]
+
+
+@pytest.mark.parametrize("name", sorted(of_product()))
+def test_help_says_what_a_command_is_for_with_examples_that_it_accepts(name: str) -> None:
+    command: Any = load_command_class(get_commands()[name], name)
+    parser = command.create_parser("manage.py", name)
+    text = parser.format_help()
+    assert len(command.help) > 20
+    assert command.help.split()[0] in text
+    assert command.examples
+    for example in command.examples:
+        assert f"\n  manage.py {name} {example}".rstrip() in text
+        parser.parse_args(shlex.split(example))
+
+
+@pytest.mark.parametrize("name", sorted(of_product()))
+def test_each_option_of_a_command_has_a_description(name: str) -> None:
+    command: Any = load_command_class(get_commands()[name], name)
+    parsers = [command.create_parser("manage.py", name)]
+    for parser in parsers:
+        for action in parser._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                parsers += action.choices.values()
+            else:
+                assert action.help, (parser.prog, action.dest)
+
+
+def test_a_table_has_headers_aligned_columns_and_times_in_ist() -> None:
+    moment = datetime(2026, 11, 30, 8, 35, tzinfo=UTC)
+    rows = [(moment, 5, "one\nline", None), (None, 12_345, "two", "x")]
+    assert [*commands.table(("created", "rows", "text", "more"), rows)] == [
+        "CREATED                   ROWS  TEXT      MORE",
+        "30 Nov 2026, 14:05 IST       5  one line  –",
+        "–                       12,345  two       x",
+    ]
+    assert [*commands.table(("created",), [])] == ["none"]
 
 
 def test_an_unknown_command_or_option_is_2() -> None:

@@ -3,29 +3,26 @@
 import getpass
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Sized
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
-from erp import commands
+from erp import clock, commands
 from erp.outbox.operations import Selection
 from erp.outbox.publisher import NotPublished
 from erp.outbox.topology import Unreachable
 
 
-class Command(BaseCommand):
+class Command(commands.Command):
     """A command whose failures are exit codes: a dependency that is down is 4, an interruption 130."""
 
     # They look at no URL and no template; a relay must start fast, and although a module is broken.
     requires_system_checks: list[str] = []
-
-    def add_common(self, parser: ArgumentParser) -> None:
-        """``--json``."""
-        parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         """Run; report a failure as text, or as ``{"error": …}`` with ``--json``."""
@@ -96,6 +93,21 @@ def selection(options: dict[str, Any], *, changes: bool = False) -> Selection:
             "select events: ids, --type, --aggregate, --since, --until, or --all", returncode=commands.USAGE
         )
     return selected
+
+
+def limit_note(listed: Sized, limit: int) -> list[str]:
+    """Say that a list ended at its limit."""
+    return [f"Only the first {limit:,} are shown; --limit N shows more."] if len(listed) >= limit else []
+
+
+def fields(document: dict[str, Any]) -> list[str]:
+    """The lines of one object: its names, aligned, with times in IST."""
+    width = max(map(len, document))
+    return [f"{name:{width}}  {_value(name, value)}" for name, value in document.items()]
+
+
+def _value(name: str, value: Any) -> Any:
+    return clock.local(datetime.fromisoformat(value)) if value and name.endswith("_at") else value
 
 
 def reason(options: dict[str, Any]) -> str:

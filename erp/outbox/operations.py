@@ -57,6 +57,19 @@ class Selection:
                 rows = rows.filter(**{lookup: value})
         return rows
 
+    def by_urgency(self, limit: int, *statuses: str) -> list[EventOutbox]:
+        """At most ``limit`` rows: failed ones, waiting ones (both oldest first), published ones (newest first)."""
+        status = EventOutbox.Status
+        found: list[EventOutbox] = []
+        for group, order in (
+            ((status.FAILED,), "position"),
+            ((status.PENDING, status.PROCESSING), "position"),
+            ((status.PUBLISHED,), "-position"),
+        ):
+            if wanted := [each for each in group if not statuses or each in statuses]:
+                found += self.rows(*wanted).order_by(order)[: limit - len(found)]
+        return found
+
     def takes(self, event: wire.Envelope) -> bool:
         """Return whether an event without a row belongs to the selection."""
         return (

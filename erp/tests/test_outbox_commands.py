@@ -11,6 +11,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.utils import timezone
 
+from erp import clock
 from erp.outbox import relay, tasks, wakeup, wire
 from erp.outbox.models import DeadLetter, EventOutbox, Inbox
 from erp.outbox.subscriber import Consumer
@@ -91,6 +92,28 @@ def test_list_filters_by_type_aggregate_status_and_time(failed: EventOutbox) -> 
     assert listed("--until", "2020-01-01T00:00:00Z") == []
     assert len(listed("--since", "2020-01-01T00:00:00Z", "--limit", "2")) == 2
     assert listed(str(failed.pk)) == [("parcel.sent", "failed")]
+
+
+def test_list_for_people_begins_with_what_an_operator_looks_for(failed: EventOutbox) -> None:
+    first, second = insert(uuid4(), kind="crate"), insert(uuid4(), kind="crate")
+    drain()
+
+    def listed(*arguments: str) -> list[str]:
+        out = io.StringIO()
+        call_command("outbox", "list", *arguments, stdout=out)
+        return out.getvalue().splitlines()
+
+    header, *lines = listed()
+    assert header.split() == ["STATUS", "CREATED", "EVENT", "STREAM", "SEQ", "ATTEMPTS", "ID", "ERROR"]
+    assert [line.split()[0] for line in lines] == ["failed", "pending", "published", "published"]
+    assert str(failed.pk) in lines[0]
+    assert clock.local(failed.created_at) in lines[0]
+    assert str(second[0].pk) in lines[2]
+    assert str(first[0].pk) in lines[3]
+    _, *short, note = listed("--limit", "2")
+    assert [line.split()[0] for line in short] == ["failed", "pending"]
+    assert note == "Only the first 2 are shown; --limit N shows more."
+    assert len(listed("--status", "published", "--limit", "3")) == 3
 
 
 def test_show_prints_the_payload_and_the_reason(failed: EventOutbox) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from apps.accounts import secrets
 from apps.accounts import services as accounts
@@ -19,10 +19,9 @@ from apps.organization.models import DocumentType, Organization
 from apps.organization.serializers import CreateInput
 from config.management.commands.seed_demo import FIRM
 from config.reference import goods, places
-from erp import access, clock
+from erp import access, clock, commands
 from erp.access import SYSTEM
 from erp.api.faults import faults_from, invalid
-from erp.commands import USAGE, finish
 from erp.errors import DomainError, FieldError, Invalid
 from erp.services import unit_of_work
 
@@ -102,35 +101,42 @@ def administrator(email: str, full_name: str) -> User | None:
     return invited
 
 
-class Command(BaseCommand):
+class Command(commands.Command):
     """Bring tables, roles and capabilities in line, make the first organization with its year and series, load
     reference data and the texts of messages, and invite the first super administrator.
 
     The invitation's link is printed once, beside the mail that carries it."""
 
     help = "Prepare an empty database. Flags or BOOTSTRAP_* variables name the organization and the administrator."
+    examples = ("--dry-run --name 'Kapas House' --legal-name 'Kapas House LLP' --admin-email owner@kapas.in",)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         for field in FIELDS:
-            parser.add_argument(f"--{field.replace('_', '-')}", default="")
+            parser.add_argument(
+                f"--{field.replace('_', '-')}",
+                default="",
+                help=f"the organization's {field.replace('_', ' ')}",
+            )
         parser.add_argument(
             "--admin-email", default="", help="who is invited as the first super administrator"
         )
-        parser.add_argument("--admin-name", default="")
+        parser.add_argument("--admin-name", default="", help="the administrator's full name")
         parser.add_argument("--year-start", default="", help="first day of an incomplete first year")
         parser.add_argument("--dry-run", action="store_true", help="report what would be done, save nothing")
-        parser.add_argument("--json", action="store_true")
+        self.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         asked = {field: _asked(field, options) for field in FIELDS}
         email = _asked("admin_email", options)
         if settings.PRODUCTION and (asked["pan"] == FIRM["pan"] or email.endswith(DEMO_MAIL)):
-            raise CommandError("The demo's values are not allowed in production.", returncode=USAGE)
+            raise CommandError("The demo's values are not allowed in production.", returncode=commands.USAGE)
         try:
             text = _asked("year_start", options)
             start = date.fromisoformat(text) if text else None
         except ValueError:
-            raise CommandError("--year-start: send a date as YYYY-MM-DD.", returncode=USAGE) from None
+            raise CommandError(
+                "--year-start: send a date as YYYY-MM-DD.", returncode=commands.USAGE
+            ) from None
         if not options["dry_run"]:
             call_command("migrate", verbosity=0)
         done = [f"{d.operation} {d.kind} {d.name}" for d in access.sync(check=options["dry_run"])]
@@ -150,13 +156,13 @@ class Command(BaseCommand):
             pass
         except DomainError as error:
             faults = "".join(f"\n  {_flag(fault.pointer)}: {fault.detail}" for fault in error.errors)
-            raise CommandError(f"{error.detail}{faults}", returncode=USAGE) from None
+            raise CommandError(f"{error.detail}{faults}", returncode=commands.USAGE) from None
         output: dict[str, Any] = {"changed": done, "dry_run": options["dry_run"]}
         lines = done or ["nothing to do"]
         if link and not options["dry_run"]:
             output["invitation"] = link
             lines = [*lines, "", f"The administrator accepts the invitation within 7 days: {link}"]
-        finish(self, output, lines, as_json=options["json"])
+        commands.finish(self, output, lines, as_json=options["json"])
 
 
 def _asked(field: str, options: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyotp
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from apps.accounts import secrets as one_time
 from apps.accounts import services as accounts
@@ -20,9 +20,8 @@ from apps.organization.models import TAX_TYPES, FinancialYear, Organization
 from apps.partners import services as partners
 from apps.partners.models import Partner
 from config.reference import goods
-from erp import clock
+from erp import clock, commands
 from erp.access import SYSTEM
-from erp.commands import finish
 
 PASSWORD = "demo only: grants every role"  # noqa: S105 - refused in production
 STAFF_ROLE = "INTERNAL"
@@ -178,19 +177,20 @@ def _staff(person: User, roles: tuple[str, ...]) -> None:
     )
 
 
-class Command(BaseCommand):
+class Command(commands.Command):
     """Load demo data: staff, a seller and a buyer with their users."""
 
     help = "Create demo users and partners. Refused in production."
+    examples = ("", "--json")
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--json", action="store_true")
+        self.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         if settings.PRODUCTION:
             raise CommandError("Demo data is not allowed in production.")
         added, factors = seed(), second_factors()
-        finish(
+        commands.finish(
             self,
             {"added": added, "password": PASSWORD, "second_factors": factors},
             [

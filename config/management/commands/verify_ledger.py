@@ -3,31 +3,33 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
 from django.utils.module_loading import autodiscover_modules
 
-from erp import ledgers
-from erp.commands import FAILED, OK, finish
+from erp import commands, ledgers
 
 
-class Command(BaseCommand):
+class Command(commands.Command):
     """Recompute the sums of every module's ledgers; exit 1 when one disagrees."""
 
     help = "Recompute every ledger and report differences."
+    examples = ("", "--json")
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--json", action="store_true")
+        self.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         autodiscover_modules("ledgers")
-        checked, lines = [], []
+        checked, rows, details = [], [], []
         for ledger in sorted(ledgers.registry.values()):
-            rows, found = ledger.rows(), list(ledger.mismatches())
+            count, found = ledger.rows(), list(ledger.mismatches())
             checked.append(
-                {"ledger": ledger.name, "rows": rows, "mismatches": [each._asdict() for each in found]}
+                {"ledger": ledger.name, "rows": count, "mismatches": [each._asdict() for each in found]}
             )
-            lines.append(f"{'FAILED' if found else 'ok':6}  {ledger.name}  {rows} {ledger.title}")
-            lines += [f"        {each.detail}  ({each.key})" for each in found]
+            rows.append(("FAILED" if found else "ok", ledger.name, count, ledger.title))
+            details += [f"{ledger.name}: {each.detail} ({each.key})" for each in found]
         failed = any(each["mismatches"] for each in checked)
+        lines = [*commands.table(("state", "ledger", "rows", "of"), rows), *details]
         report = {"passed": not failed, "ledgers": checked}
-        finish(self, report, lines, as_json=options["json"], code=FAILED if failed else OK)
+        commands.finish(
+            self, report, lines, as_json=options["json"], code=commands.FAILED if failed else commands.OK
+        )

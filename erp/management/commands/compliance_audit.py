@@ -3,27 +3,26 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
+from erp import commands
 from erp.audit import audit
-from erp.commands import FAILED, OK, finish
 
 
-class Command(BaseCommand):
+class Command(commands.Command):
     """Print modules by rules, and every write with its service; exit 1 on any violation."""
 
     help = "Check the eight compliance rules against the running code. Needs no database."
+    examples = ("", "--json")
     requires_system_checks = ()  # what they would find is in the report
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--json", action="store_true")
+        self.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         report = audit()
-        finish(
+        commands.finish(
             self,
             report.as_dict(),
             report.lines(),
             as_json=options["json"],
-            code=OK if report.passed else FAILED,
+            code=commands.OK if report.passed else commands.FAILED,
         )

@@ -3,17 +3,15 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
-from erp import events
+from erp import commands, events
 from erp.audit import event_files
-from erp.commands import FAILED, OK, finish
 
 
-class Command(BaseCommand):
+class Command(commands.Command):
     """Compare events and ``docs/events``, write what is new, or write the AsyncAPI document."""
 
     help = "Check or write the JSON Schemas, golden samples and the AsyncAPI document of all events."
+    examples = ("check", "write")
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
@@ -22,11 +20,11 @@ class Command(BaseCommand):
             help="check: exit 1 when code and files differ; write: add new and compatible schemas,"
             " refuse breaking changes; asyncapi: write the AsyncAPI 3 document",
         )
-        parser.add_argument("--json", action="store_true")
+        self.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         output, lines, code = {"check": _check, "write": _write, "asyncapi": _asyncapi}[options["action"]]()
-        finish(self, output, lines, as_json=options["json"], code=code)
+        commands.finish(self, output, lines, as_json=options["json"], code=code)
 
 
 _Result = tuple[dict[str, Any], list[str], int]
@@ -38,7 +36,11 @@ def _check() -> _Result:
     faults += [f"{name}: no event in the code belongs to this file" for name in event_files.orphans()]
     faults += event_files.asyncapi_faults()
     lines = faults or [f"{len(versions)} event versions: code and files agree"]
-    return {"passed": not faults, "events": versions, "faults": faults}, lines, FAILED if faults else OK
+    return (
+        {"passed": not faults, "events": versions, "faults": faults},
+        lines,
+        commands.FAILED if faults else commands.OK,
+    )
 
 
 def _write() -> _Result:
@@ -51,10 +53,10 @@ def _write() -> _Result:
     return (
         {"written": written, "refused": refused},
         lines or ["nothing new"],
-        FAILED if refused else OK,
+        commands.FAILED if refused else commands.OK,
     )
 
 
 def _asyncapi() -> _Result:
     written = event_files.write_asyncapi()
-    return {"written": written}, [f"written  {name}" for name in written] or ["nothing new"], OK
+    return {"written": written}, [f"written  {name}" for name in written] or ["nothing new"], commands.OK

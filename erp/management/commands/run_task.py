@@ -5,34 +5,35 @@ from collections import defaultdict
 from typing import Any
 
 from celery import current_app
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
-from erp.commands import USAGE, finish
+from erp import commands
 
 
-class Command(BaseCommand):
+class Command(commands.Command):
     """Run a periodic task now and wait for it. Tasks are idempotent: beat's own run does no harm."""
 
     help = "Run one periodic task by its name in the schedule, in this process."
+    examples = ("", "expire-reservations")
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
             "name", nargs="?", default="", metavar="NAME", help="without one, the names are listed"
         )
-        parser.add_argument("--json", action="store_true")
+        self.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         schedule: dict[str, dict[str, Any]] = current_app.conf.beat_schedule
         if not options["name"]:
             tasks = {name: entry["task"] for name, entry in sorted(schedule.items())}
-            lines = [f"{name:24} {task}" for name, task in tasks.items()]
-            finish(self, {"tasks": tasks}, lines, as_json=options["json"])
+            lines = commands.table(("name", "task"), tasks.items())
+            commands.finish(self, {"tasks": tasks}, lines, as_json=options["json"])
             return
         entry = schedule[_find(options["name"], schedule)]
         current_app.loader.import_default_modules()
         task = current_app.tasks[entry["task"]]
         result = task(*entry.get("args", ()), **entry.get("kwargs", {}))
-        finish(
+        commands.finish(
             self,
             {"task": entry["task"], "result": result},
             [f"{entry['task']}: {result if result is not None else 'done'}"],
@@ -52,6 +53,6 @@ def _find(name: str, schedule: dict[str, dict[str, Any]]) -> str:
     if len(found) != 1:
         raise CommandError(
             f"{name} is not a periodic task; the tasks are: {', '.join(found or sorted(schedule))}",
-            returncode=USAGE,
+            returncode=commands.USAGE,
         )
     return found[0]

@@ -3,16 +3,14 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
-from erp import access
-from erp.commands import finish
+from erp import access, commands
 
 
-class Command(BaseCommand):
+class Command(commands.Command):
     """Bring permissions and groups in line with the code's matrix; deviations made at run time survive."""
 
     help = "Sync capabilities to permissions and roles to groups (also runs after migrate)."
+    examples = ("--check", "--prune")
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
@@ -21,13 +19,14 @@ class Command(BaseCommand):
         parser.add_argument(
             "--prune", action="store_true", help="remove permissions that the code no longer declares"
         )
-        parser.add_argument("--json", action="store_true")
+        self.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         drift = access.sync(check=options["check"], prune=options["prune"])
         changes = [{"kind": d.kind, "name": d.name, "operation": d.operation} for d in drift]
-        lines = [f"{d.operation:6}  {d.kind:10}  {d.name}" for d in drift] or ["in line"]
-        finish(
+        rows = [(d.operation, d.kind, d.name) for d in drift]
+        lines = [*commands.table(("change", "kind", "name"), rows)] if drift else ["in line"]
+        commands.finish(
             self,
             {"drift": changes},
             lines,

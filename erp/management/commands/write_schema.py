@@ -2,16 +2,16 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand
 from django.db import connection
 
-from erp import schema
+from erp import commands, schema
 
 
-class Command(BaseCommand):
+class Command(commands.Command):
     """Apply all migrations to an empty database, describe it in ``docs/schema.txt``, and drop it again."""
 
     help = "Write docs/schema.txt, with which databases are compared, from the migrations."
+    examples = ("",)
 
     def handle(self, *args: Any, **options: Any) -> None:
         name = str(connection.settings_dict["NAME"])

@@ -16,16 +16,19 @@ class Command(cli.Command):
     """Consume until SIGTERM; several may run."""
 
     help = "Pull events and run their handlers, once per event and in stream order."
+    examples = ("", "--idle 10")
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--subscription", default=settings.PUBSUB_SUBSCRIPTION)
+        parser.add_argument(
+            "--subscription", default=settings.PUBSUB_SUBSCRIPTION, help="short name; default: the product's"
+        )
         parser.add_argument(
             "--idle",
             type=float,
             metavar="SECONDS",
             help="end after this many seconds without a message (default: never)",
         )
-        self.add_common(parser)
+        self.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         metrics.serve()

@@ -1,6 +1,7 @@
 """``dlq``: dead letters of the consumers and of the relay."""
 
 from argparse import ArgumentParser
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django.core.management.base import CommandError
@@ -10,7 +11,7 @@ from erp.access import SYSTEM
 from erp.commands import finish
 from erp.errors import Conflict, NotFound
 from erp.outbox import cli
-from erp.outbox.deadletters import MOST, Letters, PulledLetter, check_redrivable, held
+from erp.outbox.deadletters import MOST, NO_REASON, Letters, PulledLetter, check_redrivable, held
 from erp.outbox.operations import Selection
 from erp.outbox.publisher import Poison
 
@@ -19,17 +20,18 @@ class Command(cli.Command):
     """List and show dead letters, send them again, or give them up."""
 
     help = "Show, redrive or discard dead letters. Showing them locks them for some seconds."
+    examples = ("list", "redrive --type availability.reserved --reason 'consumer was repaired'")
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
-        listing = actions.add_parser("list", help="dead letters, without payload")
+        listing = actions.add_parser("list", help="dead letters, newest first, without payload")
         cli.add_selection(listing)
-        listing.add_argument("--limit", type=int, default=MOST)
-        self.add_common(listing)
+        self.add_limit(listing)
+        self.add_json(listing)
 
         show = actions.add_parser("show", help="one dead letter with payload and attributes")
         show.add_argument("id", help="the event's id, or the message id if it is not an event")
-        self.add_common(show)
+        self.add_json(show)
 
         for name, text in (
             ("redrive", "publish them again with the same event ids"),
@@ -38,8 +40,15 @@ class Command(cli.Command):
             action = actions.add_parser(name, help=text)
             cli.add_selection(action)
             cli.add_change(action)
-            action.add_argument("--limit", type=int, default=MOST)
-            self.add_common(action)
+            self.add_limit(action)
+            self.add_json(action)
+
+    @staticmethod
+    def add_limit(parser: ArgumentParser) -> None:
+        """Add ``--limit``."""
+        parser.add_argument(
+            "--limit", type=int, default=MOST, metavar="N", help=f"at most N dead letters (default {MOST})"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         getattr(self, options["action"])(options)
@@ -47,10 +56,10 @@ class Command(cli.Command):
     def list(self, options: dict[str, Any]) -> None:
         """What there is."""
         with held(options["limit"]) as letters:
-            documents = [letter.as_dict() for letter in _chosen(letters, options)]
-        finish(
-            self, {"dead_letters": documents}, [*map(_line, documents)] or ["none"], as_json=options["json"]
-        )
+            chosen = sorted(_chosen(letters, options), key=lambda letter: letter.row.failed_at, reverse=True)
+        lines = [*_table(chosen), *cli.limit_note(chosen, options["limit"])]
+        documents = [letter.as_dict() for letter in chosen]
+        finish(self, {"dead_letters": documents}, lines, as_json=options["json"])
 
     def show(self, options: dict[str, Any]) -> None:
         """One of them."""
@@ -62,7 +71,7 @@ class Command(cli.Command):
         finish(
             self,
             document,
-            [f"{name:12} {value}" for name, value in document.items()],
+            cli.fields(document),
             as_json=options["json"],
         )
 
@@ -95,13 +104,13 @@ class Command(cli.Command):
                 else:
                     settled.append(letter.as_dict())
         missing = sorted(set(options["ids"]) - {document["id"] for document in settled + refused})
-        wrong = bool(refused or missing)
+        wrong, future = bool(refused or missing), "would be " if options["dry_run"] else ""
         finish(
             self,
             {done: settled, "refused": refused, "missing": missing, "dry_run": options["dry_run"]},
             [
                 *(
-                    f"{'would be ' if options['dry_run'] else ''}{done}: {_line(document)}"
+                    f"{future}{done}: {document.get('type', 'malformed')} {document['id']}"
                     for document in settled
                 ),
                 *(f"refused: {document['error']}" for document in refused),
@@ -120,11 +129,20 @@ def _chosen(letters: Letters, options: dict[str, Any]) -> list[PulledLetter]:
     return letters.select(selected) if selected else list(letters.letters)
 
 
-def _line(letter: dict[str, Any]) -> str:
-    if letter["kind"] == "malformed":
-        return f"{letter['id']}  malformed  {letter['reason']}"
-    stream = f"{letter['aggregate']['type']}:{letter['aggregate']['id']}"
-    return (
-        f"{letter['id']}  {letter['kind']:9}  {letter['type']} v{letter['version']}  {stream} #{letter['sequence']}  "
-        f"{letter['attempts']} attempts  {letter['reason']}"
+def _table(letters: Iterable[PulledLetter]) -> Iterator[str]:
+    return commands.table(
+        ("failed", "kind", "event", "stream", "seq", "attempts", "id", "reason"),
+        [
+            (
+                letter.row.failed_at,
+                letter.row.kind,
+                letter.row.event_type,
+                f"{letter.row.aggregate_type}:{letter.row.aggregate_id}" if letter.event else "",
+                letter.row.sequence,
+                letter.row.attempts,
+                letter.key,
+                letter.row.last_error or NO_REASON,
+            )
+            for letter in letters
+        ],
     )

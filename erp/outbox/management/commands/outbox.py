@@ -1,6 +1,7 @@
 """``outbox``: look at events on their way to Pub/Sub, and resolve those that failed."""
 
 from argparse import ArgumentParser
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -21,6 +22,11 @@ class Command(cli.Command):
     """Status, list, show; retry and skip failed events; replay published ones."""
 
     help = "Show, retry, skip or replay events of the outbox."
+    examples = (
+        "status --max-age 60",
+        "list --status failed",
+        "retry --type availability.reserved --reason 'topic was restored'",
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
@@ -31,17 +37,24 @@ class Command(cli.Command):
         status.add_argument(
             "--max-failed", type=int, default=0, metavar="N", help="failed events (default 0)"
         )
-        self.add_common(status)
+        self.add_json(status)
 
-        listing = actions.add_parser("list", help="events in the order in which they were written")
+        listing = actions.add_parser(
+            "list",
+            help="failed events first, then waiting ones, both oldest first; then published, newest first",
+        )
         cli.add_selection(listing)
-        listing.add_argument("--status", action="append", default=[], choices=EventOutbox.Status.values)
-        listing.add_argument("--limit", type=int, default=100)
-        self.add_common(listing)
+        listing.add_argument(
+            "--status", action="append", default=[], choices=EventOutbox.Status.values, help="may be repeated"
+        )
+        listing.add_argument(
+            "--limit", type=int, default=100, metavar="N", help="at most N events (default 100)"
+        )
+        self.add_json(listing)
 
         show = actions.add_parser("show", help="one event with its payload")
-        show.add_argument("id")
-        self.add_common(show)
+        show.add_argument("id", help="the event's id")
+        self.add_json(show)
 
         for name, text in (
             ("retry", "reset the attempts of failed events"),
@@ -53,7 +66,7 @@ class Command(cli.Command):
             cli.add_change(action)
             if name == "replay":
                 action.add_argument("--topic", default=settings.PUBSUB_TOPIC, help="default: the live topic")
-            self.add_common(action)
+            self.add_json(action)
 
     def handle(self, *args: Any, **options: Any) -> None:
         getattr(self, options["action"])(options)
@@ -68,7 +81,7 @@ class Command(cli.Command):
             faults.append(f"{now.failed} events failed and block {now.blocked_streams} streams")
         if now.unowned_buckets and now.oldest_seconds > options["max_age"]:
             faults.append(f"no relay owns {now.unowned_buckets} buckets with waiting events")
-        lines = [f"{name.replace('_', ' '):16} {value:g}" for name, value in asdict(now).items()]
+        lines = [f"{name.replace('_', ' '):16} {value:>10,g}" for name, value in asdict(now).items()]
         finish(
             self,
             {**asdict(now), "ok": not faults, "faults": faults},
@@ -78,10 +91,14 @@ class Command(cli.Command):
         )
 
     def list(self, options: dict[str, Any]) -> None:
-        """Events that match."""
-        rows = cli.selection(options).rows(*options["status"])[: options["limit"]]
-        documents = [operations.describe(row) for row in rows]
-        finish(self, {"events": documents}, [*map(_line, documents)] or ["none"], as_json=options["json"])
+        """Events that match: by urgency for people, in the order in which they were written for ``--json``."""
+        selected, limit = cli.selection(options), options["limit"]
+        if options["json"]:
+            rows = selected.rows(*options["status"])[:limit]
+            finish(self, {"events": [operations.describe(row) for row in rows]}, (), as_json=True)
+            return
+        urgent = selected.by_urgency(limit, *options["status"])
+        finish(self, {}, [*_table(urgent), *cli.limit_note(urgent, limit)], as_json=False)
 
     def show(self, options: dict[str, Any]) -> None:
         """One event."""
@@ -92,7 +109,7 @@ class Command(cli.Command):
         finish(
             self,
             documents,
-            [f"{name:16} {value}" for name, value in documents.items()],
+            cli.fields(documents),
             as_json=options["json"],
         )
 
@@ -118,7 +135,7 @@ class Command(cli.Command):
             {done: documents, "not_failed": missing, "dry_run": options["dry_run"]},
             [
                 *(
-                    f"{'would be ' if options['dry_run'] else ''}{done}: {_line(event)}"
+                    f"{'would be ' if options['dry_run'] else ''}{done}: {event['type']} {event['id']}"
                     for event in documents
                 ),
                 *(f"not a failed event: {key}" for key in missing),
@@ -165,10 +182,20 @@ class Command(cli.Command):
 _NOTHING: dict[str, Any] = {"type": [], "aggregate": "", "since": None, "until": None}
 
 
-def _line(event: dict[str, Any]) -> str:
-    stream = f"{event['aggregate']['type']}:{event['aggregate']['id']}"
-    fault = f"  {event['last_error']}" if event["last_error"] else ""
-    return (
-        f"{event['id']}  {event['status']:10}  {event['type']} v{event['version']}  "
-        f"{stream} #{event['sequence']}  {event['created_at']}{fault}"
+def _table(rows: Iterable[EventOutbox]) -> Iterator[str]:
+    return commands.table(
+        ("status", "created", "event", "stream", "seq", "attempts", "id", "error"),
+        [
+            (
+                row.status,
+                row.created_at,
+                f"{row.event_type} v{row.event_version}",
+                f"{row.aggregate_type}:{row.aggregate_id}",
+                row.sequence,
+                row.processing_attempts,
+                row.pk,
+                row.last_error,
+            )
+            for row in rows
+        ],
     )

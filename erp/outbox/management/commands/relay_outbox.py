@@ -23,13 +23,14 @@ class Command(cli.Command):
     """Relay until SIGTERM, which finishes what is in flight; or until all is out."""
 
     help = "Publish the event outbox to Pub/Sub."
+    examples = ("", "--once")
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help="publish waiting events, then end")
         parser.add_argument(
             "--allow-lossy", action="store_true", help="start even if the topology can lose events"
         )
-        self.add_common(parser)
+        self.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         metrics.serve()

@@ -14,13 +14,14 @@ class Command(cli.Command):
     """Make or align the topology; twice makes no change."""
 
     help = "Create or update Pub/Sub's topics and subscriptions."
+    examples = ("", "--check")
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--check", action="store_true", help="change nothing; exit 1 on drift")
         parser.add_argument(
             "--dry-run", action="store_true", help="change nothing, report what would be done"
         )
-        self.add_common(parser)
+        self.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         look_only = options["check"] or options["dry_run"]

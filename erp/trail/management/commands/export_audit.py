@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
+from erp import commands
 from erp.access import SYSTEM
-from erp.commands import USAGE
 from erp.trail import services
 from erp.trail.models import Entry, Seal, year_limits
 
@@ -23,23 +23,24 @@ COLUMNS = (
 CHUNK = 2_000
 
 
-class Command(BaseCommand):
+class Command(commands.Command):
     """Write the entries, one line per changed field; the export is recorded in the trail itself."""
 
     help = "Export the audit trail of a financial year, oldest first."
+    examples = ("--fy 2025-26 --output audit-2025-26.csv", "--fy 2025-26 --table partner --format jsonl")
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--fy", required=True, metavar="2025-26", help="financial year, April to March")
         parser.add_argument("--user", type=UUID, help="only changes by this user (id)")
         parser.add_argument("--table", help="only changes of this table")
-        parser.add_argument("--format", choices=("csv", "jsonl"), default="csv")
+        parser.add_argument("--format", choices=("csv", "jsonl"), default="csv", help="default: csv")
         parser.add_argument("--output", type=Path, help="file to write; standard output without it")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             year_limits(options["fy"])
         except ValueError as error:
-            raise CommandError(str(error), returncode=USAGE) from None
+            raise CommandError(str(error), returncode=commands.USAGE) from None
         rows = Entry.objects.of_year(options["fy"])
         if options["user"]:
             rows = rows.filter(actor_id=options["user"])

@@ -4,22 +4,21 @@ from argparse import ArgumentParser
 from itertools import islice
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
-from erp.commands import FAILED, OK, finish
+from erp import commands
 from erp.trail import sealing, triggers
 from erp.trail.models import Seal
 
 MOST = 20  # findings that are printed
 
 
-class Command(BaseCommand):
+class Command(commands.Command):
     """Recompute the hash chain and look for missing triggers; exit 1 at any finding."""
 
     help = "Prove that no entry of the audit trail was changed, removed or added."
+    examples = ("", "--json")
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--json", action="store_true")
+        self.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         sealing.seal()
@@ -32,4 +31,6 @@ class Command(BaseCommand):
             f"The audit trail is whole: {seals} entries are sealed."
         ]
         report = {"passed": not found, "sealed": seals, "findings": found}
-        finish(self, report, lines, as_json=options["json"], code=FAILED if found else OK)
+        commands.finish(
+            self, report, lines, as_json=options["json"], code=commands.FAILED if found else commands.OK
+        )
