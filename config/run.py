@@ -9,7 +9,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-from erp.commands import DOWN
+from erp import commands
 from erp.embedded import state
 from erp.embedded.process import CannotStart, free_port
 from erp.embedded.supervisor import PROJECT, Process, Stack
@@ -64,21 +64,21 @@ def manage(stack: Stack, *arguments: str) -> str:
         text=True,
         check=False,
     )
-    if done.returncode == DOWN:
+    if done.returncode == commands.DOWN:
         raise CannotStart(done.stderr.splitlines()[-1].removeprefix("CommandError: "))
     if done.returncode:
         raise CannotStart(f"manage.py {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
     return done.stdout
 
 
-def prepare(stack: Stack) -> None:
-    """Bring database and topology up to date and load the demo's people."""
+def prepare(stack: Stack, *options: str) -> None:
+    """Bring database and topology up to date and load the demo's people; ``options`` are those of ``seed_demo``."""
     if os.environ.get("PUBSUB_EMULATOR_HOST"):
         # The official emulator keeps messages for a week at most.
         os.environ.setdefault("PUBSUB_DLQ_RETENTION_DAYS", "7")
     manage(stack, "migrate", "--no-input")
     manage(stack, "setup_pubsub")
-    manage(stack, "seed_demo")
+    manage(stack, "seed_demo", *options)
 
 
 def choose_port() -> int:
@@ -99,14 +99,16 @@ def report(line: str) -> None:
 
 def main(data_dir: Path | None = None) -> int:
     """Start the stack, print its URLs, and wait."""
-    from config.management.commands.seed_demo import FIRMS, PASSWORD, STAFF
+    from config.business import FIRMS
+    from config.management.commands.seed_demo import PASSWORD, STAFF
 
     try:
         with Stack(data_dir or state.data_dir(), echo=report) as stack:
             port = choose_port()
             base = f"http://127.0.0.1:{port}"
             stack.set_public_url(base)
-            prepare(stack)
+            report("Loading demo data …")
+            prepare(stack, "--business")
             factors = json.loads(manage(stack, "seed_demo", "--json"))["second_factors"]
             stack.run_processes(processes(port))
             report("")
@@ -116,14 +118,15 @@ def main(data_dir: Path | None = None) -> int:
             report(f"Logs             {stack.data_dir / 'log'}")
             report("")
             report(f"Demo logins, all with the password: {PASSWORD}")
-            for email, (name, roles) in STAFF.items():
-                report(
-                    f"  staff    {email:26} {name}, {', '.join(roles)}; authenticator {factors.get(email, '–')}"
-                )
-            for firm, (_, people) in FIRMS.items():
-                for email, (_, roles) in people.items():
-                    report(f"  partner  {email:26} {firm}, {', '.join(roles)}")
-            report("Staff also enter a code: add the secret after their name to an authenticator app.")
+            people = [
+                (email, name, ", ".join(roles), factors.get(email)) for email, (name, roles) in STAFF.items()
+            ]
+            people += [(firm.email, firm.name, ", ".join(firm.roles), None) for firm in FIRMS]
+            for line in commands.table(("user", "name", "roles", "authenticator"), people):
+                report(line)
+            report(
+                "Staff also enter a code: `manage.py demo_code EMAIL` prints it, or add the secret to an app."
+            )
             report("")
             report("Ctrl-C stops the stack and keeps the data.")
             stack.wait()

@@ -17,10 +17,9 @@ from apps.commodities.models import Commission, Commodity
 from apps.notifications import services as notifications
 from apps.organization import services as organizations
 from apps.organization.models import TAX_TYPES, FinancialYear, Organization
-from apps.partners import services as partners
-from apps.partners.models import Partner
-from config.reference import goods
-from erp import clock, commands
+from config import business
+from config.reference import goods, places
+from erp import clock, commands, ids
 from erp.access import SYSTEM
 
 PASSWORD = "demo only: grants every role"  # noqa: S105 - refused in production
@@ -52,16 +51,6 @@ SERIES = {
     "claim": "CLM-{FY}-{N:6}",
     "tax_invoice": "{BRANCH}/{FY}/{N:5}",
 }
-FIRMS = {
-    "Shree Somnath Ginning & Pressing": (
-        "partnership",
-        {"seller@demo.example": ("Somnath Office", ("PARTNER_ADMIN", "SELLER"))},
-    ),
-    "Kovai Spinners Pvt Ltd": (
-        "private_limited",
-        {"buyer@demo.example": ("Kovai Office", ("PARTNER_ADMIN", "BUYER"))},
-    ),
-}
 
 
 def seed() -> list[str]:
@@ -73,17 +62,16 @@ def seed() -> list[str]:
         added.append(organization.name)
     organization_id = organization.pk
     for email, (name, roles) in STAFF.items():
-        if person := _person(email, name, user_type=User.Type.INTERNAL, organization_id=organization_id):
+        if person := invite_person(
+            email, name, user_type=User.Type.INTERNAL, organization_id=organization_id
+        ):
             _staff(person, roles)
             added.append(email)
-    for firm, (legal_form, people) in FIRMS.items():
-        partner = Partner.objects.filter(legal_name=firm).first()
-        if partner is None:
-            partner = partners.register(actor=SYSTEM, legal_name=firm, legal_form=legal_form)
-            added.append(firm)
-        for email, (name, roles) in people.items():
-            if _person(email, name, user_type=User.Type.EXTERNAL, partner_id=partner.pk, roles=roles):
-                added.append(email)
+    for firm in business.FIRMS[:2]:  # a seller and a buyer
+        partner = business.make_partner(firm)
+        external = {"user_type": User.Type.EXTERNAL, "partner_id": partner.pk, "roles": firm.roles}
+        if invite_person(firm.email, firm.person, **external):
+            added += [firm.name, firm.email]
     added += goods()
     added += _commission()
     added += [str(text) for text in notifications.load_templates(actor=SYSTEM)]
@@ -109,7 +97,8 @@ def _commission() -> list[str]:
 
 def _firm() -> Organization:
     """Our own firm, with its registration, the years from the demo's deal to today, and series."""
-    firm: Organization = organizations.create(actor=SYSTEM, **FIRM)
+    with ids.repeatable("demo organization"):
+        firm: Organization = organizations.create(actor=SYSTEM, **FIRM)
     place = {name: FIRM[name] for name in ("line1", "city", "state_code", "pin_code")}
     registration = organizations.add_gst_registration(
         firm,
@@ -144,11 +133,12 @@ def second_factors() -> dict[str, str]:
     return {device.user.email: device.seed for device in devices if device.seed}
 
 
-def _person(email: str, name: str, **whose: Any) -> User | None:
+def invite_person(email: str, name: str, **whose: Any) -> User | None:
     """Invite a user and accept on their behalf; return None for an existing user."""
     if User.objects.filter(email=email).exists():
         return None
-    person: User = accounts.invite(actor=SYSTEM, email=email, full_name=name, **whose)
+    with ids.repeatable(f"demo person {email}"):
+        person: User = accounts.invite(actor=SYSTEM, email=email, full_name=name, **whose)
     token = one_time.invitation_of(person)
     assert token is not None
     accounts.accept_invitation(
@@ -178,25 +168,34 @@ def _staff(person: User, roles: tuple[str, ...]) -> None:
 
 
 class Command(commands.Command):
-    """Load demo data: staff, a seller and a buyer with their users."""
+    """Load demo data: staff, a seller and a buyer with their users; with ``--business`` a trading house at work."""
 
-    help = "Create demo users and partners. Refused in production."
-    examples = ("", "--json")
+    help = "Create demo users and partners, on request with a business around them. Refused in production."
+    examples = ("", "--business")
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--business",
+            action="store_true",
+            help="add places, branches, partners, offers, approvals and jobs",
+        )
         self.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         if settings.PRODUCTION:
             raise CommandError("Demo data is not allowed in production.")
-        added, factors = seed(), second_factors()
+        added = seed()
+        if options["business"]:
+            added += places() + business.fill(invite_person)
+        factors = second_factors()
         commands.finish(
             self,
             {"added": added, "password": PASSWORD, "second_factors": factors},
             [
                 *([f"added  {name}" for name in added] or ["nothing to add"]),
                 f"password of all users: {PASSWORD}",
-                *(f"authenticator of {email}: {secret}" for email, secret in factors.items()),
+                "",
+                *commands.table(("user", "authenticator"), factors.items()),
             ],
             as_json=options["json"],
         )

@@ -1,0 +1,372 @@
+"""A trading house at work: branches, partners, offers, reservations, approvals, jobs and failures to try things with.
+
+Everything is made through services, by the people who would do it. The same seed makes the same rows with the same
+ids. A second run adds what is missing.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, time, timedelta
+from decimal import Decimal
+from random import Random
+from typing import Any, Final
+
+from django.conf import settings
+from stdnum import luhn
+
+from apps.accounts import services as accounts
+from apps.accounts.models import CapabilityChange, User
+from apps.approvals import services as approvals
+from apps.approvals.models import ApprovalRequest
+from apps.availability import services as availability
+from apps.availability.models import Availability
+from apps.commodities import services as commodities
+from apps.commodities.models import Commodity
+from apps.commodities.seasons import season_of
+from apps.notifications import notices
+from apps.notifications import services as notifications
+from apps.notifications.models import Message
+from apps.organization import services as organizations
+from apps.organization.models import BankAccount, Calendar, GstRegistration, Organization
+from apps.partners import services as partners
+from apps.partners.models import Partner
+from erp import clock, ids
+from erp.access import SYSTEM
+from erp.embedded import stranger
+from erp.files import CSV, Upload
+from erp.jobs.models import Job
+from erp.jobs.tasks import work
+from erp.outbox import endpoint, wire
+
+OFFERS: Final = 60
+DRAFTS, PENDING = 9, 12  # of each ten offers one or two; the others are on the market
+FISCAL_START = 2026
+
+
+@dataclass(frozen=True)
+class Firm:
+    """A partner of the demo, and its user."""
+
+    name: str
+    legal_form: str
+    email: str
+    person: str
+    roles: tuple[str, ...]
+    trade_name: str = ""
+    town: str = ""  # where its goods are stored: sellers only
+    district: str = ""
+    state: str = ""
+
+
+FIRMS: Final = (
+    Firm("Shree Somnath Ginning & Pressing", "partnership", "seller@demo.example", "Somnath Office",
+         ("PARTNER_ADMIN", "SELLER"), "Somnath Ginning", "Station Road, Gondal", "Rajkot", "GJ"),
+    Firm("Kovai Spinners Pvt Ltd", "private_limited", "buyer@demo.example", "Kovai Office",
+         ("PARTNER_ADMIN", "BUYER")),
+    Firm("Vidarbha Cotton Ginners LLP", "llp", "ginner@demo.example", "Sunita Thakre",
+         ("PARTNER_ADMIN", "SELLER"), "", "MIDC Lohara, Yavatmal", "Yavatmal", "MH"),
+    Firm("Adilabad Kapas Growers' Co-operative Society", "cooperative_society", "growers@demo.example",
+         "Ramulu Naik", ("PARTNER_ADMIN", "SELLER"), "Adilabad Growers", "Market Yard, Adilabad", "Adilabad", "TS"),
+    Firm("Malwa Fibres", "proprietorship", "trader@demo.example", "Harpreet Singh Gill",
+         ("PARTNER_ADMIN", "TRADER"), "", "Mansa Road, Bathinda", "Bathinda", "PB"),
+    Firm("Erode Textile Mills Ltd", "public_limited", "mill@demo.example", "Kavitha Subramaniam",
+         ("PARTNER_ADMIN", "BUYER")),
+    Firm("Kalbadevi Cotton Brokers", "partnership", "broker@demo.example", "Nilesh Parekh",
+         ("PARTNER_ADMIN", "BROKER")),
+    Firm("Saurashtra Roadways", "huf", "transport@demo.example", "Bharat Chauhan",
+         ("PARTNER_ADMIN", "SERVICE_PROVIDER")),
+)  # fmt: skip
+
+# PAN and GSTIN are fictitious.
+SECOND: Final[dict[str, Any]] = {
+    "name": "Demo Fibres",
+    "legal_name": "Demo Fibres LLP",
+    "legal_form": "llp",
+    "pan": "ZZZFD6006E",
+    "llpin": "ZZZ-6006",
+    "line1": "Cotton Market Yard, Chuttugunta",
+    "city": "Guntur",
+    "state_code": "37",
+    "pin_code": "522004",
+}
+HOME: Final = "Demo Cotton Exchange"
+BRANCHES: Final = {  # branch code → organization, state, PIN code, town, street
+    "RJK": (HOME, "24", "360001", "Rajkot", "Gondal Road"),
+    "CBE": (HOME, "33", "641018", "Coimbatore", "Avinashi Road"),
+    "YTL": (HOME, "27", "445001", "Yavatmal", "Darwha Road"),
+    "GNT": ("Demo Fibres", "37", "522004", "Guntur", "Cotton Market Yard"),
+    "ADB": ("Demo Fibres", "36", "504001", "Adilabad", "Market Yard Road"),
+}
+CALENDARS: Final = {
+    "RBI": ("Banks in Mumbai", (7,), None),
+    "MCX": ("Multi Commodity Exchange", (6, 7), time(21, 0)),
+    "GJ": ("State of Gujarat", (7,), None),
+}
+HOLIDAYS: Final = (
+    (date(2026, 8, 15), "Independence Day"),
+    (date(2026, 10, 2), "Gandhi Jayanti"),
+    (date(2026, 11, 9), "Diwali"),
+    (date(2026, 12, 25), "Christmas"),
+    (date(2027, 1, 26), "Republic Day"),
+)
+BANKS: Final = (  # bank, branch, IFSC, number, whether a second person has approved it
+    ("HDFC Bank", "Kalbadevi", "HDFC0000355", "50200099990011", True),
+    ("State Bank of India", "Mumbai Main", "SBIN0000300", "39999900112", False),
+)
+# Quality in the words of the trade: unit's weight in kg, least and most quantity, and what the note says.
+GOODS: Final = (
+    ("COTTON", "BALE", 170, (50, 400), "Shankar-6, 29 mm, mic 3.8–4.5, RD 76, moisture up to 8 %, trash up to 3.5 %."),
+    ("COTTON", "BALE", 170, (100, 600), "MCU-5, 32 mm, mic 3.2–4.0, RD 77, roller ginned, FP bales."),
+    ("COTTON", "BALE", 165, (50, 300), "J-34, 27 mm, mic 4.2–4.8, saw ginned, moisture up to 8 %."),
+    ("COTTON", "BALE", 170, (50, 250), "Bunny Brahma, 30 mm, mic 3.5–4.3, RD 75, trash up to 3 %."),
+    ("KAPAS", "QTL", 100, (200, 900), "Long staple kapas, moisture up to 10 %, outturn 34 %."),
+    ("COTTON_SEED", "QTL", 100, (100, 500), "Undecorticated, oil about 18 %, moisture up to 9 %."),
+)  # fmt: skip
+TABLES: Final = {  # imports: file name → mode, lines
+    "varieties-2026.csv": ("atomic", ("COTTON,H-1353,H-1353", "COTTON,RCH-659,RCH-659", "COTTON,AJEET-155,Ajeet-155")),
+    "varieties-north.csv": ("partial", ("COTTON,LH-2108,LH-2108", "CTN,F-2228,F-2228", "COTTON,BIO-100,Bio-100")),
+    "varieties-old.csv": ("atomic", ("COTTN,LRA-5166,LRA-5166", "COTTON,,Digvijay")),
+}  # fmt: skip
+UNDELIVERED: Final = {  # address → notice, what the mail server answered
+    "growers@demo.example": (notices.NEW_SIGN_IN, "refused_550"),
+    "transport@demo.example": (notices.ACCOUNT_LOCKED, "refused_552"),
+    "broker@demo.example": (notices.NEW_SIGN_IN, "refused_550"),
+}
+
+
+def fill(invite: Callable[..., Any], seed: int = 1) -> list[str]:
+    """Add what is missing; return what was added. ``invite`` makes a user who can sign in."""
+    return [
+        f"{count} {what}"
+        for what, steps in {
+            "branches": _branches(),
+            "calendars": _calendars(),
+            "partners": _partners(invite),
+            "offers": _offers(seed),
+            "bank accounts": _bank_accounts(),
+            "proposed rights": _rights(),
+            "imports": _imports(),
+            "undelivered messages and dead letters": _failures(),
+        }.items()
+        if (count := sum(1 for _ in steps))
+    ]
+
+
+def make_partner(firm: Firm) -> Partner:
+    """Return the partner, made where it is missing: the only place that makes partners of the demo."""
+    partner: Partner | None = Partner.objects.filter(legal_name=firm.name).first()
+    if partner is None:
+        with _named(f"partner {firm.name}"):
+            partner = partners.register(
+                actor=SYSTEM, legal_name=firm.name, legal_form=firm.legal_form, trade_name=firm.trade_name
+            )
+    return partner
+
+
+@contextmanager
+def _named(label: str, position: int = 0) -> Iterator[None]:
+    with ids.repeatable(f"demo {label}", position):
+        yield
+
+
+def _person(email: str) -> User:
+    user: User = User.objects.get(email=email)
+    return user
+
+
+def _branches() -> Iterator[Any]:
+    finance, director = _person("finance@demo.example"), _person("director@demo.example")
+    if not Organization.objects.filter(pan=SECOND["pan"]).exists():
+        with _named("organization 2"):
+            second = organizations.create(actor=director, **SECOND)
+            start = clock.today().year - (clock.today().month < 4)
+            year = organizations.add_financial_year(
+                second, actor=director, start_date=date(start, 4, 1), end_date=date(start + 1, 3, 31)
+            )
+            for kind, template in (("trade", "DF-T-{FY}-{N:5}"), ("contract_note", "DF-CN-{FY}-{N:5}")):
+                organizations.add_document_series(
+                    second, actor=SYSTEM, financial_year=year, document_type=kind, template=template
+                )
+    for branch, (name, state, pin_code, city, street) in BRANCHES.items():
+        organization = Organization.objects.get(name=name)
+        if not GstRegistration.objects.filter(organization=organization, branch_code=branch).exists():
+            with _named(f"branch {branch}"):
+                yield organizations.add_gst_registration(
+                    organization,
+                    actor=finance if organization.pk == finance.organization_id else director,
+                    gstin=_gstin(organization, state),
+                    branch_code=branch,
+                    valid_from=date(FISCAL_START, 4, 1),
+                    line1=street,
+                    city=city,
+                    state_code=state,
+                    pin_code=pin_code,
+                )
+
+
+def _gstin(organization: Organization, state: str) -> str:
+    """A GSTIN with a valid check digit; each further one in a state counts up."""
+    others = GstRegistration.objects.filter(organization=organization, state_code=state).count()
+    start = f"{state}{organization.pan}{others + 1}Z"
+    return start + luhn.calc_check_digit(start, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+
+
+def _calendars() -> Iterator[Any]:
+    finance = _person("finance@demo.example")
+    for code, (name, weekly_off, closes_at) in CALENDARS.items():
+        if Calendar.objects.filter(code=code).exists():
+            continue
+        with _named(f"calendar {code}"):
+            calendar = organizations.create_calendar(
+                actor=finance, code=code, name=name, weekly_off=weekly_off, closes_at=closes_at
+            )
+            for day, occasion in HOLIDAYS:
+                organizations.set_calendar_day(calendar, actor=finance, day=day, name=occasion)
+        yield calendar
+
+
+def _partners(invite: Callable[..., Any]) -> Iterator[Any]:
+    for firm in FIRMS:
+        partner = make_partner(firm)
+        if invite(
+            firm.email, firm.person, user_type=User.Type.EXTERNAL, partner_id=partner.pk, roles=firm.roles
+        ):
+            yield partner
+
+
+def _offers(seed: int) -> Iterator[Any]:
+    """Drafts, offers that wait for approval, and offers on the market with reservations."""
+    sellers = [firm for firm in FIRMS if firm.town]
+    manager = _person("manager@demo.example")
+    buyers = [_person(email) for email in ("buyer@demo.example", "mill@demo.example")]
+    goods = {row.code: row for row in Commodity.objects.filter(code__in={each[0] for each in GOODS})}
+    for number in range(1, OFFERS + 1):
+        random, reference = Random(f"{seed} {number}"), f"DEMO-{seed}-{number:03}"  # noqa: S311 - not for secrets
+        firm = sellers[number % len(sellers)]
+        code, unit, unit_kg, (least, most), note = random.choice(GOODS)
+        quantity = Decimal(random.randrange(least, most + 1, 10))
+        if Availability.objects.filter(internal_reference=reference).exists():
+            continue
+        with _named(f"offer {seed} {number}", number):
+            offer = availability.post(
+                actor=_person(firm.email),
+                commodity=goods[code],
+                unit=unit,
+                total_quantity=quantity,
+                total_weight_kg=quantity * unit_kg,
+                weight_basis=random.choice(["ESTIMATED", "DECLARED", "WEIGHED"]),
+                crop_year=season_of(clock.today(), 10),
+                place={
+                    "address": firm.town,
+                    "country": "IN",
+                    "state_code": firm.state,
+                    "district": firm.district,
+                },
+                available_from_date=clock.today() + timedelta(days=random.randrange(5)),
+                available_until_date=clock.today() + timedelta(days=random.randrange(14, 75)),
+                min_order_quantity=random.choice([None, Decimal(10), Decimal(50)]),
+                max_hold_hours=random.choice([24, 48, 72]),
+                internal_reference=reference,
+                notes=note,
+                submit=number > DRAFTS,
+            )
+            if number > DRAFTS + PENDING:
+                offer = availability.approve(offer, actor=manager, note="Samples and weighment slips seen.")
+                _reservations(offer, random, buyers)
+        yield offer
+
+
+def _reservations(offer: Availability, random: Random, buyers: list[User]) -> None:
+    """Reserve parts of two offers of three; one reservation of four is released in part."""
+    for buyer in buyers[: random.randrange(3)]:
+        part = offer.total_quantity / 5 // 10 * 10
+        if part < (offer.min_order_quantity or 1):
+            continue
+        reservation = availability.reserve(offer, actor=buyer, quantity=part)
+        if random.randrange(4) == 0:
+            availability.release(offer, actor=buyer, reservation_id=reservation.pk, quantity=None)
+
+
+def _bank_accounts() -> Iterator[Any]:
+    """An approved account, and one that waits for a second person."""
+    finance, director = _person("finance@demo.example"), _person("director@demo.example")
+    organization = Organization.objects.get(name=HOME)
+    for bank, branch, ifsc, number, is_approved in BANKS:
+        if BankAccount.objects.filter(organization=organization, ifsc=ifsc).exists():
+            continue
+        with _named(f"bank account {ifsc}"):
+            account = organizations.add_bank_account(
+                organization,
+                actor=finance,
+                holder=organization.legal_name,
+                bank_name=bank,
+                branch_name=branch,
+                ifsc=ifsc,
+                number=number,
+                number_again=number,
+                account_type="current",
+                is_default=is_approved,
+            )
+            if is_approved:
+                request = ApprovalRequest.objects.get(pk=account.approval_id)
+                approvals.approve(
+                    request, actor=director, subject_version=account.version, note="Cheque leaf seen."
+                )
+        yield account
+
+
+def _rights() -> Iterator[Any]:
+    """Rights that compliance proposed and another person decides."""
+    compliance, manager = _person("compliance@demo.example"), _person("manager@demo.example")
+    if not CapabilityChange.objects.filter(proposed_by=compliance).exists():
+        with _named("right"):
+            yield accounts.propose_capability_change(
+                actor=compliance,
+                kind="single_grant",
+                operation="add",
+                user=manager,
+                capability="organization.update",
+                reason="Keeps the calendars while finance is on leave.",
+            )
+
+
+def _imports() -> Iterator[Any]:
+    """One import that succeeded, one with refused rows, one that failed."""
+    keeper = _person("masterdata@demo.example")
+    for name, (mode, lines) in TABLES.items():
+        if Job.objects.filter(file_name=name).exists():
+            continue
+        file = Upload(name, CSV, "\n".join(["commodity,code,name", *lines]).encode())
+        with _named(f"import {name}"):
+            job = commodities.bulk_upload(actor=keeper, file=file, kind="VARIETIES", mode=mode)
+            work(str(job.pk))
+        yield job
+
+
+def _failures() -> Iterator[Any]:
+    """Messages that the mail server refused, and a dead letter: a message of another system on the topic."""
+    for number, (email, (notice, answer)) in enumerate(UNDELIVERED.items()):
+        user = _person(email)
+        if Message.objects.filter(user=user, status=Message.Status.FAILED).exists():
+            continue
+        with _named(f"message {email}", number):
+            (message,) = notifications.notify(actor=SYSTEM, notice=notice, event_id=ids.uuid7(), user=user)
+            notifications.begin(message, actor=SYSTEM)
+            yield notifications.record_unsent(
+                message, actor=SYSTEM, error_code=answer, provider="smtp", final=True
+            )
+        if number == 0 and settings.PUBSUB_EMULATOR_HOST:  # never the real service
+            yield _dead_letter({"lorry": "GJ-03-BV-2210", "net_kg": "9130"})
+
+
+def _dead_letter(content: dict[str, str]) -> str:
+    """Put a message where Pub/Sub puts what a consumer refused five times."""
+    source = endpoint.subscription_path(settings.PUBSUB_SUBSCRIPTION)
+    return stranger.send(
+        settings.PUBSUB_EMULATOR_HOST,
+        endpoint.topic_path(settings.PUBSUB_DLQ_TOPIC),
+        json.dumps(content).encode(),
+        **{"sender": "weighbridge", wire.SOURCE_SUBSCRIPTION: source, wire.DELIVERIES: "5"},
+    )
