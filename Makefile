@@ -10,7 +10,7 @@ WORKERS ?= $(shell $(BIN)/python -c 'import os; print(os.cpu_count() + 1)')
 # Tests start a hundred processes: each would compile the product again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo run test lint lint-docs types imports check openapi schema initial-migrations audit fix browser large faults faults-small bench-relay mutants clean
+.PHONY: demo run test lint lint-docs types imports check openapi schema initial-migrations audit fix screenshots browser large faults faults-small bench-relay mutants clean
 
 demo: $(READY)
 	@$(BIN)/python -m config.demo
@@ -75,6 +75,10 @@ bench-relay: $(READY)
 # Mutation tests of the kernel: hours; SAMPLE=300 takes a part of them, FILE=erp/access.py one file.
 mutants: $(READY)
 	nice -n 15 $(BIN)/python -m benchmarks.mutants $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(FILE),--file $(FILE))
+
+# Pictures of the main pages, in docs/screenshots; needs Chromium.
+screenshots: $(READY)
+	$(BIN)/python -m config.screenshots
 
 browser: $(READY)
 	$(BIN)/python -m pytest config/tests -m browser

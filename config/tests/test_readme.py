@@ -5,13 +5,15 @@ import re
 import shlex
 import subprocess
 import sys
+from io import StringIO
 from typing import Any
 
 import pytest
-from django.core.management import get_commands, load_command_class
+from django.core.management import call_command, get_commands, load_command_class
 from django.core.management.base import CommandError
 
 import celery_worker
+from apps.availability.models import Availability
 from erp.audit.sources import PROJECT
 from erp.testing import environment
 
@@ -123,3 +125,25 @@ def test_a_benchmark_runs(module: str) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_first_offer_of_the_readme_works_as_it_stands(live_server: Any) -> None:
+    call_command("seed_demo", stdout=StringIO())
+    (script,) = re.findall(r"```sh\n(.*?)```", (PROJECT / "README.md").read_text(), re.S)
+    assert "http://127.0.0.1:8000" in script
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script.replace("http://127.0.0.1:8000", live_server.url)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    offer = Availability.objects.get()
+    assert (done.stdout.strip(), offer.status) == (offer.number, "PENDING_APPROVAL"), done.stderr
+
+
+def test_every_link_of_a_page_leads_to_a_file() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), (page, target)

@@ -213,5 +213,7 @@ def decode(attributes: Mapping[str, str], data: str | bytes) -> Envelope:
             traceparent=attributes.get("traceparent", ""),
             replay=attributes.get(REPLAY) == "true",
         )
-    except (KeyError, ValueError) as error:
+    except KeyError as missing:
+        raise MalformedMessage(f"not an event of this product: without {missing.args[0]}") from None
+    except ValueError as error:
         raise MalformedMessage(f"not an event of this product: {error}") from None
