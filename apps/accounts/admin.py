@@ -24,7 +24,7 @@ from apps.accounts.serializers import (
 )
 from apps.accounts.services.references import PARTNER
 from erp.access import actor_of, holds_everywhere, may, registry
-from erp.admin import ServiceAdmin, Table
+from erp.admin import ServiceAdmin, Table, acts
 from erp.capabilities import VIEW_TRAIL
 from erp.services import Refusal, Service
 
@@ -123,6 +123,7 @@ class UserAdmin(ServiceAdmin):
 class SessionAdmin(ServiceAdmin):
     """Sessions. Device and IP address are shown to their owner and to administrators of users."""
 
+    empty = "A session begins when somebody signs in."
     views = capabilities.VIEW
     list_display: ClassVar = ["created_at", "user", "door", "method", "expires_at", "ended_at", "end_reason"]
     list_filter: ClassVar = ["door", "method", "end_reason"]
@@ -177,12 +178,12 @@ class ViewAsAdmin(ServiceAdmin):
 
     def _run(
         self, request: HttpRequest, service: Service, form: Any, row: Any, version: int | None
-    ) -> tuple[str, str] | Refusal:
+    ) -> acts.Outcome | Refusal:
         """Continue on the home page: the partner doesn't see the page of the view itself."""
         done = super()._run(request, service, form, row, version)
         if isinstance(done, Refusal) or service is not services.start_view_as:
             return done
-        return done[0], reverse("admin:index")
+        return acts.Outcome(done.text, reverse("admin:index"))
 
 
 class _RightsAdmin(ServiceAdmin):
@@ -226,6 +227,7 @@ class CapabilityChangeAdmin(_RightsAdmin):
 class CapabilityGrantAdmin(_RightsAdmin):
     """Single grants. A new one is proposed on the page of its user."""
 
+    empty = 'Open a user and choose "Propose grant" to propose one.'
     list_display: ClassVar = ["user", "capability", "object_type", "expires_at", "status"]
     list_filter: ClassVar = ["status"]
     list_select_related: ClassVar = ["user"]

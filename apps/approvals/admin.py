@@ -42,6 +42,7 @@ class AssignmentFilter(admin.SimpleListFilter):
 class ApprovalRequestAdmin(ServiceAdmin):
     """Approval requests. Decisions are made one by one, never in bulk."""
 
+    empty = "A change that another person must approve creates one."
     views = capabilities.VIEW
     runs: ClassVar = [services.approve, services.reject, services.escalate, services.withdraw]
     inputs: ClassVar = {

@@ -134,6 +134,7 @@ class AvailabilityAdmin(ServiceAdmin):
 class ReservationAdmin(ServiceAdmin):
     """Reservations, created and released on the page of their offer."""
 
+    empty = 'Open an offer and choose "Reserve" to make one.'
     views = capabilities.VIEW
     list_display: ClassVar = [
         "availability",

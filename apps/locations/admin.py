@@ -31,6 +31,7 @@ next_steps.append(_step)
 class LocationAdmin(ServiceAdmin):
     """The registry of places."""
 
+    empty = "Import places from a file, or load those of a country."
     views = capabilities.VIEW
     updates = services.update
     runs: ClassVar = [services.confirm, services.reparent, services.merge, services.set_distance]
@@ -93,6 +94,7 @@ class LocationAdmin(ServiceAdmin):
 class StateAdmin(ServiceAdmin):
     """States of India, which are reference data."""
 
+    empty = 'The command "bootstrap" loads them.'
     views = capabilities.VIEW
     list_display: ClassVar = ["gst_code", "name", "iso_code", "region", "cotton_zone"]
     list_filter: ClassVar = ["region", "cotton_zone"]
@@ -104,6 +106,7 @@ class StateAdmin(ServiceAdmin):
 class DistanceAdmin(ServiceAdmin):
     """Distances, set on the page of the place where they begin."""
 
+    empty = 'Open a place and choose "Set distance" to add one.'
     views = capabilities.VIEW
     list_display: ClassVar = ["origin", "destination", "mode", "km", "transit_days", "valid_from", "source"]
     list_filter: ClassVar = ["mode"]

@@ -50,6 +50,7 @@ class TemplateAdmin(ServiceAdmin):
 class MessageAdmin(ServiceAdmin):
     """Messages, without text and address."""
 
+    empty = "A message is sent when an event concerns a user."
     views = capabilities.VIEW
     runs: ClassVar = [services.requeue]
     bulk: ClassVar = [services.requeue]

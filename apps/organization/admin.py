@@ -158,6 +158,7 @@ class OrganizationAdmin(ServiceAdmin):
 class PartAdmin(ServiceAdmin):
     """A part of an organization: added on the page of the organization, changed on its own page."""
 
+    empty = "Open an organization and choose the action that adds one."
     views = capabilities.VIEW
     list_select_related: ClassVar = ["organization"]
     ordering: ClassVar = ["-id"]  # ids rise with time
@@ -202,9 +203,9 @@ class BankAccountAdmin(PartAdmin):
             raise PermissionDenied
         back, shown = self._url("change", account.pk), []
 
-        def show() -> tuple[str, str]:
+        def show() -> acts.Outcome:
             shown.append(services.show_number(account, actor=actor_of(request)))
-            return "The number was shown.", back
+            return acts.Outcome("The number was shown.", back)
 
         try:
             acts.carry_out(
@@ -276,6 +277,7 @@ class DocumentSeriesAdmin(PartAdmin):
 class AllocatedNumberAdmin(PartAdmin):
     """Allocated document numbers, which never change."""
 
+    empty = "A number is allocated when a document is issued."
     list_display: ClassVar = [
         "document_number", "organization", "document_type", "document_date", "reference_type", "created_at",
     ]  # fmt: skip
@@ -315,6 +317,7 @@ class CalendarAdmin(ServiceAdmin):
 class CalendarDayAdmin(ServiceAdmin):
     """Holidays and special days, set on the page of their calendar."""
 
+    empty = 'Open a calendar and choose "Set calendar day" to add one.'
     views = capabilities.VIEW
     list_display: ClassVar = ["day", "calendar", "name", "closed", "closes_at"]
     list_filter: ClassVar = ["closed"]

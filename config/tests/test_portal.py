@@ -112,3 +112,27 @@ def test_personal_columns_are_masked_in_the_history(user, staff_client_for, part
     drawn = staff_client_for(user("INTERNAL")).get(page).content.decode()
     assert "•••" in drawn
     assert "td>Firm of Ten" not in drawn
+
+
+def test_a_message_names_the_row_and_links_to_it(user, staff_client_for):
+    client = staff_client_for(user("INTERNAL", "INTERNAL_MASTERDATA"))
+    page = reverse("admin:commodity_commodity_add")
+    typed = {"code": "LINT-2", "name": "Lint <two>", "category": "FIBRE", "trade_unit": "KG"}
+    answer = client.fill(page, **typed, _addanother="1")
+    assert answer.url == page
+    drawn = client.get(page).content.decode()
+    (url,) = re.findall(r'<a class="underline" href="([^"]+)">Lint &lt;two&gt;</a> was created', drawn)
+    assert client.get(url).status_code == 200
+
+
+def test_an_empty_list_says_what_to_do_first(user, staff_client_for):
+    staff = staff_client_for(user("INTERNAL", "INTERNAL_MASTERDATA"))
+    varieties = reverse("admin:commodity_variety_changelist")
+    drawn = staff.get(varieties).content.decode()
+    assert "No varieties yet" in drawn
+    assert f'href="{reverse("admin:commodity_variety_add")}"' in drawn
+    assert "No varieties match" in staff.get(varieties, {"q": "x"}).content.decode()
+    auditor = staff_client_for(user("AUDITOR"))
+    assert "do not have the permission" in auditor.get(varieties).content.decode()
+    reservations = reverse("admin:availability_reservation_changelist")
+    assert "Open an offer" in auditor.get(reservations).content.decode()

@@ -11,10 +11,12 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import structlog
+from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db import Error as DatabaseFailure
 from django.http import Http404, HttpRequest
 from django.utils import timezone
+from django.utils.html import format_html
 
 from erp import clock
 from erp.api import problems
@@ -34,11 +36,18 @@ CHOSEN: Final = "_chosen"  # of a run over several rows: "<id>:<version>", once 
 _APART: Final = {KEY, "csrfmiddlewaretoken", "_save", "_addanother", "_continue"}
 
 
-class ActResult(NamedTuple):
-    """The result of an action: message, redirect, time, and whether it was replayed."""
+class Outcome(NamedTuple):
+    """What an action did: message, where to go next, and the words of the message that name what is found there."""
 
     text: str
     location: str
+    name: str = ""
+
+
+class ActResult(NamedTuple):
+    """The result of an action: its outcome, the time, and whether it was replayed."""
+
+    outcome: Outcome
     at: datetime
     replayed: bool = False
 
@@ -48,7 +57,7 @@ class ActResult(NamedTuple):
             if self.replayed
             else ""
         )
-        return self.text + when
+        return self.outcome.text + when
 
 
 class CommittedRefusal(DomainError):
@@ -81,10 +90,10 @@ def carry_out(
     request: HttpRequest,
     *,
     route: str,
-    run: Callable[[], tuple[str, str] | Refusal],
+    run: Callable[[], Outcome | Refusal],
     parameters: tuple[tuple[str, str], ...] = (),
 ) -> ActResult:
-    """Execute ``run`` once under the form's key; ``run`` returns the message and the redirect, or a committed refusal.
+    """Execute ``run`` once under the form's key; ``run`` returns its outcome, or a committed refusal.
 
     Raises the domain error of a refusal, a committed one included (also when it is replayed); other
     exceptions are raised unchanged.
@@ -123,12 +132,21 @@ def problem_of(failure: Exception) -> DomainError:
     return error
 
 
-def _answer(outcome: tuple[str, str] | Refusal) -> StoredResponse:
+def announce(request: HttpRequest, done: ActResult) -> None:
+    """Add the message of an action, in which the object's name links to its page."""
+    name = done.outcome.name
+    before, name, after = str(done).partition(name) if name else (str(done), "", "")
+    link = format_html('<a class="underline" href="{}">{}</a>', done.outcome.location, name) if name else ""
+    text = format_html("{}{}{}", before, link, after)
+    messages.add_message(request, messages.INFO if done.replayed else messages.SUCCESS, text)
+
+
+def _answer(outcome: Outcome | Refusal) -> StoredResponse:
     if isinstance(outcome, Refusal):
         return refused(outcome)
-    text, location = outcome
-    headers = {"Content-Type": "application/json", "Location": location}
-    return StoredResponse(303, headers, json.dumps({"text": text, "at": clock.now().isoformat()}).encode())
+    headers = {"Content-Type": "application/json", "Location": outcome.location}
+    record = {"text": outcome.text, "name": outcome.name, "at": clock.now().isoformat()}
+    return StoredResponse(303, headers, json.dumps(record).encode())
 
 
 def refused(refusal: Refusal) -> StoredResponse:
@@ -155,6 +173,5 @@ def record_of(answer: StoredResponse) -> Any:
 
 def _done_from(answer: StoredResponse) -> ActResult:
     record = record_of(answer)
-    return ActResult(
-        record["text"], answer.headers["Location"], datetime.fromisoformat(record["at"]), answer.replayed
-    )
+    outcome = Outcome(record["text"], answer.headers["Location"], record["name"])
+    return ActResult(outcome, datetime.fromisoformat(record["at"]), answer.replayed)

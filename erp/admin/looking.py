@@ -86,6 +86,7 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
     offers. ``inputs`` names the input of a service where it isn't that of its endpoint. ``details`` are the read-only
     fields of a row's page (else all but those of its form). ``queues`` stand on the home page. ``drill_downs`` are
     lookups of the list that links of other pages use, beside those of ``list_filter`` and ``date_hierarchy``.
+    ``empty`` says how rows come about where the list has no "Add" button.
     """
 
     views: ClassVar[Capability | tuple[Capability, ...]]
@@ -99,6 +100,7 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
     hidden: ClassVar[Sequence[str]] = ("id", "password")
     queues: ClassVar[Sequence[Queue]] = ()
     drill_downs: ClassVar[Sequence[str]] = ()
+    empty: ClassVar[str] = ""
 
     list_per_page = 50
     list_max_show_all = 50
@@ -168,6 +170,15 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Return False: rows are withdrawn, suspended or archived, never deleted."""
         return False
+
+    @property
+    def empty_text(self) -> str:
+        """What an empty list says to a person who cannot add a row there."""
+        if self.empty:
+            return self.empty
+        if self.creates is not None:
+            return "You do not have the permission to add one. Ask an administrator."
+        return "The system records them; nothing has been recorded so far."
 
     def _may(self, request: HttpRequest, service: Service | None, row: Any = None) -> bool:
         if service is None:

@@ -75,8 +75,8 @@ class ServiceAdmin(SavingAdmin):
             )
         except DomainError as error:
             return self._confirm_page(request, service, [], form, error)
-        messages.add_message(request, messages.INFO if done.replayed else messages.SUCCESS, str(done))
-        return HttpResponseRedirect(done.location)
+        acts.announce(request, done)
+        return HttpResponseRedirect(done.outcome.location)
 
     def run_view(self, request: HttpRequest, object_id: str, verb: str) -> HttpResponse:
         """Confirm and run a service on one row."""
@@ -102,8 +102,8 @@ class ServiceAdmin(SavingAdmin):
                 return self._busy_page(request, error)
             row = self._row(request, object_id)
             return self._confirm_page(request, service, [row], form, error)
-        messages.add_message(request, messages.INFO if done.replayed else messages.SUCCESS, str(done))
-        return HttpResponseRedirect(done.location)
+        acts.announce(request, done)
+        return HttpResponseRedirect(done.outcome.location)
 
     def run_many_view(self, request: HttpRequest, verb: str) -> HttpResponse:
         """Run a service on the rows that the confirm page showed, each in its own transaction."""
@@ -120,7 +120,7 @@ class ServiceAdmin(SavingAdmin):
         try:
             form.keywords()
             # The key belongs to this choice of rows: with another choice nothing is done, not even in part.
-            acts.carry_out(request, route=f"{self._route(service)}/rows", run=lambda: ("", ""))
+            acts.carry_out(request, route=f"{self._route(service)}/rows", run=lambda: acts.Outcome("", ""))
         except Exception as failure:
             problem = acts.problem_of(failure)
             if isinstance(problem, InProgress):

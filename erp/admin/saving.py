@@ -5,7 +5,6 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 from django import forms as django_forms
-from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -61,9 +60,9 @@ class SavingAdmin(ReadOnlyAdmin):
         except DomainError as error:
             row = None if object_id is None else self._row(request, object_id)
             return self._form_page(request, row, form, error)
-        messages.add_message(request, messages.INFO if done.replayed else messages.SUCCESS, str(done))
+        acts.announce(request, done)
         again = "_addanother" in request.POST and row is None
-        return HttpResponseRedirect(self._url("add") if again else done.location)
+        return HttpResponseRedirect(self._url("add") if again else done.outcome.location)
 
     def _form(
         self, request: HttpRequest, service: Service, row: Any, *, data: bool = False
@@ -100,7 +99,7 @@ class SavingAdmin(ReadOnlyAdmin):
 
     def _run(
         self, request: HttpRequest, service: Service, form: forms.ServiceForm, row: Any, version: int | None
-    ) -> tuple[str, str] | Refusal:
+    ) -> acts.Outcome | Refusal:
         keywords = form.keywords()
         arguments = () if row is None else (row,)
         result = service(*arguments, actor=actor_of(request), if_version=version, **keywords)
@@ -112,10 +111,11 @@ class SavingAdmin(ReadOnlyAdmin):
         if row is None:
             page = self.admin_site._registry.get(type(result))
             is_ours = isinstance(page, SavingAdmin)
-            return outcome_of(service.__name__, noun, ""), (
-                page._url("change", result.pk) if is_ours else self._url("changelist")
-            )
-        return outcome_of(service.__name__, noun, str(row)), self._url("change", row.pk)
+            location = page._url("change", result.pk) if is_ours else self._url("changelist")
+            return acts.Outcome(outcome_of(service.__name__, noun, ""), location)
+        return acts.Outcome(
+            outcome_of(service.__name__, noun, str(row)), self._url("change", row.pk), str(row)
+        )
 
     def _form_page(
         self,

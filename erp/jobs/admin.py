@@ -17,6 +17,7 @@ FAULTS_SHOWN = 50
 class JobAdmin(ServiceAdmin):
     """Jobs, newest first."""
 
+    empty = "An import or an export starts one."
     views = capabilities.VIEW
     runs: ClassVar = [services.cancel]
     list_display: ClassVar = ["kind", "owner", "status", "progress", "accepted", "refused", "created_at"]

@@ -180,6 +180,7 @@ class EventOutboxAdmin(_Decided):
 class DeadLetterAdmin(_Decided):
     """Finally refused events in the dead-letter subscription."""
 
+    empty = "No event was finally refused: there is nothing to do."
     runs: ClassVar = [deadletters.redrive, deadletters.discard]
     bulk: ClassVar = [deadletters.redrive]
     inputs: ClassVar = {deadletters.redrive: ReasonInput, deadletters.discard: ReasonInput}

@@ -89,6 +89,7 @@ class PricingUnitAdmin(ServiceAdmin):
 class PackWeightAdmin(ServiceAdmin):
     """Weights of packages, set on the page of their commodity."""
 
+    empty = 'Open a commodity and choose "Set pack weight" to add one.'
     views = capabilities.VIEW
     list_display: ClassVar = [
         "commodity",
