@@ -5,15 +5,11 @@ from typing import ClassVar
 
 from django.contrib import admin
 from django.http import HttpRequest
-from django.urls import reverse
-from django.utils.html import format_html
 
 from apps.availability import capabilities, services
 from apps.availability.models import Availability, Reservation
-from erp.admin import Queue, ServiceAdmin, Table, measured, quantity
+from erp.admin import Queue, ServiceAdmin, measured, quantity
 from erp.services import Service
-
-RESERVATIONS_SHOWN = 20
 
 
 @admin.register(Availability)
@@ -112,23 +108,6 @@ class AvailabilityAdmin(ServiceAdmin):
             ]
         }
 
-    def tables(self, request: HttpRequest, row: Availability) -> list[Table]:
-        reservations = row.reservations.select_related("holder_partner").order_by("-created_at")[
-            :RESERVATIONS_SHOWN
-        ]
-        lines = [
-            (
-                _link(reservation, str(reservation.holder_partner)),
-                measured(reservation.quantity, row.unit),
-                measured(reservation.open_quantity, row.unit),
-                reservation.get_status_display(),
-                reservation.expires_at or "–",
-            )
-            for reservation in reservations
-        ]
-        every = f"{reverse('admin:availability_reservation_changelist')}?availability__id__exact={row.pk}"
-        return [Table("Reservations", ["Buyer", "Reserved", "Still open", "Status", "Until"], lines, every)]
-
 
 @admin.register(Reservation)
 class ReservationAdmin(ServiceAdmin):
@@ -146,16 +125,7 @@ class ReservationAdmin(ServiceAdmin):
         "created_at",
     ]
     list_filter: ClassVar = ["status"]
-    drill_downs: ClassVar = ["availability__id__exact"]
     list_select_related: ClassVar = ["availability", "holder_partner"]
     search_fields: ClassVar = ["availability__number__startswith", "holder_partner__legal_name"]
     search_help_text = "Offer number or buyer"
     ordering: ClassVar = ["-id"]  # ids rise with time
-
-
-def _link(reservation: Reservation, text: str) -> str:
-    return format_html(
-        '<a class="text-link" href="{}">{}</a>',
-        reverse("admin:availability_reservation_change", args=[reservation.pk]),
-        text,
-    )

@@ -5,15 +5,12 @@ from typing import ClassVar
 from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils.html import format_html
 
 from apps.locations import capabilities, services
 from apps.locations.models import Distance, Location, State
 from apps.locations.serializers import SetDistanceInput
-from erp.admin import ServiceAdmin, Table
+from erp.admin import ServiceAdmin
 from erp.admin.site import NextStep, next_steps
-
-CHILDREN_SHOWN = 20
 
 
 def _step(request: HttpRequest) -> NextStep | None:
@@ -40,7 +37,6 @@ class LocationAdmin(ServiceAdmin):
     inputs: ClassVar = {services.set_distance: SetDistanceInput}
     list_display: ClassVar = ["name", "type", "parent", "state", "pincode", "is_verified", "status"]
     list_filter: ClassVar = ["type", "status", "is_verified", "state"]
-    drill_downs: ClassVar = ["parent__id__exact"]
     list_select_related: ClassVar = ["parent", "state"]
     search_fields: ClassVar = ["search_key", "pincode__startswith"]
     search_help_text = "Name, alias or PIN code"
@@ -71,24 +67,6 @@ class LocationAdmin(ServiceAdmin):
         "updated_at",
     ]
 
-    def tables(self, request: HttpRequest, row: Location) -> list[Table]:
-        """Places located in it, and its distances to others."""
-        below = row.children.selectable().order_by("type", "name")[:CHILDREN_SHOWN]
-        every = f"{reverse('admin:location_location_changelist')}?parent__id__exact={row.pk}"
-        far = row.distances_from.select_related("destination").order_by("destination__name", "-valid_from")
-        return [
-            Table("Places in it", ["Place", "Type"], [(_link(child), child.type) for child in below], every),
-            Table(
-                "Distances",
-                ["To", "By", "km", "Days", "From"],
-                [
-                    (_link(line.destination), line.mode, line.km, line.transit_days or "–", line.valid_from)
-                    for line in far[:CHILDREN_SHOWN]
-                ],
-                "",
-            ),
-        ]
-
 
 @admin.register(State)
 class StateAdmin(ServiceAdmin):
@@ -113,11 +91,3 @@ class DistanceAdmin(ServiceAdmin):
     list_select_related: ClassVar = ["origin", "destination"]
     search_fields: ClassVar = ["origin__search_key", "destination__search_key"]
     ordering: ClassVar = ["-id"]
-
-
-def _link(place: Location) -> str:
-    return format_html(
-        '<a class="text-link" href="{}">{}</a>',
-        reverse("admin:location_location_change", args=[place.pk]),
-        place.name,
-    )

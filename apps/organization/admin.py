@@ -10,7 +10,6 @@ from django.db.models.fields import DateTimeField
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils.html import format_html
 
 from apps.organization import capabilities, services
 from apps.organization.models import (
@@ -31,12 +30,10 @@ from apps.organization.serializers import (
 )
 from erp import clock
 from erp.access import actor_of
-from erp.admin import Queue, ServiceAdmin, Table, acts
+from erp.admin import Queue, ServiceAdmin, acts
 from erp.admin.site import NextStep, next_steps
 from erp.errors import DomainError
 from erp.services import Service
-
-SHOWN = 20  # parts of each kind on the page of the organization
 
 ADDRESS = ("line1", "line2", "city", "state_code", "pin_code")
 ENDS = ("version", "created_by", "created_at", "updated_at")
@@ -111,49 +108,6 @@ class OrganizationAdmin(ServiceAdmin):
             "gst_registration_id": [(str(each.pk), str(each)) for each in active],
         }
 
-    def tables(self, request: HttpRequest, row: Organization) -> list[Table]:
-        return [
-            _table(
-                "GST registrations",
-                row.gst_registrations.order_by("branch_code"),
-                row,
-                ["Branch", "GSTIN", "State", "Kind", "Primary", "Status"],
-                lambda r: (r.branch_code, r.gstin, r.state_code, r.get_kind_display(), _yes(r.is_primary)),
-            ),
-            _table(
-                "Bank accounts",
-                row.bank_accounts.order_by("-id"),
-                row,
-                ["Bank", "Number", "Currency", "Purpose", "Default", "Status"],
-                lambda r: (
-                    r.bank_name,
-                    f"…{r.last4}",
-                    r.currency,
-                    r.get_purpose_display(),
-                    _yes(r.is_default),
-                ),
-            ),
-            _table(
-                "Financial years",
-                row.financial_years.order_by("-start_date"),
-                row,
-                ["Code", "From", "To", "Status"],
-                lambda r: (r.code, r.start_date, r.end_date),
-            ),
-            _table(
-                "Document series",
-                row.document_series.select_related("financial_year", "gst_registration").order_by("-id"),
-                row,
-                ["Document", "Year", "Registration", "Next number", "Status"],
-                lambda r: (
-                    r.get_document_type_display(),
-                    r.financial_year.code,
-                    r.gst_registration.branch_code if r.gst_registration else "–",
-                    r.number_format.text(r.next_number),
-                ),
-            ),
-        ]
-
 
 class PartAdmin(ServiceAdmin):
     """A part of an organization: added on the page of the organization, changed on its own page."""
@@ -162,7 +116,6 @@ class PartAdmin(ServiceAdmin):
     views = capabilities.VIEW
     list_select_related: ClassVar = ["organization"]
     ordering: ClassVar = ["-id"]  # ids rise with time
-    drill_downs: ClassVar = ["organization__id__exact"]
 
 
 @admin.register(GstRegistration)
@@ -252,7 +205,7 @@ class DocumentSeriesAdmin(PartAdmin):
 
     updates = services.update_document_series
     list_display: ClassVar = [
-        "document_type", "organization", "financial_year", "gst_registration", "template", "last_number",
+        "document_type", "organization", "financial_year", "gst_registration", "template", "next_document",
         "status",
     ]  # fmt: skip
     list_filter: ClassVar = ["status", "document_type"]
@@ -266,11 +219,10 @@ class DocumentSeriesAdmin(PartAdmin):
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).select_related("financial_year", "gst_registration")
 
-    def tables(self, request: HttpRequest, row: DocumentSeries) -> list[Table]:
-        numbers = row.allocated_numbers.order_by("-number")[:SHOWN]
-        lines = [(n.document_number, n.document_date, n.reference_type, n.created_at) for n in numbers]
-        every = f"{reverse('admin:organization_allocatednumber_changelist')}?series__id__exact={row.pk}"
-        return [Table("Document numbers", ["Number", "Date", "For", "Allocated"], lines, every)]
+    @admin.display(description="next number")
+    def next_document(self, row: DocumentSeries) -> str:
+        """The number of the next document."""
+        return str(row.number_format.text(row.next_number))
 
 
 @admin.register(AllocatedNumber)
@@ -282,7 +234,6 @@ class AllocatedNumberAdmin(PartAdmin):
         "document_number", "organization", "document_type", "document_date", "reference_type", "created_at",
     ]  # fmt: skip
     list_filter: ClassVar = ["document_type"]
-    drill_downs: ClassVar = ["series__id__exact"]
     search_fields: ClassVar = ["document_number__startswith", "=reference_id"]
     search_help_text = "Beginning of a number, or the full ID of a document"
 
@@ -304,14 +255,6 @@ class CalendarAdmin(ServiceAdmin):
     ordering: ClassVar = ["code"]
     details: ClassVar = ["code", "name", "weekly_off", "closes_at", *ENDS]
 
-    def tables(self, request: HttpRequest, row: Calendar) -> list[Table]:
-        days = row.days.order_by("-day")[:SHOWN]
-        lines = [
-            (day.day, day.name, "closed" if day.closed else "open", day.closes_at or "–") for day in days
-        ]
-        every = f"{reverse('admin:organization_calendarday_changelist')}?calendar__id__exact={row.pk}"
-        return [Table("Holidays and special days", ["Day", "Name", "Business", "Closes"], lines, every)]
-
 
 @admin.register(CalendarDay)
 class CalendarDayAdmin(ServiceAdmin):
@@ -321,24 +264,6 @@ class CalendarDayAdmin(ServiceAdmin):
     views = capabilities.VIEW
     list_display: ClassVar = ["day", "calendar", "name", "closed", "closes_at"]
     list_filter: ClassVar = ["closed"]
-    drill_downs: ClassVar = ["calendar__id__exact"]
     list_select_related: ClassVar = ["calendar"]
     search_fields: ClassVar = ["name"]
     ordering: ClassVar = ["-day"]
-
-
-def _table(title: str, rows: Any, owner: Organization, headings: list[str], cells: Any) -> Table:
-    """Return the newest parts of one kind, with a link in the first cell and the status in the last."""
-    name = rows.model._meta.model_name
-    lines = []
-    for row in rows[:SHOWN]:
-        first, *others = cells(row)
-        url = reverse(f"admin:organization_{name}_change", args=[row.pk])
-        link = format_html('<a class="text-link" href="{}">{}</a>', url, first)
-        lines.append((link, *others, row.get_status_display()))
-    every = f"{reverse(f'admin:organization_{name}_changelist')}?organization__id__exact={owner.pk}"
-    return Table(title, headings, lines, every)
-
-
-def _yes(value: bool) -> str:
-    return "yes" if value else "–"

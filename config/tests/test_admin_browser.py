@@ -234,6 +234,15 @@ def test_stuck_events_and_dead_letters_are_decided_with_a_reason(browse, user, p
     assert [event.event_id for event in received(count(1))] == [dead]
 
 
+def test_control_k_leads_to_a_row_by_its_number(browse, user, offer):
+    live = offer()
+    page = browse(user("INTERNAL")).page
+    page.keyboard.press("Control+k")
+    page.keyboard.type(live.number)
+    page.click(f"#command-results-list a:has-text('{live.number}')")
+    page.wait_for_url(f"**/{live.pk}/change/")
+
+
 def test_signing_out_ends_access(browse, user):
     browser = browse(user("INTERNAL"))
     page = browser.page

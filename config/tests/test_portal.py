@@ -3,12 +3,15 @@
 import re
 
 import pytest
+from django.contrib import admin
 from django.core.cache import cache
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from apps.availability.models import Availability
+from apps.commodities.tests.examples import measured
+from erp.admin import related, search
 from erp.admin.display import columns_of
 from erp.admin.navigation import sidebar
 
@@ -136,3 +139,68 @@ def test_an_empty_list_says_what_to_do_first(user, staff_client_for):
     assert "do not have the permission" in auditor.get(varieties).content.decode()
     reservations = reverse("admin:availability_reservation_changelist")
     assert "Open an offer" in auditor.get(reservations).content.decode()
+
+
+def test_a_page_shows_the_rows_that_refer_to_its_row(user, staff_client_for, rf, commodity, offer):
+    row = commodity()
+    client = staff_client_for(user("INTERNAL", "INTERNAL_MASTERDATA"))
+    page = reverse("admin:commodity_commodity_change", args=[row.pk])
+
+    def tables(client):
+        return {table.title: table for table in client.get(page).context["tables"]}
+
+    measured(row)
+    with CaptureQueriesContext(connection) as few:
+        shown = tables(client)
+    assert list(shown["Quality parameters"].headings[:2]) == ["Code", "Name"]
+    codes = [re.sub("<.*?>", "", str(line[0])) for line in shown["Quality parameters"].rows]
+    assert 0 < len(codes) <= related.SHOWN
+    answer = client.get(shown["Quality parameters"].more)
+    assert {parameter.commodity_id for parameter in answer.context["cl"].result_list} == {row.pk}
+    form = client.get(shown["Varieties"].add).context["adminform"].form
+    assert form.initial["commodity_id"] == str(row.pk)
+    for _ in range(related.SHOWN + 1):
+        offer(commodity=row)
+    with CaptureQueriesContext(connection) as many:
+        shown = tables(client)
+    assert len(shown["Availabilities"].rows) == related.SHOWN
+    assert len(few) == len(many) <= 25
+    assert shown["Availabilities"].add == ""  # staff post no offers
+    asked = rf.get(page)
+    asked.user = user("APPLICANT")
+    seen = [table.title for table in related.tables(admin.site._registry[type(row)], asked, row)]
+    assert "Quality parameters" in seen
+    assert "Availabilities" not in seen  # an applicant sees no offers
+
+
+def test_the_search_finds_pages_and_rows_by_number_name_and_code(user, staff_client_for, offer, partner):
+    live, firm = offer(), partner("Kovai Spinners")
+    client = staff_client_for(user("INTERNAL", "INTERNAL_MASTERDATA"))
+    address = reverse("admin:search")
+
+    def found(client, term):
+        results = client.get(address, {"s": term, "extended": "1"}).context["results"]
+        return {(result.title, result.description): str(result.link) for result in results}
+
+    assert found(client, live.number)[(live.number, "Availability")].endswith(f"{live.pk}/change/")
+    assert found(client, "kovai")[(str(firm), "Partner")].endswith(f"{firm.pk}/change/")
+    assert (live.commodity.name, "Commodity") in found(client, live.commodity.code)
+    assert {("Varieties", "List"), ("Add variety", "Form")} <= set(found(client, "variet")) | set(
+        found(client, "add vari")
+    )
+    assert found(client, "k") == {}
+    auditor = staff_client_for(user("AUDITOR"))
+    assert ("Add variety", "Form") not in found(auditor, "add vari")
+    with CaptureQueriesContext(connection) as asked:
+        assert len(found(client, "co")) > 5
+    assert len(asked) <= 25
+
+
+def test_the_search_finds_nothing_that_the_person_may_not_see(user, rf, offer):
+    live = offer()
+    request = rf.get(HOME)
+    request.user = user("APPLICANT")
+    pages = list(admin.site._registry.values())
+    assert not [each for each in search.results(request, pages, live.number) if live.number in each.title]
+    request.user = user("AUDITOR")
+    assert [each for each in search.results(request, pages, live.number) if live.number in each.title]

@@ -4,9 +4,11 @@ from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
+from django.contrib.admin.utils import lookup_field
 from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 from django.utils.html import format_html
+from unfold.utils import display_for_field, display_for_label
 
 from erp.figures import group, trim
 
@@ -102,12 +104,13 @@ def _column(model: type[models.Model], name: str) -> Any:
 
 
 class Table(NamedTuple):
-    """Rows of another kind that belong to the row on the page, and where all of them are."""
+    """Rows of another kind that belong to the row on the page, where all of them are, and where one is added."""
 
     title: str
     headings: Sequence[str]
     rows: Iterable[Sequence[Any]]
     more: str = ""
+    add: str = ""
 
 
 def shown(field: "models.Field[Any, Any]", value: Any) -> str:
@@ -117,3 +120,18 @@ def shown(field: "models.Field[Any, Any]", value: Any) -> str:
     if field.choices:
         return str(dict(field.flatchoices).get(value, value))
     return trim(value) if isinstance(value, Decimal) else str(value)
+
+
+def cell(page: Any, column: Any, row: models.Model) -> Any:
+    """What the list of a page shows in a column of a row."""
+    attr: Any
+    field, attr, value = lookup_field(column, row, page)
+    if field is not None and field.is_relation:
+        value = getattr(row, field.name)
+    elif field is not None and not isinstance(field, models.BooleanField):
+        return display_for_field(value, field, "–")
+    elif getattr(attr, "label", None):
+        return display_for_label(value, "–", attr.label)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "–" if value in (None, "") else value

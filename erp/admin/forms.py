@@ -136,7 +136,8 @@ class ServiceForm(forms.Form):
 
     ``input`` is an instance with its context (``actor``, ``target``), ``slots`` its controls in the order to
     draw them; ``choose`` gives, for a model, the address where its rows are searched, or an empty text;
-    ``options`` replaces a control by a choice (name → pairs).
+    ``options`` replaces a control by a choice (name → pairs); ``fixed`` are values without a control (name → value,
+    None for none).
     """
 
     use_required_attribute = False
@@ -153,13 +154,16 @@ class ServiceForm(forms.Form):
         model: type[models.Model],
         choose: Callable[[type[models.Model]], str],
         options: Mapping[str, list[tuple[str, str]]] | None = None,
+        fixed: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(data=data, files=files, initial=dict(initial or {}), label_suffix="")
         self.input = input
         # What Django's read-only fields ask of a form.
         self.instance = row if row is not None else model()
         self._meta = SimpleNamespace(model=model, labels=None, help_texts=None)
-        self.slots = slots
+        fixed = fixed or {}
+        self.slots = [slot for slot in slots if slot.name not in fixed]
+        self._fixed = [(slot.path, fixed[slot.name]) for slot in slots if fixed.get(slot.name) is not None]
         self._choose = choose
         for slot in self.slots:
             typed = data.get(slot.name) if data is not None else self.initial.get(slot.name)
@@ -173,6 +177,8 @@ class ServiceForm(forms.Form):
     def values(self) -> dict[str, Any]:
         """Return the submitted values as the JSON of an API request."""
         values = _frame(self.input)
+        for path, value in self._fixed:
+            _put(values, path, value)
         for slot in self.slots:
             if isinstance(slot.field, FileField):
                 value = self.files.get(slot.name, _ABSENT)
@@ -458,7 +464,7 @@ def _text_widget(field: Any) -> Any:
     if getattr(field, "multiline", False) or not isinstance(
         field, serializers.CharField | serializers.UUIDField
     ):
-        return widgets.UnfoldAdminTextareaWidget()
+        return widgets.UnfoldAdminTextareaWidget(attrs={"rows": 3})
     return widgets.UnfoldAdminTextInputWidget()
 
 

@@ -21,7 +21,7 @@ from unfold.views import ChangeList
 
 from erp import access
 from erp.access import Capability
-from erp.admin import history, partner_view, queries
+from erp.admin import history, partner_view, queries, related
 from erp.admin.display import Table, columns_of
 from erp.admin.queues import Queue
 from erp.api.serializers import Input
@@ -85,7 +85,8 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
     several rows of a list; ``starts`` are services without a target row, such as an import, which the list
     offers. ``inputs`` names the input of a service where it isn't that of its endpoint. ``details`` are the read-only
     fields of a row's page (else all but those of its form). ``queues`` stand on the home page. ``drill_downs`` are
-    lookups of the list that links of other pages use, beside those of ``list_filter`` and ``date_hierarchy``.
+    lookups of the list that links of other pages use, beside relations and those of ``list_filter`` and
+    ``date_hierarchy``.
     ``empty`` says how rows come about where the list has no "Add" button.
     """
 
@@ -210,8 +211,12 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
         """Choices in place of a control: name → (value, label)."""
         return {}
 
+    def fixed_values(self, request: HttpRequest, service: Service) -> dict[str, Any]:
+        """Values that the form of a service doesn't ask for: name → value, or None for none."""
+        return {}
+
     def tables(self, request: HttpRequest, row: Any) -> list[Table]:
-        """Rows of other kinds that the row's page shows below."""
+        """Tables that the row's page shows below, beside those of rows that refer to it (``related``)."""
         return []
 
     def get_details(self, request: HttpRequest, row: Any) -> list[Any]:
@@ -306,8 +311,12 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
             raise PermissionDenied
         return row
 
+    def listed_columns(self) -> list[Any]:
+        """The columns of the list, without actions."""
+        return columns_of(self.model, self.list_display)
+
     def get_list_display(self, request: HttpRequest) -> list[Any]:
-        columns = columns_of(self.model, super().get_list_display(request))
+        columns = self.listed_columns()
         if not self.runs or self.admin_site.reads_only(request):
             return columns
 
@@ -353,9 +362,8 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
     def _lookups(self, request: HttpRequest | None) -> dict[str, queries.Check]:
         list_filter = self.list_filter if request is None else self.get_list_filter(request)
         of_queues = [name for queue in self.queues for name in queue.filters]
-        return queries.lookups_of(
-            self.model, list_filter, self.date_hierarchy, [*self.drill_downs, *of_queues]
-        )
+        drill_downs = [*self.drill_downs, *related.drill_downs(self.model), *of_queues]
+        return queries.lookups_of(self.model, list_filter, self.date_hierarchy, drill_downs)
 
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
         """Return the rows that match the term; columns of keys are searched by the term's key."""

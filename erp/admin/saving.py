@@ -12,7 +12,7 @@ from django.template.response import TemplateResponse
 from unfold.forms import AdminForm
 
 from erp.access import actor_of
-from erp.admin import acts, forms, history, partner_view
+from erp.admin import acts, forms, history, partner_view, related
 from erp.admin.looking import ReadOnlyAdmin
 from erp.api.serializers import Input
 from erp.errors import DomainError, InProgress, PreconditionFailed
@@ -83,6 +83,7 @@ class SavingAdmin(ReadOnlyAdmin):
             model=self.model,
             choose=self._search_address,
             options=self.options(request, service, row),
+            fixed=self.fixed_values(request, service),
         )
 
     def _input(self, service: Service) -> type[Input]:
@@ -159,7 +160,9 @@ class SavingAdmin(ReadOnlyAdmin):
             "version": self._version_to_send(request, row, error),
             "service": service,
             "verbs": [] if row is None else self.verbs(request, row),
-            "tables": [] if row is None else self.tables(request, row),
+            "tables": []
+            if row is None
+            else [*self.tables(request, row), *related.tables(self, request, row)],
             "differences": form.differences(row) if form is not None and stale else [],
             "changes": self._changes_since(request, row) if stale else [],
         }

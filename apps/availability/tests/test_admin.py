@@ -48,7 +48,8 @@ def test_a_second_click_shows_the_first_result(manager, waiting, emitted):
     form = manager.form(page(offer, "approve"))
     manager.post(page(offer, "approve"), form)
     again = manager.post(page(offer, "approve"), form, follow=True)
-    assert f"Availability {offer.number} was approved. This was already done at " in again.content.decode()
+    drawn = again.content.decode()
+    assert f">{offer.number}</a> was approved. This was already done at " in drawn
     assert len(emitted("availability.approved")) == 1
 
 

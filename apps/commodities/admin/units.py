@@ -4,12 +4,11 @@ from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.http import HttpRequest
-from django.urls import reverse
 
 from apps.commodities import capabilities, services
 from apps.commodities.models import PackWeight, PricingUnit, Unit, UnitDefinition
 from apps.commodities.serializers import units as serializers
-from erp.admin import ServiceAdmin, Table
+from erp.admin import ServiceAdmin
 
 DRAFTED = ("source", "valid_from", "valid_to", "status", "version", "created_at", "updated_at")
 
@@ -25,21 +24,6 @@ class UnitAdmin(ServiceAdmin):
     list_filter: ClassVar = ["dimension"]
     search_fields: ClassVar = ["code", "name"]
     ordering: ClassVar = ["code"]
-
-    def tables(self, request: HttpRequest, row: Unit) -> list[Table]:
-        lines = [
-            (each.unit_version, each.factor, each.valid_from, each.valid_to or "–", each.get_status_display())
-            for each in row.definitions.order_by("-unit_version")
-        ]
-        every = f"{reverse('admin:commodity_unitdefinition_changelist')}?unit__id__exact={row.pk}"
-        return [
-            Table(
-                "Definitions",
-                ["Version", "In the base unit", "Effective from", "Effective to", "Status"],
-                lines,
-                every,
-            )
-        ]
 
 
 @admin.register(UnitDefinition)

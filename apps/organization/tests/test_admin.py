@@ -39,7 +39,7 @@ def page(row, *more):
 def test_the_page_of_a_firm_shows_its_parts(company, keeper, finance):
     factories.account(company, by=keeper, number=NUMBER)
     text = finance.get(page(company)).content.decode()
-    for part in ("MU1", "…4321", "TRD-", company.financial_years.get().code):
+    for part in ("MU1", "4321", "TRD-", company.financial_years.get().code):
         assert part in text
     assert NUMBER not in text
 
