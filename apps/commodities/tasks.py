@@ -28,6 +28,7 @@ class Import(TableKind, abstract=True):
     """A row of the file creates a row, or updates the one with its code."""
 
     target: services.ImportTarget
+    accepted_by = services.bulk_upload
     wrong_header, too_many_rows = services.FileHeader, services.TooManyRows
 
     def do(self, values: dict[str, Any], *, row: WorkRow, job: Job, actor: Actor) -> RowResult:

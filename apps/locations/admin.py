@@ -1,6 +1,6 @@
 """Places in the staff portal."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.http import HttpRequest
@@ -11,6 +11,8 @@ from apps.locations.models import Distance, Location, State
 from apps.locations.serializers import SetDistanceInput
 from erp.admin import ServiceAdmin
 from erp.admin.site import NextStep, next_steps
+from erp.jobs.importing import ImportAdmin
+from erp.services import Service
 
 
 def _step(request: HttpRequest) -> NextStep | None:
@@ -25,12 +27,11 @@ next_steps.append(_step)
 
 
 @admin.register(Location)
-class LocationAdmin(ServiceAdmin):
+class LocationAdmin(ImportAdmin):
     """The registry of places."""
 
-    empty = "Import places from a file, or load those of a country."
     views = capabilities.VIEW
-    updates = services.update
+    creates, updates = services.create, services.update
     runs: ClassVar = [services.confirm, services.reparent, services.merge, services.set_distance]
     bulk: ClassVar = [services.confirm]
     starts: ClassVar = [services.bulk_import]
@@ -66,6 +67,12 @@ class LocationAdmin(ServiceAdmin):
         "created_at",
         "updated_at",
     ]
+
+    def fixed_values(self, request: HttpRequest, service: Service) -> dict[str, Any]:
+        """What a look-up fills in belongs to the API."""
+        if service is services.create:
+            return dict.fromkeys(("details_token", "provider", "provider_id"))
+        return super().fixed_values(request, service)
 
 
 @admin.register(State)

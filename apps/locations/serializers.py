@@ -166,8 +166,12 @@ class ImportRow(PlaceFacts):
     type = fields.ChoiceField(choices=Location.Type.choices)
     name = fields.CharField(min_length=2, max_length=200)
     state = StateField()
-    ref = fields.CharField(max_length=100, required=False)
-    parent_ref = fields.CharField(max_length=100, required=False)
+    ref = fields.CharField(
+        max_length=100, required=False, help_text="Your own name of the row, by which later rows refer to it."
+    )
+    parent_ref = fields.CharField(
+        max_length=100, required=False, help_text="The ref of the earlier row that the place is located in."
+    )
     parent_id = fields.RowField(Location, source="parent", required=False)
     provider = provider_field()
     provider_id = provider_id_field(required=False)
@@ -181,15 +185,12 @@ class ImportRow(PlaceFacts):
         return attrs
 
 
-_MODES = [(value, label) for value, label in Job.Mode.choices if value != Job.Mode.CHECK]
-
-
 class BulkImportInput(Input):
     file = FileField(accepts=(CSV,), help_text="Table of places as CSV, one place per row.")
     mode = fields.ChoiceField(
-        choices=_MODES,
+        choices=Job.Mode.choices,
         required=False,
-        help_text="Atomic: all rows or none. Partial: all rows without errors. Default: atomic.",
+        help_text="Atomic (default): all rows or none. Partial: all rows without errors. Check: change nothing.",
     )
 
 

@@ -18,8 +18,9 @@ from erp.services import attempt
 class ImportPlaces(TableKind):
     """A place a row, which may lie in that of an earlier row."""
 
-    name = services.IMPORT
+    name, title = services.IMPORT, "Import places"
     row = ImportRow
+    accepted_by = services.bulk_import
     wrong_header, too_many_rows = services.FileHeader, services.TooManyRows
 
     def __init__(self) -> None:
@@ -61,7 +62,8 @@ class ImportPlaces(TableKind):
         return JobRow.objects.filter(job=job, number=number).values_list("object_id", flat=True).first()
 
     def finish(self, job: Job) -> None:
-        services.report_import(actor=SYSTEM, job=job)
+        if job.mode != Job.Mode.CHECK:
+            services.report_import(actor=SYSTEM, job=job)
 
 
 def _added(values: dict[str, Any], actor: Actor) -> RowResult:

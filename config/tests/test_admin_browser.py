@@ -11,8 +11,11 @@ import pytest
 from apps.accounts import secrets
 from apps.accounts import services as accounts
 from apps.commodities.tests.examples import measured
+from apps.locations.models import Location
 from config.testing import CHROMIUM, PASSWORD, totp_code
+from config.tests.jobs_support import finished
 from erp.access import SYSTEM
+from erp.jobs.models import Job
 from erp.outbox import endpoint, wire
 from erp.outbox.models import EventOutbox
 from erp.outbox.publisher import BlockingPublisher
@@ -241,6 +244,28 @@ def test_control_k_leads_to_a_row_by_its_number(browse, user, offer):
     page.keyboard.type(live.number)
     page.click(f"#command-results-list a:has-text('{live.number}')")
     page.wait_for_url(f"**/{live.pk}/change/")
+
+
+def test_a_file_with_two_bad_rows_is_checked_then_imported(browse, user, state, tmp_path):
+    state("24")
+    file = tmp_path / "places.csv"
+    file.write_text("type,name,state\nCITY,Gondal,24\nCITY,Bad,99\nTOWN,Worse,24\n")
+    browser = browse(user("INTERNAL"))
+    page = browser.open("/admin/location/location/start/bulk_import/")
+    assert "Download the template" in browser.dialog_text()
+    page.set_input_files("[name=file]", file)
+    page.click("text=Check the file")
+    page.wait_for_selector("text=The job is running")
+    finished(Job.objects.get())
+    page.wait_for_selector("text=2 of 3 rows have errors")  # the page follows the job by itself
+    assert re.search(r"2\s+state\s+Unknown state.*\s+3\s+type\s+Enter one of", browser.dialog_text())
+    assert not Location.objects.filter(name="Gondal").exists()
+    page.click("text=Import the checked rows")
+    page.click("text=Import 1 of 3 rows")
+    page.wait_for_selector("text=The job is running")
+    finished(Job.objects.get(mode="partial"))
+    page.wait_for_selector("text=were left out")
+    assert Location.objects.filter(name="Gondal").exists()
 
 
 def test_signing_out_ends_access(browse, user):

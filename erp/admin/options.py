@@ -38,6 +38,8 @@ class ResultLine(NamedTuple):
 class ServiceAdmin(SavingAdmin):
     """Base of every admin page; see ``ReadOnlyAdmin`` for what a page declares."""
 
+    confirm_template = "admin/service/confirm.html"
+
     def get_urls(self) -> list[URLPattern]:
         name = f"{self.opts.app_label}_{self.opts.model_name}"
         one, many = self.admin_site.admin_view(self.run_view), self.admin_site.admin_view(self.run_many_view)
@@ -228,8 +230,13 @@ class ServiceAdmin(SavingAdmin):
             "back": self._url("changelist") if row is None else self._url("change", row.pk),
             "key": acts.new_key(),
             "version": "" if row is None else self._version_to_send(request, row, error),
+            **self.confirm_context(request, service),
         }
-        return as_answer(TemplateResponse(request, "admin/service/confirm.html", context), error)
+        return as_answer(TemplateResponse(request, self.confirm_template, context), error)
+
+    def confirm_context(self, request: HttpRequest, service: Service) -> dict[str, Any]:
+        """What else the page of a service shows."""
+        return {}
 
     def _effect(self, request: HttpRequest, service: Service, row: Any) -> str:
         """Return what the service would change on the row: it is run and rolled back."""

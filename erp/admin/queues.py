@@ -41,11 +41,16 @@ class Waiting(NamedTuple):
 def waiting(
     admins: Iterable[Any], request: HttpRequest, clock: Callable[[], datetime] = clock.now
 ) -> list[Waiting]:
-    """Every queue of these pages whose rows the person may see: two small queries each."""
-    found = []
-    for admin in admins:
-        if admin.queues and admin.has_view_permission(request):
-            found += [_stand(admin, request, queue, clock()) for queue in admin.queues]
+    """Every queue of these pages whose rows the person may see: two small queries each, once per request."""
+    found: list[Waiting] | None = getattr(request, "_waiting", None)
+    if found is None:
+        found = [
+            _stand(admin, request, queue, clock())
+            for admin in admins
+            if admin.queues and admin.has_view_permission(request)
+            for queue in admin.queues
+        ]
+        request._waiting = found  # type: ignore[attr-defined]
     return found
 
 

@@ -9,6 +9,7 @@ from django.http.response import HttpResponseBase
 from rest_framework.renderers import BaseRenderer
 
 from erp.files import CSV, XLSX
+from erp.jobs.models import Job
 from erp.jobs.sheets import as_csv, as_workbook
 
 
@@ -43,3 +44,21 @@ def table(
     response["Content-Disposition"] = f'attachment; filename="{name}.{ending}"'
     response["X-Content-Type-Options"] = "nosniff"
     return response
+
+
+def result_of(job: Job) -> HttpResponseBase:
+    """The accepted rows of a job: row, what was done, id."""
+    rows = job.rows.exclude(word="").order_by("number")
+    lines = ((row.number, row.word, row.object_id or "") for row in rows.iterator(chunk_size=500))
+    return table("result", ("row", "done", "id"), lines)
+
+
+def errors_of(job: Job) -> HttpResponseBase:
+    """The errors of refused rows of a job: row, pointer, code, detail."""
+    rows: Any = job.rows.filter(word="").order_by("number")
+    lines = (
+        (row.number, fault["pointer"], fault["code"], fault["detail"])
+        for row in rows.iterator(chunk_size=500)
+        for fault in row.faults
+    )
+    return table("errors", ("row", "pointer", "code", "detail"), lines)

@@ -13,6 +13,7 @@ from erp.access import Actor
 from erp.api.problems import domain_error
 from erp.errors import DomainError
 from erp.jobs.models import Job
+from erp.labels import label_of
 from erp.services import attempt
 
 
@@ -53,10 +54,13 @@ _FORESEEN: Final = {"": "refused", "created": "create", "updated": "update"}
 class JobKind:
     """One sort of long work. A subclass names itself and says how to read, to do and to end it.
 
+    ``title`` says in words what it does, where its name doesn't.
+
     Each turn of a worker makes an instance of its own: what that notes is gone when another goes on.
     """
 
     name: ClassVar[str]
+    title: ClassVar[str] = ""
 
     def __init_subclass__(cls, *, abstract: bool = False, **kwargs: Any) -> None:
         """``abstract``: the class is no sort of work yet, others derive from it."""
@@ -66,6 +70,11 @@ class JobKind:
         if cls.name in registry:
             raise ImproperlyConfigured(f"job kind {cls.name} is declared twice")
         registry[cls.name] = cls
+
+    @classmethod
+    def label(cls) -> str:
+        """The kind in words."""
+        return cls.title or label_of(cls.name.rpartition(".")[2])
 
     def rows(self, job: Job, content: bytes) -> Iterator[WorkRow]:
         """All rows, always in the same order; ``content`` is the job's file, empty without one."""

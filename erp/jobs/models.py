@@ -9,6 +9,7 @@ from django.db.models import Q
 
 from erp import clock
 from erp.access import Actor, granted_keys, holds_everywhere
+from erp.labels import label_of
 from erp.models import Guarded, Model, QuerySet
 
 
@@ -90,7 +91,7 @@ class Job(Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.pk}"
+        return f"{label_of(self.kind.rpartition('.')[2])} {self.file_name or self.pk}"
 
     def open_verbs(self) -> frozenset[str]:
         return frozenset({"cancel"} if self.status in (self.Status.QUEUED, self.Status.RUNNING) else ())

@@ -23,17 +23,19 @@ from erp.jobs.limits import Budget, LimitExceeded
 from erp.jobs.models import Job
 from erp.jobs.sheets import items, records
 from erp.jobs.workbooks import TypedCell
-from erp.services import dry_run
+from erp.services import Service, dry_run
 
 
 class TableKind(JobKind, abstract=True):
     """Long work on the rows of a table.
 
     A subclass names the ``row`` input, whose required fields are the mandatory columns, and says what to ``do``
-    with a row. ``wrong_header`` and ``too_many_rows`` are its module's problems with a table as a whole.
+    with a row. ``accepted_by`` is the service that accepts a file.
+    ``wrong_header`` and ``too_many_rows`` are its module's problems with a table as a whole.
     """
 
     row: ClassVar[type[Input]]
+    accepted_by: ClassVar[Service]
     wrong_header: ClassVar[type[RuleBroken]]
     too_many_rows: ClassVar[type[RuleBroken]]
     most_rows: ClassVar[int] = 10_000
@@ -46,6 +48,12 @@ class TableKind(JobKind, abstract=True):
         # One input reads all rows; ``known`` is what its fields found out and later rows can use.
         self._context: dict[str, Any] = {"known": {}}
         self._input = self.row(context=self._context)
+
+    @classmethod
+    def columns(cls) -> list[str]:
+        """The columns that a table may have, mandatory ones first."""
+        fields = cls.row().fields
+        return sorted(fields, key=lambda name: not fields[name].required)
 
     def do(self, values: dict[str, Any], *, row: WorkRow, job: Job, actor: Actor) -> RowResult:
         """Do one row, whose validated ``values`` are keywords of a service. Raises DomainError to refuse it."""

@@ -1,6 +1,5 @@
 """Jobs over HTTP: how far they are, what became of each row, and stopping them."""
 
-from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from django.http.response import HttpResponseBase
@@ -10,8 +9,8 @@ from rest_framework.request import Request
 from erp.api.endpoints import endpoint
 from erp.api.viewsets import RowViewSet, read
 from erp.jobs import capabilities, services
-from erp.jobs.downloads import CsvRenderer, table
-from erp.jobs.models import Job, JobRow
+from erp.jobs.downloads import CsvRenderer, errors_of, result_of
+from erp.jobs.models import Job
 from erp.jobs.serializers import JobOutput
 
 RETRY_AFTER_SECONDS = 2
@@ -43,19 +42,9 @@ class JobViewSet(RowViewSet):
     @read("result")
     def result(self, request: Request, pk: Any = None) -> HttpResponseBase:
         """Download the accepted rows as CSV: row, what was done, id."""
-        rows = self.get_object().rows.exclude(word="").order_by("number")
-        lines = ((row.number, row.word, row.object_id or "") for row in rows.iterator(chunk_size=500))
-        return table("result", ("row", "done", "id"), lines)
+        return result_of(self.get_object())
 
     @read("errors")
     def errors(self, request: Request, pk: Any = None) -> HttpResponseBase:
         """Download the errors of refused rows as CSV: row, pointer, code, detail."""
-        rows: Any = self.get_object().rows.filter(word="").order_by("number")
-        return table("errors", ("row", "pointer", "code", "detail"), _faults(rows))
-
-
-def _faults(rows: Any) -> Iterator[tuple[Any, ...]]:
-    row: JobRow
-    for row in rows.iterator(chunk_size=500):
-        for fault in row.faults:
-            yield row.number, fault["pointer"], fault["code"], fault["detail"]
+        return errors_of(self.get_object())

@@ -7,11 +7,11 @@ from django.contrib import admin
 from apps.commodities import capabilities, services
 from apps.commodities.models import Commodity
 from apps.commodities.serializers.units import SetPackWeightInput
-from erp.admin import ServiceAdmin
+from erp.jobs.importing import ImportAdmin
 
 
 @admin.register(Commodity)
-class CommodityAdmin(ServiceAdmin):
+class CommodityAdmin(ImportAdmin):
     """Goods that can be traded."""
 
     views = capabilities.VIEW

@@ -45,6 +45,7 @@ def report_import(*, actor: Actor, job: Job) -> Job:
     emits=[JobQueued],
     raises=[FileHeader, TooManyRows],
     jobs=[create, report_import],
+    label="Import from a file",
 )
 def bulk_import(*, actor: Actor, file: Upload, mode: str = Job.Mode.ATOMIC) -> Job:
     """Import places from a CSV file. The import runs as a job.
@@ -52,6 +53,7 @@ def bulk_import(*, actor: Actor, file: Upload, mode: str = Job.Mode.ATOMIC) -> J
     Columns: type, name and state; if wanted ref, parent_ref or parent_id, district, pincode, latitude, longitude,
     aliases (separated by semicolons), unlocode, customs_code, provider, provider_id. A `parent_ref` names the
     `ref` of an earlier row. With `atomic` all rows are added or none, at most 2,000; with `partial` up to 10,000,
-    and those that are refused stand in the job's errors. A place that is there already is left as it is.
+    and those that are refused stand in the job's errors. With `check` the job changes nothing: its result lists the
+    effect of each row, its errors what is wrong with it. A place that is there already is left as it is.
     """
     return tables.accept(IMPORT, actor=actor, file=file, mode=mode)

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from html import unescape
 from typing import Any
 
 import pytest
@@ -224,7 +225,7 @@ def test_staff_import_at_the_desk_and_are_led_to_the_job(user, place, staff_clie
     def sheet(text: bytes) -> SimpleUploadedFile:
         return SimpleUploadedFile("places.csv", text, "text/csv")
 
-    typed = {**portal.form(start), "mode": "partial"}
+    typed = portal.form(start)
     sent = portal.post(start, {**typed, "file": sheet(b"type,name,state\nCITY,Gondal,24\nCITY,Bad,99\n")})
     job = Job.objects.get()
     assert (sent.status_code, sent["Location"]) == (302, reverse("admin:job_job_change", args=[job.pk]))
@@ -232,10 +233,24 @@ def test_staff_import_at_the_desk_and_are_led_to_the_job(user, place, staff_clie
     assert (again["Location"], Job.objects.count()) == (sent["Location"], 1)
     other = portal.post(start, {**typed, "file": sheet(b"type,name,state\nCITY,Other,24\n")})
     assert (other.status_code, "already submitted" in other.content.decode()) == (422, True)
-    assert finished(job).tally == {"created": 1}
-    page = portal.get(sent["Location"]).content.decode()
-    assert "2 of 2" in page
-    assert "row 2: /state unknown_state" in page
+    assert (finished(job).tally, Location.objects.filter(name="Gondal").exists()) == ({"create": 1}, False)
+    answer = portal.get(sent["Location"])
+    page = answer.content.decode()
+    assert "1 of 2 rows have errors. Nothing was changed." in page
+    assert list(answer.context["tables"][0].rows) == [
+        (2, "state", "Unknown state. Use its code or name, such as 24, GJ or Gujarat.")
+    ]
+    (run,) = re.findall(r'href="([^"]*checked[^"]*)"', page)
+    template, errors = (reverse("admin:location_location_template", args=["import"]), f"{job.pk}/errors.csv")
+    assert b"type,name,state" in b"".join(portal.get(template).streaming_content)
+    assert b"unknown_state" in b"".join(portal.get(f"/admin/job/job/{errors}").streaming_content)
+    imported = portal.post(start, portal.form(unescape(run)))
+    done = finished(Job.objects.exclude(pk=job.pk).get())
+    assert (done.mode, done.file_sha256, done.status) == ("partial", job.file_sha256, "partial")
+    assert Location.objects.filter(name="Gondal").exists()
+    assert "were left out" in portal.get(imported["Location"]).content.decode()
+    stranger = staff_client_for(user("INTERNAL"))
+    assert stranger.get(unescape(run)).status_code == 404
     for wrong, status, words in (
         (sheet(b"type,name\nCITY,Gondal\n"), 422, "column"),
         (sheet(b"MZ\x90\x00"), 415, "Send"),
@@ -243,7 +258,7 @@ def test_staff_import_at_the_desk_and_are_led_to_the_job(user, place, staff_clie
     ):
         refused_page = portal.fill(start, file=wrong)
         assert (refused_page.status_code, words in refused_page.content.decode()) == (status, True)
-    assert Job.objects.count() == 1
+    assert Job.objects.count() == 2
 
 
 def test_every_service_on_a_place_is_offered_on_its_page(user, place, staff_client_for) -> None:
@@ -346,3 +361,13 @@ def test_a_large_table_takes_no_memory_and_every_row_is_accounted_for(user, plac
     assert job.rows.count() == LARGE
     assert refused(job) == [(number, "/state", "unknown_state") for number in range(1, LARGE + 1, 100)]
     assert emitted("location.bulk_imported")[-1].payload["outcome"] == "partial"
+
+
+def test_a_check_foresees_places_in_places_of_the_same_file(staff, emitted) -> None:
+    lines = ["CITY,Gondal,24,g,", "GIN,Shiv Gin,24,,g", "GIN,Lost Gin,24,,x"]
+    file = table(*lines, header="type,name,state,ref,parent_ref")
+    job = done(staff.write(PATH, {"file": file, "mode": "check"}))
+    assert (job.status, job.tally) == ("partial", {"create": 2})
+    assert refused(job) == [(3, "/parent_ref", "does_not_exist")]
+    assert not Location.objects.filter(name="Gondal").exists()
+    assert emitted("location.bulk_imported") == []
