@@ -1,5 +1,6 @@
 """The staff portal's sidebar and home page."""
 
+import csv
 import re
 
 import pytest
@@ -14,6 +15,7 @@ from apps.commodities.tests.examples import measured
 from erp.admin import related, search
 from erp.admin.display import columns_of
 from erp.admin.navigation import sidebar
+from erp.trail.models import Entry, Export
 
 HOME = reverse("admin:index")
 
@@ -208,3 +210,29 @@ def test_the_search_finds_nothing_that_the_person_may_not_see(user, rf, offer):
     assert not [each for each in search.results(request, pages, live.number) if live.number in each.title]
     request.user = user("AUDITOR")
     assert [each for each in search.results(request, pages, live.number) if live.number in each.title]
+
+
+def test_a_list_is_downloaded_as_it_is_shown_and_the_download_is_recorded(
+    user, staff_client_for, offer, partner
+):
+    live = offer(seller=user("SELLER", of=partner('=HYPERLINK("x")')))
+    offer(live=False)
+    person = user("AUDITOR")
+    client = staff_client_for(person)
+    page = reverse("admin:availability_availability_changelist")
+    query = {"status__exact": "ACTIVE", "o": "1"}
+    link = client.get(page, query).context["file"]
+    answer = client.get(link)
+    header, line, *more = csv.reader(answer.content.decode("utf-8-sig").splitlines())
+    assert header == ["Number", "Seller", "Commodity", "Available", "Total", "Status", "Available until"]
+    assert (line[0], line[1], line[3], line[5]) == (live.number, '\'=HYPERLINK("x")', "100 BALE", "Active")
+    assert not more
+    (record,) = Export.objects.all()
+    assert record.filters == {"list": "availability.Availability", **query}
+    assert record.lines == 1
+    assert Entry.objects.filter(table=Export._meta.db_table, actor_id=person.pk).exists()
+    assert client.get(link, {"password__startswith": "a"}).status_code == 400
+    assert (
+        staff_client_for(user("INTERNAL")).get(reverse("admin:outbox_eventoutbox_export")).status_code == 403
+    )
+    assert Export.objects.count() == 1

@@ -21,7 +21,7 @@ from unfold.views import ChangeList
 
 from erp import access
 from erp.access import Capability
-from erp.admin import history, partner_view, queries, related
+from erp.admin import exports, history, partner_view, queries, related
 from erp.admin.display import Table, columns_of
 from erp.admin.queues import Queue
 from erp.api.serializers import Input
@@ -291,12 +291,12 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
         """Nothing."""
 
     def get_urls(self) -> list[URLPattern]:
-        choose = path(
-            "choose/",
-            self.admin_site.admin_view(self.choose_view),
-            name=f"{self.opts.app_label}_{self.opts.model_name}_choose",
-        )
-        return [choose, *super().get_urls()]
+        name, guard = f"{self.opts.app_label}_{self.opts.model_name}", self.admin_site.admin_view
+        return [
+            path("choose/", guard(self.choose_view), name=f"{name}_choose"),
+            path("export.csv", guard(self.export_view), name=f"{name}_export"),
+            *super().get_urls(),
+        ]
 
     def _url(self, name: str, pk: Any = None, *, verb: str = "") -> str:
         full = f"admin:{self.opts.app_label}_{self.opts.model_name}_{name}"
@@ -341,7 +341,8 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
             for service in self.starts
             if not shut and self._may(request, service)
         ]
-        return super().changelist_view(request, {"starts": starts, **(extra_context or {})})
+        file = self._url("export") + (f"?{query}" if (query := request.GET.urlencode()) else "")
+        return super().changelist_view(request, {"starts": starts, "file": file, **(extra_context or {})})
 
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
         """Return the list for the query string. Raises Malformed for undeclared or invalid parameters."""
@@ -371,6 +372,12 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
             search_term = name_key(search_term)
         found: tuple[Any, bool] = super().get_search_results(request, queryset, search_term)
         return found
+
+    def export_view(self, request: HttpRequest) -> HttpResponse:
+        """The list as CSV."""
+        if not self.has_view_permission(request) or partner_view.is_active(request):
+            raise PermissionDenied
+        return exports.export(self, request)
 
     def choose_view(self, request: HttpRequest) -> HttpResponse:
         """Rows for a search field of another page: matches of the term, twenty at a time."""

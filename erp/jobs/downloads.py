@@ -8,9 +8,10 @@ from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from rest_framework.renderers import BaseRenderer
 
+from erp.csv_files import as_csv
 from erp.files import CSV, XLSX
 from erp.jobs.models import Job
-from erp.jobs.sheets import as_csv, as_workbook
+from erp.jobs.sheets import as_workbook
 
 
 class CsvRenderer(BaseRenderer):

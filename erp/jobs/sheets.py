@@ -3,7 +3,6 @@
 import csv
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from decimal import Decimal
 from io import BytesIO, TextIOWrapper
 from typing import Any, Final
 
@@ -11,35 +10,17 @@ import openpyxl
 from openpyxl.cell import WriteOnlyCell
 from openpyxl.comments import Comment
 
+from erp.csv_files import FORMULA, cell
 from erp.jobs.limits import MAX_COLUMNS, Budget
 from erp.jobs.workbooks import Line, TypedCell, read_lines, unreadable
 
-SEPARATOR: Final = ";"  # between the items of a list in one cell
-_NUMBER: Final = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?")
-_FORMULA: Final = re.compile(r"'*[=+\-@]")
 _ITEM: Final = re.compile(r"(?:[^\\;]|\\.)+")
-
-
-def guarded(text: str) -> str:
-    """The text for a cell that no spreadsheet takes for a formula (api §6); ``plain`` undoes it."""
-    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
 
 
 def plain(cell: str) -> str:
     """The text that a cell stands for, trimmed."""
     text = cell.strip()
-    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
-
-
-def cell(value: Any) -> str:
-    """The cell that reads back as the value: a list's items, ``true`` and ``false``, nothing for None."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list | tuple):
-        return guarded(SEPARATOR.join(re.sub(r"([\\;])", r"\\\1", str(item)) for item in value))
-    return guarded(f"{value:f}" if isinstance(value, Decimal) else str(value))
+    return text[1:] if text.startswith("'") and FORMULA.match(text) else text
 
 
 def items(text: str) -> list[str]:
@@ -78,23 +59,6 @@ def _of_csv(content: bytes, budget: Budget) -> Iterator[Line]:
 
 # What XML can't hold or wouldn't give back, and text that reads like its escape (ISO 29500-1, 22.9.2.19).
 _NOT_XML: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]|_(?=x[0-9A-Fa-f]{4}_)")
-_BYTE_ORDER_MARK: Final = "\ufeff"  # without it Excel reads a CSV in the code page of its machine
-
-
-class _Line:
-    """A file that hands back what is written to it."""
-
-    @staticmethod
-    def write(text: str) -> str:
-        return text
-
-
-def as_csv(lines: Iterable[Iterable[Any]]) -> Iterator[str]:
-    """Return lines of values as the text of a CSV, line by line."""
-    writer = csv.writer(_Line())
-    yield _BYTE_ORDER_MARK
-    for line in lines:
-        yield writer.writerow([cell(value) for value in line])
 
 
 def as_workbook(lines: Iterable[Iterable[Any]], notes: Mapping[str, str] | None = None) -> bytes:

@@ -116,7 +116,7 @@ class Anchor(Guarded):
 
 
 class Export(Guarded):
-    """Entries of the trail handed out: of which year, to which filters, how many lines."""
+    """What was handed out: entries of a year, or a list of the portal; to which filters, how many lines."""
 
     machinery = True
 

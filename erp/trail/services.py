@@ -1,9 +1,10 @@
-"""What the trail itself records: the anchor of a day, and that entries were exported."""
+"""What the trail itself records: the anchor of a day, and that entries or lists were exported."""
 
 import datetime
 from typing import Any, Final
 from uuid import UUID
 
+from erp import clock
 from erp.access import Actor
 from erp.capabilities import EXPORT_TRAIL
 from erp.services import emit, service
@@ -30,5 +31,15 @@ def publish_anchor(*, actor: Actor, day: datetime.date) -> Anchor | None:
 def record_export(*, actor: Actor, year: str, filters: dict[str, Any], lines: int) -> Export:
     """Record that entries were exported."""
     export = Export(year=year, filters=filters, lines=lines)
+    export.save()
+    return export
+
+
+@service(public="who sees a list may take it along: the file shows no more than the screen", machinery=ROWS)
+def record_list_export(*, actor: Actor, list: str, query: dict[str, str], lines: int) -> Export:
+    """Record that the rows of a list were downloaded: which list, by which search and filters, how many."""
+    today = clock.today()
+    start = today.year - (today.month < 4)
+    export = Export(year=f"{start}-{(start + 1) % 100:02}", filters={"list": list, **query}, lines=lines)
     export.save()
     return export

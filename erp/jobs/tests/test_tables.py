@@ -9,10 +9,11 @@ import pytest
 
 from erp.api import fields
 from erp.api.serializers import Input
+from erp.csv_files import as_csv, cell, guarded
 from erp.errors import Invalid, RuleBroken
 from erp.jobs.kinds import registry
 from erp.jobs.limits import Budget
-from erp.jobs.sheets import as_csv, as_workbook, cell, guarded, items, plain, records
+from erp.jobs.sheets import as_workbook, items, plain, records
 from erp.jobs.tables import TableKind
 
 
