@@ -31,6 +31,7 @@ from apps.organization.serializers import (
 from erp import clock
 from erp.access import actor_of
 from erp.admin import Queue, ServiceAdmin, acts
+from erp.admin.options import PREVIEW
 from erp.admin.site import NextStep, next_steps
 from erp.errors import DomainError
 from erp.services import Service
@@ -149,7 +150,7 @@ class BankAccountAdmin(PartAdmin):
 
     def run_view(self, request: HttpRequest, object_id: str, verb: str) -> HttpResponse:
         """Render the full number once: it is stored nowhere, so no redirect or message carries it."""
-        if verb != services.show_number.__name__ or request.method != "POST":
+        if verb != services.show_number.__name__ or request.method != "POST" or PREVIEW in request.POST:
             return super().run_view(request, object_id, verb)
         account = self._row(request, object_id)
         if not self._may(request, services.show_number, account):

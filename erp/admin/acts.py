@@ -6,7 +6,8 @@ the message, never a page with data.
 
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -33,7 +34,7 @@ KEY: Final = "_key"
 VERSION: Final = "_version"
 CHOSEN: Final = "_chosen"  # of a run over several rows: "<id>:<version>", once per row
 # What doesn't belong to the content of a form: the key, what Django adds, and which button was pressed.
-_APART: Final = {KEY, "csrfmiddlewaretoken", "_save", "_addanother", "_continue"}
+_APART: Final = {KEY, "csrfmiddlewaretoken", "_save", "_addanother", "_continue", "_preview"}
 
 
 class Outcome(NamedTuple):
@@ -139,6 +140,15 @@ def announce(request: HttpRequest, done: ActResult) -> None:
     link = format_html('<a class="underline" href="{}">{}</a>', done.outcome.location, name) if name else ""
     text = format_html("{}{}{}", before, link, after)
     messages.add_message(request, messages.INFO if done.replayed else messages.SUCCESS, text)
+
+
+@contextmanager
+def as_domain_errors() -> Iterator[None]:
+    """Raise failures inside as the domain errors behind them; see ``problem_of``."""
+    try:
+        yield
+    except Exception as failure:
+        raise problem_of(failure) from failure
 
 
 def _answer(outcome: Outcome | Refusal) -> StoredResponse:

@@ -254,7 +254,7 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
         if partner_view.is_active(request):
             raise PermissionDenied("A partner has no such page.")
         row = self._row(request, object_id)
-        names = {getattr(each, "__name__", each) for each in self.get_details(request, row)}
+        names = self._shown_names(request, row)
         people, fields = history.filters_of(row, names)
         by, field = (
             value if value in dict(known) else ""
@@ -274,6 +274,10 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
             **(extra_context or {}),
         }
         return TemplateResponse(request, "admin/service/history.html", context)
+
+    def _shown_names(self, request: HttpRequest, row: Any) -> set[str]:
+        """Names of the fields that the row's page shows."""
+        return {getattr(each, "__name__", each) for each in self.get_details(request, row)}
 
     def _shut(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Refuse Django's own write views: rows change in services only."""

@@ -7,22 +7,25 @@ row, so capability, rules, event, history and key are enforced as in the API.
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
+from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db import models, transaction
+from django.db import models
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
+from django.utils.text import capfirst
 from unfold.forms import AdminForm
 
 from erp.access import actor_of
-from erp.admin import acts, forms
+from erp.admin import acts, forms, history
 from erp.admin.display import shown
 from erp.admin.saving import SavingAdmin, as_answer
 from erp.errors import DomainError, InProgress, Malformed
-from erp.services import Refusal, Service
+from erp.services import Refusal, Service, dry_run
 
 MOST_AT_ONCE: Final = 200  # rows of one run from a list
+PREVIEW: Final = "_preview"  # the button that shows the effect
 
 
 class ResultLine(NamedTuple):
@@ -92,6 +95,10 @@ class ServiceAdmin(SavingAdmin):
             raise PermissionDenied
         form = self._form(request, service, row, data=True)
         try:
+            if PREVIEW in request.POST:
+                with acts.as_domain_errors():
+                    form.keywords()
+                return self._confirm_page(request, service, [row], form)
             version = self._version_shown(request, row)
             done = acts.carry_out(
                 request,
@@ -206,8 +213,10 @@ class ServiceAdmin(SavingAdmin):
         names = [slot.name for slot in form.slots]
         # What would happen is asked of the service itself; where it needs input first, that isn't known yet.
         needs_input = any(slot.field.required for slot in form.slots)
+        previews = PREVIEW in request.POST and error is None and not many
+        knows, typed = previews or not needs_input, form if previews else None
         effects = [
-            (each, self._url("change", each.pk), "" if needs_input else self._effect(request, service, each))
+            (each, self._url("change", each.pk), self._effect(request, service, each, typed) if knows else [])
             for each in rows
         ]
         context = {
@@ -223,7 +232,8 @@ class ServiceAdmin(SavingAdmin):
             "errors": form.errors,
             "media": self.media + form.media,
             "effects": effects,
-            "knows_effects": not needs_input,
+            "knows_effects": knows,
+            "offers_preview": needs_input and row is not None,
             "many": many,
             "chosen": [f"{pk}:{'' if version is None else version}" for pk, version in versions.items()],
             "action": self._url("run_many", verb=service.__name__) if many else "",
@@ -238,34 +248,32 @@ class ServiceAdmin(SavingAdmin):
         """What else the page of a service shows."""
         return {}
 
-    def _effect(self, request: HttpRequest, service: Service, row: Any) -> str:
-        """Return what the service would change on the row: it is run and rolled back."""
+    def _effect(
+        self, request: HttpRequest, service: Service, row: Any, form: forms.ServiceForm | None = None
+    ) -> list[str]:
+        """What the service would change, with the values of the form: it is run and rolled back."""
+        actor = actor_of(request)
         try:
-            with transaction.atomic():
-                result = service(row, actor=actor_of(request))
-                raise _PreviewUndone(result)
-        except _PreviewUndone as undone:
-            if isinstance(undone.result, Refusal):
-                return forms.text_of_error(undone.result.problem)
-            after = undone.result
+            keywords = {} if form is None else form.keywords()
+            version = None if form is None else self._version_shown(request, row)
+            with dry_run(actor, timeout=settings.TRANSACTION_TIMEOUT):
+                result = service(row, actor=actor, if_version=version, **keywords)
+                after = self.model._default_manager.filter(pk=row.pk).first()
         except Exception as failure:
-            return forms.text_of_error(acts.problem_of(failure))
-        if not isinstance(after, self.model):
-            return ""
-        skipped = {"version", "updated_at"}
-        return "; ".join(
-            f"{field.verbose_name}: {shown(field, before)} → {shown(field, now)}"
-            for field in self.opts.concrete_fields
-            if field.name not in skipped
-            and field.remote_field is None
-            and (before := getattr(row, field.attname)) != (now := getattr(after, field.attname))
+            return [forms.text_of_error(acts.problem_of(failure))]
+        if isinstance(result, Refusal):
+            return [forms.text_of_error(result.problem)]
+        changes = [
+            f"{label}: {shown(field, before)} → {shown(field, now)}"
+            for field in history.shown_columns(row, self._shown_names(request, row))
+            if field.remote_field is None
             and not isinstance(field, models.DateTimeField)
-        )
-
-
-class _PreviewUndone(Exception):
-    def __init__(self, result: Any) -> None:
-        self.result = result
+            and (before := getattr(row, field.attname)) != (now := getattr(after, field.attname))
+            and (label := capfirst(str(field.verbose_name)))
+        ]
+        if isinstance(result, models.Model) and not isinstance(result, self.model):
+            changes.append(f"{capfirst(str(result._meta.verbose_name))}: {result}")
+        return changes
 
 
 def _on_list(service: Service) -> Callable[..., Any]:

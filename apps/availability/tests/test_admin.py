@@ -32,7 +32,7 @@ def manager(user, staff_client_for):
 def test_the_confirm_page_shows_the_effect_of_an_approval(manager, waiting, emitted):
     offer = waiting()
     drawn = manager.get(page(offer, "approve"))
-    assert drawn.context["effects"][0][2] == "status: Pending approval → Active"
+    assert drawn.context["effects"][0][2] == ["Status: Pending approval → Active"]
     offer.refresh_from_db()
     assert offer.status == "PENDING_APPROVAL"
     assert not emitted("availability.approved")
@@ -130,7 +130,7 @@ def test_each_of_several_offers_is_decided_separately(manager, waiting, offer, e
     )
     form = controls(answer)
     effects = {row.pk: effect for row, _, effect in answer.context["effects"]}
-    assert "status is Draft" in effects[draft.pk]
+    assert "status is Draft" in effects[draft.pk][0]
     assert not emitted("availability.approved")
     result = manager.post(f"{LIST}run/approve/", form)
     assert result.context["done"] == 2
@@ -266,3 +266,24 @@ def test_quantities_carry_unit_and_indian_grouping(manager, offer):
     live = offer(quantity=125000)
     assert "1,25,000 BALE" in manager.get(page(live)).content.decode()
     assert "2,12,50,000.000 kg" in manager.get(page(live)).content.decode()
+
+
+def test_the_effect_of_a_reservation_is_shown_before_it_is_made(manager, offer, partner, emitted):
+    live, buyer = offer(), partner("Kovai Spinners")
+    address = page(live, "reserve")
+    typed = {**manager.form(address), "quantity": "40", "holder_partner_id": str(buyer.pk), "_preview": "1"}
+    answer = manager.post(address, typed)
+    assert answer.status_code == 200
+    drawn = answer.content.decode()
+    assert "Reserved quantity: 0 → 40" in drawn
+    assert "Reservation: " in drawn
+    assert 'value="40"' in drawn
+    live.refresh_from_db()
+    assert (live.reserved_quantity, emitted("availability.reserved")) == (0, [])
+    wrong = manager.post(address, typed | {"quantity": "many"})
+    assert (wrong.status_code, "Enter a number" in wrong.content.decode()) == (400, True)
+    too_many = manager.post(address, typed | {"quantity": "4000"})
+    assert (too_many.status_code, "→" in too_many.content.decode()) == (200, False)
+    del typed["_preview"]
+    assert manager.post(address, typed).status_code == 302
+    assert len(emitted("availability.reserved")) == 1
