@@ -107,9 +107,14 @@ def test_production_starts_when_everything_is_set():
     ],
 )
 def test_production_refuses_what_is_fit_for_one_machine_only(change, problem):
-    done = start(**{**PRODUCTION, **change})
+    with pytest.raises(ValidationError, match=re.escape(problem)):
+        production(**change)
+
+
+def test_what_production_refuses_ends_the_start():
+    done = start(**PRODUCTION, DEBUG="true")
     assert done.returncode == 1
-    assert problem in done.stderr
+    assert "DEBUG must be off" in done.stderr
 
 
 @pytest.mark.parametrize(

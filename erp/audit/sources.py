@@ -71,6 +71,7 @@ class Source:
     tree: ast.Module = field(repr=False, compare=False)
 
     @classmethod
+    @cache
     def of(cls, name: str, text: str) -> "Source":
         """Parse a file's text. Raises SyntaxError."""
         return cls(name, ast.parse(text, name))

@@ -6,10 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from io import BytesIO, TextIOWrapper
 from typing import Any, Final
 
-import openpyxl
-from openpyxl.cell import WriteOnlyCell
-from openpyxl.comments import Comment
-
 from erp.csv_files import FORMULA, cell
 from erp.jobs.limits import MAX_COLUMNS, Budget
 from erp.jobs.workbooks import Line, TypedCell, read_lines, unreadable
@@ -63,6 +59,8 @@ _NOT_XML: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\u
 
 def as_workbook(lines: Iterable[Iterable[Any]], notes: Mapping[str, str] | None = None) -> bytes:
     """Return lines of values as a workbook of one sheet; ``notes`` describe columns, shown at the header's cells."""
+    import openpyxl  # a tenth of a process's start, for what few processes do
+
     book = openpyxl.Workbook(write_only=True)
     sheet = book.create_sheet("Rows")
     for number, line in enumerate(lines):
@@ -74,6 +72,9 @@ def as_workbook(lines: Iterable[Iterable[Any]], notes: Mapping[str, str] | None 
 
 
 def _noted(sheet: Any, name: str, notes: Mapping[str, str]) -> Any:
+    from openpyxl.cell import WriteOnlyCell
+    from openpyxl.comments import Comment
+
     header = WriteOnlyCell(sheet, name)
     if name in notes:
         header.comment = Comment(notes[name], "Cotton ERP", width=320, height=120)

@@ -13,8 +13,6 @@ from io import BytesIO
 from typing import Any, Final, Self
 from xml.parsers import expat
 
-from openpyxl.styles.numbers import is_date_format
-
 from erp.api.serializers import invalid
 from erp.errors import DomainError, FieldError
 from erp.jobs.limits import MAX_CELL_LENGTH, Budget, LimitExceeded
@@ -164,6 +162,8 @@ class _Workbook:
 
     def _load_styles(self) -> None:
         """Find the numbers of the cell styles that show a number as a date or time, and as a percentage."""
+        from openpyxl.styles.numbers import is_date_format  # a tenth of a process's start
+
         styles = _Styles()
         for kind, part in self._targets.values():
             if kind == "styles":

@@ -18,7 +18,7 @@ from erp.files import CSV, JPEG, PDF, PNG, XLSX, clean_name, media_type_of
 
 def workbook(*members: str, size: int = 10) -> bytes:
     packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name in ("[Content_Types].xml", "xl/workbook.xml", *members):
             archive.writestr(name, b"0" * size)
     return packed.getvalue()
