@@ -72,7 +72,7 @@ def measure(rounds: int) -> dict[str, Cost]:
     from django.test.utils import CaptureQueriesContext, override_settings
     from django.urls import include, path
 
-    from apps.commodities.models import BargainType
+    from apps.commodities.models.terms import BargainType
     from config.testing import signed_in_client
 
     bare_create, bare_list = bare_views()
@@ -162,7 +162,7 @@ def bare_views() -> tuple[Any, Any]:
     from rest_framework.pagination import CursorPagination
 
     from apps.accounts.authentication import BearerAuthentication
-    from apps.commodities.models import BargainType
+    from apps.commodities.models.terms import BargainType
 
     columns: dict[str, Any] = {field.name: field.clone() for field in BargainType._meta.local_concrete_fields}
     for column in columns.values():

@@ -22,9 +22,9 @@ from apps.approvals import services as approvals
 from apps.approvals.models import ApprovalRequest
 from apps.availability import services as availability
 from apps.availability.models import Availability
-from apps.commodities import services as commodities
-from apps.commodities.models import Commodity
+from apps.commodities.models.commodities import Commodity
 from apps.commodities.seasons import season_of
+from apps.commodities.services import imports as commodities
 from apps.notifications import notices
 from apps.notifications import services as notifications
 from apps.notifications.models import Message

@@ -1,6 +1,6 @@
 """Reference data of all modules, each kind after those that it names; what is there already stays as it is."""
 
-from apps.commodities import services as commodities
+from apps.commodities.services import reference_goods, reference_units, tax, terms
 from apps.locations import services as locations
 from erp.access import SYSTEM
 
@@ -14,12 +14,12 @@ def places() -> list[str]:
 def goods() -> list[str]:
     """Load reference data of the trade, each kind after those it refers to; return what was created."""
     loaded = {
-        "units and pricing units": commodities.load_units(actor=SYSTEM),
-        "terms": commodities.load_terms(actor=SYSTEM),
-        "HSN codes": commodities.load_hsn_codes(actor=SYSTEM),
-        "rates of tax": commodities.load_tax_rates(actor=SYSTEM),
-        "commodities and their parts": commodities.load_commodities(actor=SYSTEM),
-        "schedules": commodities.load_schedules(actor=SYSTEM),
-        "pack weights": commodities.load_pack_weights(actor=SYSTEM),
+        "units and pricing units": reference_units.load_units(actor=SYSTEM),
+        "terms": terms.load_terms(actor=SYSTEM),
+        "HSN codes": tax.load_hsn_codes(actor=SYSTEM),
+        "rates of tax": tax.load_tax_rates(actor=SYSTEM),
+        "commodities and their parts": reference_goods.load_commodities(actor=SYSTEM),
+        "schedules": reference_goods.load_schedules(actor=SYSTEM),
+        "pack weights": reference_units.load_pack_weights(actor=SYSTEM),
     }
     return [f"{number} {what}" for what, number in loaded.items() if number]

@@ -142,8 +142,8 @@ def begin_session(user: Any, door: str = "api") -> Any:
 @pytest.fixture
 def commodity(db: None) -> Callable[..., Any]:
     """Make a commodity, counted in bales and weighed in kg; active unless ``active=False``."""
-    from apps.commodities import services
-    from apps.commodities.models import Commodity
+    from apps.commodities.models.commodities import Commodity
+    from apps.commodities.services import commodities as services
     from erp.access import SYSTEM
     from erp.models import unguarded_writes
 
@@ -173,7 +173,10 @@ def commodity(db: None) -> Callable[..., Any]:
 
 def make_ready(commodity: Any) -> Any:
     """What a commodity needs to be traded: a parameter to test, its code confirmed. Returns a unit of prices."""
-    from apps.commodities.models import HsnMapping, PricingUnit, QualityParameter, Unit
+    from apps.commodities.models.parameters import QualityParameter
+    from apps.commodities.models.pricing import PricingUnit
+    from apps.commodities.models.tax import HsnMapping
+    from apps.commodities.models.units import Unit
     from erp.models import unguarded_writes
 
     with unguarded_writes():

@@ -12,7 +12,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
-from apps.commodities.models import Commodity
+from apps.commodities.models.commodities import Commodity
 from apps.partners.models import Partner
 from erp import clock
 from erp.access import Actor, holds_everywhere

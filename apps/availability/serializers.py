@@ -8,7 +8,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.serializers import SerializerMethodField
 
 from apps.availability.models import Availability, Reservation, Stage, band
-from apps.commodities.models import Commodity
+from apps.commodities.models.commodities import Commodity
 from apps.partners.models import Partner
 from erp.api import fields
 from erp.api.serializers import Input, LookupOutput, Output

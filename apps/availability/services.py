@@ -10,7 +10,7 @@ from apps.approvals import services as approvals
 from apps.approvals.models import ApprovalDecision, ApprovalRequest
 from apps.availability import capabilities, events
 from apps.availability.models import Availability, Reservation, Stage
-from apps.commodities.models import Commodity
+from apps.commodities.models.commodities import Commodity
 from apps.partners.models import Partner
 from erp import access, clock
 from erp.access import SYSTEM, Actor

@@ -8,7 +8,7 @@ from math import floor
 from typing import Any
 from uuid import UUID
 
-from apps.commodities.models import Commission
+from apps.commodities.models.commissions import Commission
 
 
 @dataclass(frozen=True, slots=True)

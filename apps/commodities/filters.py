@@ -7,7 +7,7 @@ from django import forms
 from django.http import QueryDict
 from rest_framework.exceptions import ValidationError
 
-from apps.commodities.models import TaxRate
+from apps.commodities.models.tax import TaxRate
 from erp.api import fields
 from erp.api.faults import faults_from, invalid
 from erp.errors import FieldError

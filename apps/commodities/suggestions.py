@@ -8,7 +8,9 @@ from typing import Final
 
 from django.db.models import Q
 
-from apps.commodities.models import Commodity, HsnMapping, Variety
+from apps.commodities.models.commodities import Commodity
+from apps.commodities.models.tax import HsnMapping
+from apps.commodities.models.varieties import Variety
 from apps.commodities.reference import tax as known
 from erp.text import name_key
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from apps.commodities import services
 from apps.commodities.serializers.imports import CommodityRow, VarietyRow
+from apps.commodities.services import imports as services
 from erp.access import SYSTEM, Actor
 from erp.errors import DomainError
 from erp.jobs.kinds import RowResult, WorkRow

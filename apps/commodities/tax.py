@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from apps.commodities.models import TaxRate
+from apps.commodities.models.tax import TaxRate
 from erp.errors import RuleBroken
 
 ANY = TaxRate.Condition.ANY

@@ -59,7 +59,7 @@ def _units(rounds: int) -> tuple[dict[int, int], dict[int, float]]:
     from django.db import connection
     from django.test.utils import CaptureQueriesContext
 
-    from apps.commodities import events
+    from apps.commodities.events import commodities as events
     from erp.access import SYSTEM
     from erp.ids import uuid7
     from erp.services import emit, service
@@ -87,7 +87,7 @@ def _units(rounds: int) -> tuple[dict[int, int], dict[int, float]]:
 
 def _writes(rounds: int) -> dict[str, tuple[float, float]]:
     """Median seconds of writes, whole and without their events."""
-    from apps.commodities.services import create
+    from apps.commodities.services.commodities import create
     from config.testing import active_user, signed_in_client
     from erp import services
     from erp.access import SYSTEM

@@ -26,7 +26,7 @@ def main() -> None:
 
 def write(count: int) -> None:
     """So many writes, each a unit of work of its own."""
-    from apps.commodities import services
+    from apps.commodities.services import commodities as services
     from erp.access import SYSTEM
 
     row = None

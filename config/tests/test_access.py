@@ -12,8 +12,9 @@ from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse
 from guardian.shortcuts import assign_perm
 
-from apps.commodities import services as commodities
-from apps.commodities.models import QualitySchedule
+from apps.commodities.models.schedules import QualitySchedule
+from apps.commodities.services import commodities as commodities_services
+from apps.commodities.services import rules, schedules, varieties
 from apps.locations import services as locations
 from apps.notifications.models import Message
 from config.tests.test_contract import routes
@@ -121,7 +122,7 @@ def test_a_grant_on_one_commodity_does_not_allow_creating_another(world):
     person = without_roles(world.user("INTERNAL"))
     assign_perm("commodity.create", person, world.commodity())
     with pytest.raises(CapabilityMissing):
-        commodities.create(
+        commodities_services.create(
             actor=person,
             code="PLANTED",
             name="Planted",
@@ -135,10 +136,10 @@ def test_a_grant_on_one_commodity_covers_its_own_parts_only(world):
     person = without_roles(world.user("INTERNAL"))
     granted, other = world.commodity(), world.commodity()
     assign_perm("commodity.create", person, granted)
-    variety = commodities.create_variety(actor=person, commodity=granted, code="S6", name="Shankar 6")
+    variety = varieties.create_variety(actor=person, commodity=granted, code="S6", name="Shankar 6")
     assert access.may(person, "commodity.create", variety)
     with pytest.raises(CapabilityMissing):
-        commodities.create_variety(actor=person, commodity=other, code="S6", name="Shankar 6")
+        varieties.create_variety(actor=person, commodity=other, code="S6", name="Shankar 6")
 
 
 def test_the_three_questions_differ(world):
@@ -245,7 +246,7 @@ def test_a_question_about_no_row_is_not_opened_by_a_grant_on_one(world, client_f
 
 def test_an_export_holds_the_rows_that_the_right_reaches(world, client_for):
     granted, other = world.commodity(), world.commodity()
-    commodities.create_variety(actor=access.SYSTEM, commodity=other, code="S6", name="Shankar 6")
+    varieties.create_variety(actor=access.SYSTEM, commodity=other, code="S6", name="Shankar 6")
     client = client_for(holder(world, "commodity.view", granted))
     for kind in ("COMMODITIES", "VARIETIES"):
         answer = client.read("/api/v1/commodities/bulk/export", {"kind": kind})
@@ -292,10 +293,10 @@ def test_a_schedule_of_another_commodity_gets_no_next_version(world):
         "source": "Circular 1",
         "valid_from": date(2026, 1, 1),
     }
-    commodities.draft_quality_schedule(actor=access.SYSTEM, commodity=other, **terms)
+    schedules.draft_quality_schedule(actor=access.SYSTEM, commodity=other, **terms)
     person = holder(world, "commodity.manage_specifications", granted)
-    with pytest.raises(commodities.OtherCommodity):
-        commodities.draft_quality_schedule(actor=person, commodity=granted, **terms)
+    with pytest.raises(rules.OtherCommodity):
+        schedules.draft_quality_schedule(actor=person, commodity=granted, **terms)
 
 
 def test_a_right_on_one_user_opens_neither_the_matrix_nor_who_holds_what(world, staff_client_for):

@@ -16,7 +16,7 @@ from apps.accounts.models import CapabilityChange, CapabilityGrant, Session, Use
 from apps.approvals import services
 from apps.approvals.models import ApprovalRequest, PublishedByApproval
 from apps.approvals.tasks import expire_overdue
-from apps.commodities import services as commodities
+from apps.commodities.services import tax as commodities
 from apps.notifications.models import Message
 from apps.organization import services as organizations
 from apps.organization.tests import factories
@@ -528,7 +528,7 @@ def unfit(world, what):
 
 
 def pricing_unit(world):
-    from apps.commodities.models import PricingUnit
+    from apps.commodities.models.pricing import PricingUnit
 
     return PricingUnit(pk=uuid4())
 

@@ -25,9 +25,10 @@ from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
 from apps.accounts.viewsets import AuthViewSet
-from apps.commodities import capabilities, services
-from apps.commodities.events import CommodityUpdated
-from apps.commodities.models import Commodity
+from apps.commodities import capabilities
+from apps.commodities.events.commodities import CommodityUpdated
+from apps.commodities.models.commodities import Commodity
+from apps.commodities.services import commodities as services
 from apps.commodities.tests.examples import EXAMPLES
 from apps.commodities.viewsets.commodities import CommodityViewSet
 from apps.partners.models import Partner

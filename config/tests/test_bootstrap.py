@@ -11,7 +11,9 @@ from django.core.management import CommandError, call_command
 from apps.accounts.models import User
 from apps.availability import services as availability
 from apps.availability.models import Reservation
-from apps.commodities.models import TERMS, Commission, HsnCode, TaxRate
+from apps.commodities.models.commissions import Commission
+from apps.commodities.models.tax import HsnCode, TaxRate
+from apps.commodities.models.terms import TERMS
 from apps.notifications.models import Template
 from apps.organization.models import DocumentSeries, FinancialYear, Organization
 from apps.organization.tests import factories

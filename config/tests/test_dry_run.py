@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from django.db import connection
 
-from apps.commodities.models import Commodity
+from apps.commodities.models.commodities import Commodity
 from apps.organization.models import AllocatedNumber
 from config.tests.test_contract import (
     play,

@@ -206,7 +206,7 @@ class RecordedStack:
 def test_run_and_demo_publish_their_port_before_a_link_is_made(program, monkeypatch):
     published = []
 
-    def prepare(stack: RecordedStack) -> None:
+    def prepare(stack: RecordedStack, *options: str) -> None:
         published.append(stack.base)
         raise KeyboardInterrupt
 

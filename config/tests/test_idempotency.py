@@ -20,7 +20,7 @@ from django.utils import timezone
 from psycopg.errors import DeadlockDetected, LockNotAvailable, SerializationFailure
 
 from apps.availability.models import Availability, Reservation
-from apps.commodities.models import Commodity
+from apps.commodities.models.commodities import Commodity
 from config.celery import app
 from erp import clock
 from erp.errors import AnswerExpired, KeyInvalid, KeyMissing, Unavailable

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 from django.db import connections
 
-from apps.commodities import services
+from apps.commodities.services import commodities as services
 from erp.access import SYSTEM
 from erp.embedded.testing import PubSub
 from erp.outbox.models import EventOutbox

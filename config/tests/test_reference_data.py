@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from apps.commodities import services
-from apps.commodities.models import PricingUnit
+from apps.commodities.models.pricing import PricingUnit
+from apps.commodities.services import pricing as services
 from apps.commodities.tests.examples_units import pricing_unit, unit
 from erp.access import SYSTEM
 from erp.errors import Invalid

@@ -8,7 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.urls import get_resolver
 
 from apps.availability.models import Reservation
-from apps.commodities.models import Variety
+from apps.commodities.models.varieties import Variety
 from apps.locations.models import Location
 from apps.organization.models import AllocatedNumber, BankAccount
 from erp import services

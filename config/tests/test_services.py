@@ -12,9 +12,12 @@ from django.db import IntegrityError, connection, transaction
 from django.http import QueryDict
 from guardian.shortcuts import assign_perm
 
-from apps.commodities import capabilities, events
-from apps.commodities import services as commodities
-from apps.commodities.models import Commodity, HsnCode
+from apps.commodities import capabilities
+from apps.commodities.events import commodities as events
+from apps.commodities.models.commodities import Commodity
+from apps.commodities.models.tax import HsnCode
+from apps.commodities.services import commodities as commodities_services
+from apps.commodities.services import rules
 from erp import services
 from erp.access import SYSTEM
 from erp.api import endpoints
@@ -92,7 +95,7 @@ def test_a_service_changes_rows_of_its_own_app_only(commodity, planted):
 
 def test_a_service_may_call_another_modules_service(planted, emitted):
     def outer(*, actor: Any) -> Any:
-        return commodities.create(actor=actor, code="JUTE", name="Jute", category="FIBRE")
+        return commodities_services.create(actor=actor, code="JUTE", name="Jute", category="FIBRE")
 
     planted(outer, module="apps.availability.services", emits=[events.CommodityUpdated])(actor=SYSTEM)
     assert [row.event_type for row in emitted()] == ["commodity.created"]
@@ -215,8 +218,8 @@ def test_sequences_have_no_gap_and_several_streams_go_in_one_statement(commodity
 
 def test_several_services_in_one_unit_write_their_events_once(commodity, django_assert_num_queries, emitted):
     with unit_of_work(SYSTEM, causation_id="cause-1"):
-        commodities.create(actor=SYSTEM, code="JUTE", name="Jute", category="FIBRE")
-        commodities.create(actor=SYSTEM, code="HEMP", name="Hemp", category="FIBRE")
+        commodities_services.create(actor=SYSTEM, code="JUTE", name="Jute", category="FIBRE")
+        commodities_services.create(actor=SYSTEM, code="HEMP", name="Hemp", category="FIBRE")
         assert emitted() == []
     assert [(r.event_type, r.causation_id) for r in emitted()] == [("commodity.created", "cause-1")] * 2
 
@@ -225,7 +228,7 @@ def test_a_service_without_changes_needs_no_event_after_another_in_a_unit_of_wor
     def do_nothing(*, actor: Any) -> None: ...
 
     with unit_of_work(SYSTEM):
-        commodities.create(actor=SYSTEM, code="JUTE", name="Jute", category="FIBRE")
+        commodities_services.create(actor=SYSTEM, code="JUTE", name="Jute", category="FIBRE")
         planted(do_nothing)(actor=SYSTEM)
 
 
@@ -272,13 +275,13 @@ def test_a_second_unit_of_work_in_one_transaction_is_refused(emitted):
 
     def twice() -> None:
         with transaction.atomic():
-            commodities.create(actor=SYSTEM, code="JUTE", name="Jute", category="FIBRE")
-            commodities.create(actor=SYSTEM, code="HEMP", name="Hemp", category="FIBRE")
+            commodities_services.create(actor=SYSTEM, code="JUTE", name="Jute", category="FIBRE")
+            commodities_services.create(actor=SYSTEM, code="HEMP", name="Hemp", category="FIBRE")
 
     with pytest.raises(services.TransactionReused):
         twice()
     assert Commodity.objects.count() == len(emitted()) == 0
-    commodities.create(actor=SYSTEM, code="JUTE", name="Jute", category="FIBRE")
+    commodities_services.create(actor=SYSTEM, code="JUTE", name="Jute", category="FIBRE")
     assert len(emitted()) == 1
 
 
@@ -287,7 +290,7 @@ def test_a_decorated_function_begins_a_new_unit_of_work_at_each_call(emitted):
     # Its atomic block is one object for all calls.
     @transaction.atomic
     def create(code: str) -> None:
-        commodities.create(actor=SYSTEM, code=code, name=code.title(), category="FIBRE")
+        commodities_services.create(actor=SYSTEM, code=code, name=code.title(), category="FIBRE")
 
     create("JUTE")
     create("HEMP")
@@ -297,28 +300,28 @@ def test_a_decorated_function_begins_a_new_unit_of_work_at_each_call(emitted):
 def test_a_unit_of_work_whose_savepoint_was_rolled_back_leaves_room_for_another(emitted):
     with transaction.atomic():
         with suppress(KeyError), transaction.atomic():
-            commodities.create(actor=SYSTEM, code="JUTE", name="Jute", category="FIBRE")
+            commodities_services.create(actor=SYSTEM, code="JUTE", name="Jute", category="FIBRE")
             raise KeyError
-        commodities.create(actor=SYSTEM, code="HEMP", name="Hemp", category="FIBRE")
+        commodities_services.create(actor=SYSTEM, code="HEMP", name="Hemp", category="FIBRE")
         with pytest.raises(services.TransactionReused):
-            commodities.create(actor=SYSTEM, code="FLAX", name="Flax", category="FIBRE")
+            commodities_services.create(actor=SYSTEM, code="FLAX", name="Flax", category="FIBRE")
     assert [event.payload["code"] for event in emitted()] == ["HEMP"]
 
 
 def test_a_service_needs_an_actor(commodity):
     with pytest.raises(TypeError):
-        commodities.update(commodity(), actor=None, name="Other", category="FIBRE")
+        commodities_services.update(commodity(), actor=None, name="Other", category="FIBRE")
 
 
 def test_the_capability_is_asked_at_the_outermost_service_only(user, planted, emitted):
     seller = user("SELLER")
 
     def inherits(*, actor: Any) -> Any:
-        return commodities.create(actor=actor, code="JUTE", name="Jute", category="FIBRE")
+        return commodities_services.create(actor=actor, code="JUTE", name="Jute", category="FIBRE")
 
     outer = planted(inherits, module="apps.availability.services", requires=capabilities.VIEW)
     with pytest.raises(CapabilityMissing, match=r"commodity\.create"):
-        commodities.create(actor=seller, code="JUTE", name="Jute", category="FIBRE")
+        commodities_services.create(actor=seller, code="JUTE", name="Jute", category="FIBRE")
     outer(actor=seller)
     assert emitted("commodity.created")[0].actor_id == seller.pk
 
@@ -349,7 +352,7 @@ def test_a_service_runs_on_the_row_as_it_is_now(commodity, planted):
         "package_unit": "BALE",
         "hsn_code": "5201",
     }
-    commodities.update(stale, actor=SYSTEM, name="Newer", trade_unit="BALE", **values)
+    commodities_services.update(stale, actor=SYSTEM, name="Newer", trade_unit="BALE", **values)
     planted(look)(stale, actor=SYSTEM)
     assert seen == [("Newer", True)]
 
@@ -449,7 +452,7 @@ def break_constraint(*, actor: Any) -> None:
 
 @pytest.mark.parametrize(
     ("function", "error"),
-    [(raise_full, _Full), (refuse_full, _Full), (break_constraint, commodities.Duplicate)],
+    [(raise_full, _Full), (refuse_full, _Full), (break_constraint, rules.Duplicate)],
 )
 def test_an_undeclared_error_that_leaves_a_service_fails_the_test(planted, function, error):
     undeclared = planted(function)

@@ -19,8 +19,8 @@ from django.core.management import call_command
 from django.db import Error, connection, transaction
 
 from apps.accounts.models import TotpDevice, User
-from apps.commodities.models import Commodity
-from apps.commodities.services import create, update
+from apps.commodities.models.commodities import Commodity
+from apps.commodities.services.commodities import create, update
 from apps.locations.models import Location
 from erp import clock
 from erp.access import SYSTEM
@@ -278,7 +278,7 @@ def test_a_temporary_table_of_the_same_name_takes_no_entry():
 
 
 def test_an_open_end_inside_a_column_of_rows_is_recorded(db):
-    from apps.commodities.models import PaymentTerms
+    from apps.commodities.models.terms import PaymentTerms
 
     slabs = [{"days": None, "annual_percent": "12"}]
     with unguarded_writes():

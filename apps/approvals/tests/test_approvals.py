@@ -54,7 +54,7 @@ def test_a_new_request_is_pending_and_emits_an_event(world, assert_emitted):
 
 
 def test_the_capability_of_the_modules_own_service_suffices_to_open_a_request(user, commodity):
-    from apps.commodities import services as commodities
+    from apps.commodities.services import commodities as commodities
 
     seller = user("SELLER")
     with pytest.raises(CapabilityMissing, match=r"approval\.request"):

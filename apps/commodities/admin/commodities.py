@@ -4,9 +4,10 @@ from typing import ClassVar
 
 from django.contrib import admin
 
-from apps.commodities import capabilities, services
-from apps.commodities.models import Commodity
+from apps.commodities import capabilities
+from apps.commodities.models.commodities import Commodity
 from apps.commodities.serializers.units import SetPackWeightInput
+from apps.commodities.services import commodities, imports, packs
 from erp.jobs.importing import ImportAdmin
 
 
@@ -15,10 +16,10 @@ class CommodityAdmin(ImportAdmin):
     """Goods that can be traded."""
 
     views = capabilities.VIEW
-    creates, updates = services.create, services.update
-    runs: ClassVar = [services.set_pack_weight]
-    inputs: ClassVar = {services.set_pack_weight: SetPackWeightInput}
-    starts: ClassVar = [services.bulk_upload]
+    creates, updates = commodities.create, commodities.update
+    runs: ClassVar = [packs.set_pack_weight]
+    inputs: ClassVar = {packs.set_pack_weight: SetPackWeightInput}
+    starts: ClassVar = [imports.bulk_upload]
     list_display: ClassVar = ["code", "name", "category", "trade_unit", "hsn_code", "status", "updated_at"]
     list_filter: ClassVar = ["status", "category"]
     search_fields: ClassVar = ["code", "name"]

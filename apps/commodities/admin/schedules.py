@@ -5,11 +5,11 @@ from typing import ClassVar
 from django.contrib import admin
 from django.http import HttpRequest
 
-from apps.commodities import capabilities, services
+from apps.commodities import capabilities
 from apps.commodities.admin.units import DRAFTED
-from apps.commodities.models import QualitySchedule
-from apps.commodities.models.schedules import words_of
+from apps.commodities.models.schedules import QualitySchedule, words_of
 from apps.commodities.serializers import schedules as serializers
+from apps.commodities.services import schedules as services
 from erp.admin import ServiceAdmin, Table
 
 

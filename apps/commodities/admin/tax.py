@@ -4,10 +4,11 @@ from typing import ClassVar
 
 from django.contrib import admin
 
-from apps.commodities import capabilities, services
+from apps.commodities import capabilities
 from apps.commodities.admin.units import DRAFTED
-from apps.commodities.models import HsnCode, HsnMapping, TaxRate
+from apps.commodities.models.tax import HsnCode, HsnMapping, TaxRate
 from apps.commodities.serializers import tax as serializers
+from apps.commodities.services import tax as services
 from erp.admin import ServiceAdmin
 
 

@@ -5,9 +5,11 @@ from typing import Any, ClassVar
 from django.contrib import admin
 from django.http import HttpRequest
 
-from apps.commodities import capabilities, services
-from apps.commodities.models import PackWeight, PricingUnit, Unit, UnitDefinition
+from apps.commodities import capabilities
+from apps.commodities.models.pricing import PricingUnit
+from apps.commodities.models.units import PackWeight, Unit, UnitDefinition
 from apps.commodities.serializers import units as serializers
+from apps.commodities.services import pricing, units
 from erp.admin import ServiceAdmin
 
 DRAFTED = ("source", "valid_from", "valid_to", "status", "version", "created_at", "updated_at")
@@ -18,8 +20,8 @@ class UnitAdmin(ServiceAdmin):
     """Units of measure."""
 
     views = capabilities.VIEW
-    creates = services.create_unit
-    inputs: ClassVar = {services.create_unit: serializers.CreateUnitInput}
+    creates = units.create_unit
+    inputs: ClassVar = {units.create_unit: serializers.CreateUnitInput}
     list_display: ClassVar = ["code", "name", "dimension", "symbol", "gst_uqc", "unece_code"]
     list_filter: ClassVar = ["dimension"]
     search_fields: ClassVar = ["code", "name"]
@@ -31,11 +33,11 @@ class UnitDefinitionAdmin(ServiceAdmin):
     """Exact definitions of units. Another person approves them for publication."""
 
     views = capabilities.VIEW
-    creates, updates = services.draft_unit_definition, services.edit_unit_definition
-    runs: ClassVar = [services.submit_unit_definition, services.withdraw_unit_definition]
+    creates, updates = units.draft_unit_definition, units.edit_unit_definition
+    runs: ClassVar = [units.submit_unit_definition, units.withdraw_unit_definition]
     inputs: ClassVar = {
-        services.draft_unit_definition: serializers.DraftUnitDefinitionInput,
-        services.edit_unit_definition: serializers.EditUnitDefinitionInput,
+        units.draft_unit_definition: serializers.DraftUnitDefinitionInput,
+        units.edit_unit_definition: serializers.EditUnitDefinitionInput,
     }
     list_display: ClassVar = [
         "unit",
@@ -61,7 +63,7 @@ class PricingUnitAdmin(ServiceAdmin):
     """Units in which prices are quoted."""
 
     views = capabilities.VIEW
-    creates, updates = services.create_pricing_unit, services.update_pricing_unit
+    creates, updates = pricing.create_pricing_unit, pricing.update_pricing_unit
     list_display: ClassVar = ["code", "currency", "divisor", "unit", "places", "tick", "status"]
     list_filter: ClassVar = ["status", "currency"]
     list_select_related: ClassVar = ["unit"]

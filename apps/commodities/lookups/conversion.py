@@ -16,8 +16,11 @@ from apps.commodities.exact import (
     exponent_of,
     rounded,
 )
-from apps.commodities.models import Commodity, PricingUnit, Unit
-from apps.commodities.services import FieldsContradict, WeightNeeded, factors, package_weight, price_of
+from apps.commodities.models.commodities import Commodity
+from apps.commodities.models.pricing import PricingUnit
+from apps.commodities.models.units import Unit
+from apps.commodities.services.factors import WeightNeeded, factors, package_weight, price_of
+from apps.commodities.services.rules import FieldsContradict
 from erp import clock
 from erp.access import Actor
 from erp.errors import FieldError, Invalid

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from apps.commodities import capabilities
-from apps.commodities.services import IMPORT_TARGETS
+from apps.commodities.services.imports import IMPORT_TARGETS
 from erp.access import Actor
 from erp.files import Upload
 from erp.jobs import tables

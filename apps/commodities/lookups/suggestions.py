@@ -7,7 +7,9 @@ from decimal import Decimal
 from uuid import UUID
 
 from apps.commodities import suggestions, tax
-from apps.commodities.models import Commodity, HsnCode, ParameterTemplate, TaxRate
+from apps.commodities.models.commodities import Commodity
+from apps.commodities.models.parameters import ParameterTemplate
+from apps.commodities.models.tax import HsnCode, TaxRate
 from apps.commodities.reference.tax import HSN_CODES
 from apps.commodities.suggestions import Hit, SuggestionReason
 from erp import clock

@@ -4,7 +4,7 @@ from typing import Any
 
 from rest_framework.fields import empty
 
-from apps.commodities import models
+from apps.commodities.models import base, units
 from apps.commodities.models.base import CODE_FORMAT, UNIT_FORMAT
 from apps.commodities.models.commodities import HSN_FORMAT
 from erp.api import fields
@@ -25,7 +25,7 @@ class UnitField(fields.CharField):
         code = super().run_validation(data)
         if code is None:
             return None
-        unit = models.Unit.objects.filter(code=code).first()
+        unit = units.Unit.objects.filter(code=code).first()
         if unit is None:
             self.fail("does_not_exist")
         return unit
@@ -50,4 +50,4 @@ def rows(shape: type[Input], most: int = MOST_ROWS, **options: Any) -> Any:
 class SimpleStatus(Input):
     """Fields of an update: the status, and the fields of a new row."""
 
-    status = fields.ChoiceField(choices=models.Simple.Status.choices)
+    status = fields.ChoiceField(choices=base.Simple.Status.choices)

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from apps.commodities.models import Commodity
+from apps.commodities.models.commodities import Commodity
 from apps.commodities.services.commodities import COMMODITIES
 from erp.api.serializers import Input, Output
 

@@ -6,11 +6,13 @@ from django.http import QueryDict
 from rest_framework.exceptions import ValidationError
 from rest_framework.fields import empty
 
-from apps.commodities import services
-from apps.commodities.models import Commodity, PricingUnit, Simple
+from apps.commodities.models.base import Simple
+from apps.commodities.models.commodities import Commodity
+from apps.commodities.models.pricing import PricingUnit
 from apps.commodities.serializers.base import CODE
 from apps.commodities.serializers.commodities import CreateInput
 from apps.commodities.serializers.varieties import VarietyFields
+from apps.commodities.services import imports as services
 from erp.api import fields
 from erp.api.files import FileField
 from erp.api.serializers import Input, LookupOutput, faults_from, invalid

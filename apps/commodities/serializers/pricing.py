@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 from apps.commodities.exact import Rounding
-from apps.commodities.models import PricingUnit
+from apps.commodities.models.pricing import PricingUnit
 from apps.commodities.serializers.base import CODE, UNIT, SimpleStatus, UnitField
 from apps.commodities.serializers.units import WeightField
 from erp.api import fields

@@ -5,8 +5,10 @@ from typing import Any
 
 from rest_framework import serializers
 
-from apps.commodities.models import Commodity, PricingUnit, QualitySchedule, ScheduleLine
+from apps.commodities.models.commodities import Commodity
 from apps.commodities.models.parameters import PARAMETER_FORMAT
+from apps.commodities.models.pricing import PricingUnit
+from apps.commodities.models.schedules import QualitySchedule, ScheduleLine
 from apps.commodities.serializers.base import CODE, FigureField, rows
 from apps.commodities.serializers.units import Dated
 from erp.api import fields

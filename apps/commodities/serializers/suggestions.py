@@ -2,7 +2,8 @@
 
 from decimal import Decimal
 
-from apps.commodities.models import Commodity, TaxRate
+from apps.commodities.models.commodities import Commodity
+from apps.commodities.models.tax import TaxRate
 from erp.api import fields
 from erp.api.serializers import Input, LookupOutput
 from erp.api.validators import COUNTRY

@@ -2,8 +2,7 @@
 
 from decimal import Decimal
 
-from apps.commodities.models import HsnCode, HsnMapping, TaxRate
-from apps.commodities.models.tax import HSN_PREFIX
+from apps.commodities.models.tax import HSN_PREFIX, HsnCode, HsnMapping, TaxRate
 from apps.commodities.serializers.base import HSN, SimpleStatus
 from apps.commodities.serializers.units import Dated
 from erp.api import fields

@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
-from apps.commodities.models import PackWeight, Unit, UnitDefinition
+from apps.commodities.models.units import PackWeight, Unit, UnitDefinition
 from apps.commodities.serializers.base import UNIT, UnitField
 from erp.api import fields
 from erp.api.serializers import Input, LookupOutput, Output

@@ -1,6 +1,6 @@
 """Inputs of varieties."""
 
-from apps.commodities.models import Variety
+from apps.commodities.models.varieties import Variety
 from erp.api.serializers import Input
 
 

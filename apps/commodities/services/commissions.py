@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
-from apps.commodities import capabilities, events
+from apps.commodities import capabilities
+from apps.commodities.events import commissions as events
 from apps.commodities.figures import plain
-from apps.commodities.models import Commission
+from apps.commodities.models.commissions import Commission
 from apps.commodities.services.rules import (
     BandsNotContiguous,
     FieldsContradict,

@@ -2,9 +2,12 @@
 
 from typing import Final
 
-from apps.commodities import capabilities, events
+from apps.commodities import capabilities
+from apps.commodities.events import commodities as events
 from apps.commodities.exact import UnitDimension
-from apps.commodities.models import Commodity, HsnMapping, Unit
+from apps.commodities.models.commodities import Commodity
+from apps.commodities.models.tax import HsnMapping
+from apps.commodities.models.units import Unit
 from apps.commodities.reference.goods import HSN_CODES
 from apps.commodities.reference.units import DIMENSIONS
 from apps.commodities.services.rules import (

@@ -6,7 +6,9 @@ from datetime import date
 from django.db.models import Q
 
 from apps.commodities.exact import Factor, Price
-from apps.commodities.models import Commodity, PackWeight, PricingUnit, UnitDefinition
+from apps.commodities.models.commodities import Commodity
+from apps.commodities.models.pricing import PricingUnit
+from apps.commodities.models.units import PackWeight, UnitDefinition
 from erp.errors import RuleBroken
 
 Status = UnitDefinition.Status

@@ -1,7 +1,8 @@
 """Change grades."""
 
-from apps.commodities import capabilities, events
-from apps.commodities.models import Grade
+from apps.commodities import capabilities
+from apps.commodities.events import grades as events
+from apps.commodities.models.grades import Grade
 from apps.commodities.services.limits import LIMIT_ERRORS, normalize_limits
 from apps.commodities.services.rules import Duplicate, FieldsContradict, require_active
 from erp.errors import Conflict, FieldError

@@ -4,8 +4,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
-from apps.commodities import capabilities, events
-from apps.commodities.models import Commodity, Variety
+from apps.commodities import capabilities
+from apps.commodities.events import imports as events
+from apps.commodities.models.commodities import Commodity
+from apps.commodities.models.varieties import Variety
 from apps.commodities.services import commodities, varieties
 from erp.access import Actor
 from erp.errors import Conflict, FieldError, Invalid, PreconditionFailed, RuleBroken

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from apps.commodities.figures import plain
-from apps.commodities.models import Measured
+from apps.commodities.models.parameters import Measured
 from apps.commodities.services.rules import (
     FieldsContradict,
     LimitsInverted,

@@ -3,9 +3,11 @@
 from datetime import date
 from decimal import Decimal
 
-from apps.commodities import capabilities, events
+from apps.commodities import capabilities
+from apps.commodities.events import packs as events
 from apps.commodities.exact import UnitDimension
-from apps.commodities.models import Commodity, PackWeight, Unit
+from apps.commodities.models.commodities import Commodity
+from apps.commodities.models.units import PackWeight, Unit
 from apps.commodities.services.rules import (
     LimitsInverted,
     NotActive,

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from apps.commodities import capabilities, events
-from apps.commodities.models import Measured, ParameterTemplate, QualityParameter
+from apps.commodities import capabilities
+from apps.commodities.events import parameters as events
+from apps.commodities.models.parameters import Measured, ParameterTemplate, QualityParameter
 from apps.commodities.services.rules import (
     Duplicate,
     FieldsContradict,

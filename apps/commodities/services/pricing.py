@@ -1,7 +1,8 @@
 """Change pricing units."""
 
-from apps.commodities import capabilities, events
-from apps.commodities.models import PricingUnit
+from apps.commodities import capabilities
+from apps.commodities.events import pricing as events
+from apps.commodities.models.pricing import PricingUnit
 from apps.commodities.services.rules import Duplicate, InForce, require_unchanged
 from erp.reference import ReferenceList
 

@@ -3,15 +3,16 @@
 from decimal import Decimal
 from typing import Any
 
-from apps.commodities import capabilities, events
-from apps.commodities.models import (
-    Commodity,
-    Grade,
-    ParameterTemplate,
-    QualityParameter,
-    QualitySchedule,
-    Variety,
-)
+from apps.commodities import capabilities
+from apps.commodities.events import commodities as commodities_events
+from apps.commodities.events import grades, varieties
+from apps.commodities.events import parameters as parameters_events
+from apps.commodities.events import schedules as schedules_events
+from apps.commodities.models.commodities import Commodity
+from apps.commodities.models.grades import Grade
+from apps.commodities.models.parameters import ParameterTemplate, QualityParameter
+from apps.commodities.models.schedules import QualitySchedule
+from apps.commodities.models.varieties import Variety
 from apps.commodities.reference import FILES, goods, schedules
 from apps.commodities.services.commodities import create, update
 from apps.commodities.services.grades import create_grade
@@ -81,12 +82,12 @@ SCHEDULES = ReferenceTable(model=QualitySchedule, rows=schedules.SCHEDULES, crea
 @service(
     requires=capabilities.CREATE,
     emits=[
-        events.CommodityCreated,
-        events.CommodityUpdated,
-        events.GradeAdded,
-        events.ParameterAdded,
-        events.ParameterTemplateCreated,
-        events.VarietyAdded,
+        commodities_events.CommodityCreated,
+        commodities_events.CommodityUpdated,
+        grades.GradeAdded,
+        parameters_events.ParameterAdded,
+        parameters_events.ParameterTemplateCreated,
+        varieties.VarietyAdded,
     ],
 )
 def load_commodities(*, actor: Actor) -> int:
@@ -108,7 +109,7 @@ def load_commodities(*, actor: Actor) -> int:
 
 @service(
     requires=capabilities.MANAGE_SPECIFICATIONS,
-    emits=[events.QUALITY_SCHEDULE.published],
+    emits=[schedules_events.QUALITY_SCHEDULE.published],
     advisory_lock=QUALITY_SCHEDULE.lock,
 )
 def load_schedules(*, actor: Actor) -> int:

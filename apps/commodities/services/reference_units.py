@@ -2,8 +2,11 @@
 
 from typing import Any
 
-from apps.commodities import capabilities, events
-from apps.commodities.models import Commodity, PackWeight, PricingUnit, Unit, UnitDefinition
+from apps.commodities import capabilities
+from apps.commodities.events import packs, pricing, units
+from apps.commodities.models.commodities import Commodity
+from apps.commodities.models.pricing import PricingUnit
+from apps.commodities.models.units import PackWeight, Unit, UnitDefinition
 from apps.commodities.reference import FILES
 from apps.commodities.reference.units import DIMENSIONS
 from apps.commodities.services.packs import set_pack_weight
@@ -41,7 +44,7 @@ WEIGHTS = ReferenceTable(
 
 @service(
     requires=capabilities.MANAGE_TERMS,
-    emits=[events.UnitCreated, events.UNIT_DEFINITION.published, events.PricingUnitCreated],
+    emits=[units.UnitCreated, units.UNIT_DEFINITION.published, pricing.PricingUnitCreated],
     advisory_lock=UNIT_DEFINITION.lock,
 )
 def load_units(*, actor: Actor) -> int:
@@ -49,7 +52,7 @@ def load_units(*, actor: Actor) -> int:
     return sum(len(table.load(actor)) for table in TABLES)
 
 
-@service(requires=capabilities.MANAGE_TERMS, emits=[events.PackWeightSet])
+@service(requires=capabilities.MANAGE_TERMS, emits=[packs.PackWeightSet])
 def load_pack_weights(*, actor: Actor) -> int:
     """Add missing pack weights of existing commodities; returns how many are new."""
     return len(WEIGHTS.load(actor))

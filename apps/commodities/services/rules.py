@@ -4,7 +4,8 @@ from functools import partial
 from typing import Any
 
 from apps.approvals.services.drafts import DraftErrors
-from apps.commodities.models import TERMS, Commodity
+from apps.commodities.models.commodities import Commodity
+from apps.commodities.models.terms import TERMS
 from erp import periods
 from erp.errors import Conflict, FieldError, RuleBroken
 from erp.text import name_key

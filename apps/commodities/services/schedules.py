@@ -6,9 +6,11 @@ from decimal import Decimal
 from typing import Any
 
 from apps.approvals.services.drafts import DraftProcedure
-from apps.commodities import capabilities, differences, events
+from apps.commodities import capabilities, differences
+from apps.commodities.events import schedules as events
 from apps.commodities.figures import plain
-from apps.commodities.models import QualityParameter, QualitySchedule, ScheduleLine
+from apps.commodities.models.parameters import QualityParameter
+from apps.commodities.models.schedules import QualitySchedule, ScheduleLine
 from apps.commodities.services.factors import factors, price_of
 from apps.commodities.services.rules import (
     DRAFT_ERRORS,

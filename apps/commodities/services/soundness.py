@@ -6,7 +6,8 @@ from itertools import pairwise
 from typing import Any
 
 from apps.commodities.figures import plain
-from apps.commodities.models import QualityParameter, QualitySchedule, ScheduleLine
+from apps.commodities.models.parameters import QualityParameter
+from apps.commodities.models.schedules import QualitySchedule, ScheduleLine
 from apps.commodities.services.rules import (
     BandsNotContiguous,
     FieldsContradict,

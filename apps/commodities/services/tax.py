@@ -5,8 +5,9 @@ from typing import Any
 from django.db.models import Q
 
 from apps.approvals.services.drafts import DraftProcedure
-from apps.commodities import capabilities, events
-from apps.commodities.models import HsnCode, HsnMapping, TaxRate
+from apps.commodities import capabilities
+from apps.commodities.events import tax as events
+from apps.commodities.models.tax import HsnCode, HsnMapping, TaxRate
 from apps.commodities.reference import FILES
 from apps.commodities.reference.tax import HSN_CODES
 from apps.commodities.services.rules import DRAFT_ERRORS, Duplicate

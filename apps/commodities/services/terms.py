@@ -4,9 +4,13 @@ from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
-from apps.commodities import capabilities, events
+from apps.commodities import capabilities
+from apps.commodities.events import terms as events
 from apps.commodities.figures import plain
-from apps.commodities.models import (
+from apps.commodities.models.terms import (
+    CARRIED,
+    COLLECTED,
+    INSURED,
     BargainType,
     DeliveryTerms,
     PassingTerms,
@@ -15,7 +19,6 @@ from apps.commodities.models import (
     TradeType,
     WeighmentTerms,
 )
-from apps.commodities.models.terms import CARRIED, COLLECTED, INSURED
 from apps.commodities.reference import FILES
 from apps.commodities.services.rules import Duplicate, FieldsContradict
 from erp.access import Actor

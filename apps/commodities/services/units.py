@@ -4,8 +4,9 @@ from decimal import Decimal
 from fractions import Fraction
 
 from apps.approvals.services.drafts import DraftProcedure
-from apps.commodities import capabilities, events
-from apps.commodities.models import Unit, UnitDefinition
+from apps.commodities import capabilities
+from apps.commodities.events import units as events
+from apps.commodities.models.units import Unit, UnitDefinition
 from apps.commodities.services.rules import DRAFT_ERRORS, Duplicate
 from erp.access import Actor
 from erp.reference import event_of

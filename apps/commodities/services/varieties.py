@@ -1,7 +1,8 @@
 """Change varieties."""
 
-from apps.commodities import capabilities, events
-from apps.commodities.models import Variety
+from apps.commodities import capabilities
+from apps.commodities.events import varieties as events
+from apps.commodities.models.varieties import Variety
 from apps.commodities.services.limits import LIMIT_ERRORS, normalize_limits
 from apps.commodities.services.rules import Duplicate, require_active, save_names
 from erp.errors import Conflict

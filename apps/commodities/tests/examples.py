@@ -4,8 +4,8 @@ from datetime import date
 from decimal import Decimal
 from uuid import uuid4
 
-from apps.commodities import services
-from apps.commodities.models import Commodity
+from apps.commodities.models.commodities import Commodity
+from apps.commodities.services import grades, parameters, schedules, varieties
 from apps.commodities.tests import examples_tax, examples_terms, examples_units
 from erp.access import SYSTEM
 from erp.api.examples import Example
@@ -32,7 +32,7 @@ VARIETY = {"name": "Shankar-6", "aliases": ["S-6", "ICS-105"], "is_standard": Tr
 
 
 def variety(world):
-    return services.create_variety(actor=SYSTEM, commodity=world.commodity(), code="SHANKAR-6", **VARIETY)
+    return varieties.create_variety(actor=SYSTEM, commodity=world.commodity(), code="SHANKAR-6", **VARIETY)
 
 
 def add_variety(world, viewer):
@@ -58,12 +58,12 @@ MICRONAIRE = {
 
 def parameter(world, commodity=None, code="micronaire", **fields):
     values = {**MICRONAIRE, "commodity": commodity or world.commodity(), "code": code, **fields}
-    return services.create_parameter(actor=SYSTEM, **values)
+    return parameters.create_parameter(actor=SYSTEM, **values)
 
 
 def template(world, code="micronaire", **fields):
     values = {"category": "FIBRE", "code": code, **MICRONAIRE, **fields}
-    return services.create_template(actor=SYSTEM, **values)
+    return parameters.create_template(actor=SYSTEM, **values)
 
 
 FINE = {"name": "Fine", "rank": 2, "difference_kind": "PERCENT", "difference": "1.5"}
@@ -71,7 +71,7 @@ FINE = {"name": "Fine", "rank": 2, "difference_kind": "PERCENT", "difference": "
 
 def grade(world, commodity=None, code="FINE", **fields):
     values = {**FINE, "commodity": commodity or world.commodity(), "code": code, **fields}
-    return services.create_grade(actor=SYSTEM, **values)
+    return grades.create_grade(actor=SYSTEM, **values)
 
 
 # Parameters of DEMO_LINES: code, unit, methods, possible range.
@@ -127,7 +127,7 @@ DEMO_LINES = [
 def measured(commodity):
     """Give a commodity the parameters that DEMO_LINES name."""
     for code, unit, methods, least, most in MEASURED:
-        services.create_parameter(
+        parameters.create_parameter(
             actor=SYSTEM,
             commodity=commodity,
             code=code,
@@ -153,7 +153,7 @@ def schedule(commodity, code="DEMO", actor=SYSTEM, **fields):
         "valid_from": date(2026, 1, 1),
         **fields,
     }
-    return services.draft_quality_schedule(actor=actor, commodity=commodity, code=code, **values)
+    return schedules.draft_quality_schedule(actor=actor, commodity=commodity, code=code, **values)
 
 
 def commodity_of(world, target):
@@ -212,7 +212,7 @@ def one_more_parameter(world, commodity, code):
 
 
 def one_more_variety(world, commodity, code):
-    services.create_variety(actor=SYSTEM, commodity=commodity, code=code.upper(), name=code)
+    varieties.create_variety(actor=SYSTEM, commodity=commodity, code=code.upper(), name=code)
 
 
 def one_more_grade(world, commodity, code):

@@ -4,8 +4,8 @@ from datetime import date
 from decimal import Decimal
 from uuid import uuid4
 
-from apps.commodities import services
-from apps.commodities.models import TaxRate
+from apps.commodities.models.tax import TaxRate
+from apps.commodities.services import commissions, tax
 from erp.access import SYSTEM
 from erp.api.examples import Example
 from erp.models import unguarded_writes
@@ -43,16 +43,16 @@ def commodity_of(world, target):
 
 def commission(world, viewer=None):
     """Brokerage on a commodity of its own."""
-    return services.create_commission(actor=SYSTEM, commodity=world.commodity(), **{**SLABS, **DAYS})
+    return commissions.create_commission(actor=SYSTEM, commodity=world.commodity(), **{**SLABS, **DAYS})
 
 
 def hsn_code(world=None, viewer=None):
     code = str(uuid4().int)[:8]
-    return services.create_hsn_code(actor=SYSTEM, code=code, description="Some goods")
+    return tax.create_hsn_code(actor=SYSTEM, code=code, description="Some goods")
 
 
 def mapping(world=None, viewer=None):
-    return services.confirm_hsn_mapping(actor=SYSTEM, name=f"Goods {uuid4().hex[:8]}", hsn_code="5201")
+    return tax.confirm_hsn_mapping(actor=SYSTEM, name=f"Goods {uuid4().hex[:8]}", hsn_code="5201")
 
 
 def rate(world=None, viewer=None, **fields):

@@ -4,9 +4,9 @@ from datetime import date, timedelta
 from decimal import Decimal
 from uuid import uuid4
 
-from apps.commodities import services
-from apps.commodities.models import PackWeight, Unit
+from apps.commodities.models.units import PackWeight, Unit
 from apps.commodities.reference.units import DIMENSIONS
+from apps.commodities.services import packs, pricing, reference_units, units
 from erp.access import SYSTEM
 from erp.api.examples import Example
 
@@ -16,7 +16,7 @@ PER_KG = {"currency": "INR", "divisor": 1, "unit": "KG", "places": 2, "tick": "0
 def unit(code="KG"):
     """A unit, added where it is missing."""
     found = Unit.objects.filter(code=code).first()
-    return found or services.create_unit(
+    return found or units.create_unit(
         actor=SYSTEM, code=code, dimension=DIMENSIONS[code], symbol=code.lower(), name=code
     )
 
@@ -28,7 +28,7 @@ def keeper(world, target):
 
 def pricing_unit(world=None, code="INR/KG", **fields):
     values = {**PER_KG, "tick": Decimal("0.05"), "unit": unit(), "code": code, **fields}
-    return services.create_pricing_unit(actor=SYSTEM, **values)
+    return pricing.create_pricing_unit(actor=SYSTEM, **values)
 
 
 def pack_weight(commodity, **fields):
@@ -43,12 +43,12 @@ def pack_weight(commodity, **fields):
         "source": "Practice",
         "valid_from": date(2020, 1, 1) if before is None else before.valid_from + timedelta(days=1),
     }
-    return services.set_pack_weight(commodity, actor=SYSTEM, **{**values, **fields})
+    return packs.set_pack_weight(commodity, actor=SYSTEM, **{**values, **fields})
 
 
 def goods(world):
     """A commodity, in a world where units are defined."""
-    services.load_units(actor=SYSTEM)
+    reference_units.load_units(actor=SYSTEM)
     return world.commodity()
 
 
@@ -73,14 +73,14 @@ EXAMPLES = {
 
 
 def add_unit(world, viewer):
-    services.create_unit(
+    units.create_unit(
         actor=SYSTEM, code=f"U{uuid4().hex[:8].upper()}", dimension="MASS", symbol="u", name="A unit"
     )
 
 
 def add_pricing_unit(world, viewer):
     code = uuid4().hex[:8].upper()
-    made = services.create_unit(actor=SYSTEM, code=f"U{code}", dimension="MASS", symbol="u", name="A unit")
+    made = units.create_unit(actor=SYSTEM, code=f"U{code}", dimension="MASS", symbol="u", name="A unit")
     pricing_unit(code=f"INR/{code}", unit=made)
 
 

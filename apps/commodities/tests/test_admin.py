@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import connection, connections
 
-from apps.commodities.models import Commodity
+from apps.commodities.models.commodities import Commodity
 from erp.admin.testing import controls
 from erp.idempotency.models import Record
 from erp.idempotency.once import Request

@@ -11,9 +11,12 @@ import pytest
 from django.db import IntegrityError, connections, transaction
 from django.utils import timezone
 
-from apps.commodities import events, services
 from apps.commodities.commissions import amount_of, commission_for
-from apps.commodities.models import Commission, PricingUnit, Unit
+from apps.commodities.events import commissions as events
+from apps.commodities.models.commissions import Commission
+from apps.commodities.models.pricing import PricingUnit
+from apps.commodities.models.units import Unit
+from apps.commodities.services import commissions, rules, units
 from apps.commodities.tests.examples_tax import SLABS
 from apps.commodities.tests.examples_terms import row as terms
 from erp.access import SYSTEM
@@ -31,7 +34,7 @@ def staff(user, client_for):
 
 def percent(**fields):
     values = {"name": "Brokerage", "side": "SELLER", "basis": "PERCENT", "percent": Decimal("0.25")}
-    return services.create_commission(actor=SYSTEM, **{**values, "valid_from": FROM, **fields})
+    return commissions.create_commission(actor=SYSTEM, **{**values, "valid_from": FROM, **fields})
 
 
 def slabs(mode, by="VALUE", rows=SLABS["slabs"], **fields):
@@ -170,7 +173,7 @@ def test_two_commissions_of_one_scope_and_side_are_never_effective_on_one_day(st
     given = {"commodity": commodity(), "trade_type": terms("trade-types"), "partner_id": uuid4()}
     fields = {name: given[name] for name in scope}
     percent(valid_to=FROM + timedelta(days=30), **fields)
-    with pytest.raises(services.Overlap), transaction.atomic():
+    with pytest.raises(rules.Overlap), transaction.atomic():
         percent(valid_from=FROM + timedelta(days=30), **fields)
     percent(valid_from=FROM + timedelta(days=31), **fields)
     percent(side="BUYER", **fields)
@@ -279,7 +282,7 @@ def test_a_commission_has_exactly_the_fields_of_its_basis(staff, change, code, p
 
 @pytest.mark.django_db
 def test_a_price_unit_is_named_where_the_amount_is_for_one_and_may_not_be_archived(staff):
-    unit = services.create_unit(
+    unit = units.create_unit(
         actor=SYSTEM, code="CANDY", dimension=Unit.Dimension.MASS, symbol="c", name="Candy"
     )
     with unguarded_writes():

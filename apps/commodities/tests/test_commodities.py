@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import IntegrityError, connection, transaction
 
-from apps.commodities import services
-from apps.commodities.models import Commodity
+from apps.commodities.models.commodities import Commodity
+from apps.commodities.services import commodities, rules, tax
 from apps.commodities.tests.examples import GOODS
 from config.testing import make_ready
 from erp.access import SYSTEM
@@ -34,7 +34,7 @@ def test_a_commodity_starts_as_a_draft_that_partners_do_not_see(staff, user, cli
 
 
 def test_an_update_event_has_old_and_new_values(staff, assert_emitted):
-    from apps.commodities import events
+    from apps.commodities.events import commodities as events
 
     made = staff.write(PATH, {"code": "COTTON", **GOODS})
     changed = staff.write(
@@ -81,11 +81,11 @@ def test_two_puts_on_one_version_have_one_winner(staff, user, client_for):
 def test_of_parallel_posts_of_one_name_one_wins_and_the_others_get_409(user):
     def make(number: int) -> str:
         try:
-            services.create(
+            commodities.create(
                 actor=SYSTEM, code=f"C{number}", name=f"Cotton{' ' * number} lint", category="FIBRE"
             )
             return "made"
-        except (services.Duplicate, IntegrityError):
+        except (rules.Duplicate, IntegrityError):
             return "taken"
         finally:
             connection.close()
@@ -166,9 +166,9 @@ def test_a_commodity_is_traded_once_it_can_be_priced_coded_and_tested(staff, use
     assert lacks(activate(hsn_code="5201")) == {price, parameter, unconfirmed}
     unit = make_ready(Commodity.objects.get())
     assert lacks(activate(hsn_code="5201", pricing_unit_id=str(unit.pk))) == {unconfirmed}
-    services.confirm_hsn_mapping(actor=user("INTERNAL_MASTERDATA"), name="raw  COTTON", hsn_code="5202")
+    tax.confirm_hsn_mapping(actor=user("INTERNAL_MASTERDATA"), name="raw  COTTON", hsn_code="5202")
     assert lacks(activate(hsn_code="5201", pricing_unit_id=str(unit.pk))) == {unconfirmed}
-    services.confirm_hsn_mapping(actor=user("INTERNAL_MASTERDATA"), name="raw  COTTON", hsn_code="5201")
+    tax.confirm_hsn_mapping(actor=user("INTERNAL_MASTERDATA"), name="raw  COTTON", hsn_code="5201")
     done = activate(hsn_code="5201", pricing_unit_id=str(unit.pk))
     assert (done.status_code, done.json()["status"]) == (200, "ACTIVE")
 

@@ -10,8 +10,9 @@ from django.db import IntegrityError, connections, transaction
 from apps.approvals import services as approvals
 from apps.approvals.models import ApprovalRequest
 from apps.approvals.tasks import expire_overdue
-from apps.commodities import events, services
-from apps.commodities.models import Unit, UnitDefinition
+from apps.commodities.events import units as events
+from apps.commodities.models.units import Unit, UnitDefinition
+from apps.commodities.services import rules, units
 from erp.access import SYSTEM
 from erp.errors import SelfApproval
 from erp.models import unguarded_writes
@@ -23,7 +24,7 @@ FIRST, LATER = date(2026, 1, 1), date(2027, 1, 1)
 
 @pytest.fixture
 def candy(db):
-    return services.create_unit(
+    return units.create_unit(
         actor=SYSTEM, code="CANDY", dimension=Unit.Dimension.MASS, symbol="candy", name="Candy"
     )
 
@@ -44,7 +45,7 @@ def draft(candy, author):
 
     def make(start=FIRST, *, by=author, kilos="355.62", **fields):
         numerator, denominator = Decimal(kilos).as_integer_ratio()
-        return services.draft_unit_definition(
+        return units.draft_unit_definition(
             actor=by,
             **{
                 "unit": candy,
@@ -60,7 +61,7 @@ def draft(candy, author):
 
 
 def submit(row, by):
-    services.submit_unit_definition(row, actor=by, reason=WHY)
+    units.submit_unit_definition(row, actor=by, reason=WHY)
     return request_of(row)
 
 
@@ -92,7 +93,7 @@ def publish(draft, author, manager, deliver):
 def edit(row, by, **fields):
     values = {"numerator", "denominator", "source", "valid_from", "valid_to"}
     current = {name: getattr(row, name) for name in values}
-    return services.edit_unit_definition(row, actor=by, **{**current, **fields})
+    return units.edit_unit_definition(row, actor=by, **{**current, **fields})
 
 
 def test_one_person_drafts_and_another_publishes(draft, author, manager, deliver, assert_emitted):
@@ -184,15 +185,15 @@ def test_a_rejected_or_expired_submission_is_a_draft_again(
 
 def test_only_a_draft_is_submitted_and_only_what_is_published_withdrawn(draft, publish, author):
     row = draft()
-    with pytest.raises(services.IllegalTransition):
-        services.withdraw_unit_definition(row, actor=author, reason=WHY)
+    with pytest.raises(rules.IllegalTransition):
+        units.withdraw_unit_definition(row, actor=author, reason=WHY)
     submit(row, author)
-    with pytest.raises(services.IllegalTransition):
+    with pytest.raises(rules.IllegalTransition):
         submit(again(row), author)
 
 
 def test_dates_are_in_order(draft):
-    with pytest.raises(services.LimitsInverted):
+    with pytest.raises(rules.LimitsInverted):
         draft(LATER, valid_to=FIRST)
 
 
@@ -213,7 +214,7 @@ def test_a_successor_ends_the_open_one_the_day_before(publish):
 @pytest.mark.parametrize("start", [FIRST, date(2025, 12, 31)])
 def test_a_start_on_or_before_the_predecessors_is_refused(publish, draft, author, start):
     publish(FIRST)
-    with pytest.raises(services.Overlap):
+    with pytest.raises(rules.Overlap):
         submit(draft(start), author)
 
 
@@ -240,7 +241,7 @@ def test_an_approval_is_of_what_was_open_then(publish, draft, author, manager, d
 
 def test_the_end_of_a_row_voids_pending_requests(publish, author, manager, deliver):
     first = publish(FIRST)
-    services.withdraw_unit_definition(first, actor=author, reason=WHY)
+    units.withdraw_unit_definition(first, actor=author, reason=WHY)
     publish(LATER)
     with pytest.raises(approvals.Stale):
         approve(request_of(first), manager)
@@ -272,7 +273,7 @@ def test_of_twenty_parallel_publications_of_overlapping_rows_one_is_published(dr
 
 def test_a_withdrawal_needs_the_approval_of_another_person(publish, user, manager, deliver, assert_emitted):
     row, asker = publish(), user("INTERNAL_MANAGER")
-    services.withdraw_unit_definition(row, actor=asker, reason=WHY)
+    units.withdraw_unit_definition(row, actor=asker, reason=WHY)
     assert again(row).status == "PUBLISHED"
     with pytest.raises(SelfApproval):
         approve(request_of(row), asker)
@@ -285,7 +286,7 @@ def test_a_withdrawal_needs_the_approval_of_another_person(publish, user, manage
 
 def test_a_refused_withdrawal_leaves_it_published(publish, author, deliver):
     row = publish()
-    services.withdraw_unit_definition(row, actor=author, reason=WHY)
+    units.withdraw_unit_definition(row, actor=author, reason=WHY)
     approvals.withdraw(request_of(row), actor=author)
     deliver()
     assert again(row).status == "PUBLISHED"
@@ -294,7 +295,7 @@ def test_a_refused_withdrawal_leaves_it_published(publish, author, deliver):
 
 def test_nothing_published_is_edited(publish, author):
     row = publish()
-    with pytest.raises(services.IllegalTransition):
+    with pytest.raises(rules.IllegalTransition):
         edit(row, author, source="Another source")
 
 

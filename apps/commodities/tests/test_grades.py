@@ -4,8 +4,10 @@ from decimal import Decimal
 
 import pytest
 
-from apps.commodities import events, services
-from apps.commodities.models import Grade, PricingUnit
+from apps.commodities.events import grades as events
+from apps.commodities.models.grades import Grade
+from apps.commodities.models.pricing import PricingUnit
+from apps.commodities.services import units as services
 from apps.commodities.tests.examples import FINE, measured
 from erp.access import SYSTEM
 from erp.models import unguarded_writes

@@ -15,9 +15,12 @@ from django.contrib.auth.models import Group, Permission
 from django.db import connection
 
 from apps.accounts.models import RoleMembership
-from apps.commodities import events, services
-from apps.commodities.models import Commodity, PricingUnit, Variety
+from apps.commodities.events import imports as events
+from apps.commodities.models.commodities import Commodity
+from apps.commodities.models.pricing import PricingUnit
+from apps.commodities.models.varieties import Variety
 from apps.commodities.serializers.imports import ROWS
+from apps.commodities.services import commodities, imports, reference_units, varieties
 from apps.commodities.tests.examples import parameter
 from apps.commodities.tests.examples_units import pricing_unit, unit
 from config.tests.jobs_support import LARGE, finished, memory_taken, refused
@@ -174,7 +177,7 @@ def test_a_user_who_may_only_create_cannot_update_by_import(user, client_for, co
 
 
 def test_the_pricing_unit_of_a_commodity_is_named_by_its_code(keeper, commodity):
-    services.load_units(actor=SYSTEM)
+    reference_units.load_units(actor=SYSTEM)
     row = commodity(code="COTTON", name="Cotton")
     columns = f"{GOODS},quantity_mode,package_unit,trade_unit,pricing_unit"
     cells = "COTTON,Cotton,FIBRE,COUNT_AND_WEIGHT,BALE,BALE"
@@ -222,7 +225,9 @@ def test_the_preview_predicts_the_effect_of_the_upload(keeper, commodity, form):
     row = commodity(
         code="ARCHIVED", name="Archived", quantity_mode="WEIGHT", package_unit=None, trade_unit="KG"
     )
-    services.update(row, actor=SYSTEM, name="Archived", category="FIBRE", hsn_code="5201", status="ARCHIVED")
+    commodities.update(
+        row, actor=SYSTEM, name="Archived", category="FIBRE", hsn_code="5201", status="ARCHIVED"
+    )
     columns = f"{GOODS},aliases,package_unit,status,hsn_code"
     file = table(*MIXED, header=columns)
     if form == "xlsx":
@@ -290,13 +295,13 @@ def test_a_job_checks_a_table_as_the_preview_does_and_changes_nothing(keeper, co
 def test_a_check_releases_rows_that_others_wait_for(user, commodity, monkeypatch):
     actor, row = user("INTERNAL_MASTERDATA"), commodity(code="COTTON", name="Cotton", active=False)
     file = table("COTTON,Raw cotton,FIBRE", "B,Beta,FIBRE", "C,Gamma,FIBRE")
-    job = services.bulk_upload(actor=actor, file=file, kind="COMMODITIES", mode="check")
+    job = imports.bulk_upload(actor=actor, file=file, kind="COMMODITIES", mode="check")
     monkeypatch.setattr(tasks, "CHUNK", 1)
     are_awaited, edits = locks.are_awaited, []
 
     def edit() -> str:
         try:
-            return services.update(row, actor=actor, name="Edited", category="FIBRE").name
+            return commodities.update(row, actor=actor, name="Edited", category="FIBRE").name
         finally:
             connection.close()
 
@@ -382,7 +387,7 @@ def test_cells_of_a_workbook_that_are_not_text_are_refused_in_preview_and_job_al
 def test_varieties_belong_to_a_commodity_by_its_code(keeper, commodity, emitted):
     cotton = commodity(code="COTTON", name="Cotton")
     seed = commodity(code="SEED", name="Seed")
-    services.create_variety(actor=SYSTEM, commodity=cotton, code="J-34", name="J-34", is_standard=True)
+    varieties.create_variety(actor=SYSTEM, commodity=cotton, code="J-34", name="J-34", is_standard=True)
     file = table(
         "COTTON,S-6,Shankar-6,ICS-105,,",
         "COTTON,SECOND,Second standard,,TRUE,",
@@ -414,7 +419,7 @@ def test_values_of_a_variety_without_a_column_are_unchanged(keeper, commodity):
     cotton = commodity(code="COTTON", name="Cotton")
     micronaire = parameter(SimpleNamespace(commodity=commodity), cotton)
     micronaire.refresh_from_db()
-    row = services.create_variety(
+    row = varieties.create_variety(
         actor=SYSTEM,
         commodity=cotton,
         code="S-6",
@@ -462,7 +467,7 @@ def test_an_export_imports_unchanged(keeper, commodity, accept):
         code="DRAFT", name="+Draft", active=False, quantity_mode="WEIGHT", package_unit=None, trade_unit="KG"
     )
     gone = commodity(code="GONE", name="Gone")
-    services.update(
+    commodities.update(
         gone,
         actor=SYSTEM,
         name="Gone",
@@ -473,7 +478,7 @@ def test_an_export_imports_unchanged(keeper, commodity, accept):
         hsn_code="5201",
         status="ARCHIVED",
     )
-    services.create_variety(
+    varieties.create_variety(
         actor=SYSTEM, commodity=cotton, code="S-6", name="S-6", aliases=["Six"], is_standard=True
     )
     count = EventOutbox.objects.exclude(event_type__in=["job.queued", "commodity.bulk_imported"]).count()
@@ -571,10 +576,10 @@ def test_ten_thousand_rows_are_checked_and_imported_with_the_same_errors(user, e
 
     bad = range(0, LARGE, 73)
     good, file = LARGE - len(bad), goods("C", LARGE, bad)
-    check = finished(services.bulk_upload(actor=actor, file=file, kind="COMMODITIES", mode="check"))
+    check = finished(imports.bulk_upload(actor=actor, file=file, kind="COMMODITIES", mode="check"))
     assert (check.tally, check.refused, check.total) == ({"create": good}, len(bad), LARGE)
     small, job = (
-        services.bulk_upload(actor=actor, file=table, kind="COMMODITIES", mode="partial")
+        imports.bulk_upload(actor=actor, file=table, kind="COMMODITIES", mode="partial")
         for table in (goods("S", LARGE // 5), file)
     )
     assert memory_taken(small, job) < 5 * LARGE

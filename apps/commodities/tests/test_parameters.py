@@ -6,8 +6,9 @@ from decimal import Decimal
 import pytest
 from django.db import connections
 
-from apps.commodities import events, services
-from apps.commodities.models import QualityParameter
+from apps.commodities.events import parameters as events
+from apps.commodities.models.parameters import QualityParameter
+from apps.commodities.services import parameters as services
 from apps.commodities.tests.examples import MICRONAIRE
 from erp.access import SYSTEM
 

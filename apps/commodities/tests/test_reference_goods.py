@@ -6,17 +6,14 @@ from decimal import ROUND_HALF_UP, Decimal
 
 import pytest
 
-from apps.commodities import services
 from apps.commodities.differences import Result, evaluate
-from apps.commodities.models import (
-    Commodity,
-    Grade,
-    ParameterTemplate,
-    PricingUnit,
-    QualityParameter,
-    QualitySchedule,
-    Variety,
-)
+from apps.commodities.models.commodities import Commodity
+from apps.commodities.models.grades import Grade
+from apps.commodities.models.parameters import ParameterTemplate, QualityParameter
+from apps.commodities.models.pricing import PricingUnit
+from apps.commodities.models.schedules import QualitySchedule
+from apps.commodities.models.varieties import Variety
+from apps.commodities.services import factors, reference_goods, reference_units, schedules, varieties
 from erp.access import SYSTEM
 from erp.outbox.models import EventOutbox
 
@@ -27,7 +24,11 @@ D = Decimal
 def load():
     return sum(
         make(actor=SYSTEM)
-        for make in (services.load_units, services.load_commodities, services.load_schedules)
+        for make in (
+            reference_units.load_units,
+            reference_goods.load_commodities,
+            reference_goods.load_schedules,
+        )
     )
 
 
@@ -119,14 +120,14 @@ def test_loaded_schedules_price_as_the_trade_does(loaded):
     day = date(2026, 1, 5)
     candy = PricingUnit.objects.get(code="INR/CANDY")
     lot = {"rd": "75.1", "trash": "3.8", "moisture": "8.9", "staple_length": "29.2", "micronaire": "3.9"}
-    terms = services.terms_of(QualitySchedule.objects.get(code="DEMO-29"), day=day)
+    terms = schedules.terms_of(QualitySchedule.objects.get(code="DEMO-29"), day=day)
     results = [Result(line.parameter, line.method, D(lot[line.parameter])) for line in terms.lines]
     done = evaluate(terms, results, rate=D(53500), net_weight=D("16938.500"))
     assert (done.adjusted_rate, done.accounted_weight) == (D("52269.500000"), D("16870.746"))
-    factor = services.factors([candy.unit_id], on=day)[candy.unit_id]
-    rupees = services.price_of(candy, factor)
+    factor = factors.factors([candy.unit_id], on=day)[candy.unit_id]
+    rupees = factors.price_of(candy, factor)
     graded = [Result("kca_grade", "CLASSER", "g2"), Result("staple_32", "CLASSER", D(36))]
-    staple = services.terms_of(QualitySchedule.objects.get(code="KCA-STAPLE"), day=day)
+    staple = schedules.terms_of(QualitySchedule.objects.get(code="KCA-STAPLE"), day=day)
     done = evaluate(staple, graded, rate=D(20000), net_weight=D(170), price=replace(rupees, currency="PKR"))
     assert done.adjusted_rate.quantize(D("0.01"), ROUND_HALF_UP) == D("22381.97")
 
@@ -140,7 +141,7 @@ def test_a_second_run_changes_nothing(loaded):
 
 def test_changes_of_staff_are_not_overwritten(loaded):
     variety = Variety.objects.get(code="J-34")
-    services.update_variety(variety, actor=SYSTEM, name="J 34", status="ARCHIVED")
+    varieties.update_variety(variety, actor=SYSTEM, name="J 34", status="ARCHIVED")
     schedule = QualitySchedule.objects.get(code="KCA-MIC")
     before = (schedule.version, EventOutbox.objects.count())
     assert load() == 0
@@ -150,10 +151,10 @@ def test_changes_of_staff_are_not_overwritten(loaded):
 
 
 def test_rows_of_staff_go_before_and_the_rest_is_added_around_them(db, commodity):
-    services.load_units(actor=SYSTEM)
+    reference_units.load_units(actor=SYSTEM)
     own = commodity(code="OWN", name="Gram")
     mine = commodity(code="KAPAS", name="Our kapas", active=False)
-    assert services.load_commodities(actor=SYSTEM) > 0
+    assert reference_goods.load_commodities(actor=SYSTEM) > 0
     assert not Commodity.objects.filter(code="CHANA").exists()  # its alias is another commodity's name
     mine.refresh_from_db()
     assert (mine.name, mine.status, mine.quality_parameters.count()) == ("Our kapas", "DRAFT", 7)

@@ -9,10 +9,11 @@ from django.db import IntegrityError, transaction
 
 from apps.approvals import services as approvals
 from apps.approvals.models import ApprovalRequest
-from apps.commodities import events, services
 from apps.commodities.differences import Mode, Outcome, Result, evaluate
-from apps.commodities.models import PricingUnit, QualitySchedule, ScheduleLine
-from apps.commodities.models.schedules import words_of
+from apps.commodities.events import schedules as events
+from apps.commodities.models.pricing import PricingUnit
+from apps.commodities.models.schedules import QualitySchedule, ScheduleLine, words_of
+from apps.commodities.services import parameters, rules, schedules, units
 from apps.commodities.tests.examples import DEMO_LINES, measured, schedule
 from erp.access import SYSTEM
 from erp.errors import RuleBroken, SelfApproval
@@ -47,7 +48,7 @@ def publish(cotton, author, manager, deliver):
 
     def bring(**fields):
         row = schedule(cotton, actor=author, **fields)
-        services.submit_quality_schedule(row, actor=author, reason=WHY)
+        schedules.submit_quality_schedule(row, actor=author, reason=WHY)
         asked = ApprovalRequest.objects.get(subject_id=row.pk)
         approvals.approve(asked, actor=manager, subject_version=asked.subject_version)
         deliver()
@@ -70,7 +71,7 @@ def changed(place, **fields):
 def edit(row, by, **fields):
     names = ("contract_form", "title", "mode", "source", "valid_from", "valid_to", "cap_percent")
     current = {name: getattr(row, name) for name in names}
-    return services.edit_quality_schedule(row, actor=by, **{**current, "lines": DEMO_LINES, **fields})
+    return schedules.edit_quality_schedule(row, actor=by, **{**current, "lines": DEMO_LINES, **fields})
 
 
 def test_one_person_drafts_and_another_publishes(publish, assert_emitted):
@@ -90,7 +91,7 @@ def test_author_and_editors_are_no_approvers(cotton, user):
     author, editor = user("INTERNAL_MANAGER"), user("INTERNAL_MANAGER")
     row = schedule(cotton, actor=author)
     edit(row, editor, title="Other")
-    services.submit_quality_schedule(again(row), actor=author, reason=WHY)
+    schedules.submit_quality_schedule(again(row), actor=author, reason=WHY)
     asked = ApprovalRequest.objects.get(subject_id=row.pk)
     assert "line 1" in {entry["field"] for entry in asked.diff}
     for person in (author, editor):
@@ -100,7 +101,7 @@ def test_author_and_editors_are_no_approvers(cotton, user):
 
 def test_an_edit_of_a_line_after_submission_makes_the_approval_stale(cotton, author, assert_emitted):
     row = schedule(cotton, actor=author)
-    services.submit_quality_schedule(row, actor=author, reason=WHY)
+    schedules.submit_quality_schedule(row, actor=author, reason=WHY)
     before = again(row).version
     assert edit(again(row), author).version == before  # equal lines are no change
     edit(again(row), author, lines=changed(2, rate=D(2)))
@@ -111,16 +112,16 @@ def test_an_edit_of_a_line_after_submission_makes_the_approval_stale(cotton, aut
 
 def test_a_new_version_ends_the_one_before_and_changes_nothing_of_it(publish):
     first = publish()
-    lines, terms = first.lines, services.terms_of(first, day=date(2026, 2, 1))
+    lines, terms = first.lines, schedules.terms_of(first, day=date(2026, 2, 1))
     second = publish(valid_from=date(2026, 10, 1), lines=changed(2, rate=D(2)))
     assert (second.schedule_version, again(first).valid_to) == (2, date(2026, 9, 30))
     assert again(first).lines == lines
-    assert services.terms_of(again(first), day=date(2026, 2, 1)) == terms
+    assert schedules.terms_of(again(first), day=date(2026, 2, 1)) == terms
 
 
 def test_a_published_schedule_cannot_be_edited(publish, author):
     row = publish()
-    with pytest.raises(services.IllegalTransition):
+    with pytest.raises(rules.IllegalTransition):
         edit(row, author, lines=changed(2, rate=D(2)))
     line = row.line_rows.first()
     for change in (
@@ -197,7 +198,7 @@ LADDER = {
 def test_an_inconsistent_schedule_is_not_published(cotton, author, lines, code, pointer):
     row = schedule(cotton, actor=author, lines=lines)
     with pytest.raises(RuleBroken) as caught:
-        services.submit_quality_schedule(row, actor=author, reason=WHY)
+        schedules.submit_quality_schedule(row, actor=author, reason=WHY)
     assert caught.value.code == f"commodity.{code}"
     assert pointer in [fault.pointer for fault in caught.value.errors]
     assert again(row).status == "DRAFT"
@@ -224,7 +225,7 @@ MATRIX = {
     ],
 )
 def test_cells_name_values_that_occur_once(cotton, author, publish, cell, words):
-    services.create_parameter(
+    parameters.create_parameter(
         actor=SYSTEM,
         commodity=cotton,
         code="tinge",
@@ -237,8 +238,8 @@ def test_cells_name_values_that_occur_once(cotton, author, publish, cell, words)
     assert publish(code="SOUND", lines=changed(2, **MATRIX)).status == "PUBLISHED"
     doubled = [*MATRIX["cells"], {**MATRIX["cells"][0], **cell}]
     row = schedule(cotton, actor=author, lines=changed(2, **{**MATRIX, "cells": doubled}))
-    with pytest.raises(services.FieldsContradict) as caught:
-        services.submit_quality_schedule(row, actor=author, reason=WHY)
+    with pytest.raises(rules.FieldsContradict) as caught:
+        schedules.submit_quality_schedule(row, actor=author, reason=WHY)
     assert words in caught.value.errors[0].detail
 
 
@@ -247,7 +248,7 @@ def test_a_ladder_that_reaches_the_limits_is_sound(publish):
 
 
 def test_a_parameter_of_another_commodity_is_refused(cotton, commodity, author):
-    with pytest.raises(services.FieldsContradict) as caught:
+    with pytest.raises(rules.FieldsContradict) as caught:
         schedule(commodity(), actor=author)
     assert {fault.code for fault in caught.value.errors} == {"does_not_exist"}
     row = schedule(cotton, actor=author)
@@ -255,18 +256,18 @@ def test_a_parameter_of_another_commodity_is_refused(cotton, commodity, author):
     measured(foreign)
     with unguarded_writes():
         row.line_rows.update(parameter=foreign.quality_parameters.get(code="trash"))
-    with pytest.raises(services.OtherCommodity):
-        services.submit_quality_schedule(row, actor=author, reason=WHY)
+    with pytest.raises(rules.OtherCommodity):
+        schedules.submit_quality_schedule(row, actor=author, reason=WHY)
 
 
 def test_an_order_comes_once(cotton, author):
-    with pytest.raises(services.FieldsContradict) as caught:
+    with pytest.raises(rules.FieldsContradict) as caught:
         schedule(cotton, actor=author, lines=changed(1, order=1))
     assert [fault.pointer for fault in caught.value.errors] == ["/lines/1/order"]
 
 
 def test_points_are_of_cents(cotton, author):
-    unit = services.create_unit(actor=SYSTEM, code="LB", dimension="MASS", symbol="lb", name="Pound")
+    unit = units.create_unit(actor=SYSTEM, code="LB", dimension="MASS", symbol="lb", name="Pound")
     rupees, cents = (
         PricingUnit(code=code, currency=currency, divisor=divisor, unit=unit, places=2)
         for code, currency, divisor in (("INR/LB", "INR", 1), ("USC/LB", "USD", 100))
@@ -276,14 +277,14 @@ def test_points_are_of_cents(cotton, author):
         cents.save()
     points = changed(1, effect="POINTS")
     row = schedule(cotton, actor=author, lines=points, pricing_unit=rupees)
-    with pytest.raises(services.FieldsContradict):
-        services.submit_quality_schedule(row, actor=author, reason=WHY)
+    with pytest.raises(rules.FieldsContradict):
+        schedules.submit_quality_schedule(row, actor=author, reason=WHY)
     sound = schedule(cotton, code="CENTS", actor=author, lines=points, pricing_unit=cents)
-    services.submit_quality_schedule(sound, actor=author, reason=WHY)
+    schedules.submit_quality_schedule(sound, actor=author, reason=WHY)
 
 
 def test_a_stored_schedule_prices_as_it_is_written(publish):
-    terms = services.terms_of(publish(cap_percent=D(50)), day=date(2026, 2, 1))
+    terms = schedules.terms_of(publish(cap_percent=D(50)), day=date(2026, 2, 1))
     assert (terms.mode, terms.cap_percent) == (Mode.ADDITIVE, 50)
     lot = {"moisture": "8.9", "rd": "75.1", "trash": "3.8", "staple_length": "29.2"}
     results = [Result(line.parameter, line.method, D(lot[line.parameter])) for line in terms.lines]

@@ -5,8 +5,9 @@ from decimal import Decimal
 import pytest
 from django.apps import apps
 
-from apps.commodities import lookups, services
-from apps.commodities.models import HsnMapping
+from apps.commodities.lookups import suggestions as lookups
+from apps.commodities.models.tax import HsnMapping
+from apps.commodities.services import parameters, reference_goods, reference_units, tax, varieties
 from erp.access import SYSTEM
 
 pytestmark = pytest.mark.django_db
@@ -22,7 +23,7 @@ def staff(user, client_for):
 def cotton(commodity):
     """Cotton with a variety, and seed of it."""
     lint = commodity(name="Cotton lint", aliases=["rui", "raw cotton"])
-    services.create_variety(
+    varieties.create_variety(
         actor=SYSTEM, commodity=lint, code="SHANKAR-6", name="Shankar-6", aliases=["S-6", "ICS-105"]
     )
     commodity(name="Cotton seed", category="OILSEED", aliases=["binola"], hsn_code="12072900")
@@ -64,7 +65,7 @@ def test_parts_of_a_phrase_are_not_matched_again_and_unknown_names_get_no_code(c
 
 
 def test_what_staff_confirmed_comes_first(cotton):
-    services.confirm_hsn_mapping(actor=SYSTEM, name="Cotton yarn waste", hsn_code="5203")
+    tax.confirm_hsn_mapping(actor=SYSTEM, name="Cotton yarn waste", hsn_code="5203")
     assert codes(name="cotton  YARN waste")[0] == ("5203", Decimal(1))
     assert [code for code, _ in codes(name="cotton yarn waste")] == ["5203", "5205"]
 
@@ -106,7 +107,7 @@ def test_a_gap_in_the_tariff_is_a_reason_and_seed_cotton_has_no_staple():
 
 
 def test_a_suggestion_has_provider_reasons_and_rates(staff, cotton):
-    services.load_tax_rates(actor=SYSTEM)
+    tax.load_tax_rates(actor=SYSTEM)
     answer = staff.write(f"{BASE}/ai/suggest-hsn", {"name": "Wheat"})
     assert answer.json() == {
         "results": [
@@ -128,8 +129,8 @@ def test_a_suggestion_has_provider_reasons_and_rates(staff, cotton):
 
 
 def test_included_commodities_are_recognized_by_name_and_alias(staff):
-    services.load_units(actor=SYSTEM)
-    services.load_commodities(actor=SYSTEM)
+    reference_units.load_units(actor=SYSTEM)
+    reference_goods.load_commodities(actor=SYSTEM)
     for name, code in (
         ("Cotton Yarn 30s", "5205"),
         ("cotton seed", "1207"),
@@ -169,14 +170,14 @@ def test_a_category_is_suggested_from_commodities_phrases_and_description(staff,
 def test_templates_that_a_commodity_lacks_are_suggested_in_their_order(staff, commodity):
     shape = {"data_type": "TEXT", "direction": "NONE", "methods": ["CLASSER"]}
     for code, order, of in (("leaf", 20, "FIBRE"), ("colour", 10, "FIBRE"), ("csp", 5, "YARN")):
-        services.create_template(
+        parameters.create_template(
             actor=SYSTEM, category=of, code=code, name=code.title(), display_order=order, **shape
         )
     goods = commodity()
     path = f"{BASE}/{goods.pk}/ai/suggest-parameters"
     assert [row["code"] for row in staff.write(path, {}).json()["results"]] == ["colour", "leaf"]
     assert [row["code"] for row in staff.write(path, {"limit": 1}).json()["results"]] == ["colour"]
-    services.create_parameter(actor=SYSTEM, commodity=goods, code="colour", name="Colour", **shape)
+    parameters.create_parameter(actor=SYSTEM, commodity=goods, code="colour", name="Colour", **shape)
     (left,) = staff.write(path, {}).json()["results"]
     assert (left["code"], left["provider"], left["is_suggestion"]) == ("leaf", "builtin", True)
 

@@ -9,8 +9,11 @@ from django.db import IntegrityError, connection, connections, transaction
 
 from apps.approvals import services as approvals
 from apps.approvals.models import ApprovalRequest
-from apps.commodities import events, services, tax
-from apps.commodities.models import HsnCode, HsnMapping, TaxRate
+from apps.commodities import tax
+from apps.commodities.events import tax as events
+from apps.commodities.models.tax import HsnCode, HsnMapping, TaxRate
+from apps.commodities.services import rules
+from apps.commodities.services import tax as tax_services
 from apps.commodities.tests.examples_tax import rate
 from erp.access import SYSTEM
 from erp.errors import SelfApproval
@@ -33,7 +36,7 @@ def director(user):
 
 def draft(author, **fields):
     values = {"hsn": "5201", "rate_percent": Decimal(5), "source": "A notification", "valid_from": DAY}
-    return services.draft_tax_rate(actor=author, **{**values, **fields})
+    return tax_services.draft_tax_rate(actor=author, **{**values, **fields})
 
 
 def decide(row, by):
@@ -42,20 +45,20 @@ def decide(row, by):
 
 
 def test_the_usual_rates_are_loaded_once_without_overwriting_changes_of_staff():
-    codes, rates = services.load_hsn_codes(actor=SYSTEM), services.load_tax_rates(actor=SYSTEM)
+    codes, rates = tax_services.load_hsn_codes(actor=SYSTEM), tax_services.load_tax_rates(actor=SYSTEM)
     assert (codes, rates) == (HsnCode.objects.count(), TaxRate.objects.count())
     assert rates == 27
     assert TaxRate.objects.get(hsn="9961").source == "Notification 11/2017-Central Tax (Rate)"
     linters = HsnCode.objects.get(code="140420")
-    services.update_hsn_code(linters, actor=SYSTEM, description="Linters", status="ARCHIVED")
+    tax_services.update_hsn_code(linters, actor=SYSTEM, description="Linters", status="ARCHIVED")
     before = EventOutbox.objects.count()
-    assert services.load_hsn_codes(actor=SYSTEM) == services.load_tax_rates(actor=SYSTEM) == 0
+    assert tax_services.load_hsn_codes(actor=SYSTEM) == tax_services.load_tax_rates(actor=SYSTEM) == 0
     assert EventOutbox.objects.count() == before
     assert HsnCode.objects.get(code="140420").description == "Linters"
 
 
 def test_a_rate_is_found_by_date_longest_prefix_and_condition():
-    services.load_tax_rates(actor=SYSTEM)
+    tax_services.load_tax_rates(actor=SYSTEM)
     assert tax.tax_on("5201", date(2018, 1, 1)).rate_percent == 5
     assert tax.tax_on("52010015", DAY).valid_from == date(2025, 9, 22)
     assert tax.tax_on("10019910", DAY, "NOT_PREPACKED").rate_percent == 0
@@ -84,7 +87,7 @@ def test_a_rate_applies_on_its_last_day_and_drafts_and_withdrawn_ones_never(auth
 
 
 def test_the_tax_of_a_commodity_comes_with_the_id_of_the_rate(user, client_for, commodity):
-    services.load_tax_rates(actor=SYSTEM)
+    tax_services.load_tax_rates(actor=SYSTEM)
     wheat, cotton = commodity(hsn_code="10019910"), commodity()
     buyer = client_for(user("BUYER"))
     answer = buyer.read(f"/api/v1/commodities/{wheat.pk}/tax?on_date=2026-01-05&condition=NOT_PREPACKED")
@@ -115,7 +118,7 @@ def test_the_tax_of_a_commodity_comes_with_the_id_of_the_rate(user, client_for, 
 
 
 def test_rates_are_listed_by_code_condition_and_date_and_drafts_are_the_staff_s(user, client_for, author):
-    services.load_tax_rates(actor=SYSTEM)
+    tax_services.load_tax_rates(actor=SYSTEM)
     written = draft(author, hsn="5201", valid_from=date(2030, 1, 1))
     path = "/api/v1/tax-rates?hsn=5201&condition=ANY&on_date={}"
     buyer, staff = client_for(user("BUYER")), client_for(author)
@@ -133,7 +136,7 @@ def test_a_rate_is_published_by_another_and_ends_the_one_before_on_its_eve(
 ):
     former = rate(hsn="5201")
     row = draft(author, rate_percent=Decimal(12))
-    services.submit_tax_rate(row, actor=author, reason="The council has decided.")
+    tax_services.submit_tax_rate(row, actor=author, reason="The council has decided.")
     with pytest.raises(SelfApproval), transaction.atomic():
         decide(row, author)
     decide(row, director)
@@ -153,26 +156,26 @@ def test_a_rate_is_published_by_another_and_ends_the_one_before_on_its_eve(
 def test_a_rate_that_begins_no_later_than_the_one_before_overlaps(author):
     rate(hsn="5201", valid_from=DAY)
     row = draft(author)
-    with pytest.raises(services.Overlap):
-        services.submit_tax_rate(row, actor=author, reason="The council has decided.")
+    with pytest.raises(rules.Overlap):
+        tax_services.submit_tax_rate(row, actor=author, reason="The council has decided.")
 
 
 def test_an_edit_returns_it_and_makes_the_approval_stale(author, director, deliver, user):
     row = draft(author)
-    services.submit_tax_rate(row, actor=author, reason="The council has decided.")
+    tax_services.submit_tax_rate(row, actor=author, reason="The council has decided.")
     other = user("INTERNAL_FINANCE")
     values = {"hsn": "5201", "source": "Another notification", "valid_from": DAY, "rate_percent": Decimal(12)}
-    services.edit_tax_rate(row, actor=other, **values)
+    tax_services.edit_tax_rate(row, actor=other, **values)
     deliver()
     row = TaxRate.objects.get(pk=row.pk)
     assert (row.status, row.rate_percent, set(row.editors)) == ("DRAFT", 12, {author.pk, other.pk})
-    services.submit_tax_rate(row, actor=author, reason="The council has decided.")
+    tax_services.submit_tax_rate(row, actor=author, reason="The council has decided.")
     with pytest.raises(SelfApproval), transaction.atomic():
         decide(row, other)
     decide(row, director)
     deliver()
-    with pytest.raises(services.IllegalTransition), transaction.atomic():
-        services.edit_tax_rate(row, actor=author, **values)
+    with pytest.raises(rules.IllegalTransition), transaction.atomic():
+        tax_services.edit_tax_rate(row, actor=author, **values)
     with pytest.raises(IntegrityError), transaction.atomic(), unguarded_writes():
         TaxRate.objects.filter(pk=row.pk).update(rate_percent=Decimal(28))
 
@@ -181,7 +184,7 @@ def test_an_edit_returns_it_and_makes_the_approval_stale(author, director, deliv
 def test_of_twenty_overlapping_rates_published_at_once_one_is_published(author, director):
     rows = [draft(author, hsn="7214") for _ in range(20)]
     for row in rows:
-        services.submit_tax_rate(row, actor=author, reason="The council has decided.")
+        tax_services.submit_tax_rate(row, actor=author, reason="The council has decided.")
 
     def publish(row):
         try:
@@ -203,10 +206,10 @@ def test_the_hsn_code_of_a_commodity_must_be_active(user, client_for):
     body = {"code": "TMT", "name": "TMT bars", "category": "METAL", "hsn_code": "7214"}
     refused = staff.write("/api/v1/commodities", body)
     assert (refused.status_code, refused.json()["code"]) == (422, "commodity.hsn_unknown")
-    row = services.create_hsn_code(actor=SYSTEM, code="7214", description="Bars of iron or steel")
+    row = tax_services.create_hsn_code(actor=SYSTEM, code="7214", description="Bars of iron or steel")
     made = staff.write("/api/v1/commodities", body)
     assert made.status_code == 201
-    services.update_hsn_code(row, actor=SYSTEM, description="Bars of iron or steel", status="ARCHIVED")
+    tax_services.update_hsn_code(row, actor=SYSTEM, description="Bars of iron or steel", status="ARCHIVED")
     del body["code"]
     updated = staff.write(made["Location"], {**body, "description": "Bars."}, method="PUT", if_match=1)
     assert updated.status_code == 200, updated.content
@@ -216,15 +219,15 @@ def test_the_hsn_code_of_a_commodity_must_be_active(user, client_for):
 
 def test_an_hsn_mapping_is_stored_once_per_name_and_shown_only_to_staff(user, client_for, emitted):
     keeper = user("INTERNAL_MASTERDATA")
-    mapping = services.confirm_hsn_mapping(actor=keeper, name="Comber  Noil", hsn_code="5202")
+    mapping = tax_services.confirm_hsn_mapping(actor=keeper, name="Comber  Noil", hsn_code="5202")
     assert (mapping.name_key, mapping.confirmed_by) == ("comber noil", keeper.pk)
-    services.confirm_hsn_mapping(actor=SYSTEM, name="comber noil", hsn_code="5202")
+    tax_services.confirm_hsn_mapping(actor=SYSTEM, name="comber noil", hsn_code="5202")
     assert len(emitted("commodity.hsn_mapping.confirmed")) == 1
-    services.confirm_hsn_mapping(actor=SYSTEM, name="COMBER NOIL", hsn_code="5203")
+    tax_services.confirm_hsn_mapping(actor=SYSTEM, name="COMBER NOIL", hsn_code="5203")
     assert HsnMapping.objects.get().hsn_code == "5203"
     assert [e.payload["hsn_code"] for e in emitted("commodity.hsn_mapping.confirmed")] == ["5202", "5203"]
-    with pytest.raises(services.HsnUnknown):
-        services.confirm_hsn_mapping(actor=SYSTEM, name="Nothing", hsn_code="0000")
+    with pytest.raises(tax_services.HsnUnknown):
+        tax_services.confirm_hsn_mapping(actor=SYSTEM, name="Nothing", hsn_code="0000")
     staff, buyer = client_for(keeper), client_for(user("BUYER"))
     assert [row["name"] for row in staff.read("/api/v1/hsn-mappings").json()["results"]] == ["COMBER NOIL"]
     assert buyer.read("/api/v1/hsn-mappings").json()["results"] == []

@@ -7,9 +7,10 @@ from decimal import Decimal
 import pytest
 from django.db import IntegrityError, connections, transaction
 
-from apps.commodities import events, services
-from apps.commodities.models import TERMS, DeliveryTerms, PassingTerms, PaymentTerms, TradeType
+from apps.commodities.events import terms as events
+from apps.commodities.models.terms import TERMS, DeliveryTerms, PassingTerms, PaymentTerms, TradeType
 from apps.commodities.services import terms
+from apps.commodities.services import terms as services
 from apps.commodities.tests.examples_terms import BODIES, row
 from erp.access import SYSTEM
 from erp.events import readers_of, seen_by

@@ -8,9 +8,12 @@ from fractions import Fraction
 import pytest
 from django.db import IntegrityError, connections, transaction
 
-from apps.commodities import events, services
+from apps.commodities.events import packs, pricing
 from apps.commodities.exact import UnitDimension
-from apps.commodities.models import PackWeight, PricingUnit, Unit, UnitDefinition
+from apps.commodities.models.pricing import PricingUnit
+from apps.commodities.models.units import PackWeight, Unit, UnitDefinition
+from apps.commodities.services import factors, reference_units, rules, units
+from apps.commodities.services import pricing as pricing_services
 from apps.commodities.tests.examples import GOODS
 from apps.commodities.tests.examples_units import PER_KG, pack_weight, pricing_unit, unit
 from erp.access import SYSTEM
@@ -36,14 +39,14 @@ def basic(db):
 
 @pytest.fixture
 def loaded(db):
-    services.load_units(actor=SYSTEM)
+    reference_units.load_units(actor=SYSTEM)
 
 
 @pytest.fixture
 def cotton(loaded, commodity):
     """Cotton with the weights of its bales."""
     made = commodity(code="COTTON", name="Cotton lint")
-    services.load_pack_weights(actor=SYSTEM)
+    reference_units.load_pack_weights(actor=SYSTEM)
     return made
 
 
@@ -64,32 +67,32 @@ def status_and_code(answer):
 
 
 def test_the_units_of_the_trade_are_loaded_once(db, emitted):
-    made = services.load_units(actor=SYSTEM)
+    made = reference_units.load_units(actor=SYSTEM)
     assert made > 0
     assert (Unit.objects.count(), PricingUnit.objects.count()) == (40, 14)
     assert set(UnitDefinition.objects.values_list("status", "unit_version")) == {("PUBLISHED", 1)}
     assert len(emitted("unit_definition.published")) == 40
     before = EventOutbox.objects.count()
-    assert services.load_units(actor=SYSTEM) == 0
+    assert reference_units.load_units(actor=SYSTEM) == 0
     assert EventOutbox.objects.count() == before
 
 
 def test_changes_of_staff_are_not_overwritten(loaded):
     cents = PricingUnit.objects.get(code="USC/LB")
     assert (cents.currency, cents.divisor, cents.unit_id, cents.tick) == ("USD", 100, "LB", Decimal("0.01"))
-    services.update_pricing_unit(
+    pricing_services.update_pricing_unit(
         cents, actor=SYSTEM, currency="USD", divisor=100, unit=cents.unit, places=4, status="ARCHIVED"
     )
-    assert services.load_units(actor=SYSTEM) == 0
+    assert reference_units.load_units(actor=SYSTEM) == 0
     cents.refresh_from_db()
     assert (cents.places, cents.tick, cents.status) == (4, None, "ARCHIVED")
 
 
 def test_pack_weights_are_loaded_for_existing_commodities(loaded, commodity, emitted):
-    assert services.load_pack_weights(actor=SYSTEM) == 0
+    assert reference_units.load_pack_weights(actor=SYSTEM) == 0
     cotton = commodity(code="COTTON", name="Cotton lint")
-    assert services.load_pack_weights(actor=SYSTEM) == 10
-    assert services.load_pack_weights(actor=SYSTEM) == 0
+    assert reference_units.load_pack_weights(actor=SYSTEM) == 10
+    assert reference_units.load_pack_weights(actor=SYSTEM) == 0
     assert len(emitted("commodity.pack_weight.set")) == 10
     weights = {(w.origin_country, w.basis): (w.value, w.unit_id) for w in cotton.pack_weights.all()}
     assert weights["IN", "NOMINAL"] == (170, "KG")
@@ -99,7 +102,7 @@ def test_pack_weights_are_loaded_for_existing_commodities(loaded, commodity, emi
 
 def test_only_the_product_itself_publishes_without_approval(user):
     with pytest.raises(CapabilityMissing):
-        services.load_units(actor=user())
+        reference_units.load_units(actor=user())
 
 
 @pytest.mark.parametrize(
@@ -300,7 +303,7 @@ def test_a_new_version_changes_no_pinned_figure(ask, second_candy):
     assert amount() == "14341150.67"
     assert amount(on_date="2027-01-01") == "14325842.70"
     assert amount(on_date="2027-01-01", unit_versions={"CANDY": 1}) == "14341150.67"
-    pinned = services.factors(["CANDY"], on=DAY)["CANDY"]
+    pinned = factors.factors(["CANDY"], on=DAY)["CANDY"]
     assert (pinned.unit_version, pinned.value) == (1, Fraction("355.62"))
 
 
@@ -319,10 +322,10 @@ def test_a_withdrawn_definition_is_not_chosen_but_can_be_requested(ask, second_c
 
 
 def test_a_draft_defines_nothing(ask, user):
-    stone = services.create_unit(
+    stone = units.create_unit(
         actor=SYSTEM, code="STONE", dimension="MASS", symbol="st", name="Stone", unece_code="STI"
     )
-    services.draft_unit_definition(
+    units.draft_unit_definition(
         actor=user("INTERNAL_MASTERDATA"),
         unit=stone,
         numerator=Decimal(635029318),
@@ -348,7 +351,7 @@ def test_a_new_definition_changes_the_etag_of_the_unit(loaded, staff, user, deli
 
     candy = Unit.objects.get(code="CANDY")
     before = staff.read(f"{UNITS}/{candy.pk}")["ETag"]
-    draft = services.draft_unit_definition(
+    draft = units.draft_unit_definition(
         actor=user("INTERNAL_MASTERDATA"),
         unit=candy,
         numerator=Decimal(356),
@@ -357,7 +360,7 @@ def test_a_new_definition_changes_the_etag_of_the_unit(loaded, staff, user, deli
         valid_from=date(2027, 1, 1),
     )
     assert staff.read(f"{UNITS}/{candy.pk}")["ETag"] == before
-    services.submit_unit_definition(draft, actor=user("INTERNAL_MASTERDATA"), reason="The trade has agreed.")
+    units.submit_unit_definition(draft, actor=user("INTERNAL_MASTERDATA"), reason="The trade has agreed.")
     request = ApprovalRequest.objects.get()
     approvals.approve(request, actor=user("INTERNAL_MANAGER"), subject_version=request.subject_version)
     deliver()
@@ -371,7 +374,7 @@ def test_a_new_pricing_unit_is_an_event(staff, assert_emitted):
     row = made.json()
     assert (made.status_code, row["status"], row["unit"], row["tick"]) == (201, "ACTIVE", "KG", "0.050000")
     assert_emitted(
-        events.PricingUnitCreated,
+        pricing.PricingUnitCreated,
         pricing_unit_id=row["id"],
         code="INR/KG",
         currency="INR",
@@ -392,7 +395,7 @@ def test_places_tick_and_status_change_the_rest_is_fixed(staff, emitted, assert_
     body = {**PER_KG, "places": 4, "tick": None, "status": "ARCHIVED"}
     assert staff.write(path, body, method="PUT", if_match=1).status_code == 200
     assert_emitted(
-        events.PricingUnitUpdated,
+        pricing.PricingUnitUpdated,
         version=2,
         changes={
             "places": {"old": 2, "new": 4},
@@ -432,7 +435,7 @@ def test_partners_read_and_get_403_on_writes(user, client_for):
     assert buyer.read(PRICES).json()["results"][0]["code"] == "INR/KG"
     answer = buyer.write(PRICES, {"code": "INR/MT", **PER_KG})
     assert (answer.status_code, answer.json()["capability"]) == (403, "commodity.manage_terms")
-    services.update_pricing_unit(
+    pricing_services.update_pricing_unit(
         row, actor=SYSTEM, **{**PER_KG, "unit": row.unit, "tick": None}, status="ARCHIVED"
     )
     assert buyer.read(PRICES).json()["results"] == []
@@ -443,7 +446,7 @@ def test_a_pack_weight_is_an_event_in_the_stream_of_its_commodity(commodity, ass
     cotton = commodity()
     row = pack_weight(cotton)
     assert_emitted(
-        events.PackWeightSet,
+        packs.PackWeightSet,
         commodity_id=str(cotton.pk),
         pack_weight_id=str(row.pk),
         package_unit="BALE",
@@ -463,14 +466,14 @@ def test_the_open_weight_ends_the_day_before_the_next(commodity):
     pack_weight(cotton, valid_from=date(2020, 1, 1), origin_country="PK")
     first.refresh_from_db()
     assert first.valid_to == date(2025, 12, 31)
-    with pytest.raises(services.Overlap):
+    with pytest.raises(rules.Overlap):
         pack_weight(cotton, valid_from=date(2026, 1, 1))
 
 
 def test_weights_are_within_their_limits_and_packages_are_counted(commodity):
     cotton = commodity()
     for wrong in ({"value": Decimal(180)}, {"low": Decimal(180)}, {"valid_to": date(2019, 1, 1)}):
-        with pytest.raises(services.LimitsInverted):
+        with pytest.raises(rules.LimitsInverted):
             pack_weight(cotton, **wrong)
     for wrong in ({"package_unit": unit("KG")}, {"unit": unit("BALE")}):
         with pytest.raises(UnitDimension):
@@ -535,11 +538,11 @@ def test_a_commodity_is_priced_in_its_own_kind_or_packages(staff, loaded):
     assert made.status_code == 201, made.content
     assert made.json()["pricing_unit_id"] == str(PricingUnit.objects.get(code="INR/CANDY").pk)
     assert post("INR/BALE", 2).status_code == 201
-    bags = services.create_pricing_unit(
+    bags = pricing_services.create_pricing_unit(
         actor=SYSTEM, code="INR/BAG", currency="INR", unit=unit("BAG"), places=2
     )
     assert status_and_code(post("INR/BAG", 3)) == (422, "commodity.unit_dimension")
-    services.update_pricing_unit(
+    pricing_services.update_pricing_unit(
         bags, actor=SYSTEM, currency="INR", unit=bags.unit, places=2, status="ARCHIVED"
     )
     assert status_and_code(post("INR/BAG", 3)) == (422, "commodity.not_active")
@@ -563,7 +566,7 @@ def test_a_commodity_is_priced_in_its_own_kind_or_packages(staff, loaded):
 def test_database_constraints_refuse_invalid_rows(commodity, model, change):
     pack_weight(commodity())
     pricing_unit()
-    services.draft_unit_definition(
+    units.draft_unit_definition(
         actor=SYSTEM,
         unit=unit(),
         numerator=Decimal(1),

@@ -5,8 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import connections
 
-from apps.commodities import events, services
-from apps.commodities.models import Variety
+from apps.commodities.events import varieties as events
+from apps.commodities.models.varieties import Variety
+from apps.commodities.services import varieties as services
 from apps.commodities.tests.examples import VARIETY
 from erp.access import SYSTEM
 

@@ -1,7 +1,7 @@
 """Common base of the viewsets of reference data."""
 
 from apps.commodities import capabilities
-from apps.commodities.models import Commodity
+from apps.commodities.models.commodities import Commodity
 from erp.api import lists
 
 

@@ -6,10 +6,12 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.commodities import capabilities, lookups, services, tax
+from apps.commodities import capabilities, tax
 from apps.commodities.exact import UnitDimension
 from apps.commodities.filters import parse_tax_query
-from apps.commodities.models import Commodity, TaxRate
+from apps.commodities.lookups import conversion, suggestions
+from apps.commodities.models.commodities import Commodity
+from apps.commodities.models.tax import TaxRate
 from apps.commodities.serializers.commodities import CommodityOutput, CreateInput, UpdateInput
 from apps.commodities.serializers.pricing import ConversionInput, ConversionOutput
 from apps.commodities.serializers.suggestions import (
@@ -21,6 +23,7 @@ from apps.commodities.serializers.suggestions import (
     SuggestParametersInput,
 )
 from apps.commodities.serializers.tax import TaxAnswer
+from apps.commodities.services import commodities, factors, rules
 from apps.commodities.viewsets.base import ReferenceViewSet
 from apps.commodities.viewsets.imports import Tables
 from erp.api.endpoints import endpoint, lookup
@@ -44,38 +47,38 @@ class CommodityViewSet(Tables, ReferenceViewSet):
     read_problems = (tax.NoTaxRate, tax.ConditionNeeded)
 
     create = endpoint(
-        services.create,
+        commodities.create,
         CreateInput,
     )
     update = endpoint(
-        services.update,
+        commodities.update,
         UpdateInput,
         if_match="required",
     )
     calculate_conversion = lookup(
-        lookups.calculate_conversion,
+        conversion.calculate_conversion,
         ConversionInput,
         requires=capabilities.VIEW,
         detail=True,
         output=ConversionOutput,
-        raises=[UnitDimension, services.FieldsContradict, services.NoDefinition, services.WeightNeeded],
+        raises=[UnitDimension, rules.FieldsContradict, factors.NoDefinition, factors.WeightNeeded],
     )
     detect_category = lookup(
-        lookups.detect_category,
+        suggestions.detect_category,
         DetectCategoryInput,
         requires=capabilities.CREATE,
         path="ai/detect-category",
         output=BestCategoryAnswer,
     )
     suggest_hsn = lookup(
-        lookups.suggest_hsn,
+        suggestions.suggest_hsn,
         SuggestHsnInput,
         requires=capabilities.CREATE,
         path="ai/suggest-hsn",
         output=CodesAnswer,
     )
     suggest_parameters = lookup(
-        lookups.suggest_parameters,
+        suggestions.suggest_parameters,
         SuggestParametersInput,
         requires=capabilities.MANAGE_SPECIFICATIONS,
         detail=True,
@@ -96,5 +99,5 @@ class CommodityViewSet(Tables, ReferenceViewSet):
     def tax_on_date(self, request: Request, pk: Any = None) -> Response:
         """Return the GST rate on a date, under a condition where the rate depends on one."""
         commodity = self.row_of(self.queryset, pk)
-        found = lookups.tax_of(commodity, **parse_tax_query(request.query_params))
+        found = suggestions.tax_of(commodity, **parse_tax_query(request.query_params))
         return Response(TaxAnswer(found).data)

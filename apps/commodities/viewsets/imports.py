@@ -9,7 +9,8 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 
-from apps.commodities import capabilities, lookups, services
+from apps.commodities import capabilities
+from apps.commodities.lookups import imports as lookups
 from apps.commodities.serializers.imports import (
     ROWS,
     BulkUploadInput,
@@ -17,6 +18,7 @@ from apps.commodities.serializers.imports import (
     BulkValidateOutput,
     parse_kind,
 )
+from apps.commodities.services import imports as services
 from erp.access import actor_of
 from erp.api.endpoints import endpoint, lookup
 from erp.api.viewsets import ViewSet, read

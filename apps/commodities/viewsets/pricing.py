@@ -2,13 +2,13 @@
 
 from typing import ClassVar
 
-from apps.commodities import services
-from apps.commodities.models import PricingUnit
+from apps.commodities.models.pricing import PricingUnit
 from apps.commodities.serializers.pricing import (
     CreatePricingUnitInput,
     PricingUnitOutput,
     UpdatePricingUnitInput,
 )
+from apps.commodities.services import pricing as services
 from apps.commodities.viewsets.base import ReferenceViewSet
 from erp.api.endpoints import endpoint
 

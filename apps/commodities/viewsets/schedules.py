@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from apps.commodities.filters import DatedFilters
-from apps.commodities.models import QualitySchedule
+from apps.commodities.models.schedules import QualitySchedule
 from apps.commodities.serializers.schedules import QualityScheduleOutput
 from apps.commodities.viewsets.base import CommodityParts, ReferenceRows, ReferenceViewSet
 

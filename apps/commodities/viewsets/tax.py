@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from apps.commodities import capabilities
 from apps.commodities.filters import DatedFilters
-from apps.commodities.models import HsnCode, HsnMapping, TaxRate
+from apps.commodities.models.tax import HsnCode, HsnMapping, TaxRate
 from apps.commodities.serializers.tax import HsnCodeOutput, HsnMappingOutput, TaxRateOutput
 from apps.commodities.viewsets.base import ReferenceViewSet
 from erp.api.viewsets import RowViewSet

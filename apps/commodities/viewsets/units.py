@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar
 
-from apps.commodities.models import PackWeight, Unit
+from apps.commodities.models.units import PackWeight, Unit
 from apps.commodities.serializers.units import PackWeightOutput, UnitOutput
 from apps.commodities.viewsets.base import CommodityParts, ReferenceRows, ReferenceViewSet
 

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from apps.availability import services as offers
 from apps.availability.models import Availability
-from apps.commodities import services as commodities
+from apps.commodities.services import commodities as commodities
 from apps.integrations import services, tasks
 from apps.integrations.models import FeedEntry
 from apps.integrations.tests.examples import consume

@@ -12,8 +12,9 @@ from django.core.management.base import CommandError
 from apps.accounts import secrets as one_time
 from apps.accounts import services as accounts
 from apps.accounts.models import TotpDevice, User
-from apps.commodities import services as commodities
-from apps.commodities.models import Commission, Commodity
+from apps.commodities.models.commissions import Commission
+from apps.commodities.models.commodities import Commodity
+from apps.commodities.services import commissions as commodities
 from apps.notifications import services as notifications
 from apps.organization import services as organizations
 from apps.organization.models import TAX_TYPES, FinancialYear, Organization
