@@ -215,7 +215,7 @@ class RevokedOutput(LookupOutput):
     revoked = fields.IntegerField()
 
 
-class RegisterInput(UserInput):
+class AccountRegisterInput(UserInput):
     full_name = fields.CharField(max_length=200, validators=[refuse_web_address])
     terms_version = fields.CharField(max_length=32)
     is_adult = AdultField()

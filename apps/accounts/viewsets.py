@@ -9,6 +9,7 @@ from apps.accounts.filters import SessionFilter
 from apps.accounts.models import Session, User
 from apps.accounts.serializers import (
     AcceptInvitationInput,
+    AccountRegisterInput,
     ChangePasswordInput,
     ConfirmMfaInput,
     DisableMfaInput,
@@ -23,7 +24,6 @@ from apps.accounts.serializers import (
     ReauthenticateInput,
     RecoveryCodesOutput,
     RefreshInput,
-    RegisterInput,
     ResetPasswordInput,
     RevokedOutput,
     SecondFactorInput,
@@ -122,7 +122,7 @@ class AuthViewSet(NoStoreViewSet):
     )
     register = endpoint(
         services.register,
-        RegisterInput,
+        AccountRegisterInput,
         context=WITH_ORIGIN,
         throttle=PASSWORD,
         public="a person who signs up has no account yet",

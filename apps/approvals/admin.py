@@ -15,7 +15,7 @@ from django.utils.http import urlencode
 
 from apps.approvals import capabilities, services
 from apps.approvals.models import ApprovalRequest, decidable_by
-from apps.approvals.serializers import ApproveInput, EscalateInput, RejectInput
+from apps.approvals.serializers import ApprovalApproveInput, EscalateInput, RejectInput
 from erp.access import actor_of
 from erp.admin import Queue, ServiceAdmin, Table, measured
 from erp.approvals import kinds
@@ -46,7 +46,7 @@ class ApprovalRequestAdmin(ServiceAdmin):
     views = capabilities.VIEW
     runs: ClassVar = [services.approve, services.reject, services.escalate, services.withdraw]
     inputs: ClassVar = {
-        services.approve: ApproveInput,
+        services.approve: ApprovalApproveInput,
         services.reject: RejectInput,
         services.escalate: EscalateInput,
     }

@@ -17,7 +17,7 @@ class DecisionInput(Input):
         model = ApprovalDecision
 
 
-class ApproveInput(DecisionInput):
+class ApprovalApproveInput(DecisionInput):
     note = fields.CharField(max_length=1000, required=False, allow_blank=True, multiline=True)
 
 

@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 
 from apps.approvals import capabilities, services
 from apps.approvals.models import ApprovalRequest
-from apps.approvals.serializers import ApprovalOutput, ApproveInput, RejectInput
+from apps.approvals.serializers import ApprovalApproveInput, ApprovalOutput, RejectInput
 from erp.access import actor_of
 from erp.api.endpoints import endpoint
 from erp.api.viewsets import RowViewSet
@@ -48,7 +48,7 @@ class ApprovalViewSet(RowViewSet):
 
     approve = endpoint(
         services.approve,
-        ApproveInput,
+        ApprovalApproveInput,
         if_match="required",
     )
     reject = endpoint(

@@ -74,7 +74,7 @@ class PostInput(Input):
     )
 
 
-class ApproveInput(Input):
+class AvailabilityApproveInput(Input):
     note = fields.CharField(
         max_length=1000,
         required=False,

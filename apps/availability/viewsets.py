@@ -8,7 +8,7 @@ from django.db.models import Exists, OuterRef
 from apps.availability import capabilities, services
 from apps.availability.models import Availability, Reservation, Stage
 from apps.availability.serializers import (
-    ApproveInput,
+    AvailabilityApproveInput,
     AvailabilityOutput,
     PostInput,
     ReleaseInput,
@@ -60,7 +60,7 @@ class AvailabilityViewSet(RowViewSet):
     )
     approve = endpoint(
         services.approve,
-        ApproveInput,
+        AvailabilityApproveInput,
         if_match="required",
     )
     reserve = endpoint(

@@ -130,7 +130,7 @@ class PlaceFields(PlaceFacts):
     wdra_code = fields.CharField(max_length=30, required=False, allow_null=True)
 
 
-class CreateInput(PlaceFields):
+class LocationCreateInput(PlaceFields):
     details_token = DetailsTokenField(
         max_length=4000,
         required=False,
@@ -194,7 +194,7 @@ class BulkImportInput(Input):
     )
 
 
-class UpdateInput(PlaceFields):
+class LocationUpdateInput(PlaceFields):
     name = fields.CharField(min_length=2, max_length=200)
     status = fields.ChoiceField(choices=[Location.Status.ACTIVE, Location.Status.ARCHIVED])
 

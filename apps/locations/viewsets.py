@@ -12,11 +12,12 @@ from apps.locations.filters import PlaceFilters, distance_query
 from apps.locations.models import Distance, Location, Merged, PinPrefix, State
 from apps.locations.serializers import (
     BulkImportInput,
-    CreateInput,
     DistanceOutput,
     FetchDetailsInput,
     FetchDetailsOutput,
+    LocationCreateInput,
     LocationOutput,
+    LocationUpdateInput,
     MergeInput,
     PinPrefixOutput,
     ReparentInput,
@@ -25,7 +26,6 @@ from apps.locations.serializers import (
     SearchInput,
     SearchOutput,
     StateOutput,
-    UpdateInput,
 )
 from erp.access import actor_of
 from erp.api.endpoints import endpoint, lookup
@@ -97,12 +97,12 @@ class LocationViewSet(RowViewSet, PlaceRows):
     )
     create = endpoint(
         services.create,
-        CreateInput,
+        LocationCreateInput,
         otherwise={200: lambda place: place.existed},
     )
     update = endpoint(
         services.update,
-        UpdateInput,
+        LocationUpdateInput,
         if_match="required",
     )
     parent = endpoint(

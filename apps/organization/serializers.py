@@ -71,7 +71,7 @@ class AddressFields(Input):
     pin_code = fields.IdentifierField(PIN_CODE)
 
 
-class CreateInput(AddressFields):
+class OrganizationCreateInput(AddressFields):
     name = fields.CharField(min_length=2, max_length=255, validators=[refuse_web_address])
     legal_name = fields.CharField(min_length=2, max_length=255, validators=[refuse_web_address])
     pan = fields.IdentifierField(PAN)
@@ -89,7 +89,7 @@ class CreateInput(AddressFields):
         options: ClassVar = {"invoice_footer": {"multiline": True}}
 
 
-class UpdateInput(CreateInput):
+class OrganizationUpdateInput(OrganizationCreateInput):
     status = fields.ChoiceField(choices=Organization.Status.choices)
 
 

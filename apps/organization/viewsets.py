@@ -21,16 +21,16 @@ from apps.organization.serializers import (
     AllocatedNumberOutput,
     AllocateInput,
     BankAccountOutput,
-    CreateInput,
     DocumentSeriesOutput,
     FinancialYearOutput,
     GstRegistrationOutput,
+    OrganizationCreateInput,
     OrganizationOutput,
+    OrganizationUpdateInput,
     UpdateBankAccountInput,
     UpdateDocumentSeriesInput,
     UpdateFinancialYearInput,
     UpdateGstRegistrationInput,
-    UpdateInput,
 )
 from erp.api.endpoints import endpoint
 from erp.api.viewsets import PartViewSet, RowViewSet
@@ -50,10 +50,10 @@ class OrganizationViewSet(RowViewSet):
     search_fields: ClassVar = ["name", "legal_name"]
     ordering_fields: ClassVar = ["created_at", "updated_at", "name"]
 
-    create = endpoint(services.create, CreateInput)
+    create = endpoint(services.create, OrganizationCreateInput)
     update = endpoint(
         services.update,
-        UpdateInput,
+        OrganizationUpdateInput,
         if_match="required",
     )
     next_document_number = endpoint(

@@ -77,7 +77,7 @@ class SimpleQuerySet(QuerySet):
         return self.filter(status=Simple.Status.ACTIVE)
 
 
-class PartQuerySet(SimpleQuerySet):
+class CommodityPartQuerySet(SimpleQuerySet):
     """Rows that belong to a commodity."""
 
     def visible_to(self, user: Actor) -> Self:

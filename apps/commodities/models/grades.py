@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from django.db import models
 from django.db.models import Q
 
-from apps.commodities.models.base import CODE, PartQuerySet, Simple, code_field, name_field
+from apps.commodities.models.base import CODE, CommodityPartQuerySet, Simple, code_field, name_field
 from apps.commodities.models.commodities import Commodity
 from apps.commodities.models.parameters import Limit
 from apps.commodities.models.pricing import PricingUnit
@@ -58,7 +58,7 @@ class Grade(Simple):
         help_text="Unit in which the amount is quoted, such as rupees per candy. Only for an amount.",
     )
 
-    objects: ClassVar[Any] = PartQuerySet.as_manager()
+    objects: ClassVar[Any] = CommodityPartQuerySet.as_manager()
 
     class Meta(Simple.Meta):
         constraints: ClassVar = [

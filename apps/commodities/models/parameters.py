@@ -7,7 +7,13 @@ from django.core.validators import MaxLengthValidator, MinLengthValidator
 from django.db import models
 from django.db.models import F, Q
 
-from apps.commodities.models.base import CODE_FORMAT, PartQuerySet, Simple, SimpleQuerySet, name_field
+from apps.commodities.models.base import (
+    CODE_FORMAT,
+    CommodityPartQuerySet,
+    Simple,
+    SimpleQuerySet,
+    name_field,
+)
 from apps.commodities.models.commodities import Commodity
 from erp.columns import Row, RowsField, matches, within
 
@@ -230,7 +236,7 @@ class QualityParameter(Measured):
         "mandatory", default=False, help_text="Whether every lot must be tested for it."
     )
 
-    objects: ClassVar[Any] = PartQuerySet.as_manager()
+    objects: ClassVar[Any] = CommodityPartQuerySet.as_manager()
 
     class Meta(Measured.Meta):
         constraints: ClassVar = [

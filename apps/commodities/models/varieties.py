@@ -7,8 +7,8 @@ from django.db.models import Q
 
 from apps.commodities.models.base import (
     CODE,
+    CommodityPartQuerySet,
     Name,
-    PartQuerySet,
     Simple,
     aliases_field,
     code_field,
@@ -42,7 +42,7 @@ class Variety(Simple):
         Limit, help_text="Usual range of each quality parameter. Proposed for offers of the variety."
     )
 
-    objects: ClassVar[Any] = PartQuerySet.as_manager()
+    objects: ClassVar[Any] = CommodityPartQuerySet.as_manager()
 
     class Meta(Simple.Meta):
         verbose_name_plural = "varieties"

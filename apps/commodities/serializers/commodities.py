@@ -7,15 +7,15 @@ from apps.commodities.services.commodities import COMMODITIES
 from erp.api.serializers import Input, Output
 
 
-class CreateInput(Input):
+class CommodityCreateInput(Input):
     class Meta:
         model = Commodity
         fields = COMMODITIES.fields
         options: ClassVar = {"trade_unit": {"required": False, "allow_null": True}}
 
 
-class UpdateInput(Input):
-    class Meta(CreateInput.Meta):
+class CommodityUpdateInput(Input):
+    class Meta(CommodityCreateInput.Meta):
         fields = (*COMMODITIES.fields[1:], "status")  # the code can't change
 
 

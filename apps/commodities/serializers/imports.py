@@ -10,7 +10,7 @@ from apps.commodities.models.base import Simple
 from apps.commodities.models.commodities import Commodity
 from apps.commodities.models.pricing import PricingUnit
 from apps.commodities.serializers.base import CODE
-from apps.commodities.serializers.commodities import CreateInput
+from apps.commodities.serializers.commodities import CommodityCreateInput
 from apps.commodities.serializers.varieties import VarietyFields
 from apps.commodities.services import imports as services
 from erp.api import fields
@@ -57,7 +57,7 @@ def version_field() -> Any:
     )
 
 
-class CommodityRow(CreateInput):
+class CommodityRow(CommodityCreateInput):
     """A row of an import of commodities."""
 
     columns: ClassVar = (

@@ -12,7 +12,11 @@ from apps.commodities.filters import parse_tax_query
 from apps.commodities.lookups import conversion, suggestions
 from apps.commodities.models.commodities import Commodity
 from apps.commodities.models.tax import TaxRate
-from apps.commodities.serializers.commodities import CommodityOutput, CreateInput, UpdateInput
+from apps.commodities.serializers.commodities import (
+    CommodityCreateInput,
+    CommodityOutput,
+    CommodityUpdateInput,
+)
 from apps.commodities.serializers.pricing import ConversionInput, ConversionOutput
 from apps.commodities.serializers.suggestions import (
     BestCategoryAnswer,
@@ -48,11 +52,11 @@ class CommodityViewSet(Tables, ReferenceViewSet):
 
     create = endpoint(
         commodities.create,
-        CreateInput,
+        CommodityCreateInput,
     )
     update = endpoint(
         commodities.update,
-        UpdateInput,
+        CommodityUpdateInput,
         if_match="required",
     )
     calculate_conversion = lookup(

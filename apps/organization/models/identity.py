@@ -57,7 +57,7 @@ class OrganizationQuerySet(QuerySet):
         return own | self.granted(user, "organization.view")
 
 
-class PartQuerySet(QuerySet):
+class OrganizationPartQuerySet(QuerySet):
     """Rows of an organization."""
 
     def visible_to(self, user: Actor) -> Self:
@@ -209,7 +209,7 @@ class GstRegistration(CreatedByModel, AddressModel):
         help_text="Cancelled is final and closes the document series of the registration.",
     )
 
-    objects: ClassVar[Any] = PartQuerySet.as_manager()
+    objects: ClassVar[Any] = OrganizationPartQuerySet.as_manager()
 
     class Meta(CreatedByModel.Meta):
         verbose_name = "GST registration"
@@ -321,7 +321,7 @@ class BankAccount(CreatedByModel):
     approval_id = models.UUIDField(null=True, editable=False, help_text="The latest request for approval.")
     editors = ArrayField(models.UUIDField(), default=list, editable=False)  # since the last decision
 
-    objects: ClassVar[Any] = PartQuerySet.as_manager()
+    objects: ClassVar[Any] = OrganizationPartQuerySet.as_manager()
 
     class Meta(CreatedByModel.Meta):
         constraints: ClassVar = [

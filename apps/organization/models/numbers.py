@@ -8,7 +8,12 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Count, Exists, F, Max, Min, OuterRef, Q
 
-from apps.organization.models.identity import CreatedByModel, GstRegistration, Organization, PartQuerySet
+from apps.organization.models.identity import (
+    CreatedByModel,
+    GstRegistration,
+    Organization,
+    OrganizationPartQuerySet,
+)
 from apps.organization.models.years import FinancialYear
 from erp.models import Model
 
@@ -64,7 +69,7 @@ class NumberFormat(NamedTuple):
         return longer.startswith(shorter) and re.fullmatch("[0-9]*", longer[len(shorter) :]) is not None
 
 
-class DocumentSeriesQuerySet(PartQuerySet):
+class DocumentSeriesQuerySet(OrganizationPartQuerySet):
     def active(self) -> Self:
         """Return series that still allocate numbers."""
         return self.filter(status=DocumentSeries.Status.ACTIVE)
@@ -255,7 +260,7 @@ class AllocatedNumber(Model):
     )
     already_allocated = False  # not a column: whether the last call found it instead of allocating it
 
-    objects: ClassVar[Any] = PartQuerySet.as_manager()
+    objects: ClassVar[Any] = OrganizationPartQuerySet.as_manager()
 
     class Meta(Model.Meta):
         constraints: ClassVar = [

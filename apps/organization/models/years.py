@@ -8,7 +8,12 @@ from django.contrib.postgres.fields import ArrayField, DateRangeField, RangeBoun
 from django.db import models
 from django.db.models import F, Func, Q
 
-from apps.organization.models.identity import CreatedByModel, Organization, PartQuerySet, optional_text
+from apps.organization.models.identity import (
+    CreatedByModel,
+    Organization,
+    OrganizationPartQuerySet,
+    optional_text,
+)
 from erp.access import Actor, may
 
 YEAR_END = (3, 31)
@@ -23,7 +28,7 @@ def months_after(day: date, months: int) -> date:
     return min(first + timedelta(days=day.day - 1), following - timedelta(days=1))
 
 
-class FinancialYearQuerySet(PartQuerySet):
+class FinancialYearQuerySet(OrganizationPartQuerySet):
     def on(self, day: date) -> Self:
         """Return the years that include the date: at most one per organization."""
         return self.filter(start_date__lte=day, end_date__gte=day)

@@ -7,7 +7,7 @@ import pytest
 from django.db import connection
 
 from apps.organization.models import AllocatedNumber, GstRegistration, Organization
-from apps.organization.serializers import AddGstRegistrationInput, CreateInput
+from apps.organization.serializers import AddGstRegistrationInput, OrganizationCreateInput
 from apps.organization.tests import factories
 from apps.organization.tests.examples import IDENTITY, PLACE
 from erp.access import SYSTEM
@@ -506,7 +506,11 @@ def test_the_system_has_no_organization_and_sees_all(organization):
 
 @pytest.mark.parametrize(
     ("input", "field"),
-    [(CreateInput, "name"), (CreateInput, "legal_name"), (AddGstRegistrationInput, "trade_name")],
+    [
+        (OrganizationCreateInput, "name"),
+        (OrganizationCreateInput, "legal_name"),
+        (AddGstRegistrationInput, "trade_name"),
+    ],
 )
 def test_an_organizations_name_cannot_be_a_web_address(input, field):
     form = input(data={field: "Kapas at www.kapas.example"})

@@ -16,7 +16,7 @@ from apps.accounts.serializers import InviteInput
 from apps.notifications import services as notifications
 from apps.organization import services
 from apps.organization.models import DocumentType, Organization
-from apps.organization.serializers import CreateInput
+from apps.organization.serializers import OrganizationCreateInput
 from config.management.commands.seed_demo import FIRM
 from config.reference import goods, places
 from erp import access, clock, commands
@@ -54,7 +54,9 @@ def bootstrap(asked: dict[str, str], start: date | None = None) -> list[str]:
     """
     if Organization.objects.exists():
         return []
-    given = CreateInput(data={name: text for name, text in asked.items() if text}, context={"actor": SYSTEM})
+    given = OrganizationCreateInput(
+        data={name: text for name, text in asked.items() if text}, context={"actor": SYSTEM}
+    )
     if not given.is_valid():
         raise invalid(faults_from(given.errors))
     today = clock.today()
