@@ -1,5 +1,6 @@
 """Settings of the test suite: real servers, a space of its own per parallel worker, cheaper hashes."""
 
+import logging
 import os
 
 from psycopg.conninfo import make_conninfo
@@ -7,7 +8,6 @@ from psycopg.conninfo import make_conninfo
 from config.settings import *  # noqa: F403
 from config.settings import DATABASE_DIRECT_URL as _DATABASE_URL
 from config.settings import DATABASES as _DATABASES
-from config.settings import LOGGING as _LOGGING
 from config.settings import REDIS_URL as _REDIS_URL
 
 _worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
@@ -35,4 +35,4 @@ CACHES = {
 }
 OUTBOX_WAKE_CHANNEL = f"erp:outbox:wake:{_worker}"
 # Two lines for each request would be masked, formatted and captured, to be read by nobody.
-LOGGING = _LOGGING | {"loggers": {"django_structlog.middlewares": {"level": "WARNING"}}}
+logging.getLogger("django_structlog.middlewares").setLevel(logging.WARNING)
