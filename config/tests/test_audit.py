@@ -10,6 +10,7 @@ import sys
 import textwrap
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -37,17 +38,22 @@ from erp.api.endpoints import lookup
 from erp.api.viewsets import RowViewSet, ViewSet
 from erp.audit import RULES, Product, audit
 from erp.audit.register import Register
-from erp.audit.sources import PROJECT, read
+from erp.audit.sources import PROJECT, Source, read
 from erp.clients import Client
 from erp.errors import Conflict
 
-SOURCES = read()
+pytestmark = pytest.mark.xdist_group("audit")  # one worker parses the product
 IDEMPOTENCY, SERVICES, BREAKER, OUTBOX, CAPABILITIES, PERSONAL, VERSIONS, ERRORS = RULES
+
+
+@cache
+def sources() -> list[Source]:
+    return read()
 
 
 def found(rule: str, product: Product | None = None) -> list[str]:
     """What the audit holds against the product under one rule; it fails exactly when there is something."""
-    report = audit(product or Product(sources=SOURCES), [rule])
+    report = audit(product or Product(sources=sources()), [rule])
     faults = [text for entry in report.as_dict()["rules"] for text in entry["violations"]]
     assert report.passed == (faults == [])
     return faults
@@ -61,7 +67,7 @@ def planted_file(tmp_path: Path) -> Callable[[str, str], Product]:
         file = tmp_path.joinpath(*name.split(".")).with_suffix(".py")
         file.parent.mkdir(parents=True)
         file.write_text(textwrap.dedent(text))
-        return Product(sources=[*SOURCES, *read([tmp_path / name.split(".")[0]], tmp_path)])
+        return Product(sources=[*sources(), *read([tmp_path / name.split(".")[0]], tmp_path)])
 
     return plant
 
@@ -72,7 +78,7 @@ def planted_route(settings: Any) -> Callable[..., Product]:
 
     def plant(route: str, view: Any) -> Product:
         settings.ROOT_URLCONF = type("Urls", (), {"urlpatterns": [*urls.urlpatterns, path(route, view)]})
-        return Product(sources=SOURCES)
+        return Product(sources=sources())
 
     return plant
 
@@ -86,7 +92,7 @@ def copied_docs(tmp_path: Path, settings: Any) -> Path:
 
 
 def test_the_product_passes() -> None:
-    report = audit(Product(sources=SOURCES))
+    report = audit(Product(sources=sources()))
     assert [f"{c.rule}: {c.subject}: {c.faults}" for c in report.checks if c.faults] == []
     assert {check.rule for check in report.checks} == set(RULES), "every rule looked at something"
 
@@ -572,7 +578,7 @@ def test_a_write_without_a_capability_is_found(
         "POST /api/v1/planted: asks for no capability"
     ]
     monkeypatch.setattr(services.create, "requires", None)
-    faults = found(CAPABILITIES, Product(sources=SOURCES, urlconf="config.urls"))
+    faults = found(CAPABILITIES, Product(sources=sources(), urlconf="config.urls"))
     assert "service commodity.create: asks for no capability and gives no reason" in faults
 
 
@@ -724,13 +730,13 @@ def test_the_command_needs_no_server_and_finds_what_a_file_hides(tmp_path: Path)
 
 
 def test_a_service_without_a_route_is_listed_with_its_other_channels() -> None:
-    channels = Product(sources=SOURCES).channels
+    channels = Product(sources=sources()).channels
     assert channels["availability.expire_reservations"] == ["task expire_reservations"]
     assert "command seed_demo" in channels["account.invite"]
     assert {"POST /api/v1/availabilities/{id}/reserve", "admin availability.Availability"} <= {
         *channels["availability.reserve"]
     }
-    faults = "\n".join(audit(Product(sources=SOURCES), []).lines())
+    faults = "\n".join(audit(Product(sources=sources()), []).lines())
     assert (
         "availability.expire_reservations · availability.release · availability.released · task expire_reservations"
         in faults
