@@ -22,7 +22,7 @@ from google.pubsub_v1 import types
 
 from erp import locks
 from erp.embedded.testing import PubSub
-from erp.outbox import endpoint, operations, ownership, relay, topology, wire
+from erp.outbox import endpoint, metrics, operations, ownership, relay, topology, wire
 from erp.outbox.batches import Batch, Bucket, Hold, OutboxRow, Poisoned, Published, requests
 from erp.outbox.flush import Buffered, bucket_of, flush, flush_with_statement
 from erp.outbox.models import EventOutbox, Subscriber
@@ -343,6 +343,7 @@ def test_what_the_relay_notes_about_a_row_cannot_be_changed() -> None:
     [
         ("", "test", []),
         ("after_publish", "test", [1, 2, 3, 4, 5, 6, 7]),
+        ("after_publish:2", "test", [2, 4, 6]),
         ("after_publish:3", "test", [3, 6]),
         ("after_publish:3", "production", []),
     ],
@@ -796,6 +797,40 @@ def test_a_relay_waits_three_seconds_for_the_lock_of_a_layout(
     with pytest.raises(ownership.LayoutHeld):
         asyncio.run(running._join())
     assert len(tries) == 8, "one that is told to stop does not wait"
+
+
+def test_an_error_that_nobody_expected_while_sending_ends_the_relay() -> None:
+    async def fail() -> None:
+        raise RuntimeError("unexpected")
+
+    async def work() -> Relay:
+        running = relay_of()
+        running._tasks = {asyncio.create_task(fail()), asyncio.create_task(asyncio.sleep(60))}
+        tasks = sorted(running._tasks, key=lambda task: task.get_coro().__name__)  # type: ignore[union-attr]
+        tasks[1].cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for task in tasks:
+            running._done(task)
+        return running
+
+    running = asyncio.run(work())
+    assert str(running._crash) == "unexpected"
+    assert running._tasks == set()
+    assert running._nudge.is_set()
+
+
+def test_the_time_from_commit_to_acknowledgement_is_measured_for_each_event() -> None:
+    def measured() -> tuple[float, float]:
+        (metric,) = metrics.COMMIT_TO_ACK_SECONDS.collect()
+        values = {sample.name.rpartition("_")[2]: sample.value for sample in metric.samples}
+        return values["count"], values["sum"]
+
+    before = measured()
+    insert(uuid4(), uuid4(), uuid4())
+    assert drain().published == 3
+    count, seconds = (after - first for after, first in zip(measured(), before, strict=True))
+    assert count == 3
+    assert 0 < seconds < 60
 
 
 def test_a_stream_falls_into_the_same_bucket_in_every_release(settings: Any) -> None:
