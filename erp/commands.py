@@ -42,6 +42,14 @@ class Command(BaseCommand):
             prog_name, subcommand, formatter_class=_HelpFormatter, epilog=f"examples:{calls}", **kwargs
         )
 
+    @staticmethod
+    def add_action(actions: Any, name: str, text: str) -> ArgumentParser:
+        """Add an action to a command; its ``--help`` says the same as the list of actions."""
+        parser: ArgumentParser = actions.add_parser(
+            name, help=text, description=f"{text[0].upper()}{text[1:]}."
+        )
+        return parser
+
     def add_json(self, parser: ArgumentParser) -> None:
         """Add ``--json``."""
         parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")

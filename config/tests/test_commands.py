@@ -151,6 +151,7 @@ def test_each_option_of_a_command_has_a_description(name: str) -> None:
     command: Any = load_command_class(get_commands()[name], name)
     parsers = [command.create_parser("manage.py", name)]
     for parser in parsers:
+        assert parser.description, parser.prog
         for action in parser._actions:
             if isinstance(action, argparse._SubParsersAction):
                 parsers += action.choices.values()

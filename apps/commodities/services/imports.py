@@ -9,6 +9,7 @@ from apps.commodities.events import imports as events
 from apps.commodities.models.commodities import Commodity
 from apps.commodities.models.varieties import Variety
 from apps.commodities.services import commodities, varieties
+from erp import clock
 from erp.access import Actor
 from erp.errors import Conflict, FieldError, Invalid, PreconditionFailed, RuleBroken
 from erp.files import Upload
@@ -193,5 +194,5 @@ def bulk_upload(
     same = Job.objects.filter(kind=job, file_sha256=file.sha256, status__in=Job.OPEN)
     running = same.exclude(mode=Job.Mode.CHECK).first()
     if running is not None and mode != Job.Mode.CHECK:
-        raise ImportInProgress(f"The file was uploaded at {running.created_at:%H:%M} UTC.")
+        raise ImportInProgress(f"The file was uploaded on {clock.local(running.created_at)}.")
     return tables.accept(job, actor=actor, file=file, mode=mode, parameters={"kind": kind})

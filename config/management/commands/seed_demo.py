@@ -180,6 +180,9 @@ class Command(commands.Command):
             action="store_true",
             help="add places, branches, partners, offers, approvals and jobs",
         )
+        parser.add_argument(
+            "--seed", type=int, default=1, metavar="N", help="with --business: which 60 offers (default 1)"
+        )
         self.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -187,7 +190,7 @@ class Command(commands.Command):
             raise CommandError("Demo data is not allowed in production.")
         added = seed()
         if options["business"]:
-            added += places() + business.fill(invite_person)
+            added += places() + business.fill(invite_person, options["seed"])
         factors = second_factors()
         commands.finish(
             self,

@@ -24,12 +24,12 @@ class Command(cli.Command):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
-        listing = actions.add_parser("list", help="dead letters, newest first, without payload")
+        listing = self.add_action(actions, "list", "dead letters, newest first, without payload")
         cli.add_selection(listing)
         self.add_limit(listing)
         self.add_json(listing)
 
-        show = actions.add_parser("show", help="one dead letter with payload and attributes")
+        show = self.add_action(actions, "show", "one dead letter with payload and attributes")
         show.add_argument("id", help="the event's id, or the message id if it is not an event")
         self.add_json(show)
 
@@ -37,7 +37,7 @@ class Command(cli.Command):
             ("redrive", "publish them again with the same event ids"),
             ("discard", "discard them: consumers skip their place in the stream"),
         ):
-            action = actions.add_parser(name, help=text)
+            action = self.add_action(actions, name, text)
             cli.add_selection(action)
             cli.add_change(action)
             self.add_limit(action)

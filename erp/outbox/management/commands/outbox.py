@@ -30,7 +30,7 @@ class Command(cli.Command):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
-        status = actions.add_parser("status", help="figures; exit 1 beyond a threshold")
+        status = self.add_action(actions, "status", "figures; exit 1 beyond a threshold")
         status.add_argument(
             "--max-age", type=float, default=5.0, metavar="SECONDS", help="oldest pending event (default 5)"
         )
@@ -39,9 +39,10 @@ class Command(cli.Command):
         )
         self.add_json(status)
 
-        listing = actions.add_parser(
+        listing = self.add_action(
+            actions,
             "list",
-            help="failed events first, then waiting ones, both oldest first; then published, newest first",
+            "failed events first, then waiting ones (both oldest first), then published ones (newest first)",
         )
         cli.add_selection(listing)
         listing.add_argument(
@@ -52,7 +53,7 @@ class Command(cli.Command):
         )
         self.add_json(listing)
 
-        show = actions.add_parser("show", help="one event with its payload")
+        show = self.add_action(actions, "show", "one event with its payload")
         show.add_argument("id", help="the event's id")
         self.add_json(show)
 
@@ -61,7 +62,7 @@ class Command(cli.Command):
             ("skip", "skip failed events: a gap marker replaces each"),
             ("replay", "publish events again with the same ids"),
         ):
-            action = actions.add_parser(name, help=text)
+            action = self.add_action(actions, name, text)
             cli.add_selection(action)
             cli.add_change(action)
             if name == "replay":
