@@ -20,7 +20,7 @@ from erp.embedded.process import CannotStart
 from erp.embedded.supervisor import PROJECT, Stack
 
 FOLDER: Final = PROJECT / "docs/screenshots"
-HEIGHT: Final = 800
+HEIGHT: Final = 720
 DIRECTOR, KEEPER = "director@demo.example", "masterdata@demo.example"
 
 
@@ -61,7 +61,7 @@ PICTURES: Final = {
     ),
     KEEPER: (
         Picture("commodities", "/admin/commodity/commodity/"),
-        Picture("commodity", "/admin/commodity/commodity/", "change"),
+        Picture("commodity", "/admin/commodity/commodity/?q=COTTON", "change"),
         Picture("commodity-form", "/admin/commodity/commodity/add/"),
         Picture("schedule-form", "/admin/commodity/qualityschedule/add/"),
         Picture("import", "/admin/commodity/commodity/start/bulk_upload/"),

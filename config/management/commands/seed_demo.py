@@ -29,6 +29,8 @@ STAFF = {
     "masterdata@demo.example": ("Meera Joshi", ("INTERNAL", "INTERNAL_MASTERDATA")),
     "manager@demo.example": ("Mohan Desai", ("INTERNAL", "INTERNAL_MANAGER")),
     "compliance@demo.example": ("Chitra Nair", ("INTERNAL", "INTERNAL_COMPLIANCE")),
+    # Decides on rights that Chitra proposes.
+    "rights@demo.example": ("Ketan Mehta", ("INTERNAL", "INTERNAL_COMPLIANCE")),
     "auditor@demo.example": ("Anand Rao", ("AUDITOR",)),
     "director@demo.example": ("Dinesh Shah", ("INTERNAL", "INTERNAL_DIRECTOR")),
     "finance@demo.example": ("Farida Khan", ("INTERNAL", "INTERNAL_FINANCE")),
