@@ -61,7 +61,7 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str
     if not listed:
         yield "none"
         return
-    cells = [tuple(header.upper() for header in headers), *(tuple(map(_cell, row)) for row in listed)]
+    cells = [tuple(header.upper() for header in headers), *(tuple(map(cell, row)) for row in listed)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     numeric = [all(isinstance(row[at], int | None) for row in listed) for at in range(len(headers))]
     for line in cells:
@@ -71,7 +71,10 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str
         ).rstrip()
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
+    """A value as text on one line: times in IST, objects as JSON, nothing as a dash."""
+    if isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False)
     if isinstance(value, datetime):
         return clock.local(value)
     if isinstance(value, int) and not isinstance(value, bool):

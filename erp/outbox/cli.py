@@ -12,7 +12,7 @@ from django.core.management.base import CommandError
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
-from erp import clock, commands
+from erp import commands
 from erp.outbox.operations import Selection
 from erp.outbox.publisher import NotPublished
 from erp.outbox.topology import Unreachable
@@ -106,8 +106,8 @@ def fields(document: dict[str, Any]) -> list[str]:
     return [f"{name:{width}}  {_value(name, value)}" for name, value in document.items()]
 
 
-def _value(name: str, value: Any) -> Any:
-    return clock.local(datetime.fromisoformat(value)) if value and name.endswith("_at") else value
+def _value(name: str, value: Any) -> str:
+    return commands.cell(datetime.fromisoformat(value) if value and name.endswith("_at") else value)
 
 
 def reason(options: dict[str, Any]) -> str:

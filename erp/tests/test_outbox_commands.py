@@ -121,6 +121,12 @@ def test_show_prints_the_payload_and_the_reason(failed: EventOutbox) -> None:
     assert code == 0
     assert output["payload"] == failed.payload
     assert "bytes" in output["last_error"]
+    out = io.StringIO()
+    call_command("outbox", "show", str(failed.pk), stdout=out)
+    shown = dict(line.split(maxsplit=1) for line in out.getvalue().splitlines())
+    assert shown["created_at"] == clock.local(failed.created_at)
+    assert shown["processed_at"] == "–"
+    assert json.loads(shown["aggregate"]) == {"type": "parcel", "id": str(failed.aggregate_id)}
     assert run("outbox", "show", str(uuid4()))[0] == 1
     assert run("outbox", "show", "nonsense")[0] == 2
 

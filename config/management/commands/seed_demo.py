@@ -132,7 +132,7 @@ def _firm() -> Organization:
 
 def second_factors() -> dict[str, str]:
     """Secret of every demo member's authenticator, by address: for an app, or for ``pyotp``."""
-    devices = TotpDevice.objects.select_related("user").filter(user__email__in=STAFF)
+    devices = TotpDevice.objects.select_related("user").filter(user__email__in=STAFF).order_by("user__email")
     return {device.user.email: device.seed for device in devices if device.seed}
 
 
