@@ -1,12 +1,13 @@
 """``bootstrap``, ``seed_demo`` and ``verify_ledger``: from nothing to a system that works, and never twice."""
 
 import json
+import shlex
 from decimal import Decimal
 from io import StringIO
 from typing import Any
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError, call_command, load_command_class
 
 from apps.accounts.models import User
 from apps.availability import services as availability
@@ -98,6 +99,12 @@ def test_a_dry_run_reports_and_stores_nothing():
     assert "organization Kapas House" in output["changed"]
     assert not Organization.objects.exists()
     assert not EventOutbox.objects.exists()
+
+
+def test_the_example_of_the_help_works():
+    (example,) = load_command_class("config", "bootstrap").examples
+    _, output = run("bootstrap", *shlex.split(example))
+    assert "organization Kapas House" in output["changed"]
 
 
 def test_environment_variables_replace_flags(monkeypatch):

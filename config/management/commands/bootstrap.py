@@ -110,7 +110,11 @@ class Command(commands.Command):
     The invitation's link is printed once, beside the mail that carries it."""
 
     help = "Prepare an empty database. Flags or BOOTSTRAP_* variables name the organization and the administrator."
-    examples = ("--dry-run --name 'Kapas House' --legal-name 'Kapas House LLP' --admin-email owner@kapas.in",)
+    examples = (
+        "--dry-run --name 'Kapas House' --legal-name 'Kapas House LLP' --legal-form llp --pan ZZZFK4321L"
+        " --llpin ZZZ1001 --line1 Mandvi --city Mumbai --state-code 27 --pin-code 400003"
+        " --admin-email owner@kapas.in",
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         for field in FIELDS:
