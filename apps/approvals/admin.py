@@ -1,15 +1,18 @@
 """Pending approvals, and the page of each request."""
 
+from collections.abc import Iterator
 from copy import copy
 from datetime import timedelta
 from typing import Any, ClassVar
+from uuid import UUID
 
 from django.apps import apps
 from django.contrib import admin
 from django.contrib.admin.views.main import PAGE_VAR
-from django.db.models import BooleanField, ExpressionWrapper
+from django.db.models import BooleanField, Count, ExpressionWrapper, Model
 from django.forms import HiddenInput
 from django.http import HttpRequest, HttpResponse, QueryDict
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.http import urlencode
 
@@ -17,11 +20,60 @@ from apps.approvals import capabilities, services
 from apps.approvals.models import ApprovalRequest, decidable_by
 from apps.approvals.serializers import ApprovalApproveInput, EscalateInput, RejectInput
 from erp.access import actor_of
-from erp.admin import Queue, ServiceAdmin, Table, measured
+from erp.admin import Queue, ServiceAdmin, Table, history, measured
+from erp.admin.charts import Chart, by_day, charts
+from erp.admin.site import Task, my_tasks
 from erp.approvals import kinds
 from erp.services import Service
 
 DECISIONS = (services.approve, services.reject)
+MOST_TASKS = 5  # of a person on the home page
+MOST_REQUESTS = 20  # about a row, in its history
+
+
+def _charts() -> list[Chart]:
+    """Approval requests by the day on which they were decided."""
+    days = by_day(ApprovalRequest.objects.all(), "decided_at", count=Count("pk"))
+    return [Chart("Approvals decided", "requests", {line["day"]: line["count"] for line in days})]
+
+
+def _tasks(request: HttpRequest) -> Iterator[Task]:
+    """The oldest requests that wait for the person's decision, and the person's own that wait for another's."""
+    user = actor_of(request)
+    pending = ApprovalRequest.objects.filter(status=ApprovalRequest.Status.PENDING)
+    for row in (pending.to_decide(user) | pending.made(user)).distinct().order_by("id")[:MOST_TASKS]:
+        text = "waits for another person's approval" if row.maker_id == user.pk else "waits for your decision"
+        yield Task(str(row), text, reverse("admin:approval_approvalrequest_change", args=[row.pk]))
+
+
+def _history(request: HttpRequest, row: Model) -> Table | None:
+    """The approval requests about a row, with what became of each."""
+    page = admin.site._registry[ApprovalRequest]
+    names = [kind.name for kind in kinds.values() if kind.model == row._meta.label]
+    if not names or not isinstance(row.pk, UUID) or not page.has_view_permission(request):
+        return None
+    found = page.get_queryset(request).filter(kind__in=names, subject_id=row.pk).order_by("-id")
+    lines = [
+        (
+            each.created_at,
+            format_html(
+                '<a class="text-link" href="{}">{}</a>',
+                reverse("admin:approval_approvalrequest_change", args=[each.pk]),
+                each.title,
+            ),
+            each.maker or "System",
+            each.get_status_display(),
+            "; ".join(f"{one.decider}: {one.get_decision_display()}" for one in each.decisions.all()) or "–",
+        )
+        for each in found[:MOST_REQUESTS]
+    ]
+    headings = ["Requested at", "Request", "Requested by", "Status", "Decisions"]
+    return Table("Approvals", headings, lines) if lines else None
+
+
+history.further.append(_history)
+charts.append(_charts)
+my_tasks.append(_tasks)
 
 
 class AssignmentFilter(admin.SimpleListFilter):

@@ -2,6 +2,7 @@
 
 import csv
 import re
+from datetime import timedelta
 
 import pytest
 from django.contrib import admin
@@ -9,12 +10,17 @@ from django.core.cache import cache
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from apps.availability.models import Availability
 from apps.commodities.tests.examples import measured
+from erp import clock
 from erp.admin import related, search
 from erp.admin.display import columns_of
 from erp.admin.navigation import sidebar
+from erp.jobs.models import Job
+from erp.models import unguarded_writes
+from erp.outbox.models import EventOutbox
 from erp.trail.models import Entry, Export
 
 HOME = reverse("admin:index")
@@ -236,3 +242,57 @@ def test_a_list_is_downloaded_as_it_is_shown_and_the_download_is_recorded(
         staff_client_for(user("INTERNAL")).get(reverse("admin:outbox_eventoutbox_export")).status_code == 403
     )
     assert Export.objects.count() == 1
+
+
+def test_home_draws_the_last_thirty_days_with_the_tables_behind(user, staff_client_for, offer):
+    offer(live=False)
+    events = EventOutbox.objects.filter(event_type="availability.created")
+    now = clock.now()
+    events.update(
+        status="published", created_at=now - timedelta(days=2), processed_at=now - timedelta(days=1)
+    )
+    answer = staff_client_for(user("INTERNAL")).get(HOME)
+    published, wait = (
+        next(chart for chart in answer.context["charts"] if chart.title == title)
+        for title in ("Events published", "Longest wait of an event")
+    )
+    day = timezone.localdate() - timedelta(days=2)
+    assert [bar.text for bar in published.bars if bar.height] == [f"{events.count()} events"]
+    assert [(bar.day, bar.text, bar.height) for bar in wait.bars if bar.height] == [(day, "86,400 s", 60)]
+    assert len(published.bars) == 30
+    drawn = answer.content.decode()
+    assert "Events published: today 0 events, at most 1 a day" in drawn
+    assert "<td>86,400 s</td>" in drawn
+
+
+def test_home_names_my_jobs_and_the_approvals_that_wait(user, staff_client_for, commodity):
+    person, other = user("INTERNAL", "INTERNAL_MASTERDATA"), user("INTERNAL")
+    ended = {"finished_at": clock.now(), "total": 1, "processed": 1, "refused": 1}
+    with unguarded_writes():
+        for owner, status in ((person, "failed"), (person, "succeeded"), (other, "failed")):
+            Job(
+                kind="location.import",
+                mode="partial",
+                owner=owner,
+                status=status,
+                file_name=f"{status}.csv",
+                **ended,
+            ).save()
+    seen = [(task.title, task.text) for task in staff_client_for(person).get(HOME).context["tasks"]]
+    assert seen == [("Import failed.csv", "The job failed: 1 of 1 rows have errors, and no row was saved.")]
+
+
+@pytest.mark.django_db(transaction=True)  # in one transaction all changes have one time
+def test_the_history_shows_a_row_as_it_was_at_a_time(user, staff_client_for, commodity):
+    row = commodity()
+    client = staff_client_for(user("INTERNAL", "INTERNAL_MASTERDATA"))
+    client.fill(reverse("admin:commodity_commodity_change", args=[row.pk]), description="Long staple")
+    address = reverse("admin:commodity_commodity_history", args=[row.pk])
+    before = client.get(address).context["changes"][1]
+    context = client.get(address, {"at": before.at.isoformat()}).context
+    assert ("Description", "On the market.", "Long staple") in context["as_of"]
+    assert "Version" not in {label for label, _, _ in context["as_of"]}
+    assert client.get(address, {"at": "2020-01-01T10:00"}).context["as_of"] is None
+    assert client.get(address, {"at": "yesterday"}).status_code == 400
+    partner_page = client.get(address, {"at": "2020-01-01T10:00"}).content.decode()
+    assert "It did not exist yet." in partner_page

@@ -115,7 +115,7 @@ class Table(NamedTuple):
 
 def shown(field: "models.Field[Any, Any]", value: Any) -> str:
     """A field's value in words, for a line of a difference."""
-    if value is None or value == "":
+    if value in (None, "", [], {}):
         return "–"
     if field.choices:
         return str(dict(field.flatchoices).get(value, value))

@@ -1,6 +1,6 @@
 """The history of a row: its changes from the audit trail, and its events."""
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -9,10 +9,11 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
+from django.http import HttpRequest
 from django.utils.text import capfirst
 
 from erp import events, services
-from erp.admin.display import shown
+from erp.admin.display import Table, shown
 from erp.outbox.models import EventOutbox
 from erp.trail.models import Entry
 
@@ -73,6 +74,40 @@ def changes(row: models.Model, names: Container[str], *, by: str = "", field: st
             _fields(columns, entry, related),
         )
         for entry in found
+    ]
+
+
+# Filled by the modules: each function finds a table of what else belongs to the history of a row, as far as the person
+# may see it.
+further: list[Callable[[HttpRequest, models.Model], Table | None]] = []
+
+
+def causes(row: models.Model) -> set[UUID]:
+    """Ids of the jobs, events and idempotency records behind the newest changes of a row."""
+    found = Entry.objects.of(row).order_by("-position").values_list("record_id", flat=True)[:MOST]
+    return {_uuid(each) for each in found if each}
+
+
+def as_of(row: models.Model, names: Container[str], at: datetime) -> list[tuple[str, str, str]] | None:
+    """The fields of a row as they were at a time: label, value then, value now; None before the row existed."""
+    then: dict[str, Any] = {}
+    now: dict[str, Any] = {}
+    entries = list(Entry.objects.of(row).order_by("position"))
+    for entry in entries:
+        now |= entry.after or {}
+        if entry.recorded_at <= at:
+            then |= entry.after or {}
+    if not then:
+        return None
+    columns = shown_columns(row, names)
+    related = _related(columns, entries)
+    return [
+        (
+            capfirst(str(field.verbose_name)),
+            _value(field, then.get(field.attname), related),
+            _value(field, now.get(field.attname), related),
+        )
+        for field in columns
     ]
 
 
@@ -206,7 +241,7 @@ def lines(rows: Any) -> list[HistoryLine]:
             row.created_at,
             f"{row.event_type} v{row.event_version}",
             row.sequence,
-            str(people.get(row.actor_id, "SYSTEM" if row.actor_id is None else row.actor_id)),
+            str(people.get(row.actor_id, "System" if row.actor_id is None else row.actor_id)),
             row.status,
             row.published_message_id,
             row.correlation_id,

@@ -1,6 +1,7 @@
 """Read-only pages of a model: lists, details, history. The reading half of ``ServiceAdmin``."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from functools import reduce
 from operator import or_
 from typing import Any, ClassVar, Final, NamedTuple, NoReturn
@@ -14,6 +15,7 @@ from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.html import format_html, format_html_join
 from unfold.admin import ModelAdmin
@@ -260,6 +262,7 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
             value if value in dict(known) else ""
             for value, known in ((request.GET.get("by", ""), people), (request.GET.get("field", ""), fields))
         )
+        at = _moment(request.GET.get("at", ""))
         context = {
             **self.admin_site.each_context(request),
             "title": "History",
@@ -271,6 +274,9 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
             "by": by,
             "field": field,
             "lines": history.of(row.pk)[::-1],
+            "tables": [table for find in history.further if (table := find(request, row)) is not None],
+            "at": at,
+            "as_of": at and history.as_of(row, names, at),
             **(extra_context or {}),
         }
         return TemplateResponse(request, "admin/service/history.html", context)
@@ -395,6 +401,18 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
         )
         results = [{"id": str(row.pk), "text": str(row)} for row in page]
         return JsonResponse({"results": results, "pagination": {"more": page.has_next()}})
+
+
+def _moment(text: str) -> datetime | None:
+    """The time that a query string names, to the end of its minute. Raises Malformed."""
+    if not text:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise Malformed("The time must be a date with a time, such as 2026-11-30T14:05.") from None
+    at = at if at.tzinfo else timezone.make_aware(at)
+    return at if "." in text else at + timedelta(minutes=1)
 
 
 def _menu(buttons: list[str]) -> str:

@@ -16,7 +16,7 @@ from django.urls import URLPattern, URLResolver, path
 from unfold.sites import UnfoldAdminSite
 
 from erp import access, capabilities
-from erp.admin import queries, queues, search
+from erp.admin import charts, partner_view, queries, queues, search
 from erp.admin.options import ServiceAdmin
 from erp.errors import Malformed
 
@@ -37,9 +37,19 @@ class HealthSign(NamedTuple):
     colour: str
 
 
-# Filled by the modules: each function finds one step that is left, or None; reads the signs of one part.
+class Task(NamedTuple):
+    """Something of the person's own that is still going on: what, how it stands, and its page."""
+
+    title: str
+    text: str
+    url: str
+
+
+# Filled by the modules: each function finds one step that is left, or None; reads the signs of one part;
+# finds tasks of the person.
 next_steps: list[Callable[[HttpRequest], NextStep | None]] = []
 health_signs: list[Callable[[], Iterable[HealthSign]]] = []
+my_tasks: list[Callable[[HttpRequest], Iterable[Task]]] = []
 
 PageView = Callable[[HttpRequest, dict[str, Any]], HttpResponse]
 _pages: dict[str, tuple[str, PageView]] = {}
@@ -140,14 +150,17 @@ class Site(UnfoldAdminSite):  # type: ignore[misc]
         return super().get_log_entries(request).none()
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
-        """Show the home page: next steps of the set-up, what waits for the person, and the health of the system."""
+        """Show the home page: next steps of the set-up, what waits for the person, charts, and the health."""
         waiting = queues.waiting(self._registry.values(), request)
+        is_viewed = partner_view.is_active(request)
         sees_machinery = access.holds_everywhere(access.actor_of(request), capabilities.VIEW_TRAIL)
         context = {
             "queues": waiting,
             "next_steps": [step for find in next_steps if (step := find(request)) is not None],
             "health": [sign for read in health_signs for sign in read()],
             "sees_machinery": sees_machinery,
+            "tasks": [] if is_viewed else [task for find in my_tasks for task in find(request)],
+            "charts": [] if is_viewed else charts.current(),
             **(extra_context or {}),
         }
         page: TemplateResponse = super().index(request, context)

@@ -1,17 +1,22 @@
 """Long work as staff see it: progress, errors by row, files, cancelling, and the import of a file that was checked."""
 
+from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any, ClassVar, Final, NamedTuple
 
 from django.contrib import admin
+from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.http import urlencode
 
+from erp import clock
 from erp.access import actor_of
-from erp.admin import ServiceAdmin, Table, Verb
+from erp.admin import ServiceAdmin, Table, Verb, history
 from erp.admin.forms import FieldSlot, words_of_fault
+from erp.admin.site import Task, my_tasks
 from erp.errors import FieldError
 from erp.jobs import capabilities, services
 from erp.jobs.downloads import errors_of, result_of
@@ -22,6 +27,8 @@ from erp.jobs.tables import TableKind
 from erp.labels import label_of
 from erp.services import Service
 
+MOST_TASKS: Final = 5  # jobs of a person on the home page
+TASK_DAYS: Final = 7
 SHOWN: Final = 50  # refused rows; the file of errors has all
 
 
@@ -30,6 +37,36 @@ class Notice(NamedTuple):
 
     colour: str
     text: str
+
+
+def _tasks(request: HttpRequest) -> Iterator[Task]:
+    """The person's own jobs of the last week that are open, or ended otherwise than they should."""
+    since = clock.now() - timedelta(days=TASK_DAYS)
+    shown = [*Job.OPEN, Job.Status.FAILED, Job.Status.PARTIAL]
+    mine = Job.objects.filter(owner_id=request.user.pk, created_at__gte=since, status__in=shown)
+    for job in mine.order_by("-created_at")[:MOST_TASKS]:
+        yield Task(str(job), notice_of(job).text, reverse("admin:job_job_change", args=[job.pk]))
+
+
+def _history(request: HttpRequest, row: Model) -> Table | None:
+    """The jobs behind the newest changes of a row."""
+    jobs = Job.objects.visible_to(actor_of(request)).filter(pk__in=history.causes(row)).order_by("-id")
+    lines = [
+        (
+            job.created_at,
+            format_html(
+                '<a class="text-link" href="{}">{}</a>', reverse("admin:job_job_change", args=[job.pk]), job
+            ),
+            job.owner or "System",
+            job.get_status_display(),
+        )
+        for job in jobs.select_related("owner")
+    ]
+    return Table("Jobs", ["Started at", "Job", "Started by", "Status"], lines) if lines else None
+
+
+history.further.append(_history)
+my_tasks.append(_tasks)
 
 
 @admin.register(Job)

@@ -11,13 +11,14 @@ from uuid import UUID
 
 from django.contrib import admin, messages
 from django.db import Error as DatabaseFailure
-from django.db.models import Exists, OuterRef
+from django.db.models import Count, Exists, F, Max, OuterRef
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
 
 from erp import capabilities, clock
 from erp.admin import ServiceAdmin, Table
+from erp.admin.charts import Chart, by_day, charts
 from erp.admin.history import about, person
 from erp.admin.site import HealthSign, add_page, health_signs
 from erp.api import fields
@@ -46,6 +47,24 @@ def _signs() -> Iterator[HealthSign]:
 
 
 health_signs.append(_signs)
+
+
+def _charts() -> list[Chart]:
+    """Events published, and the longest that one waited, by day on which they came to be."""
+    published = EventOutbox.objects.filter(status=EventOutbox.Status.PUBLISHED)
+    waited = Max(F("processed_at") - F("created_at"))
+    days = by_day(published, "created_at", count=Count("pk"), waited=waited)
+    return [
+        Chart("Events published", "events", {line["day"]: line["count"] for line in days}),
+        Chart(
+            "Longest wait of an event",
+            "s",
+            {line["day"]: round(line["waited"].total_seconds()) for line in days if line["waited"]},
+        ),
+    ]
+
+
+charts.append(_charts)
 
 
 class ReasonInput(Input):

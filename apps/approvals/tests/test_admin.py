@@ -43,6 +43,25 @@ def test_the_home_page_counts_the_pending_approvals_of_the_user(world, staff):
     assert queue.waiting == "1"
 
 
+def test_the_home_page_names_requests_to_decide_and_ones_own(world, staff):
+    own, other = make_request(world, maker=staff.person), make_request(world)
+    tasks = {task.url: task.text for task in staff.get("/admin/").context["tasks"]}
+    assert tasks == {
+        page(own): "waits for another person's approval",
+        page(other): "waits for your decision",
+    }
+
+
+def test_the_history_of_a_row_shows_the_requests_about_it(world, staff):
+    request = make_request(world)
+    staff.fill(run(request, "reject"), **REFUSAL)
+    address = reverse("admin:account_user_history", args=[request.subject_id])
+    (table,) = (each for each in staff.get(address).context["tables"] if each.title == "Approvals")
+    (line,) = table.rows
+    assert page(request) in line[1]
+    assert (line[3], line[4]) == ("Refused", f"{staff.person}: Reject")
+
+
 def test_the_queue_lists_pending_requests_oldest_first_and_own_ones_under_their_filter(world, staff):
     own, first, second = (
         make_request(world, maker=staff.person),

@@ -249,6 +249,9 @@ def test_staff_import_at_the_desk_and_are_led_to_the_job(user, place, staff_clie
     assert (done.mode, done.file_sha256, done.status) == ("partial", job.file_sha256, "partial")
     assert Location.objects.filter(name="Gondal").exists()
     assert "were left out" in portal.get(imported["Location"]).content.decode()
+    gondal = reverse("admin:location_location_history", args=[Location.objects.get(name="Gondal").pk])
+    (table,) = portal.get(gondal).context["tables"]
+    assert (table.title, str(done) in table.rows[0][1]) == ("Jobs", True)
     stranger = staff_client_for(user("INTERNAL"))
     assert stranger.get(unescape(run)).status_code == 404
     for wrong, status, words in (
