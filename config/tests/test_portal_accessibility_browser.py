@@ -9,6 +9,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 from config.tests.test_admin_browser import browse, pytestmark
+from erp import clock
+from erp.jobs.models import Job
+from erp.models import unguarded_writes
 
 __all__ = ["browse", "pytestmark"]  # the fixtures and marks
 
@@ -26,6 +29,9 @@ PAGES = [
     "/admin/commodity/commodity/{commodity}/change/",
     "/admin/commodity/commodity/{commodity}/history/",
     "/admin/commodity/deliveryterms/add/",
+    "/admin/commodity/variety/",
+    "/admin/location/location/start/bulk_import/",
+    "/admin/job/job/{job}/change/",
     "/admin/availability/availability/",
     "/admin/availability/availability/{offer}/change/",
     "/admin/availability/availability/{offer}/run/approve/",
@@ -56,11 +62,15 @@ def serious(page: Any) -> list[str]:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_main_pages_are_accessible_and_obey_their_policy(browse, user, offer, commodity, scheme):
     waiting, row = offer(live=False, submit=True), commodity()
+    ended = {"finished_at": clock.now(), "total": 1, "processed": 1, "refused": 1}
+    manager = user("INTERNAL_MANAGER")
+    with unguarded_writes():
+        (job := Job(kind="location.import", mode="partial", owner=manager, status="failed", **ended)).save()
     visitor = browse(color_scheme=scheme)
     visitor.context.add_init_script(BLOCKED)
-    addresses = [path.format(offer=waiting.pk, commodity=row.pk) for path in PAGES]
+    addresses = [path.format(offer=waiting.pk, commodity=row.pk, job=job.pk) for path in PAGES]
     faults = [fault for address in SIGNED_OUT for fault in check(visitor, address)]
-    visitor.sign_in(user("INTERNAL_MANAGER"))
+    visitor.sign_in(manager)
     faults += [fault for address in addresses for fault in check(visitor, address)]
     assert not faults, "\n".join(faults)
 

@@ -202,6 +202,26 @@ def test_lists_cost_the_same_for_one_row_and_for_fifty(rows, user, staff_client_
     assert cost("/admin/") <= min(25, home + 1)
 
 
+def test_every_page_costs_few_queries(rows, user, staff_client_for):
+    person = user()
+    staff = staff_client_for(person)
+    costs = {}
+    for model, row in rows.items():
+        page = admin.site._registry[model]
+        paths = [address(page, name, row.pk) for name in ("change", "history")]
+        paths += [address(page, "changelist"), address(page, "export"), f"{address(page, 'choose')}?term=a"]
+        paths += [address(page, "add")] if page.creates else []
+        paths += [address(page, "run", row.pk, service.__name__) for service in page.runs]
+        paths += [address(page, "start", service.__name__) for service in page.starts]
+        for path in paths:
+            cache.delete(f"admin:waiting:{person.pk}")  # the sidebar counts anew
+            with CaptureQueriesContext(connection) as caught:
+                assert staff.get(path).status_code in (200, 302), path  # 302: the identity is to be confirmed
+            costs[path] = len(caught)
+    assert len(costs) > 150
+    assert not {path: cost for path, cost in costs.items() if cost > 25}
+
+
 def test_nothing_writes_djangos_log(rows, user, staff_client_for):
     staff = staff_client_for(user())
     staff.fill("/admin/partner/partner/add/", legal_name="Firm of Two", legal_form="partnership")
