@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from apps.availability.models import Availability
+from apps.commodities.models import Commodity
 from apps.commodities.tests.examples import measured
 from erp import clock
 from erp.admin import related, search
@@ -296,3 +297,11 @@ def test_the_history_shows_a_row_as_it_was_at_a_time(user, staff_client_for, com
     assert client.get(address, {"at": "yesterday"}).status_code == 400
     partner_page = client.get(address, {"at": "2020-01-01T10:00"}).content.decode()
     assert "It did not exist yet." in partner_page
+
+
+def test_a_value_that_cannot_be_changed_has_no_help(user, staff_client_for, commodity):
+    row = commodity()
+    page = reverse("admin:commodity_commodity_change", args=[row.pk])
+    drawn = staff_client_for(user("INTERNAL", "INTERNAL_MASTERDATA")).get(page).content.decode()
+    assert str(Commodity._meta.get_field("name").help_text) in drawn
+    assert str(Commodity._meta.get_field("code").help_text) not in drawn

@@ -158,9 +158,8 @@ class ServiceForm(forms.Form):
     ) -> None:
         super().__init__(data=data, files=files, initial=dict(initial or {}), label_suffix="")
         self.input = input
-        # What Django's read-only fields ask of a form.
         self.instance = row if row is not None else model()
-        self._meta = SimpleNamespace(model=model, labels=None, help_texts=None)
+        self._meta = read_only_meta(model)
         fixed = fixed or {}
         self.slots = [slot for slot in slots if slot.name not in fixed]
         self._fixed = [(slot.path, fixed[slot.name]) for slot in slots if fixed.get(slot.name) is not None]
@@ -271,6 +270,24 @@ class ServiceForm(forms.Form):
             attrs={"data-ajax--url": address, "data-placeholder": "Search", "data-allow-clear": "true"}
         )
         return forms.ChoiceField(choices=pairs, widget=widget)
+
+
+class _NoHelp(dict[str, str]):
+    """No help beside a value that can't be changed: it says how to fill in the field."""
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+    def __missing__(self, name: str) -> str:
+        return ""
+
+
+def read_only_meta(model: type[models.Model]) -> SimpleNamespace:
+    """What Django's read-only fields ask of a form."""
+    return SimpleNamespace(model=model, labels=None, help_texts=_NoHelp())
 
 
 class RowsWidget(forms.Widget):

@@ -1,7 +1,7 @@
 """The history of a row: its changes from the audit trail, and its events."""
 
 from collections.abc import Callable, Container, Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -89,13 +89,17 @@ def causes(row: models.Model) -> set[UUID]:
 
 
 def as_of(row: models.Model, names: Container[str], at: datetime) -> list[tuple[str, str, str]] | None:
-    """The fields of a row as they were at a time: label, value then, value now; None before the row existed."""
+    """The fields of a row as they were at a time: label, value then, value now; None before the row existed.
+
+    A time without seconds stands for the end of its minute.
+    """
+    until = at if at.second or at.microsecond else at + timedelta(minutes=1)
     then: dict[str, Any] = {}
     now: dict[str, Any] = {}
     entries = list(Entry.objects.of(row).order_by("position"))
     for entry in entries:
         now |= entry.after or {}
-        if entry.recorded_at <= at:
+        if entry.recorded_at <= until:
             then |= entry.after or {}
     if not then:
         return None

@@ -1,7 +1,7 @@
 """Read-only pages of a model: lists, details, history. The reading half of ``ServiceAdmin``."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import reduce
 from operator import or_
 from typing import Any, ClassVar, Final, NamedTuple, NoReturn
@@ -105,6 +105,7 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
     drill_downs: ClassVar[Sequence[str]] = ()
     empty: ClassVar[str] = ""
 
+    empty_value_display = "–"
     list_per_page = 50
     list_max_show_all = 50
     show_full_result_count = False
@@ -404,15 +405,14 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
 
 
 def _moment(text: str) -> datetime | None:
-    """The time that a query string names, to the end of its minute. Raises Malformed."""
+    """The time that a query string names. Raises Malformed."""
     if not text:
         return None
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
         raise Malformed("The time must be a date with a time, such as 2026-11-30T14:05.") from None
-    at = at if at.tzinfo else timezone.make_aware(at)
-    return at if "." in text else at + timedelta(minutes=1)
+    return at if at.tzinfo else timezone.make_aware(at)
 
 
 def _menu(buttons: list[str]) -> str:

@@ -1,7 +1,6 @@
 """The form of a row's page: built from a service's input, saved by the service, once per key."""
 
 from contextlib import suppress
-from types import SimpleNamespace
 from typing import Any, Final
 
 from django import forms as django_forms
@@ -208,7 +207,7 @@ class _Empty(django_forms.Form):
     def __init__(self, model: type[models.Model], row: Any) -> None:
         super().__init__(label_suffix="")
         self.instance = row
-        self._meta = SimpleNamespace(model=model, labels=None, help_texts=None)
+        self._meta = forms.read_only_meta(model)
 
 
 def as_answer(response: Any, error: DomainError | None) -> HttpResponse:

@@ -116,7 +116,8 @@ class JobAdmin(ServiceAdmin):
     def progress(self, job: Job) -> str:
         """A bar, and the figures."""
         return format_html(
-            '<progress max="{}" value="{}" aria-label="progress"></progress> {} of {}',
+            '<progress class="erp-{}" max="{}" value="{}" aria-label="progress"></progress> {} of {}',
+            notice_of(job).colour,
             job.total or 1,
             job.processed,
             job.processed,
