@@ -44,6 +44,7 @@ INSTALLED_APPS = [
     "erp.outbox",
     "erp.idempotency",
     "erp.jobs",
+    "erp.saved_views",
     "apps.accounts",
     "apps.notifications",
     "apps.approvals",

@@ -3,6 +3,7 @@
 import csv
 import re
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from django.contrib import admin
@@ -22,6 +23,8 @@ from erp.admin.navigation import sidebar
 from erp.jobs.models import Job
 from erp.models import unguarded_writes
 from erp.outbox.models import EventOutbox
+from erp.saved_views import services as saved_views
+from erp.saved_views.models import SavedView
 from erp.trail.models import Entry, Export
 
 HOME = reverse("admin:index")
@@ -305,3 +308,37 @@ def test_a_value_that_cannot_be_changed_has_no_help(user, staff_client_for, comm
     drawn = staff_client_for(user("INTERNAL", "INTERNAL_MASTERDATA")).get(page).content.decode()
     assert str(Commodity._meta.get_field("name").help_text) in drawn
     assert str(Commodity._meta.get_field("code").help_text) not in drawn
+
+
+def test_a_person_saves_opens_and_removes_views_of_a_list(user, staff_client_for):
+    person = user("INTERNAL")
+    client = staff_client_for(person)
+    page = reverse("admin:commodity_commodity_changelist")
+    save = reverse("admin:commodity_commodity_views")
+    query = "status__exact=ACTIVE&o=1"
+    form = {"_key": uuid4().hex, "query": query, "name": " On  the market "}
+    assert client.post(save, form).url == f"{page}?{query}"
+    assert client.post(save, form).url == f"{page}?{query}"  # a second click
+    (view,) = SavedView.objects.all()
+    assert (view.owner_id, view.name, view.query) == (person.pk, "On the market", query)
+    assert f'href="?{query.replace("&", "&amp;")}"' in client.get(page).content.decode()
+    assert "On the market" not in staff_client_for(user("INTERNAL")).get(page).content.decode()
+    refused = client.post(save, form | {"_key": uuid4().hex, "query": "password__startswith=a"})
+    assert refused.status_code == 400
+    client.post(save, form | {"_key": uuid4().hex, "name": ""})
+    assert "Enter a name" in client.get(page).content.decode()
+    auditor = staff_client_for(user("AUDITOR"))
+    assert auditor.post(save, form | {"_key": uuid4().hex}).status_code == 403
+    assert save not in auditor.get(page, {"q": "x"}).content.decode()
+    client.post(save, form | {"_key": uuid4().hex, "name": view.name, "remove": "1"})
+    assert not SavedView.objects.exists()
+
+
+def test_a_person_has_at_most_twenty_views_of_a_list(user):
+    person = user("INTERNAL")
+    for number in range(saved_views.MOST):
+        saved_views.save_view(actor=person, list="a.B", name=f"View {number}", query="q=a")
+    saved_views.save_view(actor=person, list="a.B", name="View 0", query="q=b")  # replaced
+    with pytest.raises(saved_views.TooManyViews):
+        saved_views.save_view(actor=person, list="a.B", name="One more", query="q=a")
+    saved_views.save_view(actor=person, list="a.C", name="One more", query="q=a")

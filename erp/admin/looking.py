@@ -23,7 +23,7 @@ from unfold.views import ChangeList
 
 from erp import access
 from erp.access import Capability
-from erp.admin import exports, history, partner_view, queries, related
+from erp.admin import exports, history, partner_view, queries, related, saving_views
 from erp.admin.display import Table, columns_of
 from erp.admin.queues import Queue
 from erp.api.serializers import Input
@@ -306,6 +306,7 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
         return [
             path("choose/", guard(self.choose_view), name=f"{name}_choose"),
             path("export.csv", guard(self.export_view), name=f"{name}_export"),
+            path("views/", guard(self.views_view), name=f"{name}_views"),
             *super().get_urls(),
         ]
 
@@ -353,7 +354,9 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
             if not shut and self._may(request, service)
         ]
         file = self._url("export") + (f"?{query}" if (query := request.GET.urlencode()) else "")
-        return super().changelist_view(request, {"starts": starts, "file": file, **(extra_context or {})})
+        views = {} if shut else saving_views.context(self, request)
+        context = {"starts": starts, "file": file, **views, **(extra_context or {})}
+        return super().changelist_view(request, context)
 
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
         """Return the list for the query string. Raises Malformed for undeclared or invalid parameters."""
@@ -389,6 +392,16 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
         if not self.has_view_permission(request) or partner_view.is_active(request):
             raise PermissionDenied
         return exports.export(self, request)
+
+    def views_view(self, request: HttpRequest) -> HttpResponse:
+        """Save the list's search, filters and order under a name, or remove a saved view."""
+        if (
+            request.method != "POST"
+            or not self.has_view_permission(request)
+            or self.admin_site.reads_only(request)
+        ):
+            raise PermissionDenied
+        return saving_views.act(self, request)
 
     def choose_view(self, request: HttpRequest) -> HttpResponse:
         """Rows for a search field of another page: matches of the term, twenty at a time."""

@@ -1,0 +1,1 @@
+"""Views of lists that a person saved: search, filters and order under a name."""
