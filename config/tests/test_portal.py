@@ -16,7 +16,7 @@ from django.utils import timezone
 from apps.availability.models import Availability
 from apps.commodities.models import Commodity
 from apps.commodities.tests.examples import measured
-from erp import clock
+from erp import clock, metrics
 from erp.admin import related, search
 from erp.admin.display import columns_of
 from erp.admin.navigation import sidebar
@@ -342,3 +342,16 @@ def test_a_person_has_at_most_twenty_views_of_a_list(user):
     with pytest.raises(saved_views.TooManyViews):
         saved_views.save_view(actor=person, list="a.B", name="One more", query="q=a")
     saved_views.save_view(actor=person, list="a.C", name="One more", query="q=a")
+
+
+def test_home_shows_relays_and_dead_letters_as_last_seen(user, staff_client_for):
+    client = staff_client_for(user("INTERNAL"))
+
+    def signs():
+        return {sign.title: (sign.text, sign.colour) for sign in client.get(HOME).context["health"]}
+
+    cache.clear()
+    assert signs()["Dead letters"] == ("not known", "warning")
+    assert signs()["Relays"] == ("0", "danger")
+    metrics.remember(metrics.DEAD_LETTERS, 2)
+    assert signs()["Dead letters"] == ("2", "danger")

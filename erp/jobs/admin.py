@@ -152,7 +152,8 @@ class JobAdmin(ServiceAdmin):
             or job.status not in (Job.Status.SUCCEEDED, Job.Status.PARTIAL)
         ):
             return ""
-        service = kind.accepted_by
+        if (service := kind.accepted_by) is None:
+            return ""
         for page in self.admin_site._registry.values():
             if service in getattr(page, "starts", ()) and page._may(request, service):
                 query = {CHECKED: str(job.pk)} | ({"mode": Job.Mode.PARTIAL.value} if job.refused else {})

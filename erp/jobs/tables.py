@@ -30,12 +30,12 @@ class TableKind(JobKind, abstract=True):
     """Long work on the rows of a table.
 
     A subclass names the ``row`` input, whose required fields are the mandatory columns, and says what to ``do``
-    with a row. ``accepted_by`` is the service that accepts a file.
+    with a row. ``accepted_by`` is the service that accepts a file in the portal, if any.
     ``wrong_header`` and ``too_many_rows`` are its module's problems with a table as a whole.
     """
 
     row: ClassVar[type[Input]]
-    accepted_by: ClassVar[Service]
+    accepted_by: ClassVar[Service | None] = None
     wrong_header: ClassVar[type[RuleBroken]]
     too_many_rows: ClassVar[type[RuleBroken]]
     most_rows: ClassVar[int] = 10_000

@@ -16,7 +16,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
 
-from erp import capabilities, clock
+from erp import capabilities, clock, metrics
 from erp.admin import ServiceAdmin, Table
 from erp.admin.charts import Chart, by_day, charts
 from erp.admin.history import about, person
@@ -44,6 +44,12 @@ def _signs() -> Iterator[HealthSign]:
     colour = "danger" if age > STUCK else "warning" if age > SLOW else "success"
     yield HealthSign("Oldest unpublished event", f"{age:.0f} s" if age else "none", colour)
     yield HealthSign("Failed events", str(now.failed), "danger" if now.failed else "success")
+    yield HealthSign("Relays", str(now.relays), "success" if now.relays else "danger")
+    letters = metrics.seen(metrics.DEAD_LETTERS)
+    if letters is None:
+        yield HealthSign("Dead letters", "not known", "warning")
+    else:
+        yield HealthSign("Dead letters", f"{letters[0]:.0f}", "danger" if letters[0] else "success")
 
 
 health_signs.append(_signs)
