@@ -16,6 +16,7 @@ from django.utils import timezone
 from apps.availability.models import Availability
 from apps.commodities.models import Commodity
 from apps.commodities.tests.examples import measured
+from config.testing import make_ready
 from erp import clock, metrics
 from erp.admin import related, search
 from erp.admin.display import columns_of
@@ -355,3 +356,15 @@ def test_home_shows_relays_and_dead_letters_as_last_seen(user, staff_client_for)
     assert signs()["Relays"] == ("0", "danger")
     metrics.remember(metrics.DEAD_LETTERS, 2)
     assert signs()["Dead letters"] == ("2", "danger")
+
+
+def test_a_code_is_suggested_with_its_name_and_read_once(user, staff_client_for, commodity):
+    make_ready(commodity())
+    client = staff_client_for(user("INTERNAL", "INTERNAL_MASTERDATA"))
+    with CaptureQueriesContext(connection) as asked:
+        drawn = client.get(reverse("admin:commodity_commodity_add")).content.decode()
+    assert '<datalist id="codes-trade_unit">' in drawn
+    assert '<option value="QTL">Quintal</option>' in drawn
+    reads = [query["sql"] for query in asked.captured_queries if "SELECT DISTINCT" in query["sql"]]
+    assert sum('"commodity_unit"' in sql for sql in reads) == 1
+    assert len(asked) <= 25

@@ -137,7 +137,7 @@ class ServiceForm(forms.Form):
     ``input`` is an instance with its context (``actor``, ``target``), ``slots`` its controls in the order to
     draw them; ``choose`` gives, for a model, the address where its rows are searched, or an empty text;
     ``options`` replaces a control by a choice (name → pairs); ``fixed`` are values without a control (name → value,
-    None for none).
+    None for none). ``codes`` reads what a control of a code suggests (name → code and words of it), also in rows.
     """
 
     use_required_attribute = False
@@ -155,12 +155,13 @@ class ServiceForm(forms.Form):
         choose: Callable[[type[models.Model]], str],
         options: Mapping[str, list[tuple[str, str]]] | None = None,
         fixed: Mapping[str, Any] | None = None,
+        codes: Mapping[str, Callable[[], list[tuple[str, str]]]] | None = None,
     ) -> None:
         super().__init__(data=data, files=files, initial=dict(initial or {}), label_suffix="")
         self.input = input
         self.instance = row if row is not None else model()
         self._meta = read_only_meta(model)
-        fixed = fixed or {}
+        fixed, self._codes = fixed or {}, codes or {}
         self.slots = [slot for slot in slots if slot.name not in fixed]
         self._fixed = [(slot.path, fixed[slot.name]) for slot in slots if fixed.get(slot.name) is not None]
         self._choose = choose
@@ -252,6 +253,8 @@ class ServiceForm(forms.Form):
                 choices=[(str(value), _choice(str(label))) for value, label in field.child.choices.items()],
                 widget=widgets.UnfoldAdminCheckboxSelectMultipleWidget(),
             )
+        if slot.path[-1] in self._codes:
+            return forms.CharField(strip=False, widget=_Codes(self._codes[slot.path[-1]]()))
         return forms.CharField(strip=False, widget=_text_widget(field))
 
     def _draw_row(self, field: Any, typed: Any) -> forms.Field:
@@ -377,6 +380,20 @@ class _Search(widgets.UnfoldAdminAutocompleteWidget):  # type: ignore[misc]
     """Unfold's search field; its own option template knows only options of a model field."""
 
     option_template_name = "django/forms/widgets/select_option.html"
+
+
+class _Codes(widgets.UnfoldAdminTextInputWidget):  # type: ignore[misc]
+    """A code, with the known ones to choose from; the browser filters them by what is typed."""
+
+    template_name = "admin/service/code.html"
+
+    def __init__(self, codes: list[tuple[str, str]]) -> None:
+        super().__init__()
+        self._known = codes
+
+    def get_context(self, name: str, value: Any, attrs: Any) -> dict[str, Any]:
+        attrs = {**(attrs or {}), "list": f"codes-{name}", "autocomplete": "off"}
+        return {**super().get_context(name, value, attrs), "codes": self._known}
 
 
 # Problems whose words are for integrators of the API.

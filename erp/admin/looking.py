@@ -89,6 +89,7 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
     fields of a row's page (else all but those of its form). ``queues`` stand on the home page. ``drill_downs`` are
     lookups of the list that links of other pages use, beside relations and those of ``list_filter`` and
     ``date_hierarchy``.
+    ``codes`` are fields in which the code of a row is typed: name → model, whose codes the form suggests.
     ``empty`` says how rows come about where the list has no "Add" button.
     """
 
@@ -104,6 +105,7 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
     queues: ClassVar[Sequence[Queue]] = ()
     drill_downs: ClassVar[Sequence[str]] = ()
     empty: ClassVar[str] = ""
+    codes: ClassVar[Mapping[str, type[Any]]] = {}
 
     empty_value_display = "–"
     list_per_page = 50

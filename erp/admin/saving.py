@@ -1,6 +1,7 @@
 """The form of a row's page: built from a service's input, saved by the service, once per key."""
 
 from contextlib import suppress
+from functools import cache, partial
 from typing import Any, Final
 
 from django import forms as django_forms
@@ -19,6 +20,7 @@ from erp.labels import outcome_of
 from erp.services import Refusal, Service
 
 MOST_CHANGES: Final = 10  # shown on a stale page
+MOST_CODES: Final = 200  # suggested for one field
 
 
 class SavingAdmin(ReadOnlyAdmin):
@@ -71,6 +73,7 @@ class SavingAdmin(ReadOnlyAdmin):
         initial = forms.initial_for(service, slots)
         if service is self.updates:
             initial |= forms.initial_of(row, slots)
+        known = {model: cache(partial(_codes_of, model, request)) for model in self.codes.values()}
         asked = {slot.name: request.GET[slot.name] for slot in slots if slot.name in request.GET}
         return forms.ServiceForm(
             input,
@@ -83,6 +86,7 @@ class SavingAdmin(ReadOnlyAdmin):
             choose=self._search_address,
             options=self.options(request, service, row),
             fixed=self.fixed_values(request, service),
+            codes={name: known[model] for name, model in self.codes.items()},
         )
 
     def _input(self, service: Service) -> type[Input]:
@@ -199,6 +203,14 @@ class SavingAdmin(ReadOnlyAdmin):
             "parts": [(name, value) for name, values in request.POST.lists() for value in values],
         }
         return as_answer(TemplateResponse(request, "admin/service/busy.html", context), error)
+
+
+def _codes_of(model: Any, request: HttpRequest) -> list[tuple[str, str]]:
+    """Codes of the rows that the person may see, with their names."""
+    rows = model._default_manager.all().visible_to(request.user)
+    names = [field.name for field in model._meta.fields if field.name in ("name", "description")]
+    lines = rows.order_by("code").values_list("code", *names[:1]).distinct()[:MOST_CODES]
+    return [(line[0], line[-1]) for line in lines]
 
 
 class _Empty(django_forms.Form):

@@ -19,10 +19,10 @@ def context(page: Any, request: HttpRequest) -> dict[str, Any]:
     """The person's views of the list, and what the form saves: the query string without the page."""
     query = request.GET.copy()
     query.pop(PAGE_VAR, None)
+    views = list(SavedView.objects.filter(owner_id=request.user.pk, list=page.opts.label).order_by("name"))
     return {
-        "saved_views": SavedView.objects.filter(owner_id=request.user.pk, list=page.opts.label).order_by(
-            "name"
-        ),
+        "saved_views": views,
+        "is_saved": any(view.query == query.urlencode() for view in views),
         "views_url": page._url("views"),
         "views_key": acts.new_key(),
         "query": query.urlencode(),

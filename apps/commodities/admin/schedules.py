@@ -7,6 +7,7 @@ from django.http import HttpRequest
 
 from apps.commodities import capabilities
 from apps.commodities.admin.units import DRAFTED
+from apps.commodities.models.parameters import QualityParameter
 from apps.commodities.models.schedules import QualitySchedule, words_of
 from apps.commodities.serializers import schedules as serializers
 from apps.commodities.services import schedules as services
@@ -24,6 +25,7 @@ class QualityScheduleAdmin(ServiceAdmin):
         services.draft_quality_schedule: serializers.DraftQualityScheduleInput,
         services.edit_quality_schedule: serializers.EditQualityScheduleInput,
     }
+    codes: ClassVar = {"parameter": QualityParameter}
     list_display: ClassVar = [
         "code",
         "schedule_version",

@@ -34,6 +34,7 @@ class HsnMappingAdmin(ServiceAdmin):
 
     views = capabilities.VIEW
     creates = services.confirm_hsn_mapping
+    codes: ClassVar = {"hsn_code": HsnCode}
     inputs: ClassVar = {services.confirm_hsn_mapping: serializers.ConfirmHsnMappingInput}
     list_display: ClassVar = ["name", "hsn_code", "confirmed_at"]
     search_fields: ClassVar = ["name", "hsn_code"]
@@ -47,6 +48,7 @@ class TaxRateAdmin(ServiceAdmin):
 
     views = capabilities.VIEW
     creates, updates = services.draft_tax_rate, services.edit_tax_rate
+    codes: ClassVar = {"hsn": HsnCode}
     runs: ClassVar = [services.submit_tax_rate, services.withdraw_tax_rate]
     inputs: ClassVar = {
         services.draft_tax_rate: serializers.TaxRateInput,

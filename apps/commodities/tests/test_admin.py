@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.db import connection, connections
+from django.utils.html import strip_tags
 
 from apps.commodities.models.commodities import Commodity
 from erp.admin.testing import controls
@@ -21,7 +22,7 @@ def page_of(row: Commodity) -> str:
 
 
 def messages_of(response) -> list[str]:
-    return [str(message) for message in response.context["messages"]]
+    return [strip_tags(str(message)) for message in response.context["messages"]]
 
 
 @pytest.fixture
