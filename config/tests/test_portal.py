@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from apps.availability.models import Availability
-from apps.commodities.models import Commodity
+from apps.commodities.models.commodities import Commodity
 from apps.commodities.tests.examples import measured
 from config.testing import make_ready
 from erp import clock, metrics
