@@ -10,10 +10,12 @@ import binascii
 import hashlib
 import hmac
 import secrets
+from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.conf import settings
+from django.db import models
 
 _NONCE = 12  # bytes, as AES-GCM wants it
 
@@ -63,3 +65,43 @@ def keyed_hash(text: str, *, context: str) -> str:
 
 def _cipher(secret: str) -> AESGCM:
     return AESGCM(hashlib.sha256(b"encryption-at-rest" + secret.encode()).digest())
+
+
+class Encrypted(property):
+    """A text stored encrypted in ``<name>_encrypted``; equal texts have equal ``<name>_hash`` (``keyed_hash``).
+
+    ``context`` of the hash is shared by columns whose values must meet, such as ``identifier.pan``. Reading decrypts,
+    which raises Undecryptable; None is stored as null. Name both columns in ``trail_personal``.
+    """
+
+    def __init__(self, context: str, label: str = "") -> None:
+        self.context, self.label, self.name = context, label, ""
+        super().__init__(self._read, self._write)
+
+    def contribute_to_class(self, model: type[models.Model], name: str) -> None:
+        """Add the two columns, which Django calls for."""
+        self.name = name
+        label = self.label or name.replace("_", " ")
+        encrypted = models.TextField(f"{label} (encrypted)", null=True, editable=False)
+        encrypted.contribute_to_class(model, f"{name}_encrypted")
+        hashed = models.CharField(f"{label} (hash)", max_length=64, null=True, editable=False)
+        hashed.contribute_to_class(model, f"{name}_hash")
+        setattr(model, name, self)
+
+    def hash_of(self, text: str) -> str:
+        """The hash by which rows with this text are found."""
+        return keyed_hash(text, context=self.context)
+
+    def _place(self, row: Any) -> str:
+        return f"{row._meta.label_lower}.{self.name}:{row.pk}"
+
+    def _read(self, row: Any) -> str | None:
+        stored = getattr(row, f"{self.name}_encrypted")
+        return None if stored is None else decrypt(stored, context=self._place(row))
+
+    def _write(self, row: Any, text: str | None) -> None:
+        hashed = None if text is None else self.hash_of(text)
+        if hashed != getattr(row, f"{self.name}_hash"):  # the same text would be stored under another nonce
+            stored = None if text is None else encrypt(text, context=self._place(row))
+            setattr(row, f"{self.name}_encrypted", stored)
+            setattr(row, f"{self.name}_hash", hashed)

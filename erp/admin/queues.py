@@ -6,6 +6,9 @@ from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
 
+from django.core.exceptions import EmptyResultSet
+from django.db import connection
+from django.db.models import F
 from django.http import HttpRequest
 
 from erp import clock
@@ -41,23 +44,46 @@ class Waiting(NamedTuple):
 def waiting(
     admins: Iterable[Any], request: HttpRequest, clock: Callable[[], datetime] = clock.now
 ) -> list[Waiting]:
-    """Every queue of these pages whose rows the person may see: two small queries each, once per request."""
+    """Every queue of these pages whose rows the person may see: one query, once per request."""
     found: list[Waiting] | None = getattr(request, "_waiting", None)
     if found is None:
-        found = [
-            _stand(admin, request, queue, clock())
+        seen = [
+            (admin, queue)
             for admin in admins
             if admin.queues and admin.has_view_permission(request)
             for queue in admin.queues
+        ]
+        counted = _counted(
+            [admin.get_queryset(request).filter(**queue.filters) for admin, queue in seen], seen
+        )
+        found = [
+            _stand(admin, queue, count, oldest, clock())
+            for (admin, queue), (count, oldest) in zip(seen, counted, strict=True)
         ]
         request._waiting = found  # type: ignore[attr-defined]
     return found
 
 
-def _stand(admin: Any, request: HttpRequest, queue: Queue, now: datetime) -> Waiting:
-    rows = admin.get_queryset(request).filter(**queue.filters).order_by()
-    count = rows[: COUNTED + 1].count()
-    oldest = rows.order_by(queue.since).values_list(queue.since, flat=True).first() if count else None
+def _counted(lists: list[Any], seen: list[tuple[Any, Queue]]) -> list[tuple[int, datetime | None]]:
+    """How many rows each list has (at most one more than ``COUNTED``) and since when its oldest waits."""
+    parts, parameters = [], []
+    for number, (rows, (_, queue)) in enumerate(zip(lists, seen, strict=True)):
+        oldest_first = rows.order_by(queue.since).annotate(waits_since=F(queue.since))
+        try:
+            sql, values = oldest_first.values("waits_since")[: COUNTED + 1].query.sql_with_params()
+        except EmptyResultSet:  # the person sees none of these rows
+            continue
+        parts.append(f"SELECT {number}, count(*), min(waits_since) FROM ({sql}) AS waiting")
+        parameters += values
+    found: dict[int, tuple[int, datetime | None]] = {}
+    if parts:
+        with connection.cursor() as cursor:
+            cursor.execute(" UNION ALL ".join(parts), parameters)
+            found = {number: (count, oldest) for number, count, oldest in cursor.fetchall()}
+    return [found.get(number, (0, None)) for number in range(len(lists))]
+
+
+def _stand(admin: Any, queue: Queue, count: int, oldest: datetime | None, now: datetime) -> Waiting:
     age = now - oldest if oldest is not None else timedelta()
     colour = (
         "danger" if age >= queue.red else "warning" if age >= queue.amber else "success" if not count else ""

@@ -131,7 +131,8 @@ class Endpoint:
         if not self.status:
             self.status = 201 if self.kind != "lookup" and name == "create" else 200
         fields: set[str] = {
-            f.source if f.source and f.source != "*" else key for key, f in self.input().fields.items()
+            f.source.partition(".")[0] if f.source and f.source != "*" else key
+            for key, f in self.input().fields.items()
         }
         fields |= self.path_keywords | self.context.keys()
         service = self.service

@@ -347,7 +347,11 @@ class AutoSchema(SpectacularSchema):
         own = self.endpoint.output if self.endpoint is not None else None
         if own is not None or (self.endpoint is not None and self.endpoint.kind == "lookup"):
             return own
-        return getattr(self.view, "serializer_class", None)
+        view: Any = self.view
+        listed = (
+            getattr(view, "list_serializer_class", None) if getattr(view, "action", "") == "list" else None
+        )
+        return listed or getattr(view, "serializer_class", None)
 
     def _answers_a_row(self) -> bool:
         output = self._output()

@@ -178,6 +178,16 @@ def words_of(column: Any) -> dict[str, str]:
     return {name: text for name, text in words.items() if text}
 
 
+def within(keyword: str, shape: type[Input]) -> dict[str, Any]:
+    """The fields of ``shape`` for an input that passes their values as one keyword, a mapping."""
+    made = {}
+    for name, field in shape._declared_fields.items():
+        copy: Any = deepcopy(field)
+        copy._kwargs = {**copy._kwargs, "source": f"{keyword}.{copy._kwargs.get('source') or name}"}
+        made[name] = deepcopy(copy)
+    return made
+
+
 def _primitive(field: Any, part: Any) -> Any:
     return fields.primitive(field, part) if isinstance(part, str) else part
 

@@ -47,6 +47,9 @@ class ViewSet(GenericViewSet[Any]):
     read_problems: ClassVar[tuple[type[DomainError], ...]] = ()  # its own ones of GET, for the document
     endpoints: ClassVar[dict[str, Endpoint]] = {}
     http_method_names = ["get", "head", "options", "post", "put"]
+    list_serializer_class: ClassVar[Any] = (
+        None  # of the rows of a list, where they show less than one row does
+    )
     no_store: ClassVar[bool] = False  # True: no answer of the viewset is kept by anybody
     idempotency_key = ""
     if_version: int | None = None
@@ -152,6 +155,10 @@ class ViewSet(GenericViewSet[Any]):
         endpoint = self.endpoint
         return access.SYSTEM if endpoint is not None and endpoint.anonymous else request.user
 
+    def get_serializer_class(self) -> Any:
+        listed = self.list_serializer_class if self.action == "list" else None
+        return listed or super().get_serializer_class()
+
     def get_queryset(self) -> Any:
         rows: Any = super().get_queryset()
         rows = rows.visible_to(self.request.user)
@@ -231,13 +238,12 @@ class RowViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
         return response
 
 
-class PartViewSet(RowViewSet):
-    """Rows that are parts of another: ``/organizations/{id}/bank-accounts/{child_id}``.
+class PartsViewSet(ListModelMixin, ViewSet):
+    """Rows that are parts of another, as a list: ``/partners/{id}/documents``.
 
     ``wholes`` are the rows that have the parts, ``part_of`` names a part's relation to its own, and the router's
-    prefix is ``<wholes>/<uuid:pk>/<parts>``. The whole is the target of the services that take it (``create``),
-    a part that of the others. A part of another whole is 404, and so is everything about a whole that the caller
-    can't see.
+    prefix is ``<wholes>/<uuid:pk>/<parts>``. The whole is the target of the services that take it (``create``).
+    Everything about a whole that the caller can't see is 404.
     """
 
     wholes: ClassVar[Any]
@@ -259,6 +265,13 @@ class PartViewSet(RowViewSet):
         service = endpoint.service
         asks_whole = service is not None and service.target_model is self.wholes.model
         return self.whole() if asks_whole else super().target(endpoint)
+
+
+class PartViewSet(PartsViewSet, RowViewSet):
+    """Parts that also have an address below their whole: ``/organizations/{id}/bank-accounts/{child_id}``.
+
+    A part of another whole is 404.
+    """
 
 
 def read(path: str, *, detail: bool = True, query: tuple[str, ...] = ()) -> Callable[..., Any]:
