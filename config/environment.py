@@ -16,6 +16,14 @@ from erp.identifiers import EMAIL
 
 DEVELOPMENT_SECRET = "development-only-secret-key-never-used-in-production"
 Names = Annotated[list[str], NoDecode]
+URLS_WITH_SECRETS = (
+    ("sms_url", "sms_token"),
+    ("nominatim_url", "nominatim_key"),
+    ("gst_url", "gst_token"),
+    ("pan_url", "pan_token"),
+    ("penny_drop_url", "penny_drop_token"),
+    ("geocoder_url", "geocoder_token"),
+)
 KEYS = (
     "jwt_signing_key",
     "idempotency_fingerprint_key",
@@ -107,6 +115,18 @@ class Environment(BaseSettings):
     location_provider: Literal["gazetteer", "nominatim"] = "gazetteer"
     nominatim_url: str = ""
     nominatim_key: str = ""
+    # Registries, banks, maps and the scanner: without an address the sandbox answers.
+    gst_url: str = ""
+    gst_token: str = ""
+    pan_url: str = ""
+    pan_token: str = ""
+    penny_drop_url: str = ""
+    penny_drop_token: str = ""
+    geocoder_url: str = ""
+    geocoder_token: str = ""
+    scanner_url: str = ""
+    partner_auto_approval: bool = False
+    kyc_auto_suspend: bool = False
 
     @field_validator("allowed_hosts", "csrf_trusted_origins", "cors_allowed_origins", mode="before")
     @classmethod
@@ -158,7 +178,16 @@ class Environment(BaseSettings):
             )
         return self
 
-    @field_validator("public_url", "sms_url", "nominatim_url")
+    @field_validator(
+        "public_url",
+        "sms_url",
+        "nominatim_url",
+        "gst_url",
+        "pan_url",
+        "penny_drop_url",
+        "geocoder_url",
+        "scanner_url",
+    )
     @classmethod
     def _web(cls, value: str) -> str:
         return _checked(value, {"http", "https"}).rstrip("/")
@@ -201,7 +230,7 @@ class Environment(BaseSettings):
             wrong.append("PUBLIC_URL must start with https:// and name a host that others can reach")
         if self.smtp_security == "none" and (self.smtp_username or self.smtp_password):
             wrong.append("SMTP_SECURITY must be starttls or tls: SMTP_PASSWORD would be sent unencrypted")
-        for url, secret in (("sms_url", "sms_token"), ("nominatim_url", "nominatim_key")):
+        for url, secret in URLS_WITH_SECRETS:
             if getattr(self, secret) and urlsplit(getattr(self, url)).scheme == "http":
                 wrong.append(
                     f"{url.upper()} must start with https://: {secret.upper()} would be sent unencrypted"

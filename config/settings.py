@@ -2,6 +2,7 @@
 
 import gc
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ INSTALLED_APPS = [
     "erp.idempotency",
     "erp.jobs",
     "erp.saved_views",
+    "erp.uploads",
     "apps.accounts",
     "apps.notifications",
     "apps.approvals",
@@ -228,6 +230,22 @@ TERMS_VERSION = ENV.terms_version  # of the terms of use that an invited user ac
 # Where look-ups of places go unless the caller names a provider; nominatim needs its address.
 LOCATION_PROVIDER = ENV.location_provider
 NOMINATIM_URL, NOMINATIM_KEY = ENV.nominatim_url, ENV.nominatim_key
+# Who is asked about partners, by kind of check: address and token. Without an address the sandbox answers.
+REGISTRIES = {
+    "gst": (ENV.gst_url, ENV.gst_token),
+    "pan": (ENV.pan_url, ENV.pan_token),
+    "bank": (ENV.penny_drop_url, ENV.penny_drop_token),
+    "geocode": (ENV.geocoder_url, ENV.geocoder_token),
+}
+SCANNER_URL = ENV.scanner_url
+PARTNER_AUTO_APPROVAL = ENV.partner_auto_approval
+PARTNER_MAX_EMPLOYEES = None
+PARTNER_REFUSED_EMAIL_DOMAINS: frozenset[str] = frozenset()  # small firms use public mail
+PARTNER_BANK_COOLING_HOURS = 72  # between the verification of an account and the first payout
+PARTNER_HIGH_RISK_COUNTRIES = frozenset({"AF", "MM", "YE", "SO", "SD", "LY"})
+PARTNER_MEDIUM_RISK_COUNTRIES = frozenset({"BD", "PK", "NG", "VN", "EG", "TR", "ET", "KE"})
+KYC_AUTO_SUSPEND = ENV.kyc_auto_suspend
+CREDIT_EXPOSURE_FACTOR = Decimal("1.00")  # share of undelivered contracts that counts as exposure
 MAIL_PROVIDER, SMS_PROVIDER = ENV.mail_provider, ENV.sms_provider
 MAIL_FROM = ENV.mail_from
 SMTP_HOST, SMTP_PORT, SMTP_SECURITY = ENV.smtp_host, ENV.smtp_port, ENV.smtp_security
@@ -300,12 +318,14 @@ API_FIELD_EXAMPLES = api_document.EXAMPLES
 # Examples of requests, for the API document, the audit and tests.
 API_EXAMPLES = (
     "erp.jobs.tests.examples",
+    "erp.uploads.tests.examples",
     "apps.accounts.tests.examples",
     "apps.notifications.tests.examples",
     "apps.approvals.tests.examples",
     "apps.organization.tests.examples",
     "apps.locations.tests.examples",
     "apps.commodities.tests.examples",
+    "apps.partners.tests.examples",
     "apps.availability.tests.examples",
     "apps.integrations.tests.examples",
 )
@@ -380,6 +400,8 @@ CELERY_TASK_ROUTES = {
     "erp.outbox.tasks.relay_shift": {"queue": "relay"},
     # A slow provider delays nothing else.
     "apps.notifications.tasks.*": {"queue": "mail"},
+    "apps.partners.tasks.run_check*": {"queue": "mail"},
+    "erp.uploads.tasks.scan": {"queue": "mail"},
 }
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
@@ -438,6 +460,22 @@ CELERY_BEAT_SCHEDULE = {
         "task": "apps.notifications.tasks.send_digests",
         "schedule": crontab(hour="9", minute="0"),
         "options": {"expires": 3600},
+    },
+    "scan-uploads": {"task": "erp.uploads.tasks.scan", "schedule": 5.0, "options": {"expires": 5}},
+    "purge-uploads": {"task": "erp.uploads.tasks.purge", "schedule": crontab(minute="47")},
+    "run-partner-checks": {
+        "task": "apps.partners.tasks.run_checks",
+        "schedule": 5.0,
+        "options": {"expires": 5},
+    },
+    "keep-partner-dates": {
+        "task": "apps.partners.tasks.keep_dates",
+        "schedule": crontab(minute="*/10"),
+        "options": {"expires": 600},
+    },
+    "keep-kyc-calendar": {
+        "task": "apps.partners.tasks.keep_kyc_calendar",
+        "schedule": crontab(hour="0", minute="5"),
     },
     "expire-reservations": {
         "task": "apps.availability.tasks.expire_reservations",

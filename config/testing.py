@@ -40,22 +40,9 @@ def chromium() -> Iterator[Any]:
 @pytest.fixture
 def partner(db: None) -> Callable[..., Any]:
     """Make a partner that may do business, as onboarding would leave one."""
-    from apps.partners.models import Partner
-    from erp.models import unguarded_writes
+    from apps.partners.tests.factories import ready_partner
 
-    def make(name: str = "", **fields: Any) -> Any:
-        values = {
-            "legal_name": name or f"Firm {uuid4().hex[:8]}",
-            "legal_form": "partnership",
-            "status": Partner.Status.ACTIVE,
-            **fields,
-        }
-        with unguarded_writes():
-            partner = Partner(**values)
-            partner.save()
-        return Partner.objects.get(pk=partner.pk)
-
-    return make
+    return ready_partner
 
 
 @pytest.fixture

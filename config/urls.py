@@ -38,6 +38,7 @@ urlpatterns = [
     path("api/problems", problem_pages.problem_index),
     path("api/problems/<str:code>", problem_pages.problem_page),
     path("api/v1/", include("erp.jobs.urls")),
+    path("api/v1/", include("erp.uploads.urls")),
     path("api/v1/", include("apps.accounts.urls")),
     path("api/v1/", include("apps.notifications.urls")),
     path("api/v1/", include("apps.approvals.urls")),

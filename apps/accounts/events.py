@@ -84,6 +84,12 @@ class UserAdmitted(Event):
     roles: list[str]
 
 
+@event("user.applied", version=1, aggregate=("user", "user_id"), readers=SELF)
+class UserApplied(Event):
+    user_id: UUID
+    partner_id: UUID
+
+
 @event(
     "user.roles_changed",
     version=1,

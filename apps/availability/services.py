@@ -532,7 +532,8 @@ def _acting_partner(actor: Actor, chosen: Partner | None, pointer: str) -> Partn
 
 
 def _require_eligible(partner: Partner, problem: type[Conflict], *, with_reasons: bool = True) -> None:
-    reasons = partner.reasons_against_business()
+    """Raise ``problem`` unless the partner may sell (SellerNotEligible) or buy now."""
+    reasons = partner.reasons_against_business("sell" if problem is SellerNotEligible else "buy")
     if reasons:
         members: dict[str, Any] = {"reasons": reasons} if with_reasons else {}
         raise problem(**members)

@@ -1,19 +1,314 @@
-"""Partners over HTTP."""
+"""Partners over HTTP, with their files, papers, parts and credit."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from apps.partners import capabilities
-from apps.partners.models import Partner
-from apps.partners.serializers import PartnerOutput
-from erp.api.viewsets import RowViewSet
+import django_filters
+from django.http import HttpResponse
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.partners import capabilities, serializers
+from apps.partners.models import (
+    Amendment,
+    CreditAccount,
+    CreditLimit,
+    ExposureEntry,
+    OnboardingRound,
+    Partner,
+    PartnerBankAccount,
+    PartnerDocument,
+    PartnerEmployee,
+    PartnerLocation,
+    PartnerRole,
+    TradePermission,
+    Vehicle,
+)
+from apps.partners.services import (
+    amendments,
+    credit,
+    decisions,
+    kyc,
+    onboarding,
+    papers,
+    parts,
+    people,
+    standing,
+    submission,
+)
+from erp.access import actor_of
+from erp.api.endpoints import endpoint
+from erp.api.viewsets import PartsViewSet, PartViewSet, RowViewSet, ViewSet, read
+from erp.errors import NotFound
+
+
+class PartnerFilters(django_filters.FilterSet):  # type: ignore[misc]
+    """Filters of a list of partners beyond its columns."""
+
+    role = django_filters.ChoiceFilter(
+        choices=PartnerRole.Role.choices, method="holding", label="Partners with this role."
+    )
+    identifier = django_filters.CharFilter(
+        method="identified", label="A whole PAN or GSTIN; parts of one find nothing."
+    )
+
+    def holding(self, partners: Any, name: str, role: str) -> Any:
+        """Partners with the role."""
+        return partners.with_role(role)
+
+    def identified(self, partners: Any, name: str, text: str) -> Any:
+        """Partners whose number it is."""
+        return partners.identified(text)
 
 
 class PartnerViewSet(RowViewSet):
     """Partners that the caller may see."""
 
     queryset = Partner.objects.all()
-    serializer_class = PartnerOutput
+    serializer_class = serializers.PartnerOutput
     reads = capabilities.VIEW
-    filters: ClassVar = {"status": ["exact", "in"], "country": ["exact"]}
-    search_fields: ClassVar = ["legal_name", "trade_name"]
-    ordering_fields: ClassVar = ["created_at", "updated_at", "legal_name"]
+    filters: ClassVar = {
+        "status": ["exact", "in"],
+        "country": ["exact"],
+        "state_code": ["exact", "in"],
+        "kyc_expiry_date": ["lte", "gte"],
+    }
+    filterset_class = PartnerFilters
+    search_fields: ClassVar = ["legal_name", "trade_name", "code"]
+    ordering_fields: ClassVar = ["created_at", "updated_at", "legal_name", "kyc_expiry_date"]
+
+    approve = endpoint(decisions.approve, serializers.ApproveInput, if_match="required")
+    reject = endpoint(decisions.reject, serializers.RejectInput, if_match="required")
+    suspend = endpoint(standing.suspend, serializers.SuspendInput, if_match="optional")
+    reactivate = endpoint(standing.reactivate, serializers.ReactivateInput, if_match="optional")
+    renew = endpoint(
+        kyc.renew_kyc, serializers.RenewInput, if_match="optional", path="kyc/renew", status=201,
+        output=serializers.RoundOutput,
+    )  # fmt: skip
+    complete = endpoint(
+        kyc.complete_renewal, serializers.CompleteRenewalInput, if_match="required", path="kyc/complete"
+    )
+
+
+class AmendmentViewSet(RowViewSet):
+    """Changes of approved partners, with old and new values for who may see them."""
+
+    queryset = Amendment.objects.prefetch_related("changes__partner")
+    serializer_class = serializers.AmendmentOutput
+    reads = capabilities.VIEW
+    filters: ClassVar = {"status": ["exact", "in"], "tier": ["exact", "in"], "partner_id": ["exact"]}
+    ordering_fields: ClassVar = ["created_at", "effective_date"]
+
+    approve = endpoint(amendments.approve_amendment, serializers.ApproveAmendmentInput, if_match="required")
+    reject = endpoint(amendments.reject_amendment, serializers.RejectAmendmentInput, if_match="required")
+    withdraw = endpoint(amendments.withdraw_amendment, if_match="required")
+
+
+class CreditAccountViewSet(ViewSet):
+    """The credit of a partner; its id is the partner's."""
+
+    queryset = CreditAccount.objects.select_related("partner")
+    serializer_class = serializers.CreditOutput
+    reads = capabilities.VIEW
+
+    set_credit_limit = endpoint(
+        credit.set_credit_limit,
+        serializers.CreditLimitInput,
+        if_match="optional",
+        path="credit-limit",
+        output=serializers.CreditLimitOutput,
+        status=201,
+        otherwise={202: lambda limit: limit.status == "proposed"},
+    )
+
+    @read("credit")
+    def credit(self, request: Request, pk: Any = None) -> Response:
+        """Limit, exposure and headroom of the partner today."""
+        return Response(self.render(self.get_object()))
+
+
+class OnboardingViewSet(RowViewSet):
+    """Applications and renewals of KYC."""
+
+    queryset = OnboardingRound.objects.select_related("partner__applicant")
+    serializer_class = serializers.RoundOutput
+    list_serializer_class = serializers.RoundLineOutput
+    reads = capabilities.VIEW
+    filters: ClassVar = {"status": ["exact", "in"], "kind": ["exact", "in"], "partner_id": ["exact"]}
+    ordering_fields: ClassVar = ["created_at", "submitted_at"]
+
+    start = endpoint(onboarding.start_onboarding, serializers.StartInput, status=201)
+    update = endpoint(onboarding.save_draft, serializers.DraftInput, if_match="required")
+    add_document = endpoint(
+        papers.add_document, serializers.DocumentInput, path="documents", status=201,
+        output=serializers.DocumentOutput,
+    )  # fmt: skip
+    submit = endpoint(submission.submit, serializers.SubmitInput, if_match="optional", status=202)
+    request_info = endpoint(onboarding.request_info, serializers.RequestInfoInput, if_match="optional")
+    respond = endpoint(submission.respond, serializers.RespondInput, if_match="optional", status=202)
+    withdraw = endpoint(submission.withdraw, serializers.WithdrawInput, if_match="optional")
+
+
+class DocumentViewSet(RowViewSet):
+    """Papers of partners."""
+
+    queryset = PartnerDocument.objects.select_related("file")
+    serializer_class = serializers.DocumentOutput
+    reads = capabilities.VIEW
+    filters: ClassVar = {
+        "status": ["exact", "in"],
+        "document_type": ["exact", "in"],
+        "partner_id": ["exact"],
+        "expiry_date": ["lte", "gte"],
+    }
+    ordering_fields: ClassVar = ["created_at", "expiry_date"]
+
+    verify = endpoint(papers.verify_document, serializers.VerifyDocumentInput, if_match="required")
+    reject = endpoint(papers.reject_document, serializers.RejectDocumentInput, if_match="required")
+
+    @read("content")
+    def content(self, request: Request, pk: Any = None) -> HttpResponse:
+        """Download the paper: whoever sees numbers in full or verifies papers; before the scan only its uploader."""
+        paper: PartnerDocument = self.get_object()
+        if not papers.may_read_content(actor_of(request), paper):
+            raise NotFound
+        response = HttpResponse(paper.file.content, content_type=paper.media_type)
+        response["Content-Disposition"] = f'attachment; filename="paper-{paper.pk}"'
+        response["X-Content-Type-Options"] = "nosniff"
+        return response
+
+
+class EmployeeViewSet(RowViewSet):
+    """People of partners."""
+
+    queryset = PartnerEmployee.objects.all()
+    serializer_class = serializers.EmployeeOutput
+    reads = capabilities.VIEW
+    filters: ClassVar = {"status": ["exact", "in"], "partner_id": ["exact"]}
+    ordering_fields: ClassVar = ["created_at"]
+
+    deactivate = endpoint(people.deactivate_employee, if_match="optional")
+
+
+class BankAccountViewSet(RowViewSet):
+    """Bank accounts of partners. Only the last four characters of a number are shown."""
+
+    queryset = PartnerBankAccount.objects.all()
+    serializer_class = serializers.PartnerBankAccountOutput
+    reads = capabilities.VIEW
+    filters: ClassVar = {"status": ["exact", "in"], "currency": ["exact"], "partner_id": ["exact"]}
+    ordering_fields: ClassVar = ["created_at"]
+
+    verify = endpoint(parts.verify_bank_account, serializers.VerifyBankAccountInput, if_match="required")
+
+
+class OfPartner(PartsViewSet):
+    """Rows of one partner."""
+
+    reads = capabilities.VIEW
+    wholes = Partner.objects.all()
+    part_of = "partner"
+    ordering_fields: ClassVar = ["created_at"]
+
+
+class RoundsOfPartner(OfPartner):
+    """Applications and renewals of the partner."""
+
+    queryset = OnboardingRound.objects.all()
+    serializer_class = serializers.RoundLineOutput
+    filters: ClassVar = {"status": ["exact", "in"]}
+
+
+class DocumentsOfPartner(OfPartner):
+    """Papers of the partner."""
+
+    queryset = PartnerDocument.objects.select_related("file")
+    serializer_class = serializers.DocumentOutput
+    filters: ClassVar = {"status": ["exact", "in"], "document_type": ["exact", "in"]}
+
+    create = endpoint(papers.upload_document, serializers.DocumentInput)
+
+
+class EmployeesOfPartner(OfPartner):
+    """People of the partner."""
+
+    queryset = PartnerEmployee.objects.all()
+    serializer_class = serializers.EmployeeOutput
+    filters: ClassVar = {"status": ["exact", "in"]}
+
+    create = endpoint(people.invite_employee, serializers.EmployeeInput)
+
+
+class BankAccountsOfPartner(OfPartner):
+    """Bank accounts of the partner. Only the last four characters of a number are shown."""
+
+    queryset = PartnerBankAccount.objects.all()
+    serializer_class = serializers.PartnerBankAccountOutput
+    filters: ClassVar = {"status": ["exact", "in"], "currency": ["exact"]}
+
+    create = endpoint(parts.add_bank_account, serializers.PartnerBankAccountInput)
+
+
+class PermissionsOfPartner(OfPartner):
+    """What the partner may trade."""
+
+    queryset = TradePermission.objects.all()
+    serializer_class = serializers.PermissionOutput
+    filters: ClassVar = {"name": ["exact"]}
+
+
+class ExposureOfPartner(OfPartner):
+    """The ledger of the partner's exposure."""
+
+    queryset = ExposureEntry.objects.all()
+    serializer_class = serializers.EntryOutput
+    filters: ClassVar = {"bucket": ["exact", "in"], "source_id": ["exact"]}
+
+
+class AmendmentsOfPartner(OfPartner):
+    """Amendments of the partner."""
+
+    queryset = Amendment.objects.prefetch_related("changes__partner")
+    serializer_class = serializers.AmendmentOutput
+    filters: ClassVar = {"status": ["exact", "in"], "tier": ["exact", "in"]}
+
+    create = endpoint(amendments.request_amendment, serializers.AmendmentInput, if_match="optional")
+
+
+class CreditLimitsOfPartner(PartViewSet):
+    """Credit limits of the partner, past and proposed ones too."""
+
+    queryset = CreditLimit.objects.all()
+    serializer_class = serializers.CreditLimitOutput
+    reads = capabilities.VIEW
+    wholes = Partner.objects.all()
+    part_of = "partner"
+    filters: ClassVar = {"status": ["exact", "in"]}
+    ordering_fields: ClassVar = ["created_at", "valid_from"]
+
+
+class LocationsOfPartner(PartViewSet):
+    """Places of business of the partner."""
+
+    queryset = PartnerLocation.objects.all()
+    serializer_class = serializers.LocationOutput
+    reads = capabilities.VIEW
+    wholes = Partner.objects.all()
+    part_of = "partner"
+    filters: ClassVar = {"kind": ["exact", "in"], "status": ["exact"]}
+    ordering_fields: ClassVar = ["created_at", "code"]
+
+    create = endpoint(parts.add_location, serializers.LocationInput)
+
+
+class VehiclesOfPartner(PartViewSet):
+    """Vehicles of the partner."""
+
+    queryset = Vehicle.objects.all()
+    serializer_class = serializers.VehicleOutput
+    reads = capabilities.VIEW
+    wholes = Partner.objects.all()
+    part_of = "partner"
+    filters: ClassVar = {"category": ["exact", "in"], "status": ["exact"]}
+    ordering_fields: ClassVar = ["created_at", "number"]
+
+    create = endpoint(parts.add_vehicle, serializers.VehicleInput)

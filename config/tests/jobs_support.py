@@ -8,8 +8,9 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from apps.partners import services
-from apps.partners.models import Partner
+from apps.partners.models import OnboardingRound
+from apps.partners.services.onboarding import start_onboarding
+from apps.partners.tests.factories import profile
 from erp.audit.sources import PROJECT
 from erp.errors import FieldError, Invalid
 from erp.jobs.kinds import JobKind, RowResult, WorkRow
@@ -40,8 +41,8 @@ class EnterFirms(JobKind):
         if name == "die" and flag and os.path.exists(flag):
             os.unlink(flag)
             os.kill(os.getpid(), signal.SIGKILL)
-        firm: Partner = services.register(actor=actor, legal_name=name, legal_form="partnership")
-        return RowResult("created", firm.pk)
+        round: OnboardingRound = start_onboarding(actor=actor, profile=profile(legal_name=name))
+        return RowResult("created", round.partner_id)
 
 
 def finished(job: Job) -> Job:

@@ -129,12 +129,12 @@ def test_resubmitting_a_form_shows_the_first_result(browse, user, emitted):
     page.select_option("[name=legal_form]", "partnership")
     page.click("[name=_save]")
     page.wait_for_url("**/change/")
-    before = len(emitted("partner.registered"))
+    before = len(emitted("partner.onboarding.started"))
     page.go_back()
     page.click("[name=_save]")
     page.wait_for_url("**/change/")
     messages = browser.dialog_text()
-    if len(emitted("partner.registered")) == before:
+    if len(emitted("partner.onboarding.started")) == before:
         assert "it was not done again" in messages
     else:  # the browser reloaded the page with a new key: a new operation
         assert "Partner Firm of Two was registered." in messages

@@ -36,6 +36,7 @@ ALL = {
     "pubsub",
     "topology", "dead letters", "iam", "clients", "secrets", "events",
     "financial years",
+    "registries",
 }  # fmt: skip
 
 
@@ -130,6 +131,7 @@ def test_unreachable_servers_end_the_command_with_4_without_delay(silent: int) -
     }
     assert {name for name, state in states.items() if state == "skipped"} == {
         "financial years",
+        "registries",
         "migrations",
         "clock",
         "capabilities",
@@ -223,7 +225,7 @@ def test_a_remote_whose_breaker_is_open_is_down(healthy: Any, monkeypatch: pytes
 
 def test_a_database_that_other_migrations_made_fails(healthy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor.schema, "fault", lambda: "The database was made by other migrations.")
-    skipped = {"capabilities": "skipped", "financial years": "skipped"}
+    skipped = {"capabilities": "skipped", "financial years": "skipped", "registries": "skipped"}
     assert unwell() == (1, {"migrations": "failed", **skipped})
 
 

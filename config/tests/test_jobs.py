@@ -49,7 +49,7 @@ def test_each_row_is_done_and_counted(start: Any, emitted: Any) -> None:
     assert (job.status, job.processed, job.accepted, job.refused) == ("succeeded", 450, 450, 0)
     assert job.tally == {"created": 450}
     assert Partner.objects.filter(legal_name__startswith="Firm 0").count() == 450
-    assert len(emitted("partner.registered", causation_id=str(job.pk))) == 450
+    assert len(emitted("partner.onboarding.started", causation_id=str(job.pk))) == 450
     assert [row.payload["total"] for row in emitted("job.queued")] == [450]
 
 
@@ -66,14 +66,14 @@ def test_a_refused_row_leaves_nothing_and_the_others_stay(start: Any, emitted: A
     assert job.rows.get(number=2).faults == [
         {"pointer": "/legal_name", "code": "invalid", "detail": "Not this."}
     ]
-    assert len(emitted("partner.registered", causation_id=str(job.pk))) == 2
+    assert len(emitted("partner.onboarding.started", causation_id=str(job.pk))) == 2
 
 
 def test_an_atomic_job_does_all_rows_or_none_and_names_every_fault(start: Any, emitted: Any) -> None:
     job = finished(start("One", "bad", "Two", "bad", mode="atomic"))
     assert (job.status, job.accepted, job.refused) == ("failed", 0, 2)
     assert not Partner.objects.filter(legal_name__in=["One", "Two"]).exists()
-    assert not emitted("partner.registered", causation_id=str(job.pk))
+    assert not emitted("partner.onboarding.started", causation_id=str(job.pk))
     job = finished(start("One", "Two", mode="atomic"))
     assert (job.status, job.accepted) == ("succeeded", 2)
 
@@ -85,7 +85,7 @@ def test_a_check_does_every_row_and_leaves_nothing(start: Any, emitted: Any) -> 
     assert list(rows) == [(1, "create", None), (2, "", None), (3, "create", None)]
     assert job.rows.get(number=2).faults[0]["pointer"] == "/legal_name"
     assert not Partner.objects.filter(legal_name__in=["One", "Two"]).exists()
-    assert not emitted("partner.registered")
+    assert not emitted("partner.onboarding.started")
 
 
 def test_a_cancelled_check_stops_before_its_next_chunk(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,4 +278,4 @@ def test_another_worker_goes_on_where_one_was_killed_and_repeats_nothing(
     assert (job.status, job.processed, job.accepted) == ("succeeded", 481, 481)
     registered = Partner.objects.filter(legal_name__in=names)
     assert registered.count() == len(set(registered.values_list("legal_name", flat=True))) == 481
-    assert len(emitted("partner.registered", causation_id=str(job.pk))) == 481
+    assert len(emitted("partner.onboarding.started", causation_id=str(job.pk))) == 481

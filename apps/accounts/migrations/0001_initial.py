@@ -31,7 +31,7 @@ class Migration(migrations.Migration):
                 ('user_type', models.CharField(choices=[('SUPER_ADMIN', 'Super administrator'), ('INTERNAL', 'Internal'), ('EXTERNAL', 'External'), ('APPLICANT', 'Applicant')], help_text='Internal users work for an organization of the company.', max_length=11)),
                 ('status', models.CharField(choices=[('pending', 'Pending'), ('invited', 'Invited'), ('active', 'Active'), ('deactivated', 'Deactivated'), ('erased', 'Erased')], default='pending', max_length=11)),
                 ('organization_id', models.UUIDField(db_index=True, help_text='Organization that an internal user works for.', null=True)),
-                ('partner_id', models.UUIDField(db_index=True, help_text='Partner that an external user works for.', null=True)),
+                ('partner_id', models.UUIDField(db_index=True, help_text='Partner that an external user works for, or applies for.', null=True)),
                 ('email_verified_at', models.DateTimeField(null=True)),
                 ('mobile_verified_at', models.DateTimeField(null=True, verbose_name='mobile number verified at')),
                 ('pending_email', models.EmailField(help_text='New e-mail address that is not verified yet.', max_length=254, null=True)),
@@ -262,7 +262,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='user',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('organization_id', None), ('partner_id', None), ('user_type__in', ['SUPER_ADMIN', 'APPLICANT'])), models.Q(('organization_id__isnull', False), ('partner_id', None), ('user_type', 'INTERNAL')), models.Q(('organization_id', None), ('partner_id__isnull', False), ('user_type', 'EXTERNAL')), _connector='OR'), name='user_type_fits_ids'),
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('organization_id', None), ('partner_id', None), ('user_type', 'SUPER_ADMIN')), models.Q(('organization_id', None), ('user_type', 'APPLICANT')), models.Q(('organization_id__isnull', False), ('partner_id', None), ('user_type', 'INTERNAL')), models.Q(('organization_id', None), ('partner_id__isnull', False), ('user_type', 'EXTERNAL')), _connector='OR'), name='user_type_fits_ids'),
         ),
         migrations.AddConstraint(
             model_name='user',

@@ -136,7 +136,7 @@ class User(AbstractBaseUser, PermissionsMixin, Model):
         null=True, db_index=True, help_text="Organization that an internal user works for."
     )
     partner_id = models.UUIDField(
-        null=True, db_index=True, help_text="Partner that an external user works for."
+        null=True, db_index=True, help_text="Partner that an external user works for, or applies for."
     )
     email_verified_at = models.DateTimeField(null=True)
     mobile_verified_at = models.DateTimeField(null=True, verbose_name="mobile number verified at")
@@ -194,7 +194,8 @@ class User(AbstractBaseUser, PermissionsMixin, Model):
         constraints: ClassVar = [
             models.CheckConstraint(
                 name="user_type_fits_ids",
-                condition=Q(user_type__in=["SUPER_ADMIN", "APPLICANT"], organization_id=None, partner_id=None)
+                condition=Q(user_type="SUPER_ADMIN", organization_id=None, partner_id=None)
+                | Q(user_type="APPLICANT", organization_id=None)
                 | Q(user_type="INTERNAL", organization_id__isnull=False, partner_id=None)
                 | Q(user_type="EXTERNAL", organization_id=None, partner_id__isnull=False),
             ),

@@ -166,6 +166,22 @@ def admit(user: User, *, actor: Actor, partner_id: UUID, roles: Sequence[str]) -
     return user
 
 
+@service(requires=capabilities.MANAGE_USERS, emits=[events.UserApplied], raises=[RoleNotAllowed])
+def link_application(user: User, *, actor: Actor, partner_id: UUID) -> User:
+    """Let an applicant see the file of the partner that it applies for.
+
+    Raises RoleNotAllowed for anybody else.
+    """
+    if user.user_type != User.Type.APPLICANT or user.erased_at is not None:
+        raise RoleNotAllowed("Only an applicant can apply for a partner.")
+    check_exists(PARTNER, partner_id, pointer="/partner_id")
+    if user.partner_id != partner_id:
+        user.partner_id = partner_id
+        user.save()
+        emit(events.UserApplied(user_id=user.pk, partner_id=partner_id))
+    return user
+
+
 @service(requires=capabilities.MANAGE_USERS, emits=[events.RolesChanged], raises=ROLE_ERRORS)
 def set_partner_roles(user: User, *, actor: Actor, roles: Sequence[str], within: Sequence[str]) -> User:
     """Replace the roles of an external user; ``within`` are the roles that the partner allows.

@@ -139,7 +139,7 @@ def test_no_secret_is_in_any_table_event_record_or_log(client_for, user, request
 
 def test_no_event_of_accounts_has_a_member_for_personal_data_or_free_text():
     own = [model for model in registry if model.__module__ == events.__name__]
-    assert len(own) == 40
+    assert len(own) == 41
     free = {
         "reason",
         "method",

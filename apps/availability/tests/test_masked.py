@@ -128,7 +128,7 @@ def test_the_reasons_why_a_seller_is_not_eligible_are_hidden_from_buyers_and_cou
     staff = client_for(user("INTERNAL")).write(
         f"{OFFERS}/{live.pk}/reserve", {"quantity": "1", "holder_partner_id": str(buyer.partner_id)}
     )
-    assert staff.json()["reasons"] == ["partner_suspended"]
+    assert staff.json()["reasons"] == ["not_active"]
 
 
 def test_while_redis_is_down_reservations_work_and_refusals_stay_limited(offer, user, settings, monkeypatch):

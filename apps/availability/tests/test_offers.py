@@ -155,7 +155,7 @@ def test_what_an_offer_needs_before_it_is_submitted(offer, commodity, user, part
         Partner.objects.filter(pk=asleep.pk).update(status="suspended")
     with pytest.raises(services.SellerNotEligible) as shut:
         services.submit(draft, actor=SYSTEM)
-    assert shut.value.members == {"reasons": ["partner_suspended"]}
+    assert shut.value.members == {"reasons": ["not_active"]}
 
 
 @pytest.mark.parametrize(

@@ -1,33 +1,142 @@
-"""Partners in the admin."""
+"""Partners in the staff portal: pages open, the desk decides, numbers are masked."""
 
-from apps.partners.models import Partner
+import pytest
+from django.apps import apps
+from django.contrib import admin
+from django.urls import reverse
 
-ADD = "/admin/partner/partner/add/"
+from apps.partners.models import (
+    CreditAccount,
+    CreditLimit,
+    KycCheck,
+    OnboardingRound,
+    Partner,
+    PartnerBankAccount,
+    PartnerDocument,
+    TaxRegistration,
+)
+from apps.partners.tests import factories
 
-
-def test_staff_register_a_partner(user, staff_client_for, assert_emitted):
-    from apps.partners import events
-
-    answer = staff_client_for(user("INTERNAL")).fill(
-        ADD, legal_name="Firm of Two", legal_form="partnership", country="IN"
-    )
-    partner = Partner.objects.get(legal_name="Firm of Two")
-    assert answer["Location"] == f"/admin/partner/partner/{partner.pk}/change/"
-    assert_emitted(events.PartnerRegistered, partner_id=str(partner.pk))
-
-
-def test_an_invalid_country_is_refused_beside_its_field(user, staff_client_for):
-    answer = staff_client_for(user("INTERNAL")).fill(
-        ADD, legal_name="Firm", legal_form="partnership", country="india"
-    )
-    assert answer.status_code == 400
-    assert answer.context["errors"]["country"]
-    assert not Partner.objects.filter(legal_name="Firm").exists()
+pytestmark = pytest.mark.django_db
+PAGES = [model for model in apps.get_app_config("partner").get_models() if admin.site.is_registered(model)]
 
 
-def test_partners_cant_be_changed_or_removed_here(user, staff_client_for, partner):
-    row = partner()
+def page(row, name="change"):
+    return reverse(f"admin:partner_{row._meta.model_name}_{name}", args=[row.pk])
+
+
+def verb(row, name):
+    return reverse(f"admin:partner_{row._meta.model_name}_run", args=[row.pk, name])
+
+
+def test_every_page_of_a_file_opens(user, staff_client_for):
+    file = factories.file_of("under_review")
+    factories.ready_partner()
     staff = staff_client_for(user())
-    assert 'name="_save"' not in staff.get(f"/admin/partner/partner/{row.pk}/change/").content.decode()
-    assert staff.post(f"/admin/partner/partner/{row.pk}/change/", {"legal_name": "x"}).status_code == 403
-    assert staff.post(f"/admin/partner/partner/{row.pk}/delete/", {"post": "yes"}).status_code == 403
+    opened = set()
+    for model in PAGES:
+        assert staff.get(reverse(f"admin:partner_{model._meta.model_name}_changelist")).status_code == 200, (
+            model
+        )
+        row = model._default_manager.first()
+        if row is not None:
+            assert staff.get(page(row)).status_code == 200, model
+            opened.add(model)
+    assert {OnboardingRound, Partner, PartnerDocument, PartnerBankAccount, CreditAccount} <= opened
+    drawn = staff.get(page(file)).content.decode()
+    assert "Trade licence" in drawn
+    assert "Files of partners to review" in staff.get("/admin/").content.decode()
+
+
+def test_the_desk_verifies_a_paper_and_approves_the_file(user, staff_client_for):
+    file = factories.file_of("under_review")
+    paper = factories.document_of(file, "itr")
+    desk = staff_client_for(user("INTERNAL_COMPLIANCE"))
+    assert desk.fill(verb(paper, "verify_document")).status_code == 302
+    manager = staff_client_for(user("INTERNAL_MANAGER"))
+    assert manager.fill(verb(file.partner, "approve"), notes="Complete.").status_code == 302
+    file.partner.refresh_from_db()
+    assert file.partner.status == "active"
+    assert CreditAccount.objects.filter(partner=file.partner).exists()
+
+
+def test_staff_start_a_file_on_behalf_of_a_firm(user, staff_client_for):
+    number = factories.pan()
+    form = {
+        "roles": "seller", "legal_name": "Firm of Two", "legal_form": "partnership", "pan": number,
+        "gstin": factories.gstin(number), "address.line1": "Station Road", "address.city": "Gondal",
+        "address.state_code": "24", "address.postal_code": "360311", "contact.name": "Asha Patel",
+        "contact.email": "office@two.example", "contact.phone": "+919876543210",
+    }  # fmt: skip
+    staff = staff_client_for(user("INTERNAL"))
+    answer = staff.fill(reverse("admin:partner_onboardinground_add"), **form)
+    assert answer.status_code == 302, answer.context["errors"]
+    file = OnboardingRound.objects.get(partner__legal_name="Firm of Two")
+    assert (file.partner.applicant, file.partner.pan) == (None, number)
+    wrong = staff.fill(
+        reverse("admin:partner_onboardinground_add"), **{**form, "address.postal_code": "641004"}
+    )
+    assert (wrong.status_code, wrong.context["errors"]["address.postal_code"]) == (
+        422, ["This PIN code isn't of this state."],
+    )  # fmt: skip
+
+
+def test_numbers_are_clear_for_who_may_see_them_and_masked_for_others(user, staff_client_for):
+    file = factories.file_of("under_review")
+    number, gstin = file.partner.pan, TaxRegistration.objects.get(partner=file.partner).gstin
+    for role, clear in (("INTERNAL", False), ("INTERNAL_COMPLIANCE", True)):
+        staff = staff_client_for(user(role))
+        drawn = staff.get(page(file.partner)).content.decode()
+        assert (number in drawn) is clear
+        assert ("office@firm.example" in drawn) is clear
+        registration = staff.get(page(TaxRegistration.objects.get(partner=file.partner))).content.decode()
+        assert (gstin in registration) is clear
+        account = staff.get(page(PartnerBankAccount.objects.get(partner=file.partner))).content.decode()
+        assert "000012341234" not in account
+
+
+def test_a_check_that_waits_is_settled_by_hand(user, staff_client_for):
+    file = factories.file_of("verification_pending")
+    from erp.models import unguarded_writes
+
+    with unguarded_writes():
+        check = KycCheck(
+            partner=file.partner, round=file, kind="gst", subject_id=file.partner_id, mandatory=True
+        )
+        check.save()
+    staff = staff_client_for(user("INTERNAL_COMPLIANCE"))
+    done = staff.fill(verb(check, "settle_check"), reason="Seen on the portal of the registry.")
+    assert done.status_code == 302
+    check.refresh_from_db()
+    file.refresh_from_db()
+    assert (check.status, file.status) == ("passed", "under_review")
+
+
+def test_finance_sets_a_credit_limit(user, staff_client_for):
+    account = CreditAccount.objects.get(partner=factories.ready_partner())
+    staff = staff_client_for(user("INTERNAL_FINANCE"))
+    from erp import clock
+
+    done = staff.fill(
+        verb(account, "set_credit_limit"), amount="20,00,000", currency="INR",
+        valid_from=clock.today().strftime("%d/%m/%Y"), reason="Good payer for three years.",
+    )  # fmt: skip
+    assert done.status_code == 302, done.context["errors"]
+    assert CreditLimit.objects.get().amount == 2_000_000
+    assert "20,00,000" in staff.get(reverse("admin:partner_creditaccount_changelist")).content.decode()
+
+
+def test_a_paper_is_downloaded_by_who_may_see_it_once_the_scan_is_done(user, staff_client_for):
+    paper = factories.document_of(factories.file_of("under_review"), "itr")
+    assert (
+        staff_client_for(user("INTERNAL")).get(page(paper).replace("/change/", "/file/")).status_code == 404
+    )
+    staff = staff_client_for(user("INTERNAL_COMPLIANCE"))
+    answer = staff.get(page(paper).replace("/change/", "/file/"))
+    assert (answer.status_code, answer["X-Content-Type-Options"]) == (200, "nosniff")
+    from erp.models import unguarded_writes
+
+    with unguarded_writes():
+        paper.file.scan_status = "refused"
+        paper.file.save()
+    assert staff.get(page(paper).replace("/change/", "/file/")).status_code == 404

@@ -1,0 +1,1 @@
+"""Every way in which partners change; callers import the topic."""

@@ -1,0 +1,250 @@
+"""Submission of a file, answers of the applicant, and the end of a file without a decision."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from django.db import IntegrityError
+
+from apps.partners import capabilities, events
+from apps.partners.models import (
+    OnboardingRound,
+    Partner,
+    PartnerRole,
+    TaxRegistration,
+)
+from apps.partners.services.checklist import checklist
+from apps.partners.services.checks import ask_registries, assess_if_complete
+from apps.partners.services.onboarding import (
+    PROFILE_ERRORS,
+    AnswersMissing,
+    NeedsAmendment,
+    allowed_changes,
+    answer_items,
+    save_profile,
+)
+from apps.partners.services.rules import (
+    DuplicateRegistration,
+    InvalidState,
+    add_editor,
+    invalid_state,
+    lock_partner_of,
+    role_names,
+    roles_of,
+)
+from erp import clock
+from erp.access import Actor
+from erp.errors import FieldError, RuleBroken
+from erp.services import Refusal, attempt, emit, refuse, service
+
+CHUNK: Final = 200  # rounds of one sweep
+
+
+class Incomplete(RuleBroken):
+    """Something is missing in the file."""
+
+
+class LicenceRequired(RuleBroken):
+    """This service needs its licence."""
+
+
+_LICENCES: Final = {"financer": "nbfc_license", "shipping_agent": "cha_license"}
+
+
+@service(
+    requires=capabilities.CREATE,
+    emits=[
+        events.OnboardingSubmitted,
+        events.DuplicateDetected,
+        events.OnboardingAssessed,
+    ],
+    raises=[
+        *PROFILE_ERRORS,
+        InvalidState,
+        Incomplete,
+        LicenceRequired,
+        DuplicateRegistration,
+        NeedsAmendment,
+    ],
+    lock_via=lock_partner_of,
+)
+def submit(
+    round: OnboardingRound,
+    *,
+    actor: Actor,
+    declaration: bool,
+    terms_version: str,
+    notice_version: str,
+    consent_purposes: Sequence[str],
+    profile: dict[str, Any] | None = None,
+) -> OnboardingRound | Refusal:
+    """Submit the file. The registries are asked behind; their outage never fails a submission.
+
+    ``profile`` replaces the whole profile before. A GST registration that another partner has claimed is refused
+    without naming it; the desk sees both files.
+    """
+    if round.status != OnboardingRound.Status.DRAFT:
+        raise invalid_state(round)
+    partner = round.partner
+    if profile is not None:
+        save_profile(partner, profile, pointer="/profile", only=allowed_changes(round))
+    roles = roles_of(partner)
+    _require_complete(partner, roles)
+    duplicate = _claim(partner, round)
+    if duplicate is not None:
+        return duplicate
+    now = clock.now()
+    round.status, round.submitted_at, round.expires_at = (
+        OnboardingRound.Status.VERIFICATION_PENDING, now, None,
+    )  # fmt: skip
+    round.notice_version, round.consent_purposes = notice_version, sorted(consent_purposes)
+    round.save()
+    add_editor(round, actor)
+    if partner.status == Partner.Status.DRAFT:
+        partner.status = Partner.Status.PENDING
+    partner.raise_version()
+    partner.save()
+    asked = ask_registries(round)
+    emit(
+        events.OnboardingSubmitted(
+            partner_id=partner.pk,
+            round_id=round.pk,
+            kind=round.kind,
+            roles=role_names(roles),
+            country=partner.country,
+            checks=asked,
+            notice_version=notice_version,
+            consent_purposes=sorted(consent_purposes),
+        )
+    )
+    assess_if_complete(round)
+    return round
+
+
+def _require_complete(partner: Partner, roles: list[PartnerRole]) -> None:
+    missing = [item for item in checklist(partner, roles, clock.today()) if not item.done]
+    names = {item.item for item in missing}
+    for role in roles:
+        licence = _LICENCES.get(role.service_kind or "")
+        if licence in names:
+            raise LicenceRequired(
+                errors=[FieldError("/documents", licence, "Upload the licence of this service.")]
+            )
+    if missing:
+        raise Incomplete(
+            errors=[
+                FieldError(f"/checklist/{item.item}", "missing", f"Missing: {item.title}.")
+                for item in missing
+            ]
+        )
+
+
+def _claim(partner: Partner, round: OnboardingRound) -> Refusal | None:
+    """Claim the GST registrations of the file; the database decides between two files at once."""
+    for registration in TaxRegistration.objects.filter(partner=partner, claimed=False).order_by("gstin_hash"):
+        registration.claimed = True
+        try:
+            with attempt():
+                registration.save()
+        except IntegrityError:
+            other = TaxRegistration.objects.filter(claimed=True, gstin_hash=registration.gstin_hash).first()
+            if other is None:
+                raise
+            emit(
+                events.DuplicateDetected(
+                    partner_id=partner.pk, round_id=round.pk, other_partner_id=other.partner_id
+                )
+            )
+            return refuse(DuplicateRegistration())
+    return None
+
+
+@service(
+    requires=capabilities.CREATE,
+    emits=[events.OnboardingResubmitted, events.DuplicateDetected, events.OnboardingAssessed],
+    raises=[*PROFILE_ERRORS, InvalidState, Incomplete, DuplicateRegistration, NeedsAmendment, AnswersMissing],
+    lock_via=lock_partner_of,
+    label="Answer",
+)
+def respond(
+    round: OnboardingRound,
+    *,
+    actor: Actor,
+    answers: Sequence[dict[str, Any]],
+    profile: dict[str, Any] | None = None,
+) -> OnboardingRound | Refusal:
+    """Answer every question of the desk. Only what changed is asked of the registries again."""
+    if round.status != OnboardingRound.Status.INFO_REQUESTED:
+        raise invalid_state(round)
+    partner = round.partner
+    if profile is not None:
+        save_profile(partner, profile, pointer="/profile", only=allowed_changes(round))
+    missing = [item for item in checklist(partner, roles_of(partner), clock.today()) if not item.done]
+    if missing:
+        raise Incomplete(
+            errors=[
+                FieldError(f"/checklist/{item.item}", "missing", f"Missing: {item.title}.")
+                for item in missing
+            ]
+        )
+    duplicate = _claim(partner, round)
+    if duplicate is not None:
+        return duplicate
+    answer_items(round, answers)
+    round.status, round.expires_at = OnboardingRound.Status.VERIFICATION_PENDING, None
+    round.save()
+    add_editor(round, actor)
+    partner.raise_version()
+    partner.save()
+    asked = ask_registries(round)
+    emit(events.OnboardingResubmitted(partner_id=partner.pk, round_id=round.pk, rechecks=asked))
+    assess_if_complete(round)
+    return round
+
+
+@service(
+    requires=capabilities.CREATE,
+    emits=[events.OnboardingWithdrawn],
+    raises=[InvalidState],
+    lock_via=lock_partner_of,
+)
+def withdraw(round: OnboardingRound, *, actor: Actor, reason: str = "") -> OnboardingRound:
+    """Withdraw the file. A withdrawn renewal leaves the partner as it was."""
+    if not round.is_open:
+        raise invalid_state(round)
+    end_round(round, OnboardingRound.Status.WITHDRAWN)
+    emit(events.OnboardingWithdrawn(partner_id=round.partner_id, round_id=round.pk, kind=round.kind))
+    return round
+
+
+@service(
+    requires=capabilities.OPERATE,
+    emits=[events.OnboardingExpired],
+    lock_via=lock_partner_of,
+)
+def expire_round(round: OnboardingRound, *, actor: Actor) -> OnboardingRound:
+    """End a file that nobody went on with in time."""
+    due = round.expires_at is not None and round.expires_at <= clock.now()
+    if due and round.status in OnboardingRound.EDITABLE:
+        end_round(round, OnboardingRound.Status.EXPIRED)
+        emit(events.OnboardingExpired(partner_id=round.partner_id, round_id=round.pk, kind=round.kind))
+    return round
+
+
+def end_round(round: OnboardingRound, status: str) -> None:
+    """End a round without approval; the first one ends the partner's application and frees its registrations."""
+    round.status = status
+    round.expires_at = None
+    round.save()
+    partner = round.partner
+    if partner.status in (Partner.Status.DRAFT, Partner.Status.PENDING):
+        rejected = status == OnboardingRound.Status.REJECTED
+        partner.status = Partner.Status.REJECTED if rejected else Partner.Status.CLOSED
+        partner.save()
+        free_registrations(partner)
+
+
+def free_registrations(partner: Partner) -> None:
+    """Let other partners claim the GST registrations."""
+    for registration in TaxRegistration.objects.filter(partner=partner, claimed=True):
+        registration.claimed = False
+        registration.save()

@@ -1,0 +1,206 @@
+"""Periodic work on partners: checks with registries, dates, and what other modules tell."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import structlog
+from celery import shared_task
+from django.conf import settings
+from django.db.models import Count, Min, Q
+from prometheus_client.core import GaugeMetricFamily, Metric
+
+from apps.accounts.events import InvitationAccepted
+from apps.notifications import services as notifications
+from apps.notifications.models import Notice
+from apps.partners import events, notices
+from apps.partners.clients import REGISTRIES, is_sandbox, registry_for
+from apps.partners.models import (
+    Amendment,
+    KycCheck,
+    OnboardingRound,
+    Partner,
+    PartnerBankAccount,
+    PartnerDocument,
+    PartnerEmployee,
+)
+from apps.partners.services import amendments, checks, exposure, kyc, papers, parts, people, submission
+from erp import clock, doctor, metrics
+from erp.access import SYSTEM
+from erp.clients import RemoteUnavailable
+from erp.errors import DomainError
+from erp.events import Event
+from erp.outbox.subscriber import handles
+from erp.outbox.wire import Envelope
+
+CHUNK = 200  # rows of one sweep
+ALARM_MINUTES = 15  # after a hold should have ended
+
+log = structlog.get_logger(__name__)
+
+
+@shared_task
+def run_check(check_id: str) -> str:
+    """Ask the registry of one pending check, outside a transaction, and record what it says; returns the status."""
+    check = KycCheck.objects.filter(pk=check_id, status=KycCheck.Status.PENDING).first()
+    question = checks.inputs_of(check) if check is not None else None
+    if check is None or question is None:
+        return ""
+    asked = check.input_hash
+    registry = registry_for(check.kind)
+    try:
+        answer = registry.ask(question)
+    except RemoteUnavailable:
+        recorded = checks.record_check(
+            check, actor=SYSTEM, input_hash=asked, provider=registry.name, error_code="unavailable"
+        )
+    else:
+        recorded = checks.record_check(
+            check, actor=SYSTEM, input_hash=asked, provider=registry.name, answer=answer
+        )
+    return str(recorded.status)
+
+
+@shared_task
+def run_checks() -> int:
+    """Ask about every check that is due, one after the other; return how many were answered."""
+    due = KycCheck.objects.due(clock.now()).order_by("next_attempt_at", "id").values_list("pk", flat=True)
+    answered = 0
+    for pk in list(due[:CHUNK]):
+        answered += run_check(str(pk)) not in ("", KycCheck.Status.PENDING)
+    late = clock.now() - timedelta(hours=checks.HOURS_TO_WAIT)
+    waiting = OnboardingRound.objects.filter(status=OnboardingRound.Status.VERIFICATION_PENDING)
+    for round in waiting.filter(submitted_at__lte=late).order_by("submitted_at")[:CHUNK]:
+        checks.assess_overdue(round, actor=SYSTEM)
+    return answered
+
+
+@shared_task
+def keep_dates() -> int:
+    """End what ran out (drafts, invitations, unverified accounts, papers), apply amendments; return how many."""
+    now, today = clock.now(), clock.today()
+    ended = 0
+    for round in OnboardingRound.objects.filter(
+        status__in=OnboardingRound.EDITABLE, expires_at__lte=now
+    ).order_by("id")[:CHUNK]:
+        ended += not submission.expire_round(round, actor=SYSTEM).is_open
+    for employee in PartnerEmployee.objects.filter(
+        status=PartnerEmployee.Status.INVITED,
+        invited_at__lt=now - timedelta(days=people.INVITATION_DAYS),
+    ).order_by("id")[:CHUNK]:
+        ended += people.lapse_employee(employee, actor=SYSTEM).status == PartnerEmployee.Status.LAPSED
+    for account in PartnerBankAccount.objects.filter(
+        status=PartnerBankAccount.Status.PENDING, created_at__lt=now - timedelta(days=parts.LAPSE_DAYS)
+    ).order_by("id")[:CHUNK]:
+        ended += parts.lapse_bank_account(account, actor=SYSTEM).status == PartnerBankAccount.Status.LAPSED
+    for paper in PartnerDocument.objects.filter(
+        status=PartnerDocument.Status.VERIFIED, expiry_date__lt=today
+    ).order_by("id")[:CHUNK]:
+        ended += papers.expire_document(paper, actor=SYSTEM).status == PartnerDocument.Status.EXPIRED
+    open_ones = Amendment.objects.filter(status__in=Amendment.OPEN)
+    for amendment in open_ones.filter(
+        Q(status=Amendment.Status.APPROVED, effective_date__lte=today)
+        | Q(status=Amendment.Status.PENDING, expires_at__lte=now)
+    ).order_by("id")[:CHUNK]:
+        try:
+            ended += amendments.keep_amendment(amendment, actor=SYSTEM).status not in Amendment.OPEN
+        except DomainError as error:  # such as a closing while there is exposure: somebody withdraws it
+            log.warning("amendment_not_applied", amendment_id=str(amendment.pk), code=error.code)
+    return ended
+
+
+@shared_task
+def keep_kyc_calendar() -> int:
+    """Remind, expire and lapse KYC by its dates; catches up after downtime. Returns how many partners were seen."""
+    horizon = clock.today() + timedelta(days=kyc.THRESHOLDS[0])
+    soon = PartnerDocument.objects.filter(
+        status=PartnerDocument.Status.VERIFIED, expiry_date__range=(clock.today(), horizon)
+    )
+    due = Partner.objects.filter(status__in=["active", "suspended"]).filter(
+        Q(kyc_expiry_date__lte=horizon) | Q(pk__in=soon.values("partner_id"))
+    )
+    seen = 0
+    for partner in due.order_by("id").iterator(chunk_size=500):
+        kyc.keep_calendar(partner, actor=SYSTEM)
+        seen += 1
+    return seen
+
+
+@handles(InvitationAccepted)
+def activate_employee(event: InvitationAccepted, *, meta: Envelope) -> None:
+    """Note that an invited person of a partner accepted."""
+    for employee in PartnerEmployee.objects.filter(user=event.user_id):
+        people.activate_employee(employee, actor=SYSTEM)
+
+
+_NOTICES: dict[type[Event], tuple[Notice, tuple[str, ...]]] = {
+    events.InfoRequested: (notices.INFO_REQUESTED, ("partner_id", "round_id")),
+    events.PartnerApproved: (notices.APPROVED, ("partner_id",)),
+    events.PartnerRejected: (notices.REJECTED, ("partner_id", "round_id")),
+    events.DocumentRejected: (notices.DOCUMENT_REJECTED, ("partner_id", "document_id")),
+    events.KycReminded: (notices.EXPIRY, ("partner_id", "subject_type", "subject_id", "expiry_date")),
+    events.PartnerSuspended: (notices.SUSPENDED, ("partner_id",)),
+    events.PartnerBankAccountAdded: (notices.BANK_ACCOUNT, ("partner_id", "bank_account_id")),
+    events.PartnerBankAccountVerified: (notices.BANK_ACCOUNT, ("partner_id", "bank_account_id")),
+}
+
+
+@handles(*_NOTICES)
+def notify_partner(event: events.OfPartner, *, meta: Envelope) -> None:
+    """Notify the applicant, or the administrators of the partner."""
+    notice, facts = _NOTICES[type(event)]
+    for person in people.administrators(event.partner_id):
+        notifications.notify(
+            actor=SYSTEM,
+            notice=notice,
+            event_id=meta.event_id,
+            user=person,
+            context={fact: str(getattr(event, fact)) for fact in facts},
+        )
+
+
+def partner_queues() -> Iterator[Metric]:
+    """Files at the desk by status, the age of the oldest, checks without an answer, and holds that should be over."""
+    now = clock.now()
+    queue = GaugeMetricFamily(
+        "erp_partner_rounds", "Files of partners that aren't decided.", labels=["status"]
+    )
+    open_rounds = OnboardingRound.objects.open().values("status").order_by("status")
+    oldest = None
+    for line in open_rounds.annotate(number=Count("pk"), since=Min("submitted_at")):
+        queue.add_metric([line["status"]], line["number"])
+        if line["status"] == OnboardingRound.Status.UNDER_REVIEW:
+            oldest = line["since"]
+    yield queue
+    age = (now - oldest).total_seconds() if oldest is not None else 0
+    yield GaugeMetricFamily(
+        "erp_partner_review_age_seconds", "Age of the oldest file under review.", value=age
+    )
+    waiting = GaugeMetricFamily("erp_partner_checks_pending", "Checks without an answer.", labels=["kind"])
+    pending = KycCheck.objects.filter(status=KycCheck.Status.PENDING).values("kind").order_by("kind")
+    for line in pending.annotate(number=Count("pk")):
+        waiting.add_metric([line["kind"]], line["number"])
+    yield waiting
+    overdue = exposure.overdue_holds(now - timedelta(minutes=ALARM_MINUTES)).count()
+    yield GaugeMetricFamily(
+        "erp_partner_holds_overdue", "Holds of credit that should be over.", value=overdue
+    )
+
+
+metrics.of_modules.append(partner_queues)
+
+
+def _check_registries() -> str:
+    """Fail in production while a registry is played by the sandbox."""
+    played = [kind for kind in REGISTRIES if is_sandbox(kind)]
+    if played and settings.PRODUCTION:
+        raise doctor.CheckFailed(
+            f"answered by the sandbox: {', '.join(played)}", "set the addresses of the registries"
+        )
+    return "sandbox" if played else "configured"
+
+
+doctor.module_checks.append(
+    doctor.HealthCheck(
+        "registries", _check_registries, "set the addresses of the registries", after="migrations"
+    )
+)

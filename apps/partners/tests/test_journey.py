@@ -1,0 +1,165 @@
+"""Journey A1–A7: firms apply, are checked, verified and approved, over HTTP and with the printed identifiers."""
+
+import pytest
+
+from apps.accounts.models import User
+from apps.partners.models import KycCheck, OnboardingRound, Partner, PartnerDocument
+from apps.partners.tasks import run_checks
+from apps.partners.tests import factories
+from erp.files import PDF, Upload
+from erp.uploads.tasks import scan
+
+pytestmark = pytest.mark.django_db(transaction=True)
+START = "/api/v1/partners/onboarding/start"
+SOMNATH = {
+    "roles": ["seller"],
+    "legal_name": "Shree Somnath Ginning & Pressing",
+    "legal_form": "partnership",
+    "pan": "ZZZFS1001A",
+    "gstin": "24ZZZFS1001A1ZK",
+    "address": {"line1": "Station Road", "city": "Gondal", "state_code": "24", "postal_code": "360311"},
+    "contact": {"name": "Test Person", "email": "office@somnath.example", "phone": "+919876543210"},
+    "owners": [{"name": "Test Person", "kind": "partner"}],
+}
+
+
+def twice(client, path, body=None, **more):
+    """Send a write twice with one key, as the journey does: the same answer, nothing done again."""
+    key = factories.pan() * 2
+    first = client.write(path, body, key=key, **more)
+    again = client.write(path, body, key=key, **more)
+    assert (again.status_code, again.content) == (first.status_code, first.content), first.content
+    assert again["Idempotency-Replayed"] == "true"
+    return first
+
+
+def test_a_seller_applies_and_is_approved(user, client_for, emitted):
+    applicant = user("APPLICANT")
+    client = client_for(applicant)
+
+    # A2: faults first, then the start
+    faulty = client.write(START, {**SOMNATH, "gstin": "24ZZZFS1001A1ZX"})
+    assert faulty.status_code == 400
+    assert [(e["pointer"], e["code"]) for e in faulty.json()["errors"]] == [("/gstin", "gstin.checksum")]
+    other = client.write(START, {**SOMNATH, "pan": "ZZZCK2002B"})
+    assert (other.status_code, other.json()["code"]) == (422, "partner.pan_mismatch")
+    started = twice(client, START, SOMNATH)
+    assert started.status_code == 201
+    round = started.json()
+    path, partner_id = f"/api/v1/partners/onboarding/{round['id']}", round["partner_id"]
+    assert (round["status"], round["partner_status"], len(round["checklist"])) == ("draft", "draft", 6)
+    assert client.write(START, SOMNATH).json()["code"] == "partner.onboarding_open"
+
+    # A3: papers
+    fake = {"file": Upload("licence.pdf", PDF, b"MZ\x90\x00\x03 a program"), "document_type": "pan_card"}
+    assert client.write(f"{path}/documents", fake).status_code == 415
+    for kind in factories.SELLER_PAPERS:
+        body = {"file": factories.paper(kind), "document_type": kind}
+        if kind == "trade_license":
+            body["expiry_date"] = "2199-12-31"
+        assert twice(client, f"{path}/documents", body).status_code == 201
+    assert sum(item["done"] for item in client.read(path).json()["checklist"]) == 4
+    early = client.write(f"{path}/submit", SUBMIT)
+    assert (early.status_code, len(early.json()["errors"])) == (422, 2)
+
+    # A4: place, bank account, employee
+    parts = f"/api/v1/partners/{partner_id}"
+    place = {"code": "HQ", "name": "Gondal", "kind": "principal", "address": SOMNATH["address"]}
+    wrong = {**place, "address": {**place["address"], "postal_code": "641004"}}
+    assert client.write(f"{parts}/locations", wrong).json()["code"] == "partner.pin_state_mismatch"
+    assert twice(client, f"{parts}/locations", place).status_code == 201
+    account = {
+        "holder": "Shree Somnath Ginning", "bank_name": "Demo Bank", "number": "000012345678",
+        "number_again": "0000 1234 5678", "account_type": "current", "purpose": "both", "ifsc": "ZZZB0000261",
+    }  # fmt: skip
+    added = twice(client, f"{parts}/bank-accounts", account)
+    assert (added.json()["status"], added.json()["last4"]) == ("pending_verification", "5678")
+    assert b"12345678" not in added.content
+    person = {
+        "name": "Meena Shah",
+        "email": "meena@somnath.example",
+        "phone": "+919876543211",
+        "roles": ["SELLER"],
+    }
+    assert twice(client, f"{parts}/employees", person).json()["status"] == "planned"
+    assert all(item["done"] for item in client.read(path).json()["checklist"])
+
+    # A5: submit; the registries answer behind
+    sent = twice(client, f"{path}/submit", SUBMIT)
+    assert (sent.status_code, sent.json()["status"]) == (202, "verification_pending")
+    assert run_checks() >= 2
+    assert {c.status for c in KycCheck.objects.filter(partner=partner_id)} == {"passed"}
+    review = client.read(path).json()
+    assert (review["status"], review["trust_score"], review["route"]) == ("under_review", None, None)
+
+    # A6: papers and account verified, then approved by somebody else
+    scan()
+    compliance, finance, manager = (user(f"INTERNAL_{role}") for role in ("COMPLIANCE", "FINANCE", "MANAGER"))
+    for document in PartnerDocument.objects.filter(partner=partner_id):
+        answer = twice(
+            client_for(compliance),
+            f"/api/v1/partners/documents/{document.pk}/verify",
+            {},
+            if_match=document.version,
+        )
+        assert answer.status_code == 200, answer.content
+    money = client_for(finance)
+    bank = money.read(f"/api/v1/partners/bank-accounts/{added.json()['id']}")
+    verified = money.write(
+        f"/api/v1/partners/bank-accounts/{added.json()['id']}/verify",
+        {"method": "penny_drop"},
+        if_match=bank["ETag"],
+    )
+    assert verified.status_code == 200, verified.content
+    assert verified.json()["is_primary"] is True
+    desk = client_for(manager)
+    stale = desk.read(parts)["ETag"]
+    assert desk.write(f"{parts}/approve", {}).status_code == 428
+    assert desk.write(f"{parts}/approve", {}, if_match='"1"').status_code == 412
+    approved = twice(desk, f"{parts}/approve", {"notes": "Complete."}, if_match=stale)
+    assert (approved.status_code, approved.json()["status"]) == (200, "active"), approved.content
+    assert approved.json()["code"].startswith("BP-IN-")
+    applicant.refresh_from_db()
+    assert (applicant.user_type, str(applicant.partner_id)) == (User.Type.EXTERNAL, partner_id)
+    assert User.objects.get(pk=applicant.pk).role_names == ["PARTNER_ADMIN", "SELLER"]
+    assert client.read(f"{parts}/employees").json()["results"][0]["status"] == "invited"
+    names = [p["name"] for p in client.read(f"{parts}/permissions").json()["results"]]
+    assert names == ["domestic_sell_india"]
+
+    told = [event.event_type for event in emitted("", aggregate_id=partner_id)]
+    assert told.count("partner.document.uploaded") == told.count("partner.document.verified") == 4
+    for one in (
+        "partner.onboarding.started", "partner.onboarding.submitted", "partner.onboarding.assessed", "partner.approved",
+        "partner.location.added", "partner.bank_account.added", "partner.bank_account.verified",
+    ):  # fmt: skip
+        assert told.count(one) == 1, one
+
+
+SUBMIT = {
+    "declaration": True,
+    "terms_version": "1",
+    "notice_version": "1",
+    "consent_purposes": ["essential"],
+}
+
+
+def test_a_registry_that_is_down_delays_and_refuses_nothing(user, client_for):
+    """The GST registry answers 503 for this number; the round waits, and goes on when a person settles the check."""
+    number = "24ZZZCT9001H1ZV"
+    round = factories.submitted(
+        legal_name="Late Firm", legal_form="private_limited", pan="ZZZCT9001H", gstin=number
+    )
+    run_checks()
+    round.refresh_from_db()
+    assert round.status == OnboardingRound.Status.VERIFICATION_PENDING
+    waiting = KycCheck.objects.get(partner=round.partner_id, kind="gst")
+    assert (waiting.status, waiting.attempts, waiting.error_code) == ("pending", 1, "unavailable")
+    assert waiting.next_attempt_at is not None
+    from apps.partners.services import checks
+
+    checks.settle_check(
+        waiting, actor=user("INTERNAL_COMPLIANCE"), reason="Seen on the portal of the registry."
+    )
+    round.refresh_from_db()
+    assert round.status == OnboardingRound.Status.UNDER_REVIEW
+    assert Partner.objects.get(pk=round.partner_id).status == "pending"

@@ -1,0 +1,250 @@
+"""What dates bring: reminders, expiry, renewal, suspension; and who is told."""
+
+from datetime import timedelta
+
+import pytest
+
+from apps.notifications import services as notifications
+from apps.notifications.models import Message
+from apps.partners.models import (
+    KycNotice,
+    OnboardingRound,
+    Partner,
+    PartnerBankAccount,
+    PartnerEmployee,
+    PartnerRole,
+    Vehicle,
+)
+from apps.partners.services import decisions, kyc, parts, people, standing
+from apps.partners.tasks import keep_dates, keep_kyc_calendar, partner_queues
+from apps.partners.tests import factories
+from erp import clock
+from erp.access import SYSTEM
+from erp.errors import SelfApproval
+from erp.models import unguarded_writes
+from erp.testing import at_once
+
+pytestmark = pytest.mark.django_db
+
+
+def test_after_an_outage_only_the_nearest_reminder_is_sent_once(emitted):
+    firm = factories.ready_partner(kyc_expiry_date=clock.today() + timedelta(days=7))
+    keep_kyc_calendar()
+    keep_kyc_calendar()
+    (told,) = emitted("partner.kyc.reminded", aggregate_id=firm.pk)
+    assert told.payload["days_left"] == 7
+    assert KycNotice.objects.filter(partner=firm).count() == 1
+
+
+def test_kyc_expires_and_lapses_by_its_dates_and_suspends_only_where_it_is_set(emitted, settings):
+    firm = factories.ready_partner(kyc_expiry_date=clock.today() - timedelta(days=31))
+    keep_kyc_calendar()
+    keep_kyc_calendar()
+    assert [len(emitted(f"partner.kyc.{each}")) for each in ("reminded", "expired", "lapsed")] == [0, 1, 1]
+    firm.refresh_from_db()
+    assert firm.status == "active"
+    settings.KYC_AUTO_SUSPEND = True
+    other = factories.ready_partner(kyc_expiry_date=clock.today() - timedelta(days=31))
+    keep_kyc_calendar()
+    other.refresh_from_db()
+    assert (other.status, other.suspension_code) == ("suspended", "kyc_lapsed")
+
+
+def test_a_renewal_in_time_keeps_the_anniversary(user):
+    firm = factories.file_of("under_review", kind="kyc_annual").partner
+    old = clock.today() + timedelta(days=10)
+    with unguarded_writes():
+        Partner.objects.filter(pk=firm.pk).update(kyc_expiry_date=old)
+    round = OnboardingRound.objects.get(partner=firm)
+    done = kyc.complete_renewal(
+        Partner.objects.get(pk=firm.pk), actor=user("INTERNAL_MANAGER"), round_id=round.pk
+    )
+    assert done.kyc_expiry_date == old + timedelta(days=365)
+    assert OnboardingRound.objects.get(pk=round.pk).status == "approved"
+
+
+def test_a_renewal_is_not_started_early_nor_beside_an_open_file(user):
+    firm = factories.ready_partner()
+    with pytest.raises(kyc.RenewalTooEarly):
+        kyc.renew_kyc(firm, actor=user("PARTNER_ADMIN", of=firm))
+    with pytest.raises(kyc.StaffOnly):
+        kyc.renew_kyc(firm, actor=user("PARTNER_ADMIN", of=firm), kind="ad_hoc", reason="Because.")
+    kyc.renew_kyc(firm, actor=user("INTERNAL"), kind="ad_hoc", reason="The address has changed.")
+    with pytest.raises(kyc.OnboardingOpen):
+        kyc.renew_kyc(firm, actor=user("INTERNAL"), kind="ad_hoc", reason="Again, for the test.")
+
+
+def test_who_started_a_renewal_does_not_complete_it(user):
+    manager = user("INTERNAL_MANAGER")
+    round = factories.file_of("under_review", kind="kyc_adhoc", started_by=manager)
+    with pytest.raises(SelfApproval):
+        kyc.complete_renewal(round.partner, actor=manager, round_id=round.pk)
+
+
+def test_a_renewal_changes_low_fields_only(user):
+    firm = factories.ready_partner(kyc_expiry_date=clock.today() + timedelta(days=10))
+    round = kyc.renew_kyc(firm, actor=user("INTERNAL"))
+    from apps.partners.services import onboarding
+
+    profile = factories.profile(number=firm.pan)
+    with pytest.raises(onboarding.NeedsAmendment) as caught:
+        onboarding.save_draft(round, actor=SYSTEM, profile=profile)
+    assert "/legal_name" in [item.pointer for item in caught.value.errors]
+
+
+def test_suspension_twice_is_refused_and_a_grave_one_needs_another_person(user):
+    director, other = user("INTERNAL_DIRECTOR"), user("INTERNAL_DIRECTOR")
+    firm = factories.ready_partner()
+    standing.suspend(firm, actor=director, reason_code="fraud_suspected", reason="Two buyers complained.")
+    with pytest.raises(standing.InvalidState):
+        standing.suspend(firm, actor=director, reason_code="other", reason="For the second time.")
+    with pytest.raises(SelfApproval):
+        standing.reactivate(firm, actor=director, reason="It was cleared up.")
+    with unguarded_writes():
+        Partner.objects.filter(pk=firm.pk).update(kyc_expiry_date=clock.today() - timedelta(days=1))
+    with pytest.raises(standing.KycExpired):
+        standing.reactivate(firm, actor=other, reason="It was cleared up.")
+    with unguarded_writes():
+        Partner.objects.filter(pk=firm.pk).update(kyc_expiry_date=clock.today())
+    assert standing.reactivate(firm, actor=other, reason="It was cleared up.").status == "active"
+
+
+def test_an_own_bank_account_is_not_verified_and_a_further_one_needs_a_call(user):
+    finance, other = user("INTERNAL_FINANCE"), user("INTERNAL_FINANCE")
+    firm = factories.file_of("approved").partner
+    first = PartnerBankAccount.objects.get(partner=firm)
+    with pytest.raises(parts.BankCheckPending):
+        parts.verify_bank_account(first, actor=finance, method="penny_drop")
+    cheque = factories.document_of(firm.rounds.get(), "bank_proof", status="verified")
+    done = parts.verify_bank_account(first, actor=finance, method="cheque", document=cheque)
+    assert (done.is_primary, done.payable_from > clock.now() + timedelta(hours=71)) == (True, True)
+    second = parts.add_bank_account(
+        firm, actor=finance, holder="Firm", bank_name="Demo Bank", number="000098765432",
+        number_again="000098765432", account_type="current", purpose="both", ifsc="ZZZB0000261",
+    )  # fmt: skip
+    with pytest.raises(SelfApproval):
+        parts.verify_bank_account(second, actor=finance, method="cheque", document=cheque)
+    with pytest.raises(parts.CallBackRequired):
+        parts.verify_bank_account(second, actor=other, method="cheque", document=cheque)
+    foreign = factories.document_of(factories.file_of("approved"), "bank_proof", status="verified")
+    with pytest.raises(parts.ProofRequired):
+        parts.verify_bank_account(
+            second, actor=other, method="cheque", document=foreign, call_back_note="Called."
+        )
+    parts.verify_bank_account(second, actor=other, method="cheque", document=cheque, call_back_note="Called.")
+    second.refresh_from_db()
+    assert second.is_primary is False
+
+
+def test_a_vehicle_is_roadworthy_with_four_valid_papers_and_unique_while_in_use():
+    round = factories.file_of("approved")
+    firm = round.partner
+    with unguarded_writes():
+        PartnerRole(
+            partner=firm,
+            role="service_provider",
+            service_kind="transporter",
+            transporter_kind="lorry_owner",
+            live=True,
+        ).save()
+    truck = parts.add_vehicle(
+        firm, actor=SYSTEM, number="GJ03BT4321", category="truck", owner_name="Firm", capacity_tonnes=16
+    )
+    papers_of = {"target_type": "vehicle", "target_id": truck.pk, "status": "verified"}
+    for kind in ("vehicle_rc", "vehicle_insurance", "vehicle_fitness"):
+        factories.document_of(round, kind, **papers_of)
+    day = clock.today()
+    assert not Vehicle.objects.roadworthy(day).exists()
+    factories.document_of(round, "vehicle_permit", expiry_date=day, **papers_of)
+    assert Vehicle.objects.roadworthy(day).exists()
+    assert not Vehicle.objects.roadworthy(day + timedelta(days=1)).exists()
+    with pytest.raises(parts.VehicleTaken):
+        parts.add_vehicle(
+            firm, actor=SYSTEM, number="GJ03BT4321", category="truck", owner_name="Firm", capacity_tonnes=16
+        )
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_administrators_who_deactivate_each_other_leave_one(user):
+    firm = factories.ready_partner()
+    pair = [user("PARTNER_ADMIN", of=firm) for _ in range(2)]
+    with unguarded_writes():
+        rows = [
+            PartnerEmployee(
+                partner=firm,
+                user=person,
+                name="A",
+                email=person.email,
+                phone="+919876543211",
+                roles=["PARTNER_ADMIN"],
+                status="active",
+            )
+            for person in pair
+        ]
+        for row in rows:
+            row.save()
+    at_once(
+        lambda: people.deactivate_employee(rows[1], actor=pair[0]),
+        lambda: people.deactivate_employee(rows[0], actor=pair[1]),
+    )
+    assert PartnerEmployee.objects.filter(status="active").count() == 1
+
+
+def test_another_firms_person_gives_one_answer(user):
+    firm, taken = factories.ready_partner(), user("SELLER")
+    person = {"name": "Meena Shah", "email": taken.email, "phone": "+919876543211", "roles": ["SELLER"]}
+    with pytest.raises(people.EmployeeUnavailable):
+        people.invite_employee(firm, actor=user("PARTNER_ADMIN", of=firm), **person)
+    with pytest.raises(people.RolesNotHeld):
+        people.invite_employee(
+            firm, actor=SYSTEM, **{**person, "email": "new@firm.example", "roles": ["BROKER"]}
+        )
+
+
+def test_what_ran_out_ends(set_clock):
+    draft = factories.file_of("draft")
+    paper = factories.document_of(
+        factories.file_of("approved"), "itr", status="verified", expiry_date=clock.today() + timedelta(days=1)
+    )
+    set_clock(clock.now() + timedelta(days=31))
+    assert keep_dates() >= 2
+    draft.refresh_from_db()
+    paper.refresh_from_db()
+    assert (draft.status, paper.status) == ("expired", "expired")
+    assert Partner.objects.get(pk=draft.partner_id).status == "closed"
+
+
+def test_the_applicant_is_told_in_its_language(user, deliver):
+    notifications.load_templates(actor=SYSTEM)
+    for locale, subject in (("en-IN", "is approved"), ("hi-IN", "स्वीकृति"), ("gu-IN", "મંજૂર")):
+        person = user("APPLICANT", locale=locale)
+        file = factories.file_of("under_review", applicant=person)
+        decisions.approve(file.partner, actor=user("INTERNAL_MANAGER"))
+        deliver()
+        message = Message.objects.get(user=person, code="partner_approved")
+        rendered = message.render()
+        assert subject in rendered.subject
+        assert str(file.partner) in rendered.body
+
+
+def test_every_notice_of_partners_has_texts_and_values(user, deliver):
+    notifications.load_templates(actor=SYSTEM)
+    firm = factories.ready_partner(kyc_expiry_date=clock.today() + timedelta(days=7))
+    user("PARTNER_ADMIN", of=firm)
+    keep_kyc_calendar()
+    standing.suspend(firm, actor=user("INTERNAL_DIRECTOR"), reason_code="other", reason="For this test only.")
+    deliver()
+    found = {
+        message.code: message.render().body for message in Message.objects.filter(code__startswith="partner_")
+    }
+    assert found.keys() == {"partner_expiry", "partner_suspended"}
+    assert "KYC" in found["partner_expiry"]
+
+
+def test_figures_of_the_queue_are_measured():
+    factories.file_of("under_review")
+    names = {metric.name for metric in partner_queues()}
+    assert names == {
+        "erp_partner_rounds", "erp_partner_review_age_seconds", "erp_partner_checks_pending",
+        "erp_partner_holds_overdue",
+    }  # fmt: skip
