@@ -30,8 +30,8 @@ from apps.notifications import services as notifications
 from apps.notifications.models import Message
 from apps.organization import services as organizations
 from apps.organization.models import BankAccount, Calendar, GstRegistration, Organization
-from apps.partners import services as partners
 from apps.partners.models import Partner
+from config.demo_partners import onboard
 from erp import clock, ids
 from erp.access import SYSTEM
 from erp.embedded import stranger
@@ -91,6 +91,7 @@ SECOND: Final[dict[str, Any]] = {
     "state_code": "37",
     "pin_code": "522004",
 }
+GST_STATES: Final = {"GJ": "24", "MH": "27", "TS": "36", "PB": "03", "": "33"}
 HOME: Final = "Demo Cotton Exchange"
 BRANCHES: Final = {  # branch code → organization, state, PIN code, town, street
     "RJK": (HOME, "24", "360001", "Rajkot", "Gondal Road"),
@@ -159,8 +160,14 @@ def make_partner(firm: Firm) -> Partner:
     partner: Partner | None = Partner.objects.filter(legal_name=firm.name).first()
     if partner is None:
         with _named(f"partner {firm.name}"):
-            partner = partners.register(
-                actor=SYSTEM, legal_name=firm.name, legal_form=firm.legal_form, trade_name=firm.trade_name
+            roles = tuple(role.lower() for role in firm.roles if role != "PARTNER_ADMIN")
+            partner = onboard(
+                firm.name,
+                firm.legal_form,
+                trade_name=firm.trade_name,
+                roles=roles,
+                state=GST_STATES[firm.state],
+                service_kind="transporter" if "service_provider" in roles else "",
             )
     return partner
 
