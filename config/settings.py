@@ -473,6 +473,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": crontab(minute="*/10"),
         "options": {"expires": 600},
     },
+    "approve-partners": {
+        "task": "apps.partners.tasks.approve_automatically",
+        "schedule": crontab(minute="*/10"),
+        "options": {"expires": 600},
+    },
     "keep-kyc-calendar": {
         "task": "apps.partners.tasks.keep_kyc_calendar",
         "schedule": crontab(hour="0", minute="5"),

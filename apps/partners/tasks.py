@@ -23,7 +23,17 @@ from apps.partners.models import (
     PartnerDocument,
     PartnerEmployee,
 )
-from apps.partners.services import amendments, checks, exposure, kyc, papers, parts, people, submission
+from apps.partners.services import (
+    amendments,
+    checks,
+    decisions,
+    exposure,
+    kyc,
+    papers,
+    parts,
+    people,
+    submission,
+)
 from erp import clock, doctor, metrics
 from erp.access import SYSTEM
 from erp.clients import RemoteUnavailable
@@ -106,6 +116,27 @@ def keep_dates() -> int:
         except DomainError as error:  # such as a closing while there is exposure: somebody withdraws it
             log.warning("amendment_not_applied", amendment_id=str(amendment.pk), code=error.code)
     return ended
+
+
+@shared_task
+def approve_automatically() -> int:
+    """Approve applications of the automatic route whose papers are verified, where that is switched on."""
+    if not settings.PARTNER_AUTO_APPROVAL:
+        return 0
+    approved = 0
+    files = OnboardingRound.objects.filter(
+        status=OnboardingRound.Status.UNDER_REVIEW,
+        route=OnboardingRound.Route.AUTO,
+        kind=OnboardingRound.Kind.ONBOARDING,
+    )
+    for round in files.select_related("partner").order_by("submitted_at")[:CHUNK]:
+        try:
+            decisions.approve(round.partner, actor=SYSTEM)
+        except DomainError as error:  # a paper or a check is open: a person decides, or a later turn does
+            log.info("partner_not_approved_automatically", round_id=str(round.pk), code=error.code)
+        else:
+            approved += 1
+    return approved
 
 
 @shared_task

@@ -123,21 +123,49 @@ def test_two_clicks_fifty_milliseconds_apart_have_one_effect(browse, user, emitt
 
 
 def test_resubmitting_a_form_shows_the_first_result(browse, user, emitted):
-    browser = browse(user("INTERNAL"))
-    page = browser.open("/admin/partner/partner/add/")
-    page.fill("[name=legal_name]", "Firm of Two")
-    page.select_option("[name=legal_form]", "partnership")
+    browser = browse(user("INTERNAL_MASTERDATA"))
+    page = browser.open("/admin/commodity/commodity/add/")
+    for name, value in {"code": "COTTON-2R", "name": "Sent again", "trade_unit": "KG"}.items():
+        page.fill(f"[name={name}]", value)
+    page.select_option("[name=category]", "FIBRE")
     page.click("[name=_save]")
-    page.wait_for_url("**/change/")
-    before = len(emitted("partner.onboarding.started"))
+    page.wait_for_selector("text=Commodity Sent again was created.")
     page.go_back()
     page.click("[name=_save]")
+    # A browser that reloads the page sends it with a new key: then the code is refused as taken.
+    page.wait_for_selector("text=/it was not done again|already/")
+    assert len(emitted("commodity.created")) == 1
+
+
+def test_the_desk_reviews_a_file_and_a_bank_account(browse, user):
+    from apps.partners.models import Partner, PartnerBankAccount
+    from apps.partners.tests import factories
+
+    file = factories.file_of("under_review")
+    paper = factories.document_of(file, "itr")
+    account = PartnerBankAccount.objects.get(partner=file.partner)
+    desk = browse(user("INTERNAL_COMPLIANCE"))
+    page = desk.open("/admin/")
+    assert "Papers to verify" in page.inner_text("#main")
+    page = desk.open(f"/admin/partner/partnerdocument/{paper.pk}/run/verify_document/")
+    page.click("#main button[type=submit]")
     page.wait_for_url("**/change/")
-    messages = browser.dialog_text()
-    if len(emitted("partner.onboarding.started")) == before:
-        assert "it was not done again" in messages
-    else:  # the browser reloaded the page with a new key: a new operation
-        assert "Partner Firm of Two was registered." in messages
+    manager = browse(user("INTERNAL_MANAGER"))
+    page = manager.open(f"/admin/partner/onboardinground/{file.pk}/change/")
+    assert "Trade licence" in page.inner_text("#main")
+    page = manager.open(f"/admin/partner/partner/{file.partner_id}/run/approve/")
+    page.fill("[name=notes]", "Complete.")
+    page.click("#main button[type=submit]")
+    page.wait_for_url("**/change/")
+    assert Partner.objects.get(pk=file.partner_id).status == "active"
+    finance = browse(user("INTERNAL_FINANCE"))
+    page = finance.open(f"/admin/partner/partnerbankaccount/{account.pk}/run/verify_bank_account/")
+    page.select_option("[name=method]", "call_back")
+    page.fill("[name=call_back_note]", "Called the office on its known number; the account was confirmed.")
+    page.click("#main button[type=submit]")
+    page.wait_for_url("**/change/")
+    account.refresh_from_db()
+    assert account.status == "verified"
 
 
 def test_several_offers_are_decided_from_the_list(browse, user, offer, emitted):

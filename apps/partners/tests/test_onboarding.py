@@ -15,6 +15,7 @@ from apps.partners.models import (
 )
 from apps.partners.services import checks, decisions, onboarding, papers, submission
 from apps.partners.services.permissions import wanted_permissions
+from apps.partners.tasks import approve_automatically
 from apps.partners.tests import factories
 from erp import clock
 from erp.access import SYSTEM
@@ -462,3 +463,18 @@ def test_the_applicant_becomes_administrator_and_only_an_applicant_can(user):
     assert (person.user_type, person.partner_id, person.role_names) == (
         "EXTERNAL", file.partner_id, ["PARTNER_ADMIN", "SELLER"],
     )  # fmt: skip
+
+
+def test_low_risk_is_approved_automatically_only_where_that_is_switched_on(settings):
+    file = factories.file_of("under_review")
+    open_paper = factories.file_of("under_review")
+    with unguarded_writes():
+        OnboardingRound.objects.update(route="auto", trust_score=80, risk_category="low")
+        PartnerDocument.objects.filter(partner=open_paper.partner, document_type="pan_card").update(
+            status="uploaded"
+        )
+    assert approve_automatically() == 0
+    settings.PARTNER_AUTO_APPROVAL = True
+    assert approve_automatically() == 1
+    states = Partner.objects.in_bulk([file.partner_id, open_paper.partner_id])
+    assert [states[key].status for key in (file.partner_id, open_paper.partner_id)] == ["active", "pending"]
