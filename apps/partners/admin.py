@@ -186,10 +186,9 @@ class OnboardingAdmin(PartnerPage):
         """The checklist, the score by factor, and what belongs to the file."""
         items = checklist(row.partner, roles_of(row.partner), clock.today())
         lines = [
-            (item.title, "there" if item.done else "missing", "verified" if item.verified else "–")
-            for item in items
+            (item.title, "yes" if item.done else "missing", "yes" if item.verified else "–") for item in items
         ]
-        found = [Table("Checklist", ["Item", "Uploaded", "Verified"], lines)]
+        found = [Table("Checklist", ["Item", "Handed in", "Verified"], lines)]
         if row.score_parts:
             points = [
                 (name.replace("_", " ").capitalize(), f"{value:+}") for name, value in row.score_parts.items()

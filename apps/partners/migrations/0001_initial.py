@@ -132,6 +132,7 @@ class Migration(migrations.Migration):
                 ('partner', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='partner.partner')),
             ],
             options={
+                'verbose_name': 'question',
                 'ordering': ['id'],
                 'abstract': False,
                 'default_permissions': (),

@@ -143,6 +143,7 @@ class InformationItem(OfPartner):
     answered_at = models.DateTimeField(null=True)
 
     class Meta(OfPartner.Meta):
+        verbose_name = "question"
         ordering: ClassVar = ["id"]
 
     def __str__(self) -> str:

@@ -46,7 +46,7 @@ class ChecklistRule:
     @property
     def title(self) -> str:
         """The item in words."""
-        return " or ".join(str(_LABELS.get(item, item.replace("_", " "))) for item in self.items)
+        return " or ".join(str(_LABELS.get(item, item.replace("_", " ").capitalize())) for item in self.items)
 
 
 @dataclass(frozen=True)
