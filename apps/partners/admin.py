@@ -179,7 +179,7 @@ class OnboardingAdmin(PartnerPage):
     search_help_text = "Name or number of the partner"
     details: ClassVar = [
         "partner", "number", "kind", "status", "route", "trust_score", "risk_category", "started_by", "submitted_at",
-        "expires_at", "decided_by", "decided_at", "reason_code", "reason", "notice_version", *ENDS,
+        "expires_at", "decided_by", "decided_at", "reason_code", "reason", "note", "notice_version", *ENDS,
     ]  # fmt: skip
 
     def tables(self, request: HttpRequest, row: OnboardingRound) -> list[Table]:

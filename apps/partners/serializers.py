@@ -801,14 +801,19 @@ class AmendmentOutput(Output):
     class Meta:
         model = Amendment
         fields = (
-            "partner_id", "tier", "reason", "effective_date", "decided_at", "reason_code", "decision_note",
-            "expires_at",
+            "partner_id", "tier", "reason", "effective_date", "decided_at", "reason_code", "expires_at",
         )  # fmt: skip
 
     changes = ChangeOutput(many=True, help_text="What changes.")
     impact = SerializerMethodField(
         help_text="Open exposure by side, for the desk; null for the partner's side."
     )
+
+    def get_decision_note(self, row: Amendment) -> str | None:
+        actor = self.context.get("actor")
+        shown = row.status == Amendment.Status.REJECTED or (actor is not None and actor.is_staff)
+        note: str | None = row.decision_note
+        return note if shown else None
 
     def get_impact(self, row: Amendment) -> dict[str, Any] | None:
         actor = self.context.get("actor")

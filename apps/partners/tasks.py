@@ -57,15 +57,18 @@ def run_check(check_id: str) -> str:
         return ""
     asked = check.input_hash
     registry = registry_for(check.kind)
+    error_code = "unavailable"
     try:
         answer = registry.ask(question)
-    except RemoteUnavailable:
-        recorded = checks.record_check(
-            check, actor=SYSTEM, input_hash=asked, provider=registry.name, error_code="unavailable"
-        )
-    else:
         recorded = checks.record_check(
             check, actor=SYSTEM, input_hash=asked, provider=registry.name, answer=answer
+        )
+    except Exception as error:
+        if not isinstance(error, RemoteUnavailable):  # an answer that no rule can read counts as none
+            log.exception("check_not_recorded", check_id=check_id)
+            error_code = "unreadable"
+        recorded = checks.record_check(
+            check, actor=SYSTEM, input_hash=asked, provider=registry.name, error_code=error_code
         )
     return str(recorded.status)
 

@@ -6,9 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
 
-from django.core.exceptions import EmptyResultSet
-from django.db import connection
-from django.db.models import F
+from django.db.models import Count, Min, Value
 from django.http import HttpRequest
 
 from erp import clock
@@ -65,22 +63,20 @@ def waiting(
 
 
 def _counted(lists: list[Any], seen: list[tuple[Any, Queue]]) -> list[tuple[int, datetime | None]]:
-    """How many rows each list has (at most one more than ``COUNTED``) and since when its oldest waits."""
-    parts, parameters = [], []
-    for number, (rows, (_, queue)) in enumerate(zip(lists, seen, strict=True)):
-        oldest_first = rows.order_by(queue.since).annotate(waits_since=F(queue.since))
-        try:
-            sql, values = oldest_first.values("waits_since")[: COUNTED + 1].query.sql_with_params()
-        except EmptyResultSet:  # the person sees none of these rows
-            continue
-        parts.append(f"SELECT {number}, count(*), min(waits_since) FROM ({sql}) AS waiting")
-        parameters += values
-    found: dict[int, tuple[int, datetime | None]] = {}
-    if parts:
-        with connection.cursor() as cursor:
-            cursor.execute(" UNION ALL ".join(parts), parameters)
-            found = {number: (count, oldest) for number, count, oldest in cursor.fetchall()}
-    return [found.get(number, (0, None)) for number in range(len(lists))]
+    """How many rows each list has, and since when its oldest waits."""
+    parts = [
+        rows.order_by()
+        .values(queue_number=Value(number))
+        .annotate(queue_rows=Count("pk"), waits_since=Min(queue.since))
+        for number, (rows, (_, queue)) in enumerate(zip(lists, seen, strict=True))
+    ]
+    found = (
+        parts[0].union(*parts[1:], all=True).values_list("queue_number", "queue_rows", "waits_since")
+        if parts
+        else ()
+    )
+    by_number = {number: (count, oldest) for number, count, oldest in found}
+    return [by_number.get(number, (0, None)) for number in range(len(lists))]
 
 
 def _stand(admin: Any, queue: Queue, count: int, oldest: datetime | None, now: datetime) -> Waiting:

@@ -101,6 +101,7 @@ class Migration(migrations.Migration):
                 ('decided_at', models.DateTimeField(null=True)),
                 ('reason_code', models.CharField(blank=True, choices=[('incomplete', 'Incomplete'), ('registration_invalid', 'Registration invalid'), ('name_mismatch', 'Name mismatch'), ('document_forged', 'Document forged'), ('sanctions', 'Sanctions'), ('related_party', 'Related party'), ('credit_history', 'Credit history'), ('not_suitable', 'Not suitable'), ('duplicate', 'Duplicate'), ('other', 'Other')], max_length=20, null=True)),
                 ('reason', models.CharField(blank=True, help_text='Why, in words for the file.', max_length=2000, null=True)),
+                ('note', models.CharField(blank=True, help_text='Note for the file, seen by staff only.', max_length=2000, null=True)),
                 ('notice_version', models.CharField(blank=True, help_text='Version of the privacy notice that was shown.', max_length=32, null=True)),
                 ('consent_purposes', models.JSONField(default=list, help_text='Purposes that the applicant consented to.')),
                 ('decided_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),

@@ -20,6 +20,11 @@ class DocumentQuerySet(OfPartnerQuerySet):
             Q(expiry_date=None) | Q(expiry_date__gte=day)
         )
 
+    def of_firm(self) -> Self:
+        """Papers that count for the firm: its own, and those of its accounts and vehicles."""
+        target = PartnerDocument.Target
+        return self.filter(target_type__in=[target.PARTNER, target.BANK_ACCOUNT, target.VEHICLE])
+
 
 class PartnerDocument(OfPartner):
     """A paper that was uploaded for a partner, or for one of its places, vehicles, accounts or owners."""

@@ -45,6 +45,7 @@ class TaxRegistration(OfPartner):
 
     partner = models.ForeignKey(Partner, models.PROTECT, related_name="tax_registrations")
     gstin = Encrypted("identifier.gstin", "GSTIN")
+    gstin_hash: str | None
     state_code = models.CharField("state", max_length=2)
     form = models.CharField(max_length=11, help_text="Form of the GSTIN, such as REGULAR.")
     legal_name = models.CharField(max_length=500, default="", help_text="Name in the registry.")
@@ -276,7 +277,9 @@ class PartnerOwner(OfPartner):
 class PartnerBankAccount(OfPartner):
     """A bank account of a partner. Its number is encrypted, and another person verifies it."""
 
-    trail_personal = ("holder", "number_encrypted", "number_hash", "iban_encrypted", "iban_hash")
+    trail_personal = (
+        "holder", "number_encrypted", "number_hash", "iban_encrypted", "iban_hash", "call_back_note",
+    )  # fmt: skip
 
     class AccountType(models.TextChoices):
         SAVINGS = "savings"

@@ -76,6 +76,7 @@ class OnboardingRound(OfPartner):
     decided_at = models.DateTimeField(null=True)
     reason_code = optional_text(20, choices=RejectionCode)
     reason = reason_text()
+    note = optional_text(2000, "Note for the file, seen by staff only.")
     notice_version = optional_text(32, "Version of the privacy notice that was shown.")
     consent_purposes = models.JSONField(default=list, help_text="Purposes that the applicant consented to.")
 

@@ -14,18 +14,25 @@ from apps.partners import capabilities, events
 from apps.partners.models import (
     Amendment,
     AmendmentChange,
+    CreditAccount,
+    CreditLimit,
+    KycCheck,
     OpenExposure,
     Partner,
     PartnerBankAccount,
     PartnerEmployee,
     PartnerLocation,
+    TaxRegistration,
     Vehicle,
 )
 from apps.partners.models.partners import ADDRESS
 from apps.partners.services import permissions
+from apps.partners.services.checks import ask
 from apps.partners.services.decisions import is_director
+from apps.partners.services.people import ADMIN, LastAdmin, require_other_admin
 from apps.partners.services.rules import (
     InvalidState,
+    PanMismatch,
     PinStateMismatch,
     check_address,
     invalid_state,
@@ -34,11 +41,11 @@ from apps.partners.services.rules import (
     require_another_person,
     roles_of,
 )
-from apps.partners.services.submission import free_registrations
+from apps.partners.services.submission import free_claims
 from erp import access, clock
 from erp.access import Actor
 from erp.errors import Conflict, FieldError, Forbidden, Invalid, RuleBroken
-from erp.identifiers import holder_fits
+from erp.identifiers import GSTIN, holder_fits
 from erp.services import emit, service
 
 DAYS_AHEAD: Final = 90
@@ -114,6 +121,9 @@ class HolderClassMismatch(RuleBroken):
 
 
 APPLY_ERRORS: Final = (
+    NotActive,
+    LastAdmin,
+    PanMismatch,
     InvalidState,
     PinStateMismatch, AmendmentStale, AccountInUse, HolderClassMismatch, accounts.RoleNotAllowed, accounts.RoleRequired,
     accounts.RolesIncompatible,
@@ -142,8 +152,8 @@ def request_amendment(
 
     Old values stay with the amendment. One field has one open change.
     """
-    if partner.status != Partner.Status.ACTIVE:
-        raise NotActive
+    closes = {(change["target"], change["field"]) for change in changes} == {("partner", "close_account")}
+    _require_standing(partner, closes=closes)
     today = clock.today()
     day = effective_date or today
     if not today <= day <= today + timedelta(days=DAYS_AHEAD):
@@ -175,6 +185,14 @@ def request_amendment(
     return amendment
 
 
+def _require_standing(partner: Partner, *, closes: bool) -> None:
+    """Raise NotActive unless the partner is active; a suspended one can only be closed."""
+    if partner.status != Partner.Status.ACTIVE and not (
+        closes and partner.status == Partner.Status.SUSPENDED
+    ):
+        raise NotActive
+
+
 def _tier(change: dict[str, Any], number: int) -> str:
     tier = TIERS.get((change["target"], change["field"]))
     if tier is None:
@@ -194,6 +212,9 @@ def _add(
         access.authorize(actor, capabilities.MANAGE_BANK_ACCOUNTS, partner)
     row = _row(partner, target, change.get("target_id"), f"/changes/{number}/target_id")
     if name == "address":
+        if value.setdefault("country", row.country) != row.country:
+            words = "An amendment can't change the country."
+            raise Invalid(errors=[FieldError(f"/changes/{number}/value/country", "country", words)])
         check_address(value, pointer=f"/changes/{number}/value")
     old = _present(row, name)
     if old == value:
@@ -283,6 +304,7 @@ def _apply(amendment: Amendment, actor: Actor) -> None:
     """Set the new values; every other open change of these fields becomes stale."""
     changes = list(amendment.changes.order_by("id"))
     partner = Partner.objects.get(pk=amendment.partner_id)
+    _require_standing(partner, closes=[change.field for change in changes] == ["close_account"])
     for change in changes:
         change.is_open = False
         change.save()
@@ -316,23 +338,49 @@ def _set(partner: Partner, row: Any, change: AmendmentChange, actor: Actor) -> N
         _set_account(row, name, value)
     elif change.target == "employee":
         allowed = ["PARTNER_ADMIN", *(role.role.upper() for role in roles_of(partner))]
+        if ADMIN not in value and row.user is not None and ADMIN in row.user.role_names:
+            require_other_admin(partner.pk, row.user)
         if row.user is not None:
             accounts.set_partner_roles(row.user, actor=actor, roles=value, within=allowed)
         row.roles = sorted(value)
     else:
         setattr(row, name, value)
+        if change.target == "location" and name == "status":
+            row.default_ship_from = row.default_ship_to = False
     judged = change.target == "partner" and name in ("pan", "legal_form") and partner.pan is not None
     if judged and not holder_fits(str(partner.pan), partner.legal_form):
         raise HolderClassMismatch
+    if change.target == "partner" and name == "pan" and _is_of_another_pan(partner):
+        raise PanMismatch
     row.save()
+    if change.target == "partner" and name in ("pan", "legal_name"):
+        ask(partner, KycCheck.Kind.PAN, partner.pk, None)
+
+
+def _is_of_another_pan(partner: Partner) -> bool:
+    """Whether a claimed GST registration contains another PAN than the partner's."""
+    inside = (
+        GSTIN.parts(r.gstin).get("pan") for r in TaxRegistration.objects.filter(partner=partner, claimed=True)
+    )
+    return any(pan is not None and pan != partner.pan for pan in inside)
 
 
 def _close(partner: Partner) -> None:
+    """Close the partner under the lock of its credit, which ends; nobody can take a hold meanwhile."""
+    CreditAccount.objects.locked().filter(pk=partner.pk).first()
     open_exposure = OpenExposure.objects.filter(account=partner.pk, amount__gt=0)
     if open_exposure.exists() or open_round(partner) is not None:
         raise AccountInUse
     partner.status = Partner.Status.CLOSED
-    free_registrations(partner)
+    yesterday = clock.today() - timedelta(days=1)
+    for limit in CreditLimit.objects.filter(account=partner.pk, status=CreditLimit.Status.APPROVED):
+        if limit.valid_to is None or limit.valid_to > yesterday:
+            if limit.valid_from > yesterday:
+                limit.status = CreditLimit.Status.STALE
+            else:
+                limit.valid_to = yesterday
+            limit.save()
+    free_claims(partner)
     emit(events.PartnerClosed(partner_id=partner.pk, cause="amendment"))
 
 

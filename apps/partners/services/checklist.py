@@ -105,7 +105,7 @@ def checklist(partner: Partner, roles: list[PartnerRole], day: date) -> list[Che
     parties = [party for role in roles for party in parties_of(role, indian=partner.is_indian)]
     parties += ["everybody", *(["without_owner"] if _needs_authority(partner) else [])]
     papers: dict[str, bool] = {}
-    live = PartnerDocument.objects.filter(partner=partner, status__in=["uploaded", "verified"])
+    live = PartnerDocument.objects.of_firm().filter(partner=partner, status__in=["uploaded", "verified"])
     for kind, status, expiry in live.values_list("document_type", "status", "expiry_date"):
         if expiry is None or expiry >= day:
             papers[kind] = papers.get(kind, False) or status == PartnerDocument.Status.VERIFIED

@@ -21,6 +21,7 @@ from apps.partners.models import (
     TaxRegistration,
     Vehicle,
 )
+from apps.partners.services import permissions
 from apps.partners.services.rules import InvalidState, invalid_state, lock_partner_of, roles_of
 from erp import clock, encryption
 from erp.access import Actor
@@ -96,7 +97,8 @@ def ask(partner: Partner, kind: str, subject_id: UUID, round: OnboardingRound | 
     )
     inputs = inputs_of(check)
     hashed = _hash_of(inputs) if inputs is not None else ""
-    if inputs is None or (not check.is_new and check.input_hash == hashed):
+    same = check.input_hash == hashed and check.status != _Status.FAILED
+    if inputs is None or (not check.is_new and same):
         return False
     check.input_hash, check.status, check.attempts = hashed, _Status.PENDING, 0
     check.next_attempt_at, check.error_code, check.answered_at = clock.now(), None, None
@@ -133,6 +135,7 @@ def ask_registries(round: OnboardingRound) -> int:
         events.RegistrationChecked,
         events.PartnerLocationLocated,
         events.OnboardingAssessed,
+        events.PermissionsChanged,
     ],
     lock_via=lock_partner_of,
 )
@@ -198,6 +201,7 @@ def _apply_gst(check: KycCheck, answer: dict[str, Any]) -> None:
                 new_status=registration.registry_status,
             )
         )
+        permissions.recompute(check.partner)
     active = registration.registry_status == TaxRegistration.RegistryStatus.ACTIVE
     _judge(check, active, [answer.get("legal_name", ""), answer.get("trade_name", "")])
     check.result = {"registry_status": registration.registry_status, "type": registration.type}
@@ -344,11 +348,11 @@ def route_of(partner: Partner, checks: list[KycCheck], score: int) -> str:
 
 
 def shares_pan(partner: Partner) -> bool:
-    """Whether another partner that isn't closed has the same PAN."""
+    """Whether another partner beyond a draft, also a rejected or closed one, has the same PAN."""
     if partner.pan_hash is None:
         return False
     others = Partner.objects.filter(pan_hash=partner.pan_hash).exclude(pk=partner.pk)
-    return bool(others.exclude(status__in=["draft", "closed", "rejected"]).exists())
+    return bool(others.exclude(status=Partner.Status.DRAFT).exists())
 
 
 _FORM_POINTS: Final = {

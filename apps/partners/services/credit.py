@@ -5,6 +5,8 @@ from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
+from django.db.models import Q
+
 from apps.approvals import services as approvals
 from apps.partners import capabilities, events
 from apps.partners.models import CreditAccount, CreditLimit, Partner
@@ -16,6 +18,7 @@ from erp.services import emit, service
 
 DAYS_AHEAD: Final = 90
 LONGEST_DAYS: Final = 366
+BAND_CURRENCY: Final = "INR"
 BAND: Final = Decimal("2500000.00")
 DIRECTORS_BAND: Final = Decimal("10000000.00")
 _Status = CreditLimit.Status
@@ -92,13 +95,23 @@ def set_credit_limit(
     if not _gives_nothing_more(limit, account):
         if Partner.objects.get(pk=account.partner_id).status != Partner.Status.ACTIVE:
             raise CreditNotActive
-        # A stop that is lifted also frees what is in force until the first day of the new range.
-        now = account.limit_row(clock.today()) if account.on_hold and not on_hold else None
-        if max(limit.total, now.total if now is not None else Decimal(0)) > BAND:
-            return _propose(limit, account, actor)
+        most = _most_given(limit, account)
+        if most > BAND or account.currency != BAND_CURRENCY:
+            return _propose(limit, account, actor, most)
     limit.approved_by_id = actor.pk
     _put_in_force(limit, account)
     return limit
+
+
+def _most_given(limit: CreditLimit, account: CreditAccount) -> Decimal:
+    """The highest limit that the change gives: the new range's, and where it lifts a stop, any that it frees."""
+    if not account.on_hold or limit.on_hold:
+        return limit.total
+    freed = CreditLimit.objects.filter(account=account, status=_Status.APPROVED).filter(
+        Q(valid_to=None) | Q(valid_to__gte=clock.today())
+    )
+    amounts: list[Decimal] = [limit.total, *(row.total for row in freed)]
+    return max(amounts)
 
 
 def _gives_nothing_more(limit: CreditLimit, account: CreditAccount) -> bool:
@@ -127,7 +140,8 @@ def _check_range(account: CreditAccount, currency: str, valid_from: date, valid_
         )
 
 
-def _propose(limit: CreditLimit, account: CreditAccount, actor: Actor) -> CreditLimit:
+def _propose(limit: CreditLimit, account: CreditAccount, actor: Actor, most: Decimal) -> CreditLimit:
+    """Open the request for a second person; in a currency without bands a director decides."""
     if CreditLimit.objects.filter(account=account, status=_Status.PROPOSED).exists():
         raise CreditProposalOpen
     limit.status = _Status.PROPOSED
@@ -137,13 +151,16 @@ def _propose(limit: CreditLimit, account: CreditAccount, actor: Actor) -> Credit
         subject_id=limit.pk,
         subject_version=limit.version,
         base=Base("credit_account", account.pk, account.version),
-        amount=limit.total,
+        amount=most,
         currency=account.currency,
+        decider_role=None if account.currency == BAND_CURRENCY else "INTERNAL_DIRECTOR",
         reason=limit.reason,
         diff=[
             ("partner", None, str(account.partner)),
             ("amount", None, str(limit.amount)),
             ("collateral", None, str(limit.collateral_value)),
+            ("collateral_rate", None, str(limit.collateral_rate)),
+            ("on_hold", str(account.on_hold), str(limit.on_hold)),
             ("valid_from", None, str(limit.valid_from)),
             ("valid_to", None, str(limit.valid_to or "")),
             ("payment_terms_days", None, str(limit.payment_terms_days)),

@@ -85,13 +85,14 @@ def approve(partner: Partner, *, actor: Actor, notes: str = "") -> Partner:
         role.live = True
         role.save()
     close_approved(round, actor, notes)
-    account = CreditAccount(id=partner.pk, partner=partner, currency=partner.preferred_currency)
     if not CreditAccount.objects.filter(partner=partner).exists():
-        account.save()
+        # The bands of limits are in rupees: a firm doesn't choose another currency by its profile.
+        currency = "INR" if partner.is_indian else partner.preferred_currency
+        CreditAccount(id=partner.pk, partner=partner, currency=currency).save()
     permissions.recompute(partner)
-    if partner.applicant_id is not None:
+    if partner.applicant is not None and partner.applicant.user_type == User.Type.APPLICANT:
         accounts.admit(
-            User.objects.get(pk=partner.applicant_id),
+            User.objects.get(pk=partner.applicant.pk),
             actor=actor,
             partner_id=partner.pk,
             roles=["PARTNER_ADMIN", *groups_of(roles)],
@@ -121,7 +122,7 @@ def groups_of(roles: Sequence[PartnerRole]) -> list[str]:
 def close_approved(round: OnboardingRound, actor: Actor, notes: str) -> None:
     """Close a round as approved."""
     round.status, round.expires_at = OnboardingRound.Status.APPROVED, None
-    round.decided_by_id, round.decided_at, round.reason = actor.pk, clock.now(), notes or None
+    round.decided_by_id, round.decided_at, round.note = actor.pk, clock.now(), notes or None
     round.save()
 
 
@@ -133,6 +134,10 @@ def decided_round(partner: Partner, actor: Actor, *kinds: str) -> OnboardingRoun
     round = open_round(partner)
     if round is None or round.kind not in kinds or round.status != OnboardingRound.Status.UNDER_REVIEW:
         raise invalid_state(partner, "There is no file under review.")
+    settlers = KycCheck.objects.filter(round=round, settled_by__isnull=False).values_list(
+        "settled_by_id", flat=True
+    )
+    require_another_person(actor, *settlers)
     require_another_person(
         actor, partner.created_by_id, partner.applicant_id, round.started_by_id, *editors_of(partner.pk)
     )

@@ -7,13 +7,13 @@ refused.
 
 from collections.abc import Iterable
 from datetime import date, datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from apps.partners import capabilities, events
 from apps.partners.models import CreditAccount, ExposureEntry, OpenExposure, Partner
-from apps.partners.models.credit import SUMS, WARN_PERCENT, Bucket, Level, Operation
+from apps.partners.models.credit import PAISA, SUMS, WARN_PERCENT, Bucket, Level, Operation
 from erp import clock
 from erp.access import Actor
 from erp.errors import Conflict
@@ -77,12 +77,25 @@ def locked_account(partner: Partner | UUID) -> CreditAccount:
     return account
 
 
-def _repeated(account: CreditAccount, key: str, asked: Decimal) -> list[ExposureEntry]:
-    """Entries that the key wrote before. Raises EntryKeyReused for another amount."""
+def _repeated(
+    account: CreditAccount, key: str, asked: Decimal, kind: str, source: Source
+) -> list[ExposureEntry]:
+    """Entries that the key wrote before. Raises EntryKeyReused for another amount, operation or source."""
     entries = list(ExposureEntry.objects.filter(account=account, entry_key=key).order_by("line"))
-    if entries and entries[0].asked_amount != asked:
-        raise EntryKeyReused
+    if entries:
+        first = entries[0]
+        same = (first.asked_amount, first.kind, first.source_type, first.source_id)
+        if same != (asked, kind, source.type, source.id):
+            raise EntryKeyReused
     return entries
+
+
+def _paise(amount: Decimal, *, least: Decimal = _NOTHING) -> Decimal:
+    """The amount in whole paise, half up. Raises ValueError below ``least``: the caller's defect."""
+    rounded = amount.quantize(PAISA, ROUND_HALF_UP)
+    if rounded < least:
+        raise ValueError("an amount of exposure can't be negative")
+    return rounded
 
 
 def _book(
@@ -213,10 +226,11 @@ def take_hold(
 
     The limit and the sums are read under the account's lock, so that two holds never share the same headroom.
     """
+    amount = _paise(amount)
     if not amount:
         return []
     account = locked_account(partner)
-    if entries := _repeated(account, entry_key, amount):
+    if entries := _repeated(account, entry_key, amount, Operation.TAKE, source):
         return entries
     limit = account.limit
     if not limit:
@@ -242,10 +256,10 @@ def release_hold(
     """Release a hold, all of it by default. What was released before is no error."""
     account = locked_account(partner)
     held = open_amount(account, source, Bucket.HOLD)
-    asked = _NOTHING if amount is None else amount
-    if entries := _repeated(account, entry_key, asked):
+    asked = _NOTHING if amount is None else _paise(amount)
+    if entries := _repeated(account, entry_key, asked, Operation.RELEASE, source):
         return entries
-    free = held if amount is None else min(amount, held)
+    free = held if amount is None else min(asked, held)
     if not free:
         return []
     entries = _book(
@@ -267,11 +281,11 @@ def move_hold(
 ) -> list[ExposureEntry]:
     """Move a hold from a reservation to its trade, without a moment in which it is free."""
     account = locked_account(partner)
-    asked = _NOTHING if amount is None else amount
-    if entries := _repeated(account, entry_key, asked):
+    asked = _NOTHING if amount is None else _paise(amount)
+    if entries := _repeated(account, entry_key, asked, Operation.MOVE, source):
         return entries
     held = open_amount(account, source, Bucket.HOLD)
-    moved = held if amount is None else amount
+    moved = held if amount is None else asked
     if not held or moved > held:
         raise HoldGone
     lines = [_Line(source, BUY, Bucket.HOLD, -moved), _Line(target, BUY, Bucket.HOLD, moved)]
@@ -292,8 +306,8 @@ def _shift(
     side: str,
 ) -> tuple[CreditAccount, list[ExposureEntry], bool]:
     """Move an amount of a source from one bucket to the next; what the first lacks comes new."""
-    account = locked_account(partner)
-    if entries := _repeated(account, key, amount):
+    account, amount = locked_account(partner), _paise(amount)
+    if entries := _repeated(account, key, amount, kind, source):
         return account, entries, False
     taken = min(amount, open_amount(account, source, start))
     lines = [_Line(source, side, start, -taken), _Line(source, side, end, amount)]
@@ -339,8 +353,8 @@ def pay(
     *, actor: Actor, partner: Partner, source: Source, amount: Decimal, entry_key: str
 ) -> list[ExposureEntry]:
     """Take a payment off what is delivered and unpaid; at most what the source holds."""
-    account = locked_account(partner)
-    if entries := _repeated(account, entry_key, amount):
+    account, amount = locked_account(partner), _paise(amount)
+    if entries := _repeated(account, entry_key, amount, Operation.PAY, source):
         return entries
     paid = min(amount, open_amount(account, source, Bucket.DELIVERED_UNPAID))
     if not paid:
@@ -357,8 +371,8 @@ def reverse_payment(
     *, actor: Actor, partner: Partner, source: Source, amount: Decimal, entry_key: str
 ) -> list[ExposureEntry]:
     """Put back what a bounced payment had taken off, whatever the headroom."""
-    account = locked_account(partner)
-    if entries := _repeated(account, entry_key, amount):
+    account, amount = locked_account(partner), _paise(amount)
+    if entries := _repeated(account, entry_key, amount, Operation.REVERSE, source):
         return entries
     entries = _book(
         account,
@@ -377,8 +391,8 @@ def advance(
     *, actor: Actor, partner: Partner, source: Source, amount: Decimal, entry_key: str
 ) -> list[ExposureEntry]:
     """Add an advance paid to a seller, or take one off (negative)."""
-    account = locked_account(partner)
-    if entries := _repeated(account, entry_key, amount):
+    account, amount = locked_account(partner), _paise(amount, least=Decimal("-Infinity"))
+    if entries := _repeated(account, entry_key, amount, Operation.ADVANCE, source):
         return entries
     entries = _book(
         account, actor, Operation.ADVANCE, entry_key, amount, [_Line(source, SELL, Bucket.ADVANCE, amount)]
@@ -391,8 +405,8 @@ def _set(
     actor: Actor, partner: Partner, source: Source, key: str, amount: Decimal, kind: str, bucket: str
 ) -> tuple[CreditAccount, list[ExposureEntry]]:
     """Bring a source's bucket to an amount."""
-    account = locked_account(partner)
-    if _repeated(account, key, amount):
+    account, amount = locked_account(partner), _paise(amount)
+    if _repeated(account, key, amount, kind, source):
         return account, []
     difference = amount - open_amount(account, source, bucket)
     if not difference:
@@ -426,7 +440,7 @@ def set_margin(
 def cancel_source(*, actor: Actor, partner: Partner, source: Source, entry_key: str) -> list[ExposureEntry]:
     """Take everything of a source out of the ledger's sums: the trade was cancelled."""
     account = locked_account(partner)
-    if entries := _repeated(account, entry_key, _NOTHING):
+    if entries := _repeated(account, entry_key, _NOTHING, Operation.CANCEL, source):
         return entries
     rows = OpenExposure.objects.filter(
         account=account, source_type=source.type, source_id=source.id, amount__gt=0

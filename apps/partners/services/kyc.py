@@ -55,8 +55,9 @@ def renew_kyc(partner: Partner, *, actor: Actor, kind: str = "annual", reason: s
     if open_round(partner) is not None:
         raise OnboardingOpen
     due = partner.kyc_expiry_date or clock.today()
-    if not ad_hoc and due - timedelta(days=EARLIEST_DAYS) > clock.today():
-        raise RenewalTooEarly(f"From {due - timedelta(days=EARLIEST_DAYS)} on.", possible_from=str(due))
+    first_day = due - timedelta(days=EARLIEST_DAYS)
+    if not ad_hoc and first_day > clock.today():
+        raise RenewalTooEarly(f"From {first_day} on.", possible_from=str(first_day))
     number = OnboardingRound.objects.filter(partner=partner).count() + 1
     round = OnboardingRound(
         partner=partner,
@@ -88,7 +89,7 @@ def complete_renewal(partner: Partner, *, actor: Actor, round_id: UUID, notes: s
         raise invalid_state(partner, "This round isn't the one under review.")
     term = timedelta(days=KYC_DAYS[round.risk_category or "critical"])
     today, old = clock.today(), partner.kyc_expiry_date or clock.today()
-    start = old if today <= old else today
+    start = old if today <= old and round.kind == _Kind.ANNUAL else today
     partner.kyc_verified_date, partner.kyc_expiry_date = today, max(start + term, old)
     partner.trust_score, partner.risk_category = round.trust_score, round.risk_category
     partner.save()

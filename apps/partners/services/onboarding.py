@@ -100,6 +100,10 @@ PROFILE_ERRORS: Final = (
 )  # fmt: skip
 
 
+# What a committed refusal of a registration may have changed before: the profile that came with it.
+PROFILE_ROWS: Final = (Partner, PartnerRole, TaxRegistration, PartnerOwner)
+
+
 @service(
     requires=capabilities.CREATE,
     emits=[events.OnboardingStarted],
@@ -120,6 +124,9 @@ def start_onboarding(
         if not staff and partner.pk != actor.partner_id:
             raise NotFound
         partner = _reopened(partner)
+    elif not staff:
+        for earlier in Partner.objects.filter(applicant_id=actor.pk, status__in=["rejected", "closed"]):
+            _require_reapplication(earlier)
     partner = partner or Partner(created_by_id=actor.pk, applicant_id=None if staff else actor.pk)
     number = OnboardingRound.objects.filter(partner=partner).count() + 1
     partner.status = Partner.Status.DRAFT
@@ -155,14 +162,19 @@ def _reopened(partner: Partner) -> Partner:
         raise NotFound
     if locked.status not in (Partner.Status.REJECTED, Partner.Status.CLOSED):
         raise OnboardingOpen(status_now=locked.status)
-    last = OnboardingRound.objects.filter(partner=locked).order_by("-number").first()
+    _require_reapplication(locked)
+    return locked
+
+
+def _require_reapplication(partner: Partner) -> None:
+    """Raise ReapplyBlocked where a decision on the file bars another application now."""
+    last = OnboardingRound.objects.filter(partner=partner).order_by("-number").first()
     if last is not None and last.reason_code in OnboardingRound.FINAL:
         raise ReapplyBlocked
-    if locked.reapply_date is not None and clock.today() < locked.reapply_date:
+    if partner.reapply_date is not None and clock.today() < partner.reapply_date:
         raise ReapplyBlocked(
-            f"Apply again from {locked.reapply_date} on.", reapply_date=str(locked.reapply_date)
+            f"Apply again from {partner.reapply_date} on.", reapply_date=str(partner.reapply_date)
         )
-    return locked
 
 
 @service(
@@ -209,8 +221,10 @@ def save_profile(
     address, contact = dict(values.pop("address")), values.pop("contact")
     broker_code = values.pop("parent_broker_code", None)
     values["commodities"] = [commodity.pk for commodity in values.pop("commodity_ids", [])]
-    address.setdefault("country", values.get("country", "IN"))
     values.setdefault("country", "IN")
+    if address.setdefault("country", values["country"]) != values["country"]:
+        words = "The registered address lies in the country of the firm."
+        raise Invalid(errors=[FieldError(f"{pointer}/address/country", "country", words)])
     _check_profile(values, roles, kinds, transporter, gstin, owners, address, pointer)
     values["parent"] = _broker(broker_code, pointer)
     values |= {name: address.get(name) for name in _ADDRESS if name != "country"}
@@ -347,7 +361,11 @@ def _save_gstin(partner: Partner, gstin: str | None) -> list[str]:
     head = TaxRegistration.objects.filter(partner=partner, is_main=True).first()
     if gstin is None:
         if head is not None:
-            head.delete()
+            if head.locations.exists():  # it stays as that of a place
+                head.is_main = False
+                head.save()
+            else:
+                head.delete()
             return ["gstin"]
         return []
     parts = GSTIN.parts(gstin)

@@ -157,7 +157,8 @@ def _store(
     target = _target(partner, target_type, target_id, document_type)
     if expiry_date is not None and expiry_date < clock.today():
         raise DocumentExpired(errors=[FieldError("/expiry_date", "expired", "This day has passed.")])
-    if replaces is not None and (replaces.partner_id, replaces.document_type) != (partner.pk, document_type):
+    same = (partner.pk, document_type, target)
+    if replaces is not None and (replaces.partner_id, replaces.document_type, replaces.target_id) != same:
         raise DocumentTypeNotApplicable(
             errors=[FieldError("/replaces", "type", "It replaces a paper of the same type only.")]
         )

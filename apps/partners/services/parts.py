@@ -349,11 +349,11 @@ def verify_bank_account(
         .order_by("-created_at")
         .first()
     )
-    cheque = (
-        document is not None
-        and document.partner_id == account.partner_id
-        and document.status == PartnerDocument.Status.VERIFIED
-    )
+    others = _Account.objects.filter(partner=account.partner_id, verified_at__isnull=False)
+    first = not others.exists()
+    cheque = document is not None and _proves(document, account, first=first)
+    if check is not None and check.status == KycCheck.Status.FAILED:
+        raise BankNameMismatch("The bank says that there is no such open account.")
     if method == _Account.Method.PENNY_DROP:
         if check is None or check.status == KycCheck.Status.PENDING:
             raise BankCheckPending
@@ -361,8 +361,6 @@ def verify_bank_account(
             raise BankNameMismatch
     if method == _Account.Method.CHEQUE and not cheque:
         raise ProofRequired(errors=[FieldError("/document_id", "verified", ProofRequired.title)])
-    others = _Account.objects.filter(partner=account.partner_id, status=_Account.Status.VERIFIED)
-    first = not others.exists()
     if not call_back_note and (not first or method == _Account.Method.CALL_BACK):
         raise CallBackRequired(errors=[FieldError("/call_back_note", "required", CallBackRequired.title)])
     account.status, account.method = _Account.Status.VERIFIED, method
@@ -381,6 +379,19 @@ def verify_bank_account(
         )
     )
     return account
+
+
+def _proves(document: PartnerDocument, account: PartnerBankAccount, *, first: bool) -> bool:
+    """Whether it is a verified, valid proof of this account; the file's own one proves the first account."""
+    kind = PartnerDocument.Type
+    about = document.target_id == account.pk or (first and document.target_id == account.partner_id)
+    valid = PartnerDocument.objects.valid_on(clock.today()).filter(pk=document.pk)
+    return bool(
+        document.partner_id == account.partner_id
+        and document.document_type in (kind.CANCELLED_CHEQUE, kind.BANK_PROOF)
+        and about
+        and valid.exists()
+    )
 
 
 @service(requires=capabilities.OPERATE, emits=[events.PartnerBankAccountLapsed], lock_via=lock_partner_of)

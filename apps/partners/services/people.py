@@ -164,8 +164,8 @@ def deactivate_employee(employee: PartnerEmployee, *, actor: Actor) -> PartnerEm
         raise invalid_state(employee)
     user = employee.user
     if user is not None:
-        if ADMIN in user.role_names and not _other_admins(employee.partner_id, user).exists():
-            raise LastAdmin
+        if ADMIN in user.role_names:
+            require_other_admin(employee.partner_id, user)
         if user.status in (User.Status.ACTIVE, User.Status.INVITED):
             accounts.deactivate(user, actor=actor, reason_code="left")
     employee.status, employee.deactivated_at, employee.deactivated_by_id = (
@@ -185,9 +185,11 @@ def administrators(partner_id: UUID) -> Any:
     )
 
 
-def _other_admins(partner_id: UUID, user: User) -> Any:
+def require_other_admin(partner_id: UUID, user: User) -> None:
+    """Raise LastAdmin unless somebody else administers the partner."""
     admins = RoleMembership.objects.filter(role__name=ADMIN, user__partner_id=partner_id)
-    return admins.filter(user__status=User.Status.ACTIVE).exclude(user=user)
+    if not admins.filter(user__status=User.Status.ACTIVE).exclude(user=user).exists():
+        raise LastAdmin
 
 
 @service(requires=capabilities.OPERATE, emits=[events.EmployeeActivated], lock_via=lock_partner_of)

@@ -3,8 +3,17 @@
 from datetime import date
 from typing import Final
 
+from django.db.models import Q
+
 from apps.partners import events
-from apps.partners.models import Partner, PartnerDocument, PartnerRole, TaxRegistration, TradePermission
+from apps.partners.models import (
+    KycCheck,
+    Partner,
+    PartnerDocument,
+    PartnerRole,
+    TaxRegistration,
+    TradePermission,
+)
 from apps.partners.services.checklist import parties_of, rules_for
 from apps.partners.services.rules import roles_of
 from erp import clock
@@ -20,6 +29,7 @@ def _papers(partner: Partner, day: date) -> dict[str, date]:
     papers: dict[str, date] = {}
     for kind, expiry in (
         PartnerDocument.objects.valid_on(day)
+        .of_firm()
         .filter(partner=partner)
         .values_list("document_type", "expiry_date")
     ):
@@ -61,10 +71,12 @@ def wanted_permissions(
 
 
 def is_registered(partner: Partner) -> bool:
-    """Whether a GST registration of the partner can serve new business."""
-    unusable = ("suspended", "cancelled", "not_found")
-    rows = TaxRegistration.objects.filter(partner=partner).exclude(registry_status__in=unusable)
-    return bool(rows.exists())
+    """Whether a GST registration of the partner can serve new business: active, or settled by hand."""
+    by_hand = KycCheck.objects.filter(
+        kind=KycCheck.Kind.GST, status=KycCheck.Status.PASSED, settled_by__isnull=False, partner=partner
+    )
+    usable = Q(registry_status="active") | Q(registry_status="unknown", pk__in=by_hand.values("subject_id"))
+    return bool(TaxRegistration.objects.filter(usable, partner=partner, claimed=True).exists())
 
 
 def recompute(partner: Partner) -> None:

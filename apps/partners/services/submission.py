@@ -7,15 +7,18 @@ from django.db import IntegrityError
 
 from apps.partners import capabilities, events
 from apps.partners.models import (
+    KycCheck,
     OnboardingRound,
     Partner,
     PartnerRole,
     TaxRegistration,
+    Vehicle,
 )
 from apps.partners.services.checklist import checklist
 from apps.partners.services.checks import ask_registries, assess_if_complete
 from apps.partners.services.onboarding import (
     PROFILE_ERRORS,
+    PROFILE_ROWS,
     AnswersMissing,
     NeedsAmendment,
     allowed_changes,
@@ -66,6 +69,7 @@ _LICENCES: Final = {"financer": "nbfc_license", "shipping_agent": "cha_license"}
         NeedsAmendment,
     ],
     lock_via=lock_partner_of,
+    writes_on_refusal=PROFILE_ROWS,
 )
 def submit(
     round: OnboardingRound,
@@ -140,21 +144,27 @@ def _require_complete(partner: Partner, roles: list[PartnerRole]) -> None:
 
 def _claim(partner: Partner, round: OnboardingRound) -> Refusal | None:
     """Claim the GST registrations of the file; the database decides between two files at once."""
-    for registration in TaxRegistration.objects.filter(partner=partner, claimed=False).order_by("gstin_hash"):
-        registration.claimed = True
-        try:
-            with attempt():
+    wanted = list(TaxRegistration.objects.filter(partner=partner, claimed=False).order_by("gstin_hash"))
+    try:
+        with attempt():
+            for registration in wanted:
+                registration.claimed = True
                 registration.save()
-        except IntegrityError:
-            other = TaxRegistration.objects.filter(claimed=True, gstin_hash=registration.gstin_hash).first()
-            if other is None:
-                raise
-            emit(
-                events.DuplicateDetected(
-                    partner_id=partner.pk, round_id=round.pk, other_partner_id=other.partner_id
-                )
+    except IntegrityError:
+        hashes = [registration.gstin_hash for registration in wanted]
+        other = (
+            TaxRegistration.objects.filter(claimed=True, gstin_hash__in=hashes)
+            .exclude(partner=partner)
+            .first()
+        )
+        if other is None:
+            raise
+        emit(
+            events.DuplicateDetected(
+                partner_id=partner.pk, round_id=round.pk, other_partner_id=other.partner_id
             )
-            return refuse(DuplicateRegistration())
+        )
+        return refuse(DuplicateRegistration())
     return None
 
 
@@ -163,6 +173,7 @@ def _claim(partner: Partner, round: OnboardingRound) -> Refusal | None:
     emits=[events.OnboardingResubmitted, events.DuplicateDetected, events.OnboardingAssessed],
     raises=[*PROFILE_ERRORS, InvalidState, Incomplete, DuplicateRegistration, NeedsAmendment, AnswersMissing],
     lock_via=lock_partner_of,
+    writes_on_refusal=PROFILE_ROWS,
     label="Answer",
 )
 def respond(
@@ -209,7 +220,8 @@ def respond(
 )
 def withdraw(round: OnboardingRound, *, actor: Actor, reason: str = "") -> OnboardingRound:
     """Withdraw the file. A withdrawn renewal leaves the partner as it was."""
-    if not round.is_open:
+    asked_for = round.kind == OnboardingRound.Kind.AD_HOC and not (actor.is_staff or actor.is_system)
+    if not round.is_open or asked_for:  # a renewal that staff asked for is theirs to end
         raise invalid_state(round)
     end_round(round, OnboardingRound.Status.WITHDRAWN)
     emit(events.OnboardingWithdrawn(partner_id=round.partner_id, round_id=round.pk, kind=round.kind))
@@ -235,16 +247,22 @@ def end_round(round: OnboardingRound, status: str) -> None:
     round.status = status
     round.expires_at = None
     round.save()
+    for check in KycCheck.objects.filter(round=round, status=KycCheck.Status.PENDING):
+        check.next_attempt_at = None  # nobody waits for the answer
+        check.save()
     partner = round.partner
     if partner.status in (Partner.Status.DRAFT, Partner.Status.PENDING):
         rejected = status == OnboardingRound.Status.REJECTED
         partner.status = Partner.Status.REJECTED if rejected else Partner.Status.CLOSED
         partner.save()
-        free_registrations(partner)
+        free_claims(partner)
 
 
-def free_registrations(partner: Partner) -> None:
-    """Let other partners claim the GST registrations."""
+def free_claims(partner: Partner) -> None:
+    """Let other partners claim the GST registrations and the vehicles."""
+    for vehicle in Vehicle.objects.filter(partner=partner, status=Vehicle.Status.ACTIVE):
+        vehicle.status = Vehicle.Status.INACTIVE
+        vehicle.save()
     for registration in TaxRegistration.objects.filter(partner=partner, claimed=True):
         registration.claimed = False
         registration.save()

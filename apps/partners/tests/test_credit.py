@@ -304,3 +304,51 @@ def test_collateral_counts_by_its_rate_rounded_half_up(partner, user):
     collateral = {"kind": "bank guarantee", "value": Decimal("1000.03"), "rate": Decimal("0.5")}
     set_limit(firm, user("INTERNAL_FINANCE"), LAKH, collateral=collateral)
     assert account_of(firm).limit == LAKH + Decimal("500.02")
+
+
+def test_lifting_a_stop_counts_what_it_frees_whatever_the_new_range_is(partner, user):
+    firm, finance = limited(partner, 5 * CRORE), user("INTERNAL_FINANCE")
+    set_limit(firm, finance, 5 * CRORE, on_hold=True)
+    later = clock.today() + timedelta(days=90)
+    proposed = set_limit(firm, finance, 1, valid_from=later)
+    request = ApprovalRequest.objects.get(pk=proposed.approval_id)
+    assert (proposed.status, request.amount, request.decider_role) == (
+        "proposed",
+        5 * CRORE,
+        "INTERNAL_DIRECTOR",
+    )
+    assert account_of(firm).limit == 0
+
+
+def test_a_longer_range_of_the_same_amount_is_no_cut(partner, user):
+    firm, finance = (
+        limited(partner, CRORE, valid_to=clock.today() + timedelta(days=10)),
+        user("INTERNAL_FINANCE"),
+    )
+    assert set_limit(firm, finance, CRORE).status == "proposed"
+    assert set_limit_of_another(partner, user).status == "approved"
+
+
+def set_limit_of_another(partner, user):
+    firm = limited(partner, CRORE, valid_to=clock.today() + timedelta(days=10))
+    return set_limit(firm, user("INTERNAL_FINANCE"), CRORE, valid_to=clock.today() + timedelta(days=5))
+
+
+def test_another_currency_has_no_band_and_needs_a_director(partner, user):
+    firm = partner(country="AE")
+    with unguarded_writes():
+        CreditAccount.objects.filter(partner=firm).update(currency="USD")
+    proposed = set_limit(firm, user("INTERNAL_FINANCE"), LAKH, currency="USD")
+    assert ApprovalRequest.objects.get(pk=proposed.approval_id).decider_role == "INTERNAL_DIRECTOR"
+
+
+def test_a_key_of_another_operation_or_source_is_refused(partner):
+    firm, of = limited(partner), source()
+    hold(firm, LAKH, "k", of)
+    with pytest.raises(exposure.EntryKeyReused):
+        hold(firm, LAKH, "k", source())
+    with pytest.raises(exposure.EntryKeyReused), transaction.atomic():
+        exposure.mark(actor=SYSTEM, partner=firm, source=of, amount=LAKH, entry_key="k")
+    first = hold(firm, Decimal("10.005"), "half", of)
+    assert [e.pk for e in hold(firm, Decimal("10.005"), "half", of)] == [e.pk for e in first]
+    assert first[0].amount == Decimal("10.01")

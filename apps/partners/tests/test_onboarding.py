@@ -478,3 +478,67 @@ def test_low_risk_is_approved_automatically_only_where_that_is_switched_on(setti
     assert approve_automatically() == 1
     states = Partner.objects.in_bulk([file.partner_id, open_paper.partner_id])
     assert [states[key].status for key in (file.partner_id, open_paper.partner_id)] == ["active", "pending"]
+
+
+def test_who_settled_a_check_by_hand_does_not_approve(user):
+    manager = user("INTERNAL_MANAGER")
+    file = factories.file_of("under_review")
+    with unguarded_writes():
+        KycCheck.objects.filter(round=file).update(status="review")
+    checks.settle_check(
+        KycCheck.objects.get(round=file), actor=manager, reason="Seen on the portal of the registry."
+    )
+    with pytest.raises(SelfApproval):
+        decisions.approve(file.partner, actor=manager)
+    assert (
+        decisions.approve(Partner.objects.get(pk=file.partner_id), actor=user("INTERNAL_MANAGER")).status
+        == "active"
+    )
+
+
+def test_a_barred_applicant_does_not_start_another_file(user):
+    person = user("APPLICANT")
+    file = factories.file_of("under_review", applicant=person)
+    decisions.reject(
+        file.partner,
+        actor=user("INTERNAL_MANAGER"),
+        reason_code="document_forged",
+        reason="The licence is forged.",
+    )
+    with pytest.raises(onboarding.ReapplyBlocked):
+        start(person)
+
+
+def test_a_paper_of_an_owner_is_none_of_the_firm(user):
+    file = factories.file_of("under_review")
+    with unguarded_writes():
+        PartnerDocument.objects.filter(partner=file.partner, document_type="pan_card").update(
+            target_type="owner"
+        )
+    with pytest.raises(decisions.DocumentsOpen):
+        decisions.approve(file.partner, actor=user("INTERNAL_MANAGER"))
+
+
+def test_a_cancelled_registration_ends_what_it_gave():
+    partner = factories.approved()
+    registration = TaxRegistration.objects.get(partner=partner)
+    check = KycCheck(
+        partner=partner, kind="gst", subject_id=registration.pk, input_hash="x", next_attempt_at=clock.now()
+    )
+    with unguarded_writes():
+        check.save()
+    checks.record_check(check, actor=SYSTEM, input_hash="x", answer={"status": "cancelled"})
+    assert not TradePermission.objects.filter(partner=partner).exists()
+
+
+def test_a_refused_registration_with_a_new_profile_is_a_refusal_and_no_failure(user, client_for, emitted):
+    taken = factories.submitted()
+    person = user("APPLICANT")
+    number = taken.partner.pan
+    file = factories.complete(start(person), person)
+    profile = factories.profile(number=number, gstin=TaxRegistration.objects.get(partner=taken.partner).gstin)
+    answer = client_for(person).write(
+        f"/api/v1/partners/onboarding/{file.pk}/submit", {**SUBMIT, "profile": profile}
+    )
+    assert (answer.status_code, answer.json()["code"]) == (409, "partner.duplicate_registration")
+    assert len(emitted("partner.duplicate_detected")) == 1

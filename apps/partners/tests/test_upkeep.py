@@ -124,6 +124,13 @@ def test_an_own_bank_account_is_not_verified_and_a_further_one_needs_a_call(user
     )  # fmt: skip
     with pytest.raises(SelfApproval):
         parts.verify_bank_account(second, actor=finance, method="cheque", document=cheque)
+    with pytest.raises(parts.ProofRequired):  # the cheque of the first account
+        parts.verify_bank_account(
+            second, actor=other, method="cheque", document=cheque, call_back_note="Called."
+        )
+    cheque = factories.document_of(
+        firm.rounds.get(), "bank_proof", status="verified", target_type="bank_account", target_id=second.pk
+    )
     with pytest.raises(parts.CallBackRequired):
         parts.verify_bank_account(second, actor=other, method="cheque", document=cheque)
     foreign = factories.document_of(factories.file_of("approved"), "bank_proof", status="verified")
