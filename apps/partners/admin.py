@@ -44,7 +44,7 @@ from apps.partners.services import (
     submission,
 )
 from apps.partners.services.checklist import checklist
-from apps.partners.services.rules import roles_of
+from apps.partners.services.rules import log_clear_read, roles_of
 from erp import access, clock
 from erp.access import actor_of
 from erp.admin import Queue, ServiceAdmin, Table
@@ -56,12 +56,14 @@ ENDS = ("version", "created_at", "updated_at")
 _HALF_DAY, _DAY = timedelta(hours=12), timedelta(hours=24)
 
 
-def _masked(request: HttpRequest, row: Any, value: str | None, mask: Any) -> str:
+def _masked(request: HttpRequest, row: Any, value: str | None, mask: Any, field: str) -> str:
     """A number as the person may see it."""
     if not value:
         return "–"
-    clear = access.may(actor_of(request), capabilities.VIEW_SENSITIVE, row)
-    return value if clear else str(mask.mask(value))
+    if not access.may(actor_of(request), capabilities.VIEW_SENSITIVE, row):
+        return str(mask.mask(value))
+    log_clear_read(actor_of(request), row, [field])
+    return value
 
 
 class PartnerPage(ServiceAdmin):
@@ -118,22 +120,22 @@ class PartnerAdmin(PartnerPage):
     @admin.display(description="PAN")
     def shown_pan(self, row: Any) -> str:
         """The PAN, masked where the person may not see it."""
-        return _masked(row.seen_by, row, row.pan, PAN)
+        return _masked(row.seen_by, row, row.pan, PAN, "pan")
 
     @admin.display(description="IEC")
     def shown_iec(self, row: Any) -> str:
         """The importer exporter code, masked likewise."""
-        return _masked(row.seen_by, row, row.iec, IEC)
+        return _masked(row.seen_by, row, row.iec, IEC, "iec")
 
     @admin.display(description="contact e-mail")
     def shown_email(self, row: Any) -> str:
         """The address, masked likewise."""
-        return _masked(row.seen_by, row, row.contact_email, EMAIL)
+        return _masked(row.seen_by, row, row.contact_email, EMAIL, "contact_email")
 
     @admin.display(description="contact phone")
     def shown_phone(self, row: Any) -> str:
         """The number, masked likewise."""
-        return _masked(row.seen_by, row, row.contact_phone, PHONE)
+        return _masked(row.seen_by, row, row.contact_phone, PHONE, "contact_phone")
 
 
 @admin.register(OnboardingRound)
@@ -281,6 +283,7 @@ class DocumentAdmin(PartOfPartner):
         row = self._row(request, object_id)
         if not papers.may_read_content(actor_of(request), row):
             raise Http404
+        log_clear_read(actor_of(request), row, ["file"])
         response = HttpResponse(row.file.content, content_type=row.media_type)
         response["Content-Disposition"] = f'attachment; filename="paper-{row.pk}"'
         response["X-Content-Type-Options"] = "nosniff"
@@ -406,7 +409,7 @@ class TaxRegistrationAdmin(PartOfPartner):
     @admin.display(description="GSTIN")
     def shown_gstin(self, row: Any) -> str:
         """The GSTIN, masked where the person may not see it."""
-        return _masked(row.seen_by, row, row.gstin, GSTIN)
+        return _masked(row.seen_by, row, row.gstin, GSTIN, "gstin")
 
 
 @admin.register(PartnerRole)
@@ -476,6 +479,8 @@ class AmendmentAdmin(PartOfPartner):
     def tables(self, request: HttpRequest, row: Amendment) -> list[Table]:
         """Old and new values, hidden from whoever may not see numbers in full, and the exposure that it touches."""
         clear = access.may(actor_of(request), capabilities.VIEW_SENSITIVE, row)
+        if clear:
+            log_clear_read(actor_of(request), row, ["changes"])
         lines = [
             (
                 str(change),

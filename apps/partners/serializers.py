@@ -6,7 +6,6 @@ from copy import deepcopy
 from decimal import Decimal
 from typing import Any
 
-import structlog
 from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.serializers import JSONField, SerializerMethodField
 
@@ -31,7 +30,7 @@ from apps.partners.models import (
 )
 from apps.partners.models.partners import ADDRESS
 from apps.partners.services.checklist import checklist
-from apps.partners.services.rules import entity_class, roles_of
+from apps.partners.services.rules import entity_class, log_clear_read, roles_of
 from erp import access, clock
 from erp.api import fields
 from erp.api.files import FileField
@@ -57,8 +56,6 @@ from erp.identifiers import (
     VEHICLE,
     Identifier,
 )
-
-log = structlog.get_logger(__name__)
 
 _SEPARATORS = re.compile("[ -]")
 _ACCOUNT = re.compile("[A-Z0-9]{5,34}")
@@ -104,15 +101,9 @@ class ReadsAreLogged:
     def to_representation(self, instance: Any) -> dict[str, Any]:
         answer: dict[str, Any] = super().to_representation(instance)  # type: ignore[misc]
         actor = self.context.get("actor")
-        if actor is not None and actor.is_staff and _sees_clear(actor, instance):
-            shown = sorted(n for n, f in self.fields.items() if isinstance(f, Sensitive) and answer[n])
-            log.info(
-                "sensitive_read",
-                actor=str(actor.pk),
-                row_type=instance._meta.label_lower,
-                row=str(instance.pk),
-                fields=shown,
-            )
+        if actor is not None and _sees_clear(actor, instance):
+            shown = [n for n, f in self.fields.items() if isinstance(f, Sensitive) and answer[n]]
+            log_clear_read(actor, instance, shown)
         return answer
 
 

@@ -35,6 +35,7 @@ from apps.partners.services import (
     standing,
     submission,
 )
+from apps.partners.services.rules import log_clear_read
 from erp.access import actor_of
 from erp.api.endpoints import endpoint
 from erp.api.viewsets import PartsViewSet, PartViewSet, RowViewSet, ViewSet, read
@@ -171,6 +172,7 @@ class DocumentViewSet(RowViewSet):
         paper: PartnerDocument = self.get_object()
         if not papers.may_read_content(actor_of(request), paper):
             raise NotFound
+        log_clear_read(actor_of(request), paper, ["file"])
         response = HttpResponse(paper.file.content, content_type=paper.media_type)
         response["Content-Disposition"] = f'attachment; filename="paper-{paper.pk}"'
         response["X-Content-Type-Options"] = "nosniff"

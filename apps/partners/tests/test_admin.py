@@ -140,3 +140,15 @@ def test_a_paper_is_downloaded_by_who_may_see_it_once_the_scan_is_done(user, sta
         paper.file.scan_status = "refused"
         paper.file.save()
     assert staff.get(page(paper).replace("/change/", "/file/")).status_code == 404
+
+
+def test_a_clear_read_by_staff_leaves_a_line_without_values(user, staff_client_for, caplog):
+    caplog.set_level("INFO")
+    firm = factories.file_of("under_review").partner
+    reader = user("INTERNAL_COMPLIANCE")
+    staff_client_for(user("INTERNAL")).get(page(firm))
+    assert "sensitive_read" not in caplog.text
+    staff_client_for(reader).get(page(firm))
+    assert "sensitive_read" in caplog.text
+    assert str(reader.pk) in caplog.text
+    assert firm.pan not in caplog.text
