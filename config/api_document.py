@@ -109,6 +109,7 @@ AREAS = {
     "availabilities": "Offers of sellers, and reservations of quantity by buyers.",
     "events": "The feed of events: everything that happened to rows you may see, in order.",
     "notifications": "Messages to you.",
+    "uploads": "Files that a later write uses by their ID.",
     "jobs": "Long work that was accepted with 202: progress, result and errors.",
 }
 TAGS = [{"name": name, "description": words} for name, words in AREAS.items()]

@@ -38,6 +38,7 @@ from erp.api.serializers import Input, LookupOutput, Output, within
 from erp.api.validators import COUNTRY, CURRENCY, matches, refuse_web_address
 from erp.files import JPEG, PDF, PNG
 from erp.identifiers import (
+    BANK_ACCOUNT,
     BIC,
     CIN,
     DIN,
@@ -449,7 +450,7 @@ class PartnerBankAccountInput(Input):
             attrs[name] = _SEPARATORS.sub("", attrs[name]).upper()
         rupees = attrs.get("currency", "INR") == "INR"
         number = attrs["number"]
-        if not (re.fullmatch("[0-9]{9,18}", number) if rupees else _ACCOUNT.fullmatch(number)):
+        if not (BANK_ACCOUNT.pattern.fullmatch(number) if rupees else _ACCOUNT.fullmatch(number)):
             words = "Use 9 to 18 digits for rupees, else 5 to 34 letters and digits."
             raise ValidationError({"number": ErrorDetail(words, code="bank_account.format")})
         return attrs

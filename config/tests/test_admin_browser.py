@@ -12,6 +12,8 @@ from apps.accounts import secrets
 from apps.accounts import services as accounts
 from apps.commodities.tests.examples import measured
 from apps.locations.models import Location
+from apps.partners.models import Partner, PartnerBankAccount
+from apps.partners.tests import factories
 from config.testing import CHROMIUM, PASSWORD, totp_code
 from config.tests.jobs_support import finished
 from erp.access import SYSTEM
@@ -138,9 +140,6 @@ def test_resubmitting_a_form_shows_the_first_result(browse, user, emitted):
 
 
 def test_the_desk_reviews_a_file_and_a_bank_account(browse, user):
-    from apps.partners.models import Partner, PartnerBankAccount
-    from apps.partners.tests import factories
-
     file = factories.file_of("under_review")
     paper = factories.document_of(file, "itr")
     account = PartnerBankAccount.objects.get(partner=file.partner)
@@ -195,6 +194,25 @@ def test_staff_reserve_for_a_partner_found_by_search(browse, user, offer, partne
     page.click("form#run_form button[type=submit]")
     page.wait_for_url("**/change/")
     assert re.search(r"Kovai Spinners\s+40 BALE", browser.dialog_text())
+
+
+def test_a_manager_views_the_portal_as_a_partner_and_ends_the_view(browse, user, offer):
+    seller = user("SELLER")
+    own, foreign = offer(seller=seller, live=False), offer(live=False)
+    firm = Partner.objects.get(pk=seller.partner_id)
+    browser = browse(user("INTERNAL_MANAGER"))
+    page = browser.open("/admin/account/viewas/add/")
+    page.evaluate(
+        "([key, name]) => { const select = document.querySelector('[name=partner_id]');"
+        " select.append(new Option(name, key, true, true)); select.value = key; }",
+        [str(firm.pk), str(firm)],
+    )
+    page.fill("[name=reason]", "The seller asks what its page shows.")
+    page.click("#main button[type=submit]")
+    page.wait_for_selector(f"text={firm}")
+    page = browser.open("/admin/availability/availability/")
+    shown = page.inner_text("body")
+    assert (own.number in shown, foreign.number in shown, str(firm) in shown) == (True, False, True)
 
 
 def test_a_stale_page_shows_both_values(browse, user, commodity):

@@ -114,8 +114,8 @@ def start_onboarding(
 ) -> OnboardingRound:
     """Start an application. It stays a draft until it is submitted.
 
-    Staff start on behalf of a firm, without an applicant. ``partner`` is one's own rejected or closed file, for another
-    application. Numbers are checked for their form here; the registries are asked after submission.
+    Staff start on behalf of a firm, without an applicant. Another application names the applicant's rejected or closed
+    file. Numbers are checked for their form here; the registries are asked after submission.
     """
     staff = actor.is_staff or actor.is_system
     if not staff and getattr(actor, "user_type", "") != User.Type.APPLICANT:
