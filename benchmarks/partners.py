@@ -58,7 +58,8 @@ def fill(count: int) -> None:
         """
         INSERT INTO partner_creditaccount (id, version, created_at, updated_at, partner_id, currency, on_hold, holds,
             contracted, mark, delivered_unpaid, advances, margin)
-        SELECT id, 1, now(), now(), id, 'INR', false, 0, 0, 0, 0, 0, 0 FROM partner_partner LIMIT 1000
+        SELECT id, 1, now(), now(), id, 'INR', false, 0, 0, 0, 0, 0, 0 FROM partner_partner
+        WHERE status = 'active' LIMIT 1000
         """,
         """
         INSERT INTO partner_creditlimit (id, version, created_at, updated_at, partner_id, account_id, amount,
