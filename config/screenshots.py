@@ -1,6 +1,6 @@
 """``make screenshots``: pictures of the main pages of the demo, by a headless Chromium.
 
-``python -m config.screenshots --width 900 --dark --folder /tmp/pictures`` makes others to look at.
+``python -m config.screenshots --width 900 --dark --folder pictures`` makes others to look at.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Partners in the staff portal: the desk for applications, papers and checks, bank accounts, credit."""
+"""Partners in the staff portal: applications, papers and checks, bank accounts, credit."""
 
 from datetime import timedelta
 from typing import Any, ClassVar
@@ -67,10 +67,16 @@ def _masked(request: HttpRequest, row: Any, value: str | None, mask: Any, field:
 
 
 class PartnerPage(ServiceAdmin):
-    """A page of this module."""
+    """A page of this module. Its row knows who looks at it, for masked columns."""
 
     views = capabilities.VIEW
     ordering: ClassVar = ["-id"]  # ids rise with time
+
+    def get_object(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        row = super().get_object(request, *args, **kwargs)
+        if row is not None:
+            row.seen_by = request
+        return row
 
 
 class PartOfPartner(PartnerPage):
@@ -111,12 +117,6 @@ class PartnerAdmin(PartnerPage):
         "can_arrange_transport", "has_quality_lab", *ENDS,
     ]  # fmt: skip
 
-    def get_object(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        row = super().get_object(request, *args, **kwargs)
-        if row is not None:
-            row.seen_by = request
-        return row
-
     @admin.display(description="PAN")
     def shown_pan(self, row: Any) -> str:
         """The PAN, masked where the person may not see it."""
@@ -140,7 +140,7 @@ class PartnerAdmin(PartnerPage):
 
 @admin.register(OnboardingRound)
 class OnboardingAdmin(PartnerPage):
-    """Applications and renewals at the desk. The decision is made on the partner's page."""
+    """Applications and renewals. The decision is made on the partner's page."""
 
     creates = onboarding.start_onboarding
     runs: ClassVar = [
@@ -205,7 +205,7 @@ class OnboardingAdmin(PartnerPage):
 
 @admin.register(InformationItem)
 class InformationItemAdmin(PartOfPartner):
-    """Questions of the desk, and the answers."""
+    """Questions of staff, and the answers."""
 
     empty = 'Open a file under review and choose "Ask for information".'
     list_display: ClassVar = ["text", "partner", "due_at", "answer", "answered_at"]
@@ -399,12 +399,6 @@ class TaxRegistrationAdmin(PartOfPartner):
         "partner", "shown_gstin", "state_code", "form", "legal_name", "registry_status", "type", "registration_date",
         "filing_grade", "turnover", "checked_at", "is_main", "claimed", *ENDS,
     ]  # fmt: skip
-
-    def get_object(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        row = super().get_object(request, *args, **kwargs)
-        if row is not None:
-            row.seen_by = request
-        return row
 
     @admin.display(description="GSTIN")
     def shown_gstin(self, row: Any) -> str:

@@ -13,13 +13,13 @@ OWN = {"partner_id": ALL}
 
 
 class OfPartner(Event):
-    """The partner that every event is of."""
+    """Fields of every event of a partner."""
 
     partner_id: UUID
 
 
 class OfRound(OfPartner):
-    """The pass over the desk that an event is of."""
+    """Fields of every event of an onboarding or renewal round."""
 
     round_id: UUID
 

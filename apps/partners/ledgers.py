@@ -12,7 +12,7 @@ from erp.ledgers import Mismatch, register
 _COUNTED = Q(side="buy") | Q(bucket=Bucket.ADVANCE)
 
 
-def _sums() -> Iterator[Mismatch]:
+def find_mismatches() -> Iterator[Mismatch]:
     """Accounts whose sums, or whose sources' open exposure, aren't those of the entries."""
     booked: dict[tuple[object, str], Decimal] = {}
     for line in (
@@ -51,5 +51,5 @@ register(
     "partner.exposure",
     "exposure of partners",
     rows=lambda: ExposureEntry.objects.count(),
-    mismatches=_sums,
+    mismatches=find_mismatches,
 )

@@ -32,6 +32,7 @@ from apps.partners.models.partners import ADDRESS
 from apps.partners.services.checklist import checklist
 from apps.partners.services.rules import entity_class, log_clear_read, roles_of
 from erp import access, clock
+from erp.access import Actor
 from erp.api import fields
 from erp.api.files import FileField
 from erp.api.serializers import Input, LookupOutput, Output, within
@@ -71,7 +72,7 @@ PURPOSES = [
 ]
 
 
-def _sees_clear(actor: Any, row: Any) -> bool:
+def _sees_clear(actor: Actor | None, row: Any) -> bool:
     return actor is not None and access.may(actor, capabilities.VIEW_SENSITIVE, row)
 
 
@@ -109,7 +110,7 @@ class ReadsAreLogged:
 
 
 class ForStaff:
-    """A figure of the desk that the partner's side never sees: null for it."""
+    """A figure for staff: null for the partner's side."""
 
     def to_representation(self, value: Any) -> Any:
         actor = self.context.get("actor")  # type: ignore[attr-defined]
@@ -687,7 +688,7 @@ class RoundOutput(Output):
         many=True, source="checklist_items", help_text="What is needed, and what is there."
     )
     checks = CheckOutput(many=True, source="check_rows", help_text="Questions to registries.")
-    questions = QuestionOutput(many=True, source="item_rows", help_text="What the desk asked.")
+    questions = QuestionOutput(many=True, source="item_rows", help_text="What staff asked.")
     trust_score = StaffNumber(allow_null=True, help_text="Score, 0 to 100; null for the partner's side.")
     risk_category = StaffText(allow_null=True, help_text="Risk category; null for the partner's side.")
     route = StaffText(allow_null=True, help_text="Who may decide; null for the partner's side.")
@@ -797,9 +798,7 @@ class AmendmentOutput(Output):
         )  # fmt: skip
 
     changes = ChangeOutput(many=True, help_text="What changes.")
-    impact = SerializerMethodField(
-        help_text="Open exposure by side, for the desk; null for the partner's side."
-    )
+    impact = SerializerMethodField(help_text="Open exposure by side, for staff; null for the partner's side.")
 
     def get_decision_note(self, row: Amendment) -> str | None:
         actor = self.context.get("actor")

@@ -193,7 +193,7 @@ def notify_partner(event: events.OfPartner, *, meta: Envelope) -> None:
 
 
 def partner_queues() -> Iterator[Metric]:
-    """Files at the desk by status, the age of the oldest, checks without an answer, and holds that should be over."""
+    """Open files by status, age of the oldest under review, unanswered checks, and overdue holds."""
     now = clock.now()
     queue = GaugeMetricFamily(
         "erp_partner_rounds", "Files of partners that aren't decided.", labels=["status"]

@@ -1,4 +1,4 @@
-"""Rounds: one pass of a partner's file over the desk, with its checks and questions."""
+"""Onboarding and KYC renewal rounds of a partner, with their checks and questions."""
 
 from datetime import datetime
 from typing import Any, ClassVar, Self
@@ -132,7 +132,7 @@ class RoundEditor(Guarded):
 
 
 class InformationItem(OfPartner):
-    """A question of the desk to the applicant."""
+    """A question of staff to the applicant."""
 
     trail_personal = ("text", "answer")
 

@@ -277,7 +277,7 @@ def settle_check(check: KycCheck, *, actor: Actor, reason: str) -> KycCheck:
 
 @service(requires=capabilities.OPERATE, emits=[events.OnboardingAssessed], lock_via=lock_partner_of)
 def assess_overdue(round: OnboardingRound, *, actor: Actor) -> OnboardingRound:
-    """Bring a round to the desk though a registry hasn't answered for a day."""
+    """Submit a round for review although a registry has not answered for a day."""
     waiting = round.status == OnboardingRound.Status.VERIFICATION_PENDING
     submitted = round.submitted_at
     if waiting and submitted is not None and submitted <= clock.now() - timedelta(hours=HOURS_TO_WAIT):
@@ -286,7 +286,7 @@ def assess_overdue(round: OnboardingRound, *, actor: Actor) -> OnboardingRound:
 
 
 def assess_if_complete(round: OnboardingRound) -> None:
-    """Score a round and bring it to the desk, once every mandatory check has an answer; rescore it there."""
+    """Score a round and submit it for review once every mandatory check has an answer; rescore it in review."""
     if round.status not in (OnboardingRound.Status.VERIFICATION_PENDING, OnboardingRound.Status.UNDER_REVIEW):
         return
     if round.status == OnboardingRound.Status.UNDER_REVIEW or not (

@@ -1,4 +1,4 @@
-"""Applications: the draft of a file, who applies, and what the desk asks (partners §4.1)."""
+"""Applications: the draft of a file, who applies, and what staff ask (partners §4.1)."""
 
 from collections.abc import Sequence
 from datetime import timedelta

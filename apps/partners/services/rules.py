@@ -38,7 +38,7 @@ class PanMismatch(RuleBroken):
 
 
 class DuplicateRegistration(Conflict):
-    """This GST registration can't be used. The desk was informed."""
+    """This GST registration can't be used. Staff were informed."""
 
 
 def log_clear_read(actor: Actor, row: Model, fields: Iterable[str]) -> None:

@@ -84,7 +84,7 @@ def submit(
     """Submit the file. The registries are asked behind; their outage never fails a submission.
 
     ``profile`` replaces the whole profile before. A GST registration that another partner has claimed is refused
-    without naming it; the desk sees both files.
+    without naming it; staff see both files.
     """
     if round.status != OnboardingRound.Status.DRAFT:
         raise invalid_state(round)
@@ -183,7 +183,7 @@ def respond(
     answers: Sequence[dict[str, Any]],
     profile: dict[str, Any] | None = None,
 ) -> OnboardingRound | Refusal:
-    """Answer every question of the desk. Only what changed is asked of the registries again."""
+    """Answer every question of staff. Only what changed is asked of the registries again."""
     if round.status != OnboardingRound.Status.INFO_REQUESTED:
         raise invalid_state(round)
     partner = round.partner

@@ -1,4 +1,4 @@
-"""Partners in the staff portal: pages open, the desk decides, numbers are masked."""
+"""Partners in the staff portal: pages open, staff decide, numbers are masked."""
 
 import pytest
 from django.apps import apps

@@ -10,7 +10,7 @@ from django.db import Error, connection, transaction
 
 from apps.approvals import services as approvals
 from apps.approvals.models import ApprovalRequest
-from apps.partners.ledgers import _sums
+from apps.partners.ledgers import find_mismatches
 from apps.partners.models import CreditAccount, CreditLimit, ExposureEntry, OpenExposure
 from apps.partners.models.credit import Level
 from apps.partners.services import credit, exposure, standing
@@ -73,7 +73,7 @@ def test_fifty_parallel_holds_of_ten_lakh_on_a_crore_are_exactly_ten(partner):
     account = account_of(firm)
     assert (account.holds, account.headroom) == (CRORE, 0)
     assert account.version == 1
-    assert list(_sums()) == []
+    assert list(find_mismatches()) == []
 
 
 def test_a_key_adds_nothing_twice_and_refuses_another_amount(partner):
@@ -111,7 +111,7 @@ def test_a_trade_moves_through_the_buckets_to_nothing(partner, emitted):
     account = account_of(firm)
     assert (account.holds, account.contracted, account.delivered_unpaid, account.exposure) == (0, 0, 0, 0)
     assert {e.payload["level"] for e in emitted("partner.exposure.threshold_crossed")} == set()
-    assert list(_sums()) == []
+    assert list(find_mismatches()) == []
 
 
 def test_half_released_frees_exactly_half_and_more_than_is_held_is_refused(partner):
@@ -162,11 +162,11 @@ def test_random_operations_keep_every_sum(partner):
             continue
         done.add(step)
     assert done == set(steps)
-    assert list(_sums()) == []
+    assert list(find_mismatches()) == []
     assert not OpenExposure.objects.filter(amount__lt=0).exists()
     with unguarded_writes():
         CreditAccount.objects.filter(partner=firm).update(holds=Decimal("1.00"))
-    assert [m.key for m in _sums()] == [str(firm.pk)]
+    assert [m.key for m in find_mismatches()] == [str(firm.pk)]
 
 
 def test_suspension_releases_exactly_the_holds(partner, user, emitted):
