@@ -286,7 +286,9 @@ def test_stuck_events_and_dead_letters_are_decided_with_a_reason(browse, user, p
 def test_control_k_leads_to_a_row_by_its_number(browse, user, offer):
     live = offer()
     page = browse(user("INTERNAL")).page
+    page.wait_for_function("window.Alpine && document.readyState === 'complete'")
     page.keyboard.press("Control+k")
+    page.wait_for_function("document.activeElement.id === 'search-input-command'")
     page.keyboard.type(live.number)
     page.click(f"#command-results-list a:has-text('{live.number}')")
     page.wait_for_url(f"**/{live.pk}/change/")
