@@ -498,7 +498,8 @@ class Consumer:
                     or failures >= QUICK_RETRIES
                 ):
                     raise
-                failures += 1
+                else:
+                    failures += 1
                 self._heartbeat.beat()
                 if self._stopping.wait(random.uniform(0.05, 1.0 if down else 0.2)):
                     return False

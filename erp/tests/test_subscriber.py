@@ -31,7 +31,7 @@ from erp.outbox.models import Cursor, DeadLetter, EventOutbox, EventStream, Inbo
 from erp.outbox.models import Subscriber as Start
 from erp.outbox.publisher import BlockingPublisher
 from erp.outbox.pull import Delivery
-from erp.outbox.subscriber import Consumer, DeliveryOutcome, Gap, Subscription
+from erp.outbox.subscriber import QUICK_RETRIES, Consumer, DeliveryOutcome, Gap, Subscription
 from erp.tests.outbox_support import PROJECT, command, drain, ended, insert, relaying, until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("pubsub", "effects")]
@@ -916,11 +916,11 @@ def test_what_is_no_outage_is_tried_once(pauses: list[tuple[float, float]]) -> N
 def test_an_outage_is_waited_for_and_reported_once(
     pauses: list[tuple[float, float]], monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
-    down = iter([*["Redis: it is down"] * 9, "", ""])
+    down = iter([*["Redis: it is down"] * 9, *[""] * QUICK_RETRIES])
     monkeypatch.setattr(subscriber, "dependency_down", lambda: next(down))
-    work = Failing(*[ValueError() for _ in range(9)], OperationalError(), OperationalError())
-    assert Consumer("sub")._patiently(work)
-    assert (work.runs, pauses) == (12, [(0.05, 1.0)] * 9 + [(0.05, 0.2)] * 2)
+    work = Failing(*[ValueError() for _ in range(9)], *[OperationalError() for _ in range(QUICK_RETRIES)])
+    assert Consumer("sub")._patiently(work), "as many quick retries after an outage as without one"
+    assert (work.runs, pauses) == (13, [(0.05, 1.0)] * 9 + [(0.05, 0.2)] * 3)
     logged = [record.msg["event"] for record in caplog.records if record.name == "erp.outbox.subscriber"]
     assert logged == ["consumer.waiting", "consumer.resumed"]
 
