@@ -22,13 +22,13 @@ from apps.accounts.serializers import (
     StartViewAsInput,
     UnlockInput,
 )
-from apps.accounts.services.references import PARTNER
+from apps.accounts.services.references import ORGANIZATION, PARTNER
 from erp.access import actor_of, holds_everywhere, may, registry
 from erp.admin import ServiceAdmin, Table, acts
 from erp.capabilities import VIEW_TRAIL
 from erp.services import Refusal, Service
 
-MOST_PARTNERS = 500  # offered for a view as one of them
+MOST_OFFERED = 500  # partners or organizations to choose from
 MOST_HOLDERS = 200  # listed for one capability on one page
 
 
@@ -99,6 +99,13 @@ class UserAdmin(ServiceAdmin):
         if row.is_superuser and not request.user.is_superuser:
             return "Only a super administrator can change another one."
         return ""
+
+    def options(self, request: HttpRequest, service: Service, row: Any) -> dict[str, list[tuple[str, str]]]:
+        """Offer the organizations by name."""
+        if service is not services.invite:
+            return {}
+        rows = apps.get_model(ORGANIZATION)._default_manager.all().visible_to(request.user)
+        return {"organization_id": [(str(each.pk), str(each)) for each in rows.order_by("pk")[:MOST_OFFERED]]}
 
     def tables(self, request: HttpRequest, row: User) -> list[Table]:
         sessions = (
@@ -171,9 +178,7 @@ class ViewAsAdmin(ServiceAdmin):
             return {}
         active = User.objects.filter(status=User.Status.ACTIVE, partner_id__isnull=False)
         partners = apps.get_model(PARTNER)._default_manager.filter(pk__in=active.values("partner_id"))
-        shown = sorted(
-            (str(each), str(each.pk)) for each in partners.visible_to(request.user)[:MOST_PARTNERS]
-        )
+        shown = sorted((str(each), str(each.pk)) for each in partners.visible_to(request.user)[:MOST_OFFERED])
         return {"partner_id": [(pk, name) for name, pk in shown]}
 
     def _run(

@@ -63,14 +63,14 @@ class MessageAdmin(ServiceAdmin):
             red=timedelta(hours=24),
         )
     ]
-    list_display: ClassVar = ["code", "channel", "user", "status", "attempts", "error_code", "created_at"]
+    list_display: ClassVar = ["title", "channel", "user", "status", "attempts", "problem", "created_at"]
     list_filter: ClassVar = ["status", "channel", "category"]
     list_select_related: ClassVar = ["user"]
     search_fields: ClassVar = ["=code", "=id"]
     search_help_text = "Complete code or ID"
     ordering: ClassVar = ["-id"]  # ids rise with time
     details: ClassVar = [
-        "code",
+        "title",
         "channel",
         "category",
         "user",
@@ -78,7 +78,7 @@ class MessageAdmin(ServiceAdmin):
         "attempts",
         "next_attempt_at",
         "not_after",
-        "error_code",
+        "problem",
         "provider",
         "provider_message_id",
         "sent_at",
@@ -91,6 +91,16 @@ class MessageAdmin(ServiceAdmin):
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return Message.objects.seen_by_staff(actor_of(request))
+
+    @admin.display(description="notice", ordering="code")
+    def title(self, row: Message) -> str:
+        """The notice in words."""
+        return row.title
+
+    @admin.display(description="why it was not sent", ordering="error_code")
+    def problem(self, row: Message) -> str:
+        """The error in words."""
+        return row.problem or "–"
 
 
 @admin.register(Digest)

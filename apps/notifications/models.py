@@ -14,6 +14,7 @@ from django.db.models import Q
 
 from apps.accounts.models import User
 from erp.access import Actor, holds_everywhere
+from erp.labels import label_of
 from erp.models import Model, QuerySet
 
 DEFAULT_LOCALE: Final = "en-IN"
@@ -293,7 +294,20 @@ class Message(Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.code} by {self.channel}"
+        return f"{self.title} by {self.get_channel_display()}"
+
+    @property
+    def title(self) -> str:
+        """The title of the notice; its code in words if it is no longer declared."""
+        return self.notice.title if self.notice is not None else label_of(self.code)
+
+    @property
+    def problem(self) -> str:
+        """Why the message was not sent, in words."""
+        answer = self.error_code.removeprefix("refused_")
+        if answer != self.error_code:
+            return f"The provider refused it (answer {answer})."
+        return _PROBLEMS.get(self.error_code, label_of(self.error_code))
 
     def open_verbs(self) -> frozenset[str]:
         return frozenset({"requeue"}) if self.status == self.Status.FAILED else frozenset()
@@ -330,6 +344,23 @@ class Message(Model):
         values = {**values, "name": user.full_name if user is not None else NAMELESS[template.locale]}
         subject = " ".join(filled(template.subject, values).split())  # a header is one line
         return RenderedMessage(address, subject, filled(template.body, values), template)
+
+
+# Codes of ``Message.error_code`` in words; an answer of the provider is ``refused_<status>``.
+_PROBLEMS: Final = {
+    "": "",
+    "declined": "The user turned this notice off.",
+    "dlt_template_missing": "The template has no DLT ID, which an SMS needs.",
+    "erased": "The user's data was erased.",
+    "gave_up": "No worker could send it in time.",
+    "no_address": "The user has no verified address or number.",
+    "not_active": "The user is not active.",
+    "not_wanted": "The user turned this notice off.",
+    "notice_unknown": "The notice is no longer declared.",
+    "over": "It was no longer relevant.",
+    "template_missing": "There is no template for this notice and channel.",
+    "unavailable": "The provider did not answer.",
+}
 
 
 class Unsendable(Exception):

@@ -2,7 +2,7 @@
 
 import csv
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -13,13 +13,14 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from apps.accounts.models import User
 from apps.availability.models import Availability
 from apps.commodities.models.commodities import Commodity
 from apps.commodities.tests.examples import measured
 from config.testing import make_ready
 from erp import clock, metrics
 from erp.admin import related, search
-from erp.admin.display import columns_of
+from erp.admin.display import columns_of, shown
 from erp.admin.navigation import sidebar
 from erp.jobs.models import Job
 from erp.models import unguarded_writes
@@ -114,6 +115,32 @@ def test_the_history_shows_who_changed_which_field_from_what_to_what(user, staff
     one = client.get(address, {"by": str(first.pk), "field": "description"}).context["changes"]
     assert [change.actor for change in one] == [str(first)]
     assert client.get(address, {"by": "x", "field": "password"}).status_code == 200
+
+
+def test_times_and_truth_values_in_words():
+    created, active = Commodity._meta.get_field("created_at"), User._meta.get_field("is_superuser")
+    moment = datetime(2026, 11, 30, 8, 35, tzinfo=UTC)
+    assert shown(created, moment) == "30 Nov 2026, 14:05 IST"
+    assert (shown(active, True), shown(active, False)) == ("yes", "no")
+
+
+def test_a_page_names_the_group_of_the_navigation_and_its_list(user, staff_client_for, commodity):
+    staff, row = staff_client_for(user("INTERNAL", "INTERNAL_MASTERDATA")), commodity()
+    changelist = reverse("admin:commodity_commodity_changelist")
+    page = reverse("admin:commodity_commodity_change", args=[row.pk])
+    text = staff.get(page.replace("change/", "history/")).content.decode()
+    way = text[text.index('aria-label="Breadcrumb"') : text.index("</h1>") + 1]
+    assert re.findall(r">([^<>\s›][^<>]*)<", way) == ["Master data", "Commodities", str(row), "History"]
+    assert f'href="{changelist}"' in way
+    assert f'href="{page}"' in way
+
+
+def test_labels_of_cells_are_in_sentence_case(user, staff_client_for, commodity):
+    commodity()
+    text = staff_client_for(user("INTERNAL")).get(reverse("admin:commodity_commodity_changelist")).content
+    labels = re.findall(r'data-label="([^"]+)"', text.decode())
+    assert labels
+    assert all(label[0].isupper() or label.startswith("e-") for label in labels), labels
 
 
 def test_the_history_shows_no_field_that_the_page_does_not_show(user, staff_client_for):
@@ -333,6 +360,13 @@ def test_a_person_saves_opens_and_removes_views_of_a_list(user, staff_client_for
     assert save not in auditor.get(page, {"q": "x"}).content.decode()
     client.post(save, form | {"_key": uuid4().hex, "name": view.name, "remove": "1"})
     assert not SavedView.objects.exists()
+
+
+def test_a_form_asks_for_no_id_of_rows_that_nobody_can_look_up(user, staff_client_for, offer):
+    page = reverse("admin:availability_availability_run", args=[offer().pk, "reserve"])
+    fields = staff_client_for(user("INTERNAL")).get(page).context["adminform"].form.fields
+    assert {"quantity", "holder_partner_id"} <= set(fields)
+    assert not {"requirement_id", "match_id", "negotiation_id"} & set(fields)
 
 
 def test_a_person_has_at_most_twenty_views_of_a_list(user):

@@ -16,7 +16,6 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db import Error as DatabaseFailure
 from django.http import Http404, HttpRequest
-from django.utils import timezone
 from django.utils.html import format_html
 
 from erp import clock
@@ -54,7 +53,7 @@ class ActResult(NamedTuple):
 
     def __str__(self) -> str:
         when = (
-            f" This was already done at {timezone.localtime(self.at):%H:%M}; it was not done again."
+            f" This was already done at {clock.local(self.at)}; it was not done again."
             if self.replayed
             else ""
         )
@@ -177,7 +176,7 @@ def record_of(answer: StoredResponse) -> Any:
     record: Any = json.loads(answer.body)
     if answer.status < 400:
         return record
-    when = f" ({timezone.localtime(datetime.fromisoformat(record['at'])):%H:%M})" if answer.replayed else ""
+    when = f" ({clock.local(datetime.fromisoformat(record['at']))})" if answer.replayed else ""
     raise CommittedRefusal(answer.status, record, when)
 
 

@@ -1,15 +1,18 @@
 """How figures and lists look to staff: Indian grouping, units beside quantities, short tables under a row."""
 
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 from django.contrib.admin.utils import lookup_field
 from django.core.exceptions import FieldDoesNotExist
 from django.db import models
+from django.utils import formats
 from django.utils.html import format_html
 from unfold.utils import display_for_field, display_for_label
 
+from erp import clock
 from erp.figures import group, trim
 
 
@@ -119,7 +122,11 @@ def shown(field: "models.Field[Any, Any]", value: Any) -> str:
         return "–"
     if field.choices:
         return str(dict(field.flatchoices).get(value, value))
-    return trim(value) if isinstance(value, Decimal) else str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return clock.local(value)
+    return trim(value) if isinstance(value, Decimal) else str(formats.localize(value))
 
 
 def cell(page: Any, column: Any, row: models.Model) -> Any:

@@ -162,7 +162,11 @@ class ServiceForm(forms.Form):
         self.instance = row if row is not None else model()
         self._meta = read_only_meta(model)
         fixed, self._codes = fixed or {}, codes or {}
-        self.slots = [slot for slot in slots if slot.name not in fixed]
+        self.slots = [
+            slot
+            for slot in slots
+            if slot.name not in fixed and (slot.name in (options or {}) or not _is_bare_id(slot, slots))
+        ]
         self._fixed = [(slot.path, fixed[slot.name]) for slot in slots if fixed.get(slot.name) is not None]
         self._choose = choose
         for slot in self.slots:
@@ -273,6 +277,13 @@ class ServiceForm(forms.Form):
             attrs={"data-ajax--url": address, "data-placeholder": "Search", "data-allow-clear": "true"}
         )
         return forms.ChoiceField(choices=pairs, widget=widget)
+
+
+def _is_bare_id(slot: FieldSlot, slots: list[FieldSlot]) -> bool:
+    """Whether the control asks for an id that may be left out, of rows that no page offers and no type names."""
+    named = any(other.name == f"{slot.name.removesuffix('id')}type" for other in slots)
+    is_id = isinstance(slot.field, serializers.UUIDField) and not isinstance(slot.field, RowField)
+    return is_id and not slot.field.required and not named
 
 
 class _NoHelp(dict[str, str]):

@@ -11,7 +11,13 @@ from django.utils.text import capfirst
 
 from erp.admin import queues
 
+OTHER: Final = "Other"  # group of the apps that PORTAL_GROUPS doesn't name
 BADGE_SECONDS: Final = 30  # the sidebar is on every page: its counts may be this old
+
+
+def group_of(label: str) -> str:
+    """The title of the group in which the pages of an app stand."""
+    return next((title for title, labels in settings.PORTAL_GROUPS if label in labels), OTHER)
 
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
@@ -29,7 +35,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
         found = [page for label in labels for page in pages.pop(label, [])]
         groups.append(_group(request, title, found, waiting))
     rest = [page for found in pages.values() for page in found]
-    return [group for group in [*groups, _group(request, "Other", rest, waiting)] if group["items"]]
+    return [group for group in [*groups, _group(request, OTHER, rest, waiting)] if group["items"]]
 
 
 def _group(request: HttpRequest, title: str, pages: list[Any], waiting: dict[str, str]) -> dict[str, Any]:

@@ -43,7 +43,11 @@ def test_a_failed_message_is_sent_again(staff, user):
     with unguarded_writes():
         Message.objects.filter(pk=message.pk).update(status="failed", error_code="unavailable", attempts=6)
     assert "Failed messages" in staff.get("/admin/").content.decode()
-    assert str(message.pk) in staff.get(f"{MESSAGES}?status=failed").content.decode()
+    shown = staff.get(f"{MESSAGES}?status=failed").content.decode()
+    assert str(message.pk) in shown
+    assert message.title in shown
+    assert "The provider did not answer." in shown
+    assert "unavailable" not in shown
     run = reverse("admin:notification_message_run", args=[message.pk, "requeue"])
     assert staff.fill(run).status_code == 302
     again = Message.objects.get(pk=message.pk)
