@@ -13,6 +13,7 @@ from erp.access import Actor, Capability
 from erp.events import Event
 
 DAYS = 14
+NAME_LENGTH = 200  # of a stored name of a subject
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,11 @@ class ApprovalKind:
     def subjects_of(self, actor: Actor) -> Any:
         """Rows that ``actor`` sees and holds the capability on."""
         return self._rows.visible_to(actor).permitted(actor, self.capability)
+
+    def name_of(self, subject_id: UUID) -> str:
+        """The subject as people name it; empty where it isn't there."""
+        subject = self._rows.filter(pk=subject_id).first()
+        return "" if subject is None else str(subject)[:NAME_LENGTH]
 
     def locked_subject(self, subject_id: UUID) -> Any:
         """The subject, locked after what its module locks before it; None where it isn't there."""

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.apps import apps
 from django.contrib import admin
+from django.contrib.admin.utils import label_for_field
 from django.contrib.admin.views.main import PAGE_VAR
 from django.db.models import BooleanField, Count, ExpressionWrapper, Model
 from django.forms import HiddenInput
@@ -15,15 +16,18 @@ from django.http import HttpRequest, HttpResponse, QueryDict
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.http import urlencode
+from django.utils.text import capfirst
 
 from apps.approvals import capabilities, services
 from apps.approvals.models import ApprovalRequest, decidable_by
-from apps.approvals.serializers import ApprovalApproveInput, EscalateInput, RejectInput
+from apps.approvals.serializers import AnswerInput, ApprovalApproveInput, AskInput, EscalateInput, RejectInput
 from erp.access import actor_of
 from erp.admin import Queue, ServiceAdmin, Table, history, measured
 from erp.admin.charts import Chart, by_day, charts
+from erp.admin.display import cell
 from erp.admin.site import Task, my_tasks
 from erp.approvals import kinds
+from erp.labels import label_of
 from erp.services import Service
 
 DECISIONS = (services.approve, services.reject)
@@ -96,15 +100,25 @@ class ApprovalRequestAdmin(ServiceAdmin):
 
     empty = "A change that another person must approve creates one."
     views = capabilities.VIEW
-    runs: ClassVar = [services.approve, services.reject, services.escalate, services.withdraw]
+    runs: ClassVar = [
+        services.approve,
+        services.reject,
+        services.ask,
+        services.answer,
+        services.escalate,
+        services.withdraw,
+    ]
+    panel: ClassVar = [services.approve, services.reject, services.ask, services.answer, services.escalate]
     inputs: ClassVar = {
         services.approve: ApprovalApproveInput,
         services.reject: RejectInput,
+        services.ask: AskInput,
+        services.answer: AnswerInput,
         services.escalate: EscalateInput,
     }
     queues: ClassVar = [
         Queue(
-            title="Pending approvals",
+            title="Changes to approve",
             filters={"status": "pending", "for_me": "True"},
             since="created_at",
             amber=timedelta(hours=4),
@@ -114,26 +128,26 @@ class ApprovalRequestAdmin(ServiceAdmin):
     change_form_template = "admin/approval/form.html"
     list_display: ClassVar = [
         "kind_name",
+        "record",
         "maker",
         "formatted_amount",
         "approvals",
         "status",
         "created_at",
-        "expires_at",
     ]
     list_filter: ClassVar = ["status", AssignmentFilter, "kind", "decider_role"]
     list_select_related: ClassVar = ["maker"]
-    search_fields: ClassVar = ["=subject_id"]
-    search_help_text = "Complete ID of the record to be changed"
-    ordering: ClassVar = ["id"]  # oldest first: ids rise with time
+    search_fields: ClassVar = ["subject_name", "=subject_id"]
+    search_help_text = "Number or name of the record, or its complete ID"
+    ordering: ClassVar = ["-decided_at", "id"]  # pending ones first, oldest first: ids rise with time
     details: ClassVar = [
         "kind_name",
+        "record",
         "status",
         "approvals",
         "maker",
         "reason",
         "formatted_amount",
-        "subject",
         "decider_role",
         "escalated_by",
         "escalation_reason",
@@ -152,18 +166,34 @@ class ApprovalRequestAdmin(ServiceAdmin):
         """The title of the kind."""
         return row.title
 
-    @admin.display(description="what is decided")
-    def subject(self, row: ApprovalRequest) -> str:
-        """A link to the row that the request is about, for those who may see its page."""
+    @admin.display(description="record", ordering="subject_name")
+    def record(self, row: ApprovalRequest) -> str:
+        """The row that the request is about, with a link to its page."""
+        page = self._page_of(row)
+        if page is None or not row.subject_name:
+            return row.subject_name or "–"
+        url = page._url("change", row.subject_id)
+        return format_html('<a class="text-link" href="{}">{}</a>', url, row.subject_name)
+
+    def _page_of(self, row: ApprovalRequest) -> ServiceAdmin | None:
+        """The page of the row that the request is about."""
         kind = kinds.get(row.kind)
-        subject: Any = kind and apps.get_model(kind.model)._default_manager.filter(pk=row.subject_id).first()
+        page = kind and self.admin_site._registry.get(apps.get_model(kind.model))
+        return page if isinstance(page, ServiceAdmin) else None
+
+    def _record_table(self, request: HttpRequest, row: ApprovalRequest) -> Table | None:
+        """The record as its own page shows it, for those who may see it."""
+        page = self._page_of(row)
+        if page is None or not page.has_view_permission(request):
+            return None
+        subject = page.get_object(request, str(row.subject_id))
         if subject is None:
-            return "–"
-        page = self.admin_site._registry.get(type(subject))
-        if not isinstance(page, ServiceAdmin):
-            return str(subject)
-        url = page._url("change", subject.pk)
-        return format_html('<a class="text-link" href="{}">{}</a>', url, str(subject))
+            return None
+        lines = [
+            (capfirst(str(label_for_field(name, page.model, page))), cell(page, name, subject))
+            for name in page.get_details(request, subject)
+        ]
+        return Table("Record as it is now", ["Field", "Value"], [line for line in lines if line[1] != "–"])
 
     @admin.display(description="approvals")
     def approvals(self, row: ApprovalRequest) -> str:
@@ -177,16 +207,16 @@ class ApprovalRequestAdmin(ServiceAdmin):
 
     def disabled_reason(self, request: HttpRequest, service: Service, row: ApprovalRequest) -> str:
         """Why the user cannot run the service on the request, as the service would refuse it."""
-        if service is services.withdraw:
+        if service in (services.withdraw, services.answer):
             return "" if request.user.pk == row.maker_id else services.MakerOnly.title
-        if service is services.escalate:
+        if service in (services.escalate, services.ask):
             against = services.exclusion(row, actor_of(request))
         else:
             against = services.disabled_reason(row, actor_of(request)) if service in DECISIONS else None
         return against.detail if against is not None else ""
 
     def tables(self, request: HttpRequest, row: ApprovalRequest) -> list[Table]:
-        lines = [(line["field"], line["old"] or "–", line["new"] or "–") for line in row.diff]
+        lines = [(label_of(line["field"]), line["old"] or "–", line["new"] or "–") for line in row.diff]
         decisions = [
             (
                 decision.decider,
@@ -197,10 +227,18 @@ class ApprovalRequestAdmin(ServiceAdmin):
             )
             for decision in row.decisions.all()
         ]
-        return [
+        questions = [
+            (each.asked_by, each.question, each.due_date or "–", each.answer or "–", each.answered_at or "–")
+            for each in row.questions.all()
+        ]
+        asked = ["Asked by", "Question", "Answer by", "Answer", "Answered at"]
+        found = [
             Table("Proposed changes", ["Field", "Current value", "Proposed value"], lines),
+            self._record_table(request, row),
+            Table("Questions", asked, questions) if questions else None,
             Table("Decisions", ["Decided by", "Decision", "Reason", "Note", "Decided at"], decisions),
         ]
+        return [table for table in found if table is not None]
 
     def _form(self, request: HttpRequest, service: Service, row: Any, *, data: bool = False) -> Any:
         """Fill in the version that the page shows: a decision is about that version only."""

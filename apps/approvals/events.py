@@ -77,6 +77,16 @@ class ApprovalEscalated(ApprovalEvent):
     """A request was escalated to a higher role."""
 
 
+@event("approval.questioned", version=1, aggregate=APPROVAL, readers={})
+class ApprovalQuestioned(ApprovalEvent):
+    """An approver asked the requester a question."""
+
+
+@event("approval.answered", version=1, aggregate=APPROVAL, readers={})
+class ApprovalAnswered(ApprovalEvent):
+    """The requester answered the open question."""
+
+
 class DraftEvents(NamedTuple):
     """The events of one model that is published by approval."""
 

@@ -5,9 +5,10 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import migrations, models
 from django.db.models import BooleanField, Exists, ExpressionWrapper, F, OuterRef, Q
-from django.utils import timezone
+from django.db.models.functions import Upper
 
 from apps.accounts.models import CapabilityGrant, User
 from erp import clock
@@ -49,9 +50,12 @@ class ApprovalRequestQuerySet(QuerySet):
         )
 
     def with_decisions(self) -> Self:
-        """Prefetch requester, decisions and approvers."""
+        """Prefetch requester, decisions and approvers, questions and answers."""
         decisions = ApprovalDecision.objects.select_related("decider").order_by("created_at")
-        return self.select_related("maker").prefetch_related(models.Prefetch("decisions", decisions))
+        questions = ApprovalQuestion.objects.select_related("asked_by", "answered_by").order_by("created_at")
+        return self.select_related("maker").prefetch_related(
+            models.Prefetch("decisions", decisions), models.Prefetch("questions", questions)
+        )
 
 
 def subject_within_reach(user: Actor) -> Q:
@@ -92,6 +96,8 @@ def roles_of(user: Any) -> frozenset[str]:
 class ApprovalRequest(Model):
     """A change that another person must approve, bound to the version that the requester saw."""
 
+    trail_personal = ("subject_name",)  # it may be the name of a user
+
     class Status(models.TextChoices):
         PENDING = "pending"
         GRANTED = "granted"
@@ -103,6 +109,13 @@ class ApprovalRequest(Model):
     kind = models.CharField(max_length=60, help_text="Kind of change, such as organization.bank_account.")
     subject_type = models.CharField(max_length=60, help_text="Type of the record to be changed.")
     subject_id = models.UUIDField(help_text="ID of the record to be changed.")
+    subject_name = models.CharField(
+        max_length=200,
+        default="",
+        blank=True,
+        verbose_name="record",
+        help_text="Number or name of the record to be changed.",
+    )
     subject_version = models.PositiveIntegerField(
         help_text="Version of the record that the request is about."
     )
@@ -191,10 +204,12 @@ class ApprovalRequest(Model):
             models.Index(fields=["base_id"], name="idx_approval_base"),
             models.Index(fields=["maker", "created_at"], name="idx_approval_maker"),
             models.Index(fields=["expires_at"], name="idx_approval_due", condition=Q(status="pending")),
+            models.Index(F("decided_at").desc(), "id", name="idx_approval_list"),  # pending ones come first
+            GinIndex(OpClass(Upper("subject_name"), name="gin_trgm_ops"), name="idx_approval_search"),
         ]
 
     def __str__(self) -> str:
-        return f"{self.title}, {timezone.localtime(self.created_at):%d %b %H:%M}"
+        return f"{self.title}: {self.subject_name}" if self.subject_name else self.title
 
     @property
     def title(self) -> str:
@@ -210,7 +225,13 @@ class ApprovalRequest(Model):
             return frozenset({"escalate", "withdraw"})
         if known.decided_at == "module":
             return frozenset({"reject", "escalate", "withdraw"})
-        return frozenset({"approve", "reject", "escalate", "withdraw"})
+        question = "ask" if self.open_question is None else "answer"
+        return frozenset({"approve", "reject", question, "escalate", "withdraw"})
+
+    @property
+    def open_question(self) -> "ApprovalQuestion | None":
+        """The question that waits for the requester's answer, if any."""
+        return next((each for each in self.questions.all() if each.answered_at is None), None)
 
     def people(self) -> list[UUID]:
         """IDs of the requester and the approvers, for whom the change is made."""
@@ -293,6 +314,39 @@ class ApprovalDecision(Guarded):
 
     def __str__(self) -> str:
         return f"{self.get_decision_display()} by {self.decider_id}"
+
+
+class ApprovalQuestion(Guarded):
+    """A question of an approver to the requester, with the answer. Neither is changed later."""
+
+    trail_personal = ("question", "answer")
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    request = models.ForeignKey(ApprovalRequest, models.PROTECT, related_name="questions")
+    asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    question = models.CharField(max_length=1000, help_text="What the approver asks.")
+    due_date = models.DateField(
+        null=True, blank=True, verbose_name="answer by", help_text="Day by which the answer is needed."
+    )
+    answered_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
+    answer = models.CharField(max_length=1000, default="", blank=True, help_text="The requester's answer.")
+    answered_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+
+    class Meta(Guarded.Meta):
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                name="approval_one_open_question", fields=["request"], condition=Q(answered_at=None)
+            ),
+            models.CheckConstraint(
+                name="approval_answer_is_whole",
+                condition=Q(answered_at=None, answered_by=None, answer="")
+                | (Q(answered_at__isnull=False, answered_by__isnull=False) & ~Q(answer="")),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.question
 
 
 class PublishedByApprovalQuerySet(DatedQuerySet):

@@ -33,6 +33,19 @@ def _decided(message: Message) -> Values:
     return {**_values(request), "outcome": outcome}
 
 
+def _question(message: Message) -> Values | None:
+    """None once the request is decided, or the question is answered."""
+    request = _request(message)
+    is_open = request.status == ApprovalRequest.Status.PENDING and request.open_question is not None
+    return _values(request) if is_open else None
+
+
+def _answer(message: Message) -> Values | None:
+    """None once the request is decided."""
+    request = _request(message)
+    return _values(request) if request.status == ApprovalRequest.Status.PENDING else None
+
+
 WAITING = Notice(
     code="approval_waiting",
     title="Requests waiting for your decision",
@@ -46,4 +59,18 @@ DECIDED = Notice(
     category=Category.DIGEST,
     variables=frozenset({"what", "link", "outcome"}),
     values=_decided,
+)
+QUESTIONED = Notice(
+    code="approval_questioned",
+    title="Questions about your requests",
+    category=Category.DIGEST,
+    variables=frozenset({"what", "link"}),
+    values=_question,
+)
+ANSWERED = Notice(
+    code="approval_answered",
+    title="Answers to your questions",
+    category=Category.DIGEST,
+    variables=frozenset({"what", "link"}),
+    values=_answer,
 )

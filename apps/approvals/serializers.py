@@ -1,6 +1,6 @@
 """Inputs and outputs of approval requests and decisions."""
 
-from apps.approvals.models import ApprovalDecision, ApprovalRequest
+from apps.approvals.models import ApprovalDecision, ApprovalQuestion, ApprovalRequest
 from erp.access import registry
 from erp.api import fields
 from erp.api.serializers import Input, LookupOutput, Output
@@ -44,6 +44,28 @@ class EscalateInput(Input):
     )
 
 
+class AskInput(Input):
+    question = fields.CharField(
+        min_length=10,
+        max_length=1000,
+        multiline=True,
+        help_text="What the requester should explain or add, in 10 to 1000 characters.",
+    )
+    due_date = fields.DateField(required=False, allow_null=True)
+
+    class Meta:
+        model = ApprovalQuestion
+
+
+class AnswerInput(Input):
+    answer = fields.CharField(
+        min_length=3,
+        max_length=1000,
+        multiline=True,
+        help_text="Answer for the approver, up to 1000 characters.",
+    )
+
+
 class ChangeOutput(LookupOutput):
     field = fields.CharField()
     old = fields.CharField(allow_null=True)
@@ -70,6 +92,7 @@ class ApprovalOutput(Output):
             "kind",
             "subject_type",
             "subject_id",
+            "subject_name",
             "subject_version",
             "base_type",
             "base_id",

@@ -8,9 +8,11 @@ from django.apps import apps
 from django.db.models import Count, Min
 from prometheus_client.core import GaugeMetricFamily, Metric
 
+from apps.accounts.models import User
 from apps.approvals import events, notices, services
-from apps.approvals.models import ApprovalRequest
+from apps.approvals.models import ApprovalQuestion, ApprovalRequest
 from apps.notifications import services as notifications
+from apps.notifications.models import Notice
 from erp import clock, metrics
 from erp.access import SYSTEM
 from erp.approvals import kinds
@@ -107,6 +109,30 @@ def notify_requester(event: events.ApprovalEvent, *, meta: Envelope) -> None:
             event_id=meta.event_id,
             user=request.maker,
             context={"approval_id": str(request.pk)},
+        )
+
+
+@handles(events.ApprovalQuestioned)
+def notify_of_question(event: events.ApprovalQuestioned, *, meta: Envelope) -> None:
+    """Notify the requester of a question."""
+    _notify(notices.QUESTIONED, event, meta, ApprovalRequest.objects.get(pk=event.approval_id).maker)
+
+
+@handles(events.ApprovalAnswered)
+def notify_of_answer(event: events.ApprovalAnswered, *, meta: Envelope) -> None:
+    """Notify whoever asked last."""
+    question = ApprovalQuestion.objects.filter(request_id=event.approval_id).latest("created_at")
+    _notify(notices.ANSWERED, event, meta, question.asked_by)
+
+
+def _notify(notice: Notice, event: events.ApprovalEvent, meta: Envelope, user: User | None) -> None:
+    if user is not None:
+        notifications.notify(
+            actor=SYSTEM,
+            notice=notice,
+            event_id=meta.event_id,
+            user=user,
+            context={"approval_id": str(event.approval_id)},
         )
 
 

@@ -90,6 +90,7 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
     lookups of the list that links of other pages use, beside relations and those of ``list_filter`` and
     ``date_hierarchy``.
     ``codes`` are fields in which the code of a row is typed: name → model, whose codes the form suggests.
+    ``panel`` are those of ``runs`` whose forms stand beside the row, in one place, instead of pages of their own.
     ``empty`` says how rows come about where the list has no "Add" button.
     """
 
@@ -99,6 +100,7 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
     runs: ClassVar[Sequence[Service]] = ()
     bulk: ClassVar[Sequence[Service]] = ()
     starts: ClassVar[Sequence[Service]] = ()
+    panel: ClassVar[Sequence[Service]] = ()
     inputs: ClassVar[Mapping[Service, type[Input]]] = {}
     details: ClassVar[Sequence[Any]] = ()
     hidden: ClassVar[Sequence[str]] = ("id", "password")
@@ -136,8 +138,8 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
                 raise ImproperlyConfigured(f"{name}: {service!r} is not a service with a capability")
             if (service.target is None) == (service in targeted):
                 raise ImproperlyConfigured(f"{name}: {service.name} does not fit this list of services")
-        if not set(self.bulk) <= set(self.runs):
-            raise ImproperlyConfigured(f"{name}: what runs on a list also runs on a row")
+        if not {*self.bulk, *self.panel} <= set(self.runs):
+            raise ImproperlyConfigured(f"{name}: what runs on a list or in the panel also runs on a row")
 
     def get_queryset(self, request: HttpRequest) -> Any:
         """Return the rows that the person may see; of technical rows without owners, all."""

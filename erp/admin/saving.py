@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 from functools import cache, partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from django import forms as django_forms
 from django.core.exceptions import PermissionDenied
@@ -13,7 +13,7 @@ from unfold.forms import AdminForm
 
 from erp.access import actor_of
 from erp.admin import acts, forms, history, partner_view, related
-from erp.admin.looking import ReadOnlyAdmin
+from erp.admin.looking import ReadOnlyAdmin, Verb
 from erp.api.serializers import Input
 from erp.errors import DomainError, InProgress, PreconditionFailed
 from erp.labels import outcome_of
@@ -21,6 +21,15 @@ from erp.services import Refusal, Service
 
 MOST_CHANGES: Final = 10  # shown on a stale page
 MOST_CODES: Final = 200  # suggested for one field
+
+
+class PanelForm(NamedTuple):
+    """A service in the panel beside a row, with its form; None where the person confirms the identity first."""
+
+    verb: Verb
+    description: str
+    key: str
+    form: forms.ServiceForm | None
 
 
 class SavingAdmin(ReadOnlyAdmin):
@@ -142,6 +151,9 @@ class SavingAdmin(ReadOnlyAdmin):
         fieldsets: list[Any] = [(None, {"fields": names})] if names else []
         if row is not None and details:
             fieldsets.append(("Details" if names else None, {"fields": details}))
+        panel = [] if row is None else self._panel(request, row)
+        in_panel = {each.verb.name for each in panel}
+        verbs = [] if row is None else self.verbs(request, row)
         stale = isinstance(error, PreconditionFailed) and form is not None and row is not None
         context = {
             **self.admin_site.each_context(request),
@@ -151,7 +163,7 @@ class SavingAdmin(ReadOnlyAdmin):
             "object_id": None if row is None else str(row.pk),
             "original": row,
             "errors": drawn.errors,
-            "media": self.media + drawn.media,
+            "media": sum((each.form.media for each in panel if each.form), self.media + drawn.media),
             "inline_admin_formsets": [],
             "is_popup": False,
             "to_field": None,
@@ -162,7 +174,8 @@ class SavingAdmin(ReadOnlyAdmin):
             "key": acts.new_key(),
             "version": self._version_to_send(request, row, error),
             "service": service,
-            "verbs": [] if row is None else self.verbs(request, row),
+            "verbs": [verb for verb in verbs if verb.name not in in_panel],
+            "panel": panel,
             "tables": []
             if row is None
             else [*self.tables(request, row), *related.tables(self, request, row)],
@@ -173,6 +186,20 @@ class SavingAdmin(ReadOnlyAdmin):
             request, context, add=row is None, change=row is not None, obj=row, form_url=""
         )
         return as_answer(response, error)
+
+    def _panel(self, request: HttpRequest, row: Any) -> list[PanelForm]:
+        """The forms beside a row, for the services that its status allows."""
+        services = {service.__name__: service for service in self.panel}
+        panel = []
+        for verb in self.verbs(request, row):
+            if (service := services.get(verb.name)) is None:
+                continue
+            form = None
+            if not verb.disabled_reason and self._reauthentication_needed(request, service, row) is None:
+                form = self._form(request, service, row)
+                form.auto_id = f"{verb.name}_%s"
+            panel.append(PanelForm(verb, service.description, acts.new_key(), form))
+        return panel
 
     def _version_shown(self, request: HttpRequest, row: Any) -> int | None:
         """The version that the page showed. Raises a domain error where it is missing or malformed."""

@@ -1,5 +1,7 @@
 import django.contrib.postgres.fields
+import django.contrib.postgres.indexes
 import django.db.models.deletion
+import django.db.models.functions.text
 import erp.clock
 import erp.ids
 from django.conf import settings
@@ -25,6 +27,7 @@ class Migration(migrations.Migration):
                 ('kind', models.CharField(help_text='Kind of change, such as organization.bank_account.', max_length=60)),
                 ('subject_type', models.CharField(help_text='Type of the record to be changed.', max_length=60)),
                 ('subject_id', models.UUIDField(help_text='ID of the record to be changed.')),
+                ('subject_name', models.CharField(blank=True, default='', help_text='Number or name of the record to be changed.', max_length=200, verbose_name='record')),
                 ('subject_version', models.PositiveIntegerField(help_text='Version of the record that the request is about.')),
                 ('base_type', models.CharField(blank=True, default='', help_text='Type of the record that the change builds on.', max_length=60)),
                 ('base_id', models.UUIDField(help_text='ID of the record that the change builds on.', null=True)),
@@ -48,8 +51,27 @@ class Migration(migrations.Migration):
             options={
                 'abstract': False,
                 'default_permissions': (),
-                'indexes': [models.Index(fields=['status', 'kind', 'created_at'], name='idx_approval_queue'), models.Index(fields=['subject_id'], name='idx_approval_subject'), models.Index(fields=['base_id'], name='idx_approval_base'), models.Index(fields=['maker', 'created_at'], name='idx_approval_maker'), models.Index(condition=models.Q(('status', 'pending')), fields=['expires_at'], name='idx_approval_due')],
+                'indexes': [models.Index(fields=['status', 'kind', 'created_at'], name='idx_approval_queue'), models.Index(fields=['subject_id'], name='idx_approval_subject'), models.Index(fields=['base_id'], name='idx_approval_base'), models.Index(fields=['maker', 'created_at'], name='idx_approval_maker'), models.Index(condition=models.Q(('status', 'pending')), fields=['expires_at'], name='idx_approval_due'), models.Index(models.OrderBy(models.F('decided_at'), descending=True), models.F('id'), name='idx_approval_list'), django.contrib.postgres.indexes.GinIndex(django.contrib.postgres.indexes.OpClass(django.db.models.functions.text.Upper('subject_name'), name='gin_trgm_ops'), name='idx_approval_search')],
                 'constraints': [models.UniqueConstraint(condition=models.Q(('status', 'pending')), fields=('kind', 'subject_type', 'subject_id'), name='approval_one_pending'), models.CheckConstraint(condition=models.Q(('given__gte', 0), ('given__lte', models.F('needed')), ('needed__range', (1, 3))), name='approval_voices_in_range'), models.CheckConstraint(condition=models.Q(models.Q(('given', models.F('needed')), ('status', 'granted')), models.Q(models.Q(('status', 'granted'), _negated=True), ('given__lt', models.F('needed'))), _connector='OR'), name='approval_granted_by_all_voices'), models.CheckConstraint(condition=models.Q(models.Q(('decided_at', None), ('status', 'pending')), models.Q(models.Q(('status', 'pending'), _negated=True), ('decided_at__isnull', False)), _connector='OR'), name='approval_decided_has_a_time'), models.CheckConstraint(condition=models.Q(models.Q(('amount', None), ('currency', '')), models.Q(('amount__isnull', False), ('currency__regex', '^[A-Z]{3}$')), _connector='OR'), name='approval_amount_has_a_currency'), models.CheckConstraint(condition=models.Q(models.Q(('base_id', None), ('base_type', ''), ('base_version', None)), models.Q(models.Q(('base_type', ''), _negated=True), ('base_id__isnull', False), ('base_version__isnull', False)), _connector='OR'), name='approval_base_is_whole')],
+            },
+        ),
+        migrations.CreateModel(
+            name='ApprovalQuestion',
+            fields=[
+                ('id', models.UUIDField(default=erp.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ('question', models.CharField(help_text='What the approver asks.', max_length=1000)),
+                ('due_date', models.DateField(blank=True, help_text='Day by which the answer is needed.', null=True, verbose_name='answer by')),
+                ('answer', models.CharField(blank=True, default='', help_text="The requester's answer.", max_length=1000)),
+                ('answered_at', models.DateTimeField(null=True)),
+                ('created_at', models.DateTimeField(default=erp.clock.now, editable=False)),
+                ('answered_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ('asked_by', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ('request', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='questions', to='approval.approvalrequest')),
+            ],
+            options={
+                'abstract': False,
+                'default_permissions': (),
+                'constraints': [models.UniqueConstraint(condition=models.Q(('answered_at', None)), fields=('request',), name='approval_one_open_question'), models.CheckConstraint(condition=models.Q(models.Q(('answer', ''), ('answered_at', None), ('answered_by', None)), models.Q(('answered_at__isnull', False), ('answered_by__isnull', False), models.Q(('answer', ''), _negated=True)), _connector='OR'), name='approval_answer_is_whole')],
             },
         ),
         migrations.CreateModel(

@@ -6,7 +6,7 @@ database enforces it too, against writes that come past the services.
 
 from django.db import migrations
 
-BEFORE = []
+BEFORE = [migrations.RunSQL("CREATE EXTENSION IF NOT EXISTS pg_trgm", migrations.RunSQL.noop)]
 AFTER = [
     migrations.RunSQL(
         """
@@ -43,11 +43,25 @@ END $$;
 CREATE TRIGGER approval_excluded_stay BEFORE UPDATE OF excluded, maker_id ON approval_approvalrequest
     FOR EACH ROW EXECUTE FUNCTION approval_excluded_stay();
 
+CREATE FUNCTION approval_question_stays() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'DELETE' OR OLD.answered_at IS NOT NULL
+            OR (NEW.request_id, NEW.asked_by_id, NEW.question, NEW.due_date, NEW.created_at)
+                IS DISTINCT FROM (OLD.request_id, OLD.asked_by_id, OLD.question, OLD.due_date, OLD.created_at) THEN
+        RAISE EXCEPTION 'a question and its answer stay as they were written'
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'approval_question_stays';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER approval_question_stays BEFORE UPDATE OR DELETE ON approval_approvalquestion
+    FOR EACH ROW EXECUTE FUNCTION approval_question_stays();
+
 ALTER TABLE approval_approvalrequest ADD CONSTRAINT approval_maker_is_excluded
     CHECK (maker_id IS NULL OR maker_id = ANY (excluded));
 """,
         """
 ALTER TABLE approval_approvalrequest DROP CONSTRAINT approval_maker_is_excluded;
+DROP FUNCTION approval_question_stays() CASCADE;
 DROP FUNCTION approval_excluded_stay() CASCADE;
 DROP FUNCTION approval_voice_stays() CASCADE;
 DROP FUNCTION approval_voice_of_another() CASCADE;

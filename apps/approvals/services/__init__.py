@@ -29,14 +29,14 @@ Rows that one person drafts and another publishes need only the declaration of `
 
 import json
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from apps.accounts.models import User
 from apps.approvals import capabilities, events
-from apps.approvals.models import ApprovalDecision, ApprovalRequest, roles_of
+from apps.approvals.models import ApprovalDecision, ApprovalQuestion, ApprovalRequest, roles_of
 from erp import access, clock
 from erp.access import Actor
 from erp.approvals import ApprovalKind, Base, kinds
@@ -86,7 +86,7 @@ class RoleRequired(Forbidden):
 
 
 class MakerOnly(Forbidden):
-    """Only the person who made a request can withdraw it."""
+    """Only the person who made a request can withdraw it or answer questions about it."""
 
 
 class ReasonMissing(RuleBroken):
@@ -95,6 +95,24 @@ class ReasonMissing(RuleBroken):
 
 class RoleUnfit(RuleBroken):
     """This role cannot decide on the request."""
+
+
+class QuestionOpen(Conflict):
+    """The last question has not been answered yet."""
+
+    constraints = ("approval_one_open_question",)
+
+
+class NoQuestion(Conflict):
+    """There is no open question to answer."""
+
+
+class NobodyToAsk(Conflict):
+    """The system made this request, so nobody can answer a question about it."""
+
+
+class PastDate(RuleBroken):
+    """The day is in the past."""
 
 
 DECISION_ERRORS = (
@@ -154,6 +172,7 @@ def request(
         kind=kind.name,
         subject_type=kind.subject,
         subject_id=subject_id,
+        subject_name=kind.name_of(subject_id),
         subject_version=subject_version,
         base_type="" if base is None else base.type,
         base_id=base and base.id,
@@ -345,6 +364,61 @@ def escalate(request: ApprovalRequest, *, actor: Actor, role: str, reason: str) 
     request.decider_role, request.escalated_by_id, request.escalation_reason = role, actor.pk, reason
     request.save()
     emit(events.ApprovalEscalated(**_head(request, actor)))
+    return request
+
+
+@service(
+    requires=capabilities.DECIDE,
+    emits=[events.ApprovalQuestioned],
+    raises=[SelfApproval, NotPending, Stale, DecidedElsewhere, QuestionOpen, NobodyToAsk, PastDate],
+    lock_via=_lock_subject,
+    label="Ask",
+    description="Ask the requester a question. The request stays pending, and the answer stands beside it.",
+)
+def ask(
+    request: ApprovalRequest, *, actor: Actor, question: str, due_date: date | None = None
+) -> ApprovalRequest:
+    """Ask the requester a question before deciding.
+
+    Raises SelfApproval, CapabilityMissing, NotPending, Stale, DecidedElsewhere, QuestionOpen, NobodyToAsk, PastDate.
+    """
+    against = exclusion(request, actor)
+    if against is not None:
+        raise against
+    if _kind(request).decided_at == "module":
+        raise DecidedElsewhere
+    _require_not_concerned(request, actor)
+    _require_pending(request)
+    if request.maker_id is None:
+        raise NobodyToAsk
+    if request.open_question is not None:
+        raise QuestionOpen
+    if due_date is not None and due_date < clock.today():
+        raise PastDate(errors=[FieldError("/due_date", "past", "Choose today or a later day.")])
+    ApprovalQuestion(request=request, asked_by_id=actor.pk, question=question, due_date=due_date).save()
+    emit(events.ApprovalQuestioned(**_head(request, actor)))
+    return request
+
+
+@service(
+    requires=capabilities.REQUEST,
+    emits=[events.ApprovalAnswered],
+    raises=[MakerOnly, NotPending, Stale, NoQuestion],
+    lock_via=_lock_subject,
+    label="Answer",
+    description="Answer the approver's question.",
+)
+def answer(request: ApprovalRequest, *, actor: Actor, answer: str) -> ApprovalRequest:
+    """Answer the open question about your request. Raises MakerOnly, NotPending, Stale, NoQuestion."""
+    if actor.pk is None or actor.pk != request.maker_id:
+        raise MakerOnly
+    _require_pending(request)
+    question = request.open_question
+    if question is None:
+        raise NoQuestion
+    question.answer, question.answered_by_id, question.answered_at = answer, actor.pk, clock.now()
+    question.save()
+    emit(events.ApprovalAnswered(**_head(request, actor)))
     return request
 
 

@@ -36,10 +36,10 @@ def staff(user, staff_client_for):
 def test_the_home_page_counts_the_pending_approvals_of_the_user(world, staff):
     make_request(world, maker=staff.person)
     text = staff.get("/admin/").content.decode()
-    assert "Pending approvals" in text
+    assert "Changes to approve" in text
     assert QUEUE.replace("&", "&amp;") in text
     make_request(world)
-    [queue] = [q for q in staff.get("/admin/").context["queues"] if q.title == "Pending approvals"]
+    [queue] = [q for q in staff.get("/admin/").context["queues"] if q.title == "Changes to approve"]
     assert queue.waiting == "1"
 
 
@@ -162,11 +162,42 @@ def test_a_request_is_escalated_to_another_role_with_a_reason(world, staff):
     assert again(request).decider_role == "INTERNAL_COMPLIANCE"
 
 
+def test_decisions_stand_in_one_place_beside_the_record(world, staff, staff_client_for):
+    request = make_request(world, subject_id=(subject := world.user("SELLER")).pk)
+    answer = staff.get(page(request))
+    assert [each.verb.name for each in answer.context["panel"]] == ["approve", "reject", "ask", "escalate"]
+    assert all(each.form for each in answer.context["panel"])
+    assert not answer.context["verbs"][0].url.endswith("/approve/")
+    titles = [table.title for table in answer.context["tables"]]
+    assert titles == ["Proposed changes", "Record as it is now", "Decisions"]
+    text = answer.content.decode()
+    assert f'action="{run(request, "reject")}"' in text
+    assert text.count('id="approve_note"') == text.count('id="reject_note"') == 1
+    sent = {"question": "Which contract asks for it?", "due_date": ""}
+    assert staff.fill(run(request, "ask"), **sent).status_code == 302
+    assert "Which contract asks for it?" in staff.get(page(request)).content.decode()
+    maker = staff_client_for(request.maker)
+    shown = {each.verb.name: each.verb.disabled_reason for each in maker.get(page(request)).context["panel"]}
+    assert (shown["answer"], bool(shown["approve"])) == ("", True)
+    assert maker.fill(run(request, "answer"), answer="That of Kovai Spinners.").status_code == 302
+    assert "That of Kovai Spinners." in staff.get(page(request)).content.decode()
+    assert str(subject) in text
+
+
+def test_the_list_names_the_record_and_finds_it_and_shows_pending_requests_first(world, staff):
+    decided, other = make_request(world), make_request(world)
+    staff.fill(run(decided, "reject"), **REFUSAL)
+    assert list(staff.get(LIST).context["cl"].result_list) == [other, again(decided)]
+    assert other.subject_name in staff.get(LIST).content.decode()
+    found = staff.get(f"{LIST}?{urlencode({'q': other.subject_name[:-1]})}").context["cl"].result_list
+    assert other in list(found)
+
+
 def test_an_auditor_sees_every_request_and_no_actions(world, staff_client_for, user):
     request = make_request(world)
     staff = staff_client_for(user("AUDITOR"))
     shown = staff.get(page(request)).content.decode()
-    assert "percentage" in shown
+    assert "Percentage" in shown
     assert "/run/" not in shown
     answer = staff.post(run(request, "approve"), {"_key": "a" * 20, "_version": "1", "subject_version": "3"})
     assert answer.status_code == 403

@@ -12,11 +12,11 @@ from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from apps.approvals import capabilities, events, services, tasks
-from apps.approvals.models import ApprovalDecision, ApprovalRequest
+from apps.approvals.models import ApprovalDecision, ApprovalQuestion, ApprovalRequest
 from apps.approvals.tests.examples import make_request
 from apps.approvals.tests.kinds import COMMON, LIMIT, OFFER, RULE, TRADE, applied, ended
 from config.testing import begin_session
-from erp import access
+from erp import access, clock
 from erp.access import SYSTEM
 from erp.approvals import ApprovalBand, ApprovalKind, Base, kinds
 from erp.errors import CapabilityMissing, PreconditionFailed, ReauthenticationRequired, SelfApproval
@@ -532,3 +532,55 @@ def test_concurrent_requests_for_one_subject_create_one(world):
     results = at_once(*[lambda: make_request(world, maker=maker, subject_id=subject)] * 5)
     assert sum(isinstance(result, ApprovalRequest) for result in results) == 1
     assert all(isinstance(r, ApprovalRequest | services.PendingExists | IntegrityError) for r in results)
+
+
+WHY = "Which contract asks for the new figure?"
+
+
+def test_an_approver_asks_and_the_requester_answers_once(world, decider, assert_emitted):
+    request, who = make_request(world), decider()
+    services.ask(request, actor=who, question=WHY, due_date=clock.today())
+    assert_emitted(events.ApprovalQuestioned, approval_id=str(request.pk), by=str(who.pk))
+    assert {"answer"} == again(request).open_verbs() & {"ask", "answer"}
+    with pytest.raises(services.QuestionOpen):
+        services.ask(request, actor=decider(), question=WHY)
+    for stranger in (who, SYSTEM):
+        with pytest.raises(services.MakerOnly):
+            services.answer(request, actor=stranger, answer="None.")
+    services.answer(request, actor=request.maker, answer="That of Kovai Spinners.")
+    assert_emitted(events.ApprovalAnswered, approval_id=str(request.pk), by=str(request.maker_id))
+    (question,) = again(request).questions.all()
+    assert (question.asked_by, question.answered_by, question.answer) == (
+        who, request.maker, "That of Kovai Spinners.",
+    )  # fmt: skip
+    with pytest.raises(services.NoQuestion):
+        services.answer(request, actor=request.maker, answer="Again.")
+    assert services.approve(request, actor=who, **SEEN).status == "granted"
+    with pytest.raises(services.NotPending):
+        services.ask(request, actor=who, question=WHY)
+
+
+def test_nobody_asks_about_their_own_request_or_one_of_the_system_or_by_yesterday(world, decider):
+    who = decider()
+    with pytest.raises(SelfApproval):
+        services.ask(make_request(world, maker=who), actor=who, question=WHY)
+    with pytest.raises(services.NobodyToAsk):
+        services.ask(make_request(world, maker=None), actor=who, question=WHY)
+    with pytest.raises(services.DecidedElsewhere):
+        services.ask(make_request(world, OFFER), actor=who, question=WHY)
+    with pytest.raises(services.PastDate):
+        services.ask(make_request(world), actor=who, question=WHY, due_date=clock.today() - timedelta(days=1))
+
+
+def test_the_database_changes_no_question_and_no_answer(world, decider):
+    request, who = make_request(world), decider()
+    services.ask(request, actor=who, question=WHY)
+    question = ApprovalQuestion.objects.get()
+    for change in ({"question": "Another one?"}, {"answer": "Mine.", "answered_by": who}):
+        with unguarded_writes(), pytest.raises(IntegrityError), transaction.atomic():
+            ApprovalQuestion.objects.filter(pk=question.pk).update(**change)
+    services.answer(request, actor=request.maker, answer="That of Kovai Spinners.")
+    with unguarded_writes(), pytest.raises(IntegrityError), transaction.atomic():
+        ApprovalQuestion.objects.filter(pk=question.pk).update(answer="Another.")
+    with unguarded_writes(), pytest.raises(IntegrityError), transaction.atomic():
+        ApprovalQuestion.objects.filter(pk=question.pk).delete()

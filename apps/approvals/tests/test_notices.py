@@ -84,3 +84,18 @@ def test_requests_decided_at_the_modules_endpoint_cause_no_notices(world, user, 
     services.decide(request, actor=user("INTERNAL_COMPLIANCE"), decision="approve", **SEEN)
     deliver()
     assert not Message.objects.filter(code__startswith="approval_").exists()
+
+
+def test_a_question_notifies_the_requester_and_its_answer_whoever_asked(world, user, deliver):
+    notifications.load_templates(actor=SYSTEM)
+    request, approver = make_request(world), user("INTERNAL_COMPLIANCE")
+    services.ask(request, actor=approver, question="Which contract asks for the new figure?")
+    deliver()
+    (question,) = Message.objects.filter(code="approval_questioned")
+    assert question.user == request.maker
+    assert f"/admin/approval/approvalrequest/{request.pk}/change/" in question.render().body
+    services.answer(request, actor=request.maker, answer="That of Kovai Spinners.")
+    deliver()
+    assert messages_with_code("approval_answered") == {approver.pk}
+    with pytest.raises(Exception, match="over"):
+        question.render()
