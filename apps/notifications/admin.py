@@ -61,6 +61,7 @@ class MessageAdmin(ServiceAdmin):
             since="updated_at",
             amber=timedelta(hours=4),
             red=timedelta(hours=24),
+            quiet=True,
         )
     ]
     list_display: ClassVar = ["title", "channel", "user", "status", "attempts", "problem", "created_at"]

@@ -73,6 +73,7 @@ class OrganizationAdmin(ServiceAdmin):
             since="due_since",
             amber=timedelta(),
             red=timedelta(days=20),
+            quiet=True,
         )
     ]
     list_display: ClassVar = ["name", "legal_form", "city", "state_code", "status", "updated_at"]

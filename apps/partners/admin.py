@@ -164,6 +164,7 @@ class OnboardingAdmin(PartnerPage):
             since="submitted_at",
             amber=_HALF_DAY,
             red=_DAY,
+            quiet=True,
         ),
     ]
     list_display: ClassVar = [

@@ -12,11 +12,14 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
+from unfold.sites import UnfoldAdminSite
 
 from apps.accounts.models import User
 from apps.availability.models import Availability
 from apps.commodities.models.commodities import Commodity
 from apps.commodities.tests.examples import measured
+from apps.notifications.models import Message
+from apps.notifications.tests.examples import notify
 from config.testing import make_ready
 from erp import clock, metrics
 from erp.admin import related, search
@@ -402,3 +405,22 @@ def test_a_code_is_suggested_with_its_name_and_read_once(user, staff_client_for,
     reads = [query["sql"] for query in asked.captured_queries if "SELECT DISTINCT" in query["sql"]]
     assert sum('"commodity_unit"' in sql for sql in reads) == 1
     assert len(asked) <= 25
+
+
+def test_home_shows_queues_in_the_order_of_the_navigation_and_quiet_ones_only_when_something_waits(
+    user, staff_client_for
+):
+    staff = staff_client_for(user("INTERNAL_MANAGER", "INTERNAL_MASTERDATA"))
+    titles = [queue.title for queue in staff.get(HOME).context["queues"]]
+    assert titles[0] == "Offers to approve"
+    assert titles.index("Papers to verify") < titles.index("Changes to approve")
+    assert "Failed messages" not in titles
+    notify(user("INTERNAL"))
+    with unguarded_writes():
+        Message.objects.update(status="failed")
+    assert "Failed messages" in [queue.title for queue in staff.get(HOME).context["queues"]]
+
+
+def test_a_page_builds_no_list_of_all_models(user, staff_client_for, monkeypatch):
+    monkeypatch.setattr(UnfoldAdminSite, "get_app_list", lambda *args: pytest.fail("it asks every page"))
+    assert staff_client_for(user("INTERNAL")).get(HOME).status_code == 200

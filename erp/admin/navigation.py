@@ -1,12 +1,13 @@
 """The sidebar: pages grouped by work, with the number of rows that wait behind each."""
 
-from typing import Any, Final
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 from django.conf import settings
 from django.contrib import admin
 from django.core.cache import cache
 from django.http import HttpRequest
-from django.urls import reverse
+from django.urls import get_script_prefix, reverse
 from django.utils.text import capfirst
 
 from erp.admin import queues
@@ -22,35 +23,42 @@ def group_of(label: str) -> str:
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     """The groups of ``PORTAL_GROUPS`` (title and app labels) with the pages that the person may see."""
-    site = admin.site
     waiting = _waiting(request)
-    pages: dict[str, list[Any]] = {}
-    for page in site._registry.values():
-        if page.has_view_permission(request):
-            pages.setdefault(page.opts.app_label, []).append(page)
     address = reverse("admin:index")
     home = {"title": "Home", "icon": "home", "link": address, "active": request.path == address}
     groups: list[dict[str, Any]] = [{"items": [home]}]
-    for title, labels in settings.PORTAL_GROUPS:
-        found = [page for label in labels for page in pages.pop(label, [])]
-        groups.append(_group(request, title, found, waiting))
-    rest = [page for found in pages.values() for page in found]
-    return [group for group in [*groups, _group(request, OTHER, rest, waiting)] if group["items"]]
+    for title, entries in _entries(tuple(admin.site._registry.values()), get_script_prefix()):
+        items = [
+            _item(request, entry, waiting) for entry in entries if entry.page.has_view_permission(request)
+        ]
+        if items:
+            groups.append({"title": title, "collapsible": True, "items": items})
+    return groups
 
 
-def _group(request: HttpRequest, title: str, pages: list[Any], waiting: dict[str, str]) -> dict[str, Any]:
-    items = []
-    for page in sorted(pages, key=lambda page: str(page.opts.verbose_name_plural).lower()):
-        address = page._url("changelist")
-        item = {
-            "title": capfirst(page.opts.verbose_name_plural),
-            "link": address,
-            "active": request.path.startswith(address),
-        }
-        if address in waiting:
-            item |= {"badge": waiting[address], "badge_variant": "warning"}
-        items.append(item)
-    return {"title": title, "collapsible": True, "items": items}
+class _Entry(NamedTuple):
+    page: Any
+    title: str
+    link: str
+
+
+@lru_cache(maxsize=4)
+def _entries(pages: tuple[Any, ...], prefix: str) -> list[tuple[str, list[_Entry]]]:
+    """The pages of each group by title, with their addresses: the same for everybody, so found once per process."""
+    groups: dict[str, list[_Entry]] = {title: [] for title, _ in settings.PORTAL_GROUPS}
+    for page in pages:
+        entry = _Entry(page, capfirst(str(page.opts.verbose_name_plural)), page._url("changelist"))
+        groups.setdefault(group_of(page.opts.app_label), []).append(entry)
+    return [
+        (title, sorted(entries, key=lambda entry: entry.title.lower())) for title, entries in groups.items()
+    ]
+
+
+def _item(request: HttpRequest, entry: _Entry, waiting: dict[str, str]) -> dict[str, Any]:
+    item = {"title": entry.title, "link": entry.link, "active": request.path.startswith(entry.link)}
+    if entry.link in waiting:
+        item |= {"badge": waiting[entry.link], "badge_variant": "warning"}
+    return item
 
 
 def _waiting(request: HttpRequest) -> dict[str, str]:

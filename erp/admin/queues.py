@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
 
+from django.conf import settings
 from django.db.models import Count, Min, Value
 from django.http import HttpRequest
 
@@ -19,7 +20,7 @@ class Queue:
     """Rows that wait for a person's action.
 
     ``filters`` of the list select them, the field ``since`` is the start of waiting; ``amber`` and ``red``
-    are limits of the waiting time.
+    are limits of the waiting time. A ``quiet`` queue stands on the home page only while something waits.
     """
 
     title: str
@@ -27,6 +28,7 @@ class Queue:
     since: str
     amber: timedelta
     red: timedelta
+    quiet: bool = False
 
 
 class Waiting(NamedTuple):
@@ -37,17 +39,20 @@ class Waiting(NamedTuple):
     waiting: str
     oldest: datetime | None
     colour: str
+    is_shown: bool
 
 
 def waiting(
     admins: Iterable[Any], request: HttpRequest, clock: Callable[[], datetime] = clock.now
 ) -> list[Waiting]:
-    """Every queue of these pages whose rows the person may see: one query, once per request."""
+    """Every queue whose rows the person may see, as the navigation orders their pages: one query, once per request."""
     found: list[Waiting] | None = getattr(request, "_waiting", None)
     if found is None:
+        labels = [label for _, labels in settings.PORTAL_GROUPS for label in labels]
+        order = {label: place for place, label in enumerate(labels)}
         seen = [
             (admin, queue)
-            for admin in admins
+            for admin in sorted(admins, key=lambda page: order.get(page.opts.app_label, len(order)))
             if admin.queues and admin.has_view_permission(request)
             for queue in admin.queues
         ]
@@ -85,4 +90,5 @@ def _stand(admin: Any, queue: Queue, count: int, oldest: datetime | None, now: d
         "danger" if age >= queue.red else "warning" if age >= queue.amber else "success" if not count else ""
     )
     url = f"{admin._url('changelist')}?{urlencode(queue.filters)}"
-    return Waiting(queue.title, url, f"{COUNTED}+" if count > COUNTED else str(count), oldest, colour)
+    text = f"{COUNTED}+" if count > COUNTED else str(count)
+    return Waiting(queue.title, url, text, oldest, colour, is_shown=bool(count) or not queue.quiet)

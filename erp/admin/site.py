@@ -145,6 +145,10 @@ class Site(UnfoldAdminSite):  # type: ignore[misc]
         """Return the URL of the page that confirms the identity and then returns."""
         raise NotImplementedError
 
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
+        """Return the pages of one app: the portal's navigation has its own groups and needs no list of all."""
+        return super().get_app_list(request, app_label) if app_label else []
+
     def get_log_entries(self, request: HttpRequest) -> Any:
         """Return nothing: Django's log is not used."""
         return super().get_log_entries(request).none()
@@ -155,7 +159,7 @@ class Site(UnfoldAdminSite):  # type: ignore[misc]
         is_viewed = partner_view.is_active(request)
         sees_machinery = access.holds_everywhere(access.actor_of(request), capabilities.VIEW_TRAIL)
         context = {
-            "queues": waiting,
+            "queues": [queue for queue in waiting if queue.is_shown],
             "next_steps": [step for find in next_steps if (step := find(request)) is not None],
             "health": [sign for read in health_signs for sign in read()],
             "sees_machinery": sees_machinery,
