@@ -1,6 +1,7 @@
 """The staff portal's sidebar and home page."""
 
 import csv
+import os
 import re
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -21,10 +22,11 @@ from apps.commodities.tests.examples import measured
 from apps.notifications.models import Message
 from apps.notifications.tests.examples import notify
 from config.testing import make_ready
-from erp import clock, metrics
+from erp import clock, heartbeat, metrics
 from erp.admin import related, search
 from erp.admin.display import columns_of, shown
 from erp.admin.navigation import sidebar
+from erp.clients import breakers
 from erp.jobs.models import Job
 from erp.models import unguarded_writes
 from erp.outbox.models import EventOutbox
@@ -393,6 +395,26 @@ def test_home_shows_relays_and_dead_letters_as_last_seen(user, staff_client_for)
     assert signs()["Relays"] == ("0", "danger")
     metrics.remember(metrics.DEAD_LETTERS, 2)
     assert signs()["Dead letters"] == ("2", "danger")
+
+
+def test_home_shows_breakers_that_are_not_closed_and_processes_that_are_silent(
+    user, staff_client_for, monkeypatch, settings, tmp_path
+):
+    client, settings.HEARTBEAT_DIR = staff_client_for(user("INTERNAL")), str(tmp_path)
+
+    def signs():
+        return {sign.title: (sign.text, sign.colour) for sign in client.get(HOME).context["health"]}
+
+    since = datetime(2026, 11, 30, 8, 35, tzinfo=UTC)
+    monkeypatch.setattr(breakers, "not_closed", lambda: [breakers.OpenBreaker("gst:search", "open", since)])
+    assert signs()["Circuit breaker gst:search"] == ("open since 30 Nov 2026, 14:05 IST", "danger")
+    monkeypatch.setattr(breakers, "not_closed", list)
+    assert signs()["Circuit breakers"] == ("closed", "success")
+    assert signs()["Processes"] == ("not known", "warning")
+    heartbeat.touch("worker")
+    assert signs()["Processes"] == ("1 alive", "success")
+    os.utime(tmp_path / "worker", (1, 1))
+    assert signs()["Processes"] == ("silent: worker", "danger")
 
 
 def test_a_code_is_suggested_with_its_name_and_read_once(user, staff_client_for, commodity):

@@ -15,9 +15,10 @@ from django.templatetags.static import static
 from django.urls import URLPattern, URLResolver, path
 from unfold.sites import UnfoldAdminSite
 
-from erp import access, capabilities
+from erp import access, capabilities, clock, heartbeat
 from erp.admin import charts, partner_view, queries, queues, search
 from erp.admin.options import ServiceAdmin
+from erp.clients import breakers
 from erp.errors import Malformed
 
 
@@ -45,10 +46,32 @@ class Task(NamedTuple):
     url: str
 
 
+def _breakers() -> Iterable[HealthSign]:
+    found = breakers.not_closed()
+    if found is None:
+        return [HealthSign("Circuit breakers", "not known", "warning")]
+    if not found:
+        return [HealthSign("Circuit breakers", "closed", "success")]
+    return [
+        HealthSign(f"Circuit breaker {each.name}", f"{each.state} since {clock.local(each.since)}", "danger")
+        for each in found
+    ]
+
+
+def _heartbeats() -> Iterable[HealthSign]:
+    silent = [name for name, age in heartbeat.known() if age > heartbeat.SILENT_SECONDS]
+    if silent:
+        return [HealthSign("Processes", f"silent: {', '.join(silent)}", "danger")]
+    alive = len(heartbeat.known())
+    return [
+        HealthSign("Processes", f"{alive} alive" if alive else "not known", "success" if alive else "warning")
+    ]
+
+
 # Filled by the modules: each function finds one step that is left, or None; reads the signs of one part;
 # finds tasks of the person.
 next_steps: list[Callable[[HttpRequest], NextStep | None]] = []
-health_signs: list[Callable[[], Iterable[HealthSign]]] = []
+health_signs: list[Callable[[], Iterable[HealthSign]]] = [_breakers, _heartbeats]
 my_tasks: list[Callable[[HttpRequest], Iterable[Task]]] = []
 
 PageView = Callable[[HttpRequest, dict[str, Any]], HttpResponse]

@@ -7,7 +7,7 @@ import threading
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import pybreaker
 import structlog
@@ -31,6 +31,8 @@ _LEVELS = {pybreaker.STATE_CLOSED: 0, pybreaker.STATE_HALF_OPEN: 1, pybreaker.ST
 _REDIS_TIMEOUT, _REDIS_REST = 0.2, 5.0
 # A breaker that is unused for this long is reset.
 _FORGET_AFTER = 24 * 3600
+_PREFIX = "erp:breaker:"
+_NOT_CLOSED = "erp:breakers"  # their names
 
 
 class Open(Exception):
@@ -81,7 +83,7 @@ class SharedStorage(pybreaker.CircuitBreakerStorage):
 
     def __init__(self, key: str) -> None:
         super().__init__("shared")
-        self._key = f"erp:breaker:{key}"
+        self._name, self._key = key, f"{_PREFIX}{key}"
         self._state = pybreaker.STATE_CLOSED
         self._failures = self._successes = 0
         self._opened_at = self.paused_until = 0.0  # seconds since the epoch
@@ -191,6 +193,9 @@ class SharedStorage(pybreaker.CircuitBreakerStorage):
             with client.pipeline(transaction=True) as pipe:
                 pipe.hset(self._key, items=[item for pair in fields.items() for item in pair])
                 pipe.expire(self._key, _FORGET_AFTER)
+                if "state" in fields:
+                    closed = fields["state"] == pybreaker.STATE_CLOSED
+                    (pipe.srem if closed else pipe.sadd)(_NOT_CLOSED, self._name)
                 pipe.execute()
         except RedisError:
             _redis.failed()
@@ -277,6 +282,34 @@ class Breaker(pybreaker.CircuitBreakerListener):
         logger.warning(
             "breaker_changed", client=self._labels[0], operation=self._labels[1], state=new_state.name
         )
+
+
+class OpenBreaker(NamedTuple):
+    """A breaker that isn't closed: client and operation, its state, and since when."""
+
+    name: str
+    state: str
+    since: datetime
+
+
+def not_closed() -> list[OpenBreaker] | None:
+    """Breakers of all processes that aren't closed; None where Redis, which they share, doesn't answer."""
+    if (client := _redis.client()) is None:
+        return None
+    try:
+        names = sorted(str(name) for name in client.smembers(_NOT_CLOSED))
+        with client.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.hmget(f"{_PREFIX}{name}", "state", "opened_at")
+            found = pipe.execute()
+    except RedisError:
+        _redis.failed()
+        return None
+    return [
+        OpenBreaker(name, state, datetime.fromtimestamp(float(opened_at or 0), UTC))
+        for name, (state, opened_at) in zip(names, found, strict=True)
+        if state is not None  # else it was forgotten
+    ]
 
 
 def _succeed() -> None:

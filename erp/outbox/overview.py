@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 
 from erp import access, capabilities, clock, heartbeat, locks, metrics
 from erp.admin.display import Table
+from erp.clients import breakers
 from erp.outbox import operations
 from erp.outbox.subscriber import Subscription
 
@@ -100,6 +101,11 @@ def tables() -> Iterator[Table]:
             (name, f"{age:.0f} s ago", "alive" if age <= heartbeat.SILENT_SECONDS else "silent")
             for name, age in heartbeat.known()
         ],
+    )
+    yield Table(
+        "Circuit breakers that are not closed",
+        ["Remote operation", "State", "Since"],
+        [tuple(each) for each in breakers.not_closed() or ()],
     )
     yield Table("Schedules", ["Name", "Last run", "Next run"], list(_schedules()))
 

@@ -28,7 +28,7 @@ from erp.clients import (
     clients,
     network,
 )
-from erp.clients.breakers import Breaker
+from erp.clients.breakers import Breaker, not_closed
 
 
 class Remote(ThreadingHTTPServer):
@@ -369,6 +369,7 @@ def test_failures_in_a_row_open_the_breaker_and_a_success_closes_it(remote, make
         except RemoteUnavailable:
             time.sleep(0.05)
     assert client.breaker("ask").state == "closed"
+    assert client.name not in {each.name.split(":")[0] for each in not_closed() or ()}
     assert sample("erp_breaker_state", client=client.name, operation="ask") == 0
 
 
@@ -436,7 +437,10 @@ def test_processes_share_a_breaker_through_redis(settings):
     other.report(ok=False, probe=other.admit(1))
     one.report(ok=False, probe=one.admit(1))
     assert one.state == other.state == "open"
+    (found,) = (each for each in not_closed() if each.name == f"{name}:ask")
+    assert (found.state, found.since <= timezone.now()) == ("open", True)
     settings.REDIS_URL = ""
+    assert not_closed() is None
     assert Breaker(name, "ask", "", fail_max=3, reset_timeout=30).state == "closed"
 
 
