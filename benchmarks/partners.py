@@ -30,7 +30,10 @@ QUERIES = {
     "state": {"status": "active", "state_code": "24"},
     "KYC ends": {"kyc_expiry_date__lte": "2099-12-31", "status": "suspended"},
     "role": {"role": "seller"},
+    "rare role": {"role": "broker"},
     "name": {"search": "Firm 4711"},
+    "in order of names": {"ordering": "legal_name"},
+    "changed since": {"updated_after": "2026-01-01T00:00:00Z"},
 }
 LIMIT = Decimal(10) ** 15
 
@@ -44,7 +47,8 @@ def fill(count: int) -> None:
         INSERT INTO partner_partner (id, version, created_at, updated_at, legal_name, trade_name, legal_form, country,
             status, code, line1, city, state_code, postal_code, kyc_expiry_date, pan_hash, contact_name, contact_email,
             contact_phone, preferred_currency, can_arrange_transport, has_quality_lab, commodities)
-        SELECT gen_random_uuid(), 1, now(), now(), 'Firm ' || n, '', 'partnership', 'IN',
+        SELECT gen_random_uuid(), 1, now() - n * interval '1 minute', now() - n * interval '1 second',
+            'Firm ' || n, '', 'partnership', 'IN',
             CASE WHEN n %% 20 = 0 THEN 'suspended' ELSE 'active' END, 'BP-' || n, 'Station Road', 'Gondal',
             (ARRAY['24', '27', '33', '36'])[1 + n %% 4], '360311', current_date + 365, md5(n::text), '', '', '',
             'INR', false, false, '{}'
@@ -52,7 +56,8 @@ def fill(count: int) -> None:
         """,
         """
         INSERT INTO partner_partnerrole (id, version, created_at, updated_at, partner_id, role, live)
-        SELECT gen_random_uuid(), 1, now(), now(), id, CASE WHEN code LIKE '%%5' THEN 'buyer' ELSE 'seller' END, true
+        SELECT gen_random_uuid(), 1, now(), now(), id,
+            CASE WHEN code LIKE '%%555' THEN 'broker' WHEN code LIKE '%%5' THEN 'buyer' ELSE 'seller' END, true
         FROM partner_partner
         """,
         """
@@ -105,7 +110,8 @@ def lists(rounds: int = 15) -> list[dict[str, Any]]:
         with connection.cursor() as cursor:
             cursor.execute("EXPLAIN " + page)
             plan = [line for (line,) in cursor.fetchall()]
-        scans = [line.strip().removeprefix("->  ").split("  (")[0] for line in plan if "Scan" in line]
+        steps = [line.strip().removeprefix("->  ").split("  (")[0] for line in plan]
+        scans = [step for step in steps if "Scan" in step or step.endswith("Sort")]
         found.append(
             {
                 "query": name,
@@ -236,7 +242,7 @@ def main() -> int:
 def _print(found: dict[str, Any]) -> None:
     print(f"pages of 50 among {found['partners']:,} partners")
     for line in found["lists"]:
-        print(f"  {line['query']:10} {line['statements']} statements {line['ms']:8.1f} ms   {line['plan']}")
+        print(f"  {line['query']:18} {line['statements']} statements {line['ms']:8.1f} ms   {line['plan']}")
     for line in found["holds"]:
         print(f"holds on {line['accounts']} accounts: {line['a_second']} a second")
     line = found["operations"]

@@ -2,7 +2,10 @@
 
 from django.db import migrations
 
-BEFORE = [migrations.RunSQL("CREATE EXTENSION IF NOT EXISTS btree_gist", migrations.RunSQL.noop)]
+BEFORE = [
+    migrations.RunSQL(f"CREATE EXTENSION IF NOT EXISTS {name}", migrations.RunSQL.noop)
+    for name in ("btree_gist", "pg_trgm")
+]
 AFTER = [
     migrations.RunSQL("CREATE SEQUENCE partner_number", "DROP SEQUENCE partner_number"),
     migrations.RunSQL(

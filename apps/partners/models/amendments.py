@@ -7,7 +7,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
-from apps.partners.models.partners import OfPartner, optional_text, reason_text
+from apps.partners.models.partners import OfPartner, newest_first, optional_text, reason_text
 from erp.encryption import Encrypted
 
 
@@ -53,7 +53,9 @@ class Amendment(OfPartner):
 
     class Meta(OfPartner.Meta):
         indexes: ClassVar = [
-            models.Index(fields=["effective_date"], condition=Q(status="approved"), name="amendment_due")
+            models.Index(fields=["effective_date"], condition=Q(status="approved"), name="amendment_due"),
+            newest_first("amendment_newest"),
+            newest_first("amendment_status_newest", "status"),
         ]
 
     def __str__(self) -> str:

@@ -11,7 +11,7 @@ from django.db import models
 from django.db.models import F, Func, OuterRef, Q, Subquery, Value
 from django.db.models.functions import Round
 
-from apps.partners.models.partners import OfPartner, OfPartnerQuerySet, Partner, optional_text
+from apps.partners.models.partners import OfPartner, OfPartnerQuerySet, Partner, newest_first, optional_text
 from erp import clock
 from erp.access import Actor
 from erp.columns import within
@@ -277,7 +277,8 @@ class ExposureEntry(Guarded):
             models.UniqueConstraint(fields=["account", "entry_key", "line"], name="exposure_key_once"),
         ]
         indexes: ClassVar = [
-            models.Index(fields=["account", "source_type", "source_id"], name="exposure_source")
+            models.Index(fields=["account", "source_type", "source_id"], name="exposure_source"),
+            newest_first("exposure_newest", "partner"),
         ]
 
     def __str__(self) -> str:

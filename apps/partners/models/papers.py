@@ -7,7 +7,13 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
-from apps.partners.models.partners import OfPartner, OfPartnerQuerySet, optional_text, reason_text
+from apps.partners.models.partners import (
+    OfPartner,
+    OfPartnerQuerySet,
+    newest_first,
+    optional_text,
+    reason_text,
+)
 from apps.partners.models.rounds import OnboardingRound
 from erp.encryption import Encrypted
 from erp.uploads.models import StoredFile
@@ -132,7 +138,10 @@ class PartnerDocument(OfPartner):
             models.Index(
                 fields=["expiry_date"], condition=Q(status="verified", expiry_date__isnull=False),
                 name="document_expiry",
-            )
+            ),
+            newest_first("document_newest"),
+            newest_first("document_status_newest", "status"),
+            newest_first("document_of_partner", "partner"),
         ]  # fmt: skip
 
     def __str__(self) -> str:

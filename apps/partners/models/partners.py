@@ -6,8 +6,10 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import models
 from django.db.models import Exists, F, OuterRef, Q
+from django.db.models.functions import Upper
 
 from erp import clock
 from erp.access import Actor
@@ -27,6 +29,11 @@ def optional_text(length: int, help_text: str = "", **kwargs: Any) -> Any:
 def reason_text(length: int = 2000) -> Any:
     """A column for the reason of a decision."""
     return optional_text(length, "Why, in words for the file.")
+
+
+def newest_first(name: str, *filters: str) -> models.Index:
+    """An index in the default order of lists, below the columns that a list is filtered by."""
+    return models.Index(fields=[*filters, "-created_at", "-id"], name=name)
 
 
 class AddressFields(models.Model):
@@ -278,8 +285,17 @@ class Partner(AddressFields, Model):
         ]
         indexes: ClassVar = [
             models.Index(fields=["pan_hash"], name="partner_pan_hash"),
-            models.Index(fields=["status", "-id"], name="partner_status_newest"),
-            models.Index(fields=["kyc_expiry_date"], name="partner_kyc_expiry"),
+            # In the order of lists, so that a page reads its own rows alone.
+            newest_first("partner_newest"),
+            newest_first("partner_status_newest", "status"),
+            newest_first("partner_state_newest", "state_code"),
+            models.Index(fields=["updated_at", "id"], name="partner_updated"),
+            models.Index(fields=["legal_name", "id"], name="partner_by_name"),
+            models.Index(fields=["kyc_expiry_date", "id"], name="partner_kyc_expiry"),
+            GinIndex(
+                *(OpClass(Upper(name), name="gin_trgm_ops") for name in ("legal_name", "trade_name", "code")),
+                name="partner_search",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -396,6 +412,7 @@ class PartnerRole(OfPartner):
                 | (~Q(role="service_provider") & Q(service_kind=None)),
             ),
         ]
+        indexes: ClassVar = [models.Index(fields=["role", "partner"], name="partner_role_holders")]
 
     def __str__(self) -> str:
         kind = f" ({self.get_service_kind_display()})" if self.service_kind else ""

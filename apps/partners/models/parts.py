@@ -14,6 +14,7 @@ from apps.partners.models.partners import (
     OfPartner,
     OfPartnerQuerySet,
     Partner,
+    newest_first,
     optional_text,
 )
 from erp.columns import within
@@ -236,6 +237,7 @@ class PartnerEmployee(OfPartner):
                 name="employee_once",
             )
         ]
+        indexes: ClassVar = [newest_first("employee_newest")]
 
     def __str__(self) -> str:
         return self.name
@@ -349,6 +351,7 @@ class PartnerBankAccount(OfPartner):
                 | Q(verified_by__isnull=False, payable_from__isnull=False) & ~Q(verified_by=F("created_by")),
             ),
         ]
+        indexes: ClassVar = [newest_first("partner_bank_account_newest")]
 
     def __str__(self) -> str:
         return f"{self.bank_name} …{self.last4} ({self.currency})"

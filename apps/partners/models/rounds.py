@@ -7,7 +7,14 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
-from apps.partners.models.partners import OfPartner, OfPartnerQuerySet, Partner, optional_text, reason_text
+from apps.partners.models.partners import (
+    OfPartner,
+    OfPartnerQuerySet,
+    Partner,
+    newest_first,
+    optional_text,
+    reason_text,
+)
 from erp.models import Guarded
 
 
@@ -93,7 +100,11 @@ class OnboardingRound(OfPartner):
                 name="round_one_open",
             ),
         ]
-        indexes: ClassVar = [models.Index(fields=["status", "submitted_at"], name="round_queue")]
+        indexes: ClassVar = [
+            models.Index(fields=["status", "submitted_at"], name="round_queue"),
+            newest_first("round_newest"),
+            newest_first("round_status_newest", "status"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.partner}: {self.get_kind_display()} {self.number}"
