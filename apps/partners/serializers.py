@@ -646,6 +646,20 @@ class PartnerOutput(ReadsAreLogged, Output):
     risk_category = StaffText(allow_null=True, help_text="Risk category; null for the partner's side.")
 
 
+class ExpiringKycOutput(Output):
+    class Meta:
+        model = Partner
+        fields = ("code", "legal_name", "trade_name", "kyc_expiry_date")
+
+    kyc = fields.CharField(help_text="KYC today.")
+    days_left = SerializerMethodField(help_text="Days until the last day; 0 on that day.")
+    renewal_open = fields.BooleanField(help_text="Whether a renewal is being decided.")
+
+    def get_days_left(self, row: Partner) -> int:
+        assert row.kyc_expiry_date is not None
+        return (row.kyc_expiry_date - clock.today()).days
+
+
 class ChecklistOutput(LookupOutput):
     item = fields.CharField(help_text="What is needed.")
     title = fields.CharField(help_text="In words.")

@@ -4,6 +4,10 @@ from apps.partners import viewsets
 from erp.api.routers import Router
 
 router = Router()
+router.register(
+    "partners/onboarding/<uuid:pk>/timeline", viewsets.TimelineOfRound, basename="partner-onboarding-timeline"
+)
+router.register("partners/kyc/expiring", viewsets.ExpiringKycViewSet, basename="partner-kyc-expiring")
 router.register("partners/onboarding", viewsets.OnboardingViewSet, basename="partner-onboarding")
 router.register("partners/documents", viewsets.DocumentViewSet, basename="partner-document")
 router.register("partners/employees", viewsets.EmployeeViewSet, basename="partner-employee")
@@ -22,6 +26,8 @@ for part, viewset in (
     ("permissions", viewsets.PermissionsOfPartner),
     ("credit-limits", viewsets.CreditLimitsOfPartner),
     ("exposure", viewsets.ExposureOfPartner),
+    ("checks", viewsets.ChecksOfPartner),
+    ("timeline", viewsets.TimelineOfPartner),
 ):
     router.register(f"partners/<uuid:pk>/{part}", viewset, basename=f"partner-{part}")
 urlpatterns = router.urls

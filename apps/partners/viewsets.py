@@ -3,7 +3,9 @@
 from typing import Any, ClassVar
 
 import django_filters
+from django.forms import IntegerField
 from django.http import HttpResponse
+from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -13,16 +15,21 @@ from apps.partners.models import (
     CreditAccount,
     CreditLimit,
     ExposureEntry,
+    InformationItem,
+    KycCheck,
     OnboardingRound,
     Partner,
     PartnerBankAccount,
     PartnerDocument,
     PartnerEmployee,
     PartnerLocation,
+    PartnerOwner,
     PartnerRole,
+    TaxRegistration,
     TradePermission,
     Vehicle,
 )
+from apps.partners.models.partners import KYC_STATES
 from apps.partners.services import (
     amendments,
     credit,
@@ -36,10 +43,23 @@ from apps.partners.services import (
     submission,
 )
 from apps.partners.services.rules import log_clear_read
+from erp import access
 from erp.access import actor_of
 from erp.api.endpoints import endpoint
+from erp.api.timelines import TimelineViewSet
 from erp.api.viewsets import PartsViewSet, PartViewSet, RowViewSet, ViewSet, read
-from erp.errors import NotFound
+from erp.errors import CapabilityMissing, NotFound
+from erp.trail.models import Entry
+from erp.trail.timelines import Timeline
+
+_TIMELINE_FOR_STAFF = frozenset(
+    {
+        "trust_score", "risk_category", "route", "score_parts", "note", "decision_note", "impact", "name_score",
+        "result", "provider", "error_code", "attempts", "next_attempt_at", "input_hash", "settled_by_id",
+        "settled_reason", "call_back_note", "suspension_reason", "suspended_by_id", "decided_by_id",
+        "verified_by_id", "review_date",
+    }
+)  # fmt: skip
 
 
 class PartnerFilters(django_filters.FilterSet):  # type: ignore[misc]
@@ -48,13 +68,37 @@ class PartnerFilters(django_filters.FilterSet):  # type: ignore[misc]
     role = django_filters.ChoiceFilter(
         choices=PartnerRole.Role.choices, method="holding", label="Partners with this role."
     )
+    service_kind = django_filters.ChoiceFilter(
+        choices=PartnerRole.ServiceKind.choices, method="holding", label="Partners with this kind of service."
+    )
+    kyc = django_filters.ChoiceFilter(
+        choices=[(each, each) for each in KYC_STATES], method="with_kyc", label="KYC today."
+    )
+    risk_category = django_filters.ChoiceFilter(
+        choices=Partner.Category.choices, method="for_staff", label="Risk category; for staff only."
+    )
+    route = django_filters.ChoiceFilter(
+        choices=OnboardingRound.Route.choices,
+        method="for_staff",
+        label="Route of the open file; for staff only.",
+    )
     identifier = django_filters.CharFilter(
         method="identified", label="A whole PAN or GSTIN; parts of one find nothing."
     )
 
-    def holding(self, partners: Any, name: str, role: str) -> Any:
-        """Partners with the role."""
-        return partners.with_role(role)
+    def holding(self, partners: Any, name: str, value: str) -> Any:
+        """Partners with the role, or the kind of service."""
+        return partners.with_role(**{name: value})
+
+    def with_kyc(self, partners: Any, name: str, state: str) -> Any:
+        """Partners whose KYC is in this state today."""
+        return partners.with_kyc(state)
+
+    def for_staff(self, partners: Any, name: str, value: str) -> Any:
+        """Partners by a figure that others don't see: they find none by it."""
+        if not actor_of(self.request).is_staff:
+            return partners.none()
+        return partners.in_category(value) if name == "risk_category" else partners.on_route(value)
 
     def identified(self, partners: Any, name: str, text: str) -> Any:
         """Partners whose number it is."""
@@ -88,6 +132,35 @@ class PartnerViewSet(RowViewSet):
     complete = endpoint(
         kyc.complete_renewal, serializers.CompleteRenewalInput, if_match="required", path="kyc/complete"
     )
+
+
+class _Days(django_filters.Filter):  # type: ignore[misc]
+    field_class = IntegerField
+
+
+class ExpiringFilters(django_filters.FilterSet):  # type: ignore[misc]
+    """How far ahead to look."""
+
+    days = _Days(min_value=1, max_value=365, label="Days ahead, 1 to 365; the default is 90.")
+
+    def filter_queryset(self, partners: Any) -> Any:
+        """Partners whose KYC ends within the days."""
+        return partners.kyc_expiring(self.form.cleaned_data["days"] or 90)
+
+
+class ExpiringKycViewSet(ListModelMixin, ViewSet):
+    """Active and suspended partners whose KYC ends soon, the next first. For staff."""
+
+    queryset = Partner.objects.all()
+    serializer_class = serializers.ExpiringKycOutput
+    reads = capabilities.VIEW
+    filterset_class = ExpiringFilters
+    ordering = ("kyc_expiry_date",)
+
+    def get_queryset(self) -> Any:
+        if not access.holds_everywhere(actor_of(self.request), capabilities.VIEW):
+            raise CapabilityMissing(str(capabilities.VIEW))
+        return super().get_queryset().with_open_renewal()
 
 
 class AmendmentViewSet(RowViewSet):
@@ -127,6 +200,24 @@ class CreditAccountViewSet(ViewSet):
         return Response(self.render(self.get_object()))
 
 
+class RoundFilters(django_filters.FilterSet):  # type: ignore[misc]
+    """Filters of the queue by figures of staff; others find nothing by them."""
+
+    route = django_filters.ChoiceFilter(
+        choices=OnboardingRound.Route.choices, method="for_staff", label="Who may decide; for staff only."
+    )
+    overdue = django_filters.ChoiceFilter(
+        choices=[("true", "true"), ("false", "false")], method="for_staff",
+        label="Whether the target time of its route has passed; for staff only.",
+    )  # fmt: skip
+
+    def for_staff(self, rounds: Any, name: str, value: Any) -> Any:
+        """Files by route, or by whether they are overdue."""
+        if not actor_of(self.request).is_staff:
+            return rounds.none()
+        return rounds.on_route(value) if name == "route" else rounds.overdue(value == "true")
+
+
 class OnboardingViewSet(RowViewSet):
     """Applications and renewals of KYC."""
 
@@ -135,6 +226,7 @@ class OnboardingViewSet(RowViewSet):
     list_serializer_class = serializers.RoundLineOutput
     reads = capabilities.VIEW
     filters: ClassVar = {"status": ["exact", "in"], "kind": ["exact", "in"], "partner_id": ["exact"]}
+    filterset_class = RoundFilters
     ordering_fields: ClassVar = ["created_at", "submitted_at"]
 
     start = endpoint(onboarding.start_onboarding, serializers.StartInput, status=201)
@@ -274,6 +366,46 @@ class AmendmentsOfPartner(OfPartner):
     filters: ClassVar = {"status": ["exact", "in"], "tier": ["exact", "in"]}
 
     create = endpoint(amendments.request_amendment, serializers.AmendmentInput, if_match="optional")
+
+
+class ChecksOfPartner(OfPartner):
+    """Questions to registries about the partner, with what they answered."""
+
+    queryset = KycCheck.objects.all()
+    serializer_class = serializers.CheckOutput
+    filters: ClassVar = {"status": ["exact", "in"], "kind": ["exact", "in"]}
+
+
+class TimelineOfPartner(TimelineViewSet):
+    """What was done to the partner and everything that belongs to it, the newest first."""
+
+    queryset = Entry.objects.all()
+    reads = capabilities.VIEW
+    wholes = Partner.objects.all()
+    timeline = Timeline(
+        Partner,
+        dict.fromkeys(
+            (
+                OnboardingRound, InformationItem, KycCheck, PartnerDocument, TaxRegistration, PartnerLocation, Vehicle,
+                PartnerEmployee, PartnerOwner, PartnerBankAccount, PartnerRole, TradePermission, Amendment, CreditLimit,
+            ),
+            "partner",
+        ),
+        internal=_TIMELINE_FOR_STAFF,
+    )  # fmt: skip
+
+
+class TimelineOfRound(TimelineViewSet):
+    """What was done to the file, its papers, checks and questions, the newest first."""
+
+    queryset = Entry.objects.all()
+    reads = capabilities.VIEW
+    wholes = OnboardingRound.objects.all()
+    timeline = Timeline(
+        OnboardingRound,
+        dict.fromkeys((InformationItem, KycCheck, PartnerDocument), "round"),
+        internal=_TIMELINE_FOR_STAFF,
+    )
 
 
 class CreditLimitsOfPartner(PartViewSet):

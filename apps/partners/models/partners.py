@@ -19,6 +19,7 @@ from erp.models import Model, QuerySet
 from erp.services import next_value
 
 GRACE_DAYS = 30  # after the KYC expiry date
+KYC_STATES = ("none", "valid", "grace", "lapsed")
 
 
 def optional_text(length: int, help_text: str = "", **kwargs: Any) -> Any:
@@ -67,9 +68,46 @@ class PartnerQuerySet(QuerySet):
             return self.permitted(user, "partner.view")
         return self.filter(pk=user.partner_id) | self.granted(user, "partner.view")
 
-    def with_role(self, role: str) -> Self:
-        """Partners that hold the role."""
-        return self.filter(Exists(PartnerRole.objects.filter(partner=OuterRef("pk"), role=role)))
+    def with_role(self, **held: str) -> Self:
+        """Partners that hold a role, or a kind of service."""
+        return self.filter(Exists(PartnerRole.objects.filter(partner=OuterRef("pk"), **held)))
+
+    def with_kyc(self, state: str, day: date | None = None) -> Self:
+        """Partners whose KYC is in a state (``Partner.kyc_on``) on a day."""
+        day = day or clock.today()
+        graced = day - timedelta(days=GRACE_DAYS)
+        conditions = {
+            "none": Q(kyc_expiry_date=None),
+            "valid": Q(kyc_expiry_date__gte=day),
+            "grace": Q(kyc_expiry_date__lt=day, kyc_expiry_date__gte=graced),
+            "lapsed": Q(kyc_expiry_date__lt=graced),
+        }
+        return self.filter(conditions[state])
+
+    def in_category(self, category: str) -> Self:
+        """Partners of the risk category."""
+        return self.filter(risk_category=category)
+
+    def on_route(self, route: str) -> Self:
+        """Partners whose open file takes the route."""
+        return self.filter(Exists(self._open_rounds().filter(route=route)))
+
+    def with_open_renewal(self) -> Self:
+        """Partners with ``renewal_open``: whether a renewal of KYC is being decided."""
+        return self.annotate(renewal_open=Exists(self._open_rounds()))
+
+    def kyc_expiring(self, days: int) -> Self:
+        """Active and suspended partners whose KYC ends today or within the days."""
+        today = clock.today()
+        return self.filter(
+            status__in=["active", "suspended"], kyc_expiry_date__range=(today, today + timedelta(days=days))
+        )
+
+    @staticmethod
+    def _open_rounds() -> Any:
+        from apps.partners.models.rounds import OnboardingRound
+
+        return OnboardingRound.objects.open().filter(partner=OuterRef("pk"))
 
     def identified(self, text: str) -> Self:
         """Partners with this PAN or GSTIN, found by its hash; a part of one finds nothing."""

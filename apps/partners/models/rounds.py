@@ -1,6 +1,6 @@
 """Onboarding and KYC renewal rounds of a partner, with their checks and questions."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, Self
 
 from django.conf import settings
@@ -15,13 +15,33 @@ from apps.partners.models.partners import (
     optional_text,
     reason_text,
 )
+from erp import clock
 from erp.models import Guarded
+
+# Within which a file should be decided, by its route. Five business days are a week.
+TARGETS = {"auto": timedelta(hours=1), "manager": timedelta(hours=48), "director": timedelta(days=7)}
 
 
 class RoundQuerySet(OfPartnerQuerySet):
     def open(self) -> Self:
         """Rounds that aren't decided."""
         return self.filter(status__in=OnboardingRound.OPEN)
+
+    def on_route(self, route: str) -> Self:
+        """Rounds that are decided on the route."""
+        return self.filter(route=route)
+
+    def overdue(self, value: bool = True) -> Self:
+        """Rounds that staff should have decided by now, by the target of their route; or the others."""
+        now = clock.now()
+        late = Q(pk__in=())
+        for route, target in TARGETS.items():
+            late |= Q(route=route, submitted_at__lt=now - target)
+        late |= Q(route=None, submitted_at__lt=now - TARGETS["manager"])
+        late &= Q(
+            status__in=[OnboardingRound.Status.VERIFICATION_PENDING, OnboardingRound.Status.UNDER_REVIEW]
+        )
+        return self.filter(late) if value else self.exclude(late)
 
 
 class OnboardingRound(OfPartner):

@@ -9,6 +9,7 @@ from apps.partners.models import (
     CreditAccount,
     CreditLimit,
     ExposureEntry,
+    KycCheck,
     OnboardingRound,
     Partner,
     PartnerBankAccount,
@@ -18,12 +19,14 @@ from apps.partners.models import (
     TradePermission,
     Vehicle,
 )
+from apps.partners.services import papers
 from apps.partners.services.amendments import request_amendment
 from apps.partners.tests import factories
 from erp import clock
 from erp.access import SYSTEM
 from erp.api.examples import Example, Sample
 from erp.models import unguarded_writes
+from erp.services import caused_by
 
 
 def _profile(**fields):
@@ -352,8 +355,32 @@ def _permission(world, viewer):
             TradePermission(partner=_whole(world), name=name, valid_from=clock.today()).save()
 
 
+def _check(world, viewer):
+    with unguarded_writes():
+        KycCheck(partner=_whole(world), kind="geocode", subject_id=uuid4()).save()
+
+
+def _file_of_whole(world):
+    found = OnboardingRound.objects.filter(partner=_whole(world), kind="kyc_adhoc").first()
+    if found is None:
+        with unguarded_writes():
+            found = OnboardingRound.objects.create(
+                partner=_whole(world), number=99, kind="kyc_adhoc", status="approved"
+            )
+    return found
+
+
+def _upload_to_file(world, viewer):
+    """A paper uploaded by a request of its own, as the timeline tells requests apart."""
+    with caused_by(str(uuid4())):
+        papers.add_document(
+            _file_of_whole(world), actor=SYSTEM, file=factories.paper(_text()), document_type="other"
+        )
+
+
 _OF = "/api/v1/partners/<uuid:pk>"
-WHOLES = {_OF: _whole}
+_FILE = "/api/v1/partners/onboarding/<uuid:pk>"
+WHOLES = {_FILE: _file_of_whole, _OF: _whole}
 LISTS = {
     "/api/v1/partners/onboarding": ("INTERNAL_MANAGER", _round_of_whole),
     "/api/v1/partners/documents": ("INTERNAL_MANAGER", _document_of_whole),
@@ -370,4 +397,11 @@ LISTS = {
     f"{_OF}/permissions": ("INTERNAL_MANAGER", _permission),
     f"{_OF}/credit-limits": ("INTERNAL_MANAGER", _limit),
     f"{_OF}/exposure": ("INTERNAL_MANAGER", _entry),
+    f"{_OF}/checks": ("INTERNAL_MANAGER", _check),
+    f"{_OF}/timeline": ("INTERNAL_MANAGER", _upload_to_file),
+    f"{_FILE}/timeline": ("INTERNAL_MANAGER", _upload_to_file),
+    "/api/v1/partners/kyc/expiring": (
+        "INTERNAL_MANAGER",
+        lambda world, viewer: factories.ready_partner(kyc_expiry_date=clock.today() + timedelta(days=3)),
+    ),
 }

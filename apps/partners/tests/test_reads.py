@@ -1,10 +1,17 @@
-"""Reads of partners: pages that use an index."""
+"""Reads of partners: pages that use an index, what expires, timelines, filters of staff."""
+
+from datetime import timedelta
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from apps.partners.models import OnboardingRound, Partner
+from apps.partners.services import decisions
 from apps.partners.tests import factories
+from erp import clock
+from erp.models import unguarded_writes
+from erp.services import caused_by
 
 pytestmark = pytest.mark.django_db
 
@@ -39,6 +46,105 @@ def test_a_page_reads_an_index_in_its_own_order(client_for, user, path, query):
 def test_a_search_for_a_name_reads_the_index_of_trigrams(client_for, user):
     plan = _plan(client_for(user("INTERNAL")), "", {"search": "ginning"}, without=("seqscan", "indexscan"))
     assert any("partner_search" in line for line in plan), plan
+
+
+def test_kyc_that_ends_soon_is_listed_for_staff_by_its_day(client_for, user):
+    today = clock.today()
+    later, soon = (factories.ready_partner(kyc_expiry_date=today + timedelta(days=n)) for n in (40, 0))
+    factories.ready_partner(kyc_expiry_date=today - timedelta(days=1))
+    factories.ready_partner(kyc_expiry_date=today + timedelta(days=41))
+    client = client_for(user("INTERNAL"))
+    rows = client.read("/api/v1/partners/kyc/expiring", {"days": "40"}).json()["results"]
+    assert [(row["id"], row["days_left"]) for row in rows] == [(str(soon.pk), 0), (str(later.pk), 40)]
+    for days in ("0", "366", "1.5", "many"):
+        answer = client.read("/api/v1/partners/kyc/expiring", {"days": days})
+        assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (400, "/query/days")
+    own = client_for(user("PARTNER_ADMIN", of=soon))
+    assert own.read("/api/v1/partners/kyc/expiring").json()["code"] == "capability.missing"
+
+
+def test_the_list_is_filtered_by_kyc_as_its_dates_say(client_for, user):
+    today = clock.today()
+    by_state = {
+        state: str(factories.ready_partner(kyc_expiry_date=today + timedelta(days=days)).pk)
+        for state, days in (("valid", 0), ("grace", -30), ("lapsed", -31))
+    }
+    by_state["none"] = str(factories.file_of("draft").partner_id)
+    client = client_for(user("INTERNAL"))
+    for state, pk in by_state.items():
+        rows = client.read("/api/v1/partners", {"kyc": state}).json()["results"]
+        assert [(row["id"], row["kyc"]) for row in rows] == [(pk, state)]
+
+
+def test_filters_by_figures_of_staff_find_nothing_for_others(client_for, user):
+    applicant = user("APPLICANT")
+    round = factories.file_of("under_review", applicant=applicant)
+    with unguarded_writes():
+        Partner.objects.filter(pk=round.partner_id).update(risk_category="medium")
+        OnboardingRound.objects.filter(pk=round.pk).update(submitted_at=clock.now() - timedelta(hours=49))
+    asked = [
+        ("", {"risk_category": "medium"}),
+        ("", {"route": "manager"}),
+        ("/onboarding", {"route": "manager"}),
+        ("/onboarding", {"overdue": "true"}),
+    ]
+    for reader, number in ((user("INTERNAL"), 1), (applicant, 0)):
+        found = [client_for(reader).read(f"/api/v1/partners{path}", query) for path, query in asked]
+        assert [len(answer.json()["results"]) for answer in found] == [number] * 4
+
+
+def test_a_timeline_shows_calls_with_their_changes_and_no_values(client_for, user):
+    applicant = user("APPLICANT")
+    round = factories.reviewed(applicant)
+    firm = round.partner
+    manager = user("INTERNAL_MANAGER")
+    decisions.approve(Partner.objects.get(pk=firm.pk), actor=manager)
+    lines = client_for(manager).read(f"/api/v1/partners/{firm.pk}/timeline").json()["results"]
+    approval, started = lines[0], lines[-1]
+    assert (approval["action"], approval["by"], approval["actor_id"]) == (
+        "partner.approve", "staff", str(manager.pk),
+    )  # fmt: skip
+    assert (started["action"], started["by"]) == ("partner.start_onboarding", "partner")
+    assert {"partner", "onboarding_round", "partner_role", "tax_registration"} <= {
+        change["type"] for change in started["changes"]
+    }
+    shown = {name for change in approval["changes"] for name in change["changed"]}
+    assert {"status", "code", "kyc_expiry_date"} <= shown
+    assert firm.pan not in str(lines)
+
+    applicant.refresh_from_db()
+    own = client_for(applicant).read(f"/api/v1/partners/{firm.pk}/timeline").json()["results"]
+    assert [(line["action"], line["by"], line["actor_id"]) for line in own[:1]] == [
+        ("partner.approve", "staff", None)
+    ]
+    of_file = client_for(applicant).read(f"/api/v1/partners/onboarding/{round.pk}/timeline")
+    assert "partner.submit" in {line["action"] for line in of_file.json()["results"]}
+    other = client_for(user("PARTNER_ADMIN", of=factories.ready_partner()))
+    for path in (f"{firm.pk}/timeline", f"onboarding/{round.pk}/timeline"):
+        assert other.read(f"/api/v1/partners/{path}").status_code == 404
+
+
+def test_the_partner_learns_neither_score_nor_route_from_a_timeline(client_for, user):
+    applicant = user("APPLICANT")
+    round = factories.reviewed(applicant)
+    applicant.refresh_from_db()
+    with caused_by("score"), unguarded_writes():
+        firm = Partner.objects.get(pk=round.partner_id)
+        firm.trust_score, firm.risk_category = 12, "critical"
+        firm.save()
+    names = {}
+    for reader in (user("INTERNAL"), applicant):
+        for path in (f"{firm.pk}/timeline", f"onboarding/{round.pk}/timeline"):
+            lines = client_for(reader).read(f"/api/v1/partners/{path}", {"limit": "200"}).json()["results"]
+            names.setdefault(reader, set()).update(
+                name for line in lines for change in line["changes"] for name in change["changed"]
+            )
+    staff, partner = names.values()
+    assert {"trust_score", "risk_category", "route", "score_parts", "name_score"} <= staff
+    assert not partner & {
+        "trust_score", "risk_category", "route", "score_parts", "name_score", "note", "result", "provider",
+        "decided_by_id",
+    }  # fmt: skip
 
 
 def _plan(client, path, query, without=("seqscan", "sort")):
