@@ -18,6 +18,18 @@ VIEW_SENSITIVE = Capability(
     everywhere=("INTERNAL_COMPLIANCE", "INTERNAL_FINANCE", "INTERNAL_DIRECTOR"),
     own=_OWN_FILE,
 )
+VIEW_ANALYTICS = Capability(
+    "partner.view_analytics",
+    on="Partner",
+    label="See figures about all partners",
+    everywhere=("INTERNAL",),
+)
+EXPORT = Capability(
+    "partner.export",
+    on="Partner",
+    label="Export partners and print their KYC register",
+    everywhere=("INTERNAL_MANAGER", "INTERNAL_COMPLIANCE", "AUDITOR"),
+)
 CREATE = Capability(
     "partner.create",
     on="Partner",

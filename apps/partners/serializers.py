@@ -660,6 +660,69 @@ class ExpiringKycOutput(Output):
         return (row.kyc_expiry_date - clock.today()).days
 
 
+class CountOutput(LookupOutput):
+    value = fields.CharField(help_text="What is counted.")
+    count = fields.IntegerField(help_text="How many.")
+
+
+class KycBucketsOutput(LookupOutput):
+    over_90_days = fields.IntegerField(help_text="KYC runs for more than 90 days.")
+    days_31_to_90 = fields.IntegerField(help_text="It ends in 31 to 90 days.")
+    days_8_to_30 = fields.IntegerField(help_text="It ends in 8 to 30 days.")
+    days_0_to_7 = fields.IntegerField(help_text="It ends in 7 days or today.")
+    grace = fields.IntegerField(help_text="It ended 1 to 30 days ago.")
+    lapsed = fields.IntegerField(help_text="It ended longer ago.")
+
+
+class FunnelOutput(LookupOutput):
+    started = fields.IntegerField(help_text="Files that were started in the period.")
+    submitted = fields.IntegerField(help_text="Of these, submitted.")
+    reviewed = fields.IntegerField(help_text="Scored, so that staff could decide.")
+    approved = fields.IntegerField(help_text="Approved.")
+    rejected = fields.IntegerField(help_text="Rejected.")
+    withdrawn = fields.IntegerField(help_text="Withdrawn by the applicant.")
+    expired = fields.IntegerField(help_text="Expired without a submission or an answer.")
+    open = fields.IntegerField(help_text="Not decided.")
+
+
+def _percent(help_text: str) -> Any:
+    return fields.DecimalField(max_digits=12, decimal_places=1, allow_null=True, help_text=help_text)
+
+
+class DecisionsOutput(LookupOutput):
+    route = fields.CharField(help_text="Who decides: auto, manager or director.")
+    decided = fields.IntegerField(help_text="Files that were decided in the period.")
+    median_hours = _percent("Median hours from submission to decision; null without one.")
+    over_target = fields.IntegerField(help_text="Files that took longer than 1 h, 48 h or 7 days.")
+    over_target_percent = _percent("Their share.")
+
+
+class MonthOutput(LookupOutput):
+    month = fields.CharField(help_text="Month in Asia/Kolkata, such as 2026-11.")
+    started = fields.IntegerField(help_text="Files started.")
+    submitted = fields.IntegerField(help_text="Files submitted.")
+    approved = fields.IntegerField(help_text="Files approved.")
+    rejected = fields.IntegerField(help_text="Files rejected.")
+
+
+class AnalyticsOutput(LookupOutput):
+    """Where partners stand today, and onboarding of the last 12 months."""
+
+    since_date = fields.DateField(
+        help_text="First day of the period of funnel, decisions, reasons and trend."
+    )
+    by_status = CountOutput(many=True, help_text="Partners by status.")
+    by_role = CountOutput(many=True, help_text="Active and suspended partners by role; one may hold several.")
+    by_state = CountOutput(many=True, help_text="Active and suspended partners by GST code of their state.")
+    by_risk_category = CountOutput(many=True, help_text="Active and suspended partners by risk category.")
+    kyc = KycBucketsOutput(help_text="Active and suspended partners by their KYC; each is counted once.")
+    funnel = FunnelOutput(help_text="How far files came.")
+    decisions = DecisionsOutput(many=True, help_text="Time to the decision, by route.")
+    rejection_reasons = CountOutput(many=True, help_text="Rejected files by reason.")
+    utilisation = CountOutput(many=True, help_text="Credit accounts by how much of the limit is used.")
+    trend = MonthOutput(many=True, help_text="12 months, the current one last.")
+
+
 class ChecklistOutput(LookupOutput):
     item = fields.CharField(help_text="What is needed.")
     title = fields.CharField(help_text="In words.")

@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.partners import capabilities, serializers
+from apps.partners.analytics import analytics
 from apps.partners.models import (
     Amendment,
     CreditAccount,
@@ -43,7 +44,7 @@ from apps.partners.services import (
     submission,
 )
 from apps.partners.services.rules import log_clear_read
-from erp import access
+from erp import access, clock
 from erp.access import actor_of
 from erp.api.endpoints import endpoint
 from erp.api.timelines import TimelineViewSet
@@ -161,6 +162,18 @@ class ExpiringKycViewSet(ListModelMixin, ViewSet):
         if not access.holds_everywhere(actor_of(self.request), capabilities.VIEW):
             raise CapabilityMissing(str(capabilities.VIEW))
         return super().get_queryset().with_open_renewal()
+
+
+class AnalyticsViewSet(ViewSet):
+    """Figures about all partners."""
+
+    reads = capabilities.VIEW_ANALYTICS
+    serializer_class = serializers.AnalyticsOutput
+
+    @read("analytics", detail=False)
+    def analytics(self, request: Request) -> Response:
+        """Counts by status, role, state and category, KYC, funnel, decision times, use of credit, trend."""
+        return Response(self.render(analytics(clock.today())))
 
 
 class AmendmentViewSet(RowViewSet):

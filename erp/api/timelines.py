@@ -43,8 +43,8 @@ class TimelineViewSet(PartsViewSet):
     ordering = ("-position",)
 
     def get_queryset(self) -> Any:
-        entries: Any = self.queryset
-        visible = entries.visible_to(actor_of(self.request))
+        cls: Any = type(self)
+        visible = cls.queryset.visible_to(actor_of(self.request))
         return self.timeline.calls(visible, self.kwargs["pk"], for_staff=self._for_staff)
 
     @property

@@ -8,8 +8,8 @@ from django.conf import settings
 from django.contrib.postgres.constraints import ExclusionConstraint
 from django.contrib.postgres.fields import DateRangeField, RangeOperators
 from django.db import models
-from django.db.models import F, Func, OuterRef, Q, Subquery, Value
-from django.db.models.functions import Round
+from django.db.models import Case, F, Func, OuterRef, Q, Subquery, Value, When
+from django.db.models.functions import Coalesce, Greatest, Round
 
 from apps.partners.models.partners import OfPartner, OfPartnerQuerySet, Partner, newest_first, optional_text
 from erp import clock
@@ -68,6 +68,30 @@ class CreditAccountQuerySet(OfPartnerQuerySet):
         limits = CreditLimit.objects.in_force(day).filter(account=OuterRef("pk"))
         return self.annotate(
             granted=Subquery(limits.annotate(total=F("amount") + secured).values("total")[:1])
+        )
+
+    def with_level(self, day: date) -> Self:
+        """Accounts with ``used``, how much of their limit on the day is used, as ``level`` says of one."""
+        blocked = Q(on_hold=True) | ~Q(partner__status=Partner.Status.ACTIVE)
+        granted = Coalesce(F("granted"), Value(Decimal(0), output_field=money()))
+        contracted = Round(F("contracted") * Value(settings.CREDIT_EXPOSURE_FACTOR), 2)
+        total = F("holds") + contracted + F("mark") + F("delivered_unpaid") + F("advances") - F("margin")
+        at_risk = Greatest(total, Value(Decimal(0)), output_field=money())
+        accounts = self.with_limit(day).alias(
+            counted=Case(When(blocked, then=Value(Decimal(0))), default=granted, output_field=money()),
+            at_risk=at_risk,
+        )
+        levels = [
+            When(at_risk__gte=F("counted") * Value(percent) / 100, then=Value(level.value))
+            for percent, level in _LEVELS
+        ]
+        return accounts.annotate(
+            used=Case(
+                When(counted=0, at_risk=0, then=Value(Level.NONE.value)),
+                *levels,
+                default=Value(Level.NONE.value),
+                output_field=models.CharField(),
+            )
         )
 
 

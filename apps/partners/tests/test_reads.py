@@ -6,7 +6,9 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from apps.partners.models import OnboardingRound, Partner
+from apps.partners.analytics import analytics
+from apps.partners.models import CreditAccount, CreditLimit, OnboardingRound, Partner
+from apps.partners.models.credit import Level
 from apps.partners.services import decisions
 from apps.partners.tests import factories
 from erp import clock
@@ -145,6 +147,90 @@ def test_the_partner_learns_neither_score_nor_route_from_a_timeline(client_for, 
         "trust_score", "risk_category", "route", "score_parts", "name_score", "note", "result", "provider",
         "decided_by_id",
     }  # fmt: skip
+
+
+def test_analytics_count_every_partner_once_and_agree_with_the_rows(
+    client_for, user, django_assert_num_queries
+):
+    today, now = clock.today(), clock.now()
+    for days in (91, 90, 31, 30, 8, 7, 0, -1, -30, -31):
+        factories.ready_partner(
+            kyc_expiry_date=today + timedelta(days=days), status="suspended" if days == 7 else "active"
+        )
+    factories.file_of("draft")
+    for hours, route, status in (
+        (2, "auto", "approved"),
+        (10, "manager", "rejected"),
+        (50, "manager", "approved"),
+    ):
+        round = factories.file_of("draft")
+        with unguarded_writes():
+            OnboardingRound.objects.filter(pk=round.pk).update(
+                status=status, route=route, submitted_at=now - timedelta(hours=hours), decided_at=now,
+                reason_code="name_mismatch" if status == "rejected" else None,
+            )  # fmt: skip
+    client = client_for(user("INTERNAL"))
+    found = client.read("/api/v1/partners/analytics").json()
+    assert found["kyc"] == {
+        "over_90_days": 1, "days_31_to_90": 2, "days_8_to_30": 2, "days_0_to_7": 2, "grace": 2, "lapsed": 1,
+    }  # fmt: skip
+    counted = {each["value"]: each["count"] for each in found["by_status"]}
+    assert sum(found["kyc"].values()) == counted["active"] + counted["suspended"] == 10
+    assert found["funnel"] == {
+        "started": 4, "submitted": 3, "reviewed": 4, "approved": 2, "rejected": 1, "withdrawn": 0, "expired": 0,
+        "open": 1,
+    }  # fmt: skip
+    assert found["decisions"][:2] == [
+        {
+            "route": "auto",
+            "decided": 1,
+            "median_hours": "2.0",
+            "over_target": 1,
+            "over_target_percent": "100.0",
+        },
+        {
+            "route": "manager",
+            "decided": 2,
+            "median_hours": "30.0",
+            "over_target": 1,
+            "over_target_percent": "50.0",
+        },
+    ]
+    assert found["decisions"][2]["median_hours"] is None
+    reasons = {each["value"]: each["count"] for each in found["rejection_reasons"]}
+    assert (reasons["name_mismatch"], sum(reasons.values())) == (1, 1)
+    assert len(found["trend"]) == 12
+    assert found["trend"][-1] == {
+        "month": f"{today:%Y-%m}", "started": 4, "submitted": 3, "approved": 2, "rejected": 1,
+    }  # fmt: skip
+    assert {"value": "seller", "count": 10} in found["by_role"]
+    with django_assert_num_queries(15):
+        analytics(today)
+
+
+def test_the_use_of_credit_is_counted_in_sql_as_the_account_says_itself():
+    exposures = (0, 1, 49, 50, 74, 75, 89, 90, 99, 100, 150)
+    for number, exposure in enumerate(exposures * 2):
+        account = CreditAccount.objects.get(partner=factories.ready_partner())
+        with unguarded_writes():
+            CreditAccount.objects.filter(pk=account.pk).update(
+                holds=exposure, margin=10 if exposure == 1 else 0, on_hold=exposure == 74 and number > 10
+            )
+            if number < len(exposures) or exposure == 74:
+                CreditLimit(
+                    partner_id=account.pk, account=account, amount=90, collateral_value="20.01", collateral_rate="0.5",
+                    valid_from=clock.today(), status="approved", base_version=1, reason="For a test.",
+                ).save()  # fmt: skip
+    day = clock.today()
+    accounts = CreditAccount.objects.with_level(day).select_related("partner")
+    assert [each.used for each in accounts] == [str(each.level(each.limit)) for each in accounts]
+    assert {each.used for each in accounts} == set(Level.values)
+
+
+@pytest.mark.parametrize(("role", "status"), [("AUDITOR", 403), ("PARTNER_ADMIN", 403), ("INTERNAL", 200)])
+def test_analytics_are_for_holders_of_their_capability(client_for, user, role, status):
+    reader = user(role, **({"of": factories.ready_partner()} if role == "PARTNER_ADMIN" else {}))
+    assert client_for(reader).read("/api/v1/partners/analytics").status_code == status
 
 
 def _plan(client, path, query, without=("seqscan", "sort")):
