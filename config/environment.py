@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import re
 from collections import Counter
+from decimal import Decimal
 from ipaddress import ip_address
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ from erp.identifiers import EMAIL
 DEVELOPMENT_SECRET = "development-only-secret-key-never-used-in-production"
 Names = Annotated[list[str], NoDecode]
 URLS_WITH_SECRETS = (
+    ("ai_url", "ai_key"),
     ("sms_url", "sms_token"),
     ("nominatim_url", "nominatim_key"),
     ("gst_url", "gst_token"),
@@ -125,6 +127,13 @@ class Environment(BaseSettings):
     geocoder_url: str = ""
     geocoder_token: str = ""
     scanner_url: str = ""
+    ai_provider: Literal["builtin", "http"] = "builtin"
+    ai_url: str = ""
+    ai_model: str = ""
+    ai_key: str = ""
+    ai_price_in: Decimal = Decimal(0)
+    ai_price_out: Decimal = Decimal(0)
+    ai_currency: str = "INR"
     partner_auto_approval: bool = False
     kyc_auto_suspend: bool = False
 
@@ -187,6 +196,7 @@ class Environment(BaseSettings):
         "penny_drop_url",
         "geocoder_url",
         "scanner_url",
+        "ai_url",
     )
     @classmethod
     def _web(cls, value: str) -> str:
@@ -196,6 +206,7 @@ class Environment(BaseSettings):
     def _providers_are_whole(self) -> Self:
         needed = {
             "smtp": (self.mail_provider, ("smtp_host",)),
+            "http": (self.ai_provider, ("ai_url", "ai_model")),
             "nominatim": (self.location_provider, ("nominatim_url",)),
             "http_sms": (self.sms_provider, ("sms_url", "sms_token", "sms_sender", "sms_entity_id")),
         }

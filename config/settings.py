@@ -47,6 +47,7 @@ INSTALLED_APPS = [
     "erp.jobs",
     "erp.saved_views",
     "erp.uploads",
+    "erp.ai",
     "apps.accounts",
     "apps.notifications",
     "apps.approvals",
@@ -238,6 +239,9 @@ REGISTRIES = {
     "geocode": (ENV.geocoder_url, ENV.geocoder_token),
 }
 SCANNER_URL = ENV.scanner_url
+# Who answers questions for suggestions: the built-in functions, or a model over HTTP; prices a million tokens.
+AI_PROVIDER, AI_URL, AI_MODEL, AI_KEY = ENV.ai_provider, ENV.ai_url, ENV.ai_model, ENV.ai_key
+AI_PRICE_IN, AI_PRICE_OUT, AI_CURRENCY = ENV.ai_price_in, ENV.ai_price_out, ENV.ai_currency
 PARTNER_AUTO_APPROVAL = ENV.partner_auto_approval
 PARTNER_MAX_EMPLOYEES = None
 PARTNER_REFUSED_EMAIL_DOMAINS: frozenset[str] = frozenset()  # small firms use public mail
@@ -348,7 +352,7 @@ PORTAL_GROUPS = [
     ("Approvals", ["approval"]),
     ("Master data", ["commodity", "location"]),
     ("Company", ["organization"]),
-    ("Administration", ["account", "notification", "integration"]),
+    ("Administration", ["account", "notification", "integration", "ai"]),
     ("Operations", ["job", "outbox", "idempotency", "trail"]),
 ]
 UNFOLD = {

@@ -58,9 +58,16 @@ Outcome = Literal["ok", "stale", "refused", "throttled", "error", "timeout", "op
 
 
 class RemoteUnavailable(Unavailable):
-    """Another system doesn't answer; try again."""
+    """Another system doesn't answer; try again.
+
+    ``outcome`` says how the last attempt ended: its time was over, the breaker is open, or another error.
+    """
 
     code = Unavailable.code
+
+    def __init__(self, detail: str = "", *, outcome: Outcome = "error", **members: Any) -> None:
+        super().__init__(detail, **members)
+        self.outcome = outcome
 
 
 class RemoteRefused(Exception):
@@ -118,8 +125,14 @@ class Client:
     read_timeout: ClassVar[float] = 10.0
     #: Further attempts of idempotent calls.
     retries: ClassVar[int] = 2
+    #: The statuses after which a call is repeated; None: after any failure, also without an answer.
+    retry_statuses: ClassVar[Collection[int] | None] = None
+    #: The longest Retry-After that is waited for.
+    max_retry_after: ClassVar[float] = _MAX_PAUSE
     #: Failures in a row that open the breaker; seconds until it tries again.
     fail_max: ClassVar[int] = 5
+    #: It opens also when half of this many last calls failed; 0: only by failures in a row.
+    failure_window: ClassVar[int] = 0
     reset_timeout: ClassVar[float] = 30.0
     #: Largest answer in bytes.
     max_bytes: ClassVar[int] = 1024 * 1024
@@ -226,7 +239,9 @@ class Client:
         key = (cls.name, operation, scope)
         with Client._lock:
             if key not in Client._breakers:
-                Client._breakers[key] = Breaker(*key, fail_max=cls.fail_max, reset_timeout=cls.reset_timeout)
+                Client._breakers[key] = Breaker(
+                    *key, fail_max=cls.fail_max, reset_timeout=cls.reset_timeout, window=cls.failure_window
+                )
             return Client._breakers[key]
 
 
@@ -238,9 +253,9 @@ def clients() -> list[type[Client]]:
 class _Failure(Exception):
     """One attempt failed because of the remote."""
 
-    def __init__(self, outcome: Outcome, reason: str, retry_after: float = 0.0) -> None:
+    def __init__(self, outcome: Outcome, reason: str, retry_after: float = 0.0, status: int = 0) -> None:
         super().__init__(reason)
-        self.outcome, self.reason, self.retry_after = outcome, reason, retry_after
+        self.outcome, self.reason, self.retry_after, self.status = outcome, reason, retry_after, status
 
 
 class _Call:
@@ -289,10 +304,22 @@ class _Call:
                 wait = random.uniform(0, min(_MAX_BACKOFF, _BACKOFF * 2**attempt))
                 wait += failure.retry_after
                 late = time.monotonic() + wait >= self.deadline
-                if attempt == self.attempts or failure.outcome == "open" or late:
+                if (
+                    attempt == self.attempts
+                    or failure.outcome == "open"
+                    or late
+                    or not self._repeats(failure)
+                ):
                     raise
             time.sleep(wait)
         raise AssertionError("unreachable")
+
+    def _repeats(self, failure: _Failure) -> bool:
+        """Whether the client repeats a call after this failure."""
+        statuses = self.client.retry_statuses
+        return (statuses is None or failure.status in statuses) and (
+            failure.retry_after <= self.client.max_retry_after
+        )
 
     def _attempt(self) -> RemoteResponse:
         left = self.deadline - time.monotonic()
@@ -303,7 +330,7 @@ class _Call:
         try:
             answer = self._send()
             if answer.status >= 500:
-                raise _Failure("error", f"status {answer.status}", _retry_after(answer))
+                raise _Failure("error", f"status {answer.status}", _retry_after(answer), answer.status)
         except _Failure:
             self.breaker.report(ok=False, probe=probe)
             raise
@@ -315,7 +342,8 @@ class _Call:
             pause = _retry_after(answer)
             if answer.status == 429 and pause:
                 self.breaker.pause(pause)
-            raise _Failure("throttled" if answer.status == 429 else "error", f"status {answer.status}", pause)
+            outcome: Outcome = "throttled" if answer.status == 429 else "error"
+            raise _Failure(outcome, f"status {answer.status}", pause, answer.status)
         return answer
 
     def _send(self) -> RemoteResponse:
@@ -370,6 +398,7 @@ class _Call:
             if self.client.fallback == "queued"
             else f"The service {name} doesn't answer.",
             retry_after=max(1, math.ceil(failure.retry_after)),
+            outcome=failure.outcome,
         ) from failure
 
     def _stale(self) -> RemoteResponse | None:

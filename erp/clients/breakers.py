@@ -89,6 +89,7 @@ class SharedStorage(pybreaker.CircuitBreakerStorage):
         self._opened_at = self.paused_until = 0.0  # seconds since the epoch
         self._probe_until = 0.0
         self._probe_lock = threading.Lock()
+        self._last: list[bool] = []
 
     def refresh(self) -> None:
         """Read the state shared by other processes. If Redis is empty or down, the local state is used."""
@@ -186,6 +187,32 @@ class SharedStorage(pybreaker.CircuitBreakerStorage):
         self._opened_at = moment.timestamp()
         self._write(opened_at=self._opened_at)
 
+    def failures_of_last(self, number: int, *, ok: bool) -> int:
+        """Note an outcome, and return how many of the last ``number`` failed; 0 until there are so many."""
+        if (client := _redis.client()) is not None:
+            try:
+                with client.pipeline(transaction=True) as pipe:
+                    pipe.lpush(f"{self._key}:last", int(ok))
+                    pipe.ltrim(f"{self._key}:last", 0, number - 1)
+                    pipe.expire(f"{self._key}:last", _FORGET_AFTER)
+                    pipe.lrange(f"{self._key}:last", 0, -1)
+                    self._last = [outcome == "1" for outcome in pipe.execute()[-1]]
+            except RedisError:
+                _redis.failed()
+                self._last = [ok, *self._last][:number]
+        else:
+            self._last = [ok, *self._last][:number]
+        return self._last.count(False) if len(self._last) == number else 0
+
+    def forget_last(self) -> None:
+        """Begin the window anew."""
+        self._last = []
+        if (client := _redis.client()) is not None:
+            try:
+                client.delete(f"{self._key}:last")
+            except RedisError:
+                _redis.failed()
+
     def _write(self, **fields: str | float) -> None:
         if (client := _redis.client()) is None:
             return
@@ -216,12 +243,14 @@ class Breaker(pybreaker.CircuitBreakerListener):
     """The breaker of one operation of a client."""
 
     def __init__(
-        self, client: str, operation: str, scope: str, *, fail_max: int, reset_timeout: float
+        self, client: str, operation: str, scope: str, *, fail_max: int, reset_timeout: float, window: int = 0
     ) -> None:
         """``scope`` parts breakers further (one per webhook endpoint); it is in no metric.
 
-        Opens after ``fail_max`` failures in a row and tries again after ``reset_timeout`` seconds.
+        Opens after ``fail_max`` failures in a row, or when half of the last ``window`` calls failed, and tries again
+        after ``reset_timeout`` seconds.
         """
+        self._window = window
         self._labels = (client, operation)
         self._storage = SharedStorage(":".join(filter(None, (client, operation, scope))))
         self._breaker = pybreaker.CircuitBreaker(
@@ -264,8 +293,14 @@ class Breaker(pybreaker.CircuitBreakerListener):
         if probe or self._storage.state == pybreaker.STATE_CLOSED:  # else: late, the breaker knows better
             with suppress(pybreaker.CircuitBreakerError, _Failed):
                 self._breaker.call(_succeed if ok else _fail)
+            self._judge_window(ok=ok)
         if probe:
             self._storage.release_probe()
+
+    def _judge_window(self, *, ok: bool) -> None:
+        if self._window and 2 * self._storage.failures_of_last(self._window, ok=ok) >= self._window:
+            self._storage.forget_last()
+            self._breaker.open()
 
     def abandon(self, *, probe: bool) -> None:
         """The admitted call ended without telling anything about the remote."""
