@@ -1,41 +1,70 @@
-"""Rules that suggest HSN codes and categories from names, descriptions and stored rows."""
+"""Rules that suggest HSN codes, categories and parameters, and the AI tasks that they answer."""
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from decimal import Decimal
-from typing import Final
+from typing import Annotated, Final
+from uuid import UUID
 
 from django.db.models import Q
 
 from apps.commodities.models.commodities import Commodity
-from apps.commodities.models.tax import HsnMapping
+from apps.commodities.models.tax import HsnCode, HsnMapping
 from apps.commodities.models.varieties import Variety
 from apps.commodities.reference import tax as known
+from erp.ai.registry import SEND, Answer, Facts, Reason, Shape, Task
 from erp.text import name_key
 
-PROVIDER: Final = "builtin"
 CONFIRMED, ALIAS, WORDS, WITHIN, USUAL = (Decimal(text) for text in ("1", "0.95", "0.85", "0.6", "0.4"))
 COTTON: Final = "5201"
+MOST_CODES: Final = 5
 UNGINNED: Final = ("kapas", "narma", "seed cotton", "unginned")
 PHRASES: Final = tuple(sorted(known.PHRASES, key=lambda phrase: (-len(phrase), phrase)))
 
 
-@dataclass(frozen=True, slots=True)
-class SuggestionReason:
-    """The reason of a suggestion: a stable code and its facts."""
-
-    code: str
-    facts: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """An HSN code or a category, with its confidence and reasons."""
+class Hit(Shape):
+    """An HSN code, a category or the id of a template, with its confidence and reasons."""
 
     value: str
     confidence: Decimal
-    reasons: tuple[SuggestionReason, ...]
+    reasons: tuple[Reason, ...] = ()
+
+
+class Hits(Shape):
+    """What was found, the most likely first."""
+
+    hits: tuple[Hit, ...]
+
+
+class GoodsNamed(Shape):
+    """Goods by name and description."""
+
+    name: Annotated[str, SEND]
+    description: Annotated[str, SEND] = ""
+
+
+class GoodsToClassify(Shape):
+    """Goods for which an HSN code is wanted."""
+
+    name: Annotated[str, SEND]
+    category: Annotated[str | None, SEND] = None
+    origin_country: Annotated[str, SEND] = "IN"
+    staple_mm: Annotated[Decimal | None, SEND] = None
+
+
+class Candidate(Shape):
+    """A template of parameters that a commodity lacks."""
+
+    template_id: Annotated[UUID, SEND]
+    code: Annotated[str, SEND]
+
+
+class ParametersLacking(Shape):
+    """The templates of a commodity's category that it lacks, in their order."""
+
+    category: Annotated[str, SEND]
+    candidates: Annotated[tuple[Candidate, ...], SEND]
+    limit: Annotated[int, SEND]
 
 
 def phrases_in(text: str) -> Iterator[tuple[str, Decimal]]:
@@ -63,8 +92,8 @@ def codes_for(name: str, category: str | None) -> list[Hit]:
     key = name_key(name)
     found = [*_confirmed(key), *_aliases(key), *_phrases(name)]
     if not found and category in known.USUAL_CODES:
-        reason = SuggestionReason("usual_of_category", {"category": str(category)})
-        found = [Hit(known.USUAL_CODES[str(category)], USUAL, (reason,))]
+        reason = Reason(code="usual_of_category", facts={"category": str(category)})
+        found = [Hit(value=known.USUAL_CODES[str(category)], confidence=USUAL, reasons=(reason,))]
     return _once(found)
 
 
@@ -89,20 +118,26 @@ def categories_for(name: str, description: str) -> list[Hit]:
     key = name_key(name)
     named = Commodity.objects.filter(Q(names__key=key) | Q(code__iexact=key)).values_list("category", "code")
     of_variety = Variety.objects.filter(names__key=key).values_list("commodity__category", "commodity__code")
-    found = [
-        Hit(category, ALIAS, (SuggestionReason("named_so", {"commodity": code}),))
-        for category, code in (*named, *of_variety)
-    ]
+    found = [_hit(category, ALIAS, "named_so", commodity=code) for category, code in (*named, *of_variety)]
     confirmed = [(hit, _category_of(hit.value)) for hit in _confirmed(key)]
-    found = [Hit(category, hit.confidence, hit.reasons) for hit, category in confirmed if category] + found
+    found = [
+        Hit(value=category, confidence=hit.confidence, reasons=hit.reasons)
+        for hit, category in confirmed
+        if category
+    ] + found
     found += _categories_of_phrases(name, Decimal(1), "name")
     found += _categories_of_phrases(description, USUAL, "description")
     return _once(found)
 
 
+def _hit(value: str, confidence: Decimal, code: str, **facts: str) -> Hit:
+    """A hit with one reason."""
+    return Hit(value=value, confidence=confidence, reasons=(Reason(code=code, facts=facts),))
+
+
 def _confirmed(key: str) -> list[Hit]:
     rows = HsnMapping.objects.filter(name_key=key).values_list("hsn_code", flat=True)
-    return [Hit(code, CONFIRMED, (SuggestionReason("confirmed", {"name": key}),)) for code in rows]
+    return [_hit(code, CONFIRMED, "confirmed", name=key) for code in rows]
 
 
 def _aliases(key: str) -> list[Hit]:
@@ -117,12 +152,16 @@ def _aliases(key: str) -> list[Hit]:
         if key in {name_key(alias) for alias in row.aliases}
     ]
     rows += goods.filter(variety_names__key=key).values_list("hsn_code", "code")
-    return [Hit(str(hsn), ALIAS, (SuggestionReason("alias", {"commodity": code}),)) for hsn, code in rows]
+    return [_hit(str(hsn), ALIAS, "alias", commodity=code) for hsn, code in rows]
 
 
 def _phrases(name: str) -> list[Hit]:
     return [
-        Hit(known.PHRASES[phrase], sure, (SuggestionReason("phrase", {"phrase": phrase}),))
+        Hit(
+            value=known.PHRASES[phrase],
+            confidence=sure,
+            reasons=(Reason(code="phrase", facts={"phrase": phrase}),),
+        )
         for phrase, sure in phrases_in(name)
     ]
 
@@ -132,10 +171,9 @@ def _categories_of_phrases(text: str, most: Decimal, where: str) -> list[Hit]:
     for phrase, sure in phrases_in(text):
         category = _category_of(known.PHRASES[phrase])
         if category is not None:
-            reason = SuggestionReason(
-                "phrase", {"phrase": phrase, "in": where, "hsn_code": known.PHRASES[phrase]}
-            )
-            hits.append(Hit(category, min(sure, most), (reason,)))
+            facts = {"phrase": phrase, "in": where, "hsn_code": known.PHRASES[phrase]}
+            reason = Reason(code="phrase", facts=facts)
+            hits.append(Hit(value=category, confidence=min(sure, most), reasons=(reason,)))
     return hits
 
 
@@ -150,3 +188,77 @@ def _once(hits: list[Hit]) -> list[Hit]:
     for hit in sorted(hits, key=lambda hit: -hit.confidence):
         unique.setdefault(hit.value, hit)
     return list(unique.values())
+
+
+def _classified(goods: GoodsToClassify, facts: Facts) -> Answer[Hits]:
+    """Codes for goods, at most five. Cotton lint gets a code of eight digits if its staple length determines one."""
+    hits = codes_for(goods.name, goods.category)
+    cotton = next((hit for hit in hits if hit.value == COTTON), None)
+    if cotton is not None and goods.category != Commodity.Category.SEED_COTTON:
+        hits = _with_line(hits, cotton, goods)
+    return _answer(hits[:MOST_CODES])
+
+
+def _with_line(hits: list[Hit], cotton: Hit, goods: GoodsToClassify) -> list[Hit]:
+    """Insert the line of eight digits before the heading, or add the reason that the tariff has none."""
+    at, staple = hits.index(cotton), goods.staple_mm
+    line = cotton_line(goods.name, goods.origin_country, staple)
+    facts = {} if staple is None else {"staple_mm": f"{staple:f}"}
+    if line is not None:
+        reasons = (*cotton.reasons, Reason(code="cotton_line", facts=facts))
+        return [*hits[:at], cotton.model_copy(update={"value": line, "reasons": reasons}), *hits[at:]]
+    if staple is None:
+        return hits
+    silent = Reason(code="tariff_silent", facts=facts)
+    return [
+        *hits[:at],
+        cotton.model_copy(update={"reasons": (*cotton.reasons, silent)}),
+        *hits[at + 1 :],
+    ]
+
+
+def _lacking(question: ParametersLacking, facts: Facts) -> Answer[Hits]:
+    reason = Reason(code="usual_of_category", facts={"category": question.category})
+    return _answer(
+        [
+            Hit(value=str(each.template_id), confidence=WORDS, reasons=(reason,))
+            for each in question.candidates[: question.limit]
+        ]
+    )
+
+
+def _answer(hits: list[Hit]) -> Answer[Hits]:
+    best = hits[0].confidence if hits else Decimal(0)
+    return Answer[Hits](value=Hits(hits=tuple(hits)), confidence=best)
+
+
+def _among(answer: Answer[Hits], known_values: set[str]) -> Answer[Hits]:
+    """A remote answer whose values are known. Raises ValueError for any other."""
+    if answer.value is None or {hit.value for hit in answer.value.hits} - known_values:
+        raise ValueError("a value that is not known")
+    return answer
+
+
+def _known_codes(goods: GoodsToClassify, facts: Facts, answer: Answer[Hits]) -> Answer[Hits]:
+    return _among(answer, {*known.HSN_CODES, *HsnCode.objects.values_list("code", flat=True)})
+
+
+CATEGORY: Final = Task(
+    name="commodity.category",
+    input=GoodsNamed,
+    output=Hits,
+    built_in=lambda goods, facts: _answer(categories_for(goods.name, goods.description)),
+    check=lambda goods, facts, answer: _among(answer, set(Commodity.Category.values)),
+)
+HSN: Final = Task(
+    name="commodity.hsn", input=GoodsToClassify, output=Hits, built_in=_classified, check=_known_codes
+)
+PARAMETERS: Final = Task(
+    name="commodity.parameters",
+    input=ParametersLacking,
+    output=Hits,
+    built_in=_lacking,
+    check=lambda question, facts, answer: _among(
+        answer, {str(each.template_id) for each in question.candidates}
+    ),
+)

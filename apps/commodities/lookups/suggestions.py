@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from apps.commodities import suggestions, tax
@@ -11,21 +12,24 @@ from apps.commodities.models.commodities import Commodity
 from apps.commodities.models.parameters import ParameterTemplate
 from apps.commodities.models.tax import HsnCode, TaxRate
 from apps.commodities.reference.tax import HSN_CODES
-from apps.commodities.suggestions import Hit, SuggestionReason
 from erp import clock
 from erp.access import Actor
+from erp.ai import asking as ai
+from erp.ai.registry import Reason
+from erp.ai.registry import Suggestion as Answered
 
-MOST_CODES = 5
 MOST_ALTERNATIVES = 3
+MOST_TEMPLATES = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suggestion:
-    """A suggestion with its confidence and reasons."""
+    """A suggestion with its confidence, reasons and origin."""
 
     confidence: Decimal
-    reasons: Sequence[SuggestionReason]
-    provider: str = suggestions.PROVIDER
+    reasons: Sequence[Reason]
+    provider: str
+    degraded: str
     is_suggestion: bool = True
 
 
@@ -66,15 +70,27 @@ class Suggestions:
     results: Sequence[Suggestion]
 
 
+def _origin(found: Answered) -> dict[str, Any]:
+    return {"provider": found.provider, "degraded": found.degraded}
+
+
 def detect_category(*, actor: Actor, name: str, description: str = "") -> BestCategory:
     """Suggest a category by name and description. Null where no word is known."""
+    goods = suggestions.GoodsNamed(name=name, description=description)
+    answered = ai.ask(suggestions.CATEGORY, goods, actor=actor)
     found = [
-        CategorySuggestion(category=hit.value, confidence=hit.confidence, reasons=hit.reasons)
-        for hit in suggestions.categories_for(name, description)
+        CategorySuggestion(
+            category=hit.value, confidence=hit.confidence, reasons=hit.reasons, **_origin(answered)
+        )
+        for hit in answered.value.hits
     ]
     if not found:
         return BestCategory(
-            category=None, confidence=Decimal(0), reasons=[SuggestionReason("unknown")], alternatives=[]
+            category=None,
+            confidence=Decimal(0),
+            reasons=[Reason(code="unknown")],
+            alternatives=[],
+            **_origin(answered),
         )
     best = found[0]
     return BestCategory(
@@ -82,6 +98,7 @@ def detect_category(*, actor: Actor, name: str, description: str = "") -> BestCa
         confidence=best.confidence,
         reasons=best.reasons,
         alternatives=found[1 : MOST_ALTERNATIVES + 1],
+        **_origin(answered),
     )
 
 
@@ -93,18 +110,13 @@ def suggest_hsn(
     origin_country: str = "IN",
     staple_mm: Decimal | None = None,
 ) -> Suggestions:
-    """Suggest HSN codes for a name. At most five, likeliest first; none where no word is known.
-
-    Cotton lint gets a code of eight digits if its staple length determines one.
-    """
-    hits = suggestions.codes_for(name, category)
-    cotton = next((hit for hit in hits if hit.value == suggestions.COTTON), None)
-    if cotton is not None and category != Commodity.Category.SEED_COTTON:
-        hits = _with_line(hits, cotton, suggestions.cotton_line(name, origin_country, staple_mm), staple_mm)
-    hits = hits[:MOST_CODES]
-    codes = [hit.value for hit in hits]
-    today = clock.today()
-    rates = list(TaxRate.objects.for_codes(codes).on(today))
+    """Suggest HSN codes for a name. At most five, likeliest first; none where no word is known."""
+    goods = suggestions.GoodsToClassify(
+        name=name, category=category, origin_country=origin_country, staple_mm=staple_mm
+    )
+    answered = ai.ask(suggestions.HSN, goods, actor=actor)
+    codes = [hit.value for hit in answered.value.hits]
+    rates = list(TaxRate.objects.for_codes(codes).on(clock.today()))
     words = {**HSN_CODES, **dict(HsnCode.objects.filter(code__in=codes).values_list("code", "description"))}
     return Suggestions(
         [
@@ -114,39 +126,35 @@ def suggest_hsn(
                 rates=[rate for _, rate in sorted(tax.longest(rates, hit.value).items())],
                 confidence=hit.confidence,
                 reasons=hit.reasons,
+                **_origin(answered),
             )
-            for hit in hits
+            for hit in answered.value.hits
         ]
     )
-
-
-def _with_line(hits: list[Hit], cotton: Hit, line: str | None, staple_mm: Decimal | None) -> list[Hit]:
-    """Insert the line of eight digits before the heading, or add the reason that the tariff has none."""
-    at = hits.index(cotton)
-    if line is None:
-        if staple_mm is None:
-            return hits
-        silent = SuggestionReason("tariff_silent", {"staple_mm": f"{staple_mm:f}"})
-        return [*hits[:at], Hit(cotton.value, cotton.confidence, (*cotton.reasons, silent)), *hits[at + 1 :]]
-    facts = {} if staple_mm is None else {"staple_mm": f"{staple_mm:f}"}
-    exact = Hit(line, cotton.confidence, (*cotton.reasons, SuggestionReason("cotton_line", facts)))
-    return [*hits[:at], exact, *hits[at:]]
 
 
 def suggest_parameters(commodity: Commodity, *, actor: Actor, limit: int = 20) -> Suggestions:
     """Suggest quality parameters for a commodity. They are its category's templates that it lacks."""
     there = commodity.quality_parameters.values("code")
-    templates = (
-        ParameterTemplate.objects.active()
-        .filter(category=commodity.category)
-        .exclude(code__in=there)
-        .order_by("display_order", "code")[:limit]
+    lacking = ParameterTemplate.objects.active().filter(category=commodity.category).exclude(code__in=there)
+    templates = {str(each.pk): each for each in lacking.order_by("display_order", "code")[:MOST_TEMPLATES]}
+    question = suggestions.ParametersLacking(
+        category=commodity.category,
+        candidates=tuple(
+            suggestions.Candidate(template_id=each.pk, code=each.code) for each in templates.values()
+        ),
+        limit=limit,
     )
-    reason = SuggestionReason("usual_of_category", {"category": commodity.category})
+    answered = ai.ask(suggestions.PARAMETERS, question, actor=actor)
     return Suggestions(
         [
-            ParameterSuggestion(template=template, confidence=suggestions.WORDS, reasons=[reason])
-            for template in templates
+            ParameterSuggestion(
+                template=templates[hit.value],
+                confidence=hit.confidence,
+                reasons=hit.reasons,
+                **_origin(answered),
+            )
+            for hit in answered.value.hits
         ]
     )
 

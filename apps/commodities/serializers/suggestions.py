@@ -64,6 +64,9 @@ class SuggestionAnswer(LookupOutput):
     confidence = fields.DecimalField(4, 3)
     reasons = ReasonAnswer(many=True)
     provider = fields.CharField()
+    degraded = fields.CharField(
+        help_text="Why the built-in answer replaces that of a remote model, such as timeout. Else empty."
+    )
     is_suggestion = fields.BooleanField()
 
 

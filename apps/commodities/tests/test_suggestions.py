@@ -115,6 +115,7 @@ def test_a_suggestion_has_provider_reasons_and_rates(staff, cotton):
                 "confidence": "0.850",
                 "reasons": [{"code": "phrase", "facts": {"phrase": "wheat"}}],
                 "provider": "builtin",
+                "degraded": "",
                 "is_suggestion": True,
                 "hsn_code": "1001",
                 "description": "Wheat and meslin",

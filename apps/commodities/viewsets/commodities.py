@@ -72,6 +72,7 @@ class CommodityViewSet(Tables, ReferenceViewSet):
         DetectCategoryInput,
         requires=capabilities.CREATE,
         path="ai/detect-category",
+        read_only=False,
         output=BestCategoryAnswer,
     )
     suggest_hsn = lookup(
@@ -79,6 +80,7 @@ class CommodityViewSet(Tables, ReferenceViewSet):
         SuggestHsnInput,
         requires=capabilities.CREATE,
         path="ai/suggest-hsn",
+        read_only=False,
         output=CodesAnswer,
     )
     suggest_parameters = lookup(
@@ -87,6 +89,7 @@ class CommodityViewSet(Tables, ReferenceViewSet):
         requires=capabilities.MANAGE_SPECIFICATIONS,
         detail=True,
         path="ai/suggest-parameters",
+        read_only=False,
         output=ParametersAnswer,
     )
 
