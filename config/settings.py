@@ -245,6 +245,14 @@ AI_PRICE_IN, AI_PRICE_OUT, AI_CURRENCY = ENV.ai_price_in, ENV.ai_price_out, ENV.
 PARTNER_AUTO_APPROVAL = ENV.partner_auto_approval
 PARTNER_MAX_EMPLOYEES = None
 PARTNER_REFUSED_EMAIL_DOMAINS: frozenset[str] = frozenset()  # small firms use public mail
+# Domains of public mail, which don't link their users to each other.
+PARTNER_PUBLIC_EMAIL_DOMAINS = frozenset(
+    f"{name}.com"
+    for name in (
+        "gmail", "yahoo", "hotmail", "outlook", "rediffmail", "ymail", "live", "aol", "protonmail", "zoho", "icloud",
+        "mail",
+    )
+)  # fmt: skip
 PARTNER_BANK_COOLING_HOURS = 72  # between the verification of an account and the first payout
 PARTNER_HIGH_RISK_COUNTRIES = frozenset({"AF", "MM", "YE", "SO", "SD", "LY"})
 PARTNER_MEDIUM_RISK_COUNTRIES = frozenset({"BD", "PK", "NG", "VN", "EG", "TR", "ET", "KE"})

@@ -24,19 +24,28 @@ from apps.partners.models import (
     PartnerLocation,
     PartnerOwner,
     PartnerRole,
+    PartyLink,
+    PermissionOverride,
     TaxRegistration,
     TradePermission,
     Vehicle,
 )
 from apps.partners.models.partners import ADDRESS
-from apps.partners.serializers import SettleCheckInput
+from apps.partners.serializers import (
+    DecideLinkInput,
+    OverridePermissionInput,
+    SettleCheckInput,
+    WaiveCheckInput,
+)
 from apps.partners.services import (
     amendments,
     checks,
     credit,
     decisions,
     kyc,
+    links,
     onboarding,
+    overrides,
     papers,
     parts,
     people,
@@ -104,7 +113,9 @@ class PartnerAdmin(PartnerPage):
         parts.add_bank_account,
         people.invite_employee,
         amendments.request_amendment,
+        overrides.override_permission,
     ]
+    inputs: ClassVar = {overrides.override_permission: OverridePermissionInput}
     list_display: ClassVar = ["legal_name", "code", "city", "status", "kyc_expiry_date", "created_at"]
     list_filter: ClassVar = ["status", "legal_form", "country", "risk_category"]
     search_fields: ClassVar = ["legal_name", "trade_name", "code__startswith"]
@@ -113,8 +124,8 @@ class PartnerAdmin(PartnerPage):
     details: ClassVar = [
         "code", "status", "legal_name", "trade_name", "legal_form", "shown_pan", "shown_iec", "cin", "llpin", *ADDRESS,
         "contact_name", "shown_email", "shown_phone", "kyc_verified_date", "kyc_expiry_date", "trust_score",
-        "risk_category", "suspension_code", "suspension_reason", "review_date", "declared_turnover",
-        "can_arrange_transport", "has_quality_lab", *ENDS,
+        "risk_category", "group_id", "suspension_code", "suspension_reason", "review_date",
+        "declared_turnover", "can_arrange_transport", "has_quality_lab", *ENDS,
     ]  # fmt: skip
 
     @admin.display(description="PAN")
@@ -215,11 +226,11 @@ class InformationItemAdmin(PartOfPartner):
 
 @admin.register(KycCheck)
 class CheckAdmin(PartOfPartner):
-    """What registries were asked. A check that waits or needs a look can be settled by hand."""
+    """What registries were asked. A check that waits is settled by hand; two people can waive any."""
 
     empty = "Registries are asked when a file is submitted."
-    runs: ClassVar = [checks.settle_check]
-    inputs: ClassVar = {checks.settle_check: SettleCheckInput}
+    runs: ClassVar = [checks.settle_check, overrides.waive_check]
+    inputs: ClassVar = {checks.settle_check: SettleCheckInput, overrides.waive_check: WaiveCheckInput}
     list_display: ClassVar = [
         "kind",
         "partner",
@@ -422,9 +433,45 @@ class TradePermissionAdmin(PartOfPartner):
     """What partners may trade, computed from their verified papers."""
 
     empty = "Permissions follow from verified papers once a partner is approved."
-    list_display: ClassVar = ["name", "partner", "valid_from", "valid_to"]
-    list_filter: ClassVar = ["name"]
+    list_display: ClassVar = ["name", "partner", "valid_from", "valid_to", "source"]
+    list_filter: ClassVar = ["name", "source"]
     search_fields: ClassVar = ["partner__legal_name"]
+
+
+@admin.register(PermissionOverride)
+class PermissionOverrideAdmin(PartOfPartner):
+    """Trade permissions that two people give without papers, until a day."""
+
+    empty = 'Open a partner and choose "Give trade permission".'
+    list_display: ClassVar = ["name", "partner", "valid_to", "status", "requested_by", "decided_by"]
+    list_filter: ClassVar = ["status", "name"]
+    search_fields: ClassVar = ["partner__legal_name"]
+
+
+@admin.register(PartyLink)
+class PartyLinkAdmin(PartnerPage):
+    """Partners that share an identifier. Suspected ones that block are decided before either is approved."""
+
+    empty = "Related parties are found by themselves when files are submitted or changed."
+    runs: ClassVar = [links.decide_link]
+    inputs: ClassVar = {links.decide_link: DecideLinkInput}
+    queues: ClassVar = [
+        Queue(
+            title="Related parties to decide",
+            filters={"status": "suspected", "strength": "block"},
+            since="created_at",
+            amber=_HALF_DAY,
+            red=_DAY,
+        )
+    ]
+    list_display: ClassVar = ["low", "high", "kind", "strength", "status", "created_at"]
+    list_filter: ClassVar = ["status", "strength", "kind"]
+    list_select_related: ClassVar = ["low", "high"]
+    search_fields: ClassVar = ["low__legal_name", "high__legal_name"]
+    details: ClassVar = [
+        "low", "high", "kind", "strength", "source", "status", "proposed_status", "cleared_until_date", "decided_by",
+        "decided_at", *ENDS,
+    ]  # fmt: skip
 
 
 @admin.register(PartnerOwner)

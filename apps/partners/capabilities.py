@@ -100,6 +100,12 @@ MANAGE_CREDIT = Capability(
     label="Set credit limits of partners; above a band a second holder approves",
     everywhere=("INTERNAL_MANAGER", "INTERNAL_DIRECTOR", "INTERNAL_FINANCE"),
 )
+OVERRIDE = Capability(
+    "partner.override",
+    on="Partner",
+    label="Waive checks, give trade permissions and decide on related parties, always with a second person",
+    everywhere=("INTERNAL_COMPLIANCE", "INTERNAL_DIRECTOR"),
+)
 OPERATE = Capability(
     "partner.operate",
     on="Partner",

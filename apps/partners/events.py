@@ -53,6 +53,44 @@ class DuplicateDetected(OfRound):
     other_partner_id: UUID
 
 
+@event("partner.related_party.detected", version=1, aggregate=PARTNER, readers={})
+class RelatedPartyDetected(OfPartner):
+    link_id: UUID
+    kind: str
+    strength: str
+
+
+@event("partner.related_party.decided", version=1, aggregate=PARTNER, readers={})
+class RelatedPartyDecided(OfPartner):
+    link_id: UUID
+    status: str
+    cleared_until_date: date | None
+
+
+@event("partner.check.waived", version=1, aggregate=PARTNER, readers={})
+class CheckWaived(OfPartner):
+    check_id: UUID
+    approval_id: UUID
+
+
+class OverrideEvent(OfPartner):
+    """What two people override: a related party, a check or a permission."""
+
+    subject_type: str
+    subject_id: UUID
+    approval_id: UUID
+
+
+@event("partner.override.requested", version=1, aggregate=PARTNER, readers={})
+class OverrideRequested(OverrideEvent):
+    pass
+
+
+@event("partner.override.ended", version=1, aggregate=PARTNER, readers={})
+class OverrideEnded(OverrideEvent):
+    pass
+
+
 @event("partner.onboarding.assessed", version=1, aggregate=PARTNER, readers={})
 class OnboardingAssessed(OfRound):
     trust_score: int
@@ -212,6 +250,7 @@ class EmployeeDeactivated(OfPartner):
 class PermissionsChanged(OfPartner):
     added: list[str]
     removed: list[str]
+    override: bool
 
 
 @event("partner.amendment.requested", version=1, aggregate=PARTNER, readers=OWN)

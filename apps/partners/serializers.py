@@ -26,6 +26,7 @@ from apps.partners.models import (
     PartnerOwner,
     PartnerRole,
     TaxRegistration,
+    TradePermission,
     Vehicle,
 )
 from apps.partners.models.partners import ADDRESS
@@ -612,6 +613,30 @@ class RejectAmendmentInput(Input):
 class SettleCheckInput(Input):
     reason = fields.CharField(
         min_length=10, max_length=2000, multiline=True, help_text="The evidence that you saw."
+    )
+
+
+class WaiveCheckInput(Input):
+    reason = fields.CharField(
+        min_length=10, max_length=1000, multiline=True, help_text="Why the file can go on without it."
+    )
+
+
+class DecideLinkInput(Input):
+    status = fields.ChoiceField(
+        choices=[("confirmed", "Belong together"), ("cleared", "Independent of each other")],
+        help_text="What was found. Cleared partners are suspected again after 180 days.",
+    )
+    reason = fields.CharField(
+        min_length=10, max_length=1000, multiline=True, help_text="What you saw that shows it."
+    )
+
+
+class OverridePermissionInput(Input):
+    name = fields.ChoiceField(choices=TradePermission.Name.choices, help_text="What the partner may trade.")
+    valid_to = fields.DateField(help_text="Last day, at most 366 days ahead.")
+    reason = fields.CharField(
+        min_length=10, max_length=1000, multiline=True, help_text="Why it may trade so without papers."
     )
 
 

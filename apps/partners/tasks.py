@@ -22,6 +22,8 @@ from apps.partners.models import (
     PartnerBankAccount,
     PartnerDocument,
     PartnerEmployee,
+    PartyLink,
+    TradePermission,
 )
 from apps.partners.services import (
     amendments,
@@ -29,6 +31,8 @@ from apps.partners.services import (
     decisions,
     exposure,
     kyc,
+    links,
+    overrides,
     papers,
     parts,
     people,
@@ -89,7 +93,7 @@ def run_checks() -> int:
 
 @shared_task
 def keep_dates() -> int:
-    """End what ran out (drafts, invitations, unverified accounts, papers), apply amendments; return how many."""
+    """End what ran out (drafts, invitations, accounts, papers, overrides), apply amendments; return how many."""
     now, today = clock.now(), clock.today()
     ended = 0
     for round in OnboardingRound.objects.filter(
@@ -109,6 +113,12 @@ def keep_dates() -> int:
         status=PartnerDocument.Status.VERIFIED, expiry_date__lt=today
     ).order_by("id")[:CHUNK]:
         ended += papers.expire_document(paper, actor=SYSTEM).status == PartnerDocument.Status.EXPIRED
+    for link in PartyLink.objects.clearance_over(today).order_by("id")[:CHUNK]:
+        ended += links.end_clearance(link, actor=SYSTEM).status == PartyLink.Status.SUSPECTED
+    over = TradePermission.objects.filter(source=TradePermission.Source.OVERRIDE, valid_to__lt=today)
+    for partner in Partner.objects.filter(pk__in=over.values("partner")).order_by("id")[:CHUNK]:
+        overrides.end_overridden(partner, actor=SYSTEM)
+        ended += 1
     open_ones = Amendment.objects.filter(status__in=Amendment.OPEN)
     for amendment in open_ones.filter(
         Q(status=Amendment.Status.APPROVED, effective_date__lte=today)
@@ -132,6 +142,8 @@ def approve_automatically() -> int:
         route=OnboardingRound.Route.AUTO,
         kind=OnboardingRound.Kind.ONBOARDING,
     )
+    linked = PartyLink.objects.exclude(status=PartyLink.Status.CLEARED)
+    files = files.exclude(partner__in=linked.values("low")).exclude(partner__in=linked.values("high"))
     for round in files.select_related("partner").order_by("submitted_at")[:CHUNK]:
         try:
             decisions.approve(round.partner, actor=SYSTEM)
@@ -164,6 +176,27 @@ def activate_employee(event: InvitationAccepted, *, meta: Envelope) -> None:
     """Note that an invited person of a partner accepted."""
     for employee in PartnerEmployee.objects.filter(user=event.user_id):
         people.activate_employee(employee, actor=SYSTEM)
+
+
+@handles(
+    events.AmendmentApplied,
+    events.DocumentUploaded,
+    events.EmployeeInvited,
+    events.PartnerBankAccountAdded,
+    events.PartnerLocationAdded,
+)
+def find_links(event: events.OfPartner, *, meta: Envelope) -> None:
+    """Look for related parties after something by which they are found has changed."""
+    links.find_links(Partner.objects.get(pk=event.partner_id), actor=SYSTEM)
+
+
+@handles(events.RelatedPartyDetected, events.RelatedPartyDecided)
+def reassess_linked(event: events.RelatedPartyDetected, *, meta: Envelope) -> None:
+    """Score the files of both partners anew: a blocking link asks for a director."""
+    link = PartyLink.objects.get(pk=event.link_id)
+    rounds = OnboardingRound.objects.open().filter(partner__in=[link.low_id, link.high_id])
+    for round in rounds.order_by("id"):
+        checks.reassess(round, actor=SYSTEM)
 
 
 _NOTICES: dict[type[Event], tuple[Notice, tuple[str, ...]]] = {

@@ -7,6 +7,7 @@ from apps.partners.models.credit import (
     ExposureEntry,
     OpenExposure,
 )
+from apps.partners.models.links import GroupMember, IdentifierKey, PartyLink, PermissionOverride
 from apps.partners.models.papers import PartnerDocument
 from apps.partners.models.partners import Partner, PartnerRole, TradePermission, editors_of
 from apps.partners.models.parts import (
@@ -31,6 +32,8 @@ __all__ = [
     "CreditAccount",
     "CreditLimit",
     "ExposureEntry",
+    "GroupMember",
+    "IdentifierKey",
     "InformationItem",
     "KycCheck",
     "KycNotice",
@@ -43,6 +46,8 @@ __all__ = [
     "PartnerLocation",
     "PartnerOwner",
     "PartnerRole",
+    "PartyLink",
+    "PermissionOverride",
     "RoundEditor",
     "TaxRegistration",
     "TradePermission",

@@ -6,12 +6,19 @@ from typing import Any, ClassVar, Self
 
 from django.conf import settings
 from django.contrib.postgres.constraints import ExclusionConstraint
-from django.contrib.postgres.fields import DateRangeField, RangeOperators
+from django.contrib.postgres.fields import RangeOperators
 from django.db import models
-from django.db.models import Case, F, Func, OuterRef, Q, Subquery, Value, When
+from django.db.models import Case, F, OuterRef, Q, Subquery, Value, When
 from django.db.models.functions import Coalesce, Greatest, Round
 
-from apps.partners.models.partners import OfPartner, OfPartnerQuerySet, Partner, newest_first, optional_text
+from apps.partners.models.partners import (
+    OfPartner,
+    OfPartnerQuerySet,
+    Partner,
+    days_of,
+    newest_first,
+    optional_text,
+)
 from erp import clock
 from erp.access import Actor
 from erp.columns import within
@@ -228,13 +235,7 @@ class CreditLimit(OfPartner):
                 condition=Q(status="approved"),
                 expressions=[
                     ("account", RangeOperators.EQUAL),
-                    (
-                        Func(
-                            F("valid_from"), F("valid_to"), Value("[]"),
-                            function="daterange", output_field=DateRangeField(),
-                        ),
-                        RangeOperators.OVERLAPS,
-                    ),
+                    (days_of("valid_from", "valid_to"), RangeOperators.OVERLAPS),
                 ],
             ),
         ]  # fmt: skip

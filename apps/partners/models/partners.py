@@ -5,10 +5,11 @@ from typing import Any, ClassVar, Self
 from uuid import UUID
 
 from django.conf import settings
-from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.constraints import ExclusionConstraint
+from django.contrib.postgres.fields import ArrayField, DateRangeField, RangeOperators
 from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import models
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import Exists, F, Func, OuterRef, Q, Value
 from django.db.models.functions import Upper
 
 from erp import clock
@@ -35,6 +36,11 @@ def reason_text(length: int = 2000) -> Any:
 def newest_first(name: str, *filters: str) -> models.Index:
     """An index in the default order of lists, below the columns that a list is filtered by."""
     return models.Index(fields=[*filters, "-created_at", "-id"], name=name)
+
+
+def days_of(first: str, last: str) -> Func:
+    """The days between two columns, both included; without a last one it doesn't end."""
+    return Func(F(first), F(last), Value("[]"), function="daterange", output_field=DateRangeField())
 
 
 class AddressFields(models.Model):
@@ -383,19 +389,26 @@ class Partner(AddressFields, Model):
             reasons += [] if permitted else ["permission_missing"]
         return reasons
 
+    @property
+    def group_id(self) -> UUID | None:
+        """The group of related parties, under which exposure and dealings belong together."""
+        member = getattr(self, "membership", None)
+        return None if member is None else member.group_id
+
     def open_verbs(self) -> frozenset[str]:
         """Verbs that the status allows."""
         return VERBS[self.Status(self.status)]
 
 
 _PARTS = {"add_location", "add_vehicle", "add_bank_account", "invite_employee"}
+_TRADING = {
+    "upload_document", "set_credit_limit", "renew", "renew_kyc", "complete", "complete_renewal", "override_permission",
+}  # fmt: skip
 VERBS: dict[str, frozenset[str]] = {
     Partner.Status.DRAFT: frozenset(_PARTS),
     Partner.Status.PENDING: frozenset({"approve", "reject", *_PARTS}),
-    Partner.Status.ACTIVE: frozenset(
-        {"suspend", "upload_document", "set_credit_limit", "renew", "request_amendment", *_PARTS}
-    ),
-    Partner.Status.SUSPENDED: frozenset({"reactivate", "upload_document", "set_credit_limit", "renew"}),
+    Partner.Status.ACTIVE: frozenset({"suspend", "request_amendment", *_TRADING, *_PARTS}),
+    Partner.Status.SUSPENDED: frozenset({"reactivate", *_TRADING}),
     Partner.Status.REJECTED: frozenset(),
     Partner.Status.CLOSED: frozenset(),
 }
@@ -474,15 +487,32 @@ class TradePermission(OfPartner):
         IMPORT = "import_allowed", "Import"
         EXPORT = "export_allowed", "Export"
 
+    class Source(models.TextChoices):
+        DETECTED = "detected", "Papers"
+        OVERRIDE = "override"
+
     name = models.CharField(max_length=26, choices=Name)
     valid_from = models.DateField()
     valid_to = models.DateField(null=True)
+    source = models.CharField(
+        max_length=8,
+        choices=Source,
+        default=Source.DETECTED,
+        help_text="From papers, or given by two people.",
+    )
 
     objects: ClassVar[Any] = TradePermissionQuerySet.as_manager()
 
     class Meta(OfPartner.Meta):
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["partner", "name"], name="trade_permission_once"),
+            ExclusionConstraint(
+                name="trade_permission_apart",
+                expressions=[
+                    ("partner", RangeOperators.EQUAL),
+                    ("name", RangeOperators.EQUAL),
+                    (days_of("valid_from", "valid_to"), RangeOperators.OVERLAPS),
+                ],
+            ),
             models.CheckConstraint(
                 name="trade_permission_period",
                 condition=Q(valid_to=None) | Q(valid_to__gte=F("valid_from")),

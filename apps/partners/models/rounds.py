@@ -223,6 +223,9 @@ class KycCheck(OfPartner):
     answered_at = models.DateTimeField(null=True)
     settled_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
     settled_reason = reason_text()
+    waiver_approval_id = models.UUIDField(
+        null=True, editable=False, help_text="The request by which two people waived it."
+    )
 
     objects: ClassVar[Any] = CheckQuerySet.as_manager()
 
@@ -239,6 +242,12 @@ class KycCheck(OfPartner):
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()}: {self.get_status_display()}"
+
+    def open_verbs(self) -> frozenset[str]:
+        """A check that waits or needs a look is settled by hand; all but passed ones are waived by two people."""
+        if self.status in (self.Status.PASSED, self.Status.WAIVED):
+            return frozenset()
+        return frozenset({"waive_check", *(["settle_check"] if self.status != self.Status.FAILED else [])})
 
 
 class KycNotice(Guarded):

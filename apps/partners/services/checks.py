@@ -18,6 +18,7 @@ from apps.partners.models import (
     PartnerDocument,
     PartnerLocation,
     PartnerRole,
+    PartyLink,
     TaxRegistration,
     Vehicle,
 )
@@ -285,6 +286,14 @@ def assess_overdue(round: OnboardingRound, *, actor: Actor) -> OnboardingRound:
     return round
 
 
+@service(requires=capabilities.OPERATE, emits=[events.OnboardingAssessed], lock_via=lock_partner_of)
+def reassess(round: OnboardingRound, *, actor: Actor) -> OnboardingRound:
+    """Score a file under review anew after something about the partner has changed, such as a related party."""
+    if round.status == OnboardingRound.Status.UNDER_REVIEW:
+        _assess(round)
+    return round
+
+
 def assess_if_complete(round: OnboardingRound) -> None:
     """Score a round and submit it for review once every mandatory check has an answer; rescore it in review."""
     if round.status not in (OnboardingRound.Status.VERIFICATION_PENDING, OnboardingRound.Status.UNDER_REVIEW):
@@ -335,16 +344,19 @@ def route_of(partner: Partner, checks: list[KycCheck], score: int) -> str:
     """Who may decide: by score, and at least the director where the case is special (partners §5.4)."""
     route = OnboardingRound.Route
     kinds = {role.service_kind for role in roles_of(partner)}
+    links = PartyLink.objects.of(partner.pk)
     special = (
         kinds & {"controller", "financer", "shipping_agent"}
         or partner.country in settings.PARTNER_HIGH_RISK_COUNTRIES
         or any(check.status == _Status.WAIVED for check in checks)
         or shares_pan(partner)
+        or links.blocking().exists()
         or score < 40
     )
     if special:
         return route.DIRECTOR
-    return route.AUTO if score >= 70 and partner.no_gst_reason is None else route.MANAGER
+    plain = score >= 70 and partner.no_gst_reason is None and not links.exclude(status="cleared").exists()
+    return route.AUTO if plain else route.MANAGER
 
 
 def shares_pan(partner: Partner) -> bool:

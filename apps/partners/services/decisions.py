@@ -14,10 +14,12 @@ from apps.partners.models import (
     Partner,
     PartnerEmployee,
     PartnerRole,
+    PartyLink,
     editors_of,
 )
 from apps.partners.services import people, permissions
 from apps.partners.services.checklist import ROWS, checklist
+from apps.partners.services.links import LinksOpen, require_decided
 from apps.partners.services.rules import (
     InvalidState,
     entity_class,
@@ -50,12 +52,18 @@ class RouteNotAllowed(Forbidden):
     """A director must decide on this file."""
 
 
-APPROVAL_ERRORS: Final = (InvalidState, ChecksOpen, DocumentsOpen, RouteNotAllowed)
+APPROVAL_ERRORS: Final = (InvalidState, ChecksOpen, DocumentsOpen, LinksOpen, RouteNotAllowed)
 
 
 @service(
     requires=capabilities.APPROVE,
-    emits=[events.PartnerApproved, events.PermissionsChanged, events.EmployeeInvited, events.EmployeeLapsed],
+    emits=[
+        events.PartnerApproved,
+        events.PermissionsChanged,
+        events.EmployeeInvited,
+        events.EmployeeLapsed,
+        events.RelatedPartyDetected,
+    ],
     raises=[
         *APPROVAL_ERRORS,
         accounts.InvalidState,
@@ -129,7 +137,7 @@ def close_approved(round: OnboardingRound, actor: Actor, notes: str) -> None:
 def decided_round(partner: Partner, actor: Actor, *kinds: str) -> OnboardingRound:
     """The round under review that the actor may approve now.
 
-    Raises InvalidState, SelfApproval, RouteNotAllowed, ChecksOpen, DocumentsOpen.
+    Raises InvalidState, SelfApproval, LinksOpen, RouteNotAllowed, ChecksOpen, DocumentsOpen.
     """
     round = open_round(partner)
     if round is None or round.kind not in kinds or round.status != OnboardingRound.Status.UNDER_REVIEW:
@@ -141,7 +149,9 @@ def decided_round(partner: Partner, actor: Actor, *kinds: str) -> OnboardingRoun
     require_another_person(
         actor, partner.created_by_id, partner.applicant_id, round.started_by_id, *editors_of(partner.pk)
     )
-    if round.route == OnboardingRound.Route.DIRECTOR and not is_director(actor):
+    require_decided(partner)
+    linked = PartyLink.objects.of(partner.pk).blocking().exists()
+    if (linked or round.route == OnboardingRound.Route.DIRECTOR) and not is_director(actor):
         raise RouteNotAllowed
     open_checks = KycCheck.objects.filter(round=round, mandatory=True).exclude(
         status__in=["passed", "waived"]

@@ -75,7 +75,7 @@ def renew_kyc(partner: Partner, *, actor: Actor, kind: str = "annual", reason: s
 
 @service(
     requires=capabilities.VERIFY_KYC,
-    emits=[events.RenewalCompleted, events.PermissionsChanged],
+    emits=[events.RenewalCompleted, events.PermissionsChanged, events.RelatedPartyDetected],
     raises=APPROVAL_ERRORS,
     label="Complete KYC renewal",
 )

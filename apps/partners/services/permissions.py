@@ -1,6 +1,6 @@
 """What a partner may trade, and on which days its roles can be used: from verified papers (partners §5.5)."""
 
-from datetime import date
+from datetime import date, timedelta
 from typing import Final
 
 from django.db.models import Q
@@ -11,6 +11,7 @@ from apps.partners.models import (
     Partner,
     PartnerDocument,
     PartnerRole,
+    PermissionOverride,
     TaxRegistration,
     TradePermission,
 )
@@ -79,27 +80,58 @@ def is_registered(partner: Partner) -> bool:
     return bool(TaxRegistration.objects.filter(usable, partner=partner, claimed=True).exists())
 
 
-def recompute(partner: Partner) -> None:
-    """Compute permissions and usable roles anew, in the transaction that changed a paper, and tell what changed."""
+def recompute(partner: Partner, *, override: PermissionOverride | None = None) -> None:
+    """Compute permissions and usable roles anew, in the transaction that changed a paper, and tell what changed.
+
+    An override stands until its last day, whatever the papers; what they give counts from the day after. ``override``
+    is one that two people have just given.
+    """
     if partner.status not in (Partner.Status.ACTIVE, Partner.Status.SUSPENDED):
         return
     day = clock.today()
     roles, papers = roles_of(partner), _papers(partner, day)
     live = [role for role in roles if role.live]
-    wanted = wanted_permissions(partner, live, papers, registered=is_registered(partner))
-    held = {row.name: row for row in TradePermission.objects.filter(partner=partner)}
-    removed = sorted(held.keys() - wanted.keys())
-    for name in removed:
-        held[name].delete()
-    for name, last in wanted.items():
-        row = held.get(name) or TradePermission(partner=partner, name=name, valid_from=day)
+    before = set(TradePermission.objects.filter(partner=partner).values_list("name", flat=True))
+    if override is not None:
+        _give(override, day)
+    rows = list(TradePermission.objects.filter(partner=partner))
+    overrides = {row.name: row for row in rows if row.source == TradePermission.Source.OVERRIDE}
+    standing = {name: row.valid_to for name, row in overrides.items() if row.valid_to >= day}
+    wanted: dict[str, tuple[date | None, date]] = {}
+    for name, last in wanted_permissions(partner, live, papers, registered=is_registered(partner)).items():
+        first = standing[name] + timedelta(days=1) if name in standing else None
+        if first is None or first <= last:
+            wanted[name] = first, last
+    detected = {row.name: row for row in rows if row.source == TradePermission.Source.DETECTED}
+    for row in rows:
+        if row.name not in (standing if row is overrides.get(row.name) else wanted):
+            row.delete()
+    for name, (first, last) in wanted.items():
+        row = detected.get(name) or TradePermission(partner=partner, name=name, valid_from=day)
+        row.valid_from = first or min(row.valid_from, day)
         row.valid_to = None if last == _FAR else last
         row.save()
-    added = sorted(wanted.keys() - held.keys())
     for role in live:
         _save_usability(partner, role, papers, day)
-    if added or removed:
-        emit(events.PermissionsChanged(partner_id=partner.pk, added=added, removed=removed))
+    after = standing.keys() | wanted.keys()
+    added = after - before | ({override.name} if override is not None else set())
+    if added or before - after:
+        emit(
+            events.PermissionsChanged(
+                partner_id=partner.pk,
+                added=sorted(added),
+                removed=sorted(before - after),
+                override=override is not None,
+            )
+        )
+
+
+def _give(override: PermissionOverride, day: date) -> None:
+    TradePermission.objects.filter(partner=override.partner_id, name=override.name).delete()
+    TradePermission(
+        partner_id=override.partner_id, name=override.name, valid_from=day, valid_to=override.valid_to,
+        source=TradePermission.Source.OVERRIDE,
+    ).save()  # fmt: skip
 
 
 def _save_usability(partner: Partner, role: PartnerRole, papers: dict[str, date], day: date) -> None:

@@ -149,3 +149,13 @@ def differing(row: Model, values: dict[str, Any]) -> list[str]:
             setattr(row, name, value)
             changed.append(name)
     return changed
+
+
+def override_of(row: Model, partner_id: UUID, request: Any) -> dict[str, Any]:
+    """The head of an event about an override of this row."""
+    return {
+        "partner_id": partner_id,
+        "subject_type": request.subject_type,
+        "subject_id": row.pk,
+        "approval_id": request.pk,
+    }

@@ -10,10 +10,11 @@ from apps.partners.models import (
     KycCheck,
     OnboardingRound,
     Partner,
-    PartnerRole,
+    PartyLink,
     TaxRegistration,
     Vehicle,
 )
+from apps.partners.services import links
 from apps.partners.services.checklist import checklist
 from apps.partners.services.checks import ask_registries, assess_if_complete
 from apps.partners.services.onboarding import (
@@ -58,6 +59,7 @@ _LICENCES: Final = {"financer": "nbfc_license", "shipping_agent": "cha_license"}
     emits=[
         events.OnboardingSubmitted,
         events.DuplicateDetected,
+        events.RelatedPartyDetected,
         events.OnboardingAssessed,
     ],
     raises=[
@@ -69,7 +71,7 @@ _LICENCES: Final = {"financer": "nbfc_license", "shipping_agent": "cha_license"}
         NeedsAmendment,
     ],
     lock_via=lock_partner_of,
-    writes_on_refusal=PROFILE_ROWS,
+    writes_on_refusal=[*PROFILE_ROWS, PartyLink],
 )
 def submit(
     round: OnboardingRound,
@@ -91,29 +93,19 @@ def submit(
     partner = round.partner
     if profile is not None:
         save_profile(partner, profile, pointer="/profile", only=allowed_changes(round))
-    roles = roles_of(partner)
-    _require_complete(partner, roles)
+    _require_complete(partner)
     duplicate = _claim(partner, round)
     if duplicate is not None:
         return duplicate
-    now = clock.now()
-    round.status, round.submitted_at, round.expires_at = (
-        OnboardingRound.Status.VERIFICATION_PENDING, now, None,
-    )  # fmt: skip
+    round.submitted_at = clock.now()
     round.notice_version, round.consent_purposes = notice_version, sorted(consent_purposes)
-    round.save()
-    add_editor(round, actor)
-    if partner.status == Partner.Status.DRAFT:
-        partner.status = Partner.Status.PENDING
-    partner.raise_version()
-    partner.save()
-    asked = ask_registries(round)
+    asked = _hand_in(round, actor)
     emit(
         events.OnboardingSubmitted(
             partner_id=partner.pk,
             round_id=round.pk,
             kind=round.kind,
-            roles=role_names(roles),
+            roles=role_names(roles_of(partner)),
             country=partner.country,
             checks=asked,
             notice_version=notice_version,
@@ -124,7 +116,23 @@ def submit(
     return round
 
 
-def _require_complete(partner: Partner, roles: list[PartnerRole]) -> None:
+def _hand_in(round: OnboardingRound, actor: Actor) -> int:
+    """Give the file to staff, look for related parties, and ask the registries; return how many are asked."""
+    round.status, round.expires_at = OnboardingRound.Status.VERIFICATION_PENDING, None
+    round.save()
+    add_editor(round, actor)
+    partner = round.partner
+    if partner.status == Partner.Status.DRAFT:
+        partner.status = Partner.Status.PENDING
+    partner.raise_version()
+    partner.save()
+    links.refresh(partner)
+    return ask_registries(round)
+
+
+def _require_complete(partner: Partner) -> None:
+    """Raise Incomplete with every item of the checklist that is missing, or LicenceRequired."""
+    roles = roles_of(partner)
     missing = [item for item in checklist(partner, roles, clock.today()) if not item.done]
     names = {item.item for item in missing}
     for role in roles:
@@ -164,16 +172,32 @@ def _claim(partner: Partner, round: OnboardingRound) -> Refusal | None:
                 partner_id=partner.pk, round_id=round.pk, other_partner_id=other.partner_id
             )
         )
+        links.link(
+            partner.pk, other.partner_id, PartyLink.Kind.GSTIN
+        )  # neither is approved until it is decided
         return refuse(DuplicateRegistration())
     return None
 
 
 @service(
     requires=capabilities.CREATE,
-    emits=[events.OnboardingResubmitted, events.DuplicateDetected, events.OnboardingAssessed],
-    raises=[*PROFILE_ERRORS, InvalidState, Incomplete, DuplicateRegistration, NeedsAmendment, AnswersMissing],
+    emits=[
+        events.OnboardingResubmitted,
+        events.DuplicateDetected,
+        events.RelatedPartyDetected,
+        events.OnboardingAssessed,
+    ],
+    raises=[
+        *PROFILE_ERRORS,
+        InvalidState,
+        Incomplete,
+        LicenceRequired,
+        DuplicateRegistration,
+        NeedsAmendment,
+        AnswersMissing,
+    ],
     lock_via=lock_partner_of,
-    writes_on_refusal=PROFILE_ROWS,
+    writes_on_refusal=[*PROFILE_ROWS, PartyLink],
     label="Answer",
 )
 def respond(
@@ -189,24 +213,12 @@ def respond(
     partner = round.partner
     if profile is not None:
         save_profile(partner, profile, pointer="/profile", only=allowed_changes(round))
-    missing = [item for item in checklist(partner, roles_of(partner), clock.today()) if not item.done]
-    if missing:
-        raise Incomplete(
-            errors=[
-                FieldError(f"/checklist/{item.item}", "missing", f"Missing: {item.title}.")
-                for item in missing
-            ]
-        )
+    _require_complete(partner)
     duplicate = _claim(partner, round)
     if duplicate is not None:
         return duplicate
     answer_items(round, answers)
-    round.status, round.expires_at = OnboardingRound.Status.VERIFICATION_PENDING, None
-    round.save()
-    add_editor(round, actor)
-    partner.raise_version()
-    partner.save()
-    asked = ask_registries(round)
+    asked = _hand_in(round, actor)
     emit(events.OnboardingResubmitted(partner_id=partner.pk, round_id=round.pk, rechecks=asked))
     assess_if_complete(round)
     return round
