@@ -8,7 +8,6 @@ from stdnum import luhn
 from apps.partners.models import KycCheck, OnboardingRound, Partner, PartnerDocument
 from apps.partners.services import decisions, onboarding, papers, parts, submission
 from apps.partners.services.checklist import ROWS, checklist
-from apps.partners.services.rules import roles_of
 from apps.partners.tasks import run_check
 from erp import clock
 from erp.access import SYSTEM
@@ -142,7 +141,7 @@ def apply(
             owner_name=name,
             capacity_tonnes=16,
         )
-    for item in checklist(partner, roles_of(partner), clock.today()):
+    for item in checklist(round, clock.today()):
         if item.item in ROWS:
             continue
         of_vehicle = item.item in PartnerDocument.VEHICLE_PAPERS

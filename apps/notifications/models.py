@@ -250,7 +250,8 @@ class Message(Model):
     event_id = models.UUIDField()
     dedupe_key = models.CharField(max_length=200, unique=True)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
-    challenge_id = models.UUIDField(null=True)
+    # Another row by which the notice finds the address: an OTP challenge, a partner.
+    recipient_id = models.UUIDField(null=True)
     context = models.JSONField(default=dict)  # IDs and business data, never secrets
     status = models.CharField(max_length=10, choices=Status, default=Status.QUEUED)
     attempts = models.PositiveSmallIntegerField(
@@ -276,7 +277,7 @@ class Message(Model):
         constraints: ClassVar = [
             models.CheckConstraint(
                 name="message_has_a_recipient",
-                condition=Q(user__isnull=False) | Q(challenge_id__isnull=False),
+                condition=Q(user__isnull=False) | Q(recipient_id__isnull=False),
             ),
             models.CheckConstraint(
                 name="message_sent_has_a_time",

@@ -80,7 +80,7 @@ INVITATION = Notice(
 
 
 def _challenge(message: Message) -> OtpChallenge | None:
-    return OtpChallenge.objects.live().filter(pk=message.challenge_id).first()
+    return OtpChallenge.objects.live().filter(pk=message.recipient_id).first()
 
 
 def _code(message: Message) -> Values | None:

@@ -75,7 +75,7 @@ def notify(
     notice: Notice,
     event_id: UUID,
     user: User | None = None,
-    challenge_id: UUID | None = None,
+    recipient_id: UUID | None = None,
     context: dict[str, Any] | None = None,
     not_after: datetime | None = None,
     key: str = "",
@@ -84,14 +84,14 @@ def notify(
     """Notify one user of an event, once, even if the event is delivered repeatedly.
 
     ``event_id`` is the event; ``key`` replaces it where several events cause one message (once a day). The recipient
-    is ``user``, or the number of an OTP challenge. ``context`` holds IDs and business data for the notice's values.
-    After ``not_after`` nothing is sent. ``channel`` is the only possible one; otherwise e-mail, SMS where only a
-    number is verified, and for digest messages the user's choice.
+    is ``user``, or whom the notice finds by ``recipient_id``: an OTP challenge, a partner. ``context`` holds IDs and
+    business data for the notice's values. After ``not_after`` nothing is sent. ``channel`` is the only possible one;
+    otherwise e-mail, SMS where only a number is verified, and for digest messages the user's choice.
     """
     now = clock.now()
     made = []
     for each, status in _channels(notice, user, channel):
-        recipient = user.pk if user is not None else challenge_id
+        recipient = user.pk if user is not None else recipient_id
         dedupe = f"{key or event_id}:{notice.code}:{each}:{recipient}"
         if Message.objects.filter(dedupe_key=dedupe).exists():
             continue
@@ -102,7 +102,7 @@ def notify(
             event_id=event_id,
             dedupe_key=dedupe,
             user=user,
-            challenge_id=challenge_id,
+            recipient_id=recipient_id,
             context=context or {},
             status=status,
             next_attempt_at=_first_attempt(notice, user, each, now) if status == Status.QUEUED else None,

@@ -162,7 +162,7 @@ def otp_requested(event: OtpRequested, *, meta: Envelope) -> None:
             notice=notices.OTP,
             event_id=meta.event_id,
             user=challenge.user,
-            challenge_id=challenge.pk,
+            recipient_id=challenge.pk,
             not_after=challenge.expires_at,
             channel=Channel.SMS,
         )

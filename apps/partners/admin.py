@@ -53,7 +53,7 @@ from apps.partners.services import (
     submission,
 )
 from apps.partners.services.checklist import checklist
-from apps.partners.services.rules import log_clear_read, roles_of
+from apps.partners.services.rules import log_clear_read
 from erp import access, clock
 from erp.access import actor_of
 from erp.admin import Queue, ServiceAdmin, Table
@@ -198,7 +198,7 @@ class OnboardingAdmin(PartnerPage):
 
     def tables(self, request: HttpRequest, row: OnboardingRound) -> list[Table]:
         """The checklist, the score by factor, and what belongs to the file."""
-        items = checklist(row.partner, roles_of(row.partner), clock.today())
+        items = checklist(row, clock.today())
         lines = [
             (item.title, "yes" if item.done else "missing", "yes" if item.verified else "–") for item in items
         ]
@@ -312,7 +312,9 @@ class PartnerBankAccountAdmin(PartOfPartner):
     """Bank accounts of partners. Only the last four characters of a number are shown."""
 
     runs: ClassVar = [parts.verify_bank_account]
-    hidden: ClassVar = ["id", "number_encrypted", "number_hash", "iban_encrypted", "iban_hash"]
+    hidden: ClassVar = [
+        "id", "number_encrypted", "number_hash", "iban_encrypted", "iban_hash", "call_back_phone",
+    ]  # fmt: skip
     queues: ClassVar = [
         Queue(
             title="Bank accounts of partners to verify",

@@ -5,8 +5,14 @@ from typing import Any
 
 from django.conf import settings
 
-from apps.notifications.models import Category, Message, Notice, Values
-from apps.partners.models import OnboardingRound, Partner, PartnerBankAccount, PartnerDocument
+from apps.notifications.models import Category, Channel, Message, Notice, Values, verified_address
+from apps.partners.models import (
+    AmendmentChange,
+    OnboardingRound,
+    Partner,
+    PartnerBankAccount,
+    PartnerDocument,
+)
 
 
 def _partner(message: Message) -> Partner:
@@ -49,6 +55,17 @@ def _reminder(message: Message) -> Values:
 def _bank_account(message: Message) -> Values:
     account = PartnerBankAccount.objects.get(pk=message.fact("bank_account_id"))
     return {**_of_partner(message), "account": f"{account.bank_name} …{account.last4}"}
+
+
+def _recipient(message: Message) -> str | None:
+    """The user's address; of a message to no user, the partner's contact as it was before the change."""
+    if message.user is not None:
+        return verified_address(message)
+    name = "contact_email" if message.channel == Channel.MAIL else "contact_phone"
+    changes = AmendmentChange.objects.filter(amendment=message.context.get("amendment_id"), field=name)
+    former = changes.filter(target=AmendmentChange.Target.PARTNER).first()
+    found: str | None = former.old_value if former is not None else getattr(_partner(message), name)
+    return found
 
 
 _FIRM = frozenset({"partner", "link"})
@@ -100,4 +117,13 @@ BANK_ACCOUNT = Notice(
     category=Category.SECURITY,
     variables=_FIRM | {"account"},
     values=_bank_account,
+    address=_recipient,
+)
+CONTACT = Notice(
+    code="partner_contact_changed",
+    title="Changed contacts of partners",
+    category=Category.SECURITY,
+    variables=_FIRM,
+    values=_of_partner,
+    address=_recipient,
 )

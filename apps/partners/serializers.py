@@ -464,9 +464,14 @@ class VerifyBankAccountInput(Input):
         PartnerDocument.objects.visible_to, source="document", required=False, allow_null=True,
         help_text="The verified cheque or proof.",
     )  # fmt: skip
+    call_back_phone = fields.IdentifierField(
+        PHONE, required=False, allow_null=True,
+        help_text="The number that you called: one of the partner that was on file for 30 days when the account was "
+        "added. Required for a further account.",
+    )  # fmt: skip
     call_back_note = fields.CharField(
         min_length=10, max_length=1000, required=False, allow_null=True, multiline=True,
-        help_text="Whom you called on which number, and what was confirmed. Required for a further account.",
+        help_text="Whom you called, and what was confirmed. Required for a further account.",
     )  # fmt: skip
 
 
@@ -798,7 +803,7 @@ class RoundOutput(Output):
     def to_representation(self, instance: Any) -> dict[str, Any]:
         roles = roles_of(instance.partner)
         instance.role_rows, instance.entity_class = roles, entity_class(roles)
-        instance.checklist_items = checklist(instance.partner, roles, clock.today())
+        instance.checklist_items = checklist(instance, clock.today())
         instance.check_rows = list(instance.checks.order_by("kind", "id"))
         instance.item_rows = list(instance.items.order_by("id"))
         answer: dict[str, Any] = super().to_representation(instance)

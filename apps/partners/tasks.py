@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 
 import structlog
 from celery import shared_task
@@ -11,7 +12,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 
 from apps.accounts.events import InvitationAccepted
 from apps.notifications import services as notifications
-from apps.notifications.models import Notice
+from apps.notifications.models import Channel, Notice
 from apps.partners import events, notices
 from apps.partners.clients import REGISTRIES, is_sandbox, registry_for
 from apps.partners.models import (
@@ -208,21 +209,33 @@ _NOTICES: dict[type[Event], tuple[Notice, tuple[str, ...]]] = {
     events.PartnerSuspended: (notices.SUSPENDED, ("partner_id",)),
     events.PartnerBankAccountAdded: (notices.BANK_ACCOUNT, ("partner_id", "bank_account_id")),
     events.PartnerBankAccountVerified: (notices.BANK_ACCOUNT, ("partner_id", "bank_account_id")),
+    events.PrimaryAccountChanged: (notices.BANK_ACCOUNT, ("partner_id", "bank_account_id")),
+    events.AmendmentApplied: (notices.CONTACT, ("partner_id", "amendment_id")),
 }
+# Where money could be led astray, the contact of before is told too.
+_WARNED = (notices.BANK_ACCOUNT, notices.CONTACT)
 
 
 @handles(*_NOTICES)
 def notify_partner(event: events.OfPartner, *, meta: Envelope) -> None:
-    """Notify the applicant, or the administrators of the partner."""
+    """Notify the applicant, or the administrators of the partner; of accounts and contacts also the former contact."""
     notice, facts = _NOTICES[type(event)]
+    channels = [Channel.MAIL.value]
+    if isinstance(event, events.AmendmentApplied):
+        changed = {"partner.contact_email", "partner.contact_phone"} & set(event.fields)
+        if not changed:
+            return
+        channels += [Channel.SMS.value] if "partner.contact_phone" in changed else []
+    context = {fact: str(getattr(event, fact)) for fact in facts}
+    notify = partial(
+        notifications.notify, actor=SYSTEM, notice=notice, event_id=meta.event_id, context=context
+    )
     for person in people.administrators(event.partner_id):
-        notifications.notify(
-            actor=SYSTEM,
-            notice=notice,
-            event_id=meta.event_id,
-            user=person,
-            context={fact: str(getattr(event, fact)) for fact in facts},
-        )
+        notify(user=person)
+    trades = Partner.objects.filter(pk=event.partner_id, status__in=["active", "suspended"])
+    if notice in _WARNED and trades.exists():
+        for channel in channels:
+            notify(recipient_id=event.partner_id, channel=channel)
 
 
 def partner_queues() -> Iterator[Metric]:

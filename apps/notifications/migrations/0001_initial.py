@@ -65,7 +65,7 @@ class Migration(migrations.Migration):
                 ('category', models.CharField(choices=[('security', 'Security'), ('transactional', 'Transactional'), ('digest', 'Digest')], help_text='Security and transactional messages cannot be turned off.', max_length=13)),
                 ('event_id', models.UUIDField()),
                 ('dedupe_key', models.CharField(max_length=200, unique=True)),
-                ('challenge_id', models.UUIDField(null=True)),
+                ('recipient_id', models.UUIDField(null=True)),
                 ('context', models.JSONField(default=dict)),
                 ('status', models.CharField(choices=[('queued', 'Queued'), ('sent', 'Sent'), ('failed', 'Failed'), ('expired', 'Expired'), ('suppressed', 'Suppressed'), ('digested', 'Digested')], default='queued', max_length=10)),
                 ('attempts', models.PositiveSmallIntegerField(default=0, help_text='Number of attempts to send the message.')),
@@ -85,7 +85,7 @@ class Migration(migrations.Migration):
                 'abstract': False,
                 'default_permissions': (),
                 'indexes': [models.Index(condition=models.Q(('status', 'queued')), fields=['next_attempt_at'], name='idx_message_due'), models.Index(fields=['user', 'created_at'], name='idx_message_user'), models.Index(fields=['status', 'created_at'], name='idx_message_status')],
-                'constraints': [models.CheckConstraint(condition=models.Q(('user__isnull', False), ('challenge_id__isnull', False), _connector='OR'), name='message_has_a_recipient'), models.CheckConstraint(condition=models.Q(models.Q(('sent_at__isnull', False), ('status', 'sent')), models.Q(models.Q(('status', 'sent'), _negated=True), ('sent_at', None)), _connector='OR'), name='message_sent_has_a_time'), models.CheckConstraint(condition=models.Q(models.Q(('category', 'security'), _negated=True), models.Q(('body', ''), ('subject', '')), _connector='OR'), name='message_security_keeps_no_text')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('user__isnull', False), ('recipient_id__isnull', False), _connector='OR'), name='message_has_a_recipient'), models.CheckConstraint(condition=models.Q(models.Q(('sent_at__isnull', False), ('status', 'sent')), models.Q(models.Q(('status', 'sent'), _negated=True), ('sent_at', None)), _connector='OR'), name='message_sent_has_a_time'), models.CheckConstraint(condition=models.Q(models.Q(('category', 'security'), _negated=True), models.Q(('body', ''), ('subject', '')), _connector='OR'), name='message_security_keeps_no_text')],
             },
         ),
     ]

@@ -358,7 +358,7 @@ def test_with_pubsub_broker_and_sms_down_users_sign_in_and_only_valid_codes_are_
     send_all()
     assert {message.status for message in Message.objects.filter(code="otp")} == {"queued"}
     with unguarded_writes():
-        Message.objects.filter(challenge_id__in=OtpChallenge.objects.filter(user=None)).update(
+        Message.objects.filter(recipient_id__in=OtpChallenge.objects.filter(user=None)).update(
             not_after=timezone.now()
         )
         Message.objects.update(next_attempt_at=timezone.now())

@@ -242,7 +242,7 @@ def test_staff_send_a_message_again_that_failed_after_six_attempts(
 
 def test_codes_are_retried_quickly(words, gateway, assert_emitted):
     gateway.status = 503
-    message = services.notify(actor=SYSTEM, notice=CODE, event_id=uuid4(), challenge_id=uuid4())[0]
+    message = services.notify(actor=SYSTEM, notice=CODE, event_id=uuid4(), recipient_id=uuid4())[0]
     waits = []
     for _ in range(4):
         after = send(message)
@@ -275,7 +275,7 @@ def test_an_invalid_address_fails_its_message_and_no_other(reader, words, post):
 @pytest.mark.parametrize("answer", [400, 404, 422])
 def test_a_number_that_the_gateway_refuses_fails_no_other_message(words, gateway, answer):
     def one():
-        return services.notify(actor=SYSTEM, notice=CODE, event_id=uuid4(), challenge_id=uuid4())[0]
+        return services.notify(actor=SYSTEM, notice=CODE, event_id=uuid4(), recipient_id=uuid4())[0]
 
     gateway.status = answer
     for _ in range(clients.HttpSms.fail_max + 1):
@@ -293,7 +293,7 @@ def test_an_authentication_failure_at_the_server_fails_no_message_permanently(re
 @pytest.mark.parametrize(("answer", "status"), [(400, "failed"), (401, "queued"), (503, "queued")])
 def test_a_message_is_retried_unless_the_gateway_refuses_the_message_itself(words, gateway, answer, status):
     gateway.status = answer
-    message = services.notify(actor=SYSTEM, notice=CODE, event_id=uuid4(), challenge_id=uuid4())[0]
+    message = services.notify(actor=SYSTEM, notice=CODE, event_id=uuid4(), recipient_id=uuid4())[0]
     assert send(message).status == status
 
 

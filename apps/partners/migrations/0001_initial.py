@@ -364,7 +364,7 @@ class Migration(migrations.Migration):
             options={
                 'abstract': False,
                 'default_permissions': (),
-                'constraints': [models.CheckConstraint(condition=models.Q(('valid_to', None), ('valid_to__gte', models.F('valid_from')), _connector='OR'), name='credit_limit_range'), models.UniqueConstraint(condition=models.Q(('status', 'proposed')), fields=('account',), name='credit_limit_one_proposal'), django.contrib.postgres.constraints.ExclusionConstraint(condition=models.Q(('status', 'approved')), expressions=[('account', '='), (models.Func(models.F('valid_from'), models.F('valid_to'), models.Value('[]'), function='daterange', output_field=django.contrib.postgres.fields.ranges.DateRangeField()), '&&')], name='credit_limit_apart')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('valid_to', None), ('valid_to__gte', models.F('valid_from')), _connector='OR'), name='credit_limit_range'), models.UniqueConstraint(condition=models.Q(('status', 'proposed')), fields=('account',), name='credit_limit_one_proposal'), django.contrib.postgres.constraints.ExclusionConstraint(condition=models.Q(('status', 'approved')), expressions=[('account', '='), (models.Func('valid_from', 'valid_to', django.contrib.postgres.fields.ranges.RangeBoundary(inclusive_lower=True, inclusive_upper=True), function='daterange', output_field=django.contrib.postgres.fields.ranges.DateRangeField()), '&&')], name='credit_limit_apart')],
             },
         ),
         migrations.CreateModel(
@@ -411,6 +411,7 @@ class Migration(migrations.Migration):
                 ('is_primary', models.BooleanField(default=False, editable=False, verbose_name='primary')),
                 ('verified_at', models.DateTimeField(null=True)),
                 ('method', models.CharField(blank=True, choices=[('penny_drop', 'Penny drop'), ('cheque', 'Cheque'), ('call_back', 'Call-back')], max_length=10, null=True)),
+                ('call_back_phone', models.CharField(blank=True, help_text='The number that was called.', max_length=16, null=True)),
                 ('call_back_note', models.CharField(blank=True, max_length=1000, null=True)),
                 ('payable_from', models.DateTimeField(help_text='When payouts may use it.', null=True)),
                 ('number_encrypted', models.TextField(editable=False, null=True, verbose_name='account number (encrypted)')),
@@ -664,7 +665,7 @@ class Migration(migrations.Migration):
             options={
                 'abstract': False,
                 'default_permissions': (),
-                'constraints': [django.contrib.postgres.constraints.ExclusionConstraint(expressions=[('partner', '='), ('name', '='), (models.Func(models.F('valid_from'), models.F('valid_to'), models.Value('[]'), function='daterange', output_field=django.contrib.postgres.fields.ranges.DateRangeField()), '&&')], name='trade_permission_apart'), models.CheckConstraint(condition=models.Q(('valid_to', None), ('valid_to__gte', models.F('valid_from')), _connector='OR'), name='trade_permission_period')],
+                'constraints': [django.contrib.postgres.constraints.ExclusionConstraint(expressions=[('partner', '='), ('name', '='), (models.Func('valid_from', 'valid_to', django.contrib.postgres.fields.ranges.RangeBoundary(inclusive_lower=True, inclusive_upper=True), function='daterange', output_field=django.contrib.postgres.fields.ranges.DateRangeField()), '&&')], name='trade_permission_apart'), models.CheckConstraint(condition=models.Q(('valid_to', None), ('valid_to__gte', models.F('valid_from')), _connector='OR'), name='trade_permission_period')],
             },
         ),
         migrations.CreateModel(

@@ -5,8 +5,6 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, ClassVar, Self
 
 from django.conf import settings
-from django.contrib.postgres.constraints import ExclusionConstraint
-from django.contrib.postgres.fields import RangeOperators
 from django.db import models
 from django.db.models import Case, F, OuterRef, Q, Subquery, Value, When
 from django.db.models.functions import Coalesce, Greatest, Round
@@ -15,7 +13,6 @@ from apps.partners.models.partners import (
     OfPartner,
     OfPartnerQuerySet,
     Partner,
-    days_of,
     newest_first,
     optional_text,
 )
@@ -23,6 +20,7 @@ from erp import clock
 from erp.access import Actor
 from erp.columns import within
 from erp.models import Guarded, QuerySet
+from erp.periods import dates_in_order, no_overlap
 
 PAISA = Decimal("0.01")
 
@@ -224,21 +222,12 @@ class CreditLimit(OfPartner):
 
     class Meta(OfPartner.Meta):
         constraints: ClassVar = [
-            models.CheckConstraint(
-                name="credit_limit_range", condition=Q(valid_to=None) | Q(valid_to__gte=F("valid_from"))
-            ),
+            dates_in_order("credit_limit_range"),
             models.UniqueConstraint(
                 fields=["account"], condition=Q(status="proposed"), name="credit_limit_one_proposal"
             ),
-            ExclusionConstraint(
-                name="credit_limit_apart",
-                condition=Q(status="approved"),
-                expressions=[
-                    ("account", RangeOperators.EQUAL),
-                    (days_of("valid_from", "valid_to"), RangeOperators.OVERLAPS),
-                ],
-            ),
-        ]  # fmt: skip
+            no_overlap("credit_limit_apart", "account", condition=Q(status="approved")),
+        ]
 
     def __str__(self) -> str:
         return f"{self.amount} from {self.valid_from}"

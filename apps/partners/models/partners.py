@@ -5,11 +5,10 @@ from typing import Any, ClassVar, Self
 from uuid import UUID
 
 from django.conf import settings
-from django.contrib.postgres.constraints import ExclusionConstraint
-from django.contrib.postgres.fields import ArrayField, DateRangeField, RangeOperators
+from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import models
-from django.db.models import Exists, F, Func, OuterRef, Q, Value
+from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Upper
 
 from erp import clock
@@ -17,6 +16,7 @@ from erp.access import Actor
 from erp.encryption import Encrypted, keyed_hash
 from erp.identifiers import GSTIN, PAN
 from erp.models import Model, QuerySet
+from erp.periods import dates_in_order, no_overlap
 from erp.services import next_value
 
 GRACE_DAYS = 30  # after the KYC expiry date
@@ -36,11 +36,6 @@ def reason_text(length: int = 2000) -> Any:
 def newest_first(name: str, *filters: str) -> models.Index:
     """An index in the default order of lists, below the columns that a list is filtered by."""
     return models.Index(fields=[*filters, "-created_at", "-id"], name=name)
-
-
-def days_of(first: str, last: str) -> Func:
-    """The days between two columns, both included; without a last one it doesn't end."""
-    return Func(F(first), F(last), Value("[]"), function="daterange", output_field=DateRangeField())
 
 
 class AddressFields(models.Model):
@@ -505,18 +500,8 @@ class TradePermission(OfPartner):
 
     class Meta(OfPartner.Meta):
         constraints: ClassVar = [
-            ExclusionConstraint(
-                name="trade_permission_apart",
-                expressions=[
-                    ("partner", RangeOperators.EQUAL),
-                    ("name", RangeOperators.EQUAL),
-                    (days_of("valid_from", "valid_to"), RangeOperators.OVERLAPS),
-                ],
-            ),
-            models.CheckConstraint(
-                name="trade_permission_period",
-                condition=Q(valid_to=None) | Q(valid_to__gte=F("valid_from")),
-            ),
+            no_overlap("trade_permission_apart", "partner", "name"),
+            dates_in_order("trade_permission_period"),
         ]
 
     def __str__(self) -> str:

@@ -280,7 +280,8 @@ class PartnerBankAccount(OfPartner):
     """A bank account of a partner. Its number is encrypted, and another person verifies it."""
 
     trail_personal = (
-        "holder", "number_encrypted", "number_hash", "iban_encrypted", "iban_hash", "call_back_note",
+        "holder", "number_encrypted", "number_hash", "iban_encrypted", "iban_hash", "call_back_phone",
+        "call_back_note",
     )  # fmt: skip
 
     class AccountType(models.TextChoices):
@@ -324,6 +325,7 @@ class PartnerBankAccount(OfPartner):
     verified_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
     verified_at = models.DateTimeField(null=True)
     method = optional_text(10, choices=Method)
+    call_back_phone = optional_text(16, "The number that was called.")
     call_back_note = optional_text(1000)
     payable_from = models.DateTimeField(null=True, help_text="When payouts may use it.")
 

@@ -2,12 +2,15 @@
 
 import csv
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, time, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Final
 
+from django.db.models import Q
+
 from apps.partners.models import (
+    OnboardingRound,
     Partner,
     PartnerBankAccount,
     PartnerDocument,
@@ -16,8 +19,12 @@ from apps.partners.models import (
     PartnerRole,
     Vehicle,
 )
+from apps.partners.services.rules import roles_of
+from erp import clock
 from erp.text import name_key
 
+PAPER_DAYS: Final = 365  # after which a renewal asks for a paper again
+ENDING_DAYS: Final = 90  # before the end of a paper
 _FILE: Final = Path(__file__).parents[1] / "data" / "checklist.csv"
 # What isn't a paper, by the words in which a missing one is named.
 ROWS: Final = {
@@ -100,12 +107,18 @@ def rules_for(parties: list[str], day: date) -> list[ChecklistRule]:
     return [rule for rule in found if kept.get(frozenset(rule.items)) is rule]
 
 
-def checklist(partner: Partner, roles: list[PartnerRole], day: date) -> list[ChecklistItem]:
-    """The partner's checklist with what is there; papers that expired or were rejected don't count."""
+def checklist(round: OnboardingRound, day: date) -> list[ChecklistItem]:
+    """The checklist of a file with what is there; papers that expired or were rejected don't count.
+
+    A renewal also asks for papers that end within 90 days or were uploaded more than 12 months ago.
+    """
+    partner, roles = round.partner, roles_of(round.partner)
     parties = [party for role in roles for party in parties_of(role, indian=partner.is_indian)]
     parties += ["everybody", *(["without_owner"] if _needs_authority(partner) else [])]
     papers: dict[str, bool] = {}
     live = PartnerDocument.objects.of_firm().filter(partner=partner, status__in=["uploaded", "verified"])
+    if round.kind != OnboardingRound.Kind.ONBOARDING:
+        live = live.filter(_is_fresh(round, day))
     for kind, status, expiry in live.values_list("document_type", "status", "expiry_date"):
         if expiry is None or expiry >= day:
             papers[kind] = papers.get(kind, False) or status == PartnerDocument.Status.VERIFIED
@@ -120,6 +133,13 @@ def checklist(partner: Partner, roles: list[PartnerRole], day: date) -> list[Che
         done = any(there for there, _ in states)
         items.append(ChecklistItem(rule.name, rule.title, done, any(verified for _, verified in states)))
     return items
+
+
+def _is_fresh(round: OnboardingRound, day: date) -> Q:
+    """Papers that a renewal takes as they are: those of the renewal itself, and recent ones that go on for a while."""
+    start = datetime.combine(day - timedelta(days=PAPER_DAYS), time(), clock.KOLKATA)
+    goes_on = Q(expiry_date=None) | Q(expiry_date__gt=day + timedelta(days=ENDING_DAYS))
+    return Q(round=round) | (Q(created_at__gte=start) & goes_on)
 
 
 def _rows(partner: Partner) -> dict[str, bool]:

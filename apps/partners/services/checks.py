@@ -114,13 +114,17 @@ def ask_registries(round: OnboardingRound) -> int:
     wanted: list[tuple[str, UUID]] = []
     if partner.pan_hash is not None:
         wanted.append((KycCheck.Kind.PAN, partner.pk))
+    accounts = PartnerBankAccount.objects.filter(partner=partner)
+    places = PartnerLocation.objects.filter(partner=partner, status="active")
+    if round.kind == OnboardingRound.Kind.ONBOARDING:
+        accounts = accounts.filter(status="pending_verification")
+    else:  # a renewal asks about accounts in use again, and not about places on the map
+        accounts = accounts.filter(status__in=["pending_verification", "verified"])
+        places = places.filter(geo_status=PartnerLocation.Geo.PENDING)
     for kind, rows in (
         (KycCheck.Kind.GST, TaxRegistration.objects.filter(partner=partner)),
-        (
-            KycCheck.Kind.BANK,
-            PartnerBankAccount.objects.filter(partner=partner, status="pending_verification"),
-        ),
-        (KycCheck.Kind.GEOCODE, PartnerLocation.objects.filter(partner=partner, status="active")),
+        (KycCheck.Kind.BANK, accounts),
+        (KycCheck.Kind.GEOCODE, places),
     ):
         wanted += [(kind, pk) for pk in rows.order_by("id").values_list("pk", flat=True)]
     gone = KycCheck.objects.filter(round=round).exclude(subject_id__in=[pk for _, pk in wanted])

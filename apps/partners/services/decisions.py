@@ -161,14 +161,14 @@ def decided_round(partner: Partner, actor: Actor, *kinds: str) -> OnboardingRoun
         for check in open_checks.order_by("kind", "id")
     ]:
         raise ChecksOpen(errors=faults)
-    _require_papers(partner, clock.today())
+    _require_papers(round, clock.today())
     return round
 
 
-def _require_papers(partner: Partner, day: date) -> None:
+def _require_papers(round: OnboardingRound, day: date) -> None:
     unverified = [
         FieldError(f"/checklist/{item.item}", "unverified", f"{item.title}: not verified, or expired.")
-        for item in checklist(partner, roles_of(partner), day)
+        for item in checklist(round, day)
         if item.item not in ROWS and not item.verified
     ]
     if unverified:

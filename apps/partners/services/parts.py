@@ -8,6 +8,7 @@ from django.conf import settings
 
 from apps.partners import capabilities, events
 from apps.partners.models import (
+    IdentifierKey,
     KycCheck,
     Partner,
     PartnerBankAccount,
@@ -34,12 +35,14 @@ from apps.partners.services.rules import (
 )
 from erp import clock
 from erp.access import Actor
+from erp.encryption import keyed_hash
 from erp.errors import Conflict, FieldError, RuleBroken
 from erp.identifiers import GSTIN
 from erp.services import emit, service
 
 ACCOUNTS_AT_MOST: Final = 10
 LAPSE_DAYS: Final = 30
+PHONE_DAYS: Final = 30  # that a number was on file before an account was added
 _Account = PartnerBankAccount
 
 
@@ -114,6 +117,10 @@ class BankNameMismatch(RuleBroken):
 
 class CallBackRequired(RuleBroken):
     """A further account needs a call-back to a known number."""
+
+
+class CallBackPhoneNew(RuleBroken):
+    """Call a number that was on file for 30 days when the account was added."""
 
 
 class ProofRequired(RuleBroken):
@@ -325,7 +332,14 @@ def add_bank_account(
 @service(
     requires=capabilities.VERIFY_BANK_ACCOUNT,
     emits=[events.PartnerBankAccountVerified],
-    raises=[InvalidState, BankCheckPending, BankNameMismatch, CallBackRequired, ProofRequired],
+    raises=[
+        InvalidState,
+        BankCheckPending,
+        BankNameMismatch,
+        CallBackRequired,
+        CallBackPhoneNew,
+        ProofRequired,
+    ],
     lock_via=lock_partner_of,
     label="Verify bank account",
 )
@@ -335,9 +349,10 @@ def verify_bank_account(
     actor: Actor,
     method: str,
     document: PartnerDocument | None = None,
+    call_back_phone: str | None = None,
     call_back_note: str | None = None,
 ) -> PartnerBankAccount:
-    """Verify a bank account. Whoever added it can't; a further account also needs a call-back.
+    """Verify a bank account. Whoever added it can't; a further account also needs a call-back to a number of old.
 
     Payouts use it once the cooling-off has passed. The first verified account of a currency becomes primary.
     """
@@ -361,12 +376,12 @@ def verify_bank_account(
             raise BankNameMismatch
     if method == _Account.Method.CHEQUE and not cheque:
         raise ProofRequired(errors=[FieldError("/document_id", "verified", ProofRequired.title)])
-    if not call_back_note and (not first or method == _Account.Method.CALL_BACK):
-        raise CallBackRequired(errors=[FieldError("/call_back_note", "required", CallBackRequired.title)])
+    if not first or method == _Account.Method.CALL_BACK:
+        _require_call_back(account, call_back_phone, call_back_note)
     account.status, account.method = _Account.Status.VERIFIED, method
     account.verified_by_id, account.verified_at = actor.pk, clock.now()
     account.payable_from = clock.now() + timedelta(hours=settings.PARTNER_BANK_COOLING_HOURS)
-    account.call_back_note = call_back_note
+    account.call_back_phone, account.call_back_note = call_back_phone, call_back_note
     account.is_primary = not others.filter(currency=account.currency, is_primary=True).exists()
     account.save()
     emit(
@@ -379,6 +394,21 @@ def verify_bank_account(
         )
     )
     return account
+
+
+def _require_call_back(account: PartnerBankAccount, phone: str | None, note: str | None) -> None:
+    """Raise CallBackRequired without a call, and CallBackPhoneNew for a number that may be the fraudster's."""
+    for name, value in (("call_back_phone", phone), ("call_back_note", note)):
+        if not value:
+            raise CallBackRequired(errors=[FieldError(f"/{name}", "required", CallBackRequired.title)])
+    known = IdentifierKey.objects.filter(
+        partner=account.partner_id,
+        kind=IdentifierKey.Kind.PHONE,
+        hash=keyed_hash(str(phone), context="identifier.phone"),
+        since__lte=account.created_at - timedelta(days=PHONE_DAYS),
+    )
+    if not known.exists():
+        raise CallBackPhoneNew(errors=[FieldError("/call_back_phone", "new", CallBackPhoneNew.title)])
 
 
 def _proves(document: PartnerDocument, account: PartnerBankAccount, *, first: bool) -> bool:

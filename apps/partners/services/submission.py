@@ -93,7 +93,7 @@ def submit(
     partner = round.partner
     if profile is not None:
         save_profile(partner, profile, pointer="/profile", only=allowed_changes(round))
-    _require_complete(partner)
+    _require_complete(round)
     duplicate = _claim(partner, round)
     if duplicate is not None:
         return duplicate
@@ -130,12 +130,11 @@ def _hand_in(round: OnboardingRound, actor: Actor) -> int:
     return ask_registries(round)
 
 
-def _require_complete(partner: Partner) -> None:
+def _require_complete(round: OnboardingRound) -> None:
     """Raise Incomplete with every item of the checklist that is missing, or LicenceRequired."""
-    roles = roles_of(partner)
-    missing = [item for item in checklist(partner, roles, clock.today()) if not item.done]
+    missing = [item for item in checklist(round, clock.today()) if not item.done]
     names = {item.item for item in missing}
-    for role in roles:
+    for role in roles_of(round.partner):
         licence = _LICENCES.get(role.service_kind or "")
         if licence in names:
             raise LicenceRequired(
@@ -213,7 +212,7 @@ def respond(
     partner = round.partner
     if profile is not None:
         save_profile(partner, profile, pointer="/profile", only=allowed_changes(round))
-    _require_complete(partner)
+    _require_complete(round)
     duplicate = _claim(partner, round)
     if duplicate is not None:
         return duplicate

@@ -7,6 +7,7 @@ import pytest
 from apps.notifications import services as notifications
 from apps.notifications.models import Message
 from apps.partners.models import (
+    IdentifierKey,
     KycNotice,
     OnboardingRound,
     Partner,
@@ -15,11 +16,13 @@ from apps.partners.models import (
     PartnerRole,
     Vehicle,
 )
-from apps.partners.services import decisions, kyc, parts, people, standing
+from apps.partners.services import amendments, decisions, kyc, parts, people, standing, submission
+from apps.partners.services.checklist import checklist
 from apps.partners.tasks import keep_dates, keep_kyc_calendar, partner_queues
 from apps.partners.tests import factories
 from erp import clock
 from erp.access import SYSTEM
+from erp.encryption import keyed_hash
 from erp.errors import SelfApproval
 from erp.models import unguarded_writes
 from erp.testing import at_once
@@ -92,6 +95,82 @@ def test_a_renewal_changes_low_fields_only(user):
     assert "/legal_name" in [item.pointer for item in caught.value.errors]
 
 
+def test_a_renewal_asks_for_old_and_ending_papers_only_and_takes_its_own(user):
+    """Papers that end within 90 days, or were uploaded more than 12 months ago (partners §4.2)."""
+    file = factories.file_of("approved")
+    firm, today = file.partner, clock.today()
+    papers = {paper.document_type: paper for paper in file.documents.all()}
+    with unguarded_writes():
+        Partner.objects.filter(pk=firm.pk).update(kyc_expiry_date=today + timedelta(days=20))
+        file.documents.filter(pk=papers["trade_license"].pk).update(expiry_date=today + timedelta(days=90))
+        file.documents.filter(pk=papers["gst_certificate"].pk).update(expiry_date=today + timedelta(days=91))
+        old = clock.now() - timedelta(days=366)
+        file.documents.filter(pk=papers["pan_card"].pk).update(created_at=old)
+    round = kyc.renew_kyc(Partner.objects.get(pk=firm.pk), actor=user("INTERNAL"))
+    missing = [item.item for item in checklist(round, today) if not item.done]
+    assert sorted(missing) == ["pan_card", "trade_license"]
+    assert all(item.done for item in checklist(file, today))  # an application takes them as they are
+    factories.document_of(round, "pan_card")
+    ends_soon = {"expiry_date": today + timedelta(days=30), "replaces": papers["trade_license"]}
+    factories.document_of(round, "trade_license", **ends_soon)
+    assert all(item.done for item in checklist(round, today))
+
+
+def test_a_renewal_checks_gst_pan_and_accounts_in_use_again(user):
+    firm = factories.file_of("approved").partner
+    with unguarded_writes():
+        Partner.objects.filter(pk=firm.pk).update(kyc_expiry_date=clock.today() + timedelta(days=20))
+        account = PartnerBankAccount.objects.get(partner=firm)
+        account.status, account.payable_from, account.verified_by = "verified", clock.now(), user("INTERNAL")
+        account.save()
+    round = kyc.renew_kyc(Partner.objects.get(pk=firm.pk), actor=user("INTERNAL"))
+    submission.submit(
+        round,
+        actor=SYSTEM,
+        declaration=True,
+        terms_version="1",
+        notice_version="1",
+        consent_purposes=["essential"],
+    )
+    assert sorted(round.checks.values_list("kind", flat=True)) == ["bank", "gst", "pan"]
+
+
+def test_accounts_and_contacts_warn_administrators_and_the_former_contact(user, deliver):
+    """A fraudster who has taken over an account first changes whom we would ask (rulings §5)."""
+    notifications.load_templates(actor=SYSTEM)
+    firm = factories.file_of("approved").partner
+    admins = {user("PARTNER_ADMIN", of=firm).email for _ in range(2)}
+    made = amendments.request_amendment(
+        firm,
+        actor=SYSTEM,
+        changes=[
+            {"target": "partner", "field": "contact_email", "value": "thief@firm.example"},
+            {"target": "partner", "field": "contact_phone", "value": "+919800000000"},
+        ],
+        reason="The office has moved to another town.",
+    )
+    amendments.approve_amendment(made, actor=user("INTERNAL_MANAGER"))
+    deliver()
+    sent = [message.render() for message in Message.objects.filter(code="partner_contact_changed")]
+    assert {each.address for each in sent} == {*admins, "office@firm.example", "+919876543210"}
+    parts.add_bank_account(
+        firm, actor=SYSTEM, holder="Firm", bank_name="Demo Bank", number="000098765432",
+        number_again="000098765432", account_type="current", purpose="both", ifsc="ZZZB0000261",
+    )  # fmt: skip
+    deliver()
+    sent = [message.render() for message in Message.objects.filter(code="partner_bank_account")]
+    assert {each.address for each in sent} == {*admins, "thief@firm.example"}
+
+
+def test_other_amendments_warn_nobody(user, deliver):
+    firm = factories.ready_partner()
+    user("PARTNER_ADMIN", of=firm)
+    change = {"target": "partner", "field": "trade_name", "value": "New"}
+    amendments.request_amendment(firm, actor=SYSTEM, changes=[change], reason="A new name in daily business.")
+    deliver()
+    assert not Message.objects.filter(code="partner_contact_changed").exists()
+
+
 def test_suspension_twice_is_refused_and_a_grave_one_needs_another_person(user):
     director, other = user("INTERNAL_DIRECTOR"), user("INTERNAL_DIRECTOR")
     firm = factories.ready_partner()
@@ -107,6 +186,17 @@ def test_suspension_twice_is_refused_and_a_grave_one_needs_another_person(user):
     with unguarded_writes():
         Partner.objects.filter(pk=firm.pk).update(kyc_expiry_date=clock.today())
     assert standing.reactivate(firm, actor=other, reason="It was cleared up.").status == "active"
+
+
+def on_file(firm, phone, days):
+    """Put a telephone number of the partner on file since that many days."""
+    with unguarded_writes():
+        IdentifierKey.objects.update_or_create(
+            partner=firm,
+            kind="phone",
+            hash=keyed_hash(phone, context="identifier.phone"),
+            defaults={"since": clock.now() - timedelta(days=days)},
+        )
 
 
 def test_an_own_bank_account_is_not_verified_and_a_further_one_needs_a_call(user):
@@ -134,11 +224,24 @@ def test_an_own_bank_account_is_not_verified_and_a_further_one_needs_a_call(user
     with pytest.raises(parts.CallBackRequired):
         parts.verify_bank_account(second, actor=other, method="cheque", document=cheque)
     foreign = factories.document_of(factories.file_of("approved"), "bank_proof", status="verified")
+    called = {"call_back_phone": firm.contact_phone, "call_back_note": "Called."}
     with pytest.raises(parts.ProofRequired):
+        parts.verify_bank_account(second, actor=other, method="cheque", document=foreign, **called)
+    for days in (None, 29):  # not on file at all, or too short a time
+        if days is not None:
+            on_file(firm, firm.contact_phone, days)
+        with pytest.raises(parts.CallBackPhoneNew):
+            parts.verify_bank_account(second, actor=other, method="cheque", document=cheque, **called)
+    on_file(firm, firm.contact_phone, 31)
+    with pytest.raises(parts.CallBackPhoneNew):
         parts.verify_bank_account(
-            second, actor=other, method="cheque", document=foreign, call_back_note="Called."
+            second,
+            actor=other,
+            method="cheque",
+            document=cheque,
+            **{**called, "call_back_phone": "+919800000000"},
         )
-    parts.verify_bank_account(second, actor=other, method="cheque", document=cheque, call_back_note="Called.")
+    parts.verify_bank_account(second, actor=other, method="cheque", document=cheque, **called)
     second.refresh_from_db()
     assert second.is_primary is False
 
