@@ -494,6 +494,15 @@ CELERY_BEAT_SCHEDULE = {
         "task": "apps.partners.tasks.keep_kyc_calendar",
         "schedule": crontab(hour="0", minute="5"),
     },
+    # On the first of a month; on other days they catch up.
+    "recheck-registrations": {
+        "task": "apps.partners.tasks.recheck_registrations",
+        "schedule": crontab(hour="0", minute="15"),
+    },
+    "rescore-partners": {
+        "task": "apps.partners.tasks.rescore_partners",
+        "schedule": crontab(hour="0", minute="30"),
+    },
     "expire-reservations": {
         "task": "apps.availability.tasks.expire_reservations",
         "schedule": 60.0,

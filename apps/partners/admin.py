@@ -26,6 +26,7 @@ from apps.partners.models import (
     PartnerRole,
     PartyLink,
     PermissionOverride,
+    Scorecard,
     TaxRegistration,
     TradePermission,
     Vehicle,
@@ -427,6 +428,16 @@ class RoleAdmin(PartOfPartner):
     empty = "Roles come with the profile of a partner."
     list_display: ClassVar = ["role", "service_kind", "partner", "live", "usable_from", "usable_to"]
     list_filter: ClassVar = ["role", "live"]
+    search_fields: ClassVar = ["partner__legal_name"]
+
+
+@admin.register(Scorecard)
+class ScorecardAdmin(PartOfPartner):
+    """How partners have kept their word over 24 months, as risk computes it."""
+
+    empty = "A scorecard follows from settled, cancelled and disputed trades."
+    list_display: ClassVar = ["partner", "band", "rating", "trades", "paid_in_time", "disputed"]
+    list_filter: ClassVar = ["band"]
     search_fields: ClassVar = ["partner__legal_name"]
 
 

@@ -99,6 +99,21 @@ class OnboardingAssessed(OfRound):
     open_checks: int
 
 
+@event("partner.trust_score_changed", version=1, aggregate=PARTNER, readers={})
+class TrustScoreChanged(OfPartner):
+    old: int | None
+    new: int
+    old_category: str | None
+    new_category: str
+
+
+@event("partner.rated", version=1, aggregate=PARTNER, readers=OWN)
+class PartnerRated(OfPartner):
+    band: str | None
+    previous_band: str | None
+    trades: int
+
+
 @event("partner.onboarding.info_requested", version=1, aggregate=PARTNER, readers=OWN)
 class InfoRequested(OfRound):
     items: int

@@ -18,12 +18,14 @@ from apps.partners.clients import REGISTRIES, is_sandbox, registry_for
 from apps.partners.models import (
     Amendment,
     KycCheck,
+    KycNotice,
     OnboardingRound,
     Partner,
     PartnerBankAccount,
     PartnerDocument,
     PartnerEmployee,
     PartyLink,
+    TaxRegistration,
     TradePermission,
 )
 from apps.partners.services import (
@@ -170,6 +172,28 @@ def keep_kyc_calendar() -> int:
         kyc.keep_calendar(partner, actor=SYSTEM)
         seen += 1
     return seen
+
+
+@shared_task
+def recheck_registrations() -> int:
+    """Ask the GST registry about every registration in use, once a month; catches up. Returns how many it asks."""
+    due = TaxRegistration.objects.in_use().checked_before(checks.month_start()).order_by("id")
+    asked = 0
+    for registration in due.iterator(chunk_size=500):
+        checks.recheck_registration(registration, actor=SYSTEM)
+        asked += 1
+    return asked
+
+
+@shared_task
+def rescore_partners() -> int:
+    """Score every partner anew, once a month; catches up after downtime. Returns how many scores changed."""
+    changed = 0
+    trading = Partner.objects.filter(status__in=["active", "suspended"])
+    done = KycNotice.objects.filter(threshold=kyc.MONTH, expiry_date=clock.today().replace(day=1))
+    for partner in trading.exclude(pk__in=done.values("partner")).order_by("id").iterator(chunk_size=500):
+        changed += kyc.rescore(partner, actor=SYSTEM).trust_score != partner.trust_score
+    return changed
 
 
 @handles(InvitationAccepted)

@@ -251,7 +251,7 @@ class Migration(migrations.Migration):
                 ('subject_type', models.CharField(max_length=12)),
                 ('subject_id', models.UUIDField()),
                 ('expiry_date', models.DateField()),
-                ('threshold', models.SmallIntegerField(help_text='Days before the expiry; -1 expired, -2 lapsed.')),
+                ('threshold', models.SmallIntegerField(help_text="Days before the expiry; -1 expired, -2 lapsed; 0 the month's score.")),
                 ('partner', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='partner.partner')),
             ],
             options={
@@ -579,6 +579,28 @@ class Migration(migrations.Migration):
                 'abstract': False,
                 'default_permissions': (),
                 'constraints': [models.UniqueConstraint(fields=('round', 'user'), name='round_editor_once')],
+            },
+        ),
+        migrations.CreateModel(
+            name='Scorecard',
+            fields=[
+                ('id', models.UUIDField(default=erp.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ('version', models.PositiveIntegerField(default=1, editable=False)),
+                ('created_at', models.DateTimeField(default=erp.clock.now, editable=False)),
+                ('updated_at', models.DateTimeField(default=erp.clock.now, editable=False)),
+                ('trades', models.PositiveIntegerField(default=0, help_text='Settled, cancelled or disputed.')),
+                ('paid_in_time', models.PositiveIntegerField(default=0)),
+                ('delivered_in_time', models.PositiveIntegerField(default=0)),
+                ('quality_accepted', models.PositiveIntegerField(default=0)),
+                ('disputed', models.PositiveIntegerField(default=0)),
+                ('rating', models.DecimalField(decimal_places=2, help_text='0.00 to 5.00.', max_digits=3, null=True, validators=[django.core.validators.MinValueValidator(0), django.core.validators.MaxValueValidator(5)])),
+                ('band', models.CharField(blank=True, choices=[('A', 'A'), ('B', 'B'), ('C', 'C'), ('D', 'D')], help_text='From the rating; none under three trades.', max_length=1, null=True)),
+                ('partner', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='scorecard', to='partner.partner')),
+            ],
+            options={
+                'abstract': False,
+                'default_permissions': (),
+                'constraints': [models.CheckConstraint(condition=models.Q(('rating', None), ('rating__range', (0, 5)), _connector='OR'), name='scorecard_rating_range')],
             },
         ),
         migrations.CreateModel(

@@ -9,7 +9,7 @@ from apps.partners.models.credit import (
 )
 from apps.partners.models.links import GroupMember, IdentifierKey, PartyLink, PermissionOverride
 from apps.partners.models.papers import PartnerDocument
-from apps.partners.models.partners import Partner, PartnerRole, TradePermission, editors_of
+from apps.partners.models.partners import Partner, PartnerRole, Scorecard, TradePermission, editors_of
 from apps.partners.models.parts import (
     PartnerBankAccount,
     PartnerEmployee,
@@ -49,6 +49,7 @@ __all__ = [
     "PartyLink",
     "PermissionOverride",
     "RoundEditor",
+    "Scorecard",
     "TaxRegistration",
     "TradePermission",
     "Vehicle",

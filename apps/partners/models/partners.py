@@ -13,6 +13,7 @@ from django.db.models.functions import Upper
 
 from erp import clock
 from erp.access import Actor
+from erp.columns import within
 from erp.encryption import Encrypted, keyed_hash
 from erp.identifiers import GSTIN, PAN
 from erp.models import Model, QuerySet
@@ -506,6 +507,39 @@ class TradePermission(OfPartner):
 
     def __str__(self) -> str:
         return self.get_name_display()
+
+
+class Scorecard(OfPartner):
+    """How a partner has kept its word over 24 months: a copy of what risk computes. Others see only the band."""
+
+    machinery = True  # only a new band is told
+
+    class Band(models.TextChoices):
+        A = "A"
+        B = "B"
+        C = "C"
+        D = "D"
+
+    partner = models.OneToOneField(Partner, models.PROTECT, related_name="scorecard")
+    trades = models.PositiveIntegerField(default=0, help_text="Settled, cancelled or disputed.")
+    paid_in_time = models.PositiveIntegerField(default=0)
+    delivered_in_time = models.PositiveIntegerField(default=0)
+    quality_accepted = models.PositiveIntegerField(default=0)
+    disputed = models.PositiveIntegerField(default=0)
+    rating = models.DecimalField(
+        max_digits=3, decimal_places=2, null=True, validators=within(0, 5), help_text="0.00 to 5.00."
+    )
+    band = optional_text(1, "From the rating; none under three trades.", choices=Band)
+
+    class Meta(OfPartner.Meta):
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                name="scorecard_rating_range", condition=Q(rating=None) | Q(rating__range=(0, 5))
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"Scorecard of {self.partner}"
 
 
 ROLES_OF: dict[str, tuple[str, ...]] = {

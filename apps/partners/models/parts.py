@@ -1,6 +1,6 @@
 """What belongs to a partner: registrations, places, vehicles, people and bank accounts."""
 
-from datetime import date
+from datetime import date, datetime
 from typing import Any, ClassVar, Self
 
 from django.conf import settings
@@ -19,6 +19,16 @@ from apps.partners.models.partners import (
 )
 from erp.columns import within
 from erp.encryption import Encrypted
+
+
+class TaxRegistrationQuerySet(OfPartnerQuerySet):
+    def in_use(self) -> Self:
+        """Registrations with which active and suspended partners trade."""
+        return self.filter(claimed=True, partner__status__in=["active", "suspended"])
+
+    def checked_before(self, moment: datetime) -> Self:
+        """Registrations about which the registry has not answered since."""
+        return self.filter(Q(checked_at=None) | Q(checked_at__lt=moment))
 
 
 class TaxRegistration(OfPartner):
@@ -61,6 +71,8 @@ class TaxRegistration(OfPartner):
         "main registration", default=False, help_text="Whether it is that of the profile."
     )
     claimed = models.BooleanField(default=False, help_text="Whether no other partner can register it.")
+
+    objects: ClassVar[Any] = TaxRegistrationQuerySet.as_manager()
 
     class Meta(OfPartner.Meta):
         verbose_name = "GST registration"

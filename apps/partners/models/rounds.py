@@ -261,7 +261,9 @@ class KycNotice(Guarded):
     subject_type = models.CharField(max_length=12)
     subject_id = models.UUIDField()
     expiry_date = models.DateField()
-    threshold = models.SmallIntegerField(help_text="Days before the expiry; -1 expired, -2 lapsed.")
+    threshold = models.SmallIntegerField(
+        help_text="Days before the expiry; -1 expired, -2 lapsed; 0 the month's score."
+    )
 
     class Meta(Guarded.Meta):
         constraints: ClassVar = [

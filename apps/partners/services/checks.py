@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Final
 from uuid import UUID
@@ -101,11 +101,40 @@ def ask(partner: Partner, kind: str, subject_id: UUID, round: OnboardingRound | 
     same = check.input_hash == hashed and check.status != _Status.FAILED
     if inputs is None or (not check.is_new and same):
         return False
+    _open(check, hashed)
+    return True
+
+
+def _open(check: KycCheck, hashed: str) -> None:
     check.input_hash, check.status, check.attempts = hashed, _Status.PENDING, 0
     check.next_attempt_at, check.error_code, check.answered_at = clock.now(), None, None
     check.name_score, check.result = None, {}
     check.save()
-    return True
+
+
+@service(requires=capabilities.OPERATE, emits=[events.CheckRecorded], lock_via=lock_partner_of)
+def recheck_registration(registration: TaxRegistration, *, actor: Actor) -> TaxRegistration:
+    """Ask the GST registry about a registration in use again, once in a calendar month."""
+    gst, partner_id = KycCheck.Kind.GST, registration.partner_id
+    asked = KycCheck.objects.filter(kind=gst, subject_id=registration.pk)
+    due = TaxRegistration.objects.in_use().checked_before(month_start()).filter(pk=registration.pk)
+    if asked.filter(status=_Status.PENDING).exists() or not due.exists():
+        return registration
+    check = asked.filter(round=None).first() or KycCheck(
+        partner_id=partner_id, kind=gst, subject_id=registration.pk, mandatory=True
+    )
+    _open(check, _hash_of(inputs_of(check) or {}))
+    emit(
+        events.CheckRecorded(
+            partner_id=partner_id, check_id=check.pk, kind=check.kind, check_status=check.status
+        )
+    )
+    return registration
+
+
+def month_start() -> datetime:
+    """The first moment of this month in Kolkata."""
+    return datetime.combine(clock.today().replace(day=1), time(), clock.KOLKATA)
 
 
 def ask_registries(round: OnboardingRound) -> int:
@@ -312,7 +341,7 @@ def _assess(round: OnboardingRound) -> None:
     partner = round.partner
     checks = list(KycCheck.objects.filter(round=round))
     parts = score_parts(partner, checks, clock.today())
-    score = max(0, min(100, 50 + sum(parts.values())))
+    score = score_of(parts)
     before = (round.status, round.trust_score, round.route, round.score_parts)
     round.status = OnboardingRound.Status.UNDER_REVIEW
     round.score_parts, round.trust_score = parts, score
@@ -334,6 +363,11 @@ def _assess(round: OnboardingRound) -> None:
             open_checks=open_checks,
         )
     )
+
+
+def score_of(parts: Mapping[str, int]) -> int:
+    """The score of points by factor: 0 to 100, higher is safer."""
+    return max(0, min(100, 50 + sum(parts.values())))
 
 
 def category_of(score: int) -> str:

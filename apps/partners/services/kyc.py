@@ -1,6 +1,7 @@
 """Renewal of KYC, reminders, and what its dates bring (partners §5.7). Everything reads dates and catches up."""
 
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import Final
 from uuid import UUID
 
@@ -8,13 +9,16 @@ from django.conf import settings
 
 from apps.partners import capabilities, events
 from apps.partners.models import (
+    KycCheck,
     KycNotice,
     OnboardingRound,
     Partner,
     PartnerDocument,
+    Scorecard,
 )
 from apps.partners.models.partners import GRACE_DAYS
 from apps.partners.services import exposure, permissions
+from apps.partners.services.checks import category_of, score_of, score_parts
 from apps.partners.services.decisions import APPROVAL_ERRORS, KYC_DAYS, close_approved, decided_round
 from apps.partners.services.onboarding import OnboardingOpen
 from apps.partners.services.rules import InvalidState, add_editor, invalid_state, open_round
@@ -26,6 +30,8 @@ from erp.services import emit, service
 RENEWAL_DAYS: Final = 30  # until a renewal that nobody goes on with ends
 EARLIEST_DAYS: Final = 90  # before the expiry day
 THRESHOLDS: Final = (90, 60, 30, 7)
+MONTH: Final = 0  # stands for a step of the month, among the thresholds
+MOVE: Final = 10  # points that a monthly score may differ without a change
 _Kind = OnboardingRound.Kind
 
 
@@ -170,6 +176,59 @@ def _once(partner: Partner, subject: str, subject_id: UUID, expiry: date, thresh
         partner=partner, subject_type=subject, subject_id=subject_id, expiry_date=expiry, threshold=threshold
     ).save()
     return True
+
+
+@service(requires=capabilities.OPERATE, emits=[events.TrustScoreChanged])
+def rescore(partner: Partner, *, actor: Actor) -> Partner:
+    """Score a partner anew, once a month. The score changes where it moves by more than 10, or to another category.
+
+    Questions that wait for a registry don't count: its outage lowers nobody's score.
+    """
+    trades = partner.status in (Partner.Status.ACTIVE, Partner.Status.SUSPENDED)
+    if not trades or not _once(partner, "partner", partner.pk, clock.today().replace(day=1), MONTH):
+        return partner
+    latest = {
+        (check.kind, check.subject_id): check
+        for check in KycCheck.objects.filter(partner=partner, mandatory=True).order_by("updated_at")
+        if check.status != KycCheck.Status.PENDING
+    }
+    score = score_of(score_parts(partner, list(latest.values()), clock.today()))
+    old, old_category, category = partner.trust_score, partner.risk_category, category_of(score)
+    if old is not None and abs(score - old) <= MOVE and category == old_category:
+        return partner
+    partner.trust_score, partner.risk_category = score, category
+    partner.save()
+    emit(
+        events.TrustScoreChanged(
+            partner_id=partner.pk, old=old, new=score, old_category=old_category, new_category=category
+        )
+    )
+    return partner
+
+
+@service(requires=capabilities.OPERATE, emits=[events.PartnerRated])
+def record_rating(
+    partner: Partner,
+    *,
+    actor: Actor,
+    trades: int,
+    paid_in_time: int,
+    delivered_in_time: int,
+    quality_accepted: int,
+    disputed: int,
+    rating: Decimal | None,
+    band: str | None,
+) -> Scorecard:
+    """Store a copy of the rating that risk has computed, and tell of a new band."""
+    card = Scorecard.objects.filter(partner=partner).first() or Scorecard(partner=partner)
+    previous = card.band
+    card.trades, card.paid_in_time, card.delivered_in_time = trades, paid_in_time, delivered_in_time
+    card.quality_accepted, card.disputed = quality_accepted, disputed
+    card.rating, card.band = rating, band
+    card.save()
+    if band != previous:
+        emit(events.PartnerRated(partner_id=partner.pk, band=band, previous_band=previous, trades=trades))
+    return card
 
 
 def _suspend_lapsed(partner: Partner, actor: Actor) -> None:

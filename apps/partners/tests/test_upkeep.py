@@ -1,13 +1,16 @@
 """What dates bring: reminders, expiry, renewal, suspension; and who is told."""
 
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
 from apps.notifications import services as notifications
 from apps.notifications.models import Message
+from apps.partners import tasks
 from apps.partners.models import (
     IdentifierKey,
+    KycCheck,
     KycNotice,
     OnboardingRound,
     Partner,
@@ -16,7 +19,7 @@ from apps.partners.models import (
     PartnerRole,
     Vehicle,
 )
-from apps.partners.services import amendments, decisions, kyc, parts, people, standing, submission
+from apps.partners.services import amendments, checks, decisions, kyc, parts, people, standing, submission
 from apps.partners.services.checklist import checklist
 from apps.partners.tasks import keep_dates, keep_kyc_calendar, partner_queues
 from apps.partners.tests import factories
@@ -358,3 +361,64 @@ def test_figures_of_the_queue_are_measured():
         "erp_partner_rounds", "erp_partner_review_age_seconds", "erp_partner_checks_pending",
         "erp_partner_holds_overdue",
     }  # fmt: skip
+
+
+def test_registrations_in_use_are_checked_again_once_a_month_also_after_downtime(set_clock):
+    firm, draft = factories.file_of("approved").partner, factories.file_of("draft").partner
+    registration, now = firm.tax_registrations.get(), clock.now()
+    with unguarded_writes():
+        firm.tax_registrations.update(checked_at=now, registry_status="active")
+    first = now.replace(day=1) + timedelta(days=32)
+    set_clock(first.replace(day=1) - timedelta(days=2))
+    assert tasks.recheck_registrations() == 0
+    set_clock(first.replace(day=9))  # it didn't run on the first
+    tasks.recheck_registrations()
+    check = KycCheck.objects.get(kind="gst", subject_id=registration.pk)
+    assert (check.status, check.round, check.mandatory) == ("pending", None, True)
+    tasks.recheck_registrations()
+    assert KycCheck.objects.filter(kind="gst").count() == 1
+    checks.record_check(
+        check, actor=SYSTEM, input_hash=check.input_hash, answer={"status": "cancelled", "legal_name": "Firm"}
+    )
+    registration.refresh_from_db()
+    assert registration.registry_status == "cancelled"
+    assert tasks.recheck_registrations() == 0
+    set_clock(first.replace(day=9) + timedelta(days=31))
+    assert tasks.recheck_registrations() == 1
+    check.refresh_from_db()
+    assert (check.status, check.answered_at) == ("pending", None)
+    assert not KycCheck.objects.filter(partner=draft, kind="gst").exists()
+
+
+def test_a_monthly_score_counts_where_it_moves_far_or_into_another_category(set_clock, emitted):
+    firm = factories.ready_partner(trust_score=55, risk_category="medium")  # its facts give 40
+    near = factories.ready_partner(trust_score=45, risk_category="medium")
+    fell = factories.ready_partner(trust_score=41, risk_category="high")
+    assert tasks.rescore_partners() == 2
+    rows = {row.pk: row for row in Partner.objects.all()}
+    assert [rows[each.pk].trust_score for each in (firm, near, fell)] == [40, 45, 40]
+    (told,) = emitted("partner.trust_score_changed", aggregate_id=firm.pk)
+    assert (told.payload["old"], told.payload["new"]) == (55, 40)
+    with unguarded_writes():
+        Partner.objects.filter(pk=firm.pk).update(trust_score=90)
+    assert tasks.rescore_partners() == 0
+    set_clock((clock.now().replace(day=1) + timedelta(days=33)).replace(day=3))
+    assert tasks.rescore_partners() == 1
+    assert Partner.objects.get(pk=firm.pk).trust_score == 40
+
+
+def test_a_registry_that_is_down_lowers_no_score():
+    firm = factories.ready_partner(trust_score=40, risk_category="medium")
+    with unguarded_writes():
+        KycCheck(partner=firm, kind="pan", subject_id=firm.pk, mandatory=True).save()
+    assert tasks.rescore_partners() == 0
+
+
+def test_only_a_new_band_is_told(emitted):
+    firm = factories.ready_partner()
+    counts = {"trades": 4, "paid_in_time": 4, "delivered_in_time": 4, "quality_accepted": 3, "disputed": 0}
+    for rating, band in ((Decimal("4.60"), "A"), (Decimal("4.70"), "A"), (Decimal("4.10"), "B")):
+        kyc.record_rating(firm, actor=SYSTEM, **counts, rating=rating, band=band)
+    told = [event.payload for event in emitted("partner.rated", aggregate_id=firm.pk)]
+    assert [(each["previous_band"], each["band"]) for each in told] == [(None, "A"), ("A", "B")]
+    assert firm.scorecard.rating == Decimal("4.10")
