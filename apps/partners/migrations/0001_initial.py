@@ -1,8 +1,10 @@
 import django.contrib.postgres.constraints
 import django.contrib.postgres.fields
 import django.contrib.postgres.fields.ranges
+import django.contrib.postgres.indexes
 import django.core.validators
 import django.db.models.deletion
+import django.db.models.functions.text
 import erp.clock
 import erp.ids
 from django.conf import settings
@@ -78,7 +80,7 @@ class Migration(migrations.Migration):
             options={
                 'abstract': False,
                 'default_permissions': (),
-                'indexes': [models.Index(fields=['pan_hash'], name='partner_pan_hash'), models.Index(fields=['status', '-id'], name='partner_status_newest'), models.Index(fields=['kyc_expiry_date'], name='partner_kyc_expiry')],
+                'indexes': [models.Index(fields=['pan_hash'], name='partner_pan_hash'), models.Index(fields=['-created_at', '-id'], name='partner_newest'), models.Index(fields=['status', '-created_at', '-id'], name='partner_status_newest'), models.Index(fields=['state_code', '-created_at', '-id'], name='partner_state_newest'), models.Index(fields=['updated_at', 'id'], name='partner_updated'), models.Index(fields=['legal_name', 'id'], name='partner_by_name'), models.Index(fields=['kyc_expiry_date', 'id'], name='partner_kyc_expiry'), django.contrib.postgres.indexes.GinIndex(django.contrib.postgres.indexes.OpClass(django.db.models.functions.text.Upper('legal_name'), name='gin_trgm_ops'), django.contrib.postgres.indexes.OpClass(django.db.models.functions.text.Upper('trade_name'), name='gin_trgm_ops'), django.contrib.postgres.indexes.OpClass(django.db.models.functions.text.Upper('code'), name='gin_trgm_ops'), name='partner_search')],
                 'constraints': [models.CheckConstraint(condition=models.Q(('country__regex', '^[A-Z]{2}$')), name='partner_country_iso'), models.CheckConstraint(condition=models.Q(('legal_name', ''), _negated=True), name='partner_legal_name_given'), models.CheckConstraint(condition=models.Q(models.Q(('status__in', ['active', 'suspended']), _negated=True), models.Q(('code__isnull', False), ('kyc_expiry_date__isnull', False)), _connector='OR'), name='partner_trading_is_complete'), models.CheckConstraint(condition=models.Q(models.Q(('country', 'IN'), _negated=True), models.Q(('status__in', ['pending', 'active', 'suspended']), _negated=True), ('pan_hash__isnull', False), _connector='OR'), name='partner_indian_has_pan'), models.UniqueConstraint(condition=models.Q(('status__in', ['draft', 'pending'])), fields=('applicant',), name='partner_one_application')],
             },
         ),
@@ -113,7 +115,7 @@ class Migration(migrations.Migration):
                 'verbose_name_plural': 'onboardings',
                 'abstract': False,
                 'default_permissions': (),
-                'indexes': [models.Index(fields=['status', 'submitted_at'], name='round_queue')],
+                'indexes': [models.Index(fields=['status', 'submitted_at'], name='round_queue'), models.Index(fields=['-created_at', '-id'], name='round_newest'), models.Index(fields=['status', '-created_at', '-id'], name='round_status_newest')],
                 'constraints': [models.UniqueConstraint(fields=('partner', 'number'), name='round_number_once'), models.UniqueConstraint(condition=models.Q(('status__in', ['draft', 'verification_pending', 'under_review', 'info_requested'])), fields=('partner',), name='round_one_open')],
             },
         ),
@@ -201,7 +203,7 @@ class Migration(migrations.Migration):
             options={
                 'abstract': False,
                 'default_permissions': (),
-                'indexes': [models.Index(condition=models.Q(('status', 'approved')), fields=['effective_date'], name='amendment_due')],
+                'indexes': [models.Index(condition=models.Q(('status', 'approved')), fields=['effective_date'], name='amendment_due'), models.Index(fields=['-created_at', '-id'], name='amendment_newest'), models.Index(fields=['status', '-created_at', '-id'], name='amendment_status_newest')],
             },
         ),
         migrations.CreateModel(
@@ -333,7 +335,7 @@ class Migration(migrations.Migration):
             options={
                 'abstract': False,
                 'default_permissions': (),
-                'indexes': [models.Index(fields=['account', 'source_type', 'source_id'], name='exposure_source')],
+                'indexes': [models.Index(fields=['account', 'source_type', 'source_id'], name='exposure_source'), models.Index(fields=['partner', '-created_at', '-id'], name='exposure_newest')],
                 'constraints': [models.CheckConstraint(condition=models.Q(('amount', 0), _negated=True), name='exposure_not_zero'), models.UniqueConstraint(fields=('account', 'entry_key', 'line'), name='exposure_key_once')],
             },
         ),
@@ -426,6 +428,7 @@ class Migration(migrations.Migration):
                 'verbose_name': 'bank account',
                 'abstract': False,
                 'default_permissions': (),
+                'indexes': [models.Index(fields=['-created_at', '-id'], name='partner_bank_account_newest')],
                 'constraints': [models.UniqueConstraint(condition=models.Q(('status__in', ['pending_verification', 'verified'])), fields=('partner', 'number_hash', 'ifsc', 'swift'), name='partner_bank_account_once', nulls_distinct=False), models.UniqueConstraint(condition=models.Q(('is_primary', True)), fields=('partner', 'currency'), name='partner_bank_account_one_primary'), models.CheckConstraint(condition=models.Q(('is_primary', False), ('status', 'verified'), _connector='OR'), name='partner_bank_account_primary_verified'), models.CheckConstraint(condition=models.Q(models.Q(('status', 'verified'), _negated=True), models.Q(('payable_from__isnull', False), ('verified_by__isnull', False), models.Q(('verified_by', models.F('created_by')), _negated=True)), _connector='OR'), name='partner_bank_account_two_people')],
             },
         ),
@@ -463,7 +466,7 @@ class Migration(migrations.Migration):
                 'verbose_name': 'document',
                 'abstract': False,
                 'default_permissions': (),
-                'indexes': [models.Index(condition=models.Q(('expiry_date__isnull', False), ('status', 'verified')), fields=['expiry_date'], name='document_expiry')],
+                'indexes': [models.Index(condition=models.Q(('expiry_date__isnull', False), ('status', 'verified')), fields=['expiry_date'], name='document_expiry'), models.Index(fields=['-created_at', '-id'], name='document_newest'), models.Index(fields=['status', '-created_at', '-id'], name='document_status_newest'), models.Index(fields=['partner', '-created_at', '-id'], name='document_of_partner')],
                 'constraints': [models.UniqueConstraint(condition=models.Q(('status__in', ['uploaded', 'verified'])), fields=('partner', 'document_type', 'target_id', 'sha256'), name='document_once')],
             },
         ),
@@ -491,6 +494,7 @@ class Migration(migrations.Migration):
                 'verbose_name': 'employee',
                 'abstract': False,
                 'default_permissions': (),
+                'indexes': [models.Index(fields=['-created_at', '-id'], name='employee_newest')],
                 'constraints': [models.UniqueConstraint(condition=models.Q(('status__in', ['planned', 'invited', 'active'])), fields=('partner', 'email'), name='employee_once')],
             },
         ),
@@ -512,6 +516,7 @@ class Migration(migrations.Migration):
             options={
                 'abstract': False,
                 'default_permissions': (),
+                'indexes': [models.Index(fields=['role', 'partner'], name='partner_role_holders')],
                 'constraints': [models.UniqueConstraint(fields=('partner', 'role', 'service_kind'), name='partner_role_once', nulls_distinct=False), models.CheckConstraint(condition=models.Q(models.Q(('role', 'service_provider'), ('service_kind__isnull', False)), models.Q(models.Q(('role', 'service_provider'), _negated=True), ('service_kind', None)), _connector='OR'), name='partner_role_kind_of_service')],
             },
         ),
