@@ -1,7 +1,6 @@
 """Pending approvals, and the page of each request."""
 
 from collections.abc import Iterator
-from copy import copy
 from datetime import timedelta
 from typing import Any, ClassVar
 from uuid import UUID
@@ -9,13 +8,11 @@ from uuid import UUID
 from django.apps import apps
 from django.contrib import admin
 from django.contrib.admin.utils import label_for_field
-from django.contrib.admin.views.main import PAGE_VAR
 from django.db.models import BooleanField, Count, ExpressionWrapper, Model
 from django.forms import HiddenInput
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
-from django.utils.http import urlencode
 from django.utils.text import capfirst
 
 from apps.approvals import capabilities, services
@@ -125,7 +122,6 @@ class ApprovalRequestAdmin(ServiceAdmin):
             red=timedelta(hours=8),
         )
     ]
-    change_form_template = "admin/approval/form.html"
     list_display: ClassVar = [
         "kind_name",
         "record",
@@ -247,24 +243,3 @@ class ApprovalRequestAdmin(ServiceAdmin):
             form.initial.setdefault("subject_version", row.subject_version)
             form.fields["subject_version"].widget = HiddenInput()
         return form
-
-    def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
-    ) -> HttpResponse:
-        context |= self._neighbours(request, context["original"])
-        response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
-        return response
-
-    def _neighbours(self, request: HttpRequest, row: ApprovalRequest) -> dict[str, str]:
-        """URLs of the previous and next request of the list from which the page was opened."""
-        filters = request.GET.get("_changelist_filters", "")
-        list_request: Any = copy(request)
-        list_request.GET = QueryDict(filters or urlencode(self.queues[0].filters), mutable=True)
-        list_request.GET.pop(PAGE_VAR, None)  # the list may have fewer pages by now
-        rows = self.get_changelist_instance(list_request).queryset.order_by("pk").values_list("pk", flat=True)
-        neighbours = {
-            "previous": rows.filter(pk__lt=row.pk).reverse().first(),
-            "following": rows.filter(pk__gt=row.pk).first(),
-        }
-        query = f"?{urlencode({'_changelist_filters': filters})}" if filters else ""
-        return {name: self._url("change", pk) + query for name, pk in neighbours.items() if pk is not None}

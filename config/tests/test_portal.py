@@ -13,6 +13,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.http import urlencode
+from redis.exceptions import RedisError
 from unfold.sites import UnfoldAdminSite
 
 from apps.accounts.models import User
@@ -23,7 +25,7 @@ from apps.notifications.models import Message
 from apps.notifications.tests.examples import notify
 from config.testing import make_ready
 from erp import clock, heartbeat, metrics
-from erp.admin import related, search
+from erp.admin import cached, related, search
 from erp.admin.display import columns_of, shown
 from erp.admin.navigation import sidebar
 from erp.clients import breakers
@@ -446,3 +448,76 @@ def test_home_shows_queues_in_the_order_of_the_navigation_and_quiet_ones_only_wh
 def test_a_page_builds_no_list_of_all_models(user, staff_client_for, monkeypatch):
     monkeypatch.setattr(UnfoldAdminSite, "get_app_list", lambda *args: pytest.fail("it asks every page"))
     assert staff_client_for(user("INTERNAL")).get(HOME).status_code == 200
+
+
+def test_a_queued_row_is_claimed_shown_to_others_and_taken_over_by_a_higher_role(
+    user, staff_client_for, offer
+):
+    cache.clear()
+    waiting = offer(live=False, submit=True)
+    page = reverse("admin:availability_availability_change", args=[waiting.pk])
+    claim = reverse("admin:availability_availability_claim", args=[waiting.pk])
+    changelist = reverse("admin:availability_availability_changelist")
+    first, second = user("INTERNAL"), user("INTERNAL")
+    one, other, manager = (staff_client_for(each) for each in (first, second, user("INTERNAL_MANAGER")))
+    assert one.get(page).context["may_claim"]
+    one.post(claim, {"claim": "1"})
+    assert one.get(page).context["claim_is_mine"]
+    assert [task.title for task in one.get(HOME).context["tasks"]] == [str(waiting)]
+    assert f"{first} works on this." in other.get(page).content.decode()
+    assert f"{first} works on it" in other.get(changelist).content.decode()
+    assert list(one.get(f"{changelist}?claim=mine").context["cl"].result_list) == [waiting]
+    assert not other.get(f"{changelist}?claim=free").context["cl"].result_list
+    for sent in ({"claim": "1"}, {"take_over": "1"}, {"release": "1"}):
+        other.post(claim, sent)
+        assert one.get(page).context["claim_is_mine"], sent
+    manager.post(claim, {"take_over": "1"})
+    assert manager.get(page).context["claim_is_mine"]
+    assert one.get(HOME).context["tasks"] == []
+    manager.post(claim, {"release": "1"})
+    assert other.get(page).context["claim"] is None
+
+
+def test_only_rows_of_a_queue_are_claimed_and_never_by_a_reader(user, staff_client_for, offer):
+    cache.clear()
+    live, waiting = offer(), offer(live=False, submit=True)
+    staff, auditor = staff_client_for(user("INTERNAL")), staff_client_for(user("AUDITOR"))
+    assert (
+        "claim_url"
+        not in staff.get(reverse("admin:availability_availability_change", args=[live.pk])).context
+    )
+    claim = reverse("admin:availability_availability_claim", args=[waiting.pk])
+    assert auditor.post(claim, {"claim": "1"}).status_code == 403
+    assert staff.get(claim).status_code == 403
+
+
+def test_a_row_has_its_neighbours_in_the_list_from_which_it_was_opened(user, staff_client_for, offer):
+    first, second, third = (offer(live=False, submit=True) for _ in range(3))
+    staff = staff_client_for(user("INTERNAL_MANAGER"))
+    order = list(
+        staff.get(reverse("admin:availability_availability_changelist") + "?status__exact=PENDING_APPROVAL")
+        .context["cl"]
+        .result_list
+    )
+    assert set(order) == {first, second, third}
+    pages = [reverse("admin:availability_availability_change", args=[row.pk]) for row in order]
+    filters = {"_changelist_filters": "status__exact=PENDING_APPROVAL"}
+    shown = staff.get(pages[1], filters).context
+    query = f"?{urlencode(filters)}"
+    assert (shown["previous"], shown["following"]) == (pages[0] + query, pages[2] + query)
+    assert "previous" not in staff.get(pages[0], filters).context
+
+
+def test_the_portal_goes_on_without_a_cache(user, staff_client_for, offer, monkeypatch):
+    waiting = offer(live=False, submit=True)
+    staff = staff_client_for(user("INTERNAL"))
+
+    def down(*args, **kwargs):
+        raise RedisError
+
+    for name in ("get", "set", "get_many", "delete"):
+        monkeypatch.setattr(cached.cache, name, down, raising=False)
+    staff.post(reverse("admin:availability_availability_claim", args=[waiting.pk]), {"claim": "1"})
+    page = reverse("admin:availability_availability_change", args=[waiting.pk])
+    assert staff.get(page).context["claim"] is None
+    assert staff.get(HOME).status_code == 200

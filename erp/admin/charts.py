@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from django.core.cache import cache
 from django.db.models import Aggregate
 from django.db.models.functions import TruncDate
 from django.utils import timezone
 
 from erp import clock
+from erp.admin import cached
 from erp.figures import group
 
 DAYS: Final = 30
@@ -66,10 +66,10 @@ charts: list[Callable[[], list[Chart]]] = []
 
 def current() -> list[Chart]:
     """All charts, at most ``CACHE_SECONDS`` old."""
-    found: list[Chart] | None = cache.get("admin:charts")
+    found: list[Chart] | None = cached.get("admin:charts")
     if found is None:
         found = [chart for read in charts for chart in read()]
-        cache.set("admin:charts", found, CACHE_SECONDS)
+        cached.put("admin:charts", found, CACHE_SECONDS)
     return found
 
 

@@ -1,6 +1,7 @@
 """Read-only pages of a model: lists, details, history. The reading half of ``ServiceAdmin``."""
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from datetime import datetime
 from functools import reduce
 from operator import or_
@@ -9,21 +10,22 @@ from typing import Any, ClassVar, Final, NamedTuple, NoReturn
 from django.contrib.admin import ShowFacets, SimpleListFilter
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import quote, unquote
-from django.contrib.admin.views.main import ORDER_VAR
+from django.contrib.admin.views.main import ORDER_VAR, PAGE_VAR
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.core.paginator import Paginator
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse, QueryDict
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.html import format_html, format_html_join
+from django.utils.http import urlencode
 from unfold.admin import ModelAdmin
 from unfold.views import ChangeList
 
 from erp import access
 from erp.access import Capability
-from erp.admin import exports, history, partner_view, queries, related, saving_views
+from erp.admin import claims, exports, history, partner_view, queries, related, saving_views
 from erp.admin.display import Table, columns_of
 from erp.admin.queues import Queue
 from erp.api.serializers import Input
@@ -31,6 +33,7 @@ from erp.errors import CapabilityMissing, Malformed
 from erp.services import Service
 from erp.text import name_key
 
+NEIGHBOURS: Final = 1_000  # rows of a list among which a row has neighbours
 COUNTED: Final = 10_000  # beyond this a list says no exact number
 
 
@@ -51,6 +54,8 @@ class Changes(ChangeList):  # type: ignore[misc]
         super().get_results(request)
         if not self.query and not self.has_active_filters:
             self.full_result_count = self.result_count
+        if self.model_admin.queues:
+            claims.attach(self.result_list)
 
     def get_filters(self, request: HttpRequest) -> Any:
         found = super().get_filters(request)
@@ -311,6 +316,7 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
             path("choose/", guard(self.choose_view), name=f"{name}_choose"),
             path("export.csv", guard(self.export_view), name=f"{name}_export"),
             path("views/", guard(self.views_view), name=f"{name}_views"),
+            path("<path:object_id>/claim/", guard(self.claim_view), name=f"{name}_claim"),
             *super().get_urls(),
         ]
 
@@ -338,6 +344,8 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
 
         def actions(row: Any) -> str:
             buttons = [_button(verb) for verb in self.verbs(request, row)]
+            if claimed_by := getattr(row, "claimed_by", ""):
+                buttons.append(format_html('<small class="erp-quiet">{} works on it</small>', claimed_by))
             if len(buttons) > BUTTONS + 1:  # the menu would take the place of a single button
                 buttons[BUTTONS:] = [_menu(buttons[BUTTONS:])]
             return format_html_join(" ", "{}", ((button,) for button in buttons))
@@ -406,6 +414,33 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
         ):
             raise PermissionDenied
         return saving_views.act(self, request)
+
+    def claim_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Claim a row of a queue, or release it."""
+        if not self.queues or not self.has_view_permission(request):
+            raise PermissionDenied
+        return claims.act(self, request, self._row(request, object_id))
+
+    def neighbours(self, request: HttpRequest, row: Any) -> dict[str, str]:
+        """URLs of the rows before and after in the list from which the page was opened, else in its first queue."""
+        if not self.queues or partner_view.is_active(request):
+            return {}
+        filters = request.GET.get("_changelist_filters", "")
+        of_list: Any = copy(request)
+        of_list.GET = QueryDict(filters or urlencode(self.queues[0].filters), mutable=True)
+        of_list.GET.pop(PAGE_VAR, None)  # the list may have fewer pages by now
+        rows = self.get_changelist_instance(of_list).queryset
+        keys = list(rows.values_list("pk", flat=True)[:NEIGHBOURS])
+        if row.pk not in keys:
+            return {"following": self._url("change", keys[0])} if keys and not filters else {}
+        place = keys.index(row.pk)
+        found = {"previous": keys[place - 1 : place], "following": keys[place + 1 : place + 2]}
+        query = f"?{urlencode({'_changelist_filters': filters})}" if filters else ""
+        return {name: self._url("change", near[0]) + query for name, near in found.items() if near}
+
+    def get_list_filter(self, request: HttpRequest) -> list[Any]:
+        """The page's filters, and that by claim where rows wait in a queue."""
+        return [*super().get_list_filter(request), *([claims.ClaimFilter] if self.queues else [])]
 
     def choose_view(self, request: HttpRequest) -> HttpResponse:
         """Rows for a search field of another page: matches of the term, twenty at a time."""

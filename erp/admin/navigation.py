@@ -5,12 +5,11 @@ from typing import Any, Final, NamedTuple
 
 from django.conf import settings
 from django.contrib import admin
-from django.core.cache import cache
 from django.http import HttpRequest
 from django.urls import get_script_prefix, reverse
 from django.utils.text import capfirst
 
-from erp.admin import queues
+from erp.admin import cached, queues
 
 OTHER: Final = "Other"  # group of the apps that PORTAL_GROUPS doesn't name
 BADGE_SECONDS: Final = 30  # the sidebar is on every page: its counts may be this old
@@ -65,11 +64,11 @@ def _waiting(request: HttpRequest) -> dict[str, str]:
     """Address of a page → how many rows wait in its queues; only those where some do."""
     view = getattr(request, "view_as", None)  # a simulated user has no id of its own
     key = f"admin:waiting:{request.user.pk if view is None else view.pk}"
-    found: dict[str, str] | None = cache.get(key)
+    found: dict[str, str] | None = cached.get(key)
     if found is None:
         found = {}
         for queue in queues.waiting(admin.site._registry.values(), request):
             if queue.waiting != "0":
                 found.setdefault(queue.url.partition("?")[0], queue.waiting)
-        cache.set(key, found, BADGE_SECONDS)
+        cached.put(key, found, BADGE_SECONDS)
     return found

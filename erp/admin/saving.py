@@ -12,7 +12,7 @@ from django.template.response import TemplateResponse
 from unfold.forms import AdminForm
 
 from erp.access import actor_of
-from erp.admin import acts, forms, history, partner_view, related
+from erp.admin import acts, claims, forms, history, partner_view, related
 from erp.admin.looking import ReadOnlyAdmin, Verb
 from erp.api.serializers import Input
 from erp.errors import DomainError, InProgress, PreconditionFailed
@@ -176,6 +176,8 @@ class SavingAdmin(ReadOnlyAdmin):
             "service": service,
             "verbs": [verb for verb in verbs if verb.name not in in_panel],
             "panel": panel,
+            **({} if row is None or not self.queues else claims.context(self, request, row)),
+            **({} if row is None else self.neighbours(request, row)),
             "tables": []
             if row is None
             else [*self.tables(request, row), *related.tables(self, request, row)],

@@ -16,7 +16,7 @@ from django.urls import URLPattern, URLResolver, path
 from unfold.sites import UnfoldAdminSite
 
 from erp import access, capabilities, clock, heartbeat
-from erp.admin import charts, partner_view, queries, queues, search
+from erp.admin import charts, claims, partner_view, queries, queues, search
 from erp.admin.options import ServiceAdmin
 from erp.clients import breakers
 from erp.errors import Malformed
@@ -68,11 +68,15 @@ def _heartbeats() -> Iterable[HealthSign]:
     ]
 
 
+def _claimed(request: HttpRequest) -> Iterable[Task]:
+    return [Task(claim.title, "is claimed by you", claim.url) for claim in claims.tasks(request)]
+
+
 # Filled by the modules: each function finds one step that is left, or None; reads the signs of one part;
 # finds tasks of the person.
 next_steps: list[Callable[[HttpRequest], NextStep | None]] = []
 health_signs: list[Callable[[], Iterable[HealthSign]]] = [_breakers, _heartbeats]
-my_tasks: list[Callable[[HttpRequest], Iterable[Task]]] = []
+my_tasks: list[Callable[[HttpRequest], Iterable[Task]]] = [_claimed]
 
 PageView = Callable[[HttpRequest, dict[str, Any]], HttpResponse]
 _pages: dict[str, tuple[str, PageView]] = {}

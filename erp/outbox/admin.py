@@ -45,7 +45,7 @@ def _signs() -> Iterator[HealthSign]:
     yield HealthSign("Oldest unpublished event", f"{age:.0f} s" if age else "none", colour)
     yield HealthSign("Failed events", str(now.failed), "danger" if now.failed else "success")
     yield HealthSign("Relays", str(now.relays), "success" if now.relays else "danger")
-    letters = metrics.seen(metrics.DEAD_LETTERS)
+    letters = overview.read_cached(metrics.seen, metrics.DEAD_LETTERS)
     if letters is None:
         yield HealthSign("Dead letters", "not known", "warning")
     else:

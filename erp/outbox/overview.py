@@ -129,20 +129,20 @@ def _ranges(numbers: Sequence[int]) -> str:
 
 
 def _seen(what: str, name: str) -> tuple[str, str, Any]:
-    seen = _cached(metrics.seen, name)
+    seen = read_cached(metrics.seen, name)
     return (what, "not known", "–") if seen is None else (what, f"{seen[0]:g}", seen[1])
 
 
 def _schedules() -> Iterator[tuple[str, Any, Any]]:
     for name, entry in settings.CELERY_BEAT_SCHEDULE.items():
-        last: datetime | None = _cached(heartbeat.last_run, name)
+        last: datetime | None = read_cached(heartbeat.last_run, name)
         now = clock.now()
         left: timedelta = schedules.maybe_schedule(entry["schedule"]).remaining_estimate(last or now)
         due = now + max(left, timedelta()) + timedelta(seconds=0.5)  # to the nearest second
         yield name, last or "not known", due.replace(microsecond=0)
 
 
-def _cached(read: Callable[[str], Any], name: str) -> Any:
+def read_cached(read: Callable[[str], Any], name: str) -> Any:
     """Return the cached value; None while the cache does not answer."""
     try:
         return read(name)

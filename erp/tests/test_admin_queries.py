@@ -115,7 +115,7 @@ def test_neighbours_in_a_list_are_no_way_around(staff, user, monkeypatch):
         GET=QueryDict("_changelist_filters=reason__startswith%3Da"), user=user("AUDITOR")
     )
     with pytest.raises(Malformed):
-        page._neighbours(request, page.model(pk=uuid4()))
+        page.neighbours(request, page.model(pk=uuid4()))
 
 
 def test_the_links_of_every_list_open(boss, offer):
