@@ -20,6 +20,7 @@ from unfold.sites import UnfoldAdminSite
 from apps.accounts.models import User
 from apps.availability.models import Availability
 from apps.commodities.models.commodities import Commodity
+from apps.commodities.models.tax import HsnCode
 from apps.commodities.tests.examples import measured
 from apps.notifications.models import Message
 from apps.notifications.tests.examples import notify
@@ -521,3 +522,16 @@ def test_the_portal_goes_on_without_a_cache(user, staff_client_for, offer, monke
     page = reverse("admin:availability_availability_change", args=[waiting.pk])
     assert staff.get(page).context["claim"] is None
     assert staff.get(HOME).status_code == 200
+
+
+def test_a_commodity_shows_its_tariff_code_and_the_rates_that_apply(user, staff_client_for, commodity):
+    with unguarded_writes():
+        for code, text in (("5201", "Cotton, not carded or combed"), ("52010020", "Other than Indian")):
+            HsnCode(code=code, description=text).save()
+    row = commodity(hsn_code="52010020")
+    tables = staff_client_for(user("INTERNAL")).get(
+        reverse("admin:commodity_commodity_change", args=[row.pk])
+    ).context["tables"]  # fmt: skip
+    found = {table.title: table for table in tables}
+    assert ("5201", "Cotton, not carded or combed") in found["HSN code"].rows
+    assert "GST rates" in found

@@ -221,7 +221,9 @@ def test_rights_of_groups_are_in_the_trail(user):
     group.permissions.add(permission)
 
 
-@pytest.mark.parametrize("table", ["trail_entry", "trail_seal", "trail_anchor", "trail_export"])
+@pytest.mark.parametrize(
+    "table", ["trail_entry", "trail_seal", "trail_anchor", "trail_export", "trail_clearread"]
+)
 @pytest.mark.parametrize("statement", ["UPDATE {} SET {}", "DELETE FROM {}", "TRUNCATE {}"])
 def test_nobody_changes_the_trail_not_even_its_owner(table, statement):
     create(actor=SYSTEM, **HEMP)

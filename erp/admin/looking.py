@@ -25,8 +25,9 @@ from unfold.views import ChangeList
 
 from erp import access
 from erp.access import Capability
-from erp.admin import claims, exports, history, partner_view, queries, related, saving_views
+from erp.admin import claims, clear_reads, exports, history, partner_view, queries, related, saving_views
 from erp.admin.display import Table, columns_of
+from erp.admin.previews import Preview
 from erp.admin.queues import Queue
 from erp.api.serializers import Input
 from erp.errors import CapabilityMissing, Malformed
@@ -231,6 +232,10 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
         """Tables that the row's page shows below, beside those of rows that refer to it (``related``)."""
         return []
 
+    def previews(self, request: HttpRequest, row: Any) -> list[Preview]:
+        """Files that the row's page shows beside the declared data."""
+        return []
+
     def get_details(self, request: HttpRequest, row: Any) -> list[Any]:
         """What the row's page shows beside its form: names of fields, or functions of the row."""
         return list(self.details) or [f.name for f in self.opts.concrete_fields if f.name not in self.hidden]
@@ -284,7 +289,11 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
             "by": by,
             "field": field,
             "lines": history.of(row.pk)[::-1],
-            "tables": [table for find in history.further if (table := find(request, row)) is not None],
+            "tables": [
+                table
+                for find in (*history.further, clear_reads.table)
+                if (table := find(request, row)) is not None
+            ],
             "at": at,
             "as_of": at and history.as_of(row, names, at),
             **(extra_context or {}),

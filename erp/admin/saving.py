@@ -12,7 +12,7 @@ from django.template.response import TemplateResponse
 from unfold.forms import AdminForm
 
 from erp.access import actor_of
-from erp.admin import acts, claims, forms, history, partner_view, related
+from erp.admin import acts, claims, clear_reads, forms, history, partner_view, related
 from erp.admin.looking import ReadOnlyAdmin, Verb
 from erp.api.serializers import Input
 from erp.errors import DomainError, InProgress, PreconditionFailed
@@ -176,6 +176,7 @@ class SavingAdmin(ReadOnlyAdmin):
             "service": service,
             "verbs": [verb for verb in verbs if verb.name not in in_panel],
             "panel": panel,
+            "previews": [] if row is None else self.previews(request, row),
             **({} if row is None or not self.queues else claims.context(self, request, row)),
             **({} if row is None else self.neighbours(request, row)),
             "tables": []
@@ -187,6 +188,8 @@ class SavingAdmin(ReadOnlyAdmin):
         response = self.render_change_form(
             request, context, add=row is None, change=row is not None, obj=row, form_url=""
         )
+        if isinstance(response, TemplateResponse):
+            response.add_post_render_callback(lambda drawn: clear_reads.record(request))
         return as_answer(response, error)
 
     def _panel(self, request: HttpRequest, row: Any) -> list[PanelForm]:

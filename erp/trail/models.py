@@ -3,6 +3,7 @@
 from datetime import date, datetime, time
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 
@@ -120,6 +121,25 @@ class Anchor(Guarded):
 
     def __str__(self) -> str:
         return f"{self.day}: {self.number}"
+
+
+class ClearRead(Guarded):
+    """Fields of a row that a person read in full where others see a mask."""
+
+    machinery = True
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    actor_id = models.UUIDField(null=True)
+    table = models.CharField(max_length=63, db_column="table_name")
+    row = models.CharField(max_length=100, db_column="row_key")
+    fields = ArrayField(models.CharField(max_length=63))
+    recorded_at = models.DateTimeField(default=clock.now)
+
+    class Meta(Guarded.Meta):
+        indexes: ClassVar = [models.Index(fields=["table", "row", "id"], name="trail_clear_read_row")]
+
+    def __str__(self) -> str:
+        return f"{self.table} {self.row}: {', '.join(self.fields)}"
 
 
 class Export(Guarded):

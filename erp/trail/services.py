@@ -1,6 +1,7 @@
 """What the trail itself records: the anchor of a day, and that entries or lists were exported."""
 
 import datetime
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 from uuid import UUID
 
@@ -9,10 +10,10 @@ from erp.access import Actor
 from erp.capabilities import EXPORT_TRAIL
 from erp.services import emit, service
 from erp.trail.events import TrailSealed
-from erp.trail.models import Anchor, Export, Seal
+from erp.trail.models import Anchor, ClearRead, Export, Seal
 
 TRAIL_ID: Final = UUID("01890000-0000-7000-8000-000000000002")  # there is one trail
-ROWS: Final = "anchors and exports are rows of the trail itself"
+ROWS: Final = "anchors, exports and clear reads are rows of the trail itself"
 
 
 @service(public="a task of the product runs it", emits=[TrailSealed])
@@ -43,3 +44,10 @@ def record_list_export(*, actor: Actor, list: str, query: dict[str, str], lines:
     export = Export(year=f"{start}-{(start + 1) % 100:02}", filters={"list": list, **query}, lines=lines)
     export.save()
     return export
+
+
+@service(public="who sees a value in full leaves a line, whatever lets them see it", machinery=ROWS)
+def record_clear_reads(*, actor: Actor, reads: Mapping[tuple[str, str], Collection[str]]) -> None:
+    """Record which fields of which rows (table and key) a person read in full."""
+    for (table, row), fields in reads.items():
+        ClearRead(actor_id=actor.pk, table=table, row=row, fields=sorted(fields)).save()

@@ -10,9 +10,9 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, models
 
 from erp.trail.migrations._database import FUNCTIONS
-from erp.trail.models import Anchor, Entry, Export, Seal
+from erp.trail.models import Anchor, ClearRead, Entry, Export, Seal
 
-APPEND_ONLY: Final[tuple[type[models.Model], ...]] = (Entry, Seal, Anchor, Export)
+APPEND_ONLY: Final[tuple[type[models.Model], ...]] = (Entry, Seal, Anchor, ClearRead, Export)
 NOISE: Final = ("updated_at",)  # moves with every change; the entry has its own time
 
 
@@ -48,7 +48,7 @@ def _is_recorded(model: type[models.Model]) -> bool:
     package, _, _ = model.__module__.partition(".")
     return (
         package == "apps"
-        or model in (Group, Group.permissions.through, Export, Anchor)
+        or model in (Group, Group.permissions.through, ClearRead, Export, Anchor)
         or package == "guardian"
     )
 

@@ -16,6 +16,8 @@ from apps.partners.models import (
     TaxRegistration,
 )
 from apps.partners.tests import factories
+from erp.models import unguarded_writes
+from erp.trail.models import ClearRead, Entry
 
 pytestmark = pytest.mark.django_db
 PAGES = [model for model in apps.get_app_config("partner").get_models() if admin.site.is_registered(model)]
@@ -152,3 +154,42 @@ def test_a_clear_read_by_staff_leaves_a_line_without_values(user, staff_client_f
     assert "sensitive_read" in caplog.text
     assert str(reader.pk) in caplog.text
     assert firm.pan not in caplog.text
+
+
+def test_a_clear_read_is_a_line_of_the_history_and_of_the_trail(user, staff_client_for):
+    firm, reader = factories.file_of("under_review").partner, user("INTERNAL_COMPLIANCE")
+    staff_client_for(user("INTERNAL")).get(page(firm))
+    assert not ClearRead.objects.exists()
+    staff = staff_client_for(reader)
+    staff.get(page(firm))
+    (read,) = ClearRead.objects.all()
+    assert (read.actor_id, read.row) == (reader.pk, str(firm.pk))
+    assert {"pan", "contact_email", "contact_phone"} <= set(read.fields)
+    (entry,) = Entry.objects.filter(table="trail_clearread")
+    assert (entry.actor_id, entry.channel) == (reader.pk, "admin")
+    tables = staff.get(page(firm, "history")).context["tables"]
+    (line,) = next(table.rows for table in tables if table.title == "Read in full")
+    assert line[1] == reader
+    assert "PAN" in line[2]
+
+
+def test_papers_are_shown_beside_the_declared_data_and_never_as_active_content(user, staff_client_for):
+    file = factories.file_of("under_review")
+    paper = factories.document_of(file, "itr")
+    staff, other = staff_client_for(user("INTERNAL_COMPLIANCE")), staff_client_for(user("INTERNAL"))
+    shown = {each.url: each for each in staff.get(page(file)).context["previews"]}
+    address = page(paper).replace("/change/", "/file/") + "?inline"
+    assert shown[address].media_type == paper.media_type
+    assert f'src="{address}"' in staff.get(page(paper)).content.decode()
+    assert other.get(page(file)).context["previews"] == []
+    assert not ClearRead.objects.filter(row=str(paper.pk)).exists()
+    answer = staff.get(address)
+    assert answer["Content-Disposition"].startswith("inline")
+    assert answer["Content-Type"] == paper.media_type
+    assert "default-src 'none'" in answer["Content-Security-Policy"]
+    assert answer["X-Frame-Options"] == "SAMEORIGIN"
+    assert ClearRead.objects.get(row=str(paper.pk)).fields == ["file"]
+    with unguarded_writes():
+        PartnerDocument.objects.filter(pk=paper.pk).update(media_type="text/html")
+    assert staff.get(address)["Content-Type"] == "application/octet-stream"
+    assert staff.get(address)["Content-Disposition"].startswith("attachment")

@@ -1,3 +1,4 @@
+import django.contrib.postgres.fields
 import django.contrib.postgres.indexes
 import erp.clock
 import erp.ids
@@ -52,6 +53,22 @@ class Migration(migrations.Migration):
             ],
             options={
                 'default_permissions': (),
+            },
+        ),
+        migrations.CreateModel(
+            name='ClearRead',
+            fields=[
+                ('id', models.UUIDField(default=erp.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ('actor_id', models.UUIDField(null=True)),
+                ('table', models.CharField(db_column='table_name', max_length=63)),
+                ('row', models.CharField(db_column='row_key', max_length=100)),
+                ('fields', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=63), size=None)),
+                ('recorded_at', models.DateTimeField(default=erp.clock.now)),
+            ],
+            options={
+                'abstract': False,
+                'default_permissions': (),
+                'indexes': [models.Index(fields=['table', 'row', 'id'], name='trail_clear_read_row')],
             },
         ),
         migrations.CreateModel(
