@@ -46,6 +46,7 @@ INSTALLED_APPS = [
     "erp.idempotency",
     "erp.jobs",
     "erp.saved_views",
+    "erp.usage",
     "erp.uploads",
     "erp.ai",
     "apps.accounts",
@@ -61,6 +62,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "erp.metrics.MetricsMiddleware",
+    "erp.usage.counting.CountingMiddleware",
     "erp.logs.RequestIdMiddleware",
     "django_structlog.middlewares.RequestMiddleware",
     "django.middleware.security.SecurityMiddleware",
@@ -442,6 +444,11 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": JOB_SWEEP_SECONDS},
     },
     "purge-jobs": {"task": "erp.jobs.tasks.purge", "schedule": crontab(minute="37")},
+    "store-requests": {
+        "task": "erp.usage.tasks.store_requests",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
     "purge-idempotency": {"task": "erp.idempotency.tasks.purge", "schedule": crontab(minute="*/5")},
     "expire-grants": {
         "task": "apps.accounts.tasks.expire_grants",

@@ -30,7 +30,7 @@ POLICY: Final = "; ".join(
     )
 )
 MAINTENANCE_RETRY_SECONDS: Final = 120
-_EXEMPT: Final = ("/livez", "/readyz", "/metrics")
+PROBES: Final = ("/livez", "/readyz", "/metrics")
 _TEXTS: Final = {
     400: ("This request is not valid.", "The address or the form could not be read. Go back and try again."),
     403: (
@@ -63,7 +63,7 @@ class PageMiddleware:
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        closed = settings.MAINTENANCE and request.path_info not in _EXEMPT
+        closed = settings.MAINTENANCE and request.path_info not in PROBES
         response = maintenance_response(request) if closed else self._get_response(request)
         if response.headers.get("Content-Type", "").startswith("text/html"):
             # Unfold's Alpine evaluates the expressions in attributes of the portal's pages.

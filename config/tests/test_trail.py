@@ -228,9 +228,11 @@ def test_rights_of_groups_are_in_the_trail(user):
 def test_nobody_changes_the_trail_not_even_its_owner(table, statement):
     create(actor=SYSTEM, **HEMP)
     services.record_export(actor=SYSTEM, year="2026-27", filters={}, lines=1)
+    services.record_clear_reads(actor=SYSTEM, reads={("partner_partner", "1"): {"pan"}})
     seal_all()
     services.publish_anchor(actor=SYSTEM, day=date(2026, 11, 30))
-    column = {"trail_entry": "reason = 'x'", "trail_export": "lines = 2"}.get(table, "number = 900")
+    columns = {"trail_entry": "reason = 'x'", "trail_export": "lines = 2", "trail_clearread": "row_key = '2'"}
+    column = columns.get(table, "number = 900")
     before = sealing.Seal.objects.count()
     with pytest.raises(Error, match="stays"):
         sql(statement.format(table, column))

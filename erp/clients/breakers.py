@@ -47,7 +47,7 @@ class _Failed(Exception):
     """Reports a failed call to pybreaker."""
 
 
-class _Redis:
+class SharedRedis:
     """One connection pool per process, and a rest after each failure."""
 
     def __init__(self) -> None:
@@ -75,7 +75,7 @@ class _Redis:
         self._rest_until = time.monotonic() + _REDIS_REST
 
 
-_redis = _Redis()
+shared_redis = SharedRedis()
 
 
 class SharedStorage(pybreaker.CircuitBreakerStorage):
@@ -93,12 +93,12 @@ class SharedStorage(pybreaker.CircuitBreakerStorage):
 
     def refresh(self) -> None:
         """Read the state shared by other processes. If Redis is empty or down, the local state is used."""
-        if (client := _redis.client()) is None:
+        if (client := shared_redis.client()) is None:
             return
         try:
             found = {str(key): str(value) for key, value in client.hgetall(self._key).items()}
         except RedisError:
-            _redis.failed()
+            shared_redis.failed()
             return
         if "state" in found:
             self._state = found["state"]
@@ -115,11 +115,11 @@ class SharedStorage(pybreaker.CircuitBreakerStorage):
 
     def take_probe(self, seconds: float) -> bool:
         """Whether the caller may make the one trial call of a breaker that isn't closed."""
-        if (client := _redis.client()) is not None:
+        if (client := shared_redis.client()) is not None:
             try:
                 return bool(client.set(f"{self._key}:probe", 1, nx=True, px=int(seconds * 1000)))
             except RedisError:
-                _redis.failed()
+                shared_redis.failed()
         with self._probe_lock:
             if time.monotonic() < self._probe_until:
                 return False
@@ -129,11 +129,11 @@ class SharedStorage(pybreaker.CircuitBreakerStorage):
     def release_probe(self) -> None:
         """The trial call is over."""
         self._probe_until = 0.0
-        if (client := _redis.client()) is not None:
+        if (client := shared_redis.client()) is not None:
             try:
                 client.delete(f"{self._key}:probe")
             except RedisError:
-                _redis.failed()
+                shared_redis.failed()
 
     # What pybreaker asks of a storage.
 
@@ -214,7 +214,7 @@ class SharedStorage(pybreaker.CircuitBreakerStorage):
                 _redis.failed()
 
     def _write(self, **fields: str | float) -> None:
-        if (client := _redis.client()) is None:
+        if (client := shared_redis.client()) is None:
             return
         try:
             with client.pipeline(transaction=True) as pipe:
@@ -225,17 +225,17 @@ class SharedStorage(pybreaker.CircuitBreakerStorage):
                     (pipe.srem if closed else pipe.sadd)(_NOT_CLOSED, self._name)
                 pipe.execute()
         except RedisError:
-            _redis.failed()
+            shared_redis.failed()
 
     def _count(self, field: str, own: int) -> int:
-        if (client := _redis.client()) is not None:
+        if (client := shared_redis.client()) is not None:
             try:
                 with client.pipeline(transaction=True) as pipe:
                     pipe.hincrby(self._key, field, 1)
                     pipe.expire(self._key, _FORGET_AFTER)
                     return int(pipe.execute()[0])
             except RedisError:
-                _redis.failed()
+                shared_redis.failed()
         return own + 1
 
 
@@ -329,7 +329,7 @@ class OpenBreaker(NamedTuple):
 
 def not_closed() -> list[OpenBreaker] | None:
     """Breakers of all processes that aren't closed; None where Redis, which they share, doesn't answer."""
-    if (client := _redis.client()) is None:
+    if (client := shared_redis.client()) is None:
         return None
     try:
         names = sorted(str(name) for name in client.smembers(_NOT_CLOSED))
@@ -338,7 +338,7 @@ def not_closed() -> list[OpenBreaker] | None:
                 pipe.hmget(f"{_PREFIX}{name}", "state", "opened_at")
             found = pipe.execute()
     except RedisError:
-        _redis.failed()
+        shared_redis.failed()
         return None
     return [
         OpenBreaker(name, state, datetime.fromtimestamp(float(opened_at or 0), UTC))
