@@ -8,7 +8,7 @@ from typing import Any, Final
 
 SEPARATOR: Final = ";"  # between the items of a list in one cell
 _NUMBER: Final = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?")
-FORMULA: Final = re.compile(r"'*[=+\-@]")
+FORMULA: Final = re.compile(r"'*[=+\-@\t\r]")
 _BYTE_ORDER_MARK: Final = "\ufeff"  # without it Excel reads a CSV in the code page of its machine
 
 

@@ -50,6 +50,7 @@ from erp.api.endpoints import endpoint
 from erp.api.timelines import TimelineViewSet
 from erp.api.viewsets import PartsViewSet, PartViewSet, RowViewSet, ViewSet, read
 from erp.errors import CapabilityMissing, NotFound
+from erp.jobs.exporting import ExportsList
 from erp.trail.models import Entry
 from erp.trail.timelines import Timeline
 
@@ -106,12 +107,13 @@ class PartnerFilters(django_filters.FilterSet):  # type: ignore[misc]
         return partners.identified(text)
 
 
-class PartnerViewSet(RowViewSet):
+class PartnerViewSet(ExportsList, RowViewSet):
     """Partners that the caller may see."""
 
     queryset = Partner.objects.all()
     serializer_class = serializers.PartnerOutput
     reads = capabilities.VIEW
+    exports = capabilities.EXPORT
     filters: ClassVar = {
         "status": ["exact", "in"],
         "country": ["exact"],

@@ -321,6 +321,7 @@ class AutoSchema(SpectacularSchema):
             yield errors.NotFound
         if endpoint is None:
             yield from getattr(self.view, "read_problems", ())
+            yield from getattr(getattr(self.view, self.view.action, None), "read_problems", ())
             return
         yield from (errors.TooLarge, errors.UnsupportedMediaType)
         if endpoint.idempotent:

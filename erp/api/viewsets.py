@@ -131,8 +131,9 @@ class ViewSet(GenericViewSet[Any]):
             access.authorize_entry(access.actor_of(request), self.capability)
         if endpoint is None:
             if self.action != "list":  # a list's query is read by its filters
-                handler = getattr(self, self.action, None)
-                check_query(request.query_params, getattr(handler, "query_parameters", ()))
+                names = getattr(getattr(self, self.action, None), "query_parameters", ())
+                if names is not None:
+                    check_query(request.query_params, names)
             return
         if endpoint.idempotent:
             self.idempotency_key = parse_key(request.headers.get("Idempotency-Key"))
@@ -274,14 +275,23 @@ class PartViewSet(PartsViewSet, RowViewSet):
     """
 
 
-def read(path: str, *, detail: bool = True, query: tuple[str, ...] = ()) -> Callable[..., Any]:
-    """A further GET of a viewset, such as the parts of a row. ``query``: the parameters that it takes."""
+def read(
+    path: str,
+    *,
+    detail: bool = True,
+    query: tuple[str, ...] | None = (),
+    raises: tuple[type[DomainError], ...] = (),
+) -> Callable[..., Any]:
+    """A further GET of a viewset, such as the parts of a row.
+
+    ``query``: the parameters that it takes; None where it checks them itself. ``raises``: problems of its own.
+    """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         bound: Callable[..., Any] = action(detail=detail, methods=["get"], url_path=path)(
             wraps(function)(function)
         )
-        bound.query_parameters = query  # type: ignore[attr-defined]
+        bound.query_parameters, bound.read_problems = query, raises  # type: ignore[attr-defined]
         return bound
 
     return decorate

@@ -19,6 +19,7 @@ from erp.admin.forms import FieldSlot, words_of_fault
 from erp.admin.site import Task, my_tasks
 from erp.errors import FieldError
 from erp.jobs import capabilities, services
+from erp.jobs import portal_exports as portal_exports  # adds the export of long lists
 from erp.jobs.downloads import errors_of, result_of
 from erp.jobs.importing import CHECKED
 from erp.jobs.kinds import registry
@@ -99,8 +100,8 @@ class JobAdmin(ServiceAdmin):
         ]
 
     def result_view(self, request: HttpRequest, object_id: Any) -> HttpResponseBase:
-        """The accepted rows as CSV."""
-        return result_of(self._row(request, str(object_id)))
+        """The file that the job made, or the accepted rows as CSV."""
+        return result_of(self._row(request, str(object_id)), actor_of(request))
 
     def errors_view(self, request: HttpRequest, object_id: Any) -> HttpResponseBase:
         """The errors of refused rows as CSV."""
@@ -171,7 +172,7 @@ class JobAdmin(ServiceAdmin):
         context |= {
             "notice": notice_of(job),
             "is_open": job.status in Job.OPEN,
-            "result_url": self._url("result", job.pk) if job.accepted else "",
+            "result_url": self._url("result", job.pk) if job.accepted and job.status not in Job.OPEN else "",
             "errors_url": self._url("errors", job.pk) if job.refused else "",
         }
         response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)

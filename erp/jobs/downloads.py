@@ -1,5 +1,6 @@
 """Tables as answers: CSV or a workbook, as ``Accept`` says."""
 
+import re
 from collections.abc import Iterable, Mapping
 from itertools import chain
 from typing import Any
@@ -8,9 +9,12 @@ from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from rest_framework.renderers import BaseRenderer
 
+from erp.access import Actor
 from erp.csv_files import as_csv
+from erp.errors import NotFound
 from erp.files import CSV, XLSX
-from erp.jobs.models import Job
+from erp.jobs.kinds import registry
+from erp.jobs.models import Job, JobResult
 from erp.jobs.sheets import as_workbook
 
 
@@ -41,14 +45,33 @@ def table(
         response = HttpResponse(as_workbook(rows, notes), content_type=XLSX)
     else:
         response = StreamingHttpResponse(as_csv(rows), content_type=f"{CSV}; charset=utf-8")
-    ending = "xlsx" if media_type == XLSX else "csv"
+    return _attachment(response, name)
+
+
+def _attachment(response: HttpResponseBase, name: str) -> HttpResponseBase:
+    ending = "xlsx" if response["Content-Type"] == XLSX else "csv"
+    name = re.sub("[^a-z0-9]+", "-", name.lower())
     response["Content-Disposition"] = f'attachment; filename="{name}.{ending}"'
     response["X-Content-Type-Options"] = "nosniff"
     return response
 
 
-def result_of(job: Job) -> HttpResponseBase:
-    """The accepted rows of a job: row, what was done, id."""
+def encode(rows: Iterable[Iterable[Any]], media_type: str) -> bytes:
+    """Lines of values as a file of that type."""
+    return as_workbook(rows) if media_type == XLSX else "".join(as_csv(rows)).encode()
+
+
+def result_of(job: Job, actor: Actor) -> HttpResponseBase:
+    """The file that the job made, for its owner alone; else the accepted rows: row, what was done, id.
+
+    Raises NotFound for the file of another person, CapabilityMissing where the owner may not export any more.
+    """
+    made: JobResult | None = JobResult.objects.filter(job=job).first()
+    if made is not None:
+        if not job.belongs_to(actor):
+            raise NotFound
+        registry[job.kind].authorize_result(job, actor)
+        return _attachment(HttpResponse(bytes(made.content), content_type=made.media_type), job.file_name)
     rows = job.rows.exclude(word="").order_by("number")
     lines = ((row.number, row.word, row.object_id or "") for row in rows.iterator(chunk_size=500))
     return table("result", ("row", "done", "id"), lines)

@@ -94,6 +94,10 @@ class JobKind:
         except (DomainError, DatabaseFailure) as error:
             return Outcome(row.number, RowResult(""), _faults_of(domain_error(error)))
 
+    @classmethod
+    def authorize_result(cls, job: Job, actor: Actor) -> None:
+        """Check that the owner may still have the file that the job made. Raises CapabilityMissing."""
+
     def finish(self, job: Job) -> None:
         """Tell that it is over, whatever the outcome, by a service of the module; as SYSTEM."""
 

@@ -123,6 +123,19 @@ class JobFile(Guarded):
         return str(self.job_id)
 
 
+class JobResult(Guarded):
+    """The file that a job made, kept for some days after its end."""
+
+    machinery = True
+
+    job = models.OneToOneField(Job, models.CASCADE, primary_key=True, related_name="made")
+    media_type = models.CharField(max_length=100)
+    content = models.BinaryField()
+
+    def __str__(self) -> str:
+        return str(self.job_id)
+
+
 class JobRow(Guarded):
     """What became of one row of a job. There is one per number, so a row is never done twice."""
 

@@ -3,19 +3,22 @@
 from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import reduce
+from operator import or_
 from typing import Any
 from uuid import UUID
 
 from celery import current_app
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 
 from erp import clock
 from erp.access import Actor
 from erp.errors import CapabilityMissing, Conflict, DomainError
 from erp.jobs import capabilities, events, leases
 from erp.jobs.kinds import registry
-from erp.jobs.models import Job, JobFile, JobRow
+from erp.jobs.models import Job, JobFile, JobResult, JobRow
 from erp.services import emit, service
 
 BOOKKEEPING = "records the job's own progress; rows are changed by their services"
@@ -127,6 +130,25 @@ def record(job: Job, *, actor: Actor, lease: UUID, rows: Sequence[JobRow]) -> Jo
 
 
 @service(public=BOOKKEEPING, machinery=BOOKKEEPING)
+def advance(job: Job, *, actor: Actor, lease: UUID, processed: int, total: int) -> Job:
+    """Write down how far work is that has no rows of its own to write down. Raises LeaseLost."""
+    leases.check(job, lease)
+    job.processed = job.accepted = processed
+    job.total = total
+    leases.extend(job, clock.now())
+    job.save()
+    return job
+
+
+@service(public=BOOKKEEPING, machinery=BOOKKEEPING)
+def store_result(job: Job, *, actor: Actor, lease: UUID, media_type: str, content: bytes) -> Job:
+    """Store the file that a job made. Raises LeaseLost."""
+    leases.check(job, lease)
+    JobResult(job=job, media_type=media_type, content=content).save()
+    return job
+
+
+@service(public=BOOKKEEPING, machinery=BOOKKEEPING)
 def release(job: Job, *, actor: Actor, lease: UUID) -> Job:
     """Give the job back unfinished, so that another turn goes on with it. Raises LeaseLost."""
     leases.check(job, lease)
@@ -158,10 +180,10 @@ def finish(job: Job, *, actor: Actor, lease: UUID, problem: DomainError | None =
 def forget_files(*, actor: Actor, limit: int) -> int:
     """Delete files and rows of jobs that ended long ago, ``limit`` jobs at a time; returns how many."""
     before = clock.now() - timedelta(days=settings.JOB_RETENTION_DAYS)
-    old = Job.objects.filter(finished_at__lt=before).filter(rows__isnull=False) | Job.objects.filter(
-        finished_at__lt=before, file__isnull=False
-    )
-    ids = list(old.distinct().values_list("pk", flat=True)[:limit])
-    JobRow.objects.filter(job__in=ids).delete()
-    JobFile.objects.filter(job__in=ids).delete()
+    parts = (JobRow, JobFile, JobResult)
+    has_parts = reduce(or_, (Exists(part.objects.filter(job=OuterRef("pk"))) for part in parts))
+    old = Job.objects.filter(has_parts, finished_at__lt=before)
+    ids = list(old.values_list("pk", flat=True)[:limit])
+    for part in parts:
+        part.objects.filter(job__in=ids).delete()
     return len(ids)

@@ -8,7 +8,7 @@ no part in it.
 import time
 from collections.abc import Iterator
 from datetime import timedelta
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Final
 
 import structlog
@@ -22,6 +22,8 @@ from erp.access import SYSTEM, Actor
 from erp.api.problems import domain_error
 from erp.errors import DomainError, Forbidden
 from erp.jobs import leases, services
+from erp.jobs.downloads import encode
+from erp.jobs.exporting import FORMATS, Export, ExportKind
 from erp.jobs.kinds import JobKind, WorkRow, registry
 from erp.jobs.models import Job, JobFile, JobRow
 from erp.services import dry_run, unit_of_work
@@ -85,6 +87,10 @@ def purge() -> int:
     return count
 
 
+class _Cancelled(Exception):
+    """Ends an export whose owner doesn't want it any more."""
+
+
 class _Turn:
     """What one worker does to a job until its time is over."""
 
@@ -96,6 +102,9 @@ class _Turn:
 
     def run(self) -> Job:
         try:
+            if isinstance(self._kind, ExportKind):
+                self._export(self._kind)
+                return self._end()
             every = list(self._rows())
             if not self._job.total:
                 self._job = services.set_total(self._job, actor=SYSTEM, lease=self._lease, total=len(every))
@@ -134,6 +143,39 @@ class _Turn:
         if not actor.is_active:
             raise OwnerInactive
         return actor
+
+    def _export(self, kind: ExportKind) -> None:
+        """Make the file of an export. A turn that dies leaves nothing of it, and the next makes it anew."""
+        actor = self._actor()
+        export = kind.open(self._job, actor)
+        export.check_size()
+        media_type = FORMATS[self._job.parameters["format"]]
+        try:
+            content = encode(chain([export.header], self._lines(export)), media_type)
+        except _Cancelled:
+            return
+        with unit_of_work(actor, causation_id=str(self._job.pk)):
+            services.store_result(
+                self._job, actor=SYSTEM, lease=self._lease, media_type=media_type, content=content
+            )
+            export.record(actor, self._job.processed)
+
+    def _lines(self, export: Export) -> Iterator[list[Any]]:
+        """The lines of an export, with its progress written down. Raises _Cancelled."""
+        done, total = 0, len(export.keys)
+        self._advance(done, total)
+        for batch in export.batches():
+            if self._stopping():
+                raise _Cancelled
+            yield from batch
+            done += len(batch)
+            self._advance(done, total)
+        self._advance(done, done)
+
+    def _advance(self, processed: int, total: int) -> None:
+        self._job = services.advance(
+            self._job, actor=SYSTEM, lease=self._lease, processed=processed, total=total
+        )
 
     def _chunk(self, rows: list[WorkRow]) -> None:
         actor = self._actor()

@@ -6,10 +6,11 @@ from django.http.response import HttpResponseBase
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 
+from erp.access import actor_of
 from erp.api.endpoints import endpoint
 from erp.api.viewsets import RowViewSet, read
 from erp.jobs import capabilities, services
-from erp.jobs.downloads import CsvRenderer, errors_of, result_of
+from erp.jobs.downloads import CsvRenderer, WorkbookRenderer, errors_of, result_of
 from erp.jobs.models import Job
 from erp.jobs.serializers import JobOutput
 
@@ -28,7 +29,7 @@ class JobViewSet(RowViewSet):
     cancel = endpoint(services.cancel)
 
     def get_renderers(self) -> list[Any]:
-        tables = [CsvRenderer()] if self.action in ("result", "errors") else []
+        tables = [CsvRenderer(), WorkbookRenderer()] if self.action in ("result", "errors") else []
         return [*tables, JSONRenderer()]
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Any:
@@ -41,8 +42,8 @@ class JobViewSet(RowViewSet):
 
     @read("result")
     def result(self, request: Request, pk: Any = None) -> HttpResponseBase:
-        """Download the accepted rows as CSV: row, what was done, id."""
-        return result_of(self.get_object())
+        """Download the file that the job made, or the accepted rows as CSV: row, what was done, id."""
+        return result_of(self.get_object(), actor_of(request))
 
     @read("errors")
     def errors(self, request: Request, pk: Any = None) -> HttpResponseBase:

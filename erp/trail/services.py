@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, Final
 from uuid import UUID
 
-from erp import clock
+from erp import clock, logs
 from erp.access import Actor
 from erp.capabilities import EXPORT_TRAIL
 from erp.services import emit, service
@@ -39,9 +39,10 @@ def record_export(*, actor: Actor, year: str, filters: dict[str, Any], lines: in
 @service(public="who sees a list may take it along: the file shows no more than the screen", machinery=ROWS)
 def record_list_export(*, actor: Actor, list: str, query: dict[str, str], lines: int) -> Export:
     """Record that the rows of a list were downloaded: which list, by which search and filters, how many."""
+    masked = {name: logs.mask_text(value) for name, value in query.items()}
     today = clock.today()
     start = today.year - (today.month < 4)
-    export = Export(year=f"{start}-{(start + 1) % 100:02}", filters={"list": list, **query}, lines=lines)
+    export = Export(year=f"{start}-{(start + 1) % 100:02}", filters={"list": list, **masked}, lines=lines)
     export.save()
     return export
 
