@@ -321,7 +321,8 @@ class AutoSchema(SpectacularSchema):
             yield errors.NotFound
         if endpoint is None:
             yield from getattr(self.view, "read_problems", ())
-            yield from getattr(getattr(self.view, self.view.action, None), "read_problems", ())
+            handler = getattr(self.view, getattr(self.view, "action", ""), None)
+            yield from getattr(handler, "read_problems", ())
             return
         yield from (errors.TooLarge, errors.UnsupportedMediaType)
         if endpoint.idempotent:
