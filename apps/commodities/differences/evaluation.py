@@ -18,7 +18,7 @@ from apps.commodities.differences.shapes import (
     Side,
     WeightRule,
 )
-from apps.commodities.exact import Price, requoted, rounded
+from apps.commodities.exact import Number, Price, requoted, rounded
 from erp.errors import FieldError, RuleBroken
 
 RATE_PLACES: Final = 6
@@ -89,8 +89,8 @@ def evaluate(
     schedule: DifferenceSchedule,
     results: Iterable[Result],
     *,
-    rate: Decimal,
-    net_weight: Decimal,
+    rate: Number,
+    net_weight: Number,
     price: Price | None = None,
 ) -> Evaluation:
     """Price a lot by its results.
@@ -244,7 +244,8 @@ class _Running:
             weight,
             price,
         )
-        self.percent, self.money, self.product = Fraction(0), Fraction(0), Fraction(1)
+        self.percent, self.money = Fraction(0), Fraction(0)
+        self.product, self.compound = Fraction(1), rate
 
     def apply(self, line: DifferenceLine, value: Decimal | str, second: Decimal | str | None) -> Traced:
         """Apply a line; returns what it did."""
@@ -269,19 +270,24 @@ class _Running:
             self.percent += percent
             self._add_up()
             return
-        before = self._capped(self.product - 1) + 1
         self.product *= 1 + percent / 100
-        # Capped as a whole: what a line adds is what the capped product moves by.
-        if before:
-            self.rate = self.rate * (self._capped(self.product - 1) + 1) / before
+        self.compound *= 1 + percent / 100
+        self._cap_product()
 
     def _money(self, amount: Fraction) -> None:
         money = _converted(amount, self.schedule.price, self.price)
+        self.money += money
         if self.schedule.mode is Mode.ADDITIVE:
-            self.money += money
             self._add_up()
-        else:
-            self.rate += money
+            return
+        self.compound += money
+        self._cap_product()
+
+    def _cap_product(self) -> None:
+        """Line by line; where the percents together pass the cap: rate × (1 ± cap) + all money."""
+        change = self.product - 1
+        capped = self._capped(change)
+        self.rate = self.compound if capped == change else self.contract_rate * (1 + capped) + self.money
 
     def _add_up(self) -> None:
         self.rate = self.contract_rate * (1 + self._capped(self.percent / 100)) + self.money

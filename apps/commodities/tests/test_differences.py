@@ -141,6 +141,24 @@ def test_a_cap_bounds_the_percents_together(mode):
     assert demo(replace(DEMO, mode=mode, cap_percent=D(2))).adjusted_rate == D("52430.000000")
 
 
+def test_past_the_cap_compound_is_the_capped_rate_and_all_money():
+    """Money of a line before the percents isn't scaled by the cap."""
+    bonus = DifferenceLine(
+        order=1,
+        parameter="trash",
+        method="GRAVIMETRIC",
+        form=Form.BAND,
+        effect=Effect.MONEY,
+        bands=(band(None, None, "100"),),
+    )
+    lines = (bonus, RD)
+    schedule = DifferenceSchedule(mode=Mode.COMPOUND, lines=lines, price=PER_CANDY, cap_percent=D(1))
+    done = evaluate(schedule, results(), rate=RATE, net_weight=NET, price=PER_CANDY)
+    assert done.adjusted_rate == D("53065.000000")  # 53,500 × 0.99 + 100
+    done = evaluate(replace(schedule, cap_percent=D(2)), results(), rate=RATE, net_weight=NET, price=PER_CANDY)
+    assert done.adjusted_rate == D("52796.000000")  # (53,500 + 100) × 0.985
+
+
 def test_better_quality_earns_a_premium_only_on_reciprocal_lines():
     done = demo(rd="77.4", trash="2.4", moisture="8.0")
     assert figures(done) == (Outcome.ACCEPTED, D("54035.000000"), NET)
