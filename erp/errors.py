@@ -5,6 +5,7 @@ A subclass's docstring is the problem's title and its class name the problem's c
 """
 
 import re
+import sys
 from typing import Any, ClassVar
 
 
@@ -80,12 +81,12 @@ class DomainError(Exception):
 def label_of(module: str) -> str:
     """App label of a module path: ``apps.availability.services`` → ``availability``.
 
-    Falls back to the package's name while Django's registry isn't ready yet.
+    Falls back to the package's name while Django's registry isn't ready yet, or where pure functions run without
+    Django.
     """
-    from django.apps import apps
-
-    if apps.apps_ready:
-        config = apps.get_containing_app_config(module)
+    registry = sys.modules.get("django.apps")
+    if registry is not None and registry.apps.apps_ready:
+        config = registry.apps.get_containing_app_config(module)
         if config is not None:
             return str(config.label)
     return module.split(".")[1]
