@@ -621,6 +621,11 @@ def test_output_past_the_log_is_found(planted_file: Callable[[str, str], Product
     assert faults[0].endswith("writes past the masked log")
 
 
+def test_a_program_of_its_own_may_write_to_the_terminal(planted_file: Callable[[str, str], Product]) -> None:
+    text = "import sys\n\nsys.stdout.write('line')"
+    assert not found(PERSONAL, planted_file("apps.partners.planted.__main__", text))
+
+
 def test_an_event_without_a_sample_or_schema_is_found(copied_docs: Path) -> None:
     (copied_docs / "events" / "commodity.created.v1.sample.json").unlink()
     (copied_docs / "events" / "commodity.updated.v1.schema.json").unlink()
