@@ -1,0 +1,1 @@
+"""Trades: the contract, its execution and its settlement."""

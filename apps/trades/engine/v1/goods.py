@@ -1,0 +1,441 @@
+"""Rules 1 to 5 and 13: weights, prices and the goods of each invoice."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from typing import Final
+
+from apps.commodities import differences
+from apps.commodities.exact import Number
+from apps.trades.engine import errors, records
+from apps.trades.engine.facts import Facts, Fixation, Governing, Movement, Stage
+from apps.trades.engine.terms import (
+    Flat,
+    Formula,
+    Franchise,
+    Lot,
+    OnCall,
+    Provisional,
+    Terms,
+    WeightFinal,
+)
+from apps.trades.engine.v1.trace import Trace, text
+
+POINT: Final = Fraction(1, 100)
+ZERO: Final = Fraction(0)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A share of the goods at one base price; None: not priced yet."""
+
+    subject: str
+    share: Fraction
+    base: Fraction | None
+    words: str
+
+
+@dataclass(frozen=True)
+class Priced:
+    """A part with its unit price."""
+
+    subject: str
+    share: Fraction
+    price: Decimal | None
+
+
+@dataclass
+class InvoiceGoods:
+    """The goods under one invoice number. ``weights``: what each lot dispatched under it weighs."""
+
+    key: str
+    number: str
+    day: date
+    weights: dict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
+    dispatches: list[str] = field(default_factory=list)
+
+
+class Goods:
+    """Weights and prices of the lots, worked out once. ``provisional``: estimates stand in for missing facts."""
+
+    def __init__(self, terms: Terms, facts: Facts, trace: Trace, *, provisional: bool) -> None:
+        self.terms, self.facts, self.trace, self.provisional = terms, facts, trace, provisional
+        self.lots = sorted(terms.lots, key=lambda lot: lot.lot_no)
+        self.nets: dict[tuple[str, Stage, str | None], Decimal] = defaultdict(Decimal)
+        self.weighed_on: dict[tuple[str, str], date] = {}
+        outward = (row for row in facts.dispatches if row.direction is Movement.OUTWARD)
+        self.dispatches = sorted(outward, key=lambda row: (row.dispatched_date, row.id))
+        self.delivered = {row.dispatch: row for row in facts.deliveries}
+        self.is_complete = not provisional or any(row.final for row in facts.deliveries)
+        self.returned: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
+        for row in facts.dispatches:
+            for line in row.lines if row.returns else ():
+                self.returned[str(row.returns), line.lot_no] += line.weight_kg
+
+    # Rules 1 and 2
+
+    def weigh(self) -> None:
+        """Record the net weight of every weighing that counts: not CHECK, not corrected."""
+        corrected = {row.corrects for row in self.facts.weighments}
+        for row in sorted(self.facts.weighments, key=lambda row: (row.stage, row.lot_no, row.id)):
+            if row.stage is Stage.CHECK or row.id in corrected:
+                continue
+            net = row.gross_kg - row.tare_kg
+            self.trace.add(
+                "net_kg", net, "", f"{row.lot_no} {row.stage}", gross=row.gross_kg, tare=row.tare_kg
+            )
+            self.nets[row.lot_no, row.stage, row.dispatch] += net
+            if row.stage is Stage.DESTINATION and row.dispatch:
+                place = row.lot_no, row.dispatch
+                self.weighed_on[place] = max(row.weighed_date, self.weighed_on.get(place, date.min))
+
+    def dispatches_of(self, lot: Lot) -> list[str]:
+        """The dispatches that goods of the lot arrived with; in a preview, also those under way."""
+        found = []
+        for row in self.dispatches:
+            if not any(line.lot_no == lot.lot_no for line in row.lines):
+                continue
+            delivery = self.delivered.get(row.id)
+            if delivery is None and not self.provisional:
+                self.trace.miss("delivery", row.id, f"Dispatch {row.id} has not arrived.")
+            arrived = delivery and any(g.lot_no == lot.lot_no and g.weight_kg for g in delivery.lines)
+            if arrived or delivery is None:
+                found.append(row.id)
+        return found
+
+    def dispatched_kg(self, lot: Lot, dispatches: list[str]) -> Decimal:
+        """What the lot weighed in these dispatches, by their papers."""
+        rows = (row for row in self.dispatches if row.id in dispatches)
+        return sum((g.weight_kg for row in rows for g in row.lines if g.lot_no == lot.lot_no), Decimal(0))
+
+    def is_whole(self, lot: Lot, dispatches: list[str]) -> bool:
+        """Whether these dispatches carry the whole lot: by count, else by weight within the tolerance."""
+        rows = [row for row in self.dispatches if row.id in dispatches]
+        counts = [g.count for row in rows for g in row.lines if g.lot_no == lot.lot_no]
+        if lot.count is not None and None not in counts:
+            return sum(count or 0 for count in counts) >= lot.count
+        least = lot.estimated_kg * (100 - self.terms.weight.tolerance_percent)
+        return 100 * self.dispatched_kg(lot, dispatches) >= least
+
+    def net(self, lot: Lot, stage: Stage, dispatches: list[str]) -> Decimal | None:
+        """The net weight of a lot at a stage: of each dispatch, else of the whole lot before any; None: not weighed.
+
+        A weighing of the whole lot says nothing about a part of it.
+        """
+        apart = {row: self.nets.get((lot.lot_no, stage, row)) for row in dispatches}
+        whole = self.nets.get((lot.lot_no, stage, None))
+        if apart and None not in apart.values():
+            return sum((kg for kg in apart.values() if kg), Decimal(0))
+        if whole is None or any(apart.values()):
+            return None
+        return whole if not dispatches or self.is_whole(lot, dispatches) else None
+
+    def lot_kg(self, lot: Lot, dispatches: list[str]) -> Decimal:
+        """Rule 2, by the weight that the terms make final. In a preview the origin net stands in, else the estimate."""
+        whole = self.is_complete or not dispatches or self.is_whole(lot, dispatches)
+        origin = self.net(lot, Stage.ORIGIN, dispatches) if whole else None
+        destination = self.net(lot, Stage.DESTINATION, dispatches) if whole else None
+        final = self.terms.weight.final
+        needed = {
+            WeightFinal.ORIGIN: [origin],
+            WeightFinal.DESTINATION: [destination],
+            WeightFinal.AVERAGE: [origin, destination],
+        }[final]
+        nets = [kg for kg in needed if kg is not None]
+        if len(nets) == len(needed):
+            exact = Fraction(sum(nets, Decimal(0))) / len(nets)
+            inputs = {"final": final, "nets": " + ".join(map(str, nets))}
+        else:
+            self.trace.miss("weighing", lot.lot_no, f"Lot {lot.lot_no} is not weighed as the terms need it.")
+            estimate = lot.estimated_kg
+            if self.is_complete and not self.is_whole(lot, dispatches):
+                estimate = self.dispatched_kg(lot, dispatches)
+            exact = Fraction(origin if origin is not None else estimate)
+            inputs = {"final": final, "stand_in": "origin net" if origin is not None else "estimate"}
+        return self.trace.add("lot_kg", exact, "", lot.lot_no, **inputs)
+
+    # Rules 3 and 4
+
+    def evaluate(
+        self, lot: Lot, base: Fraction, kg: Number, dispatches: list[str]
+    ) -> tuple[Fraction, Fraction, str]:
+        """Exact unit price and accounted kilograms of a lot by the schedule, and the effects in words."""
+        if self.terms.schedule is None:
+            return base, Fraction(kg), ""
+        rules = self.rules
+        governing = next((row for row in self.facts.quality if row.lot_no == lot.lot_no), None)
+        if governing is None:
+            self.trace.miss("quality", lot.lot_no, f"Lot {lot.lot_no} has no governing quality result.")
+            return base, Fraction(kg), ""
+        try:
+            done = differences.evaluate(
+                rules, governing.results, rate=base, net_weight=kg, price=self.terms.unit.price
+            )
+        except differences.ResultMissing as refusal:
+            self.trace.miss("quality", lot.lot_no, f"Lot {lot.lot_no}: {refusal.detail}")
+            return base, Fraction(kg), ""
+        except differences.ScheduleGap as refusal:
+            raise errors.ScheduleGap(f"Lot {lot.lot_no}: {refusal.detail}") from None
+        except differences.CurrencyMismatch as refusal:
+            raise errors.UnitMismatch(refusal.detail) from None
+        except differences.ResultUnfit as refusal:
+            raise records.reject("/quality", refusal.detail) from None
+        if done.outcome is differences.Outcome.REJECTED:
+            return self._rejected(lot, governing, base, kg, dispatches)
+        effects = "; ".join(
+            f"{row.parameter} {row.value}: {text(row.effect)} {row.kind}" for row in done.trace if row.effect
+        )
+        if not done.trace:
+            return base, Fraction(kg), ""
+        return done.trace[-1].rate, done.trace[-1].weight, effects
+
+    @property
+    def rules(self) -> differences.DifferenceSchedule:
+        """The schedule; the contract's cap wins over its own."""
+        assert self.terms.schedule is not None
+        rules, cap = self.terms.schedule.rules, self.terms.premium_cap_percent
+        return rules if cap is None else replace(rules, cap_percent=cap)
+
+    def _rejected(
+        self, lot: Lot, governing: Governing, base: Fraction, kg: Number, dispatches: list[str]
+    ) -> tuple[Fraction, Fraction, str]:
+        """A lot beyond a reject limit: priced by an award, or returned at the contract price."""
+        weight = self._weight_only(governing, kg)
+        if governing.source == "AWARD":
+            if governing.award_price is not None:
+                return Fraction(governing.award_price), weight, "price of the award"
+            if governing.award_allowance_percent is None:
+                raise errors.ScheduleGap(
+                    f"The award on lot {lot.lot_no} has neither a price nor an allowance."
+                )
+            allowance = Fraction(governing.award_allowance_percent)
+            return base * (1 - allowance / 100), weight, f"allowance of the award {text(allowance)} %"
+        returned = sum((self.returned[row, lot.lot_no] for row in dispatches), Decimal(0))
+        if not dispatches or returned < self.dispatched_kg(lot, dispatches):
+            self.trace.miss(
+                "award", lot.lot_no, f"Lot {lot.lot_no} is rejected: an award or a return is needed."
+            )
+        return base, Fraction(kg), "rejected"
+
+    def _weight_only(self, governing: Governing, kg: Number) -> Fraction:
+        lines = [
+            replace(line, reject_below=None, reject_above=None)
+            for line in self.rules.lines
+            if line.form is differences.Form.WEIGHT
+        ]
+        done = differences.evaluate(
+            replace(self.rules, lines=lines), governing.results, rate=1, net_weight=kg
+        )
+        return done.trace[-1].weight if done.trace else Fraction(kg)
+
+    def prices(self, lot: Lot, parts: list[Part], dispatches: list[str], label: str = "") -> list[Priced]:
+        """Rule 4: the unit price of each part of a lot. Raises PriceNotPositive."""
+        priced = []
+        for part in parts:
+            if part.base is None:
+                priced.append(Priced(part.subject, part.share, None))
+                continue
+            exact, _, effects = self.evaluate(lot, part.base, 1, dispatches)
+            subject = " ".join(filter(None, (lot.lot_no, part.subject, label)))
+            unit = f"{self.terms.unit.code}"
+            price = self.trace.add(
+                "unit_price", exact, "", subject, unit, base=part.base, how=part.words, effects=effects
+            )
+            if price <= 0:
+                raise errors.PriceNotPositive(
+                    f"Lot {lot.lot_no} comes to {price} per {self.terms.unit.unit}."
+                )
+            priced.append(Priced(part.subject, part.share, price))
+        return priced
+
+    def contract_parts(self) -> list[Part]:
+        """The price that is invoiced."""
+        price = self.terms.price
+        if isinstance(price, Provisional):
+            return [Part("", Fraction(1), Fraction(price.price), "provisional price")]
+        return self._parts(price)
+
+    def final_parts(self) -> list[Part] | None:
+        """The final price of a PROVISIONAL contract; None where there is nothing to true up."""
+        price = self.terms.price
+        if not isinstance(price, Provisional):
+            return None
+        if price.final is not None:
+            parts = self._parts(price.final)
+            return parts if all(part.base is not None for part in parts) else None
+        if self.facts.final_price is None:
+            self.trace.miss("final_price", "price", "The final price is not agreed.")
+            return None
+        final = self.facts.final_price
+        return [Part("", Fraction(1), Fraction(final.price), f"final price, {final.source}, {final.day}")]
+
+    def _parts(self, price: Flat | OnCall | Formula) -> list[Part]:
+        if isinstance(price, Flat):
+            return [Part("", Fraction(1), Fraction(price.price), "flat price")]
+        return self._formula(price) if isinstance(price, Formula) else self._on_call(price)
+
+    def _formula(self, price: Formula) -> list[Part]:
+        quoted = [q for q in self.facts.quotations if price.average_from <= q.day <= price.average_to]
+        if len(quoted) < price.least_quotations or self.facts.as_of < price.average_to:
+            detail = f"{len(quoted)} quotations of {price.source} up to {self.facts.as_of}."
+            self.trace.miss("quotations", "price", detail)
+            if not quoted:
+                stand_in = price.provisional_price
+                return [Part("", Fraction(1), Fraction(stand_in) if stand_in else None, "provisional price")]
+        average = sum((Fraction(q.price) for q in quoted), ZERO) / len(quoted)
+        words = f"average of {len(quoted)} quotations + {price.difference}"
+        return [Part("", Fraction(1), average + Fraction(price.difference), words)]
+
+    def _on_call(self, price: OnCall) -> list[Part]:
+        parts, fixed = [], Decimal(0)
+        contract = contract_quantity(self.terms)
+        for row in sorted(self.facts.fixations, key=lambda row: row.number):
+            require_fixable(price, contract, fixed, row)
+            fixed += row.quantity
+            base = Fraction(row.futures_price) + Fraction(price.basis_points) * POINT
+            words = f"futures {row.futures_price} + {price.basis_points} points"
+            parts.append(Part(f"slice {row.number}", Fraction(row.quantity), base, words))
+        if open_quantity := contract - fixed:
+            detail = f"{open_quantity} {self.terms.unit.unit} of {contract} are not fixed."
+            self.trace.miss("fixation", "price", detail)
+            stand_in = price.provisional_price
+            parts.append(
+                Part(
+                    "open",
+                    Fraction(open_quantity),
+                    Fraction(stand_in) if stand_in else None,
+                    "provisional price",
+                )
+            )
+        return parts
+
+    # Rule 5
+
+    def invoices(self) -> list[InvoiceGoods]:
+        """One invoice per number of the dispatches, by date and number, with the lots under it."""
+        found: dict[str, InvoiceGoods] = {}
+        for row in self.dispatches:
+            number = row.invoice_number or self.facts.invoice_number
+            day = row.invoice_date if row.invoice_number else self.facts.invoice_date
+            if not number or day is None:
+                self.trace.miss("invoice", row.id, f"Dispatch {row.id} has no invoice number and date.")
+            invoice = found.setdefault(number, self._invoice(number, day))
+            if day is not None and day != invoice.day:
+                detail = f"Invoice {number} has two dates."
+                raise records.reject("/dispatches", detail)
+            invoice.dispatches.append(row.id)
+        for lot in self.lots:
+            dispatches = self.dispatches_of(lot)
+            for invoice in found.values():
+                mine = [row for row in invoice.dispatches if row in dispatches]
+                if mine:
+                    invoice.weights[lot.lot_no] += self.dispatched_kg(lot, mine)
+            rest = lot.estimated_kg - self.dispatched_kg(lot, dispatches)
+            if not self.is_complete and rest > 0 and not self.is_whole(lot, dispatches):
+                number = self.facts.invoice_number
+                invoice = found.setdefault(number, self._invoice(number, self.facts.invoice_date))
+                invoice.weights[lot.lot_no] += rest
+                self.trace.miss("dispatch", lot.lot_no, f"Lot {lot.lot_no} is not dispatched.")
+        return sorted((row for row in found.values() if row.weights), key=lambda row: (row.day, row.number))
+
+    def _invoice(self, number: str, day: date | None) -> InvoiceGoods:
+        return InvoiceGoods("/".join(filter(None, ("INVOICE", number))), number, day or self.facts.as_of)
+
+    def amount(
+        self, invoice: InvoiceGoods, lot: Lot, kg: Decimal, prices: list[Priced], label: str = ""
+    ) -> list[tuple[str, Fraction, dict[str, object]]]:
+        """The exact amount of a lot's kilograms at each of its prices: subject, amount, inputs."""
+        unit = self.terms.unit
+        if not any(part.subject for part in prices):
+            return [
+                (
+                    lot.lot_no,
+                    Fraction(kg) * Fraction(part.price) / unit.k,
+                    {"kg": kg, "price": part.price, "k": unit.k},
+                )
+                for part in prices
+                if part.price is not None
+            ]
+        subject = f"{lot.lot_no} {label}".strip()
+        whole = self.trace.add("quantity", Fraction(kg) / unit.kg, invoice.key, subject, unit.unit, kg=kg)
+        quantities = self.trace.split(
+            "slice_quantity",
+            whole,
+            [(invoice.key, f"{subject} {part.subject}", part.share) for part in prices],
+            unit.unit,
+        )
+        return [
+            (
+                f"{lot.lot_no} {part.subject}",
+                Fraction(quantity) * Fraction(part.price) / unit.divisor,
+                {"quantity": quantity, "price": part.price, "divisor": unit.divisor},
+            )
+            for part, quantity in zip(prices, quantities, strict=True)
+            if part.price is not None
+        ]
+
+    # Rule 13
+
+    def claims(self) -> list[tuple[Lot, Decimal, list[str]]]:
+        """Franchise and claim per lot, and the dispatches it is about."""
+        weight = self.terms.weight
+        if weight.final is not WeightFinal.ORIGIN or weight.franchise_kind is Franchise.NONE:
+            return []
+        found = []
+        for lot in self.lots:
+            everything = self.dispatches_of(lot)
+            timely = [row for row in everything if self._in_window(lot, row)]
+            origin = self.net(lot, Stage.ORIGIN, timely) if timely else None
+            destination = self.net(lot, Stage.DESTINATION, timely) if timely else None
+            if origin is None or destination is None:
+                continue
+            franchise = self.trace.add(
+                "franchise_kg",
+                Fraction(origin) * Fraction(weight.franchise_percent) / 100,
+                "",
+                lot.lot_no,
+                origin=origin,
+                percent=weight.franchise_percent,
+            )
+            short = origin - destination
+            above = short - franchise if weight.franchise_kind is Franchise.DEDUCTIBLE else short
+            claim = self.trace.add(
+                "claim_kg",
+                above if short > franchise else 0,
+                "",
+                lot.lot_no,
+                short=short,
+                franchise=franchise,
+                kind=weight.franchise_kind,
+            )
+            if claim:
+                found.append((lot, claim, timely))
+        return found
+
+    def _in_window(self, lot: Lot, dispatch: str) -> bool:
+        delivery, weighed = self.delivered.get(dispatch), self.weighed_on.get((lot.lot_no, dispatch))
+        if delivery is None or weighed is None or self.returned[dispatch, lot.lot_no]:
+            return False
+        return weighed <= delivery.delivered_date + timedelta(days=self.terms.weight.claim_days)
+
+
+def contract_quantity(terms: Terms) -> Decimal:
+    """The contract's quantity in price units, 3 places."""
+    return Trace(terms.currency).add("quantity", Fraction(terms.weight_kg) / terms.unit.kg)
+
+
+def require_fixable(price: OnCall, contract: Decimal, fixed: Decimal, fixation: Fixation) -> None:
+    """Require a fixation in time, of more than nothing and no more than is open."""
+    if fixation.fixed_date > price.deadline:
+        raise errors.FixationDeadlinePassed(f"The deadline was {price.deadline}.")
+    if fixation.quantity <= 0 or fixed + fixation.quantity > contract:
+        raise errors.FixationTooLarge(f"{contract - fixed} are open, {fixation.quantity} would be fixed.")
+
+
+def weighted(parts: list[Priced]) -> Fraction | None:
+    """The price of a lot whose parts have prices of their own."""
+    priced = [(part.share, part.price) for part in parts if part.price is not None]
+    total = sum((share for share, _ in priced), ZERO)
+    return sum((share * Fraction(price) for share, price in priced), ZERO) / total if total else None
