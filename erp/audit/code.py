@@ -302,7 +302,10 @@ def lines_past_the_mask(source: Source) -> list[str]:
                 plain == "print"
                 or _names(name, LOG_TREE)
                 or plain.rsplit(".", 1)[-1] in ("addHandler", "setFormatter")
-                or (name in ("sys.stdout.write", "sys.stderr.write") and not source.layer("commands", "__main__"))
+                or (
+                    name in ("sys.stdout.write", "sys.stderr.write")
+                    and not source.layer("commands", "__main__")
+                )
             ):
                 faults.append(f"{source.at(node)}: {plain}() writes past the masked log")
     return faults

@@ -189,7 +189,7 @@ class SharedStorage(pybreaker.CircuitBreakerStorage):
 
     def failures_of_last(self, number: int, *, ok: bool) -> int:
         """Note an outcome, and return how many of the last ``number`` failed; 0 until there are so many."""
-        if (client := _redis.client()) is not None:
+        if (client := shared_redis.client()) is not None:
             try:
                 with client.pipeline(transaction=True) as pipe:
                     pipe.lpush(f"{self._key}:last", int(ok))
@@ -198,7 +198,7 @@ class SharedStorage(pybreaker.CircuitBreakerStorage):
                     pipe.lrange(f"{self._key}:last", 0, -1)
                     self._last = [outcome == "1" for outcome in pipe.execute()[-1]]
             except RedisError:
-                _redis.failed()
+                shared_redis.failed()
                 self._last = [ok, *self._last][:number]
         else:
             self._last = [ok, *self._last][:number]
@@ -207,11 +207,11 @@ class SharedStorage(pybreaker.CircuitBreakerStorage):
     def forget_last(self) -> None:
         """Begin the window anew."""
         self._last = []
-        if (client := _redis.client()) is not None:
+        if (client := shared_redis.client()) is not None:
             try:
                 client.delete(f"{self._key}:last")
             except RedisError:
-                _redis.failed()
+                shared_redis.failed()
 
     def _write(self, **fields: str | float) -> None:
         if (client := shared_redis.client()) is None:

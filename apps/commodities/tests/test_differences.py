@@ -155,7 +155,9 @@ def test_past_the_cap_compound_is_the_capped_rate_and_all_money():
     schedule = DifferenceSchedule(mode=Mode.COMPOUND, lines=lines, price=PER_CANDY, cap_percent=D(1))
     done = evaluate(schedule, results(), rate=RATE, net_weight=NET, price=PER_CANDY)
     assert done.adjusted_rate == D("53065.000000")  # 53,500 × 0.99 + 100
-    done = evaluate(replace(schedule, cap_percent=D(2)), results(), rate=RATE, net_weight=NET, price=PER_CANDY)
+    done = evaluate(
+        replace(schedule, cap_percent=D(2)), results(), rate=RATE, net_weight=NET, price=PER_CANDY
+    )
     assert done.adjusted_rate == D("52796.000000")  # (53,500 + 100) × 0.985
 
 

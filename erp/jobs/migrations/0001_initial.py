@@ -60,6 +60,18 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name='JobResult',
+            fields=[
+                ('job', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='made', serialize=False, to='job.job')),
+                ('media_type', models.CharField(max_length=100)),
+                ('content', models.BinaryField()),
+            ],
+            options={
+                'abstract': False,
+                'default_permissions': (),
+            },
+        ),
+        migrations.CreateModel(
             name='JobRow',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
