@@ -21,6 +21,7 @@ from erp.embedded.supervisor import PROJECT, Stack
 
 FOLDER: Final = PROJECT / "docs/screenshots"
 HEIGHT: Final = 720
+SCALE: Final = 0.75  # of the pictures to the window: docs hold small ones
 DIRECTOR, KEEPER = "director@demo.example", "masterdata@demo.example"
 
 
@@ -117,6 +118,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--width", type=int, default=1280, help="of the window, in pixels; default: 1280")
+    parser.add_argument("--scale", type=float, default=SCALE, help=f"of the pictures; default: {SCALE}")
     parser.add_argument("--dark", action="store_true", help="in dark mode")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="default: docs/screenshots")
     options = parser.parse_args()
@@ -130,6 +132,7 @@ def main() -> int:
             for email, pictures in PICTURES.items():
                 context = chromium.new_context(
                     viewport={"width": options.width, "height": HEIGHT},
+                    device_scale_factor=options.scale,
                     color_scheme="dark" if options.dark else "light",
                     reduced_motion="reduce",
                     locale="en-IN",

@@ -152,6 +152,17 @@ class ApprovalRequestAdmin(ServiceAdmin):
         "decided_at",
     ]
 
+    def get_details(self, request: HttpRequest, row: ApprovalRequest) -> list[Any]:
+        """Without what doesn't apply to the request."""
+        absent = {
+            "formatted_amount": row.amount is None,
+            "decider_role": row.decider_role is None,
+            "escalated_by": row.escalated_by_id is None,
+            "escalation_reason": not row.escalation_reason,
+            "decided_at": row.decided_at is None,
+        }
+        return [name for name in super().get_details(request, row) if not absent.get(name)]
+
     def get_queryset(self, request: HttpRequest) -> Any:
         mine = ExpressionWrapper(decidable_by(actor_of(request)), output_field=BooleanField())
         rows = super().get_queryset(request).with_decisions().with_reach_of(request.user)

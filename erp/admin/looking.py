@@ -352,7 +352,9 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
             return columns
 
         def actions(row: Any) -> str:
-            buttons = [_button(verb) for verb in self.verbs(request, row)]
+            # What is decided in the panel is decided with the record in view.
+            in_panel = {service.__name__ for service in self.panel}
+            buttons = [_button(verb) for verb in self.verbs(request, row) if verb.name not in in_panel]
             if claimed_by := getattr(row, "claimed_by", ""):
                 buttons.append(format_html('<small class="erp-quiet">{} works on it</small>', claimed_by))
             if len(buttons) > BUTTONS + 1:  # the menu would take the place of a single button

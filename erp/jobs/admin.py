@@ -117,7 +117,8 @@ class JobAdmin(ServiceAdmin):
     def progress(self, job: Job) -> str:
         """A bar, and the figures."""
         return format_html(
-            '<progress class="erp-{}" max="{}" value="{}" aria-label="progress"></progress> {} of {}',
+            '<span class="erp-progress"><progress class="erp-{}" max="{}" value="{}" aria-label="progress"></progress>'
+            " {} of {}</span>",
             notice_of(job).colour,
             job.total or 1,
             job.processed,

@@ -39,7 +39,7 @@ from apps.approvals import capabilities, events
 from apps.approvals.models import ApprovalDecision, ApprovalQuestion, ApprovalRequest, roles_of
 from erp import access, clock
 from erp.access import Actor
-from erp.approvals import ApprovalKind, Base, kinds
+from erp.approvals import NAME_LENGTH, ApprovalKind, Base, kinds
 from erp.errors import (
     CapabilityMissing,
     Conflict,
@@ -136,6 +136,7 @@ def request(
     subject_id: UUID,
     subject_version: int,
     reason: str,
+    subject_name: str = "",
     diff: Diff = (),
     excluded: Iterable[UUID] = (),
     base: Base | None = None,
@@ -147,7 +148,8 @@ def request(
 ) -> ApprovalRequest:
     """Open a request for approval of a change.
 
-    ``subject_version`` is the version that the approvers will see; ``base`` the row that the change builds on, as
+    ``subject_version`` is the version that the approvers will see; ``subject_name`` names a subject that isn't stored
+    yet; ``base`` is the row that the change builds on, as
     the kind's ``base_of`` will find it. ``diff`` holds (field, old, new) and is stored masked. ``excluded`` are all
     who edited the subject since its last decision, and others whom the module excludes; the requester always is.
     ``amount`` in ``currency`` selects the kind's band; ``needed`` (1–3) and ``decider_role`` override the band's.
@@ -172,7 +174,7 @@ def request(
         kind=kind.name,
         subject_type=kind.subject,
         subject_id=subject_id,
-        subject_name=kind.name_of(subject_id),
+        subject_name=subject_name[:NAME_LENGTH] or kind.name_of(subject_id),
         subject_version=subject_version,
         base_type="" if base is None else base.type,
         base_id=base and base.id,

@@ -259,6 +259,7 @@ def _request_approval(account: BankAccount, actor: Actor, version: int, reason: 
         actor=actor,
         kind=BANK_ACCOUNT,
         subject_id=account.pk,
+        subject_name=str(account),
         subject_version=version,
         reason=reason,
         excluded=account.editors,
