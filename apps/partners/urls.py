@@ -8,6 +8,7 @@ router.register(
     "partners/onboarding/<uuid:pk>/timeline", viewsets.TimelineOfRound, basename="partner-onboarding-timeline"
 )
 router.register("partners/kyc/expiring", viewsets.ExpiringKycViewSet, basename="partner-kyc-expiring")
+router.register("partners", viewsets.KycRegisterViewSet, basename="partner-kyc-register")
 router.register("partners", viewsets.AnalyticsViewSet, basename="partner-analytics")
 router.register("partners/onboarding", viewsets.OnboardingViewSet, basename="partner-onboarding")
 router.register("partners/documents", viewsets.DocumentViewSet, basename="partner-document")

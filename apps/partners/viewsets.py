@@ -5,7 +5,10 @@ from typing import Any, ClassVar
 import django_filters
 from django.forms import IntegerField
 from django.http import HttpResponse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
 from rest_framework.mixins import ListModelMixin
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -31,6 +34,7 @@ from apps.partners.models import (
     Vehicle,
 )
 from apps.partners.models.partners import KYC_STATES
+from apps.partners.register import kyc_register
 from apps.partners.services import (
     amendments,
     credit,
@@ -50,7 +54,10 @@ from erp.api.endpoints import endpoint
 from erp.api.timelines import TimelineViewSet
 from erp.api.viewsets import PartsViewSet, PartViewSet, RowViewSet, ViewSet, read
 from erp.errors import CapabilityMissing, NotFound
+from erp.files import PDF
+from erp.jobs.downloads import PdfRenderer, attachment
 from erp.jobs.exporting import ExportsList
+from erp.trail import services as trail
 from erp.trail.models import Entry
 from erp.trail.timelines import Timeline
 
@@ -176,6 +183,30 @@ class AnalyticsViewSet(ViewSet):
     def analytics(self, request: Request) -> Response:
         """Counts by status, role, state and category, KYC, funnel, decision times, use of credit, trend."""
         return Response(self.render(analytics(clock.today())))
+
+
+class KycRegisterViewSet(ViewSet):
+    """The KYC register of a partner as a file."""
+
+    queryset = Partner.objects.all()
+    reads = capabilities.EXPORT
+
+    def get_renderers(self) -> list[Any]:
+        return [PdfRenderer(), JSONRenderer()]
+
+    @extend_schema(responses={(200, PDF): OpenApiTypes.BINARY})
+    @read("kyc-register")
+    def kyc_register(self, request: Request, pk: Any = None) -> HttpResponse:
+        """Download the KYC register as PDF: profile, papers, checks, accounts, credit and decisions as of today."""
+        partner: Partner = self.get_object()
+        actor = actor_of(request)
+        content = kyc_register(partner, actor=actor, day=clock.today())
+        trail.record_list_export(
+            actor=actor, list="KYC register", query={"partner": str(partner.pk)}, lines=1
+        )
+        return attachment(
+            HttpResponse(content, content_type=PDF), f"kyc-register-{partner.code or partner.pk}"
+        )
 
 
 class AmendmentViewSet(RowViewSet):

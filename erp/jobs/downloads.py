@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from itertools import chain
-from typing import Any
+from typing import Any, Final, TypeVar
 
 from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
@@ -12,10 +12,12 @@ from rest_framework.renderers import BaseRenderer
 from erp.access import Actor
 from erp.csv_files import as_csv
 from erp.errors import NotFound
-from erp.files import CSV, XLSX
+from erp.files import CSV, PDF, XLSX
 from erp.jobs.kinds import registry
 from erp.jobs.models import Job, JobResult
 from erp.jobs.sheets import as_workbook
+
+_ENDINGS: Final = {CSV: "csv", XLSX: "xlsx", PDF: "pdf"}
 
 
 class CsvRenderer(BaseRenderer):
@@ -28,6 +30,12 @@ class WorkbookRenderer(BaseRenderer):
     """The same as a workbook."""
 
     media_type, format = XLSX, "xlsx"
+
+
+class PdfRenderer(BaseRenderer):
+    """Stands for documents that a view makes by itself."""
+
+    media_type, format = PDF, "pdf"
 
 
 def table(
@@ -45,11 +53,15 @@ def table(
         response = HttpResponse(as_workbook(rows, notes), content_type=XLSX)
     else:
         response = StreamingHttpResponse(as_csv(rows), content_type=f"{CSV}; charset=utf-8")
-    return _attachment(response, name)
+    return attachment(response, name)
 
 
-def _attachment(response: HttpResponseBase, name: str) -> HttpResponseBase:
-    ending = "xlsx" if response["Content-Type"] == XLSX else "csv"
+Answer = TypeVar("Answer", bound=HttpResponseBase)
+
+
+def attachment(response: Answer, name: str) -> Answer:
+    """The response as a file to save, which no browser takes for anything else than it says."""
+    ending = _ENDINGS[response["Content-Type"].partition(";")[0]]
     name = re.sub("[^a-z0-9]+", "-", name.lower())
     response["Content-Disposition"] = f'attachment; filename="{name}.{ending}"'
     response["X-Content-Type-Options"] = "nosniff"
@@ -71,7 +83,7 @@ def result_of(job: Job, actor: Actor) -> HttpResponseBase:
         if not job.belongs_to(actor):
             raise NotFound
         registry[job.kind].authorize_result(job, actor)
-        return _attachment(HttpResponse(bytes(made.content), content_type=made.media_type), job.file_name)
+        return attachment(HttpResponse(bytes(made.content), content_type=made.media_type), job.file_name)
     rows = job.rows.exclude(word="").order_by("number")
     lines = ((row.number, row.word, row.object_id or "") for row in rows.iterator(chunk_size=500))
     return table("result", ("row", "done", "id"), lines)

@@ -1,19 +1,29 @@
 """Reads of partners: pages that use an index, what expires, timelines, filters of staff."""
 
 from datetime import timedelta
+from io import BytesIO
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from pypdf import PdfReader
 
 from apps.partners.analytics import analytics
-from apps.partners.models import CreditAccount, CreditLimit, OnboardingRound, Partner
+from apps.partners.models import (
+    CreditAccount,
+    CreditLimit,
+    OnboardingRound,
+    Partner,
+    PartnerBankAccount,
+    TaxRegistration,
+)
 from apps.partners.models.credit import Level
 from apps.partners.services import decisions
 from apps.partners.tests import factories
 from erp import clock
 from erp.models import unguarded_writes
 from erp.services import caused_by
+from erp.trail.models import Export
 
 pytestmark = pytest.mark.django_db
 
@@ -231,6 +241,37 @@ def test_the_use_of_credit_is_counted_in_sql_as_the_account_says_itself():
 def test_analytics_are_for_holders_of_their_capability(client_for, user, role, status):
     reader = user(role, **({"of": factories.ready_partner()} if role == "PARTNER_ADMIN" else {}))
     assert client_for(reader).read("/api/v1/partners/analytics").status_code == status
+
+
+def test_the_kyc_register_is_a_pdf_masked_as_reads_and_the_same_for_the_same_data(client_for, user):
+    firm = factories.approved(legal_name="श्री सोमनाथ उद्योग")
+    account = CreditAccount.objects.get(partner=firm)
+    with unguarded_writes():
+        CreditLimit(
+            partner_id=firm.pk, account=account, amount="2479684.66", valid_from=clock.today(), status="approved",
+            base_version=1, reason="For a test.",
+        ).save()  # fmt: skip
+    path = f"/api/v1/partners/{firm.pk}/kyc-register"
+    registration = TaxRegistration.objects.get(partner=firm)
+    number = PartnerBankAccount.objects.get(partner=firm).number
+    for role, clear in (("AUDITOR", False), ("INTERNAL_COMPLIANCE", True)):
+        client = client_for(user(role))
+        first = client.read(path)
+        assert (first.status_code, first["Content-Type"]) == (200, "application/pdf")
+        assert first["Content-Disposition"] == f'attachment; filename="kyc-register-{firm.code.lower()}.pdf"'
+        assert client.read(path).content == first.content
+        pages = PdfReader(BytesIO(first.content)).pages
+        text = "".join(page.extract_text() for page in pages)
+        assert "₹24,79,684.66" in text
+        assert "श्री" in text
+        assert "Trade licence" in text
+        assert "Page 1 of" in text
+        for secret in (firm.pan, registration.gstin, firm.contact_email, firm.contact_phone):
+            assert (secret in text) is clear, secret
+        assert number not in text
+    assert [(each.filters["partner"], each.lines) for each in Export.objects.all()] == [(str(firm.pk), 1)] * 4
+    assert client_for(user("INTERNAL")).read(path).status_code == 403
+    assert client_for(user("PARTNER_ADMIN", of=firm)).read(path).status_code == 403
 
 
 def _plan(client, path, query, without=("seqscan", "sort")):
