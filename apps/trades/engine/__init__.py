@@ -4,8 +4,9 @@ Pure functions of the standard library: no database, no clock, no settings. ``py
 recomputes an exported settlement anywhere. A change of any result is a new version; old ones stay callable.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, Final
 
 from apps.trades.engine import errors, records, v1
@@ -14,26 +15,34 @@ from apps.trades.engine.settlement import Settlement
 from apps.trades.engine.terms import Terms, thaw
 
 OPERATIONS: Final = ("settle", "preview", "cancel")
-VERSIONS: Final[Mapping[int, Mapping[str, Callable[[Terms, Facts], Settlement]]]] = {
-    v1.VERSION: {"settle": v1.settle, "preview": v1.preview, "cancel": v1.cancel}
-}
+VERSIONS: Final[Mapping[int, ModuleType]] = {v1.VERSION: v1}
 CURRENT: Final = v1.VERSION
 FORMAT: Final = "settlement-trace/1"
 
 
-def settle(version: int, terms: Terms, facts: Facts) -> Settlement:
+def version(number: int) -> ModuleType:
+    """Return a version with all its functions. Raises VersionUnknown."""
+    if type(number) is not int or number not in VERSIONS:
+        raise errors.VersionUnknown(f"There is no engine version {number}.")
+    return VERSIONS[number]
+
+
+def settle(number: int, terms: Terms, facts: Facts) -> Settlement:
     """Settle a trade by a version of the engine. Raises FactsMissing, BalanceOpen, ScheduleGap, TaxRuleMissing …"""
-    return _function(version, "settle")(terms, facts)
+    settlement: Settlement = version(number).settle(terms, facts)
+    return settlement
 
 
-def preview(version: int, terms: Terms, facts: Facts) -> Settlement:
+def preview(number: int, terms: Terms, facts: Facts) -> Settlement:
     """Settle with estimates for missing facts, which the result names."""
-    return _function(version, "preview")(terms, facts)
+    settlement: Settlement = version(number).preview(terms, facts)
+    return settlement
 
 
-def cancel(version: int, terms: Terms, facts: Facts) -> Settlement:
+def cancel(number: int, terms: Terms, facts: Facts) -> Settlement:
     """Close the undelivered quantity: washout and advances to give back."""
-    return _function(version, "cancel")(terms, facts)
+    settlement: Settlement = version(number).cancel(terms, facts)
+    return settlement
 
 
 def export(
@@ -75,7 +84,7 @@ def recompute(exported: Any) -> Recomputed:
         raise records.reject("/operation", f"Must be one of {', '.join(OPERATIONS)}.")
     terms = _read_terms(exported)
     facts = records.from_json(Facts, exported["facts"], "/facts")
-    result = _function(exported["engine_version"], operation)(terms, facts)
+    result = getattr(version(exported["engine_version"]), operation)(terms, facts)
     found = records.differences(exported["settlement"], records.to_json(result), "/settlement")
     return Recomputed(terms, facts, result, found)
 
@@ -83,9 +92,3 @@ def recompute(exported: Any) -> Recomputed:
 def _read_terms(exported: dict[str, Any]) -> Terms:
     records.from_json(Terms, exported["terms"], "/terms")  # for pointers into the file
     return thaw(exported["terms"], exported["contract_hash"])
-
-
-def _function(version: Any, operation: str) -> Callable[[Terms, Facts], Settlement]:
-    if type(version) is not int or version not in VERSIONS:
-        raise errors.VersionUnknown(f"There is no engine version {version}.")
-    return VERSIONS[version][operation]

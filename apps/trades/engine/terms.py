@@ -100,6 +100,8 @@ class NoteTax(StrEnum):
 
 
 class RoundOff(StrEnum):
+    """Whether documents are rounded to whole units of the currency; usual for rupees only."""
+
     WHOLE = "WHOLE"
     NONE = "NONE"
 
@@ -326,6 +328,7 @@ class Terms:
     delivery: Delivery
     payment: PaymentTerms
     parties: tuple[Party, ...]
+    round_off: RoundOff
     count: Count | None = None
     count_unit: str = ""
     schedule: Schedule | None = None
@@ -333,7 +336,6 @@ class Terms:
     brokerage: tuple[Brokerage, ...] = ()
     charges: tuple[Charge, ...] = ()
     direction: Direction = Direction.DOMESTIC
-    round_off: RoundOff = RoundOff.WHOLE
     tax_basis: TaxBasis = TaxBasis.EXCLUSIVE
     fx_rate: Positive = Decimal(1)
     rule_book: str = ""

@@ -3,18 +3,12 @@
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
+from fractions import Fraction
 
-from apps.commodities.differences import (
-    Band,
-    DifferenceLine,
-    DifferenceSchedule,
-    Form,
-    Mode,
-    Result,
-)
-from apps.commodities.differences import (
-    Side as Off,
-)
+from apps.commodities.differences import Band, DifferenceLine, DifferenceSchedule, Form, Mode, Result
+from apps.commodities.differences import Side as Off
+from apps.commodities.exact import rounded
+from apps.trades import engine
 from apps.trades.engine import facts as f
 from apps.trades.engine import terms as t
 
@@ -112,6 +106,7 @@ TERMS = t.Terms(
     trade_date=day("2026-01-12"),
     currency="INR",
     unit=CANDY,
+    round_off=t.RoundOff.WHOLE,
     goods=t.Goods(commodity="COTTON", hsn="5201", variety="SHANKAR-6"),
     count=100,
     count_unit="BALE",
@@ -121,9 +116,7 @@ TERMS = t.Terms(
     schedule=DEMO_29,
     quality=t.Quality(final_source="LAB"),
     weight=t.Weight(
-        final=t.WeightFinal.ORIGIN,
-        franchise_kind=t.Franchise.DEDUCTIBLE,
-        franchise_percent=D("0.25"),
+        final=t.WeightFinal.ORIGIN, franchise_kind=t.Franchise.DEDUCTIBLE, franchise_percent=D("0.25")
     ),
     delivery=t.Delivery(
         basis="EX_GIN",
@@ -314,3 +307,86 @@ SHIPPED = f.Facts(
     fixations=FIXINGS,
     tax_rows=ROWS,
 )
+
+# Helpers of the tests.
+
+K = Fraction(35562, 100)
+UNTAXED = replace(DISPATCHED, positions=(position(liable=False), BROKER_POSITION))
+LOTS = replace(UNTAXED, quality=())
+
+
+def preview(terms=TERMS, facts=DISPATCHED):
+    return engine.preview(1, terms, facts)
+
+
+def settle(terms=TERMS, facts=SETTLED):
+    return engine.settle(1, terms, facts)
+
+
+def amount(settlement, name, subject="", document=""):
+    return str(settlement.line(name, subject, document).amount)
+
+
+def half_up(exact, places=2):
+    return str(rounded(Fraction(exact), places))
+
+
+def named(settlement, name):
+    """The amounts of all lines of a name."""
+    return [str(line.amount) for line in settlement.lines if line.name == name]
+
+
+def codes(settlement):
+    return [fact.code for fact in settlement.missing]
+
+
+def governed(facts=DISPATCHED, source="LAB", award_price=None, allowance=None, **values):
+    governing = f.Governing(
+        lot_no="SSG-27",
+        source=source,
+        results=results(**values),
+        award_price=award_price,
+        award_allowance_percent=allowance,
+    )
+    return replace(facts, quality=(governing,))
+
+
+def two_lots(terms=TERMS, **fields):
+    lots = (
+        t.Lot(lot_no="A", count=60, estimated_kg=D("10000.000")),
+        t.Lot(lot_no="B", count=40, estimated_kg=D("7000.000")),
+    )
+    return replace(terms, lots=lots, schedule=None, **fields)
+
+
+def dispatch(number, *lines, invoice="", on="2026-01-16", **fields):
+    return f.Dispatch(
+        id=number,
+        dispatched_date=day(on),
+        lines=lines,
+        invoice_number=invoice,
+        invoice_date=day(on) if invoice else None,
+        **fields,
+    )
+
+
+WEIGHED = (
+    weighing("1", "ORIGIN", "10000.000", "0", lot="A"),
+    weighing("2", "ORIGIN", "7000.000", "0", lot="B"),
+)
+TWO_INVOICES = replace(
+    LOTS,
+    dispatches=(
+        dispatch("d1", goods("10000.000", 60, "A"), invoice="I-1"),
+        dispatch("d2", goods("7000.000", 40, "B"), invoice="I-2"),
+    ),
+    weighments=WEIGHED,
+)
+
+
+def charge(kind, basis, rate, **fields):
+    return t.Charge(kind=t.ChargeKind(kind), basis=t.Basis(basis), rate=D(rate), **fields)
+
+
+def charged(*charges, terms=TERMS, facts=DISPATCHED):
+    return preview(replace(terms, charges=charges), facts)

@@ -1,17 +1,23 @@
 """Engine version 1. Its results never change: a change of any result is version 2, beside it."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
+from enum import StrEnum
 from fractions import Fraction
 from typing import Final
 
+from apps.commodities.differences import Outcome
+from apps.commodities.exact import rounded
 from apps.trades.engine import errors, records
 from apps.trades.engine import facts as fact_checks
 from apps.trades.engine import terms as term_checks
-from apps.trades.engine.facts import Facts, Payable, PaymentKind, RowKind, Stage
+from apps.trades.engine.facts import Facts, Fixation, Payable, PaymentKind, RowKind, Stage, TaxRow
 from apps.trades.engine.settlement import Document, DocumentKind, Settlement, Totals
-from apps.trades.engine.terms import Side, Terms
-from apps.trades.engine.v1 import taxes
-from apps.trades.engine.v1.documents import Books, Row
+from apps.trades.engine.terms import OnCall, Side, Terms
+from apps.trades.engine.v1 import goods, payments, taxes
+from apps.trades.engine.v1.documents import Books, Row, advance_due, contract_value
 from apps.trades.engine.v1.goods import Goods
 from apps.trades.engine.v1.payments import Owed
 from apps.trades.engine.v1.trace import Trace
@@ -55,9 +61,9 @@ def _open(terms: Terms, facts: Facts, *, provisional: bool) -> Books:
     term_checks.check(terms)
     fact_checks.check(terms, facts)
     trace = Trace(terms.currency)
-    goods = Goods(terms, facts, trace, provisional=provisional)
-    goods.weigh()
-    return Books(terms, facts, trace, goods)
+    lots = Goods(terms, facts, trace, provisional=provisional)
+    lots.weigh()
+    return Books(terms, facts, trace, lots)
 
 
 def _settle(terms: Terms, facts: Facts, *, provisional: bool) -> Settlement:
@@ -170,7 +176,7 @@ def _washout(books: Books) -> Document | None:
         total=amount,
         remarks=("No tax: compensation for breach is no supply (CBIC circular 178/10/2022)",),
     )
-    books._book(document, [Row("WASHOUT", "washout", amount, line_no, False)])
+    books.book(document, [Row("WASHOUT", "washout", amount, line_no, False)])
     return document
 
 
@@ -190,15 +196,89 @@ def _undelivered(books: Books, lot: term_checks.Lot) -> Decimal:
 
 
 def _give_back_advances(books: Books) -> None:
-    """A trade without delivery: its advances leave the TDS position; the seller owes back what reached the bank."""
+    """A trade without delivery: its advances leave the TDS position, and the seller owes back what reached the bank.
+
+    The TDS stays with the state and is set off against later documents of the year.
+    """
     advances = [row for row in books.payments if row.kind is PaymentKind.ADVANCE]
     for row in advances:
-        position = taxes.position_for(books.facts, RowKind.TDS_GOODS, row.payer, row.payee, row.paid_date)
-        if position is not None:
-            current = books.positions[books._key(position)]
-            books._move(current, taxes.lower(current, row.amount), "")
-    if owed := sum((row.amount - row.tds for row in advances), ZERO):
-        books.owed.append(Owed("REFUND", "", books.seller, books.buyer, owed, books.facts.as_of))
+        key = (RowKind.TDS_GOODS, row.payer, row.payee, taxes.financial_year(row.paid_date))
+        if position := books.positions.get(key):
+            books.move(position, taxes.lower(position, row.amount), "")
+    if advances:
+        amount, tds = sum((row.amount for row in advances), ZERO), sum((row.tds for row in advances), ZERO)
+        refund = books.trace.add("refund", amount - tds, advances=amount, tds=tds)
+        if tds:
+            books.post("TDS", books.buyer, books.seller, tds, "", len(books.trace.lines))
+        books.owed.append(Owed("REFUND", "", books.seller, books.buyer, refund, books.facts.as_of))
 
 
-__all__ = ["VERSION", "cancel", "preview", "settle"]
+# What services ask before a settlement
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What the terms come to when they are made."""
+
+    contract_value: Decimal
+    base_value: Decimal
+    advance_due: Decimal
+    advance_due_date: date
+
+
+class Decision(StrEnum):
+    """What quality results mean for a lot."""
+
+    PASS = "PASS"
+    PASS_WITH_ALLOWANCE = "PASS_WITH_ALLOWANCE"
+    REJECT = "REJECT"
+
+
+def value(terms: Terms, holidays: tuple[date, ...] = ()) -> Contract:
+    """Value of a contract, also in rupees, and its advance."""
+    trace, payment = Trace(terms.currency), terms.payment
+    amount = contract_value(terms, trace)
+    return Contract(
+        amount,
+        rounded(Fraction(amount) * Fraction(terms.fx_rate), 2),
+        advance_due(terms, trace),
+        payments.due_date(terms.trade_date, payment.advance_days, payment.day_kind, holidays),
+    )
+
+
+def band(terms: Terms) -> tuple[Fraction, Fraction]:
+    """The least and the most kilograms that fulfil the contract, both included."""
+    tolerance = Fraction(terms.weight.tolerance_percent) / 100
+    kg = Fraction(terms.weight_kg)
+    return kg * (1 - tolerance), kg * (1 + tolerance)
+
+
+def decide(terms: Terms, governing: fact_checks.Governing) -> Decision:
+    """Judge results by the schedule: an effect on the price is an allowance, one on the weight is not.
+
+    Raises FactsMissing where a parameter of the schedule is missing, ScheduleGap.
+    """
+    trace = Trace(terms.currency)
+    outcome, has_effect = Goods(terms, Facts(as_of=terms.trade_date), trace, provisional=True).judge(
+        governing
+    )
+    if trace.missing:
+        raise errors.FactsMissing(trace.missing)
+    if outcome is not Outcome.ACCEPTED:
+        return Decision.REJECT
+    return Decision.PASS_WITH_ALLOWANCE if has_effect else Decision.PASS
+
+
+def deduct(
+    terms: Terms, rows: Sequence[TaxRow], position: fact_checks.Position, amount: Decimal, day: date
+) -> taxes.Deduction:
+    """TDS on an advance when it is paid; ``deduction.position`` is the position after it."""
+    return taxes.deduct(taxes.row_for(rows, position.kind, day), position, amount, terms.seller, day)
+
+
+def require_fixable(terms: Terms, fixed: Sequence[Fixation], new: Fixation) -> None:
+    """Refuse a fixation that is late, of nothing, or of more than is open. Raises also TermsUnsupported."""
+    if not isinstance(terms.price, OnCall):
+        raise errors.TermsUnsupported("The price is not fixed on call.")
+    before = sum((row.quantity for row in fixed), Decimal(0))
+    goods.require_fixable(terms.price, goods.contract_quantity(terms), before, new)

@@ -69,7 +69,7 @@ class Books:
         self.postings: list[Posting] = []
         self.moves: list[PositionMove] = []
         self.owed: list[Owed] = []
-        self.positions = {self._key(row): row for row in facts.positions}
+        self.positions = {position_key(row): row for row in facts.positions}
         self.prices: dict[str, list[Priced]] = {}
         self.final_prices: dict[str, list[Priced]] = {}
         self.accounted: dict[str, Decimal] = {}
@@ -256,7 +256,7 @@ class Books:
             invoice=invoice.key if invoice and kind is not DocumentKind.INVOICE else "",
             remarks=tuple(filter(None, remarks)),
         )
-        self._book(document, rows)
+        self.book(document, rows)
         return document
 
     def _base(self, total: Decimal, key: str) -> Decimal | None:
@@ -267,16 +267,16 @@ class Books:
             "base_total", Fraction(total) * Fraction(rate), key, "", RUPEE, total=total, rate=rate
         )
 
-    def _book(self, document: Document, rows: Iterable[Row]) -> None:
+    def book(self, document: Document, rows: Iterable[Row]) -> None:
         """Add a document and one posting per line: nothing for zero, sides exchanged for negative."""
         self.documents.append(document)
         for row in rows:
             if row.amount:
                 sides = (document.debtor, document.creditor)
                 debtor, creditor = sides if row.amount > 0 else sides[::-1]
-                self._post(row.posting, debtor, creditor, abs(row.amount), document.key, row.line_no)
+                self.post(row.posting, debtor, creditor, abs(row.amount), document.key, row.line_no)
 
-    def _post(self, kind: str, debtor: str, creditor: str, amount: Decimal, key: str, line_no: int) -> None:
+    def post(self, kind: str, debtor: str, creditor: str, amount: Decimal, key: str, line_no: int) -> None:
         self.postings.append(
             Posting(kind=kind, debtor=debtor, creditor=creditor, amount=amount, document=key, line_no=line_no)
         )
@@ -322,20 +322,20 @@ class Books:
             rate=done.words,
             tax_row=f"{row.code} version {row.version}",
         )
-        self._move(position, done.position, document.key)
+        self.move(position, done.position, document.key)
         return tds
 
     def _withhold(self, document: Document, tds: Decimal) -> Document:
         """Note the TDS on a document: the creditor owes it to the debtor, who pays it to the state."""
         if tds:
-            self._post("TDS", document.creditor, document.debtor, tds, document.key, len(self.trace.lines))
+            self.post("TDS", document.creditor, document.debtor, tds, document.key, len(self.trace.lines))
         withheld = replace(document, tds=tds)
         self.documents[self.documents.index(document)] = withheld
         return withheld
 
-    def _move(self, before: Position, after: Position, key: str) -> None:
+    def move(self, before: Position, after: Position, key: str) -> None:
         used = {row.number: row.used for row in before.certificates}
-        self.positions[self._key(after)] = after
+        self.positions[position_key(after)] = after
         self.moves.append(
             PositionMove(
                 kind=before.kind,
@@ -352,10 +352,6 @@ class Books:
                 },
             )
         )
-
-    @staticmethod
-    def _key(position: Position) -> tuple[RowKind, str, str, str]:
-        return position.kind, position.deductor, position.deductee, position.financial_year
 
     # Rules 13, 14, 18 to 20: notes of an invoice
 
@@ -401,7 +397,7 @@ class Books:
             (RowKind.TDS_GOODS, self.buyer, self.seller, taxes.financial_year(invoice.day))
         )
         if is_credit and position is not None:
-            self._move(position, taxes.lower(position, document.taxable), document.key)
+            self.move(position, taxes.lower(position, document.taxable), document.key)
 
     def _note_key(self, kind: DocumentKind, reason: str, billed: Billed) -> str:
         return "/".join(filter(None, (kind, reason, billed.goods.number)))
@@ -486,7 +482,7 @@ class Books:
 
     def owe(self) -> None:
         """Turn invoices and notes into obligations, and allocate what was paid to them."""
-        advance_left, terms = self.advance_due(), self.terms.payment
+        advance_left, terms = advance_due(self.terms, self.trace), self.terms.payment
         advance_on = payments.due_date(
             self.terms.trade_date, terms.advance_days, terms.day_kind, self.facts.holidays
         )
@@ -539,24 +535,6 @@ class Books:
         rows = [self.goods.delivered.get(row) for row in billed.goods.dispatches]
         days = [row.delivered_date for row in rows if row is not None]
         return max(days) if days and len(days) == len(rows) else None
-
-    def contract_value(self) -> Decimal:
-        """Contract kilograms at the contract price; a price that is still open by its provisional one."""
-        terms = self.terms
-        price = (
-            terms.price.provisional_price if isinstance(terms.price, OnCall | Formula) else terms.price.price
-        )
-        exact = Fraction(terms.weight_kg) * Fraction(price or 0) / terms.unit.k
-        return self.trace.add("contract_value", exact, "", price=price, kg=terms.weight_kg, k=terms.unit.k)
-
-    def advance_due(self) -> Decimal:
-        """The part of the contract value that is due in advance."""
-        percent = self.terms.payment.advance_percent
-        if not percent:
-            return ZERO
-        value = self.contract_value()
-        exact = Fraction(value) * Fraction(percent) / 100
-        return self.trace.add("advance_due", exact, "", contract_value=value, percent=percent)
 
     def carry(self) -> list[Document]:
         """The carrying charge on what was paid late or is open, as a debit note."""
@@ -686,7 +664,7 @@ class Books:
             total=total,
             remarks=tuple(remarks),
         )
-        self._book(document, rows)
+        self.book(document, rows)
         if self.terms.currency != RUPEE:
             return document
         position = self.positions.get(
@@ -694,7 +672,7 @@ class Books:
         )
         if position is not None and not payer.is_individual and not position.liable:
             # Only an individual or a Hindu undivided family may be too small to deduct.
-            self.positions[self._key(position)] = replace(position, liable=True)
+            self.positions[position_key(position)] = replace(position, liable=True)
         tds = self._tds(RowKind.TDS_BROKERAGE, document, row.amount, broker, day)
         return self._withhold(document, tds)
 
@@ -734,3 +712,25 @@ class Books:
             )
             for owed in sorted(self.owed, key=lambda owed: (owed.due, owed.kind, owed.document))
         )
+
+
+def position_key(position: Position) -> tuple[RowKind, str, str, str]:
+    """What a position is about: kind, deductor, deductee, financial year."""
+    return position.kind, position.deductor, position.deductee, position.financial_year
+
+
+def contract_value(terms: Terms, trace: Trace) -> Decimal:
+    """Contract kilograms at the contract price; a price that is still open by its provisional one."""
+    price = terms.price.provisional_price if isinstance(terms.price, OnCall | Formula) else terms.price.price
+    exact = Fraction(terms.weight_kg) * Fraction(price or 0) / terms.unit.k
+    return trace.add("contract_value", exact, price=price, kg=terms.weight_kg, k=terms.unit.k)
+
+
+def advance_due(terms: Terms, trace: Trace) -> Decimal:
+    """The part of the contract value that is due in advance."""
+    percent = terms.payment.advance_percent
+    if not percent:
+        return ZERO
+    value = contract_value(terms, trace)
+    exact = Fraction(value) * Fraction(percent) / 100
+    return trace.add("advance_due", exact, contract_value=value, percent=percent)

@@ -11,16 +11,7 @@ from apps.commodities import differences
 from apps.commodities.exact import Number
 from apps.trades.engine import errors, records
 from apps.trades.engine.facts import Facts, Fixation, Governing, Movement, Stage
-from apps.trades.engine.terms import (
-    Flat,
-    Formula,
-    Franchise,
-    Lot,
-    OnCall,
-    Provisional,
-    Terms,
-    WeightFinal,
-)
+from apps.trades.engine.terms import Flat, Formula, Franchise, Lot, OnCall, Provisional, Terms, WeightFinal
 from apps.trades.engine.v1.trace import Trace, text
 
 POINT: Final = Fraction(1, 100)
@@ -164,24 +155,13 @@ class Goods:
         """Exact unit price and accounted kilograms of a lot by the schedule, and the effects in words."""
         if self.terms.schedule is None:
             return base, Fraction(kg), ""
-        rules = self.rules
         governing = next((row for row in self.facts.quality if row.lot_no == lot.lot_no), None)
         if governing is None:
             self.trace.miss("quality", lot.lot_no, f"Lot {lot.lot_no} has no governing quality result.")
             return base, Fraction(kg), ""
-        try:
-            done = differences.evaluate(
-                rules, governing.results, rate=base, net_weight=kg, price=self.terms.unit.price
-            )
-        except differences.ResultMissing as refusal:
-            self.trace.miss("quality", lot.lot_no, f"Lot {lot.lot_no}: {refusal.detail}")
+        done = self._by_schedule(governing, base, kg)
+        if done is None:
             return base, Fraction(kg), ""
-        except differences.ScheduleGap as refusal:
-            raise errors.ScheduleGap(f"Lot {lot.lot_no}: {refusal.detail}") from None
-        except differences.CurrencyMismatch as refusal:
-            raise errors.UnitMismatch(refusal.detail) from None
-        except differences.ResultUnfit as refusal:
-            raise records.reject("/quality", refusal.detail) from None
         if done.outcome is differences.Outcome.REJECTED:
             return self._rejected(lot, governing, base, kg, dispatches)
         effects = "; ".join(
@@ -190,6 +170,32 @@ class Goods:
         if not done.trace:
             return base, Fraction(kg), ""
         return done.trace[-1].rate, done.trace[-1].weight, effects
+
+    def _by_schedule(self, governing: Governing, base: Number, kg: Number) -> differences.Evaluation | None:
+        """Evaluate the results of a lot; None: some are missing. Refusals get the codes of trades."""
+        try:
+            return differences.evaluate(
+                self.rules, governing.results, rate=base, net_weight=kg, price=self.terms.unit.price
+            )
+        except differences.ResultMissing as refusal:
+            self.trace.miss("quality", governing.lot_no, f"Lot {governing.lot_no}: {refusal.detail}")
+            return None
+        except differences.ScheduleGap as refusal:
+            raise errors.ScheduleGap(f"Lot {governing.lot_no}: {refusal.detail}") from None
+        except differences.CurrencyMismatch as refusal:
+            raise errors.UnitMismatch(refusal.detail) from None
+        except differences.ResultUnfit as refusal:
+            raise records.reject("/quality", refusal.detail) from None
+
+    def judge(self, governing: Governing) -> tuple[differences.Outcome, bool]:
+        """The outcome of a lot's results, and whether they change its price."""
+        if self.terms.schedule is None:
+            return differences.Outcome.ACCEPTED, False
+        done = self._by_schedule(governing, 1, 1)
+        if done is None:
+            return differences.Outcome.ACCEPTED, False
+        on_price = [row for row in done.trace if row.kind is not differences.Form.WEIGHT and row.effect]
+        return done.outcome, bool(on_price)
 
     @property
     def rules(self) -> differences.DifferenceSchedule:

@@ -54,6 +54,7 @@ RULES: Final[dict[str, tuple[str, int]]] = {
     "msme_interest": ("21", MONEY),
     "contract_value": ("22", MONEY),
     "advance_due": ("23", MONEY),
+    "refund": ("24", MONEY),
 }
 RULE_VERSION: Final = 1
 
