@@ -13,6 +13,7 @@ from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
 from functools import cache
+from json.encoder import encode_basestring
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -111,8 +112,10 @@ def differences(stored: Any, computed: Any, pointer: str = "") -> list[tuple[str
 def _canonical(value: Any, pointer: str, parts: list[str], depth: int = 0) -> None:
     if depth > _DEPTH:
         raise reject(pointer, "Nested too deeply.")
-    if value is None or isinstance(value, bool | str):
-        parts.append(json.dumps(value, ensure_ascii=False))
+    if isinstance(value, str):
+        parts.append(encode_basestring(value))
+    elif value is None or isinstance(value, bool):
+        parts.append(json.dumps(value))
     elif isinstance(value, int):
         if abs(value) > _WHOLE:
             raise reject(pointer, "A whole number may have at most 53 bits.")
@@ -128,7 +131,7 @@ def _canonical(value: Any, pointer: str, parts: list[str], depth: int = 0) -> No
         for place, name in enumerate(
             sorted(value, key=lambda name: name.encode("utf-16-be", "surrogatepass"))
         ):
-            parts.append(f"{',' if place else ''}{json.dumps(name, ensure_ascii=False)}:")
+            parts.append(f"{',' if place else ''}{encode_basestring(name)}:")
             _canonical(value[name], f"{pointer}/{_escape(name)}", parts, depth + 1)
         parts.append("}")
     else:

@@ -390,3 +390,24 @@ def charge(kind, basis, rate, **fields):
 
 def charged(*charges, terms=TERMS, facts=DISPATCHED):
     return preview(replace(terms, charges=charges), facts)
+
+
+# One of each form of price.
+BY_ALL = (
+    TERMS,
+    EXPORT,
+    replace(
+        TERMS,
+        price=t.Provisional(
+            price=D(53000),
+            final=t.Formula(
+                source="CAI spot",
+                average_from=day("2026-01-12"),
+                average_to=day("2026-01-14"),
+                difference=D("-250.50"),
+            ),
+        ),
+        charges=(charge("FREIGHT", "FIXED", "100"),),
+        references={"payment_term_id": "7"},
+    ),
+)

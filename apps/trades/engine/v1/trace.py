@@ -174,6 +174,6 @@ class Trace:
 def text(value: object) -> str:
     """An input as the trace shows it: a fraction as a decimal where it is one of at most 12 places."""
     if isinstance(value, Fraction):
-        places = next((n for n in range(13) if (value * 10**n).denominator == 1), None)
+        places = next((n for n in range(13) if 10**n % value.denominator == 0), None)
         return str(value) if places is None else plain(rounded(value, places))
     return plain(value) if isinstance(value, Decimal) else str(value)
