@@ -42,6 +42,7 @@ from apps.partners.serializers import (
 from apps.partners.services import (
     amendments,
     checks,
+    corrections,
     credit,
     decisions,
     kyc,
@@ -170,6 +171,7 @@ class OnboardingAdmin(PartnerPage):
     creates = onboarding.start_onboarding
     runs: ClassVar = [
         papers.add_document,
+        corrections.remove_part,
         submission.submit,
         onboarding.request_info,
         submission.respond,

@@ -38,6 +38,12 @@ class OnboardingUpdated(OfRound):
     changed: list[str]
 
 
+@event("partner.onboarding.part_removed", version=1, aggregate=PARTNER, readers=OWN)
+class PartRemoved(OfRound):
+    target: str
+    target_id: UUID
+
+
 @event("partner.onboarding.submitted", version=1, aggregate=PARTNER, readers=OWN)
 class OnboardingSubmitted(OfRound):
     kind: str

@@ -311,6 +311,19 @@ class WithdrawInput(Input):
     )
 
 
+class RemovePartInput(Input):
+    target = fields.ChoiceField(
+        choices=[
+            ("location", "Location"),
+            ("vehicle", "Vehicle"),
+            ("bank_account", "Bank account"),
+            ("employee", "Employee"),
+        ],
+        help_text="What is removed.",
+    )
+    target_id = fields.UUIDField(help_text="The row that is removed.")
+
+
 class ApproveInput(Input):
     notes = fields.CharField(
         max_length=2000, required=False, allow_blank=True, multiline=True, help_text="Note for the file."

@@ -37,6 +37,7 @@ from apps.partners.models.partners import KYC_STATES
 from apps.partners.register import kyc_register
 from apps.partners.services import (
     amendments,
+    corrections,
     credit,
     decisions,
     kyc,
@@ -281,6 +282,7 @@ class OnboardingViewSet(RowViewSet):
         papers.add_document, serializers.DocumentInput, path="documents", status=201,
         output=serializers.DocumentOutput,
     )  # fmt: skip
+    remove_part = endpoint(corrections.remove_part, serializers.RemovePartInput, if_match="optional")
     submit = endpoint(submission.submit, serializers.SubmitInput, if_match="optional", status=202)
     request_info = endpoint(onboarding.request_info, serializers.RequestInfoInput, if_match="optional")
     respond = endpoint(submission.respond, serializers.RespondInput, if_match="optional", status=202)

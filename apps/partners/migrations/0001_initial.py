@@ -229,6 +229,23 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name='EmptyOperation',
+            fields=[
+                ('id', models.BigAutoField(primary_key=True, serialize=False)),
+                ('entry_key', models.CharField(max_length=120)),
+                ('kind', models.CharField(choices=[('take_hold', 'Hold taken'), ('move_hold', 'Hold moved'), ('release_hold', 'Hold released'), ('contract', 'Contracted'), ('deliver', 'Delivered'), ('pay', 'Paid'), ('reverse_payment', 'Payment reversed'), ('advance', 'Advance'), ('mark', 'Marked to market'), ('set_margin', 'Margin'), ('cancel_source', 'Cancelled'), ('suspend', 'Suspension')], max_length=16)),
+                ('asked_amount', models.DecimalField(decimal_places=2, max_digits=20)),
+                ('source_type', models.CharField(max_length=40)),
+                ('source_id', models.UUIDField()),
+                ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='partner.creditaccount')),
+            ],
+            options={
+                'abstract': False,
+                'default_permissions': (),
+                'constraints': [models.UniqueConstraint(fields=('account', 'entry_key'), name='empty_operation_key_once')],
+            },
+        ),
+        migrations.CreateModel(
             name='OpenExposure',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),

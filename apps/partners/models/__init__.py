@@ -4,6 +4,7 @@ from apps.partners.models.amendments import Amendment, AmendmentChange
 from apps.partners.models.credit import (
     CreditAccount,
     CreditLimit,
+    EmptyOperation,
     ExposureEntry,
     OpenExposure,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "AmendmentChange",
     "CreditAccount",
     "CreditLimit",
+    "EmptyOperation",
     "ExposureEntry",
     "GroupMember",
     "IdentifierKey",

@@ -299,6 +299,29 @@ class ExposureEntry(Guarded):
         return f"{self.get_bucket_display()} {self.amount}"
 
 
+class EmptyOperation(Guarded):
+    """An operation of the ledger that had nothing to book: its key is used all the same."""
+
+    trail_exempt = "keys of operations that changed nothing"
+    machinery = True
+
+    id = models.BigAutoField(primary_key=True)
+    account = models.ForeignKey(CreditAccount, models.PROTECT, related_name="+")
+    entry_key = models.CharField(max_length=120)
+    kind = models.CharField(max_length=16, choices=Operation)
+    asked_amount = money()
+    source_type = models.CharField(max_length=40)
+    source_id = models.UUIDField()
+
+    class Meta(Guarded.Meta):
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["account", "entry_key"], name="empty_operation_key_once")
+        ]
+
+    def __str__(self) -> str:
+        return self.entry_key
+
+
 class OpenExposure(Guarded):
     """What each source holds of each bucket now; kept from the entries, under the account's lock."""
 

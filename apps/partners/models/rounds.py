@@ -136,7 +136,7 @@ class OnboardingRound(OfPartner):
 
     def open_verbs(self) -> frozenset[str]:
         """Verbs that the status allows."""
-        edits = {"update", "submit", "add_document", "withdraw"}
+        edits = {"update", "submit", "add_document", "remove_part", "withdraw"}
         return frozenset(
             {
                 self.Status.DRAFT: edits,

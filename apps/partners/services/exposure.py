@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from apps.partners import capabilities, events
-from apps.partners.models import CreditAccount, ExposureEntry, OpenExposure, Partner
+from apps.partners.models import CreditAccount, EmptyOperation, ExposureEntry, OpenExposure, Partner
 from apps.partners.models.credit import PAISA, SUMS, WARN_PERCENT, Bucket, Level, Operation
 from erp import clock
 from erp.access import Actor
@@ -79,14 +79,18 @@ def locked_account(partner: Partner | UUID) -> CreditAccount:
 
 def _repeated(
     account: CreditAccount, key: str, asked: Decimal, kind: str, source: Source
-) -> list[ExposureEntry]:
-    """Entries that the key wrote before. Raises EntryKeyReused for another amount, operation or source."""
+) -> list[ExposureEntry] | None:
+    """Entries that the key wrote before, none where there was nothing to book; None for a new key.
+
+    Raises EntryKeyReused for another amount, operation or source.
+    """
     entries = list(ExposureEntry.objects.filter(account=account, entry_key=key).order_by("line"))
-    if entries:
-        first = entries[0]
-        same = (first.asked_amount, first.kind, first.source_type, first.source_id)
-        if same != (asked, kind, source.type, source.id):
-            raise EntryKeyReused
+    first = entries[0] if entries else EmptyOperation.objects.filter(account=account, entry_key=key).first()
+    if first is None:
+        return None
+    same = (first.asked_amount, first.kind, first.source_type, first.source_id)
+    if same != (asked, kind, source.type, source.id):
+        raise EntryKeyReused
     return entries
 
 
@@ -104,40 +108,70 @@ def _book(
     kind: str,
     key: str,
     asked: Decimal,
+    source: Source,
     lines: Iterable[_Line],
     rate: Rate | None = None,
 ) -> list[ExposureEntry]:
-    """Append lines, move the open exposure of their sources and the account's sums; tell of a crossed level."""
+    """Append lines, move the open exposure of their sources and the account's sums; tell of a crossed level.
+
+    Where there is nothing to book the key is stored alone, so that it can't book anything later.
+    """
     limit = account.limit
     before = account.level(limit)
     entries = []
     for number, line in enumerate(line for line in lines if line.amount):
-        entry = ExposureEntry(
-            partner_id=account.partner_id,
-            account=account,
-            side=line.side,
-            bucket=line.bucket,
-            kind=kind,
-            amount=line.amount,
-            asked_amount=asked,
-            source_type=line.source.type,
-            source_id=line.source.id,
-            entry_key=key,
-            line=number,
-            rate=rate and rate.rate,
-            rate_date=rate and rate.day,
-            expires_at=line.expires_at,
-            actor_id=actor.pk,
-        )
+        entry = _entry(account, actor, kind, key, asked, line, number, rate)
         entry.save()
         entries.append(entry)
         _move(account, line)
-    changed = {column: getattr(account, column) for column in SUMS.values()}
-    CreditAccount.objects.filter(pk=account.pk).update(
-        **changed
-    )  # no version: it counts changes of the limit
+    if not entries:
+        EmptyOperation(
+            account=account,
+            entry_key=key,
+            kind=kind,
+            asked_amount=asked,
+            source_type=source.type,
+            source_id=source.id,
+        ).save()
+        return []
+    _store_sums(account)
     _tell_level(account, limit, before)
     return entries
+
+
+def _entry(
+    account: CreditAccount,
+    actor: Actor,
+    kind: str,
+    key: str,
+    asked: Decimal,
+    line: _Line,
+    number: int,
+    rate: Rate | None = None,
+) -> ExposureEntry:
+    return ExposureEntry(
+        partner_id=account.partner_id,
+        account=account,
+        side=line.side,
+        bucket=line.bucket,
+        kind=kind,
+        amount=line.amount,
+        asked_amount=asked,
+        source_type=line.source.type,
+        source_id=line.source.id,
+        entry_key=key,
+        line=number,
+        rate=rate and rate.rate,
+        rate_date=rate and rate.day,
+        expires_at=line.expires_at,
+        actor_id=actor.pk,
+    )
+
+
+def _store_sums(account: CreditAccount) -> None:
+    """Store the account's sums; its version, which counts changes of the limit, stays."""
+    changed = {column: getattr(account, column) for column in SUMS.values()}
+    CreditAccount.objects.filter(pk=account.pk).update(**changed)
 
 
 def _move(account: CreditAccount, line: _Line) -> None:
@@ -227,23 +261,26 @@ def take_hold(
     The limit and the sums are read under the account's lock, so that two holds never share the same headroom.
     """
     amount = _paise(amount)
-    if not amount:
+    if not amount and not CreditAccount.objects.filter(pk=partner.pk).exists():
         return []
     account = locked_account(partner)
-    if entries := _repeated(account, entry_key, amount, Operation.TAKE, source):
+    entries = _repeated(account, entry_key, amount, Operation.TAKE, source)
+    if entries is not None:
         return entries
     limit = account.limit
-    if not limit:
+    if amount and not limit:
         raise CreditLimitMissing
     headroom = limit - account.exposure
-    if amount > headroom:
+    if amount and amount > headroom:
         raise CreditExceeded(
             headroom=str(max(headroom, _NOTHING)), asked=str(amount), currency=account.currency
         )
     entries = _book(
-        account, actor, Operation.TAKE, entry_key, amount,
+        account, actor, Operation.TAKE, entry_key, amount, source,
         [_Line(source, BUY, Bucket.HOLD, amount, expires_at)], rate,
     )  # fmt: skip
+    if not entries:
+        return []
     warn = account.exposure * 100 >= limit * WARN_PERCENT
     emit(events.ExposureHeld(**_head(account, entries, source, Bucket.HOLD), warn=warn))
     return entries
@@ -257,15 +294,15 @@ def release_hold(
     account = locked_account(partner)
     held = open_amount(account, source, Bucket.HOLD)
     asked = _NOTHING if amount is None else _paise(amount)
-    if entries := _repeated(account, entry_key, asked, Operation.RELEASE, source):
+    entries = _repeated(account, entry_key, asked, Operation.RELEASE, source)
+    if entries is not None:
         return entries
     free = held if amount is None else min(asked, held)
-    if not free:
-        return []
     entries = _book(
-        account, actor, Operation.RELEASE, entry_key, asked, [_Line(source, BUY, Bucket.HOLD, -free)]
+        account, actor, Operation.RELEASE, entry_key, asked, source, [_Line(source, BUY, Bucket.HOLD, -free)]
     )
-    emit(events.ExposureReleased(**_head(account, entries, source, Bucket.HOLD)))
+    if entries:
+        emit(events.ExposureReleased(**_head(account, entries, source, Bucket.HOLD)))
     return entries
 
 
@@ -282,15 +319,17 @@ def move_hold(
     """Move a hold from a reservation to its trade, without a moment in which it is free."""
     account = locked_account(partner)
     asked = _NOTHING if amount is None else _paise(amount)
-    if entries := _repeated(account, entry_key, asked, Operation.MOVE, source):
+    entries = _repeated(account, entry_key, asked, Operation.MOVE, source)
+    if entries is not None:
         return entries
     held = open_amount(account, source, Bucket.HOLD)
     moved = held if amount is None else asked
     if not held or moved > held:
         raise HoldGone
     lines = [_Line(source, BUY, Bucket.HOLD, -moved), _Line(target, BUY, Bucket.HOLD, moved)]
-    entries = _book(account, actor, Operation.MOVE, entry_key, asked, lines)
-    emit(events.ExposureMoved(**{**_head(account, entries, target, Bucket.HOLD), "amount": moved}))
+    entries = _book(account, actor, Operation.MOVE, entry_key, asked, source, lines)
+    if entries:
+        emit(events.ExposureMoved(**{**_head(account, entries, target, Bucket.HOLD), "amount": moved}))
     return entries
 
 
@@ -307,11 +346,12 @@ def _shift(
 ) -> tuple[CreditAccount, list[ExposureEntry], bool]:
     """Move an amount of a source from one bucket to the next; what the first lacks comes new."""
     account, amount = locked_account(partner), _paise(amount)
-    if entries := _repeated(account, key, amount, kind, source):
+    entries = _repeated(account, key, amount, kind, source)
+    if entries is not None:
         return account, entries, False
     taken = min(amount, open_amount(account, source, start))
     lines = [_Line(source, side, start, -taken), _Line(source, side, end, amount)]
-    return account, _book(account, actor, kind, key, amount, lines), True
+    return account, _book(account, actor, kind, key, amount, source, lines), True
 
 
 @service(**_ledger(events.ExposureConverted))
@@ -354,15 +394,21 @@ def pay(
 ) -> list[ExposureEntry]:
     """Take a payment off what is delivered and unpaid; at most what the source holds."""
     account, amount = locked_account(partner), _paise(amount)
-    if entries := _repeated(account, entry_key, amount, Operation.PAY, source):
+    entries = _repeated(account, entry_key, amount, Operation.PAY, source)
+    if entries is not None:
         return entries
     paid = min(amount, open_amount(account, source, Bucket.DELIVERED_UNPAID))
-    if not paid:
-        return []
     entries = _book(
-        account, actor, Operation.PAY, entry_key, amount, [_Line(source, BUY, Bucket.DELIVERED_UNPAID, -paid)]
+        account,
+        actor,
+        Operation.PAY,
+        entry_key,
+        amount,
+        source,
+        [_Line(source, BUY, Bucket.DELIVERED_UNPAID, -paid)],
     )
-    emit(events.ExposureSettled(**_head(account, entries, source, Bucket.DELIVERED_UNPAID)))
+    if entries:
+        emit(events.ExposureSettled(**_head(account, entries, source, Bucket.DELIVERED_UNPAID)))
     return entries
 
 
@@ -372,7 +418,8 @@ def reverse_payment(
 ) -> list[ExposureEntry]:
     """Put back what a bounced payment had taken off, whatever the headroom."""
     account, amount = locked_account(partner), _paise(amount)
-    if entries := _repeated(account, entry_key, amount, Operation.REVERSE, source):
+    entries = _repeated(account, entry_key, amount, Operation.REVERSE, source)
+    if entries is not None:
         return entries
     entries = _book(
         account,
@@ -380,9 +427,11 @@ def reverse_payment(
         Operation.REVERSE,
         entry_key,
         amount,
+        source,
         [_Line(source, BUY, Bucket.DELIVERED_UNPAID, amount)],
     )
-    emit(events.ExposureSettled(**_head(account, entries, source, Bucket.DELIVERED_UNPAID)))
+    if entries:
+        emit(events.ExposureSettled(**_head(account, entries, source, Bucket.DELIVERED_UNPAID)))
     return entries
 
 
@@ -392,26 +441,33 @@ def advance(
 ) -> list[ExposureEntry]:
     """Add an advance paid to a seller, or take one off (negative)."""
     account, amount = locked_account(partner), _paise(amount, least=Decimal("-Infinity"))
-    if entries := _repeated(account, entry_key, amount, Operation.ADVANCE, source):
+    entries = _repeated(account, entry_key, amount, Operation.ADVANCE, source)
+    if entries is not None:
         return entries
     entries = _book(
-        account, actor, Operation.ADVANCE, entry_key, amount, [_Line(source, SELL, Bucket.ADVANCE, amount)]
+        account,
+        actor,
+        Operation.ADVANCE,
+        entry_key,
+        amount,
+        source,
+        [_Line(source, SELL, Bucket.ADVANCE, amount)],
     )
-    emit(events.ExposureSettled(**_head(account, entries, source, Bucket.ADVANCE)))
+    if entries:
+        emit(events.ExposureSettled(**_head(account, entries, source, Bucket.ADVANCE)))
     return entries
 
 
 def _set(
     actor: Actor, partner: Partner, source: Source, key: str, amount: Decimal, kind: str, bucket: str
-) -> tuple[CreditAccount, list[ExposureEntry]]:
+) -> tuple[CreditAccount, list[ExposureEntry], bool]:
     """Bring a source's bucket to an amount."""
     account, amount = locked_account(partner), _paise(amount)
-    if _repeated(account, key, amount, kind, source):
-        return account, []
-    difference = amount - open_amount(account, source, bucket)
-    if not difference:
-        return account, []
-    return account, _book(account, actor, kind, key, amount, [_Line(source, BUY, bucket, difference)])
+    entries = _repeated(account, key, amount, kind, source)
+    if entries is not None:
+        return account, entries, False
+    line = _Line(source, BUY, bucket, amount - open_amount(account, source, bucket))
+    return account, _book(account, actor, kind, key, amount, source, [line]), True
 
 
 @service(**_ledger(events.ExposureMarked))
@@ -419,8 +475,8 @@ def mark(
     *, actor: Actor, partner: Partner, source: Source, amount: Decimal, entry_key: str
 ) -> list[ExposureEntry]:
     """Set by how much an undelivered contract's goods have risen over its price, at least 0."""
-    account, entries = _set(actor, partner, source, entry_key, amount, Operation.MARK, Bucket.MARK)
-    if entries:
+    account, entries, new = _set(actor, partner, source, entry_key, amount, Operation.MARK, Bucket.MARK)
+    if new and entries:
         emit(events.ExposureMarked(**_head(account, entries, source, Bucket.MARK)))
     return entries
 
@@ -430,8 +486,8 @@ def set_margin(
     *, actor: Actor, partner: Partner, source: Source, amount: Decimal, entry_key: str
 ) -> list[ExposureEntry]:
     """Set the margin received for a source, which lowers the exposure."""
-    account, entries = _set(actor, partner, source, entry_key, amount, Operation.MARGIN, Bucket.MARGIN)
-    if entries:
+    account, entries, new = _set(actor, partner, source, entry_key, amount, Operation.MARGIN, Bucket.MARGIN)
+    if new and entries:
         emit(events.MarginChanged(**_head(account, entries, source, Bucket.MARGIN)))
     return entries
 
@@ -440,16 +496,16 @@ def set_margin(
 def cancel_source(*, actor: Actor, partner: Partner, source: Source, entry_key: str) -> list[ExposureEntry]:
     """Take everything of a source out of the ledger's sums: the trade was cancelled."""
     account = locked_account(partner)
-    if entries := _repeated(account, entry_key, _NOTHING, Operation.CANCEL, source):
+    entries = _repeated(account, entry_key, _NOTHING, Operation.CANCEL, source)
+    if entries is not None:
         return entries
     rows = OpenExposure.objects.filter(
         account=account, source_type=source.type, source_id=source.id, amount__gt=0
     ).order_by("bucket")
     lines = [_Line(source, row.side, row.bucket, -row.amount) for row in rows]
-    if not lines:
-        return []
-    entries = _book(account, actor, Operation.CANCEL, entry_key, _NOTHING, lines)
-    emit(events.ExposureReleased(**_head(account, entries, source, lines[0].bucket)))
+    entries = _book(account, actor, Operation.CANCEL, entry_key, _NOTHING, source, lines)
+    if entries:
+        emit(events.ExposureReleased(**_head(account, entries, source, lines[0].bucket)))
     return entries
 
 
@@ -469,16 +525,23 @@ def release_all_holds(partner: Partner, actor: Actor) -> int:
     if account is None:
         return 0
     account.partner = partner
-    rows = list(OpenExposure.objects.filter(account=account, bucket=Bucket.HOLD, amount__gt=0).order_by("id"))
+    limit, before = account.limit, account.level(account.limit)
+    holds = OpenExposure.objects.filter(account=account, bucket=Bucket.HOLD, amount__gt=0)
     key = f"suspend:{clock.now().isoformat()}"
-    for number, row in enumerate(rows):
-        source = Source(row.source_type, row.source_id)
-        entries = _book(
-            account, actor, Operation.SUSPEND, f"{key}:{number}", row.amount,
-            [_Line(source, row.side, Bucket.HOLD, -row.amount)],
-        )  # fmt: skip
-        emit(events.ExposureReleased(**_head(account, entries, source, Bucket.HOLD)))
-    return len(rows)
+    entries = []
+    for number, row in enumerate(holds.order_by("id")):
+        line = _Line(Source(row.source_type, row.source_id), row.side, Bucket.HOLD, -row.amount)
+        entries.append(_entry(account, actor, Operation.SUSPEND, f"{key}:{number}", row.amount, line, 0))
+        account.holds += line.amount
+    # At once, since a partner can have thousands and the account is locked meanwhile.
+    ExposureEntry.objects.bulk_create(entries, batch_size=1000)
+    holds.update(amount=_NOTHING)
+    _store_sums(account)
+    _tell_level(account, limit, before)
+    for entry in entries:
+        source = Source(entry.source_type, entry.source_id)
+        emit(events.ExposureReleased(**_head(account, [entry], source, Bucket.HOLD)))
+    return len(entries)
 
 
 def overdue_holds(moment: datetime) -> Any:

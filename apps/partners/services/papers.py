@@ -104,9 +104,16 @@ def add_document(
     partner_side = (*OnboardingRound.EDITABLE, OnboardingRound.Status.APPROVED)
     if round.status in ended or not (actor.is_staff or actor.is_system or round.status in partner_side):
         raise invalid_state(round)
-    return _store(
-        round, actor, file, document_type, target_type, target_id, number, issue_date, expiry_date, replaces
+    document = PartnerDocument(
+        round=round,
+        document_type=document_type,
+        target_type=target_type,
+        issue_date=issue_date,
+        expiry_date=expiry_date,
+        replaces=replaces,
     )
+    document.number = number
+    return _store(document, target_id, file, actor)
 
 
 @service(
@@ -135,53 +142,35 @@ def upload_document(
     round = rounds.order_by("-number").first()
     if round is None:
         raise invalid_state(partner, "The partner has no approved file.")
-    round.partner = partner
-    return _store(
-        round, actor, file, document_type, target_type, target_id, number, issue_date, expiry_date, replaces
+    document = PartnerDocument(
+        round=round,
+        document_type=document_type,
+        target_type=target_type,
+        issue_date=issue_date,
+        expiry_date=expiry_date,
+        replaces=replaces,
     )
+    document.number = number
+    return _store(document, target_id, file, actor)
 
 
-def _store(
-    round: OnboardingRound,
-    actor: Actor,
-    file: Upload,
-    document_type: str,
-    target_type: str,
-    target_id: UUID | None,
-    number: str | None,
-    issue_date: date | None,
-    expiry_date: date | None,
-    replaces: PartnerDocument | None,
-) -> PartnerDocument:
-    partner = round.partner
-    target = _target(partner, target_type, target_id, document_type)
-    if expiry_date is not None and expiry_date < clock.today():
+def _store(document: PartnerDocument, target_id: UUID | None, file: Upload, actor: Actor) -> PartnerDocument:
+    """Check a paper against its file of the partner, and store it with the uploaded file."""
+    round, replaces = document.round, document.replaces
+    partner = document.partner = round.partner
+    document.target_id = _target(document, target_id)
+    if document.expiry_date is not None and document.expiry_date < clock.today():
         raise DocumentExpired(errors=[FieldError("/expiry_date", "expired", "This day has passed.")])
-    same = (partner.pk, document_type, target)
+    same = (partner.pk, document.document_type, document.target_id)
     if replaces is not None and (replaces.partner_id, replaces.document_type, replaces.target_id) != same:
         raise DocumentTypeNotApplicable(
             errors=[FieldError("/replaces", "type", "It replaces a paper of the same type only.")]
         )
     _check_amounts(round, actor)
     stored = uploads.create(actor=actor, file=file, purpose=PURPOSE, used_by="partner.partnerdocument")
-    document = PartnerDocument(
-        partner=partner,
-        round=round,
-        target_type=target_type,
-        target_id=target,
-        document_type=document_type,
-        issue_date=issue_date,
-        expiry_date=expiry_date,
-        revision=1 if replaces is None else replaces.revision + 1,
-        replaces=replaces,
-        file=stored,
-        filename=file.name,
-        media_type=file.media_type,
-        size=stored.size,
-        sha256=file.sha256,
-        uploaded_by_id=actor.pk,
-    )
-    document.number = number
+    document.revision = 1 if replaces is None else replaces.revision + 1
+    document.file, document.filename, document.media_type = stored, file.name, file.media_type
+    document.size, document.sha256, document.uploaded_by_id = stored.size, file.sha256, actor.pk
     document.save()
     touch(partner, actor, round if round.is_open else None)
     emit(
@@ -189,28 +178,28 @@ def _store(
             partner_id=partner.pk,
             round_id=round.pk,
             document_id=document.pk,
-            document_type=document_type,
-            target_type=target_type,
+            document_type=document.document_type,
+            target_type=document.target_type,
             revision=document.revision,
-            expiry_date=expiry_date,
+            expiry_date=document.expiry_date,
         )
     )
     return document
 
 
-def _target(partner: Partner, target_type: str, target_id: UUID | None, document_type: str) -> UUID:
+def _target(document: PartnerDocument, target_id: UUID | None) -> UUID:
     """The row that the paper is about, one of the partner's. Raises Invalid, DocumentTypeNotApplicable."""
-    of_vehicle = document_type in PartnerDocument.VEHICLE_PAPERS
-    if of_vehicle != (target_type == PartnerDocument.Target.VEHICLE):
+    of_vehicle = document.document_type in PartnerDocument.VEHICLE_PAPERS
+    if of_vehicle != (document.target_type == PartnerDocument.Target.VEHICLE):
         raise DocumentTypeNotApplicable(
             errors=[
                 FieldError("/target_type", "type", "Papers of a vehicle belong to a vehicle, others don't.")
             ]
         )
-    if target_type == PartnerDocument.Target.PARTNER:
-        key: UUID = partner.pk
+    if document.target_type == PartnerDocument.Target.PARTNER:
+        key: UUID = document.partner.pk
         return key
-    rows = _TARGETS[target_type].objects.filter(partner=partner, pk=target_id)
+    rows = _TARGETS[document.target_type].objects.filter(partner=document.partner, pk=target_id)
     if target_id is None or not rows.exists():
         raise Invalid(errors=[FieldError("/target_id", "does_not_exist", "The partner has no such row.")])
     return target_id

@@ -155,6 +155,14 @@ EXAMPLES = {
     "start_onboarding": Example(lambda world, target: world.user("APPLICANT"), _profile()),
     "save_draft": Example(_applicant, _profile(trade_name="Somnath Cotton"), _file()),
     "add_document": Example(_applicant, PAPER, _file()),
+    "remove_part": Example(
+        _applicant,
+        {
+            "target": "location",
+            "target_id": lambda world, target: str(target.partner.locations.get().pk),
+        },
+        _file(),
+    ),
     "submit": Example(
         _applicant,
         {"declaration": True, "terms_version": "1", "notice_version": "1", "consent_purposes": ["essential"]},

@@ -9,11 +9,12 @@ from apps.partners.models import (
     KycCheck,
     OnboardingRound,
     Partner,
+    PartnerBankAccount,
     PartnerDocument,
     TaxRegistration,
     TradePermission,
 )
-from apps.partners.services import checks, decisions, onboarding, papers, submission
+from apps.partners.services import checks, corrections, decisions, onboarding, papers, parts, submission
 from apps.partners.services.permissions import wanted_permissions
 from apps.partners.tasks import approve_automatically
 from apps.partners.tests import factories
@@ -542,3 +543,41 @@ def test_a_refused_registration_with_a_new_profile_is_a_refusal_and_no_failure(u
     )
     assert (answer.status_code, answer.json()["code"]) == (409, "partner.duplicate_registration")
     assert len(emitted("partner.duplicate_detected")) == 1
+
+
+def test_a_mistaken_part_is_taken_out_of_a_draft_with_its_papers():
+    round = factories.file_of("draft")
+    partner = round.partner
+    branch = parts.add_location(
+        partner, actor=SYSTEM, code="BR", name="Branch", kind="branch_different_state",
+        gstin=factories.gstin(partner.pan, "27"),
+        address={**factories.ADDRESS, "state_code": "27", "postal_code": "400002"},
+    )  # fmt: skip
+    proof = factories.document_of(round, "other", target_type="location", target_id=branch.pk)
+    corrections.remove_part(round, actor=SYSTEM, target="location", target_id=branch.pk)
+    assert not partner.locations.filter(pk=branch.pk).exists()
+    assert partner.tax_registrations.get().is_main
+    proof.refresh_from_db()
+    assert proof.status == "superseded"
+    account = PartnerBankAccount.objects.get(partner=partner)
+    corrections.remove_part(round, actor=SYSTEM, target="bank_account", target_id=account.pk)
+    with pytest.raises(submission.Incomplete):
+        submission.submit(OnboardingRound.objects.get(pk=round.pk), actor=SYSTEM, **SUBMIT)
+
+
+def test_parts_stay_in_a_file_that_is_decided_and_of_others(user):
+    pending, other = factories.file_of("under_review"), factories.file_of("draft")
+    place = pending.partner.locations.get()
+    with pytest.raises(corrections.InvalidState):
+        corrections.remove_part(pending, actor=SYSTEM, target="location", target_id=place.pk)
+    with pytest.raises(Invalid):
+        corrections.remove_part(other, actor=SYSTEM, target="location", target_id=place.pk)
+    account = PartnerBankAccount.objects.get(partner=other.partner)
+    with pytest.raises(CapabilityMissing):
+        corrections.remove_part(other, actor=user("INTERNAL"), target="bank_account", target_id=account.pk)
+    with unguarded_writes():
+        account.status, account.verified_by, account.verified_at = "verified", user("INTERNAL"), clock.now()
+        account.payable_from = clock.now()
+        account.save()
+    with pytest.raises(corrections.InvalidState):
+        corrections.remove_part(other, actor=SYSTEM, target="bank_account", target_id=account.pk)
