@@ -30,7 +30,8 @@ from apps.notifications import services as notifications
 from apps.notifications.models import Message
 from apps.organization import services as organizations
 from apps.organization.models import BankAccount, Calendar, GstRegistration, Organization
-from apps.partners.models import Partner
+from apps.partners.models import CreditAccount, Partner
+from apps.partners.services import credit
 from config.demo_partners import onboard
 from erp import clock, ids
 from erp.access import SYSTEM
@@ -73,9 +74,9 @@ FIRMS: Final = (
          ("PARTNER_ADMIN", "TRADER"), "", "Mansa Road, Bathinda", "Bathinda", "PB"),
     Firm("Erode Textile Mills Ltd", "public_limited", "mill@demo.example", "Kavitha Subramaniam",
          ("PARTNER_ADMIN", "BUYER")),
-    Firm("Kalbadevi Cotton Brokers", "partnership", "broker@demo.example", "Nilesh Parekh",
+    Firm("Mumbadevi Cotton Brokers LLP", "llp", "broker@demo.example", "Nilesh Parekh",
          ("PARTNER_ADMIN", "BROKER")),
-    Firm("Saurashtra Roadways", "huf", "transport@demo.example", "Bharat Chauhan",
+    Firm("Saurashtra Roadways", "proprietorship", "transport@demo.example", "Bharat Chauhan",
          ("PARTNER_ADMIN", "SERVICE_PROVIDER")),
 )  # fmt: skip
 
@@ -145,6 +146,7 @@ def fill(invite: Callable[..., Any], seed: int = 1) -> list[str]:
             "branches": _branches(),
             "calendars": _calendars(),
             "partners": _partners(invite),
+            "credit limits": _credit_limits(),
             "offers": _offers(seed),
             "bank accounts": _bank_accounts(),
             "proposed rights": _rights(),
@@ -322,6 +324,29 @@ def _bank_accounts() -> Iterator[Any]:
                     request, actor=director, subject_version=account.version, note="Cheque leaf seen."
                 )
         yield account
+
+
+def _credit_limits() -> Iterator[Any]:
+    """Limits of buyers: a crore, which a second person approves, and one below the band."""
+    finance, manager = _person("finance@demo.example"), _person("manager@demo.example")
+    for name, amount in (
+        ("Kovai Spinners Pvt Ltd", "10000000.00"),
+        ("Erode Textile Mills Ltd", "2500000.00"),
+    ):
+        account = CreditAccount.objects.get(partner__legal_name=name)
+        if account.limits.exists():
+            continue
+        with _named(f"credit limit of {name}"):
+            limit = credit.set_credit_limit(
+                account, actor=finance, amount=Decimal(amount), currency="INR", valid_from=clock.today(),
+                payment_terms_days=15, reason="Turnover of the last year and three references.",
+            )  # fmt: skip
+            if limit.approval_id is not None:
+                request = ApprovalRequest.objects.get(pk=limit.approval_id)
+                approvals.approve(
+                    request, actor=manager, subject_version=limit.version, note="References seen."
+                )
+        yield limit
 
 
 def _rights() -> Iterator[Any]:

@@ -22,6 +22,13 @@ _HOLDERS: Final = {
     "huf": "H",
     "cooperative_society": "A",
 }
+# GSTINs of the firms whose numbers are printed in examples; the PAN is inside.
+_PRINTED: Final = {
+    "Shree Somnath Ginning & Pressing": "24ZZZFS1001A1ZK",
+    "Kovai Spinners Pvt Ltd": "33ZZZCK2002B1ZU",
+    "Mumbadevi Cotton Brokers LLP": "27ZZZFM3003C1ZA",
+    "Saurashtra Roadways": "24ZZZPR4004D1ZL",
+}
 # Check characters with which the sandbox of the GST registry plays a fault.
 _PLAYED: Final = frozenset("TVRMSXQPN")
 # GST code of the state → town and PIN code.
@@ -93,21 +100,25 @@ def apply(
     service_kind: str = "",
 ) -> OnboardingRound:
     """Enter a firm's complete file as a draft, with everything that its checklist asks for."""
+    gstin = _PRINTED.get(name) or gstin_of(pan_of(name, legal_form), state)
+    pan, state = gstin[2:12], gstin[:2]
     town, pin = _TOWNS[state]
-    pan = pan_of(name, legal_form)
-    address = {"line1": "Station Road", "city": town, "state_code": state, "postal_code": pin}
+    serial = pan[5:9]  # of the street and the telephone, which no two firms share
+    address = {
+        "line1": f"Plot {serial}, Station Road", "city": town, "state_code": state, "postal_code": pin,
+    }  # fmt: skip
     profile = {
         "roles": list(roles),
         "legal_name": name,
         "trade_name": trade_name,
         "legal_form": legal_form,
         "pan": pan,
-        "gstin": gstin_of(pan, state),
+        "gstin": gstin,
         "address": address,
         "contact": {
             "name": "The office",
             "email": f"office@{''.join(c for c in name.lower() if c.isalnum())[:30]}.example",
-            "phone": "+912812345678",
+            "phone": f"+91281234{serial}",
         },
     }
     if service_kind:
@@ -136,7 +147,7 @@ def apply(
         vehicle = parts.add_vehicle(
             partner,
             actor=SYSTEM,
-            number=f"GJ03BT{pan[5:9]}",
+            number="GJ03BT4321" if name in _PRINTED else f"GJ03BT{serial}",
             category="truck",
             owner_name=name,
             capacity_tonnes=16,

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 import django_filters
 from django.forms import IntegerField
 from django.http import HttpResponse
+from django.urls import reverse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.mixins import ListModelMixin
@@ -240,6 +241,10 @@ class CreditAccountViewSet(ViewSet):
         status=201,
         otherwise={202: lambda limit: limit.status == "proposed"},
     )
+
+    def links(self, row: CreditAccount) -> dict[str, str]:
+        """Its address is below the partner's."""
+        return {"self": reverse("partner-credit-credit", kwargs={"pk": row.pk})}
 
     @read("credit")
     def credit(self, request: Request, pk: Any = None) -> Response:

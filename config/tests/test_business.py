@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from decimal import Decimal
 from io import StringIO
 from typing import Any
 
@@ -13,7 +14,7 @@ from apps.availability.models import Availability, Reservation
 from apps.locations.models import Location
 from apps.notifications.models import Message
 from apps.organization.models import BankAccount, Calendar, GstRegistration, Organization
-from apps.partners.models import Partner
+from apps.partners.models import CreditLimit, Partner, PartyLink, Vehicle
 from config import business
 from erp import ids
 from erp.jobs.models import Job
@@ -42,7 +43,11 @@ def test_the_demo_s_business_has_something_of_everything_and_is_made_once(pubsub
     assert branches == {"Demo Cotton Exchange": 4, "Demo Fibres": 2}
     assert Calendar.objects.count() == 3
     forms = set(Partner.objects.values_list("legal_form", flat=True))
-    assert (Partner.objects.count(), len(forms)) == (8, 7)
+    assert (Partner.objects.count(), len(forms)) == (8, 6)
+    assert not PartyLink.objects.exists(), "no two firms share anything by chance"
+    assert Vehicle.objects.get().number == "GJ03BT4321"
+    limits = CreditLimit.objects.values_list("partner__legal_name", "amount", "status")
+    assert ("Kovai Spinners Pvt Ltd", Decimal("10000000.00"), "approved") in limits
     statuses = Counter(Availability.objects.values_list("status", flat=True))
     assert statuses == {"DRAFT": 9, "PENDING_APPROVAL": 12, "ACTIVE": 39}
     assert set(Reservation.objects.values_list("status", flat=True)) == {"HELD", "RELEASED"}

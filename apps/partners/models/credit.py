@@ -126,6 +126,9 @@ class CreditAccount(OfPartner):
     def __str__(self) -> str:
         return f"Credit of {self.partner}"
 
+    def open_verbs(self) -> frozenset[str]:
+        return frozenset({"set_credit_limit"})
+
     @property
     def exposure(self) -> Decimal:
         """Everything at risk today, at least 0."""

@@ -6,6 +6,7 @@ from apps.accounts.models import User
 from apps.partners.models import KycCheck, OnboardingRound, Partner, PartnerDocument
 from apps.partners.tasks import run_checks
 from apps.partners.tests import factories
+from erp import clock
 from erp.files import PDF, Upload
 from erp.uploads.tasks import scan
 
@@ -135,6 +136,118 @@ def test_a_seller_applies_and_is_approved(user, client_for, emitted):
         assert told.count(one) == 1, one
 
 
+def fields(name, legal_form, gstin, town, pin, **more):
+    """What a firm of the journey sends to start."""
+    serial = gstin[7:11]
+    return {
+        "legal_name": name,
+        "legal_form": legal_form,
+        "pan": gstin[2:12],
+        "gstin": gstin,
+        "address": {
+            "line1": f"Plot {serial}", "city": town, "state_code": gstin[:2], "postal_code": pin,
+        },
+        "contact": {"name": "Test Person", "email": f"office@p{serial}.example", "phone": f"+91987654{serial}"},
+        "owners": [{"name": "Test Person", "kind": "proprietor" if legal_form == "proprietorship" else "director"}],
+        **more,
+    }  # fmt: skip
+
+
+OTHERS = {
+    "kovai": (
+        fields("Kovai Spinners Pvt Ltd", "private_limited", "33ZZZCK2002B1ZU", "Coimbatore", "641004", roles=["buyer"]),
+        ("pan_card", "gst_certificate", "cancelled_cheque"),
+        {"BUYER"},
+    ),
+    "mumbadevi": (
+        fields(
+            "Mumbadevi Cotton Brokers LLP", "llp", "27ZZZFM3003C1ZA", "Mumbai", "400002", roles=["broker"]
+        ),
+        ("pan_card", "cancelled_cheque"),
+        {"BROKER"},
+    ),
+    "saurashtra": (
+        fields(
+            "Saurashtra Roadways", "proprietorship", "24ZZZPR4004D1ZL", "Rajkot", "360001",
+            roles=["service_provider"], service_kinds=["transporter"], transporter_kind="lorry_owner",
+        ),
+        ("pan_card", "gst_certificate", "cancelled_cheque"),
+        {"SERVICE_PROVIDER"},
+    ),
+}  # fmt: skip
+
+
+def test_the_others_apply_and_credit_above_the_band_takes_two(user, client_for, emitted):
+    """A7: Kovai, Mumbadevi and Saurashtra the same way; a limit of a crore for Kovai."""
+    compliance, finance, manager, second = (
+        user(f"INTERNAL_{role}") for role in ("COMPLIANCE", "FINANCE", "MANAGER", "MANAGER")
+    )
+    ids = {}
+    for firm, (body, kinds, roles) in OTHERS.items():
+        applicant = user("APPLICANT")
+        client = client_for(applicant)
+        started = client.write(START, body)
+        assert started.status_code == 201, started.content
+        path, parts = f"/api/v1/partners/onboarding/{started.json()['id']}", started.json()["partner_id"]
+        ids[firm], parts = parts, f"/api/v1/partners/{parts}"
+        place = {"code": "HQ", "name": "Head office", "kind": "principal", "address": body["address"]}
+        assert client.write(f"{parts}/locations", place).status_code == 201
+        number = f"00004321{body['pan'][5:9]}"
+        account = {
+            "holder": body["legal_name"], "bank_name": "Demo Bank", "number": number, "number_again": number,
+            "account_type": "current", "purpose": "both", "ifsc": "ZZZB0000261",
+        }  # fmt: skip
+        assert client.write(f"{parts}/bank-accounts", account).status_code == 201
+        papers = [{"document_type": kind} for kind in kinds]
+        if firm == "saurashtra":
+            truck = client.write(f"{parts}/vehicles", LORRY)
+            assert (truck.status_code, truck.json()["number"]) == (201, "GJ03BT4321"), truck.content
+            papers += [
+                {"document_type": kind, "target_type": "vehicle", "target_id": truck.json()["id"]}
+                for kind in ("vehicle_rc", "vehicle_insurance", "vehicle_fitness", "vehicle_permit")
+            ]
+        for paper in papers:
+            file = factories.paper(f"{firm}-{paper['document_type']}")
+            assert client.write(f"{path}/documents", {**paper, "file": file}).status_code == 201
+        sent = client.write(f"{path}/submit", SUBMIT)
+        assert sent.status_code == 202, sent.content
+        run_checks()
+        scan()
+        for document in PartnerDocument.objects.filter(partner=ids[firm]):
+            verify = f"/api/v1/partners/documents/{document.pk}/verify"
+            assert client_for(compliance).write(verify, {}, if_match=document.version).status_code == 200
+        desk = client_for(manager)
+        approved = desk.write(f"{parts}/approve", {}, if_match=desk.read(parts)["ETag"])
+        assert approved.status_code == 200, approved.content
+        assert set(User.objects.get(pk=applicant.pk).role_names) == {"PARTNER_ADMIN", *roles}
+    assert len(emitted("partner.vehicle.added", aggregate_id=ids["saurashtra"])) == 1
+    assert not emitted("partner.related_party.detected")
+
+    body = {
+        "amount": "10000000.00", "currency": "INR", "valid_from": str(clock.today()), "payment_terms_days": 15,
+        "reason": "Turnover of the last year and three references.",
+    }  # fmt: skip
+    money, other = client_for(finance), client_for(second)
+    proposed = twice(money, f"/api/v1/partners/{ids['kovai']}/credit-limit", body)
+    assert (proposed.status_code, proposed.json()["status"]) == (202, "proposed")
+    request = f"/api/v1/approvals/{proposed.json()['approval_id']}"
+    seen = other.read(request)
+    note = {"subject_version": seen.json()["subject_version"], "note": "References seen."}
+    own = money.write(f"{request}/approve", note, if_match=seen["ETag"])
+    assert (own.status_code, own.json()["code"]) == (403, "approval.self"), own.content
+    assert money.read(f"/api/v1/partners/{ids['kovai']}/credit").json()["limit"] == "0.00"
+    granted = twice(other, f"{request}/approve", note, if_match=seen["ETag"])
+    assert granted.status_code == 200, granted.content
+    assert money.read(f"/api/v1/partners/{ids['kovai']}/credit").json()["limit"] == "10000000.00"
+    for event, number in (
+        ("partner.credit_limit_proposed", 1), ("partner.credit_limit_changed", 1), ("approval.granted", 1),
+    ):  # fmt: skip
+        assert len(emitted(event)) == number, event
+
+
+LORRY = {
+    "number": "GJ03BT4321", "category": "truck", "owner_name": "Saurashtra Roadways", "capacity_tonnes": "16.00",
+}  # fmt: skip
 SUBMIT = {
     "declaration": True,
     "terms_version": "1",
