@@ -427,6 +427,15 @@ def test_readers_that_can_not_be_are_refused_at_import(readers: Any, words: str)
         declare_read(readers)
 
 
+@pytest.mark.parametrize("field", ["bale_id", "weight"])
+def test_an_aggregate_that_no_uuid_field_names_is_refused(field: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match=f"bale.weighed: {field} must be a UUID field"):
+
+        @events.event("bale.weighed", version=1, aggregate=("bale", field))
+        class Weighed(events.Event):
+            weight: int
+
+
 def test_readers_without_declared_rows_are_refused(registry: events.EventRegistry) -> None:
     declare_read({"seller_id": ALL}, rows=False)
     with pytest.raises(ImproperlyConfigured, match="where the rows of bale are"):
