@@ -20,9 +20,10 @@ from apps.accounts import services as accounts
 from apps.accounts.models import CapabilityChange, User
 from apps.approvals import services as approvals
 from apps.approvals.models import ApprovalRequest
-from apps.availability import services as availability
 from apps.availability.models import Availability
+from apps.availability.services import decisions, offers, stock
 from apps.commodities.models.commodities import Commodity
+from apps.commodities.models.terms import DeliveryTerms, PassingTerms, PaymentTerms, WeighmentTerms
 from apps.commodities.seasons import season_of
 from apps.commodities.services import imports as commodities
 from apps.notifications import notices
@@ -117,15 +118,36 @@ BANKS: Final = (  # bank, branch, IFSC, number, whether a second person has appr
     ("HDFC Bank", "Kalbadevi", "HDFC0000355", "50200099990011", True),
     ("State Bank of India", "Mumbai Main", "SBIN0000300", "39999900112", False),
 )
-# Quality in the words of the trade: unit's weight in kg, least and most quantity, and what the note says.
+# Unit's weight in kg, least and most quantity, price, what was tested, and what the note says.
 GOODS: Final = (
-    ("COTTON", "BALE", 170, (50, 400), "Shankar-6, 29 mm, mic 3.8–4.5, RD 76, moisture up to 8 %, trash up to 3.5 %."),
-    ("COTTON", "BALE", 170, (100, 600), "MCU-5, 32 mm, mic 3.2–4.0, RD 77, roller ginned, FP bales."),
-    ("COTTON", "BALE", 165, (50, 300), "J-34, 27 mm, mic 4.2–4.8, saw ginned, moisture up to 8 %."),
-    ("COTTON", "BALE", 170, (50, 250), "Bunny Brahma, 30 mm, mic 3.5–4.3, RD 75, trash up to 3 %."),
-    ("KAPAS", "QTL", 100, (200, 900), "Long staple kapas, moisture up to 10 %, outturn 34 %."),
-    ("COTTON_SEED", "QTL", 100, (100, 500), "Undecorticated, oil about 18 %, moisture up to 9 %."),
+    ("COTTON", "BALE", 170, (50, 400), 53_500,
+     {"staple_length": "29.0", "micronaire": "3.90", "strength": "28.6", "rd": "76.0",
+      "trash": "3.2", "moisture": "8.0"},
+     "Shankar-6, 29 mm, mic 3.8–4.5, RD 76, moisture up to 8 %, trash up to 3.5 %."),
+    ("COTTON", "BALE", 170, (100, 600), 61_200,
+     {"staple_length": "32.0", "micronaire": "3.60", "strength": "30.1", "rd": "77.0",
+      "trash": "2.4", "moisture": "7.8"},
+     "MCU-5, 32 mm, mic 3.2–4.0, RD 77, roller ginned, FP bales."),
+    ("COTTON", "BALE", 165, (50, 300), 50_900,
+     {"staple_length": "27.0", "micronaire": "4.40", "strength": "26.2", "trash": "3.8", "moisture": "8.0"},
+     "J-34, 27 mm, mic 4.2–4.8, saw ginned, moisture up to 8 %."),
+    ("COTTON", "BALE", 170, (50, 250), 54_700,
+     {"staple_length": "30.0", "micronaire": "3.90", "strength": "29.0", "rd": "75.0",
+      "trash": "2.9", "moisture": "8.1"},
+     "Bunny Brahma, 30 mm, mic 3.5–4.3, RD 75, trash up to 3 %."),
+    ("KAPAS", "QTL", 100, (200, 900), 7_450,
+     {"staple_length": "29.0", "moisture": "9.5", "outturn": "34.00", "foreign_matter": "1.5"},
+     "Long staple kapas, moisture up to 10 %, outturn 34 %."),
+    ("COTTON_SEED", "QTL", 100, (100, 500), 3_350,
+     {"oil": "18.00", "moisture": "8.6", "ffa": "1.10", "foreign_matter": "0.9"},
+     "Undecorticated, oil about 18 %, moisture up to 9 %."),
 )  # fmt: skip
+OFFER_TERMS: Final = {
+    DeliveryTerms: "EX_GIN",
+    PaymentTerms: "ADVANCE_100",
+    PassingTerms: "SELLER_PASS",
+    WeighmentTerms: "ORIGIN_FINAL",
+}
 TABLES: Final = {  # imports: file name → mode, lines
     "varieties-2026.csv": ("atomic", ("COTTON,H-1353,H-1353", "COTTON,RCH-659,RCH-659", "COTTON,AJEET-155,Ajeet-155")),
     "varieties-north.csv": ("partial", ("COTTON,LH-2108,LH-2108", "CTN,F-2228,F-2228", "COTTON,BIO-100,Bio-100")),
@@ -251,40 +273,64 @@ def _offers(seed: int) -> Iterator[Any]:
     manager = _person("manager@demo.example")
     buyers = [_person(email) for email in ("buyer@demo.example", "mill@demo.example")]
     goods = {row.code: row for row in Commodity.objects.filter(code__in={each[0] for each in GOODS})}
+    terms = [model.objects.get(code=code) for model, code in OFFER_TERMS.items()]
     for number in range(1, OFFERS + 1):
         random, reference = Random(f"{seed} {number}"), f"DEMO-{seed}-{number:03}"  # noqa: S311 - not for secrets
         firm = sellers[number % len(sellers)]
-        code, unit, unit_kg, (least, most), note = random.choice(GOODS)
+        code, unit, unit_kg, (least, most), price, tested, note = random.choice(GOODS)
         quantity = Decimal(random.randrange(least, most + 1, 10))
         if Availability.objects.filter(internal_reference=reference).exists():
             continue
         with _named(f"offer {seed} {number}", number):
-            offer = availability.post(
+            offer = offers.post(
                 actor=_person(firm.email),
                 commodity=goods[code],
                 unit=unit,
-                total_quantity=quantity,
-                total_weight_kg=quantity * unit_kg,
-                weight_basis=random.choice(["ESTIMATED", "DECLARED", "WEIGHED"]),
-                crop_year=season_of(clock.today(), 10),
-                place={
-                    "address": firm.town,
-                    "country": "IN",
-                    "state_code": firm.state,
-                    "district": firm.district,
-                },
-                available_from_date=clock.today() + timedelta(days=random.randrange(5)),
-                available_until_date=clock.today() + timedelta(days=random.randrange(14, 75)),
-                min_order_quantity=random.choice([None, Decimal(10), Decimal(50)]),
-                max_hold_hours=random.choice([24, 48, 72]),
-                internal_reference=reference,
-                notes=note,
                 submit=number > DRAFTS,
+                content={
+                    "total_quantity": quantity,
+                    "total_weight_kg": quantity * unit_kg,
+                    "weight_basis": random.choice(["ESTIMATED", "DECLARED"]),
+                    "crop_year": season_of(clock.today(), 10),
+                    "place": {
+                        "address": firm.town,
+                        "country": "IN",
+                        "state_code": firm.state,
+                        "district": firm.district,
+                    },
+                    "unit_price": Decimal(price + random.randrange(-20, 21) * 10),
+                    "price_public": number % 3 == 0,
+                    "delivery_term": terms[0],
+                    "payment_term": terms[1],
+                    "passing_term": terms[2],
+                    "weighment_term": terms[3],
+                    "available_from_date": clock.today() + timedelta(days=random.randrange(5)),
+                    "available_until_date": clock.today() + timedelta(days=random.randrange(14, 75)),
+                    "min_order_quantity": random.choice([None, Decimal(10), Decimal(50)]),
+                    "max_hold_hours": random.choice([24, 48, 72]),
+                    "internal_reference": reference,
+                    "notes": note,
+                    "quality": [{"parameter": name, "value": value} for name, value in tested.items()],
+                    "lots": _lots(number, quantity) if unit == "BALE" else [],
+                },
             )
             if number > DRAFTS + PENDING:
-                offer = availability.approve(offer, actor=manager, note="Samples and weighment slips seen.")
+                offer = decisions.approve(offer, actor=manager, note="Samples and weighment slips seen.")
                 _reservations(offer, random, buyers)
         yield offer
+
+
+def _lots(number: int, quantity: Decimal) -> list[dict[str, Any]]:
+    """Two lots with press-running numbers that no other offer has."""
+    half = int(quantity) // 2
+    start = number * 1000
+    return [
+        {"lot_no": f"{number:03}-A", "press_mark": "DEMO", "pr_from": start, "pr_to": start + half - 1, "bales": half},
+        {
+            "lot_no": f"{number:03}-B", "press_mark": "DEMO", "pr_from": start + half,
+            "pr_to": start + int(quantity) - 1, "bales": int(quantity) - half,
+        },
+    ]  # fmt: skip
 
 
 def _reservations(offer: Availability, random: Random, buyers: list[User]) -> None:
@@ -293,9 +339,9 @@ def _reservations(offer: Availability, random: Random, buyers: list[User]) -> No
         part = offer.total_quantity / 5 // 10 * 10
         if part < (offer.min_order_quantity or 1):
             continue
-        reservation = availability.reserve(offer, actor=buyer, quantity=part)
+        reservation = stock.reserve(offer, actor=buyer, quantity=part)
         if random.randrange(4) == 0:
-            availability.release(offer, actor=buyer, reservation_id=reservation.pk, quantity=None)
+            stock.release(offer, actor=buyer, reservation_id=reservation.pk, quantity=None)
 
 
 def _bank_accounts() -> Iterator[Any]:

@@ -35,6 +35,19 @@ from erp.embedded.tap import Received, Tap
 PROJECT = os.environ.get("PUBSUB_PROJECT_ID") or "cotton-erp"
 TOPIC = "cotton-erp-events"
 STORM = 40  # reserve and release pairs while the relay is killed
+TERMS = {
+    "delivery_term": ("delivery-terms", "EX_GIN"),
+    "payment_term": ("payment-terms", "ADVANCE_100"),
+    "passing_term": ("passing-terms", "SELLER_PASS"),
+    "weighment_term": ("weighment-terms", "ORIGIN_FINAL"),
+}
+QUALITY = {
+    "staple_length": "29.2",
+    "micronaire": "3.90",
+    "strength": "28.6",
+    "trash": "3.2",
+    "moisture": "8.4",
+}
 ARRIVAL_SECONDS = 30.0
 SHOWN = 24  # events in the table
 console = Console(highlight=False, width=max(Console().width, 110))
@@ -172,6 +185,10 @@ def journey(base: str, password: str, seeds: dict[str, str], journal: Table) -> 
             f"600 bales at 50,000 a candy are 14,341,150.67 rupees, not {price['amount']['value']}"
         )
 
+    def chosen(path: str, code: str) -> str:
+        (row,) = seller.send("GET", f"/api/v1{path}?code={code}").json["results"]
+        return str(row["id"])
+
     offer = seller.write(
         "POST",
         "/availabilities",
@@ -181,6 +198,9 @@ def journey(base: str, password: str, seeds: dict[str, str], journal: Table) -> 
             "total_weight_kg": "17000.000",
             "crop_year": season_of(date.today(), 10),  # noqa: DTZ011 - the demo's day
             "place": {"address": "Station Road, Gondal", "country": "IN", "state_code": "GJ"},
+            "unit_price": "53500",
+            **{f"{name}_id": chosen(f"/{path}", code) for name, (path, code) in TERMS.items()},
+            "quality": [{"parameter": name, "value": value} for name, value in QUALITY.items()],
             "available_from_date": date.today().isoformat(),  # noqa: DTZ011
             "available_until_date": (date.today() + timedelta(days=30)).isoformat(),  # noqa: DTZ011
         },
@@ -208,21 +228,23 @@ def journey(base: str, password: str, seeds: dict[str, str], journal: Table) -> 
     )
     seller.refused(403, "capability.missing", "POST", f"{path}/release", {"reservation_id": hold["id"]})
     buyer.write("POST", f"{path}/release", {"reservation_id": hold["id"], "quantity": "20"})
-    return {"path": path, "token": buyer.token}
+    return {"path": path, "token": manager.token, "holder": hold["holder_partner_id"]}
 
 
-def storm(base: str, path: str, token: str, stack: Stack) -> tuple[int, int]:
+def storm(base: str, path: str, token: str, holder: str, stack: Stack) -> tuple[int, int]:
     """Write on while the relay is killed with -9; returns the writes made and the kills."""
     silent = Table()
     failed: list[str] = []
     made = [0]
 
     def work() -> None:
-        buyer = Caller(base, "buyer", silent, token)
+        staff = Caller(base, "manager", silent, token)
         for _ in range(STORM // 2):
             try:
-                hold = buyer.write("POST", f"{path}/reserve", {"quantity": "1"})
-                buyer.write("POST", f"{path}/release", {"reservation_id": hold["id"]})
+                wanted = {"quantity": "1", "holder_partner_id": holder}
+                hold = staff.write("POST", f"{path}/reserve", wanted)
+                freed = {"reservation_id": hold["id"], "reason": "The storm of the demo."}
+                staff.write("POST", f"{path}/release", freed)
                 made[0] += 2
             except DemoFailed as error:
                 failed.append(str(error))
@@ -316,7 +338,7 @@ def run(stack: Stack) -> None:
         calm = expected(database, after)
         if missing := tap.wait_for(set(calm), ARRIVAL_SECONDS):
             raise DemoFailed(f"{len(missing)} events of the journey did not arrive")
-        writes, kills = storm(base, place["path"], place["token"], stack)
+        writes, kills = storm(base, place["path"], place["token"], place["holder"], stack)
         events = expected(database, after)
         tap.wait_for(set(events), ARRIVAL_SECONDS)
         received = tap.received()

@@ -259,6 +259,10 @@ PARTNER_BANK_COOLING_HOURS = 72  # between the verification of an account and th
 PARTNER_HIGH_RISK_COUNTRIES = frozenset({"AF", "MM", "YE", "SO", "SD", "LY"})
 PARTNER_MEDIUM_RISK_COUNTRIES = frozenset({"BD", "PK", "NG", "VN", "EG", "TR", "ET", "KE"})
 KYC_AUTO_SUSPEND = ENV.kyc_auto_suspend
+# Changes of an approved offer beyond these percentages need another approval; offers up to the limit are approved
+# automatically, if one is set.
+AVAILABILITY_PRICE_THRESHOLD, AVAILABILITY_QUANTITY_THRESHOLD = Decimal(5), Decimal(10)
+AVAILABILITY_AUTO_APPROVE_LIMIT: Decimal | None = None
 CREDIT_EXPOSURE_FACTOR = Decimal("1.00")  # share of undelivered contracts that counts as exposure
 MAIL_PROVIDER, SMS_PROVIDER = ENV.mail_provider, ENV.sms_provider
 MAIL_FROM = ENV.mail_from
@@ -509,6 +513,11 @@ CELERY_BEAT_SCHEDULE = {
     "rescore-partners": {
         "task": "apps.partners.tasks.rescore_partners",
         "schedule": crontab(hour="0", minute="30"),
+    },
+    "expire-offers": {
+        "task": "apps.availability.tasks.expire_offers",
+        "schedule": 60.0,
+        "options": {"expires": 60},
     },
     "expire-reservations": {
         "task": "apps.availability.tasks.expire_reservations",

@@ -5,12 +5,10 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.utils import timezone
 
 from erp import clock
 from erp.text import name_key
@@ -199,24 +197,19 @@ def make_ready(commodity: Any) -> Any:
 @pytest.fixture
 def offer(db: None, user: Callable[..., Any], commodity: Callable[..., Any]) -> Callable[..., Any]:
     """Make an offer of 100 bales, live unless ``live=False``. ``seller``: the user that posts it."""
-    from apps.availability import services
+    from apps.availability.services import decisions, offers
+    from apps.availability.tests.factories import content
 
     def make(*, seller: Any = None, live: bool = True, quantity: int = 100, **fields: Any) -> Any:
-        today = timezone.localdate()
-        posted = services.post(
+        outside = {name: fields.pop(name) for name in ("unit", "seller_partner", "copy_of") if name in fields}
+        posted = offers.post(
             actor=seller or user("SELLER"),
-            **{
-                "commodity": fields.pop("commodity", None) or commodity(),
-                "total_quantity": Decimal(quantity),
-                "total_weight_kg": Decimal(quantity * 170),
-                "place": {"address": "Gondal", "country": "IN", "state_code": "GJ"},
-                "available_from_date": today,
-                "available_until_date": today + timedelta(days=30),
-                "submit": live,
-                **fields,
-            },
+            commodity=fields.pop("commodity", None) or commodity(),
+            submit=fields.pop("submit", live),
+            content=content(quantity, **fields),
+            **outside,
         )
-        return services.approve(posted, actor=user("INTERNAL_MANAGER")) if live else posted
+        return decisions.approve(posted, actor=user("INTERNAL_MANAGER")) if live else posted
 
     return make
 

@@ -1,5 +1,7 @@
-"""Identifiers of rows and events: UUIDv7, so that they sort by time of creation."""
+"""Identifiers of rows and events: UUIDv7, so that they sort by time of creation; UUIDv4 where that time is secret."""
 
+import hashlib
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -18,6 +20,14 @@ def uuid7() -> UUID:
     """A fresh UUIDv7."""
     source = _source.get()
     return source() if source is not None else UUID(bytes=uuid_utils.uuid7().bytes)
+
+
+def uuid4() -> UUID:
+    """A fresh UUIDv4, for rows that other partners can read: it says nothing about when the row was made."""
+    source = _source.get()
+    if source is None:
+        return uuid.uuid4()
+    return UUID(bytes=hashlib.sha256(source().bytes).digest()[:16], version=4)
 
 
 @contextmanager

@@ -9,19 +9,27 @@ from apps.availability.models import Availability, Reservation, quantity_field
 from erp.ledgers import Mismatch, register
 
 _RESERVED = Q(reservations__status__in=[Reservation.Status.HELD, Reservation.Status.IN_TRADE])
+_SOLD = Q(reservations__status=Reservation.Status.SOLD)
+
+
+def _sum(condition: Q) -> Coalesce:
+    return Coalesce(Sum("reservations__open_quantity", filter=condition), 0, output_field=quantity_field())
 
 
 def _offers() -> Iterator[Mismatch]:
-    offers = Availability.objects.annotate(
-        reserved=Coalesce(
-            Sum("reservations__open_quantity", filter=_RESERVED), 0, output_field=quantity_field()
-        )
-    )
-    for offer in offers.exclude(reserved=F("reserved_quantity")).order_by("pk").iterator():
+    offers = Availability.objects.annotate(reserved=_sum(_RESERVED), sold=_sum(_SOLD))
+    differs = ~Q(reserved=F("reserved_quantity")) | ~Q(sold=F("sold_quantity"))
+    for offer in offers.filter(differs).order_by("pk").iterator():
         yield Mismatch(
             str(offer.pk),
-            f"{offer.number}: {offer.reserved_quantity} reserved, but its reservations add up to {offer.reserved}",
-            {"reserved_quantity": offer.reserved_quantity, "reservations": offer.reserved},
+            f"{offer.number}: {offer.reserved_quantity} reserved and {offer.sold_quantity} sold, but its reservations "
+            f"add up to {offer.reserved} and {offer.sold}",
+            {
+                "reserved_quantity": offer.reserved_quantity,
+                "reserved": offer.reserved,
+                "sold_quantity": offer.sold_quantity,
+                "sold": offer.sold,
+            },
         )
 
 

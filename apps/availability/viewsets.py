@@ -3,29 +3,22 @@
 import hashlib
 from typing import Any, ClassVar
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Prefetch, QuerySet
 
-from apps.availability import capabilities, services
-from apps.availability.models import Availability, Reservation, Stage
-from apps.availability.serializers import (
-    AvailabilityApproveInput,
-    AvailabilityOutput,
-    PostInput,
-    ReleaseInput,
-    ReservationOutput,
-    ReserveInput,
-)
-from erp import clock
+from apps.availability import capabilities, serializers
+from apps.availability.models import Availability, Lot, QualityValue, Reservation, Stage, TestReport
+from apps.availability.services import decisions, offers, stock
 from erp.access import actor_of
 from erp.api.endpoints import endpoint
-from erp.api.viewsets import RowViewSet
+from erp.api.routers import address_of
+from erp.api.viewsets import PartsViewSet, RowViewSet
 
 
 class ReservationViewSet(RowViewSet):
-    """Reservations that the caller may see."""
+    """Reservations of the caller's own partner; for staff all."""
 
     queryset = Reservation.objects.all()
-    serializer_class = ReservationOutput
+    serializer_class = serializers.ReservationOutput
     reads = capabilities.VIEW
     filters: ClassVar = {
         "status": ["exact", "in"],
@@ -37,12 +30,13 @@ class ReservationViewSet(RowViewSet):
 class AvailabilityViewSet(RowViewSet):
     """Offers: a seller sees its own completely, other callers see fields by stage."""
 
-    queryset = Availability.objects.all()
-    serializer_class = AvailabilityOutput
+    queryset = Availability.objects.with_row()
+    serializer_class = serializers.AvailabilityOutput
     reads = capabilities.VIEW
     # Only fields that a caller may read on every row, so that filters and sorting reveal no masked value.
     filters: ClassVar = {
         "commodity_id": ["exact", "in"],
+        "variety_id": ["exact", "in"],
         "crop_year": ["exact"],
         "status": ["exact", "in"],
         "state_code": ["exact", "in"],
@@ -50,42 +44,121 @@ class AvailabilityViewSet(RowViewSet):
     }
     ordering_fields: ClassVar = ["created_at", "listed_at"]
 
-    create = endpoint(
-        services.post,
-        PostInput,
-    )
-    submit = endpoint(
-        services.submit,
-        if_match="optional",
-    )
-    approve = endpoint(
-        services.approve,
-        AvailabilityApproveInput,
-        if_match="required",
-    )
+    create = endpoint(offers.post, serializers.PostInput)
+    update = endpoint(offers.update, serializers.UpdateInput, if_match="required")
+    submit = endpoint(offers.submit, if_match="optional")
+    approve = endpoint(decisions.approve, serializers.AvailabilityApproveInput, if_match="required")
+    reject = endpoint(decisions.reject, serializers.AvailabilityRejectInput, if_match="required")
     reserve = endpoint(
-        services.reserve,
-        ReserveInput,
-        output=ReservationOutput,
-        status=201,
+        stock.reserve, serializers.ReserveInput, output=serializers.ReservationOutput, status=201
     )
-    release = endpoint(
-        services.release,
-        ReleaseInput,
-        output=ReservationOutput,
+    release = endpoint(stock.release, serializers.ReleaseInput, output=serializers.ReservationOutput)
+    mark_sold = endpoint(stock.mark_sold, serializers.MarkSoldInput, output=serializers.ReservationOutput)
+    cancel = endpoint(offers.cancel, serializers.AvailabilityCancelInput, if_match="optional")
+    extend = endpoint(offers.extend, serializers.AvailabilityExtendInput, if_match="optional")
+    add_test_report = endpoint(
+        offers.add_test_report,
+        serializers.TestReportInput,
+        output=serializers.TestReportOutput,
+        status=201,
+        path="test-reports",
+    )
+    set_visibility = endpoint(
+        offers.set_visibility,
+        serializers.VisibilityInput,
+        if_match="required",
+        method="put",
+        path="visibility",
     )
 
     def get_queryset(self) -> Any:
-        own = Reservation.objects.of_partner(actor_of(self.request), "holder_partner")
         rows = super().get_queryset()
         if self.action == "release":
             # Also offers hidden from the holder since its reservation ended: a repeated request gets its first answer.
-            rows |= Availability.objects.filter(pk__in=own.values("availability_id"))
-        live = own.live(clock.now()).filter(availability=OuterRef("pk"))
-        return rows.annotate(has_reservation=Exists(live))
+            own = Reservation.objects.of_partner(actor_of(self.request), "holder_partner")
+            rows |= Availability.objects.with_row().filter(pk__in=own.values("availability_id"))
+        return rows.with_stage(actor_of(self.request))
+
+    def render(self, row: Any, output: Any = None) -> Any:
+        """The row as the caller sees it; one that was just written is read anew, with its stage."""
+        if isinstance(row, Availability) and "stage" not in row.__dict__:
+            row = row.as_seen_by(actor_of(self.request))
+        return super().render(row, output)
 
     def etag_of(self, row: Availability) -> str:
         """Return the version to callers who see the whole row, and to others a digest of what they see."""
-        if row.stage_for(actor_of(self.request), row.has_reservation) >= Stage.OWNER:  # type: ignore[attr-defined]
+        if row.stage_for(actor_of(self.request)) >= Stage.OWNER:
             return super().etag_of(row)
         return f'"{hashlib.sha256(self.encode(self.render(row))).hexdigest()[:32]}"'
+
+
+class _PartsOfOffer(PartsViewSet):
+    """Parts of an offer, each with the offer read at the caller's stage."""
+
+    wholes = Availability.objects.all()
+    part_of = "availability"
+    reads = capabilities.VIEW
+
+    def get_queryset(self) -> Any:
+        rows: QuerySet[Any] = super().get_queryset()
+        staged = Availability.objects.with_stage(actor_of(self.request))
+        return rows.prefetch_related(Prefetch("availability", staged))
+
+    def links(self, row: Any) -> dict[str, str]:
+        """The offer: these rows have no address of their own."""
+        return {"availability": address_of(row.availability)}
+
+
+class LotViewSet(_PartsOfOffer):
+    """Lots of an offer."""
+
+    queryset = Lot.objects.all()
+    serializer_class = serializers.LotOutput
+    ordering: ClassVar = ["position"]
+
+
+class QualityViewSet(_PartsOfOffer):
+    """Quality of an offer: other partners see the results that govern."""
+
+    queryset = QualityValue.objects.select_related("parameter", "test_report")
+    serializer_class = serializers.QualityOutput
+    filters: ClassVar = {"governing": ["exact"], "lot_id": ["exact"]}
+    ordering: ClassVar = ["parameter_id"]
+
+
+class OfferTestReportViewSet(_PartsOfOffer):
+    """Test reports of an offer."""
+
+    queryset = TestReport.objects.all()
+    serializer_class = serializers.TestReportOutput
+    ordering: ClassVar = ["tested_date"]
+
+
+class HeldViewSet(PartsViewSet):
+    """Reservations of an offer: all for staff, its own for a buyer, under pseudonyms for the seller."""
+
+    wholes = Availability.objects.all()
+    part_of = "availability"
+    queryset = Reservation.objects.all()
+    serializer_class = serializers.HeldOutput
+    reads = capabilities.VIEW
+    filters: ClassVar = {"status": ["exact", "in"]}
+    ordering: ClassVar = ["expires_at"]
+
+    def get_queryset(self) -> Any:
+        actor = actor_of(self.request)
+        rows = Reservation.objects.visible_to(actor).or_on_offers_of(actor)
+        return rows.filter(availability=self.kwargs["pk"])
+
+    def links(self, row: Any) -> dict[str, str]:
+        """None: which reservation it is stays hidden from the seller."""
+        return {}
+
+
+class TestReportViewSet(RowViewSet):
+    """Test reports by their own address."""
+
+    queryset = TestReport.objects.select_related("availability")
+    serializer_class = serializers.TestReportOutput
+    reads = capabilities.VIEW
+    http_method_names = ["get", "head", "options"]

@@ -10,8 +10,8 @@ import pytest
 from django.core.management import CommandError, call_command, load_command_class
 
 from apps.accounts.models import User
-from apps.availability import services as availability
 from apps.availability.models import Reservation
+from apps.availability.services import stock as availability
 from apps.commodities.models.commissions import Commission
 from apps.commodities.models.tax import HsnCode, TaxRate
 from apps.commodities.models.terms import TERMS

@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import get_resolver
 from django.urls.resolvers import URLPattern, URLResolver
 
-from apps.availability import services as availability
+from apps.availability.services import stock as availability
 from erp.access import SYSTEM
 from erp.api.endpoints import Endpoint
 from erp.api.examples import SAMPLE_ID, Example, example_of

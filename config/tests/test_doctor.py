@@ -327,8 +327,8 @@ def test_periodic_work_does_what_beat_would_have_done(offer: Any, user: Any, emi
     from datetime import timedelta
     from decimal import Decimal
 
-    from apps.availability import services
     from apps.availability.models import Reservation
+    from apps.availability.services import stock as services
     from erp.models import unguarded_writes
 
     hold = services.reserve(offer(), actor=user("BUYER"), quantity=Decimal(10))

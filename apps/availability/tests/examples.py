@@ -1,10 +1,20 @@
 """One successful request per endpoint of the availability module."""
 
+from datetime import timedelta
 from decimal import Decimal
+from uuid import uuid4
 
 from apps.accounts.models import User
-from apps.availability import services
+from apps.availability.services import stock
+from apps.availability.services.offers import REPORT_PURPOSE
+from apps.availability.tests import factories
+from erp import clock
+from erp.access import SYSTEM
 from erp.api.examples import Example
+from erp.files import PDF, Upload
+from erp.uploads import services as uploads
+
+TRADE = uuid4()
 
 
 def draft(world):
@@ -15,8 +25,16 @@ def pending(world):
     return world.offer(live=False, submit=True)
 
 
+def live(world):
+    return world.offer()
+
+
 def seller(world, target):
     return User.objects.get(pk=target.created_by_id) if target else world.user("SELLER")
+
+
+def manager(world, target):
+    return world.user("INTERNAL_MANAGER")
 
 
 def buyer(world, target):
@@ -24,34 +42,104 @@ def buyer(world, target):
 
 
 def held(world):
-    live = world.offer()
-    services.reserve(live, actor=world.user("BUYER"), quantity=Decimal(10))
-    return live
+    offer = world.offer()
+    stock.reserve(offer, actor=world.user("BUYER"), quantity=Decimal(10))
+    return offer
+
+
+def in_trade(world):
+    offer = held(world)
+    reservation = offer.reservations.get()
+    stock.commit(
+        offer, actor=SYSTEM, reservation_id=reservation.pk, trade_id=TRADE, unit_price=Decimal(53500)
+    )
+    return offer
 
 
 def holder(world, target):
     return User.objects.get(pk=target.reservations.get().reserved_by_id)
 
 
+def reservation_of(world, target):
+    return str(target.reservations.get().pk)
+
+
+def terms(name):
+    return lambda world, target: str(factories.terms()[name].pk)
+
+
+def report(world, target):
+    return uploads.create(
+        actor=seller(world, target),
+        file=Upload("report.pdf", PDF, b"%PDF-1.4 report"),
+        purpose=REPORT_PURPOSE,
+    )
+
+
+def tested(world):
+    """A draft of a commodity with a parameter to test."""
+    from config.testing import make_ready
+
+    commodity = world.commodity()
+    make_ready(commodity)
+    return world.offer(live=False, commodity=commodity)
+
+
+CONTENT = {
+    "total_quantity": "100",
+    "total_weight_kg": "17000.000",
+    "place": {"address": "Station Road, Gondal", "country": "IN", "state_code": "GJ"},
+    "unit_price": "53500",
+    "pricing_unit_id": lambda world, target: str(factories.per_candy().pk),
+    **{
+        f"{name}_id": terms(name)
+        for name in ("delivery_term", "payment_term", "passing_term", "weighment_term")
+    },
+    "available_from_date": "2026-01-12",
+    "available_until_date": "2099-12-31",
+    "valid_until_date": lambda world, target: str(clock.today() + timedelta(days=30)),
+    "lots": [{"lot_no": "SSG-27", "bales": 100, "press_mark": "SSG"}],
+    "price_steps": [{"min_quantity": "50", "unit_price": "53400"}],
+}
+
 EXAMPLES = {
     "post": Example(
+        seller, {"commodity_id": lambda world, target: str(world.commodity().pk), "unit": "BALE", **CONTENT}
+    ),
+    "update": Example(seller, CONTENT, draft),
+    "submit": Example(seller, {}, draft),
+    "approve": Example(manager, {"note": "Seen."}, pending),
+    "reject": Example(manager, {"reason_code": "PRICE", "reason": "The price is above the market."}, pending),
+    "reserve": Example(buyer, {"quantity": "60", "hold_hours": 24}, live),
+    "release": Example(holder, {"reservation_id": reservation_of, "quantity": "5"}, held),
+    "mark_sold": Example(
+        lambda world, target: world.user("INTERNAL_DIRECTOR"),
+        {"reservation_id": reservation_of, "trade_id": str(TRADE)},
+        in_trade,
+    ),
+    "cancel": Example(seller, {"reason_code": "SOLD_ELSEWHERE"}, live),
+    "extend": Example(
         seller,
         {
-            "commodity_id": lambda world, target: str(world.commodity().pk),
-            "total_quantity": "100",
-            "unit": "BALE",
-            "total_weight_kg": "17000.000",
-            "place": {"address": "Station Road, Gondal", "country": "IN", "state_code": "GJ"},
-            "available_from_date": "2026-01-12",
-            "available_until_date": "2099-12-31",
+            "available_until_date": lambda world, target: str(
+                target.available_until_date + timedelta(days=5)
+            ),
+            "valid_until_date": lambda world, target: str(target.valid_until_date + timedelta(days=5)),
         },
+        live,
     ),
-    "submit": Example(seller, {}, draft),
-    "approve": Example(lambda world, target: world.user("INTERNAL_MANAGER"), {"note": "Seen."}, pending),
-    "reserve": Example(buyer, {"quantity": "60", "hold_hours": 24}, lambda world: world.offer()),
-    "release": Example(
-        holder,
-        {"reservation_id": lambda world, target: str(target.reservations.get().pk), "quantity": "5"},
-        held,
+    "add_test_report": Example(
+        seller,
+        {
+            "upload_id": lambda world, target: str(report(world, target).pk),
+            "lab_name": "Rajkot Fibre Laboratory",
+            "report_no": "RFL-2701",
+            "sample_no": "S-1",
+            "method": "OVEN",
+            "tested_date": lambda world, target: str(clock.today()),
+            "values": [{"parameter": "moisture", "value": "8.4"}],
+        },
+        tested,
     ),
+    "set_visibility": Example(seller, {"visibility": "MATCHED_ONLY", "price_public": False}, live),
 }

@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from apps.accounts.models import PolicyDeviation
 from apps.availability.models import Availability, Reservation
+from apps.availability.tests import factories
 from erp import access
 from erp.admin.testing import controls
 from erp.models import unguarded_writes
@@ -75,6 +76,10 @@ def test_a_creator_cannot_approve_by_click_or_forged_post(user, staff_client_for
             "total_weight_kg": "1700",
             "place.address": "Plot 4",
             "place.country": "IN",
+            "place.state_code": "GJ",
+            "unit_price": "53500",
+            "pricing_unit_id": str(factories.per_candy().pk),
+            **{f"{name}_id": str(row.pk) for name, row in factories.terms().items()},
             "available_from_date": str(today),
             "available_until_date": str(today + timedelta(days=9)),
             "seller_partner_id": str(seller.pk),

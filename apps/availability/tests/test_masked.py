@@ -9,8 +9,8 @@ from django.utils import timezone
 from redis.exceptions import ConnectionError as RedisDown
 from structlog.testing import capture_logs
 
-from apps.availability import services
 from apps.availability.models import Availability, Reservation
+from apps.availability.services import rules, stock
 from apps.partners.models import Partner
 from erp import metrics
 from erp.api import throttling
@@ -25,7 +25,7 @@ OFFERS = "/api/v1/availabilities"
 
 def refused(live, buyer, quantity) -> type[Exception] | None:
     try:
-        services.reserve(live, actor=buyer, quantity=Decimal(quantity))
+        stock.reserve(live, actor=buyer, quantity=Decimal(quantity))
     except Exception as error:
         return type(error)
     return None
@@ -56,15 +56,15 @@ def test_a_buyer_who_may_not_trade_learns_no_figure(offer, user, partner):
         Partner.objects.filter(pk=firm.pk).update(status="suspended")
     buyer = user("BUYER", of=firm)
     errors = {refused(live, buyer, quantity) for quantity in (1, 100, 101) * 3}
-    assert errors == {services.HolderNotEligible}
+    assert errors == {rules.HolderNotEligible}
 
 
 @pytest.mark.parametrize(
     ("fields", "quantity", "problem"),
     [
-        ({}, 101, services.QuantityExceeded),
-        ({"min_order_quantity": Decimal(10)}, 9, services.BelowMinimum),
-        ({"allow_partial": False}, 50, services.WholeLotOnly),
+        ({}, 101, rules.QuantityExceeded),
+        ({"min_order_quantity": Decimal(10)}, 9, rules.BelowMinimum),
+        ({"allow_partial": False}, 50, rules.WholeLotOnly),
     ],
 )
 def test_after_some_refusals_a_buyer_waits_even_with_a_quantity_that_fits(
@@ -103,7 +103,7 @@ def test_the_limit_answers_429_and_leaves_no_trace_in_the_database(offer, user, 
 def test_refusals_of_callers_who_see_the_figures_are_not_counted(offer, user, client_for, partner, settings):
     settings.MASKED_REFUSALS_PER_DAY = 1
     live, buyer = offer(), user("BUYER")
-    services.reserve(live, actor=buyer, quantity=Decimal(60))
+    stock.reserve(live, actor=buyer, quantity=Decimal(60))
     body = {"quantity": "41"}
     for client, named in (
         (client_for(buyer), {}),
@@ -140,7 +140,7 @@ def test_while_redis_is_down_reservations_work_and_refusals_stay_limited(offer, 
     for name in ("get", "incr", "add"):
         monkeypatch.setattr(cache, name, down)
     live, buyer = offer(), user("BUYER")
-    assert [refused(live, buyer, 101) for _ in range(3)] == [services.QuantityExceeded] * 2 + [Throttled]
+    assert [refused(live, buyer, 101) for _ in range(3)] == [rules.QuantityExceeded] * 2 + [Throttled]
     assert refused(live, user("BUYER"), 100) is None
 
 
@@ -151,13 +151,13 @@ def seen(client, live):
 def test_only_a_live_reservation_shows_the_exact_quantity(offer, user, client_for):
     live, buyer = offer(), user("BUYER")
     client = client_for(buyer)
-    reservation = services.reserve(live, actor=buyer, quantity=Decimal(60))
-    services.release(live, actor=buyer, reservation_id=reservation.pk, quantity=Decimal(20))
+    reservation = stock.reserve(live, actor=buyer, quantity=Decimal(60))
+    stock.release(live, actor=buyer, reservation_id=reservation.pk, quantity=Decimal(20))
     assert seen(client, live) == "60.000"
-    services.release(live, actor=buyer, reservation_id=reservation.pk)
+    stock.release(live, actor=buyer, reservation_id=reservation.pk)
     assert seen(client, live) is None
     assert client.read(OFFERS).json()["results"][0]["available_quantity"] is None
-    reservation = services.reserve(live, actor=buyer, quantity=Decimal(60))
+    reservation = stock.reserve(live, actor=buyer, quantity=Decimal(60))
     with unguarded_writes():
         Reservation.objects.filter(pk=reservation.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
     assert seen(client, live) is None  # before any sweep
@@ -171,7 +171,7 @@ def test_only_a_live_reservation_shows_the_exact_quantity(offer, user, client_fo
 def test_an_offer_off_the_market_is_hidden_again_once_the_reservation_ends(offer, user, client_for):
     live, buyer = offer(), user("BUYER")
     client = client_for(buyer)
-    reservation = services.reserve(live, actor=buyer, quantity=Decimal(60))
+    reservation = stock.reserve(live, actor=buyer, quantity=Decimal(60))
     with unguarded_writes():
         Availability.objects.filter(pk=live.pk).update(visibility="INTERNAL")
     assert client.read(f"{OFFERS}/{live.pk}").status_code == 200
@@ -189,10 +189,10 @@ def test_what_others_reserve_moves_nothing_that_a_browsing_buyer_sees(offer, use
     live, client = offer(), client_for(user("BUYER"))
     before = client.read(f"{OFFERS}/{live.pk}")
     assert (before.json()["created_at"], before.json()["updated_at"]) == (None, None)
-    services.reserve(live, actor=user("BUYER"), quantity=Decimal(1))  # 100 → 99: another band
+    stock.reserve(live, actor=user("BUYER"), quantity=Decimal(1))  # 100 → 99: another band
     changed = client.read(f"{OFFERS}/{live.pk}")
     assert (changed.json()["quantity_band"], changed["ETag"] == before["ETag"]) == ("50–100", False)
-    services.reserve(live, actor=user("BUYER"), quantity=Decimal(10))
+    stock.reserve(live, actor=user("BUYER"), quantity=Decimal(10))
     after = client.read(f"{OFFERS}/{live.pk}")
     assert (after.content, after["ETag"]) == (changed.content, changed["ETag"])
     again = client.read(f"{OFFERS}/{live.pk}", **{"If-None-Match": changed["ETag"]})
@@ -214,16 +214,14 @@ def test_after_its_reservation_expired_a_buyer_cannot_find_the_minimum_by_releas
 ):
     settings.MASKED_REFUSALS_PER_DAY = 2
     live, buyer = offer(min_order_quantity=Decimal(10)), user("BUYER")
-    reservation = services.reserve(live, actor=buyer, quantity=Decimal(50))
+    reservation = stock.reserve(live, actor=buyer, quantity=Decimal(50))
 
     def refusal() -> type[Exception]:
         with pytest.raises(Exception) as raised:  # noqa: PT011
-            services.release(live, actor=buyer, reservation_id=reservation.pk, quantity=Decimal(45))
+            stock.release(live, actor=buyer, reservation_id=reservation.pk, quantity=Decimal(45))
         return raised.type
 
-    assert [refusal() for _ in range(4)] == [services.BelowMinimum] * 4, (
-        "a live reservation shows the minimum"
-    )
+    assert [refusal() for _ in range(4)] == [rules.BelowMinimum] * 4, "a live reservation shows the minimum"
     with unguarded_writes():
         Reservation.objects.filter(pk=reservation.pk).update(expires_at=timezone.now() - timedelta(minutes=1))
-    assert [refusal() for _ in range(3)] == [services.BelowMinimum] * 2 + [Throttled]
+    assert [refusal() for _ in range(3)] == [rules.BelowMinimum] * 2 + [Throttled]

@@ -13,8 +13,8 @@ from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from apps.availability import services as offers
 from apps.availability.models import Availability
+from apps.availability.services import stock as offers
 from apps.commodities.services import commodities as commodities
 from apps.integrations import services, tasks
 from apps.integrations.models import FeedEntry

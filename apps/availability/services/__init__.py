@@ -1,0 +1,1 @@
+"""Services of offers, a module for each topic."""

@@ -1,0 +1,67 @@
+"""Questions that modules above ask about new business: which permission a deal needs, and who is related."""
+
+from datetime import date
+from typing import Final, NamedTuple
+
+from apps.partners.models import Partner, PartnerRole, TaxRegistration, TradePermission
+from apps.partners.models.partners import ROLES_OF
+from erp import clock
+
+# Bases under which goods leave the country where they are (Incoterms of export).
+EXPORT_BASES: Final = frozenset({"FOB", "CFR", "CIF", "FCA", "FAS", "CPT", "CIP"})
+_Name = TradePermission.Name
+
+
+class Permissions(NamedTuple):
+    """The trade permissions that a deal needs of its two sides."""
+
+    seller: str
+    buyer: str
+
+
+def permission_for(
+    goods_country: str, destination_country: str, basis: str | None, *, seller_country: str | None = None
+) -> Permissions:
+    """The permissions that a deal needs, by where the goods are, where they go and the price basis.
+
+    A foreign firm never sells goods that lie in India: it needs a permission that only Indian firms have.
+    """
+    crosses = destination_country != goods_country
+    in_india = goods_country == "IN"
+    buyer = _Name.IMPORT if crosses else _Name.BUY_INDIA if in_india else _Name.BUY_HOME
+    foreign_seller = seller_country not in (None, goods_country)
+    if in_india and foreign_seller:
+        seller = _Name.SELL_INDIA
+    elif crosses or basis in EXPORT_BASES or foreign_seller:
+        seller = _Name.EXPORT
+    else:
+        seller = _Name.SELL_INDIA if in_india else _Name.SELL_HOME
+    return Permissions(seller, buyer)
+
+
+def reasons_against(
+    partner: Partner, side: str, permissions: tuple[str, ...], day: date | None = None
+) -> list[str]:
+    """Why the partner may not do new business on a side (``buy``, ``sell``); empty when it may."""
+    day = day or clock.today()
+    reasons = partner.reasons_against_business(day=day)
+    if not PartnerRole.objects.usable(day).filter(partner=partner, role__in=ROLES_OF[side]).exists():
+        reasons.append("role_not_usable")
+    held = set(TradePermission.objects.on(day).filter(partner=partner).values_list("name", flat=True))
+    return reasons if held.issuperset(permissions) else [*reasons, "permission_missing"]
+
+
+def are_related(one: Partner, other: Partner) -> bool:
+    """Whether two firms are one party: the same firm or PAN, or one is the other's parent, or they share one."""
+    if one.pk == other.pk or (one.pan_hash is not None and one.pan_hash == other.pan_hash):
+        return True
+    parents = {one.parent_id, other.parent_id} - {None}
+    if parents & {one.pk, other.pk} or (parents and one.parent_id == other.parent_id):
+        return True
+    return bool(_registrations(one) & _registrations(other))
+
+
+def _registrations(partner: Partner) -> frozenset[str]:
+    """The firm's GST registrations, as hashes."""
+    rows = TaxRegistration.objects.filter(partner=partner, claimed=True)
+    return frozenset(rows.values_list("gstin_hash", flat=True)) - {None}
