@@ -56,13 +56,6 @@ class AvailabilityViewSet(RowViewSet):
     mark_sold = endpoint(stock.mark_sold, serializers.MarkSoldInput, output=serializers.ReservationOutput)
     cancel = endpoint(offers.cancel, serializers.AvailabilityCancelInput, if_match="optional")
     extend = endpoint(offers.extend, serializers.AvailabilityExtendInput, if_match="optional")
-    add_test_report = endpoint(
-        offers.add_test_report,
-        serializers.TestReportInput,
-        output=serializers.TestReportOutput,
-        status=201,
-        path="test-reports",
-    )
     set_visibility = endpoint(
         offers.set_visibility,
         serializers.VisibilityInput,
@@ -132,6 +125,11 @@ class OfferTestReportViewSet(_PartsOfOffer):
     queryset = TestReport.objects.all()
     serializer_class = serializers.TestReportOutput
     ordering: ClassVar = ["tested_date"]
+
+    create = endpoint(offers.add_test_report, serializers.TestReportInput)
+
+    def links(self, row: Any) -> dict[str, str]:
+        return {"self": address_of(row)}
 
 
 class HeldViewSet(PartsViewSet):

@@ -5,13 +5,15 @@ from decimal import Decimal
 from uuid import uuid4
 
 from apps.accounts.models import User
+from apps.availability.models import Availability, Lot, QualityValue, Reservation, TestReport
 from apps.availability.services import stock
 from apps.availability.services.offers import REPORT_PURPOSE
 from apps.availability.tests import factories
 from erp import clock
 from erp.access import SYSTEM
-from erp.api.examples import Example
+from erp.api.examples import Example, Sample
 from erp.files import PDF, Upload
+from erp.models import unguarded_writes
 from erp.uploads import services as uploads
 
 TRADE = uuid4()
@@ -76,13 +78,13 @@ def report(world, target):
     )
 
 
-def tested(world):
+def tested(world, **fields):
     """A draft of a commodity with a parameter to test."""
     from config.testing import make_ready
 
     commodity = world.commodity()
     make_ready(commodity)
-    return world.offer(live=False, commodity=commodity)
+    return world.offer(live=False, commodity=commodity, **fields)
 
 
 CONTENT = {
@@ -97,7 +99,7 @@ CONTENT = {
     },
     "available_from_date": "2026-01-12",
     "available_until_date": "2099-12-31",
-    "valid_until_date": lambda world, target: str(clock.today() + timedelta(days=30)),
+    "valid_until_date": Sample("2026-02-12", lambda world, target: str(clock.today() + timedelta(days=30))),
     "lots": [{"lot_no": "SSG-27", "bales": 100, "press_mark": "SSG"}],
     "price_steps": [{"min_quantity": "50", "unit_price": "53400"}],
 }
@@ -121,10 +123,12 @@ EXAMPLES = {
     "extend": Example(
         seller,
         {
-            "available_until_date": lambda world, target: str(
-                target.available_until_date + timedelta(days=5)
+            "available_until_date": Sample(
+                "2026-03-12", lambda world, target: str(target.available_until_date + timedelta(days=5))
             ),
-            "valid_until_date": lambda world, target: str(target.valid_until_date + timedelta(days=5)),
+            "valid_until_date": Sample(
+                "2026-03-12", lambda world, target: str(target.valid_until_date + timedelta(days=5))
+            ),
         },
         live,
     ),
@@ -136,10 +140,73 @@ EXAMPLES = {
             "report_no": "RFL-2701",
             "sample_no": "S-1",
             "method": "OVEN",
-            "tested_date": lambda world, target: str(clock.today()),
+            "tested_date": Sample("2026-01-10", lambda world, target: str(clock.today())),
             "values": [{"parameter": "moisture", "value": "8.4"}],
         },
         tested,
     ),
     "set_visibility": Example(seller, {"visibility": "MATCHED_ONLY", "price_public": False}, live),
+}
+
+
+def _whole(world):
+    """The offer whose parts are listed, with a parameter to test; the same one as long as a test runs."""
+    found = Availability.objects.filter(internal_reference="The whole").first()
+    return found or tested(world, internal_reference="The whole")
+
+
+def _number(model):
+    return model.objects.count() + 1
+
+
+def _lot(world, viewer):
+    offer, number = _whole(world), _number(Lot)
+    with unguarded_writes():
+        Lot(
+            availability=offer,
+            position=number,
+            lot_no=f"L-{number}",
+            bales=10,
+            seller_partner=offer.seller_partner,
+        ).save()
+
+
+def _value(world, viewer):
+    offer, number = _whole(world), _number(QualityValue)
+    parameter = offer.commodity.quality_parameters.get()
+    with unguarded_writes():
+        QualityValue(
+            availability=offer, parameter=parameter, value_number=number, method="OVEN", source="DECLARED",
+            sample_no=f"S-{number}",
+        ).save()  # fmt: skip
+
+
+def _report(world, viewer):
+    offer, number = _whole(world), _number(TestReport)
+    with unguarded_writes():
+        file = report(world, offer)
+        TestReport(
+            availability=offer, lab_name="Laboratory", report_no=f"R-{number}", sample_no="S", method="OVEN",
+            tested_date=clock.today(), file=file, sha256=file.sha256,
+        ).save()  # fmt: skip
+
+
+def _held_of_whole(world, viewer):
+    offer = _whole(world)
+    with unguarded_writes():
+        Reservation(
+            availability=offer, holder_partner=world.partner(), quantity=1, weight_kg=170, terms_version=1,
+            expires_at=clock.now() + timedelta(hours=_number(Reservation)),
+        ).save()  # fmt: skip
+
+
+_OF = "/api/v1/availabilities/<uuid:pk>"
+WHOLES = {_OF: _whole}
+LISTS = {
+    "/api/v1/availabilities/reservations": ("INTERNAL_MANAGER", _held_of_whole),
+    "/api/v1/availabilities/test-reports": ("INTERNAL_MANAGER", _report),
+    f"{_OF}/lots": ("INTERNAL_MANAGER", _lot),
+    f"{_OF}/quality": ("INTERNAL_MANAGER", _value),
+    f"{_OF}/test-reports": ("INTERNAL_MANAGER", _report),
+    f"{_OF}/reservations": ("INTERNAL_MANAGER", _held_of_whole),
 }
