@@ -107,6 +107,7 @@ AREAS = {
     "weighment-terms": "Which weight is final, and what is deducted from it.",
     "partners": "Buyers, sellers, brokers and service providers.",
     "availabilities": "Offers of sellers, and reservations of quantity by buyers.",
+    "requirements": "What buyers want, what they have bought of it, relaxations, and the demand of all.",
     "events": "The feed of events: everything that happened to rows you may see, in order.",
     "notifications": "Messages to you.",
     "uploads": "Files that a later write uses by their ID.",

@@ -57,6 +57,7 @@ INSTALLED_APPS = [
     "apps.commodities",
     "apps.partners",
     "apps.availability",
+    "apps.requirement",
     "apps.integrations",
     "config",
 ]
@@ -263,6 +264,12 @@ KYC_AUTO_SUSPEND = ENV.kyc_auto_suspend
 # automatically, if one is set.
 AVAILABILITY_PRICE_THRESHOLD, AVAILABILITY_QUANTITY_THRESHOLD = Decimal(5), Decimal(10)
 AVAILABILITY_AUTO_APPROVE_LIMIT: Decimal | None = None
+# Requirements above the value (INR), or with a ceiling above so many percent of the suggested price, need an approval;
+# a value that rose by more than so many percent needs another. Statistics show cells of enough buyers only.
+REQUIREMENT_APPROVAL_LIMIT = Decimal("10000000.00")
+REQUIREMENT_CEILING_LOW_PERCENT, REQUIREMENT_CEILING_HIGH_PERCENT = Decimal(70), Decimal(130)
+REQUIREMENT_VALUE_RISE_PERCENT = Decimal(10)
+REQUIREMENT_STATISTICS_PARTNERS, REQUIREMENT_STATISTICS_SHARE_PERCENT = 5, Decimal(50)
 CREDIT_EXPOSURE_FACTOR = Decimal("1.00")  # share of undelivered contracts that counts as exposure
 MAIL_PROVIDER, SMS_PROVIDER = ENV.mail_provider, ENV.sms_provider
 MAIL_FROM = ENV.mail_from
@@ -345,6 +352,7 @@ API_EXAMPLES = (
     "apps.commodities.tests.examples",
     "apps.partners.tests.examples",
     "apps.availability.tests.examples",
+    "apps.requirement.tests.examples",
     "apps.integrations.tests.examples",
 )
 CORS_ALLOWED_ORIGINS = ENV.cors_allowed_origins
@@ -361,7 +369,7 @@ LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
 # Groups of the staff portal's sidebar, by work: title, and apps.
 PORTAL_GROUPS = [
-    ("Trading", ["availability"]),
+    ("Trading", ["availability", "requirement"]),
     ("Partners", ["partner"]),
     ("Approvals", ["approval"]),
     ("Master data", ["commodity", "location"]),
@@ -420,6 +428,7 @@ CELERY_TASK_ROUTES = {
     "apps.notifications.tasks.*": {"queue": "mail"},
     "apps.partners.tasks.run_check*": {"queue": "mail"},
     "erp.uploads.tasks.scan": {"queue": "mail"},
+    "apps.requirement.tasks.ask_opinions": {"queue": "mail"},
 }
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
@@ -518,6 +527,20 @@ CELERY_BEAT_SCHEDULE = {
         "task": "apps.availability.tasks.expire_offers",
         "schedule": 60.0,
         "options": {"expires": 60},
+    },
+    "expire-requirements": {
+        "task": "apps.requirement.tasks.expire_requirements",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
+    "compute-demand": {
+        "task": "apps.requirement.tasks.compute_demand",
+        "schedule": crontab(hour="1", minute="13"),
+    },
+    "ask-opinions": {
+        "task": "apps.requirement.tasks.ask_opinions",
+        "schedule": 30.0,
+        "options": {"expires": 30},
     },
     "expire-reservations": {
         "task": "apps.availability.tasks.expire_reservations",

@@ -215,6 +215,21 @@ def offer(db: None, user: Callable[..., Any], commodity: Callable[..., Any]) -> 
 
 
 @pytest.fixture
+def requirement(db: None, user: Callable[..., Any], commodity: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a requirement of 100 bales, live unless ``live=False``. ``buyer``: the user that creates it."""
+    from apps.requirement.services import requirements
+    from apps.requirement.tests.factories import content, cotton
+
+    def make(*, buyer: Any = None, live: bool = True, goods: Any = None, **fields: Any) -> Any:
+        goods = goods or cotton(commodity)
+        return requirements.create(
+            actor=buyer or user("BUYER"), commodity=goods, content=content(**fields), publish=live
+        )
+
+    return make
+
+
+@pytest.fixture
 def client_for(db: None) -> Callable[..., Any]:
     """An API client with a session of the user and an access token of it; anonymous without one."""
     return signed_in_client

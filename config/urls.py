@@ -46,6 +46,7 @@ urlpatterns = [
     path("api/v1/", include("apps.locations.urls")),
     path("api/v1/", include("apps.commodities.urls")),
     path("api/v1/", include("apps.partners.urls")),
+    path("api/v1/", include("apps.requirement.urls")),
     path("api/v1/", include("apps.availability.urls")),
     path("api/v1/", include("apps.integrations.urls")),
 ]

@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class RequirementConfig(AppConfig):
+    name = "apps.requirement"
+    label = "requirement"

@@ -1,0 +1,145 @@
+"""Requirements over HTTP."""
+
+import hashlib
+from typing import Any, ClassVar
+
+from django.db.models import Prefetch
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.requirement import capabilities, lookups, serializers
+from apps.requirement.filters import DEMAND_QUERY, RequirementFilters, parse_demand_query
+from apps.requirement.models import Band, Fulfilment, Requirement, Stage, Suggestion
+from apps.requirement.services import decisions, ledger, requirements, rules, suggestions
+from erp.access import actor_of
+from erp.api.endpoints import endpoint, lookup
+from erp.api.routers import address_of
+from erp.api.viewsets import PartsViewSet, RowViewSet, ViewSet, read
+
+
+class RequirementViewSet(RowViewSet):
+    """Requirements: a buyer sees its own completely, other partners see fields by stage."""
+
+    queryset = Requirement.objects.with_row()
+    serializer_class = serializers.RequirementOutput
+    reads = capabilities.VIEW
+    filterset_class = RequirementFilters
+    # Only fields that a caller may read on every row, so that filters and sorting reveal no masked value.
+    filters: ClassVar = {
+        "commodity_id": ["exact", "in"],
+        "state_code": ["exact", "in"],
+        "status": ["exact", "in"],
+        "visibility": ["exact"],
+        "delivery_from_date": ["lte"],
+        "delivery_until_date": ["gte"],
+    }
+    ordering_fields: ClassVar = ["created_at", "live_since"]
+
+    create = endpoint(requirements.create, serializers.CreateInput)
+    update = endpoint(requirements.update, serializers.UpdateInput, if_match="required")
+    publish = endpoint(requirements.publish, if_match="optional")
+    cancel = endpoint(requirements.cancel, serializers.RequirementCancelInput, if_match="optional")
+    fulfill = endpoint(ledger.fulfill, serializers.FulfillInput, if_match="optional")
+    approve = endpoint(decisions.approve, serializers.RequirementApproveInput, if_match="required")
+    reject = endpoint(decisions.reject, serializers.RequirementRejectInput, if_match="required")
+    ai_adjust = endpoint(
+        suggestions.ai_adjust, serializers.AiAdjustInput, output=serializers.AdjustmentOutput
+    )
+    search = lookup(
+        lookups.search,
+        serializers.RequirementSearchInput,
+        requires=capabilities.VIEW_ALL,
+        output=serializers.RequirementSearchOutput,
+        raises=[rules.SearchInvalid],
+    )
+    search_by_intent = lookup(
+        lookups.search_by_intent,
+        serializers.ByIntentInput,
+        requires=capabilities.VIEW_ALL,
+        path="search/by-intent",
+        output=serializers.ByIntentOutput,
+    )
+
+    def get_queryset(self) -> Any:
+        bands = Prefetch("bands", Band.objects.select_related("parameter").order_by("parameter__code"))
+        rows = super().get_queryset().with_stage(actor_of(self.request))
+        return rows.prefetch_related(bands, "places")
+
+    def render(self, row: Any, output: Any = None) -> Any:
+        """The row as the caller sees it; one that was just written is read anew, with its stage."""
+        if isinstance(row, Requirement) and "stage" not in row.__dict__:
+            row = self.queryset.with_stage(actor_of(self.request)).get(pk=row.pk)
+        return super().render(row, output)
+
+    def links(self, row: Any) -> dict[str, str]:
+        """Address of the requirement; a suggestion names the one that it is for."""
+        return (
+            {"requirement": address_of(row.requirement)}
+            if isinstance(row, Suggestion)
+            else super().links(row)
+        )
+
+    def etag_of(self, row: Requirement) -> str:
+        """Return the version to callers who see the whole row, and to others a digest of what they see."""
+        if row.stage_for(actor_of(self.request)) >= Stage.OWNER:
+            return super().etag_of(row)
+        return f'"{hashlib.sha256(self.encode(self.render(row))).hexdigest()[:32]}"'
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("commodity_id", {"type": "string", "format": "uuid"}, required=True),
+            OpenApiParameter("days", {"type": "integer", "minimum": 1, "maximum": 365, "default": 30}),
+            OpenApiParameter("state_code", {"type": "string"}),
+            OpenApiParameter("crop_year", {"type": "string"}),
+        ],
+        responses=serializers.DemandOutput,
+        summary="Show the demand for a commodity",
+        filters=False,
+    )
+    @read("demand-statistics", detail=False, query=DEMAND_QUERY)
+    def demand_statistics(self, request: Request) -> Response:
+        """Return live demand by variety, crop year, state and week. Cells that could name a buyer are left out."""
+        asked = parse_demand_query(request.query_params, self.get_serializer_context())
+        cells = lookups.demand(asked.pop("commodity"), **asked)
+        return Response(serializers.DemandOutput({"results": cells}).data)
+
+
+class RequirementAnalyticsViewSet(ViewSet):
+    """Figures of one's own requirements, for staff of all."""
+
+    reads = capabilities.VIEW_ANALYTICS
+    serializer_class = serializers.RequirementAnalyticsOutput
+
+    @read("analytics", detail=False)
+    def analytics(self, request: Request) -> Response:
+        """Return how many requirements there are by status and intent, what was bought, and how fast."""
+        return Response(self.render(lookups.analytics(actor_of(request), capabilities.VIEW_ANALYTICS)))
+
+
+class _PartsOfRequirement(PartsViewSet):
+    """Parts of a requirement, for its buyer and staff."""
+
+    wholes = Requirement.objects.all()
+    part_of = "requirement"
+    reads = capabilities.VIEW
+
+    def links(self, row: Any) -> dict[str, str]:
+        """The requirement: these rows have no address of their own."""
+        return {"requirement": address_of(row.requirement)}
+
+
+class FulfilmentViewSet(_PartsOfRequirement):
+    """Lines of a requirement's ledger."""
+
+    queryset = Fulfilment.objects.select_related("requirement")
+    serializer_class = serializers.FulfilmentOutput
+    ordering: ClassVar = ["created_at"]
+
+
+class SuggestionViewSet(_PartsOfRequirement):
+    """Suggestions for a requirement."""
+
+    queryset = Suggestion.objects.select_related("requirement")
+    serializer_class = serializers.SuggestionOutput
+    ordering: ClassVar = ["-created_at"]
