@@ -27,7 +27,7 @@ from apps.requirement.models.requirements import COMMON_DISTRICT
 from apps.requirement.services.suggestions import SCOPES
 from erp.api import fields
 from erp.api.pagination import DEFAULT_LIMIT, MAX_LIMIT
-from erp.api.serializers import Input, LookupOutput, Output, within
+from erp.api.serializers import Input, LookupOutput, Output, set_nullable, within
 from erp.api.validators import time_zone
 
 
@@ -422,7 +422,7 @@ class RequirementOutput(Output):
         built = super()._build_fields()
         for name, field in built.items():
             if name not in self.FROM_BROWSE:
-                field.allow_null = True
+                set_nullable(field)
         return built
 
     def get_buyer_ref(self, row: Requirement) -> str:

@@ -305,6 +305,12 @@ def shape_of(source: type, base: type[Shape], name: str, members: Mapping[str, A
     return type(name, (base,), {"__doc__": source.__doc__, "__module__": source.__module__, **members})
 
 
+def set_nullable(field: Any) -> None:
+    """Let a field of an output be null, its copies too: a field with a child is made anew from its arguments."""
+    field.allow_null = True
+    field._kwargs = {**field._kwargs, "allow_null": True}
+
+
 class Output(serializers.ModelSerializer[Any]):
     """A row in responses."""
 
@@ -337,7 +343,7 @@ class Output(serializers.ModelSerializer[Any]):
     def _build_fields(self) -> dict[str, Any]:
         built = super().get_fields() if hasattr(self, "Meta") else deepcopy(self._declared_fields)
         for name in self.masked:
-            built[name].allow_null = True
+            set_nullable(built[name])
         ends = ("created_at", "updated_at", "allowed_actions", "links")
         order = ["id", "version", *(name for name in built if name not in ("id", "version", *ends)), *ends]
         return {name: built[name] for name in order if name in built}
