@@ -105,7 +105,7 @@ class ApprovalRequestAdmin(ServiceAdmin):
         services.escalate,
         services.withdraw,
     ]
-    panel: ClassVar = [services.approve, services.reject, services.ask, services.answer, services.escalate]
+    panel: ClassVar = runs
     inputs: ClassVar = {
         services.approve: ApprovalApproveInput,
         services.reject: RejectInput,
