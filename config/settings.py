@@ -473,6 +473,10 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 60.0,
         "options": {"expires": 60},
     },
+    "purge-personal-data": {
+        "task": "erp.tasks.purge_personal_data",
+        "schedule": crontab(hour="1", minute="53"),
+    },
     "purge-accounts": {"task": "apps.accounts.tasks.purge", "schedule": crontab(hour="2", minute="23")},
     "clear-sessions": {
         "task": "apps.accounts.tasks.clear_sessions",

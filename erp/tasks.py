@@ -1,4 +1,4 @@
-"""Periodic checks of Pub/Sub, cached for ``/metrics``.
+"""Periodic checks of Pub/Sub, cached for ``/metrics``, and the daily erasure of personal data.
 
 A failed check caches nothing: the previous value is used until it is too old, then the figure is missing.
 """
@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 from celery import shared_task
 
-from erp import metrics
+from erp import metrics, retention
 from erp.outbox import deadletters, topology
 
 log = structlog.get_logger(__name__)
@@ -32,6 +32,12 @@ def count_dead_letters() -> int | None:
         return None
     metrics.remember(metrics.DEAD_LETTERS, depth)
     return depth
+
+
+@shared_task
+def purge_personal_data() -> dict[str, int]:
+    """Erase what has outlived its purpose, by the rules of every module; return how many rows each erased."""
+    return {outcome.rule.name: outcome.erased for outcome in retention.run()}
 
 
 @shared_task

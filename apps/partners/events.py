@@ -372,6 +372,11 @@ class PartnerReactivated(OfPartner):
     reason_code: str
 
 
+@event("partner.erased", version=1, aggregate=PARTNER, readers={})
+class PartnerErased(OfPartner):
+    is_recognised: bool  # by the hash of its PAN, after forged papers or sanctions
+
+
 @event("partner.closed", version=1, aggregate=PARTNER, readers=OWN)
 class PartnerClosed(OfPartner):
     cause: str

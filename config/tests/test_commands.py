@@ -37,6 +37,7 @@ CALLS = {
     "verify_audit": "verify_audit",
     "export_audit": "export_audit --fy 2025-26",
     "verify_ledger": "verify_ledger",
+    "purge": "purge --dry-run",
     "migrate": "migrate",
     "showmigrations": "showmigrations",
 }

@@ -69,6 +69,14 @@ def record_scan(stored: StoredFile, *, actor: Actor, clean: bool) -> StoredFile:
     return stored
 
 
+@service(requires=capabilities.CREATE, emits=[events.UploadExpired], requires_transaction=True)
+def erase(stored: StoredFile, *, actor: Actor) -> None:
+    """Delete a file whose row is erased, in the transaction that does it."""
+    key = stored.pk
+    stored.delete()
+    emit(events.UploadExpired(upload_id=key))
+
+
 @service(requires=capabilities.CREATE, emits=[events.UploadExpired])
 def purge(*, actor: Actor) -> int:
     """Delete files that no row used in time; return how many."""

@@ -1,6 +1,6 @@
 """Partners, the roles that they hold, and what they may trade."""
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, ClassVar, Self
 from uuid import UUID
 
@@ -21,6 +21,11 @@ from erp.periods import dates_in_order, no_overlap
 from erp.services import next_value
 
 GRACE_DAYS = 30  # after the KYC expiry date
+# How long data of applications that led to nothing is stored (partners, Privacy).
+DRAFT_KEPT = timedelta(days=90)  # after the last change of a draft that was never submitted
+DRAFT_LIFE = timedelta(days=30)  # after which a draft expires
+APPLICATION_KEPT = timedelta(days=365)  # after its end
+RECOGNISED = timedelta(days=8 * 365 + 2)  # the PAN's hash after forged papers or sanctions
 KYC_STATES = ("none", "valid", "grace", "lapsed")
 
 
@@ -105,11 +110,46 @@ class PartnerQuerySet(QuerySet):
             status__in=["active", "suspended"], kyc_expiry_date__range=(today, today + timedelta(days=days))
         )
 
+    def abandoned(self, now: datetime) -> Self:
+        """Applications that were never submitted and whose time is over."""
+        rounds = self._rounds()
+        expired = Q(status="expired", updated_at__gt=now - DRAFT_KEPT + DRAFT_LIFE)
+        withdrawn = ~Q(status="expired") & Q(updated_at__gt=now - DRAFT_KEPT)
+        return self._ended().exclude(
+            Exists(rounds.filter(Q(submitted_at__isnull=False) | expired | withdrawn))
+        )
+
+    def refused(self, now: datetime) -> Self:
+        """Submitted applications that were rejected, withdrawn or expired, and whose time is over."""
+        rounds = self._rounds()
+        return self._ended().filter(
+            Exists(rounds.filter(submitted_at__isnull=False)),
+            ~Exists(rounds.filter(updated_at__gt=now - APPLICATION_KEPT)),
+        )
+
+    def erasable(self, now: datetime) -> Self:
+        """Applications whose data is due to be erased."""
+        return self.abandoned(now) | self.refused(now)
+
+    def forgettable(self, now: datetime) -> Self:
+        """Erased firms whose PAN need not be recognised any more."""
+        final = self._rounds().filter(decided_at__gt=now - RECOGNISED)
+        return self.filter(erased_at__isnull=False, pan_hash__isnull=False).exclude(Exists(final))
+
+    def _ended(self) -> Self:
+        """Firms that never became partners, and can't any more by this application."""
+        ended = [Partner.Status.REJECTED, Partner.Status.CLOSED]
+        return self.filter(status__in=ended, code=None, erased_at=None)
+
+    @classmethod
+    def _open_rounds(cls) -> Any:
+        return cls._rounds().open()
+
     @staticmethod
-    def _open_rounds() -> Any:
+    def _rounds() -> Any:
         from apps.partners.models.rounds import OnboardingRound
 
-        return OnboardingRound.objects.open().filter(partner=OuterRef("pk"))
+        return OnboardingRound.objects.filter(partner=OuterRef("pk"))
 
     def identified(self, text: str) -> Self:
         """Partners with this PAN or GSTIN, found by its hash; a part of one finds nothing."""
@@ -299,6 +339,9 @@ class Partner(AddressFields, Model):
     )
     review_date = models.DateField(null=True, editable=False)
     reapply_date = models.DateField(null=True, editable=False)
+    erased_at = models.DateTimeField(
+        null=True, editable=False, help_text="When the data of an application that led to nothing was erased."
+    )
 
     objects: ClassVar[Any] = PartnerQuerySet.as_manager()
 

@@ -1,0 +1,155 @@
+"""Applications that led to nothing are erased when their time is over, through services, and nothing else is."""
+
+import json
+from datetime import timedelta
+from io import StringIO
+
+import pytest
+from django.apps import apps
+from django.core.management import call_command
+from django.utils.module_loading import autodiscover_modules
+
+from apps.partners.models import (
+    InformationItem,
+    OnboardingRound,
+    Partner,
+    PartnerBankAccount,
+    PartnerDocument,
+    PartnerLocation,
+    PartnerOwner,
+    TaxRegistration,
+)
+from apps.partners.services import retention as services
+from apps.partners.tests import factories
+from erp import clock, retention
+from erp.access import SYSTEM
+from erp.models import unguarded_writes
+from erp.tasks import purge_personal_data
+from erp.uploads.models import FileContent, StoredFile
+
+pytestmark = pytest.mark.django_db
+
+
+def ended(status, days, user=None, **fields):
+    """An application that ended so many days ago."""
+    round = factories.file_of(status, applicant=user, **fields)
+    at = clock.now() - timedelta(days=days)
+    with unguarded_writes():
+        OnboardingRound.objects.filter(pk=round.pk).update(updated_at=at, decided_at=at)
+    return round.partner
+
+
+def never_submitted(status, days):
+    partner = ended(status, days)
+    with unguarded_writes():
+        OnboardingRound.objects.filter(partner=partner).update(submitted_at=None)
+        Partner.objects.filter(pk=partner.pk).update(status="closed")
+    return partner
+
+
+@pytest.mark.parametrize(
+    ("status", "days", "is_due"),
+    [
+        ("rejected", 366, True),
+        ("rejected", 364, False),
+        ("withdrawn", 366, True),
+        ("approved", 4000, False),
+        ("under_review", 4000, False),
+        ("draft", 4000, False),
+    ],
+)
+def test_a_submitted_application_is_erased_a_year_after_its_end(status, days, is_due):
+    firm = ended(status, days)
+    purge_personal_data()
+    firm.refresh_from_db()
+    assert (firm.erased_at is not None) is is_due
+
+
+@pytest.mark.parametrize(
+    ("status", "days", "is_due"),
+    # A draft expires 30 days after its last change.
+    [("expired", 61, True), ("expired", 59, False), ("withdrawn", 91, True), ("withdrawn", 89, False)],
+)
+def test_a_draft_that_was_never_submitted_is_erased_after_90_days(status, days, is_due):
+    firm = never_submitted(status, days)
+    purge_personal_data()
+    firm.refresh_from_db()
+    assert (firm.erased_at is not None) is is_due
+
+
+def test_an_erased_application_holds_nothing_of_the_firm(user, emitted):
+    firm = ended("rejected", 400, user=user("APPLICANT"))
+    round = OnboardingRound.objects.get(partner=firm)
+    with unguarded_writes():
+        OnboardingRound.objects.filter(pk=round.pk).update(reason="The licence is forged.", note="Call them.")
+        InformationItem(partner=firm, round=round, text="Which year?", due_at=clock.now()).save()
+    secrets = (firm.pan, firm.legal_name, firm.contact_email, firm.contact_phone, firm.contact_name)
+    files = list(StoredFile.objects.values_list("pk", flat=True))
+    assert files
+    services.erase_application(firm, actor=SYSTEM)
+    firm = Partner.objects.get(pk=firm.pk)
+    held = {str(value) for value in vars(firm).values()}
+    assert not held & set(secrets)
+    assert (firm.legal_name, firm.status, firm.pan_hash, firm.applicant_id) == (
+        "Erased firm", "rejected", None, None,
+    )  # fmt: skip
+    for model in (
+        PartnerDocument, PartnerLocation, PartnerBankAccount, PartnerOwner, TaxRegistration, InformationItem,
+    ):  # fmt: skip
+        assert not model.objects.filter(partner=firm).exists(), model
+    assert not FileContent.objects.filter(file__in=files).exists()
+    round.refresh_from_db()
+    assert (round.status, round.reason, round.note) == ("rejected", None, None)
+    assert [each.payload["is_recognised"] for each in emitted("partner.erased")] == [False]
+    services.erase_application(firm, actor=SYSTEM)  # again: nothing to do
+    assert len(emitted("partner.erased")) == 1
+
+
+def test_a_forged_application_leaves_the_hash_of_its_pan_for_eight_years():
+    firm = ended("rejected", 400, reason_code="document_forged")
+    number = firm.pan
+    purge_personal_data()
+    firm = Partner.objects.get(pk=firm.pk)
+    assert firm.pan is None
+    assert list(Partner.objects.identified(number)) == [firm]
+    with unguarded_writes():
+        OnboardingRound.objects.filter(partner=firm).update(decided_at=clock.now() - timedelta(days=2921))
+    purge_personal_data()
+    assert list(Partner.objects.identified(number)) == [firm]
+    with unguarded_writes():
+        OnboardingRound.objects.filter(partner=firm).update(decided_at=clock.now() - timedelta(days=2923))
+    purge_personal_data()
+    assert not Partner.objects.identified(number).exists()
+
+
+def test_the_service_erases_nothing_that_is_not_due(emitted):
+    for firm in (ended("rejected", 1), ended("approved", 4000)):
+        services.erase_application(firm, actor=SYSTEM)
+        services.forget_pan(firm, actor=SYSTEM)
+        assert Partner.objects.get(pk=firm.pk).pan == firm.pan
+    assert not emitted("partner.erased")
+
+
+def purge(*arguments):
+    out = StringIO()
+    call_command("purge", *arguments, "--json", stdout=out)
+    return {each["rule"]: each for each in json.loads(out.getvalue())["rules"]}
+
+
+def test_the_command_counts_first_and_erases_then():
+    firms = [ended("rejected", 400) for _ in range(3)]
+    found = purge("--dry-run")["partner.application"]
+    assert (found["due"], found["erased"], found["days"]) == (3, 0, 365)
+    assert not Partner.objects.filter(erased_at__isnull=False).exists()
+    found = purge()["partner.application"]
+    assert (found["due"], found["erased"], found["failed"]) == (3, 3, 0)
+    assert Partner.objects.filter(erased_at__isnull=False).count() == len(firms)
+    assert purge()["partner.application"]["due"] == 0
+
+
+def test_every_personal_column_of_partners_is_in_the_data_map():
+    autodiscover_modules("retention")
+    for model in apps.get_app_config("partner").get_models():
+        if getattr(model, "trail_personal", ()):
+            entry = retention.data_map[model]
+            assert entry.is_deleted or set(model.trail_personal) <= entry.erased.keys(), model
