@@ -359,7 +359,7 @@ def taxed(seller="REGISTERED", buyer="REGISTERED", to="33", states=("24", "33"),
     delivery = replace(TERMS.delivery, to_state=to)
     terms = replace(TERMS, parties=people, brokerage=(), delivery=delivery, **fields)
     done = preview(terms, replace(DISPATCHED, reverse_charge_unregistered=switch))
-    heads = sorted({x.subject.split()[-1] for x in done.lines if x.name == "tax"})
+    heads = sorted({x.subject.split()[-1] for x in done.lines if x.name in ("tax", "reverse_tax")})
     return "+".join(heads), done.documents[0]
 
 

@@ -1,6 +1,7 @@
 """Rules 1 to 5 and 13: weights, prices and the goods of each invoice."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from decimal import Decimal
@@ -350,7 +351,7 @@ class Goods:
         return InvoiceGoods("/".join(filter(None, ("INVOICE", number))), number, day or self.facts.as_of)
 
     def amount(
-        self, invoice: InvoiceGoods, lot: Lot, kg: Decimal, prices: list[Priced], label: str = ""
+        self, key: str, lot: Lot, kg: Decimal, prices: list[Priced]
     ) -> list[tuple[str, Fraction, dict[str, object]]]:
         """The exact amount of a lot's kilograms at each of its prices: subject, amount, inputs."""
         unit = self.terms.unit
@@ -364,12 +365,11 @@ class Goods:
                 for part in prices
                 if part.price is not None
             ]
-        subject = f"{lot.lot_no} {label}".strip()
-        whole = self.trace.add("quantity", Fraction(kg) / unit.kg, invoice.key, subject, unit.unit, kg=kg)
+        whole = self.trace.add("quantity", Fraction(kg) / unit.kg, key, lot.lot_no, unit.unit, kg=kg)
         quantities = self.trace.split(
             "slice_quantity",
             whole,
-            [(invoice.key, f"{subject} {part.subject}", part.share) for part in prices],
+            [(key, f"{lot.lot_no} {part.subject}", part.share) for part in prices],
             unit.unit,
         )
         return [
@@ -442,6 +442,11 @@ def require_fixable(price: OnCall, contract: Decimal, fixed: Decimal, fixation: 
 
 def weighted(parts: list[Priced]) -> Fraction | None:
     """The price of a lot whose parts have prices of their own."""
-    priced = [(part.share, part.price) for part in parts if part.price is not None]
-    total = sum((share for share, _ in priced), ZERO)
-    return sum((share * Fraction(price) for share, price in priced), ZERO) / total if total else None
+    return average([(part.share, part.price) for part in parts])
+
+
+def average(parts: Sequence[tuple[Fraction, Number | None]]) -> Fraction | None:
+    """The average of prices by their shares, without those that are open."""
+    known = [(share, Fraction(price)) for share, price in parts if price is not None]
+    total = sum((share for share, _ in known), ZERO)
+    return sum((share * price for share, price in known), ZERO) / total if total else None

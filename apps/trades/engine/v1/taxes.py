@@ -120,19 +120,6 @@ def note_is_taxed(facts: Facts, invoice_day: date, day: date) -> bool:
     return day <= date(ends, row.month, row.day)
 
 
-def position_for(facts: Facts, kind: RowKind, deductor: str, deductee: str, day: date) -> Position | None:
-    """The position of two parties in the financial year of a day."""
-    year = financial_year(day)
-    return next(
-        (
-            row
-            for row in facts.positions
-            if (row.kind, row.deductor, row.deductee, row.financial_year) == (kind, deductor, deductee, year)
-        ),
-        None,
-    )
-
-
 @dataclass(frozen=True)
 class Deduction:
     """What falls under TDS in one event, the exact tax, and the position after it."""

@@ -30,6 +30,7 @@ RULES: Final[dict[str, tuple[str, int]]] = {
     "charge_part": ("6", MONEY),
     "taxable": ("7", MONEY),
     "tax": ("8", MONEY),
+    "reverse_tax": ("8", MONEY),
     "round_off": ("9", MONEY),
     "invoice_total": ("10", MONEY),
     "note_total": ("10", MONEY),
@@ -130,6 +131,30 @@ class Trace:
                 values,
             )
         return parts
+
+    def spread(
+        self,
+        name: str,
+        part_name: str,
+        exact: Number,
+        weights: Sequence[tuple[str, str, Number]],
+        subject: str,
+        /,
+        **inputs: object,
+    ) -> list[tuple[Decimal, int]]:
+        """Round an amount once for one document, or split it over several; returns amounts and line numbers."""
+        if len(weights) == 1:
+            return [(self.add(name, exact, weights[0][0], subject, **inputs), self.last)]
+        if not weights:
+            return []
+        whole = self.add(name, exact, "", subject, **inputs)
+        first = self.last + 1
+        return [(part, first + n) for n, part in enumerate(self.split(part_name, whole, weights))]
+
+    @property
+    def last(self) -> int:
+        """The number of the newest line."""
+        return len(self.lines)
 
     def miss(self, code: str, subject: str, detail: str) -> None:
         """Note a missing fact once."""
