@@ -66,6 +66,7 @@ class Migration(migrations.Migration):
                 ('suspended_at', models.DateTimeField(editable=False, null=True)),
                 ('review_date', models.DateField(editable=False, null=True)),
                 ('reapply_date', models.DateField(editable=False, null=True)),
+                ('erased_at', models.DateTimeField(editable=False, help_text='When the data of an application that led to nothing was erased.', null=True)),
                 ('pan_encrypted', models.TextField(editable=False, null=True, verbose_name='PAN (encrypted)')),
                 ('pan_hash', models.CharField(editable=False, max_length=64, null=True, verbose_name='PAN (hash)')),
                 ('iec_encrypted', models.TextField(editable=False, null=True, verbose_name='IEC (encrypted)')),

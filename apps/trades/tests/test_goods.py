@@ -81,7 +81,8 @@ def test_2_weighings_add_up_unless_corrected_and_check_never_counts():
         weighing("3", "ORIGIN", "9085.000", corrects="2"),
         weighing("4", "CHECK", "5000.000"),
     )
-    assert amount(preview(facts=replace(DISPATCHED, weighments=weighments)), "lot_kg") == "17000.000"
+    done = preview(facts=replace(DISPATCHED, weighments=weighments))
+    assert (named(done, "net_kg"), amount(done, "lot_kg")) == (["8000.000", "9000.000"], "17000.000")
 
 
 def test_2_without_a_weighing_a_preview_estimates_and_settling_names_what_is_missing():
