@@ -79,6 +79,7 @@ def recompute(exported: Any) -> Recomputed:
     if not isinstance(exported, dict) or exported.keys() != needed or exported["format"] != FORMAT:
         words = f"An export has the members {', '.join(sorted(needed))}; format is {FORMAT}."
         raise records.reject("", words)
+    records.canonical(exported)  # refuses what is no exact JSON, floats among it
     operation = exported["operation"]
     if operation not in OPERATIONS:
         raise records.reject("/operation", f"Must be one of {', '.join(OPERATIONS)}.")

@@ -28,6 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail(2, *(f"{fault.pointer or '/'}: {fault.detail}" for fault in error.errors))
     except DomainError as error:
         return _fail(1, f"{error.code}: {error.detail}")
+    sys.stdout.write(f"Trade of {report.day(done.terms.trade_date)} as of {report.day(done.facts.as_of)}\n")
     sys.stdout.write(report.statement(done.settlement))
     if done.differences:
         return _fail(

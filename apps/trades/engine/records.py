@@ -47,7 +47,7 @@ def to_json(value: Any, *, normal: bool = False) -> Any:
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, Decimal):
-        return plain(value) if normal else format(value, "f")
+        return plain(value if value else abs(value)) if normal else format(value, "f")
     if isinstance(value, Fraction):
         return f"{value.numerator}/{value.denominator}"
     if isinstance(value, date):

@@ -37,7 +37,7 @@ def _lines(settlement: Settlement) -> Iterator[str]:
     yield ""
     yield "Obligations"
     for owed in settlement.obligations:
-        words = f"{owed.debtor} owes {owed.creditor}: {_words(owed.kind)}, due {_day(owed.due_date)}"
+        words = f"{owed.debtor} owes {owed.creditor}: {_words(owed.kind)}, due {day(owed.due_date)}"
         yield _columns(words, figures.money(owed.amount, settlement.totals.currency))
         yield f"{INDENT}paid {figures.group(owed.paid)}, open {figures.group(owed.open)}"
     yield ""
@@ -63,7 +63,7 @@ def _title(document: Document) -> str:
     number = f" {document.number}" if document.number else ""
     reason = "" if document.reason in ("GOODS", document.kind) else f" ({_words(document.reason)})"
     kind = _words(document.kind).capitalize()
-    return f"{kind}{number}{reason} of {_day(document.day)}: {document.debtor} owes {document.creditor}"
+    return f"{kind}{number}{reason} of {day(document.day)}: {document.debtor} owes {document.creditor}"
 
 
 def _amount(line: Line, currency: str) -> str:
@@ -97,5 +97,6 @@ def _words(name: str) -> str:
     return name.replace("_", " ").lower().replace("tds", "TDS").replace("msme", "MSME")
 
 
-def _day(day: date) -> str:
-    return f"{day.day} {day:%b %Y}"
+def day(value: date) -> str:
+    """A date as people write it: ``16 Jan 2026``."""
+    return f"{value.day} {value:%b %Y}"

@@ -246,6 +246,8 @@ def test_refused_facts_are_named(file, capsys):
         ({"facts": {"as_of": "2026-02-23", "weighments": [{"id": 1}]}}, "/facts/weighments/0/id"),
         ({"terms": {}}, "/terms/trade_date: Is missing."),
         ({"facts": None}, "/facts: Must be an object."),
+        ({"settlement": {"lines": [{"amount": 1.5}]}}, "/settlement/lines/0/amount: A float"),
+        ({"settlement": json.loads("[" * 200 + "]" * 200)}, "/settlement/0/0/0"),
     ],
 )
 def test_bad_files_are_refused_with_a_pointer(file, change, words, capsys):

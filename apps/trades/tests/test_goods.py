@@ -106,6 +106,22 @@ def test_2_a_weighing_of_the_whole_lot_says_nothing_about_a_part():
     assert amount(preview(facts=replace(facts, weighments=(ORIGIN, apart))), "lot_kg") == "8467.500"
 
 
+def test_2_weighings_of_the_whole_lot_and_of_one_dispatch_do_not_add_up():
+    halves = [goods("8500.000", 50)] * 2
+    facts = replace(
+        ARRIVED,
+        dispatches=(dispatch("d1", halves[0], invoice="I-1"), dispatch("d2", halves[1], invoice="I-1")),
+        deliveries=(
+            f.Delivered(dispatch="d1", delivered_date=day("2026-01-22"), lines=(halves[0],)),
+            f.Delivered(dispatch="d2", delivered_date=day("2026-01-22"), lines=(halves[1],), final=True),
+        ),
+        weighments=(ORIGIN, weighing("2", "ORIGIN", "8500.000", "0", dispatch="d1")),
+    )
+    assert "weighing" in codes(preview(facts=facts))
+    whole = replace(facts, weighments=(ORIGIN,))
+    assert (amount(preview(facts=whole), "lot_kg"), codes(preview(facts=whole))) == ("16938.500", [])
+
+
 def test_2_before_the_rest_is_dispatched_a_preview_takes_the_whole_lot():
     half = (goods("8500.000", 50),)
     apart = weighing("WB-2", "ORIGIN", "8510.000", "42.500", dispatch="d1")

@@ -203,6 +203,17 @@ def test_c6_refused_fixations(change, refusal):
         settle(EXPORT, replace(SHIPPED, fixations=(FIXINGS[0], replace(FIXINGS[1], **change))))
 
 
+def test_c6_the_deadline_day_itself_is_in_time():
+    on_the_day = replace(FIXINGS[1], fixed_date=EXPORT.price.deadline)
+    assert settle(EXPORT, replace(SHIPPED, fixations=(FIXINGS[0], on_the_day)))
+    version = engine.version(1)
+    version.require_fixable(EXPORT, FIXINGS[:1], on_the_day)
+    with pytest.raises(errors.FixationTooLarge):
+        version.require_fixable(EXPORT, FIXINGS, on_the_day)
+    with pytest.raises(errors.TermsUnsupported):
+        version.require_fixable(TERMS, (), on_the_day)
+
+
 def test_c6_a_price_before_all_is_fixed_is_provisional():
     facts = replace(SHIPPED, fixations=FIXINGS[:1])
     done = engine.preview(1, EXPORT, facts)

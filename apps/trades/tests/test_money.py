@@ -530,6 +530,8 @@ def test_22_what_services_need_when_a_trade_is_made():
     priced = V1.value(replace(EXPORT, price=replace(EXPORT.price, provisional_price=D("73.26"))))
     assert (str(priced.contract_value), str(priced.base_value)) == ("137284.06", "12183960.33")
     assert V1.band(TERMS) == (16150, 17850)
+    with pytest.raises(errors.TermsUnsupported):
+        V1.value(EXPORT)
 
 
 def weight(**fields):

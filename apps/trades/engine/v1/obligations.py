@@ -7,6 +7,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Final
 
+from apps.trades.engine.errors import TermsUnsupported
 from apps.trades.engine.facts import PaymentKind, RowKind
 from apps.trades.engine.settlement import Document, DocumentKind, Obligation
 from apps.trades.engine.terms import BalanceFrom, Formula, Msme, NoteTax, OnCall, Terms
@@ -21,9 +22,14 @@ GOODS: Final = ("ADVANCE", "BALANCE")
 
 
 def contract_value(terms: Terms, trace: Trace) -> Decimal:
-    """Contract kilograms at the contract price; a price that is still open by its provisional one."""
+    """Contract kilograms at the contract price; a price that is still open by its provisional one.
+
+    Raises TermsUnsupported where there is none.
+    """
     price = terms.price.provisional_price if isinstance(terms.price, OnCall | Formula) else terms.price.price
-    exact = Fraction(terms.weight_kg) * Fraction(price or 0) / terms.unit.k
+    if price is None:
+        raise TermsUnsupported("There is no price to value the contract at.")
+    exact = Fraction(terms.weight_kg) * Fraction(price) / terms.unit.k
     return trace.add("contract_value", exact, price=price, kg=terms.weight_kg, k=terms.unit.k)
 
 
