@@ -251,6 +251,8 @@ def test_5_an_average_is_not_rounded():
 def test_5_an_average_waits_for_its_quotations():
     more = replace(BY_FORMULA, price=replace(FORMULA, least_quotations=4))
     assert codes(preview(more, replace(UNTAXED, quotations=QUOTED))) == ["quotations"]
+    before_the_end = replace(UNTAXED, quotations=QUOTED, as_of=day("2026-01-13"), payments=())
+    assert codes(preview(BY_FORMULA, before_the_end)) == ["quotations"]
     assert not preview(BY_FORMULA, UNTAXED).documents[0].total  # nothing quoted, no provisional price
     stand_in = replace(BY_FORMULA, price=replace(FORMULA, provisional_price=D(53000)))
     assert amount(preview(stand_in, UNTAXED), "unit_price") == "53000.000000"

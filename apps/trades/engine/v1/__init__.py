@@ -16,9 +16,8 @@ from apps.trades.engine import terms as term_checks
 from apps.trades.engine.facts import Facts, Fixation, Governing, Position, TaxRow
 from apps.trades.engine.settlement import DocumentKind, Settlement, Totals
 from apps.trades.engine.terms import OnCall, Side, Terms
-from apps.trades.engine.v1 import brokerage, closing, goods, invoices, notes, obligations, payments, taxes
+from apps.trades.engine.v1 import brokerage, closing, invoices, notes, obligations, payments, prices, taxes
 from apps.trades.engine.v1.books import ZERO, Books
-from apps.trades.engine.v1.goods import Goods
 from apps.trades.engine.v1.trace import Trace
 
 VERSION: Final = 1
@@ -55,10 +54,9 @@ def cancel(terms: Terms, facts: Facts) -> Settlement:
 def _open(terms: Terms, facts: Facts, *, provisional: bool) -> Books:
     term_checks.check(terms)
     fact_checks.check(terms, facts)
-    trace = Trace(terms.currency)
-    lots = Goods(terms, facts, trace, provisional=provisional)
-    lots.weigh()
-    return Books(terms, facts, trace, lots)
+    books = Books(terms, facts, Trace(terms.currency), provisional=provisional)
+    books.weights.weigh()
+    return books
 
 
 def _settle(terms: Terms, facts: Facts, *, provisional: bool) -> Settlement:
@@ -163,11 +161,10 @@ def decide(terms: Terms, governing: Governing) -> Decision:
 
     Raises FactsMissing where a parameter of the schedule is missing, ScheduleGap.
     """
-    trace = Trace(terms.currency)
-    lots = Goods(terms, Facts(as_of=terms.trade_date), trace, provisional=True)
-    outcome, has_effect = lots.judge(governing)
-    if trace.missing:
-        raise errors.FactsMissing(trace.missing)
+    books = Books(terms, Facts(as_of=terms.trade_date), Trace(terms.currency), provisional=True)
+    outcome, has_effect = books.prices.judge(governing)
+    if books.trace.missing:
+        raise errors.FactsMissing(books.trace.missing)
     if outcome is not Outcome.ACCEPTED:
         return Decision.REJECT
     return Decision.PASS_WITH_ALLOWANCE if has_effect else Decision.PASS
@@ -185,7 +182,7 @@ def require_fixable(terms: Terms, fixed: Sequence[Fixation], new: Fixation) -> N
     if not isinstance(terms.price, OnCall):
         raise errors.TermsUnsupported("The price is not fixed on call.")
     before = sum((row.quantity for row in fixed), Decimal(0))
-    goods.require_fixable(terms.price, goods.contract_quantity(terms), before, new)
+    prices.require_fixable(terms.price, prices.contract_quantity(terms), before, new)
 
 
 __all__ = ["VERSION", "band", "cancel", "decide", "deduct", "preview", "require_fixable", "settle", "value"]

@@ -12,10 +12,11 @@ from apps.trades.engine.facts import Facts, Position, RowKind, TaxRow
 from apps.trades.engine.settlement import Document, DocumentKind, PositionMove, Posting
 from apps.trades.engine.terms import Party, RoundOff, Terms
 from apps.trades.engine.v1 import payments, taxes
-from apps.trades.engine.v1.goods import Goods, InvoiceGoods, Priced
 from apps.trades.engine.v1.payments import Owed
+from apps.trades.engine.v1.prices import Priced, Prices
 from apps.trades.engine.v1.taxes import Regime
 from apps.trades.engine.v1.trace import Trace
+from apps.trades.engine.v1.weights import InvoiceGoods, Weights
 
 RUPEE: Final = "INR"
 ZERO: Final = Decimal("0.00")
@@ -53,15 +54,17 @@ class Billed:
 class Books:
     """What every topic writes to."""
 
-    def __init__(self, terms: Terms, facts: Facts, trace: Trace, goods: Goods) -> None:
-        self.terms, self.facts, self.trace, self.goods = terms, facts, trace, goods
+    def __init__(self, terms: Terms, facts: Facts, trace: Trace, *, provisional: bool) -> None:
+        self.terms, self.facts, self.trace = terms, facts, trace
+        self.weights = Weights(terms, facts, trace, provisional=provisional)
+        self.prices = Prices(terms, facts, trace, self.weights)
         self.seller, self.buyer = terms.seller.partner_id, terms.buyer.partner_id
         self.documents: list[Document] = []
         self.postings: list[Posting] = []
         self.moves: list[PositionMove] = []
         self.positions = {_key(row): row for row in facts.positions}
         self.billed: list[Billed] = []
-        self.prices: dict[str, list[Priced]] = {}
+        self.lot_prices: dict[str, list[Priced]] = {}
         self.final_prices: dict[str, list[Priced]] = {}
         self.accounted: dict[str, Decimal] = {}
         self.owed: list[Owed] = []

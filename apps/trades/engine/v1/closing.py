@@ -7,15 +7,15 @@ from apps.trades.engine.facts import Payable, PaymentKind, Stage, Washout
 from apps.trades.engine.settlement import Document, DocumentKind
 from apps.trades.engine.terms import Lot, Side
 from apps.trades.engine.v1.books import ZERO, Books
-from apps.trades.engine.v1.goods import Part, average
 from apps.trades.engine.v1.payments import Owed
+from apps.trades.engine.v1.prices import Part, average
 
 
 def wash_out(books: Books, washout: Washout) -> list[Document]:
     """The market's difference on what was not delivered: above the contract price the seller owes it."""
     terms, key = books.terms, DocumentKind.WASHOUT.value
-    kg = sum((_undelivered(books, lot) for lot in books.goods.lots), Decimal(0))
-    parts: list[Part] = books.goods.contract_parts()
+    kg = sum((_undelivered(books, lot) for lot in books.weights.lots), Decimal(0))
+    parts: list[Part] = books.prices.contract_parts()
     price = average([(part.share, part.base) for part in parts])
     if price is None:
         return []
@@ -66,7 +66,7 @@ def wash_out(books: Books, washout: Washout) -> list[Document]:
 def _undelivered(books: Books, lot: Lot) -> Decimal:
     """What was not delivered of a lot: of its origin net, else of its estimate, in proportion to bales."""
     rows = [line for row in books.facts.deliveries for line in row.lines if line.lot_no == lot.lot_no]
-    whole = books.goods.nets.get((lot.lot_no, Stage.ORIGIN, None))
+    whole = books.weights.nets.get((lot.lot_no, Stage.ORIGIN, None))
     kg, basis = (whole, "origin net") if whole is not None else (lot.estimated_kg, "estimate")
     counts = [line.count for line in rows]
     if lot.count is not None and None not in counts:

@@ -15,10 +15,10 @@ from apps.trades.engine.v1.books import RUPEE, ZERO, Billed, Books, Row
 
 def draw(books: Books) -> None:
     """Draw up the invoices."""
-    books.billed = [Billed(invoice) for invoice in books.goods.invoices()]
+    books.billed = [Billed(invoice) for invoice in books.weights.invoices()]
     _price_lots(books)
     for billed in books.billed:
-        for lot in books.goods.lots:
+        for lot in books.weights.lots:
             if lot.lot_no in billed.kg:
                 _bill(books, billed, lot)
     _charge(books)
@@ -33,23 +33,23 @@ def draw(books: Books) -> None:
 
 
 def _price_lots(books: Books) -> None:
-    goods, trace = books.goods, books.trace
-    parts, final = goods.contract_parts(), goods.final_parts()
-    for lot in goods.lots:
+    weights, prices, trace = books.weights, books.prices, books.trace
+    parts, final = prices.contract_parts(), prices.final_parts()
+    for lot in weights.lots:
         invoices = [row for row in books.billed if lot.lot_no in row.goods.weights]
         if not invoices:
             continue
-        dispatches = goods.dispatches_of(lot)
-        kg = goods.lot_kg(lot, dispatches)
-        _, exact, _ = goods.evaluate(lot, Fraction(1), kg, dispatches)
+        dispatches = weights.dispatches_of(lot)
+        kg = weights.lot_kg(lot, dispatches)
+        _, exact, _ = prices.evaluate(lot, Fraction(1), kg, dispatches)
         factor = exact / Fraction(kg) if kg else Fraction(1)
-        weights = [(row.goods.key, lot.lot_no, row.goods.weights[lot.lot_no]) for row in invoices]
+        carried = [(row.goods.key, lot.lot_no, row.goods.weights[lot.lot_no]) for row in invoices]
         accounted = trace.add("accounted_kg", exact, "", lot.lot_no, lot_kg=kg, factor=factor)
-        shares = trace.split("accounted_part_kg", accounted, weights) if len(weights) > 1 else [accounted]
+        shares = trace.split("accounted_part_kg", accounted, carried) if len(carried) > 1 else [accounted]
         books.accounted[lot.lot_no] = accounted
-        books.prices[lot.lot_no] = goods.prices(lot, parts, dispatches)
+        books.lot_prices[lot.lot_no] = prices.of_lot(lot, parts, dispatches)
         if final is not None:
-            books.final_prices[lot.lot_no] = goods.prices(lot, final, dispatches, "final")
+            books.final_prices[lot.lot_no] = prices.of_lot(lot, final, dispatches, "final")
         for row, share in zip(invoices, shares, strict=True):
             row.kg[lot.lot_no] = share
 
@@ -58,7 +58,7 @@ def _bill(books: Books, billed: Billed, lot: Lot) -> None:
     key, kg = billed.goods.key, billed.kg[lot.lot_no]
     rows = [
         books.row("GOODS", "line_amount", exact, key, subject, **inputs)
-        for subject, exact, inputs in books.goods.amount(key, lot, kg, books.prices[lot.lot_no])
+        for subject, exact, inputs in books.prices.amount(key, lot, kg, books.lot_prices[lot.lot_no])
     ]
     billed.rows += rows
     billed.amounts[lot.lot_no] = sum((row.amount for row in rows), ZERO)
@@ -90,7 +90,7 @@ def _late_lifting(books: Books, billed: Billed) -> Fraction:
     """Interest by slabs on what each dispatch of an invoice carried, from the end of the free days."""
     delivery, total = books.terms.delivery, Fraction(0)
     free_until = delivery.window_start + timedelta(days=delivery.free_days)
-    for row in books.goods.dispatches if delivery.late_slabs else ():
+    for row in books.weights.dispatches if delivery.late_slabs else ():
         days = (row.dispatched_date - free_until).days
         if row.id not in billed.goods.dispatches or days <= 0:
             continue

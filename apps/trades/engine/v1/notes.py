@@ -7,7 +7,7 @@ from apps.trades.engine.settlement import DocumentKind
 from apps.trades.engine.terms import Side
 from apps.trades.engine.v1 import taxes
 from apps.trades.engine.v1.books import ZERO, Billed, Books, Row
-from apps.trades.engine.v1.goods import weighted
+from apps.trades.engine.v1.prices import weighted
 
 CREDIT, DEBIT = DocumentKind.CREDIT_NOTE, DocumentKind.DEBIT_NOTE
 
@@ -65,7 +65,7 @@ def _note(
 
 def _returned(books: Books, billed: Billed, lot_no: str) -> Fraction:
     """The part of a lot under an invoice that went back."""
-    weight = sum((books.goods.returned[row, lot_no] for row in billed.goods.dispatches), ZERO)
+    weight = sum((books.weights.returned[row, lot_no] for row in billed.goods.dispatches), ZERO)
     return min(Fraction(1), Fraction(weight) / Fraction(billed.goods.weights[lot_no]))
 
 
@@ -83,7 +83,7 @@ def _true_up(books: Books, billed: Billed, kind: DocumentKind, sign: int) -> Non
     """The lots whose final price is above the invoiced one, or below it: a note per sign."""
     key, rows = _key(kind, "TRUE_UP", billed), []
     for lot_no, kg in billed.kg.items():
-        final, first = weighted(books.final_prices.get(lot_no, [])), weighted(books.prices[lot_no])
+        final, first = weighted(books.final_prices.get(lot_no, [])), weighted(books.lot_prices[lot_no])
         if final is None or first is None or sign * (final - first) <= 0:
             continue
         kept = Fraction(kg) * (1 - _returned(books, billed, lot_no))
@@ -95,13 +95,13 @@ def _true_up(books: Books, billed: Billed, kind: DocumentKind, sign: int) -> Non
 
 def _claim(books: Books) -> None:
     rows: dict[int, list[Row]] = {}
-    for lot, kg, dispatches in books.goods.claims():
-        price = weighted(books.final_prices.get(lot.lot_no) or books.prices[lot.lot_no])
+    for lot, kg, dispatches in books.weights.claims():
+        price = weighted(books.final_prices.get(lot.lot_no) or books.lot_prices[lot.lot_no])
         carried: dict[int, Decimal] = {}
         for place, billed in enumerate(books.billed):
             mine = [row for row in dispatches if row in billed.goods.dispatches]
             if mine and lot.lot_no in billed.kg:
-                carried[place] = books.goods.dispatched_kg(lot, mine)
+                carried[place] = books.weights.dispatched_kg(lot, mine)
         if price is None or not carried:
             continue
         inputs = {"claim_kg": kg, "price": price, "k": books.terms.unit.k}

@@ -85,7 +85,7 @@ def _owe(books: Books, documents: Iterable[Document]) -> None:
 
 def _accepted(books: Books, billed: Billed) -> date | None:
     """The last delivery of an invoice's dispatches, when all have arrived."""
-    rows = [books.goods.delivered.get(row) for row in billed.goods.dispatches]
+    rows = [books.weights.delivered.get(row) for row in billed.goods.dispatches]
     days = [row.delivered_date for row in rows if row is not None]
     return max(days) if days and len(days) == len(rows) else None
 
