@@ -71,6 +71,7 @@ _TIMELINE_FOR_STAFF = frozenset(
         "verified_by_id", "review_date",
     }
 )  # fmt: skip
+from erp.files import JPEG, PNG
 
 
 class PartnerFilters(django_filters.FilterSet):  # type: ignore[misc]
@@ -311,6 +312,7 @@ class DocumentViewSet(RowViewSet):
     verify = endpoint(papers.verify_document, serializers.VerifyDocumentInput, if_match="required")
     reject = endpoint(papers.reject_document, serializers.RejectDocumentInput, if_match="required")
 
+    @extend_schema(responses={(200, kind): OpenApiTypes.BINARY for kind in (PDF, JPEG, PNG)})
     @read("content")
     def content(self, request: Request, pk: Any = None) -> HttpResponse:
         """Download the paper: whoever sees numbers in full or verifies papers; before the scan only its uploader."""
