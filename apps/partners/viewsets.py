@@ -56,7 +56,7 @@ from erp.api.endpoints import endpoint
 from erp.api.timelines import TimelineViewSet
 from erp.api.viewsets import PartsViewSet, PartViewSet, RowViewSet, ViewSet, read
 from erp.errors import CapabilityMissing, NotFound
-from erp.files import PDF
+from erp.files import JPEG, PDF, PNG
 from erp.jobs.downloads import PdfRenderer, attachment
 from erp.jobs.exporting import ExportsList
 from erp.trail import services as trail
@@ -71,7 +71,6 @@ _TIMELINE_FOR_STAFF = frozenset(
         "verified_by_id", "review_date",
     }
 )  # fmt: skip
-from erp.files import JPEG, PNG
 
 
 class PartnerFilters(django_filters.FilterSet):  # type: ignore[misc]
