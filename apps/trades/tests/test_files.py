@@ -12,7 +12,7 @@ from django.conf import settings
 from apps.commodities.differences import DifferenceSchedule, Form, Mode, Result
 from apps.trades import engine
 from apps.trades.engine import __main__ as program
-from apps.trades.engine import errors, records
+from apps.trades.engine import errors, records, report
 from apps.trades.engine import facts as f
 from apps.trades.engine import terms as t
 from apps.trades.tests.cases import (
@@ -138,6 +138,17 @@ def test_bad_terms_are_refused_with_a_pointer(change, pointer):
     with pytest.raises(errors.BadInput) as refused:
         records.from_json(t.Terms, records.to_json(TERMS) | change)
     assert [error.pointer for error in refused.value.errors] == [pointer]
+
+
+def test_amounts_in_words():
+    """Indian steps, paise, and crores above a hundred of them."""
+    spelled = report.amount_in_words(D("2479684.66"), "INR")
+    assert spelled == (
+        "Rupees Twenty-Four Lakh Seventy-Nine Thousand Six Hundred Eighty-Four and Sixty-Six Paise Only"
+    )
+    assert report.amount_in_words(D("12345678900"), "INR").startswith(
+        "Rupees One Thousand Two Hundred Thirty-Four Crore"
+    )
 
 
 # Exports
