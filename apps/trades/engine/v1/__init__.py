@@ -9,7 +9,6 @@ from fractions import Fraction
 from typing import Final
 
 from apps.commodities.differences import Outcome
-from apps.commodities.exact import rounded
 from apps.trades.engine import errors, records
 from apps.trades.engine import facts as fact_checks
 from apps.trades.engine import terms as term_checks
@@ -144,7 +143,7 @@ def value(terms: Terms, holidays: tuple[date, ...] = ()) -> Contract:
     amount = obligations.contract_value(terms, trace)
     return Contract(
         amount,
-        rounded(Fraction(amount) * Fraction(terms.fx_rate), 2),
+        trace.add("base_total", Fraction(amount) * Fraction(terms.fx_rate)),
         obligations.advance_due(terms, trace),
         payments.due_date(terms.trade_date, payment.advance_days, payment.day_kind, holidays),
     )
@@ -172,9 +171,10 @@ def decide(terms: Terms, governing: Governing) -> Decision:
 
 def deduct(
     terms: Terms, rows: Sequence[TaxRow], position: Position, amount: Decimal, day: date
-) -> taxes.Deduction:
-    """TDS on an advance when it is paid: whole rupees in ``amount``, the position after it in ``position``."""
-    return taxes.deduct(taxes.row_for(rows, position.kind, day), position, amount, terms.seller, day)
+) -> tuple[Decimal, taxes.Deduction]:
+    """TDS on an advance when it is paid, in whole rupees; with base, rate and the position after it."""
+    done = taxes.deduct(taxes.row_for(rows, position.kind, day), position, amount, terms.seller, day)
+    return Trace(terms.currency).add("tds", done.tds), done
 
 
 def require_fixable(terms: Terms, fixed: Sequence[Fixation], new: Fixation) -> None:

@@ -34,7 +34,7 @@ RULES: Final[dict[str, tuple[str, int]]] = {
     "round_off": ("9", MONEY),
     "invoice_total": ("10", MONEY),
     "note_total": ("10", MONEY),
-    "base_total": ("10", MONEY),
+    "base_total": ("10", 2),  # rupees
     "tds": ("11", 0),
     "balance_due": ("12", MONEY),
     "balance": ("12", MONEY),
