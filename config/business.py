@@ -33,6 +33,10 @@ from apps.organization import services as organizations
 from apps.organization.models import BankAccount, Calendar, GstRegistration, Organization
 from apps.partners.models import CreditAccount, Partner
 from apps.partners.services import credit
+from apps.requirement.models import Requirement
+from apps.requirement.services import decisions as requirement_decisions
+from apps.requirement.services import ledger
+from apps.requirement.services import requirements as wanted
 from config.demo_partners import onboard
 from erp import clock, ids
 from erp.access import SYSTEM
@@ -43,6 +47,7 @@ from erp.jobs.tasks import work
 from erp.outbox import endpoint, wire
 
 OFFERS: Final = 60
+REQUIREMENTS: Final = 16
 DRAFTS, PENDING = 9, 12  # of each ten offers one or two; the others are on the market
 FISCAL_START = 2026
 
@@ -170,6 +175,7 @@ def fill(invite: Callable[..., Any], seed: int = 1) -> list[str]:
             "partners": _partners(invite),
             "credit limits": _credit_limits(),
             "offers": _offers(seed),
+            "requirements": _requirements(seed),
             "bank accounts": _bank_accounts(),
             "proposed rights": _rights(),
             "imports": _imports(),
@@ -342,6 +348,67 @@ def _reservations(offer: Availability, random: Random, buyers: list[User]) -> No
         reservation = stock.reserve(offer, actor=buyer, quantity=part)
         if random.randrange(4) == 0:
             stock.release(offer, actor=buyer, reservation_id=reservation.pk, quantity=None)
+
+
+def _requirements(seed: int) -> Iterator[Any]:
+    """Drafts, large requirements that wait for approval, live ones, some partly bought, and a cancelled one."""
+    manager = _person("manager@demo.example")
+    buyers = [_person(email) for email in ("buyer@demo.example", "mill@demo.example", "trader@demo.example")]
+    cotton = Commodity.objects.get(code="COTTON")
+    known = set(cotton.quality_parameters.values_list("code", flat=True))
+    for number in range(1, REQUIREMENTS + 1):
+        random, reference = Random(f"want {seed} {number}"), f"DEMO-{seed}-{number:03}"  # noqa: S311 - not for secrets
+        if Requirement.objects.filter(internal_reference=reference).exists():
+            continue
+        is_large = number in (3, 4)
+        today, length = clock.today(), Decimal(random.choice(("27.0", "28.5", "29.5")))
+        bands = [
+            {"parameter": "staple_length", "minimum": length, "required": True},
+            {
+                "parameter": "micronaire",
+                "minimum": Decimal("3.6"),
+                "maximum": Decimal("4.6"),
+                "required": True,
+            },
+            {"parameter": "trash", "maximum": Decimal("4.0")},
+        ]
+        buyer = buyers[number % len(buyers)]
+        with _named(f"requirement {seed} {number}", number):
+            row = wanted.create(
+                actor=buyer,
+                commodity=cotton,
+                content={
+                    "max_quantity": Decimal(600 if is_large else random.randrange(50, 300, 10)),
+                    "kg_per_count": Decimal(170),
+                    "ceiling_price": Decimal(random.randrange(52_000, 58_000, 50)),
+                    "pricing_unit": cotton.pricing_unit,
+                    "delivery_from_date": today + timedelta(days=random.randrange(10)),
+                    "delivery_until_date": today + timedelta(days=random.randrange(14, 60)),
+                    "bands": [band for band in bands if band["parameter"] in known],
+                    "places": [
+                        {
+                            "latitude": Decimal("11.016844"),
+                            "longitude": Decimal("76.955833"),
+                            "state_code": "TN",
+                        }
+                    ],
+                    "urgency": random.choice(["URGENT", "NORMAL", "NORMAL", "PLANNING"]),
+                    "visibility": random.choice(["PUBLIC", "MATCHED_ONLY"]),
+                    "internal_reference": reference,
+                },
+                publish=number > 2,
+            )
+            if number == 4:
+                row = requirement_decisions.approve(row, actor=manager, note="The mill has the storage.")
+            elif number == 5:
+                row = wanted.cancel(row, actor=buyer, reason_code="BOUGHT_ELSEWHERE")
+            elif number % 5 == 0:
+                part = row.max_quantity / 2 // 1
+                row = ledger.fulfill(
+                    row, actor=manager, quantity=part, amount=part * 25_000, currency="INR",
+                    reason="Bought before the house used this system.",
+                )  # fmt: skip
+        yield row
 
 
 def _bank_accounts() -> Iterator[Any]:

@@ -58,9 +58,11 @@ def _optional(**kwargs: Any) -> dict[str, Any]:
     return {"required": False, "allow_null": True, **kwargs}
 
 
-def _rows(rows: Any, most: int) -> Any:
+def _rows(rows: Any, most: int, **kwargs: Any) -> Any:
     """Ids of rows, each once; validated, the rows."""
-    return fields.ListField(child=fields.RowField(rows), required=False, max_length=most, unique=True)
+    return fields.ListField(
+        child=fields.RowField(rows), required=False, max_length=most, unique=True, **kwargs
+    )
 
 
 def _bound(words: str) -> Any:
@@ -253,9 +255,13 @@ class AiAdjustInput(Input):
     )
 
 
-def _choices(choices: Any) -> Any:
+def _choices(choices: Any, words: str) -> Any:
     return fields.ListField(
-        child=fields.ChoiceField(choices=choices), required=False, max_length=100, unique=True
+        child=fields.ChoiceField(choices=choices),
+        required=False,
+        max_length=100,
+        unique=True,
+        help_text=words,
     )
 
 
@@ -293,20 +299,25 @@ class RequirementSearchInput(_PageInput):
     commodity_id = fields.RowField(
         Commodity.objects.visible_to, source="commodity", help_text="The goods that are wanted."
     )
-    variety_ids = _rows(Variety.objects.visible_to, 100)
+    variety_ids = _rows(Variety.objects.visible_to, 100, help_text="Varieties, one of which is accepted.")
     crop_years = fields.ListField(
-        child=fields.CharField(validators=[crop_year]), required=False, max_length=100, unique=True
+        child=fields.CharField(validators=[crop_year]),
+        required=False,
+        max_length=100,
+        unique=True,
+        help_text="Seasons, one of which is accepted.",
     )
-    statuses = _choices(Requirement.Status.choices)
-    intents = _choices(Requirement.Intent.choices)
-    urgencies = _choices(Requirement.Urgency.choices)
+    statuses = _choices(Requirement.Status.choices, "Statuses. Empty: all.")
+    intents = _choices(Requirement.Intent.choices, "Intents. Empty: all.")
+    urgencies = _choices(Requirement.Urgency.choices, "Urgencies. Empty: all.")
     buyer_partner_ids = fields.ListField(
         child=fields.RowField(Partner.objects.visible_to), source="buyer_partners", required=False, max_length=100,
-        unique=True,
+        unique=True, help_text="Buyers. Empty: all.",
     )  # fmt: skip
     state_codes = fields.ListField(
-        child=fields.CharField(max_length=3), required=False, max_length=100, unique=True
-    )
+        child=fields.CharField(max_length=3), required=False, max_length=100, unique=True,
+        help_text="GST codes of states of the destination. Empty: all.",
+    )  # fmt: skip
     quality = ResultInput.many_init(
         required=False, max_length=20, help_text="Results that the bands must take."
     )
@@ -330,11 +341,16 @@ class RequirementSearchInput(_PageInput):
 
 class ByIntentInput(_PageInput):
     intent = fields.ChoiceField(choices=Requirement.Intent.choices, help_text="How the buyers want to buy.")
-    commodity_id = fields.RowField(Commodity.objects.visible_to, source="commodity", **_optional())
-    urgency = fields.ChoiceField(choices=Requirement.Urgency.choices, **_optional())
-    state_codes = fields.ListField(
-        child=fields.CharField(max_length=3), required=False, max_length=100, unique=True
+    commodity_id = fields.RowField(
+        Commodity.objects.visible_to, source="commodity", **_optional(help_text="The goods. Empty: all.")
     )
+    urgency = fields.ChoiceField(
+        choices=Requirement.Urgency.choices, **_optional(help_text="Urgency. Empty: all.")
+    )
+    state_codes = fields.ListField(
+        child=fields.CharField(max_length=3), required=False, max_length=100, unique=True,
+        help_text="GST codes of states of the destination. Empty: all.",
+    )  # fmt: skip
 
 
 # Outputs
@@ -563,7 +579,14 @@ class RequirementAnalyticsOutput(LookupOutput):
 
 
 class DemandQuery(Input):
-    commodity_id = fields.RowField(Commodity.objects.visible_to, source="commodity")
-    days = fields.IntegerField(min_value=1, max_value=365, required=False)
-    state_code = fields.CharField(max_length=3, required=False)
-    crop_year = fields.CharField(required=False, validators=[crop_year])
+    commodity_id = fields.RowField(Commodity.objects.visible_to, source="commodity", help_text="The goods.")
+    days = fields.IntegerField(
+        min_value=1,
+        max_value=365,
+        required=False,
+        help_text="Delivery begins within so many days. Default 30.",
+    )
+    state_code = fields.CharField(
+        max_length=3, required=False, help_text="GST code of the destination's state."
+    )
+    crop_year = fields.CharField(required=False, validators=[crop_year], help_text="Season, such as 2025-26.")

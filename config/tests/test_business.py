@@ -15,6 +15,7 @@ from apps.locations.models import Location
 from apps.notifications.models import Message
 from apps.organization.models import BankAccount, Calendar, GstRegistration, Organization
 from apps.partners.models import CreditLimit, Partner, PartyLink, Vehicle
+from apps.requirement.models import Requirement
 from config import business
 from erp import ids
 from erp.jobs.models import Job
@@ -50,6 +51,10 @@ def test_the_demo_s_business_has_something_of_everything_and_is_made_once(pubsub
     assert ("Kovai Spinners Pvt Ltd", Decimal("10000000.00"), "approved") in limits
     statuses = Counter(Availability.objects.values_list("status", flat=True))
     assert statuses == {"DRAFT": 9, "PENDING_APPROVAL": 12, "ACTIVE": 39}
+    wants = Counter(Requirement.objects.values_list("status", flat=True))
+    assert wants == {
+        "DRAFT": 2, "PENDING_APPROVAL": 1, "ACTIVE": 10, "PARTIALLY_FULFILLED": 2, "CANCELLED": 1,
+    }  # fmt: skip
     assert set(Reservation.objects.values_list("status", flat=True)) == {"HELD", "RELEASED"}
     assert set(BankAccount.objects.values_list("status", flat=True)) == {"active", "pending_approval"}
     waiting = ApprovalRequest.objects.pending().values_list("capability", flat=True)
