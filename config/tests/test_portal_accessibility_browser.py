@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
+from apps.approvals.models import ApprovalRequest
 from config.tests.test_admin_browser import browse, pytestmark
 from erp import clock
 from erp.jobs.models import Job
@@ -36,6 +37,7 @@ PAGES = [
     "/admin/availability/availability/{offer}/change/",
     "/admin/availability/availability/{offer}/run/approve/",
     "/admin/approval/approvalrequest/",
+    "/admin/approval/approvalrequest/{approval}/change/",
     "/admin/organization/organization/",
 ]
 SIGNED_OUT = [
@@ -68,7 +70,13 @@ def test_main_pages_are_accessible_and_obey_their_policy(browse, user, offer, co
         (job := Job(kind="location.import", mode="partial", owner=manager, status="failed", **ended)).save()
     visitor = browse(color_scheme=scheme)
     visitor.context.add_init_script(BLOCKED)
-    addresses = [path.format(offer=waiting.pk, commodity=row.pk, job=job.pk) for path in PAGES]
+    ids = {
+        "offer": waiting.pk,
+        "commodity": row.pk,
+        "job": job.pk,
+        "approval": ApprovalRequest.objects.get(subject_id=waiting.pk).pk,
+    }
+    addresses = [path.format(**ids) for path in PAGES]
     faults = [fault for address in SIGNED_OUT for fault in check(visitor, address)]
     visitor.sign_in(manager)
     faults += [fault for address in addresses for fault in check(visitor, address)]
