@@ -447,6 +447,7 @@ def test_9_half_a_rupee_is_rounded_up(fixed, round_off):
     done = charged(charge("INSURANCE", "FIXED", fixed, taxable=False))
     assert amount(done, "round_off") == round_off
     assert amount(done, "invoice_total").endswith(".00")
+    assert [row.kind for row in done.postings].count("ROUND_OFF") == (D(round_off) != 0)
 
 
 def test_9_no_round_off_where_the_terms_have_none():

@@ -314,6 +314,13 @@ def test_14_a_late_note_carries_no_tax_and_says_so():
         )
 
 
+@pytest.mark.parametrize(("invoiced", "last"), [("2026-03-31", 2026), ("2026-04-01", 2027)])
+def test_14_the_last_day_follows_the_financial_year_of_the_invoice(invoiced, last):
+    facts = f.Facts(as_of=day(invoiced), tax_rows=ROWS)
+    assert taxes.note_is_taxed(facts, day(invoiced), date(last, 11, 30))
+    assert not taxes.note_is_taxed(facts, day(invoiced), date(last, 12, 1))
+
+
 def test_14_a_note_lowers_the_position_of_the_year_of_its_invoice():
     moves = {(m.kind, m.document.split("/")[0]): m.counted for m in settle().position_moves}
     assert moves[f.RowKind.TDS_GOODS, "CREDIT_NOTE"] == D("-5754.91")
@@ -344,6 +351,14 @@ def test_15_what_a_claim_withholds_is_not_late():
     assert settle(facts=paid(ADVANCE, replace(withheld, amount=withheld.amount - D("1.00"))))
     with pytest.raises(errors.BalanceOpen):
         settle(facts=paid(ADVANCE, replace(withheld, amount=withheld.amount - D("1.01"))))
+
+
+def test_15_a_note_covers_what_was_due_first_and_once():
+    done = preview(facts=paid())
+    owed = {row.kind: Fraction(row.amount) for row in done.obligations}
+    late = (owed["ADVANCE"] - Fraction(D("6043.00"))) * (15 * 15 + 15 * 18 + 10 * 24)  # 40 days
+    late += owed["BALANCE"] * (15 * 15 + 8 * 18)  # 23 days
+    assert amount(done, "carrying") == half_up(late / 36500)
 
 
 def test_15_a_late_advance_bears_it_from_its_own_due_day():

@@ -1,8 +1,10 @@
 """What holds for every trade: a second implementation agrees, splits add up, order does not matter."""
 
 from dataclasses import replace
+from datetime import date
 from decimal import ROUND_HALF_UP, Context, Decimal
 from fractions import Fraction
+from itertools import pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -55,6 +57,54 @@ def test_equal_parts_give_the_unit_left_to_the_earlier():
     assert [str(x) for x in shares(D("-100.00"), [1, 1, 1], 2)] == ["-33.34", "-33.33", "-33.33"]
 
 
+def quote(number):
+    return D(number).scaleb(-2)
+
+
+@st.composite
+def prices(draw, kg):
+    """A price of any form, and the facts that fix it."""
+    number = st.integers(2 * 10**6, 9 * 10**6).map(quote)
+    form, stand_in = draw(st.sampled_from(["FLAT", "FORMULA", "ON_CALL"])), draw(number)
+    if form == "FLAT":
+        return t.Flat(price=stand_in), {}
+    if form == "FORMULA":
+        quotations = [
+            f.Quotation(day=date(2026, 1, n + 1), price=price)
+            for n, price in enumerate(draw(st.lists(number, min_size=1, max_size=7)))
+        ]
+        price = t.Formula(
+            source="spot",
+            average_from=day("2026-01-01"),
+            average_to=day("2026-01-10"),
+            difference=quote(draw(st.integers(-(10**5), 10**5))),
+            provisional_price=stand_in,
+        )
+        return price, {"quotations": tuple(quotations)}
+    price = t.OnCall(
+        futures="CT",
+        basis_points=D(draw(st.integers(-1000, 1000))),
+        call=t.Side.BUYER,
+        deadline=day("2026-03-01"),
+        provisional_price=stand_in,
+    )
+    whole = half_up(Fraction(kg) * 100 / 35562, 3)
+    cuts = sorted(
+        {
+            D(0),
+            whole,
+            *(half_up(Fraction(whole) * n / 9, 3) for n in draw(st.sets(st.integers(1, 8), max_size=3))),
+        }
+    )
+    slices = [
+        f.Fixation(
+            number=n + 1, fixed_date=day("2026-02-01"), quantity=high - low, futures_price=draw(number)
+        )
+        for n, (low, high) in enumerate(pairwise(cuts))
+    ]
+    return price, {"fixations": tuple(slices)}
+
+
 @st.composite
 def trades(draw):
     """Terms and facts of one to three lots, in one or two invoices, paid in parts, with claims."""
@@ -82,6 +132,7 @@ def trades(draw):
             arrivals.append(
                 weighing(f"a{n}{key}", "DESTINATION", net + 1, "1", "2026-01-22", name, dispatch=key)
             )
+    price, fixed = draw(prices(sum(lot.estimated_kg for lot in lots)))
     kept = {key: lines for key, lines in sent.items() if lines}
     parties = (
         TERMS.parties[0],
@@ -98,7 +149,7 @@ def trades(draw):
         lots=tuple(lots),
         weight_kg=sum(lot.estimated_kg for lot in lots),
         count=sum(lot.count for lot in lots),
-        price=t.Flat(price=D(draw(st.integers(2 * 10**6, 9 * 10**6))).scaleb(-2)),
+        price=price,
         schedule=replace(DEMO_29, rules=rules),
         parties=parties,
         delivery=replace(TERMS.delivery, to_state=parties[1].state_code),
@@ -129,6 +180,7 @@ def trades(draw):
         payments=tuple(paid),
         tax_rows=ROWS,
         positions=(position(counted, taxed=taxed), BROKER_POSITION),
+        **fixed,
     )
     return terms, facts
 
@@ -138,6 +190,29 @@ def half_up(exact, places):
     context = Context(prec=120)
     quotient = context.divide(D(exact.numerator), D(exact.denominator))
     return quotient.quantize(D(1).scaleb(-places), ROUND_HALF_UP, context=context)
+
+
+def bases_again(terms, facts):
+    """Weights and exact base prices."""
+    price = terms.price
+    if price.form == "FLAT":
+        return [(1, Fraction(price.price))]
+    if price.form == "FORMULA":
+        quoted = [Fraction(row.price) for row in facts.quotations]
+        return [(1, sum(quoted) / len(quoted) + Fraction(price.difference))]
+    basis = Fraction(price.basis_points) / 100
+    return [
+        (int(row.quantity * 1000), Fraction(row.futures_price) + basis)
+        for row in sorted(facts.fixations, key=lambda row: row.number)
+    ]
+
+
+def cut_up(units, weights):
+    """Whole units by weights: the largest remainders get what is left, the earlier first."""
+    parts = [divmod(units * weight, sum(weights)) for weight in weights]
+    left = units - sum(part for part, _ in parts)
+    most = sorted(range(len(parts)), key=lambda n: -parts[n][1])[:left]
+    return [part + (n in most) for n, (part, _) in enumerate(parts)]
 
 
 def invoices_again(terms, facts):
@@ -161,23 +236,27 @@ def invoices_again(terms, facts):
             change = (1 + effects[0] / 100) * (1 + effects[1] / 100) - 1
         if (cap := terms.schedule.rules.cap_percent) is not None:
             change = max(-Fraction(cap) / 100, min(Fraction(cap) / 100, change))
-        price = half_up(Fraction(terms.price.price) * (1 + change), 6)
-        carried = [
-            (row.invoice_number, line.weight_kg)
+        weights, bases = zip(*bases_again(terms, facts), strict=True)
+        unit_prices = [Fraction(half_up(base * (1 + change), 6)) for base in bases]
+        carried = sorted(
+            (row.invoice_number, int(line.weight_kg * 1000))
             for row in facts.dispatches
             for line in row.lines
             if line.lot_no == lot.lot_no
-        ]
-        units, whole = int(accounted * 1000), sum(kg for _, kg in carried)
-        parts = {number: divmod(units * int(kg * 1000), int(whole * 1000)) for number, kg in sorted(carried)}
-        left = units - sum(part for part, _ in parts.values())
-        most = sorted(parts, key=lambda number: -parts[number][1])[:left]
-        for number, (part, _) in parts.items():
-            kg = Fraction(part + (number in most), 1000)
-            amount = half_up(kg * Fraction(price) / k, 2)
-            tax = sum(half_up(Fraction(amount) * rate / 100, 2) for rate in heads)
+        )
+        parts = cut_up(int(accounted * 1000), [units for _, units in carried])
+        for (number, _), units in zip(carried, parts, strict=True):
+            kg = Fraction(units, 1000)
+            amounts = [half_up(kg * unit_prices[0] / k, 2)]
+            if terms.price.form == "ON_CALL":
+                slices = cut_up(int(half_up(kg / k, 3) * 1000), weights)
+                amounts = [
+                    half_up(Fraction(part, 1000) * price, 2)
+                    for part, price in zip(slices, unit_prices, strict=True)
+                ]
+            tax = sum(half_up(Fraction(amount) * rate / 100, 2) for amount in amounts for rate in heads)
             before = found.get(number, (D(0), D(0)))
-            found[number] = (before[0] + amount, before[1] + tax)
+            found[number] = (before[0] + sum(amounts), before[1] + tax)
     return found
 
 
@@ -253,6 +332,7 @@ def test_documents_postings_and_payments_agree(trade):
         assert owed == document.total - document.tds
         assert document.taxable + document.untaxed + document.tax + document.round_off == document.total
         assert abs(document.round_off) <= D("0.50")
+    assert all(row.amount > 0 for row in done.postings)
     sides = {True: 1, False: -1}
     documents = [d for d in done.documents if d.kind != "BROKERAGE"]
     net = sum(sides[d.debtor == "kovai"] * (d.total - d.tds) for d in documents)

@@ -14,7 +14,7 @@ from apps.trades.engine.terms import BalanceFrom, Formula, Msme, NoteTax, OnCall
 from apps.trades.engine.v1 import payments, taxes
 from apps.trades.engine.v1.books import ZERO, Billed, Books
 from apps.trades.engine.v1.payments import Owed
-from apps.trades.engine.v1.trace import Trace
+from apps.trades.engine.v1.trace import Trace, text
 
 # Payments that are allocated before the carrying charge is known.
 FIRST: Final = (PaymentKind.ADVANCE, PaymentKind.BALANCE, PaymentKind.CLAIM)
@@ -109,12 +109,12 @@ def carry(books: Books) -> list[Document]:
     if not any(by_slab):
         return []
     is_taxed = terms.carrying_tax is NoteTax.AS_GOODS
-    parts = "; ".join(f"{owed.kind} {amount} for {days} days" for owed, amount, days in late)
+    parts = "; ".join(f"{owed.kind} {text(amount)} for {days} days" for owed, amount, days in late)
     exact = sum(by_slab, Fraction(0))
     row = books.row("CARRYING", "carrying", exact, key, "", "carrying", is_taxed, parts=parts)
     if not row.amount:
         return []
-    names = [f"{slab.days or 'further'} days at {slab.annual_percent} %" for slab in slabs]
+    names = [f"{slab.days or 'further'} days at {text(slab.annual_percent)} %" for slab in slabs]
     used = [(key, name, part) for name, part in zip(names, by_slab, strict=True) if part]
     books.trace.split("carrying_slab", row.amount, used)
     remark = books.regime(as_of).remark if is_taxed else "No tax by the terms"
@@ -137,7 +137,7 @@ def _show_statutory_interest(books: Books, goods: list[Owed]) -> None:
     for owed, amount, days in payments.late_parts(statutory, withheld(books), books.facts.as_of):
         end = owed.due + timedelta(days=days)
         total += payments.statutory_interest(Fraction(amount), owed.due, end, rows)
-        parts.append(f"{amount} from {owed.due} to {end}")
+        parts.append(f"{text(amount)} from {owed.due} to {end}")
     books.trace.add("msme_interest", total, "", seller.partner_id, parts="; ".join(parts))
 
 

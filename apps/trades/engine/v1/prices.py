@@ -185,7 +185,7 @@ class Prices:
                 stand_in = price.provisional_price
                 return [Part("", Fraction(1), Fraction(stand_in) if stand_in else None, "provisional price")]
         average = sum((Fraction(q.price) for q in quoted), ZERO) / len(quoted)
-        words = f"average of {len(quoted)} quotations + {price.difference}"
+        words = f"average of {len(quoted)} quotations + {text(price.difference)}"
         return [Part("", Fraction(1), average + Fraction(price.difference), words)]
 
     def _on_call(self, price: OnCall) -> list[Part]:
@@ -195,7 +195,7 @@ class Prices:
             require_fixable(price, contract, fixed, row)
             fixed += row.quantity
             base = Fraction(row.futures_price) + Fraction(price.basis_points) * POINT
-            words = f"futures {row.futures_price} + {price.basis_points} points"
+            words = f"futures {text(row.futures_price)} + {text(price.basis_points)} points"
             parts.append(Part(f"slice {row.number}", Fraction(row.quantity), base, words))
         if open_quantity := contract - fixed:
             detail = f"{open_quantity} {self.terms.unit.unit} of {contract} are not fixed."

@@ -167,7 +167,7 @@ def _apply(
         return (
             base * Fraction(row.no_pan_percent) / 100,
             position.certificates,
-            f"{row.no_pan_percent} % without PAN",
+            f"{text(row.no_pan_percent)} % without PAN",
         )
     tds, rest, words, certificates = Fraction(0), base, [], []
     for certificate in sorted(position.certificates, key=lambda c: (c.valid_from, c.number)):
@@ -177,10 +177,12 @@ def _apply(
         if part:
             tds += part * Fraction(certificate.rate_percent) / 100
             rest -= part
-            words.append(f"{text(part)} at {certificate.rate_percent} % by certificate {certificate.number}")
+            words.append(
+                f"{text(part)} at {text(certificate.rate_percent)} % by certificate {certificate.number}"
+            )
         certificates.append(replace(certificate, used=certificate.used + Decimal(text(part))))
     tds += rest * rate(row) / 100
-    return tds, tuple(certificates), "; ".join([*words, f"{text(rest)} at {row.rate_percent} %"])
+    return tds, tuple(certificates), "; ".join([*words, f"{text(rest)} at {text(row.rate_percent)} %"])
 
 
 def lower(position: Position, amount: Decimal) -> Position:

@@ -9,7 +9,7 @@ from fractions import Fraction
 from apps.trades.engine import records
 from apps.trades.engine.facts import Facts, Movement, Stage
 from apps.trades.engine.terms import Franchise, Lot, Terms, WeightFinal
-from apps.trades.engine.v1.trace import Trace
+from apps.trades.engine.v1.trace import Trace, text
 
 
 @dataclass
@@ -110,7 +110,7 @@ class Weights:
         nets = [kg for kg in needed if kg is not None]
         if len(nets) == len(needed):
             exact = Fraction(sum(nets, Decimal(0))) / len(nets)
-            inputs = {"final": final, "nets": " + ".join(map(str, nets))}
+            inputs = {"final": final, "nets": " + ".join(map(text, nets))}
         else:
             self.trace.miss("weighing", lot.lot_no, f"Lot {lot.lot_no} is not weighed as the terms need it.")
             estimate = lot.estimated_kg
