@@ -150,8 +150,6 @@ def _read(kind: Any, value: Any, pointer: str, faults: list[FieldError]) -> Any:
     if origin in (tuple, Sequence):
         if not isinstance(value, list):
             return _fault(faults, pointer, "must be a list")
-        if origin is tuple and Ellipsis not in arguments:
-            raise TypeError(kind)
         return tuple(_read(arguments[0], item, f"{pointer}/{n}", faults) for n, item in enumerate(value))
     if origin is Mapping:
         return _mapping(arguments, value, pointer, faults)

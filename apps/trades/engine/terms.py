@@ -314,7 +314,10 @@ class Party:
 
 @dataclass(frozen=True, kw_only=True)
 class Terms:
-    """``references`` names the rows that the terms were taken from; no figure depends on it."""
+    """``rounding``: places of each named amount, as a version of the engine gives them; empty: not stated.
+
+    ``tax_rules`` and ``references`` name the rows that the terms were taken from; no figure depends on them.
+    """
 
     trade_date: date
     currency: str
@@ -339,6 +342,8 @@ class Terms:
     tax_basis: TaxBasis = TaxBasis.EXCLUSIVE
     fx_rate: Positive = Decimal(1)
     rule_book: str = ""
+    rounding: Mapping[str, int] = field(default_factory=dict)
+    tax_rules: tuple[str, ...] = ()
     schema_version: int = 1
     references: Mapping[str, str] = field(default_factory=dict)
 

@@ -139,6 +139,18 @@ def test_2_a_lot_of_which_nothing_arrived_has_no_line():
         settle(facts=replace(SETTLED, deliveries=()))
 
 
+def test_2_goods_without_counts_are_whole_within_the_tolerance():
+    terms = replace(TERMS, count=None, lots=(replace(TERMS.lots[0], count=None),))
+    for kg, whole in (("16150.000", True), ("16149.999", False)):
+        lines = (goods(kg, None),)
+        facts = replace(
+            ARRIVED,
+            dispatches=(replace(DISPATCH, lines=lines),),
+            deliveries=(replace(DELIVERY, lines=lines),),
+        )
+        assert ("weighing" not in codes(preview(terms, facts))) == whole
+
+
 # 3: moisture and other weight lines
 
 MOISTURE = DEMO_29.rules.lines[0]
@@ -227,6 +239,23 @@ def test_4_decisions(values, decision):
     assert engine.version(1).decide(TERMS, governed(**values).quality[0]) == decision
 
 
+def test_4_results_that_do_not_fit_the_schedule():
+    twice = replace(DISPATCHED.quality[0], results=(*results(), *results(rd="75.2")))
+    with pytest.raises(errors.BadInput, match="Two results govern rd"):
+        preview(facts=replace(DISPATCHED, quality=(twice,)))
+    money = replace(DEMO_29.rules.lines[1], effect=Effect.MONEY)
+    with pytest.raises(errors.UnitMismatch, match="pricing units"):
+        preview(with_lines(money))
+    foreign = replace(TERMS.unit.price, currency="USD")
+    with pytest.raises(errors.UnitMismatch, match="not in the contract's currency"):
+        preview(with_lines(money, price=foreign))
+    version = engine.version(1)
+    partly = f.Governing(lot_no="SSG-27", source="LAB", results=results()[:1])
+    assert version.decide(replace(TERMS, schedule=None), partly) == "PASS"
+    with pytest.raises(errors.FactsMissing):
+        version.decide(TERMS, partly)
+
+
 # 5 and 18: forms of price
 
 FORMULA = t.Formula(
@@ -279,6 +308,13 @@ def test_18_without_a_final_price_settling_waits():
     by_formula = replace(PROVISIONAL, price=t.Provisional(price=D(53000), final=FORMULA))
     done = preview(by_formula, replace(UNTAXED, quotations=QUOTED))
     assert amount(done, "unit_price", "SSG-27 final") == "53250.666667"
+
+
+def test_18_what_went_back_is_not_trued_up():
+    back = dispatch("r1", goods("8500.000", 50), direction=f.Movement.RETURN, returns="d1")
+    price = f.FinalPrice(price=D(53500), day=day("2026-02-01"), source="agreed")
+    facts = replace(UNTAXED, final_price=price, dispatches=(DISPATCH, back))
+    assert amount(preview(PROVISIONAL, facts), "true_up") == half_up(500 * Fraction(D("16938.5")) / 2 / K)
 
 
 def test_5_a_lot_in_two_invoices_is_divided_in_grams_by_what_was_dispatched():
@@ -399,6 +435,7 @@ def taxed(seller="REGISTERED", buyer="REGISTERED", to="33", states=("24", "33"),
         ({"buyer": "UNREGISTERED", "to": ""}, "CGST+SGST"),
         ({"is_sez": True, "to": "24"}, ""),
         ({"direction": t.Direction.EXPORT}, ""),
+        ({"direction": t.Direction.IMPORT, "seller": "FOREIGN"}, ""),
         ({"seller": "COMPOSITION"}, ""),
         ({"seller": "UNREGISTERED"}, ""),
         ({"seller": "UNREGISTERED", "switch": True}, "IGST"),

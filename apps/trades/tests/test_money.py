@@ -172,6 +172,21 @@ def test_11_the_advance_itself():
 
 
 @pytest.mark.parametrize(
+    ("kind", "figure"),
+    [
+        (f.RowKind.GST, "rate_percent"),
+        (f.RowKind.TDS_GOODS, "threshold"),
+        (f.RowKind.TDS_GOODS, "no_pan_percent"),
+        (f.RowKind.NOTE_LIMIT, "month"),
+    ],
+)
+def test_11_a_row_without_its_figure_is_no_row(kind, figure):
+    rows = tuple(replace(x, **{figure: None}) if x.kind is kind else x for x in ROWS)
+    with pytest.raises(errors.TaxRuleMissing):
+        preview(with_seller(has_pan=False), replace(ARRIVED, tax_rows=rows))
+
+
+@pytest.mark.parametrize(
     ("on", "year"), [("2026-03-31", "2025-26"), ("2026-04-01", "2026-27"), ("1999-12-31", "1999-00")]
 )
 def test_financial_years(on, year):
@@ -469,6 +484,24 @@ def test_17_of_a_rest_what_was_not_delivered_in_proportion_to_bales():
     assert [owed.kind for owed in unweighed.obligations] == ["WASHOUT"]
 
 
+def test_17_of_a_rest_without_counts_by_weight():
+    terms = replace(TERMS, count=None, lots=(replace(TERMS.lots[0], count=None),))
+    part = (goods("6800.000", None),)
+    facts = replace(
+        DISPATCHED, dispatches=(replace(DISPATCH, lines=part),), deliveries=(replace(DELIVERY, lines=part),)
+    )
+    on = day("2026-01-19")
+    washout = f.Washout(market_price=D(54100), source="CAI", source_date=on)
+    done = V1.cancel(terms, replace(facts, washout=washout, as_of=on))
+    assert amount(done, "undelivered_kg") == "10138.500"
+
+
+def test_17_no_washout_before_the_price_is_fixed():
+    washout = f.Washout(market_price=D(70), source="ICE", source_date=day("2026-02-01"))
+    with pytest.raises(errors.FactsMissing, match="are not fixed"):
+        V1.cancel(EXPORT, f.Facts(as_of=day("2026-02-01"), washout=washout))
+
+
 def test_24_advances_of_a_trade_without_delivery_are_owed_back():
     advance = replace(ADVANCE, tds=D("25.00"))
     facts = replace(DISPATCHED, dispatches=(), payments=(advance,))
@@ -511,6 +544,12 @@ def test_20_an_award_is_a_note_of_its_own_with_tax(to, kind):
     assert [d.reason for d in done.documents][:3] == ["GOODS", "CLAIM", "AWARD"]
 
 
+def test_20_an_award_needs_an_invoice():
+    award = f.Award(id="D-1", amount=D(1), to=t.Side.BUYER)
+    with pytest.raises(errors.FactsMissing, match="D-1 has no invoice"):
+        settle(facts=replace(SETTLED, awards=(award,), dispatches=(), deliveries=(), weighments=(ORIGIN,)))
+
+
 def test_21_statutory_interest_stands_beside_the_carrying_charge():
     done = settle(with_seller(msme=t.Msme.SMALL))
     assert amount(done, "msme_interest") == half_up(OWED * 20 * 33 / 73000)  # 20 days at 3 × 5.5 %
@@ -550,6 +589,19 @@ def test_22_what_services_need_when_a_trade_is_made():
         V1.value(EXPORT)
 
 
+def test_the_rounding_table_of_the_terms_is_that_of_the_version():
+    table = V1.rounding("INR")
+    assert {name: table[name] for name in ("accounted_kg", "unit_price", "line_amount", "tds")} == {
+        "accounted_kg": 3,
+        "unit_price": 6,
+        "line_amount": 2,
+        "tds": 0,
+    }
+    assert settle(replace(TERMS, rounding=table)) == settle()
+    with pytest.raises(errors.TermsUnsupported, match="round"):
+        settle(replace(TERMS, rounding={**table, "tax": 0}))
+
+
 def weight(**fields):
     return {"weight": replace(TERMS.weight, **fields)}
 
@@ -586,6 +638,10 @@ SLAB_BROKERAGE = (t.Brokerage(side=t.Side.SELLER, basis=t.Basis.SLABS, rate=D(1)
             {"parties": (*TERMS.parties, replace(BROKER, partner_id="x", share=D("99.99")))},
             errors.SharesNotWhole,
         ),
+        ({"count": None}, errors.LotsMismatch),
+        ({"lots": (replace(TERMS.lots[0], count=None),)}, errors.LotsMismatch),
+        ({"goods": replace(TERMS.goods, hsn="")}, errors.TermsUnsupported),
+        ({"parties": (*TERMS.parties, party("BUYER", "x", "33"))}, errors.BadInput),
         ({"parties": TERMS.parties[:1]}, errors.BadInput),
         ({"parties": (TERMS.parties[0], replace(TERMS.parties[1], partner_id=SOMNATH))}, errors.BadInput),
         ({"delivery": replace(TERMS.delivery, window_end=day("2026-01-11"))}, errors.WindowInvalid),

@@ -17,7 +17,7 @@ from apps.trades.engine.settlement import DocumentKind, Settlement, Totals
 from apps.trades.engine.terms import OnCall, Side, Terms
 from apps.trades.engine.v1 import brokerage, closing, invoices, notes, obligations, payments, prices, taxes
 from apps.trades.engine.v1.books import ZERO, Books
-from apps.trades.engine.v1.trace import Trace
+from apps.trades.engine.v1.trace import RULES, Trace
 
 VERSION: Final = 1
 
@@ -53,6 +53,8 @@ def cancel(terms: Terms, facts: Facts) -> Settlement:
 def _open(terms: Terms, facts: Facts, *, provisional: bool) -> Books:
     term_checks.check(terms)
     fact_checks.check(terms, facts)
+    if terms.rounding and terms.rounding != rounding(terms.currency):
+        raise errors.TermsUnsupported("The terms round other amounts, or to other places, than this version.")
     books = Books(terms, facts, Trace(terms.currency), provisional=provisional)
     books.weights.weigh()
     return books
@@ -137,6 +139,12 @@ class Decision(StrEnum):
     REJECT = "REJECT"
 
 
+def rounding(currency: str) -> dict[str, int]:
+    """Places of each named amount, to freeze with the terms."""
+    trace = Trace(currency)
+    return {name: trace.places_of(name) for name in RULES}
+
+
 def value(terms: Terms, holidays: tuple[date, ...] = ()) -> Contract:
     """Value of a contract, also in rupees, and its advance."""
     trace, payment = Trace(terms.currency), terms.payment
@@ -185,4 +193,15 @@ def require_fixable(terms: Terms, fixed: Sequence[Fixation], new: Fixation) -> N
     prices.require_fixable(terms.price, prices.contract_quantity(terms), before, new)
 
 
-__all__ = ["VERSION", "band", "cancel", "decide", "deduct", "preview", "require_fixable", "settle", "value"]
+__all__ = [
+    "VERSION",
+    "band",
+    "cancel",
+    "decide",
+    "deduct",
+    "preview",
+    "require_fixable",
+    "rounding",
+    "settle",
+    "value",
+]

@@ -97,7 +97,7 @@ class Trace:
         **inputs: object,
     ) -> Decimal:
         """Round a named amount, record it and return it."""
-        places = self._places(name)
+        places = self.places_of(name)
         amount = rounded(Fraction(exact), places)
         rounding = Rounding.EXACT if Fraction(amount) == exact else Rounding.HALF_UP
         self._record(name, Fraction(exact), amount, places, document, subject, unit, rounding, inputs)
@@ -113,7 +113,7 @@ class Trace:
         **inputs: object,
     ) -> list[Decimal]:
         """Split a rounded amount over (document, subject, weight), record the parts and return them."""
-        places = self._places(name)
+        places = self.places_of(name)
         parts = shares(whole, [weight for *_, weight in weights], places)
         total = sum((Fraction(weight) for *_, weight in weights), Fraction(0))
         for (document, subject, weight), part in zip(weights, parts, strict=True):
@@ -162,7 +162,8 @@ class Trace:
         if fact not in self.missing:
             self.missing.append(fact)
 
-    def _places(self, name: str) -> int:
+    def places_of(self, name: str) -> int:
+        """Places that a named amount is rounded to."""
         places = RULES[name][1]
         return self.places if places == MONEY else places
 
