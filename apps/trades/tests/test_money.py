@@ -207,6 +207,17 @@ def test_12_a_payment_goes_to_what_is_due_first_and_the_rest_stays_on_account():
     assert done.totals.on_account == D(2700000) - D("2603669.00") + done.totals.tds
 
 
+def test_12_the_advance_is_owed_once_for_all_invoices():
+    done = preview(two_lots(), TWO_INVOICES)
+    owed = [(row.kind, row.document, str(row.amount)) for row in done.obligations if row.kind == "ADVANCE"]
+    assert owed == [("ADVANCE", "INVOICE/I-1", "383625.78")]
+    small = two_lots(payment=replace(TERMS.payment, advance_percent=D(95)))
+    first, second = (d for d in preview(small, TWO_INVOICES).documents if d.kind == "INVOICE")
+    parts = [row.amount for row in preview(small, TWO_INVOICES).obligations if row.kind == "ADVANCE"]
+    assert parts == [first.total, V1.value(small).advance_due - first.total]
+    assert parts[1] < second.total
+
+
 def test_12_allocations_are_followed():
     some = f.Allocation(obligation="BALANCE", amount=D(400000))
     chosen = replace(BALANCE, amount=D(500000), allocations=(some,))
