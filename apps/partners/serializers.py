@@ -895,6 +895,17 @@ class PartnerBankAccountOutput(Output):
         )  # fmt: skip
 
 
+class PartyLinkOutput(LookupOutput):
+    id = fields.UUIDField(help_text="Of the link.")
+    partner_ids = fields.ListField(child=fields.UUIDField(), help_text="Both partners.")
+    kind = fields.CharField(help_text="What they share, never its value: pan, gstin, phone and others.")
+    strength = fields.CharField(help_text="block or warn.")
+    status = fields.CharField(help_text="suspected, confirmed or cleared.")
+    proposed_status = fields.CharField(allow_null=True, help_text="What waits for a second person.")
+    cleared_until_date = fields.DateField(allow_null=True, help_text="Last day of a clearance.")
+    created_at = fields.DateTimeField(help_text="When it was found.")
+
+
 class PermissionOutput(LookupOutput):
     id = fields.UUIDField(help_text="Of the permission.")
     name = fields.CharField(help_text="What the partner may do, such as domestic_sell_india.")

@@ -30,6 +30,7 @@ for part, viewset in (
     ("exposure", viewsets.ExposureOfPartner),
     ("checks", viewsets.ChecksOfPartner),
     ("timeline", viewsets.TimelineOfPartner),
+    ("links", viewsets.LinksOfPartner),
 ):
     router.register(f"partners/<uuid:pk>/{part}", viewset, basename=f"partner-{part}")
 urlpatterns = router.urls

@@ -30,6 +30,7 @@ from apps.partners.models import (
     PartnerLocation,
     PartnerOwner,
     PartnerRole,
+    PartyLink,
     TaxRegistration,
     TradePermission,
     Vehicle,
@@ -402,6 +403,17 @@ class PermissionsOfPartner(OfPartner):
     queryset = TradePermission.objects.all()
     serializer_class = serializers.PermissionOutput
     filters: ClassVar = {"name": ["exact"]}
+
+
+class LinksOfPartner(OfPartner):
+    """Related parties of the partner, for staff."""
+
+    queryset = PartyLink.objects.all()
+    serializer_class = serializers.PartyLinkOutput
+    filters: ClassVar = {"status": ["exact", "in"], "strength": ["exact"], "kind": ["exact", "in"]}
+
+    def get_queryset(self) -> Any:
+        return super(PartsViewSet, self).get_queryset().of(self.kwargs["pk"])
 
 
 class ExposureOfPartner(OfPartner):

@@ -135,6 +135,11 @@ class PartyLink(Model):
     def __str__(self) -> str:
         return f"{self.low} and {self.high}: {self.get_kind_display().lower()}"
 
+    @property
+    def partner_ids(self) -> list[UUID]:
+        """Both partners."""
+        return [self.low_id, self.high_id]
+
     def open_verbs(self) -> frozenset[str]:
         """A link is decided while no decision on it waits for its second person."""
         return frozenset() if self.proposed_status else frozenset({"decide_link"})

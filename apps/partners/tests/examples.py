@@ -16,6 +16,7 @@ from apps.partners.models import (
     PartnerEmployee,
     PartnerLocation,
     PartnerRole,
+    PartyLink,
     TradePermission,
     Vehicle,
 )
@@ -386,6 +387,12 @@ def _upload_to_file(world, viewer):
         )
 
 
+def _link(world, viewer):
+    with unguarded_writes():
+        low, high = sorted((_whole(world).pk, factories.ready_partner().pk))
+        PartyLink(low_id=low, high_id=high, kind="phone", strength="warn", evidence=["phone"]).save()
+
+
 _OF = "/api/v1/partners/<uuid:pk>"
 _FILE = "/api/v1/partners/onboarding/<uuid:pk>"
 WHOLES = {_FILE: _file_of_whole, _OF: _whole}
@@ -412,4 +419,5 @@ LISTS = {
         "INTERNAL_MANAGER",
         lambda world, viewer: factories.ready_partner(kyc_expiry_date=clock.today() + timedelta(days=3)),
     ),
+    f"{_OF}/links": ("INTERNAL_MANAGER", _link),
 }

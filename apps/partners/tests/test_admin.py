@@ -5,6 +5,7 @@ from django.apps import apps
 from django.contrib import admin
 from django.urls import reverse
 
+from apps.approvals.models import ApprovalRequest
 from apps.partners.models import (
     CreditAccount,
     CreditLimit,
@@ -13,9 +14,14 @@ from apps.partners.models import (
     Partner,
     PartnerBankAccount,
     PartnerDocument,
+    PartyLink,
+    PermissionOverride,
     TaxRegistration,
 )
+from apps.partners.services import links
 from apps.partners.tests import factories
+from erp import clock
+from erp.access import SYSTEM
 from erp.models import unguarded_writes
 from erp.trail.models import ClearRead, Entry
 
@@ -193,3 +199,56 @@ def test_papers_are_shown_beside_the_declared_data_and_never_as_active_content(u
         PartnerDocument.objects.filter(pk=paper.pk).update(media_type="text/html")
     assert staff.get(address)["Content-Type"] == "application/octet-stream"
     assert staff.get(address)["Content-Disposition"].startswith("attachment")
+
+
+def test_staff_decide_on_related_parties_in_the_portal(user, staff_client_for):
+    """A queue item with both files; the decision waits for a second person at the approvals."""
+    pan, pair = factories.pan(), [factories.ready_partner(legal_name=name) for name in ("One", "Two")]
+    with unguarded_writes():
+        for firm in pair:
+            firm.pan = pan
+            firm.save()
+    for firm in pair:
+        links.find_links(Partner.objects.get(pk=firm.pk), actor=SYSTEM)
+    link = PartyLink.objects.get(kind="pan")
+    compliance = staff_client_for(user("INTERNAL_COMPLIANCE"))
+    shown = compliance.get(page(link)).content.decode()
+    assert "One" in shown
+    assert "Two" in shown
+    assert pan not in shown
+    assert "Related parties to decide" in compliance.get("/admin/").content.decode()
+    reason = "The deeds of both firms were seen."
+    assert compliance.fill(verb(link, "decide_link"), status="cleared", reason=reason).status_code == 302
+    link.refresh_from_db()
+    assert (link.status, link.proposed_status) == ("suspected", "cleared")
+    manager = staff_client_for(user("INTERNAL_MANAGER"))
+    assert manager.get(verb(link, "decide_link")).status_code == 403
+    assert manager.get(reverse("admin:partner_partylink_changelist")).status_code == 200
+
+
+def test_staff_waive_a_check_and_give_a_permission_in_the_portal(user, staff_client_for):
+    compliance = staff_client_for(user("INTERNAL_COMPLIANCE"))
+    check = KycCheck.objects.get(round=factories.submitted(), kind="gst")
+    assert "Waive" in compliance.get(page(check)).content.decode()
+    reason = "The registry is down for a week."
+    assert compliance.fill(verb(check, "waive_check"), reason=reason).status_code == 302
+    firm = factories.ready_partner()
+    assert "Give trade permission" in compliance.get(page(firm)).content.decode()
+    form = {"name": "export_allowed", "valid_to": str(clock.today()), "reason": reason}
+    assert compliance.fill(verb(firm, "override_permission"), **form).status_code == 302
+    kinds = ApprovalRequest.objects.filter(status="pending").values_list("kind", flat=True)
+    assert sorted(kinds) == ["partner.check_waiver", "partner.permission_override"]
+    assert compliance.get(page(PermissionOverride.objects.get())).status_code == 200
+
+
+def test_the_portal_offers_what_a_row_s_status_allows(user, staff_client_for):
+    staff = staff_client_for(user("INTERNAL_DIRECTOR"))
+    firm = factories.file_of("approved").partner
+    with unguarded_writes():
+        CreditAccount(id=firm.pk, partner=firm).save()
+    for row, label in (
+        (firm, "Renew KYC"),
+        (CreditAccount.objects.get(partner=firm), "Set credit limit"),
+        (KycCheck.objects.get(round=factories.submitted(), kind="pan"), "Settle by hand"),
+    ):
+        assert label in staff.get(page(row)).content.decode(), label

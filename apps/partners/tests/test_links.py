@@ -121,6 +121,22 @@ def test_links_and_events_hold_kinds_and_no_values(emitted):
     assert not IdentifierKey.objects.filter(hash__in=[pan, phone, "shared.example"]).exists()
 
 
+def test_staff_read_the_links_of_a_partner_and_the_partner_none(user, client_for):
+    pan, pair = factories.pan(), [firm(), firm()]
+    for each in pair:
+        give(each, pan=pan)
+    for each in pair:
+        path = f"/api/v1/partners/{each.pk}/links"
+        (shown,) = client_for(user("INTERNAL")).read(path).json()["results"]
+        assert (shown["kind"], set(shown["partner_ids"])) == ("pan", {str(one.pk) for one in pair})
+    assert (
+        client_for(user("PARTNER_ADMIN", of=pair[0]))
+        .read(path.replace(str(pair[1].pk), str(pair[0].pk)))
+        .json()["results"]
+        == []
+    )
+
+
 def test_public_mail_links_nobody():
     for _ in range(2):
         give(firm(), contact_email="somebody@gmail.com")
