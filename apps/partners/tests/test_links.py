@@ -2,8 +2,10 @@
 
 import itertools
 from datetime import timedelta
+from threading import Event
 
 import pytest
+from django.db import transaction
 
 from apps.approvals import services as approvals
 from apps.approvals.models import ApprovalRequest
@@ -17,9 +19,9 @@ from apps.partners.models import (
 )
 from apps.partners.services import checks, decisions, links, overrides, submission
 from apps.partners.services.rules import DuplicateRegistration
-from apps.partners.tasks import keep_dates
+from apps.partners.tasks import approve_automatically, keep_dates
 from apps.partners.tests import factories
-from erp import clock
+from erp import clock, locks
 from erp.access import SYSTEM
 from erp.errors import SelfApproval
 from erp.models import unguarded_writes
@@ -98,7 +100,21 @@ def test_two_partners_that_arrive_at_once_are_linked_once():
             row = Partner.objects.get(pk=each.pk)
             row.pan = pan
             row.save()
-    at_once(lambda: find(pair[0]), lambda: find(pair[1]))
+    begun, done = Event(), Event()
+
+    def first():
+        with transaction.atomic():
+            find(pair[0])
+            begun.set()
+            while not (locks.are_awaited() or done.is_set()):
+                done.wait(0.01)
+
+    def second():
+        begun.wait()
+        find(pair[1])
+        done.set()
+
+    at_once(first, second)
     assert PartyLink.objects.filter(kind="pan").count() == 1
     assert group_of(pair[0]) == group_of(pair[1]) is not None
 
@@ -245,6 +261,19 @@ def test_a_disputed_registration_is_one_item_with_both_files(user):
     decide(dispute, user("INTERNAL_COMPLIANCE"), director, "confirmed")
     with pytest.raises(decisions.RouteNotAllowed):
         decisions.approve(Partner.objects.get(pk=first.partner_id), actor=manager)
+
+
+def test_no_file_with_a_link_is_approved_by_itself(settings):
+    settings.PARTNER_AUTO_APPROVAL = True
+    plain, linked = factories.reviewed(), factories.reviewed()
+    with unguarded_writes():
+        OnboardingRound.objects.filter(pk__in=[plain.pk, linked.pk]).update(route="auto")
+        PartyLink.objects.all().delete()  # of the address and telephone that factories share
+        low, high = sorted((linked.partner_id, firm().pk))
+        PartyLink(low_id=low, high_id=high, kind="phone", strength="warn").save()
+    assert approve_automatically() == 1
+    statuses = Partner.objects.in_bulk([plain.partner_id, linked.partner_id])
+    assert [statuses[each.partner_id].status for each in (plain, linked)] == ["active", "pending"]
 
 
 def test_a_link_found_under_review_moves_the_file_to_the_director(user, deliver):
