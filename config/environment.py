@@ -134,6 +134,7 @@ class Environment(BaseSettings):
     ai_price_in: Decimal = Decimal(0)
     ai_price_out: Decimal = Decimal(0)
     ai_currency: str = "INR"
+    file_storage: str = ""  # file:///folder or gs://bucket/prefix; empty: files stay in the database
     partner_auto_approval: bool = False
     kyc_auto_suspend: bool = False
 
@@ -159,6 +160,14 @@ class Environment(BaseSettings):
     @classmethod
     def _postgres(cls, value: str) -> str:
         return _checked(value, {"postgres", "postgresql"})
+
+    @field_validator("file_storage")
+    @classmethod
+    def _store(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and not ((parts.scheme == "file" and parts.path) or (parts.scheme == "gs" and parts.netloc)):
+            raise ValueError("write it as file:///folder or gs://bucket/prefix")
+        return value
 
     @field_validator("redis_url", "celery_broker_url")
     @classmethod

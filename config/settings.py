@@ -245,6 +245,7 @@ SCANNER_URL = ENV.scanner_url
 # Who answers questions for suggestions: the built-in functions, or a model over HTTP; prices a million tokens.
 AI_PROVIDER, AI_URL, AI_MODEL, AI_KEY = ENV.ai_provider, ENV.ai_url, ENV.ai_model, ENV.ai_key
 AI_PRICE_IN, AI_PRICE_OUT, AI_CURRENCY = ENV.ai_price_in, ENV.ai_price_out, ENV.ai_currency
+FILE_STORAGE = ENV.file_storage
 PARTNER_AUTO_APPROVAL = ENV.partner_auto_approval
 PARTNER_MAX_EMPLOYEES = None
 PARTNER_REFUSED_EMAIL_DOMAINS: frozenset[str] = frozenset()  # small firms use public mail
@@ -429,6 +430,7 @@ CELERY_TASK_ROUTES = {
     "apps.partners.tasks.run_check*": {"queue": "mail"},
     "erp.uploads.tasks.scan": {"queue": "mail"},
     "apps.requirement.tasks.ask_opinions": {"queue": "mail"},
+    "erp.uploads.tasks.move": {"queue": "mail"},
 }
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
@@ -498,6 +500,7 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": 3600},
     },
     "scan-uploads": {"task": "erp.uploads.tasks.scan", "schedule": 5.0, "options": {"expires": 5}},
+    "move-uploads": {"task": "erp.uploads.tasks.move", "schedule": 60.0, "options": {"expires": 60}},
     "purge-uploads": {"task": "erp.uploads.tasks.purge", "schedule": crontab(minute="47")},
     "run-partner-checks": {
         "task": "apps.partners.tasks.run_checks",

@@ -312,7 +312,11 @@ class DocumentViewSet(RowViewSet):
     verify = endpoint(papers.verify_document, serializers.VerifyDocumentInput, if_match="required")
     reject = endpoint(papers.reject_document, serializers.RejectDocumentInput, if_match="required")
 
-    @extend_schema(responses={(200, kind): OpenApiTypes.BINARY for kind in (PDF, JPEG, PNG)})
+    def get_renderers(self) -> list[Any]:
+        files = [PdfRenderer()] if self.action == "content" else []
+        return [*files, *super().get_renderers()]
+
+    @extend_schema(responses={(200, each): OpenApiTypes.BINARY for each in (PDF, JPEG, PNG)})
     @read("content")
     def content(self, request: Request, pk: Any = None) -> HttpResponse:
         """Download the paper: whoever sees numbers in full or verifies papers; before the scan only its uploader."""

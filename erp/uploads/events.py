@@ -19,6 +19,11 @@ class UploadScanned(Event):
     scan_status: str
 
 
+@event("upload.stored", version=1, aggregate=("upload", "upload_id"), readers={})
+class UploadStored(Event):
+    upload_id: UUID
+
+
 @event("upload.expired", version=1, aggregate=("upload", "upload_id"), readers={})
 class UploadExpired(Event):
     upload_id: UUID

@@ -1,5 +1,6 @@
 """The stored bytes of a file, and what the scan for malware says of them."""
 
+import hashlib
 from datetime import datetime
 from typing import Any, ClassVar, Self
 
@@ -7,8 +8,11 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
+from erp import clock
 from erp.access import Actor
+from erp.clients import RemoteUnavailable
 from erp.models import Guarded, Model, QuerySet
+from erp.uploads.storage import store
 
 
 class FileQuerySet(QuerySet):
@@ -60,19 +64,63 @@ class StoredFile(Model):
         return self.name
 
     @property
+    def key(self) -> str:
+        """The name of the file's object in the store: it never means other bytes."""
+        return f"{self.pk}/{self.sha256}"
+
+    @property
     def content(self) -> bytes:
-        """The bytes."""
-        return bytes(FileContent.objects.values_list("content", flat=True).get(file=self))
+        """The bytes, from the database or the store. Raises RemoteUnavailable where the store can't give them."""
+        held = FileContent.objects.get(file=self)
+        if held.storage_key is None:
+            return bytes(held.content or b"")
+        content = store().get(held.storage_key)
+        if hashlib.sha256(content).hexdigest() != self.sha256:
+            raise RemoteUnavailable("The stored file is damaged. Staff must restore it.")
+        return content
+
+
+class ContentQuerySet(QuerySet):
+    def movable(self) -> Self:
+        """Bytes in the database that belong to a row and were judged clean."""
+        clean = Q(file__scan_status=StoredFile.Scan.CLEAN) & ~Q(file__used_by="")
+        return self.filter(clean, content__isnull=False).order_by("file")
 
 
 class FileContent(Guarded):
-    """The bytes of a file, apart from its row: lists don't read them, and the audit trail doesn't copy them."""
+    """The bytes of a file, or their object's key: apart from its row, so that lists and the trail don't copy them."""
 
     trail_exempt = "bytes; the file's row, with their SHA-256, is in the trail"
     machinery = True
 
     file = models.OneToOneField(StoredFile, models.CASCADE, primary_key=True, related_name="+")
-    content = models.BinaryField()
+    content = models.BinaryField(null=True)
+    storage_key = models.CharField(max_length=120, null=True)
+
+    objects: ClassVar[Any] = ContentQuerySet.as_manager()
+
+    class Meta(Guarded.Meta):
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                name="upload_bytes_in_one_place",
+                condition=Q(content__isnull=False, storage_key=None)
+                | Q(content=None, storage_key__isnull=False),
+            )
+        ]
 
     def __str__(self) -> str:
         return str(self.file_id)
+
+
+class DeletedObject(Guarded):
+    """An object of the store whose file is deleted: written in the transaction that deletes it, done after an hour."""
+
+    trail_exempt = "bookkeeping of the store"
+    machinery = True
+
+    id = models.BigAutoField(primary_key=True)
+    key = models.CharField(max_length=120)
+    deleted_at = models.DateTimeField(default=clock.now)
+
+    def __str__(self) -> str:
+        return self.key

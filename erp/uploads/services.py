@@ -8,8 +8,8 @@ from erp.access import Actor
 from erp.errors import RuleBroken
 from erp.files import Upload
 from erp.services import emit, service
-from erp.uploads import capabilities, events
-from erp.uploads.models import FileContent, StoredFile
+from erp.uploads import capabilities, events, storage
+from erp.uploads.models import DeletedObject, FileContent, StoredFile
 
 LIFE: Final = timedelta(hours=24)  # of a file that no row uses
 PURGED_AT_ONCE: Final = 500
@@ -72,9 +72,7 @@ def record_scan(stored: StoredFile, *, actor: Actor, clean: bool) -> StoredFile:
 @service(requires=capabilities.CREATE, emits=[events.UploadExpired], requires_transaction=True)
 def erase(stored: StoredFile, *, actor: Actor) -> None:
     """Delete a file whose row is erased, in the transaction that does it."""
-    key = stored.pk
-    stored.delete()
-    emit(events.UploadExpired(upload_id=key))
+    _delete(stored)
 
 
 @service(requires=capabilities.CREATE, emits=[events.UploadExpired])
@@ -82,6 +80,31 @@ def purge(*, actor: Actor) -> int:
     """Delete files that no row used in time; return how many."""
     unused = list(StoredFile.objects.unused(clock.now()).locked().order_by("pk")[:PURGED_AT_ONCE])
     for stored in unused:
-        stored.delete()
-        emit(events.UploadExpired(upload_id=stored.pk))
+        _delete(stored)
     return len(unused)
+
+
+def _delete(stored: StoredFile) -> None:
+    """Delete the file with its bytes; an object in the store is deleted later, since a store knows no transaction."""
+    key = stored.pk
+    if storage.is_configured() or FileContent.objects.filter(file=stored, content=None).exists():
+        DeletedObject(key=stored.key).save()
+    stored.delete()
+    emit(events.UploadExpired(upload_id=key))
+
+
+@service(requires=capabilities.CREATE, emits=[events.UploadStored])
+def record_move(stored: StoredFile, *, actor: Actor) -> StoredFile:
+    """Note that the bytes are in the store, which was read back before; the database forgets its own."""
+    held = FileContent.objects.locked().get(file=stored)
+    if held.content is not None:
+        held.content, held.storage_key = None, stored.key
+        held.save()
+        emit(events.UploadStored(upload_id=stored.pk))
+    return stored
+
+
+@service(requires=capabilities.CREATE, machinery="bookkeeping of the store")
+def forget_object(deleted: DeletedObject, *, actor: Actor) -> None:
+    """Note that an object is gone from the store."""
+    deleted.delete()
