@@ -21,10 +21,17 @@ from apps.availability.models import (
 )
 from apps.availability.services.warnings import STAFF_ONLY, readiness
 from apps.commodities.models.commodities import Commodity
+from apps.commodities.models.parameters import QualityParameter
+from apps.commodities.models.pricing import PricingUnit
+from apps.commodities.models.terms import DeliveryTerms, PassingTerms, PaymentTerms, WeighmentTerms
+from apps.locations.earth import tenth
 from apps.partners.models import Partner
 from erp.api import fields
+from erp.api.files import FileField
 from erp.api.serializers import Input, LookupOutput, Output, row_answer, row_input, within
 from erp.api.validators import COUNTRY, matches, time_zone
+from erp.files import CSV, XLSX
+from erp.jobs.models import Job
 from erp.uploads.models import StoredFile
 
 
@@ -377,6 +384,184 @@ class MarkSoldInput(Input):
     trade_id = fields.UUIDField(help_text="The trade.")
 
 
+# Search and upload
+
+
+def _ids(help_text: str) -> Any:
+    return fields.ListField(
+        child=fields.UUIDField(), required=False, max_length=100, unique=True, help_text=help_text
+    )
+
+
+def _texts(length: int, help_text: str) -> Any:
+    child = fields.CharField(max_length=length)
+    return fields.ListField(child=child, required=False, max_length=100, unique=True, help_text=help_text)
+
+
+def _choices(choices: Any, help_text: str) -> Any:
+    child = fields.ChoiceField(choices=choices)
+    return fields.ListField(child=child, required=False, max_length=100, unique=True, help_text=help_text)
+
+
+class QualityRangeInput(Input):
+    parameter = fields.CharField(max_length=40, help_text="Code of a parameter whose results are numbers.")
+    min = fields.DecimalField(
+        max_digits=12, decimal_places=4, required=False, allow_null=True, help_text="Smallest result."
+    )
+    max = fields.DecimalField(
+        max_digits=12, decimal_places=4, required=False, allow_null=True, help_text="Largest result."
+    )
+
+
+class PriceRangeInput(Input):
+    min = PriceField(required=False, allow_null=True, help_text="Lowest price.")
+    max = PriceField(required=False, allow_null=True, help_text="Highest price.")
+    pricing_unit_id = fields.RowField(
+        PricingUnit, source="pricing_unit", help_text="How the two prices are quoted."
+    )
+
+
+class NearInput(Input):
+    latitude = fields.DecimalField(
+        max_digits=9, decimal_places=6, min_value=-90, max_value=90, help_text="Degrees north."
+    )
+    longitude = fields.DecimalField(
+        max_digits=9, decimal_places=6, min_value=-180, max_value=180, help_text="Degrees east."
+    )
+    radius_km = fields.DecimalField(
+        max_digits=5, decimal_places=1, min_value=1, max_value=2000, help_text="Radius in km, 1 to 2,000."
+    )
+
+
+class AvailabilitySearchInput(Input):
+    commodity_id = fields.RowField(
+        Commodity.objects.visible_to, source="commodity", help_text="Commodity that is searched."
+    )
+    variety_ids = _ids("Varieties.")
+    crop_years = _texts(7, "Crop years, such as 2025-26.")
+    statuses = _choices(Availability.Status.choices, "Statuses.")
+    visibilities = _choices(Availability.Visibility.choices, "Visibilities.")
+    seller_partner_ids = _ids("Sellers.")
+    state_codes = _texts(3, "States, by GST code.")
+    quality = QualityRangeInput.many_init(
+        required=False, max_length=20, help_text="Ranges of quality that all lots meet."
+    )
+    price = PriceRangeInput(
+        required=False, allow_null=True, help_text="Range of prices, compared without GST."
+    )
+    open_quantity_min = QuantityField(
+        required=False, allow_null=True, help_text="Least quantity that is available."
+    )
+    unit = fields.CharField(
+        max_length=16,
+        required=False,
+        allow_null=True,
+        help_text="Unit of the quantity. Empty: the trade unit.",
+    )
+    available_on_date = fields.DateField(
+        required=False, allow_null=True, help_text="Day on which the goods can be collected."
+    )
+    near = NearInput(required=False, allow_null=True, help_text="Point and radius.")
+    sort = fields.ChoiceField(
+        choices=[
+            ("listed_at", "Newest first"),
+            ("price", "Lowest price first"),
+            ("distance", "Nearest first"),
+        ],
+        required=False,
+        help_text="Order of the results. Default: newest first.",
+    )
+    limit = fields.IntegerField(
+        min_value=1, max_value=200, required=False, help_text="Rows a page, 1 to 200."
+    )
+    cursor = fields.CharField(
+        max_length=2000, required=False, allow_null=True, help_text="From `next` or `previous`."
+    )
+
+
+class OfferRow(Input):
+    """A row of an upload: columns of the offer, lots as ``lot_1_…``, quality as ``q_`` with the parameter's code."""
+
+    LOTS = 5
+
+    commodity = fields.NamedField(
+        Commodity, max_length=32, help_text="Code of the commodity, such as COTTON."
+    )
+    total_quantity = QuantityField(help_text="Quantity in the unit, such as 100.")
+    unit = fields.CharField(max_length=16, required=False, help_text="Unit. Empty: the trade unit.")
+    total_weight_kg = QuantityField(required=False, allow_null=True, help_text="Weight in kg, for packages.")
+    weight_basis = fields.ChoiceField(choices=Availability.WeightBasis.choices, required=False)
+    crop_year = fields.CharField(required=False, validators=[crop_year], help_text="Such as 2025-26.")
+    variety = fields.CharField(max_length=32, required=False, help_text="Code of the variety.")
+    address = fields.CharField(max_length=300, help_text="Street and town where the goods are stored.")
+    country = fields.CharField(validators=[COUNTRY], required=False, help_text="Country. Empty: IN.")
+    state_code = fields.CharField(max_length=60, required=False, help_text="State, such as GJ.")
+    district = fields.CharField(max_length=80, required=False, help_text="District.")
+    available_from_date = fields.DateField(help_text="First day, such as 2026-01-12.")
+    available_until_date = fields.DateField(required=False, help_text="Last day.")
+    price_type = fields.ChoiceField(choices=Availability.PriceType.choices[:2], required=False)
+    unit_price = PriceField(required=False, help_text="Price in the pricing unit.")
+    pricing_unit = fields.NamedField(
+        PricingUnit, max_length=32, required=False, help_text="Such as INR/CANDY. Empty: the commodity's."
+    )
+    delivery_term = fields.NamedField(DeliveryTerms, max_length=32, required=False, help_text="Code.")
+    payment_term = fields.NamedField(PaymentTerms, max_length=32, required=False, help_text="Code.")
+    passing_term = fields.NamedField(PassingTerms, max_length=32, required=False, help_text="Code.")
+    weighment_term = fields.NamedField(WeighmentTerms, max_length=32, required=False, help_text="Code.")
+    allow_partial = fields.BooleanField(required=False, help_text="Whether buyers may reserve a part.")
+    min_order_quantity = QuantityField(required=False, help_text="Smallest part.")
+    visibility = fields.ChoiceField(choices=Availability.Visibility.choices, required=False)
+    internal_reference = fields.CharField(max_length=64, required=False, help_text="Your own reference.")
+    notes = fields.CharField(max_length=2000, required=False, help_text="Remarks.")
+    submit = fields.BooleanField(required=False, help_text="Whether the offer is submitted for approval.")
+
+    def get_fields(self) -> dict[str, Any]:
+        built = super().get_fields()
+        columns = ("lot_no", "press_mark", "pr_from", "pr_to", "bales", "net_kg")
+        lot: dict[str, Any] = dict(LotInput().fields)
+        for number in range(1, self.LOTS + 1):
+            for name in columns:
+                built[f"lot_{number}_{name}"] = type(lot[name])(**{**lot[name]._kwargs, "required": False})
+        for code in (
+            QualityParameter.objects.active().order_by("code").values_list("code", flat=True).distinct()
+        ):
+            built[f"q_{code}"] = fields.CharField(max_length=40, required=False, help_text="Result as text.")
+        return built
+
+
+class OfferUploadInput(Input):
+    file = FileField(accepts=(CSV, XLSX), help_text="CSV or XLSX file with one offer a row.")
+    mode = fields.ChoiceField(
+        choices=Job.Mode.choices,
+        required=False,
+        help_text="Atomic: all rows or none. Partial: all rows without errors. Check: change nothing.",
+    )
+
+
+class OfferValidateInput(Input):
+    file = FileField(accepts=(CSV, XLSX), help_text="CSV or XLSX file with one offer a row.")
+
+
+class OfferFaultOutput(LookupOutput):
+    pointer = fields.CharField()
+    code = fields.CharField()
+    detail = fields.CharField()
+
+
+class OfferPreviewRowOutput(LookupOutput):
+    row = fields.IntegerField(source="number")
+    outcome = fields.CharField(source="foreseen", help_text="create or refused.")
+    errors = OfferFaultOutput(many=True, source="faults")  # type: ignore[assignment]
+
+
+class OfferPreviewOutput(LookupOutput):
+    file_sha256 = fields.CharField()
+    total = fields.IntegerField()
+    create = fields.IntegerField()  # type: ignore[assignment]
+    refused = fields.IntegerField()
+    rows = OfferPreviewRowOutput(many=True)
+
+
 # Outputs
 
 
@@ -602,6 +787,48 @@ class AvailabilityOutput(MaskedOutput):
             if stage < Stage.MATCHED or common < 3:
                 place["district"] = None
         return {**data, "place": place}
+
+
+class SearchRowOutput(AvailabilityOutput):
+    """A row of the search, with its distance from the point that was asked with."""
+
+    distance_km = SerializerMethodField()
+
+    def get_distance_km(self, offer: Availability) -> str | None:
+        """Kilometres along the great circle, one decimal."""
+        km = offer.__dict__.get("distance_km")
+        return None if km is None else str(tenth(km))
+
+
+class AvailabilitySearchOutput(LookupOutput):
+    results = SearchRowOutput(many=True)
+    next = fields.CharField(allow_null=True, help_text="Cursor of the next page.")
+    previous = fields.CharField(allow_null=True, help_text="Cursor of the page before.")
+
+
+class StatusFigureOutput(LookupOutput):
+    status = fields.CharField()
+    count = fields.IntegerField()
+
+
+class GoodsFigureOutput(LookupOutput):
+    commodity_id = fields.UUIDField()
+    unit = fields.CharField()
+    currency = fields.CharField()
+    count = fields.IntegerField()
+    value = fields.DecimalField(max_digits=24, decimal_places=2, allow_null=True)
+    total_quantity = fields.DecimalField(max_digits=24, decimal_places=3)
+    reserved_quantity = fields.DecimalField(max_digits=24, decimal_places=3)
+    sold_quantity = fields.DecimalField(max_digits=24, decimal_places=3)
+    withdrawn_quantity = fields.DecimalField(max_digits=24, decimal_places=3)
+
+
+class AvailabilityFiguresOutput(LookupOutput):
+    by_status = StatusFigureOutput(many=True)
+    by_goods = GoodsFigureOutput(many=True)
+    hours_to_approve = fields.DecimalField(max_digits=9, decimal_places=1, allow_null=True)
+    reservations = fields.IntegerField()
+    traded_percent = fields.DecimalField(max_digits=5, decimal_places=1, allow_null=True)
 
 
 class LotOutput(MaskedOutput):

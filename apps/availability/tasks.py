@@ -8,12 +8,17 @@ import structlog
 from celery import shared_task
 
 from apps.availability.models import Availability, Reservation
-from apps.availability.services import decisions, stock
+from apps.availability.serializers import OfferRow
+from apps.availability.services import bulk, decisions, offers, rules, stock
+from apps.commodities.models.varieties import Variety
 from apps.partners.events import PartnerReactivated, PartnerSuspended
 from apps.partners.models import Partner
 from erp import clock
-from erp.access import SYSTEM
-from erp.errors import DomainError
+from erp.access import SYSTEM, Actor
+from erp.errors import DomainError, FieldError
+from erp.jobs.kinds import RowResult, WorkRow
+from erp.jobs.models import Job
+from erp.jobs.tables import TableKind
 from erp.outbox.subscriber import handles
 from erp.outbox.wire import Envelope
 
@@ -49,6 +54,67 @@ def _each(keys: list[UUID], run: Callable[..., Any]) -> int:
         except DomainError as problem:
             log.warning("sweep_skipped", row=str(key), code=problem.code)
     return len(keys)
+
+
+class UploadOffers(TableKind):
+    """Offers, one a row."""
+
+    name, row = bulk.KIND, OfferRow
+    title = "Upload offers"
+    accepted_by = bulk.bulk_upload
+    wrong_header, too_many_rows = bulk.FileHeader, bulk.TooManyRows
+
+    def do(self, values: dict[str, Any], *, row: WorkRow, job: Job, actor: Actor) -> RowResult:
+        """Post the offer of a row, as a request would."""
+        commodity, unit = values.pop("commodity"), values.pop("unit", None)
+        submit, code = values.pop("submit", False), values.pop("variety", None)
+        place = {
+            name: values.pop(name)
+            for name in ("address", "country", "state_code", "district")
+            if name in values
+        }
+        quality = [
+            {"parameter": name.removeprefix("q_"), "value": values.pop(name)}
+            for name in [name for name in values if name.startswith("q_")]
+        ]
+        variety = None
+        if code:
+            variety = Variety.objects.active().filter(commodity=commodity, code=code).first()
+            if variety is None:
+                raise rules.fault(
+                    rules.GoodsInvalid, "/variety", "unknown", "The commodity has no such variety."
+                )
+        content: Any = {
+            **{name: value for name, value in values.items() if not name.startswith("lot_")},
+            "variety": variety,
+            "place": {"country": "IN", **place},
+            "quality": quality,
+            "lots": _lots_of(values),
+        }
+        offer = offers.post(actor=actor, commodity=commodity, unit=unit, submit=submit, content=content)
+        return RowResult("created", offer.pk)
+
+    def finish(self, job: Job) -> None:
+        if job.mode != Job.Mode.CHECK:
+            bulk.report_upload(actor=SYSTEM, job=job)
+
+
+def _lots_of(values: dict[str, Any]) -> list[dict[str, Any]]:
+    """Lots from columns such as ``lot_1_pr_from``."""
+    lots: dict[str, dict[str, Any]] = {}
+    for name, value in values.items():
+        if name.startswith("lot_"):
+            number, _, column = name.removeprefix("lot_").partition("_")
+            lots.setdefault(number, {})[column] = value
+    faults = [
+        FieldError(f"/lot_{number}_{column}", "required", "A lot needs its number and its packages.")
+        for number, lot in sorted(lots.items())
+        for column in ("lot_no", "bales")
+        if lot.get(column) is None
+    ]
+    if faults:
+        raise rules.LotsMismatch(errors=faults)
+    return [lots[number] for number in sorted(lots, key=int)]
 
 
 @handles(PartnerSuspended)

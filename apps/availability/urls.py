@@ -16,5 +16,6 @@ router.register(
 router.register(
     "availabilities/<uuid:pk>/reservations", viewsets.HeldViewSet, basename="availability-reservation"
 )
+router.register("availabilities", viewsets.AvailabilityFiguresViewSet, basename="availability-figures")
 router.register("availabilities", viewsets.AvailabilityViewSet, basename="availability")
 urlpatterns = router.urls

@@ -4,14 +4,21 @@ import hashlib
 from typing import Any, ClassVar
 
 from django.db.models import Prefetch, QuerySet
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
 
-from apps.availability import capabilities, serializers
+from apps.availability import capabilities, lookups, serializers
+from apps.availability.filters import PARAMETERS, parse_period
 from apps.availability.models import Availability, Lot, QualityValue, Reservation, Stage, TestReport
-from apps.availability.services import decisions, offers, stock
+from apps.availability.services import bulk, decisions, offers, stock
+from apps.commodities.exact import UnitDimension
+from apps.commodities.services.factors import NoDefinition
 from erp.access import actor_of
-from erp.api.endpoints import endpoint
+from erp.api.endpoints import endpoint, lookup
 from erp.api.routers import address_of
-from erp.api.viewsets import PartsViewSet, RowViewSet
+from erp.api.viewsets import PartsViewSet, RowViewSet, ViewSet, read
+from erp.jobs.serializers import JobOutput
 
 
 class ReservationViewSet(RowViewSet):
@@ -64,6 +71,32 @@ class AvailabilityViewSet(RowViewSet):
         path="visibility",
     )
 
+    search = lookup(
+        lookups.search,
+        serializers.AvailabilitySearchInput,
+        requires=capabilities.VIEW_ALL,
+        output=serializers.AvailabilitySearchOutput,
+        raises=[lookups.SearchInvalid, NoDefinition, UnitDimension],
+    )
+    bulk_upload = endpoint(
+        bulk.bulk_upload,
+        serializers.OfferUploadInput,
+        output=JobOutput,
+        status=202,
+        path="bulk/upload",
+        throttle="heavy",
+    )
+    bulk_validate = lookup(
+        lookups.bulk_validate,
+        serializers.OfferValidateInput,
+        requires=capabilities.CREATE,
+        output=serializers.OfferPreviewOutput,
+        path="bulk/validate",
+        throttle="heavy",
+        raises=[bulk.FileHeader, bulk.TooManyRows],
+        read_only=False,
+    )
+
     def get_queryset(self) -> Any:
         rows = super().get_queryset()
         if self.action == "release":
@@ -83,6 +116,20 @@ class AvailabilityViewSet(RowViewSet):
         if row.stage_for(actor_of(self.request)) >= Stage.OWNER:
             return super().etag_of(row)
         return f'"{hashlib.sha256(self.encode(self.render(row))).hexdigest()[:32]}"'
+
+
+class AvailabilityFiguresViewSet(ViewSet):
+    """Figures about offers: of the caller's own, for staff of all."""
+
+    queryset = Availability.objects.all()
+    serializer_class = serializers.AvailabilityFiguresOutput
+    reads = capabilities.VIEW_ANALYTICS
+
+    @extend_schema(parameters=PARAMETERS, filters=False)
+    @read("analytics", detail=False, query=("from_date", "to_date", "commodity_id"))
+    def analytics(self, request: Request) -> Response:
+        """Count offers, quantities and reservations of a period, by default of the last 30 days."""
+        return Response(self.render(self.get_queryset().figures(**parse_period(request.query_params))))
 
 
 class _PartsOfOffer(PartsViewSet):

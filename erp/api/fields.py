@@ -13,6 +13,7 @@ from uuid import UUID
 from django.db import models
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
+from rest_framework.fields import empty
 
 from erp.identifiers import AADHAAR, Identifier, IdentifierInvalid
 from erp.text import UnstorableText, normalise
@@ -295,6 +296,30 @@ class DictField(serializers.DictField):
         if faults:
             raise ValidationError(faults)
         return dict(super().to_internal_value(named))
+
+
+class NamedField(CharField):
+    """The code of a row of ``model``, validated to the row; for rows of a table. Each code is read once per table."""
+
+    default_error_messages = {"does_not_exist": "This row does not exist, or you may not see it."}
+
+    def __init__(self, model: type[models.Model], **kwargs: Any) -> None:
+        self.model = model
+        super().__init__(**kwargs)
+
+    def run_validation(self, data: Any = empty) -> Any:
+        code = super().run_validation(data)
+        if not code:
+            return None
+        known: dict[tuple[type[models.Model], str], models.Model | None] = self.context["known"]
+        key = self.model, code
+        if key not in known:
+            rows: Any = self.model._default_manager
+            known[key] = rows.all().visible_to(self.context["actor"]).filter(code=code).first()
+        found = known[key]
+        if found is None:
+            self.fail("does_not_exist")
+        return found
 
 
 Rows = models.QuerySet[Any] | models.Manager[Any] | type[models.Model] | Callable[[Any], models.QuerySet[Any]]

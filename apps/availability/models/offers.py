@@ -13,6 +13,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import (
     Aggregate,
+    Avg,
     Case,
     Count,
     Exists,
@@ -22,6 +23,7 @@ from django.db.models import (
     OuterRef,
     Q,
     Subquery,
+    Sum,
     Value,
     When,
 )
@@ -29,7 +31,7 @@ from django.db.models.functions import Coalesce, Greatest, Lower
 from django.utils import timezone
 
 from apps.availability.models.base import Opaque, Stage, part, price_field, quantity_field, text
-from apps.availability.models.parts import Disclosure, Invitation
+from apps.availability.models.parts import Disclosure, Invitation, QualityValue
 from apps.availability.models.reservations import Reservation
 from apps.commodities.models.commodities import Commodity
 from apps.commodities.models.grades import Grade
@@ -45,7 +47,7 @@ from apps.commodities.models.terms import (
     WeighmentTerms,
 )
 from apps.commodities.models.varieties import Variety
-from apps.locations.models import Location
+from apps.locations.models import Location, km_from, latitudes_within
 from apps.partners.models import Partner, PartnerLocation
 from erp import clock
 from erp.access import Actor, holds_everywhere
@@ -125,6 +127,49 @@ class AvailabilityQuerySet(QuerySet):
         ).exclude(pk=offer.pk)  # fmt: skip
         found = same.aggregate(middle=Median("price_per_kg"), count=Count("pk"))
         return found["middle"], found["count"]
+
+    def near(self, latitude: Decimal, longitude: Decimal, radius_km: Decimal) -> Self:
+        """Offers within the radius of a point, with their distance."""
+        rows = self.filter(latitude__range=latitudes_within(latitude, radius_km))
+        rows = rows.annotate(distance_km=km_from(latitude, longitude))
+        return rows.filter(distance_km__lte=float(radius_km))
+
+    def with_quality(self, parameter: Any, low: Decimal | None, high: Decimal | None) -> Self:
+        """Offers whose governing results for a parameter lie within a range, those of every lot."""
+        values = QualityValue.objects.filter(
+            availability=OuterRef("pk"), parameter=parameter, governing=True, value_number__isnull=False
+        )
+        beyond = Q(pk__in=())
+        if low is not None:
+            beyond |= Q(value_number__lt=low)
+        if high is not None:
+            beyond |= Q(value_number__gt=high)
+        return self.filter(Exists(values), ~Exists(values.filter(beyond)))
+
+    def figures(self, start: datetime, end: datetime, commodity_id: UUID | None) -> dict[str, Any]:
+        """Offers made in a period: by status and goods, how fast they were approved, what became of reservations."""
+        made = self.filter(created_at__gte=start, created_at__lt=end)
+        if commodity_id is not None:
+            made = made.filter(commodity_id=commodity_id)
+        quantities = ("total_quantity", "reserved_quantity", "sold_quantity", "withdrawn_quantity")
+        goods = made.order_by("commodity_id", "unit", "currency").values("commodity_id", "unit", "currency")
+        approved = made.filter(approved_at__isnull=False)
+        waited = approved.aggregate(mean=Avg(F("approved_at") - F("created_at")))["mean"]
+        held = Reservation.objects.filter(availability__in=made.values("pk"))
+        count, traded = held.count(), held.filter(trade_id__isnull=False).count()
+        return {
+            "by_status": list(made.order_by("status").values("status").annotate(count=Count("pk"))),
+            "by_goods": list(
+                goods.annotate(
+                    count=Count("pk"),
+                    value=Sum("estimated_value"),
+                    **{name: Sum(name) for name in quantities},
+                )
+            ),
+            "hours_to_approve": None if waited is None else round(Decimal(waited.total_seconds()) / 3600, 1),
+            "reservations": count,
+            "traded_percent": None if not count else round(Decimal(traded * 100) / count, 1),
+        }
 
     def with_row(self) -> Self:
         """With what the answer about a row names."""

@@ -12,7 +12,7 @@ from apps.availability.tests import factories
 from erp import clock
 from erp.access import SYSTEM
 from erp.api.examples import Example, Sample
-from erp.files import PDF, Upload
+from erp.files import CSV, PDF, Upload
 from erp.models import unguarded_writes
 from erp.uploads import services as uploads
 
@@ -104,6 +104,12 @@ CONTENT = {
     "price_steps": [{"min_quantity": "50", "unit_price": "53400"}],
 }
 
+TABLE = Upload(
+    "offers.csv",
+    CSV,
+    b"commodity,total_quantity,address,state_code,available_from_date,available_until_date,lot_1_lot_no,lot_1_bales\n"
+    b"COTTON,100,Gondal,GJ,2026-01-12,2026-02-12,SSG-27,100\n",
+)
 EXAMPLES = {
     "post": Example(
         seller, {"commodity_id": lambda world, target: str(world.commodity().pk), "unit": "BALE", **CONTENT}
@@ -145,6 +151,20 @@ EXAMPLES = {
         },
         tested,
     ),
+    "search": Example(
+        lambda world, target: world.user("INTERNAL"),
+        {
+            "commodity_id": lambda world, target: str(world.offer().commodity_id),
+            "state_codes": ["24"],
+            "sort": "price",
+            "limit": 20,
+        },
+    ),
+    "bulk_upload": Example(
+        lambda world, target: world.user("SELLER"),
+        {"file": TABLE, "mode": "partial"},
+    ),
+    "bulk_validate": Example(lambda world, target: world.user("SELLER"), {"file": TABLE}),
     "set_visibility": Example(seller, {"visibility": "MATCHED_ONLY", "price_public": False}, live),
 }
 

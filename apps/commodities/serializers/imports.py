@@ -4,7 +4,6 @@ from typing import Any, ClassVar
 
 from django.http import QueryDict
 from rest_framework.exceptions import ValidationError
-from rest_framework.fields import empty
 
 from apps.commodities.models.base import Simple
 from apps.commodities.models.commodities import Commodity
@@ -19,33 +18,8 @@ from erp.api.serializers import Input, LookupOutput, faults_from, invalid
 from erp.api.validators import matches
 from erp.files import CSV, XLSX
 from erp.jobs.models import Job
-from erp.models import Model
 
 SHA256 = matches("[0-9a-f]{64}", "Use a SHA-256 in lower-case hexadecimal.")
-
-
-class NamedField(fields.CharField):
-    """The code of a row of ``model``, validated to the row. Each code is queried once per import."""
-
-    default_error_messages = {"does_not_exist": "This row does not exist, or you may not see it."}
-
-    def __init__(self, model: type[Model], **kwargs: Any) -> None:
-        self.model = model
-        super().__init__(**{"validators": [CODE], **kwargs})
-
-    def run_validation(self, data: Any = empty) -> Any:
-        code = super().run_validation(data)
-        if code is None:
-            return None
-        known: dict[tuple[type[Model], str], Model | None] = self.context["known"]
-        key = self.model, code
-        if key not in known:
-            rows: Any = self.model._default_manager
-            known[key] = rows.all().visible_to(self.context["actor"]).filter(code=code).first()
-        found = known[key]
-        if found is None:
-            self.fail("does_not_exist")
-        return found
 
 
 def version_field() -> Any:
@@ -77,8 +51,9 @@ class CommodityRow(CommodityCreateInput):
         "version",
     )
     origin_country = quantity_tolerance_percent = pricing_unit_id = None
-    pricing_unit = NamedField(
+    pricing_unit = fields.NamedField(
         PricingUnit,
+        validators=[CODE],
         required=False,
         allow_null=True,
         help_text="Code of the unit in which prices are quoted, such as INR/CANDY.",
@@ -92,7 +67,9 @@ class VarietyRow(VarietyFields):
 
     columns: ClassVar = ("commodity", "code", "name", "aliases", "is_standard", "status", "version")
     presets = None
-    commodity = NamedField(Commodity, help_text="Code of the commodity, such as COTTON.")
+    commodity = fields.NamedField(
+        Commodity, validators=[CODE], help_text="Code of the commodity, such as COTTON."
+    )
     code = fields.CharField(validators=[CODE])
     status = fields.ChoiceField(choices=Simple.Status.choices, required=False)
     version = version_field()

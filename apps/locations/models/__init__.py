@@ -8,6 +8,8 @@ from apps.locations.models.places import (
     Location,
     Merged,
     ProviderRef,
+    km_from,
+    latitudes_within,
 )
 from apps.locations.models.states import PinPrefix, State, code_of
 
@@ -22,4 +24,6 @@ __all__ = [
     "ProviderRef",
     "State",
     "code_of",
+    "km_from",
+    "latitudes_within",
 ]

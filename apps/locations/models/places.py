@@ -34,6 +34,22 @@ class Merged(Gone):
     # Declared with the model because ``Location.gone`` returns it.
 
 
+def km_from(latitude: Decimal, longitude: Decimal) -> Any:
+    """The great-circle distance in km from a point to the columns ``latitude`` and ``longitude``."""
+    place, meridian = Radians(Cast("latitude", FloatField())), Radians(Cast("longitude", FloatField()))
+    here = Radians(models.Value(float(latitude), FloatField()))
+    cosine = Sin(here) * Sin(place) + Cos(here) * Cos(place) * Cos(
+        meridian - Radians(models.Value(float(longitude), FloatField()))
+    )
+    return ACos(Least(cosine, models.Value(1.0, FloatField()))) * EARTH_KM
+
+
+def latitudes_within(latitude: Decimal, radius_km: Decimal) -> tuple[Decimal, Decimal]:
+    """The latitudes between which every place within the radius lies, for an index."""
+    span = Decimal(str(float(radius_km) / KM_PER_DEGREE))
+    return latitude - span, latitude + span
+
+
 class LocationQuerySet(QuerySet):
     def visible_to(self, user: Actor) -> Self:
         """Every place: the registry is open to all users."""
@@ -50,16 +66,8 @@ class LocationQuerySet(QuerySet):
 
     def near(self, latitude: Decimal, longitude: Decimal, radius_km: Decimal) -> Self:
         """Places within ``radius_km`` of a point, along the great circle."""
-        north, east, radius = float(latitude), float(longitude), float(radius_km)
-        span = Decimal(str(radius / KM_PER_DEGREE))
-        place, meridian = Radians(Cast("latitude", FloatField())), Radians(Cast("longitude", FloatField()))
-        here = Radians(models.Value(north, FloatField()))
-        cosine = Sin(here) * Sin(place) + Cos(here) * Cos(place) * Cos(
-            meridian - Radians(models.Value(east, FloatField()))
-        )
-        km = ACos(Least(cosine, models.Value(1.0, FloatField()))) * EARTH_KM
-        box = self.filter(latitude__range=(latitude - span, latitude + span))
-        return box.filter(LessThanOrEqual(km, radius))
+        box = self.filter(latitude__range=latitudes_within(latitude, radius_km))
+        return box.filter(LessThanOrEqual(km_from(latitude, longitude), float(radius_km)))
 
     def below(self, pk: UUID) -> dict[UUID, int]:
         """Return the ids of the row and of all places below it, with their level under it."""
