@@ -52,6 +52,9 @@ class Changes(ChangeList):  # type: ignore[misc]
     """A list that counts once and shows "show all" only if it is filtered."""
 
     def get_results(self, request: HttpRequest) -> None:
+        if getattr(request, "wants_keys", False):  # of neighbours: neither a page nor a count is drawn
+            self.result_count = self.full_result_count = 0
+            return
         super().get_results(request)
         if not self.query and not self.has_active_filters:
             self.full_result_count = self.result_count
@@ -440,6 +443,7 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
         of_list: Any = copy(request)
         of_list.GET = QueryDict(filters or urlencode(self.queues[0].filters), mutable=True)
         of_list.GET.pop(PAGE_VAR, None)  # the list may have fewer pages by now
+        of_list.wants_keys = True
         rows = self.get_changelist_instance(of_list).queryset
         keys = list(rows.values_list("pk", flat=True)[:NEIGHBOURS])
         if row.pk not in keys:
