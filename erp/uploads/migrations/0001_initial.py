@@ -15,6 +15,18 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
+            name='DeletedObject',
+            fields=[
+                ('id', models.BigAutoField(primary_key=True, serialize=False)),
+                ('key', models.CharField(max_length=120)),
+                ('deleted_at', models.DateTimeField(default=erp.clock.now)),
+            ],
+            options={
+                'abstract': False,
+                'default_permissions': (),
+            },
+        ),
+        migrations.CreateModel(
             name='StoredFile',
             fields=[
                 ('id', models.UUIDField(default=erp.ids.uuid7, editable=False, primary_key=True, serialize=False)),
@@ -41,11 +53,13 @@ class Migration(migrations.Migration):
             name='FileContent',
             fields=[
                 ('file', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='+', serialize=False, to='upload.storedfile')),
-                ('content', models.BinaryField()),
+                ('content', models.BinaryField(null=True)),
+                ('storage_key', models.CharField(max_length=120, null=True)),
             ],
             options={
                 'abstract': False,
                 'default_permissions': (),
+                'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('content__isnull', False), ('storage_key', None)), models.Q(('content', None), ('storage_key__isnull', False)), _connector='OR'), name='upload_bytes_in_one_place')],
             },
         ),
     ]
