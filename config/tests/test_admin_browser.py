@@ -47,7 +47,8 @@ class Browser:
         self.page.on("response", self._answered)
 
     def _asked(self, request: Any) -> None:
-        if not request.url.startswith((self.address, "data:")):
+        # The browser itself draws a PDF.
+        if not request.url.startswith((self.address, "data:", "chrome:", "chrome-extension:")):
             self.elsewhere.append(request.url)
 
     def _failed(self, request: Any) -> None:

@@ -1,7 +1,7 @@
 """The form of a row's page: built from a service's input, saved by the service, once per key."""
 
 from contextlib import suppress
-from functools import cache, partial
+from functools import cache, partial, wraps
 from typing import Any, Final, NamedTuple
 
 from django import forms as django_forms
@@ -148,6 +148,7 @@ class SavingAdmin(ReadOnlyAdmin):
         names = [slot.name for slot in form.slots] if form is not None else []
         in_form = {slot.field.source for slot in form.slots} if form is not None else set()
         details = [] if row is None else [d for d in self.get_details(request, row) if d not in in_form]
+        details = [self._asked_once(name) for name in details]
         fieldsets: list[Any] = [(None, {"fields": names})] if names else []
         if row is not None and details:
             fieldsets.append(("Details" if names else None, {"fields": details}))
@@ -191,6 +192,21 @@ class SavingAdmin(ReadOnlyAdmin):
         if isinstance(response, TemplateResponse):
             response.add_post_render_callback(lambda drawn: clear_reads.record(request))
         return as_answer(response, error)
+
+    def _asked_once(self, name: Any) -> Any:
+        """A column of this page that remembers its value: Unfold asks for each several times while it draws a page."""
+        column = getattr(self, name, None) if isinstance(name, str) else name
+        if not callable(column):
+            return name
+        remembered: list[Any] = []
+
+        @wraps(column)
+        def value(row: Any) -> Any:
+            if not remembered:
+                remembered.append(column(row))
+            return remembered[0]
+
+        return value
 
     def _panel(self, request: HttpRequest, row: Any) -> list[PanelForm]:
         """The forms beside a row, for the services that its status allows."""
