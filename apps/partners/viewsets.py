@@ -5,7 +5,6 @@ from typing import Any, ClassVar
 import django_filters
 from django.forms import IntegerField
 from django.http import HttpResponse
-from django.urls import reverse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.mixins import ListModelMixin
@@ -54,6 +53,7 @@ from apps.partners.services.rules import log_clear_read
 from erp import clock
 from erp.access import actor_of
 from erp.api.endpoints import endpoint
+from erp.api.routers import address_of
 from erp.api.timelines import TimelineViewSet
 from erp.api.viewsets import PartsViewSet, PartViewSet, RowViewSet, ViewSet, read
 from erp.errors import CapabilityMissing, NotFound
@@ -244,8 +244,9 @@ class CreditAccountViewSet(ViewSet):
     )
 
     def links(self, row: CreditAccount) -> dict[str, str]:
-        """Its address is below the partner's."""
-        return {"self": reverse("partner-credit-credit", kwargs={"pk": row.pk})}
+        """The credit of the partner, and the partner."""
+        partner = address_of(row.partner)
+        return {"self": f"{partner}/credit", "partner": partner}
 
     @read("credit")
     def credit(self, request: Request, pk: Any = None) -> Response:

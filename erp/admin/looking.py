@@ -158,7 +158,12 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
         else:
             rows = rows.visible_to(request.user)
             if not self._sees_every_row(request):
-                rows = reduce(or_, (rows.permitted(request.user, each) for each in self._views))
+                permitted = hasattr(rows, "permitted")  # technical rows have no owners
+                rows = (
+                    reduce(or_, (rows.permitted(request.user, each) for each in self._views))
+                    if permitted
+                    else rows.none()
+                )
         return rows
 
     @property
