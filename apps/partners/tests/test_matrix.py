@@ -23,6 +23,8 @@ OF_PARTNERS = {"APPLICANT", "PARTNER_ADMIN", "SELLER", "BUYER", "TRADER", "BROKE
 # Refusals that come after the question who may: nothing of the input, or of the version sent, is right.
 ALLOWED = {400, 412}
 CONTENT = "/api/v1/partners/documents/{id}/content"
+EXPORT = "/api/v1/partners/export"
+FOR_STAFF = {"/api/v1/partners/kyc/expiring"}
 
 
 def rows_of(partner_round):
@@ -91,8 +93,10 @@ class Right:
         capability = self.registered.get((method, route.path), str(route.viewset.reads))
         if method != "GET" and (method, route.path) not in self.registered:
             capability = str(route.endpoint(method).capability)
+        if route.path == EXPORT:
+            capability = str(route.viewset.exports)
         has_row = "{" in route.path
-        if not self.holds(capability, True):
+        if not self.holds(capability, True) or (self.of_partner and route.path in FOR_STAFF):
             return {403}
         if has_row and not self.holds("partner.view", is_own):
             return {404}
