@@ -50,6 +50,7 @@ class AvailabilityViewSet(RowViewSet):
         "visibility": ["exact"],
     }
     ordering_fields: ClassVar = ["created_at", "listed_at"]
+    changes_known_to = "seller_partner"
 
     create = endpoint(offers.post, serializers.PostInput)
     update = endpoint(offers.update, serializers.UpdateInput, if_match="required")
@@ -138,6 +139,7 @@ class _PartsOfOffer(PartsViewSet):
     wholes = Availability.objects.all()
     part_of = "availability"
     reads = capabilities.VIEW
+    changes_known_to = "availability__seller_partner"
 
     def get_queryset(self) -> Any:
         rows: QuerySet[Any] = super().get_queryset()
@@ -189,6 +191,7 @@ class HeldViewSet(PartsViewSet):
     reads = capabilities.VIEW
     filters: ClassVar = {"status": ["exact", "in"]}
     ordering: ClassVar = ["expires_at"]
+    changes_known_to = "holder_partner"
 
     def get_queryset(self) -> Any:
         actor = actor_of(self.request)
@@ -206,4 +209,5 @@ class TestReportViewSet(RowViewSet):
     queryset = TestReport.objects.select_related("availability")
     serializer_class = serializers.TestReportOutput
     reads = capabilities.VIEW
+    changes_known_to = "availability__seller_partner"
     http_method_names = ["get", "head", "options"]

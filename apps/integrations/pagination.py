@@ -5,7 +5,6 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.conf import settings
-from django.core import signing
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -15,7 +14,7 @@ from apps.integrations.models import FeedEntry, FeedPosition
 from apps.integrations.services import CursorExpired
 from erp import clock
 from erp.api.faults import invalid
-from erp.api.pagination import DEFAULT_LIMIT, LIMIT_PARAMETER, parse_limit
+from erp.api.pagination import DEFAULT_LIMIT, LIMIT_PARAMETER, parse_limit, seal, unseal
 from erp.errors import FieldError
 
 LATEST: Final = "latest"
@@ -107,18 +106,14 @@ class FeedPagination(BasePagination):
 # The cursor of an empty feed holds the time.
 
 
-def _signer() -> signing.Signer:
-    return signing.Signer(salt="integration.feed.cursor", sep=".")
-
-
 def _encode(position: FeedPosition | None) -> str:
-    return str(_signer().sign_object(str(position.event_id) if position else int(clock.now().timestamp())))
+    return seal(str(position.event_id) if position else int(clock.now().timestamp()), context="feed")
 
 
 def _decode(cursor: str) -> UUID | None:
     try:
-        value = _signer().unsign_object(cursor)
-    except (signing.BadSignature, ValueError):
+        value = unseal(cursor, context="feed")
+    except ValueError:
         words = "This is not a cursor of the feed. Start without a cursor or with latest."
         raise invalid([FieldError("/query/after", "invalid", words)]) from None
     if isinstance(value, str):

@@ -35,6 +35,7 @@ class RequirementViewSet(RowViewSet):
         "delivery_until_date": ["gte"],
     }
     ordering_fields: ClassVar = ["created_at", "live_since"]
+    changes_known_to = "buyer_partner"
 
     create = endpoint(requirements.create, serializers.CreateInput)
     update = endpoint(requirements.update, serializers.UpdateInput, if_match="required")

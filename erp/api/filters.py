@@ -15,6 +15,7 @@ from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.filters import BaseFilterBackend
 from rest_framework.request import Request
 
+from erp.access import actor_of
 from erp.api import fields
 from erp.api.faults import UNKNOWN_FIELD, escape, faults_from, invalid
 from erp.api.pagination import unfold
@@ -80,7 +81,7 @@ class FilterBackend(BaseFilterBackend):
             except ValidationError as error:
                 faults += faults_from(error.detail, f"/query/{escape(name)}")
         if "updated_after" in query:
-            order = ["updated_at"]
+            queryset, order = _of_known_change(request, queryset, view), ["updated_at"]
             if "ordering" in query:
                 faults.append(
                     FieldError(
@@ -115,6 +116,13 @@ class FilterBackend(BaseFilterBackend):
         """OpenAPI query parameters."""
         offered = _offered(view.__class__, view.queryset.model)
         return [_parameter(name, offer, view) for name, offer in offered.items() if offer != "page"]
+
+
+def _of_known_change(request: Request, rows: models.QuerySet[Any], view: Any) -> models.QuerySet[Any]:
+    """Rows whose time of change the caller may know: all, or its own partner's where others see masked fields."""
+    partner, actor = getattr(view, "changes_known_to", None), actor_of(request)
+    masked = partner is not None and actor.partner_id is not None
+    return rows.of_partner(actor, partner) if masked else rows  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,8 @@ class ViewSet(GenericViewSet[Any]):
     list_serializer_class: ClassVar[Any] = (
         None  # of the rows of a list, where they show less than one row does
     )
+    # Relation to the one partner that may know when a row changed: of others a change would tell of masked fields.
+    changes_known_to: ClassVar[str | None] = None
     no_store: ClassVar[bool] = False  # True: no answer of the viewset is kept by anybody
     idempotency_key = ""
     if_version: int | None = None

@@ -225,3 +225,16 @@ def test_after_its_reservation_expired_a_buyer_cannot_find_the_minimum_by_releas
     with unguarded_writes():
         Reservation.objects.filter(pk=reservation.pk).update(expires_at=timezone.now() - timedelta(minutes=1))
     assert [refusal() for _ in range(3)] == [rules.BelowMinimum] * 2 + [Throttled]
+
+
+def test_the_time_of_a_change_is_known_to_the_seller_and_staff_only(offer, client_for, user):
+    live = offer()
+    moment = (live.updated_at - timedelta(seconds=1)).isoformat().replace("+00:00", "Z")
+
+    def changed(viewer) -> list[str]:
+        answer = client_for(viewer).read(f"{OFFERS}?updated_after={moment}").json()
+        return [row["id"] for row in answer["results"]]
+
+    seller = user("SELLER", of=live.seller_partner)
+    assert changed(seller) == changed(user("INTERNAL_MANAGER")) == [str(live.pk)]
+    assert changed(user("BUYER")) == []

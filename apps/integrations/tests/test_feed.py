@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from apps.availability.models import Availability
 from apps.availability.services import stock as offers
+from apps.availability.tests import factories
 from apps.commodities.services import commodities as commodities
 from apps.integrations import services, tasks
 from apps.integrations.models import FeedEntry
@@ -469,6 +470,9 @@ def test_the_parties_of_a_deal_read_its_events_in_their_feeds(world, client_for)
             "unit": "BALE",
             "total_weight_kg": "17000.000",
             "place": {"address": "Station Road, Gondal", "country": "IN", "state_code": "GJ"},
+            "unit_price": "53500",
+            "pricing_unit_id": str(factories.per_candy().pk),
+            **{f"{name}_id": str(row.pk) for name, row in factories.terms().items()},
             "available_from_date": "2026-01-12",
             "available_until_date": "2099-12-31",
         },
