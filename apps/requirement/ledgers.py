@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from django.db.models import F, Sum
 from django.db.models.functions import Coalesce
 
-from apps.requirement.models import Requirement, quantity_field
+from apps.availability.models import quantity_field
+from apps.requirement.models import Requirement
 from apps.requirement.models.base import value_field
 from erp.ledgers import Mismatch, register
 

@@ -28,13 +28,14 @@ from django.db.models import (
 )
 from django.db.models.functions import ACos, Cast, Coalesce, Cos, Greatest, Least, Radians, Sin
 
+from apps.availability.models import quantity_field
 from apps.commodities.models.commodities import Commodity
 from apps.commodities.models.pricing import PricingUnit
 from apps.commodities.models.units import Unit
 from apps.commodities.services.factors import NoDefinition, factors
 from apps.locations.earth import EARTH_KM
 from apps.partners.models import Partner
-from apps.requirement.models import Band, DemandCell, Fulfilment, Requirement, quantity_field
+from apps.requirement.models import Band, DemandCell, Fulfilment, Requirement
 from apps.requirement.services import rules
 from apps.requirement.services.rules import fault
 from erp import access, clock

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from rest_framework.exceptions import ValidationError
 from rest_framework.serializers import SerializerMethodField
 
-from apps.availability.models import band
+from apps.availability.models import Stage, band
 from apps.commodities.models.commodities import Commodity
 from apps.commodities.models.pricing import PricingUnit
 from apps.commodities.models.terms import DeliveryTerms, PassingTerms, PaymentTerms, WeighmentTerms
@@ -20,7 +20,6 @@ from apps.requirement.models import (
     DemandCell,
     Fulfilment,
     Requirement,
-    Stage,
     Suggestion,
 )
 from apps.requirement.models.requirements import COMMON_DISTRICT

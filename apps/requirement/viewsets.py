@@ -8,14 +8,19 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from apps.availability.models import Stage
 from apps.requirement import capabilities, lookups, serializers
 from apps.requirement.filters import DEMAND_QUERY, RequirementFilters, parse_demand_query
-from apps.requirement.models import Band, Fulfilment, Requirement, Stage, Suggestion
+from apps.requirement.models import Band, DeliveryPlace, Fulfilment, Invitation, Requirement, Suggestion
 from apps.requirement.services import decisions, ledger, requirements, rules, suggestions
 from erp.access import actor_of
 from erp.api.endpoints import endpoint, lookup
 from erp.api.routers import address_of
+from erp.api.timelines import TimelineViewSet
 from erp.api.viewsets import PartsViewSet, RowViewSet, ViewSet, read
+from erp.errors import NotFound
+from erp.trail.models import Entry
+from erp.trail.timelines import Timeline
 
 
 class RequirementViewSet(RowViewSet):
@@ -128,6 +133,26 @@ class _PartsOfRequirement(PartsViewSet):
     def links(self, row: Any) -> dict[str, str]:
         """The requirement: these rows have no address of their own."""
         return {"requirement": address_of(row.requirement)}
+
+
+class TimelineOfRequirement(TimelineViewSet):
+    """What was done to the requirement, the newest first; for its buyer and staff."""
+
+    queryset = Entry.objects.all()
+    reads = capabilities.VIEW
+    wholes = Requirement.objects.all()
+    timeline = Timeline(
+        Requirement,
+        dict.fromkeys((Band, DeliveryPlace, Invitation, Fulfilment, Suggestion), "requirement"),
+        internal=("risk_status", "risk_assessed_at", "editors"),
+    )
+
+    def whole(self) -> Any:
+        """The requirement. Raises NotFound for other partners, whatever they see of it."""
+        row = super().whole()
+        if row.stage_for(actor_of(self.request)) < Stage.OWNER:
+            raise NotFound
+        return row
 
 
 class FulfilmentViewSet(_PartsOfRequirement):

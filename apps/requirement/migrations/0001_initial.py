@@ -177,7 +177,7 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField(default=erp.clock.now, editable=False)),
                 ('updated_at', models.DateTimeField(default=erp.clock.now, editable=False)),
                 ('id', models.UUIDField(default=erp.ids.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('stage', models.PositiveSmallIntegerField(choices=[(1, 'Browse'), (3, 'Negotiating'), (4, 'Trade'), (9, 'Owner')], help_text='How much the partner sees.')),
+                ('stage', models.PositiveSmallIntegerField(choices=[(1, 'Browse'), (2, 'Matched'), (3, 'Negotiating'), (4, 'Trade'), (9, 'Owner')], help_text='How much the partner sees.')),
                 ('source_type', models.CharField(help_text='What discloses it, such as negotiation.', max_length=40)),
                 ('source_id', models.UUIDField(help_text='ID of what discloses it.')),
                 ('until', models.DateTimeField(help_text='When it ends.', null=True)),

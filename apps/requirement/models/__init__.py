@@ -1,6 +1,5 @@
 """Requirements, their parts and ledger, and the statistics of demand."""
 
-from apps.requirement.models.base import Stage, price_field, quantity_field
 from apps.requirement.models.parts import (
     Band,
     DeliveryPlace,
@@ -20,8 +19,5 @@ __all__ = [
     "Fulfilment",
     "Invitation",
     "Requirement",
-    "Stage",
     "Suggestion",
-    "price_field",
-    "quantity_field",
 ]

@@ -5,19 +5,14 @@ from typing import Any, ClassVar, Self
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
-from erp import ids
+from apps.availability.models.base import Opaque, Stage, price_field
 from erp.access import Actor
-from erp.models import Model, QuerySet
+from erp.models import QuerySet
 
 
-def quantity_field(**kwargs: Any) -> Any:
-    """A quantity: numeric(18,3)."""
-    return models.DecimalField(max_digits=18, decimal_places=3, **kwargs)
-
-
-def price_field(**kwargs: Any) -> Any:
-    """A price as it is quoted: numeric(18,6)."""
-    return models.DecimalField(max_digits=18, decimal_places=6, null=True, blank=True, **kwargs)
+def optional_price(**kwargs: Any) -> Any:
+    """A price as it is quoted, or none."""
+    return price_field(null=True, blank=True, **kwargs)
 
 
 def value_field(**kwargs: Any) -> Any:
@@ -28,29 +23,6 @@ def value_field(**kwargs: Any) -> Any:
 def ids_field(most: int, help_text: str, **kwargs: Any) -> Any:
     """Ids of rows, in the order in which they were sent."""
     return ArrayField(models.UUIDField(), default=list, blank=True, size=most, help_text=help_text, **kwargs)
-
-
-def text(length: int, help_text: str = "", **kwargs: Any) -> Any:
-    """A column for text that may be empty."""
-    return models.CharField(max_length=length, default="", blank=True, help_text=help_text, **kwargs)
-
-
-class Stage(models.IntegerChoices):
-    """How much of a requirement a caller may see; the highest stage that applies counts."""
-
-    BROWSE = 1
-    NEGOTIATING = 3
-    TRADE = 4
-    OWNER = 9
-
-
-class Opaque(Model):
-    """A row that other partners can read before a trade: its id doesn't tell when it was made."""
-
-    id = models.UUIDField(primary_key=True, default=ids.uuid4, editable=False)
-
-    class Meta(Model.Meta):
-        abstract = True
 
 
 class OfRequirementQuerySet(QuerySet):

@@ -8,19 +8,13 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
 
+from apps.availability.models.base import Stage, quantity_field, text
 from apps.commodities.models.commodities import Commodity
 from apps.commodities.models.parameters import QualityParameter
 from apps.commodities.models.varieties import Variety
 from apps.locations.models import Location
 from apps.partners.models import Partner
-from apps.requirement.models.base import (
-    OfRequirement,
-    OfRequirementQuerySet,
-    Stage,
-    quantity_field,
-    text,
-    value_field,
-)
+from apps.requirement.models.base import OfRequirement, OfRequirementQuerySet, value_field
 from erp import clock
 from erp.access import Actor
 from erp.ids import uuid7
@@ -115,7 +109,7 @@ class Invitation(OfRequirement):
         return str(self.partner)
 
 
-class DisclosureQuerySet(OfRequirementQuerySet):
+class ShownQuerySet(OfRequirementQuerySet):
     def live(self, now: datetime) -> Self:
         """Disclosures that haven't ended."""
         return self.filter(Q(until=None) | Q(until__gt=now))
@@ -131,7 +125,7 @@ class Disclosure(OfRequirement):
     source_id = models.UUIDField(help_text="ID of what discloses it.")
     until = models.DateTimeField(null=True, help_text="When it ends.")
 
-    objects: ClassVar[Any] = DisclosureQuerySet.as_manager()
+    objects: ClassVar[Any] = ShownQuerySet.as_manager()
 
     class Meta(OfRequirement.Meta):
         constraints: ClassVar = [

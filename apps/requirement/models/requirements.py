@@ -13,20 +13,13 @@ from django.db.models import Case, Count, Exists, F, IntegerField, Max, OuterRef
 from django.db.models.functions import Coalesce, Greatest, Lower
 from django.utils import timezone
 
+from apps.availability.models.base import Opaque, Stage, quantity_field, text
 from apps.commodities.models.commodities import Commodity
 from apps.commodities.models.grades import Grade
 from apps.commodities.models.pricing import PricingUnit
 from apps.commodities.models.terms import DeliveryTerms
 from apps.partners.models import Partner, PartnerLocation, PartnerRole
-from apps.requirement.models.base import (
-    Opaque,
-    Stage,
-    ids_field,
-    price_field,
-    quantity_field,
-    text,
-    value_field,
-)
+from apps.requirement.models.base import ids_field, optional_price, value_field
 from apps.requirement.models.parts import Disclosure, Invitation
 from erp import clock
 from erp.access import Actor, holds_everywhere
@@ -250,10 +243,10 @@ class Requirement(Opaque):
     committed_quantity = quantity_field(default=0, help_text="Quantity of trades that aren't approved yet.")
     purchased_quantity = quantity_field(default=0, help_text="Quantity of approved trades.")
     spent_amount = value_field(default=0, help_text="What approved trades cost, in the currency.")
-    ceiling_price = price_field(
+    ceiling_price = optional_price(
         verbose_name="ceiling", help_text="Highest price, in the pricing unit. Sellers never see it."
     )
-    target_price = price_field(verbose_name="target", help_text="Price aimed at. Sellers never see it.")
+    target_price = optional_price(verbose_name="target", help_text="Price aimed at. Sellers never see it.")
     ceiling_per_kg = models.DecimalField(
         max_digits=20, decimal_places=8, null=True, editable=False
     )  # to compare
@@ -375,7 +368,7 @@ class Requirement(Opaque):
     )
     risk_status = models.CharField(max_length=6, choices=Risk, null=True, editable=False)
     risk_assessed_at = models.DateTimeField(null=True, editable=False)
-    reference_price = price_field(editable=False, help_text="Suggested price when it was published.")
+    reference_price = optional_price(editable=False, help_text="Suggested price when it was published.")
     reference_count = models.PositiveIntegerField(null=True, editable=False)
     price_flag = models.CharField(max_length=4, choices=PriceFlag, null=True, editable=False)
 

@@ -1,6 +1,6 @@
 """What a requirement says: how the submitted content becomes columns and parts, and what is wrong with it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -356,9 +356,18 @@ def write_bands(requirement: Requirement, submitted: Sequence[Mapping[str, Any]]
     changed = [code for code, band in rows.items() if band.is_new or band.changed_fields()]
     for code in gone:
         stored[code].delete()
-    for band in rows.values():
-        band.save()
+    _save_all(rows.values())
     return sorted([*changed, *gone])
+
+
+def _save_all(rows: Iterable[Any]) -> None:
+    """Save rows of one kind: the new ones in one statement, the others as far as they changed."""
+    new = [row for row in rows if row.is_new]
+    for row in rows:
+        if not row.is_new:
+            row.save()
+    if new:
+        type(new[0]).objects.bulk_create(new)
 
 
 def _band_faults(parameter: QualityParameter | None, values: Mapping[str, Any]) -> list[tuple[str, str, str]]:
@@ -402,7 +411,7 @@ def _band_faults(parameter: QualityParameter | None, values: Mapping[str, Any]) 
 def write_places(requirement: Requirement, submitted: Sequence[Mapping[str, Any]]) -> bool:
     """Let the places be these; return whether anything changed."""
     stored = {place.position: place for place in requirement.places.all()}
-    changed = len(stored) != len(submitted)
+    changed, rows = len(stored) != len(submitted), []
     for position, values in enumerate(submitted):
         place = stored.pop(position, None) or DeliveryPlace(requirement=requirement, position=position)
         place.location = values.get("location")
@@ -411,7 +420,8 @@ def write_places(requirement: Requirement, submitted: Sequence[Mapping[str, Any]
         place.state_code = _state(state, f"/places/{position}/state_code") if state else ""
         place.max_distance_km = values.get("max_distance_km")
         changed = changed or place.is_new or bool(place.changed_fields())
-        place.save()
+        rows.append(place)
+    _save_all(rows)
     for place in stored.values():
         place.delete()
     return changed
@@ -428,9 +438,8 @@ def write_invitations(requirement: Requirement, partners: Sequence[Partner]) -> 
     for partner_id, invitation in stored.items():
         if partner_id not in wanted:
             invitation.delete()
-    for partner in partners:
-        if partner.pk not in stored:
-            Invitation(requirement=requirement, partner=partner).save()
+    new = [partner for partner in partners if partner.pk not in stored]
+    _save_all([Invitation(requirement=requirement, partner=partner) for partner in new])
     return stored.keys() != wanted
 
 

@@ -1,34 +1,29 @@
 """When requirements end: end-of-day policies, trading days and time zones (availability §5.6)."""
 
-from datetime import date, datetime, time, timedelta
+from datetime import datetime, time, timedelta
 
+from apps.availability.services.deadlines import LONGEST, TradingDays
 from apps.requirement.models import Requirement
 from erp import clock
 
-LONGEST = timedelta(days=180)
 _Policy = Requirement.EndOfDay
-
-
-def _cutoff(requirement: Requirement, day: date) -> datetime:
-    """When business ends on the day: the midnight after it."""
-    return clock.instant(day + timedelta(days=1), time.min, requirement.zone)
 
 
 def window_end(requirement: Requirement) -> datetime:
     """Midnight after the last day of delivery, in the time zone of the destination."""
-    return _cutoff(requirement, requirement.delivery_until_date)
+    return clock.instant(requirement.delivery_until_date + timedelta(days=1), time.min, requirement.zone)
 
 
 def expiry_of(requirement: Requirement) -> datetime:
     """When it ends: until it is live by its window alone, then by its policy too."""
     ends = [window_end(requirement)]
     if (since := requirement.live_since) is not None:
+        days = TradingDays(requirement)  # type: ignore[arg-type]  # it has a commodity and a zone, too
         ends.append(since + LONGEST)
         if requirement.eod_policy == _Policy.DAY:
-            first = since.astimezone(requirement.zone).date()
-            ends.append(_cutoff(requirement, first + timedelta(days=requirement.carried_days)))
+            ends.append(days.cutoff(days.after(days.of(since), requirement.carried_days)))
         elif requirement.valid_until_date is not None:
-            ends.append(_cutoff(requirement, requirement.valid_until_date))
+            ends.append(days.cutoff(requirement.valid_until_date))
     return min(ends)
 
 

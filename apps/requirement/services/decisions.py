@@ -6,9 +6,10 @@ from uuid import UUID
 
 from apps.approvals import services as approvals
 from apps.approvals.models import ApprovalDecision
+from apps.availability.models import Stage
 from apps.partners.models import Partner
 from apps.requirement import capabilities, events
-from apps.requirement.models import Disclosure, Requirement, Stage
+from apps.requirement.models import Disclosure, Requirement
 from apps.requirement.services import deadlines, rules
 from apps.requirement.services.approval import (
     beyond_approval,

@@ -5,11 +5,12 @@ delivered. The database's constraint stands behind every check here.
 """
 
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from django.db.models import Sum
 
+from apps.availability.models import Reservation
 from apps.requirement import capabilities, events
 from apps.requirement.models import Fulfilment, Requirement
 from apps.requirement.services import rules
@@ -268,3 +269,28 @@ def tell_fulfilled(requirement: Requirement) -> None:
             hours_live=None if since is None else int((clock.now() - since).total_seconds() // 3600),
         )
     )
+
+
+def open_demand(requirement: Requirement) -> Decimal:
+    """What may still be agreed: the cap less what is committed, bought and reserved for a deal, at least 0."""
+    bound, matched = (
+        _held(requirement, bound_negotiation_id__isnull=False),
+        _held(requirement, match_id__isnull=False),
+    )
+    reserved = (bound | matched).aggregate(total=Sum("open_quantity"))["total"] or NOTHING
+    left: Decimal = (
+        requirement.cap - requirement.committed_quantity - requirement.purchased_quantity - reserved
+    )
+    return max(left, NOTHING)
+
+
+def require_no_deal(requirement: Requirement) -> None:
+    """Raise DealPending while an accepted negotiation of the requirement waits for its trade."""
+    if _held(requirement, bound_negotiation_id__isnull=False).exists():
+        raise rules.DealPending
+
+
+def _held(requirement: Requirement, **backing: bool) -> Any:
+    """Reservations for the requirement that back a deal of this kind and no trade yet."""
+    held = Reservation.objects.filter(requirement_id=requirement.pk, status=Reservation.Status.HELD)
+    return held.filter(expires_at__gt=clock.now(), **backing)

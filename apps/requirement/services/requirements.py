@@ -247,13 +247,14 @@ def make_stale(requirement: Requirement) -> None:
 @service(
     requires=capabilities.CANCEL,
     emits=[events.RequirementCancelled],
-    raises=[rules.InvalidState, rules.ReasonRequired],
+    raises=[rules.InvalidState, rules.ReasonRequired, rules.DealPending],
 )
 def cancel(requirement: Requirement, *, actor: Actor, reason_code: str, reason: str = "") -> Requirement:
     """Cancel what is still wanted. Trades go on."""
     rules.require_status(requirement, *Requirement.CANCELLABLE)
     if reason_code == "OTHER" and not reason.strip():
         raise fault(rules.ReasonRequired, "/reason", "required", "Enter the reason.")
+    ledger.require_no_deal(requirement)
     unfilled = requirement.open_quantity
     requirement.status, requirement.status_reason = _Status.CANCELLED, reason or reason_code
     requirement.cancelled_at, requirement.cancelled_by_id = clock.now(), actor.pk

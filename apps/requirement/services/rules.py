@@ -50,6 +50,10 @@ class EntryReused(Conflict):
     """This entry of the ledger exists with other figures."""
 
 
+class DealPending(Conflict):
+    """An accepted negotiation waits for its trade."""
+
+
 class WindowOver(Conflict):
     """The delivery window has closed."""
 

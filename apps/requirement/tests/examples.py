@@ -13,6 +13,7 @@ from erp import clock
 from erp.access import SYSTEM
 from erp.api.examples import Example
 from erp.models import unguarded_writes
+from erp.services import caused_by
 
 
 def draft(world):
@@ -53,6 +54,12 @@ def add_line(world, viewer):
     ledger.commit(whole(world), actor=SYSTEM, trade_id=uuid4(), quantity=Decimal(10))
 
 
+def add_history(world, viewer):
+    """A change by a request of its own, as the timeline tells requests apart."""
+    with caused_by(str(uuid4())):
+        add_line(world, viewer)
+
+
 def add_suggestion(world, viewer):
     suggest(whole(world))
 
@@ -61,6 +68,7 @@ WHOLES = {"/api/v1/requirements/<uuid:pk>/": whole}
 LISTS = {
     "/api/v1/requirements": ("INTERNAL_MANAGER", lambda world, viewer: world.requirement()),
     "/api/v1/requirements/<uuid:pk>/fulfilments": ("INTERNAL_MANAGER", add_line),
+    "/api/v1/requirements/<uuid:pk>/history": ("INTERNAL_MANAGER", add_history),
     "/api/v1/requirements/<uuid:pk>/suggestions": ("INTERNAL_MANAGER", add_suggestion),
 }
 

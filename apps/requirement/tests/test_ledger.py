@@ -1,5 +1,6 @@
 """The ledger of purchases: nothing is bought twice, or beyond what is wanted."""
 
+from datetime import timedelta
 from decimal import Decimal
 from random import Random
 from uuid import uuid4
@@ -7,7 +8,10 @@ from uuid import uuid4
 import pytest
 from django.db import connection
 from django.db.models import Sum
+from django.utils import timezone
 
+from apps.availability.models import Availability, Reservation
+from apps.availability.services import stock
 from apps.requirement.ledgers import check_requirements
 from apps.requirement.models import Fulfilment, Requirement
 from apps.requirement.services import ledger, requirements, rules
@@ -191,6 +195,28 @@ def test_an_accepted_negotiation_commits_in_any_status_but_fulfilled(requirement
     buy(other, 100)
     with pytest.raises(rules.InvalidState):
         commit(other, 1, negotiation_id=uuid4())
+
+
+def test_a_bound_reservation_is_a_deal_that_waits_for_its_trade(requirement, offer, user):
+    buyer = user("BUYER")
+    row = requirement(buyer=buyer)
+    live = offer(commodity=row.commodity)
+    held = stock.reserve(
+        live, actor=SYSTEM, holder_partner=row.buyer_partner, quantity=bales(60), requirement_id=row.pk
+    )
+    assert ledger.open_demand(row) == 105
+    stock.bind(
+        Availability.objects.get(pk=live.pk), actor=SYSTEM, reservation_id=held.pk, negotiation_id=uuid4(),
+        unit_price=Decimal(53_500), until=timezone.now() + timedelta(hours=20),
+    )  # fmt: skip
+    assert ledger.open_demand(row) == 45
+    with pytest.raises(rules.DealPending):
+        requirements.cancel(again(row), actor=buyer, reason_code="NOT_NEEDED")
+    commit(row, 60)
+    with unguarded_writes():
+        Reservation.objects.update(status="IN_TRADE", trade_id=uuid4(), expires_at=None)
+    assert ledger.open_demand(again(row)) == 45
+    assert requirements.cancel(again(row), actor=buyer, reason_code="NOT_NEEDED").status == _Status.CANCELLED
 
 
 def test_price_discovery_buys_nothing_and_cannot_become_it_later(requirement, buyer_of):

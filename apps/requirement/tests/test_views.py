@@ -8,10 +8,11 @@ from uuid import uuid4
 import pytest
 
 from apps.accounts.models import User
+from apps.availability.models import Stage
 from apps.integrations.tests.examples import consume
 from apps.partners.models import Partner, PartnerLocation
 from apps.requirement import capabilities, lookups
-from apps.requirement.models import DemandCell, Requirement, Stage
+from apps.requirement.models import DemandCell, Requirement
 from apps.requirement.serializers import RequirementOutput
 from apps.requirement.services import decisions, ledger, requirements, rules, statistics
 from apps.requirement.tests.factories import band, candy, content, cotton
@@ -132,12 +133,15 @@ def test_restricted_rows_are_404_for_the_uninvited_and_their_parts_too(requireme
     row = requirement(visibility="RESTRICTED", invited_partners=[Partner.objects.get(pk=invited.partner_id)])
     ledger.commit(row, actor=SYSTEM, trade_id=uuid4(), quantity=Decimal(10))
     assert shown(client_for(invited), row).status_code == 200
-    for path in ("", "/fulfilments", "/suggestions"):
+    for path in ("", "/fulfilments", "/suggestions", "/history"):
         assert client_for(other).read(f"{URL}/{row.pk}{path}").status_code == 404, path
     assert client_for(other).read(URL).json()["results"] == []
     for path in ("fulfilments", "suggestions"):
         assert client_for(invited).read(f"{URL}/{row.pk}/{path}").json()["results"] == []
+    assert client_for(invited).read(f"{URL}/{row.pk}/history").status_code == 404
     owner = client_for(User.objects.get(pk=row.created_by_id))
+    actions = [line["action"] for line in owner.read(f"{URL}/{row.pk}/history").json()["results"]]
+    assert actions == ["requirement.commit", "requirement.create"]
     assert len(owner.read(f"{URL}/{row.pk}/fulfilments").json()["results"]) == 1
 
 
