@@ -69,9 +69,9 @@ class AvailabilityAdmin(ServiceAdmin):
         "commodity",
         quantity("available_quantity", "unit", "available"),
         quantity("total_quantity", "unit", "total"),
-        "shown_price",
         "status",
         "available_until_date",
+        "shown_price",
     ]
     list_filter: ClassVar = ["status", "visibility", "price_type"]
     list_select_related: ClassVar = ["seller_partner", "commodity", "pricing_unit"]

@@ -16,7 +16,8 @@ def _sum(condition: Q) -> Coalesce:
     return Coalesce(Sum("reservations__open_quantity", filter=condition), 0, output_field=quantity_field())
 
 
-def _offers() -> Iterator[Mismatch]:
+def find_mismatches() -> Iterator[Mismatch]:
+    """Offers whose reserved or sold quantity isn't that of their reservations."""
     offers = Availability.objects.annotate(reserved=_sum(_RESERVED), sold=_sum(_SOLD))
     differs = ~Q(reserved=F("reserved_quantity")) | ~Q(sold=F("sold_quantity"))
     for offer in offers.filter(differs).order_by("pk").iterator():
@@ -37,5 +38,5 @@ register(
     "availability.reservations",
     "offers whose reservations add up",
     rows=lambda: Availability.objects.count(),
-    mismatches=_offers,
+    mismatches=find_mismatches,
 )

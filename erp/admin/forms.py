@@ -610,7 +610,9 @@ def initial_of(row: models.Model, slots: list[FieldSlot]) -> dict[str, Any]:
         owner: Any = row
         for step in slot.path[:-1]:
             owner = getattr(owner, step, owner)
-        value = getattr(owner, slot.field.source, _ABSENT)
+        value = owner
+        for step in slot.field.source.split("."):  # a service may take several values as one keyword
+            value = getattr(value, step, _ABSENT)
         if value is not _ABSENT:
             initial[slot.name] = as_typed(slot.field, value)
     return initial

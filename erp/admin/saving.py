@@ -146,7 +146,7 @@ class SavingAdmin(ReadOnlyAdmin):
             form.add_problem(error)
         drawn = form or _Empty(self.model, row)
         names = [slot.name for slot in form.slots] if form is not None else []
-        in_form = {slot.field.source for slot in form.slots} if form is not None else set()
+        in_form = {slot.field.source.rpartition(".")[2] for slot in form.slots} if form is not None else set()
         details = [] if row is None else [d for d in self.get_details(request, row) if d not in in_form]
         details = [self._asked_once(name) for name in details]
         fieldsets: list[Any] = [(None, {"fields": names})] if names else []

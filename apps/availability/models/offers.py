@@ -4,6 +4,7 @@ import hashlib
 import hmac
 from datetime import datetime
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any, ClassVar, Final, Self
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -643,6 +644,24 @@ class Availability(Opaque):
     def is_fully_reserved(self) -> bool:
         """Whether nothing is free, and something is reserved."""
         return not self.available_quantity and bool(self.reserved_quantity)
+
+    @property
+    def content(self) -> SimpleNamespace:
+        """What the offer says, as its form shows it for editing."""
+        quality = [
+            {
+                "parameter": value.parameter.code, "value": value.shown, "method": value.method,
+                "source": value.source, "lot_no": value.lot and value.lot.lot_no, "sample_no": value.sample_no,
+                "tested_at": value.tested_at, "governing": value.chosen,
+            }
+            for value in self.quality.filter(test_report=None).select_related("parameter", "lot")
+        ]  # fmt: skip
+        return SimpleNamespace(
+            **{field.name: getattr(self, field.name) for field in self._meta.concrete_fields},
+            lots=list(self.lots.order_by("position")),
+            quality=quality,
+            invited_partners=[row.partner_id for row in self.invitations.all()],
+        )
 
     def weight_of(self, quantity: Decimal) -> Decimal:
         """Return the weight in kg of a part by its share of the total, three decimals, half up."""

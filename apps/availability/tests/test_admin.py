@@ -1,14 +1,18 @@
 """Offers in the admin: approved by another person, singly or several at once, each with its own event."""
 
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 from django.utils import timezone
 
 from apps.accounts.models import PolicyDeviation
 from apps.availability.models import Availability, Reservation
+from apps.availability.services import stock
 from apps.availability.tests import factories
+from config.testing import make_ready
 from erp import access
+from erp.access import SYSTEM
 from erp.admin.testing import controls
 from erp.models import unguarded_writes
 
@@ -292,3 +296,42 @@ def test_the_effect_of_a_reservation_is_shown_before_it_is_made(manager, offer, 
     del typed["_preview"]
     assert manager.post(address, typed).status_code == 302
     assert len(emitted("availability.reserved")) == 1
+
+
+def test_the_page_of_an_offer_shows_its_ledger_lots_quality_and_price(
+    user, staff_client_for, offer, commodity, partner
+):
+    goods = commodity()
+    make_ready(goods)
+    lots = [{"lot_no": "SSG-27", "press_mark": "SSG", "pr_from": 1201, "pr_to": 1300, "bales": 100}]
+    quality = [{"parameter": "moisture", "value": "8.4"}]
+    live = offer(commodity=goods, crop_year="2025-26", lots=lots, quality=quality)
+    offer(commodity=goods, unit_price=Decimal(50000), quality=quality)
+    stock.reserve(live, actor=SYSTEM, holder_partner=partner(), quantity=Decimal(40))
+    drawn = staff_client_for(user("INTERNAL_MANAGER")).get(page(live)).content.decode()
+    for text in (
+        "free 60 BALE, reserved 40 BALE",
+        "SSG-27",
+        "1201–1300",
+        "8.4",
+        "53,500 INR/CANDY",
+        "+7.0 %",
+    ):
+        assert text in drawn, text
+
+
+def test_staff_reject_an_offer_with_its_reason(user, staff_client_for, waiting):
+    row, staff = waiting(), staff_client_for(user("INTERNAL_MANAGER"))
+    answer = staff.fill(page(row, "reject"), reason_code="PRICE", reason="The price is above the market.")
+    assert answer.status_code == 302, answer.context["errors"]
+    assert Availability.objects.get(pk=row.pk).status == "REJECTED"
+
+
+def test_an_offer_is_edited_on_its_form_with_lots_as_rows(user, staff_client_for, offer):
+    boss = user()
+    draft = offer(live=False, lots=[{"lot_no": "A", "bales": 100}])
+    staff = staff_client_for(boss)
+    answer = staff.fill(page(draft), notes="Ask first.")
+    assert answer.status_code == 302, answer.context["errors"]
+    row = Availability.objects.get(pk=draft.pk)
+    assert (row.notes, row.lots.get().lot_no) == ("Ask first.", "A")

@@ -21,6 +21,7 @@ from apps.integrations import services, tasks
 from apps.integrations.models import FeedEntry
 from apps.integrations.tests.examples import consume
 from config.testing import PASSWORD, make_ready
+from erp import clock
 from erp.access import SYSTEM
 from erp.models import unguarded_writes
 from erp.outbox import wire
@@ -474,7 +475,7 @@ def test_the_parties_of_a_deal_read_its_events_in_their_feeds(world, client_for)
             "pricing_unit_id": str(factories.per_candy().pk),
             **{f"{name}_id": str(row.pk) for name, row in factories.terms().items()},
             "available_from_date": "2026-01-12",
-            "available_until_date": "2099-12-31",
+            "available_until_date": str(clock.today() + timedelta(days=30)),
         },
     ).json()
     url = f"/api/v1/availabilities/{offer['id']}"
