@@ -23,8 +23,7 @@ from erp import clock
 from erp.errors import FieldError
 from erp.reference import default_of
 
-VALID_DAYS, WINDOW_DAYS = 90, 180
-MOST_BANDS: Final = 40
+VALID_DAYS: Final = 90
 _Policy = Requirement.EndOfDay
 # Columns that are taken as they are; what isn't submitted has its default.
 PLAIN: Final = (
