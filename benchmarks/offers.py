@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from functools import cache
 from typing import Any
 from uuid import uuid4
 
@@ -47,7 +48,7 @@ def make_offer(seller: Any, quantity: int = 100, goods: Any = None) -> Any:
     from apps.availability.tests import factories
     from apps.commodities.models.commodities import Commodity
     from apps.commodities.services import commodities
-    from config.testing import active_user, make_ready
+    from config.testing import make_ready
     from erp.access import SYSTEM
     from erp.models import unguarded_writes
 
@@ -62,8 +63,15 @@ def make_offer(seller: Any, quantity: int = 100, goods: Any = None) -> Any:
         goods = Commodity.objects.get(pk=goods.pk)
     content: Any = factories.content(quantity, quality=[{"parameter": "moisture", "value": "8.0"}])
     posted = offers.post(actor=seller, commodity=goods, content=content, submit=True)
-    manager = active_user("INTERNAL", "INTERNAL_MANAGER", user_type="INTERNAL", organization_id=uuid4())
-    return decisions.approve(posted, actor=manager)
+    return decisions.approve(posted, actor=manager())
+
+
+@cache
+def manager() -> Any:
+    """The person who approves."""
+    from config.testing import active_user
+
+    return active_user("INTERNAL", "INTERNAL_MANAGER", user_type="INTERNAL", organization_id=uuid4())
 
 
 def fill(count: int, seller: Any) -> Any:
