@@ -231,6 +231,12 @@ def actor_of(request: Any) -> Actor:
     return user
 
 
+def person_of(actor: Actor) -> Actor:
+    """The person behind an actor: the member of staff during a view as a partner, else the actor."""
+    person: Actor = getattr(actor, "viewed_by", actor)
+    return person
+
+
 def _passes_always(actor: Actor) -> bool | None:
     """Return True for SYSTEM and superusers, False for anonymous and inactive users, None if permissions decide."""
     if getattr(actor, "is_system", False):

@@ -10,7 +10,6 @@ from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.serializers import JSONField, SerializerMethodField
 
 from apps.commodities.models.commodities import Commodity
-from apps.partners import capabilities
 from apps.partners.models import (
     Amendment,
     AmendmentChange,
@@ -31,8 +30,8 @@ from apps.partners.models import (
 )
 from apps.partners.models.partners import ADDRESS
 from apps.partners.services.checklist import checklist
-from apps.partners.services.rules import entity_class, log_clear_read, roles_of
-from erp import access, clock
+from apps.partners.services.rules import entity_class, log_clear_read, roles_of, sees_clear
+from erp import clock
 from erp.access import Actor
 from erp.api import fields
 from erp.api.files import FileField
@@ -74,7 +73,7 @@ PURPOSES = [
 
 
 def _sees_clear(actor: Actor | None, row: Any) -> bool:
-    return actor is not None and access.may(actor, capabilities.VIEW_SENSITIVE, row)
+    return actor is not None and sees_clear(actor, row)
 
 
 class Sensitive(fields.CharField):

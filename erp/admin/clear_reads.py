@@ -7,7 +7,7 @@ from django.contrib.auth import get_user_model
 from django.db import models
 from django.http import HttpRequest
 
-from erp.access import actor_of
+from erp.access import actor_of, person_of
 from erp.admin.display import Table
 from erp.labels import label_of
 from erp.trail import context
@@ -31,7 +31,7 @@ def record(request: HttpRequest) -> None:
     noted = request.__dict__.pop("_clear_reads", {})
     if noted:
         with context.through("admin"):
-            trail.record_clear_reads(actor=actor_of(request), reads=noted)
+            trail.record_clear_reads(actor=person_of(actor_of(request)), reads=noted)
 
 
 def table(request: HttpRequest, row: models.Model) -> Table | None:

@@ -62,7 +62,7 @@ class ViewAs(Model):
         return frozenset({"end_view_as"} if self.ended_at is None else ())
 
     def simulated_user(self) -> User:
-        """An unsaved user with the rights of all active users of the partner.
+        """An unsaved user with the rights of all active users of the partner, who knows by whom it is viewed.
 
         For checks of rights and visible rows only; never for a service, which stores who acts.
         """
@@ -77,5 +77,6 @@ class ViewAs(Model):
             email=str(self.partner_id),
         )
         person.role_names = sorted(set(roles))
+        person.viewed_by = self.user  # type: ignore[attr-defined]
         simulated: User = simulate_roles(person, person.role_names)
         return simulated

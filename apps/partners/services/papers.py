@@ -21,6 +21,7 @@ from apps.partners.services.rules import (
     invalid_state,
     lock_partner_of,
     require_another_person,
+    sees_clear,
     touch,
 )
 from erp import access, clock
@@ -317,9 +318,7 @@ def may_read_content(actor: Actor, document: PartnerDocument) -> bool:
     """Whether the actor may read the file, which shows numbers in clear; before the scan only its uploader may."""
     if document.uploaded_by_id is not None and document.uploaded_by_id == actor.pk:
         return True
-    sees = access.may(actor, capabilities.VIEW_SENSITIVE, document) or access.may(
-        actor, capabilities.VERIFY_KYC, document
-    )
+    sees = sees_clear(actor, document) or access.may(actor, capabilities.VERIFY_KYC, document)
     return sees and document.scan_status == "clean"
 
 

@@ -5,6 +5,7 @@ from django.apps import apps
 from django.contrib import admin
 from django.urls import reverse
 
+from apps.accounts import services as accounts
 from apps.approvals.models import ApprovalRequest
 from apps.partners.models import (
     CreditAccount,
@@ -252,3 +253,22 @@ def test_the_portal_offers_what_a_row_s_status_allows(user, staff_client_for):
         (KycCheck.objects.get(round=factories.submitted(), kind="pan"), "Settle by hand"),
     ):
         assert label in staff.get(page(row)).content.decode(), label
+
+
+def test_a_view_as_a_partner_unmasks_only_what_who_views_sees_in_full(user, staff_client_for, caplog):
+    caplog.set_level("INFO")
+    firm = factories.file_of("under_review").partner
+    paper = factories.document_of(firm.rounds.get(), "itr")
+    user("PARTNER_ADMIN", of=firm)
+    seen = {}
+    for role in ("INTERNAL_MANAGER", "INTERNAL_COMPLIANCE"):
+        viewer = user(role)
+        accounts.start_view_as(actor=viewer, partner_id=firm.pk, reason="They ask what their file says.")
+        staff = staff_client_for(viewer)
+        caplog.clear()
+        shown = staff.get(page(firm)).content.decode()
+        file = staff.get(page(paper).replace("/change/", "/file/"))
+        seen[role] = (firm.pan in shown, firm.contact_email in shown, file.status_code)
+        assert (str(viewer.pk) in caplog.text) is (file.status_code == 200)
+    assert seen == {"INTERNAL_MANAGER": (False, False, 404), "INTERNAL_COMPLIANCE": (True, True, 200)}
+    assert ClearRead.objects.get().actor_id == viewer.pk
