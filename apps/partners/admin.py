@@ -268,7 +268,7 @@ class CheckAdmin(PartOfPartner):
     search_fields: ClassVar = ["partner__legal_name"]
     details: ClassVar = [
         "kind", "partner", "round", "status", "mandatory", "provider", "name_score", "attempts", "next_attempt_at",
-        "error_code", "answered_at", "settled_by", "settled_reason", *ENDS,
+        "error_code", "answered_at", "asked_by", "settled_by", "settled_reason", *ENDS,
     ]  # fmt: skip
 
 

@@ -301,6 +301,7 @@ class Migration(migrations.Migration):
                 ('answered_at', models.DateTimeField(null=True)),
                 ('settled_reason', models.CharField(blank=True, help_text='Why, in words for the file.', max_length=2000, null=True)),
                 ('waiver_approval_id', models.UUIDField(editable=False, help_text='The request by which two people waived it.', null=True)),
+                ('asked_by', models.ForeignKey(editable=False, help_text='Who entered what is checked, outside of a file.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('settled_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('round', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='checks', to='partner.onboardinground')),
                 ('partner', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='partner.partner')),

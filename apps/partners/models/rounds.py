@@ -221,6 +221,10 @@ class KycCheck(OfPartner):
     result = models.JSONField(default=dict, help_text="What rules use of the answer.")
     error_code = optional_text(40, "Why there is no answer yet.")
     answered_at = models.DateTimeField(null=True)
+    asked_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", editable=False,
+        help_text="Who entered what is checked, outside of a file.",
+    )  # fmt: skip
     settled_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
     settled_reason = reason_text()
     waiver_approval_id = models.UUIDField(

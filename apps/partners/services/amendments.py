@@ -354,7 +354,8 @@ def _set(partner: Partner, row: Any, change: AmendmentChange, actor: Actor) -> N
         raise PanMismatch
     row.save()
     if change.target == "partner" and name in ("pan", "legal_name"):
-        ask(partner, KycCheck.Kind.PAN, partner.pk, None)
+        asked_by = change.amendment.requested_by_id
+        ask(partner, KycCheck.Kind.PAN, partner.pk, None, asked_by=asked_by)
 
 
 def _is_of_another_pan(partner: Partner) -> bool:

@@ -23,10 +23,15 @@ from apps.partners.models import (
     Vehicle,
 )
 from apps.partners.services import permissions
-from apps.partners.services.rules import InvalidState, invalid_state, lock_partner_of, roles_of
+from apps.partners.services.rules import (
+    InvalidState,
+    invalid_state,
+    lock_partner_of,
+    require_another_person,
+    roles_of,
+)
 from erp import clock, encryption
 from erp.access import Actor
-from erp.errors import SelfApproval
 from erp.services import emit, service
 from erp.text import name_score
 
@@ -90,8 +95,18 @@ def _hash_of(inputs: Mapping[str, str]) -> str:
     return encryption.keyed_hash(text, context="partner.check")
 
 
-def ask(partner: Partner, kind: str, subject_id: UUID, round: OnboardingRound | None) -> bool:
-    """Open a check, or open it anew where its input changed; return whether the registry is asked."""
+def ask(
+    partner: Partner,
+    kind: str,
+    subject_id: UUID,
+    round: OnboardingRound | None,
+    *,
+    asked_by: UUID | None = None,
+) -> bool:
+    """Open a check, or open it anew where its input changed; return whether the registry is asked.
+
+    ``asked_by`` entered what is checked outside of a round, whose editors are stored.
+    """
     check = KycCheck.objects.filter(partner=partner, round=round, kind=kind, subject_id=subject_id).first()
     check = check or KycCheck(
         partner=partner, round=round, kind=kind, subject_id=subject_id, mandatory=kind in KycCheck.MANDATORY
@@ -101,8 +116,18 @@ def ask(partner: Partner, kind: str, subject_id: UUID, round: OnboardingRound | 
     same = check.input_hash == hashed and check.status != _Status.FAILED
     if inputs is None or (not check.is_new and same):
         return False
+    check.asked_by_id = asked_by
     _open(check, hashed)
     return True
+
+
+def makers_of(check: KycCheck) -> set[UUID]:
+    """Who entered what is checked: whoever asked, wrote to the file or added the bank account."""
+    account = PartnerBankAccount.objects.filter(pk=check.subject_id).first()
+    makers = {check.asked_by_id, account and account.created_by_id}
+    if check.round is not None:
+        makers.update(check.round.editors.values_list("user_id", flat=True))
+    return makers - {None}
 
 
 def _open(check: KycCheck, hashed: str) -> None:
@@ -293,8 +318,7 @@ def settle_check(check: KycCheck, *, actor: Actor, reason: str) -> KycCheck:
     """Settle a pending check, or one in review, as passed. Nobody who wrote to the file may; a failed one stays."""
     if check.status not in (_Status.PENDING, _Status.REVIEW):
         raise invalid_state(check, "Only a check that is pending or in review can be settled by hand.")
-    if check.round is not None and check.round.editors.filter(user_id=actor.pk).exists():
-        raise SelfApproval
+    require_another_person(actor, *makers_of(check))
     check.status, check.settled_by_id, check.settled_reason = _Status.PASSED, actor.pk, reason
     check.answered_at, check.next_attempt_at = clock.now(), None
     check.result = {**check.result, "by_hand": True}

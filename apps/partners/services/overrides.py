@@ -10,7 +10,7 @@ from apps.approvals import services as approvals
 from apps.partners import capabilities, events
 from apps.partners.models import KycCheck, Partner, PermissionOverride, TradePermission
 from apps.partners.services import permissions
-from apps.partners.services.checks import assess_if_complete
+from apps.partners.services.checks import assess_if_complete, makers_of
 from apps.partners.services.rules import (
     InvalidState,
     invalid_state,
@@ -35,10 +35,6 @@ def _require_waivable(check: KycCheck) -> None:
         raise invalid_state(check, "Only a check of an open file that isn't passed can be waived.")
 
 
-def _editors(check: KycCheck) -> list[UUID]:
-    return [] if check.round is None else list(check.round.editors.values_list("user_id", flat=True))
-
-
 @service(
     requires=capabilities.OVERRIDE,
     emits=[events.OverrideRequested],
@@ -50,7 +46,7 @@ def _editors(check: KycCheck) -> list[UUID]:
 def waive_check(check: KycCheck, *, actor: Actor, reason: str) -> KycCheck:
     """Request to waive a check. Nobody who wrote to the file may; a second holder of the capability approves it."""
     _require_waivable(check)
-    require_another_person(actor, *_editors(check))
+    require_another_person(actor, *makers_of(check))
     request = approvals.request(
         actor=actor,
         kind=CHECK_WAIVER,
@@ -109,7 +105,7 @@ CHECK_WAIVER = ApprovalKind(
     locks=_locks_partner_of(KycCheck),
     version_of=_question,
     excludes=lambda request: [
-        editor for check in KycCheck.objects.filter(pk=request.subject_id) for editor in _editors(check)
+        editor for check in KycCheck.objects.filter(pk=request.subject_id) for editor in makers_of(check)
     ],
     apply=apply_waiver,
 )

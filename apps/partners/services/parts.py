@@ -187,9 +187,9 @@ def add_location(
     place.save()
     round = touch(partner, actor)
     if partner.status == Partner.Status.ACTIVE:
-        ask(partner, KycCheck.Kind.GEOCODE, place.pk, None)
+        ask(partner, KycCheck.Kind.GEOCODE, place.pk, None, asked_by=actor.pk)
         if registration is not None and not registration.is_main:
-            ask(partner, KycCheck.Kind.GST, registration.pk, round)
+            ask(partner, KycCheck.Kind.GST, registration.pk, round, asked_by=actor.pk)
     emit(
         events.PartnerLocationAdded(
             partner_id=partner.pk,
@@ -320,7 +320,7 @@ def add_bank_account(
     account.save()
     round = touch(partner, actor)
     if ifsc is not None and (round is None or partner.status == Partner.Status.ACTIVE):
-        ask(partner, KycCheck.Kind.BANK, account.pk, round)
+        ask(partner, KycCheck.Kind.BANK, account.pk, round, asked_by=actor.pk)
     emit(
         events.PartnerBankAccountAdded(
             partner_id=partner.pk, bank_account_id=account.pk, purpose=purpose, currency=currency

@@ -14,7 +14,16 @@ from apps.partners.models import (
     TaxRegistration,
     TradePermission,
 )
-from apps.partners.services import checks, corrections, decisions, onboarding, papers, parts, submission
+from apps.partners.services import (
+    amendments,
+    checks,
+    corrections,
+    decisions,
+    onboarding,
+    papers,
+    parts,
+    submission,
+)
 from apps.partners.services.permissions import wanted_permissions
 from apps.partners.tasks import approve_automatically
 from apps.partners.tests import factories
@@ -581,3 +590,27 @@ def test_parts_stay_in_a_file_that_is_decided_and_of_others(user):
         account.save()
     with pytest.raises(corrections.InvalidState):
         corrections.remove_part(other, actor=SYSTEM, target="bank_account", target_id=account.pk)
+
+
+def test_whoever_entered_what_is_checked_after_the_approval_does_not_settle_it(user):
+    firm = factories.ready_partner()
+    compliance, other = user("INTERNAL_COMPLIANCE"), user("INTERNAL_COMPLIANCE")
+    amendment = amendments.request_amendment(
+        firm, actor=compliance, reason="The deed of partnership was changed.",
+        changes=[{"target": "partner", "target_id": None, "field": "legal_name", "value": "Another Firm"}],
+        effective_date=None,
+    )  # fmt: skip
+    amendments.approve_amendment(amendment, actor=user("INTERNAL_DIRECTOR"))
+    own = KycCheck.objects.get(partner=firm, kind="pan", round=None)
+    account = parts.add_bank_account(
+        firm, actor=SYSTEM, holder="Firm", bank_name="Demo Bank", number="000098765432",
+        number_again="000098765432", account_type="current", purpose="both", ifsc="ZZZB0000261",
+    )  # fmt: skip
+    with unguarded_writes():
+        PartnerBankAccount.objects.filter(pk=account.pk).update(created_by=compliance)
+    bank = KycCheck.objects.get(subject_id=account.pk)
+    for check in (own, bank):
+        with pytest.raises(SelfApproval):
+            checks.settle_check(check, actor=compliance, reason="Seen on the portal of the registry.")
+        settled = checks.settle_check(check, actor=other, reason="Seen on the portal of the registry.")
+        assert settled.status == "passed"
