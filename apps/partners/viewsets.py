@@ -69,7 +69,8 @@ _TIMELINE_FOR_STAFF = frozenset(
         "trust_score", "risk_category", "route", "score_parts", "note", "decision_note", "impact", "name_score",
         "result", "provider", "error_code", "attempts", "next_attempt_at", "input_hash", "settled_by_id",
         "settled_reason", "call_back_note", "suspension_reason", "suspended_by_id", "decided_by_id",
-        "verified_by_id", "review_date",
+        "verified_by_id", "review_date", "waiver_approval_id", "approval_id", "proposed_by_id", "approved_by_id",
+        "base_version", "call_back_phone", "filing_grade", "turnover", "suspended_at", "started_by_id", "asked_by_id",
     }
 )  # fmt: skip
 

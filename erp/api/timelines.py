@@ -45,16 +45,12 @@ class TimelineViewSet(PartsViewSet):
     def get_queryset(self) -> Any:
         cls: Any = type(self)
         visible = cls.queryset.visible_to(actor_of(self.request))
-        return self.timeline.calls(visible, self.kwargs["pk"], for_staff=self._for_staff)
-
-    @property
-    def _for_staff(self) -> bool:
-        return actor_of(self.request).is_staff
+        return self.timeline.calls(visible, self.kwargs["pk"], reader=actor_of(self.request))
 
     def paginate_queryset(self, queryset: Any) -> Any:
         """The page's lines with their people and their changes: as many queries for one line as for many."""
         page: Any = super().paginate_queryset(queryset)
-        changes = self.timeline.changes(self.kwargs["pk"], page, for_staff=self._for_staff)
+        changes = self.timeline.changes(self.kwargs["pk"], page, reader=actor_of(self.request))
         people = get_user_model()._default_manager.in_bulk({line.actor_id for line in page if line.actor_id})
         for line in page:
             service = services.registry.get(line.service)

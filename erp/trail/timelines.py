@@ -9,6 +9,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db.models import CharField, Func, JSONField, Min, Model, Q, TextField, Value
 from django.db.models.functions import Cast
 
+from erp.access import Actor
 from erp.errors import snake
 from erp.trail.models import Entry
 
@@ -45,20 +46,20 @@ class Timeline:
     parts: Mapping[type[Model], str]
     internal: Collection[str] = ()
 
-    def calls(self, visible: Any, key: Any, *, for_staff: bool) -> Any:
+    def calls(self, visible: Any, key: Any, *, reader: Actor) -> Any:
         """The first entry of each call about the whole with that key, among visible ones: a list's rows."""
-        entries = self._entries(key, for_staff=for_staff)
+        entries = self._entries(key, reader=reader)
         first = entries.order_by().values(*_OF_CALL).annotate(first=Min("position")).values("first")
         return visible.filter(position__in=first)
 
     def changes(
-        self, key: Any, calls: Iterable[Entry], *, for_staff: bool
+        self, key: Any, calls: Iterable[Entry], *, reader: Actor
     ) -> dict[tuple[Any, ...], list[Change]]:
         """What each of the calls changed, by transaction, service and cause."""
-        hidden = self._hidden(for_staff)
+        hidden = self._hidden(reader)
         names = {model._meta.db_table: snake(model.__name__) for model in (self.whole, *self.parts)}
         found = defaultdict(list)
-        entries = self._entries(key, for_staff=for_staff)
+        entries = self._entries(key, reader=reader)
         for entry in entries.filter(txid__in={call.txid for call in calls}).order_by("position"):
             columns = {**(entry.before or {}), **(entry.after or {})}.keys() - hidden
             fields = sorted({name.removesuffix("_encrypted").removesuffix("_hash") for name in columns})
@@ -71,13 +72,14 @@ class Timeline:
         """The key of an entry's call in ``changes``."""
         return tuple(getattr(entry, each) for each in _OF_CALL)
 
-    def _hidden(self, for_staff: bool) -> frozenset[str]:
-        return _UNSHOWN if for_staff else _UNSHOWN.union(self.internal)
+    def _hidden(self, reader: Actor) -> frozenset[str]:
+        return _UNSHOWN if reader.is_staff else _UNSHOWN.union(self.internal)
 
-    def _entries(self, key: Any, *, for_staff: bool) -> Any:
+    def _entries(self, key: Any, *, reader: Actor) -> Any:
         keys = defaultdict(list, {self.whole._meta.db_table: [str(key)]})
         rows = [
-            model._default_manager.filter(**{relation: key})
+            model._default_manager.visible_to(reader)
+            .filter(**{relation: key})
             .order_by()
             .values_list(Value(model._meta.db_table), Cast("pk", CharField()))
             for model, relation in self.parts.items()
@@ -87,6 +89,6 @@ class Timeline:
         belongs = Q(pk__in=())
         for table, of_table in keys.items():
             belongs |= Q(table=table, row__in=of_table)
-        names = Value(sorted(self._hidden(for_staff)), output_field=ArrayField(TextField()))
+        names = Value(sorted(self._hidden(reader)), output_field=ArrayField(TextField()))
         entries = Entry.objects.filter(belongs).alias(shown=_Without("after", names))
         return entries.exclude(operation="UPDATE", shown={})

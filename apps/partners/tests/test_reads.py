@@ -1,6 +1,7 @@
 """Reads of partners: pages that use an index, what expires, timelines, filters of staff."""
 
 from datetime import timedelta
+from decimal import Decimal
 from io import BytesIO
 
 import pytest
@@ -18,7 +19,7 @@ from apps.partners.models import (
     TaxRegistration,
 )
 from apps.partners.models.credit import Level
-from apps.partners.services import decisions
+from apps.partners.services import credit, decisions
 from apps.partners.tests import factories
 from erp import clock
 from erp.models import unguarded_writes
@@ -157,6 +158,24 @@ def test_the_partner_learns_neither_score_nor_route_from_a_timeline(client_for, 
         "trust_score", "risk_category", "route", "score_parts", "name_score", "note", "result", "provider",
         "decided_by_id",
     }  # fmt: skip
+
+
+def test_the_partner_learns_of_no_proposed_or_refused_limit_from_a_timeline(client_for, user):
+    firm = factories.ready_partner()
+    account = CreditAccount.objects.get(partner=firm)
+    limit = credit.set_credit_limit(
+        account, actor=user("INTERNAL_FINANCE"), amount=Decimal(2_000_000), currency="INR",
+        valid_from=clock.today(), reason="Good payer for three years.",
+    )  # fmt: skip
+    read = client_for(user("PARTNER_ADMIN", of=firm)).read
+    for status, shown in (("proposed", False), ("refused", False), ("approved", True)):
+        with unguarded_writes():
+            CreditLimit.objects.filter(pk=limit.pk).update(status=status)
+        text = str(read(f"/api/v1/partners/{firm.pk}/timeline", {"limit": "200"}).json()["results"])
+        assert (str(limit.pk) in text) is shown, status
+        assert "proposed_by_id" not in text
+    staff = client_for(user("INTERNAL")).read(f"/api/v1/partners/{firm.pk}/timeline").json()["results"]
+    assert "proposed_by_id" in str(staff)
 
 
 def test_analytics_count_every_partner_once_and_agree_with_the_rows(
