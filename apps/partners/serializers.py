@@ -930,11 +930,12 @@ class AmendmentOutput(Output):
     changes = ChangeOutput(many=True, help_text="What changes.")
     impact = SerializerMethodField(help_text="Open exposure by side, for staff; null for the partner's side.")
 
-    def get_decision_note(self, row: Amendment) -> str | None:
+    def to_representation(self, instance: Amendment) -> dict[str, Any]:
         actor = self.context.get("actor")
-        shown = row.status == Amendment.Status.REJECTED or (actor is not None and actor.is_staff)
-        note: str | None = row.decision_note
-        return note if shown else None
+        if _sees_clear(actor, instance):
+            log_clear_read(actor, instance, ["changes"])
+        answer: dict[str, Any] = super().to_representation(instance)
+        return answer
 
     def get_impact(self, row: Amendment) -> dict[str, Any] | None:
         actor = self.context.get("actor")

@@ -210,11 +210,14 @@ def test_values_are_checked_by_the_rules_of_their_field(user, client_for):
     ]
 
 
-def test_values_are_shown_to_who_may_see_numbers_in_full(user, client_for):
+def test_values_are_shown_to_who_may_see_numbers_in_full(user, client_for, caplog):
+    caplog.set_level("INFO")
     firm = factories.ready_partner()
     made = ask(firm, pan=factories.pan())
     path = f"/api/v1/partners/amendments/{made.pk}"
     assert client_for(user("INTERNAL")).read(path).json()["changes"][0]["new_value"] is None
+    assert "sensitive_read" not in caplog.text
     assert client_for(user("INTERNAL_COMPLIANCE")).read(path).json()["changes"][0]["old_value"] == firm.pan
+    assert caplog.text.count("sensitive_read") == 1
     assert client_for(user("PARTNER_ADMIN")).read(path).status_code == 404
     assert Amendment.objects.count() == 1
