@@ -77,6 +77,9 @@ class Entry(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["table", "row", "position"], name="trail_entry_row"),
             models.Index(fields=["actor_id", "position"], name="trail_entry_actor"),
+            models.Index(
+                fields=["table"], condition=models.Q(operation="DELETE"), name="trail_entry_removed"
+            ),
             BrinIndex(fields=["recorded_at"], name="trail_entry_time"),
         ]
 

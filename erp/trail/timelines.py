@@ -84,7 +84,15 @@ class Timeline:
             .values_list(Value(model._meta.db_table), Cast("pk", CharField()))
             for model, relation in self.parts.items()
         ]
-        for table, part in rows[0].union(*rows[1:], all=True):
+        removed = [
+            Entry.objects.filter(
+                operation="DELETE",
+                table=model._meta.db_table,
+                **{f"before__{model._meta.get_field(relation).column}": str(key)},  # type: ignore[union-attr]
+            ).values_list("table", "row")
+            for model, relation in self.parts.items()
+        ]
+        for table, part in rows[0].union(*rows[1:], *removed, all=True):
             keys[table].append(part)
         belongs = Q(pk__in=())
         for table, of_table in keys.items():

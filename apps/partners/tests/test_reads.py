@@ -16,6 +16,7 @@ from apps.partners.models import (
     OnboardingRound,
     Partner,
     PartnerBankAccount,
+    PartnerOwner,
     TaxRegistration,
 )
 from apps.partners.models.credit import Level
@@ -176,6 +177,24 @@ def test_the_partner_learns_of_no_proposed_or_refused_limit_from_a_timeline(clie
         assert "proposed_by_id" not in text
     staff = client_for(user("INTERNAL")).read(f"/api/v1/partners/{firm.pk}/timeline").json()["results"]
     assert "proposed_by_id" in str(staff)
+
+
+def test_a_timeline_shows_parts_that_were_removed(client_for, user):
+    applicant = user("APPLICANT")
+    firm = factories.reviewed(applicant).partner
+    with caused_by("part"), unguarded_writes():
+        owner = PartnerOwner(partner=firm, name="One", kind="director")
+        owner.save()
+        key = str(owner.pk)
+    with caused_by("removal"), unguarded_writes():
+        owner.delete()
+    applicant.refresh_from_db()
+    for reader in (user("INTERNAL"), applicant):
+        lines = client_for(reader).read(f"/api/v1/partners/{firm.pk}/timeline", {"limit": "200"}).json()
+        changes = [change for line in lines["results"] for change in line["changes"] if change["id"] == key]
+        assert [(each["type"], each["operation"]) for each in changes] == [
+            ("partner_owner", "added"), ("partner_owner", "removed"),
+        ]  # fmt: skip
 
 
 def test_analytics_count_every_partner_once_and_agree_with_the_rows(

@@ -95,7 +95,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'default_permissions': (),
-                'indexes': [models.Index(fields=['table', 'row', 'position'], name='trail_entry_row'), models.Index(fields=['actor_id', 'position'], name='trail_entry_actor'), django.contrib.postgres.indexes.BrinIndex(fields=['recorded_at'], name='trail_entry_time')],
+                'indexes': [models.Index(fields=['table', 'row', 'position'], name='trail_entry_row'), models.Index(fields=['actor_id', 'position'], name='trail_entry_actor'), models.Index(condition=models.Q(('operation', 'DELETE')), fields=['table'], name='trail_entry_removed'), django.contrib.postgres.indexes.BrinIndex(fields=['recorded_at'], name='trail_entry_time')],
             },
         ),
     ]
