@@ -149,6 +149,7 @@ def _propose(limit: CreditLimit, account: CreditAccount, actor: Actor, most: Dec
         actor=actor,
         kind=CREDIT_LIMIT,
         subject_id=limit.pk,
+        subject_name=str(account.partner),
         subject_version=limit.version,
         base=Base("credit_account", account.pk, account.version),
         amount=most,

@@ -304,6 +304,7 @@ def test_above_the_band_another_person_approves(partner, user):
     proposed = set_limit(firm, finance, CRORE)
     assert (proposed.status, account_of(firm).limit) == ("proposed", 0)
     request = ApprovalRequest.objects.get(pk=proposed.approval_id)
+    assert request.subject_name == str(firm)
     with pytest.raises(SelfApproval):
         approvals.approve(request, actor=finance, subject_version=request.subject_version, note="")
     with pytest.raises(credit.CreditProposalOpen):
