@@ -1,6 +1,6 @@
 """Periodic work on partners: checks with registries, dates, and what other modules tell."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from functools import partial
 
@@ -145,7 +145,7 @@ def approve_automatically() -> int:
         route=OnboardingRound.Route.AUTO,
         kind=OnboardingRound.Kind.ONBOARDING,
     )
-    linked = PartyLink.objects.exclude(status=PartyLink.Status.CLEARED)
+    linked = PartyLink.objects.effective()
     files = files.exclude(partner__in=linked.values("low")).exclude(partner__in=linked.values("high"))
     for round in files.select_related("partner").order_by("submitted_at")[:CHUNK]:
         try:
@@ -218,9 +218,18 @@ def find_links(event: events.OfPartner, *, meta: Envelope) -> None:
 @handles(events.RelatedPartyDetected, events.RelatedPartyDecided)
 def reassess_linked(event: events.RelatedPartyDetected, *, meta: Envelope) -> None:
     """Score the files of both partners anew: a blocking link asks for a director."""
-    link = PartyLink.objects.get(pk=event.link_id)
-    rounds = OnboardingRound.objects.open().filter(partner__in=[link.low_id, link.high_id])
-    for round in rounds.order_by("id"):
+    _reassess(PartyLink.objects.filter(pk=event.link_id))
+
+
+@handles(events.OnboardingExpired, events.OnboardingWithdrawn, events.PartnerClosed, events.PartnerRejected)
+def reassess_after_end(event: events.OfPartner, *, meta: Envelope) -> None:
+    """Score the files of linked partners anew: a link to an ended one doesn't count any more."""
+    _reassess(PartyLink.objects.of(event.partner_id))
+
+
+def _reassess(linked: Iterable[PartyLink]) -> None:
+    partners = {pk for link in linked for pk in link.partner_ids}
+    for round in OnboardingRound.objects.open().filter(partner__in=partners).order_by("id"):
         checks.reassess(round, actor=SYSTEM)
 
 

@@ -57,9 +57,25 @@ class PartyLinkQuerySet(QuerySet):
         """Links of which one of the partners is a side."""
         return self.filter(Q(low__in=partners) | Q(high__in=partners))
 
+    def effective(self) -> Self:
+        """Links that count against their partners.
+
+        An ended application counts against nobody, a draft not against an approved partner, and a declared parent
+        only once both are approved: nobody encumbers another firm by what he types into an application.
+        """
+        low, high = "low__status", "high__status"
+        ended = Partner.Status.REJECTED, Partner.Status.CLOSED
+        approved = Partner.Status.ACTIVE, Partner.Status.SUSPENDED
+        links = self.exclude(status=PartyLink.Status.CLEARED)
+        links = links.exclude(**{f"{low}__in": ended}).exclude(**{f"{high}__in": ended})
+        for one, other in ((low, high), (high, low)):
+            links = links.exclude(**{one: Partner.Status.DRAFT, f"{other}__in": approved})
+            links = links.exclude(~Q(**{f"{one}__in": approved}), kind=PartyLink.Kind.PARENT)
+        return links
+
     def blocking(self) -> Self:
-        """Links that join partners into a group: suspected or confirmed ones of the block kind."""
-        return self.filter(strength=PartyLink.Strength.BLOCK).exclude(status=PartyLink.Status.CLEARED)
+        """Effective links that join partners into a group: suspected or confirmed ones of the block kind."""
+        return self.effective().filter(strength=PartyLink.Strength.BLOCK)
 
     def undecided(self) -> Self:
         """Suspected links, which somebody must decide."""

@@ -22,7 +22,7 @@ from apps.partners.models import (
     TaxRegistration,
     Vehicle,
 )
-from apps.partners.services import permissions
+from apps.partners.services import links, permissions
 from apps.partners.services.rules import (
     InvalidState,
     invalid_state,
@@ -406,18 +406,18 @@ def route_of(partner: Partner, checks: list[KycCheck], score: int) -> str:
     """Who may decide: by score, and at least the director where the case is special (partners §5.4)."""
     route = OnboardingRound.Route
     kinds = {role.service_kind for role in roles_of(partner)}
-    links = PartyLink.objects.of(partner.pk)
     special = (
         kinds & {"controller", "financer", "shipping_agent"}
         or partner.country in settings.PARTNER_HIGH_RISK_COUNTRIES
         or any(check.status == _Status.WAIVED for check in checks)
         or shares_pan(partner)
-        or links.blocking().exists()
+        or links.is_linked(partner)
         or score < 40
     )
     if special:
         return route.DIRECTOR
-    plain = score >= 70 and partner.no_gst_reason is None and not links.exclude(status="cleared").exists()
+    linked = PartyLink.objects.of(partner.pk).effective().exists()
+    plain = score >= 70 and partner.no_gst_reason is None and not linked
     return route.AUTO if plain else route.MANAGER
 
 

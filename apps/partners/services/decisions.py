@@ -14,12 +14,11 @@ from apps.partners.models import (
     Partner,
     PartnerEmployee,
     PartnerRole,
-    PartyLink,
     editors_of,
 )
 from apps.partners.services import people, permissions
 from apps.partners.services.checklist import ROWS, checklist
-from apps.partners.services.links import LinksOpen, require_decided
+from apps.partners.services.links import LinksOpen, is_linked, regroup, require_decided
 from apps.partners.services.rules import (
     InvalidState,
     entity_class,
@@ -88,6 +87,7 @@ def approve(partner: Partner, *, actor: Actor, notes: str = "") -> Partner:
     if partner.no_gst_reason is not None:
         partner.freight_cap_month = FREIGHT_CAP
     partner.save()
+    regroup(partner.pk)
     roles = roles_of(partner)
     for role in roles:
         role.live = True
@@ -150,8 +150,7 @@ def decided_round(partner: Partner, actor: Actor, *kinds: str) -> OnboardingRoun
         actor, partner.created_by_id, partner.applicant_id, round.started_by_id, *editors_of(partner.pk)
     )
     require_decided(partner)
-    linked = PartyLink.objects.of(partner.pk).blocking().exists()
-    if (linked or round.route == OnboardingRound.Route.DIRECTOR) and not is_director(actor):
+    if (is_linked(partner) or round.route == OnboardingRound.Route.DIRECTOR) and not is_director(actor):
         raise RouteNotAllowed
     open_checks = KycCheck.objects.filter(round=round, mandatory=True).exclude(
         status__in=["passed", "waived"]

@@ -90,6 +90,7 @@ def refresh(partner: Partner) -> None:
     The calling service has locked the partner, and emits RelatedPartyDetected.
     """
     if partner.status not in _LIVE:
+        regroup(partner.pk)
         return
     locks.hold(LOCK)
     keys = {
@@ -112,6 +113,7 @@ def refresh(partner: Partner) -> None:
             link(partner.pk, other, kind)
     if partner.parent_id is not None:
         link(partner.pk, partner.parent_id, PartyLink.Kind.PARENT, source=PartyLink.Source.DECLARED)
+    regroup(partner.pk)  # a link that exists may count only now
 
 
 def link(partner_id: UUID, other_id: UUID, kind: str, *, source: str = PartyLink.Source.DETECTED) -> None:
@@ -136,6 +138,19 @@ def link(partner_id: UUID, other_id: UUID, kind: str, *, source: str = PartyLink
     emit(
         events.RelatedPartyDetected(partner_id=partner_id, link_id=made.pk, kind=kind, strength=made.strength)
     )
+
+
+def regroup(partner_id: UUID) -> None:
+    """Group the partner, and those that share its group, anew after its status has changed."""
+    locks.hold(LOCK)
+    group = GroupMember.objects.filter(partner=partner_id).values("group_id")
+    members = GroupMember.objects.filter(group_id__in=group)
+    _regroup(partner_id, *members.values_list("partner_id", flat=True))
+
+
+def is_linked(partner: Partner) -> bool:
+    """Whether a director must decide on the partner: a blocking link counts, or it names a parent."""
+    return partner.parent_id is not None or PartyLink.objects.of(partner.pk).blocking().exists()
 
 
 def _regroup(*partners: UUID) -> None:

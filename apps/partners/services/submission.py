@@ -267,6 +267,7 @@ def end_round(round: OnboardingRound, status: str) -> None:
         partner.status = Partner.Status.REJECTED if rejected else Partner.Status.CLOSED
         partner.save()
         free_claims(partner)
+        links.regroup(partner.pk)
 
 
 def free_claims(partner: Partner) -> None:

@@ -360,3 +360,45 @@ def test_papers_count_again_from_the_day_after_an_override(user):
     rows = TradePermission.objects.filter(partner=partner, name="domestic_sell_india").order_by("valid_from")
     assert list(rows.values_list("source", "valid_to")) == [("override", last), ("detected", None)]
     assert rows.last().valid_from == last + timedelta(days=1)
+
+
+def test_a_withdrawn_application_counts_against_nobody(user, deliver):
+    """Whoever types another firm's PAN into an application can't keep that firm from being approved."""
+    victim, known, director = factories.reviewed(), firm(), user("INTERNAL_DIRECTOR")
+    number = victim.partner.pan
+    rival = factories.submitted(pan=number, gstin=factories.gstin(number, "27"))
+    low, high = sorted((rival.partner_id, known.pk))
+    with unguarded_writes():
+        PartyLink(low_id=low, high_id=high, kind="pan", strength="block").save()
+    find(rival.partner)
+    deliver()
+    victim.refresh_from_db()
+    assert victim.route == "director"
+    assert group_of(known) == min(victim.partner_id, rival.partner_id, known.pk)
+    with pytest.raises(decisions.LinksOpen):
+        decisions.approve(Partner.objects.get(pk=victim.partner_id), actor=director)
+    submission.withdraw(rival, actor=SYSTEM)
+    assert group_of(rival.partner) is group_of(victim.partner) is group_of(known) is None
+    assert decisions.approve(Partner.objects.get(pk=victim.partner_id), actor=director).status == "active"
+
+
+def test_a_draft_blocks_an_application_and_no_approved_partner():
+    known, pending = firm(), factories.submitted()
+    started = factories.draft().partner
+    for other in (known.pk, pending.partner_id):
+        with unguarded_writes():
+            low, high = sorted((started.pk, other))
+            PartyLink(low_id=low, high_id=high, kind="gstin", strength="block").save()
+    (link,) = PartyLink.objects.blocking()
+    assert set(link.partner_ids) == {started.pk, pending.partner_id}
+
+
+def test_a_named_broker_isnt_linked_before_the_branch_is_approved():
+    broker, round = firm(roles=("broker",)), factories.reviewed()
+    give(round.partner, parent=broker)
+    assert PartyLink.objects.get(kind="parent").status == "confirmed"
+    assert (links.is_linked(broker), group_of(broker)) == (False, None)
+    assert links.is_linked(Partner.objects.get(pk=round.partner_id)), "the branch itself needs a director"
+    decisions.approve(Partner.objects.get(pk=round.partner_id), actor=SYSTEM)
+    assert links.is_linked(broker)
+    assert group_of(broker) == group_of(round.partner) == min(broker.pk, round.partner_id)
