@@ -47,7 +47,7 @@ def remove_part(round: OnboardingRound, *, actor: Actor, target: str, target_id:
     if getattr(row, "verified_at", None) is not None:
         raise invalid_state(round, "This bank account is verified.")
     for paper in PartnerDocument.objects.filter(
-        partner=round.partner_id, target_id=row.pk, status="uploaded"
+        partner=round.partner_id, target_id=row.pk, status__in=["uploaded", "verified"]
     ):
         paper.status = PartnerDocument.Status.SUPERSEDED
         paper.save()

@@ -237,7 +237,7 @@ def verify_document(
     if last is not None and last < clock.today():
         raise DocumentExpired(errors=[FieldError("/expiry_date", "expired", "This day has passed.")])
     entered = _entered_number(document)
-    if number is not None and entered is not None and _plain(number) != _plain(entered):
+    if number is not None and entered is not None and plain(number) != plain(entered):
         raise DocumentValueMismatch(errors=[FieldError("/number", "mismatch", DocumentValueMismatch.title)])
     if number is not None:
         document.number = number
@@ -268,7 +268,8 @@ def _require_undecided(document: PartnerDocument, actor: Actor) -> None:
     require_another_person(actor, document.uploaded_by_id)
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """A number without spaces and hyphens, in capitals."""
     return "".join(text.upper().split()).replace("-", "")
 
 

@@ -19,6 +19,7 @@ from apps.partners.models import (
     Vehicle,
 )
 from apps.partners.services.checks import ask
+from apps.partners.services.papers import plain
 from apps.partners.services.rules import (
     DuplicateRegistration,
     InvalidState,
@@ -412,9 +413,19 @@ def _require_call_back(account: PartnerBankAccount, phone: str | None, note: str
 
 
 def _proves(document: PartnerDocument, account: PartnerBankAccount, *, first: bool) -> bool:
-    """Whether it is a verified, valid proof of this account; the file's own one proves the first account."""
+    """Whether it is a verified, valid proof of this account.
+
+    A paper of the file as a whole proves the first account, if it has its number, or was verified while this was the
+    only one: an account that was put in place of another needs its own.
+    """
     kind = PartnerDocument.Type
-    about = document.target_id == account.pk or (first and document.target_id == account.partner_id)
+    about = document.target_id == account.pk
+    if first and document.target_id == account.partner_id:
+        pending = _Account.objects.filter(partner=account.partner_id, status=_Account.Status.PENDING)
+        verified = document.decided_at
+        about = plain(document.number or "") == plain(account.number or account.iban or "") or (
+            verified is not None and verified >= account.created_at and pending.count() == 1
+        )
     valid = PartnerDocument.objects.valid_on(clock.today()).filter(pk=document.pk)
     return bool(
         document.partner_id == account.partner_id

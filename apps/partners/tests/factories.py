@@ -284,6 +284,7 @@ def document_of(
         document = PartnerDocument(
             partner=round.partner, round=round, document_type=kind, file=stored, filename=file.name,
             media_type=file.media_type, size=stored.size, sha256=file.sha256, status=status,
+            decided_at=clock.now() if status == "verified" else None,
             **{"target_id": round.partner_id, **fields},
         )  # fmt: skip
         document.save()

@@ -15,11 +15,22 @@ from apps.partners.models import (
     OnboardingRound,
     Partner,
     PartnerBankAccount,
+    PartnerDocument,
     PartnerEmployee,
     PartnerRole,
     Vehicle,
 )
-from apps.partners.services import amendments, checks, decisions, kyc, parts, people, standing, submission
+from apps.partners.services import (
+    amendments,
+    checks,
+    corrections,
+    decisions,
+    kyc,
+    parts,
+    people,
+    standing,
+    submission,
+)
 from apps.partners.services.checklist import checklist
 from apps.partners.tasks import keep_dates, keep_kyc_calendar, partner_queues
 from apps.partners.tests import factories
@@ -200,6 +211,42 @@ def on_file(firm, phone, days):
             hash=keyed_hash(phone, context="identifier.phone"),
             defaults={"since": clock.now() - timedelta(days=days)},
         )
+
+
+def test_a_cheque_of_a_removed_account_proves_no_other_one(user):
+    """An account that is put in place of another needs a paper of its own."""
+    finance, round = user("INTERNAL_FINANCE"), factories.file_of("info_requested")
+    partner = round.partner
+    old = PartnerBankAccount.objects.get(partner=partner)
+    cheque = PartnerDocument.objects.get(partner=partner, document_type="cancelled_cheque")
+    own = factories.document_of(
+        round, "bank_proof", status="verified", target_type="bank_account", target_id=old.pk
+    )
+    corrections.remove_part(round, actor=SYSTEM, target="bank_account", target_id=old.pk)
+    own.refresh_from_db()
+    assert own.status == "superseded"
+    new = parts.add_bank_account(
+        partner, actor=SYSTEM, holder="Firm", bank_name="Demo Bank", number="000098765432",
+        number_again="000098765432", account_type="current", purpose="both", ifsc="ZZZB0000261",
+    )  # fmt: skip
+    with pytest.raises(parts.ProofRequired):
+        parts.verify_bank_account(new, actor=finance, method="cheque", document=cheque)
+    with unguarded_writes():
+        cheque.number = "0000-9876 5432"
+        cheque.save()
+    assert parts.verify_bank_account(new, actor=finance, method="cheque", document=cheque).is_primary
+
+
+def test_a_cheque_verified_beside_two_accounts_proves_neither(user):
+    firm = factories.file_of("approved").partner
+    account = PartnerBankAccount.objects.get(partner=firm)
+    parts.add_bank_account(
+        firm, actor=SYSTEM, holder="Firm", bank_name="Demo Bank", number="000098765432",
+        number_again="000098765432", account_type="current", purpose="both", ifsc="ZZZB0000261",
+    )  # fmt: skip
+    cheque = factories.document_of(firm.rounds.get(), "bank_proof", status="verified")
+    with pytest.raises(parts.ProofRequired):
+        parts.verify_bank_account(account, actor=user("INTERNAL_FINANCE"), method="cheque", document=cheque)
 
 
 def test_an_own_bank_account_is_not_verified_and_a_further_one_needs_a_call(user):
