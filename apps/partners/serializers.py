@@ -794,9 +794,12 @@ class RoundOutput(Output):
     class Meta:
         model = OnboardingRound
         fields = (
-            "partner_id", "number", "kind", "submitted_at", "expires_at", "decided_at", "reason_code", "reason",
+            "partner_id", "number", "kind", "submitted_at", "expires_at", "decided_at", "reason_code",
         )  # fmt: skip
 
+    reason = SerializerMethodField(
+        help_text="Why it was rejected; for staff also why they asked for a renewal."
+    )
     partner_status = fields.CharField(source="partner.status", help_text="Status of the partner.")
     partner_version = fields.IntegerField(
         source="partner.version", help_text="Version of the partner, which an approval names."
@@ -811,6 +814,12 @@ class RoundOutput(Output):
     trust_score = StaffNumber(allow_null=True, help_text="Score, 0 to 100; null for the partner's side.")
     risk_category = StaffText(allow_null=True, help_text="Risk category; null for the partner's side.")
     route = StaffText(allow_null=True, help_text="Who may decide; null for the partner's side.")
+
+    def get_reason(self, row: OnboardingRound) -> str | None:
+        actor = self.context.get("actor")
+        shown = row.status == OnboardingRound.Status.REJECTED or (actor is not None and actor.is_staff)
+        reason: str | None = row.reason if shown else None
+        return reason
 
     def to_representation(self, instance: Any) -> dict[str, Any]:
         roles = roles_of(instance.partner)

@@ -249,6 +249,18 @@ def test_a_cheque_verified_beside_two_accounts_proves_neither(user):
         parts.verify_bank_account(account, actor=user("INTERNAL_FINANCE"), method="cheque", document=cheque)
 
 
+def test_the_reason_of_a_renewal_is_for_staff_only(user, client_for):
+    firm = factories.file_of("approved").partner
+    round = kyc.renew_kyc(firm, actor=user("INTERNAL"), kind="ad_hoc", reason="A competitor complained.")
+    path = f"/api/v1/partners/onboarding/{round.pk}"
+    assert client_for(user("INTERNAL")).read(path).json()["reason"] == "A competitor complained."
+    own = client_for(user("PARTNER_ADMIN", of=firm))
+    assert own.read(path).json()["reason"] is None
+    with unguarded_writes():
+        OnboardingRound.objects.filter(pk=round.pk).update(status="rejected")
+    assert own.read(path).json()["reason"] == "A competitor complained."
+
+
 def test_an_own_bank_account_is_not_verified_and_a_further_one_needs_a_call(user):
     finance, other = user("INTERNAL_FINANCE"), user("INTERNAL_FINANCE")
     firm = factories.file_of("approved").partner
