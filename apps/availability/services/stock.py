@@ -4,7 +4,8 @@ Modules above call these services inside their own transaction. They name the ho
 reservation don't apply to them (rulings X9).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Final
@@ -107,6 +108,7 @@ def reserve(
     # The caller's own input is checked above; what follows depends on figures that the caller may not see.
     stage = offer.stage_for(actor)
     sees_seller, sees_quantity = stage >= Stage.OWNER, stage >= Stage.NEGOTIATING
+    sees_price = offer.price_public or stage >= Stage.MATCHED
     with masked_checks(actor, offer, visible=sees_seller):
         rules.require_seller(offer, destination=holder.country, with_reasons=sees_seller)
     overdue = list(offer.reservations.overdue(now).locked().order_by("pk"))
@@ -114,6 +116,8 @@ def reserve(
     with masked_checks(actor, offer, visible=sees_quantity):
         _check_quantity(offer, quantity, free, with_available=sees_quantity, minimum=not from_above)
 
+    # Those whose reservations end here, and the buyer: locked together, since one order everywhere can't deadlock.
+    exposure.lock_accounts({holder.pk, *(reservation.holder_partner_id for reservation in overdue)})
     end_reservations(offer, overdue, actor=actor, status=Reservation.Status.EXPIRED, reason="expired")
     agreed = unit_price if from_above and unit_price is not None else offer.price_for(quantity)
     reservation = Reservation(
@@ -135,22 +139,24 @@ def reserve(
     )
     price = agreed if agreed is not None else _dearest(unit_price, offer.reference_price)
     amount = rules.credit_needed(offer, quantity, reservation.weight_kg, price)
-    if own_call and not amount:
+    if own_call and (not amount or (agreed is None and offer.reference_price is None)):
+        # Nothing is held, or as little as the buyer says.
         reservation.expires_at = expires_at = min(expires_at, now + UNSECURED)
     reservation.credit_amount = _in_account(holder, amount, offer.currency, rate)
     offer.available_quantity -= quantity
     offer.reserved_quantity += quantity
     offer.save()
     reservation.save()
-    exposure.take_hold(
-        actor=actor,
-        partner=holder,
-        amount=reservation.credit_amount,
-        source=_source(reservation),
-        entry_key=str(reservation.pk),
-        expires_at=reservation.expires_at,
-        rate=rate,
-    )
+    with masked_checks(actor, offer, visible=sees_price), _price_hidden(hidden=not sees_price):
+        exposure.take_hold(
+            actor=actor,
+            partner=holder,
+            amount=reservation.credit_amount,
+            source=_source(reservation),
+            entry_key=str(reservation.pk),
+            expires_at=reservation.expires_at,
+            rate=rate,
+        )
     emit(
         events.AvailabilityReserved(
             **head(offer),
@@ -238,6 +244,18 @@ def _dearest(*prices: Decimal | None) -> Decimal | None:
 
 
 # Credit
+
+
+@contextmanager
+def _price_hidden(*, hidden: bool) -> Iterator[None]:
+    """Leave out of a refusal what the goods would have cost, from which their price follows."""
+    try:
+        yield
+    except exposure.CreditExceeded as refusal:
+        if not hidden:
+            raise
+        known = {name: value for name, value in refusal.members.items() if name != "asked"}
+        raise exposure.CreditExceeded(**known) from None
 
 
 def _source(reservation: Reservation) -> exposure.Source:

@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from apps.availability.models import Availability, Reservation
 from apps.availability.services import rules, stock
+from apps.availability.tests import factories
 from apps.partners.models import Partner
 from erp import metrics
 from erp.api import throttling
@@ -238,3 +239,20 @@ def test_the_time_of_a_change_is_known_to_the_seller_and_staff_only(offer, clien
     seller = user("SELLER", of=live.seller_partner)
     assert changed(seller) == changed(user("INTERNAL_MANAGER")) == [str(live.pk)]
     assert changed(user("BUYER")) == []
+
+
+def test_a_refused_credit_does_not_tell_a_hidden_price_and_is_counted(
+    offer, user, partner, client_for, settings, tax_rate
+):
+    """What the goods would have cost is their price: only who sees the price is told."""
+    settings.MASKED_REFUSALS_PER_DAY = 2
+    tax_rate("5201", 5)
+    hidden, public = offer(advance=0), offer(advance=0, price_public=True)
+    client = client_for(user("BUYER", of=factories.with_credit(partner(), 1000)))
+    answers = [client.write(f"{OFFERS}/{hidden.pk}/reserve", {"quantity": "10"}) for _ in range(3)]
+    assert [a.json()["code"] for a in answers] == ["partner.credit_exceeded"] * 2 + ["throttle.limited"]
+    assert (answers[0].json()["headroom"], "asked" in answers[0].json()) == ("1000.00", False)
+    assert "268538" not in answers[0].content.decode()
+    for _ in range(3):
+        told = client.write(f"{OFFERS}/{public.pk}/reserve", {"quantity": "10"}).json()
+        assert (told["code"], told["asked"]) == ("partner.credit_exceeded", "268538.05")

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -315,6 +316,31 @@ def test_an_own_reservation_without_credit_lives_four_hours(offer, user):
     live = offer()
     held = stock.reserve(live, actor=user("BUYER"), quantity=Decimal(10), hold_hours=24)
     assert held.expires_at <= clock.now() + timedelta(hours=4)
+
+
+def test_an_own_reservation_at_a_price_that_only_its_buyer_names_lives_four_hours(
+    offer, user, partner, tax_rate
+):
+    """A price of almost nothing holds almost no credit: such a reservation isn't secured."""
+    tax_rate("5201", 0)
+    live = offer(advance=0, price_type="NEGOTIABLE", unit_price=None, pricing_unit=factories.per_candy())
+    buyer = user("BUYER", of=factories.with_credit(partner(), 100))
+    held = stock.reserve(live, actor=buyer, quantity=Decimal(100), hold_hours=24, unit_price=Decimal("0.01"))
+    assert held.credit_amount > 0
+    assert held.expires_at <= clock.now() + timedelta(hours=4)
+
+
+def test_the_accounts_of_all_whose_reservations_end_are_locked_at_once(offer, partner, tax_rate):
+    """Two buyers who each end the other's overdue reservation would else wait for each other for ever."""
+    tax_rate("5201", 0)
+    live, firms = offer(advance=0), [factories.with_credit(partner(), 100_00_000) for _ in range(2)]
+    for buyer, other in (firms, firms[::-1]):
+        run_out(reserve(live, other, 10))
+        with CaptureQueriesContext(connection) as queries:
+            reserve(live, buyer, 10)
+        locks = [q["sql"] for q in queries if "creditaccount" in q["sql"] and "FOR NO KEY UPDATE" in q["sql"]]
+        assert all(str(firm.pk) in locks[0] or firm.pk.hex in locks[0] for firm in firms)
+        assert "ORDER BY" in locks[0]
 
 
 def test_after_three_own_reservations_without_a_trade_a_buyer_waits(offer, user, partner):

@@ -77,6 +77,11 @@ def locked_account(partner: Partner | UUID) -> CreditAccount:
     return account
 
 
+def lock_accounts(partners: Iterable[UUID]) -> None:
+    """Lock the accounts of several partners by id, before the first of them is used."""
+    list(CreditAccount.objects.locked().filter(pk__in=set(partners)).order_by("pk"))
+
+
 def _repeated(
     account: CreditAccount, key: str, asked: Decimal, kind: str, source: Source
 ) -> list[ExposureEntry] | None:
