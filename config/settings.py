@@ -535,6 +535,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 60.0,
         "options": {"expires": 60},
     },
+    "follow-partners": {
+        "task": "apps.availability.tasks.follow_partners",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
     "expire-requirements": {
         "task": "apps.requirement.tasks.expire_requirements",
         "schedule": 60.0,

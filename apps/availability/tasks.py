@@ -1,21 +1,22 @@
 """Periodic work on offers, and what other modules' events do to them."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 import structlog
 from celery import shared_task
+from django.db import transaction
 
 from apps.availability.models import Availability, Reservation
 from apps.availability.serializers import OfferRow
 from apps.availability.services import bulk, decisions, offers, rules, stock
 from apps.commodities.models.varieties import Variety
 from apps.partners.events import PartnerReactivated, PartnerSuspended
-from apps.partners.models import Partner
 from erp import clock
 from erp.access import SYSTEM, Actor
-from erp.errors import DomainError, FieldError
+from erp.errors import FieldError
 from erp.jobs.kinds import RowResult, WorkRow
 from erp.jobs.models import Job
 from erp.jobs.tables import TableKind
@@ -46,13 +47,12 @@ def expire_offers() -> int:
 
 
 def _each(keys: list[UUID], run: Callable[..., Any]) -> int:
-    """Run a service on each offer, in a transaction each: one that fails keeps no other from its end."""
+    """Run a service on each offer, in a transaction each: one that fails, however it does, keeps no other waiting."""
     for key in keys:
-        offer = Availability.objects.get(pk=key)
         try:
-            run(offer, actor=SYSTEM)
-        except DomainError as problem:
-            log.warning("sweep_skipped", row=str(key), code=problem.code)
+            run(Availability.objects.get(pk=key), actor=SYSTEM)
+        except Exception:
+            log.exception("offer_skipped", availability_id=str(key))
     return len(keys)
 
 
@@ -117,26 +117,27 @@ def _lots_of(values: dict[str, Any]) -> list[dict[str, Any]]:
     return [lots[number] for number in sorted(lots, key=int)]
 
 
-@handles(PartnerSuspended)
-def suspend_offers(event: PartnerSuspended, *, meta: Envelope) -> None:
-    """Suspend the offers of a suspended partner, and end what it holds of others."""
-    live = (Availability.Status.ACTIVE, Availability.Status.PENDING_APPROVAL, Availability.Status.SUSPENDED)
-    offers = Availability.objects.filter(seller_partner_id=event.partner_id, status__in=live).order_by("pk")
-    for offer in offers.exclude(suspended_for__contains=["partner"]):
-        decisions.suspend(offer, actor=SYSTEM, reason="The seller is suspended.", cause="partner")
-    partner = Partner.objects.get(pk=event.partner_id)
-    held = Reservation.objects.filter(holder_partner=partner, status=Reservation.Status.HELD)
-    for offer in Availability.objects.filter(pk__in=held.values("availability_id")).order_by("pk"):
-        stock.release_for_partner(offer, actor=SYSTEM, partner=partner)
+@handles(PartnerSuspended, PartnerReactivated)
+def start_following(event: PartnerSuspended | PartnerReactivated, *, meta: Envelope) -> None:
+    """Have the sweep follow the partner's standing at once; what it misses the next run finds."""
+    transaction.on_commit(lambda: follow_partners.apply_async(retry=False), robust=True)
 
 
-@handles(PartnerReactivated)
-def reactivate_offers(event: PartnerReactivated, *, meta: Envelope) -> None:
-    """Put the offers of a partner back that were suspended with it."""
-    suspended = Availability.objects.filter(
-        seller_partner_id=event.partner_id,
-        status=Availability.Status.SUSPENDED,
-        suspended_for__contains=["partner"],
+@shared_task
+def follow_partners() -> int:
+    """Take offers of suspended sellers off the market, release reservations, and put offers back, one by one.
+
+    What there is to do follows from the standing of the partners, so that the next run makes good what failed in one.
+    Returns the number of offers touched.
+    """
+    cause = Availability.FOR_PARTNER
+    suspend = partial(decisions.suspend, reason="The seller is suspended.", cause=cause)
+    held = Availability.objects.filter(pk__in=Reservation.objects.of_suspended().values("availability_id"))
+    work = (
+        (Availability.objects.to_suspend(), suspend),
+        (held, stock.release_for_suspended),
+        (Availability.objects.to_reactivate(), partial(decisions.reactivate, cause=cause)),
     )
-    for offer in suspended.order_by("pk"):
-        decisions.reactivate(offer, actor=SYSTEM, cause="partner")
+    return sum(
+        _each(list(rows.order_by("pk").values_list("pk", flat=True)[:CHUNK]), run) for rows, run in work
+    )

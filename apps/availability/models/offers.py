@@ -120,6 +120,19 @@ class AvailabilityQuerySet(QuerySet):
         """Offers past their end."""
         return self.filter(status__in=Availability.LIVE, expires_at__lte=now)
 
+    def to_suspend(self) -> Self:
+        """Live offers of sellers that are suspended, which aren't suspended for that yet."""
+        rows = self.filter(status__in=Availability.LIVE, seller_partner__status=Partner.Status.SUSPENDED)
+        return rows.exclude(suspended_for__contains=[Availability.FOR_PARTNER])
+
+    def to_reactivate(self) -> Self:
+        """Offers that are suspended for their seller, who is active again."""
+        return self.filter(
+            status=Availability.Status.SUSPENDED,
+            suspended_for__contains=[Availability.FOR_PARTNER],
+            seller_partner__status=Partner.Status.ACTIVE,
+        )
+
     def market_price(self, offer: "Availability") -> tuple[Decimal | None, int]:
         """The middle price per kilogram of other live offers of the same goods, and how many there are."""
         same = self.filter(
@@ -284,6 +297,7 @@ class Availability(Opaque):
         REVIEW = "REVIEW"
         FAIL = "FAIL"
 
+    FOR_PARTNER: ClassVar = "partner"  # the cause of a suspension with the seller
     LIVE: ClassVar = (Status.PENDING_APPROVAL, Status.ACTIVE, Status.SUSPENDED)
     ENDED: ClassVar = (Status.EXPIRED, Status.CANCELLED)
     EDITABLE: ClassVar = (Status.DRAFT, Status.REJECTED, *LIVE)

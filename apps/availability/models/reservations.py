@@ -38,6 +38,12 @@ class ReservationQuerySet(QuerySet):
         """Those that back no deal: neither bound to a negotiation nor of a match that both sides approved."""
         return self.filter(bound_negotiation_id=None, match_id=None)
 
+    def of_suspended(self) -> Self:
+        """Held reservations whose buyer or seller is suspended."""
+        suspended = Partner.Status.SUSPENDED
+        either = Q(holder_partner__status=suspended) | Q(availability__seller_partner__status=suspended)
+        return self.filter(either, status=Reservation.Status.HELD)
+
     def holding_lots(self) -> Self:
         """Those that keep the lots of their offer from being offered again."""
         return self.filter(Q(status__in=("HELD", "IN_TRADE")) | Q(status="SOLD", closed_at=None))

@@ -123,19 +123,15 @@ def suspend(offer: Availability, *, actor: Actor, reason: str, cause: str = "sta
 
     Those that back a deal stay, unless the seller itself is suspended: the trade could then not be made.
     """
-    if offer.status == _Status.SUSPENDED and cause not in offer.suspended_for:
-        offer.suspended_for = [*offer.suspended_for, cause]
-        offer.save()
-        emit(events.AvailabilitySuspended(**head(offer), cause=cause))
-        return offer
-    rules.require_status(offer, _Status.ACTIVE, _Status.PENDING_APPROVAL)
     was_pending = offer.status == _Status.PENDING_APPROVAL
-    offer.status, offer.status_reason = _Status.SUSPENDED, reason
-    offer.suspended_for = [cause]
+    if offer.status != _Status.SUSPENDED or cause in offer.suspended_for:
+        rules.require_status(offer, _Status.ACTIVE, _Status.PENDING_APPROVAL)
+        offer.status, offer.status_reason, offer.suspended_for = _Status.SUSPENDED, reason, []
+    offer.suspended_for = [*offer.suspended_for, cause]
     offer.save()
     if was_pending:
         withdraw_request(offer, actor)
-    by_partner = cause == "partner"
+    by_partner = cause == Availability.FOR_PARTNER
     stock.release_all(
         offer, actor, "partner_suspended" if by_partner else "offer_ended", protected=by_partner
     )

@@ -379,10 +379,13 @@ def release_for_requirement(offer: Availability, *, actor: Actor, requirement_id
     return offer
 
 
-@service(requires=capabilities.RELEASE, emits=RELEASES, label="Release reservations of a partner")
-def release_for_partner(offer: Availability, *, actor: Actor, partner: Partner) -> Availability:
-    """Release what a suspended partner holds: also what backs a deal, since the trade could not be made."""
-    _release_all(offer, offer.reservations.filter(holder_partner=partner), actor, "partner_suspended")
+@service(requires=capabilities.RELEASE, emits=RELEASES, label="Release reservations of suspended partners")
+def release_for_suspended(offer: Availability, *, actor: Actor) -> Availability:
+    """Release what suspended partners hold, and all that is held of a suspended seller, whatever the offer's status.
+
+    Also what backs a deal: the trade could not be made.
+    """
+    _release_all(offer, offer.reservations.of_suspended(), actor, "partner_suspended")
     return offer
 
 

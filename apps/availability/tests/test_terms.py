@@ -3,11 +3,13 @@
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
+from uuid import uuid4
 
 import pytest
 from django.db import connection
 
 from apps.approvals.models import ApprovalRequest
+from apps.availability import tasks
 from apps.availability.models import Availability, Lot
 from apps.availability.services import decisions, offers, rules, stock
 from apps.availability.services.offers import REPORT_PURPOSE
@@ -554,6 +556,8 @@ def test_a_suspended_seller_takes_its_offers_off_and_reservations_with_it(
     own = stock.reserve(elsewhere, actor=SYSTEM, holder_partner=live.seller_partner, quantity=Decimal(5))
     standing.suspend(live.seller_partner, actor=SYSTEM, reason_code="other", reason="Doubts about papers.")
     deliver()
+    assert Availability.objects.get(pk=live.pk).status == "ACTIVE", "the sweep does it, offer by offer"
+    assert tasks.follow_partners() == 2
     row = Availability.objects.get(pk=live.pk)
     assert (row.status, row.suspended_for, row.available_quantity, row.reserved_quantity) == (
         "SUSPENDED",
@@ -568,7 +572,71 @@ def test_a_suspended_seller_takes_its_offers_off_and_reservations_with_it(
         Partner.objects.get(pk=live.seller_partner_id), actor=SYSTEM, reason="Papers are fine."
     )
     deliver()
+    assert tasks.follow_partners() == 1
     assert Availability.objects.get(pk=live.pk).status == "ACTIVE"
+    assert tasks.follow_partners() == 0
+
+
+def held_on(live, partner, *, bound=False):
+    """A reservation on the offer, perhaps bound to a negotiation."""
+    held = stock.reserve(live, actor=SYSTEM, holder_partner=partner(), quantity=Decimal(10))
+    if bound:
+        stock.bind(
+            live, actor=SYSTEM, reservation_id=held.pk, negotiation_id=uuid4(), unit_price=Decimal(53500),
+            until=clock.now() + timedelta(hours=20),
+        )  # fmt: skip
+    return held
+
+
+def suspend_seller(live):
+    with unguarded_writes():
+        Partner.objects.filter(pk=live.seller_partner_id).update(status="suspended")
+
+
+def test_a_suspended_seller_keeps_no_reservation_on_an_offer_suspended_for_another_cause(posted, partner):
+    """What backs a deal too: the trade could not be made."""
+    live = posted()
+    bound = held_on(live, partner, bound=True)
+    decisions.suspend(live, actor=SYSTEM, reason="Doubts about the lot.")
+    decisions.suspend(live, actor=SYSTEM, reason="The seller is suspended.", cause="partner")
+    bound.refresh_from_db()
+    assert (bound.status, Availability.objects.get(pk=live.pk).suspended_for) == (
+        "RELEASED",
+        ["staff", "partner"],
+    )
+
+
+@pytest.mark.parametrize("status", ["REJECTED", "EXPIRED"])
+def test_a_suspended_seller_keeps_no_reservation_on_an_offer_that_has_ended(posted, partner, status):
+    live = posted()
+    bound = held_on(live, partner, bound=True)
+    with unguarded_writes():
+        Availability.objects.filter(pk=live.pk).update(
+            status=status, available_quantity=0, withdrawn_quantity=90
+        )
+    suspend_seller(live)
+    tasks.follow_partners()
+    bound.refresh_from_db()
+    assert (bound.status, Availability.objects.get(pk=live.pk).status) == ("RELEASED", status)
+
+
+def test_an_offer_that_cannot_be_suspended_keeps_no_other_on_the_market(posted, monkeypatch):
+    """Each offer has its own transaction, and any error concerns its own offer alone."""
+    first, second = sorted((posted(), posted(total_weight_kg=Decimal(16999))), key=lambda row: row.pk)
+    suspend_seller(first)
+    suspend = decisions.suspend
+
+    def broken(offer, **arguments):
+        if offer.pk == first.pk:
+            raise RuntimeError
+        return suspend(offer, **arguments)
+
+    monkeypatch.setattr(decisions, "suspend", broken)
+    tasks.follow_partners()
+    assert [Availability.objects.get(pk=row.pk).status for row in (first, second)] == ["ACTIVE", "SUSPENDED"]
+    monkeypatch.undo()
+    tasks.follow_partners()
+    assert Availability.objects.get(pk=first.pk).status == "SUSPENDED", "the next run makes it good"
 
 
 def test_a_suspension_lasts_until_every_cause_is_gone(posted, user):
