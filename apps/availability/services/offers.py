@@ -1,6 +1,7 @@
 """What sellers do with their offers: post, submit, edit, show, extend, prove and cancel."""
 
 from collections.abc import Sequence
+from copy import copy
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -144,7 +145,7 @@ def activate(offer: Availability, approver: Any, approval_id: Any) -> None:
     now, before = clock.now(), offer.approved_terms
     after = terms.snapshot(offer)
     loses_priority = before is None or (
-        before["unit_price"] != after["unit_price"]
+        any(before[name] != after[name] for name in terms.PRICED)
         or Decimal(after["total_quantity"]) > Decimal(before["total_quantity"])
     )
     if offer.listed_at is None or loses_priority:
@@ -220,9 +221,9 @@ def update(offer: Availability, *, actor: Actor, content: Content) -> Availabili
     Reservations keep their own terms. The same values change nothing.
     """
     rules.require_status(offer, *Availability.EDITABLE)
-    before = _Before(offer)
+    before = copy(offer)
     contents.apply(offer, content)
-    _move_total(offer, before.total)
+    _move_total(offer, before.total_quantity)
     if offer.is_live:
         _require_unfixed(offer)
     parts = _write_parts(offer, content)
@@ -230,7 +231,8 @@ def update(offer: Availability, *, actor: Actor, content: Content) -> Availabili
     if not groups:
         return offer
     _require_not_worse(offer, before)
-    if before.price != offer.unit_price or before.steps != offer.price_steps:
+    repriced = terms.price_changed(before, offer)
+    if repriced:
         _count_price_change(offer)
     changes_terms = not contents.TERMS.isdisjoint(groups)
     _note_edit(offer, actor, changes_terms=changes_terms)
@@ -243,7 +245,7 @@ def update(offer: Availability, *, actor: Actor, content: Content) -> Availabili
         thresholds = terms.beyond_approval(offer)
         if thresholds:
             offer.status = _Status.PENDING_APPROVAL
-        elif before.price != offer.unit_price or offer.total_quantity > before.total:
+        elif repriced or offer.total_quantity > before.total_quantity:
             offer.listed_at, offer.carried_days = clock.now(), 0
     if offer.is_live:
         contents.require_complete(offer)
@@ -260,21 +262,6 @@ def update(offer: Availability, *, actor: Actor, content: Content) -> Availabili
         withdraw_request(offer, actor)
         request_approval(offer, actor, "was edited while its approval was pending")
     return offer
-
-
-class _Before:
-    """Figures of an offer before an edit."""
-
-    def __init__(self, offer: Availability) -> None:
-        self.price, self.steps, self.per_kg = offer.unit_price, offer.price_steps, offer.price_per_kg
-        self.total, self.visibility, self.price_public = (
-            offer.total_quantity,
-            offer.visibility,
-            offer.price_public,
-        )
-        self.until, self.start = offer.available_until_date, offer.available_from_date
-        self.valid, self.firm = offer.valid_until_date, offer.is_firm
-        self.firm_until = offer.firm_until_at
 
 
 def _move_total(offer: Availability, before: Decimal) -> None:
@@ -301,22 +288,30 @@ def _require_unfixed(offer: Availability) -> None:
             raise fault(rules.FieldFixed, pointer, "fixed", words)
 
 
-def _require_not_worse(offer: Availability, before: _Before) -> None:
+def _require_not_worse(offer: Availability, before: Availability) -> None:
     """Raise OfferFirm for a worse price, smaller total or shorter window of an offer that stands firm."""
-    until = before.firm_until
-    if not before.firm or until is None or until <= clock.now() or offer.status != _Status.ACTIVE:
+    until, listed = before.firm_until_at, before.listed_at
+    if not (before.is_firm and offer.is_live and listed) or until is None or until <= clock.now():
         return
-    dearer = (offer.price_per_kg is None) != (before.per_kg is None) or (
-        offer.price_per_kg is not None and before.per_kg is not None and offer.price_per_kg > before.per_kg
-    )
-    shorter = (offer.available_until_date or date.max) < (before.until or date.max) or (
+    shorter = (offer.available_until_date or date.max) < (before.available_until_date or date.max) or (
         offer.valid_until_date or date.max
-    ) < (before.valid or date.max)
+    ) < (before.valid_until_date or date.max)
     loosened = not offer.is_firm or (offer.firm_until_at or until) < until
-    if dearer or shorter or loosened or offer.total_quantity < before.total:
+    if _is_dearer(offer, before) or shorter or loosened or offer.total_quantity < before.total_quantity:
         raise rules.OfferFirm(f"The offer stands firm until {clock.local(until)}.")
     if offer.firm_until_at is None:
         offer.firm_until_at = until
+
+
+def _is_dearer(offer: Availability, before: Availability) -> bool:
+    """Whether any quantity costs more, or the price is quoted in another way and so can't be compared."""
+    if terms.requoted(before, offer) or (offer.unit_price is None) != (before.unit_price is None):
+        return True
+    starts = [Decimal(step["min_quantity"]) for step in (*offer.price_steps, *before.price_steps)]
+    return any(
+        (offer.price_for(quantity) or 0) > (before.price_for(quantity) or 0)
+        for quantity in (Decimal(0), *starts)
+    )
 
 
 def _count_price_change(offer: Availability) -> None:
@@ -342,20 +337,20 @@ def _note_edit(offer: Availability, actor: Actor, *, changes_terms: bool) -> Non
     offer.raise_version()
 
 
-def _tell_figures(offer: Availability, before: _Before) -> None:
-    if before.price != offer.unit_price:
-        old, new = before.price, offer.unit_price
+def _tell_figures(offer: Availability, before: Availability) -> None:
+    if before.unit_price != offer.unit_price:
+        old, new = before.unit_price, offer.unit_price
         percent = None if not old or new is None else ((new - old) * 100 / old).quantize(Decimal("0.01"))
         emit(
             events.AvailabilityPriceChanged(
                 **head(offer), old=old, new=new, currency=offer.currency, percent=percent
             )
         )
-    if before.total != offer.total_quantity:
+    if before.total_quantity != offer.total_quantity:
         emit(
             events.AvailabilityQuantityChanged(
                 **head(offer),
-                old_total=measured(offer, before.total),
+                old_total=measured(offer, before.total_quantity),
                 new_total=measured(offer, offer.total_quantity),
                 available=measured(offer, offer.available_quantity),
             )

@@ -23,6 +23,9 @@ TOLERANCES: Final = {
 OTHER_SHARE: Final = Decimal("0.02")
 _PRICE_FIXED: Final = ("price_type", "currency", "pricing_unit_id", "price_basis", "tax_basis", "tax_condition",
                        "quality_schedule_id")  # fmt: skip
+# What a price is made of. A change of any of it is a change of price.
+_QUOTED: Final = ("price_type", "price_terms", "currency", "pricing_unit_id", "price_basis", "tax_basis")
+PRICED: Final = ("unit_price", "price_steps", *_QUOTED)
 # Reducing the minimum or the longest reservation isn't a change of what is offered.
 _QUANTITY_FIXED: Final = ("weight_basis", "quantity_tolerance_percent", "allow_partial", "min_order_quantity")
 
@@ -41,6 +44,16 @@ def snapshot(offer: Availability) -> dict[str, Any]:
         "lots": [[_plain(cell) for cell in lot] for lot in lots],
         "quality": {_key(value): [value.shown, value.method] for value in governing(offer)},
     }
+
+
+def price_changed(before: Availability, after: Availability) -> bool:
+    """Whether the price differs: its figure, a step, its terms or how it is quoted."""
+    return any(getattr(before, name) != getattr(after, name) for name in PRICED)
+
+
+def requoted(before: Availability, after: Availability) -> bool:
+    """Whether prices are quoted in another way, so that their figures can't be compared."""
+    return any(getattr(before, name) != getattr(after, name) for name in _QUOTED)
 
 
 def _key(value: Any) -> str:

@@ -360,6 +360,38 @@ def test_a_price_changes_four_times_a_trading_day_copies_included(posted):
         edit(copy, posted.seller, unit_price=Decimal(53400))
 
 
+def on_call(points):
+    terms = {
+        "exchange": "MCX", "month": "2026-12", "points": Decimal(points), "call_side": "BUYER",
+        "fixation_deadline": clock.today(),
+    }  # fmt: skip
+    return {"price_type": "ON_CALL", "price_terms": terms}
+
+
+@pytest.mark.parametrize(
+    "priced",
+    [
+        on_call,
+        lambda price: {"price_steps": [{"min_quantity": Decimal(50), "unit_price": Decimal(price) + 50000}]},
+    ],
+)
+def test_points_and_steps_are_part_of_the_price_for_time_priority_and_the_number_of_changes(posted, priced):
+    live = posted(**priced(1000))
+    listed = live.listed_at
+    for number in range(1, 5):
+        row = edit(live, posted.seller, **priced(1000 + number))
+        assert (row.status, row.listed_at > listed) == ("ACTIVE", True)
+        listed = row.listed_at
+    with pytest.raises(rules.PriceChangesUsedUp):
+        edit(live, posted.seller, **priced(1000))
+
+
+def test_an_approved_change_of_points_loses_time_priority(posted, user):
+    live = posted(**on_call(1000))
+    pending = edit(live, posted.seller, **on_call(1500))
+    assert decisions.approve(pending, actor=user("INTERNAL_MANAGER")).listed_at > live.listed_at
+
+
 def test_only_an_own_ended_offer_is_repeated(posted, offer):
     live = posted()
     with pytest.raises(rules.CopyInvalid):
@@ -523,6 +555,26 @@ def test_a_firm_offer_is_not_made_worse_or_cancelled_before_its_time(posted, use
         offers.cancel(live, actor=posted.seller, reason_code="PRICE")
     assert edit(live, posted.seller, unit_price=Decimal(53400), **firm).unit_price == 53400
     assert offers.cancel(live, actor=user("INTERNAL_MANAGER"), reason_code="MISTAKE").status == "CANCELLED"
+
+
+def test_a_firm_offer_is_not_made_worse_by_its_steps_or_while_it_waits_or_is_suspended(posted):
+    firm = {"is_firm": True, "firm_until_at": clock.now() + timedelta(days=2)}
+
+    def steps(price):
+        return {"price_steps": [{"min_quantity": Decimal(50), "unit_price": Decimal(price)}]}
+
+    live = posted(**firm, **steps(53000))
+    for worse in (steps(53001), {}, {"price_type": "NEGOTIABLE", **steps(53000)}):
+        with pytest.raises(rules.OfferFirm):
+            edit(live, posted.seller, **firm, **worse)
+    assert edit(live, posted.seller, **firm, **steps(52900)).status == "ACTIVE"
+    pending = edit(live, posted.seller, **firm, **steps(45000))
+    assert pending.status == "PENDING_APPROVAL"
+    with pytest.raises(rules.OfferFirm):
+        edit(pending, posted.seller, **firm, **steps(45001))
+    decisions.suspend(pending, actor=SYSTEM, reason="Doubts about the lot.")
+    with pytest.raises(rules.OfferFirm):
+        edit(pending, posted.seller, **firm, **steps(45001))
 
 
 def test_an_offer_with_reservations_is_cancelled_by_staff_only(posted, user, partner, emitted):
