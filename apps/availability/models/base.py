@@ -32,6 +32,12 @@ def part(total: Decimal, quantity: Decimal, whole: Decimal) -> Decimal:
     return (Decimal(total) * quantity / Decimal(whole)).quantize(KG, ROUND_HALF_UP)
 
 
+def step_price(steps: list[dict[str, str]], quantity: Decimal, below: Decimal | None) -> Decimal | None:
+    """The price of the step that fits the quantity; ``below`` the first step."""
+    fitting = [step for step in steps if Decimal(step["min_quantity"]) <= quantity]
+    return Decimal(fitting[-1]["unit_price"]) if fitting else below
+
+
 class Stage(models.IntegerChoices):
     """How much of an offer a caller may see; the highest stage that applies counts."""
 

@@ -31,7 +31,7 @@ from django.db.models import (
 from django.db.models.functions import Coalesce, Greatest, Lower
 from django.utils import timezone
 
-from apps.availability.models.base import Opaque, Stage, part, price_field, quantity_field, text
+from apps.availability.models.base import Opaque, Stage, part, price_field, quantity_field, step_price, text
 from apps.availability.models.parts import Disclosure, Invitation, QualityValue
 from apps.availability.models.reservations import Reservation
 from apps.commodities.models.commodities import Commodity
@@ -683,8 +683,7 @@ class Availability(Opaque):
 
     def price_for(self, quantity: Decimal) -> Decimal | None:
         """The price of the step that fits the quantity; below the first step the offer's price."""
-        fitting = [step for step in self.price_steps if Decimal(step["min_quantity"]) <= quantity]
-        return Decimal(fitting[-1]["unit_price"]) if fitting else self.unit_price
+        return step_price(self.price_steps, quantity, self.unit_price)
 
     def stage_for(self, user: Actor) -> Stage:
         """Return how much ``user`` may see; the database is asked where the row wasn't read ``with_stage``."""

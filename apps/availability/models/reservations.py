@@ -8,7 +8,8 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
-from apps.availability.models.base import Opaque, price_field, quantity_field, text
+from apps.availability.models.base import Opaque, part, price_field, quantity_field, text
+from apps.commodities.models.terms import PaymentTerms
 from apps.partners.models import Partner
 from erp.access import Actor
 from erp.models import QuerySet
@@ -94,11 +95,23 @@ class Reservation(Opaque):
         db_persist=True,
     )
     weight_kg = quantity_field(help_text="Weight of the open quantity in kilograms.")
+    reserved_weight_kg = quantity_field(
+        editable=False, help_text="Weight of the whole quantity when it was reserved, in kilograms."
+    )
     terms_version = models.PositiveIntegerField(help_text="Version of the offer's terms that was reserved.")
     unit_price = price_field(null=True, help_text="Price at which it was reserved, in the pricing unit.")
     currency = models.CharField(max_length=3, default="INR", help_text="Currency of the price.")
     pricing_unit_version = models.PositiveIntegerField(null=True, editable=False)
     price_basis = text(12, editable=False)
+    price_steps = models.JSONField(
+        default=list, editable=False,
+        help_text="The offer's prices by quantity when it was reserved, from 0 on. None where a price was agreed.",
+    )  # fmt: skip
+    payment_term = models.ForeignKey(
+        PaymentTerms, models.PROTECT, null=True, related_name="+", editable=False,
+        help_text="The offer's payment terms when it was reserved.",
+    )  # fmt: skip
+    tax_basis = text(9, "Whether GST was part of the price when it was reserved.", editable=False)
     credit_amount = models.DecimalField(
         max_digits=20, decimal_places=2, default=0, editable=False,
         help_text="Credit held for the whole quantity when it was reserved or last priced.",
@@ -158,6 +171,10 @@ class Reservation(Opaque):
     def still_open(self) -> Decimal:
         """Quantity not yet released, also before the row is read back."""
         return Decimal(self.quantity) - Decimal(self.released_quantity)
+
+    def weigh(self) -> None:
+        """Compute the weight of what is open from that of the whole when it was reserved."""
+        self.weight_kg = part(self.reserved_weight_kg, self.still_open, self.quantity)
 
     @property
     def is_protected(self) -> bool:

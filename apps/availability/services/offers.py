@@ -297,7 +297,12 @@ def _require_not_worse(offer: Availability, before: Availability) -> None:
         offer.valid_until_date or date.max
     ) < (before.valid_until_date or date.max)
     loosened = not offer.is_firm or (offer.firm_until_at or until) < until
-    if _is_dearer(offer, before) or shorter or loosened or offer.total_quantity < before.total_quantity:
+    # Fewer kilograms in a package for the same price per package, or in a parcel that is bought by weight.
+    lighter = (
+        offer.total_weight_kg * before.total_quantity < before.total_weight_kg * offer.total_quantity
+        or offer.total_quantity < before.total_quantity
+    )
+    if _is_dearer(offer, before) or shorter or loosened or lighter:
         raise rules.OfferFirm(f"The offer stands firm until {clock.local(until)}.")
     if offer.firm_until_at is None:
         offer.firm_until_at = until

@@ -5,7 +5,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final
 
-from apps.availability.models import Availability
+from apps.availability.models import Availability, Reservation
 from apps.commodities.exact import Factor, amount, rounded
 from apps.commodities.services.factors import factors, price_of
 from apps.commodities.tax import tax_on
@@ -319,24 +319,25 @@ def gst_of(offer: Availability, day: date | None = None) -> Fraction:
     return Fraction(tax_on(hsn, day or clock.today(), offer.tax_condition).rate_percent)
 
 
-def credit_needed(
-    offer: Availability,
-    quantity: Decimal,
-    weight_kg: Decimal,
-    price: Decimal | None,
-    version: int | None = None,
-) -> Decimal:
-    """The credit that a part needs: its value with GST less the share paid in advance, two decimals, half up.
+def credit_needed(offer: Availability, reservation: Reservation, price: Decimal | None) -> Decimal:
+    """The credit that the whole of a reservation needs on the terms and at the weight that it pins.
 
-    Raises PriceUnknown where neither the offer, the caller nor the reference has a price.
+    Its value with GST less the share paid in advance, two decimals, half up. Raises PriceUnknown where neither the
+    offer, the caller nor the reference has a price.
     """
-    term = offer.payment_term
+    term = reservation.payment_term
     share = Fraction(0) if term is None else Fraction(term.advance_percent) / 100
     if share >= 1:
         return Decimal("0.00")
-    if price is None:
+    if price is None or offer.pricing_unit is None:
         raise PriceUnknown
-    value = value_of(offer, quantity, weight_kg, price, version=version)
-    if offer.tax_basis == Availability.TaxBasis.EXCLUSIVE:
+    value = value_of(
+        offer,
+        reservation.quantity,
+        reservation.reserved_weight_kg,
+        price,
+        version=reservation.pricing_unit_version,
+    )
+    if reservation.tax_basis == Availability.TaxBasis.EXCLUSIVE:
         value *= 1 + gst_of(offer) / 100
     return rounded(value * (1 - share), 2)

@@ -15,6 +15,7 @@ from django.db.models import Sum
 
 from apps.availability import capabilities, events
 from apps.availability.models import Availability, Reservation, Stage
+from apps.availability.models.base import step_price
 from apps.availability.services import rules, terms
 from apps.availability.services.approval import request_approval, withdraw_request
 from apps.availability.services.rules import head, measured
@@ -119,7 +120,9 @@ def reserve(
     # Those whose reservations end here, and the buyer: locked together, since one order everywhere can't deadlock.
     exposure.lock_accounts({holder.pk, *(reservation.holder_partner_id for reservation in overdue)})
     end_reservations(offer, overdue, actor=actor, status=Reservation.Status.EXPIRED, reason="expired")
-    agreed = unit_price if from_above and unit_price is not None else offer.price_for(quantity)
+    is_agreed = from_above and unit_price is not None
+    agreed = unit_price if is_agreed else offer.price_for(quantity)
+    weight = _weight(offer, quantity)
     reservation = Reservation(
         availability=offer,
         holder_partner=holder,
@@ -127,18 +130,22 @@ def reserve(
         match_id=match_id,
         negotiation_id=negotiation_id,
         quantity=quantity,
-        weight_kg=_weight(offer, quantity),
+        weight_kg=weight,
+        reserved_weight_kg=weight,
         terms_version=offer.terms_version,
         unit_price=agreed,
         currency=offer.currency,
         pricing_unit_version=offer.pricing_unit_version,
         price_basis=offer.price_basis or "",
+        price_steps=[] if is_agreed else _prices(offer),
+        payment_term=offer.payment_term,
+        tax_basis=offer.tax_basis,
         expires_at=expires_at,
         reserved_by_id=actor.pk,
         by_holder=own_call,
     )
     price = agreed if agreed is not None else _dearest(unit_price, offer.reference_price)
-    amount = rules.credit_needed(offer, quantity, reservation.weight_kg, price)
+    amount = rules.credit_needed(offer, reservation, price)
     if own_call and (not amount or (agreed is None and offer.reference_price is None)):
         # Nothing is held, or as little as the buyer says.
         reservation.expires_at = expires_at = min(expires_at, now + UNSECURED)
@@ -239,6 +246,13 @@ def _weight(offer: Availability, quantity: Decimal) -> Decimal:
     return rest if rest > 0 else offer.weight_of(quantity)
 
 
+def _prices(offer: Availability) -> list[dict[str, str]]:
+    """Prices by quantity, the offer's own from 0 on; none without steps."""
+    if not offer.price_steps:
+        return []
+    return [{"min_quantity": "0", "unit_price": f"{offer.unit_price:f}"}, *offer.price_steps]
+
+
 def _dearest(*prices: Decimal | None) -> Decimal | None:
     return max((price for price in prices if price is not None), default=None)
 
@@ -281,19 +295,30 @@ def _credit_of(reservation: Reservation, quantity: Decimal) -> Decimal:
     )
 
 
-def _free_credit(reservation: Reservation, before: Decimal, actor: Actor) -> None:
-    """Give back the credit of what was released since ``before`` was open."""
-    if not reservation.credit_amount:
-        return
-    still = reservation.still_open
-    amount = _credit_of(reservation, before) - _credit_of(reservation, still)
-    exposure.release_hold(
-        actor=actor,
-        partner=reservation.holder_partner,
-        source=_source(reservation),
-        entry_key=f"{reservation.pk}:{reservation.released_quantity:.3f}",
-        amount=amount if still else None,
-    )
+def _move_credit(
+    reservation: Reservation, before: Decimal, actor: Actor, key: str, rate: exposure.Rate | None = None
+) -> None:
+    """Bring the credit that is held from ``before`` to what the reservation holds as it stands now."""
+    difference = _credit_of(reservation, reservation.still_open) - before
+    shared: dict[str, Any] = {
+        "actor": actor,
+        "partner": reservation.holder_partner,
+        "source": _source(reservation),
+        "entry_key": f"{reservation.pk}:{key}",
+    }
+    if difference > 0:
+        exposure.take_hold(**shared, amount=difference, expires_at=reservation.expires_at, rate=rate)
+    elif difference < 0:
+        exposure.release_hold(**shared, amount=-difference if reservation.still_open else None)
+
+
+def _price_rest(reservation: Reservation, rest: Decimal) -> None:
+    """Price what stays reserved by its own step: the price of a larger quantity isn't kept for a smaller one."""
+    old = reservation.unit_price
+    new = step_price(reservation.price_steps, rest, old)
+    if old is not None and new is not None and new != old:
+        reservation.credit_amount = (reservation.credit_amount * new / old).quantize(_PAISA, ROUND_HALF_UP)
+        reservation.unit_price = new
 
 
 # Release
@@ -312,6 +337,8 @@ def _free_credit(reservation: Reservation, before: Decimal, actor: Actor) -> Non
         rules.WholeLotOnly,
         rules.QuantityNotWhole,
         rules.Incomplete,
+        exposure.CreditLimitMissing,
+        exposure.CreditExceeded,
     ],
 )
 def release(
@@ -323,7 +350,7 @@ def release(
     reason: str = "",
     cause: str = "",
 ) -> Reservation:
-    """Release all or part of a reservation. Only its buyer or staff can release it.
+    """Release all or part of a reservation. Only its buyer or staff can release it. The rest has its own step's price.
 
     ``cause`` is what the event says where a module above releases it, such as ``by_match``.
     """
@@ -355,10 +382,12 @@ def release(
                     "The quantity that would remain reserved is below the offer's minimum."
                 )
     reservation.release_reason = reason
-    before = reservation.still_open
+    before = _credit_of(reservation, reservation.still_open)
+    if rest:
+        _price_rest(reservation, rest)
     _give_back(offer, reservation, part, Reservation.Status.RELEASED)
     _tell_released(offer, reservation, part, cause or ("by_staff" if by_staff else "by_holder"))
-    _free_credit(reservation, before, actor)
+    _move_credit(reservation, before, actor, _released(reservation))
     refresh_lots(offer)
     return reservation
 
@@ -406,20 +435,25 @@ def end_reservations(
     """End reservations, one event each; credit comes last, by account, as every caller locks it."""
     freed = []
     for reservation in reservations:
-        part = reservation.still_open
+        part, before = reservation.still_open, _credit_of(reservation, reservation.still_open)
         _give_back(offer, reservation, part, status)
         _tell_released(offer, reservation, part, reason)
-        freed.append((reservation, part))
-    for reservation, part in sorted(freed, key=lambda each: (each[0].holder_partner_id, each[0].pk)):
-        _free_credit(reservation, part, actor)
+        freed.append((reservation, before))
+    for reservation, before in sorted(freed, key=lambda each: (each[0].holder_partner_id, each[0].pk)):
+        _move_credit(reservation, before, actor, _released(reservation))
     if freed:
         refresh_lots(offer)
+
+
+def _released(reservation: Reservation) -> str:
+    """Key of the credit's movement: each release has its own."""
+    return f"{reservation.released_quantity:.3f}"
 
 
 def _give_back(offer: Availability, reservation: Reservation, part: Decimal, ended: str) -> None:
     """Move a part from reserved to available, or to withdrawn where the offer has ended."""
     reservation.released_quantity += part
-    reservation.weight_kg = offer.weight_of(reservation.still_open)
+    reservation.weigh()
     if not reservation.still_open:
         reservation.status, reservation.ended_at = ended, clock.now()
     reservation.save()
@@ -516,25 +550,13 @@ def bind(
     )
     if until > longest:
         raise rules.HoldTooLong(f"The reservation can last until {clock.local(longest)} at most.")
-    opened, whole = reservation.still_open, Decimal(reservation.quantity)
-    before = _credit_of(reservation, opened)
-    weight = offer.weight_of(whole)
-    amount = rules.credit_needed(offer, whole, weight, unit_price, reservation.pricing_unit_version)
+    before = _credit_of(reservation, reservation.still_open)
+    amount = rules.credit_needed(offer, reservation, unit_price)
     reservation.credit_amount = _in_account(reservation.holder_partner, amount, reservation.currency, rate)
-    reservation.unit_price, reservation.expires_at = unit_price, until
+    reservation.unit_price, reservation.price_steps, reservation.expires_at = unit_price, [], until
     reservation.bound_negotiation_id = negotiation_id
     reservation.save()
-    difference = _credit_of(reservation, opened) - before
-    shared: dict[str, Any] = {
-        "actor": actor,
-        "partner": reservation.holder_partner,
-        "source": _source(reservation),
-        "entry_key": f"{reservation.pk}:bind:{reservation.version}",
-    }
-    if difference > 0:
-        exposure.take_hold(**shared, amount=difference, expires_at=until, rate=rate)
-    elif difference < 0:
-        exposure.release_hold(**shared, amount=-difference)
+    _move_credit(reservation, before, actor, f"bind:{reservation.version}", rate)
     _extend_credit(reservation, actor)
     emit(
         events.AvailabilityHoldBound(
@@ -690,7 +712,7 @@ def return_stock(
     else:
         offer.available_quantity += part
     reservation.released_quantity += part
-    reservation.weight_kg = offer.weight_of(reservation.still_open)
+    reservation.weigh()
     if not reservation.still_open:
         reservation.status, reservation.ended_at = Reservation.Status.RETURNED, clock.now()
     reservation.save()

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Final
 
 from django.conf import settings
@@ -32,7 +33,14 @@ _QUANTITY_FIXED: Final = ("weight_basis", "quantity_tolerance_percent", "allow_p
 
 def snapshot(offer: Availability) -> dict[str, Any]:
     """What is offered now, as plain JSON: what an approval covers."""
-    columns = (*_PRICE_FIXED, "unit_price", "total_quantity", *_QUANTITY_FIXED, *GROUPS["terms"])
+    columns = (
+        *_PRICE_FIXED,
+        "unit_price",
+        "total_quantity",
+        "total_weight_kg",
+        *_QUANTITY_FIXED,
+        *GROUPS["terms"],
+    )
     lots = offer.lots.order_by("lot_no").values_list(
         "lot_no", "press_mark", "pr_from", "pr_to", "bales", "gin_type", "net_kg"
     )
@@ -81,7 +89,7 @@ def beyond_approval(offer: Availability) -> list[str]:
     if _price_moved(approved, now):
         found.append("price")
     total, before = Decimal(now["total_quantity"]), Decimal(approved["total_quantity"])
-    if total > before * (1 + settings.AVAILABILITY_QUANTITY_THRESHOLD / 100):
+    if total > before * (1 + settings.AVAILABILITY_QUANTITY_THRESHOLD / 100) or _weight_moved(approved, now):
         found.append("quantity")
     if _quality_moved(offer, approved["quality"], now["quality"]):
         found.append("quality")
@@ -90,6 +98,15 @@ def beyond_approval(offer: Availability) -> list[str]:
     if approved["lots"] != now["lots"]:
         found.append("lots")
     return found
+
+
+def _weight_moved(approved: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether a unit, such as a bale, weighs more than the threshold more or less than what was approved."""
+    old, new = (
+        Fraction(Decimal(terms["total_weight_kg"])) / Fraction(Decimal(terms["total_quantity"]))
+        for terms in (approved, now)
+    )
+    return abs(new - old) > old * Fraction(settings.AVAILABILITY_QUANTITY_THRESHOLD) / 100
 
 
 def _price_moved(approved: Mapping[str, Any], now: Mapping[str, Any]) -> bool:

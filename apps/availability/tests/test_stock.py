@@ -267,6 +267,53 @@ def test_binding_prices_the_credit_anew(offer, partner, tax_rate):
     assert credit_of(buyer) == Decimal("2533603.28")
 
 
+def test_a_reservation_keeps_its_weight_payment_terms_and_tax_whatever_the_offer_says_later(
+    offer, user, partner, tax_rate
+):
+    tax_rate("5201", 5)
+    seller = user("SELLER")
+    live = offer(seller=seller, advance=0)
+    buyer = factories.with_credit(partner(), 100_00_000)
+    held = reserve(live, buyer, 50)
+    first = credit_of(buyer)
+    later = {"total_weight_kg": Decimal(16000), "advance": 50, "tax_basis": "INCLUSIVE"}
+    offers.update(Availability.objects.get(pk=live.pk), actor=seller, content=factories.content(**later))
+    stock.release(live, actor=SYSTEM, reservation_id=held.pk, quantity=Decimal(10))
+    held.refresh_from_db()
+    assert (held.weight_kg, held.reserved_weight_kg) == (40 * 170, 50 * 170)
+    stock.bind(
+        live, actor=SYSTEM, reservation_id=held.pk, negotiation_id=NEGOTIATION, unit_price=PRICE,
+        until=clock.now() + timedelta(hours=20),
+    )  # fmt: skip
+    assert credit_of(buyer) == (first * 4 / 5).quantize(Decimal("0.01"))
+
+
+def test_the_rest_of_a_part_release_has_the_price_of_its_own_step(offer, partner, tax_rate, user):
+    """Reserving much and releasing most of it doesn't keep the price of much; the steps are those of the time."""
+    tax_rate("5201", 0)
+    seller = user("SELLER")
+    steps = [{"min_quantity": Decimal(50), "unit_price": Decimal(50000)}]
+    live = offer(seller=seller, advance=0, price_steps=steps)
+    buyer = factories.with_credit(partner(), 100_00_000)
+    held = reserve(live, buyer, 60)
+    assert held.unit_price == 50000
+    offers.update(Availability.objects.get(pk=live.pk), actor=seller, content=factories.content(advance=0))
+    stock.release(live, actor=SYSTEM, reservation_id=held.pk, quantity=Decimal(10))
+    held.refresh_from_db()
+    assert held.unit_price == 50000, "50 have the price of the step still"
+    stock.release(live, actor=SYSTEM, reservation_id=held.pk, quantity=Decimal(40))
+    held.refresh_from_db()
+    assert (held.unit_price, credit_of(buyer)) == (53500, Decimal("255750.52"))
+    stock.release(live, actor=SYSTEM, reservation_id=held.pk)
+    assert credit_of(buyer) == 0
+
+
+def test_without_a_quotation_a_price_that_the_buyer_names_means_nothing(offer, partner):
+    live = offer(advance=0, price_type="NEGOTIABLE", unit_price=None, pricing_unit=None)
+    with pytest.raises(rules.PriceUnknown):
+        reserve(live, partner(), 10, unit_price=PRICE)
+
+
 NEGOTIATION = uuid4()
 
 

@@ -402,6 +402,9 @@ def test_only_an_own_ended_offer_is_repeated(posted, offer):
     ("fields", "thresholds"),
     [
         ({"total_weight_kg": Decimal(17001)}, None),
+        ({"total_weight_kg": Decimal(15300)}, None),
+        ({"total_weight_kg": Decimal(15299)}, ["quantity"]),
+        ({"total_weight_kg": Decimal(18701)}, ["quantity"]),
         ({"quantity": 110}, None),
         ({"quantity": 111}, ["quantity"]),
         ({"quantity": 60}, None),
@@ -547,6 +550,7 @@ def test_a_firm_offer_is_not_made_worse_or_cancelled_before_its_time(posted, use
     for worse in (
         {"unit_price": Decimal(53501)},
         {"quantity": 99},
+        {"total_weight_kg": Decimal(16999)},
         {"is_firm": False, "firm_until_at": None},
     ):
         with pytest.raises(rules.OfferFirm):
