@@ -45,7 +45,12 @@ def window_end(offer: Availability) -> datetime | None:
     """Midnight after the last day of the goods, in the offer's time zone."""
     if offer.available_until_date is None:
         return None
-    return clock.instant(offer.available_until_date + timedelta(days=1), time.min, offer.zone)
+    return local_midnight(offer, offer.available_until_date)
+
+
+def local_midnight(offer: Availability, day: date) -> datetime:
+    """The end of the day in the offer's time zone: it tells no time of day at which anything was done."""
+    return clock.instant(day + timedelta(days=1), time.min, offer.zone)
 
 
 def expiry_of(offer: Availability) -> datetime | None:
@@ -53,7 +58,7 @@ def expiry_of(offer: Availability) -> datetime | None:
     ends = [window_end(offer)]
     if offer.listed_at is not None:
         days = TradingDays(offer)
-        ends.append(offer.listed_at + LONGEST)
+        ends.append(local_midnight(offer, offer.listed_at.astimezone(offer.zone).date() + LONGEST))
         if offer.eod_policy == _Policy.DAY:
             ends.append(days.cutoff(days.after(days.of(offer.listed_at), offer.carried_days)))
         elif offer.eod_policy == _Policy.GOOD_TILL_DATE and offer.valid_until_date is not None:

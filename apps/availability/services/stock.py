@@ -651,7 +651,7 @@ def mark_sold(offer: Availability, *, actor: Actor, reservation_id: UUID, trade_
     reservation = _in_trade(offer, reservation_id, trade_id)
     if reservation.status != Reservation.Status.IN_TRADE:
         raise rules.ReservationClosed(status_now=reservation.status)
-    part, was_pending = reservation.still_open, offer.status == _Status.PENDING_APPROVAL
+    part = reservation.still_open
     reservation.status, reservation.sold_at = Reservation.Status.SOLD, clock.now()
     reservation.save()
     offer.reserved_quantity -= part
@@ -659,8 +659,6 @@ def mark_sold(offer: Availability, *, actor: Actor, reservation_id: UUID, trade_
     settle_status(offer)
     offer.save()
     refresh_lots(offer)
-    if was_pending and offer.status == _Status.SOLD_OUT:
-        withdraw_request(offer)
     price = reservation.agreed_price if reservation.agreed_price is not None else reservation.unit_price
     emit(
         events.AvailabilitySold(
@@ -758,9 +756,12 @@ def close_sale(offer: Availability, *, actor: Actor, reservation_id: UUID, trade
 
 def settle_status(offer: Availability) -> None:
     """Let the status follow the ledger: sold out with the last sale, back on the market with returned stock."""
+    was_pending = offer.status == _Status.PENDING_APPROVAL
     nothing_open = not offer.available_quantity and not offer.reserved_quantity
     if (offer.is_live or offer.status == _Status.SOLD_OUT) and nothing_open:
         offer.status = _Status.SOLD_OUT if offer.sold_quantity else _Status.CANCELLED
+        if was_pending:
+            withdraw_request(offer)
     elif offer.status == _Status.SOLD_OUT:
         offer.status = back_status(offer)
 

@@ -4,6 +4,8 @@ from datetime import time, timedelta
 from decimal import Decimal
 from typing import Final
 
+from django.db.models import Exists, OuterRef
+
 from apps.availability.models import Availability, Lot, TestReport
 from apps.commodities.models.units import PackWeight
 from erp import clock
@@ -48,16 +50,11 @@ def _has_unusual_packages(offer: Availability) -> bool:
 
 def _is_offered_elsewhere(offer: Availability) -> bool:
     """Whether another seller has lots of the same mark, crop year and press-running numbers on offer."""
-    for lot in offer.lots.all():
-        if lot.pr_from is None:
-            continue
-        same = Lot.objects.filter(
-            press_mark=lot.press_mark, crop_year=lot.crop_year, is_live=True,
-            pr_from__lte=lot.pr_to, pr_to__gte=lot.pr_from,
-        )  # fmt: skip
-        if same.exclude(seller_partner_id=offer.seller_partner_id).exists():
-            return True
-    return False
+    same = Lot.objects.filter(
+        press_mark=OuterRef("press_mark"), crop_year=OuterRef("crop_year"), is_live=True,
+        pr_from__lte=OuterRef("pr_to"), pr_to__gte=OuterRef("pr_from"),
+    ).exclude(seller_partner_id=offer.seller_partner_id)  # fmt: skip
+    return bool(offer.lots.filter(Exists(same)).exists())
 
 
 def _is_reported_elsewhere(offer: Availability) -> bool:

@@ -78,7 +78,7 @@ def test_a_day_offer_ends_with_the_trading_day_of_its_listing(market):
 
 def test_every_end_is_the_earliest_of_policy_window_and_half_a_year(market):
     long = listed(market, "2026-01-12T05:00", eod_policy="GOOD_TILL_CANCELLED")
-    assert long == at("2026-01-12T05:00") + timedelta(days=180)
+    assert long == at("2026-07-11T18:30"), "at the end of a day, which doesn't tell when it was listed"
     window = listed(market, "2026-01-12T05:00", eod_policy="DAY", available_until_date=date(2026, 1, 11))
     assert window == at("2026-01-11T18:30")
     holiday = listed(

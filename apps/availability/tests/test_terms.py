@@ -7,12 +7,14 @@ from uuid import uuid4
 
 import pytest
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from apps.approvals.models import ApprovalRequest
 from apps.availability import tasks
 from apps.availability.models import Availability, Lot
 from apps.availability.services import decisions, offers, rules, stock
 from apps.availability.services.offers import REPORT_PURPOSE
+from apps.availability.services.warnings import warnings_of
 from apps.availability.tests import factories
 from apps.commodities.models.commodities import Commodity
 from apps.commodities.models.parameters import QualityParameter
@@ -484,6 +486,37 @@ def test_an_edit_while_pending_voids_the_old_request_and_a_hold_that_ends_does_n
         decisions.approve(changed, actor=manager, if_version=pending.version)
     stock.release(changed, actor=SYSTEM, reservation_id=held.pk)
     assert decisions.approve(changed, actor=manager).status == "ACTIVE"
+
+
+def test_the_request_of_an_offer_that_sells_out_or_is_taken_back_while_pending_is_withdrawn(posted, partner):
+    def pending():
+        live = posted()
+        held = stock.reserve(live, actor=SYSTEM, holder_partner=partner(), quantity=Decimal(60))
+        stock.commit(live, actor=SYSTEM, reservation_id=held.pk, trade_id=live.pk, unit_price=Decimal(1))
+        return edit(live, posted.seller, unit_price=Decimal(60000)), held
+
+    row, held = pending()
+    stock.mark_sold(row, actor=SYSTEM, reservation_id=held.pk, trade_id=row.pk)
+    sold_out = edit(row, posted.seller, quantity=60, unit_price=Decimal(60000))
+    other, held = pending()
+    smaller = edit(other, posted.seller, quantity=60, unit_price=Decimal(60000))
+    stock.return_stock(smaller, actor=SYSTEM, reservation_id=held.pk, trade_id=other.pk, withdraw=True)
+    assert (sold_out.status, Availability.objects.get(pk=other.pk).status) == ("SOLD_OUT", "CANCELLED")
+    assert not ApprovalRequest.objects.filter(subject_id__in=(row.pk, other.pk), status="pending").exists()
+
+
+def test_the_number_of_queries_for_warnings_does_not_grow_with_the_lots(posted):
+    lots = [
+        {**LOT, "lot_no": f"SSG-{n}", "pr_from": 1 + 100 * n, "pr_to": 100 + 100 * n, "bales": 25}
+        for n in range(4)
+    ]
+    counts = []
+    for parcel in ([LOT], lots):
+        draft = posted(live=False, crop_year="2025-26", lots=parcel)
+        with CaptureQueriesContext(connection) as queries:
+            warnings_of(draft)
+        counts.append(len(queries))
+    assert counts[0] == counts[1]
 
 
 def test_whoever_edited_since_the_last_decision_cannot_approve(posted, user):
