@@ -545,6 +545,16 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 60.0,
         "options": {"expires": 60},
     },
+    "follow-partners-of-requirements": {
+        "task": "apps.requirement.tasks.follow_partners",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
+    "release-reservations-of-requirements": {
+        "task": "apps.requirement.tasks.release_reservations",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
     "compute-demand": {
         "task": "apps.requirement.tasks.compute_demand",
         "schedule": crontab(hour="1", minute="13"),

@@ -1,13 +1,17 @@
 """Periodic work on requirements, and what they follow of other modules."""
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, Final
 
 import structlog
 from celery import shared_task
+from django.db import transaction
 from django.db.models import Count, Min
 from prometheus_client.core import GaugeMetricFamily, Metric
 
+from apps.availability.models import Availability, Reservation
+from apps.availability.services import stock
 from apps.notifications import services as notifications
 from apps.partners import events as partner_events
 from apps.requirement import events, notices
@@ -22,7 +26,6 @@ from erp.outbox.wire import Envelope
 
 CHUNK: Final = 500  # rows of one sweep
 OPINIONS: Final = 20
-PARTNER: Final = "partner"
 
 log = structlog.get_logger(__name__)
 
@@ -44,15 +47,7 @@ metrics.of_modules.append(requirements_overdue)
 @shared_task
 def expire_requirements() -> int:
     """End or carry forward requirements past their time, each in its own transaction; return how many."""
-    due = Requirement.objects.due(clock.now()).order_by("expires_at", "pk")
-    ended = 0
-    for requirement in list(due[:CHUNK]):
-        try:
-            decisions.expire(requirement, actor=SYSTEM)
-            ended += 1
-        except Exception:
-            log.exception("requirement_not_expired", requirement_id=str(requirement.pk))
-    return ended
+    return _each(Requirement.objects.due(clock.now()).order_by("expires_at", "pk"), decisions.expire)
 
 
 @shared_task
@@ -82,24 +77,61 @@ def ask_opinions() -> int:
     return recorded
 
 
-@handles(partner_events.PartnerSuspended)
-def suspend_requirements(event: partner_events.PartnerSuspended, *, meta: Envelope) -> None:
-    """Suspend the open requirements of a suspended partner."""
-    rows = Requirement.objects.filter(buyer_partner_id=event.partner_id, status__in=Requirement.OPEN)
-    for requirement in rows.order_by("pk"):
-        decisions.suspend(requirement, actor=SYSTEM, reason="The buyer is suspended.", cause=PARTNER)
+@handles(partner_events.PartnerSuspended, partner_events.PartnerReactivated)
+def start_following(
+    event: partner_events.PartnerSuspended | partner_events.PartnerReactivated, *, meta: Envelope
+) -> None:
+    """Have the sweep follow the partner's standing at once; what it misses the next run finds."""
+    transaction.on_commit(lambda: follow_partners.apply_async(retry=False), robust=True)
 
 
-@handles(partner_events.PartnerReactivated)
-def reactivate_requirements(event: partner_events.PartnerReactivated, *, meta: Envelope) -> None:
-    """Reactivate what the suspension of a partner had suspended."""
-    rows = Requirement.objects.filter(
-        buyer_partner_id=event.partner_id,
-        status=Requirement.Status.SUSPENDED,
-        suspended_for__contains=[PARTNER],
+@handles(events.RequirementCancelled, events.RequirementExpired)
+def start_releasing(
+    event: events.RequirementCancelled | events.RequirementExpired, *, meta: Envelope
+) -> None:
+    """Have the sweep release at once what is reserved for a requirement that has ended."""
+    transaction.on_commit(lambda: release_reservations.apply_async(retry=False), robust=True)
+
+
+@shared_task
+def follow_partners() -> int:
+    """Suspend the open requirements of suspended buyers, and put back those of active ones; return how many.
+
+    What there is to do follows from the standing of the partners, so the next run makes good what failed in one.
+    """
+    cause = Requirement.FOR_PARTNER
+    suspend = partial(decisions.suspend, reason="The buyer is suspended.", cause=cause)
+    done = _each(Requirement.objects.to_suspend().order_by("pk"), suspend)
+    return done + _each(
+        Requirement.objects.to_reactivate().order_by("pk"), partial(decisions.reactivate, cause=cause)
     )
-    for requirement in rows.order_by("pk"):
-        decisions.reactivate(requirement, actor=SYSTEM, cause=PARTNER)
+
+
+@shared_task
+def release_reservations() -> int:
+    """Release what is reserved for requirements that were cancelled or have expired; return how many offers."""
+    ended = Requirement.objects.ended().values("pk")
+    held = Reservation.objects.filter(status=Reservation.Status.HELD, requirement_id__in=ended).unprotected()
+    pairs = held.order_by("availability_id", "requirement_id").values_list("availability", "requirement_id")
+    return sum(
+        _each(
+            Availability.objects.filter(pk=offer_id),
+            partial(stock.release_for_requirement, requirement_id=requirement_id),
+        )
+        for offer_id, requirement_id in list(pairs.distinct()[:CHUNK])
+    )
+
+
+def _each(rows: Any, run: Callable[..., Any]) -> int:
+    """Run a service on each row, in a transaction each; one that fails keeps no other waiting."""
+    done = 0
+    for row in list(rows[:CHUNK]):
+        try:
+            run(row, actor=SYSTEM)
+            done += 1
+        except Exception:
+            log.exception("sweep_skipped", row=str(row.pk))
+    return done
 
 
 @handles(

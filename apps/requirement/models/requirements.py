@@ -81,6 +81,27 @@ class RequirementQuerySet(QuerySet):
         """Requirements past their end."""
         return self.filter(status__in=Requirement.OPEN, expires_at__lte=now)
 
+    def to_suspend(self) -> Self:
+        """Open requirements of buyers that are suspended, which aren't suspended for that yet."""
+        rows = self.filter(status__in=Requirement.OPEN, buyer_partner__status=Partner.Status.SUSPENDED)
+        return rows.exclude(suspended_for__contains=[Requirement.FOR_PARTNER])
+
+    def to_reactivate(self) -> Self:
+        """Requirements that are suspended for their buyer, who is active again."""
+        return self.filter(
+            status=Requirement.Status.SUSPENDED,
+            suspended_for__contains=[Requirement.FOR_PARTNER],
+            buyer_partner__status=Partner.Status.ACTIVE,
+        )
+
+    def ended(self) -> Self:
+        """Requirements for which nothing more is wanted, though not everything was bought."""
+        return self.filter(status__in=(Requirement.Status.CANCELLED, Requirement.Status.EXPIRED))
+
+    def may_reserve(self) -> Self:
+        """Live requirements for which goods can be reserved."""
+        return self.live().exclude(intent=Requirement.Intent.PRICE_DISCOVERY_ONLY)
+
     def with_row(self) -> Self:
         """With what the answer about a row names."""
         return self.select_related("buyer_partner", "commodity", "pricing_unit")
@@ -163,6 +184,7 @@ class Requirement(Opaque):
         REVIEW = "REVIEW"
         FAIL = "FAIL"
 
+    FOR_PARTNER: ClassVar = "partner"  # the cause of a suspension with the buyer
     LIVE: ClassVar = (Status.ACTIVE, Status.PARTIALLY_FULFILLED)
     OPEN: ClassVar = (Status.PENDING_APPROVAL, *LIVE, Status.SUSPENDED)
     EDITABLE: ClassVar = (Status.DRAFT, Status.REJECTED, *OPEN)

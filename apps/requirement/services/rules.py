@@ -3,7 +3,9 @@
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final
+from uuid import UUID
 
+from apps.availability.services import stock
 from apps.commodities.exact import Factor, Price, amount, rounded
 from apps.commodities.services.factors import factors, price_of
 from apps.partners.models import Partner
@@ -251,3 +253,12 @@ class Quote:
             Fraction(self.requirement.kg_per_unit) if self.factor.dimension == "COUNT" else self.factor.value
         )
         return per * self.price.divisor
+
+
+def may_reserve(requirement_id: UUID, partner_id: UUID) -> bool:
+    """Whether the partner can reserve goods for this requirement: its own, live, and not for prices only."""
+    rows = Requirement.objects.may_reserve().filter(pk=requirement_id, buyer_partner_id=partner_id)
+    return bool(rows.exists())
+
+
+stock.requirement_checks.append(may_reserve)

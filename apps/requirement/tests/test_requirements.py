@@ -374,6 +374,7 @@ def test_a_suspended_buyers_requirements_come_back_in_the_right_status(
     partner = standing.Partner.objects.get(pk=buyer.partner_id)
     standing.suspend(partner, actor=director, reason_code="non_payment", reason="Two invoices are overdue.")
     deliver()
+    assert tasks.follow_partners() == 3
     statuses = {row.pk: row.status for row in Requirement.objects.all()}
     assert [statuses[row.pk] for row in (live, part, draft, waiting)] == [
         _Status.SUSPENDED, _Status.SUSPENDED, _Status.DRAFT, _Status.SUSPENDED,
@@ -383,6 +384,8 @@ def test_a_suspended_buyers_requirements_come_back_in_the_right_status(
     partner = standing.Partner.objects.get(pk=buyer.partner_id)
     standing.reactivate(partner, actor=user("INTERNAL_DIRECTOR"), reason="Both invoices were paid.")
     deliver()
+    assert tasks.follow_partners() == 3
+    assert tasks.follow_partners() == 0
     statuses = {row.pk: row.status for row in Requirement.objects.all()}
     assert [statuses[row.pk] for row in (live, part, draft, waiting)] == [
         _Status.SUSPENDED, _Status.PARTIALLY_FULFILLED, _Status.DRAFT, _Status.ACTIVE,
