@@ -19,6 +19,10 @@ from erp.errors import FieldError
 GUARDED: Final = ("number", "intent", "urgency", "internal_reference", "tag")
 
 
+class _In(django_filters.BaseInFilter, django_filters.ChoiceFilter):  # type: ignore[misc]
+    pass
+
+
 class RequirementFilters(django_filters.FilterSet):  # type: ignore[misc]
     """Filters of the list of requirements beyond its columns."""
 
@@ -26,6 +30,14 @@ class RequirementFilters(django_filters.FilterSet):  # type: ignore[misc]
         choices=[("own", "Own"), ("market", "Market"), ("all", "All")],
         method="within_scope",
         label="One's own requirements, those of others that are live, or all (default).",
+    )
+    status = django_filters.ChoiceFilter(
+        choices=Requirement.Status.choices,
+        method="with_status",
+        label="Status. Without scope=own only live ones, which match each other.",
+    )
+    status__in = _In(
+        choices=Requirement.Status.choices, method="with_status", label="One of these, as for status."
     )
     variety_id = django_filters.UUIDFilter(
         method="accepting", label="Requirements that accept this variety, or any."
@@ -43,10 +55,12 @@ class RequirementFilters(django_filters.FilterSet):  # type: ignore[misc]
     def filter_queryset(self, queryset: Any) -> Any:
         """The rows; refuses what would find masked values."""
         asked = [name for name in GUARDED if self.data.get(name)]
-        is_open = self.data.get("scope") == "own" or holds_everywhere(
-            actor_of(self.request), capabilities.VIEW_ALL
-        )
-        if asked and not is_open:
+        if "live_since" in self.data.get("ordering", "").replace("-", "").split(","):
+            asked.append("ordering")  # it is set anew when the buyer would take more, or pay more
+        statuses = (self.form.cleaned_data["status"], *(self.form.cleaned_data["status__in"] or ()))
+        if set(statuses) - {"", *Requirement.LIVE}:
+            asked.append("status" if self.form.cleaned_data["status"] else "status__in")
+        if asked and not self._is_open():
             words = "Add scope=own: of other requirements this isn't shown."
             raise invalid([FieldError(f"/query/{name}", "not_allowed", words) for name in asked])
         return super().filter_queryset(queryset)
@@ -57,6 +71,17 @@ class RequirementFilters(django_filters.FilterSet):  # type: ignore[misc]
         if scope == "own":
             return rows.of_partner(actor, "buyer_partner")
         return rows.on_market_of(actor) if scope == "market" else rows
+
+    def _is_open(self) -> bool:
+        """Whether the caller sees every field of the rows it asks for."""
+        return self.data.get("scope") == "own" or holds_everywhere(
+            actor_of(self.request), capabilities.VIEW_ALL
+        )
+
+    def with_status(self, rows: Any, name: str, asked: str | list[str]) -> Any:
+        """Rows with a status. Whether anything was bought is masked, so to others both live ones are one."""
+        wanted = {asked} if isinstance(asked, str) else set(asked)
+        return rows.filter(status__in=wanted if self._is_open() else Requirement.LIVE)
 
     def accepting(self, rows: Any, name: str, variety_id: Any) -> Any:
         """Rows that accept the variety."""

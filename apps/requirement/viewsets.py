@@ -34,12 +34,11 @@ class RequirementViewSet(RowViewSet):
     filters: ClassVar = {
         "commodity_id": ["exact", "in"],
         "state_code": ["exact", "in"],
-        "status": ["exact", "in"],
         "visibility": ["exact"],
         "delivery_from_date": ["lte"],
         "delivery_until_date": ["gte"],
     }
-    ordering_fields: ClassVar = ["created_at", "live_since"]
+    ordering_fields: ClassVar = ["created_at", "published_at", "live_since"]
     changes_known_to = "buyer_partner"
 
     create = endpoint(requirements.create, serializers.CreateInput)

@@ -158,11 +158,12 @@ def test_a_buyer_does_not_browse_and_an_internal_one_is_for_staff(requirement, u
 @pytest.mark.parametrize(
     "query",
     ["ceiling_price=1", "ordering=ceiling_price", "urgency=URGENT", "number=REQ", "internal_reference=PO", "tag=x",
-     "intent=DIRECT_BUY", "max_quantity=1"],
+     "intent=DIRECT_BUY", "max_quantity=1", "ordering=live_since", "ordering=created_at,-live_since",
+     "status=FULFILLED", "status__in=ACTIVE,FULFILLED"],
 )  # fmt: skip
 def test_no_filter_or_order_finds_a_masked_value(public, seller, user, client_for, query):
     assert client_for(seller).read(f"{URL}?{query}").status_code == 400
-    if "=" in query and query.split("=")[0] in ("urgency", "number", "internal_reference", "tag", "intent"):
+    if query.split("=")[0] not in ("ceiling_price", "max_quantity") and query != "ordering=ceiling_price":
         owner = User.objects.get(pk=public.created_by_id)
         assert client_for(owner).read(f"{URL}?scope=own&{query}").status_code == 200
         assert client_for(user("INTERNAL")).read(f"{URL}?{query}").status_code == 200
@@ -182,6 +183,29 @@ def test_scopes_and_filters_of_the_list(public, requirement, user, client_for):
     assert ids(f"commodity_id={public.commodity_id}") == {str(public.pk)}
     assert ids("state_code=33&scope=own&urgency=NORMAL") == {str(own.pk)}
     assert ids(f"variety_id={uuid4()}") == {str(own.pk), str(public.pk)}  # any variety
+
+
+def test_neither_status_nor_order_tells_who_has_bought_or_would_pay_more(requirement, seller, client_for):
+    first, second = requirement(visibility="PUBLIC"), requirement(visibility="PUBLIC")
+    with unguarded_writes():
+        Requirement.objects.filter(pk=first.pk).update(published_at=clock.now() - timedelta(minutes=1))
+    ledger.fulfill(
+        first, actor=SYSTEM, quantity=Decimal(40), amount=Decimal(1), currency="INR", reason="By telephone."
+    )
+    requirements.update(
+        Requirement.objects.get(pk=first.pk), actor=User.objects.get(pk=first.created_by_id),
+        content=content(visibility="PUBLIC", ceiling_price=Decimal(55_000)),
+    )  # fmt: skip
+
+    def ids(query, user=seller):
+        return [row["id"] for row in client_for(user).read(f"{URL}?{query}").json()["results"]]
+
+    both = [str(first.pk), str(second.pk)]
+    for query in ("status=ACTIVE", "status=PARTIALLY_FULFILLED", "status__in=ACTIVE,PARTIALLY_FULFILLED"):
+        assert ids(f"{query}&ordering=published_at") == both, query
+    owner = User.objects.get(pk=first.created_by_id)
+    assert ids("scope=own&status=ACTIVE", owner) == []
+    assert ids("scope=own&status=PARTIALLY_FULFILLED", owner) == both[:1]
 
 
 def test_events_and_feed_tell_sellers_nothing(public, seller, emitted, client_for):
