@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final, Literal
+from uuid import UUID
 
 import structlog
 from django.conf import settings
@@ -50,17 +51,20 @@ class _Stopped(Exception):
         self.why = why
 
 
-def ask(task: Task, question: Any, *, actor: Actor) -> Suggestion:
-    """Suggest an answer to a question of the task.
+def ask(task: Task, question: Any, *, actor: Actor, for_partner: UUID | None = None) -> Suggestion:
+    """Suggest an answer to a question of the task, from facts that the actor's partner may use.
+
+    ``for_partner`` is the partner that the answer is for where staff or SYSTEM ask: it gets no other facts by that.
 
     Facts are read in a read-only transaction of its own; a remote model is asked after it. Inside a transaction of
     the caller's (a change, a local lookup) only the built-in function answers. Whatever stops the remote model, the
     built-in answer is returned with the reason in ``degraded``; an outage is never an error of the caller.
     """
+    partner_id = for_partner or actor.partner_id
     if settings.AI_PROVIDER == BUILT_IN or _in_transaction():
-        return _suggestion(task.built_in(question, task.facts(question, actor)))
+        return _suggestion(task.built_in(question, task.facts(question, partner_id)))
     with _read_only():
-        facts = task.facts(question, actor)
+        facts = task.facts(question, partner_id)
         own = task.built_in(question, facts)
         budget, prompt = _allowed(task, actor)
     if budget is None or prompt is None:
@@ -156,7 +160,7 @@ class _Question:
             if (text := cache.get(key)) is not None:
                 return self._checked(text), False
         estimate = cost_of({"in": tokens, "out": provider.MOST_TOKENS_OUT})
-        if not budgets.take(self.budget, estimate):
+        if not budgets.take(self.budget, self.call_id, estimate):
             raise _Stopped("over_budget")
         self.estimate = estimate
         text = self._complete(scrubbed)

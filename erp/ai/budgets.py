@@ -1,7 +1,7 @@
-"""The money of questions in flight: one atomic counter per organization in Redis, in millionths.
+"""The money of questions in flight: one entry per question in a sorted set of Redis per organization.
 
-A question adds its estimate before it is asked and takes it off once its call is recorded, so parallel questions
-don't pass the limit together. Without Redis a paid provider isn't asked.
+A question enters its estimate before it is asked and is taken out once its call is recorded, so parallel questions
+don't pass the limit together. Each entry ends by itself. Without Redis a paid provider isn't asked.
 """
 
 from decimal import Decimal
@@ -18,7 +18,7 @@ from erp.ai.models import Budget, Call
 _HOUR: Final = 3_600  # a question that nobody recorded stops counting after this
 
 
-def _counter(organization_id: UUID) -> tuple[Any, str] | None:
+def _entries(organization_id: UUID) -> tuple[Any, str] | None:
     store: Any = caches["default"]
     if not isinstance(store, RedisCache):
         return None
@@ -26,30 +26,37 @@ def _counter(organization_id: UUID) -> tuple[Any, str] | None:
     return store._cache.get_client(name, write=True), name
 
 
-def take(budget: Budget, estimate: Decimal) -> bool:
+def _entry(call_id: UUID, estimate: Decimal) -> str:
+    return f"{call_id}:{int(estimate * 1_000_000)}"
+
+
+def take(budget: Budget, call_id: UUID, estimate: Decimal) -> bool:
     """Reserve the estimate of one question; False where it doesn't fit into the month's limit."""
-    micros = int(estimate * 1_000_000)
+    now = clock.now().timestamp()
     try:
-        if (found := _counter(budget.organization_id)) is None:
+        if (found := _entries(budget.organization_id)) is None:
             return False
         redis, name = found
         with redis.pipeline(transaction=True) as pipe:
-            pipe.incrby(name, micros)
+            pipe.zadd(name, {_entry(call_id, estimate): now + _HOUR})
+            pipe.zremrangebyscore(name, "-inf", now)
             pipe.expire(name, _HOUR)
-            in_flight = Decimal(pipe.execute()[0]) / 1_000_000
+            pipe.zrange(name, 0, -1)
+            entries = pipe.execute()[-1]
     except RedisError:
         return False
-    # Read after the counter: a call that is recorded meanwhile counts twice rather than not at all.
+    in_flight = Decimal(sum(int(entry.decode().partition(":")[2]) for entry in entries)) / 1_000_000
+    # Read after the entries: a call that is recorded meanwhile counts twice rather than not at all.
     if Call.objects.spent(budget.organization_id, clock.now()) + in_flight <= budget.month_limit:
         return True
-    give_back(budget.organization_id, estimate)
+    give_back(budget.organization_id, call_id, estimate)
     return False
 
 
-def give_back(organization_id: UUID, estimate: Decimal) -> None:
-    """Take a question's estimate off. An error is swallowed: the counter ends with its hour."""
+def give_back(organization_id: UUID, call_id: UUID, estimate: Decimal) -> None:
+    """Take a question out, if it is in flight. An error is swallowed: its entry ends by itself."""
     try:
-        if (found := _counter(organization_id)) is not None:
-            found[0].decrby(found[1], int(estimate * 1_000_000))
+        if (found := _entries(organization_id)) is not None:
+            found[0].zrem(found[1], _entry(call_id, estimate))
     except RedisError:
         return

@@ -9,8 +9,6 @@ from uuid import UUID
 from django.core.exceptions import ImproperlyConfigured
 from pydantic import BaseModel, ConfigDict, Field
 
-from erp.access import Actor
-
 
 class Shape(BaseModel):
     """Base of every input and output of a task: frozen, and without unknown members."""
@@ -89,12 +87,9 @@ class Task:
             raise ImproperlyConfigured(f"the AI task {self.name} needs a built-in function")
         tasks[self.name] = self
 
-    def facts(self, question: Any, actor: Actor) -> Facts:
-        """The rows of its sources that the actor's partner may use. A source that no module declares has none."""
-        return {
-            name: sources[name](question, actor.partner_id) if name in sources else ()
-            for name in self.sources
-        }
+    def facts(self, question: Any, partner_id: UUID | None) -> Facts:
+        """The rows of its sources that the partner may use. A source that no module declares has none."""
+        return {name: sources[name](question, partner_id) if name in sources else () for name in self.sources}
 
 
 Source = Callable[[Any, UUID | None], Sequence[Any]]

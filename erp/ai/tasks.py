@@ -21,7 +21,7 @@ def record_call(call: dict[str, Any], estimate: str) -> bool:
         "cost": Decimal(call["cost"]),
         "recorded_at": datetime.fromisoformat(call["recorded_at"]),
     }
-    is_new = bool(services.record_call(actor=SYSTEM, call_id=UUID(call["call_id"]), figures=figures))
-    if is_new:
-        budgets.give_back(figures["organization_id"], Decimal(estimate))
+    call_id = UUID(call["call_id"])
+    is_new = bool(services.record_call(actor=SYSTEM, call_id=call_id, figures=figures))
+    budgets.give_back(figures["organization_id"], call_id, Decimal(estimate))
     return is_new

@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from decimal import Decimal
 from importlib import import_module
 from typing import Annotated
@@ -14,7 +15,7 @@ from django.db import IntegrityError, connection, transaction
 
 from apps.approvals import services as approvals
 from apps.approvals.models import ApprovalRequest
-from erp import logs
+from erp import clock, logs
 from erp.access import SYSTEM
 from erp.ai import asking, budgets, provider, registry, scrubbing, services, tasks
 from erp.ai.events import AiCallRecorded
@@ -278,6 +279,58 @@ def test_without_redis_a_paid_provider_is_not_asked(task, person, model, setting
     assert not model.hits
 
 
+def test_each_question_in_flight_ends_by_itself_and_is_given_back_once(model, set_clock):
+    budget, first, second = Budget.objects.get(), uuid4(), uuid4()
+    assert budgets.take(budget, first, Decimal(60))
+    set_clock(clock.now() + timedelta(minutes=50))
+    assert budgets.take(budget, second, Decimal(40))
+    assert not budgets.take(budget, uuid4(), Decimal(1))  # and it isn't left in
+    set_clock(clock.now() + timedelta(minutes=11))
+    assert budgets.take(budget, uuid4(), Decimal(60))  # the first has ended, whatever came after it
+    for _ in range(2):  # late, and twice
+        for ended in (first, second):
+            budgets.give_back(ORGANIZATION, ended, Decimal(60) if ended == first else Decimal(40))
+    assert budgets.take(budget, uuid4(), Decimal(40))
+    assert not budgets.take(budget, uuid4(), Decimal(1))
+
+
+ODD = ['{"usage": {"prompt_tokens": Infinity, "completion_tokens": 1}}', "[" * 100_000]
+ODD += [
+    json.dumps(
+        {
+            "choices": [{"message": {"content": "{}"}}],
+            "usage": {"prompt_tokens": count, "completion_tokens": 1},
+        }
+    )
+    for count in (-5, 10**12)
+]
+
+
+@pytest.mark.parametrize("text", ODD, ids=("infinite", "deep", "negative", "huge"))
+def test_an_odd_completion_is_replaced_by_the_built_in_answer(task, person, model, text):
+    def answer(handler, number):
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(text)))
+        handler.end_headers()
+        handler.wfile.write(text.encode())
+
+    model.behaviour = answer
+    found = asking.ask(task, goods(), actor=person)
+    assert (found.provider, found.degraded) == ("builtin", "invalid_output")
+    assert Call.objects.get().cost > 0  # it may have been charged
+
+
+def test_staff_ask_with_the_facts_of_the_partner_that_the_answer_is_for(task, person):
+    partner_id, asked = uuid4(), []
+    registry.source("test.rows")(lambda question, partner_id: asked.append(partner_id) or [])
+    try:
+        asking.ask(task, goods(), actor=person, for_partner=partner_id)
+        asking.ask(task, goods(), actor=person)
+    finally:
+        del registry.sources["test.rows"]
+    assert asked == [partner_id, None]
+
+
 @pytest.mark.django_db(transaction=True)
 def test_fifty_questions_at_once_do_not_pass_a_budget_for_ten(task, person, model):
     with unguarded_writes():
@@ -315,8 +368,8 @@ def test_a_call_is_recorded_once_and_stays(task, person, model):
         for field in Call._meta.concrete_fields
     } | {"recorded_at": call.recorded_at.isoformat()}
     assert tasks.record_call(record, "1") is False
-    assert budgets.take(Budget.objects.get(), Decimal(99))  # nothing was taken off twice
-    assert not budgets.take(Budget.objects.get(), Decimal(1))
+    assert budgets.take(Budget.objects.get(), uuid4(), Decimal(99))  # nothing was taken off twice
+    assert not budgets.take(Budget.objects.get(), uuid4(), Decimal(1))
     for statement in ("UPDATE ai_call SET cost = 0", "DELETE FROM ai_call"):
         with pytest.raises(IntegrityError), transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(statement)
