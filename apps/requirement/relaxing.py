@@ -141,6 +141,11 @@ class Candidate:
     seller: UUID
     quantity: Decimal
     values: Mapping[str, Fraction]
+    is_priced: bool = True
+
+    def passes(self, bound: Bound) -> bool:
+        """Whether it has a value that is within the bound."""
+        return bound.name in self.values and not bound.misses_by(self.values[bound.name])
 
 
 class _Choice(NamedTuple):
@@ -157,8 +162,17 @@ class _Choice(NamedTuple):
 
 
 def relax(question: RelaxQuestion, candidates: Sequence[Candidate]) -> Answer[Relaxations]:
-    """The best relaxation, and up to four that no other beats in cost and quantity."""
+    """The best relaxation, and up to four that no other beats in cost and quantity.
+
+    Where few sellers' prices meet the ceiling, in scope or not, no figure may depend on them: by trying one ceiling
+    after another a buyer would find what they ask.
+    """
     bounds = (*question.bounds, *question.secret_bounds)
+    for ceiling in (bound for bound in (*question.secret_bounds, *question.limits) if bound.name == CEILING):
+        if _decides_for_few(ceiling, question, candidates):
+            return Answer[Relaxations](value=None, reasons=(Reason(code="too_few_sellers"),))
+        if ceiling in question.limits:
+            candidates = [each for each in candidates if each.passes(ceiling)]
     open_before, misses = _judge(bounds, candidates)
     missing = max(question.wanted - open_before, Decimal(0))
     movable = [bound for bound in bounds if bound.name not in question.keep]
@@ -274,6 +288,26 @@ def _tells_prices(choice: _Choice, misses: Sequence[_Miss]) -> bool:
     return len(sellers) < FEW_SELLERS
 
 
+def _decides_for_few(ceiling: Bound, question: RelaxQuestion, candidates: Iterable[Candidate]) -> bool:
+    """Whether the prices of fewer than three sellers meet the ceiling, or are above it; none is no matter."""
+    priced = [each for each in candidates if each.is_priced and CEILING in each.values]
+    priced = [each for each in priced if _within_reach(each, question)]
+    everyone = {each.seller for each in priced}
+    beyond = {each.seller for each in priced if not each.passes(ceiling)}
+    return any(0 < len(sellers) < FEW_SELLERS for sellers in (everyone, beyond))
+
+
+def _within_reach(candidate: Candidate, question: RelaxQuestion) -> bool:
+    """Whether some relaxation would let the offer pass all bounds, but for its price."""
+    if any(bound.name not in candidate.values for bound in question.bounds):
+        return False
+    missed = [bound for bound in question.bounds if not candidate.passes(bound)]
+    return len(missed) <= 2 and all(
+        bound.name not in question.keep and bound.allows(bound.misses_by(candidate.values[bound.name]))
+        for bound in missed
+    )
+
+
 def _unbeaten(choices: Iterable[_Choice]) -> list[_Choice]:
     """Choices, best first, that no other is at least as good as in both cost and quantity."""
     kept: list[_Choice] = []
@@ -308,20 +342,20 @@ def _banded(quantity: Decimal) -> str:
 
 
 def candidates_of(question: RelaxQuestion, offers: Iterable[OpenOffer]) -> list[Candidate]:
-    """The newest offers that pass all that isn't a bound, with their values for the bounds."""
+    """The newest offers that pass all that isn't a bound or the ceiling, with their values for the bounds."""
     newest = sorted(offers, key=lambda offer: (offer.listed_date, offer.availability_id), reverse=True)
     found = []
     for offer in newest[:MOST_OFFERS]:
         values = _values(question, offer)
         quantity = _quantity(question, offer)
+        is_priced = offer.price_per_kg is not None
+        candidate = Candidate(offer.seller_partner_id, quantity, values, is_priced)
         if (
             _fits(question, offer)
-            and all(
-                bound.name in values and not bound.misses_by(values[bound.name]) for bound in question.limits
-            )
+            and all(candidate.passes(bound) for bound in question.limits if bound.name != CEILING)
             and quantity >= max(question.least, Decimal("0.001"))
         ):
-            found.append(Candidate(offer.seller_partner_id, quantity, values))
+            found.append(candidate)
     return found
 
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import structlog
 from celery import shared_task
+from django.core.cache import cache
 from django.db import transaction
 from django.db.models import Count, Min
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -19,13 +20,14 @@ from apps.requirement.models import Requirement, Suggestion
 from apps.requirement.relaxing import RELAX
 from apps.requirement.services import decisions, statistics, suggestions
 from erp import clock, metrics
-from erp.access import SYSTEM
+from erp.access import SYSTEM, Actor
 from erp.ai import asking
 from erp.outbox.subscriber import handles
 from erp.outbox.wire import Envelope
 
 CHUNK: Final = 500  # rows of one sweep
 OPINIONS: Final = 20
+CLAIMED: Final = 3_600  # seconds until another worker may ask for an opinion that was never recorded
 
 log = structlog.get_logger(__name__)
 
@@ -58,23 +60,27 @@ def compute_demand() -> int:
 
 @shared_task
 def ask_opinions() -> int:
-    """Ask a remote model about open suggestions, outside transactions; return how many opinions were recorded."""
-    recorded = 0
-    for suggestion in list(
-        Suggestion.objects.opinion_due(clock.now()).select_related("requirement")[:OPINIONS]
-    ):
-        question = suggestions.question_of(suggestion.requirement, suggestion.scope, suggestion.keep)
-        found = asking.ask(RELAX, question, actor=suggestion.created_by or SYSTEM)
-        opinion = None
-        if not found.degraded and found.value is not None and found.provider != asking.BUILT_IN:
-            opinion = {
-                "options": found.value.model_dump(mode="json")["options"],
-                "confidence": str(found.confidence),
-                "model": found.model,
-            }
-            recorded += 1
-        suggestions.record_opinion(suggestion, actor=SYSTEM, opinion=opinion, provider=found.provider)
-    return recorded
+    """Ask a remote model about open suggestions, outside transactions; return how many were asked about."""
+    due = Suggestion.objects.opinion_due(clock.now()).select_related("requirement")[:OPINIONS]
+    return _each(due, _ask_opinion)
+
+
+def _ask_opinion(suggestion: Suggestion, *, actor: Actor) -> None:
+    if not cache.add(f"requirement:opinion:{suggestion.pk}", "claimed", CLAIMED):
+        return  # another worker asks: a question may cost
+    requirement = suggestion.requirement
+    question = suggestions.question_of(requirement, suggestion.scope, suggestion.keep)
+    found = asking.ask(
+        RELAX, question, actor=suggestion.created_by or actor, for_partner=requirement.buyer_partner_id
+    )
+    opinion = None
+    if not found.degraded and found.value is not None and found.provider != asking.BUILT_IN:
+        opinion = {
+            "options": found.value.model_dump(mode="json")["options"],
+            "confidence": str(found.confidence),
+            "model": found.model,
+        }
+    suggestions.record_opinion(suggestion, actor=actor, opinion=opinion, provider=found.provider)
 
 
 @handles(partner_events.PartnerSuspended, partner_events.PartnerReactivated)

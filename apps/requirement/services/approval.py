@@ -92,7 +92,7 @@ def compare_price(requirement: Requirement, actor: Actor) -> None:
         tick=quoted.tick,
         places=quoted.places,
     )
-    found = asking.ask(task, question, actor=actor)
+    found = asking.ask(task, question, actor=actor, for_partner=requirement.buyer_partner_id)
     if found.value is None:
         return
     requirement.reference_price = found.value.price

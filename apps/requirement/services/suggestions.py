@@ -20,9 +20,12 @@ from apps.requirement.services.rules import fault, head
 from erp import clock
 from erp.access import Actor
 from erp.ai import asking
+from erp.api import throttling
+from erp.errors import FieldError
 from erp.events import Quantity
 from erp.services import emit, service
 
+DAY: Final = 86_400
 LIFE: Final = timedelta(hours=24)
 SCOPES: Final = ("QUALITY", "CEILING", "WINDOW", "PLACE")
 _Status = Suggestion.Status
@@ -58,6 +61,8 @@ def ai_adjust(
     """Suggest which bounds to relax, apply a suggestion, or dismiss it. Only the buyer applies or dismisses."""
     if action == "SUGGEST":
         rules.require_status(requirement, Requirement.Status.DRAFT, *Requirement.LIVE)
+        _require_parameters(requirement, keep)
+        _count(requirement, actor)
         return _suggest(requirement, actor, scope, keep)
     if actor.partner_id != requirement.buyer_partner_id or actor.partner_id is None:
         raise rules.OwnerOnly
@@ -102,8 +107,31 @@ def record_opinion(
     return suggestion
 
 
+def _require_parameters(requirement: Requirement, codes: Sequence[str]) -> None:
+    """Raise BandsInvalid for what isn't a parameter of the goods: it could be any text, and a remote model sees it."""
+    known = set(requirement.commodity.quality_parameters.values_list("code", flat=True))
+    faults = [
+        FieldError(f"/keep/{position}", "unknown_parameter", "The commodity has no such parameter.")
+        for position, code in enumerate(codes)
+        if code not in known
+    ]
+    if faults:
+        raise rules.BandsInvalid(errors=faults)
+
+
+def _count(requirement: Requirement, actor: Actor) -> None:
+    """Count a question of the buyer about its goods today: many with other ceilings would tell what sellers ask."""
+    if actor.partner_id is None:
+        return
+    subject = f"partner:{requirement.buyer_partner_id}:{requirement.commodity_id}"
+    policy = throttling.Policy("relax", settings.REQUIREMENT_SUGGESTIONS_PER_DAY, DAY, subject)
+    throttling.require_remaining(policy)
+    throttling.count_one(policy)
+
+
 def _suggest(requirement: Requirement, actor: Actor, scope: Sequence[str], keep: Sequence[str]) -> Adjustment:
-    found = asking.ask(RELAX, question_of(requirement, scope, keep), actor=actor)
+    question = question_of(requirement, scope, keep)
+    found = asking.ask(RELAX, question, actor=actor, for_partner=requirement.buyer_partner_id)
     if found.value is None:
         return Adjustment(None, found.reasons[0].code)
     suggestion = Suggestion(

@@ -20,6 +20,7 @@ from erp import clock
 from erp.access import SYSTEM
 from erp.ai.registry import Answer, sources
 from erp.ai.scrubbing import Scrubbed
+from erp.errors import Throttled
 from erp.models import unguarded_writes
 
 MIC = Bound(name="micronaire", upper=True, limit="9/2", step="3/20", hard="7")
@@ -285,7 +286,7 @@ def test_only_offers_that_pass_all_else_count(scarce, offers):
     row, buyer = scarce
     last = offers[-1]
     wrong = {
-        "seller_partner_id": buyer.partner_id, "commodity_id": uuid4(), "price_per_kg": Fraction(153),
+        "seller_partner_id": buyer.partner_id, "commodity_id": uuid4(), "currency": "USD",
         "available_from_date": row.delivery_until_date + timedelta(days=8), "latitude": Decimal(80),
     }  # fmt: skip
     for name, value in wrong.items():
@@ -293,6 +294,89 @@ def test_only_offers_that_pass_all_else_count(scarce, offers):
         assert suggest(row, buyer).suggestion.result["options"][0]["offers"] == 2, name
     offers[-1] = type(last)(**{**last.__dict__, "price_per_kg": None})
     assert suggest(row, buyer).suggestion.result["options"][0]["offers"] == 3
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("scope", [["QUALITY"], ["QUALITY", "CEILING"]])
+def test_a_ceiling_that_moves_past_one_sellers_price_changes_no_answer(requirement, offers, user, scope):
+    buyer = user("BUYER")
+    row = requirement(buyer=buyer, max_quantity=Decimal(300))
+    goods = [open_offer(row, 100, micronaire=micronaire) for micronaire in ("4.0", "4.6")]
+    answers = []
+    for others in (
+        [],  # few sellers in all
+        [open_offer(row, 10, micronaire="4.6", price_per_kg=Fraction(155)) for _ in range(3)],
+        [open_offer(row, 10, trash="9.9") for _ in range(3)],  # that nothing would let pass
+    ):
+        for asked in (150, 155):
+            offers[:] = [
+                *others,
+                *(OpenOffer(**{**o.__dict__, "price_per_kg": Fraction(asked)}) for o in goods),
+            ]
+            answers.append(suggest(row, buyer, scope=scope))
+    few = answers[:2] + answers[4:]
+    assert [(each.suggestion, each.reason) for each in few] == [(None, "too_few_sellers")] * 4
+    assert all(each.suggestion is not None or each.reason != "too_few_sellers" for each in answers[2:4])
+
+
+@pytest.mark.django_db
+def test_one_seller_above_the_ceiling_leaves_no_figure(scarce, offers):
+    row, buyer = scarce
+    offers[-1] = OpenOffer(**{**offers[-1].__dict__, "price_per_kg": Fraction(153)})
+    found = suggest(row, buyer)
+    assert (found.suggestion, found.reason) == (None, "too_few_sellers")
+
+
+@pytest.mark.django_db
+def test_a_buyer_asks_only_so_often_a_day_about_the_same_goods(scarce, user, settings):
+    row, buyer = scarce
+    settings.REQUIREMENT_SUGGESTIONS_PER_DAY = 2
+    for _ in range(2):
+        suggest(row, buyer)
+    with pytest.raises(Throttled):
+        suggest(row, buyer)
+    assert suggest(row, user("INTERNAL")).suggestion is not None
+
+
+@pytest.mark.django_db
+def test_staff_suggest_from_what_the_buyer_may_use(scarce, offers, user):
+    row, buyer = scarce
+    offers[:] = [open_offer(row, 100, micronaire="4.6", seller=buyer.partner_id) for _ in range(4)]
+    assert suggest(row, user("INTERNAL")).suggestion is None
+
+
+@pytest.mark.django_db
+def test_only_parameters_of_the_goods_can_be_kept(scarce):
+    row, buyer = scarce
+    with pytest.raises(rules.BandsInvalid) as error:
+        suggest(row, buyer, keep=["micronaire", "call 98765 43210"])
+    assert [fault.pointer for fault in error.value.errors] == ["/keep/1"]
+
+
+@pytest.mark.django_db
+def test_each_opinion_is_asked_for_once_and_one_that_fails_keeps_no_other_waiting(
+    scarce, settings, monkeypatch
+):
+    row, buyer = scarce
+    settings.AI_PROVIDER = "http"
+    first, second = suggest(row, buyer).suggestion, suggest(row, buyer).suggestion
+    asked = []
+
+    def ask(task, question, **values):
+        asked.append(values["for_partner"])
+        if len(asked) == 1:
+            raise RuntimeError("broken")
+        tasks.ask_opinions()  # another worker, meanwhile
+        return real(task, question, **values)
+
+    real = tasks.asking.ask
+    monkeypatch.setattr(tasks.asking, "ask", ask)
+    assert tasks.ask_opinions() == 1
+    assert asked == [buyer.partner_id] * 2
+    due = dict(Suggestion.objects.values_list("pk", "opinion_due"))
+    assert due == {first.pk: True, second.pk: False}
+    tasks.ask_opinions()
+    assert len(asked) == 2
 
 
 @pytest.mark.django_db
@@ -323,7 +407,8 @@ def test_a_remote_opinion_is_added_beside_the_suggestion_and_adds_no_option(scar
     settings.AI_PROVIDER = "http"
     found = suggest(row, buyer).suggestion
     assert (found.provider, found.opinion_due) == ("builtin", True)
-    assert tasks.ask_opinions() == 0  # no prompt and no budget: not allowed
+    assert tasks.ask_opinions() == 1
+    assert Suggestion.objects.get().opinion is None  # no prompt and no budget: not allowed
     assert Suggestion.objects.get().opinion_due is False
     asked = suggestions.question_of(row, ["QUALITY"], [])
     facts = {OPEN_OFFERS: sources[OPEN_OFFERS](asked, buyer.partner_id)}
