@@ -42,8 +42,11 @@ def commit(
 
     Trades of accepted negotiations commit whatever the status, unless everything was bought.
     """
-    if (known := _known(f"commit:{trade_id}", quantity, NOTHING, NOTHING)) is not None:
-        return known.requirement
+    line = Fulfilment.objects.filter(entry_key=f"commit:{trade_id}").first()
+    if line is not None:
+        if (line.requirement_id, line.committed_delta) != (requirement.pk, quantity):
+            raise rules.EntryReused
+        return requirement
     if requirement.intent == Requirement.Intent.PRICE_DISCOVERY_ONLY:
         raise rules.NotTradable
     if negotiation_id is None or requirement.status == _Status.FULFILLED:
@@ -92,7 +95,11 @@ def adjust(
     committed, purchased, _ = _of_trade(requirement, trade_id)
     is_bought = bool(purchased) and not committed
     deltas = (NOTHING, quantity) if is_bought else (quantity, NOTHING)
-    if _known(entry_key, *deltas, amount) is not None:
+    line = Fulfilment.objects.filter(entry_key=entry_key).first()
+    if line is not None:  # a repeat, though the trade was confirmed meanwhile
+        figures = (line.requirement_id, line.committed_delta + line.purchased_delta, line.amount_delta)
+        if figures != (requirement.pk, quantity, amount):
+            raise rules.EntryReused
         return requirement
     if (purchased if is_bought else committed) + quantity < 0:
         raise rules.BelowZero
@@ -176,18 +183,6 @@ def _of_trade(requirement: Requirement, trade_id: UUID) -> tuple[Decimal, Decima
         committed=Sum("committed_delta"), purchased=Sum("purchased_delta"), amount=Sum("amount_delta")
     )
     return tuple(value or NOTHING for value in sums.values())  # type: ignore[return-value]
-
-
-def _known(key: str, committed: Decimal, purchased: Decimal, amount: Decimal) -> Fulfilment | None:
-    """The line with this key, if it was written with the same figures. Raises EntryReused for others."""
-    line: Fulfilment | None = Fulfilment.objects.filter(entry_key=key).select_related("requirement").first()
-    if line is not None and (line.committed_delta, line.purchased_delta, line.amount_delta) != (
-        committed,
-        purchased,
-        amount,
-    ):
-        raise rules.EntryReused
-    return line
 
 
 def _write(

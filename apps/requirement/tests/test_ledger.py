@@ -174,6 +174,25 @@ def test_an_entry_is_written_once_and_not_with_other_figures(requirement, emitte
     assert kinds == ["COMMIT", "CONFIRM", "ADJUST", "REVOKE"]
 
 
+def test_an_amendment_that_is_repeated_after_the_approval_changes_nothing(requirement):
+    row, trade = requirement(), uuid4()
+    commit(row, 10, trade)
+
+    def amend(of=row, **values):
+        figures = {"quantity": bales(2), "amount": Decimal(0), **values}
+        return ledger.adjust(again(of), actor=SYSTEM, trade_id=trade, entry_key="amend:1", **figures)
+
+    amend()
+    ledger.confirm(again(row), actor=SYSTEM, trade_id=trade, amount=Decimal(500))
+    amend()
+    assert again(row).purchased_quantity == 12
+    for different in ({"quantity": bales(3)}, {"amount": Decimal(1)}, {"of": requirement()}):
+        with pytest.raises(rules.EntryReused):
+            amend(**different)
+    with pytest.raises(rules.EntryReused):
+        commit(requirement(), 10, trade)
+
+
 def test_a_trade_goes_on_after_its_requirement_was_cancelled(requirement, buyer_of):
     row = requirement()
     trade = commit(row, 40)
