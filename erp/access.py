@@ -272,6 +272,13 @@ def granted_keys(actor: Actor, capability: Capability | str, model: type[models.
     return sorted(keys)
 
 
+def rights_of(actor: Actor) -> frozenset[str]:
+    """Every right that ``actor`` holds now: permissions of its roles, and single grants with their row."""
+    if _passes_always(actor):
+        return frozenset(registry.capabilities)
+    return _permissions_of(actor) | {" ".join(grant).strip() for grant in _grants_of(actor)}
+
+
 def may_enter(actor: Actor, capability: Capability | str) -> bool:
     """Return whether ``actor`` holds the capability in any scope. Only for the check at an endpoint before the row is
     known; it gives no access to a row."""

@@ -9,9 +9,9 @@ from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from rest_framework.renderers import BaseRenderer
 
-from erp.access import Actor
+from erp.access import Actor, rights_of
 from erp.csv_files import as_csv
-from erp.errors import NotFound
+from erp.errors import CapabilityMissing, NotFound
 from erp.files import CSV, PDF, XLSX
 from erp.jobs.kinds import registry
 from erp.jobs.models import Job, JobResult
@@ -76,14 +76,17 @@ def encode(rows: Iterable[Iterable[Any]], media_type: str) -> bytes:
 def result_of(job: Job, actor: Actor) -> HttpResponseBase:
     """The file that the job made, for its owner alone; else the accepted rows: row, what was done, id.
 
-    Raises NotFound for the file of another person, CapabilityMissing where the owner may not export any more.
+    Raises NotFound for the file of another person, CapabilityMissing where the owner may not export any more,
+    or lost a right with which it was made.
     """
     made: JobResult | None = JobResult.objects.filter(job=job).first()
     if made is not None:
         if not job.belongs_to(actor):
             raise NotFound
         registry[job.kind].authorize_result(job, actor)
-        return attachment(HttpResponse(bytes(made.content), content_type=made.media_type), job.file_name)
+        if lost := sorted(set(made.rights) - rights_of(actor)):  # it may show in clear what they allowed
+            raise CapabilityMissing(re.split("[@ ]", lost[0])[0])
+        return attachment(HttpResponse(made.content, content_type=made.media_type), job.file_name)
     rows = job.rows.exclude(word="").order_by("number")
     lines = ((row.number, row.word, row.object_id or "") for row in rows.iterator(chunk_size=500))
     return table("result", ("row", "done", "id"), lines)

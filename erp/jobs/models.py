@@ -9,6 +9,7 @@ from django.db.models import Q
 
 from erp import clock
 from erp.access import Actor, granted_keys, holds_everywhere
+from erp.encryption import decrypt_bytes, encrypt_bytes
 from erp.labels import label_of
 from erp.models import Guarded, Model, QuerySet
 
@@ -124,13 +125,23 @@ class JobFile(Guarded):
 
 
 class JobResult(Guarded):
-    """The file that a job made, kept for some days after its end."""
+    """The file that a job made, encrypted, kept for some days after its end; ``rights`` are those it was made with."""
 
     machinery = True
 
     job = models.OneToOneField(Job, models.CASCADE, primary_key=True, related_name="made")
     media_type = models.CharField(max_length=100)
-    content = models.BinaryField()
+    content_encrypted = models.BinaryField()
+    rights = models.JSONField(default=list)
+
+    @property
+    def content(self) -> bytes:
+        """The file in clear."""
+        return decrypt_bytes(bytes(self.content_encrypted), context=f"job.result:{self.job_id}")
+
+    @content.setter
+    def content(self, content: bytes) -> None:
+        self.content_encrypted = encrypt_bytes(content, context=f"job.result:{self.job_id}")
 
     def __str__(self) -> str:
         return str(self.job_id)

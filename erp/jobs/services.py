@@ -141,10 +141,12 @@ def advance(job: Job, *, actor: Actor, lease: UUID, processed: int, total: int) 
 
 
 @service(public=BOOKKEEPING, machinery=BOOKKEEPING)
-def store_result(job: Job, *, actor: Actor, lease: UUID, media_type: str, content: bytes) -> Job:
-    """Store the file that a job made. Raises LeaseLost."""
+def store_result(
+    job: Job, *, actor: Actor, lease: UUID, media_type: str, content: bytes, rights: Sequence[str]
+) -> Job:
+    """Store the file that a job made with the owner's rights. Raises LeaseLost."""
     leases.check(job, lease)
-    JobResult(job=job, media_type=media_type, content=content).save()
+    JobResult(job=job, media_type=media_type, content=content, rights=rights).save()
     return job
 
 

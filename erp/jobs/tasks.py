@@ -18,7 +18,7 @@ from django.contrib.auth import get_user_model
 from django.db import Error as DatabaseFailure
 
 from erp import clock, locks
-from erp.access import SYSTEM, Actor
+from erp.access import SYSTEM, Actor, rights_of
 from erp.api.problems import domain_error
 from erp.errors import DomainError, Forbidden
 from erp.jobs import leases, services
@@ -156,7 +156,12 @@ class _Turn:
             return
         with unit_of_work(actor, causation_id=str(self._job.pk)):
             services.store_result(
-                self._job, actor=SYSTEM, lease=self._lease, media_type=media_type, content=content
+                self._job,
+                actor=SYSTEM,
+                lease=self._lease,
+                media_type=media_type,
+                content=content,
+                rights=sorted(rights_of(actor)),
             )
             export.record(actor, self._job.processed)
 

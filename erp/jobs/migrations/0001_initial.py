@@ -64,7 +64,8 @@ class Migration(migrations.Migration):
             fields=[
                 ('job', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='made', serialize=False, to='job.job')),
                 ('media_type', models.CharField(max_length=100)),
-                ('content', models.BinaryField()),
+                ('content_encrypted', models.BinaryField()),
+                ('rights', models.JSONField(default=list)),
             ],
             options={
                 'abstract': False,
