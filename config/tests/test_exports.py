@@ -99,6 +99,13 @@ def test_more_rows_are_the_work_of_a_job_whose_file_is_the_owners(
     assert accepted["Location"] == f"/api/v1/jobs/{job.pk}" == accepted.json()["links"]["self"]
     assert "active" not in str(job.parameters)
     assert Export.objects.count() == 1
+    again = client.read(PATH, {"status__in": "active,suspended", "ordering": "created_at"})
+    other = client.read(PATH, {"status__in": "active"})
+    assert (again["Location"] == accepted["Location"], other["Location"] == accepted["Location"]) == (
+        True,
+        False,
+    )
+    assert Job.objects.count() == 2  # the same file isn't made twice
 
     assert work(str(job.pk)) == Job.Status.SUCCEEDED
     job.refresh_from_db()

@@ -23,6 +23,10 @@ class JobQuerySet(QuerySet):
         """Jobs that nobody works on: new ones, and those whose worker let its lease run out."""
         return self.filter(status__in=Job.OPEN).filter(Q(lease_until=None) | Q(lease_until__lt=now))
 
+    def being_made(self, owner: Actor, kind: str) -> Self:
+        """The owner's jobs of that kind that aren't over nor being stopped."""
+        return self.filter(owner_id=owner.pk, kind=kind, status__in=[Job.Status.QUEUED, Job.Status.RUNNING])
+
 
 class Job(Model):
     """One piece of long work. Its changes are bookkeeping; what it does to business rows has events."""
