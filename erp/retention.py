@@ -68,15 +68,17 @@ rules: dict[str, Rule] = {}
 def declare(model: type[models.Model], *, category: str, purpose: str, erased: Mapping[str, Any]) -> None:
     """Put a table into the data map. ``erased``: column → value after erasure, or ``DELETE``.
 
-    Raises ImproperlyConfigured for an unknown column, or one of the trail's personal columns that is left out.
+    Raises ImproperlyConfigured for an unknown column, one of the trail's personal columns that is left out, or a text
+    that is erased here and stands in clear in the audit trail, from which nothing is removed.
     """
     personal = set(getattr(model, "trail_personal", ()))
-    columns = {field.attname for field in model._meta.local_fields}
-    wrong = (
-        erased.keys() - columns
-        if erased is DELETE
-        else (erased.keys() - columns) | (personal - erased.keys())
-    )
+    columns = {field.attname: field for field in model._meta.local_fields}
+    wrong = erased.keys() - columns.keys()
+    if erased is not DELETE:
+        texts = {
+            name for name, field in columns.items() if isinstance(field, models.CharField | models.TextField)
+        }
+        wrong |= (personal - erased.keys()) | ((erased.keys() & texts) - personal)
     if wrong or model in data_map:
         raise ImproperlyConfigured(
             f"the data map of {model._meta.label}: {', '.join(sorted(wrong)) or 'twice'}"

@@ -191,7 +191,8 @@ class Partner(AddressFields, Model):
 
     trail_personal = (
         "legal_name", "trade_name", "contact_name", "contact_email", "contact_phone", "line1", "line2",
-        "pan_encrypted", "pan_hash", "iec_encrypted", "iec_hash", "foreign_tax_id_encrypted", "foreign_tax_id_hash",
+        "city", "district", "postal_code", "state_code", "pan_encrypted", "pan_hash", "iec_encrypted", "iec_hash",
+        "foreign_tax_id_encrypted", "foreign_tax_id_hash", "cin", "llpin", "tan", "udyam", "transporter_id",
     )  # fmt: skip
     owner_partner = "id"
 

@@ -47,6 +47,8 @@ class RoundQuerySet(OfPartnerQuerySet):
 class OnboardingRound(OfPartner):
     """An onboarding or a renewal of KYC, from draft to decision."""
 
+    trail_personal = ("reason", "note")
+
     class Kind(models.TextChoices):
         ONBOARDING = "onboarding"
         ANNUAL = "kyc_annual", "Annual KYC renewal"
@@ -190,6 +192,8 @@ class CheckQuerySet(OfPartnerQuerySet):
 
 class KycCheck(OfPartner):
     """A question to a registry about one identifier of a partner."""
+
+    trail_personal = ("settled_reason",)
 
     class Kind(models.TextChoices):
         GST = "gst", "GST registration"

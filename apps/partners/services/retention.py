@@ -4,6 +4,7 @@ from typing import Final
 
 from apps.partners import capabilities, events
 from apps.partners.models import (
+    IdentifierKey,
     InformationItem,
     KycCheck,
     OnboardingRound,
@@ -23,7 +24,7 @@ from erp.uploads import services as uploads
 
 PARTS: Final = (  # what refers to others first
     InformationItem, KycCheck, PartnerBankAccount, PartnerLocation, Vehicle, PartnerEmployee, PartnerOwner,
-    TaxRegistration,
+    TaxRegistration, IdentifierKey,
 )  # fmt: skip
 _PAN: Final = ("pan_hash",)
 

@@ -6,10 +6,12 @@ from io import StringIO
 
 import pytest
 from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.utils.module_loading import autodiscover_modules
 
 from apps.partners.models import (
+    IdentifierKey,
     InformationItem,
     OnboardingRound,
     Partner,
@@ -25,6 +27,7 @@ from erp import clock, retention
 from erp.access import SYSTEM
 from erp.models import unguarded_writes
 from erp.tasks import purge_personal_data
+from erp.trail.models import Entry
 from erp.uploads.models import FileContent, StoredFile
 
 pytestmark = pytest.mark.django_db
@@ -32,6 +35,7 @@ pytestmark = pytest.mark.django_db
 
 def ended(status, days, user=None, **fields):
     """An application that ended so many days ago."""
+    autodiscover_modules("retention")
     round = factories.file_of(status, applicant=user, **fields)
     at = clock.now() - timedelta(days=days)
     with unguarded_writes():
@@ -83,6 +87,8 @@ def test_an_erased_application_holds_nothing_of_the_firm(user, emitted):
     with unguarded_writes():
         OnboardingRound.objects.filter(pk=round.pk).update(reason="The licence is forged.", note="Call them.")
         InformationItem(partner=firm, round=round, text="Which year?", due_at=clock.now()).save()
+    with unguarded_writes():
+        IdentifierKey(partner=firm, kind="phone", hash="0" * 64).save()
     secrets = (firm.pan, firm.legal_name, firm.contact_email, firm.contact_phone, firm.contact_name)
     files = list(StoredFile.objects.values_list("pk", flat=True))
     assert files
@@ -95,6 +101,7 @@ def test_an_erased_application_holds_nothing_of_the_firm(user, emitted):
     )  # fmt: skip
     for model in (
         PartnerDocument, PartnerLocation, PartnerBankAccount, PartnerOwner, TaxRegistration, InformationItem,
+        IdentifierKey,
     ):  # fmt: skip
         assert not model.objects.filter(partner=firm).exists(), model
     assert not FileContent.objects.filter(file__in=files).exists()
@@ -145,6 +152,31 @@ def test_the_command_counts_first_and_erases_then():
     assert (found["due"], found["erased"], found["failed"]) == (3, 3, 0)
     assert Partner.objects.filter(erased_at__isnull=False).count() == len(firms)
     assert purge()["partner.application"]["due"] == 0
+
+
+def test_what_is_erased_does_not_stand_in_clear_in_the_trail(user):
+    firm = ended("rejected", 400, user=user("APPLICANT"))
+    with unguarded_writes():
+        row = Partner.objects.get(pk=firm.pk)
+        row.cin, row.tan, row.city = "U01111GJ2019PTC000001", "RKTA12345B", "Gondalpur"
+        row.save()
+        round = OnboardingRound.objects.get(partner=firm)
+        round.reason, round.note = "The licence is forged.", "Call them."
+        round.save()
+    services.erase_application(firm, actor=SYSTEM)
+    written = repr(
+        list(Entry.objects.filter(row__in=[str(firm.pk), str(round.pk)]).values_list("before", "after"))
+    )
+    assert written != "[]"
+    for value in (row.cin, row.tan, row.city, round.reason, round.note):
+        assert value not in written
+
+
+def test_a_text_in_clear_in_the_trail_cannot_be_declared_as_erased(monkeypatch):
+    monkeypatch.setattr(retention, "data_map", {})
+    monkeypatch.setattr(OnboardingRound, "trail_personal", ("reason",))
+    with pytest.raises(ImproperlyConfigured, match="note"):
+        retention.declare(OnboardingRound, category="c", purpose="p", erased={"reason": None, "note": None})
 
 
 def test_every_personal_column_of_partners_is_in_the_data_map():
