@@ -474,7 +474,8 @@ def _decide(
         _end(request, Status.REFUSED)
         emit(events.ApprovalRefused(**_head(request, actor)))
         return request
-    request.given += 1
+    earlier = request.decisions.exclude(decider_id=actor.pk).select_related("decider")
+    request.given = 1 + sum(_still_counts(request, each.decider) for each in earlier)
     if request.given < request.needed:
         request.save()
         emit(events.ApprovalEndorsed(**_head(request, actor)))
@@ -482,6 +483,15 @@ def _decide(
     _end(request, Status.GRANTED)
     emit(events.ApprovalGranted(**_head(request, actor)))
     return request
+
+
+def _still_counts(request: ApprovalRequest, decider: Actor) -> bool:
+    """Whether an earlier approver could approve today: active, not excluded, with the capabilities (rulings §5)."""
+    return (
+        access.may(decider, capabilities.DECIDE, request)
+        and exclusion(request, decider) is None
+        and decider.pk not in set(_kind(request).excludes(request))
+    )
 
 
 def _kind(request: ApprovalRequest) -> ApprovalKind:

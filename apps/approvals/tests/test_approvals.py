@@ -258,6 +258,23 @@ def test_two_approvals_need_two_people(world, decider, emitted):
     assert [row.payload["given"] for row in emitted() if row.event_type.startswith("approval.")] == [0, 1, 2]
 
 
+@pytest.mark.parametrize("lost", ["rights", "activity", "independence"])
+def test_an_earlier_approver_who_may_not_approve_any_more_no_longer_counts(world, decider, lost, monkeypatch):
+    request, first = make_request(world, LIMIT, needed=2), decider()
+    services.approve(request, actor=first, **SEEN)
+    with unguarded_writes():
+        if lost == "rights":
+            first.groups.clear()
+        elif lost == "activity":
+            type(first).objects.filter(pk=first.pk).update(status="deactivated")
+        else:
+            monkeypatch.setitem(LIMIT.__dict__, "excludes", lambda request: [first.pk])
+    second = services.approve(request, actor=decider(), **SEEN)
+    assert (second.status, second.given) == ("pending", 1)
+    third = services.approve(request, actor=decider(), **SEEN)
+    assert (third.status, third.given) == ("granted", 2)
+
+
 def test_an_edit_after_the_page_was_read_makes_the_request_stale(world, decider, assert_emitted):
     request = make_request(world)
     version = request.version
