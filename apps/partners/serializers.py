@@ -941,7 +941,7 @@ class AmendmentOutput(Output):
 
     def to_representation(self, instance: Amendment) -> dict[str, Any]:
         actor = self.context.get("actor")
-        if _sees_clear(actor, instance):
+        if actor is not None and _sees_clear(actor, instance):
             log_clear_read(actor, instance, ["changes"])
         answer: dict[str, Any] = super().to_representation(instance)
         return answer

@@ -85,17 +85,17 @@ class ExportKind(JobKind, abstract=True):
     @classmethod
     def queue(cls, actor: Actor, source: str, query: QueryDict, export: Export, format: str = "csv") -> Job:
         """Let a worker make the file; the same one that is being made isn't begun twice. Raises TooManyRows."""
-        for job in Job.objects.being_made(actor, cls.name).filter(
-            parameters__list=source, parameters__format=format
-        ):
+        same = {"parameters__list": source, "parameters__format": format}
+        job: Job
+        for job in Job.objects.being_made(actor, cls.name).filter(**same):
             if cls.query_of(job) == query:
                 return job
         export.check_size()
         parameters = {"list": source, "query": encrypt(query.urlencode(), context=_QUERY), "format": format}
-        queued: Job = services.queue(
+        job = services.queue(
             actor=actor, kind=cls.name, total=len(export.keys), parameters=parameters, file_name=export.name
         )
-        return queued
+        return job
 
     @staticmethod
     def query_of(job: Job) -> QueryDict:

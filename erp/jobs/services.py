@@ -146,7 +146,9 @@ def store_result(
 ) -> Job:
     """Store the file that a job made with the owner's rights. Raises LeaseLost."""
     leases.check(job, lease)
-    JobResult(job=job, media_type=media_type, content=content, rights=rights).save()
+    made = JobResult(job=job, media_type=media_type, rights=rights)
+    made.content = content
+    made.save()
     return job
 
 

@@ -78,7 +78,7 @@ class Timeline:
     def _entries(self, key: Any, *, reader: Actor) -> Any:
         keys = defaultdict(list, {self.whole._meta.db_table: [str(key)]})
         rows = [
-            model._default_manager.visible_to(reader)
+            model.objects.visible_to(reader)  # type: ignore[attr-defined]
             .filter(**{relation: key})
             .order_by()
             .values_list(Value(model._meta.db_table), Cast("pk", CharField()))

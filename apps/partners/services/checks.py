@@ -124,10 +124,10 @@ def ask(
 def makers_of(check: KycCheck) -> set[UUID]:
     """Who entered what is checked: whoever asked, wrote to the file or added the bank account."""
     account = PartnerBankAccount.objects.filter(pk=check.subject_id).first()
-    makers = {check.asked_by_id, account and account.created_by_id}
+    makers = {check.asked_by_id, None if account is None else account.created_by_id}
     if check.round is not None:
         makers.update(check.round.editors.values_list("user_id", flat=True))
-    return makers - {None}
+    return {maker for maker in makers if maker is not None}
 
 
 def _open(check: KycCheck, hashed: str) -> None:
