@@ -4,12 +4,14 @@ Everything here that writes holds one lock, so that links and groups are the sam
 taken after the partner's row, and no other partner's row is locked under it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
 from django.conf import settings
+from django.db.models import Window
+from django.db.models.functions import RowNumber
 
 from apps.approvals import services as approvals
 from apps.partners import capabilities, events
@@ -38,9 +40,7 @@ from erp.text import name_key
 
 LOCK: Final = "partner.links"
 CLEARED_DAYS: Final = 180
-PARTNERS_A_KEY: Final = (
-    200  # with one key at most, such as the phone of a tax adviser; a group needs one only
-)
+PARTNERS_A_KEY: Final = 200  # that are linked by one key at most, such as the phone of a tax adviser
 _Kind, _Status = IdentifierKey.Kind, PartyLink.Status
 # Partners whose identifiers count: an ended application neither blocks nor is blocked.
 _LIVE: Final = (Partner.Status.PENDING, Partner.Status.ACTIVE, Partner.Status.SUSPENDED)
@@ -106,38 +106,57 @@ def refresh(partner: Partner) -> None:
             for kind, hashed in sorted(keys - held.keys())
         ]
     )
-    for kind in sorted({kind for kind, _ in keys}):
-        same = IdentifierKey.objects.filter(kind=kind, hash__in=[h for each, h in keys if each == kind])
-        others = same.filter(partner__status__in=_LIVE).exclude(partner=partner).order_by("id")
-        for other in dict.fromkeys(others.values_list("partner_id", flat=True)[:PARTNERS_A_KEY]):
-            link(partner.pk, other, kind)
-    if partner.parent_id is not None:
-        link(partner.pk, partner.parent_id, PartyLink.Kind.PARENT, source=PartyLink.Source.DECLARED)
-    regroup(partner.pk)  # a link that exists may count only now
+    same = IdentifierKey.objects.filter(
+        kind__in={kind for kind, _ in keys}, hash__in=[hashed for _, hashed in keys]
+    )
+    nth = Window(RowNumber(), partition_by=["kind", "hash"], order_by="id")
+    others = same.filter(partner__status__in=_LIVE).exclude(partner=partner).annotate(nth=nth)
+    _add(
+        partner.pk,
+        others.filter(nth__lte=PARTNERS_A_KEY).order_by("id").values_list("partner_id", "kind"),
+        parent_id=partner.parent_id,
+    )
 
 
-def link(partner_id: UUID, other_id: UUID, kind: str, *, source: str = PartyLink.Source.DETECTED) -> None:
-    """Link two partners, once for each kind. A declared link needs no decision; a cleared one stays cleared."""
+def link(partner_id: UUID, other_id: UUID, kind: str) -> None:
+    """Link two partners, once for each kind; a cleared link stays cleared."""
     locks.hold(LOCK)
-    low, high = sorted((partner_id, other_id))
-    if PartyLink.objects.filter(low=low, high=high, kind=kind).exists():
-        return
-    blocks = kind in PartyLink.BLOCKS
-    made = PartyLink(
-        low_id=low,
-        high_id=high,
-        kind=kind,
-        strength=PartyLink.Strength.BLOCK if blocks else PartyLink.Strength.WARN,
-        source=source,
-        evidence=[kind],
-        status=_Status.SUSPECTED if source == PartyLink.Source.DETECTED else _Status.CONFIRMED,
-    )
-    made.save()
-    if blocks:
-        _regroup(low, high)
-    emit(
-        events.RelatedPartyDetected(partner_id=partner_id, link_id=made.pk, kind=kind, strength=made.strength)
-    )
+    _add(partner_id, [(other_id, kind)])
+
+
+def _add(partner_id: UUID, wanted: Iterable[tuple[UUID, str]], *, parent_id: UUID | None = None) -> None:
+    """Add the links that don't exist yet, in one statement, and group the partner. A parent needs no decision."""
+    known = {
+        (high if low == partner_id else low, kind)
+        for low, high, kind in PartyLink.objects.of(partner_id).values_list("low_id", "high_id", "kind")
+    }
+    declared = [] if parent_id is None else [(parent_id, str(PartyLink.Kind.PARENT))]
+    made = []
+    for other_id, kind in dict.fromkeys([*wanted, *declared]):
+        if (other_id, kind) in known:
+            continue
+        low, high = sorted((partner_id, other_id))
+        is_declared = kind == PartyLink.Kind.PARENT
+        blocks = kind in PartyLink.BLOCKS
+        made.append(
+            PartyLink(
+                low_id=low,
+                high_id=high,
+                kind=kind,
+                strength=PartyLink.Strength.BLOCK if blocks else PartyLink.Strength.WARN,
+                source=PartyLink.Source.DECLARED if is_declared else PartyLink.Source.DETECTED,
+                evidence=[kind],
+                status=_Status.CONFIRMED if is_declared else _Status.SUSPECTED,
+            )
+        )
+    PartyLink.objects.bulk_create(made)
+    regroup(partner_id)  # also where nothing was added: a link that exists may count only now
+    for each in made:
+        emit(
+            events.RelatedPartyDetected(
+                partner_id=partner_id, link_id=each.pk, kind=each.kind, strength=each.strength
+            )
+        )
 
 
 def regroup(partner_id: UUID) -> None:

@@ -36,9 +36,12 @@ def firm(**fields):
     """A partner with its own contact and address, so that it shares nothing by chance."""
     number = fields.pop("number", "") or factories.pan()
     return factories.ready_partner(
-        contact_email=f"office@{number.lower()}.example",
-        contact_phone=f"+9198{int(number[5:9]) % 10000:04d}{len(number):02d}00",
-        **{"line1": f"Plot {number}", **fields},
+        **{
+            "contact_email": f"office@{number.lower()}.example",
+            "contact_phone": f"+9198{int(number[5:9]) % 10000:04d}{len(number):02d}00",
+            "line1": f"Plot {number}",
+            **fields,
+        }
     )
 
 
@@ -380,6 +383,43 @@ def test_a_withdrawn_application_counts_against_nobody(user, deliver):
     submission.withdraw(rival, actor=SYSTEM)
     assert group_of(rival.partner) is group_of(victim.partner) is group_of(known) is None
     assert decisions.approve(Partner.objects.get(pk=victim.partner_id), actor=director).status == "active"
+
+
+def test_links_are_found_in_as_many_statements_for_many_partners_as_for_one(
+    django_assert_max_num_queries,
+):
+    def queries(partners, phone):
+        for _ in range(partners):
+            give(firm(), contact_phone=phone)
+        late = firm(contact_phone=phone)
+        with django_assert_max_num_queries(1000) as counted:
+            find(late)
+        assert PartyLink.objects.of(late.pk).count() == partners
+        return sum("partner_partylink" in each["sql"] for each in counted.captured_queries)
+
+    assert queries(8, "+919812345678") == queries(1, "+919812345679")
+
+
+def test_a_key_of_many_partners_hides_no_other_key(monkeypatch):
+    monkeypatch.setattr(links, "PARTNERS_A_KEY", 2)
+    adviser, own = "+919812345678", "+919812345679"
+    for _ in range(3):
+        give(firm(), contact_phone=adviser)
+    related, late = firm(), firm(contact_phone=adviser)
+    give(related, contact_phone=own)
+    with unguarded_writes():
+        late.locations.create(
+            code="BR",
+            name="Branch",
+            kind="warehouse",
+            contact_phone=own,
+            line1="Plot 9",
+            **{name: factories.ADDRESS[name] for name in ("city", "district", "state_code", "postal_code")},
+        )
+    find(late)
+    linked = {pk for link in PartyLink.objects.of(late.pk) for pk in link.partner_ids} - {late.pk}
+    assert related.pk in linked
+    assert len(linked) == 3
 
 
 def test_a_draft_blocks_an_application_and_no_approved_partner():
