@@ -48,6 +48,7 @@ from erp.errors import DomainError
 from erp.events import Event
 from erp.outbox.subscriber import handles
 from erp.outbox.wire import Envelope
+from erp.services import Refusal
 
 CHUNK = 200  # rows of one sweep
 ALARM_MINUTES = 15  # after a hold should have ended
@@ -149,11 +150,11 @@ def approve_automatically() -> int:
     files = files.exclude(partner__in=linked.values("low")).exclude(partner__in=linked.values("high"))
     for round in files.select_related("partner").order_by("submitted_at")[:CHUNK]:
         try:
-            decisions.approve(round.partner, actor=SYSTEM)
+            decided = decisions.approve(round.partner, actor=SYSTEM)
         except DomainError as error:  # a paper or a check is open: a person decides, or a later turn does
             log.info("partner_not_approved_automatically", round_id=str(round.pk), code=error.code)
         else:
-            approved += 1
+            approved += not isinstance(decided, Refusal)  # a related party was found
     return approved
 
 

@@ -14,11 +14,12 @@ from apps.partners.models import (
     Partner,
     PartnerEmployee,
     PartnerRole,
+    PartyLink,
     editors_of,
 )
 from apps.partners.services import people, permissions
 from apps.partners.services.checklist import ROWS, checklist
-from apps.partners.services.links import LinksOpen, is_linked, regroup, require_decided
+from apps.partners.services.links import LinksOpen, is_linked, regroup, undecided_links
 from apps.partners.services.rules import (
     InvalidState,
     entity_class,
@@ -32,7 +33,7 @@ from apps.partners.services.submission import end_round
 from erp import clock
 from erp.access import Actor
 from erp.errors import Conflict, FieldError, Forbidden
-from erp.services import emit, service
+from erp.services import Refusal, emit, refuse, service
 
 KYC_DAYS: Final = {"low": 365, "medium": 365, "high": 180, "critical": 180}
 FREIGHT_CAP: Final = 1_000_000  # rupees a month, of a transporter without GST registration
@@ -70,14 +71,17 @@ APPROVAL_ERRORS: Final = (InvalidState, ChecksOpen, DocumentsOpen, LinksOpen, Ro
         accounts.RoleRequired,
         accounts.RolesIncompatible,
     ],
+    writes_on_refusal=[PartyLink],
 )
-def approve(partner: Partner, *, actor: Actor, notes: str = "") -> Partner:
+def approve(partner: Partner, *, actor: Actor, notes: str = "") -> Partner | Refusal:
     """Approve an application. Nobody who applied, created or edited the file can do it.
 
     The partner becomes active with a number, its roles become live, the applicant becomes its administrator and
     planned employees are invited, all in one transaction.
     """
     round = decided_round(partner, actor, OnboardingRound.Kind.ONBOARDING)
+    if isinstance(round, Refusal):
+        return round
     day = clock.today()
     partner.status = Partner.Status.ACTIVE
     partner.code = partner.code or Partner.next_code(partner.country)
@@ -134,10 +138,10 @@ def close_approved(round: OnboardingRound, actor: Actor, notes: str) -> None:
     round.save()
 
 
-def decided_round(partner: Partner, actor: Actor, *kinds: str) -> OnboardingRound:
-    """The round under review that the actor may approve now.
+def decided_round(partner: Partner, actor: Actor, *kinds: str) -> OnboardingRound | Refusal:
+    """The round under review that the actor may approve now, or the refusal with LinksOpen.
 
-    Raises InvalidState, SelfApproval, LinksOpen, RouteNotAllowed, ChecksOpen, DocumentsOpen.
+    Raises InvalidState, SelfApproval, RouteNotAllowed, ChecksOpen, DocumentsOpen.
     """
     round = open_round(partner)
     if round is None or round.kind not in kinds or round.status != OnboardingRound.Status.UNDER_REVIEW:
@@ -149,7 +153,8 @@ def decided_round(partner: Partner, actor: Actor, *kinds: str) -> OnboardingRoun
     require_another_person(
         actor, partner.created_by_id, partner.applicant_id, round.started_by_id, *editors_of(partner.pk)
     )
-    require_decided(partner)
+    if (undecided := undecided_links(partner)) is not None:
+        return refuse(undecided)
     if (is_linked(partner) or round.route == OnboardingRound.Route.DIRECTOR) and not is_director(actor):
         raise RouteNotAllowed
     open_checks = KycCheck.objects.filter(round=round, mandatory=True).exclude(

@@ -14,6 +14,7 @@ from apps.partners.models import (
     OnboardingRound,
     Partner,
     PartnerDocument,
+    PartyLink,
     Scorecard,
 )
 from apps.partners.models.partners import GRACE_DAYS
@@ -25,7 +26,7 @@ from apps.partners.services.rules import InvalidState, add_editor, invalid_state
 from erp import clock
 from erp.access import Actor
 from erp.errors import Conflict, FieldError, Forbidden, Invalid
-from erp.services import emit, service
+from erp.services import Refusal, emit, service
 
 RENEWAL_DAYS: Final = 30  # until a renewal that nobody goes on with ends
 EARLIEST_DAYS: Final = 90  # before the expiry day
@@ -83,14 +84,17 @@ def renew_kyc(partner: Partner, *, actor: Actor, kind: str = "annual", reason: s
     requires=capabilities.VERIFY_KYC,
     emits=[events.RenewalCompleted, events.PermissionsChanged, events.RelatedPartyDetected],
     raises=APPROVAL_ERRORS,
+    writes_on_refusal=[PartyLink],
     label="Complete KYC renewal",
 )
-def complete_renewal(partner: Partner, *, actor: Actor, round_id: UUID, notes: str = "") -> Partner:
+def complete_renewal(partner: Partner, *, actor: Actor, round_id: UUID, notes: str = "") -> Partner | Refusal:
     """Complete a renewal under the rules of an approval. A suspended partner stays suspended.
 
     Renewed in time, the KYC runs from the old expiry day; late, from today; never shorter than before.
     """
     round = decided_round(partner, actor, _Kind.ANNUAL, _Kind.AD_HOC)
+    if isinstance(round, Refusal):
+        return round
     if round.pk != round_id:
         raise invalid_state(partner, "This round isn't the one under review.")
     term = timedelta(days=KYC_DAYS[round.risk_category or "critical"])

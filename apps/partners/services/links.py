@@ -197,14 +197,18 @@ def _joined(partner_id: UUID) -> set[UUID]:
     return found
 
 
-def require_decided(partner: Partner) -> None:
-    """Raise LinksOpen while a blocking link of the partner is only suspected."""
+def undecided_links(partner: Partner) -> LinksOpen | None:
+    """Look for related parties; the problem while a blocking link of the partner is only suspected.
+
+    It is a refusal that commits, or a link that was found only now would be forgotten and never be decided.
+    """
     refresh(partner)  # nothing that came in meanwhile goes unseen
     undecided = PartyLink.objects.of(partner.pk).blocking().undecided().order_by("kind", "id")
     if faults := [
         FieldError(f"/links/{each.pk}", each.kind, f"{each.get_kind_display()}.") for each in undecided
     ]:
-        raise LinksOpen(errors=faults)
+        return LinksOpen(errors=faults)
+    return None
 
 
 @service(requires=capabilities.OPERATE, emits=[events.RelatedPartyDetected])

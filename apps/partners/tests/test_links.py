@@ -71,6 +71,14 @@ def decide(link, asker, decider, status):
     return PartyLink.objects.get(pk=link.pk)
 
 
+def refusal(partner, actor):
+    """The LinksOpen that an approval is refused with."""
+    refused = decisions.approve(Partner.objects.get(pk=partner.pk), actor=actor)
+    assert isinstance(refused, Refusal)
+    assert isinstance(refused.problem, decisions.LinksOpen)
+    return refused.problem
+
+
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
 def test_three_partners_share_a_group_in_any_order_of_arrival(order):
     """A and B have one PAN, and B's second GSTIN contains the PAN of C: so A and C belong together."""
@@ -188,10 +196,9 @@ def test_the_same_pan_blocks_the_approval_until_two_people_have_decided(user, de
     file = factories.reviewed(pan=known.pan, gstin=factories.gstin(known.pan, "27"))
     assert file.route == "director"
     partner = file.partner
-    with pytest.raises(decisions.LinksOpen) as caught:
-        decisions.approve(partner, actor=director)
+    refused = refusal(partner, director)
     link = PartyLink.objects.get(kind="pan")
-    assert [(error.pointer, error.code) for error in caught.value.errors] == [(f"/links/{link.pk}", "pan")]
+    assert [(error.pointer, error.code) for error in refused.errors] == [(f"/links/{link.pk}", "pan")]
 
     links.decide_link(link, actor=compliance, status="confirmed", reason="Both are branches of one firm.")
     request = ApprovalRequest.objects.get(subject_id=link.pk)
@@ -259,11 +266,39 @@ def test_a_disputed_registration_is_one_item_with_both_files(user):
         assert isinstance(refused.problem, DuplicateRegistration)
     dispute = PartyLink.objects.get(kind="gstin")
     assert {dispute.low_id, dispute.high_id} == {first.partner_id, second.partner_id}
-    with pytest.raises(decisions.LinksOpen):
-        decisions.approve(first.partner, actor=director)
+    refusal(first.partner, director)
     decide(dispute, user("INTERNAL_COMPLIANCE"), director, "confirmed")
     with pytest.raises(decisions.RouteNotAllowed):
         decisions.approve(Partner.objects.get(pk=first.partner_id), actor=manager)
+
+
+def share_a_pan_unseen(partner):
+    """Give another partner the same PAN, without a look for related parties."""
+    with unguarded_writes():
+        key = IdentifierKey.objects.get(partner=partner, kind="pan")
+        IdentifierKey(partner=firm(), kind="pan", hash=key.hash).save()
+
+
+def test_a_link_that_is_found_at_approval_stays_and_can_be_decided(user, emitted):
+    file = factories.reviewed()
+    share_a_pan_unseen(file.partner)
+    refusal(file.partner, user("INTERNAL_DIRECTOR"))
+    link = PartyLink.objects.get(kind="pan")
+    assert emitted("partner.related_party.detected")[-1].payload["link_id"] == str(link.pk)
+    assert Partner.objects.get(pk=file.partner_id).status == "pending"
+    decided = decide(link, user("INTERNAL_COMPLIANCE"), user("INTERNAL_DIRECTOR"), "cleared")
+    assert decided.status == "cleared"
+
+
+def test_a_link_that_is_found_at_automatic_approval_counts_as_no_approval(settings):
+    settings.PARTNER_AUTO_APPROVAL = True
+    file = factories.reviewed()
+    share_a_pan_unseen(file.partner)
+    with unguarded_writes():
+        OnboardingRound.objects.filter(pk=file.pk).update(route="auto")
+        PartyLink.objects.all().delete()
+    assert approve_automatically() == 0
+    assert PartyLink.objects.filter(kind="pan").exists()
 
 
 def test_no_file_with_a_link_is_approved_by_itself(settings):
@@ -378,8 +413,7 @@ def test_a_withdrawn_application_counts_against_nobody(user, deliver):
     victim.refresh_from_db()
     assert victim.route == "director"
     assert group_of(known) == min(victim.partner_id, rival.partner_id, known.pk)
-    with pytest.raises(decisions.LinksOpen):
-        decisions.approve(Partner.objects.get(pk=victim.partner_id), actor=director)
+    refusal(victim.partner, director)
     submission.withdraw(rival, actor=SYSTEM)
     assert group_of(rival.partner) is group_of(victim.partner) is group_of(known) is None
     assert decisions.approve(Partner.objects.get(pk=victim.partner_id), actor=director).status == "active"
