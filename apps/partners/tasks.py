@@ -1,8 +1,9 @@
 """Periodic work on partners: checks with registries, dates, and what other modules tell."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 import structlog
 from celery import shared_task
@@ -95,44 +96,67 @@ def run_checks() -> int:
     return answered
 
 
+def _each(rows: Iterable[Any], step: Callable[[Any], bool]) -> int:
+    """Take a step with every row; return with how many it succeeded.
+
+    A row that fails is logged and left for the next turn: it holds up no other.
+    """
+    done = 0
+    for row in rows:
+        try:
+            done += step(row)
+        except Exception as error:
+            code = error.code if isinstance(error, DomainError) else type(error).__name__
+            log.exception("row_not_processed", row_type=row._meta.label_lower, row=str(row.pk), code=code)
+    return done
+
+
 @shared_task
 def keep_dates() -> int:
     """End what ran out (drafts, invitations, accounts, papers, overrides), apply amendments; return how many."""
     now, today = clock.now(), clock.today()
-    ended = 0
-    for round in OnboardingRound.objects.filter(
-        status__in=OnboardingRound.EDITABLE, expires_at__lte=now
-    ).order_by("id")[:CHUNK]:
-        ended += not submission.expire_round(round, actor=SYSTEM).is_open
-    for employee in PartnerEmployee.objects.filter(
-        status=PartnerEmployee.Status.INVITED,
-        invited_at__lt=now - timedelta(days=people.INVITATION_DAYS),
-    ).order_by("id")[:CHUNK]:
-        ended += people.lapse_employee(employee, actor=SYSTEM).status == PartnerEmployee.Status.LAPSED
-    for account in PartnerBankAccount.objects.filter(
+
+    def first(rows: Any) -> Any:
+        return rows.order_by("id")[:CHUNK]
+
+    rounds = OnboardingRound.objects.filter(status__in=OnboardingRound.EDITABLE, expires_at__lte=now)
+    ended = _each(first(rounds), lambda row: not submission.expire_round(row, actor=SYSTEM).is_open)
+    invited = PartnerEmployee.objects.filter(
+        status=PartnerEmployee.Status.INVITED, invited_at__lt=now - timedelta(days=people.INVITATION_DAYS)
+    )
+    ended += _each(
+        first(invited),
+        lambda row: people.lapse_employee(row, actor=SYSTEM).status == PartnerEmployee.Status.LAPSED,
+    )
+    accounts = PartnerBankAccount.objects.filter(
         status=PartnerBankAccount.Status.PENDING, created_at__lt=now - timedelta(days=parts.LAPSE_DAYS)
-    ).order_by("id")[:CHUNK]:
-        ended += parts.lapse_bank_account(account, actor=SYSTEM).status == PartnerBankAccount.Status.LAPSED
-    for paper in PartnerDocument.objects.filter(
-        status=PartnerDocument.Status.VERIFIED, expiry_date__lt=today
-    ).order_by("id")[:CHUNK]:
-        ended += papers.expire_document(paper, actor=SYSTEM).status == PartnerDocument.Status.EXPIRED
-    for link in PartyLink.objects.clearance_over(today).order_by("id")[:CHUNK]:
-        ended += links.end_clearance(link, actor=SYSTEM).status == PartyLink.Status.SUSPECTED
+    )
+    ended += _each(
+        first(accounts),
+        lambda row: parts.lapse_bank_account(row, actor=SYSTEM).status == PartnerBankAccount.Status.LAPSED,
+    )
+    expired = PartnerDocument.objects.filter(status=PartnerDocument.Status.VERIFIED, expiry_date__lt=today)
+    ended += _each(
+        first(expired),
+        lambda row: papers.expire_document(row, actor=SYSTEM).status == PartnerDocument.Status.EXPIRED,
+    )
+    ended += _each(
+        first(PartyLink.objects.clearance_over(today)),
+        lambda row: links.end_clearance(row, actor=SYSTEM).status == PartyLink.Status.SUSPECTED,
+    )
     over = TradePermission.objects.filter(source=TradePermission.Source.OVERRIDE, valid_to__lt=today)
-    for partner in Partner.objects.filter(pk__in=over.values("partner")).order_by("id")[:CHUNK]:
-        overrides.end_overridden(partner, actor=SYSTEM)
-        ended += 1
-    open_ones = Amendment.objects.filter(status__in=Amendment.OPEN)
-    for amendment in open_ones.filter(
+    ended += _each(
+        first(Partner.objects.filter(pk__in=over.values("partner"))),
+        lambda row: bool(overrides.end_overridden(row, actor=SYSTEM)),
+    )
+    due = Amendment.objects.filter(status__in=Amendment.OPEN).filter(
         Q(status=Amendment.Status.APPROVED, effective_date__lte=today)
         | Q(status=Amendment.Status.PENDING, expires_at__lte=now)
-    ).order_by("id")[:CHUNK]:
-        try:
-            ended += amendments.keep_amendment(amendment, actor=SYSTEM).status not in Amendment.OPEN
-        except DomainError as error:  # such as a closing while there is exposure: somebody withdraws it
-            log.warning("amendment_not_applied", amendment_id=str(amendment.pk), code=error.code)
-    return ended
+    )
+    return ended + _each(  # it fails such as for a closing while there is exposure: somebody withdraws it
+        first(due),
+        lambda row: amendments.keep_amendment(row, actor=SYSTEM).status not in Amendment.OPEN,
+    )
 
 
 @shared_task
@@ -168,33 +192,26 @@ def keep_kyc_calendar() -> int:
     due = Partner.objects.filter(status__in=["active", "suspended"]).filter(
         Q(kyc_expiry_date__lte=horizon) | Q(pk__in=soon.values("partner_id"))
     )
-    seen = 0
-    for partner in due.order_by("id").iterator(chunk_size=500):
-        kyc.keep_calendar(partner, actor=SYSTEM)
-        seen += 1
-    return seen
+    partners = due.order_by("id").iterator(chunk_size=500)
+    return _each(partners, lambda row: bool(kyc.keep_calendar(row, actor=SYSTEM)))
 
 
 @shared_task
 def recheck_registrations() -> int:
     """Ask the GST registry about every registration in use, once a month; catches up. Returns how many it asks."""
     due = TaxRegistration.objects.in_use().checked_before(checks.month_start()).order_by("id")
-    asked = 0
-    for registration in due.iterator(chunk_size=500):
-        checks.recheck_registration(registration, actor=SYSTEM)
-        asked += 1
-    return asked
+    return _each(
+        due.iterator(chunk_size=500), lambda row: bool(checks.recheck_registration(row, actor=SYSTEM))
+    )
 
 
 @shared_task
 def rescore_partners() -> int:
     """Score every partner anew, once a month; catches up after downtime. Returns how many scores changed."""
-    changed = 0
     trading = Partner.objects.filter(status__in=["active", "suspended"])
     done = KycNotice.objects.filter(threshold=kyc.MONTH, expiry_date=clock.today().replace(day=1))
-    for partner in trading.exclude(pk__in=done.values("partner")).order_by("id").iterator(chunk_size=500):
-        changed += kyc.rescore(partner, actor=SYSTEM).trust_score != partner.trust_score
-    return changed
+    partners = trading.exclude(pk__in=done.values("partner")).order_by("id").iterator(chunk_size=500)
+    return _each(partners, lambda row: kyc.rescore(row, actor=SYSTEM).trust_score != row.trust_score)
 
 
 @handles(InvitationAccepted)

@@ -213,6 +213,22 @@ def on_file(firm, phone, days):
         )
 
 
+def test_a_row_that_fails_holds_up_no_other(monkeypatch):
+    rounds = [factories.file_of("draft") for _ in range(3)]
+    with unguarded_writes():
+        OnboardingRound.objects.update(expires_at=clock.now() - timedelta(days=1))
+    end_round = submission.end_round
+
+    def fail_once(round, status):
+        if round.pk == min(each.pk for each in rounds):
+            raise RuntimeError("broken row")
+        end_round(round, status)
+
+    monkeypatch.setattr(submission, "end_round", fail_once)
+    assert keep_dates() == 2
+    assert sorted(OnboardingRound.objects.values_list("status", flat=True)) == ["draft", "expired", "expired"]
+
+
 def test_a_cheque_of_a_removed_account_proves_no_other_one(user):
     """An account that is put in place of another needs a paper of its own."""
     finance, round = user("INTERNAL_FINANCE"), factories.file_of("info_requested")
