@@ -264,6 +264,7 @@ KYC_AUTO_SUSPEND = ENV.kyc_auto_suspend
 # Changes of an approved offer beyond these percentages need another approval; offers up to the limit are approved
 # automatically, if one is set.
 AVAILABILITY_PRICE_THRESHOLD, AVAILABILITY_QUANTITY_THRESHOLD = Decimal(5), Decimal(10)
+AVAILABILITY_PRICE_FLAG = Decimal(15)  # percent from the reference price, beyond which approvers are told
 AVAILABILITY_AUTO_APPROVE_LIMIT: Decimal | None = None
 # Requirements above the value (INR), or with a ceiling above so many percent of the suggested price, need an approval;
 # a value that rose by more than so many percent needs another. Statistics show cells of enough buyers only.

@@ -142,6 +142,21 @@ class AvailabilityQuerySet(QuerySet):
         found = same.aggregate(middle=Median("price_per_kg"), count=Count("pk"))
         return found["middle"], found["count"]
 
+    def reference(self, offer: "Availability") -> tuple[Decimal | None, int, int]:
+        """The middle price per kilogram that others ask of everybody for the same goods, of how many, and by how many.
+
+        The seller's own offers and those that only some may see don't count.
+        """
+        rows = self.filter(
+            status=Availability.Status.ACTIVE, commodity_id=offer.commodity_id, variety_id=offer.variety_id,
+            currency=offer.currency, price_basis=offer.price_basis, price_per_kg__isnull=False,
+            visibility__in=(Availability.Visibility.PUBLIC, Availability.Visibility.MATCHED_ONLY),
+        ).exclude(seller_partner_id=offer.seller_partner_id)  # fmt: skip
+        found = rows.aggregate(
+            middle=Median("price_per_kg"), count=Count("pk"), sellers=Count("seller_partner", distinct=True)
+        )
+        return found["middle"], found["count"], found["sellers"]
+
     def near(self, latitude: Decimal, longitude: Decimal, radius_km: Decimal) -> Self:
         """Offers within the radius of a point, with their distance."""
         rows = self.filter(latitude__range=latitudes_within(latitude, radius_km))

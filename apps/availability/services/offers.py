@@ -83,6 +83,9 @@ def post(
     if submit:
         contents.require_complete(offer)
         rules.require_seller(offer)
+        rules.compare_price(offer)
+        compared = ("reference_price", "reference_count", "price_flag")
+        fields |= {name: getattr(offer, name) for name in compared}
         fields |= {"status": _Status.PENDING_APPROVAL, "expires_at": deadlines.window_end(offer)}
     # No version rises: the offer is still being made.
     Availability.objects.filter(pk=offer.pk).update(**fields)
@@ -150,6 +153,7 @@ def activate(offer: Availability, approver: Any, approval_id: Any) -> None:
     )
     if offer.listed_at is None or loses_priority:
         offer.listed_at, offer.carried_days = now, 0
+    rules.compare_price(offer)
     if offer.is_firm and offer.firm_until_at is None:
         offer.firm_until_at = deadlines.firm_until(offer, offer.listed_at)
         after["firm_until_at"] = None
@@ -190,6 +194,7 @@ def submit(offer: Availability, *, actor: Actor) -> Availability:
     offer.expires_at = deadlines.expiry_of(offer)
     offer.updated_by_id = actor.pk
     offer.warnings = warnings_of(offer)
+    rules.compare_price(offer)
     offer.save()
     stock.refresh_lots(offer)
     _tell_submitted(offer, actor, "initial")
@@ -249,6 +254,7 @@ def update(offer: Availability, *, actor: Actor, content: Content) -> Availabili
             offer.listed_at, offer.carried_days = clock.now(), 0
     if offer.is_live:
         contents.require_complete(offer)
+        rules.compare_price(offer)
         offer.expires_at = deadlines.expiry_of(offer)
     stock.settle_status(offer)
     offer.warnings = warnings_of(offer)

@@ -5,8 +5,11 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final
 
+from django.conf import settings
+
 from apps.availability.models import Availability, Reservation
 from apps.commodities.exact import Factor, amount, rounded
+from apps.commodities.market import FEWEST_OBSERVATIONS, FEWEST_PARTNERS
 from apps.commodities.services.factors import factors, price_of
 from apps.commodities.tax import tax_on
 from apps.partners.models import Partner
@@ -309,6 +312,30 @@ def reprice(offer: Availability) -> None:
     if offer.tax_basis == Availability.TaxBasis.INCLUSIVE:
         per_kg /= 1 + gst_of(offer) / 100
     offer.price_per_kg = rounded(per_kg, 8)
+
+
+def compare_price(offer: Availability) -> None:
+    """Note what others ask for such goods, in the offer's pricing unit, and whether its price is far from that.
+
+    Nothing with too few offers or sellers: the figure would tell a single price that buyers don't see.
+    """
+    offer.reference_price = offer.reference_count = offer.price_flag = None
+    middle, count, sellers = Availability.objects.reference(offer)
+    if middle is None or offer.pricing_unit is None:
+        return
+    if count < FEWEST_OBSERVATIONS or sellers < FEWEST_PARTNERS:
+        return
+    per_kg = value_of(offer, offer.total_quantity, offer.total_weight_kg, Decimal(1))
+    reference = Fraction(middle) * Fraction(offer.total_weight_kg) / per_kg
+    if offer.tax_basis == Availability.TaxBasis.INCLUSIVE:
+        reference *= 1 + gst_of(offer) / 100
+    offer.reference_price, offer.reference_count = rounded(reference, 6), count
+    if offer.price_per_kg is None:
+        return
+    percent = offer.price_per_kg * 100 / middle - 100
+    if abs(percent) > settings.AVAILABILITY_PRICE_FLAG:
+        flag = Availability.PriceFlag
+        offer.price_flag = flag.LOW if percent < 0 else flag.HIGH
 
 
 def gst_of(offer: Availability, day: date | None = None) -> Fraction:

@@ -746,6 +746,37 @@ def test_below_the_limit_the_system_approves_unless_something_is_suspicious(post
     assert posted(live=False, submit=True).status == "PENDING_APPROVAL"
 
 
+def test_what_others_ask_is_the_reference_and_the_least_that_credit_is_held_for(
+    offer, user, partner, commodity, tax_rate
+):
+    """Below five offers of three others there is none; then a price far from it is flagged for the approver."""
+    tax_rate("5201", 0)
+    goods = commodity()
+    firms = [user("SELLER") for _ in range(3)]
+
+    def post(seller, price=None, **fields):
+        priced = {"unit_price": price and Decimal(price), "pricing_unit": factories.per_candy(), **fields}
+        kind = {} if price else {"price_type": "NEGOTIABLE"}
+        return offer(commodity=goods, seller=seller, advance=0, **kind, **priced)
+
+    for number in range(4):
+        post(firms[number % 3], 50000 + number)
+    own = user("SELLER")
+    assert post(own, 90000, visibility="RESTRICTED", invited_partners=[partner()]).reference_price is None
+    post(firms[0], 50004)
+    for price, flag in ((42502, None), (42501, "LOW"), (57502, None), (57503, "HIGH")):
+        row = Availability.objects.get(pk=post(own, price, visibility="INTERNAL").pk)
+        assert (row.reference_count, row.price_flag) == (5, flag), price
+        assert round(row.reference_price, 2) == 50002
+    unpriced = post(own)
+    held = stock.reserve(
+        unpriced, actor=user("BUYER", of=factories.with_credit(partner(), 100_00_000)), quantity=Decimal(100),
+        hold_hours=20, unit_price=Decimal("0.01"),
+    )  # fmt: skip
+    assert held.credit_amount > 23_00_000
+    assert held.expires_at > clock.now() + timedelta(hours=19)
+
+
 def test_a_gst_rate_with_conditions_needs_one(offer, commodity, tax_rate):
     goods = commodity(hsn_code="1207", quantity_mode="WEIGHT", package_unit=None, trade_unit="KG")
     tax_rate("1207", 0, "SEED_QUALITY")
