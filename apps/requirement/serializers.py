@@ -545,13 +545,17 @@ class DemandCellOutput(LookupOutput):
     state_code = fields.CharField()
     week = fields.DateField(help_text="Monday of the week in which delivery begins.")
     buyers = fields.IntegerField()
-    open_kg = fields.DecimalField(max_digits=18, decimal_places=3)
+    open_kg = SerializerMethodField(help_text="Open quantity in kilograms, as a band.")
     bands = fields.DictField(
         child=fields.DictField(child=fields.CharField()), help_text="Median bounds by parameter."
     )
 
     class Meta:
         model = DemandCell
+
+    def get_open_kg(self, cell: DemandCell) -> str:
+        """Such as 5000–10000: what changes from one day to the next is nobody's exact figure."""
+        return band(cell.open_kg)
 
 
 class DemandOutput(LookupOutput):

@@ -1,9 +1,11 @@
 """Questions that modules above ask about new business: which permission a deal needs, and who is related."""
 
+from collections.abc import Iterable
 from datetime import date
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
+from uuid import UUID
 
-from apps.partners.models import Partner, PartnerRole, TaxRegistration, TradePermission
+from apps.partners.models import Partner, PartnerRole, PartyLink, TaxRegistration, TradePermission
 from apps.partners.models.partners import ROLES_OF
 from erp import clock
 
@@ -65,3 +67,26 @@ def _registrations(partner: Partner) -> frozenset[str]:
     """The firm's GST registrations, as hashes."""
     rows = TaxRegistration.objects.filter(partner=partner, claimed=True)
     return frozenset(rows.values_list("gstin_hash", flat=True)) - {None}
+
+
+def parties_of(partners: Iterable[Partner]) -> dict[UUID, Any]:
+    """The party of each partner: related firms are one, and so are those with a link that isn't cleared."""
+    firms = {partner.pk: partner for partner in partners}
+    claimed = TaxRegistration.objects.filter(partner__in=firms, claimed=True)
+    links = PartyLink.objects.of(*firms).exclude(status=PartyLink.Status.CLEARED)
+    pairs: list[tuple[Any, Any]] = [
+        *((firm.pk, shared) for firm in firms.values() for shared in (firm.pan_hash, firm.parent_id)),
+        *claimed.values_list("partner_id", "gstin_hash"),
+        *links.values_list("low_id", "high_id"),
+    ]
+    above: dict[Any, Any] = {}
+
+    def party(of: Any) -> Any:
+        while of in above:
+            of = above[of]
+        return of
+
+    for one, other in pairs:
+        if other is not None and (low := party(one)) != (high := party(other)):
+            above[low] = high
+    return {key: party(key) for key in firms}

@@ -10,7 +10,7 @@ import pytest
 from apps.accounts.models import User
 from apps.availability.models import Stage
 from apps.integrations.tests.examples import consume
-from apps.partners.models import Partner, PartnerLocation
+from apps.partners.models import Partner, PartnerLocation, PartyLink
 from apps.requirement import capabilities, lookups
 from apps.requirement.models import DemandCell, Requirement
 from apps.requirement.serializers import RequirementOutput
@@ -341,6 +341,42 @@ def test_a_cell_needs_five_buyers_and_none_with_more_than_half(wants):
     assert cells()[0].pk != cell.pk  # computed anew, the same
 
 
+def test_related_buyers_are_one_and_each_counts_once_for_a_bound(wants, requirement):
+    goods, make = wants
+    rows = make(10, 10, 10, 10, 10)
+    one, other = sorted((rows[0].buyer_partner_id, rows[1].buyer_partner_id))
+    for shared in ("phone", "pan"):
+        with unguarded_writes():
+            link = PartyLink(low_id=one, high_id=other, kind=shared, strength="warn")
+            link.save()
+        assert cells() == [], shared
+        with unguarded_writes():
+            PartyLink.objects.filter(pk=link.pk).delete()
+    with unguarded_writes():
+        Partner.objects.filter(pk=one).update(parent=other)
+    assert cells() == []
+    with unguarded_writes():
+        Partner.objects.filter(pk=one).update(parent=None)
+    for _ in range(6):  # one buyer asks for the same again, with another bound
+        requirement(
+            goods=goods, buyer=User.objects.get(pk=rows[0].created_by_id), max_quantity=Decimal(1),
+            bands=[band("micronaire", 2.1, 2.2), band("strength", 20)],
+        )  # fmt: skip
+    (cell,) = cells()
+    assert cell.bands["micronaire"] == {"minimum": "3.7", "maximum": "4.5"}
+    assert "strength" not in cell.bands
+
+
+def test_a_bound_of_which_one_buyer_has_more_than_half_is_left_out(wants, requirement):
+    goods, make = wants
+    make(50, 50, 50)
+    for quantity in (40, 5, 5, 5, 5):
+        requirement(goods=goods, max_quantity=Decimal(quantity), bands=[band("strength", 20)])
+    (cell,) = cells()
+    assert cell.buyers == 8
+    assert "strength" not in cell.bands
+
+
 def test_no_two_queries_differ_by_a_cell_that_is_left_out(wants, requirement, user, client_for):
     goods, make = wants
     make(10, 10, 10, 10, 10)
@@ -349,7 +385,7 @@ def test_no_two_queries_differ_by_a_cell_that_is_left_out(wants, requirement, us
     client = client_for(user("SELLER"))
     path = f"{URL}/demand-statistics?commodity_id={goods.pk}"
     everything = client.read(path).json()["results"]
-    assert [cell["open_kg"] for cell in everything] == ["8500.000"]
+    assert [cell["open_kg"] for cell in everything] == ["5000–10000"]
     assert client.read(f"{path}&crop_year=2025-26").json()["results"] == []
     assert client.read(f"{path}&state_code=33&days=365").json()["results"] == everything
     assert client.read(f"{URL}/demand-statistics").status_code == 400
