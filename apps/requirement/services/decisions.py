@@ -15,6 +15,7 @@ from apps.requirement.services.approval import (
     beyond_approval,
     pending_request,
     request_approval,
+    snapshot,
     withdraw_request,
 )
 from apps.requirement.services.requirements import go_live, make_stale
@@ -45,6 +46,7 @@ def approve(requirement: Requirement, *, actor: Actor, note: str = "") -> Requir
     rules.require_buyer(requirement)
     if deadlines.window_end(requirement) <= clock.now():
         raise rules.WindowOver
+    requirement.approved_terms = snapshot(requirement)
     go_live(requirement)
     requirement.approved_by_id, requirement.approved_at = actor.pk, clock.now()
     requirement.save()

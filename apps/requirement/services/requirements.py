@@ -123,9 +123,9 @@ def _put_up(requirement: Requirement, actor: Actor) -> None:
 
 
 def go_live(requirement: Requirement) -> None:
-    """Let it be matched with its present terms as those that need no further approval."""
+    """Let it be matched. Its first terms are those that later ones are measured against, until others are approved."""
     requirement.live_since = requirement.live_since or clock.now()
-    requirement.approved_terms = snapshot(requirement)
+    requirement.approved_terms = requirement.approved_terms or snapshot(requirement)
     requirement.editors, requirement.status_reason = [], ""
     requirement.status = ledger.live_status(requirement)
     requirement.expires_at = deadlines.expiry_of(requirement)

@@ -255,6 +255,16 @@ def test_small_steps_over_the_limit_wait_at_the_one_that_crosses_it(
     assert edit(row, ceiling_price=Decimal(62_000)).status == _Status.PENDING_APPROVAL
 
 
+def test_a_suspension_makes_no_other_terms_the_approved_ones(requirement, settings, buyer, manager, edit):
+    settings.REQUIREMENT_APPROVAL_LIMIT = Decimal(2_650_000)
+    row = requirement(buyer=buyer, ceiling_price=Decimal(56_000))
+    row = decisions.approve(row, actor=manager)
+    row = edit(row, ceiling_price=Decimal(61_000))  # less than 10 % more
+    row = decisions.reactivate(decisions.suspend(row, actor=manager, reason="To be checked."), actor=manager)
+    assert row.status == _Status.ACTIVE
+    assert edit(row, ceiling_price=Decimal(62_000)).status == _Status.PENDING_APPROVAL
+
+
 def test_lowering_a_live_ceiling_never_waits_and_only_more_loses_priority(
     requirement, buyer, edit, set_clock
 ):
