@@ -64,10 +64,11 @@ def test_the_end_of_a_requirement_releases_what_is_reserved_for_it(
     first, second, third = held(cancelled), held(live), held(expired)
     protected = held(cancelled)
     with unguarded_writes():
-        Reservation.objects.filter(pk=protected.pk).update(bound_negotiation_id=uuid4())
         Requirement.objects.filter(pk=expired.pk).update(expires_at=clock.now())
     requirements.cancel(Requirement.objects.get(pk=cancelled.pk), actor=buyer, reason_code="PRICE")
     decisions.expire(Requirement.objects.get(pk=expired.pk), actor=SYSTEM)
+    with unguarded_writes():
+        Reservation.objects.filter(pk=protected.pk).update(bound_negotiation_id=uuid4())
     assert tasks.release_reservations() == 2
     assert [status_of(row) for row in (first, second, third, protected)] == [
         "RELEASED", "HELD", "RELEASED", "HELD",
