@@ -244,8 +244,10 @@ class CreditAccountViewSet(ViewSet):
         otherwise={202: lambda limit: limit.status == "proposed"},
     )
 
-    def links(self, row: CreditAccount) -> dict[str, str]:
-        """The credit of the partner, and the partner."""
+    def links(self, row: CreditAccount | CreditLimit) -> dict[str, str]:
+        """The credit of the partner, and the partner; of a limit that was set, the limit."""
+        if isinstance(row, CreditLimit):
+            return super().links(row)
         partner = address_of(row.partner)
         return {"self": f"{partner}/credit", "partner": partner}
 

@@ -246,8 +246,8 @@ def test_no_event_feed_trail_message_job_or_log_holds_a_planted_number(
         text = " ".join(str(value) for value in values)
         assert planted.found_in(text) == [], name
         assert text, name
-    for content in JobResult.objects.values_list("content", flat=True):
-        assert planted.found_in(bytes(content).decode()) == []
+    for result in JobResult.objects.all():
+        assert planted.found_in(result.content.decode()) == []
     logged = log.getvalue()
     assert "job.ended" in logged
     assert planted.found_in(logged) == []

@@ -417,8 +417,8 @@ def test_answer_fields_of_nullable_columns_may_be_null():
     while waiting:
         output = waiting.pop()
         waiting += output.__subclasses__()
-        if not output.__module__.startswith("apps."):
-            continue
+        if not output.__module__.startswith("apps.") or not hasattr(output, "Meta"):
+            continue  # a base of outputs
         columns = {key: f for f in output.Meta.model._meta.concrete_fields for key in (f.name, f.attname)}
         missing += [
             f"{output.__name__}.{name}"

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 from decimal import Decimal
-from uuid import uuid4
+from uuid import UUID
 
 from apps.accounts.models import User
 from apps.availability.models import Availability, Lot, QualityValue, Reservation, TestReport
@@ -16,7 +16,7 @@ from erp.files import CSV, PDF, Upload
 from erp.models import unguarded_writes
 from erp.uploads import services as uploads
 
-TRADE = uuid4()
+TRADE = UUID("01890a5d-ac96-774b-bcce-b302099a80a4")
 
 
 def draft(world):
@@ -215,8 +215,8 @@ def _held_of_whole(world, viewer):
     offer = _whole(world)
     with unguarded_writes():
         Reservation(
-            availability=offer, holder_partner=world.partner(), quantity=1, weight_kg=170, terms_version=1,
-            expires_at=clock.now() + timedelta(hours=_number(Reservation)),
+            availability=offer, holder_partner=world.partner(), quantity=1, weight_kg=170, reserved_weight_kg=170,
+            terms_version=1, expires_at=clock.now() + timedelta(hours=_number(Reservation)),
         ).save()  # fmt: skip
 
 
