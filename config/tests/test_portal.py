@@ -270,7 +270,8 @@ def test_a_list_is_downloaded_as_it_is_shown_and_the_download_is_recorded(
     link = client.get(page, query).context["file"]
     answer = client.get(link)
     header, line, *more = csv.reader(answer.content.decode("utf-8-sig").splitlines())
-    assert header == ["Number", "Seller", "Commodity", "Available", "Total", "Status", "Available until"]
+    columns = ["Number", "Seller", "Commodity", "Available", "Total", "Status", "Available until", "Price"]
+    assert header == columns
     assert (line[0], line[1], line[3], line[5]) == (live.number, '\'=HYPERLINK("x")', "100 BALE", "Active")
     assert not more
     (record,) = Export.objects.all()

@@ -26,7 +26,7 @@ from erp.api import fields, testing
 from erp.api.docs import RedocView, SwaggerView
 from erp.api.examples import SAMPLE_ID
 from erp.api.serializers import Input, LookupOutput, Output
-from erp.files import CSV, XLSX
+from erp.files import CSV, JPEG, PDF, PNG, XLSX
 from erp.models import Model
 
 
@@ -234,7 +234,9 @@ def test_every_operation_says_what_it_does_and_what_can_go_wrong(product):
             for status, answer in part["responses"].items():
                 content = set(follow(product, answer).get("content", {}))
                 assert content <= (
-                    {"application/problem+json"} if int(status) >= 400 else {"application/json", CSV, XLSX}
+                    {"application/problem+json"}
+                    if int(status) >= 400
+                    else {"application/json", CSV, XLSX, PDF, JPEG, PNG}
                 )
     assert len(identifiers) == len(set(identifiers))
 

@@ -376,7 +376,7 @@ def test_rights_come_from_roles_ownership_and_single_grants(user, partner, offer
 def test_a_grant_on_an_offer_covers_its_reservations(user, offer):
     from guardian.shortcuts import assign_perm
 
-    from apps.availability import services as availability
+    from apps.availability.services import stock as availability
 
     live, other, helper = offer(), offer(), user("BROKER")
     holds = [availability.reserve(o, actor=user("BUYER"), quantity=Decimal(1)) for o in (live, other)]

@@ -423,7 +423,7 @@ def test_the_owner_and_staff_see_everything_and_what_they_may_do_now(offer, user
     own = client_for(seller).read(f"{OFFERS}/{draft.pk}").json()
     assert (own["number"], own["allowed_actions"]) == (
         draft.number,
-        ["update", "submit", "cancel", "add-test-report", "set-visibility"],
+        ["update", "submit", "cancel", "set-visibility"],
     )
     staff = client_for(user("INTERNAL_MANAGER"))
     assert staff.read(f"{OFFERS}/{draft.pk}").json()["allowed_actions"] == ["cancel"]

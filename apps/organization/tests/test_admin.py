@@ -134,7 +134,7 @@ def test_calendars_are_changed_in_the_admin(finance):
 def test_home_lists_an_organization_without_a_current_year(company, organization, staff_client_for, user):
     staff = staff_client_for(user())
     queues = {queue.title: queue for queue in staff.get("/admin/").context["queues"]}
-    before = int(queues["Financial years to add"].waiting)
+    before = int(queues["Financial years to add"].waiting) if "Financial years to add" in queues else 0
     organization()
     queues = {queue.title: queue for queue in staff.get("/admin/").context["queues"]}
     queue = queues["Financial years to add"]
