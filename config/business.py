@@ -305,6 +305,7 @@ def _offers(seed: int) -> Iterator[Any]:
                         "district": firm.district,
                     },
                     "unit_price": Decimal(price + random.randrange(-20, 21) * 10),
+                    "tax_condition": "NOT_SEED_QUALITY" if code == "COTTON_SEED" else None,
                     "price_public": number % 3 == 0,
                     "delivery_term": terms[0],
                     "payment_term": terms[1],

@@ -73,8 +73,8 @@ def test_the_demo_s_business_has_something_of_everything_and_is_made_once(pubsub
     assert EventOutbox.objects.count() == before
 
     with ids.repeatable("demo offer 1 60", 60):
-        assert Availability.objects.get(internal_reference="DEMO-1-060").pk == ids.uuid7()
-    newest = Availability.objects.order_by("-pk").values_list("internal_reference", flat=True)[:2]
+        assert Availability.objects.get(internal_reference="DEMO-1-060").pk == ids.uuid4()
+    newest = Availability.objects.order_by("-created_at").values_list("internal_reference", flat=True)[:2]
     assert list(newest) == ["DEMO-1-060", "DEMO-1-059"]
     with ids.repeatable("demo organization 2"):
         assert Organization.objects.get(name="Demo Fibres").pk == ids.uuid7()
