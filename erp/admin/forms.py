@@ -606,13 +606,19 @@ def _moment(text: str) -> str:
 def initial_of(row: models.Model, slots: list[FieldSlot]) -> dict[str, Any]:
     """Return the current values of the row for the controls."""
     initial = {}
+    gathered: dict[tuple[str, ...], Any] = {}  # what several slots take their values from is read once
     for slot in slots:
         owner: Any = row
         for step in slot.path[:-1]:
             owner = getattr(owner, step, owner)
         value = owner
-        for step in slot.field.source.split("."):  # a service may take several values as one keyword
-            value = getattr(value, step, _ABSENT)
+        *steps, last = slot.field.source.split(".")  # a service may take several values as one keyword
+        for depth, step in enumerate(steps, 1):
+            key = (*slot.path[:-1], "", *steps[:depth])
+            if key not in gathered:
+                gathered[key] = getattr(value, step, _ABSENT)
+            value = gathered[key]
+        value = getattr(value, last, _ABSENT)
         if value is not _ABSENT:
             initial[slot.name] = as_typed(slot.field, value)
     return initial
