@@ -10,6 +10,7 @@ from apps.accounts.models import User
 from apps.organization.tests.factories import pan as any_pan
 from apps.partners.models import (
     CreditAccount,
+    IdentifierKey,
     KycCheck,
     OnboardingRound,
     Partner,
@@ -25,6 +26,7 @@ from apps.partners.services import decisions, onboarding, papers, parts, submiss
 from apps.partners.tasks import run_check
 from erp import clock
 from erp.access import SYSTEM
+from erp.encryption import keyed_hash
 from erp.files import PDF, Upload
 from erp.models import unguarded_writes
 from erp.uploads.models import FileContent, StoredFile
@@ -289,3 +291,14 @@ def document_of(
         )  # fmt: skip
         document.save()
     return PartnerDocument.objects.get(pk=document.pk)
+
+
+def on_file(firm, phone, days):
+    """Put a telephone number of the partner on file since that many days."""
+    with unguarded_writes():
+        IdentifierKey.objects.update_or_create(
+            partner=firm,
+            kind="phone",
+            hash=keyed_hash(phone, context="identifier.phone"),
+            defaults={"since": clock.now() - timedelta(days=days)},
+        )

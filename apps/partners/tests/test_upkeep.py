@@ -9,7 +9,6 @@ from apps.notifications import services as notifications
 from apps.notifications.models import Message
 from apps.partners import tasks
 from apps.partners.models import (
-    IdentifierKey,
     KycCheck,
     KycNotice,
     OnboardingRound,
@@ -36,7 +35,6 @@ from apps.partners.tasks import keep_dates, keep_kyc_calendar, partner_queues
 from apps.partners.tests import factories
 from erp import clock
 from erp.access import SYSTEM
-from erp.encryption import keyed_hash
 from erp.errors import SelfApproval
 from erp.models import unguarded_writes
 from erp.testing import at_once
@@ -202,17 +200,6 @@ def test_suspension_twice_is_refused_and_a_grave_one_needs_another_person(user):
     assert standing.reactivate(firm, actor=other, reason="It was cleared up.").status == "active"
 
 
-def on_file(firm, phone, days):
-    """Put a telephone number of the partner on file since that many days."""
-    with unguarded_writes():
-        IdentifierKey.objects.update_or_create(
-            partner=firm,
-            kind="phone",
-            hash=keyed_hash(phone, context="identifier.phone"),
-            defaults={"since": clock.now() - timedelta(days=days)},
-        )
-
-
 def test_a_row_that_fails_holds_up_no_other(monkeypatch):
     rounds = [factories.file_of("draft") for _ in range(3)]
     with unguarded_writes():
@@ -307,10 +294,10 @@ def test_an_own_bank_account_is_not_verified_and_a_further_one_needs_a_call(user
         parts.verify_bank_account(second, actor=other, method="cheque", document=foreign, **called)
     for days in (None, 29):  # not on file at all, or too short a time
         if days is not None:
-            on_file(firm, firm.contact_phone, days)
+            factories.on_file(firm, firm.contact_phone, days)
         with pytest.raises(parts.CallBackPhoneNew):
             parts.verify_bank_account(second, actor=other, method="cheque", document=cheque, **called)
-    on_file(firm, firm.contact_phone, 31)
+    factories.on_file(firm, firm.contact_phone, 31)
     with pytest.raises(parts.CallBackPhoneNew):
         parts.verify_bank_account(
             second,
