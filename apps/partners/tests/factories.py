@@ -293,7 +293,7 @@ def document_of(
     return PartnerDocument.objects.get(pk=document.pk)
 
 
-def on_file(firm, phone, days):
+def on_file(firm: Partner, phone: str, days: int) -> None:
     """Put a telephone number of the partner on file since that many days."""
     with unguarded_writes():
         IdentifierKey.objects.update_or_create(
