@@ -1,6 +1,7 @@
 """What all commands share: one JSON object or lines for people, and the exit codes of core §11."""
 
 import json
+import os
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,6 +25,7 @@ PARTIAL: Final = 3
 DOWN: Final = 4
 LOCKED: Final = 5
 INTERRUPTED: Final = 130
+CLOSED_PIPE: Final = 141
 
 
 class _HelpFormatter(DjangoHelpFormatter, RawDescriptionHelpFormatter):
@@ -111,8 +113,12 @@ def run(argv: Sequence[str]) -> None:
     """
     try:
         _Utility(list(argv)).execute()
+        sys.stdout.flush()
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # such as `| head`: who reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains as it ends
+        sys.exit(CLOSED_PIPE)
     except Exception as error:
         words = outage(error)
         if not words:

@@ -223,3 +223,12 @@ def test_the_hint_for_a_silent_process_starts_that_process() -> None:
         assert starts, name
         for start in starts:
             assert start in celery_worker.COMMANDS or load_command_class(get_commands()[start], start)
+
+
+def test_a_command_whose_reader_has_gone_ends_quietly():
+    call = [sys.executable, "manage.py", "diffsettings"]
+    with subprocess.Popen(call, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()  # as head does once it has its lines
+        assert (process.stderr.read(), process.wait()) == (b"", commands.CLOSED_PIPE)
