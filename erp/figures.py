@@ -51,7 +51,7 @@ def quantity(value: Decimal, unit: str) -> str:
 
 
 def amount_in_words(amount: Decimal, currency: str = "INR") -> str:
-    """An amount as documents spell it out: ``Rupees twenty-four lakh … and sixty-six paise only``.
+    """An amount as documents spell it out: ``Rupees Twenty-Four Lakh … and Sixty-Six Paise Only``.
 
     Raises ValueError for negative amounts, more than two decimals, and currencies without names of their coins.
     """
@@ -63,7 +63,7 @@ def amount_in_words(amount: Decimal, currency: str = "INR") -> str:
     whole, hundredths = divmod(int(amount * 100), 100)
     part = one_part if hundredths == 1 else parts
     ending = f" and {number_in_words(hundredths)} {part}" if hundredths else ""
-    return f"{coins.capitalize()} {number_in_words(whole)}{ending} only"
+    return f"{coins} {number_in_words(whole)}{ending} only".title().replace(" And ", " and ")
 
 
 def number_in_words(number: int) -> str:

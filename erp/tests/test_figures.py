@@ -48,12 +48,12 @@ def test_money_with_a_fraction_of_a_paisa_is_refused():
 @pytest.mark.parametrize(
     ("amount", "words"),
     [
-        ("0", "Rupees zero only"),
-        ("1.01", "Rupees one and one paisa only"),
-        ("2603669", "Rupees twenty-six lakh three thousand six hundred sixty-nine only"),
-        ("479684.66", "Rupees four lakh seventy-nine thousand six hundred eighty-four and sixty-six paise only"),
-        ("10000000", "Rupees one crore only"),
-        ("1050000000.10", "Rupees one hundred five crore and ten paise only"),
+        ("0", "Rupees Zero Only"),
+        ("1.01", "Rupees One and One Paisa Only"),
+        ("2603669", "Rupees Twenty-Six Lakh Three Thousand Six Hundred Sixty-Nine Only"),
+        ("479684.66", "Rupees Four Lakh Seventy-Nine Thousand Six Hundred Eighty-Four and Sixty-Six Paise Only"),
+        ("10000000", "Rupees One Crore Only"),
+        ("1050000000.10", "Rupees One Hundred Five Crore and Ten Paise Only"),
     ],
 )  # fmt: skip
 def test_amounts_are_spelt_out(amount, words):

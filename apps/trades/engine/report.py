@@ -17,11 +17,6 @@ def statement(settlement: Settlement) -> str:
     return "\n".join(_lines(settlement)) + "\n"
 
 
-def amount_in_words(amount: Decimal, currency: str) -> str:
-    """An amount as documents spell it out: ``Rupees Twenty-Six Lakh … and Sixty-Six Paise Only``."""
-    return figures.amount_in_words(amount, currency).title().replace(" And ", " and ")
-
-
 def _lines(settlement: Settlement) -> Iterator[str]:
     yield f"Engine version {settlement.engine_version}, hash of the lines {settlement.lines_hash}"
     yield from _group("Weights, prices and other amounts", settlement, "")
@@ -32,7 +27,7 @@ def _lines(settlement: Settlement) -> Iterator[str]:
                 "payable after TDS", figures.money(document.total - document.tds, settlement.totals.currency)
             )
         if settlement.totals.currency in ("INR", "USD"):
-            yield INDENT + amount_in_words(document.total, settlement.totals.currency)
+            yield INDENT + figures.amount_in_words(document.total, settlement.totals.currency)
         yield from (f"{INDENT}{remark}." for remark in document.remarks)
     yield ""
     yield "Obligations"

@@ -12,7 +12,7 @@ from django.conf import settings
 from apps.commodities.differences import DifferenceSchedule, Form, Mode, Result
 from apps.trades import engine
 from apps.trades.engine import __main__ as program
-from apps.trades.engine import errors, records, report
+from apps.trades.engine import errors, records
 from apps.trades.engine import facts as f
 from apps.trades.engine import terms as t
 from apps.trades.tests.cases import (
@@ -26,6 +26,7 @@ from apps.trades.tests.cases import (
     line,
     settle,
 )
+from erp import figures
 
 JOURNEY_A = Path(__file__).parent / "journey_a.json"
 
@@ -142,11 +143,11 @@ def test_bad_terms_are_refused_with_a_pointer(change, pointer):
 
 def test_amounts_in_words():
     """Indian steps, paise, and crores above a hundred of them."""
-    spelled = report.amount_in_words(D("2479684.66"), "INR")
+    spelled = figures.amount_in_words(D("2479684.66"), "INR")
     assert spelled == (
         "Rupees Twenty-Four Lakh Seventy-Nine Thousand Six Hundred Eighty-Four and Sixty-Six Paise Only"
     )
-    assert report.amount_in_words(D("12345678900"), "INR").startswith(
+    assert figures.amount_in_words(D("12345678900"), "INR").startswith(
         "Rupees One Thousand Two Hundred Thirty-Four Crore"
     )
 

@@ -8,7 +8,7 @@ import pytest
 from apps.commodities.differences import Mode
 from apps.commodities.exact import Price, requoted, rounded
 from apps.trades import engine
-from apps.trades.engine import errors, report
+from apps.trades.engine import errors
 from apps.trades.engine import facts as f
 from apps.trades.engine import terms as t
 from apps.trades.tests.cases import (
@@ -30,6 +30,7 @@ from apps.trades.tests.cases import (
     pay,
     position,
 )
+from erp import figures
 
 
 def preview(terms=TERMS, facts=DISPATCHED):
@@ -101,7 +102,7 @@ def test_a22_and_a23_the_settlement():
     ]
     assert (str(brokerage.total), brokerage.debtor, str(brokerage.tds)) == ("7315.07", SOMNATH, "0")
     assert (str(done.totals.net_due), done.totals.net_debtor) == ("14068.00", "BUYER")
-    assert report.amount_in_words(invoice.total, "INR") == (
+    assert figures.amount_in_words(invoice.total, "INR") == (
         "Rupees Twenty-Six Lakh Three Thousand Six Hundred Sixty-Nine Only"
     )
 
