@@ -6,7 +6,7 @@ A subclass's docstring is the problem's title and its class name the problem's c
 
 import re
 import sys
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 
 def snake(name: str) -> str:
@@ -77,6 +77,11 @@ class DomainError(Exception):
         self.headers = headers or {}
         self.members = members
 
+    @classmethod
+    def at(cls, pointer: str, code: str, detail: str) -> Self:
+        """The problem with one place of the input."""
+        return cls(errors=[FieldError(pointer, code, detail)])
+
 
 def label_of(module: str) -> str:
     """App label of a module path: ``apps.availability.services`` → ``availability``.
@@ -142,6 +147,15 @@ class Conflict(DomainError):
         "Read the row again, check `status` and `allowed_actions`, and decide anew. Repeating the "
         "unchanged request gives the same response until the state changes."
     )
+
+    @classmethod
+    def of_status(cls, row: Any, detail: str = "") -> Self:
+        """The refusal of a verb that the row's status doesn't allow; it names the status and what is open."""
+        return cls(
+            detail or f"This isn't possible while the status is {row.get_status_display().lower()}.",
+            status_now=row.status,
+            allowed_actions=sorted(verb.replace("_", "-") for verb in row.open_verbs()),
+        )
 
 
 class Gone(DomainError):

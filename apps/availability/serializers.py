@@ -17,7 +17,6 @@ from apps.availability.models import (
     Stage,
     TestReport,
     band,
-    pseudonym,
 )
 from apps.availability.services.warnings import STAFF_ONLY, readiness
 from apps.commodities.models.commodities import Commodity
@@ -26,6 +25,7 @@ from apps.commodities.models.pricing import PricingUnit
 from apps.commodities.models.terms import DeliveryTerms, PassingTerms, PaymentTerms, WeighmentTerms
 from apps.locations.earth import tenth
 from apps.partners.models import Partner
+from apps.partners.pseudonyms import pseudonym
 from erp.api import fields
 from erp.api.files import FileField
 from erp.api.serializers import Input, LookupOutput, Output, row_answer, row_input, within

@@ -14,7 +14,7 @@ from apps.availability.serializers import OfferRow
 from apps.availability.services import bulk, decisions, offers, rules, stock
 from apps.commodities.models.varieties import Variety
 from apps.partners.events import PartnerReactivated, PartnerSuspended
-from erp import clock
+from erp import clock, sweeps
 from erp.access import SYSTEM, Actor
 from erp.errors import FieldError
 from erp.jobs.kinds import RowResult, WorkRow
@@ -36,24 +36,19 @@ def expire_reservations() -> int:
         .order_by("expires_at", "pk")
         .values_list("availability_id", flat=True)[:CHUNK]
     )
-    return _each(list(dict.fromkeys(due)), stock.expire_reservations)
+    return sweeps.each(list(dict.fromkeys(due)), _on_offer(stock.expire_reservations))
 
 
 @shared_task
 def expire_offers() -> int:
     """End offers past their deadline, or carry them forward; returns how many were touched."""
     due = Availability.objects.due(clock.now()).order_by("expires_at", "pk")
-    return _each(list(due.values_list("pk", flat=True)[:CHUNK]), decisions.expire)
+    return sweeps.each(list(due.values_list("pk", flat=True)[:CHUNK]), _on_offer(decisions.expire))
 
 
-def _each(keys: list[UUID], run: Callable[..., Any]) -> int:
-    """Run a service on each offer, in a transaction each: one that fails, however it does, keeps no other waiting."""
-    for key in keys:
-        try:
-            run(Availability.objects.get(pk=key), actor=SYSTEM)
-        except Exception:
-            log.exception("offer_skipped", availability_id=str(key))
-    return len(keys)
+def _on_offer(run: Callable[..., Any]) -> Callable[[UUID], Any]:
+    """The service on the offer as it is when its turn comes."""
+    return lambda key: run(Availability.objects.get(pk=key), actor=SYSTEM)
 
 
 class UploadOffers(TableKind):
@@ -81,9 +76,7 @@ class UploadOffers(TableKind):
         if code:
             variety = Variety.objects.active().filter(commodity=commodity, code=code).first()
             if variety is None:
-                raise rules.fault(
-                    rules.GoodsInvalid, "/variety", "unknown", "The commodity has no such variety."
-                )
+                raise rules.GoodsInvalid.at("/variety", "unknown", "The commodity has no such variety.")
         content: Any = {
             **{name: value for name, value in values.items() if not name.startswith("lot_")},
             "variety": variety,
@@ -139,5 +132,6 @@ def follow_partners() -> int:
         (Availability.objects.to_reactivate(), partial(decisions.reactivate, cause=cause)),
     )
     return sum(
-        _each(list(rows.order_by("pk").values_list("pk", flat=True)[:CHUNK]), run) for rows, run in work
+        sweeps.each(list(rows.order_by("pk").values_list("pk", flat=True)[:CHUNK]), _on_offer(run))
+        for rows, run in work
     )

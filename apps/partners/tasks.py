@@ -1,6 +1,6 @@
 """Periodic work on partners: checks with registries, dates, and what other modules tell."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -42,7 +42,7 @@ from apps.partners.services import (
     people,
     submission,
 )
-from erp import clock, doctor, metrics
+from erp import clock, doctor, metrics, sweeps
 from erp.access import SYSTEM
 from erp.clients import RemoteUnavailable
 from erp.errors import DomainError
@@ -96,21 +96,6 @@ def run_checks() -> int:
     return answered
 
 
-def _each(rows: Iterable[Any], step: Callable[[Any], bool]) -> int:
-    """Take a step with every row; return with how many it succeeded.
-
-    A row that fails is logged and left for the next turn: it holds up no other.
-    """
-    done = 0
-    for row in rows:
-        try:
-            done += step(row)
-        except Exception as error:
-            code = error.code if isinstance(error, DomainError) else type(error).__name__
-            log.exception("row_not_processed", row_type=row._meta.label_lower, row=str(row.pk), code=code)
-    return done
-
-
 @shared_task
 def keep_dates() -> int:
     """End what ran out (drafts, invitations, accounts, papers, overrides), apply amendments; return how many."""
@@ -120,32 +105,32 @@ def keep_dates() -> int:
         return rows.order_by("id")[:CHUNK]
 
     rounds = OnboardingRound.objects.filter(status__in=OnboardingRound.EDITABLE, expires_at__lte=now)
-    ended = _each(first(rounds), lambda row: not submission.expire_round(row, actor=SYSTEM).is_open)
+    ended = sweeps.each(first(rounds), lambda row: not submission.expire_round(row, actor=SYSTEM).is_open)
     invited = PartnerEmployee.objects.filter(
         status=PartnerEmployee.Status.INVITED, invited_at__lt=now - timedelta(days=people.INVITATION_DAYS)
     )
-    ended += _each(
+    ended += sweeps.each(
         first(invited),
         lambda row: people.lapse_employee(row, actor=SYSTEM).status == PartnerEmployee.Status.LAPSED,
     )
     accounts = PartnerBankAccount.objects.filter(
         status=PartnerBankAccount.Status.PENDING, created_at__lt=now - timedelta(days=parts.LAPSE_DAYS)
     )
-    ended += _each(
+    ended += sweeps.each(
         first(accounts),
         lambda row: parts.lapse_bank_account(row, actor=SYSTEM).status == PartnerBankAccount.Status.LAPSED,
     )
     expired = PartnerDocument.objects.filter(status=PartnerDocument.Status.VERIFIED, expiry_date__lt=today)
-    ended += _each(
+    ended += sweeps.each(
         first(expired),
         lambda row: papers.expire_document(row, actor=SYSTEM).status == PartnerDocument.Status.EXPIRED,
     )
-    ended += _each(
+    ended += sweeps.each(
         first(PartyLink.objects.clearance_over(today)),
         lambda row: links.end_clearance(row, actor=SYSTEM).status == PartyLink.Status.SUSPECTED,
     )
     over = TradePermission.objects.filter(source=TradePermission.Source.OVERRIDE, valid_to__lt=today)
-    ended += _each(
+    ended += sweeps.each(
         first(Partner.objects.filter(pk__in=over.values("partner"))),
         lambda row: bool(overrides.end_overridden(row, actor=SYSTEM)),
     )
@@ -153,9 +138,9 @@ def keep_dates() -> int:
         Q(status=Amendment.Status.APPROVED, effective_date__lte=today)
         | Q(status=Amendment.Status.PENDING, expires_at__lte=now)
     )
-    return ended + _each(  # it fails such as for a closing while there is exposure: somebody withdraws it
-        first(due),
-        lambda row: amendments.keep_amendment(row, actor=SYSTEM).status not in Amendment.OPEN,
+    # It fails such as for a closing while there is exposure: somebody withdraws it.
+    return ended + sweeps.each(
+        first(due), lambda row: amendments.keep_amendment(row, actor=SYSTEM).status not in Amendment.OPEN
     )
 
 
@@ -193,14 +178,14 @@ def keep_kyc_calendar() -> int:
         Q(kyc_expiry_date__lte=horizon) | Q(pk__in=soon.values("partner_id"))
     )
     partners = due.order_by("id").iterator(chunk_size=500)
-    return _each(partners, lambda row: bool(kyc.keep_calendar(row, actor=SYSTEM)))
+    return sweeps.each(partners, lambda row: bool(kyc.keep_calendar(row, actor=SYSTEM)))
 
 
 @shared_task
 def recheck_registrations() -> int:
     """Ask the GST registry about every registration in use, once a month; catches up. Returns how many it asks."""
     due = TaxRegistration.objects.in_use().checked_before(checks.month_start()).order_by("id")
-    return _each(
+    return sweeps.each(
         due.iterator(chunk_size=500), lambda row: bool(checks.recheck_registration(row, actor=SYSTEM))
     )
 
@@ -211,7 +196,7 @@ def rescore_partners() -> int:
     trading = Partner.objects.filter(status__in=["active", "suspended"])
     done = KycNotice.objects.filter(threshold=kyc.MONTH, expiry_date=clock.today().replace(day=1))
     partners = trading.exclude(pk__in=done.values("partner")).order_by("id").iterator(chunk_size=500)
-    return _each(partners, lambda row: kyc.rescore(row, actor=SYSTEM).trust_score != row.trust_score)
+    return sweeps.each(partners, lambda row: kyc.rescore(row, actor=SYSTEM).trust_score != row.trust_score)
 
 
 @handles(InvitationAccepted)

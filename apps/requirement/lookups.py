@@ -37,7 +37,6 @@ from apps.locations.earth import EARTH_KM
 from apps.partners.models import Partner
 from apps.requirement.models import Band, DemandCell, Fulfilment, Requirement
 from apps.requirement.services import rules
-from apps.requirement.services.rules import fault
 from erp import access, clock
 from erp.access import Actor
 from erp.api.pagination import DEFAULT_LIMIT, paginate
@@ -104,7 +103,7 @@ def search(
     if near is not None:
         rows = rows.annotate(distance_km=_distance(near)).filter(distance_km__lte=near["radius_km"])
     elif sort == "distance":
-        raise fault(rules.SearchInvalid, "/sort", "needs_near", "Enter the place from which to measure.")
+        raise rules.SearchInvalid.at("/sort", "needs_near", "Enter the place from which to measure.")
     order = {"live_since": "-live_since", "ceiling": "-ceiling_per_kg", "distance": "distance_km"}[sort]
     binding = repr((actor.pk, commodity.pk, sort, sorted(lists.items(), key=str), str(near)))
     page = paginate(rows.order_by(order), limit=limit, cursor=cursor, binding=binding, pointer="/cursor")
@@ -151,7 +150,7 @@ def _by_quality(rows: Any, commodity: Commodity, quality: Sequence[Mapping[str, 
         parameter = known.get(asked["parameter"])
         if parameter is None:
             words = "The commodity has no such parameter."
-            raise fault(rules.SearchInvalid, f"/quality/{place}/parameter", "unknown_parameter", words)
+            raise rules.SearchInvalid.at(f"/quality/{place}/parameter", "unknown_parameter", words)
         value = asked["value"]
         refusing = Band.objects.filter(
             Q(minimum__gt=value) | Q(maximum__lt=value), requirement=OuterRef("pk"), parameter=parameter
@@ -165,9 +164,7 @@ def _by_ceiling(rows: Any, ceiling: Mapping[str, Any] | None) -> Any:
         return rows
     low, high, quoted = ceiling.get("min"), ceiling.get("max"), ceiling["pricing_unit"]
     if low is not None and high is not None and low > high:
-        raise fault(
-            rules.SearchInvalid, "/ceiling/min", "above_max", "The lowest price is above the highest."
-        )
+        raise rules.SearchInvalid.at("/ceiling/min", "above_max", "The lowest price is above the highest.")
     per = _kg_of_price(quoted)
     rows = rows.filter(currency=quoted.currency)
     if low is not None:
@@ -183,14 +180,14 @@ def _kg_of_price(quoted: PricingUnit) -> Decimal:
         per = None
     if per is None or per.dimension != Unit.Dimension.MASS:
         words = "Choose a pricing unit by weight."
-        raise fault(rules.SearchInvalid, "/ceiling/pricing_unit_id", "not_by_weight", words)
+        raise rules.SearchInvalid.at("/ceiling/pricing_unit_id", "not_by_weight", words)
     return Decimal(per.numerator) / Decimal(per.denominator) * quoted.divisor
 
 
 def _by_quantity(rows: Any, commodity: Commodity, least: Decimal | None, unit: str | None) -> Any:
     if least is None:
         if unit is not None:
-            raise fault(rules.SearchInvalid, "/unit", "without_quantity", "Enter the quantity, too.")
+            raise rules.SearchInvalid.at("/unit", "without_quantity", "Enter the quantity, too.")
         return rows
     unit = unit or commodity.trade_unit
     rows = rows.annotate(still_open=_OPEN)
@@ -199,7 +196,7 @@ def _by_quantity(rows: Any, commodity: Commodity, least: Decimal | None, unit: s
     try:
         per = factors([unit], on=clock.today())[unit]
     except NoDefinition:
-        raise fault(rules.SearchInvalid, "/unit", "not_defined", "The unit isn't defined.") from None
+        raise rules.SearchInvalid.at("/unit", "not_defined", "The unit isn't defined.") from None
     kilograms = least * Decimal(per.numerator) / Decimal(per.denominator)
     weight = ExpressionWrapper(
         F("still_open") * F("kg_per_unit"), DecimalField(max_digits=30, decimal_places=11)

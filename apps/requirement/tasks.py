@@ -1,8 +1,8 @@
 """Periodic work on requirements, and what they follow of other modules."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from celery import shared_task
@@ -19,7 +19,7 @@ from apps.requirement import events, notices
 from apps.requirement.models import Requirement, Suggestion
 from apps.requirement.relaxing import RELAX
 from apps.requirement.services import decisions, statistics, suggestions
-from erp import clock, metrics
+from erp import clock, metrics, sweeps
 from erp.access import SYSTEM, Actor
 from erp.ai import asking
 from erp.outbox.subscriber import handles
@@ -49,7 +49,10 @@ metrics.of_modules.append(requirements_overdue)
 @shared_task
 def expire_requirements() -> int:
     """End or carry forward requirements past their time, each in its own transaction; return how many."""
-    return _each(Requirement.objects.due(clock.now()).order_by("expires_at", "pk"), decisions.expire)
+    return sweeps.each(
+        Requirement.objects.due(clock.now()).order_by("expires_at", "pk")[:CHUNK],
+        partial(decisions.expire, actor=SYSTEM),
+    )
 
 
 @shared_task
@@ -62,7 +65,7 @@ def compute_demand() -> int:
 def ask_opinions() -> int:
     """Ask a remote model about open suggestions, outside transactions; return how many were asked about."""
     due = Suggestion.objects.opinion_due(clock.now()).select_related("requirement")[:OPINIONS]
-    return _each(due, _ask_opinion)
+    return sweeps.each(due, partial(_ask_opinion, actor=SYSTEM))
 
 
 def _ask_opinion(suggestion: Suggestion, *, actor: Actor) -> None:
@@ -106,10 +109,11 @@ def follow_partners() -> int:
     What there is to do follows from the standing of the partners, so the next run makes good what failed in one.
     """
     cause = Requirement.FOR_PARTNER
-    suspend = partial(decisions.suspend, reason="The buyer is suspended.", cause=cause)
-    done = _each(Requirement.objects.to_suspend().order_by("pk"), suspend)
-    return done + _each(
-        Requirement.objects.to_reactivate().order_by("pk"), partial(decisions.reactivate, cause=cause)
+    suspend = partial(decisions.suspend, actor=SYSTEM, reason="The buyer is suspended.", cause=cause)
+    done = sweeps.each(Requirement.objects.to_suspend().order_by("pk")[:CHUNK], suspend)
+    return done + sweeps.each(
+        Requirement.objects.to_reactivate().order_by("pk")[:CHUNK],
+        partial(decisions.reactivate, actor=SYSTEM, cause=cause),
     )
 
 
@@ -120,24 +124,12 @@ def release_reservations() -> int:
     held = Reservation.objects.filter(status=Reservation.Status.HELD, requirement_id__in=ended).unprotected()
     pairs = held.order_by("availability_id", "requirement_id").values_list("availability", "requirement_id")
     return sum(
-        _each(
+        sweeps.each(
             Availability.objects.filter(pk=offer_id),
-            partial(stock.release_for_requirement, requirement_id=requirement_id),
+            partial(stock.release_for_requirement, actor=SYSTEM, requirement_id=requirement_id),
         )
         for offer_id, requirement_id in list(pairs.distinct()[:CHUNK])
     )
-
-
-def _each(rows: Any, run: Callable[..., Any]) -> int:
-    """Run a service on each row, in a transaction each; one that fails keeps no other waiting."""
-    done = 0
-    for row in list(rows[:CHUNK]):
-        try:
-            run(row, actor=SYSTEM)
-            done += 1
-        except Exception:
-            log.exception("sweep_skipped", row=str(row.pk))
-    return done
 
 
 @handles(

@@ -1,7 +1,7 @@
 """Offers, their parts, and the reservations on them."""
 
 from apps.availability.models.base import KG, Stage, price_field, quantity_field
-from apps.availability.models.offers import Availability, PriceStep, band, pseudonym
+from apps.availability.models.offers import Availability, PriceStep, band
 from apps.availability.models.parts import (
     Disclosure,
     Invitation,
@@ -26,6 +26,5 @@ __all__ = [
     "TestReport",
     "band",
     "price_field",
-    "pseudonym",
     "quantity_field",
 ]

@@ -79,3 +79,34 @@ class OfOffer(Opaque):
 
     class Meta(Opaque.Meta):
         abstract = True
+
+
+class TaxBasis(models.TextChoices):
+    """Whether a price has GST in it."""
+
+    EXCLUSIVE = "EXCLUSIVE", "GST is added"
+    INCLUSIVE = "INCLUSIVE", "GST is included"
+
+
+class EndOfDay(models.TextChoices):
+    """When a listing ends by itself."""
+
+    DAY = "DAY", "Day"
+    GOOD_TILL_DATE = "GOOD_TILL_DATE", "Good till date"
+    GOOD_TILL_CANCELLED = "GOOD_TILL_CANCELLED", "Good till cancelled"
+
+
+class PriceFlag(models.TextChoices):
+    """How a price stands to what others ask."""
+
+    LOW = "LOW"
+    HIGH = "HIGH"
+
+
+class Risk(models.TextChoices):
+    """Result of a look at the risk."""
+
+    PASS = "PASS"  # noqa: S105 - a result
+    WARN = "WARN"
+    REVIEW = "REVIEW"
+    FAIL = "FAIL"

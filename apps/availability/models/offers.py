@@ -1,7 +1,5 @@
 """Offers, and the ledger of each: at any time total = available + reserved + sold + withdrawn."""
 
-import hashlib
-import hmac
 from datetime import datetime
 from decimal import Decimal
 from types import SimpleNamespace
@@ -31,7 +29,19 @@ from django.db.models import (
 from django.db.models.functions import Coalesce, Greatest, Lower
 from django.utils import timezone
 
-from apps.availability.models.base import Opaque, Stage, part, price_field, quantity_field, step_price, text
+from apps.availability.models.base import (
+    EndOfDay,
+    Opaque,
+    PriceFlag,
+    Risk,
+    Stage,
+    TaxBasis,
+    part,
+    price_field,
+    quantity_field,
+    step_price,
+    text,
+)
 from apps.availability.models.parts import Disclosure, Invitation, QualityValue
 from apps.availability.models.reservations import Reservation
 from apps.commodities.models.commodities import Commodity
@@ -50,6 +60,7 @@ from apps.commodities.models.terms import (
 from apps.commodities.models.varieties import Variety
 from apps.locations.models import Location, km_from, latitudes_within
 from apps.partners.models import Partner, PartnerLocation
+from apps.partners.pseudonyms import pseudonym
 from erp import clock
 from erp.access import Actor, holds_everywhere
 from erp.columns import CURRENCY, Row, RowsField, within
@@ -293,24 +304,7 @@ class Availability(Opaque):
         CIF = "CIF", "CIF"
         FCA = "FCA", "FCA"
 
-    class TaxBasis(models.TextChoices):
-        EXCLUSIVE = "EXCLUSIVE", "GST is added"
-        INCLUSIVE = "INCLUSIVE", "GST is included"
-
-    class EndOfDay(models.TextChoices):
-        DAY = "DAY", "Day"
-        GOOD_TILL_DATE = "GOOD_TILL_DATE", "Good till date"
-        GOOD_TILL_CANCELLED = "GOOD_TILL_CANCELLED", "Good till cancelled"
-
-    class PriceFlag(models.TextChoices):
-        LOW = "LOW"
-        HIGH = "HIGH"
-
-    class Risk(models.TextChoices):
-        PASS = "PASS"  # noqa: S105 - a result
-        WARN = "WARN"
-        REVIEW = "REVIEW"
-        FAIL = "FAIL"
+    TaxBasis, EndOfDay, PriceFlag, Risk = TaxBasis, EndOfDay, PriceFlag, Risk  # as of requirements
 
     FOR_PARTNER: ClassVar = "partner"  # the cause of a suspension with the seller
     LIVE: ClassVar = (Status.PENDING_APPROVAL, Status.ACTIVE, Status.SUSPENDED)
@@ -724,12 +718,6 @@ class Availability(Opaque):
         local = timezone.localtime(now, clock.KOLKATA)
         start = local.year if local.month >= 4 else local.year - 1
         return f"AVL-{start % 100:02d}{(start + 1) % 100:02d}-{next_value('availability_number'):06d}"
-
-
-def pseudonym(viewer: UUID | None, subject: UUID, context: UUID) -> str:
-    """The name under which one partner sees another: 128 bits, in each context another one."""
-    key = hashlib.sha256(b"seller-ref" + settings.SECRET_KEY.encode()).digest()
-    return hmac.new(key, f"{viewer}:{subject}:{context}".encode(), hashlib.sha256).hexdigest()[:32]
 
 
 def band(quantity: Decimal) -> str:

@@ -11,7 +11,6 @@ from zoneinfo import ZoneInfo
 from apps.availability.models import Availability, Invitation, Lot, QualityValue
 from apps.availability.services import rules
 from apps.availability.services.quality import checked_values, choose_governing
-from apps.availability.services.rules import fault
 from apps.commodities.exact import rounded
 from apps.commodities.models.commodities import Commodity
 from apps.commodities.models.units import Unit
@@ -128,21 +127,19 @@ def _apply_place(offer: Availability, values: Mapping[str, Any]) -> None:
         _copy_location(offer, location)
         return
     if place is None or location is not None:
-        raise fault(
-            rules.PlaceInvalid, "/place", "required", "Enter either a registered place or an address."
-        )
+        raise rules.PlaceInvalid.at("/place", "required", "Enter either a registered place or an address.")
     country, text = place["country"], place.get("state_code") or ""
     state = code_of(text) if text and country == "IN" else text
     if state is None:
-        raise fault(rules.PlaceInvalid, "/place/state_code", "unknown_state", "This is no state of India.")
+        raise rules.PlaceInvalid.at("/place/state_code", "unknown_state", "This is no state of India.")
     zone = place.get("time_zone") or ("Asia/Kolkata" if country == "IN" else None)
     if zone is None:
         words = "Enter the time zone: it is required outside India."
-        raise fault(rules.PlaceInvalid, "/place/time_zone", "required", words)
+        raise rules.PlaceInvalid.at("/place/time_zone", "required", words)
     latitude, longitude = place.get("latitude"), place.get("longitude")
     if (latitude is None) != (longitude is None):
         words = "Enter latitude and longitude together."
-        raise fault(rules.PlaceInvalid, "/place/latitude", "incomplete", words)
+        raise rules.PlaceInvalid.at("/place/latitude", "incomplete", words)
     offer.location, offer.address = None, place["address"]
     offer.country, offer.state_code, offer.time_zone = country, state, zone
     offer.district = place.get("district") or ""
@@ -151,7 +148,7 @@ def _apply_place(offer: Availability, values: Mapping[str, Any]) -> None:
 
 def _copy_location(offer: Availability, location: Location) -> None:
     if location.pk != offer.location_id and location.status != Location.Status.ACTIVE:
-        raise fault(rules.PlaceInvalid, "/location_id", "not_active", "This place can't be chosen any more.")
+        raise rules.PlaceInvalid.at("/location_id", "not_active", "This place can't be chosen any more.")
     offer.location, offer.address = location, ""
     offer.country, offer.state_code = location.country, location.state_id or ""
     offer.district, offer.time_zone = (location.district or "")[:80], location.timezone
@@ -166,12 +163,12 @@ def set_unit(offer: Availability, commodity: Commodity, unit: str | None) -> Non
     is_weight = Unit.objects.active().filter(code=offer.unit, dimension=Unit.Dimension.MASS).exists()
     if offer.unit != commodity.base_unit and not is_weight:
         words = f"{commodity.code} isn't traded in {offer.unit}. Choose one of its units."
-        raise fault(rules.UnitNotAllowed, "/unit", "not_allowed", words)
+        raise rules.UnitNotAllowed.at("/unit", "not_allowed", words)
     try:
         offer.unit_version = factors([offer.unit], on=clock.today())[offer.unit].unit_version
     except NoDefinition:
         if offer.unit != "KG":
-            raise fault(rules.UnitNotAllowed, "/unit", "not_defined", "The unit isn't defined.") from None
+            raise rules.UnitNotAllowed.at("/unit", "not_defined", "The unit isn't defined.") from None
         offer.unit_version = 1
 
 
@@ -182,11 +179,11 @@ def _apply_quantity(offer: Availability, weight: Decimal | None) -> None:
         rules.require_whole(offer, minimum, "/min_order_quantity")
         if minimum > offer.total_quantity:
             words = "The minimum order quantity exceeds the total quantity."
-            raise fault(rules.BelowMinimum, "/min_order_quantity", "above_total", words)
+            raise rules.BelowMinimum.at("/min_order_quantity", "above_total", words)
     if offer.commodity.is_counted_in(offer.unit):
         if weight is None:
             words = "Enter the total weight in kilograms."
-            raise fault(rules.Incomplete, "/total_weight_kg", "required", words)
+            raise rules.Incomplete.at("/total_weight_kg", "required", words)
         offer.total_weight_kg = weight
         return
     computed = offer.total_quantity
@@ -195,7 +192,7 @@ def _apply_quantity(offer: Availability, weight: Decimal | None) -> None:
         computed = rounded(factor[offer.unit].value * Fraction(offer.total_quantity), 3)
     if weight is not None and weight != computed:
         words = f"The weight must equal the quantity in kilograms, {computed:f}. Leave it empty."
-        raise fault(rules.UnitNotAllowed, "/total_weight_kg", "contradicts", words)
+        raise rules.UnitNotAllowed.at("/total_weight_kg", "contradicts", words)
     offer.total_weight_kg = computed
 
 
@@ -205,24 +202,24 @@ def _apply_price(offer: Availability, values: Mapping[str, Any]) -> None:
         basis = term.basis
     if term is not None and basis is not None and _group(basis) != term.price_group:
         words = f"The delivery terms {term.code} have a price of the group {term.price_group}."
-        raise fault(rules.PriceInvalid, "/price_basis", "contradicts", words)
+        raise rules.PriceInvalid.at("/price_basis", "contradicts", words)
     offer.price_basis = basis
     unit = values.get("pricing_unit") or (
         offer.commodity.pricing_unit if offer.unit_price is not None else None
     )
     if offer.unit_price is not None and unit is None:
-        raise fault(rules.PriceInvalid, "/pricing_unit_id", "required", "Choose how the price is quoted.")
+        raise rules.PriceInvalid.at("/pricing_unit_id", "required", "Choose how the price is quoted.")
     _pin_price(offer, unit)
     currency = values.get("currency")
     if currency is not None and unit is not None and currency != unit.currency:
         words = f"Prices in {unit.code} are in {unit.currency}."
-        raise fault(rules.PriceInvalid, "/currency", "contradicts", words)
+        raise rules.PriceInvalid.at("/currency", "contradicts", words)
     offer.currency = unit.currency if unit is not None else currency or "INR"
     offer.price_terms = _price_terms(offer.price_type, values.get("price_terms"))
     offer.price_steps = _steps(offer, values.get("price_steps") or ())
     if offer.quality_schedule is not None and offer.quality_schedule.commodity_id != offer.commodity_id:
         words = "The schedule is of another commodity."
-        raise fault(rules.PriceInvalid, "/quality_schedule_id", "foreign", words)
+        raise rules.PriceInvalid.at("/quality_schedule_id", "foreign", words)
 
 
 def _group(basis: str) -> str:
@@ -240,10 +237,10 @@ def _pin_price(offer: Availability, unit: Any) -> None:
         per = factors([unit.unit_id], on=clock.today())[unit.unit_id]
     except NoDefinition:
         words = f"{unit.unit_id} isn't defined today."
-        raise fault(rules.PriceInvalid, "/pricing_unit_id", "not_defined", words) from None
+        raise rules.PriceInvalid.at("/pricing_unit_id", "not_defined", words) from None
     if per.dimension not in ("MASS", "COUNT") or (per.dimension == "COUNT" and unit.unit_id != offer.unit):
         words = f"The goods aren't priced per {unit.unit_id}."
-        raise fault(rules.PriceInvalid, "/pricing_unit_id", "not_allowed", words)
+        raise rules.PriceInvalid.at("/pricing_unit_id", "not_allowed", words)
     offer.pricing_unit_version = per.unit_version
 
 
@@ -285,7 +282,7 @@ def _steps(offer: Availability, submitted: Sequence[Mapping[str, Any]]) -> list[
     """Price steps as they are stored. Raises StepsInvalid."""
     faults, before = [], Decimal(0)
     if submitted and offer.unit_price is None:
-        raise fault(rules.StepsInvalid, "/price_steps", "no_price", "Price steps need a price.")
+        raise rules.StepsInvalid.at("/price_steps", "no_price", "Price steps need a price.")
     for place, step in enumerate(submitted):
         start = step["min_quantity"]
         if start <= before:
@@ -306,10 +303,9 @@ def _apply_dates(offer: Availability) -> None:
     start, end, policy = offer.available_from_date, offer.available_until_date, offer.eod_policy
     if end is None and policy != _Policy.GOOD_TILL_CANCELLED:
         words = "Enter the last day. Only offers that are good till cancelled have none."
-        raise fault(rules.WindowInvalid, "/available_until_date", "required", words)
+        raise rules.WindowInvalid.at("/available_until_date", "required", words)
     if end is not None and end < start:
-        raise fault(
-            rules.WindowInvalid,
+        raise rules.WindowInvalid.at(
             "/available_until_date",
             "before_from",
             "The last day is before the first day.",
@@ -320,17 +316,17 @@ def _apply_dates(offer: Availability) -> None:
         offer.valid_until_date = offer.valid_until_date or min(end or latest, latest)
         if offer.valid_until_date > latest and _is_changed(offer, "valid_until_date"):
             words = f"At most {VALID_DAYS} days ahead."
-            raise fault(rules.WindowInvalid, "/valid_until_date", "too_far", words)
+            raise rules.WindowInvalid.at("/valid_until_date", "too_far", words)
     elif offer.valid_until_date is not None:
         words = "Only an offer that is good till a date has one."
-        raise fault(rules.WindowInvalid, "/valid_until_date", "not_allowed", words)
+        raise rules.WindowInvalid.at("/valid_until_date", "not_allowed", words)
     if offer.carry_forward_days and policy != _Policy.DAY:
         words = "Only an offer for the day is carried forward."
-        raise fault(rules.WindowInvalid, "/carry_forward_days", "not_allowed", words)
+        raise rules.WindowInvalid.at("/carry_forward_days", "not_allowed", words)
     if not offer.is_firm and offer.firm_until_at is not None:
-        raise fault(rules.WindowInvalid, "/firm_until_at", "not_allowed", "The offer isn't firm.")
+        raise rules.WindowInvalid.at("/firm_until_at", "not_allowed", "The offer isn't firm.")
     if offer.firm_until_at is not None and offer.firm_until_at > clock.now() + timedelta(days=FIRM_DAYS):
-        raise fault(rules.WindowInvalid, "/firm_until_at", "too_far", f"At most {FIRM_DAYS} days ahead.")
+        raise rules.WindowInvalid.at("/firm_until_at", "too_far", f"At most {FIRM_DAYS} days ahead.")
 
 
 def _is_changed(offer: Availability, column: str) -> bool:
@@ -341,20 +337,20 @@ def _check_goods(offer: Availability) -> None:
     for name in ("variety", "grade"):
         row = getattr(offer, name)
         if row is not None and row.commodity_id != offer.commodity_id:
-            raise fault(rules.GoodsInvalid, f"/{name}_id", "foreign", f"The {name} is of another commodity.")
+            raise rules.GoodsInvalid.at(f"/{name}_id", "foreign", f"The {name} is of another commodity.")
     for name in (
         "variety", "grade", "pricing_unit", "trade_type", "bargain_type", "delivery_term", "payment_term",
         "passing_term", "weighment_term",
     ):  # fmt: skip
         row = getattr(offer, name)
         if row is not None and row.status != "ACTIVE" and _is_changed(offer, f"{name}_id"):
-            raise fault(rules.GoodsInvalid, f"/{name}_id", "not_active", "This can't be chosen any more.")
+            raise rules.GoodsInvalid.at(f"/{name}_id", "not_active", "This can't be chosen any more.")
     if offer.crop_year is not None and offer.commodity.season_start_month is not None:
         try:
             days_of(offer.crop_year, offer.commodity.season_start_month)
         except ValueError:
             words = "This isn't a season of the commodity."
-            raise fault(rules.GoodsInvalid, "/crop_year", "no_season", words) from None
+            raise rules.GoodsInvalid.at("/crop_year", "no_season", words) from None
 
 
 # Parts
@@ -374,7 +370,7 @@ def write_lots(offer: Availability, submitted: Sequence[Mapping[str, Any]]) -> b
     gone = [lot for number, lot in stored.items() if number not in numbers]
     if reported := [lot for lot in gone if offer.test_reports.filter(lot=lot).exists()]:
         words = f"Lot {reported[0].lot_no} has a test report, so it can't be removed."
-        raise fault(rules.LotsMismatch, "/lots", "has_report", words)
+        raise rules.LotsMismatch.at("/lots", "has_report", words)
     changed = bool(gone)
     for lot in gone:
         lot.delete()
@@ -454,7 +450,7 @@ def write_invitations(offer: Availability, partners: Sequence[Partner]) -> bool:
     restricted = offer.visibility == Availability.Visibility.RESTRICTED
     if restricted != bool(partners):
         words = "Invite partners to an offer for invited buyers only, and to no other."
-        raise fault(rules.VisibilityInvalid, "/invited_partner_ids", "contradicts", words)
+        raise rules.VisibilityInvalid.at("/invited_partner_ids", "contradicts", words)
     invited = {row.partner_id: row for row in offer.invitations.all()}
     wanted = {partner.pk for partner in partners}
     for partner_id, row in invited.items():
@@ -500,13 +496,9 @@ def require_complete(offer: Availability) -> None:
     until = offer.available_until_date
     today = clock.now().astimezone(offer.zone).date()
     if until is not None and until < today:
-        raise fault(
-            rules.WindowInvalid, "/available_until_date", "past", "The last day of the offer has passed."
-        )
+        raise rules.WindowInvalid.at("/available_until_date", "past", "The last day of the offer has passed.")
     if until is not None and until > today + timedelta(days=WINDOW_DAYS):
-        raise fault(
-            rules.WindowInvalid, "/available_until_date", "too_far", f"At most {WINDOW_DAYS} days ahead."
-        )
+        raise rules.WindowInvalid.at("/available_until_date", "too_far", f"At most {WINDOW_DAYS} days ahead.")
 
 
 def _require_lots_add_up(offer: Availability) -> None:
@@ -516,9 +508,9 @@ def _require_lots_add_up(offer: Availability) -> None:
     bales = sum(lot.bales for lot in lots)
     if bales != offer.total_quantity:
         words = f"The lots have {bales} packages, the offer {offer.total_quantity:f}."
-        raise fault(rules.LotsMismatch, "/lots", "count_differs", words)
+        raise rules.LotsMismatch.at("/lots", "count_differs", words)
     if offer.weight_basis == Availability.WeightBasis.WEIGHED:
         nets = [lot.net_kg for lot in lots]
         if None in nets or sum(nets) != offer.total_weight_kg:
             words = "The net weights of the lots must add up to the total weight."
-            raise fault(rules.LotsMismatch, "/lots", "weight_differs", words)
+            raise rules.LotsMismatch.at("/lots", "weight_differs", words)

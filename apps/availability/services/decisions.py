@@ -11,9 +11,10 @@ from apps.availability import capabilities, events
 from apps.availability.models import Availability, Disclosure, Reservation, Stage, TestReport
 from apps.availability.services import deadlines, rules, stock
 from apps.availability.services.approval import pending_request, request_approval, withdraw_request
+from apps.availability.services.listing import measured
 from apps.availability.services.offers import activate
 from apps.availability.services.quality import choose_governing
-from apps.availability.services.rules import fault, head, measured
+from apps.availability.services.rules import head
 from apps.partners.models import Partner
 from erp import clock
 from erp.access import SYSTEM, Actor
@@ -53,8 +54,8 @@ def approve(
         raise rules.WindowOver
     reports = list(offer.test_reports.filter(pk__in=verified_report_ids))
     if len(reports) != len(set(verified_report_ids)):
-        raise fault(
-            rules.QualityInvalid, "/verified_report_ids", "unknown_report", "The offer has no such report."
+        raise rules.QualityInvalid.at(
+            "/verified_report_ids", "unknown_report", "The offer has no such report."
         )
     for report in reports:
         _verify(offer, report, actor)

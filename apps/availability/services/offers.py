@@ -15,8 +15,9 @@ from apps.availability.services import content as contents
 from apps.availability.services import deadlines, rules, stock, terms
 from apps.availability.services.approval import request_approval, withdraw_request
 from apps.availability.services.content import Content
+from apps.availability.services.listing import measured
 from apps.availability.services.quality import checked_values, choose_governing
-from apps.availability.services.rules import fault, head, measured
+from apps.availability.services.rules import head
 from apps.availability.services.warnings import STAFF_ONLY, warnings_of
 from apps.commodities.models.commodities import Commodity
 from apps.partners.models import Partner
@@ -68,11 +69,11 @@ def post(
     access.authorize(actor, capabilities.CREATE, offer)
     if commodity.status != Commodity.Status.ACTIVE:
         words = f"{commodity.code} isn't active."
-        raise fault(rules.CommodityNotActive, "/commodity_id", "not_active", words)
+        raise rules.CommodityNotActive.at("/commodity_id", "not_active", words)
     if copy_of is not None and (
         copy_of.seller_partner_id != offer.seller_partner_id or not copy_of.has_ended
     ):
-        raise fault(rules.CopyInvalid, "/copy_of_id", "not_ended", "Choose your own offer that has ended.")
+        raise rules.CopyInvalid.at("/copy_of_id", "not_ended", "Choose your own offer that has ended.")
     offer.copy_of, offer.parcel_id = copy_of, offer.pk if copy_of is None else copy_of.parcel_id
     contents.set_unit(offer, commodity, unit)
     contents.apply(offer, content)
@@ -291,7 +292,7 @@ def _require_unfixed(offer: Availability) -> None:
     for column, pointer in fixed.items():
         if column in changed:
             words = "This can't be changed once the offer was submitted. Cancel it and post a new one."
-            raise fault(rules.FieldFixed, pointer, "fixed", words)
+            raise rules.FieldFixed.at(pointer, "fixed", words)
 
 
 def _require_not_worse(offer: Availability, before: Availability) -> None:
@@ -421,7 +422,7 @@ def extend(
     rules.require_status(offer, *Availability.LIVE)
     dates = {"valid_until_date": valid_until_date, "available_until_date": available_until_date}
     if not any(dates.values()):
-        raise fault(rules.Incomplete, "/valid_until_date", "required", "Enter at least one of the two dates.")
+        raise rules.Incomplete.at("/valid_until_date", "required", "Enter at least one of the two dates.")
     today, old = clock.now().astimezone(offer.zone).date(), offer.expires_at
     if valid_until_date is not None and offer.eod_policy == Availability.EndOfDay.DAY:
         offer.eod_policy, offer.carry_forward_days = Availability.EndOfDay.GOOD_TILL_DATE, 0
@@ -432,9 +433,9 @@ def extend(
             continue
         before = getattr(offer, name)
         if day < today or before is None or day <= before:
-            raise fault(rules.NotLater, f"/{name}", "not_later", "Enter a later day.")
+            raise rules.NotLater.at(f"/{name}", "not_later", "Enter a later day.")
         if day > today + timedelta(days=limits[name]):
-            raise fault(rules.TooFar, f"/{name}", "too_far", f"At most {limits[name]} days ahead.")
+            raise rules.TooFar.at(f"/{name}", "too_far", f"At most {limits[name]} days ahead.")
         setattr(offer, name, day)
     offer.expires_at = deadlines.expiry_of(offer)
     offer.updated_by_id = actor.pk
@@ -480,7 +481,7 @@ def add_test_report(
     _check_dates(tested_date, sampled_date)
     lot: Lot | None = offer.lots.filter(lot_no=lot_no).first() if lot_no else None
     if lot_no and lot is None:
-        raise fault(rules.QualityInvalid, "/lot_no", "unknown_lot", "The offer has no such lot.")
+        raise rules.QualityInvalid.at("/lot_no", "unknown_lot", "The offer has no such lot.")
     file = uploads.use(upload, actor=actor, purpose=REPORT_PURPOSE, used_by="availability.testreport")
     report = TestReport(
         availability=offer, lab_name=lab_name, lab_accreditation=lab_accreditation, report_no=report_no,
@@ -524,11 +525,11 @@ def add_test_report(
 def _check_dates(tested: date, sampled: date | None) -> None:
     today = clock.today()
     if tested > today:
-        raise fault(rules.DatesInvalid, "/tested_date", "future", "The day of the test is in the future.")
+        raise rules.DatesInvalid.at("/tested_date", "future", "The day of the test is in the future.")
     if tested < today - timedelta(days=2 * 365):
-        raise fault(rules.DatesInvalid, "/tested_date", "too_old", "The test is more than two years old.")
+        raise rules.DatesInvalid.at("/tested_date", "too_old", "The test is more than two years old.")
     if sampled is not None and sampled > tested:
-        raise fault(rules.DatesInvalid, "/sampled_date", "after_test", "Sampling can't be after the test.")
+        raise rules.DatesInvalid.at("/sampled_date", "after_test", "Sampling can't be after the test.")
 
 
 @service(
@@ -542,7 +543,7 @@ def cancel(
     """Cancel an offer for good. What is free is withdrawn; what is in a trade goes on."""
     rules.require_status(offer, *Availability.EDITABLE)
     if reason_code == "OTHER" and len(reason) < 3:
-        raise fault(rules.Incomplete, "/reason", "required", "Enter a reason of at least 3 characters.")
+        raise rules.Incomplete.at("/reason", "required", "Enter a reason of at least 3 characters.")
     is_staff = actor.is_staff or actor.is_system
     if release_holds and not is_staff:
         raise rules.StaffOnly("Only staff can release reservations of others.")

@@ -3,11 +3,13 @@
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 from typing import Any, Final
 
 from django.conf import settings
 
 from apps.availability.models import Availability, Reservation
+from apps.availability.services import listing
 from apps.commodities.exact import Factor, amount, rounded
 from apps.commodities.market import FEWEST_OBSERVATIONS, FEWEST_PARTNERS
 from apps.commodities.services.factors import factors, price_of
@@ -15,9 +17,7 @@ from apps.commodities.tax import tax_on
 from apps.partners.models import Partner
 from apps.partners.services.gate import EXPORT_BASES, permission_for, reasons_against
 from erp import clock
-from erp.access import Actor
-from erp.errors import Conflict, FieldError, Forbidden, RuleBroken
-from erp.events import Quantity
+from erp.errors import Conflict, Forbidden, RuleBroken
 
 HOURS_FOR_STAFF: Final = 168
 _KG: Final = Factor(unit="KG", unit_version=1, dimension="MASS", numerator=1, denominator=1, source="")
@@ -213,9 +213,8 @@ class StaffOnly(Forbidden):
     """Only staff can do this."""
 
 
-def fault(problem: type[RuleBroken], pointer: str, code: str, words: str) -> RuleBroken:
-    """A problem with one place of the input."""
-    return problem(errors=[FieldError(pointer, code, words)])
+require_status = partial(listing.require_status, InvalidState)
+acting_partner = partial(listing.acting_partner, PartnerInvalid)
 
 
 def head(offer: Availability) -> dict[str, Any]:
@@ -227,34 +226,6 @@ def head(offer: Availability) -> dict[str, Any]:
         "status": offer.status,
         "terms_version": offer.terms_version,
     }
-
-
-def measured(offer: Availability, value: Decimal) -> Quantity:
-    """A quantity of the offer as events carry it."""
-    return Quantity(value=Decimal(value).quantize(Decimal("0.001")), unit=offer.unit)
-
-
-def require_status(offer: Availability, *states: str) -> None:
-    """Raise InvalidState unless the offer has one of these."""
-    if offer.status not in states:
-        raise InvalidState(
-            f"The offer's status is {offer.get_status_display()}.",
-            status_now=offer.status,
-            allowed_actions=sorted(verb.replace("_", "-") for verb in offer.open_verbs()),
-        )
-
-
-def acting_partner(actor: Actor, chosen: Partner | None, pointer: str) -> Partner:
-    """Return the partner that acts: a user's own, or the one that staff and SYSTEM choose."""
-    own = actor.partner_id
-    if own is not None:
-        if chosen is not None and chosen.pk != own:
-            raise fault(PartnerInvalid, pointer, "not_your_own", "Choose your own partner, or none.")
-        partner: Partner = Partner.objects.get(pk=own)
-        return partner
-    if chosen is None:
-        raise fault(PartnerInvalid, pointer, "required", "Choose the partner.")
-    return chosen
 
 
 def require_seller(offer: Availability, *, destination: str | None = None, with_reasons: bool = True) -> None:
@@ -279,7 +250,7 @@ def require_holder(offer: Availability, holder: Partner) -> None:
 def require_whole(offer: Availability, quantity: Decimal, pointer: str) -> None:
     """Raise QuantityNotWhole for a part of a package."""
     if offer.commodity.is_counted_in(offer.unit) and quantity != quantity.to_integral_value():
-        raise fault(QuantityNotWhole, pointer, "not_whole", f"Enter a whole number of {offer.unit}.")
+        raise QuantityNotWhole.at(pointer, "not_whole", f"Enter a whole number of {offer.unit}.")
 
 
 def value_of(

@@ -18,7 +18,8 @@ from apps.availability.models import Availability, Reservation, Stage
 from apps.availability.models.base import step_price
 from apps.availability.services import rules, terms
 from apps.availability.services.approval import request_approval, withdraw_request
-from apps.availability.services.rules import head, measured
+from apps.availability.services.listing import measured
+from apps.availability.services.rules import head
 from apps.commodities.tax import ConditionNeeded, NoTaxRate
 from apps.partners.models import CreditAccount, Partner
 from apps.partners.services import exposure
@@ -367,7 +368,7 @@ def release(
         raise rules.ReservationBound
     if by_staff and not cause and len(reason) < 3:
         words = "Enter a reason of at least 3 characters."
-        raise rules.fault(rules.Incomplete, "/reason", "required", words)
+        raise rules.Incomplete.at("/reason", "required", words)
     part = quantity if quantity is not None else reservation.still_open
     rules.require_whole(offer, part, "/quantity")
     if part > reservation.still_open:

@@ -139,13 +139,13 @@ def test_each_of_several_offers_is_decided_separately(manager, waiting, offer, e
     )
     form = controls(answer)
     effects = {row.pk: effect for row, _, effect in answer.context["effects"]}
-    assert "status is Draft" in effects[draft.pk][0]
+    assert "status is draft" in effects[draft.pk][0]
     assert not emitted("availability.approved")
     result = manager.post(f"{LIST}run/approve/", form)
     assert result.context["done"] == 2
     lines = {line.row: line for line in result.context["lines"]}
     assert lines[draft.number].text == (
-        "The offer's status doesn't allow this action. The offer's status is Draft."
+        "The offer's status doesn't allow this action. This isn't possible while the status is draft."
     )
     approved = emitted("availability.approved")
     assert {event.aggregate_id for event in approved} == {one.pk, two.pk}

@@ -35,7 +35,6 @@ from apps.partners.services.rules import (
     PanMismatch,
     PinStateMismatch,
     check_address,
-    invalid_state,
     lock_partner_of,
     open_round,
     require_another_person,
@@ -270,7 +269,7 @@ def approve_amendment(amendment: Amendment, *, actor: Actor, note: str = "") -> 
 
 def _require_pending(amendment: Amendment, actor: Actor) -> None:
     if amendment.status != _Status.PENDING:
-        raise invalid_state(amendment)
+        raise InvalidState.of_status(amendment)
     require_another_person(actor, amendment.requested_by_id)
     if amendment.tier == _HIGH and not is_director(actor):
         raise TierNotAllowed
@@ -391,7 +390,7 @@ def _set_account(account: PartnerBankAccount, name: str, value: Any) -> None:
     )
     if name == "is_primary":
         if account.status != PartnerBankAccount.Status.VERIFIED:
-            raise invalid_state(account, "Only a verified account can be the primary one.")
+            raise InvalidState.of_status(account, "Only a verified account can be the primary one.")
         former = rows.exclude(pk=account.pk).locked().first()
         if former is not None:
             former.is_primary = False
@@ -438,7 +437,7 @@ def reject_amendment(amendment: Amendment, *, actor: Actor, reason_code: str, re
 def withdraw_amendment(amendment: Amendment, *, actor: Actor) -> Amendment:
     """Withdraw an amendment that isn't applied yet."""
     if amendment.status not in Amendment.OPEN:
-        raise invalid_state(amendment)
+        raise InvalidState.of_status(amendment)
     _end(amendment, _Status.WITHDRAWN)
     emit(events.AmendmentWithdrawn(partner_id=amendment.partner_id, amendment_id=amendment.pk))
     return amendment

@@ -25,7 +25,6 @@ from apps.partners.models import (
 from apps.partners.services import links, permissions
 from apps.partners.services.rules import (
     InvalidState,
-    invalid_state,
     lock_partner_of,
     require_another_person,
     roles_of,
@@ -317,7 +316,9 @@ _APPLY: Final = {
 def settle_check(check: KycCheck, *, actor: Actor, reason: str) -> KycCheck:
     """Settle a pending check, or one in review, as passed. Nobody who wrote to the file may; a failed one stays."""
     if check.status not in (_Status.PENDING, _Status.REVIEW):
-        raise invalid_state(check, "Only a check that is pending or in review can be settled by hand.")
+        raise InvalidState.of_status(
+            check, "Only a check that is pending or in review can be settled by hand."
+        )
     require_another_person(actor, *makers_of(check))
     check.status, check.settled_by_id, check.settled_reason = _Status.PASSED, actor.pk, reason
     check.answered_at, check.next_attempt_at = clock.now(), None

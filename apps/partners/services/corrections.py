@@ -13,7 +13,7 @@ from apps.partners.models import (
     Vehicle,
 )
 from apps.partners.services.onboarding import require_editable
-from apps.partners.services.rules import InvalidState, invalid_state, lock_partner_of, touch
+from apps.partners.services.rules import InvalidState, lock_partner_of, touch
 from erp import access
 from erp.access import Actor
 from erp.errors import FieldError, Invalid
@@ -38,14 +38,14 @@ def remove_part(round: OnboardingRound, *, actor: Actor, target: str, target_id:
     """Take a place, vehicle, bank account or planned person out of an application, with the papers about it."""
     require_editable(round)
     if round.kind != OnboardingRound.Kind.ONBOARDING:
-        raise invalid_state(round, "Parts of an approved partner change by an amendment.")
+        raise InvalidState.of_status(round, "Parts of an approved partner change by an amendment.")
     model, capability = _PARTS[target]
     access.authorize(actor, capability, round.partner)
     row = model.objects.filter(partner=round.partner_id, pk=target_id).first()
     if row is None:
         raise Invalid(errors=[FieldError("/target_id", "does_not_exist", "The partner has no such row.")])
     if getattr(row, "verified_at", None) is not None:
-        raise invalid_state(round, "This bank account is verified.")
+        raise InvalidState.of_status(round, "This bank account is verified.")
     for paper in PartnerDocument.objects.filter(
         partner=round.partner_id, target_id=row.pk, status__in=["uploaded", "verified"]
     ):

@@ -23,7 +23,6 @@ from apps.partners.services.links import LinksOpen, is_linked, regroup, undecide
 from apps.partners.services.rules import (
     InvalidState,
     entity_class,
-    invalid_state,
     open_round,
     require_another_person,
     role_names,
@@ -145,7 +144,7 @@ def decided_round(partner: Partner, actor: Actor, *kinds: str) -> OnboardingRoun
     """
     round = open_round(partner)
     if round is None or round.kind not in kinds or round.status != OnboardingRound.Status.UNDER_REVIEW:
-        raise invalid_state(partner, "There is no file under review.")
+        raise InvalidState.of_status(partner, "There is no file under review.")
     settlers = KycCheck.objects.filter(round=round, settled_by__isnull=False).values_list(
         "settled_by_id", flat=True
     )
@@ -201,7 +200,7 @@ def reject(
     round = open_round(partner)
     decidable = (OnboardingRound.Status.VERIFICATION_PENDING, OnboardingRound.Status.UNDER_REVIEW)
     if round is None or round.kind != OnboardingRound.Kind.ONBOARDING or round.status not in decidable:
-        raise invalid_state(partner, "There is no application to reject.")
+        raise InvalidState.of_status(partner, "There is no application to reject.")
     require_another_person(actor, partner.created_by_id, partner.applicant_id, *editors_of(partner.pk))
     round.partner = partner
     round.reason_code, round.reason = reason_code, reason

@@ -22,7 +22,7 @@ from apps.partners.services import exposure, permissions
 from apps.partners.services.checks import category_of, score_of, score_parts
 from apps.partners.services.decisions import APPROVAL_ERRORS, KYC_DAYS, close_approved, decided_round
 from apps.partners.services.onboarding import OnboardingOpen
-from apps.partners.services.rules import InvalidState, add_editor, invalid_state, open_round
+from apps.partners.services.rules import InvalidState, add_editor, open_round
 from erp import clock
 from erp.access import Actor
 from erp.errors import Conflict, FieldError, Forbidden, Invalid
@@ -53,7 +53,7 @@ class StaffOnly(Forbidden):
 def renew_kyc(partner: Partner, *, actor: Actor, kind: str = "annual", reason: str = "") -> OnboardingRound:
     """Start a renewal of KYC: a round with the same papers, submission and questions. A suspended partner may."""
     if partner.status not in (Partner.Status.ACTIVE, Partner.Status.SUSPENDED):
-        raise invalid_state(partner)
+        raise InvalidState.of_status(partner)
     ad_hoc = kind == "ad_hoc"
     if ad_hoc and not (actor.is_staff or actor.is_system):
         raise StaffOnly
@@ -96,7 +96,7 @@ def complete_renewal(partner: Partner, *, actor: Actor, round_id: UUID, notes: s
     if isinstance(round, Refusal):
         return round
     if round.pk != round_id:
-        raise invalid_state(partner, "This round isn't the one under review.")
+        raise InvalidState.of_status(partner, "This round isn't the one under review.")
     term = timedelta(days=KYC_DAYS[round.risk_category or "critical"])
     today, old = clock.today(), partner.kyc_expiry_date or clock.today()
     start = old if today <= old and round.kind == _Kind.ANNUAL else today

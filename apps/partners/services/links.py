@@ -28,7 +28,7 @@ from apps.partners.models import (
     TaxRegistration,
     editors_of,
 )
-from apps.partners.services.rules import InvalidState, invalid_state, override_of
+from apps.partners.services.rules import InvalidState, override_of
 from erp import clock, locks
 from erp.access import Actor
 from erp.approvals import ApprovalKind
@@ -229,7 +229,7 @@ def find_links(partner: Partner, *, actor: Actor) -> Partner:
 def decide_link(link: PartyLink, *, actor: Actor, status: str, reason: str) -> PartyLink:
     """Request to confirm or to clear a link; a second holder of the capability approves it."""
     if link.proposed_status is not None or status == link.status:
-        raise invalid_state(link)
+        raise InvalidState.of_status(link)
     request = approvals.request(
         actor=actor,
         kind=PARTY_LINK,

@@ -25,7 +25,6 @@ from apps.partners.services.rules import (
     add_editor,
     check_address,
     differing,
-    invalid_state,
     lock_partner_of,
     role_names,
     roles_of,
@@ -199,7 +198,7 @@ def save_draft(round: OnboardingRound, *, actor: Actor, profile: dict[str, Any])
 def require_editable(round: OnboardingRound) -> None:
     """Raise InvalidState unless the file is with the applicant."""
     if round.status not in OnboardingRound.EDITABLE:
-        raise invalid_state(round)
+        raise InvalidState.of_status(round)
 
 
 def allowed_changes(round: OnboardingRound) -> frozenset[str] | None:
@@ -406,7 +405,7 @@ def request_info(
 ) -> OnboardingRound:
     """Ask the applicant for information. The file goes back to the applicant until every question is answered."""
     if round.status != OnboardingRound.Status.UNDER_REVIEW:
-        raise invalid_state(round)
+        raise InvalidState.of_status(round)
     due_at = clock.now() + timedelta(days=due_days)
     for item in items:
         InformationItem(partner=round.partner, round=round, due_at=due_at, **item).save()

@@ -13,7 +13,6 @@ from apps.partners.services import permissions
 from apps.partners.services.checks import assess_if_complete, makers_of
 from apps.partners.services.rules import (
     InvalidState,
-    invalid_state,
     lock_partner_of,
     override_of,
     require_another_person,
@@ -32,7 +31,7 @@ def _require_waivable(check: KycCheck) -> None:
     if check.status in (KycCheck.Status.PASSED, KycCheck.Status.WAIVED) or not (
         check.round is not None and check.round.is_open
     ):
-        raise invalid_state(check, "Only a check of an open file that isn't passed can be waived.")
+        raise InvalidState.of_status(check, "Only a check of an open file that isn't passed can be waived.")
 
 
 @service(
@@ -152,7 +151,7 @@ def override_permission(
 
 def _require_trading(partner: Partner) -> None:
     if partner.status not in (Partner.Status.ACTIVE, Partner.Status.SUSPENDED):
-        raise invalid_state(partner)
+        raise InvalidState.of_status(partner)
 
 
 @service(
@@ -166,7 +165,7 @@ def apply_override(override: PermissionOverride, *, actor: Actor, request: Any) 
     partner = Partner.objects.get(pk=override.partner_id)
     _require_trading(partner)
     if override.valid_to < clock.today():
-        raise invalid_state(override, "The last day of the permission has passed.")
+        raise InvalidState.of_status(override, "The last day of the permission has passed.")
     override.status, override.decided_by_id = _Status.APPROVED, actor.pk
     override.save()
     permissions.recompute(partner, override=override)

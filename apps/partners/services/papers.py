@@ -18,7 +18,6 @@ from apps.partners.models import (
 from apps.partners.services import permissions
 from apps.partners.services.rules import (
     InvalidState,
-    invalid_state,
     lock_partner_of,
     require_another_person,
     sees_clear,
@@ -104,7 +103,7 @@ def add_document(
     )  # fmt: skip
     partner_side = (*OnboardingRound.EDITABLE, OnboardingRound.Status.APPROVED)
     if round.status in ended or not (actor.is_staff or actor.is_system or round.status in partner_side):
-        raise invalid_state(round)
+        raise InvalidState.of_status(round)
     document = PartnerDocument(
         round=round,
         document_type=document_type,
@@ -142,7 +141,7 @@ def upload_document(
     rounds = OnboardingRound.objects.filter(partner=partner, status=OnboardingRound.Status.APPROVED)
     round = rounds.order_by("-number").first()
     if round is None:
-        raise invalid_state(partner, "The partner has no approved file.")
+        raise InvalidState.of_status(partner, "The partner has no approved file.")
     document = PartnerDocument(
         round=round,
         document_type=document_type,
@@ -264,7 +263,7 @@ def verify_document(
 
 def _require_undecided(document: PartnerDocument, actor: Actor) -> None:
     if document.status != _Status.UPLOADED:
-        raise invalid_state(document, "The paper is decided already; a correction is a new upload.")
+        raise InvalidState.of_status(document, "The paper is decided already; a correction is a new upload.")
     require_another_person(actor, document.uploaded_by_id)
 
 

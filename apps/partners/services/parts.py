@@ -26,7 +26,6 @@ from apps.partners.services.rules import (
     PanMismatch,
     PinStateMismatch,
     check_address,
-    invalid_state,
     lock_partner_of,
     open_round,
     require_additions,
@@ -358,7 +357,7 @@ def verify_bank_account(
     Payouts use it once the cooling-off has passed. The first verified account of a currency becomes primary.
     """
     if account.status != _Account.Status.PENDING:
-        raise invalid_state(account)
+        raise InvalidState.of_status(account)
     require_another_person(actor, account.created_by_id)
     check = (
         KycCheck.objects.filter(kind=KycCheck.Kind.BANK, subject_id=account.pk)

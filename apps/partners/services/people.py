@@ -13,7 +13,6 @@ from apps.partners import capabilities, events
 from apps.partners.models import Partner, PartnerEmployee
 from apps.partners.services.rules import (
     InvalidState,
-    invalid_state,
     lock_partner_of,
     require_additions,
     roles_of,
@@ -161,7 +160,7 @@ def _emit_invited(employee: PartnerEmployee, *, held: bool) -> None:
 def deactivate_employee(employee: PartnerEmployee, *, actor: Actor) -> PartnerEmployee:
     """Deactivate a person. All sessions end in the same transaction. The last administrator stays."""
     if employee.status not in PartnerEmployee.LIVE:
-        raise invalid_state(employee)
+        raise InvalidState.of_status(employee)
     user = employee.user
     if user is not None:
         if ADMIN in user.role_names:

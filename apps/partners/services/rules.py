@@ -60,15 +60,6 @@ def log_clear_read(actor: Actor, row: Model, fields: Iterable[str]) -> None:
         )
 
 
-def invalid_state(row: Any, detail: str = "") -> InvalidState:
-    """The refusal of a verb that the row's status doesn't allow."""
-    return InvalidState(
-        detail or f"This isn't possible while the status is {row.get_status_display().lower()}.",
-        status_now=row.status,
-        allowed_actions=sorted(verb.replace("_", "-") for verb in row.open_verbs()),
-    )
-
-
 def lock_partner_of(row: Any) -> None:
     """Lock a row's partner before the row, so that a file is decided as a whole."""
     Partner.objects.locked().get(pk=row.partner_id)
@@ -108,7 +99,7 @@ def require_additions(partner: Partner) -> None:
         return
     round = OnboardingRound.objects.open().filter(partner=partner).first()
     if round is None or round.status not in OnboardingRound.EDITABLE:
-        raise invalid_state(partner, "The file can't be changed while it is being decided.")
+        raise InvalidState.of_status(partner, "The file can't be changed while it is being decided.")
 
 
 def require_another_person(actor: Actor, *others: UUID | None) -> None:

@@ -5,7 +5,7 @@ from datetime import date
 from apps.partners import capabilities, events
 from apps.partners.models import Partner
 from apps.partners.services import exposure
-from apps.partners.services.rules import InvalidState, invalid_state, require_another_person
+from apps.partners.services.rules import InvalidState, require_another_person
 from erp import clock
 from erp.access import Actor
 from erp.errors import Conflict
@@ -30,7 +30,7 @@ def suspend(
     Trades go on; its users still sign in, read, deliver, pay and renew. ``review_date`` reminds, nothing more.
     """
     if partner.status != Partner.Status.ACTIVE:
-        raise invalid_state(partner)
+        raise InvalidState.of_status(partner)
     partner.status = Partner.Status.SUSPENDED
     partner.suspension_code, partner.suspension_reason = reason_code, reason
     partner.suspended_at, partner.suspended_by_id = clock.now(), actor.pk
@@ -57,7 +57,7 @@ def reactivate(partner: Partner, *, actor: Actor, reason: str) -> Partner:
     Who suspended it for suspected fraud or a sanctions match can't reactivate it.
     """
     if partner.status != Partner.Status.SUSPENDED:
-        raise invalid_state(partner)
+        raise InvalidState.of_status(partner)
     if partner.suspension_code in Partner.GRAVE:
         require_another_person(actor, partner.suspended_by_id)
     if partner.kyc != "valid":

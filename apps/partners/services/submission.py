@@ -30,7 +30,6 @@ from apps.partners.services.rules import (
     DuplicateRegistration,
     InvalidState,
     add_editor,
-    invalid_state,
     lock_partner_of,
     role_names,
     roles_of,
@@ -89,7 +88,7 @@ def submit(
     without naming it; staff see both files.
     """
     if round.status != OnboardingRound.Status.DRAFT:
-        raise invalid_state(round)
+        raise InvalidState.of_status(round)
     partner = round.partner
     if profile is not None:
         save_profile(partner, profile, pointer="/profile", only=allowed_changes(round))
@@ -208,7 +207,7 @@ def respond(
 ) -> OnboardingRound | Refusal:
     """Answer every question of staff. Only what changed is asked of the registries again."""
     if round.status != OnboardingRound.Status.INFO_REQUESTED:
-        raise invalid_state(round)
+        raise InvalidState.of_status(round)
     partner = round.partner
     if profile is not None:
         save_profile(partner, profile, pointer="/profile", only=allowed_changes(round))
@@ -233,7 +232,7 @@ def withdraw(round: OnboardingRound, *, actor: Actor, reason: str = "") -> Onboa
     """Withdraw the file. A withdrawn renewal leaves the partner as it was."""
     asked_for = round.kind == OnboardingRound.Kind.AD_HOC and not (actor.is_staff or actor.is_system)
     if not round.is_open or asked_for:  # a renewal that staff asked for is theirs to end
-        raise invalid_state(round)
+        raise InvalidState.of_status(round)
     end_round(round, OnboardingRound.Status.WITHDRAWN)
     emit(events.OnboardingWithdrawn(partner_id=round.partner_id, round_id=round.pk, kind=round.kind))
     return round

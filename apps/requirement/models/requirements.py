@@ -13,7 +13,16 @@ from django.db.models import Case, Count, Exists, F, IntegerField, Max, OuterRef
 from django.db.models.functions import Coalesce, Greatest, Lower
 from django.utils import timezone
 
-from apps.availability.models.base import Opaque, Stage, quantity_field, text
+from apps.availability.models.base import (
+    EndOfDay,
+    Opaque,
+    PriceFlag,
+    Risk,
+    Stage,
+    TaxBasis,
+    quantity_field,
+    text,
+)
 from apps.commodities.models.commodities import Commodity
 from apps.commodities.models.grades import Grade
 from apps.commodities.models.pricing import PricingUnit
@@ -165,24 +174,7 @@ class Requirement(Opaque):
         RESTRICTED = "RESTRICTED", "Invited sellers only"
         INTERNAL = "INTERNAL"
 
-    class TaxBasis(models.TextChoices):
-        EXCLUSIVE = "EXCLUSIVE", "GST is added"
-        INCLUSIVE = "INCLUSIVE", "GST is included"
-
-    class EndOfDay(models.TextChoices):
-        DAY = "DAY", "Day"
-        GOOD_TILL_DATE = "GOOD_TILL_DATE", "Good till date"
-        GOOD_TILL_CANCELLED = "GOOD_TILL_CANCELLED", "Good till cancelled"
-
-    class PriceFlag(models.TextChoices):
-        LOW = "LOW"
-        HIGH = "HIGH"
-
-    class Risk(models.TextChoices):
-        PASS = "PASS"  # noqa: S105 - a result
-        WARN = "WARN"
-        REVIEW = "REVIEW"
-        FAIL = "FAIL"
+    TaxBasis, EndOfDay, PriceFlag, Risk = TaxBasis, EndOfDay, PriceFlag, Risk  # as of offers
 
     FOR_PARTNER: ClassVar = "partner"  # the cause of a suspension with the buyer
     LIVE: ClassVar = (Status.ACTIVE, Status.PARTIALLY_FULFILLED)

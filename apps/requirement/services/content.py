@@ -18,7 +18,6 @@ from apps.locations.models import Location, code_of
 from apps.partners.models import Partner
 from apps.requirement.models import Band, DeliveryPlace, Invitation, Requirement
 from apps.requirement.services import rules
-from apps.requirement.services.rules import fault
 from erp import clock
 from erp.errors import FieldError
 from erp.reference import default_of
@@ -148,11 +147,11 @@ def set_unit(requirement: Requirement, commodity: Commodity, unit: str | None) -
     is_weight = Unit.objects.active().filter(code=requirement.unit, dimension=Unit.Dimension.MASS).exists()
     if not is_weight:
         words = f"{commodity.code} isn't traded in {requirement.unit}. Choose one of its units."
-        raise fault(rules.UnitNotAllowed, "/unit", "not_allowed", words)
+        raise rules.UnitNotAllowed.at("/unit", "not_allowed", words)
     try:
         found = factors([requirement.unit], on=clock.today())[requirement.unit]
     except NoDefinition:
-        raise fault(rules.UnitNotAllowed, "/unit", "not_defined", "The unit isn't defined.") from None
+        raise rules.UnitNotAllowed.at("/unit", "not_defined", "The unit isn't defined.") from None
     requirement.unit_version, requirement.kg_per_unit = found.unit_version, _decimal(found.value)
 
 
@@ -165,31 +164,29 @@ def _check_goods(requirement: Requirement, values: Mapping[str, Any]) -> None:
     for name in ("grade", "pricing_unit"):
         row = values.get(name)
         if row is not None and row.status != "ACTIVE" and _is_changed(requirement, f"{name}_id"):
-            raise fault(rules.GoodsInvalid, f"/{name}_id", "not_active", "This can't be chosen any more.")
+            raise rules.GoodsInvalid.at(f"/{name}_id", "not_active", "This can't be chosen any more.")
     for name in ("variety_ids", "grade"):
         rows = values.get(name) or ()
         for row in rows if name == "variety_ids" else [rows] if rows else []:
             if row.commodity_id != commodity.pk:
                 pointer = f"/{name}" if name == "variety_ids" else f"/{name}_id"
-                raise fault(rules.GoodsInvalid, pointer, "foreign", "This is of another commodity.")
+                raise rules.GoodsInvalid.at(pointer, "foreign", "This is of another commodity.")
     for place, other in enumerate(values.get("substitute_ids") or ()):
         if other.pk == commodity.pk or other.category != commodity.category:
             words = "A substitute is another commodity of the same category."
-            raise fault(rules.SubstituteInvalid, f"/substitute_ids/{place}", "not_substitute", words)
+            raise rules.SubstituteInvalid.at(f"/substitute_ids/{place}", "not_substitute", words)
         if other.package_unit != commodity.package_unit:
             words = "A substitute is counted in the same packages."
-            raise fault(rules.SubstituteInvalid, f"/substitute_ids/{place}", "other_unit", words)
+            raise rules.SubstituteInvalid.at(f"/substitute_ids/{place}", "other_unit", words)
     location = values.get("buyer_location")
     if location is not None and location.partner_id != requirement.buyer_partner_id:
-        raise fault(
-            rules.PlaceInvalid, "/buyer_location_id", "foreign", "This is a place of another partner."
-        )
+        raise rules.PlaceInvalid.at("/buyer_location_id", "foreign", "This is a place of another partner.")
     for place, label in enumerate(requirement.crop_years):
         try:
             days_of(label, commodity.season_start_month or 10)
         except ValueError:
             words = "This isn't a season of the commodity."
-            raise fault(rules.GoodsInvalid, f"/crop_years/{place}", "no_season", words) from None
+            raise rules.GoodsInvalid.at(f"/crop_years/{place}", "no_season", words) from None
     requirement.origin_state_codes = [
         _state(text, f"/origin_state_codes/{place}")
         for place, text in enumerate(requirement.origin_state_codes)
@@ -199,7 +196,7 @@ def _check_goods(requirement: Requirement, values: Mapping[str, Any]) -> None:
 def _state(text: str, pointer: str) -> str:
     code = code_of(text)
     if code is None:
-        raise fault(rules.PlaceInvalid, pointer, "unknown_state", "This is no state of India.")
+        raise rules.PlaceInvalid.at(pointer, "unknown_state", "This is no state of India.")
     return code
 
 
@@ -220,7 +217,7 @@ def _apply_quantity(requirement: Requirement, values: Mapping[str, Any]) -> None
             else "/preferred_quantity"
         )
         words = "Minimum, preferred and maximum must rise in this order."
-        raise fault(rules.QuantitiesOutOfOrder, pointer, "out_of_order", words)
+        raise rules.QuantitiesOutOfOrder.at(pointer, "out_of_order", words)
     if not requirement.commodity.is_counted_in(requirement.unit):
         requirement.kg_per_count = None
         return
@@ -232,7 +229,7 @@ def _apply_quantity(requirement: Requirement, values: Mapping[str, Any]) -> None
             )
         except WeightNeeded:
             words = "Enter the weight of a package in kilograms: the commodity has no usual one."
-            raise fault(rules.Incomplete, "/kg_per_count", "required", words) from None
+            raise rules.Incomplete.at("/kg_per_count", "required", words) from None
         per = factors([weight.unit_id], on=clock.today())[weight.unit_id]
         requirement.kg_per_count = _decimal(per.value * Fraction(weight.value or 0)).quantize(
             Decimal("0.001")
@@ -251,9 +248,9 @@ def _apply_destination(
             place.get("longitude") is None
         ):
             words = "Enter either a registered place or latitude and longitude."
-            raise fault(rules.PlaceInvalid, at, "required", words)
+            raise rules.PlaceInvalid.at(at, "required", words)
         if registered is None and not place.get("state_code"):
-            raise fault(rules.PlaceInvalid, f"{at}/state_code", "required", "Enter the state.")
+            raise rules.PlaceInvalid.at(f"{at}/state_code", "required", "Enter the state.")
     first = places[0] if places else {}
     location: Location | None = first.get("location")
     if location is not None:
@@ -272,21 +269,21 @@ def _apply_price(requirement: Requirement, unit: Any) -> None:
     """Pin the pricing unit, check ceiling, target and budget, and value the requirement."""
     discovery = requirement.intent == Requirement.Intent.PRICE_DISCOVERY_ONLY
     if requirement.ceiling_price is None and not discovery:
-        raise fault(rules.PriceInvalid, "/ceiling_price", "required", "Enter the highest price.")
+        raise rules.PriceInvalid.at("/ceiling_price", "required", "Enter the highest price.")
     ceiling, target = requirement.ceiling_price, requirement.target_price
     if ceiling is not None and target is not None and target > ceiling:
-        raise fault(rules.PriceInvalid, "/target_price", "above_ceiling", "The target is above the ceiling.")
+        raise rules.PriceInvalid.at("/target_price", "above_ceiling", "The target is above the ceiling.")
     if unit.pk != requirement.pricing_unit_id or requirement.pricing_unit_version is None:
         try:
             per = factors([unit.unit_id], on=clock.today())[unit.unit_id]
         except NoDefinition:
             words = f"{unit.unit_id} isn't defined today."
-            raise fault(rules.PriceInvalid, "/pricing_unit_id", "not_defined", words) from None
+            raise rules.PriceInvalid.at("/pricing_unit_id", "not_defined", words) from None
         if per.dimension not in ("MASS", "COUNT") or (
             per.dimension == "COUNT" and unit.unit_id != requirement.unit
         ):
             words = f"The goods aren't priced per {unit.unit_id}."
-            raise fault(rules.PriceInvalid, "/pricing_unit_id", "not_allowed", words)
+            raise rules.PriceInvalid.at("/pricing_unit_id", "not_allowed", words)
         requirement.pricing_unit, requirement.pricing_unit_version = unit, per.unit_version
     requirement.currency = unit.currency
     quote, rate = rules.Quote(requirement), ceiling if ceiling is not None else target
@@ -295,7 +292,7 @@ def _apply_price(requirement: Requirement, unit: Any) -> None:
     budget = requirement.total_budget
     if budget is not None and rate is not None and budget < quote.value(requirement.min_quantity, rate):
         words = "The budget doesn't pay for the minimum quantity at the ceiling."
-        raise fault(rules.BudgetTooSmall, "/total_budget", "too_small", words)
+        raise rules.BudgetTooSmall.at("/total_budget", "too_small", words)
 
 
 def _apply_dates(requirement: Requirement) -> None:
@@ -307,20 +304,20 @@ def _apply_dates(requirement: Requirement) -> None:
     )
     if end < start:
         words = "The last day is before the first day."
-        raise fault(rules.WindowInvalid, "/delivery_until_date", "before_from", words)
+        raise rules.WindowInvalid.at("/delivery_until_date", "before_from", words)
     if policy == _Policy.GOOD_TILL_DATE:
         today = clock.now().astimezone(requirement.zone).date()
         latest = max(today, start) + timedelta(days=VALID_DAYS)
         requirement.valid_until_date = requirement.valid_until_date or min(end, latest)
         if requirement.valid_until_date > latest and _is_changed(requirement, "valid_until_date"):
             words = f"At most {VALID_DAYS} days ahead."
-            raise fault(rules.WindowInvalid, "/valid_until_date", "too_far", words)
+            raise rules.WindowInvalid.at("/valid_until_date", "too_far", words)
     elif requirement.valid_until_date is not None:
         words = "Only a requirement that is good till a date has one."
-        raise fault(rules.WindowInvalid, "/valid_until_date", "not_allowed", words)
+        raise rules.WindowInvalid.at("/valid_until_date", "not_allowed", words)
     if requirement.carry_forward_days and policy != _Policy.DAY:
         words = "Only a requirement for the day is carried forward."
-        raise fault(rules.WindowInvalid, "/carry_forward_days", "not_allowed", words)
+        raise rules.WindowInvalid.at("/carry_forward_days", "not_allowed", words)
 
 
 # Parts
@@ -431,7 +428,7 @@ def write_invitations(requirement: Requirement, partners: Sequence[Partner]) -> 
     is_restricted = requirement.visibility == Requirement.Visibility.RESTRICTED
     if bool(partners) != is_restricted:
         words = "Name the invited partners exactly where only they see the requirement."
-        raise fault(rules.VisibilityInvalid, "/invited_partner_ids", "unfit", words)
+        raise rules.VisibilityInvalid.at("/invited_partner_ids", "unfit", words)
     stored = {invitation.partner_id: invitation for invitation in requirement.invitations.all()}
     wanted = {partner.pk for partner in partners}
     for partner_id, invitation in stored.items():
@@ -454,4 +451,4 @@ def require_complete(requirement: Requirement) -> None:
     today = clock.now().astimezone(requirement.zone).date()
     if requirement.delivery_until_date < today:
         words = "The last day of delivery has passed."
-        raise fault(rules.WindowInvalid, "/delivery_until_date", "past", words)
+        raise rules.WindowInvalid.at("/delivery_until_date", "past", words)

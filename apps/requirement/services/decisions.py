@@ -7,6 +7,7 @@ from uuid import UUID
 from apps.approvals import services as approvals
 from apps.approvals.models import ApprovalDecision
 from apps.availability.models import Stage
+from apps.availability.services.listing import measured
 from apps.partners.models import Partner
 from apps.requirement import capabilities, events
 from apps.requirement.models import Disclosure, Requirement
@@ -19,7 +20,7 @@ from apps.requirement.services.approval import (
     withdraw_request,
 )
 from apps.requirement.services.requirements import go_live, make_stale
-from apps.requirement.services.rules import head, measured
+from apps.requirement.services.rules import head
 from erp import clock
 from erp.access import SYSTEM, Actor
 from erp.services import emit, service

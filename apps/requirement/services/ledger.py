@@ -11,11 +11,12 @@ from uuid import UUID
 from django.db.models import Sum
 
 from apps.availability.models import Reservation
+from apps.availability.services.listing import measured
 from apps.requirement import capabilities, events
 from apps.requirement.models import Fulfilment, Requirement
 from apps.requirement.services import rules
 from apps.requirement.services.approval import withdraw_request
-from apps.requirement.services.rules import fault, head, measured
+from apps.requirement.services.rules import head
 from erp import clock
 from erp.access import Actor
 from erp.services import emit, service
@@ -163,11 +164,9 @@ def fulfill(
         raise rules.NotTradable
     if currency != requirement.currency:
         words = f"Amounts of this requirement are in {requirement.currency}."
-        raise fault(rules.CurrencyMismatch, "/currency", "mismatch", words)
+        raise rules.CurrencyMismatch.at("/currency", "mismatch", words)
     if not quantity or (amount and (amount > 0) != (quantity > 0)):
-        raise fault(
-            rules.PriceInvalid, "/amount", "sign", "Quantity and amount must both add, or both take off."
-        )
+        raise rules.PriceInvalid.at("/amount", "sign", "Quantity and amount must both add, or both take off.")
     rules.require_whole(requirement, quantity, "/quantity")
     number = requirement.fulfilments.count() + 1  # under the lock of the requirement
     key = f"correction:{requirement.pk}:{number}"

@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from apps.availability.services.listing import measured
 from apps.commodities.models.commodities import Commodity
 from apps.partners.models import Partner
 from apps.requirement import capabilities, events
@@ -16,7 +17,7 @@ from apps.requirement.services.approval import (
     withdraw_request,
 )
 from apps.requirement.services.content import Content
-from apps.requirement.services.rules import fault, head, measured
+from apps.requirement.services.rules import head
 from erp import access, clock
 from erp.access import Actor
 from erp.services import emit, service
@@ -54,7 +55,7 @@ def create(
     access.authorize(actor, capabilities.CREATE, requirement)
     if commodity.status != Commodity.Status.ACTIVE:
         words = f"{commodity.code} isn't active."
-        raise fault(rules.CommodityNotActive, "/commodity_id", "not_active", words)
+        raise rules.CommodityNotActive.at("/commodity_id", "not_active", words)
     contents.set_unit(requirement, commodity, unit)
     contents.apply(requirement, content)
     if publish:
@@ -253,7 +254,7 @@ def cancel(requirement: Requirement, *, actor: Actor, reason_code: str, reason: 
     """Cancel what is still wanted. Trades go on."""
     rules.require_status(requirement, *Requirement.CANCELLABLE)
     if reason_code == "OTHER" and not reason.strip():
-        raise fault(rules.ReasonRequired, "/reason", "required", "Enter the reason.")
+        raise rules.ReasonRequired.at("/reason", "required", "Enter the reason.")
     ledger.require_no_deal(requirement)
     unfilled = requirement.open_quantity
     requirement.status, requirement.status_reason = _Status.CANCELLED, reason or reason_code

@@ -2,19 +2,17 @@
 
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
-from apps.availability.services import stock
+from apps.availability.services import listing, stock
 from apps.commodities.exact import Factor, Price, amount, rounded
 from apps.commodities.services.factors import factors, price_of
-from apps.partners.models import Partner
 from apps.partners.services.gate import permission_for, reasons_against
 from apps.requirement.models import Requirement
 from erp import clock
-from erp.access import Actor
-from erp.errors import Conflict, FieldError, Forbidden, RuleBroken
-from erp.events import Quantity
+from erp.errors import Conflict, Forbidden, RuleBroken
 
 CROSSING_BASES: Final = frozenset({"CFR", "CIF", "FOB", "FCA"})
 KG: Final = Factor(unit="KG", unit_version=1, dimension="MASS", numerator=1, denominator=1, source="")
@@ -160,9 +158,8 @@ class SearchInvalid(RuleBroken):
     """The search contradicts itself."""
 
 
-def fault(problem: type[RuleBroken], pointer: str, code: str, words: str) -> RuleBroken:
-    """A problem with one place of the input."""
-    return problem(errors=[FieldError(pointer, code, words)])
+require_status = partial(listing.require_status, InvalidState)
+acting_partner = partial(listing.acting_partner, PartnerInvalid)
 
 
 def head(requirement: Requirement) -> dict[str, Any]:
@@ -174,34 +171,6 @@ def head(requirement: Requirement) -> dict[str, Any]:
         "status": requirement.status,
         "terms_version": requirement.terms_version,
     }
-
-
-def measured(requirement: Requirement, value: Decimal) -> Quantity:
-    """A quantity of the requirement as events carry it."""
-    return Quantity(value=Decimal(value).quantize(Decimal("0.001")), unit=requirement.unit)
-
-
-def require_status(requirement: Requirement, *states: str) -> None:
-    """Raise InvalidState unless the requirement has one of these."""
-    if requirement.status not in states:
-        raise InvalidState(
-            f"The requirement's status is {requirement.get_status_display()}.",
-            status_now=requirement.status,
-            allowed_actions=sorted(verb.replace("_", "-") for verb in requirement.open_verbs()),
-        )
-
-
-def acting_partner(actor: Actor, chosen: Partner | None, pointer: str) -> Partner:
-    """Return the partner that acts: a user's own, or the one that staff and SYSTEM choose."""
-    own = actor.partner_id
-    if own is not None:
-        if chosen is not None and chosen.pk != own:
-            raise fault(PartnerInvalid, pointer, "not_your_own", "Choose your own partner, or none.")
-        partner: Partner = Partner.objects.get(pk=own)
-        return partner
-    if chosen is None:
-        raise fault(PartnerInvalid, pointer, "required", "Choose the partner.")
-    return chosen
 
 
 def require_buyer(requirement: Requirement) -> None:
@@ -217,7 +186,7 @@ def require_buyer(requirement: Requirement) -> None:
 def require_whole(requirement: Requirement, quantity: Decimal, pointer: str) -> None:
     """Raise QuantityNotWhole for a part of a package."""
     if requirement.commodity.is_counted_in(requirement.unit) and quantity != quantity.to_integral_value():
-        raise fault(QuantityNotWhole, pointer, "not_whole", f"Enter a whole number of {requirement.unit}.")
+        raise QuantityNotWhole.at(pointer, "not_whole", f"Enter a whole number of {requirement.unit}.")
 
 
 class Quote:

@@ -16,7 +16,7 @@ from apps.requirement.relaxing import CEILING, DISTANCE, FROM, RELAX, UNTIL, Bou
 from apps.requirement.services import content as contents
 from apps.requirement.services import requirements, rules
 from apps.requirement.services.content import Content
-from apps.requirement.services.rules import fault, head
+from apps.requirement.services.rules import head
 from erp import clock
 from erp.access import Actor
 from erp.ai import asking
@@ -69,7 +69,7 @@ def ai_adjust(
     suggestion: Suggestion | None = requirement.suggestions.locked().filter(pk=suggestion_id).first()
     if suggestion is None:
         words = "The requirement has no such suggestion."
-        raise fault(rules.SuggestionNotFound, "/suggestion_id", "does_not_exist", words)
+        raise rules.SuggestionNotFound.at("/suggestion_id", "does_not_exist", words)
     if suggestion.status in (_Status.APPLIED, _Status.DISMISSED):
         raise rules.SuggestionClosed
     if action == "DISMISS":
@@ -83,7 +83,7 @@ def ai_adjust(
         raise rules.SuggestionExpired
     options = suggestion.result["options"]
     if not 1 <= option <= len(options):
-        raise fault(rules.OptionUnknown, "/option", "does_not_exist", f"Choose 1 to {len(options)}.")
+        raise rules.OptionUnknown.at("/option", "does_not_exist", f"Choose 1 to {len(options)}.")
     suggestion.status, suggestion.opinion_due = _Status.APPLIED, False
     suggestion.save()
     requirements.update(requirement, actor=actor, content=_relaxed(requirement, options[option - 1]["moves"]))
