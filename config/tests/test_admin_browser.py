@@ -52,7 +52,8 @@ class Browser:
             self.elsewhere.append(request.url)
 
     def _failed(self, request: Any) -> None:
-        is_ours = not request.url.startswith("chrome-extension:")  # the viewer of PDFs, as the page is left
+        # Not those of the browser's own viewer of PDFs, which ends with the page; `_asked` sees what is elsewhere.
+        is_ours = request.url.startswith(self.address)
         if is_ours and request.resource_type in ("script", "stylesheet", "font", "image"):
             self.faults.append(request.url)
 
