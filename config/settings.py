@@ -58,6 +58,10 @@ INSTALLED_APPS = [
     "apps.partners",
     "apps.availability",
     "apps.requirement",
+    "apps.risk",
+    "apps.matching",
+    "apps.negotiations",
+    "apps.trades",
     "apps.integrations",
     "config",
 ]
@@ -356,6 +360,10 @@ API_EXAMPLES = (
     "apps.partners.tests.examples",
     "apps.availability.tests.examples",
     "apps.requirement.tests.examples",
+    "apps.risk.tests.examples",
+    "apps.matching.tests.examples",
+    "apps.negotiations.tests.examples",
+    "apps.trades.tests.examples",
     "apps.integrations.tests.examples",
 )
 CORS_ALLOWED_ORIGINS = ENV.cors_allowed_origins
@@ -372,7 +380,8 @@ LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
 # Groups of the staff portal's sidebar, by work: title, and apps.
 PORTAL_GROUPS = [
-    ("Trading", ["availability", "requirement"]),
+    ("Trading", ["availability", "requirement", "matching", "negotiation", "trade"]),
+    ("Risk", ["risk"]),
     ("Partners", ["partner"]),
     ("Approvals", ["approval"]),
     ("Master data", ["commodity", "location"]),

@@ -48,5 +48,9 @@ urlpatterns = [
     path("api/v1/", include("apps.partners.urls")),
     path("api/v1/", include("apps.requirement.urls")),
     path("api/v1/", include("apps.availability.urls")),
+    path("api/v1/", include("apps.risk.urls")),
+    path("api/v1/", include("apps.matching.urls")),
+    path("api/v1/", include("apps.negotiations.urls")),
+    path("api/v1/", include("apps.trades.urls")),
     path("api/v1/", include("apps.integrations.urls")),
 ]

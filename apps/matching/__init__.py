@@ -1,0 +1,1 @@
+"""Matching: which offers suit which requirements, and why."""

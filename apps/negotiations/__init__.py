@@ -1,0 +1,1 @@
+"""Negotiations: firm offers in turn between the two sides of a match."""

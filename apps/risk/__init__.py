@@ -1,0 +1,1 @@
+"""Risk: gates, assessments, overrides and surveillance of trades."""
