@@ -1,16 +1,35 @@
-"""What the figures about offers can be asked."""
+"""Query parameters of offers."""
 
-from datetime import time, timedelta
+from datetime import date, time, timedelta
 from typing import Any, Final
 
+import django_filters
 from django.http import QueryDict
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.exceptions import ValidationError
 
+from apps.availability import capabilities
+from apps.availability.listings import ListingFilters
 from erp import clock
 from erp.api import fields
 from erp.api.serializers import faults_from, invalid
 from erp.errors import FieldError
+
+
+class OfferFilters(ListingFilters):
+    """Filters of the list of offers beyond its columns."""
+
+    owner, day = "seller_partner", "listed_date"
+    sees_all = capabilities.VIEW_ALL
+
+    available_on_date = django_filters.DateFilter(
+        method="available_on", input_formats=["%Y-%m-%d"], label="Day on which the goods can be collected."
+    )
+
+    def available_on(self, rows: Any, name: str, day: date) -> Any:
+        """Rows whose window has the day."""
+        return rows.available_on(day)
+
 
 DAYS: Final = 30
 _FIELDS: Final[dict[str, Any]] = {

@@ -7,8 +7,6 @@ from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
-from django.db.models import Q
-
 from apps.availability.models import Availability
 from apps.availability.services.bulk import KIND
 from apps.commodities.exact import Price, requoted, rounded
@@ -63,10 +61,7 @@ def search(
     if open_quantity_min is not None:
         rows = rows.filter(available_quantity__gte=open_quantity_min, unit=unit or commodity.trade_unit)
     if available_on_date is not None:
-        rows = rows.filter(
-            Q(available_until_date=None) | Q(available_until_date__gte=available_on_date),
-            available_from_date__lte=available_on_date,
-        )
+        rows = rows.available_on(available_on_date)
     if near is not None:
         rows = rows.near(near["latitude"], near["longitude"], near["radius_km"])
     elif sort == "distance":

@@ -1,7 +1,6 @@
 """Inputs and outputs of offers and reservations. Fields that the caller may not see at its stage are null."""
 
 import re
-from datetime import date
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -633,7 +632,9 @@ class AvailabilityOutput(MaskedOutput):
     price_terms = PriceTermsOutput(allow_null=True)
     price_steps = row_answer(PriceStep)(many=True, allow_null=True)
     tags = fields.ListField(child=fields.CharField(), allow_null=True, help_text="The seller's own tags.")
-    listed_date = SerializerMethodField()
+    listed_date = fields.DateField(
+        allow_null=True, help_text="Day on which the offer was listed, in Indian time."
+    )
     warnings = SerializerMethodField()
     is_fully_reserved = fields.BooleanField(allow_null=True)
     readiness = SerializerMethodField()
@@ -759,10 +760,6 @@ class AvailabilityOutput(MaskedOutput):
         """Whether the seller is active and its KYC valid today."""
         seller = offer.seller_partner
         return bool(seller.status == Partner.Status.ACTIVE and seller.kyc == "valid")
-
-    def get_listed_date(self, offer: Availability) -> date | None:
-        """The local day on which the offer was listed."""
-        return None if offer.listed_at is None else offer.listed_at.astimezone(offer.zone).date()
 
     def get_warnings(self, offer: Availability) -> list[str]:
         """What may be wrong; some of it is for staff only."""
@@ -898,6 +895,7 @@ class ReservationOutput(Output):
             "terms_version",
             "unit_price",
             "currency",
+            "pricing_unit",
             "expires_at",
         )
 

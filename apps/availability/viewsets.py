@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.availability import capabilities, lookups, serializers
-from apps.availability.filters import PARAMETERS, parse_period
+from apps.availability.filters import PARAMETERS, OfferFilters, parse_period
 from apps.availability.models import Availability, Lot, QualityValue, Reservation, Stage, TestReport
 from apps.availability.services import bulk, decisions, offers, stock
 from apps.commodities.exact import UnitDimension
@@ -40,6 +40,7 @@ class AvailabilityViewSet(RowViewSet):
     queryset = Availability.objects.with_row()
     serializer_class = serializers.AvailabilityOutput
     reads = capabilities.VIEW
+    filterset_class = OfferFilters
     # Only fields that a caller may read on every row, so that filters and sorting reveal no masked value.
     filters: ClassVar = {
         "commodity_id": ["exact", "in"],

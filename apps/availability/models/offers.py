@@ -1,6 +1,6 @@
 """Offers, and the ledger of each: at any time total = available + reserved + sold + withdrawn."""
 
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any, ClassVar, Final, Self
@@ -36,6 +36,7 @@ from apps.availability.models.base import (
     Risk,
     Stage,
     TaxBasis,
+    day_field,
     part,
     price_field,
     quantity_field,
@@ -167,6 +168,12 @@ class AvailabilityQuerySet(QuerySet):
             middle=Median("price_per_kg"), count=Count("pk"), sellers=Count("seller_partner", distinct=True)
         )
         return found["middle"], found["count"], found["sellers"]
+
+    def available_on(self, day: date) -> Self:
+        """Offers of goods that can be collected on a day."""
+        return self.filter(
+            Q(available_until_date=None) | Q(available_until_date__gte=day), available_from_date__lte=day
+        )
 
     def near(self, latitude: Decimal, longitude: Decimal, radius_km: Decimal) -> Self:
         """Offers within the radius of a point, with their distance."""
@@ -553,6 +560,7 @@ class Availability(Opaque):
     )
     approved_at = models.DateTimeField(null=True, editable=False)
     listed_at = models.DateTimeField(null=True, editable=False, help_text="Time priority of the offer.")
+    listed_date = day_field("listed_at", "Day on which the offer was listed, in Indian time.")
     price_change_day = models.DateField(null=True, editable=False)
     price_changes = models.PositiveSmallIntegerField(default=0, editable=False)
     warnings = ArrayField(models.CharField(max_length=32), default=list, editable=False)

@@ -15,6 +15,7 @@ from apps.availability import ledgers
 from apps.availability.models import Availability, Reservation
 from apps.availability.services import decisions, offers, rules, stock
 from apps.availability.tests import factories
+from apps.commodities.models.pricing import PricingUnit
 from apps.partners.models import CreditAccount, Partner
 from apps.partners.services import exposure
 from erp import clock
@@ -267,7 +268,7 @@ def test_binding_prices_the_credit_anew(offer, partner, tax_rate):
     assert credit_of(buyer) == Decimal("2533603.28")
 
 
-def test_a_reservation_keeps_its_weight_payment_terms_and_tax_whatever_the_offer_says_later(
+def test_a_reservation_keeps_its_weight_price_unit_payment_terms_and_tax_whatever_the_offer_says_later(
     offer, user, partner, tax_rate
 ):
     tax_rate("5201", 5)
@@ -276,7 +277,16 @@ def test_a_reservation_keeps_its_weight_payment_terms_and_tax_whatever_the_offer
     buyer = factories.with_credit(partner(), 100_00_000)
     held = reserve(live, buyer, 50)
     first = credit_of(buyer)
-    later = {"total_weight_kg": Decimal(16000), "advance": 50, "tax_basis": "INCLUSIVE"}
+    with unguarded_writes():
+        quintal = PricingUnit.objects.create(
+            code="INR/QTL", currency="INR", unit=factories.unit("QTL"), places=2
+        )
+    later = {
+        "total_weight_kg": Decimal(16000),
+        "advance": 50,
+        "tax_basis": "INCLUSIVE",
+        "pricing_unit": quintal,
+    }
     offers.update(Availability.objects.get(pk=live.pk), actor=seller, content=factories.content(**later))
     stock.release(live, actor=SYSTEM, reservation_id=held.pk, quantity=Decimal(10))
     held.refresh_from_db()
