@@ -1,12 +1,27 @@
-"""What lists of offers and of requirements can be asked alike: whose rows, and nothing that finds a masked value."""
+"""What the APIs of offers and of requirements have in common: filters of lists, and the history."""
 
 from typing import Any, ClassVar
 
 import django_filters
+from django.http import QueryDict
 
+from apps.availability.models import Stage
 from erp.access import Capability, actor_of, holds_everywhere
-from erp.api.faults import invalid
-from erp.errors import FieldError
+from erp.api import fields
+from erp.api.faults import faults_from, invalid
+from erp.api.serializers import Input
+from erp.api.timelines import TimelineViewSet
+from erp.errors import FieldError, NotFound
+
+
+def parse_query(asked: type[Input], query: QueryDict, context: dict[str, Any]) -> dict[str, Any]:
+    """The query of a read by an input's fields. Raises Invalid with every fault."""
+    declared: dict[str, Any] = asked._declared_fields
+    values = {name: fields.primitive(declared[name], str(text)) for name, text in query.dict().items()}
+    filled = asked(data=values, context=context)
+    if not filled.is_valid():
+        raise invalid(faults_from(filled.errors, "/query"))
+    return dict(filled.validated_data)
 
 
 class ListingFilters(django_filters.FilterSet):  # type: ignore[misc]
@@ -69,3 +84,14 @@ class ListingFilters(django_filters.FilterSet):  # type: ignore[misc]
     def tagged(self, rows: Any, name: str, tag: str) -> Any:
         """Rows with the tag."""
         return rows.filter(tags__contains=[tag])
+
+
+class ListingTimeline(TimelineViewSet):
+    """What was done to a listing, the newest first; for its owner and staff."""
+
+    def whole(self) -> Any:
+        """The listing. Raises NotFound for other partners, whatever they see of it."""
+        row = super().whole()
+        if row.stage_for(actor_of(self.request)) < Stage.OWNER:
+            raise NotFound
+        return row

@@ -25,6 +25,7 @@ from apps.commodities.models.terms import DeliveryTerms, PassingTerms, PaymentTe
 from apps.locations.earth import tenth
 from apps.partners.models import Partner
 from apps.partners.pseudonyms import pseudonym
+from erp.ai.serializers import SuggestionAnswer
 from erp.api import fields
 from erp.api.files import FileField
 from erp.api.serializers import Input, LookupOutput, Output, row_answer, row_input, within
@@ -784,6 +785,39 @@ class AvailabilityOutput(MaskedOutput):
             if stage < Stage.MATCHED or common < 3:
                 place["district"] = None
         return {**data, "place": place}
+
+
+class PeriodQuery(Input):
+    from_date = fields.DateField(required=False, help_text="First day. Default: 30 days before the last.")
+    to_date = fields.DateField(required=False, help_text="Last day. Default: today.")
+    commodity_id = fields.RowField(
+        Commodity.objects.visible_to, source="commodity", required=False, help_text="One commodity."
+    )
+
+
+class PriceQuery(Input):
+    commodity_id = fields.RowField(Commodity.objects.visible_to, source="commodity", help_text="The goods.")
+    pricing_unit_id = fields.RowField(
+        PricingUnit, source="pricing_unit", help_text="How the price is to be quoted: by weight."
+    )
+    price_basis = fields.ChoiceField(
+        choices=Availability.PriceBasis.choices, help_text="Place that the price is for."
+    )
+    variety_id = fields.UUIDField(required=False, help_text="One variety.")
+    crop_year = fields.CharField(required=False, validators=[crop_year], help_text="Such as 2025-26.")
+    state_code = fields.CharField(max_length=3, required=False, help_text="State, by GST code.")
+
+
+class SuggestedPriceOutput(LookupOutput):
+    price = fields.DecimalField(18, 6, help_text="Middle of the observed prices, by weight and age.")
+    low = fields.DecimalField(18, 6, help_text="A quarter of the weight was cheaper.")
+    high = fields.DecimalField(18, 6, help_text="A quarter of the weight was dearer.")
+
+
+class PriceSuggestionOutput(SuggestionAnswer):
+    value = SuggestedPriceOutput(allow_null=True, help_text="Null where too few prices are known.")
+    pricing_unit_id = fields.UUIDField()
+    evidence = fields.DictField(child=fields.CharField(), help_text="How many observations and partners.")
 
 
 class SearchRowOutput(AvailabilityOutput):

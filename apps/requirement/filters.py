@@ -5,16 +5,10 @@ from typing import Any, Final
 
 import django_filters
 from django.db.models import Q
-from django.http import QueryDict
-from rest_framework.exceptions import ValidationError
 
 from apps.availability.listings import ListingFilters
 from apps.requirement import capabilities
 from apps.requirement.models import Requirement
-from apps.requirement.serializers import DemandQuery
-from erp.api import fields
-from erp.api.faults import faults_from, invalid
-from erp.errors import FieldError
 
 _STATUSES: Final = ("status", "status__in")
 
@@ -68,22 +62,3 @@ class RequirementFilters(ListingFilters):
     def accepting(self, rows: Any, name: str, variety_id: Any) -> Any:
         """Rows that accept the variety."""
         return rows.filter(Q(variety_ids=[]) | Q(variety_ids__contains=[variety_id]))
-
-
-DEMAND_QUERY: Final = tuple(DemandQuery._declared_fields)
-
-
-def parse_demand_query(query: QueryDict, context: dict[str, Any]) -> dict[str, Any]:
-    """The parameters of the demand statistics. Raises Invalid with every fault."""
-    declared: dict[str, Any] = DemandQuery._declared_fields
-    values: dict[str, Any] = {}
-    faults: list[FieldError] = []
-    for name, text in query.dict().items():
-        try:
-            values[name] = fields.primitive(declared[name], str(text))
-        except ValidationError as error:
-            faults += faults_from(error.detail, f"/query/{name}")
-    asked = DemandQuery(data=values, context=context)
-    if faults or not asked.is_valid():
-        raise invalid(faults or faults_from(asked.errors, "/query"))
-    return dict(asked.validated_data)

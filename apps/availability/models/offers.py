@@ -193,11 +193,11 @@ class AvailabilityQuerySet(QuerySet):
             beyond |= Q(value_number__gt=high)
         return self.filter(Exists(values), ~Exists(values.filter(beyond)))
 
-    def figures(self, start: datetime, end: datetime, commodity_id: UUID | None) -> dict[str, Any]:
+    def figures(self, start: datetime, end: datetime, commodity: Commodity | None) -> dict[str, Any]:
         """Offers made in a period: by status and goods, how fast they were approved, what became of reservations."""
         made = self.filter(created_at__gte=start, created_at__lt=end)
-        if commodity_id is not None:
-            made = made.filter(commodity_id=commodity_id)
+        if commodity is not None:
+            made = made.filter(commodity=commodity)
         quantities = ("total_quantity", "reserved_quantity", "sold_quantity", "withdrawn_quantity")
         goods = made.order_by("commodity_id", "unit", "currency").values("commodity_id", "unit", "currency")
         approved = made.filter(approved_at__isnull=False)

@@ -168,6 +168,23 @@ def test_the_seller_sees_reservations_under_pseudonyms(full, user, client_for):
     assert client_for(user("BUYER")).read(path).json()["results"] == []
 
 
+def test_the_history_of_an_offer_is_for_its_seller_and_staff(full, user, client_for):
+    seller, buyer = user("SELLER"), user("BUYER")
+    live = full(seller=seller)
+    held = stock.reserve(live, actor=buyer, quantity=Decimal(10))
+    path = f"{OFFERS}/{live.pk}/history"
+    assert client_for(buyer).read(path).status_code == 404
+    read = client_for(seller).read(path)
+    lines = read.json()["results"]
+    assert [line["action"] for line in lines] == [
+        "availability.reserve", "availability.approve", "availability.post",
+    ]  # fmt: skip
+    assert (lines[0]["by"], lines[0]["actor_id"], lines[-1]["actor_id"]) == ("partner", None, str(seller.pk))
+    assert {change["type"] for change in lines[-1]["changes"]} == {"availability", "lot"}
+    assert str(held.pk) not in read.content.decode()
+    assert str(held.pk) in client_for(user("INTERNAL")).read(path).content.decode()
+
+
 @pytest.mark.parametrize("field", ["unit_price", "estimated_value", "listed_at__gte", "number", "tags"])
 def test_no_filter_finds_a_masked_value(user, client_for, field):
     assert client_for(user("BUYER")).read(f"{OFFERS}?{field}=1").status_code == 400
