@@ -1,5 +1,6 @@
 """The ledger of an offer through trades: committed, sold, returned; credit that reservations hold."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
@@ -456,10 +457,13 @@ def test_a_parts_weight_is_its_share_and_the_last_part_takes_the_rest(offer, par
 VERBS = ["reserve", "release", "expire", "commit", "sell", "return", "withdraw", "total"]
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+EXAMPLES = int(os.environ.get("LEDGER_STEPS", "250")) // 12  # of about twelve steps
+
+
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.tuples(st.sampled_from(VERBS), st.integers(1, 60)), max_size=25))
 def test_the_ledger_adds_up_after_any_operations(offer, user, partner, operations):
-    """The equation of the ledger and the sums of the reservations hold after random operations."""
+    """The equation of the ledger and the sums of the reservations; 10,000 operations with ``LEDGER_STEPS=10000``."""
     seller = user("SELLER")
     live, buyer = offer(seller=seller), partner()
     for verb, number in operations:
