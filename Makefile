@@ -89,6 +89,8 @@ browser: $(READY)
 
 large: $(READY)
 	LARGE_TABLE=10000 $(BIN)/python -m pytest -m large
+	LEDGER_STEPS=10000 $(BIN)/python -m pytest apps/availability/tests/test_stock.py \
+		apps/requirement/tests/test_ledger.py -k "random_steps or any_operations"
 
 clean:
 	rm -rf $(VENV) .erp staticfiles .pytest_cache .mypy_cache .ruff_cache

@@ -34,7 +34,8 @@ pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 ALL = {
     "database", "migrations", "clock", "capabilities", "redis", "broker", "worker", "consumer", "beat", "relay",
     "pubsub",
-    "topology", "dead letters", "iam", "clients", "secrets", "events",
+    "topology", "dead letters", "iam", "clients", "file storage", "secrets",
+    "events",
     "financial years",
     "registries",
 }  # fmt: skip
