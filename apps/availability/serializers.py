@@ -568,7 +568,7 @@ class OfferRow(Input):
 
 
 class OfferUploadInput(Input):
-    file = FileField(accepts=(CSV, XLSX), help_text="CSV or XLSX file with one offer a row.")
+    file = FileField(accepts=(CSV, XLSX), help_text="CSV, XLSX or a list in JSON, with one offer a row.")
     mode = fields.ChoiceField(
         choices=Job.Mode.choices,
         required=False,
@@ -577,7 +577,7 @@ class OfferUploadInput(Input):
 
 
 class OfferValidateInput(Input):
-    file = FileField(accepts=(CSV, XLSX), help_text="CSV or XLSX file with one offer a row.")
+    file = FileField(accepts=(CSV, XLSX), help_text="CSV, XLSX or a list in JSON, with one offer a row.")
 
 
 class OfferFaultOutput(LookupOutput):
