@@ -97,6 +97,17 @@ class AvailabilityTestReportVerified(Head):
     report_id: UUID
 
 
+@_of_seller("media_prepared")
+class AvailabilityMediaPrepared(Head):
+    media_id: UUID
+    readable: bool
+
+
+@_of_seller("media_cleared")
+class AvailabilityMediaCleared(Head):
+    media_id: UUID
+
+
 @_of_seller("approved", **{EVERYONE: [*PUBLIC, "expires_at"]})
 class AvailabilityApproved(Head):
     approval_id: UUID | None

@@ -1,6 +1,5 @@
 """Requirements over HTTP."""
 
-import hashlib
 from typing import Any, ClassVar
 
 from django.db.models import Prefetch
@@ -8,7 +7,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.availability.listings import ListingTimeline, parse_query
+from apps.availability.listings import ListingTimeline, digest_of, parse_query
 from apps.availability.models import Stage
 from apps.requirement import capabilities, lookups, serializers
 from apps.requirement.filters import RequirementFilters
@@ -88,7 +87,7 @@ class RequirementViewSet(RowViewSet):
         """Return the version to callers who see the whole row, and to others a digest of what they see."""
         if row.stage_for(actor_of(self.request)) >= Stage.OWNER:
             return super().etag_of(row)
-        return f'"{hashlib.sha256(self.encode(self.render(row))).hexdigest()[:32]}"'
+        return digest_of(self, row)
 
     @extend_schema(
         parameters=[serializers.DemandQuery],

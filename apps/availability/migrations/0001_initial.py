@@ -142,6 +142,27 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name='Media',
+            fields=[
+                ('version', models.PositiveIntegerField(default=1, editable=False)),
+                ('created_at', models.DateTimeField(default=erp.clock.now, editable=False)),
+                ('updated_at', models.DateTimeField(default=erp.clock.now, editable=False)),
+                ('id', models.UUIDField(default=erp.ids.uuid4, editable=False, primary_key=True, serialize=False)),
+                ('position', models.PositiveSmallIntegerField(editable=False)),
+                ('is_refused', models.BooleanField(default=False, editable=False, help_text='Whether the file is no picture.', verbose_name='not readable')),
+                ('caption', models.CharField(blank=True, default='', help_text='What the picture shows. Others read it: it names nobody.', max_length=120)),
+                ('cleared', models.BooleanField(default=False, editable=False, help_text='Whether staff found that the picture names nobody.')),
+                ('availability', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='media', to='availability.availability')),
+                ('copy', models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='upload.storedfile')),
+                ('file', models.ForeignKey(editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='upload.storedfile')),
+            ],
+            options={
+                'verbose_name': 'picture',
+                'abstract': False,
+                'default_permissions': (),
+            },
+        ),
+        migrations.CreateModel(
             name='Disclosure',
             fields=[
                 ('version', models.PositiveIntegerField(default=1, editable=False)),

@@ -1,5 +1,6 @@
 """Who sees what of an offer, the search of staff, figures, and uploads."""
 
+import json
 from datetime import timedelta
 from decimal import Decimal
 from uuid import uuid4
@@ -358,6 +359,31 @@ def test_a_table_posts_one_offer_a_row_each_with_its_event(goods, user, emitted)
         "accepted": 1,
         "refused": 2,
     }
+
+
+def test_a_list_in_json_posts_the_same_offers_as_a_table(goods, user, client_for):
+    seller = user("SELLER")
+    rows = [dict(zip(COLUMNS, line(goods, quantity).split(","), strict=True)) for quantity in ("100", "50")]
+    rows[1] |= {"allow_partial": False, "notes": None}
+
+    def sent(content):
+        file = Upload(
+            "offers.json", CSV, content if isinstance(content, bytes) else json.dumps(content).encode()
+        )
+        return client_for(seller).write("/api/v1/availabilities/bulk/validate", {"file": file})
+
+    shown = sent(rows)
+    assert (shown.status_code, shown.json()["create"], shown.json()["refused"]) == (200, 2, 0), shown.content
+    file = Upload("offers.json", CSV, json.dumps(rows).encode())
+    work(str(bulk.bulk_upload(actor=seller, file=file).pk))
+    made = Availability.objects.order_by("-total_quantity")
+    assert [(row.total_quantity, row.allow_partial) for row in made] == [(100, True), (50, False)]
+    bad = (
+        [{**rows[0], "total_quantity": 100}], [["a"]], [1], rows[:1] * 501, [{**rows[0], "lots": [{}]}], b"[{",
+        b'[{"commodity": "A", "commodity": "B"}]', [{**rows[0], "price": "1"}], [], [{**rows[0], "notes": "a\u0000b"}],
+    )  # fmt: skip
+    for content in bad:
+        assert sent(content).status_code in (400, 422), content
 
 
 def test_a_preview_keeps_nothing_and_shows_each_row(goods, user, emitted):
