@@ -2,10 +2,8 @@
 
 from decimal import Decimal
 
-from apps.partners.models import Partner
-from apps.partners.tests.factories import ready_partner
 from apps.risk.models import PairBlock, ScreeningHit, SurveillanceAlert
-from apps.risk.services import assessing, policies
+from apps.risk.services import assessing
 from apps.risk.tests import factories
 from erp import clock
 from erp.access import SYSTEM
