@@ -576,6 +576,16 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 30.0,
         "options": {"expires": 30},
     },
+    "expire-negotiations": {
+        "task": "apps.negotiations.tasks.expire_negotiations",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
+    "close-negotiations": {
+        "task": "apps.negotiations.tasks.close_negotiations",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
     "expire-reservations": {
         "task": "apps.availability.tasks.expire_reservations",
         "schedule": 60.0,

@@ -100,7 +100,7 @@ class NegotiationQuerySet(QuerySet):
         """With what the answer about a row names."""
         return self.select_related(
             "match", "availability__commodity", "availability__pricing_unit", "buyer_partner", "seller_partner",
-            "standing_offer",
+            "standing_offer__negotiation__availability",
         )  # fmt: skip
 
 
@@ -228,6 +228,17 @@ class Negotiation(Opaque):
         """Verbs of an open negotiation; whose turn it is narrows them further."""
         is_open = self.status == self.Status.OPEN
         return frozenset({"offer", "accept", "reject", "withdraw"} if is_open else ())
+
+    def verbs_of(self, side: Side, now: datetime) -> frozenset[str]:
+        """What a side can do now: the two never move at once."""
+        if self.status != self.Status.OPEN or self.has_run_out(now):
+            return frozenset()
+        verbs, standing = {"withdraw"}, self.standing_offer
+        if self.turn == side and self.round < self.max_rounds:
+            verbs.add("offer")
+        if standing is not None and standing.side != side and not standing.has_lapsed(now):
+            verbs |= {"accept", "reject"}
+        return frozenset(verbs)
 
     def side_of(self, user: Actor) -> Side | None:
         """The side that the user acts for; None for staff and everybody else."""

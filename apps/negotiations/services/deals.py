@@ -8,6 +8,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from django.db.models import Sum
+
 from apps.availability.models import Availability, Reservation
 from apps.availability.services import rules as of_offers
 from apps.availability.services import stock
@@ -70,6 +72,13 @@ class Deal:
         """What is reserved for this deal."""
         return Decimal(0) if self.hold is None else self.hold.still_open
 
+    @property
+    def free_quantity(self) -> Decimal:
+        """What can be reserved for this deal: also what is its own, and what should be over, before any sweep."""
+        overdue = self.offer.reservations.overdue(clock.now()).aggregate(total=Sum("open_quantity"))["total"]
+        free: Decimal = self.offer.available_quantity + self.held_quantity + (overdue or 0)
+        return free
+
     def weight(self, quantity: Decimal) -> Decimal:
         """Weight of a quantity of the goods, in kilograms."""
         return self.offer.weight_of(quantity)
@@ -82,11 +91,9 @@ class Deal:
     @property
     def proposed(self) -> Decimal:
         """What the match proposes, in the unit of the offered goods."""
-        match = self.match
-        for found in (match.buyer_quantity, match.allocated_quantity):
-            if found:
-                return Decimal(found)
-        return Decimal(match.proposed_quantity)
+        match = self.match  # what the buyer alone decided isn't shown to the seller
+        decided = match.buyer_quantity if match.status == Match.Status.APPROVED else None
+        return Decimal(decided or match.allocated_quantity or match.proposed_quantity)
 
     def wants(self, quantity: Decimal) -> bool:
         """Whether the requirement still needs that much; what is reserved for this very deal counts as open."""
@@ -102,7 +109,7 @@ class Deal:
         """Raise unless the quantity is whole, fits the offered goods, and lies in the range of the match."""
         offer = self.offer
         of_offers.require_whole(offer, quantity, "/quantity")
-        free = offer.available_quantity + self.held_quantity
+        free = self.free_quantity
         if not offer.allow_partial and quantity != offer.total_quantity - offer.withdrawn_quantity:
             raise of_offers.WholeLotOnly
         smallest = offer.min_order_quantity

@@ -1,7 +1,10 @@
 """How a negotiation ends: accepted, rejected, withdrawn or over; and what becomes of it then."""
 
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
+
+from django.db import transaction
+from prometheus_client import Counter
 
 from apps.availability.services import stock
 from apps.matching.models import Match
@@ -20,6 +23,7 @@ from erp.access import Actor
 from erp.masked import masked_checks
 from erp.services import Refusal, emit, refuse, service
 
+OUTCOMES: Final = Counter("erp_negotiations_total", "Negotiations that ended, by outcome.", ["outcome"])
 _Status, _Reason = Negotiation.Status, Negotiation.Reason
 
 
@@ -118,6 +122,7 @@ def _end(negotiation: Negotiation, status: str, by: str, reason: str = "", note:
     negotiation.status, negotiation.closed_by = status, by
     negotiation.close_reason, negotiation.close_note = reason, note
     negotiation.standing_offer = None
+    transaction.on_commit(OUTCOMES.labels(status).inc)
 
 
 def _end_without_deal(
