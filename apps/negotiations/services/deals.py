@@ -6,7 +6,7 @@ The negotiation itself is locked before them, by the service; credit accounts co
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from django.db.models import Sum
 
@@ -14,23 +14,21 @@ from apps.availability.models import Availability, Reservation
 from apps.availability.services import rules as of_offers
 from apps.availability.services import stock
 from apps.matching.models import Match
-from apps.negotiations.models import Negotiation, Side
+from apps.negotiations.models import Negotiation, Offer, Side
 from apps.negotiations.services import rules
 from apps.requirement.models import Requirement
 from apps.requirement.services import ledger
-from apps.risk.models import RiskAssessment
+from apps.risk.models import ProviderCheck, RiskAssessment
+from apps.risk.services import assessing
 from erp import clock
 from erp.access import Actor
-from erp.errors import RuleBroken
 from erp.masked import masked_checks
+from erp.services import Refusal, refuse
 
 _Listed, _Wanted = Availability.Status, Requirement.Status
 
 
-class RiskBlocked(RuleBroken):
-    """The deal is blocked by the risk assessment."""
-
-    code = "risk.blocked"
+RISK_WRITES: Final = (RiskAssessment, ProviderCheck)  # what stays of a deal that risk blocks
 
 
 @dataclass
@@ -48,7 +46,9 @@ class Deal:
         match = Match.objects.locked().get(pk=match.pk)
         wanted = Requirement.objects.locked().select_related("buyer_partner", "commodity")
         requirement = wanted.get(pk=match.requirement_id)
-        listed = Availability.objects.locked().select_related("commodity", "seller_partner", "delivery_term")
+        listed = Availability.objects.locked().select_related(
+            "commodity", "seller_partner", "delivery_term", "pricing_unit"
+        )
         offer = listed.get(pk=match.availability_id)
         return cls(match, requirement, offer, live_hold(offer, reservation_id))
 
@@ -59,6 +59,8 @@ class Deal:
 
     def is_on_market(self, now: datetime, *, held: bool = False) -> bool:
         """Whether both listings are live. ``held``: or have only run out, which a reservation outlasts."""
+        if self.offer.pricing_unit_id is None:
+            return False  # nothing to quote prices in
         offer_over = self.offer.expires_at is not None and self.offer.expires_at <= now
         wanted_over = self.requirement.expires_at is not None and self.requirement.expires_at <= now
         if held and self.hold is not None:
@@ -130,26 +132,24 @@ class Deal:
         """Whether stock must be reserved for the quantity, beyond what is; the match's reservation stays as it is."""
         return self.hold is None or (own and quantity > self.hold.still_open)
 
-    def judge(
-        self, negotiation: Negotiation, *, actor: Actor, quantity: Decimal, price: Decimal
-    ) -> RiskAssessment:
-        """What risk says of this deal; what is reserved for it doesn't count against the buyer."""
-        from apps.risk.services import assessing
-
+    def blocked(self, negotiation: Negotiation, made: Offer, *, actor: Actor, side: Side) -> Refusal | None:
+        """The refusal of a deal that risk blocks, which keeps the assessment; what is reserved for it doesn't count."""
         offer = self.offer
-        found: RiskAssessment = assessing.judge(
+        assessment = assessing.judge(
             actor=actor,
             requirement=self.requirement,
             availability=offer,
-            quantity_kg=self.weight(quantity),
-            price=price,
+            quantity_kg=made.weight_kg,
+            price=made.price,
             pricing_unit=offer.pricing_unit,
             currency=offer.currency,
-            payment_term=offer.payment_term,
+            payment_term=made.payment_term,
             match_id=negotiation.match_id,
-            reservation_id=self.hold and self.hold.pk,
+            reservation_id=None if self.hold is None else self.hold.pk,
         )
-        return found
+        if not assessment.is_blocking:
+            return None
+        return refuse(assessing.Blocked(reasons=assessing.own_reasons(assessment, side)))
 
     def take(
         self, negotiation: Negotiation, *, actor: Actor, quantity: Decimal, price: Decimal, until: datetime

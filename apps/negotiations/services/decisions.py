@@ -17,11 +17,11 @@ from apps.negotiations.services.deals import Deal, release_own_hold
 from apps.negotiations.services.offers import drop_hold
 from apps.negotiations.services.rules import head
 from apps.partners.models import Partner
-from apps.risk.models import RiskAssessment
+from apps.risk.services import assessing
 from erp import clock
 from erp.access import Actor
 from erp.masked import masked_checks
-from erp.services import Refusal, emit, refuse, service
+from erp.services import Refusal, emit, service
 
 OUTCOMES: Final = Counter("erp_negotiations_total", "Negotiations that ended, by outcome.", ["outcome"])
 _Status, _Reason = Negotiation.Status, Negotiation.Reason
@@ -41,11 +41,11 @@ _Status, _Reason = Negotiation.Status, Negotiation.Reason
         rules.NotEligible,
         rules.CounterpartNotReady,
         rules.WantExhausted,
-        deals.RiskBlocked,
+        assessing.Blocked,
         problems.NotOpen,
         *rules.HOLD_ERRORS,
     ],
-    writes_on_refusal=[RiskAssessment],
+    writes_on_refusal=deals.RISK_WRITES,
 )
 def accept(negotiation: Negotiation, *, actor: Actor, offer_id: UUID) -> Negotiation | Refusal:
     """Accept the other side's current offer: the goods are reserved for the trade, or nothing happens.
@@ -72,9 +72,9 @@ def accept(negotiation: Negotiation, *, actor: Actor, offer_id: UUID) -> Negotia
         raise rules.ListingNotLive
     rules.require_ready(deal.offer, deal.requirement, side=side, actor=actor, row=negotiation)
     quantity, price = standing.quantity, standing.price
-    assessment = deal.judge(negotiation, actor=actor, quantity=quantity, price=price)
-    if assessment.is_blocking:
-        return refuse(deals.RiskBlocked())
+    refusal = deal.blocked(negotiation, standing, actor=actor, side=side)
+    if refusal is not None:
+        return refusal
     with masked_checks(actor, negotiation, visible=side == Side.BUYER):
         if not deal.wants(quantity):
             raise rules.WantExhausted
@@ -89,7 +89,7 @@ def accept(negotiation: Negotiation, *, actor: Actor, offer_id: UUID) -> Negotia
             reservation_id=deal.hold.pk,
             negotiation_id=negotiation.pk,
             unit_price=price,
-            until=max(until, deal.hold.expires_at),
+            until=max(until, deal.hold.expires_at or until),
         )
     standing.status = Offer.Status.ACCEPTED
     standing.save()

@@ -20,7 +20,6 @@ from apps.negotiations.tests.factories import table as make_table
 from apps.negotiations.tests.test_turns import refuses
 from apps.notifications.models import Message
 from apps.partners.models import CreditAccount, Partner
-from apps.partners.services import exposure
 from apps.requirement.services import requirements
 from erp import clock
 from erp.access import SYSTEM
@@ -98,13 +97,15 @@ def test_several_negotiations_hold_no_more_than_the_credit(sides, offer):
     table.bid(row)
     more = make_other(table, offer)
     second = more.start()
-    assert refuses(exposure.CreditExceeded, more.bid, second).members
+    refused = more.bid(second)
+    assert refused.problem.code == "risk.blocked"
+    assert refused.problem.members["reasons"]
     assert holds_of(table.buyer) <= 3_000_000
     third = make_other(table, offer)
     asked = third.start(by=third.seller)
     third.ask(asked)
     third.bid(asked, 30_000)  # holds nothing, but isn't affordable either
-    assert not refuses(rules.CounterpartNotReady, third.accept, asked, third.seller).members
+    assert third.accept(asked, third.seller).problem.members == {"reasons": []}
     assert again(asked).status == "OPEN"
 
 
