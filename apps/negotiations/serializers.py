@@ -160,7 +160,7 @@ class NegotiationOutput(Output):
             built[name].allow_null = True
         return built
 
-    def get_side(self, row: Negotiation) -> Side | None:
+    def get_side(self, row: Negotiation) -> str | None:
         """Your side; null for staff."""
         return row.side_of(self.context["actor"])
 

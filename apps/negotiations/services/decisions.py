@@ -118,7 +118,7 @@ def accept(negotiation: Negotiation, *, actor: Actor, offer_id: UUID) -> Negotia
     return negotiation
 
 
-def _end(negotiation: Negotiation, status: str, by: str, reason: str = "", note: str = "") -> None:
+def _end(negotiation: Negotiation, status: str, by: str, reason: str | None = None, note: str = "") -> None:
     negotiation.status, negotiation.closed_by = status, by
     negotiation.close_reason, negotiation.close_note = reason, note
     negotiation.standing_offer = None
@@ -126,7 +126,7 @@ def _end(negotiation: Negotiation, status: str, by: str, reason: str = "", note:
 
 
 def _end_without_deal(
-    negotiation: Negotiation, status: str, by: str, *, actor: Actor, reason: str = "", note: str = ""
+    negotiation: Negotiation, status: str, by: str, *, actor: Actor, reason: str | None = None, note: str = ""
 ) -> None:
     """End it, its current offer with it, and give back what was reserved here."""
     standing, lapsed = negotiation.standing_offer, None
