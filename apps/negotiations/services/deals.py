@@ -18,7 +18,7 @@ from apps.negotiations.models import Negotiation, Offer, Side
 from apps.negotiations.services import rules
 from apps.requirement.models import Requirement
 from apps.requirement.services import ledger
-from apps.risk.models import ProviderCheck, RiskAssessment
+from apps.risk.models import ProviderCheck, RiskAssessment, RiskPolicy
 from apps.risk.services import assessing
 from erp import clock
 from erp.access import Actor
@@ -28,7 +28,7 @@ from erp.services import Refusal, refuse
 _Listed, _Wanted = Availability.Status, Requirement.Status
 
 
-RISK_WRITES: Final = (RiskAssessment, ProviderCheck)  # what stays of a deal that risk blocks
+RISK_WRITES: Final = (RiskAssessment, RiskPolicy, ProviderCheck)  # what stays of a deal that risk blocks
 
 
 @dataclass

@@ -90,7 +90,7 @@ def again(row: Any) -> Any:
 
 def table(
     world: Any, *, credit: int = 0, quantity: int = 100, buyer: Any = None, offered: Any = None, wanted: Any = None,
-    listing: Any = None,
+    listing: Any = None, seller: Any = None,
 ) -> Table:  # fmt: skip
     """A match of new listings; with ``credit`` the goods are paid after delivery, out of the buyer's limit."""
     buyer = buyer or world.user("BUYER")
@@ -106,7 +106,7 @@ def table(
     if listing is None:
         goods = cotton(world.commodity)
         listing = world.offer(
-            seller=world.user("SELLER"), commodity=goods, quantity=quantity, advance=0 if credit else 100,
+            seller=seller or world.user("SELLER"), commodity=goods, quantity=quantity, advance=0 if credit else 100,
             **(offered or {}),
         )  # fmt: skip
     requirement = world.requirement(buyer=buyer, goods=listing.commodity, **(wanted or {}))
