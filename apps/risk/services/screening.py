@@ -64,7 +64,7 @@ class HitDecided(Conflict):
 
 
 class Lists(NamedTuple):
-    """The snapshots that count now: their ids, a key of them, and the day of the oldest."""
+    """The snapshots that count now: their ids, a key of their content, and the day of the oldest."""
 
     ids: list[UUID]
     key: str
@@ -79,9 +79,9 @@ class _Subject(NamedTuple):
 
 def lists_now() -> Lists:
     """The active snapshots."""
-    rows = sorted(ScreeningList.objects.active().values_list("pk", "snapshot_date"))
-    key = hashlib.sha256(" ".join(str(pk) for pk, _ in rows).encode()).hexdigest()
-    return Lists([pk for pk, _ in rows], key, min((day for _, day in rows), default=None))
+    rows = list(ScreeningList.objects.active().order_by("code"))
+    key = hashlib.sha256(" ".join(f"{row.code}:{row.sha256}" for row in rows).encode()).hexdigest()
+    return Lists([row.pk for row in rows], key, min((row.snapshot_date for row in rows), default=None))
 
 
 def freshness(lists: Lists, days: int) -> dict[str, Any]:
