@@ -18,7 +18,7 @@ from apps.negotiations.services.offers import drop_hold
 from apps.negotiations.services.rules import head
 from apps.partners.models import Partner
 from apps.risk.services import assessing
-from erp import clock
+from erp import clock, retention
 from erp.access import Actor
 from erp.masked import masked_checks
 from erp.services import Refusal, emit, service
@@ -261,4 +261,15 @@ def link_trade(negotiation: Negotiation, *, actor: Actor, trade_id: UUID) -> Neg
     negotiation.trade_id = trade_id
     negotiation.save()
     emit(events.NegotiationTradeLinked(**head(negotiation), trade_id=trade_id))
+    return negotiation
+
+
+@service(requires=capabilities.TAKE_PART, emits=[events.NegotiationMessagesErased])
+def erase_messages(negotiation: Negotiation, *, actor: Actor) -> Negotiation:
+    """Erase the words of a negotiation that ended long enough ago; its figures stay."""
+    if Negotiation.objects.with_old_messages(clock.now()).filter(pk=negotiation.pk).exists():
+        for made in negotiation.offers.exclude(message=""):
+            retention.erase(made)
+        retention.erase(negotiation)
+        emit(events.NegotiationMessagesErased(**head(negotiation)))
     return negotiation
