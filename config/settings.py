@@ -596,6 +596,21 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 60.0,
         "options": {"expires": 60},
     },
+    "sweep-rematch-marks": {
+        "task": "apps.matching.tasks.sweep_marks",
+        "schedule": 30.0,
+        "options": {"expires": 30},
+    },
+    "expire-matches": {
+        "task": "apps.matching.tasks.expire_matches",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
+    "send-match-digests": {
+        "task": "apps.matching.tasks.send_digests",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
     "expire-reservations": {
         "task": "apps.availability.tasks.expire_reservations",
         "schedule": 60.0,

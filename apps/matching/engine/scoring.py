@@ -387,7 +387,7 @@ def score_all(
     score, quality = score_columns(columns or columns_of(pairs, wishes), rules)
     micros, doubtful = _rounded(score)
     quality_micros, quality_doubtful = _rounded(quality)
-    again = np.flatnonzero(doubtful | quality_doubtful)
+    again = np.flatnonzero(doubtful | quality_doubtful).tolist()
     for place in again:
         own = wishes[0 if len(wishes) == 1 else place]
         exact = score_pair(pairs[place], own, rules)

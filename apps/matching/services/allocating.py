@@ -29,7 +29,7 @@ def allocate(
     demand: Mapping[UUID, int],
     given: dict[UUID, Fraction] | None = None,
 ) -> Allocation | None:
-    """Divide the offer's open stock where its live matches want more than there is; None where nothing is divided.
+    """Divide the offer's open stock where its live matches want more than there is; None where nothing is divided anew.
 
     ``demand``: open demand of requirements in the offer's steps; ``given``: kilograms that requirements were given of
     other offers, which this adds to. Public offers go to whoever comes first.
@@ -52,7 +52,7 @@ def allocate(
     ]
     shares = divide(stock, claims, max_share=rules.body.max_share, divisible=offer.allow_partial)
     if all(row.allocated_quantity == share.given * step for row, share in zip(rows, shares, strict=True)):
-        return rows[0].allocation
+        return None
     allocation = Allocation(
         availability=offer, run=run, rule_set_id=rules.id, unit=offer.unit, open_quantity=stock * step, step=step,
         max_share=rules.body.max_share, divisible=offer.allow_partial,
@@ -62,7 +62,7 @@ def allocate(
     for rank, (row, claim, share) in enumerate(zip(rows, claims, shares, strict=True), 1):
         parts.append(
             AllocationPart(
-                allocation=allocation, match=row, cluster=claim.cluster, rank=rank, want=claim.want * step,
+                allocation=allocation, match=row, cluster=clusters[row.buyer_partner_id], rank=rank, want=claim.want * step,
                 need=claim.need * step, given=share.given * step, reason=share.reason,
             )
         )  # fmt: skip

@@ -98,7 +98,7 @@ class Candidate:
 
     def quantity(self, steps: int) -> Decimal:
         """A number of steps in the offer's unit."""
-        return Decimal(steps) / self.row.scale
+        return Decimal(steps) / int(self.row.scale)
 
     def kilograms(self, steps: int) -> Decimal:
         """The weight of a number of steps by its share of the offer, three decimals, half up."""

@@ -116,11 +116,11 @@ early AS MATERIALIZED (
         WHEN NOT (p.offer_visibility IN ('PUBLIC', 'MATCHED_ONLY') OR (p.offer_visibility = 'RESTRICTED' AND EXISTS (
                 SELECT FROM availability_invitation i
                 WHERE i.availability_id = p.availability_id AND i.partner_id = p.buyer_partner_id))
-            OR (p.offer_visibility = 'INTERNAL' AND (%(staff)s OR t.by_staff))) THEN 'visibility'
+            OR (p.offer_visibility = 'INTERNAL' AND (%(staff)s OR t.by_staff IS TRUE))) THEN 'visibility'
         WHEN NOT (p.want_visibility IN ('PUBLIC', 'MATCHED_ONLY') OR (p.want_visibility = 'RESTRICTED' AND EXISTS (
                 SELECT FROM requirement_invitation i
                 WHERE i.requirement_id = p.requirement_id AND i.partner_id = p.seller_partner_id))
-            OR (p.want_visibility = 'INTERNAL' AND (%(staff)s OR t.by_staff))) THEN 'visibility'
+            OR (p.want_visibility = 'INTERNAL' AND (%(staff)s OR t.by_staff IS TRUE))) THEN 'visibility'
         WHEN NOT EXISTS (
             SELECT FROM partner_tradepermission h
             WHERE h.partner_id = p.seller_partner_id AND h.valid_from <= %(today)s

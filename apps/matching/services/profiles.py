@@ -1,6 +1,6 @@
 """Profiles of live listings: prices per kg, weights, places and quality, computed once per version."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
@@ -128,10 +128,9 @@ def refresh_offers(rows: Any, rules: Mapping[UUID, Rules], *, day: date | None =
     )
     keys, figures = list(stale.order_by("pk").values_list("pk", flat=True)), _Figures(day)
     for start in range(0, len(keys), CHUNK):
-        _build(
-            OfferProfile, "availability", _offers(keys[start : start + CHUNK]),
-            lambda offer: offer_profile(offer, rules[offer.commodity_id], figures),
-        )  # fmt: skip
+        offers = _offers(keys[start : start + CHUNK])
+        made = [offer_profile(offer, rules[offer.commodity_id], figures) for offer in offers]
+        _write(OfferProfile, "availability", made)
     return len(keys)
 
 
@@ -148,9 +147,8 @@ def _offers(keys: Collection[UUID]) -> Any:
     )
 
 
-def _build(model: Any, subject: str, rows: Iterable[Any], profile: Callable[[Any], Any]) -> None:
+def _write(model: Any, subject: str, made: Sequence[Any]) -> None:
     """Write profiles over those that are there, in the order of their subjects."""
-    made = [profile(row) for row in rows]
     columns = [field.name for field in model._meta.concrete_fields if field.name not in ("id", subject)]
     model.objects.bulk_create(made, update_conflicts=True, unique_fields=[subject], update_fields=columns)
 
@@ -295,12 +293,11 @@ def refresh_wants(rows: Any, *, day: date | None = None) -> int:
         wanted = _wants(keys[start : start + CHUNK])
         accounts = CreditAccount.objects.filter(partner__in=[row.buyer_partner_id for row in wanted])
         currencies = dict(accounts.values_list("partner_id", "currency"))
-        _build(
-            WantProfile, "requirement", wanted,
-            lambda row, currencies=currencies: want_profile(
-                row, figures, advances, currencies.get(row.buyer_partner_id, rates.HOME)
-            ),
-        )  # fmt: skip
+        made = [
+            want_profile(row, figures, advances, currencies.get(row.buyer_partner_id, rates.HOME))
+            for row in wanted
+        ]
+        _write(WantProfile, "requirement", made)
     return len(keys)
 
 

@@ -24,7 +24,7 @@ class Rules(NamedTuple):
 
 def rules_of(row: RuleSet) -> Rules:
     """The rules in a row."""
-    return Rules(row.pk, row.rule_version, RuleBody.model_validate(row.body))
+    return Rules(row.pk, row.version, RuleBody.model_validate(row.body))
 
 
 def active_rules(commodity_ids: Collection[UUID]) -> dict[UUID, Rules]:

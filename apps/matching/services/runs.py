@@ -26,10 +26,11 @@ from apps.risk.models import RiskStatus
 from apps.risk.services import assessing
 from erp import clock
 from erp.access import SYSTEM, Actor
+from erp.events import Event
 from erp.ids import uuid4
 from erp.services import emit, service
 
-EMITS: Final = [
+EMITS: Final[list[type[Event]]] = [
     events.RunCompleted, events.MatchFound, events.MatchSuperseded, events.StockAllocated,
 ]  # fmt: skip
 MOST_SHOWN, SHOWN = 50, 10
@@ -176,15 +177,13 @@ def _run(run: MatchRun, actor: Actor, *, min_score: Decimal | None = None) -> Ru
     by_offer = run.availability_id is not None
     _assess(subject)
     goods = [subject.commodity_id, *([] if by_offer else subject.substitute_ids)]
-    wants, own = (
-        Requirement.objects.filter(pk=run.requirement_id),
-        Availability.objects.filter(pk=run.availability_id),
-    )
     if by_offer:
         wants = Requirement.objects.live().filter(
             Q(commodity_id=subject.commodity_id) | Q(substitute_ids__contains=[subject.commodity_id])
         )
-    rules = profiles.refresh_for(goods, offers=own if by_offer else None, wants=wants)
+        rules = profiles.refresh_for(goods, offers=Availability.objects.filter(pk=subject.pk), wants=wants)
+    else:
+        rules = profiles.refresh_for(goods, wants=Requirement.objects.filter(pk=subject.pk))
     scope = pairs.Scope(
         wants=[] if by_offer else [subject.pk], offers=[subject.pk] if by_offer else [],
         states=run.states, staff=run.by_staff, by_offer=by_offer,

@@ -3,14 +3,18 @@
 from decimal import Decimal
 from typing import Any
 
+from django.db.models import F
+
 from apps.availability.services import decisions, offers
 from apps.availability.tests.factories import content as offer_content
+from apps.commodities.models.tax import TaxRate
 from apps.matching.models import Match
 from apps.matching.services import runs
 from apps.requirement.models import Requirement
 from apps.requirement.services import requirements
 from apps.requirement.tests.factories import content as want_content
 from apps.requirement.tests.factories import cotton
+from erp import clock
 from erp.access import SYSTEM
 from erp.models import unguarded_writes
 
@@ -47,9 +51,7 @@ class Cotton:
             for code, value in (GOOD if quality is None else quality).items()
         ]
         content = offer_content(quantity, quality=values, **{"place": GONDAL, **fields})
-        row = offers.post(
-            actor=seller or self.seller, commodity=self.goods, submit=True, content=content
-        )
+        row = offers.post(actor=seller or self.seller, commodity=self.goods, submit=True, content=content)
         if row.status == "PENDING_APPROVAL":
             row = decisions.approve(row, actor=self.world.user("INTERNAL_MANAGER"))
         return row
@@ -74,5 +76,14 @@ def again(row: Any) -> Any:
 def put(row: Any, **values: Any) -> Any:
     """Write columns past the services, with a new version of the row."""
     with unguarded_writes():
-        type(row).objects.filter(pk=row.pk).update(version=row.version + 1, **values)
+        type(row).objects.filter(pk=row.pk).update(version=F("version") + 1, **values)
     return again(row)
+
+
+def gst(percent: int = 5) -> None:
+    """A GST rate of cotton from today on."""
+    with unguarded_writes():
+        TaxRate(
+            hsn="5201", rate_percent=Decimal(percent), valid_from=clock.today(), status="PUBLISHED",
+            source="Notification 1/2026.",
+        ).save()  # fmt: skip
