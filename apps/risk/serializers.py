@@ -146,6 +146,7 @@ class AssessmentOutput(_Row):
     policy_version = fields.IntegerField(source="policy.policy_version", help_text="Version of the policy.")
     gates = GateOutput(many=True)
     factors = FactorOutput(many=True)
+    inputs = fields.DictField(help_text="Every figure and row version that was read.")
 
     class Meta:
         model = RiskAssessment

@@ -42,7 +42,8 @@ FROM asked q JOIN risk_screeningname n ON n.normalised %% q.form AND n.snapshot_
 UNION ALL
 SELECT n.entry_id, q.place, round(similarity(n.normalised, q.form)::numeric, 4), n.normalised = q.form, TRUE
 FROM asked q JOIN risk_screeningname n
-    ON n.sound_keys && string_to_array(q.keys, ' ') AND n.sound_keys <@ string_to_array(q.keys, ' ')
+    ON n.sound_keys && string_to_array(q.keys, ' ')::varchar[]
+    AND n.sound_keys <@ string_to_array(q.keys, ' ')::varchar[]
     AND n.sound_keys <> '{}' AND n.snapshot_id = ANY (%(lists)s)
 """
 
