@@ -7,7 +7,7 @@ from apps.approvals.models import protect_published
 APPEND_ONLY = (
     "terms", "acknowledgement", "approval", "qualityresult", "qualityvalue", "weighment", "dispatchline",
     "ewayextension", "delivery", "deliveryline", "payment", "paymentallocation", "settlement", "line",
-    "ledgerentry", "tradedocument", "refusal",
+    "ledgerentry", "positionentry", "tradedocument", "refusal",
 )  # fmt: skip
 
 BEFORE = []
@@ -32,4 +32,5 @@ CREATE TRIGGER trade_rows_not_emptied BEFORE TRUNCATE ON trade_{table}
     ),
     protect_published("trade_taxrule"),
     protect_published("trade_approvalband"),
+    protect_published("trade_positionopening"),
 ]

@@ -21,6 +21,7 @@ from apps.trades.models.money import (
     Settlement,
     TradeDocument,
 )
+from apps.trades.models.positions import PositionEntry, PositionOpening
 from apps.trades.models.tax import ApprovalBand, TaxPosition, TaxRule
 from apps.trades.models.trade import (
     Acknowledgement,
@@ -52,6 +53,8 @@ __all__ = [
     "Party",
     "Payment",
     "PaymentAllocation",
+    "PositionEntry",
+    "PositionOpening",
     "QualityResult",
     "QualityValue",
     "Refusal",

@@ -41,7 +41,9 @@ class TaxRule(PublishedByApproval):
         default=dict, blank=True, help_text="To what: HSN prefix, supplier status, direction."
     )
     figures = models.JSONField(help_text="Rates, thresholds and dates.")
-    supersedes = models.OneToOneField("self", models.PROTECT, null=True, related_name="superseded_by")
+    supersedes = models.OneToOneField(
+        "self", models.PROTECT, null=True, editable=False, related_name="superseded_by"
+    )
     created_by = person()
 
     class Meta(PublishedByApproval.Meta):
@@ -86,7 +88,7 @@ class TaxPosition(Model):
         return f"{self.get_kind_display()} {self.financial_year}"
 
 
-class ApprovalBandQuerySet(PublishedByApprovalQuerySet):
+class StaffPublishedQuerySet(PublishedByApprovalQuerySet):
     def visible_to(self, user: Actor) -> Any:
         """Staff only."""
         return self if user.is_system or user.is_superuser or user.is_staff else self.none()
@@ -102,7 +104,7 @@ class ApprovalBand(PublishedByApproval):
     above_value = money(help_text="In rupees.")
     approvals = models.PositiveSmallIntegerField(help_text="1 or 2.")
 
-    objects: ClassVar[Any] = ApprovalBandQuerySet.as_manager()
+    objects: ClassVar[Any] = StaffPublishedQuerySet.as_manager()
 
     class Meta(PublishedByApproval.Meta):
         constraints: ClassVar = [
