@@ -22,6 +22,7 @@ from apps.trades.models.base import (
     money,
     partner,
     person,
+    rate,
     upload,
 )
 from apps.trades.models.trade import Lot, Trade
@@ -63,6 +64,10 @@ class QualityResult(Recorded):
     decision = models.CharField(max_length=19, choices=Decision)
     supersedes = models.OneToOneField("self", models.PROTECT, null=True, related_name="superseded_by")
     report = upload("Report of the test.")
+    award_price = rate(null=True, help_text="Price that an award sets for a lot beyond a reject limit.")
+    award_allowance_percent = models.DecimalField(
+        max_digits=9, decimal_places=4, null=True, help_text="Allowance that an award sets instead."
+    )
 
     class Meta(Recorded.Meta):
         constraints: ClassVar = [
@@ -129,8 +134,8 @@ class Dispatch(Changing):
     vehicle_number = models.CharField(max_length=16, help_text="As on the plate.")
     lr_number = models.CharField("lorry receipt", max_length=40, default="", blank=True)
     distance_km = models.PositiveSmallIntegerField("distance (km)", help_text="1 to 5,000 km.")
-    from_location = models.ForeignKey(Location, models.PROTECT, related_name="+")
-    to_location = models.ForeignKey(Location, models.PROTECT, related_name="+")
+    from_location = models.ForeignKey(Location, models.PROTECT, null=True, related_name="+")
+    to_location = models.ForeignKey(Location, models.PROTECT, null=True, related_name="+")
     consignor = partner(help_text="Who sends the goods: the seller, for a return the buyer.")
     invoice_number = models.CharField(max_length=16, default="", blank=True)
     invoice_date = models.DateField(null=True)

@@ -10,6 +10,7 @@ from django.db.models import Exists, F, OuterRef, Q
 from apps.commodities.models.commodities import Commodity
 from apps.commodities.models.pricing import PricingUnit
 from apps.commodities.models.varieties import Variety
+from apps.matching.models import Match
 from apps.organization.models.identity import Organization
 from apps.partners.models import TaxRegistration
 from apps.trades.engine.terms import Role, Side, TaxStatus
@@ -111,7 +112,9 @@ class Trade(Model):
 
     organization = models.ForeignKey(Organization, models.PROTECT, related_name="+")
     number = models.CharField(max_length=20, editable=False, help_text="Number of the organization's series.")
-    match_id = models.UUIDField("match", null=True, help_text="The match that it comes from.")
+    match = models.ForeignKey(
+        Match, models.PROTECT, null=True, related_name="+", help_text="The match that it comes from."
+    )
     negotiation_id = models.UUIDField(
         "negotiation", null=True, help_text="The negotiation that it comes from."
     )
@@ -159,15 +162,15 @@ class Trade(Model):
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["organization", "number"], name="trade_number_once"),
             # One trade per source, ever: a cancelled one frees neither (rulings X35).
-            models.UniqueConstraint(fields=["match_id"], name="trade_match_once"),
+            models.UniqueConstraint(fields=["match"], name="trade_match_once"),
             models.UniqueConstraint(fields=["negotiation_id"], name="trade_negotiation_once"),
             models.UniqueConstraint(
                 fields=["reservation"], condition=~Q(status="CANCELLED"), name="trade_reservation_once"
             ),
             models.CheckConstraint(
                 name="trade_one_source",
-                condition=Q(match_id=None, negotiation_id__isnull=False)
-                | Q(match_id__isnull=False, negotiation_id=None),
+                condition=Q(match=None, negotiation_id__isnull=False)
+                | Q(match__isnull=False, negotiation_id=None),
             ),
             models.CheckConstraint(name="trade_two_partners", condition=~Q(seller=F("buyer"))),
             models.CheckConstraint(

@@ -1,0 +1,1 @@
+"""How matches, their rules and marks change."""
