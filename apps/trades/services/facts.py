@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from apps.commodities.differences import Result
+from apps.commodities.figures import plain
 from apps.trades.engine import facts as f
 from apps.trades.engine.terms import Side
 from apps.trades.models import Dispatch, Dispute, Governing, QualityResult, Trade
@@ -82,15 +83,15 @@ def goods_of(trade: Trade) -> dict[str, Any]:
             for row in trade.payments.prefetch_related("allocations").order_by("number")
         ),
         "awards": tuple(
-            f.Award(
-                id=str(row.pk),
-                amount=row.award_amount,
-                to=Side(row.award_to),
-                lot_no=row.lot_id and lots[row.lot_id],
-            )
+            award_of(row, row.lot_id and lots[row.lot_id])
             for row in Dispute.objects.filter(trade=trade, award_amount__isnull=False).order_by("pk")
         ),
     }
+
+
+def award_of(dispute: Dispute, lot_no: str | None) -> f.Award:
+    """What a resolved dispute awards, as the engine takes it."""
+    return f.Award(id=str(dispute.pk), amount=dispute.award_amount, to=Side(dispute.award_to), lot_no=lot_no)
 
 
 def governing_of(result: QualityResult, lot_no: str) -> f.Governing:
@@ -99,7 +100,7 @@ def governing_of(result: QualityResult, lot_no: str) -> f.Governing:
         lot_no=lot_no,
         source=result.source,
         results=tuple(
-            Result(row.parameter.code, row.method, Decimal(row.value))
+            Result(row.parameter.code, row.method, Decimal(plain(row.value)))
             for row in result.values.select_related("parameter").order_by("parameter__code")
         ),
         award_price=result.award_price,

@@ -24,7 +24,11 @@ def post(
 ) -> None:
     """Add an entry for each posting. ``lines`` name the tax rules of TDS entries."""
     used = {line.line_no: line.inputs.get("tax_row", "") for line in lines if line.name == "tds"}
-    rules = {f"{rule.code} version {rule.rule_version}": rule for rule in TaxRule.objects.active()} if used else {}
+    rules = (
+        {f"{rule.code} version {rule.rule_version}": rule for rule in TaxRule.objects.active()}
+        if used
+        else {}
+    )
     LedgerEntry.objects.bulk_create(
         LedgerEntry(
             trade=trade,

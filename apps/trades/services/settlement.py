@@ -21,6 +21,7 @@ from apps.trades import engine as engines
 from apps.trades.engine import errors, records
 from apps.trades.engine import facts as f
 from apps.trades.engine import settlement as s
+from apps.trades.engine import terms as t
 from apps.trades.models import (
     Amendment,
     Approval,
@@ -30,13 +31,15 @@ from apps.trades.models import (
     Line,
     PositionEntry,
     Settlement,
+    Terms,
     Trade,
 )
 from apps.trades.services import credit, gathering, ledger, positions, rules
+from apps.trades.services import facts as facts_of
 from apps.trades.services.gathering import Gathered
 from erp import clock
 from erp.access import Actor
-from erp.errors import Conflict, FieldError, RuleBroken, SelfApproval
+from erp.errors import Conflict, FieldError, SelfApproval
 from erp.services import emit, service
 
 YEAR_ERRORS: Final = (FinancialYearMissing, FinancialYearSoftClosed, FinancialYearLocked)
@@ -48,16 +51,8 @@ ENGINE_ERRORS: Final = (
 _ROLES: Final = {"SELLER": "SELLER", "BUYER": "BUYER", "": None}
 
 
-class DateInFuture(RuleBroken):
-    """A business date is after today."""
-
-
 class DisputeOpen(Conflict):
     """A dispute is open: resolve it first."""
-
-
-class AmendmentOpen(Conflict):
-    """An amendment is open: decide it first."""
 
 
 class PreviewStale(Conflict):
@@ -102,8 +97,8 @@ def hash_of(trade: Trade, facts: f.Facts) -> str:
     requires=capabilities.SETTLE,
     emits=[events.TradeSettled],
     raises=[
-        rules.InvalidState, DateInFuture, DisputeOpen, AmendmentOpen, PreviewStale, SelfApproval, errors.BalanceOpen,
-        *ENGINE_ERRORS, *NUMBER_ERRORS,
+        rules.InvalidState, rules.DateInFuture, DisputeOpen, rules.AmendmentOpen, PreviewStale, SelfApproval,
+        errors.BalanceOpen, *ENGINE_ERRORS, *NUMBER_ERRORS,
     ],
     label="Settle",
     description="Compute every figure from the recorded facts, post who owes whom, and draw up the statement.",
@@ -127,11 +122,11 @@ def settle(
     day = settled_date or clock.today()
     require_open_date(trade, actor, day, "/settled_date")
     if invoice_date is not None and invoice_date > day:
-        raise DateInFuture(errors=[FieldError("/invoice_date", "future", f"It is after {day}.")])
+        raise rules.DateInFuture(errors=[FieldError("/invoice_date", "future", f"It is after {day}.")])
     if _open_dispute(trade):
         raise DisputeOpen
     if _open_amendment(trade):
-        raise AmendmentOpen
+        raise rules.AmendmentOpen
     exposure.lock_accounts([trade.seller_id, trade.buyer_id])
     gathered = gathering.gather(
         trade, as_of=day, lock=True, invoice_number=invoice_number, invoice_date=invoice_date
@@ -160,7 +155,9 @@ def require_open_date(trade: Trade, actor: Actor, day: date, pointer: str) -> No
     """Require a business date up to today in an open financial year. Raises DateInFuture, FinancialYear…"""
     today = clock.today()
     if day > today:
-        raise DateInFuture(errors=[FieldError(pointer, "future", f"The date must not be after today, {today}.")])
+        raise rules.DateInFuture(
+            errors=[FieldError(pointer, "future", f"The date must not be after today, {today}.")]
+        )
     year = FinancialYear.objects.filter(organization=trade.organization_id).on(day).first()
     require_writable(year, actor, day)
 
@@ -175,7 +172,9 @@ def _open_amendment(trade: Trade) -> bool:
 
 def _meet_deadlines(trade: Trade) -> None:
     """What is settled is paid, or covered."""
-    for row in Deadline.objects.filter(trade=trade, kind__in=("ADVANCE", "BALANCE"), status="OPEN").order_by("pk"):
+    for row in Deadline.objects.filter(trade=trade, kind__in=("ADVANCE", "BALANCE"), status="OPEN").order_by(
+        "pk"
+    ):
         row.status = Deadline.Status.MET
         row.save()
 
@@ -277,9 +276,7 @@ def move_positions(
     for each in done.position_moves:
         if only is not None and each.document != only:
             continue
-        key = positions.PositionKey(
-            each.kind, UUID(each.deductor), UUID(each.deductee), each.financial_year
-        )
+        key = positions.PositionKey(each.kind, UUID(each.deductor), UUID(each.deductee), each.financial_year)
         positions.move(
             gathered.positions[key],
             actor,
@@ -351,9 +348,9 @@ def award_note(
     row: Settlement, dispute: Dispute, day: date, *, lock: bool
 ) -> tuple[Gathered, s.Settlement, str]:
     """The settlement with an award beside it, and the key of the award's note."""
-    terms = gathering.terms_of(row.trade, row.terms_version)
+    terms = terms_behind(row)[0]
     stored = records.from_json(f.Facts, row.facts)
-    award = gathering.award_as_fact(dispute)
+    award = facts_of.award_of(dispute, dispute.lot and dispute.lot.lot_no)
     known = {(rule.code, rule.version) for rule in stored.tax_rows}
     later = [
         rule
@@ -394,19 +391,27 @@ def close_undelivered(
 # The check
 
 
-def stored_result(row: Settlement) -> tuple[dict[str, Any], s.Settlement]:
-    """The export of a settlement, and the same computed anew from its terms, facts and version of the engine."""
-    from apps.trades.models import Terms
+def terms_behind(row: Settlement) -> tuple[t.Terms, Terms]:
+    """The terms that a settlement was computed from, and their row. Raises SnapshotDamaged."""
+    stored = Terms.objects.get(trade=row.trade_id, terms_version=row.terms_version)
+    return t.thaw(stored.body, stored.hash), stored
 
-    terms = Terms.objects.get(trade=row.trade_id, terms_version=row.terms_version)
+
+def recompute(row: Settlement) -> s.Settlement:
+    """A settlement computed anew from its stored terms, facts and version of the engine."""
+    return engines.settle(row.engine_version, terms_behind(row)[0], records.from_json(f.Facts, row.facts))
+
+
+def export(row: Settlement) -> dict[str, Any]:
+    """Everything that somebody needs to recompute a settlement: ``python -m apps.trades.engine FILE``."""
+    _, stored = terms_behind(row)
     facts = records.from_json(f.Facts, row.facts)
-    done = engines.settle(row.engine_version, gathering.t.thaw(terms.body, terms.hash), facts)
-    return engines.export("settle", terms.body, terms.hash, facts, done), done
+    return engines.export("settle", stored.body, stored.hash, facts, recompute(row))
 
 
 def verify(row: Settlement) -> list[tuple[str, Any, Any]]:
     """Where stored figures, entries and moves differ from those computed anew: pointer, stored, computed."""
-    _, done = stored_result(row)
+    done = recompute(row)
     kept = [_comparable(line) for line in row.lines.order_by("line_no")]
     computed = [_comparable(_line(row, line, done)) for line in done.lines]
     found = records.differences(kept, computed, "/lines")
@@ -420,9 +425,7 @@ def verify(row: Settlement) -> list[tuple[str, Any, Any]]:
     found += records.differences(_entries(row), _posted(done.postings), "/ledger")
     moved = PositionEntry.objects.filter(settlement=row, reverses=None).order_by("pk")
     entries = [[each.document, str(each.counted), str(each.taxed)] for each in moved]
-    expected = [
-        [each.document, f"{each.counted:.2f}", f"{each.taxed:.2f}"] for each in done.position_moves
-    ]
+    expected = [[each.document, f"{each.counted:.2f}", f"{each.taxed:.2f}"] for each in done.position_moves]
     return found + records.differences(entries, expected, "/position_entries")
 
 
@@ -444,7 +447,8 @@ def _totals(row: Settlement) -> dict[str, Any]:
 def _entries(row: Settlement) -> list[Any]:
     rows = LedgerEntry.objects.filter(settlement=row, reverses=None).order_by("pk")
     return [
-        [each.kind, str(each.debtor_id), str(each.creditor_id), str(each.amount), each.document] for each in rows
+        [each.kind, str(each.debtor_id), str(each.creditor_id), str(each.amount), each.document]
+        for each in rows
     ]
 
 
