@@ -196,6 +196,7 @@ ENCRYPTION_KEYS = ENV.keys("encryption_keys")
 EQUALITY_KEY = ENV.key("equality_key")
 # Links and codes of messages are derived with these: the first makes new ones, all of them are taken.
 ONE_TIME_KEYS = ENV.keys("one_time_keys")
+PSEUDONYM_KEY = 1  # version of the key of pseudonyms in new negotiations; older ones keep theirs
 SIGN_IN_FAILURES = 5
 SIGN_IN_WINDOW_MINUTES = 15
 SIGN_IN_LOCK_MINUTES = 15

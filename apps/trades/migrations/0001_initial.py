@@ -19,6 +19,7 @@ class Migration(migrations.Migration):
         ('commodity', '0001_initial'),
         ('location', '0001_initial'),
         ('matching', '0001_initial'),
+        ('negotiation', '0001_initial'),
         ('organization', '0001_initial'),
         ('partner', '0001_initial'),
         ('requirement', '0001_initial'),
@@ -27,19 +28,6 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.CreateModel(
-            name='Refusal',
-            fields=[
-                ('id', models.UUIDField(default=erp.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('negotiation_id', models.UUIDField(unique=True, verbose_name='negotiation')),
-                ('code', models.CharField(help_text='Code of the refusal.', max_length=64)),
-                ('created_at', models.DateTimeField(default=erp.clock.now, editable=False)),
-            ],
-            options={
-                'abstract': False,
-                'default_permissions': (),
-            },
-        ),
         migrations.CreateModel(
             name='Dispatch',
             fields=[
@@ -100,6 +88,19 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name='Refusal',
+            fields=[
+                ('id', models.UUIDField(default=erp.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ('code', models.CharField(help_text='Code of the refusal.', max_length=64)),
+                ('created_at', models.DateTimeField(default=erp.clock.now, editable=False)),
+                ('negotiation', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='negotiation.negotiation')),
+            ],
+            options={
+                'abstract': False,
+                'default_permissions': (),
+            },
+        ),
+        migrations.CreateModel(
             name='Trade',
             fields=[
                 ('id', models.UUIDField(default=erp.ids.uuid7, editable=False, primary_key=True, serialize=False)),
@@ -107,7 +108,6 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField(default=erp.clock.now, editable=False)),
                 ('updated_at', models.DateTimeField(default=erp.clock.now, editable=False)),
                 ('number', models.CharField(editable=False, help_text="Number of the organization's series.", max_length=20)),
-                ('negotiation_id', models.UUIDField(help_text='The negotiation that it comes from.', null=True, verbose_name='negotiation')),
                 ('status', models.CharField(choices=[('PENDING_ACKNOWLEDGEMENT', 'Waiting for acknowledgement'), ('PENDING_APPROVAL', 'Waiting for approval'), ('APPROVED', 'Approved'), ('IN_EXECUTION', 'In execution'), ('DELIVERED', 'Delivered'), ('SETTLED', 'Settled'), ('CANCELLED', 'Cancelled')], default='PENDING_ACKNOWLEDGEMENT', max_length=23)),
                 ('trade_date', models.DateField(help_text='Day of the contract.')),
                 ('quantity', models.DecimalField(decimal_places=3, help_text="Quantity in the offer's unit.", max_digits=18)),
@@ -137,6 +137,7 @@ class Migration(migrations.Migration):
                 ('commodity', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='commodity.commodity')),
                 ('created_by', models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('match', models.ForeignKey(help_text='The match that it comes from.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='matching.match')),
+                ('negotiation', models.ForeignKey(help_text='The negotiation that it comes from.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='negotiation.negotiation')),
                 ('organization', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='organization.organization')),
                 ('pricing_unit', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='commodity.pricingunit')),
                 ('requirement', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='requirement.requirement')),
@@ -148,7 +149,7 @@ class Migration(migrations.Migration):
                 'abstract': False,
                 'default_permissions': (),
                 'indexes': [models.Index(fields=['-created_at', '-id'], name='trade_newest'), models.Index(fields=['seller', 'status'], name='trade_seller'), models.Index(fields=['buyer', 'status'], name='trade_buyer'), models.Index(fields=['status', '-created_at'], name='trade_status')],
-                'constraints': [models.UniqueConstraint(fields=('organization', 'number'), name='trade_number_once'), models.UniqueConstraint(fields=('match',), name='trade_match_once'), models.UniqueConstraint(fields=('negotiation_id',), name='trade_negotiation_once'), models.UniqueConstraint(condition=models.Q(('status', 'CANCELLED'), _negated=True), fields=('reservation',), name='trade_reservation_once'), models.CheckConstraint(condition=models.Q(models.Q(('match', None), ('negotiation_id__isnull', False)), models.Q(('match__isnull', False), ('negotiation_id', None)), _connector='OR'), name='trade_one_source'), models.CheckConstraint(condition=models.Q(('seller', models.F('buyer')), _negated=True), name='trade_two_partners'), models.CheckConstraint(condition=models.Q(('contract_value__gt', 0), ('price__gt', 0), ('quantity__gt', 0), ('weight_kg__gt', 0), models.Q(('count', None), ('count__gt', 0), _connector='OR')), name='trade_positive'), models.CheckConstraint(condition=models.Q(('approvals_required__in', (1, 2))), name='trade_approvals')],
+                'constraints': [models.UniqueConstraint(fields=('organization', 'number'), name='trade_number_once'), models.UniqueConstraint(fields=('match',), name='trade_match_once'), models.UniqueConstraint(fields=('negotiation',), name='trade_negotiation_once'), models.UniqueConstraint(condition=models.Q(('status', 'CANCELLED'), _negated=True), fields=('reservation',), name='trade_reservation_once'), models.CheckConstraint(condition=models.Q(models.Q(('match', None), ('negotiation__isnull', False)), models.Q(('match__isnull', False), ('negotiation', None)), _connector='OR'), name='trade_one_source'), models.CheckConstraint(condition=models.Q(('seller', models.F('buyer')), _negated=True), name='trade_two_partners'), models.CheckConstraint(condition=models.Q(('contract_value__gt', 0), ('price__gt', 0), ('quantity__gt', 0), ('weight_kg__gt', 0), models.Q(('count', None), ('count__gt', 0), _connector='OR')), name='trade_positive'), models.CheckConstraint(condition=models.Q(('approvals_required__in', (1, 2))), name='trade_approvals')],
             },
         ),
         migrations.CreateModel(

@@ -11,6 +11,7 @@ from apps.commodities.models.commodities import Commodity
 from apps.commodities.models.pricing import PricingUnit
 from apps.commodities.models.varieties import Variety
 from apps.matching.models import Match
+from apps.negotiations.models import Negotiation
 from apps.organization.models.identity import Organization
 from apps.partners.models import TaxRegistration
 from apps.trades.engine.terms import Role, Side, TaxStatus
@@ -115,8 +116,8 @@ class Trade(Model):
     match = models.ForeignKey(
         Match, models.PROTECT, null=True, related_name="+", help_text="The match that it comes from."
     )
-    negotiation_id = models.UUIDField(
-        "negotiation", null=True, help_text="The negotiation that it comes from."
+    negotiation = models.ForeignKey(
+        Negotiation, models.PROTECT, null=True, related_name="+", help_text="The negotiation that it comes from."
     )
     reservation = models.ForeignKey("availability.Reservation", models.PROTECT, related_name="+")
     availability = models.ForeignKey("availability.Availability", models.PROTECT, related_name="+")
@@ -163,14 +164,14 @@ class Trade(Model):
             models.UniqueConstraint(fields=["organization", "number"], name="trade_number_once"),
             # One trade per source, ever: a cancelled one frees neither (rulings X35).
             models.UniqueConstraint(fields=["match"], name="trade_match_once"),
-            models.UniqueConstraint(fields=["negotiation_id"], name="trade_negotiation_once"),
+            models.UniqueConstraint(fields=["negotiation"], name="trade_negotiation_once"),
             models.UniqueConstraint(
                 fields=["reservation"], condition=~Q(status="CANCELLED"), name="trade_reservation_once"
             ),
             models.CheckConstraint(
                 name="trade_one_source",
-                condition=Q(match=None, negotiation_id__isnull=False)
-                | Q(match__isnull=False, negotiation_id=None),
+                condition=Q(match=None, negotiation__isnull=False)
+                | Q(match__isnull=False, negotiation=None),
             ),
             models.CheckConstraint(name="trade_two_partners", condition=~Q(seller=F("buyer"))),
             models.CheckConstraint(
@@ -403,7 +404,7 @@ class Refusal(Guarded):
     """An accepted negotiation of which no trade could be made; staff make it once the cause is mended."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    negotiation_id = models.UUIDField("negotiation", unique=True)
+    negotiation = models.OneToOneField(Negotiation, models.PROTECT, related_name="+")
     code = models.CharField(max_length=64, help_text="Code of the refusal.")
     created_at = models.DateTimeField(default=clock.now, editable=False)
 

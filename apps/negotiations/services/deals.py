@@ -1,0 +1,203 @@
+"""What a negotiation is about, locked in one order: the match, the requirement, the offered goods, the reservation.
+
+The negotiation itself is locked before them, by the service; credit accounts come last, inside availability's services.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from apps.availability.models import Availability, Reservation
+from apps.availability.services import rules as of_offers
+from apps.availability.services import stock
+from apps.matching.models import Match
+from apps.negotiations.models import Negotiation, Side
+from apps.negotiations.services import rules
+from apps.requirement.models import Requirement
+from apps.requirement.services import ledger
+from apps.risk.models import RiskAssessment
+from erp import clock
+from erp.access import Actor
+from erp.errors import RuleBroken
+from erp.masked import masked_checks
+
+_Listed, _Wanted = Availability.Status, Requirement.Status
+
+
+class RiskBlocked(RuleBroken):
+    """The deal is blocked by the risk assessment."""
+
+    code = "risk.blocked"
+
+
+@dataclass
+class Deal:
+    """The locked rows behind a negotiation, and the reservation that still holds goods for it."""
+
+    match: Match
+    requirement: Requirement
+    offer: Availability
+    hold: Reservation | None
+
+    @classmethod
+    def of(cls, match: Match, *, reservation_id: Any = None) -> "Deal":
+        """Lock what the match pairs. The reservation is locked too, if it still holds anything."""
+        match = Match.objects.locked().get(pk=match.pk)
+        wanted = Requirement.objects.locked().select_related("buyer_partner", "commodity")
+        requirement = wanted.get(pk=match.requirement_id)
+        listed = Availability.objects.locked().select_related("commodity", "seller_partner", "delivery_term")
+        offer = listed.get(pk=match.availability_id)
+        return cls(match, requirement, offer, live_hold(offer, reservation_id))
+
+    @property
+    def is_match_live(self) -> bool:
+        """Whether the match still pairs the two sides."""
+        return bool(self.match.is_live)
+
+    def is_on_market(self, now: datetime, *, held: bool = False) -> bool:
+        """Whether both listings are live. ``held``: or have only run out, which a reservation outlasts."""
+        offer_over = self.offer.expires_at is not None and self.offer.expires_at <= now
+        wanted_over = self.requirement.expires_at is not None and self.requirement.expires_at <= now
+        if held and self.hold is not None:
+            listed = self.offer.status in (_Listed.ACTIVE, _Listed.EXPIRED)
+            return listed and self.requirement.status in (*Requirement.LIVE, _Wanted.EXPIRED)
+        listed = self.offer.status == _Listed.ACTIVE and not offer_over
+        return listed and self.requirement.is_live and not wanted_over
+
+    @property
+    def held_quantity(self) -> Decimal:
+        """What is reserved for this deal."""
+        return Decimal(0) if self.hold is None else self.hold.still_open
+
+    def weight(self, quantity: Decimal) -> Decimal:
+        """Weight of a quantity of the goods, in kilograms."""
+        return self.offer.weight_of(quantity)
+
+    @property
+    def is_counted_alike(self) -> bool:
+        """Whether both listings count in the same unit, so that no weight is needed to compare."""
+        return self.offer.unit == self.requirement.unit
+
+    @property
+    def proposed(self) -> Decimal:
+        """What the match proposes, in the unit of the offered goods."""
+        match = self.match
+        for found in (match.buyer_quantity, match.allocated_quantity):
+            if found:
+                return Decimal(found)
+        return Decimal(match.proposed_quantity)
+
+    def wants(self, quantity: Decimal) -> bool:
+        """Whether the requirement still needs that much; what is reserved for this very deal counts as open."""
+        left = ledger.open_demand(self.requirement)
+        hold = self.hold
+        counted = hold is not None and hold.requirement_id == self.requirement.pk and hold.is_protected
+        if self.is_counted_alike:
+            return quantity <= left + (self.held_quantity if counted else 0)
+        reserved = self.weight(self.held_quantity) if counted else Decimal(0)
+        return self.weight(quantity) <= self.requirement.kg(left) + reserved
+
+    def require_quantity(self, quantity: Decimal, *, actor: Actor, side: Side, row: Negotiation) -> None:
+        """Raise unless the quantity is whole, fits the offered goods, and lies in the range of the match."""
+        offer = self.offer
+        of_offers.require_whole(offer, quantity, "/quantity")
+        free = offer.available_quantity + self.held_quantity
+        if not offer.allow_partial and quantity != offer.total_quantity - offer.withdrawn_quantity:
+            raise of_offers.WholeLotOnly
+        smallest = offer.min_order_quantity
+        if smallest is not None and quantity < smallest and quantity != free:
+            raise of_offers.BelowMinimum
+        if quantity > free:
+            words = f"Only {free.normalize():f} {offer.unit} are available."
+            raise rules.QuantityOutOfRange.at("/quantity", "too_much", words)
+        with masked_checks(actor, row, visible=side == Side.BUYER):  # a seller doesn't see what is wanted
+            if quantity < self.match.need_quantity and quantity != free:
+                raise rules.QuantityOutOfRange.at("/quantity", "too_little", "The match needs more.")
+            if not self.wants(quantity):
+                raise rules.QuantityOutOfRange.at("/quantity", "too_much", "The buyer needs less.")
+
+    # The reservation
+
+    def needs_more(self, quantity: Decimal, *, own: bool) -> bool:
+        """Whether stock must be reserved for the quantity, beyond what is; the match's reservation stays as it is."""
+        return self.hold is None or (own and quantity > self.hold.still_open)
+
+    def judge(
+        self, negotiation: Negotiation, *, actor: Actor, quantity: Decimal, price: Decimal
+    ) -> RiskAssessment:
+        """What risk says of this deal; what is reserved for it doesn't count against the buyer."""
+        from apps.risk.services import assessing
+
+        offer = self.offer
+        found: RiskAssessment = assessing.judge(
+            actor=actor,
+            requirement=self.requirement,
+            availability=offer,
+            quantity_kg=self.weight(quantity),
+            price=price,
+            pricing_unit=offer.pricing_unit,
+            currency=offer.currency,
+            payment_term=offer.payment_term,
+            match_id=negotiation.match_id,
+            reservation_id=self.hold and self.hold.pk,
+        )
+        return found
+
+    def take(
+        self, negotiation: Negotiation, *, actor: Actor, quantity: Decimal, price: Decimal, until: datetime
+    ) -> None:
+        """Hold exactly this quantity for the buyer at the price: cut what is held, replace it, or reserve anew."""
+        held = self.hold
+        if held is not None and quantity == held.still_open:
+            return
+        if held is not None and quantity < held.still_open:
+            self._release(actor, held.still_open - quantity, "by_negotiation")
+            self.hold = live_hold(self.offer, held.pk)
+            return
+        if held is not None:
+            self._release(actor, None, "replaced")
+        self.hold = stock.reserve(
+            self.offer,
+            actor=actor,
+            quantity=quantity,
+            holder_partner=negotiation.buyer_partner,
+            requirement_id=negotiation.requirement_id,
+            negotiation_id=negotiation.pk,
+            unit_price=price,
+            until=until,
+        )
+        negotiation.reservation_id, negotiation.own_hold = self.hold.pk, True
+
+    def extend(self, *, actor: Actor, until: datetime) -> None:
+        """Let the reservation live until then, at most 72 hours after it was made."""
+        hold = self.hold
+        if hold is None or hold.expires_at is None:
+            return
+        latest = min(until, hold.created_at + rules.HOLD_MOST)
+        if latest > hold.expires_at:
+            self.hold = stock.extend_hold(self.offer, actor=actor, reservation_id=hold.pk, until=latest)
+
+    def _release(self, actor: Actor, quantity: Decimal | None, cause: str) -> None:
+        assert self.hold is not None
+        stock.release(self.offer, actor=actor, reservation_id=self.hold.pk, quantity=quantity, cause=cause)
+
+
+def live_hold(offer: Availability, reservation_id: Any) -> Reservation | None:
+    """The reservation, locked, if it still holds goods; past its deadline it is worth nothing, before any sweep."""
+    if reservation_id is None:
+        return None
+    rows = offer.reservations.locked().filter(status=Reservation.Status.HELD, expires_at__gt=clock.now())
+    found: Reservation | None = rows.filter(pk=reservation_id).first()
+    return found
+
+
+def release_own_hold(negotiation: Negotiation, *, actor: Actor) -> None:
+    """Give back what was reserved here; what the match brought stays with it."""
+    if negotiation.reservation_id is None or not negotiation.own_hold:
+        return
+    offer = Availability.objects.locked().get(pk=negotiation.availability_id)
+    held = offer.reservations.filter(pk=negotiation.reservation_id, status=Reservation.Status.HELD)
+    if held.exists():
+        stock.release(offer, actor=actor, reservation_id=negotiation.reservation_id, cause="by_negotiation")
+    negotiation.reservation_id, negotiation.own_hold = None, False
