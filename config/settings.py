@@ -278,6 +278,11 @@ REQUIREMENT_CEILING_LOW_PERCENT, REQUIREMENT_CEILING_HIGH_PERCENT = Decimal(70),
 REQUIREMENT_VALUE_RISE_PERCENT = Decimal(10)
 REQUIREMENT_SUGGESTIONS_PER_DAY = 10  # of a buyer about one commodity
 REQUIREMENT_STATISTICS_PARTNERS, REQUIREMENT_STATISTICS_SHARE_PERCENT = 5, Decimal(50)
+# The house that books trades which SYSTEM makes, the hours in which both sides acknowledge, and how far an e-way
+# bill reaches a day.
+TRADE_ORGANIZATION: str | None = None
+TRADE_ACKNOWLEDGE_HOURS = 72
+TRADE_EWAY_KM_PER_DAY = 200
 CREDIT_EXPOSURE_FACTOR = Decimal("1.00")  # share of undelivered contracts that counts as exposure
 MAIL_PROVIDER, SMS_PROVIDER = ENV.mail_provider, ENV.sms_provider
 MAIL_FROM = ENV.mail_from
