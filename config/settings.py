@@ -246,6 +246,8 @@ REGISTRIES = {
     "bank": (ENV.penny_drop_url, ENV.penny_drop_token),
     "geocode": (ENV.geocoder_url, ENV.geocoder_token),
 }
+# Whether money waits for a fresh screening list; tests of other modules load none.
+SCREENING_REQUIRED = True
 SCANNER_URL = ENV.scanner_url
 # Who answers questions for suggestions: the built-in functions, or a model over HTTP; prices a million tokens.
 AI_PROVIDER, AI_URL, AI_MODEL, AI_KEY = ENV.ai_provider, ENV.ai_url, ENV.ai_model, ENV.ai_key

@@ -147,7 +147,10 @@ def require_uninvolved(trade: Trade, actor: Actor) -> None:
     """Raise SelfApproval for who created or approved the trade: nobody settles what they approved."""
     if actor.pk is None:
         return
-    if trade.created_by_id == actor.pk or Approval.objects.filter(trade=trade, user_id=actor.pk).exists():
+    if (
+        trade.created_by_id == actor.pk
+        or Approval.objects.filter(trade=trade, created_by_id=actor.pk).exists()
+    ):
         raise SelfApproval("You created or approved this trade, so another person must settle it.")
 
 
@@ -434,7 +437,8 @@ def _comparable(line: Line) -> dict[str, Any]:
         "line_no", "document", "document_key", "name", "subject", "rule", "rule_version", "inputs", "numerator",
         "denominator", "places", "unit", "rounding",
     )  # fmt: skip
-    return {**{name: getattr(line, name) for name in names}, "amount": f"{line.amount:.{line.places}f}"}
+    figures = {name: getattr(line, name) for name in names}
+    return {**records.to_json(figures), "amount": f"{line.amount:.{line.places}f}"}
 
 
 def _totals(row: Settlement) -> dict[str, Any]:
