@@ -21,6 +21,7 @@ from apps.requirement.models import Requirement
 from apps.requirement.services import decisions as wants
 from apps.risk.models import RiskAssessment
 from apps.risk.models.base import Verdict
+from apps.risk.services import overrides
 from apps.trades import capabilities, engine, events
 from apps.trades.models import Deadline, Lot, Party, Refusal, Terms, Trade
 from apps.trades.services import contract, effects, judging, rules
@@ -38,7 +39,7 @@ ERRORS = (
     rules.AlreadyCreated, rules.SourceNotOpen, rules.ReservationNotLive, rules.StaleSource, rules.PartnerNotReady,
     rules.SourceMismatch, rules.PriceTypeUnsupported, rules.RegistrationNotOfParty, rules.PartyInvalid,
     rules.TermFixed, rules.TermsIncomplete, rules.QuantityInvalid, rules.DateInFuture, rules.RiskBlocked,
-    problems.NotOpen, problems.ReservationMismatch, of_negotiations.TradeLinked, *rules.TERM_ERRORS,
+    problems.NotOpen, problems.ReservationMismatch, of_negotiations.TradeLinked, overrides.OverrideUsedUp, overrides.OverrideNotEffective, *rules.TERM_ERRORS,
     *effects.ERRORS, *NUMBER_ERRORS,
 )  # fmt: skip
 
@@ -88,7 +89,8 @@ def create(
     )
     if (refusal := judging.blocked(assessment)) is not None:
         return refuse(refusal)
-    judging.use_overrides(actor, assessment, worth.base_value)
+    overrides.use_override(assessment, actor=actor, value=overrides.worth_of(assessment), trade_id=trade_id)
+    _lock(source)
     needs = approvals_for(house, worth.base_value, day)
     trade = Trade(
         id=trade_id,
@@ -196,21 +198,15 @@ def write_terms(trade: Trade, body: dict[str, Any], digest: str, actor: Actor, a
 def _source(
     match: Match | None, negotiation: Negotiation | None, reservation: Reservation
 ) -> contract.Source:
-    """Lock the source, demand and stock in the one order, and read what the source fixes."""
+    """Lock the source, and read what it fixes."""
     if negotiation is not None:
         negotiation = Negotiation.objects.locked().get(pk=negotiation.pk)
     pair = Match.objects.locked().get(pk=match.pk if match is not None else negotiation.match_id)  # type: ignore[union-attr]
-    requirement = (
-        Requirement.objects.locked().select_related("buyer_partner", "commodity").get(pk=pair.requirement_id)
-    )
-    offer = (
-        Availability.objects.locked()
-        .select_related(
-            "commodity", "variety", "seller_partner", "pricing_unit", "location", "quality_schedule"
-        )
-        .get(pk=pair.availability_id)
-    )
-    held = offer.reservations.locked().select_related("holder_partner").filter(pk=reservation.pk).first()
+    requirement = Requirement.objects.select_related("buyer_partner", "commodity").get(pk=pair.requirement_id)
+    offer = Availability.objects.select_related(
+        "commodity", "variety", "seller_partner", "pricing_unit", "location", "quality_schedule"
+    ).get(pk=pair.availability_id)
+    held = offer.reservations.select_related("holder_partner").filter(pk=reservation.pk).first()
     made = Trade.objects.filter(match_id=pair.pk) | Trade.objects.filter(negotiation__match_id=pair.pk)
     if made.exists():
         raise rules.AlreadyCreated
@@ -260,6 +256,20 @@ def _source(
         weighment_term=agreed.weighment_term or offer.weighment_term,
         window=(agreed.window_from_date, agreed.window_until_date),
     )
+
+
+def _lock(source: contract.Source) -> None:
+    """Lock demand, stock and reservation, after the risk overrides. Raises StaleSource where they changed meanwhile."""
+    requirement = Requirement.objects.locked().get(pk=source.requirement.pk)
+    offer = Availability.objects.locked().get(pk=source.offer.pk)
+    held = Reservation.objects.locked().get(pk=source.reservation.pk)
+    same = (
+        requirement.terms_version == source.requirement.terms_version
+        and offer.terms_version == source.offer.terms_version
+        and held.version == source.reservation.version
+    )
+    if not same:
+        raise rules.StaleSource
 
 
 def _require_live(source: contract.Source) -> None:

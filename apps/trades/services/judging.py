@@ -7,6 +7,7 @@ from apps.availability.models import Availability, Reservation
 from apps.requirement.models import Requirement
 from apps.risk.models import RiskAssessment, TradeFact
 from apps.risk.models.base import Verdict
+from apps.risk.services import assessing, facts
 from apps.trades.services.rules import RiskBlocked
 from erp.access import Actor
 
@@ -25,8 +26,6 @@ def judge(
     match_id: UUID | None = None,
 ) -> RiskAssessment:
     """Assess a trade; what is reserved for it doesn't count against the buyer a second time."""
-    from apps.risk.services import assessing
-
     found: RiskAssessment = assessing.judge(
         actor=actor,
         requirement=requirement,
@@ -47,20 +46,13 @@ def blocked(assessment: RiskAssessment) -> RiskBlocked | None:
     """The refusal of an assessment that fails or waits for a review; rule codes only."""
     if assessment.status not in BLOCKING:
         return None
-    stopping = {row["code"] for row in assessment.gates if row["outcome"] in BLOCKING}
+    stopping = {
+        row["code"] for row in assessment.gates if row["outcome"] in BLOCKING and not row["override_id"]
+    }
     return RiskBlocked(codes=sorted(stopping))
-
-
-def use_overrides(actor: Actor, assessment: RiskAssessment, value: Decimal) -> None:
-    """Add the value of a new trade to the overrides that let it pass."""
-    from apps.risk.services import assessing
-
-    assessing.use_override(assessment, value)
 
 
 def disputed(actor: Actor, trade_id: UUID) -> None:
     """Count a dispute in the ratings of the two sides, once the trade is known there."""
-    from apps.risk.services import facts
-
     if TradeFact.objects.filter(trade_id=trade_id).exists():
         facts.record_performance(actor=actor, trade_id=trade_id, disputed=True)
