@@ -246,6 +246,8 @@ REGISTRIES = {
     "bank": (ENV.penny_drop_url, ENV.penny_drop_token),
     "geocode": (ENV.geocoder_url, ENV.geocoder_token),
 }
+# Whether money waits for a fresh screening list; tests of other modules load none.
+SCREENING_REQUIRED = True
 SCANNER_URL = ENV.scanner_url
 # Who answers questions for suggestions: the built-in functions, or a model over HTTP; prices a million tokens.
 AI_PROVIDER, AI_URL, AI_MODEL, AI_KEY = ENV.ai_provider, ENV.ai_url, ENV.ai_model, ENV.ai_key
@@ -278,6 +280,11 @@ REQUIREMENT_CEILING_LOW_PERCENT, REQUIREMENT_CEILING_HIGH_PERCENT = Decimal(70),
 REQUIREMENT_VALUE_RISE_PERCENT = Decimal(10)
 REQUIREMENT_SUGGESTIONS_PER_DAY = 10  # of a buyer about one commodity
 REQUIREMENT_STATISTICS_PARTNERS, REQUIREMENT_STATISTICS_SHARE_PERCENT = 5, Decimal(50)
+# The house that books trades which SYSTEM makes, the hours in which both sides acknowledge, and how far an e-way
+# bill reaches a day.
+TRADE_ORGANIZATION: str | None = None
+TRADE_ACKNOWLEDGE_HOURS = 72
+TRADE_EWAY_KM_PER_DAY = 200
 CREDIT_EXPOSURE_FACTOR = Decimal("1.00")  # share of undelivered contracts that counts as exposure
 MAIL_PROVIDER, SMS_PROVIDER = ENV.mail_provider, ENV.sms_provider
 MAIL_FROM = ENV.mail_from

@@ -24,6 +24,7 @@ THROTTLE_LIMITS = dict.fromkeys(
     ("read", "write", "lookup", "heavy", "password", "password-address"), (1_000_000, 60)
 )
 THROTTLE_PUBLIC_FACTOR = 10_000
+SCREENING_REQUIRED = False
 PUBLIC_URL = "http://localhost:8000"
 PUBSUB_PROJECT_ID = f"cotton-erp-test-{_worker}"
 REDIS_URL = f"{_REDIS_URL.rsplit('/', 1)[0]}/{2 + _number % 14}"

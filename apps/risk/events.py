@@ -100,6 +100,11 @@ class RiskAlertRaised(AlertEvent):
     pass
 
 
+@_event("alert_taken", "risk_alert", "alert_id")
+class RiskAlertTaken(AlertEvent):
+    pass
+
+
 @_event("alert_decided", "risk_alert", "alert_id")
 class RiskAlertDecided(AlertEvent):
     pass
@@ -169,6 +174,16 @@ class RiskCheckRequested(CheckEvent):
 class RiskCheckAnswered(CheckEvent):
     by_hand: bool
     grade: str | None
+
+
+@_event("check_unanswered", "provider_check", "check_id")
+class RiskCheckUnanswered(CheckEvent):
+    attempts: int
+
+
+@_event("check_lapsed", "provider_check", "check_id")
+class RiskCheckLapsed(CheckEvent):
+    pass
 
 
 class PolicyEvent(Event):

@@ -158,6 +158,7 @@ class Migration(migrations.Migration):
                 ('kind', models.CharField(choices=[('CREDIT_BUREAU', 'Credit bureau'), ('SCREENING', 'Screening')], max_length=13)),
                 ('status', models.CharField(choices=[('REQUESTED', 'Requested'), ('ANSWERED', 'Answered'), ('BY_HAND', 'Answered by hand'), ('LAPSED', 'Lapsed')], default='REQUESTED', max_length=9)),
                 ('grade', models.CharField(choices=[('A', 'A'), ('B', 'B'), ('C', 'C'), ('D', 'D')], max_length=1, null=True)),
+                ('requested_at', models.DateTimeField(default=erp.clock.now)),
                 ('as_of', models.DateField(help_text="Day of the provider's data.", null=True)),
                 ('valid_until', models.DateTimeField(null=True)),
                 ('attempts', models.PositiveIntegerField(default=0)),

@@ -289,10 +289,11 @@ class RiskOverride(StaffModel):
         over = self.status == self.Status.GRANTED and self.expires_at <= clock.now()
         return str(self.Status.EXPIRED) if over else str(self.status)
 
-    @property
-    def room(self) -> Decimal | None:
-        """What trades may still be worth; None without a cap."""
-        return None if self.max_value is None else self.max_value - self.used_value
+    def has_room(self, worth: Decimal | None, currency: str) -> bool:
+        """Whether a trade of that worth still fits under the cap; without a cap no trade does."""
+        if self.max_value is None or worth is None or self.currency != currency:
+            return False
+        return bool(self.used_value + worth <= self.max_value)
 
     def open_verbs(self) -> frozenset[str]:
         return frozenset({"revoke"}) if self.is_effective else frozenset()

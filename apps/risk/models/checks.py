@@ -8,6 +8,7 @@ from django.db.models import Q
 
 from apps.partners.models import Partner
 from apps.risk.models.base import Appended, StaffModel, StaffQuerySet, person
+from erp import clock
 from erp.columns import CURRENCY
 
 
@@ -26,7 +27,7 @@ class ProviderCheckQuerySet(StaffQuerySet):
 
     def late(self, now: datetime) -> Self:
         """Checks that a person should answer: they have waited a quarter of an hour."""
-        return self.waiting().filter(created_at__lte=now - ProviderCheck.LATE)
+        return self.waiting().filter(requested_at__lte=now - ProviderCheck.LATE)
 
     def valid(self, now: datetime) -> Self:
         """Answers that can be used now."""
@@ -64,6 +65,7 @@ class ProviderCheck(StaffModel):
     kind = models.CharField(max_length=13, choices=Kind)
     status = models.CharField(max_length=9, choices=Status, default=Status.REQUESTED)
     grade = models.CharField(max_length=1, choices=Grade, null=True)  # noqa: DJ001 - no answer yet
+    requested_at = models.DateTimeField(default=clock.now)
     as_of = models.DateField(null=True, help_text="Day of the provider's data.")
     valid_until = models.DateTimeField(null=True)
     attempts = models.PositiveIntegerField(default=0)

@@ -41,6 +41,9 @@ SINGLE: Final = tuple(
 )
 
 
+_SUSPENDED: Final = Q(seller__status="suspended") | Q(buyer__status="suspended")
+
+
 class TradeQuerySet(QuerySet):
     def visible_to(self, user: Actor) -> Self:
         """Staff see all; a partner those in which it has a role or carries goods."""
@@ -60,9 +63,13 @@ class TradeQuerySet(QuerySet):
         """Trades whose time to acknowledge has passed."""
         return self.filter(status=Trade.Status.PENDING_ACKNOWLEDGEMENT, acknowledge_until__lte=now)
 
-    def live_of(self, partner_id: Any) -> Self:
-        """Trades of a partner that are neither settled nor cancelled."""
-        return self.filter(Q(seller_id=partner_id) | Q(buyer_id=partner_id), status__in=Trade.LIVE)
+    def to_hold(self) -> Self:
+        """Live trades with a suspended side that aren't on hold."""
+        return self.filter(_SUSPENDED, status__in=Trade.LIVE, hold_code=None)
+
+    def to_free(self) -> Self:
+        """Live trades on hold of which no side is suspended any more."""
+        return self.filter(~_SUSPENDED, status__in=Trade.LIVE, hold_code__isnull=False)
 
     def deadline_due(self, day: date) -> Self:
         """Trades with an open deadline on or before the day."""
@@ -117,7 +124,11 @@ class Trade(Model):
         Match, models.PROTECT, null=True, related_name="+", help_text="The match that it comes from."
     )
     negotiation = models.ForeignKey(
-        Negotiation, models.PROTECT, null=True, related_name="+", help_text="The negotiation that it comes from."
+        Negotiation,
+        models.PROTECT,
+        null=True,
+        related_name="+",
+        help_text="The negotiation that it comes from.",
     )
     reservation = models.ForeignKey("availability.Reservation", models.PROTECT, related_name="+")
     availability = models.ForeignKey("availability.Availability", models.PROTECT, related_name="+")
@@ -150,6 +161,8 @@ class Trade(Model):
     cancelled_count = models.PositiveIntegerField(default=0, help_text="Packages that were cancelled.")
     cancelled_kg = kilograms(default=0, help_text="Kilograms that were cancelled.")
     cancel_reason = models.CharField(max_length=16, default="", blank=True, help_text="Why it was cancelled.")
+    cancel_note = models.CharField(max_length=1000, default="", blank=True, help_text="Why, in words.")
+    cancel_evidence = upload("What proves the default.")
     cancel_facts = models.JSONField(
         null=True, editable=False, help_text="What the washout was computed from."
     )
@@ -170,8 +183,7 @@ class Trade(Model):
             ),
             models.CheckConstraint(
                 name="trade_one_source",
-                condition=Q(match=None, negotiation__isnull=False)
-                | Q(match__isnull=False, negotiation=None),
+                condition=Q(match=None, negotiation__isnull=False) | Q(match__isnull=False, negotiation=None),
             ),
             models.CheckConstraint(name="trade_two_partners", condition=~Q(seller=F("buyer"))),
             models.CheckConstraint(
@@ -213,6 +225,11 @@ class Trade(Model):
         """The side that the user is of; none for staff and other roles."""
         sides = {self.seller_id: Side.SELLER, self.buyer_id: Side.BUYER}
         return sides.get(user.partner_id)
+
+    @property
+    def source_match_id(self) -> Any:
+        """The match behind it, also behind its negotiation."""
+        return self.match_id if self.negotiation is None else self.negotiation.match_id
 
     @property
     def open_kg(self) -> Decimal:
@@ -321,12 +338,20 @@ class Acknowledgement(Recorded):
     contract_hash = models.CharField(max_length=64)
     on_behalf = models.BooleanField(default=False, help_text="Whether staff recorded it for the side.")
     evidence = upload("What proves the side's agreement.")
+    amendment = models.ForeignKey(
+        "trade.Amendment",
+        models.PROTECT,
+        null=True,
+        related_name="+",
+        help_text="Proposed or accepted with it.",
+    )
 
     class Meta(Recorded.Meta):
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["trade", "terms_version", "role"], name="acknowledgement_once"),
             models.CheckConstraint(
-                name="acknowledgement_evidence", condition=Q(on_behalf=False) | Q(evidence__isnull=False)
+                name="acknowledgement_evidence",
+                condition=Q(on_behalf=False) | Q(evidence__isnull=False) | Q(amendment__isnull=False),
             ),
         ]
 

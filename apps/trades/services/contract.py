@@ -36,7 +36,7 @@ PAYMENT: Final = {
     "day_kind": "CALENDAR", "carrying_slabs": (), "carrying_tax": "AS_GOODS",
 }  # fmt: skip
 DELIVERY: Final = {"free_days": 0, "late_slabs": ()}
-_REGISTERED = {TaxRegistration.Type.COMPOSITION: t.TaxStatus.COMPOSITION}
+_REGISTERED = {TaxRegistration.Type.COMPOSITION.value: t.TaxStatus.COMPOSITION}
 
 
 @dataclass(frozen=True)
@@ -138,8 +138,10 @@ def draft(
     lots = _lots(source, content, quantity, weight_kg)
     counted = offer.commodity.is_counted_in(offer.unit)
     schedule = _schedule(source, content, trade_date)
-    if offer.currency != "INR" or offer.country != "IN" and offer.currency == "INR" and place["to_state"] == "":
-        raise engine_errors.TermsUnsupported("Only contracts in rupees are made yet: there is no rate of exchange.")
+    if reservation.currency != "INR":
+        raise engine_errors.TermsUnsupported(
+            "Only contracts in rupees are made yet: there is no rate of exchange."
+        )
     direction = _direction(place)
     _require_rate(offer, trade_date, direction)
     terms = t.Terms(
@@ -157,7 +159,9 @@ def draft(
         lots=tuple(lot for _, lot in lots),
         price=tree,
         schedule=schedule,
-        quality=t.Quality(**_Values("quality", groups["quality"], passing, is_fixed=passing_fixed).take(QUALITY)),
+        quality=t.Quality(
+            **_Values("quality", groups["quality"], passing, is_fixed=passing_fixed).take(QUALITY)
+        ),
         weight=t.Weight(
             final=t.WeightFinal(weight.pop("final")),
             franchise_kind=t.Franchise(weight.pop("franchise_kind")),
@@ -200,6 +204,7 @@ def draft(
                 "from_location_id": place["from_id"],
                 "to_location_id": place["to_id"],
                 "goods_country": place["from_country"],
+                "tax_condition": offer.tax_condition,
                 "destination_country": place["to_country"],
             }.items()
             if value is not None
@@ -215,10 +220,12 @@ def _unit(source: Source, content: Mapping[str, Any]) -> t.Unit:
         raise engine_errors.UnitMismatch("The price is not quoted by weight.")
     chosen = content.get("unit_definition")
     if chosen is not None and (chosen.unit_id, chosen.unit_version) != (quoted.unit_id, version):
-        raise rules.TermFixed.at("/unit_definition_id", "fixed", f"The reservation stands on version {version}.")
-    factor = factors([quoted.unit_id], on=source.reservation.created_at.date(), versions={quoted.unit_id: version})[
-        quoted.unit_id
-    ]
+        raise rules.TermFixed.at(
+            "/unit_definition_id", "fixed", f"The reservation stands on version {version}."
+        )
+    factor = factors(
+        [quoted.unit_id], on=source.reservation.created_at.date(), versions={quoted.unit_id: version}
+    )[quoted.unit_id]
     return t.Unit(
         code=quoted.code,
         unit=quoted.unit_id,
@@ -251,7 +258,8 @@ def _rule_book(content: Mapping[str, Any]) -> str:
 
 def _places(source: Source, given: Mapping[str, Any]) -> dict[str, Any]:
     """Where the goods are and where they go; the offer's own place is fixed."""
-    offer, wanted = source.offer, source.requirement.places.order_by("position").first()
+    offer = source.offer
+    wanted: Any = source.requirement.places.order_by("position").first()
     start: Location | None = given.get("from_location")
     if offer.location is not None:
         if start is not None and start.pk != offer.location_id:
@@ -265,7 +273,7 @@ def _places(source: Source, given: Mapping[str, Any]) -> dict[str, Any]:
         "from_state": offer.state_code if start is None else start.state_id or "",
         "from_country": offer.country if start is None else start.country,
         "to_id": end and end.pk,
-        "to_state": wanted.state_code if end is None else end.state_id or "",
+        "to_state": (end.state_id or "") if end is not None else wanted.state_code,
         "to_country": source.requirement.country if end is None else end.country,
     }
 
@@ -329,7 +337,9 @@ def _lots(
     if not named:
         only = next(iter(own.values())) if len(own) == 1 else None
         count = int(quantity) if offer.commodity.is_counted_in(offer.unit) else None
-        return [(only, t.Lot(lot_no=only.lot_no if only else offer.number, count=count, estimated_kg=weight_kg))]
+        return [
+            (only, t.Lot(lot_no=only.lot_no if only else offer.number, count=count, estimated_kg=weight_kg))
+        ]
     rows = []
     for number, entry in enumerate(named):
         lot = own.get(entry.get("lot_id"))
@@ -338,7 +348,9 @@ def _lots(
             raise engine_errors.LotsMismatch.at(f"/lots/{number}/lot_id", "does_not_exist", words)
         name = entry.get("lot_no") or (lot.lot_no if lot is not None else "")
         if not name:
-            raise engine_errors.LotsMismatch.at(f"/lots/{number}/lot_no", "required", "Enter the lot's number.")
+            raise engine_errors.LotsMismatch.at(
+                f"/lots/{number}/lot_no", "required", "Enter the lot's number."
+            )
         rows.append((lot, t.Lot(lot_no=name, count=entry.get("count"), estimated_kg=entry["estimated_kg"])))
     return rows
 
@@ -351,12 +363,15 @@ def _parties(source: Source, content: Mapping[str, Any], day: date) -> list[Part
     sides = {Role.SELLER: source.offer.seller_partner, Role.BUYER: source.reservation.holder_partner}
     given = [(number, entry) for number, entry in enumerate(content.get("parties") or ())]
     rows: list[PartyRow] = []
+    named: tuple[Any, Mapping[str, Any]]
     seen: set[tuple[str, UUID]] = set()
     for role, partner in sides.items():
         named = next(((n, e) for n, e in given if e["role"] == role), (None, {}))
         chosen = named[1].get("partner")
         if chosen is not None and chosen.pk != partner.pk:
-            raise rules.TermFixed.at(f"/parties/{named[0]}/partner_id", "fixed", "The source names the sides.")
+            raise rules.TermFixed.at(
+                f"/parties/{named[0]}/partner_id", "fixed", "The source names the sides."
+            )
         rows.append(party_of(role, partner, named[1], day, f"/parties/{named[0]}"))
     for number, entry in given:
         role = Role(entry["role"])
@@ -366,7 +381,9 @@ def _parties(source: Source, content: Mapping[str, Any], day: date) -> list[Part
             raise rules.PartyInvalid.at(f"/parties/{number}", "duplicate", "The party occurs twice.")
         seen.add((role, entry["partner"].pk))
         rows.append(party_of(role, entry["partner"], entry, day, f"/parties/{number}"))
-    singles = [row.role for row in rows if row.role not in (Role.BROKER_SELLER, Role.BROKER_BUYER, Role.CONTROLLER)]
+    singles = [
+        row.role for row in rows if row.role not in (Role.BROKER_SELLER, Role.BROKER_BUYER, Role.CONTROLLER)
+    ]
     if len(singles) != len(set(singles)):
         raise rules.PartyInvalid.at("/parties", "duplicate", "Two partners have one role.")
     return rows
@@ -389,7 +406,7 @@ def party_of(role: Role, partner: Partner, entry: Mapping[str, Any], day: date, 
     if partner.country != "IN":
         status = t.TaxStatus.FOREIGN
     elif registration is not None:
-        status = _REGISTERED.get(registration.type or "", t.TaxStatus.REGISTERED)
+        status = _REGISTERED.get(str(registration.type), t.TaxStatus.REGISTERED)
     else:
         status = t.TaxStatus.AGRICULTURIST if declaration is not None else t.TaxStatus.UNREGISTERED
     state = registration.state_code if registration is not None else partner.state_code or ""

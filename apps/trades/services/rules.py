@@ -298,6 +298,11 @@ def require_writable(trade: Trade, *states: str) -> frozen.Terms:
     return terms_of(trade)
 
 
+def lock_trade(part: Any) -> None:
+    """Lock the trade before a part of it."""
+    list(Trade.objects.locked().filter(pk=part.trade_id))
+
+
 def touch(trade: Trade, **changes: Any) -> None:
     """Save the trade with a new version: it, or a part of it, has changed."""
     for name, value in changes.items():

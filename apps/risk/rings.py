@@ -1,0 +1,72 @@
+"""Cycles of trades that can be walked in time order: pure, and the same for edges in any order (risk §5.6)."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+SHORTEST: Final = 3
+MOST_STEPS: Final = 1_000_000  # a market of machines would not end otherwise
+
+
+class Edge(NamedTuple):
+    """Goods that went from a seller to a buyer; ``order`` is when."""
+
+    order: tuple[Any, ...]
+    seller: UUID
+    buyer: UUID
+    trade_id: UUID
+
+
+class Ring(NamedTuple):
+    """Partners in the direction of the goods, the lowest id first, and trades that close the cycle."""
+
+    partners: tuple[UUID, ...]
+    trades: tuple[UUID, ...]
+
+
+def rings(edges: Iterable[Edge], longest: int) -> list[Ring]:
+    """Every cycle of 3 to ``longest`` different partners, once."""
+    kept = _with_both_ends(sorted(edges))
+    following: dict[UUID, list[Edge]] = defaultdict(list)
+    for edge in kept:
+        following[edge.seller].append(edge)
+    found: dict[tuple[UUID, ...], Ring] = {}
+    budget = MOST_STEPS
+    for first in kept:
+        paths = [(first,)]
+        while paths and budget:
+            budget -= 1
+            path = paths.pop()
+            for edge in following[path[-1].buyer]:
+                if edge.order <= path[-1].order:
+                    continue
+                if edge.buyer == first.seller and len(path) + 1 >= SHORTEST:
+                    ring = _ring((*path, edge))
+                    found.setdefault(ring.partners, ring)
+                elif len(path) + 1 < longest and edge.buyer not in _partners(path):
+                    paths.append((*path, edge))
+    return [found[key] for key in sorted(found)]
+
+
+def _with_both_ends(edges: list[Edge]) -> list[Edge]:
+    """Edges between partners that both buy and sell: no other is part of a cycle."""
+    while True:
+        both = {edge.seller for edge in edges} & {edge.buyer for edge in edges}
+        rest = [edge for edge in edges if edge.seller in both and edge.buyer in both]
+        if len(rest) == len(edges):
+            return edges
+        edges = rest
+
+
+def _partners(path: Iterable[Edge]) -> Iterator[UUID]:
+    for edge in path:
+        yield edge.seller
+        yield edge.buyer
+
+
+def _ring(path: tuple[Edge, ...]) -> Ring:
+    partners = [edge.seller for edge in path]
+    start = partners.index(min(partners))
+    turned = tuple(partners[start:] + partners[:start])
+    return Ring(turned, tuple(edge.trade_id for edge in path))
