@@ -48,7 +48,9 @@ ENGINE_ERRORS: Final = (
     errors.SnapshotDamaged, errors.FactsMissing, errors.TaxRuleMissing, errors.ScheduleGap, errors.PriceNotPositive,
     errors.BadInput,
 )  # fmt: skip
-_ROLES: Final = {"SELLER": "SELLER", "BUYER": "BUYER", "": None}
+PREVIEWED: Final = (
+    Trade.Status.APPROVED, Trade.Status.IN_EXECUTION, Trade.Status.DELIVERED, Trade.Status.SETTLED,
+)  # fmt: skip
 
 
 class DisputeOpen(Conflict):

@@ -170,8 +170,12 @@ class Exchange:
                 ).save()  # fmt: skip
             if approved_by is not None:
                 Approval(
-                    trade=trade, terms_version=1, created_by=approved_by, contract_hash=contract_hash, request_id=uuid4()
-                ).save()  # fmt: skip
+                    trade=trade,
+                    terms_version=1,
+                    created_by=approved_by,
+                    contract_hash=contract_hash,
+                    request_id=uuid4(),
+                ).save()
             self._happen(trade, terms, facts)
         return trade
 
