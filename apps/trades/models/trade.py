@@ -5,7 +5,8 @@ from decimal import Decimal
 from typing import Any, ClassVar, Final, Self
 
 from django.db import models
-from django.db.models import Case, Exists, F, IntegerField, OuterRef, Q, Value, When
+from django.db.models import Case, Count, Exists, F, IntegerField, OuterRef, Q, Subquery, Value, When
+from django.db.models.functions import Coalesce
 
 from apps.commodities.models.commodities import Commodity
 from apps.commodities.models.pricing import PricingUnit
@@ -72,6 +73,12 @@ class TradeQuerySet(QuerySet):
             output_field=IntegerField(),
         )
         return self.annotate(part=part)
+
+    def with_approvals(self) -> Self:
+        """With ``approvals_given``: how many people approved the terms in force."""
+        given = Approval.objects.filter(trade=OuterRef("pk"), terms_version=OuterRef("terms_version"))
+        number = given.order_by().values("trade").annotate(n=Count("pk")).values("n")
+        return self.annotate(approvals_given=Coalesce(Subquery(number), 0))
 
     def of_side(self, user: Actor) -> Self:
         """Trades of which the user sees every figure: all for staff, those of its own side for a partner."""

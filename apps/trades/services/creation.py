@@ -39,8 +39,8 @@ ERRORS = (
     rules.AlreadyCreated, rules.SourceNotOpen, rules.ReservationNotLive, rules.StaleSource, rules.PartnerNotReady,
     rules.SourceMismatch, rules.PriceTypeUnsupported, rules.RegistrationNotOfParty, rules.PartyInvalid,
     rules.TermFixed, rules.TermsIncomplete, rules.QuantityInvalid, rules.DateInFuture, rules.RiskBlocked,
-    rules.FileUsed,    problems.NotOpen, problems.ReservationMismatch, of_negotiations.TradeLinked, overrides.OverrideUsedUp,
-    overrides.OverrideNotEffective, *rules.TERM_ERRORS,
+    rules.FileUsed, problems.NotOpen, problems.ReservationMismatch, of_negotiations.TradeLinked,
+    overrides.OverrideUsedUp, overrides.OverrideNotEffective, *rules.TERM_ERRORS,
     *effects.ERRORS, *NUMBER_ERRORS,
 )  # fmt: skip
 
