@@ -5,11 +5,13 @@ from decimal import Decimal
 from typing import Any, ClassVar, Final, Self
 
 from django.db import models
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import Case, Count, Exists, F, IntegerField, OuterRef, Q, Subquery, Value, When
+from django.db.models.functions import Coalesce
 
 from apps.commodities.models.commodities import Commodity
 from apps.commodities.models.pricing import PricingUnit
 from apps.commodities.models.varieties import Variety
+from apps.locations.models import Location
 from apps.matching.models import Match
 from apps.negotiations.models import Negotiation
 from apps.organization.models.identity import Organization
@@ -44,12 +46,39 @@ SINGLE: Final = tuple(
 _SUSPENDED: Final = Q(seller__status="suspended") | Q(buyer__status="suspended")
 
 
+class Part(models.IntegerChoices):
+    """How much of a trade a caller sees."""
+
+    SERVICE = 1, "Goods, places and its own records"
+    BROKER = 2, "Goods, price, value and its own brokerage"
+    SIDE = 3, "Everything"
+
+
 class TradeQuerySet(QuerySet):
     def visible_to(self, user: Actor) -> Self:
         """Staff see all; a partner those in which it has a role or carries goods."""
         if user.is_system or user.is_superuser or user.is_staff:
             return self
         return self.filter(Trade.owned_by(user)) | self.granted(user, "trade.view")
+
+    def with_part(self, user: Actor) -> Self:
+        """With ``part``: how much of each trade the user sees (``Part``)."""
+        if user.is_system or user.is_superuser or user.is_staff:
+            return self.annotate(part=Value(Part.SIDE, IntegerField()))
+        own = Party.objects.of_partner(user, "partner").filter(trade=OuterRef("pk"))
+        part = Case(
+            When(Exists(own.filter(role__in=SIDES)), then=Value(Part.SIDE)),
+            When(Exists(own.filter(role__in=BROKERS)), then=Value(Part.BROKER)),
+            default=Value(Part.SERVICE),
+            output_field=IntegerField(),
+        )
+        return self.annotate(part=part)
+
+    def with_approvals(self) -> Self:
+        """With ``approvals_given``: how many people approved the terms in force."""
+        given = Approval.objects.filter(trade=OuterRef("pk"), terms_version=OuterRef("terms_version"))
+        number = given.order_by().values("trade").annotate(n=Count("pk")).values("n")
+        return self.annotate(approvals_given=Coalesce(Subquery(number), 0))
 
     def of_side(self, user: Actor) -> Self:
         """Trades of which the user sees every figure: all for staff, those of its own side for a partner."""
@@ -146,6 +175,22 @@ class Trade(Model):
     )
     weight_kg = kilograms(verbose_name="weight (kg)", help_text="Weight in kilograms.")
     weight_basis = models.CharField(max_length=9, choices=WeightBasis)
+    from_location = models.ForeignKey(
+        Location,
+        models.PROTECT,
+        null=True,
+        related_name="+",
+        help_text="Place from which the goods are delivered.",
+    )
+    to_location = models.ForeignKey(
+        Location,
+        models.PROTECT,
+        null=True,
+        related_name="+",
+        help_text="Place to which the goods are delivered.",
+    )
+    window_start_date = models.DateField("delivery from", null=True, help_text="First day of delivery.")
+    window_end_date = models.DateField("delivery until", null=True, help_text="Last day of delivery.")
     price = rate(help_text="Agreed price, in the pricing unit.")
     currency = models.CharField(max_length=3, help_text="ISO 4217 code.")
     pricing_unit = models.ForeignKey(PricingUnit, models.PROTECT, related_name="+")
@@ -220,6 +265,13 @@ class Trade(Model):
 
     def open_verbs(self) -> frozenset[str]:
         return frozenset(self.VERBS[self.Status(self.status)])
+
+    def part_for(self, user: Actor) -> "Part":
+        """How much the user sees; asks the database unless the row was read ``with_part``."""
+        known = self.__dict__.get("part")
+        if known is None:
+            known = Trade.objects.with_part(user).values_list("part", flat=True).get(pk=self.pk)
+        return Part(known)
 
     def side_of(self, user: Actor) -> Side | None:
         """The side that the user is of; none for staff and other roles."""

@@ -242,7 +242,7 @@ def _other_side(row: Amendment, actor: Actor, on_behalf_of: str | None, evidence
 
 _DECISION: Final = (
     rules.InvalidState, rules.SnapshotDamaged, rules.NotASide, rules.EvidenceRequired, rules.OwnAmendment,
-    rules.AmendmentStale,
+    rules.AmendmentStale, rules.FileUsed,
 )  # fmt: skip
 
 
@@ -272,6 +272,7 @@ def accept_amendment(
         raise rules.NotAmendable.at(
             "/changes", "dispatched", "Goods were dispatched; only other terms can change."
         )
+    rules.use_files(actor, evidence)
     amendment.decided_by_id, amendment.decided_at = actor.pk, clock.now()
     amendment.evidence, amendment.status = evidence, _Of.ACCEPTED
     waits = amendment.commercial and trade.approved_at is not None
@@ -313,6 +314,7 @@ def reject_amendment(
     """Reject the other side's amendment; the terms stay as they are."""
     _require_open(amendment, _Of.PROPOSED)
     _other_side(amendment, actor, on_behalf_of, evidence)
+    rules.use_files(actor, evidence)
     amendment.status, amendment.decision_reason = _Of.REJECTED, reason
     amendment.decided_by_id, amendment.decided_at, amendment.evidence = actor.pk, clock.now(), evidence
     amendment.save()
@@ -411,6 +413,9 @@ def _apply(amendment: Amendment, actor: Actor, *, on_behalf: bool) -> None:
     trade.contract_hash = amendment.proposed_hash
     trade.price = getattr(terms.price, "price", trade.price)
     trade.count, trade.weight_kg, trade.quantity = terms.count, terms.weight_kg, quantity
+    trade.from_location_id = terms.references.get("from_location_id")
+    trade.to_location_id = terms.references.get("to_location_id")
+    trade.window_start_date, trade.window_end_date = terms.delivery.window_start, terms.delivery.window_end
     trade.contract_value, trade.base_value = worth.contract_value, worth.base_value
     needs = approvals_for(trade.organization, worth.base_value, trade.trade_date)
     trade.approvals_required = max(needs, trade.approvals_required)

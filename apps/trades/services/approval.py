@@ -103,7 +103,7 @@ def request_approval(trade: Trade, actor: Actor) -> None:
     emits=[events.TradeAcknowledged],
     raises=[
         rules.InvalidState, rules.SnapshotDamaged, rules.NotASide, rules.EvidenceRequired, rules.ContractChanged,
-        rules.AlreadyAcknowledged, approvals.PendingExists, approvals.ReasonMissing,
+        rules.AlreadyAcknowledged, rules.FileUsed, approvals.PendingExists, approvals.ReasonMissing,
     ],
     label="Acknowledge",
 )  # fmt: skip
@@ -123,6 +123,7 @@ def acknowledge(
     given = trade.acknowledgements.filter(terms_version=trade.terms_version)
     if given.filter(role=side).exists():
         raise rules.AlreadyAcknowledged
+    rules.use_files(actor, evidence)
     complete = given.exists()
     Acknowledgement(
         trade=trade,

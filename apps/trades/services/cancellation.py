@@ -30,6 +30,7 @@ RETURN, WITHDRAW = "RETURN", "WITHDRAW"
     emits=[events.TradeCancelled],
     raises=dict.fromkeys([
         rules.InvalidState, rules.SnapshotDamaged, rules.GoodsInTransit, rules.WashoutMissing, rules.DateInFuture,
+        rules.FileUsed,
         engine.errors.FactsMissing, engine.errors.TaxRuleMissing, *effects.ERRORS,
     ]),
     label="Cancel",
@@ -66,6 +67,7 @@ def cancel(
             payable=f.Payable(washout.get("payable", "BOTH_WAYS")),
             defaulter=DEFAULTS.get(reason_code),
         )
+    rules.use_files(actor, evidence)
     trade.cancel_note, trade.cancel_evidence = reason, evidence
     return _cancel(trade, actor, reason_code, withdraw=stock == WITHDRAW, washout=priced)
 

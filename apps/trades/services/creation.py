@@ -39,7 +39,8 @@ ERRORS = (
     rules.AlreadyCreated, rules.SourceNotOpen, rules.ReservationNotLive, rules.StaleSource, rules.PartnerNotReady,
     rules.SourceMismatch, rules.PriceTypeUnsupported, rules.RegistrationNotOfParty, rules.PartyInvalid,
     rules.TermFixed, rules.TermsIncomplete, rules.QuantityInvalid, rules.DateInFuture, rules.RiskBlocked,
-    problems.NotOpen, problems.ReservationMismatch, of_negotiations.TradeLinked, overrides.OverrideUsedUp, overrides.OverrideNotEffective, *rules.TERM_ERRORS,
+    rules.FileUsed, problems.NotOpen, problems.ReservationMismatch, of_negotiations.TradeLinked,
+    overrides.OverrideUsedUp, overrides.OverrideNotEffective, *rules.TERM_ERRORS,
     *effects.ERRORS, *NUMBER_ERRORS,
 )  # fmt: skip
 
@@ -118,10 +119,15 @@ def create(
         fx_rate=terms.fx_rate,
         base_value=worth.base_value,
         contract_hash=digest,
+        from_location_id=terms.references.get("from_location_id"),
+        to_location_id=terms.references.get("to_location_id"),
+        window_start_date=terms.delivery.window_start,
+        window_end_date=terms.delivery.window_end,
         approvals_required=2 if assessment.status == Verdict.WARN else needs,
         acknowledge_until=clock.now() + timedelta(hours=settings.TRADE_ACKNOWLEDGE_HOURS),
         created_by_id=actor.pk,
     )
+    rules.use_files(actor, *(row.declaration for row in drafted.parties))
     _bind(trade, source, actor, traded)
     number = organizations.allocate_number(
         house, actor=actor, type="trade", document_date=day, reference_type="trade", reference_id=trade_id

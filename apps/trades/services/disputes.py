@@ -31,7 +31,7 @@ UPHELD: Final = (_Outcome.UPHELD, _Outcome.PART_UPHELD)
     emits=[events.TradeDisputed],
     raises=[
         rules.InvalidState, rules.SnapshotDamaged, rules.NotASide, rules.EvidenceRequired, rules.LotUnknown,
-        rules.ClaimTooLate,
+        rules.ClaimTooLate, rules.FileUsed,
     ],
     label="Raise a dispute",
 )  # fmt: skip
@@ -55,6 +55,7 @@ def create_dispute(
         rows = Deadline.objects.filter(trade=trade, kind=deadline)
         if rows.exists() and not rows.filter(due_date__gte=clock.today()).exists():
             raise rules.ClaimTooLate
+    rules.use_files(actor, *evidence)
     row = Dispute(
         trade=trade,
         lot=lot,
@@ -77,7 +78,7 @@ def create_dispute(
     emits=[events.TradeDisputeResolved],
     raises=dict.fromkeys([
         rules.InvalidState, rules.SnapshotDamaged, rules.AwardMissing, rules.AwardAboveClaim, SelfApproval,
-        *settlement.ENGINE_ERRORS, *settlement.NUMBER_ERRORS,
+        rules.FileUsed, *settlement.ENGINE_ERRORS, *settlement.NUMBER_ERRORS,
     ]),
     lock_via=rules.lock_trade,
     label="Resolve a dispute",
@@ -109,6 +110,7 @@ def resolve_dispute(
     dispute.status, dispute.outcome, dispute.resolution = Dispute.Status.RESOLVED, outcome, reason
     dispute.award_amount, dispute.award_to = award_amount, award_to or ""
     dispute.resolved_by_id, dispute.resolved_at = actor.pk, clock.now()
+    rules.use_files(actor, evidence)
     if evidence is not None:
         dispute.evidence_ids = [*dispute.evidence_ids, evidence.pk][-20:]
     dispute.save()

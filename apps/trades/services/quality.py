@@ -56,7 +56,8 @@ def lot_of(trade: Trade, lot_id: Any) -> Lot:
     raises=[
         rules.InvalidState, rules.SnapshotDamaged, rules.NotYourPart, rules.LotUnknown, rules.DateInFuture,
         rules.TimesOutOfOrder, rules.ParameterUnknown, rules.ValueOutOfRange, rules.UnitMismatch,
-        rules.SourceNotFinal, rules.GoverningIncomplete, rules.GoverningExists, engine.errors.ScheduleGap,
+        rules.SourceNotFinal, rules.GoverningIncomplete, rules.GoverningExists, rules.FileUsed,
+        engine.errors.ScheduleGap,
         engine.errors.FactsMissing,
     ],
     label="Record a quality result",
@@ -100,6 +101,7 @@ def record_quality(
         raise rules.GoverningExists.at("/supersedes_id", "not_governing", "Name the result that governs now.")
     if governing and current is not None and supersedes is None:
         raise rules.GoverningExists(governing_id=str(current.result_id))
+    rules.use_files(actor, report)
     result = QualityResult(
         trade=trade,
         lot=lot,
@@ -201,7 +203,7 @@ def _weigher(trade: Trade, actor: Actor, stage: str) -> None:
     raises=[
         rules.InvalidState, rules.SnapshotDamaged, rules.NotYourPart, rules.LotUnknown, rules.DateInFuture,
         rules.NetNotPositive, rules.CountMismatch, rules.OverTolerance, rules.SlipUsed, rules.AlreadyCorrected,
-        rules.DispatchRequired,
+        rules.DispatchRequired, rules.FileUsed,
     ],
     label="Record a weighing",
 )  # fmt: skip
@@ -247,6 +249,7 @@ def record_weight(
     weighed = counting.aggregate(kg=Sum("net_kg"))["kg"] or Decimal(0)
     if stage != f.Stage.CHECK and weighed + net > upper_kg(trade, terms):
         raise rules.OverTolerance(most_kg=str(upper_kg(trade, terms)))
+    rules.use_files(actor, slip)
     row = Weighment(
         trade=trade,
         organization_id=trade.organization_id,

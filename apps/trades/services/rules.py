@@ -16,11 +16,13 @@ from erp import clock
 from erp.access import Actor
 from erp.errors import Conflict, FieldError, Forbidden, RuleBroken
 from erp.events import Quantity
+from erp.uploads import services as uploads
 from erp.uploads.models import StoredFile
 
 SnapshotDamaged = engine_errors.SnapshotDamaged
 UnitMismatch = engine_errors.UnitMismatch
-EXPORT: Final = ("FOB", "CFR", "CIF", "FCA", "FAS", "CPT", "CIP", "DAP", "DPU", "DDP")
+EVIDENCE: Final = "trade.evidence"  # purpose of all uploads of this module
+FileUsed = uploads.FileUsed
 
 
 class InvalidState(Conflict):
@@ -296,6 +298,13 @@ def require_writable(trade: Trade, *states: str) -> frozen.Terms:
     """The terms of a trade that may change in one of these statuses. Raises InvalidState, SnapshotDamaged."""
     require_status(trade, *states)
     return terms_of(trade)
+
+
+def use_files(actor: Actor, *files: StoredFile | None) -> None:
+    """Keep uploads as evidence of a trade. Raises FileUsed."""
+    for file in files:
+        if file is not None:
+            uploads.use(file, actor=actor, purpose=EVIDENCE, used_by="trade.Trade")
 
 
 def lock_trade(part: Any) -> None:

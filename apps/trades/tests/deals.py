@@ -69,10 +69,14 @@ class Deals(Exchange):
         """An approved match with its reservation: of a new offer and a new requirement."""
         offer = self.world.offer(
             commodity=self.goods, seller=self.sellers, quantity=total or quantity,
-            unit_price=D(price), **{"lots": [{"lot_no": "SSG-27", "bales": total or quantity}], **journey_terms(), **fields},
+            unit_price=D(price),
+            **{"lots": [{"lot_no": "SSG-27", "bales": total or quantity}], **journey_terms(), **fields},
         )  # fmt: skip
         wanted = self.world.requirement(
-            buyer=self.buyers, goods=self.goods, bands=[band("trash", maximum=10)], max_quantity=D(total or quantity)
+            buyer=self.buyers,
+            goods=self.goods,
+            bands=[band("trash", maximum=10)],
+            max_quantity=D(total or quantity),
         )
         with unit_of_work(SYSTEM):
             held = stock.reserve(
@@ -141,7 +145,9 @@ class Deals(Exchange):
         """A trade of a match, as staff make it."""
         match = match or self.matched()
         held = match.availability.reservations.get(pk=match.reservation_id)
-        options = {name: fields.pop(name) for name in ("quantity", "trade_date", "organization") if name in fields}
+        options = {
+            name: fields.pop(name) for name in ("quantity", "trade_date", "organization") if name in fields
+        }
         return creation.create(
             actor=actor or self.desk, match=match, reservation=held, content=self.content(**fields), **options
         )
