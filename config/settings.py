@@ -495,6 +495,16 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 60.0,
         "options": {"expires": 60},
     },
+    "draw-trade-documents": {
+        "task": "apps.trades.money_tasks.draw_documents",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
+    "report-overdue-trades": {
+        "task": "apps.trades.money_tasks.report_overdue",
+        "schedule": crontab(hour="6", minute="29"),
+        "options": {"expires": 3600},
+    },
     "purge-personal-data": {
         "task": "erp.tasks.purge_personal_data",
         "schedule": crontab(hour="1", minute="53"),

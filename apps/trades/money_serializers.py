@@ -1,5 +1,6 @@
 """Requests and responses about the money of trades."""
 
+from decimal import Decimal
 from typing import Any
 
 from rest_framework.serializers import SerializerMethodField
@@ -7,7 +8,16 @@ from rest_framework.serializers import SerializerMethodField
 from apps.partners.models import Partner
 from apps.trades.engine.facts import PaymentKind
 from apps.trades.lookups import exact
-from apps.trades.models import LedgerEntry, Line, Payment, Settlement, TradeDocument
+from apps.trades.models import (
+    ApprovalBand,
+    LedgerEntry,
+    Line,
+    Payment,
+    PositionOpening,
+    Settlement,
+    TaxRule,
+    TradeDocument,
+)
 from apps.trades.models.base import choices_of
 from apps.trades.serializers import RecordedOutput
 from apps.trades.services.payments import OBLIGATIONS
@@ -26,7 +36,7 @@ class AllocationInput(Input):
         choices=[(kind, kind.capitalize().replace("_", " ")) for kind in OBLIGATIONS],
         help_text="What the part is for: ADVANCE, BALANCE, or the reason of a note.",
     )
-    amount = fields.DecimalField(**_MONEY, min_value=0.01, help_text="Part of the payment.")
+    amount = fields.DecimalField(**_MONEY, min_value=Decimal("0.01"), help_text="Part of the payment.")
 
 
 class PaymentInput(Input):
@@ -34,7 +44,7 @@ class PaymentInput(Input):
     payer_id = fields.RowField(Partner, source="payer", help_text="Party of the trade that pays.")
     payee_id = fields.RowField(Partner, source="payee", help_text="Party of the trade that is paid.")
     amount = fields.DecimalField(
-        **_MONEY, min_value=0.01, help_text="What the payment discharges, TDS included."
+        **_MONEY, min_value=Decimal("0.01"), help_text="What the payment discharges, TDS included."
     )
     currency = fields.CharField(
         min_length=3, max_length=3, help_text="Currency of the contract, such as INR."
@@ -186,3 +196,48 @@ class DocumentOutput(RecordedOutput):
     class Meta:
         model = TradeDocument
         fields = ("trade_id", "kind", "subject", "subject_version", "sha256", "size")
+
+
+class ReasonInput(Input):
+    reason = fields.CharField(min_length=3, max_length=1000, help_text="Why, 3 to 1,000 characters.")
+
+
+class _Dated(Input):
+    source = fields.CharField(min_length=2, max_length=500)  # type: ignore[assignment]  # DRF's has this name
+    valid_from = fields.DateField()
+    valid_to = fields.DateField(required=False, allow_null=True)
+
+
+class TaxRuleEditInput(_Dated):
+    class Meta:
+        model = TaxRule
+
+    kind = fields.ChoiceField(choices=TaxRule.Kind.choices)
+    applies = fields.DictField(required=False)
+    figures = fields.DictField()
+
+
+class TaxRuleInput(TaxRuleEditInput):
+    code = fields.CharField(min_length=2, max_length=40)
+
+
+class ApprovalBandInput(_Dated):
+    class Meta:
+        model = ApprovalBand
+        fields = ("organization", "above_value", "approvals")
+
+
+class PositionOpeningInput(_Dated):
+    class Meta:
+        model = PositionOpening
+        fields = (
+            "kind",
+            "deductor",
+            "deductee",
+            "financial_year",
+            "opening_amount",
+            "opening_taxed",
+            "liable",
+        )
+
+    certificates = fields.ListField(child=fields.DictField(), required=False, max_length=10)

@@ -104,8 +104,8 @@ class DocumentViewSet(ViewSet):
         row: TradeDocument = self.get_object()
         actor = actor_of(request)
         if actor.partner_id is None:
-            trail.record_list_export(
-                actor=actor, list="Trade document", query={"document": str(row.pk)}, lines=1
+            trail.record_clear_reads(
+                actor=actor, reads={(TradeDocument._meta.db_table, str(row.pk)): ["file"]}
             )
         return attachment(
             HttpResponse(row.file.content, content_type=PDF), f"{row.kind}-{row.subject or row.trade}"

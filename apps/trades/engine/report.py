@@ -74,21 +74,23 @@ def amount(line: Line, currency: str) -> str:
 
 def trace(line: Line) -> str:
     """Rule, exact value and inputs of a line."""
-    return f"rule {line.rule}{_exact(line)}{_inputs(line)}"
-
-
-def _exact(line: Line) -> str:
     if line.rounding is Rounding.EXACT:
-        return ""
+        return f"rule {line.rule}{_inputs(line)}"
     label = "share" if line.rounding is Rounding.LARGEST_REMAINDER else "exact"
-    return f", {label} {figures.group(rounded(line.unrounded, 10))}"
+    return f"rule {line.rule}, {label} {exact(line)}{_inputs(line)}"
+
+
+def exact(line: Line) -> str:
+    """A line's exact value to ten decimals."""
+    return figures.group(rounded(line.unrounded, 10))
 
 
 def _inputs(line: Line) -> str:
-    return "".join(f", {words(name)} {_number(value)}" for name, value in line.inputs.items() if value)
+    return "".join(f", {words(name)} {shown(value)}" for name, value in line.inputs.items() if value)
 
 
-def _number(value: str) -> str:
+def shown(value: str) -> str:
+    """An input as people read it: a number in Indian grouping."""
     whole, _, places = value.lstrip("-").partition(".")
     is_number = whole.isdecimal() and (not places or places.isdecimal())
     return figures.trim(Decimal(value)) if is_number else value

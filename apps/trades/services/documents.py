@@ -1,10 +1,10 @@
 """Documents of a trade as PDF: drawn from stored rows, stored once with their SHA-256 (trades §5.13)."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import Final, NamedTuple
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 
 from apps.partners.models import Partner
 from apps.trades import capabilities, events, papers
@@ -44,7 +44,7 @@ def store_document(trade: Trade, *, actor: Actor, paper: Paper) -> TradeDocument
         return found
     digest = hashlib.sha256(paper.content).hexdigest()
     name = f"{paper.kind.lower().replace('_', '-')}-{paper.number or trade.number}.pdf".replace("/", "-")
-    file = Upload(name=name, media_type=PDF, content=paper.content, sha256=digest)
+    file = Upload(name=name, media_type=PDF, content=paper.content)
     stored = uploads.create(actor=actor, file=file, purpose=PURPOSE, used_by=TradeDocument._meta.label)
     row = TradeDocument(
         trade=trade,
@@ -70,8 +70,13 @@ def store_document(trade: Trade, *, actor: Actor, paper: Paper) -> TradeDocument
 
 
 def missing(trade: Trade) -> Iterator[Paper]:
-    """Draw the documents that the trade should have and doesn't: contract notes, statements, notes."""
-    there = set(TradeDocument.objects.filter(trade=trade).values_list("kind", "subject", "subject_version"))
+    """Draw the documents that the trade should have and doesn't."""
+    rows = TradeDocument.objects.filter(trade=trade)
+    yield from draw(trade, there=set(rows.values_list("kind", "subject", "subject_version")))
+
+
+def draw(trade: Trade, *, there: Set[tuple[str, str, int]]) -> Iterator[Paper]:
+    """Draw contract notes, statements and notes but for those that are ``there``: the same bytes each time."""
     for terms in Terms.objects.filter(trade=trade).order_by("terms_version"):
         if (Kind.CONTRACT_NOTE.value, "", terms.terms_version) not in there:
             yield Paper(Kind.CONTRACT_NOTE.value, "", terms.terms_version, _contract_note(trade, terms))
@@ -79,13 +84,13 @@ def missing(trade: Trade) -> Iterator[Paper]:
         yield from _of_settlement(trade, row, there)
 
 
-def _of_settlement(trade: Trade, row: Settlement, there: set[tuple[str, str, int]]) -> Iterator[Paper]:
+def _of_settlement(trade: Trade, row: Settlement, there: Set[tuple[str, str, int]]) -> Iterator[Paper]:
     notes = [
         each for each in row.documents if each["kind"] in (Kind.CREDIT_NOTE.value, Kind.DEBIT_NOTE.value)
     ]
     wanted = [(Kind.STATEMENT.value, "", row.revision)]
     wanted += [(each["kind"], each["number"], row.revision) for each in notes]
-    if there.issuperset(wanted):
+    if there >= set(wanted):
         return
     terms, stored = settlement.terms_behind(row)
     subject = _subject(trade, stored, terms)
@@ -96,11 +101,11 @@ def _of_settlement(trade: Trade, row: Settlement, there: set[tuple[str, str, int
         settlement=settlement.recompute(row),
         note_numbers={each["key"]: each["number"] for each in notes},
     )
-    if wanted[0] not in there:
-        yield Paper(*wanted[0], papers.statement(subject, found))
     for each, key in zip(notes, wanted[1:], strict=True):
         if key not in there:
             yield Paper(*key, papers.note(subject, found, each["key"]))
+    if wanted[0] not in there:  # last: it is by the statement that the sweep tells what is complete
+        yield Paper(*wanted[0], papers.statement(subject, found))
 
 
 def _contract_note(trade: Trade, row: Terms) -> bytes:
@@ -121,7 +126,7 @@ def _subject(trade: Trade, row: Terms, terms: frozen.Terms) -> papers.Subject:
     )
 
 
-def without_document() -> Iterator[Trade]:
+def without_document(most: int) -> Iterator[Trade]:
     """Trades with terms or a settlement of which there is no document, the oldest first."""
     drawn = TradeDocument.objects.filter(trade=OuterRef("trade"))
     terms = Terms.objects.exclude(
@@ -130,5 +135,5 @@ def without_document() -> Iterator[Trade]:
     settled = Settlement.objects.exclude(
         Exists(drawn.filter(kind=Kind.STATEMENT, subject_version=OuterRef("revision")))
     )
-    keys = {*terms.values_list("trade", flat=True), *settled.values_list("trade", flat=True)}
-    yield from Trade.objects.filter(pk__in=keys).order_by("pk")
+    waiting = Q(pk__in=terms.values("trade")) | Q(pk__in=settled.values("trade"))
+    yield from Trade.objects.filter(waiting).select_related("organization").order_by("pk")[:most]

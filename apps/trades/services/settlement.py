@@ -34,7 +34,7 @@ from apps.trades.models import (
     Terms,
     Trade,
 )
-from apps.trades.services import credit, gathering, ledger, positions, rules
+from apps.trades.services import credit, deadlines, gathering, ledger, performance, positions, rules
 from apps.trades.services import facts as facts_of
 from apps.trades.services.gathering import Gathered
 from erp import clock
@@ -100,7 +100,7 @@ def hash_of(trade: Trade, facts: f.Facts) -> str:
     emits=[events.TradeSettled],
     raises=[
         rules.InvalidState, rules.DateInFuture, DisputeOpen, rules.AmendmentOpen, PreviewStale, SelfApproval,
-        errors.BalanceOpen, *ENGINE_ERRORS, *NUMBER_ERRORS,
+        errors.BalanceOpen, *performance.ERRORS, *ENGINE_ERRORS, *NUMBER_ERRORS,
     ],
     label="Settle",
     description="Compute every figure from the recorded facts, post who owes whom, and draw up the statement.",
@@ -140,7 +140,8 @@ def settle(
     credit.close(trade, actor, f"settle:{row.pk}")
     trade.status, trade.settled_at = Trade.Status.SETTLED, clock.now()
     trade.save()
-    _meet_deadlines(trade)
+    deadlines.close(trade, Deadline.Kind.ADVANCE, Deadline.Kind.BALANCE)
+    performance.report_settled(trade, actor, day, gathered, done)
     emit(_settled(trade, row))
     return trade
 
@@ -173,15 +174,6 @@ def _open_dispute(trade: Trade) -> bool:
 
 def _open_amendment(trade: Trade) -> bool:
     return Amendment.objects.filter(trade=trade, status__in=("PROPOSED", "ACCEPTED")).exists()
-
-
-def _meet_deadlines(trade: Trade) -> None:
-    """What is settled is paid, or covered."""
-    for row in Deadline.objects.filter(trade=trade, kind__in=("ADVANCE", "BALANCE"), status="OPEN").order_by(
-        "pk"
-    ):
-        row.status = Deadline.Status.MET
-        row.save()
 
 
 def _store(trade: Trade, actor: Actor, day: date, gathered: Gathered, done: s.Settlement) -> Settlement:
