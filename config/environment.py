@@ -28,6 +28,7 @@ URLS_WITH_SECRETS = (
     ("credit_bureau_url", "credit_bureau_token"),
     ("screening_url", "screening_token"),
     ("currency_rates_url", "currency_rates_token"),
+    ("eway_url", "eway_token"),
 )
 KEYS = (
     "jwt_signing_key",
@@ -123,6 +124,8 @@ class Environment(BaseSettings):
     # Registries, banks, maps and the scanner: without an address the sandbox answers.
     gst_url: str = ""
     gst_token: str = ""
+    eway_url: str = ""
+    eway_token: str = ""
     pan_url: str = ""
     pan_token: str = ""
     penny_drop_url: str = ""
@@ -147,6 +150,7 @@ class Environment(BaseSettings):
     file_storage: str = ""  # file:///folder or gs://bucket/prefix; empty: files stay in the database
     partner_auto_approval: bool = False
     kyc_auto_suspend: bool = False
+    trade_organization: str = ""  # id of the house that books trades of accepted negotiations
 
     @field_validator("allowed_hosts", "csrf_trusted_origins", "cors_allowed_origins", mode="before")
     @classmethod
@@ -217,6 +221,7 @@ class Environment(BaseSettings):
         "credit_bureau_url",
         "screening_url",
         "currency_rates_url",
+        "eway_url",
         "scanner_url",
         "ai_url",
     )

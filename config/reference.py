@@ -2,6 +2,7 @@
 
 from apps.commodities.services import reference_goods, reference_units, tax, terms
 from apps.locations import services as locations
+from apps.trades.services import tax_rules
 from erp.access import SYSTEM
 
 
@@ -16,6 +17,8 @@ def goods() -> list[str]:
     loaded = {
         "units and pricing units": reference_units.load_units(actor=SYSTEM),
         "terms": terms.load_terms(actor=SYSTEM),
+        "tax rules": tax_rules.load_tax_rules(actor=SYSTEM),
+        "approval bands": tax_rules.load_approval_bands(actor=SYSTEM),
         "HSN codes": tax.load_hsn_codes(actor=SYSTEM),
         "rates of tax": tax.load_tax_rates(actor=SYSTEM),
         "commodities and their parts": reference_goods.load_commodities(actor=SYSTEM),

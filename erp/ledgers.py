@@ -15,21 +15,30 @@ class Mismatch(NamedTuple):
 
 
 class LedgerCheck(NamedTuple):
-    """One ledger: ``rows`` counts what is checked, ``mismatches`` recomputes it."""
+    """One ledger: ``rows`` counts what is checked, ``mismatches`` recomputes it.
+
+    ``options`` are the command's options that narrow the check; both functions take them by keyword.
+    """
 
     name: str
     title: str
-    rows: Callable[[], int]
-    mismatches: Callable[[], Iterator[Mismatch]]
+    rows: Callable[..., int]
+    mismatches: Callable[..., Iterator[Mismatch]]
+    options: tuple[str, ...] = ()
 
 
 registry: dict[str, LedgerCheck] = {}
 
 
 def register(
-    name: str, title: str, *, rows: Callable[[], int], mismatches: Callable[[], Iterator[Mismatch]]
+    name: str,
+    title: str,
+    *,
+    rows: Callable[..., int],
+    mismatches: Callable[..., Iterator[Mismatch]],
+    options: tuple[str, ...] = (),
 ) -> None:
     """Add a ledger. ``name`` is ``label.ledger``; raises an error for a second one of the same name."""
     if name in registry:
         raise ImproperlyConfigured(f"the ledger {name} is registered twice")
-    registry[name] = LedgerCheck(name, title, rows, mismatches)
+    registry[name] = LedgerCheck(name, title, rows, mismatches, options)

@@ -235,7 +235,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
                 ('entry_key', models.CharField(max_length=120)),
-                ('kind', models.CharField(choices=[('take_hold', 'Hold taken'), ('move_hold', 'Hold moved'), ('release_hold', 'Hold released'), ('contract', 'Contracted'), ('deliver', 'Delivered'), ('pay', 'Paid'), ('reverse_payment', 'Payment reversed'), ('advance', 'Advance'), ('mark', 'Marked to market'), ('set_margin', 'Margin'), ('cancel_source', 'Cancelled'), ('suspend', 'Suspension')], max_length=16)),
+                ('kind', models.CharField(choices=[('take_hold', 'Hold taken'), ('move_hold', 'Hold moved'), ('release_hold', 'Hold released'), ('contract', 'Contracted'), ('contract_again', 'Contract changed'), ('deliver', 'Delivered'), ('pay', 'Paid'), ('reverse_payment', 'Payment reversed'), ('advance', 'Advance'), ('mark', 'Marked to market'), ('set_margin', 'Margin'), ('cancel_source', 'Cancelled'), ('suspend', 'Suspension')], max_length=16)),
                 ('asked_amount', models.DecimalField(decimal_places=2, max_digits=20)),
                 ('source_type', models.CharField(max_length=40)),
                 ('source_id', models.UUIDField()),
@@ -337,7 +337,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
                 ('side', models.CharField(choices=[('buy', 'Buy'), ('sell', 'Sell')], max_length=4)),
                 ('bucket', models.CharField(choices=[('hold', 'Hold'), ('contracted', 'Contracted'), ('mark', 'Mark'), ('delivered_unpaid', 'Delivered and unpaid'), ('advance', 'Advance'), ('margin', 'Margin')], max_length=16)),
-                ('kind', models.CharField(choices=[('take_hold', 'Hold taken'), ('move_hold', 'Hold moved'), ('release_hold', 'Hold released'), ('contract', 'Contracted'), ('deliver', 'Delivered'), ('pay', 'Paid'), ('reverse_payment', 'Payment reversed'), ('advance', 'Advance'), ('mark', 'Marked to market'), ('set_margin', 'Margin'), ('cancel_source', 'Cancelled'), ('suspend', 'Suspension')], max_length=16)),
+                ('kind', models.CharField(choices=[('take_hold', 'Hold taken'), ('move_hold', 'Hold moved'), ('release_hold', 'Hold released'), ('contract', 'Contracted'), ('contract_again', 'Contract changed'), ('deliver', 'Delivered'), ('pay', 'Paid'), ('reverse_payment', 'Payment reversed'), ('advance', 'Advance'), ('mark', 'Marked to market'), ('set_margin', 'Margin'), ('cancel_source', 'Cancelled'), ('suspend', 'Suspension')], max_length=16)),
                 ('amount', models.DecimalField(decimal_places=2, help_text='Signed; lowers the bucket where it is negative.', max_digits=20)),
                 ('asked_amount', models.DecimalField(decimal_places=2, help_text='What the caller asked for, by which a repetition is recognised.', max_digits=20)),
                 ('source_type', models.CharField(help_text='What it is about: reservation or trade.', max_length=40)),

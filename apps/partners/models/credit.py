@@ -250,6 +250,7 @@ class Operation(models.TextChoices):
     MOVE = "move_hold", "Hold moved"
     RELEASE = "release_hold", "Hold released"
     CONTRACT = "contract", "Contracted"
+    RECONTRACT = "contract_again", "Contract changed"
     DELIVER = "deliver", "Delivered"
     PAY = "pay", "Paid"
     REVERSE = "reverse_payment", "Payment reversed"

@@ -373,6 +373,19 @@ def contract(
 
 
 @service(**_ledger(events.ExposureConverted))
+def contract_again(
+    *, actor: Actor, partner: Partner, source: Source, amount: Decimal, entry_key: str, side: str = BUY
+) -> list[ExposureEntry]:
+    """Bring what is contracted of a source and not delivered to an amount: its trade was amended, or cut."""
+    account, entries, new = _set(
+        actor, partner, source, entry_key, amount, Operation.RECONTRACT, Bucket.CONTRACTED, side
+    )
+    if new and entries:
+        emit(events.ExposureConverted(**_head(account, entries, source, Bucket.CONTRACTED)))
+    return entries
+
+
+@service(**_ledger(events.ExposureConverted))
 def deliver(
     *, actor: Actor, partner: Partner, source: Source, amount: Decimal, entry_key: str
 ) -> list[ExposureEntry]:
@@ -464,14 +477,21 @@ def advance(
 
 
 def _set(
-    actor: Actor, partner: Partner, source: Source, key: str, amount: Decimal, kind: str, bucket: str
+    actor: Actor,
+    partner: Partner,
+    source: Source,
+    key: str,
+    amount: Decimal,
+    kind: str,
+    bucket: str,
+    side: str = BUY,
 ) -> tuple[CreditAccount, list[ExposureEntry], bool]:
     """Bring a source's bucket to an amount."""
     account, amount = locked_account(partner), _paise(amount)
     entries = _repeated(account, key, amount, kind, source)
     if entries is not None:
         return account, entries, False
-    line = _Line(source, BUY, bucket, amount - open_amount(account, source, bucket))
+    line = _Line(source, side, bucket, amount - open_amount(account, source, bucket))
     return account, _book(account, actor, kind, key, amount, source, [line]), True
 
 

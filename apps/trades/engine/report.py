@@ -1,6 +1,6 @@
 """A settlement as an accountant reads it: document by document, each figure with its rule and inputs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date
 from decimal import Decimal
 
@@ -21,7 +21,8 @@ def _lines(settlement: Settlement) -> Iterator[str]:
     yield f"Engine version {settlement.engine_version}, hash of the lines {settlement.lines_hash}"
     yield from _group("Weights, prices and other amounts", settlement, "")
     for document in settlement.documents:
-        yield from _group(_title(document), settlement, document.key)
+        title = f"{heading(document)}: {document.debtor} owes {document.creditor}"
+        yield from _group(title, settlement, document.key)
         if document.tds:
             yield _columns(
                 "payable after TDS", figures.money(document.total - document.tds, settlement.totals.currency)
@@ -32,8 +33,8 @@ def _lines(settlement: Settlement) -> Iterator[str]:
     yield ""
     yield "Obligations"
     for owed in settlement.obligations:
-        words = f"{owed.debtor} owes {owed.creditor}: {_words(owed.kind)}, due {day(owed.due_date)}"
-        yield _columns(words, figures.money(owed.amount, settlement.totals.currency))
+        label = f"{owed.debtor} owes {owed.creditor}: {words(owed.kind)}, due {day(owed.due_date)}"
+        yield _columns(label, figures.money(owed.amount, settlement.totals.currency))
         yield f"{INDENT}paid {figures.group(owed.paid)}, open {figures.group(owed.open)}"
     yield ""
     totals = settlement.totals
@@ -48,47 +49,59 @@ def _group(title: str, settlement: Settlement, key: str) -> Iterator[str]:
         yield ""
         yield title
     for line in lines:
-        yield _columns(
-            f"{_words(line.name)} {line.subject}".strip(), _amount(line, settlement.totals.currency)
-        )
-        yield f"{INDENT}rule {line.rule}{_exact(line)}{_inputs(line)}"
+        yield _columns(caption(line), amount(line, settlement.totals.currency))
+        yield f"{INDENT}{trace(line)}"
 
 
-def _title(document: Document) -> str:
-    number = f" {document.number}" if document.number else ""
-    reason = "" if document.reason in ("GOODS", document.kind) else f" ({_words(document.reason)})"
-    kind = _words(document.kind).capitalize()
-    return f"{kind}{number}{reason} of {day(document.day)}: {document.debtor} owes {document.creditor}"
+def heading(document: Document, number: str = "") -> str:
+    """What a document is, and of which day. ``number``: of a note, which the engine does not know."""
+    number = document.number or number
+    reason = "" if document.reason in ("GOODS", document.kind) else f" ({words(document.reason)})"
+    return f"{words(document.kind).capitalize()}{number and f' {number}'}{reason} of {day(document.day)}"
 
 
-def _amount(line: Line, currency: str) -> str:
+def caption(line: Line, names: Mapping[str, str] | None = None) -> str:
+    """A line's name and subject; partners by ``names``."""
+    return f"{words(line.name)} {(names or {}).get(line.subject, line.subject)}".strip()
+
+
+def amount(line: Line, currency: str) -> str:
+    """A line's figure with its unit."""
     if line.unit in (currency, "INR") and line.places <= max(exponent_of(currency), 2):
         return figures.money(line.amount, line.unit)
     return figures.quantity(line.amount, line.unit)
 
 
-def _exact(line: Line) -> str:
+def trace(line: Line) -> str:
+    """Rule, exact value and inputs of a line."""
     if line.rounding is Rounding.EXACT:
-        return ""
-    words = "share" if line.rounding is Rounding.LARGEST_REMAINDER else "exact"
-    return f", {words} {figures.group(rounded(line.unrounded, 10))}"
+        return f"rule {line.rule}{_inputs(line)}"
+    label = "share" if line.rounding is Rounding.LARGEST_REMAINDER else "exact"
+    return f"rule {line.rule}, {label} {exact(line)}{_inputs(line)}"
+
+
+def exact(line: Line) -> str:
+    """A line's exact value to ten decimals."""
+    return figures.group(rounded(line.unrounded, 10))
 
 
 def _inputs(line: Line) -> str:
-    return "".join(f", {_words(name)} {_number(value)}" for name, value in line.inputs.items() if value)
+    return "".join(f", {words(name)} {shown(value)}" for name, value in line.inputs.items() if value)
 
 
-def _number(value: str) -> str:
+def shown(value: str) -> str:
+    """An input as people read it: a number in Indian grouping."""
     whole, _, places = value.lstrip("-").partition(".")
     is_number = whole.isdecimal() and (not places or places.isdecimal())
     return figures.trim(Decimal(value)) if is_number else value
 
 
-def _columns(words: str, amount: str) -> str:
-    return f"  {words:<{WIDTH}} {amount:>24}"
+def _columns(label: str, figure: str) -> str:
+    return f"  {label:<{WIDTH}} {figure:>24}"
 
 
-def _words(name: str) -> str:
+def words(name: str) -> str:
+    """A name of the engine as people read it."""
     return name.replace("_", " ").lower().replace("tds", "TDS").replace("msme", "MSME")
 
 

@@ -1,12 +1,13 @@
 """What holds for every trade: a second implementation agrees, splits add up, order does not matter."""
 
+import os
 from dataclasses import replace
 from datetime import date
 from decimal import ROUND_HALF_UP, Context, Decimal
 from fractions import Fraction
 from itertools import pairwise
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from apps.commodities.differences import Mode
@@ -37,6 +38,12 @@ from apps.trades.tests.cases import (
 )
 
 EXAMPLES = settings(max_examples=60, deadline=None)
+# TRADE_EXAMPLES=100000 compares so many generated trades with the second implementation (trades §8.2).
+COMPARED = settings(
+    max_examples=int(os.environ.get("TRADE_EXAMPLES", "300")),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 cents = st.integers(0, 10**12).map(lambda n: D(n).scaleb(-2))
 grams = st.integers(10**6, 30 * 10**6).map(lambda n: D(n).scaleb(-3))
 
@@ -215,35 +222,46 @@ def cut_up(units, weights):
     return [part + (n in most) for n, (part, _) in enumerate(parts)]
 
 
+def values_again(facts, lot):
+    (governing,) = [q for q in facts.quality if q.lot_no == lot.lot_no]
+    return {result.parameter: Fraction(result.value) for result in governing.results}
+
+
+def unit_prices_again(terms, facts, lot):
+    """Weights of the slices and their prices after premiums and discounts (§5.7)."""
+    value = values_again(facts, lot)
+    rd = next(
+        e for low, e in ((77.1, 1), (75.5, 0), (74, -1.5), (73, -3.5)) if value["rd"] >= Fraction(str(low))
+    )
+    effects = [Fraction(str(rd)), -max(value["trash"] - 3, Fraction(0))]
+    change = sum(effects) / 100
+    if terms.schedule.rules.mode is Mode.COMPOUND:
+        change = (1 + effects[0] / 100) * (1 + effects[1] / 100) - 1
+    if (cap := terms.schedule.rules.cap_percent) is not None:
+        change = max(-Fraction(cap) / 100, min(Fraction(cap) / 100, change))
+    return [(weight, Fraction(half_up(base * (1 + change), 6))) for weight, base in bases_again(terms, facts)]
+
+
+def carried_again(facts, lot):
+    """Grams of a lot by invoice."""
+    return sorted(
+        (row.invoice_number, int(line.weight_kg * 1000))
+        for row in facts.dispatches
+        for line in row.lines
+        if line.lot_no == lot.lot_no
+    )
+
+
 def invoices_again(terms, facts):
     """Invoices by number: taxable, tax, round-off, total and TDS, worked out from practice §9 alone."""
     k, found = Fraction(35562, 100), {}
-    heads = [Fraction(5)] if terms.buyer.state_code == "33" else [Fraction(5, 2)] * 2
+    heads = rates_again(terms)
     for lot in sorted(terms.lots, key=lambda lot: lot.lot_no):
         (slip,) = [w for w in facts.weighments if w.lot_no == lot.lot_no and w.stage == "ORIGIN"]
-        (governing,) = [q for q in facts.quality if q.lot_no == lot.lot_no]
-        value = {result.parameter: Fraction(result.value) for result in governing.results}
-        wet = max(value["moisture"] - Fraction(17, 2), Fraction(0))
+        wet = max(values_again(facts, lot)["moisture"] - Fraction(17, 2), Fraction(0))
         accounted = half_up(Fraction(slip.gross_kg - slip.tare_kg) * (1 - wet / 100), 3)
-        rd = next(
-            e
-            for low, e in ((77.1, 1), (75.5, 0), (74, -1.5), (73, -3.5))
-            if value["rd"] >= Fraction(str(low))
-        )
-        effects = [Fraction(str(rd)), -max(value["trash"] - 3, Fraction(0))]
-        change = sum(effects) / 100
-        if terms.schedule.rules.mode is Mode.COMPOUND:
-            change = (1 + effects[0] / 100) * (1 + effects[1] / 100) - 1
-        if (cap := terms.schedule.rules.cap_percent) is not None:
-            change = max(-Fraction(cap) / 100, min(Fraction(cap) / 100, change))
-        weights, bases = zip(*bases_again(terms, facts), strict=True)
-        unit_prices = [Fraction(half_up(base * (1 + change), 6)) for base in bases]
-        carried = sorted(
-            (row.invoice_number, int(line.weight_kg * 1000))
-            for row in facts.dispatches
-            for line in row.lines
-            if line.lot_no == lot.lot_no
-        )
+        weights, unit_prices = zip(*unit_prices_again(terms, facts, lot), strict=True)
+        carried = carried_again(facts, lot)
         parts = cut_up(int(accounted * 1000), [units for _, units in carried])
         for (number, _), units in zip(carried, parts, strict=True):
             kg = Fraction(units, 1000)
@@ -277,7 +295,79 @@ def tds_again(terms, facts, found):
     return withheld
 
 
-@EXAMPLES
+def rates_again(terms):
+    return [Fraction(5)] if terms.buyer.state_code == "33" else [Fraction(5, 2)] * 2
+
+
+def noted_again(terms, amounts):
+    """Tax, round-off and total of a note on amounts."""
+    tax = sum((half_up(Fraction(a) * rate / 100, 2) for a in amounts for rate in rates_again(terms)), D(0))
+    exact = sum(amounts, D(0)) + tax
+    return sum(amounts, D(0)), tax, half_up(Fraction(exact), 0)
+
+
+def claims_again(terms, facts):
+    """Credit notes for what was lost on the way, by invoice: taxable, tax, total (§5.9, rule 14)."""
+    k, by_invoice = Fraction(35562, 100), {}
+    for lot in sorted(terms.lots, key=lambda lot: lot.lot_no):
+        weighed = [w for w in facts.weighments if w.lot_no == lot.lot_no]
+        origin = sum((w.gross_kg - w.tare_kg for w in weighed if w.stage == "ORIGIN"), D(0))
+        arrived = sum((w.gross_kg - w.tare_kg for w in weighed if w.stage == "DESTINATION"), D(0))
+        short, franchise = origin - arrived, half_up(Fraction(origin) * Fraction(1, 400), 3)
+        claimed = {
+            "NONE": D(0),
+            "DEDUCTIBLE": max(D(0), short - franchise),
+            "THRESHOLD": short if short > franchise else D(0),
+        }[terms.weight.franchise_kind]
+        if not claimed:
+            continue
+        weights, prices = zip(*unit_prices_again(terms, facts, lot), strict=True)
+        price = sum(w * Fraction(p) for w, p in zip(weights, prices, strict=True)) / sum(weights)
+        amount = half_up(Fraction(claimed) * price / k, 2)
+        carried = carried_again(facts, lot)
+        for (number, _), cents_ in zip(
+            carried, cut_up(int(amount * 100), [units for _, units in carried]), strict=True
+        ):
+            by_invoice.setdefault(number, []).append(D(cents_).scaleb(-2))
+    return {number: noted_again(terms, amounts) for number, amounts in by_invoice.items() if any(amounts)}
+
+
+def carrying_again(terms, facts, found, withheld, notes):
+    """The charge on what was paid late: 15 days at 15 %, 15 at 18 %, then 24 %, of 365 (§5.10)."""
+    stated = terms.price.price if terms.price.form == "FLAT" else terms.price.provisional_price
+    value = half_up(Fraction(terms.weight_kg) * Fraction(stated) * 100 / 35562, 2)
+    left, owed = half_up(Fraction(value) * 15 / 100, 2), []
+    for number, (taxable, tax) in sorted(found.items()):
+        net = half_up(Fraction(taxable + tax), 0) - withheld[number]
+        advance = min(left, net)
+        left -= advance
+        owed += [(day("2026-01-14"), 0, number, advance), (day("2026-01-31"), 1, number, net - advance)]
+    parts = []
+    paid = [
+        [row.paid_date, row.amount] for row in sorted(facts.payments, key=lambda r: (r.paid_date, r.number))
+    ]
+    cover = sum((total for _, _, total in notes.values()), D(0))
+    for due, _, _, amount in sorted(owed):
+        for payment in paid:
+            part = min(amount, payment[1])
+            amount, payment[1] = amount - part, payment[1] - part
+            parts.append((part, (payment[0] - due).days))
+        set_off = min(cover, amount)
+        cover -= set_off
+        parts.append((amount - set_off, (facts.as_of - due).days))
+    percents = [15] * 15 + [18] * 15
+    exact = sum(
+        (
+            Fraction(amount) * sum((percents[n] if n < 30 else 24 for n in range(days)), 0) / 36500
+            for amount, days in parts
+            if days > 0
+        ),
+        Fraction(0),
+    )
+    return half_up(exact, 2)
+
+
+@COMPARED
 @given(trades())
 def test_a_second_implementation_agrees(trade):
     terms, facts = trade
@@ -291,6 +381,20 @@ def test_a_second_implementation_agrees(trade):
         invoice = invoices[number]
         assert (invoice.taxable, invoice.tax, invoice.tds) == (taxable, tax, withheld[number])
         assert (invoice.round_off, invoice.total) == (total - taxable - tax, total)
+    notes = claims_again(terms, facts)
+    drawn = {
+        next(i.number for i in invoices.values() if i.key == d.invoice): (d.taxable, d.tax, d.total)
+        for d in done.documents
+        if d.kind == "CREDIT_NOTE"
+    }
+    assert drawn == notes
+    charge = carrying_again(terms, facts, found, withheld, notes)
+    assert done.totals.carrying == charge
+    debit = [(d.taxable, d.tax, d.total) for d in done.documents if d.kind == "DEBIT_NOTE"]
+    assert debit == ([noted_again(terms, [charge])] if charge else [])
+    fee = half_up(Fraction(sum(taxable for taxable, _ in found.values())) / 400, 2)
+    (brokerage,) = [d for d in done.documents if d.kind == "BROKERAGE"]
+    assert (brokerage.taxable, brokerage.tax) == (fee, half_up(Fraction(fee) * 18 / 100, 2))
 
 
 @EXAMPLES

@@ -1,0 +1,300 @@
+"""Payments of a trade: recorded with their TDS, allocated, reversed when they bounce (trades §4, §5.8)."""
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+from decimal import Decimal
+from typing import Any, Final
+
+from apps.partners.models import Partner
+from apps.partners.services import exposure
+from apps.trades import capabilities, events
+from apps.trades import engine as engines
+from apps.trades.engine import errors
+from apps.trades.engine.facts import PaymentKind
+from apps.trades.engine.settlement import Missing, Posting
+from apps.trades.engine.v1 import payments as allocation
+from apps.trades.models import (
+    Deadline,
+    LedgerEntry,
+    Payment,
+    PaymentAllocation,
+    PositionEntry,
+    TaxPosition,
+    Trade,
+)
+from apps.trades.services import credit, gathering, ledger, positions, rules, settlement
+from erp.access import Actor
+from erp.errors import Conflict, FieldError, Invalid, RuleBroken
+from erp.services import emit, service
+
+_Status = Trade.Status
+RUNNING: Final = (_Status.APPROVED, _Status.IN_EXECUTION, _Status.DELIVERED)
+AFTER_CANCEL: Final = (PaymentKind.WASHOUT.value, PaymentKind.REFUND.value, PaymentKind.REVERSAL.value)
+GOODS: Final = (PaymentKind.ADVANCE.value, PaymentKind.BALANCE.value)
+# What an allocation may name: the goods, and the reasons of notes and other documents.
+OBLIGATIONS: Final = (
+    "ADVANCE", "BALANCE", "CARRYING", "CLAIM", "TRUE_UP", "RETURN", "AWARD", "BROKERAGE", "WASHOUT", "REFUND",
+)  # fmt: skip
+
+
+class PaymentReferenceUsed(Conflict):
+    """A payment with this reference was recorded before."""
+
+    constraints = ("payment_reference_once",)
+
+
+class AlreadyReversed(Conflict):
+    """The payment was reversed before."""
+
+
+class CurrencyMismatch(RuleBroken):
+    """The payment isn't in the contract's currency."""
+
+
+class NotAParty(RuleBroken):
+    """Payer and payee are parties of the trade."""
+
+
+@service(
+    requires=capabilities.RECORD_PAYMENT,
+    emits=[events.TradePaymentRecorded],
+    raises=[
+        rules.InvalidState, rules.DateInFuture, PaymentReferenceUsed, AlreadyReversed, CurrencyMismatch, NotAParty,
+        errors.OverAllocated, errors.FactsMissing, errors.TaxRuleMissing, errors.SnapshotDamaged,
+        *settlement.YEAR_ERRORS,
+    ],
+    label="Record payment",
+    description="Record what one party paid another. TDS on an advance is computed.",
+)  # fmt: skip
+def record_payment(
+    trade: Trade,
+    *,
+    actor: Actor,
+    kind: str,
+    payer: Partner,
+    payee: Partner,
+    amount: Decimal,
+    currency: str,
+    paid_date: date,
+    method: str,
+    reference: str,
+    allocations: Iterable[Mapping[str, Any]] = (),
+    reverses_payment: Payment | None = None,
+) -> Payment:
+    """Record a payment, or the reversal of one that bounced.
+
+    Without allocations it goes to the oldest obligation due; the rest stays on account. Raises FactsMissing where the
+    TDS position of an advance is missing.
+    """
+    _require_kind(trade, kind)
+    settlement.require_open_date(trade, actor, paid_date, "/paid_date")
+    if currency != trade.currency:
+        raise CurrencyMismatch.at("/currency", "currency", f"The contract is in {trade.currency}.")
+    original = _reversed(trade, kind, payer, payee, amount, paid_date, reverses_payment)
+    _require_parties(trade, kind, payer, payee)
+    parts = _parts(allocations, amount)
+    exposure.lock_accounts([trade.seller_id, trade.buyer_id])
+    tds, position, deduction = _tds_on_advance(trade, kind, amount, paid_date)
+    payment = Payment(
+        trade=trade,
+        organization_id=trade.organization_id,
+        number=Payment.objects.filter(trade=trade).count() + 1,
+        kind=kind,
+        payer=payer,
+        payee=payee,
+        amount=amount,
+        tds=tds if original is None else original.tds,
+        bank_amount=amount - (tds if original is None else original.tds),
+        currency=currency,
+        paid_date=paid_date,
+        method=method,
+        reference=reference,
+        reverses=original,
+        created_by_id=actor.pk,
+    )
+    payment.save()
+    for obligation, part in sorted(parts.items()):
+        PaymentAllocation(payment=payment, obligation=obligation, amount=part).save()
+    if original is not None:
+        _undo(trade, actor, payment, original)
+    else:
+        _post(trade, actor, payment)
+        credit.record(trade, actor, payment)
+        if position is not None and deduction is not None:
+            positions.move(
+                position, actor, trade=trade, payment=payment, **_moved(position, deduction.position)
+            )  # fmt: skip
+        _meet_deadline(trade, payment)
+    rules.touch(trade)
+    emit(
+        events.TradePaymentRecorded(
+            **rules.head(trade),
+            payment_id=payment.pk,
+            kind=kind,
+            payer_id=payer.pk,
+            payee_id=payee.pk,
+            amount=amount,
+            tds=payment.tds,
+            paid_date=paid_date,
+        )
+    )
+    return payment
+
+
+def _require_kind(trade: Trade, kind: str) -> None:
+    """From the approval on; an advance until it is settled; in a cancelled trade what closes it."""
+    if trade.status == _Status.CANCELLED and kind in AFTER_CANCEL:
+        return
+    if trade.status == _Status.SETTLED and kind != PaymentKind.ADVANCE.value:
+        return
+    rules.require_status(trade, *RUNNING)
+
+
+def _reversed(
+    trade: Trade,
+    kind: str,
+    payer: Partner,
+    payee: Partner,
+    amount: Decimal,
+    paid_date: date,
+    original: Payment | None,
+) -> Payment | None:
+    """The payment that a reversal is of. Raises AlreadyReversed, and Invalid where the two don't agree."""
+    is_reversal = kind == PaymentKind.REVERSAL.value
+    if is_reversal != (original is not None):
+        words = "Name the payment that bounced." if is_reversal else "Only a reversal names a payment."
+        raise Invalid(
+            errors=[FieldError("/reverses_payment_id", "required" if is_reversal else "not_allowed", words)]
+        )
+    if original is None:
+        return None
+    if original.trade_id != trade.pk or original.kind == PaymentKind.REVERSAL.value:
+        raise Invalid(
+            errors=[FieldError("/reverses_payment_id", "does_not_exist", "The trade has no such payment.")]
+        )
+    faults = {
+        "/amount": (amount, original.amount),
+        "/payer_id": (payer.pk, original.payer_id),
+        "/payee_id": (payee.pk, original.payee_id),
+    }
+    wrong = [
+        FieldError(pointer, "contradicts", "It is that of the payment that bounced.")
+        for pointer, (given, expected) in faults.items()
+        if given != expected
+    ]
+    if paid_date < original.paid_date:
+        wrong.append(FieldError("/paid_date", "contradicts", f"It was paid on {original.paid_date}."))
+    if wrong:
+        raise Invalid(errors=wrong)
+    if Payment.objects.filter(reverses=original).exists():
+        raise AlreadyReversed
+    return original
+
+
+def _require_parties(trade: Trade, kind: str, payer: Partner, payee: Partner) -> None:
+    known = set(trade.parties.values_list("partner_id", flat=True))
+    wrong = [
+        FieldError(pointer, "not_a_party", "This partner has no role in the trade.")
+        for pointer, partner in (("/payer_id", payer), ("/payee_id", payee))
+        if partner.pk not in known
+    ]
+    if payer.pk == payee.pk:
+        wrong.append(FieldError("/payee_id", "not_a_party", "Nobody pays itself."))
+    if not wrong and kind in GOODS and (payer.pk, payee.pk) != (trade.buyer_id, trade.seller_id):
+        wrong.append(FieldError("/payer_id", "not_a_party", "The buyer pays for the goods, to the seller."))
+    if wrong:
+        raise NotAParty(errors=wrong)
+
+
+def _parts(allocations: Iterable[Mapping[str, Any]], amount: Decimal) -> dict[str, Decimal]:
+    parts: dict[str, Decimal] = {}
+    for number, row in enumerate(allocations):
+        if row["obligation"] in parts:
+            raise Invalid(
+                errors=[FieldError(f"/allocations/{number}/obligation", "duplicate", "It occurs twice.")]
+            )
+        parts[row["obligation"]] = row["amount"]
+    total = sum(parts.values(), Decimal(0))
+    if total > amount:
+        raise errors.OverAllocated.at(
+            "/allocations", "over_allocated", f"{total} is allocated, {amount} was paid."
+        )
+    return parts
+
+
+def _tds_on_advance(
+    trade: Trade, kind: str, amount: Decimal, day: date
+) -> tuple[Decimal, TaxPosition | None, Any]:
+    """TDS on an advance, which counts when it is paid; with the locked position and what it becomes."""
+    terms = gathering.terms_of(trade)
+    if kind != PaymentKind.ADVANCE.value or not gathering.is_deducting(terms):
+        return ledger.NOTHING, None, None
+    key = gathering.goods_key(trade, day)
+    position = positions.find([key], lock=True).get(key)
+    if position is None:
+        detail = (
+            f"The TDS position of buyer and seller for {key.financial_year} is missing: enter its opening."
+        )
+        raise errors.FactsMissing([Missing(code="tds_position", subject=key.financial_year, detail=detail)])
+    rows = gathering.tax_rows(trade, terms, day)
+    version = engines.version(engines.CURRENT)
+    tds, deduction = version.deduct(terms, rows, positions.as_fact(key, position), amount, day)
+    return Decimal(tds), position, deduction
+
+
+def _moved(before: TaxPosition, after: Any) -> dict[str, Any]:
+    """How a position moves: what is counted, taxed and used of certificates."""
+    used = {row["number"]: Decimal(row.get("used", "0")) for row in before.certificates}
+    newly = {row.number: row.used - used[row.number] for row in after.certificates}
+    return {
+        "counted": after.counted - before.counted,
+        "taxed": after.taxed - before.taxed,
+        "certificates": {number: amount for number, amount in newly.items() if amount},
+    }
+
+
+def _post(trade: Trade, actor: Actor, payment: Payment) -> None:
+    """The payee owes the payer what the bank moved; with the TDS it discharges the whole amount."""
+    parts = (("PAYMENT", payment.bank_amount), ("TDS", payment.tds))
+    postings = [
+        Posting(
+            kind=kind,
+            debtor=str(payment.payee_id),
+            creditor=str(payment.payer_id),
+            amount=amount,
+            document="",
+            line_no=0,
+        )
+        for kind, amount in parts
+        if amount
+    ]
+    ledger.post(trade, actor, postings, payment=payment)
+
+
+def _undo(trade: Trade, actor: Actor, payment: Payment, original: Payment) -> None:
+    """Reverse all that a bounced payment did: its entries, its part of the position, its exposure."""
+    positions.reverse(PositionEntry.objects.filter(payment=original), actor)
+    entries = list(LedgerEntry.objects.filter(payment=original).order_by("pk"))
+    ledger.reverse(ledger.standing(entries), actor)
+    credit.reverse(trade, actor, original)
+    for row in _deadlines(trade, original.kind, Deadline.Status.MET):
+        row.status = Deadline.Status.OPEN
+        row.save()
+
+
+def _meet_deadline(trade: Trade, payment: Payment) -> None:
+    """A deadline is met once everything that is due by it is paid."""
+    if payment.kind not in GOODS:
+        return
+    rows = gathering.goods_of(trade)["payments"]
+    paid = allocation.effective(rows, payment.paid_date)
+    advances = sum((row.amount for row in paid if row.kind is PaymentKind.ADVANCE), Decimal(0))
+    due = engines.version(engines.CURRENT).value(gathering.terms_of(trade)).advance_due
+    if advances >= due:
+        for row in _deadlines(trade, "ADVANCE", Deadline.Status.OPEN):
+            row.status = Deadline.Status.MET
+            row.save()
+
+
+def _deadlines(trade: Trade, kind: str, status: str) -> Any:
+    return Deadline.objects.filter(trade=trade, kind=kind, status=status).order_by("pk").locked()

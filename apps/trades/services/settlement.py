@@ -1,0 +1,459 @@
+"""Settle a trade: its facts, every figure with its trace, who owes whom, and the TDS positions (trades §4, §5.4)."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal
+from typing import Any, Final
+from uuid import UUID, uuid5
+
+from apps.organization.models import DocumentType, FinancialYear
+from apps.organization.services import series
+from apps.organization.services.rules import (
+    FinancialYearLocked,
+    FinancialYearMissing,
+    FinancialYearSoftClosed,
+    require_writable,
+)
+from apps.partners.services import exposure
+from apps.trades import capabilities, events, papers
+from apps.trades import engine as engines
+from apps.trades.engine import errors, records
+from apps.trades.engine import facts as f
+from apps.trades.engine import settlement as s
+from apps.trades.engine import terms as t
+from apps.trades.models import (
+    Amendment,
+    Approval,
+    Deadline,
+    Dispute,
+    LedgerEntry,
+    Line,
+    PositionEntry,
+    Settlement,
+    Terms,
+    Trade,
+)
+from apps.trades.services import credit, deadlines, gathering, ledger, performance, positions, rules
+from apps.trades.services import facts as facts_of
+from apps.trades.services.gathering import Gathered
+from erp import clock
+from erp.access import Actor
+from erp.errors import Conflict, FieldError, SelfApproval
+from erp.services import emit, service
+
+YEAR_ERRORS: Final = (FinancialYearMissing, FinancialYearSoftClosed, FinancialYearLocked)
+NUMBER_ERRORS: Final = (*YEAR_ERRORS, series.SeriesMissing, series.SeriesExhausted, series.DateOutOfOrder)
+ENGINE_ERRORS: Final = (
+    errors.SnapshotDamaged, errors.FactsMissing, errors.TaxRuleMissing, errors.ScheduleGap, errors.PriceNotPositive,
+    errors.BadInput,
+)  # fmt: skip
+PREVIEWED: Final = (
+    Trade.Status.APPROVED, Trade.Status.IN_EXECUTION, Trade.Status.DELIVERED, Trade.Status.SETTLED,
+)  # fmt: skip
+
+
+class DisputeOpen(Conflict):
+    """A dispute is open: resolve it first."""
+
+
+class PreviewStale(Conflict):
+    """A fact changed since the preview."""
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a settlement would come to, and what prevents it."""
+
+    terms_version: int
+    as_of: date
+    settlement: s.Settlement
+    preview_hash: str
+    blocking: tuple[str, ...]
+
+
+def preview(trade: Trade, *, as_of: date | None = None) -> Preview:
+    """Compute the settlement of a day, with estimates for missing facts. Stores nothing."""
+    day = as_of or clock.today()
+    gathered = gathering.gather(trade, as_of=day, lock=False)
+    done = engines.preview(engines.CURRENT, gathered.terms, gathered.facts)
+    blocking = [*done.blocking]
+    if done.missing:
+        blocking.append("facts_missing")
+    if _open_dispute(trade):
+        blocking.append("dispute_open")
+    if _open_amendment(trade):
+        blocking.append("amendment_open")
+    if trade.status != Trade.Status.DELIVERED:
+        blocking.append("invalid_state")
+    return Preview(trade.terms_version, day, done, hash_of(trade, gathered.facts), tuple(blocking))
+
+
+def hash_of(trade: Trade, facts: f.Facts) -> str:
+    """A digest of all that a settlement depends on, but for the invoice that is named when settling."""
+    named = replace(facts, invoice_number="", invoice_date=None)
+    return records.digest([trade.contract_hash, engines.CURRENT, records.to_json(named)])
+
+
+@service(
+    requires=capabilities.SETTLE,
+    emits=[events.TradeSettled],
+    raises=[
+        rules.InvalidState, rules.DateInFuture, DisputeOpen, rules.AmendmentOpen, PreviewStale, SelfApproval,
+        errors.BalanceOpen, *performance.ERRORS, *ENGINE_ERRORS, *NUMBER_ERRORS,
+    ],
+    label="Settle",
+    description="Compute every figure from the recorded facts, post who owes whom, and draw up the statement.",
+)  # fmt: skip
+def settle(
+    trade: Trade,
+    *,
+    actor: Actor,
+    settled_date: date | None = None,
+    invoice_number: str = "",
+    invoice_date: date | None = None,
+    preview_hash: str = "",
+) -> Trade:
+    """Settle a delivered trade.
+
+    Raises SelfApproval for who created or approved it, FactsMissing with each missing fact, BalanceOpen where more
+    than 1.00 of the invoices is unpaid, PreviewStale where a fact changed since the preview.
+    """
+    rules.require_status(trade, Trade.Status.DELIVERED)
+    require_uninvolved(trade, actor)
+    day = settled_date or clock.today()
+    require_open_date(trade, actor, day, "/settled_date")
+    if invoice_date is not None and invoice_date > day:
+        raise rules.DateInFuture(errors=[FieldError("/invoice_date", "future", f"It is after {day}.")])
+    if _open_dispute(trade):
+        raise DisputeOpen
+    if _open_amendment(trade):
+        raise rules.AmendmentOpen
+    exposure.lock_accounts([trade.seller_id, trade.buyer_id])
+    gathered = gathering.gather(
+        trade, as_of=day, lock=True, invoice_number=invoice_number, invoice_date=invoice_date
+    )
+    if preview_hash and preview_hash != hash_of(trade, gathered.facts):
+        raise PreviewStale("A fact changed since the preview. Look at a new one.")
+    done = engines.settle(engines.CURRENT, gathered.terms, gathered.facts)
+    row = _store(trade, actor, day, gathered, done)
+    credit.close(trade, actor, f"settle:{row.pk}")
+    trade.status, trade.settled_at = Trade.Status.SETTLED, clock.now()
+    trade.save()
+    deadlines.close(trade, Deadline.Kind.ADVANCE, Deadline.Kind.BALANCE)
+    performance.report_settled(trade, actor, day, gathered, done)
+    emit(_settled(trade, row))
+    return trade
+
+
+def require_uninvolved(trade: Trade, actor: Actor) -> None:
+    """Raise SelfApproval for who created or approved the trade: nobody settles what they approved."""
+    if actor.pk is None:
+        return
+    if (
+        trade.created_by_id == actor.pk
+        or Approval.objects.filter(trade=trade, created_by_id=actor.pk).exists()
+    ):
+        raise SelfApproval("You created or approved this trade, so another person must settle it.")
+
+
+def require_open_date(trade: Trade, actor: Actor, day: date, pointer: str) -> None:
+    """Require a business date up to today in an open financial year. Raises DateInFuture, FinancialYear…"""
+    today = clock.today()
+    if day > today:
+        raise rules.DateInFuture(
+            errors=[FieldError(pointer, "future", f"The date must not be after today, {today}.")]
+        )
+    year = FinancialYear.objects.filter(organization=trade.organization_id).on(day).first()
+    require_writable(year, actor, day)
+
+
+def _open_dispute(trade: Trade) -> bool:
+    return Dispute.objects.filter(trade=trade, status=Dispute.Status.OPEN).exists()
+
+
+def _open_amendment(trade: Trade) -> bool:
+    return Amendment.objects.filter(trade=trade, status__in=("PROPOSED", "ACCEPTED")).exists()
+
+
+def _store(trade: Trade, actor: Actor, day: date, gathered: Gathered, done: s.Settlement) -> Settlement:
+    """Number, store and post a settlement; positions and series are locked until the commit."""
+    last = Settlement.objects.filter(trade=trade).order_by("-revision").first()
+    totals = done.totals
+    debtor = {"SELLER": trade.seller_id, "BUYER": trade.buyer_id}.get(totals.net_debtor)
+    row = Settlement(
+        trade=trade,
+        organization=trade.organization,
+        revision=1 if last is None else last.revision + 1,
+        settled_date=day,
+        engine_version=done.engine_version,
+        terms_version=trade.terms_version,
+        facts=records.to_json(gathered.facts),
+        obligations=records.to_json(done.obligations),
+        position_moves=records.to_json(done.position_moves),
+        lines_hash=done.lines_hash,
+        currency=totals.currency,
+        taxable=totals.taxable,
+        tax=totals.tax,
+        round_off=totals.round_off,
+        invoice_total=totals.invoice_total,
+        tds=totals.tds,
+        claim=totals.claim,
+        carrying=totals.carrying,
+        brokerage=totals.brokerage,
+        washout=totals.washout,
+        net_due=totals.net_due,
+        net_debtor_id=debtor,
+        open_after_notes=totals.open_after_notes,
+        on_account=totals.on_account,
+        reverses=last,
+        created_by_id=actor.pk,
+    )
+    row.number = _number(trade, actor, DocumentType.SETTLEMENT_STATEMENT, day, row.pk)
+    notes = {note.key: number_note(trade, actor, day, row.pk, note.key) for note in papers.notes_of(done)}
+    row.documents = [
+        {**records.to_json(document), "number": notes.get(document.key, document.number)}
+        for document in done.documents
+    ]
+    row.save()
+    Line.objects.bulk_create(_line(row, line, done) for line in done.lines)
+    ledger.post(trade, actor, done.postings, lines=done.lines, settlement=row)
+    move_positions(trade, actor, gathered, done, settlement=row)
+    return row
+
+
+def _number(trade: Trade, actor: Actor, kind: str, day: date, reference: UUID) -> str:
+    allocated = series.allocate_number(
+        trade.organization,
+        actor=actor,
+        type=kind,
+        document_date=day,
+        reference_type=f"trade.{kind}",
+        reference_id=reference,
+    )
+    return str(allocated.document_number)
+
+
+def number_note(trade: Trade, actor: Actor, day: date, owner: UUID, key: str) -> str:
+    """The number of a credit or debit note; the same note of the same owner has one number."""
+    return _number(trade, actor, DocumentType.CLAIM, day, uuid5(owner, key))
+
+
+def _line(row: Settlement, line: s.Line, done: s.Settlement) -> Line:
+    kinds = {document.key: document.kind for document in done.documents}
+    return Line(
+        settlement=row,
+        line_no=line.line_no,
+        document=kinds.get(line.document, ""),
+        document_key=line.document,
+        name=line.name,
+        subject=line.subject,
+        rule=line.rule,
+        rule_version=line.rule_version,
+        inputs=dict(line.inputs),
+        numerator=str(line.unrounded.numerator),
+        denominator=str(line.unrounded.denominator),
+        amount=line.amount,
+        places=line.places,
+        unit=line.unit,
+        rounding=line.rounding,
+    )
+
+
+def move_positions(
+    trade: Trade,
+    actor: Actor,
+    gathered: Gathered,
+    done: s.Settlement,
+    *,
+    settlement: Settlement | None = None,
+    only: str | None = None,
+) -> None:
+    """Add what the documents moved to the locked positions; ``only``: those of one document."""
+    for each in done.position_moves:
+        if only is not None and each.document != only:
+            continue
+        key = positions.PositionKey(each.kind, UUID(each.deductor), UUID(each.deductee), each.financial_year)
+        positions.move(
+            gathered.positions[key],
+            actor,
+            trade=trade,
+            counted=each.counted,
+            taxed=each.taxed,
+            certificates=each.certificates,
+            document=each.document,
+            settlement=settlement,
+        )
+
+
+def _settled(trade: Trade, row: Settlement) -> events.TradeSettled:
+    roles = {trade.seller_id: "SELLER", trade.buyer_id: "BUYER"}
+    return events.TradeSettled(
+        **rules.head(trade),
+        settlement_id=row.pk,
+        revision=row.revision,
+        taxable=row.taxable,
+        tax=row.tax,
+        round_off=row.round_off,
+        invoice_total=row.invoice_total,
+        tds=row.tds,
+        claim=row.claim,
+        carrying=row.carrying,
+        brokerage=row.brokerage,
+        net_due=row.net_due,
+        net_debtor_role=roles.get(row.net_debtor_id),
+        engine_version=row.engine_version,
+        lines_hash=row.lines_hash,
+    )
+
+
+# What other services of the module do with a settlement, in their own transaction
+
+
+def current(trade: Trade) -> Settlement | None:
+    """The settlement in force, none before the first and after its reversal."""
+    row: Settlement | None = Settlement.objects.filter(trade=trade).order_by("-revision").first()
+    return row if row is not None and trade.status == Trade.Status.SETTLED else None
+
+
+def reverse(trade: Trade, actor: Actor) -> Settlement:
+    """Reverse entries and positions of the current settlement; the trade is DELIVERED again."""
+    row = current(trade)
+    if row is None:
+        raise ValueError(f"{trade} is not settled")
+    entries = list(LedgerEntry.objects.filter(settlement=row).order_by("pk"))
+    positions.reverse(PositionEntry.objects.filter(settlement=row), actor)
+    ledger.reverse(ledger.standing(entries), actor)
+    trade.status, trade.settled_at = Trade.Status.DELIVERED, None
+    return row
+
+
+def post_award(trade: Trade, actor: Actor, dispute: Dispute) -> str:
+    """Post the award of a settled trade's dispute as a note of its own; the settlement stays. Returns its number."""
+    row = current(trade)
+    if row is None:
+        raise ValueError(f"{trade} is not settled")
+    day = clock.today()
+    gathered, done, key = award_note(row, dispute, day, lock=True)
+    number = number_note(trade, actor, day, dispute.pk, key)
+    ledger.post(trade, actor, [each for each in done.postings if each.document == key], lines=done.lines)
+    move_positions(trade, actor, gathered, done, only=key)
+    return number
+
+
+def award_note(
+    row: Settlement, dispute: Dispute, day: date, *, lock: bool
+) -> tuple[Gathered, s.Settlement, str]:
+    """The settlement with an award beside it, and the key of the award's note."""
+    terms = terms_behind(row)[0]
+    stored = records.from_json(f.Facts, row.facts)
+    award = facts_of.award_of(dispute, dispute.lot and dispute.lot.lot_no)
+    known = {(rule.code, rule.version) for rule in stored.tax_rows}
+    later = [
+        rule
+        for rule in gathering.tax_rows(row.trade, terms, day)
+        if (rule.code, rule.version) not in known and rule.kind is f.RowKind.NOTE_LIMIT
+    ]
+    keys = [
+        positions.PositionKey(each.kind, UUID(each.deductor), UUID(each.deductee), each.financial_year)
+        for each in stored.positions
+    ]
+    found = positions.find(keys, lock=lock)
+    facts = replace(
+        stored,
+        as_of=day,
+        awards=(*stored.awards, award),
+        tax_rows=(*stored.tax_rows, *later),
+        positions=tuple(positions.as_fact(each, found[each]) for each in sorted(found)),
+    )
+    done = engines.preview(row.engine_version, terms, facts)
+    key = next(each.key for each in done.documents if each.key.endswith(f"{gathering.AWARD}{dispute.pk}"))
+    return Gathered(terms, facts, found), done, key
+
+
+def close_undelivered(
+    trade: Trade, actor: Actor, *, washout: f.Washout | None, day: date
+) -> tuple[dict[str, Any], s.Settlement]:
+    """Post washout and refund of what was not delivered; returns what it was computed from, and the result.
+
+    Raises FactsMissing, SnapshotDamaged.
+    """
+    gathered = gathering.gather(trade, as_of=day, lock=True, washout=washout)
+    done = engines.cancel(engines.CURRENT, gathered.terms, gathered.facts)
+    ledger.post(trade, actor, done.postings, lines=done.lines)
+    move_positions(trade, actor, gathered, done)
+    return records.to_json(gathered.facts), done
+
+
+# The check
+
+
+def terms_behind(row: Settlement) -> tuple[t.Terms, Terms]:
+    """The terms that a settlement was computed from, and their row. Raises SnapshotDamaged."""
+    stored = Terms.objects.get(trade=row.trade_id, terms_version=row.terms_version)
+    return t.thaw(stored.body, stored.hash), stored
+
+
+def recompute(row: Settlement) -> s.Settlement:
+    """A settlement computed anew from its stored terms, facts and version of the engine."""
+    return engines.settle(row.engine_version, terms_behind(row)[0], records.from_json(f.Facts, row.facts))
+
+
+def export(row: Settlement) -> dict[str, Any]:
+    """Everything that somebody needs to recompute a settlement: ``python -m apps.trades.engine FILE``."""
+    _, stored = terms_behind(row)
+    facts = records.from_json(f.Facts, row.facts)
+    return engines.export("settle", stored.body, stored.hash, facts, recompute(row))
+
+
+def verify(row: Settlement) -> list[tuple[str, Any, Any]]:
+    """Where stored figures, entries and moves differ from those computed anew: pointer, stored, computed."""
+    done = recompute(row)
+    kept = [_comparable(line) for line in row.lines.order_by("line_no")]
+    computed = [_comparable(_line(row, line, done)) for line in done.lines]
+    found = records.differences(kept, computed, "/lines")
+    notes = {note.key for note in papers.notes_of(done)}
+    documents = [{**each, "number": ""} if each["key"] in notes else each for each in row.documents]
+    found += records.differences(documents, records.to_json(done.documents), "/documents")
+    found += records.differences(row.obligations, records.to_json(done.obligations), "/obligations")
+    found += records.differences(row.position_moves, records.to_json(done.position_moves), "/position_moves")
+    found += records.differences(_totals(row), records.to_json(done.totals), "/totals")
+    found += records.differences(row.lines_hash, done.lines_hash, "/lines_hash")
+    found += records.differences(_entries(row), _posted(done.postings), "/ledger")
+    moved = PositionEntry.objects.filter(settlement=row, reverses=None).order_by("pk")
+    entries = [[each.document, str(each.counted), str(each.taxed)] for each in moved]
+    expected = [[each.document, f"{each.counted:.2f}", f"{each.taxed:.2f}"] for each in done.position_moves]
+    return found + records.differences(entries, expected, "/position_entries")
+
+
+def _comparable(line: Line) -> dict[str, Any]:
+    names = (
+        "line_no", "document", "document_key", "name", "subject", "rule", "rule_version", "inputs", "numerator",
+        "denominator", "places", "unit", "rounding",
+    )  # fmt: skip
+    figures = {name: getattr(line, name) for name in names}
+    return {**records.to_json(figures), "amount": f"{line.amount:.{line.places}f}"}
+
+
+def _totals(row: Settlement) -> dict[str, Any]:
+    names = [name for name in s.Totals.__dataclass_fields__ if name != "net_debtor"]
+    roles = {row.trade.seller_id: "SELLER", row.trade.buyer_id: "BUYER"}
+    figures = {name: records.to_json(getattr(row, name)) for name in names}
+    return {**figures, "net_debtor": roles.get(row.net_debtor_id, "")}
+
+
+def _entries(row: Settlement) -> list[Any]:
+    rows = LedgerEntry.objects.filter(settlement=row, reverses=None).order_by("pk")
+    return [
+        [each.kind, str(each.debtor_id), str(each.creditor_id), str(each.amount), each.document]
+        for each in rows
+    ]
+
+
+def _posted(postings: Iterable[s.Posting]) -> list[Any]:
+    return [[each.kind, each.debtor, each.creditor, f"{each.amount:.2f}", each.document] for each in postings]
+
+
+def net_of(trade: Trade) -> Decimal:
+    """What the buyer owes the seller by the ledger of the trade."""
+    return ledger.balance(trade.buyer_id, trade.seller_id, trade.currency, trade)
