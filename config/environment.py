@@ -25,6 +25,7 @@ URLS_WITH_SECRETS = (
     ("pan_url", "pan_token"),
     ("penny_drop_url", "penny_drop_token"),
     ("geocoder_url", "geocoder_token"),
+    ("eway_url", "eway_token"),
 )
 KEYS = (
     "jwt_signing_key",
@@ -120,6 +121,8 @@ class Environment(BaseSettings):
     # Registries, banks, maps and the scanner: without an address the sandbox answers.
     gst_url: str = ""
     gst_token: str = ""
+    eway_url: str = ""
+    eway_token: str = ""
     pan_url: str = ""
     pan_token: str = ""
     penny_drop_url: str = ""
@@ -137,6 +140,7 @@ class Environment(BaseSettings):
     file_storage: str = ""  # file:///folder or gs://bucket/prefix; empty: files stay in the database
     partner_auto_approval: bool = False
     kyc_auto_suspend: bool = False
+    trade_organization: str = ""  # id of the house that books trades of accepted negotiations
 
     @field_validator("allowed_hosts", "csrf_trusted_origins", "cors_allowed_origins", mode="before")
     @classmethod
@@ -204,6 +208,7 @@ class Environment(BaseSettings):
         "pan_url",
         "penny_drop_url",
         "geocoder_url",
+        "eway_url",
         "scanner_url",
         "ai_url",
     )

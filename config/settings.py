@@ -282,9 +282,10 @@ REQUIREMENT_SUGGESTIONS_PER_DAY = 10  # of a buyer about one commodity
 REQUIREMENT_STATISTICS_PARTNERS, REQUIREMENT_STATISTICS_SHARE_PERCENT = 5, Decimal(50)
 # The house that books trades which SYSTEM makes, the hours in which both sides acknowledge, and how far an e-way
 # bill reaches a day.
-TRADE_ORGANIZATION: str | None = None
+TRADE_ORGANIZATION = ENV.trade_organization or None
 TRADE_ACKNOWLEDGE_HOURS = 72
 TRADE_EWAY_KM_PER_DAY = 200
+EWAY_PORTAL = (ENV.eway_url, ENV.eway_token)  # address and token; without an address the sandbox answers
 CREDIT_EXPOSURE_FACTOR = Decimal("1.00")  # share of undelivered contracts that counts as exposure
 MAIL_PROVIDER, SMS_PROVIDER = ENV.mail_provider, ENV.sms_provider
 MAIL_FROM = ENV.mail_from
@@ -592,6 +593,25 @@ CELERY_BEAT_SCHEDULE = {
         "task": "apps.requirement.tasks.ask_opinions",
         "schedule": 30.0,
         "options": {"expires": 30},
+    },
+    "cancel-unacknowledged-trades": {
+        "task": "apps.trades.tasks.cancel_unacknowledged",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
+    "follow-suspensions-of-trades": {
+        "task": "apps.trades.tasks.follow_suspensions",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
+    "ask-eway-bills": {
+        "task": "apps.trades.tasks.ask_eways",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
+    "miss-trade-deadlines": {
+        "task": "apps.trades.tasks.miss_deadlines",
+        "schedule": crontab(hour="0", minute="20"),
     },
     "expire-reservations": {
         "task": "apps.availability.tasks.expire_reservations",

@@ -19,9 +19,10 @@ from apps.trades.models import (
     TradeDocument,
 )
 from apps.trades.models.base import choices_of
+from apps.trades.serializers import RecordedOutput
 from apps.trades.services.payments import OBLIGATIONS
 from erp.api import fields
-from erp.api.serializers import Input, LookupOutput, Output
+from erp.api.serializers import Input, LookupOutput
 
 _MONEY: dict[str, Any] = {"max_digits": 18, "decimal_places": 2}
 
@@ -79,13 +80,6 @@ class SettleInput(Input):
     )
     invoice_date = fields.DateField(required=False, help_text="Date of that invoice.")
     preview_hash = _hash("Hash of the preview that is to be settled.", required=False)
-
-
-class RecordedOutput(Output):
-    """A row that never changes: it has no version."""
-
-    version = None
-    updated_at = None
 
 
 class PaymentOutput(RecordedOutput):

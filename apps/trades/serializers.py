@@ -33,7 +33,6 @@ from apps.trades.models import (
 )
 from apps.trades.models.base import choices_of
 from apps.trades.models.trade import Part
-from apps.trades.money_serializers import RecordedOutput
 from erp.api import fields
 from erp.api.serializers import Input, LookupOutput, Output, set_nullable, within
 from erp.uploads.models import StoredFile
@@ -460,6 +459,13 @@ class ResolveDisputeInput(Input):
 
 
 # Outputs
+
+
+class RecordedOutput(Output):
+    """A row that never changes: it has no version."""
+
+    version = None
+    updated_at = None
 
 
 class TradeOutput(Output):

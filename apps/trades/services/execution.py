@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Any, Final
 
 from django.conf import settings
-from django.db.models import Q, Sum
+from django.db.models import Sum
 
 from apps.commodities.exact import rounded
 from apps.commodities.tax import NoTaxRate, tax_on
@@ -309,7 +309,7 @@ def _eway_status(trade: Trade, terms: t.Terms, value: Decimal, number: str, day:
         return _Eway.NOT_NEEDED
     limits = TaxRule.objects.active().on(day).filter(kind=TaxRule.Kind.EWAY)
     own = limits.filter(applies__state_code=start).first() if start == end else None
-    row = own or limits.filter(Q(applies__state_code=None)).first()
+    row = own or limits.filter(applies__state_code__isnull=True).first()
     if row is None:
         raise engine_errors.TaxRuleMissing(f"There is no limit for e-way bills on {day}.")
     return _Eway.PENDING if value > Decimal(row.figures["limit"]) else _Eway.NOT_NEEDED
