@@ -10,7 +10,7 @@ from pypdf import PdfReader
 from apps.availability.models import Reservation
 from apps.commodities.models.schedules import QualitySchedule
 from apps.commodities.services import reference_goods
-from apps.partners.models import TaxRegistration
+from apps.partners.models import PartnerRole, TaxRegistration
 from apps.trades import engine, ledgers, money_tasks
 from apps.trades.engine import records
 from apps.trades.models import Payment, Settlement, Trade
@@ -35,6 +35,10 @@ def deals(world, state):
                 partner=made.firms[key], state_code=code, form="REGULAR", registry_status="active", is_main=True,
                 registration_date=date(2017, 7, 1),
             ).save()  # fmt: skip
+    with unguarded_writes():
+        PartnerRole(
+            partner=made.transporter, role="transporter", live=True, usable_from=date(2025, 4, 1)
+        ).save()
     reference_goods.load_schedules(actor=SYSTEM)
     made.destination = world.place(state="33")
     return made
@@ -56,6 +60,8 @@ class Steps:
         self.number += 1
         key = f"journey-a-step-{self.number:04}"
         first = self.clients[who].write(self.path + path, body, key=key, **headers)
+        if path.endswith("/preview"):  # a lookup stores nothing, its answer neither
+            return first
         again = self.clients[who].write(self.path + path, body, key=key, **headers)
         if first.status_code < 300:
             assert (again.status_code, again.content) == (first.status_code, first.content)
@@ -182,7 +188,7 @@ def test_journey_a14_to_a24(steps):
     trade, lot, goods, dispatch = dispatched(steps)
     seen = [steps.done(who, "/settlement/preview", {"as_of_date": "2026-01-16"}) for who in ("KO", "SO")]
     assert seen[0] == seen[1]
-    lines = {line["name"]: line for line in seen[0]["lines"] if line["name"] not in ("net_kg", "tax")}
+    lines = {line["name"]: line for line in seen[0]["lines"] if line["document"][:7] in ("", "INVOICE")}
     assert {name: lines[name]["amount"] for name in ("accounted_kg", "unit_price", "taxable", "invoice_total")} == {
         "accounted_kg": "16870.746", "unit_price": "52269.500000", "taxable": "2479684.66",
         "invoice_total": "2603669.00",
