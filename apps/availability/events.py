@@ -5,9 +5,10 @@ from typing import Any
 from uuid import UUID
 
 from apps.availability import capabilities
+from apps.partners.pseudonyms import veil
 from erp.events import ALL, EVERYONE, DecimalText, Event, Quantity, event, rows_of
 
-rows_of("availability", model="availability.Availability", reads=capabilities.VIEW)
+rows_of("availability", model="availability.Availability", reads=capabilities.VIEW, veil=veil)
 rows_of("market_calendar", model="availability.MarketCalendar", reads=capabilities.VIEW)
 
 

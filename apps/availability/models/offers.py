@@ -272,6 +272,7 @@ class Availability(Opaque):
     """A parcel of goods for sale."""
 
     owner_partner = "seller_partner_id"
+    locked_with = ("commodity", "pricing_unit", "payment_term")
 
     class Status(models.TextChoices):
         DRAFT = "DRAFT"

@@ -3,7 +3,7 @@
 import json
 from datetime import timedelta
 from decimal import Decimal
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -11,6 +11,7 @@ from apps.availability import lookups
 from apps.availability.models import Availability, Stage
 from apps.availability.services import bulk, decisions, offers, rules, stock
 from apps.availability.tests import factories
+from apps.integrations.tests.examples import consume
 from apps.partners.models import Partner, PartnerLocation
 from apps.partners.tests.factories import ADDRESS
 from config.testing import make_ready
@@ -184,6 +185,27 @@ def test_the_history_of_an_offer_is_for_its_seller_and_staff(full, user, client_
     assert {change["type"] for change in lines[-1]["changes"]} == {"availability", "lot"}
     assert str(held.pk) not in read.content.decode()
     assert str(held.pk) in client_for(user("INTERNAL")).read(path).content.decode()
+
+
+def test_events_name_partners_by_the_pseudonyms_that_the_rows_show(offer, user, client_for):
+    seller, buyer = user("SELLER"), user("BUYER")
+    live = offer(seller=seller)
+    stock.reserve(live, actor=buyer, quantity=Decimal(10))
+    consume()
+
+    def told(person, kind):
+        rows = client_for(person).read("/api/v1/events").json()["results"]
+        return next(row["data"] for row in rows if row["type"] == f"availability.{kind}")
+
+    ref = client_for(buyer).read(f"{OFFERS}/{live.pk}").json()["seller_ref"]
+    (held,) = client_for(seller).read(f"{OFFERS}/{live.pk}/reservations").json()["results"]
+    for kind in ("approved", "reserved"):
+        assert told(buyer, kind)["seller_partner_id"] == str(UUID(hex=ref))
+        assert told(seller, kind)["seller_partner_id"] == str(seller.partner_id)
+    assert told(seller, "reserved")["holder_partner_id"] == str(UUID(hex=held["holder_ref"]))
+    assert told(buyer, "reserved")["holder_partner_id"] == str(buyer.partner_id)
+    other = told(user("BUYER"), "approved")["seller_partner_id"]
+    assert other not in (str(seller.partner_id), str(UUID(hex=ref)), None)
 
 
 @pytest.mark.parametrize("field", ["unit_price", "estimated_value", "listed_at__gte", "number", "tags"])
