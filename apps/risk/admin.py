@@ -34,7 +34,7 @@ from apps.risk.services import checks, overrides, policies, rates, screening, su
 from erp.admin import Queue, ServiceAdmin, Table, quantity
 from erp.services import Service
 
-_WAITS: dict[str, timedelta] = {"amber": timedelta(hours=4), "red": timedelta(hours=24)}
+_WAITS: dict[str, Any] = {"amber": timedelta(hours=4), "red": timedelta(hours=24)}
 
 
 class RiskPage(ServiceAdmin):
@@ -50,9 +50,7 @@ class RiskStatusAdmin(RiskPage):
 
     empty = "Listings and partners are assessed when they are published, approved or changed."
     queues: ClassVar = [
-        Queue(
-            title="Risk to review", filters={"status": "REVIEW"}, since="assessment__created_at", **_WAITS
-        )
+        Queue(title="Risk to review", filters={"status": "REVIEW"}, since="assessment__created_at", **_WAITS)
     ]
     list_display: ClassVar = ["owner", "subject_type", "side", "status", "score", "valid_until", "stale"]
     list_filter: ClassVar = ["status", "subject_type", "side", "stale"]

@@ -11,7 +11,6 @@ from apps.commodities.models.pricing import PricingUnit
 from apps.commodities.models.terms import PaymentTerms
 from apps.partners.models import Partner
 from apps.requirement.models import Requirement
-from apps.risk import lookups
 from apps.risk.models import (
     PairBlock,
     ProviderCheck,
@@ -284,9 +283,6 @@ class PartnerRiskOutput(LookupOutput):
     checks = PartnerCheckOutput(many=True, help_text="Questions to providers, the newest first.")
     open_alerts = fields.IntegerField(help_text="Alerts that nobody has decided.")
 
-    def to_representation(self, partner: Any) -> dict[str, Any]:
-        return dict(super().to_representation(lookups.risk_of(partner)))
-
 
 # Forms of the staff portal
 
@@ -343,7 +339,7 @@ class RateInput(Input):
     rate = fields.DecimalField(
         max_digits=18, decimal_places=8, min_value=Decimal("0.00000001"), help_text="INR per unit."
     )
-    source = fields.CharField(max_length=60, help_text="Where the rate is from, such as RBI.")
+    source = fields.CharField(max_length=60, help_text="Where the rate is from.")  # type: ignore[assignment]
 
 
 class LoadListInput(Input):

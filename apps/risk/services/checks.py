@@ -124,9 +124,7 @@ def answer_by_hand(
         raise EvidenceRequired
     if as_of > clock.today():
         raise AnswerInvalid.at("/as_of", "future", "The day is in the future.")
-    stored = uploads.create(
-        actor=actor, file=evidence, purpose="risk.check", used_by="risk.ProviderCheck"
-    )
+    stored = uploads.create(actor=actor, file=evidence, purpose="risk.check", used_by="risk.ProviderCheck")
     check.grade, check.as_of, check.reason = grade, as_of, reason
     check.evidence_upload_id, check.answered_by_id = stored.pk, actor.pk
     check.status, check.next_attempt_at = _Status.BY_HAND, None
