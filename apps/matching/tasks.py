@@ -243,7 +243,7 @@ def start_batches() -> int:
     for commodity in batches.out_of_date(CHUNK):
         if not batches.running(commodity.pk):
             started += sweeps.each(
-                [commodity], lambda row: batches.execute(actor=SYSTEM, commodity=row) is not None
+                [commodity], lambda row: batches.start_batch(actor=SYSTEM, commodity=row) is not None
             )
     return started
 

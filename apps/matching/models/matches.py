@@ -80,6 +80,11 @@ class MatchRun(Model):
     status = models.CharField(max_length=9, choices=Status, default=Status.COMPLETED)
     pool = models.PositiveIntegerField(default=0, help_text="Live pairs of suitable goods.")
     rejected = models.JSONField(default=dict, help_text="How many failed each filter first.")
+    few = ArrayField(
+        models.CharField(max_length=10),
+        default=list,
+        help_text="Filters that pairs of fewer than 3 partners failed.",
+    )
     dropped = models.JSONField(default=dict, help_text="How many were left out after scoring, and why.")
     kept = models.PositiveIntegerField(default=0)
     found = models.PositiveIntegerField(default=0, help_text="New matches.")
@@ -231,14 +236,18 @@ class Match(Opaque):
     )
     buyer_decided_at = models.DateTimeField(null=True)
     buyer_quantity = quantity_field(null=True, help_text="What the buyer takes, in the match's unit.")
-    buyer_reason = text(14, "Why the buyer rejects.", choices=Reason)
+    buyer_reason = models.CharField(  # noqa: DJ001 - none, no reason
+        max_length=14, choices=Reason, null=True, help_text="Why the buyer rejects."
+    )
     buyer_note = text(500, "Remark of the buyer's side.")
     seller_decision = models.CharField(max_length=8, choices=Decision, null=True)
     seller_decided_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+"
     )
     seller_decided_at = models.DateTimeField(null=True)
-    seller_reason = text(14, "Why the seller rejects.", choices=Reason)
+    seller_reason = models.CharField(  # noqa: DJ001 - none, no reason
+        max_length=14, choices=Reason, null=True, help_text="Why the seller rejects."
+    )
     seller_note = text(500, "Remark of the seller's side.")
     reservation_id = models.UUIDField("reservation", null=True)
     trade_id = models.UUIDField("trade", null=True)
