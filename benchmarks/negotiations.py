@@ -92,7 +92,9 @@ def timed(name: str, acts: Sequence[Callable[[], Any]]) -> dict[str, Any]:
 def measure(count: int) -> list[dict[str, Any]]:
     """Negotiate so many matches, verb by verb."""
     from apps.negotiations.tests.factories import table
+    from apps.risk.tests.factories import sanctions
 
+    sanctions(("R-1", "PERSON", "Nobody Whatsoever"))  # risk wants a list of this week
     world = make_world()
     tables = [table(world, credit=50_000_000) for _ in range(count)]
     rows: dict[Any, Any] = {}
