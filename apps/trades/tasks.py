@@ -11,6 +11,7 @@ from apps.negotiations import events as negotiation_events
 from apps.negotiations.models import Negotiation
 from apps.partners import events as partner_events
 from apps.trades import events
+from apps.trades import money_tasks as money_tasks  # registers its handlers and tasks
 from apps.trades.clients import EwayRefused, eway_portal
 from apps.trades.models import Deadline, Dispatch, Trade
 from apps.trades.services import approval, cancellation, creation, deadlines, execution

@@ -112,6 +112,13 @@ class OfTrade(Guarded):
     class Meta(Guarded.Meta):
         abstract = True
 
+    @classmethod
+    def owned_by(cls, actor: Actor) -> Q:
+        """Rows of trades in which the actor's partner has a role; which of them it sees ``visible_to`` says."""
+        from apps.trades.models.trade import Trade
+
+        return Q(trade__in=Trade.objects.filter(Trade.owned_by(actor)).values("pk"))
+
     def belongs_to(self, user: Actor) -> bool:
         """Whether the user's partner has a role in the trade."""
         return bool(self.trade.belongs_to(user))

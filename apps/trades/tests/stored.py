@@ -58,7 +58,7 @@ def moment(day):
 class Exchange:
     """An organization with its books open, the four firms of journey A, cotton, and the tax rows."""
 
-    def __init__(self, world, *, opening="3200000.00", liable=True):
+    def __init__(self, world, *, opening="3200000.00", liable=True, goods=None):
         self.organization = world.organization()
         year = self._year(date(2025, 4, 1))
         for kind, prefix in (("trade", "TRD"), ("settlement_statement", "SET"), ("claim", "CLM")):
@@ -76,7 +76,7 @@ class Exchange:
             with_credit(side, 10**9)
         rates.load_tax_rates(actor=SYSTEM)
         tax_rules.load_tax_rules(actor=SYSTEM)
-        self.goods = world.commodity(hsn_code="5201")
+        self.goods = goods or world.commodity(hsn_code="5201")
         self._parameters()
         self.offer = world.offer(commodity=self.goods, seller=world.user("SELLER", of=self.seller))
         self.requirement = world.requirement(
