@@ -29,6 +29,10 @@ URLS_WITH_SECRETS = (
     ("screening_url", "screening_token"),
     ("currency_rates_url", "currency_rates_token"),
     ("eway_url", "eway_token"),
+    ("eway_url", "eway_token"),
+    ("credit_bureau_url", "credit_bureau_token"),
+    ("screening_url", "screening_token"),
+    ("currency_rates_url", "currency_rates_token"),
 )
 KEYS = (
     "jwt_signing_key",
@@ -222,6 +226,10 @@ class Environment(BaseSettings):
         "screening_url",
         "currency_rates_url",
         "eway_url",
+        "eway_url",
+        "credit_bureau_url",
+        "screening_url",
+        "currency_rates_url",
         "scanner_url",
         "ai_url",
     )
