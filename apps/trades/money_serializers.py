@@ -54,8 +54,7 @@ class PaymentInput(Input):
     reference = fields.CharField(
         max_length=64, twelve_digits=True, help_text="Reference of the bank, such as the UTR."
     )
-    allocations = AllocationInput(
-        many=True,
+    allocations = AllocationInput.many_init(
         required=False,
         max_length=10,
         help_text="What it is for. Default: the oldest due first; the rest stays on account.",
@@ -182,7 +181,7 @@ class PreviewOutput(LookupOutput):
 
 
 class LedgerEntryOutput(RecordedOutput):
-    id = fields.IntegerField(help_text="Position in the ledger.")
+    id = fields.IntegerField(help_text="Position in the ledger.")  # type: ignore[assignment]
 
     class Meta:
         model = LedgerEntry
