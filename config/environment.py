@@ -26,6 +26,9 @@ URLS_WITH_SECRETS = (
     ("penny_drop_url", "penny_drop_token"),
     ("geocoder_url", "geocoder_token"),
     ("eway_url", "eway_token"),
+    ("credit_bureau_url", "credit_bureau_token"),
+    ("screening_url", "screening_token"),
+    ("currency_rates_url", "currency_rates_token"),
 )
 KEYS = (
     "jwt_signing_key",
@@ -129,6 +132,13 @@ class Environment(BaseSettings):
     penny_drop_token: str = ""
     geocoder_url: str = ""
     geocoder_token: str = ""
+    # Outside data about risk: without an address the sandbox answers.
+    credit_bureau_url: str = ""
+    credit_bureau_token: str = ""
+    screening_url: str = ""
+    screening_token: str = ""
+    currency_rates_url: str = ""
+    currency_rates_token: str = ""
     scanner_url: str = ""
     ai_provider: Literal["builtin", "http"] = "builtin"
     ai_url: str = ""
@@ -209,6 +219,9 @@ class Environment(BaseSettings):
         "penny_drop_url",
         "geocoder_url",
         "eway_url",
+        "credit_bureau_url",
+        "screening_url",
+        "currency_rates_url",
         "scanner_url",
         "ai_url",
     )

@@ -105,3 +105,8 @@ class NegotiationHoldLost(Head):
 @_event("trade_linked", "trade_id")
 class NegotiationTradeLinked(Head):
     trade_id: UUID
+
+
+@event("negotiation.messages_erased", version=1, aggregate=("negotiation", "negotiation_id"), readers={})
+class NegotiationMessagesErased(Head):
+    pass

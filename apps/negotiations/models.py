@@ -100,7 +100,7 @@ class NegotiationQuerySet(QuerySet):
         """With what the answer about a row names."""
         return self.select_related(
             "match", "availability__commodity", "availability__pricing_unit", "buyer_partner", "seller_partner",
-            "standing_offer",
+            "standing_offer__negotiation__availability",
         )  # fmt: skip
 
 
@@ -164,8 +164,10 @@ class Negotiation(Opaque):
     own_hold = models.BooleanField(default=False, editable=False)  # reserved here, not by the match
     accepted_offer = models.ForeignKey("negotiation.Offer", models.PROTECT, null=True, related_name="+")
     accepted_at = models.DateTimeField(null=True, help_text="When it was accepted.")
-    closed_by = text(6, "Who ended it: a side, or the system.", choices=CLOSERS)
-    close_reason = text(17, "Why it ended.", choices=Reason)
+    closed_by = models.CharField(
+        max_length=6, choices=CLOSERS, null=True, help_text="Who ended it: a side, or the system."
+    )
+    close_reason = models.CharField(max_length=17, choices=Reason, null=True, help_text="Why it ended.")
     close_note = text(NOTE_LENGTH, "Remark of the side that ended it. The other side doesn't see it.")
     trade_id = models.UUIDField(null=True, help_text="The trade that was made of it, if any.")
     pseudonym_key = models.PositiveSmallIntegerField(editable=False)
@@ -196,7 +198,7 @@ class Negotiation(Opaque):
             ),
             models.CheckConstraint(
                 name="negotiation_ended_by_somebody",
-                condition=Q(status="OPEN", closed_by="") | ~Q(closed_by=""),
+                condition=Q(status="OPEN", closed_by=None) | (~Q(status="OPEN") & Q(closed_by__isnull=False)),
             ),
             models.UniqueConstraint(fields=["trade_id"], name="negotiation_one_per_trade"),
         ]
@@ -228,6 +230,17 @@ class Negotiation(Opaque):
         """Verbs of an open negotiation; whose turn it is narrows them further."""
         is_open = self.status == self.Status.OPEN
         return frozenset({"offer", "accept", "reject", "withdraw"} if is_open else ())
+
+    def verbs_of(self, side: Side, now: datetime) -> frozenset[str]:
+        """What a side can do now: the two never move at once."""
+        if self.status != self.Status.OPEN or self.has_run_out(now):
+            return frozenset()
+        verbs, standing = {"withdraw"}, self.standing_offer
+        if self.turn == side and self.round < self.max_rounds:
+            verbs.add("offer")
+        if standing is not None and standing.side != side and not standing.has_lapsed(now):
+            verbs |= {"accept", "reject"}
+        return frozenset(verbs)
 
     def side_of(self, user: Actor) -> Side | None:
         """The side that the user acts for; None for staff and everybody else."""

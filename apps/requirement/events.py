@@ -142,7 +142,7 @@ class RequirementFulfilled(Head):
     hours_live: int | None
 
 
-@_event("disclosed")
+@event("requirement.disclosed", version=1, aggregate=("requirement", "requirement_id"), readers={})
 class RequirementDisclosed(Head):
     partner_id: UUID
     stage: int
@@ -150,7 +150,7 @@ class RequirementDisclosed(Head):
     source_id: UUID
 
 
-@_event("concealed")
+@event("requirement.concealed", version=1, aggregate=("requirement", "requirement_id"), readers={})
 class RequirementConcealed(Head):
     source_type: str
     source_id: UUID

@@ -120,7 +120,7 @@ def _question(row: Dispatch) -> dict[str, Any]:
 def ask_eways() -> int:
     """Ask for every e-way bill that is due, one after the other; return how many were answered."""
     due = Dispatch.objects.filter(
-        eway_status=Dispatch.Eway.PENDING, voided_at=None, eway_next_at__lte=clock.now()
+        eway_status=Dispatch.Eway.PENDING, voided_at=None, eway_request__next_at__lte=clock.now()
     )
-    keys = list(due.order_by("eway_next_at", "pk").values_list("pk", flat=True)[:CHUNK])
+    keys = list(due.order_by("eway_request__next_at", "pk").values_list("pk", flat=True)[:CHUNK])
     return sum(ask_eway(str(key)) in ("RECORDED", "FAILED") for key in keys)

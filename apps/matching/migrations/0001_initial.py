@@ -107,7 +107,6 @@ class Migration(migrations.Migration):
                 ('version', models.PositiveIntegerField(default=1, editable=False)),
                 ('created_at', models.DateTimeField(default=erp.clock.now, editable=False)),
                 ('updated_at', models.DateTimeField(default=erp.clock.now, editable=False)),
-                ('rule_version', models.PositiveIntegerField(editable=False, verbose_name='version of the rules')),
                 ('status', models.CharField(choices=[('PROPOSED', 'Proposed'), ('ACTIVE', 'Active'), ('RETIRED', 'Retired'), ('REFUSED', 'Refused'), ('STALE', 'Stale')], default='PROPOSED', max_length=8)),
                 ('body', models.JSONField(help_text='Weights, factors and limits; shares in basis points.')),
                 ('base_version', models.PositiveIntegerField(editable=False, help_text='The active version that it was made from; 0 without one.')),
@@ -121,7 +120,7 @@ class Migration(migrations.Migration):
                 'verbose_name': 'rule set',
                 'abstract': False,
                 'default_permissions': (),
-                'constraints': [models.UniqueConstraint(fields=('commodity', 'rule_version'), name='rule_set_version_once', nulls_distinct=False), models.UniqueConstraint(condition=models.Q(('status', 'ACTIVE')), fields=('commodity',), name='rule_set_one_active', nulls_distinct=False), models.UniqueConstraint(condition=models.Q(('status', 'PROPOSED')), fields=('commodity',), name='rule_set_one_proposed', nulls_distinct=False), models.CheckConstraint(condition=models.Q(('rule_version__gte', 1)), name='rule_set_version_positive')],
+                'constraints': [models.UniqueConstraint(fields=('commodity', 'version'), name='rule_set_version_once', nulls_distinct=False), models.UniqueConstraint(condition=models.Q(('status', 'ACTIVE')), fields=('commodity',), name='rule_set_one_active', nulls_distinct=False), models.UniqueConstraint(condition=models.Q(('status', 'PROPOSED')), fields=('commodity',), name='rule_set_one_proposed', nulls_distinct=False), models.CheckConstraint(condition=models.Q(('version__gte', 1)), name='rule_set_version_positive')],
             },
         ),
         migrations.AddField(

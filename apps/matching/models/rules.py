@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models import Q
 
 from apps.commodities.models.commodities import Commodity
+from erp import clock
 from erp.access import Actor
 from erp.models import Model, QuerySet
 
@@ -26,7 +27,10 @@ class RuleSetQuerySet(QuerySet):
 
 
 class RuleSet(Model):
-    """A version of the rules of a commodity, or of the default ones. Only its status ever changes."""
+    """A version of the rules of a commodity, or of the default ones. Only its status ever changes.
+
+    Its version numbers the rules within their scope, so it is the ETag of the scope, and stays.
+    """
 
     granted_through = ("commodity",)
 
@@ -41,7 +45,6 @@ class RuleSet(Model):
         Commodity, models.PROTECT, null=True, blank=True, related_name="rule_sets",
         help_text="Commodity of the rules. Empty: those of commodities without rules of their own.",
     )  # fmt: skip
-    rule_version = models.PositiveIntegerField("version of the rules", editable=False)
     status = models.CharField(max_length=8, choices=Status, default=Status.PROPOSED)
     body = models.JSONField(help_text="Weights, factors and limits; shares in basis points.")
     base_version = models.PositiveIntegerField(
@@ -58,7 +61,7 @@ class RuleSet(Model):
         verbose_name = "rule set"
         constraints: ClassVar = [
             models.UniqueConstraint(
-                fields=["commodity", "rule_version"], nulls_distinct=False, name="rule_set_version_once"
+                fields=["commodity", "version"], nulls_distinct=False, name="rule_set_version_once"
             ),
             models.UniqueConstraint(
                 fields=["commodity"], condition=Q(status="ACTIVE"), nulls_distinct=False,
@@ -68,8 +71,12 @@ class RuleSet(Model):
                 fields=["commodity"], condition=Q(status="PROPOSED"), nulls_distinct=False,
                 name="rule_set_one_proposed",
             ),
-            models.CheckConstraint(name="rule_set_version_positive", condition=Q(rule_version__gte=1)),
+            models.CheckConstraint(name="rule_set_version_positive", condition=Q(version__gte=1)),
         ]  # fmt: skip
 
     def __str__(self) -> str:
-        return f"{self.commodity or 'Default'}, version {self.rule_version}"
+        return f"{self.commodity or 'Default'}, version {self.version}"
+
+    def _stamp(self) -> list[str]:
+        self.updated_at = clock.now()
+        return ["updated_at"]

@@ -38,8 +38,8 @@ class Migration(migrations.Migration):
                 ('reservation_id', models.UUIDField(help_text='The reservation of the goods, if there is one.', null=True)),
                 ('own_hold', models.BooleanField(default=False, editable=False)),
                 ('accepted_at', models.DateTimeField(help_text='When it was accepted.', null=True)),
-                ('closed_by', models.CharField(blank=True, choices=[('BUYER', 'Buyer'), ('SELLER', 'Seller'), ('SYSTEM', 'System')], default='', help_text='Who ended it: a side, or the system.', max_length=6)),
-                ('close_reason', models.CharField(blank=True, choices=[('PRICE', 'Price'), ('QUANTITY', 'Quantity'), ('QUALITY', 'Quality'), ('PLACE', 'Place'), ('TERMS', 'Terms'), ('TIMING', 'Timing'), ('COUNTERPARTY', 'Counterparty'), ('OTHER', 'Other'), ('LISTING_ENDED', 'A listing ended'), ('PARTNER_SUSPENDED', 'A partner was suspended'), ('MATCH_ENDED', 'The match ended')], default='', help_text='Why it ended.', max_length=17)),
+                ('closed_by', models.CharField(choices=[('BUYER', 'Buyer'), ('SELLER', 'Seller'), ('SYSTEM', 'System')], help_text='Who ended it: a side, or the system.', max_length=6, null=True)),
+                ('close_reason', models.CharField(choices=[('PRICE', 'Price'), ('QUANTITY', 'Quantity'), ('QUALITY', 'Quality'), ('PLACE', 'Place'), ('TERMS', 'Terms'), ('TIMING', 'Timing'), ('COUNTERPARTY', 'Counterparty'), ('OTHER', 'Other'), ('LISTING_ENDED', 'A listing ended'), ('PARTNER_SUSPENDED', 'A partner was suspended'), ('MATCH_ENDED', 'The match ended')], help_text='Why it ended.', max_length=17, null=True)),
                 ('close_note', models.CharField(blank=True, default='', help_text="Remark of the side that ended it. The other side doesn't see it.", max_length=500)),
                 ('trade_id', models.UUIDField(help_text='The trade that was made of it, if any.', null=True)),
                 ('pseudonym_key', models.PositiveSmallIntegerField(editable=False)),
@@ -144,7 +144,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='negotiation',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('closed_by', ''), ('status', 'OPEN')), models.Q(('closed_by', ''), _negated=True), _connector='OR'), name='negotiation_ended_by_somebody'),
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('closed_by', None), ('status', 'OPEN')), models.Q(models.Q(('status', 'OPEN'), _negated=True), ('closed_by__isnull', False)), _connector='OR'), name='negotiation_ended_by_somebody'),
         ),
         migrations.AddConstraint(
             model_name='negotiation',

@@ -6,29 +6,29 @@ The negotiation itself is locked before them, by the service; credit accounts co
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
+
+from django.db.models import Sum
 
 from apps.availability.models import Availability, Reservation
 from apps.availability.services import rules as of_offers
 from apps.availability.services import stock
 from apps.matching.models import Match
-from apps.negotiations.models import Negotiation, Side
+from apps.negotiations.models import Negotiation, Offer, Side
 from apps.negotiations.services import rules
 from apps.requirement.models import Requirement
 from apps.requirement.services import ledger
-from apps.risk.models import RiskAssessment
+from apps.risk.models import ProviderCheck, RiskAssessment, RiskPolicy
+from apps.risk.services import assessing
 from erp import clock
 from erp.access import Actor
-from erp.errors import RuleBroken
 from erp.masked import masked_checks
+from erp.services import Refusal, refuse
 
 _Listed, _Wanted = Availability.Status, Requirement.Status
 
 
-class RiskBlocked(RuleBroken):
-    """The deal is blocked by the risk assessment."""
-
-    code = "risk.blocked"
+RISK_WRITES: Final = (RiskAssessment, RiskPolicy, ProviderCheck)  # what stays of a deal that risk blocks
 
 
 @dataclass
@@ -46,7 +46,9 @@ class Deal:
         match = Match.objects.locked().get(pk=match.pk)
         wanted = Requirement.objects.locked().select_related("buyer_partner", "commodity")
         requirement = wanted.get(pk=match.requirement_id)
-        listed = Availability.objects.locked().select_related("commodity", "seller_partner", "delivery_term")
+        listed = Availability.objects.locked().select_related(
+            "commodity", "seller_partner", "delivery_term", "pricing_unit"
+        )
         offer = listed.get(pk=match.availability_id)
         return cls(match, requirement, offer, live_hold(offer, reservation_id))
 
@@ -57,6 +59,8 @@ class Deal:
 
     def is_on_market(self, now: datetime, *, held: bool = False) -> bool:
         """Whether both listings are live. ``held``: or have only run out, which a reservation outlasts."""
+        if self.offer.pricing_unit_id is None:
+            return False  # nothing to quote prices in
         offer_over = self.offer.expires_at is not None and self.offer.expires_at <= now
         wanted_over = self.requirement.expires_at is not None and self.requirement.expires_at <= now
         if held and self.hold is not None:
@@ -70,6 +74,13 @@ class Deal:
         """What is reserved for this deal."""
         return Decimal(0) if self.hold is None else self.hold.still_open
 
+    @property
+    def free_quantity(self) -> Decimal:
+        """What can be reserved for this deal: also what is its own, and what should be over, before any sweep."""
+        overdue = self.offer.reservations.overdue(clock.now()).aggregate(total=Sum("open_quantity"))["total"]
+        free: Decimal = self.offer.available_quantity + self.held_quantity + (overdue or 0)
+        return free
+
     def weight(self, quantity: Decimal) -> Decimal:
         """Weight of a quantity of the goods, in kilograms."""
         return self.offer.weight_of(quantity)
@@ -82,11 +93,9 @@ class Deal:
     @property
     def proposed(self) -> Decimal:
         """What the match proposes, in the unit of the offered goods."""
-        match = self.match
-        for found in (match.buyer_quantity, match.allocated_quantity):
-            if found:
-                return Decimal(found)
-        return Decimal(match.proposed_quantity)
+        match = self.match  # what the buyer alone decided isn't shown to the seller
+        decided = match.buyer_quantity if match.status == Match.Status.APPROVED else None
+        return Decimal(decided or match.allocated_quantity or match.proposed_quantity)
 
     def wants(self, quantity: Decimal) -> bool:
         """Whether the requirement still needs that much; what is reserved for this very deal counts as open."""
@@ -102,7 +111,7 @@ class Deal:
         """Raise unless the quantity is whole, fits the offered goods, and lies in the range of the match."""
         offer = self.offer
         of_offers.require_whole(offer, quantity, "/quantity")
-        free = offer.available_quantity + self.held_quantity
+        free = self.free_quantity
         if not offer.allow_partial and quantity != offer.total_quantity - offer.withdrawn_quantity:
             raise of_offers.WholeLotOnly
         smallest = offer.min_order_quantity
@@ -123,26 +132,24 @@ class Deal:
         """Whether stock must be reserved for the quantity, beyond what is; the match's reservation stays as it is."""
         return self.hold is None or (own and quantity > self.hold.still_open)
 
-    def judge(
-        self, negotiation: Negotiation, *, actor: Actor, quantity: Decimal, price: Decimal
-    ) -> RiskAssessment:
-        """What risk says of this deal; what is reserved for it doesn't count against the buyer."""
-        from apps.risk.services import assessing
-
+    def blocked(self, negotiation: Negotiation, made: Offer, *, actor: Actor, side: Side) -> Refusal | None:
+        """The refusal of a deal that risk blocks, which keeps the assessment; what is reserved for it doesn't count."""
         offer = self.offer
-        found: RiskAssessment = assessing.judge(
+        assessment = assessing.judge(
             actor=actor,
             requirement=self.requirement,
             availability=offer,
-            quantity_kg=self.weight(quantity),
-            price=price,
+            quantity_kg=made.weight_kg,
+            price=made.price,
             pricing_unit=offer.pricing_unit,
             currency=offer.currency,
-            payment_term=offer.payment_term,
+            payment_term=made.payment_term,
             match_id=negotiation.match_id,
-            reservation_id=self.hold and self.hold.pk,
+            reservation_id=None if self.hold is None else self.hold.pk,
         )
-        return found
+        if not assessment.is_blocking:
+            return None
+        return refuse(assessing.Blocked(reasons=assessing.own_reasons(assessment, side)))
 
     def take(
         self, negotiation: Negotiation, *, actor: Actor, quantity: Decimal, price: Decimal, until: datetime

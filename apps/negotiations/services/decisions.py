@@ -1,7 +1,10 @@
 """How a negotiation ends: accepted, rejected, withdrawn or over; and what becomes of it then."""
 
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
+
+from django.db import transaction
+from prometheus_client import Counter
 
 from apps.availability.services import stock
 from apps.matching.models import Match
@@ -14,12 +17,13 @@ from apps.negotiations.services.deals import Deal, release_own_hold
 from apps.negotiations.services.offers import drop_hold
 from apps.negotiations.services.rules import head
 from apps.partners.models import Partner
-from apps.risk.models import RiskAssessment
-from erp import clock
+from apps.risk.services import assessing
+from erp import clock, retention
 from erp.access import Actor
 from erp.masked import masked_checks
-from erp.services import Refusal, emit, refuse, service
+from erp.services import Refusal, emit, service
 
+OUTCOMES: Final = Counter("erp_negotiations_total", "Negotiations that ended, by outcome.", ["outcome"])
 _Status, _Reason = Negotiation.Status, Negotiation.Reason
 
 
@@ -37,11 +41,11 @@ _Status, _Reason = Negotiation.Status, Negotiation.Reason
         rules.NotEligible,
         rules.CounterpartNotReady,
         rules.WantExhausted,
-        deals.RiskBlocked,
+        assessing.Blocked,
         problems.NotOpen,
         *rules.HOLD_ERRORS,
     ],
-    writes_on_refusal=[RiskAssessment],
+    writes_on_refusal=deals.RISK_WRITES,
 )
 def accept(negotiation: Negotiation, *, actor: Actor, offer_id: UUID) -> Negotiation | Refusal:
     """Accept the other side's current offer: the goods are reserved for the trade, or nothing happens.
@@ -68,9 +72,9 @@ def accept(negotiation: Negotiation, *, actor: Actor, offer_id: UUID) -> Negotia
         raise rules.ListingNotLive
     rules.require_ready(deal.offer, deal.requirement, side=side, actor=actor, row=negotiation)
     quantity, price = standing.quantity, standing.price
-    assessment = deal.judge(negotiation, actor=actor, quantity=quantity, price=price)
-    if assessment.is_blocking:
-        return refuse(deals.RiskBlocked())
+    refusal = deal.blocked(negotiation, standing, actor=actor, side=side)
+    if refusal is not None:
+        return refusal
     with masked_checks(actor, negotiation, visible=side == Side.BUYER):
         if not deal.wants(quantity):
             raise rules.WantExhausted
@@ -85,7 +89,7 @@ def accept(negotiation: Negotiation, *, actor: Actor, offer_id: UUID) -> Negotia
             reservation_id=deal.hold.pk,
             negotiation_id=negotiation.pk,
             unit_price=price,
-            until=max(until, deal.hold.expires_at),
+            until=max(until, deal.hold.expires_at or until),
         )
     standing.status = Offer.Status.ACCEPTED
     standing.save()
@@ -114,14 +118,15 @@ def accept(negotiation: Negotiation, *, actor: Actor, offer_id: UUID) -> Negotia
     return negotiation
 
 
-def _end(negotiation: Negotiation, status: str, by: str, reason: str = "", note: str = "") -> None:
+def _end(negotiation: Negotiation, status: str, by: str, reason: str | None = None, note: str = "") -> None:
     negotiation.status, negotiation.closed_by = status, by
     negotiation.close_reason, negotiation.close_note = reason, note
     negotiation.standing_offer = None
+    transaction.on_commit(OUTCOMES.labels(status).inc)
 
 
 def _end_without_deal(
-    negotiation: Negotiation, status: str, by: str, *, actor: Actor, reason: str = "", note: str = ""
+    negotiation: Negotiation, status: str, by: str, *, actor: Actor, reason: str | None = None, note: str = ""
 ) -> None:
     """End it, its current offer with it, and give back what was reserved here."""
     standing, lapsed = negotiation.standing_offer, None
@@ -256,4 +261,15 @@ def link_trade(negotiation: Negotiation, *, actor: Actor, trade_id: UUID) -> Neg
     negotiation.trade_id = trade_id
     negotiation.save()
     emit(events.NegotiationTradeLinked(**head(negotiation), trade_id=trade_id))
+    return negotiation
+
+
+@service(requires=capabilities.TAKE_PART, emits=[events.NegotiationMessagesErased])
+def erase_messages(negotiation: Negotiation, *, actor: Actor) -> Negotiation:
+    """Erase the words of a negotiation that ended long enough ago; its figures stay."""
+    if Negotiation.objects.with_old_messages(clock.now()).filter(pk=negotiation.pk).exists():
+        for made in negotiation.offers.exclude(message=""):
+            retention.erase(made)
+        retention.erase(negotiation)
+        emit(events.NegotiationMessagesErased(**head(negotiation)))
     return negotiation

@@ -17,11 +17,11 @@ from apps.negotiations.services import deals, rules
 from apps.negotiations.services.deals import Deal
 from apps.negotiations.services.rules import head
 from apps.requirement.services import decisions as requirements
-from apps.risk.models import RiskAssessment
+from apps.risk.services import assessing
 from erp import clock
 from erp.access import Actor
 from erp.errors import CapabilityMissing
-from erp.services import Refusal, emit, refuse, service
+from erp.services import Refusal, emit, service
 
 SOURCE = "negotiation"  # of what is disclosed
 
@@ -58,7 +58,7 @@ def start(*, actor: Actor, match: Match) -> Negotiation:
         turn=side,
         expires_at=now + rules.OPENING,
         hard_expires_at=now + rules.LIFETIME,
-        reservation_id=hold and hold.pk,
+        reservation_id=None if hold is None else hold.pk,
         pseudonym_key=settings.PSEUDONYM_KEY,
     )
     negotiation.save()
@@ -93,10 +93,10 @@ def start(*, actor: Actor, match: Match) -> Negotiation:
         rules.ValidityOutOfRange,
         rules.SameAsStanding,
         rules.ContactInMessage,
-        deals.RiskBlocked,
+        assessing.Blocked,
         *rules.HOLD_ERRORS,
     ],
-    writes_on_refusal=[RiskAssessment],
+    writes_on_refusal=deals.RISK_WRITES,
     label="Make offer",
 )
 def offer(
@@ -173,9 +173,9 @@ def offer(
 
     holds = side == Side.BUYER and (deal.hold is not None or not _is_far_below(negotiation, made, deal.offer))
     if holds and deal.needs_more(made.quantity, own=negotiation.own_hold):
-        assessment = deal.judge(negotiation, actor=actor, quantity=made.quantity, price=price)
-        if assessment.is_blocking:
-            return refuse(deals.RiskBlocked())
+        refusal = deal.blocked(negotiation, made, actor=actor, side=side)
+        if refusal is not None:
+            return refusal
     if negotiation.reservation_id is not None and deal.hold is None:
         drop_hold(negotiation)
     if holds:
@@ -243,4 +243,5 @@ def _hold(negotiation: Negotiation, deal: Deal, made: Offer, actor: Actor) -> No
 def drop_hold(negotiation: Negotiation) -> None:
     """Note that the reservation holds nothing any more. The negotiation goes on without it."""
     lost, negotiation.reservation_id, negotiation.own_hold = negotiation.reservation_id, None, False
+    assert lost is not None, "it names one"
     emit(events.NegotiationHoldLost(**head(negotiation), reservation_id=lost))

@@ -1,15 +1,20 @@
 """Assess partners, listings and proposed trades; store what was read, and the newest word about each subject."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from django.db.models import Q
 
 from apps.availability.models import Availability, Reservation
+from apps.commodities.exact import rounded
 from apps.commodities.models.pricing import PricingUnit
 from apps.commodities.models.terms import PaymentTerms
+from apps.commodities.models.units import UnitDefinition
+from apps.commodities.services.factors import factor_of
 from apps.partners.models import Partner, PartnerRole
 from apps.partners.models.partners import ROLES_OF
 from apps.requirement.models import Requirement
@@ -58,6 +63,10 @@ class SideNotHeld(RuleBroken):
 
 class SourceMismatch(RuleBroken):
     """The reservation isn't one of this buyer on this offer."""
+
+
+class UnitMismatch(RuleBroken):
+    """The quantity or the price isn't in a unit of these goods."""
 
 
 class Blocked(RuleBroken):
@@ -160,7 +169,7 @@ def _is_current(known: RiskStatus, reading: Reading, policy: RiskPolicy, listing
     word = known.assessment
     version = word.requirement_version or word.availability_version
     same = word.inputs_digest == engine.digest(reading.inputs) and word.policy_id == policy.pk
-    return same and version == (listing and listing.version) and known.renew_at > clock.now()
+    return same and version == (listing and listing.terms_version) and known.renew_at > clock.now()
 
 
 def _store(
@@ -187,8 +196,8 @@ def _store(
         requirement=subject.requirement,
         availability=subject.availability,
         partner=subject.partner,
-        requirement_version=subject.requirement and subject.requirement.version,
-        availability_version=subject.availability and subject.availability.version,
+        requirement_version=subject.requirement and subject.requirement.terms_version,
+        availability_version=subject.availability and subject.availability.terms_version,
         value=None if value is None else Decimal(value),
         currency=deal.get("account_currency"),
         status=result.status,
@@ -286,7 +295,7 @@ def assess_partner(*, actor: Actor, partner: Partner, side: str) -> RiskAssessme
 @service(
     requires=capabilities.ASSESS,
     emits=ASSESS_EVENTS,
-    raises=[SubjectClosed, SourceMismatch],
+    raises=[SubjectClosed, SourceMismatch, UnitMismatch],
     label="Assess a proposed trade",
 )
 def assess_trade(
@@ -294,18 +303,22 @@ def assess_trade(
     actor: Actor,
     requirement: Requirement,
     availability: Availability,
-    quantity_kg: Decimal,
-    price: Decimal,
-    pricing_unit: PricingUnit,
+    quantity: Mapping[str, Any],
+    price: Mapping[str, Any],
     payment_term: PaymentTerms | None = None,
     match_id: UUID | None = None,
     reservation_id: UUID | None = None,
 ) -> RiskAssessment:
-    """Assess a trade that staff propose: both sides, the pair, and the credit for this quantity at this price."""
+    """Assess a trade that staff propose: both sides, the pair, and the credit for this quantity at this price.
+
+    ``quantity``: value and unit, the offer's or one of weight; ``price``: amount, currency and pricing unit.
+    """
     if requirement.status not in Requirement.OPEN:
         raise SubjectClosed(status_now=requirement.status)
     if availability.status not in Availability.LIVE:
         raise SubjectClosed(status_now=availability.status)
+    if price["currency"] != price["pricing_unit"].currency:
+        raise UnitMismatch.at("/price/currency", "unit_mismatch", "It isn't that of the pricing unit.")
     if reservation_id is not None:
         held = Reservation.objects.filter(pk=reservation_id).first()
         expected = (availability.pk, requirement.buyer_partner_id)
@@ -317,15 +330,26 @@ def assess_trade(
         actor=actor,
         requirement=requirement,
         availability=availability,
-        quantity_kg=quantity_kg,
-        price=price,
-        pricing_unit=pricing_unit,
-        currency=pricing_unit.currency,
+        quantity_kg=_kg_of(availability, quantity["value"], quantity["unit"]),
+        price=price["amount"],
+        pricing_unit=price["pricing_unit"],
+        currency=price["currency"],
         payment_term=payment_term,
         match_id=match_id,
         reservation_id=reservation_id,
     )
     return row
+
+
+def _kg_of(offer: Availability, value: Decimal, unit: str) -> Decimal:
+    """A quantity in kilograms: packages by the offer's weight. Raises UnitMismatch for what isn't a weight."""
+    if unit == offer.unit:
+        return offer.weight_of(value)
+    defined = UnitDefinition.objects.active().on(clock.today()).filter(unit__code=unit).select_related("unit")
+    found = defined.first()
+    if found is None or found.unit.dimension != "MASS":
+        raise UnitMismatch.at("/quantity/unit", "unit_mismatch", f"Enter {offer.unit} or a unit of weight.")
+    return rounded(Fraction(value) * factor_of(found).value, 3)
 
 
 @service(requires=capabilities.ASSESS, emits=ASSESS_EVENTS, requires_transaction=True)
@@ -441,3 +465,16 @@ def follow_partner(*, actor: Actor, partner_id: UUID, cause: UUID | None = None)
         _assess(_of_partner(partner, side), actor, cause=cause, only_changes=True)
     listings = RiskStatus.objects.of_owner(partner_id).exclude(subject_type=Subject.PARTNER)
     return int(listings.of_live_listings().update(stale=True))
+
+
+@service(
+    requires=capabilities.ASSESS, machinery="marks words about subjects, which are assessed anew by the sweep"
+)
+def mark_stale(*, actor: Actor, commodity_id: UUID | None = None, only_review: bool = False) -> int:
+    """Mark the words about live subjects to be assessed anew: of a commodity, or of all."""
+    rows = RiskStatus.objects.of_live_listings()
+    if commodity_id is not None:
+        rows = rows.filter(Q(requirement__commodity=commodity_id) | Q(availability__commodity=commodity_id))
+    if only_review:
+        rows = rows.filter(status=Verdict.REVIEW)
+    return int(rows.update(stale=True))

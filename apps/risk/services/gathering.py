@@ -369,7 +369,7 @@ def _deal(
 ) -> dict[str, Any]:
     rest = (100 - Fraction(advance)) / 100
     needs_credit = rest > 0
-    gross = 1 + (gst or 0) / 100
+    gross = 1 + Fraction(gst or 0) / 100
     factor = rest * gross
     return {
         "needs_credit": needs_credit,

@@ -48,8 +48,6 @@ class Migration(migrations.Migration):
                 ('eway_document', models.CharField(default='', editable=False, help_text='Number of the document that the e-way bill names.', max_length=16)),
                 ('eway_valid_until', models.DateTimeField(null=True, verbose_name='e-way bill valid until')),
                 ('eway_status', models.CharField(choices=[('NOT_NEEDED', 'Not needed'), ('PENDING', 'Pending'), ('RECORDED', 'Recorded'), ('FAILED', 'Failed')], max_length=10, verbose_name='e-way bill status')),
-                ('eway_attempts', models.PositiveSmallIntegerField(default=0, editable=False)),
-                ('eway_next_at', models.DateTimeField(editable=False, help_text='When the provider is asked next.', null=True)),
                 ('voided_at', models.DateTimeField(null=True)),
                 ('void_reason', models.CharField(blank=True, default='', max_length=500)),
                 ('consignor', models.ForeignKey(help_text='Who sends the goods: the seller, for a return the buyer.', on_delete=django.db.models.deletion.PROTECT, related_name='+', to='partner.partner')),
@@ -345,6 +343,19 @@ class Migration(migrations.Migration):
                 'abstract': False,
                 'default_permissions': (),
                 'constraints': [models.CheckConstraint(condition=models.Q(('approvals__in', (1, 2))), name='approval_band_approvals'), models.CheckConstraint(condition=models.Q(('above_value__gte', 0)), name='approval_band_not_negative'), models.CheckConstraint(condition=models.Q(('valid_to', None), ('valid_to__gte', models.F('valid_from')), _connector='OR'), name='approval_band_dates'), django.contrib.postgres.constraints.ExclusionConstraint(condition=models.Q(('status', 'PUBLISHED')), expressions=[('organization', '='), ('above_value', '='), (models.Func('valid_from', 'valid_to', django.contrib.postgres.fields.ranges.RangeBoundary(inclusive_lower=True, inclusive_upper=True), function='daterange', output_field=django.contrib.postgres.fields.ranges.DateRangeField()), '&&')], name='approval_band_no_overlap')],
+            },
+        ),
+        migrations.CreateModel(
+            name='EwayRequest',
+            fields=[
+                ('dispatch', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, primary_key=True, related_name='eway_request', serialize=False, to='trade.dispatch')),
+                ('attempts', models.PositiveSmallIntegerField(default=0)),
+                ('next_at', models.DateTimeField()),
+            ],
+            options={
+                'abstract': False,
+                'default_permissions': (),
+                'indexes': [models.Index(fields=['next_at'], name='eway_request_due')],
             },
         ),
         migrations.CreateModel(
@@ -658,10 +669,6 @@ class Migration(migrations.Migration):
                 'default_permissions': (),
                 'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('award_amount', None), ('award_to', '')), models.Q(('award_amount__gt', 0), models.Q(('award_to', ''), _negated=True)), _connector='OR'), name='dispute_award')],
             },
-        ),
-        migrations.AddIndex(
-            model_name='dispatch',
-            index=models.Index(condition=models.Q(('eway_status', 'PENDING')), fields=['eway_next_at'], name='dispatch_eway_due'),
         ),
         migrations.AddConstraint(
             model_name='dispatch',

@@ -150,10 +150,6 @@ class Dispatch(Changing):
     )
     eway_valid_until = models.DateTimeField("e-way bill valid until", null=True)
     eway_status = models.CharField("e-way bill status", max_length=10, choices=Eway)
-    eway_attempts = models.PositiveSmallIntegerField(default=0, editable=False)
-    eway_next_at = models.DateTimeField(
-        null=True, editable=False, help_text="When the provider is asked next."
-    )
     voided_at = models.DateTimeField(null=True)
     voided_by = person()
     void_reason = models.CharField(max_length=500, default="", blank=True)
@@ -172,14 +168,26 @@ class Dispatch(Changing):
                 name="dispatch_eway_document_once",
             ),
         ]
-        indexes: ClassVar = [
-            models.Index(
-                fields=["eway_next_at"], condition=Q(eway_status="PENDING"), name="dispatch_eway_due"
-            )
-        ]
 
     def __str__(self) -> str:
         return f"{self.get_direction_display()} of {self.dispatched_at:%d %b %Y}"
+
+
+class EwayRequest(Guarded):
+    """When the portal is asked for the e-way bill of a dispatch, and how often it was."""
+
+    trail_exempt = "attempts to ask a remote; the answer is in the dispatch"
+    machinery = True
+
+    dispatch = models.OneToOneField(Dispatch, models.PROTECT, primary_key=True, related_name="eway_request")
+    attempts = models.PositiveSmallIntegerField(default=0)
+    next_at = models.DateTimeField()
+
+    class Meta(Guarded.Meta):
+        indexes: ClassVar = [models.Index(fields=["next_at"], name="eway_request_due")]
+
+    def __str__(self) -> str:
+        return f"{self.attempts} attempts"
 
 
 class DispatchLine(Guarded):

@@ -19,7 +19,7 @@ from apps.organization import services as organizations
 from apps.organization.models.identity import Organization
 from apps.requirement.models import Requirement
 from apps.requirement.services import decisions as wants
-from apps.risk.models import RiskAssessment
+from apps.risk.models import RiskAssessment, RiskPolicy
 from apps.risk.models.base import Verdict
 from apps.risk.services import overrides
 from apps.trades import capabilities, engine, events
@@ -49,7 +49,7 @@ ERRORS = (
     requires=capabilities.CREATE,
     emits=[events.TradeCreated],
     raises=dict.fromkeys(ERRORS),
-    writes_on_refusal=[RiskAssessment],
+    writes_on_refusal=[RiskAssessment, RiskPolicy],
     label="Create a trade",
 )
 def create(

@@ -24,6 +24,7 @@ from apps.trades.models import (
     Dispatch,
     DispatchLine,
     EwayExtension,
+    EwayRequest,
     Governing,
     QualityResult,
     TaxRule,
@@ -162,10 +163,11 @@ def dispatch(
         eway_document=document if status != _Eway.NOT_NEEDED else "",
         eway_status=status,
         eway_valid_until=valid_until(dispatched_at, distance_km) if eway_number else None,
-        eway_next_at=clock.now() if status == _Eway.PENDING else None,
         created_by_id=actor.pk,
     )
     row.save()
+    if status == _Eway.PENDING:
+        EwayRequest(dispatch=row, next_at=clock.now()).save()
     for line in lines:
         DispatchLine(
             dispatch=row, lot_id=line["lot_id"], count=line.get("count"), weight_kg=line["weight_kg"]
@@ -212,6 +214,7 @@ def _require_open(trade: Trade, terms: t.Terms, lines: Lines, lots: dict[Any, An
 
 def _require_delivered(trade: Trade, returns: Dispatch, lines: Lines) -> None:
     """Only what a delivery of this trade brought can go back, once."""
+    returns = Dispatch.objects.get(pk=returns.pk)  # as it is under the lock of the trade
     if returns.trade_id != trade.pk or returns.direction != OUTWARD:
         raise rules.NotDelivered.at(
             "/returns_dispatch_id", "does_not_exist", "The trade has no such dispatch."
@@ -400,7 +403,6 @@ def record_eway(dispatch: Dispatch, *, actor: Actor, number: str = "") -> Dispat
     trade = dispatch.trade
     if dispatch.eway_status != _Eway.PENDING:
         return dispatch
-    dispatch.eway_next_at = None
     dispatch.eway_status = _Eway.RECORDED if number else _Eway.FAILED
     until = valid_until(dispatch.dispatched_at, dispatch.distance_km)
     if number:
@@ -425,14 +427,13 @@ def postpone_eway(dispatch: Dispatch, *, actor: Actor) -> Dispatch:
     """The portal didn't answer: ask again later, and give up after the last attempt."""
     if dispatch.eway_status != _Eway.PENDING:
         return dispatch
-    if dispatch.eway_attempts >= len(RETRY_MINUTES):
+    request = EwayRequest.objects.get(dispatch=dispatch)
+    if request.attempts >= len(RETRY_MINUTES):
         done: Dispatch = record_eway(dispatch, actor=actor)
         return done
-    dispatch.eway_next_at = clock.now() + timedelta(minutes=RETRY_MINUTES[dispatch.eway_attempts])
-    dispatch.eway_attempts += 1
-    Dispatch.objects.filter(pk=dispatch.pk).update(
-        eway_next_at=dispatch.eway_next_at, eway_attempts=dispatch.eway_attempts
-    )
+    request.next_at = clock.now() + timedelta(minutes=RETRY_MINUTES[request.attempts])
+    request.attempts += 1
+    request.save()
     return dispatch
 
 
@@ -463,6 +464,7 @@ def deliver(
     terms = rules.require_writable(trade, _Status.IN_EXECUTION)
     rules.role_of(trade, actor, Role.BUYER)
     rules.require_past("/delivered_at", delivered_at)
+    dispatch = Dispatch.objects.get(pk=dispatch.pk)  # as it is under the lock of the trade
     if dispatch.trade_id != trade.pk or dispatch.direction != OUTWARD:
         raise rules.LotUnknown.at("/dispatch_id", "does_not_exist", "The trade has no such dispatch.")
     if dispatch.voided_at is not None or hasattr(dispatch, "delivery"):

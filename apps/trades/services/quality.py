@@ -231,6 +231,8 @@ def record_weight(
     rules.require_past("/weighed_at", weighed_at)
     if tare_kg >= gross_kg:
         raise rules.NetNotPositive.at("/tare_kg", "too_large", "The tare is below the gross weight.")
+    if dispatch is not None:
+        dispatch = Dispatch.objects.get(pk=dispatch.pk)  # as it is under the lock of the trade
     if dispatch is not None and (dispatch.trade_id != trade.pk or dispatch.voided_at is not None):
         raise rules.DispatchRequired.at("/dispatch_id", "does_not_exist", "The trade has no such dispatch.")
     if stage == f.Stage.DESTINATION and dispatch is None:

@@ -1,17 +1,19 @@
 """Agreed matches with stock reserved for them, and the trades that services make of them."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from uuid import uuid4
 
 from apps.availability.services import stock
 from apps.availability.tests.factories import terms as offer_terms
+from apps.commodities.models.schedules import QualitySchedule, ScheduleLine
 from apps.commodities.models.terms import PassingTerms, PaymentTerms, WeighmentTerms
 from apps.matching.models import Match
 from apps.negotiations.models import Negotiation, Offer
 from apps.requirement.tests.factories import band
 from apps.trades.models import Trade
 from apps.trades.services import approval, creation, execution, quality
+from apps.trades.tests.cases import DEMO_29
 from apps.trades.tests.stored import METHODS, Exchange
 from erp import clock
 from erp.access import SYSTEM
@@ -53,12 +55,39 @@ def journey_terms():
     }  # fmt: skip
 
 
+def demo_29(goods, parameters):
+    """The schedule of journey A, published."""
+    rules = DEMO_29.rules
+    with unguarded_writes():
+        row, new = QualitySchedule.objects.get_or_create(
+            code="DEMO-29", schedule_version=3,
+            defaults={"commodity": goods, "contract_form": "DEMO", "title": "Demonstration", "mode": rules.mode.value,
+                      "valid_from": date(2020, 1, 1), "source": "practice", "status": "DRAFT"},
+        )  # fmt: skip
+        if not new:
+            return row
+        for line in rules.lines:
+            bands = [
+                {"from": None if b.start is None else str(b.start), "to": None if b.end is None else str(b.end),
+                 "effect": str(b.effect)} for b in line.bands
+            ]  # fmt: skip
+            ScheduleLine(
+                schedule=row, order=line.order, parameter=parameters[line.parameter], method=line.method,
+                form=line.form.value, base_low=line.base_low, base_high=line.base_high, rate=line.rate,
+                side=line.side.value if line.form.value in ("LINEAR", "WEIGHT") else None, bands=bands,
+                reject_below=line.reject_below, reject_above=line.reject_above,
+            ).save()  # fmt: skip
+        QualitySchedule.objects.filter(pk=row.pk).update(status="PUBLISHED")
+    return QualitySchedule.objects.get(pk=row.pk)
+
+
 class Deals(Exchange):
     """The exchange with live listings of journey A, and people of both sides and of the house."""
 
     def __init__(self, world, **options):
         super().__init__(world, **options)
         self.world = world
+        self.schedule = demo_29(self.goods, self.parameters)
         self.sellers = world.user("SELLER", of=self.seller)
         self.buyers = world.user("BUYER", of=self.buyer)
         self.desk = world.user("INTERNAL", organization_id=self.organization.pk)
@@ -70,7 +99,8 @@ class Deals(Exchange):
         offer = self.world.offer(
             commodity=self.goods, seller=self.sellers, quantity=total or quantity,
             unit_price=D(price),
-            **{"lots": [{"lot_no": "SSG-27", "bales": total or quantity}], **journey_terms(), **fields},
+            **{"lots": [{"lot_no": "SSG-27", "bales": total or quantity}], "quality_schedule": self.schedule,
+               **journey_terms(), **fields},
         )  # fmt: skip
         wanted = self.world.requirement(
             buyer=self.buyers,
@@ -121,6 +151,7 @@ class Deals(Exchange):
             )  # fmt: skip
             agreed.save()
             row.status, row.accepted_offer, row.accepted_at = "ACCEPTED", agreed, clock.now()
+            row.closed_by = "SELLER"
             row.round, row.reservation_id = 1, held.pk
             row.save()
         return row

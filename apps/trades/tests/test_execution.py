@@ -138,7 +138,7 @@ def test_the_portal_that_does_not_answer_is_asked_again_and_a_refusal_is_final(d
     refused = deals.dispatched(trade, 10, invoice_number="I-R")
     assert tasks.ask_eways() == 1
     waiting, refused = fresh(waiting), fresh(refused)
-    assert (waiting.eway_status, waiting.eway_attempts) == ("PENDING", 1)
+    assert (waiting.eway_status, waiting.eway_request.attempts) == ("PENDING", 1)
     assert refused.eway_status == "FAILED"
     assert tasks.ask_eways() == 0
     for _ in execution.RETRY_MINUTES:
@@ -205,7 +205,7 @@ def test_a_rejected_lot_goes_back(deals, trade):
 
 def test_a_rejected_lot_does_not_leave_and_suspension_holds_the_trade(deals, trade):
     result = deals.tested(
-        trade, {"rd": "75", "trash": "3", "moisture": "8", "staple_length": "29", "micronaire": "4"}
+        trade, {"rd": "76", "trash": "3", "moisture": "8", "staple_length": "29", "micronaire": "4"}
     )
     assert result.decision == "PASS"
     type(deals.seller).objects.none()

@@ -1,0 +1,445 @@
+"""Runs: find the pairs of a listing, compare them with the live matches, and store what is new."""
+
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final
+from uuid import UUID
+
+from django.db.models import Q
+
+from apps.availability.models import Availability, Stage
+from apps.availability.services import decisions as offers
+from apps.availability.services.listing import measured
+from apps.matching import capabilities, events
+from apps.matching.engine import VERSION
+from apps.matching.models import Match, MatchRun
+from apps.matching.services import allocating, pairs, problems, profiles
+from apps.matching.services.candidates import COOLDOWN, DUPLICATE, PRICE, Candidate, choose, scored
+from apps.matching.services.deals import SOURCE, conceal, head
+from apps.matching.services.rule_reading import Rules, active_rule
+from apps.partners.models import Partner
+from apps.requirement.models import Requirement
+from apps.risk.models import RiskStatus
+from apps.risk.services import assessing
+from erp import clock
+from erp.access import SYSTEM, Actor
+from erp.events import Event
+from erp.ids import uuid4
+from erp.services import emit, service
+
+EMITS: Final[list[type[Event]]] = [
+    events.RunCompleted, events.MatchFound, events.MatchSuperseded, events.StockAllocated,
+]  # fmt: skip
+MOST_SHOWN, SHOWN = 50, 10
+_Status, _Kind = Match.Status, MatchRun.Kind
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A run, and the matches that it leaves, best first."""
+
+    run: MatchRun
+    matches: Sequence[Match]
+
+    @property
+    def pk(self) -> UUID:
+        """The run's id."""
+        return self.run.pk
+
+
+@service(
+    requires=capabilities.VIEW_RESULTS,
+    emits=EMITS,
+    raises=[problems.SubjectNotLive, problems.ThresholdTooLow],
+    lock_via=None,
+    label="Find matching offers",
+)
+def find_for_requirement(
+    requirement: Requirement, *, actor: Actor, limit: int = SHOWN, min_score: Decimal | None = None
+) -> RunResult:
+    """Find offers for a requirement and store new matches; ``min_score`` may only raise the rules' own."""
+    if not _is_live(requirement):
+        raise problems.SubjectNotLive.of_status(requirement)
+    run = _new_run(_Kind.ASKED, actor, requirement=requirement)
+    return _cut(_run(run, actor, min_score=_checked(min_score, requirement)), limit)
+
+
+@service(
+    requires=capabilities.VIEW_RESULTS,
+    emits=EMITS,
+    raises=[problems.SubjectNotLive, problems.ThresholdTooLow],
+    lock_via=None,
+    label="Find matching requirements",
+)
+def find_for_availability(
+    offer: Availability, *, actor: Actor, limit: int = SHOWN, min_score: Decimal | None = None
+) -> RunResult:
+    """Find requirements for an offer and store new matches; ``min_score`` may only raise the rules' own."""
+    if not _is_live(offer):
+        raise problems.SubjectNotLive.of_status(offer)
+    run = _new_run(_Kind.ASKED, actor, availability=offer)
+    return _cut(_run(run, actor, min_score=_checked(min_score, offer)), limit)
+
+
+@service(requires=capabilities.EXECUTE, emits=EMITS, label="Match a listing")
+def match_subject(
+    *,
+    actor: Actor,
+    kind: str,
+    requirement: Requirement | None = None,
+    availability: Availability | None = None,
+    batch: MatchRun | None = None,
+    states: Sequence[str] = (),
+    cause_event_id: UUID | None = None,
+) -> MatchRun | None:
+    """Match one listing for a trigger, the sweep or a batch; None where it isn't live."""
+    subject = requirement or availability
+    if subject is None or not _is_live(subject):
+        return None
+    run = _new_run(
+        kind, actor, requirement=requirement, availability=availability, batch=batch, states=list(states),
+        cause_event_id=cause_event_id,
+    )  # fmt: skip
+    return _run(run, actor).run
+
+
+@service(requires=capabilities.EXECUTE, emits=[events.RunFailed], label="Record a failed run")
+def record_failure(
+    *,
+    actor: Actor,
+    kind: str,
+    reason: str,
+    requirement: Requirement | None = None,
+    availability: Availability | None = None,
+) -> MatchRun:
+    """Record that a run failed, after its own transaction was rolled back."""
+    run = _new_run(kind, actor, requirement=requirement, availability=availability)
+    run.status, run.problem = MatchRun.Status.FAILED, reason[:100]
+    run.save()
+    emit(events.RunFailed(**run_head(run, _rules_of(run)), reason=run.problem))
+    return run
+
+
+def _new_run(kind: str, actor: Actor, **fields: Any) -> MatchRun:
+    return MatchRun(
+        kind=kind, by_staff=actor.is_staff and not actor.is_system, engine_version=VERSION, **fields
+    )
+
+
+def _is_live(listing: Any) -> bool:
+    """Whether a listing is matched: live, and not past its end by the database's time."""
+    live = (
+        listing.is_live if isinstance(listing, Requirement) else listing.status == Availability.Status.ACTIVE
+    )
+    return live and (listing.expires_at is None or listing.expires_at > clock.now())
+
+
+def _checked(min_score: Decimal | None, listing: Any) -> Decimal | None:
+    if min_score is not None:
+        least = active_rule(listing.commodity_id).body.min_score
+        if min_score < least:
+            raise problems.ThresholdTooLow.at("/min_score", "too_low", f"At least {least.normalize():f}.")
+    return min_score
+
+
+def _cut(result: RunResult, limit: int) -> RunResult:
+    return replace(result, matches=result.matches[:limit])
+
+
+def _rules_of(run: MatchRun) -> Rules:
+    subject: Any = run.requirement or run.availability
+    return active_rule(run.commodity_id or subject.commodity_id)
+
+
+def run_head(run: MatchRun, rules: Rules) -> dict[str, Any]:
+    """The fields of the run that its events carry."""
+    return {
+        "run_id": run.pk,
+        "kind": run.kind,
+        "requirement_id": run.requirement_id,
+        "availability_id": run.availability_id,
+        "commodity_id": run.commodity_id,
+        "states": run.states,
+        "mode": run.mode,
+        "rule_version": rules.version,
+    }
+
+
+# One run
+
+
+def _run(run: MatchRun, actor: Actor, *, min_score: Decimal | None = None) -> RunResult:
+    began = time.monotonic()
+    subject: Any = run.requirement or run.availability
+    by_offer = run.availability_id is not None
+    _assess(subject)
+    goods = [subject.commodity_id, *([] if by_offer else subject.substitute_ids)]
+    if by_offer:
+        wants = Requirement.objects.live().filter(
+            Q(commodity_id=subject.commodity_id) | Q(substitute_ids__contains=[subject.commodity_id])
+        )
+        rules = profiles.refresh_for(goods, offers=Availability.objects.filter(pk=subject.pk), wants=wants)
+    else:
+        rules = profiles.refresh_for(goods, wants=Requirement.objects.filter(pk=subject.pk))
+    scope = pairs.Scope(
+        wants=[] if by_offer else [subject.pk], offers=[subject.pk] if by_offer else [],
+        states=run.states, staff=run.by_staff, by_offer=by_offer,
+    )  # fmt: skip
+    found = pairs.find(scope, rules)
+    choice = choose(
+        scored(found.rows, rules), by_offer=by_offer, min_score=min_score,
+        refused=lambda candidates: _refused(candidates, by_offer=by_offer),
+    )  # fmt: skip
+    run.pool, run.rejected, run.dropped, run.kept = (
+        found.pool,
+        found.rejected,
+        choice.dropped,
+        len(choice.kept),
+    )
+    run.rule_set_id = rules[subject.commodity_id].id
+    run.save()
+    stored = _store(run, actor, choice.kept, choice.passing)
+    if by_offer:
+        demand = {key[0]: candidate.row.demand for key, candidate in choice.passing.items()}
+        allocating.allocate(run, subject, rules[subject.commodity_id], demand)
+    run.duration_ms = int((time.monotonic() - began) * 1000)
+    run.save()
+    emit(
+        events.RunCompleted(
+            **run_head(run, rules[subject.commodity_id]),
+            pool=run.pool,
+            kept=run.kept,
+            found=run.found,
+            superseded=run.superseded,
+        )
+    )
+    return RunResult(run, stored)
+
+
+def _assess(subject: Any) -> None:
+    """Have risk assess the run's own subject where it has no valid word."""
+    is_want = isinstance(subject, Requirement)
+    words = RiskStatus.objects.filter(valid_until__gt=clock.now())
+    words = words.filter(requirement=subject) if is_want else words.filter(availability=subject)
+    if not words.exists():
+        assess = assessing.assess_requirement if is_want else assessing.assess_availability
+        assess(actor=SYSTEM, **({"requirement": subject} if is_want else {"availability": subject}))
+
+
+def _refused(candidates: Sequence[Candidate], *, by_offer: bool) -> dict[tuple[UUID, UUID], str]:
+    """Pairs that may not come back yet, and parcels of which a better listing is matched."""
+    known = {candidate.key: candidate for candidate in candidates}
+    return _cooling(known, by_offer) | (_outranked(known) if by_offer else {})
+
+
+def _of_pairs(keys: Collection[tuple[UUID, UUID]], *, by_offer: bool) -> Any:
+    """Matches of pairs that share a listing."""
+    wants, owners = {want for want, _ in keys}, {offer for _, offer in keys}
+    if by_offer:
+        return Match.objects.filter(availability_id__in=owners)
+    return Match.objects.filter(requirement_id__in=wants)
+
+
+def _cooling(known: Mapping[tuple[UUID, UUID], Candidate], by_offer: bool) -> dict[tuple[UUID, UUID], str]:
+    """A rejected pair returns with another digest only, and after its cool-down; unless it is live."""
+    rows = _of_pairs(known, by_offer=by_offer)
+    live = set(rows.live().values_list("requirement_id", "availability_id"))
+    rejected = rows.filter(status=_Status.REJECTED).order_by("updated_at")
+    away: dict[tuple[UUID, UUID], str] = {}
+    for row in rejected.only("requirement_id", "availability_id", "inputs_digest", "updated_at"):
+        key = row.requirement_id, row.availability_id
+        candidate = known.get(key)
+        if candidate is not None and key not in live:
+            again = row.updated_at + timedelta(hours=candidate.rules.body.cooldown_hours)
+            if row.inputs_digest == candidate.digest or again > clock.now():
+                away[key] = COOLDOWN
+            else:
+                away.pop(key, None)
+    return away
+
+
+def _outranked(known: Mapping[tuple[UUID, UUID], Candidate]) -> dict[tuple[UUID, UUID], str]:
+    """Pairs of an offer whose parcel another listing of the seller offers better, by the requirement's live matches."""
+    buckets = {candidate.bucket for candidate in known.values()}
+    wants = {want for want, _ in known}
+    rows = (
+        Match.objects.live()
+        .filter(bucket__in=buckets, requirement_id__in=wants)
+        .select_related("availability")
+    )
+    away = {}
+    for row in rows:
+        for key, candidate in known.items():
+            if (
+                key[0] != row.requirement_id
+                or key[1] == row.availability_id
+                or candidate.bucket != row.bucket
+            ):
+                continue
+            landed = None if row.landed is None else int(row.landed / PRICE)
+            take = int(row.proposed_quantity * candidate.row.scale)
+            order = _rank(int(row.score * 10**6), landed, row.availability.listed_at, row.availability_id)
+            mine = _rank(candidate.micros, candidate.landed, candidate.row.listed_at, key[1])
+            if candidate.is_close(row.availability.created_at, landed, take) and order < mine:
+                away[key] = DUPLICATE
+    return away
+
+
+def _rank(micros: int, landed: int | None, since: datetime | None, key: UUID) -> tuple[Any, ...]:
+    return -micros, landed is None, landed or 0, since is None, since, key
+
+
+# What is stored
+
+
+def _store(
+    run: MatchRun,
+    actor: Actor,
+    kept: Sequence[Candidate],
+    passing: Mapping[tuple[UUID, UUID], Candidate],
+) -> list[Match]:
+    """Compare with the live matches under the requirements' locks: end what no longer holds, store what is new.
+
+    Requirements are locked first, then offers, each by id. A listing that changed since it was read is left to the run
+    that its change has asked for.
+    """
+    live = {(row.requirement_id, row.availability_id): row for row in _live_of(run)}
+    if _changes(run, live, kept, passing):
+        locked = {key[0] for key in (*live, *(candidate.key for candidate in kept))}
+        versions = dict(
+            Requirement.objects.filter(pk__in=locked).locked().order_by("pk").values_list("pk", "version")
+        )
+        live = {(row.requirement_id, row.availability_id): row for row in _live_of(run)}
+        _write(run, actor, live, kept, passing, versions)
+        live = {(row.requirement_id, row.availability_id): row for row in _live_of(run)}
+    return [live[candidate.key] for candidate in kept if candidate.key in live]
+
+
+def _live_of(run: MatchRun) -> Any:
+    """The live matches that the run is about."""
+    rows = Match.objects.live().with_row()
+    if run.availability_id is not None:
+        return rows.filter(availability_id=run.availability_id)
+    rows = rows.filter(requirement_id=run.requirement_id)
+    return rows.filter(availability__state_code__in=run.states) if run.states else rows
+
+
+def _changes(
+    run: MatchRun,
+    live: Mapping[Any, Match],
+    kept: Iterable[Candidate],
+    passing: Mapping[Any, Candidate],
+) -> bool:
+    """Whether anything is to be written."""
+    new = any(each.key not in live or live[each.key].inputs_digest != each.digest for each in kept)
+    gone = any(key not in passing for key, row in live.items() if row.status == _Status.PROPOSED)
+    return gone or (new and _stores(run))
+
+
+def _stores(run: MatchRun) -> bool:
+    """Requirements that only ask for prices are counted, and nothing is stored for them."""
+    want = run.requirement
+    return want is None or want.intent != Requirement.Intent.PRICE_DISCOVERY_ONLY
+
+
+def _write(
+    run: MatchRun,
+    actor: Actor,
+    live: Mapping[tuple[UUID, UUID], Match],
+    kept: Sequence[Candidate],
+    passing: Mapping[tuple[UUID, UUID], Candidate],
+    want_versions: Mapping[UUID, int],
+) -> None:
+    keys = {key[1] for key in live} | {candidate.key[1] for candidate in kept}
+    touched = Availability.objects.filter(pk__in=keys).locked().order_by("pk").select_related("match_profile")
+    listings = {offer.pk: offer for offer in touched}
+    protected = {row.pk for row in live.values()} - set(
+        Match.objects.filter(pk__in=[row.pk for row in live.values()])
+        .unprotected()
+        .values_list("pk", flat=True)
+    )
+    wanted = {each.key: each for each in kept} if _stores(run) else {}
+    for key in sorted({*live, *wanted}, key=lambda pair: (pair[1], pair[0])):
+        old, candidate = live.get(key), wanted.get(key)
+        if old is not None and (old.status != _Status.PROPOSED or old.pk in protected):
+            continue
+        offer = listings[key[1]]
+        if candidate is not None:
+            if (candidate.row.want_version, candidate.row.offer_version) != (
+                want_versions[key[0]],
+                offer.version,
+            ):
+                continue
+            if old is None or old.inputs_digest != candidate.digest:
+                _find(run, actor, candidate, offer, old)
+        elif old is not None and key not in passing and _is_judged(offer, old.requirement, want_versions):
+            _supersede(run, actor, old, None)
+
+
+def _is_judged(offer: Any, want: Requirement, want_versions: Mapping[UUID, int]) -> bool:
+    """Whether the filters saw the listings as they are now, or one of them is no longer live."""
+    if not (_is_live(offer) and _is_live(want)):
+        return True
+    seen = getattr(offer, "match_profile", None)
+    return (
+        seen is not None and seen.listing_version == offer.version and want.version == want_versions[want.pk]
+    )
+
+
+def _find(run: MatchRun, actor: Actor, candidate: Candidate, offer: Availability, old: Match | None) -> Match:
+    """Store a match, in place of the pair's old one if there is any, and disclose the offer to the buyer."""
+    row, pair = candidate.row, candidate.pair
+    ends = [clock.now() + timedelta(hours=candidate.rules.body.lives_hours)]
+    ends += [end for end in (row.offer_expires_at, row.want_expires_at) if end is not None]
+    priced = pair.landed is not None
+
+    def price(units: int | None) -> Decimal | None:
+        return units * PRICE if priced and units is not None else None
+
+    match = Match(
+        id=uuid4(), requirement_id=row.requirement_id, availability_id=row.availability_id,
+        buyer_partner_id=row.buyer_partner_id, seller_partner_id=row.seller_partner_id,
+        requirement_terms_version=row.want_terms_version, availability_terms_version=row.offer_terms_version,
+        rule_set_id=candidate.rules.id, engine_version=VERSION, assessment_ids=row.assessments or [],
+        risk_status=Match.Risk.WARN if pair.warn else Match.Risk.PASS, quoted=price(row.quoted),
+        equalised=price(row.equalised), freight=price(row.freight), tax=price(row.tax), landed=price(pair.landed),
+        distance_m=row.distance_m, unit=row.unit, counted=row.counted,
+        proposed_quantity=candidate.quantity(pair.take), proposed_kg=candidate.kilograms(pair.take),
+        need_quantity=candidate.quantity(pair.need), need_kg=candidate.kilograms(pair.need),
+        score=candidate.score, label=candidate.label, breakdown=candidate.breakdown,
+        inputs_digest=candidate.digest, bucket=candidate.bucket, expires_at=min(ends), run=run,
+    )  # fmt: skip
+    if old is not None:
+        _supersede(run, actor, old, match)
+    match.save()
+    offers.disclose(
+        offer, actor=actor, partner=Partner(pk=row.buyer_partner_id), stage=Stage.MATCHED, source_type=SOURCE,
+        source_id=match.pk, until=match.expires_at,
+    )  # fmt: skip
+    run.found += 1
+    emit(
+        events.MatchFound(
+            **head(match),
+            run_id=run.pk,
+            commodity_id=row.commodity_id,
+            requirement_terms_version=match.requirement_terms_version,
+            availability_terms_version=match.availability_terms_version,
+            rule_version=candidate.rules.version,
+            label=match.label,
+            quantity=measured(match, match.proposed_quantity),
+            expires_at=match.expires_at,
+            replaces_match_id=None if old is None else old.pk,
+        )
+    )
+    return match
+
+
+def _supersede(run: MatchRun, actor: Actor, match: Match, successor: Match | None) -> None:
+    match.status, match.superseded_by = _Status.SUPERSEDED, successor
+    match.save()
+    conceal(match, actor)
+    run.superseded += 1
+    emit(events.MatchSuperseded(**head(match), successor_id=None if successor is None else successor.pk))
