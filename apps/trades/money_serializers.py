@@ -198,7 +198,7 @@ class DocumentOutput(RecordedOutput):
 
 
 class ReasonInput(Input):
-    reason = fields.CharField(min_length=3, max_length=1000, help_text="Why, 3 to 1,000 characters.")
+    reason = fields.CharField(min_length=10, max_length=1000, help_text="Why, 10 to 1,000 characters.")
 
 
 class _Dated(Input):

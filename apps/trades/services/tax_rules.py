@@ -112,9 +112,9 @@ def _check_rule(rule: TaxRule) -> None:
 
 def _link_predecessor(rule: TaxRule) -> None:
     """Name the row that this one replaces: the last published one of its code."""
-    rule.supersedes = (
-        rule.same_key().filter(status__in=rule.PUBLIC, superseded_by=None).order_by("-rule_version").first()
-    )
+    free = Q(superseded_by=None) | Q(superseded_by=rule)
+    published = rule.same_key().filter(free, status__in=rule.PUBLIC)
+    rule.supersedes = published.order_by("-rule_version").first()
 
 
 TAX_RULE = DraftProcedure(

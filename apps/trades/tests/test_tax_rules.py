@@ -124,7 +124,7 @@ def test_bands_and_openings_are_published_by_a_second_person(people, organizatio
         row = tax_rules.draft_position_opening(
             actor=finance, **{**opening, "opening_amount": Decimal(amount), "valid_from": start}
         )
-        tax_rules.submit_position_opening(row, actor=finance, reason="Opening.")
+        tax_rules.submit_position_opening(row, actor=finance, reason="Opening of the books.")
         grant(row, director)
         position = TaxPosition.objects.get()
         assert (position.opening_amount, position.liable) == (Decimal(amount), True)
