@@ -54,8 +54,7 @@ class PaymentInput(Input):
     reference = fields.CharField(
         max_length=64, twelve_digits=True, help_text="Reference of the bank, such as the UTR."
     )
-    allocations = AllocationInput(
-        many=True,
+    allocations = AllocationInput.many_init(
         required=False,
         max_length=10,
         help_text="What it is for. Default: the oldest due first; the rest stays on account.",
@@ -182,7 +181,7 @@ class PreviewOutput(LookupOutput):
 
 
 class LedgerEntryOutput(RecordedOutput):
-    id = fields.IntegerField(help_text="Position in the ledger.")
+    id = fields.IntegerField(help_text="Position in the ledger.")  # type: ignore[assignment]
 
     class Meta:
         model = LedgerEntry
@@ -199,7 +198,7 @@ class DocumentOutput(RecordedOutput):
 
 
 class ReasonInput(Input):
-    reason = fields.CharField(min_length=3, max_length=1000, help_text="Why, 3 to 1,000 characters.")
+    reason = fields.CharField(min_length=10, max_length=1000, help_text="Why, 10 to 1,000 characters.")
 
 
 class _Dated(Input):

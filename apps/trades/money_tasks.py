@@ -35,7 +35,7 @@ def start_drawing(
     )
 
 
-@shared_task
+@shared_task  # type: ignore[untyped-decorator]
 def draw_documents(trade_id: str | None = None) -> int:
     """Draw the missing documents of a trade, or of all; returns of how many trades.
 
@@ -69,7 +69,7 @@ def start_reporting(event: TradePaymentRecorded, *, meta: Envelope) -> None:
     )
 
 
-@shared_task
+@shared_task  # type: ignore[untyped-decorator]
 def report_overdue(trade_id: str | None = None) -> int:
     """Report to risk what the buyers of delivered goods owe past its day; returns of how many trades."""
     rows = Trade.objects.filter(pk=UUID(trade_id)) if trade_id is not None else performance.owing()

@@ -132,7 +132,7 @@ def notes_of(settlement: Settlement) -> list[Document]:
     return [row for row in settlement.documents if row.kind in kinds]
 
 
-def _open(title: str, subject: Subject, of: date) -> Any:
+def _open(title: str, subject: Subject, of: date) -> pdf.Document:
     return pdf.Document(title, day=of, note=f"{subject.organization} · {subject.number}")
 
 
@@ -143,7 +143,7 @@ def _agreed(subject: Subject) -> list[tuple[str, str]]:
     ]
 
 
-def _document(paper: Any, subject: Subject, found: Figures, document: Document) -> None:
+def _document(paper: pdf.Document, subject: Subject, found: Figures, document: Document) -> None:
     currency = found.settlement.totals.currency
     title = report.heading(document, found.note_numbers.get(document.key, ""))
     _group(paper, subject, found.settlement, document.key, title)
@@ -164,7 +164,7 @@ def _document(paper: Any, subject: Subject, found: Figures, document: Document) 
         paper.paragraph(f"{remark}.")
 
 
-def _group(paper: Any, subject: Subject, done: Settlement, key: str, title: str) -> None:
+def _group(paper: pdf.Document, subject: Subject, done: Settlement, key: str, title: str) -> None:
     lines = [line for line in done.lines if line.document == key]
     if not lines:
         return

@@ -6,9 +6,9 @@ from django.db import models
 from django.db.models import F, Q
 
 from apps.approvals.models import PublishedByApproval
-from apps.trades.models.base import Recorded, money, partner
+from apps.trades.models.base import Recorded, StaffQuerySet, money, partner
 from apps.trades.models.money import Payment, Settlement
-from apps.trades.models.tax import TDS, StaffPublishedQuerySet, StaffQuerySet, TaxPosition, TaxRule
+from apps.trades.models.tax import TDS, StaffPublishedQuerySet, TaxPosition, TaxRule
 from apps.trades.models.trade import Trade
 from erp.periods import dates_in_order, no_overlap
 

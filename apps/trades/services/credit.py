@@ -2,6 +2,7 @@
 
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Final
+from uuid import UUID
 
 from apps.partners.models import CreditAccount
 from apps.partners.models.credit import Bucket
@@ -61,5 +62,5 @@ def close(trade: Trade, actor: Actor, key: str) -> None:
             exposure.cancel_source(actor=actor, partner=partner, source=source_of(trade), entry_key=key)
 
 
-def _has_account(partner_id: object) -> bool:
+def _has_account(partner_id: UUID) -> bool:
     return CreditAccount.objects.filter(pk=partner_id).exists()

@@ -8,9 +8,10 @@ from django.db.models import Exists, OuterRef, Q
 
 from apps.partners.models import Partner
 from apps.trades import capabilities, events, papers
+from apps.trades import engine as engines
+from apps.trades.engine import terms as t
 from apps.trades.models import Party, Settlement, Terms, Trade, TradeDocument
 from apps.trades.services import rules, settlement
-from apps.trades.services.rules import frozen
 from erp.access import Actor
 from erp.files import Upload
 from erp.services import emit, service
@@ -37,7 +38,7 @@ class Paper(NamedTuple):
 )
 def store_document(trade: Trade, *, actor: Actor, paper: Paper) -> TradeDocument:
     """Store a document unless the trade has it already. The trade's version stays: nothing that was agreed changes."""
-    found = TradeDocument.objects.filter(
+    found: TradeDocument | None = TradeDocument.objects.filter(
         trade=trade, kind=paper.kind, subject=paper.number, subject_version=paper.version
     ).first()
     if found is not None:
@@ -109,12 +110,12 @@ def _of_settlement(trade: Trade, row: Settlement, there: Set[tuple[str, str, int
 
 
 def _contract_note(trade: Trade, row: Terms) -> bytes:
-    terms = frozen.thaw(row.body, row.hash)
-    value = settlement.engines.version(settlement.engines.CURRENT).value(terms).contract_value
+    terms = t.thaw(row.body, row.hash)
+    value = engines.version(engines.CURRENT).value(terms).contract_value
     return papers.contract_note(_subject(trade, row, terms), value)
 
 
-def _subject(trade: Trade, row: Terms, terms: frozen.Terms) -> papers.Subject:
+def _subject(trade: Trade, row: Terms, terms: t.Terms) -> papers.Subject:
     partners = Partner.objects.filter(pk__in=Party.objects.filter(trade=trade).values("partner"))
     return papers.Subject(
         number=trade.number,

@@ -22,7 +22,7 @@ from apps.trades.models import (
     TaxPosition,
     Trade,
 )
-from apps.trades.services import credit, gathering, ledger, positions, rules, settlement
+from apps.trades.services import credit, facts, gathering, ledger, positions, rules, settlement
 from erp.access import Actor
 from erp.errors import Conflict, FieldError, Invalid, RuleBroken
 from erp.services import emit, service
@@ -226,7 +226,7 @@ def _tds_on_advance(
     trade: Trade, kind: str, amount: Decimal, day: date
 ) -> tuple[Decimal, TaxPosition | None, Any]:
     """TDS on an advance, which counts when it is paid; with the locked position and what it becomes."""
-    terms = gathering.terms_of(trade)
+    terms = rules.terms_of(trade)
     if kind != PaymentKind.ADVANCE.value or not gathering.is_deducting(terms):
         return ledger.NOTHING, None, None
     key = gathering.goods_key(trade, day)
@@ -286,10 +286,10 @@ def _meet_deadline(trade: Trade, payment: Payment) -> None:
     """A deadline is met once everything that is due by it is paid."""
     if payment.kind not in GOODS:
         return
-    rows = gathering.goods_of(trade)["payments"]
+    rows = facts.goods_of(trade)["payments"]
     paid = allocation.effective(rows, payment.paid_date)
     advances = sum((row.amount for row in paid if row.kind is PaymentKind.ADVANCE), Decimal(0))
-    due = engines.version(engines.CURRENT).value(gathering.terms_of(trade)).advance_due
+    due = engines.version(engines.CURRENT).value(rules.terms_of(trade)).advance_due
     if advances >= due:
         for row in _deadlines(trade, "ADVANCE", Deadline.Status.OPEN):
             row.status = Deadline.Status.MET

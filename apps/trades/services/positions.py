@@ -46,7 +46,7 @@ def find(keys: Iterable[PositionKey], *, lock: bool) -> dict[PositionKey, TaxPos
             deductee__in=same[key.deductee],
         )
     rows = TaxPosition.objects.filter(condition).order_by("pk")
-    found = {}
+    found: dict[PositionKey, TaxPosition] = {}
     for row in rows.locked() if lock else rows:
         for key in wanted:
             if (

@@ -287,7 +287,7 @@ def move_positions(
 
 
 def _settled(trade: Trade, row: Settlement) -> events.TradeSettled:
-    roles = {trade.seller_id: "SELLER", trade.buyer_id: "BUYER"}
+    roles = {None: None, trade.seller_id: "SELLER", trade.buyer_id: "BUYER"}
     return events.TradeSettled(
         **rules.head(trade),
         settlement_id=row.pk,
@@ -301,7 +301,7 @@ def _settled(trade: Trade, row: Settlement) -> events.TradeSettled:
         carrying=row.carrying,
         brokerage=row.brokerage,
         net_due=row.net_due,
-        net_debtor_role=roles.get(row.net_debtor_id),
+        net_debtor_role=roles[row.net_debtor_id],
         engine_version=row.engine_version,
         lines_hash=row.lines_hash,
     )
@@ -347,7 +347,7 @@ def award_note(
     """The settlement with an award beside it, and the key of the award's note."""
     terms = terms_behind(row)[0]
     stored = records.from_json(f.Facts, row.facts)
-    award = facts_of.award_of(dispute, dispute.lot and dispute.lot.lot_no)
+    award = facts_of.award_of(dispute, None if dispute.lot is None else dispute.lot.lot_no)
     known = {(rule.code, rule.version) for rule in stored.tax_rows}
     later = [
         rule
@@ -437,9 +437,9 @@ def _comparable(line: Line) -> dict[str, Any]:
 
 def _totals(row: Settlement) -> dict[str, Any]:
     names = [name for name in s.Totals.__dataclass_fields__ if name != "net_debtor"]
-    roles = {row.trade.seller_id: "SELLER", row.trade.buyer_id: "BUYER"}
+    roles = {None: "", row.trade.seller_id: "SELLER", row.trade.buyer_id: "BUYER"}
     figures = {name: records.to_json(getattr(row, name)) for name in names}
-    return {**figures, "net_debtor": roles.get(row.net_debtor_id, "")}
+    return {**figures, "net_debtor": roles[row.net_debtor_id]}
 
 
 def _entries(row: Settlement) -> list[Any]:

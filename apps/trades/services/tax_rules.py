@@ -1,5 +1,6 @@
 """Tax rules, approval bands and openings of TDS positions: dated rows, each published by a second person."""
 
+from calendar import monthrange
 from datetime import date
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +21,7 @@ from erp.errors import Conflict, FieldError, Invalid
 from erp.reference_data import ReferenceTable
 from erp.services import service
 
+_NO_LEAP_YEAR: Final = 2001
 FILES: Final = Path(__file__).parents[1] / "reference"
 _TDS: Final = frozenset({"rate_percent", "no_pan_percent", "threshold", "threshold_mode", "section"})
 # What a row of each kind says.
@@ -102,13 +104,17 @@ def _check_rule(rule: TaxRule) -> None:
             as_row(probe)
         except BadInput as fault:
             raise _invalid("/figures", fault.detail) from None
+    if rule.kind == TaxRule.Kind.NOTE_LIMIT:
+        month, day = rule.figures["month"], rule.figures["day"]
+        if not (1 <= month <= 12 and 1 <= day <= monthrange(_NO_LEAP_YEAR, month)[1]):
+            raise _invalid("/figures", "Name a day that every year has.")
 
 
 def _link_predecessor(rule: TaxRule) -> None:
     """Name the row that this one replaces: the last published one of its code."""
-    rule.supersedes = (
-        rule.same_key().filter(status__in=rule.PUBLIC, superseded_by=None).order_by("-rule_version").first()
-    )
+    free = Q(superseded_by=None) | Q(superseded_by=rule)
+    published = rule.same_key().filter(free, status__in=rule.PUBLIC)
+    rule.supersedes = published.order_by("-rule_version").first()
 
 
 TAX_RULE = DraftProcedure(
