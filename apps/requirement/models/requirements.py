@@ -28,6 +28,7 @@ from django.utils import timezone
 
 from apps.availability.models.base import (
     EndOfDay,
+    ListingQuerySet,
     Opaque,
     PriceFlag,
     Risk,
@@ -47,7 +48,6 @@ from apps.requirement.models.parts import Band, Disclosure, Invitation
 from erp import clock
 from erp.access import Actor, holds_everywhere
 from erp.columns import COUNTRY, CURRENCY
-from erp.models import QuerySet
 from erp.services import next_value
 
 COMMON_DISTRICT: Final = 3  # active buyers with a place in a district, before others see it
@@ -61,7 +61,7 @@ BASES: Final = [
 ]  # fmt: skip
 
 
-class RequirementQuerySet(QuerySet):
+class RequirementQuerySet(ListingQuerySet):
     def visible_to(self, user: Actor) -> Self:
         """Staff see all; a partner its own rows, those on its market, and those shown to it."""
         if user.is_system or user.is_superuser or user.is_staff:
