@@ -16,7 +16,6 @@ from django.db.models import (
     Exists,
     ExpressionWrapper,
     F,
-    FloatField,
     IntegerField,
     Min,
     OuterRef,
@@ -26,14 +25,13 @@ from django.db.models import (
     Value,
     When,
 )
-from django.db.models.functions import ACos, Cast, Coalesce, Cos, Greatest, Least, Radians, Sin
+from django.db.models.functions import Cast, Coalesce, Greatest
 
 from apps.availability.models import quantity_field
 from apps.commodities.models.commodities import Commodity
 from apps.commodities.models.pricing import PricingUnit
 from apps.commodities.models.units import Unit
 from apps.commodities.services.factors import NoDefinition, factors
-from apps.locations.earth import EARTH_KM
 from apps.partners.models import Partner
 from apps.requirement.models import Band, DemandCell, Fulfilment, Requirement
 from apps.requirement.services import rules
@@ -101,7 +99,7 @@ def search(
             last=Cast(F("delivery_until_date") + flexible, DateField()),
         ).filter(first__lte=delivery_on_date, last__gte=delivery_on_date)
     if near is not None:
-        rows = rows.annotate(distance_km=_distance(near)).filter(distance_km__lte=near["radius_km"])
+        rows = rows.near(near["latitude"], near["longitude"], Decimal(near["radius_km"]))
     elif sort == "distance":
         raise rules.SearchInvalid.at("/sort", "needs_near", "Enter the place from which to measure.")
     order = {"live_since": "-live_since", "ceiling": "-ceiling_per_kg", "distance": "distance_km"}[sort]
@@ -202,16 +200,6 @@ def _by_quantity(rows: Any, commodity: Commodity, least: Decimal | None, unit: s
         F("still_open") * F("kg_per_unit"), DecimalField(max_digits=30, decimal_places=11)
     )
     return rows.annotate(open_kg=weight).filter(open_kg__gte=kilograms)
-
-
-def _distance(near: Mapping[str, Any]) -> Any:
-    """Kilometres from the destination along the great circle, one decimal."""
-    place, meridian = Radians(Cast("latitude", FloatField())), Radians(Cast("longitude", FloatField()))
-    here = Radians(Value(float(near["latitude"]), FloatField()))
-    east = Radians(Value(float(near["longitude"]), FloatField()))
-    cosine = Sin(here) * Sin(place) + Cos(here) * Cos(place) * Cos(meridian - east)
-    km = ACos(Greatest(Least(cosine, Value(1.0, FloatField())), Value(-1.0, FloatField()))) * EARTH_KM
-    return Cast(km, DecimalField(max_digits=8, decimal_places=1))
 
 
 def demand(

@@ -12,6 +12,7 @@ from apps.commodities.models.commodities import Commodity
 from apps.commodities.models.pricing import PricingUnit
 from apps.commodities.models.terms import DeliveryTerms, PassingTerms, PaymentTerms, WeighmentTerms
 from apps.commodities.models.varieties import Variety
+from apps.locations.earth import tenth
 from apps.locations.models import Location
 from apps.partners.models import Partner, PartnerLocation
 from apps.partners.pseudonyms import pseudonym
@@ -526,7 +527,7 @@ class FoundOutput(RequirementOutput):
     def get_distance_km(self, row: Requirement) -> str | None:
         """Distance from the place of the search, in km."""
         distance = row.__dict__.get("distance_km")
-        return None if distance is None else str(distance)
+        return None if distance is None else str(tenth(distance))
 
 
 class RequirementSearchOutput(LookupOutput):

@@ -2,7 +2,6 @@
 
 from typing import Any, ClassVar
 
-from django.db.models import Prefetch
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -65,9 +64,7 @@ class RequirementViewSet(RowViewSet):
     )
 
     def get_queryset(self) -> Any:
-        bands = Prefetch("bands", Band.objects.select_related("parameter").order_by("parameter__code"))
-        rows = super().get_queryset().with_stage(actor_of(self.request))
-        return rows.prefetch_related(bands, "places")
+        return super().get_queryset().with_stage(actor_of(self.request))
 
     def render(self, row: Any, output: Any = None) -> Any:
         """The row as the caller sees it; one that was just written is read anew, with its stage."""

@@ -30,6 +30,7 @@ BENCHMARKS = {
     "benchmarks.offers": "--offers 60 --reservations 8",
     "benchmarks.negotiations": "--negotiations 9",
     "benchmarks.risk": "--facts 20 --entries 50 --assessments 8",
+    "benchmarks.offers": "--offers 60 --reservations 8 --due 20",
 }
 
 

@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models import F, Func, Value
 from django.db.models.functions import Cast
 
+from apps.locations.models import km_from, latitudes_within
 from erp import ids
 from erp.access import Actor
 from erp.models import Model, QuerySet
@@ -47,6 +48,16 @@ def step_price(steps: list[dict[str, str]], quantity: Decimal, below: Decimal | 
     """The price of the step that fits the quantity; ``below`` the first step."""
     fitting = [step for step in steps if Decimal(step["min_quantity"]) <= quantity]
     return Decimal(fitting[-1]["unit_price"]) if fitting else below
+
+
+class ListingQuerySet(QuerySet):
+    """Offers or requirements."""
+
+    def near(self, latitude: Decimal, longitude: Decimal, radius_km: Decimal) -> Self:
+        """Rows whose place lies within the radius of a point, with their distance."""
+        rows = self.filter(latitude__range=latitudes_within(latitude, radius_km))
+        rows = rows.annotate(distance_km=km_from(latitude, longitude))
+        return rows.filter(distance_km__lte=float(radius_km))
 
 
 class Stage(models.IntegerChoices):

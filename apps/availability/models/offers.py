@@ -31,6 +31,7 @@ from django.utils import timezone
 
 from apps.availability.models.base import (
     EndOfDay,
+    ListingQuerySet,
     Opaque,
     PriceFlag,
     Risk,
@@ -59,13 +60,12 @@ from apps.commodities.models.terms import (
     WeighmentTerms,
 )
 from apps.commodities.models.varieties import Variety
-from apps.locations.models import Location, km_from, latitudes_within
+from apps.locations.models import Location
 from apps.partners.models import Partner, PartnerLocation
 from apps.partners.pseudonyms import pseudonym
 from erp import clock
 from erp.access import Actor, holds_everywhere
 from erp.columns import CURRENCY, Row, RowsField, within
-from erp.models import QuerySet
 from erp.services import next_value
 
 COMMON_DISTRICT: Final = 3  # active sellers with a place in a district, before others see it
@@ -79,7 +79,7 @@ class Median(Aggregate):
     name = "Median"
 
 
-class AvailabilityQuerySet(QuerySet):
+class AvailabilityQuerySet(ListingQuerySet):
     def visible_to(self, user: Actor) -> Self:
         """Staff see all; a partner its own rows, those on its market, those shown to it and those it has reserved."""
         if user.is_system or user.is_superuser or user.is_staff:
@@ -174,12 +174,6 @@ class AvailabilityQuerySet(QuerySet):
         return self.filter(
             Q(available_until_date=None) | Q(available_until_date__gte=day), available_from_date__lte=day
         )
-
-    def near(self, latitude: Decimal, longitude: Decimal, radius_km: Decimal) -> Self:
-        """Offers within the radius of a point, with their distance."""
-        rows = self.filter(latitude__range=latitudes_within(latitude, radius_km))
-        rows = rows.annotate(distance_km=km_from(latitude, longitude))
-        return rows.filter(distance_km__lte=float(radius_km))
 
     def with_quality(self, parameter: Any, low: Decimal | None, high: Decimal | None) -> Self:
         """Offers whose governing results for a parameter lie within a range, those of every lot."""
@@ -639,9 +633,10 @@ class Availability(Opaque):
             ),
         ]
         indexes: ClassVar = [
-            models.Index(fields=["status", "visibility", "-created_at"], name="idx_availability_market"),
-            models.Index(fields=["commodity", "status", "-listed_at"], name="idx_availability_listed"),
-            models.Index(fields=["commodity", "status", "price_per_kg"], name="idx_availability_price"),
+            models.Index(fields=["-listed_date", "-id"], name="idx_availability_market"),
+            models.Index(fields=["-created_at", "-id"], name="idx_availability_newest"),
+            models.Index(fields=["commodity", "-listed_at"], name="idx_availability_listed"),
+            models.Index(fields=["commodity", "price_per_kg"], name="idx_availability_price"),
             models.Index(fields=["seller_partner", "-created_at"], name="idx_availability_seller"),
             models.Index(fields=["parcel_id"], name="idx_availability_parcel"),
             models.Index(
