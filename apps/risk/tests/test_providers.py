@@ -71,9 +71,11 @@ def test_a_provider_that_is_down_means_review_and_its_answer_is_followed(deal, s
     assert made.judge(1_000).gate_codes == ["provider.missing"]
     assert ProviderCheck.objects.late(clock.now()).count() == 1
     waiting = {
-        sample.labels.get("kind"): sample.value for metric in risk_queues() for sample in metric.samples
+        sample.labels.get("kind", sample.name): sample.value
+        for metric in risk_queues()
+        for sample in metric.samples
     }
-    assert waiting["check"] == 1
+    assert waiting["erp_risk_checks_late"] == 1
     assert waiting["review"] >= 1
     heal()
     with_pan(made.buyer, "A")
