@@ -48,6 +48,11 @@ QUALITY = {
     "trash": "3.2",
     "moisture": "8.4",
 }
+BANDS = {
+    "staple_length": {"min": "28.5", "max": "30.0", "preferred": "29.5"},
+    "micronaire": {"min": "3.7", "max": "4.5", "preferred": "4.1"},
+    "trash": {"max": "4.5", "preferred": "3.0"},
+}
 ARRIVAL_SECONDS = 30.0
 SHOWN = 24  # events in the table
 console = Console(highlight=False, width=max(Console().width, 110))
@@ -129,6 +134,30 @@ class Caller:
             raise DemoFailed(f"{method} {path}: the second answer was {again.status} {again.body.decode()}")
         return first.json | {"etag": first.headers.get("ETag", "")}
 
+    def write_at_once(
+        self, other: "Caller", path: str, body: Any
+    ) -> tuple["Caller", "Caller", dict[str, Any]]:
+        """Send one write as two callers at the same moment; return who got it, who didn't, and the answer."""
+        answers: dict[str, DemoResponse] = {}
+
+        def send(caller: Caller) -> None:
+            answers[caller.name] = caller.send(
+                "POST", f"/api/v1{path}", body, Idempotency_Key=secrets.token_hex(16)
+            )
+
+        threads = [threading.Thread(target=send, args=[caller]) for caller in (self, other)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        first, last = sorted((self, other), key=lambda caller: answers[caller.name].status)
+        for caller in (first, last):
+            answer = answers[caller.name]
+            caller.note("POST", path, answer, answer.json.get("code", "of two at the same moment the first"))
+        if (answers[first.name].status, answers[last.name].status) != (201, 409):
+            raise DemoFailed(f"POST {path}: two at once got {[each.status for each in answers.values()]}")
+        return first, last, answers[first.name].json
+
     def refused(
         self, status: int, code: str, method: str, path: str, body: Any = None, **headers: str
     ) -> None:
@@ -150,7 +179,7 @@ class Caller:
 
 
 def journey(base: str, password: str, seeds: dict[str, str], journal: Table) -> dict[str, str]:
-    """A variety, a price by the candy, an offer, its approval, a hold and its release; then what must be refused."""
+    """A variety, a price by the candy, an offer and its approval, a requirement, two buyers who race, and refusals."""
     run = secrets.token_hex(3).upper()
     tags: dict[str, str] = {}
 
@@ -160,7 +189,7 @@ def journey(base: str, password: str, seeds: dict[str, str], journal: Table) -> 
     staff = caller("master data", "masterdata@demo.example")
     seller = caller("seller", "seller@demo.example")
     manager = caller("manager", "manager@demo.example")
-    buyer = caller("buyer", "buyer@demo.example")
+    buyer, mill = caller("buyer", "buyer@demo.example"), caller("mill", "mill@demo.example")
 
     (commodity,) = staff.send("GET", "/api/v1/commodities?code=COTTON").json["results"]
     tags[commodity["id"]] = "{cotton}"
@@ -180,10 +209,7 @@ def journey(base: str, password: str, seeds: dict[str, str], journal: Table) -> 
     answer = staff.send("POST", f"/api/v1{path}", asked, Idempotency_Key=secrets.token_hex(16))
     staff.note("POST", path, answer, "600 bales at 50,000 a candy of 355.62 kg")
     price = answer.json
-    if price["amount"]["value"] != "14341150.67":
-        raise DemoFailed(
-            f"600 bales at 50,000 a candy are 14,341,150.67 rupees, not {price['amount']['value']}"
-        )
+    require_figure("600 bales at 50,000 a candy", price["amount"]["value"], "14341150.67")
 
     def chosen(path: str, code: str) -> str:
         (row,) = seller.send("GET", f"/api/v1{path}?code={code}").json["results"]
@@ -194,6 +220,7 @@ def journey(base: str, password: str, seeds: dict[str, str], journal: Table) -> 
         "/availabilities",
         {
             "commodity_id": commodity["id"],
+            "variety_id": variety["id"],
             "total_quantity": "100",
             "total_weight_kg": "17000.000",
             "crop_year": season_of(date.today(), 10),  # noqa: DTZ011 - the demo's day
@@ -201,17 +228,46 @@ def journey(base: str, password: str, seeds: dict[str, str], journal: Table) -> 
             "unit_price": "53500",
             **{f"{name}_id": chosen(f"/{path}", code) for name, (path, code) in TERMS.items()},
             "quality": [{"parameter": name, "value": value} for name, value in QUALITY.items()],
+            "lots": [
+                {"lot_no": "SSG-27", "press_mark": f"SSG {run}", "pr_from": 1201, "pr_to": 1300, "bales": 100}
+            ],
             "available_from_date": date.today().isoformat(),  # noqa: DTZ011
             "available_until_date": (date.today() + timedelta(days=30)).isoformat(),  # noqa: DTZ011
         },
     )
     tags[offer["id"]] = "{offer}"
+    require_figure("value of the offer", offer["estimated_value"], "2557505.20")
     path = f"/availabilities/{offer['id']}"
     offer = seller.write("POST", f"{path}/submit", if_match=offer["etag"])
     seller.refused(403, "capability.missing", "POST", f"{path}/approve", {}, If_Match=offer["etag"])
     manager.refused(428, "precondition.required", "POST", f"{path}/approve", {})
     manager.refused(412, "precondition.failed", "POST", f"{path}/approve", {}, If_Match='"1"')
     manager.write("POST", f"{path}/approve", {"note": "Seen."}, if_match=offer["etag"])
+
+    want = buyer.write(
+        "POST",
+        "/requirements",
+        {
+            "commodity_id": commodity["id"],
+            "max_quantity": "100",
+            "kg_per_count": "170",
+            "ceiling_price": "54000",
+            "pricing_unit_id": chosen("/pricing-units", "INR/CANDY"),
+            "delivery_from_date": date.today().isoformat(),  # noqa: DTZ011
+            "delivery_until_date": (date.today() + timedelta(days=10)).isoformat(),  # noqa: DTZ011
+            "bands": [{"parameter": name, "required": True, **band} for name, band in BANDS.items()],
+            "places": [{"latitude": "11.016844", "longitude": "76.955833", "state_code": "TN"}],
+        },
+    )
+    tags[want["id"]] = "{requirement}"
+    require_figure("value of the requirement", want["estimated_value"], "2581407.12")
+    buyer.write("POST", f"/requirements/{want['id']}/publish", if_match=want["etag"])
+
+    first, last, whole = buyer.write_at_once(mill, f"{path}/reserve", {"quantity": "100"})
+    tags[whole["id"]] = "{hold of all}"
+    of_first = {"reservation_id": whole["id"]}
+    last.refused(422, "availability.reservation_not_found", "POST", f"{path}/release", of_first)
+    first.write("POST", f"{path}/release", of_first)
 
     hold = buyer.write("POST", f"{path}/reserve", {"quantity": "60"})
     tags[hold["id"]] = "{hold}"
@@ -229,6 +285,12 @@ def journey(base: str, password: str, seeds: dict[str, str], journal: Table) -> 
     seller.refused(403, "capability.missing", "POST", f"{path}/release", {"reservation_id": hold["id"]})
     buyer.write("POST", f"{path}/release", {"reservation_id": hold["id"], "quantity": "20"})
     return {"path": path, "token": manager.token, "holder": hold["holder_partner_id"]}
+
+
+def require_figure(name: str, found: str, right: str) -> None:
+    """Fail the demo unless the figure is right to the last digit."""
+    if found != right:
+        raise DemoFailed(f"{name}: {right}, not {found}")
 
 
 def storm(base: str, path: str, token: str, holder: str, stack: Stack) -> tuple[int, int]:

@@ -25,6 +25,9 @@ URLS_WITH_SECRETS = (
     ("pan_url", "pan_token"),
     ("penny_drop_url", "penny_drop_token"),
     ("geocoder_url", "geocoder_token"),
+    ("credit_bureau_url", "credit_bureau_token"),
+    ("screening_url", "screening_token"),
+    ("currency_rates_url", "currency_rates_token"),
 )
 KEYS = (
     "jwt_signing_key",
@@ -126,6 +129,13 @@ class Environment(BaseSettings):
     penny_drop_token: str = ""
     geocoder_url: str = ""
     geocoder_token: str = ""
+    # Outside data about risk: without an address the sandbox answers.
+    credit_bureau_url: str = ""
+    credit_bureau_token: str = ""
+    screening_url: str = ""
+    screening_token: str = ""
+    currency_rates_url: str = ""
+    currency_rates_token: str = ""
     scanner_url: str = ""
     ai_provider: Literal["builtin", "http"] = "builtin"
     ai_url: str = ""
@@ -204,6 +214,9 @@ class Environment(BaseSettings):
         "pan_url",
         "penny_drop_url",
         "geocoder_url",
+        "credit_bureau_url",
+        "screening_url",
+        "currency_rates_url",
         "scanner_url",
         "ai_url",
     )

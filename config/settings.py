@@ -245,6 +245,12 @@ REGISTRIES = {
     "bank": (ENV.penny_drop_url, ENV.penny_drop_token),
     "geocode": (ENV.geocoder_url, ENV.geocoder_token),
 }
+# Who answers about risk: grades of firms, screening lists, currency rates.
+RISK_PROVIDERS = {
+    "bureau": (ENV.credit_bureau_url, ENV.credit_bureau_token),
+    "screening": (ENV.screening_url, ENV.screening_token),
+    "rates": (ENV.currency_rates_url, ENV.currency_rates_token),
+}
 # Whether money waits for a fresh screening list; tests of other modules load none.
 SCREENING_REQUIRED = True
 SCANNER_URL = ENV.scanner_url
@@ -441,6 +447,8 @@ CELERY_TASK_ROUTES = {
     # A slow provider delays nothing else.
     "apps.notifications.tasks.*": {"queue": "mail"},
     "apps.partners.tasks.run_check*": {"queue": "mail"},
+    "apps.risk.tasks.run_check*": {"queue": "mail"},
+    "apps.risk.tasks.fetch_*": {"queue": "mail"},
     "erp.uploads.tasks.scan": {"queue": "mail"},
     "apps.requirement.tasks.ask_opinions": {"queue": "mail"},
     "erp.uploads.tasks.move": {"queue": "mail"},
@@ -596,6 +604,38 @@ CELERY_BEAT_SCHEDULE = {
         "task": "apps.availability.tasks.expire_reservations",
         "schedule": 60.0,
         "options": {"expires": 60},
+    },
+    "ask-risk-providers": {
+        "task": "apps.risk.tasks.run_checks",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
+    "reassess-risk": {
+        "task": "apps.risk.tasks.reassess_due",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
+    "screen-partners": {
+        "task": "apps.risk.tasks.screen_partners",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
+    "end-risk-dates": {
+        "task": "apps.risk.tasks.end_dates",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
+    "find-rings": {
+        "task": "apps.risk.tasks.find_rings",
+        "schedule": crontab(hour="2", minute="17", day_of_week="1"),
+    },
+    "fetch-screening-lists": {
+        "task": "apps.risk.tasks.fetch_lists",  # once a day, tried every hour
+        "schedule": crontab(minute="7"),
+    },
+    "fetch-currency-rates": {
+        "task": "apps.risk.tasks.fetch_rates",  # the same rate adds no row
+        "schedule": crontab(minute="37"),
     },
     "purge-feed": {
         "task": "apps.integrations.tasks.purge_feed",

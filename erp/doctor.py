@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.cache import cache
@@ -13,10 +14,11 @@ from django.db import connection
 from kombu.connection import Connection
 from kombu.exceptions import OperationalError as BrokerError
 
-from erp import access, events, health, heartbeat, locks, schema
+from erp import access, events, health, heartbeat, ids, locks, schema
 from erp.audit import event_files
 from erp.audit.rules import own_clients
 from erp.outbox import topology
+from erp.uploads import storage
 
 State = Literal["ok", "failed", "down", "skipped"]
 SECONDS: Final = 10.0  # time limit of one check
@@ -285,6 +287,21 @@ def _clients() -> str:
     return f"{len(found)} declared, no breaker open"
 
 
+def _file_storage() -> str:
+    """Write, read and delete an object, as files are moved."""
+    if not storage.is_configured():
+        return "files stay in the database"
+    key, content = f"doctor/{ids.uuid7()}", b"a probe of the doctor"
+    store = storage.store()
+    store.put(key, content)
+    try:
+        if store.get(key) != content:
+            raise CheckFailed("an object reads otherwise than it was written", "check the store")
+    finally:
+        store.delete(key)
+    return urlsplit(settings.FILE_STORAGE).scheme
+
+
 CHECKS: Final = (
     HealthCheck("database", _database, "start PostgreSQL and check DATABASE_URL"),
     HealthCheck("migrations", _migrations, "run `manage.py migrate`", after="database"),
@@ -301,6 +318,7 @@ CHECKS: Final = (
     HealthCheck("dead letters", _dead_letters, "run `manage.py setup_pubsub`", after="pubsub"),
     HealthCheck("iam", _iam, "grant the preflight's role (operations, Google Pub/Sub)", after="pubsub"),
     HealthCheck("clients", _clients, "see the log"),
+    HealthCheck("file storage", _file_storage, "check FILE_STORAGE and the rights on its folder or bucket"),
     HealthCheck("secrets", _secrets, "see .env.example"),
     HealthCheck("events", _events, "see `manage.py events check`"),
 )

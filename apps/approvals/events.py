@@ -87,6 +87,11 @@ class ApprovalAnswered(ApprovalEvent):
     """The requester answered the open question."""
 
 
+@event("approval.erased", version=1, aggregate=APPROVAL, readers={})
+class ApprovalErased(ApprovalEvent):
+    """Names and reasons of a request were erased with its subject."""
+
+
 class DraftEvents(NamedTuple):
     """The events of one model that is published by approval."""
 

@@ -96,7 +96,7 @@ def roles_of(user: Any) -> frozenset[str]:
 class ApprovalRequest(Model):
     """A change that another person must approve, bound to the version that the requester saw."""
 
-    trail_personal = ("subject_name",)  # it may be the name of a user
+    trail_personal = ("subject_name", "diff", "reason")  # of people and of firms
 
     class Status(models.TextChoices):
         PENDING = "pending"

@@ -7,18 +7,19 @@ from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
-from django.db.models import Q
-
 from apps.availability.models import Availability
+from apps.availability.services import market
 from apps.availability.services.bulk import KIND
 from apps.commodities.exact import Price, requoted, rounded
+from apps.commodities.market import PriceQuestion
 from apps.commodities.models.commodities import Commodity
 from apps.commodities.models.pricing import PricingUnit
 from apps.commodities.services.factors import factors, price_of
 from erp import clock
 from erp.access import Actor
+from erp.ai import asking
 from erp.api.pagination import binding_of, paginate
-from erp.errors import FieldError, RuleBroken
+from erp.errors import FieldError, Invalid, RuleBroken
 from erp.files import Upload
 from erp.jobs import tables
 
@@ -63,10 +64,7 @@ def search(
     if open_quantity_min is not None:
         rows = rows.filter(available_quantity__gte=open_quantity_min, unit=unit or commodity.trade_unit)
     if available_on_date is not None:
-        rows = rows.filter(
-            Q(available_until_date=None) | Q(available_until_date__gte=available_on_date),
-            available_from_date__lte=available_on_date,
-        )
+        rows = rows.available_on(available_on_date)
     if near is not None:
         rows = rows.near(near["latitude"], near["longitude"], near["radius_km"])
     elif sort == "distance":
@@ -119,6 +117,39 @@ def _per_kg(rate: Decimal, quoted: PricingUnit) -> Decimal:
     per = factors([quoted.unit_id], on=clock.today())[quoted.unit_id]
     kilogram = Price(quoted.currency, 1, "MASS", factors(["KG"], on=clock.today())["KG"].value)
     return rounded(requoted(rate, price_of(quoted, per), kilogram), 8)
+
+
+def price_suggestion(
+    *,
+    actor: Actor,
+    commodity: Commodity,
+    pricing_unit: PricingUnit,
+    price_basis: str,
+    variety_id: UUID | None = None,
+    crop_year: str | None = None,
+    state_code: str | None = None,
+) -> dict[str, Any]:
+    """Suggest a price from sales and open offers of others. Raises Invalid for a price that isn't by weight."""
+    if pricing_unit.unit.dimension != "MASS":
+        words = "Choose a pricing unit by weight."
+        raise Invalid(errors=[FieldError("/query/pricing_unit_id", "not_by_weight", words)])
+    per = factors([pricing_unit.unit_id], on=clock.today())[pricing_unit.unit_id]
+    question = PriceQuestion(
+        commodity_id=commodity.pk,
+        category=commodity.category,
+        variety_id=variety_id,
+        crop_year=crop_year,
+        state_code=state_code,
+        currency=pricing_unit.currency,
+        price_group="DELIVERED" if price_basis in market.DELIVERED else "EX",
+        pricing_unit=pricing_unit.code,
+        kg=str(per.value * pricing_unit.divisor),
+        tick=pricing_unit.tick,
+        places=pricing_unit.places,
+    )
+    found = asking.ask(market.PRICE, question, actor=actor)
+    evidence = {**found.evidence, "as_of": clock.now().isoformat()}
+    return {**vars(found), "evidence": evidence, "pricing_unit_id": pricing_unit.pk, "is_suggestion": True}
 
 
 def bulk_validate(*, actor: Actor, file: Upload) -> dict[str, Any]:

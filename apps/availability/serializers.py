@@ -1,7 +1,6 @@
 """Inputs and outputs of offers and reservations. Fields that the caller may not see at its stage are null."""
 
 import re
-from datetime import date
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -26,6 +25,7 @@ from apps.commodities.models.terms import DeliveryTerms, PassingTerms, PaymentTe
 from apps.locations.earth import tenth
 from apps.partners.models import Partner
 from apps.partners.pseudonyms import pseudonym
+from erp.ai.serializers import SuggestionAnswer
 from erp.api import fields
 from erp.api.files import FileField
 from erp.api.serializers import Input, LookupOutput, Output, row_answer, row_input, within
@@ -633,7 +633,9 @@ class AvailabilityOutput(MaskedOutput):
     price_terms = PriceTermsOutput(allow_null=True)
     price_steps = row_answer(PriceStep)(many=True, allow_null=True)
     tags = fields.ListField(child=fields.CharField(), allow_null=True, help_text="The seller's own tags.")
-    listed_date = SerializerMethodField()
+    listed_date = fields.DateField(
+        allow_null=True, help_text="Day on which the offer was listed, in Indian time."
+    )
     warnings = SerializerMethodField()
     is_fully_reserved = fields.BooleanField(allow_null=True)
     readiness = SerializerMethodField()
@@ -760,10 +762,6 @@ class AvailabilityOutput(MaskedOutput):
         seller = offer.seller_partner
         return bool(seller.status == Partner.Status.ACTIVE and seller.kyc == "valid")
 
-    def get_listed_date(self, offer: Availability) -> date | None:
-        """The local day on which the offer was listed."""
-        return None if offer.listed_at is None else offer.listed_at.astimezone(offer.zone).date()
-
     def get_warnings(self, offer: Availability) -> list[str]:
         """What may be wrong; some of it is for staff only."""
         is_staff = self.context["actor"].is_staff or self.context["actor"].is_system
@@ -787,6 +785,39 @@ class AvailabilityOutput(MaskedOutput):
             if stage < Stage.MATCHED or common < 3:
                 place["district"] = None
         return {**data, "place": place}
+
+
+class PeriodQuery(Input):
+    from_date = fields.DateField(required=False, help_text="First day. Default: 30 days before the last.")
+    to_date = fields.DateField(required=False, help_text="Last day. Default: today.")
+    commodity_id = fields.RowField(
+        Commodity.objects.visible_to, source="commodity", required=False, help_text="One commodity."
+    )
+
+
+class PriceQuery(Input):
+    commodity_id = fields.RowField(Commodity.objects.visible_to, source="commodity", help_text="The goods.")
+    pricing_unit_id = fields.RowField(
+        PricingUnit, source="pricing_unit", help_text="How the price is to be quoted: by weight."
+    )
+    price_basis = fields.ChoiceField(
+        choices=Availability.PriceBasis.choices, help_text="Place that the price is for."
+    )
+    variety_id = fields.UUIDField(required=False, help_text="One variety.")
+    crop_year = fields.CharField(required=False, validators=[crop_year], help_text="Such as 2025-26.")
+    state_code = fields.CharField(max_length=3, required=False, help_text="State, by GST code.")
+
+
+class SuggestedPriceOutput(LookupOutput):
+    price = fields.DecimalField(18, 6, help_text="Middle of the observed prices, by weight and age.")
+    low = fields.DecimalField(18, 6, help_text="A quarter of the weight was cheaper.")
+    high = fields.DecimalField(18, 6, help_text="A quarter of the weight was dearer.")
+
+
+class PriceSuggestionOutput(SuggestionAnswer):
+    value = SuggestedPriceOutput(allow_null=True, help_text="Null where too few prices are known.")
+    pricing_unit_id = fields.UUIDField()
+    evidence = fields.DictField(child=fields.CharField(), help_text="How many observations and partners.")
 
 
 class SearchRowOutput(AvailabilityOutput):
@@ -898,6 +929,7 @@ class ReservationOutput(Output):
             "terms_version",
             "unit_price",
             "currency",
+            "pricing_unit",
             "expires_at",
         )
 

@@ -9,8 +9,17 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.availability import capabilities, lookups, serializers
-from apps.availability.filters import PARAMETERS, parse_period
-from apps.availability.models import Availability, Lot, QualityValue, Reservation, Stage, TestReport
+from apps.availability.filters import OfferFilters, period
+from apps.availability.listings import ListingTimeline, parse_query
+from apps.availability.models import (
+    Availability,
+    Invitation,
+    Lot,
+    QualityValue,
+    Reservation,
+    Stage,
+    TestReport,
+)
 from apps.availability.services import bulk, decisions, offers, stock
 from apps.commodities.exact import UnitDimension
 from apps.commodities.services.factors import NoDefinition
@@ -19,6 +28,8 @@ from erp.api.endpoints import endpoint, lookup
 from erp.api.routers import address_of
 from erp.api.viewsets import PartsViewSet, RowViewSet, ViewSet, read
 from erp.jobs.serializers import JobOutput
+from erp.trail.models import Entry
+from erp.trail.timelines import Timeline
 
 
 class ReservationViewSet(RowViewSet):
@@ -40,6 +51,7 @@ class AvailabilityViewSet(RowViewSet):
     queryset = Availability.objects.with_row()
     serializer_class = serializers.AvailabilityOutput
     reads = capabilities.VIEW
+    filterset_class = OfferFilters
     # Only fields that a caller may read on every row, so that filters and sorting reveal no masked value.
     filters: ClassVar = {
         "commodity_id": ["exact", "in"],
@@ -126,11 +138,42 @@ class AvailabilityFiguresViewSet(ViewSet):
     serializer_class = serializers.AvailabilityFiguresOutput
     reads = capabilities.VIEW_ANALYTICS
 
-    @extend_schema(parameters=PARAMETERS, filters=False)
-    @read("analytics", detail=False, query=("from_date", "to_date", "commodity_id"))
+    @extend_schema(parameters=[serializers.PeriodQuery], filters=False)
+    @read("analytics", detail=False, query=tuple(serializers.PeriodQuery._declared_fields))
     def analytics(self, request: Request) -> Response:
         """Count offers, quantities and reservations of a period, by default of the last 30 days."""
-        return Response(self.render(self.get_queryset().figures(**parse_period(request.query_params))))
+        asked = parse_query(serializers.PeriodQuery, request.query_params, self.get_serializer_context())
+        commodity = asked.pop("commodity", None)
+        return Response(self.render(self.get_queryset().figures(**period(**asked), commodity=commodity)))
+
+
+class PriceSuggestionViewSet(ViewSet):
+    """Suggested prices, for sellers and staff."""
+
+    reads = capabilities.CREATE
+    serializer_class = serializers.PriceSuggestionOutput
+
+    @property
+    def capability(self) -> Any:
+        """Whoever posts offers may ask, and staff who see all of them."""
+        is_staff = actor_of(self.request).is_staff
+        return capabilities.VIEW_ALL if is_staff else capabilities.CREATE
+
+    @extend_schema(parameters=[serializers.PriceQuery], filters=False, summary="Suggest a price")
+    @read(
+        "price-suggestion",
+        detail=False,
+        query=tuple(serializers.PriceQuery._declared_fields),
+        raises=(NoDefinition,),
+    )
+    def price_suggestion(self, request: Request) -> Response:
+        """Return the middle of the prices that others were paid or ask for such goods, and the quarters beside it.
+
+        Own offers and those of related firms don't count. With fewer than five observations or three partners there
+        is no value. Nothing follows from a suggestion: a person decides.
+        """
+        asked = parse_query(serializers.PriceQuery, request.query_params, self.get_serializer_context())
+        return Response(self.render(lookups.price_suggestion(actor=actor_of(request), **asked)))
 
 
 class _PartsOfOffer(PartsViewSet):
@@ -149,6 +192,19 @@ class _PartsOfOffer(PartsViewSet):
     def links(self, row: Any) -> dict[str, str]:
         """The offer: these rows have no address of their own."""
         return {"availability": address_of(row.availability)}
+
+
+class TimelineOfOffer(ListingTimeline):
+    """What was done to the offer, the newest first; for its seller and staff. Only staff learn which reservation."""
+
+    queryset = Entry.objects.all()
+    reads = capabilities.VIEW
+    wholes = Availability.objects.all()
+    timeline = Timeline(
+        Availability,
+        dict.fromkeys((Lot, QualityValue, TestReport, Invitation, Reservation), "availability"),
+        internal=("risk_status", "risk_assessed_at", "editors"),
+    )
 
 
 class LotViewSet(_PartsOfOffer):

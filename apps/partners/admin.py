@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 from django.utils.html import format_html
@@ -33,7 +34,9 @@ from apps.partners.models import (
     Vehicle,
 )
 from apps.partners.models.partners import ADDRESS
+from apps.partners.register import download_register
 from apps.partners.serializers import (
+    AssignInput,
     DecideLinkInput,
     OverridePermissionInput,
     SettleCheckInput,
@@ -58,7 +61,7 @@ from apps.partners.services import (
 from apps.partners.services.checklist import checklist
 from apps.partners.services.rules import log_clear_read, sees_clear
 from erp import clock
-from erp.access import actor_of
+from erp.access import actor_of, may
 from erp.admin import Queue, ServiceAdmin, Table, clear_reads, previews
 from erp.admin.previews import Preview
 from erp.figures import group
@@ -140,8 +143,29 @@ class PartnerAdmin(PartnerPage):
         "code", "status", "legal_name", "trade_name", "legal_form", "shown_pan", "shown_iec", "cin", "llpin", *ADDRESS,
         "contact_name", "shown_email", "shown_phone", "kyc_verified_date", "kyc_expiry_date", "trust_score",
         "risk_category", "group_id", "suspension_code", "suspension_reason", "review_date",
-        "declared_turnover", "can_arrange_transport", "has_quality_lab", *ENDS,
+        "declared_turnover", "can_arrange_transport", "has_quality_lab", "shown_register", *ENDS,
     ]  # fmt: skip
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.register_view)
+        return [
+            path("<path:object_id>/kyc-register/", view, name="partner_partner_register"),
+            *super().get_urls(),
+        ]
+
+    @admin.display(description="KYC register")
+    def shown_register(self, row: Any) -> str:
+        """A link to the file, for who may print it."""
+        if not may(actor_of(row.seen_by), capabilities.EXPORT, row):
+            return "–"
+        return format_html('<a class="text-link" href="../kyc-register/">{}</a>', "Download PDF")
+
+    def register_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Send the KYC register of a partner."""
+        row = self._row(request, object_id)
+        if not may(actor_of(request), capabilities.EXPORT, row):
+            raise PermissionDenied
+        return download_register(row, actor=actor_of(request))
 
     @admin.display(description="PAN")
     def shown_pan(self, row: Any) -> str:
@@ -174,6 +198,7 @@ class OnboardingAdmin(PartnerPage):
         corrections.remove_part,
         submission.submit,
         onboarding.request_info,
+        onboarding.assign,
         submission.respond,
         submission.withdraw,
     ]
@@ -201,14 +226,17 @@ class OnboardingAdmin(PartnerPage):
         "route",
         "trust_score",
         "risk_category",
+        "assigned_to",
         "submitted_at",
     ]
-    list_filter: ClassVar = ["status", "kind", "route"]
-    list_select_related: ClassVar = ["partner"]
+    inputs: ClassVar = {onboarding.assign: AssignInput}
+    list_filter: ClassVar = ["status", "kind", "route", "assigned_to"]
+    list_select_related: ClassVar = ["partner", "assigned_to"]
     search_fields: ClassVar = ["partner__legal_name", "partner__trade_name", "partner__code__startswith"]
     search_help_text = "Name or number of the partner"
     details: ClassVar = [
-        "partner", "number", "kind", "status", "route", "trust_score", "risk_category", "started_by", "submitted_at",
+        "partner", "number", "kind", "status", "route", "trust_score", "risk_category", "started_by", "assigned_to",
+        "submitted_at",
         "expires_at", "decided_by", "decided_at", "reason_code", "reason", "note", "notice_version", *ENDS,
     ]  # fmt: skip
 

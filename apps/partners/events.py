@@ -136,6 +136,11 @@ class OnboardingWithdrawn(OfRound):
     kind: str
 
 
+@event("partner.onboarding.assigned", version=1, aggregate=PARTNER, readers={})
+class OnboardingAssigned(OfRound):
+    assigned_to: UUID | None
+
+
 @event("partner.onboarding.expired", version=1, aggregate=PARTNER, readers=OWN)
 class OnboardingExpired(OfRound):
     kind: str

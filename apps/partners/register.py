@@ -5,6 +5,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+from django.http import HttpResponse
 from django.utils import timezone
 
 from apps.partners import serializers
@@ -20,9 +21,20 @@ from apps.partners.models import (
     TradePermission,
 )
 from apps.partners.services.rules import roles_of
+from erp import clock
 from erp.access import Actor
 from erp.figures import money, percent
+from erp.files import PDF
+from erp.jobs.downloads import attachment
 from erp.pdf import Document
+from erp.trail import services as trail
+
+
+def download_register(partner: Partner, *, actor: Actor) -> HttpResponse:
+    """The register as of today as a file; that it was made is recorded."""
+    content = kyc_register(partner, actor=actor, day=clock.today())
+    trail.record_list_export(actor=actor, list="KYC register", query={"partner": str(partner.pk)}, lines=1)
+    return attachment(HttpResponse(content, content_type=PDF), f"kyc-register-{partner.code or partner.pk}")
 
 
 def kyc_register(partner: Partner, *, actor: Actor, day: date) -> bytes:

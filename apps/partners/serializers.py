@@ -9,6 +9,7 @@ from typing import Any
 from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.serializers import JSONField, SerializerMethodField
 
+from apps.accounts.models import User
 from apps.commodities.models.commodities import Commodity
 from apps.partners.models import (
     Amendment,
@@ -292,6 +293,13 @@ class RequestInfoInput(Input):
     due_days = fields.IntegerField(
         min_value=1, max_value=60, required=False, help_text="Days to answer, 1 to 60. Default 14."
     )
+
+
+class AssignInput(Input):
+    assigned_to_id = fields.RowField(
+        lambda actor: User.objects.active_staff(), source="assigned_to", required=False, allow_null=True,
+        help_text="Who looks after the file. Empty: nobody.",
+    )  # fmt: skip
 
 
 class AnswerInput(Input):
@@ -938,6 +946,15 @@ class AmendmentOutput(Output):
 
     changes = ChangeOutput(many=True, help_text="What changes.")
     impact = SerializerMethodField(help_text="Open exposure by side, for staff; null for the partner's side.")
+    decision_note = SerializerMethodField(
+        help_text="Why it was rejected; for staff also the note of an approval."
+    )
+
+    def get_decision_note(self, row: Amendment) -> str | None:
+        actor = self.context.get("actor")
+        shown = row.status == Amendment.Status.REJECTED or (actor is not None and actor.is_staff)
+        note: str | None = row.decision_note if shown else None
+        return note
 
     def to_representation(self, instance: Amendment) -> dict[str, Any]:
         actor = self.context.get("actor")

@@ -101,37 +101,39 @@ def keep_dates() -> int:
     """End what ran out (drafts, invitations, accounts, papers, overrides), apply amendments; return how many."""
     now, today = clock.now(), clock.today()
 
-    def first(rows: Any) -> Any:
-        return rows.order_by("id")[:CHUNK]
+    def every(
+        rows: Any,
+    ) -> Any:  # not the first so many: those that fail each night would keep the others waiting
+        return rows.order_by("id").iterator(chunk_size=CHUNK)
 
     rounds = OnboardingRound.objects.filter(status__in=OnboardingRound.EDITABLE, expires_at__lte=now)
-    ended = sweeps.each(first(rounds), lambda row: not submission.expire_round(row, actor=SYSTEM).is_open)
+    ended = sweeps.each(every(rounds), lambda row: not submission.expire_round(row, actor=SYSTEM).is_open)
     invited = PartnerEmployee.objects.filter(
         status=PartnerEmployee.Status.INVITED, invited_at__lt=now - timedelta(days=people.INVITATION_DAYS)
     )
     ended += sweeps.each(
-        first(invited),
+        every(invited),
         lambda row: people.lapse_employee(row, actor=SYSTEM).status == PartnerEmployee.Status.LAPSED,
     )
     accounts = PartnerBankAccount.objects.filter(
         status=PartnerBankAccount.Status.PENDING, created_at__lt=now - timedelta(days=parts.LAPSE_DAYS)
     )
     ended += sweeps.each(
-        first(accounts),
+        every(accounts),
         lambda row: parts.lapse_bank_account(row, actor=SYSTEM).status == PartnerBankAccount.Status.LAPSED,
     )
     expired = PartnerDocument.objects.filter(status=PartnerDocument.Status.VERIFIED, expiry_date__lt=today)
     ended += sweeps.each(
-        first(expired),
+        every(expired),
         lambda row: papers.expire_document(row, actor=SYSTEM).status == PartnerDocument.Status.EXPIRED,
     )
     ended += sweeps.each(
-        first(PartyLink.objects.clearance_over(today)),
+        every(PartyLink.objects.clearance_over(today)),
         lambda row: links.end_clearance(row, actor=SYSTEM).status == PartyLink.Status.SUSPECTED,
     )
     over = TradePermission.objects.filter(source=TradePermission.Source.OVERRIDE, valid_to__lt=today)
     ended += sweeps.each(
-        first(Partner.objects.filter(pk__in=over.values("partner"))),
+        every(Partner.objects.filter(pk__in=over.values("partner"))),
         lambda row: bool(overrides.end_overridden(row, actor=SYSTEM)),
     )
     due = Amendment.objects.filter(status__in=Amendment.OPEN).filter(
@@ -140,7 +142,7 @@ def keep_dates() -> int:
     )
     # It fails such as for a closing while there is exposure: somebody withdraws it.
     return ended + sweeps.each(
-        first(due), lambda row: amendments.keep_amendment(row, actor=SYSTEM).status not in Amendment.OPEN
+        every(due), lambda row: amendments.keep_amendment(row, actor=SYSTEM).status not in Amendment.OPEN
     )
 
 

@@ -35,7 +35,7 @@ from apps.partners.models import (
     Vehicle,
 )
 from apps.partners.models.partners import KYC_STATES
-from apps.partners.register import kyc_register
+from apps.partners.register import download_register
 from apps.partners.services import (
     amendments,
     corrections,
@@ -58,9 +58,8 @@ from erp.api.timelines import TimelineViewSet
 from erp.api.viewsets import PartsViewSet, PartViewSet, RowViewSet, ViewSet, read
 from erp.errors import CapabilityMissing, NotFound
 from erp.files import JPEG, PDF, PNG
-from erp.jobs.downloads import PdfRenderer, attachment
+from erp.jobs.downloads import PdfRenderer
 from erp.jobs.exporting import ExportsList
-from erp.trail import services as trail
 from erp.trail.models import Entry
 from erp.trail.timelines import Timeline
 
@@ -71,6 +70,7 @@ _TIMELINE_FOR_STAFF = frozenset(
         "settled_reason", "call_back_note", "suspension_reason", "suspended_by_id", "decided_by_id",
         "verified_by_id", "review_date", "waiver_approval_id", "approval_id", "proposed_by_id", "approved_by_id",
         "base_version", "call_back_phone", "filing_grade", "turnover", "suspended_at", "started_by_id", "asked_by_id",
+        "assigned_to_id",
     }
 )  # fmt: skip
 
@@ -202,15 +202,7 @@ class KycRegisterViewSet(ViewSet):
     @read("kyc-register")
     def kyc_register(self, request: Request, pk: Any = None) -> HttpResponse:
         """Download the KYC register as PDF: profile, papers, checks, accounts, credit and decisions as of today."""
-        partner: Partner = self.get_object()
-        actor = actor_of(request)
-        content = kyc_register(partner, actor=actor, day=clock.today())
-        trail.record_list_export(
-            actor=actor, list="KYC register", query={"partner": str(partner.pk)}, lines=1
-        )
-        return attachment(
-            HttpResponse(content, content_type=PDF), f"kyc-register-{partner.code or partner.pk}"
-        )
+        return download_register(self.get_object(), actor=actor_of(request))
 
 
 class AmendmentViewSet(RowViewSet):
@@ -267,11 +259,16 @@ class RoundFilters(django_filters.FilterSet):  # type: ignore[misc]
         choices=[("true", "true"), ("false", "false")], method="for_staff",
         label="Whether the target time of its route has passed; for staff only.",
     )  # fmt: skip
+    assigned_to = django_filters.UUIDFilter(
+        method="for_staff", label="The person who looks after the file; for staff only."
+    )
 
     def for_staff(self, rounds: Any, name: str, value: Any) -> Any:
-        """Files by route, or by whether they are overdue."""
+        """Files by route, by who looks after them, or by whether they are overdue."""
         if not actor_of(self.request).is_staff:
             return rounds.none()
+        if name == "assigned_to":
+            return rounds.filter(assigned_to=value)
         return rounds.on_route(value) if name == "route" else rounds.overdue(value == "true")
 
 

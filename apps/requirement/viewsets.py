@@ -4,21 +4,20 @@ import hashlib
 from typing import Any, ClassVar
 
 from django.db.models import Prefetch
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from apps.availability.listings import ListingTimeline, parse_query
 from apps.availability.models import Stage
 from apps.requirement import capabilities, lookups, serializers
-from apps.requirement.filters import DEMAND_QUERY, RequirementFilters, parse_demand_query
+from apps.requirement.filters import RequirementFilters
 from apps.requirement.models import Band, DeliveryPlace, Fulfilment, Invitation, Requirement, Suggestion
 from apps.requirement.services import decisions, ledger, requirements, rules, suggestions
 from erp.access import actor_of
 from erp.api.endpoints import endpoint, lookup
 from erp.api.routers import address_of
-from erp.api.timelines import TimelineViewSet
 from erp.api.viewsets import PartsViewSet, RowViewSet, ViewSet, read
-from erp.errors import NotFound
 from erp.trail.models import Entry
 from erp.trail.timelines import Timeline
 
@@ -92,20 +91,15 @@ class RequirementViewSet(RowViewSet):
         return f'"{hashlib.sha256(self.encode(self.render(row))).hexdigest()[:32]}"'
 
     @extend_schema(
-        parameters=[
-            OpenApiParameter("commodity_id", {"type": "string", "format": "uuid"}, required=True),
-            OpenApiParameter("days", {"type": "integer", "minimum": 1, "maximum": 365, "default": 30}),
-            OpenApiParameter("state_code", {"type": "string"}),
-            OpenApiParameter("crop_year", {"type": "string"}),
-        ],
+        parameters=[serializers.DemandQuery],
         responses=serializers.DemandOutput,
         summary="Show the demand for a commodity",
         filters=False,
     )
-    @read("demand-statistics", detail=False, query=DEMAND_QUERY)
+    @read("demand-statistics", detail=False, query=tuple(serializers.DemandQuery._declared_fields))
     def demand_statistics(self, request: Request) -> Response:
         """Return live demand by variety, crop year, state and week. Cells that could name a buyer are left out."""
-        asked = parse_demand_query(request.query_params, self.get_serializer_context())
+        asked = parse_query(serializers.DemandQuery, request.query_params, self.get_serializer_context())
         cells = lookups.demand(asked.pop("commodity"), **asked)
         return Response(serializers.DemandOutput({"results": cells}).data)
 
@@ -134,7 +128,7 @@ class _PartsOfRequirement(PartsViewSet):
         return {"requirement": address_of(row.requirement)}
 
 
-class TimelineOfRequirement(TimelineViewSet):
+class TimelineOfRequirement(ListingTimeline):
     """What was done to the requirement, the newest first; for its buyer and staff."""
 
     queryset = Entry.objects.all()
@@ -145,13 +139,6 @@ class TimelineOfRequirement(TimelineViewSet):
         dict.fromkeys((Band, DeliveryPlace, Invitation, Fulfilment, Suggestion), "requirement"),
         internal=("risk_status", "risk_assessed_at", "editors"),
     )
-
-    def whole(self) -> Any:
-        """The requirement. Raises NotFound for other partners, whatever they see of it."""
-        row = super().whole()
-        if row.stage_for(actor_of(self.request)) < Stage.OWNER:
-            raise NotFound
-        return row
 
 
 class FulfilmentViewSet(_PartsOfRequirement):

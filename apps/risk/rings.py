@@ -34,7 +34,7 @@ def rings(edges: Iterable[Edge], longest: int) -> list[Ring]:
     found: dict[tuple[UUID, ...], Ring] = {}
     budget = MOST_STEPS
     for first in kept:
-        paths = [(first,)]
+        paths: list[tuple[Edge, ...]] = [(first,)]
         while paths and budget:
             budget -= 1
             path = paths.pop()

@@ -8,7 +8,7 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from apps.partners.tests import factories
-from erp import clock
+from erp import clock, doctor
 from erp.access import SYSTEM
 from erp.clients import InsideTransaction, RemoteUnavailable
 from erp.models import unguarded_writes
@@ -41,6 +41,16 @@ def only_one() -> StoredFile:
 
 def objects(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_the_doctor_writes_and_deletes_an_object(folder: Path, settings: Any) -> None:
+    assert doctor._file_storage() == "file"
+    assert objects(folder) == []
+    settings.FILE_STORAGE = "file:///proc/none"
+    with pytest.raises(RemoteUnavailable):
+        doctor._file_storage()
+    settings.FILE_STORAGE = ""
+    assert doctor._file_storage() == "files stay in the database"
 
 
 def test_bytes_move_once_and_read_the_same(folder: Path, emitted: Any, client_for: Any, user: Any) -> None:

@@ -29,6 +29,7 @@ BENCHMARKS = {
     "benchmarks.api": "--rounds 5 --seconds 1",
     "benchmarks.partners": "--partners 60 --holds 8 --operations 20",
     "benchmarks.offers": "--offers 60 --reservations 8",
+    "benchmarks.risk": "--facts 20 --entries 50 --assessments 8",
 }
 
 
@@ -130,6 +131,7 @@ def test_a_benchmark_runs(module: str) -> None:
     assert done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_the_first_offer_of_the_readme_works_as_it_stands(live_server: Any) -> None:
     call_command("seed_demo", stdout=StringIO())

@@ -48,7 +48,8 @@ class FilterBackend(BaseFilterBackend):
 
     - ``filters``: field (or path to one, ``partner__kind``) → lookups out of ``exact``, ``in``, ``gte``,
       ``lte``, ``isnull``;
-    - ``filterset_class``: a django-filter ``FilterSet`` for what these can't say;
+    - ``filterset_class``: a django-filter ``FilterSet`` for what these can't say; its ``in_order``, where it has
+      one, says in which order the caller gets the rows;
     - ``search_fields``: text fields that ``search=`` looks through;
     - ``ordering_fields``: what ``ordering=`` takes; ``ordering``: another default than ``-created_at``;
     - ``count_exact``: whether ``count=exact`` is offered; ``query_parameters``: what the view itself reads.
@@ -88,20 +89,26 @@ class FilterBackend(BaseFilterBackend):
                         "/query/ordering", "invalid", "updated_after has its own order; remove ordering."
                     )
                 )
-        queryset = self._by_filterset(request, queryset, view, faults)
+        queryset, order = self._by_filterset(request, queryset, view, order, faults)
         if faults:
             raise invalid(faults)
         return queryset.filter(condition).order_by(*order)
 
     def _by_filterset(
-        self, request: Request, queryset: models.QuerySet[Any], view: Any, faults: list[FieldError]
-    ) -> models.QuerySet[Any]:
+        self,
+        request: Request,
+        queryset: models.QuerySet[Any],
+        view: Any,
+        order: list[str],
+        faults: list[FieldError],
+    ) -> tuple[models.QuerySet[Any], list[str]]:
         kind = getattr(view, "filterset_class", None)
         if kind is None:
-            return queryset
+            return queryset, order
         filterset = kind(data=request.query_params, queryset=queryset, request=request)
         if filterset.is_valid():
-            return filterset.qs  # type: ignore[no-any-return]
+            is_ordered = hasattr(filterset, "in_order") and "updated_after" not in request.query_params
+            return filterset.qs, filterset.in_order(order) if is_ordered else order
         for name, errors in filterset.errors.as_data().items():
             pointer = f"/query/{escape(name)}" if name in kind.base_filters else "/query"
             detail = [
@@ -110,7 +117,7 @@ class FilterBackend(BaseFilterBackend):
                 for message in error.messages
             ]
             faults += faults_from(detail, pointer)
-        return queryset
+        return queryset, order
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
         """OpenAPI query parameters."""

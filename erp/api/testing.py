@@ -69,6 +69,14 @@ class ApiClient(Client):
             content = b"" if body is None else json.dumps(body).encode()
         return self.generic(method, path, content, content_type, headers=self._headers(headers))
 
+    def write_twice(self, path: str, body: Any = None, **more: Any) -> Any:
+        """Write as the journeys do, twice with one key: the same answer, and nothing done again."""
+        key = uuid4().hex
+        first, again = (self.write(path, body, key=key, **more) for _ in range(2))
+        assert (again.status_code, again.content) == (first.status_code, first.content), first.content
+        assert again["Idempotency-Replayed"] == "true"
+        return first
+
     def _headers(self, headers: dict[str, str]) -> dict[str, str]:
         return {**({"Authorization": f"Bearer {self.bearer}"} if self.bearer else {}), **headers}
 

@@ -68,6 +68,10 @@ class UserQuerySet(QuerySet):
             return self
         return self.filter(pk=user.pk) | self.permitted(user, "account.manage_users")
 
+    def active_staff(self) -> Self:
+        """People of the company who can sign in."""
+        return self.filter(user_type=User.Type.INTERNAL, status=User.Status.ACTIVE)
+
     def active_at(self, email: str) -> "User | None":
         """The active user whose verified address it is."""
         found: User | None = self.filter(

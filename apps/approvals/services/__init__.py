@@ -28,7 +28,7 @@ Rows that one person drafts and another publishes need only the declaration of `
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -37,7 +37,7 @@ from uuid import UUID
 from apps.accounts.models import User
 from apps.approvals import capabilities, events
 from apps.approvals.models import ApprovalDecision, ApprovalQuestion, ApprovalRequest, roles_of
-from erp import access, clock
+from erp import access, clock, retention
 from erp.access import Actor
 from erp.approvals import NAME_LENGTH, ApprovalKind, Base, kinds
 from erp.errors import (
@@ -240,6 +240,14 @@ def mark_stale(*, actor: Actor, row_type: str, row_id: UUID) -> Sequence[UUID]:
         emit(events.ApprovalStaled(**_head(row, actor)))
         stale.append(row.pk)
     return stale
+
+
+@service(requires=capabilities.REQUEST, emits=[events.ApprovalErased], requires_transaction=True)
+def erase(*, actor: Actor, subject_ids: Collection[UUID]) -> None:
+    """Erase what requests about these rows say of people, in the transaction that erases the rows."""
+    for row in ApprovalRequest.objects.filter(subject_id__in=subject_ids).order_by("pk").locked():
+        retention.erase(row)
+        emit(events.ApprovalErased(**_head(row, actor)))
 
 
 @service(

@@ -4,6 +4,7 @@ import django.contrib.postgres.fields.ranges
 import django.core.validators
 import django.db.models.deletion
 import django.db.models.expressions
+import django.db.models.functions.comparison
 import django.db.models.functions.text
 import erp.clock
 import erp.ids
@@ -90,6 +91,7 @@ class Migration(migrations.Migration):
                 ('approved_terms_version', models.PositiveIntegerField(editable=False, null=True)),
                 ('approved_at', models.DateTimeField(editable=False, null=True)),
                 ('listed_at', models.DateTimeField(editable=False, help_text='Time priority of the offer.', null=True)),
+                ('listed_date', models.GeneratedField(db_persist=True, expression=django.db.models.functions.comparison.Cast(models.Func(models.Value('Asia/Kolkata'), models.F('listed_at'), function='timezone', output_field=models.DateTimeField()), models.DateField(null=True)), help_text='Day on which the offer was listed, in Indian time.', output_field=models.DateField(null=True))),
                 ('price_change_day', models.DateField(editable=False, null=True)),
                 ('price_changes', models.PositiveSmallIntegerField(default=0, editable=False)),
                 ('warnings', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=32), default=list, editable=False, size=None)),
@@ -244,6 +246,7 @@ class Migration(migrations.Migration):
                 ('availability', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='reservations', to='availability.availability')),
                 ('holder_partner', models.ForeignKey(help_text='The partner that the quantity is reserved for. Buyers can leave it empty: it is then their own.', on_delete=django.db.models.deletion.PROTECT, related_name='reservations', to='partner.partner', verbose_name='buyer')),
                 ('payment_term', models.ForeignKey(editable=False, help_text="The offer's payment terms when it was reserved.", null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='commodity.paymentterms')),
+                ('pricing_unit', models.ForeignKey(editable=False, help_text='How the price is quoted, as it was when it was reserved.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='commodity.pricingunit')),
                 ('reserved_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
             ],
             options={

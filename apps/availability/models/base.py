@@ -4,6 +4,8 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, ClassVar, Final, Self
 
 from django.db import models
+from django.db.models import F, Func, Value
+from django.db.models.functions import Cast
 
 from erp import ids
 from erp.access import Actor
@@ -25,6 +27,15 @@ def price_field(**kwargs: Any) -> Any:
 def text(length: int, help_text: str = "", **kwargs: Any) -> Any:
     """A column for text that may be empty."""
     return models.CharField(max_length=length, default="", blank=True, help_text=help_text, **kwargs)
+
+
+def day_field(moment: str, help_text: str) -> Any:
+    """The day of a moment in Indian time, which the database computes."""
+    local = Func(Value("Asia/Kolkata"), F(moment), function="timezone", output_field=models.DateTimeField())
+    day = models.DateField(null=True)
+    return models.GeneratedField(
+        expression=Cast(local, day), output_field=day, db_persist=True, help_text=help_text
+    )
 
 
 def part(total: Decimal, quantity: Decimal, whole: Decimal) -> Decimal:

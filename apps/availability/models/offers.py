@@ -1,6 +1,6 @@
 """Offers, and the ledger of each: at any time total = available + reserved + sold + withdrawn."""
 
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any, ClassVar, Final, Self
@@ -36,6 +36,7 @@ from apps.availability.models.base import (
     Risk,
     Stage,
     TaxBasis,
+    day_field,
     part,
     price_field,
     quantity_field,
@@ -168,6 +169,12 @@ class AvailabilityQuerySet(QuerySet):
         )
         return found["middle"], found["count"], found["sellers"]
 
+    def available_on(self, day: date) -> Self:
+        """Offers of goods that can be collected on a day."""
+        return self.filter(
+            Q(available_until_date=None) | Q(available_until_date__gte=day), available_from_date__lte=day
+        )
+
     def near(self, latitude: Decimal, longitude: Decimal, radius_km: Decimal) -> Self:
         """Offers within the radius of a point, with their distance."""
         rows = self.filter(latitude__range=latitudes_within(latitude, radius_km))
@@ -186,11 +193,11 @@ class AvailabilityQuerySet(QuerySet):
             beyond |= Q(value_number__gt=high)
         return self.filter(Exists(values), ~Exists(values.filter(beyond)))
 
-    def figures(self, start: datetime, end: datetime, commodity_id: UUID | None) -> dict[str, Any]:
+    def figures(self, start: datetime, end: datetime, commodity: Commodity | None) -> dict[str, Any]:
         """Offers made in a period: by status and goods, how fast they were approved, what became of reservations."""
         made = self.filter(created_at__gte=start, created_at__lt=end)
-        if commodity_id is not None:
-            made = made.filter(commodity_id=commodity_id)
+        if commodity is not None:
+            made = made.filter(commodity=commodity)
         quantities = ("total_quantity", "reserved_quantity", "sold_quantity", "withdrawn_quantity")
         goods = made.order_by("commodity_id", "unit", "currency").values("commodity_id", "unit", "currency")
         approved = made.filter(approved_at__isnull=False)
@@ -553,6 +560,7 @@ class Availability(Opaque):
     )
     approved_at = models.DateTimeField(null=True, editable=False)
     listed_at = models.DateTimeField(null=True, editable=False, help_text="Time priority of the offer.")
+    listed_date = day_field("listed_at", "Day on which the offer was listed, in Indian time.")
     price_change_day = models.DateField(null=True, editable=False)
     price_changes = models.PositiveSmallIntegerField(default=0, editable=False)
     warnings = ArrayField(models.CharField(max_length=32), default=list, editable=False)

@@ -9,6 +9,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from apps.availability.models.base import Opaque, part, price_field, quantity_field, text
+from apps.commodities.models.pricing import PricingUnit
 from apps.commodities.models.terms import PaymentTerms
 from apps.partners.models import Partner
 from erp.access import Actor
@@ -101,6 +102,10 @@ class Reservation(Opaque):
     terms_version = models.PositiveIntegerField(help_text="Version of the offer's terms that was reserved.")
     unit_price = price_field(null=True, help_text="Price at which it was reserved, in the pricing unit.")
     currency = models.CharField(max_length=3, default="INR", help_text="Currency of the price.")
+    pricing_unit = models.ForeignKey(
+        PricingUnit, models.PROTECT, null=True, related_name="+", editable=False,
+        help_text="How the price is quoted, as it was when it was reserved.",
+    )  # fmt: skip
     pricing_unit_version = models.PositiveIntegerField(null=True, editable=False)
     price_basis = text(12, editable=False)
     price_steps = models.JSONField(

@@ -65,18 +65,15 @@ def executed_sales(question: PriceQuestion, partner_id: UUID | None) -> Sequence
         agreed_price__isnull=False,
         **{f"availability__{name}": value for name, value in _fits(question).items()},
     ).exclude(Q(availability__seller_partner_id__in=own) | Q(holder_partner_id__in=own))
-    return list(
-        _sales(sold.select_related("availability__pricing_unit", "availability__commodity"), question)
-    )
+    return list(_sales(sold.select_related("pricing_unit", "availability__commodity"), question))
 
 
 def _sales(sold: Any, question: PriceQuestion) -> Iterator[Observation]:
     for row in sold.order_by("pk"):
         offer = row.availability
         if row.weight_kg and _group(offer) == question.price_group:
-            version = row.pricing_unit_version
-            value = value_of(offer, row.open_quantity, row.weight_kg, row.agreed_price, version=version)
-            if offer.tax_basis == Availability.TaxBasis.INCLUSIVE:
+            value = value_of(row, row.open_quantity, row.weight_kg, row.agreed_price)
+            if row.tax_basis == Availability.TaxBasis.INCLUSIVE:
                 value /= 1 + gst_of(offer) / 100
             yield Observation(
                 id=row.pk,

@@ -254,15 +254,14 @@ def require_whole(offer: Availability, quantity: Decimal, pointer: str) -> None:
 
 
 def value_of(
-    offer: Availability, quantity: Decimal, weight_kg: Decimal, price: Decimal, *, version: int | None = None
+    row: Availability | Reservation, quantity: Decimal, weight_kg: Decimal, price: Decimal
 ) -> Fraction:
-    """The exact value of a part at a price quoted in the offer's pricing unit, without rounding.
+    """The exact value of a part at a price quoted in the pricing unit that the row pins, without rounding.
 
-    The weight is priced; a price per package multiplies the count. ``version`` pins the pricing unit's definition.
+    The weight is priced; a price per package multiplies the count.
     """
-    quoted = offer.pricing_unit
+    quoted, pinned = row.pricing_unit, row.pricing_unit_version
     assert quoted is not None, "a price has its unit"
-    pinned = offer.pricing_unit_version if version is None else version
     found = factors([quoted.unit_id], on=clock.today(), versions={quoted.unit_id: pinned} if pinned else None)
     per = found[quoted.unit_id]
     if per.dimension == "COUNT":
@@ -327,15 +326,9 @@ def credit_needed(offer: Availability, reservation: Reservation, price: Decimal 
     share = Fraction(0) if term is None else Fraction(term.advance_percent) / 100
     if share >= 1:
         return Decimal("0.00")
-    if price is None or offer.pricing_unit is None:
+    if price is None or reservation.pricing_unit is None:
         raise PriceUnknown
-    value = value_of(
-        offer,
-        reservation.quantity,
-        reservation.reserved_weight_kg,
-        price,
-        version=reservation.pricing_unit_version,
-    )
+    value = value_of(reservation, reservation.quantity, reservation.reserved_weight_kg, price)
     if reservation.tax_basis == Availability.TaxBasis.EXCLUSIVE:
         value *= 1 + gst_of(offer) / 100
     return rounded(value * (1 - share), 2)

@@ -41,8 +41,8 @@ CREDIT_ERRORS: Final = (
     ConditionNeeded,
 )  # fmt: skip
 RELEASES: Final = [events.AvailabilityReleased]
-# Whether a partner has a live requirement of that id: the module of requirements answers it.
-requirement_checks: list[Callable[[UUID, UUID], bool]] = []
+# Whether a partner has a requirement of that id, a live one unless a deal goes on: the module of requirements answers.
+requirement_checks: list[Callable[[UUID, UUID, bool], bool]] = []
 
 
 @service(
@@ -97,8 +97,10 @@ def reserve(
     expires_at = until or _deadline(offer, now, hold_hours, own_call=own_call)
     rules.require_whole(offer, quantity, "/quantity")
     rules.require_holder(offer, holder)
+    if requirement_id is not None:
+        _check_requirement(requirement_id, holder, from_above=from_above)
     if own_call:
-        _check_own_call(offer, holder, requirement_id, now)
+        _check_own_call(offer, holder, now)
     if are_related(holder, offer.seller_partner):
         emit(
             events.AvailabilityReservationRefused(
@@ -136,6 +138,7 @@ def reserve(
         terms_version=offer.terms_version,
         unit_price=agreed,
         currency=offer.currency,
+        pricing_unit=offer.pricing_unit,
         pricing_unit_version=offer.pricing_unit_version,
         price_basis=offer.price_basis or "",
         price_steps=[] if is_agreed else _prices(offer),
@@ -204,13 +207,15 @@ def _deadline(offer: Availability, now: datetime, hours: int | None, *, own_call
     return now + timedelta(hours=wanted)
 
 
-def _check_own_call(offer: Availability, holder: Partner, requirement_id: UUID | None, now: datetime) -> None:
-    """What a partner's own reservation must keep to; modules above and staff needn't."""
-    if requirement_id is not None and not any(
-        check(requirement_id, holder.pk) for check in requirement_checks
-    ):
+def _check_requirement(requirement_id: UUID, holder: Partner, *, from_above: bool) -> None:
+    """Raise Invalid unless it is the holder's and live; a deal above goes on after its requirement has ended."""
+    if not any(check(requirement_id, holder.pk, from_above) for check in requirement_checks):
         words = "This row does not exist, or you may not see it."
         raise Invalid(errors=[FieldError("/requirement_id", "does_not_exist", words)])
+
+
+def _check_own_call(offer: Availability, holder: Partner, now: datetime) -> None:
+    """What a partner's own reservation must keep to; modules above and staff needn't."""
     if offer.visibility == Availability.Visibility.MATCHED_ONLY:
         raise rules.ThroughMatch
     fruitless = offer.reservations.filter(

@@ -10,7 +10,10 @@ from django.utils import timezone
 
 from apps.availability.models import Availability, Reservation
 from apps.availability.services import market, stock
+from apps.availability.tests import factories
 from apps.commodities.market import PriceQuestion
+from apps.commodities.models.pricing import PricingUnit
+from apps.commodities.models.units import Unit
 from apps.partners.models import Partner
 from apps.requirement.models import Requirement
 from apps.requirement.services import suggestions
@@ -91,6 +94,46 @@ def test_a_price_follows_from_offers_and_sales_but_never_from_ones_own(offer, go
     with unguarded_writes():
         Reservation.objects.filter(pk=held.pk).update(sold_at=timezone.now() - timedelta(days=31))
     assert asking.ask(market.PRICE, question(goods), actor=other).value is None
+
+
+def test_sellers_and_staff_ask_for_a_price_over_http(offer, goods, user, client_for):
+    """No value below five observations and three partners; never from one's own offers; buyers don't ask."""
+    sellers = [user("SELLER") for _ in range(5)]
+    for seller, price in zip(sellers, (52_000, 53_000, 53_400, 54_000, 55_000), strict=True):
+        offer(commodity=goods, seller=seller, unit_price=Decimal(price))
+    candy = factories.per_candy()
+    asked = {"commodity_id": str(goods.pk), "pricing_unit_id": str(candy.pk), "price_basis": "EX_GIN"}
+    path = "/api/v1/availabilities/price-suggestion"
+    staff = client_for(user("INTERNAL"))
+    found = staff.read(path, asked).json()
+    assert (found["value"]["price"], found["is_suggestion"], found["provider"]) == (
+        "53400.000000",
+        True,
+        "builtin",
+    )
+    assert (found["evidence"]["observations"], found["evidence"]["partners"]) == ("5", "5")
+    assert client_for(user("SELLER")).read(path, asked).json()["value"] == found["value"]
+    assert client_for(sellers[0]).read(path, asked).json()["value"] is None
+    assert staff.read(path, {**asked, "price_basis": "FOR_MILL"}).json()["reasons"][0]["code"] == "too_few"
+    assert client_for(user("BUYER")).read(path, asked).status_code == 403
+    for wrong in (
+        {"price_basis": "NOWHERE"},
+        {"commodity_id": str(uuid4())},
+        {"crop_year": "2025-27"},
+        {"x": "1"},
+    ):
+        assert staff.read(path, {**asked, **wrong}).status_code == 400, wrong
+    with unguarded_writes():
+        per_bale = PricingUnit.objects.create(
+            code="INR/BALE",
+            currency="INR",
+            places=2,
+            unit=Unit.objects.get_or_create(
+                code="BALE", defaults={"dimension": "COUNT", "symbol": "bale", "name": "Bale"}
+            )[0],
+        )
+    answer = staff.read(path, {**asked, "pricing_unit_id": str(per_bale.pk)})
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (400, "not_by_weight")
 
 
 def test_a_requirement_is_flagged_and_relaxed_from_what_is_offered(offer, goods, requirement, user):

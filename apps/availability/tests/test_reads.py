@@ -168,9 +168,67 @@ def test_the_seller_sees_reservations_under_pseudonyms(full, user, client_for):
     assert client_for(user("BUYER")).read(path).json()["results"] == []
 
 
+def test_the_history_of_an_offer_is_for_its_seller_and_staff(full, user, client_for):
+    seller, buyer = user("SELLER"), user("BUYER")
+    live = full(seller=seller)
+    held = stock.reserve(live, actor=buyer, quantity=Decimal(10))
+    path = f"{OFFERS}/{live.pk}/history"
+    assert client_for(buyer).read(path).status_code == 404
+    read = client_for(seller).read(path)
+    lines = read.json()["results"]
+    assert [line["action"] for line in lines] == [
+        "availability.reserve", "availability.approve", "availability.post",
+    ]  # fmt: skip
+    assert (lines[0]["by"], lines[0]["actor_id"], lines[-1]["actor_id"]) == ("partner", None, str(seller.pk))
+    assert {change["type"] for change in lines[-1]["changes"]} == {"availability", "lot"}
+    assert str(held.pk) not in read.content.decode()
+    assert str(held.pk) in client_for(user("INTERNAL")).read(path).content.decode()
+
+
 @pytest.mark.parametrize("field", ["unit_price", "estimated_value", "listed_at__gte", "number", "tags"])
 def test_no_filter_finds_a_masked_value(user, client_for, field):
     assert client_for(user("BUYER")).read(f"{OFFERS}?{field}=1").status_code == 400
+
+
+def test_the_order_of_the_market_does_not_tell_which_offers_were_posted_together(offer, user, client_for):
+    """The newest day first; within a day by ids, which are random. The seller and staff get the moments."""
+    seller = user("SELLER")
+    made = [offer(seller=seller, price_public=True) for _ in range(3)]
+    old = offer(seller=seller)
+    with unguarded_writes():
+        Availability.objects.filter(pk=old.pk).update(listed_at=clock.now() - timedelta(days=2))
+
+    def ids(client, query=""):
+        return [row["id"] for row in client.read(f"{OFFERS}?{query}").json()["results"]]
+
+    buyer = client_for(user("BUYER"))
+    shuffled = [*sorted((str(row.pk) for row in made), reverse=True), str(old.pk)]
+    for query in ("", "ordering=-created_at", "ordering=-listed_at", "ordering=-listed_at,created_at"):
+        assert ids(buyer, query) == shuffled, query
+    assert ids(buyer, "ordering=listed_at") == shuffled[::-1]
+    newest = [str(old.pk), *(str(row.pk) for row in reversed(made))]
+    assert ids(client_for(seller), "scope=own") == ids(client_for(user("INTERNAL"))) == newest
+
+
+def test_the_scope_and_the_day_of_a_list(offer, user, client_for):
+    """Filters by what is masked need scope=own or the capability to see all."""
+    trader, today = user("TRADER"), clock.today()
+    own = offer(seller=trader, internal_reference="PO-7", tags=["monsoon"])
+    later = offer(available_from_date=today + timedelta(days=5))
+    client = client_for(trader)
+
+    def ids(query):
+        return {row["id"] for row in client.read(f"{OFFERS}?{query}").json()["results"]}
+
+    assert (ids("scope=own"), ids("scope=market")) == ({str(own.pk)}, {str(later.pk)})
+    assert ids("scope=all") == ids("") == {str(own.pk), str(later.pk)}
+    assert ids(f"available_on_date={today}") == {str(own.pk)}
+    assert ids(f"available_on_date={today + timedelta(days=30)}") == {str(own.pk), str(later.pk)}
+    assert client.read(f"{OFFERS}?available_on_date=12/01/2026").status_code == 400
+    for query in ("internal_reference=PO-7", "tag=monsoon", f"number={own.number}"):
+        assert client.read(f"{OFFERS}?{query}").status_code == 400
+        assert ids(f"scope=own&{query}") == {str(own.pk)}
+        assert len(client_for(user("INTERNAL")).read(f"{OFFERS}?{query}").json()["results"]) == 1
 
 
 # Search and figures

@@ -1,5 +1,6 @@
 """The ledger of an offer through trades: committed, sold, returned; credit that reservations hold."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
@@ -15,6 +16,7 @@ from apps.availability import ledgers
 from apps.availability.models import Availability, Reservation
 from apps.availability.services import decisions, offers, rules, stock
 from apps.availability.tests import factories
+from apps.commodities.models.pricing import PricingUnit
 from apps.partners.models import CreditAccount, Partner
 from apps.partners.services import exposure
 from erp import clock
@@ -267,7 +269,7 @@ def test_binding_prices_the_credit_anew(offer, partner, tax_rate):
     assert credit_of(buyer) == Decimal("2533603.28")
 
 
-def test_a_reservation_keeps_its_weight_payment_terms_and_tax_whatever_the_offer_says_later(
+def test_a_reservation_keeps_its_weight_price_unit_payment_terms_and_tax_whatever_the_offer_says_later(
     offer, user, partner, tax_rate
 ):
     tax_rate("5201", 5)
@@ -276,7 +278,16 @@ def test_a_reservation_keeps_its_weight_payment_terms_and_tax_whatever_the_offer
     buyer = factories.with_credit(partner(), 100_00_000)
     held = reserve(live, buyer, 50)
     first = credit_of(buyer)
-    later = {"total_weight_kg": Decimal(16000), "advance": 50, "tax_basis": "INCLUSIVE"}
+    with unguarded_writes():
+        quintal = PricingUnit.objects.create(
+            code="INR/QTL", currency="INR", unit=factories.unit("QTL"), places=2
+        )
+    later = {
+        "total_weight_kg": Decimal(16000),
+        "advance": 50,
+        "tax_basis": "INCLUSIVE",
+        "pricing_unit": quintal,
+    }
     offers.update(Availability.objects.get(pk=live.pk), actor=seller, content=factories.content(**later))
     stock.release(live, actor=SYSTEM, reservation_id=held.pk, quantity=Decimal(10))
     held.refresh_from_db()
@@ -446,10 +457,13 @@ def test_a_parts_weight_is_its_share_and_the_last_part_takes_the_rest(offer, par
 VERBS = ["reserve", "release", "expire", "commit", "sell", "return", "withdraw", "total"]
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+EXAMPLES = int(os.environ.get("LEDGER_STEPS", "250")) // 12  # of about twelve steps
+
+
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.tuples(st.sampled_from(VERBS), st.integers(1, 60)), max_size=25))
 def test_the_ledger_adds_up_after_any_operations(offer, user, partner, operations):
-    """The equation of the ledger and the sums of the reservations hold after random operations."""
+    """The equation of the ledger and the sums of the reservations; 10,000 operations with ``LEDGER_STEPS=10000``."""
     seller = user("SELLER")
     live, buyer = offer(seller=seller), partner()
     for verb, number in operations:

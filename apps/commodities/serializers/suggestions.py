@@ -4,6 +4,7 @@ from decimal import Decimal
 
 from apps.commodities.models.commodities import Commodity
 from apps.commodities.models.tax import TaxRate
+from erp.ai.serializers import SuggestionAnswer
 from erp.api import fields
 from erp.api.serializers import Input, LookupOutput
 from erp.api.validators import COUNTRY
@@ -49,25 +50,6 @@ class SuggestParametersInput(Input):
         required=False,
         help_text="Maximum number of suggestions, 1 to 50. Default: 20.",
     )
-
-
-class ReasonAnswer(LookupOutput):
-    """The reason: a stable code and its facts."""
-
-    code = fields.CharField()
-    facts = fields.DictField(child=fields.CharField())
-
-
-class SuggestionAnswer(LookupOutput):
-    """Fields of every suggestion. A suggestion changes nothing: a person decides."""
-
-    confidence = fields.DecimalField(4, 3)
-    reasons = ReasonAnswer(many=True)
-    provider = fields.CharField()
-    degraded = fields.CharField(
-        help_text="Why the built-in answer replaces that of a remote model, such as timeout. Else empty."
-    )
-    is_suggestion = fields.BooleanField()
 
 
 class CategoryAnswer(SuggestionAnswer):

@@ -107,6 +107,7 @@ class Migration(migrations.Migration):
                 ('note', models.CharField(blank=True, help_text='Note for the file, seen by staff only.', max_length=2000, null=True)),
                 ('notice_version', models.CharField(blank=True, help_text='Version of the privacy notice that was shown.', max_length=32, null=True)),
                 ('consent_purposes', models.JSONField(default=list, help_text='Purposes that the applicant consented to.')),
+                ('assigned_to', models.ForeignKey(blank=True, help_text='Who of the staff looks after the file.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('decided_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('started_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('partner', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='rounds', to='partner.partner')),

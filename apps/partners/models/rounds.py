@@ -93,6 +93,10 @@ class OnboardingRound(OfPartner):
     kind = models.CharField(max_length=10, choices=Kind, default=Kind.ONBOARDING)
     status = models.CharField(max_length=20, choices=Status, default=Status.DRAFT)
     started_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
+    assigned_to = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+",
+        help_text="Who of the staff looks after the file.",
+    )  # fmt: skip
     submitted_at = models.DateTimeField(null=True)
     expires_at = models.DateTimeField(
         null=True, help_text="When the round ends unless somebody goes on with it."
@@ -142,9 +146,9 @@ class OnboardingRound(OfPartner):
         return frozenset(
             {
                 self.Status.DRAFT: edits,
-                self.Status.INFO_REQUESTED: {*edits - {"submit"}, "respond"},
-                self.Status.UNDER_REVIEW: {"request_info", "withdraw", "add_document"},
-                self.Status.VERIFICATION_PENDING: {"withdraw", "add_document"},
+                self.Status.INFO_REQUESTED: {*edits - {"submit"}, "respond", "assign"},
+                self.Status.UNDER_REVIEW: {"request_info", "withdraw", "add_document", "assign"},
+                self.Status.VERIFICATION_PENDING: {"withdraw", "add_document", "assign"},
                 self.Status.APPROVED: {"add_document"},
             }.get(self.Status(self.status), set())
         )

@@ -419,6 +419,28 @@ def request_info(
     return round
 
 
+@service(
+    requires=capabilities.VERIFY_KYC,
+    emits=[events.OnboardingAssigned],
+    raises=[InvalidState],
+    lock_via=lock_partner_of,
+    label="Assign",
+)
+def assign(round: OnboardingRound, *, actor: Actor, assigned_to: User | None = None) -> OnboardingRound:
+    """Assign a file to somebody of the staff, who looks after it; to nobody where the field is left empty."""
+    if not round.is_open:
+        raise InvalidState.of_status(round)
+    if round.assigned_to != assigned_to:
+        round.assigned_to = assigned_to
+        round.save()
+        emit(
+            events.OnboardingAssigned(
+                partner_id=round.partner_id, round_id=round.pk, assigned_to=round.assigned_to_id
+            )
+        )
+    return round
+
+
 def answer_items(round: OnboardingRound, answers: Sequence[dict[str, Any]]) -> None:
     """Store the answers of the open questions. Raises AnswersMissing with one error per open question."""
     given = {answer["item_id"]: answer["text"] for answer in answers}

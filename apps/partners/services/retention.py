@@ -1,7 +1,9 @@
 """Erasure of applications that led to nothing: the firm, its people, papers and numbers."""
 
 from typing import Final
+from uuid import UUID
 
+from apps.approvals import services as approvals
 from apps.partners import capabilities, events
 from apps.partners.models import (
     IdentifierKey,
@@ -14,6 +16,7 @@ from apps.partners.models import (
     PartnerEmployee,
     PartnerLocation,
     PartnerOwner,
+    PartyLink,
     TaxRegistration,
     Vehicle,
 )
@@ -37,6 +40,7 @@ def erase_application(partner: Partner, *, actor: Actor) -> Partner:
     """
     if not Partner.objects.erasable(clock.now()).filter(pk=partner.pk).exists():
         return partner
+    approvals.erase(actor=actor, subject_ids=_subjects(partner))
     for paper in PartnerDocument.objects.filter(partner=partner).order_by("-revision", "-id"):
         file = paper.file
         retention.erase(paper)
@@ -52,6 +56,13 @@ def erase_application(partner: Partner, *, actor: Actor) -> Partner:
     retention.erase(partner, keep=_PAN if grave else ())
     emit(events.PartnerErased(partner_id=partner.pk, is_recognised=grave))
     return partner
+
+
+def _subjects(partner: Partner) -> set[UUID]:
+    """The partner and all that belongs to it, about which somebody may have been asked."""
+    parts = (PartnerDocument, OnboardingRound, *PARTS)
+    own = {pk for model in parts for pk in model.objects.filter(partner=partner).values_list("pk", flat=True)}
+    return own.union([partner.pk], PartyLink.objects.of(partner.pk).values_list("pk", flat=True))
 
 
 @service(requires=capabilities.OPERATE, emits=[events.PartnerErased])

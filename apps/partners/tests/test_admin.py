@@ -151,6 +151,16 @@ def test_a_paper_is_downloaded_by_who_may_see_it_once_the_scan_is_done(user, sta
     assert staff.get(page(paper).replace("/change/", "/file/")).status_code == 404
 
 
+def test_the_kyc_register_is_downloaded_by_who_may_print_it(user, staff_client_for):
+    firm = factories.ready_partner()
+    page = f"/admin/partner/partner/{firm.pk}"
+    manager, desk = staff_client_for(user("INTERNAL_MANAGER")), staff_client_for(user("INTERNAL"))
+    assert "kyc-register" in manager.get(f"{page}/change/").content.decode()
+    assert manager.get(f"{page}/kyc-register/").content.startswith(b"%PDF")
+    assert "kyc-register" not in desk.get(f"{page}/change/").content.decode()
+    assert desk.get(f"{page}/kyc-register/").status_code == 403
+
+
 def test_a_clear_read_by_staff_leaves_a_line_without_values(user, staff_client_for, caplog):
     caplog.set_level("INFO")
     firm = factories.file_of("under_review").partner

@@ -24,16 +24,6 @@ SOMNATH = {
 }
 
 
-def twice(client, path, body=None, **more):
-    """Send a write twice with one key, as the journey does: the same answer, nothing done again."""
-    key = factories.pan() * 2
-    first = client.write(path, body, key=key, **more)
-    again = client.write(path, body, key=key, **more)
-    assert (again.status_code, again.content) == (first.status_code, first.content), first.content
-    assert again["Idempotency-Replayed"] == "true"
-    return first
-
-
 def test_a_seller_applies_and_is_approved(user, client_for, emitted):
     applicant = user("APPLICANT")
     client = client_for(applicant)
@@ -44,7 +34,7 @@ def test_a_seller_applies_and_is_approved(user, client_for, emitted):
     assert [(e["pointer"], e["code"]) for e in faulty.json()["errors"]] == [("/gstin", "gstin.checksum")]
     other = client.write(START, {**SOMNATH, "pan": "ZZZCK2002B"})
     assert (other.status_code, other.json()["code"]) == (422, "partner.pan_mismatch")
-    started = twice(client, START, SOMNATH)
+    started = client.write_twice(START, SOMNATH)
     assert started.status_code == 201
     round = started.json()
     path, partner_id = f"/api/v1/partners/onboarding/{round['id']}", round["partner_id"]
@@ -58,7 +48,7 @@ def test_a_seller_applies_and_is_approved(user, client_for, emitted):
         body = {"file": factories.paper(kind), "document_type": kind}
         if kind == "trade_license":
             body["expiry_date"] = "2199-12-31"
-        assert twice(client, f"{path}/documents", body).status_code == 201
+        assert client.write_twice(f"{path}/documents", body).status_code == 201
     assert sum(item["done"] for item in client.read(path).json()["checklist"]) == 4
     early = client.write(f"{path}/submit", SUBMIT)
     assert (early.status_code, len(early.json()["errors"])) == (422, 2)
@@ -68,12 +58,12 @@ def test_a_seller_applies_and_is_approved(user, client_for, emitted):
     place = {"code": "HQ", "name": "Gondal", "kind": "principal", "address": SOMNATH["address"]}
     wrong = {**place, "address": {**place["address"], "postal_code": "641004"}}
     assert client.write(f"{parts}/locations", wrong).json()["code"] == "partner.pin_state_mismatch"
-    assert twice(client, f"{parts}/locations", place).status_code == 201
+    assert client.write_twice(f"{parts}/locations", place).status_code == 201
     account = {
         "holder": "Shree Somnath Ginning", "bank_name": "Demo Bank", "number": "000012345678",
         "number_again": "0000 1234 5678", "account_type": "current", "purpose": "both", "ifsc": "ZZZB0000261",
     }  # fmt: skip
-    added = twice(client, f"{parts}/bank-accounts", account)
+    added = client.write_twice(f"{parts}/bank-accounts", account)
     assert (added.json()["status"], added.json()["last4"]) == ("pending_verification", "5678")
     assert b"12345678" not in added.content
     person = {
@@ -82,11 +72,11 @@ def test_a_seller_applies_and_is_approved(user, client_for, emitted):
         "phone": "+919876543211",
         "roles": ["SELLER"],
     }
-    assert twice(client, f"{parts}/employees", person).json()["status"] == "planned"
+    assert client.write_twice(f"{parts}/employees", person).json()["status"] == "planned"
     assert all(item["done"] for item in client.read(path).json()["checklist"])
 
     # A5: submit; the registries answer behind
-    sent = twice(client, f"{path}/submit", SUBMIT)
+    sent = client.write_twice(f"{path}/submit", SUBMIT)
     assert (sent.status_code, sent.json()["status"]) == (202, "verification_pending")
     assert run_checks() >= 2
     assert {c.status for c in KycCheck.objects.filter(partner=partner_id)} == {"passed"}
@@ -97,11 +87,8 @@ def test_a_seller_applies_and_is_approved(user, client_for, emitted):
     scan()
     compliance, finance, manager = (user(f"INTERNAL_{role}") for role in ("COMPLIANCE", "FINANCE", "MANAGER"))
     for document in PartnerDocument.objects.filter(partner=partner_id):
-        answer = twice(
-            client_for(compliance),
-            f"/api/v1/partners/documents/{document.pk}/verify",
-            {},
-            if_match=document.version,
+        answer = client_for(compliance).write_twice(
+            f"/api/v1/partners/documents/{document.pk}/verify", {}, if_match=document.version
         )
         assert answer.status_code == 200, answer.content
     money = client_for(finance)
@@ -117,7 +104,7 @@ def test_a_seller_applies_and_is_approved(user, client_for, emitted):
     stale = desk.read(parts)["ETag"]
     assert desk.write(f"{parts}/approve", {}).status_code == 428
     assert desk.write(f"{parts}/approve", {}, if_match='"1"').status_code == 412
-    approved = twice(desk, f"{parts}/approve", {"notes": "Complete."}, if_match=stale)
+    approved = desk.write_twice(f"{parts}/approve", {"notes": "Complete."}, if_match=stale)
     assert (approved.status_code, approved.json()["status"]) == (200, "active"), approved.content
     assert approved.json()["code"].startswith("BP-IN-")
     applicant.refresh_from_db()
@@ -228,7 +215,7 @@ def test_the_others_apply_and_credit_above_the_band_takes_two(user, client_for, 
         "reason": "Turnover of the last year and three references.",
     }  # fmt: skip
     money, other = client_for(finance), client_for(second)
-    proposed = twice(money, f"/api/v1/partners/{ids['kovai']}/credit-limit", body)
+    proposed = money.write_twice(f"/api/v1/partners/{ids['kovai']}/credit-limit", body)
     assert (proposed.status_code, proposed.json()["status"]) == (202, "proposed")
     request = f"/api/v1/approvals/{proposed.json()['approval_id']}"
     seen = other.read(request)
@@ -236,7 +223,7 @@ def test_the_others_apply_and_credit_above_the_band_takes_two(user, client_for, 
     own = money.write(f"{request}/approve", note, if_match=seen["ETag"])
     assert (own.status_code, own.json()["code"]) == (403, "approval.self"), own.content
     assert money.read(f"/api/v1/partners/{ids['kovai']}/credit").json()["limit"] == "0.00"
-    granted = twice(other, f"{request}/approve", note, if_match=seen["ETag"])
+    granted = other.write_twice(f"{request}/approve", note, if_match=seen["ETag"])
     assert granted.status_code == 200, granted.content
     assert money.read(f"/api/v1/partners/{ids['kovai']}/credit").json()["limit"] == "10000000.00"
     for event, number in (

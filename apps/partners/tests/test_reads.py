@@ -20,7 +20,7 @@ from apps.partners.models import (
     TaxRegistration,
 )
 from apps.partners.models.credit import Level
-from apps.partners.services import credit, decisions
+from apps.partners.services import amendments, credit, decisions
 from apps.partners.tests import factories
 from erp import clock
 from erp.models import unguarded_writes
@@ -279,6 +279,24 @@ def test_the_use_of_credit_is_counted_in_sql_as_the_account_says_itself():
 def test_analytics_are_for_holders_of_their_capability(client_for, user, role, status):
     reader = user(role, **({"of": factories.ready_partner()} if role == "PARTNER_ADMIN" else {}))
     assert client_for(reader).read("/api/v1/partners/analytics").status_code == status
+
+
+def test_the_partner_reads_why_an_amendment_was_rejected_and_not_the_note_of_an_approval(client_for, user):
+    firm = factories.ready_partner()
+    person, director = user("PARTNER_ADMIN", of=firm), user("INTERNAL_DIRECTOR")
+
+    def note(name, decide, **said):
+        changes = [{"target": "partner", "target_id": None, "field": "legal_name", "value": name}]
+        made = amendments.request_amendment(
+            firm, actor=person, changes=changes, reason="A new name of the firm."
+        )
+        decide(made, actor=director, **said)
+        path = f"/api/v1/partners/amendments/{made.pk}"
+        return [client_for(reader).read(path).json()["decision_note"] for reader in (person, director)]
+
+    why = "The certificate names another firm."
+    assert note("First", amendments.reject_amendment, reason_code="unproven", reason=why) == [why, why]
+    assert note("Second", amendments.approve_amendment, note="Seen by us.") == [None, "Seen by us."]
 
 
 def test_the_kyc_register_is_a_pdf_masked_as_reads_and_the_same_for_the_same_data(client_for, user):

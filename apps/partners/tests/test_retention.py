@@ -10,9 +10,11 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.utils.module_loading import autodiscover_modules
 
+from apps.approvals.models import ApprovalRequest
 from apps.partners.models import (
     IdentifierKey,
     InformationItem,
+    KycCheck,
     OnboardingRound,
     Partner,
     PartnerBankAccount,
@@ -89,6 +91,18 @@ def test_an_erased_application_holds_nothing_of_the_firm(user, emitted):
         InformationItem(partner=firm, round=round, text="Which year?", due_at=clock.now()).save()
     with unguarded_writes():
         IdentifierKey(partner=firm, kind="phone", hash="0" * 64).save()
+        check = KycCheck.objects.get(partner=firm, kind="pan")
+        asked = ApprovalRequest(
+            kind="partner.override",
+            subject_type="kyc_check",
+            subject_id=check.pk,
+            subject_version=1,
+            subject_name=firm.legal_name,
+            capability="partner.override",
+            reason=f"Called {firm.contact_name}.",
+            diff=[{"field": "result", "old": None, "new": firm.pan}],
+        )
+        asked.save()
     secrets = (firm.pan, firm.legal_name, firm.contact_email, firm.contact_phone, firm.contact_name)
     files = list(StoredFile.objects.values_list("pk", flat=True))
     assert files
@@ -107,6 +121,11 @@ def test_an_erased_application_holds_nothing_of_the_firm(user, emitted):
     assert not FileContent.objects.filter(file__in=files).exists()
     round.refresh_from_db()
     assert (round.status, round.reason, round.note) == ("rejected", None, None)
+    asked.refresh_from_db()
+    assert (asked.subject_name, asked.diff, asked.reason) == ("", [], "Erased")
+    assert len(emitted("approval.erased")) == 1
+    trail = repr(list(Entry.objects.filter(row=str(asked.pk)).values_list("before", "after")))
+    assert [secret for secret in secrets if secret in trail] == []
     assert [each.payload["is_recognised"] for each in emitted("partner.erased")] == [False]
     services.erase_application(firm, actor=SYSTEM)  # again: nothing to do
     assert len(emitted("partner.erased")) == 1

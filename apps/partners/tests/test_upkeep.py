@@ -25,6 +25,7 @@ from apps.partners.services import (
     corrections,
     decisions,
     kyc,
+    onboarding,
     parts,
     people,
     standing,
@@ -35,7 +36,7 @@ from apps.partners.tasks import keep_dates, keep_kyc_calendar, partner_queues
 from apps.partners.tests import factories
 from erp import clock
 from erp.access import SYSTEM
-from erp.errors import SelfApproval
+from erp.errors import CapabilityMissing, SelfApproval
 from erp.models import unguarded_writes
 from erp.testing import at_once
 
@@ -214,6 +215,38 @@ def test_a_row_that_fails_holds_up_no_other(monkeypatch):
     monkeypatch.setattr(submission, "end_round", fail_once)
     assert keep_dates() == 2
     assert sorted(OnboardingRound.objects.values_list("status", flat=True)) == ["draft", "expired", "expired"]
+
+
+def test_rows_that_fail_each_night_keep_no_later_ones_waiting(monkeypatch):
+    """More of them than are read at once; the sweep goes on to the next."""
+    rounds = [factories.file_of("draft") for _ in range(3)]
+    with unguarded_writes():
+        OnboardingRound.objects.update(expires_at=clock.now() - timedelta(days=1))
+    monkeypatch.setattr(tasks, "CHUNK", 2)
+    broken, end_round = sorted(row.pk for row in rounds)[:2], submission.end_round
+
+    def fail(round, status):
+        if round.pk in broken:
+            raise RuntimeError("broken row")
+        end_round(round, status)
+
+    monkeypatch.setattr(submission, "end_round", fail)
+    assert keep_dates() == 1
+
+
+def test_a_file_is_assigned_to_staff_and_found_by_whom(user, client_for, emitted):
+    round, compliance = factories.file_of("under_review"), user("INTERNAL_COMPLIANCE")
+    onboarding.assign(round, actor=compliance, assigned_to=compliance)
+    onboarding.assign(round, actor=compliance, assigned_to=compliance)
+    (event,) = emitted("partner.onboarding.assigned")
+    assert event.payload["assigned_to"] == str(compliance.pk)
+    path = f"/api/v1/partners/onboarding?assigned_to={compliance.pk}"
+    assert [row["id"] for row in client_for(compliance).read(path).json()["results"]] == [str(round.pk)]
+    applicant = user("PARTNER_ADMIN", of=round.partner)
+    assert client_for(applicant).read(path).json()["results"] == []
+    with pytest.raises(CapabilityMissing):
+        onboarding.assign(round, actor=user("INTERNAL"), assigned_to=None)
+    assert onboarding.assign(round, actor=compliance).assigned_to is None
 
 
 def test_a_cheque_of_a_removed_account_proves_no_other_one(user):

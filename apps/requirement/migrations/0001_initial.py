@@ -2,6 +2,7 @@ import django.contrib.postgres.fields
 import django.core.validators
 import django.db.models.deletion
 import django.db.models.expressions
+import django.db.models.functions.comparison
 import erp.clock
 import erp.ids
 from decimal import Decimal
@@ -87,6 +88,7 @@ class Migration(migrations.Migration):
                 ('approved_terms', models.JSONField(editable=False, null=True)),
                 ('approved_at', models.DateTimeField(editable=False, null=True)),
                 ('published_at', models.DateTimeField(editable=False, null=True)),
+                ('published_date', models.GeneratedField(db_persist=True, expression=django.db.models.functions.comparison.Cast(models.Func(models.Value('Asia/Kolkata'), models.F('published_at'), function='timezone', output_field=models.DateTimeField()), models.DateField(null=True)), help_text='Day on which it was published, in Indian time.', output_field=models.DateField(null=True))),
                 ('live_since', models.DateTimeField(editable=False, help_text='Time priority.', null=True)),
                 ('cancelled_at', models.DateTimeField(editable=False, null=True)),
                 ('risk_status', models.CharField(choices=[('PASS', 'Pass'), ('WARN', 'Warn'), ('REVIEW', 'Review'), ('FAIL', 'Fail')], editable=False, max_length=6, null=True)),

@@ -20,6 +20,7 @@ from apps.availability.models.base import (
     Risk,
     Stage,
     TaxBasis,
+    day_field,
     quantity_field,
     text,
 )
@@ -107,9 +108,10 @@ class RequirementQuerySet(QuerySet):
         """Requirements for which nothing more is wanted, though not everything was bought."""
         return self.filter(status__in=(Requirement.Status.CANCELLED, Requirement.Status.EXPIRED))
 
-    def may_reserve(self) -> Self:
-        """Live requirements for which goods can be reserved."""
-        return self.live().exclude(intent=Requirement.Intent.PRICE_DISCOVERY_ONLY)
+    def may_reserve(self, *, deal: bool) -> Self:
+        """Requirements for which goods can be reserved; a deal goes on after its requirement was suspended or ended."""
+        rows = self.exclude(status=Requirement.Status.DRAFT) if deal else self.live()
+        return rows.exclude(intent=Requirement.Intent.PRICE_DISCOVERY_ONLY)
 
     def with_row(self) -> Self:
         """With what the answer about a row names."""
@@ -375,6 +377,7 @@ class Requirement(Opaque):
     )
     approved_at = models.DateTimeField(null=True, editable=False)
     published_at = models.DateTimeField(null=True, editable=False)
+    published_date = day_field("published_at", "Day on which it was published, in Indian time.")
     live_since = models.DateTimeField(null=True, editable=False, help_text="Time priority.")
     cancelled_at = models.DateTimeField(null=True, editable=False)
     cancelled_by = models.ForeignKey(

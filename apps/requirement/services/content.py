@@ -323,6 +323,9 @@ def _apply_dates(requirement: Requirement) -> None:
 # Parts
 
 
+_MEMBERS: Final = {"minimum": "min", "maximum": "max"}  # as a band is submitted
+
+
 def write_bands(requirement: Requirement, submitted: Sequence[Mapping[str, Any]]) -> list[str]:
     """Let the bands be these; return the codes of parameters whose band changed. Raises BandsInvalid."""
     stored = {band.parameter.code: band for band in requirement.bands.select_related("parameter")}
@@ -334,7 +337,10 @@ def write_bands(requirement: Requirement, submitted: Sequence[Mapping[str, Any]]
         found = [(member, kind, words) for member, kind, words in _band_faults(parameters.get(code), values)]
         if code in rows:
             found.append(("parameter", "duplicate", "This parameter is already in the list."))
-        faults += [FieldError(f"/bands/{place}/{member}", kind, words) for member, kind, words in found]
+        faults += [
+            FieldError(f"/bands/{place}/{_MEMBERS.get(member, member)}", kind, words)
+            for member, kind, words in found
+        ]
         if found:
             continue
         band = stored.get(code) or Band(requirement=requirement, parameter=parameters[code])

@@ -224,9 +224,9 @@ class Quote:
         return per * self.price.divisor
 
 
-def may_reserve(requirement_id: UUID, partner_id: UUID) -> bool:
-    """Whether the partner can reserve goods for this requirement: its own, live, and not for prices only."""
-    rows = Requirement.objects.may_reserve().filter(pk=requirement_id, buyer_partner_id=partner_id)
+def may_reserve(requirement_id: UUID, partner_id: UUID, deal: bool) -> bool:
+    """Whether the partner can reserve goods for this requirement: its own, and live unless for a deal."""
+    rows = Requirement.objects.may_reserve(deal=deal).filter(pk=requirement_id, buyer_partner_id=partner_id)
     return bool(rows.exists())
 
 

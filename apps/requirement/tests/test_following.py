@@ -34,6 +34,15 @@ def held(offer, buyer):
 
 
 @pytest.fixture
+def reserve_for(offer, buyer):
+    """Reserve goods of a new offer for a requirement and the buyer's firm, as SYSTEM."""
+    firm = {"actor": SYSTEM, "holder_partner": Partner.objects.get(pk=buyer.partner_id)}
+    return lambda row, **more: stock.reserve(
+        offer(), quantity=Decimal(10), requirement_id=row.pk, **firm, **more
+    )
+
+
+@pytest.fixture
 def eager():
     current_app.conf.task_always_eager = True
     yield
@@ -44,7 +53,7 @@ def status_of(reservation):
     return Reservation.objects.get(pk=reservation.pk).status
 
 
-def test_a_buyer_reserves_for_its_own_live_requirement_only(requirement, buyer, held):
+def test_a_buyer_reserves_for_its_own_live_requirement_only(requirement, buyer, held, reserve_for):
     row = requirement(buyer=buyer)
     assert held(row).requirement_id == row.pk
     others = (
@@ -55,6 +64,19 @@ def test_a_buyer_reserves_for_its_own_live_requirement_only(requirement, buyer, 
     for other in others:
         with pytest.raises(Invalid):
             held(other)
+        with pytest.raises(Invalid):  # nor do staff, or a module above for a deal, name another's
+            reserve_for(other)
+
+
+def test_a_deal_goes_on_after_its_requirement_ended_but_for_its_own_buyer_only(
+    requirement, buyer, reserve_for
+):
+    row = requirements.cancel(requirement(buyer=buyer), actor=buyer, reason_code="NOT_NEEDED")
+    with pytest.raises(Invalid):
+        reserve_for(row)
+    assert reserve_for(row, negotiation_id=uuid4()).requirement_id == row.pk
+    with pytest.raises(Invalid):
+        reserve_for(requirement(), negotiation_id=uuid4())
 
 
 def test_the_end_of_a_requirement_releases_what_is_reserved_for_it(

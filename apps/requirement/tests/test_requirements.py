@@ -4,6 +4,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from django.core import mail
 from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -15,10 +16,11 @@ from apps.partners.services import standing
 from apps.requirement import tasks
 from apps.requirement.models import Requirement
 from apps.requirement.services import approval, decisions, ledger, requirements, rules
-from apps.requirement.tests.factories import band, cotton
+from apps.requirement.tests.factories import band, candy, cotton
 from apps.requirement.tests.factories import content as wanted
 from erp import clock
 from erp.access import SYSTEM
+from erp.ai import provider
 from erp.ai.registry import Answer, Task
 from erp.ai.registry import tasks as ai_tasks
 from erp.errors import CapabilityMissing, PreconditionFailed, SelfApproval
@@ -132,7 +134,9 @@ def test_a_budget_for_the_least_quantity_is_enough(requirement):
 def test_a_band_says_what_is_wrong_with_it(requirement, wrong, code):
     with pytest.raises(rules.BandsInvalid) as error:
         requirement(bands=[band("trash", maximum=4.5), wrong])
-    assert code in [kind for pointer, kind in faults(error) if pointer.startswith("/bands/1/")]
+    at = {kind: pointer for pointer, kind in faults(error)}
+    assert at[code].startswith("/bands/1/")
+    assert at[code].rpartition("/")[2] not in ("minimum", "maximum")
 
 
 def test_a_parameter_has_one_band_and_a_code_band_is_kept(requirement):
@@ -308,6 +312,36 @@ def test_a_quantity_is_a_plain_decimal_string(quantity, client_for, buyer, commo
     answer = client_for(buyer).write(URL, body)
     assert answer.status_code == 400
     assert not Requirement.objects.exists()
+
+
+def test_bands_are_forty_at_most_and_of_the_goods(client_for, buyer, commodity):
+    client, goods, today = client_for(buyer), cotton(commodity), clock.today()
+    body = {
+        "commodity_id": str(goods.pk), "max_quantity": "100", "kg_per_count": "170", "ceiling_price": "54000",
+        "pricing_unit_id": str(candy().pk), "delivery_from_date": str(today), "delivery_until_date": str(today),
+    }  # fmt: skip
+    many = [{"parameter": f"p{number}", "min": "1"} for number in range(41)]
+    for bands, status, pointer in (
+        (many, 400, "/bands"),
+        (many[:1], 422, "/bands/0/parameter"),
+        ([{"parameter": "trash", "max": "NaN"}], 400, "/bands/0/max"),
+        ([{"parameter": "tra\u0000sh", "max": "4"}], 400, "/bands/0/parameter"),
+        ([{"parameter": "trash", "min": "5", "max": "4"}], 422, "/bands/0/min"),
+    ):
+        answer = client.write(URL, {**body, "bands": bands})
+        assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (status, pointer), (
+            answer.content
+        )
+    assert not Requirement.objects.exists()
+    assert client.write(URL, {**body, "bands": [{"parameter": "trash", "max": "4.5"}]}).status_code == 201
+
+
+def test_no_matching_remote_model_or_mail_runs_in_the_request(requirement, buyer, settings, monkeypatch):
+    settings.AI_PROVIDER = "http"
+    monkeypatch.setattr(provider.AiClient, "complete", lambda *_: pytest.fail("a remote model was asked"))
+    row = requirement(buyer=buyer, live=False)
+    assert requirements.publish(row, actor=buyer).status == "ACTIVE"
+    assert (mail.outbox, Message.objects.count()) == ([], 0)
 
 
 def test_hostile_text_stays_data(requirement, client_for, buyer):

@@ -188,7 +188,7 @@ def test_scopes_and_filters_of_the_list(public, requirement, user, client_for):
 def test_neither_status_nor_order_tells_who_has_bought_or_would_pay_more(requirement, seller, client_for):
     first, second = requirement(visibility="PUBLIC"), requirement(visibility="PUBLIC")
     with unguarded_writes():
-        Requirement.objects.filter(pk=first.pk).update(published_at=clock.now() - timedelta(minutes=1))
+        Requirement.objects.filter(pk=first.pk).update(published_at=clock.now() - timedelta(days=1))
     ledger.fulfill(
         first, actor=SYSTEM, quantity=Decimal(40), amount=Decimal(1), currency="INR", reason="By telephone."
     )
@@ -203,6 +203,10 @@ def test_neither_status_nor_order_tells_who_has_bought_or_would_pay_more(require
     both = [str(first.pk), str(second.pk)]
     for query in ("status=ACTIVE", "status=PARTIALLY_FULFILLED", "status__in=ACTIVE,PARTIALLY_FULFILLED"):
         assert ids(f"{query}&ordering=published_at") == both, query
+    with unguarded_writes():
+        Requirement.objects.update(published_at=clock.now())
+    same_day = sorted(both, reverse=True)  # not the later one first: that would tell which were made together
+    assert (ids("ordering=-published_at"), ids(""), ids("ordering=-created_at")) == (same_day,) * 3
     owner = User.objects.get(pk=first.created_by_id)
     assert ids("scope=own&status=ACTIVE", owner) == []
     assert ids("scope=own&status=PARTIALLY_FULFILLED", owner) == both[:1]

@@ -56,8 +56,8 @@ class Migration(migrations.Migration):
                 ('trade_id', models.UUIDField(null=True, verbose_name='trade')),
                 ('reservation_id', models.UUIDField(null=True, verbose_name='reservation')),
                 ('side', models.CharField(choices=[('BUYER', 'Buyer'), ('SELLER', 'Seller')], max_length=6, null=True)),
-                ('requirement_version', models.PositiveIntegerField(null=True)),
-                ('availability_version', models.PositiveIntegerField(null=True)),
+                ('requirement_version', models.PositiveIntegerField(help_text='Version of its terms.', null=True)),
+                ('availability_version', models.PositiveIntegerField(help_text='Version of its terms.', null=True)),
                 ('quantity', models.DecimalField(decimal_places=3, help_text='Proposed quantity.', max_digits=18, null=True)),
                 ('unit', models.CharField(max_length=16, null=True)),
                 ('price', models.DecimalField(decimal_places=6, help_text='Proposed price.', max_digits=18, null=True)),
@@ -276,7 +276,7 @@ class Migration(migrations.Migration):
             options={
                 'abstract': False,
                 'default_permissions': (),
-                'indexes': [django.contrib.postgres.indexes.GinIndex(django.contrib.postgres.indexes.OpClass(models.F('normalised'), name='gin_trgm_ops'), name='screening_name_alike'), django.contrib.postgres.indexes.GinIndex(fields=['sound_keys'], name='screening_name_sound'), models.Index(fields=['normalised'], name='screening_name_equal')],
+                'indexes': [django.contrib.postgres.indexes.GinIndex(django.contrib.postgres.indexes.OpClass(models.F('normalised'), name='gin_trgm_ops'), name='screening_name_alike'), django.contrib.postgres.indexes.GinIndex(fields=['sound_keys'], name='screening_name_sound')],
             },
         ),
         migrations.CreateModel(

@@ -50,7 +50,7 @@ class RiskAssessmentQuerySet(StaffQuerySet):
         """Current assessments that a person must look at, the oldest first."""
         return self.filter(status=Verdict.REVIEW).current().order_by("id")
 
-    def of_partner_any(self, partner_id: UUID) -> Self:
+    def of_owner(self, partner_id: UUID) -> Self:
         """Assessments in which the partner is the subject, the owner of the listing or a side of the trade."""
         return self.filter(
             Q(partner=partner_id)
@@ -79,8 +79,8 @@ class RiskAssessment(Appended):
     trade_id = models.UUIDField("trade", null=True)
     reservation_id = models.UUIDField("reservation", null=True)
     side = models.CharField(max_length=6, choices=Side, null=True)
-    requirement_version = models.PositiveIntegerField(null=True)
-    availability_version = models.PositiveIntegerField(null=True)
+    requirement_version = models.PositiveIntegerField(null=True, help_text="Version of its terms.")
+    availability_version = models.PositiveIntegerField(null=True, help_text="Version of its terms.")
     quantity = models.DecimalField(max_digits=18, decimal_places=3, null=True, help_text="Proposed quantity.")
     unit = models.CharField(max_length=16, null=True)  # noqa: DJ001 - no proposal, no unit
     price = models.DecimalField(max_digits=18, decimal_places=6, null=True, help_text="Proposed price.")
@@ -208,7 +208,7 @@ class RiskOverrideQuerySet(StaffQuerySet):
         """Granted overrides whose time is over."""
         return self.filter(status=RiskOverride.Status.GRANTED, expires_at__lte=now)
 
-    def of_party(self, partner_id: UUID) -> Self:
+    def of(self, partner_id: UUID) -> Self:
         """Overrides that hold for the partner."""
         return self.filter(Q(partner_low=partner_id) | Q(partner_high=partner_id))
 

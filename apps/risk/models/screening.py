@@ -103,7 +103,6 @@ class ScreeningName(Guarded):
         indexes: ClassVar = [
             GinIndex(OpClass(F("normalised"), name="gin_trgm_ops"), name="screening_name_alike"),
             GinIndex(fields=["sound_keys"], name="screening_name_sound"),
-            models.Index(fields=["normalised"], name="screening_name_equal"),
         ]
 
     def __str__(self) -> str:
@@ -122,6 +121,8 @@ class ScreeningHitQuerySet(StaffQuerySet):
 
 class ScreeningHit(StaffModel):
     """A name of a partner that is equal or like a name on a list. It stores no name of the partner."""
+
+    trail_personal = ("name_hash",)
 
     class Status(models.TextChoices):
         OPEN = "OPEN"

@@ -1,15 +1,20 @@
 """Assess partners, listings and proposed trades; store what was read, and the newest word about each subject."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from django.db.models import Q
 
 from apps.availability.models import Availability, Reservation
+from apps.commodities.exact import rounded
 from apps.commodities.models.pricing import PricingUnit
 from apps.commodities.models.terms import PaymentTerms
+from apps.commodities.models.units import UnitDefinition
+from apps.commodities.services.factors import factor_of
 from apps.partners.models import Partner, PartnerRole
 from apps.partners.models.partners import ROLES_OF
 from apps.requirement.models import Requirement
@@ -58,6 +63,10 @@ class SideNotHeld(RuleBroken):
 
 class SourceMismatch(RuleBroken):
     """The reservation isn't one of this buyer on this offer."""
+
+
+class UnitMismatch(RuleBroken):
+    """The quantity or the price isn't in a unit of these goods."""
 
 
 class Blocked(RuleBroken):
@@ -137,8 +146,8 @@ def _assess(
             known.stale = False
             known.save()
         return None
-    row = _store(subject, actor, policy, reading, cause, previous=known and known.status)
-    status = known or RiskStatus(**_ids(subject))
+    row = _store(subject, actor, policy, reading, cause, previous=None if known is None else known.status)
+    status: Any = known or RiskStatus(**_ids(subject))
     status.owner, status.assessment, status.status, status.score = subject.owner, row, row.status, row.score
     status.valid_until, status.stale = row.valid_until, False
     status.renew_at = max(row.valid_until - EARLY, clock.now() + (row.valid_until - clock.now()) / 2)
@@ -160,7 +169,7 @@ def _is_current(known: RiskStatus, reading: Reading, policy: RiskPolicy, listing
     word = known.assessment
     version = word.requirement_version or word.availability_version
     same = word.inputs_digest == engine.digest(reading.inputs) and word.policy_id == policy.pk
-    return same and version == (listing and listing.version) and known.renew_at > clock.now()
+    return same and version == (listing and listing.terms_version) and known.renew_at > clock.now()
 
 
 def _store(
@@ -187,8 +196,8 @@ def _store(
         requirement=subject.requirement,
         availability=subject.availability,
         partner=subject.partner,
-        requirement_version=subject.requirement and subject.requirement.version,
-        availability_version=subject.availability and subject.availability.version,
+        requirement_version=None if subject.requirement is None else subject.requirement.terms_version,
+        availability_version=None if subject.availability is None else subject.availability.terms_version,
         value=None if value is None else Decimal(value),
         currency=deal.get("account_currency"),
         status=result.status,
@@ -286,7 +295,7 @@ def assess_partner(*, actor: Actor, partner: Partner, side: str) -> RiskAssessme
 @service(
     requires=capabilities.ASSESS,
     emits=ASSESS_EVENTS,
-    raises=[SubjectClosed, SourceMismatch],
+    raises=[SubjectClosed, SourceMismatch, UnitMismatch],
     label="Assess a proposed trade",
 )
 def assess_trade(
@@ -294,18 +303,22 @@ def assess_trade(
     actor: Actor,
     requirement: Requirement,
     availability: Availability,
-    quantity_kg: Decimal,
-    price: Decimal,
-    pricing_unit: PricingUnit,
+    quantity: Mapping[str, Any],
+    price: Mapping[str, Any],
     payment_term: PaymentTerms | None = None,
     match_id: UUID | None = None,
     reservation_id: UUID | None = None,
 ) -> RiskAssessment:
-    """Assess a trade that staff propose: both sides, the pair, and the credit for this quantity at this price."""
+    """Assess a trade that staff propose: both sides, the pair, and the credit for this quantity at this price.
+
+    ``quantity``: value and unit, the offer's or one of weight; ``price``: amount, currency and pricing unit.
+    """
     if requirement.status not in Requirement.OPEN:
         raise SubjectClosed(status_now=requirement.status)
     if availability.status not in Availability.LIVE:
         raise SubjectClosed(status_now=availability.status)
+    if price["currency"] != price["pricing_unit"].currency:
+        raise UnitMismatch.at("/price/currency", "unit_mismatch", "It isn't that of the pricing unit.")
     if reservation_id is not None:
         held = Reservation.objects.filter(pk=reservation_id).first()
         expected = (availability.pk, requirement.buyer_partner_id)
@@ -317,15 +330,26 @@ def assess_trade(
         actor=actor,
         requirement=requirement,
         availability=availability,
-        quantity_kg=quantity_kg,
-        price=price,
-        pricing_unit=pricing_unit,
-        currency=pricing_unit.currency,
+        quantity_kg=_kg_of(availability, quantity["value"], quantity["unit"]),
+        price=price["amount"],
+        pricing_unit=price["pricing_unit"],
+        currency=price["currency"],
         payment_term=payment_term,
         match_id=match_id,
         reservation_id=reservation_id,
     )
     return row
+
+
+def _kg_of(offer: Availability, value: Decimal, unit: str) -> Decimal:
+    """A quantity in kilograms: packages by the offer's weight. Raises UnitMismatch for what isn't a weight."""
+    if unit == offer.unit:
+        return offer.weight_of(value)
+    defined = UnitDefinition.objects.active().on(clock.today()).filter(unit__code=unit).select_related("unit")
+    found = defined.first()
+    if found is None or found.unit.dimension != "MASS":
+        raise UnitMismatch.at("/quantity/unit", "unit_mismatch", f"Enter {offer.unit} or a unit of weight.")
+    return rounded(Fraction(value) * factor_of(found).value, 3)
 
 
 @service(requires=capabilities.ASSESS, emits=ASSESS_EVENTS, requires_transaction=True)
@@ -406,11 +430,11 @@ def answer_for(assessment: RiskAssessment) -> str:
 def reassess(*, actor: Actor, status: RiskStatus, cause: UUID | None = None) -> RiskAssessment | None:
     """Assess a subject anew after something has changed, or before its word lapses."""
     if status.requirement_id is not None:
-        return follow_requirement(actor=actor, requirement_id=status.requirement_id, cause=cause)
+        return _follow_requirement(status.requirement_id, actor, cause)
     if status.availability_id is not None:
-        return follow_availability(actor=actor, availability_id=status.availability_id, cause=cause)
-    partner = Partner.objects.get(pk=status.partner_id)
-    return _assess(_of_partner(partner, status.side), actor, cause=cause, only_changes=True)
+        return _follow_availability(status.availability_id, actor, cause)
+    assert status.partner is not None
+    return _assess(_of_partner(status.partner, status.side), actor, cause=cause, only_changes=True)
 
 
 @service(requires=capabilities.ASSESS, emits=ASSESS_EVENTS)
@@ -418,6 +442,10 @@ def follow_requirement(
     *, actor: Actor, requirement_id: UUID, cause: UUID | None = None
 ) -> RiskAssessment | None:
     """Assess a requirement as it stands now, if it can still be traded; a late event finds the newest row."""
+    return _follow_requirement(requirement_id, actor, cause)
+
+
+def _follow_requirement(requirement_id: UUID, actor: Actor, cause: UUID | None) -> RiskAssessment | None:
     rows = Requirement.objects.select_related("buyer_partner", "commodity", "pricing_unit")
     row = rows.filter(pk=requirement_id, status__in=Requirement.OPEN).first()
     return row and _assess(_of_requirement(row), actor, cause=cause, only_changes=True)
@@ -428,6 +456,10 @@ def follow_availability(
     *, actor: Actor, availability_id: UUID, cause: UUID | None = None
 ) -> RiskAssessment | None:
     """Assess an offer as it stands now, if it can still be traded."""
+    return _follow_availability(availability_id, actor, cause)
+
+
+def _follow_availability(availability_id: UUID, actor: Actor, cause: UUID | None) -> RiskAssessment | None:
     rows = Availability.objects.select_related("seller_partner", "commodity")
     row = rows.filter(pk=availability_id, status__in=Availability.LIVE).first()
     return row and _assess(_of_offer(row), actor, cause=cause, only_changes=True)
@@ -441,3 +473,16 @@ def follow_partner(*, actor: Actor, partner_id: UUID, cause: UUID | None = None)
         _assess(_of_partner(partner, side), actor, cause=cause, only_changes=True)
     listings = RiskStatus.objects.of_owner(partner_id).exclude(subject_type=Subject.PARTNER)
     return int(listings.of_live_listings().update(stale=True))
+
+
+@service(
+    requires=capabilities.ASSESS, machinery="marks words about subjects, which are assessed anew by the sweep"
+)
+def mark_stale(*, actor: Actor, commodity_id: UUID | None = None, only_review: bool = False) -> int:
+    """Mark the words about live subjects to be assessed anew: of a commodity, or of all."""
+    rows = RiskStatus.objects.of_live_listings()
+    if commodity_id is not None:
+        rows = rows.filter(Q(requirement__commodity=commodity_id) | Q(availability__commodity=commodity_id))
+    if only_review:
+        rows = rows.filter(status=Verdict.REVIEW)
+    return int(rows.update(stale=True))

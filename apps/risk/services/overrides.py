@@ -1,5 +1,6 @@
 """Overrides: two people take gates out of the verdict, for a subject or a pair, a time and an amount (risk §5.8)."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -68,12 +69,13 @@ def makers_of(assessment: RiskAssessment) -> set[UUID]:
 
 
 def _parties(assessment: RiskAssessment) -> tuple[UUID, UUID]:
-    listings = (
-        assessment.requirement and assessment.requirement.buyer_partner_id,
-        assessment.availability and assessment.availability.seller_partner_id,
-        assessment.partner_id,
-    )
-    ids = [pk for pk in listings if pk is not None]
+    ids: list[UUID] = []
+    if assessment.requirement is not None:
+        ids.append(assessment.requirement.buyer_partner_id)
+    if assessment.availability is not None:
+        ids.append(assessment.availability.seller_partner_id)
+    if assessment.partner_id is not None:
+        ids.append(assessment.partner_id)
     return ordered(ids[0], ids[-1])
 
 
@@ -96,18 +98,18 @@ def request_override(
     reason_code: str,
     reason: str,
     expires_at: datetime | None = None,
-    max_value: Decimal | None = None,
-    currency: str | None = None,
+    max_value: Mapping[str, Any] | None = None,
     evidence: list[StoredFile] | None = None,
 ) -> RiskOverride:
-    """Request an override of gates of the newest assessment of a subject."""
+    """Request an override of gates of the newest assessment of a subject. ``max_value``: amount and currency."""
     newest = RiskAssessment.objects.newest(assessment.subject_key)
     if newest is None or newest.pk != assessment.pk:
         raise AssessmentSuperseded
     codes = list(dict.fromkeys(codes))
     _require_overridable(assessment, codes)
     is_trade = assessment.subject_type == Subject.TRADE
-    if is_trade and (max_value is None or currency != assessment.currency):
+    cap, currency = (max_value["amount"], max_value["currency"]) if max_value else (None, None)
+    if is_trade and (cap is None or currency != assessment.currency):
         words = f"Enter the largest value in {assessment.currency}."
         raise CapRequired.at("/max_value", "required", words)
     now = clock.now()
@@ -127,8 +129,8 @@ def request_override(
         assessment=assessment,
         codes=codes,
         **place,
-        max_value=max_value,
-        currency=currency if max_value is not None else None,
+        max_value=cap,
+        currency=currency,
         starts_at=now,
         expires_at=expires_at,
         reason_code=reason_code,
@@ -149,7 +151,7 @@ def request_override(
         diff=[
             ("codes", None, ", ".join(codes)),
             ("status", None, assessment.status),
-            ("max_value", None, None if max_value is None else f"{max_value} {currency}"),
+            ("max_value", None, None if cap is None else f"{cap} {currency}"),
             ("expires_at", None, clock.local(expires_at)),
         ],
         excluded=makers_of(assessment),

@@ -42,7 +42,8 @@ FROM asked q JOIN risk_screeningname n ON n.normalised %% q.form AND n.snapshot_
 UNION ALL
 SELECT n.entry_id, q.place, round(similarity(n.normalised, q.form)::numeric, 4), n.normalised = q.form, TRUE
 FROM asked q JOIN risk_screeningname n
-    ON n.sound_keys && string_to_array(q.keys, ' ') AND n.sound_keys <@ string_to_array(q.keys, ' ')
+    ON n.sound_keys && string_to_array(q.keys, ' ')::varchar[]
+    AND n.sound_keys <@ string_to_array(q.keys, ' ')::varchar[]
     AND n.sound_keys <> '{}' AND n.snapshot_id = ANY (%(lists)s)
 """
 
@@ -64,7 +65,7 @@ class HitDecided(Conflict):
 
 
 class Lists(NamedTuple):
-    """The snapshots that count now: their ids, a key of them, and the day of the oldest."""
+    """The snapshots that count now: their ids, a key of their content, and the day of the oldest."""
 
     ids: list[UUID]
     key: str
@@ -79,9 +80,9 @@ class _Subject(NamedTuple):
 
 def lists_now() -> Lists:
     """The active snapshots."""
-    rows = sorted(ScreeningList.objects.active().values_list("pk", "snapshot_date"))
-    key = hashlib.sha256(" ".join(str(pk) for pk, _ in rows).encode()).hexdigest()
-    return Lists([pk for pk, _ in rows], key, min((day for _, day in rows), default=None))
+    rows = list(ScreeningList.objects.active().order_by("code"))
+    key = hashlib.sha256(" ".join(f"{row.code}:{row.sha256}" for row in rows).encode()).hexdigest()
+    return Lists([row.pk for row in rows], key, min((row.snapshot_date for row in rows), default=None))
 
 
 def freshness(lists: Lists, days: int) -> dict[str, Any]:

@@ -35,6 +35,7 @@ STAFF = {
     "director@demo.example": ("Dinesh Shah", ("INTERNAL", "INTERNAL_DIRECTOR")),
     "finance@demo.example": ("Farida Khan", ("INTERNAL", "INTERNAL_FINANCE")),
 }
+PLAYERS = ("seller@demo.example", "buyer@demo.example", "mill@demo.example")  # of `make demo`
 # The company of the demo and its number series. PAN and GSTIN are fictitious.
 FIRM: dict[str, Any] = {
     "name": "Demo Cotton Exchange",
@@ -70,7 +71,9 @@ def seed() -> list[str]:
         ):
             _staff(person, roles)
             added.append(email)
-    for firm in business.FIRMS[:2]:  # a seller and a buyer
+    for firm in business.FIRMS:
+        if firm.email not in PLAYERS:
+            continue
         partner = business.make_partner(firm)
         external = {"user_type": User.Type.EXTERNAL, "partner_id": partner.pk, "roles": firm.roles}
         if invite_person(firm.email, firm.person, **external):
