@@ -210,7 +210,9 @@ def main() -> None:
 
         call_command("migrate", verbosity=0)
         from apps.partners.tests.factories import ready_partner
+        from apps.risk.tests.factories import sanctions
 
+        sanctions()  # without a screening list risk lets nothing through
         goods = market()
         offer, want = goods.offer(), goods.want()
         sellers = [ready_partner().pk for _ in range(SELLERS)]
