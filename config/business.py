@@ -27,6 +27,7 @@ from apps.commodities.models.commodities import Commodity
 from apps.commodities.models.terms import DeliveryTerms, PassingTerms, PaymentTerms, WeighmentTerms
 from apps.commodities.seasons import season_of
 from apps.commodities.services import imports as commodities
+from apps.matching.services import deciding, runs
 from apps.notifications import notices
 from apps.notifications import services as notifications
 from apps.notifications.models import Message
@@ -185,6 +186,7 @@ def fill(invite: Callable[..., Any], seed: int = 1) -> list[str]:
             "offers": _offers(seed),
             "requirements": _requirements(seed),
             "risk rows": _risk(),
+            "matches": _matches(),
             "bank accounts": _bank_accounts(),
             "proposed rights": _rights(),
             "imports": _imports(),
@@ -476,6 +478,22 @@ def _risk() -> Iterator[Any]:
         yield policies.propose_policy(
             actor=compliance, body={"warn_below": 65}, reason="Warn about more partners before the season."
         )
+
+
+def _matches() -> Iterator[Any]:
+    """What suits the live requirements; of some the buyer has approved the best, of others the seller rejected it."""
+    for number, want in enumerate(Requirement.objects.live().order_by("number")):
+        if want.match_runs.exists():
+            continue
+        with _named(f"matches of {want.internal_reference}", number):
+            matches = list(runs.find_for_requirement(want, actor=SYSTEM).matches)
+        yield from matches
+        if matches and number % 3 == 0:
+            with _named(f"decision on {want.internal_reference}", number):
+                deciding.approve(matches[0], actor=matches[0].requirement.created_by)
+        elif matches and number % 3 == 1:
+            with _named(f"decision on {want.internal_reference}", number):
+                deciding.reject(matches[0], actor=matches[0].availability.created_by, reason="PRICE")
 
 
 def _bank_accounts() -> Iterator[Any]:

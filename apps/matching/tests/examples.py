@@ -1,10 +1,11 @@
 """One successful request per endpoint of the matching module."""
 
+from decimal import Decimal
 from typing import Any
 
 from apps.accounts.models import User
 from apps.matching.engine.body import DEFAULT
-from apps.matching.models import RuleSet
+from apps.matching.models import Allocation, RuleSet
 from apps.matching.tests.factories import Cotton
 from erp.api.examples import Example
 from erp.models import unguarded_writes
@@ -69,6 +70,25 @@ def add_rules(world, viewer):
                 reason="Freight has become dearer.").save()  # fmt: skip
 
 
+def current_rules(world):
+    """The default rules, which two people have changed once."""
+    with unguarded_writes():
+        row = RuleSet(
+            version=1, status="ACTIVE", body=DEFAULT.stored(), base_version=0, reason="Stricter weights."
+        )
+        row.save()
+    return row
+
+
+def add_allocation(world, viewer):
+    run = match(world).run
+    with unguarded_writes():
+        Allocation(
+            availability=run.matches.get().availability, run=run, unit="BALE", open_quantity=Decimal(100),
+            step=Decimal(1), max_share=5_000, divisible=True,
+        ).save()  # fmt: skip
+
+
 EXAMPLES: dict[str, Example] = {
     "find_for_requirement": Example(buyer, {"limit": 10, "min_score": "0.6"}, want),
     "find_for_availability": Example(seller, {"limit": 5}, offer),
@@ -78,11 +98,14 @@ EXAMPLES: dict[str, Example] = {
     ),
     "reject": Example(side, {"reason": "PRICE", "note": "The last lot was cheaper."}, match),
     "propose_rules": Example(
-        manager, {"commodity_id": None, "reason": "Freight has become dearer this season.", **rules()}
+        manager,
+        {"commodity_id": None, "reason": "Freight has become dearer this season.", **rules()},
+        current_rules,
     ),
 }
 LISTS = {
     "/api/v1/matching": ("INTERNAL_MANAGER", add_match),
     "/api/v1/matching/runs": ("INTERNAL_MANAGER", add_match),
+    "/api/v1/matching/allocations": ("INTERNAL_MANAGER", add_allocation),
     "/api/v1/matching/rule-sets": ("INTERNAL_MANAGER", add_rules),
 }
