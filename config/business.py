@@ -14,6 +14,7 @@ from random import Random
 from typing import Any, Final
 
 from django.conf import settings
+from django.db import transaction
 from stdnum import luhn
 
 from apps.accounts import services as accounts
@@ -26,6 +27,11 @@ from apps.commodities.models.commodities import Commodity
 from apps.commodities.models.terms import DeliveryTerms, PassingTerms, PaymentTerms, WeighmentTerms
 from apps.commodities.seasons import season_of
 from apps.commodities.services import imports as commodities
+from apps.matching.models import Match
+from apps.matching.services import runs
+from apps.negotiations.models import Negotiation
+from apps.negotiations.services import decisions as ended
+from apps.negotiations.services import offers as bidding
 from apps.notifications import notices
 from apps.notifications import services as notifications
 from apps.notifications.models import Message
@@ -37,6 +43,8 @@ from apps.requirement.models import Requirement
 from apps.requirement.services import decisions as requirement_decisions
 from apps.requirement.services import ledger
 from apps.requirement.services import requirements as wanted
+from apps.risk.models import ScreeningList
+from apps.risk.services import screening
 from config.demo_partners import onboard
 from erp import clock, ids
 from erp.access import SYSTEM
@@ -176,6 +184,7 @@ def fill(invite: Callable[..., Any], seed: int = 1) -> list[str]:
             "credit limits": _credit_limits(),
             "offers": _offers(seed),
             "requirements": _requirements(seed),
+            "negotiations": _negotiations(seed),
             "bank accounts": _bank_accounts(),
             "proposed rights": _rights(),
             "imports": _imports(),
@@ -410,6 +419,52 @@ def _requirements(seed: int) -> Iterator[Any]:
                     reason="Bought before the house used this system.",
                 )  # fmt: skip
         yield row
+
+
+def _negotiations(seed: int) -> Iterator[Any]:
+    """One negotiation of each status, from the best matches of the demo's requirements."""
+    if Negotiation.objects.exists():
+        return
+    if not ScreeningList.objects.exists():
+        with _named("screening list"):
+            screening.load_list(
+                actor=SYSTEM, code="DEMO", source="Demo", snapshot_date=clock.today(),
+                content=b"reference,kind,names,country,identifiers\nD-1,PERSON,Nobody Whatsoever,,\n",
+            )  # fmt: skip
+    for number, row in enumerate(Requirement.objects.live().order_by("number"), 1):
+        with _named(f"matches {seed} {number}", number):
+            runs.find_for_requirement(row, actor=SYSTEM)
+    used: set[Any] = set()
+    endings = list(Negotiation.Status)
+    for match in (
+        Match.objects.proposed().order_by("-score", "pk").select_related("requirement", "availability")
+    ):
+        if not endings or used & {match.requirement_id, match.availability_id}:
+            continue
+        used |= {match.requirement_id, match.availability_id}
+        with _named(f"negotiation {seed} {len(endings)}", len(endings)):
+            yield _negotiate(match, endings.pop())
+
+
+def _negotiate(match: Match, ending: str) -> Negotiation:
+    """Start, bid and answer until the negotiation has the status."""
+    buyer, seller = match.requirement.created_by, match.availability.created_by
+    assert buyer is not None, "the demo's listings have authors"
+    assert seller is not None
+    row: Negotiation = bidding.start(actor=buyer, match=match)
+    if ending == Negotiation.Status.EXPIRED:
+        with transaction.atomic(), clock.transaction_time(row.expires_at):
+            return ended.expire(row, actor=SYSTEM)  # type: ignore[no-any-return]
+    ask = match.availability.price_for(match.proposed_quantity) or Decimal(53_500)
+    row = bidding.offer(row, actor=buyer, price=ask - 500, message="Ready to lift within ten days.")
+    if ending == Negotiation.Status.REJECTED:
+        return ended.reject(row, actor=seller, reason="PRICE")  # type: ignore[no-any-return]
+    row = bidding.offer(row, actor=seller, price=ask - 100)
+    if ending == Negotiation.Status.WITHDRAWN:
+        return ended.withdraw(row, actor=buyer, reason="TIMING")  # type: ignore[no-any-return]
+    if ending == Negotiation.Status.ACCEPTED:
+        row = ended.accept(row, actor=buyer, offer_id=row.standing_offer_id)
+    return row
 
 
 def _bank_accounts() -> Iterator[Any]:
