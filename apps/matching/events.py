@@ -71,6 +71,11 @@ class MatchConverted(Head):
     trade_id: UUID
 
 
+@event("match.purged", version=1, aggregate=("match", "match_id"), readers={})
+class MatchPurged(Head):
+    pass
+
+
 def _of_run(name: str) -> Any:
     return event(f"matching.{name}", version=1, aggregate=("match_run", "run_id"), readers={})
 
@@ -164,3 +169,13 @@ class DigestDue(Event):
     user_id: UUID
     match_ids: list[UUID]
     more: int
+
+
+@_of_run("run_purged")
+class RunPurged(Event):
+    run_id: UUID
+
+
+@event("matching.allocation_purged", version=1, aggregate=("allocation", "allocation_id"), readers={})
+class AllocationPurged(Event):
+    allocation_id: UUID

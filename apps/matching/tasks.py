@@ -100,8 +100,15 @@ def mark_requirement(event: want_events.Head, *, meta: Envelope) -> None:
     offer_events.AvailabilitySubmitted, offer_events.AvailabilitySold,
 )  # fmt: skip
 def end_matches_of_offer(event: offer_events.Head, *, meta: Envelope) -> None:
-    """End the matches of an offer that has ended, is sold out, or is off the market for now."""
-    if event.status != Availability.Status.ACTIVE:
+    """End the matches of an offer that has ended, is sold out, or is off the market for now.
+
+    A late event of an offer that is back on the market ends nothing.
+    """
+    if (
+        Availability.objects.filter(pk=event.availability_id)
+        .exclude(status=Availability.Status.ACTIVE)
+        .exists()
+    ):
         deciding.end_for_listing(
             actor=SYSTEM, availability_id=event.availability_id, status=_end_status(event)
         )
@@ -113,7 +120,8 @@ def end_matches_of_offer(event: offer_events.Head, *, meta: Envelope) -> None:
 )  # fmt: skip
 def end_matches_of_requirement(event: want_events.Head, *, meta: Envelope) -> None:
     """End the matches of a requirement that has ended, or is off the market for now."""
-    deciding.end_for_listing(actor=SYSTEM, requirement_id=event.requirement_id, status=_end_status(event))
+    if Requirement.objects.filter(pk=event.requirement_id).exclude(status__in=Requirement.LIVE).exists():
+        deciding.end_for_listing(actor=SYSTEM, requirement_id=event.requirement_id, status=_end_status(event))
 
 
 def _end_status(event: Any) -> str:
@@ -243,7 +251,7 @@ def start_batches() -> int:
     for commodity in batches.out_of_date(CHUNK):
         if not batches.running(commodity.pk):
             started += sweeps.each(
-                [commodity], lambda row: batches.execute(actor=SYSTEM, commodity=row) is not None
+                [commodity], lambda row: batches.start_batch(actor=SYSTEM, commodity=row) is not None
             )
     return started
 

@@ -1,12 +1,13 @@
 """How contested stock was divided among matches."""
 
+from datetime import datetime
 from typing import Any, ClassVar, Self
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 
 from apps.availability.models import Availability, quantity_field
-from apps.matching.models.matches import Match, MatchRun
+from apps.matching.models.matches import PURGED_AFTER, Match, MatchRun
 from apps.matching.models.rules import RuleSet
 from erp.access import Actor, holds_everywhere
 from erp.models import Guarded, Model, QuerySet
@@ -21,6 +22,11 @@ class AllocationQuerySet(QuerySet):
             return self.none()
         own = AllocationPart.objects.filter(match__buyer_partner_id=user.partner_id)
         return self.filter(pk__in=own.values("allocation"))
+
+    def to_purge(self, now: datetime) -> Self:
+        """Allocations of long ago that bind no live match."""
+        live = Match.objects.live().filter(allocation=OuterRef("pk"))
+        return self.filter(~Exists(live), created_at__lt=now - PURGED_AFTER)
 
 
 class Allocation(Model):

@@ -1,13 +1,13 @@
 """Matches of a requirement and an offer, and the runs that found them."""
 
 from collections.abc import Callable
-from datetime import datetime
-from typing import Any, ClassVar, Self
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, Final, Self
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q
 
 from apps.availability.models import Availability, quantity_field
 from apps.availability.models.base import Opaque, text
@@ -19,6 +19,7 @@ from erp import clock
 from erp.access import Actor, holds_everywhere
 from erp.models import Guarded, Model, QuerySet
 
+PURGED_AFTER: Final = timedelta(days=400)
 # Each returns a subquery of ids of matches that a module above works on: such a match doesn't end by itself.
 protecting: list[Callable[[], Any]] = []
 
@@ -45,6 +46,11 @@ class MatchRunQuerySet(QuerySet):
             Q(availability__seller_partner_id=user.partner_id),
         )
         return self.none() if user.partner_id is None else self.filter(buyer | seller)
+
+    def to_purge(self, now: datetime) -> Self:
+        """Runs long over, whose matches, parts and allocations are gone."""
+        rows = self.exclude(status__in=MatchRun.OPEN).filter(updated_at__lt=now - PURGED_AFTER)
+        return rows.filter(matches=None, parts=None, allocations=None)
 
 
 class MatchRun(Model):
@@ -80,6 +86,11 @@ class MatchRun(Model):
     status = models.CharField(max_length=9, choices=Status, default=Status.COMPLETED)
     pool = models.PositiveIntegerField(default=0, help_text="Live pairs of suitable goods.")
     rejected = models.JSONField(default=dict, help_text="How many failed each filter first.")
+    few = ArrayField(
+        models.CharField(max_length=10),
+        default=list,
+        help_text="Filters that pairs of fewer than 3 partners failed.",
+    )
     dropped = models.JSONField(default=dict, help_text="How many were left out after scoring, and why.")
     kept = models.PositiveIntegerField(default=0)
     found = models.PositiveIntegerField(default=0, help_text="New matches.")
@@ -142,6 +153,18 @@ class MatchQuerySet(QuerySet):
         """Proposed matches past their time."""
         return self.proposed().filter(expires_at__lte=now).unprotected()
 
+    def to_purge(self, now: datetime) -> Self:
+        """Matches that ended long ago and that no row of another module, nor an allocation, refers to."""
+        rows = self.exclude(status__in=(*Match.LIVE, Match.Status.CONVERTED))
+        rows = rows.filter(updated_at__lt=now - PURGED_AFTER, allocation=None)
+        for relation in Match._meta.related_objects:
+            if relation.related_model not in (MatchNotice, Match):
+                referring = relation.related_model._default_manager.filter(
+                    **{relation.field.name: OuterRef("pk")}
+                )
+                rows = rows.filter(~Exists(referring))
+        return rows
+
     def with_row(self) -> Self:
         """With what the answer about a row names."""
         return self.select_related(
@@ -185,6 +208,8 @@ class Match(Opaque):
         COUNTERPARTY = "COUNTERPARTY"
         NOT_INTERESTED = "NOT_INTERESTED", "Not interested"
         OTHER = "OTHER"
+
+    trail_personal = ("buyer_note", "seller_note")
 
     LIVE: ClassVar = (Status.PROPOSED, Status.APPROVED)
 
@@ -231,14 +256,18 @@ class Match(Opaque):
     )
     buyer_decided_at = models.DateTimeField(null=True)
     buyer_quantity = quantity_field(null=True, help_text="What the buyer takes, in the match's unit.")
-    buyer_reason = text(14, "Why the buyer rejects.", choices=Reason)
+    buyer_reason = models.CharField(  # noqa: DJ001 - none, no reason
+        max_length=14, choices=Reason, null=True, help_text="Why the buyer rejects."
+    )
     buyer_note = text(500, "Remark of the buyer's side.")
     seller_decision = models.CharField(max_length=8, choices=Decision, null=True)
     seller_decided_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+"
     )
     seller_decided_at = models.DateTimeField(null=True)
-    seller_reason = text(14, "Why the seller rejects.", choices=Reason)
+    seller_reason = models.CharField(  # noqa: DJ001 - none, no reason
+        max_length=14, choices=Reason, null=True, help_text="Why the seller rejects."
+    )
     seller_note = text(500, "Remark of the seller's side.")
     reservation_id = models.UUIDField("reservation", null=True)
     trade_id = models.UUIDField("trade", null=True)

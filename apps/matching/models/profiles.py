@@ -9,7 +9,6 @@ from django.db import models
 from apps.availability.models import Availability, quantity_field
 from apps.commodities.models.commodities import Commodity
 from apps.matching.models.matches import per_kg
-from apps.matching.models.rules import RuleSet
 from apps.requirement.models import Requirement
 from erp.models import Guarded
 
@@ -40,7 +39,9 @@ class OfferProfile(Profile):
     availability = models.OneToOneField(Availability, models.CASCADE, related_name="match_profile")
     commodity = models.ForeignKey(Commodity, models.CASCADE, related_name="+")
     state_code = models.CharField(max_length=3)
-    rule_set = models.ForeignKey(RuleSet, models.CASCADE, null=True, related_name="+")
+    priced_by = models.CharField(
+        max_length=60, help_text="What the rules say of prices: schedule and view of tax."
+    )
     steps = ArrayField(quantity_field(), default=list, help_text="Quantities from which price steps hold.")
     quoted = ArrayField(per_kg(), default=list, help_text="A price for each step, the offer's own first.")
     equalised = ArrayField(per_kg(), default=list)

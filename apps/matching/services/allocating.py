@@ -62,8 +62,8 @@ def allocate(
     for rank, (row, claim, share) in enumerate(zip(rows, claims, shares, strict=True), 1):
         parts.append(
             AllocationPart(
-                allocation=allocation, match=row, cluster=clusters[row.buyer_partner_id], rank=rank, want=claim.want * step,
-                need=claim.need * step, given=share.given * step, reason=share.reason,
+                allocation=allocation, match=row, cluster=clusters[row.buyer_partner_id], rank=rank,
+                want=claim.want * step, need=claim.need * step, given=share.given * step, reason=share.reason,
             )
         )  # fmt: skip
         row.allocation, row.allocated_quantity = allocation, share.given * step

@@ -36,7 +36,7 @@ _Status = MatchRun.Status
     label="Match a commodity",
     description="Match all live requirements of a commodity. It runs as a job.",
 )
-def execute(
+def start_batch(
     *,
     actor: Actor,
     commodity: Commodity,

@@ -43,7 +43,7 @@ def decide(
     setattr(match, f"{name}_decision", decision)
     setattr(match, f"{name}_decided_by_id", actor_id)
     setattr(match, f"{name}_decided_at", clock.now())
-    setattr(match, f"{name}_reason", reason)
+    setattr(match, f"{name}_reason", reason or None)
     setattr(match, f"{name}_note", note)
 
 

@@ -19,6 +19,7 @@ from erp import clock
 FILTERS: Final = (
     "live", "commodity", "partner", "visibility", "route", "place", "window", "quantity", "quality", "price", "risk",
 )  # fmt: skip
+FEW_PARTNERS: Final = 3
 EARTH_M: Final = 6_371_008.8
 METRES_PER_DEGREE: Final = 111_194.0  # of latitude, a little less than there are
 
@@ -271,10 +272,11 @@ judged AS MATERIALIZED (
     ) a
 ),
 counted AS (
-    SELECT jsonb_object_agg(c.failed, c.number) AS counts FROM (
-        SELECT x.failed, count(*) AS number FROM (
-            SELECT failed FROM early WHERE failed IS NOT NULL
-            UNION ALL SELECT coalesce(failed_late, '') FROM judged
+    SELECT jsonb_object_agg(c.failed, jsonb_build_array(c.number, c.partners)) AS counts FROM (
+        SELECT x.failed, count(*) AS number,
+            greatest(count(DISTINCT x.buyer_partner_id), count(DISTINCT x.seller_partner_id)) AS partners FROM (
+            SELECT failed, buyer_partner_id, seller_partner_id FROM early WHERE failed IS NOT NULL
+            UNION ALL SELECT coalesce(failed_late, ''), buyer_partner_id, seller_partner_id FROM judged
         ) x GROUP BY x.failed
     ) c
 )
@@ -318,12 +320,6 @@ BY_OFFER: Final = (
     "WITH " + _POOL.format(sources=_FROM_OFFER, subjects="o.id = ANY(%(offers)s)"
     " AND w.intent <> 'PRICE_DISCOVERY_ONLY'") + _SELECT
 )  # fmt: skip
-# Why pairs don't match: the first failed filter of each, for an explanation of one pair.
-WHY: Final = (
-    "WITH " + _POOL.format(sources=_FROM_WANT, subjects="w.id = ANY(%(wants)s) AND o.id = ANY(%(offers)s)") + _REST
-    + "SELECT coalesce((SELECT coalesce(failed_late, '') FROM judged LIMIT 1),"
-    " (SELECT failed FROM early WHERE failed IS NOT NULL LIMIT 1))"
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -332,6 +328,7 @@ class Found:
 
     pool: int
     rejected: dict[str, int]
+    few: list[str]  # filters that pairs of fewer than three partners failed
     rows: list[Any]
 
 
@@ -380,9 +377,10 @@ def find(scope: Scope, rules: Mapping[UUID, Rules]) -> Found:
         names = [column.name for column in cursor.description][1:]
         rows = cursor.fetchall()
     counts = json.loads(rows[0][0] or "{}") if rows else {}
-    rejected = {name: number for name, number in counts.items() if name}
+    rejected = {name: number for name, (number, _) in counts.items() if name}
+    few = sorted(name for name, (_, partners) in counts.items() if name and partners < FEW_PARTNERS)
     found = [Row(dict(zip(names, row[1:], strict=True))) for row in rows if row[1] is not None]
-    return Found(sum(counts.values()), rejected, found)
+    return Found(sum(number for number, _ in counts.values()), rejected, few, found)
 
 
 class Row:
@@ -394,9 +392,7 @@ class Row:
         self.__dict__ = columns
 
 
-def reason_against(want: UUID, offer: UUID, rules: Mapping[UUID, Rules], *, staff: bool) -> str:
+def reason_against(want_id: UUID, offer_id: UUID, rules: Mapping[UUID, Rules], *, staff: bool) -> str:
     """The first filter that a pair fails; empty where it passes, ``live`` where it isn't in the pool."""
-    with connection.cursor() as cursor:
-        cursor.execute(WHY, parameters(Scope(wants=[want], offers=[offer], staff=staff), rules))
-        found = cursor.fetchone()
-    return "live" if found is None or found[0] is None else str(found[0])
+    found = find(Scope(wants=[want_id], offers=[offer_id], staff=staff), rules)
+    return next(iter(found.rejected), "" if found.rows else "live")

@@ -122,7 +122,7 @@ def refresh_offers(rows: Any, rules: Mapping[UUID, Rules], *, day: date | None =
     fresh = Q(match_profile__fresh_until=None) | Q(match_profile__fresh_until__gte=day)
     same_rules = Q(pk__in=())
     for commodity_id, each in rules.items():
-        same_rules |= Q(commodity_id=commodity_id, match_profile__rule_set=each.id)
+        same_rules |= Q(commodity_id=commodity_id, match_profile__priced_by=each.pricing)
     stale = rows.filter(commodity__in=list(rules), status=Availability.Status.ACTIVE).exclude(
         current & fresh & same_rules
     )
@@ -170,7 +170,7 @@ def offer_profile(offer: Any, rules: Rules, figures: _Figures) -> OfferProfile:
         listing_version=offer.version,
         commodity_id=offer.commodity_id,
         state_code=offer.state_code,
-        rule_set_id=rules.id,
+        priced_by=rules.pricing,
         latitude=latitude,
         longitude=longitude,
         quantity_problem="range" if heavy else "",

@@ -21,6 +21,11 @@ class Rules(NamedTuple):
         """Names the version among all: for marks and digests."""
         return str(self.id or "built-in")
 
+    @property
+    def pricing(self) -> str:
+        """What of the rules the price of an offer depends on."""
+        return f"{self.body.schedule_id or ''}:{self.body.tax_view}"
+
 
 def rules_of(row: RuleSet) -> Rules:
     """The rules in a row."""

@@ -1,19 +1,20 @@
 """Versions of the rules: proposed by one person, activated by another (§5.7)."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 from uuid import UUID
 
 from django.db.models import Max
 
 from apps.approvals import services as approvals
+from apps.availability.models import Availability
 from apps.commodities.models.commodities import Commodity
 from apps.commodities.models.schedules import QualitySchedule
 from apps.matching import capabilities, events
-from apps.matching.engine.body import DEFAULT, RuleBody
+from apps.matching.engine.body import DEFAULT, WHOLE, RuleBody
 from apps.matching.models import RematchMark, RuleSet
 from apps.matching.services import problems, profiles
-from apps.matching.services.rule_reading import active_rule
+from apps.matching.services.rule_reading import Rules, active_rule
 from apps.requirement.models import Requirement
 from erp import clock, locks
 from erp.access import Actor
@@ -35,7 +36,9 @@ def _head(row: RuleSet) -> dict[str, Any]:
 def scope_of(commodity_id: UUID | None) -> RuleSet:
     """The active rules of exactly this scope; without any an unsaved row of version 0 with the built-in ones."""
     row: RuleSet | None = RuleSet.objects.in_scope(commodity_id).active().select_related("commodity").first()
-    return row or RuleSet(commodity_id=commodity_id, version=0, body=_built_in(commodity_id).stored())
+    return row or RuleSet(
+        commodity_id=commodity_id, version=0, base_version=0, body=_built_in(commodity_id).stored()
+    )
 
 
 def _built_in(commodity_id: UUID | None) -> RuleBody:
@@ -53,18 +56,24 @@ def _built_in(commodity_id: UUID | None) -> RuleBody:
     description="Propose the next version of the rules. A second person approves it.",
 )  # fmt: skip
 def propose_rules(
-    current: RuleSet, *, actor: Actor, body: RuleBody, reason: str, commodity: Commodity | None = None
+    current: RuleSet,
+    *,
+    actor: Actor,
+    body: Mapping[str, Any],
+    reason: str,
+    commodity: Commodity | None = None,
 ) -> RuleSet:
     """Propose the next version of a scope's rules, made from its current one."""
+    rules = _typed(body)
     scope = None if commodity is None else commodity.pk
     locks.hold(f"matching.rules:{scope or 'default'}")
     rows = RuleSet.objects.in_scope(scope)
     if rows.filter(status=_Status.PROPOSED).exists():
         raise problems.RulesPending
-    _require_schedule(body, commodity)
+    _require_schedule(rules, commodity)
     latest = rows.aggregate(latest=Max("version"))["latest"] or 0
     row = RuleSet(
-        commodity=commodity, version=latest + 1, body=body.stored(), base_version=current.version, reason=reason,
+        commodity=commodity, version=latest + 1, body=rules.stored(), base_version=current.version, reason=reason,
         proposed_by_id=actor.pk,
     )  # fmt: skip
     request = approvals.request(
@@ -75,12 +84,24 @@ def propose_rules(
         subject_version=row.version,
         base=_base(row),
         reason=reason,
-        diff=_differences(RuleBody.model_validate(current.body), body),
+        diff=_differences(RuleBody.model_validate(current.body), rules),
     )
     row.approval_id = request.pk
     row.save()
     emit(events.RulesProposed(**_head(row), approval_id=request.pk))
     return row
+
+
+def _typed(body: Mapping[str, Any]) -> RuleBody:
+    """The rules of a submitted body, whose values are each in their range. Raises WeightsNotWhole."""
+    for name in ("weights", "delivery_weights"):
+        if sum(body[name].values()) != WHOLE:
+            raise problems.WeightsNotWhole.at(f"/{name}", "sum", "The weights must add up to 10,000.")
+    parameters = {
+        rule["parameter"]: {key: value for key, value in rule.items() if key != "parameter"}
+        for rule in body["parameters"]
+    }
+    return RuleBody.model_validate({**body, "parameters": parameters})
 
 
 def _require_schedule(body: RuleBody, commodity: Commodity | None) -> None:
@@ -155,3 +176,14 @@ def forget_profiles(
         wants = Requirement.objects.live().filter(commodity__in=commodity_ids)
         matched = RematchMark.objects.filter(subject_type="REQUIREMENT", subject_id__in=wants.values("pk"))
         matched.update(rules="")
+
+
+@service(
+    requires=capabilities.EXECUTE,
+    machinery="profiles are a cache",
+    label="Bring profiles up to date",
+)
+def refresh_profiles(*, actor: Actor, rules: Mapping[UUID, Rules], want_ids: Collection[UUID]) -> None:
+    """Compute profiles by rules that may not be the active ones: inside a simulation, which rolls them back."""
+    profiles.refresh_offers(Availability.objects.all(), rules)
+    profiles.refresh_wants(Requirement.objects.filter(pk__in=want_ids))

@@ -199,7 +199,7 @@ def _run(run: MatchRun, actor: Actor, *, min_score: Decimal | None = None) -> Ru
         choice.dropped,
         len(choice.kept),
     )
-    run.rule_set_id = rules[subject.commodity_id].id
+    run.few, run.rule_set_id = found.few, rules[subject.commodity_id].id
     run.save()
     stored = _store(run, actor, choice.kept, choice.passing)
     if by_offer:

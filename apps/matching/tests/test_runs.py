@@ -363,3 +363,21 @@ def test_tax_views_and_steps(cotton, world):
     profile = OfferProfile.objects.get(availability=offer)
     assert profile.quoted == [Decimal("150.44148248"), Decimal("149.03548732")]
     assert GONDAL["state_code"] == "GJ"
+
+
+def test_ended_matches_and_their_runs_are_purged_after_400_days(cotton):
+    from apps.matching.services import purging
+
+    match = cotton.match()
+    run = match.run
+    deciding.reject(again(match), actor=cotton.buyer, reason="PRICE")
+    purging.purge_match(again(match), actor=SYSTEM)
+    assert Match.objects.exists(), "it has not ended long ago"
+    for row in (match, run):
+        put(row, updated_at=clock.now() - timedelta(days=401))
+    purging.purge_run(again(run), actor=SYSTEM)
+    assert MatchRun.objects.filter(pk=run.pk).exists(), "its match is still there"
+    purging.purge_match(again(match), actor=SYSTEM)
+    purging.purge_run(again(run), actor=SYSTEM)
+    assert not Match.objects.exists()
+    assert not MatchRun.objects.exists()

@@ -1,0 +1,146 @@
+"""Questions about matching: why a listing did not match, and what other rules would change. Nothing is stored."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from hashlib import sha256
+from typing import Any, Final
+from uuid import UUID
+
+from django.db.models import Q
+
+from apps.availability.models import Availability
+from apps.matching.engine.scoring import MICRO
+from apps.matching.models import MatchRun, OfferProfile, RuleSet, WantProfile
+from apps.matching.serializers import HIDDEN, NOT_ELIGIBLE
+from apps.matching.services import pairs, rule_sets
+from apps.matching.services.candidates import choose, scored
+from apps.matching.services.rule_reading import Rules, active_rules, rules_of
+from apps.requirement.models import Requirement
+from erp.access import SYSTEM, Actor
+from erp.errors import NotFound
+from erp.services import dry_run
+
+SAMPLE, MOST_SAMPLE = 100, 200
+MOST_ROWS: Final = 50  # of a simulation that are listed one by one
+
+
+def explained_run(actor: Actor, subject: Any, run_id: UUID | None) -> MatchRun | None:
+    """The run of a listing that is explained: the last one, or a named one. Raises NotFound.
+
+    A listing of another partner isn't explained, however much of it the actor may see.
+    """
+    if not (actor.is_staff or actor.is_superuser or actor.is_system or subject.belongs_to(actor)):
+        raise NotFound
+    rows = subject.match_runs.select_related("rule_set")
+    if run_id is None:
+        last: MatchRun | None = rows.order_by("-created_at", "-pk").first()
+        return last
+    named: MatchRun | None = rows.filter(pk=run_id).first()
+    if named is None:
+        raise NotFound
+    return named
+
+
+def explained_pair(actor: Actor, subject: Any, other: Any) -> dict[str, Any]:
+    """What stops one pair: the first filter that it fails, and the bands where that is quality."""
+    by_offer = isinstance(subject, Availability)
+    want, offer = (other, subject) if by_offer else (subject, other)
+    rules = active_rules([offer.commodity_id])
+    staff = actor.is_staff or actor.is_system
+    reason = pairs.reason_against(want.pk, offer.pk, rules, staff=staff)
+    hidden = HIDDEN | ({"price"} if by_offer else set())
+    return {
+        "requirement_id": str(want.pk),
+        "availability_id": str(offer.pk),
+        "reason": (NOT_ELIGIBLE if reason in hidden and not staff else reason) or "passes",
+        "parameters": _failed(want, offer) if reason == "quality" else [],
+    }
+
+
+def _failed(want: Requirement, offer: Availability) -> list[dict[str, Any]]:
+    """The required bands that an offer doesn't keep to, with its results, which both sides may read."""
+    bands = WantProfile.objects.filter(requirement=want).values_list("bands", flat=True).first() or []
+    quality = OfferProfile.objects.filter(availability=offer).values_list("quality", flat=True).first() or {}
+    failed = []
+    for band in bands:
+        got = quality.get(band["key"])
+        if band["required"] and not _inside(band, got):
+            shown = {
+                name: None if band[name] is None else str(Decimal(band[name]) / 10_000)
+                for name in ("min", "max")
+            }
+            failed.append(
+                {"parameter": band["code"], **shown, "codes": band["codes"], "missing": got is None}
+            )
+    return failed
+
+
+def _inside(band: Mapping[str, Any], got: Mapping[str, Any] | None) -> bool:
+    if got is None:
+        return False
+    if band["is_code"]:
+        return not band["codes"] or set(got.get("c", ())) <= set(band["codes"])
+    return bool(
+        "lo" in got
+        and (band["min"] is None or got["lo"] >= band["min"])
+        and (band["max"] is None or got["hi"] <= band["max"])
+    )
+
+
+# Simulation
+
+
+def simulate(row: RuleSet, *, sample: int = SAMPLE) -> dict[str, Any]:
+    """Score a sample of live requirements by the rules of a scope and by a proposal; everything is rolled back.
+
+    The sample is taken by the hash of the id, so it is the same whenever it is taken.
+    """
+    base = rule_sets.scope_of(row.commodity_id)
+    with dry_run(SYSTEM):
+        sides = [_matches(row, rules_of(each), sample) for each in (base, row)]
+    rows = []
+    for key in sorted(sides[0], key=str):
+        old, new = sides[0][key], sides[1].get(key, {})
+        both = old.keys() & new.keys()
+        order = [[each for each in side if each in both] for side in (old, new)]
+        changes = [abs(old[pair] - new[pair]) for pair in both]
+        rows.append(
+            {
+                "requirement_id": key,
+                "added": len(new.keys() - old.keys()),
+                "removed": len(old.keys() - new.keys()),
+                "moved": sum(one != other for one, other in zip(*order, strict=True)),
+                "largest_change": Decimal(max(changes, default=0)) / MICRO,
+            }
+        )
+    totals = {name: sum(each[name] for each in rows) for name in ("added", "removed", "moved")}
+    changed = [each for each in rows if any(each[name] for name in (*totals, "largest_change"))]
+    return {
+        "base_version": base.version, "rule_version": row.version, "wants": len(rows), **totals,
+        "rows": changed[:MOST_ROWS],
+    }  # fmt: skip
+
+
+def _matches(row: RuleSet, own: Rules, sample: int) -> dict[UUID, dict[UUID, int]]:
+    """What each requirement of the sample keeps by these rules: offers in order, with their scores."""
+    wants = Requirement.objects.live()
+    if row.commodity_id is not None:
+        wants = wants.filter(Q(commodity=row.commodity_id) | Q(substitute_ids__contains=[row.commodity_id]))
+    keys = sorted(wants.values_list("pk", flat=True), key=lambda key: sha256(key.bytes).digest())[:sample]
+    chosen = list(Requirement.objects.filter(pk__in=keys))
+    goods = {each for want in chosen for each in (want.commodity_id, *want.substitute_ids)}
+    rules = {key: own if _follows(row, key, each) else each for key, each in active_rules(goods).items()}
+    rule_sets.refresh_profiles(actor=SYSTEM, rules=rules, want_ids=keys)
+    found = {}
+    for want in chosen:
+        rows = pairs.find(pairs.Scope(wants=[want.pk]), rules).rows
+        kept = choose(scored(rows, rules), by_offer=False).kept
+        found[want.pk] = {candidate.key[1]: candidate.micros for candidate in kept}
+    return found
+
+
+def _follows(row: RuleSet, commodity_id: UUID, active: Rules) -> bool:
+    """Whether a commodity is matched by the rules of this scope."""
+    if row.commodity_id is not None:
+        return commodity_id == row.commodity_id
+    return active.id is None or RuleSet.objects.filter(pk=active.id, commodity=None).exists()
