@@ -15,6 +15,7 @@ from random import Random
 from typing import Any, Final
 
 from django.conf import settings
+from django.db import transaction
 from stdnum import luhn
 
 from apps.accounts import services as accounts
@@ -28,6 +29,11 @@ from apps.commodities.models.terms import DeliveryTerms, PassingTerms, PaymentTe
 from apps.commodities.seasons import season_of
 from apps.commodities.services import imports as commodities
 from apps.matching.services import deciding, runs
+from apps.matching.models import Match
+from apps.matching.services import runs
+from apps.negotiations.models import Negotiation
+from apps.negotiations.services import decisions as ended
+from apps.negotiations.services import offers as bidding
 from apps.notifications import notices
 from apps.notifications import services as notifications
 from apps.notifications.models import Message
@@ -187,6 +193,7 @@ def fill(invite: Callable[..., Any], seed: int = 1) -> list[str]:
             "requirements": _requirements(seed),
             "risk rows": _risk(),
             "matches": _matches(),
+            "negotiations": _negotiations(seed),
             "bank accounts": _bank_accounts(),
             "proposed rights": _rights(),
             "imports": _imports(),
@@ -494,6 +501,44 @@ def _matches() -> Iterator[Any]:
         elif matches and number % 3 == 1:
             with _named(f"decision on {want.internal_reference}", number):
                 deciding.reject(matches[0], actor=matches[0].availability.created_by, reason="PRICE")
+def _negotiations(seed: int) -> Iterator[Any]:
+    """One negotiation of each status, from the best matches of the demo's requirements."""
+    if Negotiation.objects.exists():
+        return
+    for number, row in enumerate(Requirement.objects.live().order_by("number"), 1):
+        with _named(f"matches {seed} {number}", number):
+            runs.find_for_requirement(row, actor=SYSTEM)
+    used: set[Any] = set()
+    endings = list(Negotiation.Status)
+    for match in (
+        Match.objects.proposed().order_by("-score", "pk").select_related("requirement", "availability")
+    ):
+        if not endings or used & {match.requirement_id, match.availability_id}:
+            continue
+        used |= {match.requirement_id, match.availability_id}
+        with _named(f"negotiation {seed} {len(endings)}", len(endings)):
+            yield _negotiate(match, endings.pop())
+
+
+def _negotiate(match: Match, ending: str) -> Negotiation:
+    """Start, bid and answer until the negotiation has the status."""
+    buyer, seller = match.requirement.created_by, match.availability.created_by
+    assert buyer is not None, "the demo's listings have authors"
+    assert seller is not None
+    row: Negotiation = bidding.start(actor=buyer, match=match)
+    if ending == Negotiation.Status.EXPIRED:
+        with transaction.atomic(), clock.transaction_time(row.expires_at):
+            return ended.expire(row, actor=SYSTEM)  # type: ignore[no-any-return]
+    ask = match.availability.price_for(match.proposed_quantity) or Decimal(53_500)
+    row = bidding.offer(row, actor=buyer, price=ask - 500, message="Ready to lift within ten days.")
+    if ending == Negotiation.Status.REJECTED:
+        return ended.reject(row, actor=seller, reason="PRICE")  # type: ignore[no-any-return]
+    row = bidding.offer(row, actor=seller, price=ask - 100)
+    if ending == Negotiation.Status.WITHDRAWN:
+        return ended.withdraw(row, actor=buyer, reason="TIMING")  # type: ignore[no-any-return]
+    if ending == Negotiation.Status.ACCEPTED:
+        row = ended.accept(row, actor=buyer, offer_id=row.standing_offer_id)
+    return row
 
 
 def _bank_accounts() -> Iterator[Any]:

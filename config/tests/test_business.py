@@ -12,6 +12,7 @@ from django.core.management import CommandError, call_command
 from apps.approvals.models import ApprovalRequest
 from apps.availability.models import Availability, Reservation
 from apps.locations.models import Location
+from apps.negotiations.models import Negotiation
 from apps.notifications.models import Message
 from apps.organization.models import BankAccount, Calendar, GstRegistration, Organization
 from apps.partners.models import CreditLimit, Partner, PartyLink, Vehicle
@@ -56,6 +57,7 @@ def test_the_demo_s_business_has_something_of_everything_and_is_made_once(pubsub
         "DRAFT": 2, "PENDING_APPROVAL": 1, "ACTIVE": 10, "PARTIALLY_FULFILLED": 2, "CANCELLED": 1,
     }  # fmt: skip
     assert set(Reservation.objects.values_list("status", flat=True)) == {"HELD", "RELEASED"}
+    assert set(Negotiation.objects.values_list("status", flat=True)) == set(Negotiation.Status.values)
     assert set(BankAccount.objects.values_list("status", flat=True)) == {"active", "pending_approval"}
     waiting = ApprovalRequest.objects.pending().values_list("capability", flat=True)
     assert len(set(waiting)) >= 2, "two people have something to decide"

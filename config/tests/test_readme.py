@@ -32,6 +32,8 @@ BENCHMARKS = {
     "benchmarks.negotiations": "--negotiations 9",
     "benchmarks.risk": "--facts 20 --entries 50 --assessments 8",
     "benchmarks.offers": "--offers 60 --reservations 8 --due 20",
+    "benchmarks.risk": "--facts 20 --entries 50 --assessments 8",
+    "benchmarks.negotiations": "--negotiations 9",
 }
 
 

@@ -18,7 +18,7 @@ from apps.negotiations.models import Negotiation, Offer, Side
 from apps.negotiations.services import rules
 from apps.requirement.models import Requirement
 from apps.requirement.services import ledger
-from apps.risk.models import ProviderCheck, RiskAssessment, RiskPolicy
+from apps.risk.models import ProviderCheck, RiskAssessment, RiskPolicy, ScreeningHit
 from apps.risk.services import assessing
 from erp import clock
 from erp.access import Actor
@@ -28,7 +28,12 @@ from erp.services import Refusal, refuse
 _Listed, _Wanted = Availability.Status, Requirement.Status
 
 
-RISK_WRITES: Final = (RiskAssessment, RiskPolicy, ProviderCheck)  # what stays of a deal that risk blocks
+RISK_WRITES: Final = (
+    RiskAssessment,
+    RiskPolicy,
+    ProviderCheck,
+    ScreeningHit,
+)  # what stays of a deal that risk blocks
 
 
 @dataclass
@@ -150,6 +155,18 @@ class Deal:
         if not assessment.is_blocking:
             return None
         return refuse(assessing.Blocked(reasons=assessing.own_reasons(assessment, side)))
+
+    def adopt(self, negotiation: Negotiation, *, actor: Actor) -> None:
+        """Use what the match has reserved meanwhile; beside a reservation of one's own it is released."""
+        other = None
+        if self.match.reservation_id != negotiation.reservation_id:
+            other = live_hold(self.offer, self.match.reservation_id)
+        if other is None:
+            return
+        if self.hold is None:
+            self.hold, negotiation.reservation_id, negotiation.own_hold = other, other.pk, False
+        else:
+            stock.release(self.offer, actor=actor, reservation_id=other.pk, cause="replaced")
 
     def take(
         self, negotiation: Negotiation, *, actor: Actor, quantity: Decimal, price: Decimal, until: datetime

@@ -28,11 +28,14 @@ def bidden(world):
     return made.bid(made.start())
 
 
+def waiting(world):
+    """A match that nobody negotiates yet: the same for the request and for who sends it."""
+    found = Match.objects.exclude(pk__in=Negotiation.objects.values("match_id"))
+    return found.order_by("-created_at").first() or match(world)
+
+
 def buyer(world, target):
-    """The buyer of the negotiation; without one, of the match that waits for it."""
-    waiting = Match.objects.exclude(pk__in=Negotiation.objects.values("match_id")).order_by("-created_at")
-    found = target.match if target else waiting.first() or match(world)
-    return User.objects.get(pk=found.requirement.created_by_id)
+    return User.objects.get(pk=(target.match if target else waiting(world)).requirement.created_by_id)
 
 
 def seller(world, target):
@@ -56,7 +59,7 @@ LISTS = {
     "/api/v1/negotiations/<uuid:pk>/offers": ("INTERNAL_MANAGER", add_offer),
 }
 EXAMPLES = {
-    "start": Example(buyer, {"match_id": lambda world, target: str(match(world).pk)}),
+    "start": Example(buyer, {"match_id": lambda world, target: str(waiting(world).pk)}),
     "offer": Example(
         buyer,
         {
