@@ -1,14 +1,18 @@
-"""Measure lists and the search among many offers, and reservations by parallel threads.
+"""Measure offers and requirements: lists and searches among many rows, the sweep, reservations and commitments.
 
-- a page of 50 as a buyer and as staff, and the search by price, quality and place: statements and milliseconds;
-- reservations a second, by eight threads, on one offer and on fifty; after them every sum is recomputed.
+- a page of 50 as a buyer and as staff, searches by price, quality and place: statements, milliseconds, those of the
+  same SELECT without the product, and how PostgreSQL finds the rows;
+- rows a second of the sweep that ends offers past their deadline;
+- reservations a second, by eight threads, on one offer and on a thousand, and commitments of requirements likewise,
+  beside bare UPDATEs of the same rows; after them every sum is recomputed.
 
-    python -m benchmarks.offers [--offers 100000] [--reservations 400] [--json]
+    python -m benchmarks.offers [--offers 100000] [--due 10000] [--reservations 400] [--json]
 """
 
 import argparse
 import json
 import os
+import re
 import statistics
 import sys
 import time
@@ -23,22 +27,39 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 os.environ["THROTTLE_READ"] = os.environ["THROTTLE_LOOKUP"] = "1000000"
 os.environ["LOG_LEVEL"] = "ERROR"
 
-THREADS = 8
+THREADS, MANY = 8, 1_000
 # A row of each table is copied, with other keys and figures.
 COPY_OFFERS = """
-INSERT INTO availability_availability
+INSERT INTO availability_availability ({columns})
+SELECT {columns} FROM (
 SELECT (jsonb_populate_record(t, jsonb_build_object(
     'id', gen_random_uuid(), 'number', 'AVL-' || n, 'parcel_id', gen_random_uuid(),
     'state_code', (ARRAY['24', '27', '33', '36'])[1 + n % 4], 'unit_price', 50000 + n % 9000,
     'price_per_kg', round((50000 + n % 9000) / 355.62, 8), 'listed_at', now() - n * interval '1 minute',
     'created_at', now() - n * interval '1 minute', 'latitude', 8 + n % 250 / 10.0, 'longitude', 69 + n % 280 / 10.0))).*
-FROM availability_availability t, generate_series(1, %s) AS n
+FROM availability_availability t, generate_series(1, %s) AS n) AS copies
 """
 COPY_QUALITY = """
 INSERT INTO availability_qualityvalue
 SELECT (jsonb_populate_record(q, jsonb_build_object(
     'id', gen_random_uuid(), 'availability_id', a.id, 'value_number', 6 + a.unit_price % 40 / 10))).*
 FROM availability_qualityvalue q, availability_availability a WHERE a.id <> q.availability_id
+"""
+COPY_REQUIREMENTS = """
+INSERT INTO requirement_requirement ({columns})
+SELECT {columns} FROM (
+SELECT (jsonb_populate_record(t, jsonb_build_object(
+    'id', gen_random_uuid(), 'number', 'REQ-' || n, 'state_code', (ARRAY['24', '27', '33', '36'])[1 + n % 4],
+    'ceiling_price', 50000 + n % 9000, 'ceiling_per_kg', round((50000 + n % 9000) / 355.62, 8),
+    'live_since', now() - n * interval '1 minute', 'published_at', now() - n * interval '1 minute',
+    'created_at', now() - n * interval '1 minute', 'latitude', 8 + n % 250 / 10.0, 'longitude', 69 + n % 280 / 10.0))).*
+FROM requirement_requirement t, generate_series(1, %s) AS n) AS copies
+"""
+COPY_BANDS = """
+INSERT INTO requirement_band
+SELECT (jsonb_populate_record(b, jsonb_build_object('id', gen_random_uuid(), 'requirement_id', r.id,
+    'minimum', NULL, 'maximum', 6 + r.ceiling_price % 40 / 10, 'preferred', NULL))).*
+FROM requirement_band b, requirement_requirement r WHERE r.id <> b.requirement_id
 """
 
 
@@ -74,21 +95,44 @@ def manager() -> Any:
     return active_user("INTERNAL", "INTERNAL_MANAGER", user_type="INTERNAL", organization_id=uuid4())
 
 
-def fill(count: int, seller: Any) -> Any:
-    """Write so many live offers, each with a governing result."""
+def make_requirement(buyer: Any, goods: Any) -> Any:
+    """A live public requirement of the same goods."""
+    from apps.requirement.services import requirements
+    from apps.requirement.tests import factories
+
+    content = factories.content(
+        bands=[factories.band("moisture", maximum=8)], visibility="PUBLIC", max_quantity=Decimal(100)
+    )
+    return requirements.create(actor=buyer, commodity=goods, content=content, publish=True)
+
+
+def copy_rows(model: Any, statement: str, *more: str, count: int) -> None:
+    """Copy the only row of the model, and its parts, past triggers and constraints."""
     from django.db import connection
 
-    offer = make_offer(seller)
+    columns = ", ".join(field.column for field in model._meta.local_concrete_fields if not field.generated)
     with connection.cursor() as cursor:
         cursor.execute("SET session_replication_role = replica")
-        cursor.execute(COPY_OFFERS.replace("n % ", "n %% "), [count])
-        cursor.execute(COPY_QUALITY)
+        cursor.execute(statement.format(columns=columns).replace("n % ", "n %% "), [count])
+        for each in more:
+            cursor.execute(each)
         cursor.execute("RESET session_replication_role")
-        cursor.execute("ANALYZE availability_availability, availability_qualityvalue")
-    return offer
+        cursor.execute("ANALYZE")
 
 
-def reads(offer: Any, rounds: int = 9) -> list[dict[str, Any]]:
+def fill(count: int, seller: Any, buyer: Any) -> tuple[Any, Any]:
+    """Write so many live offers, each with a governing result, and as many requirements with a band."""
+    from apps.availability.models import Availability
+    from apps.requirement.models import Requirement
+
+    offer = make_offer(seller)
+    requirement = make_requirement(buyer, offer.commodity)
+    copy_rows(Availability, COPY_OFFERS, COPY_QUALITY, count=count)
+    copy_rows(Requirement, COPY_REQUIREMENTS, COPY_BANDS, count=count)
+    return offer, requirement
+
+
+def reads(offer: Any, rounds: int = 7) -> list[dict[str, Any]]:
     """Read a page of each kind."""
     from django.db import connection
     from django.test.utils import CaptureQueriesContext
@@ -97,66 +141,150 @@ def reads(offer: Any, rounds: int = 9) -> list[dict[str, Any]]:
     from apps.partners.tests.factories import ready_partner
     from config.testing import active_user, signed_in_client
 
-    staff = signed_in_client(active_user("INTERNAL", user_type="INTERNAL", organization_id=uuid4()))
-    buyer = signed_in_client(active_user("BUYER", user_type="EXTERNAL", partner_id=ready_partner().pk))
-    path, goods = "/api/v1/availabilities", str(offer.commodity_id)
+    def client(role: str) -> Any:
+        of = {"user_type": "INTERNAL", "organization_id": uuid4()}
+        if role != "INTERNAL":
+            of = {"user_type": "EXTERNAL", "partner_id": ready_partner().pk}
+        return signed_in_client(active_user(role, **of))
+
+    staff, buyer, seller = client("INTERNAL"), client("BUYER"), client("SELLER")
+    offers, wants, goods = "/api/v1/availabilities", "/api/v1/requirements", str(offer.commodity_id)
     quoted = {"pricing_unit_id": str(factories.per_candy().pk)}
     point = {"latitude": "21.9", "longitude": "70.8", "radius_km": "100"}
 
-    def search(**asked: Any) -> Callable[[], Any]:
+    def search(path: str, **asked: Any) -> Callable[[], Any]:
         return lambda: staff.write(f"{path}/search", {"commodity_id": goods, "limit": 50, **asked})
 
     questions: dict[str, Callable[[], Any]] = {
-        "staff list": lambda: staff.read(path),
-        "buyer list": lambda: buyer.read(path),
-        "buyer, state": lambda: buyer.read(path, {"commodity_id": goods, "state_code": "24"}),
-        "search, newest": search(),
-        "search, price": search(price={"min": "52000", "max": "53000", **quoted}, sort="price"),
-        "search, quality": search(quality=[{"parameter": "moisture", "min": "7", "max": "8"}]),
-        "search, near": search(near=point, sort="distance"),
+        "offers, staff": lambda: staff.read(offers),
+        "offers, buyer": lambda: buyer.read(offers),
+        "offers, buyer, state": lambda: buyer.read(offers, {"commodity_id": goods, "state_code": "24"}),
+        "offers, search, newest": search(offers),
+        "offers, search, price": search(
+            offers, price={"min": "52000", "max": "53000", **quoted}, sort="price"
+        ),
+        "offers, search, quality": search(
+            offers, quality=[{"parameter": "moisture", "min": "7", "max": "8"}]
+        ),
+        "offers, search, near": search(offers, near=point, sort="distance"),
+        "requirements, staff": lambda: staff.read(wants),
+        "requirements, seller": lambda: seller.read(wants),
+        "requirements, search, newest": search(wants),
+        "requirements, search, ceiling": search(wants, ceiling={"min": "52000", **quoted}, sort="ceiling"),
+        "requirements, search, quality": search(wants, quality=[{"parameter": "moisture", "value": "7.5"}]),
+        "requirements, search, near": search(wants, near={**point, "radius_km": 100}, sort="distance"),
     }
     found = []
     for name, ask in questions.items():
-        times = []
-        for _ in range(rounds):
-            started = time.perf_counter()
-            answer = ask()
-            times.append((time.perf_counter() - started) * 1000)
-            assert answer.status_code == 200, answer.content
+        ms = timed(ask, rounds)
         with CaptureQueriesContext(connection) as captured:
-            rows = len(ask().json()["results"])
+            answer = ask()
+        assert answer.status_code == 200, answer.content
+        page = max(captured.captured_queries, key=lambda query: float(query["time"]))["sql"]
         found.append(
             {
                 "read": name,
-                "rows": rows,
+                "rows": len(answer.json()["results"]),
                 "statements": len(captured),
-                "ms": round(statistics.median(times), 1),
+                "ms": ms,
+                "sql_ms": timed(lambda page=page: run_sql(page), rounds),  # type: ignore[misc]
+                "plan": plan_of(page),
             }
         )
     return found
 
 
-def reservations(count: int, offers: list[Any], buyers: list[Any]) -> dict[str, Any]:
-    """Reserve a bale at a time by threads; return how many a second."""
+def timed(act: Callable[[], Any], rounds: int) -> float:
+    """Median of so many runs, in milliseconds."""
+    times = []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        act()
+        times.append((time.perf_counter() - started) * 1000)
+    return round(statistics.median(times), 1)
+
+
+def run_sql(statement: str) -> list[Any]:
+    """The rows of a statement."""
     from django.db import connection
 
-    from apps.availability.services import stock
-    from erp.access import SYSTEM
+    with connection.cursor() as cursor:
+        cursor.execute(statement.replace("%", "%%"), [])
+        return list(cursor.fetchall())
 
-    def take(number: int) -> None:
+
+def plan_of(statement: str) -> str:
+    """The indexes by which PostgreSQL finds the rows, and whether it sorts them."""
+    lines = " ".join(line for (line,) in run_sql(f"EXPLAIN {statement}"))
+    indexes = re.findall(
+        r"(?:Index (?:Only )?Scan (?:Backward )?using|Bitmap Index Scan on) (idx_\w+)", lines
+    )
+    scans = re.findall(r"Seq Scan on (\w+_(?:availability|requirement))\b", lines)
+    return (
+        ", ".join([*dict.fromkeys(indexes), *(f"all of {each}" for each in dict.fromkeys(scans))]) or "keys"
+    )
+
+
+def sweep(due: int) -> dict[str, Any]:
+    """End so many offers that are past their deadline."""
+    from apps.availability import tasks
+
+    run_sql(
+        "WITH late AS (UPDATE availability_availability SET expires_at = now() - interval '1 minute' WHERE id IN"
+        f" (SELECT id FROM availability_availability WHERE number LIKE 'AVL-%' ORDER BY number DESC LIMIT {due})"
+        " RETURNING 1) SELECT count(*) FROM late"
+    )
+    started, ended = time.perf_counter(), 0
+    while done := tasks.expire_offers():
+        ended += done
+    seconds = time.perf_counter() - started
+    return {"ended": ended, "a_second": round(ended / seconds, 1), "again": tasks.expire_offers()}
+
+
+def in_threads(count: int, act: Callable[[int], Any]) -> float:
+    """How many a second eight threads do."""
+    from django.db import connection
+
+    def run(number: int) -> None:
         try:
-            stock.reserve(
-                offers[number % len(offers)], actor=SYSTEM, holder_partner=buyers[number % len(buyers)],
-                quantity=Decimal(1),
-            )  # fmt: skip
+            act(number)
         finally:
             connection.close()
 
     started = time.perf_counter()
     with ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(take, range(count)))
-    seconds = time.perf_counter() - started
-    return {"offers": len(offers), "reservations": count, "a_second": round(count / seconds, 1)}
+        list(pool.map(run, range(count)))
+    return round(count / (time.perf_counter() - started), 1)
+
+
+def writes(count: int, offers: list[Any], wants: list[Any], buyers: list[Any]) -> dict[str, Any]:
+    """Reserve, commit, and update the same rows barely."""
+    from apps.availability.services import stock
+    from apps.requirement.services import ledger
+    from erp.access import SYSTEM
+
+    def reserve(number: int) -> None:
+        stock.reserve(
+            offers[number % len(offers)], actor=SYSTEM, holder_partner=buyers[number % len(buyers)],
+            quantity=Decimal(1),
+        )  # fmt: skip
+
+    def commit(number: int) -> None:
+        ledger.commit(wants[number % len(wants)], actor=SYSTEM, trade_id=uuid4(), quantity=Decimal("1"))
+
+    def update(number: int) -> None:
+        key = offers[number % len(offers)].pk
+        run_sql(
+            "WITH done AS (UPDATE availability_availability SET version = version + 1"
+            f" WHERE id = '{key}' RETURNING 1) SELECT count(*) FROM done"
+        )
+
+    found = {"rows": len(offers), "reservations": in_threads(count, reserve)}
+    found |= {
+        "commitments": in_threads(min(count, 100 * len(wants)), commit),
+        "updates": in_threads(count, update),
+    }
+    return found | {"ratio": round(found["updates"] / found["reservations"], 1)}
 
 
 def main() -> int:
@@ -165,7 +293,8 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--offers", type=int, default=100_000)
-    parser.add_argument("--reservations", type=int, default=400, help="on one offer, and on fifty")
+    parser.add_argument("--due", type=int, default=10_000, help="offers that the sweep ends")
+    parser.add_argument("--reservations", type=int, default=400, help="on one offer, and on a thousand")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     from erp.embedded.testing import servers
@@ -178,37 +307,55 @@ def main() -> int:
 
         call_command("migrate", verbosity=0)
         from apps.availability import ledgers
+        from apps.availability.models import Availability
         from apps.partners.tests.factories import ready_partner
+        from apps.requirement.ledgers import check_requirements
+        from apps.requirement.models import Requirement
         from config.testing import active_user
 
-        seller = active_user("SELLER", user_type="EXTERNAL", partner_id=ready_partner().pk)
-        offer = fill(options.offers, seller)
+        seller, buyer = (
+            active_user(role, user_type="EXTERNAL", partner_id=ready_partner().pk)
+            for role in ("SELLER", "BUYER")
+        )
+        offer, want = fill(options.offers, seller, buyer)
         buyers = [ready_partner() for _ in range(THREADS)]
-        many = [make_offer(seller, options.reservations, offer.commodity) for _ in range(50)]
+        hot = make_offer(seller, options.reservations, offer.commodity)
+        many = list(
+            Availability.objects.filter(number__startswith="AVL-")
+            .exclude(pk=hot.pk)
+            .order_by("number")[:MANY]
+        )
+        wants = list(Requirement.objects.exclude(pk=want.pk).order_by("number")[:MANY])
         found = {
             "offers": options.offers,
             "reads": reads(offer),
-            "reservations": [
-                reservations(options.reservations, many[:1], buyers),
-                reservations(options.reservations, many[1:], buyers),
+            "writes": [
+                writes(options.reservations, [hot], [want], buyers),
+                writes(options.reservations, many, wants, buyers),
             ],
-            "wrong_sums": len(list(ledgers.find_mismatches())),
+            "sweep": sweep(options.due),
+            "wrong_sums": len([*ledgers.find_mismatches(), *check_requirements()]),
         }
     if options.json:
         print(json.dumps(found))
     else:
         _print(found)
-    return 1 if found["wrong_sums"] else 0
+    return 1 if found["wrong_sums"] or found["sweep"]["again"] else 0
 
 
 def _print(found: dict[str, Any]) -> None:
-    print(f"pages of 50 among {found['offers']:,} offers")
+    print(f"pages of 50 among {found['offers']:,} offers and as many requirements")
     for line in found["reads"]:
         print(
-            f"  {line['read']:16} {line['rows']:3} rows {line['statements']:3} statements {line['ms']:8.1f} ms"
+            f"  {line['read']:30} {line['rows']:3} rows {line['statements']:3} statements {line['ms']:8.1f} ms"
+            f" {line['sql_ms']:8.1f} ms of SQL  {line['plan']}"
         )
-    for line in found["reservations"]:
-        print(f"reservations on {line['offers']} offers: {line['a_second']} a second")
+    print(f"the sweep ended {found['sweep']['ended']:,} offers, {found['sweep']['a_second']} a second")
+    for line in found["writes"]:
+        print(
+            f"on {line['rows']} rows, a second: {line['reservations']} reservations, {line['commitments']} commitments,"
+            f" {line['updates']} bare updates ({line['ratio']} times as many)"
+        )
     print(f"{found['wrong_sums']} wrong sums")
 
 

@@ -557,6 +557,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 60.0,
         "options": {"expires": 60},
     },
+    "prepare-media": {
+        "task": "apps.availability.tasks.prepare_media",
+        "schedule": 15.0,
+        "options": {"expires": 15},
+    },
     "follow-partners": {
         "task": "apps.availability.tasks.follow_partners",
         "schedule": 60.0,

@@ -93,6 +93,7 @@ class Event(BaseModel):
 
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
+Veil = Callable[[UUID, UUID, UUID], UUID]  # who looks, at whom, in which row → a pseudonym
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,7 @@ class Rows:
 
     models: tuple[str, ...]
     reads: Capability
+    veil: Veil | None = None
 
 
 @dataclass
@@ -232,16 +234,19 @@ ALL: Final = ("*",)
 ANYBODY: Final = UUID(int=0)  # means EVERYONE among the ids of readers
 
 
-def rows_of(aggregate_type: str, *, model: str | tuple[str, ...], reads: Capability) -> None:
+def rows_of(
+    aggregate_type: str, *, model: str | tuple[str, ...], reads: Capability, veil: Veil | None = None
+) -> None:
     """Declare the models of an aggregate type (``app_label.Model``) and the capability to read their rows.
 
-    Several models if the type covers similar tables, such as lists of one shape.
+    Several models if the type covers similar tables, such as lists of one shape. ``veil`` gives the pseudonym under
+    which one reader sees another in events of the row; without one that id is null.
 
     Events of aggregates without readable rows never leave the company.
     """
     if aggregate_type in registry.rows:
         raise ImproperlyConfigured(f"the rows of {aggregate_type} are declared twice")
-    registry.rows[aggregate_type] = Rows((model,) if isinstance(model, str) else model, reads)
+    registry.rows[aggregate_type] = Rows((model,) if isinstance(model, str) else model, reads, veil)
 
 
 def readers_of(name: str, version: int, payload: Mapping[str, Any]) -> frozenset[UUID]:
@@ -252,9 +257,17 @@ def readers_of(name: str, version: int, payload: Mapping[str, Any]) -> frozenset
 
 
 def seen_by(
-    ids: Collection[UUID], name: str, version: int, payload: Mapping[str, Any]
+    ids: Collection[UUID],
+    name: str,
+    version: int,
+    payload: Mapping[str, Any],
+    *,
+    viewer: UUID | None = None,
 ) -> dict[str, Any] | None:
-    """Return the payload masked for a reader with one of these ids; None if they may not read the event."""
+    """Return the payload masked for a reader with one of these ids; None if they may not read the event.
+
+    ``viewer`` is the reader's partner, which sees other readers under pseudonyms.
+    """
     members: set[str] = set()
     is_reader = False
     for reader, named in _declared(name, version).items():
@@ -263,7 +276,23 @@ def seen_by(
             members |= named
     if not is_reader:
         return None
-    return {member: value if member in members else None for member, value in payload.items()}
+    seen = {member: value if member in members else None for member, value in payload.items()}
+    return seen if viewer is None else seen | _veiled(viewer, name, version, payload, seen)
+
+
+def _veiled(
+    viewer: UUID, name: str, version: int, payload: Mapping[str, Any], seen: Mapping[str, Any]
+) -> dict[str, str]:
+    """Pseudonyms of the readers whose ids are hidden from the viewer."""
+    versions = registry.types[name]
+    meta = (versions.get(version) or versions[max(versions)]).__event__
+    veil, row = registry.rows[meta.aggregate_type].veil, _id(payload.get(meta.aggregate_field))
+    if veil is None or row is None:
+        return {}
+    hidden = {
+        reader: _id(payload.get(reader)) for reader in meta.readers or () if seen.get(reader, "") is None
+    }
+    return {reader: str(veil(viewer, other, row)) for reader, other in hidden.items() if other is not None}
 
 
 def _declared(name: str, version: int) -> Mapping[str, frozenset[str]]:

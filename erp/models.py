@@ -159,6 +159,8 @@ class Guarded(models.Model):
     # write no entry.
     trail_exempt: ClassVar[str] = ""
     trail_personal: ClassVar[tuple[str, ...]] = ()
+    # Relations that services read with the row they lock: to rows that nobody changes at the same time.
+    locked_with: ClassVar[tuple[str, ...]] = ()
     trail_ignored: ClassVar[tuple[str, ...]] = ()
     machinery: ClassVar[bool] = False  # True: its changes need no event (last use, cursors, jobs)
     owner_partner: ClassVar[str] = ""

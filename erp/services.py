@@ -408,12 +408,8 @@ class Service:
             if not target._state.adding:
                 row = type(target)._default_manager.filter(pk=target.pk).first()
         else:
-            row = (
-                type(target)
-                ._default_manager.select_for_update(no_key=True, of=("self",))
-                .filter(pk=target.pk)
-                .first()
-            )
+            rows = type(target)._default_manager.select_for_update(no_key=True, of=("self",))
+            row = rows.select_related(*getattr(target, "locked_with", ())).filter(pk=target.pk).first()
         if row is None:
             raise NotFound
         if isinstance(row, Guarded) and (gone := row.gone()) is not None:

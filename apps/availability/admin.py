@@ -13,14 +13,17 @@ from apps.availability import capabilities, serializers
 from apps.availability.models import (
     Availability,
     MarketCalendar,
+    Media,
     Reservation,
     TestReport,
 )
-from apps.availability.services import deadlines, decisions, offers, stock
+from apps.availability.services import deadlines, decisions, media, offers, stock
 from erp.admin import Queue, ServiceAdmin, Table, measured, quantity
+from erp.admin.previews import FilePage, Preview
 from erp.figures import group, trim
 from erp.services import Service
 
+MOST_PREVIEWS = 30  # files beside an offer
 # Parts of the ledger's picture: column, label, colour.
 _BAR = (
     ("available_quantity", "free", "#16a34a"),
@@ -44,6 +47,7 @@ class AvailabilityAdmin(ServiceAdmin):
         stock.reserve,
         stock.release,
         offers.extend,
+        offers.add_test_report,
         offers.set_visibility,
         decisions.suspend,
         decisions.reactivate,
@@ -51,6 +55,9 @@ class AvailabilityAdmin(ServiceAdmin):
         offers.cancel,
     ]
     inputs: ClassVar = {
+        offers.post: serializers.PortalPostInput,
+        offers.update: serializers.PortalUpdateInput,
+        offers.add_test_report: serializers.PortalTestReportInput,
         decisions.suspend: serializers.AvailabilitySuspendInput,
         decisions.reactivate: serializers.AvailabilitySuspendInput,
     }
@@ -232,11 +239,28 @@ class AvailabilityAdmin(ServiceAdmin):
              value.get_source_display(), "yes" if value.governing else "no")
             for value in row.quality.select_related("parameter", "lot").order_by("parameter__display_order", "pk")
         ]  # fmt: skip
+        steps = [
+            (
+                measured(Decimal(step["min_quantity"]), row.unit),
+                f"{trim(Decimal(step['unit_price']))} {row.pricing_unit}",
+            )
+            for step in row.price_steps
+        ]  # fmt: skip
         found = [
+            Table("Price steps", ["From", "Price"], steps),
             Table("Lots", ["Lot", "Press mark", "PR numbers", "Packages", "Net weight"], lots),
             Table("Quality", ["Parameter", "Of", "Result", "Method", "Source", "Governs"], quality),
         ]
         return [table for table in found if table.rows]
+
+    def previews(self, request: HttpRequest, row: Availability) -> list[Preview]:
+        """The pictures and reports of the offer."""
+        found = []
+        for model in (Media, TestReport):
+            page: Any = self.admin_site._registry[model]
+            rows = page.get_queryset(request).filter(availability=row).order_by("pk")
+            found += page.previews_of(request, rows[:MOST_PREVIEWS])
+        return found
 
 
 @admin.register(Reservation)
@@ -262,17 +286,58 @@ class ReservationAdmin(ServiceAdmin):
 
 
 @admin.register(TestReport)
-class TestReportAdmin(ServiceAdmin):
+class TestReportAdmin(FilePage, ServiceAdmin):
     """Reports of laboratories, added by sellers and verified by staff."""
 
     empty = "Sellers add reports to their offers."
     views = capabilities.VIEW
     runs: ClassVar = [decisions.verify_test_report]
     list_display: ClassVar = ["lab_name", "report_no", "availability", "tested_date", "verified_at"]
-    list_select_related: ClassVar = ["availability"]
+    list_select_related: ClassVar = ["availability", "file"]
     search_fields: ClassVar = ["lab_name", "report_no", "availability__number__startswith"]
     search_help_text = "Laboratory, report or offer number"
     ordering: ClassVar = ["-created_at"]
+    details: ClassVar = [
+        "availability", "lab_name", "lab_accreditation", "report_no", "sample_no", "lot", "method", "sampled_date",
+        "tested_date", "download", "sha256", "verified_by", "verified_at", "created_at",
+    ]  # fmt: skip
+
+    def tables(self, request: HttpRequest, row: TestReport) -> list[Table]:
+        """The results of the report."""
+        lines = [
+            (value.parameter.name, value.shown, "yes" if value.governing else "no")
+            for value in row.quality.select_related("parameter").order_by("parameter__display_order", "pk")
+        ]
+        return [Table("Results", ["Parameter", "Result", "Governs"], lines)]
+
+
+@admin.register(Media)
+class MediaAdmin(FilePage, ServiceAdmin):
+    """Pictures of offers as others would see them; staff clear those that name nobody."""
+
+    empty = "Sellers add pictures to their offers."
+    views = capabilities.VIEW
+    runs: ClassVar = [media.clear_media]
+    queues: ClassVar = [
+        Queue(
+            title="Pictures to clear",
+            filters={"cleared": "False", "is_refused": "False"},
+            since="created_at",
+            amber=timedelta(hours=24),
+            red=timedelta(hours=72),
+            quiet=True,
+        )
+    ]
+    list_display: ClassVar = ["availability", "position", "caption", "cleared", "is_refused", "created_at"]
+    list_filter: ClassVar = ["cleared", "is_refused"]
+    list_select_related: ClassVar = ["availability", "copy"]
+    search_fields: ClassVar = ["availability__number__startswith"]
+    search_help_text = "Offer number"
+    ordering: ClassVar = ["-created_at"]
+    details: ClassVar = ["availability", "position", "caption", "cleared", "is_refused", "created_at"]
+
+    def file_of(self, request: HttpRequest, row: Media) -> Any:
+        return row.copy
 
 
 @admin.register(MarketCalendar)

@@ -5,9 +5,10 @@ from typing import Any
 from uuid import UUID
 
 from apps.availability import capabilities
+from apps.partners.pseudonyms import veil
 from erp.events import ALL, EVERYONE, DecimalText, Event, Quantity, event, rows_of
 
-rows_of("availability", model="availability.Availability", reads=capabilities.VIEW)
+rows_of("availability", model="availability.Availability", reads=capabilities.VIEW, veil=veil)
 rows_of("market_calendar", model="availability.MarketCalendar", reads=capabilities.VIEW)
 
 
@@ -95,6 +96,17 @@ class AvailabilityTestReportAdded(Head):
 @_of_seller("test_report_verified")
 class AvailabilityTestReportVerified(Head):
     report_id: UUID
+
+
+@_of_seller("media_prepared")
+class AvailabilityMediaPrepared(Head):
+    media_id: UUID
+    readable: bool
+
+
+@_of_seller("media_cleared")
+class AvailabilityMediaCleared(Head):
+    media_id: UUID
 
 
 @_of_seller("approved", **{EVERYONE: [*PUBLIC, "expires_at"]})

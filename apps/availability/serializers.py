@@ -10,6 +10,7 @@ from rest_framework.serializers import SerializerMethodField
 from apps.availability.models import (
     Availability,
     Lot,
+    Media,
     PriceStep,
     QualityValue,
     Reservation,
@@ -30,7 +31,7 @@ from erp.api import fields
 from erp.api.files import FileField
 from erp.api.serializers import Input, LookupOutput, Output, row_answer, row_input, within
 from erp.api.validators import COUNTRY, matches, time_zone
-from erp.files import CSV, XLSX
+from erp.files import CSV, JPEG, PDF, PNG, XLSX
 from erp.jobs.models import Job
 from erp.uploads.models import StoredFile
 
@@ -203,7 +204,25 @@ class ContentInput(Input):
     )  # fmt: skip
 
 
-class PostInput(Input):
+class MediaInput(Input):
+    upload_id = fields.RowField(
+        StoredFile.objects.visible_to, source="upload", required=False, allow_null=True,
+        help_text="An uploaded picture, JPEG or PNG.",
+    )  # fmt: skip
+    id = fields.UUIDField(required=False, allow_null=True, help_text="A picture that the offer has already.")
+    caption = fields.CharField(
+        max_length=120, required=False, allow_blank=True,
+        help_text="What it shows. Others read it: it names nobody.",
+    )  # fmt: skip
+
+
+class OfferInput(ContentInput):
+    media = MediaInput.many_init(
+        required=False, max_length=20, help_text="Pictures in their order. Left out: those that it has."
+    )
+
+
+class PortalPostInput(Input):
     class Meta:
         model = Availability
 
@@ -223,11 +242,19 @@ class PostInput(Input):
     locals().update(within("content", ContentInput))
 
 
-class UpdateInput(Input):
+class PostInput(PortalPostInput):
+    locals().update(within("content", OfferInput))
+
+
+class PortalUpdateInput(Input):
     class Meta:
         model = Availability
 
     locals().update(within("content", ContentInput))
+
+
+class UpdateInput(PortalUpdateInput):
+    locals().update(within("content", OfferInput))
 
 
 class AvailabilityApproveInput(Input):
@@ -240,6 +267,10 @@ class AvailabilityApproveInput(Input):
     verified_report_ids = fields.ListField(
         child=fields.UUIDField(), required=False, max_length=50, unique=True,
         help_text="Test reports of this offer that you verified.",
+    )  # fmt: skip
+    cleared_media_ids = fields.ListField(
+        child=fields.UUIDField(), required=False, max_length=20, unique=True,
+        help_text="Pictures of this offer that name nobody, for matched buyers to see.",
     )  # fmt: skip
 
 
@@ -304,13 +335,10 @@ class ReportValueInput(Input):
     value = fields.CharField(max_length=40, help_text="Result as text.")
 
 
-class TestReportInput(Input):
+class ReportInput(Input):
     class Meta:
         model = TestReport
 
-    upload_id = fields.RowField(
-        StoredFile.objects.visible_to, source="upload", help_text="The uploaded report: PDF, JPEG or PNG."
-    )
     lab_name = fields.CharField(max_length=120)
     lab_accreditation = fields.CharField(max_length=64, required=False, allow_blank=True)
     report_no = fields.CharField(max_length=64)
@@ -327,6 +355,16 @@ class TestReportInput(Input):
     values = ReportValueInput.many_init(min_length=1, max_length=40, help_text="Results of the report.")
     governing = fields.BooleanField(
         required=False, help_text="Whether the report's results count from now on. Default: yes."
+    )
+
+
+class PortalTestReportInput(ReportInput):
+    file = FileField(accepts=(PDF, JPEG, PNG), help_text="The report: PDF, JPEG or PNG.")
+
+
+class TestReportInput(ReportInput):
+    upload_id = fields.RowField(
+        StoredFile.objects.visible_to, source="upload", help_text="The uploaded report: PDF, JPEG or PNG."
     )
 
 
@@ -530,7 +568,7 @@ class OfferRow(Input):
 
 
 class OfferUploadInput(Input):
-    file = FileField(accepts=(CSV, XLSX), help_text="CSV or XLSX file with one offer a row.")
+    file = FileField(accepts=(CSV, XLSX), help_text="CSV, XLSX or a list in JSON, with one offer a row.")
     mode = fields.ChoiceField(
         choices=Job.Mode.choices,
         required=False,
@@ -539,7 +577,7 @@ class OfferUploadInput(Input):
 
 
 class OfferValidateInput(Input):
-    file = FileField(accepts=(CSV, XLSX), help_text="CSV or XLSX file with one offer a row.")
+    file = FileField(accepts=(CSV, XLSX), help_text="CSV, XLSX or a list in JSON, with one offer a row.")
 
 
 class OfferFaultOutput(LookupOutput):
@@ -908,6 +946,19 @@ class TestReportOutput(MaskedOutput):
     FROM_STAGE: ClassVar = dict.fromkeys(
         ("lab_accreditation", "report_no", "sample_no", "sha256", "lot_id"), Stage.TRADE
     )
+
+
+class MediaOutput(MaskedOutput):
+    name = fields.CharField(source="__str__", help_text="Such as photo-1; never that of the file.")
+    is_ready = SerializerMethodField()
+
+    class Meta:
+        model = Media
+        fields = ("availability", "caption", "cleared")
+
+    def get_is_ready(self, row: Media) -> bool:
+        """Whether the copy that others see is made."""
+        return row.copy_id is not None
 
 
 class ReservationOutput(Output):

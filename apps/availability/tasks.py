@@ -9,9 +9,10 @@ import structlog
 from celery import shared_task
 from django.db import transaction
 
-from apps.availability.models import Availability, Reservation
+from apps.availability import pictures
+from apps.availability.models import Availability, Media, Reservation
 from apps.availability.serializers import OfferRow
-from apps.availability.services import bulk, decisions, offers, rules, stock
+from apps.availability.services import bulk, decisions, media, offers, rules, stock
 from apps.commodities.models.varieties import Variety
 from apps.partners.events import PartnerReactivated, PartnerSuspended
 from erp import clock, sweeps
@@ -24,6 +25,7 @@ from erp.outbox.subscriber import handles
 from erp.outbox.wire import Envelope
 
 CHUNK = 500  # rows of one run of a sweep
+PICTURES = 20
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +46,18 @@ def expire_offers() -> int:
     """End offers past their deadline, or carry them forward; returns how many were touched."""
     due = Availability.objects.due(clock.now()).order_by("expires_at", "pk")
     return sweeps.each(list(due.values_list("pk", flat=True)[:CHUNK]), _on_offer(decisions.expire))
+
+
+@shared_task
+def prepare_media() -> int:
+    """Draw copies of pictures without their metadata, outside transactions; return how many were prepared."""
+
+    def prepare(picture: Media) -> Media:
+        content = pictures.without_metadata(picture.file.content)
+        return media.store_copy(picture, actor=SYSTEM, content=content)  # type: ignore[no-any-return]
+
+    # In no order: what fails each time holds up no other.
+    return sweeps.each(Media.objects.unprepared().select_related("file").order_by("?")[:PICTURES], prepare)
 
 
 def _on_offer(run: Callable[..., Any]) -> Callable[[UUID], Any]:

@@ -6,6 +6,7 @@ from erp.api.routers import Router
 router = Router()
 router.register("availabilities/reservations", viewsets.ReservationViewSet, basename="reservation")
 router.register("availabilities/test-reports", viewsets.TestReportViewSet, basename="test-report")
+router.register("availabilities/media", viewsets.MediaViewSet, basename="media")
 router.register("availabilities/<uuid:pk>/lots", viewsets.LotViewSet, basename="availability-lot")
 router.register("availabilities/<uuid:pk>/history", viewsets.TimelineOfOffer, basename="availability-history")
 router.register("availabilities/<uuid:pk>/quality", viewsets.QualityViewSet, basename="availability-quality")

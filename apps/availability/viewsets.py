@@ -1,20 +1,22 @@
 """Offers and reservations over HTTP."""
 
-import hashlib
 from typing import Any, ClassVar
 
 from django.db.models import Prefetch, QuerySet
+from django.http import HttpResponse
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.availability import capabilities, lookups, serializers
 from apps.availability.filters import OfferFilters, period
-from apps.availability.listings import ListingTimeline, parse_query
+from apps.availability.listings import ListingTimeline, digest_of, parse_query
 from apps.availability.models import (
     Availability,
     Invitation,
     Lot,
+    Media,
     QualityValue,
     Reservation,
     Stage,
@@ -27,9 +29,13 @@ from erp.access import actor_of
 from erp.api.endpoints import endpoint, lookup
 from erp.api.routers import address_of
 from erp.api.viewsets import PartsViewSet, RowViewSet, ViewSet, read
+from erp.errors import NotFound
+from erp.files import JPEG
 from erp.jobs.serializers import JobOutput
 from erp.trail.models import Entry
 from erp.trail.timelines import Timeline
+from erp.uploads.models import StoredFile
+from erp.uploads.viewsets import TYPES, WithContent, send
 
 
 class ReservationViewSet(RowViewSet):
@@ -128,7 +134,7 @@ class AvailabilityViewSet(RowViewSet):
         """Return the version to callers who see the whole row, and to others a digest of what they see."""
         if row.stage_for(actor_of(self.request)) >= Stage.OWNER:
             return super().etag_of(row)
-        return f'"{hashlib.sha256(self.encode(self.render(row))).hexdigest()[:32]}"'
+        return digest_of(self, row)
 
 
 class AvailabilityFiguresViewSet(ViewSet):
@@ -202,7 +208,7 @@ class TimelineOfOffer(ListingTimeline):
     wholes = Availability.objects.all()
     timeline = Timeline(
         Availability,
-        dict.fromkeys((Lot, QualityValue, TestReport, Invitation, Reservation), "availability"),
+        dict.fromkeys((Lot, QualityValue, TestReport, Media, Invitation, Reservation), "availability"),
         internal=("risk_status", "risk_assessed_at", "editors"),
     )
 
@@ -259,11 +265,48 @@ class HeldViewSet(PartsViewSet):
         return {}
 
 
-class TestReportViewSet(RowViewSet):
+class TestReportViewSet(WithContent, RowViewSet):
     """Test reports by their own address."""
 
-    queryset = TestReport.objects.select_related("availability")
+    queryset = TestReport.objects.select_related("availability", "file")
     serializer_class = serializers.TestReportOutput
     reads = capabilities.VIEW
     changes_known_to = "availability__seller_partner"
     http_method_names = ["get", "head", "options"]
+
+    @extend_schema(responses={(200, each): OpenApiTypes.BINARY for each in TYPES})
+    @read("content")
+    def content(self, request: Request, pk: Any = None) -> HttpResponse:
+        """Download the report's file, once the scan for malware has found nothing."""
+        report: TestReport = self.get_object()
+        if report.file.scan_status != StoredFile.Scan.CLEAN:
+            raise NotFound
+        return send(report.file, f"report-{report.pk}")
+
+
+class MediaViewSet(WithContent, RowViewSet):
+    """Pictures of offers: of others only those that staff cleared, from a match on, and in a trade all."""
+
+    queryset = Media.objects.select_related("availability")
+    serializer_class = serializers.MediaOutput
+    reads = capabilities.VIEW
+    filters: ClassVar = {"availability_id": ["exact"]}
+    ordering: ClassVar = ["availability_id", "position"]
+    changes_known_to = "availability__seller_partner"
+
+    def get_queryset(self) -> Any:
+        staged = Availability.objects.with_stage(actor_of(self.request))
+        return super().get_queryset().select_related(None).prefetch_related(Prefetch("availability", staged))
+
+    def etag_of(self, row: Media) -> str:
+        """Of a digest of what the caller sees: the version of others' rows tells of masked changes."""
+        return digest_of(self, row)
+
+    @extend_schema(responses={(200, JPEG): OpenApiTypes.BINARY})
+    @read("content")
+    def content(self, request: Request, pk: Any = None) -> HttpResponse:
+        """Download the picture: a copy without what the camera wrote into it, also for the seller."""
+        picture: Media = self.get_object()
+        if picture.copy is None:
+            raise NotFound
+        return send(picture.copy, f"{picture}.jpg")

@@ -94,4 +94,5 @@ class FeedEntry(Guarded):
         ids = reader_ids(user)
         if ids is None or not data:
             return data
-        return events.seen_by(ids, self.type, self.event_version, data) or dict.fromkeys(data)
+        seen = events.seen_by(ids, self.type, self.event_version, data, viewer=user.partner_id)
+        return seen or dict.fromkeys(data)

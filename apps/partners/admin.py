@@ -1,12 +1,11 @@
 """Partners in the staff portal: applications, papers and checks, bank accounts, credit."""
 
-from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 from django.utils.html import format_html
 
@@ -62,8 +61,8 @@ from apps.partners.services.checklist import checklist
 from apps.partners.services.rules import log_clear_read, sees_clear
 from erp import clock
 from erp.access import actor_of, may
-from erp.admin import Queue, ServiceAdmin, Table, clear_reads, previews
-from erp.admin.previews import Preview
+from erp.admin import Queue, ServiceAdmin, Table, clear_reads
+from erp.admin.previews import FilePage, Preview
 from erp.figures import group
 from erp.identifiers import EMAIL, GSTIN, IEC, PAN, PHONE
 from erp.services import Service
@@ -82,15 +81,6 @@ def _masked(request: HttpRequest, row: Any, value: str | None, mask: Any, field:
     if clear_reads.note(request, row, field):  # a page asks for a column several times
         log_clear_read(actor_of(request), row, [field])
     return value
-
-
-def _previews(page: Any, request: HttpRequest, found: Iterable[PartnerDocument]) -> list[Preview]:
-    """Previews of those papers whose file the person may read."""
-    return [
-        Preview(str(row), f"{page._url('file', row.pk)}?inline", row.media_type)
-        for row in found
-        if papers.may_read_content(actor_of(request), row)
-    ]
 
 
 class PartnerPage(ServiceAdmin):
@@ -264,7 +254,8 @@ class OnboardingAdmin(PartnerPage):
         found = (
             page.get_queryset(request).filter(partner=row.partner_id).order_by("document_type", "-revision")
         )
-        return _previews(page, request, found[:MOST_PREVIEWS])
+        found_previews: list[Preview] = page.previews_of(request, found[:MOST_PREVIEWS])
+        return found_previews
 
 
 @admin.register(InformationItem)
@@ -301,7 +292,7 @@ class CheckAdmin(PartOfPartner):
 
 
 @admin.register(PartnerDocument)
-class DocumentAdmin(PartOfPartner):
+class DocumentAdmin(FilePage, PartOfPartner):
     """Papers of partners, with the file beside what was entered."""
 
     empty = "Papers are uploaded with a file, or on the page of an active partner."
@@ -329,34 +320,16 @@ class DocumentAdmin(PartOfPartner):
         rows = super().get_queryset(request)
         return rows.select_related("file")
 
-    def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.file_view)
-        return [
-            path("<path:object_id>/file/", view, name="partner_partnerdocument_file"),
-            *super().get_urls(),
-        ]
+    def file_of(self, request: HttpRequest, row: PartnerDocument) -> Any:
+        return row.file if papers.may_read_content(actor_of(request), row) else None
 
-    @admin.display(description="file")
-    def download(self, row: PartnerDocument) -> str:
-        """A link to the file; until the scan found nothing there is none."""
-        if row.scan_status != "clean":
-            return "The scan for malware isn't done, or refused the file."
-        return format_html('<a class="text-link" href="../file/">Download {}</a>', row.filename)
+    def name_of(self, row: PartnerDocument) -> str:
+        return f"paper-{row.pk}"
 
-    def file_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Send the file to who may see the row."""
-        row = self._row(request, object_id)
-        if not papers.may_read_content(actor_of(request), row):
-            raise Http404
+    def note_read(self, request: HttpRequest, row: PartnerDocument) -> None:
         log_clear_read(actor_of(request), row, ["file"])
         clear_reads.note(request, row, "file")
         clear_reads.record(request)
-        inline = "inline" in request.GET
-        return previews.response(row.file.content, row.media_type, f"paper-{row.pk}", inline=inline)
-
-    def previews(self, request: HttpRequest, row: PartnerDocument) -> list[Preview]:
-        """The file beside what was entered, for who may read it."""
-        return _previews(self, request, [row])
 
     def disabled_reason(self, request: HttpRequest, service: Service, row: PartnerDocument) -> str:
         """Return why a decision is disabled: nobody decides on an own upload."""

@@ -57,11 +57,12 @@ from erp.api.routers import address_of
 from erp.api.timelines import TimelineViewSet
 from erp.api.viewsets import PartsViewSet, PartViewSet, RowViewSet, ViewSet, read
 from erp.errors import CapabilityMissing, NotFound
-from erp.files import JPEG, PDF, PNG
+from erp.files import PDF
 from erp.jobs.downloads import PdfRenderer
 from erp.jobs.exporting import ExportsList
 from erp.trail.models import Entry
 from erp.trail.timelines import Timeline
+from erp.uploads.viewsets import TYPES, WithContent, send
 
 _TIMELINE_FOR_STAFF = frozenset(
     {
@@ -268,7 +269,7 @@ class RoundFilters(django_filters.FilterSet):  # type: ignore[misc]
         if not actor_of(self.request).is_staff:
             return rounds.none()
         if name == "assigned_to":
-            return rounds.filter(assigned_to=value)
+            return rounds.assigned_to_person(value)
         return rounds.on_route(value) if name == "route" else rounds.overdue(value == "true")
 
 
@@ -296,7 +297,7 @@ class OnboardingViewSet(RowViewSet):
     withdraw = endpoint(submission.withdraw, serializers.WithdrawInput, if_match="optional")
 
 
-class DocumentViewSet(RowViewSet):
+class DocumentViewSet(WithContent, RowViewSet):
     """Papers of partners."""
 
     queryset = PartnerDocument.objects.select_related("file")
@@ -313,11 +314,7 @@ class DocumentViewSet(RowViewSet):
     verify = endpoint(papers.verify_document, serializers.VerifyDocumentInput, if_match="required")
     reject = endpoint(papers.reject_document, serializers.RejectDocumentInput, if_match="required")
 
-    def get_renderers(self) -> list[Any]:
-        files = [PdfRenderer()] if self.action == "content" else []
-        return [*files, *super().get_renderers()]
-
-    @extend_schema(responses={(200, each): OpenApiTypes.BINARY for each in (PDF, JPEG, PNG)})
+    @extend_schema(responses={(200, each): OpenApiTypes.BINARY for each in TYPES})
     @read("content")
     def content(self, request: Request, pk: Any = None) -> HttpResponse:
         """Download the paper: whoever sees numbers in full or verifies papers; before the scan only its uploader."""
@@ -325,10 +322,7 @@ class DocumentViewSet(RowViewSet):
         if not papers.may_read_content(actor_of(request), paper):
             raise NotFound
         log_clear_read(actor_of(request), paper, ["file"])
-        response = HttpResponse(paper.file.content, content_type=paper.media_type)
-        response["Content-Disposition"] = f'attachment; filename="paper-{paper.pk}"'
-        response["X-Content-Type-Options"] = "nosniff"
-        return response
+        return send(paper.file, f"paper-{paper.pk}")
 
 
 class EmployeeViewSet(RowViewSet):

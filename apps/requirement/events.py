@@ -9,10 +9,11 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
+from apps.partners.pseudonyms import veil
 from apps.requirement import capabilities
 from erp.events import ALL, DecimalText, Event, Quantity, event, rows_of
 
-rows_of("requirement", model="requirement.Requirement", reads=capabilities.VIEW)
+rows_of("requirement", model="requirement.Requirement", reads=capabilities.VIEW, veil=veil)
 
 
 class Head(Event):

@@ -1,14 +1,12 @@
 """Requirements over HTTP."""
 
-import hashlib
 from typing import Any, ClassVar
 
-from django.db.models import Prefetch
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.availability.listings import ListingTimeline, parse_query
+from apps.availability.listings import ListingTimeline, digest_of, parse_query
 from apps.availability.models import Stage
 from apps.requirement import capabilities, lookups, serializers
 from apps.requirement.filters import RequirementFilters
@@ -66,9 +64,7 @@ class RequirementViewSet(RowViewSet):
     )
 
     def get_queryset(self) -> Any:
-        bands = Prefetch("bands", Band.objects.select_related("parameter").order_by("parameter__code"))
-        rows = super().get_queryset().with_stage(actor_of(self.request))
-        return rows.prefetch_related(bands, "places")
+        return super().get_queryset().with_stage(actor_of(self.request))
 
     def render(self, row: Any, output: Any = None) -> Any:
         """The row as the caller sees it; one that was just written is read anew, with its stage."""
@@ -88,7 +84,7 @@ class RequirementViewSet(RowViewSet):
         """Return the version to callers who see the whole row, and to others a digest of what they see."""
         if row.stage_for(actor_of(self.request)) >= Stage.OWNER:
             return super().etag_of(row)
-        return f'"{hashlib.sha256(self.encode(self.render(row))).hexdigest()[:32]}"'
+        return digest_of(self, row)
 
     @extend_schema(
         parameters=[serializers.DemandQuery],

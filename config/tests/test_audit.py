@@ -357,6 +357,7 @@ def test_a_call_that_only_resembles_a_write_is_allowed(planted_file: Callable[[s
             row.__dict__.update(a=1)
             row.widget.attrs.update(autofocus=True)
             cache.delete("key")
+            row.picture.save(known, "JPEG")
             services.update(row, actor=None)
             services.create(actor=None)
             seen = set()

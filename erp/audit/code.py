@@ -56,9 +56,9 @@ def _writes(source: Source, call: ast.Call, func: ast.Attribute) -> bool:
         return not _only_reads(source, call)
     if source.is_module(receiver):
         return False  # services.create(…): the service itself
-    if name in ("save", "create"):
+    if name == "create":
         return True
-    if name == "delete":
+    if name in ("save", "delete"):  # of a row; with a place to write to it is a picture's
         return not call.args
     if name == "update":  # of rows, not of a dictionary
         return not call.args and bool(call.keywords) and _may_be_rows(receiver)

@@ -1,4 +1,4 @@
-"""Tables as files, both ways: CSV in UTF-8, and the first visible sheet of a workbook."""
+"""Tables as files, both ways: CSV in UTF-8, and the first visible sheet of a workbook; lists in JSON are read, too."""
 
 import csv
 import re
@@ -6,10 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from io import BytesIO, TextIOWrapper
 from typing import Any, Final
 
+from erp.api.parsers import parse_json
 from erp.csv_files import FORMULA, cell
+from erp.errors import Malformed
 from erp.jobs.limits import MAX_COLUMNS, Budget
 from erp.jobs.workbooks import Line, TypedCell, read_lines, unreadable
 
+MOST_JSON: Final = 500
+_WORDS: Final = {None: "", True: "true", False: "false"}
 _ITEM: Final = re.compile(r"(?:[^\\;]|\\.)+")
 
 
@@ -31,6 +35,9 @@ def records(content: bytes, budget: Budget) -> Iterator[Line]:
     Raises Invalid for a file that can't be read, LimitExceeded for one beyond the budget.
     """
     budget.spend("size", len(content))
+    if content.lstrip()[:1] == b"[":
+        yield from _of_json(content, budget)
+        return
     if not content.startswith(b"PK"):
         yield from _of_csv(content, budget)
         return
@@ -51,6 +58,32 @@ def _of_csv(content: bytes, budget: Budget) -> Iterator[Line]:
             yield number, [plain(cell) for cell in cells]
     except csv.Error as error:
         raise unreadable(f"Line {lines.line_num} can't be read: {error}.") from None
+
+
+def _of_json(content: bytes, budget: Budget) -> Iterator[Line]:
+    """The rows of a list of objects: members are columns, values text, true, false or null. At most ``MOST_JSON``."""
+    try:
+        rows = parse_json(content, depth=2)
+    except Malformed as error:
+        raise unreadable(error.detail) from None
+    shapes = (isinstance(row, dict) and all(_is_cell(value) for value in row.values()) for row in rows)
+    if not all(shapes):
+        raise unreadable("Send a list of objects whose members are text, true, false or null.")
+    if len(rows) > MOST_JSON:
+        raise unreadable(f"A list in JSON has at most {MOST_JSON} rows. Send more as CSV.", "too_long")
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    budget.spend("lines", len(rows) + 1)
+    budget.spend("cells", len(names) * (len(rows) + 1))
+    budget.check_columns(len(names))
+    yield 1, names
+    for number, row in enumerate(rows, start=2):
+        cells = [_WORDS.get(row.get(name), row.get(name)) for name in names]
+        budget.spend("characters", sum(map(len, cells)))
+        yield number, [cell.strip() for cell in cells]
+
+
+def _is_cell(value: Any) -> bool:
+    return value is None or isinstance(value, str | bool)
 
 
 # What XML can't hold or wouldn't give back, and text that reads like its escape (ISO 29500-1, 22.9.2.19).

@@ -393,6 +393,20 @@ def test_each_reader_learns_its_members_its_own_id_and_the_rows() -> None:
     assert events.readers_of("bale.sold", 1, SOLD) == {SELLER, BUYER, events.ANYBODY}
 
 
+def test_a_reader_sees_another_under_a_pseudonym_of_the_row() -> None:
+    declare_read({"seller_id": ALL, "buyer_id": ["price"]})
+    events.registry.rows["bale"] = events.Rows(
+        ("x.Bale",), VIEW, lambda *ids: UUID(int=sum(map(int, ids)) % 2**128)
+    )
+
+    def shown(viewer: UUID) -> Any:
+        return events.seen_by([viewer], "bale.sold", 1, SOLD, viewer=viewer)
+
+    assert shown(SELLER) == SOLD
+    assert UUID(shown(BUYER)["seller_id"]) == UUID(int=(int(BUYER) + int(SELLER) + int(BALE)) % 2**128)
+    assert (shown(BUYER)["buyer_id"], shown(BUYER)["grade"], shown(STRANGER)) == (str(BUYER), None, None)
+
+
 def test_a_caller_who_is_not_a_reader_gets_no_event() -> None:
     declare_read({"buyer_id": ["price"]})
     assert sold(SELLER, STRANGER, events.ANYBODY) is None

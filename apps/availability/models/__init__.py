@@ -7,6 +7,7 @@ from apps.availability.models.parts import (
     Invitation,
     Lot,
     MarketCalendar,
+    Media,
     QualityValue,
     TestReport,
 )
@@ -19,6 +20,7 @@ __all__ = [
     "Invitation",
     "Lot",
     "MarketCalendar",
+    "Media",
     "PriceStep",
     "QualityValue",
     "Reservation",

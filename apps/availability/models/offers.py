@@ -272,6 +272,7 @@ class Availability(Opaque):
     """A parcel of goods for sale."""
 
     owner_partner = "seller_partner_id"
+    locked_with = ("commodity", "pricing_unit", "payment_term")
 
     class Status(models.TextChoices):
         DRAFT = "DRAFT"
@@ -638,9 +639,10 @@ class Availability(Opaque):
             ),
         ]
         indexes: ClassVar = [
-            models.Index(fields=["status", "visibility", "-created_at"], name="idx_availability_market"),
-            models.Index(fields=["commodity", "status", "-listed_at"], name="idx_availability_listed"),
-            models.Index(fields=["commodity", "status", "price_per_kg"], name="idx_availability_price"),
+            models.Index(fields=["-listed_date", "-id"], name="idx_availability_market"),
+            models.Index(fields=["-created_at", "-id"], name="idx_availability_newest"),
+            models.Index(fields=["commodity", "-listed_at"], name="idx_availability_listed"),
+            models.Index(fields=["commodity", "price_per_kg"], name="idx_availability_price"),
             models.Index(fields=["seller_partner", "-created_at"], name="idx_availability_seller"),
             models.Index(fields=["parcel_id"], name="idx_availability_parcel"),
             models.Index(

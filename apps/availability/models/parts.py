@@ -150,6 +150,51 @@ class TestReport(OfOffer):
         return frozenset({"verify_test_report"} if self.verified_at is None else ())
 
 
+class MediaQuerySet(OfOfferQuerySet):
+    def visible_to(self, user: Actor) -> Self:
+        """Of offers of others the copies: those that staff cleared from a match on, in a trade all."""
+        from apps.availability.models.offers import Availability
+
+        offers = Availability.objects.visible_to(user).with_stage(user)
+
+        def since(stage: Stage) -> Q:
+            return Q(availability__in=offers.filter(stage__gte=stage).values("pk"))
+
+        copies = (Q(cleared=True) & since(Stage.MATCHED)) | since(Stage.TRADE)
+        return self.filter(since(Stage.OWNER) | (copies & Q(copy__isnull=False)))
+
+    def unprepared(self) -> Self:
+        """Pictures whose copy isn't made yet, though the scan has found nothing."""
+        return self.filter(copy=None, is_refused=False, file__scan_status=StoredFile.Scan.CLEAN)
+
+
+class Media(OfOffer):
+    """A picture of the goods. Others never learn of the original more than its pixels."""
+
+    availability = models.ForeignKey("availability.Availability", models.PROTECT, related_name="media")
+    position = models.PositiveSmallIntegerField(editable=False)
+    file = models.ForeignKey(StoredFile, models.PROTECT, related_name="+", editable=False)
+    copy = models.ForeignKey(StoredFile, models.PROTECT, null=True, related_name="+", editable=False)
+    is_refused = models.BooleanField(
+        "not readable", default=False, editable=False, help_text="Whether the file is no picture."
+    )
+    caption = text(120, "What the picture shows. Others read it: it names nobody.")
+    cleared = models.BooleanField(
+        default=False, editable=False, help_text="Whether staff found that the picture names nobody."
+    )
+
+    objects: ClassVar[Any] = MediaQuerySet.as_manager()
+
+    class Meta(OfOffer.Meta):
+        verbose_name = "picture"
+
+    def __str__(self) -> str:
+        return f"photo-{self.position}"
+
+    def open_verbs(self) -> frozenset[str]:
+        return frozenset() if self.cleared or self.copy_id is None else frozenset({"clear_media"})
+
+
 class QualityQuerySet(OfOfferQuerySet):
     def visible_to(self, user: Actor) -> Self:
         """Of offers of others only the values that govern."""

@@ -42,6 +42,7 @@ def bulk_upload(*, actor: Actor, file: Upload, mode: str = Job.Mode.ATOMIC) -> J
 
     With `atomic` all rows are posted or none, at most 2,000; with `partial` up to 10,000, and refused rows are
     listed in the job's errors. With `check` the job changes nothing and lists what is wrong. Master data is named by
-    its code; lots and quality are repeated columns, such as `lot_1_pr_from` and `q_micronaire`.
+    its code; lots and quality are repeated columns, such as `lot_1_pr_from` and `q_micronaire`. A file may also be a
+    list of at most 500 objects in JSON, whose members are the columns, all as text.
     """
     return tables.accept(KIND, actor=actor, file=file, mode=mode)

@@ -98,6 +98,7 @@ class Content(TypedDict, total=False):
     tags: list[str]
     lots: Sequence[Mapping[str, Any]]
     quality: Sequence[Mapping[str, Any]]
+    media: Sequence[Mapping[str, Any]]  # left out: unchanged
 
 
 def apply(offer: Availability, content: Content) -> None:

@@ -12,6 +12,7 @@ from apps.availability.models import Availability, Disclosure, Reservation, Stag
 from apps.availability.services import deadlines, rules, stock
 from apps.availability.services.approval import pending_request, request_approval, withdraw_request
 from apps.availability.services.listing import measured
+from apps.availability.services.media import clear_media
 from apps.availability.services.offers import activate
 from apps.availability.services.quality import choose_governing
 from apps.availability.services.rules import head
@@ -26,8 +27,13 @@ _Status = Availability.Status
 
 @service(
     requires=capabilities.APPROVE,
-    emits=[events.AvailabilityApproved, events.AvailabilityTestReportVerified],
+    emits=[
+        events.AvailabilityApproved,
+        events.AvailabilityTestReportVerified,
+        events.AvailabilityMediaCleared,
+    ],
     raises=[
+        rules.MediaInvalid,
         *approvals.DECISION_ERRORS,
         rules.InvalidState,
         rules.SellerNotEligible,
@@ -37,7 +43,12 @@ _Status = Availability.Status
     ],
 )
 def approve(
-    offer: Availability, *, actor: Actor, note: str = "", verified_report_ids: Sequence[UUID] = ()
+    offer: Availability,
+    *,
+    actor: Actor,
+    note: str = "",
+    verified_report_ids: Sequence[UUID] = (),
+    cleared_media_ids: Sequence[UUID] = (),
 ) -> Availability:
     """Approve an offer. Its creator and its editors can't approve it."""
     rules.require_status(offer, _Status.PENDING_APPROVAL)
@@ -59,6 +70,11 @@ def approve(
         )
     for report in reports:
         _verify(offer, report, actor)
+    pictures = list(offer.media.filter(pk__in=cleared_media_ids))
+    if len(pictures) != len(set(cleared_media_ids)):
+        raise rules.MediaInvalid.at("/cleared_media_ids", "unknown", "The offer has no such picture.")
+    for picture in pictures:
+        clear_media(picture, actor=actor)
     if reports:
         choose_governing(offer)
     passing = offer.passing_term

@@ -16,6 +16,7 @@ from apps.availability.services import deadlines, rules, stock, terms
 from apps.availability.services.approval import request_approval, withdraw_request
 from apps.availability.services.content import Content
 from apps.availability.services.listing import measured
+from apps.availability.services.media import write_media
 from apps.availability.services.quality import checked_values, choose_governing
 from apps.availability.services.rules import head
 from apps.availability.services.warnings import STAFF_ONLY, warnings_of
@@ -23,6 +24,7 @@ from apps.commodities.models.commodities import Commodity
 from apps.partners.models import Partner
 from erp import access, clock
 from erp.access import Actor
+from erp.files import Upload
 from erp.services import emit, service
 from erp.uploads import services as uploads
 from erp.uploads.models import StoredFile
@@ -33,7 +35,7 @@ _Status = Availability.Status
 _CONTENT_ERRORS: Final = (
     rules.UnitNotAllowed, rules.QuantityNotWhole, rules.LotsMismatch, rules.QualityInvalid, rules.PriceInvalid,
     rules.StepsInvalid, rules.WindowInvalid, rules.PlaceInvalid, rules.VisibilityInvalid, rules.GoodsInvalid,
-    rules.BelowMinimum, rules.Incomplete, rules.LotAlreadyOffered,
+    rules.BelowMinimum, rules.Incomplete, rules.LotAlreadyOffered, rules.MediaInvalid, uploads.FileUsed,
 )  # fmt: skip
 
 
@@ -79,7 +81,7 @@ def post(
     contents.apply(offer, content)
     offer.available_quantity = offer.total_quantity
     offer.save()
-    _write_parts(offer, content)
+    _write_parts(offer, content, actor)
     fields: dict[str, Any] = {"warnings": warnings_of(offer)}
     if submit:
         contents.require_complete(offer)
@@ -113,12 +115,13 @@ def post(
     return offer
 
 
-def _write_parts(offer: Availability, content: Content) -> list[str]:
-    """Write lots, quality and invitations; return the groups that changed."""
+def _write_parts(offer: Availability, content: Content, actor: Actor) -> list[str]:
+    """Write lots, quality, invitations and pictures; return the groups that changed."""
     changed = {
         "lots": contents.write_lots(offer, content.get("lots") or ()),
         "quality": contents.write_quality(offer, content.get("quality") or ()),
         "visibility": contents.write_invitations(offer, content.get("invited_partners") or ()),
+        "other": "media" in content and write_media(offer, content["media"], actor),
     }
     return [group for group, differs in changed.items() if differs]
 
@@ -232,7 +235,7 @@ def update(offer: Availability, *, actor: Actor, content: Content) -> Availabili
     _move_total(offer, before.total_quantity)
     if offer.is_live:
         _require_unfixed(offer)
-    parts = _write_parts(offer, content)
+    parts = _write_parts(offer, content, actor)
     groups = list(dict.fromkeys([*contents.changed_groups(offer), *parts]))
     if not groups:
         return offer
@@ -456,6 +459,7 @@ def extend(
         rules.TestReportExists,
         rules.QualityInvalid,
         rules.DatesInvalid,
+        rules.Incomplete,
         uploads.FileUsed,
     ],
     label="Add test report",
@@ -464,7 +468,6 @@ def add_test_report(
     offer: Availability,
     *,
     actor: Actor,
-    upload: StoredFile,
     lab_name: str,
     report_no: str,
     sample_no: str,
@@ -475,18 +478,26 @@ def add_test_report(
     lab_accreditation: str = "",
     lot_no: str | None = None,
     governing: bool = True,
+    upload: StoredFile | None = None,
+    file: Upload | None = None,
 ) -> TestReport:
-    """Add a laboratory's report with its results. It may send the offer back to approval."""
+    """Add a laboratory's report with its results, with an upload or a file. It may send the offer back to approval."""
     rules.require_status(offer, *Availability.EDITABLE)
     _check_dates(tested_date, sampled_date)
     lot: Lot | None = offer.lots.filter(lot_no=lot_no).first() if lot_no else None
     if lot_no and lot is None:
         raise rules.QualityInvalid.at("/lot_no", "unknown_lot", "The offer has no such lot.")
-    file = uploads.use(upload, actor=actor, purpose=REPORT_PURPOSE, used_by="availability.testreport")
+    shared: dict[str, Any] = {"actor": actor, "purpose": REPORT_PURPOSE, "used_by": "availability.testreport"}
+    if upload is not None:
+        stored = uploads.use(upload, **shared)
+    elif file is not None:
+        stored = uploads.create(file=file, **shared)
+    else:
+        raise rules.Incomplete.at("/upload_id", "required", "Send the report's file.")
     report = TestReport(
         availability=offer, lab_name=lab_name, lab_accreditation=lab_accreditation, report_no=report_no,
-        sample_no=sample_no, lot=lot, method=method, sampled_date=sampled_date, tested_date=tested_date, file=file,
-        sha256=file.sha256,
+        sample_no=sample_no, lot=lot, method=method, sampled_date=sampled_date, tested_date=tested_date,
+        file=stored, sha256=stored.sha256,
     )  # fmt: skip
     tested_at = datetime.combine(tested_date, time(), UTC)
     rows = checked_values(

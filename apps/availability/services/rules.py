@@ -173,6 +173,10 @@ class VisibilityInvalid(RuleBroken):
     """The invited partners don't fit the visibility."""
 
 
+class MediaInvalid(RuleBroken):
+    """A picture is unknown or can't be used."""
+
+
 class PartnerInvalid(RuleBroken):
     """The partner is missing or isn't your own."""
 

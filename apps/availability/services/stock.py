@@ -121,7 +121,7 @@ def reserve(
         _check_quantity(offer, quantity, free, with_available=sees_quantity, minimum=not from_above)
 
     # Those whose reservations end here, and the buyer: locked together, since one order everywhere can't deadlock.
-    exposure.lock_accounts({holder.pk, *(reservation.holder_partner_id for reservation in overdue)})
+    accounts = exposure.lock_accounts({holder.pk, *(each.holder_partner_id for each in overdue)})
     end_reservations(offer, overdue, actor=actor, status=Reservation.Status.EXPIRED, reason="expired")
     is_agreed = from_above and unit_price is not None
     agreed = unit_price if is_agreed else offer.price_for(quantity)
@@ -153,7 +153,7 @@ def reserve(
     if own_call and (not amount or (agreed is None and offer.reference_price is None)):
         # Nothing is held, or as little as the buyer says.
         reservation.expires_at = expires_at = min(expires_at, now + UNSECURED)
-    reservation.credit_amount = _in_account(holder, amount, offer.currency, rate)
+    reservation.credit_amount = _in_account(accounts.get(holder.pk), amount, offer.currency, rate)
     offer.available_quantity -= quantity
     offer.reserved_quantity += quantity
     offer.save()
@@ -282,11 +282,12 @@ def _source(reservation: Reservation) -> exposure.Source:
     return exposure.Source("reservation", reservation.pk)
 
 
-def _in_account(holder: Partner, amount: Decimal, currency: str, rate: exposure.Rate | None) -> Decimal:
+def _in_account(
+    account: CreditAccount | None, amount: Decimal, currency: str, rate: exposure.Rate | None
+) -> Decimal:
     """The amount in the currency of the holder's credit. Raises RateMissing."""
     if not amount:
         return Decimal("0.00")
-    account = CreditAccount.objects.filter(partner=holder).only("currency").first()
     if account is None or account.currency == currency:
         return amount
     if rate is None:
@@ -558,7 +559,8 @@ def bind(
         raise rules.HoldTooLong(f"The reservation can last until {clock.local(longest)} at most.")
     before = _credit_of(reservation, reservation.still_open)
     amount = rules.credit_needed(offer, reservation, unit_price)
-    reservation.credit_amount = _in_account(reservation.holder_partner, amount, reservation.currency, rate)
+    account = CreditAccount.objects.filter(partner=reservation.holder_partner_id).first()
+    reservation.credit_amount = _in_account(account, amount, reservation.currency, rate)
     reservation.unit_price, reservation.price_steps, reservation.expires_at = unit_price, [], until
     reservation.bound_negotiation_id = negotiation_id
     reservation.save()

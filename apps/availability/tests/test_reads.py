@@ -1,8 +1,9 @@
 """Who sees what of an offer, the search of staff, figures, and uploads."""
 
+import json
 from datetime import timedelta
 from decimal import Decimal
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -10,6 +11,7 @@ from apps.availability import lookups
 from apps.availability.models import Availability, Stage
 from apps.availability.services import bulk, decisions, offers, rules, stock
 from apps.availability.tests import factories
+from apps.integrations.tests.examples import consume
 from apps.partners.models import Partner, PartnerLocation
 from apps.partners.tests.factories import ADDRESS
 from config.testing import make_ready
@@ -185,6 +187,27 @@ def test_the_history_of_an_offer_is_for_its_seller_and_staff(full, user, client_
     assert str(held.pk) in client_for(user("INTERNAL")).read(path).content.decode()
 
 
+def test_events_name_partners_by_the_pseudonyms_that_the_rows_show(offer, user, client_for):
+    seller, buyer = user("SELLER"), user("BUYER")
+    live = offer(seller=seller)
+    stock.reserve(live, actor=buyer, quantity=Decimal(10))
+    consume()
+
+    def told(person, kind):
+        rows = client_for(person).read("/api/v1/events").json()["results"]
+        return next(row["data"] for row in rows if row["type"] == f"availability.{kind}")
+
+    ref = client_for(buyer).read(f"{OFFERS}/{live.pk}").json()["seller_ref"]
+    (held,) = client_for(seller).read(f"{OFFERS}/{live.pk}/reservations").json()["results"]
+    for kind in ("approved", "reserved"):
+        assert told(buyer, kind)["seller_partner_id"] == str(UUID(hex=ref))
+        assert told(seller, kind)["seller_partner_id"] == str(seller.partner_id)
+    assert told(seller, "reserved")["holder_partner_id"] == str(UUID(hex=held["holder_ref"]))
+    assert told(buyer, "reserved")["holder_partner_id"] == str(buyer.partner_id)
+    other = told(user("BUYER"), "approved")["seller_partner_id"]
+    assert other not in (str(seller.partner_id), str(UUID(hex=ref)), None)
+
+
 @pytest.mark.parametrize("field", ["unit_price", "estimated_value", "listed_at__gte", "number", "tags"])
 def test_no_filter_finds_a_masked_value(user, client_for, field):
     assert client_for(user("BUYER")).read(f"{OFFERS}?{field}=1").status_code == 400
@@ -358,6 +381,31 @@ def test_a_table_posts_one_offer_a_row_each_with_its_event(goods, user, emitted)
         "accepted": 1,
         "refused": 2,
     }
+
+
+def test_a_list_in_json_posts_the_same_offers_as_a_table(goods, user, client_for):
+    seller = user("SELLER")
+    rows = [dict(zip(COLUMNS, line(goods, quantity).split(","), strict=True)) for quantity in ("100", "50")]
+    rows[1] |= {"allow_partial": False, "notes": None}
+
+    def sent(content):
+        file = Upload(
+            "offers.json", CSV, content if isinstance(content, bytes) else json.dumps(content).encode()
+        )
+        return client_for(seller).write("/api/v1/availabilities/bulk/validate", {"file": file})
+
+    shown = sent(rows)
+    assert (shown.status_code, shown.json()["create"], shown.json()["refused"]) == (200, 2, 0), shown.content
+    file = Upload("offers.json", CSV, json.dumps(rows).encode())
+    work(str(bulk.bulk_upload(actor=seller, file=file).pk))
+    made = Availability.objects.order_by("-total_quantity")
+    assert [(row.total_quantity, row.allow_partial) for row in made] == [(100, True), (50, False)]
+    bad = (
+        [{**rows[0], "total_quantity": 100}], [["a"]], [1], rows[:1] * 501, [{**rows[0], "lots": [{}]}], b"[{",
+        b'[{"commodity": "A", "commodity": "B"}]', [{**rows[0], "price": "1"}], [], [{**rows[0], "notes": "a\u0000b"}],
+    )  # fmt: skip
+    for content in bad:
+        assert sent(content).status_code in (400, 422), content
 
 
 def test_a_preview_keeps_nothing_and_shows_each_row(goods, user, emitted):

@@ -17,7 +17,7 @@ from apps.availability.models import Availability, Reservation
 from apps.availability.services import decisions, offers, rules, stock
 from apps.availability.tests import factories
 from apps.commodities.models.pricing import PricingUnit
-from apps.partners.models import CreditAccount, Partner
+from apps.partners.models import CreditAccount, Partner, PartyLink
 from apps.partners.services import exposure
 from erp import clock
 from erp.access import SYSTEM
@@ -446,6 +446,30 @@ def test_related_firms_cannot_reserve_each_others_goods(offer, partner, emitted)
     assert type(refusal.problem) is rules.RelatedParty
     assert len(emitted("availability.reservation_refused")) == 1
     assert ledger(live) == (100, 0, 0, 0)
+
+
+def test_a_link_that_blocks_makes_firms_related_until_it_is_cleared(offer, partner):
+    live, firm = offer(), partner()
+    low, high = sorted((live.seller_partner_id, firm.pk), key=str)
+    with unguarded_writes():
+        link = PartyLink(low_id=low, high_id=high, kind="sibling", strength="block", status="suspected")
+        link.save()
+    assert type(reserve(live, firm, 10).problem) is rules.RelatedParty
+    with unguarded_writes():
+        PartyLink.objects.filter(pk=link.pk).update(status="cleared", cleared_until_date=clock.today())
+    assert reserve(live, firm, 10).status == "HELD"
+
+
+def test_a_reservation_costs_a_bounded_number_of_statements(offer, partner, tax_rate):
+    """Of the same number whatever was reserved before; a statement more should have a reason."""
+    tax_rate("5201", 5)
+    live, buyer = offer(advance=0), factories.with_credit(partner(), 100_00_000)
+    counts = []
+    for _ in range(3):
+        with CaptureQueriesContext(connection) as queries:
+            reserve(live, buyer, 1)
+        counts.append(len(queries))
+    assert counts[1] == counts[2] <= 26
 
 
 def test_a_parts_weight_is_its_share_and_the_last_part_takes_the_rest(offer, partner):

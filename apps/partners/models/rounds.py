@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Self
+from uuid import UUID
 
 from django.conf import settings
 from django.db import models
@@ -30,6 +31,10 @@ class RoundQuerySet(OfPartnerQuerySet):
     def on_route(self, route: str) -> Self:
         """Rounds that are decided on the route."""
         return self.filter(route=route)
+
+    def assigned_to_person(self, user_id: UUID) -> Self:
+        """Rounds that the person looks after."""
+        return self.filter(assigned_to=user_id)
 
     def overdue(self, value: bool = True) -> Self:
         """Rounds that staff should have decided by now, by the target of their route; or the others."""

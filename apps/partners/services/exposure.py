@@ -77,9 +77,10 @@ def locked_account(partner: Partner | UUID) -> CreditAccount:
     return account
 
 
-def lock_accounts(partners: Iterable[UUID]) -> None:
-    """Lock the accounts of several partners by id, before the first of them is used."""
-    list(CreditAccount.objects.locked().filter(pk__in=set(partners)).order_by("pk"))
+def lock_accounts(partners: Iterable[UUID]) -> dict[UUID, CreditAccount]:
+    """Lock the accounts of several partners by id, before the first of them is used; return them by partner."""
+    rows = CreditAccount.objects.locked().filter(pk__in=set(partners)).order_by("pk")
+    return {account.pk: account for account in rows}
 
 
 def _repeated(
@@ -116,12 +117,14 @@ def _book(
     source: Source,
     lines: Iterable[_Line],
     rate: Rate | None = None,
+    limit: Decimal | None = None,
 ) -> list[ExposureEntry]:
     """Append lines, move the open exposure of their sources and the account's sums; tell of a crossed level.
 
     Where there is nothing to book the key is stored alone, so that it can't book anything later.
     """
-    limit = account.limit
+    if limit is None:
+        limit = account.limit
     before = account.level(limit)
     entries = []
     for number, line in enumerate(line for line in lines if line.amount):
@@ -282,7 +285,7 @@ def take_hold(
         )
     entries = _book(
         account, actor, Operation.TAKE, entry_key, amount, source,
-        [_Line(source, BUY, Bucket.HOLD, amount, expires_at)], rate,
+        [_Line(source, BUY, Bucket.HOLD, amount, expires_at)], rate, limit,
     )  # fmt: skip
     if not entries:
         return []

@@ -54,19 +54,15 @@ def reasons_against(
 
 
 def are_related(one: Partner, other: Partner) -> bool:
-    """Whether two firms are one party: the same firm or PAN, or one is the other's parent, or they share one."""
+    """Whether two firms are one party: the same firm, PAN or GSTIN, parent and branch, or a link that blocks."""
     if one.pk == other.pk or (one.pan_hash is not None and one.pan_hash == other.pan_hash):
         return True
     parents = {one.parent_id, other.parent_id} - {None}
     if parents & {one.pk, other.pk} or (parents and one.parent_id == other.parent_id):
         return True
-    return bool(_registrations(one) & _registrations(other))
-
-
-def _registrations(partner: Partner) -> frozenset[str]:
-    """The firm's GST registrations, as hashes."""
-    rows = TaxRegistration.objects.filter(partner=partner, claimed=True)
-    return frozenset(rows.values_list("gstin_hash", flat=True)) - {None}
+    claimed = TaxRegistration.objects.filter(claimed=True, gstin_hash__isnull=False)
+    shared = claimed.filter(partner=one, gstin_hash__in=claimed.filter(partner=other).values("gstin_hash"))
+    return bool(shared.exists() or PartyLink.objects.blocking().of(one.pk).of(other.pk).exists())
 
 
 def parties_of(partners: Iterable[Partner]) -> dict[UUID, Any]:

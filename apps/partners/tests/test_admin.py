@@ -25,6 +25,7 @@ from erp import clock
 from erp.access import SYSTEM
 from erp.models import unguarded_writes
 from erp.trail.models import ClearRead, Entry
+from erp.uploads.models import StoredFile
 
 pytestmark = pytest.mark.django_db
 PAGES = [model for model in apps.get_app_config("partner").get_models() if admin.site.is_registered(model)]
@@ -207,7 +208,7 @@ def test_papers_are_shown_beside_the_declared_data_and_never_as_active_content(u
     assert answer["X-Frame-Options"] == "SAMEORIGIN"
     assert ClearRead.objects.get(row=str(paper.pk)).fields == ["file"]
     with unguarded_writes():
-        PartnerDocument.objects.filter(pk=paper.pk).update(media_type="text/html")
+        StoredFile.objects.filter(pk=paper.file_id).update(media_type="text/html")
     assert staff.get(address)["Content-Type"] == "application/octet-stream"
     assert staff.get(address)["Content-Disposition"].startswith("attachment")
 

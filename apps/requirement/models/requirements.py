@@ -9,7 +9,20 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Case, Count, Exists, F, IntegerField, Max, OuterRef, Q, Subquery, Value, When
+from django.db.models import (
+    Case,
+    Count,
+    Exists,
+    F,
+    IntegerField,
+    Max,
+    OuterRef,
+    Prefetch,
+    Q,
+    Subquery,
+    Value,
+    When,
+)
 from django.db.models.functions import Coalesce, Greatest, Lower
 from django.utils import timezone
 
@@ -30,7 +43,7 @@ from apps.commodities.models.pricing import PricingUnit
 from apps.commodities.models.terms import DeliveryTerms
 from apps.partners.models import Partner, PartnerLocation, PartnerRole
 from apps.requirement.models.base import ids_field, optional_price, value_field
-from apps.requirement.models.parts import Disclosure, Invitation
+from apps.requirement.models.parts import Band, Disclosure, Invitation
 from erp import clock
 from erp.access import Actor, holds_everywhere
 from erp.columns import COUNTRY, CURRENCY
@@ -114,8 +127,10 @@ class RequirementQuerySet(QuerySet):
         return rows.exclude(intent=Requirement.Intent.PRICE_DISCOVERY_ONLY)
 
     def with_row(self) -> Self:
-        """With what the answer about a row names."""
-        return self.select_related("buyer_partner", "commodity", "pricing_unit")
+        """With what the answer about a row names, bands and places too: as many queries for one row as for many."""
+        bands = Band.objects.select_related("parameter").order_by("parameter__code")
+        rows = self.select_related("buyer_partner", "commodity", "pricing_unit")
+        return rows.prefetch_related(Prefetch("bands", bands), "places")
 
 
 def _disclosed_to(partner_id: UUID) -> Any:
@@ -441,9 +456,11 @@ class Requirement(Opaque):
             ),
         ]
         indexes: ClassVar = [
-            models.Index(fields=["commodity", "status"], name="idx_requirement_market"),
+            models.Index(fields=["-published_date", "-id"], name="idx_requirement_market"),
+            models.Index(fields=["commodity", "-live_since"], name="idx_requirement_live"),
+            models.Index(fields=["commodity", "-ceiling_per_kg"], name="idx_requirement_ceiling"),
             models.Index(fields=["buyer_partner", "-created_at"], name="idx_requirement_buyer"),
-            models.Index(fields=["-created_at", "id"], name="idx_requirement_newest"),
+            models.Index(fields=["-created_at", "-id"], name="idx_requirement_newest"),
             models.Index(
                 fields=["expires_at"],
                 name="idx_requirement_due",

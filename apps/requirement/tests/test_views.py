@@ -6,6 +6,8 @@ from decimal import Decimal
 from uuid import uuid4
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from apps.accounts.models import User
 from apps.availability.models import Stage
@@ -274,6 +276,20 @@ def test_a_search_finds_by_quality_ceiling_quantity_day_and_distance(requirement
         actor=staff, commodity=goods, near=here, sort="distance", limit=1, cursor=page.next
     )
     assert [row.pk for row in after.results] == [far.pk]
+
+
+def test_a_search_costs_the_same_queries_for_one_row_and_for_many(requirement, commodity, staff, client_for):
+    goods, client = cotton(commodity), client_for(staff)
+
+    def cost():
+        with CaptureQueriesContext(connection) as queries:
+            answer = client.write(f"{URL}/search", {"commodity_id": str(goods.pk)})
+        return len(answer.json()["results"]), len(queries)
+
+    requirement(goods=goods)
+    cost()
+    (one, few), _ = cost(), [requirement(goods=goods) for _ in range(3)]
+    assert (one, cost()) == (1, (4, few))
 
 
 @pytest.mark.parametrize(
