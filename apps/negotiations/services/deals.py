@@ -18,17 +18,13 @@ from apps.negotiations.models import Negotiation, Offer, Side
 from apps.negotiations.services import rules
 from apps.requirement.models import Requirement
 from apps.requirement.services import ledger
-from apps.risk.models import ProviderCheck, RiskAssessment, RiskPolicy
-from apps.risk.services import assessing
+from apps.risk.services import assessing, rates
 from erp import clock
 from erp.access import Actor
 from erp.masked import masked_checks
 from erp.services import Refusal, refuse
 
 _Listed, _Wanted = Availability.Status, Requirement.Status
-
-
-RISK_WRITES: Final = (RiskAssessment, RiskPolicy, ProviderCheck)  # what stays of a deal that risk blocks
 
 
 @dataclass
@@ -128,9 +124,12 @@ class Deal:
 
     # The reservation
 
-    def needs_more(self, quantity: Decimal, *, own: bool) -> bool:
-        """Whether stock must be reserved for the quantity, beyond what is; the match's reservation stays as it is."""
-        return self.hold is None or (own and quantity > self.hold.still_open)
+    def needs_more(self, made: Offer, *, own: bool) -> bool:
+        """Whether more must be reserved than is, or on other payment terms; the match's reservation stays as it is."""
+        if self.hold is None:
+            return True
+        other_terms = made.payment_term_id != self.hold.payment_term_id
+        return own and (made.quantity > self.hold.still_open or other_terms)
 
     def blocked(self, negotiation: Negotiation, made: Offer, *, actor: Actor, side: Side) -> Refusal | None:
         """The refusal of a deal that risk blocks, which keeps the assessment; what is reserved for it doesn't count."""
@@ -151,11 +150,14 @@ class Deal:
             return None
         return refuse(assessing.Blocked(reasons=assessing.own_reasons(assessment, side)))
 
-    def take(
-        self, negotiation: Negotiation, *, actor: Actor, quantity: Decimal, price: Decimal, until: datetime
-    ) -> None:
-        """Hold exactly this quantity for the buyer at the price: cut what is held, replace it, or reserve anew."""
-        held = self.hold
+    def agreed(self, made: Offer) -> dict[str, Any]:
+        """What the credit for an offer is computed from."""
+        rate = rates.rate_for(self.requirement.buyer_partner_id, self.offer.currency)
+        return {"unit_price": made.price, "payment_term": made.payment_term, "rate": rate}
+
+    def take(self, negotiation: Negotiation, made: Offer, *, actor: Actor, until: datetime) -> None:
+        """Hold exactly what is offered for the buyer: cut what is held, replace it, or reserve anew."""
+        held, quantity = self.hold, made.quantity
         if held is not None and quantity == held.still_open:
             return
         if held is not None and quantity < held.still_open:
@@ -171,19 +173,25 @@ class Deal:
             holder_partner=negotiation.buyer_partner,
             requirement_id=negotiation.requirement_id,
             negotiation_id=negotiation.pk,
-            unit_price=price,
             until=until,
+            **self.agreed(made),
         )
         negotiation.reservation_id, negotiation.own_hold = self.hold.pk, True
 
-    def extend(self, *, actor: Actor, until: datetime) -> None:
-        """Let the reservation live until then, at most 72 hours after it was made."""
+    def extend(self, *, actor: Actor, until: datetime, made: Offer | None = None) -> None:
+        """Let the reservation live until then, at most 72 hours after it was made; with ``made`` on its terms."""
         hold = self.hold
         if hold is None or hold.expires_at is None:
             return
-        latest = min(until, hold.created_at + rules.HOLD_MOST)
-        if latest > hold.expires_at:
-            self.hold = stock.extend_hold(self.offer, actor=actor, reservation_id=hold.pk, until=latest)
+        latest = max(hold.expires_at, min(until, hold.created_at + rules.HOLD_MOST))
+        has_changed = made is not None and (made.price, made.payment_term_id) != (
+            hold.unit_price, hold.payment_term_id
+        )  # fmt: skip
+        if has_changed or latest > hold.expires_at:
+            agreed = self.agreed(made) if has_changed and made is not None else {}
+            self.hold = stock.extend_hold(
+                self.offer, actor=actor, reservation_id=hold.pk, until=latest, **agreed
+            )
 
     def _release(self, actor: Actor, quantity: Decimal | None, cause: str) -> None:
         assert self.hold is not None

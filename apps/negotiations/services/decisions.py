@@ -12,7 +12,7 @@ from apps.matching.services import deals as matches
 from apps.matching.services import problems
 from apps.negotiations import capabilities, events
 from apps.negotiations.models import Negotiation, Offer, Side
-from apps.negotiations.services import deals, rules
+from apps.negotiations.services import rules
 from apps.negotiations.services.deals import Deal, release_own_hold
 from apps.negotiations.services.offers import drop_hold
 from apps.negotiations.services.rules import head
@@ -45,7 +45,7 @@ _Status, _Reason = Negotiation.Status, Negotiation.Reason
         problems.NotOpen,
         *rules.HOLD_ERRORS,
     ],
-    writes_on_refusal=deals.RISK_WRITES,
+    writes_on_refusal=assessing.WRITES,
 )
 def accept(negotiation: Negotiation, *, actor: Actor, offer_id: UUID) -> Negotiation | Refusal:
     """Accept the other side's current offer: the goods are reserved for the trade, or nothing happens.
@@ -71,7 +71,7 @@ def accept(negotiation: Negotiation, *, actor: Actor, offer_id: UUID) -> Negotia
     if not deal.is_match_live or not deal.is_on_market(now, held=True):
         raise rules.ListingNotLive
     rules.require_ready(deal.offer, deal.requirement, side=side, actor=actor, row=negotiation)
-    quantity, price = standing.quantity, standing.price
+    quantity = standing.quantity
     refusal = deal.blocked(negotiation, standing, actor=actor, side=side)
     if refusal is not None:
         return refusal
@@ -81,15 +81,15 @@ def accept(negotiation: Negotiation, *, actor: Actor, offer_id: UUID) -> Negotia
 
     with rules.counterpart_masked(actor, negotiation, side):
         until = now + rules.AFTER_ACCEPTANCE
-        deal.take(negotiation, actor=actor, quantity=quantity, price=price, until=until)
+        deal.take(negotiation, standing, actor=actor, until=until)
         assert deal.hold is not None
         bound = stock.bind(
             deal.offer,
             actor=actor,
             reservation_id=deal.hold.pk,
             negotiation_id=negotiation.pk,
-            unit_price=price,
             until=max(until, deal.hold.expires_at or until),
+            **deal.agreed(standing),
         )
     standing.status = Offer.Status.ACCEPTED
     standing.save()

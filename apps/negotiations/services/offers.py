@@ -96,7 +96,7 @@ def start(*, actor: Actor, match: Match) -> Negotiation:
         assessing.Blocked,
         *rules.HOLD_ERRORS,
     ],
-    writes_on_refusal=deals.RISK_WRITES,
+    writes_on_refusal=assessing.WRITES,
     label="Make offer",
 )
 def offer(
@@ -172,7 +172,7 @@ def offer(
     rules.require_ready(deal.offer, deal.requirement, side=side, actor=actor, row=negotiation)
 
     holds = side == Side.BUYER and (deal.hold is not None or not _is_far_below(negotiation, made, deal.offer))
-    if holds and deal.needs_more(made.quantity, own=negotiation.own_hold):
+    if holds and deal.needs_more(made, own=negotiation.own_hold):
         refusal = deal.blocked(negotiation, made, actor=actor, side=side)
         if refusal is not None:
             return refusal
@@ -235,9 +235,10 @@ def _hold(negotiation: Negotiation, deal: Deal, made: Offer, actor: Actor) -> No
     """Reserve what the buyer offers for, or fit what is reserved to it; what the match reserved is only extended."""
     until = made.valid_until + rules.AFTER_VALID
     with rules.counterpart_masked(actor, negotiation, Side.BUYER):
-        if deal.hold is None or negotiation.own_hold:
-            deal.take(negotiation, actor=actor, quantity=made.quantity, price=made.price, until=until)
-        deal.extend(actor=actor, until=until)
+        is_own = deal.hold is None or negotiation.own_hold
+        if is_own:
+            deal.take(negotiation, made, actor=actor, until=until)
+        deal.extend(actor=actor, until=until, made=made if is_own else None)
 
 
 def drop_hold(negotiation: Negotiation) -> None:

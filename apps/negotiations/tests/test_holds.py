@@ -11,6 +11,7 @@ from apps.availability.models import Availability
 from apps.availability.services import decisions as listings
 from apps.availability.services import rules as of_offers
 from apps.availability.services import stock
+from apps.availability.tests.factories import terms
 from apps.matching.models import Match
 from apps.negotiations import tasks
 from apps.negotiations.models import Offer
@@ -21,9 +22,13 @@ from apps.negotiations.tests.test_turns import refuses
 from apps.notifications.models import Message
 from apps.partners.models import CreditAccount, Partner
 from apps.requirement.services import requirements
+from apps.risk.models import ScreeningHit
+from apps.risk.services import rates
+from apps.risk.tests.factories import sanctions
 from erp import clock
 from erp.access import SYSTEM
 from erp.models import unguarded_writes
+from erp.services import Refusal
 
 pytestmark = pytest.mark.django_db
 
@@ -115,6 +120,55 @@ def make_other(table, offer):
     listing = offer(commodity=table.listing.commodity, advance=int(advance))
     world = SimpleNamespace(requirement=lambda **fields: again(table.match.requirement))
     return make_table(world, buyer=table.buyer, listing=listing)
+
+
+def test_the_credit_follows_the_agreed_payment_terms(sides, offer):
+    """§8.8: not those of the listing: N negotiations on credit hold no more than the limit, and advance holds none."""
+    table = sides(credit=3_000_000)  # 100 bales on credit need 2,557,504 and GST
+    on_credit, in_advance = table.listing.payment_term, terms(100)["payment_term"]
+    row = table.start()
+    table.bid(row)
+    full = holds_of(table.buyer)
+    table.ask(row)
+    table.bid(row, payment_term=in_advance)  # the same quantity
+    assert full > 2_500_000
+    assert (holds_of(table.buyer), table.hold(row).payment_term) == (0, in_advance)
+
+    def listed_in_advance():
+        listing = offer(commodity=table.listing.commodity, advance=100)
+        world = SimpleNamespace(requirement=lambda **fields: again(table.match.requirement))
+        return make_table(world, buyer=table.buyer, listing=listing)
+
+    second, third, fourth = (listed_in_advance() for _ in range(3))
+    bidding, refused, asked = second.start(), third.start(), fourth.start(by=fourth.seller)
+    second.bid(bidding, payment_term=on_credit)
+    assert (holds_of(table.buyer), second.hold(bidding).payment_term) == (full, on_credit)
+    assert third.bid(refused, payment_term=on_credit).problem.code == "risk.blocked"
+    fourth.ask(asked, 53_000, payment_term=on_credit)
+    assert fourth.accept(asked, fourth.buyer).problem.code == "risk.blocked"
+    second.accept(bidding, second.seller)
+    assert (holds_of(table.buyer), second.hold(bidding).payment_term) == (full, on_credit)
+
+
+def test_credit_in_another_currency_is_held_at_the_rate_of_the_day(sides):
+    table = sides(credit=40_000)
+    with unguarded_writes():
+        CreditAccount.objects.filter(partner=table.buyer.partner_id).update(currency="USD")
+    rates.record_rate(actor=SYSTEM, currency="USD", date=clock.today(), rate=Decimal("88.5"), source="RBI")
+    row = table.start()
+    table.bid(row)
+    held = holds_of(table.buyer)
+    assert 28_000 < held < 31_000  # 2,557,504 and GST in INR
+    table.accept(row, table.seller)
+    assert holds_of(table.buyer) == held
+
+
+def test_a_hit_found_by_the_judgement_stays_with_its_refusal(sides):
+    table = sides()
+    row = table.start()
+    sanctions(("R1", "ENTITY", Partner.objects.get(pk=table.buyer.partner_id).legal_name, "IN"))
+    assert isinstance(table.bid(row), Refusal)
+    assert (ScreeningHit.objects.count(), again(row).round) == (1, 0)
 
 
 def test_a_lost_hold_is_noted_and_acceptance_takes_the_goods_anew(sides, user, follow, emitted):

@@ -24,6 +24,7 @@ from apps.risk.models import (
     RiskAssessment,
     RiskPolicy,
     RiskStatus,
+    ScreeningHit,
     Side,
     Subject,
     Verdict,
@@ -51,6 +52,8 @@ ASSESS_EVENTS: Final = (
     events.RiskHitFound,
     events.RiskPolicyChanged,
 )
+# What stays of a refusal that a judgement causes: the module that refuses names it in ``writes_on_refusal``.
+WRITES: Final = (RiskAssessment, RiskPolicy, ProviderCheck, ScreeningHit)
 
 
 class SubjectClosed(Conflict):
