@@ -6,7 +6,7 @@ The negotiation itself is locked before them, by the service; credit accounts co
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any
 
 from django.db.models import Sum
 
