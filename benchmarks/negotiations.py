@@ -2,8 +2,8 @@
 
     python -m benchmarks.negotiations [--negotiations 100] [--json]
 
-Each negotiation has goods and a requirement of its own: the buyer bids, the seller counters, the buyer accepts. At the end
-each one must have one bound reservation.
+Each negotiation has goods and a requirement of its own: the buyer bids, the seller counters, the buyer accepts. At the
+end each one must have one bound reservation.
 """
 
 import argparse

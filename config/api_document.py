@@ -108,6 +108,8 @@ AREAS = {
     "partners": "Buyers, sellers, brokers and service providers.",
     "availabilities": "Offers of sellers, and reservations of quantity by buyers.",
     "requirements": "What buyers want, what they have bought of it, relaxations, and the demand of all.",
+    "risk": "Assessments of listings, partners and trades, overrides, and what surveillance found.",
+    "matching": "Which offers suit which requirements, why and why not, and how contested stock is divided.",
     "negotiations": "Firm offers that the two sides of a match make in turn until one is accepted.",
     "events": "The feed of events: everything that happened to rows you may see, in order.",
     "notifications": "Messages to you.",

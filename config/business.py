@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, time, timedelta
 from decimal import Decimal
+from pathlib import Path
 from random import Random
 from typing import Any, Final
 
@@ -43,8 +44,8 @@ from apps.requirement.models import Requirement
 from apps.requirement.services import decisions as requirement_decisions
 from apps.requirement.services import ledger
 from apps.requirement.services import requirements as wanted
-from apps.risk.models import ScreeningList
-from apps.risk.services import screening
+from apps.risk.models import CurrencyRate, ScreeningList, TradeFact
+from apps.risk.services import facts, policies, rates, screening, surveillance
 from config.demo_partners import onboard
 from erp import clock, ids
 from erp.access import SYSTEM
@@ -106,6 +107,11 @@ SECOND: Final[dict[str, Any]] = {
     "state_code": "37",
     "pin_code": "522004",
 }
+SETTLED: Final = (  # buyer, seller
+    ("Kovai Spinners Pvt Ltd", "Shree Somnath Ginning & Pressing"),
+    ("Erode Textile Mills Ltd", "Vidarbha Cotton Ginners LLP"),
+)
+DEMO_LIST: Final = Path(__file__).resolve().parents[1] / "apps" / "risk" / "data" / "demo_list.csv"
 GST_STATES: Final = {"GJ": "24", "MH": "27", "TS": "36", "PB": "03", "": "33"}
 HOME: Final = "Demo Cotton Exchange"
 BRANCHES: Final = {  # branch code → organization, state, PIN code, town, street
@@ -184,6 +190,7 @@ def fill(invite: Callable[..., Any], seed: int = 1) -> list[str]:
             "credit limits": _credit_limits(),
             "offers": _offers(seed),
             "requirements": _requirements(seed),
+            "risk rows": _risk(),
             "negotiations": _negotiations(seed),
             "bank accounts": _bank_accounts(),
             "proposed rights": _rights(),
@@ -421,16 +428,67 @@ def _requirements(seed: int) -> Iterator[Any]:
         yield row
 
 
+def _risk() -> Iterator[Any]:
+    """A screening list with a hit to decide, rates, settled trades and their ratings, an alert, a proposed policy."""
+    compliance, manager = _person("compliance@demo.example"), _person("manager@demo.example")
+    firms = {partner.legal_name: partner for partner in Partner.objects.order_by("pk")}
+    if not ScreeningList.objects.exists():
+        with _named("screening list"):
+            yield screening.load_list(
+                actor=compliance, code="DEMO", source="Bundled list of invented parties",
+                snapshot_date=clock.today(), content=DEMO_LIST.read_bytes(),
+            )  # fmt: skip
+        for name, firm in firms.items():
+            with _named(f"screening of {name}"):
+                screening.screen_partner(firm, actor=SYSTEM)
+    for currency, rate in (("USD", "88.50"), ("EUR", "96.20")):
+        if not CurrencyRate.objects.filter(currency=currency).exists():
+            with _named(f"rate of {currency}"):
+                yield rates.record_rate(
+                    actor=compliance, currency=currency, date=clock.today(), rate=Decimal(rate), source="RBI"
+                )
+    if TradeFact.objects.exists():
+        return
+    for number in range(8):
+        buyer, seller = SETTLED[number % len(SETTLED)]
+        offer = Availability.objects.filter(seller_partner=firms[seller]).order_by("number").first()
+        with _named(f"settled trade {number}"):
+            day = clock.today() - timedelta(days=20 + number)
+            trade_id, kg, is_late = ids.uuid7(), Decimal(17_000), number == 3
+            fact = facts.fact_created(
+                actor=SYSTEM, trade_id=trade_id, buyer=firms[buyer], availability=offer, quantity_kg=kg,
+                price=Decimal("150.44"), trade_date=day, lot_ids=[],
+            )  # fmt: skip
+            facts.fact_executed(actor=SYSTEM, trade_id=trade_id)
+            amount = Decimal("2685354.00")
+            facts.record_performance(
+                actor=SYSTEM, trade_id=trade_id, settled_date=day + timedelta(days=15), due_amount=amount,
+                paid_in_time_amount=Decimal(0) if is_late else amount, due_kg=kg, in_window_kg=kg, lots=1,
+                lots_passed=1, disputed=number == 6,
+            )  # fmt: skip
+        yield fact
+    for name in sorted({name for pair in SETTLED for name in pair}):
+        facts.rate(firms[name], actor=SYSTEM)
+    with _named("risk desk"):
+        surveillance.report_limit(
+            actor=SYSTEM,
+            partner_id=firms["Erode Textile Mills Ltd"].pk,
+            level="high",
+            utilisation=Decimal("91.20"),
+        )
+        yield surveillance.block_pair(
+            actor=manager, partner=firms["Mumbadevi Cotton Brokers LLP"], other_partner=firms["Saurashtra Roadways"],
+            reason="Both ask not to be put together again.",
+        )  # fmt: skip
+        yield policies.propose_policy(
+            actor=compliance, body={"warn_below": 65}, reason="Warn about more partners before the season."
+        )
+
+
 def _negotiations(seed: int) -> Iterator[Any]:
     """One negotiation of each status, from the best matches of the demo's requirements."""
     if Negotiation.objects.exists():
         return
-    if not ScreeningList.objects.exists():
-        with _named("screening list"):
-            screening.load_list(
-                actor=SYSTEM, code="DEMO", source="Demo", snapshot_date=clock.today(),
-                content=b"reference,kind,names,country,identifiers\nD-1,PERSON,Nobody Whatsoever,,\n",
-            )  # fmt: skip
     for number, row in enumerate(Requirement.objects.live().order_by("number"), 1):
         with _named(f"matches {seed} {number}", number):
             runs.find_for_requirement(row, actor=SYSTEM)

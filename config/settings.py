@@ -646,12 +646,12 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": crontab(hour="2", minute="17", day_of_week="1"),
     },
     "fetch-screening-lists": {
-        "task": "apps.risk.tasks.fetch_lists",
-        "schedule": crontab(hour="3", minute="7"),
+        "task": "apps.risk.tasks.fetch_lists",  # once a day, tried every hour
+        "schedule": crontab(minute="7"),
     },
     "fetch-currency-rates": {
-        "task": "apps.risk.tasks.fetch_rates",
-        "schedule": crontab(hour="18", minute="37"),
+        "task": "apps.risk.tasks.fetch_rates",  # the same rate adds no row
+        "schedule": crontab(minute="37"),
     },
     "purge-feed": {
         "task": "apps.integrations.tasks.purge_feed",

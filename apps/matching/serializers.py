@@ -10,7 +10,7 @@ from apps.commodities.models.commodities import Commodity
 from apps.matching.engine.body import DEFAULT, RuleBody
 from apps.matching.models import Allocation, Match, MatchRun, RuleSet, Side
 from apps.partners.models import Partner
-from apps.partners.pseudonyms import pseudonym
+from apps.partners.pseudonyms import pseudonym_of_side
 from erp.api import fields
 from erp.api.serializers import Input, LookupOutput, Output, set_nullable, within
 
@@ -314,7 +314,10 @@ class MatchOutput(Output):
     def get_counterpart_ref(self, row: Match) -> str | None:
         """Pseudonym of the other side, in this match only; null for staff."""
         other = self._counterpart(row)
-        return None if other is None else pseudonym(self.context["actor"].partner_id, other.pk, row.pk)
+        if other is None:
+            return None
+        side = Side.SELLER if self._side(row) == Side.BUYER else Side.BUYER
+        return pseudonym_of_side(side, self.context["actor"].partner_id, other.pk, row.pk)
 
     def get_counterpart_rating(self, row: Match) -> str | None:
         """Rating band of the other side, for the buyer."""

@@ -6,13 +6,14 @@ from typing import Any, ClassVar
 from rest_framework.serializers import SerializerMethodField
 
 from apps.availability.models import Availability
+from apps.commodities.models.commodities import Commodity
 from apps.commodities.models.pricing import PricingUnit
 from apps.commodities.models.terms import PaymentTerms
 from apps.partners.models import Partner
 from apps.requirement.models import Requirement
-from apps.risk import lookups
 from apps.risk.models import (
     PairBlock,
+    ProviderCheck,
     RiskAssessment,
     RiskOverride,
     RiskPolicy,
@@ -24,7 +25,10 @@ from apps.risk.models import (
 from apps.risk.services.assessing import answer_for, own_reasons
 from erp.access import Actor
 from erp.api import fields
+from erp.api.files import FileField
 from erp.api.serializers import Input, LookupOutput, Output
+from erp.columns import CURRENCY
+from erp.files import CSV, JPEG, PDF, PNG
 from erp.uploads.models import StoredFile
 
 
@@ -279,5 +283,73 @@ class PartnerRiskOutput(LookupOutput):
     checks = PartnerCheckOutput(many=True, help_text="Questions to providers, the newest first.")
     open_alerts = fields.IntegerField(help_text="Alerts that nobody has decided.")
 
-    def to_representation(self, partner: Any) -> dict[str, Any]:
-        return dict(super().to_representation(lookups.risk_of(partner)))
+
+# Forms of the staff portal
+
+
+class PolicyInput(Input):
+    class Meta:
+        model = RiskPolicy
+
+    commodity_id = fields.RowField(Commodity.objects.visible_to, source="commodity", **_optional())
+    body = fields.DictField(help_text="Thresholds, points and windows. What is left out takes its default.")
+    reason = fields.CharField(min_length=10, max_length=500, multiline=True)
+
+
+class HitDecisionInput(Input):
+    status = fields.ChoiceField(
+        choices=[("TRUE_MATCH", "The party on the list"), ("FALSE_POSITIVE", "Somebody else")],
+        help_text="What was found. A second person approves.",
+    )
+    reason = fields.CharField(
+        min_length=10, max_length=1000, multiline=True, help_text="What shows it: address, papers, dates."
+    )
+
+
+class AlertDecisionInput(Input):
+    status = fields.ChoiceField(
+        choices=[("CLEARED", "Nothing wrong"), ("CONFIRMED", "Confirmed")], help_text="What was found."
+    )
+    note = fields.CharField(max_length=2000, multiline=True, help_text="What you saw.")
+
+
+class BlockPairInput(Input):
+    partner_id = fields.RowField(Partner, source="partner", help_text="One of the two.")
+    other_partner_id = fields.RowField(Partner, source="other_partner", help_text="The other one.")
+    reason = fields.CharField(min_length=10, max_length=1000, multiline=True, help_text="Why.")
+    until_at = fields.DateTimeField(**_optional(help_text="Empty: until somebody frees the pair."))
+
+
+class ReasonInput(Input):
+    reason = fields.CharField(min_length=10, max_length=1000, multiline=True, help_text="Why.")
+
+
+class AnswerByHandInput(Input):
+    grade = fields.ChoiceField(choices=ProviderCheck.Grade.choices, help_text="What the provider would say.")
+    as_of = fields.DateField(help_text="Day of the data.")
+    reason = fields.CharField(
+        min_length=10, max_length=1000, multiline=True, help_text="Where the grade is from."
+    )
+    evidence = FileField(accepts=(PDF, PNG, JPEG), help_text="A paper that shows the grade.")
+
+
+class RateInput(Input):
+    currency = fields.CharField(max_length=3, validators=[CURRENCY], help_text="ISO 4217 code, such as USD.")
+    date = fields.DateField(help_text="Day of the rate, not in the future.")
+    rate = fields.DecimalField(
+        max_digits=18, decimal_places=8, min_value=Decimal("0.00000001"), help_text="INR per unit."
+    )
+    source = fields.CharField(max_length=60, help_text="Where the rate is from.")  # type: ignore[assignment]
+
+
+class LoadListInput(Input):
+    code = fields.CharField(max_length=20, help_text="Which list, such as UN.")
+    snapshot_date = fields.DateField(help_text="Day of the snapshot.")
+    content = FileField(
+        accepts=(CSV,), help_text="CSV: reference, kind, names between bars, country, identifiers."
+    )
+    source_name = fields.CharField(max_length=200, source="source", help_text="Where the snapshot is from.")
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        values = super().to_internal_value(data)
+        return {**values, "content": values["content"].content}

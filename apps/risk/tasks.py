@@ -240,7 +240,7 @@ def screen_partners() -> int:
     """
     lists = screening.lists_now()
     if not lists.ids:
-        return 0
+        return fetch_lists()  # nothing passes without one
     done = ProviderCheck.objects.filter(
         kind=ProviderCheck.Kind.SCREENING, status=ProviderCheck.Status.ANSWERED, reference=lists.key
     )
@@ -357,10 +357,8 @@ def risk_queues() -> Iterator[Metric]:
     now = clock.now()
     waiting = GaugeMetricFamily("erp_risk_waiting", "What waits for people, by kind.", labels=["kind"])
     review = RiskAssessment.objects.queue().aggregate(number=Count("pk"), since=Min("created_at"))
-    late = ProviderCheck.objects.late(now).count()
     counts = {
         "review": review["number"],
-        "check": late,
         "alert": SurveillanceAlert.objects.open().count(),
         "hit": ScreeningHit.objects.open().filter(ended=False).count(),
         "override": RiskOverride.objects.filter(status=RiskOverride.Status.PENDING).count(),
@@ -368,6 +366,11 @@ def risk_queues() -> Iterator[Metric]:
     for kind, number in counts.items():
         waiting.add_metric([kind], number)
     yield waiting
+    yield GaugeMetricFamily(
+        "erp_risk_checks_late",
+        "Questions to outside providers that have waited for more than 15 minutes.",
+        value=ProviderCheck.objects.late(now).count(),
+    )
     yield GaugeMetricFamily(
         "erp_risk_review_age_seconds",
         "Age of the oldest assessment that a person must look at.",

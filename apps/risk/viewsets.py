@@ -8,7 +8,7 @@ from rest_framework.response import Response
 
 from apps.partners.models import Partner
 from apps.requirement.models import Requirement
-from apps.risk import capabilities, serializers
+from apps.risk import capabilities, lookups, serializers
 from apps.risk.filters import AssessmentFilters, OfPartnerFilters
 from apps.risk.models import (
     PairBlock,
@@ -39,19 +39,25 @@ class AssessViewSet(ViewSet):
     )
 
 
+def _refuse_partners(request: Request) -> None:
+    """Refuse users of partners before anything that they sent is read. Raises CapabilityMissing."""
+    if actor_of(request).partner_id is not None:
+        raise CapabilityMissing(str(capabilities.ASSESS))
+
+
 class StaffAssessViewSet(ViewSet):
     """Assessments of partners and proposed trades, by staff."""
 
     assess_partner = endpoint(
-        assessing.assess_partner, serializers.AssessPartnerInput, path="partner", **_HEAVY
+        assessing.assess_partner,
+        serializers.AssessPartnerInput,
+        path="partner",
+        target=_refuse_partners,
+        **_HEAVY,
     )
-    assess_trade = endpoint(assessing.assess_trade, serializers.AssessTradeInput, path="trade", **_HEAVY)
-
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Refuse users of partners, before anything that they sent is read."""
-        super().initial(request, *args, **kwargs)
-        if actor_of(request).partner_id is not None:
-            raise CapabilityMissing(str(capabilities.ASSESS))
+    assess_trade = endpoint(
+        assessing.assess_trade, serializers.AssessTradeInput, path="trade", target=_refuse_partners, **_HEAVY
+    )
 
 
 class PrecheckViewSet(ViewSet):
@@ -100,13 +106,14 @@ class QueueViewSet(ListModelMixin, ViewSet):
 class PartnerRiskViewSet(ViewSet):
     """Everything about the risk of one partner."""
 
+    queryset = Partner.objects.all()
     serializer_class = serializers.PartnerRiskOutput
     reads = capabilities.VIEW
 
     @read("partners/<uuid:pk>", detail=False)
     def partner(self, request: Request, pk: Any) -> Response:
         """Return words about a partner with their factors, its rating, exposure, links, blocks, checks and alerts."""
-        return Response(self.render(self.row_of(Partner.objects.all(), pk)))
+        return Response(self.render(lookups.risk_of(self.get_object())))
 
 
 class OverrideViewSet(RowViewSet):

@@ -18,6 +18,8 @@ ROLES = sorted(
 
 # Everybody's right, on rows of one's own.
 OWN_ROWS = {"account.manage_sessions", "job.cancel"}
+# Writes whose row is in the body, or that only staff may do: the module's tests say what an own right reaches there.
+IN_BODY = {f"risk.assess_{what}" for what in ("requirement", "availability", "partner", "trade")}
 
 
 class Acted(Played):
@@ -62,7 +64,10 @@ def test_each_role_may_do_what_the_matrix_says(world, client_for, path, method, 
     played = Acted(path, method, endpoint, world, client_for)
     names = [str(endpoint.capability), *([played.target.capability] if endpoint.capability is DECIDE else [])]
     wrong = []
+    in_body = endpoint.service is not None and endpoint.service.name in IN_BODY
     for role, whose, person in people(world, played.actor):
+        if in_body and role in REGISTER.rights[names[0]].own:
+            continue
         expected = all(promised(name, role, played.target, person) for name in names)
         with transaction.atomic():
             answer = played.send(client_for(person))

@@ -48,7 +48,7 @@ def groups(answer):
 
 def test_pages_are_grouped_by_work_and_only_those_that_the_person_may_see(user, staff_client_for):
     seen = groups(staff_client_for(user("INTERNAL", "INTERNAL_MASTERDATA")).get(HOME))
-    assert list(seen)[:6] == ["", "Trading", "Partners", "Approvals", "Master data", "Company"]
+    assert list(seen)[:7] == ["", "Trading", "Risk", "Partners", "Approvals", "Master data", "Company"]
     assert "Quality schedules" in [item["title"] for item in seen["Master data"]]
     assert "Events" not in [item["title"] for item in seen["Operations"]]
     everything = groups(staff_client_for(user("AUDITOR")).get(HOME))

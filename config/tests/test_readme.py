@@ -21,6 +21,7 @@ PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").rglob("*.md"))]
 # The smallest run of each benchmark; those whose harness starts servers of its own show their options.
 BENCHMARKS = {
     "benchmarks.faults": "--help",
+    "benchmarks.matching": "--offers 60 --others 50,100 --scores 200 --wants 2 --edits 2",
     "benchmarks.mutants": "--help",
     "benchmarks.pii_corpus": "--lines 200",
     "benchmarks.relay": "--help",
@@ -28,6 +29,7 @@ BENCHMARKS = {
     "benchmarks.api": "--rounds 5 --seconds 1",
     "benchmarks.partners": "--partners 60 --holds 8 --operations 20",
     "benchmarks.offers": "--offers 60 --reservations 8 --due 20",
+    "benchmarks.risk": "--facts 20 --entries 50 --assessments 8",
     "benchmarks.negotiations": "--negotiations 9",
 }
 

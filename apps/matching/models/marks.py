@@ -7,11 +7,16 @@ from django.db import models
 from django.db.models import F, Q
 
 from erp import clock
+from erp.access import Actor
 from erp.ids import uuid7
 from erp.models import Guarded, QuerySet
 
 
 class RematchMarkQuerySet(QuerySet):
+    def visible_to(self, user: Actor) -> Self:
+        """The queue is for staff."""
+        return self.permitted(user, "matching.execute")
+
     def dirty(self) -> Self:
         """Marks of listings that changed since their last run."""
         return self.filter(matched__lt=F("wanted"))

@@ -150,6 +150,18 @@ class Deal:
             return None
         return refuse(assessing.Blocked(reasons=assessing.own_reasons(assessment, side)))
 
+    def adopt(self, negotiation: Negotiation, *, actor: Actor) -> None:
+        """Use what the match has reserved meanwhile; beside a reservation of one's own it is released."""
+        other = None
+        if self.match.reservation_id != negotiation.reservation_id:
+            other = live_hold(self.offer, self.match.reservation_id)
+        if other is None:
+            return
+        if self.hold is None:
+            self.hold, negotiation.reservation_id, negotiation.own_hold = other, other.pk, False
+        else:
+            stock.release(self.offer, actor=actor, reservation_id=other.pk, cause="replaced")
+
     def agreed(self, made: Offer) -> dict[str, Any]:
         """What the credit for an offer is computed from."""
         rate = rates.rate_for(self.requirement.buyer_partner_id, self.offer.currency)

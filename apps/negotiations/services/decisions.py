@@ -75,6 +75,7 @@ def accept(negotiation: Negotiation, *, actor: Actor, offer_id: UUID) -> Negotia
     refusal = deal.blocked(negotiation, standing, actor=actor, side=side)
     if refusal is not None:
         return refusal
+    deal.adopt(negotiation, actor=actor)
     with masked_checks(actor, negotiation, visible=side == Side.BUYER):
         if not deal.wants(quantity):
             raise rules.WantExhausted

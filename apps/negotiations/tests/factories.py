@@ -17,7 +17,10 @@ from apps.requirement.tests.factories import cotton
 from erp import clock
 from erp.models import unguarded_writes
 
-ASK = Decimal(53_500)
+PARTS = ("quality", "price", "delivery", "quantity", "place", "window", "terms")
+BREAKDOWN: dict[str, Any] = {
+    **{name: {"score": "0.715042", "weight": 1000} for name in PARTS}, "parameters": [], "flags": [],
+}  # fmt: skip
 
 
 def proposed(requirement: Requirement, offer: Availability, quantity: int = 100, **fields: Any) -> Match:
@@ -34,7 +37,7 @@ def proposed(requirement: Requirement, offer: Availability, quantity: int = 100,
                 "availability_terms_version": offer.terms_version, "engine_version": 1, "risk_status": "PASS",
                 "unit": offer.unit, "counted": True, "proposed_quantity": Decimal(quantity), "proposed_kg": weight,
                 "need_quantity": Decimal(1), "need_kg": offer.weight_of(Decimal(1)), "score": Decimal("0.715042"),
-                "label": Match.Label.ACCEPTABLE, "breakdown": {}, "inputs_digest": "0" * 64, "bucket": "0" * 64,
+                "label": Match.Label.ACCEPTABLE, "breakdown": BREAKDOWN, "inputs_digest": "0" * 64, "bucket": "0" * 64,
                 "expires_at": clock.now() + timedelta(hours=72), "run": run, **fields,
             }
         )  # fmt: skip

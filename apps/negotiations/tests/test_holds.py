@@ -288,6 +288,26 @@ def test_an_approved_match_brings_its_hold(sides):
     assert (again(held).status, again(table.match).status) == ("HELD", "APPROVED")
 
 
+def test_what_the_match_reserved_meanwhile_is_used_or_released(sides):
+    """Both sides approve the match while they negotiate: acceptance binds one reservation and leaves no other."""
+    for bids_first in (True, False):
+        table = sides(quantity=200)
+        row = table.start(by=table.buyer if bids_first else table.seller)
+        if bids_first:
+            table.bid(row, quantity=50)
+        else:
+            table.ask(row, quantity=50)
+        held = stock.reserve(
+            table.listing, actor=SYSTEM, holder_partner=Partner.objects.get(pk=table.buyer.partner_id),
+            quantity=Decimal(50), match_id=table.match.pk, requirement_id=table.match.requirement_id,
+        )  # fmt: skip
+        with unguarded_writes():
+            Match.objects.filter(pk=table.match.pk).update(status="APPROVED", reservation_id=held.pk)
+        table.accept(row, table.seller if bids_first else table.buyer)
+        assert (again(held).status, available(table)) == ("RELEASED" if bids_first else "HELD", 150)
+        assert again(row).reservation_id == again(table.match).reservation_id == table.hold(row).pk
+
+
 def test_an_end_without_a_deal_gives_the_hold_back_once(sides, set_clock, emitted):
     """§8.11: reject, withdraw and expiry."""
     for act in (

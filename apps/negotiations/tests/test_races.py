@@ -18,7 +18,7 @@ from apps.availability.models import Availability, Reservation
 from apps.availability.services import decisions as listings
 from apps.availability.services import stock
 from apps.matching.models import Match
-from apps.matching.services import deals
+from apps.matching.services import deals, deciding
 from apps.negotiations import tasks
 from apps.negotiations.models import Negotiation, Offer
 from apps.negotiations.services import decisions, offers
@@ -151,6 +151,19 @@ class Market:
 
     def do_withdraw(self, table: Table, random: Random) -> Any:
         return decisions.withdraw(self._negotiation(table), actor=table.buyer, reason="TIMING")
+
+    def do_approve_match(self, table: Table, random: Random) -> Any:
+        by = random.choice((table.buyer, table.seller))
+        return deciding.approve(self._match(table), actor=by)
+
+    def do_reject_match(self, table: Table, random: Random) -> Any:
+        by = random.choice((table.buyer, table.seller))
+        return deciding.reject(self._match(table), actor=by, reason="PRICE")
+
+    def do_end_matches(self, table: Table, random: Random) -> Any:
+        return deciding.end_for_listing(
+            actor=SYSTEM, status="EXPIRED", availability_id=table.match.availability_id
+        )
 
     def do_expire(self, table: Table, random: Random) -> Any:
         return tasks.expire_negotiations()

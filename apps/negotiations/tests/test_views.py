@@ -72,8 +72,11 @@ def channels(client, table, row):
         "offers on the market": client.read("/api/v1/availabilities"),
         "requirement": client.read(f"/api/v1/requirements/{table.match.requirement_id}"),
         "requirements": client.read("/api/v1/requirements"),
+        "match": client.read(f"/api/v1/matching/{row.match_id}"),
+        "matches": client.read("/api/v1/matching"),
         "events": read_feed(client),
     }
+    assert pages["match"].status_code == pages["offer"].status_code == 200
     for order in ("created_at", "-expires_at"):
         pages[f"ordered by {order}"] = client.read(URL, {"ordering": order})
     for verb, body in (
@@ -234,6 +237,7 @@ def test_pseudonyms_link_nothing(firms, offer, requirement, client_for, user):
     # One buyer in two matches, another in one, seen by the seller; the seller in two, seen by the buyer.
     assert len(names) == 5
     before = buyer.read(f"{URL}/{row.pk}").json()["seller"]["ref"]
+    assert buyer.read(f"/api/v1/matching/{row.match_id}").json()["counterpart_ref"] == before
     table.bid(row)
     assert buyer.read(f"{URL}/{row.pk}").json()["seller"]["ref"] == before
     assert (row.pk.version, again(row).standing_offer_id.version) == (4, 4)  # ids carry no time

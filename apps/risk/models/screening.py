@@ -122,6 +122,8 @@ class ScreeningHitQuerySet(StaffQuerySet):
 class ScreeningHit(StaffModel):
     """A name of a partner that is equal or like a name on a list. It stores no name of the partner."""
 
+    trail_personal = ("name_hash",)
+
     class Status(models.TextChoices):
         OPEN = "OPEN"
         TRUE_MATCH = "TRUE_MATCH", "True match"

@@ -149,8 +149,8 @@ def _assess(
             known.stale = False
             known.save()
         return None
-    row = _store(subject, actor, policy, reading, cause, previous=known and known.status)
-    status = known or RiskStatus(**_ids(subject))
+    row = _store(subject, actor, policy, reading, cause, previous=None if known is None else known.status)
+    status: Any = known or RiskStatus(**_ids(subject))
     status.owner, status.assessment, status.status, status.score = subject.owner, row, row.status, row.score
     status.valid_until, status.stale = row.valid_until, False
     status.renew_at = max(row.valid_until - EARLY, clock.now() + (row.valid_until - clock.now()) / 2)
@@ -199,8 +199,8 @@ def _store(
         requirement=subject.requirement,
         availability=subject.availability,
         partner=subject.partner,
-        requirement_version=subject.requirement and subject.requirement.terms_version,
-        availability_version=subject.availability and subject.availability.terms_version,
+        requirement_version=None if subject.requirement is None else subject.requirement.terms_version,
+        availability_version=None if subject.availability is None else subject.availability.terms_version,
         value=None if value is None else Decimal(value),
         currency=deal.get("account_currency"),
         status=result.status,
@@ -433,11 +433,11 @@ def answer_for(assessment: RiskAssessment) -> str:
 def reassess(*, actor: Actor, status: RiskStatus, cause: UUID | None = None) -> RiskAssessment | None:
     """Assess a subject anew after something has changed, or before its word lapses."""
     if status.requirement_id is not None:
-        return follow_requirement(actor=actor, requirement_id=status.requirement_id, cause=cause)
+        return _follow_requirement(status.requirement_id, actor, cause)
     if status.availability_id is not None:
-        return follow_availability(actor=actor, availability_id=status.availability_id, cause=cause)
-    partner = Partner.objects.get(pk=status.partner_id)
-    return _assess(_of_partner(partner, status.side), actor, cause=cause, only_changes=True)
+        return _follow_availability(status.availability_id, actor, cause)
+    assert status.partner is not None
+    return _assess(_of_partner(status.partner, status.side), actor, cause=cause, only_changes=True)
 
 
 @service(requires=capabilities.ASSESS, emits=ASSESS_EVENTS)
@@ -445,6 +445,10 @@ def follow_requirement(
     *, actor: Actor, requirement_id: UUID, cause: UUID | None = None
 ) -> RiskAssessment | None:
     """Assess a requirement as it stands now, if it can still be traded; a late event finds the newest row."""
+    return _follow_requirement(requirement_id, actor, cause)
+
+
+def _follow_requirement(requirement_id: UUID, actor: Actor, cause: UUID | None) -> RiskAssessment | None:
     rows = Requirement.objects.select_related("buyer_partner", "commodity", "pricing_unit")
     row = rows.filter(pk=requirement_id, status__in=Requirement.OPEN).first()
     return row and _assess(_of_requirement(row), actor, cause=cause, only_changes=True)
@@ -455,6 +459,10 @@ def follow_availability(
     *, actor: Actor, availability_id: UUID, cause: UUID | None = None
 ) -> RiskAssessment | None:
     """Assess an offer as it stands now, if it can still be traded."""
+    return _follow_availability(availability_id, actor, cause)
+
+
+def _follow_availability(availability_id: UUID, actor: Actor, cause: UUID | None) -> RiskAssessment | None:
     rows = Availability.objects.select_related("seller_partner", "commodity")
     row = rows.filter(pk=availability_id, status__in=Availability.LIVE).first()
     return row and _assess(_of_offer(row), actor, cause=cause, only_changes=True)

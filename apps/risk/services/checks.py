@@ -12,7 +12,9 @@ from apps.risk.services.policies import policy_for
 from erp import clock, locks
 from erp.access import Actor
 from erp.errors import Conflict, RuleBroken
+from erp.files import Upload
 from erp.services import emit, service
+from erp.uploads import services as uploads
 
 BY_HAND_DAYS: Final = 30
 LONGEST_WAIT: Final = 60  # minutes between two attempts
@@ -25,6 +27,10 @@ class CheckClosed(Conflict):
 
 class EvidenceRequired(RuleBroken):
     """An answer by hand needs evidence and a reason."""
+
+
+class AnswerInvalid(RuleBroken):
+    """The answer is invalid."""
 
 
 def end_of(day: date) -> datetime:
@@ -98,7 +104,7 @@ def _report(check: ProviderCheck) -> None:
 @service(
     requires=capabilities.REVIEW,
     emits=[events.RiskCheckAnswered],
-    raises=[CheckClosed, EvidenceRequired],
+    raises=[CheckClosed, EvidenceRequired, AnswerInvalid],
     label="Answer by hand",
     description="Enter what the provider would have said, with evidence. The answer counts for 30 days.",
 )
@@ -109,15 +115,18 @@ def answer_by_hand(
     grade: str,
     as_of: date,
     reason: str,
-    evidence_upload_id: UUID | None = None,
+    evidence: Upload | None = None,
 ) -> ProviderCheck:
     """Answer an open check by hand."""
     if check.status != _Status.REQUESTED:
         raise CheckClosed
-    if evidence_upload_id is None or len(reason.strip()) < 10:
+    if evidence is None or len(reason.strip()) < 10:
         raise EvidenceRequired
+    if as_of > clock.today():
+        raise AnswerInvalid.at("/as_of", "future", "The day is in the future.")
+    stored = uploads.create(actor=actor, file=evidence, purpose="risk.check", used_by="risk.ProviderCheck")
     check.grade, check.as_of, check.reason = grade, as_of, reason
-    check.evidence_upload_id, check.answered_by_id = evidence_upload_id, actor.pk
+    check.evidence_upload_id, check.answered_by_id = stored.pk, actor.pk
     check.status, check.next_attempt_at = _Status.BY_HAND, None
     check.valid_until = clock.now() + timedelta(days=BY_HAND_DAYS)
     check.save()

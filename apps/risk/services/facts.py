@@ -226,7 +226,7 @@ def judge_pair(*, actor: Actor, one: UUID, other: UUID) -> None:
 
 def suggest_limit(partner_id: UUID, limit: Decimal, side: str, commodity: Commodity | None = None) -> Decimal:
     """The limit that a partner's conduct suggests to staff; nobody applies it by itself."""
-    body = policy_for(commodity and commodity.pk).content
+    body = policy_for(None if commodity is None else commodity.pk).content
     conduct = conduct_of(partner_id, body)
     performance = conduct.paid if side == "BUYER" else conduct.delivered
     return engine.suggested_limit(limit, conduct.rating(body.least_trades), performance)

@@ -109,9 +109,9 @@ class Reader:
                     "partner_version": party.partner and party.partner.version,
                     "reasons": self._reasons(party),
                     "embargoed": self._embargoed(party),
-                    "screening": {**hits.get(party.partner and party.partner.pk, _NO_HITS), **fresh},
+                    "screening": {**hits.get(_key(party), _NO_HITS), **fresh},
                     "credit": credits[party.side],
-                    "bureau": bureaus.get(party.partner and party.partner.pk),
+                    "bureau": bureaus.get(_key(party)),
                     "facts": facts[party.partner.pk] if party.partner is not None else _NO_FACTS,
                 }
                 for party in parties
@@ -208,7 +208,7 @@ class Reader:
         overdue = self._overdue(buyers)
         return {
             party.side: self._credit(
-                accounts.get(party.partner and party.partner.pk),
+                accounts.get(_key(party)),
                 own.get(party.partner.pk, Decimal(0)) if party.partner is not None else Decimal(0),
                 overdue if party.side == Side.BUYER else _NOT_OVERDUE,
             )
@@ -353,6 +353,10 @@ _NOT_OVERDUE: Final = {"overdue_review": NOTHING, "overdue_fail": NOTHING}
 _NO_FACTS: Final[dict[str, Any]] = {"trades": 0, "disputed": 0, **dict.fromkeys(_SUMS, "0")}
 
 
+def _key(party: Party) -> UUID | None:
+    return None if party.partner is None else party.partner.pk
+
+
 def _counted(prefix: str, condition: Q) -> dict[str, Any]:
     return {
         f"{prefix}_trades": Count("pk", filter=condition),
@@ -361,7 +365,8 @@ def _counted(prefix: str, condition: Q) -> dict[str, Any]:
 
 
 def _summed(name: str, condition: Q) -> Any:
-    return Coalesce(Sum(name, filter=condition), 0, output_field=TradeFact._meta.get_field(name))
+    column: Any = TradeFact._meta.get_field(name)
+    return Coalesce(Sum(name, filter=condition), 0, output_field=column)
 
 
 def _deal(

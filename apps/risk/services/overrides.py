@@ -69,12 +69,13 @@ def makers_of(assessment: RiskAssessment) -> set[UUID]:
 
 
 def _parties(assessment: RiskAssessment) -> tuple[UUID, UUID]:
-    listings = (
-        assessment.requirement and assessment.requirement.buyer_partner_id,
-        assessment.availability and assessment.availability.seller_partner_id,
-        assessment.partner_id,
-    )
-    ids = [pk for pk in listings if pk is not None]
+    ids: list[UUID] = []
+    if assessment.requirement is not None:
+        ids.append(assessment.requirement.buyer_partner_id)
+    if assessment.availability is not None:
+        ids.append(assessment.availability.seller_partner_id)
+    if assessment.partner_id is not None:
+        ids.append(assessment.partner_id)
     return ordered(ids[0], ids[-1])
 
 

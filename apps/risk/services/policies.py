@@ -106,7 +106,7 @@ def propose_policy(
         commodity=commodity,
         policy_version=last + 1,
         body=typed.stored(),
-        base_version=previous and previous.policy_version,
+        base_version=None if previous is None else previous.policy_version,
         reason=reason,
         proposed_by_id=actor.pk,
     )

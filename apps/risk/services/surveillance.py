@@ -263,7 +263,7 @@ def _report_reversal(fact: TradeFact, other: TradeFact, body: PolicyBody) -> Non
     )
     if alert is not None and again:
         until = clock.now() + timedelta(days=body.wash_block_days)
-        block(*pair, PairBlock.Cause.WASH, until=until, alert=alert)
+        block(fact.buyer_id, fact.seller_id, PairBlock.Cause.WASH, until=until, alert=alert)
 
 
 def _look_at_price(fact: TradeFact, body: PolicyBody) -> None:

@@ -2,12 +2,12 @@
 
 from datetime import timedelta
 from decimal import Decimal
-from uuid import uuid4
 
 import pytest
 from redis import Redis
 
 from apps.partners.models import Partner
+from apps.partners.tests.factories import paper
 from apps.risk.models import CurrencyRate, ProviderCheck, RiskStatus, ScreeningList
 from apps.risk.services import assessing, checks
 from apps.risk.tasks import (
@@ -71,9 +71,11 @@ def test_a_provider_that_is_down_means_review_and_its_answer_is_followed(deal, s
     assert made.judge(1_000).gate_codes == ["provider.missing"]
     assert ProviderCheck.objects.late(clock.now()).count() == 1
     waiting = {
-        sample.labels.get("kind"): sample.value for metric in risk_queues() for sample in metric.samples
+        sample.labels.get("kind", sample.name): sample.value
+        for metric in risk_queues()
+        for sample in metric.samples
     }
-    assert waiting["check"] == 1
+    assert waiting["erp_risk_checks_late"] == 1
     assert waiting["review"] >= 1
     heal()
     with_pan(made.buyer, "A")
@@ -114,14 +116,14 @@ def test_an_answer_by_hand_needs_evidence_and_a_late_one_replaces_nothing(deal, 
     }
     with pytest.raises(checks.EvidenceRequired):
         checks.answer_by_hand(check, **answer)
-    checks.answer_by_hand(check, **answer, evidence_upload_id=uuid4())
+    checks.answer_by_hand(check, **answer, evidence=paper())
     assert made.judge(1_000).status == "PASS"
     late = checks.record_check(
         ProviderCheck.objects.get(pk=check.pk), actor=SYSTEM, grade="D", as_of=clock.today()
     )
     assert (late.status, late.grade, late.answered_by) == ("BY_HAND", "B", person)
     with pytest.raises(checks.CheckClosed):
-        checks.answer_by_hand(late, **answer, evidence_upload_id=uuid4())
+        checks.answer_by_hand(late, **answer, evidence=paper())
     with unguarded_writes():  # the buyer's papers outlive the answer
         Partner.objects.update(kyc_expiry_date=clock.today() + timedelta(days=400))
     set_clock(clock.now() + timedelta(days=30, minutes=1))
