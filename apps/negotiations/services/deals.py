@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Sum
+from django.db.models import Min, Sum
 
 from apps.availability.models import Availability, Reservation
 from apps.availability.services import rules as of_offers
@@ -16,6 +16,7 @@ from apps.availability.services import stock
 from apps.matching.models import Match
 from apps.negotiations.models import Negotiation, Offer, Side
 from apps.negotiations.services import rules
+from apps.partners.services import exposure
 from apps.requirement.models import Requirement
 from apps.requirement.services import ledger
 from apps.risk.services import assessing, rates
@@ -132,20 +133,29 @@ class Deal:
         return own and (made.quantity > self.hold.still_open or other_terms)
 
     def blocked(self, negotiation: Negotiation, made: Offer, *, actor: Actor, side: Side) -> Refusal | None:
-        """The refusal of a deal that risk blocks, which keeps the assessment; what is reserved for it doesn't count."""
+        """The refusal of a deal that risk blocks, which keeps the assessment; what is reserved for it doesn't count.
+
+        What only the other side causes is refused and counted like all that a side may not know of it (rulings X10).
+        """
         offer = self.offer
-        assessment = assessing.judge(
-            actor=actor,
-            requirement=self.requirement,
-            availability=offer,
-            quantity_kg=made.weight_kg,
-            price=made.price,
-            pricing_unit=offer.pricing_unit,
-            currency=offer.currency,
-            payment_term=made.payment_term,
-            match_id=negotiation.match_id,
-            reservation_id=None if self.hold is None else self.hold.pk,
-        )
+        try:
+            with masked_checks(actor, negotiation, visible=False):
+                assessment = assessing.judge(
+                    actor=actor,
+                    requirement=self.requirement,
+                    availability=offer,
+                    quantity_kg=made.weight_kg,
+                    price=made.price,
+                    pricing_unit=offer.pricing_unit,
+                    currency=offer.currency,
+                    payment_term=made.payment_term,
+                    match_id=negotiation.match_id,
+                    reservation_id=None if self.hold is None else self.hold.pk,
+                )
+                if assessing.is_of_other(assessment, side):
+                    raise rules.CounterpartNotReady
+        except rules.CounterpartNotReady as refusal:
+            return refuse(refusal)
         if not assessment.is_blocking:
             return None
         return refuse(assessing.Blocked(reasons=assessing.own_reasons(assessment, side)))
@@ -160,7 +170,21 @@ class Deal:
         if self.hold is None:
             self.hold, negotiation.reservation_id, negotiation.own_hold = other, other.pk, False
         else:
+            self._lock_credit()
             stock.release(self.offer, actor=actor, reservation_id=other.pk, cause="replaced")
+
+    def hold_until(self, negotiation: Negotiation, until: datetime) -> datetime:
+        """Until when goods can be reserved for offers: at most 72 hours after the first reservation was made."""
+        made_here = self.offer.reservations.filter(negotiation_id=negotiation.pk)
+        first = made_here.aggregate(first=Min("created_at"))["first"]
+        return until if first is None else min(until, first + rules.HOLD_MOST)
+
+    def _lock_credit(self) -> None:
+        """Lock the accounts that a release and a new reservation touch: by id, before the first of them is used."""
+        overdue = self.offer.reservations.overdue(clock.now()).locked().order_by("pk")
+        exposure.lock_accounts(
+            {self.requirement.buyer_partner_id, *(each.holder_partner_id for each in overdue)}
+        )
 
     def agreed(self, made: Offer) -> dict[str, Any]:
         """What the credit for an offer is computed from."""
@@ -177,6 +201,7 @@ class Deal:
             self.hold = live_hold(self.offer, held.pk)
             return
         if held is not None:
+            self._lock_credit()
             self._release(actor, None, "replaced")
         self.hold = stock.reserve(
             self.offer,

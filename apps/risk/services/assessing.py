@@ -424,6 +424,13 @@ def own_reasons(assessment: RiskAssessment, side: str) -> list[str]:
     )
 
 
+def is_of_other(assessment: RiskAssessment, side: str) -> bool:
+    """Whether nothing but the other side blocks, of which this one may read nothing (rulings X10)."""
+    counted = (gate for gate in assessment.gates if gate["override_id"] is None)
+    blocking = [gate["side"] for gate in counted if gate["outcome"] in (Verdict.FAIL, Verdict.REVIEW)]
+    return bool(blocking) and not {side, None}.intersection(blocking)
+
+
 def answer_for(assessment: RiskAssessment) -> str:
     """What a partner is told: allowed, not_allowed or under_review."""
     return ANSWERS[Verdict(assessment.status)]
