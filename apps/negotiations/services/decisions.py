@@ -6,6 +6,7 @@ from uuid import UUID
 from django.db import transaction
 from prometheus_client import Counter
 
+from apps.availability.services import decisions as listings
 from apps.availability.services import stock
 from apps.matching.models import Match
 from apps.matching.services import deals as matches
@@ -14,9 +15,10 @@ from apps.negotiations import capabilities, events
 from apps.negotiations.models import Negotiation, Offer, Side
 from apps.negotiations.services import rules
 from apps.negotiations.services.deals import Deal, release_own_hold
-from apps.negotiations.services.offers import drop_hold
+from apps.negotiations.services.offers import SOURCE, drop_hold
 from apps.negotiations.services.rules import head
 from apps.partners.models import Partner
+from apps.requirement.services import decisions as requirements
 from apps.risk.services import assessing
 from erp import clock, retention
 from erp.access import Actor
@@ -123,13 +125,14 @@ def _end(negotiation: Negotiation, status: str, by: str, reason: str | None = No
     negotiation.status, negotiation.closed_by = status, by
     negotiation.close_reason, negotiation.close_note = reason, note
     negotiation.standing_offer = None
+    negotiation.badges = {each: negotiation.badge_of(each) for each in Side.values}
     transaction.on_commit(OUTCOMES.labels(status).inc)
 
 
 def _end_without_deal(
     negotiation: Negotiation, status: str, by: str, *, actor: Actor, reason: str | None = None, note: str = ""
 ) -> None:
-    """End it, its current offer with it, and give back what was reserved here."""
+    """End it, its current offer with it, and take back what was disclosed and reserved for it."""
     standing, lapsed = negotiation.standing_offer, None
     if standing is not None:
         is_over = status == _Status.EXPIRED or standing.has_lapsed(clock.now())
@@ -137,6 +140,9 @@ def _end_without_deal(
         standing.save()
         lapsed = standing if is_over else None
     _end(negotiation, status, by, reason, note)
+    source: Any = {"actor": actor, "source_type": SOURCE, "source_id": negotiation.pk}
+    requirements.conceal(negotiation.requirement, **source)
+    listings.conceal(negotiation.availability, **source)
     release_own_hold(negotiation, actor=actor)
     negotiation.save()
     if lapsed is not None:
@@ -201,7 +207,8 @@ def close(negotiation: Negotiation, *, actor: Actor) -> Negotiation:
     else:
         reason = _Reason.LISTING_ENDED if negotiation.match.is_live else _Reason.MATCH_ENDED
     _end_without_deal(negotiation, _Status.WITHDRAWN, Negotiation.SYSTEM, actor=actor, reason=reason)
-    emit(events.NegotiationWithdrawn(**head(negotiation), side=Negotiation.SYSTEM, reason=reason))
+    shown = negotiation.shown_reason or reason
+    emit(events.NegotiationWithdrawn(**head(negotiation), side=Negotiation.SYSTEM, reason=shown))
     return negotiation
 
 
